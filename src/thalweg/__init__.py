@@ -1,0 +1,41 @@
+"""thalweg: train every candidate at once, learn which is best and how sure that is.
+
+The public names, nothing else. Each is imported when it is first used, so that `import thalweg` and
+`thalweg --help` cost nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from . import formulas as formulas
+    from .errors import ThalwegError as ThalwegError
+    from .formulas import Formula as Formula
+    from .formulas import Update as Update
+    from .formulas import formula as formula
+
+_WHERE = {
+    "Formula": "formulas",
+    "ThalwegError": "errors",
+    "Update": "formulas",
+    "formula": "formulas",
+}
+_MODULES = ("formulas",)
+
+__all__ = ["__version__", *_MODULES, *_WHERE]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(f".{_WHERE[name]}", __name__), name)
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'thalweg' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

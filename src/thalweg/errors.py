@@ -1,0 +1,68 @@
+"""Every error thalweg raises on purpose.
+
+    ThalwegError
+    ├── UsageError        what was asked cannot be meant        exit status 2
+    │   ├── FormulaError      a formula that is not an elementwise update rule
+    │   ├── PlanError         a study that cannot be planned: unknown names, empty grids
+    │   └── ProblemError      a problem whose parts do not fit together
+    └── WorkError         what was asked was understood, and failed   exit status 1
+        ├── StoreError        a store that cannot be read or written
+        └── TrainingError     the model or the data failed while training
+
+A message says what was given, what is allowed and what to do, in one sentence. A run that
+diverges is not an error but a status of its member.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ThalwegError(Exception):
+    """Base of every error raised on purpose; `exit_status` is what the command line returns."""
+
+    exit_status = 1
+
+
+class UsageError(ThalwegError, ValueError):
+    """What was asked cannot be meant."""
+
+    exit_status = 2
+
+
+class FormulaError(UsageError):
+    """A formula that is not an elementwise update rule."""
+
+
+class PlanError(UsageError):
+    """A study that cannot be planned."""
+
+
+class ProblemError(UsageError):
+    """A problem whose model, data, loss and metrics do not fit together."""
+
+
+class WorkError(ThalwegError):
+    """What was asked was understood, and failed."""
+
+
+class StoreError(WorkError):
+    """A store that cannot be read or written; it is left as it was."""
+
+
+class TrainingError(WorkError):
+    """The model or the data failed while training."""
+
+
+def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
+    """One sentence for a name nobody knows, with the near matches first.
+
+    >>> unknown("optimizer", "adm", ["sgd", "adam", "adamw"])
+    "'adm' is not an optimizer: did you mean adam or adamw? Known: sgd, adam, adamw."
+    """
+    names = list(allowed)
+    near = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+    article = "an" if kind[0] in "aeiou" else "a"
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"{given!r} is not {article} {kind}: {hint}Known: {', '.join(names)}."

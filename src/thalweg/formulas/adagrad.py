@@ -1,0 +1,19 @@
+"""A rate of its own for every weight, shrinking with all the gradients it has seen."""
+
+from __future__ import annotations
+
+from .base import Update, formula
+from .vocabulary import sqrt
+
+
+@formula(
+    source="Duchi, Hazan & Singer 2011",
+    year=2011,
+    parents=("sgd",),
+    initial={"r": "initial_accumulator_value"},
+)
+def adagrad(g, w, t, r, *, lr=1e-2, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10):
+    """Divide by the root of the sum of all squared gradients."""
+    g = g + weight_decay * w
+    r = r + g**2
+    return Update(-lr / (1 + (t - 1) * lr_decay) * g / (sqrt(r) + eps), r=r)

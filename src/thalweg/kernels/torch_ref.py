@@ -1,0 +1,125 @@
+"""The reference: a formula as plain torch operations, in whatever dtype and on whatever device.
+
+It is what the other kernels are measured against, and what runs where no compiled kernel exists.
+Scalars are float64; `exact` states and weights in float64 give the trajectory that a float32 kernel
+approximates.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+
+from ..formulas.base import Equations, Formula
+from .lower import Printer, lower
+
+
+class _ScalarPrinter(Printer):
+    """Float64 Python numbers or NumPy arrays, one value per member."""
+
+    def root(self, argument: str) -> str:
+        return f"np.sqrt({argument})"
+
+    def call(self, function: str, *arguments: str) -> str:
+        name = {"not_": "logical_not"}.get(function, function)
+        return f"np.{name}({', '.join(arguments)})"
+
+    def choose(self, condition: str, yes: str, no: str) -> str:
+        return f"np.where({condition}, {yes}, {no})"
+
+
+class _TensorPrinter(Printer):
+    def call(self, function: str, *arguments: str) -> str:
+        if function in ("maximum", "minimum"):
+            return f"torch.{function}(*_tensors({', '.join(arguments)}))"
+        name = {"not_": "logical_not"}.get(function, function)
+        return f"torch.{name}({', '.join(arguments)})"
+
+    def choose(self, condition: str, yes: str, no: str) -> str:
+        return f"torch.where(_condition({condition}, w), {yes}, {no})"
+
+
+Reference = Callable[..., "list[torch.Tensor]"]
+
+
+@functools.lru_cache(maxsize=None)
+def scalar_function(equations: Equations) -> Callable[..., tuple]:
+    """f(t, loss, hyperparameters…) → the program's once-a-step scalars, in float64.
+
+    Arguments may be numbers or NumPy arrays with one value per member.
+    """
+    import numpy as np
+
+    program, printer = lower(equations), _ScalarPrinter()
+    lines = [f"    {name} = {printer.doprint(value)}" for name, value in program.scalars]
+    arguments = ", ".join(("t", "loss", *equations.hyperparameters))
+    returned = "".join(f"{name}, " for name in program.passed)
+    source = "\n".join([f"def scalars({arguments}):", *lines, f"    return ({returned})"])
+    namespace: dict = {"np": np}
+    exec(compile(source, f"<{equations.name} scalars>", "exec"), namespace)
+    return namespace["scalars"]
+
+
+@functools.lru_cache(maxsize=None)
+def _body(equations: Equations) -> Callable[..., tuple]:
+    program, printer = lower(equations), _TensorPrinter()
+    arguments = ", ".join(("g", "w", *equations.state_names, *map(str, program.passed)))
+    lines = [f"    {name} = {printer.doprint(value)}" for name, value in program.shared]
+    returned = ", ".join(printer.doprint(value) for value in (program.step, *(v for _, v in program.states)))
+    source = "\n".join([f"def body({arguments}):", *lines, f"    return ({returned},)"])
+    namespace: dict = {"torch": torch, "_tensors": _tensors, "_condition": _condition}
+    exec(compile(source, f"<{equations.name} body>", "exec"), namespace)
+    return namespace["body"]
+
+
+def update(
+    formula: Formula,
+    w: torch.Tensor,
+    g: torch.Tensor,
+    states: Sequence[torch.Tensor],
+    t: int,
+    hyperparameters: Mapping[str, float] | None = None,
+    loss: float = float("nan"),
+) -> None:
+    """One step of the formula, in place, by plain torch operations.
+
+    Args:
+        w, g: weights and their gradient, any shape.
+        states: one tensor like `w` for each of ``formula.states``.
+        t: the step, counted from 1.
+        hyperparameters: values that differ from the formula's defaults.
+        loss: of this batch, for rules that read it.
+
+    >>> import torch, thalweg as tw
+    >>> w = torch.tensor([1.0, -2.0]); a = torch.zeros(2)
+    >>> update(tw.formulas.get("momentum"), w, torch.tensor([0.5, 0.5]), [a], t=1, hyperparameters={"lr": 0.1})
+    >>> w, a
+    (tensor([ 0.9500, -2.0500]), tensor([0.5000, 0.5000]))
+    """
+    equations = formula.equations
+    values = {**formula.hyperparameters, **(hyperparameters or {})}
+    scalars = scalar_function(equations)(float(t), loss, *(values[name] for name in equations.hyperparameters))
+    step, *new = _body(equations)(g, w, *states, *(float(s) for s in scalars))
+    w.add_(step)
+    for state, value in zip(states, new, strict=True):
+        state.copy_(value if isinstance(value, torch.Tensor) else torch.full_like(state, float(value)))
+
+
+def initial_states(formula: Formula, w: torch.Tensor, hyperparameters: Mapping[str, float]) -> list[torch.Tensor]:
+    """The states before the first step, each shaped like `w`."""
+    values = {**formula.hyperparameters, **hyperparameters}
+    return [
+        torch.full_like(w, values[first] if isinstance(first, str) else float(first))
+        for _, first in formula.equations.initial
+    ]
+
+
+def _tensors(*values: torch.Tensor | float) -> list[torch.Tensor]:
+    like = next(v for v in values if isinstance(v, torch.Tensor))
+    return [v if isinstance(v, torch.Tensor) else like.new_tensor(v) for v in values]
+
+
+def _condition(value: torch.Tensor | bool, w: torch.Tensor) -> torch.Tensor:
+    return value if isinstance(value, torch.Tensor) else torch.tensor(bool(value), device=w.device)
