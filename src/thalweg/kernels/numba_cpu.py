@@ -119,14 +119,14 @@ FASTMATH = {"contract", "nsz", "arcp"}
 class Kernel:
     """A formula compiled for one dtype.
 
-    Call it with a table of segments; see `Kernel.__call__`.
+    `launch` prepares a step over a table of segments, `run` carries launches out.
     """
 
     equations: Equations
     rows: Callable[..., None]
     segments: Callable[..., None]
 
-    def __call__(
+    def launch(
         self,
         address: np.ndarray,
         length: np.ndarray,
@@ -135,9 +135,8 @@ class Kernel:
         t: np.ndarray,
         loss: np.ndarray,
         table: np.ndarray,
-        threads: int = 1,
-    ) -> None:
-        """One step for every segment whose row is active, in place.
+    ) -> Launch:
+        """One step for every segment whose row is active; hand it to `run`.
 
         Args:
             address: (segments, 2 + states) int64; weight, gradient and states of each segment.
@@ -146,25 +145,44 @@ class Kernel:
             active: (rows,) bool; the segments of other rows are not touched.
             t, loss: (rows,) float64.
             table: (rows, hyperparameters) float64, in the order of `equations.hyperparameters`.
-            threads: how many threads share the segments.
         """
         scalars = np.empty((len(table), max(1, len(lower(self.equations).passed))))
         self.rows(t, loss, table, scalars)
-        count, total = len(length), int(length.sum())
-        threads = min(threads, max(1, total // _GRAIN), count)
-        if threads <= 1:
-            self.segments(address, length, row, active, scalars, 0, count)
-            return
-        ends = np.searchsorted(np.cumsum(length), total * np.arange(1, threads) / threads) + 1
-        cuts = [0, *np.minimum(ends, count).tolist(), count]
-        jobs = [
-            _pool(threads - 1).submit(self.segments, address, length, row, active, scalars, a, b)
-            for a, b in zip(cuts[1:-1], cuts[2:], strict=True)
-            if b > a
-        ]
-        self.segments(address, length, row, active, scalars, cuts[0], cuts[1])
-        for job in jobs:
-            job.result()
+        return Launch(self.segments, (address, length, row, active, scalars), length)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A compiled loop, its arguments, and the lengths of the segments it goes over."""
+
+    segments: Callable[..., None]
+    arguments: tuple[np.ndarray, ...]
+    length: np.ndarray
+
+
+def run(launches: Sequence[Launch], threads: int) -> None:
+    """Carry the launches out, their segments shared among `threads` in runs of about equal length."""
+    total = sum(int(launch.length.sum()) for launch in launches)
+    threads = max(1, min(threads, total // _GRAIN))
+    shares: list[list[tuple[Launch, int, int]]] = [[] for _ in range(threads)]
+    before = 0
+    for launch in launches:
+        ends = before + np.cumsum(launch.length)
+        before = int(ends[-1]) if len(ends) else before
+        cuts = np.searchsorted(ends, total * np.arange(1, threads) / threads)
+        edges = [0, *cuts.tolist(), len(launch.length)]
+        for share, start, stop in zip(shares, edges, edges[1:], strict=False):
+            if stop > start:
+                share.append((launch, start, stop))
+    jobs = [_pool(threads).submit(_carry_out, share) for share in shares[1:] if share]
+    _carry_out(shares[0])
+    for job in jobs:
+        job.result()
+
+
+def _carry_out(share: Sequence[tuple[Launch, int, int]]) -> None:
+    for launch, start, stop in share:
+        launch.segments(*launch.arguments, start, stop)
 
 
 @functools.lru_cache(maxsize=None)
@@ -252,6 +270,7 @@ def update(
     address, length = segment_table([w], [g.contiguous()], [list(states)])
     table = np.array([[values[name] for name in formula.equations.hyperparameters]])
     one = np.zeros(1, dtype=np.int64)
-    compiled(formula.equations, w.dtype)(
+    launch = compiled(formula.equations, w.dtype).launch(
         address, length, one, np.ones(1, dtype=np.bool_), np.array([float(t)]), np.array([loss]), table
     )
+    run([launch], threads=1)

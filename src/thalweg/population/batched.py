@@ -1,0 +1,110 @@
+"""One model's loss and gradient, for many members at once.
+
+`torch.func` turns the model into a function of its weights and `vmap` runs it for a whole stack of
+weights; the result is traced once into a flat graph of tensor operations, so that a training step costs
+the arithmetic and little else. Where a model cannot be traced, the same function runs untraced.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from ..errors import TrainingError
+
+Step = Callable[[Sequence[Tensor], Tensor, Tensor], tuple[tuple[Tensor, ...], Tensor]]
+
+
+class Batched:
+    """The batched gradient and the batched evaluation of one model, loss and metrics.
+
+    Args:
+        model: an instance; its own weights are not used, only its structure.
+        loss: (outputs, targets) → scalar.
+        metrics: name → (outputs, targets) → scalar.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        metrics: Mapping[str, Callable[[Tensor, Tensor], Tensor]],
+    ) -> None:
+        self.model, self.loss, self.metrics = model, loss, dict(metrics)
+        self.names = [name for name, p in model.named_parameters() if p.requires_grad]
+        self._graphs: dict[tuple, Callable[..., tuple[Tensor, ...]]] = {}
+
+    def gradient(self, weights: Sequence[Tensor], inputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+        """Gradients like `weights` (members, *shape), then the losses (members,) of one shared batch."""
+        return self._run("gradient", self._one_gradient, weights, inputs, targets)
+
+    def evaluate(self, weights: Sequence[Tensor], inputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+        """The loss and each metric, (members,) each, in evaluation mode."""
+        return self._run("evaluate", self._one_evaluation, weights, inputs, targets)
+
+    def _call(self, weights: tuple[Tensor, ...], inputs: Tensor) -> Tensor:
+        return functional_call(self.model, dict(zip(self.names, weights, strict=True)), (inputs,))
+
+    def _one_gradient(self, weights: tuple[Tensor, ...], inputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+        gradients, loss = grad_and_value(lambda w: self.loss(self._call(w, inputs), targets))(weights)
+        return (*gradients, loss)
+
+    def _one_evaluation(self, weights: tuple[Tensor, ...], inputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+        outputs = self._call(weights, inputs)
+        return (self.loss(outputs, targets), *(metric(outputs, targets) for metric in self.metrics.values()))
+
+    def _run(
+        self, kind: str, one: Callable[..., tuple[Tensor, ...]], weights: Sequence[Tensor], x: Tensor, y: Tensor
+    ) -> tuple[Tensor, ...]:
+        key = (kind, len(weights[0]), x.shape, x.dtype, y.shape, y.dtype)
+        graph = self._graphs.get(key)
+        if graph is None:
+            graph = self._graphs[key] = self._trace(kind == "gradient", one, weights, x, y)
+        with torch.no_grad():
+            return graph(*weights, x, y)
+
+    def _trace(
+        self, training: bool, one: Callable[..., tuple[Tensor, ...]], weights: Sequence[Tensor], x: Tensor, y: Tensor
+    ) -> Callable[..., tuple[Tensor, ...]]:
+        self.model.train(training)
+        batched = vmap(one, in_dims=(0, None, None))
+
+        def flat(*tensors: Tensor) -> tuple[Tensor, ...]:
+            return batched(tensors[:-2], tensors[-2], tensors[-1])
+
+        def untraced(*tensors: Tensor) -> tuple[Tensor, ...]:
+            self.model.train(training)
+            return flat(*tensors)
+
+        try:
+            flat(*weights, x, y)
+        except (RuntimeError, NotImplementedError, ValueError, TypeError, IndexError) as error:
+            raise TrainingError(_explain(self.model, error)) from error
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return make_fx(flat)(*weights, x, y)
+        except Exception:  # tracing is an optimisation: whatever it cannot follow runs as it is
+            return untraced
+
+
+def _explain(model: nn.Module, error: Exception) -> str:
+    """One sentence for a model that cannot be trained as a population."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    kinds = {type(layer) for layer in model.modules()}
+    if any(issubclass(kind, nn.modules.batchnorm._BatchNorm) for kind in kinds):
+        return (
+            f"{type(model).__name__} has batch normalization, whose running statistics cannot be kept per member "
+            "yet; use nn.GroupNorm or nn.LayerNorm, or BatchNorm with track_running_stats=False."
+        )
+    if "random" in first.lower():
+        return (
+            f"{type(model).__name__} draws random numbers in its forward pass (dropout?), which members of a "
+            "population cannot do yet; set its probability to 0."
+        )
+    return f"{type(model).__name__} cannot be trained as a population: {first}"

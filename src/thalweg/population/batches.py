@@ -1,0 +1,88 @@
+"""Which samples a seed sees, and when: a function of the seed and the epoch alone.
+
+Every member of a seed sees the same batches in the same order (common random numbers), an interrupted
+run takes up where it stopped, and a plain PyTorch loop can draw the very same batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+Batch = tuple[Tensor, Tensor]
+
+
+def order_seed(seed: int, epoch: int) -> int:
+    """The seed of the batch order of one epoch."""
+    return 1_000_003 * seed + epoch
+
+
+class Batches(Protocol):
+    """Batches per epoch, and the batches of one epoch."""
+
+    @property
+    def steps(self) -> int: ...
+
+    def epoch(self, seed: int, epoch: int) -> Iterator[Batch]: ...
+
+
+class TensorBatches:
+    """Random mini-batches of tensors: shuffle, cut, repeat each epoch; the last batch may be smaller.
+
+    Args:
+        inputs, targets: first axis is the sample.
+        batch_size: samples per batch; at most all of them.
+    """
+
+    def __init__(self, inputs: Tensor, targets: Tensor, batch_size: int) -> None:
+        self.inputs, self.targets = inputs, targets
+        self.batch_size = min(batch_size, len(inputs))
+
+    @property
+    def steps(self) -> int:
+        return -(-len(self.inputs) // self.batch_size)
+
+    def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(order_seed(seed, epoch))
+        order = torch.randperm(len(self.inputs), generator=generator)
+        for chosen in order.split(self.batch_size):
+            yield self.inputs[chosen], self.targets[chosen]
+
+
+class LoaderBatches:
+    """A user's DataLoader, used as it is, with PyTorch's random state seeded for each epoch.
+
+    The global random state is the loader's own while it makes a batch, and is put back afterwards, so
+    that shuffling and random transforms repeat and nobody else's random numbers change.
+    """
+
+    def __init__(self, loader: DataLoader[Any], dtype: torch.dtype) -> None:
+        self.loader, self.dtype = loader, dtype
+
+    @property
+    def steps(self) -> int:
+        return len(self.loader)
+
+    def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
+        outside = torch.get_rng_state()
+        torch.manual_seed(order_seed(seed, epoch))
+        if self.loader.generator is not None:
+            self.loader.generator.manual_seed(order_seed(seed, epoch))
+        batches = iter(self.loader)
+        while True:
+            batch = next(batches, None)
+            inside = torch.get_rng_state()
+            torch.set_rng_state(outside)
+            if batch is None:
+                return
+            inputs, targets = batch
+            yield self._cast(inputs), self._cast(targets)
+            outside = torch.get_rng_state()
+            torch.set_rng_state(inside)
+
+    def _cast(self, values: Tensor) -> Tensor:
+        return values.to(self.dtype) if values.is_floating_point() else values

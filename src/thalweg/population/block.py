@@ -1,0 +1,232 @@
+"""A block: members of one seed, trained as one batched program.
+
+Weights are stacked on a leading axis, gradients of all members come from one batched call, and the
+members of each formula, which lie side by side, are updated by that formula's kernel with a row of
+hyperparameters each. Members never mix: what happens to one changes no bit of another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import TrainingError
+from ..formulas.base import Equations
+from ..kernels import numba_cpu
+from .batched import Batched
+from .batches import Batches
+from .member import Member
+
+EVALUATION_BATCH = 1024  # samples evaluated at once
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every member of a block learns: the model, the batches, and the data to validate on."""
+
+    model: Callable[[], nn.Module]
+    batched: Batched
+    batches: Batches
+    validation: tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the data left behind; each value is (members,) float64."""
+
+    step: int
+    values: Mapping[str, np.ndarray]
+
+
+class _Slice:
+    """The members of one formula within a block: rows [start, stop) of the stacked weights."""
+
+    def __init__(self, equations: Equations, start: int, members: Sequence[Member], total: int) -> None:
+        self.equations, self.start, self.count = equations, start, len(members)
+        self.stop = start + len(members)
+        names = equations.hyperparameters
+        base = [{**m.formula.hyperparameters, **m.hyperparameters} for m in members]
+        self.base = np.array([[values[name] for name in names] for values in base]).reshape(len(members), len(names))
+        self.table = self.base.copy()
+        steps = np.arange(total)
+        self.scheduled = [  # (row, column, factor for each step)
+            (row, names.index(name), schedule.factor(steps, total))
+            for row, m in enumerate(members)
+            for name, schedule in m.schedules.items()
+        ]
+        self.rows = np.array([row for row, _, _ in self.scheduled], dtype=np.intp)
+        self.columns = np.array([column for _, column, _ in self.scheduled], dtype=np.intp)
+        self.factors = np.array([factor for _, _, factor in self.scheduled]).reshape(-1, total).T.copy()
+        self.initial = [
+            [values[first] if isinstance(first, str) else first for values in base] for _, first in equations.initial
+        ]
+
+    def allocate(self, weights: Sequence[Tensor]) -> None:
+        """States for every weight tensor, and the table of addresses the kernel works on."""
+        self.states: list[list[Tensor]] = []
+        addresses, lengths = [], []
+        for w in weights:
+            shape = (self.count, *w.shape[1:])
+            first = [torch.tensor(values, dtype=w.dtype) for values in self.initial]
+            states = [f.reshape(-1, *[1] * (w.dim() - 1)).expand(shape).clone() for f in first]
+            self.states.append(states)
+            size = w[0].numel()
+            stride = np.arange(self.count) * size * w.element_size()
+            own = [w.data_ptr() + self.start * size * w.element_size(), 0, *(s.data_ptr() for s in states)]
+            addresses.append(np.array(own, dtype=np.int64)[None, :] + stride[:, None])
+            lengths.append(np.full(self.count, size))
+        self.stride = np.array([w[0].numel() * w.element_size() for w in weights])[:, None] * (
+            np.arange(self.start, self.stop)[None, :]
+        )
+        self.address = np.ascontiguousarray(np.concatenate(addresses), dtype=np.int64)
+        self.length = np.concatenate(lengths).astype(np.int64)
+        self.row = np.tile(np.arange(self.count), len(weights)).astype(np.int64)
+        self.kernel = numba_cpu.compiled(self.equations, weights[0].dtype)
+
+    def launch(
+        self, gradients: np.ndarray, losses: np.ndarray, active: np.ndarray, step: int
+    ) -> numba_cpu.Launch:
+        if len(self.rows):
+            self.table[self.rows, self.columns] = self.base[self.rows, self.columns] * self.factors[step]
+        self.address[:, 1] = (gradients[:, None] + self.stride).reshape(-1)
+        t = np.full(self.count, float(step + 1))
+        loss = losses[self.start : self.stop]
+        return self.kernel.launch(
+            self.address, self.length, self.row, active[self.start : self.stop], t, loss, self.table
+        )
+
+
+class Block:
+    """Members of one seed, from their first step to their last.
+
+    Args:
+        task: what they learn.
+        members: of one seed; those of one formula side by side (see `arranged`).
+        epochs: passes over the training data.
+
+    Attributes:
+        weights: one tensor (members, *shape) per parameter of the model.
+        active: (members,) whether a member still trains.
+        diverged: (members,) the step at which the loss stopped being finite, or −1.
+        step: steps taken so far.
+    """
+
+    def __init__(self, task: Task, members: Sequence[Member], epochs: int) -> None:
+        (seed,) = {m.seed for m in members}
+        self.task, self.members, self.seed, self.epochs = task, tuple(members), seed, epochs
+        self.total = epochs * task.batches.steps
+        start = initial_weights(task.model, seed)
+        self.weights = [w.unsqueeze(0).repeat(len(members), *[1] * w.dim()) for w in start.values()]
+        if list(start) != task.batched.names:
+            raise TrainingError("the model function returns a different model at each call; it must always be the same.")
+        self.active = np.ones(len(members), dtype=np.bool_)
+        self.diverged = np.full(len(members), -1, dtype=np.int64)
+        self.step = 0
+        self.loss_sum = np.zeros(len(members))
+        self.slices = list(self._slices())
+        for part in self.slices:
+            part.allocate(self.weights)
+
+    def _slices(self) -> Iterator[_Slice]:
+        first = 0
+        for k in range(1, len(self.members) + 1):
+            here = self.members[first].formula.equations
+            if k == len(self.members) or self.members[k].formula.equations != here:
+                yield _Slice(here, first, self.members[first:k], self.total)
+                first = k
+
+    def train(self) -> Iterator[Epoch | None]:
+        """Train to the end from wherever the block stands.
+
+        Yields None after every step and an `Epoch` after every pass over the data. The block may be
+        saved (`tensors`) between any two yields, and taken up again later.
+        """
+        per_epoch = self.task.batches.steps
+        while self.step < self.total:
+            epoch, done = divmod(self.step, per_epoch)
+            for i, (inputs, targets) in enumerate(self.task.batches.epoch(self.seed, epoch)):
+                if i >= done:
+                    self._step(inputs, targets)
+                    if i + 1 < per_epoch:
+                        yield None
+            yield self._epoch(per_epoch)
+
+    def _step(self, inputs: Tensor, targets: Tensor) -> None:
+        *gradients, losses = self.task.batched.gradient(self.weights, inputs, targets)
+        loss = losses.double().numpy()
+        broken = self.active & ~np.isfinite(loss)
+        if broken.any():
+            self.active &= ~broken
+            self.diverged[broken] = self.step
+        self.loss_sum += np.where(self.active, loss, np.nan)
+        held = [g.contiguous() for g in gradients]
+        pointers = np.array([g.data_ptr() for g in held], dtype=np.int64)
+        numba_cpu.run(
+            [part.launch(pointers, loss, self.active, self.step) for part in self.slices], torch.get_num_threads()
+        )
+        self.step += 1
+
+    def _epoch(self, steps: int) -> Epoch:
+        values = {"train_loss": self.loss_sum / steps}
+        values |= {f"validation_{name}": value for name, value in self.evaluate(*self.task.validation).items()}
+        self.loss_sum = np.zeros(len(self.members))
+        return Epoch(self.step, values)
+
+    def evaluate(self, inputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
+        """Mean loss and metrics over the samples, (members,) each; NaN for a member that diverged."""
+        names = ("loss", *self.task.batched.metrics)
+        sums = np.zeros((len(names), len(self.members)))
+        for x, y in zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True):
+            values = self.task.batched.evaluate(self.weights, x, y)
+            sums += np.stack([v.double().numpy() for v in values]) * len(x)
+        means = np.where(self.diverged >= 0, np.nan, sums / len(inputs))
+        return dict(zip(names, means, strict=True))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything needed to go on from here, by name; `load` takes it back bit for bit."""
+        saved = {f"weight.{i}": w for i, w in enumerate(self.weights)}
+        for k, part in enumerate(self.slices):
+            for i, states in enumerate(part.states):
+                saved |= {f"state.{k}.{i}.{j}": s for j, s in enumerate(states)}
+        counters = {"active": self.active, "diverged": self.diverged, "loss_sum": self.loss_sum}
+        return saved | {n: torch.from_numpy(v) for n, v in counters.items()} | {"step": torch.tensor(self.step)}
+
+    def load(self, saved: Mapping[str, Tensor]) -> None:
+        """Take up the state that `tensors` gave."""
+        own = self.tensors()
+        if own.keys() != saved.keys() or any(own[n].shape != saved[n].shape for n in own):
+            raise TrainingError("the checkpoint belongs to another population; delete it to start this block afresh.")
+        for name, tensor in own.items():
+            if name != "step":
+                tensor.copy_(saved[name])
+        self.step = int(saved["step"])
+
+
+def initial_weights(model: Callable[[], nn.Module], seed: int) -> dict[str, Tensor]:
+    """The trainable weights of a fresh model made under this seed; the caller's random state is untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = model()
+    return {name: p.detach().clone() for name, p in made.named_parameters() if p.requires_grad}
+
+
+def arranged(members: Sequence[Member]) -> list[int]:
+    """An order of the members in which those of one formula lie side by side."""
+    order: dict[Equations, int] = {}
+    for m in members:
+        order.setdefault(m.formula.equations, len(order))
+    return sorted(range(len(members)), key=lambda k: order[members[k].formula.equations])
+
+
+def block_size(weights: int, states: int, element: int = 4) -> int:
+    """How many members fit into one block: as many as keep weights, gradients and states in cache."""
+    return max(8, int(_CACHE / (weights * (2 + states) * element)))
+
+
+_CACHE = 24 * 2**20
+assert math.isfinite(_CACHE)
