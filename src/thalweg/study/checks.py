@@ -1,0 +1,194 @@
+"""Whether model, data, loss and metrics fit together, each misfit in one sentence.
+
+The checks run the model, the loss and the metrics on a few samples, because that is the only way to know;
+what torch would silently broadcast or read as another class is looked at before it is run.
+Used by `prepare.py` alone.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from .. import losses
+from ..errors import ProblemError
+from .data import Pair, first_line
+
+REGRESSION = ("mse", "l1", "huber", "mae")
+
+
+def build(model: Callable[[], Any]) -> nn.Module:
+    """A fresh module from the user's function, checked.
+
+    Raises:
+        ProblemError: if the function is none, fails, or gives something that cannot be trained.
+    """
+    if isinstance(model, nn.Module):
+        raise ProblemError(
+            f"the model is a {type(model).__name__} module; give a function that returns a fresh one, "
+            f"e.g. model=lambda: {type(model).__name__}(...), since every member starts anew."
+        )
+    if not callable(model):
+        raise ProblemError(
+            f"the model is a {type(model).__name__}; "
+            "give a function without arguments that returns a fresh module."
+        )
+    try:
+        module, another = model(), model()
+    except Exception as error:  # whatever a user's function may raise
+        raise ProblemError(
+            f"the model function fails with {type(error).__name__} ({first_line(error)}); "
+            "it must run without arguments and return a fresh module."
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise ProblemError(
+            f"the model function returned a {type(module).__name__}; it must return a torch.nn.Module."
+        )
+    if module is another or {id(p) for p in module.parameters()} & {id(p) for p in another.parameters()}:
+        raise ProblemError(
+            "the model function returned the same parameters twice; it must build a fresh module each time."
+        )
+    _check_parameters(module)
+    return module.cpu()
+
+
+def _check_parameters(module: nn.Module) -> None:
+    parameters = list(module.parameters())
+    if any(nn.parameter.is_lazy(p) or p.is_meta for p in parameters):
+        raise ProblemError(
+            "the model has parameters without values (lazy or on the meta device); "
+            "give its layers their sizes."
+        )
+    if not any(p.requires_grad for p in parameters):
+        raise ProblemError(
+            f"the model has {len(parameters)} parameters and none that is trainable; "
+            "give it a layer whose parameters require gradients."
+        )
+    dtypes = sorted({_dtype(p) for p in parameters})
+    if len(dtypes) > 1:
+        raise ProblemError(
+            f"the model's parameters are of mixed types ({', '.join(dtypes)}); "
+            "make them one, e.g. with .float() or .double()."
+        )
+    if not parameters[0].is_floating_point():
+        raise ProblemError(f"the model's parameters are {dtypes[0]}; make them real, e.g. with .float().")
+
+
+def forward(module: nn.Module, inputs: torch.Tensor, where: str) -> torch.Tensor:
+    """Outputs for a few samples, (samples, …)."""
+    try:
+        outputs = module(inputs)
+    except Exception as error:  # whatever a user's model may raise
+        ids = (
+            ""
+            if inputs.is_floating_point()
+            else "; integer inputs are taken as ids, so make measurements floats"
+        )
+        raise ProblemError(
+            f"the model cannot take the {where} inputs, of shape {_shape(inputs)} and type {_dtype(inputs)} "
+            f"({first_line(error)}); make its first layer and the data fit{ids}."
+        ) from error
+    if not isinstance(outputs, torch.Tensor):
+        raise ProblemError(f"the model returns a {type(outputs).__name__}; it must return a single tensor.")
+    if outputs.ndim == 0 or len(outputs) != len(inputs) or not outputs.is_floating_point():
+        raise ProblemError(
+            f"the model makes outputs of shape {tuple(outputs.shape)} and type {_dtype(outputs)} "
+            f"from {len(inputs)} samples; it must return floats with one row per sample."
+        )
+    return outputs
+
+
+def check_measure(
+    kind: str, given: Any, outputs: torch.Tensor, targets: torch.Tensor, part: Pair, where: str
+) -> None:
+    """Refuse outputs and targets on which this loss or metric would fail, or be broadcast into nonsense."""
+    name = losses.name_of(given)
+    known = losses.LOSSES if kind == "loss" else losses.METRICS
+    own = name not in known or (not isinstance(given, str) and given is not known[name])
+    if not own:
+        if name in REGRESSION:
+            _check_values(name, outputs, targets, where)
+        else:
+            _check_classes(name, outputs, part, where)
+    measure = losses.get(given) if kind == "loss" else losses.get_metric(given)
+    raw = given if callable(given) else measure
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Using a target size")  # torch is about to broadcast
+            value = raw(outputs, targets)
+    except Exception as error:  # whatever a user's loss may raise
+        raise ProblemError(
+            f"the {kind} {name} fails on outputs of shape {_shape(outputs)} and {where} targets of shape "
+            f"{_shape(targets)} and type {_dtype(targets)} ({first_line(error)}); make them fit."
+        ) from error
+    if not isinstance(value, torch.Tensor):
+        raise ProblemError(
+            f"the {kind} {name} returned a {type(value).__name__}; it must return a tensor, "
+            "a scalar or one value per sample."
+        )
+    if value.ndim and len(value) != len(outputs):
+        raise ProblemError(
+            f"the {kind} {name} returned a tensor of shape {tuple(value.shape)} for {len(outputs)} samples; "
+            "it must return a scalar or one value per sample."
+        )
+    if kind == "loss" and not value.requires_grad:
+        raise ProblemError(
+            f"the loss {name} does not depend on the model's parameters; "
+            "compute it from outputs, without detach()."
+        )
+
+
+def _check_values(name: str, outputs: torch.Tensor, targets: torch.Tensor, where: str) -> None:
+    if not targets.is_floating_point():
+        raise ProblemError(
+            f"{name} compares numbers, and the {where} targets are {_dtype(targets)}; convert them to floats."
+        )
+    if outputs.shape != targets.shape:
+        same = outputs[0].numel() == targets[0].numel()
+        advice = f"reshape the targets to {_shape(outputs)}" if same else "change the model or the targets"
+        raise ProblemError(
+            f"{name} needs outputs and targets of one shape, and the model's outputs are {_shape(outputs)} "
+            f"where the {where} targets are {_shape(targets)}; {advice}."
+        )
+
+
+def _check_classes(name: str, outputs: torch.Tensor, part: Pair, where: str) -> None:
+    """Class ids (samples, …) below the number of scores, or probabilities like the outputs."""
+    targets = part[1]
+    if outputs.ndim < 2:
+        raise ProblemError(
+            f"{name} needs scores of shape (samples, classes, ...), and the model's outputs are "
+            f"{_shape(outputs)}; let the model return one score per class."
+        )
+    if targets.is_floating_point():
+        if name == "cross_entropy" and targets.shape[1:] == outputs.shape[1:]:
+            return
+        also = f" or probabilities of shape {_shape(outputs)}" if name == "cross_entropy" else ""
+        raise ProblemError(
+            f"{name} needs integer class ids{also}, and the {where} targets are {_dtype(targets)} of shape "
+            f"{_shape(targets)}; convert them to int64."
+        )
+    if targets.shape[1:] != outputs.shape[2:]:
+        raise ProblemError(
+            f"{name} on outputs of shape {_shape(outputs)} needs class ids of shape "
+            f"{_shape(outputs[:, 0])}, and the {where} targets are {_shape(targets)}; make them fit."
+        )
+    low, high, classes = int(targets.min()), int(targets.max()), outputs.shape[1]
+    if low < 0 or high >= classes:
+        raise ProblemError(
+            f"the {where} targets run from {low} to {high}, and a model with {classes} outputs "
+            f"allows classes 0 to {classes - 1}; renumber the classes or widen the model's last layer."
+        )
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    """The shape as a reader thinks of it: the first axis is samples, however many."""
+    return f"({', '.join(['samples', *map(str, tensor.shape[1:])])}{',' if tensor.ndim == 1 else ''})"
+
+
+def _dtype(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

@@ -1,0 +1,166 @@
+"""A problem made ready to train: data as tensors, loss as a function, every part checked against the others.
+
+`prepare` is the one gate. It builds the model once and runs it on a few samples, so that whatever does not
+fit is said in one sentence before a population is planned, and nothing after it has to check again.
+Read next: `data.py` (reading and splitting), `checks.py` (what must fit), `../losses.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from .. import losses
+from ..errors import ProblemError
+from .checks import build, check_measure, forward
+from .data import HELD_OUT, Pair, check_finite, hold_out, read, sample_of, tensors_of
+from .problem import Problem, load
+
+SAMPLES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A checked problem, as the population trains it.
+
+    Attributes:
+        name: the problem's.
+        model: a function that returns a fresh module.
+        loss: (outputs, targets) → scalar; runs under `torch.func.vmap`.
+        loss_name: what tables call it.
+        metrics: name → (outputs, targets) → scalar.
+        train: (inputs, targets), or the user's DataLoader as it is.
+        validation, test: (inputs, targets), one row per sample.
+        fingerprint: sha256 over data, model and loss; equal for equal problems.
+        weights: number of trainable parameters.
+        source: where the problem came from: kind, spec, text and sha256.
+    """
+
+    name: str
+    model: Callable[[], nn.Module]
+    loss: losses.Measure = field(repr=False)
+    loss_name: str
+    metrics: Mapping[str, losses.Measure] = field(repr=False)
+    train: Pair | DataLoader[Any] = field(repr=False)
+    validation: Pair = field(repr=False)
+    test: Pair = field(repr=False)
+    fingerprint: str
+    weights: int
+    source: Mapping[str, str] = field(repr=False)
+
+
+def prepare(problem: Problem | str) -> Prepared:
+    """Read the data, build the model once, run it on a few samples and check that all parts fit.
+
+    The global random state is left as it was.
+
+    Raises:
+        ProblemError: one sentence on the first part that does not fit.
+
+    >>> ready = prepare("digits")
+    >>> ready.weights, tuple(ready.train[0].shape), ready.loss_name
+    (4810, (1149, 64), 'cross_entropy')
+    """
+    problem = load(problem)
+    if isinstance(problem.seed, bool) or not isinstance(problem.seed, int) or not 0 <= problem.seed < 2**32:
+        raise ProblemError(f"the problem's seed is {problem.seed!r}; give an integer from 0 to {2**32 - 1}.")
+    loss, metrics = losses.get(problem.loss), _metrics(problem)
+    with torch.random.fork_rng(devices=[]):
+        module = build(problem.model)
+        trainable = [p for p in module.parameters() if p.requires_grad]
+        train, validation, test = _parts(problem, trainable[0].dtype)
+        if isinstance(train, DataLoader):
+            sample, train_data = sample_of(train, SAMPLES), tensors_of(train)
+            for tensor, what in zip(train_data or sample, ("inputs", "targets"), strict=True):
+                check_finite(tensor, f"train {what}")
+        else:
+            sample, train_data = _first(train), train
+        parts = {"train": train_data or sample, "validation": validation, "test": test}
+        for name, (inputs, targets) in {**{n: _first(p) for n, p in parts.items()}, "train": sample}.items():
+            outputs = forward(module.train(name == "train"), inputs, name)
+            check_measure("loss", problem.loss, outputs, targets, parts[name], name)
+            for metric in problem.metrics:
+                check_measure("metric", metric, outputs, targets, parts[name], name)
+    return Prepared(
+        name=problem.name,
+        model=problem.model,
+        loss=loss,
+        loss_name=losses.name_of(problem.loss),
+        metrics=metrics,
+        train=train,
+        validation=validation,
+        test=test,
+        fingerprint=_fingerprint(
+            problem, module, train, [part for part in (train_data, validation, test) if part]
+        ),
+        weights=sum(p.numel() for p in trainable),
+        source=problem.source,
+    )
+
+
+def _metrics(problem: Problem) -> dict[str, losses.Measure]:
+    if isinstance(problem.metrics, str) or not isinstance(problem.metrics, tuple | list):
+        raise ProblemError(
+            f"the metrics are {problem.metrics!r}; give a tuple of names or functions, e.g. ('accuracy',)."
+        )
+    found: dict[str, losses.Measure] = {}
+    for metric in problem.metrics:
+        measure, name = losses.get_metric(metric), losses.name_of(metric)
+        if name in found:
+            raise ProblemError(f"two metrics are called {name!r}; give each a name of its own.")
+        found[name] = measure
+    return found
+
+
+def _parts(problem: Problem, dtype: torch.dtype) -> tuple[Pair | DataLoader[Any], Pair, Pair]:
+    """(train, validation, test), with what is missing split off by the problem's seed."""
+    validation = None if problem.validation is None else read(problem.validation, "validation", dtype)
+    test = None if problem.test is None else read(problem.test, "test", dtype)
+    if isinstance(problem.train, DataLoader):
+        if validation is None:
+            raise ProblemError(
+                "the train data are a DataLoader, which is used as it is, so nothing can be split off it; "
+                "give validation= and test= as well."
+            )
+        if test is None:
+            validation, test = _split_off(validation, 0.5, problem.seed, "validation")
+        return problem.train, validation, test
+    train = read(problem.train, "train", dtype)
+    if test is None:
+        train, test = _split_off(train, HELD_OUT, problem.seed, "train")
+    if validation is None:
+        train, validation = _split_off(train, HELD_OUT, problem.seed, "train")
+    return train, validation, test
+
+
+def _split_off(part: Pair, share: float, seed: int, where: str) -> tuple[Pair, Pair]:
+    kept, held = (torch.from_numpy(rows) for rows in hold_out(part[1], share, seed, where))
+    return (part[0][kept], part[1][kept]), (part[0][held], part[1][held])
+
+
+def _first(part: Pair) -> Pair:
+    return part[0][:SAMPLES], part[1][:SAMPLES]
+
+
+def _fingerprint(problem: Problem, module: nn.Module, train: Any, parts: list[Pair]) -> str:
+    """Equal for equal problems, in this process and the next: nothing that holds an address goes in."""
+    digest = hashlib.sha256()
+    model = re.sub(r" at 0x[0-9a-f]+", "", repr(module))
+    described = [
+        f"{name} {tuple(p.shape)} {p.dtype} {p.requires_grad}" for name, p in module.named_parameters()
+    ]
+    if isinstance(train, DataLoader):
+        described += [type(train.dataset).__qualname__, type(train.sampler).__qualname__]
+        described += [str(train.batch_size), str(train.drop_last)]
+    digest.update("\n".join([model, losses.name_of(problem.loss), *described]).encode())
+    for tensor in (tensor for part in parts for tensor in part):
+        digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
