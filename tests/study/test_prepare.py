@@ -81,6 +81,11 @@ def test_a_split_is_a_partition_fixed_by_its_seed(count: int, classes: int, seed
         assert (inputs == again).all()
 
 
+def test_a_class_of_one_sample_prevents_stratifying_and_nothing_else() -> None:
+    targets = np.array([0] * 29 + [1])
+    assert sum(len(inputs) for inputs, _ in split(np.arange(30), targets)) == 30
+
+
 def test_missing_parts_are_split_off_by_seed_and_stratified() -> None:
     one, again, other = prepare(GOOD), prepare(GOOD), prepare(change(seed=1))
     assert [len(x) for x, _ in tensors(one)] == [38, 10, 12]
@@ -158,7 +163,7 @@ def test_a_train_loader_is_used_as_it_is_and_not_advanced() -> None:
 def test_a_loader_of_random_data_has_one_fingerprint() -> None:
     class Noisy(Rows):
         def __getitem__(self, index: int) -> tuple[Any, Any]:
-            return X[index] + torch.randn(4), int(CLASSES[index])
+            return X[index] + GENERATOR.random(), int(CLASSES[index])
 
     found = {
         prepare(change(train=DataLoader(Noisy(), 8), validation=(X, Y), test=(X, Y))).fingerprint
