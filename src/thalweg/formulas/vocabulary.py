@@ -6,10 +6,16 @@ from typing import Any
 
 import sympy as sp
 
-__all__ = ["abs", "cos", "exp", "floor", "log", "maximum", "minimum", "sign", "sin", "sqrt", "tanh", "where"]
+from ..errors import FormulaError
+
+__all__ = [
+    "abs", "cos", "equal", "exp", "floor", "log", "maximum", "minimum", "sign", "sin", "sqrt", "tanh",
+    "where",
+]  # fmt: skip
 
 abs = sp.Abs  # the builtin works too; named so that the list is complete
 cos = sp.cos
+equal = sp.Eq
 exp = sp.exp
 floor = sp.floor
 log = sp.log
@@ -23,4 +29,9 @@ tanh = sp.tanh
 
 def where(condition: Any, yes: Any, no: Any) -> Any:
     """`yes` where the condition holds, else `no`; a condition is a comparison such as ``t > 5``."""
+    if isinstance(condition, bool):  # a == b of two expressions asks how they are written
+        raise FormulaError(
+            f"where({condition}, …) has a condition that is always the same: "
+            "compare values with <, >, <=, >= or equal(a, b), and pick by an option with if."
+        )
     return sp.Piecewise((yes, condition), (no, True))

@@ -14,10 +14,14 @@ spelling of the few operations there are.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import sympy as sp
+from sympy.functions.elementary.piecewise import ExprCondPair
+from sympy.logic.boolalg import Boolean, BooleanAtom
 from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.str import StrPrinter
 
@@ -30,11 +34,13 @@ Assignment = tuple[sp.Symbol, sp.Expr]
 class Program:
     """What a kernel has to compute, in order.
 
+    Every name made here starts with an underscore, which no parameter of a formula may do.
+
     Attributes:
         scalars: once per step and member, in float64; functions of t, loss and hyperparameters.
-        shared: once per weight; subexpressions used more than once.
+        shared: once per weight; subexpressions used more than once, and the new state values.
         step: added to the weight.
-        states: (name, new value) in the order of `Equations.states`.
+        states: (name, the name of its new value in `shared`) in the order of `Equations.states`.
         passed: the scalars that the loop over weights needs.
     """
 
@@ -42,7 +48,7 @@ class Program:
     scalars: tuple[Assignment, ...]
     shared: tuple[Assignment, ...]
     step: sp.Expr
-    states: tuple[tuple[str, sp.Expr], ...]
+    states: tuple[tuple[str, sp.Symbol], ...]
     passed: tuple[sp.Symbol, ...]
 
     @property
@@ -50,74 +56,116 @@ class Program:
         return any(symbol("loss") in value.free_symbols for _, value in self.scalars)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def lower(equations: Equations) -> Program:
     """Split the equations into once-a-step scalars and a per-weight body."""
     uniform = {symbol(name) for name in ("t", "loss", *equations.hyperparameters)}
-    hoisted: dict[sp.Expr, sp.Symbol] = {}
-
-    def hoist(expression: sp.Expr) -> sp.Expr:
-        if isinstance(expression, sp.Number):
-            return expression
-        if expression.free_symbols <= uniform:
-            name = sp.Symbol(f"s{len(hoisted)}", real=True)
-            return hoisted.setdefault(expression, name)
-        if isinstance(expression, sp.Add | sp.Mul):
-            once = [a for a in expression.args if a.free_symbols <= uniform]
-            each = [hoist(a) for a in expression.args if not a.free_symbols <= uniform]
-            return expression.func(hoist(expression.func(*once)), *each) if once else expression.func(*each)
-        return expression.func(*(hoist(a) for a in expression.args)) if expression.args else expression
-
-    # The step mentions the new states: name them first, so that each is computed once.
-    fresh = [sp.Symbol(f"new_{name}", real=True) for name in equations.state_names]
-    known = {value: name for name, (_, value) in zip(fresh, equations.states, strict=True) if not value.is_Atom}
-    bodies = [value.xreplace({v: n for v, n in known.items() if v != value}) for _, value in equations.states]
-    bodies = [hoist(body) for body in (*bodies, equations.step.xreplace(known))]
-
-    shared, reduced = sp.cse(bodies, symbols=(sp.Symbol(f"x{i}", real=True) for i in range(10_000)), order="none")
-    needed: set[sp.Symbol] = set().union(*(e.free_symbols for e in (*reduced, *(v for _, v in shared))))
-    passed = tuple(name for name in hoisted.values() if name in needed)
-    common, values = sp.cse(
-        [value for value, name in hoisted.items() if name in needed],
-        symbols=(sp.Symbol(f"c{i}", real=True) for i in range(10_000)), order="none",
-    )  # fmt: skip
-    renamed = dict(zip(fresh, reduced[:-1], strict=True))
-    ordered = _in_order([*shared, *((n, v) for n, v in renamed.items())])
+    fresh = tuple(_made(f"new_{name}") for name in equations.state_names)
+    states, step = in_terms_of_states(equations, fresh)
+    hoisted: dict[sp.Basic, sp.Symbol] = {}
+    bodies = [_hoist(body, uniform, hoisted) for body in (*states, step)]
+    shared, reduced = _shared(bodies, "x")
+    needed: set[sp.Basic] = set().union(*(e.free_symbols for e in (*reduced, *(v for _, v in shared))))
+    passed: dict[sp.Symbol, Any] = {name: value for value, name in hoisted.items() if name in needed}
+    common, values = _shared(list(passed.values()), "c")
     return Program(
         equations=equations,
-        scalars=(*((n, v) for n, v in common), *zip(passed, values, strict=True)),
-        shared=tuple((n, v) for n, v in ordered if n not in renamed or _mentions(n, ordered, reduced[-1])),
+        scalars=(*common, *zip(passed, values, strict=True)),
+        shared=in_order([*shared, *zip(fresh, reduced[:-1], strict=True)]),
         step=reduced[-1],
-        states=tuple(
-            (name, n if _mentions(n, ordered, reduced[-1]) else renamed[n])
-            for name, n in zip(equations.state_names, fresh, strict=True)
-        ),
-        passed=passed,
+        states=tuple(zip(equations.state_names, fresh, strict=True)),
+        passed=tuple(passed),
     )
 
 
-def _mentions(name: sp.Symbol, assignments: Sequence[Assignment], step: sp.Expr) -> bool:
-    return any(name in value.free_symbols for _, value in (*assignments, (None, step)))
+def in_terms_of_states(
+    equations: Equations, fresh: Sequence[sp.Symbol]
+) -> tuple[tuple[sp.Expr, ...], sp.Expr]:
+    """The new states and the step, with each new state that occurs in another written as its name.
+
+    A formula's function says ``m = …`` and uses m further on; the expressions it returns have m's text
+    pasted in. This finds it again, so that each state is computed (and printed) once.
+    """
+    uniform = {symbol(name) for name in ("t", "loss", *equations.hyperparameters)}
+    values = [value for _, value in equations.states]
+    known: list[tuple[sp.Expr, sp.Symbol]] = []
+    named = list(values)
+    for i in sorted(range(len(values)), key=lambda i: (sp.count_ops(values[i]), i)):
+        named[i] = _with_names(values[i], known)
+        if values[i].args and not values[i].free_symbols <= uniform:
+            known.insert(0, (values[i], fresh[i]))  # longest first
+    return tuple(named), _with_names(equations.step, known)
 
 
-def _in_order(assignments: list[Assignment]) -> list[Assignment]:
+def _with_names(expression: sp.Expr, known: Sequence[tuple[sp.Expr, sp.Symbol]]) -> sp.Expr:
+    for value, name in known:
+        expression = replace_part(expression, value, name)
+    return expression
+
+
+def replace_part(expression: sp.Basic, value: sp.Expr, name: sp.Symbol) -> Any:
+    """`name` for `value` wherever it occurs, also as some of the terms of a sum or factors of a product."""
+    if expression == value:
+        return name
+    if not expression.args:
+        return expression
+    arguments = [replace_part(a, value, name) for a in expression.args]
+    if list(expression.args) != arguments:
+        expression = expression.func(*arguments)
+    if not (isinstance(value, sp.Add | sp.Mul) and type(expression) is type(value)):
+        return expression
+    ratios = [a / value.args[0] for a in expression.args] if value.is_Add else []
+    for factor in (sp.S.One, *(r for r in ratios if r.is_Number)):  # SymPy writes 2(a + b) as 2a + 2b
+        terms = {factor * a for a in value.args} if value.is_Add else set(value.args)
+        if terms <= set(expression.args):
+            return expression.func(factor * name, *(a for a in expression.args if a not in terms))
+    return expression
+
+
+def _hoist(expression: Any, uniform: set[sp.Symbol], hoisted: dict[sp.Basic, sp.Symbol]) -> Any:
+    """`expression` with every part that is the same for all weights replaced by a name in `hoisted`."""
+    if isinstance(expression, sp.Number | BooleanAtom):
+        return expression
+    if isinstance(expression, ExprCondPair):  # (value, condition): no expression itself
+        return ExprCondPair(*(_hoist(a, uniform, hoisted) for a in expression.args))
+    if expression.free_symbols <= uniform:
+        if isinstance(expression, Boolean) and not expression.is_Symbol:
+            return _hoist(sp.Piecewise((1, expression), (0, True)), uniform, hoisted) > sp.S.Half
+        return hoisted.setdefault(expression, _made(f"s{len(hoisted)}"))
+    if isinstance(expression, sp.Add | sp.Mul):
+        once = [a for a in expression.args if a.free_symbols <= uniform]
+        each = [_hoist(a, uniform, hoisted) for a in expression.args if not a.free_symbols <= uniform]
+        common = [_hoist(expression.func(*once), uniform, hoisted)] if once else []
+        return expression.func(*common, *each)
+    if not expression.args:
+        return expression
+    return expression.func(*(_hoist(a, uniform, hoisted) for a in expression.args))
+
+
+def _made(name: str) -> sp.Symbol:
+    return sp.Symbol(f"_{name}", real=True)
+
+
+def _shared(expressions: Sequence[Any], letter: str) -> tuple[list[Assignment], list[sp.Expr]]:
+    """Common subexpressions with a name each, and the expressions written with those names."""
+    names = (_made(f"{letter}{i}") for i in itertools.count())
+    return cast(Any, sp.cse(expressions, symbols=names, order="none"))
+
+
+def in_order(assignments: Sequence[Assignment]) -> tuple[Assignment, ...]:
     """Each assignment behind those it reads."""
-    names = {name for name, _ in assignments}
-    done: list[Assignment] = []
-    ready: set[sp.Symbol] = set()
-    while len(done) < len(assignments):
-        for name, value in assignments:
-            if name not in ready and (value.free_symbols & names) <= ready:
-                done.append((name, value))
-                ready.add(name)
-    return done
+    waiting, done = dict(assignments), {}
+    while waiting:
+        ready = [name for name, value in waiting.items() if not value.free_symbols & waiting.keys()]
+        done |= {name: waiting.pop(name) for name in ready}
+    return tuple(done.items())
 
 
 class Printer(StrPrinter):
     """Prints an expression for one target; a kernel overrides the few methods it spells otherwise.
 
-    Integers and fractions are printed through `number`, small whole powers as products, roots through
-    `root`, and a product with negative powers as one division.
+    Integers and fractions are printed through `number`, roots through `root`, and a product with negative
+    powers as one division; whole exponents stay whole.
     """
 
     def number(self, value: float) -> str:
@@ -132,12 +180,6 @@ class Printer(StrPrinter):
     def choose(self, condition: str, yes: str, no: str) -> str:
         return f"({yes} if {condition} else {no})"
 
-    def extreme(self, name: str, a: str, b: str) -> str:
-        return self.call(name, a, b)
-
-    def power(self, base: str, exponent: str) -> str:
-        return f"{base}**{exponent}"
-
     def _print_Integer(self, expr: sp.Integer) -> str:
         return self.number(float(expr))
 
@@ -149,7 +191,7 @@ class Printer(StrPrinter):
 
     _print_One = _print_NegativeOne = _print_Zero = _print_Half = _print_Integer
 
-    def _print_NumberSymbol(self, expr: sp.NumberSymbol) -> str:
+    def _print_NumberSymbol(self, expr: Any) -> Any:
         return self.number(float(expr))
 
     _print_Pi = _print_Exp1 = _print_NumberSymbol
@@ -182,14 +224,14 @@ class Printer(StrPrinter):
 
     def _print_Pow(self, expr: sp.Pow, rational: bool = False) -> str:
         base, exponent = expr.args
-        if exponent == sp.S.Half:
+        if exponent.is_Number and float(exponent) == 0.5:
             return self.root(self._print(base))
         if exponent.is_Number and exponent.is_negative:
             return f"{self.number(1.0)}/{self.parenthesize(base**-exponent, PRECEDENCE['Mul'], strict=False)}"
         inner = self.parenthesize(base, PRECEDENCE["Pow"], strict=False)
-        if exponent.is_Integer and 2 <= int(exponent) <= 4 and base.is_Symbol:
-            return f"({'*'.join([inner] * int(exponent))})"
-        return self.power(inner, self.parenthesize(exponent, PRECEDENCE["Pow"], strict=False))
+        if exponent.is_Number and float(exponent).is_integer():
+            return f"{inner}**{int(exponent)}"  # a whole number, so that compilers write multiplications
+        return f"{inner}**{self.parenthesize(exponent, PRECEDENCE['Pow'], strict=False)}"
 
     def _print_Abs(self, expr: sp.Abs) -> str:
         return self.call("abs", self._print(expr.args[0]))
@@ -197,36 +239,37 @@ class Printer(StrPrinter):
     def _print_Function(self, expr: sp.Function) -> str:
         return self.call(type(expr).__name__, *map(self._print, expr.args))
 
-    _print_sign = _print_exp = _print_log = _print_tanh = _print_sin = _print_cos = _print_floor = _print_Function
+    _print_sign = _print_exp = _print_log = _print_tanh = _print_sin = _print_cos = _print_Function
+    _print_floor = _print_Function
 
     def _print_Max(self, expr: sp.Max) -> str:
-        return functools.reduce(lambda a, b: self.extreme("maximum", a, b), map(self._print, _ordered(expr.args)))
+        return functools.reduce(lambda a, b: self.call("maximum", a, b), self._sorted(expr.args))
 
     def _print_Min(self, expr: sp.Min) -> str:
-        return functools.reduce(lambda a, b: self.extreme("minimum", a, b), map(self._print, _ordered(expr.args)))
+        return functools.reduce(lambda a, b: self.call("minimum", a, b), self._sorted(expr.args))
 
-    def _print_Piecewise(self, expr: sp.Piecewise) -> str:
+    def _print_Piecewise(self, expr: Any) -> str:
         *branches, (last, _) = expr.args
         text = self._print(last)
         for value, condition in reversed(branches):
             text = self.choose(self._print(condition), self._print(value), text)
         return text
 
-    def _print_Relational(self, expr: sp.core.relational.Relational) -> str:
+    def _print_Relational(self, expr: Any) -> str:
         return f"({self._print(expr.lhs)} {expr.rel_op} {self._print(expr.rhs)})"
 
     def _print_And(self, expr: sp.And) -> str:
-        return f"({' & '.join(map(self._print, _ordered(expr.args)))})"
+        return f"({' & '.join(self._sorted(expr.args))})"
 
     def _print_Or(self, expr: sp.Or) -> str:
-        return f"({' | '.join(map(self._print, _ordered(expr.args)))})"
+        return f"({' | '.join(self._sorted(expr.args))})"
 
     def _print_Not(self, expr: sp.Not) -> str:
-        return self.call("not_", self._print(expr.args[0]))
+        return self.call("logical_not", self._print(expr.args[0]))
 
-
-def _ordered(arguments: Sequence[sp.Basic]) -> Iterator[sp.Basic]:
-    return iter(sorted(arguments, key=sp.default_sort_key))
+    def _sorted(self, arguments: Sequence[sp.Basic]) -> list[str]:
+        """SymPy keeps the arguments of symmetric functions in sets; the text must not depend on that."""
+        return [self._print(a) for a in sorted(arguments, key=sp.default_sort_key)]
 
 
 def _negated(term: sp.Expr) -> sp.Expr | None:
@@ -234,4 +277,4 @@ def _negated(term: sp.Expr) -> sp.Expr | None:
     return -term if term.could_extract_minus_sign() and precedence(-term) >= precedence(term) else None
 
 
-__all__ = ["Printer", "Program", "lower"]
+__all__ = ["Printer", "Program", "in_order", "in_terms_of_states", "lower", "replace_part"]

@@ -15,14 +15,19 @@ from numba import njit, types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-_SCOPES = 16
+_SCOPES = 32  # w, g and 30 states; what lies beyond is loaded and stored without a promise
 
 
-def _metadata(module: ir.Module, scope: int) -> tuple[Any, Any]:
-    """(alias.scope, noalias) nodes for one scope; nodes with equal content are one node in a module."""
+def _promise(builder: Any, instruction: Any, scope: int) -> None:
+    """Tell LLVM that this access never overlaps one of another scope; equal nodes are one node in a module."""
+    if scope >= _SCOPES:
+        return
+    module = builder.module
     domain = module.add_metadata([ir.MetaDataString(module, "thalweg")])
-    scopes = [module.add_metadata([ir.MetaDataString(module, f"thalweg {k}"), domain]) for k in range(_SCOPES)]
-    return module.add_metadata([scopes[scope]]), module.add_metadata([s for s in scopes if s is not scopes[scope]])
+    names = [ir.MetaDataString(module, f"thalweg {k}") for k in range(_SCOPES)]
+    scopes = [module.add_metadata([name, domain]) for name in names]
+    instruction.set_metadata("alias.scope", module.add_metadata([scopes[scope]]))
+    instruction.set_metadata("noalias", module.add_metadata([s for s in scopes if s is not scopes[scope]]))
 
 
 def _pair(dtype: types.Float, width: ir.Type) -> tuple[Any, Any]:
@@ -34,9 +39,7 @@ def _pair(dtype: types.Float, width: ir.Type) -> tuple[Any, Any]:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             pointer = builder.inttoptr(arguments[0], width.as_pointer())
             value = builder.load(builder.gep(pointer, [arguments[1]], inbounds=True))
-            own, others = _metadata(builder.module, scope.literal_value)
-            value.set_metadata("alias.scope", own)
-            value.set_metadata("noalias", others)
+            _promise(builder, value, scope.literal_value)
             return value
 
         return dtype(types.int64, types.int64, scope), generate
@@ -49,9 +52,7 @@ def _pair(dtype: types.Float, width: ir.Type) -> tuple[Any, Any]:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             pointer = builder.inttoptr(arguments[0], width.as_pointer())
             instruction = builder.store(arguments[3], builder.gep(pointer, [arguments[1]], inbounds=True))
-            own, others = _metadata(builder.module, scope.literal_value)
-            instruction.set_metadata("alias.scope", own)
-            instruction.set_metadata("noalias", others)
+            _promise(builder, instruction, scope.literal_value)
             return context.get_dummy_value()
 
         return types.void(types.int64, types.int64, scope, dtype), generate
@@ -64,18 +65,24 @@ load_float64, store_float64 = _pair(types.float64, ir.DoubleType())
 
 
 @njit(inline="always")
-def maximum(a, b):  # noqa: ANN001, ANN201 - compiled, typed by its use
+def maximum(a, b):
     """The larger; NaN if either is, as torch.maximum."""
     return a if (a > b or a != a) else b
 
 
 @njit(inline="always")
-def minimum(a, b):  # noqa: ANN001, ANN201
+def minimum(a, b):
     """The smaller; NaN if either is, as torch.minimum."""
     return a if (a < b or a != a) else b
 
 
 @njit(inline="always")
-def sign(a):  # noqa: ANN001, ANN201
+def sign(a):
     """−1, 0 or 1; 0 for NaN, as torch.sign."""
     return type(a)((a > 0) - (a < 0))
+
+
+@njit(inline="always")
+def logical_not(a):
+    """The opposite of a condition."""
+    return not a

@@ -33,6 +33,7 @@ import numpy as np
 import torch
 
 from ..formulas.base import Equations, Formula
+from . import memory
 from .lower import Printer, lower
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
@@ -44,10 +45,7 @@ class _ScalarPrinter(Printer):
     """Float64, inside the compiled function."""
 
     def call(self, function: str, *arguments: str) -> str:
-        return f"{_SPELLED.get(function, 'math.' + function)}({', '.join(arguments)})"
-
-    def root(self, argument: str) -> str:
-        return f"math.sqrt({argument})"
+        return f"_{function}({', '.join(arguments)})"
 
 
 class _ElementPrinter(_ScalarPrinter):
@@ -58,53 +56,52 @@ class _ElementPrinter(_ScalarPrinter):
         self.constants: dict[float, str] = {}
 
     def number(self, value: float) -> str:
-        return self.constants.setdefault(value, f"k{len(self.constants)}")
+        return self.constants.setdefault(value, f"_k{len(self.constants)}")
 
 
-_SPELLED = {"abs": "abs", "sign": "sign", "maximum": "maximum", "minimum": "minimum", "not_": "not "}
+_HEADER = """
+from math import cos as _cos, exp as _exp, log as _log, sin as _sin, sqrt as _sqrt, tanh as _tanh
+from numpy import {dtype} as _dtype, floor as _floor
+from numba import njit as _njit
+from thalweg.kernels.memory import load_{dtype} as _load, store_{dtype} as _store
+from thalweg.kernels.memory import logical_not as _logical_not, maximum as _maximum
+from thalweg.kernels.memory import minimum as _minimum, sign as _sign
+_abs = abs
+_jit = _njit(nogil=True, cache=True, error_model="numpy", fastmath=set({fastmath!r}), boundscheck=False)
+"""
 
 
 def source(equations: Equations, dtype: str) -> str:
-    """The kernel's Python source; `compiled` hands it to Numba."""
+    """The kernel's Python source, for Numba; only the formula's own names start without an underscore."""
     program = lower(equations)
     scalar, element = _ScalarPrinter(), _ElementPrinter()
-    names, states = equations.hyperparameters, equations.state_names
-    body = [f"{name} = {element.doprint(value)}" for name, value in program.shared]
-    body += [f"next_{name} = {element.doprint(value)}" for name, value in program.states]
-    body += [f"store(w_, i, 0, w + ({element.doprint(program.step)}))"]
-    body += [f"store({name}_, i, {2 + j}, next_{name})" for j, name in enumerate(states)]
-    loads = ["w = load(w_, i, 0)", "g = load(g_, i, 1)"]
-    loads += [f"{name} = load({name}_, i, {2 + j})" for j, name in enumerate(states)]
-    pointers = ["w_ = address[n, 0]", "g_ = address[n, 1]"]
-    pointers += [f"{name}_ = address[n, {2 + j}]" for j, name in enumerate(states)]
+    streams = ("w", "g", *equations.state_names)
+    body = [f"{name} = _load(_at_{name}, _i, {k})" for k, name in enumerate(streams)]
+    body += [f"{name} = {element.doprint(value)}" for name, value in program.shared]
+    body += [f"_store(_at_w, _i, 0, w + ({element.doprint(program.step)}))"]
+    body += [f"_store(_at_{name}, _i, {2 + k}, {new})" for k, (name, new) in enumerate(program.states)]
     text = [
         f'"""{equations.name}, {dtype}: generated from its formula."""',
-        "import math",
-        "import numpy as np",
-        "from numba import njit",
-        f"from thalweg.kernels.memory import load_{dtype} as load, store_{dtype} as store",
-        "from thalweg.kernels.memory import maximum, minimum, sign",
-        "",
-        f"@njit(nogil=True, cache=True, error_model='numpy', fastmath={FASTMATH!r}, boundscheck=False)",
-        "def rows(t_of, loss_of, table, scalars):",
-        "    for r in range(table.shape[0]):",
-        "        t = t_of[r]",
-        "        loss = loss_of[r]",
-        *(f"        {name} = table[r, {j}]" for j, name in enumerate(names)),
+        _HEADER.format(dtype=dtype, fastmath=FASTMATH),
+        "@_jit",
+        "def rows(_t, _loss, _table, _scalars):",
+        "    for _r in range(_table.shape[0]):",
+        "        t = _t[_r]",
+        "        loss = _loss[_r]",
+        *(f"        {name} = _table[_r, {k}]" for k, name in enumerate(equations.hyperparameters)),
         *(f"        {name} = {scalar.doprint(value)}" for name, value in program.scalars),
-        *(f"        scalars[r, {j}] = {name}" for j, name in enumerate(program.passed)),
+        *(f"        _scalars[_r, {k}] = {name}" for k, name in enumerate(program.passed)),
         "",
-        f"@njit(nogil=True, cache=True, error_model='numpy', fastmath={FASTMATH!r}, boundscheck=False)",
-        "def segments(address, length, row, active, scalars, start, stop):",
-        *(f"    {name} = np.{dtype}({value!r})" for value, name in element.constants.items()),
-        "    for n in range(start, stop):",
-        "        r = row[n]",
-        "        if not active[r]:",
+        "@_jit",
+        "def segments(_address, _length, _row, _active, _scalars, _start, _stop):",
+        *(f"    {name} = _dtype({value!r})" for value, name in element.constants.items()),
+        "    for _n in range(_start, _stop):",
+        "        _r = _row[_n]",
+        "        if not _active[_r]:",
         "            continue",
-        *(f"        {line}" for line in pointers),
-        *(f"        {name} = np.{dtype}(scalars[r, {j}])" for j, name in enumerate(program.passed)),
-        "        for i in range(length[n]):",
-        *(f"            {line}" for line in loads),
+        *(f"        _at_{name} = _address[_n, {k}]" for k, name in enumerate(streams)),
+        *(f"        {name} = _dtype(_scalars[_r, {k}])" for k, name in enumerate(program.passed)),
+        "        for _i in range(_length[_n]):",
         *(f"            {line}" for line in body),
         "",
     ]
@@ -112,7 +109,7 @@ def source(equations: Equations, dtype: str) -> str:
 
 
 # nnan and ninf are left out on purpose: a NaN in one member must stay a NaN, and stay there.
-FASTMATH = {"contract", "nsz", "arcp"}
+FASTMATH = ("arcp", "contract", "nsz")
 
 
 @dataclass(frozen=True)
@@ -185,7 +182,7 @@ def _carry_out(share: Sequence[tuple[Launch, int, int]]) -> None:
         launch.segments(*launch.arguments, start, stop)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def compiled(equations: Equations, dtype: torch.dtype) -> Kernel:
     """The kernel of these equations, from the on-disk cache where it has been compiled before."""
     if dtype not in DTYPES:
@@ -197,16 +194,19 @@ def compiled(equations: Equations, dtype: torch.dtype) -> Kernel:
 
 def _module(text: str, name: str) -> ModuleType:
     """Import generated source from the cache folder, writing it there first if it is new."""
-    key = hashlib.sha256(f"{text}{np.__version__}".encode()).hexdigest()[:16]
+    compiled_in = Path(memory.__file__).read_bytes()  # Numba's cache would not see that it changed
+    parts = (text.encode(), np.__version__.encode(), compiled_in)
+    key = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
     unique = f"thalweg_kernel_{name}_{key}" if name.isidentifier() else f"thalweg_kernel_{key}"
     path = cache_folder() / f"{unique}.py"
     if not path.exists():
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        with os.fdopen(handle, "w") as file:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
         os.replace(temporary, path)
     spec = importlib.util.spec_from_file_location(unique, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[unique] = module
     spec.loader.exec_module(module)
@@ -228,7 +228,7 @@ def cache_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="thalweg-kernels-"))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="thalweg-kernel")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 
 from ..formulas.base import Equations, Formula
@@ -20,56 +21,52 @@ class _ScalarPrinter(Printer):
     """Float64 Python numbers or NumPy arrays, one value per member."""
 
     def root(self, argument: str) -> str:
-        return f"np.sqrt({argument})"
+        return f"_np.sqrt({argument})"
 
     def call(self, function: str, *arguments: str) -> str:
-        name = {"not_": "logical_not"}.get(function, function)
-        return f"np.{name}({', '.join(arguments)})"
+        return f"_np.{function}({', '.join(arguments)})"
 
     def choose(self, condition: str, yes: str, no: str) -> str:
-        return f"np.where({condition}, {yes}, {no})"
+        return f"_np.where({condition}, {yes}, {no})"
 
 
 class _TensorPrinter(Printer):
     def call(self, function: str, *arguments: str) -> str:
         if function in ("maximum", "minimum"):
-            return f"torch.{function}(*_tensors({', '.join(arguments)}))"
-        name = {"not_": "logical_not"}.get(function, function)
-        return f"torch.{name}({', '.join(arguments)})"
+            arguments = tuple(f"_tensor({a}, w)" for a in arguments)
+        return f"_torch.{function}({', '.join(arguments)})"
 
     def choose(self, condition: str, yes: str, no: str) -> str:
-        return f"torch.where(_condition({condition}, w), {yes}, {no})"
+        return f"_torch.where(_condition({condition}, w), _tensor({yes}, w), _tensor({no}, w))"
 
 
 Reference = Callable[..., "list[torch.Tensor]"]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def scalar_function(equations: Equations) -> Callable[..., tuple]:
     """f(t, loss, hyperparameters…) → the program's once-a-step scalars, in float64.
 
     Arguments may be numbers or NumPy arrays with one value per member.
     """
-    import numpy as np
-
     program, printer = lower(equations), _ScalarPrinter()
     lines = [f"    {name} = {printer.doprint(value)}" for name, value in program.scalars]
     arguments = ", ".join(("t", "loss", *equations.hyperparameters))
     returned = "".join(f"{name}, " for name in program.passed)
     source = "\n".join([f"def scalars({arguments}):", *lines, f"    return ({returned})"])
-    namespace: dict = {"np": np}
+    namespace: dict = {"_np": np}
     exec(compile(source, f"<{equations.name} scalars>", "exec"), namespace)
     return namespace["scalars"]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _body(equations: Equations) -> Callable[..., tuple]:
     program, printer = lower(equations), _TensorPrinter()
     arguments = ", ".join(("g", "w", *equations.state_names, *map(str, program.passed)))
     lines = [f"    {name} = {printer.doprint(value)}" for name, value in program.shared]
     returned = ", ".join(printer.doprint(value) for value in (program.step, *(v for _, v in program.states)))
     source = "\n".join([f"def body({arguments}):", *lines, f"    return ({returned},)"])
-    namespace: dict = {"torch": torch, "_tensors": _tensors, "_condition": _condition}
+    namespace: dict = {"_torch": torch, "_tensor": _tensor, "_condition": _condition}
     exec(compile(source, f"<{equations.name} body>", "exec"), namespace)
     return namespace["body"]
 
@@ -94,20 +91,25 @@ def update(
 
     >>> import torch, thalweg as tw
     >>> w = torch.tensor([1.0, -2.0]); a = torch.zeros(2)
-    >>> update(tw.formulas.get("momentum"), w, torch.tensor([0.5, 0.5]), [a], t=1, hyperparameters={"lr": 0.1})
+    >>> update(tw.formulas.get("momentum"), w, torch.tensor([0.5, 0.5]), [a], 1, {"lr": 0.1})
     >>> w, a
     (tensor([ 0.9500, -2.0500]), tensor([0.5000, 0.5000]))
     """
     equations = formula.equations
     values = {**formula.hyperparameters, **(hyperparameters or {})}
-    scalars = scalar_function(equations)(float(t), loss, *(values[name] for name in equations.hyperparameters))
-    step, *new = _body(equations)(g, w, *states, *(float(s) for s in scalars))
+    numbers = map(np.float64, (t, loss, *(values[name] for name in equations.hyperparameters)))
+    with np.errstate(all="ignore"):  # 1/0 is inf here as in every kernel
+        scalars = [float(s) for s in scalar_function(equations)(*numbers)]
+    step, *new = _body(equations)(g, w, *states, *scalars)
+    after = [_tensor(value, w).expand_as(w).clone() for value in new]  # a new value may be an old state
     w.add_(step)
-    for state, value in zip(states, new, strict=True):
-        state.copy_(value if isinstance(value, torch.Tensor) else torch.full_like(state, float(value)))
+    for state, value in zip(states, after, strict=True):
+        state.copy_(value)
 
 
-def initial_states(formula: Formula, w: torch.Tensor, hyperparameters: Mapping[str, float]) -> list[torch.Tensor]:
+def initial_states(
+    formula: Formula, w: torch.Tensor, hyperparameters: Mapping[str, float]
+) -> list[torch.Tensor]:
     """The states before the first step, each shaped like `w`."""
     values = {**formula.hyperparameters, **hyperparameters}
     return [
@@ -116,9 +118,9 @@ def initial_states(formula: Formula, w: torch.Tensor, hyperparameters: Mapping[s
     ]
 
 
-def _tensors(*values: torch.Tensor | float) -> list[torch.Tensor]:
-    like = next(v for v in values if isinstance(v, torch.Tensor))
-    return [v if isinstance(v, torch.Tensor) else like.new_tensor(v) for v in values]
+def _tensor(value: torch.Tensor | float, w: torch.Tensor) -> torch.Tensor:
+    """A number beside tensors would be taken in torch's default dtype, and rounded to it."""
+    return value if isinstance(value, torch.Tensor) else w.new_tensor(value)
 
 
 def _condition(value: torch.Tensor | bool, w: torch.Tensor) -> torch.Tensor:

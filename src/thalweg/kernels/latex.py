@@ -1,0 +1,182 @@
+"""A formula as it stands in a paper: LaTeX derived from its equations.
+
+Each state gets a row, written with index t where it is new and t−1 where it is old. Two habits of papers
+are recognised in the expressions: a gradient with the weight decay added becomes a row of its own, and a
+state divided by 1 − βᵗ gets a hat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sympy as sp
+from sympy.printing.latex import LatexPrinter
+
+from ..formulas.base import Equations, Formula, symbol
+from .lower import in_order, in_terms_of_states, replace_part
+
+_NAMES = {
+    "dampening": r"\tau",
+    "eps": r"\epsilon",
+    "lr": r"\eta",
+    "momentum": r"\mu",
+    "weight_decay": r"\lambda",
+}
+_GREEK = ("alpha", "beta", "gamma", "delta", "kappa", "lambda", "mu", "nu", "rho", "sigma", "tau", "theta")
+_g, _t, _w = symbol("g"), symbol("t"), symbol("w")
+
+Rows = dict[sp.Symbol, sp.Expr]
+
+
+def latex(formula: Formula) -> str:
+    """One aligned row per state and one for the weight; see `Formula.latex`."""
+    equations = formula.equations
+    new = {name: sp.Symbol(f"new {name}", real=True) for name in equations.state_names}
+    states, step = in_terms_of_states(equations, tuple(new.values()))
+    rows = dict(in_order(list(zip(new.values(), states, strict=True))))
+    rows[_w] = step
+    rows = _with_decay(rows, equations)
+    hats = {state: sp.Symbol(f"hat {state}", real=True) for state in new.values()}
+    rows = _with_hats(rows, hats)
+    printer = _Paper(_letters(equations, new, hats), set(equations.hyperparameters))
+    *before, step = rows.values()
+    arrow = {_g: r"\leftarrow"}
+    lines = [
+        f"{printer.doprint(name)} &{arrow.get(name, '=')} {printer.doprint(value)}"
+        for name, value in zip(rows, before, strict=False)
+    ]
+    lines.append(f"w_t &= {printer.doprint(_w)}{printer.continued(step)}")
+    return "\n".join([r"\begin{aligned}", " \\\\\n".join(lines), r"\end{aligned}"])
+
+
+def _letters(
+    equations: Equations, new: Mapping[str, sp.Symbol], hats: Mapping[sp.Symbol, sp.Symbol]
+) -> dict[sp.Symbol, str]:
+    """Every symbol's LaTeX."""
+    letters = {_g: "g_t", _t: "t", _w: "w_{t-1}", symbol("loss"): r"\mathcal{L}_t", _DECAYED: r"\tilde{g}_t"}
+    letters |= {symbol(name): _letter(name) for name in equations.hyperparameters}
+    for name in equations.state_names:
+        base, _, above = _letter(name).partition("^")
+        above = f"^{above}" if above else ""
+        letters[symbol(name)] = f"{base}_{{t-1}}{above}"
+        letters[new[name]] = f"{base}_t{above}"
+        letters[hats[new[name]]] = f"\\hat{{{base}}}_t{above}"
+    return letters
+
+
+def _letter(name: str) -> str:
+    """beta1 → \\beta_1, v_max → v^{\\max}, anything longer upright."""
+    stem, digits = name.rstrip("0123456789"), name[len(name.rstrip("0123456789")) :]
+    subscript = f"_{digits}" if len(digits) < 2 else f"_{{{digits}}}"
+    base, _, qualifier = stem.partition("_")
+    if name in _NAMES:
+        return _NAMES[name]
+    if len(base) == 1 and qualifier:
+        return f"{base}^{{\\mathrm{{{qualifier}}}}}"
+    text = f"\\{stem}" if stem in _GREEK else stem if len(stem) == 1 else f"\\mathrm{{{stem}}}"
+    return text.replace("_", r"\_") + (subscript if digits else "")
+
+
+_DECAYED = sp.Symbol("g decayed", real=True)
+
+
+def _with_decay(rows: Rows, equations: Equations) -> Rows:
+    """g + λw as a row of its own; g itself is renamed only if it is used elsewhere without the decay."""
+    for name in equations.hyperparameters:
+        sum_ = _g + symbol(name) * _w
+        changed = {key: replace_part(value, sum_, _DECAYED) for key, value in rows.items()}
+        if changed != rows:
+            plain = any(_g in value.free_symbols for value in changed.values())
+            letter = _DECAYED if plain else _g
+            return {letter: sum_, **{k: v.xreplace({_DECAYED: letter}) for k, v in changed.items()}}
+    return rows
+
+
+def _with_hats(rows: Rows, hats: Mapping[sp.Symbol, sp.Symbol]) -> Rows:
+    """A row ŝ = s / (1 − βᵗ) before the weight's, for each state that is used so."""
+    found: Rows = {}
+
+    def rewrite(expression: Any) -> Any:
+        if not expression.args:
+            return expression
+        expression = expression.func(*map(rewrite, expression.args))
+        for state, hat in hats.items():
+            for factor in expression.args if isinstance(expression, sp.Mul) else ():
+                if state in expression.args and _is_correction(factor, rows[state]):
+                    found[hat] = state * factor
+                    expression = expression / (state * factor) * hat
+        return expression
+
+    step = rewrite(rows[_w])
+    hatted = {hat: found[hat] for hat in hats.values() if hat in found}
+    return {**{name: value for name, value in rows.items() if name != _w}, **hatted, _w: step}
+
+
+def _is_correction(factor: sp.Expr, state: sp.Expr) -> bool:
+    """1 / (1 − βᵗ), of a β by which this state is averaged."""
+    base, exponent = factor.as_base_exp()
+    powers = base.atoms(sp.Pow)
+    if exponent != -1 or len(powers) != 1 or base != 1 - next(iter(powers)):
+        return False
+    beta, steps = next(iter(powers)).args
+    return steps == _t and beta in state.free_symbols
+
+
+class _Paper(LatexPrinter):
+    """Terms and factors in the order people write them: constants, hyperparameters, states, g, w."""
+
+    def __init__(self, letters: Mapping[sp.Symbol, str], constants: set[str]) -> None:
+        super().__init__({"symbol_names": dict(letters), "fold_short_frac": False})
+        self._constants = {symbol(name) for name in constants} | {_t}
+
+    def _place(self, part: sp.Expr, in_sum: bool) -> tuple[Any, ...]:
+        names = part.free_symbols
+        if not names:
+            place = 0
+        elif names <= self._constants:
+            place = 5 if in_sum else (2 if part.is_Add else 1)
+        else:
+            place = 4 if _w in names else 3 if _g in names or _DECAYED in names else 2.5
+        return place, part.is_Add or part.is_Piecewise, str(part)
+
+    def continued(self, expression: sp.Expr) -> str:
+        """+ a − b, to stand behind something."""
+        terms = [] if expression == 0 else sp.Add.make_args(expression)
+        return self._continued(sorted(terms, key=lambda e: self._place(e, in_sum=True)))
+
+    def _continued(self, terms: Iterable[sp.Expr]) -> str:
+        return "".join(f" {'-' if negative else '+'} {self._print(e)}" for e, negative in map(_signed, terms))
+
+    def _print_Add(self, expr: Any, order: Any = None) -> str:
+        terms = sorted(expr.args, key=lambda e: (_signed(e)[1], self._place(e, in_sum=True)))  # plus first
+        first, *rest = terms
+        return self._print(first) + self._continued(rest)
+
+    def _print_Mul(self, expr: Any) -> str:
+        above, below = [], []
+        for factor in sp.Mul.make_args(expr):
+            base, exponent = factor.as_base_exp()
+            if isinstance(factor, sp.Rational) and factor != -1:
+                above += [sp.Integer(factor.p)] if abs(factor.p) != 1 or factor.q == 1 else []
+                below += [sp.Integer(factor.q)] if factor.q != 1 else []
+            elif exponent.is_Number and exponent.is_negative:
+                below.append(base**-exponent)
+            elif factor != -1:
+                above.append(factor)
+        minus = "-" if expr.as_coeff_Mul()[0] == -1 else ""
+        text = self._product(above) or "1"
+        return f"{minus}\\frac{{{text}}}{{{self._product(below)}}}" if below else minus + text
+
+    def _product(self, factors: list[Any]) -> str:
+        ordered = sorted(factors, key=lambda e: self._place(e, in_sum=False))
+        brackets = len(ordered) > 1
+        return " ".join(
+            rf"\left({self._print(f)}\right)" if brackets and f.is_Add else self._print(f) for f in ordered
+        )
+
+
+def _signed(term: sp.Expr) -> tuple[sp.Expr, bool]:
+    """The term without its minus sign, and whether it had one."""
+    negative = term.as_coeff_Mul()[0].is_negative
+    return (-term, True) if negative else (term, False)
