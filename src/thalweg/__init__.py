@@ -13,18 +13,32 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import formulas as formulas
+    from . import losses as losses
+    from . import schedules as schedules
     from .errors import ThalwegError as ThalwegError
     from .formulas import Formula as Formula
     from .formulas import Update as Update
     from .formulas import formula as formula
+    from .study.plan import log_range as log_range
+    from .study.prepare import prepare as prepare
+    from .study.problem import Problem as Problem
+    from .study.study import Study as Study
+    from .study.study import compare as compare
+    from .study.study import resume as resume
 
+_MODULES = ("formulas", "losses", "schedules")
 _WHERE = {
     "Formula": "formulas",
+    "Problem": "study.problem",
+    "Study": "study.study",
     "ThalwegError": "errors",
     "Update": "formulas",
+    "compare": "study.study",
     "formula": "formulas",
+    "log_range": "study.plan",
+    "prepare": "study.prepare",
+    "resume": "study.study",
 }
-_MODULES = ("formulas",)
 
 __all__ = ["__version__", *_MODULES, *_WHERE]  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -36,7 +36,11 @@ class Schedule(ABC):
         """The same schedule for a torch optimizer; call its `step()` after every `optimizer.step()`."""
         from torch.optim import lr_scheduler
 
-        scope: dict[str, Any] = {"lr_scheduler": lr_scheduler, "optimizer": optimizer, "total_steps": total_steps}
+        scope: dict[str, Any] = {
+            "lr_scheduler": lr_scheduler,
+            "optimizer": optimizer,
+            "total_steps": total_steps,
+        }
         return eval(self.code(), scope)
 
 

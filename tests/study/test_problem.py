@@ -129,7 +129,7 @@ def test_files_that_fail(tmp_path: Path, text: str, words: str) -> None:
         load(f"{path}:line")
     assert "\n" not in str(caught.value)
     assert str(tmp_path) not in sys.path
-    left = [name for name in set(sys.modules) - modules if name.startswith("thalweg_problem_")]
+    left = [name for name in set(sys.modules) - modules if name.startswith("thalweg_file_")]
     assert len(left) == ("file mine" not in words and "ModuleNotFound" not in words)
 
 

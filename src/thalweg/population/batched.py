@@ -7,6 +7,7 @@ the arithmetic and little else. Where a model cannot be traced, the same functio
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 
@@ -37,6 +38,7 @@ class Batched:
     ) -> None:
         self.model, self.loss, self.metrics = model, loss, dict(metrics)
         self.names = [name for name, p in model.named_parameters() if p.requires_grad]
+        self._lock = threading.RLock()  # the model's mode and weights are swapped while it is called
         self._graphs: dict[tuple, Callable[..., tuple[Tensor, ...]]] = {}
 
     def gradient(self, weights: Sequence[Tensor], inputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
@@ -50,26 +52,42 @@ class Batched:
     def _call(self, weights: tuple[Tensor, ...], inputs: Tensor) -> Tensor:
         return functional_call(self.model, dict(zip(self.names, weights, strict=True)), (inputs,))
 
-    def _one_gradient(self, weights: tuple[Tensor, ...], inputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+    def _one_gradient(
+        self, weights: tuple[Tensor, ...], inputs: Tensor, targets: Tensor
+    ) -> tuple[Tensor, ...]:
         gradients, loss = grad_and_value(lambda w: self.loss(self._call(w, inputs), targets))(weights)
         return (*gradients, loss)
 
-    def _one_evaluation(self, weights: tuple[Tensor, ...], inputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+    def _one_evaluation(
+        self, weights: tuple[Tensor, ...], inputs: Tensor, targets: Tensor
+    ) -> tuple[Tensor, ...]:
         outputs = self._call(weights, inputs)
         return (self.loss(outputs, targets), *(metric(outputs, targets) for metric in self.metrics.values()))
 
     def _run(
-        self, kind: str, one: Callable[..., tuple[Tensor, ...]], weights: Sequence[Tensor], x: Tensor, y: Tensor
+        self,
+        kind: str,
+        one: Callable[..., tuple[Tensor, ...]],
+        weights: Sequence[Tensor],
+        x: Tensor,
+        y: Tensor,
     ) -> tuple[Tensor, ...]:
         key = (kind, len(weights[0]), x.shape, x.dtype, y.shape, y.dtype)
         graph = self._graphs.get(key)
         if graph is None:
-            graph = self._graphs[key] = self._trace(kind == "gradient", one, weights, x, y)
+            with self._lock:
+                graph = self._graphs.get(key) or self._trace(kind == "gradient", one, weights, x, y)
+                self._graphs[key] = graph
         with torch.no_grad():
             return graph(*weights, x, y)
 
     def _trace(
-        self, training: bool, one: Callable[..., tuple[Tensor, ...]], weights: Sequence[Tensor], x: Tensor, y: Tensor
+        self,
+        training: bool,
+        one: Callable[..., tuple[Tensor, ...]],
+        weights: Sequence[Tensor],
+        x: Tensor,
+        y: Tensor,
     ) -> Callable[..., tuple[Tensor, ...]]:
         self.model.train(training)
         batched = vmap(one, in_dims=(0, None, None))
@@ -78,8 +96,9 @@ class Batched:
             return batched(tensors[:-2], tensors[-2], tensors[-1])
 
         def untraced(*tensors: Tensor) -> tuple[Tensor, ...]:
-            self.model.train(training)
-            return flat(*tensors)
+            with self._lock:
+                self.model.train(training)
+                return flat(*tensors)
 
         try:
             flat(*weights, x, y)

@@ -6,6 +6,7 @@ run takes up where it stopped, and a plain PyTorch loop can draw the very same b
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -14,6 +15,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 Batch = tuple[Tensor, Tensor]
+
+
+RANDOM = threading.Lock()  # whoever seeds PyTorch's global random state holds this
 
 
 def order_seed(seed: int, epoch: int) -> int:
@@ -68,21 +72,25 @@ class LoaderBatches:
         return len(self.loader)
 
     def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
-        outside = torch.get_rng_state()
-        torch.manual_seed(order_seed(seed, epoch))
-        if self.loader.generator is not None:
-            self.loader.generator.manual_seed(order_seed(seed, epoch))
-        batches = iter(self.loader)
+        inside: Tensor | None = None
+        batches: Iterator[Any] = iter(())
         while True:
-            batch = next(batches, None)
-            inside = torch.get_rng_state()
-            torch.set_rng_state(outside)
+            with RANDOM:
+                outside = torch.get_rng_state()
+                if inside is None:
+                    torch.manual_seed(order_seed(seed, epoch))
+                    if self.loader.generator is not None:
+                        self.loader.generator.manual_seed(order_seed(seed, epoch))
+                    batches = iter(self.loader)
+                else:
+                    torch.set_rng_state(inside)
+                batch = next(batches, None)
+                inside = torch.get_rng_state()
+                torch.set_rng_state(outside)
             if batch is None:
                 return
             inputs, targets = batch
             yield self._cast(inputs), self._cast(targets)
-            outside = torch.get_rng_state()
-            torch.set_rng_state(inside)
 
     def _cast(self, values: Tensor) -> Tensor:
         return values.to(self.dtype) if values.is_floating_point() else values

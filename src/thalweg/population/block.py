@@ -7,7 +7,6 @@ hyperparameters each. Members never mix: what happens to one changes no bit of a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,10 +18,11 @@ from ..errors import TrainingError
 from ..formulas.base import Equations
 from ..kernels import numba_cpu
 from .batched import Batched
-from .batches import Batches
+from .batches import RANDOM, Batches
 from .member import Member
 
 EVALUATION_BATCH = 1024  # samples evaluated at once
+CACHE = 24 * 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,9 @@ class _Slice:
         self.stop = start + len(members)
         names = equations.hyperparameters
         base = [{**m.formula.hyperparameters, **m.hyperparameters} for m in members]
-        self.base = np.array([[values[name] for name in names] for values in base]).reshape(len(members), len(names))
+        self.base = np.array([[values[name] for name in names] for values in base]).reshape(
+            len(members), len(names)
+        )
         self.table = self.base.copy()
         steps = np.arange(total)
         self.scheduled = [  # (row, column, factor for each step)
@@ -63,7 +65,8 @@ class _Slice:
         self.columns = np.array([column for _, column, _ in self.scheduled], dtype=np.intp)
         self.factors = np.array([factor for _, _, factor in self.scheduled]).reshape(-1, total).T.copy()
         self.initial = [
-            [values[first] if isinstance(first, str) else first for values in base] for _, first in equations.initial
+            [values[first] if isinstance(first, str) else first for values in base]
+            for _, first in equations.initial
         ]
 
     def allocate(self, weights: Sequence[Tensor]) -> None:
@@ -80,8 +83,9 @@ class _Slice:
             own = [w.data_ptr() + self.start * size * w.element_size(), 0, *(s.data_ptr() for s in states)]
             addresses.append(np.array(own, dtype=np.int64)[None, :] + stride[:, None])
             lengths.append(np.full(self.count, size))
-        self.stride = np.array([w[0].numel() * w.element_size() for w in weights])[:, None] * (
-            np.arange(self.start, self.stop)[None, :]
+        self.stride = (
+            np.array([w[0].numel() * w.element_size() for w in weights])[:, None]
+            * (np.arange(self.start, self.stop)[None, :])
         )
         self.address = np.ascontiguousarray(np.concatenate(addresses), dtype=np.int64)
         self.length = np.concatenate(lengths).astype(np.int64)
@@ -114,6 +118,7 @@ class Block:
         active: (members,) whether a member still trains.
         diverged: (members,) the step at which the loss stopped being finite, or −1.
         step: steps taken so far.
+        recorded: the step of the last pass over the data that was yielded and taken.
     """
 
     def __init__(self, task: Task, members: Sequence[Member], epochs: int) -> None:
@@ -123,10 +128,13 @@ class Block:
         start = initial_weights(task.model, seed)
         self.weights = [w.unsqueeze(0).repeat(len(members), *[1] * w.dim()) for w in start.values()]
         if list(start) != task.batched.names:
-            raise TrainingError("the model function returns a different model at each call; it must always be the same.")
+            raise TrainingError(
+                "the model function returns a different model at each call; it must always be the same."
+            )
         self.active = np.ones(len(members), dtype=np.bool_)
         self.diverged = np.full(len(members), -1, dtype=np.int64)
         self.step = 0
+        self.recorded = 0
         self.loss_sum = np.zeros(len(members))
         self.slices = list(self._slices())
         for part in self.slices:
@@ -147,14 +155,19 @@ class Block:
         saved (`tensors`) between any two yields, and taken up again later.
         """
         per_epoch = self.task.batches.steps
-        while self.step < self.total:
+        while True:
             epoch, done = divmod(self.step, per_epoch)
+            if done == 0 and self.step > self.recorded:
+                yield self._epoch(per_epoch)
+                # Only now: whoever stops before this point sees the same epoch again, and loses nothing.
+                self.recorded = self.step
+                self.loss_sum.fill(0)
+            if self.step >= self.total:
+                return
             for i, (inputs, targets) in enumerate(self.task.batches.epoch(self.seed, epoch)):
                 if i >= done:
                     self._step(inputs, targets)
-                    if i + 1 < per_epoch:
-                        yield None
-            yield self._epoch(per_epoch)
+                    yield None
 
     def _step(self, inputs: Tensor, targets: Tensor) -> None:
         *gradients, losses = self.task.batched.gradient(self.weights, inputs, targets)
@@ -167,14 +180,15 @@ class Block:
         held = [g.contiguous() for g in gradients]
         pointers = np.array([g.data_ptr() for g in held], dtype=np.int64)
         numba_cpu.run(
-            [part.launch(pointers, loss, self.active, self.step) for part in self.slices], torch.get_num_threads()
+            [part.launch(pointers, loss, self.active, self.step) for part in self.slices], threads=1
         )
         self.step += 1
 
     def _epoch(self, steps: int) -> Epoch:
         values = {"train_loss": self.loss_sum / steps}
-        values |= {f"validation_{name}": value for name, value in self.evaluate(*self.task.validation).items()}
-        self.loss_sum = np.zeros(len(self.members))
+        values |= {
+            f"validation_{name}": value for name, value in self.evaluate(*self.task.validation).items()
+        }
         return Epoch(self.step, values)
 
     def evaluate(self, inputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
@@ -194,22 +208,24 @@ class Block:
             for i, states in enumerate(part.states):
                 saved |= {f"state.{k}.{i}.{j}": s for j, s in enumerate(states)}
         counters = {"active": self.active, "diverged": self.diverged, "loss_sum": self.loss_sum}
-        return saved | {n: torch.from_numpy(v) for n, v in counters.items()} | {"step": torch.tensor(self.step)}
+        places = {"step": torch.tensor(self.step), "recorded": torch.tensor(self.recorded)}
+        return saved | {n: torch.from_numpy(v) for n, v in counters.items()} | places
 
     def load(self, saved: Mapping[str, Tensor]) -> None:
         """Take up the state that `tensors` gave."""
         own = self.tensors()
         if own.keys() != saved.keys() or any(own[n].shape != saved[n].shape for n in own):
-            raise TrainingError("the checkpoint belongs to another population; delete it to start this block afresh.")
+            raise TrainingError(
+                "the checkpoint belongs to another population; delete it to start this block afresh."
+            )
         for name, tensor in own.items():
-            if name != "step":
-                tensor.copy_(saved[name])
-        self.step = int(saved["step"])
+            tensor.copy_(saved[name])
+        self.step, self.recorded = int(saved["step"]), int(saved["recorded"])
 
 
 def initial_weights(model: Callable[[], nn.Module], seed: int) -> dict[str, Tensor]:
     """The trainable weights of a fresh model made under this seed; the caller's random state is untouched."""
-    with torch.random.fork_rng(devices=[]):
+    with RANDOM, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         made = model()
     return {name: p.detach().clone() for name, p in made.named_parameters() if p.requires_grad}
@@ -225,8 +241,4 @@ def arranged(members: Sequence[Member]) -> list[int]:
 
 def block_size(weights: int, states: int, element: int = 4) -> int:
     """How many members fit into one block: as many as keep weights, gradients and states in cache."""
-    return max(8, int(_CACHE / (weights * (2 + states) * element)))
-
-
-_CACHE = 24 * 2**20
-assert math.isfinite(_CACHE)
+    return max(8, int(CACHE / (weights * (2 + states) * element)))

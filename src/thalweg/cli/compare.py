@@ -1,0 +1,63 @@
+"""`thalweg compare`: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "Example: thalweg compare digits --optimizers sgd,adam --rates 1e-4:1:13 --report report.html"
+
+
+def compare(
+    problem: Annotated[
+        str,
+        typer.Argument(
+            help="A built-in problem (see `thalweg problems`), file.py:function or package.module:function."
+        ),
+    ],
+    optimizers: Annotated[
+        str | None,
+        typer.Option(
+            help="Names, adam(beta2=0.99) or file.py:formula, separated by commas; the eight classic ones unless given."
+        ),
+    ] = None,
+    rates: Annotated[
+        str, typer.Option(help="LOW:HIGH:COUNT on a logarithmic axis, or a list.")
+    ] = "1e-4:1:13",
+    schedules: Annotated[str, typer.Option(help="Names, separated by commas.")] = "constant,cosine",
+    seeds: Annotated[int, typer.Option(help="Runs of every setting.")] = 5,
+    epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 20,
+    batch_size: Annotated[int, typer.Option(help="Samples per step; a DataLoader has its own.")] = 64,
+    confirmation: Annotated[
+        int,
+        typer.Option(
+            help="Fresh seeds for each optimizer's chosen setting; 0 leaves the test part untouched."
+        ),
+    ] = 10,
+    store: Annotated[
+        Path | None, typer.Option(help="The file to keep the study in [default: runs/PROBLEM.db].")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the report here when done.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Train every optimizer at every rate under every schedule, and say which is best."""
+    from ..study.plan import parse_rates
+    from ..study.study import compare as run
+    from .result import finish, split
+
+    study = run(
+        problem,
+        optimizers=None if optimizers is None else split(optimizers),
+        rates=parse_rates(rates),
+        schedules=split(schedules),
+        seeds=seeds,
+        epochs=epochs,
+        batch_size=batch_size,
+        confirmation=confirmation,
+        store=store,
+        progress=False if quiet else None,
+    )
+    finish(study, report, json)

@@ -1,0 +1,59 @@
+"""`thalweg`: reads the command line, runs a command, and turns errors into one sentence and an exit status.
+
+Exit status: 0 done, 1 the work failed, 2 wrong use, 130 stopped by Ctrl-C. Nothing heavy is imported
+before a command runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from .. import __version__
+from ..errors import ThalwegError
+from . import compare, problems, recipe, report, resume, show
+
+app = typer.Typer(
+    name="thalweg",
+    help="Which optimizer, learning rate and schedule is best here, and how sure is that?",
+    epilog="Example: thalweg compare digits --report report.html",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"thalweg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None: ...
+
+
+for command in (compare, resume, show, report, recipe, problems):
+    name = command.__name__.rpartition(".")[2]
+    app.command(name, epilog=command.EXAMPLE)(getattr(command, name))
+
+
+def main() -> None:
+    """The entry point of the `thalweg` program."""
+    try:
+        app()
+    except ThalwegError as error:
+        print(f"thalweg: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        print("thalweg: stopped.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output went away: head, less
+        sys.stderr.close()
+        sys.exit(1)

@@ -1,0 +1,25 @@
+"""`thalweg problems`: the problems that come with thalweg."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "Example: thalweg problems"
+
+
+def problems(json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False) -> None:
+    """List the built-in problems; all of them work offline."""
+    from ..problems import PROBLEMS
+
+    lines = {name: (make.__doc__ or "").strip().splitlines()[0] for name, make in PROBLEMS.items()}
+    if json:
+        import json as encoder
+
+        print(encoder.dumps(lines, indent=2))
+        return
+    width = max(map(len, lines))
+    for name, line in lines.items():
+        print(f"{name:<{width}}  {line}")
+    print("\nYour own: file.py:function or package.module:function, returning a tw.Problem.")

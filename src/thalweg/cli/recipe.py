@@ -1,0 +1,23 @@
+"""`thalweg recipe`: the winner as plain PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "Example: thalweg recipe runs/digits.db > train.py"
+
+
+def recipe(
+    store: Annotated[Path, typer.Argument(help="The store of the study.")],
+    optimizer: Annotated[
+        str | None, typer.Option(help="Another optimizer of the study than the best.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Whose initial weights and batch order to repeat.")] = 0,
+) -> None:
+    """Print a runnable plain-PyTorch script that trains with the winning setting."""
+    from ..study.study import Study
+
+    print(Study.open(store).recipe(optimizer, seed).code, end="")

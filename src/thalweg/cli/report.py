@@ -1,0 +1,20 @@
+"""`thalweg report`: the study as one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "Example: thalweg report runs/digits.db -o report.html"
+
+
+def report(
+    store: Annotated[Path, typer.Argument(help="The store of the study.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it.")] = Path("report.html"),
+) -> None:
+    """Write the report of a study: one HTML file that needs nothing else."""
+    from ..study.study import Study
+
+    print(f"report: {Study.open(store).report(output)}")

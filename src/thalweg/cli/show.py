@@ -1,0 +1,21 @@
+"""`thalweg show`: the verdict of a study, also while it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "Example: thalweg show runs/digits.db"
+
+
+def show(
+    store: Annotated[Path, typer.Argument(help="The store of the study.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Print the verdict of a study; of what is finished so far, if it still runs."""
+    from ..study.study import Study
+    from .result import finish
+
+    finish(Study.open(store), None, json)

@@ -1,0 +1,242 @@
+"""What a study will run: the product of what is compared, the seeds, and the budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import formulas, schedules
+from ..errors import FormulaError, PlanError
+from ..formulas import Formula
+from ..population.member import Member
+from .source import is_spec, opened
+
+
+@dataclass(frozen=True, order=True)
+class Setting:
+    """One way to train: what stays the same when only the seed changes."""
+
+    optimizer: str
+    lr: float
+    schedule: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every optimizer at every rate under every schedule, for every seed.
+
+    Attributes:
+        optimizers: labels, e.g. ``("sgd", "adam(beta2=0.99)")``.
+        rates: learning rates, ascending.
+        schedules: names.
+        seeds: seeds 0 … seeds − 1 search; `confirmation` further ones confirm.
+        epochs: passes over the training data, for every run alike.
+        batch_size: samples per step; 0 where a DataLoader decides.
+        confirmation: fresh seeds for each optimizer's chosen setting, reported on the test part.
+        formulas: label → formula.
+        specs: label → "file.py:name" for formulas that come from a user's file.
+    """
+
+    optimizers: tuple[str, ...]
+    rates: tuple[float, ...]
+    schedules: tuple[str, ...]
+    seeds: int
+    epochs: int
+    batch_size: int
+    confirmation: int
+    formulas: Mapping[str, Formula] = field(repr=False, compare=False)
+    specs: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def settings(self) -> list[Setting]:
+        return [Setting(o, r, s) for o in self.optimizers for r in self.rates for s in self.schedules]
+
+    @property
+    def runs(self) -> int:
+        return len(self.settings) * self.seeds
+
+    def member(self, setting: Setting, seed: int) -> Member:
+        schedule = schedules.get(setting.schedule)
+        varies = {} if isinstance(schedule, schedules.Constant) else {"lr": schedule}
+        return Member(self.formulas[setting.optimizer], {"lr": setting.lr}, varies, seed)
+
+    def to_json(self) -> dict[str, Any]:
+        plain = {n: v for n, v in _listed(self).items() if n not in ("formulas", "specs")}
+        plain["equations"] = {label: equations_text(f) for label, f in self.formulas.items()}
+        return plain | {"specs": dict(self.specs)}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any], given: Sequence[str | Formula] = ()) -> Plan:
+        """The plan of a store; `given` are formulas that the store knows only by label."""
+        own = _labelled([*given])[0]
+        found = {}
+        for label in stored["optimizers"]:
+            try:
+                found[label] = own.get(label) or _one(stored["specs"].get(label, label))
+            except PlanError as error:
+                raise PlanError(
+                    f"this study compares {label}, and it cannot be found again: {error}"
+                ) from error
+            except FormulaError as error:
+                raise PlanError(
+                    f"this study compares {label}, a formula of your own: pass it again, optimizers=[{label}, …]."
+                ) from error
+            if equations_text(found[label]) != stored["equations"][label]:
+                raise PlanError(
+                    f"this study compares {label}, and the formula of that name is no longer the same; "
+                    "bring back the one it was begun with, or start a new study."
+                )
+        return cls(
+            optimizers=tuple(stored["optimizers"]), rates=tuple(stored["rates"]), schedules=tuple(stored["schedules"]),
+            seeds=stored["seeds"], epochs=stored["epochs"], batch_size=stored["batch_size"],
+            confirmation=stored["confirmation"], formulas=found, specs=stored["specs"],
+        )  # fmt: skip
+
+
+def plan(
+    optimizers: Sequence[str | Formula] | None = None,
+    rates: Sequence[float] | None = None,
+    schedule_names: Sequence[str] = ("constant", "cosine"),
+    seeds: int = 5,
+    epochs: int = 20,
+    batch_size: int = 64,
+    confirmation: int = 10,
+) -> Plan:
+    """Check every part of a plan; PlanError says in a sentence what cannot be meant."""
+    chosen = _sequence("optimizers", optimizers if optimizers is not None else formulas.CLASSIC)
+    found, specs = _labelled(chosen)
+    for label, rule in found.items():
+        if "lr" not in rule.hyperparameters:
+            raise PlanError(
+                f"{label} has no hyperparameter lr, so there is no rate to compare it at; add lr to it."
+            )
+    names = _sequence("schedules", schedule_names)
+    for name in names:
+        schedules.get(name)
+    if len(set(names)) < len(names):
+        raise PlanError(f"schedules {', '.join(names)}: each may be listed once.")
+    return Plan(
+        optimizers=tuple(found), rates=_rates(rates if rates is not None else log_range(1e-4, 1, 13)),
+        schedules=tuple(names), seeds=_count("seeds", seeds), epochs=_count("epochs", epochs),
+        batch_size=_count("batch_size", batch_size), confirmation=_count("confirmation", confirmation, least=0),
+        formulas=found, specs=specs,
+    )  # fmt: skip
+
+
+def log_range(low: float, high: float, count: int) -> list[float]:
+    """`count` rates from `low` to `high`, evenly spaced on a logarithmic axis.
+
+    >>> log_range(1e-3, 1, 4)
+    [0.001, 0.01, 0.1, 1.0]
+    """
+    if not all(isinstance(v, int | float) and math.isfinite(v) and v > 0 for v in (low, high)):
+        raise PlanError(f"rates from {low} to {high}: both ends must be positive numbers.")
+    if low > high:
+        raise PlanError(f"rates from {low:g} to {high:g}: the low end is above the high end; swap them.")
+    _count("number of rates", count)
+    # Twelve digits: so that a rate reads as it is written, and 0.1 is 0.1.
+    return [float(f"{v:.12g}") for v in np.geomspace(low, high, count)]
+
+
+def parse_rates(text: str) -> list[float]:
+    """``1e-4:1:13`` is a logarithmic range, ``0.01,0.1`` a list.
+
+    >>> parse_rates("0.01,0.1")
+    [0.01, 0.1]
+    """
+    form = "give LOW:HIGH:COUNT, e.g. 1e-4:1:13, or a list, e.g. 0.01,0.1"
+    try:
+        if ":" in text:
+            low, high, count = text.split(":")
+            return log_range(float(low), float(high), int(count))
+        return [float(part) for part in text.split(",")]
+    except PlanError:
+        raise
+    except ValueError as error:
+        raise PlanError(f"rates {text!r} cannot be read: {form}.") from error
+
+
+def _listed(plan: Plan) -> dict[str, Any]:
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in vars(plan).items()}
+
+
+def equations_text(rule: Formula) -> list[str]:
+    """A formula's equations and defaults as text, to recognise it by."""
+    e = rule.equations
+    defaults = [f"{name}={value!r}" for name, value in rule.hyperparameters.items() if name != "lr"]
+    return [
+        f"step = {e.step}",
+        *(f"{n} = {v}" for n, v in e.states),
+        *(f"{n}0 = {v}" for n, v in e.initial),
+        *defaults,
+    ]
+
+
+def _labelled(chosen: Sequence[str | Formula]) -> tuple[dict[str, Formula], dict[str, str]]:
+    found: dict[str, Formula] = {}
+    specs: dict[str, str] = {}
+    for item in chosen:
+        rule = _one(item)
+        if rule.label in found:
+            raise PlanError(f"optimizer {rule.label} is listed twice; name each once.")
+        found[rule.label] = rule
+        if isinstance(item, str) and is_spec(item):
+            path, _, name = item.rpartition(":")
+            specs[rule.label] = f"{Path(path).resolve()}:{name}" if path.endswith(".py") else item
+    return found, specs
+
+
+def _one(item: str | Formula) -> Formula:
+    if isinstance(item, str) and is_spec(item):
+        with opened(item, PlanError) as found:
+            rule = found.get()
+        if not isinstance(rule, Formula):
+            raise PlanError(
+                f"{item} is a {type(rule).__name__}, not a formula; decorate the function with @tw.formula()."
+            )
+        return rule
+    if not isinstance(item, str | Formula):
+        raise PlanError(
+            f"an optimizer is a name or a formula, not {item!r}; known names: {', '.join(formulas.names())}."
+        )
+    return formulas.get(item)
+
+
+def _rates(rates: Sequence[float]) -> tuple[float, ...]:
+    values = _sequence("rates", rates)
+    for value in values:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float | np.number)
+            or not 0 < value < math.inf
+        ):
+            raise PlanError(f"rate {value!r} is not allowed: a learning rate is a positive number.")
+    if len(set(values)) < len(values):
+        raise PlanError(f"rates {', '.join(f'{v:g}' for v in values)}: each may be listed once.")
+    return tuple(sorted(float(v) for v in values))
+
+
+def _sequence(what: str, values: Any) -> list[Any]:
+    if isinstance(values, str | Formula):
+        values = [values]
+    try:
+        listed = list(values)
+    except TypeError as error:
+        raise PlanError(f"{what} must be a list, not {values!r}.") from error
+    if not listed:
+        raise PlanError(f"{what} is empty; name at least one.")
+    return listed
+
+
+def _count(what: str, value: Any, least: int = 1) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise PlanError(f"{what} must be a whole number of at least {least}, not {value!r}.")
+    return int(value)
+
+
+__all__ = ["Plan", "Setting", "log_range", "parse_rates", "plan"]

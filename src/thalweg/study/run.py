@@ -1,0 +1,215 @@
+"""Carrying a plan out: search, choose, confirm; stopping and taking up again.
+
+The search goes seed by seed, so that a study stopped half way holds whole seeds of everything rather
+than all seeds of something. Then each optimizer's chosen setting runs again with fresh seeds, and only
+those runs ever meet the test part.
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from types import FrameType
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from ..kernels import numba_cpu
+from ..population.batched import Batched
+from ..population.batches import Batches, LoaderBatches, TensorBatches
+from ..population.block import Block, Task, arranged, block_size
+from .plan import Plan, Setting
+from .prepare import Prepared
+from .progress import Progress
+from .store import BlockRow, Store
+from .verdict import chosen_settings
+
+CHECKPOINT_SECONDS = 30.0
+
+
+def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> None:
+    """Do whatever the plan still wants done. The store holds all that is finished at any moment.
+
+    After Ctrl-C the block at work is saved as it stands, and KeyboardInterrupt raised.
+    """
+    task = make_task(plan, problem)
+    if not store.blocks("search"):
+        store.add_blocks("search", _blocks(plan, problem, plan.settings, range(plan.seeds)))
+    _stage(store, plan, task, problem, "search", progress)
+    if plan.confirmation:
+        if not store.blocks("confirmation"):
+            chosen = chosen_settings(plan, store.members())
+            settings = [Setting(label, lr, schedule) for label, (lr, schedule, _) in chosen.items()]
+            fresh = range(plan.seeds, plan.seeds + plan.confirmation)
+            store.add_blocks("confirmation", _blocks(plan, problem, settings, fresh))
+        _stage(store, plan, task, problem, "confirmation", progress)
+    if store.meta("costs") is None:
+        store.set_meta("costs", measure_costs(store, plan, problem))
+
+
+def make_task(plan: Plan, problem: Prepared) -> Task:
+    """The problem as a population trains it."""
+    batches: Batches
+    if isinstance(problem.train, DataLoader):
+        dtype = next(problem.model().parameters()).dtype
+        batches = LoaderBatches(problem.train, dtype)
+    else:
+        batches = TensorBatches(*problem.train, plan.batch_size)
+    return Task(
+        problem.model, Batched(problem.model(), problem.loss, problem.metrics), batches, problem.validation
+    )
+
+
+def _blocks(
+    plan: Plan, problem: Prepared, settings: Sequence[Setting], seeds: Sequence[int]
+) -> list[tuple[int, list[Setting]]]:
+    """Each seed's settings, cut into blocks of about equal size: small enough for the cache, and at
+    least as many as there are cores."""
+    order = [settings[k] for k in arranged([plan.member(s, 0) for s in settings])]
+    states = max(len(f.states) for f in plan.formulas.values())
+    count = max(-(-len(order) // block_size(problem.weights, states)), torch.get_num_threads() // len(seeds))
+    cuts = np.linspace(0, len(order), min(count, len(order)) + 1).round().astype(int).tolist()
+    return [(seed, order[a:b]) for seed in seeds for a, b in itertools.pairwise(cuts)]
+
+
+def _stage(store: Store, plan: Plan, task: Task, problem: Prepared, stage: str, progress: Progress) -> None:
+    rows = store.blocks(stage)
+    per_run = plan.epochs * task.batches.steps
+    progress.begin(
+        stage, sum(len(r.settings) for r in rows) * per_run, sum(r.step * len(r.settings) for r in rows)
+    )
+    with _interrupts() as asked, _workers(problem) as workers:
+
+        def work(row: BlockRow) -> None:
+            if not asked():
+                block = Block(task, [plan.member(s, row.seed) for s in row.settings], plan.epochs)
+                _train(store, row, block, problem, progress, asked)
+
+        jobs = [workers.submit(work, row) for row in rows if row.status != "finished"]
+        try:
+            for job in as_completed(jobs):
+                job.result()
+        finally:
+            asked.stop = True  # one that failed, or a second Ctrl-C: nobody begins another block
+            workers.shutdown(wait=True, cancel_futures=True)
+        if asked.interrupted:
+            raise KeyboardInterrupt
+    progress.end()
+
+
+@contextmanager
+def _workers(problem: Prepared) -> Iterator[ThreadPoolExecutor]:
+    """A thread for every core, each training a block of its own with single-threaded tensor operations.
+
+    Threads that share each operation would wait for one another dozens of times in a step, which on a
+    machine that has other work to do costs more than the arithmetic; blocks never wait. It also makes
+    results independent of the number of cores. A DataLoader, which is one thing, gets one worker.
+    """
+    before = torch.get_num_threads()
+    loader = isinstance(problem.train, DataLoader)
+    pool = ThreadPoolExecutor(
+        1 if loader else before,
+        "thalweg-block",
+        initializer=torch.set_num_threads,
+        initargs=(before if loader else 1,),
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(before)
+
+
+def _train(
+    store: Store, row: BlockRow, block: Block, problem: Prepared, progress: Progress, asked: _Asked
+) -> None:
+    saved = store.load_checkpoint(row)
+    if saved is not None:
+        block.load(saved)
+    members = len(block.members)
+    progress.block(row.id, row.seed, members, (block.step - row.step) * members)
+    begun = since = time.monotonic()
+    for epoch in block.train():
+        if epoch is None:
+            progress.advance(row.id, members, int(block.active.sum()))
+        else:
+            finished = block.step == block.total
+            values = dict(epoch.values)
+            if finished and row.stage == "confirmation":
+                values |= {f"test_{n}": v for n, v in block.evaluate(*problem.test).items()}
+            store.record(row.id, block.step, values, block.diverged, time.monotonic() - begun, finished)
+            begun = time.monotonic()
+        if asked() or time.monotonic() - since > CHECKPOINT_SECONDS:
+            store.save_checkpoint(row.id, block.step, block.tensors())
+            since = time.monotonic()
+        if asked():
+            return
+    store.drop_checkpoints(row.id)
+
+
+class _Asked:
+    """Whether the workers have been asked to stop."""
+
+    stop = interrupted = False
+
+    def __call__(self) -> bool:
+        return self.stop
+
+
+@contextmanager
+def _interrupts() -> Iterator[_Asked]:
+    """Ctrl-C asks every worker to stop at its next whole step; a second one stops at once."""
+    asked = _Asked()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.interrupted:
+            raise KeyboardInterrupt
+        asked.stop = asked.interrupted = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def measure_costs(store: Store, plan: Plan, problem: Prepared) -> dict[str, dict[str, float]]:
+    """Seconds per member and step: an equal share of the batched program, plus the formula's own update."""
+    rows = [r for r in store.blocks("search") if r.status == "finished" and r.seconds > 0]
+    steps = sum(r.step * len(r.settings) for r in rows)
+    # A block's time is one thread's: what a member costs on one core.
+    whole = sum(r.seconds for r in rows) / steps if steps else float("nan")
+    dtype = next(problem.model().parameters()).dtype
+    update = {label: _update_seconds(plan, label, problem.weights, dtype) for label in plan.optimizers}
+    shared = max(0.0, whole - float(np.mean(list(update.values()))))
+    return {
+        "seconds_per_step": {label: shared + own for label, own in update.items()},
+        "update_seconds": update,
+    }
+
+
+def _update_seconds(plan: Plan, label: str, weights: int, dtype: torch.dtype, rows: int = 16) -> float:
+    """The median time of one member's update, among a few that share a launch as in a block."""
+    formula = plan.formulas[label]
+    tensors = [torch.zeros(rows, weights, dtype=dtype) for _ in range(2 + len(formula.states))]
+    base = np.array([[t.data_ptr() for t in tensors]], dtype=np.int64)
+    address = base + np.arange(rows)[:, None] * weights * tensors[0].element_size()
+    length, row = np.full(rows, weights, dtype=np.int64), np.arange(rows, dtype=np.int64)
+    table = np.tile([formula.hyperparameters[n] for n in formula.equations.hyperparameters], (rows, 1))
+    ones = np.ones(rows)
+    kernel, times = numba_cpu.compiled(formula.equations, dtype), []
+    for _ in range(9):
+        begun = time.perf_counter()
+        launch = kernel.launch(address, length, row, ones > 0, ones, ones, table)
+        numba_cpu.run([launch], threads=1)
+        times.append((time.perf_counter() - begun) / rows)
+    return float(np.median(times))

@@ -1,0 +1,329 @@
+"""The file a study lives in: SQLite in WAL mode, written while the study runs.
+
+    meta      key → JSON: the plan, the problem, the provenance, costs
+    blocks    id, stage, seed, status (waiting | started | finished), step, seconds, checkpoint
+    members   id, block, position in it, optimizer, lr, schedule, seed, diverged (step, or −1)
+    curves    block, step, metric → float64 values, little-endian, in the order of the block's members
+
+What a block has learned after a pass over the data goes in as one transaction: a killed process leaves
+either all of it or none. Curves are kept as one array per block, step and metric, so that a study of a
+hundred thousand members opens at once. Checkpoints (safetensors) lie beside the file in
+``<store>.checkpoints/``, are written under a temporary name and renamed, and are named in `blocks` only
+then. One process writes (a lock says who); any number read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from ..errors import StoreError
+from .plan import Setting
+
+APPLICATION = 0x7468616C  # "thal"
+VERSION = 1
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE blocks (
+    id INTEGER PRIMARY KEY, stage TEXT NOT NULL, seed INTEGER NOT NULL,
+    status TEXT NOT NULL DEFAULT 'waiting', step INTEGER NOT NULL DEFAULT 0,
+    seconds REAL NOT NULL DEFAULT 0, checkpoint TEXT
+);
+CREATE TABLE members (
+    id INTEGER PRIMARY KEY, block INTEGER NOT NULL REFERENCES blocks, position INTEGER NOT NULL,
+    optimizer TEXT NOT NULL, lr REAL NOT NULL, schedule TEXT NOT NULL, seed INTEGER NOT NULL,
+    diverged INTEGER NOT NULL DEFAULT -1
+);
+CREATE INDEX members_of_block ON members (block, position);
+CREATE TABLE curves (
+    block INTEGER NOT NULL REFERENCES blocks, step INTEGER NOT NULL, metric TEXT NOT NULL, value BLOB NOT NULL,
+    PRIMARY KEY (block, step, metric)
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class BlockRow:
+    """One line of the table of blocks, with its members' settings in their order."""
+
+    id: int
+    stage: str
+    seed: int
+    status: str
+    step: int
+    seconds: float
+    checkpoint: str | None
+    settings: tuple[Setting, ...]
+
+
+def kind_of(path: Path) -> str:
+    """`none`, `store`, or a sentence that says what the file is instead; the file is only read."""
+    try:
+        if not path.exists():
+            return "none"
+        if path.is_dir():
+            return f"{path} is a folder, not a store; name a file."
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror or error}."
+    if len(header) < 100 or header[:16] != b"SQLite format 3\0":
+        return f"{path} is not a thalweg store; it is left as it was: name another file."
+    if int.from_bytes(header[68:72], "big") != APPLICATION:
+        return f"{path} is another program's database; it is left as it was: name another file."
+    version = int.from_bytes(header[60:64], "big")
+    if version != VERSION:
+        return f"{path} is a store of version {version}, and this thalweg reads version {VERSION}; it is left as it was."
+    return "store"
+
+
+class Store:
+    """An open store; `create` begins one, `open` reads one, `writing` makes this process its writer."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path, self._db = path, connection
+        self._turn = threading.Lock()  # the workers of a study share one connection
+
+    @classmethod
+    def create(cls, path: str | Path, meta: Mapping[str, Any]) -> Store:
+        """A new store; refuses a path where anything already is."""
+        path = Path(path)
+        kind = kind_of(path)
+        if kind != "none":
+            raise StoreError(kind if kind != "store" else f"{path} already holds a study; name another file.")
+        draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            db = sqlite3.connect(draft, isolation_level=None)
+            try:
+                db.executescript(
+                    f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION};{_SCHEMA}"
+                )
+                db.executemany(
+                    "INSERT INTO meta VALUES (?, ?)", [(k, json.dumps(v)) for k, v in meta.items()]
+                )
+            finally:
+                db.close()
+            os.link(draft, path)  # fails if somebody was faster; never replaces
+        except FileExistsError as error:
+            raise StoreError(f"{path} already holds a study; name another file.") from error
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise StoreError(
+                f"{path} cannot be written: {reason}; name a file in a folder you can write to."
+            ) from error
+        finally:
+            draft.unlink(missing_ok=True)
+        return cls.open(path, write=True)
+
+    @classmethod
+    def open(cls, path: str | Path, write: bool = False) -> Store:
+        """An existing store, for reading unless `write`; anything else is refused and left as it was."""
+        path = Path(path)
+        kind = kind_of(path)
+        if kind == "none":
+            raise StoreError(
+                f"{path} does not exist; `thalweg compare` makes a store, by default under runs/."
+            )
+        if kind != "store":
+            raise StoreError(kind)
+        try:
+            uri = f"{path.resolve().as_uri()}?mode={'rw' if write else 'ro'}"
+            db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30, check_same_thread=False)
+            if write:
+                db.execute("PRAGMA journal_mode=WAL")
+                db.execute("PRAGMA synchronous=NORMAL")
+            db.execute("SELECT count(*) FROM meta").fetchone()
+            db.execute("SELECT count(*) FROM blocks").fetchone()
+        except sqlite3.Error as error:
+            raise StoreError(f"{path} cannot be read as a store ({error}); it is left as it was.") from error
+        return cls(path, db)
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the right to write; a second process is refused in a sentence."""
+        lock = FileLock(f"{self.path}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise StoreError(
+                f"{self.path} is being written by another process; wait for it, or stop it."
+            ) from error
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be written: {error.strerror or error}.") from error
+        try:
+            yield
+        finally:
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._turn:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{self.path} cannot be written ({error}); what it held before is safe: "
+                f"make room or permission, then `thalweg resume {self.path}`."
+            ) from error
+
+    # What is written
+
+    def set_meta(self, key: str, value: Any) -> None:
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    def add_blocks(self, stage: str, blocks: Sequence[tuple[int, Sequence[Setting]]]) -> None:
+        """Blocks of a stage, all at once: (seed, settings in the order of the members) each."""
+        with self._transaction() as db:
+            for seed, settings in blocks:
+                row = db.execute("INSERT INTO blocks (stage, seed) VALUES (?, ?)", (stage, seed))
+                db.executemany(
+                    "INSERT INTO members (block, position, optimizer, lr, schedule, seed) VALUES (?,?,?,?,?,?)",
+                    [(row.lastrowid, k, s.optimizer, s.lr, s.schedule, seed) for k, s in enumerate(settings)],
+                )
+
+    def record(
+        self,
+        block: int,
+        step: int,
+        values: Mapping[str, np.ndarray],
+        diverged: np.ndarray,
+        seconds: float,
+        finished: bool = False,
+    ) -> None:
+        """Curve points of one block at one step, its members' fate and the time it took, in one transaction."""
+        arrays = [(block, step, name, v.astype("<f8").tobytes()) for name, v in values.items()]
+        lost = [(int(s), block, k) for k, s in enumerate(diverged.tolist()) if s >= 0]
+        with self._transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?)", arrays)
+            db.executemany("UPDATE members SET diverged = ? WHERE block = ? AND position = ?", lost)
+            status = "finished" if finished else "started"
+            db.execute(
+                "UPDATE blocks SET status = ?, step = max(step, ?), seconds = seconds + ? WHERE id = ?",
+                (status, step, seconds, block),
+            )
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path.with_name(self.path.name + ".checkpoints")
+
+    def save_checkpoint(self, block: int, step: int, tensors: Mapping[str, Any]) -> None:
+        """Replace the block's checkpoint; the old one stays until the new one is whole and named."""
+        from safetensors.torch import save_file
+
+        name = f"{block}-{step}.safetensors"
+        try:
+            self.checkpoints.mkdir(exist_ok=True)
+            save_file(dict(tensors), self.checkpoints / f"{name}.tmp")
+            os.replace(self.checkpoints / f"{name}.tmp", self.checkpoints / name)
+        except OSError as error:
+            raise StoreError(f"{self.checkpoints} cannot be written: {error.strerror or error}.") from error
+        with self._transaction() as db:
+            db.execute("UPDATE blocks SET checkpoint = ?, status = 'started' WHERE id = ?", (name, block))
+        self.drop_checkpoints(block, keep=name)
+
+    def load_checkpoint(self, row: BlockRow) -> dict[str, Any] | None:
+        """The block's checkpoint, or None where there is none: then it starts afresh, with the same result."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        if row.checkpoint is None:
+            return None
+        try:
+            return load_file(self.checkpoints / row.checkpoint)
+        except (OSError, SafetensorError):
+            return None
+
+    def drop_checkpoints(self, block: int, keep: str | None = None) -> None:
+        for old in self.checkpoints.glob(f"{block}-*"):
+            if old.name != keep:
+                old.unlink(missing_ok=True)
+        if keep is None:
+            with suppress(OSError):  # not there, or another block's checkpoint is in it
+                self.checkpoints.rmdir()
+
+    # What is read
+
+    def meta(self, key: str, default: Any = None) -> Any:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return default if row is None else json.loads(row[0])
+
+    def blocks(self, stage: str | None = None) -> list[BlockRow]:
+        settings: dict[int, list[Setting]] = {}
+        for block, *values in self._db.execute(
+            "SELECT block, optimizer, lr, schedule FROM members ORDER BY block, position"
+        ):
+            settings.setdefault(block, []).append(Setting(*values))
+        rows = self._db.execute(
+            "SELECT id, stage, seed, status, step, seconds, checkpoint FROM blocks ORDER BY id"
+        )
+        found = (BlockRow(*row, settings=tuple(settings[row[0]])) for row in rows)
+        return [row for row in found if stage in (None, row.stage)]
+
+    def members(self) -> pd.DataFrame:
+        """One row per member: member, stage, optimizer, lr, schedule, seed, status, step, then the last
+        value of each metric; NaN until there is one."""
+        table = pd.read_sql_query(
+            "SELECT m.id AS member, m.block, m.position, b.stage, m.optimizer, m.lr, m.schedule, m.seed, "
+            "CASE WHEN m.diverged >= 0 THEN 'diverged' ELSE b.status END AS status, "
+            "CASE WHEN m.diverged >= 0 THEN m.diverged ELSE b.step END AS step "
+            "FROM members m JOIN blocks b ON b.id = m.block ORDER BY m.block, m.position",
+            self._db,
+        )
+        start = table.groupby("block")["position"].agg(lambda p: p.index[0]).to_dict()
+        last = self._db.execute(
+            "SELECT block, metric, value FROM curves c WHERE step = "
+            "(SELECT max(step) FROM curves WHERE block = c.block AND metric = c.metric)"
+        )
+        columns: dict[str, np.ndarray] = {}
+        for block, metric, value in last:
+            array = np.frombuffer(value, "<f8")
+            column = columns.setdefault(metric, np.full(len(table), np.nan))
+            column[start[block] : start[block] + len(array)] = array
+        for metric in sorted(columns, key=lambda m: (not m.startswith("train"), not m.endswith("loss"), m)):
+            table[metric] = columns[metric]
+        return table.drop(columns=["block", "position"])
+
+    def curves(self) -> pd.DataFrame:
+        """member, step, metric, value: every recorded point."""
+        first = dict(self._db.execute("SELECT block, min(id) FROM members GROUP BY block"))
+        parts = []
+        for block, step, metric, value in self._db.execute("SELECT block, step, metric, value FROM curves"):
+            array = np.frombuffer(value, "<f8")
+            member = first[block] + np.arange(len(array))
+            parts.append((member, np.full(len(array), step), [metric] * len(array), array))
+        if not parts:
+            return pd.DataFrame({"member": [], "step": [], "metric": [], "value": []})
+        members, steps, metrics, values = zip(*parts, strict=True)
+        return pd.DataFrame({
+            "member": np.concatenate(members), "step": np.concatenate(steps),
+            "metric": pd.Categorical([m for ms in metrics for m in ms]), "value": np.concatenate(values),
+        })  # fmt: skip
+
+    def stamp(self, provenance: Mapping[str, Any]) -> None:
+        """Note one more session of writing."""
+        self.set_meta("sessions", [*self.meta("sessions", []), {**provenance, "at": time.time()}])
