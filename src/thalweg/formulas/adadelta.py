@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .base import Update, formula
-from .vocabulary import sqrt
+from .vocabulary import once, sqrt
 
 
 @formula(source="Zeiler 2012, Algorithm 1", year=2012, parents=("adagrad",))
@@ -14,6 +14,6 @@ def adadelta(g, w, v, u, *, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0):
     """
     g = g + weight_decay * w
     v = rho * v + (1 - rho) * g**2
-    change = sqrt(u + eps) / sqrt(v + eps) * g
+    change = once(sqrt(u + eps) / sqrt(v + eps) * g)
     u = rho * u + (1 - rho) * change**2
     return Update(-lr * change, v=v, u=u)

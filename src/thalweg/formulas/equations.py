@@ -22,7 +22,7 @@ from . import vocabulary
 
 RESERVED = {"g": "gradient", "w": "weight", "t": "step counted from 1", "loss": "loss of the batch"}
 ELEMENTWISE = (sp.Add, sp.Mul, sp.Pow, sp.Abs, sp.sign, sp.exp, sp.log, sp.tanh, sp.sin, sp.cos, sp.Min,
-               sp.Max, sp.floor, sp.Piecewise, ExprCondPair)  # fmt: skip
+               sp.Max, sp.floor, sp.Piecewise, sp.UnevaluatedExpr, ExprCondPair)  # fmt: skip
 CONDITIONS = (sp.core.relational.Relational, sp.And, sp.Or, sp.Not, sp.logic.boolalg.BooleanAtom)
 _NOT_NUMBERS = (sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I)
 _WORDS = ", ".join(vocabulary.__all__)

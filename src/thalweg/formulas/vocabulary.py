@@ -9,7 +9,7 @@ import sympy as sp
 from ..errors import FormulaError
 
 __all__ = [
-    "abs", "cos", "equal", "exp", "floor", "log", "maximum", "minimum", "sign", "sin", "sqrt", "tanh",
+    "abs", "cos", "equal", "exp", "floor", "log", "maximum", "minimum", "once", "sign", "sin", "sqrt", "tanh",
     "where",
 ]  # fmt: skip
 
@@ -25,6 +25,15 @@ sign = sp.sign
 sin = sp.sin
 sqrt = sp.sqrt
 tanh = sp.tanh
+
+
+def once(value: Any) -> Any:
+    """`value` computed once and as written.
+
+    SymPy merges what it can: it writes (√a/√b·g)² as a·g²/b, which overflows where the square of the
+    whole would not. What stands inside ``once`` is not merged with what stands outside.
+    """
+    return sp.UnevaluatedExpr(value)
 
 
 def where(condition: Any, yes: Any, no: Any) -> Any:

@@ -34,8 +34,8 @@ def latex(formula: Formula) -> str:
     equations = formula.equations
     new = {name: sp.Symbol(f"new {name}", real=True) for name in equations.state_names}
     states, step = in_terms_of_states(equations, tuple(new.values()))
-    rows = dict(in_order(list(zip(new.values(), states, strict=True))))
-    rows[_w] = step
+    rows = {name: value.doit() for name, value in in_order(list(zip(new.values(), states, strict=True)))}
+    rows[_w] = step.doit()
     rows = _with_decay(rows, equations)
     hats = {state: sp.Symbol(f"hat {state}", real=True) for state in new.values()}
     rows = _with_hats(rows, hats)

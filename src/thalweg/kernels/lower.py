@@ -233,6 +233,9 @@ class Printer(StrPrinter):
             return f"{inner}**{int(exponent)}"  # a whole number, so that compilers write multiplications
         return f"{inner}**{self.parenthesize(exponent, PRECEDENCE['Pow'], strict=False)}"
 
+    def _print_UnevaluatedExpr(self, expr: Any) -> str:
+        return f"({self._print(expr.args[0])})"
+
     def _print_Abs(self, expr: sp.Abs) -> str:
         return self.call("abs", self._print(expr.args[0]))
 

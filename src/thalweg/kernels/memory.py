@@ -19,7 +19,7 @@ _SCOPES = 32  # w, g and 30 states; what lies beyond is loaded and stored withou
 
 
 def _promise(builder: Any, instruction: Any, scope: int) -> None:
-    """Tell LLVM that this access never overlaps one of another scope; equal nodes are one node in a module."""
+    """Tell LLVM that this access never overlaps one of another scope; equal nodes of a module are one."""
     if scope >= _SCOPES:
         return
     module = builder.module

@@ -108,8 +108,9 @@ def source(equations: Equations, dtype: str) -> str:
     return "\n".join(text)
 
 
-# nnan and ninf are left out on purpose: a NaN in one member must stay a NaN, and stay there.
-FASTMATH = ("arcp", "contract", "nsz")
+# nnan and ninf are left out on purpose: a NaN must stay a NaN. So is arcp: it turns 1/sqrt into an estimate
+# that fails at 0 and at denormal numbers.
+FASTMATH = ("contract", "nsz")
 
 
 @dataclass(frozen=True)

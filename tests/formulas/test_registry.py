@@ -1,0 +1,91 @@
+"""Formulas by name: what a text may say, and that a hostile one is refused in a moment."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+import thalweg as tw
+from thalweg.errors import FormulaError
+from thalweg.formulas import FORMULAS, get, names
+
+
+def test_a_name_gives_the_formula() -> None:
+    assert [get(name).name for name in names()] == names()
+    assert get("adam") is FORMULAS["adam"]
+    assert get(get("adam")) is get("adam")
+    assert get(" adam ( ) ").equations is get("adam").equations
+
+
+def test_a_text_may_change_defaults() -> None:
+    rule = get("adam(beta2=0.99, lr = 1e-2)")
+    assert rule.hyperparameters["beta2"] == 0.99
+    assert rule.hyperparameters["lr"] == 0.01
+    assert rule.label == str(rule) == "adam(beta2=0.99, lr=0.01)"
+    assert get(rule.label) == rule
+    assert get("adam").hyperparameters["beta2"] == 0.999
+    assert get("momentum(momentum=-0.5)").hyperparameters["momentum"] == -0.5
+
+
+def test_with_remembers_every_change() -> None:
+    rule = get("adam").with_(beta2=0.99).with_(lr=1.0).with_(beta2=0.5)
+    assert rule.label == "adam(beta2=0.5, lr=1)"
+    assert rule.equations is get("adam").equations
+    assert get("sgd").label == "sgd"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"beta3": 1.0}, "'beta3' is not a hyperparameter of adam: did you mean beta2 or beta1? Known: lr, beta1,"),
+        ({"lr": "fast"}, "formula adam: hyperparameter lr must be a number, not 'fast'."),
+        ({"lr": True}, "formula adam: hyperparameter lr must be a number, not True."),
+        ({"lr": None}, "formula adam: hyperparameter lr must be a number, not None."),
+        ({"lr": float("nan")}, "formula adam: hyperparameter lr must be finite, not nan."),
+        ({"lr": 10**400}, "formula adam: hyperparameter lr must be finite, not a number of 1331 bits."),
+    ],
+)  # fmt: skip
+def test_with_refuses_with_a_sentence(change: Any, sentence: str) -> None:
+    with pytest.raises(FormulaError) as caught:
+        get("adam").with_(**change)
+    assert str(caught.value).startswith(sentence)
+
+
+def test_options_take_values_of_their_kind() -> None:
+    def rule(g, *, lr=0.1, flip=False, form="a"):
+        return tw.Update(lr * g if flip else -lr * g)
+
+    formula = tw.formula(rule)
+    assert formula.with_(flip=True, form="b").label == "rule(flip=True, form='b')"
+    for change, kind in (
+        ({"flip": 1}, "True or False"),
+        ({"form": True}, "a name"),
+        ({"flip": "x"}, "True or"),
+    ):
+        with pytest.raises(FormulaError, match=f"must be {kind}"):
+            formula.with_(**change)
+
+
+HOSTILE = [
+    "adam(__import__('os'))", "adam(lr=__import__('os').system('true'))", "adam(beta2=9**9**9)", "adam(",
+    "adam(((", "adam" + "(" * 10_000, "adam(lr=" + "(" * 200 + "1" + ")" * 200 + ")", "adam(lr=" + "-" * 900 + "1)",
+    "adam(lr=" + "9" * 900 + ")", "adam(lr=" + "9" * 100_000 + ")", "adam)", "adam(1)", "adam(*[1])", "adam(**{})",
+    "adam(lr=1, lr=2)", "adam(lr=1)(lr=2)", "adam(lr=1).x(lr=2)", "adam(lr=1); print(1)", "adam(lr=1) or 1",
+    "adam(lr=1or 2)", "adam(lr=1e999)", "adam(lr=nan)", "adam(lr=[1])", "adam(lr={})", "adam(lr=1j)", "adam(lr=b'')",
+    "adam(lr='" + "x" * 500 + "')", "adam\0(lr=1)", "adam(lr=1\0)", "", "(lr=1)", "adam(lr=\n", "lambda: adam", "adam\n",
+    "x" * 1_000_000, "adam(eval=1)", "adam(lr:=1)", "adam(lr=x)", "adam(lr=f'{1}')",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:30]))
+def test_a_hostile_text_is_refused_at_once(text: str) -> None:
+    if text == "adam\n":
+        assert get(text) is get("adam")
+        return
+    start = time.perf_counter()
+    with pytest.raises(FormulaError) as caught:
+        get(text)
+    assert time.perf_counter() - start < 0.5
+    assert len(str(caught.value)) < 1500

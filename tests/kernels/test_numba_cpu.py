@@ -1,0 +1,166 @@
+"""The compiled kernel: rows do not know of each other, threads change nothing, and caches work."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+import thalweg as tw
+from tests.harness import kernel_step, machine_code
+from thalweg.formulas import Formula, get, names
+from thalweg.kernels import numba_cpu, torch_ref
+
+every_formula = pytest.mark.parametrize("name", names())
+Parts = tuple[list[torch.Tensor], list[torch.Tensor], list[list[torch.Tensor]]]
+
+
+def parts(formula: Formula, sizes: Sequence[int], tables: Sequence[dict[str, float]], seed: int = 0) -> Parts:
+    generator = torch.Generator().manual_seed(seed)
+    weights = [torch.randn(n, generator=generator) for n in sizes]
+    gradients = [torch.randn(n, generator=generator) for n in sizes]
+    states = [torch_ref.initial_states(formula, w, row) for w, row in zip(weights, tables, strict=True)]
+    return weights, gradients, states
+
+
+def bits(parts: Parts) -> list[torch.Tensor]:
+    weights, _, states = parts
+    return [x.view(torch.int32).clone() for x in (*weights, *(s for row in states for s in row))]
+
+
+def same(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@every_formula
+def test_many_rows_at_once_equal_row_by_row(name: str) -> None:
+    formula, sizes = get(name), [5, 17, 1, 64]
+    values = formula.hyperparameters
+    tables = [{key: value * (1 - 0.1 * i) for key, value in values.items()} for i in range(len(sizes))]
+    together, alone = parts(formula, sizes, tables), parts(formula, sizes, tables)
+    for t in (1, 2, 3):
+        kernel_step(formula, *together, tables, t)
+        for i, row in enumerate(tables):
+            kernel_step(formula, *([part[i]] for part in alone), [row], t)
+    assert same(bits(together), bits(alone))
+
+
+@every_formula
+def test_a_row_that_is_not_active_keeps_every_bit(name: str) -> None:
+    formula = get(name)
+    held = parts(formula, [40, 40], [{}, {}])
+    before = bits(held)
+    kernel_step(formula, *held, [{}, {}], 1, active=[False, True])
+    count = len(formula.states)
+    assert torch.equal(before[0], bits(held)[0])
+    assert same(before[2 : 2 + count], bits(held)[2 : 2 + count])
+    assert not torch.equal(before[1], bits(held)[1])
+
+
+@every_formula
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 3e38])
+def test_what_breaks_one_segment_changes_no_bit_of_another(name: str, bad: float) -> None:
+    formula, sizes, tables = get(name), [33, 7, 50], [{}, {}, {}]
+    sound, broken = parts(formula, sizes, tables), parts(formula, sizes, tables)
+    broken[1][1].fill_(bad)
+    for t in (1, 2, 3):
+        kernel_step(formula, *sound, tables, t)
+        kernel_step(formula, *broken, tables, t)
+    for i in (0, 2):
+        assert torch.equal(sound[0][i], broken[0][i])
+        assert same(sound[2][i], broken[2][i])
+    assert not torch.equal(sound[0][1], broken[0][1])
+
+
+@every_formula
+def test_two_threads_give_the_bits_of_one(name: str) -> None:
+    formula, sizes = get(name), [20_000, 3, 30_000, 17, 15_000]
+    one, two = parts(formula, sizes, [{}] * 5), parts(formula, sizes, [{}] * 5)
+    for t in (1, 2):
+        kernel_step(formula, *one, [{}] * 5, t, threads=1)
+        kernel_step(formula, *two, [{}] * 5, t, threads=2)
+    assert same(bits(one), bits(two))
+
+
+@every_formula
+def test_float32_is_never_widened_inside_the_loop(name: str) -> None:
+    assert "fpext float" not in machine_code(get(name).equations)[0]
+
+
+@every_formula
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads x86 assembly")
+def test_the_loop_runs_on_vectors(name: str) -> None:
+    assembly = machine_code(get(name).equations)[1]
+    assert re.search(r"v(mul|add|sub|fm|fnm)\w*ps\s.*[yz]mm", assembly)
+    if "_sqrt(" in numba_cpu.source(get(name).equations, "float32").split("def segments")[1]:
+        assert re.search(r"vsqrtps\s.*[yz]mm", assembly)
+
+
+def test_a_dtype_without_kernel_is_refused_with_a_sentence() -> None:
+    with pytest.raises(TypeError, match="has float32, float64, not torch"):
+        numba_cpu.compiled(get("sgd").equations, torch.float16)
+
+
+SCRIPT = """
+import time, torch, thalweg as tw
+from thalweg.kernels import numba_cpu
+w = torch.ones(3); start = time.perf_counter()
+numba_cpu.update(tw.formulas.get("adam"), w, torch.ones(3), [torch.zeros(3), torch.zeros(3)], 1)
+kernel = numba_cpu.compiled(tw.formulas.get("adam").equations, torch.float32)
+print(w.tolist(), sum(kernel.segments.stats.cache_hits.values()), numba_cpu.cache_folder())
+"""
+
+
+def fresh_process(cache: Path, hash_seed: str) -> list[str]:
+    environment = {**os.environ, "THALWEG_CACHE": str(cache), "PYTHONHASHSEED": hash_seed}
+    environment |= {"XDG_CACHE_HOME": str(cache), "HOME": str(cache)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.rsplit(maxsplit=2)
+
+
+def test_the_next_process_finds_the_kernel_compiled(tmp_path: Path) -> None:
+    first, second = fresh_process(tmp_path, "1"), fresh_process(tmp_path, "2")
+    assert first[1:] == ["0", str(tmp_path / "thalweg" / "kernels")]
+    assert second == [first[0], "1", first[2]]
+    assert len(list((tmp_path / "thalweg" / "kernels").glob("*.py"))) == 1
+
+
+def test_an_unwritable_cache_costs_time_and_nothing_else(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("a file where the folder should be")
+    weights, hits, folder = fresh_process(blocked, "1")
+    assert weights == fresh_process(tmp_path / "free", "1")[0]
+    assert hits == "0"
+    assert not folder.startswith(str(blocked))
+
+
+def test_formulas_that_differ_in_defaults_share_a_kernel() -> None:
+    one, other = get("adam").equations, get("adam(beta2=0.9)").equations
+    assert numba_cpu.compiled(one, torch.float32) is numba_cpu.compiled(other, torch.float32)
+
+
+def test_more_states_than_alias_scopes() -> None:
+    names = [f"s{k}" for k in range(40)]
+    body = f"def rule(g, {', '.join(names)}, *, lr=0.1):\n    return Update(-lr * ({' + '.join(names)}), "
+    scope: dict = {"Update": tw.Update}
+    exec(body + ", ".join(f"{n}=g + {i} * {n}" for i, n in enumerate(names)) + ")", scope)
+    rule = tw.formula(scope["rule"])
+    for update in (numba_cpu.update, torch_ref.update):
+        w, states = torch.ones(5), [torch.ones(5) for _ in names]
+        update(rule, w, torch.full((5,), 2.0), states, 1)
+        assert w.tolist() == pytest.approx([1 - 0.1 * 40] * 5)
+        assert [float(s[0]) for s in states] == [2.0 + i for i in range(40)]
