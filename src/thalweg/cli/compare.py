@@ -46,8 +46,9 @@ def compare(
     """Train every optimizer at every rate under every schedule, and say which is best."""
     from ..study.plan import parse_rates
     from ..study.study import compare as run
-    from .result import finish, split
+    from .result import check_report, finish, split
 
+    check_report(report)
     study = run(
         problem,
         optimizers=None if optimizers is None else split(optimizers),

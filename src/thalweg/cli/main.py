@@ -6,7 +6,9 @@ before a command runs, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -39,21 +41,30 @@ def _root(
 ) -> None: ...
 
 
+def _guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """The one place where errors become a sentence and an exit status."""
+
+    @functools.wraps(command)
+    def run(*args: object, **given: object) -> None:
+        try:
+            command(*args, **given)
+        except ThalwegError as error:
+            status, words = error.exit_status, str(error)
+        except KeyboardInterrupt as stop:
+            status, words = 130, str(stop) or "stopped."
+        else:
+            return
+        print(f"thalweg: {words}", file=sys.stderr)
+        raise typer.Exit(status)
+
+    return run
+
+
 for command in (compare, resume, show, report, recipe, problems):
     name = command.__name__.rpartition(".")[2]
-    app.command(name, epilog=command.EXAMPLE)(getattr(command, name))
+    app.command(name, epilog=command.EXAMPLE)(_guarded(getattr(command, name)))
 
 
 def main() -> None:
     """The entry point of the `thalweg` program."""
-    try:
-        app()
-    except ThalwegError as error:
-        print(f"thalweg: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        print("thalweg: stopped.", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output went away: head, less
-        sys.stderr.close()
-        sys.exit(1)
+    app()

@@ -16,5 +16,7 @@ def report(
 ) -> None:
     """Write the report of a study: one HTML file that needs nothing else."""
     from ..study.study import Study
+    from .result import check_report
 
+    check_report(output)
     print(f"report: {Study.open(store).report(output)}")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..study.study import Study
-    from ..study.verdict import Verdict
+    from ..study.verdict import Interval, Verdict
 
 
 def split(text: str) -> list[str]:
@@ -35,25 +38,40 @@ def split(text: str) -> list[str]:
     return names
 
 
+def check_report(report: Path | None) -> None:
+    """Refuse a report that could not be written, before any work is done for it."""
+    if report is None:
+        return
+    if report.is_dir():
+        raise UsageError(f"{report} is a folder; name a file for the report, e.g. {report / 'report.html'}.")
+    if not report.parent.is_dir():
+        raise UsageError(f"{report} cannot be written: there is no folder {report.parent}; make it first.")
+    if not os.access(report if report.exists() else report.parent, os.W_OK):
+        raise UsageError(f"{report} cannot be written: permission denied; name another file.")
+
+
 def finish(study: Study, report: Path | None, as_json: bool) -> None:
     """Write the report if it is wanted, and print the result."""
     verdict = study.verdict
     if report is not None:
         study.report(report)
     if as_json:
-        print(json.dumps(_result(study, verdict, report), indent=2, ensure_ascii=False))
+        print(json.dumps(_result(study, verdict, report), indent=2, ensure_ascii=False, allow_nan=False))
         return
     from rich.console import Console
 
-    console = Console(soft_wrap=False)
+    # A file or a pipe has no width of its own.
+    console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
     console.print()
     console.print(verdict.sentence, style="bold", markup=False, highlight=False)
     if verdict.entries:
         console.print()
-        console.print(table(verdict))
+        console.print(table(verdict, console.width))
+        console.print()
     for note in verdict.notes:
         console.print(f"· {note}", markup=False, highlight=False, style="dim")
-    console.print()
+    if verdict.notes:
+        console.print()
     print(f"store: {study.path}")
     if report is not None:
         print(f"report: {report}")
@@ -61,49 +79,81 @@ def finish(study: Study, report: Path | None, as_json: bool) -> None:
         print(f"unfinished: carry on with `thalweg resume {study.path}`")
 
 
-def table(verdict: Verdict) -> Table:
-    """The ranking; a line parts groups that can be told apart."""
+GAP = 2  # between columns
+
+
+@dataclass(frozen=True)
+class Column:
+    """A header, which may have several lines, and a cell for each optimizer."""
+
+    header: str
+    cells: list[str]
+    left: bool = False
+
+    @property
+    def width(self) -> int:
+        return max(map(len, [*self.header.split("\n"), *self.cells]))
+
+
+def table(verdict: Verdict, width: int) -> Table:
+    """The ranking, with as many columns as fit into `width`; a blank line parts groups that differ."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    shown.add_column("", justify="right")
-    shown.add_column("optimizer", no_wrap=True)
-    shown.add_column("rate", justify="right", no_wrap=True)
-    shown.add_column("schedule")
-    shown.add_column("validation loss [95%]", no_wrap=True)
-    shown.add_column("to the best [95%]", no_wrap=True)
-    shown.add_column("best?", justify="right")
-    tested = [m for m in ("loss", "accuracy", "mae") if any(m in e.test for e in verdict.entries)]
-    tested += sorted({m for e in verdict.entries for m in e.test} - set(tested))
-    for metric in tested:
-        shown.add_column(f"test {metric}", justify="right")
-    shown.add_column("diverged", justify="right", no_wrap=True)
-    for k, entry in enumerate(verdict.entries):
-        last = k + 1 == len(verdict.entries) or verdict.entries[k + 1].rank != entry.rank
-        edge = {"lowest": " ↓", "highest": " ↑", None: ""}[entry.edge]
-        difference = (
-            "" if k == 0 else _spread(entry.difference.mean, entry.difference.low, entry.difference.high, "+")
-        )
-        loss = entry.validation_loss
-        shown.add_row(
-            str(entry.rank), entry.optimizer, f"{entry.lr:.3g}{edge}", entry.schedule,
-            _spread(loss.mean, loss.low, loss.high), difference, f"{entry.probability_best:.0%}",
-            *(_number(entry.test[m].mean) if m in entry.test else "" for m in tested),
-            f"{entry.diverged}/{entry.runs}", end_section=last,
-        )  # fmt: skip
+    entries = verdict.entries
+    shown = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+    columns = _fitting(verdict, width)
+    for column in columns:
+        shown.add_column(column.header, justify="left" if column.left else "right", overflow="fold")
+    for k, entry in enumerate(entries):
+        last = k + 1 == len(entries) or entries[k + 1].rank != entry.rank
+        shown.add_row(*(Text(column.cells[k]) for column in columns), end_section=last)
     return shown
 
 
-def _spread(mean: float, low: float, high: float, sign: str = "") -> str:
-    if not math.isfinite(mean):
+def _fitting(verdict: Verdict, width: int) -> list[Column]:
+    """The columns that must be there, and of the others, in the order of their worth, those that fit."""
+    entries = verdict.entries
+    arrow = {"lowest": " ↓", "highest": " ↑", None: ""}
+    needed = [
+        Column("", [str(e.rank) for e in entries]),
+        Column("optimizer", [e.optimizer for e in entries], left=True),
+        Column("rate", [f"{e.lr:.3g}{arrow[e.edge]}" for e in entries]),
+        Column("schedule", [e.schedule for e in entries], left=True),
+        Column("validation loss\n[95% interval]", [_spread(e.validation_loss) for e in entries], left=True),
+    ]
+    tests = {
+        m: Column(f"test\n{m}", [_number(e.test[m].mean) if m in e.test else "" for e in entries])
+        for m in sorted({m for e in entries for m in e.test}, key=lambda m: (m != "loss", m))
+    }
+    chance = Column("chance\nof best", [f"{e.probability_best:.0%}" for e in entries])
+    behind = ["", *(_spread(e.difference, "+") for e in entries[1:])]
+    difference = Column("behind the best\n[95% interval]", behind, left=True)
+    diverged = Column("diverged", [f"{e.diverged}/{e.runs}" for e in entries])
+    by_worth = [*(tests[m] for m in tests if m != "loss"), chance, *tests.values(), diverged, difference]
+    left = width - sum(column.width + GAP for column in needed) + GAP
+    chosen: list[Column] = []
+    for column in by_worth:
+        if column not in chosen and column.width + GAP <= left:
+            chosen.append(column)
+            left -= column.width + GAP
+    shown = [difference, chance, *tests.values(), diverged]
+    return [*needed, *(column for column in shown if column in chosen)]
+
+
+def _spread(spread: Interval, sign: str = "") -> str:
+    if not math.isfinite(spread.mean):
         return "diverges"
-    ends = f" [{_number(low)}, {_number(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
-    return f"{_number(mean, sign)}{ends}"
+    if not (math.isfinite(spread.low) and math.isfinite(spread.high)):
+        return _number(spread.mean, sign)
+    return f"{_number(spread.mean, sign)} [{_number(spread.low)}, {_number(spread.high)}]"
 
 
 def _number(value: float, sign: str = "") -> str:
-    return f"{value:{sign}.3g}".replace("-", "−") if math.isfinite(value) else "∞"
+    if not math.isfinite(value):
+        return "∞"
+    return f"{value:{sign}#.3g}".removesuffix(".").replace("-", "−")
 
 
 def _result(study: Study, verdict: Verdict, report: Path | None) -> dict:

@@ -18,6 +18,7 @@ def resume(
 ) -> None:
     """Carry a stopped study on; the results are those of one that never stopped."""
     from ..study.study import resume as run
-    from .result import finish
+    from .result import check_report, finish
 
+    check_report(report)
     finish(run(store, progress=False if quiet else None), report, json)

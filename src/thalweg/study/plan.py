@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import formulas, schedules
-from ..errors import FormulaError, PlanError
+from ..errors import FormulaError, PlanError, StoreError
 from ..formulas import Formula
 from ..population.member import Member
 from .source import is_spec, opened
@@ -38,8 +38,9 @@ class Plan:
         epochs: passes over the training data, for every run alike.
         batch_size: samples per step; 0 where a DataLoader decides.
         confirmation: fresh seeds for each optimizer's chosen setting, reported on the test part.
-        formulas: label → formula.
+        formulas: label → formula; those of a store are looked up when they are asked for.
         specs: label → "file.py:name" for formulas that come from a user's file.
+        states: label → how many states the formula keeps per weight.
     """
 
     optimizers: tuple[str, ...]
@@ -51,6 +52,7 @@ class Plan:
     confirmation: int
     formulas: Mapping[str, Formula] = field(repr=False, compare=False)
     specs: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    states: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def settings(self) -> list[Setting]:
@@ -66,36 +68,70 @@ class Plan:
         return Member(self.formulas[setting.optimizer], {"lr": setting.lr}, varies, seed)
 
     def to_json(self) -> dict[str, Any]:
-        plain = {n: v for n, v in _listed(self).items() if n not in ("formulas", "specs")}
-        plain["equations"] = {label: equations_text(f) for label, f in self.formulas.items()}
-        return plain | {"specs": dict(self.specs)}
+        plain = {n: list(v) if isinstance(v, tuple) else v for n, v in vars(self).items() if n != "formulas"}
+        plain |= {"specs": dict(self.specs), "states": dict(self.states)}
+        return plain | {"equations": {label: equations_text(f) for label, f in self.formulas.items()}}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any], given: Sequence[str | Formula] = ()) -> Plan:
-        """The plan of a store; `given` are formulas that the store knows only by label."""
+        """The plan of a store; `given` are formulas that the store knows only by label.
+
+        No formula is looked up before it is needed: a store that somebody sent can be shown without
+        running the files it names.
+        """
         own = _labelled([*given])[0]
-        found = {}
-        for label in stored["optimizers"]:
+
+        def find(label: str) -> Formula:
+            return own.get(label) or _one(stored["specs"].get(label, label))
+
+        try:
+            return cls(
+                optimizers=tuple(map(str, stored["optimizers"])), rates=_rates(stored["rates"]),
+                schedules=tuple(schedules.get(name).name for name in stored["schedules"]),
+                seeds=_count("seeds", stored["seeds"]), epochs=_count("epochs", stored["epochs"]),
+                batch_size=_count("batch_size", stored["batch_size"], least=0),
+                confirmation=_count("confirmation", stored["confirmation"], least=0),
+                formulas=_Sought(stored["equations"], find), specs=dict(stored["specs"]),
+                states=dict(stored["states"]),
+            )  # fmt: skip
+        except (PlanError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(f"the plan in the store cannot be read ({error}); it is damaged.") from error
+
+
+class _Sought(Mapping[str, Formula]):
+    """The formulas of a store: each is found when it is asked for, and must be the one that was stored."""
+
+    def __init__(self, equations: Mapping[str, list[str]], find: Callable[[str], Formula]) -> None:
+        self._equations, self._find = equations, find
+        self._found: dict[str, Formula] = {}
+
+    def __getitem__(self, label: str) -> Formula:
+        wanted = self._equations[label]
+        if label not in self._found:
             try:
-                found[label] = own.get(label) or _one(stored["specs"].get(label, label))
+                rule = self._find(label)
             except PlanError as error:
                 raise PlanError(
                     f"this study compares {label}, and it cannot be found again: {error}"
                 ) from error
             except FormulaError as error:
                 raise PlanError(
-                    f"this study compares {label}, a formula of your own: pass it again, optimizers=[{label}, …]."
+                    f"this study compares {label}, a formula of your own: "
+                    f"pass it again from Python, optimizers=[{label}, …]."
                 ) from error
-            if equations_text(found[label]) != stored["equations"][label]:
+            if equations_text(rule) != wanted:
                 raise PlanError(
                     f"this study compares {label}, and the formula of that name is no longer the same; "
                     "bring back the one it was begun with, or start a new study."
                 )
-        return cls(
-            optimizers=tuple(stored["optimizers"]), rates=tuple(stored["rates"]), schedules=tuple(stored["schedules"]),
-            seeds=stored["seeds"], epochs=stored["epochs"], batch_size=stored["batch_size"],
-            confirmation=stored["confirmation"], formulas=found, specs=stored["specs"],
-        )  # fmt: skip
+            self._found[label] = rule
+        return self._found[label]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._equations)
+
+    def __len__(self) -> int:
+        return len(self._equations)
 
 
 def plan(
@@ -124,7 +160,7 @@ def plan(
         optimizers=tuple(found), rates=_rates(rates if rates is not None else log_range(1e-4, 1, 13)),
         schedules=tuple(names), seeds=_count("seeds", seeds), epochs=_count("epochs", epochs),
         batch_size=_count("batch_size", batch_size), confirmation=_count("confirmation", confirmation, least=0),
-        formulas=found, specs=specs,
+        formulas=found, specs=specs, states={label: len(rule.states) for label, rule in found.items()},
     )  # fmt: skip
 
 
@@ -159,10 +195,6 @@ def parse_rates(text: str) -> list[float]:
         raise
     except ValueError as error:
         raise PlanError(f"rates {text!r} cannot be read: {form}.") from error
-
-
-def _listed(plan: Plan) -> dict[str, Any]:
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in vars(plan).items()}
 
 
 def equations_text(rule: Formula) -> list[str]:

@@ -64,7 +64,7 @@ def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int =
     scheduler = schedules.get(setting.schedule).code()
     shape = _LOADER if problem["loader"] else _TENSORS
     code = _SCRIPT.format(
-        label=setting.optimizer, lr=f"{setting.lr:g}", schedule=setting.schedule, name=problem["name"],
+        label=setting.optimizer, lr=f"{setting.lr:g}", schedule=setting.schedule, name=_words(problem["name"]),
         loading=_loading(problem), seed=seed, epochs=plan.epochs, optimizer=optimizer, scheduler=scheduler,
         batches=shape.format(batch_size=plan.batch_size), steps=_steps(problem["loader"], plan.batch_size),
     )  # fmt: skip
@@ -87,6 +87,11 @@ def torch_optimizer(formula: Formula, lr: float) -> str:
 class _Shown(dict[str, float]):
     def __getitem__(self, key: str) -> str:  # type: ignore[override]
         return repr(super().__getitem__(key))
+
+
+def _words(text: str) -> str:
+    """Text that may stand in a docstring: a name from a store must not become code."""
+    return "".join(c if c.isprintable() and c not in '"\\' else " " for c in text)
 
 
 def _loading(problem: Mapping[str, Any]) -> str:

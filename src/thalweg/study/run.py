@@ -18,12 +18,15 @@ from types import FrameType
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 
+from ..errors import ThalwegError, TrainingError
 from ..kernels import numba_cpu
 from ..population.batched import Batched
-from ..population.batches import Batches, LoaderBatches, TensorBatches
+from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
 from ..population.block import Block, Task, arranged, block_size
+from .data import first_line
 from .plan import Plan, Setting
 from .prepare import Prepared
 from .progress import Progress
@@ -49,6 +52,8 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
             fresh = range(plan.seeds, plan.seeds + plan.confirmation)
             store.add_blocks("confirmation", _blocks(plan, problem, settings, fresh))
         _stage(store, plan, task, problem, "confirmation", progress)
+    for row in store.blocks():
+        store.drop_checkpoints(row.id)  # one may be left of a block that was killed as it finished
     if store.meta("costs") is None:
         store.set_meta("costs", measure_costs(store, plan, problem))
 
@@ -57,13 +62,22 @@ def make_task(plan: Plan, problem: Prepared) -> Task:
     """The problem as a population trains it."""
     batches: Batches
     if isinstance(problem.train, DataLoader):
-        dtype = next(problem.model().parameters()).dtype
-        batches = LoaderBatches(problem.train, dtype)
+        batches = LoaderBatches(problem.train, _dtype(problem))
     else:
         batches = TensorBatches(*problem.train, plan.batch_size)
-    return Task(
-        problem.model, Batched(problem.model(), problem.loss, problem.metrics), batches, problem.validation
-    )
+    batched = Batched(_built(problem), problem.loss, problem.metrics)
+    return Task(problem.model, batched, batches, problem.validation)
+
+
+def _built(problem: Prepared) -> nn.Module:
+    """A model for its structure; the same each time, and nobody's random numbers change."""
+    with RANDOM, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return problem.model()
+
+
+def _dtype(problem: Prepared) -> torch.dtype:
+    return next(p for p in _built(problem).parameters() if p.requires_grad).dtype
 
 
 def _blocks(
@@ -72,7 +86,7 @@ def _blocks(
     """Each seed's settings, cut into blocks of about equal size: small enough for the cache, and at
     least as many as there are cores."""
     order = [settings[k] for k in arranged([plan.member(s, 0) for s in settings])]
-    states = max(len(f.states) for f in plan.formulas.values())
+    states = max(plan.states.values())
     count = max(-(-len(order) // block_size(problem.weights, states)), torch.get_num_threads() // len(seeds))
     cuts = np.linspace(0, len(order), min(count, len(order)) + 1).round().astype(int).tolist()
     return [(seed, order[a:b]) for seed in seeds for a, b in itertools.pairwise(cuts)]
@@ -87,9 +101,18 @@ def _stage(store: Store, plan: Plan, task: Task, problem: Prepared, stage: str, 
     with _interrupts() as asked, _workers(problem) as workers:
 
         def work(row: BlockRow) -> None:
-            if not asked():
+            if asked():
+                return
+            try:
                 block = Block(task, [plan.member(s, row.seed) for s in row.settings], plan.epochs)
                 _train(store, row, block, problem, progress, asked)
+            except ThalwegError:
+                raise
+            except Exception as error:  # whatever a user's model, loss or loader may raise
+                raise TrainingError(
+                    f"training on {problem.name} fails with {type(error).__name__} ({first_line(error)}); what "
+                    f"is done is safe: repair it, then `thalweg resume {store.path}`."
+                ) from error
 
         jobs = [workers.submit(work, row) for row in rows if row.status != "finished"]
         try:
@@ -188,7 +211,7 @@ def measure_costs(store: Store, plan: Plan, problem: Prepared) -> dict[str, dict
     steps = sum(r.step * len(r.settings) for r in rows)
     # A block's time is one thread's: what a member costs on one core.
     whole = sum(r.seconds for r in rows) / steps if steps else float("nan")
-    dtype = next(problem.model().parameters()).dtype
+    dtype = _dtype(problem)
     update = {label: _update_seconds(plan, label, problem.weights, dtype) for label in plan.optimizers}
     shared = max(0.0, whole - float(np.mean(list(update.values()))))
     return {

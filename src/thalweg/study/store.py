@@ -9,11 +9,13 @@ What a block has learned after a pass over the data goes in as one transaction: 
 either all of it or none. Curves are kept as one array per block, step and metric, so that a study of a
 hundred thousand members opens at once. Checkpoints (safetensors) lie beside the file in
 ``<store>.checkpoints/``, are written under a temporary name and renamed, and are named in `blocks` only
-then. One process writes (a lock says who); any number read.
+then; the name carries a digest of the content, so that a damaged one is known. One process writes (a lock
+says who); any number read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -105,7 +107,7 @@ class Store:
             raise StoreError(kind if kind != "store" else f"{path} already holds a study; name another file.")
         draft = path.with_name(f".{path.name}.{os.getpid()}.new")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             db = sqlite3.connect(draft, isolation_level=None)
             try:
                 db.executescript(
@@ -139,16 +141,20 @@ class Store:
             )
         if kind != "store":
             raise StoreError(kind)
-        try:
-            uri = f"{path.resolve().as_uri()}?mode={'rw' if write else 'ro'}"
+        uri = f"{path.resolve().as_uri()}?mode={'rw' if write else 'ro'}"
+        with _damage(path):
             db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30, check_same_thread=False)
-            if write:
-                db.execute("PRAGMA journal_mode=WAL")
-                db.execute("PRAGMA synchronous=NORMAL")
-            db.execute("SELECT count(*) FROM meta").fetchone()
-            db.execute("SELECT count(*) FROM blocks").fetchone()
-        except sqlite3.Error as error:
-            raise StoreError(f"{path} cannot be read as a store ({error}); it is left as it was.") from error
+            try:
+                for table in ("meta", "blocks", "members", "curves"):
+                    db.execute(f"SELECT count(*) FROM {table}").fetchone()
+                if write:
+                    if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                        raise sqlite3.DatabaseError(found)
+                    db.execute("PRAGMA journal_mode=WAL")
+                    db.execute("PRAGMA synchronous=NORMAL")
+            except BaseException:
+                db.close()
+                raise
         return cls(path, db)
 
     def close(self) -> None:
@@ -169,8 +175,9 @@ class Store:
         try:
             yield
         finally:
+            with suppress(OSError):  # while it is held: whoever waits for this very file sees that it is gone
+                Path(lock.lock_file).unlink()
             lock.release()
-            Path(lock.lock_file).unlink(missing_ok=True)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -233,15 +240,20 @@ class Store:
 
     def save_checkpoint(self, block: int, step: int, tensors: Mapping[str, Any]) -> None:
         """Replace the block's checkpoint; the old one stays until the new one is whole and named."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
-        name = f"{block}-{step}.safetensors"
+        content = save(dict(tensors))
+        name = f"{block}-{step}-{_digest(content)}.safetensors"
         try:
-            self.checkpoints.mkdir(exist_ok=True)
-            save_file(dict(tensors), self.checkpoints / f"{name}.tmp")
-            os.replace(self.checkpoints / f"{name}.tmp", self.checkpoints / name)
+            _make_folder(self.checkpoints)
+            draft = self.checkpoints / f"{name}.tmp"
+            draft.write_bytes(content)
+            os.replace(draft, self.checkpoints / name)
         except OSError as error:
-            raise StoreError(f"{self.checkpoints} cannot be written: {error.strerror or error}.") from error
+            raise StoreError(
+                f"{self.checkpoints} cannot be written: {error.strerror or error}; what {self.path} holds is safe: "
+                f"make room or permission, then `thalweg resume {self.path}`."
+            ) from error
         with self._transaction() as db:
             db.execute("UPDATE blocks SET checkpoint = ?, status = 'started' WHERE id = ?", (name, block))
         self.drop_checkpoints(block, keep=name)
@@ -249,12 +261,14 @@ class Store:
     def load_checkpoint(self, row: BlockRow) -> dict[str, Any] | None:
         """The block's checkpoint, or None where there is none: then it starts afresh, with the same result."""
         from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors.torch import load
 
         if row.checkpoint is None:
             return None
         try:
-            return load_file(self.checkpoints / row.checkpoint)
+            content = (self.checkpoints / Path(row.checkpoint).name).read_bytes()
+            whole = row.checkpoint.endswith(f"-{_digest(content)}.safetensors")
+            return load(content) if whole else None
         except (OSError, SafetensorError):
             return None
 
@@ -269,61 +283,100 @@ class Store:
     # What is read
 
     def meta(self, key: str, default: Any = None) -> Any:
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return default if row is None else json.loads(row[0])
+        with _damage(self.path):
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+            return default if row is None else json.loads(row[0])
 
     def blocks(self, stage: str | None = None) -> list[BlockRow]:
         settings: dict[int, list[Setting]] = {}
-        for block, *values in self._db.execute(
-            "SELECT block, optimizer, lr, schedule FROM members ORDER BY block, position"
-        ):
-            settings.setdefault(block, []).append(Setting(*values))
-        rows = self._db.execute(
-            "SELECT id, stage, seed, status, step, seconds, checkpoint FROM blocks ORDER BY id"
-        )
-        found = (BlockRow(*row, settings=tuple(settings[row[0]])) for row in rows)
+        with _damage(self.path):
+            for block, *values in self._db.execute(
+                "SELECT block, optimizer, lr, schedule FROM members ORDER BY block, position"
+            ):
+                settings.setdefault(block, []).append(Setting(*values))
+            rows = self._db.execute(
+                "SELECT id, stage, seed, status, step, seconds, checkpoint FROM blocks ORDER BY id"
+            )
+            found = [BlockRow(*row, settings=tuple(settings[row[0]])) for row in rows]
         return [row for row in found if stage in (None, row.stage)]
 
     def members(self) -> pd.DataFrame:
         """One row per member: member, stage, optimizer, lr, schedule, seed, status, step, then the last
         value of each metric; NaN until there is one."""
-        table = pd.read_sql_query(
-            "SELECT m.id AS member, m.block, m.position, b.stage, m.optimizer, m.lr, m.schedule, m.seed, "
-            "CASE WHEN m.diverged >= 0 THEN 'diverged' ELSE b.status END AS status, "
-            "CASE WHEN m.diverged >= 0 THEN m.diverged ELSE b.step END AS step "
-            "FROM members m JOIN blocks b ON b.id = m.block ORDER BY m.block, m.position",
-            self._db,
-        )
-        start = table.groupby("block")["position"].agg(lambda p: p.index[0]).to_dict()
-        last = self._db.execute(
-            "SELECT block, metric, value FROM curves c WHERE step = "
-            "(SELECT max(step) FROM curves WHERE block = c.block AND metric = c.metric)"
-        )
-        columns: dict[str, np.ndarray] = {}
-        for block, metric, value in last:
-            array = np.frombuffer(value, "<f8")
-            column = columns.setdefault(metric, np.full(len(table), np.nan))
-            column[start[block] : start[block] + len(array)] = array
+        with _damage(self.path), self._reading():
+            table = pd.read_sql_query(
+                "SELECT m.id AS member, m.block, m.position, b.stage, m.optimizer, m.lr, m.schedule, m.seed, "
+                "CASE WHEN m.diverged >= 0 THEN 'diverged' ELSE b.status END AS status, "
+                "CASE WHEN m.diverged >= 0 THEN m.diverged ELSE b.step END AS step "
+                "FROM members m JOIN blocks b ON b.id = m.block ORDER BY m.block, m.position",
+                self._db,
+            )
+            # SQLite takes the value from the row that has the largest step.
+            last = self._db.execute(
+                "SELECT block, metric, value, max(step) FROM curves GROUP BY block, metric"
+            )
+            first = np.flatnonzero(table["position"].to_numpy() == 0)
+            start = dict(zip(table["block"].to_numpy()[first].tolist(), first.tolist(), strict=True))
+            columns: dict[str, np.ndarray] = {}
+            for block, metric, value, _ in last:
+                array = np.frombuffer(value, "<f8")
+                column = columns.setdefault(metric, np.full(len(table), np.nan))
+                column[start[block] : start[block] + len(array)] = array
         for metric in sorted(columns, key=lambda m: (not m.startswith("train"), not m.endswith("loss"), m)):
             table[metric] = columns[metric]
         return table.drop(columns=["block", "position"])
 
     def curves(self) -> pd.DataFrame:
         """member, step, metric, value: every recorded point."""
-        first = dict(self._db.execute("SELECT block, min(id) FROM members GROUP BY block"))
-        parts = []
-        for block, step, metric, value in self._db.execute("SELECT block, step, metric, value FROM curves"):
-            array = np.frombuffer(value, "<f8")
-            member = first[block] + np.arange(len(array))
-            parts.append((member, np.full(len(array), step), [metric] * len(array), array))
-        if not parts:
-            return pd.DataFrame({"member": [], "step": [], "metric": [], "value": []})
-        members, steps, metrics, values = zip(*parts, strict=True)
-        return pd.DataFrame({
-            "member": np.concatenate(members), "step": np.concatenate(steps),
-            "metric": pd.Categorical([m for ms in metrics for m in ms]), "value": np.concatenate(values),
-        })  # fmt: skip
+        metrics: list[str] = []
+        parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+        with _damage(self.path), self._reading():
+            first = dict(self._db.execute("SELECT block, min(id) FROM members GROUP BY block"))
+            for block, step, metric, value in self._db.execute(
+                "SELECT block, step, metric, value FROM curves"
+            ):
+                array = np.frombuffer(value, "<f8")
+                parts.append((first[block] + np.arange(len(array)), np.full(len(array), step), array))
+                metrics += [metric] * len(array)
+        members, steps, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return pd.DataFrame(
+            {"member": members, "step": steps, "metric": pd.Categorical(metrics), "value": values}
+        )
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """One view of the store for several queries, whatever is written meanwhile."""
+        with self._turn:
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self._db.in_transaction:  # some errors end it
+                    self._db.execute("ROLLBACK")
 
     def stamp(self, provenance: Mapping[str, Any]) -> None:
         """Note one more session of writing."""
         self.set_meta("sessions", [*self.meta("sessions", []), {**provenance, "at": time.time()}])
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Whatever a damaged store makes of reading it, in one sentence."""
+    try:
+        yield
+    except (sqlite3.Error, pd.errors.DatabaseError, ValueError, KeyError, TypeError, IndexError) as error:
+        reason = " ".join(str(error).split())
+        raise StoreError(
+            f"{path} cannot be read as a store ({reason}); it is damaged, and left as it was."
+        ) from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # which to `Store.create` would mean that somebody was faster
+        raise NotADirectoryError(error.errno, f"{folder} is a file") from error
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ class Study:
             blocks = store.blocks()
             stages = {b.stage for b in blocks}
             wanted = {"search"} | ({"confirmation"} if store.meta("plan")["confirmation"] else set())
-        return wanted <= stages and all(b.status == "finished" for b in blocks)
+            measured = store.meta("costs") is not None
+        return measured and wanted <= stages and all(b.status == "finished" for b in blocks)
 
     @property
     def verdict(self) -> Verdict:
@@ -180,6 +182,8 @@ def compare(
     declared = load(problem)
     own = isinstance(declared.train, DataLoader)
     wanted = plan(optimizers, rates, schedules, seeds, epochs, batch_size, confirmation)
+    if own:
+        wanted = replace(wanted, batch_size=0)
     ready = prepare(declared)
     facts = _facts(ready, own)
     path = Path(store) if store is not None else _free_path(facts, wanted)
@@ -203,7 +207,11 @@ def resume(
         optimizers: the formulas of your own, needed only if they were given as objects.
     """
     study = Study.open(store, optimizers)
-    facts = study.problem
+    if study.finished:
+        return study
+    facts, wanted = study.problem, study.plan
+    for label in wanted.optimizers:
+        _ = wanted.formulas[label]  # whatever cannot be found again is said before anything is prepared
     if problem is None and facts["kind"] == "object":
         raise PlanError(
             f"{store} was begun with a tw.Problem object; resume it from Python: tw.resume({str(store)!r}, problem=…)."
@@ -214,7 +222,7 @@ def resume(
             f"the problem {ready.name} is not the one {store} was begun with (its model, data or loss changed); "
             "bring the old one back, or start a new study."
         )
-    return _carry_on(study, study.plan, ready, progress)
+    return _carry_on(study, wanted, ready, progress)
 
 
 def _carry_on(study: Study, wanted: Plan, ready: Prepared, progress: bool | None) -> Study:
@@ -225,6 +233,10 @@ def _carry_on(study: Study, wanted: Plan, ready: Prepared, progress: bool | None
         store.stamp(provenance())
         try:
             execute(store, wanted, ready, shown)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"stopped; what is done is safe: carry on with `thalweg resume {study.path}`."
+            ) from None
         finally:
             shown.stop()
     return study
@@ -245,31 +257,31 @@ def _facts(ready: Prepared, loader: bool) -> dict[str, Any]:
 def _free_path(facts: dict[str, Any], wanted: Plan) -> Path:
     """runs/<name>.db, or the next number if that holds another study."""
     stem = re.sub(r"[^\w.-]+", "-", facts["name"]).strip("-.") or "study"
-    number = 1
-    while True:
-        path = Path("runs") / (f"{stem}.db" if number == 1 else f"{stem}-{number}.db")
+    path = Path("runs") / f"{stem}.db"
+    for number in range(2, 10_000):
         kind = kind_of(path)
         if kind == "none":
-            return path
+            break
         if kind == "store":
-            try:
+            with suppress(StoreError):
                 _same_study(path, facts, wanted)
-                return path
-            except StoreError:
-                pass
-        number += 1
+                break
+        path = Path("runs") / f"{stem}-{number}.db"
+    return path
 
 
 def _same_study(path: Path, facts: dict[str, Any], wanted: Plan) -> None:
     """Refuse a store that holds anything but this very study."""
     with Study(path).store() as store:
-        stored, problem = store.meta("plan"), store.meta("problem")
+        stored, problem = store.meta("plan", {}), store.meta("problem", {})
     asked = json.loads(json.dumps(wanted.to_json()))
-    changed = [key for key in asked if key != "specs" and asked[key] != stored.get(key)]
-    if problem["fingerprint"] != facts["fingerprint"]:
+    words = {"batch_size": "batch size", "seeds": "number of seeds", "epochs": "number of epochs"}
+    kept: list[str] = [key for key in asked if key not in ("specs", "states")]
+    changed = [words.get(key, key) for key in kept if asked[key] != stored.get(key)]
+    if problem.get("fingerprint") != facts["fingerprint"]:
         changed.insert(0, "problem")
     if changed:
         raise StoreError(
-            f"{path} already holds another study (its {' and '.join(changed)} differ); "
+            f"{path} already holds another study (with other {' and '.join(changed)}); "
             "it is left as it was: name another file with --store."
         )

@@ -135,7 +135,7 @@ def judge(plan: Plan, name: str, members: pd.DataFrame, costs: Mapping[str, Any]
 
     Args:
         members: `Store.members()`.
-        costs: {"seconds_per_step": {optimizer: seconds}, "state_bytes_per_weight": {optimizer: bytes}}.
+        costs: {"seconds_per_step": {optimizer: seconds}}.
     """
     chosen = chosen_settings(plan, members)
     if not chosen:
@@ -159,7 +159,7 @@ def judge(plan: Plan, name: str, members: pd.DataFrame, costs: Mapping[str, Any]
             edge=_edge(plan, lr), runs=int(runs.get_group(label).size),
             diverged=int((runs.get_group(label) == "diverged").sum()), test=test.get(label, {}),
             seconds_per_step=costs.get("seconds_per_step", {}).get(label, math.nan),
-            state_bytes_per_weight=4.0 * len(plan.formulas[label].states),
+            state_bytes_per_weight=4.0 * plan.states[label],
         ))  # fmt: skip
     groups = tuple(
         tuple(e.optimizer for e in entries if e.rank == r) for r in sorted({e.rank for e in entries})
