@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ..errors import TrainingError
+from .rewrites import REWRITES
 
 Step = Callable[[Sequence[Tensor], Tensor, Tensor], tuple[tuple[Tensor, ...], Tensor]]
 
@@ -104,12 +106,12 @@ class Batched:
             flat(*weights, x, y)
         except (RuntimeError, NotImplementedError, ValueError, TypeError, IndexError) as error:
             raise TrainingError(_explain(self.model, error)) from error
-        try:
-            with warnings.catch_warnings():
+        for table in (REWRITES, None):
+            # Tracing is an optimisation: what it cannot follow is traced plainly, or runs as it is.
+            with suppress(Exception), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return make_fx(flat)(*weights, x, y)
-        except Exception:  # tracing is an optimisation: whatever it cannot follow runs as it is
-            return untraced
+                return make_fx(flat, decomposition_table=table)(*weights, x, y)
+        return untraced
 
 
 def _explain(model: nn.Module, error: Exception) -> str:

@@ -1,0 +1,292 @@
+"""Batched equals alone, a bad member harms nobody, and a block goes on from where it was saved."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from thalweg import formulas, schedules
+from thalweg.errors import TrainingError
+from thalweg.population.batched import Batched
+from thalweg.population.batches import TensorBatches, order_seed
+from thalweg.population.block import Block, Task, arranged, block_size, initial_weights
+from thalweg.population.member import Member
+
+EPOCHS = 3
+TORCH = {
+    "sgd": lambda p, lr: torch.optim.SGD(p, lr=lr),
+    "momentum": lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9),
+    "nesterov": lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9, nesterov=True),
+    "adagrad": lambda p, lr: torch.optim.Adagrad(p, lr=lr),
+    "adadelta": lambda p, lr: torch.optim.Adadelta(p, lr=lr),
+    "rmsprop": lambda p, lr: torch.optim.RMSprop(p, lr=lr),
+    "adam": lambda p, lr: torch.optim.Adam(p, lr=lr),
+    "adamw": lambda p, lr: torch.optim.AdamW(p, lr=lr),
+}
+RATES = {"sgd": 0.1, "momentum": 0.05, "nesterov": 0.05, "adagrad": 0.05, "adadelta": 1.0, "rmsprop": 0.003,
+         "adam": 0.01, "adamw": 0.01}  # fmt: skip
+
+
+def accuracy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return (outputs.argmax(1) == targets).double().mean()
+
+
+class Small(nn.Module):
+    """Every kind of layer the built-in problems have, in miniature."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.convolve = nn.Conv2d(1, 3, 3, padding=1, dtype=dtype)
+        self.norm = nn.LayerNorm(12, dtype=dtype)
+        self.out = nn.Linear(12, 4, dtype=dtype)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = F.max_pool2d(torch.relu(self.convolve(x)), 2)
+        return self.out(self.norm(hidden.flatten(1)))
+
+
+def make_task(dtype: torch.dtype = torch.float64, batch_size: int = 16) -> Task:
+    generator = torch.Generator().manual_seed(3)
+    inputs = torch.randn(56, 1, 4, 4, generator=generator, dtype=dtype)
+    targets = inputs.flatten(1)[:, :4].argmax(1)
+
+    def model() -> nn.Module:
+        return Small(dtype)
+
+    batched = Batched(model(), F.cross_entropy, {"accuracy": accuracy})
+    return Task(
+        model, batched, TensorBatches(inputs[:40], targets[:40], batch_size), (inputs[40:], targets[40:])
+    )
+
+
+def make_members(seed: int = 0) -> list[Member]:
+    members = [
+        Member(
+            formulas.get(name),
+            {"lr": lr},
+            {} if name == "constant" else {"lr": schedules.get(schedule)},
+            seed,
+        )
+        for name, lr in RATES.items()
+        for schedule in ("constant", "cosine")
+    ]
+    return [members[k] for k in arranged(members)]
+
+
+def epochs_of(block: Block) -> list[dict[str, np.ndarray]]:
+    return [dict(epoch.values) for epoch in block.train() if epoch is not None]
+
+
+def alone(task: Task, member: Member) -> tuple[list[float], nn.Module]:
+    """The same run as a plain PyTorch loop, and the validation losses it passed."""
+    torch.manual_seed(member.seed)
+    model = task.model()
+    optimizer = TORCH[member.formula.name](model.parameters(), member.hyperparameters["lr"])
+    batches = task.batches
+    assert isinstance(batches, TensorBatches)
+    scheduler = member.schedules["lr"].torch(optimizer, EPOCHS * batches.steps)
+    losses = []
+    for epoch in range(EPOCHS):
+        generator = torch.Generator().manual_seed(order_seed(member.seed, epoch))
+        for chosen in torch.randperm(len(batches.inputs), generator=generator).split(batches.batch_size):
+            optimizer.zero_grad()
+            F.cross_entropy(model(batches.inputs[chosen]), batches.targets[chosen]).backward()
+            optimizer.step()
+            scheduler.step()
+        with torch.no_grad():
+            losses.append(F.cross_entropy(model(task.validation[0]), task.validation[1]).item())
+    return losses, model
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 2e-4)])
+def test_every_member_follows_the_path_of_the_same_run_alone(dtype: torch.dtype, tolerance: float) -> None:
+    task = make_task(dtype)
+    block = Block(task, make_members(seed=5), EPOCHS)
+    curves = np.stack([values["validation_loss"] for values in epochs_of(block)])
+    for k, member in enumerate(block.members):
+        losses, model = alone(task, member)
+        label = f"{member.formula.label} {member.schedules}"
+        np.testing.assert_allclose(curves[:, k], losses, rtol=tolerance, err_msg=label)
+        for stacked, single in zip(block.weights, model.parameters(), strict=True):
+            distance = (stacked[k] - single.detach()).norm() / single.detach().norm()
+            assert distance < tolerance, label
+
+
+def test_members_of_a_seed_start_alike_and_seeds_differ() -> None:
+    task = make_task()
+    first, second = (Block(task, make_members(seed), EPOCHS) for seed in (0, 1))
+    assert all(torch.equal(w[0].expand_as(w), w) for w in first.weights)
+    assert not torch.equal(first.weights[0], second.weights[0])
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    again = initial_weights(task.model, 0)
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(torch.equal(w[0], a) for w, a in zip(first.weights, again.values(), strict=True))
+
+
+@pytest.mark.parametrize("rate", [1e200, 1e300])
+def test_a_diverging_member_alters_no_bit_of_the_others(rate: float) -> None:
+    task, members = make_task(), make_members()
+    calm = Block(task, members, EPOCHS)
+    calm_curves = epochs_of(calm)
+    bad = 7
+    wild = list(members)
+    wild[bad] = Member(members[bad].formula, {"lr": rate}, members[bad].schedules, 0)
+    stormy = Block(task, wild, EPOCHS)
+    stormy_curves = epochs_of(stormy)
+    others = np.arange(len(members)) != bad
+    assert stormy.diverged[bad] > 0
+    assert not stormy.active[bad]
+    assert np.array_equal(stormy.diverged[others], np.full(len(members) - 1, -1))
+    for mine, theirs in zip(stormy.weights, calm.weights, strict=True):
+        assert torch.equal(mine[others], theirs[others])
+    for mine, theirs in zip(stormy_curves, calm_curves, strict=True):
+        for metric in theirs:
+            assert np.array_equal(mine[metric][others], theirs[metric][others]), metric
+        assert np.isnan(stormy_curves[-1]["validation_loss"][bad])
+
+
+def test_a_diverged_member_is_frozen_where_it_was() -> None:
+    task, members = make_task(), make_members()
+    members[0] = Member(members[0].formula, {"lr": 1e300}, {}, 0)
+    block = Block(task, members, EPOCHS)
+    steps = block.train()
+    while block.diverged[0] < 0:
+        next(steps)
+    frozen = [w[0].clone() for w in block.weights]
+    for _ in steps:
+        pass
+    assert all(
+        torch.equal(w[0].nan_to_num(), f.nan_to_num()) for w, f in zip(block.weights, frozen, strict=True)
+    )
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4, 7, 9])
+def test_saved_anywhere_and_taken_up_again_gives_the_same_bits(stop: int) -> None:
+    """Yields come after each step and each pass: every one of them is a place to stop."""
+    task, members = make_task(), make_members()
+    members[3] = Member(members[3].formula, {"lr": 1e300}, {}, 0)
+    whole = Block(task, members, EPOCHS)
+    curves = epochs_of(whole)
+    first = Block(task, members, EPOCHS)
+    seen: dict[int, dict[str, np.ndarray]] = {}
+    steps = first.train()
+    for _ in range(stop):
+        epoch = next(steps)
+        if epoch is not None:
+            seen[epoch.step] = dict(epoch.values)
+    saved = {name: tensor.clone() for name, tensor in first.tensors().items()}
+    second = Block(task, members, EPOCHS)
+    second.load(saved)
+    for epoch in second.train():
+        if epoch is not None:
+            seen[epoch.step] = dict(epoch.values)
+    assert len(seen) == EPOCHS
+    for expected, step in zip(curves, sorted(seen), strict=True):
+        for metric, values in expected.items():
+            assert np.array_equal(values, seen[step][metric], equal_nan=True), (metric, step)
+    for mine, theirs in zip(second.tensors().values(), whole.tensors().values(), strict=True):
+        assert torch.equal(mine.nan_to_num(), theirs.nan_to_num())
+
+
+def test_a_checkpoint_of_another_population_is_refused() -> None:
+    task, members = make_task(), make_members()
+    saved = Block(task, members[:4], EPOCHS).tensors()
+    with pytest.raises(TrainingError, match="another population"):
+        Block(task, members, EPOCHS).load(saved)
+
+
+def test_a_member_does_not_depend_on_its_neighbours() -> None:
+    """To float rounding: the shapes of the batched products differ."""
+    task, members = make_task(), make_members()
+    together, part = Block(task, members, EPOCHS), Block(task, members[:6], EPOCHS)
+    epochs_of(together), epochs_of(part)
+    for mine, theirs in zip(part.weights, together.weights, strict=True):
+        torch.testing.assert_close(mine, theirs[:6], rtol=1e-10, atol=1e-12)
+
+
+def test_evaluation_weighs_every_sample_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, members = make_task(), make_members()
+    block = Block(task, members, EPOCHS)
+    whole = block.evaluate(*task.validation)
+    monkeypatch.setattr("thalweg.population.block.EVALUATION_BATCH", 7)
+    parts = block.evaluate(*task.validation)
+    for name, values in whole.items():
+        np.testing.assert_allclose(parts[name], values, rtol=1e-12)
+    assert set(whole) == {"loss", "accuracy"}
+
+
+def test_a_scheduled_rate_is_the_schedule_times_the_rate() -> None:
+    task = make_task()
+    member = Member(formulas.get("sgd"), {"lr": 0.3}, {"lr": schedules.get("cosine")}, 0)
+    block = Block(task, [member], EPOCHS)
+    seen = []
+    for epoch in block.train():
+        if epoch is None:
+            seen.append(float(block.slices[0].table[0, 0]))
+    expected = 0.3 * schedules.get("cosine").factor(np.arange(len(seen)), block.total)
+    np.testing.assert_allclose(seen, expected, rtol=1e-15)
+
+
+class Droops(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.Dropout(0.5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+class Normed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 4, 4), nn.BatchNorm2d(4), nn.Flatten())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+@pytest.mark.parametrize(("model", "words"), [(Droops, "random numbers"), (Normed, "batch normalization")])
+def test_what_cannot_be_honoured_is_said_in_a_sentence(model: type[nn.Module], words: str) -> None:
+    task = make_task(torch.float32)
+    task = Task(model, Batched(model(), F.cross_entropy, {}), task.batches, task.validation)
+    with pytest.raises(TrainingError, match=words):
+        next(Block(task, make_members(), EPOCHS).train())
+
+
+def test_a_model_that_cannot_be_traced_runs_untraced_with_the_same_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    traced = epochs_of(Block(make_task(), make_members(), EPOCHS))
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("cannot trace")
+
+    monkeypatch.setattr("thalweg.population.batched.make_fx", refuse)
+    untraced = epochs_of(Block(make_task(), make_members(), EPOCHS))
+    for one, other in zip(traced, untraced, strict=True):
+        for metric, values in one.items():
+            np.testing.assert_allclose(values, other[metric], rtol=1e-9)
+
+
+def test_blocks_shrink_with_the_model_but_never_below_eight() -> None:
+    assert block_size(4_810, 2) > block_size(100_000, 2) > block_size(10**9, 2) == 8
+
+
+def test_arranged_keeps_formulas_together_and_order_within() -> None:
+    members = [Member(formulas.get(n), {"lr": lr}) for lr in (0.1, 0.2) for n in ("sgd", "adam", "sgd")]
+    order = arranged(members)
+    assert [members[k].formula.name for k in order] == ["sgd"] * 4 + ["adam"] * 2
+    assert sorted(order) == list(range(6))
+
+
+def test_the_users_model_is_left_as_it_was() -> None:
+    task = make_task()
+    before = copy.deepcopy(task.batched.model.state_dict())
+    epochs_of(Block(task, make_members(), EPOCHS))
+    assert all(torch.equal(before[k], v) for k, v in task.batched.model.state_dict().items())
