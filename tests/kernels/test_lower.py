@@ -166,13 +166,13 @@ def test_any_name_may_be_given_to_a_state(update: Any) -> None:
 
 def test_a_state_that_only_another_state_reads_is_kept() -> None:
     def rule(g, a, gain, *, lr=0.1):
-        a = a + gain * g
-        return tw.Update(-lr * a, a=a, gain=gain)
+        return tw.Update(-lr * a, a=a + gain * g, gain=gain)
 
     formula = tw.formula(rule, initial={"gain": 2.0})
     assert formula.states == ("a", "gain")
     w, states = torch.zeros(1), [torch.zeros(1), torch.full((1,), 2.0)]
-    torch_ref.update(formula, w, torch.ones(1), states, 1)
+    for t in (1, 2):
+        torch_ref.update(formula, w, torch.ones(1), states, t)
     assert float(w) == pytest.approx(-0.2)
 
 

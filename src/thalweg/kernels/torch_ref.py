@@ -37,7 +37,7 @@ class _TensorPrinter(Printer):
         return f"_torch.{function}({', '.join(arguments)})"
 
     def choose(self, condition: str, yes: str, no: str) -> str:
-        return f"_torch.where(_condition({condition}, w), _tensor({yes}, w), _tensor({no}, w))"
+        return f"_torch.where(_condition({condition}, w), {yes}, _tensor({no}, w))"
 
 
 Reference = Callable[..., "list[torch.Tensor]"]
