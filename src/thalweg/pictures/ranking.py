@@ -1,0 +1,138 @@
+"""The ranking: one dot and one interval per optimizer, best on top, ties on one ground.
+
+Intervals of the single optimizers overlap more than their paired differences do, so the groups are not read off the
+bars: they are given, and drawn as a bracket.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from typing import Any
+
+import plotly.graph_objects as go
+
+from .numbers import number
+from .style import GRID, INK, MUTED, PAPER, SHADE, VERMILION, dress, log_ticks, looks, text
+
+
+def ranking(entries: Iterable[Mapping[str, Any]], *, measure: str = "validation loss", level: str = "95%"):
+    """Dots with interval bars, one row per optimizer, in the given order.
+
+    Args:
+        entries: best first; each has `optimizer`, `rank` (equal for ties), `mean`, `low` and `high`.
+        measure: what the axis shows. The axis is logarithmic when all numbers on it are positive.
+        level: the level of the intervals, for the axis title.
+
+    An infinite mean (a run diverged) is a × at the right end.
+
+    >>> rows = [{"optimizer": "adam", "rank": 1, "mean": 0.1, "low": 0.09, "high": 0.12},
+    ...         {"optimizer": "sgd", "rank": 2, "mean": 0.3, "low": 0.2, "high": 0.4}]
+    >>> figure = ranking(rows)
+    >>> [trace.name for trace in figure.data], figure.layout.xaxis.type
+    (['adam', 'sgd'], 'log')
+    """
+    rows = list(entries)
+    figure = go.Figure()
+    found = looks(row["optimizer"] for row in rows)
+    finite = [row[key] for row in rows for key in ("mean", "low", "high") if math.isfinite(row[key])]
+    logarithmic = bool(finite) and min(finite) > 0
+    right = _right_end(finite, logarithmic)
+    for place, row in enumerate(rows):
+        figure.add_trace(_dot(row, place, found[row["optimizer"]], right))
+    for rank, group in groupby(enumerate(rows), key=lambda pair: pair[1]["rank"]):
+        places = [place for place, _ in group]
+        _bracket(figure, rank, min(places), max(places))
+    if rows and math.isfinite(rows[0]["mean"]):
+        figure.add_vline(x=rows[0]["mean"], line={"color": MUTED, "width": 1, "dash": "dot"}, layer="below")
+    dress(figure, height=110 + 38 * max(1, len(rows)))
+    figure.update_xaxes(
+        type="log" if logarithmic else "linear",
+        title_text=f"{text(measure)}: mean and {text(level)} interval"
+        + (", log scale" if logarithmic else ""),
+    )
+    if logarithmic:
+        room = (right / min(finite)) ** 0.04
+        figure.update_xaxes(**log_ticks(min(finite) / room, right * room))
+        figure.update_xaxes(range=[math.log10(min(finite) / room), math.log10(right * room)])
+    figure.update_yaxes(
+        tickvals=list(range(len(rows))),
+        ticktext=[f"{text(row['optimizer'])}  " for row in rows],
+        range=[len(rows) - 0.5, -0.5],
+        showgrid=False,
+        tickfont={"color": INK, "size": 14},
+    )
+    return figure.update_layout(showlegend=False, margin={"l": 8, "r": 76, "t": 8, "b": 8})
+
+
+def _right_end(finite: list[float], logarithmic: bool) -> float:
+    if not finite:
+        return 1.0
+    low, high = min(finite), max(finite)
+    return high * (high / low) ** 0.06 * 1.01 if logarithmic else high + 0.06 * ((high - low) or 1.0)
+
+
+def _dot(row: Mapping[str, Any], place: int, look: Any, right: float) -> go.Scatter:
+    mean, low, high = row["mean"], row["low"], row["high"]
+    name = text(row["optimizer"])
+    if not math.isfinite(mean):
+        marker = {"symbol": "x", "size": 11, "color": VERMILION}
+        words = f"<b>{name}</b><br>diverged: mean {number(mean)}"
+        return go.Scatter(
+            x=[right], y=[place], mode="markers", marker=marker, name=name, hovertext=words, hoverinfo="text"
+        )
+    high = min(high, right) if not math.isnan(high) else mean
+    low = mean if not math.isfinite(low) else low
+    return go.Scatter(
+        x=[mean],
+        y=[place],
+        mode="markers",
+        name=name,
+        marker={
+            "symbol": look.marker,
+            "size": 11,
+            "color": look.colour,
+            "line": {"color": PAPER, "width": 1},
+        },
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [high - mean],
+            "arrayminus": [mean - low],
+            "color": look.colour,
+            "thickness": 3,
+            "width": 0,
+        },
+        hovertext=f"<b>{name}</b><br>{number(mean)} [{number(row['low'])}, {number(row['high'])}]",
+        hoverinfo="text",
+    )
+
+
+def _bracket(figure: go.Figure, rank: int, first: int, last: int) -> None:
+    """The ground and the bracket of one tie group, rows `first` to `last`."""
+    if rank % 2:
+        figure.add_shape(
+            type="rect",
+            xref="paper",
+            x0=0,
+            x1=1,
+            y0=first - 0.5,
+            y1=last + 0.5,
+            fillcolor=SHADE,
+            line_width=0,
+            layer="below",
+        )
+    line = {"color": MUTED if last > first else GRID, "width": 2}
+    figure.add_shape(
+        type="line", xref="paper", x0=1.012, x1=1.012, y0=first - 0.36, y1=last + 0.36, line=line
+    )
+    figure.add_annotation(
+        xref="paper",
+        x=1.022,
+        y=(first + last) / 2,
+        xanchor="left",
+        showarrow=False,
+        text=f"{rank} · tied" if last > first else f"{rank}",
+        font={"color": MUTED, "size": 13},
+    )

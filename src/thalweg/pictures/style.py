@@ -1,0 +1,217 @@
+"""How every picture looks: one colour, dash and marker per optimizer, the same in all pictures and all reports.
+
+Colours are those of Okabe and Ito, which the colour-blind can tell apart; dash and marker repeat the message for
+those who print in grey. Two of the eight cannot be seen on every ground: yellow on white and black on dark. So
+figures are made for light paper, and `DARK` says what each of their colours becomes on dark.
+
+Source: Okabe & Ito 2008, Color Universal Design, https://jfly.uni-koeln.de/color/.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from .numbers import short
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+YELLOW_ON_PAPER = "#B3A400"  # the same hue, dark enough for a line on white
+
+PAPER, INK, MUTED, GRID, SHADE = "#FFFFFF", "#1D1F23", "#62666E", "#E7E7E4", "#F5F4F1"
+FONT = (
+    'system-ui, -apple-system, "Segoe UI", "Noto Sans", "Noto Sans KR", "Noto Sans CJK KR", '
+    '"Apple SD Gothic Neo", "Malgun Gothic", sans-serif'
+)
+BAND = 0.16  # opacity of every band
+
+
+@dataclass(frozen=True)
+class Look:
+    """What marks one optimizer in every picture; `dash` and `marker` are Plotly's names."""
+
+    colour: str
+    dash: str
+    marker: str
+
+    @property
+    def band(self) -> str:
+        """The colour of the band around this optimizer's line."""
+        return faded(self.colour)
+
+
+LOOKS: Mapping[str, Look] = {
+    "sgd": Look(BLACK, "dot", "circle"),
+    "momentum": Look(ORANGE, "dash", "square"),
+    "nesterov": Look(YELLOW_ON_PAPER, "dashdot", "diamond"),
+    "adagrad": Look(PURPLE, "longdash", "triangle-up"),
+    "adadelta": Look(SKY, "longdashdot", "triangle-down"),
+    "rmsprop": Look(GREEN, "8px,3px,2px,3px,2px,3px", "cross"),
+    "adam": Look(BLUE, "solid", "hexagon"),
+    "adamw": Look(VERMILION, "14px,3px", "star"),
+}
+_COLOURS = tuple(look.colour for look in LOOKS.values())
+_DASHES = tuple(look.dash for look in LOOKS.values())
+_MARKERS = (
+    "pentagon",
+    "star-diamond",
+    "hourglass",
+    "triangle-right",
+    "bowtie",
+    "triangle-left",
+    "star-square",
+)
+
+
+def look(name: str, skip: int = 0) -> Look:
+    """The look of one optimizer: from the table, or made from its name, the same on every machine.
+
+    `skip` moves a made look on to the next colour; `looks` uses it where two names would get the same one.
+
+    >>> look("adam")
+    Look(colour='#0072B2', dash='solid', marker='hexagon')
+    >>> look("lion") == look("lion"), look("lion").colour == look("lion", skip=1).colour
+    (True, False)
+    """
+    if name in LOOKS:
+        return LOOKS[name]
+    slot = zlib.crc32(name.encode()) + skip
+    return Look(_COLOURS[slot % 8], _DASHES[slot // 8 % 8], _MARKERS[slot % 7])
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """Looks for the optimizers of one picture: made ones take a colour nobody has, as long as there is one.
+
+    >>> made = looks(["adam", "adam(beta2=0.9)", "adam(beta2=0.99)", "lion", "sgd"])
+    >>> len({made[name].colour for name in made}), made["adam"] == look("adam")
+    (5, True)
+    """
+    names = list(dict.fromkeys(names))
+    found = {name: LOOKS[name] for name in names if name in LOOKS}
+    taken = {one.colour for one in found.values()}
+    for name in sorted(set(names) - set(found)):
+        candidates = [look(name, skip) for skip in range(len(_COLOURS))]
+        found[name] = next((one for one in candidates if one.colour not in taken), candidates[0])
+        taken.add(found[name].colour)
+    return {name: found[name] for name in names}
+
+
+def faded(colour: str, opacity: float = BAND) -> str:
+    """`#RRGGBB` as a see-through `rgba(...)`.
+
+    >>> faded("#0072B2")
+    'rgba(0,114,178,0.16)'
+    """
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
+
+
+_ON_DARK = {
+    PAPER: "#15171B",
+    INK: "#ECEDEF",
+    MUTED: "#A2A7B0",
+    GRID: "#2D3037",
+    SHADE: "#1D2025",
+    BLACK: "#F4F4F5",
+    YELLOW_ON_PAPER: YELLOW,
+    BLUE: "#3E9BD8",
+}
+DARK: Mapping[str, str] = _ON_DARK | {
+    faded(light, opacity): faded(dark, opacity)
+    for light, dark in _ON_DARK.items()
+    for opacity in (BAND, 2 * BAND)
+}
+
+
+def darkened(figure: go.Figure) -> go.Figure:
+    """The same figure for a dark ground; every entry whose key ends in `color` goes through `DARK`."""
+
+    def walk(node: Any, key: str = "") -> Any:
+        if isinstance(node, dict):
+            return {name: walk(value, name) for name, value in node.items()}
+        if isinstance(node, (list, tuple)):
+            return [walk(value, key) for value in node]
+        return DARK.get(node, node) if isinstance(node, str) and key.endswith("color") else node
+
+    return go.Figure(walk(figure.to_dict()))
+
+
+def text(words: object) -> str:
+    """Words from outside as Plotly shows them literally: Plotly reads `<b>` and `&lt;` in its labels."""
+    return html.escape(str(words), quote=False)
+
+
+_PARTS = (
+    (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9),
+    (1, 1.5, 2, 3, 5, 7),
+    (1, 2, 5),
+    (1, 3),
+    (1,),
+)  # fine to coarse
+
+
+def log_ticks(low: float, high: float, per_decade: tuple[float, ...] | None = None) -> dict[str, list[Any]]:
+    """Tick values and labels of one size from `low` to `high` on a log axis, where Plotly mixes two sizes.
+
+    >>> log_ticks(0.08, 2.3)["ticktext"], log_ticks(0.081, 0.103)["ticktext"]
+    (['0.1', '0.2', '0.5', '1', '2'], ['0.09', '0.1'])
+    >>> log_ticks(1e-6, 1.0)["ticktext"]
+    ['10⁻⁶', '10⁻⁵', '0.0001', '0.001', '0.01', '0.1', '1']
+    """
+    if high / low < 1.7:  # so little that equal steps look equal
+        rough = (high - low) / 4
+        power = 10 ** math.floor(math.log10(rough))
+        step = power * next(part for part in (1, 2, 5, 10) if power * part >= rough * 0.999)
+        values = [step * count for count in range(math.ceil(low / step), math.floor(high / step) + 1)]
+        return {"tickvals": values, "ticktext": [short(value) for value in values]}
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = []
+    for parts in (per_decade,) if per_decade else _PARTS:
+        values = [float(f"{part}e{power}") for power in powers for part in parts]
+        values = [value for value in values if low * 0.999 <= value <= high * 1.001]
+        if len(values) <= 7:
+            break
+    return {"tickvals": values, "ticktext": [short(value) for value in values]}
+
+
+def dress(figure: go.Figure, height: int) -> go.Figure:
+    """Fonts, margins, a quiet grid and the legend below: what all pictures share."""
+    axis: dict[str, Any] = {
+        "gridcolor": GRID,
+        "linecolor": GRID,
+        "zeroline": False,
+        "ticks": "",
+        "automargin": True,
+        "tickfont": {"color": MUTED, "size": 12},
+        "title": {"font": {"color": MUTED, "size": 13}, "standoff": 8},
+        "exponentformat": "power",
+        "minor": {"showgrid": False},
+    }
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    return figure.update_layout(
+        template=go.layout.Template(),
+        font={"family": FONT, "size": 13, "color": INK},
+        paper_bgcolor=PAPER,
+        plot_bgcolor=PAPER,
+        height=height,
+        margin={"l": 8, "r": 8, "t": 28, "b": 8},
+        hoverlabel={"font": {"family": FONT, "color": INK}, "bgcolor": PAPER, "bordercolor": GRID},
+        legend={
+            "orientation": "h",
+            "yref": "container",
+            "y": 0,
+            "yanchor": "bottom",
+            "x": 0,
+            "xanchor": "left",
+            "font": {"color": INK, "size": 13},
+            "bgcolor": "rgba(0,0,0,0)",
+        },
+        dragmode=False,
+    )

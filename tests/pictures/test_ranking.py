@@ -1,0 +1,61 @@
+"""The ranking shows everybody, in order, with intervals, ties and those that diverged."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from thalweg.pictures.ranking import ranking
+from thalweg.pictures.style import look
+
+ROWS = [
+    {"optimizer": "adam", "rank": 1, "mean": 0.10, "low": 0.09, "high": 0.12},
+    {"optimizer": "adamw", "rank": 1, "mean": 0.11, "low": 0.10, "high": 0.13},
+    {"optimizer": "sgd", "rank": 2, "mean": 0.30, "low": 0.20, "high": 0.40},
+]
+
+
+def test_one_dot_with_its_interval_and_colour_each():
+    figure = ranking(ROWS)
+    assert [trace.name for trace in figure.data] == ["adam", "adamw", "sgd"]
+    for trace, row in zip(figure.data, ROWS, strict=True):
+        assert trace.x == (row["mean"],)
+        assert trace.error_x.array[0] == pytest.approx(row["high"] - row["mean"])
+        assert trace.error_x.arrayminus[0] == pytest.approx(row["mean"] - row["low"])
+        assert trace.marker.color == trace.error_x.color == look(row["optimizer"]).colour
+        assert trace.marker.symbol == look(row["optimizer"]).marker
+    assert list(figure.layout.yaxis.ticktext) == ["adam  ", "adamw  ", "sgd  "]
+    assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]  # the best on top
+
+
+def test_groups_are_bracketed_and_called_ties():
+    words = [note.text for note in ranking(ROWS).layout.annotations]
+    assert words == ["1 · tied", "2"]
+
+
+def test_the_axis_is_logarithmic_only_where_it_can_be():
+    assert ranking(ROWS).layout.xaxis.type == "log"
+    figure = ranking([ROWS[0] | {"low": -0.1}])
+    assert figure.layout.xaxis.type == "linear"
+    assert "log" not in figure.layout.xaxis.title.text
+
+
+@pytest.mark.parametrize("lost", [math.inf, math.nan])
+def test_the_diverged_are_shown_at_the_right_end(lost: float):
+    figure = ranking([*ROWS, {"optimizer": "rprop", "rank": 3, "mean": lost, "low": lost, "high": lost}])
+    mark = figure.data[-1]
+    assert mark.marker.symbol == "x"
+    assert max(row["high"] for row in ROWS) < mark.x[0] <= 10 ** figure.layout.xaxis.range[1]
+    assert "diverged" in mark.hovertext
+
+
+def test_an_interval_without_an_end_stays_in_the_plot():
+    figure = ranking([ROWS[0], ROWS[1] | {"high": math.inf}])
+    assert math.isfinite(figure.data[1].error_x.array[0])
+    assert "∞" in figure.data[1].hovertext
+
+
+def test_nobody_and_everybody_lost():
+    assert len(ranking([]).data) == 0
+    assert len(ranking([ROWS[0] | {"mean": math.inf, "low": math.inf, "high": math.inf}]).data) == 1

@@ -1,0 +1,229 @@
+"""The report: one file, offline, complete, and safe whatever the study's words are."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plotly.offline import get_plotlyjs
+
+from tests.report_study import Interval, fake_study
+from thalweg import report
+from thalweg.errors import PlanError, WorkError
+from thalweg.pictures import markup
+
+SMALL: dict[str, Any] = {"seeds": 2, "rates": 5}
+EVIL = '</script><img src=x onerror="alert(1)">{{plotly}}<b>&amp;'
+
+
+class Page(HTMLParser):
+    """What a browser sees: the elements with their attributes, the text, and the JSON of the charts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.stack: list[str] = []
+        self.words: list[str] = []
+        self.json: list[Any] = []
+        self.feed(page.replace(get_plotlyjs(), ""))
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self.stack.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.stack:
+            del self.stack[len(self.stack) - 1 - self.stack[::-1].index(tag) :]
+
+    def handle_data(self, data: str) -> None:
+        if self.stack and self.stack[-1] == "script":
+            if data.startswith("{"):
+                self.json.append(json.loads(data, parse_constant=pytest.fail))
+        elif not self.stack or self.stack[-1] != "style":
+            self.words.append(data)
+
+    def count(self, tag: str, **attributes: str) -> int:
+        return sum(
+            kind == tag and all(found.get(key) == value for key, value in attributes.items())
+            for kind, found in self.elements
+        )
+
+
+@pytest.fixture(scope="module")
+def full() -> str:
+    return report.html(fake_study(**SMALL))
+
+
+@pytest.fixture(scope="module")
+def page(full: str) -> Page:
+    return Page(full)
+
+
+def test_every_section_is_there_in_order(page: Page):
+    ids = [found["id"] for kind, found in page.elements if kind == "section"]
+    assert ids == ["ranking", "rates", "learning", "cost", "notes", "recipe", "provenance", "method"]
+    assert "adamw and adam are tied for best on digits" in page.text
+    assert "8 optimizers × 5 rates × 2 schedules × 2 seeds" in page.text
+    assert (
+        page.text.index("tied for best") < page.text.index("Ranking") < page.text.index("Loss against rate")
+    )
+    assert "The best rate is" in page.text or "the best rate is" in page.text
+    assert "torch.optim.AdamW" in page.text
+    assert "2.13.0" in page.text
+
+
+def test_the_ranking_table_has_a_row_each_with_interval_and_test(page: Page):
+    study = fake_study(**SMALL)
+    for entry in study.verdict.entries:
+        loss = entry.validation_loss
+        assert f"{loss.mean:#.4g}" in page.text
+        assert f"[{loss.low:#.4g}, {loss.high:#.4g}]" in page.text
+        assert f"{entry.test['accuracy'].mean:#.4g}" in page.text
+    assert "grid’s highest" in page.text
+    assert "−" in page.text
+    assert not re.search(r"\bnan\b|[ \[]-\d", page.text)
+
+
+def test_each_chart_has_a_label_and_its_numbers(page: Page):
+    assert page.count("div", **{"class": "chart", "role": "img"}) == 3
+    for kind, found in page.elements:
+        if kind == "div" and found.get("class") == "chart":
+            assert len(found["aria-label"] or "") > 30
+    assert page.count("details") == 2  # the ranking's numbers stand open under it
+    charts = [one for one in page.json if "wide" in one]
+    assert [sorted(one) for one in charts] == [["wide"], ["narrow", "wide"], ["narrow", "wide"]]
+    assert all(one["wide"]["data"] and one["wide"]["layout"]["height"] for one in charts)
+
+
+def test_every_table_scrolls_in_its_own_container(page: Page):
+    assert page.count("table") == page.count("div", **{"class": "scroll", "role": "region"}) == 5
+
+
+def test_nothing_is_loaded_from_elsewhere(full: str, page: Page):
+    assert get_plotlyjs() in full
+    for kind, found in page.elements:
+        assert kind not in {"link", "iframe", "img", "object", "embed", "base"}
+        assert not {"src", "href", "srcset", "data", "action"} & set(found), (kind, found)
+    own = full.replace(get_plotlyjs(), "")
+    assert not re.search(r"https?://|@import|url\(", own)
+    assert page.count("meta", **{"http-equiv": "Content-Security-Policy"}) == 1
+    assert "default-src 'none'" in full
+
+
+def test_json_holds_no_nan_and_no_infinity(full: str, page: Page):
+    assert len(page.json) == 4  # three charts and the dark colours; `parse_constant` fails on NaN
+    assert markup.embedded({"a": [math.nan, (math.inf, 1.5)]}) == '{"a":[null,[null,1.5]]}'
+
+
+def test_words_of_the_study_stay_words():
+    study = fake_study(**SMALL)
+    table, old = study.members, study.verdict.entries[0]
+    table["optimizer"] = table["optimizer"].replace(old.optimizer, EVIL)
+    bad = dataclasses.replace(old, optimizer=EVIL, schedule=EVIL, test={EVIL: Interval(1, 1, 1)}, edge=EVIL)
+    study.verdict = dataclasses.replace(
+        study.verdict, entries=(bad, *study.verdict.entries[1:]), sentence=EVIL, notes=(EVIL,)
+    )
+    table["schedule"] = table["schedule"].replace("cosine", EVIL)
+    study.name, study.code, study.provenance = EVIL, EVIL, {EVIL: EVIL}
+    whole = report.html(study)
+    seen = Page(whole)
+    plain = Page(report.html(fake_study(**SMALL)))
+    assert not seen.count("img")
+    assert seen.count("script") == plain.count("script")
+    assert whole.count("</script>") == plain.count("script")
+    assert whole.count(get_plotlyjs()) == 1
+    assert seen.text.count(EVIL) >= 8
+    names = {trace["name"] for chart in seen.json if "wide" in chart for trace in chart["wide"]["data"]}
+    assert any(
+        "&lt;/script&gt;" in name for name in names
+    )  # Plotly shows these as the letters they stand for
+    assert not any("<" in name for name in names)
+
+
+def test_an_unfinished_study_says_so():
+    study = fake_study(**SMALL, confirmed=False, waiting=40)
+    seen = Page(report.html(study))
+    assert "This study is not finished. 40 of 160 runs have not ended" in seen.text
+    assert "40 to go" in seen.text
+    assert "fresh seeds" not in seen.text.split("How to read this")[0]
+    assert "Test loss" in seen.text
+    assert seen.text.count("—") >= 16  # no test numbers yet
+
+
+def test_a_finished_but_unconfirmed_study_says_so():
+    seen = Page(report.html(fake_study(**SMALL, confirmed=False)))
+    assert "Not confirmed on fresh seeds." in seen.text
+    assert "not finished" not in seen.text
+
+
+def test_nothing_finished_is_a_report_too():
+    study = fake_study(**SMALL, confirmed=False, waiting=160)
+    study.verdict = dataclasses.replace(study.verdict, entries=(), groups=(), sentence="", notes=())
+    study.recipe = lambda: pytest.fail("there is no winner")  # type: ignore[method-assign]
+    for table in (study.members, study.members[:0]):
+        study.members = table
+        seen = Page(report.html(study))
+        assert "No run has finished" in seen.text
+        assert "This study is not finished." in seen.text
+        ids = [found["id"] for kind, found in seen.elements if kind == "section"]
+        assert ids == ["provenance", "method"]
+
+
+def test_an_optimizer_that_diverged_everywhere_is_shown():
+    study = fake_study(**SMALL)
+    last = study.verdict.entries[-1]
+    lost = Interval(math.inf, math.nan, math.inf)
+    gone = dataclasses.replace(
+        last,
+        validation_loss=lost,
+        difference=lost,
+        seconds_per_step=math.nan,
+        test={},
+        probability_best=math.nan,
+    )
+    study.verdict = dataclasses.replace(study.verdict, entries=(*study.verdict.entries[:-1], gone))
+    seen = Page(report.html(study))
+    assert "∞ [NaN, ∞]" in seen.text
+    marks = [one["marker"]["symbol"] for one in seen.json[0]["wide"]["data"]]
+    assert marks.count("x") == 1
+
+
+def test_a_recipe_that_cannot_be_made_says_why():
+    study = fake_study(**SMALL)
+
+    def refuse() -> None:
+        raise PlanError("This optimizer has no plain form.")
+
+    study.recipe = refuse  # type: ignore[method-assign]
+    assert "This optimizer has no plain form." in Page(report.html(study)).text
+
+
+def test_writing_replaces_an_older_report_and_leaves_nothing_else(tmp_path: Path):
+    path = tmp_path / "보고서.html"
+    path.write_text("old")
+    assert report.write(fake_study(**SMALL), path) == path
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_path_that_cannot_be_written_is_one_sentence(tmp_path: Path):
+    occupied = tmp_path / "folder"
+    occupied.mkdir()
+    (tmp_path / "file").write_text("kept")
+    for path in (
+        tmp_path / "missing" / "report.html",
+        occupied,
+        tmp_path / "file" / "report.html",
+        "nul\0.html",
+    ):
+        with pytest.raises(WorkError, match="cannot be written") as caught:
+            report.write(fake_study(**SMALL), path)
+        assert repr(str(path)) in str(caught.value)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "folder"]
