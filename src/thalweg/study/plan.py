@@ -175,6 +175,10 @@ def log_range(low: float, high: float, count: int) -> list[float]:
     if low > high:
         raise PlanError(f"rates from {low:g} to {high:g}: the low end is above the high end; swap them.")
     _count("number of rates", count)
+    if (count == 1) != (low == high):
+        raise PlanError(
+            f"rates from {low:g} to {high:g}, {count} of them: one rate has equal ends, and several have different ones."
+        )
     # Twelve digits: so that a rate reads as it is written, and 0.1 is 0.1.
     return [float(f"{v:.12g}") for v in np.geomspace(low, high, count)]
 

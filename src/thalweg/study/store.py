@@ -127,7 +127,8 @@ class Store:
                 f"{path} cannot be written: {reason}; name a file in a folder you can write to."
             ) from error
         finally:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):  # its folder may not even be one
+                draft.unlink(missing_ok=True)
         return cls.open(path, write=True)
 
     @classmethod

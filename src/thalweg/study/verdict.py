@@ -5,9 +5,10 @@ the search's seeds. What is reported about that setting comes, once the study is
 seeds that had no part in the choice. A run that diverged counts as an infinite loss.
 
 Intervals resample seeds: all optimizers share a seed's initial weights and batches, so differences are
-taken seed by seed. Quantiles are those of the expanded percentile bootstrap (Hesterberg 2015, section
-5.3), which corrects the plain percentile interval's being too narrow for few seeds. Optimizers whose
-paired difference to the leader of a group covers zero are tied with it.
+taken seed by seed. The plain percentile interval is too narrow for few seeds; its ends are moved away from
+the mean by the factor that makes it right for normal data (after Hesterberg 2015, section 5.3, who moves
+the quantiles instead, which cannot help where the resamples of three or five values end). Optimizers
+whose paired difference to the leader of a group covers zero are tied with it.
 """
 
 from __future__ import annotations
@@ -98,18 +99,23 @@ def chosen_settings(plan: Plan, members: pd.DataFrame) -> dict[str, tuple[float,
     """optimizer → (lr, schedule, mean validation loss) with the lowest mean over the search's seeds.
 
     Seeds whose search is not complete are left out, so that every setting is judged on the same seeds.
-    Ties go to the smaller rate.
+    Where every setting diverged on some seed, the one that did on the fewest. Ties go to the smaller rate.
     """
     losses = _search_losses(plan, members)
     if losses.empty:
         return {}
-    means = losses.mean(axis=1)
     chosen = {}
     for label in plan.optimizers:
-        own = means.loc[label].sort_index()
-        lr, schedule = own.idxmin()
-        chosen[label] = (float(lr), str(schedule), float(own.min()))
+        own = losses.loc[label].sort_index()
+        (lr, schedule), values = min(own.iterrows(), key=lambda row: _badness(row[1].to_numpy(float)))
+        chosen[label] = (float(lr), str(schedule), float(values.mean()))
     return chosen
+
+
+def _badness(losses: np.ndarray) -> tuple[int, float]:
+    """On how many seeds it diverged, then the mean loss over the others."""
+    finite = losses[np.isfinite(losses)]
+    return len(losses) - len(finite), float(finite.mean()) if len(finite) else math.inf
 
 
 def _search_losses(plan: Plan, members: pd.DataFrame) -> pd.DataFrame:
@@ -189,8 +195,7 @@ def rank(losses: np.ndarray, seed: int = 0) -> tuple[list[int], Ranking]:
         The order (best first), and the ranking by column.
     """
     count, width = losses.shape
-    means = losses.mean(axis=0)
-    order = sorted(range(width), key=lambda k: (means[k], k))
+    order = sorted(range(width), key=lambda k: (*_badness(losses[:, k]), k))
     drawn = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
     resampled = losses[drawn].mean(axis=1)  # (resamples, candidates)
     lowest = resampled == resampled.min(axis=1, keepdims=True)
@@ -202,6 +207,8 @@ def rank(losses: np.ndarray, seed: int = 0) -> tuple[list[int], Ranking]:
         # Both infinite is no difference that could be told.
         with np.errstate(invalid="ignore"):
             gap = np.nan_to_num(losses[:, k] - losses[:, leader], nan=0.0, posinf=np.inf, neginf=-np.inf)
+        if np.isposinf(gap).any() and np.isneginf(gap).any():
+            return Interval(math.inf, -math.inf, math.inf)  # each diverged where the other did not
         return interval(gap, gap[drawn].mean(axis=1))
 
     groups = [0] * width
@@ -225,7 +232,7 @@ def rank(losses: np.ndarray, seed: int = 0) -> tuple[list[int], Ranking]:
 
 
 def interval(values: np.ndarray, resampled: np.ndarray) -> Interval:
-    """The mean of `values` with the expanded percentile interval of its bootstrap means.
+    """The mean of `values` with the percentile interval of its bootstrap means, widened for few values.
 
     One value alone gives an interval without ends: a single seed says nothing about others.
     """
@@ -235,9 +242,11 @@ def interval(values: np.ndarray, resampled: np.ndarray) -> Interval:
         return Interval(mean, -math.inf, math.inf)
     if not np.isfinite(mean):
         return Interval(mean, mean, mean)
-    tail = stats.norm.cdf(-math.sqrt(count / (count - 1)) * stats.t.ppf((1 + LEVEL) / 2, count - 1))
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    return Interval(mean, float(low), float(high))
+    above = (1 + LEVEL) / 2
+    low, high = np.quantile(resampled, [1 - above, above])
+    # The bootstrap divides by n where n − 1 is right, and has the normal's tails where Student's are right.
+    wider = math.sqrt(count / (count - 1)) * stats.t.ppf(above, count - 1) / stats.norm.ppf(above)
+    return Interval(mean, float(mean + wider * (low - mean)), float(mean + wider * (high - mean)))
 
 
 def _test(fresh: pd.DataFrame) -> dict[str, dict[str, Interval]]:

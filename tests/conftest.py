@@ -1,0 +1,42 @@
+"""One tiny finished study that many tests look at and none changes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from thalweg.study.study import Study, compare
+
+from .studies import PROGRAM, TINY
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """breast-cancer: sgd and adam, 2 rates, constant and cosine, 2 + 2 seeds, 2 epochs. Look, don't touch."""
+    return compare(**TINY, store=tmp_path_factory.mktemp("tiny") / "tiny.db")
+
+
+@pytest.fixture
+def copied(tiny: Study, tmp_path: Path) -> Path:
+    """A copy of that study's store, for a test to change."""
+    target = tmp_path / "copy.db"
+    target.write_bytes(tiny.path.read_bytes())
+    return target
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start `thalweg …` as a process of its own, in an empty folder."""
+
+    def start(*words: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *map(str, words)], cwd=tmp_path, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "COLUMNS": "80"},
+        )  # fmt: skip
+
+    return start

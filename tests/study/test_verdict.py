@@ -1,0 +1,348 @@
+"""The ranking on tables whose answer is known, and the interval on data whose mean is known."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from thalweg.study import verdict as verdicts
+from thalweg.study.plan import Plan, plan
+from thalweg.study.verdict import Verdict, chosen_settings, interval, judge, rank
+
+Loss = Callable[[str, float, str, int], float]
+RATES = (0.01, 0.1, 1.0)
+
+
+def ranked(losses: Any) -> tuple[list[int], Any]:
+    return rank(np.asarray(losses, dtype=float))
+
+
+# rank
+
+
+def test_known_order_and_intervals() -> None:
+    rng = np.random.default_rng(0)
+    losses = np.array([3.0, 1.0, 2.0]) + 0.01 * rng.normal(size=(8, 3))
+    order, result = ranked(losses)
+    assert order == [1, 2, 0]
+    assert result.rank == [3, 1, 2]
+    assert result.probability == [0, 1, 0]
+    for k in range(3):
+        assert result.mean[k].mean == losses[:, k].mean()
+        assert result.mean[k].low < result.mean[k].mean < result.mean[k].high
+    assert (result.difference[1].low, result.difference[1].mean, result.difference[1].high) == (0, 0, 0)
+    assert 1.9 < result.difference[0].low < result.difference[0].mean < result.difference[0].high < 2.1
+
+
+def test_identical_candidates_tie_and_share_the_probability() -> None:
+    column = np.random.default_rng(1).normal(size=(5, 1))
+    order, result = ranked(np.hstack([column, column, column + 1]))
+    assert order == [0, 1, 2]
+    assert result.rank == [1, 1, 2]
+    assert result.probability == [0.5, 0.5, 0]
+
+
+def test_differences_are_paired_by_seed() -> None:
+    """Seeds differ far more than candidates do; only the pairing can tell these two apart."""
+    seeds = np.arange(6.0)[:, None] * 10
+    _, result = ranked(np.hstack([seeds, seeds + 0.1 + 0.01 * np.cos(seeds)]))
+    assert result.rank == [1, 2]
+    assert result.mean[0].high > result.mean[1].low
+
+
+def test_a_group_is_a_run_of_the_order() -> None:
+    """The third is tied with the first, the second is not: all three stand in one group."""
+    rng = np.random.default_rng(2)
+    first = np.zeros(10)
+    second = first + 0.1 + 0.001 * rng.normal(size=10)
+    third = first + 0.2 + 3 * np.tile([1.0, -1.0], 5)
+    order, result = ranked(np.stack([first, second, third], axis=1))
+    assert order == [0, 1, 2]
+    assert result.rank == [1, 1, 1]
+
+
+def test_one_seed_ties_everybody() -> None:
+    order, result = ranked([[2.0, 1.0, 3.0]])
+    assert order == [1, 0, 2]
+    assert result.rank == [1, 1, 1]
+    assert (result.mean[0].mean, result.mean[0].low, result.mean[0].high) == (2, -math.inf, math.inf)
+
+
+INF = math.inf
+
+
+@pytest.mark.parametrize(
+    ("losses", "order", "groups"),
+    [
+        ([[1.0, 2.0], [1.1, INF], [1.2, 2.1]], [0, 1], [1, 2]),  # once
+        ([[INF, 2.0], [INF, 2.1], [INF, 2.2]], [1, 0], [2, 1]),  # always
+        ([[INF, INF], [INF, INF]], [0, 1], [1, 1]),  # everybody, always
+        ([[INF, 1.0, 2.0], [1.0, INF, 2.0], [1.0, 1.0, INF]], [0, 1, 2], [1, 1, 1]),  # everybody, once
+        (
+            [[1.0, INF, INF], [1.1, INF, 3.0], [1.0, INF, 3.0]],
+            [0, 2, 1],
+            [1, 3, 2],
+        ),  # sometimes, before always
+    ],
+)
+def test_infinite_losses(losses: Any, order: list[int], groups: list[int]) -> None:
+    found, result = ranked(losses)
+    assert found == order
+    assert result.rank == groups
+    assert sum(result.probability) == pytest.approx(1)
+    assert not any(math.isnan(v.mean) for v in [*result.mean, *result.difference])
+
+
+def test_same_table_same_answer() -> None:
+    losses = np.random.default_rng(3).normal(size=(5, 4))
+    assert ranked(losses) == ranked(losses)
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_the_interval_covers_the_mean_as_often_as_it_says(
+    seeds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(seeds)
+    values = rng.normal(size=(600, seeds))
+    drawn = rng.integers(0, seeds, (2000, seeds))
+
+    def coverage() -> float:
+        spreads = [interval(row, row[drawn].mean(axis=1)) for row in values]
+        return float(np.mean([s.low <= 0 <= s.high for s in spreads]))
+
+    honest = coverage()
+    assert 0.91 <= honest <= 0.98
+    # The check can fail: the plain percentile interval is too narrow for so few seeds.
+    monkeypatch.setattr(verdicts.math, "sqrt", lambda value: 1.0)
+    monkeypatch.setattr(verdicts.stats.t, "ppf", lambda q, df: verdicts.stats.norm.ppf(q))
+    assert coverage() < honest - 0.02
+
+
+# judge
+
+
+def made(**changes: Any) -> Plan:
+    asked: dict[str, Any] = {"optimizers": ["sgd", "momentum", "adam"], "rates": RATES, "seeds": 4}
+    return plan(**{**asked, "confirmation": 3, **changes})
+
+
+def table(
+    wanted: Plan, loss: Loss, fresh: Mapping[str, Any] | None = None, status: Any = None
+) -> pd.DataFrame:
+    """What `Store.members()` gives: `loss` for the search, `fresh` (a loss for the chosen settings) after it."""
+    rows = []
+
+    def add(stage: str, optimizer: str, lr: float, schedule: str, seed: int, value: float) -> None:
+        state = "diverged" if math.isnan(value) else "finished"
+        test = value + 1 if stage == "confirmation" else math.nan
+        rows.append({
+            "member": len(rows) + 1, "stage": stage, "optimizer": optimizer, "lr": lr, "schedule": schedule,
+            "seed": seed, "status": status(seed, state) if status else state, "step": 9, "validation_loss": value,
+            "test_loss": test, "test_accuracy": math.nan if math.isnan(test) else 0.9,
+        })  # fmt: skip
+
+    for seed in range(wanted.seeds):
+        for s in wanted.settings:
+            add("search", s.optimizer, s.lr, s.schedule, seed, loss(s.optimizer, s.lr, s.schedule, seed))
+    if fresh is not None:
+        chosen = chosen_settings(wanted, pd.DataFrame(rows))
+        for seed in range(wanted.seeds, wanted.seeds + wanted.confirmation):
+            for label, (lr, schedule, _) in chosen.items():
+                add("confirmation", label, lr, schedule, seed, fresh["loss"](label, lr, schedule, seed))
+    return pd.DataFrame(rows)
+
+
+BASE = {"sgd": 3.0, "momentum": 2.0, "adam": 1.0}
+
+
+def valley(optimizer: str, lr: float, schedule: str, seed: int) -> float:
+    """Best at 0.1 with cosine; adam before momentum before sgd."""
+    noise = np.random.default_rng([seed, len(optimizer)]).normal() * 0.01
+    return BASE[optimizer] + abs(math.log10(lr) + 1) + 0.5 * (schedule == "constant") + noise
+
+
+def worse(optimizer: str, lr: float, schedule: str, seed: int) -> float:
+    return valley(optimizer, lr, schedule, seed) + 0.5
+
+
+def judged(wanted: Plan, members: pd.DataFrame, costs: Mapping[str, Any] | None = None) -> Verdict:
+    result = judge(wanted, "hills", members, costs or {})
+    text = json.dumps(result.to_json(), allow_nan=False)
+    assert json.loads(text)["sentence"] == result.sentence
+    assert "nan" not in str(result)
+    return result
+
+
+def test_a_clear_winner_stands_alone() -> None:
+    wanted = made()
+    costs = {"seconds_per_step": {"adam": 1e-5}}
+    result = judged(wanted, table(wanted, valley, {"loss": worse}), costs)
+    assert [e.optimizer for e in result.entries] == ["adam", "momentum", "sgd"]
+    assert result.groups == (("adam",), ("momentum",), ("sgd",))
+    best = result.best
+    assert (best.lr, best.schedule, best.rank, best.edge, best.runs, best.diverged) == (
+        0.1,
+        "cosine",
+        1,
+        None,
+        24,
+        0,
+    )
+    assert (best.seconds_per_step, best.state_bytes_per_weight) == (1e-5, 8.0)
+    assert result.to_json()["entries"][1]["seconds_per_step"] is None
+    assert result.sentence.startswith("adam (rate 0.1, cosine) is best on hills: validation loss 1.4")
+    assert result.sentence.endswith("over 3 fresh seeds and no other comes level.")
+    assert result.notes == ()
+
+
+def test_confirmation_replaces_the_numbers_of_the_search() -> None:
+    wanted = made()
+    result = judged(wanted, table(wanted, valley, {"loss": worse}))
+    assert (result.confirmed, result.seeds) == (True, 3)
+    for entry in result.entries:
+        assert entry.validation_loss.mean == pytest.approx(BASE[entry.optimizer] + 0.5, abs=0.05)
+        assert entry.search_loss == pytest.approx(BASE[entry.optimizer], abs=0.05)
+        assert entry.test["loss"].mean == pytest.approx(entry.validation_loss.mean + 1)
+        assert entry.test["accuracy"].mean == pytest.approx(0.9)
+
+
+def test_the_order_is_that_of_the_confirmation() -> None:
+    wanted = made()
+    members = table(wanted, valley, {"loss": lambda o, *rest: valley(o, *rest) + (9 if o == "adam" else 0)})
+    assert [e.optimizer for e in judged(wanted, members).entries] == ["momentum", "sgd", "adam"]
+
+
+def test_before_the_confirmation_the_test_part_is_untouched() -> None:
+    wanted = made()
+    members = table(wanted, valley, {"loss": worse})
+    members.loc[(members["stage"] == "confirmation") & (members["seed"] == 6), "status"] = "started"
+    result = judged(wanted, members)
+    assert (result.confirmed, result.seeds, result.best.test) == (False, 4, {})
+    assert result.best.validation_loss.mean == pytest.approx(1, abs=0.05)
+    assert "Not confirmed: the search is complete" in result.notes[-1]
+
+
+def test_a_tie_is_called_a_tie() -> None:
+    wanted = made(optimizers=["sgd", "momentum"])
+
+    def level(optimizer: str, lr: float, schedule: str, seed: int) -> float:
+        return 1 + abs(math.log10(lr) + 1) + 0.1 * (1 if (seed + len(optimizer)) % 2 else -1)
+
+    result = judged(wanted, table(wanted, level, {"loss": level}))
+    assert result.groups == ((*[e.optimizer for e in result.entries],),)
+    assert " cannot be told apart on hills: a tie. " in result.sentence
+    assert "chance of being the best." in result.sentence
+    assert result.sentence.count(result.best.optimizer) == 2
+
+
+def test_one_optimizer_alone_is_compared_with_nobody() -> None:
+    wanted = made(optimizers=["sgd"])
+    sentence = judged(wanted, table(wanted, valley, {"loss": worse})).sentence
+    assert sentence.startswith("sgd (rate 0.1, cosine) is best on hills")
+    assert "no other" not in sentence
+
+
+def test_one_seed_cannot_tell() -> None:
+    wanted = made(seeds=1, confirmation=0)
+    result = judged(wanted, table(wanted, valley))
+    assert result.sentence.endswith("on hills, but one seed cannot tell optimizers apart.")
+    assert result.groups == (("adam", "momentum", "sgd"),)
+    assert result.to_json()["entries"][0]["validation_loss"]["low"] is None
+
+
+def test_edges_are_flagged() -> None:
+    wanted = made(optimizers=["sgd", "adam"])
+    result = judged(wanted, table(wanted, lambda o, lr, s, seed: (lr if o == "sgd" else 2 - lr) + seed))
+    assert {e.optimizer: e.edge for e in result.entries} == {"sgd": "lowest", "adam": "highest"}
+    assert any(n.startswith("sgd: its best rate 0.01 is the lowest tried; a lower one") for n in result.notes)
+    assert any(n.startswith("adam: its best rate 1 is the highest tried; a higher one") for n in result.notes)
+    single = made(optimizers=["sgd"], rates=[0.1])
+    assert judged(single, table(single, valley)).best.edge is None
+
+
+def test_diverged_on_one_seed_is_never_chosen_before_one_that_did_not() -> None:
+    wanted = made(optimizers=["sgd"])
+
+    def loss(optimizer: str, lr: float, schedule: str, seed: int) -> float:
+        if lr == 1.0 and seed == 2:
+            return math.nan
+        return 0.1 if lr == 1.0 else valley(optimizer, lr, schedule, seed)
+
+    result = judged(wanted, table(wanted, loss))
+    assert (result.best.lr, result.best.diverged) == (0.1, 2)
+    assert any(note.startswith("2 of 24 runs diverged and count as infinitely bad") for note in result.notes)
+
+
+def test_a_validation_loss_that_is_not_finite_counts_as_infinite() -> None:
+    wanted = made(optimizers=["sgd"])
+    members = table(wanted, valley)
+    members.loc[(members["lr"] == 0.1) & (members["seed"] == 0), "validation_loss"] = math.nan
+    members["status"] = "finished"
+    assert judged(wanted, members).best.lr != 0.1
+
+
+def test_an_optimizer_that_always_diverges_comes_last() -> None:
+    wanted = made()
+    members = table(
+        wanted, lambda o, *r: math.nan if o == "adam" else valley(o, *r),
+        {"loss": lambda o, *r: math.nan if o == "adam" else valley(o, *r)},
+    )  # fmt: skip
+    result = judged(wanted, members)
+    last = result.entries[-1]
+    assert (last.optimizer, last.rank, last.validation_loss.mean) == ("adam", 3, INF)
+    assert (last.probability_best, last.diverged, last.test["loss"].mean) == (0, 24, INF)
+    assert "accuracy" not in last.test
+    assert result.to_json()["entries"][-1]["validation_loss"] == {"mean": None, "low": None, "high": None}
+
+
+def test_everybody_diverged() -> None:
+    wanted = made()
+    result = judged(wanted, table(wanted, lambda *_: math.nan, {"loss": lambda *_: math.nan}))
+    assert result.sentence == "No optimizer trained hills without diverging; try lower rates."
+    assert len(result.groups) == 1
+    assert all(e.diverged == e.runs == 24 for e in result.entries)
+
+
+def test_among_settings_that_diverged_the_one_that_did_so_least_is_chosen() -> None:
+    wanted = made(optimizers=["sgd"], schedule_names=["constant"])
+
+    def loss(optimizer: str, lr: float, schedule: str, seed: int) -> float:
+        return math.nan if seed in {0.01: (0, 1), 0.1: (0,), 1.0: (0, 1, 2)}[lr] else 1.0
+
+    assert judged(wanted, table(wanted, loss)).best.lr == 0.1
+
+
+def test_only_complete_seeds_count_while_the_search_runs() -> None:
+    wanted = made()
+    states = {0: None, 1: None, 2: "started", 3: "waiting"}
+
+    def status(seed: int, state: str) -> str:
+        return state if state == "diverged" else states[seed] or state
+
+    def loss(optimizer: str, lr: float, schedule: str, seed: int) -> float:
+        if seed == 2 and optimizer == "adam" and lr == 1.0:
+            return math.nan  # diverged inside a block that still runs
+        return valley(optimizer, lr, schedule, seed) + (100 if seed >= 2 else 0)
+
+    result = judged(wanted, table(wanted, loss, status=status))
+    assert (result.seeds, result.confirmed) == (2, False)
+    assert result.best.validation_loss.mean == pytest.approx(1, abs=0.05)
+    assert "2 of 4 seeds are complete" in result.notes[-1]
+
+
+def test_nothing_can_be_said_before_a_seed_is_complete() -> None:
+    wanted = made()
+    for members in (
+        table(wanted, valley, status=lambda *_: "started"),
+        table(wanted, valley).drop(columns="validation_loss"),
+        table(wanted, valley).iloc[:0],
+    ):
+        result = judged(wanted, members)
+        assert result.sentence == "Nothing can be said about hills yet: no seed is complete."
+        assert (result.entries, result.seeds) == ((), 0)
