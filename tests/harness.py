@@ -1,6 +1,7 @@
 """One harness for every formula and every target: the same gradients go down every path.
 
-A `Case` names a formula, hyperparameters, and where the truth comes from: an optimizer of torch.optim.
+A `Case` names a formula, hyperparameters, and where the truth comes from: an optimizer of torch.optim, or
+the equations of a paper (`papers.py`).
 A path function takes the same start and gradients and returns the weights and the states they end in.
 """
 
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from numba import types
 
+from tests.papers import PAPERS
 from thalweg import formulas
 from thalweg.formulas import Equations, Formula
 from thalweg.kernels import numba_cpu, torch_ref
@@ -24,11 +26,12 @@ STEPS = 50
 
 @dataclass(frozen=True)
 class Case:
-    """A formula with hyperparameters, and the torch optimizer that follows the same rule."""
+    """A formula with hyperparameters, and the truth: torch's optimizer, or the paper's equations in NumPy."""
 
     text: str
-    make: Callable[[list[torch.Tensor]], torch.optim.Optimizer]
+    make: Callable[[list[torch.Tensor]], torch.optim.Optimizer] | None = None
     states: Mapping[str, str] = field(default_factory=dict)  # ours → torch's, where torch has the same
+    paper: Callable[[np.ndarray, Sequence[np.ndarray], Sequence[float]], np.ndarray] | None = None
 
     @property
     def formula(self) -> Formula:
@@ -43,15 +46,16 @@ def case(text: str, optimizer: Any, states: Mapping[str, str] | None = None, **a
     return Case(text, lambda params: optimizer(params, foreach=False, **arguments), states or {})
 
 
+BUFFER, MEANS = {"a": "momentum_buffer"}, {"m": "exp_avg", "v": "exp_avg_sq"}
 O = torch.optim  # noqa: E741 - a table is easier to read when its columns are narrow
 CASES = [
     case("sgd", O.SGD),
     case("sgd(lr=0.1,weight_decay=0.1)", O.SGD, lr=0.1, weight_decay=0.1),
-    case("momentum", O.SGD, {"a": "momentum_buffer"}, momentum=0.9),
-    case("momentum(momentum=0.5,weight_decay=0.1)", O.SGD, {"a": "momentum_buffer"},
+    case("momentum", O.SGD, BUFFER, momentum=0.9),
+    case("momentum(momentum=0.5,weight_decay=0.1)", O.SGD, BUFFER,
          momentum=0.5, weight_decay=0.1),
-    case("nesterov", O.SGD, {"a": "momentum_buffer"}, momentum=0.9, nesterov=True),
-    case("nesterov(lr=0.01,momentum=0.7,weight_decay=0.1)", O.SGD, {"a": "momentum_buffer"},
+    case("nesterov", O.SGD, BUFFER, momentum=0.9, nesterov=True),
+    case("nesterov(lr=0.01,momentum=0.7,weight_decay=0.1)", O.SGD, BUFFER,
          lr=0.01, momentum=0.7, nesterov=True, weight_decay=0.1),
     case("adagrad", O.Adagrad, {"r": "sum"}),
     case("adagrad(lr=0.1,lr_decay=0.03,initial_accumulator_value=0.4,weight_decay=0.1,eps=1e-3)", O.Adagrad,
@@ -62,12 +66,44 @@ CASES = [
     case("rmsprop", O.RMSprop, {"v": "square_avg"}),
     case("rmsprop(lr=0.002,alpha=0.9,eps=1e-4,weight_decay=0.1)", O.RMSprop, {"v": "square_avg"},
          lr=0.002, alpha=0.9, eps=1e-4, weight_decay=0.1),
-    case("adam", O.Adam, {"m": "exp_avg", "v": "exp_avg_sq"}),
+    case("adam", O.Adam, MEANS),
     case("adam(lr=0.01,beta1=0.8,beta2=0.95,eps=1e-4,weight_decay=0.1)", O.Adam,
-         {"m": "exp_avg", "v": "exp_avg_sq"}, lr=0.01, betas=(0.8, 0.95), eps=1e-4, weight_decay=0.1),
-    case("adamw", O.AdamW, {"m": "exp_avg", "v": "exp_avg_sq"}),
+         MEANS, lr=0.01, betas=(0.8, 0.95), eps=1e-4, weight_decay=0.1),
+    case("adamw", O.AdamW, MEANS),
     case("adamw(lr=0.01,beta1=0.8,beta2=0.95,eps=1e-4,weight_decay=0.3)", O.AdamW,
-         {"m": "exp_avg", "v": "exp_avg_sq"}, lr=0.01, betas=(0.8, 0.95), eps=1e-4, weight_decay=0.3),
+         MEANS, lr=0.01, betas=(0.8, 0.95), eps=1e-4, weight_decay=0.3),
+    case("momentum(dampening=0.3,momentum=0.8)", O.SGD, BUFFER, momentum=0.8, dampening=0.3),
+    case("momentum(rate_inside=True,weight_decay=0.1)", O.SGD, momentum=0.9, weight_decay=0.1),
+    case("asgd", O.ASGD, {"average": "ax"}),
+    case("asgd(lr=0.1,lambd=0.02,alpha=0.6,t0=20,weight_decay=0.1)", O.ASGD, {"average": "ax"},
+         lr=0.1, lambd=0.02, alpha=0.6, t0=20, weight_decay=0.1),
+    case("rprop", O.Rprop, {"size": "step_size", "previous": "prev"}),
+    case("rprop(lr=0.1,eta_minus=0.4,eta_plus=1.3,size_min=1e-2,size_max=0.5)", O.Rprop,
+         {"size": "step_size", "previous": "prev"}, lr=0.1, etas=(0.4, 1.3), step_sizes=(1e-2, 0.5)),
+    case("rmsprop(momentum=0.8,weight_decay=0.1)", O.RMSprop, {"v": "square_avg", "b": "momentum_buffer"},
+         momentum=0.8, weight_decay=0.1),
+    case("rmsprop(centered=True,lr=0.001,eps=1e-3)", O.RMSprop, {"v": "square_avg", "m": "grad_avg"},
+         centered=True, lr=0.001, eps=1e-3),
+    case("rmsprop(centered=True,momentum=0.8,eps=1e-3)", O.RMSprop, {"b": "momentum_buffer"},
+         centered=True, momentum=0.8, eps=1e-3),
+    case("adam(amsgrad=True,beta2=0.9,weight_decay=0.1)", O.Adam, {**MEANS, "v_max": "max_exp_avg_sq"},
+         amsgrad=True, betas=(0.9, 0.9), weight_decay=0.1),
+    case("adamw(amsgrad=True,beta2=0.9)", O.AdamW, {**MEANS, "v_max": "max_exp_avg_sq"},
+         amsgrad=True, betas=(0.9, 0.9)),
+    case("adamax", O.Adamax, {"m": "exp_avg", "u": "exp_inf"}),
+    case("adamax(lr=0.01,beta1=0.8,beta2=0.9,eps=1e-2,weight_decay=0.1)", O.Adamax,
+         {"m": "exp_avg", "u": "exp_inf"}, lr=0.01, betas=(0.8, 0.9), eps=1e-2, weight_decay=0.1),
+    case("nadam", O.NAdam, MEANS),
+    case("nadam(lr=0.01,beta1=0.8,beta2=0.9,eps=1e-4,weight_decay=0.1,momentum_decay=0.02)", O.NAdam, MEANS,
+         lr=0.01, betas=(0.8, 0.9), eps=1e-4, weight_decay=0.1, momentum_decay=0.02),
+    case("nadam(weight_decay=0.1,decoupled_weight_decay=True)", O.NAdam, MEANS,
+         weight_decay=0.1, decoupled_weight_decay=True),
+    case("radam", O.RAdam, MEANS),
+    case("radam(lr=0.01,beta1=0.8,beta2=0.9,eps=1e-4,weight_decay=0.1)", O.RAdam, MEANS,
+         lr=0.01, betas=(0.8, 0.9), eps=1e-4, weight_decay=0.1),
+    case("radam(weight_decay=0.1,decoupled_weight_decay=True)", O.RAdam, MEANS,
+         weight_decay=0.1, decoupled_weight_decay=True),
+    *(Case(text, paper=paper) for text, paper in PAPERS.items()),
 ]  # fmt: skip
 
 
@@ -90,15 +126,40 @@ def start_and_gradients(
     ]
 
 
-def torch_path(case: Case, w: torch.Tensor, gradients: Sequence[torch.Tensor], dtype: torch.dtype) -> Path:
-    """The truth: torch.optim."""
+def truth(case: Case, w: torch.Tensor, gradients: Sequence[torch.Tensor], dtype: torch.dtype) -> Path:
+    """Where torch.optim goes, or the paper (always in float64)."""
+    if case.paper is not None:
+        numbers = [g.double().numpy() for g in gradients]
+        end = case.paper(w.double().numpy(), numbers, losses_of(len(gradients)))
+        return Path(torch.from_numpy(np.asarray(end)), {})
+    assert case.make is not None
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)  # torch keeps NAdam's product and ASGD's rate in the default dtype
+    try:
+        return _torch_path(case.make, case.states, w, gradients, dtype)
+    finally:
+        torch.set_default_dtype(before)
+
+
+def losses_of(steps: int) -> list[float]:
+    """Losses that go up and down."""
+    return [float(x) for x in np.cos(np.arange(steps) * 1.7) + 2]
+
+
+def _torch_path(
+    make: Callable[[list[torch.Tensor]], torch.optim.Optimizer],
+    states: Mapping[str, str],
+    w: torch.Tensor,
+    gradients: Sequence[torch.Tensor],
+    dtype: torch.dtype,
+) -> Path:
     weight = w.to(dtype).clone().requires_grad_()
-    optimizer = case.make([weight])
+    optimizer = make([weight])
     for g in gradients:
         weight.grad = g.to(dtype)
         optimizer.step()
     held = optimizer.state[weight]
-    return Path(weight.detach(), {ours: held[theirs] for ours, theirs in case.states.items()})
+    return Path(weight.detach(), {ours: held[theirs] for ours, theirs in states.items()})
 
 
 Update = Callable[..., None]
@@ -110,13 +171,12 @@ def our_path(
     gradients: Sequence[torch.Tensor],
     dtype: torch.dtype,
     update: Update,
-    losses: Sequence[float] | None = None,
 ) -> Path:
     """The formula by `torch_ref.update` or `numba_cpu.update`."""
     weight = w.to(dtype).clone()
     states = torch_ref.initial_states(formula, weight, {})
-    for t, g in enumerate(gradients, start=1):
-        update(formula, weight, g.to(dtype), states, t, loss=losses[t - 1] if losses else float("nan"))
+    for t, (g, loss) in enumerate(zip(gradients, losses_of(len(gradients)), strict=True), start=1):
+        update(formula, weight, g.to(dtype), states, t, loss=loss)
     return Path(weight, dict(zip(formula.states, states, strict=True)))
 
 
@@ -143,7 +203,7 @@ def kernel_step(
     table = np.array([[{**formula.hyperparameters, **row}[name] for name in names] for row in tables])
     launch = numba_cpu.compiled(formula.equations, weights[0].dtype).launch(
         address, length, np.arange(count), np.array(active or [True] * count), np.full(count, float(t)),
-        np.full(count, np.nan), table.reshape(count, len(names)),
+        np.full(count, 0.5), table.reshape(count, len(names)),
     )  # fmt: skip
     numba_cpu.run([launch], threads)
 

@@ -154,6 +154,14 @@ def python_error(g, *, lr=0.1):
     return Update(-lr * g.data)
 
 
+def at_uses_gradient(g, m, *, lr=0.1):
+    return Update(-lr * g, at=m + g, m=m)
+
+
+def state_called_step(g, step, *, lr=0.1):
+    return Update(-lr * g)
+
+
 def compared_by_form(g, m, *, lr=0.1):
     return Update(where(g == 0, lr, -lr), m=m)
 
@@ -197,6 +205,8 @@ REFUSED: list[tuple[Callable[..., Any], str]] = [
     (imaginary, "the step contains I; use finite real numbers."),
     (python_error, ("formula python_error cannot be run on symbols ('Symbol' object has no attribute 'data'): "
                    "a formula may use + − * / **, comparisons and abs, cos, ")),
+    (at_uses_gradient, "at uses g, the gradient that is taken there; use the states."),
+    (state_called_step, "step is an argument of tw.Update; give the state another name."),
     (compared_by_form, "compare values with <, >, <=, >= or equal(a, b)"),
 ]  # fmt: skip
 

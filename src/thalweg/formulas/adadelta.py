@@ -6,14 +6,25 @@ from .base import Update, formula
 from .vocabulary import once, sqrt
 
 
-@formula(source="Zeiler 2012, Algorithm 1", year=2012, parents=("adagrad",))
-def adadelta(g, w, v, u, *, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0):
+@formula(
+    source="Zeiler 2012, Algorithm 1",
+    year=2012,
+    parents=("adagrad",),
+    direction="gradient",
+    rate="inverse to short-term change",
+    departs="lr, which the paper does not have, multiplies the step and stays out of the accumulated step.",
+)
+def adadelta(g, w, v, u, *, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0, eps_inside=True):
     """Divide by the recent gradients' size and multiply by the recent steps' size.
 
-    The accumulated squared step does not contain lr.
+    The size is √(v + ε); with eps_inside=False it is √v + ε.
     """
+
+    def size(square):
+        return sqrt(square + eps) if eps_inside else sqrt(square) + eps
+
     g = g + weight_decay * w
     v = rho * v + (1 - rho) * g**2
-    change = once(sqrt(u + eps) / sqrt(v + eps) * g)
+    change = once(size(u) / size(v) * g)
     u = rho * u + (1 - rho) * change**2
     return Update(-lr * change, v=v, u=u)

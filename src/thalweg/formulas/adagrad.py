@@ -11,9 +11,15 @@ from .vocabulary import sqrt
     year=2011,
     parents=("sgd",),
     initial={"r": "initial_accumulator_value"},
+    direction="gradient",
+    rate="inverse to long-term change",
 )
-def adagrad(g, w, t, r, *, lr=1e-2, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10):
-    """Divide by the root of the sum of all squared gradients."""
+def adagrad(
+    g, w, t, r, *, lr=1e-2, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10,
+    eps_inside=False,
+):  # fmt: skip
+    """Divide by the root of the sum of all squared gradients, √r + ε; with eps_inside, √(r + ε)."""
     g = g + weight_decay * w
     r = r + g**2
-    return Update(-lr / (1 + (t - 1) * lr_decay) * g / (sqrt(r) + eps), r=r)
+    root = sqrt(r + eps) if eps_inside else sqrt(r) + eps
+    return Update(-lr / (1 + (t - 1) * lr_decay) * g / root, r=r)

@@ -2,24 +2,88 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .base import Update, formula
-from .vocabulary import sqrt
+from .equations import one_of
+from .vocabulary import maximum, sqrt
 
 
-@formula(source="Kingma & Ba 2015, Algorithm 1", year=2014, parents=("momentum", "rmsprop"))
-def adam(g, w, t, m, v, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
-    """Moving averages of the gradient and of its square; weight decay is added to the gradient."""
+def averages(g: Any, m: Any, v: Any, beta1: Any, beta2: Any) -> tuple[Any, Any]:
+    """The moving averages of the gradient and of its square."""
+    return beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
+
+
+def ratio(t: Any, m: Any, v: Any, beta1: Any, beta2: Any, eps: Any, corrected: bool) -> Any:
+    """m̂ / (√v̂ + ε)."""
+    if corrected:
+        m, v = m / (1 - beta1**t), v / (1 - beta2**t)
+    return m / (sqrt(v) + eps)
+
+
+@formula(
+    source="Kingma & Ba 2015, Algorithm 1; amsgrad: Reddi et al. 2018, Algorithm 2",
+    year=2014,
+    parents=("momentum", "rmsprop"),
+    direction="accumulated gradient",
+    rate="inverse to short-term change",
+    departs="amsgrad, as in torch, takes the maximum of the uncorrected v and corrects it afterwards; "
+    "Reddi et al. correct nothing.",
+)
+def adam(
+    g, w, t, m, v, v_max, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, amsgrad=False,
+    bias_correction=True, folded=False, rmsprop_momentum=False,
+):  # fmt: skip
+    """Moving averages of the gradient and of its square; weight decay is added to the gradient.
+
+    amsgrad divides by the largest v so far. folded puts ε inside: −η√(1−β₂ᵗ)/(1−β₁ᵗ)·m/√(v+ε), usually with
+    ε = 1e-7. rmsprop_momentum accumulates RMSprop's steps: v as above, m ← β₁m − ηg/(√v + ε), w ← w + m.
+    """
+    one_of("adam", amsgrad=amsgrad, folded=folded, rmsprop_momentum=rmsprop_momentum)
+    one_of("adam", no_bias_correction=not bias_correction, folded=folded, rmsprop_momentum=rmsprop_momentum)
+    g = g + weight_decay * w
+    average, v = averages(g, m, v, beta1, beta2)
+    if rmsprop_momentum:
+        m = beta1 * m - lr * g / (sqrt(v) + eps)
+        return Update(m, m=m, v=v, v_max=v_max)
+    m = average
+    if folded:
+        step = -lr * sqrt(1 - beta2**t) / (1 - beta1**t) * m / sqrt(v + eps)
+        return Update(step, m=m, v=v, v_max=v_max)
+    v_max = maximum(v_max, v) if amsgrad else v_max
+    quotient = ratio(t, m, v_max if amsgrad else v, beta1, beta2, eps, bias_correction)
+    return Update(-lr * quotient, m=m, v=v, v_max=v_max)
+
+
+@formula(
+    source="Loshchilov & Hutter 2019, Algorithm 2",
+    year=2017,
+    parents=("adam",),
+    direction="accumulated gradient",
+    rate="inverse to short-term change",
+    departs="the decay is multiplied by lr, as in torch; the paper multiplies it by the schedule alone.",
+)
+def adamw(
+    g, w, t, m, v, v_max, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2, amsgrad=False
+):
+    """Adam with weight decay applied to the weight itself, w ← (1 − lr·weight_decay) w, before the step."""
+    m, v = averages(g, m, v, beta1, beta2)
+    v_max = maximum(v_max, v) if amsgrad else v_max
+    quotient = ratio(t, m, v_max if amsgrad else v, beta1, beta2, eps, corrected=True)
+    return Update(-lr * weight_decay * w - lr * quotient, m=m, v=v, v_max=v_max)
+
+
+@formula(
+    source="Kingma & Ba 2015, Algorithm 2",
+    year=2014,
+    parents=("adam",),
+    direction="accumulated gradient",
+    rate="inverse to short-term change",
+    departs="eps, which the paper does not have, is added to |g| as in torch.",
+)
+def adamax(g, w, t, m, u, *, lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
+    """Adam with the largest recent gradient in place of the mean square: u ← max(β₂u, |g| + ε)."""
     g = g + weight_decay * w
     m = beta1 * m + (1 - beta1) * g
-    v = beta2 * v + (1 - beta2) * g**2
-    step = -lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)
-    return Update(step, m=m, v=v)
-
-
-@formula(source="Loshchilov & Hutter 2019, Algorithm 2", year=2017, parents=("adam",))
-def adamw(g, w, t, m, v, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2):
-    """Adam with weight decay applied to the weight itself, w ← (1 − lr·weight_decay) w, before the step."""
-    m = beta1 * m + (1 - beta1) * g
-    v = beta2 * v + (1 - beta2) * g**2
-    step = -lr * weight_decay * w - lr * (m / (1 - beta1**t)) / (sqrt(v / (1 - beta2**t)) + eps)
-    return Update(step, m=m, v=v)
+    u = maximum(beta2 * u, abs(g) + eps)
+    return Update(-lr / (1 - beta1**t) * m / u, m=m, u=u)

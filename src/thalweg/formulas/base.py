@@ -44,6 +44,8 @@ class Formula:
         options: name → the form chosen, for rules that have several; None for a hyperparameter left out.
         equations: the SymPy expressions.
         source, year, parents: paper, year and the rules it grew from.
+        direction, rate: where the rule steps to and how its rate is set; its cell in the table of rules.
+        departs: in what the default form differs from the source; empty where it does not.
     """
 
     name: str
@@ -54,6 +56,9 @@ class Formula:
     source: str = field(default="", repr=False)
     year: int | None = field(default=None, repr=False)
     parents: tuple[str, ...] = field(default=(), repr=False)
+    direction: str = field(default="", repr=False)
+    rate: str = field(default="", repr=False)
+    departs: str = field(default="", repr=False, compare=False)
     doc: str = field(default="", repr=False, compare=False)
     function: Callable[..., Update] | None = field(default=None, repr=False, compare=False)
     initial: Mapping[str, float | str] = field(default_factory=dict, repr=False, compare=False)
@@ -124,6 +129,9 @@ def formula(
     year: int | None = None,
     parents: tuple[str, ...] = (),
     initial: Mapping[str, float | str] | None = None,
+    direction: str = "",
+    rate: str = "",
+    departs: str = "",
 ) -> Any:
     """Declare an update rule from a function that returns `Update`.
 
@@ -137,6 +145,7 @@ def formula(
         name: the function's name unless given.
         source, year, parents: where the rule comes from.
         initial: state → its first value, a number or the name of a hyperparameter; 0 unless given.
+        direction, rate, departs: see `Formula`.
 
     Raises:
         FormulaError: at declaration, if the function is not an elementwise update rule.
@@ -150,8 +159,9 @@ def formula(
     """
     if function is None:
         return lambda function: formula(
-            function, name=name, source=source, year=year, parents=parents, initial=initial
-        )
+            function, name=name, source=source, year=year, parents=parents, initial=initial,
+            direction=direction, rate=rate, departs=departs,
+        )  # fmt: skip
     rule = name or function.__name__
     hyperparameters, options = signature(function, rule)
     first = dict(initial or {})
@@ -159,7 +169,7 @@ def formula(
     return Formula(
         name=rule, equations=equations, hyperparameters=hyperparameters, options=options, source=source,
         year=year, parents=tuple(parents), doc=inspect.getdoc(function) or "", function=function,
-        initial=first,
+        initial=first, direction=direction, rate=rate, departs=departs,
     )  # fmt: skip
 
 

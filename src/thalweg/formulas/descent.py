@@ -1,28 +1,49 @@
-"""Descent along the gradient, or along an accumulated gradient, at a rate the user sets."""
+"""Descent along the gradient, at a rate that is set, falls with time, or follows the loss."""
 
 from __future__ import annotations
 
 from .base import Update, formula
+from .vocabulary import maximum, where
 
 
-@formula(source="Robbins & Monro 1951; Cauchy 1847", year=1951)
+@formula(
+    source="Robbins & Monro 1951; Cauchy 1847",
+    year=1951,
+    direction="gradient",
+    rate="constant",
+)
 def sgd(g, w, *, lr=1e-3, weight_decay=0.0):
     """Gradient descent; on random mini-batches, stochastic gradient descent."""
     g = g + weight_decay * w
     return Update(-lr * g)
 
 
-@formula(source="Polyak 1964; Sutskever et al. 2013", year=1964, parents=("sgd",))
-def momentum(g, w, a, *, lr=1e-3, momentum=0.9, weight_decay=0.0):
-    """Gradients are accumulated and the rate stands outside, as in torch.optim.SGD(momentum=…)."""
-    g = g + weight_decay * w
-    a = momentum * a + g
-    return Update(-lr * a, a=a)
+@formula(
+    source="Polyak & Juditsky 1992",
+    year=1992,
+    parents=("sgd",),
+    direction="gradient",
+    rate="falling with time",
+    departs="torch.optim.ASGD's form: the rate of step t is computed from lr as it is at step t, where torch "
+    "computes it at the end of step t − 1; the two differ only while lr is scheduled.",
+)
+def asgd(g, w, t, average, *, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0.0):
+    """SGD with a falling rate; the average of the weights after step t0 is kept beside them."""
+    rate = lr / (1 + lambd * lr * (t - 1)) ** alpha
+    step = -rate * (lambd * w + g + weight_decay * w)
+    average = average + (w + step - average) / maximum(1, t - 1 - t0)
+    return Update(step, average=average)
 
 
-@formula(source="Nesterov 1983; Sutskever et al. 2013", year=1983, parents=("momentum",))
-def nesterov(g, w, a, *, lr=1e-3, momentum=0.9, weight_decay=0.0):
-    """Momentum that looks one step ahead, in the form of torch.optim.SGD(nesterov=True)."""
-    g = g + weight_decay * w
-    a = momentum * a + g
-    return Update(-lr * (g + momentum * a), a=a)
+@formula(
+    source="course notes; a form of the bold driver",
+    year=None,
+    parents=("sgd",),
+    initial={"scale": 1.0},
+    direction="gradient",
+    rate="following the loss",
+)
+def halving(g, loss, t, scale, previous, *, lr=1e-1, factor=0.5):
+    """Start with a large rate; whenever the loss has gone down after a step, multiply it by factor."""
+    scale = scale * where((t > 1) & (loss < previous), factor, 1)
+    return Update(-lr * scale * g, scale=scale, previous=loss)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sympy as sp
@@ -34,7 +34,8 @@ class Update:
     """What a formula returns: the step added to the weight, and the new value of each state.
 
     w ← w + step, and each state takes the value named for it. `step` and the states are expressions
-    in the formula's parameters.
+    in the formula's parameters. `at`, for the rules that need it, is how far from w the gradient g is to
+    be taken.
 
     >>> import thalweg as tw
     >>> @tw.formula()
@@ -45,10 +46,11 @@ class Update:
     ('a',)
     """
 
-    __slots__ = ("states", "step")
+    __slots__ = ("at", "states", "step")
 
-    def __init__(self, step: Any, **states: Any) -> None:
+    def __init__(self, step: Any, *, at: Any = None, **states: Any) -> None:
         self.step = step
+        self.at = at
         self.states = states
 
 
@@ -65,6 +67,15 @@ class Equations:
     step: sp.Expr
     states: tuple[tuple[str, sp.Expr], ...]
     initial: tuple[tuple[str, float | str], ...]
+    at: sp.Expr | None = None
+
+    @property
+    def look(self) -> Equations | None:
+        """w ← w + `at` with the states as they are: the way to the point where the gradient is taken."""
+        if self.at is None:
+            return None
+        states = tuple((name, symbol(name)) for name in self.state_names)
+        return replace(self, name=f"{self.name}_look", step=self.at, states=states, at=None)
 
     @property
     def state_names(self) -> tuple[str, ...]:
@@ -103,6 +114,10 @@ def _fits_a_signature(rule: str, parameter: inspect.Parameter) -> None:
                 f"formula {rule}: {name}={default!r} stands before the *; "
                 "hyperparameters are keyword-only, so move it behind a * in the signature."
             )
+        if name in ("step", "at"):
+            raise FormulaError(
+                f"formula {rule}: {name} is an argument of tw.Update; give the state another name."
+            )
     elif name in RESERVED:
         raise FormulaError(
             f"formula {rule}: {name} is reserved ({RESERVED[name]}); give the hyperparameter another name."
@@ -128,10 +143,11 @@ def read(
     states = [name for name in positional if name not in RESERVED]
     _has_all_states(rule, states, result.states)
     step = _elementwise(rule, "the step", result.step, symbols)
+    at = _displacement(rule, result.at, symbols)
     values = {name: _elementwise(rule, f"state {name}", result.states[name], symbols) for name in states}
     _fits_initial(rule, initial, states, numbers)
     changed = [name for name in states if values[name] != symbols[name]]
-    read_by = step.free_symbols.union(*(values[name].free_symbols for name in changed))
+    read_by = set().union(*(e.free_symbols for e in (step, at or step, *(values[n] for n in changed))))
     used = [name for name in states if name in changed or symbols[name] in read_by]
     return Equations(
         name=rule,
@@ -139,6 +155,7 @@ def read(
         step=step,
         states=tuple((name, values[name]) for name in used),
         initial=tuple((name, initial.get(name, 0.0)) for name in used),
+        at=at,
     )
 
 
@@ -234,6 +251,22 @@ def _elementwise(rule: str, what: str, value: Any, symbols: Mapping[str, sp.Symb
                 f"a formula may use + − * / ** and {_WORDS}."
             )
     return expression
+
+
+def _displacement(rule: str, at: Any, symbols: Mapping[str, sp.Symbol]) -> sp.Expr | None:
+    if at is None:
+        return None
+    expression = _elementwise(rule, "at", at, symbols)
+    if symbols.get("g") in expression.free_symbols:
+        raise FormulaError(f"formula {rule}: at uses g, the gradient that is taken there; use the states.")
+    return expression
+
+
+def one_of(rule: str, **forms: bool) -> None:
+    """Refuse two options that exclude each other."""
+    chosen = [name for name, on in forms.items() if on]
+    if len(chosen) > 1:
+        raise FormulaError(f"formula {rule}: {' and '.join(chosen)} are different forms; choose one.")
 
 
 def number(rule: str, name: str, value: Any) -> float:

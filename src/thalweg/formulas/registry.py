@@ -8,14 +8,22 @@ import warnings
 from ..errors import FormulaError, unknown
 from .adadelta import adadelta
 from .adagrad import adagrad
-from .adam import adam, adamw
+from .adam import adam, adamax, adamw
+from .adam_variants import nadam, radam
 from .base import Formula
-from .descent import momentum, nesterov, sgd
+from .descent import asgd, halving, sgd
+from .momentum import momentum, nesterov
 from .rmsprop import rmsprop
+from .second_moments import adabelief, adan, qhadam, yogi
+from .signs import lion, rprop, signsgd
 
 FORMULAS: dict[str, Formula] = {
-    rule.name: rule for rule in (sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, adamw)
-}
+    rule.name: rule
+    for rule in (
+        sgd, momentum, nesterov, asgd, halving, rprop, signsgd, lion, adagrad, adadelta, rmsprop,
+        adam, adamax, adamw, nadam, radam, adabelief, yogi, qhadam, adan,
+    )
+}  # fmt: skip
 
 # What a study compares unless told otherwise: the methods every course teaches, in the order of their years.
 CLASSIC = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw")

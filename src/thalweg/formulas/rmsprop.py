@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from .base import Update, formula
-from .vocabulary import sqrt
+from .vocabulary import maximum, sqrt
 
 
-@formula(source="Tieleman & Hinton 2012, Lecture 6.5", year=2012, parents=("adagrad",))
-def rmsprop(g, w, v, *, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0):
-    """Divide by the root of the recent squared gradients; eps stands outside the root."""
+@formula(
+    source="Tieleman & Hinton 2012, Lecture 6.5; Graves 2013 (centered, momentum)",
+    year=2012,
+    parents=("adagrad",),
+    direction="gradient",
+    rate="inverse to short-term change",
+    departs="centered: the variance v − m² is kept from falling below 0 by rounding, which torch does not.",
+)
+def rmsprop(
+    g, w, v, m, b, *, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=None, centered=False,
+    eps_inside=False,
+):  # fmt: skip
+    """Divide by the root of the recent squared gradients, √v + ε; with eps_inside, √(v + ε).
+
+    Centered, by the root of their variance. With momentum μ, the divided gradients are accumulated.
+    """
     g = g + weight_decay * w
     v = alpha * v + (1 - alpha) * g**2
-    return Update(-lr * g / (sqrt(v) + eps), v=v)
+    square = v
+    if centered:
+        m = alpha * m + (1 - alpha) * g
+        square = maximum(v - m**2, 0)
+    scaled = g / (sqrt(square + eps) if eps_inside else sqrt(square) + eps)
+    if momentum is None:
+        return Update(-lr * scaled, v=v, m=m, b=b)
+    b = momentum * b + scaled
+    return Update(-lr * b, v=v, m=m, b=b)

@@ -23,7 +23,21 @@ _NAMES = {
     "momentum": r"\mu",
     "weight_decay": r"\lambda",
 }
-_GREEK = ("alpha", "beta", "gamma", "delta", "kappa", "lambda", "mu", "nu", "rho", "sigma", "tau", "theta")
+_GREEK = (
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "eta",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "rho",
+    "sigma",
+    "tau",
+    "theta",
+)
 _g, _t, _w = symbol("g"), symbol("t"), symbol("w")
 
 Rows = dict[sp.Symbol, sp.Expr]
@@ -46,6 +60,10 @@ def latex(formula: Formula) -> str:
         f"{printer.doprint(name)} &{arrow.get(name, '=')} {printer.doprint(value)}"
         for name, value in zip(rows, before, strict=False)
     ]
+    if equations.at is not None:
+        lines.insert(
+            0, rf"g_t &= \nabla f\left({printer.doprint(_w)}{printer.continued(equations.at)}\right)"
+        )
     lines.append(f"w_t &= {printer.doprint(_w)}{printer.continued(step)}")
     return "\n".join([r"\begin{aligned}", " \\\\\n".join(lines), r"\end{aligned}"])
 
@@ -72,6 +90,8 @@ def _letter(name: str) -> str:
     base, _, qualifier = stem.partition("_")
     if name in _NAMES:
         return _NAMES[name]
+    if base in _GREEK and qualifier:
+        return rf"\{base}_{{\mathrm{{{qualifier}}}}}"
     if len(base) == 1 and qualifier:
         return f"{base}^{{\\mathrm{{{qualifier}}}}}"
     text = f"\\{stem}" if stem in _GREEK else stem if len(stem) == 1 else f"\\mathrm{{{stem}}}"
@@ -83,7 +103,7 @@ _DECAYED = sp.Symbol("g decayed", real=True)
 
 def _with_decay(rows: Rows, equations: Equations) -> Rows:
     """g + λw as a row of its own; g itself is renamed only if it is used elsewhere without the decay."""
-    for name in equations.hyperparameters:
+    for name in sorted(equations.hyperparameters, key=lambda name: name != "weight_decay"):
         sum_ = _g + symbol(name) * _w
         changed = {key: replace_part(value, sum_, _DECAYED) for key, value in rows.items()}
         if changed != rows:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -105,6 +106,19 @@ def update(
     w.add_(step)
     for state, value in zip(states, after, strict=True):
         state.copy_(value)
+
+
+def look(
+    formula: Formula,
+    w: torch.Tensor,
+    states: Sequence[torch.Tensor],
+    t: int,
+    hyperparameters: Mapping[str, float] | None = None,
+) -> None:
+    """Move w, in place, to the point where the formula wants its gradient; for most rules that is w itself."""
+    equations = formula.equations.look
+    if equations is not None:
+        update(replace(formula, equations=equations), w, w, states, t, hyperparameters)
 
 
 def initial_states(

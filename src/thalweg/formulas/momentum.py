@@ -1,0 +1,56 @@
+"""Descent along an accumulated gradient: the ball that rolls, and the ball that looks where it is going."""
+
+from __future__ import annotations
+
+from .base import Update, formula
+from .equations import one_of
+from .vocabulary import where
+
+
+@formula(
+    source="Polyak 1964; Sutskever et al. 2013, equations 1 and 2",
+    year=1964,
+    parents=("sgd",),
+    direction="accumulated gradient",
+    rate="constant",
+    departs="torch.optim.SGD's form, with the rate outside the sum; rate_inside is the paper's.",
+)
+def momentum(g, w, t, a, *, lr=1e-3, momentum=0.9, dampening=None, weight_decay=0.0, rate_inside=False):
+    """Gradients are accumulated: a ← μa + g, w ← w − ηa; with rate_inside, a ← μa − ηg, w ← w + a.
+
+    The two differ only while lr changes. With dampening τ, a ← μa + (1 − τ)g from the second step on.
+    """
+    g = g + weight_decay * w
+    if dampening is not None:
+        g = where(t > 1, 1 - dampening, 1) * g
+    a = momentum * a - lr * g if rate_inside else momentum * a + g
+    return Update(a if rate_inside else -lr * a, a=a)
+
+
+@formula(
+    source="Nesterov 1983; Sutskever et al. 2013, equations 3 and 4",
+    year=1983,
+    parents=("momentum",),
+    direction="accumulated gradient",
+    rate="constant",
+    departs="torch.optim.SGD(nesterov=True)'s form, whose weights are the point that looks ahead; lookahead is "
+    "the paper's.",
+)
+def nesterov(
+    g, w, a, *, lr=1e-3, momentum=0.9, weight_decay=0.0, lookahead=False, change_of_variables=False
+):  # fmt: skip
+    """Momentum that looks one step ahead.
+
+    With lookahead, a ← μa − η∇f(w + μa), w ← w + a. With change_of_variables, the same path seen from
+    w + μa: a' = μa − ηg, w ← w − μa + (1 + μ)a'. Otherwise a ← μa + g, w ← w − η(g + μa).
+    """
+    one_of("nesterov", lookahead=lookahead, change_of_variables=change_of_variables)
+    g = g + weight_decay * (w + momentum * a if lookahead else w)
+    if lookahead:
+        new = momentum * a - lr * g
+        return Update(new, at=momentum * a, a=new)
+    if change_of_variables:
+        new = momentum * a - lr * g
+        return Update(-momentum * a + (1 + momentum) * new, a=new)
+    a = momentum * a + g
+    return Update(-lr * (g + momentum * a), a=a)

@@ -1,0 +1,85 @@
+"""Adam with another second moment: of the surprise, additive, of Nesterov's gradient, or mixed with g²."""
+
+from __future__ import annotations
+
+from .adam import averages, ratio
+from .base import Update, formula
+from .vocabulary import sign, sqrt, where
+
+
+@formula(
+    source="Zhuang et al. 2020, Algorithm 2",
+    year=2020,
+    parents=("adam",),
+    direction="accumulated gradient",
+    rate="inverse to short-term change",
+)
+def adabelief(g, w, t, m, s, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
+    """Adam that divides by how far gradients stray from their average: large steps where they agree."""
+    g = g + weight_decay * w
+    m = beta1 * m + (1 - beta1) * g
+    s = beta2 * s + (1 - beta2) * (g - m) ** 2 + eps
+    return Update(-lr * ratio(t, m, s, beta1, beta2, eps, corrected=True), m=m, s=s)
+
+
+@formula(
+    source="Zaheer et al. 2018, Algorithm 2",
+    year=2018,
+    parents=("adam",),
+    initial={"v": "initial_accumulator_value"},
+    direction="accumulated gradient",
+    rate="inverse to short-term change",
+    departs="v may start above 0.",
+)
+def yogi(
+    g, w, m, v, *, lr=1e-2, beta1=0.9, beta2=0.999, eps=1e-3, weight_decay=0.0, initial_accumulator_value=0.0
+):  # fmt: skip
+    """Adam whose v moves towards g² by a bounded amount: v ← v − (1 − β₂) sign(v − g²) g²."""
+    g = g + weight_decay * w
+    m = beta1 * m + (1 - beta1) * g
+    v = v - (1 - beta2) * sign(v - g**2) * g**2
+    return Update(-lr * m / (sqrt(v) + eps), m=m, v=v)
+
+
+@formula(
+    source="Xie et al. 2022, Algorithm 1",
+    year=2022,
+    parents=("adam", "nesterov"),
+    direction="accumulated gradient",
+    rate="inverse to short-term change",
+    departs="β weighs the past, as in Adam (the paper's β is 1 − ours), and the averages start at 0 and are "
+    "corrected for it; bias_correction=False leaves that out.",
+)
+def adan(
+    g, w, t, m, d, n, previous, *, lr=1e-3, beta1=0.98, beta2=0.92, beta3=0.99, eps=1e-8, weight_decay=0.0,
+    bias_correction=True,
+):  # fmt: skip
+    """Nesterov's momentum without the gradient elsewhere: averages of g, of its change, and of their mix."""
+    change = where(t > 1, g - previous, 0)
+    m = beta1 * m + (1 - beta1) * g
+    d = beta2 * d + (1 - beta2) * change
+    n = beta3 * n + (1 - beta3) * (g + beta2 * change) ** 2
+    of_g, of_change, size = m, d, n
+    if bias_correction:
+        of_g, of_change, size = m / (1 - beta1**t), d / (1 - beta2**t), n / (1 - beta3**t)
+    update = lr * (of_g + beta2 * of_change) / (sqrt(size) + eps)
+    step = -(update + lr * weight_decay * w) / (1 + lr * weight_decay)
+    return Update(step, m=m, d=d, n=n, previous=g)
+
+
+@formula(
+    source="Ma & Yarats 2019",
+    year=2018,
+    parents=("adam",),
+    direction="accumulated gradient",
+    rate="inverse to short-term change",
+)
+def qhadam(
+    g, w, t, m, v, *, lr=1e-3, beta1=0.995, beta2=0.999, nu1=0.7, nu2=1.0, eps=1e-8, weight_decay=0.0
+):  # fmt: skip
+    """Adam with both averages mixed with the present: (1 − ν₁)g + ν₁m̂ over √((1 − ν₂)g² + ν₂v̂) + ε."""
+    g = g + weight_decay * w
+    m, v = averages(g, m, v, beta1, beta2)
+    above = (1 - nu1) * g + nu1 * m / (1 - beta1**t)
+    below = sqrt((1 - nu2) * g**2 + nu2 * v / (1 - beta2**t)) + eps
+    return Update(-lr * above / below, m=m, v=v)

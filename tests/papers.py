@@ -1,0 +1,189 @@
+"""Rules that torch.optim does not have, written a second time: the paper's equations, in NumPy, float64.
+
+Each takes the first weights, the gradients and the losses of the steps, and returns the last weights. None of
+this is shared with `thalweg.formulas`, so that an error would have to be made twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+Array = np.ndarray
+Rule = Callable[[Array, Sequence[Array], Sequence[float]], Array]
+
+
+def lookahead_with_given_gradients(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    """v ← μv − ηg, w ← w + v: what the look-ahead form does with the gradients it is given."""
+    v = np.zeros_like(w)
+    for g in gradients:
+        v = 0.9 * v - 1e-3 * g
+        w = w + v
+    return w
+
+
+def change_of_variables(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    v = np.zeros_like(w)
+    for g in gradients:
+        old, v = v, 0.8 * v - 1e-3 * g
+        w = w - 0.8 * old + 1.8 * v
+    return w
+
+
+def adagrad_inside(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    total = np.zeros_like(w)
+    for g in gradients:
+        total = total + g * g
+        w = w - 0.01 / np.sqrt(total + 0.01) * g
+    return w
+
+
+def adadelta_outside(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    squares, steps = np.zeros_like(w), np.zeros_like(w)
+    for g in gradients:
+        squares = 0.9 * squares + 0.1 * g * g
+        delta = (np.sqrt(steps) + 1e-3) / (np.sqrt(squares) + 1e-3) * g
+        w = w - delta
+        steps = 0.9 * steps + 0.1 * delta * delta
+    return w
+
+
+def rmsprop_inside(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    v = np.zeros_like(w)
+    for g in gradients:
+        v = 0.99 * v + 0.01 * g * g
+        w = w - 0.01 / np.sqrt(v + 0.01) * g
+    return w
+
+
+def adam_folded(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for t, g in enumerate(gradients, start=1):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        w = w - 1e-3 / np.sqrt(v + 1e-7) * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m
+    return w
+
+
+def adam_uncorrected(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for g in gradients:
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        w = w - 1e-3 * m / (np.sqrt(v) + 1e-8)
+    return w
+
+
+def rmsprop_with_momentum(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for g in gradients:
+        v = 0.999 * v + 0.001 * g * g
+        m = 0.9 * m - 1e-3 * g / (np.sqrt(v) + 1e-8)
+        w = w + m
+    return w
+
+
+def halving(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    rate, before = 0.1, np.inf
+    for t, (g, loss) in enumerate(zip(gradients, losses, strict=True)):
+        if t and loss < before:
+            rate = rate / 2
+        before = loss
+        w = w - rate * g
+    return w
+
+
+def signsgd(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    return w - 1e-4 * sum(np.sign(g) for g in gradients)
+
+
+def signum(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    m = np.zeros_like(w)
+    for g in gradients:
+        g = g + 0.1 * w
+        m = 0.9 * m + 0.1 * g
+        w = w - 1e-2 * np.sign(m)
+    return w
+
+
+def lion(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    m = np.zeros_like(w)
+    for g in gradients:
+        c = 0.9 * m + 0.1 * g
+        w = w - 1e-2 * (np.sign(c) + 0.1 * w)
+        m = 0.99 * m + 0.01 * g
+    return w
+
+
+def adabelief(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    m, s = np.zeros_like(w), np.zeros_like(w)
+    for t, g in enumerate(gradients, start=1):
+        m = 0.8 * m + 0.2 * g
+        s = 0.95 * s + 0.05 * (g - m) ** 2 + 1e-3
+        w = w - 1e-2 * (m / (1 - 0.8**t)) / (np.sqrt(s / (1 - 0.95**t)) + 1e-3)
+    return w
+
+
+def yogi(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    m, v = np.zeros_like(w), np.full_like(w, 0.3)
+    for g in gradients:
+        m = 0.9 * m + 0.1 * g
+        v = v - 0.001 * np.sign(v - g * g) * g * g
+        w = w - 1e-2 * m / (np.sqrt(v) + 1e-3)
+    return w
+
+
+def adan(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    """With the paper's β: 0.02, 0.08, 0.01; averages corrected for their start at 0."""
+    m, v, n = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
+    before = gradients[0]
+    for k, g in enumerate(gradients, start=1):
+        m = 0.98 * m + 0.02 * g
+        v = 0.92 * v + 0.08 * (g - before)
+        n = 0.99 * n + 0.01 * (g + 0.92 * (g - before)) ** 2
+        rate = 1e-2 / (np.sqrt(n / (1 - 0.99**k)) + 1e-8)
+        w = (w - rate * (m / (1 - 0.98**k) + 0.92 * v / (1 - 0.92**k))) / (1 + 0.1 * 1e-2)
+        before = g
+    return w
+
+
+def adan_uncorrected(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    m, v, n = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
+    before = gradients[0]
+    for g in gradients:
+        m = 0.98 * m + 0.02 * g
+        v = 0.92 * v + 0.08 * (g - before)
+        n = 0.99 * n + 0.01 * (g + 0.92 * (g - before)) ** 2
+        w = w - 1e-3 / (np.sqrt(n) + 1e-8) * (m + 0.92 * v)
+        before = g
+    return w
+
+
+def qhadam(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for t, g in enumerate(gradients, start=1):
+        m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g * g
+        above = (1 - 0.7) * g + 0.7 * m / (1 - 0.9**t)
+        below = np.sqrt((1 - 0.8) * g * g + 0.8 * v / (1 - 0.99**t)) + 1e-8
+        w = w - 1e-3 * above / below
+    return w
+
+
+PAPERS: dict[str, Rule] = {
+    "nesterov(lookahead=True)": lookahead_with_given_gradients,
+    "nesterov(change_of_variables=True,momentum=0.8)": change_of_variables,
+    "adagrad(eps_inside=True,eps=0.01)": adagrad_inside,
+    "adadelta(eps_inside=False,eps=0.001)": adadelta_outside,
+    "rmsprop(eps_inside=True,eps=0.01)": rmsprop_inside,
+    "adam(folded=True,eps=1e-7)": adam_folded,
+    "adam(bias_correction=False)": adam_uncorrected,
+    "adam(rmsprop_momentum=True)": rmsprop_with_momentum,
+    "halving": halving,
+    "signsgd": signsgd,
+    "signsgd(lr=0.01,momentum=0.9,weight_decay=0.1)": signum,
+    "lion(lr=0.01,weight_decay=0.1)": lion,
+    "adabelief(lr=0.01,beta1=0.8,beta2=0.95,eps=1e-3)": adabelief,
+    "yogi(initial_accumulator_value=0.3)": yogi,
+    "adan(lr=0.01,weight_decay=0.1)": adan,
+    "adan(bias_correction=False)": adan_uncorrected,
+    "qhadam(beta1=0.9,beta2=0.99,nu2=0.8)": qhadam,
+}
