@@ -1,0 +1,337 @@
+"""The program as its users meet it: help at once, one sentence for a mistake, a table that fits."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from thalweg.cli import compare, main, problems, recipe, report, result, resume, show
+from thalweg.problems import PROBLEMS
+from thalweg.study.study import Study
+from thalweg.study.verdict import Entry, Interval, Verdict
+
+from ..studies import PROGRAM
+
+COMMANDS = [compare, resume, show, report, recipe, problems]
+HEAVY = {"torch", "sympy", "numba", "numpy", "pandas", "scipy", "sklearn", "plotly"}
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def call(*words: object) -> Result:
+    """The command in this process; standard output and standard error apart."""
+    return CliRunner().invoke(main.app, [str(word) for word in words])
+
+
+# Help
+
+
+HELP = f"""
+import sys
+from thalweg.cli.main import main
+try:
+    main()
+finally:
+    print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["compare", "--help"]], ids=" ".join)
+def test_help_answers_at_once(words: list[str]) -> None:
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", HELP, *words], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+    assert time.monotonic() - begun < 3  # a quarter of a second when nobody else works on this machine
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c.__name__)
+def test_every_command_helps_with_an_example(command: Any) -> None:
+    name = command.__name__.rpartition(".")[2]
+    done = call(name, "--help")
+    assert done.exit_code == 0
+    words = " ".join(done.stdout.split())
+    assert f"Example: thalweg {name}" in words
+    assert command.EXAMPLE in words
+    assert getattr(command, name).__doc__.split("\n")[0] in words
+
+
+def test_help_of_all() -> None:
+    done = call("--help")
+    assert "Example: thalweg compare digits" in done.stdout
+    for command in COMMANDS:
+        assert re.search(rf"\b{command.__name__.rpartition('.')[2]}\b", done.stdout)
+    assert call("--version").stdout.startswith("thalweg 0.")
+
+
+# Mistakes
+
+
+OWN = """
+import torch, thalweg as tw
+inputs, classes = torch.randn(40, 4), torch.arange(40) % 2
+net = lambda: torch.nn.Linear(4, 2)
+def fails(): raise RuntimeError("no such luck")
+def number(): return 3
+def unfit(): return tw.Problem(model=lambda: torch.nn.Linear(5, 2), train=(inputs, classes))
+def nan(): return tw.Problem(model=net, train=(inputs / 0 * 0, classes))
+def beyond(): return tw.Problem(model=net, train=(inputs, classes + 1))
+def good(): return tw.Problem(model=net, train=(inputs, classes))
+"""
+SHORT = ["--optimizers", "sgd", "--rates", "0.1", "--seeds", 1, "--epochs", 1, "--confirmation", 0]
+MISTAKES: list[tuple[list[object], int, str]] = [
+    (["compare", "digit"], 2, "'digit' is not a problem: did you mean digits"),
+    (["compare", "digits", "--optimizers", "adm"], 2, "'adm' is not an optimizer: did you mean .*adam"),
+    (["compare", "digits", "--optimizers", "sgd,"], 2, "has an empty name"),
+    (["compare", "digits", "--schedules", "cosin"], 2, "'cosin' is not a schedule: did you mean cosine"),
+    (["compare", "digits", "--rates", "0,0.1"], 2, "rate 0.0 is not allowed"),
+    (["compare", "digits", "--rates", "-0.1"], 2, "rate -0.1 is not allowed"),
+    (["compare", "digits", "--rates", "1:0.1:3"], 2, "the low end is above the high end"),
+    (["compare", "digits", "--rates", "0:1:3"], 2, "both ends must be positive"),
+    (["compare", "digits", "--rates", "fast"], 2, "rates 'fast' cannot be read"),
+    (["compare", "digits", "--seeds", 0], 2, "seeds must be a whole number of at least 1, not 0"),
+    (["compare", "digits", "--epochs", 0], 2, "epochs must be a whole number"),
+    (["compare", "digits", "--batch-size", -1], 2, "batch_size must be a whole number"),
+    (["compare", "digits", "--report", "no/where.html"], 2, "there is no folder no"),
+    (["compare", "digits", "--report", "."], 2, "is a folder; name a file for the report"),
+    (["compare", "own.py"], 2, "names a file and no function in it; write own.py:function"),
+    (["compare", "own.py:nope"], 2, "'nope' is not a function there"),
+    (["compare", "none.py:mine"], 2, "there is no file none.py"),
+    (["compare", "no_such_package.module:mine"], 2, "there is no module no_such_package"),
+    (["compare", "own.py:fails"], 2, r"fails with RuntimeError \(no such luck\)"),
+    (["compare", "own.py:number"], 2, "returned a int; it must return a tw.Problem"),
+    (["compare", "own.py:unfit"], 2, "the model cannot take the train inputs"),
+    (["compare", "own.py:nan"], 2, "NaN|finite"),
+    (["compare", "own.py:beyond"], 2, "class"),
+    (["compare", "breast-cancer", *SHORT, "--store", "own.py/study.db"], 1, "cannot be written"),
+    (
+        ["compare", "breast-cancer", *SHORT, "--store", "own.py"],
+        1,
+        "own.py is not a thalweg store; it is left as it was",
+    ),
+    (["compare", "breast-cancer", *SHORT, "--store", "."], 1, "is a folder, not a store"),
+    (["compare", "breast-cancer", *SHORT, "--store", "tiny.db"], 1, "already holds another study"),
+    *(([name, "none.db"], 1, "none.db does not exist") for name in ("show", "resume", "report", "recipe")),
+    *(
+        ([name, "own.py"], 1, "own.py is not a thalweg store")
+        for name in ("show", "resume", "report", "recipe")
+    ),
+    (["report", "tiny.db", "-o", "no/where.html"], 2, "there is no folder no"),
+    (
+        ["recipe", "tiny.db", "--optimizer", "lion"],
+        2,
+        "'lion' is not among this study's optimizers: adam, sgd",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"), MISTAKES, ids=[" ".join(map(str, m[0])) for m in MISTAKES]
+)
+def test_a_mistake_is_one_sentence(
+    words: list[object], status: int, sentence: str, tiny: Study, tmp_path: Path
+) -> None:
+    Path("own.py").write_text(OWN)
+    shutil.copy(tiny.path, "tiny.db")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    done = call(*words)
+    assert (done.exit_code, done.stdout) == (status, "")
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    assert re.fullmatch(r"thalweg: [^\n]+\.\n", done.stderr), done.stderr
+    assert re.search(sentence, done.stderr)
+    after = {p.name: p.read_bytes() for p in tmp_path.iterdir() if not p.name.startswith("tiny.db-")}
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["compare"], "Missing argument 'problem'"),
+        (["show"], "Missing argument 'store'"),
+        (["compare", "digits", "--seeds", "many"], "Invalid value for '--seeds'"),
+        (["compare", "digits", "--sedes", "3"], "No such option"),
+        (["compair"], "No such command 'compair'"),
+        (["problems", "digits"], "unexpected extra argument"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else "",
+)
+def test_wrong_words_are_one_message(words: list[str], message: str, tmp_path: Path) -> None:
+    done = call(*words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert message.lower() in " ".join(done.stderr.split()).lower()
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stopped_before_there_is_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    def press(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("thalweg.study.study.compare", press)
+    done = call("compare", "digits")
+    assert (done.exit_code, done.stdout, done.stderr) == (130, "", "thalweg: stopped.\n")
+
+
+def test_a_pipe_that_closes() -> None:
+    """`thalweg show … | head -1` must not end in a traceback."""
+    program = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "problems"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert program.stdout is not None
+    program.stdout.close()
+    assert program.stderr is not None
+    errors = program.stderr.read()
+    program.stderr.close()
+    program.wait()
+    assert errors == ""
+
+
+# Answers
+
+
+def test_compare_then_the_others(tmp_path: Path) -> None:
+    words = ["breast-cancer", *SHORT, "--store", "a.db"]
+    done = call("compare", *words)
+    assert done.exit_code == 0
+    assert done.stdout.startswith("\nsgd (rate 0.1, ")
+    assert "store: a.db" in done.stdout
+    assert "unfinished" not in done.stdout
+    assert done.stderr.startswith("search: 100%, ")
+    again = call("compare", *words)
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert again.stdout == done.stdout == call("show", "a.db").stdout == call("resume", "a.db").stdout
+    code = call("recipe", "a.db", "--seed", 3)
+    assert code.exit_code == 0
+    assert "SEED, EPOCHS = 3, 1" in code.stdout
+    compile(code.stdout, "recipe", "exec")
+
+
+def test_quiet(tmp_path: Path) -> None:
+    done = call("compare", "breast-cancer", *SHORT, "-q", "--store", "a.db")
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+def test_json_is_json_and_nothing_else(tiny: Study, copied: Path) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    done = call("compare", "breast-cancer", *SHORT, "--store", "a.db", "--json")
+    assert (done.exit_code, done.stderr[:7]) == (0, "search:")
+    fresh = json.loads(done.stdout, parse_constant=refuse)
+    assert fresh["verdict"]["entries"][0]["validation_loss"]["low"] is None  # one seed
+    shown = json.loads(call("show", copied, "--json").stdout, parse_constant=refuse)
+    assert list(shown) == ["problem", "finished", "verdict", "plan", "store", "report"]
+    assert (shown["problem"], shown["finished"], shown["report"]) == ("breast-cancer", True, None)
+    assert shown["verdict"] == tiny.verdict.to_json()
+    assert shown["plan"]["rates"] == [0.01, 0.1]
+    assert json.loads(call("resume", copied, "--json").stdout) == shown
+
+
+def test_problems() -> None:
+    done = call("problems")
+    for name in PROBLEMS:
+        assert re.search(rf"^{name} +\w", done.stdout, re.MULTILINE)
+    assert "file.py:function" in done.stdout
+    assert list(json.loads(call("problems", "--json").stdout)) == list(PROBLEMS)
+
+
+def test_report(copied: Path) -> None:
+    done = call("report", copied, "-o", "page.html")
+    assert (done.exit_code, done.stdout) == (0, "report: page.html\n")
+    assert Path("page.html").read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+def test_split_leaves_commas_inside_parentheses() -> None:
+    assert result.split("sgd, adam(beta1=0.8, beta2=0.99),file.py:mine") == [
+        "sgd", "adam(beta1=0.8, beta2=0.99)", "file.py:mine",
+    ]  # fmt: skip
+
+
+# The table
+
+
+def entry(optimizer: str, rank: int, **changes: Any) -> Entry:
+    loss = Interval(0.0812, 0.0775, 0.0849)
+    plain = Entry(
+        optimizer=optimizer, rank=rank, lr=0.00316227766017, schedule="constant", validation_loss=loss,
+        difference=Interval(0.0123, -0.0004, 0.025), probability_best=0.87, search_loss=0.08, edge="highest",
+        runs=130, diverged=12, test={"loss": loss, "accuracy": Interval(0.97, 0.96, 0.98)}, seconds_per_step=1e-5,
+        state_bytes_per_weight=8,
+    )  # fmt: skip
+    return dataclasses.replace(plain, **changes)
+
+
+WIDE = Verdict(
+    entries=(
+        entry("adam(beta2=0.99)", 1), entry("adadelta", 1, lr=1.0, edge=None),
+        entry("nesterov", 2, validation_loss=Interval(float("inf"), float("inf"), float("inf")), test={}),
+    ),
+    groups=(("adam(beta2=0.99)", "adadelta"), ("nesterov",)), sentence="", notes=(), seeds=10, confirmed=True,
+)  # fmt: skip
+
+
+def drawn(verdict: Verdict, width: int) -> str:
+    console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    with console.file:
+        console.print(result.table(verdict, width))
+        return console.export_text()
+
+
+@pytest.mark.parametrize("width", [72, 80, 100, 120, 140])
+def test_nothing_is_cut(width: int) -> None:
+    text = drawn(WIDE, width)
+    assert "…" not in text
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert max(map(len, lines)) <= width
+    rows = {line.split()[1]: line for line in lines if line[:1].isdigit()}
+    assert list(rows) == ["adam(beta2=0.99)", "adadelta", "nesterov"]  # one line each
+    assert "0.00316 ↑  constant  0.0812 [0.0775, 0.0849]" in rows["adam(beta2=0.99)"]
+    assert "diverges" in rows["nesterov"]
+    assert lines.index(rows["nesterov"]) - lines.index(rows["adadelta"]) == 2  # groups stand apart
+
+
+def test_a_wider_terminal_shows_more() -> None:
+    shown = [len(result._fitting(WIDE, width)) for width in (60, 80, 100, 140)]
+    assert shown == sorted(set(shown))
+    assert shown[0] == 5
+    headers = [column.header.replace("\n", " ") for column in result._fitting(WIDE, 140)]
+    assert headers == [
+        "", "optimizer", "rate", "schedule", "validation loss [95% interval]", "behind the best [95% interval]",
+        "chance of best", "test loss", "test accuracy", "diverged",
+    ]  # fmt: skip
+
+
+def test_a_long_name_is_folded_and_not_cut() -> None:
+    name = "adam(beta1=0.85, beta2=0.995, eps=1e-06)"
+    text = drawn(dataclasses.replace(WIDE, entries=(entry(name, 1), entry("sgd", 2))), 80)
+    assert "…" not in text
+    rows = [line for line in text.splitlines() if line.strip() and "─" not in line][2:]
+    folded = "".join(line[3:].split("  ")[0] for line in rows if "sgd" not in line)
+    assert folded.replace(" ", "") == name.replace(" ", "")
+
+
+def test_numbers_keep_their_digits() -> None:
+    assert [result._number(v) for v in (0.16, 1.0, 123.0, 1e-7, -2.5)] == [
+        "0.160",
+        "1.00",
+        "123",
+        "1.00e−07",
+        "−2.50",
+    ]
+    assert result._number(0.5, "+") == "+0.500"
+    assert result._number(float("inf")) == "∞"

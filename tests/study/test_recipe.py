@@ -1,0 +1,204 @@
+"""The recipe: plain PyTorch that follows the very path of the member it was taken from."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import thalweg as tw
+from thalweg import formulas
+from thalweg.errors import PlanError
+from thalweg.study.plan import Setting, plan
+from thalweg.study.recipe import Recipe, recipe
+from thalweg.study.study import Study, compare
+
+# Rates at which each rule moves, and none leaves the ground.
+RATES = {
+    "sgd": 0.1, "momentum": 0.02, "nesterov": 0.02, "adagrad": 0.05, "adadelta": 1.0, "rmsprop": 0.005,
+    "adam": 0.01, "adamw": 0.01,
+}  # fmt: skip
+PROBLEM = """
+import torch, thalweg as tw
+from torch import nn
+
+def network():
+    return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+
+def mine():
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(90, 5, generator=generator, dtype=torch.float64)
+    targets = (inputs @ torch.randn(5, 3, generator=generator, dtype=torch.float64)).argmax(1)
+    return tw.Problem(model=network, train=(inputs, targets), metrics=("accuracy",))
+
+def loaded():
+    whole = mine()
+    data = torch.utils.data.TensorDataset(*whole.train)
+    loader = torch.utils.data.DataLoader(data, batch_size=7, shuffle=True, drop_last=True)
+    return tw.Problem(model=network, train=loader, validation=whole.train)
+"""
+EPOCHS = 3
+ALL = list(itertools.product(formulas.CLASSIC, ("constant", "cosine")))
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "own.py"
+    path.write_text(PROBLEM)
+    return path
+
+
+def studied(spec: str, store: Path, **changes: Any) -> Study:
+    asked: dict[str, Any] = {"seeds": 2, "epochs": EPOCHS, "confirmation": 0, "batch_size": 16}
+    return compare(spec, formulas.CLASSIC, sorted(set(RATES.values())), **{**asked, **changes}, store=store,
+                   progress=False)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def doubles(file: Path) -> Study:
+    return studied(f"{file}:mine", file.with_name("doubles.db"))
+
+
+@pytest.fixture(scope="module")
+def floats(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    asked = {"seeds": 1, "epochs": 1, "batch_size": 64}
+    return studied("digits", tmp_path_factory.mktemp("recipe") / "digits.db", **asked)
+
+
+def alone(code: str) -> list[float]:
+    """The validation losses that the script prints, with all their digits."""
+    printed = "{problem.loss(model(inputs), targets).item():.6f}"
+    assert code.count(printed) == 1
+    lines: list[str] = []
+    exec(compile(code.replace(":.6f}", ":.17g}"), "recipe", "exec"), {"print": lines.append})
+    return [float(line.split()[-1]) for line in lines]
+
+
+def in_population(study: Study, setting: Setting, seed: int) -> np.ndarray:
+    table = study.table().set_index(["stage", "optimizer", "lr", "schedule", "seed"])
+    member = table.loc[("search", setting.optimizer, setting.lr, setting.schedule, seed), "member"]
+    curves = study.curves()
+    mine = curves[(curves["member"] == member) & (curves["metric"] == "validation_loss")]
+    return mine.sort_values("step")["value"].to_numpy()
+
+
+def follows(study: Study, setting: Setting, seed: int, relative: float) -> None:
+    made = recipe(study.plan, study.problem, setting, seed)
+    losses, expected = alone(made.code), in_population(study, setting, seed)
+    assert len(losses) == len(expected) == study.plan.epochs
+    np.testing.assert_allclose(losses, expected, rtol=relative)
+
+
+@pytest.mark.parametrize(("optimizer", "schedule"), ALL)
+def test_alone_equals_in_the_population(optimizer: str, schedule: str, doubles: Study) -> None:
+    setting = Setting(optimizer, RATES[optimizer], schedule)
+    follows(doubles, setting, seed=1, relative=1e-9)
+    losses = in_population(doubles, setting, 1)
+    assert len(set(losses)) == EPOCHS, "a path that stands still proves nothing"
+    # The check can fail: another seed is another path.
+    assert not np.allclose(losses, in_population(doubles, setting, 0), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("optimizer", "schedule"), ALL)
+def test_alone_equals_in_the_population_in_single_precision(
+    optimizer: str, schedule: str, floats: Study
+) -> None:
+    follows(floats, Setting(optimizer, RATES[optimizer], schedule), seed=0, relative=1e-4)
+
+
+def test_a_wrong_recipe_is_seen(doubles: Study) -> None:
+    made = recipe(doubles.plan, doubles.problem, Setting("adamw", 0.01, "cosine"), 1)
+    wrong = made.code.replace("weight_decay=0.01", "weight_decay=0.0101")
+    assert wrong != made.code
+    expected = in_population(doubles, Setting("adamw", 0.01, "cosine"), 1)
+    assert not np.allclose(alone(wrong), expected, rtol=1e-9)
+
+
+def test_a_data_loader_follows_too(file: Path) -> None:
+    study = studied(f"{file}:loaded", file.with_name("loaded.db"))
+    follows(study, Setting("adam", 0.01, "cosine"), seed=1, relative=1e-9)
+
+
+def test_a_changed_default_is_in_the_recipe(file: Path) -> None:
+    changed = ["adam(beta2=0.9, eps=1e-3)", "momentum(momentum=0.5)"]
+    asked: dict[str, Any] = {"seeds": 1, "epochs": 2, "batch_size": 16, "confirmation": 0, "progress": False}
+    study = compare(f"{file}:mine", changed, [0.01], ["linear"], **asked, store=file.with_name("other.db"))
+    for label in study.plan.optimizers:
+        follows(study, Setting(label, 0.01, "linear"), seed=0, relative=1e-9)
+
+
+def test_the_study_gives_its_winner(tiny: Study) -> None:
+    best = tiny.verdict.best
+    made = tiny.recipe()
+    assert best.optimizer in made.code.splitlines()[0]
+    assert f"lr={best.lr!r}" in made.optimizer
+    assert "SEED, EPOCHS = 0, 2" in made.code
+    assert "torch.optim.SGD(model.parameters(), lr=" in tiny.recipe("sgd").optimizer
+    assert "SEED, EPOCHS = 3, 2" in tiny.recipe(seed=3).code
+    assert len(made.code.splitlines()) < 40
+    with pytest.raises(PlanError, match="'adamw' is not among this study's optimizers: adam, sgd"):
+        tiny.recipe("adamw")
+
+
+def test_only_torch_trains(tiny: Study) -> None:
+    used = {n.attr for n in ast.walk(ast.parse(tiny.recipe().code)) if isinstance(n, ast.Attribute)
+            and isinstance(n.value, ast.Name) and n.value.id == "tw"}  # fmt: skip
+    assert used == {"prepare"}
+
+
+def test_build(tiny: Study) -> None:
+    made = tiny.recipe("adam")
+    model = nn.Linear(2, 1)
+    optimizer, scheduler = made.build(model, total_steps=10)
+    assert type(optimizer) is torch.optim.Adam
+    assert optimizer.param_groups[0]["params"] == list(model.parameters())
+    rates = []
+    for _ in range(11):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    lr, schedule = tiny.verdict.best.lr, tw.schedules.get(tiny.verdict.best.schedule)
+    np.testing.assert_allclose(rates, lr * schedule.factor(np.arange(11), 10), rtol=1e-12, atol=1e-15)
+
+
+@tw.formula()
+def mine(g, *, lr=1e-3):
+    return tw.Update(-2 * lr * g)
+
+
+@tw.formula(name="adam")
+def not_adam(g, *, lr=1e-3):
+    return tw.Update(-2 * lr * g)
+
+
+@pytest.mark.parametrize("rule", [mine, not_adam])
+def test_a_formula_that_torch_has_not(rule: tw.Formula) -> None:
+    wanted = plan([rule], rates=[0.1])
+    facts = {"name": "hills", "kind": "built-in", "spec": "digits", "loader": False}
+    with pytest.raises(
+        PlanError, match=r"^\w+ is not in torch\.optim, so it has no plain-PyTorch recipe; [^.]+\.$"
+    ):
+        recipe(wanted, facts, wanted.settings[0])
+
+
+@pytest.mark.parametrize("name", ['say """hi"""', "end\\", 'x"""\nimport os\n"""', "tab\tand\nline"])
+def test_a_name_never_becomes_code(name: str) -> None:
+    wanted = plan(["sgd"], rates=[0.1])
+    facts = {"name": name, "kind": "file", "spec": "a'b\n.py:f", "loader": False}
+    made = recipe(wanted, facts, wanted.settings[0])
+    assert isinstance(made, Recipe)
+    tree = ast.parse(made.code)
+    imported = [a.name for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names]
+    assert imported == ["torch", "lr_scheduler", "thalweg"]
+
+
+def test_an_object_must_be_put_in_by_hand() -> None:
+    wanted = plan(["sgd"], rates=[0.1])
+    facts = {"name": "hills", "kind": "object", "spec": "hills", "loader": False}
+    assert "YOUR_PROBLEM" in recipe(wanted, facts, wanted.settings[0]).code
