@@ -98,7 +98,7 @@ def test_each_chart_has_a_label_and_its_numbers(page: Page):
             assert len(found["aria-label"] or "") > 30
     assert page.count("details") == 2  # the ranking's numbers stand open under it
     charts = [one for one in page.json if "wide" in one]
-    assert [sorted(one) for one in charts] == [["wide"], ["narrow", "wide"], ["narrow", "wide"]]
+    assert [sorted(one) for one in charts] == [["narrow", "wide"]] * 3
     assert all(one["wide"]["data"] and one["wide"]["layout"]["height"] for one in charts)
 
 
@@ -120,6 +120,12 @@ def test_nothing_is_loaded_from_elsewhere(full: str, page: Page):
 def test_json_holds_no_nan_and_no_infinity(full: str, page: Page):
     assert len(page.json) == 4  # three charts and the dark colours; `parse_constant` fails on NaN
     assert markup.embedded({"a": [math.nan, (math.inf, 1.5)]}) == '{"a":[null,[null,1.5]]}'
+
+
+def test_json_in_a_page_cannot_end_its_script():
+    packed = markup.embedded({EVIL: [EVIL]})
+    assert not set("<>&") & set(packed)
+    assert json.loads(packed) == {EVIL: [EVIL]}
 
 
 def test_words_of_the_study_stay_words():
@@ -195,6 +201,20 @@ def test_an_optimizer_that_diverged_everywhere_is_shown():
     assert marks.count("x") == 1
 
 
+def test_provenance_reads_as_words():
+    study = fake_study(**SMALL)
+    study.provenance = {
+        "metrics": ["accuracy", "mae"],
+        "loader": False,
+        "weights": 4810,
+        "offset": -3,
+        "spec": None,
+    }
+    text = Page(report.html(study)).text
+    for words in ("metrics accuracy, mae", "loader no", "weights 4,810", "offset −3", "spec —"):
+        assert words in text.replace("  ", " ")
+
+
 def test_a_recipe_that_cannot_be_made_says_why():
     study = fake_study(**SMALL)
 
@@ -213,7 +233,8 @@ def test_writing_replaces_an_older_report_and_leaves_nothing_else(tmp_path: Path
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_path_that_cannot_be_written_is_one_sentence(tmp_path: Path):
+def test_a_path_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
     occupied = tmp_path / "folder"
     occupied.mkdir()
     (tmp_path / "file").write_text("kept")

@@ -12,7 +12,6 @@ import contextlib
 import math
 import os
 import re
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,19 +41,13 @@ def write(study: Any, path: str | os.PathLike[str]) -> Path:
     """
     target = Path(path)
     page = html(study)
-    temporary = None
+    temporary = target.parent / f".{target.name[:40]}.{os.getpid()}"
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name[:40]}.", delete=False
-        ) as file:
-            temporary = file.name
-            file.write(page)
-        os.chmod(temporary, 0o666 & ~_umask())
+        temporary.write_text(page, encoding="utf-8")
         os.replace(temporary, target)
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        with contextlib.suppress(OSError, ValueError):
+            temporary.unlink()
         reason = getattr(error, "strerror", None) or str(error)
         raise WorkError(
             f"The report cannot be written to {str(path)!r} ({reason}): name a file in a folder that exists and "
@@ -121,7 +114,11 @@ def _lead(verdict: Any, plan: Any, table: pd.DataFrame) -> str:
     fresh = len(table) - len(search)
     going = int(table["status"].isin(["running", "waiting"]).sum())
     sentence = verdict.sentence or "No run has finished, so there is no verdict yet."
-    lines = [f'<p class="verdict">{escape(sentence)}</p>']
+    first, *rest = re.split(r"(?<=[.!?])\s+", sentence, maxsplit=1)
+    lines = [
+        f'<p class="verdict">{escape(first)}</p>',
+        *(f'<p class="rest">{escape(more)}</p>' for more in rest),
+    ]
     if going or not verdict.entries:
         warning = (
             f"<strong>This study is not finished.</strong> {going:,} of {len(table):,} runs have not ended; what "
@@ -169,7 +166,7 @@ def _ranking(verdict: Any) -> str:
         }
         for one in verdict.entries
     ]
-    figure = ranking(rows)
+    figures = {"wide": ranking(rows), "narrow": ranking(rows, compact=True)}
     tests = list(dict.fromkeys(name for one in verdict.entries for name in one.test))
     heads = ["", "Optimizer", "Rate", "Schedule", "Validation loss", "Difference to best", "Probability best"]
     heads += [f"Test {name}" for name in tests or ["loss", "accuracy"]] + ["Diverged"]
@@ -199,7 +196,7 @@ def _ranking(verdict: Any) -> str:
     )
     first, last = verdict.entries[0].optimizer, verdict.entries[-1].optimizer
     label = f"Validation loss of {len(rows)} optimizers with 95% intervals, from {first} (best) to {last}."
-    return markup.chart({"wide": figure}, label, caption, "") + markup.table(heads, body, words=4, lead=1)
+    return markup.chart(figures, label, caption, "") + markup.table(heads, body, words=4, lead=1)
 
 
 def _rates(verdict: Any, table: pd.DataFrame) -> str:
@@ -287,12 +284,8 @@ def _section(name: str, title: str, body: str) -> str:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_plain, value)) or _EMPTY
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
+        return {"True": "yes", "False": "no", "None": _EMPTY}.get(str(value), str(value))
     return f"{value:,}".replace("-", "−") if isinstance(value, int) else short(value, 6)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

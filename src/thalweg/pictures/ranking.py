@@ -14,16 +14,23 @@ from typing import Any
 import plotly.graph_objects as go
 
 from .numbers import number
-from .style import GRID, INK, MUTED, PAPER, SHADE, VERMILION, dress, log_ticks, looks, text
+from .style import GRID, INK, MUTED, SHADE, VERMILION, Look, dress, log_ticks, looks, text
 
 
-def ranking(entries: Iterable[Mapping[str, Any]], *, measure: str = "validation loss", level: str = "95%"):
+def ranking(
+    entries: Iterable[Mapping[str, Any]],
+    *,
+    measure: str = "validation loss",
+    level: str = "95%",
+    compact: bool = False,
+) -> go.Figure:
     """Dots with interval bars, one row per optimizer, in the given order.
 
     Args:
         entries: best first; each has `optimizer`, `rank` (equal for ties), `mean`, `low` and `high`.
         measure: what the axis shows. The axis is logarithmic when all numbers on it are positive.
         level: the level of the intervals, for the axis title.
+        compact: for a narrow page: smaller marks, fewer ticks.
 
     An infinite mean (a run diverged) is a × at the right end.
 
@@ -40,7 +47,7 @@ def ranking(entries: Iterable[Mapping[str, Any]], *, measure: str = "validation 
     logarithmic = bool(finite) and min(finite) > 0
     right = _right_end(finite, logarithmic)
     for place, row in enumerate(rows):
-        figure.add_trace(_dot(row, place, found[row["optimizer"]], right))
+        figure.add_trace(_dot(row, place, found[row["optimizer"]], right, 8 if compact else 11))
     for rank, group in groupby(enumerate(rows), key=lambda pair: pair[1]["rank"]):
         places = [place for place, _ in group]
         _bracket(figure, rank, min(places), max(places))
@@ -54,8 +61,8 @@ def ranking(entries: Iterable[Mapping[str, Any]], *, measure: str = "validation 
     )
     if logarithmic:
         room = (right / min(finite)) ** 0.04
-        figure.update_xaxes(**log_ticks(min(finite) / room, right * room))
-        figure.update_xaxes(range=[math.log10(min(finite) / room), math.log10(right * room)])
+        figure.update_xaxes(**log_ticks(min(finite) / room, right * room, most=4 if compact else 7))
+        figure.update_xaxes(tickangle=0, range=[math.log10(min(finite) / room), math.log10(right * room)])
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
         ticktext=[f"{text(row['optimizer'])}  " for row in rows],
@@ -73,7 +80,7 @@ def _right_end(finite: list[float], logarithmic: bool) -> float:
     return high * (high / low) ** 0.06 * 1.01 if logarithmic else high + 0.06 * ((high - low) or 1.0)
 
 
-def _dot(row: Mapping[str, Any], place: int, look: Any, right: float) -> go.Scatter:
+def _dot(row: Mapping[str, Any], place: int, look: Look, right: float, size: int) -> go.Scatter:
     mean, low, high = row["mean"], row["low"], row["high"]
     name = text(row["optimizer"])
     if not math.isfinite(mean):
@@ -91,9 +98,8 @@ def _dot(row: Mapping[str, Any], place: int, look: Any, right: float) -> go.Scat
         name=name,
         marker={
             "symbol": look.marker,
-            "size": 11,
+            "size": size,
             "color": look.colour,
-            "line": {"color": PAPER, "width": 1},
         },
         error_x={
             "type": "data",

@@ -29,7 +29,7 @@ FONT = (
     'system-ui, -apple-system, "Segoe UI", "Noto Sans", "Noto Sans KR", "Noto Sans CJK KR", '
     '"Apple SD Gothic Neo", "Malgun Gothic", sans-serif'
 )
-BAND = 0.16  # opacity of every band
+BAND = 0.12  # opacity of every band
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def faded(colour: str, opacity: float = BAND) -> str:
     """`#RRGGBB` as a see-through `rgba(...)`.
 
     >>> faded("#0072B2")
-    'rgba(0,114,178,0.16)'
+    'rgba(0,114,178,0.12)'
     """
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"
@@ -149,6 +149,7 @@ def text(words: object) -> str:
 
 _PARTS = (
     (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9),
+    (1, 1.2, 1.5, 2, 3, 4, 6, 8),
     (1, 1.5, 2, 3, 5, 7),
     (1, 2, 5),
     (1, 3),
@@ -156,8 +157,12 @@ _PARTS = (
 )  # fine to coarse
 
 
-def log_ticks(low: float, high: float, per_decade: tuple[float, ...] | None = None) -> dict[str, list[Any]]:
+def log_ticks(
+    low: float, high: float, per_decade: tuple[float, ...] | None = None, most: int = 7
+) -> dict[str, list[Any]]:
     """Tick values and labels of one size from `low` to `high` on a log axis, where Plotly mixes two sizes.
+
+    They are at `per_decade` times the powers of ten; unless given, the finest choice with at most `most` labels.
 
     >>> log_ticks(0.08, 2.3)["ticktext"], log_ticks(0.081, 0.103)["ticktext"]
     (['0.1', '0.2', '0.5', '1', '2'], ['0.09', '0.1'])
@@ -175,7 +180,7 @@ def log_ticks(low: float, high: float, per_decade: tuple[float, ...] | None = No
     for parts in (per_decade,) if per_decade else _PARTS:
         values = [float(f"{part}e{power}") for power in powers for part in parts]
         values = [value for value in values if low * 0.999 <= value <= high * 1.001]
-        if len(values) <= 7:
+        if len(values) <= most:
             break
     return {"tickvals": values, "ticktext": [short(value) for value in values]}
 
