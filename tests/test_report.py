@@ -239,7 +239,6 @@ def test_a_path_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypat
     occupied.mkdir()
     (tmp_path / "file").write_text("kept")
     for path in (
-        tmp_path / "missing" / "report.html",
         occupied,
         tmp_path / "file" / "report.html",
         "nul\0.html",
@@ -248,3 +247,4 @@ def test_a_path_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypat
             report.write(fake_study(**SMALL), path)
         assert repr(str(path)) in str(caught.value)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "folder"]
+    assert report.write(fake_study(**SMALL), tmp_path / "missing" / "report.html").is_file()

@@ -36,6 +36,8 @@ _EMPTY = "—"
 def write(study: Any, path: str | os.PathLike[str]) -> Path:
     """Write the report of `study` to `path` and return the path; an older report is replaced in one move.
 
+    Missing folders are made.
+
     Raises:
         WorkError: the file cannot be written; what was there is left as it was.
     """
@@ -43,6 +45,7 @@ def write(study: Any, path: str | os.PathLike[str]) -> Path:
     page = html(study)
     temporary = target.parent / f".{target.name[:40]}.{os.getpid()}"
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(page, encoding="utf-8")
         os.replace(temporary, target)
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
@@ -50,8 +53,8 @@ def write(study: Any, path: str | os.PathLike[str]) -> Path:
             temporary.unlink()
         reason = getattr(error, "strerror", None) or str(error)
         raise WorkError(
-            f"The report cannot be written to {str(path)!r} ({reason}): name a file in a folder that exists and "
-            "may be written to."
+            f"The report cannot be written to {str(path)!r} ({reason}): name a file in a folder "
+            "that may be written to."
         ) from error
     return target
 

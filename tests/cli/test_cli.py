@@ -107,7 +107,7 @@ MISTAKES: list[tuple[list[object], int, str]] = [
     (["compare", "digits", "--seeds", 0], 2, "seeds must be a whole number of at least 1, not 0"),
     (["compare", "digits", "--epochs", 0], 2, "epochs must be a whole number"),
     (["compare", "digits", "--batch-size", -1], 2, "batch_size must be a whole number"),
-    (["compare", "digits", "--report", "no/where.html"], 2, "there is no folder no"),
+    (["compare", "digits", "--report", "own.py/where.html"], 2, "own.py is a file, not a folder"),
     (["compare", "digits", "--report", "."], 2, "is a folder; name a file for the report"),
     (["compare", "own.py"], 2, "names a file and no function in it; write own.py:function"),
     (["compare", "own.py:nope"], 2, "'nope' is not a function there"),
@@ -131,7 +131,7 @@ MISTAKES: list[tuple[list[object], int, str]] = [
         ([name, "own.py"], 1, "own.py is not a thalweg store")
         for name in ("show", "resume", "report", "recipe")
     ),
-    (["report", "tiny.db", "-o", "no/where.html"], 2, "there is no folder no"),
+    (["report", "tiny.db", "-o", "own.py/where.html"], 2, "own.py is a file, not a folder"),
     (
         ["recipe", "tiny.db", "--optimizer", "lion"],
         2,

@@ -56,15 +56,31 @@ def test_differences_are_paired_by_seed() -> None:
     assert result.mean[0].high > result.mean[1].low
 
 
-def test_a_group_is_a_run_of_the_order() -> None:
-    """The third is tied with the first, the second is not: all three stand in one group."""
+def test_nobody_in_a_group_can_be_told_from_another() -> None:
+    """The third is tied with the first and with the second; the second is reliably worse than the first."""
     rng = np.random.default_rng(2)
     first = np.zeros(10)
     second = first + 0.1 + 0.001 * rng.normal(size=10)
     third = first + 0.2 + 3 * np.tile([1.0, -1.0], 5)
     order, result = ranked(np.stack([first, second, third], axis=1))
-    assert order == [0, 1, 2]
-    assert result.rank == [1, 1, 1]
+    assert order == [0, 2, 1]
+    assert result.rank == [1, 2, 1]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_groups_keep_apart_whom_the_intervals_keep_apart(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    losses = rng.normal(size=(6, 7)) * rng.uniform(0.1, 2, 7) + np.linspace(0, 2, 7)
+    order, result = ranked(losses)
+    for j in range(7):
+        pairs = [ranked(losses[:, [j, k]])[1].rank for k in range(7) if k != j]
+        others = [k for k in range(7) if k != j]
+        for k, (mine, theirs) in zip(others, pairs, strict=True):
+            if mine < theirs:
+                assert result.rank[j] < result.rank[k]
+    assert result.rank[order[0]] == 1
+    assert order[0] == int(losses.mean(axis=0).argmin())
+    assert [result.rank[k] for k in order] == sorted(result.rank)
 
 
 def test_one_seed_ties_everybody() -> None:

@@ -44,9 +44,13 @@ def check_report(report: Path | None) -> None:
         return
     if report.is_dir():
         raise UsageError(f"{report} is a folder; name a file for the report, e.g. {report / 'report.html'}.")
-    if not report.parent.is_dir():
-        raise UsageError(f"{report} cannot be written: there is no folder {report.parent}; make it first.")
-    if not os.access(report if report.exists() else report.parent, os.W_OK):
+    # Folders that are missing will be made; what has to exist is something above them to make them in.
+    above = next(p for p in (report, *report.absolute().parents) if p.exists())
+    if above != report and not above.is_dir():
+        raise UsageError(
+            f"{report} cannot be written: {above.name} is a file, not a folder; name another place."
+        )
+    if not os.access(above, os.W_OK):
         raise UsageError(f"{report} cannot be written: permission denied; name another file.")
 
 

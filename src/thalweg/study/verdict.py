@@ -7,8 +7,9 @@ seeds that had no part in the choice. A run that diverged counts as an infinite 
 Intervals resample seeds: all optimizers share a seed's initial weights and batches, so differences are
 taken seed by seed. The plain percentile interval is too narrow for few seeds; its ends are moved away from
 the mean by the factor that makes it right for normal data (after Hesterberg 2015, section 5.3, who moves
-the quantiles instead, which cannot help where the resamples of three or five values end). Optimizers
-whose paired difference to the leader of a group covers zero are tied with it.
+the quantiles instead, which cannot help where the resamples of three or five values end). One optimizer is
+reliably better than another if their paired difference's interval lies on one side of zero; those that
+nobody is reliably better than are tied for the first place, and so on down.
 """
 
 from __future__ import annotations
@@ -188,6 +189,9 @@ class Ranking:
 def rank(losses: np.ndarray, seed: int = 0) -> tuple[list[int], Ranking]:
     """Order columns from best to worst, with intervals and tie groups.
 
+    A candidate's group is the one after the last group that holds somebody reliably better. So within a
+    group nobody can be told from anybody, and the first group holds all that nobody is reliably better than.
+
     Args:
         losses: (seeds, candidates); inf for a run that diverged.
 
@@ -195,7 +199,6 @@ def rank(losses: np.ndarray, seed: int = 0) -> tuple[list[int], Ranking]:
         The order (best first), and the ranking by column.
     """
     count, width = losses.shape
-    order = sorted(range(width), key=lambda k: (*_badness(losses[:, k]), k))
     drawn = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
     resampled = losses[drawn].mean(axis=1)  # (resamples, candidates)
     lowest = resampled == resampled.min(axis=1, keepdims=True)
@@ -211,18 +214,12 @@ def rank(losses: np.ndarray, seed: int = 0) -> tuple[list[int], Ranking]:
             return Interval(math.inf, -math.inf, math.inf)  # each diverged where the other did not
         return interval(gap, gap[drawn].mean(axis=1))
 
-    groups = [0] * width
-    remaining, group = list(order), 0
-    while remaining:
-        leader, group = remaining[0], group + 1
-        tied = [k for k in remaining if k == leader or not difference(k, leader).low > 0]
-        for k in tied:
-            groups[k] = group
-        # A group is a run of the order: one that is tied brings along those ranked above it.
-        last = max(remaining.index(k) for k in tied)
-        for k in remaining[: last + 1]:
-            groups[k] = group
-        remaining = remaining[last + 1 :]
+    by_mean = sorted(range(width), key=lambda k: (*_badness(losses[:, k]), k))
+    groups = [1] * width
+    for place, k in enumerate(by_mean):
+        better = [groups[j] for j in by_mean[:place] if difference(k, j).low > 0]
+        groups[k] = 1 + max(better, default=0)
+    order = sorted(by_mean, key=lambda k: groups[k])
     return order, Ranking(
         rank=groups,
         mean=[interval(losses[:, k], resampled[:, k]) for k in range(width)],
