@@ -1,0 +1,51 @@
+"""README and docs: the Python in them runs as it stands, and they speak of what exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from thalweg.cli.main import app
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PYTHON = [
+    pytest.param(block, id=f"{path.name}-{k}")
+    for path in DOCUMENTS
+    for k, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL))
+]
+
+
+def test_there_are_examples_to_run() -> None:
+    assert len(PYTHON) >= 2
+
+
+@pytest.mark.parametrize("block", PYTHON)
+def test_python_runs(
+    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "example", "exec"), {"__name__": "example"})
+    assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_links_and_pictures_exist(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+        assert target.startswith("http") or (path.parent / target).exists(), target
+
+
+def test_commands_in_the_readme_exist_with_their_options() -> None:
+    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    lines = re.findall(r"^thalweg (.+?)(?:\s+#.*)?$", "".join(blocks), re.MULTILINE)
+    assert lines
+    for line in lines:
+        command, *words = shlex.split(line.partition(">")[0])
+        shown = CliRunner(env={"COLUMNS": "200"}).invoke(app, [command, "--help"])
+        assert shown.exit_code == 0, line
+        for option in (w for w in words if w.startswith("--")):
+            assert option in re.sub(r"\x1b\[[0-9;]*m", "", shown.output), line
