@@ -199,6 +199,28 @@ def test_damage_anywhere_is_a_sentence(tiny: Study, tmp_path: Path) -> None:
     assert refused > 0
 
 
+def test_a_store_is_written_only_where_sqlite_finds_it_whole(tiny: Study, tmp_path: Path) -> None:
+    good, path = tiny.path.read_bytes(), tmp_path / "study.db"
+    rng, subtle = np.random.default_rng(0), 0
+    for start in rng.integers(4096, len(good) - 16, 60).tolist():
+        path.write_bytes(good[:start] + rng.bytes(16) + good[start + 16 :])
+        try:
+            Store.open(path).close()
+        except StoreError:
+            continue
+        finally:
+            for rest in tmp_path.glob("study.db-*"):
+                rest.unlink()
+        db = sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)
+        whole = db.execute("PRAGMA quick_check").fetchone()[0] == "ok"
+        db.close()
+        if not whole:
+            subtle += 1
+            with pytest.raises(StoreError, match="cannot be read as a store"):
+                Store.open(path, write=True)
+    assert subtle > 0
+
+
 def test_folder_and_missing_file(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is a folder, not a store"):
         Store.open(tmp_path)

@@ -151,6 +151,16 @@ def test_the_callers_random_numbers_are_left_alone(tmp_path: Path) -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_layers_that_are_not_trained_are_the_same_each_time(tmp_path: Path) -> None:
+    def half_frozen() -> nn.Module:
+        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+        model[0].requires_grad_(False)
+        return model
+
+    one, other = (compare(problem(model=half_frozen), **SMALL, store=tmp_path / f"{k}.db") for k in range(2))
+    same(one, other)
+
+
 def test_a_diverged_member_is_shown_and_harms_nobody(tmp_path: Path) -> None:
     line = problem(loss="mse", model=lambda: nn.Linear(4, 1), train=(INPUTS, INPUTS[:, :1]), metrics=())
     asked = {**SMALL, "rates": [0.01, 1e3], "epochs": 12, "confirmation": 0}

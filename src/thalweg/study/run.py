@@ -168,12 +168,14 @@ def _train(
                 values |= {f"test_{n}": v for n, v in block.evaluate(*problem.test).items()}
             store.record(row.id, block.step, values, block.diverged, time.monotonic() - begun, finished)
             begun = time.monotonic()
+            if finished:  # a checkpoint now would make it look unfinished
+                store.drop_checkpoints(row.id)
+                return
         if asked() or time.monotonic() - since > CHECKPOINT_SECONDS:
             store.save_checkpoint(row.id, block.step, block.tensors())
             since = time.monotonic()
         if asked():
             return
-    store.drop_checkpoints(row.id)
 
 
 class _Asked:
