@@ -142,8 +142,8 @@ def truth(case: Case, w: torch.Tensor, gradients: Sequence[torch.Tensor], dtype:
 
 
 def losses_of(steps: int) -> list[float]:
-    """Losses that go up and down."""
-    return [float(x) for x in np.cos(np.arange(steps) * 1.7) + 2]
+    """Losses that go up and down, the first of them below 0."""
+    return [float(x) for x in np.cos(np.arange(steps) * 1.7 + 3)]
 
 
 def _torch_path(

@@ -148,6 +148,7 @@ def test_an_unwritable_cache_costs_time_and_nothing_else(tmp_path: Path) -> None
     assert weights == fresh_process(tmp_path / "free", "1")[0]
     assert hits == "0"
     assert not folder.startswith(str(blocked))
+    assert not Path(folder).exists()  # nothing is left behind
 
 
 def test_formulas_that_differ_in_defaults_share_a_kernel() -> None:

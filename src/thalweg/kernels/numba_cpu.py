@@ -16,10 +16,12 @@ on-disk cache makes the next process start at once.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -226,7 +228,9 @@ def cache_folder() -> Path:
                 return folder
         except OSError:
             continue
-    return Path(tempfile.mkdtemp(prefix="thalweg-kernels-"))
+    last = Path(tempfile.mkdtemp(prefix="thalweg-kernels-"))
+    atexit.register(shutil.rmtree, last, ignore_errors=True)
+    return last
 
 
 @functools.cache
