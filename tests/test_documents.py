@@ -40,8 +40,9 @@ def test_links_and_pictures_exist(path: Path) -> None:
 
 
 def test_commands_in_the_readme_exist_with_their_options() -> None:
-    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    lines = re.findall(r"^thalweg (.+?)(?:\s+#.*)?$", "".join(blocks), re.MULTILINE)
+    fences = re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    plain = "".join(text for language, text in fences if not language)
+    lines = re.findall(r"^thalweg (.+?)(?:\s+#.*)?$", plain, re.MULTILINE)
     assert lines
     for line in lines:
         command, *words = shlex.split(line.partition(">")[0])
