@@ -157,7 +157,9 @@ def test_layers_that_are_not_trained_are_the_same_each_time(tmp_path: Path) -> N
         model[0].requires_grad_(False)
         return model
 
-    one, other = (compare(problem(model=half_frozen), **SMALL, store=tmp_path / f"{k}.db") for k in range(2))
+    one = compare(problem(model=half_frozen), **SMALL, store=tmp_path / "one.db")
+    torch.rand(1)  # another process would stand elsewhere
+    other = compare(problem(model=half_frozen), **SMALL, store=tmp_path / "other.db")
     same(one, other)
 
 
@@ -401,18 +403,7 @@ def test_what_fails_in_a_worker_is_a_sentence(tmp_path: Path) -> None:
     assert "no seed is complete" in study.verdict.sentence
 
 
-ARGUMENTS = [
-    "--optimizers",
-    "sgd,adam",
-    "--rates",
-    "0.01,0.1",
-    "--seeds",
-    2,
-    "--epochs",
-    150,
-    "--confirmation",
-    1,
-]
+ARGUMENTS = "--optimizers sgd,adam --rates 0.01,0.1 --seeds 2 --epochs 100 --confirmation 1".split()
 
 
 @pytest.fixture(scope="module")
