@@ -403,7 +403,18 @@ def test_what_fails_in_a_worker_is_a_sentence(tmp_path: Path) -> None:
     assert "no seed is complete" in study.verdict.sentence
 
 
-ARGUMENTS = "--optimizers sgd,adam --rates 0.01,0.1 --seeds 2 --epochs 100 --confirmation 1".split()
+ARGUMENTS = [
+    "--optimizers",
+    "sgd,adam",
+    "--rates",
+    "0.01,0.1",
+    "--seeds",
+    "2",
+    "--epochs",
+    "100",
+    "--confirmation",
+    "1",
+]
 
 
 @pytest.fixture(scope="module")
