@@ -233,6 +233,38 @@ def test_a_scheduled_rate_is_the_schedule_times_the_rate() -> None:
     np.testing.assert_allclose(seen, expected, rtol=1e-15)
 
 
+def test_a_rule_that_looks_ahead_takes_its_gradient_there() -> None:
+    """v ← αv − η∇f(w + αv); w ← w + v, written as a plain loop; its neighbour is untouched by it."""
+    task = make_task()
+    rule = formulas.get("nesterov(lookahead=True)")
+    members = [Member(rule, {"lr": 0.05}), Member(formulas.get("sgd"), {"lr": 0.1})]
+    block = Block(task, members, EPOCHS)
+    epochs_of(block)
+    model, velocity = task.model(), []
+    with torch.no_grad():
+        for p, w in zip(model.parameters(), initial_weights(task.model, 0).values(), strict=True):
+            p.copy_(w)
+            velocity.append(torch.zeros_like(p))
+    alpha, lr = rule.hyperparameters["momentum"], 0.05
+    for epoch in range(EPOCHS):
+        for x, y in task.batches.epoch(0, epoch):
+            ahead = task.model()
+            with torch.no_grad():
+                for q, p, v in zip(ahead.parameters(), model.parameters(), velocity, strict=True):
+                    q.copy_(p + alpha * v)
+            F.cross_entropy(ahead(x), y).backward()
+            with torch.no_grad():
+                for q, p, v in zip(ahead.parameters(), model.parameters(), velocity, strict=True):
+                    assert q.grad is not None
+                    v.mul_(alpha).sub_(lr * q.grad)
+                    p.add_(v)
+    for stacked, single in zip(block.weights, model.parameters(), strict=True):
+        torch.testing.assert_close(stacked[0], single.detach(), rtol=1e-9, atol=1e-11)
+    calm = Block(task, [Member(formulas.get("momentum"), {"lr": 0.05}), members[1]], EPOCHS)
+    epochs_of(calm)
+    assert all(torch.equal(a[1], b[1]) for a, b in zip(block.weights, calm.weights, strict=True))
+
+
 class Droops(nn.Module):
     def __init__(self) -> None:
         super().__init__()

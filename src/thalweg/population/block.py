@@ -91,12 +91,29 @@ class _Slice:
         self.length = np.concatenate(lengths).astype(np.int64)
         self.row = np.tile(np.arange(self.count), len(weights)).astype(np.int64)
         self.kernel = numba_cpu.compiled(self.equations, weights[0].dtype)
+        self.look = self.equations.look and numba_cpu.compiled(self.equations.look, weights[0].dtype)
+
+    def launch_look(self, points: np.ndarray, active: np.ndarray, step: int) -> numba_cpu.Launch | None:
+        """Move copies of the weights, given by their addresses, to where the formula wants its gradient."""
+        if self.look is None:
+            return None
+        self._schedule(step)
+        address = self.address.copy()
+        address[:, 0] = address[:, 1] = (points[:, None] + self.stride).reshape(-1)
+        t = np.full(self.count, float(step + 1))
+        own = active[self.start : self.stop]
+        return self.look.launch(
+            address, self.length, self.row, own, t, np.full(self.count, np.nan), self.table
+        )
+
+    def _schedule(self, step: int) -> None:
+        if len(self.rows):
+            self.table[self.rows, self.columns] = self.base[self.rows, self.columns] * self.factors[step]
 
     def launch(
         self, gradients: np.ndarray, losses: np.ndarray, active: np.ndarray, step: int
     ) -> numba_cpu.Launch:
-        if len(self.rows):
-            self.table[self.rows, self.columns] = self.base[self.rows, self.columns] * self.factors[step]
+        self._schedule(step)
         self.address[:, 1] = (gradients[:, None] + self.stride).reshape(-1)
         t = np.full(self.count, float(step + 1))
         loss = losses[self.start : self.stop]
@@ -170,7 +187,7 @@ class Block:
                     yield None
 
     def _step(self, inputs: Tensor, targets: Tensor) -> None:
-        *gradients, losses = self.task.batched.gradient(self.weights, inputs, targets)
+        *gradients, losses = self.task.batched.gradient(self._points(), inputs, targets)
         loss = losses.double().numpy()
         broken = self.active & ~np.isfinite(loss)
         if broken.any():
@@ -183,6 +200,16 @@ class Block:
             [part.launch(pointers, loss, self.active, self.step) for part in self.slices], threads=1
         )
         self.step += 1
+
+    def _points(self) -> list[Tensor]:
+        """Where the gradients are taken: at the weights, or ahead of them for rules that look ahead."""
+        if all(part.look is None for part in self.slices):
+            return self.weights
+        points = [w.clone() for w in self.weights]
+        pointers = np.array([p.data_ptr() for p in points], dtype=np.int64)
+        moves = [part.launch_look(pointers, self.active, self.step) for part in self.slices]
+        numba_cpu.run([move for move in moves if move is not None], threads=1)
+        return points
 
     def _epoch(self, steps: int) -> Epoch:
         values = {"train_loss": self.loss_sum / steps}
