@@ -14,7 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import ThalwegError
-from . import compare, problems, recipe, report, resume, show
+from . import compare, formula, problems, recipe, report, resume, show
 
 app = typer.Typer(
     name="thalweg",
@@ -60,7 +60,7 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for command in (compare, resume, show, report, recipe, problems):
+for command in (compare, resume, show, report, recipe, problems, formula):
     name = command.__name__.rpartition(".")[2]
     app.command(name, epilog=command.EXAMPLE)(_guarded(getattr(command, name)))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
+from sympy.printing.str import StrPrinter
 
 from ..formulas.base import Equations, Formula, symbol
 from .lower import in_order, in_terms_of_states, replace_part
@@ -46,13 +47,7 @@ Rows = dict[sp.Symbol, sp.Expr]
 def latex(formula: Formula) -> str:
     """One aligned row per state and one for the weight; see `Formula.latex`."""
     equations = formula.equations
-    new = {name: sp.Symbol(f"new {name}", real=True) for name in equations.state_names}
-    states, step = in_terms_of_states(equations, tuple(new.values()))
-    rows = {name: value.doit() for name, value in in_order(list(zip(new.values(), states, strict=True)))}
-    rows[_w] = step.doit()
-    rows = _with_decay(rows, equations)
-    hats = {state: sp.Symbol(f"hat {state}", real=True) for state in new.values()}
-    rows = _with_hats(rows, hats)
+    rows, new, hats = _rows(equations)
     printer = _Paper(_letters(equations, new, hats), set(equations.hyperparameters))
     *before, step = rows.values()
     arrow = {_g: r"\leftarrow"}
@@ -66,6 +61,52 @@ def latex(formula: Formula) -> str:
         )
     lines.append(f"w_t &= {printer.doprint(_w)}{printer.continued(step)}")
     return "\n".join([r"\begin{aligned}", " \\\\\n".join(lines), r"\end{aligned}"])
+
+
+def plain(formula: Formula) -> list[str]:
+    """The same rows as text for a terminal, hyperparameters by their names.
+
+    >>> import thalweg as tw
+    >>> print(*plain(tw.formulas.get("momentum")), sep="\\n")
+    g[t] ← g[t] + w[t−1]·weight_decay
+    a[t] = a[t−1]·momentum + g[t]
+    w[t] = w[t−1] − a[t]·lr
+    """
+    equations = formula.equations
+    rows, new, hats = _rows(equations)
+    words = {_g: "g[t]", _w: "w[t−1]", symbol("loss"): "loss[t]", _DECAYED: "decayed g[t]"}
+    for name in equations.state_names:
+        words |= {symbol(name): f"{name}[t−1]", new[name]: f"{name}[t]", hats[new[name]]: f"{name}̂[t]"}
+    names = {key: sp.Symbol(word) for key, word in words.items()}
+
+    def text(expression: sp.Expr) -> str:
+        return (
+            _Plain()
+            .doprint(expression.xreplace(names))
+            .replace("**", "^")
+            .replace("*", "·")
+            .replace("-", "−")
+        )
+
+    *before, step = rows.values()
+    lines = [
+        f"{text(name)} {'←' if name == _g else '='} {text(value)}"
+        for name, value in zip(rows, before, strict=False)
+    ]
+    if equations.at is not None:
+        lines.insert(0, f"g[t] = ∇f({text(_w + equations.at)})")
+    moved = text(step)
+    return [*lines, f"w[t] = w[t−1] {f'− {moved[1:]}' if moved.startswith('−') else f'+ {moved}'}"]
+
+
+def _rows(equations: Equations) -> tuple[Rows, dict[str, sp.Symbol], dict[sp.Symbol, sp.Symbol]]:
+    """The rows in order, the weight's step last; the symbols of new states, and of those with hats."""
+    new = {name: sp.Symbol(f"new {name}", real=True) for name in equations.state_names}
+    states, step = in_terms_of_states(equations, tuple(new.values()))
+    rows = {name: value.doit() for name, value in in_order(list(zip(new.values(), states, strict=True)))}
+    rows[_w] = step.doit()
+    hats = {state: sp.Symbol(f"hat {state}", real=True) for state in new.values()}
+    return _with_hats(_with_decay(rows, equations), hats), new, hats
 
 
 def _letters(
@@ -141,6 +182,23 @@ def _is_correction(factor: sp.Expr, state: sp.Expr) -> bool:
         return False
     beta, steps = next(iter(powers)).args
     return steps == _t and beta in state.free_symbols
+
+
+class _Plain(StrPrinter):
+    """SymPy's text, with the words of the formulas' vocabulary."""
+
+    def _print_Piecewise(self, expr: Any) -> str:
+        *branches, (text, _) = expr.args
+        text = self._print(text)
+        for value, condition in reversed(branches):
+            text = f"where({self._print(condition)}, {self._print(value)}, {text})"
+        return text
+
+    def _print_Max(self, expr: Any) -> str:
+        return f"maximum({', '.join(map(self._print, expr.args))})"
+
+    def _print_Min(self, expr: Any) -> str:
+        return f"minimum({', '.join(map(self._print, expr.args))})"
 
 
 class _Paper(LatexPrinter):

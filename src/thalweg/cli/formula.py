@@ -1,0 +1,106 @@
+"""`thalweg formula`: the catalogue of update rules, or one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..formulas import Formula
+
+EXAMPLE = "Example: thalweg formula 'rmsprop(centered=True)'"
+
+
+def formula(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A rule, also with options, e.g. adam or 'adam(amsgrad=True)'; all of them unless given."
+        ),
+    ] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="Print the equations as LaTeX.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """List the update rules by direction and rate, or show one: equations, options, source."""
+    from .. import formulas
+    from ..errors import UsageError
+
+    if latex and json:
+        raise UsageError("--latex and --json exclude each other; give one of them.")
+    chosen = [formulas.get(name)] if name else list(formulas.FORMULAS.values())
+    if json:
+        import json as encoder
+
+        shown = [_facts(rule) for rule in chosen]
+        print(encoder.dumps(shown[0] if name else shown, indent=2, ensure_ascii=False))
+    elif latex:
+        print("\n\n".join(rule.latex() for rule in chosen))
+    elif name:
+        print(_one(chosen[0]))
+    else:
+        _catalogue(chosen)
+
+
+def _catalogue(rules: list[Formula]) -> None:
+    """The direction × rate table: what a rule follows, and how its rate is set."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    rates = list(dict.fromkeys(rule.rate for rule in rules))
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
+    shown.add_column("rate ↓  direction →")
+    directions = list(dict.fromkeys(rule.direction for rule in rules))
+    for direction in directions:
+        shown.add_column(direction)
+    for rate in rates:
+        cells = []
+        for direction in directions:
+            here = [r for r in rules if (r.rate, r.direction) == (rate, direction)]
+            cells.append("\n".join(f"{r.name} {r.year or ''}".rstrip() for r in here))
+        shown.add_row(rate, *cells, end_section=True)
+    Console(highlight=False).print(shown)
+    print("One of them: thalweg formula adam. Years are those of the first publication.")
+
+
+def _one(rule: Formula) -> str:
+    from ..formulas.meanings import MEANINGS
+    from ..kernels.latex import plain
+
+    lines = [f"{rule.label}: {rule.doc.splitlines()[0] if rule.doc else 'a rule of your own'}", ""]
+    lines += [f"    {row}" for row in plain(rule)]
+    lines += ["", f"direction  {rule.direction}", f"rate       {rule.rate}"] if rule.direction else [""]
+    lines.append(
+        f"states     {', '.join(rule.states) or 'none'}  ({4 * len(rule.states)} bytes per float32 weight)"
+    )
+    lines.append(f"grew from  {', '.join(rule.parents) or 'nothing before it'}")
+    lines.append(f"source     {rule.source or 'none given'}")
+    if rule.departs:
+        lines.append(f"departs    {rule.departs}")
+    values: dict[str, Any] = {**rule.hyperparameters, **rule.options}
+    width = max(map(len, values), default=0)
+    lines += ["", "hyperparameters and options, with what they are unless changed:"]
+    for key, value in values.items():
+        shown = "absent" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        meaning = MEANINGS.get(key)
+        told = f"{meaning.words}; {meaning.range}" if meaning else ""
+        lines.append(f"    {key:<{width}}  {shown:<7} {told}".rstrip())
+    return "\n".join(lines)
+
+
+def _facts(rule: Formula) -> dict[str, Any]:
+    from ..formulas.meanings import MEANINGS
+
+    values = {**rule.hyperparameters, **rule.options}
+    return {
+        "name": rule.name, "label": rule.label, "words": rule.doc, "year": rule.year, "source": rule.source,
+        "departs": rule.departs, "parents": list(rule.parents), "direction": rule.direction, "rate": rule.rate,
+        "states": list(rule.states),
+        "hyperparameters": {
+            key: {"default": value}
+            | ({"meaning": MEANINGS[key].words, "range": MEANINGS[key].range} if key in MEANINGS else {})
+            for key, value in values.items()
+        },
+        "latex": rule.latex(),
+    }  # fmt: skip

@@ -1,0 +1,62 @@
+"""`thalweg formula`: every rule of the catalogue is in the table, and shows what it is made of."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from thalweg.cli.main import app
+from thalweg.formulas import FORMULAS
+from thalweg.formulas.meanings import MEANINGS
+
+
+def run(*words: str, status: int = 0, width: int = 160) -> str:
+    result = CliRunner(env={"COLUMNS": str(width)}).invoke(app, ["formula", *words])
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_table_holds_every_rule(width: int) -> None:
+    words = run(width=width).split()
+    assert [name for name in FORMULAS if name not in words] == []
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_one_rule_shows_its_parts(name: str) -> None:
+    shown, rule = run(name), FORMULAS[name]
+    assert "w[t] = w[t−1]" in shown
+    assert "Piecewise" not in shown
+    assert rule.source in shown
+    assert all(f"{state}[t]" in shown for state in rule.states)
+    for key in (*rule.hyperparameters, *rule.options):
+        assert f"    {key} " in shown
+        assert MEANINGS[key].words in shown
+
+
+def test_options_change_the_equations() -> None:
+    assert "maximum(" in run("adam(amsgrad=True)")
+    assert "∇f(" in run("nesterov(lookahead=True)")
+
+
+def test_latex_and_json() -> None:
+    assert run("adam", "--latex").startswith("\\begin{aligned}")
+    facts = json.loads(run("adam", "--json"))
+    assert facts["hyperparameters"]["beta2"]["default"] == 0.999
+    assert facts["latex"] == FORMULAS["adam"].latex()
+    assert [f["name"] for f in json.loads(run("--json"))] == list(FORMULAS)
+
+
+def test_mistakes_are_one_sentence() -> None:
+    assert "did you mean adam" in run("adm", status=2)
+    assert "exclude each other" in run("--latex", "--json", status=2)
+
+
+def test_the_catalogue_needs_no_torch() -> None:
+    code = "import sys; from thalweg.cli.main import app; app(['formula', 'adam'], standalone_mode=False)"
+    code += "; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
