@@ -10,6 +10,9 @@ Three things make it run at the speed of memory: the scalars of a row are comput
 loads and stores carry alias scopes, so that LLVM vectorises the loop without run-time overlap checks;
 and the segments are divided over threads with the interpreter lock released.
 
+What surrounds an update in a training loop (`Whole`: a factor on the gradient, a bound on it, an average of
+the weights, the zeroing of gradients) is generated into the same loop, so that it costs no further pass.
+
 The source is written to the cache folder (`THALWEG_CACHE`, else the user's cache) so that Numba's own
 on-disk cache makes the next process start at once.
 """
@@ -73,15 +76,60 @@ _jit = _njit(nogil=True, cache=True, error_model="numpy", fastmath=set({fastmath
 """
 
 
-def source(equations: Equations, dtype: str) -> str:
+@dataclass(frozen=True)
+class Whole:
+    """What a kernel does in the same loop, beside the update.
+
+    Attributes:
+        factor: multiply the gradient by a number: −1 to go up, 1 / loss scale, the norm's clipping.
+        bound: keep the gradient's elements within ± a number, after the factor.
+        average: keep a moving average of the weights, a ← a + share·(w − a), behind the states.
+        zero: leave zeros in the gradient.
+    """
+
+    factor: bool = False
+    bound: bool = False
+    average: bool = False
+    zero: bool = False
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The numbers a row needs for it, in the order of `Kernel.launch`'s `whole`."""
+        wanted = {"_factor": self.factor, "_bound": self.bound, "_share": self.average}
+        return tuple(name for name, on in wanted.items() if on)
+
+    def before(self) -> list[str]:
+        """What is done to the gradient."""
+        lines = ["g = g*_factor"] if self.factor else []
+        return [*lines, "g = _minimum(_maximum(g, -_bound), _bound)"] if self.bound else lines
+
+    def after(self, zero: str, scope: int) -> list[str]:
+        """What is done with the new weight and the gradient that was used."""
+        lines = []
+        if self.average:
+            lines = [
+                f"_a = _load(_at__a, _i, {scope})",
+                f"_store(_at__a, _i, {scope}, _a + _share*(_w - _a))",
+            ]
+        return [*lines, f"_store(_at_g, _i, 1, {zero})"] if self.zero else lines
+
+
+UPDATE_ONLY = Whole()
+
+
+def source(equations: Equations, dtype: str, whole: Whole = UPDATE_ONLY) -> str:
     """The kernel's Python source, for Numba; only the formula's own names start without an underscore."""
     program = lower(equations)
     scalar, element = _ScalarPrinter(), _ElementPrinter()
-    streams = ("w", "g", *equations.state_names)
-    body = [f"{name} = _load(_at_{name}, _i, {k})" for k, name in enumerate(streams)]
+    loaded = ("w", "g", *equations.state_names)
+    streams = (*loaded, "_a") if whole.average else loaded
+    body = [f"{name} = _load(_at_{name}, _i, {k})" for k, name in enumerate(loaded)]
+    body += whole.before()
     body += [f"{name} = {element.doprint(value)}" for name, value in program.shared]
-    body += [f"_store(_at_w, _i, 0, w + ({element.doprint(program.step)}))"]
+    body += [f"_w = w + ({element.doprint(program.step)})", "_store(_at_w, _i, 0, _w)"]
     body += [f"_store(_at_{name}, _i, {2 + k}, {new})" for k, (name, new) in enumerate(program.states)]
+    body += whole.after(element.number(0.0) if whole.zero else "", len(loaded))
+    passed = (*map(str, program.passed), *whole.numbers)
     text = [
         f'"""{equations.name}, {dtype}: generated from its formula."""',
         _HEADER.format(dtype=dtype, fastmath=FASTMATH),
@@ -102,7 +150,7 @@ def source(equations: Equations, dtype: str) -> str:
         "        if not _active[_r]:",
         "            continue",
         *(f"        _at_{name} = _address[_n, {k}]" for k, name in enumerate(streams)),
-        *(f"        {name} = _dtype(_scalars[_r, {k}])" for k, name in enumerate(program.passed)),
+        *(f"        {name} = _dtype(_scalars[_r, {k}])" for k, name in enumerate(passed)),
         "        for _i in range(_length[_n]):",
         *(f"            {line}" for line in body),
         "",
@@ -125,6 +173,7 @@ class Kernel:
     equations: Equations
     rows: Callable[..., None]
     segments: Callable[..., None]
+    passed: int  # scalars that the loop needs of a row, the whole step's numbers aside
 
     def launch(
         self,
@@ -135,19 +184,25 @@ class Kernel:
         t: np.ndarray,
         loss: np.ndarray,
         table: np.ndarray,
+        whole: np.ndarray | None = None,
     ) -> Launch:
         """One step for every segment whose row is active; hand it to `run`.
 
         Args:
-            address: (segments, 2 + states) int64; weight, gradient and states of each segment.
+            address: (segments, 2 + states) int64; weight, gradient and states of each segment, and behind
+                them the average of the weights where the kernel keeps one.
             length: (segments,) int64, in elements.
             row: (segments,) int64, the row of `table` the segment belongs to.
             active: (rows,) bool; the segments of other rows are not touched.
             t, loss: (rows,) float64.
             table: (rows, hyperparameters) float64, in the order of `equations.hyperparameters`.
+            whole: (rows, numbers) float64, in the order of `Whole.numbers`.
         """
-        scalars = np.empty((len(table), max(1, len(lower(self.equations).passed))))
+        numbers = 0 if whole is None else whole.shape[1]
+        scalars = np.empty((len(table), max(1, self.passed + numbers)))
         self.rows(t, loss, table, scalars)
+        if whole is not None:
+            scalars[:, self.passed : self.passed + numbers] = whole
         return Launch(self.segments, (address, length, row, active, scalars), length)
 
 
@@ -185,14 +240,48 @@ def _carry_out(share: Sequence[tuple[Launch, int, int]]) -> None:
         launch.segments(*launch.arguments, start, stop)
 
 
-@functools.cache
-def compiled(equations: Equations, dtype: torch.dtype) -> Kernel:
+def compiled(equations: Equations, dtype: torch.dtype, whole: Whole = UPDATE_ONLY) -> Kernel:
     """The kernel of these equations, from the on-disk cache where it has been compiled before."""
+    return _compiled(equations, dtype, whole)
+
+
+@functools.cache
+def _compiled(equations: Equations, dtype: torch.dtype, whole: Whole) -> Kernel:
     if dtype not in DTYPES:
         raise TypeError(f"the CPU kernel has {', '.join(DTYPES.values())}, not {dtype}; convert the weights.")
     with _lock:
-        module = _module(source(equations, DTYPES[dtype]), equations.name)
-    return Kernel(equations, module.rows, module.segments)
+        module = _module(source(equations, DTYPES[dtype], whole), equations.name)
+    return Kernel(equations, module.rows, module.segments, len(lower(equations).passed))
+
+
+_SQUARES = """
+@_njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, boundscheck=False)
+def squares(_address, _length, _sums, _start, _stop):
+    for _n in range(_start, _stop):
+        _at_g = _address[_n, 1]
+        _sum = 0.0
+        for _i in range(_length[_n]):
+            _g = _wide(_load(_at_g, _i, 1))
+            _sum += _g*_g
+        _sums[_n] = _sum
+"""
+
+
+@functools.cache
+def _squares(dtype: torch.dtype) -> Callable[..., None]:
+    header = _HEADER.format(dtype=DTYPES[dtype], fastmath=FASTMATH)
+    with _lock:
+        text = header + "from numpy import float64 as _wide\n" + _SQUARES
+        return _module(text, "squares").squares
+
+
+def squares(dtype: torch.dtype, address: np.ndarray, length: np.ndarray) -> tuple[Launch, np.ndarray]:
+    """A launch that reads the gradients once, and where it leaves Σg² of each segment, in float64.
+
+    What it leaves does not depend on the number of threads.
+    """
+    sums = np.zeros(len(length))
+    return Launch(_squares(dtype), (address, length, sums), length), sums
 
 
 def _module(text: str, name: str) -> ModuleType:
