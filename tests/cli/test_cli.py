@@ -110,7 +110,7 @@ MISTAKES: list[tuple[list[object], int, str]] = [
     (["compare", "digits", "--report", "own.py/where.html"], 2, "own.py is a file, not a folder"),
     (["compare", "digits", "--report", "."], 2, "is a folder; name a file for the report"),
     (["compare", "own.py"], 2, "names a file and no function in it; write own.py:function"),
-    (["compare", "own.py:nope"], 2, "'nope' is not a function there"),
+    (["compare", "own.py:nope"], 2, "'nope' is not a function or formula there"),
     (["compare", "none.py:mine"], 2, "there is no file none.py"),
     (["compare", "no_such_package.module:mine"], 2, "there is no module no_such_package"),
     (["compare", "own.py:fails"], 2, r"fails with RuntimeError \(no such luck\)"),

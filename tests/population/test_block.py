@@ -14,7 +14,7 @@ from thalweg import formulas, schedules
 from thalweg.errors import TrainingError
 from thalweg.population.batched import Batched
 from thalweg.population.batches import TensorBatches, order_seed
-from thalweg.population.block import Block, Task, arranged, block_size, initial_weights
+from thalweg.population.block import Block, Task, arranged, block_size, initial_tensors
 from thalweg.population.member import Member
 
 EPOCHS = 3
@@ -124,7 +124,7 @@ def test_members_of_a_seed_start_alike_and_seeds_differ() -> None:
     assert not torch.equal(first.weights[0], second.weights[0])
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    again = initial_weights(task.model, 0)
+    again, _ = initial_tensors(task.model, 0)
     assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(w[0], a) for w, a in zip(first.weights, again.values(), strict=True))
 
@@ -242,7 +242,7 @@ def test_a_rule_that_looks_ahead_takes_its_gradient_there() -> None:
     epochs_of(block)
     model, velocity = task.model(), []
     with torch.no_grad():
-        for p, w in zip(model.parameters(), initial_weights(task.model, 0).values(), strict=True):
+        for p, w in zip(model.parameters(), initial_tensors(task.model, 0)[0].values(), strict=True):
             p.copy_(w)
             velocity.append(torch.zeros_like(p))
     alpha, lr = rule.hyperparameters["momentum"], 0.05
@@ -263,6 +263,28 @@ def test_a_rule_that_looks_ahead_takes_its_gradient_there() -> None:
     calm = Block(task, [Member(formulas.get("momentum"), {"lr": 0.05}), members[1]], EPOCHS)
     epochs_of(calm)
     assert all(torch.equal(a[1], b[1]) for a, b in zip(block.weights, calm.weights, strict=True))
+
+
+class Mixes(nn.Module):
+    """A random projection that does not train, and a buffer, each drawn anew by every seed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Linear(16, 8, dtype=torch.float64).requires_grad_(False)
+        self.register_buffer("shift", torch.rand(8, dtype=torch.float64))
+        self.out = nn.Linear(8, 4, dtype=torch.float64)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(torch.tanh(self.project(x.flatten(1)) + self.shift))
+
+
+def test_layers_that_do_not_train_are_those_of_the_seed() -> None:
+    task = make_task()
+    task = Task(Mixes, Batched(Mixes(), F.cross_entropy, {}), task.batches, task.validation)
+    for seed in (0, 1):
+        member = Member(formulas.get("sgd"), {"lr": 0.1}, {"lr": schedules.get("cosine")}, seed)
+        curve = [values["validation_loss"][0] for values in epochs_of(Block(task, [member], EPOCHS))]
+        np.testing.assert_allclose(curve, alone(task, member)[0], rtol=1e-9)
 
 
 class Droops(nn.Module):

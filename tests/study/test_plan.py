@@ -89,7 +89,7 @@ def test_refused(wrong: dict[str, Any], words: str) -> None:
 def test_refused_things_in_files(rules: Path) -> None:
     with pytest.raises(PlanError, match="is a int, not a formula; decorate"):
         plan(optimizers=[f"{rules}:number"])
-    with pytest.raises(PlanError, match="'file' is not a function there"):
+    with pytest.raises(PlanError, match="'file' is not a function or formula there"):
         plan(optimizers=[f"{rules}:file"])
     rules.write_text("1 / 0")
     with pytest.raises(PlanError, match="fails with ZeroDivisionError"):

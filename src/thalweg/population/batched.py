@@ -20,7 +20,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from ..errors import TrainingError
 from .rewrites import REWRITES
 
-Step = Callable[[Sequence[Tensor], Tensor, Tensor], tuple[tuple[Tensor, ...], Tensor]]
+Tensors = tuple[Tensor, ...]
+One = Callable[[Tensors, Tensor, Tensor, Tensors], Tensors]
 
 
 class Batched:
@@ -40,77 +41,73 @@ class Batched:
     ) -> None:
         self.model, self.loss, self.metrics = model, loss, dict(metrics)
         self.names = [name for name, p in model.named_parameters() if p.requires_grad]
+        self.fixed = [name for name, p in model.named_parameters() if not p.requires_grad]
+        self.fixed += [name for name, _ in model.named_buffers()]
         self._lock = threading.RLock()  # the model's mode and weights are swapped while it is called
         self._graphs: dict[tuple, Callable[..., tuple[Tensor, ...]]] = {}
 
-    def gradient(self, weights: Sequence[Tensor], inputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
-        """Gradients like `weights` (members, *shape), then the losses (members,) of one shared batch."""
-        return self._run("gradient", self._one_gradient, weights, inputs, targets)
-
-    def evaluate(self, weights: Sequence[Tensor], inputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
-        """The loss and each metric, (members,) each, in evaluation mode."""
-        return self._run("evaluate", self._one_evaluation, weights, inputs, targets)
-
-    def _call(self, weights: tuple[Tensor, ...], inputs: Tensor) -> Tensor:
-        return functional_call(self.model, dict(zip(self.names, weights, strict=True)), (inputs,))
-
-    def _one_gradient(
-        self, weights: tuple[Tensor, ...], inputs: Tensor, targets: Tensor
+    def gradient(
+        self, weights: Sequence[Tensor], inputs: Tensor, targets: Tensor, fixed: Sequence[Tensor] = ()
     ) -> tuple[Tensor, ...]:
-        gradients, loss = grad_and_value(lambda w: self.loss(self._call(w, inputs), targets))(weights)
+        """Gradients like `weights` (members, *shape), then the losses (members,) of one shared batch.
+
+        `fixed` are the members' common tensors that do not train, in the order of the attribute `fixed`.
+        """
+        return self._run("gradient", self._one_gradient, weights, inputs, targets, fixed)
+
+    def evaluate(
+        self, weights: Sequence[Tensor], inputs: Tensor, targets: Tensor, fixed: Sequence[Tensor] = ()
+    ) -> tuple[Tensor, ...]:
+        """The loss and each metric, (members,) each, in evaluation mode."""
+        return self._run("evaluate", self._one_evaluation, weights, inputs, targets, fixed)
+
+    def _call(self, weights: Tensors, inputs: Tensor, fixed: Tensors) -> Tensor:
+        held = zip((*self.names, *self.fixed), (*weights, *fixed), strict=True)
+        return functional_call(self.model, dict(held), (inputs,))
+
+    def _one_gradient(self, weights: Tensors, inputs: Tensor, targets: Tensor, fixed: Tensors) -> Tensors:
+        gradients, loss = grad_and_value(lambda w: self.loss(self._call(w, inputs, fixed), targets))(weights)
         return (*gradients, loss)
 
-    def _one_evaluation(
-        self, weights: tuple[Tensor, ...], inputs: Tensor, targets: Tensor
-    ) -> tuple[Tensor, ...]:
-        outputs = self._call(weights, inputs)
+    def _one_evaluation(self, weights: Tensors, inputs: Tensor, targets: Tensor, fixed: Tensors) -> Tensors:
+        outputs = self._call(weights, inputs, fixed)
         return (self.loss(outputs, targets), *(metric(outputs, targets) for metric in self.metrics.values()))
 
     def _run(
-        self,
-        kind: str,
-        one: Callable[..., tuple[Tensor, ...]],
-        weights: Sequence[Tensor],
-        x: Tensor,
-        y: Tensor,
-    ) -> tuple[Tensor, ...]:
+        self, kind: str, one: One, weights: Sequence[Tensor], x: Tensor, y: Tensor, fixed: Sequence[Tensor]
+    ) -> Tensors:
+        tensors = (*weights, x, y, *fixed)
         key = (kind, len(weights[0]), x.shape, x.dtype, y.shape, y.dtype)
         graph = self._graphs.get(key)
         if graph is None:
             with self._lock:
-                graph = self._graphs.get(key) or self._trace(kind == "gradient", one, weights, x, y)
+                graph = self._graphs.get(key) or self._trace(kind == "gradient", one, tensors)
                 self._graphs[key] = graph
         with torch.no_grad():
-            return graph(*weights, x, y)
+            return graph(*tensors)
 
-    def _trace(
-        self,
-        training: bool,
-        one: Callable[..., tuple[Tensor, ...]],
-        weights: Sequence[Tensor],
-        x: Tensor,
-        y: Tensor,
-    ) -> Callable[..., tuple[Tensor, ...]]:
+    def _trace(self, training: bool, one: One, tensors: Tensors) -> Callable[..., Tensors]:
         self.model.train(training)
-        batched = vmap(one, in_dims=(0, None, None))
+        count = len(self.names)
+        batched = vmap(one, in_dims=(0, None, None, None))
 
-        def flat(*tensors: Tensor) -> tuple[Tensor, ...]:
-            return batched(tensors[:-2], tensors[-2], tensors[-1])
+        def flat(*tensors: Tensor) -> Tensors:
+            return batched(tensors[:count], tensors[count], tensors[count + 1], tensors[count + 2 :])
 
-        def untraced(*tensors: Tensor) -> tuple[Tensor, ...]:
+        def untraced(*tensors: Tensor) -> Tensors:
             with self._lock:
                 self.model.train(training)
                 return flat(*tensors)
 
         try:
-            flat(*weights, x, y)
+            flat(*tensors)
         except (RuntimeError, NotImplementedError, ValueError, TypeError, IndexError) as error:
             raise TrainingError(_explain(self.model, error)) from error
         for table in (REWRITES, None):
             # Tracing is an optimisation: what it cannot follow is traced plainly, or runs as it is.
             with suppress(Exception), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return make_fx(flat, decomposition_table=table)(*weights, x, y)
+                return make_fx(flat, decomposition_table=table)(*tensors)
         return untraced
 
 

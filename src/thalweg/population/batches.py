@@ -64,8 +64,8 @@ class LoaderBatches:
     that shuffling and random transforms repeat and nobody else's random numbers change.
     """
 
-    def __init__(self, loader: DataLoader[Any], dtype: torch.dtype) -> None:
-        self.loader, self.dtype = loader, dtype
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self.loader = loader
 
     @property
     def steps(self) -> int:
@@ -90,7 +90,4 @@ class LoaderBatches:
             if batch is None:
                 return
             inputs, targets = batch
-            yield self._cast(inputs), self._cast(targets)
-
-    def _cast(self, values: Tensor) -> Tensor:
-        return values.to(self.dtype) if values.is_floating_point() else values
+            yield inputs, targets

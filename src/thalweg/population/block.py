@@ -142,9 +142,10 @@ class Block:
         (seed,) = {m.seed for m in members}
         self.task, self.members, self.seed, self.epochs = task, tuple(members), seed, epochs
         self.total = epochs * task.batches.steps
-        start = initial_weights(task.model, seed)
+        start, fixed = initial_tensors(task.model, seed)
+        self.fixed = list(fixed.values())
         self.weights = [w.unsqueeze(0).repeat(len(members), *[1] * w.dim()) for w in start.values()]
-        if list(start) != task.batched.names:
+        if (list(start), list(fixed)) != (task.batched.names, task.batched.fixed):
             raise TrainingError(
                 "the model function returns a different model at each call; it must always be the same."
             )
@@ -187,7 +188,7 @@ class Block:
                     yield None
 
     def _step(self, inputs: Tensor, targets: Tensor) -> None:
-        *gradients, losses = self.task.batched.gradient(self._points(), inputs, targets)
+        *gradients, losses = self.task.batched.gradient(self._points(), inputs, targets, self.fixed)
         loss = losses.double().numpy()
         broken = self.active & ~np.isfinite(loss)
         if broken.any():
@@ -223,7 +224,7 @@ class Block:
         names = ("loss", *self.task.batched.metrics)
         sums = np.zeros((len(names), len(self.members)))
         for x, y in zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True):
-            values = self.task.batched.evaluate(self.weights, x, y)
+            values = self.task.batched.evaluate(self.weights, x, y, self.fixed)
             sums += np.stack([v.double().numpy() for v in values]) * len(x)
         means = np.where(self.diverged >= 0, np.nan, sums / len(inputs))
         return dict(zip(names, means, strict=True))
@@ -250,12 +251,17 @@ class Block:
         self.step, self.recorded = int(saved["step"]), int(saved["recorded"])
 
 
-def initial_weights(model: Callable[[], nn.Module], seed: int) -> dict[str, Tensor]:
-    """The trainable weights of a fresh model made under this seed; the caller's random state is untouched."""
+def initial_tensors(model: Callable[[], nn.Module], seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What a fresh model made under this seed holds: trainable weights, and everything that stays fixed.
+
+    The caller's random state is untouched.
+    """
     with RANDOM, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         made = model()
-    return {name: p.detach().clone() for name, p in made.named_parameters() if p.requires_grad}
+    weights = {name: p.detach().clone() for name, p in made.named_parameters() if p.requires_grad}
+    fixed = {name: p.detach().clone() for name, p in made.named_parameters() if not p.requires_grad}
+    return weights, fixed | {name: b.clone() for name, b in made.named_buffers()}
 
 
 def arranged(members: Sequence[Member]) -> list[int]:

@@ -62,7 +62,7 @@ def make_task(plan: Plan, problem: Prepared) -> Task:
     """The problem as a population trains it."""
     batches: Batches
     if isinstance(problem.train, DataLoader):
-        batches = LoaderBatches(problem.train, _dtype(problem))
+        batches = LoaderBatches(problem.train)
     else:
         batches = TensorBatches(*problem.train, plan.batch_size)
     batched = Batched(_built(problem), problem.loss, problem.metrics)

@@ -15,6 +15,7 @@ import io
 import re
 import sys
 import tokenize
+import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import UsageError, unknown
+from ..formulas import Formula
 from .data import first_line
 
 _SPEC = re.compile(r"[^()]+:[A-Za-z_]\w*")
@@ -50,10 +52,13 @@ class Found:
     def get(self) -> Any:
         """What the module has under that name."""
         if not hasattr(self.module, self.name):
+            known = (types.FunctionType, Formula)
             own = [
-                key for key, value in vars(self.module).items() if inspect.isfunction(value) and key[0] != "_"
+                key for key, value in vars(self.module).items() if isinstance(value, known) and key[0] != "_"
             ]
-            raise self.error(f"{self.spec!r}: " + unknown("function there", self.name, own or ["none"]))
+            raise self.error(
+                f"{self.spec!r}: " + unknown("function or formula there", self.name, own or ["none"])
+            )
         return getattr(self.module, self.name)
 
 

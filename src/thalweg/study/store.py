@@ -118,7 +118,7 @@ class Store:
                 )
             finally:
                 db.close()
-            os.link(draft, path)  # fails if somebody was faster; never replaces
+            _put(draft, path)
         except FileExistsError as error:
             raise StoreError(f"{path} already holds a study; name another file.") from error
         except (OSError, sqlite3.Error) as error:
@@ -381,3 +381,14 @@ def _make_folder(folder: Path) -> None:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _put(draft: Path, path: Path) -> None:
+    """Give the draft its name, never replacing what somebody else put there first."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: claim the name, then fill it
+        with path.open("xb"):
+            os.replace(draft, path)
