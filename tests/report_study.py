@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from thalweg.study.verdict import Entry, Interval, Verdict
+
 VALLEYS = {  # optimizer: (best rate, smallest loss, width in decades, rate from which it diverges)
     "adamw": (1e-3, 0.081, 0.9, 0.9),
     "adam": (1e-3, 0.082, 0.9, 0.9),
@@ -32,41 +34,6 @@ BYTES = {
 }
 CODE = "import torch\n\n\ndef train(model, loader, epochs=20):\n    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)\n    total = epochs * len(loader)\n    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=total)\n    for _ in range(epochs):\n        for inputs, targets in loader:\n            optimizer.zero_grad()\n            loss = torch.nn.functional.cross_entropy(model(inputs), targets)\n            loss.backward()\n            optimizer.step()\n            scheduler.step()\n"  # noqa: E501
 EPOCHS, STEPS = 20, 17
-
-
-@dataclass(frozen=True)
-class Interval:
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Entry:
-    optimizer: str
-    rank: int
-    lr: float
-    schedule: str
-    validation_loss: Interval
-    difference: Interval
-    probability_best: float
-    search_loss: float
-    edge: str | None
-    runs: int
-    diverged: int
-    test: dict[str, Interval]
-    seconds_per_step: float
-    state_bytes_per_weight: float
-
-
-@dataclass(frozen=True)
-class Verdict:
-    entries: tuple[Entry, ...]
-    groups: tuple[tuple[str, ...], ...]
-    sentence: str
-    notes: tuple[str, ...]
-    seeds: int
-    confirmed: bool
 
 
 @dataclass
