@@ -22,6 +22,7 @@ ALLOWED = {
     "errors": set(),
     "formulas": {"errors"},
     "kernels": {"errors", "formulas"},
+    "optim": {"errors", "formulas", "kernels"},
     "pictures": set(),
     "schedules": {"errors"},
     "losses": {"errors"},

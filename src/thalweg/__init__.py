@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from . import formulas as formulas
     from . import losses as losses
+    from . import optim as optim
     from . import schedules as schedules
     from .errors import ThalwegError as ThalwegError
     from .formulas import Formula as Formula
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .study.study import compare as compare
     from .study.study import resume as resume
 
-_MODULES = ("formulas", "losses", "schedules")
+_MODULES = ("formulas", "losses", "optim", "schedules")
 _WHERE = {
     "Formula": "formulas",
     "Problem": "study.problem",

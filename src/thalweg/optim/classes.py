@@ -1,0 +1,115 @@
+"""Optimizer classes made from formulas: the drop-ins, and a class for any formula of one's own."""
+
+from __future__ import annotations
+
+import copyreg
+import importlib
+import inspect
+import pickle
+from typing import Any
+
+from ..errors import FormulaError, UsageError
+from ..formulas import Formula, get
+from .optimizer import WHOLE_STEP, FormulaOptimizer
+from .rules import OF_PAPERS, OF_TORCH, Rule, rule_of_formula
+
+
+def from_formula(formula: Formula | str) -> type[FormulaOptimizer]:
+    """A torch optimizer class for a formula: a user's own, or one of the catalogue by name.
+
+    Its keyword arguments are the formula's hyperparameters and options with their defaults, ``maximize=False``,
+    and those of every class of `tw.optim` (``max_norm``, ``clip_value``, ``ema_decay``, ``zero_grad``).
+    A state_dict has the formula's states by their names, and ``step``. A rule that reads the loss or looks
+    ahead needs ``step(closure)``.
+
+    Raises:
+        FormulaError: no such formula, or a hyperparameter whose name the class needs itself.
+
+    >>> import torch, thalweg as tw
+    >>> @tw.formula()
+    ... def heavy_ball(g, a, *, lr=0.1, beta=0.9):
+    ...     a = beta * a + g
+    ...     return tw.Update(-lr * a, a=a)
+    >>> HeavyBall = tw.optim.from_formula(heavy_ball)
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> optimizer = HeavyBall([weight], beta=0.5)
+    >>> for _ in range(2):
+    ...     weight.grad = torch.tensor([1.0, 0.5])
+    ...     optimizer.step()
+    >>> weight.data, optimizer.state[weight]["a"]
+    (tensor([ 0.7500, -2.1250]), tensor([1.5000, 0.7500]))
+    """
+    formula = get(formula)
+    rule = rule_of_formula(formula)
+    taken = [a.name for a in rule.arguments[:-1] if a.name in ("params", "maximize", *WHOLE_STEP)]
+    if taken:
+        raise FormulaError(
+            f"formula {formula.name}: {taken[0]} is an argument of every optimizer; give the hyperparameter "
+            "another name."
+        )
+    return _made(_OfFormula, formula.name, formula, rule, __name__)
+
+
+def drop_in(class_name: str, name: str) -> type[FormulaOptimizer]:
+    """The class of `tw.optim` with that name, made from the formula of that name."""
+    rule = OF_TORCH.get(class_name) or OF_PAPERS[class_name]
+    return _made(type, class_name, get(name), rule, "thalweg.optim")
+
+
+class _OfFormula(type):
+    """The type of the classes that `from_formula` makes: they are pickled as the place of their formula."""
+
+    formula: Formula
+
+
+def _made(kind: type, class_name: str, formula: Formula, rule: Rule, module: str) -> type[FormulaOptimizer]:
+    whole = [
+        p for p in inspect.signature(FormulaOptimizer.__init__).parameters.values() if p.name in WHOLE_STEP
+    ]
+    params = inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    body = {
+        "__doc__": _document(formula, rule), "__module__": module, "__qualname__": class_name, "rule": rule,
+        "formula": formula, "__signature__": inspect.Signature([params, *rule.arguments, *whole]),
+    }  # fmt: skip
+    return kind(class_name, (FormulaOptimizer,), body)
+
+
+def _document(formula: Formula, rule: Rule) -> str:
+    arguments = ", ".join(f"{a.name}={a.default!r}" for a in rule.arguments)
+    parts = [formula.doc or f"The formula {formula.name}.", f"Arguments, after params: {arguments}."]
+    parts += [f"Source: {formula.source}."] if formula.source else []
+    parts += [f"Departs from it: {formula.departs}"] if formula.departs else []
+    return "\n\n".join([*parts, "See `FormulaOptimizer` for max_norm, clip_value, ema_decay and zero_grad."])
+
+
+def _place(made: Any) -> tuple[Any, ...]:
+    """How to make the class again in another process: from where its formula stands, and what was changed."""
+    formula = made.formula
+    where = (formula.function.__module__, formula.function.__qualname__)
+    try:
+        found = _found(*where)
+    except (ImportError, AttributeError, UsageError):
+        found = None
+    if found is None or found.equations != formula.with_(**found.options).equations:
+        raise pickle.PicklingError(
+            f"an optimizer of formula {formula.label} cannot be pickled, because {where[1]} is not found in "
+            f"{where[0]}: declare the formula at the top of a module, or save optimizer.state_dict()."
+        )
+    return _again, (*where, formula.changed)
+
+
+def _found(module: str, name: str) -> Formula:
+    thing: Any = importlib.import_module(module)
+    for part in name.split("."):
+        thing = getattr(thing, part)
+    if not isinstance(thing, Formula):
+        raise UsageError(f"{name} of {module} is not a formula any more.")
+    return thing
+
+
+def _again(module: str, name: str, changed: tuple[tuple[str, Any], ...]) -> type[FormulaOptimizer]:
+    formula = _found(module, name)
+    return from_formula(formula.with_(**dict(changed)) if changed else formula)
+
+
+copyreg.pickle(_OfFormula, _place)  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,213 @@
+"""A torch optimizer whose update is a formula.
+
+`FormulaOptimizer` is everything that the classes of `tw.optim` share; a subclass says by its `rule` which
+formula its arguments mean. What is torch's own (groups, hooks, schedulers, pickling) comes from
+``torch.optim.Optimizer``. Read next: `rules.py` (arguments and names), `plan.py` (how a step runs).
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+from ..kernels import torch_ref
+from .plan import Around, Plan
+from .rules import Rule, check
+
+WHOLE_STEP = ("max_norm", "clip_value", "ema_decay", "zero_grad")
+
+
+class FormulaOptimizer(torch.optim.Optimizer):
+    """Base of the optimizers made from formulas; use a class of `tw.optim`, or `tw.optim.from_formula`.
+
+    Beside the arguments of its rule, every class takes these, which happen in the same pass over memory:
+
+    Args:
+        params: tensors, or parameter groups with hyperparameters of their own.
+        max_norm: scale the gradients so that the norm of all of them together is at most this, as
+            ``torch.nn.utils.clip_grad_norm_`` would.
+        clip_value: keep each element of the gradients within ± this, after max_norm.
+        ema_decay: keep a moving average of the weights, a ← decay·a + (1 − decay)·w, that starts at the
+            weights before the first step; see `ema_parameters` and `swap_ema`.
+        zero_grad: leave zeros in the gradients.
+
+    With any of these, `torch.amp.GradScaler` leaves the scale of the loss to be removed in the same pass too.
+
+    Raises:
+        UsageError: hyperparameters out of range (a ValueError, in torch's words), sparse or complex weights.
+    """
+
+    rule: ClassVar[Rule]
+    state: Any
+
+    def __init__(
+        self, params: Any, *arguments: Any, max_norm: float | None = None, clip_value: float | None = None,
+        ema_decay: float | None = None, zero_grad: bool = False, **named: Any,
+    ) -> None:  # fmt: skip
+        given = inspect.Signature(self.rule.arguments).bind(*arguments, **named)
+        given.apply_defaults()
+        check(given.arguments, grouped=self.rule.grouped)
+        self.rule.verify(given.arguments)
+        _check_whole_step(max_norm, clip_value, ema_decay)
+        self.around = Around(max_norm, clip_value, ema_decay, bool(zero_grad))
+        self._plan: Plan | None = None
+        self.scaled = False
+        super().__init__(params, dict(given.arguments))
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Whether GradScaler hands its scale to `step` in place of unscaling the gradients itself."""
+        return self.around != Around(None, None, None, False)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """One step of every parameter that has a gradient.
+
+        Args:
+            closure: computes gradients and returns the loss; needed by rules that read the loss or look ahead.
+        """
+        loss = self._loss(closure)
+        params = [p for group in self.param_groups for p in group["params"]]
+        gradients = [p.grad for p in params]
+        scale, found = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        if found is not None and float(found):
+            for g in gradients if self.around.zero_grad else ():
+                if g is not None:
+                    g.zero_()
+            return loss
+        self.scaled = scale is not None
+        plan = self._plan
+        if plan is None or not plan.fits(self, params, gradients):
+            plan = self._plan = Plan(self, params, gradients)
+        if plan.needs_loss and loss is None:
+            raise UsageError(
+                f"{type(self).__name__} reads the loss: give step a closure that computes the gradients and "
+                "returns the loss."
+            )
+        value = math.nan if loss is None or not plan.needs_loss else float(torch.as_tensor(loss).detach())
+        plan.step(gradients, value, 1.0 if scale is None else 1 / float(scale), torch.get_num_threads())
+        return loss
+
+    def _loss(self, closure: Callable[[], Any] | None) -> Any:
+        ahead = [] if self.rule.grouped else self._look_ahead(closure is not None)
+        try:
+            if closure is None:
+                return None
+            with torch.enable_grad():
+                return closure()
+        finally:
+            for p, before in ahead:
+                p.detach().copy_(before)
+
+    def _look_ahead(self, closure: bool) -> list[tuple[Tensor, Tensor]]:
+        """Move each weight to where its formula wants the gradient; what moved, and from where."""
+        moved = []
+        for group in self.param_groups:
+            formula = self.rule.choose(group)
+            if formula.equations.at is None:
+                continue
+            if not closure:
+                raise UsageError(
+                    f"{formula.label} takes its gradient ahead of the weights: give step a closure that "
+                    "computes the gradients and returns the loss."
+                )
+            numbers = self.rule.numbers(formula, group)
+            values = dict(zip(formula.equations.hyperparameters, numbers, strict=True))
+            for p in group["params"]:
+                state = self.state.get(p, {})
+                states = [state.get(self.rule.state(name)) for name in formula.states]
+                if all(s is not None for s in states):
+                    moved.append((p, p.detach().clone()))
+                    torch_ref.look(formula, p.detach(), states, int(state.get("step", 0)) + 1, values)
+        return moved
+
+    def ema_parameters(self) -> list[Tensor]:
+        """The moving averages of the weights, in the order of the parameters; needs ``ema_decay=``."""
+        if self.around.ema_decay is None:
+            raise UsageError("there is no average of the weights: give the optimizer ema_decay=, e.g. 0.999.")
+        params = [p for group in self.param_groups for p in group["params"]]
+        return [self.state.get(p, {}).get("ema", p.detach()) for p in params]
+
+    @torch.no_grad()
+    def swap_ema(self) -> None:
+        """Exchange the weights and their moving averages, in place; once more, and all is as it was."""
+        averages = self.ema_parameters()
+        params = [p for group in self.param_groups for p in group["params"]]
+        for p, average in zip(params, averages, strict=True):
+            before = p.detach().clone()
+            p.copy_(average)
+            average.copy_(before)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As torch's: a class that torch.optim has too can load it, and the other way round."""
+        made = super().state_dict()
+        groups = [(k, group) for group in made["param_groups"] for k in group["params"]]
+        for k, group in groups:
+            if k in made["state"]:
+                made["state"][k] = self._packed(made["state"][k], group)
+        return made
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up a state of this class or of torch.optim's; the dtypes of states stay as they were saved."""
+        read: list[dict[str, Any]] = []
+        handle = self.register_load_state_dict_pre_hook(lambda _, given: read.append(given))
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            handle.remove()
+        saved = [k for group in read[0]["param_groups"] for k in group["params"]]
+        params = [p for group in self.param_groups for p in group["params"]]
+        for k, p in zip(saved, params, strict=True):
+            if k in read[0]["state"]:
+                self.state[p] = self._unpacked(read[0]["state"][k], p)
+
+    def _packed(self, state: Mapping[str, Any], group: Mapping[str, Any]) -> dict[str, Any]:
+        """A parameter's state as torch keeps it."""
+        packed = dict(state)
+        for name in self.rule.single:
+            if name in packed and packed[name].numel():
+                packed[name] = packed[name].flatten()[0].clone()
+        if "ax" in packed:  # torch's ASGD keeps the rate and the weight of the average for the next step
+            step, lr = float(packed["step"]), float(group["lr"])
+            rate = lr / (1 + group["lambd"] * lr * step) ** group["alpha"]
+            packed["eta"] = packed["ax"].new_tensor(rate)
+            packed["mu"] = packed["ax"].new_tensor(1 / max(1.0, step - group["t0"]))
+        return packed
+
+    def _unpacked(self, state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:
+        """What `_packed` gave, or torch, as the kernels need it: one value per weight, on its device."""
+        kept: dict[str, Any] = {}
+        for name, value in state.items():
+            if name == "step" or not isinstance(value, Tensor):
+                kept[name] = value.detach().clone() if isinstance(value, Tensor) else value
+            elif name in self.rule.single and value.dim() == 0:
+                kept[name] = torch.full_like(p, float(value), dtype=value.dtype, requires_grad=False)
+            else:
+                kept[name] = value.detach().to(p.device, copy=True)
+        if "ax" in kept:
+            del kept["eta"], kept["mu"]
+        return {name: value for name, value in kept.items() if value is not None}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "around": self.around}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._plan, self.scaled = None, False
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
+
+
+def _check_whole_step(max_norm: float | None, clip_value: float | None, ema_decay: float | None) -> None:
+    for name, value in (("max_norm", max_norm), ("clip_value", clip_value)):
+        if value is not None and not value > 0:
+            raise UsageError(f"Invalid {name}: {value}; it must be above 0, or None for no clipping.")
+    if ema_decay is not None and not 0.0 <= ema_decay < 1.0:
+        raise UsageError(f"Invalid ema_decay: {ema_decay}; it must be in [0, 1), or None for no average.")

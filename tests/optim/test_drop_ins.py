@@ -1,0 +1,214 @@
+"""Every class goes where torch.optim's goes, takes its arguments, and its state_dicts both ways."""
+
+from __future__ import annotations
+
+import copy
+import doctest
+import inspect
+import io
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+
+import thalweg as tw
+from thalweg.errors import UsageError
+from thalweg.kernels import torch_ref
+from thalweg.optim import classes
+
+from .models import EACH, OPTIONS, OWN, close, network, train, weights
+
+each = pytest.mark.parametrize(("name", "options"), EACH, ids=str)
+torchs = pytest.mark.parametrize("name", OPTIONS)
+
+
+@pytest.fixture
+def doubles() -> Any:
+    """torch keeps NAdam's product and ASGD's rate in the default dtype."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def both(name: str) -> tuple[Any, Any]:
+    return getattr(tw.optim, name), getattr(torch.optim, name)
+
+
+@each
+@pytest.mark.usefixtures("doubles")
+def test_the_path_is_torchs(name: str, options: dict[str, Any]) -> None:
+    ends, losses = [], []
+    for kind in both(name):
+        model = network()
+        losses.append(train(model, kind(model.parameters(), **options), 30))
+        ends.append(weights(model))
+    assert close(*ends)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+    assert not close(weights(network()), ends[1], 1e-4), "a path that stands still proves nothing"
+
+
+@each
+@pytest.mark.usefixtures("doubles")
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_a_state_dict_goes_on_in_the_other(name: str, options: dict[str, Any], ours_first: bool) -> None:
+    first, second = both(name) if ours_first else both(name)[::-1]
+    model, whole = network(), network()
+    begun = first(model.parameters(), **options)
+    train(model, begun, 10)
+    taken_up = second(model.parameters(), lr=12.3)
+    taken_up.load_state_dict(copy.deepcopy(begun.state_dict()))
+    train(model, taken_up, 10, start=10)
+    train(whole, second(whole.parameters(), **options), 20)
+    assert close(weights(model), weights(whole))
+
+
+@torchs
+def test_states_have_torchs_names_shapes_and_dtypes(name: str) -> None:
+    for options in OPTIONS[name]:
+        states = []
+        for kind in both(name):
+            model = network(torch.float32)
+            optimizer = kind(model.parameters(), **options)
+            train(model, optimizer, 2)
+            states.append(optimizer.state_dict()["state"])
+        ours, theirs = ({k: {n: (v.shape, v.dtype) for n, v in s.items() if v is not None} for k, s in x.items()}
+                        for x in states)  # fmt: skip
+        assert {k: s for k, s in ours.items() if s} == {k: s for k, s in theirs.items() if s}
+
+
+@torchs
+def test_arguments_are_torchs(name: str) -> None:
+    ours, theirs = (list(inspect.signature(kind).parameters.values()) for kind in both(name))
+    whole = {"max_norm", "clip_value", "ema_decay", "zero_grad"}
+    assert [(p.name, p.default, p.kind) for p in ours if p.name not in whole] == [
+        (p.name, p.default, p.kind) for p in theirs
+    ]
+    for wrong in ({"lr": -1.0}, {"eps": -1.0}, {"weight_decay": -0.1}, {"betas": (1.0, 0.9)}, {"rho": 2.0},
+                  {"momentum": -0.5}, {"etas": (1.5, 1.2)}, {"lr": torch.ones(2)}):  # fmt: skip
+        if wrong.keys() <= {p.name for p in theirs}:
+            with pytest.raises(ValueError) as torch_says:
+                both(name)[1](network().parameters(), **wrong)
+            with pytest.raises(UsageError) as we_say:
+                both(name)[0](network().parameters(), **wrong)
+            assert str(we_say.value)[:12] == str(torch_says.value)[:12]
+
+
+def test_what_cannot_be_meant_is_refused() -> None:
+    params = list(network().parameters())
+    with pytest.raises(UsageError, match="Nesterov momentum requires a momentum and zero dampening"):
+        tw.optim.SGD(params, nesterov=True)
+    with pytest.raises(
+        UsageError, match=r"capturable=True is not available: leave it out, or use torch\.optim"
+    ):
+        tw.optim.Adam(params, capturable=True)
+    with pytest.raises(UsageError, match="differentiable=True is not available"):
+        tw.optim.SGD(params, differentiable=True)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'beta'"):
+        tw.optim.Adam(params, beta=0.5)
+    with pytest.raises(UsageError, match="hyperparameter eps must be a number, not '1'"):
+        tw.optim.from_formula("adam")(params, eps="1")
+    with pytest.raises(UsageError, match="lookahead and change_of_variables are different forms"):
+        tw.optim.from_formula("nesterov")(params, lookahead=True, change_of_variables=True)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_classes_that_torch_has_not_follow_their_formula(name: str) -> None:
+    formula, options = tw.formulas.get(OWN[name]), {}
+    if name == "SignSGD":
+        formula, options = formula.with_(momentum=0.9), {"momentum": 0.9}
+    w = nn.Parameter(torch.linspace(-1, 1, 9, dtype=torch.float64))
+    optimizer = getattr(tw.optim, name)([w], lr=0.01, weight_decay=0.1, **options)
+    expected = w.detach().clone()
+    states = torch_ref.initial_states(formula, expected, {})
+    for t in range(1, 8):
+        w.grad = torch.cos(torch.arange(9.0, dtype=torch.float64) * t)
+        optimizer.step()
+        torch_ref.update(formula, expected, w.grad, states, t, {"lr": 0.01, "weight_decay": 0.1})
+    assert close(w.detach(), expected, 1e-13)
+    assert not close(w.detach(), torch.linspace(-1, 1, 9, dtype=torch.float64), 1e-3)
+
+
+@pytest.mark.parametrize("name", [*OPTIONS, *OWN])
+def test_half_precision_is_computed_in_single_and_rounded_once(name: str) -> None:
+    rounded, single = (nn.Parameter(torch.linspace(-2, 2, 9).to(d)) for d in (torch.bfloat16, torch.float32))
+    for w in (rounded, single):
+        w.grad = torch.full((9,), 0.25, dtype=w.dtype)
+        getattr(tw.optim, name)([w], lr=0.25).step()
+    assert torch.equal(rounded, single.bfloat16())
+
+
+@each
+def test_half_precision_state_dicts_keep_their_dtype(name: str, options: dict[str, Any]) -> None:
+    single = network(torch.float32)
+    optimizer = getattr(tw.optim, name)(single.parameters(), **options)
+    train(single, optimizer, 2)
+    model = network(torch.bfloat16)
+    taken_up = getattr(tw.optim, name)(model.parameters(), **options)
+    taken_up.load_state_dict(optimizer.state_dict())
+    train(model, taken_up, 1)
+    for state in taken_up.state.values():
+        assert {v.dtype for v in state.values()} <= {torch.float32}
+
+
+@pytest.mark.parametrize("name", [*OPTIONS, *OWN])
+@pytest.mark.parametrize("way", ["deepcopy", "pickle", "torch.save"])
+def test_copies_go_on_alike(name: str, way: str) -> None:
+    def copied(thing: Any) -> Any:
+        if way == "deepcopy":
+            return copy.deepcopy(thing)
+        if way == "pickle":
+            return pickle.loads(pickle.dumps(thing))
+        buffer = io.BytesIO()
+        torch.save(thing, buffer)
+        buffer.seek(0)
+        return torch.load(buffer, weights_only=False)
+
+    model = network()
+    optimizer = getattr(tw.optim, name)(model.parameters(), ema_decay=0.9)
+    train(model, optimizer, 3)
+    other_model, other = copied((model, optimizer))
+    assert type(other) is type(optimizer)
+    train(model, optimizer, 3, start=3)
+    train(other_model, other, 3, start=3)
+    assert torch.equal(weights(model), weights(other_model))
+    assert all(map(torch.equal, optimizer.ema_parameters(), other.ema_parameters()))
+
+
+SCHEDULERS = {
+    "step": lambda o: lr_scheduler.StepLR(o, 3, 0.5),
+    "cosine": lambda o: lr_scheduler.CosineAnnealingLR(o, 20),
+    "one cycle": lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=25),
+    "lambda": lambda o: lr_scheduler.LambdaLR(o, lambda t: 1 / (1 + t)),
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULERS)
+@pytest.mark.parametrize(("name", "options"), [("SGD", {"momentum": 0.9}), ("Adam", {}), ("RMSprop", {"momentum": 0.5})])  # fmt: skip
+@pytest.mark.parametrize("tensor", [False, True])
+def test_schedulers(name: str, options: dict[str, Any], schedule: str, tensor: bool) -> None:
+    ends = []
+    for kind, lr in zip(
+        both(name), (torch.tensor(0.02, dtype=torch.float64) if tensor else 0.02, 0.02), strict=True
+    ):
+        model = network()
+        optimizer = kind(model.parameters(), lr=lr, **options)
+        scheduler = SCHEDULERS[schedule](optimizer)
+        for k in range(20):
+            train(model, optimizer, 1, start=k)
+            scheduler.step()
+        ends.append(weights(model))
+    assert close(*ends, relative=1e-9)
+
+
+def test_the_modules_examples() -> None:
+    assert doctest.testmod(tw.optim).attempted > 3
+    for module in (tw.optim, classes):
+        assert doctest.testmod(module).failed == 0
+
+
+def test_every_class_is_documented() -> None:
+    for name in tw.optim.__all__:
+        assert len(inspect.getdoc(getattr(tw.optim, name)) or "") > 80, name
