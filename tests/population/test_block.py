@@ -14,7 +14,7 @@ from thalweg import formulas, schedules
 from thalweg.errors import TrainingError
 from thalweg.population.batched import Batched
 from thalweg.population.batches import TensorBatches, order_seed
-from thalweg.population.block import Block, Task, arranged, block_size, initial_tensors
+from thalweg.population.block import Block, Task, activations_of, arranged, block_size, initial_tensors
 from thalweg.population.member import Member
 
 EPOCHS = 3
@@ -329,7 +329,15 @@ def test_a_model_that_cannot_be_traced_runs_untraced_with_the_same_result(
 
 
 def test_blocks_shrink_with_the_model_but_never_below_eight() -> None:
-    assert block_size(4_810, 2) > block_size(100_000, 2) > block_size(10**9, 2) == 8
+    assert block_size(4_810, 2, 0) > block_size(100_000, 2, 0) > block_size(10**9, 2, 0) == 8
+    assert block_size(4_810, 2, 9_000) > block_size(4_810, 2, 900_000) == 8
+
+
+def test_activations_are_counted_per_sample_and_leave_no_hooks() -> None:
+    model = Small(torch.float64)
+    sample = torch.zeros(5, 1, 4, 4, dtype=torch.float64)
+    assert activations_of(model, sample) == 3 * 16 + 12 + 4
+    assert not any(layer._forward_hooks for layer in model.modules())
 
 
 def test_arranged_keeps_formulas_together_and_order_within() -> None:

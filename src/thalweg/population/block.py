@@ -272,6 +272,31 @@ def arranged(members: Sequence[Member]) -> list[int]:
     return sorted(range(len(members)), key=lambda k: order[members[k].formula.equations])
 
 
-def block_size(weights: int, states: int, element: int = 4) -> int:
-    """How many members fit into one block: as many as keep weights, gradients and states in cache."""
-    return max(8, int(CACHE / (weights * (2 + states) * element)))
+def block_size(weights: int, states: int, activations: int, element: int = 4) -> int:
+    """How many members fit into one block: as many as keep all that a step touches in cache.
+
+    Args:
+        weights: of one member.
+        states: values the optimizer keeps per weight.
+        activations: outputs of one member's layers for one batch; each is met about three times, on the
+            way forward, as a gradient, and in between.
+    """
+    return max(8, int(CACHE / ((weights * (2 + states) + 3 * activations) * element)))
+
+
+def activations_of(model: nn.Module, sample: Tensor) -> float:
+    """Outputs of the model's layers per sample, measured on a few."""
+    counted = 0
+
+    def count(layer: nn.Module, inputs: object, output: object) -> None:
+        nonlocal counted
+        counted += output.numel() if isinstance(output, Tensor) else 0
+
+    hooks = [layer.register_forward_hook(count) for layer in model.modules() if not list(layer.children())]
+    try:
+        with torch.no_grad():
+            model.eval()(sample)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return counted / len(sample)

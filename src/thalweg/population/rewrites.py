@@ -17,7 +17,7 @@ from torch import Tensor
 aten = torch.ops.aten
 
 NARROW = 16  # columns; a product with fewer runs far below the processor's peak, its transpose does not
-FEW_CLASSES = 128  # softmax over fewer values runs row by row, unvectorised
+FEW_CLASSES = 32  # softmax over at most so many values runs row by row, unvectorised
 
 
 def _bmm(a: Tensor, b: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from ..errors import ThalwegError, TrainingError
 from ..kernels import numba_cpu
 from ..population.batched import Batched
 from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
-from ..population.block import Block, Task, arranged, block_size
+from ..population.block import Block, Task, activations_of, arranged, block_size
 from .data import first_line
 from .plan import Plan, Setting
 from .prepare import Prepared
@@ -87,7 +87,11 @@ def _blocks(
     least as many as there are cores."""
     order = [settings[k] for k in arranged([plan.member(s, 0) for s in settings])]
     states = max(plan.states.values())
-    count = max(-(-len(order) // block_size(problem.weights, states)), torch.get_num_threads() // len(seeds))
+    samples = (plan.batch_size or getattr(problem.train, "batch_size", None) or 1) * activations_of(
+        _built(problem), problem.validation[0][:8]
+    )
+    size = block_size(problem.weights, states, int(samples))
+    count = max(-(-len(order) // size), torch.get_num_threads() // len(seeds))
     cuts = np.linspace(0, len(order), min(count, len(order)) + 1).round().astype(int).tolist()
     return [(seed, order[a:b]) for seed in seeds for a, b in itertools.pairwise(cuts)]
 
