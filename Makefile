@@ -29,6 +29,7 @@ test-all: lint
 
 bench: setup
 	$(BIN)/python benchmarks/population.py
+	$(BIN)/python benchmarks/rewrites.py
 
 clean:
 	rm -rf .venv runs

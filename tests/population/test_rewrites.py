@@ -16,13 +16,13 @@ def draw(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("columns", [1, 10, 16])
+@pytest.mark.parametrize("columns", [1, 10, 15])
 def test_bmm_with_few_columns(columns: int) -> None:
     a, b = draw(5, 32, 20), draw(5, 20, columns)
     torch.testing.assert_close(REWRITES[aten.bmm.default](a, b), torch.bmm(a, b), rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(64, 17), (16, 10), (1, 1)])
+@pytest.mark.parametrize(("rows", "columns"), [(64, 16), (15, 10), (1, 1)])
 def test_bmm_of_other_shapes_is_left_alone(rows: int, columns: int) -> None:
     assert rewrites._bmm(draw(2, rows, 3), draw(2, 3, columns)) is NotImplemented
 

@@ -3,7 +3,7 @@
 A population turns a network's layers into stacks of small matrices, and PyTorch's CPU kernels were made
 for few large ones. Each rewrite below is the same mathematics in an order that vectorises; `REWRITES` is
 handed to the tracer, which applies a rewrite wherever the shapes call for it and leaves the operation
-alone elsewhere. `benchmarks/population.py` measures what each is worth.
+alone elsewhere. `benchmarks/rewrites.py` measures what each is worth.
 """
 
 from __future__ import annotations
@@ -16,39 +16,38 @@ from torch import Tensor
 
 aten = torch.ops.aten
 
-NARROW = 16  # columns; a product with fewer runs far below the processor's peak, its transpose does not
-FEW_CLASSES = 32  # softmax over at most so many values runs row by row, unvectorised
+VECTOR = 16  # float32 values that an AVX-512 register holds; rows shorter than that are not vectorised
 
 
 def _bmm(a: Tensor, b: Tensor) -> Tensor:
     """(members, rows, inner) @ (members, inner, few) as the transpose of few × inner @ inner × rows."""
-    if b.shape[2] > NARROW or a.shape[1] <= NARROW:
+    if b.shape[2] >= VECTOR or a.shape[1] < VECTOR:
         return NotImplemented
     return aten.bmm(b.transpose(1, 2), a.transpose(1, 2)).transpose(1, 2)
 
 
 def _log_softmax(x: Tensor, dim: int, half_to_float: bool) -> Tensor:
-    if x.shape[dim] > FEW_CLASSES or half_to_float:
+    if x.shape[dim] >= VECTOR or half_to_float:
         return NotImplemented
     shifted = x - aten.amax(x, [dim], True)
     return shifted - aten.log(aten.sum(aten.exp(shifted), [dim], True))
 
 
 def _log_softmax_backward(gradient: Tensor, output: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
-    if output.shape[dim] > FEW_CLASSES or dtype != gradient.dtype:
+    if output.shape[dim] >= VECTOR or dtype != gradient.dtype:
         return NotImplemented
     return gradient - aten.exp(output) * aten.sum(gradient, [dim], True)
 
 
 def _softmax(x: Tensor, dim: int, half_to_float: bool) -> Tensor:
-    if x.shape[dim] > FEW_CLASSES or half_to_float:
+    if x.shape[dim] >= VECTOR or half_to_float:
         return NotImplemented
     powers = aten.exp(x - aten.amax(x, [dim], True))
     return powers / aten.sum(powers, [dim], True)
 
 
 def _softmax_backward(gradient: Tensor, output: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
-    if output.shape[dim] > FEW_CLASSES or dtype != gradient.dtype:
+    if output.shape[dim] >= VECTOR or dtype != gradient.dtype:
         return NotImplemented
     weighted = gradient * output
     return weighted - output * aten.sum(weighted, [dim], True)
