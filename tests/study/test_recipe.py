@@ -16,7 +16,7 @@ import thalweg as tw
 from thalweg import formulas
 from thalweg.errors import PlanError
 from thalweg.study.plan import Setting, plan
-from thalweg.study.recipe import Recipe, recipe
+from thalweg.study.recipe import Recipe, optimizer_line, recipe
 from thalweg.study.study import Study, compare
 
 # Rates at which each rule moves, and none leaves the ground.
@@ -178,13 +178,60 @@ def not_adam(g, *, lr=1e-3):
 
 
 @pytest.mark.parametrize("rule", [mine, not_adam])
-def test_a_formula_that_torch_has_not(rule: tw.Formula) -> None:
+def test_a_formula_that_no_script_can_find_again(rule: tw.Formula) -> None:
     wanted = plan([rule], rates=[0.1])
     facts = {"name": "hills", "kind": "built-in", "spec": "digits", "loader": False}
     with pytest.raises(
-        PlanError, match=r"^\w+ is not in torch\.optim, so it has no plain-PyTorch recipe; [^.]+\.$"
+        PlanError, match=r"^\w+ was given as an object .*: name it as file\.py:name, or make it"
     ):
         recipe(wanted, facts, wanted.settings[0])
+
+
+RULES = """
+import thalweg as tw
+
+@tw.formula()
+def heavy(g, a, *, lr=1e-3, beta=0.8):
+    a = beta * a + g
+    return tw.Update(-lr * a, a=a)
+"""
+# Every rule of the catalogue beyond the classic ones, and forms that torch.optim has or has not.
+IN_TORCH = {
+    "momentum(dampening=0.3)": "SGD", "rmsprop(momentum=0.8)": "RMSprop", "rmsprop(centered=True, eps=0.001)": "RMSprop",
+    "adam(amsgrad=True, beta2=0.9)": "Adam", "adamw(amsgrad=True)": "AdamW", "adamax": "Adamax",
+    "nadam(decoupled_weight_decay=True, weight_decay=0.1)": "NAdam", "radam": "RAdam",
+    "rprop(eta_plus=1.3)": "Rprop",
+}  # fmt: skip
+NOT_IN_TORCH = [
+    "lion(beta1=0.8)", "asgd(lambd=0.1)", "yogi", "adan", "qhadam(nu1=0.123456789)", "signsgd(momentum=0.5)", "adabelief",
+    "adam(folded=True)", "nesterov(lookahead=True)", "momentum(rate_inside=True)", "halving",
+]  # fmt: skip
+
+
+def test_every_form_has_a_recipe_that_follows_its_path(file: Path) -> None:
+    rules = file.with_name("rules.py")
+    rules.write_text(RULES)
+    asked: dict[str, Any] = {"seeds": 1, "epochs": 2, "batch_size": 16, "confirmation": 0, "progress": False}
+    chosen = [*IN_TORCH, *NOT_IN_TORCH, f"{rules}:heavy"]
+    study = compare(f"{file}:mine", chosen, [0.01], ["linear"], **asked, store=file.with_name("forms.db"))
+    for label, given in zip(study.plan.optimizers, chosen, strict=True):
+        setting = Setting(label, 0.01, "linear")
+        made = recipe(study.plan, study.problem, setting)
+        start = f"torch.optim.{IN_TORCH[given]}(" if given in IN_TORCH else "tw.optim.from_formula("
+        assert made.optimizer.startswith(start), label
+        optimizer, _ = made.build(nn.Linear(2, 1), total_steps=4)
+        assert optimizer.param_groups[0]["lr"] == 0.01
+        loose = 1e-6 if given.startswith("nadam") else 1e-9  # torch keeps NAdam's product in float32
+        try:
+            follows(study, setting, seed=0, relative=loose)
+        except Exception as error:
+            raise AssertionError(f"{label}: {error}") from error
+
+
+def test_a_rule_with_a_schedule_that_torch_follows_otherwise() -> None:
+    rule = formulas.get("asgd")
+    assert optimizer_line(rule, 0.1).startswith("torch.optim.ASGD(model.parameters(), lr=0.1, lambd=0.0001,")
+    assert optimizer_line(rule, 0.1, "cosine") == "tw.optim.from_formula('asgd')(model.parameters(), lr=0.1)"
 
 
 @pytest.mark.parametrize("name", ['say """hi"""', "end\\", 'x"""\nimport os\n"""', "tab\tand\nline"])

@@ -1,4 +1,7 @@
-"""The winner as plain PyTorch: torch.optim, torch.optim.lr_scheduler, and nothing else to install."""
+"""The winner as plain PyTorch: torch.optim, torch.optim.lr_scheduler, and nothing else to install.
+
+A rule that torch.optim has not is made by `tw.optim.from_formula`, and takes its place in the same script.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,28 @@ from torch.optim.lr_scheduler import LRScheduler
 from .. import schedules
 from ..errors import PlanError
 from ..formulas import FORMULAS, Formula
+from ..kernels.lower import lower
 from .plan import Plan, Setting
 
-# formula → (class in torch.optim, arguments by hyperparameter)
-_TORCH: dict[str, tuple[str, dict[str, str]]] = {
-    "sgd": ("SGD", {}),
-    "momentum": ("SGD", {"momentum": "momentum={momentum}"}),
-    "nesterov": ("SGD", {"momentum": "momentum={momentum}, nesterov=True"}),
-    "adagrad": ("Adagrad", {}),
-    "adadelta": ("Adadelta", {}),
-    "rmsprop": ("RMSprop", {}),
-    "adam": ("Adam", {"beta1": "betas=({beta1}, {beta2})", "beta2": ""}),
-    "adamw": ("AdamW", {"beta1": "betas=({beta1}, {beta2})", "beta2": ""}),
+# formula → its class in torch.optim, and its options that are arguments there
+_TORCH: dict[str, tuple[str, tuple[str, ...]]] = {
+    "sgd": ("SGD", ()),
+    "momentum": ("SGD", ("dampening",)),
+    "nesterov": ("SGD", ()),
+    "adagrad": ("Adagrad", ()),
+    "adadelta": ("Adadelta", ()),
+    "rmsprop": ("RMSprop", ("momentum", "centered")),
+    "adam": ("Adam", ("amsgrad",)),
+    "adamw": ("AdamW", ("amsgrad",)),
+    "adamax": ("Adamax", ()),
+    "nadam": ("NAdam", ("decoupled_weight_decay",)),
+    "radam": ("RAdam", ("decoupled_weight_decay",)),
+    "asgd": ("ASGD", ()),
+    "rprop": ("Rprop", ()),
 }
+_TUPLES = {
+    "betas": ("beta1", "beta2"), "etas": ("eta_minus", "eta_plus"), "step_sizes": ("size_min", "size_max"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,10 +56,16 @@ class Recipe:
 
     def build(self, model: nn.Module, total_steps: int) -> tuple[Optimizer, LRScheduler]:
         """The optimizer and its scheduler for your model; call `scheduler.step()` after each step."""
+        import importlib
+        import runpy
+
         import torch
         from torch.optim import lr_scheduler
 
-        scope: dict[str, Any] = {"torch": torch, "model": model}
+        import thalweg as tw
+
+        scope: dict[str, Any] = {"torch": torch, "model": model, "tw": tw}
+        scope |= {"runpy": runpy, "importlib": importlib}
         optimizer = eval(self.optimizer, scope)
         scope = {"lr_scheduler": lr_scheduler, "optimizer": optimizer, "total_steps": total_steps}
         return optimizer, eval(self.scheduler, scope)
@@ -60,33 +78,94 @@ def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int =
         problem: what the store knows of it: name, spec, kind, loader.
         seed: of the member; the script's initial weights and batches are that member's.
     """
-    optimizer = torch_optimizer(plan.formulas[setting.optimizer], setting.lr)
+    formula = plan.formulas[setting.optimizer]
+    optimizer = optimizer_line(formula, setting.lr, setting.schedule, plan.specs.get(setting.optimizer))
     scheduler = schedules.get(setting.schedule).code()
     shape = _LOADER if problem["loader"] else _TENSORS
+    ours = optimizer.startswith("tw.")
     code = _SCRIPT.format(
-        label=setting.optimizer, lr=f"{setting.lr:g}", schedule=setting.schedule, name=_words(problem["name"]),
-        loading=_loading(problem), seed=seed, epochs=plan.epochs, optimizer=optimizer, scheduler=scheduler,
-        batches=shape.format(batch_size=plan.batch_size), steps=_steps(problem["loader"], plan.batch_size),
+        label=_words(setting.optimizer), lr=f"{setting.lr:g}", schedule=setting.schedule,
+        name=_words(problem["name"]), loading=_loading(problem), seed=seed, epochs=plan.epochs,
+        optimizer=optimizer, scheduler=scheduler, batches=shape.format(batch_size=plan.batch_size),
+        steps=_steps(problem["loader"], plan.batch_size), imports=_imports(optimizer),
+        means="PyTorch with thalweg's optimizer" if ours else "plain PyTorch",
+        uses="for the optimizer; and for the model, the data and the loss" if ours
+        else "for the model, the data and the loss alone",
+        step=_CLOSURE if _needs_closure(formula) else _STEP,
     )  # fmt: skip
     return Recipe(code, optimizer, scheduler)
 
 
-def torch_optimizer(formula: Formula, lr: float) -> str:
-    """``torch.optim.…(model.parameters(), …)`` for a formula that torch.optim has too."""
-    name, arguments = _TORCH.get(formula.name, ("", {}))
-    known = FORMULAS.get(formula.name)
-    if not name or known is None or known.equations != formula.equations:
-        raise PlanError(
-            f"{formula.label} is not in torch.optim, so it has no plain-PyTorch recipe; its equations are in the report."
+def optimizer_line(formula: Formula, lr: float, schedule: str = "constant", spec: str | None = None) -> str:
+    """The line that makes the optimizer from `model`.
+
+    ``torch.optim.…(model.parameters(), …)`` for a rule that torch.optim has too, else
+    ``tw.optim.from_formula(…)(model.parameters(), lr=…)``.
+
+    Args:
+        spec: the file.py:name or package.module:name that the formula was given as.
+
+    Raises:
+        PlanError: the formula was given as an object, which no script can find again.
+    """
+    known = _catalogued(formula)
+    if known and formula.name in _TORCH and _in_torch(formula, schedule):
+        return f"torch.optim.{_TORCH[formula.name][0]}(model.parameters(), {_arguments(formula, lr)})"
+    if known:
+        changed = ", ".join(f"{name}={value!r}" for name, value in formula.changed if name != "lr")
+        found = repr(f"{formula.name}({changed})" if changed else formula.name)
+    elif spec is not None:
+        place, _, name = spec.rpartition(":")
+        file = place.endswith(".py")
+        found = (
+            f"runpy.run_path({place!r})[{name!r}]" if file else f"importlib.import_module({place!r}).{name}"
         )
-    values = {**formula.hyperparameters, "lr": lr}
-    parts = [arguments.get(key, f"{key}={{{key}}}").format_map(_Shown(values)) for key in values]
-    return f"torch.optim.{name}(model.parameters(), {', '.join(filter(None, parts))})"
+    else:
+        raise PlanError(
+            f"{formula.label} was given as an object that a script cannot find again, so it has no recipe: "
+            "name it as file.py:name, or make it with tw.optim.from_formula."
+        )
+    return f"tw.optim.from_formula({found})(model.parameters(), lr={lr!r})"
 
 
-class _Shown(dict[str, float]):
-    def __getitem__(self, key: str) -> str:  # type: ignore[override]
-        return repr(super().__getitem__(key))
+def _catalogued(formula: Formula) -> bool:
+    """Whether it is the catalogue's formula of that name, whatever was changed by `with_`."""
+    known = FORMULAS.get(formula.name)
+    if known is None or known.function is not formula.function:
+        return False
+    return known.with_(**dict(formula.changed)).equations == formula.equations
+
+
+def _in_torch(formula: Formula, schedule: str) -> bool:
+    """Whether torch.optim has this form of it."""
+    usual = FORMULAS[formula.name].options
+    beyond = [n for n in formula.options if n not in _TORCH[formula.name][1]]
+    if formula.name == "asgd" and schedule != "constant":
+        return False  # torch's rate is one step behind the schedule
+    if formula.hyperparameters.get("momentum") == 0:
+        return False  # a momentum that forgets at once; torch would leave its state out
+    return all(formula.options[n] == usual[n] for n in beyond)
+
+
+def _arguments(formula: Formula, lr: float) -> str:
+    values: dict[str, Any] = {**formula.hyperparameters, "lr": lr}
+    values |= {n: v for n in _TORCH[formula.name][1] if (v := formula.options.get(n))}
+    for whole, parts in _TUPLES.items():
+        if parts[0] in values:
+            pair = tuple(values.pop(part) for part in parts)
+            values = {"lr": values.pop("lr"), whole: pair, **values}
+    if formula.name == "nesterov":
+        values["nesterov"] = True
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+
+
+def _needs_closure(formula: Formula) -> bool:
+    """Whether its step has to compute the gradient itself, to know the loss or to look ahead."""
+    return formula.equations.at is not None or lower(formula.equations).uses_loss
+
+
+def _imports(optimizer: str) -> str:
+    return "".join(f"import {name}\n\n" for name in ("runpy", "importlib") if f"({name}." in optimizer)
 
 
 def _words(text: str) -> str:
@@ -118,12 +197,28 @@ _LOADER = """
     yield from problem.train
 """.strip("\n")
 
-_SCRIPT = '''"""{label} at {lr}, {schedule} schedule: chosen on {name}, in plain PyTorch."""
+_STEP = """
+        optimizer.zero_grad()
+        problem.loss(model(inputs), targets).backward()
+        optimizer.step()
+""".strip("\n")
 
-import torch
+_CLOSURE = """
+        def closure(inputs=inputs, targets=targets):
+            optimizer.zero_grad()
+            loss = problem.loss(model(inputs), targets)
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+""".strip("\n")
+
+_SCRIPT = '''"""{label} at {lr}, {schedule} schedule: chosen on {name}, in {means}."""
+
+{imports}import torch
 from torch.optim import lr_scheduler
 
-import thalweg as tw  # for the model, the data and the loss alone: put your own in their place
+import thalweg as tw  # {uses}: put your own in their place
 
 SEED, EPOCHS = {seed}, {epochs}
 {loading}
@@ -142,9 +237,7 @@ scheduler = {scheduler}
 for epoch in range(EPOCHS):
     model.train()
     for inputs, targets in batches(epoch):
-        optimizer.zero_grad()
-        problem.loss(model(inputs), targets).backward()
-        optimizer.step()
+{step}
         scheduler.step()
     model.eval()
     with torch.no_grad():
