@@ -18,6 +18,7 @@ import thalweg as tw
 from thalweg.errors import UsageError
 from thalweg.kernels import torch_ref
 from thalweg.optim import classes
+from thalweg.optim import optimizer as optimizer_module
 
 from .models import EACH, OPTIONS, OWN, close, network, train, weights
 
@@ -205,7 +206,7 @@ def test_schedulers(name: str, schedule: str, tensor: bool) -> None:
 
 def test_the_modules_examples() -> None:
     assert doctest.testmod(tw.optim).attempted > 3
-    for module in (tw.optim, classes):
+    for module in (tw.optim, classes, optimizer_module):
         assert doctest.testmod(module).failed == 0
 
 

@@ -151,6 +151,9 @@ def test_moved_weights_and_exchanged_states_are_noticed() -> None:
         p[0].data = p[0].data.clone() + 1
     follow(ours, theirs, a, b)
     for optimizer, p in ((ours, a), (theirs, b)):
+        optimizer.state[p[0]]["exp_avg"].data = torch.full_like(p[0], 0.2)
+    follow(ours, theirs, a, b)
+    for optimizer, p in ((ours, a), (theirs, b)):
         optimizer.state[p[1]]["exp_avg"] = torch.full_like(p[1], 0.3)
     follow(ours, theirs, a, b)
     for optimizer in (ours, theirs):
@@ -176,6 +179,16 @@ def test_one_launch_for_all_groups_and_long_tensors_are_shared_among_threads(
     gradients(a, 0)
     equal.step()
     assert len(launched[-1][0].arguments[-1]) == 1  # one row for all tensors of a group
+
+
+@pytest.mark.parametrize("kind", [tw.optim.SGD, torch.optim.SGD])
+def test_autograd_notices_weights_that_changed_between_forward_and_backward(kind: Any) -> None:
+    w = nn.Parameter(torch.ones(3))
+    w.grad = torch.ones(3)
+    loss = w.square().sum()
+    kind([w], lr=0.1).step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
 
 
 def test_the_plan_is_kept() -> None:

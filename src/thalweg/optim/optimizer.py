@@ -41,6 +41,15 @@ class FormulaOptimizer(torch.optim.Optimizer):
 
     Raises:
         UsageError: hyperparameters out of range (a ValueError, in torch's words), sparse or complex weights.
+
+    >>> import torch, thalweg as tw
+    >>> weight = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
+    >>> optimizer = tw.optim.SGD([weight], lr=1.0, max_norm=1.0, ema_decay=0.5, zero_grad=True)
+    >>> for _ in range(2):
+    ...     weight.square().sum().backward()
+    ...     optimizer.step()
+    >>> weight.data, optimizer.ema_parameters()
+    (tensor([1.8000, 2.4000]), [tensor([2.2500, 3.0000])])
     """
 
     rule: ClassVar[Rule]

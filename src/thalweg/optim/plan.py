@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from ..errors import UsageError
 from ..formulas import Formula
@@ -107,9 +108,13 @@ class Plan:
             for k, (p, g) in enumerate(zip(params, gradients, strict=True))
             if g is not None
         ]
+        self.layouts = [(h.weight, h.weight.stride(), h.weight.dtype) for h in self.held]
         self._count(optimizer)
         self._split(optimizer)
         self.states = [s for state in optimizer.state.values() for s in state.values()]
+        self.kept = [s for h in self.held for s in (*h.states, h.average) if s is not None]
+        self.kept_pointers = [s.data_ptr() for s in self.kept]
+        self.weights = [h.weight for h in self.held]
 
     def fits(self, optimizer: FormulaOptimizer, params: list[Tensor], gradients: list[Tensor | None]) -> bool:
         """Whether all is where it was."""
@@ -119,6 +124,7 @@ class Plan:
             and [g is None for g in gradients] == self.missing
             and [p.data_ptr() for p in params] == self.pointers
             and _same(states, self.states)
+            and [s.data_ptr() for s in self.kept] == self.kept_pointers
             and self.around == optimizer.around
             and (self.whole.factor or not optimizer.scaled)
             and self.table.fill(optimizer.param_groups)
@@ -189,7 +195,10 @@ class Plan:
             unscale: multiplies the gradients first, 1 / the scale of the loss.
         """
         given = [g for g in gradients if g is not None]
-        used = [self._laid_out(h, g) for h, g in zip(self.held, given, strict=True)]
+        used = [
+            g if g.layout is torch.strided and g.stride() == stride and g.dtype is dtype else _laid_out(g, p)
+            for g, (p, stride, dtype) in zip(given, self.layouts, strict=True)
+        ]
         pointers = np.array([g.data_ptr() for g in used], dtype=np.int64)
         for batch in self.batches:
             batch.address[:, 1] = pointers[batch.gradients] + batch.offset
@@ -197,19 +206,13 @@ class Plan:
         self.counts += 1
         launches = [self._launch(batch, loss, factor) for batch in self.batches]
         numba_cpu.run(launches, threads)
+        increment_version(self.weights)  # so that autograd notices, as it does after torch's own steps
         for k in self.loose:
             self._by_reference(self.held[k], used[k], float(self.counts[k]), loss, factor)
         if self.around.zero_grad:
             for g, copy in zip(given, used, strict=True):
                 if g is not copy:
                     g.zero_()
-
-    def _laid_out(self, h: _Held, g: Tensor) -> Tensor:
-        w = h.weight
-        if g.layout is torch.strided and g.stride() == w.stride() and g.dtype == w.dtype:
-            return g
-        _refuse(w, g)
-        return torch.empty_like(w, requires_grad=False).copy_(g)
 
     def _clipping(self, used: Sequence[Tensor], unscale: float, threads: int) -> float:
         """min(1, max_norm / (‖g‖ + 1e-6)), with the norm over all gradients; as clip_grad_norm_."""
@@ -315,6 +318,12 @@ def _as_laid_out(state: Tensor, p: Tensor) -> Tensor:
     if state.stride() == p.stride() or state.shape != p.shape:
         return state
     return torch.empty_like(p, dtype=state.dtype, requires_grad=False).copy_(state)
+
+
+def _laid_out(g: Tensor, p: Tensor) -> Tensor:
+    """A copy of the gradient with the strides and the dtype of the weight."""
+    _refuse(p, g)
+    return torch.empty_like(p, requires_grad=False).copy_(g)
 
 
 def _fits_the_kernel(h: _Held) -> bool:
