@@ -24,7 +24,7 @@ from ..errors import UsageError
 from ..formulas import Formula
 from ..kernels import numba_cpu, torch_ref
 from ..kernels.lower import lower
-from .rules import Group, Rule
+from .table import Table
 
 if TYPE_CHECKING:
     from .optimizer import FormulaOptimizer
@@ -100,7 +100,7 @@ class Plan:
         self.params, self.missing = params, [g is None for g in gradients]
         self.pointers = [p.data_ptr() for p in params]
         owners = [k for k, group in enumerate(optimizer.param_groups) for _ in group["params"]]
-        self.table = _Table(self.rule, optimizer.param_groups)
+        self.table = Table(self.rule, optimizer.param_groups)
         self.forms = self.table.formulas
         self.needs_loss = any(lower(f.equations).uses_loss for f in self.forms)
         self.held = [
@@ -261,39 +261,6 @@ class Plan:
             h.average.lerp_(w.to(h.average.dtype), 1 - (self.around.ema_decay or 0.0))
         if self.around.zero_grad:
             g.zero_()
-
-
-class _Table:
-    """Each group's formula and numbers, read anew only where a group has changed."""
-
-    def __init__(self, rule: Rule, groups: Sequence[dict[str, Any]]) -> None:
-        self.rule = rule
-        names = [a.name for a in rule.arguments]
-        extra = ["decoupled_weight_decay"] if any("decoupled_weight_decay" in g for g in groups) else []
-        self.names = list(dict.fromkeys([*names, *extra]))
-        self.seen: list[Any] = [self._key(group) for group in groups]
-        self.formulas = [rule.choose(group) for group in groups]
-        self.numbers = [rule.numbers(f, g) for f, g in zip(self.formulas, groups, strict=True)]
-        self.signs = [-1.0 if group.get("maximize") else 1.0 for group in groups]
-
-    def _key(self, group: Group) -> tuple[Any, ...]:
-        values = tuple(map(group.get, self.names))
-        if any(isinstance(v, Tensor) for v in values):  # a tensor may change where it lies
-            return tuple(float(v) if isinstance(v, Tensor) else v for v in values)
-        return values
-
-    def fill(self, groups: Sequence[dict[str, Any]]) -> bool:
-        """Read what has changed; False where a group now asks for another formula or direction."""
-        for k, group in enumerate(groups):
-            key = self._key(group)
-            if key == self.seen[k]:
-                continue
-            if self.rule.choose(group).equations != self.formulas[k].equations:
-                return False
-            if (-1.0 if group.get("maximize") else 1.0) != self.signs[k]:
-                return False
-            self.numbers[k], self.seen[k] = self.rule.numbers(self.formulas[k], group), key
-        return True
 
 
 def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
