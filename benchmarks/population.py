@@ -27,7 +27,7 @@ import torch
 import thalweg as tw
 from thalweg.population.batches import order_seed
 from thalweg.study.plan import Plan, Setting, plan
-from thalweg.study.recipe import torch_optimizer
+from thalweg.study.recipe import optimizer_line
 
 STUDY = {"digits": {"seeds": 5, "epochs": 20}, "digits-cnn": {"seeds": 2, "epochs": 5}}
 FUSED = ("SGD", "Adam", "AdamW", "Adagrad")
@@ -51,7 +51,7 @@ def train_alone(problem: Any, wanted: Plan, setting: Setting, seed: int, until: 
     """One member as a plain PyTorch loop, until it is done or the time is up; the steps it took."""
     torch.manual_seed(seed)
     model = problem.model()
-    line = torch_optimizer(wanted.formulas[setting.optimizer], setting.lr)
+    line = optimizer_line(wanted.formulas[setting.optimizer], setting.lr)
     form = "fused=True" if any(f"optim.{n}(" in line for n in FUSED) else "foreach=True"
     optimizer = eval(line[:-1] + f", {form})", {"torch": torch, "model": model})
     inputs, targets = problem.train

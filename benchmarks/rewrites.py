@@ -56,6 +56,14 @@ def main() -> None:
                 lambda f=ours_back, g=gradient, y=y: f(g, y, 2, torch.float32),
             )
             rows.append((f"{name} backward over {classes}", *pair))
+    images = torch.relu(torch.randn(MEMBERS * BATCH, 8, 8, 8))
+    pool, ours = aten.max_pool2d_with_indices.default, rewrites.REWRITES[aten.max_pool2d_with_indices.default]
+    rows.append(
+        (
+            "max pooling 2 × 2 of 8 × 8",
+            *seconds(lambda: pool(images, [2, 2]), lambda: ours(images, [2, 2]), 50),
+        )
+    )
     shown = [[name, f"{a * 1e6:,.0f}", f"{b * 1e6:,.0f}", f"{a / b:.2f}×"] for name, a, b in rows]
     text = machine.heading("Rewrites of a batched program") + "\n"
     text += machine.table(["operation", "as it is, µs", "rewritten, µs", "ratio"], shown)

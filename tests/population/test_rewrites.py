@@ -63,3 +63,26 @@ def test_multiplication_by_one_is_dropped_and_by_another_number_is_not() -> None
     assert rewrites._multiply(x, 1) is x
     assert rewrites._multiply(x, 2) is NotImplemented
     assert rewrites._multiply(torch.arange(3), 1) is NotImplemented
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_max_pooling_with_equals_and_nan(dtype: torch.dtype) -> None:
+    x = torch.relu(draw(3, 5, 12, 8)).to(dtype)  # half of the values are equal: zero
+    x[1, 2, 3, 4] = float("nan")
+    x[2, 0, 0, 0] = float("inf")
+    for image in (x, x.transpose(2, 3)):
+        best, place = rewrites._max_pool(image, [2, 2])
+        expected, places = aten.max_pool2d_with_indices.default(image, [2, 2])
+        torch.testing.assert_close(best, expected, rtol=0, atol=0, equal_nan=True)
+        assert torch.equal(place, places)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"kernel": [3, 3]}, {"kernel": [2, 2], "stride": [1, 1]}, {"kernel": [2, 2], "stride": [2, 2], "padding": [1, 1]},
+        {"kernel": [2, 2], "stride": [2, 2], "dilation": [2, 2]},
+    ],
+)  # fmt: skip
+def test_other_pooling_is_left_alone(given: dict[str, list[int]]) -> None:
+    assert rewrites._max_pool(draw(1, 1, 12, 12), **given) is NotImplemented

@@ -8,11 +8,13 @@ alone elsewhere. `benchmarks/rewrites.py` measures what each is worth.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .pooling import max_pool2x2
 
 aten = torch.ops.aten
 
@@ -53,15 +55,32 @@ def _softmax_backward(gradient: Tensor, output: Tensor, dim: int, dtype: torch.d
     return weighted - output * aten.sum(weighted, [dim], True)
 
 
+def _max_pool(
+    x: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0,),
+    dilation: Sequence[int] = (1,),
+    ceil_mode: bool = False,
+) -> Any:
+    """Windows of 2 × 2 side by side, which is most of the pooling there is."""
+    twos = {*kernel, *(stride or kernel)} == {2} and not (x.shape[-2] % 2 or x.shape[-1] % 2)
+    plain = set(padding) == {0} and set(dilation) == {1} and x.device.type == "cpu"
+    if not (twos and plain and x.dtype in (torch.float32, torch.float64)):
+        return NotImplemented
+    return max_pool2x2(x)
+
+
 def _multiply(x: Tensor, by: Any) -> Tensor:
     return x if by == 1 and x.is_floating_point() else NotImplemented
 
 
-REWRITES: dict[Any, Callable[..., Tensor]] = {
+REWRITES: dict[Any, Callable[..., Any]] = {
     aten.bmm.default: _bmm,
     aten._log_softmax.default: _log_softmax,
     aten._log_softmax_backward_data.default: _log_softmax_backward,
     aten._softmax.default: _softmax,
     aten._softmax_backward_data.default: _softmax_backward,
+    aten.max_pool2d_with_indices.default: _max_pool,
     aten.mul.Scalar: _multiply,
 }
