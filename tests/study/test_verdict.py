@@ -83,6 +83,13 @@ def test_groups_keep_apart_whom_the_intervals_keep_apart(seed: int) -> None:
     assert [result.rank[k] for k in order] == sorted(result.rank)
 
 
+def test_the_chance_to_be_best_does_not_contradict_the_interval() -> None:
+    """Two seeds agree on who is ahead, but by gaps so unequal that the interval covers zero."""
+    _, result = ranked([[1.0, 1.1], [1.0, 3.0]])
+    assert result.rank == [1, 1]
+    assert 0.6 < result.probability[0] < 0.9
+
+
 def test_one_seed_ties_everybody() -> None:
     order, result = ranked([[2.0, 1.0, 3.0]])
     assert order == [1, 0, 2]

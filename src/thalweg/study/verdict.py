@@ -201,7 +201,12 @@ def rank(losses: np.ndarray, seed: int = 0) -> tuple[list[int], Ranking]:
     count, width = losses.shape
     drawn = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
     resampled = losses[drawn].mean(axis=1)  # (resamples, candidates)
-    lowest = resampled == resampled.min(axis=1, keepdims=True)
+    # Widened like the intervals, so that the chance of being best never contradicts them.
+    centre = losses.mean(axis=0)
+    finite = np.isfinite(losses).all(axis=0)
+    spread = resampled.copy()
+    spread[:, finite] = centre[finite] + _wider(count) * (resampled[:, finite] - centre[finite])
+    lowest = spread == spread.min(axis=1, keepdims=True)
     probability = (lowest / lowest.sum(axis=1, keepdims=True)).mean(axis=0)
 
     def difference(k: int, leader: int) -> Interval:
@@ -241,9 +246,19 @@ def interval(values: np.ndarray, resampled: np.ndarray) -> Interval:
         return Interval(mean, mean, mean)
     above = (1 + LEVEL) / 2
     low, high = np.quantile(resampled, [1 - above, above])
-    # The bootstrap divides by n where n − 1 is right, and has the normal's tails where Student's are right.
-    wider = math.sqrt(count / (count - 1)) * stats.t.ppf(above, count - 1) / stats.norm.ppf(above)
+    wider = _wider(count)
     return Interval(mean, float(mean + wider * (low - mean)), float(mean + wider * (high - mean)))
+
+
+def _wider(count: int) -> float:
+    """The factor by which the bootstrap of `count` values is too narrow.
+
+    It divides by n where n − 1 is right, and has the normal's tails where Student's are right.
+    """
+    if count < 2:
+        return 1.0
+    above = (1 + LEVEL) / 2
+    return math.sqrt(count / (count - 1)) * stats.t.ppf(above, count - 1) / stats.norm.ppf(above)
 
 
 def _test(fresh: pd.DataFrame) -> dict[str, dict[str, Interval]]:
