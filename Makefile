@@ -30,6 +30,7 @@ test-all: lint
 bench: setup
 	$(BIN)/python benchmarks/population.py
 	$(BIN)/python benchmarks/rewrites.py
+	$(BIN)/python benchmarks/optimizers.py
 
 clean:
 	rm -rf .venv runs
