@@ -130,11 +130,12 @@ def test_members_of_a_seed_start_alike_and_seeds_differ() -> None:
 
 
 @pytest.mark.parametrize("rate", [1e200, 1e300])
-def test_a_diverging_member_alters_no_bit_of_the_others(rate: float) -> None:
+@pytest.mark.parametrize("name", RATES)
+def test_a_diverging_member_alters_no_bit_of_the_others(name: str, rate: float) -> None:
     task, members = make_task(), make_members()
     calm = Block(task, members, EPOCHS)
     calm_curves = epochs_of(calm)
-    bad = 7
+    bad = next(k for k, m in enumerate(members) if m.formula.name == name)
     wild = list(members)
     wild[bad] = Member(members[bad].formula, {"lr": rate}, members[bad].schedules, 0)
     stormy = Block(task, wild, EPOCHS)
@@ -303,6 +304,19 @@ class Normed(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layers(x)
+
+
+def test_batch_normalization_without_running_statistics_is_the_same_alone() -> None:
+    def model() -> nn.Module:
+        norm = nn.BatchNorm1d(8, track_running_stats=False, dtype=torch.float64)
+        first, last = nn.Linear(16, 8, dtype=torch.float64), nn.Linear(8, 4, dtype=torch.float64)
+        return nn.Sequential(nn.Flatten(), first, norm, last)
+
+    task = make_task()
+    task = Task(model, Batched(model(), F.cross_entropy, {}), task.batches, task.validation)
+    member = Member(formulas.get("sgd"), {"lr": 0.1}, {"lr": schedules.get("cosine")}, 0)
+    curve = [values["validation_loss"][0] for values in epochs_of(Block(task, [member], EPOCHS))]
+    np.testing.assert_allclose(curve, alone(task, member)[0], rtol=1e-9)
 
 
 @pytest.mark.parametrize(("model", "words"), [(Droops, "random numbers"), (Normed, "batch normalization")])

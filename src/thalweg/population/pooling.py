@@ -1,8 +1,7 @@
 """Max pooling of 2 × 2 windows, compiled.
 
-In a population of small convolutional networks PyTorch's CPU kernel, which branches at every input, was the
-largest single cost; `benchmarks/rewrites.py` measures both. Values and places are those of torch: the first
-of equals wins, and NaN wins over everything.
+`benchmarks/rewrites.py` measures it against PyTorch's CPU kernel. Values and places are those of torch: the
+first of equals wins, and NaN wins over everything.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from numba import njit
 from torch import Tensor
 
 
-@njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+@njit(nogil=True, error_model="numpy", boundscheck=False)
 def _pool(x: np.ndarray, best: np.ndarray, place: np.ndarray) -> None:
     planes, height, width = x.shape
     for p in range(planes):

@@ -135,8 +135,8 @@ def _workers(problem: Prepared) -> Iterator[ThreadPoolExecutor]:
     """A thread for every core, each training a block of its own with single-threaded tensor operations.
 
     Threads that share each operation would wait for one another dozens of times in a step, which on a
-    machine that has other work to do costs more than the arithmetic; blocks never wait. It also makes
-    results independent of the number of cores. A DataLoader, which is one thing, gets one worker.
+    machine that has other work to do costs more than the arithmetic; blocks never wait. What a
+    block gives is also the same on any number of cores. A DataLoader, which is one thing, gets one worker.
     """
     before = torch.get_num_threads()
     loader = isinstance(problem.train, DataLoader)
@@ -230,9 +230,9 @@ def _update_seconds(plan: Plan, label: str, weights: int, dtype: torch.dtype, ro
     """The median time of one member's update, among a few that share a launch as in a block."""
     formula = plan.formulas[label]
     tensors = [torch.zeros(rows, weights, dtype=dtype) for _ in range(2 + len(formula.states))]
-    base = np.array([[t.data_ptr() for t in tensors]], dtype=np.int64)
-    address = base + np.arange(rows)[:, None] * weights * tensors[0].element_size()
-    length, row = np.full(rows, weights, dtype=np.int64), np.arange(rows, dtype=np.int64)
+    w, g, *states = tensors
+    address, length = numba_cpu.segment_table(list(w), list(g), [[s[k] for s in states] for k in range(rows)])
+    row = np.arange(rows, dtype=np.int64)
     table = np.tile([formula.hyperparameters[n] for n in formula.equations.hyperparameters], (rows, 1))
     ones = np.ones(rows)
     kernel, times = numba_cpu.compiled(formula.equations, dtype), []
