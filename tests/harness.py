@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import types
 
 from tests.papers import PAPERS
 from thalweg import formulas
 from thalweg.formulas import Equations, Formula
 from thalweg.kernels import numba_cpu, torch_ref
+from thalweg.kernels.lower import lower
 
 STEPS = 50
 
@@ -198,14 +198,24 @@ def kernel_step(
     threads: int = 1,
 ) -> None:
     """One call of the compiled kernel over many segments, the i-th with the i-th set of hyperparameters."""
-    address, length = numba_cpu.segment_table(weights, gradients, states)
+    program = lower(formula.equations)
+    streamed, kept = ([name for name, _ in part] for part in (program.states, program.kept))
+    named = [dict(zip(formula.states, row, strict=True)) for row in states]
+    address, length = numba_cpu.segment_table(
+        weights, gradients, [[row[n] for n in streamed] for row in named]
+    )
     names, count = formula.equations.hyperparameters, len(weights)
     table = np.array([[{**formula.hyperparameters, **row}[name] for name in names] for row in tables])
+    single = np.array([[float(row[n]) for n in kept] for row in named]).reshape(count, len(kept))
+    on = np.array(active or [True] * count)
     launch = numba_cpu.compiled(formula.equations, weights[0].dtype).launch(
-        address, length, np.arange(count), np.array(active or [True] * count), np.full(count, float(t)),
-        np.full(count, 0.5), table.reshape(count, len(names)),
+        address, length, np.arange(count), on, np.full(count, float(t)),
+        np.full(count, 0.5), table.reshape(count, len(names)), kept=single,
     )  # fmt: skip
     numba_cpu.run([launch], threads)
+    for row, values in zip(named, single, strict=True):
+        for name, value in zip(kept, values, strict=True):
+            row[name].fill_(value)
 
 
 @functools.cache
@@ -213,7 +223,5 @@ def machine_code(equations: Equations) -> tuple[str, str]:
     """LLVM and assembly of the float32 loop; compiled anew, because Numba shows neither of cached code."""
     scope: dict[str, Any] = {}
     exec(numba_cpu.source(equations, "float32").replace("cache=True", "cache=False"), scope)
-    integers, flags, numbers = types.int64[::1], types.boolean[::1], types.float64[:, ::1]
     loop = scope["segments"]
-    loop.compile((types.int64[:, ::1], integers, integers, flags, numbers, types.int64, types.int64))
-    return "".join(loop.inspect_llvm().values()), "".join(loop.inspect_asm().values())
+    return loop.inspect_llvm(), loop._library.get_asm_str()

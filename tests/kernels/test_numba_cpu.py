@@ -32,7 +32,8 @@ def parts(formula: Formula, sizes: Sequence[int], tables: Sequence[dict[str, flo
 
 def bits(parts: Parts) -> list[torch.Tensor]:
     weights, _, states = parts
-    return [x.view(torch.int32).clone() for x in (*weights, *(s for row in states for s in row))]
+    kept = (*weights, *(s for row in states for s in row))
+    return [x.reshape(-1).view(torch.int32).clone() for x in kept]
 
 
 def same(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> bool:
@@ -106,7 +107,7 @@ def test_the_loop_runs_on_vectors(name: str) -> None:
 
 
 def test_a_dtype_without_kernel_is_refused_with_a_sentence() -> None:
-    with pytest.raises(TypeError, match="has float32, float64, not torch"):
+    with pytest.raises(TypeError, match=r"has float32, float64, bfloat16, not torch\.float16"):
         numba_cpu.compiled(get("sgd").equations, torch.float16)
 
 
@@ -116,7 +117,7 @@ from thalweg.kernels import numba_cpu
 w = torch.ones(3); start = time.perf_counter()
 numba_cpu.update(tw.formulas.get("adam"), w, torch.ones(3), [torch.zeros(3), torch.zeros(3)], 1)
 kernel = numba_cpu.compiled(tw.formulas.get("adam").equations, torch.float32)
-print(w.tolist(), sum(kernel.segments.stats.cache_hits.values()), numba_cpu.cache_folder())
+print(w.tolist(), kernel.segments.cache_hits, numba_cpu.cache_folder())
 """
 
 
@@ -138,7 +139,7 @@ def test_the_next_process_finds_the_kernel_compiled(tmp_path: Path) -> None:
     first, second = fresh_process(tmp_path, "1"), fresh_process(tmp_path, "2")
     assert first[1:] == ["0", str(tmp_path / "thalweg" / "kernels")]
     assert second == [first[0], "1", first[2]]
-    assert len(list((tmp_path / "thalweg" / "kernels").glob("*.py"))) == 1
+    assert len(list((tmp_path / "thalweg" / "kernels").glob("*.py"))) == 2  # the rule, and what launches it
 
 
 def test_an_unwritable_cache_costs_time_and_nothing_else(tmp_path: Path) -> None:

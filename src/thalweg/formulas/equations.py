@@ -68,6 +68,7 @@ class Equations:
     states: tuple[tuple[str, sp.Expr], ...]
     initial: tuple[tuple[str, float | str], ...]
     at: sp.Expr | None = None
+    single: tuple[str, ...] = ()
 
     @property
     def look(self) -> Equations | None:
@@ -156,7 +157,20 @@ def read(
         states=tuple((name, values[name]) for name in used),
         initial=tuple((name, initial.get(name, 0.0)) for name in used),
         at=at,
+        single=_single({name: values[name] for name in changed}, numbers),
     )
+
+
+def _single(changed: Mapping[str, sp.Expr], numbers: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the states that change, those that never meet a gradient, a weight, or a state that does."""
+    found, known = dict(changed), {symbol(name) for name in ("t", "loss", *numbers)}
+    while True:
+        read = known | {symbol(name) for name in found}
+        mixed = [name for name, value in found.items() if not value.free_symbols <= read]
+        if not mixed:
+            return tuple(found)
+        for name in mixed:
+            del found[name]
 
 
 def _run(function: Callable[..., Update], rule: str, positional: list[Any], given: dict[str, Any]) -> Update:

@@ -7,7 +7,8 @@ weight with common subexpressions shared. For Adam this leaves two powers per st
 a square root, a division and a handful of multiplications.
 
 `lower` is cached on the equations: formulas that differ only in defaults share one program and
-therefore one compiled kernel. The kernels print a `Program` through `Printer`, each with its own
+therefore one compiled kernel. A state that depends on nothing else (NAdam's product of momenta) is such a scalar too,
+and takes no memory per weight. The kernels print a `Program` through `Printer`, each with its own
 spelling of the few operations there are.
 """
 
@@ -40,7 +41,9 @@ class Program:
         scalars: once per step and member, in float64; functions of t, loss and hyperparameters.
         shared: once per weight; subexpressions used more than once, and the new state values.
         step: added to the weight.
-        states: (name, the name of its new value in `shared`) in the order of `Equations.states`.
+        states: (name, the name of its new value in `shared`) in the order of `Equations.states`, those
+            that are the same for all the weights of a member aside.
+        kept: (name, the name of its new value in `scalars`) of the states that are the same for all.
         passed: the scalars that the loop over weights needs.
     """
 
@@ -49,6 +52,7 @@ class Program:
     shared: tuple[Assignment, ...]
     step: sp.Expr
     states: tuple[tuple[str, sp.Symbol], ...]
+    kept: tuple[tuple[str, sp.Symbol], ...]
     passed: tuple[sp.Symbol, ...]
 
     @property
@@ -59,21 +63,27 @@ class Program:
 @functools.cache
 def lower(equations: Equations) -> Program:
     """Split the equations into once-a-step scalars and a per-weight body."""
-    uniform = {symbol(name) for name in ("t", "loss", *equations.hyperparameters)}
-    fresh = tuple(_made(f"new_{name}") for name in equations.state_names)
-    states, step = in_terms_of_states(equations, fresh)
+    fresh = {name: _made(f"new_{name}") for name in equations.state_names}
+    kept = equations.single
+    uniform = {symbol(name) for name in ("t", "loss", *equations.hyperparameters, *kept)}
+    uniform |= {fresh[name] for name in kept}
+    values, step = in_terms_of_states(equations, tuple(fresh.values()))
+    once = [value for name, value in zip(fresh, values, strict=True) if name in kept]
+    each = {fresh[name]: value for name, value in zip(fresh, values, strict=True) if name not in kept}
     hoisted: dict[sp.Basic, sp.Symbol] = {}
-    bodies = [_hoist(body, uniform, hoisted) for body in (*states, step)]
+    bodies = [_hoist(body, uniform, hoisted) for body in (*each.values(), step)]
     shared, reduced = _shared(bodies, "x")
     needed: set[sp.Basic] = set().union(*(e.free_symbols for e in (*reduced, *(v for _, v in shared))))
     passed: dict[sp.Symbol, Any] = {name: value for value, name in hoisted.items() if name in needed}
-    common, values = _shared(list(passed.values()), "c")
+    common, scalars = _shared([*once, *passed.values()], "c")
+    named = zip((*(fresh[name] for name in kept), *passed), scalars, strict=True)
     return Program(
         equations=equations,
-        scalars=(*common, *zip(passed, values, strict=True)),
-        shared=in_order([*shared, *zip(fresh, reduced[:-1], strict=True)]),
+        scalars=in_order([*common, *named]),
+        shared=in_order([*shared, *zip(each, reduced[:-1], strict=True)]),
         step=reduced[-1],
-        states=tuple(zip(equations.state_names, fresh, strict=True)),
+        states=tuple((name, new) for name, new in fresh.items() if name not in kept),
+        kept=tuple((name, fresh[name]) for name in kept),
         passed=tuple(passed),
     )
 

@@ -8,42 +8,34 @@ every member, and a scheduled hyperparameter is a number in a table, never a rec
 
 Three things make it run at the speed of memory: the scalars of a row are computed once, in float64;
 loads and stores carry alias scopes, so that LLVM vectorises the loop without run-time overlap checks;
-and the segments are divided over threads with the interpreter lock released.
+and the segments are divided over torch's own threads with the interpreter lock released.
 
 What surrounds an update in a training loop (`Whole`: a factor on the gradient, a bound on it, an average of
 the weights, the zeroing of gradients) is generated into the same loop, so that it costs no further pass.
+So is the packing of what is kept in fewer bytes (`Formats`, `storage.py`): it is unpacked, used, and packed
+again while it is in registers; int8 goes block by block, through a buffer on the stack.
 
-The source is written to the cache folder (`THALWEG_CACHE`, else the user's cache) so that Numba's own
-on-disk cache makes the next process start at once.
+Read next: `memory.py` (loads, stores, packing), `threads.py` (launches), `generated.py` (compilation).
 """
 
 from __future__ import annotations
 
-import atexit
+import ctypes
 import functools
-import hashlib
-import importlib.util
-import os
-import shutil
-import sys
-import tempfile
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..formulas.base import Equations, Formula
-from . import memory
-from .lower import Printer, lower
+from .generated import cache_folder, module
+from .lower import Printer, Program, lower
+from .storage import BLOCK, stochastic
+from .threads import Launch, run
 
-DTYPES = {torch.float32: "float32", torch.float64: "float64"}
-_GRAIN = 16_384  # weights; below this a second thread costs more than it saves
-_lock = threading.Lock()
+DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
 
 
 class _ScalarPrinter(Printer):
@@ -54,7 +46,7 @@ class _ScalarPrinter(Printer):
 
 
 class _ElementPrinter(_ScalarPrinter):
-    """In the weights' dtype: every number is converted once, outside the loop."""
+    """In the dtype of the computation: every number is converted once, outside the loop."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,16 +56,22 @@ class _ElementPrinter(_ScalarPrinter):
         return self.constants.setdefault(value, f"_k{len(self.constants)}")
 
 
-_HEADER = """
+_FUNCTIONS = """
 from math import cos as _cos, exp as _exp, log as _log, sin as _sin, sqrt as _sqrt, tanh as _tanh
-from numpy import {dtype} as _dtype, floor as _floor
-from numba import njit as _njit
-from thalweg.kernels.memory import load_{dtype} as _load, store_{dtype} as _store
+from numba import cfunc as _cfunc
+from numpy import float32 as _float32, float64 as _float64, floor as _floor
+from thalweg.kernels import memory as _memory
+from thalweg.kernels.memory import load_bool as _load_bool, load_int64 as _load_int64
+from thalweg.kernels.memory import load_float64 as _load_float64, store_float64 as _store_float64
 from thalweg.kernels.memory import logical_not as _logical_not, maximum as _maximum
 from thalweg.kernels.memory import minimum as _minimum, sign as _sign
 _abs = abs
-_jit = _njit(nogil=True, cache=True, error_model="numpy", fastmath=set({fastmath!r}), boundscheck=False)
+_compiled = _cfunc("void(int64, int64, int64)", nopython=True, cache=True, error_model="numpy",
+                   fastmath=set({fastmath!r}), boundscheck=False)
 """
+# nnan and ninf are left out on purpose: a NaN must stay a NaN. So is arcp: it turns 1/sqrt into an estimate
+# that fails at 0 and at denormal numbers.
+FASTMATH = ("contract", "nsz")
 
 
 @dataclass(frozen=True)
@@ -103,77 +101,242 @@ class Whole:
         lines = ["g = g*_factor"] if self.factor else []
         return [*lines, "g = _minimum(_maximum(g, -_bound), _bound)"] if self.bound else lines
 
-    def after(self, zero: str, scope: int) -> list[str]:
-        """What is done with the new weight and the gradient that was used."""
-        lines = []
-        if self.average:
-            lines = [
-                f"_a = _load(_at__a, _i, {scope})",
-                f"_store(_at__a, _i, {scope}, _a + _share*(_w - _a))",
-            ]
-        return [*lines, f"_store(_at_g, _i, 1, {zero})"] if self.zero else lines
-
 
 UPDATE_ONLY = Whole()
 
 
-def source(equations: Equations, dtype: str, whole: Whole = UPDATE_ONLY) -> str:
-    """The kernel's Python source, for Numba; only the formula's own names start without an underscore."""
-    program = lower(equations)
-    scalar, element = _ScalarPrinter(), _ElementPrinter()
-    loaded = ("w", "g", *equations.state_names)
-    streams = (*loaded, "_a") if whole.average else loaded
-    body = [f"{name} = _load(_at_{name}, _i, {k})" for k, name in enumerate(loaded)]
-    body += whole.before()
-    body += [f"{name} = {element.doprint(value)}" for name, value in program.shared]
-    body += [f"_w = w + ({element.doprint(program.step)})", "_store(_at_w, _i, 0, _w)"]
-    body += [f"_store(_at_{name}, _i, {2 + k}, {new})" for k, (name, new) in enumerate(program.states)]
-    body += whole.after(element.number(0.0) if whole.zero else "", len(loaded))
-    passed = (*map(str, program.passed), *whole.numbers)
-    text = [
-        f'"""{equations.name}, {dtype}: generated from its formula."""',
-        _HEADER.format(dtype=dtype, fastmath=FASTMATH),
-        "@_jit",
-        "def rows(_t, _loss, _table, _scalars):",
-        "    for _r in range(_table.shape[0]):",
-        "        t = _t[_r]",
-        "        loss = _loss[_r]",
-        *(f"        {name} = _table[_r, {k}]" for k, name in enumerate(equations.hyperparameters)),
-        *(f"        {name} = {scalar.doprint(value)}" for name, value in program.scalars),
-        *(f"        _scalars[_r, {k}] = {name}" for k, name in enumerate(program.passed)),
-        "",
-        "@_jit",
-        "def segments(_address, _length, _row, _active, _scalars, _start, _stop):",
-        *(f"    {name} = _dtype({value!r})" for value, name in element.constants.items()),
-        "    for _n in range(_start, _stop):",
-        "        _r = _row[_n]",
-        "        if not _active[_r]:",
-        "            continue",
-        *(f"        _at_{name} = _address[_n, {k}]" for k, name in enumerate(streams)),
-        *(f"        {name} = _dtype(_scalars[_r, {k}])" for k, name in enumerate(passed)),
-        "        for _i in range(_length[_n]):",
-        *(f"            {line}" for line in body),
-        "",
-    ]
-    return "\n".join(text)
+@dataclass(frozen=True)
+class Formats:
+    """How what the kernel reads and writes lies in memory; formats are those of `storage.py`.
+
+    Attributes:
+        weight, gradient: of the weights and their gradients; the computation is float64 where the
+            weights are, else float32.
+        states: of the formula's states, those that are one number aside.
+        average: of the moving average of the weights.
+    """
+
+    weight: str
+    gradient: str
+    states: tuple[str, ...]
+    average: str
+
+    @classmethod
+    def plain(cls, equations: Equations, dtype: str) -> Formats:
+        """Everything in the dtype of the weights."""
+        return cls(dtype, dtype, (dtype,) * len(lower(equations).states), dtype)
+
+    @property
+    def computed(self) -> str:
+        return "float64" if self.weight == "float64" else "float32"
+
+    @property
+    def noisy(self) -> bool:
+        """Whether anything is rounded at random."""
+        return any(map(stochastic, (self.weight, *self.states)))
 
 
-# nnan and ninf are left out on purpose: a NaN must stay a NaN. So is arcp: it turns 1/sqrt into an estimate
-# that fails at 0 and at denormal numbers.
-FASTMATH = ("contract", "nsz")
+class _Source:
+    """The text of one kernel; only the formula's own names start without an underscore."""
+
+    def __init__(self, equations: Equations, formats: Formats, whole: Whole) -> None:
+        self.equations, self.formats, self.whole = equations, formats, whole
+        self.program: Program = lower(equations)
+        names = [name for name, _ in self.program.states]
+        self.packed = [name for name, form in zip(names, formats.states, strict=True) if form == "int8"]
+        form = dict(zip(("w", "g", *names, "_a"), (formats.weight, formats.gradient, *formats.states,
+                                                   formats.average), strict=True))  # fmt: skip
+        if not whole.average:
+            del form["_a"]
+        self.form = form
+        scales = [f"_scale_{name}" for name in self.packed]
+        self.scope = {
+            name: k for k, name in enumerate((*form, *scales, *(f"_room_{n}" for n in self.packed)))
+        }
+        self.streams = (*form, *scales)
+        self.drawn = {n: k for k, n in enumerate(n for n in ("w", *names) if stochastic(form[n]))}
+        self.passed = (*map(str, self.program.passed), *whole.numbers)
+        self.columns = len(self.passed) + bool(self.drawn) or 1
+        self.scalar, self.element = _ScalarPrinter(), _ElementPrinter()
+
+    def text(self) -> str:
+        body = self._body()  # first: it finds out which constants there are
+        return "\n".join([
+            f'"""{self.equations.name}, {self.formats.computed}: generated from its formula."""',
+            _FUNCTIONS.format(fastmath=FASTMATH),
+            *self._rows(),
+            "",
+            "@_compiled",
+            "def segments(_job, _start, _stop):",
+            *(f"    {name} = _load_int64(_job, {k}, 99)" for k, name in enumerate(_SEGMENTS)),
+            *(f"    {name} = _{self.formats.computed}({value!r})" for value, name in self.element.constants.items()),
+            *(f"    _room_{name} = _memory.scratch({BLOCK})" for name in self.packed),
+            "    for _n in range(_start, _stop):",
+            "        _r = _load_int64(_row, _n, 99)",
+            "        if _load_bool(_active, _r, 99) == 0:",
+            "            continue",
+            *(f"        _at_{name} = _load_int64(_address, {len(self.streams)}*_n + {k}, 99)"
+              for k, name in enumerate(self.streams)),
+            *(f"        {name} = _{self.formats.computed}(_load_float64(_scalars, {self.columns}*_r + {k}, 99))"
+              for k, name in enumerate(self.passed)),
+            *(f"        {line}" for line in self._key()),
+            "        _count = _load_int64(_length, _n, 99)",
+            *(f"        {line}" for line in (self._blocks(body) if self.packed else self._loop(body))),
+            "",
+        ])  # fmt: skip
+
+    def _rows(self) -> Iterator[str]:
+        """Once a step for each row: its scalars, in float64."""
+        numbers, kept = self.equations.hyperparameters, self.program.kept
+        yield "@_compiled"
+        yield "def rows(_job, _start, _stop):"
+        yield from (f"    {name} = _load_int64(_job, {k}, 99)" for k, name in enumerate(_ROWS))
+        yield "    for _r in range(_start, _stop):"
+        yield "        if _load_bool(_active, _r, 99) == 0:"
+        yield "            continue"
+        yield "        t = _load_float64(_t, _r, 99)"
+        yield "        loss = _load_float64(_loss, _r, 99)"
+        for k, name in enumerate(numbers):
+            yield f"        {name} = _load_float64(_table, {len(numbers)}*_r + {k}, 99)"
+        for k, (name, _) in enumerate(kept):
+            yield f"        {name} = _load_float64(_kept, {len(kept)}*_r + {k}, 99)"
+        for name, value in self.program.scalars:
+            yield f"        {name} = {self.scalar.doprint(value)}"
+        for k, name in enumerate(self.program.passed):
+            yield f"        _store_float64(_scalars, {self.columns}*_r + {k}, 99, _float64({name}))"
+        if self.drawn:
+            yield f"        _store_float64(_scalars, {self.columns}*_r + {self.columns - 1}, 99, t)"
+        for k, (_, new) in enumerate(kept):
+            yield f"        _store_float64(_kept, {len(kept)}*_r + {k}, 99, _float64({new}))"
+
+    def _key(self) -> list[str]:
+        if not self.drawn:
+            return []
+        step = f"int(_load_float64(_scalars, {self.columns}*_r + {self.columns - 1}, 99))"
+        return [
+            f"_key = _memory.key(_load_int64(_noise, 2*_n, 99), {step})",
+            "_first = _load_int64(_noise, 2*_n + 1, 99)",
+        ]
+
+    def _body(self) -> list[str]:
+        """What is done for one weight."""
+        print_ = self.element.doprint
+        lines = self._draws([n for n in self.drawn if n not in self.packed])
+        lines += [f"{name} = {self._loaded(name)}" for name in self.form if name != "_a"]
+        lines += self.whole.before()
+        lines += [f"{name} = {print_(value)}" for name, value in self.program.shared]
+        lines += [f"_w = w + ({print_(self.program.step)})", self._stored("w", "_w")]
+        for name, new in self.program.states:
+            lines += (
+                self._kept_aside(name, str(new)) if name in self.packed else [self._stored(name, str(new))]
+            )
+        if self.whole.average:
+            lines += [f"_a = {self._loaded('_a')}", self._stored("_a", "_a + _share*(_w - _a)")]
+        if self.whole.zero:
+            lines += [self._stored("g", self.element.number(0.0))]
+        return lines
+
+    def _loop(self, body: Sequence[str]) -> list[str]:
+        return ["for _i in range(_count):", *(f"    {line}" for line in body)]
+
+    def _blocks(self, body: Sequence[str]) -> list[str]:
+        """Block by block: unpack and compute, keeping aside what is to be packed; then pack."""
+        lines, names = [], self.packed
+        lines += [
+            f"_scaled_{n} = _memory.load_float32(_at__scale_{n}, _b, {self.scope[f'_scale_{n}']})"
+            for n in names
+        ]
+        lines += [f"_wrap_{n}, _part_{n}, _size_{n} = _memory.unpacking(_scaled_{n})" for n in names]
+        lines += [f"_top_{n}, _least_{n} = _memory.magnitude(_float32(0)), _float32(0)" for n in names]
+        lines += ["for _i in range(_from, _to):", *(f"    {line}" for line in body)]
+        for n in names:
+            lines += [
+                f"_found_{n} = _memory.packing(_memory.as_float32(_top_{n}), _least_{n} < _float32(0))",
+                f"_scaled_{n}, _inverse_{n}, _most_{n}, _part_{n} = _found_{n}",
+                f"_memory.store_float32(_at__scale_{n}, _b, {self.scope[f'_scale_{n}']}, _scaled_{n})",
+            ]
+        lines += ["for _i in range(_from, _to):", *(f"    {line}" for line in self._draws(names))]
+        for n in names:
+            value = f"_memory.load_float32(_room_{n}, _i - _from, {self.scope[f'_room_{n}']})"
+            code = f"_memory.pack({value}, _inverse_{n}, _most_{n}, _part_{n}, {self._bits(n)})"
+            lines += [f"    _memory.store_int8(_at_{n}, _i, {self.scope[n]}, {code})"]
+        return [
+            f"for _b in range((_count + {BLOCK - 1})//{BLOCK}):",
+            f"    _from, _to = {BLOCK}*_b, min({BLOCK}*_b + {BLOCK}, _count)",
+            *(f"    {line}" for line in lines),
+        ]
+
+    def _draws(self, names: Sequence[str]) -> list[str]:
+        pairs = sorted({self.drawn[n] // 2 for n in names})
+        return [f"_bits{p} = _memory.draw(_first + _i, _key, {p})" for p in pairs]
+
+    def _bits(self, name: str) -> str:
+        return f"_memory.half(_bits{self.drawn[name] // 2}, {self.drawn[name] % 2})"
+
+    def _loaded(self, name: str) -> str:
+        form, scope = self.form[name], self.scope[name]
+        if form == "int8":
+            code = f"_memory.load_int8(_at_{name}, _i, {scope})"
+            value, natural = f"_memory.unpack({code}, _wrap_{name}, _part_{name}, _size_{name})", "float32"
+        else:
+            kind = form.split()[0]
+            value = f"_memory.load_{kind}(_at_{name}, _i, {scope})"
+            natural = "float32" if kind == "bfloat16" else kind
+        return value if natural == self.formats.computed else f"_{self.formats.computed}({value})"
+
+    def _stored(self, name: str, value: str) -> str:
+        form = self.form[name]
+        kind = form.split()[0]
+        if kind != "float64":
+            value = self._float32(value)
+        elif self.formats.computed != "float64":
+            value = f"_float64({value})"
+        if form == "bfloat16 stochastic":
+            value = f"_memory.jitter({value}, {self._bits(name)})"
+        return f"_memory.store_{kind}(_at_{name}, _i, {self.scope[name]}, {value})"
+
+    def _kept_aside(self, name: str, value: str) -> list[str]:
+        return [
+            f"_x = {self._float32(value)}",
+            f"_memory.store_float32(_room_{name}, _i - _from, {self.scope[f'_room_{name}']}, _x)",
+            f"_top_{name} = _memory.larger(_top_{name}, _memory.magnitude(_x))",
+            f"_least_{name} = _x if _x < _least_{name} else _least_{name}",
+        ]
+
+    def _float32(self, value: str) -> str:
+        return value if self.formats.computed == "float32" else f"_float32({value})"
+
+
+_SEGMENTS = ("_address", "_length", "_row", "_active", "_scalars", "_noise")
+_ROWS = ("_t", "_loss", "_table", "_kept", "_scalars", "_active")
+
+
+def source(equations: Equations, formats: Formats | str, whole: Whole = UPDATE_ONLY) -> str:
+    """The kernel's Python source, for Numba; `formats` may be the one dtype of everything."""
+    if isinstance(formats, str):
+        formats = Formats.plain(equations, formats)
+    return _Source(equations, formats, whole).text()
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A formula compiled for one dtype.
+    """A formula compiled for one set of formats.
 
     `launch` prepares a step over a table of segments, `run` carries launches out.
+
+    Attributes:
+        streams: how many addresses a segment has: weight, gradient and states, the average of the weights
+            where one is kept, and the scales of int8 states.
+        kept: how many states are one number per row.
     """
 
     equations: Equations
-    rows: Callable[..., None]
-    segments: Callable[..., None]
-    passed: int  # scalars that the loop needs of a row, the whole step's numbers aside
+    segments: Any
+    rows: Any
+    streams: int
+    kept: int
+    columns: int
+    _fill: Callable[[int, int, int], None]
 
     def launch(
         self,
@@ -185,150 +348,90 @@ class Kernel:
         loss: np.ndarray,
         table: np.ndarray,
         whole: np.ndarray | None = None,
+        kept: np.ndarray | None = None,
+        noise: np.ndarray | None = None,
     ) -> Launch:
         """One step for every segment whose row is active; hand it to `run`.
 
         Args:
-            address: (segments, 2 + states) int64; weight, gradient and states of each segment, and behind
-                them the average of the weights where the kernel keeps one.
+            address: (segments, streams) int64.
             length: (segments,) int64, in elements.
             row: (segments,) int64, the row of `table` the segment belongs to.
             active: (rows,) bool; the segments of other rows are not touched.
             t, loss: (rows,) float64.
             table: (rows, hyperparameters) float64, in the order of `equations.hyperparameters`.
             whole: (rows, numbers) float64, in the order of `Whole.numbers`.
+            kept: (rows, kept) float64, the states that are one number per row; advanced in place, at once.
+            noise: (segments, 2) int64, the number of each segment's tensor, and of its first element there.
         """
-        numbers = 0 if whole is None else whole.shape[1]
-        scalars = np.empty((len(table), max(1, self.passed + numbers)))
-        self.rows(t, loss, table, scalars)
+        scalars = np.empty((len(table), self.columns))
+        kept = np.empty((len(table), 0)) if kept is None else kept
+        assert kept.shape == (len(table), self.kept)
+        job = _addresses(t, loss, table, kept, scalars, active)
+        self._fill(job.ctypes.data, 0, len(table))
         if whole is not None:
-            scalars[:, self.passed : self.passed + numbers] = whole
-        return Launch(self.segments, (address, length, row, active, scalars), length)
+            passed = len(lower(self.equations).passed)
+            scalars[:, passed : passed + whole.shape[1]] = whole
+        arrays = (address, length, row, active, scalars, length if noise is None else noise)
+        return Launch(self.segments.address, _addresses(*arrays), length, arrays)
 
 
-@dataclass(frozen=True)
-class Launch:
-    """A compiled loop, its arguments, and the lengths of the segments it goes over."""
-
-    segments: Callable[..., None]
-    arguments: tuple[np.ndarray, ...]
-    length: np.ndarray
+def _addresses(*arrays: np.ndarray) -> np.ndarray:
+    assert all(a.flags.c_contiguous and a.itemsize in (1, 8) for a in arrays)
+    return np.array([a.ctypes.data for a in arrays], dtype=np.int64)
 
 
-def run(launches: Sequence[Launch], threads: int) -> None:
-    """Carry the launches out, their segments shared among `threads` in runs of about equal length."""
-    total = sum(int(launch.length.sum()) for launch in launches)
-    threads = max(1, min(threads, total // _GRAIN))
-    shares: list[list[tuple[Launch, int, int]]] = [[] for _ in range(threads)]
-    before = 0
-    for launch in launches:
-        ends = before + np.cumsum(launch.length)
-        before = int(ends[-1]) if len(ends) else before
-        cuts = np.searchsorted(ends, total * np.arange(1, threads) / threads)
-        edges = [0, *cuts.tolist(), len(launch.length)]
-        for share, start, stop in zip(shares, edges, edges[1:], strict=False):
-            if stop > start:
-                share.append((launch, start, stop))
-    jobs = [_pool(threads).submit(_carry_out, share) for share in shares[1:] if share]
-    _carry_out(shares[0])
-    for job in jobs:
-        job.result()
-
-
-def _carry_out(share: Sequence[tuple[Launch, int, int]]) -> None:
-    for launch, start, stop in share:
-        launch.segments(*launch.arguments, start, stop)
-
-
-def compiled(equations: Equations, dtype: torch.dtype, whole: Whole = UPDATE_ONLY) -> Kernel:
+def compiled(equations: Equations, formats: Formats | torch.dtype, whole: Whole = UPDATE_ONLY) -> Kernel:
     """The kernel of these equations, from the on-disk cache where it has been compiled before."""
-    return _compiled(equations, dtype, whole)
+    if isinstance(formats, torch.dtype):
+        if formats not in DTYPES:
+            raise TypeError(
+                f"the CPU kernel has {', '.join(DTYPES.values())}, not {formats}; convert the weights."
+            )
+        formats = Formats.plain(equations, DTYPES[formats])
+    return _compiled(equations, formats, whole)
 
 
 @functools.cache
-def _compiled(equations: Equations, dtype: torch.dtype, whole: Whole) -> Kernel:
-    if dtype not in DTYPES:
-        raise TypeError(f"the CPU kernel has {', '.join(DTYPES.values())}, not {dtype}; convert the weights.")
-    with _lock:
-        module = _module(source(equations, DTYPES[dtype], whole), equations.name)
-    return Kernel(equations, module.rows, module.segments, len(lower(equations).passed))
+def _compiled(equations: Equations, formats: Formats, whole: Whole) -> Kernel:
+    text = _Source(equations, formats, whole)
+    made = module(text.text(), equations.name)
+    fill = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)(made.rows.address)
+    kept = len(text.program.kept)
+    return Kernel(equations, made.segments, made.rows, len(text.streams), kept, text.columns, fill)
 
 
 _SQUARES = """
-@_njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, boundscheck=False)
-def squares(_address, _length, _sums, _start, _stop):
+@_cfunc("void(int64, int64, int64)", nopython=True, cache=True, error_model="numpy",
+        fastmath={{"contract", "nsz", "reassoc"}}, boundscheck=False)
+def squares(_job, _start, _stop):
+    _address, _length = _load_int64(_job, 0, 99), _load_int64(_job, 1, 99)
+    _sums, _shape = _load_int64(_job, 2, 99), _load_int64(_job, 3, 99)
+    _streams = _load_int64(_shape, 0, 99)
     for _n in range(_start, _stop):
-        _at_g = _address[_n, 1]
+        _at_g = _load_int64(_address, _streams*_n + 1, 99)
         _sum = 0.0
-        for _i in range(_length[_n]):
-            _g = _wide(_load(_at_g, _i, 1))
+        for _i in range(_load_int64(_length, _n, 99)):
+            _g = _float64(_memory.load_{dtype}(_at_g, _i, 1))
             _sum += _g*_g
-        _sums[_n] = _sum
+        _store_float64(_sums, _n, 99, _sum)
 """
 
 
 @functools.cache
-def _squares(dtype: torch.dtype) -> Callable[..., None]:
-    header = _HEADER.format(dtype=DTYPES[dtype], fastmath=FASTMATH)
-    with _lock:
-        text = header + "from numpy import float64 as _wide\n" + _SQUARES
-        return _module(text, "squares").squares
+def _squares(form: str) -> Any:
+    text = _FUNCTIONS.format(fastmath=FASTMATH) + _SQUARES.format(dtype=form)
+    return module(text, "squares").squares
 
 
-def squares(dtype: torch.dtype, address: np.ndarray, length: np.ndarray) -> tuple[Launch, np.ndarray]:
+def squares(form: str, address: np.ndarray, length: np.ndarray) -> tuple[Launch, np.ndarray]:
     """A launch that reads the gradients once, and where it leaves Σg² of each segment, in float64.
 
     What it leaves does not depend on the number of threads.
     """
-    sums = np.zeros(len(length))
-    return Launch(_squares(dtype), (address, length, sums), length), sums
-
-
-def _module(text: str, name: str) -> ModuleType:
-    """Import generated source from the cache folder, writing it there first if it is new."""
-    compiled_in = Path(memory.__file__).read_bytes()  # Numba's cache would not see that it changed
-    parts = (text.encode(), np.__version__.encode(), compiled_in)
-    key = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
-    unique = f"thalweg_kernel_{name}_{key}" if name.isidentifier() else f"thalweg_kernel_{key}"
-    path = cache_folder() / f"{unique}.py"
-    if not path.exists():
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    spec = importlib.util.spec_from_file_location(unique, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[unique] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@functools.lru_cache(maxsize=1)
-def cache_folder() -> Path:
-    """Where generated kernels live: THALWEG_CACHE, else the user's cache, else a temporary folder."""
-    choices = [os.environ.get("THALWEG_CACHE"), os.environ.get("XDG_CACHE_HOME"), "~/.cache"]
-    for base in filter(None, choices):
-        folder = Path(base).expanduser() / "thalweg" / "kernels"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                return folder
-        except OSError:
-            continue
-    last = Path(tempfile.mkdtemp(prefix="thalweg-kernels-"))
-    atexit.register(shutil.rmtree, last, ignore_errors=True)
-    return last
-
-
-@functools.cache
-def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="thalweg-kernel")
-
-
-if hasattr(os, "register_at_fork"):  # threads do not survive a fork: let the child make its own
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+    sums, shape = np.zeros(len(length)), np.array([address.shape[1]])
+    arrays = (address, length, sums, shape)
+    return Launch(_squares(form).address, _addresses(*arrays), length, arrays), sums
 
 
 def segment_table(
@@ -340,7 +443,7 @@ def segment_table(
 
     Args:
         weights, gradients: contiguous tensors of one dtype.
-        states: for each tensor, its states.
+        states: for each tensor, its states; those that are one number aside.
     """
     address = np.array(
         [[w.data_ptr(), g.data_ptr(), *(s.data_ptr() for s in row)]
@@ -361,10 +464,25 @@ def update(
 ) -> None:
     """One step of the formula on one tensor, in place; the same arguments as `torch_ref.update`."""
     values = {**formula.hyperparameters, **(hyperparameters or {})}
-    address, length = segment_table([w], [g.contiguous()], [list(states)])
+    kept = {name for name, _ in lower(formula.equations).kept}
+    named = dict(zip(formula.states, states, strict=True))
+    streamed = [s for name, s in named.items() if name not in kept]
+    numbers = np.array([[float(s.reshape(-1)[0]) for name, s in named.items() if name in kept]]).reshape(
+        1, -1
+    )
+    address, length = segment_table([w], [g.contiguous()], [streamed])
     table = np.array([[values[name] for name in formula.equations.hyperparameters]])
     one = np.zeros(1, dtype=np.int64)
     launch = compiled(formula.equations, w.dtype).launch(
-        address, length, one, np.ones(1, dtype=np.bool_), np.array([float(t)]), np.array([loss]), table
-    )
-    run([launch], threads=1)
+        address, length, one, np.ones(1, dtype=np.bool_), np.array([float(t)]), np.array([loss]), table,
+        kept=numbers,
+    )  # fmt: skip
+    run([launch], 1)
+    for name, value in zip((n for n in named if n in kept), numbers[0].tolist(), strict=True):
+        named[name].fill_(value)
+
+
+__all__ = [
+    "DTYPES", "Formats", "Kernel", "Launch", "Whole", "cache_folder", "compiled", "run", "segment_table", "source",
+    "squares", "update",
+]  # fmt: skip

@@ -95,7 +95,8 @@ def to_int8(x: Tensor, bits: Tensor | None = None) -> tuple[Tensor, Tensor]:
     sound = (largest > _TINY) & largest.isfinite()
     y = blocks.abs() * torch.where(sound, 1 / largest, 0.0)
     k = torch.minimum((y.sqrt().sqrt() * most).floor().nan_to_num(0.0), most - 1)
-    low, high = (k / most).square().square(), ((k + 1) / most).square().square()
+    part = torch.where(unsigned, 1 / 255, 1 / 127)
+    low, high = (k * part).square().square(), ((k + 1) * part).square().square()
     share = (y - low) / (high - low)
     if bits is None:
         k = k + (share >= 0.5)

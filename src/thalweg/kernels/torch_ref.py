@@ -46,15 +46,16 @@ Reference = Callable[..., "list[torch.Tensor]"]
 
 @functools.cache
 def scalar_function(equations: Equations) -> Callable[..., tuple]:
-    """f(t, loss, hyperparameters…) → the program's once-a-step scalars, in float64.
+    """f(t, loss, hyperparameters…, kept states…) → (what the body needs, the kept states' new values).
 
     Arguments may be numbers or NumPy arrays with one value per member.
     """
     program, printer = lower(equations), _ScalarPrinter()
     lines = [f"    {name} = {printer.doprint(value)}" for name, value in program.scalars]
-    arguments = ", ".join(("t", "loss", *equations.hyperparameters))
-    returned = "".join(f"{name}, " for name in program.passed)
-    source = "\n".join([f"def scalars({arguments}):", *lines, f"    return ({returned})"])
+    arguments = ", ".join(("t", "loss", *equations.hyperparameters, *(name for name, _ in program.kept)))
+    passed = "".join(f"{name}, " for name in program.passed)
+    kept = "".join(f"{name}, " for _, name in program.kept)
+    source = "\n".join([f"def scalars({arguments}):", *lines, f"    return ({passed}), ({kept})"])
     namespace: dict = {"_np": np}
     exec(compile(source, f"<{equations.name} scalars>", "exec"), namespace)
     return namespace["scalars"]
@@ -63,7 +64,8 @@ def scalar_function(equations: Equations) -> Callable[..., tuple]:
 @functools.cache
 def _body(equations: Equations) -> Callable[..., tuple]:
     program, printer = lower(equations), _TensorPrinter()
-    arguments = ", ".join(("g", "w", *equations.state_names, *map(str, program.passed)))
+    names = (name for name, _ in program.states)
+    arguments = ", ".join(("g", "w", *names, *map(str, program.passed)))
     lines = [f"    {name} = {printer.doprint(value)}" for name, value in program.shared]
     returned = ", ".join(printer.doprint(value) for value in (program.step, *(v for _, v in program.states)))
     source = "\n".join([f"def body({arguments}):", *lines, f"    return ({returned},)"])
@@ -85,7 +87,7 @@ def update(
 
     Args:
         w, g: weights and their gradient, any shape.
-        states: one tensor like `w` for each of ``formula.states``.
+        states: for each of ``formula.states`` a tensor like `w`, or of one number (see `initial_states`).
         t: the step, counted from 1.
         hyperparameters: values that differ from the formula's defaults.
         loss: of this batch, for rules that read it.
@@ -96,16 +98,23 @@ def update(
     >>> w, a
     (tensor([ 0.9500, -2.0500]), tensor([0.5000, 0.5000]))
     """
-    equations = formula.equations
+    equations, kept = formula.equations, {name for name, _ in lower(formula.equations).kept}
     values = {**formula.hyperparameters, **(hyperparameters or {})}
-    numbers = map(np.float64, (t, loss, *(values[name] for name in equations.hyperparameters)))
+    single = [s for name, s in zip(formula.states, states, strict=True) if name in kept]
+    each = [s for name, s in zip(formula.states, states, strict=True) if name not in kept]
+    numbers = (
+        t,
+        loss,
+        *(values[name] for name in equations.hyperparameters),
+        *(float(s.reshape(-1)[0]) for s in single),
+    )
     with np.errstate(all="ignore"):  # 1/0 is inf here as in every kernel
-        scalars = [float(s) for s in scalar_function(equations)(*numbers)]
-    step, *new = _body(equations)(g, w, *states, *scalars)
+        passed, advanced = scalar_function(equations)(*map(np.float64, numbers))
+    step, *new = _body(equations)(g, w, *each, *map(float, passed))
     after = [_tensor(value, w).expand_as(w).clone() for value in new]  # a new value may be an old state
     w.add_(step)
-    for state, value in zip(states, after, strict=True):
-        state.copy_(value)
+    for state, value in zip((*each, *single), (*after, *advanced), strict=True):
+        state.copy_(value) if isinstance(value, torch.Tensor) else state.fill_(float(value))
 
 
 def look(
@@ -124,12 +133,15 @@ def look(
 def initial_states(
     formula: Formula, w: torch.Tensor, hyperparameters: Mapping[str, float]
 ) -> list[torch.Tensor]:
-    """The states before the first step, each shaped like `w`."""
+    """The states before the first step: each shaped like `w`, or a float64 number where it is one for all."""
     values = {**formula.hyperparameters, **hyperparameters}
-    return [
-        torch.full_like(w, values[first] if isinstance(first, str) else float(first))
-        for _, first in formula.equations.initial
-    ]
+    kept = {name for name, _ in lower(formula.equations).kept}
+    made = []
+    for name, first in formula.equations.initial:
+        value = values[first] if isinstance(first, str) else float(first)
+        one = torch.tensor(value, dtype=torch.float64, device=w.device)
+        made.append(one if name in kept else torch.full_like(w, value))
+    return made
 
 
 def _tensor(value: torch.Tensor | float, w: torch.Tensor) -> torch.Tensor:

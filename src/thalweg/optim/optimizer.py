@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -19,8 +20,12 @@ from ..errors import UsageError
 from ..kernels import torch_ref
 from .plan import Around, Plan
 from .rules import Rule, check
+from .states import format_of, readable
 
-WHOLE_STEP = ("max_norm", "clip_value", "ema_decay", "zero_grad")
+WHOLE_STEP = ("max_norm", "clip_value", "ema_decay", "zero_grad", "state_dtype", "stochastic_rounding")
+
+
+_GRADIENT = operator.attrgetter("grad")
 
 
 class FormulaOptimizer(torch.optim.Optimizer):
@@ -36,8 +41,13 @@ class FormulaOptimizer(torch.optim.Optimizer):
         ema_decay: keep a moving average of the weights, a ← decay·a + (1 − decay)·w, that starts at the
             weights before the first step; see `ema_parameters` and `swap_ema`.
         zero_grad: leave zeros in the gradients.
+        state_dtype: what the states are kept in: ``torch.bfloat16`` (half of float32's bytes) or ``"int8"`` (a
+            quarter: blocks of 256 with a scale each), both rounded at random so that their mean is right;
+            ``torch.float32``, for bfloat16 weights; None: as the weights are.
+        stochastic_rounding: round bfloat16 weights up or down at random, in proportion to how near each
+            neighbour is, so that updates smaller than the last bit are not lost.
 
-    With any of these, `torch.amp.GradScaler` leaves the scale of the loss to be removed in the same pass too.
+    With any of the first four, `torch.amp.GradScaler` leaves the scale of the loss to be removed in the same pass too.
 
     Raises:
         UsageError: hyperparameters out of range (a ValueError, in torch's words), sparse or complex weights.
@@ -57,14 +67,18 @@ class FormulaOptimizer(torch.optim.Optimizer):
 
     def __init__(
         self, params: Any, *arguments: Any, max_norm: float | None = None, clip_value: float | None = None,
-        ema_decay: float | None = None, zero_grad: bool = False, **named: Any,
+        ema_decay: float | None = None, zero_grad: bool = False, state_dtype: torch.dtype | str | None = None,
+        stochastic_rounding: bool = False, **named: Any,
     ) -> None:  # fmt: skip
         given = inspect.Signature(self.rule.arguments).bind(*arguments, **named)
         given.apply_defaults()
         check(given.arguments, grouped=self.rule.grouped)
         self.rule.verify(given.arguments)
         _check_whole_step(max_norm, clip_value, ema_decay)
-        self.around = Around(max_norm, clip_value, ema_decay, bool(zero_grad))
+        format_of(state_dtype)  # refuses what there is not
+        self.around = Around(
+            max_norm, clip_value, ema_decay, bool(zero_grad), state_dtype, bool(stochastic_rounding)
+        )
         self._plan: Plan | None = None
         self.scaled = False
         super().__init__(params, dict(given.arguments))
@@ -72,7 +86,8 @@ class FormulaOptimizer(torch.optim.Optimizer):
     @property
     def _step_supports_amp_scaling(self) -> bool:
         """Whether GradScaler hands its scale to `step` in place of unscaling the gradients itself."""
-        return self.around != Around(None, None, None, False)
+        a = self.around
+        return a.zero_grad or any(v is not None for v in (a.max_norm, a.clip_value, a.ema_decay))
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
@@ -83,7 +98,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         """
         loss = self._loss(closure)
         params = [p for group in self.param_groups for p in group["params"]]
-        gradients = [p.grad for p in params]
+        gradients = list(map(_GRADIENT, params))
         scale, found = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         if found is not None and float(found):
             for g in gradients if self.around.zero_grad else ():
@@ -130,7 +145,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
             values = dict(zip(formula.equations.hyperparameters, numbers, strict=True))
             for p in group["params"]:
                 state = self.state.get(p, {})
-                states = [state.get(self.rule.state(name)) for name in formula.states]
+                states = [readable(state, self.rule.state(name)) for name in formula.states]
                 if all(s is not None for s in states):
                     moved.append((p, p.detach().clone()))
                     torch_ref.look(formula, p.detach(), states, int(state.get("step", 0)) + 1, values)
@@ -179,9 +194,6 @@ class FormulaOptimizer(torch.optim.Optimizer):
     def _packed(self, state: Mapping[str, Any], group: Mapping[str, Any]) -> dict[str, Any]:
         """A parameter's state as torch keeps it."""
         packed = dict(state)
-        for name in self.rule.single:
-            if name in packed and packed[name].numel():
-                packed[name] = packed[name].flatten()[0].clone()
         if "ax" in packed:  # torch's ASGD keeps the rate and the weight of the average for the next step
             step, lr = float(packed["step"]), float(group["lr"])
             rate = lr / (1 + group["lambd"] * lr * step) ** group["alpha"]
@@ -190,13 +202,11 @@ class FormulaOptimizer(torch.optim.Optimizer):
         return packed
 
     def _unpacked(self, state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:
-        """What `_packed` gave, or torch, as the kernels need it: one value per weight, on its device."""
+        """What `_packed` gave, or torch, as the kernels need it, on the weight's device."""
         kept: dict[str, Any] = {}
         for name, value in state.items():
             if name == "step" or not isinstance(value, Tensor):
                 kept[name] = value.detach().clone() if isinstance(value, Tensor) else value
-            elif name in self.rule.single and value.dim() == 0:
-                kept[name] = torch.full_like(p, float(value), dtype=value.dtype, requires_grad=False)
             else:
                 kept[name] = value.detach().to(p.device, copy=True)
         if "ax" in kept:

@@ -3,13 +3,15 @@
 What a step needs is mostly what the last one needed: where weights, gradients and states lie, which
 group each belongs to, how tensors are cut into segments. A `Plan` holds that; a step then looks whether
 it still `fits`, fills a table with one row per (group, step count), and launches one compiled loop per
-formula and dtype, whatever the number of tensors and groups. Tensors that the kernel cannot
-take (half precision, other devices, gaps in memory) go through the reference one by one, computed in
+formula and format, whatever the number of tensors and groups. Tensors that the kernel cannot
+take (float16, other devices, gaps in memory) go through the reference one by one, computed in
 float32 and rounded once.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,24 +24,30 @@ from torch.autograd.graph import increment_version
 
 from ..errors import UsageError
 from ..formulas import Formula
-from ..kernels import numba_cpu, torch_ref
+from ..kernels import numba_cpu, storage, torch_ref
 from ..kernels.lower import lower
+from . import states
 from .table import Table
 
 if TYPE_CHECKING:
     from .optimizer import FormulaOptimizer
 
-_CUT = 65_536  # elements of a segment: enough to run at full speed, few enough to share among threads
+_CUT = (
+    65_536  # elements of a segment: enough to run at full speed, few enough to share; a multiple of a block
+)
+_POINTER, _DTYPE = Tensor.data_ptr, operator.attrgetter("dtype")
 
 
 @dataclass(frozen=True)
 class Around:
-    """What surrounds the update in one step; see `FormulaOptimizer`."""
+    """What surrounds the update in one step, and how the results are kept; see `FormulaOptimizer`."""
 
     max_norm: float | None
     clip_value: float | None
     ema_decay: float | None
     zero_grad: bool
+    state_dtype: states.StateDtype = None
+    stochastic_rounding: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,44 +57,60 @@ class _Held:
     index: int  # among all parameters
     group: int
     weight: Tensor
-    states: tuple[Tensor, ...]
+    states: tuple[Tensor, ...]  # one value per weight each, as values or codes
+    scales: tuple[Tensor, ...]  # of those that are int8
+    kept: tuple[float, ...]  # one number each
     average: Tensor | None
     taken: float  # steps before this plan
     formula: Formula
+    formats: numba_cpu.Formats | None  # None: no compiled kernel
+
+    @property
+    def streams(self) -> list[Tensor]:
+        """Everything beside weight and gradient, in the order of the kernel."""
+        return [*self.states, *(() if self.average is None else (self.average,)), *self.scales]
 
 
 class _Batch:
-    """Tensors of one formula and one dtype, that one compiled loop updates."""
+    """Tensors of one formula and one set of formats, that one compiled loop updates."""
 
     def __init__(self, held: Sequence[_Held], whole: numba_cpu.Whole, places: Sequence[int]) -> None:
         self.held, self.formula = held, held[0].formula
-        self.dtype = held[0].weight.dtype
-        self.kernel = numba_cpu.compiled(self.formula.equations, self.dtype, whole)
+        formats = held[0].formats
+        assert formats is not None
+        self.gradient_format = formats.gradient
+        self.kernel = numba_cpu.compiled(self.formula.equations, formats, whole)
         self.places = np.array(places)  # of these parameters among those with a gradient
-        size = held[0].weight.element_size()
         cuts = [np.arange(0, h.weight.numel(), _CUT) for h in held]
         owner = np.repeat(np.arange(len(held)), [len(c) for c in cuts])
         starts = np.concatenate(cuts)
         whole_length = np.array([h.weight.numel() for h in held])
         self.length = np.minimum(_CUT, whole_length[owner] - starts).astype(np.int64)
-        self.offset = (starts * size).astype(np.int64)
-        streams = [
-            [h.weight.data_ptr(), 0, *(s.data_ptr() for s in h.states)]
-            + ([] if h.average is None else [h.average.data_ptr()])
-            for h in held
-        ]
-        self.address = np.array(streams, dtype=np.int64)[owner] + self.offset[:, None]
+        streams = [[h.weight, h.weight, *h.streams] for h in held]
+        first = np.array([[s.data_ptr() for s in row] for row in streams], dtype=np.int64)
+        sizes = np.array([s.element_size() for s in streams[0]])
+        scales = len(held[0].scales)
+        index = np.tile(starts[:, None], (1, len(sizes)))
+        index[:, len(sizes) - scales :] //= storage.BLOCK
+        self.address = first[owner] + index * sizes
+        self.offset = (starts * sizes[1]).astype(np.int64)
+        self.noise = np.stack([np.array([h.index for h in held])[owner], starts], axis=1).astype(np.int64)
         self.owner = owner
         self.gradients = self.places[owner]
 
-    def rows(self, keys: Sequence[tuple[int, float]]) -> None:
-        """One row of the table for each different (group, step count) in `keys`, which are per parameter."""
-        number: dict[tuple[int, float], int] = {}
-        row = np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
-        self.row = row[self.owner]
-        self.groups = [group for group, _ in number]
-        first = np.unique(row, return_index=True)[1]
+    def rows(self, counts: np.ndarray, kept: np.ndarray) -> None:
+        """One row of the table for each different (group, step count, kept numbers) of the parameters."""
+        number: dict[tuple[Any, ...], int] = {}
+        keys = [
+            (h.group, *pair)
+            for h, pair in zip(self.held, np.column_stack([counts, kept]).tolist(), strict=True)
+        ]
+        self.row_of = np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
+        self.row = self.row_of[self.owner]
+        self.groups = [key[0] for key in number]
+        first = np.unique(self.row_of, return_index=True)[1]
         self.first = self.places[first]
+        self.kept = np.ascontiguousarray(kept[first])
         self.active = np.ones(len(number), dtype=np.bool_)
 
 
@@ -97,8 +121,9 @@ class Plan:
         self, optimizer: FormulaOptimizer, params: list[Tensor], gradients: list[Tensor | None]
     ) -> None:
         self.rule, self.around = optimizer.rule, optimizer.around
+        self.form = states.format_of(self.around.state_dtype)
         self.params, self.missing = params, [g is None for g in gradients]
-        self.pointers = [p.data_ptr() for p in params]
+        self.pointers = list(map(_POINTER, params))
         owners = [k for k, group in enumerate(optimizer.param_groups) for _ in group["params"]]
         self.table = Table(self.rule, optimizer.param_groups)
         self.forms = self.table.formulas
@@ -109,22 +134,24 @@ class Plan:
             if g is not None
         ]
         self.layouts = [(h.weight, h.weight.stride(), h.weight.dtype) for h in self.held]
+        self.contiguous = all(h.weight.is_contiguous() for h in self.held)
+        self.dtypes = {h.weight.dtype for h in self.held}
         self._count(optimizer)
         self._split(optimizer)
         self.states = [s for state in optimizer.state.values() for s in state.values()]
-        self.kept = [s for h in self.held for s in (*h.states, h.average) if s is not None]
-        self.kept_pointers = [s.data_ptr() for s in self.kept]
+        self.kept = [s for h in self.held for s in h.streams]
+        self.kept_pointers = list(map(_POINTER, self.kept))
         self.weights = [h.weight for h in self.held]
 
     def fits(self, optimizer: FormulaOptimizer, params: list[Tensor], gradients: list[Tensor | None]) -> bool:
         """Whether all is where it was."""
-        states = [s for state in optimizer.state.values() for s in state.values()]
+        present = list(itertools.chain.from_iterable(map(dict.values, optimizer.state.values())))
         return (
             _same(params, self.params)
             and [g is None for g in gradients] == self.missing
-            and [p.data_ptr() for p in params] == self.pointers
-            and _same(states, self.states)
-            and [s.data_ptr() for s in self.kept] == self.kept_pointers
+            and list(map(_POINTER, params)) == self.pointers
+            and _same(present, self.states)
+            and list(map(_POINTER, self.kept)) == self.kept_pointers
             and self.around == optimizer.around
             and (self.whole.factor or not optimizer.scaled)
             and self.table.fill(optimizer.param_groups)
@@ -134,30 +161,52 @@ class Plan:
         _refuse(p, g)
         formula, values = self.forms[group], self.table.numbers[group]
         numbers = dict(zip(formula.equations.hyperparameters, values, strict=True))
-        states, taken = [], self._steps_taken(optimizer.state.get(p, {}))
+        taken = self._steps_taken(optimizer.state.get(p, {}))
+        single = {name for name, _ in lower(formula.equations).kept}
+        each, scales, kept = [], [], []
         for name, first in formula.equations.initial:
-            key = self.rule.state(name)
-            present = optimizer.state[p].get(key)
-            if present is None:
-                value = numbers[first] if isinstance(first, str) else first
-                present = torch.full_like(p, value, requires_grad=False)
-            states.append(_as_laid_out(present, p))
-            optimizer.state[p][key] = states[-1]
+            own, key = optimizer.state[p], self.rule.state(name)
+            value = numbers[first] if isinstance(first, str) else first
+            if name in single:
+                kept.append(float(own.get(key, value)))
+                continue
+            state, scale = states.take_up(own, key, p, value, self.form)
+            each.append(state)
+            scales += [] if scale is None else [scale]
         average = None
         if self.around.ema_decay is not None:
             half = p.dtype in (torch.float16, torch.bfloat16)
             first = p.detach().to(torch.float32) if half else p.detach().clone()
-            average = _as_laid_out(optimizer.state[p].get("ema", first), p)
-            optimizer.state[p]["ema"] = average
-        return _Held(index, group, p, tuple(states), average, taken, formula)
+            present = optimizer.state[p].get("ema", first)
+            average = optimizer.state[p]["ema"] = states.laid_out(present, p, present.dtype)
+        held = _Held(index, group, p, tuple(each), tuple(scales), tuple(kept), average, taken, formula, None)
+        return dataclasses.replace(held, formats=self._formats(held))
+
+    def _formats(self, h: _Held) -> numba_cpu.Formats | None:
+        """How a compiled kernel would find it, or None where none can take it."""
+        w = h.weight
+        dense = torch.empty_like(w, device="meta").stride() == w.stride()
+        each = [s for s in (*h.states, h.average) if s is not None]
+        alike = all(s.stride() == w.stride() and s.device == w.device for s in each)
+        forms = [states.name_of(s.dtype, self.form) for s in h.states]
+        average = None if h.average is None else states.name_of(h.average.dtype, None)
+        if w.device.type != "cpu" or w.dtype not in numba_cpu.DTYPES or not (dense and alike):
+            return None
+        if None in forms or (h.average is not None and average is None):
+            return None
+        weight = numba_cpu.DTYPES[w.dtype]
+        rounded = weight == "bfloat16" and self.around.stochastic_rounding
+        return numba_cpu.Formats(
+            f"{weight} stochastic" if rounded else weight, weight, tuple(map(str, forms)), average or weight
+        )
 
     def _steps_taken(self, state: Mapping[str, Any]) -> float:
         if self.rule.keeps_step:
             return float(state.get("step", 0))
-        return float(state.get("momentum_buffer") is not None)  # SGD asks only whether a step is the first
+        return float(any(name != "ema" for name in state))  # SGD asks only whether a step is the first
 
     def _count(self, optimizer: FormulaOptimizer) -> None:
-        """The step counts of all these parameters side by side, so that one addition advances them."""
+        """Step counts, and numbers kept for a whole tensor, side by side, so that one operation advances them."""
         double = torch.get_default_dtype() == torch.float64
         dtype = torch.float64 if double else torch.float32  # as torch.optim keeps it
         steps = torch.tensor([h.taken for h in self.held], dtype=dtype)
@@ -165,6 +214,14 @@ class Plan:
             for h, step in zip(self.held, steps.unbind(), strict=True):
                 optimizer.state[h.weight]["step"] = step
         self.counts = steps.numpy()
+        width = max((len(h.kept) for h in self.held), default=0)
+        numbers = torch.zeros(len(self.held), width, dtype=torch.float64)
+        for h, row in zip(self.held, numbers, strict=True):
+            names = [self.rule.state(name) for name, _ in lower(h.formula.equations).kept]
+            for name, place, value in zip(names, row.unbind(), h.kept, strict=False):
+                place.fill_(value)
+                optimizer.state[h.weight][name] = place
+        self.single = numbers.numpy()
 
     def _split(self, optimizer: FormulaOptimizer) -> None:
         whole = numba_cpu.Whole(
@@ -178,14 +235,14 @@ class Plan:
         together: dict[Any, list[int]] = {}
         self.loose: list[int] = []
         for place, h in enumerate(self.held):
-            if _fits_the_kernel(h):
-                together.setdefault((h.formula.equations, h.weight.dtype), []).append(place)
+            if h.formats is not None:
+                together.setdefault((h.formula.equations, h.formats), []).append(place)
             else:
                 self.loose.append(place)
         self.batches = []
         for places in together.values():
             batch = _Batch([self.held[k] for k in places], whole, places)
-            batch.rows([(self.held[k].group, float(self.counts[k])) for k in places])
+            batch.rows(self.counts[places], self.single[places, : batch.kernel.kept])
             self.batches.append(batch)
 
     def step(self, gradients: list[Tensor | None], loss: float, unscale: float, threads: int) -> None:
@@ -195,30 +252,46 @@ class Plan:
             unscale: multiplies the gradients first, 1 / the scale of the loss.
         """
         given = [g for g in gradients if g is not None]
-        used = [
-            g if g.layout is torch.strided and g.stride() == stride and g.dtype is dtype else _laid_out(g, p)
-            for g, (p, stride, dtype) in zip(given, self.layouts, strict=True)
-        ]
-        pointers = np.array([g.data_ptr() for g in used], dtype=np.int64)
+        used = given if self._as_weights(given) else self._laid_out(given)
+        pointers = np.array(list(map(_POINTER, used)), dtype=np.int64)
         for batch in self.batches:
             batch.address[:, 1] = pointers[batch.gradients] + batch.offset
         factor = unscale * self._clipping(used, unscale, threads)
         self.counts += 1
         launches = [self._launch(batch, loss, factor) for batch in self.batches]
         numba_cpu.run(launches, threads)
+        for batch in self.batches:
+            if batch.kernel.kept:
+                self.single[batch.places, : batch.kernel.kept] = batch.kept[batch.row_of]
         increment_version(self.weights)  # so that autograd notices, as it does after torch's own steps
         for k in self.loose:
-            self._by_reference(self.held[k], used[k], float(self.counts[k]), loss, factor)
-        if self.around.zero_grad:
+            self._by_reference(k, used[k], loss, factor)
+        if self.around.zero_grad and used is not given:
             for g, copy in zip(given, used, strict=True):
                 if g is not copy:
                     g.zero_()
+
+    def _as_weights(self, given: list[Tensor]) -> bool:
+        """Whether gradients lie as the weights do; the common case, seen quickly."""
+        return (
+            self.contiguous
+            and set(map(_DTYPE, given)) == self.dtypes
+            and len(self.dtypes) == 1
+            and not any(g.is_sparse for g in given)
+            and all(map(Tensor.is_contiguous, given))
+        )
+
+    def _laid_out(self, given: list[Tensor]) -> list[Tensor]:
+        return [
+            g if g.layout is torch.strided and g.stride() == stride and g.dtype is dtype else _laid_out(g, p)
+            for g, (p, stride, dtype) in zip(given, self.layouts, strict=True)
+        ]
 
     def _clipping(self, used: Sequence[Tensor], unscale: float, threads: int) -> float:
         """min(1, max_norm / (‖g‖ + 1e-6)), with the norm over all gradients; as clip_grad_norm_."""
         if self.around.max_norm is None:
             return 1.0
-        read = [numba_cpu.squares(b.dtype, b.address, b.length) for b in self.batches]
+        read = [numba_cpu.squares(b.gradient_format, b.address, b.length) for b in self.batches]
         numba_cpu.run([launch for launch, _ in read], threads)
         total = sum(float(sums.sum()) for _, sums in read)
         total += sum(float(used[k].double().square().sum()) for k in self.loose)
@@ -232,8 +305,9 @@ class Plan:
         numbers = self._numbers(factor, [self.table.signs[k] for k in batch.groups])
         t = self.counts[batch.first].astype(np.float64)
         return batch.kernel.launch(
-            batch.address, batch.length, batch.row, batch.active, t, np.full(count, loss), table, numbers
-        )
+            batch.address, batch.length, batch.row, batch.active, t, np.full(count, loss), table, numbers,
+            batch.kept, batch.noise,
+        )  # fmt: skip
 
     def _numbers(self, factor: float, signs: Sequence[float]) -> np.ndarray | None:
         columns = []
@@ -245,22 +319,49 @@ class Plan:
             columns.append(np.full(len(signs), 1 - (self.around.ema_decay or 0.0)))
         return np.stack(columns, axis=1) if columns else None
 
-    def _by_reference(self, h: _Held, g: Tensor, t: float, loss: float, factor: float) -> None:
+    def _by_reference(self, place: int, g: Tensor, loss: float, factor: float) -> None:
+        h, t = self.held[place], int(self.counts[place])
         wide = torch.float64 if h.weight.dtype == torch.float64 else torch.float32
-        weight = h.weight.detach()
-        w, states = weight.to(wide), [s.to(wide) for s in h.states]
+        program = lower(h.formula.equations)
+        weight, single = h.weight.detach(), self.single[place]
+        int8 = self.form == "int8"
+        streamed = [
+            states.unpacked(s, h.scales[k]).to(wide) if int8 else s.to(wide) for k, s in enumerate(h.states)
+        ]
+        own = [torch.tensor(value, dtype=torch.float64) for value in single[: len(program.kept)].tolist()]
+        names = (name for name, _ in (*program.states, *program.kept))
+        named = dict(zip(names, (*streamed, *own), strict=True))
+        w = weight.to(wide, copy=True)
         used = g.to(wide) * (factor * self.table.signs[h.group])
         if self.around.clip_value is not None:
             used = used.clamp(-self.around.clip_value, self.around.clip_value)
         numbers = dict(zip(h.formula.equations.hyperparameters, self.table.numbers[h.group], strict=True))
-        torch_ref.update(h.formula, w, used, states, int(t), numbers, loss)
-        weight.copy_(w)
-        for state, new in zip(h.states, states, strict=True):
-            state.copy_(new)
+        torch_ref.update(h.formula, w, used, [named[n] for n in h.formula.states], t, numbers, loss)
+        self._keep(h, t, w, streamed)
+        single[: len(own)] = [float(value) for value in own]
         if h.average is not None:
             h.average.lerp_(w.to(h.average.dtype), 1 - (self.around.ema_decay or 0.0))
         if self.around.zero_grad:
             g.zero_()
+
+    def _keep(self, h: _Held, t: int, w: Tensor, streamed: Sequence[Tensor]) -> None:
+        """Put new weights and states into their formats, rounded as the compiled kernels do."""
+        rounded = self.around.stochastic_rounding and w is not h.weight and h.weight.dtype == torch.bfloat16
+        noisy = self.form is not None and storage.stochastic(self.form)
+        stream = 0
+        if rounded:
+            h.weight.detach().copy_(storage.to_bfloat16(w, storage.noise(h.index, t, stream, w.numel())))
+            stream += 1
+        else:
+            h.weight.detach().copy_(w)
+        for k, (state, new) in enumerate(zip(h.states, streamed, strict=True)):
+            bits = storage.noise(h.index, t, stream + k, new.numel()) if noisy else None
+            if self.form == "int8":
+                codes, scale = states.packed(states.laid_out(new, state, new.dtype), bits)
+                state.copy_(codes)
+                h.scales[k].copy_(scale)
+            else:
+                state.copy_(new if bits is None else storage.to_bfloat16(new, bits))
 
 
 def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
@@ -280,22 +381,7 @@ def _refuse(p: Tensor, g: Tensor) -> None:
         )
 
 
-def _as_laid_out(state: Tensor, p: Tensor) -> Tensor:
-    """The state with the strides of the weight."""
-    if state.stride() == p.stride() or state.shape != p.shape:
-        return state
-    return torch.empty_like(p, dtype=state.dtype, requires_grad=False).copy_(state)
-
-
 def _laid_out(g: Tensor, p: Tensor) -> Tensor:
     """A copy of the gradient with the strides and the dtype of the weight."""
     _refuse(p, g)
     return torch.empty_like(p, requires_grad=False).copy_(g)
-
-
-def _fits_the_kernel(h: _Held) -> bool:
-    others = [s for s in (*h.states, h.average) if s is not None]
-    w = h.weight
-    dense = torch.empty_like(w, device="meta").stride() == w.stride()
-    alike = all(s.dtype == w.dtype and s.stride() == w.stride() and s.device == w.device for s in others)
-    return w.device.type == "cpu" and w.dtype in numba_cpu.DTYPES and dense and alike

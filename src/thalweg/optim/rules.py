@@ -41,7 +41,6 @@ class Rule:
         choose: the formula that a parameter group asks for.
         states: the formula's state → its name in a state_dict, where that is another.
         keeps_step: whether a state_dict has the step; torch's SGD keeps none.
-        single: states that are the same for all weights of a tensor, and one number in a state_dict.
         grouped: whether hyperparameters are parts of tuples, as ``beta1`` of ``betas``.
     """
 
@@ -49,7 +48,6 @@ class Rule:
     choose: Callable[[Group], Formula]
     states: Mapping[str, str] = field(default_factory=dict)
     keeps_step: bool = True
-    single: tuple[str, ...] = ()
     grouped: bool = True
 
     def numbers(self, formula: Formula, group: Group) -> list[float]:
@@ -205,7 +203,7 @@ OF_TORCH: dict[str, Rule] = {
     ),
     "Adam": rule_of_torch("Adam", _adam, _LARGEST),
     "AdamW": rule_of_torch("AdamW", lambda g: ("adamw", _adam(g)[1]), _LARGEST),
-    "NAdam": rule_of_torch("NAdam", _decoupled("nadam"), _MEANS, single=("mu_product",)),
+    "NAdam": rule_of_torch("NAdam", _decoupled("nadam"), _MEANS),
     "RAdam": rule_of_torch("RAdam", _decoupled("radam"), _MEANS),
     "Adamax": rule_of_torch("Adamax", lambda _: ("adamax", {}), {"m": "exp_avg", "u": "exp_inf"}),
     "ASGD": rule_of_torch("ASGD", lambda _: ("asgd", {}), {"average": "ax"}),

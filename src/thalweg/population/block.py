@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..errors import TrainingError
 from ..formulas.base import Equations
 from ..kernels import numba_cpu
+from ..kernels.lower import lower
 from .batched import Batched
 from .batches import RANDOM, Batches
 from .member import Member
@@ -64,10 +65,14 @@ class _Slice:
         self.rows = np.array([row for row, _, _ in self.scheduled], dtype=np.intp)
         self.columns = np.array([column for _, column, _ in self.scheduled], dtype=np.intp)
         self.factors = np.array([factor for _, _, factor in self.scheduled]).reshape(-1, total).T.copy()
-        self.initial = [
-            [values[first] if isinstance(first, str) else first for values in base]
-            for _, first in equations.initial
-        ]
+        initial = {
+            name: [values[first] if isinstance(first, str) else first for values in base]
+            for name, first in equations.initial
+        }
+        program = lower(equations)
+        self.initial = [initial[name] for name, _ in program.states]
+        kept = [initial[name] for name, _ in program.kept]
+        self.kept = np.array(kept, dtype=np.float64).reshape(-1, self.count).T.copy()
 
     def allocate(self, weights: Sequence[Tensor]) -> None:
         """States for every weight tensor, and the table of addresses the kernel works on."""
@@ -103,8 +108,9 @@ class _Slice:
         t = np.full(self.count, float(step + 1))
         own = active[self.start : self.stop]
         return self.look.launch(
-            address, self.length, self.row, own, t, np.full(self.count, np.nan), self.table
-        )
+            address, self.length, self.row, own, t, np.full(self.count, np.nan), self.table,
+            kept=self.kept.copy(),
+        )  # fmt: skip
 
     def _schedule(self, step: int) -> None:
         if len(self.rows):
@@ -118,8 +124,9 @@ class _Slice:
         t = np.full(self.count, float(step + 1))
         loss = losses[self.start : self.stop]
         return self.kernel.launch(
-            self.address, self.length, self.row, active[self.start : self.stop], t, loss, self.table
-        )
+            self.address, self.length, self.row, active[self.start : self.stop], t, loss, self.table,
+            kept=self.kept,
+        )  # fmt: skip
 
 
 class Block:
@@ -235,6 +242,7 @@ class Block:
         for k, part in enumerate(self.slices):
             for i, states in enumerate(part.states):
                 saved |= {f"state.{k}.{i}.{j}": s for j, s in enumerate(states)}
+        saved |= {f"kept.{k}": torch.from_numpy(part.kept) for k, part in enumerate(self.slices)}
         counters = {"active": self.active, "diverged": self.diverged, "loss_sum": self.loss_sum}
         places = {"step": torch.tensor(self.step), "recorded": torch.tensor(self.recorded)}
         return saved | {n: torch.from_numpy(v) for n, v in counters.items()} | places

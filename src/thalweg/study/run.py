@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import ThalwegError, TrainingError
 from ..kernels import numba_cpu
+from ..kernels.lower import lower
 from ..population.batched import Batched
 from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
 from ..population.block import Block, Task, activations_of, arranged, block_size
@@ -229,7 +230,8 @@ def measure_costs(store: Store, plan: Plan, problem: Prepared) -> dict[str, dict
 def _update_seconds(plan: Plan, label: str, weights: int, dtype: torch.dtype, rows: int = 16) -> float:
     """The median time of one member's update, among a few that share a launch as in a block."""
     formula = plan.formulas[label]
-    tensors = [torch.zeros(rows, weights, dtype=dtype) for _ in range(2 + len(formula.states))]
+    program = lower(formula.equations)
+    tensors = [torch.zeros(rows, weights, dtype=dtype) for _ in range(2 + len(program.states))]
     w, g, *states = tensors
     address, length = numba_cpu.segment_table(list(w), list(g), [[s[k] for s in states] for k in range(rows)])
     row = np.arange(rows, dtype=np.int64)
@@ -238,7 +240,9 @@ def _update_seconds(plan: Plan, label: str, weights: int, dtype: torch.dtype, ro
     kernel, times = numba_cpu.compiled(formula.equations, dtype), []
     for _ in range(9):
         begun = time.perf_counter()
-        launch = kernel.launch(address, length, row, ones > 0, ones, ones, table)
+        launch = kernel.launch(
+            address, length, row, ones > 0, ones, ones, table, kept=np.ones((rows, len(program.kept)))
+        )
         numba_cpu.run([launch], threads=1)
         times.append((time.perf_counter() - begun) / rows)
     return float(np.median(times))

@@ -1,0 +1,103 @@
+"""What an optimizer keeps of one parameter, and in which format; see `kernels/storage.py` for the formats.
+
+In a state_dict a state has one tensor under its name, or, as int8, two: ``exp_avg_int8`` with the codes and
+``exp_avg_scale`` with the scale of each block of 256, in the order of memory. The names differ on purpose: what does not
+know the format finds nothing, and no wrong numbers. What was saved in another format is converted when it is
+taken up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+from ..kernels import storage
+
+CODES, SCALE = "_int8", "_scale"
+_NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
+StateDtype = torch.dtype | str | None
+
+
+def format_of(state_dtype: StateDtype) -> str | None:
+    """The format that ``state_dtype=`` asks for; None: as the weights are."""
+    forms = {None: None, torch.float32: "float32", torch.bfloat16: "bfloat16 stochastic", torch.int8: "int8"}
+    named = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
+    wanted = named.get(state_dtype, state_dtype) if isinstance(state_dtype, str) else state_dtype
+    if wanted not in forms:
+        raise UsageError(
+            f'Invalid state_dtype: {state_dtype!r}; it must be torch.float32, torch.bfloat16 or "int8", '
+            "or None for that of the weights."
+        )
+    return forms[wanted]
+
+
+def take_up(
+    kept: dict[str, Any], key: str, p: Tensor, first: float, form: str | None
+) -> tuple[Tensor, Tensor | None]:
+    """The state of that name in the format, made or converted where it is not there yet: values or codes, and scales.
+
+    Args:
+        kept: all that is kept of the parameter; the state is left in it.
+        first: its value before the first step.
+        form: a format, or None to leave what is there as it is.
+    """
+    if form != "int8":
+        present = kept.get(key)
+        if present is None and key + CODES in kept:
+            present = unpacked(kept.pop(key + CODES), kept.pop(key + SCALE))
+        dtype = None if form is None else storage.dtype_of(form)
+        if present is None:
+            present = torch.full_like(p, first, dtype=dtype, requires_grad=False)
+        kept[key] = laid_out(present, p, dtype or present.dtype)
+        return kept[key], None
+    codes, scale = kept.get(key + CODES), kept.get(key + SCALE)
+    if codes is None or scale is None or codes.stride() != p.stride():
+        wide = kept.pop(key, None)
+        if codes is not None and scale is not None:
+            wide = unpacked(codes, scale)
+        if wide is None:
+            wide = torch.full_like(p, first, dtype=torch.float32, requires_grad=False)
+        codes, scale = packed(laid_out(wide, p, torch.float32))
+    kept[key + CODES], kept[key + SCALE] = codes, scale
+    return codes, scale
+
+
+def readable(kept: Mapping[str, Any], key: str) -> Tensor | None:
+    """The state of that name as values, whatever its format."""
+    if key + CODES in kept:
+        return unpacked(kept[key + CODES], kept[key + SCALE])
+    return kept.get(key)
+
+
+def name_of(dtype: torch.dtype, form: str | None) -> str | None:
+    """The format of a tensor of that dtype, or None where no compiled kernel has it."""
+    return form or _NAMES.get(dtype)
+
+
+def laid_out(state: Tensor, p: Tensor, dtype: torch.dtype) -> Tensor:
+    """The state in that dtype, with the strides of the weight."""
+    if state.dtype == dtype and (state.stride() == p.stride() or state.shape != p.shape):
+        return state
+    if state.shape != p.shape:
+        return state.to(dtype)
+    return torch.empty_like(p, dtype=dtype, requires_grad=False).copy_(state)
+
+
+def packed(value: Tensor, bits: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Codes with the strides of the value, and scales."""
+    codes, scale = storage.to_int8(_in_memory(value), bits)
+    return codes.as_strided(value.shape, value.stride()), scale
+
+
+def unpacked(codes: Tensor, scale: Tensor) -> Tensor:
+    """The values, with the strides of the codes."""
+    return storage.from_int8(_in_memory(codes), scale).as_strided(codes.shape, codes.stride())
+
+
+def _in_memory(dense: Tensor) -> Tensor:
+    """All elements of a tensor without gaps, in the order of memory."""
+    return dense.as_strided((dense.numel(),), (1,))
