@@ -15,7 +15,6 @@ from torch import nn
 import thalweg as tw
 from thalweg.errors import FormulaError, UsageError
 from thalweg.kernels import numba_cpu
-from thalweg.optim import plan as plans
 
 from .models import close, closure, network, train, weights
 
@@ -164,10 +163,8 @@ def test_moved_weights_and_exchanged_states_are_noticed() -> None:
 def test_one_launch_for_all_groups_and_long_tensors_are_shared_among_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    launched, kept = [], numba_cpu.run
-    monkeypatch.setattr(
-        plans.numba_cpu, "run", lambda jobs, threads: (launched.append(jobs), kept(jobs, threads))
-    )
+    launched, run = [], numba_cpu.Round.run
+    monkeypatch.setattr(numba_cpu.Round, "run", lambda self: (launched.append(self.launches), run(self)))
     shapes = [(7,)] * 40 + [(200_001,)]
     a, b = pair(shapes)
     ours = tw.optim.AdamW([{"params": [p], "lr": 0.1 / (1 + i)} for i, p in enumerate(a)])

@@ -20,9 +20,8 @@ Read next: `memory.py` (loads, stores, packing), `threads.py` (launches), `gener
 
 from __future__ import annotations
 
-import ctypes
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +32,7 @@ from ..formulas.base import Equations, Formula
 from .generated import cache_folder, module
 from .lower import Printer, Program, lower
 from .storage import BLOCK, stochastic
-from .threads import Launch, run
+from .threads import Launch, Round, Rows, addresses, run
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
 
@@ -155,7 +154,7 @@ class _Source:
         }
         self.streams = (*form, *scales)
         self.drawn = {n: k for k, n in enumerate(n for n in ("w", *names) if stochastic(form[n]))}
-        self.passed = (*map(str, self.program.passed), *whole.numbers)
+        self.passed = tuple(map(str, self.program.passed))
         self.columns = len(self.passed) + bool(self.drawn) or 1
         self.scalar, self.element = _ScalarPrinter(), _ElementPrinter()
 
@@ -177,8 +176,7 @@ class _Source:
             "            continue",
             *(f"        _at_{name} = _load_int64(_address, {len(self.streams)}*_n + {k}, 99)"
               for k, name in enumerate(self.streams)),
-            *(f"        {name} = _{self.formats.computed}(_load_float64(_scalars, {self.columns}*_r + {k}, 99))"
-              for k, name in enumerate(self.passed)),
+            *(f"        {line}" for line in self._numbers()),
             *(f"        {line}" for line in self._key()),
             "        _count = _load_int64(_length, _n, 99)",
             *(f"        {line}" for line in (self._blocks(body) if self.packed else self._loop(body))),
@@ -208,6 +206,15 @@ class _Source:
             yield f"        _store_float64(_scalars, {self.columns}*_r + {self.columns - 1}, 99, t)"
         for k, (_, new) in enumerate(kept):
             yield f"        _store_float64(_kept, {len(kept)}*_r + {k}, 99, _float64({new}))"
+
+    def _numbers(self) -> Iterator[str]:
+        """What the loop over weights needs of its row, in the dtype of the computation."""
+        for place, names, columns in (
+            ("_scalars", self.passed, self.columns),
+            ("_whole", self.whole.numbers, len(self.whole.numbers)),
+        ):
+            for k, name in enumerate(names):
+                yield f"{name} = _{self.formats.computed}(_load_float64({place}, {columns}*_r + {k}, 99))"
 
     def _key(self) -> list[str]:
         if not self.drawn:
@@ -307,7 +314,7 @@ class _Source:
         return value if self.formats.computed == "float32" else f"_float32({value})"
 
 
-_SEGMENTS = ("_address", "_length", "_row", "_active", "_scalars", "_noise")
+_SEGMENTS = ("_address", "_length", "_row", "_active", "_scalars", "_whole", "_noise")
 _ROWS = ("_t", "_loss", "_table", "_kept", "_scalars", "_active")
 
 
@@ -336,7 +343,6 @@ class Kernel:
     streams: int
     kept: int
     columns: int
-    _fill: Callable[[int, int, int], None]
 
     def launch(
         self,
@@ -351,7 +357,9 @@ class Kernel:
         kept: np.ndarray | None = None,
         noise: np.ndarray | None = None,
     ) -> Launch:
-        """One step for every segment whose row is active; hand it to `run`.
+        """A step for every segment whose row is active; hand it to `run`, as often as is wanted.
+
+        The arrays may be changed in place between two runs; all are contiguous.
 
         Args:
             address: (segments, streams) int64.
@@ -361,24 +369,20 @@ class Kernel:
             t, loss: (rows,) float64.
             table: (rows, hyperparameters) float64, in the order of `equations.hyperparameters`.
             whole: (rows, numbers) float64, in the order of `Whole.numbers`.
-            kept: (rows, kept) float64, the states that are one number per row; advanced in place, at once.
+            kept: (rows, kept) float64, the states that are one number per row; advanced by each run.
             noise: (segments, 2) int64, the number of each segment's tensor, and of its first element there.
         """
         scalars = np.empty((len(table), self.columns))
-        kept = np.empty((len(table), 0)) if kept is None else kept
+        none = np.empty((len(table), 0))
+        kept = none if kept is None else kept
         assert kept.shape == (len(table), self.kept)
-        job = _addresses(t, loss, table, kept, scalars, active)
-        self._fill(job.ctypes.data, 0, len(table))
-        if whole is not None:
-            passed = len(lower(self.equations).passed)
-            scalars[:, passed : passed + whole.shape[1]] = whole
-        arrays = (address, length, row, active, scalars, length if noise is None else noise)
-        return Launch(self.segments.address, _addresses(*arrays), length, arrays)
-
-
-def _addresses(*arrays: np.ndarray) -> np.ndarray:
-    assert all(a.flags.c_contiguous and a.itemsize in (1, 8) for a in arrays)
-    return np.array([a.ctypes.data for a in arrays], dtype=np.int64)
+        once = addresses(t, loss, table, kept, scalars, active)
+        each = (address, length, row, active, scalars, none if whole is None else whole,
+                length if noise is None else noise)  # fmt: skip
+        return Launch(
+            self.segments.address, addresses(*each), length, (*each, once, t, loss, table, kept),
+            Rows(self.rows.address, once, len(table)),
+        )  # fmt: skip
 
 
 def compiled(equations: Equations, formats: Formats | torch.dtype, whole: Whole = UPDATE_ONLY) -> Kernel:
@@ -396,9 +400,8 @@ def compiled(equations: Equations, formats: Formats | torch.dtype, whole: Whole 
 def _compiled(equations: Equations, formats: Formats, whole: Whole) -> Kernel:
     text = _Source(equations, formats, whole)
     made = module(text.text(), equations.name)
-    fill = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)(made.rows.address)
     kept = len(text.program.kept)
-    return Kernel(equations, made.segments, made.rows, len(text.streams), kept, text.columns, fill)
+    return Kernel(equations, made.segments, made.rows, len(text.streams), kept, text.columns)
 
 
 _SQUARES = """
@@ -431,7 +434,7 @@ def squares(form: str, address: np.ndarray, length: np.ndarray) -> tuple[Launch,
     """
     sums, shape = np.zeros(len(length)), np.array([address.shape[1]])
     arrays = (address, length, sums, shape)
-    return Launch(_squares(form).address, _addresses(*arrays), length, arrays), sums
+    return Launch(_squares(form).address, addresses(*arrays), length, arrays), sums
 
 
 def segment_table(
@@ -483,6 +486,6 @@ def update(
 
 
 __all__ = [
-    "DTYPES", "Formats", "Kernel", "Launch", "Whole", "cache_folder", "compiled", "run", "segment_table", "source",
-    "squares", "update",
+    "DTYPES", "Formats", "Kernel", "Launch", "Round", "Whole", "cache_folder", "compiled", "run", "segment_table",
+    "source", "squares", "update",
 ]  # fmt: skip

@@ -30,6 +30,15 @@ _forked = False
 
 
 @dataclass(frozen=True)
+class Rows:
+    """What a launch computes first, once for each row: a compiled ``f(job, 0, rows)``."""
+
+    function: int
+    job: np.ndarray
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
 class Launch:
     """A compiled loop over segments, where its arguments lie, and the lengths of the segments.
 
@@ -38,42 +47,65 @@ class Launch:
         job: (arguments,) int64, the addresses of its arrays.
         length: (segments,) int64.
         held: the arrays, so that they stay.
+        rows: what comes before.
     """
 
     function: int
     job: np.ndarray
     length: np.ndarray
     held: tuple[np.ndarray, ...]
+    rows: Rows | None = None
+
+
+def addresses(*arrays: np.ndarray) -> np.ndarray:
+    """Where the arrays lie, as compiled loops are told."""
+    assert all(a.flags.c_contiguous and a.itemsize in (1, 8) for a in arrays)
+    return np.array([a.ctypes.data for a in arrays], dtype=np.int64)
 
 
 def run(launches: Sequence[Launch], threads: int) -> None:
     """Carry the launches out, their segments shared among `threads` in runs of about equal length."""
-    total = sum(int(launch.length.sum()) for launch in launches)
-    threads = max(1, min(threads, total // _GRAIN))
-    if threads == 1:
-        items = [[launch.function, launch.job.ctypes.data, 0, len(launch.length)] for launch in launches]
-        edges = [0, len(items)]
-    else:
-        items, edges = _shares(launches, total, threads)
-    table = np.array(items, dtype=np.int64).reshape(-1, 4)
-    if threads == 1:
-        _carry_out()(table.ctypes.data, 0, len(table))
-        return
-    openmp = None if _forked else _openmp()
-    if openmp is not None:
-        bounds = np.array(edges, dtype=np.int64)
-        work = np.array([table.ctypes.data, bounds.ctypes.data, threads], dtype=np.int64)
-        openmp(work.ctypes.data, threads)
-        return
-    parts = list(itertools.pairwise(edges))
-    jobs = [_pool(threads).submit(_carry_out(), table.ctypes.data, *part) for part in parts[1:]]
-    _carry_out()(table.ctypes.data, *parts[0])
-    for job in jobs:
-        job.result()
+    Round(launches, threads).run()
+
+
+class Round:
+    """Launches and who does which part of them, for being carried out again and again."""
+
+    def __init__(self, launches: Sequence[Launch], threads: int) -> None:
+        self.launches = tuple(launches)
+        total = sum(int(launch.length.sum()) for launch in launches)
+        self.threads = max(1, min(threads, total // _GRAIN))
+        rows = [[r.function, r.job.ctypes.data, 0, r.count] for launch in launches if (r := launch.rows)]
+        items, edges = _shares(launches, total, self.threads)
+        self.edges = edges = [len(rows) + e for e in edges]
+        self.table = np.array([*rows, *items], dtype=np.int64).reshape(-1, 4)
+        self.bounds = np.array(edges, dtype=np.int64)
+        self.at = self.table.ctypes.data
+        self.work = np.array([self.at, self.bounds.ctypes.data, self.threads], dtype=np.int64)
+        self.work_at = self.work.ctypes.data
+
+    def run(self) -> None:
+        carry_out = _carry_out()
+        if self.threads == 1:
+            carry_out(self.at, 0, self.edges[-1])
+            return
+        carry_out(self.at, 0, self.edges[0])
+        openmp = None if _forked else _openmp()
+        if openmp is not None:
+            openmp(self.work_at, self.threads)
+            return
+        parts = list(itertools.pairwise(self.edges))
+        jobs = [_pool(self.threads).submit(carry_out, self.at, *part) for part in parts[1:]]
+        carry_out(self.at, *parts[0])
+        for job in jobs:
+            job.result()
 
 
 def _shares(launches: Sequence[Launch], total: int, threads: int) -> tuple[list[list[int]], list[int]]:
     """(function, job, start, stop) for every run of segments, and where each thread's begin."""
+    if threads == 1:
+        items = [[launch.function, launch.job.ctypes.data, 0, len(launch.length)] for launch in launches]
+        return items, [0, len(items)]
     shares: list[list[list[int]]] = [[] for _ in range(threads)]
     before = 0
     for launch in launches:

@@ -145,8 +145,9 @@ class FormulaOptimizer(torch.optim.Optimizer):
             values = dict(zip(formula.equations.hyperparameters, numbers, strict=True))
             for p in group["params"]:
                 state = self.state.get(p, {})
-                states = [readable(state, self.rule.state(name)) for name in formula.states]
-                if all(s is not None for s in states):
+                found = [readable(state, self.rule.state(name)) for name in formula.states]
+                states = [s for s in found if s is not None]
+                if len(states) == len(found):
                     moved.append((p, p.detach().clone()))
                     torch_ref.look(formula, p.detach(), states, int(state.get("step", 0)) + 1, values)
         return moved

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class _Batch:
         self.held, self.formula = held, held[0].formula
         formats = held[0].formats
         assert formats is not None
-        self.gradient_format = formats.gradient
+        self.gradient_format, self.numbers = formats.gradient, len(whole.numbers)
         self.kernel = numba_cpu.compiled(self.formula.equations, formats, whole)
         self.places = np.array(places)  # of these parameters among those with a gradient
         cuts = [np.arange(0, h.weight.numel(), _CUT) for h in held]
@@ -110,8 +111,16 @@ class _Batch:
         self.groups = [key[0] for key in number]
         first = np.unique(self.row_of, return_index=True)[1]
         self.first = self.places[first]
+        rows = len(number)
         self.kept = np.ascontiguousarray(kept[first])
-        self.active = np.ones(len(number), dtype=np.bool_)
+        self.t, self.loss = np.zeros(rows), np.zeros(rows)
+        self.table = np.zeros((rows, len(self.formula.equations.hyperparameters)))
+        self.whole = np.zeros((rows, self.numbers))
+        self.launch = self.kernel.launch(
+            self.address, self.length, self.row, np.ones(rows, dtype=np.bool_), self.t, self.loss, self.table,
+            self.whole, self.kept, self.noise,
+        )  # fmt: skip
+        self.read, self.squares = numba_cpu.squares(self.gradient_format, self.address, self.length)
 
 
 class Plan:
@@ -138,6 +147,7 @@ class Plan:
         self.dtypes = {h.weight.dtype for h in self.held}
         self._count(optimizer)
         self._split(optimizer)
+        self.threads = 0
         self.states = [s for state in optimizer.state.values() for s in state.values()]
         self.kept = [s for h in self.held for s in h.streams]
         self.kept_pointers = list(map(_POINTER, self.kept))
@@ -145,12 +155,13 @@ class Plan:
 
     def fits(self, optimizer: FormulaOptimizer, params: list[Tensor], gradients: list[Tensor | None]) -> bool:
         """Whether all is where it was."""
-        present = list(itertools.chain.from_iterable(map(dict.values, optimizer.state.values())))
+        present = itertools.chain.from_iterable(map(dict.values, optimizer.state.values()))
         return (
             _same(params, self.params)
-            and [g is None for g in gradients] == self.missing
+            and list(map(operator.is_, gradients, itertools.repeat(None))) == self.missing
             and list(map(_POINTER, params)) == self.pointers
-            and _same(present, self.states)
+            and all(map(operator.is_, present, itertools.chain(self.states, itertools.repeat(None))))
+            and sum(map(len, optimizer.state.values())) == len(self.states)
             and list(map(_POINTER, self.kept)) == self.kept_pointers
             and self.around == optimizer.around
             and (self.whole.factor or not optimizer.scaled)
@@ -255,11 +266,16 @@ class Plan:
         used = given if self._as_weights(given) else self._laid_out(given)
         pointers = np.array(list(map(_POINTER, used)), dtype=np.int64)
         for batch in self.batches:
-            batch.address[:, 1] = pointers[batch.gradients] + batch.offset
-        factor = unscale * self._clipping(used, unscale, threads)
+            np.add(pointers[batch.gradients], batch.offset, out=batch.address[:, 1])
+        if self.threads != threads:
+            self.threads = threads
+            self.reading = numba_cpu.Round([b.read for b in self.batches], threads)
+            self.round = numba_cpu.Round([b.launch for b in self.batches], threads)
+        factor = unscale * self._clipping(used, unscale)
         self.counts += 1
-        launches = [self._launch(batch, loss, factor) for batch in self.batches]
-        numba_cpu.run(launches, threads)
+        for batch in self.batches:
+            self._fill(batch, loss, factor)
+        self.round.run()
         for batch in self.batches:
             if batch.kernel.kept:
                 self.single[batch.places, : batch.kernel.kept] = batch.kept[batch.row_of]
@@ -277,8 +293,7 @@ class Plan:
             self.contiguous
             and set(map(_DTYPE, given)) == self.dtypes
             and len(self.dtypes) == 1
-            and not any(g.is_sparse for g in given)
-            and all(map(Tensor.is_contiguous, given))
+            and all(map(Tensor.is_contiguous, given))  # sparse gradients are not
         )
 
     def _laid_out(self, given: list[Tensor]) -> list[Tensor]:
@@ -287,37 +302,29 @@ class Plan:
             for g, (p, stride, dtype) in zip(given, self.layouts, strict=True)
         ]
 
-    def _clipping(self, used: Sequence[Tensor], unscale: float, threads: int) -> float:
+    def _clipping(self, used: Sequence[Tensor], unscale: float) -> float:
         """min(1, max_norm / (‖g‖ + 1e-6)), with the norm over all gradients; as clip_grad_norm_."""
         if self.around.max_norm is None:
             return 1.0
-        read = [numba_cpu.squares(b.gradient_format, b.address, b.length) for b in self.batches]
-        numba_cpu.run([launch for launch, _ in read], threads)
-        total = sum(float(sums.sum()) for _, sums in read)
+        self.reading.run()
+        total = sum(float(b.squares.sum()) for b in self.batches)
         total += sum(float(used[k].double().square().sum()) for k in self.loose)
-        coefficient = self.around.max_norm / (abs(unscale) * np.sqrt(total) + 1e-6)
-        return float(np.minimum(coefficient, 1.0))  # NaN stays NaN
+        coefficient = self.around.max_norm / (abs(unscale) * math.sqrt(total) + 1e-6)
+        return coefficient if not coefficient >= 1.0 else 1.0  # NaN stays NaN
 
-    def _launch(self, batch: _Batch, loss: float, factor: float) -> numba_cpu.Launch:
-        table = np.array([self.table.numbers[k] for k in batch.groups], dtype=np.float64)
-        count = len(batch.groups)
-        table = table.reshape(count, -1)
-        numbers = self._numbers(factor, [self.table.signs[k] for k in batch.groups])
-        t = self.counts[batch.first].astype(np.float64)
-        return batch.kernel.launch(
-            batch.address, batch.length, batch.row, batch.active, t, np.full(count, loss), table, numbers,
-            batch.kept, batch.noise,
-        )  # fmt: skip
-
-    def _numbers(self, factor: float, signs: Sequence[float]) -> np.ndarray | None:
-        columns = []
+    def _fill(self, batch: _Batch, loss: float, factor: float) -> None:
+        """The numbers of this step, where the kernel reads them."""
+        batch.t[:] = self.counts[batch.first]
+        batch.loss.fill(loss)
+        if batch.table.size:
+            batch.table[:] = [self.table.numbers[k] for k in batch.groups]
+        columns = iter(batch.whole.T)
         if self.whole.factor:
-            columns.append(factor * np.array(signs))
+            next(columns)[:] = [factor * self.table.signs[k] for k in batch.groups]
         if self.whole.bound:
-            columns.append(np.full(len(signs), self.around.clip_value))
+            next(columns)[:] = self.around.clip_value
         if self.whole.average:
-            columns.append(np.full(len(signs), 1 - (self.around.ema_decay or 0.0)))
-        return np.stack(columns, axis=1) if columns else None
+            next(columns)[:] = 1 - (self.around.ema_decay or 0.0)
 
     def _by_reference(self, place: int, g: Tensor, loss: float, factor: float) -> None:
         h, t = self.held[place], int(self.counts[place])
