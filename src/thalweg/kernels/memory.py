@@ -12,6 +12,7 @@ branches, so that these loops become vectors too.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from numba.extending import intrinsic
 
 _SCOPES = 48  # w, g, the states and what belongs to them; what lies beyond is accessed without a promise
 _WORD, _HALF = ir.IntType(32), ir.IntType(16)
-_LIKELY = 0x9E3779B9
+_GOLDEN, _PAIR = 0x9E3779B9, 0x3C6EF35F
 
 
 def _promise(builder: Any, instruction: Any, scope: int) -> None:
@@ -106,6 +107,9 @@ load_float64, store_float64 = _pair(types.float64, ir.DoubleType())
 load_int64, store_int64 = _pair(types.int64, ir.IntType(64))
 load_bool, store_bool = _pair(types.int8, ir.IntType(8))
 load_bfloat16, store_bfloat16 = _pair(types.float32, _HALF, _from_bfloat16, _to_bfloat16)
+_, store_cut = _pair(
+    types.float32, _HALF, _from_bfloat16, lambda b, v: _upper_half(b, b.bitcast(v, _WORD))
+)  # the upper half of a float32 as it is
 load_int8, store_int8 = _pair(
     types.int32, ir.IntType(8), lambda b, v: b.sext(v, _WORD), lambda b, v: b.trunc(v, ir.IntType(8))
 )
@@ -113,12 +117,12 @@ load_int8, store_int8 = _pair(
 
 @intrinsic
 def jitter(typingctx: Any, value: Any, bits: Any) -> Any:
-    """A float32 rounded to bfloat16's values: up or down, by 16 random bits."""
+    """A float32 moved up by 16 random bits, for `store_cut`; what is not finite stays."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         word, drawn = builder.bitcast(arguments[0], _WORD), arguments[1]
-        up = builder.and_(builder.add(word, drawn), _WORD(0xFFFF0000))
-        return builder.bitcast(builder.select(_is_number(builder, word), up, word), ir.FloatType())
+        moved = builder.select(_is_number(builder, word), builder.add(word, drawn), word)
+        return builder.bitcast(moved, ir.FloatType())
 
     return types.float32(types.float32, types.uint32), generate
 
@@ -130,28 +134,29 @@ def _mixed(builder: Any, x: Any) -> Any:
     return builder.xor(x, builder.lshr(x, _WORD(16)))
 
 
-@intrinsic
-def key(typingctx: Any, tensor: Any, t: Any) -> Any:
-    """What the random bits of a tensor and a step begin from."""
+@intrinsic(prefer_literal=True)
+def origin(typingctx: Any, tensor: Any, t: Any, first: Any, pair: Any) -> Any:
+    """What the random bits of a tensor and a step begin from, for the elements from `first` on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        number, step = (builder.trunc(a, _WORD) for a in arguments)
-        return _mixed(builder, builder.xor(_mixed(builder, builder.add(number, _WORD(_LIKELY))), step))
+        number, step, place = (builder.trunc(a, _WORD) for a in arguments[:3])
+        key = _mixed(builder, builder.xor(_mixed(builder, builder.add(number, _WORD(_GOLDEN))), step))
+        place = builder.add(place, _WORD(pair.literal_value * _PAIR & 0xFFFFFFFF))
+        return builder.add(builder.mul(place, _WORD(_GOLDEN)), key)
 
-    return types.uint32(types.int64, types.int64), generate
+    return types.uint32(types.int64, types.int64, types.int64, pair), generate
 
 
-@intrinsic(prefer_literal=True)
-def draw(typingctx: Any, element: Any, key: Any, pair: Any) -> Any:
+@intrinsic
+def draw(typingctx: Any, element: Any, origin: Any) -> Any:
     """32 random bits for an element: 16 each for the streams 2·pair and 2·pair + 1; `storage.noise`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        shift = _WORD(pair.literal_value * _LIKELY & 0xFFFFFFFF)
-        return _mixed(
-            builder, builder.xor(builder.add(builder.trunc(arguments[0], _WORD), shift), arguments[1])
-        )
+        x = builder.add(builder.mul(builder.trunc(arguments[0], _WORD), _WORD(_GOLDEN)), arguments[1])
+        x = builder.mul(builder.xor(x, builder.lshr(x, _WORD(16))), _WORD(0x85EBCA6B))
+        return builder.xor(x, builder.lshr(x, _WORD(15)))
 
-    return types.uint32(types.int64, types.uint32, pair), generate
+    return types.uint32(types.int64, types.uint32), generate
 
 
 @intrinsic(prefer_literal=True)
@@ -173,6 +178,28 @@ def magnitude(typingctx: Any, value: Any) -> Any:
         return builder.and_(builder.bitcast(arguments[0], _WORD), _WORD(0x7FFFFFFF))
 
     return types.uint32(types.float32), generate
+
+
+@intrinsic
+def is_negative(typingctx: Any, value: Any) -> Any:
+    """A word that is not 0 where a float32 is below 0: a comparison of words, because one of floats, with its care
+    for NaN, would keep the loop from becoming vectors."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = builder.bitcast(arguments[0], _WORD)
+        return builder.zext(builder.icmp_unsigned(">", word, _WORD(0x80000000)), _WORD)
+
+    return types.uint32(types.float32), generate
+
+
+@intrinsic
+def either(typingctx: Any, a: Any, b: Any) -> Any:
+    """The bits of one word or the other."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.or_(*arguments)
+
+    return types.uint32(types.uint32, types.uint32), generate
 
 
 @intrinsic
@@ -285,7 +312,7 @@ def packing(largest, negative):
 def pack(x, inverse, most, share, bits):
     """The code of a value, rounded by 16 random bits; `storage.to_int8`."""
     y = abs(x) * inverse
-    k = _F(np.int32(np.sqrt(np.sqrt(y)) * most))
+    k = _F(np.int32(sqrt(sqrt(y)) * most))
     k = k if k < most - _ONE else most - _ONE
     low, high = k * share, (k + _ONE) * share
     low, high = low * low, high * high

@@ -177,7 +177,7 @@ class _Source:
             *(f"        _at_{name} = _load_int64(_address, {len(self.streams)}*_n + {k}, 99)"
               for k, name in enumerate(self.streams)),
             *(f"        {line}" for line in self._numbers()),
-            *(f"        {line}" for line in self._key()),
+            *(f"        {line}" for line in self._origins()),
             "        _count = _load_int64(_length, _n, 99)",
             *(f"        {line}" for line in (self._blocks(body) if self.packed else self._loop(body))),
             "",
@@ -216,14 +216,15 @@ class _Source:
             for k, name in enumerate(names):
                 yield f"{name} = _{self.formats.computed}(_load_float64({place}, {columns}*_r + {k}, 99))"
 
-    def _key(self) -> list[str]:
+    def _origins(self) -> list[str]:
         if not self.drawn:
             return []
         step = f"int(_load_float64(_scalars, {self.columns}*_r + {self.columns - 1}, 99))"
-        return [
-            f"_key = _memory.key(_load_int64(_noise, 2*_n, 99), {step})",
-            "_first = _load_int64(_noise, 2*_n + 1, 99)",
+        lines = [
+            f"_tensor, _first, _step = _load_int64(_noise, 2*_n, 99), _load_int64(_noise, 2*_n + 1, 99), {step}"
         ]
+        pairs = sorted({k // 2 for k in self.drawn.values()})
+        return [*lines, *(f"_origin{p} = _memory.origin(_tensor, _step, _first, {p})" for p in pairs)]
 
     def _body(self) -> list[str]:
         """What is done for one weight."""
@@ -254,11 +255,11 @@ class _Source:
             for n in names
         ]
         lines += [f"_wrap_{n}, _part_{n}, _size_{n} = _memory.unpacking(_scaled_{n})" for n in names]
-        lines += [f"_top_{n}, _least_{n} = _memory.magnitude(_float32(0)), _float32(0)" for n in names]
+        lines += [f"_top_{n} = _below_{n} = _memory.magnitude(_float32(0))" for n in names]
         lines += ["for _i in range(_from, _to):", *(f"    {line}" for line in body)]
         for n in names:
             lines += [
-                f"_found_{n} = _memory.packing(_memory.as_float32(_top_{n}), _least_{n} < _float32(0))",
+                f"_found_{n} = _memory.packing(_memory.as_float32(_top_{n}), _below_{n} > 0)",
                 f"_scaled_{n}, _inverse_{n}, _most_{n}, _part_{n} = _found_{n}",
                 f"_memory.store_float32(_at__scale_{n}, _b, {self.scope[f'_scale_{n}']}, _scaled_{n})",
             ]
@@ -275,7 +276,7 @@ class _Source:
 
     def _draws(self, names: Sequence[str]) -> list[str]:
         pairs = sorted({self.drawn[n] // 2 for n in names})
-        return [f"_bits{p} = _memory.draw(_first + _i, _key, {p})" for p in pairs]
+        return [f"_bits{p} = _memory.draw(_i, _origin{p})" for p in pairs]
 
     def _bits(self, name: str) -> str:
         return f"_memory.half(_bits{self.drawn[name] // 2}, {self.drawn[name] % 2})"
@@ -299,7 +300,7 @@ class _Source:
         elif self.formats.computed != "float64":
             value = f"_float64({value})"
         if form == "bfloat16 stochastic":
-            value = f"_memory.jitter({value}, {self._bits(name)})"
+            value, kind = f"_memory.jitter({value}, {self._bits(name)})", "cut"
         return f"_memory.store_{kind}(_at_{name}, _i, {self.scope[name]}, {value})"
 
     def _kept_aside(self, name: str, value: str) -> list[str]:
@@ -307,7 +308,7 @@ class _Source:
             f"_x = {self._float32(value)}",
             f"_memory.store_float32(_room_{name}, _i - _from, {self.scope[f'_room_{name}']}, _x)",
             f"_top_{name} = _memory.larger(_top_{name}, _memory.magnitude(_x))",
-            f"_least_{name} = _x if _x < _least_{name} else _least_{name}",
+            f"_below_{name} = _memory.either(_below_{name}, _memory.is_negative(_x))",
         ]
 
     def _float32(self, value: str) -> str:

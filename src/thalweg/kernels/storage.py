@@ -13,8 +13,10 @@ A format says what one value becomes in memory:
   infinite step.
 
 The random bits are a hash of (tensor, step, element), so that a run can be repeated, and taken up again,
-without any state of a generator. The compiled kernels do the same in their own words; the functions here are what they
-are measured against, and what converts the states of a loaded checkpoint.
+without any state of a generator. Tensor and step are mixed well, once; elements by one multiplication each,
+which leaves neighbours a correlation of about 0.02, and an element's own draws from step to step none. The
+compiled kernels do the same in their own words; the functions here are what they are measured against, and
+what converts the states of a loaded checkpoint.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from torch import Tensor
 BLOCK = 256  # values that share a scale
 FORMATS = ("float32", "float64", "bfloat16", "bfloat16 stochastic", "int8")
 _GOLDEN = 0x9E3779B9
+_PAIR = 0x3C6EF35F
 _ALL = 0xFFFFFFFF
 _TINY = 1.2e-38  # below this a scale has no float32 reciprocal
 
@@ -56,8 +59,10 @@ def noise(tensor: int, t: int, stream: int, count: int, first: int = 0) -> Tenso
         first: the first element's place in the tensor.
     """
     key = mix(mix(torch.tensor((tensor + _GOLDEN) & _ALL)) ^ (t & _ALL))
-    element = torch.arange(first, first + count)
-    bits = mix(((element + stream // 2 * _GOLDEN) & _ALL) ^ key)
+    element = torch.arange(first, first + count) + stream // 2 * _PAIR
+    bits = (element * _GOLDEN + key) & _ALL
+    bits = (bits ^ (bits >> 16)) * 0x85EBCA6B & _ALL
+    bits ^= bits >> 15
     return bits >> 16 if stream % 2 else bits & 0xFFFF
 
 
@@ -66,7 +71,7 @@ def to_bfloat16(x: Tensor, bits: Tensor | None = None) -> Tensor:
 
     >>> x = torch.full((100_000,), 1 + 1 / 512)  # between 1 and 1 + 1/128
     >>> to_bfloat16(x).mean(dtype=torch.float64).item(), to_bfloat16(x, noise(0, 1, 0, 100_000)).double().mean().item()
-    (1.0, 1.001960625)
+    (1.0, 1.0019425)
     """
     if bits is None:
         return x.to(torch.bfloat16)
