@@ -33,7 +33,7 @@ compiled = []
 weight = torch.nn.Parameter(torch.ones(5))
 for name, arguments in {STEPS!r}:
     kind = getattr(tw.optim, name, None) or tw.optim.from_formula(name)
-    with event.install_recorder("numba:compile") as seen:
+    with event.install_recorder("numba:run_pass") as seen:
         weight.grad = torch.linspace(-1, 1, 5)
         kind([weight], **arguments).step()
     compiled.append(len(seen.buffer))
@@ -42,7 +42,7 @@ print(json.dumps([compiled, weight.tolist()]))
 
 
 def process(cache: Path) -> tuple[list[int], list[float]]:
-    """How many functions Numba compiled for each of the steps, in a process of its own, and the weights."""
+    """How many passes of its compiler Numba ran for each of the steps, in a process of its own, and the weights."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROGRAM], capture_output=True, text=True, timeout=300,
         env={**os.environ, "THALWEG_CACHE": str(cache)},
@@ -88,7 +88,7 @@ def test_numbers_that_change_compile_nothing(whole: dict[str, Any]) -> None:
     optimizer = tw.optim.AdamW(model.parameters(), **whole)
     train(model, optimizer, 1)
     before = weights(model)
-    with event.install_recorder("numba:compile") as seen:
+    with event.install_recorder("numba:run_pass") as seen:
         for k in range(5):
             optimizer.param_groups[0].update(
                 lr=0.1 / (1 + k), weight_decay=0.1 * k, betas=(0.5, 0.9 + 0.01 * k)
