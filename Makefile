@@ -31,6 +31,9 @@ bench: setup
 	$(BIN)/python benchmarks/population.py
 	$(BIN)/python benchmarks/rewrites.py
 	$(BIN)/python benchmarks/optimizers.py
+	$(BIN)/python benchmarks/first_step.py
+	$(BIN)/python benchmarks/groups.py
+	$(BIN)/python benchmarks/accuracy.py
 
 clean:
 	rm -rf .venv runs

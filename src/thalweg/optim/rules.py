@@ -52,23 +52,28 @@ class Rule:
 
     def numbers(self, formula: Formula, group: Group) -> list[float]:
         """The group's hyperparameters in the order of `formula.equations.hyperparameters`."""
-        return [float(self._value(name, group)) for name in formula.equations.hyperparameters]
-
-    def _value(self, name: str, group: Group) -> Any:
-        tuple_, place = _PARTS.get(name, ("", 0)) if self.grouped else ("", 0)
-        return group[tuple_][place] if tuple_ else group[name]
+        places = _places(formula.equations.hyperparameters, self.grouped)
+        return [float(group[name] if place is None else group[name][place]) for name, place in places]
 
     def verify(self, group: Group) -> None:
         """Refuse what no formula can be chosen for, and hyperparameters that are not numbers."""
         formula = self.choose(group)
-        for name in formula.equations.hyperparameters:
-            value = self._value(name, group)
+        names = formula.equations.hyperparameters
+        for name, (argument, place) in zip(names, _places(names, self.grouped), strict=True):
+            value = group[argument] if place is None else group[argument][place]
             if not isinstance(value, torch.Tensor):
                 number(formula.name, name, value)
 
     def state(self, name: str) -> str:
         """The name of a formula's state in a state_dict."""
         return self.states.get(name, name)
+
+
+@functools.cache
+def _places(hyperparameters: tuple[str, ...], grouped: bool) -> list[tuple[str, int | None]]:
+    """The argument that holds each hyperparameter, and where in it, if it is a tuple."""
+    parts: Mapping[str, tuple[str, int | None]] = _PARTS if grouped else {}
+    return [parts.get(name, (name, None)) for name in hyperparameters]
 
 
 def check(group: Group, *, grouped: bool) -> None:

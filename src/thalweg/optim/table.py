@@ -11,33 +11,72 @@ from .rules import Group, Rule
 
 
 class Table:
-    """Each group's formula and numbers, read anew only where a group has changed."""
+    """Each group's formula and numbers, read anew only where a group has changed.
+
+    What changes in a training loop is one argument of all groups, the rate, so the groups are compared argument
+    by argument; which formula a group wants is asked again only if an argument changed that it was chosen by.
+    """
 
     def __init__(self, rule: Rule, groups: Sequence[dict[str, Any]]) -> None:
         self.rule = rule
         names = [a.name for a in rule.arguments]
         extra = ["decoupled_weight_decay"] if any("decoupled_weight_decay" in g for g in groups) else []
-        self.names = list(dict.fromkeys([*names, *extra]))
-        self.seen: list[Any] = [self._key(group) for group in groups]
-        self.formulas = [rule.choose(group) for group in groups]
+        self.columns = {name: _column(name, groups) for name in (*names, *extra)}
+        asked = [_Asked(group) for group in groups]
+        self.formulas = [rule.choose(group) for group in asked]
+        self.chosen_by = {"maximize"}.union(*(group.names for group in asked))
         self.numbers = [rule.numbers(f, g) for f, g in zip(self.formulas, groups, strict=True)]
-        self.signs = [-1.0 if group.get("maximize") else 1.0 for group in groups]
-
-    def _key(self, group: Group) -> tuple[Any, ...]:
-        values = tuple(map(group.get, self.names))
-        if any(isinstance(v, Tensor) for v in values):  # a tensor may change where it lies
-            return tuple(float(v) if isinstance(v, Tensor) else v for v in values)
-        return values
+        self.signs = [_sign(group) for group in groups]
 
     def fill(self, groups: Sequence[dict[str, Any]]) -> bool:
         """Read what has changed; False where a group now asks for another formula or direction."""
-        for k, group in enumerate(groups):
-            key = self._key(group)
-            if key == self.seen[k]:
-                continue
-            if self.rule.choose(group).equations != self.formulas[k].equations:
-                return False
-            if (-1.0 if group.get("maximize") else 1.0) != self.signs[k]:
-                return False
-            self.numbers[k], self.seen[k] = self.rule.numbers(self.formulas[k], group), key
+        if len(groups) != len(self.formulas):
+            return False
+        now = {name: _column(name, groups) for name in self.columns}
+        changed = [name for name, column in now.items() if column != self.columns[name]]
+        if not self.chosen_by.isdisjoint(changed) and not self._same_forms(groups):
+            return False
+        stale = {
+            k
+            for name in changed
+            for k, (a, b) in enumerate(zip(now[name], self.columns[name], strict=True))
+            if a != b
+        }
+        for k in stale:
+            self.numbers[k] = self.rule.numbers(self.formulas[k], groups[k])
+        self.columns = now
         return True
+
+    def _same_forms(self, groups: Sequence[Group]) -> bool:
+        return all(
+            self.rule.choose(group).equations == formula.equations and _sign(group) == sign
+            for group, formula, sign in zip(groups, self.formulas, self.signs, strict=True)
+        )
+
+
+class _Asked(dict[str, Any]):
+    """A group that remembers which of its arguments were asked for."""
+
+    def __init__(self, group: Group) -> None:
+        super().__init__(group)
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.names.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.names.add(name)
+        return super().get(name, default)
+
+
+def _column(name: str, groups: Sequence[Group]) -> list[Any]:
+    """An argument of all groups; a tensor's number, because it may change where it lies."""
+    values = [group.get(name) for group in groups]
+    if any(issubclass(kind, Tensor) for kind in set(map(type, values))):
+        return [float(v) if isinstance(v, Tensor) else v for v in values]
+    return values
+
+
+def _sign(group: Group) -> float:
+    return -1.0 if group.get("maximize") else 1.0
