@@ -1,4 +1,4 @@
-"""Odd formulas, on both targets and in both dtypes, against the same arithmetic written with NumPy."""
+"""Odd formulas, on all targets and in both dtypes, against the same arithmetic written with NumPy."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ from thalweg.formulas.vocabulary import (
     tanh,
     where,
 )
-from thalweg.kernels import numba_cpu, torch_ref
+from thalweg.kernels import numba_cpu, torch_ref, triton_gpu
 from thalweg.kernels.lower import lower
 
 G = np.array([-3.7, -1.0, -0.5, -0.0, 0.0, 1e-3, 0.5, 1.0, 2.0, 6.3])
 W = np.linspace(-2, 3, len(G))
 A = np.abs(np.linspace(-1, 2, len(G))) + 0.25
 np_where: Any = np.where
+UPDATES = {"torch": torch_ref.update, "numba": numba_cpu.update}
+if triton_gpu.installed():  # interpreted, on the CPU
+    UPDATES["triton"] = triton_gpu.update
 
 # formula of g, w, t, loss, a and k; the same in NumPy, returning the step (a stays)
 EXPRESSIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
@@ -111,7 +114,7 @@ EXPRESSIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 
 
 @pytest.mark.parametrize("t", [1.0, 7.0])
-@pytest.mark.parametrize("update", [torch_ref.update, numba_cpu.update], ids=["torch", "numba"])
+@pytest.mark.parametrize("update", UPDATES.values(), ids=UPDATES.keys())
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("name", EXPRESSIONS)
 def test_an_expression_means_what_numpy_means(name: str, dtype: torch.dtype, update: Any, t: float) -> None:
@@ -130,7 +133,7 @@ def test_an_expression_means_what_numpy_means(name: str, dtype: torch.dtype, upd
         assert "fpext float" not in machine_code(formula.equations)[0]
 
 
-@pytest.mark.parametrize("update", [torch_ref.update, numba_cpu.update], ids=["torch", "numba"])
+@pytest.mark.parametrize("update", UPDATES.values(), ids=UPDATES.keys())
 def test_states_may_swap_and_copy(update: Any) -> None:
     @tw.formula
     def rule(g, w, a, b, before, fixed, seen):
@@ -145,7 +148,7 @@ def test_states_may_swap_and_copy(update: Any) -> None:
     assert w.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("update", [torch_ref.update, numba_cpu.update], ids=["torch", "numba"])
+@pytest.mark.parametrize("update", UPDATES.values(), ids=UPDATES.keys())
 def test_any_name_may_be_given_to_a_state(update: Any) -> None:
     """None of these may meet a name of the generated code: x0, s0, c0, r, i, n, np, torch, table, row."""
 
@@ -191,7 +194,7 @@ def test_scalars_divide_by_zero_as_kernels_do() -> None:
     def rule(g, t, *, lr=0.1):
         return tw.Update(-g / (1 - lr**t) + log(1 - lr) * g)
 
-    for update in (torch_ref.update, numba_cpu.update):
+    for update in UPDATES.values():
         w = torch.zeros(1)
         with warnings.catch_warnings(action="error"):
             update(rule, w, torch.ones(1), [], 1, {"lr": 1.0})

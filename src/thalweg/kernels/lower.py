@@ -175,7 +175,7 @@ class Printer(StrPrinter):
     """Prints an expression for one target; a kernel overrides the few methods it spells otherwise.
 
     Integers and fractions are printed through `number`, roots through `root`, and a product with negative
-    powers as one division; whole exponents stay whole.
+    powers as one division (`ratio`); whole exponents stay whole (`power`).
     """
 
     def number(self, value: float) -> str:
@@ -186,6 +186,12 @@ class Printer(StrPrinter):
 
     def root(self, argument: str) -> str:
         return self.call("sqrt", argument)
+
+    def ratio(self, above: str, below: str) -> str:
+        return f"{above}/{below}"
+
+    def power(self, base: str, exponent: str) -> str:
+        return f"{base}**{exponent}"
 
     def choose(self, condition: str, yes: str, no: str) -> str:
         return f"({yes} if {condition} else {no})"
@@ -229,7 +235,7 @@ class Printer(StrPrinter):
                 above.append(self.parenthesize(factor, PRECEDENCE["Mul"]))
         text = "*".join(above) or self.number(1.0)
         if below:
-            text = f"{text}/{below[0]}" if len(below) == 1 else f"{text}/({'*'.join(below)})"
+            text = self.ratio(text, below[0] if len(below) == 1 else f"({'*'.join(below)})")
         return f"-{text}" if negative else text
 
     def _print_Pow(self, expr: sp.Pow, rational: bool = False) -> str:
@@ -237,11 +243,12 @@ class Printer(StrPrinter):
         if exponent.is_Number and float(exponent) == 0.5:
             return self.root(self._print(base))
         if exponent.is_Number and exponent.is_negative:
-            return f"{self.number(1.0)}/{self.parenthesize(base**-exponent, PRECEDENCE['Mul'], strict=False)}"
+            below = self.parenthesize(base**-exponent, PRECEDENCE["Mul"], strict=False)
+            return self.ratio(self.number(1.0), below)
         inner = self.parenthesize(base, PRECEDENCE["Pow"], strict=False)
         if exponent.is_Number and float(exponent).is_integer():
-            return f"{inner}**{int(exponent)}"  # a whole number, so that compilers write multiplications
-        return f"{inner}**{self.parenthesize(exponent, PRECEDENCE['Pow'], strict=False)}"
+            return self.power(inner, str(int(exponent)))  # a whole number: compilers write multiplications
+        return self.power(inner, self.parenthesize(exponent, PRECEDENCE["Pow"], strict=False))
 
     def _print_UnevaluatedExpr(self, expr: Any) -> str:
         return f"({self._print(expr.args[0])})"

@@ -26,8 +26,8 @@ from torch import Tensor
 
 BLOCK = 256  # values that share a scale
 FORMATS = ("float32", "float64", "bfloat16", "bfloat16 stochastic", "int8")
-_GOLDEN = 0x9E3779B9
-_PAIR = 0x3C6EF35F
+GOLDEN = 0x9E3779B9
+PAIR = 0x3C6EF35F
 _ALL = 0xFFFFFFFF
 _TINY = 1.2e-38  # below this a scale has no float32 reciprocal
 
@@ -58,9 +58,9 @@ def noise(tensor: int, t: int, stream: int, count: int, first: int = 0) -> Tenso
         stream: which of the tensor's values that are rounded at random.
         first: the first element's place in the tensor.
     """
-    key = mix(mix(torch.tensor((tensor + _GOLDEN) & _ALL)) ^ (t & _ALL))
-    element = torch.arange(first, first + count) + stream // 2 * _PAIR
-    bits = (element * _GOLDEN + key) & _ALL
+    key = mix(mix(torch.tensor((tensor + GOLDEN) & _ALL)) ^ (t & _ALL))
+    element = torch.arange(first, first + count) + stream // 2 * PAIR
+    bits = (element * GOLDEN + key) & _ALL
     bits = (bits ^ (bits >> 16)) * 0x85EBCA6B & _ALL
     bits ^= bits >> 15
     return bits >> 16 if stream % 2 else bits & 0xFFFF
