@@ -38,6 +38,7 @@ from thalweg.formulas.vocabulary import (
     where,
 )
 from thalweg.kernels import torch_ref, triton_gpu
+from thalweg.kernels.lower import lower
 from thalweg.kernels.numba_cpu import UPDATE_ONLY, Formats, Whole
 from thalweg.kernels.storage import dtype_of, from_int8, noise, scales, to_bfloat16, to_int8
 
@@ -125,6 +126,7 @@ class Tensors:
             for k, form in enumerate(self.formats.states):
                 row[k] = (row[k] + 0.01).to(dtype_of(form))
         self.scale = [[torch.full((scales(n),), 0.5) for _ in self.formats.states] for n in lengths]
+        self.kept = np.array([[0.5] * len(lower(formula.equations).kept)] * len(lengths))
         self.average = [x.to(dtype_of(self.formats.average), copy=True) for x in made]
 
     def step(
@@ -149,9 +151,10 @@ class Tensors:
         launch = triton_gpu.compiled(self.formula.equations, self.formats, self.whole).launch(
             np.array(address), np.array([len(w) for w in self.w]), np.arange(count),
             np.array(active or [True] * count), np.full(count, float(t)), np.full(count, 0.5), table, whole,
-            noise=np.array([[40 + i, 0] for i in range(count)]), device=CPU,
-            factor=None if factor is None else torch.tensor(factor, dtype=torch.float64),
+            kept=self.kept, noise=np.array([[40 + i, 0] for i in range(count)]), device=CPU,
         )  # fmt: skip
+        if factor is not None:
+            launch.factor.fill_(factor)
         triton_gpu.run([launch])
 
 
@@ -285,9 +288,9 @@ def test_the_sum_of_squares(form: str) -> None:
 
     def total() -> float:
         address = np.array([[0, g.data_ptr()] for g in gradients])
-        launch, sums = triton_gpu.squares(form, address, np.array([len(g) for g in gradients]), CPU)
+        launch = triton_gpu.squares(form, address, np.array([len(g) for g in gradients]), CPU)
         triton_gpu.run([launch])
-        return float(sums.sum())
+        return float(launch.sums.sum())
 
     expected = sum(float(g.double().square().sum()) for g in gradients)
     assert total() == pytest.approx(expected, rel=1e-12)

@@ -21,7 +21,7 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import sympy as sp
@@ -203,23 +203,19 @@ def source(equations: Equations, formats: Formats, whole: Whole = UPDATE_ONLY) -
     return _Source(equations, formats, whole).text()
 
 
-@dataclass(frozen=True)
-class Launch:
-    """A kernel, the number of its instances, and its arguments."""
+class Launch(Protocol):
+    """What `run` can start, as often as is wanted; its arrays may be changed in place before each start."""
 
-    function: Any
-    instances: int
-    arguments: tuple[Any, ...]
     device: torch.device
-    warps: int = 4
+
+    def start(self) -> None: ...
 
 
-def run(launches: Sequence[Launch], threads: int = 1) -> None:
-    """Start the launches, each on its device's current stream; `threads` means nothing here."""
+def run(launches: Sequence[Launch]) -> None:
+    """Start the launches, each on its device's current stream, and wait for none."""
     for launch in launches:
-        if launch.instances:
-            with _on(launch.device):
-                launch.function[(launch.instances,)](*launch.arguments, num_warps=launch.warps)
+        with _on(launch.device):
+            launch.start()
 
 
 def _on(device: torch.device) -> contextlib.AbstractContextManager[Any]:
@@ -235,6 +231,7 @@ class Kernel:
     Attributes:
         streams: how many addresses a segment has: weight, gradient and states, the average of the weights
             where one is kept, and the scales of int8 states.
+        kept: how many states are one number per row.
         noisy: whether anything is rounded at random.
         dtype: of the computation.
         warps: of an instance; 8 give packing the registers it needs.
@@ -243,8 +240,9 @@ class Kernel:
     equations: Equations
     segments: Any
     streams: int
+    kept: int
     noisy: bool
-    dtype: Any
+    dtype: str
     warps: int
 
     def launch(
@@ -261,51 +259,64 @@ class Kernel:
         noise: np.ndarray | None = None,
         *,
         device: torch.device,
-        factor: torch.Tensor | None = None,
-    ) -> Launch:
-        """One step for every segment whose row is active; arguments as of `numba_cpu.Kernel.launch`, and:
+    ) -> Step:
+        """A step for every segment whose row is active; arguments as of `numba_cpu.Kernel.launch`."""
+        rows = len(table)
+        whole = np.empty((rows, 0)) if whole is None else whole
+        kept = np.empty((rows, 0)) if kept is None else kept
+        noise = np.zeros((len(length), 2), dtype=np.int64) if noise is None else noise
+        assert kept.shape == (rows, self.kept)
+        return Step(self, address, length, row, active, t, loss, table, whole, kept, noise, device)
 
-        Args:
-            device: where the segments are.
-            factor: multiplies `whole`'s factor; one float64 on the device, None for 1.
-        """
-        scalars = self._scalars(t, loss, table, whole, kept)
-        owner, first = _instances(length.tobytes(), device)
-        key, element = np.zeros(len(length), np.int64), 0
-        if self.noisy:
-            assert noise is not None
-            key, element = _keys(noise[:, 0], t[row]), noise[:, 1]
-        columns = np.empty((len(length), self.streams + COLUMNS), dtype=np.int64)
-        columns[:, : self.streams] = address
-        lengths = np.where(active[row], length, 0)
-        for k, values in enumerate((first, lengths, row, key, element)):
-            columns[:, self.streams + k] = values
-        aligned = not (address % 16).any()
-        packed = np.empty(columns.nbytes + scalars.nbytes + (-scalars.nbytes) % 8, dtype=np.uint8)
-        packed[: columns.nbytes] = columns.view(np.uint8).reshape(-1)
-        packed[columns.nbytes : columns.nbytes + scalars.nbytes] = scalars.view(np.uint8).reshape(-1)
-        sent = _sent(packed.view(np.int64), device)
-        factor = _one(device) if factor is None else factor
-        arguments = (sent, owner, len(length), factor, aligned)
-        return Launch(self.segments, len(owner), arguments, device, self.warps)
 
-    def _scalars(
-        self, t: np.ndarray, loss: np.ndarray, table: np.ndarray,
-        whole: np.ndarray | None, kept: np.ndarray | None,
-    ) -> np.ndarray:  # fmt: skip
-        """(rows, passed and numbers) in the dtype of the computation, computed in float64; advances `kept`."""
-        single = np.empty((0, len(table))) if kept is None else kept.T
+class Step:
+    """A launch of a `Kernel`.
+
+    Attributes:
+        factor: one float64 on the device that multiplies `whole`'s factor; 1 until something else is put there.
+    """
+
+    def __init__(
+        self, kernel: Kernel, address: np.ndarray, length: np.ndarray, row: np.ndarray, active: np.ndarray,
+        t: np.ndarray, loss: np.ndarray, table: np.ndarray, whole: np.ndarray, kept: np.ndarray,
+        noise: np.ndarray, device: torch.device,
+    ) -> None:  # fmt: skip
+        self.kernel, self.device = kernel, device
+        self.address, self.length, self.row, self.active = address, length, row, active
+        self.t, self.loss, self.table, self.whole, self.kept, self.noise = t, loss, table, whole, kept, noise
+        self.factor = torch.ones((), dtype=torch.float64, device=device)
+        self.owner, first = _instances(length, device)
+        # what is sent: a line per segment, then the scalars of each row in the dtype of the computation
+        scalars = (len(table), len(lower(kernel.equations).passed) + whole.shape[1])
+        lines, size = len(length) * (kernel.streams + COLUMNS) * 8, np.dtype(kernel.dtype).itemsize
+        self.sent = np.zeros(-(-(lines + scalars[0] * scalars[1] * size) // 8), dtype=np.int64)
+        self.lines = self.sent[: lines // 8].reshape(len(length), -1)
+        in_bytes = self.sent.view(np.uint8)[lines : lines + scalars[0] * scalars[1] * size]
+        self.scalars = in_bytes.view(kernel.dtype).reshape(scalars)
+        self.lines[:, kernel.streams :] = np.stack([first, length, row, row, noise[:, 1]], axis=1)
+
+    def start(self) -> None:
+        kernel, count = self.kernel, len(self.length)
+        self._fill_scalars()
+        if not len(self.owner):
+            return
+        self.lines[:, : kernel.streams] = self.address
+        self.lines[:, kernel.streams + 1] = np.where(self.active[self.row], self.length, 0)
+        if kernel.noisy:
+            self.lines[:, kernel.streams + 3] = _keys(self.noise[:, 0], self.t[self.row])
+        aligned = not (self.address & 15).any()
+        arguments = (_sent(self.sent, self.device), self.owner, count, self.factor, aligned)
+        kernel.segments[(len(self.owner),)](*arguments, num_warps=kernel.warps)
+
+    def _fill_scalars(self) -> None:
+        """Each row's, computed in float64; `kept` is advanced where the row is active."""
+        compute = scalar_function(self.kernel.equations)
         with np.errstate(all="ignore"):
-            passed, advanced = scalar_function(self.equations)(t, loss, *table.T, *single)
-        columns = [*passed, *(() if whole is None else whole.T)]
-        scalars = np.empty((len(table), len(columns)))
-        for k, column in enumerate(columns):
-            scalars[:, k] = column
+            passed, advanced = compute(self.t, self.loss, *self.table.T, *self.kept.T.copy())
+            for k, column in enumerate((*passed, *self.whole.T)):
+                self.scalars[:, k] = column
         for k, column in enumerate(advanced):
-            assert kept is not None
-            kept[:, k] = column
-        with np.errstate(over="ignore"):
-            return scalars.astype(self.dtype)
+            np.copyto(self.kept[:, k], column, where=self.active)
 
 
 def _keys(tensors: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -321,17 +332,11 @@ def _mix(x: np.ndarray) -> np.ndarray:
     return (words ^ (words >> np.uint32(16))).astype(np.int64)
 
 
-@functools.lru_cache(maxsize=64)
-def _instances(lengths: bytes, device: torch.device) -> tuple[torch.Tensor, np.ndarray]:
+def _instances(length: np.ndarray, device: torch.device) -> tuple[torch.Tensor, np.ndarray]:
     """The segment of each program instance, on the device, and the first instance of each segment."""
-    counts = -(-np.frombuffer(lengths, dtype=np.int64) // BLOCK)
+    counts = -(-length // BLOCK)
     owner = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     return torch.from_numpy(owner).to(device), np.cumsum(counts) - counts
-
-
-@functools.cache
-def _one(device: torch.device) -> torch.Tensor:
-    return torch.ones((), dtype=torch.float64, device=device)
 
 
 def _sent(array: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -354,10 +359,10 @@ def _compiled(equations: Equations, formats: Formats, whole: Whole) -> Kernel:
     device_functions()
     text = _Source(equations, formats, whole)
     made = module(text.text(), f"{equations.name}_triton")
-    warps = 8 if text.packed else 4
     return Kernel(
-        equations, made.segments, len(text.streams), bool(text.drawn), np.dtype(formats.computed), warps
-    )
+        equations, made.segments, len(text.streams), len(text.program.kept), bool(text.drawn),
+        formats.computed, 8 if text.packed else 4,
+    )  # fmt: skip
 
 
 def installed() -> bool:
@@ -378,17 +383,32 @@ def device_functions() -> ModuleType:
     return triton_device
 
 
-def squares(
-    form: str, address: np.ndarray, length: np.ndarray, device: torch.device
-) -> tuple[Launch, torch.Tensor]:
-    """A launch that reads the gradients once, and where it leaves a sum of g² per program instance, in float64."""
-    owner, first = _instances(length.tobytes(), device)
-    sums = torch.empty(len(owner), dtype=torch.float64, device=device)
-    table = _sent(np.stack([address[:, 1], first, length], axis=1), device)
-    made = device_functions()
-    kind = getattr(made.tl, _POINTERS.get(form.split()[0], form.split()[0]))
-    aligned = not (address[:, 1] % 16).any()
-    return Launch(made.squares, len(owner), (table, owner, sums, kind, BLOCK, aligned), device), sums
+class Squares:
+    """A launch that reads the gradients once.
+
+    Attributes:
+        sums: of g², one for each program instance, float64, on the device.
+    """
+
+    def __init__(self, form: str, address: np.ndarray, length: np.ndarray, device: torch.device) -> None:
+        self.address, self.length, self.device = address, length, device
+        self.owner, self.first = _instances(length, device)
+        self.sums = torch.zeros(len(self.owner), dtype=torch.float64, device=device)
+        made, kind = device_functions(), form.split()[0]
+        self.function, self.kind = made.squares, getattr(made.tl, _POINTERS.get(kind, kind))
+
+    def start(self) -> None:
+        if not len(self.owner):
+            return
+        gradients = self.address[:, 1]
+        table = _sent(np.stack([gradients, self.first, self.length], axis=1), self.device)
+        aligned = not (gradients & 15).any()
+        self.function[(len(self.owner),)](table, self.owner, self.sums, self.kind, BLOCK, aligned)
+
+
+def squares(form: str, address: np.ndarray, length: np.ndarray, device: torch.device) -> Squares:
+    """What finds the norm of the gradients; hand it to `run`, then add up its `sums`."""
+    return Squares(form, address, length, device)
 
 
 def update(
