@@ -148,10 +148,10 @@ class Tensors:
         table = np.array([[{**self.formula.hyperparameters, **row}[n] for n in names] for row in tables])
         wanted = [[(numbers or {})[n] for n in self.whole.numbers]] * count
         whole = np.array(wanted) if self.whole.numbers else None
-        launch = triton_gpu.compiled(self.formula.equations, self.formats, self.whole).launch(
+        launch = triton_gpu.compiled(self.formula.equations, self.formats, self.whole, CPU).launch(
             np.array(address), np.array([len(w) for w in self.w]), np.arange(count),
             np.array(active or [True] * count), np.full(count, float(t)), np.full(count, 0.5), table, whole,
-            kept=self.kept, noise=np.array([[40 + i, 0] for i in range(count)]), device=CPU,
+            kept=self.kept, noise=np.array([[40 + i, 0] for i in range(count)]),
         )  # fmt: skip
         if factor is not None:
             launch.factor.fill_(factor)
@@ -288,7 +288,7 @@ def test_the_sum_of_squares(form: str) -> None:
 
     def total() -> float:
         address = np.array([[0, g.data_ptr()] for g in gradients])
-        launch = triton_gpu.squares(form, address, np.array([len(g) for g in gradients]), CPU)
+        launch = triton_gpu.Squares(form, address, np.array([len(g) for g in gradients]), CPU)
         triton_gpu.run([launch])
         return float(launch.sums.sum())
 
@@ -329,7 +329,9 @@ def test_every_word_of_the_vocabulary(dtype: torch.dtype, relative: float) -> No
 def test_numbers_and_places_change_without_another_kernel() -> None:
     one, other = get("adam").equations, get("adam(beta2=0.9)").equations
     formats = Formats.plain(one, "float32")
-    assert triton_gpu.compiled(one, formats) is triton_gpu.compiled(other, formats)
+    assert triton_gpu.compiled(one, formats, UPDATE_ONLY, CPU) is triton_gpu.compiled(
+        other, formats, UPDATE_ONLY, CPU
+    )
 
 
 def test_a_gpu_without_triton_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +342,7 @@ def test_a_gpu_without_triton_is_told_so(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 COMPILE = """
-import re, sys, triton
+import re, sys, torch, triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from tests.harness import CASES
@@ -356,7 +358,7 @@ def compiled(function, signature, constants):
     return made.asm["ptx"]
 
 def kernel(equations, formats, whole=Whole(True, True, True, True), aligned=True):
-    made = triton_gpu.compiled(equations, formats, whole)
+    made = triton_gpu.compiled(equations, formats, whole, torch.device("cuda"))
     kinds = {"_table": "*i64", "_owner": "*i32", "_count": "i32", "_factor_at": "*fp64", "ALIGNED": "constexpr"}
     return compiled(made.segments, kinds, {(4,): aligned})
 
