@@ -31,10 +31,11 @@ import torch
 from ..formulas.base import Equations, Formula
 from .generated import cache_folder, module
 from .lower import Printer, Program, lower
-from .storage import BLOCK, stochastic
+from .storage import BLOCK, FORMATS, stochastic
 from .threads import Launch, Round, Rows, addresses, run
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
+CUT = 65_536  # elements of a segment: enough to run at full speed, few enough to share among threads
 
 
 class _ScalarPrinter(Printer):
@@ -487,6 +488,6 @@ def update(
 
 
 __all__ = [
-    "DTYPES", "Formats", "Kernel", "Launch", "Round", "Whole", "cache_folder", "compiled", "run", "segment_table",
-    "source", "squares", "update",
+    "CUT", "DTYPES", "FORMATS", "Formats", "Kernel", "Launch", "Round", "Whole", "cache_folder", "compiled", "run",
+    "segment_table", "source", "squares", "update",
 ]  # fmt: skip

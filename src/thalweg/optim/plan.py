@@ -3,9 +3,9 @@
 What a step needs is mostly what the last one needed: where weights, gradients and states lie, which
 group each belongs to, how tensors are cut into segments. A `Plan` holds that; a step then looks whether
 it still `fits`, fills a table with one row per (group, step count), and launches one compiled loop per
-formula and format, whatever the number of tensors and groups. Tensors that the kernel cannot
-take (float16, other devices, gaps in memory) go through the reference one by one, computed in
-float32 and rounded once.
+formula, format and device, whatever the number of tensors and groups. Tensors that no kernel can
+take (float16 on the CPU, other devices, gaps in memory) go through the reference one by one, computed in
+float32 and rounded once. Nothing waits for a GPU, unless the loss is read or CPU weights share the norm.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from torch.autograd.graph import increment_version
 from ..errors import UsageError
 from ..formulas import Formula
 from ..kernels import numba_cpu, storage, torch_ref
+from ..kernels.backends import Backend, backend_of
 from ..kernels.lower import lower
 from . import states
 from .table import Table
@@ -33,9 +34,6 @@ from .table import Table
 if TYPE_CHECKING:
     from .optimizer import FormulaOptimizer
 
-_CUT = (
-    65_536  # elements of a segment: enough to run at full speed, few enough to share; a multiple of a block
-)
 _POINTER, _DTYPE = Tensor.data_ptr, operator.attrgetter("dtype")
 
 
@@ -80,13 +78,16 @@ class _Batch:
         formats = held[0].formats
         assert formats is not None
         self.gradient_format, self.numbers = formats.gradient, len(whole.numbers)
-        self.kernel = numba_cpu.compiled(self.formula.equations, formats, whole)
+        self.device, self.backend = held[0].weight.device, _backend(held[0].weight.device)
+        self.on_cpu = self.backend is numba_cpu
+        self.kernel = self.backend.compiled(self.formula.equations, formats, whole)
         self.places = np.array(places)  # of these parameters among those with a gradient
-        cuts = [np.arange(0, h.weight.numel(), _CUT) for h in held]
+        cut = self.backend.CUT
+        cuts = [np.arange(0, h.weight.numel(), cut) for h in held]
         owner = np.repeat(np.arange(len(held)), [len(c) for c in cuts])
         starts = np.concatenate(cuts)
         whole_length = np.array([h.weight.numel() for h in held])
-        self.length = np.minimum(_CUT, whole_length[owner] - starts).astype(np.int64)
+        self.length = np.minimum(cut, whole_length[owner] - starts).astype(np.int64)
         streams = [[h.weight, h.weight, *h.streams] for h in held]
         first = np.array([[s.data_ptr() for s in row] for row in streams], dtype=np.int64)
         sizes = np.array([s.element_size() for s in streams[0]])
@@ -120,7 +121,7 @@ class _Batch:
             self.address, self.length, self.row, np.ones(rows, dtype=np.bool_), self.t, self.loss, self.table,
             self.whole, self.kept, self.noise,
         )  # fmt: skip
-        self.read, self.squares = numba_cpu.squares(self.gradient_format, self.address, self.length)
+        self.read, self.squares = self.backend.squares(self.gradient_format, self.address, self.length)
 
 
 class Plan:
@@ -201,14 +202,19 @@ class Plan:
         alike = all(s.stride() == w.stride() and s.device == w.device for s in each)
         forms = [states.name_of(s.dtype, self.form) for s in h.states]
         average = None if h.average is None else states.name_of(h.average.dtype, None)
-        if w.device.type != "cpu" or w.dtype not in numba_cpu.DTYPES or not (dense and alike):
+        backend, weight = backend_of(w.device), states.name_of(w.dtype, None)
+        if backend is None or not (dense and alike):
             return None
-        if None in forms or (h.average is not None and average is None):
-            return None
-        weight = numba_cpu.DTYPES[w.dtype]
         rounded = weight == "bfloat16" and self.around.stochastic_rounding
+        if h.average is None:
+            average = weight
+        if not {weight, average, *forms}.issubset(backend.FORMATS):
+            return None
         return numba_cpu.Formats(
-            f"{weight} stochastic" if rounded else weight, weight, tuple(map(str, forms)), average or weight
+            f"{weight} stochastic" if rounded else str(weight),
+            str(weight),
+            tuple(map(str, forms)),
+            str(average),
         )
 
     def _steps_taken(self, state: Mapping[str, Any]) -> float:
@@ -247,7 +253,7 @@ class Plan:
         self.loose: list[int] = []
         for place, h in enumerate(self.held):
             if h.formats is not None:
-                together.setdefault((h.formula.equations, h.formats), []).append(place)
+                together.setdefault((h.formula.equations, h.formats, h.weight.device), []).append(place)
             else:
                 self.loose.append(place)
         self.batches = []
@@ -269,13 +275,15 @@ class Plan:
             np.add(pointers[batch.gradients], batch.offset, out=batch.address[:, 1])
         if self.threads != threads:
             self.threads = threads
-            self.reading = numba_cpu.Round([b.read for b in self.batches], threads)
-            self.round = numba_cpu.Round([b.launch for b in self.batches], threads)
+            own = {b.backend: [o for o in self.batches if o.backend == b.backend] for b in self.batches}
+            self.reading = [k.Round([b.read for b in batches], threads) for k, batches in own.items()]
+            self.rounds = [k.Round([b.launch for b in batches], threads) for k, batches in own.items()]
         factor = unscale * self._clipping(used, unscale)
         self.counts += 1
         for batch in self.batches:
             self._fill(batch, loss, factor)
-        self.round.run()
+        for round_ in self.rounds:
+            round_.run()
         for batch in self.batches:
             if batch.kernel.kept:
                 self.single[batch.places, : batch.kernel.kept] = batch.kept[batch.row_of]
@@ -302,17 +310,25 @@ class Plan:
             for g, (p, stride, dtype) in zip(given, self.layouts, strict=True)
         ]
 
-    def _clipping(self, used: Sequence[Tensor], unscale: float) -> float:
-        """min(1, max_norm / (‖g‖ + 1e-6)), with the norm over all gradients; as clip_grad_norm_."""
+    def _clipping(self, used: Sequence[Tensor], unscale: float) -> float | Tensor:
+        """min(1, max_norm / (‖g‖ + 1e-6)), with the norm over all gradients; as clip_grad_norm_.
+
+        Where some of them are on a GPU it stays there, so that nothing waits for it.
+        """
         if self.around.max_norm is None:
             return 1.0
-        self.reading.run()
-        total = sum(float(b.squares.sum()) for b in self.batches)
-        total += sum(float(used[k].double().square().sum()) for k in self.loose)
-        coefficient = self.around.max_norm / (abs(unscale) * math.sqrt(total) + 1e-6)
+        for round_ in self.reading:
+            round_.run()
+        parts = [b.squares.sum() for b in self.batches]
+        parts += [used[k].double().square().sum() for k in self.loose]
+        place = next((b.device for b in self.batches if not b.on_cpu), None)
+        if place is not None:
+            squares = torch.stack([torch.as_tensor(p).to(place, non_blocking=True) for p in parts]).sum()
+            return (self.around.max_norm / (abs(unscale) * squares.sqrt() + 1e-6)).clamp(max=1.0)
+        coefficient = self.around.max_norm / (abs(unscale) * math.sqrt(sum(map(float, parts))) + 1e-6)
         return coefficient if not coefficient >= 1.0 else 1.0  # NaN stays NaN
 
-    def _fill(self, batch: _Batch, loss: float, factor: float) -> None:
+    def _fill(self, batch: _Batch, loss: float, factor: float | Tensor) -> None:
         """The numbers of this step, where the kernel reads them."""
         batch.t[:] = self.counts[batch.first]
         batch.loss.fill(loss)
@@ -320,13 +336,18 @@ class Plan:
             batch.table[:] = [self.table.numbers[k] for k in batch.groups]
         columns = iter(batch.whole.T)
         if self.whole.factor:
-            next(columns)[:] = [factor * self.table.signs[k] for k in batch.groups]
+            host = float(factor) if batch.on_cpu else 1.0
+            if isinstance(factor, Tensor) and not batch.on_cpu:
+                batch.launch.factor.copy_(factor, non_blocking=True)
+            elif not batch.on_cpu:
+                batch.launch.factor.fill_(factor)
+            next(columns)[:] = [host * self.table.signs[k] for k in batch.groups]
         if self.whole.bound:
             next(columns)[:] = self.around.clip_value
         if self.whole.average:
             next(columns)[:] = 1 - (self.around.ema_decay or 0.0)
 
-    def _by_reference(self, place: int, g: Tensor, loss: float, factor: float) -> None:
+    def _by_reference(self, place: int, g: Tensor, loss: float, factor: float | Tensor) -> None:
         h, t = self.held[place], int(self.counts[place])
         wide = torch.float64 if h.weight.dtype == torch.float64 else torch.float32
         program = lower(h.formula.equations)
@@ -339,6 +360,7 @@ class Plan:
         names = (name for name, _ in (*program.states, *program.kept))
         named = dict(zip(names, (*streamed, *own), strict=True))
         w = weight.to(wide, copy=True)
+        factor = factor.to(g.device) if isinstance(factor, Tensor) else factor
         used = g.to(wide) * (factor * self.table.signs[h.group])
         if self.around.clip_value is not None:
             used = used.clamp(-self.around.clip_value, self.around.clip_value)
@@ -369,6 +391,12 @@ class Plan:
                 h.scales[k].copy_(scale)
             else:
                 state.copy_(new if bits is None else storage.to_bfloat16(new, bits))
+
+
+def _backend(device: torch.device) -> Backend:
+    backend = backend_of(device)
+    assert backend is not None
+    return backend
 
 
 def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:

@@ -18,7 +18,8 @@ from ..errors import UsageError
 from ..kernels import storage
 
 CODES, SCALE = "_int8", "_scale"
-_NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
+_NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16",
+          torch.float16: "float16"}  # fmt: skip
 StateDtype = torch.dtype | str | None
 
 
