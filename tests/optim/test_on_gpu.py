@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,14 +17,14 @@ pytest.importorskip("triton", reason="there is no Triton for this machine")
 
 
 @pytest.fixture(autouse=True)
-def launched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """CPU weights take the GPU's way; what was started there."""
     started: list[Any] = []
     start = triton_gpu.Step.start
     monkeypatch.setattr(backends, "BACKENDS", {"cpu": triton_gpu.Gpu})
     monkeypatch.setattr(triton_gpu.Step, "start", lambda self: (started.append(self), start(self)))
     monkeypatch.setattr(numba_cpu.Round, "run", lambda self: pytest.fail("the CPU's kernel was run"))
-    yield started
+    return started
 
 
 @pytest.mark.parametrize(("name", "options"), EACH, ids=str)
@@ -106,11 +105,6 @@ def test_the_whole_step_reads_nothing_back(dtype: torch.dtype, monkeypatch: pyte
     for x, y in zip((*a, *ours.ema_parameters()), (*b, *averages), strict=True):
         assert torch.allclose(x.float(), y.float(), rtol=relative, atol=relative)
     assert not any(p.grad.any() for p in a if p.grad is not None)
-    assert close(
-        torch.cat([p.flatten() for p in ours.ema_parameters()]),
-        torch.cat([x.flatten() for x in averages]),
-        relative,
-    )
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -147,7 +141,8 @@ def test_small_states_are_those_of_the_reference(state_dtype: Any, monkeypatch: 
 
 def test_a_gpu_and_the_cpu_share_one_norm(monkeypatch: pytest.MonkeyPatch) -> None:
     """float64 on the GPU's way, float32 by the reference: as if on two devices."""
-    monkeypatch.setattr(triton_gpu.Gpu, "FORMATS", frozenset(["float64"]))
+    float64 = frozenset(["float64"])
+    monkeypatch.setattr(backends, "BACKENDS", {"cpu": lambda device: triton_gpu.Gpu(device, float64)})
     a = [nn.Parameter(torch.ones(3, dtype=d)) for d in (torch.float32, torch.float64, torch.bfloat16)]
     optimizer = tw.optim.SGD([{"params": [p]} for p in a], lr=1.0, max_norm=1.5)
     for p in a:

@@ -21,7 +21,7 @@ import importlib.util
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ from .storage import GOLDEN
 from .torch_ref import scalar_function
 from .triton_source import BLOCK, COLUMNS, POINTERS, Source
 
-FORMATS = frozenset(("float32", "float64", "bfloat16", "bfloat16 stochastic", "float16", "int8"))
+_FORMATS = frozenset(("float32", "float64", "bfloat16", "bfloat16 stochastic", "float16", "int8"))
 
 
 class Launch(Protocol):
@@ -242,8 +242,8 @@ class Gpu:
     """The backend of one device; see `backends.py`. A segment is a whole tensor."""
 
     device: torch.device
-    FORMATS: ClassVar[Collection[str]] = FORMATS
-    CUT: ClassVar[int] = 2**62
+    FORMATS: Collection[str] = _FORMATS
+    CUT: int = 2**62
 
     def compiled(self, equations: Equations, formats: Formats, whole: Whole) -> Kernel:
         return compiled(equations, formats, whole, self.device)
