@@ -268,15 +268,21 @@ def test_a_block_of_codes_that_is_not_finite_harms_no_other() -> None:
     assert values[(broken != 1) & (broken != 2)].isfinite().all()
 
 
-def test_bfloat16_keeps_nan_and_infinity() -> None:
-    for form in ("bfloat16", "bfloat16 stochastic"):
-        ours = Tensors(get("sgd"), (4,), Formats(form, "float32", (), "float32"))
-        ours.w[0].fill_(1.0)
-        words = [0x7F800001, 0x7FFFFFFF, 0x7F800000, -0x00800000]  # two NaN, ±∞
-        ours.g[0] = torch.tensor(words, dtype=torch.int32).view(torch.float32)
-        ours.step([{"lr": 1.0}])
-        assert ours.w[0].isnan().tolist() == [True, True, False, False]
-        assert ours.w[0][2:].tolist() == [-float("inf"), float("inf")]
+@tw.formula()
+def seen(g, last, *, lr=1.0):
+    return tw.Update(-lr * g, last=g)
+
+
+@pytest.mark.parametrize("form", ["bfloat16", "bfloat16 stochastic"])
+def test_bfloat16_keeps_nan_and_infinity(form: str) -> None:
+    ours = Tensors(seen, (4,), Formats(form, "float32", (form,), "float32"))
+    ours.w[0].fill_(1.0)
+    words = [0x7F800001, 0x7FFFFFFF, 0x7F800000, -0x00800000]  # two NaN, ±∞
+    ours.g[0] = torch.tensor(words, dtype=torch.int32).view(torch.float32)
+    ours.step([{}])
+    for values, way in ((ours.w[0], -1), (ours.states[0][0], 1)):
+        assert values.isnan().tolist() == [True, True, False, False]
+        assert values[2:].tolist() == [way * float("inf"), -way * float("inf")]
 
 
 @pytest.mark.parametrize("form", ["float32", "float64", "bfloat16", "float16"])

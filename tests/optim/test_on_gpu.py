@@ -107,6 +107,13 @@ def test_the_whole_step_reads_nothing_back(dtype: torch.dtype, monkeypatch: pyte
     assert not any(p.grad.any() for p in a if p.grad is not None)
 
 
+def test_a_norm_below_the_bound_changes_nothing() -> None:
+    w = nn.Parameter(torch.zeros(2))
+    w.grad = torch.tensor([3.0, 4.0])
+    tw.optim.SGD([w], lr=1.0, max_norm=10.0).step()
+    assert w.tolist() == [-3.0, -4.0]
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_norm_that_is_not_finite_does_what_clip_grad_norm_does(bad: float) -> None:
     ends = []
