@@ -52,17 +52,11 @@ def store(at, i, mask, value, bits):
 
 
 @inlined
-def mix(x):
-    """`storage.mix`, of uint32."""
-    x = (x ^ (x >> 16)) * 0x85EBCA6B
-    x = (x ^ (x >> 13)) * 0xC2B2AE35
-    return x ^ (x >> 16)
-
-
-@inlined
 def draw(element, key, shift: tl.constexpr):
     """32 random bits for each element: 16 each for two streams; `storage.noise`."""
-    return mix((element + shift) ^ key)
+    bits = (element + shift) * 0x9E3779B9 + key
+    bits = (bits ^ (bits >> 16)) * 0x85EBCA6B
+    return bits ^ (bits >> 15)
 
 
 @inlined

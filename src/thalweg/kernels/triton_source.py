@@ -17,7 +17,7 @@ from ..formulas.base import Equations
 from .lower import Printer, lower
 from .numba_cpu import Formats, Whole
 from .storage import BLOCK as ACROSS
-from .storage import GOLDEN, stochastic
+from .storage import PAIR, stochastic
 
 BLOCK = 1024  # weights of a program instance
 # Of a segment in the table, behind its addresses: first instance, length, row, key, first element.
@@ -149,7 +149,7 @@ class Source:
         """What is done for `BLOCK` weights."""
         print_ = self.element.doprint
         for pair in sorted({k // 2 for k in self.drawn.values()}):
-            yield f"_bits{pair} = _draw(_element, _key, {pair * GOLDEN & 0xFFFFFFFF})"
+            yield f"_bits{pair} = _draw(_element, _key, {pair * PAIR & 0xFFFFFFFF})"
         for name in self.packed:
             yield f"_scaled_{name} = _tl.load(_at__scale_{name} + _block, mask=_present)"
         yield from (f"{name} = {self._loaded(name)}" for name in self.form)
