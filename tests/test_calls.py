@@ -12,16 +12,14 @@ from hypothesis import strategies as st
 from thalweg import calls
 from thalweg.errors import PlanError
 
-PLAIN = (
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+TEXT = st.text("ab'\"\\(,=\n\u00e9", max_size=4)
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+INNER = (
+    st.lists(PLAIN, max_size=2)
+    | st.lists(PLAIN, max_size=2).map(tuple)
+    | st.dictionaries(TEXT, PLAIN, max_size=2)
 )
-VALUES = st.recursive(
-    PLAIN,
-    lambda inner: (
-        st.lists(inner) | st.tuples(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner)
-    ),
-    max_leaves=8,
-)
+VALUES = PLAIN | INNER | st.tuples(INNER, PLAIN)
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
