@@ -31,6 +31,7 @@ bench: setup
 	$(BIN)/python benchmarks/population.py
 	$(BIN)/python benchmarks/rewrites.py
 	$(BIN)/python benchmarks/optimizers.py
+	$(BIN)/python benchmarks/linear_cross_entropy.py
 
 clean:
 	rm -rf .venv runs
