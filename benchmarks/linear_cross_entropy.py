@@ -94,17 +94,8 @@ def main() -> None:
         ]  # fmt: skip
         a, b = (f["seconds"] for f in found)
         m, n = (f["memory"] for f in found)
-        rows.append(
-            [
-                f"{dtype}, {features} features",
-                f"{a:.2f}",
-                f"{b:.2f}",
-                f"{b / a:.2f}×",
-                f"{m:,.0f}",
-                f"{n:,.0f}",
-                f"{n / m:.1%}",
-            ]
-        )
+        times, memory = [f"{a:.2f}", f"{b:.2f}", f"{b / a:.2f}×"], [f"{m:,.0f}", f"{n:,.0f}", f"{n / m:.1%}"]
+        rows.append([f"{dtype}, {features} features", *times, *memory])
     head = ["hidden states", "plain, s", "ours, s", "time", "plain, MiB", "ours, MiB", "memory"]
     text = machine.heading("Cross-entropy of a large vocabulary") + "\n" + machine.table(head, rows)
     text += (

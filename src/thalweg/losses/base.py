@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -83,9 +83,9 @@ class Loss(ABC):
             values = self.compute(outputs, targets, "none")
             values = values * weights.reshape(-1, *[1] * (values.ndim - 1))
             return values.sum() if self.reduction == "sum" else values
-        return (weights * self._rows(outputs, targets)).sum() / (
-            weights * self.counts(outputs, targets)
-        ).sum()
+        rows, counts = self._rows(outputs, targets), self.counts(targets)
+        counted = weights if counts is None else weights * counts.to(rows.dtype)
+        return (weights * rows).sum() / counted.sum()
 
     def per_sample(self, outputs: Tensor, targets: Any) -> Tensor:
         """One value per sample, (samples,): torch's ``reduction="none"``, averaged over a sample's own values."""
@@ -97,9 +97,9 @@ class Loss(ABC):
         values = self.compute(outputs, targets, "none")
         return values.flatten(1).mean(1) if values.ndim > 1 else values
 
-    def counts(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """How much each sample counts in the mean, (samples,): the loss is Σ per_sample / Σ counts."""
-        return outputs.new_ones(len(outputs))
+    def counts(self, targets: Tensor) -> Tensor | None:
+        """How much each sample counts in the mean, (samples,), which is Σ per_sample / Σ counts; None for 1 each."""
+        return None
 
     @property
     def label(self) -> str:
@@ -146,9 +146,11 @@ def _default(kind: type[Loss], name: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """As literals: tensors as lists, classes as their names."""
+    """As literals: tensors and lists as tuples, classes as their names."""
     if isinstance(value, Tensor):
-        return value.tolist()
-    if isinstance(value, type):
-        return value.__name__
-    return dict(value) if hasattr(value, "items") else value
+        return _plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(map(_plain, value))
+    return value.__name__ if isinstance(value, type) else value

@@ -83,7 +83,7 @@ class CrossEntropy(Loss):
         return self._torch(outputs, targets, reduction, smoothing)
 
     def _torch(self, outputs: Tensor, targets: Tensor, reduction: str, smoothing: float) -> Tensor:
-        weight = self._weight(outputs)
+        weight = self._weight(outputs.dtype, outputs.device)
         try:
             return F.cross_entropy(
                 outputs, targets, weight, ignore_index=self.ignore_index, reduction=reduction,
@@ -93,17 +93,15 @@ class CrossEntropy(Loss):
             fit.in_range(targets, outputs.shape[1], ignored=self.ignore_index)
             raise
 
-    def _weight(self, outputs: Tensor) -> Tensor | None:
-        if self.weight is None:
-            return None
-        return torch.as_tensor(self.weight, dtype=outputs.dtype, device=outputs.device)
+    def _weight(self, dtype: torch.dtype, device: torch.device) -> Tensor | None:
+        return None if self.weight is None else torch.as_tensor(self.weight, dtype=dtype, device=device)
 
-    def counts(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def counts(self, targets: Tensor) -> Tensor | None:
         if targets.is_floating_point():  # torch divides by the number of samples then
-            return super().counts(outputs, targets)
+            return None
         kept = targets != self.ignore_index
-        weight = self._weight(outputs)
-        share = kept.to(outputs.dtype)
+        share = kept.double()
+        weight = self._weight(share.dtype, share.device)
         if weight is not None:
             share = share * weight[torch.where(kept, targets, 0)]
         return share.flatten(1).mean(1) if share.ndim > 1 else share

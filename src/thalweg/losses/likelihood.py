@@ -19,7 +19,7 @@ from torch.distributions import Distribution, constraints, transform_to
 from .. import calls
 from ..errors import ProblemError, unknown
 from . import fit
-from .base import Loss, number
+from .base import Loss, number, truth
 
 Fixed = Mapping[str, Any]
 
@@ -55,8 +55,12 @@ class NegativeLogLikelihood(Loss):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "distribution", _found(self.distribution))
-        if not isinstance(self.outputs, str):
+        if isinstance(self.outputs, list):
             object.__setattr__(self, "outputs", tuple(self.outputs))
+        if self.transform is not None:
+            truth(self.name, "transform", self.transform)
+        if isinstance(self.dim, bool) or not isinstance(self.dim, int):
+            raise ProblemError(f"{self.name}: dim is {calls.short(repr(self.dim))}; give an integer.")
         self._check_parameters()
         if self.transform is None:
             for name in self._names:
@@ -71,7 +75,7 @@ class NegativeLogLikelihood(Loss):
 
     @property
     def _names(self) -> tuple[str, ...]:
-        return (self.outputs,) if isinstance(self.outputs, str) else tuple(self.outputs)
+        return (self.outputs,) if isinstance(self.outputs, str) else tuple(map(str, self.outputs))
 
     @property
     def _called(self) -> str:
@@ -82,7 +86,11 @@ class NegativeLogLikelihood(Loss):
         return [p for p in inspect.signature(self.distribution).parameters if p != "validate_args"]  # type: ignore[arg-type]
 
     def _check_parameters(self) -> None:
-        if not isinstance(self.fixed, Mapping) or not self._names:
+        if (
+            not isinstance(self.outputs, str | tuple)
+            or not self.outputs
+            or not isinstance(self.fixed, Mapping)
+        ):
             raise ProblemError(
                 f"{self.name}: give outputs= as the name of a parameter of {self._called} or several, and fixed= "
                 'as a dictionary, e.g. outputs="loc", fixed={"scale": 1.0}.'
@@ -95,6 +103,12 @@ class NegativeLogLikelihood(Loss):
             raise ProblemError(
                 f"{self._called} is given {sorted(twice)[0]} twice; make it an output or fix it."
             )
+        for parameter, needed in inspect.signature(self.distribution).parameters.items():  # type: ignore[arg-type]
+            given = parameter in (*self._names, *self.fixed)
+            if needed.default is needed.empty and needed.kind is needed.POSITIONAL_OR_KEYWORD and not given:
+                raise ProblemError(
+                    f"{self._called} needs {parameter} too; name it in outputs= or give it in fixed=."
+                )
         for parameter, value in self.fixed.items():
             if isinstance(value, int | float):
                 number(f"{self.name} of {self._called}", parameter, value, -3.5e38, 3.5e38)

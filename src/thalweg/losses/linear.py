@@ -62,8 +62,10 @@ def linear_cross_entropy(
         reduction: ``mean``, ``sum``, or ``none``, for which backward computes the logits a second time.
         class_weight: (classes,), as in `CrossEntropy`.
 
-    The gradient is computed on the way forward, if one will be asked for, and in the inputs' own type; a second
-    backward through the same graph computes it anew. Second derivatives are refused.
+    The gradient is computed on the way forward, if one will be asked for; a second backward through the same
+    graph computes it anew. Second derivatives are refused, and `torch.func` does not go through it. Gradients are
+    added up in the inputs' own type, so in half precision that of the weights is rounded once per chunk: at most
+    about twice as far from the truth as the plain way's.
 
     Raises:
         ProblemError: for shapes, types, targets or options that do not fit.
@@ -170,16 +172,22 @@ def _run(
         logits = F.linear(hidden[part], weight, bias)  # (chunk, classes)
         own = scale if scale.ndim == 0 else scale[part]
         values[part], change = _chunk(logits, targets[part], share, options, own, any(wanted))
-        if change is None:
-            continue
-        by_hidden, by_weight, by_bias = found
-        if by_hidden is not None:
-            torch.mm(change, weight, out=by_hidden[part])
-        if by_weight is not None:
-            by_weight.addmm_(change.t(), hidden[part])
-        if by_bias is not None:
-            by_bias.add_(change.sum(0))
+        del logits
+        if change is not None:
+            _add(found, change, hidden, weight, part)
+        del change  # both make room before the next chunk
     return values, found
+
+
+def _add(found: Gradients, change: Tensor, hidden: Tensor, weight: Tensor, part: slice) -> None:
+    """What a chunk's gradient by its logits, (tokens, classes), means for hidden, weight and bias."""
+    by_hidden, by_weight, by_bias = found
+    if by_hidden is not None:
+        torch.mm(change, weight, out=by_hidden[part])
+    if by_weight is not None:
+        by_weight.addmm_(change.t(), hidden[part])
+    if by_bias is not None:
+        by_bias.add_(change.sum(0))
 
 
 def _chunk(
@@ -201,7 +209,7 @@ def _chunk(
     values = torch.where(kept, sharp * (whole - logits.gather(1, at).squeeze(1).to(dtype)), 0)
     weights = None if share is None else share.to(logits.dtype)
     if options.label_smoothing:
-        sums = logits.sum(1, dtype=dtype) if weights is None else torch.mv(logits, weights).to(dtype)
+        sums = (logits.sum(1) if weights is None else torch.mv(logits, weights)).to(dtype)
         mass = logits.shape[1] if weights is None else weights.sum(dtype=dtype)
         values = values + torch.where(kept, even * (mass * whole - sums), 0)
     else:
@@ -209,7 +217,8 @@ def _chunk(
     if not learning:
         return values, None
     scale = torch.where(kept, scale, 0)  # (tokens,); a mean over nothing is 0/0, and its gradient 0
-    change = chances.mul_(((sharp + even * mass) * scale).unsqueeze(1))
+    # factors in the logits' own type, since torch would copy a half-precision chunk to multiply it by float32
+    change = chances.mul_(((sharp + even * mass) * scale).to(chances.dtype).unsqueeze(1))
     change.scatter_add_(1, at, -(sharp * scale).to(change.dtype).unsqueeze(1))
     if options.label_smoothing:
         each = torch.ones_like(change[0]) if weights is None else weights

@@ -15,7 +15,7 @@ from .base import Loss, number, truth
 
 @dataclass(frozen=True, eq=False)
 class TripletMargin(Loss):
-    """max(d(a, p) − d(a, n) + margin, 0), `torch.nn.functional.triplet_margin_loss`.
+    """max(d(a, p) − d(a, n) + margin, 0), as `torch.nn.functional.triplet_margin_loss`.
 
     Outputs (samples, 3, …, features): anchor, positive and negative embeddings stacked on axis 1, which is
     what a model makes that maps the last axis of inputs (samples, 3, …). The targets are not looked at,
@@ -60,7 +60,11 @@ class TripletMargin(Loss):
 
     def compute(self, outputs: Tensor, targets: Tensor | None, reduction: str) -> Tensor:
         anchor, positive, negative = outputs.unbind(1)
-        return F.triplet_margin_loss(
-            anchor, positive, negative, margin=self.margin, p=self.p, eps=self.eps, swap=self.swap,
+        # torch's triplet_margin_loss has no rule for vmap; its form with a distance is the same, and runs under it
+        return F.triplet_margin_with_distance_loss(
+            anchor, positive, negative, distance_function=self._distance, margin=self.margin, swap=self.swap,
             reduction=reduction,
         )  # fmt: skip
+
+    def _distance(self, x: Tensor, y: Tensor) -> Tensor:
+        return F.pairwise_distance(x, y, p=self.p, eps=self.eps)
