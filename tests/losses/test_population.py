@@ -16,6 +16,7 @@ import thalweg as tw
 from thalweg import losses
 from thalweg.errors import ProblemError
 from thalweg.population.batched import Batched
+from thalweg.population.batches import TensorBatches
 from thalweg.population.block import Block, Task
 from thalweg.population.member import Member
 from thalweg.study.prepare import prepare
@@ -119,7 +120,7 @@ def test_evaluation_in_chunks_is_the_loss_of_all(label: str, monkeypatch: pytest
     task = Task(
         lambda: Shaped(label),
         Batched(model, losses.get(label), {}),
-        Batches(inputs, targets, 8),
+        TensorBatches(inputs, targets, 8),
         (inputs, targets),
     )
     block = Block(task, [Member(tw.formulas.get("sgd"), {"lr": 0.1})], 1)
