@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import functools
 import importlib
 import pickle
 import pkgutil
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,3 +170,13 @@ def test_examples_in_docstrings(module: str) -> None:
     result = doctest.testmod(found)
     assert result.failed == 0
     assert result.attempted >= len(named)
+
+
+def test_the_page_lists_every_loss() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "losses.md").read_text()
+    rows = set(re.findall(r"^\| `(\w+)", page, re.MULTILINE))
+    assert rows == set(losses.LOSSES)
+    for name, loss in losses.LOSSES.items():
+        (row,) = re.findall(rf"^\| `{name}(?:\((.*?)\))?` ", page, re.MULTILINE)
+        own = [f.name for f in dataclasses.fields(loss) if f.name != "reduction"]
+        assert [part.partition("=")[0] for part in row.split(", ") if part] == own
