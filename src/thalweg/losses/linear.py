@@ -2,8 +2,8 @@
 
 For 8,192 tokens and 32,000 classes the logits alone take a gigabyte, and the plain way holds three such
 tensors at its peak. Here a chunk of tokens at a time goes all the way, logits, loss, and the gradient of hidden
-states and weights, before the next one reuses its memory; what is left for backward is to scale. The
-chunk stays in cache, which pays for the loop. `benchmarks/linear_cross_entropy.py` measures both ways.
+states and weights, before the next one reuses its memory; what is left for backward is to scale. A
+chunk is small enough to stay near the cache, which pays for the loop. `benchmarks/linear_cross_entropy.py` measures both ways.
 """
 
 from __future__ import annotations
@@ -21,10 +21,8 @@ from . import fit
 from .base import Loss, number
 from .classification import class_weights
 
-CHUNK = 16 * 2**20  # bytes of a chunk's logits: they stay in cache, and malloc reuses blocks of this size
-FEWEST = (
-    128  # tokens in a chunk: each one reads and writes the gradient of all weights, which must be worth it
-)
+CHUNK = 16 * 2**20  # bytes of a chunk's logits
+FEWEST = 256  # tokens in a chunk: each one reads and writes the gradient of all weights, which must be worth it
 
 Gradients = list[Tensor | None]
 
