@@ -2,8 +2,8 @@
 
 For 8,192 tokens and 32,000 classes the logits alone take a gigabyte, and the plain way holds three such
 tensors at its peak. Here a chunk of tokens at a time goes all the way, logits, loss, and the gradient of hidden
-states and weights, before the next one reuses its memory; what is left for backward is to scale. A
-chunk is small enough to stay near the cache, which pays for the loop. `benchmarks/linear_cross_entropy.py` measures both ways.
+states and weights, before the next one reuses its memory; what is left for backward is to scale.
+`benchmarks/linear_cross_entropy.py` measures both ways.
 """
 
 from __future__ import annotations
