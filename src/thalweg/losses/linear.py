@@ -22,7 +22,7 @@ from .base import Loss, number
 from .classification import class_weights
 
 CHUNK = 16 * 2**20  # bytes of a chunk's logits
-FEWEST = 256  # tokens in a chunk: each one reads and writes the gradient of all weights, which must be worth it
+FEWEST = 256  # tokens in a chunk: each reads and writes the gradient of all weights, which must be worth it
 
 Gradients = list[Tensor | None]
 
