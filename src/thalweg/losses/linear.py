@@ -62,8 +62,9 @@ def linear_cross_entropy(
 
     The gradient is computed on the way forward, if one will be asked for; a second backward through the same
     graph computes it anew. Second derivatives are refused, and `torch.func` does not go through it. Gradients are
-    added up in the inputs' own type, so in half precision that of the weights is rounded once per chunk: at most
-    about twice as far from the truth as the plain way's.
+    added up in the inputs' own type, so in half precision that of the weights is rounded once per chunk and loses
+    digits with every one: in bfloat16, 8,192 tokens by 32,768 classes, it was 0.8% off where the plain way was
+    0.2%. Give float32 where that matters.
 
     Raises:
         ProblemError: for shapes, types, targets or options that do not fit.
