@@ -245,7 +245,7 @@ BAD_DATA: dict[str, tuple[Any, str]] = {
     "ragged": (Rows([np.zeros(i + 1) for i in range(9)], CLASSES), r"samples differ in shape .*pad or crop"),
     "failing": (Failing(), r"cannot be read to the end \(disk on fire\); repair the dataset"),
     "high class": ((INPUTS, CLASSES + 1), r"train targets run from 1 to 3, .*allows classes 0 to 2"),
-    "negative class": ((INPUTS, CLASSES - 100), r"train targets run from -100 to -98"),
+    "negative class": ((INPUTS, CLASSES - 100), r"train targets run from -99 to -98"),
     "float classes": ((INPUTS, CLASSES * 1.0), r"cross_entropy needs integer class ids .*convert them"),
     "column": ((INPUTS, CLASSES[:, None]), r"needs class ids of shape \(samples,\), and .* \(samples, 1\)"),
     "width": ((INPUTS[:, :3], CLASSES), r"cannot take the train inputs, of .*\(samples, 3\).*mat1 and"),
@@ -376,4 +376,4 @@ def test_measures_that_do_not_fit(case: str) -> None:
 
 def test_torch_functions_are_checked_like_their_names() -> None:
     loss: Callable[..., Any] = nn.functional.cross_entropy
-    refused(change(train=(INPUTS, CLASSES - 100), loss=loss), r"run from -100 to -98")
+    refused(change(train=(INPUTS, CLASSES - 100), loss=loss), r"run from -99 to -98")

@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .. import calls
 from ..errors import FormulaError, unknown
 from .equations import RESERVED, Equations, Option, Update, number, option, read, signature, symbol
 
@@ -69,8 +70,7 @@ class Formula:
 
     @property
     def label(self) -> str:
-        inside = ", ".join(f"{name}={_plain(value)}" for name, value in self.changed)
-        return f"{self.name}({inside})" if inside else self.name
+        return calls.write(self.name, dict(self.changed))
 
     def with_(self, **changes: float | bool | str | None) -> Formula:
         """The same formula with other defaults or options.
@@ -171,7 +171,3 @@ def formula(
         year=year, parents=tuple(parents), doc=inspect.getdoc(function) or "", function=function,
         initial=first, direction=direction, rate=rate, departs=departs,
     )  # fmt: skip
-
-
-def _plain(value: float | bool | str | None) -> str:
-    return repr(value) if value is None or isinstance(value, bool | str) else f"{value:g}"

@@ -1,10 +1,8 @@
-"""The formulas thalweg knows by name, listed one by one, and how a name on a command line is read."""
+"""The formulas thalweg knows by name, listed one by one."""
 
 from __future__ import annotations
 
-import ast
-import warnings
-
+from .. import calls
 from ..errors import FormulaError, unknown
 from .adadelta import adadelta
 from .adagrad import adagrad
@@ -42,35 +40,9 @@ def get(text: str | Formula) -> Formula:
     """
     if isinstance(text, Formula):
         return text
-    name, bracket, _ = text.strip().partition("(")
+    name, _, _ = text.strip().partition("(")
     rule = FORMULAS.get(name.strip())
     if rule is None:
-        raise FormulaError(unknown("optimizer", _short(name.strip()), FORMULAS))
-    return rule.with_(**_arguments(text.strip())) if bracket else rule
-
-
-def _arguments(text: str) -> dict[str, float | bool | str | None]:
-    """``name(a=1, b=True)`` → {"a": 1, "b": True}; only literals, nothing is run."""
-    refused = FormulaError(
-        f"{_short(text)!r} is not of the form name(hyperparameter=value, …), e.g. adam(beta2=0.99)."
-    )
-    if len(text) > _LONGEST:
-        raise refused
-    try:
-        with warnings.catch_warnings(action="error"):
-            call = ast.parse(text, mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
-            raise refused
-        names = [k.arg for k in call.keywords]
-        if None in names or len(set(names)) < len(names):
-            raise refused
-        return {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, SyntaxWarning, DeprecationWarning, ValueError, RecursionError, MemoryError) as error:
-        raise refused from error
-
-
-_LONGEST = 1000  # characters; no hyperparameters take more
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:60] + "…"
+        raise FormulaError(unknown("optimizer", calls.short(name.strip()), FORMULAS))
+    changes = calls.parse(text, FormulaError, "adam(beta2=0.99)")[1]
+    return rule.with_(**changes) if changes else rule

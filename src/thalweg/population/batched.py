@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from .. import losses
 from ..errors import TrainingError
 from .rewrites import REWRITES
 
@@ -29,7 +30,7 @@ class Batched:
 
     Args:
         model: an instance; its own weights are not used, only its structure.
-        loss: (outputs, targets) → scalar.
+        loss: (outputs, targets) → scalar, as `thalweg.losses.get` takes it.
         metrics: name → (outputs, targets) → scalar.
     """
 
@@ -39,7 +40,7 @@ class Batched:
         loss: Callable[[Tensor, Tensor], Tensor],
         metrics: Mapping[str, Callable[[Tensor, Tensor], Tensor]],
     ) -> None:
-        self.model, self.loss, self.metrics = model, loss, dict(metrics)
+        self.model, self.loss, self.metrics = model, losses.get(loss), dict(metrics)
         self.names = [name for name, p in model.named_parameters() if p.requires_grad]
         self.fixed = [name for name, p in model.named_parameters() if not p.requires_grad]
         self.fixed += [name for name, _ in model.named_buffers()]

@@ -228,12 +228,19 @@ class Block:
 
     def evaluate(self, inputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
         """Mean loss and metrics over the samples, (members,) each; NaN for a member that diverged."""
-        names = ("loss", *self.task.batched.metrics)
-        sums = np.zeros((len(names), len(self.members)))
+        batched = self.task.batched
+        names = ("loss", *batched.metrics)
+        sums, counted = np.zeros((len(names), len(self.members))), np.zeros((len(names), 1))
         for x, y in zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True):
-            values = self.task.batched.evaluate(self.weights, x, y, self.fixed)
-            sums += np.stack([v.double().numpy() for v in values]) * len(x)
-        means = np.where(self.diverged >= 0, np.nan, sums / len(inputs))
+            values = np.stack([v.double().numpy() for v in batched.evaluate(self.weights, x, y, self.fixed)])
+            counts = batched.loss.counts(
+                y
+            )  # with class weights a chunk's loss is no plain mean over its samples
+            share = np.full_like(counted, len(x))
+            share[0] = len(x) if counts is None else float(counts.sum())
+            sums += np.where(share > 0, values * share, 0)
+            counted += share
+        means = np.where(self.diverged >= 0, np.nan, sums / counted)
         return dict(zip(names, means, strict=True))
 
     def tensors(self) -> dict[str, Tensor]:

@@ -16,9 +16,8 @@ from torch import nn
 
 from .. import losses
 from ..errors import ProblemError
+from ..losses import fit
 from .data import Pair, first_line
-
-REGRESSION = ("mse", "l1", "huber", "mae")
 
 
 def build(model: Callable[[], Any]) -> nn.Module:
@@ -68,7 +67,7 @@ def _check_parameters(module: nn.Module) -> None:
             f"the model has {len(parameters)} parameters and none that is trainable; "
             "give it a layer whose parameters require gradients."
         )
-    dtypes = sorted({_dtype(p) for p in parameters})
+    dtypes = sorted({fit.dtype(p) for p in parameters})
     if len(dtypes) > 1:
         raise ProblemError(
             f"the model's parameters are of mixed types ({', '.join(dtypes)}); "
@@ -89,14 +88,14 @@ def forward(module: nn.Module, inputs: torch.Tensor, where: str) -> torch.Tensor
             else "; integer inputs are taken as ids, so make measurements floats"
         )
         raise ProblemError(
-            f"the model cannot take the {where} inputs, of shape {_shape(inputs)} and type {_dtype(inputs)} "
+            f"the model cannot take the {where} inputs, of shape {fit.shape(inputs)} and type {fit.dtype(inputs)} "
             f"({first_line(error)}); make its first layer and the data fit{ids}."
         ) from error
     if not isinstance(outputs, torch.Tensor):
         raise ProblemError(f"the model returns a {type(outputs).__name__}; it must return a single tensor.")
     if outputs.ndim == 0 or len(outputs) != len(inputs) or not outputs.is_floating_point():
         raise ProblemError(
-            f"the model makes outputs of shape {tuple(outputs.shape)} and type {_dtype(outputs)} "
+            f"the model makes outputs of shape {tuple(outputs.shape)} and type {fit.dtype(outputs)} "
             f"from {len(inputs)} samples; it must return floats with one row per sample."
         )
     return outputs
@@ -107,14 +106,16 @@ def check_measure(
 ) -> None:
     """Refuse outputs and targets on which this loss or metric would fail, or be broadcast into nonsense."""
     name = losses.name_of(given)
-    known = losses.LOSSES if kind == "loss" else losses.METRICS
-    own = name not in known or (not isinstance(given, str) and given is not known[name])
-    if not own:
-        if name in REGRESSION:
-            _check_values(name, outputs, targets, where)
-        else:
-            _check_classes(name, outputs, part, where)
     measure = losses.get(given) if kind == "loss" else losses.get_metric(given)
+    if isinstance(measure, losses.Loss):
+        measure.check(outputs, part[1], where)
+        if measure.reduction not in ("mean", "batchmean"):
+            raise ProblemError(
+                f"the {kind} {name} is not a mean, and a study compares means over samples; leave reduction= away."
+            )
+    elif measure is losses.accuracy:
+        fit.classes(name, outputs, part[1], where)
+        fit.in_range(part[1], outputs.shape[1], where)
     raw = given if callable(given) else measure
     try:
         with warnings.catch_warnings():
@@ -122,8 +123,8 @@ def check_measure(
             value = raw(outputs, targets)
     except Exception as error:  # whatever a user's loss may raise
         raise ProblemError(
-            f"the {kind} {name} fails on outputs of shape {_shape(outputs)} and {where} targets of shape "
-            f"{_shape(targets)} and type {_dtype(targets)} ({first_line(error)}); make them fit."
+            f"the {kind} {name} fails on outputs of shape {fit.shape(outputs)} and {where} targets of shape "
+            f"{fit.shape(targets)} and type {fit.dtype(targets)} ({first_line(error)}); make them fit."
         ) from error
     if not isinstance(value, torch.Tensor):
         raise ProblemError(
@@ -140,55 +141,3 @@ def check_measure(
             f"the loss {name} does not depend on the model's parameters; "
             "compute it from outputs, without detach()."
         )
-
-
-def _check_values(name: str, outputs: torch.Tensor, targets: torch.Tensor, where: str) -> None:
-    if not targets.is_floating_point():
-        raise ProblemError(
-            f"{name} compares numbers, and the {where} targets are {_dtype(targets)}; convert them to floats."
-        )
-    if outputs.shape != targets.shape:
-        same = outputs[0].numel() == targets[0].numel()
-        advice = f"reshape the targets to {_shape(outputs)}" if same else "change the model or the targets"
-        raise ProblemError(
-            f"{name} needs outputs and targets of one shape, and the model's outputs are {_shape(outputs)} "
-            f"where the {where} targets are {_shape(targets)}; {advice}."
-        )
-
-
-def _check_classes(name: str, outputs: torch.Tensor, part: Pair, where: str) -> None:
-    """Class ids (samples, …) below the number of scores, or probabilities like the outputs."""
-    targets = part[1]
-    if outputs.ndim < 2:
-        raise ProblemError(
-            f"{name} needs scores of shape (samples, classes, ...), and the model's outputs are "
-            f"{_shape(outputs)}; let the model return one score per class."
-        )
-    if targets.is_floating_point():
-        if name == "cross_entropy" and targets.shape[1:] == outputs.shape[1:]:
-            return
-        also = f" or probabilities of shape {_shape(outputs)}" if name == "cross_entropy" else ""
-        raise ProblemError(
-            f"{name} needs integer class ids{also}, and the {where} targets are {_dtype(targets)} of shape "
-            f"{_shape(targets)}; convert them to int64."
-        )
-    if targets.shape[1:] != outputs.shape[2:]:
-        raise ProblemError(
-            f"{name} on outputs of shape {_shape(outputs)} needs class ids of shape "
-            f"{_shape(outputs[:, 0])}, and the {where} targets are {_shape(targets)}; make them fit."
-        )
-    low, high, classes = int(targets.min()), int(targets.max()), outputs.shape[1]
-    if low < 0 or high >= classes:
-        raise ProblemError(
-            f"the {where} targets run from {low} to {high}, and a model with {classes} outputs "
-            f"allows classes 0 to {classes - 1}; renumber the classes or widen the model's last layer."
-        )
-
-
-def _shape(tensor: torch.Tensor) -> str:
-    """The shape as a reader thinks of it: the first axis is samples, however many."""
-    return f"({', '.join(['samples', *map(str, tensor.shape[1:])])}{',' if tensor.ndim == 1 else ''})"
-
-
-def _dtype(tensor: torch.Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")

@@ -32,9 +32,9 @@ class Problem:
             the training data, a missing validation part 20% of what is left, drawn by `seed` and
             stratified by class where possible. Nothing can be split off a train DataLoader: it needs
             `validation`, half of which becomes the test part if `test` is missing.
-        loss: ``cross_entropy``, ``mse``, ``l1``, ``huber``, or a function (outputs, targets) → scalar or
-            per-sample values. Cross-entropy by default, as for most networks: outputs
-            (samples, classes, …) and class ids (samples, …).
+        loss: a name of `tw.losses`, with arguments if need be (``huber(delta=0.5)``), one of its objects, or
+            a function (outputs, targets) → scalar or per-sample values. Cross-entropy by default, as for most
+            networks: outputs (samples, classes, …) and class ids (samples, …).
         metrics: names (``accuracy``, ``mae``, ``mse``) or functions like a loss; reported, never minimised.
         name: what tables and reports call it.
         seed: of the split alone; members have their own seeds.

@@ -1,0 +1,75 @@
+"""Calls written as text: ``adam(beta2=0.99)`` read without running anything, and written back.
+
+Formulas, losses and whatever else a study names with arguments share this one form, so that a store and a
+command line can say them. Only literals are read: numbers, strings, booleans, None, and tuples, lists and
+dictionaries of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import UsageError
+
+LONGEST = 10_000  # characters; a weight for each of a thousand classes takes less
+
+
+def parse(text: str, error: type[UsageError], example: str) -> tuple[str, dict[str, Any]]:
+    """``name`` or ``name(a=1, b=True)`` → the name and the arguments by name.
+
+    Args:
+        error: raised, in one sentence, for a text of another form.
+        example: of that form, for the sentence.
+
+    >>> parse("huber(delta=0.5)", UsageError, "huber(delta=0.5)"), parse("mse", UsageError, "mse()")
+    (('huber', {'delta': 0.5}), ('mse', {}))
+    """
+    text = text.strip()
+    name, bracket, _ = text.partition("(")
+    if not bracket:
+        return text, {}
+    refused = error(f"{short(text)!r} is not of the form name(argument=value, …), e.g. {example}.")
+    if len(text) > LONGEST:
+        raise refused
+    try:
+        with warnings.catch_warnings(action="error"):
+            call = ast.parse(text, mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+            raise refused
+        names = [k.arg for k in call.keywords]
+        if None in names or len(set(names)) < len(names):
+            raise refused
+        return name.strip(), {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    except (SyntaxError, Warning, ValueError, TypeError, RecursionError, MemoryError) as failure:
+        raise refused from failure
+
+
+def write(name: str, arguments: Mapping[str, Any]) -> str:
+    """The text that `parse` reads as these, with every digit of every number.
+
+    >>> write("huber", {"delta": 0.5}), write("mse", {}), write("cross_entropy", {"weight": (1.0, 0.1 + 0.2)})
+    ('huber(delta=0.5)', 'mse', 'cross_entropy(weight=(1, 0.30000000000000004))')
+    """
+    inside = ", ".join(f"{key}={_literal(value)}" for key, value in arguments.items())
+    return f"{name}({inside})" if inside else name
+
+
+def short(text: str) -> str:
+    """At most 60 characters of what somebody wrote, for a message."""
+    return text if len(text) <= 60 else text[:60] + "…"
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key!r}: {_literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(_literal, value)) + (",)" if len(value) == 1 else ")")
+    if isinstance(value, float):
+        brief = f"{value:g}"
+        return brief if float(brief) == value else repr(value)
+    return repr(value)

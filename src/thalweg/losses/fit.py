@@ -1,0 +1,113 @@
+"""Whether outputs and targets fit a loss, each misfit in one sentence.
+
+Torch fails late on some of these and broadcasts others into nonsense. Shapes are looked at wherever a loss
+is called; values only where they may be, before training (`Loss.check`).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..errors import ProblemError
+
+
+def as_many(outputs: Tensor, targets: Tensor | None, weights: Tensor | None) -> None:
+    """As many targets, and as many weights, as outputs."""
+    for what, given in (("targets", targets), ("sample weights", weights)):
+        if given is not None and outputs.ndim and given.shape[:1] != outputs.shape[:1]:
+            many = len(given) if given.ndim else "a single value"
+            raise ProblemError(
+                f"there are {len(outputs)} outputs, and for {what} {many}; give one for each output."
+            )
+    if weights is not None and weights.ndim != 1:
+        raise ProblemError(
+            f"the sample weights are of shape {tuple(weights.shape)}; give one number per sample, "
+            f"({len(outputs)},)."
+        )
+
+
+def same_shape(name: str, outputs: Tensor, targets: Tensor, where: str = "") -> None:
+    """Targets shaped like the outputs, however many samples there are."""
+    if outputs.ndim == targets.ndim and outputs.shape[1:] == targets.shape[1:]:
+        return
+    same = outputs[:1].numel() == targets[:1].numel()
+    advice = f"reshape the targets to {shape(outputs)}" if same else "change the model or the targets"
+    raise ProblemError(
+        f"{name} needs outputs and targets of one shape, and the outputs are {shape(outputs)} "
+        f"where the {_whose(where)} are {shape(targets)}; {advice}."
+    )
+
+
+def numbers(name: str, targets: Tensor, where: str = "") -> None:
+    """Targets that are floats."""
+    if not targets.is_floating_point():
+        raise ProblemError(
+            f"{name} compares numbers, and the {_whose(where)} are {dtype(targets)}; convert them to floats."
+        )
+
+
+def scores(name: str, outputs: Tensor) -> None:
+    """Outputs (samples, classes, …)."""
+    if outputs.ndim < 2:
+        raise ProblemError(
+            f"{name} needs scores of shape (samples, classes, ...), and the outputs are "
+            f"{shape(outputs)}; let the model return one score per class."
+        )
+
+
+def classes(name: str, outputs: Tensor, targets: Tensor, where: str = "", *, soft: bool = False) -> None:
+    """Class ids (samples, …) for scores (samples, classes, …), or where `soft` probabilities like the scores."""
+    scores(name, outputs)
+    if targets.is_floating_point():
+        if soft and targets.shape[1:] == outputs.shape[1:]:
+            return
+        also = f" or probabilities of shape {shape(outputs)}" if soft else ""
+        raise ProblemError(
+            f"{name} needs integer class ids{also}, and the {_whose(where)} are {dtype(targets)} of shape "
+            f"{shape(targets)}; convert them to int64."
+        )
+    if targets.ndim != outputs.ndim - 1 or targets.shape[1:] != outputs.shape[2:]:
+        raise ProblemError(
+            f"{name} on outputs of shape {shape(outputs)} needs class ids of shape "
+            f"{shape(outputs[:, 0])}, and the {_whose(where)} are {shape(targets)}; make them fit."
+        )
+
+
+def in_range(targets: Tensor, count: int, where: str = "", ignored: int | None = None) -> None:
+    """Class ids from 0 to `count` − 1, apart from those that are ignored."""
+    kept = targets if ignored is None else targets[targets != ignored]
+    if not kept.numel():
+        return
+    low, high = int(kept.min()), int(kept.max())
+    if low < 0 or high >= count:
+        raise ProblemError(
+            f"the {_whose(where)} run from {low} to {high}, and a model with {count} outputs "
+            f"allows classes 0 to {count - 1}; renumber the classes or widen the model's last layer."
+        )
+
+
+def probabilities(name: str, targets: Tensor, dim: int, where: str = "") -> None:
+    """Targets from 0 to 1 that sum to 1 along `dim`."""
+    sums = targets.sum(dim)
+    low, high = float(sums.min()), float(sums.max())
+    if not (bool((targets >= 0).all()) and low >= 0.999 and high <= 1.001):
+        raise ProblemError(
+            f"{name} needs probabilities that sum to 1 along axis {dim}, and the {_whose(where)} run from "
+            f"{float(targets.min()):g} to {float(targets.max()):g} with sums from {low:g} to {high:g}; "
+            "normalise them."
+        )
+
+
+def shape(tensor: Tensor) -> str:
+    """The shape as a reader thinks of it: the first axis is samples, however many."""
+    if not tensor.ndim:
+        return "()"
+    return f"({', '.join(['samples', *map(str, tensor.shape[1:])])}{',' if tensor.ndim == 1 else ''})"
+
+
+def dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _whose(where: str) -> str:
+    return f"{where} targets" if where else "targets"
