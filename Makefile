@@ -34,6 +34,7 @@ bench: setup
 	$(BIN)/python benchmarks/first_step.py
 	$(BIN)/python benchmarks/groups.py
 	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/small_states.py
 	$(BIN)/python benchmarks/linear_cross_entropy.py
 
 clean:
