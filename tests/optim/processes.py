@@ -121,9 +121,9 @@ def averages(optimizer: Any) -> torch.Tensor:
     return torch.cat([full(a).flatten() for a in optimizer.ema_parameters()])
 
 
-def divided(at: Processes) -> nn.Module:
+def divided(at: Processes, mesh: DeviceMesh | None = None) -> nn.Module:
     model = network()
-    fully_shard(model, mesh=at.mesh)
+    fully_shard(model, mesh=mesh or at.mesh)
     return model
 
 
@@ -155,7 +155,7 @@ def fsdp(at: Processes) -> Any:
         model = divided(at)
         optimizer = ours(name, model.parameters(), **WHOLE)
         train(model, optimizer, 4, at)
-        kinds = {type(s) for p in model.parameters() for n, s in optimizer.state[p].items() if n != "step"}
+        kinds = {type(s) for p in model.parameters() for s in optimizer.state[p].values() if s.dim()}
         results[name] = {**found(model, optimizer), "kinds": {kind.__name__ for kind in kinds}}
     return results
 
@@ -286,8 +286,8 @@ def half_params() -> list[nn.Parameter]:
     return [nn.Parameter(gradient(k, shape).bfloat16()) for k, shape in enumerate([(5, 2), (1, 4)])]
 
 
-def train_half(params: list[nn.Parameter], place: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    optimizer = tw.optim.AdamW(params, lr=0.1, **WHOLE)
+def train_half(params: list[nn.Parameter], place: Callable[[torch.Tensor], torch.Tensor], **more: Any) -> Any:
+    optimizer = tw.optim.AdamW(params, lr=0.1, **WHOLE, **more)
     for k in range(3):
         for p in params:
             p.grad = place(gradient(k, tuple(p.shape)).bfloat16())
@@ -296,20 +296,28 @@ def train_half(params: list[nn.Parameter], place: Callable[[torch.Tensor], torch
 
 
 def half(at: Processes) -> Any:
-    """What no compiled kernel takes."""
+    """bfloat16 weights, and states in it."""
 
     def place(t: torch.Tensor) -> torch.Tensor:
         return distribute_tensor(t, at.mesh, [Shard(0)])
 
-    return train_half([nn.Parameter(place(p.detach())) for p in half_params()], place)
+    formats = {
+        "as the weights": {},
+        "rounded at random": {"state_dtype": torch.bfloat16, "stochastic_rounding": True},
+    }
+    return {
+        name: train_half([nn.Parameter(place(p.detach())) for p in half_params()], place, **options)
+        for name, options in formats.items()
+    }
 
 
 def collectives(at: Processes) -> Any:
     """How often a step of FSDP sums a number over the processes."""
     counts = {}
-    for what, options in {"plain": {}, "max_norm": {"max_norm": 0.3}}.items():
-        model = divided(at)
-        optimizer = tw.optim.AdamW(model.parameters(), **options)
+    hybrid = init_device_mesh("cpu", (at.world, 1))  # replicated over one dimension, divided over the other
+    for what, mesh in {"plain": at.mesh, "max_norm": at.mesh, "hybrid": hybrid}.items():
+        model = divided(at, mesh)
+        optimizer = tw.optim.AdamW(model.parameters(), max_norm=None if what == "plain" else 0.3)
         loss(model, 0, at).backward()
         with mock.patch.object(dist, "all_reduce", wraps=dist.all_reduce) as summed:
             optimizer.step()
@@ -407,12 +415,18 @@ def refusals(at: Processes) -> Any:
     unsummed.grad = DTensor.from_local(torch.ones(3), at.mesh, [Partial()])
     mixed = nn.Parameter(distribute_tensor(torch.ones(4), at.mesh, [Shard(0)]))
     mixed.grad = torch.ones(4)
+    plain = nn.Parameter(torch.ones(4))
+    plain.grad = mixed.detach()
+    fitting = nn.Parameter(mixed.detach().clone())
+    fitting.grad = torch.zeros_like(fitting)
     changed = nn.Parameter(distribute_tensor(torch.ones(4), at.mesh, [Replicate()]))
     changed.grad = torch.ones_like(changed)
     value = changed.square().sum()
     tw.optim.SGD([changed]).step()
     return {
         "partial": said(tw.optim.SGD([unsummed]).step), "mixed": said(tw.optim.SGD([mixed]).step),
+        "int8": said(tw.optim.SGD([fitting], state_dtype="int8").step),
+        "plain": said(tw.optim.SGD([plain]).step),
         "changed": said(value.backward),
     }  # fmt: skip
 

@@ -29,21 +29,11 @@ def is_sharded(t: Any) -> bool:
 
 
 def local(t: Any) -> Tensor:
-    """The part of a DTensor that lies here; any other tensor as it is.
-
-    An empty part is stood in for by one number, so that what is the same for all weights of a tensor, and
-    advances with each step, does so in every process.
-    """
+    """The part of a DTensor that lies here; any other tensor as it is."""
     if not is_sharded(t):
         return t
     part = t._local_tensor  # to_local() would give another view each time
-    part = part.wait() if hasattr(part, "wait") else part  # still on its way
-    return part if part.numel() else part.new_zeros(1)
-
-
-def pointers(tensors: Sequence[Any]) -> list[int]:
-    """Where their parts lie."""
-    return [t._local_tensor.data_ptr() if is_sharded(t) else t.data_ptr() for t in tensors]
+    return part.wait() if hasattr(part, "wait") else part  # it may still be on its way
 
 
 def placed(state: Any, p: Any) -> Tensor:
@@ -57,9 +47,29 @@ def placed(state: Any, p: Any) -> Tensor:
     return state if _alike(state, p) else state.redistribute(p.device_mesh, p.placements)
 
 
-def repeated(value: float, p: Tensor, dtype: torch.dtype) -> Tensor:
-    """One number for each weight that lies here."""
-    return torch.full_like(local(p), value, dtype=dtype, requires_grad=False)
+def check(p: Any, g: Any, form: str | None) -> None:
+    """Refuse what cannot be updated part by part."""
+    _check_both(p, g)
+    if not is_sharded(p):
+        return
+    if any(placement.is_partial() for placement in p.placements):
+        raise UsageError(
+            f"a parameter of shape {tuple(p.shape)} is placed as {p.placements}: a sum still to be made cannot be "
+            "updated; redistribute it to Shard or Replicate first."
+        )
+    if form == "int8":
+        raise UsageError(
+            f'state_dtype="int8" keeps blocks that cannot be divided anew, and a parameter of shape '
+            f"{tuple(p.shape)} is a DTensor; give state_dtype=torch.bfloat16 or None."
+        )
+
+
+def _check_both(p: Any, g: Any) -> None:
+    if is_sharded(g) is not is_sharded(p):
+        raise UsageError(
+            f"of a parameter of shape {tuple(p.shape)} and its gradient only one is a DTensor; make the gradient "
+            "with torch.distributed.tensor.distribute_tensor, or let backward() make it."
+        )
 
 
 def _alike(a: Any, b: Any) -> bool:
@@ -78,12 +88,8 @@ class Shards:
         self.held = [params[k] for k in held]
         divided: dict[DeviceMesh, set[int]] = {}  # mesh → its dimensions that something is divided over
         for p in filter(is_sharded, params):
-            if any(placement.is_partial() for placement in p.placements):
-                raise UsageError(
-                    f"a parameter of shape {tuple(p.shape)} is placed as {p.placements}: a sum still to be made "
-                    "cannot be updated; redistribute it to Shard or Replicate first."
-                )
             divided.setdefault(p.device_mesh, set()).update(_divided(p))
+        self.pointers = self._pointers()
         self.dimensions = {mesh: sorted(dimensions) for mesh, dimensions in divided.items()}
         self.whole = [k for k, p in enumerate(self.held) if not is_sharded(p)]
         self.parts = {
@@ -100,15 +106,18 @@ class Shards:
         again = set(self.dimensions[mesh]) - _divided(p)
         return 1.0 / np.prod([mesh.size(d) for d in again])
 
+    def _pointers(self) -> list[int]:
+        return [local(p).data_ptr() for p in self.held]
+
+    def stayed(self) -> bool:
+        """Whether the parts are where they were."""
+        return self._pointers() == self.pointers
+
     def gradients(self, given: Sequence[Any]) -> tuple[list[Tensor], list[Tensor]]:
         """The parts of the gradients that belong to the parts of the weights; and which had to be moved for it."""
         parts, moved = [], []
         for g, p in zip(given, self.held, strict=True):
-            if is_sharded(g) is not is_sharded(p):
-                raise UsageError(
-                    f"of a parameter of shape {tuple(p.shape)} and its gradient only one is a DTensor; make the "
-                    "gradient with torch.distributed.tensor.distribute_tensor, or let backward() make it."
-                )
+            _check_both(p, g)
             if is_sharded(g) and not _alike(g, p):
                 moved.append(g)
                 g = g.redistribute(p.device_mesh, p.placements)

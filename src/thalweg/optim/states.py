@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..kernels import storage
+from . import sharded
 
 CODES, SCALE = "_int8", "_scale"
 _NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
@@ -52,7 +53,7 @@ def take_up(
         dtype = None if form is None else storage.dtype_of(form)
         if present is None:
             present = torch.full_like(p, first, dtype=dtype, requires_grad=False)
-        kept[key] = laid_out(present, p, dtype or present.dtype)
+        kept[key] = laid_out(sharded.placed(present, p), p, dtype or present.dtype)
         return kept[key], None
     codes, scale = kept.get(key + CODES), kept.get(key + SCALE)
     if codes is None or scale is None or codes.stride() != p.stride():
