@@ -314,7 +314,8 @@ def half(at: Processes) -> Any:
 def collectives(at: Processes) -> Any:
     """How often a step of FSDP sums a number over the processes."""
     counts = {}
-    hybrid = init_device_mesh("cpu", (at.world, 1))  # replicated over one dimension, divided over the other
+    # replicated over one dimension, divided over the other
+    hybrid = init_device_mesh("cpu", (at.world, 1), mesh_dim_names=("copies", "parts"))
     for what, mesh in {"plain": at.mesh, "max_norm": at.mesh, "hybrid": hybrid}.items():
         model = divided(at, mesh)
         optimizer = tw.optim.AdamW(model.parameters(), max_norm=None if what == "plain" else 0.3)
