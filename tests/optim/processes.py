@@ -45,7 +45,20 @@ KINDS |= {"SGD": {"lr": 0.05, "momentum": 0.8, "weight_decay": 0.1}, "SignSGD": 
 NO_DTENSORS = "Rprop"  # torch's own, which assigns by index
 SAVED = ("SGD", "Adam", "NAdam", "ASGD", "Rprop")
 SCALED = {"alone": {}, "whole": {"max_norm": 0.05, "zero_grad": True}}
-CLOSURES = {"nesterov": {"lr": 0.05, "lookahead": True}, "halving": {"lr": 0.4}}
+
+
+@tw.formula()
+def by_loss(g, loss, *, lr=0.1):
+    return tw.Update(-lr * loss * g)
+
+
+# rules that look ahead, or read the loss
+CLOSURES = {
+    "nesterov": (tw.formulas.get("nesterov"), {"lr": 0.05, "lookahead": True}),
+    "halving": (tw.formulas.get("halving"), {"lr": 0.4}),
+    "by_loss": (by_loss, {}),
+}
+
 
 # shapes of the tensors whose norm is taken, and how each lies on a mesh of processes
 PLACES: list[tuple[tuple[int, ...], str | None, tuple[Any, ...]]] = [
@@ -330,8 +343,8 @@ def collectives(at: Processes) -> Any:
 
 def closures(at: Processes) -> Any:
     results = {}
-    for name, options in CLOSURES.items():
-        kind = tw.optim.from_formula(name)
+    for name, (rule, options) in CLOSURES.items():
+        kind = tw.optim.from_formula(rule)
         model = divided(at)
         optimizer = kind(model.parameters(), **options)
         train_by_closure(model, optimizer, at, averaged=False)

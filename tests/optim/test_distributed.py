@@ -190,7 +190,8 @@ def test_a_step_of_fsdp_takes_one_collective_for_the_norm_and_else_none(two: lis
 @pytest.mark.parametrize("way", ["ddp", "fsdp"])
 def test_rules_that_need_a_closure(two: list, way: str, name: str) -> None:
     model = processes.network()
-    optimizer = tw.optim.from_formula(name)(model.parameters(), **CLOSURES[name])
+    rule, options = CLOSURES[name]
+    optimizer = tw.optim.from_formula(rule)(model.parameters(), **options)
     losses = processes.train_by_closure(model, optimizer, ALONE, averaged=False)
     if name == "halving":
         scales = {float(s["scale"].flatten()[0]) for s in optimizer.state.values()}
