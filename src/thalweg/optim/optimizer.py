@@ -200,9 +200,8 @@ class FormulaOptimizer(torch.optim.Optimizer):
         if "ax" in packed:  # torch's ASGD keeps the rate and the weight of the average for the next step
             step, lr = float(packed["step"]), float(group["lr"])
             rate = lr / (1 + group["lambd"] * lr * step) ** group["alpha"]
-            average = sharded.local(packed["ax"])
-            packed["eta"] = average.new_tensor(rate)
-            packed["mu"] = average.new_tensor(1 / max(1.0, step - group["t0"]))
+            packed["eta"] = packed["ax"].new_tensor(rate)
+            packed["mu"] = packed["ax"].new_tensor(1 / max(1.0, step - group["t0"]))
         return packed
 
     def _unpacked(self, state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:
