@@ -223,3 +223,16 @@ def test_a_rule_that_looks_ahead_reads_small_states() -> None:
         paths.append(p.detach().mean())
     assert float(paths[0]) == pytest.approx(float(paths[1]), abs=0.02)
     assert float(paths[0]) == pytest.approx(float(paths[2]), abs=0.02)
+
+
+@pytest.mark.parametrize("state_dtype", [None, *SMALL], ids=str)
+def test_a_state_of_another_shape_is_refused(state_dtype: Any) -> None:
+    first = tw.optim.Adam(parameters(shapes=((3, 4),)), state_dtype=state_dtype)
+    step(first, first.param_groups[0]["params"], 1)
+    params = parameters(shapes=((4, 5),))
+    second = tw.optim.Adam(params, state_dtype=state_dtype)
+    second.load_state_dict(first.state_dict())
+    with pytest.raises(
+        UsageError, match=r"a state of shape \(3, 4\) was loaded for a parameter of shape \(4, 5\)"
+    ):
+        step(second, params, 2)

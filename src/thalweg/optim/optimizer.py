@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..kernels import torch_ref
+from . import sharded
 from .plan import Around, Plan
 from .rules import Rule, check
 from .states import format_of, readable
@@ -127,7 +128,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
                 return closure()
         finally:
             for p, before in ahead:
-                p.detach().copy_(before)
+                p.copy_(before)
 
     def _look_ahead(self, closure: bool) -> list[tuple[Tensor, Tensor]]:
         """Move each weight to where its formula wants the gradient; what moved, and from where."""
@@ -146,10 +147,11 @@ class FormulaOptimizer(torch.optim.Optimizer):
             for p in group["params"]:
                 state = self.state.get(p, {})
                 found = [readable(state, self.rule.state(name)) for name in formula.states]
-                states = [s for s in found if s is not None]
+                states = [sharded.local(s) for s in found if s is not None]
                 if len(states) == len(found):
-                    moved.append((p, p.detach().clone()))
-                    torch_ref.look(formula, p.detach(), states, int(state.get("step", 0)) + 1, values)
+                    here = sharded.local(p.detach())
+                    moved.append((here, here.clone()))
+                    torch_ref.look(formula, here, states, int(state.get("step", 0)) + 1, values)
         return moved
 
     def ema_parameters(self) -> list[Tensor]:

@@ -28,7 +28,7 @@ from ..formulas import Formula
 from ..kernels import numba_cpu, storage, torch_ref
 from ..kernels.backends import Backend, backend_of
 from ..kernels.lower import lower
-from . import states
+from . import sharded, states
 from .table import Table
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ class Plan:
             for k, (p, g) in enumerate(zip(params, gradients, strict=True))
             if g is not None
         ]
+        self.shards = sharded.shards(params, [h.index for h in self.held])
         self.layouts = [(h.weight, h.weight.stride(), h.weight.dtype) for h in self.held]
         self.contiguous = all(h.weight.is_contiguous() for h in self.held)
         self.dtypes = {h.weight.dtype for h in self.held}
@@ -152,7 +153,7 @@ class Plan:
         self.states = [s for state in optimizer.state.values() for s in state.values()]
         self.kept = [s for h in self.held for s in h.streams]
         self.kept_pointers = list(map(_POINTER, self.kept))
-        self.weights = [h.weight for h in self.held]
+        self.weights = [h.weight for h in self.held] + ([] if self.shards is None else self.shards.held)
 
     def fits(self, optimizer: FormulaOptimizer, params: list[Tensor], gradients: list[Tensor | None]) -> bool:
         """Whether all is where it was."""
@@ -161,6 +162,7 @@ class Plan:
             _same(params, self.params)
             and list(map(operator.is_, gradients, itertools.repeat(None))) == self.missing
             and list(map(_POINTER, params)) == self.pointers
+            and (self.shards is None or self.shards.stayed())
             and all(map(operator.is_, present, itertools.chain(self.states, itertools.repeat(None))))
             and sum(map(len, optimizer.state.values())) == len(self.states)
             and list(map(_POINTER, self.kept)) == self.kept_pointers
@@ -171,6 +173,7 @@ class Plan:
 
     def _hold(self, optimizer: FormulaOptimizer, index: int, group: int, p: Tensor, g: Tensor) -> _Held:
         _refuse(p, g)
+        sharded.check(p, g, self.form)
         formula, values = self.forms[group], self.table.numbers[group]
         numbers = dict(zip(formula.equations.hyperparameters, values, strict=True))
         taken = self._steps_taken(optimizer.state.get(p, {}))
@@ -183,15 +186,17 @@ class Plan:
                 kept.append(float(own.get(key, value)))
                 continue
             state, scale = states.take_up(own, key, p, value, self.form)
-            each.append(state)
+            each.append(sharded.local(state))
             scales += [] if scale is None else [scale]
         average = None
         if self.around.ema_decay is not None:
             half = p.dtype in (torch.float16, torch.bfloat16)
             first = p.detach().to(torch.float32) if half else p.detach().clone()
-            present = optimizer.state[p].get("ema", first)
-            average = optimizer.state[p]["ema"] = states.laid_out(present, p, present.dtype)
-        held = _Held(index, group, p, tuple(each), tuple(scales), tuple(kept), average, taken, formula, None)
+            present = sharded.placed(optimizer.state[p].get("ema", first), p)
+            optimizer.state[p]["ema"] = states.laid_out(present, p, present.dtype)
+            average = sharded.local(optimizer.state[p]["ema"])
+        w = sharded.local(p)
+        held = _Held(index, group, w, tuple(each), tuple(scales), tuple(kept), average, taken, formula, None)
         return dataclasses.replace(held, formats=self._formats(held))
 
     def _formats(self, h: _Held) -> numba_cpu.Formats | None:
@@ -229,7 +234,7 @@ class Plan:
         steps = torch.tensor([h.taken for h in self.held], dtype=dtype)
         if self.rule.keeps_step:
             for h, step in zip(self.held, steps.unbind(), strict=True):
-                optimizer.state[h.weight]["step"] = step
+                optimizer.state[self.params[h.index]]["step"] = step
         self.counts = steps.numpy()
         width = max((len(h.kept) for h in self.held), default=0)
         numbers = torch.zeros(len(self.held), width, dtype=torch.float64)
@@ -237,7 +242,7 @@ class Plan:
             names = [self.rule.state(name) for name, _ in lower(h.formula.equations).kept]
             for name, place, value in zip(names, row.unbind(), h.kept, strict=False):
                 place.fill_(value)
-                optimizer.state[h.weight][name] = place
+                optimizer.state[self.params[h.index]][name] = place
         self.single = numbers.numpy()
 
     def _split(self, optimizer: FormulaOptimizer) -> None:
@@ -268,7 +273,10 @@ class Plan:
         Args:
             unscale: multiplies the gradients first, 1 / the scale of the loss.
         """
-        given = [g for g in gradients if g is not None]
+        given, moved = [g for g in gradients if g is not None], []
+        if self.shards is not None:
+            given, moved = self.shards.gradients(given)
+            loss = self.shards.mean(loss) if self.needs_loss else loss
         used = given if self._as_weights(given) else self._laid_out(given)
         pointers = np.array(list(map(_POINTER, used)), dtype=np.int64)
         for batch in self.batches:
@@ -290,10 +298,10 @@ class Plan:
         increment_version(self.weights)  # so that autograd notices, as it does after torch's own steps
         for k in self.loose:
             self._by_reference(k, used[k], loss, factor)
-        if self.around.zero_grad and used is not given:
-            for g, copy in zip(given, used, strict=True):
-                if g is not copy:
-                    g.zero_()
+        if self.around.zero_grad and (used is not given or moved):
+            copied = (g for g, copy in zip(given, used, strict=True) if g is not copy)
+            for g in (*copied, *moved):
+                g.zero_()
 
     def _as_weights(self, given: list[Tensor]) -> bool:
         """Whether gradients lie as the weights do; the common case, seen quickly."""
@@ -319,13 +327,29 @@ class Plan:
             return 1.0
         for round_ in self.reading:
             round_.run()
+        if self.shards is not None:
+            return self._coefficient(self.shards.total(self._squares(used)), unscale)
         parts = [b.squares.sum() for b in self.batches]
         parts += [used[k].double().square().sum() for k in self.loose]
         place = next((b.device for b in self.batches if not b.on_cpu), None)
         if place is not None:
             squares = torch.stack([torch.as_tensor(p).to(place, non_blocking=True) for p in parts]).sum()
             return (self.around.max_norm / (abs(unscale) * squares.sqrt() + 1e-6)).clamp(max=1.0)
-        coefficient = self.around.max_norm / (abs(unscale) * math.sqrt(sum(map(float, parts))) + 1e-6)
+        return self._coefficient(sum(map(float, parts)), unscale)
+
+    def _squares(self, used: Sequence[Tensor]) -> np.ndarray:
+        """Σg² of each gradient that lies here."""
+        squares = np.zeros(len(used))
+        for batch in self.batches:
+            own = torch.as_tensor(batch.squares).cpu().numpy()
+            squares += np.bincount(batch.gradients, own, len(used))
+        for k in self.loose:
+            squares[k] = float(used[k].double().square().sum())
+        return squares
+
+    def _coefficient(self, total: float, unscale: float) -> float:
+        assert self.around.max_norm is not None
+        coefficient = self.around.max_norm / (abs(unscale) * math.sqrt(total) + 1e-6)
         return coefficient if not coefficient >= 1.0 else 1.0  # NaN stays NaN
 
     def _fill(self, batch: _Batch, loss: float, factor: float | Tensor) -> None:

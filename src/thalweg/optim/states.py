@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..kernels import storage
+from . import sharded
 
 CODES, SCALE = "_int8", "_scale"
 _NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16",
@@ -53,10 +54,10 @@ def take_up(
         dtype = None if form is None else storage.dtype_of(form)
         if present is None:
             present = torch.full_like(p, first, dtype=dtype, requires_grad=False)
-        kept[key] = laid_out(present, p, dtype or present.dtype)
+        kept[key] = laid_out(sharded.placed(present, p), p, dtype or present.dtype)
         return kept[key], None
     codes, scale = kept.get(key + CODES), kept.get(key + SCALE)
-    if codes is None or scale is None or codes.stride() != p.stride():
+    if codes is None or scale is None or (codes.shape, codes.stride()) != (p.shape, p.stride()):
         wide = kept.pop(key, None)
         if codes is not None and scale is not None:
             wide = unpacked(codes, scale)
@@ -81,10 +82,13 @@ def name_of(dtype: torch.dtype, form: str | None) -> str | None:
 
 def laid_out(state: Tensor, p: Tensor, dtype: torch.dtype) -> Tensor:
     """The state in that dtype, with the strides of the weight."""
-    if state.dtype == dtype and (state.stride() == p.stride() or state.shape != p.shape):
-        return state
     if state.shape != p.shape:
-        return state.to(dtype)
+        raise UsageError(
+            f"a state of shape {tuple(state.shape)} was loaded for a parameter of shape {tuple(p.shape)}; "
+            "load the state_dict of an optimizer of the same model, with its parameters in the same order."
+        )
+    if state.dtype == dtype and state.stride() == p.stride():
+        return state
     return torch.empty_like(p, dtype=dtype, requires_grad=False).copy_(state)
 
 
