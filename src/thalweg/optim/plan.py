@@ -174,8 +174,8 @@ class Plan:
     def _hold(self, optimizer: FormulaOptimizer, index: int, group: int, p: Tensor, g: Tensor) -> _Held:
         _refuse(p, g)
         sharded.check(p, g, self.form)
-        formula, values = self.forms[group], self.table.numbers[group]
-        numbers = dict(zip(formula.equations.hyperparameters, values, strict=True))
+        formula = self.forms[group]
+        numbers = self._hyperparameters(formula, group)
         taken = self._steps_taken(optimizer.state.get(p, {}))
         single = {name for name, _ in lower(formula.equations).kept}
         each, scales, kept = [], [], []
@@ -357,7 +357,7 @@ class Plan:
         batch.t[:] = self.counts[batch.first]
         batch.loss.fill(loss)
         if batch.table.size:
-            batch.table[:] = [self.table.numbers[k] for k in batch.groups]
+            batch.table[:] = self.table.numbers[batch.groups, : batch.table.shape[1]]
         columns = iter(batch.whole.T)
         if self.whole.factor:
             host = float(factor) if batch.on_cpu else 1.0
@@ -388,7 +388,7 @@ class Plan:
         used = g.to(wide) * (factor * self.table.signs[h.group])
         if self.around.clip_value is not None:
             used = used.clamp(-self.around.clip_value, self.around.clip_value)
-        numbers = dict(zip(h.formula.equations.hyperparameters, self.table.numbers[h.group], strict=True))
+        numbers = self._hyperparameters(h.formula, h.group)
         torch_ref.update(h.formula, w, used, [named[n] for n in h.formula.states], t, numbers, loss)
         self._keep(h, t, w, streamed)
         single[: len(own)] = [float(value) for value in own]
@@ -396,6 +396,10 @@ class Plan:
             h.average.lerp_(w.to(h.average.dtype), 1 - (self.around.ema_decay or 0.0))
         if self.around.zero_grad:
             g.zero_()
+
+    def _hyperparameters(self, formula: Formula, group: int) -> dict[str, float]:
+        names = formula.equations.hyperparameters
+        return dict(zip(names, self.table.numbers[group, : len(names)].tolist(), strict=True))
 
     def _keep(self, h: _Held, t: int, w: Tensor, streamed: Sequence[Tensor]) -> None:
         """Put new weights and states into their formats, rounded as the compiled kernels do."""

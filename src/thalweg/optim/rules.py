@@ -27,7 +27,7 @@ _PARTS: dict[str, tuple[str, int]] = {
     "size_min": ("step_sizes", 0), "size_max": ("step_sizes", 1),
 }  # fmt: skip
 # Arguments of torch.optim that choose an implementation, and ask nothing of the rule.
-_IMPLEMENTATION = ("foreach", "fused", "capturable", "differentiable")
+IMPLEMENTATION = ("foreach", "fused", "capturable", "differentiable")
 
 Group = Mapping[str, Any]
 
@@ -54,6 +54,11 @@ class Rule:
         """The group's hyperparameters in the order of `formula.equations.hyperparameters`."""
         places = _places(formula.equations.hyperparameters, self.grouped)
         return [float(group[name] if place is None else group[name][place]) for name, place in places]
+
+    def places(self, formula: Formula, argument: str) -> list[tuple[int, int | None]]:
+        """Which hyperparameters an argument holds: the place of each among them, and in the argument, if a tuple."""
+        found = _places(formula.equations.hyperparameters, self.grouped)
+        return [(k, place) for k, (name, place) in enumerate(found) if name == argument]
 
     def verify(self, group: Group) -> None:
         """Refuse what no formula can be chosen for, and hyperparameters that are not numbers."""

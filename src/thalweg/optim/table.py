@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from .rules import Group, Rule
+from .rules import IMPLEMENTATION, Group, Rule
+
+_PLAIN = frozenset([float, int, bool, tuple, type(None)])
 
 
 class Table:
@@ -15,17 +18,25 @@ class Table:
 
     What changes in a training loop is one argument of all groups, the rate, so the groups are compared argument
     by argument; which formula a group wants is asked again only if an argument changed that it was chosen by.
+
+    Attributes:
+        formulas: of each group.
+        numbers: (groups, hyperparameters) float64, each row in the order of its formula's.
+        signs: −1 for a group that goes up.
     """
 
     def __init__(self, rule: Rule, groups: Sequence[dict[str, Any]]) -> None:
         self.rule = rule
-        names = [a.name for a in rule.arguments]
+        names = [a.name for a in rule.arguments if a.name not in IMPLEMENTATION]
         extra = ["decoupled_weight_decay"] if any("decoupled_weight_decay" in g for g in groups) else []
         self.columns = {name: _column(name, groups) for name in (*names, *extra)}
         asked = [_Asked(group) for group in groups]
         self.formulas = [rule.choose(group) for group in asked]
         self.chosen_by = {"maximize"}.union(*(group.names for group in asked))
-        self.numbers = [rule.numbers(f, g) for f, g in zip(self.formulas, groups, strict=True)]
+        rows = [rule.numbers(f, g) for f, g in zip(self.formulas, groups, strict=True)]
+        self.numbers = np.zeros((len(rows), max(map(len, rows), default=0)))
+        for own, row in zip(self.numbers, rows, strict=True):
+            own[: len(row)] = row
         self.signs = [_sign(group) for group in groups]
 
     def fill(self, groups: Sequence[dict[str, Any]]) -> bool:
@@ -36,14 +47,16 @@ class Table:
         changed = [name for name, column in now.items() if column != self.columns[name]]
         if not self.chosen_by.isdisjoint(changed) and not self._same_forms(groups):
             return False
-        stale = {
-            k
-            for name in changed
-            for k, (a, b) in enumerate(zip(now[name], self.columns[name], strict=True))
-            if a != b
-        }
-        for k in stale:
-            self.numbers[k] = self.rule.numbers(self.formulas[k], groups[k])
+        alike = len(set(map(id, self.formulas))) == 1
+        for name in changed if alike else ():
+            for k, place in self.rule.places(self.formulas[0], name):
+                values = now[name] if place is None else [v[place] for v in now[name]]
+                self.numbers[:, k] = list(map(float, values))
+        for row, formula, group in zip(self.numbers, self.formulas, groups, strict=True):
+            if alike or not changed:
+                break
+            own = self.rule.numbers(formula, group)
+            row[: len(own)] = own
         self.columns = now
         return True
 
@@ -73,7 +86,7 @@ class _Asked(dict[str, Any]):
 def _column(name: str, groups: Sequence[Group]) -> list[Any]:
     """An argument of all groups; a tensor's number, because it may change where it lies."""
     values = [group.get(name) for group in groups]
-    if any(issubclass(kind, Tensor) for kind in set(map(type, values))):
+    if not _PLAIN.issuperset(map(type, values)):
         return [float(v) if isinstance(v, Tensor) else v for v in values]
     return values
 
