@@ -68,7 +68,9 @@ def page(full: str) -> Page:
 
 def test_every_section_is_there_in_order(page: Page):
     ids = [found["id"] for kind, found in page.elements if kind == "section"]
-    assert ids == ["ranking", "rates", "learning", "cost", "notes", "recipe", "provenance", "method"]
+    assert ids == [
+        "ranking", "by-schedule", "rates", "learning", "cost", "notes", "recipe", "provenance", "method",
+    ]  # fmt: skip
     assert "adamw and adam are tied for best on digits" in page.text
     assert "8 optimizers × 5 rates × 2 schedules × 2 seeds" in page.text
     assert (
@@ -92,18 +94,18 @@ def test_the_ranking_table_has_a_row_each_with_interval_and_test(page: Page):
 
 
 def test_each_chart_has_a_label_and_its_numbers(page: Page):
-    assert page.count("div", **{"class": "chart", "role": "img"}) == 3
+    assert page.count("div", **{"class": "chart", "role": "img"}) == 4
     for kind, found in page.elements:
         if kind == "div" and found.get("class") == "chart":
             assert len(found["aria-label"] or "") > 30
-    assert page.count("details") == 2  # the ranking's numbers stand open under it
+    assert page.count("details") == 2  # the rankings' numbers stand open under them
     charts = [one for one in page.json if "wide" in one]
-    assert [sorted(one) for one in charts] == [["narrow", "wide"]] * 3
+    assert [sorted(one) for one in charts] == [["narrow", "wide"]] * 4
     assert all(one["wide"]["data"] and one["wide"]["layout"]["height"] for one in charts)
 
 
 def test_every_table_scrolls_in_its_own_container(page: Page):
-    assert page.count("table") == page.count("div", **{"class": "scroll", "role": "region"}) == 5
+    assert page.count("table") == page.count("div", **{"class": "scroll", "role": "region"}) == 6
 
 
 def test_nothing_is_loaded_from_elsewhere(full: str, page: Page):
@@ -118,7 +120,7 @@ def test_nothing_is_loaded_from_elsewhere(full: str, page: Page):
 
 
 def test_json_holds_no_nan_and_no_infinity(full: str, page: Page):
-    assert len(page.json) == 4  # three charts and the dark colours; `parse_constant` fails on NaN
+    assert len(page.json) == 5  # four charts and the dark colours; `parse_constant` fails on NaN
     assert markup.embedded({"a": [math.nan, (math.inf, 1.5)]}) == '{"a":[null,[null,1.5]]}'
 
 

@@ -342,9 +342,10 @@ def test_a_model_that_cannot_be_traced_runs_untraced_with_the_same_result(
             np.testing.assert_allclose(values, other[metric], rtol=1e-9)
 
 
-def test_blocks_shrink_with_the_model_but_never_below_eight() -> None:
-    assert block_size(4_810, 2, 0) > block_size(100_000, 2, 0) > block_size(10**9, 2, 0) == 8
+def test_blocks_shrink_with_the_model_and_below_eight_only_to_save_memory() -> None:
+    assert block_size(4_810, 2, 0) > block_size(100_000, 2, 0) > block_size(10**6, 2, 0) == 8
     assert block_size(4_810, 2, 9_000) > block_size(4_810, 2, 900_000) == 8
+    assert 8 > block_size(4_810, 2, 20_000_000) > block_size(4_810, 2, 10**9) == 1
 
 
 def test_activations_are_counted_per_sample_and_leave_no_hooks() -> None:

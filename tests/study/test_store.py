@@ -161,7 +161,8 @@ DAMAGES = [text, empty, foreign, half, ten_bytes, page_lost, schema_lost, other_
 WORDS = {
     text: "is not a thalweg store", empty: "is not a thalweg store", foreign: "is another program's database",
     half: "cannot be read as a store", ten_bytes: "is not a thalweg store", page_lost: "cannot be read as a store",
-    schema_lost: "cannot be read as a store", other_version: "is a store of version 7, and this thalweg reads version 1",
+    schema_lost: "cannot be read as a store",
+    other_version: "is a store of version 7, and this thalweg reads versions 1 and 2",
 }  # fmt: skip
 
 

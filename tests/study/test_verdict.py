@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from thalweg.study import verdict as verdicts
-from thalweg.study.plan import Plan, plan
-from thalweg.study.verdict import Verdict, chosen_settings, interval, judge, rank
+from thalweg.study.plan import Plan, Setting, plan
+from thalweg.study.verdict import Verdict, interval, judge, rank, to_confirm
 
 Loss = Callable[[str, float, str, int], float]
 RATES = (0.01, 0.1, 1.0)
@@ -156,28 +156,35 @@ def made(**changes: Any) -> Plan:
 
 
 def table(
-    wanted: Plan, loss: Loss, fresh: Mapping[str, Any] | None = None, status: Any = None
+    wanted: Plan,
+    loss: Loss,
+    fresh: Mapping[str, Any] | None = None,
+    status: Any = None,
+    extra: Callable[[Setting, int], float] | None = None,
 ) -> pd.DataFrame:
-    """What `Store.members()` gives: `loss` for the search, `fresh` (a loss for the chosen settings) after it."""
+    """What `Store.members()` gives: `loss` for the search, `fresh` (a loss for the chosen settings) after it;
+    `extra` is added to both."""
     rows = []
 
-    def add(stage: str, optimizer: str, lr: float, schedule: str, seed: int, value: float) -> None:
+    def add(stage: str, s: Setting, seed: int, of: Loss) -> None:
+        value = of(s.optimizer, s.lr, s.schedule, seed) + (extra(s, seed) if extra else 0)
         state = "diverged" if math.isnan(value) else "finished"
         test = value + 1 if stage == "confirmation" else math.nan
         rows.append({
-            "member": len(rows) + 1, "stage": stage, "optimizer": optimizer, "lr": lr, "schedule": schedule,
-            "seed": seed, "status": status(seed, state) if status else state, "step": 9, "validation_loss": value,
+            "member": len(rows) + 1, "stage": stage, "optimizer": s.optimizer, "lr": s.lr, "schedule": s.schedule,
+            **dict(s.further), "seed": seed,
+            "status": status(seed, state) if status else state, "step": 9, "validation_loss": value,
             "test_loss": test, "test_accuracy": math.nan if math.isnan(test) else 0.9,
         })  # fmt: skip
 
     for seed in range(wanted.seeds):
         for s in wanted.settings:
-            add("search", s.optimizer, s.lr, s.schedule, seed, loss(s.optimizer, s.lr, s.schedule, seed))
+            add("search", s, seed, loss)
     if fresh is not None:
-        chosen = chosen_settings(wanted, pd.DataFrame(rows))
+        chosen = to_confirm(wanted, pd.DataFrame(rows))
         for seed in range(wanted.seeds, wanted.seeds + wanted.confirmation):
-            for label, (lr, schedule, _) in chosen.items():
-                add("confirmation", label, lr, schedule, seed, fresh["loss"](label, lr, schedule, seed))
+            for s in chosen:
+                add("confirmation", s, seed, fresh["loss"])
     return pd.DataFrame(rows)
 
 

@@ -30,8 +30,9 @@ class Batched:
 
     Args:
         model: an instance; its own weights are not used, only its structure.
-        loss: (outputs, targets) → scalar, as `thalweg.losses.get` takes it.
+        loss: (outputs, targets) → scalar, which is trained, as `thalweg.losses.get` takes it.
         metrics: name → (outputs, targets) → scalar.
+        judge: the loss that evaluations report; the one that is trained unless given.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class Batched:
         model: nn.Module,
         loss: Callable[[Tensor, Tensor], Tensor],
         metrics: Mapping[str, Callable[[Tensor, Tensor], Tensor]],
+        judge: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         self.model, self.loss, self.metrics = model, losses.get(loss), dict(metrics)
+        self.judge = self.loss if judge is None else losses.get(judge)
         self.names = [name for name, p in model.named_parameters() if p.requires_grad]
         self.fixed = [name for name, p in model.named_parameters() if not p.requires_grad]
         self.fixed += [name for name, _ in model.named_buffers()]
@@ -72,7 +75,7 @@ class Batched:
 
     def _one_evaluation(self, weights: Tensors, inputs: Tensor, targets: Tensor, fixed: Tensors) -> Tensors:
         outputs = self._call(weights, inputs, fixed)
-        return (self.loss(outputs, targets), *(metric(outputs, targets) for metric in self.metrics.values()))
+        return (self.judge(outputs, targets), *(metric(outputs, targets) for metric in self.metrics.values()))
 
     def _run(
         self, kind: str, one: One, weights: Sequence[Tensor], x: Tensor, y: Tensor, fixed: Sequence[Tensor]

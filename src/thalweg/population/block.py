@@ -24,6 +24,7 @@ from .member import Member
 
 EVALUATION_BATCH = 1024  # samples evaluated at once
 CACHE = 24 * 2**20  # bytes
+MEMORY = 2**30  # bytes
 
 
 @dataclass(frozen=True)
@@ -290,13 +291,17 @@ def arranged(members: Sequence[Member]) -> list[int]:
 def block_size(weights: int, states: int, activations: int, element: int = 4) -> int:
     """How many members fit into one block: as many as keep all that a step touches in cache.
 
+    At least eight, so that a batched program is worth it, unless they would take more than a gigabyte, as a
+    batch of all samples may.
+
     Args:
         weights: of one member.
         states: values the optimizer keeps per weight.
         activations: outputs of one member's layers for one batch; each is met about three times, on the
             way forward, as a gradient, and in between.
     """
-    return max(8, int(CACHE / ((weights * (2 + states) + 3 * activations) * element)))
+    each = (weights * (2 + states) + 3 * activations) * element
+    return max(1, min(max(8, int(CACHE / each)), int(MEMORY / each)))
 
 
 def activations_of(model: nn.Module, sample: Tensor) -> float:

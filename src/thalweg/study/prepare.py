@@ -105,6 +105,23 @@ def prepare(problem: Problem | str) -> Prepared:
     )
 
 
+def check_loss(ready: Prepared, loss: losses.Measure) -> None:
+    """Refuse a loss that this problem cannot be trained with.
+
+    Raises:
+        ProblemError: it does not fit the model's outputs or the targets.
+    """
+    with torch.random.fork_rng(devices=[]):
+        module = build(ready.model)
+        if isinstance(ready.train, DataLoader):
+            sample = sample_of(ready.train, SAMPLES)
+            part = tensors_of(ready.train) or sample
+        else:
+            sample, part = _first(ready.train), ready.train
+        outputs = forward(module.train(), sample[0], "train")
+        check_measure("loss", loss, outputs, sample[1], part, "train")
+
+
 def _metrics(problem: Problem) -> dict[str, losses.Measure]:
     if isinstance(problem.metrics, str) or not isinstance(problem.metrics, tuple | list):
         raise ProblemError(

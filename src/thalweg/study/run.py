@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,17 +23,19 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..errors import ThalwegError, TrainingError
+from ..formulas import Formula
 from ..kernels import numba_cpu
 from ..kernels.lower import lower
 from ..population.batched import Batched
 from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
 from ..population.block import Block, Task, activations_of, arranged, block_size
 from .data import first_line
-from .plan import Plan, Setting
+from .factors import FULL, Setting
+from .plan import Plan
 from .prepare import Prepared
 from .progress import Progress
 from .store import BlockRow, Store
-from .verdict import chosen_settings
+from .verdict import chosen_settings, seconds_per_step, to_confirm
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -42,32 +45,72 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
 
     After Ctrl-C the block at work is saved as it stands, and KeyboardInterrupt raised.
     """
-    task = make_task(plan, problem)
+    programs = Programs(plan, problem)
     if not store.blocks("search"):
-        store.add_blocks("search", _blocks(plan, problem, plan.settings, range(plan.seeds)))
-    _stage(store, plan, task, problem, "search", progress)
+        store.add_blocks("search", _blocks(programs, plan.settings, range(plan.seeds)))
+    _stage(store, programs, "search", progress)
     if plan.confirmation:
         if not store.blocks("confirmation"):
-            chosen = chosen_settings(plan, store.members())
-            settings = [Setting(label, lr, schedule) for label, (lr, schedule, _) in chosen.items()]
             fresh = range(plan.seeds, plan.seeds + plan.confirmation)
-            store.add_blocks("confirmation", _blocks(plan, problem, settings, fresh))
-        _stage(store, plan, task, problem, "confirmation", progress)
+            settings = to_confirm(plan, store.members())
+            store.add_blocks("confirmation", _blocks(programs, settings, fresh))
+        _stage(store, programs, "confirmation", progress)
     for row in store.blocks():
         store.drop_checkpoints(row.id)  # one may be left of a block that was killed as it finished
     if store.meta("costs") is None:
-        store.set_meta("costs", measure_costs(store, plan, problem))
+        store.set_meta("costs", measure_costs(store, programs))
 
 
-def make_task(plan: Plan, problem: Prepared) -> Task:
-    """The problem as a population trains it."""
-    batches: Batches
-    if isinstance(problem.train, DataLoader):
-        batches = LoaderBatches(problem.train)
-    else:
-        batches = TensorBatches(*problem.train, plan.batch_size)
-    batched = Batched(_built(problem), problem.loss, problem.metrics)
-    return Task(problem.model, batched, batches, problem.validation)
+Program = tuple[Any, ...]
+
+
+class Programs:
+    """The batched programs of a study: one for each batch size and loss, made when it is first needed.
+
+    Members whose settings differ in nothing else share a program, so only a block whose members share one
+    can be trained as one.
+    """
+
+    def __init__(self, plan: Plan, problem: Prepared) -> None:
+        self.plan, self.problem = plan, problem
+        self._batched: dict[Any, Batched] = {}
+        self._tasks: dict[Program, Task] = {}
+        self._lock = threading.Lock()
+
+    def of(self, setting: Setting) -> Program:
+        """What tells the setting's program from others."""
+        return self.plan.level(setting, "batch_size"), self.plan.level(setting, "loss")
+
+    def task(self, setting: Setting) -> Task:
+        """The problem as the setting's block trains it."""
+        program = size, loss = self.of(setting)
+        with self._lock:
+            if program not in self._tasks:
+                self._tasks[program] = Task(
+                    self.problem.model, self._gradients(loss), self._batches(size), self.problem.validation
+                )
+            return self._tasks[program]
+
+    def _gradients(self, loss: Any) -> Batched:
+        """Programs that differ in batch size alone share what is traced."""
+        if loss not in self._batched:
+            problem = self.problem
+            trained = problem.loss if loss is None else self.plan["loss"].found[loss]
+            self._batched[loss] = Batched(_built(problem), trained, problem.metrics, problem.loss)
+        return self._batched[loss]
+
+    def _batches(self, size: int | str) -> Batches:
+        train = self.problem.train
+        if isinstance(train, DataLoader):
+            return LoaderBatches(train)
+        return TensorBatches(*train, len(train[0]) if size == FULL else int(size))
+
+    def samples(self, setting: Setting) -> int:
+        """Samples in the largest batch of the setting."""
+        batches = self.task(setting).batches
+        if isinstance(batches, TensorBatches):
+            return batches.batch_size
+        return getattr(self.problem.train, "batch_size", None) or 1
 
 
 def _built(problem: Prepared) -> nn.Module:
@@ -82,26 +125,34 @@ def _dtype(problem: Prepared) -> torch.dtype:
 
 
 def _blocks(
-    plan: Plan, problem: Prepared, settings: Sequence[Setting], seeds: Sequence[int]
+    programs: Programs, settings: Sequence[Setting], seeds: Sequence[int]
 ) -> list[tuple[int, list[Setting]]]:
-    """Each seed's settings, cut into blocks of about equal size: small enough for the cache, and at
-    least as many as there are cores."""
-    order = [settings[k] for k in arranged([plan.member(s, 0) for s in settings])]
-    states = max(plan.states.values())
-    samples = (plan.batch_size or getattr(problem.train, "batch_size", None) or 1) * activations_of(
-        _built(problem), problem.validation[0][:8]
-    )
-    size = block_size(problem.weights, states, int(samples))
-    count = max(-(-len(order) // size), torch.get_num_threads() // len(seeds))
-    cuts = np.linspace(0, len(order), min(count, len(order)) + 1).round().astype(int).tolist()
-    return [(seed, order[a:b]) for seed in seeds for a, b in itertools.pairwise(cuts)]
+    """Each seed's settings, cut into blocks of about equal size that share a program: small enough for the
+    cache, and at least as many as there are cores. Those with the most steps come first, so that no long
+    one is begun last."""
+    plan, problem = programs.plan, programs.problem
+    groups: dict[Program, list[Setting]] = {}
+    for setting in settings:
+        groups.setdefault(programs.of(setting), []).append(setting)
+    outputs = activations_of(_built(problem), problem.validation[0][:8])
+    states = max(map(plan.states_of, settings))
+    blocks: list[list[Setting]] = []
+    for group in sorted(groups.values(), key=lambda g: -programs.task(g[0]).batches.steps):
+        order = [group[k] for k in arranged([plan.member(s, 0) for s in group])]
+        size = block_size(problem.weights, states, int(programs.samples(group[0]) * outputs))
+        count = max(-(-len(order) // size), torch.get_num_threads() // (len(seeds) * len(groups)))
+        cuts = np.linspace(0, len(order), min(count, len(order)) + 1).round().astype(int).tolist()
+        blocks += [order[a:b] for a, b in itertools.pairwise(cuts)]
+    return [(seed, block) for seed in seeds for block in blocks]
 
 
-def _stage(store: Store, plan: Plan, task: Task, problem: Prepared, stage: str, progress: Progress) -> None:
-    rows = store.blocks(stage)
-    per_run = plan.epochs * task.batches.steps
+def _stage(store: Store, programs: Programs, stage: str, progress: Progress) -> None:
+    plan, problem, rows = programs.plan, programs.problem, store.blocks(stage)
+    runs = [(len(r.settings), plan.epochs * programs.task(r.settings[0]).batches.steps, r.step) for r in rows]
     progress.begin(
-        stage, sum(len(r.settings) for r in rows) * per_run, sum(r.step * len(r.settings) for r in rows)
+        stage,
+        sum(members * steps for members, steps, _ in runs),
+        sum(members * step for members, _, step in runs),
     )
     with _interrupts() as asked, _workers(problem) as workers:
 
@@ -109,6 +160,7 @@ def _stage(store: Store, plan: Plan, task: Task, problem: Prepared, stage: str, 
             if asked():
                 return
             try:
+                task = programs.task(row.settings[0])
                 block = Block(task, [plan.member(s, row.seed) for s in row.settings], plan.epochs)
                 _train(store, row, block, problem, progress, asked)
             except ThalwegError:
@@ -212,24 +264,36 @@ def _interrupts() -> Iterator[_Asked]:
         signal.signal(signal.SIGINT, before)
 
 
-def measure_costs(store: Store, plan: Plan, problem: Prepared) -> dict[str, dict[str, float]]:
-    """Seconds per member and step: an equal share of the batched program, plus the formula's own update."""
-    rows = [r for r in store.blocks("search") if r.status == "finished" and r.seconds > 0]
-    steps = sum(r.step * len(r.settings) for r in rows)
-    # A block's time is one thread's: what a member costs on one core.
-    whole = sum(r.seconds for r in rows) / steps if steps else float("nan")
-    dtype = _dtype(problem)
-    update = {label: _update_seconds(plan, label, problem.weights, dtype) for label in plan.optimizers}
-    shared = max(0.0, whole - float(np.mean(list(update.values()))))
-    return {
-        "seconds_per_step": {label: shared + own for label, own in update.items()},
-        "update_seconds": update,
-    }
+def measure_costs(store: Store, programs: Programs) -> dict[str, Any]:
+    """Seconds per member and step: an equal share of the batched program, plus the formula's own update.
+
+    `seconds_per_step` is each optimizer's at its chosen setting; `programs` holds the share for each
+    program, and `update_seconds` the update of each optimizer, from which any setting's follows.
+    """
+    plan, dtype = programs.plan, _dtype(programs.problem)
+    chosen = {str(o): s for o, (s, _) in chosen_settings(plan, store.members()).items()}
+    update = {o: _update_seconds(plan.formula(s), programs.problem.weights, dtype) for o, s in chosen.items()}
+    usual = float(np.mean(list(update.values())))
+    shares = []
+    for (size, loss), rows in _by_program(store, programs).items():
+        steps = sum(r.step * len(r.settings) for r in rows)
+        # A block's time is one thread's: what a member costs on one core.
+        whole = sum(r.seconds for r in rows) / steps if steps else float("nan")
+        shares.append({"batch_size": size, "loss": loss, "seconds": max(0.0, whole - usual)})
+    costs = {"update_seconds": update, "programs": shares}
+    return {"seconds_per_step": {o: seconds_per_step(plan, costs, s) for o, s in chosen.items()}, **costs}
 
 
-def _update_seconds(plan: Plan, label: str, weights: int, dtype: torch.dtype, rows: int = 16) -> float:
+def _by_program(store: Store, programs: Programs) -> dict[Program, list[BlockRow]]:
+    found: dict[Program, list[BlockRow]] = {}
+    for row in store.blocks("search"):
+        if row.status == "finished" and row.seconds > 0:
+            found.setdefault(programs.of(row.settings[0]), []).append(row)
+    return found
+
+
+def _update_seconds(formula: Formula, weights: int, dtype: torch.dtype, rows: int = 16) -> float:
     """The median time of one member's update, among a few that share a launch as in a block."""
-    formula = plan.formulas[label]
     program = lower(formula.equations)
     tensors = [torch.zeros(rows, weights, dtype=dtype) for _ in range(2 + len(program.states))]
     w, g, *states = tensors
