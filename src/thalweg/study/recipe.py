@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from .. import losses, schedules
-from ..errors import PlanError
+from ..errors import PlanError, ProblemError
 from ..formulas import FORMULAS, Formula
 from ..kernels.lower import lower
 from .factors import FULL, Setting
@@ -108,12 +108,14 @@ def _loss_line(plan: Plan, setting: Setting) -> str:
         return ""
     if spec := plan["loss"].specs.get(label):
         return f"tw.losses.get({_from_spec(spec)})"
-    if label in losses.LOSSES:
-        return f"tw.losses.get({label!r})"
-    raise PlanError(
-        f"the loss {label} was given as an object that a script cannot find again, so it has no recipe: "
-        "name it as file.py:name."
-    )
+    try:
+        losses.get(label)
+    except ProblemError as error:
+        raise PlanError(
+            f"the loss {label} was given as an object that a script cannot find again, so it has no recipe: "
+            "name it as file.py:name."
+        ) from error
+    return f"tw.losses.get({label!r})"
 
 
 def optimizer_line(
