@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from plotly.offline import get_plotlyjs
 
+import thalweg as tw
 from tests.report_study import Interval, fake_study
 from thalweg import report
 from thalweg.errors import PlanError, WorkError
@@ -250,3 +251,28 @@ def test_a_path_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypat
         assert repr(str(path)) in str(caught.value)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "folder"]
     assert report.write(fake_study(**SMALL), tmp_path / "missing" / "report.html").is_file()
+
+
+def test_every_factor_has_its_section(tmp_path: Path):
+    study = tw.compare(
+        "breast-cancer", ["sgd", "adam"], [0.01, 0.1], ["constant"], seeds=2, epochs=2, confirmation=2,
+        batch_sizes=[16, "full"], hyperparameters={"beta2": [0.9, 0.999]}, store=tmp_path / "a.db", progress=False,
+    )  # fmt: skip
+    seen = Page(report.html(study))
+    ids = [found["id"] for kind, found in seen.elements if kind == "section"]
+    assert ids[:4] == ["ranking", "by-batch_size", "by-beta2", "rates"]
+    assert "× 2 batch sizes × 2 values of beta2 (where it applies) × 2 seeds" in seen.text
+    assert "epochs for every run, batches of 16 or all samples" in seen.text
+    for name in ("batch_size", "beta2"):
+        assert study.verdict_by(name).sentence.split(": ")[0] in seen.text
+    sections = {
+        name: seen.text.split(f"Which {name}")[1].split("Which")[0] for name in ("batch size", "beta2")
+    }
+    assert "Batch size Optimizer Rate Schedule beta2 Validation loss" in sections["batch size"]
+    assert "beta2 Optimizer Rate Schedule Batch size Validation loss" in sections["beta2"]
+    assert "Time per run" in sections["batch size"]
+    assert "Each panel is at its optimizer’s chosen batch size and beta2." in seen.text
+    learning = next(
+        one["wide"] for one in seen.json if "wide" in one and "epoch" in json.dumps(one["wide"]["layout"])
+    )
+    assert all(trace["x"][0] == 1 and max(trace["x"]) == 2 for trace in learning["data"])

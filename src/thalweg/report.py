@@ -23,7 +23,7 @@ from .errors import ThalwegError, WorkError
 from .pictures import markup
 from .pictures.markup import escape
 from .pictures.numbers import duration, number, short
-from .study.factors import FULL, shown
+from .study.factors import FULL, shown, words_of
 from .study.plan import grid
 from .study.verdict import matching
 
@@ -196,17 +196,26 @@ def _ranking(verdict: Any, factor: Any) -> str:
             _interval(one.validation_loss), difference, chance,
             *(_interval(one.test[name]) if name in one.test else _EMPTY for name in tests),
             f"{one.diverged} of {one.runs}",
+            *(() if own else (_time(one),)),
         ])  # fmt: skip
     names = [name for name in _setting(verdict.entries[0]) if name != factor.name]
     heads = ["", _head(factor.name), *map(_head, names), "Validation loss", "Difference to best"]
-    heads += ["Probability best", *(f"Test {name}" for name in tests), "Diverged"]
+    heads += [
+        "Probability best",
+        *(f"Test {name}" for name in tests),
+        "Diverged",
+        *(() if own else ("Time per run",)),
+    ]
     kind = "fresh seeds" if verdict.confirmed else "seeds of the search"
     caption = (
         f"Dot: mean validation loss over {verdict.seeds} {kind}. Bar: its 95% interval over seeds. A bracket joins "
-        f"{factor.kind.many} that are tied. Lower is better; × means that a run diverged."
+        "optimizers that are tied. Lower is better; × means that a run diverged."
     )
     if not own:
-        caption += f" Each {factor.kind.words} is at its best setting, which the table names."
+        caption = (
+            f"Each {factor.kind.words} at its best setting, which the table names: mean validation loss over "
+            f"{verdict.seeds} {kind} with its 95% interval. A bracket joins those that are tied."
+        )
     first, last = rows[0]["name"], rows[-1]["name"]
     label = f"Validation loss of {len(rows)} {factor.kind.many} with 95% intervals, from {first} (best) to {last}."
     return markup.chart(figures, label, caption, "") + markup.table(heads, body, words=2 + len(names), lead=1)
@@ -222,8 +231,11 @@ def _setting(entry: Any) -> dict[str, str]:
 
 def _head(name: str) -> str:
     """The head of a factor's column; hyperparameters keep their names."""
-    known = {"optimizer": "Optimizer", "lr": "Rate", "schedule": "Schedule", "batch_size": "Batch size"}
-    return {**known, "loss": "Loss", "regularizer": "Regularizer"}.get(name, name)
+    words = words_of(name)
+    return words if words == name and name not in _WORDS else words.capitalize()
+
+
+_WORDS = ("optimizer", "schedule", "loss", "regularizer")
 
 
 def _rates(verdict: Any, table: pd.DataFrame) -> str:
@@ -231,10 +243,11 @@ def _rates(verdict: Any, table: pd.DataFrame) -> str:
 
     chosen = {one.optimizer: (one.lr, one.schedule) for one in verdict.entries}
     search = table[table["stage"] == "search"]
-    further = [name.replace("_", " ") for name in verdict.entries[0].further]
+    further = [words_of(name) for name in verdict.entries[0].further]
     if further:
         search = search[_any(_alike(search, one) for one in verdict.entries)]
-    figures = {"wide": rates(search, chosen, columns=4), "narrow": rates(search, chosen, columns=2)}
+    wide = min(4, max(2, len(chosen)))
+    figures = {"wide": rates(search, chosen, columns=wide), "narrow": rates(search, chosen, columns=2)}
     heads = ["Optimizer", "Schedule", "Rate", "Mean", "Smallest", "Largest", "Seeds", "Diverged"]
     body = [
         [escape(row["optimizer"]), escape(row["schedule"]), short(row["lr"])]
@@ -296,8 +309,9 @@ def _cost(verdict: Any) -> str:
         ratio = one.seconds_per_step / least
         against = f"{ratio:.2f}×" if math.isfinite(ratio) else _EMPTY
         memory = short(one.state_bytes_per_weight)
-        run = duration(one.seconds_per_step * one.steps) if one.steps else _EMPTY
-        body.append([f"<b>{escape(one.optimizer)}</b>", duration(one.seconds_per_step), against, run, memory])
+        body.append(
+            [f"<b>{escape(one.optimizer)}</b>", duration(one.seconds_per_step), against, _time(one), memory]
+        )
     words = (
         "<p>Time per step of one run, and of all its steps, measured while runs were trained together in batched "
         "programs; memory that the optimizer keeps for each weight, in float32. Each at its chosen setting.</p>"
@@ -317,6 +331,12 @@ def _alike(table: pd.DataFrame, entry: Any) -> pd.Series:
     for name, level in entry.further.items():
         rows &= table[name].isna() if level is None else table[name] == level
     return rows
+
+
+def _time(entry: Any) -> str:
+    """All steps of one run, its share of the batched program."""
+    seconds = entry.seconds_per_step * entry.steps
+    return duration(seconds) if entry.steps and math.isfinite(seconds) else _EMPTY
 
 
 _INTERVAL = ("mean", "low", "high")

@@ -157,7 +157,7 @@ def table(verdict: Verdict, width: int) -> Table:
 
 def _fitting(verdict: Verdict, width: int) -> list[Column]:
     """The columns that must be there, and of the others, in the order of their worth, those that fit."""
-    from ..study.factors import shown
+    from ..study.factors import shown, words_of
 
     entries = verdict.entries
     arrow = {"lowest": " ↓", "highest": " ↑", None: ""}
@@ -165,15 +165,11 @@ def _fitting(verdict: Verdict, width: int) -> list[Column]:
         Column("optimizer", [e.optimizer for e in entries], left=True),
         Column("rate", [f"{e.lr:.3g}{arrow[e.edge]}" for e in entries]),
         Column("schedule", [e.schedule for e in entries], left=True),
-        *(
-            Column(name.replace("_", " "), [shown(e.further[name]) for e in entries])
-            for name in entries[0].further
-        ),
+        *(Column(words_of(name), [shown(e.further[name]) for e in entries]) for name in entries[0].further),
     ]
-    ranked = {"lr": "rate"}.get(verdict.factor, verdict.factor.replace("_", " "))
     needed = [
         Column("", [str(e.rank) for e in entries]),
-        *sorted(setting, key=lambda column: column.header != ranked),
+        *sorted(setting, key=lambda column: column.header != words_of(verdict.factor)),
         Column("validation loss\n[95% interval]", [_spread(e.validation_loss) for e in entries], left=True),
     ]
     tests = {

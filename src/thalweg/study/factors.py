@@ -248,6 +248,15 @@ BATCH_SIZE = Kind("batch_size", "batch_sizes", "batch size", "batch sizes", _bat
 STORED_BATCH_SIZE = Kind("batch_size", "batch_sizes", "batch size", "batch sizes", _stored_batch_size)
 
 
+def words_of(name: str) -> str:
+    """What sentences and tables call the factor of that name; hyperparameters keep theirs.
+
+    >>> words_of("lr"), words_of("batch_size"), words_of("weight_decay")
+    ('rate', 'batch size', 'weight_decay')
+    """
+    return next((k.words for k in (OPTIMIZER, RATE, SCHEDULE, LOSS, BATCH_SIZE) if k.name == name), name)
+
+
 def hyperparameter(name: str) -> Kind:
     """The kind of factor that a hyperparameter of that name is."""
     return Kind(name, f"hyperparameters[{name!r}]", name, f"values of {name}", _value)

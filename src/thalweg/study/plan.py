@@ -279,10 +279,10 @@ def plan(
 
 def grid(made: Plan) -> str:
     """The plan's size in words, e.g. ``2 optimizers × 13 rates × 1 schedule × 5 seeds``."""
-    sizes = [
-        f"{len(f.levels)} {f.kind.many if f.varied else f.kind.words}"
-        for f in (*made.factors[:3], *made.further)
-    ]
+    sizes = [f"{len(f.levels)} {f.kind.many if f.varied else f.kind.words}" for f in made.factors[:3]]
+    for f in made.further:
+        everywhere = f.only is None or len(f.only) == len(made.optimizers)
+        sizes.append(f"{len(f.levels)} {f.kind.many}{'' if everywhere else ' (where it applies)'}")
     return " × ".join([*sizes, f"{made.seeds} seed{'s' * (made.seeds > 1)}"])
 
 

@@ -224,7 +224,8 @@ def judge(
         return Verdict((), (), sentence, (), 0, False, factor.name)
     settings = [setting for setting, _ in chosen.values()]
     fresh = _if_ended(members[members["stage"] == "confirmation"])
-    confirmed = _losses(plan, fresh).rows(settings)
+    again = _losses(plan, fresh)
+    confirmed = again.rows(settings)
     losses = search.rows(settings) if confirmed is None else confirmed
     assert losses is not None  # the search is complete on its seeds
     order, ranked = rank(losses.T)
@@ -249,7 +250,8 @@ def judge(
     count, final = losses.shape[1], confirmed is not None
     return Verdict(
         tuple(entries), groups, _sentence(plan, factor, name, entries, count, final),
-        _notes(plan, factor, entries, final, count), count, final, factor.name,
+        (*_notes(plan, factor, entries, final, count), *_passed_over(plan, factor, entries, again, final)),
+        count, final, factor.name,
     )  # fmt: skip
 
 
@@ -435,7 +437,8 @@ def _called(factor: Factor, level: Level) -> str:
 
 def _capital(factor: Factor, text: str) -> str:
     """Names of optimizers and hyperparameters are left as they are written."""
-    return text if factor.name in ("optimizer", factor.kind.words) else text[0].upper() + text[1:]
+    name = factor.name == "optimizer" or (factor.only is not None and text.startswith(factor.name))
+    return text if name else text[0].upper() + text[1:]
 
 
 def _notes(
@@ -456,6 +459,29 @@ def _notes(
     if not confirmed:
         notes.append(_unconfirmed(plan, factor, seeds))
     return tuple(notes)
+
+
+def _passed_over(
+    plan: Plan, factor: Factor, entries: Sequence[Entry], again: _Losses, confirmed: bool
+) -> list[str]:
+    """What the fresh seeds say against the choice of the search: another setting that did reliably better.
+
+    It stays unchosen, because the numbers of the one that did best there would be too good.
+    """
+    if not confirmed:
+        return []
+    at = again.settings.index(entries[0].setting)
+    best = min(range(len(again.settings)), key=lambda k: (*_badness(again.values[k]), k))
+    _, ranked = rank(again.values[[at, best]].T)
+    if best == at or ranked.rank[0] == 1:
+        return []
+    other, loss = again.settings[best], f"{ranked.mean[1].mean:.4g}"
+    words = f"{_called(factor, other[factor.name])} ({_rest(plan, factor, other)})"
+    note = (
+        f"{words} did better with fresh seeds ({loss}) than the best above, but not in the search, by which "
+        "settings are chosen; more seeds would choose more surely."
+    )
+    return [note]
 
 
 _BUDGETS = {
