@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -331,7 +332,7 @@ def test_stopped_and_taken_up_again(mixed: Study, tmp_path: Path) -> None:
     again = tw.resume(path, losses=[own_loss], progress=False)
     assert again.finished
     wanted, found = mixed.table(), again.table()
-    assert wanted.equals(found)
+    pd.testing.assert_frame_equal(wanted, found, check_exact=True)
 
 
 def test_shown() -> None:

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 from thalweg.errors import PlanError
-from thalweg.study import verdict as verdicts
+from thalweg.study import intervals
+from thalweg.study.intervals import interval, rank
 from thalweg.study.plan import Plan, Setting, plan
-from thalweg.study.verdict import Verdict, interval, judge, rank, to_confirm
+from thalweg.study.verdict import Verdict, judge, to_confirm
 
 Loss = Callable[[str, float, str, int], float]
 RATES = (0.01, 0.1, 1.0)
@@ -143,8 +144,8 @@ def test_the_interval_covers_the_mean_as_often_as_it_says(
     honest = coverage()
     assert 0.91 <= honest <= 0.98
     # The check can fail: the plain percentile interval is too narrow for so few seeds.
-    monkeypatch.setattr(verdicts.math, "sqrt", lambda value: 1.0)
-    monkeypatch.setattr(verdicts.stats.t, "ppf", lambda q, df: verdicts.stats.norm.ppf(q))
+    monkeypatch.setattr(intervals.math, "sqrt", lambda value: 1.0)
+    monkeypatch.setattr(intervals.stats.t, "ppf", lambda q, df: intervals.stats.norm.ppf(q))
     assert coverage() < honest - 0.02
 
 

@@ -24,6 +24,9 @@ from .rewrites import REWRITES
 Tensors = tuple[Tensor, ...]
 One = Callable[[Tensors, Tensor, Tensor, Tensors], Tensors]
 
+# PyTorch traces for the whole process: of two programs traced at once one may fail, run as it is, and round otherwise.
+_TRACING = threading.Lock()
+
 
 class Batched:
     """The batched gradient and the batched evaluation of one model, loss and metrics.
@@ -84,7 +87,7 @@ class Batched:
         key = (kind, len(weights[0]), x.shape, x.dtype, y.shape, y.dtype)
         graph = self._graphs.get(key)
         if graph is None:
-            with self._lock:
+            with _TRACING, self._lock:
                 graph = self._graphs.get(key) or self._trace(kind == "gradient", one, tensors)
                 self._graphs[key] = graph
         with torch.no_grad():

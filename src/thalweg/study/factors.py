@@ -56,6 +56,7 @@ class Kind:
         words, many: what sentences call one and several.
         read: what a user gives → (level, the object behind it); raises a sentence.
         named: whether a level is the label of an object.
+        in_files: whether such an object may be given as ``file.py:name`` or ``package.module:name``.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Kind:
     many: str
     read: Callable[[Any], tuple[Level, Any]]
     named: bool = False
+    in_files: bool = False
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class _Sought(Mapping[Any, Any]):
 
 def _read(kind: Kind, item: Any) -> tuple[Any, Any, str | None]:
     """(level, object, spec) of one thing a user gave."""
-    if not (kind.named and isinstance(item, str) and is_spec(item)):
+    if not (kind.in_files and isinstance(item, str) and is_spec(item)):
         return *kind.read(item), None
     with opened(item, PlanError) as place:
         thing = place.get()
@@ -240,10 +242,10 @@ def _value(item: Any) -> tuple[Level, Level]:
     return value, value
 
 
-OPTIMIZER = Kind("optimizer", "optimizers", "optimizer", "optimizers", _optimizer, named=True)
+OPTIMIZER = Kind("optimizer", "optimizers", "optimizer", "optimizers", _optimizer, True, True)
 RATE = Kind("lr", "rates", "rate", "rates", _rate)
 SCHEDULE = Kind("schedule", "schedules", "schedule", "schedules", _schedule, named=True)
-LOSS = Kind("loss", "losses", "loss", "losses", _loss, named=True)
+LOSS = Kind("loss", "losses", "loss", "losses", _loss, True, True)
 BATCH_SIZE = Kind("batch_size", "batch_sizes", "batch size", "batch sizes", _batch_size)
 STORED_BATCH_SIZE = Kind("batch_size", "batch_sizes", "batch size", "batch sizes", _stored_batch_size)
 
@@ -273,7 +275,7 @@ def shown(level: Level) -> str:
 
 def sequence(what: str, values: Any) -> list[Any]:
     """The values as a list that is not empty; one name alone is a list of one."""
-    if isinstance(values, str | Formula):
+    if isinstance(values, str | Formula | schedules.Schedule):
         values = [values]
     try:
         listed = list(values)

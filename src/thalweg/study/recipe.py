@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from .. import losses, schedules
+from .. import losses
 from ..errors import PlanError, ProblemError
 from ..formulas import FORMULAS, Formula
 from ..kernels.lower import lower
@@ -82,7 +82,7 @@ def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int =
     formula = plan.formula(setting)
     spec = plan["optimizer"].specs.get(setting.optimizer)
     optimizer = optimizer_line(formula, setting.lr, setting.schedule, spec, plan.changes(setting))
-    scheduler = schedules.get(setting.schedule).code()
+    scheduler = plan["schedule"].found[setting.schedule].code()
     batch_size = "len(inputs)" if (size := plan.level(setting, "batch_size")) == FULL else str(size)
     loss = _loss_line(plan, setting)
     ours = optimizer.startswith("tw.")

@@ -1,8 +1,8 @@
 """Carrying a plan out: search, choose, confirm; stopping and taking up again.
 
 The search goes seed by seed, so that a study stopped half way holds whole seeds of everything rather
-than all seeds of something. Then each optimizer's chosen setting runs again with fresh seeds, and only
-those runs ever meet the test part.
+than all seeds of something. Then the chosen settings, of each optimizer and each level of whatever else is
+ranked, run again with fresh seeds, and only those runs ever meet the test part.
 """
 
 from __future__ import annotations
@@ -15,27 +15,22 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.data import DataLoader
 
 from ..errors import ThalwegError, TrainingError
-from ..formulas import Formula
-from ..kernels import numba_cpu
-from ..kernels.lower import lower
-from ..population.batched import Batched
-from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
-from ..population.block import Block, Task, activations_of, arranged, block_size
+from ..population.block import Block, activations_of, arranged, block_size
+from .costs import measure_costs
 from .data import first_line
-from .factors import FULL, Setting
+from .factors import Setting
 from .plan import Plan
 from .prepare import Prepared
+from .programs import Program, Programs, built
 from .progress import Progress
 from .store import BlockRow, Store
-from .verdict import chosen_settings, seconds_per_step, to_confirm
+from .verdict import to_confirm
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -61,69 +56,6 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
         store.set_meta("costs", measure_costs(store, programs))
 
 
-Program = tuple[Any, ...]
-
-
-class Programs:
-    """The batched programs of a study: one for each batch size and loss, made when it is first needed.
-
-    Members whose settings differ in nothing else share a program, so only a block whose members share one
-    can be trained as one.
-    """
-
-    def __init__(self, plan: Plan, problem: Prepared) -> None:
-        self.plan, self.problem = plan, problem
-        self._batched: dict[Any, Batched] = {}
-        self._tasks: dict[Program, Task] = {}
-        self._lock = threading.Lock()
-
-    def of(self, setting: Setting) -> Program:
-        """What tells the setting's program from others."""
-        return self.plan.level(setting, "batch_size"), self.plan.level(setting, "loss")
-
-    def task(self, setting: Setting) -> Task:
-        """The problem as the setting's block trains it."""
-        program = size, loss = self.of(setting)
-        with self._lock:
-            if program not in self._tasks:
-                self._tasks[program] = Task(
-                    self.problem.model, self._gradients(loss), self._batches(size), self.problem.validation
-                )
-            return self._tasks[program]
-
-    def _gradients(self, loss: Any) -> Batched:
-        """Programs that differ in batch size alone share what is traced."""
-        if loss not in self._batched:
-            problem = self.problem
-            trained = problem.loss if loss is None else self.plan["loss"].found[loss]
-            self._batched[loss] = Batched(_built(problem), trained, problem.metrics, problem.loss)
-        return self._batched[loss]
-
-    def _batches(self, size: int | str) -> Batches:
-        train = self.problem.train
-        if isinstance(train, DataLoader):
-            return LoaderBatches(train)
-        return TensorBatches(*train, len(train[0]) if size == FULL else int(size))
-
-    def samples(self, setting: Setting) -> int:
-        """Samples in the largest batch of the setting."""
-        batches = self.task(setting).batches
-        if isinstance(batches, TensorBatches):
-            return batches.batch_size
-        return getattr(self.problem.train, "batch_size", None) or 1
-
-
-def _built(problem: Prepared) -> nn.Module:
-    """A model for its structure; the same each time, and nobody's random numbers change."""
-    with RANDOM, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return problem.model()
-
-
-def _dtype(problem: Prepared) -> torch.dtype:
-    return next(p for p in _built(problem).parameters() if p.requires_grad).dtype
-
-
 def _blocks(
     programs: Programs, settings: Sequence[Setting], seeds: Sequence[int]
 ) -> list[tuple[int, list[Setting]]]:
@@ -134,7 +66,7 @@ def _blocks(
     groups: dict[Program, list[Setting]] = {}
     for setting in settings:
         groups.setdefault(programs.of(setting), []).append(setting)
-    outputs = activations_of(_built(problem), problem.validation[0][:8])
+    outputs = activations_of(built(problem), problem.validation[0][:8])
     states = max(map(plan.states_of, settings))
     blocks: list[list[Setting]] = []
     for group in sorted(groups.values(), key=lambda g: -programs.task(g[0]).batches.steps):
@@ -262,51 +194,3 @@ def _interrupts() -> Iterator[_Asked]:
         yield asked
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def measure_costs(store: Store, programs: Programs) -> dict[str, Any]:
-    """Seconds per member and step: an equal share of the batched program, plus the formula's own update.
-
-    `seconds_per_step` is each optimizer's at its chosen setting; `programs` holds the share for each
-    program, and `update_seconds` the update of each optimizer, from which any setting's follows.
-    """
-    plan, dtype = programs.plan, _dtype(programs.problem)
-    chosen = {str(o): s for o, (s, _) in chosen_settings(plan, store.members()).items()}
-    update = {o: _update_seconds(plan.formula(s), programs.problem.weights, dtype) for o, s in chosen.items()}
-    usual = float(np.mean(list(update.values())))
-    shares = []
-    for (size, loss), rows in _by_program(store, programs).items():
-        steps = sum(r.step * len(r.settings) for r in rows)
-        # A block's time is one thread's: what a member costs on one core.
-        whole = sum(r.seconds for r in rows) / steps if steps else float("nan")
-        shares.append({"batch_size": size, "loss": loss, "seconds": max(0.0, whole - usual)})
-    costs = {"update_seconds": update, "programs": shares}
-    return {"seconds_per_step": {o: seconds_per_step(plan, costs, s) for o, s in chosen.items()}, **costs}
-
-
-def _by_program(store: Store, programs: Programs) -> dict[Program, list[BlockRow]]:
-    found: dict[Program, list[BlockRow]] = {}
-    for row in store.blocks("search"):
-        if row.status == "finished" and row.seconds > 0:
-            found.setdefault(programs.of(row.settings[0]), []).append(row)
-    return found
-
-
-def _update_seconds(formula: Formula, weights: int, dtype: torch.dtype, rows: int = 16) -> float:
-    """The median time of one member's update, among a few that share a launch as in a block."""
-    program = lower(formula.equations)
-    tensors = [torch.zeros(rows, weights, dtype=dtype) for _ in range(2 + len(program.states))]
-    w, g, *states = tensors
-    address, length = numba_cpu.segment_table(list(w), list(g), [[s[k] for s in states] for k in range(rows)])
-    row = np.arange(rows, dtype=np.int64)
-    table = np.tile([formula.hyperparameters[n] for n in formula.equations.hyperparameters], (rows, 1))
-    ones = np.ones(rows)
-    kernel, times = numba_cpu.compiled(formula.equations, dtype), []
-    for _ in range(9):
-        begun = time.perf_counter()
-        launch = kernel.launch(
-            address, length, row, ones > 0, ones, ones, table, kept=np.ones((rows, len(program.kept)))
-        )
-        numba_cpu.run([launch], threads=1)
-        times.append((time.perf_counter() - begun) / rows)
-    return float(np.median(times))

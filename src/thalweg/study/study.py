@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from ..errors import PlanError, StoreError
 from ..formulas import Formula
 from . import recipe as recipes
-from .factors import FULL, LOSS, OPTIMIZER, STORED_BATCH_SIZE, factor
+from .factors import FULL, LOSS, OPTIMIZER, SCHEDULE, STORED_BATCH_SIZE, factor
 from .plan import Plan, as_now, plan
 from .prepare import Prepared, check_loss, prepare
 from .problem import Problem, load
@@ -38,18 +38,22 @@ class Study:
 
     @classmethod
     def open(
-        cls, path: str | Path, optimizers: Sequence[str | Formula] = (), losses: Sequence[Any] = ()
+        cls,
+        path: str | Path,
+        optimizers: Sequence[str | Formula] = (),
+        schedules: Sequence[Any] = (),
+        losses: Sequence[Any] = (),
     ) -> Study:
         """The study in that store.
 
         Args:
-            optimizers, losses: the formulas and functions of your own it compared, if they were not given as
+            optimizers, schedules, losses: those of your own that it compared, if they were not given as
                 file.py:name.
 
         Raises:
             StoreError: the file is missing, no store, damaged or of another version; it is left as it was.
         """
-        given = {OPTIMIZER: optimizers, LOSS: losses}
+        given = {OPTIMIZER: optimizers, SCHEDULE: schedules, LOSS: losses}
         study = cls(
             Path(path), {kind.argument: factor(kind, own).found for kind, own in given.items() if own}
         )
@@ -274,16 +278,17 @@ def resume(
     store: str | Path,
     problem: Problem | str | None = None,
     optimizers: Sequence[str | Formula] = (),
-    progress: bool | None = None,
+    schedules: Sequence[Any] = (),
     losses: Sequence[Any] = (),
+    progress: bool | None = None,
 ) -> Study:
     """Carry a stopped study on from its store; the results are those of one that never stopped.
 
     Args:
         problem: needed only for a study that was given a `tw.Problem` object.
-        optimizers, losses: those of your own, needed only if they were given as objects.
+        optimizers, schedules, losses: those of your own, needed only if they were given as objects.
     """
-    study = Study.open(store, optimizers, losses)
+    study = Study.open(store, optimizers, schedules, losses)
     if study.finished:
         return study
     facts, wanted = study.problem, study.plan

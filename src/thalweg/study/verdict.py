@@ -6,12 +6,7 @@ level, whatever their other factors. What is reported about that setting comes, 
 from fresh seeds that had no part in the choice. A run that diverged counts as an infinite loss. Validation is
 always judged by the problem's own loss, so that settings trained with different losses can be compared.
 
-Intervals resample seeds: all settings share a seed's initial weights and order of samples, so differences are
-taken seed by seed. The plain percentile interval is too narrow for few seeds; its ends are moved away from
-the mean by the factor that makes it right for normal data (after Hesterberg 2015, section 5.3, who moves
-the quantiles instead, which cannot help where the resamples of three or five values end). One level is
-reliably better than another if their paired difference's interval lies on one side of zero; those that
-nobody is reliably better than are tied for the first place, and so on down.
+Read next: `intervals.py`, how sure a ranking is.
 """
 
 from __future__ import annotations
@@ -23,27 +18,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..errors import PlanError, unknown
 from .factors import Factor, Level, Setting, shown
+from .intervals import Interval, alone, badness, rank
 from .plan import Plan
 
-LEVEL = 0.95
-RESAMPLES = 10_000
 _ENDED = ("finished", "diverged")
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over seeds and its 95% interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
 
 @dataclass(frozen=True)
@@ -155,19 +136,13 @@ class _Losses:
 
 
 def _best(factor: Factor, losses: _Losses) -> Chosen:
-    means = [(*_badness(row), s.lr, s.schedule, k) for k, (s, row) in
+    means = [(*badness(row), s.lr, s.schedule, k) for k, (s, row) in
              enumerate(zip(losses.settings, losses.values, strict=True))]  # fmt: skip
     found: Chosen = {}
     for *_, k in sorted(means):
         setting = losses.settings[k]
         found.setdefault(setting[factor.name], (setting, float(losses.values[k].mean())))
     return {level: found[level] for level in factor.levels if level in found}
-
-
-def _badness(losses: np.ndarray) -> tuple[int, float]:
-    """On how many seeds it diverged, then the mean loss over the others."""
-    finite = losses[np.isfinite(losses)]
-    return len(losses) - len(finite), float(finite.mean()) if len(finite) else math.inf
 
 
 def _search(plan: Plan, members: pd.DataFrame) -> _Losses:
@@ -277,91 +252,6 @@ def seconds_per_step(plan: Plan, costs: Mapping[str, Any], setting: Setting) -> 
     return costs.get("seconds_per_step", {}).get(setting.optimizer, math.nan)
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """For each column of a table of losses: its group, mean, paired difference and chance to be best."""
-
-    rank: list[int]
-    mean: list[Interval]
-    difference: list[Interval]
-    probability: list[float]
-
-
-def rank(losses: np.ndarray, seed: int = 0) -> tuple[list[int], Ranking]:
-    """Order columns from best to worst, with intervals and tie groups.
-
-    A candidate's group is the one after the last group that holds somebody reliably better. So within a
-    group nobody can be told from anybody, and the first group holds all that nobody is reliably better than.
-
-    Args:
-        losses: (seeds, candidates); inf for a run that diverged.
-
-    Returns:
-        The order (best first), and the ranking by column.
-    """
-    count, width = losses.shape
-    drawn = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
-    resampled = losses[drawn].mean(axis=1)  # (resamples, candidates)
-    # Widened like the intervals, so that the chance of being best never contradicts them.
-    centre = losses.mean(axis=0)
-    finite = np.isfinite(losses).all(axis=0)
-    spread = resampled.copy()
-    spread[:, finite] = centre[finite] + _wider(count) * (resampled[:, finite] - centre[finite])
-    lowest = spread == spread.min(axis=1, keepdims=True)
-    probability = (lowest / lowest.sum(axis=1, keepdims=True)).mean(axis=0)
-
-    def difference(k: int, leader: int) -> Interval:
-        if k == leader:
-            return Interval(0.0, 0.0, 0.0)
-        # Both infinite is no difference that could be told.
-        with np.errstate(invalid="ignore"):
-            gap = np.nan_to_num(losses[:, k] - losses[:, leader], nan=0.0, posinf=np.inf, neginf=-np.inf)
-        if np.isposinf(gap).any() and np.isneginf(gap).any():
-            return Interval(math.inf, -math.inf, math.inf)  # each diverged where the other did not
-        return interval(gap, gap[drawn].mean(axis=1))
-
-    by_mean = sorted(range(width), key=lambda k: (*_badness(losses[:, k]), k))
-    groups = [1] * width
-    for place, k in enumerate(by_mean):
-        better = [groups[j] for j in by_mean[:place] if difference(k, j).low > 0]
-        groups[k] = 1 + max(better, default=0)
-    order = sorted(by_mean, key=lambda k: groups[k])
-    return order, Ranking(
-        rank=groups,
-        mean=[interval(losses[:, k], resampled[:, k]) for k in range(width)],
-        difference=[difference(k, order[0]) for k in range(width)],
-        probability=[float(p) for p in probability],
-    )
-
-
-def interval(values: np.ndarray, resampled: np.ndarray) -> Interval:
-    """The mean of `values` with the percentile interval of its bootstrap means, widened for few values.
-
-    One value alone gives an interval without ends: a single seed says nothing about others.
-    """
-    count = len(values)
-    mean = float(values.mean())
-    if count < 2:
-        return Interval(mean, -math.inf, math.inf)
-    if not np.isfinite(mean):
-        return Interval(mean, mean, mean)
-    above = (1 + LEVEL) / 2
-    low, high = np.quantile(resampled, [1 - above, above])
-    wider = _wider(count)
-    return Interval(mean, float(mean + wider * (low - mean)), float(mean + wider * (high - mean)))
-
-
-def _wider(count: int) -> float:
-    """The factor by which the bootstrap of `count` values is too narrow.
-
-    It divides by n where n − 1 is right, and has the normal's tails where Student's are right.
-    """
-    if count < 2:
-        return 1.0
-    above = (1 + LEVEL) / 2
-    return math.sqrt(count / (count - 1)) * stats.t.ppf(above, count - 1) / stats.norm.ppf(above)
-
-
 def _test(plan: Plan, fresh: pd.DataFrame, setting: Setting) -> dict[str, Interval]:
     """metric → interval over the fresh seeds of a setting, on the test part."""
     own = fresh[matching(fresh, setting)]
@@ -370,7 +260,7 @@ def _test(plan: Plan, fresh: pd.DataFrame, setting: Setting) -> dict[str, Interv
         m: (own[m].fillna(math.inf) if m == "test_loss" else own[m].dropna()).to_numpy(float)
         for m in own.columns if m.startswith("test_")
     }  # fmt: skip
-    return {m.removeprefix("test_"): _alone(v) for m, v in values.items() if len(v)}
+    return {m.removeprefix("test_"): alone(v) for m, v in values.items() if len(v)}
 
 
 def matching(members: pd.DataFrame, setting: Setting) -> pd.Series:
@@ -380,11 +270,6 @@ def matching(members: pd.DataFrame, setting: Setting) -> pd.Series:
     for name, level in {**first, **dict(setting.further)}.items():
         rows &= members[name].isna() if level is None else members[name] == level
     return rows
-
-
-def _alone(values: np.ndarray) -> Interval:
-    drawn = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
-    return interval(values, values[drawn].mean(axis=1))
 
 
 def _edge(plan: Plan, lr: float) -> str | None:
@@ -471,7 +356,7 @@ def _passed_over(
     if not confirmed:
         return []
     at = again.settings.index(entries[0].setting)
-    best = min(range(len(again.settings)), key=lambda k: (*_badness(again.values[k]), k))
+    best = min(range(len(again.settings)), key=lambda k: (*badness(again.values[k]), k))
     _, ranked = rank(again.values[[at, best]].T)
     if best == at or ranked.rank[0] == 1:
         return []
