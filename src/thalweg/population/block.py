@@ -234,7 +234,7 @@ class Block:
         sums, counted = np.zeros((len(names), len(self.members))), np.zeros((len(names), 1))
         for x, y in zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True):
             values = np.stack([v.double().numpy() for v in batched.evaluate(self.weights, x, y, self.fixed)])
-            counts = batched.loss.counts(
+            counts = batched.judge.counts(
                 y
             )  # with class weights a chunk's loss is no plain mean over its samples
             share = np.full_like(counted, len(x))
