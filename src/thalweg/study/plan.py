@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import formulas, schedules
-from ..errors import FormulaError, PlanError, StoreError
+from ..errors import FormulaError, PlanError, StoreError, unknown
 from ..formulas import Formula
 from ..population.member import Member
 from .source import is_spec, opened
@@ -33,7 +33,7 @@ class Plan:
     Attributes:
         optimizers: labels, e.g. ``("sgd", "adam(beta2=0.99)")``.
         rates: learning rates, ascending.
-        schedules: names.
+        schedules: labels, e.g. ``("cosine", "warmup(cosine, steps=100)")``.
         seeds: seeds 0 … seeds − 1 search; `confirmation` further ones confirm.
         epochs: passes over the training data, for every run alike.
         batch_size: samples per step; 0 where a DataLoader decides.
@@ -41,6 +41,7 @@ class Plan:
         formulas: label → formula; those of a store are looked up when they are asked for.
         specs: label → "file.py:name" for formulas that come from a user's file.
         states: label → how many states the formula keeps per weight.
+        scheduled: label → schedule, of those that were given.
     """
 
     optimizers: tuple[str, ...]
@@ -53,6 +54,7 @@ class Plan:
     formulas: Mapping[str, Formula] = field(repr=False, compare=False)
     specs: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     states: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
+    scheduled: Mapping[str, schedules.Schedule] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def settings(self) -> list[Setting]:
@@ -63,20 +65,36 @@ class Plan:
         return len(self.settings) * self.seeds
 
     def member(self, setting: Setting, seed: int) -> Member:
-        schedule = schedules.get(setting.schedule)
-        varies = {} if isinstance(schedule, schedules.Constant) else {"lr": schedule}
-        return Member(self.formulas[setting.optimizer], {"lr": setting.lr}, varies, seed)
+        formula = self.formulas[setting.optimizer]
+        varies = self.schedule(setting.schedule).on(formula.hyperparameters)
+        return Member(formula, {"lr": setting.lr}, varies, seed)
+
+    def schedule(self, label: str) -> schedules.Schedule:
+        """The schedule of that label; one made of a function of your own has to be given again."""
+        if label in self.scheduled:
+            return self.scheduled[label]
+        try:
+            return schedules.get(label)
+        except PlanError as error:
+            raise PlanError(
+                f"this study compares {label}, a schedule of your own: pass it again from Python, "
+                f"schedules=[{label}, …]."
+            ) from error
 
     def to_json(self) -> dict[str, Any]:
-        plain = {n: list(v) if isinstance(v, tuple) else v for n, v in vars(self).items() if n != "formulas"}
+        known = {n: v for n, v in vars(self).items() if n not in ("formulas", "scheduled")}
+        plain = {n: list(v) if isinstance(v, tuple) else v for n, v in known.items()}
         plain |= {"specs": dict(self.specs), "states": dict(self.states)}
         return plain | {"equations": {label: equations_text(f) for label, f in self.formulas.items()}}
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any], given: Sequence[str | Formula] = ()) -> Plan:
-        """The plan of a store; `given` are formulas that the store knows only by label.
+    def from_json(
+        cls, stored: Mapping[str, Any], given: Sequence[str | Formula] = (),
+        scheduled: Sequence[schedules.Given] = (),
+    ) -> Plan:  # fmt: skip
+        """The plan of a store; `given` and `scheduled` are what the store knows only by label.
 
-        No formula is looked up before it is needed: a store that somebody sent can be shown without
+        Nothing is looked up before it is needed: a store that somebody sent can be shown without
         running the files it names.
         """
         own = _labelled([*given])[0]
@@ -87,12 +105,15 @@ class Plan:
         try:
             return cls(
                 optimizers=tuple(map(str, stored["optimizers"])), rates=_rates(stored["rates"]),
-                schedules=tuple(schedules.get(name).name for name in stored["schedules"]),
+                schedules=tuple(
+                    label if schedules.own_function(label) else schedules.get(label).label
+                    for label in stored["schedules"]
+                ),
                 seeds=_count("seeds", stored["seeds"]), epochs=_count("epochs", stored["epochs"]),
                 batch_size=_count("batch_size", stored["batch_size"], least=0),
                 confirmation=_count("confirmation", stored["confirmation"], least=0),
                 formulas=_Sought(stored["equations"], find), specs=dict(stored["specs"]),
-                states=dict(stored["states"]),
+                states=dict(stored["states"]), scheduled={s.label: s for s in map(schedules.get, scheduled)},
             )  # fmt: skip
         except (PlanError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"the plan in the store cannot be read ({error}); it is damaged.") from error
@@ -137,7 +158,7 @@ class _Sought(Mapping[str, Formula]):
 def plan(
     optimizers: Sequence[str | Formula] | None = None,
     rates: Sequence[float] | None = None,
-    schedule_names: Sequence[str] = ("constant", "cosine"),
+    schedule_names: Sequence[schedules.Given] = ("constant", "cosine"),
     seeds: int = 5,
     epochs: int = 20,
     batch_size: int = 64,
@@ -151,17 +172,33 @@ def plan(
             raise PlanError(
                 f"{label} has no hyperparameter lr, so there is no rate to compare it at; add lr to it."
             )
-    names = _sequence("schedules", schedule_names)
-    for name in names:
-        schedules.get(name)
-    if len(set(names)) < len(names):
-        raise PlanError(f"schedules {', '.join(names)}: each may be listed once.")
+    scheduled = _scheduled(schedule_names, found)
     return Plan(
         optimizers=tuple(found), rates=_rates(rates if rates is not None else log_range(1e-4, 1, 13)),
-        schedules=tuple(names), seeds=_count("seeds", seeds), epochs=_count("epochs", epochs),
+        schedules=tuple(scheduled), seeds=_count("seeds", seeds), epochs=_count("epochs", epochs),
         batch_size=_count("batch_size", batch_size), confirmation=_count("confirmation", confirmation, least=0),
         formulas=found, specs=specs, states={label: len(rule.states) for label, rule in found.items()},
+        scheduled=scheduled,
     )  # fmt: skip
+
+
+def _scheduled(
+    given: Sequence[schedules.Given], rules: Mapping[str, Formula]
+) -> dict[str, schedules.Schedule]:
+    """Label → schedule, each once; each hyperparameter that is scheduled must be of one of the optimizers."""
+    known = {name for rule in rules.values() for name in rule.hyperparameters}
+    found: dict[str, schedules.Schedule] = {}
+    for item in _sequence("schedules", given):
+        schedule = schedules.get(item)
+        schedule.on(known)  # refuses what cannot move a rate
+        if isinstance(schedule, schedules.Several):
+            for name, _ in schedule.schedules:
+                if name not in known:
+                    raise PlanError(unknown("hyperparameter of these optimizers", name, sorted(known)))
+        if schedule.label in found:
+            raise PlanError(f"schedule {schedule.label} is listed twice; each may be listed once.")
+        found[schedule.label] = schedule
+    return found
 
 
 def log_range(low: float, high: float, count: int) -> list[float]:
@@ -258,7 +295,7 @@ def _rates(rates: Sequence[float]) -> tuple[float, ...]:
 
 
 def _sequence(what: str, values: Any) -> list[Any]:
-    if isinstance(values, str | Formula):
+    if isinstance(values, str | Formula | schedules.Schedule | Mapping):
         values = [values]
     try:
         listed = list(values)

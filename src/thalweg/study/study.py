@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import PlanError, StoreError
 from ..formulas import Formula
+from ..schedules import Given
 from . import recipe as recipes
 from .plan import Plan, Setting, plan
 from .prepare import Prepared, prepare
@@ -32,21 +33,26 @@ class Study:
     Open one with `Study.open`; another process may be writing it meanwhile.
     """
 
-    def __init__(self, path: Path, optimizers: Sequence[str | Formula] = ()) -> None:
+    def __init__(
+        self, path: Path, optimizers: Sequence[str | Formula] = (), schedules: Sequence[Given] = ()
+    ) -> None:
         self.path = Path(path)
-        self._given = tuple(optimizers)
+        self._given = tuple(optimizers), tuple(schedules)
 
     @classmethod
-    def open(cls, path: str | Path, optimizers: Sequence[str | Formula] = ()) -> Study:
+    def open(
+        cls, path: str | Path, optimizers: Sequence[str | Formula] = (), schedules: Sequence[Given] = ()
+    ) -> Study:
         """The study in that store.
 
         Args:
             optimizers: the formulas of your own it compared, if they were not given as file.py:name.
+            schedules: the schedules made of functions of your own.
 
         Raises:
             StoreError: the file is missing, no store, damaged or of another version; it is left as it was.
         """
-        study = cls(Path(path), optimizers)
+        study = cls(Path(path), optimizers, schedules)
         with study.store():
             return study
 
@@ -65,7 +71,7 @@ class Study:
     @property
     def plan(self) -> Plan:
         """What was asked for."""
-        return Plan.from_json(self._meta("plan"), self._given)
+        return Plan.from_json(self._meta("plan"), *self._given)
 
     @property
     def problem(self) -> dict[str, Any]:
@@ -143,7 +149,7 @@ def compare(
     problem: Problem | str,
     optimizers: Sequence[str | Formula] | None = None,
     rates: Sequence[float] | None = None,
-    schedules: Sequence[str] = ("constant", "cosine"),
+    schedules: Sequence[Given] = ("constant", "cosine"),
     seeds: int = 5,
     epochs: int = 20,
     batch_size: int = 64,
@@ -160,7 +166,8 @@ def compare(
         problem: a `tw.Problem`, a built-in's name, ``"package.module:function"`` or ``"file.py:function"``.
         optimizers: names, formulas, or ``"file.py:formula"``; the eight classic ones unless given.
         rates: learning rates, the same for all; 13 from 1e-4 to 1 on a logarithmic axis unless given.
-        schedules: names from `thalweg.schedules`.
+        schedules: names from `thalweg.schedules`, also with arguments, ``"warmup(cosine, steps=100)"``;
+            schedules; or mappings, ``{"lr": "cosine", "momentum": "ramp"}``.
         seeds: runs of each setting in the search; a seed fixes initial weights and batch order.
         epochs: passes over the training data.
         batch_size: samples per step; a DataLoader has its own.
@@ -191,27 +198,32 @@ def compare(
         _same_study(path, facts, wanted)
     else:
         Store.create(path, {"plan": wanted.to_json(), "problem": facts, "provenance": provenance()}).close()
-    return _carry_on(Study(path, [*wanted.formulas.values()]), wanted, ready, progress)
+    return _carry_on(
+        Study(path, [*wanted.formulas.values()], [*wanted.scheduled.values()]), wanted, ready, progress
+    )
 
 
 def resume(
     store: str | Path,
     problem: Problem | str | None = None,
     optimizers: Sequence[str | Formula] = (),
+    schedules: Sequence[Given] = (),
     progress: bool | None = None,
 ) -> Study:
     """Carry a stopped study on from its store; the results are those of one that never stopped.
 
     Args:
         problem: needed only for a study that was given a `tw.Problem` object.
-        optimizers: the formulas of your own, needed only if they were given as objects.
+        optimizers, schedules: those of your own, needed only if they were given as objects.
     """
-    study = Study.open(store, optimizers)
+    study = Study.open(store, optimizers, schedules)
     if study.finished:
         return study
     facts, wanted = study.problem, study.plan
     for label in wanted.optimizers:
         _ = wanted.formulas[label]  # whatever cannot be found again is said before anything is prepared
+    for label in wanted.schedules:
+        wanted.schedule(label)
     if problem is None and facts["kind"] == "object":
         raise PlanError(
             f"{store} was begun with a tw.Problem object; resume it from Python: tw.resume({str(store)!r}, problem=…)."
