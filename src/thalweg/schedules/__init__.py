@@ -14,7 +14,7 @@ from .exponential import Exponential, ExponentialDecay
 from .functions import Lambda, Multiplicative
 from .inverse import InverseSqrt, InverseTime, OneOverT
 from .linear import Linear, Polynomial
-from .names import SCHEDULES, Given, get, names, own_function
+from .names import SCHEDULES, Given, example, get, names, own_function, shown
 from .plateau import Plateau
 from .ramp import Ramp
 from .several import Several
@@ -24,5 +24,5 @@ __all__ = [
     "SCHEDULES", "Chained", "Constant", "Cosine", "Cyclic", "Exponential", "ExponentialDecay", "Given", "InverseSqrt",
     "InverseTime", "Lambda", "Linear", "MultiStep", "Multiplicative", "OneCycle", "OneOverT", "Plateau",
     "Polynomial", "Ramp", "RobbinsMonro", "Schedule", "Sequential", "Several", "Step", "StepDecay", "WarmRestarts",
-    "Warmup", "WarmupStableDecay", "get", "names", "own_function",
+    "Warmup", "WarmupStableDecay", "example", "get", "names", "own_function", "shown",
 ]  # fmt: skip

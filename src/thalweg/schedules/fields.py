@@ -6,6 +6,7 @@ number of steps, or a float, which is a share of the run: 10 is ten steps, 0.1 a
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import MISSING, field
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..errors import PlanError
 
-Number = float | tuple[float, ...]
+Number = Any  # a float, or a tuple or array (members,); in formulas a column of them
 Length = int | float
 Read = Callable[[str, Any], Any]
 
@@ -96,7 +97,7 @@ def milestones(kind: str = "milestones") -> Any:
     def read(what: str, value: Any) -> tuple[int, ...]:
         listed = tuple(value) if isinstance(value, tuple | list) or np.ndim(value) == 1 else (value,)
         steps = all(isinstance(v, int | np.integer) and not isinstance(v, bool) and v > 0 for v in listed)
-        if not steps or any(a >= b for a, b in zip(listed, listed[1:], strict=False)):
+        if not steps or any(a >= b for a, b in itertools.pairwise(listed)):
             raise PlanError(
                 f"{what} are {value!r}, and must be whole steps above 0 in rising order, e.g. (30, 80)."
             )

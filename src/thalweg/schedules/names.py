@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
+import numpy as np
+
 from .. import calls
 from ..errors import PlanError, unknown
-from .base import Schedule
+from .base import Schedule, checked_total
 from .composed import Chained, Sequential, Warmup, WarmupStableDecay
 from .constant import Constant
 from .cosine import Cosine, WarmRestarts
@@ -113,6 +115,38 @@ def _made(call: calls.Call) -> Schedule:
 
 def _needs(name: str, argument: str) -> str:
     return f"e.g. {_NEEDED.get((name, argument), _EXAMPLE)}"
+
+
+def example(name: str) -> Schedule:
+    """The schedule of that name as it is unless told otherwise, or with arguments where it needs some.
+
+    >>> example("multistep").label
+    'multistep(milestones=(30, 80))'
+    """
+    kind = _kind(name)
+    if kind in _OWN:
+        return kind(lambda step: 0.97**step if kind is Lambda else 0.97)  # pyright: ignore[reportCallIssue]
+    needed = [text for (owner, _), text in _NEEDED.items() if owner == name]
+    return get(needed[0] if needed else name)
+
+
+def shown(schedule: Schedule, total: int, rate: float = 1.0) -> dict[str, np.ndarray]:
+    """The values of a run to look at: hyperparameter → (total,); what multiplies another than lr is marked ×.
+
+    Raises:
+        PlanError: the schedule follows the loss, of which there is none.
+
+    >>> shown(get("one_cycle"), 5, rate=0.1).keys()
+    dict_keys(['lr', 'momentum'])
+    """
+    own = {name for name, _ in schedule.schedules} if isinstance(schedule, Several) else set()
+    moved = {"lr": Constant()} | dict(schedule.on({"lr", "momentum"} | own))
+    steps = np.arange(checked_total(total))
+    values = {name: one.factor(steps, total) for name, one in moved.items()}
+    return {
+        name if name == "lr" or moved[name].absolute else f"{name} ×": value * (rate if name == "lr" else 1)
+        for name, value in values.items()
+    }
 
 
 _NEEDED = {

@@ -92,7 +92,8 @@ def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int =
         label=_words(setting.optimizer), lr=f"{setting.lr:g}", schedule=setting.schedule,
         name=_words(problem["name"]), loading=_loading(problem), seed=seed, epochs=plan.epochs,
         optimizer=optimizer, scheduler=scheduler, batches=shape.format(batch_size=plan.batch_size),
-        steps=_steps(problem["loader"], plan.batch_size), imports=_imports(f"{optimizer} {scheduler}"), **_stepping(schedule),
+        steps=_steps(problem["loader"], plan.batch_size), imports=_imports(f"{optimizer} {scheduler}"),
+        **_stepping(schedule),
         means="PyTorch with thalweg's optimizer" if ours else "plain PyTorch",
         uses="for the optimizer; and for the model, the data and the loss" if ours
         else "for the model, the data and the loss alone",
