@@ -11,6 +11,7 @@ from thalweg.pictures.still import Panel, write_still
 
 IMAGES = Path(__file__).parent / "images"
 STEPS = 100
+NAMED = ("lambda", "multiplicative", "chained", "sequential")  # their labels are long
 PLATEAU = "plateau(patience=2, gamma=0.5)"
 
 
@@ -43,7 +44,7 @@ def gallery() -> list[Panel]:
         if one.closed:
             values, title = plateau(), PLATEAU
         else:
-            values, title = one.factor(np.arange(STEPS), STEPS), name if "lambda" in one.label else one.label
+            values, title = one.factor(np.arange(STEPS), STEPS), name if name in NAMED else one.label
         panels.append(Panel(np.arange(STEPS), values, title.replace("(", "\n(", 1), limits=(-0.05, 1.05)))
     return panels
 

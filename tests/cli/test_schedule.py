@@ -51,7 +51,9 @@ def test_one_in_the_terminal() -> None:
     assert max(len(line.split()[1]) for line in shown.splitlines() if "█" in line) == 60
 
 
-@pytest.mark.parametrize(("ending", "magic"), [("html", b"<html"), ("png", b"\x89PNG"), ("svg", b"<?xml")])
+@pytest.mark.parametrize(
+    ("ending", "magic"), [("html", b"<!doctype html>"), ("png", b"\x89PNG"), ("svg", b"<?xml")]
+)
 def test_drawn_into_a_file(ending: str, magic: bytes, tmp_path: Path) -> None:
     file = tmp_path / "new" / f"a.{ending}"
     assert run("schedule", "one_cycle", "-o", str(file)).strip() == str(file)
@@ -68,7 +70,8 @@ def test_drawn_into_a_file(ending: str, magic: bytes, tmp_path: Path) -> None:
         (["cosin"], "did you mean cosine"), (["cosine", "--steps", "0"], "must be a whole number of steps from 1"),
         (["cosine", "--steps", "-5"], "must be a whole number"), (["cosine", "--rate", "0"], "a positive number"),
         (["warmup(steps=100)", "--steps", "100"], "leaves nothing of a run of 100"),
-        (["plateau"], "follows the validation loss, and none is at hand"), (["cosine", "-o", "a.gif"], "must end in .html"),
+        (["plateau"], "follows the validation loss, and none is at hand"),
+        (["cosine", "-o", "a.gif"], "must end in .html"),
         (["-o", "a.svg"], "needs a schedule to draw"), (["ramp"], "name the hyperparameter it is for"),
     ],
 )  # fmt: skip

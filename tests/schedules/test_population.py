@@ -26,7 +26,7 @@ TEXTS = (
     "cosine_restarts(T_0=4, T_mult=2)", "one_cycle", "cyclic(up=3)", "plateau(patience=0, gamma=0.3, threshold=0.1)",
     "plateau(patience=1, gamma=0.5)", "chained(linear, step(size=5))", "sequential(constant, cosine, milestones=(7,))",
     "lr: cosine; momentum: ramp; weight_decay: linear(start=0.1, end=1); beta2: ramp(start=0.9, end=0.999)",
-    "momentum: ramp(shape='memory'); beta1: ramp(start=0.5, end=0.95)", "weight_decay: step(size=6)",
+    "momentum: ramp(shape='memory'); beta1: ramp(start=0.5, end=0.95)", "weight_decay: step(size=6)", "lr: one_cycle; weight_decay: linear(start=0.1, end=1)",
     "lr: plateau(patience=0, threshold=0.1); momentum: ramp; beta1: ramp(end=0.9)",
 )  # fmt: skip
 OWN = (
@@ -67,9 +67,8 @@ def alone(task: Task, schedule: S.Schedule, name: str) -> tuple[list[float], nn.
     torch.manual_seed(0)
     model = task.model()
     opt = TORCH[name](model.parameters())
-    has = schedule.on(formulas.get(name).hyperparameters)
-    if isinstance(schedule, S.Several):  # those this rule has
-        schedule = S.Several({"lr": "constant"} | {n: s for n, s in schedule.schedules if n in has})
+    if isinstance(schedule, S.Several):
+        schedule = schedule.within(formulas.get(name).hyperparameters)
     scheduler: Any = schedule.torch(opt, EPOCHS * STEPS)
     losses = []
     for epoch in range(EPOCHS):

@@ -132,7 +132,7 @@ def test_what_it_says_when_nothing_works() -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"seeds": 1}, "seeds must be a whole number of at least 2, not 1"), ({"rates": 1}, "rates must be"),
+        ({"seeds": 1}, "seeds must be a whole number of at least 2, not 1"), ({"rates": 1}, "one rate has equal ends"),
         ({"steps": 0}, "steps must be"), ({"batch_size": True}, "batch_size must be"), ({"low": -1}, "both ends"),
         ({"low": 1, "high": 0.1}, "the low end is above"), ({"optimizer": "adm"}, "did you mean adam"),
         ({"problem": "digit"}, "did you mean digits"), ({"model": net}, "model is a function; give the torch.nn.Module"),

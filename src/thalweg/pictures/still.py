@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def _draw(axes, panel: Panel) -> None:  # matplotlib ships no types that pyright
         axes.set_ylim(*panel.limits)
 
 
-_LOOK = {
+_LOOK: Any = {
     "svg.hashsalt": "thalweg", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif",
     "text.color": INK, "axes.labelcolor": MUTED, "axes.edgecolor": GRID, "axes.titlesize": 9,
     "axes.titlecolor": INK, "axes.grid": True, "grid.color": GRID, "xtick.color": MUTED, "ytick.color": MUTED,

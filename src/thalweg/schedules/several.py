@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import PlanError
-from .base import RobbinsMonro, Schedule
+from .base import RobbinsMonro, Schedule, checked_total
 from .vocabulary import Text
 
 if TYPE_CHECKING:
@@ -93,5 +93,17 @@ class Several(Schedule):
     def torch(self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr") -> LRScheduler:
         from .scheduler import Scheduler
 
-        self.check(total_steps)
-        return Scheduler(optimizer, dict(self.schedules), total_steps)
+        self.check(checked_total(total_steps))
+        # torch's SGD and RMSprop have a momentum of 0 where they have none.
+        momentum = ["momentum"] if optimizer.defaults.get("momentum") else []
+        beta1 = ["beta1"] if "betas" in optimizer.defaults else []
+        moved = {**self._rate.on(momentum + beta1), **{n: one for n, one in self.schedules if n != "lr"}}
+        return Scheduler(optimizer, moved, total_steps)
+
+    def within(self, hyperparameters: Iterable[str]) -> Schedule:
+        """The same for a rule that has these alone."""
+        from .constant import Constant
+
+        known = {"lr", *hyperparameters}
+        kept = [(name, one) for name, one in self.schedules if name in known]
+        return Several(kept) if kept else Constant()  # pyright: ignore[reportArgumentType]

@@ -85,6 +85,8 @@ def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int =
     formula = plan.formulas[setting.optimizer]
     optimizer = optimizer_line(formula, setting.lr, setting.schedule, plan.specs.get(setting.optimizer))
     schedule = plan.schedule(setting.schedule)
+    if isinstance(schedule, schedules.Several):
+        schedule = schedule.within(formula.hyperparameters)
     scheduler = schedule.code()
     shape = _LOADER if problem["loader"] else _TENSORS
     ours = optimizer.startswith("tw.")
