@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ TEXTS = (
     "cosine_restarts(T_0=4, T_mult=2)", "one_cycle", "cyclic(up=3)", "plateau(patience=0, gamma=0.3, threshold=0.1)",
     "plateau(patience=1, gamma=0.5)", "chained(linear, step(size=5))", "sequential(constant, cosine, milestones=(7,))",
     "lr: cosine; momentum: ramp; weight_decay: linear(start=0.1, end=1); beta2: ramp(start=0.9, end=0.999)",
-    "momentum: ramp(shape='memory'); beta1: ramp(start=0.5, end=0.95)", "weight_decay: step(size=6)", "lr: one_cycle; weight_decay: linear(start=0.1, end=1)",
+    "momentum: ramp(shape='memory'); beta1: ramp(start=0.5, end=0.95)", "weight_decay: step(size=6)",
+    "lr: one_cycle; weight_decay: linear(start=0.1, end=1)",
     "lr: plateau(patience=0, threshold=0.1); momentum: ramp; beta1: ramp(end=0.9)",
 )  # fmt: skip
 OWN = (
@@ -41,6 +43,15 @@ TORCH: dict[str, Any] = {
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.02, weight_decay=0.05),
 }
 LR = {"momentum": 0.1, "adam": 0.02, "adamw": 0.02}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Tensors this small are slower on several."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def make_task() -> Task:
@@ -106,7 +117,7 @@ def test_population_equals_alone_for_every_schedule() -> None:
     assert len(set(ends)) > 0.7 * len(ends)  # the schedules do something
 
 
-@pytest.mark.parametrize("stop", range(1, EPOCHS * (STEPS + 1)))
+@pytest.mark.parametrize("stop", [1, 5, 9, 10, 11, 14, 15, 16, 20, 24, 29])
 def test_a_plateau_goes_on_from_a_checkpoint(stop: int) -> None:
     """Saved after any step and any pass: the reductions made so far, and the patience left, are kept."""
     task = make_task()

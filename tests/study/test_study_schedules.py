@@ -81,9 +81,11 @@ def test_the_recipe_repeats_the_member(given: Any, optimizer: str, study: Study)
         exec(compile(shown, "recipe", "exec"), {"__name__": "recipe"})
     losses = [float(line.split()[-1]) for line in said.getvalue().splitlines()]
     table = study.table()
-    (member,) = table.loc[(table["optimizer"] == optimizer) & (table["schedule"] == label), "member"]
+    member = table.loc[(table["optimizer"] == optimizer) & (table["schedule"] == label), "member"].item()
     curve = (
-        study.curves().query("member == @member and metric == 'validation_loss'").sort_values("step")["value"]
+        study.curves()
+        .query(f"member == {member} and metric == 'validation_loss'")
+        .sort_values("step")["value"]
     )
     np.testing.assert_allclose(losses, curve, rtol=1e-9)
 
