@@ -61,7 +61,9 @@ def main() -> None:
         problem = tw.prepare(name)
         for rule in RULES:
             losses = {
-                form: np.array([final_loss(problem, rule, form, s, epochs, batch) for s in range(given.seeds)])
+                form: np.array(
+                    [final_loss(problem, rule, form, s, epochs, batch) for s in range(given.seeds)]
+                )
                 for form in FORMATS
             }
             plain = losses["float32"]
@@ -72,9 +74,18 @@ def main() -> None:
                     continue
                 change = found - plain
                 inside = abs(change.mean()) <= half_width(plain)
-                rows.append([*row, f"{change.mean():+.4f} ± {half_width(change):.4f}", "yes" if inside else "no"])
+                rows.append(
+                    [*row, f"{change.mean():+.4f} ± {half_width(change):.4f}", "yes" if inside else "no"]
+                )
             print(*rows[-3:], sep="\n", flush=True)
-    head = ["problem", "rule", "states", "validation loss", "difference to float32", "inside the seed interval"]
+    head = [
+        "problem",
+        "rule",
+        "states",
+        "validation loss",
+        "difference to float32",
+        "inside the seed interval",
+    ]
     text = machine.heading("What small states cost in accuracy") + "\n" + machine.table(head, rows)
     text += f"\n{given.seeds} seeds; digits {given.epochs} epochs, text {max(1, given.epochs // 5)}; ± 95% intervals.\n"
     machine.write("small_states", text)
