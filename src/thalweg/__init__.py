@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .study.plan import log_range as log_range
     from .study.prepare import prepare as prepare
     from .study.problem import Problem as Problem
+    from .study.range_test import range_test as range_test
     from .study.study import Study as Study
     from .study.study import compare as compare
     from .study.study import resume as resume
@@ -38,6 +39,7 @@ _WHERE = {
     "formula": "formulas",
     "log_range": "study.plan",
     "prepare": "study.prepare",
+    "range_test": "study.range_test",
     "resume": "study.study",
 }
 

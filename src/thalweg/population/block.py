@@ -21,6 +21,7 @@ from ..kernels.lower import lower
 from .batched import Batched
 from .batches import RANDOM, Batches
 from .member import Member
+from .scheduling import Scheduling
 
 EVALUATION_BATCH = 1024  # samples evaluated at once
 CACHE = 24 * 2**20  # bytes
@@ -57,15 +58,7 @@ class _Slice:
             len(members), len(names)
         )
         self.table = self.base.copy()
-        steps = np.arange(total)
-        self.scheduled = [  # (row, column, factor for each step)
-            (row, names.index(name), schedule.factor(steps, total))
-            for row, m in enumerate(members)
-            for name, schedule in m.schedules.items()
-        ]
-        self.rows = np.array([row for row, _, _ in self.scheduled], dtype=np.intp)
-        self.columns = np.array([column for _, column, _ in self.scheduled], dtype=np.intp)
-        self.factors = np.array([factor for _, _, factor in self.scheduled]).reshape(-1, total).T.copy()
+        self.scheduling = Scheduling(members, names, self.base, total)
         initial = {
             name: [values[first] if isinstance(first, str) else first for values in base]
             for name, first in equations.initial
@@ -103,7 +96,7 @@ class _Slice:
         """Move copies of the weights, given by their addresses, to where the formula wants its gradient."""
         if self.look is None:
             return None
-        self._schedule(step)
+        self.scheduling.write(self.table, step)
         address = self.address.copy()
         address[:, 0] = address[:, 1] = (points[:, None] + self.stride).reshape(-1)
         t = np.full(self.count, float(step + 1))
@@ -113,14 +106,10 @@ class _Slice:
             kept=self.kept.copy(),
         )  # fmt: skip
 
-    def _schedule(self, step: int) -> None:
-        if len(self.rows):
-            self.table[self.rows, self.columns] = self.base[self.rows, self.columns] * self.factors[step]
-
     def launch(
         self, gradients: np.ndarray, losses: np.ndarray, active: np.ndarray, step: int
     ) -> numba_cpu.Launch:
-        self._schedule(step)
+        self.scheduling.write(self.table, step)
         self.address[:, 1] = (gradients[:, None] + self.stride).reshape(-1)
         t = np.full(self.count, float(step + 1))
         loss = losses[self.start : self.stop]
@@ -184,9 +173,12 @@ class Block:
         while True:
             epoch, done = divmod(self.step, per_epoch)
             if done == 0 and self.step > self.recorded:
-                yield self._epoch(per_epoch)
+                passed = self._epoch(per_epoch)
+                yield passed
                 # Only now: whoever stops before this point sees the same epoch again, and loses nothing.
                 self.recorded = self.step
+                for part in self.slices:
+                    part.scheduling.observe(passed.values["validation_loss"][part.start : part.stop])
                 self.loss_sum.fill(0)
             if self.step >= self.total:
                 return
@@ -251,6 +243,8 @@ class Block:
             for i, states in enumerate(part.states):
                 saved |= {f"state.{k}.{i}.{j}": s for j, s in enumerate(states)}
         saved |= {f"kept.{k}": torch.from_numpy(part.kept) for k, part in enumerate(self.slices)}
+        for k, part in enumerate(self.slices):
+            saved |= {f"{k}.{name}": s for name, s in part.scheduling.tensors().items()}
         counters = {"active": self.active, "diverged": self.diverged, "loss_sum": self.loss_sum}
         places = {"step": torch.tensor(self.step), "recorded": torch.tensor(self.recorded)}
         return saved | {n: torch.from_numpy(v) for n, v in counters.items()} | places

@@ -212,7 +212,7 @@ def _rate(item: Any) -> tuple[float, float]:
 
 def _schedule(item: Any) -> tuple[str, schedules.Schedule]:
     schedule = schedules.get(item)
-    return schedule.name, schedule
+    return schedule.label, schedule
 
 
 def _loss(item: Any) -> tuple[str, losses.Measure]:
@@ -275,7 +275,7 @@ def shown(level: Level) -> str:
 
 def sequence(what: str, values: Any) -> list[Any]:
     """The values as a list that is not empty; one name alone is a list of one."""
-    if isinstance(values, str | Formula | schedules.Schedule):
+    if isinstance(values, str | Formula | schedules.Schedule | Mapping):
         values = [values]
     try:
         listed = list(values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -168,9 +168,9 @@ class Plan:
         return self.states.get(key, self.states[setting.optimizer])
 
     def member(self, setting: Setting, seed: int) -> Member:
-        schedule = self["schedule"].found[setting.schedule]
-        varies = {} if isinstance(schedule, schedules.Constant) else {"lr": schedule}
-        return Member(self.formula(setting), {"lr": setting.lr}, varies, seed)
+        formula = self.formula(setting)
+        varies = self["schedule"].found[setting.schedule].on(formula.hyperparameters)
+        return Member(formula, {"lr": setting.lr}, varies, seed)
 
     def to_json(self) -> dict[str, Any]:
         levels = {f.kind.argument: list(f.levels) for f in self.factors[: len(FIXED)]}
@@ -237,7 +237,7 @@ def as_now(kept: Mapping[str, Any]) -> dict[str, Any]:
 def plan(
     optimizers: Sequence[str | Formula] | None = None,
     rates: Sequence[float] | None = None,
-    schedule_names: Sequence[Any] = ("constant", "cosine"),
+    schedule_names: Sequence[schedules.Given] = ("constant", "cosine"),
     seeds: int = 5,
     epochs: int = 20,
     batch_size: int = 64,
@@ -257,10 +257,12 @@ def plan(
         raise PlanError(
             f"both batch_size={batch_size!r} and batch_sizes are given; give batch_sizes alone, with all of them."
         )
+    scheduled = factor(SCHEDULE, schedule_names)
+    _check_scheduled(scheduled.found.values(), chosen.found.values())
     fixed = (
         chosen,
         factor(RATE, rates if rates is not None else log_range(1e-4, 1, 13)),
-        factor(SCHEDULE, schedule_names),
+        scheduled,
         Factor(LOSS, "loss", (None,), {None: None}) if losses is None else factor(LOSS, losses),
         factor(BATCH_SIZE, [whole_number("batch_size", batch_size)] if batch_sizes is None else batch_sizes),
     )
@@ -330,6 +332,17 @@ def _with_states(made: Plan) -> Plan:
             if kept != states[label]:
                 states[_variant(label, changes)] = kept
     return replace(made, states=states)
+
+
+def _check_scheduled(given: Iterable[schedules.Schedule], rules: Iterable[Formula]) -> None:
+    """Each hyperparameter that is scheduled must be of one of the optimizers."""
+    known = {name for rule in rules for name in rule.hyperparameters}
+    for schedule in given:
+        schedule.on(known)  # refuses what cannot move a rate
+        if isinstance(schedule, schedules.Several):
+            for name, _ in schedule.schedules:
+                if name not in known:
+                    raise PlanError(unknown("hyperparameter of these optimizers", name, sorted(known)))
 
 
 def log_range(low: float, high: float, count: int) -> list[float]:

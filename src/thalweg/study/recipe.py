@@ -56,8 +56,11 @@ class Recipe:
     scheduler: str
 
     def build(self, model: nn.Module, total_steps: int) -> tuple[Optimizer, LRScheduler]:
-        """The optimizer and its scheduler for your model; call `scheduler.step()` after each step."""
+        """The optimizer and its scheduler for your model; call `scheduler.step()` after each step.
+
+        One that follows the loss wants it after each pass over the data, as the script does."""
         import importlib
+        import math
         import runpy
 
         import torch
@@ -69,6 +72,7 @@ class Recipe:
         scope |= {"runpy": runpy, "importlib": importlib}
         optimizer = eval(self.optimizer, scope)
         scope = {"lr_scheduler": lr_scheduler, "optimizer": optimizer, "total_steps": total_steps}
+        scope |= {"math": math, "tw": tw}
         return optimizer, eval(self.scheduler, scope)
 
 
@@ -82,7 +86,10 @@ def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int =
     formula = plan.formula(setting)
     spec = plan["optimizer"].specs.get(setting.optimizer)
     optimizer = optimizer_line(formula, setting.lr, setting.schedule, spec, plan.changes(setting))
-    scheduler = plan["schedule"].found[setting.schedule].code()
+    schedule = plan["schedule"].found[setting.schedule]
+    if isinstance(schedule, schedules.Several):
+        schedule = schedule.within(formula.hyperparameters)
+    scheduler = schedule.code()
     batch_size = "len(inputs)" if (size := plan.level(setting, "batch_size")) == FULL else str(size)
     loss = _loss_line(plan, setting)
     ours = optimizer.startswith("tw.")
@@ -91,7 +98,8 @@ def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int =
         name=_words(problem["name"]), loading=_loading(problem), seed=seed, epochs=plan.epochs,
         optimizer=optimizer, scheduler=scheduler,
         batches=(_LOADER if problem["loader"] else _TENSORS).format(batch_size=batch_size),
-        steps=_steps(problem["loader"], size), imports=_imports(optimizer + loss),
+        steps=_steps(problem["loader"], size), imports=_imports(f"{optimizer} {scheduler} {loss}"),
+        **_stepping(schedule),
         means="PyTorch with thalweg's optimizer" if ours else "plain PyTorch",
         uses="for the optimizer; and for the model, the data and the loss" if ours
         else "for the model, the data and the loss alone",
@@ -199,8 +207,16 @@ def _needs_closure(formula: Formula) -> bool:
     return formula.equations.at is not None or lower(formula.equations).uses_loss
 
 
-def _imports(code: str) -> str:
-    return "".join(f"import {name}\n\n" for name in ("runpy", "importlib") if f"({name}." in code)
+def _imports(lines: str) -> str:
+    return "".join(f"import {name}\n\n" for name in ("math", "runpy", "importlib") if f"{name}." in lines)
+
+
+def _stepping(schedule: schedules.Schedule) -> dict[str, str]:
+    """What the loop tells the scheduler, after each step and after each pass."""
+    alone = isinstance(schedule, schedules.Plateau)
+    loss = "problem.loss(model(inputs), targets).item()"
+    told = f"\n        scheduler.{'step' if alone else 'observe'}({loss})" if schedule.closed else ""
+    return {"after_step": "" if alone else "\n        scheduler.step()", "after_pass": told}
 
 
 def _words(text: str) -> str:
@@ -274,10 +290,9 @@ scheduler = {scheduler}
 for epoch in range(EPOCHS):
     model.train()
     for inputs, targets in batches(epoch):
-{step}
-        scheduler.step()
+{step}{after_step}
     model.eval()
     with torch.no_grad():
         inputs, targets = problem.validation
-        print(f"epoch {{epoch + 1:3d}}  validation loss {{problem.loss(model(inputs), targets).item():.6f}}")
+        print(f"epoch {{epoch + 1:3d}}  validation loss {{problem.loss(model(inputs), targets).item():.6f}}"){after_pass}
 '''

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import PlanError, StoreError
 from ..formulas import Formula
+from ..schedules import Given
 from . import recipe as recipes
 from .factors import FULL, LOSS, OPTIMIZER, SCHEDULE, STORED_BATCH_SIZE, factor
 from .plan import Plan, as_now, plan
@@ -41,7 +42,7 @@ class Study:
         cls,
         path: str | Path,
         optimizers: Sequence[str | Formula] = (),
-        schedules: Sequence[Any] = (),
+        schedules: Sequence[Given] = (),
         losses: Sequence[Any] = (),
     ) -> Study:
         """The study in that store.
@@ -196,7 +197,8 @@ def compare(
         problem: a `tw.Problem`, a built-in's name, ``"package.module:function"`` or ``"file.py:function"``.
         optimizers: names, formulas, or ``"file.py:formula"``; the eight classic ones unless given.
         rates: learning rates, the same for all; 13 from 1e-4 to 1 on a logarithmic axis unless given.
-        schedules: names from `thalweg.schedules`.
+        schedules: names from `thalweg.schedules`, also with arguments, ``"warmup(cosine, steps=100)"``;
+            schedules; or mappings, ``{"lr": "cosine", "momentum": "ramp"}``.
         seeds: runs of each setting in the search; a seed fixes initial weights and batch order.
         epochs: passes over the training data, the same for every batch size, so that smaller batches take
             more steps and all see the same samples equally often.
@@ -278,7 +280,7 @@ def resume(
     store: str | Path,
     problem: Problem | str | None = None,
     optimizers: Sequence[str | Formula] = (),
-    schedules: Sequence[Any] = (),
+    schedules: Sequence[Given] = (),
     losses: Sequence[Any] = (),
     progress: bool | None = None,
 ) -> Study:
