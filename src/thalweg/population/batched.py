@@ -60,7 +60,7 @@ class _Graph(NamedTuple):
 class _Layout:
     """Where in one flat list of tensors each kind of them stands; the traced graph takes and gives such lists."""
 
-    def __init__(self, *groups: Sequence[Tensor]) -> None:
+    def __init__(self, *groups: Sequence[object]) -> None:
         self.sizes = [len(group) for group in groups]
 
     def split(self, tensors: Sequence[Tensor]) -> list[Tensors]:

@@ -51,7 +51,7 @@ class EMA(Regularizer):
         return Lines(
             setup=f"average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn={rule}, use_buffers=True)",
             after="average.update_parameters(model)",
-            evaluated="average",
+            evaluated="average.module",
         )
 
 
@@ -94,7 +94,7 @@ class SWA(Regularizer):
                 f"if epoch + 1 > int({self.start!r} * EPOCHS * steps) // steps:\n"
                 "    average.update_parameters(model)"
             ),
-            evaluated="average if average.n_averaged else model",
+            evaluated="average.module if average.n_averaged else model",
         )
 
 

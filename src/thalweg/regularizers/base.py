@@ -96,7 +96,7 @@ class Regularizer(ABC):
     def strengths(self) -> tuple[float, ...]:
         return tuple(float(getattr(self, name)) for name in self.varying)
 
-    def check(self, loss: Loss, inputs: Tensor, targets: Tensor) -> None:  # noqa: B027
+    def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:  # noqa: B027
         """Raise PlanError, in one sentence, where such data or such a loss cannot be regularized so."""
 
     def inside(self, model: nn.Module) -> AbstractContextManager[None]:
@@ -162,20 +162,20 @@ class Regularizer(ABC):
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of a training script, in the names `model`, `optimizer`, `inputs`, `targets`, `outputs`, `loss`,
-    `SEED`, `step`, `steps` (of a pass over the data) and `epoch`.
+    """Lines of a training script, in the names `model`, `optimizer`, `inputs`, `targets`, `SEED`, `EPOCHS`, `step`,
+    `steps` (of a pass over the data) and `epoch`.
 
     Attributes:
         setup: before the loop.
         batch: before the forward pass; `inputs` and `targets` anew.
         criterion: an expression around the loss function, whose place is ``{}``.
-        point, back: before the forward pass and after the gradient, if weights move in between.
+        point: a with statement around the forward and the backward pass.
         penalty: an expression that is added to the loss.
         gradient: once the gradient is there.
         before, after: before and after the optimizer's step.
-        epoch: at the end of a pass over the data, in training.
-        evaluated: the model that is evaluated.
-        stop: after the validation loss, `loss`, is known.
+        epoch: at the end of a pass over the data.
+        evaluated: an expression of the model that is evaluated.
+        stop: once the validation loss, `value`, of the model `judged` is known.
         end: after the loop.
     """
 
@@ -183,7 +183,6 @@ class Lines:
     batch: str = ""
     criterion: str = "{}"
     point: str = ""
-    back: str = ""
     penalty: str = ""
     gradient: str = ""
     before: str = ""

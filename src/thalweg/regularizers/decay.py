@@ -44,7 +44,11 @@ class DecoupledDecay(Regularizer):
                     p.mul_(self.shrink(float(group["lr"])))
 
     def lines(self) -> Lines:
-        shrink = f'p.mul_(1 - optimizer.param_groups[0]["lr"] * {self.decay!r})'
         return Lines(
-            before=f'with torch.no_grad():\n    for p in optimizer.param_groups[0]["params"]:\n        {shrink}'
+            before=(
+                "with torch.no_grad():\n"
+                "    for p in model.parameters():\n"
+                "        if p.requires_grad:\n"
+                f'            p.mul_(1 - optimizer.param_groups[0]["lr"] * {self.decay!r})'
+            )
         )

@@ -38,7 +38,9 @@ class LabelSmoothing(Regularizer):
     def __post_init__(self) -> None:
         number("ε of the label smoothing", self.epsilon, 0, 1)
 
-    def check(self, loss: Loss, inputs: Tensor, targets: Tensor) -> None:
+    def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:
+        if loss is None:
+            return
         name = losses.name_of(loss)
         if name in REGRESSION or (targets.is_floating_point() and not name.startswith("cross_entropy")):
             raise PlanError(

@@ -52,7 +52,7 @@ class InputNoise(Regularizer):
         return self.batch(inputs, targets, draws, self.alone(draws, inputs))
 
     def lines(self) -> Lines:
-        return on_batches("noise", self)
+        return on_batches("input_noise", self)
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,6 @@ class WeightNoise(Regularizer):
     ...     print(round(model.weight.item(), 4))
     0.6194
     >>> model.weight.item()
-    with WeightNoise(0.5).applied(model, seed=0, step=0):
-        print(round(model.weight.item(), 4))
-     0.6194
-
     0.0
     """
 
@@ -107,8 +103,8 @@ class WeightNoise(Regularizer):
 
     def lines(self) -> Lines:
         return Lines(
-            setup=f"noise = tw.regularizers.WeightNoise({self.sigma!r})",
-            point="with noise.applied(model, seed=SEED, step=step):",
+            setup=f"weight_noise = tw.regularizers.WeightNoise({self.sigma!r})",
+            point="with weight_noise.applied(model, seed=SEED, step=step):",
         )
 
 

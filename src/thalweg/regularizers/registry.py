@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .. import calls
@@ -57,7 +58,7 @@ def get(given: str | Regularizer | tuple[Any, ...] | list[Any] | None) -> Regula
         )
     if given.strip() == "none":
         return None
-    return chain(*map(_one, given.split("+"))) if "e+" not in given else chain(*map(_one, given.split(" + ")))
+    return chain(*map(_one, re.split(r"(?<=\))\s*\+|\s\+\s", given)))
 
 
 def _one(text: str) -> Regularizer:
@@ -65,6 +66,9 @@ def _one(text: str) -> Regularizer:
     kind = REGULARIZERS.get(call.name)
     if kind is None:
         raise PlanError(unknown("regularizer", calls.short(call.name), REGULARIZERS))
+    given = (*call.positional, *call.named.values())
+    if any(isinstance(value, calls.Call) for value in given):
+        raise PlanError(f"{calls.short(text.strip())!r} is not of the form name(strength), e.g. mixup(0.2).")
     try:
         return kind(*call.positional, **call.named)
     except TypeError as error:

@@ -87,6 +87,6 @@ class EarlyStopping(Regularizer):
     def lines(self) -> Lines:
         return Lines(
             setup=f"stop = tw.regularizers.EarlyStopping({self.patience!r}, {self.min_delta!r})",
-            stop="if stop(loss, {}):\n    break",
-            end="stop.restore({})",
+            stop="if stop(value, judged):\n    break",
+            end="stop.restore(judged)",
         )

@@ -17,7 +17,9 @@ from .. import schedules
 from ..errors import PlanError
 from ..formulas import FORMULAS, Formula
 from ..kernels.lower import lower
+from ..regularizers.base import Regularizer
 from .plan import Plan, Setting
+from .training_loop import training_loop
 
 # formula → its class in torch.optim, and its options that are arguments there
 _TORCH: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -71,12 +73,19 @@ class Recipe:
         return optimizer, eval(self.scheduler, scope)
 
 
-def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int = 0) -> Recipe:
+def recipe(
+    plan: Plan,
+    problem: Mapping[str, Any],
+    setting: Setting,
+    seed: int = 0,
+    regularizer: Regularizer | None = None,
+) -> Recipe:
     """The script that repeats one member of a study, unbatched.
 
     Args:
-        problem: what the store knows of it: name, spec, kind, loader.
-        seed: of the member; the script's initial weights and batches are that member's.
+        problem: what the store knows of it: name, spec, kind, loader, and whether the model draws random numbers.
+        seed: of the member; the script's initial weights, batches and random numbers are that member's.
+        regularizer: of the member.
     """
     formula = plan.formulas[setting.optimizer]
     optimizer = optimizer_line(formula, setting.lr, setting.schedule, plan.specs.get(setting.optimizer))
@@ -93,6 +102,9 @@ def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int =
         else "for the model, the data and the loss alone",
         step=_CLOSURE if _needs_closure(formula) else _STEP,
     )  # fmt: skip
+    if regularizer is not None or problem.get("draws"):
+        head = code[: code.index("\nfor epoch in range(EPOCHS):")]
+        code = head + training_loop(regularizer, "problem.loss", _needs_closure(formula), problem.get("draws", False))
     return Recipe(code, optimizer, scheduler)
 
 
