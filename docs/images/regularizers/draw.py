@@ -94,7 +94,7 @@ def pictures() -> dict[str, str]:
 
 def paths(problem: tw.study.prepare.Prepared) -> dict[str, str]:
     """What only a training run shows."""
-    inputs, targets = problem.train[0][:200], problem.train[1][:200]
+    inputs, targets = problem.train[0][:60], problem.train[1][:60]
     ema, swa, stop = r.EMA(0.9), r.SWA(0.5), r.EarlyStopping(5)
     torch.manual_seed(0)
     weight, averages, seen = nn.Parameter(torch.tensor([3.0])), [0.0, 0.0], []
@@ -112,16 +112,16 @@ def paths(problem: tw.study.prepare.Prepared) -> dict[str, str]:
         r.DecoupledDecay(0.5)(optimizer)
         shrunk.append(decay.item())
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
-    optimizer, losses, noisy = torch.optim.Adam(model.parameters(), lr=0.02), [], []
+    optimizer, losses, noisy = torch.optim.Adam(model.parameters(), lr=0.01), [], []
     best = None
-    for epoch in range(40):
+    for epoch in range(80):
         optimizer.zero_grad()
         loss = F.cross_entropy(model(inputs), targets)
         loss.backward()
         optimizer.step()
         with torch.no_grad():
             losses.append(F.cross_entropy(model(problem.validation[0]), problem.validation[1]).item())
-            with r.WeightNoise(0.05).applied(model, seed=0, step=epoch):
+            with r.WeightNoise(0.02).applied(model, seed=0, step=epoch):
                 noisy.append(F.cross_entropy(model(inputs), targets).item())
         if best is None and stop(losses[-1], model):
             best = int(np.argmin(losses))
