@@ -76,7 +76,7 @@ def parse(text: str, error: type[UsageError], example: str) -> tuple[str, dict[s
     (('huber', {'delta': 0.5}), ('mse', {}))
     """
     text = text.strip()
-    name, bracket, _ = text.partition("(")
+    _, bracket, _ = text.partition("(")
     if not bracket:
         return text, {}
     call = read(text, error, example)

@@ -66,7 +66,10 @@ def pictures() -> dict[str, str]:
     made = {"input_noise": r.InputNoise(0.3), "mixup": r.MixUp(1.0), "cutmix": r.CutMix(1.0), "shift": r.Shift(2),
             "flip": r.Flip(0.5), "crop": r.Crop(0.4), "rotate": r.Rotate(40)}  # fmt: skip
     found = {"plain": strip(images[:, 0])}
-    found |= {name: strip(kind(images, classes, seed=0, step=10)[0][:, 0]) for name, kind in made.items()}
+    for name, kind in made.items():
+        steps = (kind(images, classes, seed=0, step=step) for step in range(100))
+        shown = next(x for x, y in steps if not isinstance(y, r.Mixed) or 0.5 < y.share < 0.65)
+        found[name] = strip(shown[:, 0])
     torch.manual_seed(r.draw_seed(0, 0))
     found["dropout"] = strip(F.dropout(torch.full((4, 8, 8), 0.35), 0.5) * 1.3)
     norm = nn.BatchNorm2d(1)
@@ -112,16 +115,17 @@ def paths(problem: tw.study.prepare.Prepared) -> dict[str, str]:
         r.DecoupledDecay(0.5)(optimizer)
         shrunk.append(decay.item())
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
-    optimizer, losses, noisy = torch.optim.Adam(model.parameters(), lr=0.01), [], []
+    optimizer, losses, noisy, calm = torch.optim.Adam(model.parameters(), lr=0.01), [], [], []
     best = None
     for epoch in range(80):
         optimizer.zero_grad()
         loss = F.cross_entropy(model(inputs), targets)
         loss.backward()
+        calm.append(loss.item())
         optimizer.step()
         with torch.no_grad():
             losses.append(F.cross_entropy(model(problem.validation[0]), problem.validation[1]).item())
-            with r.WeightNoise(0.02).applied(model, seed=0, step=epoch):
+            with r.WeightNoise(0.1).applied(model, seed=0, step=epoch):
                 noisy.append(F.cross_entropy(model(inputs), targets).item())
         if best is None and stop(losses[-1], model):
             best = int(np.argmin(losses))
@@ -131,7 +135,7 @@ def paths(problem: tw.study.prepare.Prepared) -> dict[str, str]:
         "averages": lines({"weight": path[:, 0], "EMA, d = 0.9": path[:, 1], "SWA from half": path[:, 2]}),
         "decoupled_decay": lines({"a weight without gradient": np.array(shrunk)}),
         "early_stopping": lines({"validation loss": np.array(losses)}, ((best, losses[best]),)),
-        "weight_noise": lines({"training loss at w + σε": np.array(noisy)}),
+        "weight_noise": lines({"training loss": np.array(calm), "at w + σε": np.array(noisy)}),
     }
 
 

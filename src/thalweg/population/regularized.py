@@ -122,7 +122,7 @@ class Regularized:
                 np.where(active, losses, np.nan), self.limits[:, 1], self.limits[:, 0]
             )
             over &= active
-            back = active & ~better & (over | last)
+            back = active & ~better & (over | last) & np.isfinite(self.patience.best)
             self.held_loss = np.where(active, train_loss, self.held_loss)
             self.stopped[over] = step
             active &= ~over
