@@ -104,7 +104,9 @@ def recipe(
     )  # fmt: skip
     if regularizer is not None or problem.get("draws"):
         head = code[: code.index("\nfor epoch in range(EPOCHS):")]
-        code = head + training_loop(regularizer, "problem.loss", _needs_closure(formula), problem.get("draws", False))
+        code = head + training_loop(
+            regularizer, "problem.loss", _needs_closure(formula), problem.get("draws", False)
+        )
     return Recipe(code, optimizer, scheduler)
 
 
