@@ -27,9 +27,19 @@ ALLOWED = {
     "pictures": set(),
     "schedules": {"calls", "errors"},
     "losses": {"calls", "errors"},
-    "population": {"errors", "formulas", "kernels", "losses", "schedules"},
+    "regularizers": {"calls", "errors", "losses"},
+    "population": {"errors", "formulas", "kernels", "losses", "regularizers", "schedules"},
     "problems": {"errors", "losses", "study"},
-    "study": {"__version__", "errors", "formulas", "kernels", "losses", "population", "schedules"},
+    "study": {
+        "__version__",
+        "errors",
+        "formulas",
+        "kernels",
+        "losses",
+        "population",
+        "regularizers",
+        "schedules",
+    },
     "report": {"__version__", "errors", "formulas", "kernels", "pictures", "schedules", "study"},
 }
 # The arrows that point back, each inside a function that needs it.

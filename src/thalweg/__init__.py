@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from . import formulas as formulas
     from . import losses as losses
     from . import optim as optim
+    from . import regularizers as regularizers
     from . import schedules as schedules
     from .errors import ThalwegError as ThalwegError
     from .formulas import Formula as Formula
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from .study.study import compare as compare
     from .study.study import resume as resume
 
-_MODULES = ("formulas", "losses", "optim", "schedules")
+_MODULES = ("formulas", "losses", "optim", "regularizers", "schedules")
 _WHERE = {
     "Formula": "formulas",
     "Problem": "study.problem",

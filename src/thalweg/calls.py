@@ -85,13 +85,14 @@ def parse(text: str, error: type[UsageError], example: str) -> tuple[str, dict[s
     return call.name, dict(call.named)
 
 
-def write(name: str, arguments: Mapping[str, Any]) -> str:
+def write(name: str, arguments: Mapping[str, Any], *positional: Any) -> str:
     """The text that `parse` reads as these, with every digit of every number.
 
     >>> write("huber", {"delta": 0.5}), write("mse", {}), write("cross_entropy", {"weight": (1.0, 0.1 + 0.2)})
     ('huber(delta=0.5)', 'mse', 'cross_entropy(weight=(1, 0.30000000000000004))')
     """
-    inside = ", ".join(f"{key}={literal(value)}" for key, value in arguments.items())
+    named = (f"{key}={literal(value)}" for key, value in arguments.items())
+    inside = ", ".join([*map(literal, positional), *named])
     return f"{name}({inside})" if inside else name
 
 

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import TrainingError
+from ..errors import PlanError, TrainingError
 from ..formulas.base import Equations
 from ..kernels import numba_cpu
 from ..kernels.lower import lower
 from .batched import Batched
 from .batches import RANDOM, Batches
 from .member import Member
+from .regularized import Regularized
 from .scheduling import Scheduling
 
 EVALUATION_BATCH = 1024  # samples evaluated at once
@@ -106,6 +107,15 @@ class _Slice:
             kept=self.kept.copy(),
         )  # fmt: skip
 
+    def rates(self) -> np.ndarray:
+        """The learning rates of the step that was launched last, (members,)."""
+        names = self.equations.hyperparameters
+        if "lr" not in names:
+            raise PlanError(
+                f"{self.equations.name} has no hyperparameter lr, which decoupled decay goes by; add lr to it."
+            )
+        return self.table[:, names.index("lr")]
+
     def launch(
         self, gradients: np.ndarray, losses: np.ndarray, active: np.ndarray, step: int
     ) -> numba_cpu.Launch:
@@ -129,6 +139,7 @@ class Block:
 
     Attributes:
         weights: one tensor (members, *shape) per parameter of the model.
+        moving: one tensor (members, *shape) per buffer that training moves, such as running statistics.
         active: (members,) whether a member still trains.
         diverged: (members,) the step at which the loss stopped being finite, or −1.
         step: steps taken so far.
@@ -140,12 +151,18 @@ class Block:
         self.task, self.members, self.seed, self.epochs = task, tuple(members), seed, epochs
         self.total = epochs * task.batches.steps
         start, fixed = initial_tensors(task.model, seed)
+        task.batched.look(task.validation[0][:2])
+        moving = {name: fixed.pop(name) for name in task.batched.moving if name in fixed}
         self.fixed = list(fixed.values())
-        self.weights = [w.unsqueeze(0).repeat(len(members), *[1] * w.dim()) for w in start.values()]
+        self.weights, self.moving = (
+            [w.unsqueeze(0).repeat(len(members), *[1] * w.dim()) for w in tensors.values()]
+            for tensors in (start, moving)
+        )
         if (list(start), list(fixed)) != (task.batched.names, task.batched.fixed):
             raise TrainingError(
                 "the model function returns a different model at each call; it must always be the same."
             )
+        self.regularized = Regularized(members, self.weights, self.moving)
         self.active = np.ones(len(members), dtype=np.bool_)
         self.diverged = np.full(len(members), -1, dtype=np.int64)
         self.step = 0
@@ -188,18 +205,28 @@ class Block:
                     yield None
 
     def _step(self, inputs: Tensor, targets: Tensor) -> None:
-        *gradients, losses = self.task.batched.gradient(self._points(), inputs, targets, self.fixed)
-        loss = losses.double().numpy()
+        batched, regularized = self.task.batched, self.regularized
+        if self.step == 0:
+            for part in regularized.parts:
+                part.check(batched.loss, inputs, targets)
+        extra = regularized.extra(self.seed, self.step, inputs)
+        made = batched.gradient(self._points(), inputs, targets, self.fixed, self.moving, extra)
+        count = len(self.weights)
+        loss = made[count].double().numpy()
         broken = self.active & ~np.isfinite(loss)
         if broken.any():
             self.active &= ~broken
             self.diverged[broken] = self.step
         self.loss_sum += np.where(self.active, loss, np.nan)
-        held = [g.contiguous() for g in gradients]
+        if self.moving:
+            regularized.move(made[count + 1 :], self.active)
+        held = [g.contiguous() for g in made[:count]]
         pointers = np.array([g.data_ptr() for g in held], dtype=np.int64)
-        numba_cpu.run(
-            [part.launch(pointers, loss, self.active, self.step) for part in self.slices], threads=1
-        )
+        launches = [part.launch(pointers, loss, self.active, self.step) for part in self.slices]
+        if regularized.decays:  # a launch has set the rates of this step
+            regularized.shrink(np.concatenate([part.rates() for part in self.slices]), self.active)
+        numba_cpu.run(launches, threads=1)
+        regularized.after(self.step, self.task.batches.steps, self.total, self.active)
         self.step += 1
 
     def _points(self) -> list[Tensor]:
@@ -213,19 +240,27 @@ class Block:
         return points
 
     def _epoch(self, steps: int) -> Epoch:
-        values = {"train_loss": self.loss_sum / steps}
-        values |= {
-            f"validation_{name}": value for name, value in self.evaluate(*self.task.validation).items()
-        }
+        train_loss = self.loss_sum / steps
+        found = self.evaluate(*self.task.validation)
+        last = self.step >= self.total
+        if self.regularized.stop(found["loss"], train_loss, self.active, self.step, last):
+            found = self.evaluate(*self.task.validation)
+        values = {"train_loss": train_loss} | {f"validation_{name}": value for name, value in found.items()}
+        if self.regularized.stopping:
+            stopped = self.regularized.stopped
+            trained = np.where(self.diverged >= 0, self.diverged, np.where(stopped >= 0, stopped, self.step))
+            values["trained_steps"] = trained.astype(np.float64)
         return Epoch(self.step, values)
 
     def evaluate(self, inputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
         """Mean loss and metrics over the samples, (members,) each; NaN for a member that diverged."""
         batched = self.task.batched
         names = ("loss", *batched.metrics)
+        weights, moving = self.regularized.evaluated
         sums, counted = np.zeros((len(names), len(self.members))), np.zeros((len(names), 1))
         for x, y in zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True):
-            values = np.stack([v.double().numpy() for v in batched.evaluate(self.weights, x, y, self.fixed)])
+            found = batched.evaluate(weights, x, y, self.fixed, moving)
+            values = np.stack([v.double().numpy() for v in found])
             counts = batched.judge.counts(
                 y
             )  # with class weights a chunk's loss is no plain mean over its samples
@@ -247,6 +282,7 @@ class Block:
             saved |= {f"{k}.{name}": s for name, s in part.scheduling.tensors().items()}
         counters = {"active": self.active, "diverged": self.diverged, "loss_sum": self.loss_sum}
         places = {"step": torch.tensor(self.step), "recorded": torch.tensor(self.recorded)}
+        saved |= self.regularized.tensors()
         return saved | {n: torch.from_numpy(v) for n, v in counters.items()} | places
 
     def load(self, saved: Mapping[str, Tensor]) -> None:

@@ -13,12 +13,14 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from .. import losses
+from .. import losses, schedules
 from ..errors import PlanError, ProblemError
 from ..formulas import FORMULAS, Formula
 from ..kernels.lower import lower
+from ..regularizers.base import Regularizer
 from .factors import FULL, Setting
 from .plan import Plan
+from .training_loop import training_loop
 
 # formula → its class in torch.optim, and its options that are arguments there
 _TORCH: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -76,12 +78,19 @@ class Recipe:
         return optimizer, eval(self.scheduler, scope)
 
 
-def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int = 0) -> Recipe:
+def recipe(
+    plan: Plan,
+    problem: Mapping[str, Any],
+    setting: Setting,
+    seed: int = 0,
+    regularizer: Regularizer | None = None,
+) -> Recipe:
     """The script that repeats one member of a study, unbatched.
 
     Args:
-        problem: what the store knows of it: name, spec, kind, loader.
-        seed: of the member; the script's initial weights and batches are that member's.
+        problem: what the store knows of it: name, spec, kind, loader, and whether the model draws random numbers.
+        seed: of the member; the script's initial weights, batches and random numbers are that member's.
+        regularizer: of the member.
     """
     formula = plan.formula(setting)
     spec = plan["optimizer"].specs.get(setting.optimizer)
@@ -106,6 +115,12 @@ def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int =
         loss=f"loss = {loss}  # trains; the problem's own judges\n" if loss else "",
         step=(_CLOSURE if _needs_closure(formula) else _STEP).format(loss="loss" if loss else "problem.loss"),
     )  # fmt: skip
+    if regularizer is not None or problem.get("draws"):
+        head = code[: code.index("\nfor epoch in range(EPOCHS):")]
+        code = head + training_loop(
+            regularizer, "loss" if loss else "problem.loss", _needs_closure(formula),
+            problem.get("draws", False), _told(schedule),
+        )  # fmt: skip
     return Recipe(code, optimizer, scheduler)
 
 
@@ -211,12 +226,17 @@ def _imports(lines: str) -> str:
     return "".join(f"import {name}\n\n" for name in ("math", "runpy", "importlib") if f"{name}." in lines)
 
 
+def _told(schedule: schedules.Schedule) -> tuple[str, str]:
+    """What the loop tells the scheduler after each step, and after each pass with its validation loss."""
+    if isinstance(schedule, schedules.Plateau):
+        return "", "scheduler.step(value)"
+    return "scheduler.step()", "scheduler.observe(value)" if schedule.closed else ""
+
+
 def _stepping(schedule: schedules.Schedule) -> dict[str, str]:
-    """What the loop tells the scheduler, after each step and after each pass."""
-    alone = isinstance(schedule, schedules.Plateau)
-    loss = "problem.loss(model(inputs), targets).item()"
-    told = f"\n        scheduler.{'step' if alone else 'observe'}({loss})" if schedule.closed else ""
-    return {"after_step": "" if alone else "\n        scheduler.step()", "after_pass": told}
+    """The same as lines of the plain script."""
+    step, passed = (f"\n        {line}" if line else "" for line in _told(schedule))
+    return {"after_step": step, "after_pass": passed}
 
 
 def _words(text: str) -> str:
@@ -294,5 +314,6 @@ for epoch in range(EPOCHS):
     model.eval()
     with torch.no_grad():
         inputs, targets = problem.validation
-        print(f"epoch {{epoch + 1:3d}}  validation loss {{problem.loss(model(inputs), targets).item():.6f}}"){after_pass}
+        value = problem.loss(model(inputs), targets).item()
+        print(f"epoch {{epoch + 1:3d}}  validation loss {{value:.6f}}"){after_pass}
 '''

@@ -335,6 +335,7 @@ def _facts(ready: Prepared, loader: bool) -> dict[str, Any]:
         "name": ready.name, "kind": source.get("kind", "object"), "spec": source.get("spec", ""),
         "fingerprint": ready.fingerprint, "weights": ready.weights, "loss": ready.loss_name,
         "metrics": list(ready.metrics), "loader": loader, "text": source.get("text", ""),
+        "draws": ready.draws,
     }  # fmt: skip
 
 
