@@ -13,10 +13,11 @@ from thalweg import formulas, regularizers, schedules
 from thalweg.errors import PlanError
 from thalweg.population.block import Block, Task
 from thalweg.population.member import Member
-from thalweg.study.plan import Setting, plan
+from thalweg.study.factors import Setting
+from thalweg.study.plan import plan
 from thalweg.study.prepare import prepare
+from thalweg.study.programs import Programs
 from thalweg.study.recipe import recipe
-from thalweg.study.run import make_task
 
 EPOCHS = 4
 # Two strengths of each kind, which share a block.
@@ -66,11 +67,14 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def task(spec: str) -> Task:
-    return make_task(wanted(), prepare(spec))
+    made = wanted()
+    return Programs(made, prepare(spec)).task(made.settings[0])
 
 
-def wanted() -> Any:
-    return plan(["adam"], rates=[0.05], schedule_names=["cosine"], epochs=EPOCHS, batch_size=16)
+def wanted(label: str = "none") -> Any:
+    return plan(
+        ["adam"], rates=[0.05], schedule_names=["cosine"], epochs=EPOCHS, batch_size=16, regularizers=[label]
+    )
 
 
 def members(labels: tuple[str, ...], lr: float = 0.05) -> list[Member]:
@@ -86,7 +90,7 @@ def curves(block: Block) -> dict[str, np.ndarray]:
 def script(spec: str, label: str) -> list[float]:
     facts = {"name": "pictures", "kind": "file", "spec": spec, "loader": False, "draws": True}
     setting = Setting("adam", 0.05, "cosine")
-    made = recipe(wanted(), facts, setting, 3, regularizers.get(label))
+    made = recipe(wanted(label), facts, setting, 3)
     lines: list[str] = []
     exec(compile(made.code.replace(":.6f}", ":.17g}"), "recipe", "exec"), {"print": lines.append})
     return [float(line.split()[-1]) for line in lines]

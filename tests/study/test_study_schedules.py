@@ -14,7 +14,7 @@ from torch import nn
 
 import thalweg as tw
 from thalweg import schedules as S
-from thalweg.errors import PlanError, StoreError
+from thalweg.errors import PlanError
 from thalweg.study import recipe as recipes
 from thalweg.study.plan import Setting, plan
 from thalweg.study.study import Study, compare, resume
@@ -60,7 +60,7 @@ def test_labels_are_stored_and_found_again(study: Study) -> None:
     labels = [S.get(one).label for one in GIVEN]
     again = Study.open(study.path)
     assert list(again.plan.schedules) == labels
-    assert [again.plan.schedule(label) for label in labels] == [S.get(one) for one in GIVEN]
+    assert [again.plan["schedule"].found[label] for label in labels] == [S.get(one) for one in GIVEN]
     assert set(again.table()["schedule"]) == set(labels)
     assert len(again.verdict.entries) == 2
 
@@ -109,9 +109,9 @@ def test_a_function_of_your_own_has_to_be_given_again(problem: str, tmp_path: Pa
     with pytest.raises(
         PlanError, match=r"compares warmup\(lambda\(halve\), steps=2\), a schedule of your own: pass it again"
     ) as e:
-        again.plan.schedule(label)
+        again.plan["schedule"].found[label]
     assert "\n" not in str(e.value)
-    assert Study.open(store, schedules=[own]).plan.schedule(label) is own
+    assert Study.open(store, schedules=[own]).plan["schedule"].found[label] is own
     with study.store(write=True) as opened:
         opened.set_meta("costs", None)
     with pytest.raises(PlanError, match="pass it again"):
@@ -139,14 +139,16 @@ def test_one_schedule_need_not_be_a_list() -> None:
     assert plan(["momentum"], schedule_names={"momentum": "ramp"}).schedules == ("momentum: ramp",)  # type: ignore[arg-type]
 
 
-def test_a_store_with_a_schedule_that_cannot_be_is_damaged(study: Study, tmp_path: Path) -> None:
+def test_a_store_with_a_schedule_that_cannot_be_is_refused_when_it_is_needed(
+    study: Study, tmp_path: Path
+) -> None:
     copy = tmp_path / "copy.db"
     copy.write_bytes(study.path.read_bytes())
     damaged = Study(copy)
     with damaged.store(write=True) as opened:
         opened.set_meta("plan", {**opened.meta("plan"), "schedules": ["step(size=-1)"]})
-    with pytest.raises(StoreError, match="damaged"):
-        _ = damaged.plan
+    with pytest.raises(PlanError, match=r"this study compares step\(size=-1\)"):
+        damaged.plan["schedule"].found["step(size=-1)"]
 
 
 def test_a_rule_moves_only_what_it_has() -> None:

@@ -34,6 +34,10 @@ def compare(
         str | None,
         typer.Option(help="Several to compare, e.g. 1,16,64,full; each has the same number of epochs."),
     ] = None,
+    regularizers: Annotated[
+        str | None,
+        typer.Option(help='Names with their strength, e.g. none,mixup,"label_smoothing(0.1)+l2(1e-4)".'),
+    ] = None,
     losses: Annotated[
         str | None,
         typer.Option(
@@ -71,6 +75,7 @@ def compare(
         batch_size=batch_size,
         confirmation=confirmation,
         store=store,
+        regularizers=None if regularizers is None else split(regularizers),
         losses=None if losses is None else split(losses),
         batch_sizes=None if batch_sizes is None else [batch_size_of(word) for word in split(batch_sizes)],
         hyperparameters=values_of(hyperparameters or []),

@@ -27,11 +27,13 @@ def measure_costs(store: Store, programs: Programs) -> dict[str, Any]:
     update = {o: _update_seconds(plan.formula(s), programs.problem.weights, dtype) for o, s in chosen.items()}
     usual = float(np.mean(list(update.values())))
     shares = []
-    for (size, loss), rows in _by_program(store, programs).items():
+    for (size, loss, _), rows in _by_program(store, programs).items():
         steps = sum(r.step * len(r.settings) for r in rows)
         # A block's time is one thread's: what a member costs on one core.
         whole = sum(r.seconds for r in rows) / steps if steps else float("nan")
-        shares.append({"batch_size": size, "loss": loss, "seconds": max(0.0, whole - usual)})
+        kinds = {plan.level(s, "regularizer") for row in rows for s in row.settings}
+        one = {"batch_size": size, "loss": loss, "seconds": max(0.0, whole - usual)}
+        shares += [{**one, "regularizer": label} for label in sorted(kinds)]
     costs = {"update_seconds": update, "programs": shares}
     return {"seconds_per_step": {o: seconds_per_step(plan, costs, s) for o, s in chosen.items()}, **costs}
 

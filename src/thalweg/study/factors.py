@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import formulas, losses, schedules
+from .. import formulas, losses, regularizers, schedules
 from ..errors import PlanError, UsageError
 from ..formulas import Formula
 from .source import is_spec, opened
@@ -215,6 +215,11 @@ def _schedule(item: Any) -> tuple[str, schedules.Schedule]:
     return schedule.label, schedule
 
 
+def _regularizer(item: Any) -> tuple[str, regularizers.Regularizer | None]:
+    found = regularizers.get(item)
+    return ("none" if found is None else found.label), found
+
+
 def _loss(item: Any) -> tuple[str, losses.Measure]:
     measure = losses.get(item)
     return losses.name_of(item), measure
@@ -245,6 +250,7 @@ def _value(item: Any) -> tuple[Level, Level]:
 OPTIMIZER = Kind("optimizer", "optimizers", "optimizer", "optimizers", _optimizer, True, True)
 RATE = Kind("lr", "rates", "rate", "rates", _rate)
 SCHEDULE = Kind("schedule", "schedules", "schedule", "schedules", _schedule, named=True)
+REGULARIZER = Kind("regularizer", "regularizers", "regularizer", "regularizers", _regularizer, named=True)
 LOSS = Kind("loss", "losses", "loss", "losses", _loss, True, True)
 BATCH_SIZE = Kind("batch_size", "batch_sizes", "batch size", "batch sizes", _batch_size)
 STORED_BATCH_SIZE = Kind("batch_size", "batch_sizes", "batch size", "batch sizes", _stored_batch_size)
@@ -256,7 +262,9 @@ def words_of(name: str) -> str:
     >>> words_of("lr"), words_of("batch_size"), words_of("weight_decay")
     ('rate', 'batch size', 'weight_decay')
     """
-    return next((k.words for k in (OPTIMIZER, RATE, SCHEDULE, LOSS, BATCH_SIZE) if k.name == name), name)
+    return next(
+        (k.words for k in (OPTIMIZER, RATE, SCHEDULE, REGULARIZER, LOSS, BATCH_SIZE) if k.name == name), name
+    )
 
 
 def hyperparameter(name: str) -> Kind:
@@ -275,7 +283,7 @@ def shown(level: Level) -> str:
 
 def sequence(what: str, values: Any) -> list[Any]:
     """The values as a list that is not empty; one name alone is a list of one."""
-    if isinstance(values, str | Formula | schedules.Schedule | Mapping):
+    if isinstance(values, str | Formula | schedules.Schedule | regularizers.Regularizer | Mapping):
         values = [values]
     try:
         listed = list(values)

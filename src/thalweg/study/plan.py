@@ -21,6 +21,7 @@ from .factors import (
     LOSS,
     OPTIMIZER,
     RATE,
+    REGULARIZER,
     SCHEDULE,
     STORED_BATCH_SIZE,
     Factor,
@@ -36,6 +37,7 @@ FIXED = (
     OPTIMIZER,
     RATE,
     SCHEDULE,
+    REGULARIZER,
     LOSS,
     STORED_BATCH_SIZE,
 )  # every plan has these; hyperparameters come after
@@ -59,7 +61,7 @@ class Plan:
     """Every optimizer at every level of every other factor that applies to it, for every seed.
 
     Attributes:
-        factors: optimizer, lr, schedule, loss, batch_size, then hyperparameters; each with its levels.
+        factors: optimizer, lr, schedule, regularizer, loss, batch_size, then hyperparameters; each with its levels.
         seeds: seeds 0 … seeds − 1 search; `confirmation` further ones confirm.
         epochs: passes over the training data, for every run alike, whatever its batch size.
         confirmation: fresh seeds for each chosen setting, reported on the test part.
@@ -170,7 +172,8 @@ class Plan:
     def member(self, setting: Setting, seed: int) -> Member:
         formula = self.formula(setting)
         varies = self["schedule"].found[setting.schedule].on(formula.hyperparameters)
-        return Member(formula, {"lr": setting.lr}, varies, seed)
+        regularizer = self["regularizer"].found[self.level(setting, "regularizer")]
+        return Member(formula, {"lr": setting.lr}, varies, seed, regularizer)
 
     def to_json(self) -> dict[str, Any]:
         levels = {f.kind.argument: list(f.levels) for f in self.factors[: len(FIXED)]}
@@ -231,7 +234,7 @@ def as_now(kept: Mapping[str, Any]) -> dict[str, Any]:
         plain["batch_sizes"] = [plain.pop("batch_size")]
         plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
         plain["specs"] = {"optimizers": plain["specs"]} if plain["specs"] else {}
-    return plain
+    return {"regularizers": ["none"], **plain}
 
 
 def plan(
@@ -245,6 +248,7 @@ def plan(
     losses: Sequence[Any] | None = None,
     batch_sizes: Sequence[int | str] | None = None,
     hyperparameters: Mapping[str, Sequence[Any]] | None = None,
+    regularizers: Sequence[Any] | None = None,
 ) -> Plan:
     """Check every part of a plan; PlanError says in a sentence what cannot be meant."""
     chosen = factor(OPTIMIZER, optimizers if optimizers is not None else formulas.CLASSIC)
@@ -263,6 +267,7 @@ def plan(
         chosen,
         factor(RATE, rates if rates is not None else log_range(1e-4, 1, 13)),
         scheduled,
+        factor(REGULARIZER, [None] if regularizers is None else regularizers),
         Factor(LOSS, "loss", (None,), {None: None}) if losses is None else factor(LOSS, losses),
         factor(BATCH_SIZE, [whole_number("batch_size", batch_size)] if batch_sizes is None else batch_sizes),
     )

@@ -118,15 +118,20 @@ def check_loss(ready: Prepared, loss: losses.Measure) -> None:
     Raises:
         ProblemError: it does not fit the model's outputs or the targets.
     """
+    inputs, targets = sample_of_train(ready)
+    whole = tensors_of(ready.train) if isinstance(ready.train, DataLoader) else ready.train
+    part = whole or (inputs, targets)
     with torch.random.fork_rng(devices=[]):
-        module = build(ready.model)
-        if isinstance(ready.train, DataLoader):
-            sample = sample_of(ready.train, SAMPLES)
-            part = tensors_of(ready.train) or sample
-        else:
-            sample, part = _first(ready.train), ready.train
-        outputs = forward(module.train(), sample[0], "train")
-        check_measure("loss", loss, outputs, sample[1], part, "train")
+        outputs = forward(build(ready.model).train(), inputs, "train")
+    check_measure("loss", loss, outputs, targets, part, "train")
+
+
+def sample_of_train(ready: Prepared) -> Pair:
+    """A few of the training samples."""
+    if isinstance(ready.train, DataLoader):
+        with torch.random.fork_rng(devices=[]):
+            return sample_of(ready.train, SAMPLES)
+    return _first(ready.train)
 
 
 def _draws(call: Callable[[], object]) -> bool:

@@ -20,7 +20,7 @@ Program = tuple[Any, ...]
 
 
 class Programs:
-    """The batched programs of a study: one for each batch size and loss, made when it is first needed.
+    """The batched programs of a study: one for each batch size, loss and kind of regularizer.
 
     Members whose settings differ in nothing else share a program, so only a block whose members share one
     can be trained as one.
@@ -34,11 +34,13 @@ class Programs:
 
     def of(self, setting: Setting) -> Program:
         """What tells the setting's program from others."""
-        return self.plan.level(setting, "batch_size"), self.plan.level(setting, "loss")
+        found = self.plan["regularizer"].found[self.plan.level(setting, "regularizer")]
+        kind = None if found is None else found.program
+        return self.plan.level(setting, "batch_size"), self.plan.level(setting, "loss"), kind
 
     def task(self, setting: Setting) -> Task:
         """The problem as the setting's block trains it."""
-        program = size, loss = self.of(setting)
+        program = size, loss, _ = self.of(setting)
         with self._lock:
             if program not in self._tasks:
                 self._tasks[program] = Task(

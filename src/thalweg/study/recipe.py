@@ -83,14 +83,12 @@ def recipe(
     problem: Mapping[str, Any],
     setting: Setting,
     seed: int = 0,
-    regularizer: Regularizer | None = None,
 ) -> Recipe:
     """The script that repeats one member of a study, unbatched.
 
     Args:
         problem: what the store knows of it: name, spec, kind, loader, and whether the model draws random numbers.
         seed: of the member; the script's initial weights, batches and random numbers are that member's.
-        regularizer: of the member.
     """
     formula = plan.formula(setting)
     spec = plan["optimizer"].specs.get(setting.optimizer)
@@ -101,6 +99,7 @@ def recipe(
     scheduler = schedule.code()
     batch_size = "len(inputs)" if (size := plan.level(setting, "batch_size")) == FULL else str(size)
     loss = _loss_line(plan, setting)
+    regularizer: Regularizer | None = plan["regularizer"].found[plan.level(setting, "regularizer")]
     ours = optimizer.startswith("tw.")
     code = _SCRIPT.format(
         label=_words(formula.label), lr=f"{setting.lr:g}", schedule=setting.schedule,
@@ -236,7 +235,8 @@ def _told(schedule: schedules.Schedule) -> tuple[str, str]:
 def _stepping(schedule: schedules.Schedule) -> dict[str, str]:
     """The same as lines of the plain script."""
     step, passed = (f"\n        {line}" if line else "" for line in _told(schedule))
-    return {"after_step": step, "after_pass": passed}
+    value = "problem.loss(model(inputs), targets).item()"
+    return {"after_step": step, "after_pass": passed.replace("(value)", f"({value})")}
 
 
 def _words(text: str) -> str:
@@ -314,6 +314,5 @@ for epoch in range(EPOCHS):
     model.eval()
     with torch.no_grad():
         inputs, targets = problem.validation
-        value = problem.loss(model(inputs), targets).item()
-        print(f"epoch {{epoch + 1:3d}}  validation loss {{value:.6f}}"){after_pass}
+        print(f"epoch {{epoch + 1:3d}}  validation loss {{problem.loss(model(inputs), targets).item():.6f}}"){after_pass}
 '''

@@ -16,9 +16,9 @@ from ..errors import PlanError, StoreError
 from ..formulas import Formula
 from ..schedules import Given
 from . import recipe as recipes
-from .factors import FULL, LOSS, OPTIMIZER, SCHEDULE, STORED_BATCH_SIZE, factor
+from .factors import FULL, LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, STORED_BATCH_SIZE, factor
 from .plan import Plan, as_now, plan
-from .prepare import Prepared, check_loss, prepare
+from .prepare import Prepared, check_loss, prepare, sample_of_train
 from .problem import Problem, load
 from .progress import Progress, progress_for
 from .provenance import provenance
@@ -44,17 +44,18 @@ class Study:
         optimizers: Sequence[str | Formula] = (),
         schedules: Sequence[Given] = (),
         losses: Sequence[Any] = (),
+        regularizers: Sequence[Any] = (),
     ) -> Study:
         """The study in that store.
 
         Args:
-            optimizers, schedules, losses: those of your own that it compared, if they were not given as
+            optimizers, schedules, losses, regularizers: those of your own that it compared, if they were not given as
                 file.py:name.
 
         Raises:
             StoreError: the file is missing, no store, damaged or of another version; it is left as it was.
         """
-        given = {OPTIMIZER: optimizers, SCHEDULE: schedules, LOSS: losses}
+        given = {OPTIMIZER: optimizers, SCHEDULE: schedules, LOSS: losses, REGULARIZER: regularizers}
         study = cls(
             Path(path), {kind.argument: factor(kind, own).found for kind, own in given.items() if own}
         )
@@ -183,6 +184,7 @@ def compare(
     confirmation: int = 10,
     store: str | Path | None = None,
     progress: bool | None = None,
+    regularizers: Sequence[Any] | None = None,
     losses: Sequence[str | Callable[..., Any]] | None = None,
     batch_sizes: Sequence[int | str] | None = None,
     hyperparameters: Mapping[str, Sequence[Any]] | None = None,
@@ -207,6 +209,8 @@ def compare(
         store: the file to keep the study in; ``runs/<problem>.db`` unless given. A store that already
             holds this very study is carried on; one that holds another is refused.
         progress: False for silence.
+        regularizers: names of `thalweg.regularizers` with their strength, ``"mixup(0.2) + l2(1e-4)"``, objects, and
+            None for none; none unless given.
         losses: names, functions or ``"file.py:function"`` to train with instead of the problem's own loss,
             which still judges validation and test: values of different losses cannot be compared.
         batch_sizes: instead of `batch_size`, several to compare; ``"full"`` is all training samples.
@@ -237,6 +241,7 @@ def compare(
         losses,
         batch_sizes,
         hyperparameters,
+        regularizers,
     )
     if own:
         wanted = _for_loader(wanted, batch_sizes)
@@ -262,7 +267,11 @@ def _for_loader(wanted: Plan, batch_sizes: Sequence[int | str] | None) -> Plan:
 
 
 def _check_further(wanted: Plan, ready: Prepared) -> None:
-    """Refuse losses and batch sizes that do not fit the problem."""
+    """Refuse losses, regularizers and batch sizes that do not fit the problem."""
+    for regularizer in wanted["regularizer"].found.values():
+        for part in regularizer.parts if regularizer is not None else ():
+            for loss in wanted["loss"].found.values():
+                part.check(ready.loss if loss is None else loss, *sample_of_train(ready))
     for label, loss in wanted["loss"].found.items():
         if label is not None:
             check_loss(ready, loss)
@@ -282,15 +291,16 @@ def resume(
     optimizers: Sequence[str | Formula] = (),
     schedules: Sequence[Given] = (),
     losses: Sequence[Any] = (),
+    regularizers: Sequence[Any] = (),
     progress: bool | None = None,
 ) -> Study:
     """Carry a stopped study on from its store; the results are those of one that never stopped.
 
     Args:
         problem: needed only for a study that was given a `tw.Problem` object.
-        optimizers, schedules, losses: those of your own, needed only if they were given as objects.
+        optimizers, schedules, losses, regularizers: those of your own, needed only if they were given as objects.
     """
-    study = Study.open(store, optimizers, schedules, losses)
+    study = Study.open(store, optimizers, schedules, losses, regularizers)
     if study.finished:
         return study
     facts, wanted = study.problem, study.plan

@@ -247,7 +247,8 @@ def _if_ended(members: pd.DataFrame) -> pd.DataFrame:
 def seconds_per_step(plan: Plan, costs: Mapping[str, Any], setting: Setting) -> float:
     """What a step of one run costs: its share of the batched program, and its optimizer's update."""
     for program in costs.get("programs", ()):
-        if all(plan.level(setting, name) == program[name] for name in ("batch_size", "loss")):
+        names = ("batch_size", "loss", "regularizer")
+        if all(plan.level(setting, name) == program.get(name, "none") for name in names):
             return program["seconds"] + costs["update_seconds"].get(setting.optimizer, math.nan)
     return costs.get("seconds_per_step", {}).get(setting.optimizer, math.nan)
 
