@@ -150,7 +150,7 @@ def overhead(rounds: int) -> list[list[str]]:
         ours = getattr(tw.optim, name)(params, **RULES[name])
         ours.step()
         fused = theirs(name, parameters([(1,)] * 150))
-        a, kernel, b = medians(20 * rounds, ours.step, ours._plan.round.run, fused.step)
+        a, kernel, b = medians(20 * rounds, ours.step, ours._plan.rounds[0].run, fused.step)
         rows.append(
             [name, f"{a * 1e6:.0f}", f"{kernel * 1e6:.0f}", f"{(a - kernel) * 1e6:.0f}", f"{b * 1e6:.0f}"]
         )

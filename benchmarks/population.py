@@ -55,13 +55,13 @@ def train_alone(problem: Any, wanted: Plan, setting: Setting, seed: int, until: 
     form = "fused=True" if any(f"optim.{n}(" in line for n in FUSED) else "foreach=True"
     optimizer = eval(line[:-1] + f", {form})", {"torch": torch, "model": model})
     inputs, targets = problem.train
-    total, steps = wanted.epochs * -(-len(inputs) // wanted.batch_size), 0
+    total, steps = wanted.epochs * -(-len(inputs) // int(wanted.batch_sizes[0])), 0
     scheduler = None
     if setting.schedule == "cosine":
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
     for epoch in range(wanted.epochs):
         order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(order_seed(seed, epoch)))
-        for chosen in order.split(wanted.batch_size):
+        for chosen in order.split(int(wanted.batch_sizes[0])):
             optimizer.zero_grad()
             problem.loss(model(inputs[chosen]), targets[chosen]).backward()
             optimizer.step()

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from thalweg.study.verdict import Entry, Interval, Verdict
+from thalweg.study.plan import Plan, plan
+from thalweg.study.verdict import Entry, Interval, Verdict, judge
 
 VALLEYS = {  # optimizer: (best rate, smallest loss, width in decades, rate from which it diverges)
     "adamw": (1e-3, 0.081, 0.9, 0.9),
@@ -42,7 +43,7 @@ class FakeStudy:
     verdict: Verdict
     members: pd.DataFrame
     points: pd.DataFrame
-    plan: Any
+    plan: Plan
     code: str = CODE
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -51,6 +52,9 @@ class FakeStudy:
 
     def curves(self) -> pd.DataFrame:
         return self.points
+
+    def verdict_by(self, factor: str) -> Verdict:
+        return judge(self.plan, self.name, self.members, {}, factor)
 
     def recipe(self) -> Any:
         return SimpleNamespace(code=self.code)
@@ -134,18 +138,11 @@ def fake_study(*, seeds: int = 5, rates: int = 13, confirmed: bool = True, waiti
         seeds,
         confirmed,
     )
-    plan = SimpleNamespace(
-        optimizers=tuple(VALLEYS),
-        rates=grid,
-        schedules=("constant", "cosine"),
-        seeds=seeds,
-        epochs=20,
-        batch_size=64,
-    )
+    wanted = plan([*VALLEYS], grid, ("constant", "cosine"), seeds=seeds, epochs=EPOCHS)
     provenance = {"thalweg": "0.1.0", "torch": "2.13.0", "device": "cpu, 2 threads", "problem": "digits",
                   "data": "1,797 images, 8×8", "started": "2026-05-04 10:12", "seconds": 412.7, "seed": 0}  # fmt: skip
     curves = pd.DataFrame(points, columns=["member", "step", "metric", "value"])
-    return FakeStudy("digits", verdict, table, curves, plan, provenance=provenance)
+    return FakeStudy("digits", verdict, table, curves, wanted, provenance=provenance)
 
 
 def _interval(values: np.ndarray) -> Interval:

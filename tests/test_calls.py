@@ -47,4 +47,14 @@ def test_other_texts_are_refused_in_one_sentence(text: str) -> None:
 
 def test_examples_in_docstrings() -> None:
     result = doctest.testmod(calls)
-    assert (result.failed, result.attempted) == (0, 2)
+    assert (result.failed, result.attempted) == (0, 3)
+
+
+def test_calls_within_calls() -> None:
+    inner = calls.Call("b", (calls.Call("c"),), {"x": 1})
+    assert calls.read("a(b(c, x=1), 2, y=d)", PlanError, "a") == calls.Call(
+        "a", (inner, 2), {"y": calls.Call("d")}
+    )
+    for wrong in ("a(b", "a.b(c)", "a(x=1, x=2)", "a(**b)", "a(lambda: 1)", "a(*b)", "a(b[0])", "1", ""):
+        with pytest.raises(PlanError, match="is not of the form name"):
+            calls.read(wrong, PlanError, "a(b)")

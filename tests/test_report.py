@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from plotly.offline import get_plotlyjs
 
+import thalweg as tw
 from tests.report_study import Interval, fake_study
 from thalweg import report
 from thalweg.errors import PlanError, WorkError
@@ -68,7 +69,9 @@ def page(full: str) -> Page:
 
 def test_every_section_is_there_in_order(page: Page):
     ids = [found["id"] for kind, found in page.elements if kind == "section"]
-    assert ids == ["ranking", "rates", "learning", "cost", "notes", "recipe", "provenance", "method"]
+    assert ids == [
+        "ranking", "by-schedule", "rates", "learning", "cost", "notes", "recipe", "provenance", "method",
+    ]  # fmt: skip
     assert "adamw and adam are tied for best on digits" in page.text
     assert "8 optimizers × 5 rates × 2 schedules × 2 seeds" in page.text
     assert (
@@ -92,18 +95,18 @@ def test_the_ranking_table_has_a_row_each_with_interval_and_test(page: Page):
 
 
 def test_each_chart_has_a_label_and_its_numbers(page: Page):
-    assert page.count("div", **{"class": "chart", "role": "img"}) == 3
+    assert page.count("div", **{"class": "chart", "role": "img"}) == 4
     for kind, found in page.elements:
         if kind == "div" and found.get("class") == "chart":
             assert len(found["aria-label"] or "") > 30
-    assert page.count("details") == 2  # the ranking's numbers stand open under it
+    assert page.count("details") == 2  # the rankings' numbers stand open under them
     charts = [one for one in page.json if "wide" in one]
-    assert [sorted(one) for one in charts] == [["narrow", "wide"]] * 3
+    assert [sorted(one) for one in charts] == [["narrow", "wide"]] * 4
     assert all(one["wide"]["data"] and one["wide"]["layout"]["height"] for one in charts)
 
 
 def test_every_table_scrolls_in_its_own_container(page: Page):
-    assert page.count("table") == page.count("div", **{"class": "scroll", "role": "region"}) == 5
+    assert page.count("table") == page.count("div", **{"class": "scroll", "role": "region"}) == 6
 
 
 def test_nothing_is_loaded_from_elsewhere(full: str, page: Page):
@@ -118,7 +121,7 @@ def test_nothing_is_loaded_from_elsewhere(full: str, page: Page):
 
 
 def test_json_holds_no_nan_and_no_infinity(full: str, page: Page):
-    assert len(page.json) == 4  # three charts and the dark colours; `parse_constant` fails on NaN
+    assert len(page.json) == 5  # four charts and the dark colours; `parse_constant` fails on NaN
     assert markup.embedded({"a": [math.nan, (math.inf, 1.5)]}) == '{"a":[null,[null,1.5]]}'
 
 
@@ -248,3 +251,28 @@ def test_a_path_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypat
         assert repr(str(path)) in str(caught.value)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "folder"]
     assert report.write(fake_study(**SMALL), tmp_path / "missing" / "report.html").is_file()
+
+
+def test_every_factor_has_its_section(tmp_path: Path):
+    study = tw.compare(
+        "breast-cancer", ["sgd", "adam"], [0.01, 0.1], ["constant"], seeds=2, epochs=2, confirmation=2,
+        batch_sizes=[16, "full"], hyperparameters={"beta2": [0.9, 0.999]}, store=tmp_path / "a.db", progress=False,
+    )  # fmt: skip
+    seen = Page(report.html(study))
+    ids = [found["id"] for kind, found in seen.elements if kind == "section"]
+    assert ids[:4] == ["ranking", "by-batch_size", "by-beta2", "rates"]
+    assert "× 2 batch sizes × 2 values of beta2 (where it applies) × 2 seeds" in seen.text
+    assert "epochs for every run, batches of 16 or all samples" in seen.text
+    for name in ("batch_size", "beta2"):
+        assert study.verdict_by(name).sentence.split(": ")[0] in seen.text
+    sections = {
+        name: seen.text.split(f"Which {name}")[1].split("Which")[0] for name in ("batch size", "beta2")
+    }
+    assert "Batch size Optimizer Rate Schedule beta2 Validation loss" in sections["batch size"]
+    assert "beta2 Optimizer Rate Schedule Batch size Validation loss" in sections["beta2"]
+    assert "Time per run" in sections["batch size"]
+    assert "Each panel is at its optimizer’s chosen batch size and beta2." in seen.text
+    learning = next(
+        one["wide"] for one in seen.json if "wide" in one and "epoch" in json.dumps(one["wide"]["layout"])
+    )
+    assert all(trace["x"][0] == 1 and max(trace["x"]) == 2 for trace in learning["data"])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from . import formulas as formulas
     from . import losses as losses
     from . import optim as optim
+    from . import regularizers as regularizers
     from . import schedules as schedules
     from .errors import ThalwegError as ThalwegError
     from .formulas import Formula as Formula
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
     from .study.plan import log_range as log_range
     from .study.prepare import prepare as prepare
     from .study.problem import Problem as Problem
+    from .study.range_test import range_test as range_test
     from .study.study import Study as Study
     from .study.study import compare as compare
     from .study.study import resume as resume
 
-_MODULES = ("formulas", "losses", "optim", "schedules")
+_MODULES = ("formulas", "losses", "optim", "regularizers", "schedules")
 _WHERE = {
     "Formula": "formulas",
     "Problem": "study.problem",
@@ -38,6 +40,7 @@ _WHERE = {
     "formula": "formulas",
     "log_range": "study.plan",
     "prepare": "study.prepare",
+    "range_test": "study.range_test",
     "resume": "study.study",
 }
 

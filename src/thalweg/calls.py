@@ -10,11 +10,59 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import UsageError
 
 LONGEST = 10_000  # characters; a weight for each of a thousand classes takes less
+
+
+@dataclass(frozen=True)
+class Call:
+    """A name with its arguments, each a literal or another call."""
+
+    name: str
+    positional: tuple[Any, ...] = ()
+    named: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read(text: str, error: type[UsageError], example: str) -> Call:
+    """A call whose arguments may be calls, or names of such: ``warmup(cosine, steps=100)``.
+
+    Args and errors as for `parse`.
+
+    >>> read("warmup(cosine, steps=100)", UsageError, "step(size=30)")
+    Call(name='warmup', positional=(Call(name='cosine', positional=(), named={}),), named={'steps': 100})
+    """
+    text = text.strip()
+    refused = error(f"{short(text)!r} is not of the form name(argument=value, …), e.g. {example}.")
+    if len(text) > LONGEST:
+        raise refused
+    try:
+        with warnings.catch_warnings(action="error"):
+            return _call(ast.parse(text, mode="eval").body)
+    except (SyntaxError, Warning, ValueError, TypeError, RecursionError, MemoryError) as failure:
+        raise refused from failure
+
+
+def _call(node: ast.expr) -> Call:
+    if isinstance(node, ast.Name):
+        return Call(node.id)
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        raise ValueError("not a call")
+    names = [k.arg for k in node.keywords]
+    if None in names or len(set(names)) < len(names):
+        raise ValueError("an argument without a name, or twice")
+    return Call(
+        node.func.id,
+        tuple(_value(value) for value in node.args),
+        {str(k.arg): _value(k.value) for k in node.keywords},
+    )
+
+
+def _value(node: ast.expr) -> Any:
+    return _call(node) if isinstance(node, ast.Name | ast.Call) else ast.literal_eval(node)
 
 
 def parse(text: str, error: type[UsageError], example: str) -> tuple[str, dict[str, Any]]:
@@ -28,32 +76,23 @@ def parse(text: str, error: type[UsageError], example: str) -> tuple[str, dict[s
     (('huber', {'delta': 0.5}), ('mse', {}))
     """
     text = text.strip()
-    name, bracket, _ = text.partition("(")
+    _, bracket, _ = text.partition("(")
     if not bracket:
         return text, {}
-    refused = error(f"{short(text)!r} is not of the form name(argument=value, …), e.g. {example}.")
-    if len(text) > LONGEST:
-        raise refused
-    try:
-        with warnings.catch_warnings(action="error"):
-            call = ast.parse(text, mode="eval").body
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
-            raise refused
-        names = [k.arg for k in call.keywords]
-        if None in names or len(set(names)) < len(names):
-            raise refused
-        return name.strip(), {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, Warning, ValueError, TypeError, RecursionError, MemoryError) as failure:
-        raise refused from failure
+    call = read(text, error, example)
+    if call.positional or any(isinstance(value, Call) for value in call.named.values()):
+        raise error(f"{short(text)!r} is not of the form name(argument=value, …), e.g. {example}.")
+    return call.name, dict(call.named)
 
 
-def write(name: str, arguments: Mapping[str, Any]) -> str:
+def write(name: str, arguments: Mapping[str, Any], *positional: Any) -> str:
     """The text that `parse` reads as these, with every digit of every number.
 
     >>> write("huber", {"delta": 0.5}), write("mse", {}), write("cross_entropy", {"weight": (1.0, 0.1 + 0.2)})
     ('huber(delta=0.5)', 'mse', 'cross_entropy(weight=(1, 0.30000000000000004))')
     """
-    inside = ", ".join(f"{key}={_literal(value)}" for key, value in arguments.items())
+    named = (f"{key}={literal(value)}" for key, value in arguments.items())
+    inside = ", ".join([*map(literal, positional), *named])
     return f"{name}({inside})" if inside else name
 
 
@@ -62,13 +101,14 @@ def short(text: str) -> str:
     return text if len(text) <= 60 else text[:60] + "…"
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
+    """A plain value as text, with every digit."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key!r}: {_literal(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key!r}: {literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_literal, value)) + "]"
+        return "[" + ", ".join(map(literal, value)) + "]"
     if isinstance(value, tuple):
-        return "(" + ", ".join(map(_literal, value)) + (",)" if len(value) == 1 else ")")
+        return "(" + ", ".join(map(literal, value)) + (",)" if len(value) == 1 else ")")
     if isinstance(value, float):
         brief = f"{value:g}"
         return brief if float(brief) == value else repr(value)

@@ -9,9 +9,12 @@ itself, and a content security policy in the page forbids it to load anything el
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
+import operator
 import os
 import re
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,15 +23,20 @@ from .errors import ThalwegError, WorkError
 from .pictures import markup
 from .pictures.markup import escape
 from .pictures.numbers import duration, number, short
+from .study.factors import FULL, shown, words_of
+from .study.plan import grid
+from .study.verdict import matching
 
 if TYPE_CHECKING:
     import pandas as pd
 
 METHOD = """
-<p>Every optimizer had the same rates, schedules, seeds, initial weights, batch order and number of epochs; its
-setting was chosen by the mean validation loss over seeds, where a diverged run counts as infinite.</p>
-<p>Intervals come from resampling seeds, in pairs, because a seed gives all optimizers the same start and the same
-batches; optimizers that this cannot tell apart are called tied.</p>
+<p>Every optimizer had the same rates, the same choice of everything else, and the same seeds, initial weights, order
+of samples and number of epochs; its setting was chosen by the mean validation loss over seeds, where a diverged run
+counts as infinite. Where a schedule, a batch size or anything else is ranked, each of its values stands for its own
+best setting, tuned over all the rest.</p>
+<p>Intervals come from resampling seeds, in pairs, because a seed gives all runs the same start and the same order of
+samples; what this cannot tell apart is called tied.</p>
 <p>Test data played no part in any choice, and the answer holds for this problem, this budget and this grid.</p>"""
 _EMPTY = "—"
 
@@ -85,7 +93,8 @@ def html(study: Any) -> str:
 
 def _sections(study: Any, verdict: Any, table: pd.DataFrame) -> list[str]:
     sections = [
-        _section("ranking", "Ranking", _ranking(verdict)),
+        _section("ranking", "Ranking", _ranking(verdict, study.plan["optimizer"]), "ranking"),
+        *(_other(study.verdict_by(factor.name), factor) for factor in study.plan.ranked[1:]),
         _section("rates", "Loss against rate", _rates(verdict, table)),
         _section("learning", "Learning curves", _learning(study.curves(), verdict, table)),
         _section("cost", "Cost", _cost(verdict)),
@@ -94,6 +103,14 @@ def _sections(study: Any, verdict: Any, table: pd.DataFrame) -> list[str]:
         notes = "".join(f"<li>{escape(note)}</li>" for note in verdict.notes)
         sections.append(_section("notes", "Notes", f"<ul>{notes}</ul>"))
     return [*sections, _section("recipe", "Recipe", _recipe(study, verdict))]
+
+
+def _other(verdict: Any, factor: Any) -> str:
+    """The section that ranks the levels of another factor than the optimizer."""
+    first, *rest = re.split(r"(?<=[.!?])\s+", verdict.sentence, maxsplit=1)
+    words = f'<p class="answer"><strong>{escape(first)}</strong> {escape(" ".join(rest))}</p>'
+    title = f"Which {escape(factor.kind.words)}"
+    return _section(f"by-{escape(factor.name)}", title, words + _ranking(verdict, factor), "ranking")
 
 
 def _recipe(study: Any, verdict: Any) -> str:
@@ -107,15 +124,15 @@ def _recipe(study: Any, verdict: Any) -> str:
     if not code:
         return f"<p>{escape(words)}</p>"
     button = '<button type="button" class="copy" hidden>Copy</button><span role="status"></span>'
-    shown = f'<pre tabindex="0"><code>{escape(code)}</code></pre>'
-    return f'<p>{escape(words)}</p><div class="recipe">{button}{shown}</div>'
+    script = f'<pre tabindex="0"><code>{escape(code)}</code></pre>'
+    return f'<p>{escape(words)}</p><div class="recipe">{button}{script}</div>'
 
 
 def _lead(verdict: Any, plan: Any, table: pd.DataFrame) -> str:
     """The verdict in words, what is unfinished, and the key facts."""
     search = table[table["stage"] == "search"]
     fresh = len(table) - len(search)
-    going = int(table["status"].isin(["running", "waiting"]).sum())
+    going = int((~table["status"].isin(["finished", "diverged"])).sum())
     sentence = verdict.sentence or "No run has finished, so there is no verdict yet."
     first, *rest = re.split(r"(?<=[.!?])\s+", sentence, maxsplit=1)
     lines = [
@@ -134,19 +151,12 @@ def _lead(verdict: Any, plan: Any, table: pd.DataFrame) -> str:
             "which makes them look a little better than they are; there are no test numbers."
         )
         lines.append(f'<p class="unfinished" role="note">{warning}</p>')
-    sizes = (
-        (len(plan.optimizers), "optimizer"),
-        (len(plan.rates), "rate"),
-        (len(plan.schedules), "schedule"),
-    )
-    grid = " × ".join(_count(size, word) for size, word in (*sizes, (plan.seeds, "seed")))
-    batch = f"batches of {_plain(plan.batch_size)}" if plan.batch_size else "the loader’s own batches"
     counts = search["status"].value_counts()
     ended = f"finished, {int(counts.get('diverged', 0)):,} diverged" + (f", {going:,} to go" if going else "")
     behind = "fresh seeds behind the intervals" if verdict.confirmed else "seeds behind the intervals"
     facts = [
-        (len(search), f"runs: {grid}"),
-        (plan.epochs, f"epochs for every run, {batch}"),
+        (len(search), f"runs: {grid(plan)}"),
+        (plan.epochs, f"epochs for every run, {_batches(plan.batch_sizes)}"),
         (int(counts.get("finished", 0)), ended),
         (verdict.seeds, behind + (f", {fresh:,} more runs" if fresh else "")),
     ]
@@ -154,52 +164,78 @@ def _lead(verdict: Any, plan: Any, table: pd.DataFrame) -> str:
     return "\n".join([*lines, f'<dl class="facts">{cells}</dl>'])
 
 
-def _count(size: int, word: str) -> str:
-    return f"{size} {word}" if size == 1 else f"{size} {word}s"
+def _batches(sizes: tuple[int | str, ...]) -> str:
+    if sizes == (0,):
+        return "the loader’s own batches"
+    words = ["all samples" if size == FULL else _plain(size) for size in sizes]
+    return f"batches of {' or '.join(filter(None, [', '.join(words[:-1]), words[-1]]))}"
 
 
-def _ranking(verdict: Any) -> str:
+def _ranking(verdict: Any, factor: Any) -> str:
+    """The levels of a factor, best first: a picture and a table."""
     from .pictures.ranking import ranking
 
     rows = [
         {
-            "optimizer": one.optimizer,
+            "name": verdict.level(one),
             "rank": one.rank,
             **{k: getattr(one.validation_loss, k) for k in _INTERVAL},
         }
         for one in verdict.entries
     ]
-    figures = {"wide": ranking(rows), "narrow": ranking(rows, compact=True)}
-    tests = list(dict.fromkeys(name for one in verdict.entries for name in one.test))
-    heads = ["", "Optimizer", "Rate", "Schedule", "Validation loss", "Difference to best", "Probability best"]
-    heads += [f"Test {name}" for name in tests or ["loss", "accuracy"]] + ["Diverged"]
+    own = factor.name == "optimizer"
+    figures = {kind: ranking(rows, compact=kind == "narrow", coloured=own) for kind in ("wide", "narrow")}
+    tests = list(dict.fromkeys(name for one in verdict.entries for name in one.test)) or ["loss", "accuracy"]
     body = []
     for one in verdict.entries:
-        edge = f"<small>grid’s {escape(one.edge)}</small>" if one.edge else ""
-        best = one is verdict.entries[0]
-        body.append(
-            [
-                str(one.rank),
-                f"<b>{escape(one.optimizer)}</b>",
-                escape(short(one.lr)) + edge,
-                escape(one.schedule),
-            ]
-            + [_interval(one.validation_loss), "best" if best else _interval(one.difference)]
-            + [f"{one.probability_best:.2f}" if math.isfinite(one.probability_best) else _EMPTY]
-            + [
-                _interval(one.test[name]) if name in one.test else _EMPTY
-                for name in tests or ["loss", "accuracy"]
-            ]
-            + [f"{one.diverged} of {one.runs}"]
-        )
+        difference = "best" if one is verdict.entries[0] else _interval(one.difference)
+        chance = f"{one.probability_best:.2f}" if math.isfinite(one.probability_best) else _EMPTY
+        body.append([
+            str(one.rank), f"<b>{escape(verdict.level(one))}</b>",
+            *(cell for name, cell in _setting(one).items() if name != factor.name),
+            _interval(one.validation_loss), difference, chance,
+            *(_interval(one.test[name]) if name in one.test else _EMPTY for name in tests),
+            f"{one.diverged} of {one.runs}",
+            *(() if own else (_time(one),)),
+        ])  # fmt: skip
+    names = [name for name in _setting(verdict.entries[0]) if name != factor.name]
+    heads = ["", _head(factor.name), *map(_head, names), "Validation loss", "Difference to best"]
+    heads += [
+        "Probability best",
+        *(f"Test {name}" for name in tests),
+        "Diverged",
+        *(() if own else ("Time per run",)),
+    ]
     kind = "fresh seeds" if verdict.confirmed else "seeds of the search"
     caption = (
         f"Dot: mean validation loss over {verdict.seeds} {kind}. Bar: its 95% interval over seeds. A bracket joins "
         "optimizers that are tied. Lower is better; × means that a run diverged."
     )
-    first, last = verdict.entries[0].optimizer, verdict.entries[-1].optimizer
-    label = f"Validation loss of {len(rows)} optimizers with 95% intervals, from {first} (best) to {last}."
-    return markup.chart(figures, label, caption, "") + markup.table(heads, body, words=4, lead=1)
+    if not own:
+        caption = (
+            f"Each {factor.kind.words} at its best setting, which the table names: mean validation loss over "
+            f"{verdict.seeds} {kind} with its 95% interval. A bracket joins those that are tied."
+        )
+    first, last = rows[0]["name"], rows[-1]["name"]
+    label = f"Validation loss of {len(rows)} {factor.kind.many} with 95% intervals, from {first} (best) to {last}."
+    return markup.chart(figures, label, caption, "") + markup.table(heads, body, words=2 + len(names), lead=1)
+
+
+def _setting(entry: Any) -> dict[str, str]:
+    """factor → its level in the entry's setting, as a cell."""
+    edge = f"<small>grid’s {escape(entry.edge)}</small>" if entry.edge else ""
+    cells = {"optimizer": escape(entry.optimizer), "lr": escape(short(entry.lr)) + edge}
+    cells["schedule"] = escape(entry.schedule)
+    return cells | {name: escape(shown(level)) for name, level in entry.further.items()}
+
+
+def _head(name: str) -> str:
+    """The head of a factor's column; hyperparameters keep their names."""
+    words = words_of(name)
+    return words if words == name and name not in _WORDS else words.capitalize()
+
+
+_WORDS = ("optimizer", "schedule", "loss", "regularizer")
 
 
 def _rates(verdict: Any, table: pd.DataFrame) -> str:
@@ -207,7 +243,11 @@ def _rates(verdict: Any, table: pd.DataFrame) -> str:
 
     chosen = {one.optimizer: (one.lr, one.schedule) for one in verdict.entries}
     search = table[table["stage"] == "search"]
-    figures = {"wide": rates(search, chosen, columns=4), "narrow": rates(search, chosen, columns=2)}
+    further = [words_of(name) for name in verdict.entries[0].further]
+    if further:
+        search = search[_any(_alike(search, one) for one in verdict.entries)]
+    wide = min(4, max(2, len(chosen)))
+    figures = {"wide": rates(search, chosen, columns=wide), "narrow": rates(search, chosen, columns=2)}
     heads = ["Optimizer", "Schedule", "Rate", "Mean", "Smallest", "Largest", "Seeds", "Diverged"]
     body = [
         [escape(row["optimizer"]), escape(row["schedule"]), short(row["lr"])]
@@ -220,6 +260,8 @@ def _rates(verdict: Any, table: pd.DataFrame) -> str:
         "smallest to the largest seed; thin lines are the other schedules. A ring marks the chosen rate, a × a rate "
         "at which at least one seed diverged, and a triangle a loss above the plot."
     )
+    if further:
+        caption += f" Each panel is at its optimizer’s chosen {' and '.join(further)}."
     label = f"Validation loss against learning rate for {len(chosen)} optimizers, log scales."
     return markup.chart(figures, label, caption, markup.table(heads, body, words=2))
 
@@ -228,19 +270,22 @@ def _learning(curves: pd.DataFrame, verdict: Any, table: pd.DataFrame) -> str:
     from .pictures.learning import learning, learning_table
 
     stage = "confirmation" if verdict.confirmed else "search"
-    settings = {(one.optimizer, one.schedule): one.lr for one in verdict.entries}
     own = table[table["stage"] == stage]
-    wanted = [
-        math.isclose(settings.get((optimizer, schedule), math.nan), rate, rel_tol=1e-9)
-        for optimizer, schedule, rate in zip(own["optimizer"], own["schedule"], own["lr"], strict=True)
-    ]
-    curves = curves.merge(own.loc[wanted, ["member", "optimizer", "status"]], on="member")
+    own = own[_any(matching(own, one.setting) for one in verdict.entries)]
+    curves = curves.merge(own[["member", "optimizer", "status"]], on="member")
     curves = curves[curves["metric"].isin(["train_loss", "validation_loss"])]
     if not len(curves):
         return "<p>No curve has been recorded yet.</p>"
     order = [one.optimizer for one in verdict.entries]
-    figures = {"wide": learning(curves, order=order), "narrow": learning(curves, order=order, columns=1)}
-    heads = ["Optimizer", "Metric", "Step", "Mean", "Smallest", "Largest", "Seeds"]
+    axis = "training step"
+    if "batch_size" in verdict.entries[0].further:  # which have different numbers of steps
+        axis = "epoch"
+        curves["step"] = curves.groupby(["member", "metric"], observed=True)["step"].rank("dense").astype(int)
+    figures = {
+        kind: learning(curves, order=order, columns=columns, axis=axis)
+        for kind, columns in (("wide", 2), ("narrow", 1))
+    }
+    heads = ["Optimizer", "Metric", axis.split()[-1].capitalize(), "Mean", "Smallest", "Largest", "Seeds"]
     body = [
         [escape(row["optimizer"]), escape(row["metric"].replace("_", " ")), f"{row['step']:,}"]
         + [number(row[key]) for key in ("mean", "low", "high")]
@@ -252,7 +297,7 @@ def _learning(curves: pd.DataFrame, verdict: Any, table: pd.DataFrame) -> str:
         f"Each optimizer at its chosen setting. Line: mean over {seeds} {'fresh ' * verdict.confirmed}seeds. "
         "Band: smallest to largest seed. Not smoothed. Choose a name in the legend to hide or show it."
     )
-    label = f"Validation and training loss against training step for {len(order)} optimizers."
+    label = f"Validation and training loss against {axis} for {len(order)} optimizers."
     return markup.chart(figures, label, caption, markup.table(heads, body, words=2))
 
 
@@ -264,14 +309,34 @@ def _cost(verdict: Any) -> str:
         ratio = one.seconds_per_step / least
         against = f"{ratio:.2f}×" if math.isfinite(ratio) else _EMPTY
         memory = short(one.state_bytes_per_weight)
-        body.append([f"<b>{escape(one.optimizer)}</b>", duration(one.seconds_per_step), against, memory])
+        body.append(
+            [f"<b>{escape(one.optimizer)}</b>", duration(one.seconds_per_step), against, _time(one), memory]
+        )
     words = (
-        "<p>Time per step of one run, measured while runs were trained together in batched programs; memory that the "
-        "optimizer keeps for each weight, in float32.</p>"
+        "<p>Time per step of one run, and of all its steps, measured while runs were trained together in batched "
+        "programs; memory that the optimizer keeps for each weight, in float32. Each at its chosen setting.</p>"
     )
     return words + markup.table(
-        ["Optimizer", "Time per step", "Against fastest", "Bytes per weight"], body, words=1
+        ["Optimizer", "Time per step", "Against fastest", "Time per run", "Bytes per weight"], body, words=1
     )
+
+
+def _any(masks: Iterable[pd.Series]) -> pd.Series:
+    return functools.reduce(operator.or_, masks)
+
+
+def _alike(table: pd.DataFrame, entry: Any) -> pd.Series:
+    """The rows of the entry's optimizer with its levels of everything beyond rate and schedule."""
+    rows = table["optimizer"] == entry.optimizer
+    for name, level in entry.further.items():
+        rows &= table[name].isna() if level is None else table[name] == level
+    return rows
+
+
+def _time(entry: Any) -> str:
+    """All steps of one run, its share of the batched program."""
+    seconds = entry.seconds_per_step * entry.steps
+    return duration(seconds) if entry.steps and math.isfinite(seconds) else _EMPTY
 
 
 _INTERVAL = ("mean", "low", "high")
@@ -282,8 +347,10 @@ def _interval(one: Any) -> str:
     return f"{number(one.mean)}<small>[{number(one.low)}, {number(one.high)}]</small>"
 
 
-def _section(name: str, title: str, body: str) -> str:
-    return f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>\n{body}</section>'
+def _section(name: str, title: str, body: str, kind: str = "") -> str:
+    styled = f' class="{kind}"' if kind else ""
+    heading = f'<h2 id="{name}-title">{title}</h2>'
+    return f'<section id="{name}"{styled} aria-labelledby="{name}-title">{heading}\n{body}</section>'
 
 
 def _plain(value: object) -> str:

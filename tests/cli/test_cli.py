@@ -107,6 +107,22 @@ MISTAKES: list[tuple[list[object], int, str]] = [
     (["compare", "digits", "--seeds", 0], 2, "seeds must be a whole number of at least 1, not 0"),
     (["compare", "digits", "--epochs", 0], 2, "epochs must be a whole number"),
     (["compare", "digits", "--batch-size", -1], 2, "batch_size must be a whole number"),
+    (["compare", "digits", "--batch-sizes", "16,half"], 2, "batch size 'half' is not allowed"),
+    (["compare", "digits", "--batch-sizes", "16,16"], 2, "batch size 16 is listed twice"),
+    (
+        ["compare", "digits", "--batch-sizes", "16,2000"],
+        2,
+        "batch size 2000 is all 1,149 training samples or more",
+    ),
+    (["compare", "digits", "--losses", "mse"], 2, "mse"),
+    (["compare", "digits", "--hyperparameters", "beta2"], 2, "'beta2' is not of the form NAME=VALUE,VALUE"),
+    (
+        ["compare", "digits", "--hyperparameters", "beta2=0.9", "--hyperparameters", "beta2=1"],
+        2,
+        "given twice",
+    ),
+    (["compare", "digits", "--hyperparameters", "bta2=0.9"], 2, "did you mean beta2"),
+    (["show", "tiny.db", "--by", "batch_size"], 2, "'batch_size' is not a factor that this study varies"),
     (["compare", "digits", "--report", "own.py/where.html"], 2, "own.py is a file, not a folder"),
     (["compare", "digits", "--report", "."], 2, "is a folder; name a file for the report"),
     (["compare", "own.py"], 2, "names a file and no function in it; write own.py:function"),
@@ -254,6 +270,33 @@ def test_report(copied: Path) -> None:
     done = call("report", copied, "-o", "page.html")
     assert (done.exit_code, done.stdout) == (0, "report: page.html\n")
     assert Path("page.html").read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+def test_everything_that_varies(tmp_path: Path) -> None:
+    done = call(
+        "compare", "breast-cancer", "--optimizers", "sgd,adam", "--rates", "0.01,0.1", "--schedules", "constant",
+        "--seeds", 2, "--epochs", 1, "--confirmation", 2, "--batch-sizes", "16,full", "--hyperparameters",
+        "beta2=0.9,0.999", "--hyperparameters", "weight_decay=0,1e-4", "--store", "a.db", "-q",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    plan = Study.open("a.db").plan
+    assert plan.batch_sizes == (16, "full")
+    assert [(f.name, f.levels) for f in plan.hyperparameters] == [
+        ("beta2", (0.9, 0.999)), ("weight_decay", (0.0, 1e-4)),
+    ]  # fmt: skip
+    assert "thalweg show a.db --by batch_size | beta2 | weight_decay" in " ".join(done.stdout.split())
+    shown = call("show", "a.db", "--by", "batch_size").stdout
+    assert re.search(r"^ +batch size +optimizer +rate", shown, re.MULTILINE)
+    assert re.search(r"^1 +16 ", shown, re.MULTILINE)
+    assert re.search(r"^\d +full ", shown, re.MULTILINE)
+    assert shown.lstrip().startswith("Batch size")
+    ranked = json.loads(call("show", "a.db", "--by", "beta2", "--json").stdout)["verdict"]
+    assert ranked["factor"] == "beta2"
+    assert {e["further"]["beta2"] for e in ranked["entries"]} == {0.9, 0.999}
+
+
+def test_values_of() -> None:
+    assert result.values_of(["a=1,1e-4", " b = x,True"]) == {"a": [1, 1e-4], "b": ["x", True]}
 
 
 def test_split_leaves_commas_inside_parentheses() -> None:

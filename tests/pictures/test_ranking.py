@@ -10,9 +10,9 @@ from thalweg.pictures.ranking import ranking
 from thalweg.pictures.style import look
 
 ROWS = [
-    {"optimizer": "adam", "rank": 1, "mean": 0.10, "low": 0.09, "high": 0.12},
-    {"optimizer": "adamw", "rank": 1, "mean": 0.11, "low": 0.10, "high": 0.13},
-    {"optimizer": "sgd", "rank": 2, "mean": 0.30, "low": 0.20, "high": 0.40},
+    {"name": "adam", "rank": 1, "mean": 0.10, "low": 0.09, "high": 0.12},
+    {"name": "adamw", "rank": 1, "mean": 0.11, "low": 0.10, "high": 0.13},
+    {"name": "sgd", "rank": 2, "mean": 0.30, "low": 0.20, "high": 0.40},
 ]
 
 
@@ -23,8 +23,8 @@ def test_one_dot_with_its_interval_and_colour_each():
         assert trace.x == (row["mean"],)
         assert trace.error_x.array[0] == pytest.approx(row["high"] - row["mean"])
         assert trace.error_x.arrayminus[0] == pytest.approx(row["mean"] - row["low"])
-        assert trace.marker.color == trace.error_x.color == look(row["optimizer"]).colour
-        assert trace.marker.symbol == look(row["optimizer"]).marker
+        assert trace.marker.color == trace.error_x.color == look(row["name"]).colour
+        assert trace.marker.symbol == look(row["name"]).marker
     assert list(figure.layout.yaxis.ticktext) == ["adam  ", "adamw  ", "sgd  "]
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]  # the best on top
 
@@ -43,7 +43,7 @@ def test_the_axis_is_logarithmic_only_where_it_can_be():
 
 @pytest.mark.parametrize("lost", [math.inf, math.nan])
 def test_the_diverged_are_shown_at_the_right_end(lost: float):
-    figure = ranking([*ROWS, {"optimizer": "rprop", "rank": 3, "mean": lost, "low": lost, "high": lost}])
+    figure = ranking([*ROWS, {"name": "rprop", "rank": 3, "mean": lost, "low": lost, "high": lost}])
     mark = figure.data[-1]
     assert mark.marker.symbol == "x"
     assert max(row["high"] for row in ROWS) < mark.x[0] <= 10 ** figure.layout.xaxis.range[1]

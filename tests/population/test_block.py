@@ -288,22 +288,20 @@ def test_layers_that_do_not_train_are_those_of_the_seed() -> None:
         np.testing.assert_allclose(curve, alone(task, member)[0], rtol=1e-9)
 
 
-class Droops(nn.Module):
+class Throws(nn.Module):
+    """Draws classes by chance, which no generator of a block can repeat."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.Dropout(0.5))
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layers(x)
+        return self.layers(x) + torch.multinomial(torch.ones(4), 4)
 
 
-class Normed(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(1, 4, 4), nn.BatchNorm2d(4), nn.Flatten())
-
+class AlwaysDrops(Throws):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layers(x)
+        return F.dropout(self.layers(x), 0.5, training=True)
 
 
 def test_batch_normalization_without_running_statistics_is_the_same_alone() -> None:
@@ -319,12 +317,14 @@ def test_batch_normalization_without_running_statistics_is_the_same_alone() -> N
     np.testing.assert_allclose(curve, alone(task, member)[0], rtol=1e-9)
 
 
-@pytest.mark.parametrize(("model", "words"), [(Droops, "random numbers"), (Normed, "batch normalization")])
+@pytest.mark.parametrize(
+    ("model", "words"), [(Throws, "random numbers by multinomial"), (AlwaysDrops, "in evaluation mode")]
+)
 def test_what_cannot_be_honoured_is_said_in_a_sentence(model: type[nn.Module], words: str) -> None:
     task = make_task(torch.float32)
     task = Task(model, Batched(model(), F.cross_entropy, {}), task.batches, task.validation)
     with pytest.raises(TrainingError, match=words):
-        next(Block(task, make_members(), EPOCHS).train())
+        epochs_of(Block(task, make_members(), EPOCHS))
 
 
 def test_a_model_that_cannot_be_traced_runs_untraced_with_the_same_result(
@@ -342,9 +342,10 @@ def test_a_model_that_cannot_be_traced_runs_untraced_with_the_same_result(
             np.testing.assert_allclose(values, other[metric], rtol=1e-9)
 
 
-def test_blocks_shrink_with_the_model_but_never_below_eight() -> None:
-    assert block_size(4_810, 2, 0) > block_size(100_000, 2, 0) > block_size(10**9, 2, 0) == 8
+def test_blocks_shrink_with_the_model_and_below_eight_only_to_save_memory() -> None:
+    assert block_size(4_810, 2, 0) > block_size(100_000, 2, 0) > block_size(10**6, 2, 0) == 8
     assert block_size(4_810, 2, 9_000) > block_size(4_810, 2, 900_000) == 8
+    assert 8 > block_size(4_810, 2, 20_000_000) > block_size(4_810, 2, 10**9) == 1
 
 
 def test_activations_are_counted_per_sample_and_leave_no_hooks() -> None:

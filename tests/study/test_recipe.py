@@ -18,6 +18,7 @@ from thalweg.errors import PlanError
 from thalweg.study.plan import Setting, plan
 from thalweg.study.recipe import Recipe, optimizer_line, recipe
 from thalweg.study.study import Study, compare
+from thalweg.study.verdict import matching
 
 # Rates at which each rule moves, and none leaves the ground.
 RATES = {
@@ -36,6 +37,9 @@ def mine():
     inputs = torch.randn(90, 5, generator=generator, dtype=torch.float64)
     targets = (inputs @ torch.randn(5, 3, generator=generator, dtype=torch.float64)).argmax(1)
     return tw.Problem(model=network, train=(inputs, targets), metrics=("accuracy",))
+
+def brier(outputs, targets):
+    return (outputs.softmax(-1) - nn.functional.one_hot(targets, 3)).square().sum(-1)
 
 def loaded():
     whole = mine()
@@ -81,8 +85,9 @@ def alone(code: str) -> list[float]:
 
 
 def in_population(study: Study, setting: Setting, seed: int) -> np.ndarray:
-    table = study.table().set_index(["stage", "optimizer", "lr", "schedule", "seed"])
-    member = table.loc[("search", setting.optimizer, setting.lr, setting.schedule, seed), "member"]
+    table = study.table()
+    rows = table[matching(table, setting) & (table["stage"] == "search") & (table["seed"] == seed)]
+    (member,) = rows["member"]
     curves = study.curves()
     mine = curves[(curves["member"] == member) & (curves["metric"] == "validation_loss")]
     return mine.sort_values("step")["value"].to_numpy()
@@ -249,3 +254,58 @@ def test_an_object_must_be_put_in_by_hand() -> None:
     wanted = plan(["sgd"], rates=[0.1])
     facts = {"name": "hills", "kind": "object", "spec": "hills", "loader": False}
     assert "YOUR_PROBLEM" in recipe(wanted, facts, wanted.settings[0]).code
+
+
+# Other factors
+
+
+@pytest.fixture(scope="module")
+def varied(file: Path) -> Study:
+    rules = file.with_name("heavy.py")
+    rules.write_text(RULES)
+    return compare(
+        f"{file}:mine", ["sgd", "adam", f"{rules}:heavy"], [0.01], ["linear"], seeds=2, epochs=EPOCHS,
+        losses=["cross_entropy", f"{file}:brier"], batch_sizes=[1, "full"],
+        hyperparameters={"beta": [0.5, 0.8], "beta2": [0.9, 0.95], "weight_decay": [0.1]}, confirmation=0,
+        store=file.with_name("varied.db"), progress=False,
+    )  # fmt: skip
+
+
+def test_alone_equals_in_the_population_whatever_varies(varied: Study) -> None:
+    """Every setting: other batch sizes, losses and hyperparameters, in one study with the others."""
+    settings = varied.plan.settings
+    assert len(settings) == 2 * 2 * (1 + 2 + 2)
+    for setting in settings:
+        try:
+            follows(varied, setting, seed=1, relative=1e-9)
+        except Exception as error:
+            raise AssertionError(f"{setting}: {error}") from error
+    paths = {tuple(in_population(varied, setting, 1)) for setting in settings}
+    assert len(paths) == len(settings), "two settings that are one prove nothing"
+
+
+def test_the_recipe_says_what_varies(varied: Study) -> None:
+    def code(optimizer: str, *levels: Any) -> str:
+        further = tuple(zip(("loss", "batch_size", "beta", "beta2"), levels, strict=True))
+        return recipe(varied.plan, varied.problem, Setting(optimizer, 0.01, "linear", further)).code
+
+    whole = code("adam", "brier", "full", None, 0.9)
+    assert "order.split(len(inputs))" in whole
+    assert "total_steps = EPOCHS * 1\n" in whole
+    assert "betas=(0.9, 0.9), eps=1e-08, weight_decay=0.1)" in whole
+    assert "loss = tw.losses.get(runpy.run_path(" in whole
+    assert "loss(model(inputs), targets).backward()" in whole
+    one = code("heavy", "cross_entropy", 1, 0.5, None)
+    assert "order.split(1)" in one
+    assert "loss = tw.losses.get('cross_entropy')" in one
+    assert "['heavy'].with_(beta=0.5))(model.parameters(), lr=0.01)" in one
+
+
+def test_a_loss_given_as_an_object_has_no_recipe() -> None:
+    def mine(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(outputs, targets) * 2
+
+    wanted = plan(["sgd"], rates=[0.1], losses=[mine])
+    facts = {"name": "hills", "kind": "built-in", "spec": "digits", "loader": False}
+    with pytest.raises(PlanError, match=r"the loss mine was given as an object .*: name it as file\.py:name"):
+        recipe(wanted, facts, wanted.settings[0])

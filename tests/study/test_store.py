@@ -21,7 +21,7 @@ from safetensors.torch import save
 from thalweg.errors import StoreError
 from thalweg.study.plan import Setting
 from thalweg.study.store import Store, kind_of
-from thalweg.study.study import Study
+from thalweg.study.study import Study, compare, resume
 
 SETTINGS = [Setting("sgd", 0.1, "constant"), Setting("adam", 1 / 3, "cosine"), Setting("adam", 0.5, "cosine")]
 ALIVE = np.array([-1, -1, -1])
@@ -161,7 +161,8 @@ DAMAGES = [text, empty, foreign, half, ten_bytes, page_lost, schema_lost, other_
 WORDS = {
     text: "is not a thalweg store", empty: "is not a thalweg store", foreign: "is another program's database",
     half: "cannot be read as a store", ten_bytes: "is not a thalweg store", page_lost: "cannot be read as a store",
-    schema_lost: "cannot be read as a store", other_version: "is a store of version 7, and this thalweg reads version 1",
+    schema_lost: "cannot be read as a store",
+    other_version: "is a store of version 7, and this thalweg reads versions 1 and 2",
 }  # fmt: skip
 
 
@@ -409,3 +410,70 @@ def test_checkpoints_that_cannot_be_written(store: Store) -> None:
     ):
         store.save_checkpoint(1, 7, STATE)
     assert store.checkpoints.read_text() == "in the way"
+
+
+# The first schema
+
+
+FIRST = (
+    Path(__file__).parent / "stores" / "schema-1.db"
+)  # sgd and adam(beta2=0.99), made before other factors varied
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Path:
+    target = tmp_path / "first.db"
+    target.write_bytes(FIRST.read_bytes())
+    return target
+
+
+def test_a_store_of_the_first_schema_reads_as_it_did(first: Path) -> None:
+    study = Study.open(first)
+    assert study.finished
+    made = study.plan
+    assert (made.optimizers, made.schedules) == (("sgd", "adam(beta2=0.99)"), ("cosine", "constant"))
+    assert (made.batch_sizes, made["loss"].levels, made.hyperparameters) == ((64,), (None,), ())
+    table = study.table()
+    assert list(table.columns)[:7] == ["member", "stage", "optimizer", "lr", "schedule", "seed", "status"]
+    assert len(table) == 20
+    verdict = study.verdict
+    assert verdict.sentence == (
+        "adam(beta2=0.99) (rate 0.1, cosine) is best on breast-cancer: validation loss 0.1546 [0.05934, 0.2498] over 2 "
+        "fresh seeds and no other comes level."
+    )
+    assert all(e.seconds_per_step > 0 for e in verdict.entries)
+    along = study.verdict_by("schedule")  # which was not confirmed then
+    assert (along.confirmed, along.best.schedule) == (False, "cosine")
+    assert "batches of 64" in study.report(first.with_name("report.html")).read_text()
+    assert "betas=(0.9, 0.99)" in study.recipe().code
+    assert first.read_bytes() == FIRST.read_bytes()
+
+
+def test_a_study_of_the_first_schema_is_the_same_study(first: Path) -> None:
+    asked: dict[str, Any] = {"seeds": 2, "epochs": 2, "confirmation": 2, "store": first, "progress": False}
+    one = compare("breast-cancer", ["sgd", "adam(beta2=0.99)"], [0.01, 0.1], ["cosine", "constant"], **asked)
+    assert len(one.table()) == 20
+    with pytest.raises(StoreError, match=r"already holds another study \(with other batch sizes\)"):
+        compare("breast-cancer", ["sgd", "adam(beta2=0.99)"], [0.01, 0.1], ["cosine", "constant"],
+                batch_sizes=[16, 64], **asked)  # fmt: skip
+
+
+def test_a_store_of_the_first_schema_is_carried_on_in_it(first: Path) -> None:
+    before = Study.open(first).table()
+    db = sqlite3.connect(first)
+    db.execute("DELETE FROM curves WHERE block IN (SELECT id FROM blocks WHERE stage = 'confirmation')")
+    db.execute("DELETE FROM members WHERE block IN (SELECT id FROM blocks WHERE stage = 'confirmation')")
+    db.execute("DELETE FROM blocks WHERE stage = 'confirmation'")
+    db.execute("DELETE FROM meta WHERE key = 'costs'")
+    db.commit()
+    db.close()
+    assert not Study.open(first).finished
+    after = resume(first, progress=False)
+    assert after.finished
+    table = after.table()
+    key = ["stage", "optimizer", "lr", "schedule", "seed"]
+    both = before.merge(table, on=key, suffixes=("_before", "_after"))
+    assert len(both) == 20
+    np.testing.assert_allclose(both["validation_loss_before"], both["validation_loss_after"], rtol=1e-4)
+    assert after.verdict_by("schedule").confirmed  # now it is
+    assert int.from_bytes(first.read_bytes()[60:64], "big") == 1

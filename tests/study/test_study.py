@@ -77,7 +77,11 @@ def training_is_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_table_and_curves_are_complete(tiny: Study) -> None:
     table, curves = content(tiny)
     search, fresh = (table[table["stage"] == stage] for stage in ("search", "confirmation"))
-    assert (len(search), len(fresh), len(table)) == (16, 4, 20)
+    assert (len(search), len(fresh), len(table)) == (
+        16,
+        6,
+        22,
+    )  # two optimizers and the other schedule's best
     assert not search.duplicated(["optimizer", "lr", "schedule", "seed"]).any()
     assert set(search["seed"]) == {0, 1}
     assert set(fresh["seed"]) == {2, 3}
@@ -86,7 +90,7 @@ def test_table_and_curves_are_complete(tiny: Study) -> None:
     assert set(table["step"]) == {2 * per_epoch}
     trained = curves[~curves["metric"].str.startswith("test")]
     assert trained.groupby(["member", "step", "metric"], observed=True).size().eq(1).all()
-    assert len(trained) == 20 * 2 * 3
+    assert len(trained) == 22 * 2 * 3
     assert set(trained["step"]) == {per_epoch, 2 * per_epoch}
     assert curves["value"].notna().all()
     last = curves[curves["step"] == 2 * per_epoch].pivot(index="member", columns="metric", values="value")
@@ -115,7 +119,7 @@ def test_verdict_is_confirmed(tiny: Study) -> None:
     assert {e.optimizer for e in verdict.entries} == {"sgd", "adam"}
     fresh = tiny.table().query("stage == 'confirmation'")
     for entry in verdict.entries:
-        own = fresh[fresh["optimizer"] == entry.optimizer]
+        own = fresh[(fresh["optimizer"] == entry.optimizer) & (fresh["schedule"] == entry.schedule)]
         assert entry.validation_loss.mean == own["validation_loss"].mean()
         assert set(entry.test) == {"loss", "accuracy"}
         assert entry.test["loss"].mean == own["test_loss"].mean()
@@ -244,7 +248,7 @@ def test_objects_are_needed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         stop_at(patch, 3)
         with pytest.raises(KeyboardInterrupt, match=f"carry on with `thalweg resume {path}`"):
             compare(problem(), **asked, store=path)
-    with pytest.raises(PlanError, match=r"halved, a formula of your own: pass it again from Python"):
+    with pytest.raises(PlanError, match=r"halved, an optimizer of your own: pass it again from Python"):
         resume(path, problem())
     with pytest.raises(PlanError, match=r"begun with a tw.Problem object; resume it from Python"):
         resume(path, optimizers=[halved])
@@ -294,7 +298,7 @@ def test_a_data_loader_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.Monk
 
     asked = {**SMALL, "optimizers": ["sgd", "adam"], "seeds": 2}
     whole = compare(loaded(), **asked, store=tmp_path / "whole.db")
-    assert whole.plan.batch_size == 0
+    assert whole.plan.batch_sizes == (0,)
     assert set(whole.table()["step"]) == {2 * (60 // 8)}
     with monkeypatch.context() as patch:
         stop_at(patch, 10)

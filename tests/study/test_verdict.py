@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from thalweg.study import verdict as verdicts
-from thalweg.study.plan import Plan, plan
-from thalweg.study.verdict import Verdict, chosen_settings, interval, judge, rank
+from thalweg.errors import PlanError
+from thalweg.study import intervals
+from thalweg.study.intervals import interval, rank
+from thalweg.study.plan import Plan, Setting, plan
+from thalweg.study.verdict import Verdict, judge, to_confirm
 
 Loss = Callable[[str, float, str, int], float]
 RATES = (0.01, 0.1, 1.0)
@@ -142,8 +144,8 @@ def test_the_interval_covers_the_mean_as_often_as_it_says(
     honest = coverage()
     assert 0.91 <= honest <= 0.98
     # The check can fail: the plain percentile interval is too narrow for so few seeds.
-    monkeypatch.setattr(verdicts.math, "sqrt", lambda value: 1.0)
-    monkeypatch.setattr(verdicts.stats.t, "ppf", lambda q, df: verdicts.stats.norm.ppf(q))
+    monkeypatch.setattr(intervals.math, "sqrt", lambda value: 1.0)
+    monkeypatch.setattr(intervals.stats.t, "ppf", lambda q, df: intervals.stats.norm.ppf(q))
     assert coverage() < honest - 0.02
 
 
@@ -156,28 +158,35 @@ def made(**changes: Any) -> Plan:
 
 
 def table(
-    wanted: Plan, loss: Loss, fresh: Mapping[str, Any] | None = None, status: Any = None
+    wanted: Plan,
+    loss: Loss,
+    fresh: Mapping[str, Any] | None = None,
+    status: Any = None,
+    extra: Callable[[Setting, int], float] | None = None,
 ) -> pd.DataFrame:
-    """What `Store.members()` gives: `loss` for the search, `fresh` (a loss for the chosen settings) after it."""
+    """What `Store.members()` gives: `loss` for the search, `fresh` (a loss for the chosen settings) after it;
+    `extra` is added to both."""
     rows = []
 
-    def add(stage: str, optimizer: str, lr: float, schedule: str, seed: int, value: float) -> None:
+    def add(stage: str, s: Setting, seed: int, of: Loss) -> None:
+        value = of(s.optimizer, s.lr, s.schedule, seed) + (extra(s, seed) if extra else 0)
         state = "diverged" if math.isnan(value) else "finished"
         test = value + 1 if stage == "confirmation" else math.nan
         rows.append({
-            "member": len(rows) + 1, "stage": stage, "optimizer": optimizer, "lr": lr, "schedule": schedule,
-            "seed": seed, "status": status(seed, state) if status else state, "step": 9, "validation_loss": value,
+            "member": len(rows) + 1, "stage": stage, "optimizer": s.optimizer, "lr": s.lr, "schedule": s.schedule,
+            **dict(s.further), "seed": seed,
+            "status": status(seed, state) if status else state, "step": 9, "validation_loss": value,
             "test_loss": test, "test_accuracy": math.nan if math.isnan(test) else 0.9,
         })  # fmt: skip
 
     for seed in range(wanted.seeds):
         for s in wanted.settings:
-            add("search", s.optimizer, s.lr, s.schedule, seed, loss(s.optimizer, s.lr, s.schedule, seed))
+            add("search", s, seed, loss)
     if fresh is not None:
-        chosen = chosen_settings(wanted, pd.DataFrame(rows))
+        chosen = to_confirm(wanted, pd.DataFrame(rows))
         for seed in range(wanted.seeds, wanted.seeds + wanted.confirmation):
-            for label, (lr, schedule, _) in chosen.items():
-                add("confirmation", label, lr, schedule, seed, fresh["loss"](label, lr, schedule, seed))
+            for s in chosen:
+                add("confirmation", s, seed, fresh["loss"])
     return pd.DataFrame(rows)
 
 
@@ -369,3 +378,134 @@ def test_nothing_can_be_said_before_a_seed_is_complete() -> None:
         result = judged(wanted, members)
         assert result.sentence == "Nothing can be said about hills yet: no seed is complete."
         assert (result.entries, result.seeds) == ((), 0)
+
+
+# Along another factor than the optimizer
+
+
+SIZES = {1: 0.0, 16: 0.0, 64: 0.3, "full": 1.0}  # batch size → what it adds to the loss
+
+
+def by_size(setting: Setting, seed: int) -> float:
+    """Batch sizes 1 and 16 differ by noise alone; beta2 = 0.999 is a little better where there is one."""
+    size = setting["batch_size"]
+    noise = np.random.default_rng([seed, *map(ord, str(size))]).normal() * 0.05
+    return SIZES[size] + noise + (0.2 if setting["beta2"] == 0.99 else 0.0)  # type: ignore[index]
+
+
+def sized(**changes: Any) -> Plan:
+    hyper = {"beta2": [0.99, 0.999]}
+    return made(**{"batch_sizes": [*SIZES], "hyperparameters": hyper, "confirmation": 8, **changes})
+
+
+def along(wanted: Plan, members: pd.DataFrame, by: str) -> Verdict:
+    result = judge(wanted, "hills", members, {}, by)
+    assert json.loads(json.dumps(result.to_json(), allow_nan=False))["factor"] == result.factor
+    return result
+
+
+@pytest.fixture(scope="module")
+def known() -> tuple[Plan, pd.DataFrame]:
+    wanted = sized()
+    return wanted, table(wanted, valley, {"loss": worse}, extra=by_size)
+
+
+def test_batch_sizes_are_ranked_as_they_were_made(known: tuple[Plan, pd.DataFrame]) -> None:
+    result = along(*known, "batch_size")
+    assert (result.confirmed, result.seeds, result.factor) == (True, 8, "batch_size")
+    assert [set(group) for group in result.groups] == [{"1", "16"}, {"64"}, {"full"}]
+    for entry in result.entries:
+        # tuned over all the rest
+        assert (entry.optimizer, entry.lr, entry.schedule) == ("adam", 0.1, "cosine")
+        assert entry.further["beta2"] == 0.999
+        expected = BASE["adam"] + 0.5 + SIZES[entry.further["batch_size"]]  # type: ignore[index]
+        assert entry.validation_loss.mean == pytest.approx(expected, abs=0.1)
+        assert entry.test["loss"].mean == pytest.approx(entry.validation_loss.mean + 1)
+        # seeds × rates and schedules × formulas
+        assert (entry.runs, entry.diverged) == (4 * 6 * (1 + 1 + 2), 0)
+    assert result.sentence.startswith("Batch sizes ")
+    assert "1 and 16 cannot be told apart on hills: a tie. Batch size 1 " in result.sentence
+    assert "(adam, rate 0.1, cosine, beta2 0.999) has the lowest validation loss" in result.sentence
+    assert result.notes[0].startswith("Every batch size had the same number of epochs")
+
+
+def test_only_formulas_that_have_it_are_ranked_along_a_hyperparameter(
+    known: tuple[Plan, pd.DataFrame],
+) -> None:
+    result = along(*known, "beta2")
+    assert result.groups == (("0.999",), ("0.99",))
+    assert {e.optimizer for e in result.entries} == {"adam"}
+    assert result.entries[1].difference.low < 0.2 < result.entries[1].difference.high
+    assert result.sentence.startswith("beta2 0.999 (adam, rate 0.1, cosine, batch size ")
+
+
+def test_optimizers_are_chosen_over_all_factors(known: tuple[Plan, pd.DataFrame]) -> None:
+    result = along(*known, "optimizer")
+    assert result.groups == (("adam",), ("momentum",), ("sgd",))
+    for entry in result.entries:
+        assert entry.further["batch_size"] in (1, 16)
+        assert entry.further["beta2"] == (0.999 if entry.optimizer == "adam" else None)
+    assert "beta2" not in result.sentence.replace("beta2 0.999", "")
+
+
+def test_every_ranked_level_is_confirmed_and_none_twice(known: tuple[Plan, pd.DataFrame]) -> None:
+    wanted, members = known
+    again = to_confirm(wanted, members)
+    assert len(again) == len(set(again)) == 2 + 4 + 1 + 1  # sgd, momentum; sizes; constant; beta2 = 0.99
+    assert (members["stage"] == "confirmation").sum() == len(again) * 8
+
+
+def test_rates_are_ranked_on_the_search_and_words_say_so(known: tuple[Plan, pd.DataFrame]) -> None:
+    result = along(*known, "rate")
+    assert result.factor == "lr"
+    assert result.groups[0] == ("0.1",)
+    assert not result.confirmed
+    assert any("rates are tuned by the search" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("by", ["batch_sizes", "loss", "nope", "seed"])
+def test_what_does_not_vary_cannot_be_ranked(by: str, known: tuple[Plan, pd.DataFrame]) -> None:
+    with pytest.raises(
+        PlanError, match=rf"'{by}' is not a factor that this study varies: .*Known: optimizer, lr,"
+    ):
+        judge(known[0], "hills", known[1], {}, by)
+
+
+def test_a_setting_that_fresh_seeds_like_better_is_named_and_not_chosen() -> None:
+    wanted = sized(optimizers=["sgd"], hyperparameters=None, batch_sizes=[1, 16])
+
+    def turned(setting: Setting, seed: int) -> float:
+        """The search finds 16 better; fresh seeds find 1 better."""
+        return 0.5 * ((setting["batch_size"] == 1) == (seed < wanted.seeds))
+
+    members = table(wanted, valley, {"loss": valley}, extra=turned)
+    result = along(wanted, members, "optimizer")
+    assert result.best.further == {"batch_size": 16}
+    assert "sgd (rate 0.1, cosine, batch size 1) did better with fresh seeds" in result.notes[-1]
+    assert along(wanted, members, "batch_size").groups == (("1",), ("16",))
+    calm = along(wanted, table(wanted, valley, {"loss": valley}), "optimizer")
+    assert not [note for note in calm.notes if "did better" in note]
+
+
+def test_levels_that_are_alike_are_seldom_told_apart_and_others_are() -> None:
+    """On many made-up studies: how often is a difference claimed where there is none, and where there is one?"""
+    wanted = made(optimizers=["sgd"], rates=[0.1], schedule_names=["constant"], batch_sizes=[1, 16, 64],
+                  seeds=1, confirmation=6)  # fmt: skip
+
+    def claims(study: int) -> tuple[bool, bool]:
+        rng = np.random.default_rng(study)
+        noise = {seed: rng.normal(size=4) for seed in range(7)}
+
+        def loss(setting: Setting, seed: int) -> float:
+            place = [1, 16, 64].index(setting["batch_size"])  # type: ignore[arg-type]
+            return 5 + noise[seed][3] * 3 + 0.3 * noise[seed][place] + (place == 2)
+
+        groups = along(
+            wanted, table(wanted, lambda *_: 0.0, {"loss": lambda *_: 0.0}, extra=loss), "batch_size"
+        ).groups
+        where = {name: k for k, group in enumerate(groups) for name in group}
+        return where["1"] != where["16"], where["64"] > max(where["1"], where["16"])
+
+    wrong, right = np.mean([claims(study) for study in range(150)], axis=0)
+    assert wrong < 0.12  # two-sided 5%, and a binomial's play
+    assert right > 0.8

@@ -30,11 +30,27 @@ def compare(
     seeds: Annotated[int, typer.Option(help="Runs of every setting.")] = 5,
     epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 20,
     batch_size: Annotated[int, typer.Option(help="Samples per step; a DataLoader has its own.")] = 64,
+    batch_sizes: Annotated[
+        str | None,
+        typer.Option(help="Several to compare, e.g. 1,16,64,full; each has the same number of epochs."),
+    ] = None,
+    regularizers: Annotated[
+        str | None,
+        typer.Option(help='Names with their strength, e.g. none,mixup,"label_smoothing(0.1)+l2(1e-4)".'),
+    ] = None,
+    losses: Annotated[
+        str | None,
+        typer.Option(
+            help="Names or file.py:function to train with, separated by commas; the problem's own judges all."
+        ),
+    ] = None,
+    hyperparameters: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE,VALUE, e.g. weight_decay=0,1e-4; may be given several times."),
+    ] = None,
     confirmation: Annotated[
         int,
-        typer.Option(
-            help="Fresh seeds for each optimizer's chosen setting; 0 leaves the test part untouched."
-        ),
+        typer.Option(help="Fresh seeds for each chosen setting; 0 leaves the test part untouched."),
     ] = 10,
     store: Annotated[
         Path | None, typer.Option(help="The file to keep the study in [default: runs/PROBLEM.db].")
@@ -43,10 +59,10 @@ def compare(
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Train every optimizer at every rate under every schedule, and say which is best."""
+    """Train every optimizer at every rate under every schedule (and whatever else varies), and say which is best."""
     from ..study.plan import parse_rates
     from ..study.study import compare as run
-    from .result import check_report, finish, split
+    from .result import batch_size_of, check_report, finish, split, values_of
 
     check_report(report)
     study = run(
@@ -59,6 +75,10 @@ def compare(
         batch_size=batch_size,
         confirmation=confirmation,
         store=store,
+        regularizers=None if regularizers is None else split(regularizers),
+        losses=None if losses is None else split(losses),
+        batch_sizes=None if batch_sizes is None else [batch_size_of(word) for word in split(batch_sizes)],
+        hyperparameters=values_of(hyperparameters or []),
         progress=False if quiet else None,
     )
     finish(study, report, json)

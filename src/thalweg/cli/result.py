@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 
@@ -27,7 +28,7 @@ def split(text: str) -> list[str]:
     """
     parts, depth = [""], 0
     for letter in text:
-        depth += (letter == "(") - (letter == ")")
+        depth += (letter in "([{") - (letter in ")]}")
         if letter == "," and depth == 0:
             parts.append("")
         else:
@@ -36,6 +37,35 @@ def split(text: str) -> list[str]:
     if not all(names):
         raise UsageError(f"{text!r} has an empty name; give names separated by commas, e.g. sgd,adam.")
     return names
+
+
+def batch_size_of(word: str) -> int | str:
+    """A number where it is one; the plan says what else is allowed."""
+    return int(word) if word.lstrip("+-").isdigit() else word
+
+
+def values_of(texts: list[str]) -> dict[str, list[Any]]:
+    """``beta2=0.99,0.999`` → {"beta2": [0.99, 0.999]}; words that are no literals stay words.
+
+    >>> values_of(["weight_decay=0,1e-4", "amsgrad=True,False"])
+    {'weight_decay': [0, 0.0001], 'amsgrad': [True, False]}
+    """
+    found: dict[str, list[Any]] = {}
+    for text in texts:
+        name, sign, values = (part.strip() for part in text.partition("="))
+        if not (name and sign and values):
+            raise UsageError(f"{text!r} is not of the form NAME=VALUE,VALUE, e.g. beta2=0.99,0.999.")
+        if name in found:
+            raise UsageError(f"hyperparameter {name} is given twice; list all its values at once.")
+        found[name] = [_literal(value) for value in split(values)]
+    return found
+
+
+def _literal(word: str) -> Any:
+    try:
+        return ast.literal_eval(word)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return word
 
 
 def check_report(report: Path | None) -> None:
@@ -54,9 +84,9 @@ def check_report(report: Path | None) -> None:
         raise UsageError(f"{report} cannot be written: permission denied; name another file.")
 
 
-def finish(study: Study, report: Path | None, as_json: bool) -> None:
-    """Write the report if it is wanted, and print the result."""
-    verdict = study.verdict
+def finish(study: Study, report: Path | None, as_json: bool, by: str = "optimizer") -> None:
+    """Write the report if it is wanted, and print the result: the ranking of optimizers, or of another factor."""
+    verdict = study.verdict_by(by)
     if report is not None:
         study.report(report)
     if as_json:
@@ -72,9 +102,10 @@ def finish(study: Study, report: Path | None, as_json: bool) -> None:
         console.print()
         console.print(table(verdict, console.width))
         console.print()
-    for note in verdict.notes:
+    notes = [*verdict.notes, *_others(study, verdict)]
+    for note in notes:
         console.print(f"· {note}", markup=False, highlight=False, style="dim")
-    if verdict.notes:
+    if notes:
         console.print()
     print(f"store: {study.path}")
     if report is not None:
@@ -83,12 +114,20 @@ def finish(study: Study, report: Path | None, as_json: bool) -> None:
         print(f"unfinished: carry on with `thalweg resume {study.path}`")
 
 
+def _others(study: Study, verdict: Verdict) -> list[str]:
+    """How to see the rankings along the study's other factors."""
+    names = [f.name for f in study.plan.ranked if f.name != verdict.factor]
+    if not verdict.entries or not names:
+        return []
+    return [f"Ranked along others: thalweg show {study.path} --by {' | '.join(names)}"]
+
+
 GAP = 2  # between columns
 
 
 @dataclass(frozen=True)
 class Column:
-    """A header, which may have several lines, and a cell for each optimizer."""
+    """A header, which may have several lines, and a cell for each level that is ranked."""
 
     header: str
     cells: list[str]
@@ -118,13 +157,19 @@ def table(verdict: Verdict, width: int) -> Table:
 
 def _fitting(verdict: Verdict, width: int) -> list[Column]:
     """The columns that must be there, and of the others, in the order of their worth, those that fit."""
+    from ..study.factors import shown, words_of
+
     entries = verdict.entries
     arrow = {"lowest": " ↓", "highest": " ↑", None: ""}
-    needed = [
-        Column("", [str(e.rank) for e in entries]),
+    setting = [
         Column("optimizer", [e.optimizer for e in entries], left=True),
         Column("rate", [f"{e.lr:.3g}{arrow[e.edge]}" for e in entries]),
         Column("schedule", [e.schedule for e in entries], left=True),
+        *(Column(words_of(name), [shown(e.further[name]) for e in entries]) for name in entries[0].further),
+    ]
+    needed = [
+        Column("", [str(e.rank) for e in entries]),
+        *sorted(setting, key=lambda column: column.header != words_of(verdict.factor)),
         Column("validation loss\n[95% interval]", [_spread(e.validation_loss) for e in entries], left=True),
     ]
     tests = {

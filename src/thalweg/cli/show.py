@@ -12,10 +12,13 @@ EXAMPLE = "Example: thalweg show runs/digits.db"
 
 def show(
     store: Annotated[Path, typer.Argument(help="The store of the study.")],
+    by: Annotated[
+        str, typer.Option(help="What to rank: optimizer, schedule, batch_size, loss, or a hyperparameter.")
+    ] = "optimizer",
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Print the verdict of a study; of what is finished so far, if it still runs."""
     from ..study.study import Study
     from .result import finish
 
-    finish(Study.open(store), None, json)
+    finish(Study.open(store), None, json, by)

@@ -64,6 +64,7 @@ def learning(
     order: Sequence[str] = (),
     metrics: Sequence[str] = ("validation_loss", "train_loss"),
     columns: int = 2,
+    axis: str = "training step",
 ) -> go.Figure:
     """Mean over seeds at each step, one panel per metric, one line and one band per optimizer.
 
@@ -72,6 +73,7 @@ def learning(
         order: optimizers in the order of the legend; others follow.
         metrics: the panels; the vertical axis is shared, and logarithmic when all values are positive.
         columns: panels in a row.
+        axis: what `step` counts.
 
     The line ends where the first seed diverged, with a × at the top of the plot, or where an unfinished seed ends.
     A click in the legend hides an optimizer in all panels.
@@ -97,19 +99,21 @@ def learning(
     for name in names:
         for place, metric in enumerate(metrics):
             own = table[(table["optimizer"] == name) & (table["metric"] == metric)]
-            for trace in _curve(own, text(name), found[name], seeds, top, legend=place == 0):
+            for trace in _curve(
+                own, text(name), found[name], seeds, top, axis.split()[-1], legend=place == 0
+            ):
                 figure.add_trace(trace, row=place // columns + 1, col=place % columns + 1)
     legend = 28 * math.ceil(max(1, len(names)) / (7 if columns > 1 else 3))
     dress(figure, height=60 + 310 * rows + legend)
     figure.update_yaxes(type="log" if logarithmic else "linear", nticks=6)
     if logarithmic:
         figure.update_yaxes(**log_ticks(float(finite.min()) / 2, top))
-    figure.update_xaxes(title_text="training step", rangemode="tozero", nticks=6, showline=True)
+    figure.update_xaxes(title_text=axis, rangemode="tozero", nticks=6, showline=True)
     return figure.update_layout(margin={"l": 8, "r": 8, "t": 28, "b": 24 + legend}, hovermode="closest")
 
 
 def _curve(
-    table: pd.DataFrame, name: str, look: Look, seeds: int, top: float, *, legend: bool
+    table: pd.DataFrame, name: str, look: Look, seeds: int, top: float, unit: str, *, legend: bool
 ) -> list[go.Scatter]:
     broken = ~np.isfinite(table["mean"])
     whole = table[(table["seeds"] == seeds) & ~broken] if (table["seeds"] == seeds).any() else table[~broken]
@@ -134,7 +138,7 @@ def _curve(
             line={"color": look.colour, "dash": look.dash, "width": 2.2},
             marker={"symbol": look.marker, "size": 7, "color": look.colour, "maxdisplayed": 5},
             hovertext=[
-                f"<b>{name}</b> step {short(row['step'], 8)}<br>{number(row['mean'])}, {row['seeds']} seeds "
+                f"<b>{name}</b> {unit} {short(row['step'], 8)}<br>{number(row['mean'])}, {row['seeds']} seeds "
                 f"from {number(row['low'])} to {number(row['high'])}"
                 for row in whole.to_dict("records")
             ],
@@ -152,7 +156,7 @@ def _curve(
                 y=[top],
                 mode="markers",
                 marker={"symbol": "x", "size": 9, "color": VERMILION},
-                hovertext=[f"<b>{name}</b> diverged at step {short(step, 8)}"],
+                hovertext=[f"<b>{name}</b> diverged at {unit} {short(step, 8)}"],
                 hoverinfo="text",
                 legendgroup=name,
                 showlegend=False,

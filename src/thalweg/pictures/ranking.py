@@ -1,4 +1,4 @@
-"""The ranking: one dot and one interval per optimizer, best on top, ties on one ground.
+"""The ranking: one dot and one interval per optimizer (or anything else), best on top, ties on one ground.
 
 Intervals of the single optimizers overlap more than their paired differences do, so the groups are not read off the
 bars: they are given, and drawn as a bracket.
@@ -23,31 +23,34 @@ def ranking(
     measure: str = "validation loss",
     level: str = "95%",
     compact: bool = False,
+    coloured: bool = True,
 ) -> go.Figure:
-    """Dots with interval bars, one row per optimizer, in the given order.
+    """Dots with interval bars, one row per name, in the given order.
 
     Args:
-        entries: best first; each has `optimizer`, `rank` (equal for ties), `mean`, `low` and `high`.
+        entries: best first; each has `name`, `rank` (equal for ties), `mean`, `low` and `high`.
         measure: what the axis shows. The axis is logarithmic when all numbers on it are positive.
         level: the level of the intervals, for the axis title.
         compact: for a narrow page: smaller marks, fewer ticks.
+        coloured: names are optimizers, each in its own colour; else all dots are alike.
 
     An infinite mean (a run diverged) is a × at the right end.
 
-    >>> rows = [{"optimizer": "adam", "rank": 1, "mean": 0.1, "low": 0.09, "high": 0.12},
-    ...         {"optimizer": "sgd", "rank": 2, "mean": 0.3, "low": 0.2, "high": 0.4}]
+    >>> rows = [{"name": "adam", "rank": 1, "mean": 0.1, "low": 0.09, "high": 0.12},
+    ...         {"name": "sgd", "rank": 2, "mean": 0.3, "low": 0.2, "high": 0.4}]
     >>> figure = ranking(rows)
     >>> [trace.name for trace in figure.data], figure.layout.xaxis.type
     (['adam', 'sgd'], 'log')
     """
     rows = list(entries)
     figure = go.Figure()
-    found = looks(row["optimizer"] for row in rows)
+    names = [row["name"] for row in rows]
+    found = looks(names) if coloured else dict.fromkeys(names, Look(INK, "solid", "circle"))
     finite = [row[key] for row in rows for key in ("mean", "low", "high") if math.isfinite(row[key])]
     logarithmic = bool(finite) and min(finite) > 0
     right = _right_end(finite, logarithmic)
     for place, row in enumerate(rows):
-        figure.add_trace(_dot(row, place, found[row["optimizer"]], right, 8 if compact else 11))
+        figure.add_trace(_dot(row, place, found[row["name"]], right, 8 if compact else 11))
     for rank, group in groupby(enumerate(rows), key=lambda pair: pair[1]["rank"]):
         places = [place for place, _ in group]
         _bracket(figure, rank, min(places), max(places))
@@ -65,7 +68,7 @@ def ranking(
         figure.update_xaxes(tickangle=0, range=[math.log10(min(finite) / room), math.log10(right * room)])
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[f"{text(row['optimizer'])}  " for row in rows],
+        ticktext=[f"{text(row['name'])}  " for row in rows],
         range=[len(rows) - 0.5, -0.5],
         showgrid=False,
         tickfont={"color": INK, "size": 14},
@@ -82,7 +85,7 @@ def _right_end(finite: list[float], logarithmic: bool) -> float:
 
 def _dot(row: Mapping[str, Any], place: int, look: Look, right: float, size: int) -> go.Scatter:
     mean, low, high = row["mean"], row["low"], row["high"]
-    name = text(row["optimizer"])
+    name = text(row["name"])
     if not math.isfinite(mean):
         marker = {"symbol": "x", "size": 11, "color": VERMILION}
         words = f"<b>{name}</b><br>diverged: mean {number(mean)}"

@@ -7,10 +7,13 @@ the arithmetic and little else. Where a model cannot be traced, the same functio
 
 from __future__ import annotations
 
+import itertools
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +22,54 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from .. import losses
 from ..errors import TrainingError
+from ..regularizers.base import Regularizer, criterion
+from .draws import Drawn, Replayed, numbers, recorded
+from .moving import cumulative, moving_buffers
 from .rewrites import REWRITES
 
 Tensors = tuple[Tensor, ...]
-One = Callable[[Tensors, Tensor, Tensor, Tensors], Tensors]
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What a step with a regularizer needs beside the weights and the batch.
+
+    Attributes:
+        parts: the regularizers, whose own strengths do not count.
+        amounts: for each part, what its hooks are given, (members,) each.
+        draws: for each part, its random numbers, common to the members.
+        seed: of the random numbers that the model draws.
+    """
+
+    parts: tuple[Regularizer, ...] = ()
+    amounts: tuple[Tensors, ...] = ()
+    draws: tuple[Tensors, ...] = ()
+    seed: int = 0
+
+
+PLAIN = Extra()
+
+
+class _Graph(NamedTuple):
+    """A batched program, and what its model draws at each step."""
+
+    call: Callable[..., Tensors]
+    drawn: list[Drawn]
+
+
+class _Layout:
+    """Where in one flat list of tensors each kind of them stands; the traced graph takes and gives such lists."""
+
+    def __init__(self, *groups: Sequence[object]) -> None:
+        self.sizes = [len(group) for group in groups]
+
+    def split(self, tensors: Sequence[Tensor]) -> list[Tensors]:
+        ends = list(itertools.accumulate(self.sizes))
+        return [tuple(tensors[end - size : end]) for size, end in zip(self.sizes, ends, strict=True)]
+
+
+# PyTorch traces for the whole process: of two programs traced at once one may fail, run as it is, and round otherwise.
+_TRACING = threading.Lock()
 
 
 class Batched:
@@ -30,8 +77,9 @@ class Batched:
 
     Args:
         model: an instance; its own weights are not used, only its structure.
-        loss: (outputs, targets) → scalar, as `thalweg.losses.get` takes it.
+        loss: (outputs, targets) → scalar, which is trained, as `thalweg.losses.get` takes it.
         metrics: name → (outputs, targets) → scalar.
+        judge: the loss that evaluations report; the one that is trained unless given.
     """
 
     def __init__(
@@ -39,91 +87,194 @@ class Batched:
         model: nn.Module,
         loss: Callable[[Tensor, Tensor], Tensor],
         metrics: Mapping[str, Callable[[Tensor, Tensor], Tensor]],
+        judge: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         self.model, self.loss, self.metrics = model, losses.get(loss), dict(metrics)
+        self.judge = self.loss if judge is None else losses.get(judge)
         self.names = [name for name, p in model.named_parameters() if p.requires_grad]
         self.fixed = [name for name, p in model.named_parameters() if not p.requires_grad]
         self.fixed += [name for name, _ in model.named_buffers()]
+        self.moving: list[str] = []
+        self._looked = False
         self._lock = threading.RLock()  # the model's mode and weights are swapped while it is called
-        self._graphs: dict[tuple, Callable[..., tuple[Tensor, ...]]] = {}
+        self._graphs: dict[tuple, _Graph] = {}
+
+    def look(self, inputs: Tensor) -> None:
+        """Find, with a few inputs, which buffers move in training; they leave `fixed` for `moving`."""
+        with self._lock:
+            if not self._looked:
+                try:
+                    self.moving = moving_buffers(self.model, inputs)
+                except Exception as error:  # whatever a user's model may raise
+                    raise TrainingError(_explain(self.model, error)) from error
+                self.fixed = [name for name in self.fixed if name not in self.moving]
+                self._looked = True
 
     def gradient(
-        self, weights: Sequence[Tensor], inputs: Tensor, targets: Tensor, fixed: Sequence[Tensor] = ()
-    ) -> tuple[Tensor, ...]:
-        """Gradients like `weights` (members, *shape), then the losses (members,) of one shared batch.
+        self,
+        weights: Sequence[Tensor],
+        inputs: Tensor,
+        targets: Tensor,
+        fixed: Sequence[Tensor] = (),
+        moving: Sequence[Tensor] = (),
+        extra: Extra = PLAIN,
+    ) -> Tensors:
+        """Gradients like `weights` (members, *shape), the losses (members,) of one shared batch, then the
+        moving buffers after it.
 
-        `fixed` are the members' common tensors that do not train, in the order of the attribute `fixed`.
+        Args:
+            fixed: the members' common tensors that do not train, in the order of the attribute `fixed`.
+            moving: (members, *shape) buffers that training moves, in the order of the attribute `moving`.
         """
-        return self._run("gradient", self._one_gradient, weights, inputs, targets, fixed)
+        amounts = [a for own in extra.amounts for a in own]
+        draws = [d for own in extra.draws for d in own]
+        groups = (weights, moving, amounts, (inputs, targets), fixed, draws)
+        programs = tuple(part.program for part in extra.parts)
+        key = (
+            "gradient",
+            len(weights[0]),
+            inputs.shape,
+            inputs.dtype,
+            targets.shape,
+            targets.dtype,
+            programs,
+        )
+        graph = self._graph(key, groups, extra)
+        drawn = numbers(graph.drawn, extra.seed) if graph.drawn else ()
+        with torch.no_grad():
+            return graph.call(*weights, *moving, *amounts, inputs, targets, *fixed, *draws, *drawn)
 
     def evaluate(
-        self, weights: Sequence[Tensor], inputs: Tensor, targets: Tensor, fixed: Sequence[Tensor] = ()
-    ) -> tuple[Tensor, ...]:
-        """The loss and each metric, (members,) each, in evaluation mode."""
-        return self._run("evaluate", self._one_evaluation, weights, inputs, targets, fixed)
-
-    def _call(self, weights: Tensors, inputs: Tensor, fixed: Tensors) -> Tensor:
-        held = zip((*self.names, *self.fixed), (*weights, *fixed), strict=True)
-        return functional_call(self.model, dict(held), (inputs,))
-
-    def _one_gradient(self, weights: Tensors, inputs: Tensor, targets: Tensor, fixed: Tensors) -> Tensors:
-        gradients, loss = grad_and_value(lambda w: self.loss(self._call(w, inputs, fixed), targets))(weights)
-        return (*gradients, loss)
-
-    def _one_evaluation(self, weights: Tensors, inputs: Tensor, targets: Tensor, fixed: Tensors) -> Tensors:
-        outputs = self._call(weights, inputs, fixed)
-        return (self.loss(outputs, targets), *(metric(outputs, targets) for metric in self.metrics.values()))
-
-    def _run(
-        self, kind: str, one: One, weights: Sequence[Tensor], x: Tensor, y: Tensor, fixed: Sequence[Tensor]
+        self,
+        weights: Sequence[Tensor],
+        inputs: Tensor,
+        targets: Tensor,
+        fixed: Sequence[Tensor] = (),
+        moving: Sequence[Tensor] = (),
     ) -> Tensors:
-        tensors = (*weights, x, y, *fixed)
-        key = (kind, len(weights[0]), x.shape, x.dtype, y.shape, y.dtype)
+        """The loss and each metric, (members,) each, in evaluation mode."""
+        groups = (weights, moving, (), (inputs, targets), fixed, ())
+        key = ("evaluate", len(weights[0]), inputs.shape, inputs.dtype, targets.shape, targets.dtype, ())
+        graph = self._graph(key, groups, None)
+        with torch.no_grad():
+            return graph.call(*weights, *moving, inputs, targets, *fixed)
+
+    def _call(self, weights: Tensors, held: dict[str, Tensor], inputs: Tensor, fixed: Tensors) -> Tensor:
+        """The outputs; buffers that the model moves are moved in `held`."""
+        held |= zip((*self.names, *self.fixed), (*weights, *fixed), strict=True)
+        return functional_call(self.model, held, (inputs,))
+
+    def _one_gradient(self, extra: Extra, groups: Sequence[Tensors], layouts: Sequence[_Layout]) -> Tensors:
+        """One member's gradients, loss and moved buffers."""
+        weights, moving, amounts, (inputs, targets), fixed, draws = groups
+        amount, draw = (layout.split(flat) for layout, flat in zip(layouts, (amounts, draws), strict=True))
+        parts = list(zip(extra.parts, draw, amount, strict=True))
+        point, y = weights, targets
+        for part, own_draws, own in parts:
+            inputs, y = part.batch(inputs, y, own_draws, own)
+            point = part.point(point, own_draws, own)
+        loss = criterion(self.loss, extra.parts, amount)
+
+        def objective(w: Tensors) -> tuple[Tensor, Tensors]:
+            held = {name: b.clone() for name, b in zip(self.moving, moving, strict=True)}
+            value = loss(self._call(w, held, inputs, fixed), y)
+            for part, _, own in parts:
+                added = part.penalty(w, own)
+                value = value if added is None else value + added
+            return value, tuple(held[name].detach() for name in self.moving)
+
+        gradients, (value, moved) = grad_and_value(objective, has_aux=True)(point)
+        for part, _, own in parts:
+            gradients = part.gradient(gradients, own)
+        return (*gradients, value, *moved)
+
+    def _one_evaluation(self, groups: Sequence[Tensors]) -> Tensors:
+        weights, moving, _, (inputs, targets), fixed, _ = groups
+        outputs = self._call(weights, dict(zip(self.moving, moving, strict=True)), inputs, fixed)
+        return (self.judge(outputs, targets), *(metric(outputs, targets) for metric in self.metrics.values()))
+
+    def _graph(self, key: tuple, groups: Sequence[Sequence[Tensor]], extra: Extra | None) -> _Graph:
         graph = self._graphs.get(key)
         if graph is None:
-            with self._lock:
-                graph = self._graphs.get(key) or self._trace(kind == "gradient", one, tensors)
+            with _TRACING, self._lock:
+                graph = self._graphs.get(key) or self._trace(groups, extra)
                 self._graphs[key] = graph
-        with torch.no_grad():
-            return graph(*tensors)
+        return graph
 
-    def _trace(self, training: bool, one: One, tensors: Tensors) -> Callable[..., Tensors]:
-        self.model.train(training)
-        count = len(self.names)
-        batched = vmap(one, in_dims=(0, None, None, None))
+    def _trace(self, groups: Sequence[Sequence[Tensor]], extra: Extra | None) -> _Graph:
+        training = extra is not None
+        drawn = self._drawn(groups, extra) if extra is not None else []
+        example = [t for group in groups for t in group]
+        example += numbers(drawn, 0)
+        layout = _Layout(*groups, drawn)
+        inner = [_Layout(*extra.amounts), _Layout(*extra.draws)] if extra is not None else []
+
+        def one(*members: Tensors) -> Tensors:
+            if extra is not None:
+                return self._one_gradient(extra, members, inner)
+            return self._one_evaluation(members)
+
+        batched = vmap(one, in_dims=(0, 0, 0, None, None, None), randomness="same" if drawn else "error")
 
         def flat(*tensors: Tensor) -> Tensors:
-            return batched(tensors[:count], tensors[count], tensors[count + 1], tensors[count + 2 :])
+            *given, own = layout.split(tensors)
+            with Replayed(own) if drawn else nullcontext():
+                return batched(*given)
 
         def untraced(*tensors: Tensor) -> Tensors:
-            with self._lock:
-                self.model.train(training)
+            with self._lock, self._mode(extra):
                 return flat(*tensors)
 
-        try:
-            flat(*tensors)
-        except (RuntimeError, NotImplementedError, ValueError, TypeError, IndexError) as error:
-            raise TrainingError(_explain(self.model, error)) from error
-        for table in (REWRITES, None):
-            # Tracing is an optimisation: what it cannot follow is traced plainly, or runs as it is.
-            with suppress(Exception), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return make_fx(flat, decomposition_table=table)(*tensors)
-        return untraced
+        with self._mode(extra):
+            try:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "There is a performance drop")  # of this one call
+                    flat(*example)
+            except TrainingError:
+                raise
+            except (RuntimeError, NotImplementedError, ValueError, TypeError, IndexError) as error:
+                raise TrainingError(_explain(self.model, error, training)) from error
+            for table in (REWRITES, None):
+                # Tracing is an optimisation: what it cannot follow is traced plainly, or runs as it is.
+                with suppress(Exception), warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    return _Graph(make_fx(flat, decomposition_table=table)(*example), drawn)
+        return _Graph(untraced, drawn)
+
+    def _drawn(self, groups: Sequence[Sequence[Tensor]], extra: Extra) -> list[Drawn]:
+        """What the first member draws by itself in a forward pass."""
+        weights, moving, _, (inputs, targets), fixed, _ = groups
+        held = {name: b[0].clone() for name, b in zip(self.moving, moving, strict=True)}
+        first = tuple(w[0].detach().clone().requires_grad_() for w in weights)
+
+        def forward() -> None:
+            self.loss(self._call(first, held, inputs, tuple(fixed)), targets)
+
+        with self._mode(extra):
+            try:
+                return recorded(forward)
+            except TrainingError:
+                raise
+            except Exception:  # what fails alone fails as a population, and is explained there
+                return []
+
+    @contextmanager
+    def _mode(self, extra: Extra | None) -> Iterator[None]:
+        """The model in training or evaluation mode, as regularizers want it."""
+        self.model.train(extra is not None)
+        with ExitStack() as stack:
+            stack.enter_context(cumulative(self.model))
+            for part in extra.parts if extra is not None else ():
+                stack.enter_context(part.inside(self.model))
+            yield
 
 
-def _explain(model: nn.Module, error: Exception) -> str:
+def _explain(model: nn.Module, error: Exception, training: bool = True) -> str:
     """One sentence for a model that cannot be trained as a population."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    kinds = {type(layer) for layer in model.modules()}
-    if any(issubclass(kind, nn.modules.batchnorm._BatchNorm) for kind in kinds):
+    if "random" in first.lower() and not training:
         return (
-            f"{type(model).__name__} has batch normalization, whose running statistics cannot be kept per member "
-            "yet; use nn.GroupNorm or nn.LayerNorm, or BatchNorm with track_running_stats=False."
-        )
-    if "random" in first.lower():
-        return (
-            f"{type(model).__name__} draws random numbers in its forward pass (dropout?), which members of a "
-            "population cannot do yet; set its probability to 0."
+            f"{type(model).__name__} draws random numbers in evaluation mode (F.dropout with training=True?), so its "
+            "validation loss would never be the same twice; draw only while self.training."
         )
     return f"{type(model).__name__} cannot be trained as a population: {first}"

@@ -14,16 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import TrainingError
+from ..errors import PlanError, TrainingError
 from ..formulas.base import Equations
 from ..kernels import numba_cpu
 from ..kernels.lower import lower
 from .batched import Batched
 from .batches import RANDOM, Batches
 from .member import Member
+from .regularized import Regularized
+from .scheduling import Scheduling
 
 EVALUATION_BATCH = 1024  # samples evaluated at once
 CACHE = 24 * 2**20  # bytes
+MEMORY = 2**30  # bytes
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,7 @@ class _Slice:
             len(members), len(names)
         )
         self.table = self.base.copy()
-        steps = np.arange(total)
-        self.scheduled = [  # (row, column, factor for each step)
-            (row, names.index(name), schedule.factor(steps, total))
-            for row, m in enumerate(members)
-            for name, schedule in m.schedules.items()
-        ]
-        self.rows = np.array([row for row, _, _ in self.scheduled], dtype=np.intp)
-        self.columns = np.array([column for _, column, _ in self.scheduled], dtype=np.intp)
-        self.factors = np.array([factor for _, _, factor in self.scheduled]).reshape(-1, total).T.copy()
+        self.scheduling = Scheduling(members, names, self.base, total)
         initial = {
             name: [values[first] if isinstance(first, str) else first for values in base]
             for name, first in equations.initial
@@ -102,7 +97,7 @@ class _Slice:
         """Move copies of the weights, given by their addresses, to where the formula wants its gradient."""
         if self.look is None:
             return None
-        self._schedule(step)
+        self.scheduling.write(self.table, step)
         address = self.address.copy()
         address[:, 0] = address[:, 1] = (points[:, None] + self.stride).reshape(-1)
         t = np.full(self.count, float(step + 1))
@@ -112,14 +107,19 @@ class _Slice:
             kept=self.kept.copy(),
         )  # fmt: skip
 
-    def _schedule(self, step: int) -> None:
-        if len(self.rows):
-            self.table[self.rows, self.columns] = self.base[self.rows, self.columns] * self.factors[step]
+    def rates(self) -> np.ndarray:
+        """The learning rates of the step that was launched last, (members,)."""
+        names = self.equations.hyperparameters
+        if "lr" not in names:
+            raise PlanError(
+                f"{self.equations.name} has no hyperparameter lr, which decoupled decay goes by; add lr to it."
+            )
+        return self.table[:, names.index("lr")]
 
     def launch(
         self, gradients: np.ndarray, losses: np.ndarray, active: np.ndarray, step: int
     ) -> numba_cpu.Launch:
-        self._schedule(step)
+        self.scheduling.write(self.table, step)
         self.address[:, 1] = (gradients[:, None] + self.stride).reshape(-1)
         t = np.full(self.count, float(step + 1))
         loss = losses[self.start : self.stop]
@@ -139,6 +139,7 @@ class Block:
 
     Attributes:
         weights: one tensor (members, *shape) per parameter of the model.
+        moving: one tensor (members, *shape) per buffer that training moves, such as running statistics.
         active: (members,) whether a member still trains.
         diverged: (members,) the step at which the loss stopped being finite, or −1.
         step: steps taken so far.
@@ -150,12 +151,18 @@ class Block:
         self.task, self.members, self.seed, self.epochs = task, tuple(members), seed, epochs
         self.total = epochs * task.batches.steps
         start, fixed = initial_tensors(task.model, seed)
+        task.batched.look(task.validation[0][:2])
+        moving = {name: fixed.pop(name) for name in task.batched.moving if name in fixed}
         self.fixed = list(fixed.values())
-        self.weights = [w.unsqueeze(0).repeat(len(members), *[1] * w.dim()) for w in start.values()]
+        self.weights, self.moving = (
+            [w.unsqueeze(0).repeat(len(members), *[1] * w.dim()) for w in tensors.values()]
+            for tensors in (start, moving)
+        )
         if (list(start), list(fixed)) != (task.batched.names, task.batched.fixed):
             raise TrainingError(
                 "the model function returns a different model at each call; it must always be the same."
             )
+        self.regularized = Regularized(members, self.weights, self.moving)
         self.active = np.ones(len(members), dtype=np.bool_)
         self.diverged = np.full(len(members), -1, dtype=np.int64)
         self.step = 0
@@ -183,9 +190,12 @@ class Block:
         while True:
             epoch, done = divmod(self.step, per_epoch)
             if done == 0 and self.step > self.recorded:
-                yield self._epoch(per_epoch)
+                passed = self._epoch(per_epoch)
+                yield passed
                 # Only now: whoever stops before this point sees the same epoch again, and loses nothing.
                 self.recorded = self.step
+                for part in self.slices:
+                    part.scheduling.observe(passed.values["validation_loss"][part.start : part.stop])
                 self.loss_sum.fill(0)
             if self.step >= self.total:
                 return
@@ -195,18 +205,28 @@ class Block:
                     yield None
 
     def _step(self, inputs: Tensor, targets: Tensor) -> None:
-        *gradients, losses = self.task.batched.gradient(self._points(), inputs, targets, self.fixed)
-        loss = losses.double().numpy()
+        batched, regularized = self.task.batched, self.regularized
+        if self.step == 0:
+            for part in regularized.parts:
+                part.check(batched.loss, inputs, targets)
+        extra = regularized.extra(self.seed, self.step, inputs)
+        made = batched.gradient(self._points(), inputs, targets, self.fixed, self.moving, extra)
+        count = len(self.weights)
+        loss = made[count].double().numpy()
         broken = self.active & ~np.isfinite(loss)
         if broken.any():
             self.active &= ~broken
             self.diverged[broken] = self.step
         self.loss_sum += np.where(self.active, loss, np.nan)
-        held = [g.contiguous() for g in gradients]
+        if self.moving:
+            regularized.move(made[count + 1 :], self.active)
+        held = [g.contiguous() for g in made[:count]]
         pointers = np.array([g.data_ptr() for g in held], dtype=np.int64)
-        numba_cpu.run(
-            [part.launch(pointers, loss, self.active, self.step) for part in self.slices], threads=1
-        )
+        launches = [part.launch(pointers, loss, self.active, self.step) for part in self.slices]
+        if regularized.decays:  # a launch has set the rates of this step
+            regularized.shrink(np.concatenate([part.rates() for part in self.slices]), self.active)
+        numba_cpu.run(launches, threads=1)
+        regularized.after(self.step, self.task.batches.steps, self.total, self.active)
         self.step += 1
 
     def _points(self) -> list[Tensor]:
@@ -220,20 +240,28 @@ class Block:
         return points
 
     def _epoch(self, steps: int) -> Epoch:
-        values = {"train_loss": self.loss_sum / steps}
-        values |= {
-            f"validation_{name}": value for name, value in self.evaluate(*self.task.validation).items()
-        }
+        train_loss = self.loss_sum / steps
+        found = self.evaluate(*self.task.validation)
+        last = self.step >= self.total
+        if self.regularized.stop(found["loss"], train_loss, self.active, self.step, last):
+            found = self.evaluate(*self.task.validation)
+        values = {"train_loss": train_loss} | {f"validation_{name}": value for name, value in found.items()}
+        if self.regularized.stopping:
+            stopped = self.regularized.stopped
+            trained = np.where(self.diverged >= 0, self.diverged, np.where(stopped >= 0, stopped, self.step))
+            values["trained_steps"] = trained.astype(np.float64)
         return Epoch(self.step, values)
 
     def evaluate(self, inputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
         """Mean loss and metrics over the samples, (members,) each; NaN for a member that diverged."""
         batched = self.task.batched
         names = ("loss", *batched.metrics)
+        weights, moving = self.regularized.evaluated
         sums, counted = np.zeros((len(names), len(self.members))), np.zeros((len(names), 1))
         for x, y in zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True):
-            values = np.stack([v.double().numpy() for v in batched.evaluate(self.weights, x, y, self.fixed)])
-            counts = batched.loss.counts(
+            found = batched.evaluate(weights, x, y, self.fixed, moving)
+            values = np.stack([v.double().numpy() for v in found])
+            counts = batched.judge.counts(
                 y
             )  # with class weights a chunk's loss is no plain mean over its samples
             share = np.full_like(counted, len(x))
@@ -250,8 +278,11 @@ class Block:
             for i, states in enumerate(part.states):
                 saved |= {f"state.{k}.{i}.{j}": s for j, s in enumerate(states)}
         saved |= {f"kept.{k}": torch.from_numpy(part.kept) for k, part in enumerate(self.slices)}
+        for k, part in enumerate(self.slices):
+            saved |= {f"{k}.{name}": s for name, s in part.scheduling.tensors().items()}
         counters = {"active": self.active, "diverged": self.diverged, "loss_sum": self.loss_sum}
         places = {"step": torch.tensor(self.step), "recorded": torch.tensor(self.recorded)}
+        saved |= self.regularized.tensors()
         return saved | {n: torch.from_numpy(v) for n, v in counters.items()} | places
 
     def load(self, saved: Mapping[str, Tensor]) -> None:
@@ -290,13 +321,17 @@ def arranged(members: Sequence[Member]) -> list[int]:
 def block_size(weights: int, states: int, activations: int, element: int = 4) -> int:
     """How many members fit into one block: as many as keep all that a step touches in cache.
 
+    At least eight, so that a batched program is worth it, unless they would take more than a gigabyte, as a
+    batch of all samples may.
+
     Args:
         weights: of one member.
         states: values the optimizer keeps per weight.
         activations: outputs of one member's layers for one batch; each is met about three times, on the
             way forward, as a gradient, and in between.
     """
-    return max(8, int(CACHE / ((weights * (2 + states) + 3 * activations) * element)))
+    each = (weights * (2 + states) + 3 * activations) * element
+    return max(1, min(max(8, int(CACHE / each)), int(MEMORY / each)))
 
 
 def activations_of(model: nn.Module, sample: Tensor) -> float:

@@ -6,21 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..formulas import Formula
+from ..regularizers.base import Regularizer
 from ..schedules import Schedule
 
 
 @dataclass(frozen=True)
 class Member:
-    """A run: a formula, its hyperparameters, their schedules, and a seed.
+    """A run: a formula, its hyperparameters, their schedules, a seed, and a regularizer.
 
     Attributes:
         formula: the update rule.
         hyperparameters: values that differ from the formula's defaults, e.g. ``{"lr": 0.01}``.
         schedules: hyperparameter → schedule that multiplies it over the run.
         seed: fixes the initial weights and the order of the batches; members of one seed share both.
+        regularizer: what keeps it from overfitting; `regularizers.chain` makes one of several.
     """
 
     formula: Formula
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     seed: int = 0
+    regularizer: Regularizer | None = None

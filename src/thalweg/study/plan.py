@@ -2,166 +2,352 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from .. import formulas, schedules
-from ..errors import FormulaError, PlanError, StoreError
+from ..errors import PlanError, StoreError, unknown
 from ..formulas import Formula
 from ..population.member import Member
-from .source import is_spec, opened
+from .factors import (
+    BATCH_SIZE,
+    LOSS,
+    OPTIMIZER,
+    RATE,
+    REGULARIZER,
+    SCHEDULE,
+    STORED_BATCH_SIZE,
+    Factor,
+    Setting,
+    factor,
+    hyperparameter,
+    stored,
+    whole_number,
+)
 
-
-@dataclass(frozen=True, order=True)
-class Setting:
-    """One way to train: what stays the same when only the seed changes."""
-
-    optimizer: str
-    lr: float
-    schedule: str
+MOST_RUNS = 1_000_000
+FIXED = (
+    OPTIMIZER,
+    RATE,
+    SCHEDULE,
+    REGULARIZER,
+    LOSS,
+    STORED_BATCH_SIZE,
+)  # every plan has these; hyperparameters come after
+# Columns of the table of members, so no hyperparameter's.
+_TAKEN = (
+    "member",
+    "stage",
+    "optimizer",
+    "schedule",
+    "regularizer",
+    "loss",
+    "batch_size",
+    "seed",
+    "status",
+    "step",
+)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Every optimizer at every rate under every schedule, for every seed.
+    """Every optimizer at every level of every other factor that applies to it, for every seed.
 
     Attributes:
-        optimizers: labels, e.g. ``("sgd", "adam(beta2=0.99)")``.
-        rates: learning rates, ascending.
-        schedules: names.
+        factors: optimizer, lr, schedule, regularizer, loss, batch_size, then hyperparameters; each with its levels.
         seeds: seeds 0 … seeds − 1 search; `confirmation` further ones confirm.
-        epochs: passes over the training data, for every run alike.
-        batch_size: samples per step; 0 where a DataLoader decides.
-        confirmation: fresh seeds for each optimizer's chosen setting, reported on the test part.
-        formulas: label → formula; those of a store are looked up when they are asked for.
-        specs: label → "file.py:name" for formulas that come from a user's file.
-        states: label → how many states the formula keeps per weight.
+        epochs: passes over the training data, for every run alike, whatever its batch size.
+        confirmation: fresh seeds for each chosen setting, reported on the test part.
+        states: optimizer (with its hyperparameters, where they change this) → states kept per weight.
     """
 
-    optimizers: tuple[str, ...]
-    rates: tuple[float, ...]
-    schedules: tuple[str, ...]
+    factors: tuple[Factor, ...]
     seeds: int
     epochs: int
-    batch_size: int
     confirmation: int
-    formulas: Mapping[str, Formula] = field(repr=False, compare=False)
-    specs: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     states: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
+    def __getitem__(self, name: str) -> Factor:
+        return next(f for f in self.factors if f.name == name)
+
+    def with_factor(self, other: Factor) -> Plan:
+        """The plan with another factor in the place of the one of its name."""
+        return replace(self, factors=tuple(other if f.name == other.name else f for f in self.factors))
+
     @property
+    def optimizers(self) -> tuple[str, ...]:
+        return self["optimizer"].levels
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        return self["lr"].levels
+
+    @property
+    def schedules(self) -> tuple[str, ...]:
+        return self["schedule"].levels
+
+    @property
+    def batch_sizes(self) -> tuple[int | str, ...]:
+        """Samples per step; 0 where a DataLoader decides."""
+        return self["batch_size"].levels
+
+    @property
+    def formulas(self) -> Mapping[str, Formula]:
+        """label → formula; those of a store are looked up when they are asked for."""
+        return self["optimizer"].found
+
+    @property
+    def hyperparameters(self) -> tuple[Factor, ...]:
+        """The factors that are hyperparameters, the rate apart."""
+        return self.factors[len(FIXED) :]
+
+    @property
+    def further(self) -> tuple[Factor, ...]:
+        """The factors beyond optimizer, rate and schedule that have several levels: columns of the tables."""
+        return tuple(f for f in self.factors[3:] if f.varied)
+
+    @property
+    def ranked(self) -> tuple[Factor, ...]:
+        """The factors whose levels are run again with fresh seeds: optimizers, and whatever else varies.
+
+        Rates apart: they are tuned within everything else, and a rate that suits one optimizer says
+        nothing about another.
+        """
+        return (self["optimizer"], *(f for f in self.factors[1:] if f.varied and f.name != "lr"))
+
+    @cached_property
     def settings(self) -> list[Setting]:
-        return [Setting(o, r, s) for o in self.optimizers for r in self.rates for s in self.schedules]
+        names = [f.name for f in self.further]
+        return [
+            Setting(optimizer, lr, schedule, tuple(zip(names, rest, strict=True)))
+            for optimizer in self.optimizers
+            for lr, schedule, *rest in itertools.product(*self._axes(optimizer))
+        ]
+
+    def _axes(self, optimizer: str) -> list[tuple[Any, ...]]:
+        return [f.of(optimizer) for f in (self["lr"], self["schedule"], *self.further)]
 
     @property
     def runs(self) -> int:
-        return len(self.settings) * self.seeds
+        return self.seeds * sum(math.prod(map(len, self._axes(optimizer))) for optimizer in self.optimizers)
+
+    def level(self, setting: Setting, name: str) -> Any:
+        """The level of any factor in a setting: its own, or the only one the plan has."""
+        own = dict(setting.further)
+        if name in own or name in ("optimizer", "lr", "schedule"):
+            return setting[name]
+        (only,) = self[name].of(setting.optimizer)
+        return only
+
+    def changes(self, setting: Setting) -> dict[str, Any]:
+        """The hyperparameters, the rate apart, that the setting gives a value."""
+        values = {f.name: self.level(setting, f.name) for f in self.hyperparameters}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def formula(self, setting: Setting) -> Formula:
+        """The setting's formula with its hyperparameters."""
+        changes = self.changes(setting)
+        key = _variant(setting.optimizer, changes)
+        if key not in self._variants:
+            rule = self.formulas[setting.optimizer]
+            self._variants[key] = rule.with_(**changes) if changes else rule
+        return self._variants[key]
+
+    @cached_property
+    def _variants(self) -> dict[str, Formula]:
+        return {}
+
+    def states_of(self, setting: Setting) -> int:
+        """How many states the setting's formula keeps per weight."""
+        key = _variant(setting.optimizer, self.changes(setting))
+        return self.states.get(key, self.states[setting.optimizer])
 
     def member(self, setting: Setting, seed: int) -> Member:
-        schedule = schedules.get(setting.schedule)
-        varies = {} if isinstance(schedule, schedules.Constant) else {"lr": schedule}
-        return Member(self.formulas[setting.optimizer], {"lr": setting.lr}, varies, seed)
+        formula = self.formula(setting)
+        varies = self["schedule"].found[setting.schedule].on(formula.hyperparameters)
+        regularizer = self["regularizer"].found[self.level(setting, "regularizer")]
+        return Member(formula, {"lr": setting.lr}, varies, seed, regularizer)
 
     def to_json(self) -> dict[str, Any]:
-        plain = {n: list(v) if isinstance(v, tuple) else v for n, v in vars(self).items() if n != "formulas"}
-        plain |= {"specs": dict(self.specs), "states": dict(self.states)}
-        return plain | {"equations": {label: equations_text(f) for label, f in self.formulas.items()}}
+        levels = {f.kind.argument: list(f.levels) for f in self.factors[: len(FIXED)]}
+        return levels | {
+            "hyperparameters": {f.name: list(f.levels) for f in self.hyperparameters},
+            "applies": {f.name: list(f.only or ()) for f in self.hyperparameters},
+            "seeds": self.seeds, "epochs": self.epochs, "confirmation": self.confirmation,
+            "specs": {f.kind.argument: dict(f.specs) for f in self.factors if f.specs},
+            "states": dict(self.states),
+            "equations": {label: equations_text(rule) for label, rule in self.formulas.items()},
+        }  # fmt: skip
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any], given: Sequence[str | Formula] = ()) -> Plan:
-        """The plan of a store; `given` are formulas that the store knows only by label.
+    def from_json(cls, kept: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]] | None = None) -> Plan:
+        """The plan of a store.
 
-        No formula is looked up before it is needed: a store that somebody sent can be shown without
-        running the files it names.
+        Args:
+            given: argument of `compare` → label → object of the user's own, which the store knows by label alone.
         """
-        own = _labelled([*given])[0]
-
-        def find(label: str) -> Formula:
-            return own.get(label) or _one(stored["specs"].get(label, label))
-
         try:
-            return cls(
-                optimizers=tuple(map(str, stored["optimizers"])), rates=_rates(stored["rates"]),
-                schedules=tuple(schedules.get(name).name for name in stored["schedules"]),
-                seeds=_count("seeds", stored["seeds"]), epochs=_count("epochs", stored["epochs"]),
-                batch_size=_count("batch_size", stored["batch_size"], least=0),
-                confirmation=_count("confirmation", stored["confirmation"], least=0),
-                formulas=_Sought(stored["equations"], find), specs=dict(stored["specs"]),
-                states=dict(stored["states"]),
+            plain, own = as_now(kept), given or {}
+            specs, equations = dict(plain["specs"]), dict(plain["equations"])
+
+            def same(label: str, rule: Formula) -> None:
+                if equations_text(rule) != equations[label]:
+                    raise PlanError(
+                        f"this study compares {label}, and the formula of that name is no longer the same; "
+                        "bring back the one it was begun with, or start a new study."
+                    )
+
+            fixed = (
+                stored(
+                    kind, plain[kind.argument], specs.get(kind.argument, {}), own.get(kind.argument, {}),
+                    check=same if kind is OPTIMIZER else None,
+                )
+                for kind in FIXED
             )  # fmt: skip
-        except (PlanError, KeyError, TypeError, AttributeError) as error:
+            hyper = (
+                stored(hyperparameter(name), levels, {}, only=plain["applies"][name])
+                for name, levels in plain["hyperparameters"].items()
+            )
+            return cls(
+                (*fixed, *hyper), whole_number("seeds", plain["seeds"]), whole_number("epochs", plain["epochs"]),
+                whole_number("confirmation", plain["confirmation"], least=0), dict(plain["states"]),
+            )  # fmt: skip
+        except (PlanError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise StoreError(f"the plan in the store cannot be read ({error}); it is damaged.") from error
 
 
-class _Sought(Mapping[str, Formula]):
-    """The formulas of a store: each is found when it is asked for, and must be the one that was stored."""
+def _variant(optimizer: str, changes: Mapping[str, Any]) -> str:
+    return f"{optimizer} {json.dumps(changes)}" if changes else optimizer
 
-    def __init__(self, equations: Mapping[str, list[str]], find: Callable[[str], Formula]) -> None:
-        self._equations, self._find = equations, find
-        self._found: dict[str, Formula] = {}
 
-    def __getitem__(self, label: str) -> Formula:
-        wanted = self._equations[label]
-        if label not in self._found:
-            try:
-                rule = self._find(label)
-            except PlanError as error:
-                raise PlanError(
-                    f"this study compares {label}, and it cannot be found again: {error}"
-                ) from error
-            except FormulaError as error:
-                raise PlanError(
-                    f"this study compares {label}, a formula of your own: "
-                    f"pass it again from Python, optimizers=[{label}, …]."
-                ) from error
-            if equations_text(rule) != wanted:
-                raise PlanError(
-                    f"this study compares {label}, and the formula of that name is no longer the same; "
-                    "bring back the one it was begun with, or start a new study."
-                )
-            self._found[label] = rule
-        return self._found[label]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._equations)
-
-    def __len__(self) -> int:
-        return len(self._equations)
+def as_now(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """A store's plan in today's form: what the first schema did not know has its one default level."""
+    plain = dict(kept)
+    if "batch_size" in plain:
+        plain["batch_sizes"] = [plain.pop("batch_size")]
+        plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
+        plain["specs"] = {"optimizers": plain["specs"]} if plain["specs"] else {}
+    return {"regularizers": ["none"], **plain}
 
 
 def plan(
     optimizers: Sequence[str | Formula] | None = None,
     rates: Sequence[float] | None = None,
-    schedule_names: Sequence[str] = ("constant", "cosine"),
+    schedule_names: Sequence[schedules.Given] = ("constant", "cosine"),
     seeds: int = 5,
     epochs: int = 20,
     batch_size: int = 64,
     confirmation: int = 10,
+    losses: Sequence[Any] | None = None,
+    batch_sizes: Sequence[int | str] | None = None,
+    hyperparameters: Mapping[str, Sequence[Any]] | None = None,
+    regularizers: Sequence[Any] | None = None,
 ) -> Plan:
     """Check every part of a plan; PlanError says in a sentence what cannot be meant."""
-    chosen = _sequence("optimizers", optimizers if optimizers is not None else formulas.CLASSIC)
-    found, specs = _labelled(chosen)
-    for label, rule in found.items():
+    chosen = factor(OPTIMIZER, optimizers if optimizers is not None else formulas.CLASSIC)
+    for label, rule in chosen.found.items():
         if "lr" not in rule.hyperparameters:
             raise PlanError(
                 f"{label} has no hyperparameter lr, so there is no rate to compare it at; add lr to it."
             )
-    names = _sequence("schedules", schedule_names)
-    for name in names:
-        schedules.get(name)
-    if len(set(names)) < len(names):
-        raise PlanError(f"schedules {', '.join(names)}: each may be listed once.")
-    return Plan(
-        optimizers=tuple(found), rates=_rates(rates if rates is not None else log_range(1e-4, 1, 13)),
-        schedules=tuple(names), seeds=_count("seeds", seeds), epochs=_count("epochs", epochs),
-        batch_size=_count("batch_size", batch_size), confirmation=_count("confirmation", confirmation, least=0),
-        formulas=found, specs=specs, states={label: len(rule.states) for label, rule in found.items()},
+    if batch_sizes is not None and batch_size != 64:
+        raise PlanError(
+            f"both batch_size={batch_size!r} and batch_sizes are given; give batch_sizes alone, with all of them."
+        )
+    scheduled = factor(SCHEDULE, schedule_names)
+    _check_scheduled(scheduled.found.values(), chosen.found.values())
+    fixed = (
+        chosen,
+        factor(RATE, rates if rates is not None else log_range(1e-4, 1, 13)),
+        scheduled,
+        factor(REGULARIZER, [None] if regularizers is None else regularizers),
+        Factor(LOSS, "loss", (None,), {None: None}) if losses is None else factor(LOSS, losses),
+        factor(BATCH_SIZE, [whole_number("batch_size", batch_size)] if batch_sizes is None else batch_sizes),
+    )
+    made = Plan(
+        (*fixed, *_hyperparameters(chosen.found, hyperparameters)), whole_number("seeds", seeds),
+        whole_number("epochs", epochs), whole_number("confirmation", confirmation, least=0),
+        {label: len(rule.states) for label, rule in chosen.found.items()},
     )  # fmt: skip
+    if made.runs > MOST_RUNS:
+        raise PlanError(
+            f"the plan has {made.runs:,} runs ({grid(made)}), and at most {MOST_RUNS:,} are allowed; "
+            "give fewer of something."
+        )
+    return _with_states(made)
+
+
+def grid(made: Plan) -> str:
+    """The plan's size in words, e.g. ``2 optimizers × 13 rates × 1 schedule × 5 seeds``."""
+    sizes = [f"{len(f.levels)} {f.kind.many if f.varied else f.kind.words}" for f in made.factors[:3]]
+    for f in made.further:
+        everywhere = f.only is None or len(f.only) == len(made.optimizers)
+        sizes.append(f"{len(f.levels)} {f.kind.many}{'' if everywhere else ' (where it applies)'}")
+    return " × ".join([*sizes, f"{made.seeds} seed{'s' * (made.seeds > 1)}"])
+
+
+def _hyperparameters(rules: Mapping[str, Formula], given: Mapping[str, Sequence[Any]] | None) -> list[Factor]:
+    """A factor for each, applying to the formulas that have it."""
+    if not isinstance(given, Mapping | None):
+        raise PlanError(
+            f"hyperparameters must map names to values, e.g. {{'beta2': [0.99, 0.999]}}, not {given!r}."
+        )
+    known = {label: {**rule.hyperparameters, **rule.options} for label, rule in rules.items()}
+    found = []
+    for name, values in (given or {}).items():
+        if name == "lr":
+            raise PlanError("hyperparameters names lr; give its values as rates.")
+        if name in _TAKEN:
+            raise PlanError(
+                f"{name!r} is a column of the study's table; give that hyperparameter another name."
+            )
+        having = tuple(label for label in rules if name in known[label])
+        if not having:
+            names = dict.fromkeys(n for own in known.values() for n in own if n != "lr")
+            raise PlanError(unknown("hyperparameter of these optimizers", str(name), names))
+        for label in having:
+            if name in dict(rules[label].changed):
+                raise PlanError(
+                    f"{label} sets {name}, and hyperparameters varies it; name it {rules[label].name}, "
+                    f"or leave {name} out of hyperparameters."
+                )
+        kind = hyperparameter(name)
+        read = factor(kind, values)
+        for label, value in itertools.product(having, read.levels):
+            rules[label].with_(**{name: value})  # refuses a value of the wrong kind
+        found.append(Factor(kind, name, read.levels, read.found, {}, having))
+    return found
+
+
+def _with_states(made: Plan) -> Plan:
+    """The plan with the number of states of every formula that its hyperparameters make."""
+    states = dict(made.states)
+    for label in made.optimizers if made.hyperparameters else ():
+        names = [f.name for f in made.hyperparameters if f.only is None or label in f.only]
+        for levels in itertools.product(*(made[name].levels for name in names)):
+            changes = dict(zip(names, levels, strict=True))
+            kept = len(made.formulas[label].with_(**changes).states)
+            if kept != states[label]:
+                states[_variant(label, changes)] = kept
+    return replace(made, states=states)
+
+
+def _check_scheduled(given: Iterable[schedules.Schedule], rules: Iterable[Formula]) -> None:
+    """Each hyperparameter that is scheduled must be of one of the optimizers."""
+    known = {name for rule in rules for name in rule.hyperparameters}
+    for schedule in given:
+        schedule.on(known)  # refuses what cannot move a rate
+        if isinstance(schedule, schedules.Several):
+            for name, _ in schedule.schedules:
+                if name not in known:
+                    raise PlanError(unknown("hyperparameter of these optimizers", name, sorted(known)))
 
 
 def log_range(low: float, high: float, count: int) -> list[float]:
@@ -174,7 +360,7 @@ def log_range(low: float, high: float, count: int) -> list[float]:
         raise PlanError(f"rates from {low} to {high}: both ends must be positive numbers.")
     if low > high:
         raise PlanError(f"rates from {low:g} to {high:g}: the low end is above the high end; swap them.")
-    _count("number of rates", count)
+    whole_number("number of rates", count)
     if (count == 1) != (low == high):
         raise PlanError(
             f"rates from {low:g} to {high:g}, {count} of them: one rate has equal ends, and several have different ones."
@@ -211,68 +397,6 @@ def equations_text(rule: Formula) -> list[str]:
         *(f"{n}0 = {v}" for n, v in e.initial),
         *defaults,
     ]
-
-
-def _labelled(chosen: Sequence[str | Formula]) -> tuple[dict[str, Formula], dict[str, str]]:
-    found: dict[str, Formula] = {}
-    specs: dict[str, str] = {}
-    for item in chosen:
-        rule = _one(item)
-        if rule.label in found:
-            raise PlanError(f"optimizer {rule.label} is listed twice; name each once.")
-        found[rule.label] = rule
-        if isinstance(item, str) and is_spec(item):
-            path, _, name = item.rpartition(":")
-            specs[rule.label] = f"{Path(path).resolve()}:{name}" if path.endswith(".py") else item
-    return found, specs
-
-
-def _one(item: str | Formula) -> Formula:
-    if isinstance(item, str) and is_spec(item):
-        with opened(item, PlanError) as found:
-            rule = found.get()
-        if not isinstance(rule, Formula):
-            raise PlanError(
-                f"{item} is a {type(rule).__name__}, not a formula; decorate the function with @tw.formula()."
-            )
-        return rule
-    if not isinstance(item, str | Formula):
-        raise PlanError(
-            f"an optimizer is a name or a formula, not {item!r}; known names: {', '.join(formulas.names())}."
-        )
-    return formulas.get(item)
-
-
-def _rates(rates: Sequence[float]) -> tuple[float, ...]:
-    values = _sequence("rates", rates)
-    for value in values:
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float | np.number)
-            or not 0 < value < math.inf
-        ):
-            raise PlanError(f"rate {value!r} is not allowed: a learning rate is a positive number.")
-    if len(set(values)) < len(values):
-        raise PlanError(f"rates {', '.join(f'{v:g}' for v in values)}: each may be listed once.")
-    return tuple(sorted(float(v) for v in values))
-
-
-def _sequence(what: str, values: Any) -> list[Any]:
-    if isinstance(values, str | Formula):
-        values = [values]
-    try:
-        listed = list(values)
-    except TypeError as error:
-        raise PlanError(f"{what} must be a list, not {values!r}.") from error
-    if not listed:
-        raise PlanError(f"{what} is empty; name at least one.")
-    return listed
-
-
-def _count(what: str, value: Any, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise PlanError(f"{what} must be a whole number of at least {least}, not {value!r}.")
-    return int(value)
 
 
 __all__ = ["Plan", "Setting", "log_range", "parse_rates", "plan"]

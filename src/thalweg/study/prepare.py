@@ -18,7 +18,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from .. import losses
-from ..errors import ProblemError
+from ..errors import ProblemError, TrainingError
+from ..population.draws import recorded
 from .checks import build, check_measure, forward
 from .data import HELD_OUT, Pair, check_finite, hold_out, read, sample_of, tensors_of
 from .problem import Problem, load
@@ -41,6 +42,7 @@ class Prepared:
         fingerprint: sha256 over data, model and loss; equal for equal problems.
         weights: number of trainable parameters.
         source: where the problem came from: kind, spec, text and sha256.
+        draws: whether the model draws random numbers in training, as dropout does.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Prepared:
     fingerprint: str
     weights: int
     source: Mapping[str, str] = field(repr=False)
+    draws: bool = False
 
 
 def prepare(problem: Problem | str) -> Prepared:
@@ -72,6 +75,7 @@ def prepare(problem: Problem | str) -> Prepared:
     if isinstance(problem.seed, bool) or not isinstance(problem.seed, int) or not 0 <= problem.seed < 2**32:
         raise ProblemError(f"the problem's seed is {problem.seed!r}; give an integer from 0 to {2**32 - 1}.")
     loss, metrics = losses.get(problem.loss), _metrics(problem)
+    draws = False
     with torch.random.fork_rng(devices=[]):
         module = build(problem.model)
         trainable = [p for p in module.parameters() if p.requires_grad]
@@ -85,6 +89,8 @@ def prepare(problem: Problem | str) -> Prepared:
         parts = {"train": train_data or sample, "validation": validation, "test": test}
         for name, (inputs, targets) in {**{n: _first(p) for n, p in parts.items()}, "train": sample}.items():
             outputs = forward(module.train(name == "train"), inputs, name)
+            if name == "train":
+                draws = _draws(lambda module=module, inputs=inputs: module(inputs))
             check_measure("loss", problem.loss, outputs, targets, parts[name], name)
             for metric in problem.metrics:
                 check_measure("metric", metric, outputs, targets, parts[name], name)
@@ -102,7 +108,38 @@ def prepare(problem: Problem | str) -> Prepared:
         ),
         weights=sum(p.numel() for p in trainable),
         source=problem.source,
+        draws=draws,
     )
+
+
+def check_loss(ready: Prepared, loss: losses.Measure) -> None:
+    """Refuse a loss that this problem cannot be trained with.
+
+    Raises:
+        ProblemError: it does not fit the model's outputs or the targets.
+    """
+    inputs, targets = sample_of_train(ready)
+    whole = tensors_of(ready.train) if isinstance(ready.train, DataLoader) else ready.train
+    part = whole or (inputs, targets)
+    with torch.random.fork_rng(devices=[]):
+        outputs = forward(build(ready.model).train(), inputs, "train")
+    check_measure("loss", loss, outputs, targets, part, "train")
+
+
+def sample_of_train(ready: Prepared) -> Pair:
+    """A few of the training samples."""
+    if isinstance(ready.train, DataLoader):
+        with torch.random.fork_rng(devices=[]):
+            return sample_of(ready.train, SAMPLES)
+    return _first(ready.train)
+
+
+def _draws(call: Callable[[], object]) -> bool:
+    """Whether random numbers are drawn; what cannot be repeated is refused when it is trained."""
+    try:
+        return bool(recorded(call))
+    except TrainingError:
+        return True
 
 
 def _metrics(problem: Problem) -> dict[str, losses.Measure]:

@@ -13,11 +13,14 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from .. import schedules
-from ..errors import PlanError
+from .. import losses, schedules
+from ..errors import PlanError, ProblemError
 from ..formulas import FORMULAS, Formula
 from ..kernels.lower import lower
-from .plan import Plan, Setting
+from ..regularizers.base import Regularizer
+from .factors import FULL, Setting
+from .plan import Plan
+from .training_loop import training_loop
 
 # formula → its class in torch.optim, and its options that are arguments there
 _TORCH: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -55,8 +58,11 @@ class Recipe:
     scheduler: str
 
     def build(self, model: nn.Module, total_steps: int) -> tuple[Optimizer, LRScheduler]:
-        """The optimizer and its scheduler for your model; call `scheduler.step()` after each step."""
+        """The optimizer and its scheduler for your model; call `scheduler.step()` after each step.
+
+        One that follows the loss wants it after each pass over the data, as the script does."""
         import importlib
+        import math
         import runpy
 
         import torch
@@ -68,35 +74,79 @@ class Recipe:
         scope |= {"runpy": runpy, "importlib": importlib}
         optimizer = eval(self.optimizer, scope)
         scope = {"lr_scheduler": lr_scheduler, "optimizer": optimizer, "total_steps": total_steps}
+        scope |= {"math": math, "tw": tw}
         return optimizer, eval(self.scheduler, scope)
 
 
-def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int = 0) -> Recipe:
+def recipe(
+    plan: Plan,
+    problem: Mapping[str, Any],
+    setting: Setting,
+    seed: int = 0,
+) -> Recipe:
     """The script that repeats one member of a study, unbatched.
 
     Args:
-        problem: what the store knows of it: name, spec, kind, loader.
-        seed: of the member; the script's initial weights and batches are that member's.
+        problem: what the store knows of it: name, spec, kind, loader, and whether the model draws random numbers.
+        seed: of the member; the script's initial weights, batches and random numbers are that member's.
     """
-    formula = plan.formulas[setting.optimizer]
-    optimizer = optimizer_line(formula, setting.lr, setting.schedule, plan.specs.get(setting.optimizer))
-    scheduler = schedules.get(setting.schedule).code()
-    shape = _LOADER if problem["loader"] else _TENSORS
+    formula = plan.formula(setting)
+    spec = plan["optimizer"].specs.get(setting.optimizer)
+    optimizer = optimizer_line(formula, setting.lr, setting.schedule, spec, plan.changes(setting))
+    schedule = plan["schedule"].found[setting.schedule]
+    if isinstance(schedule, schedules.Several):
+        schedule = schedule.within(formula.hyperparameters)
+    scheduler = schedule.code()
+    batch_size = "len(inputs)" if (size := plan.level(setting, "batch_size")) == FULL else str(size)
+    loss = _loss_line(plan, setting)
+    regularizer: Regularizer | None = plan["regularizer"].found[plan.level(setting, "regularizer")]
     ours = optimizer.startswith("tw.")
     code = _SCRIPT.format(
-        label=_words(setting.optimizer), lr=f"{setting.lr:g}", schedule=setting.schedule,
+        label=_words(formula.label), lr=f"{setting.lr:g}", schedule=setting.schedule,
         name=_words(problem["name"]), loading=_loading(problem), seed=seed, epochs=plan.epochs,
-        optimizer=optimizer, scheduler=scheduler, batches=shape.format(batch_size=plan.batch_size),
-        steps=_steps(problem["loader"], plan.batch_size), imports=_imports(optimizer),
+        optimizer=optimizer, scheduler=scheduler,
+        batches=(_LOADER if problem["loader"] else _TENSORS).format(batch_size=batch_size),
+        steps=_steps(problem["loader"], size), imports=_imports(f"{optimizer} {scheduler} {loss}"),
+        **_stepping(schedule),
         means="PyTorch with thalweg's optimizer" if ours else "plain PyTorch",
         uses="for the optimizer; and for the model, the data and the loss" if ours
         else "for the model, the data and the loss alone",
-        step=_CLOSURE if _needs_closure(formula) else _STEP,
+        loss=f"loss = {loss}  # trains; the problem's own judges\n" if loss else "",
+        step=(_CLOSURE if _needs_closure(formula) else _STEP).format(loss="loss" if loss else "problem.loss"),
     )  # fmt: skip
+    if regularizer is not None or problem.get("draws"):
+        head = code[: code.index("\nfor epoch in range(EPOCHS):")]
+        code = head + training_loop(
+            regularizer, "loss" if loss else "problem.loss", _needs_closure(formula),
+            problem.get("draws", False), _told(schedule),
+        )  # fmt: skip
     return Recipe(code, optimizer, scheduler)
 
 
-def optimizer_line(formula: Formula, lr: float, schedule: str = "constant", spec: str | None = None) -> str:
+def _loss_line(plan: Plan, setting: Setting) -> str:
+    """The expression of the loss that the setting trains with; empty for the problem's own."""
+    label = plan.level(setting, "loss")
+    if label is None:
+        return ""
+    if spec := plan["loss"].specs.get(label):
+        return f"tw.losses.get({_from_spec(spec)})"
+    try:
+        losses.get(label)
+    except ProblemError as error:
+        raise PlanError(
+            f"the loss {label} was given as an object that a script cannot find again, so it has no recipe: "
+            "name it as file.py:name."
+        ) from error
+    return f"tw.losses.get({label!r})"
+
+
+def optimizer_line(
+    formula: Formula,
+    lr: float,
+    schedule: str = "constant",
+    spec: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> str:
     """The line that makes the optimizer from `model`.
 
     ``torch.optim.…(model.parameters(), …)`` for a rule that torch.optim has too, else
@@ -104,6 +154,7 @@ def optimizer_line(formula: Formula, lr: float, schedule: str = "constant", spec
 
     Args:
         spec: the file.py:name or package.module:name that the formula was given as.
+        changes: hyperparameters in which the formula differs from the one there.
 
     Raises:
         PlanError: the formula was given as an object, which no script can find again.
@@ -115,17 +166,23 @@ def optimizer_line(formula: Formula, lr: float, schedule: str = "constant", spec
         changed = ", ".join(f"{name}={value!r}" for name, value in formula.changed if name != "lr")
         found = repr(f"{formula.name}({changed})" if changed else formula.name)
     elif spec is not None:
-        place, _, name = spec.rpartition(":")
-        file = place.endswith(".py")
-        found = (
-            f"runpy.run_path({place!r})[{name!r}]" if file else f"importlib.import_module({place!r}).{name}"
-        )
+        found = _from_spec(spec)
+        if changes:
+            found += f".with_({', '.join(f'{name}={value!r}' for name, value in changes.items())})"
     else:
         raise PlanError(
             f"{formula.label} was given as an object that a script cannot find again, so it has no recipe: "
             "name it as file.py:name, or make it with tw.optim.from_formula."
         )
     return f"tw.optim.from_formula({found})(model.parameters(), lr={lr!r})"
+
+
+def _from_spec(spec: str) -> str:
+    """The expression of what was given as file.py:name or package.module:name."""
+    place, _, name = spec.rpartition(":")
+    if place.endswith(".py"):
+        return f"runpy.run_path({place!r})[{name!r}]"
+    return f"importlib.import_module({place!r}).{name}"
 
 
 def _catalogued(formula: Formula) -> bool:
@@ -164,8 +221,22 @@ def _needs_closure(formula: Formula) -> bool:
     return formula.equations.at is not None or lower(formula.equations).uses_loss
 
 
-def _imports(optimizer: str) -> str:
-    return "".join(f"import {name}\n\n" for name in ("runpy", "importlib") if f"({name}." in optimizer)
+def _imports(lines: str) -> str:
+    return "".join(f"import {name}\n\n" for name in ("math", "runpy", "importlib") if f"{name}." in lines)
+
+
+def _told(schedule: schedules.Schedule) -> tuple[str, str]:
+    """What the loop tells the scheduler after each step, and after each pass with its validation loss."""
+    if isinstance(schedule, schedules.Plateau):
+        return "", "scheduler.step(value)"
+    return "scheduler.step()", "scheduler.observe(value)" if schedule.closed else ""
+
+
+def _stepping(schedule: schedules.Schedule) -> dict[str, str]:
+    """The same as lines of the plain script."""
+    step, passed = (f"\n        {line}" if line else "" for line in _told(schedule))
+    value = "problem.loss(model(inputs), targets).item()"
+    return {"after_step": step, "after_pass": passed.replace("(value)", f"({value})")}
 
 
 def _words(text: str) -> str:
@@ -179,8 +250,10 @@ def _loading(problem: Mapping[str, Any]) -> str:
     return f"problem = tw.prepare({problem['spec']!r})"
 
 
-def _steps(loader: bool, batch_size: int) -> str:
-    return "len(problem.train)" if loader else f"-(-len(problem.train[0]) // {batch_size})"
+def _steps(loader: bool, batch_size: int | str) -> str:
+    if loader:
+        return "len(problem.train)"
+    return "1" if batch_size == FULL else f"-(-len(problem.train[0]) // {batch_size})"
 
 
 _TENSORS = """
@@ -199,16 +272,16 @@ _LOADER = """
 
 _STEP = """
         optimizer.zero_grad()
-        problem.loss(model(inputs), targets).backward()
+        {loss}(model(inputs), targets).backward()
         optimizer.step()
 """.strip("\n")
 
 _CLOSURE = """
         def closure(inputs=inputs, targets=targets):
             optimizer.zero_grad()
-            loss = problem.loss(model(inputs), targets)
-            loss.backward()
-            return loss
+            value = {loss}(model(inputs), targets)
+            value.backward()
+            return value
 
         optimizer.step(closure)
 """.strip("\n")
@@ -231,16 +304,15 @@ def batches(epoch):
 torch.manual_seed(SEED)
 model = problem.model()
 optimizer = {optimizer}
-total_steps = EPOCHS * {steps}
+{loss}total_steps = EPOCHS * {steps}
 scheduler = {scheduler}
 
 for epoch in range(EPOCHS):
     model.train()
     for inputs, targets in batches(epoch):
-{step}
-        scheduler.step()
+{step}{after_step}
     model.eval()
     with torch.no_grad():
         inputs, targets = problem.validation
-        print(f"epoch {{epoch + 1:3d}}  validation loss {{problem.loss(model(inputs), targets).item():.6f}}")
+        print(f"epoch {{epoch + 1:3d}}  validation loss {{problem.loss(model(inputs), targets).item():.6f}}"){after_pass}
 '''

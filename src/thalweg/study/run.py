@@ -1,8 +1,8 @@
 """Carrying a plan out: search, choose, confirm; stopping and taking up again.
 
 The search goes seed by seed, so that a study stopped half way holds whole seeds of everything rather
-than all seeds of something. Then each optimizer's chosen setting runs again with fresh seeds, and only
-those runs ever meet the test part.
+than all seeds of something. Then the chosen settings, of each optimizer and each level of whatever else is
+ranked, run again with fresh seeds, and only those runs ever meet the test part.
 """
 
 from __future__ import annotations
@@ -18,21 +18,19 @@ from types import FrameType
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.data import DataLoader
 
 from ..errors import ThalwegError, TrainingError
-from ..kernels import numba_cpu
-from ..kernels.lower import lower
-from ..population.batched import Batched
-from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
-from ..population.block import Block, Task, activations_of, arranged, block_size
+from ..population.block import Block, activations_of, arranged, block_size
+from .costs import measure_costs
 from .data import first_line
-from .plan import Plan, Setting
+from .factors import Setting
+from .plan import Plan
 from .prepare import Prepared
+from .programs import Program, Programs, built
 from .progress import Progress
 from .store import BlockRow, Store
-from .verdict import chosen_settings
+from .verdict import to_confirm
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -42,66 +40,51 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
 
     After Ctrl-C the block at work is saved as it stands, and KeyboardInterrupt raised.
     """
-    task = make_task(plan, problem)
+    programs = Programs(plan, problem)
     if not store.blocks("search"):
-        store.add_blocks("search", _blocks(plan, problem, plan.settings, range(plan.seeds)))
-    _stage(store, plan, task, problem, "search", progress)
+        store.add_blocks("search", _blocks(programs, plan.settings, range(plan.seeds)))
+    _stage(store, programs, "search", progress)
     if plan.confirmation:
         if not store.blocks("confirmation"):
-            chosen = chosen_settings(plan, store.members())
-            settings = [Setting(label, lr, schedule) for label, (lr, schedule, _) in chosen.items()]
             fresh = range(plan.seeds, plan.seeds + plan.confirmation)
-            store.add_blocks("confirmation", _blocks(plan, problem, settings, fresh))
-        _stage(store, plan, task, problem, "confirmation", progress)
+            settings = to_confirm(plan, store.members())
+            store.add_blocks("confirmation", _blocks(programs, settings, fresh))
+        _stage(store, programs, "confirmation", progress)
     for row in store.blocks():
         store.drop_checkpoints(row.id)  # one may be left of a block that was killed as it finished
     if store.meta("costs") is None:
-        store.set_meta("costs", measure_costs(store, plan, problem))
-
-
-def make_task(plan: Plan, problem: Prepared) -> Task:
-    """The problem as a population trains it."""
-    batches: Batches
-    if isinstance(problem.train, DataLoader):
-        batches = LoaderBatches(problem.train)
-    else:
-        batches = TensorBatches(*problem.train, plan.batch_size)
-    batched = Batched(_built(problem), problem.loss, problem.metrics)
-    return Task(problem.model, batched, batches, problem.validation)
-
-
-def _built(problem: Prepared) -> nn.Module:
-    """A model for its structure; the same each time, and nobody's random numbers change."""
-    with RANDOM, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return problem.model()
-
-
-def _dtype(problem: Prepared) -> torch.dtype:
-    return next(p for p in _built(problem).parameters() if p.requires_grad).dtype
+        store.set_meta("costs", measure_costs(store, programs))
 
 
 def _blocks(
-    plan: Plan, problem: Prepared, settings: Sequence[Setting], seeds: Sequence[int]
+    programs: Programs, settings: Sequence[Setting], seeds: Sequence[int]
 ) -> list[tuple[int, list[Setting]]]:
-    """Each seed's settings, cut into blocks of about equal size: small enough for the cache, and at
-    least as many as there are cores."""
-    order = [settings[k] for k in arranged([plan.member(s, 0) for s in settings])]
-    states = max(plan.states.values())
-    samples = (plan.batch_size or getattr(problem.train, "batch_size", None) or 1) * activations_of(
-        _built(problem), problem.validation[0][:8]
-    )
-    size = block_size(problem.weights, states, int(samples))
-    count = max(-(-len(order) // size), torch.get_num_threads() // len(seeds))
-    cuts = np.linspace(0, len(order), min(count, len(order)) + 1).round().astype(int).tolist()
-    return [(seed, order[a:b]) for seed in seeds for a, b in itertools.pairwise(cuts)]
+    """Each seed's settings, cut into blocks of about equal size that share a program: small enough for the
+    cache, and at least as many as there are cores. Those with the most steps come first, so that no long
+    one is begun last."""
+    plan, problem = programs.plan, programs.problem
+    groups: dict[Program, list[Setting]] = {}
+    for setting in settings:
+        groups.setdefault(programs.of(setting), []).append(setting)
+    outputs = activations_of(built(problem), problem.validation[0][:8])
+    states = max(map(plan.states_of, settings))
+    blocks: list[list[Setting]] = []
+    for group in sorted(groups.values(), key=lambda g: -programs.task(g[0]).batches.steps):
+        order = [group[k] for k in arranged([plan.member(s, 0) for s in group])]
+        size = block_size(problem.weights, states, int(programs.samples(group[0]) * outputs))
+        count = max(-(-len(order) // size), torch.get_num_threads() // (len(seeds) * len(groups)))
+        cuts = np.linspace(0, len(order), min(count, len(order)) + 1).round().astype(int).tolist()
+        blocks += [order[a:b] for a, b in itertools.pairwise(cuts)]
+    return [(seed, block) for seed in seeds for block in blocks]
 
 
-def _stage(store: Store, plan: Plan, task: Task, problem: Prepared, stage: str, progress: Progress) -> None:
-    rows = store.blocks(stage)
-    per_run = plan.epochs * task.batches.steps
+def _stage(store: Store, programs: Programs, stage: str, progress: Progress) -> None:
+    plan, problem, rows = programs.plan, programs.problem, store.blocks(stage)
+    runs = [(len(r.settings), plan.epochs * programs.task(r.settings[0]).batches.steps, r.step) for r in rows]
     progress.begin(
-        stage, sum(len(r.settings) for r in rows) * per_run, sum(r.step * len(r.settings) for r in rows)
+        stage,
+        sum(members * steps for members, steps, _ in runs),
+        sum(members * step for members, _, step in runs),
     )
     with _interrupts() as asked, _workers(problem) as workers:
 
@@ -109,6 +92,7 @@ def _stage(store: Store, plan: Plan, task: Task, problem: Prepared, stage: str, 
             if asked():
                 return
             try:
+                task = programs.task(row.settings[0])
                 block = Block(task, [plan.member(s, row.seed) for s in row.settings], plan.epochs)
                 _train(store, row, block, problem, progress, asked)
             except ThalwegError:
@@ -210,39 +194,3 @@ def _interrupts() -> Iterator[_Asked]:
         yield asked
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def measure_costs(store: Store, plan: Plan, problem: Prepared) -> dict[str, dict[str, float]]:
-    """Seconds per member and step: an equal share of the batched program, plus the formula's own update."""
-    rows = [r for r in store.blocks("search") if r.status == "finished" and r.seconds > 0]
-    steps = sum(r.step * len(r.settings) for r in rows)
-    # A block's time is one thread's: what a member costs on one core.
-    whole = sum(r.seconds for r in rows) / steps if steps else float("nan")
-    dtype = _dtype(problem)
-    update = {label: _update_seconds(plan, label, problem.weights, dtype) for label in plan.optimizers}
-    shared = max(0.0, whole - float(np.mean(list(update.values()))))
-    return {
-        "seconds_per_step": {label: shared + own for label, own in update.items()},
-        "update_seconds": update,
-    }
-
-
-def _update_seconds(plan: Plan, label: str, weights: int, dtype: torch.dtype, rows: int = 16) -> float:
-    """The median time of one member's update, among a few that share a launch as in a block."""
-    formula = plan.formulas[label]
-    program = lower(formula.equations)
-    tensors = [torch.zeros(rows, weights, dtype=dtype) for _ in range(2 + len(program.states))]
-    w, g, *states = tensors
-    address, length = numba_cpu.segment_table(list(w), list(g), [[s[k] for s in states] for k in range(rows)])
-    row = np.arange(rows, dtype=np.int64)
-    table = np.tile([formula.hyperparameters[n] for n in formula.equations.hyperparameters], (rows, 1))
-    ones = np.ones(rows)
-    kernel, times = numba_cpu.compiled(formula.equations, dtype), []
-    for _ in range(9):
-        begun = time.perf_counter()
-        launch = kernel.launch(
-            address, length, row, ones > 0, ones, ones, table, kept=np.ones((rows, len(program.kept)))
-        )
-        numba_cpu.run([launch], threads=1)
-        times.append((time.perf_counter() - begun) / rows)
-    return float(np.median(times))

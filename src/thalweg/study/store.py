@@ -2,7 +2,8 @@
 
     meta      key → JSON: the plan, the problem, the provenance, costs
     blocks    id, stage, seed, status (waiting | started | finished), step, seconds, checkpoint
-    members   id, block, position in it, optimizer, lr, schedule, seed, diverged (step, or −1)
+    members   id, block, position in it, optimizer, lr, schedule, further (JSON: the levels of the other
+              factors that vary), seed, diverged (step, or −1)
     curves    block, step, metric → float64 values, little-endian, in the order of the block's members
 
 What a block has learned after a pass over the data goes in as one transaction: a killed process leaves
@@ -11,10 +12,14 @@ hundred thousand members opens at once. Checkpoints (safetensors) lie beside the
 ``<store>.checkpoints/``, are written under a temporary name and renamed, and are named in `blocks` only
 then; the name carries a digest of the content, so that a damaged one is known. One process writes (a lock
 says who); any number read.
+
+A store of the first schema, whose members have no `further`, is read and carried on as it is: its study
+varied nothing else.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -32,10 +37,11 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from ..errors import StoreError
-from .plan import Setting
+from .factors import Setting
 
 APPLICATION = 0x7468616C  # "thal"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE blocks (
@@ -45,8 +51,8 @@ CREATE TABLE blocks (
 );
 CREATE TABLE members (
     id INTEGER PRIMARY KEY, block INTEGER NOT NULL REFERENCES blocks, position INTEGER NOT NULL,
-    optimizer TEXT NOT NULL, lr REAL NOT NULL, schedule TEXT NOT NULL, seed INTEGER NOT NULL,
-    diverged INTEGER NOT NULL DEFAULT -1
+    optimizer TEXT NOT NULL, lr REAL NOT NULL, schedule TEXT NOT NULL,
+    further TEXT NOT NULL DEFAULT '{}', seed INTEGER NOT NULL, diverged INTEGER NOT NULL DEFAULT -1
 );
 CREATE INDEX members_of_block ON members (block, position);
 CREATE TABLE curves (
@@ -86,8 +92,9 @@ def kind_of(path: Path) -> str:
     if int.from_bytes(header[68:72], "big") != APPLICATION:
         return f"{path} is another program's database; it is left as it was: name another file."
     version = int.from_bytes(header[60:64], "big")
-    if version != VERSION:
-        return f"{path} is a store of version {version}, and this thalweg reads version {VERSION}; it is left as it was."
+    if version not in READABLE:
+        known = " and ".join(map(str, READABLE))
+        return f"{path} is a store of version {version}, and this thalweg reads versions {known}; it is left as it was."
     return "store"
 
 
@@ -96,6 +103,9 @@ class Store:
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path, self._db = path, connection
+        with _damage(path):
+            columns = [row[1] for row in connection.execute("PRAGMA table_info(members)")]
+        self._plain = "further" not in columns  # of the first schema
         self._turn = threading.Lock()  # the workers of a study share one connection
 
     @classmethod
@@ -206,12 +216,18 @@ class Store:
 
     def add_blocks(self, stage: str, blocks: Sequence[tuple[int, Sequence[Setting]]]) -> None:
         """Blocks of a stage, all at once: (seed, settings in the order of the members) each."""
+        columns = ["block", "position", "optimizer", "lr", "schedule", "seed"]
+        columns += [] if self._plain else ["further"]
         with self._transaction() as db:
             for seed, settings in blocks:
                 row = db.execute("INSERT INTO blocks (stage, seed) VALUES (?, ?)", (stage, seed))
+                members = [
+                    (row.lastrowid, k, s.optimizer, s.lr, s.schedule, seed, json.dumps(dict(s.further)))
+                    for k, s in enumerate(settings)
+                ]
                 db.executemany(
-                    "INSERT INTO members (block, position, optimizer, lr, schedule, seed) VALUES (?,?,?,?,?,?)",
-                    [(row.lastrowid, k, s.optimizer, s.lr, s.schedule, seed) for k, s in enumerate(settings)],
+                    f"INSERT INTO members ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+                    [member[: len(columns)] for member in members],
                 )
 
     def record(
@@ -291,10 +307,11 @@ class Store:
     def blocks(self, stage: str | None = None) -> list[BlockRow]:
         settings: dict[int, list[Setting]] = {}
         with _damage(self.path):
-            for block, *values in self._db.execute(
-                "SELECT block, optimizer, lr, schedule FROM members ORDER BY block, position"
+            for block, optimizer, lr, schedule, further in self._db.execute(
+                f"SELECT block, optimizer, lr, schedule, {self._further} FROM members ORDER BY block, position"
             ):
-                settings.setdefault(block, []).append(Setting(*values))
+                setting = Setting(optimizer, lr, schedule, _levels(further))
+                settings.setdefault(block, []).append(setting)
             rows = self._db.execute(
                 "SELECT id, stage, seed, status, step, seconds, checkpoint FROM blocks ORDER BY id"
             )
@@ -302,11 +319,12 @@ class Store:
         return [row for row in found if stage in (None, row.stage)]
 
     def members(self) -> pd.DataFrame:
-        """One row per member: member, stage, optimizer, lr, schedule, seed, status, step, then the last
-        value of each metric; NaN until there is one."""
+        """One row per member: member, stage, optimizer, lr, schedule, each further factor that varies, seed,
+        status, step, then the last value of each metric; NaN until there is one."""
         with _damage(self.path), self._reading():
             table = pd.read_sql_query(
-                "SELECT m.id AS member, m.block, m.position, b.stage, m.optimizer, m.lr, m.schedule, m.seed, "
+                "SELECT m.id AS member, m.block, m.position, b.stage, m.optimizer, m.lr, m.schedule, "
+                f"{self._further} AS further, m.seed, "
                 "CASE WHEN m.diverged >= 0 THEN 'diverged' ELSE b.status END AS status, "
                 "CASE WHEN m.diverged >= 0 THEN m.diverged ELSE b.step END AS step "
                 "FROM members m JOIN blocks b ON b.id = m.block ORDER BY m.block, m.position",
@@ -323,9 +341,14 @@ class Store:
                 array = np.frombuffer(value, "<f8")
                 column = columns.setdefault(metric, np.full(len(table), np.nan))
                 column[start[block] : start[block] + len(array)] = array
+            table = _spread(table)
         for metric in sorted(columns, key=lambda m: (not m.startswith("train"), not m.endswith("loss"), m)):
             table[metric] = columns[metric]
         return table.drop(columns=["block", "position"])
+
+    @property
+    def _further(self) -> str:
+        return "'{}'" if self._plain else "further"
 
     def curves(self) -> pd.DataFrame:
         """member, step, metric, value: every recorded point."""
@@ -370,6 +393,23 @@ def _damage(path: Path) -> Iterator[None]:
         raise StoreError(
             f"{path} cannot be read as a store ({reason}); it is damaged, and left as it was."
         ) from error
+
+
+@functools.lru_cache(maxsize=4096)
+def _levels(further: str) -> tuple[tuple[str, Any], ...]:
+    return tuple(dict(json.loads(further)).items())
+
+
+def _spread(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the column `further` as one column per factor, in its place."""
+    with_levels, texts = pd.factorize(table["further"])
+    known = [dict(_levels(text)) for text in texts]
+    place = table.columns.get_loc("further")
+    table = table.drop(columns="further")
+    for k, name in enumerate(dict.fromkeys(name for one in known for name in one)):
+        levels = pd.Series([one.get(name) for one in known]).infer_objects()
+        table.insert(place + k, name, levels.take(with_levels).to_numpy())
+    return table
 
 
 def _make_folder(folder: Path) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,11 @@ from torch.utils.data import DataLoader
 
 from ..errors import PlanError, StoreError
 from ..formulas import Formula
+from ..schedules import Given
 from . import recipe as recipes
-from .plan import Plan, Setting, plan
-from .prepare import Prepared, prepare
+from .factors import FULL, LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, STORED_BATCH_SIZE, factor
+from .plan import Plan, as_now, plan
+from .prepare import Prepared, check_loss, prepare, sample_of_train
 from .problem import Problem, load
 from .progress import Progress, progress_for
 from .provenance import provenance
@@ -32,21 +33,32 @@ class Study:
     Open one with `Study.open`; another process may be writing it meanwhile.
     """
 
-    def __init__(self, path: Path, optimizers: Sequence[str | Formula] = ()) -> None:
+    def __init__(self, path: Path, given: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self.path = Path(path)
-        self._given = tuple(optimizers)
+        self._given = given or {}  # argument of `compare` → label → object of the user's own
 
     @classmethod
-    def open(cls, path: str | Path, optimizers: Sequence[str | Formula] = ()) -> Study:
+    def open(
+        cls,
+        path: str | Path,
+        optimizers: Sequence[str | Formula] = (),
+        schedules: Sequence[Given] = (),
+        losses: Sequence[Any] = (),
+        regularizers: Sequence[Any] = (),
+    ) -> Study:
         """The study in that store.
 
         Args:
-            optimizers: the formulas of your own it compared, if they were not given as file.py:name.
+            optimizers, schedules, losses, regularizers: those of your own that it compared, if they were not given as
+                file.py:name.
 
         Raises:
             StoreError: the file is missing, no store, damaged or of another version; it is left as it was.
         """
-        study = cls(Path(path), optimizers)
+        given = {OPTIMIZER: optimizers, SCHEDULE: schedules, LOSS: losses, REGULARIZER: regularizers}
+        study = cls(
+            Path(path), {kind.argument: factor(kind, own).found for kind, own in given.items() if own}
+        )
         with study.store():
             return study
 
@@ -99,12 +111,34 @@ class Study:
     @property
     def verdict(self) -> Verdict:
         """Which optimizer is best here, and how sure that is; of what is finished so far."""
+        return self.verdict_by("optimizer")
+
+    def verdict_by(self, factor: str) -> Verdict:
+        """Which level of any factor the study varies is best here: which schedule, batch size, loss, ….
+
+        Each level is represented by its best setting, tuned over everything else, with the same intervals,
+        paired by seed, as `verdict`.
+
+        Args:
+            factor: "optimizer", "schedule", "loss", "batch_size", "lr", or a hyperparameter's name.
+
+        Raises:
+            PlanError: the study does not vary that factor.
+
+        >>> import thalweg as tw, tempfile
+        >>> study = tw.compare("breast-cancer", ["adam"], [0.01], ["constant"], seeds=2, epochs=2, confirmation=3,
+        ...                    batch_sizes=[16, "full"], store=tempfile.mkdtemp() + "/a.db", progress=False)
+        >>> verdict = study.verdict_by("batch_size")
+        >>> verdict.groups, [entry.steps for entry in verdict.entries]
+        ((('16',), ('full',)), [46, 2])
+        """
         with self.store() as store:
             members, costs = store.members(), store.meta("costs", {})
-        return judge(self.plan, self.name, members, costs)
+        return judge(self.plan, self.name, members, costs, factor)
 
     def table(self) -> pd.DataFrame:
-        """One row per member: stage, optimizer, lr, schedule, seed, status, step, and its last losses."""
+        """One row per member: stage, optimizer, lr, schedule, every other factor that varies (NaN where it does
+        not apply), seed, status, step, and its last losses."""
         with self.store() as store:
             return store.members()
 
@@ -129,7 +163,7 @@ class Study:
         if label not in entries:
             raise PlanError(f"{label!r} is not among this study's optimizers: {', '.join(entries)}.")
         entry = entries[label]
-        return recipes.recipe(self.plan, self.problem, Setting(label, entry.lr, entry.schedule), seed)
+        return recipes.recipe(self.plan, self.problem, entry.setting, seed)
 
     def report(self, path: str | Path) -> Path:
         """Write the report: one HTML file that needs nothing else."""
@@ -150,24 +184,39 @@ def compare(
     confirmation: int = 10,
     store: str | Path | None = None,
     progress: bool | None = None,
+    regularizers: Sequence[Any] | None = None,
+    losses: Sequence[str | Callable[..., Any]] | None = None,
+    batch_sizes: Sequence[int | str] | None = None,
+    hyperparameters: Mapping[str, Sequence[Any]] | None = None,
 ) -> Study:
-    """Train every optimizer at every rate under every schedule, for every seed, as one population.
+    """Train every optimizer at every level of every other factor, for every seed, as populations.
 
-    Each optimizer's best setting, by mean validation loss over the seeds, is then run again with fresh
-    seeds, which give the intervals and the test numbers.
+    The best setting of each optimizer, and of each level of everything else that varies but the rates, by
+    mean validation loss over the seeds, is then run again with fresh seeds, which give the intervals and the
+    test numbers.
 
     Args:
         problem: a `tw.Problem`, a built-in's name, ``"package.module:function"`` or ``"file.py:function"``.
         optimizers: names, formulas, or ``"file.py:formula"``; the eight classic ones unless given.
         rates: learning rates, the same for all; 13 from 1e-4 to 1 on a logarithmic axis unless given.
-        schedules: names from `thalweg.schedules`.
+        schedules: names from `thalweg.schedules`, also with arguments, ``"warmup(cosine, steps=100)"``;
+            schedules; or mappings, ``{"lr": "cosine", "momentum": "ramp"}``.
         seeds: runs of each setting in the search; a seed fixes initial weights and batch order.
-        epochs: passes over the training data.
+        epochs: passes over the training data, the same for every batch size, so that smaller batches take
+            more steps and all see the same samples equally often.
         batch_size: samples per step; a DataLoader has its own.
         confirmation: fresh seeds for each chosen setting; 0 leaves the test part untouched.
         store: the file to keep the study in; ``runs/<problem>.db`` unless given. A store that already
             holds this very study is carried on; one that holds another is refused.
         progress: False for silence.
+        regularizers: names of `thalweg.regularizers` with their strength, ``"mixup(0.2) + l2(1e-4)"``, objects, and
+            None for none; none unless given.
+        losses: names, functions or ``"file.py:function"`` to train with instead of the problem's own loss,
+            which still judges validation and test: values of different losses cannot be compared.
+        batch_sizes: instead of `batch_size`, several to compare; ``"full"`` is all training samples.
+        hyperparameters: name → values, for every formula that has that hyperparameter or option, e.g.
+            ``{"weight_decay": [0, 1e-4], "beta2": [0.99, 0.999]}``; a formula that has it not is tried once,
+            which tables show as –.
 
     Raises:
         PlanError, ProblemError: what was asked does not fit together.
@@ -177,41 +226,86 @@ def compare(
     >>> study = tw.compare("breast-cancer", optimizers=["sgd", "adam"], rates=[0.01, 0.1], seeds=2, epochs=2,
     ...                    confirmation=2, store=tempfile.mkdtemp() + "/study.db", progress=False)
     >>> len(study.table()), len(study.verdict.entries)
-    (20, 2)
+    (22, 2)
     """
     declared = load(problem)
     own = isinstance(declared.train, DataLoader)
-    wanted = plan(optimizers, rates, schedules, seeds, epochs, batch_size, confirmation)
+    wanted = plan(
+        optimizers,
+        rates,
+        schedules,
+        seeds,
+        epochs,
+        batch_size,
+        confirmation,
+        losses,
+        batch_sizes,
+        hyperparameters,
+        regularizers,
+    )
     if own:
-        wanted = replace(wanted, batch_size=0)
+        wanted = _for_loader(wanted, batch_sizes)
     ready = prepare(declared)
+    _check_further(wanted, ready)
     facts = _facts(ready, own)
     path = Path(store) if store is not None else _free_path(facts, wanted)
     if kind_of(path) == "store":
         _same_study(path, facts, wanted)
     else:
         Store.create(path, {"plan": wanted.to_json(), "problem": facts, "provenance": provenance()}).close()
-    return _carry_on(Study(path, [*wanted.formulas.values()]), wanted, ready, progress)
+    given = {f.kind.argument: f.found for f in wanted.factors if f.kind.named}
+    return _carry_on(Study(path, given), wanted, ready, progress)
+
+
+def _for_loader(wanted: Plan, batch_sizes: Sequence[int | str] | None) -> Plan:
+    if batch_sizes is not None:
+        raise PlanError(
+            "the train data are a DataLoader, which makes its own batches, so batch_sizes cannot be varied; "
+            "give the data as tensors, arrays or a Dataset, or leave batch_sizes out."
+        )
+    return wanted.with_factor(factor(STORED_BATCH_SIZE, [0]))
+
+
+def _check_further(wanted: Plan, ready: Prepared) -> None:
+    """Refuse losses, regularizers and batch sizes that do not fit the problem."""
+    for regularizer in wanted["regularizer"].found.values():
+        for part in regularizer.parts if regularizer is not None else ():
+            for loss in wanted["loss"].found.values():
+                part.check(ready.loss if loss is None else loss, *sample_of_train(ready))
+    for label, loss in wanted["loss"].found.items():
+        if label is not None:
+            check_loss(ready, loss)
+    if isinstance(ready.train, DataLoader) or not wanted["batch_size"].varied:
+        return
+    samples = len(ready.train[0])
+    for size in wanted.batch_sizes:
+        if size != FULL and int(size) >= samples:
+            raise PlanError(
+                f"batch size {size} is all {samples:,} training samples or more; give {FULL!r} for all of them."
+            )
 
 
 def resume(
     store: str | Path,
     problem: Problem | str | None = None,
     optimizers: Sequence[str | Formula] = (),
+    schedules: Sequence[Given] = (),
+    losses: Sequence[Any] = (),
+    regularizers: Sequence[Any] = (),
     progress: bool | None = None,
 ) -> Study:
     """Carry a stopped study on from its store; the results are those of one that never stopped.
 
     Args:
         problem: needed only for a study that was given a `tw.Problem` object.
-        optimizers: the formulas of your own, needed only if they were given as objects.
+        optimizers, schedules, losses, regularizers: those of your own, needed only if they were given as objects.
     """
-    study = Study.open(store, optimizers)
+    study = Study.open(store, optimizers, schedules, losses, regularizers)
     if study.finished:
         return study
     facts, wanted = study.problem, study.plan
-    for label in wanted.optimizers:
-        _ = wanted.formulas[label]  # whatever cannot be found again is said before anything is prepared
+    for label, named in [(label, f) for f in wanted.factors for label in f.levels]:
+        _ = named.found[label]  # whatever cannot be found again is said before anything is prepared
     if problem is None and facts["kind"] == "object":
         raise PlanError(
             f"{store} was begun with a tw.Problem object; resume it from Python: tw.resume({str(store)!r}, problem=…)."
@@ -251,6 +345,7 @@ def _facts(ready: Prepared, loader: bool) -> dict[str, Any]:
         "name": ready.name, "kind": source.get("kind", "object"), "spec": source.get("spec", ""),
         "fingerprint": ready.fingerprint, "weights": ready.weights, "loss": ready.loss_name,
         "metrics": list(ready.metrics), "loader": loader, "text": source.get("text", ""),
+        "draws": ready.draws,
     }  # fmt: skip
 
 
@@ -273,10 +368,10 @@ def _free_path(facts: dict[str, Any], wanted: Plan) -> Path:
 def _same_study(path: Path, facts: dict[str, Any], wanted: Plan) -> None:
     """Refuse a store that holds anything but this very study."""
     with Study(path).store() as store:
-        stored, problem = store.meta("plan", {}), store.meta("problem", {})
+        stored, problem = as_now(store.meta("plan", {})), store.meta("problem", {})
     asked = json.loads(json.dumps(wanted.to_json()))
-    words = {"batch_size": "batch size", "seeds": "number of seeds", "epochs": "number of epochs"}
-    kept: list[str] = [key for key in asked if key not in ("specs", "states")]
+    words = {"batch_sizes": "batch sizes", "seeds": "number of seeds", "epochs": "number of epochs"}
+    kept: list[str] = [key for key in asked if key not in ("specs", "states", "applies")]
     changed = [words.get(key, key) for key in kept if asked[key] != stored.get(key)]
     if problem.get("fingerprint") != facts["fingerprint"]:
         changed.insert(0, "problem")

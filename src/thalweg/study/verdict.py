@@ -1,60 +1,48 @@
-"""The ranking, and how sure it is.
+"""The ranking, along any factor, and how sure it is.
 
-Each optimizer is represented by the setting (rate, schedule) with the lowest mean validation loss over
-the search's seeds. What is reported about that setting comes, once the study is complete, from fresh
-seeds that had no part in the choice. A run that diverged counts as an infinite loss.
+Each level of the factor that is ranked (each optimizer, unless another is asked for) is represented by its
+best setting: the one with the lowest mean validation loss over the search's seeds among all that have this
+level, whatever their other factors. What is reported about that setting comes, once the study is complete,
+from fresh seeds that had no part in the choice. A run that diverged counts as an infinite loss. Validation is
+always judged by the problem's own loss, so that settings trained with different losses can be compared.
 
-Intervals resample seeds: all optimizers share a seed's initial weights and batches, so differences are
-taken seed by seed. The plain percentile interval is too narrow for few seeds; its ends are moved away from
-the mean by the factor that makes it right for normal data (after Hesterberg 2015, section 5.3, who moves
-the quantiles instead, which cannot help where the resamples of three or five values end). One optimizer is
-reliably better than another if their paired difference's interval lies on one side of zero; those that
-nobody is reliably better than are tied for the first place, and so on down.
+Read next: `intervals.py`, how sure a ranking is.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from ..errors import PlanError, unknown
+from .factors import Factor, Level, Setting, shown
+from .intervals import Interval, alone, badness, rank
 from .plan import Plan
 
-LEVEL = 0.95
-RESAMPLES = 10_000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over seeds and its 95% interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]"
+_ENDED = ("finished", "diverged")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One optimizer at its chosen setting.
+    """One level of the ranked factor, at its best setting.
 
     Attributes:
+        optimizer, lr, schedule, further: the setting; `further` maps the other factors that vary to levels.
         rank: 1 for the group of the best, 2 for the next group, …
         validation_loss: over fresh seeds once confirmed, else over the search's seeds.
-        difference: to the best optimizer, paired by seed.
+        difference: to the best entry, paired by seed.
         search_loss: mean over the search's seeds, by which the setting was chosen.
         edge: "lowest" or "highest" if the chosen rate is the grid's last in that direction.
-        runs, diverged: of this optimizer in the search.
+        runs, diverged: of all settings with this level in the search.
         test: metric → interval over fresh seeds; empty before confirmation.
         seconds_per_step: per member, its share of the batched program.
         state_bytes_per_weight: of float32 states.
+        steps: of a whole run with this setting; 0 while none has ended.
     """
 
     optimizer: str
@@ -71,11 +59,22 @@ class Entry:
     test: Mapping[str, Interval]
     seconds_per_step: float
     state_bytes_per_weight: float
+    further: Mapping[str, Level] = field(default_factory=dict)
+    steps: int = 0
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(self.optimizer, self.lr, self.schedule, tuple(self.further.items()))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which optimizer is best here, which cannot be told apart from it, and what to beware of."""
+    """Which level is best here, which cannot be told apart from it, and what to beware of.
+
+    Attributes:
+        factor: what is ranked, e.g. "optimizer" or "batch_size".
+        entries: best first; `groups` are their levels, those in one group tied.
+    """
 
     entries: tuple[Entry, ...]
     groups: tuple[tuple[str, ...], ...]
@@ -83,10 +82,15 @@ class Verdict:
     notes: tuple[str, ...]
     seeds: int
     confirmed: bool
+    factor: str = "optimizer"
 
     @property
     def best(self) -> Entry:
         return self.entries[0]
+
+    def level(self, entry: Entry) -> str:
+        """What is ranked in that entry, as tables show it: an optimizer's label, a batch size, …"""
+        return shown(entry.setting[self.factor])
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; infinite and missing numbers are None."""
@@ -96,188 +100,177 @@ class Verdict:
         return "\n".join([self.sentence, *(f"  {note}" for note in self.notes)])
 
 
-def chosen_settings(plan: Plan, members: pd.DataFrame) -> dict[str, tuple[float, str, float]]:
-    """optimizer → (lr, schedule, mean validation loss) with the lowest mean over the search's seeds.
+Chosen = dict[Level, tuple[Setting, float]]
+
+
+def chosen_settings(plan: Plan, members: pd.DataFrame, by: str = "optimizer") -> Chosen:
+    """level → (setting, mean validation loss) with the lowest mean over the search's seeds.
 
     Seeds whose search is not complete are left out, so that every setting is judged on the same seeds.
     Where every setting diverged on some seed, the one that did on the fewest. Ties go to the smaller rate.
     """
-    losses = _search_losses(plan, members)
-    if losses.empty:
-        return {}
-    chosen = {}
-    for label in plan.optimizers:
-        own = losses.loc[label].sort_index()
-        (lr, schedule), values = min(own.iterrows(), key=lambda row: _badness(row[1].to_numpy(float)))
-        chosen[label] = (float(lr), str(schedule), float(values.mean()))
-    return chosen
+    return _best(plan[by], _search(plan, members))
 
 
-def _badness(losses: np.ndarray) -> tuple[int, float]:
-    """On how many seeds it diverged, then the mean loss over the others."""
-    finite = losses[np.isfinite(losses)]
-    return len(losses) - len(finite), float(finite.mean()) if len(finite) else math.inf
+def to_confirm(plan: Plan, members: pd.DataFrame) -> list[Setting]:
+    """The settings to run again with fresh seeds: the best of each level of each factor that is ranked."""
+    search = _search(plan, members)
+    return list(dict.fromkeys(s for factor in plan.ranked for s, _ in _best(factor, search).values()))
 
 
-def _search_losses(plan: Plan, members: pd.DataFrame) -> pd.DataFrame:
-    """Rows (optimizer, lr, schedule), one column per seed that every setting has finished."""
+@dataclass(frozen=True)
+class _Losses:
+    """Validation losses (settings, seeds), infinite where a run diverged, and how far the runs came."""
+
+    settings: list[Setting]
+    values: np.ndarray
+    steps: list[int]
+
+    def rows(self, settings: Sequence[Setting]) -> np.ndarray | None:
+        """(settings, seeds), or None if one of them is missing."""
+        place = {setting: k for k, setting in enumerate(self.settings)}
+        if any(setting not in place for setting in settings):
+            return None
+        rows = self.values[[place[setting] for setting in settings]]
+        return None if np.isnan(rows).any() or not rows.shape[1] else rows
+
+
+def _best(factor: Factor, losses: _Losses) -> Chosen:
+    means = [(*badness(row), s.lr, s.schedule, k) for k, (s, row) in
+             enumerate(zip(losses.settings, losses.values, strict=True))]  # fmt: skip
+    found: Chosen = {}
+    for *_, k in sorted(means):
+        setting = losses.settings[k]
+        found.setdefault(setting[factor.name], (setting, float(losses.values[k].mean())))
+    return {level: found[level] for level in factor.levels if level in found}
+
+
+def _search(plan: Plan, members: pd.DataFrame) -> _Losses:
+    """The losses of the search, for each seed that every setting has finished."""
     search = members[members["stage"] == "search"]
-    if "validation_loss" not in search:
-        return pd.DataFrame()
-    unfinished = search.loc[search["status"].isin(["waiting", "started"]), "seed"]
-    kept = search[~search["seed"].isin(unfinished)]
-    return _pivot(kept)
+    unfinished = search.loc[~search["status"].isin(_ENDED), "seed"]
+    return _losses(plan, search[~search["seed"].isin(unfinished)])
 
 
-def _pivot(members: pd.DataFrame) -> pd.DataFrame:
-    if members.empty:
-        return pd.DataFrame()
+def _losses(plan: Plan, members: pd.DataFrame) -> _Losses:
+    if members.empty or "validation_loss" not in members:
+        return _Losses([], np.zeros((0, 0)), [])
+    names = ["optimizer", "lr", "schedule", *(f.name for f in plan.further)]
+    code = members.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
+    _, first = np.unique(code, return_index=True)
+    settings = [_setting(row) for row in members.iloc[first][names].to_dict("records")]
+    seeds, column = np.unique(members["seed"], return_inverse=True)
     loss = members["validation_loss"].where(members["status"] != "diverged").fillna(math.inf)
-    table = members.assign(validation_loss=loss)
-    return table.pivot(index=["optimizer", "lr", "schedule"], columns="seed", values="validation_loss")
+    values = np.full((len(settings), len(seeds)), math.nan)
+    values[code, column] = loss.to_numpy(float)
+    steps = members["step"].where(members["status"] == "finished", 0).to_numpy()
+    longest = np.zeros(len(settings), dtype=np.int64)
+    np.maximum.at(longest, code, steps.astype(np.int64))
+    return _Losses(settings, values, longest.tolist())
 
 
-def judge(plan: Plan, name: str, members: pd.DataFrame, costs: Mapping[str, Any]) -> Verdict:
+def _setting(row: Mapping[str, Any]) -> Setting:
+    """The setting of a row of the table, whose numbers are NumPy's and whose missing levels are NaN."""
+    levels = tuple(
+        (name, None if isinstance(value, float) and math.isnan(value) else value)
+        for name, value in row.items() if name not in ("optimizer", "lr", "schedule")
+    )  # fmt: skip
+    return Setting(str(row["optimizer"]), float(row["lr"]), str(row["schedule"]), levels)
+
+
+def judge(
+    plan: Plan, name: str, members: pd.DataFrame, costs: Mapping[str, Any], by: str = "optimizer"
+) -> Verdict:
     """The verdict on whatever the study has finished so far.
 
     Args:
         members: `Store.members()`.
-        costs: {"seconds_per_step": {optimizer: seconds}}.
+        costs: what `run.measure_costs` found.
+        by: the factor whose levels are ranked.
+
+    Raises:
+        PlanError: the study does not vary that factor.
     """
-    chosen = chosen_settings(plan, members)
+    factor = rankable(plan, by)
+    search = _search(plan, members)
+    chosen = _best(factor, search)
     if not chosen:
-        return Verdict((), (), f"Nothing can be said about {name} yet: no seed is complete.", (), 0, False)
-    search = _search_losses(plan, members)
-    fresh = members[members["stage"] == "confirmation"]
-    confirmed = len(fresh) > 0 and bool(fresh["status"].isin(["finished", "diverged"]).all())
-    source = _pivot(fresh) if confirmed else search
-    labels = [label for label in plan.optimizers if label in chosen]
-    losses = np.stack([source.loc[(label, *chosen[label][:2])].to_numpy(float) for label in labels], axis=1)
-    order, ranked = rank(losses)
-    runs = members[members["stage"] == "search"].groupby("optimizer")["status"]
-    test = _test(fresh) if confirmed else {}
+        sentence = f"Nothing can be said about {name} yet: no seed is complete."
+        return Verdict((), (), sentence, (), 0, False, factor.name)
+    settings = [setting for setting, _ in chosen.values()]
+    fresh = _if_ended(members[members["stage"] == "confirmation"])
+    again = _losses(plan, fresh)
+    confirmed = again.rows(settings)
+    losses = search.rows(settings) if confirmed is None else confirmed
+    assert losses is not None  # the search is complete on its seeds
+    order, ranked = rank(losses.T)
+    runs = members[members["stage"] == "search"].groupby(factor.name, sort=False)["status"]
+    steps = dict(zip(search.settings, search.steps, strict=True))
     entries = []
     for k in order:
-        label = labels[k]
-        lr, schedule, found = chosen[label]
+        setting, found = settings[k], [*chosen.values()][k][1]
+        own = runs.get_group(setting[factor.name])
         entries.append(Entry(
-            optimizer=label, rank=ranked.rank[k], lr=lr, schedule=schedule, validation_loss=ranked.mean[k],
-            difference=ranked.difference[k], probability_best=ranked.probability[k], search_loss=found,
-            edge=_edge(plan, lr), runs=int(runs.get_group(label).size),
-            diverged=int((runs.get_group(label) == "diverged").sum()), test=test.get(label, {}),
-            seconds_per_step=costs.get("seconds_per_step", {}).get(label, math.nan),
-            state_bytes_per_weight=4.0 * plan.states[label],
+            optimizer=setting.optimizer, rank=ranked.rank[k], lr=setting.lr, schedule=setting.schedule,
+            validation_loss=ranked.mean[k], difference=ranked.difference[k],
+            probability_best=ranked.probability[k], search_loss=found, edge=_edge(plan, setting.lr),
+            runs=int(own.size), diverged=int((own == "diverged").sum()),
+            test={} if confirmed is None else _test(plan, fresh, setting),
+            seconds_per_step=seconds_per_step(plan, costs, setting),
+            state_bytes_per_weight=4.0 * plan.states_of(setting), further=dict(setting.further),
+            steps=steps[setting],
         ))  # fmt: skip
-    groups = tuple(
-        tuple(e.optimizer for e in entries if e.rank == r) for r in sorted({e.rank for e in entries})
-    )
-    notes = _notes(plan, entries, members, confirmed, losses.shape[0])
-    sentence = _sentence(name, entries, groups, losses.shape[0], confirmed)
-    return Verdict(tuple(entries), groups, sentence, notes, losses.shape[0], confirmed)
+    ranks = sorted({e.rank for e in entries})
+    groups = tuple(tuple(shown(e.setting[factor.name]) for e in entries if e.rank == r) for r in ranks)
+    count, final = losses.shape[1], confirmed is not None
+    return Verdict(
+        tuple(entries), groups, _sentence(plan, factor, name, entries, count, final),
+        (*_notes(plan, factor, entries, final, count), *_passed_over(plan, factor, entries, again, final)),
+        count, final, factor.name,
+    )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """For each column of a table of losses: its group, mean, paired difference and chance to be best."""
-
-    rank: list[int]
-    mean: list[Interval]
-    difference: list[Interval]
-    probability: list[float]
-
-
-def rank(losses: np.ndarray, seed: int = 0) -> tuple[list[int], Ranking]:
-    """Order columns from best to worst, with intervals and tie groups.
-
-    A candidate's group is the one after the last group that holds somebody reliably better. So within a
-    group nobody can be told from anybody, and the first group holds all that nobody is reliably better than.
-
-    Args:
-        losses: (seeds, candidates); inf for a run that diverged.
-
-    Returns:
-        The order (best first), and the ranking by column.
-    """
-    count, width = losses.shape
-    drawn = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
-    resampled = losses[drawn].mean(axis=1)  # (resamples, candidates)
-    # Widened like the intervals, so that the chance of being best never contradicts them.
-    centre = losses.mean(axis=0)
-    finite = np.isfinite(losses).all(axis=0)
-    spread = resampled.copy()
-    spread[:, finite] = centre[finite] + _wider(count) * (resampled[:, finite] - centre[finite])
-    lowest = spread == spread.min(axis=1, keepdims=True)
-    probability = (lowest / lowest.sum(axis=1, keepdims=True)).mean(axis=0)
-
-    def difference(k: int, leader: int) -> Interval:
-        if k == leader:
-            return Interval(0.0, 0.0, 0.0)
-        # Both infinite is no difference that could be told.
-        with np.errstate(invalid="ignore"):
-            gap = np.nan_to_num(losses[:, k] - losses[:, leader], nan=0.0, posinf=np.inf, neginf=-np.inf)
-        if np.isposinf(gap).any() and np.isneginf(gap).any():
-            return Interval(math.inf, -math.inf, math.inf)  # each diverged where the other did not
-        return interval(gap, gap[drawn].mean(axis=1))
-
-    by_mean = sorted(range(width), key=lambda k: (*_badness(losses[:, k]), k))
-    groups = [1] * width
-    for place, k in enumerate(by_mean):
-        better = [groups[j] for j in by_mean[:place] if difference(k, j).low > 0]
-        groups[k] = 1 + max(better, default=0)
-    order = sorted(by_mean, key=lambda k: groups[k])
-    return order, Ranking(
-        rank=groups,
-        mean=[interval(losses[:, k], resampled[:, k]) for k in range(width)],
-        difference=[difference(k, order[0]) for k in range(width)],
-        probability=[float(p) for p in probability],
-    )
+def rankable(plan: Plan, by: str) -> Factor:
+    """The factor of that name, if it has levels to rank; words as in sentences are taken too."""
+    found = {f.name: f for f in plan.factors if f.varied or f.name == "optimizer"}
+    words = {f.kind.words: f for f in found.values()}
+    if by not in {**found, **words}:
+        raise PlanError(unknown("factor that this study varies", str(by), found))
+    return {**words, **found}[by]
 
 
-def interval(values: np.ndarray, resampled: np.ndarray) -> Interval:
-    """The mean of `values` with the percentile interval of its bootstrap means, widened for few values.
-
-    One value alone gives an interval without ends: a single seed says nothing about others.
-    """
-    count = len(values)
-    mean = float(values.mean())
-    if count < 2:
-        return Interval(mean, -math.inf, math.inf)
-    if not np.isfinite(mean):
-        return Interval(mean, mean, mean)
-    above = (1 + LEVEL) / 2
-    low, high = np.quantile(resampled, [1 - above, above])
-    wider = _wider(count)
-    return Interval(mean, float(mean + wider * (low - mean)), float(mean + wider * (high - mean)))
+def _if_ended(members: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the confirmation; none while one of them has not ended."""
+    return members if members["status"].isin(_ENDED).all() else members[:0]
 
 
-def _wider(count: int) -> float:
-    """The factor by which the bootstrap of `count` values is too narrow.
-
-    It divides by n where n − 1 is right, and has the normal's tails where Student's are right.
-    """
-    if count < 2:
-        return 1.0
-    above = (1 + LEVEL) / 2
-    return math.sqrt(count / (count - 1)) * stats.t.ppf(above, count - 1) / stats.norm.ppf(above)
+def seconds_per_step(plan: Plan, costs: Mapping[str, Any], setting: Setting) -> float:
+    """What a step of one run costs: its share of the batched program, and its optimizer's update."""
+    for program in costs.get("programs", ()):
+        names = ("batch_size", "loss", "regularizer")
+        if all(plan.level(setting, name) == program.get(name, "none") for name in names):
+            return program["seconds"] + costs["update_seconds"].get(setting.optimizer, math.nan)
+    return costs.get("seconds_per_step", {}).get(setting.optimizer, math.nan)
 
 
-def _test(fresh: pd.DataFrame) -> dict[str, dict[str, Interval]]:
-    """optimizer → metric → interval over the fresh seeds, on the test part."""
-    metrics = [c for c in fresh.columns if c.startswith("test_")]
-    results: dict[str, dict[str, Interval]] = {}
-    for label, own in fresh.groupby("optimizer"):
-        # A diverged run has an infinite loss; of its other metrics nothing is known.
-        values = {
-            m: (own[m].fillna(math.inf) if m == "test_loss" else own[m].dropna()).to_numpy(float)
-            for m in metrics
-        }
-        results[str(label)] = {m.removeprefix("test_"): _alone(v) for m, v in values.items() if len(v)}
-    return results
+def _test(plan: Plan, fresh: pd.DataFrame, setting: Setting) -> dict[str, Interval]:
+    """metric → interval over the fresh seeds of a setting, on the test part."""
+    own = fresh[matching(fresh, setting)]
+    # A diverged run has an infinite loss; of its other metrics nothing is known.
+    values = {
+        m: (own[m].fillna(math.inf) if m == "test_loss" else own[m].dropna()).to_numpy(float)
+        for m in own.columns if m.startswith("test_")
+    }  # fmt: skip
+    return {m.removeprefix("test_"): alone(v) for m, v in values.items() if len(v)}
 
 
-def _alone(values: np.ndarray) -> Interval:
-    drawn = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
-    return interval(values, values[drawn].mean(axis=1))
+def matching(members: pd.DataFrame, setting: Setting) -> pd.Series:
+    """Which rows of the table of members have that setting."""
+    first = {"optimizer": setting.optimizer, "lr": setting.lr, "schedule": setting.schedule}
+    rows = pd.Series(True, index=members.index)
+    for name, level in {**first, **dict(setting.further)}.items():
+        rows &= members[name].isna() if level is None else members[name] == level
+    return rows
 
 
 def _edge(plan: Plan, lr: float) -> str | None:
@@ -287,54 +280,112 @@ def _edge(plan: Plan, lr: float) -> str | None:
 
 
 def _sentence(
-    name: str, entries: Sequence[Entry], groups: Sequence[tuple[str, ...]], seeds: int, confirmed: bool
+    plan: Plan, factor: Factor, name: str, entries: Sequence[Entry], seeds: int, confirmed: bool
 ) -> str:
     best = entries[0]
     if not math.isfinite(best.validation_loss.mean):
-        return f"No optimizer trained {name} without diverging; try lower rates."
+        return f"No {factor.kind.words} trained {name} without diverging; try lower rates."
     kind = "fresh seeds" if confirmed else "seeds"
     over = f"over {seeds} {kind}" if seeds > 1 else f"over one {kind.rstrip('s')}"
-    at = f"rate {best.lr:.3g}, {best.schedule}"
+    at = _rest(plan, factor, best.setting)
     loss = (
         f"validation loss {best.validation_loss}"
         if seeds > 1
         else f"validation loss {best.validation_loss.mean:.4g}"
     )
-    ties = groups[0][1:]
+    levels = [e.setting[factor.name] for e in entries if e.rank == 1]
+    first = _called(factor, levels[0])
     if seeds < 2 and len(entries) > 1:
-        return f"{best.optimizer} ({at}) has the lowest {loss} on {name}, but one seed cannot tell optimizers apart."
-    if not ties:
+        return f"{first} ({at}) has the lowest {loss} on {name}, but one seed cannot tell {factor.kind.many} apart."
+    if len(levels) == 1:
         alone = " and no other comes level" if len(entries) > 1 else ""
-        return f"{best.optimizer} ({at}) is best on {name}: {loss} {over}{alone}."
+        return f"{first} ({at}) is best on {name}: {loss} {over}{alone}."
+    several = "" if factor.name == "optimizer" else f"{_capital(factor, factor.kind.many)} "
     return (
-        f"{_list([best.optimizer, *ties])} cannot be told apart on {name}: a tie. "
-        f"{best.optimizer} ({at}) has the lowest {loss} {over}, "
-        f"and a {best.probability_best:.0%} chance of being the best."
+        f"{several}{_list([*map(shown, levels)])} cannot be told apart on {name}: a tie. "
+        f"{first} ({at}) has the lowest {loss} {over}, and a {best.probability_best:.0%} chance of being the best."
     )
 
 
+def _rest(plan: Plan, factor: Factor, setting: Setting) -> str:
+    """The setting apart from the factor that is ranked, in words."""
+    words = {
+        "optimizer": setting.optimizer, "lr": f"rate {setting.lr:.3g}", "schedule": setting.schedule,
+        **{f.name: f.called(setting[f.name]) for f in plan.further if setting[f.name] is not None},
+    }  # fmt: skip
+    return ", ".join(text for name, text in words.items() if name != factor.name)
+
+
+def _called(factor: Factor, level: Level) -> str:
+    """A level at the beginning of a sentence."""
+    return _capital(factor, factor.called(level))
+
+
+def _capital(factor: Factor, text: str) -> str:
+    """Names of optimizers and hyperparameters are left as they are written."""
+    name = factor.name == "optimizer" or (factor.only is not None and text.startswith(factor.name))
+    return text if name else text[0].upper() + text[1:]
+
+
 def _notes(
-    plan: Plan, entries: Sequence[Entry], members: pd.DataFrame, confirmed: bool, seeds: int
+    plan: Plan, factor: Factor, entries: Sequence[Entry], confirmed: bool, seeds: int
 ) -> tuple[str, ...]:
     notes = []
     for entry in entries:
-        if entry.edge:
+        if entry.edge and factor.name != "lr":
             side = "higher" if entry.edge == "highest" else "lower"
             notes.append(
-                f"{entry.optimizer}: its best rate {entry.lr:.3g} is the {entry.edge} tried; a {side} one may be better."
+                f"{_called(factor, entry.setting[factor.name])}: its best rate {entry.lr:.3g} is the {entry.edge} "
+                f"tried; a {side} one may be better."
             )
     lost = sum(e.diverged for e in entries)
     if lost:
         notes.append(f"{lost} of {sum(e.runs for e in entries)} runs diverged and count as infinitely bad.")
+    notes += [_BUDGETS[f.name] for f in plan.further if f.name in _BUDGETS]
     if not confirmed:
-        complete = (
-            f"{seeds} of {plan.seeds} seeds are complete" if seeds < plan.seeds else "the search is complete"
-        )
-        notes.append(
-            f"Not confirmed: {complete}, and the settings were not run again with fresh seeds, "
-            "so the losses shown are a little too good and the test part is untouched."
-        )
+        notes.append(_unconfirmed(plan, factor, seeds))
     return tuple(notes)
+
+
+def _passed_over(
+    plan: Plan, factor: Factor, entries: Sequence[Entry], again: _Losses, confirmed: bool
+) -> list[str]:
+    """What the fresh seeds say against the choice of the search: another setting that did reliably better.
+
+    It stays unchosen, because the numbers of the one that did best there would be too good.
+    """
+    if not confirmed:
+        return []
+    at = again.settings.index(entries[0].setting)
+    best = min(range(len(again.settings)), key=lambda k: (*badness(again.values[k]), k))
+    _, ranked = rank(again.values[[at, best]].T)
+    if best == at or ranked.rank[0] == 1:
+        return []
+    other, loss = again.settings[best], f"{ranked.mean[1].mean:.4g}"
+    words = f"{_called(factor, other[factor.name])} ({_rest(plan, factor, other)})"
+    note = (
+        f"{words} did better with fresh seeds ({loss}) than the best above, but not in the search, by which "
+        "settings are chosen; more seeds would choose more surely."
+    )
+    return [note]
+
+
+_BUDGETS = {
+    "batch_size": "Every batch size had the same number of epochs, so smaller batches took more steps.",
+    "loss": "Runs trained with the loss of their setting; validation and test are judged by the problem's own.",
+}
+
+
+def _unconfirmed(plan: Plan, factor: Factor, seeds: int) -> str:
+    if factor.name == "lr":
+        return "Not confirmed: rates are tuned by the search and not run again with fresh seeds, each for itself."
+    complete = (
+        f"{seeds} of {plan.seeds} seeds are complete" if seeds < plan.seeds else "the search is complete"
+    )
+    return (
+        f"Not confirmed: {complete}, and the settings were not run again with fresh seeds, "
+        "so the losses shown are a little too good and the test part is untouched."
+    )
 
 
 def _list(names: Sequence[str]) -> str:

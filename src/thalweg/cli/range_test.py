@@ -1,0 +1,62 @@
+"""`thalweg range`: which learning rate to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "Example: thalweg range digits --optimizer adam --steps 200 -o range.html"
+
+
+def range_test(
+    problem: Annotated[
+        str,
+        typer.Argument(
+            help="A built-in problem (see `thalweg problems`), file.py:function or package.module:function."
+        ),
+    ],
+    optimizer: Annotated[str, typer.Option(help="A rule, also with arguments: 'adam(beta2=0.99)'.")] = "adam",
+    low: Annotated[float, typer.Option(help="The lowest rate.")] = 1e-6,
+    high: Annotated[float, typer.Option(help="The highest rate.")] = 10.0,
+    rates: Annotated[int, typer.Option(help="How many, evenly spaced on a logarithmic axis.")] = 29,
+    seeds: Annotated[int, typer.Option(help="Runs of each rate.")] = 5,
+    steps: Annotated[int, typer.Option(help="Steps of each run.")] = 100,
+    batch_size: Annotated[int, typer.Option(help="Samples per step; a DataLoader has its own.")] = 64,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Draw it into this .html, .png or .svg file.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Test a range of learning rates for a few steps each, and suggest one, saying how sure that is."""
+    from ..study.range_test import range_test as run
+    from .picture import check_picture, write_picture
+
+    if output is not None:
+        check_picture(output)
+    found = run(problem, optimizer, low, high, rates, seeds, steps, batch_size)
+    if output is not None:
+        write_picture(output, found.picture, found.panels)
+    if json:
+        import json as encoder
+        import math
+
+        def plain(value: float) -> float | None:
+            return value if math.isfinite(value) else None
+
+        rows = [{k: plain(float(v)) for k, v in row.items()} for row in found.table().to_dict("records")]
+        facts = {
+            "suggestion": plain(found.suggestion),
+            "sureness": found.sureness,
+            "sentence": found.sentence,
+        }
+        print(encoder.dumps(facts | {"rates": rows}, indent=2, ensure_ascii=False))
+        return
+    print(found.sentence)
+    print()
+    for row in found.table().itertuples():
+        ring = "←" if row.lr == found.suggestion else ""
+        lost = f"  {row.diverged} of {seeds} diverged" if row.diverged else ""
+        loss = "∞" if row.diverged else f"{row.validation_loss:.4g} [{row.low:.4g}, {row.high:.4g}]"
+        print(f"{row.lr:>10.3g}  {loss:<28} {row.chance:>4.0%}{lost} {ring}".rstrip())

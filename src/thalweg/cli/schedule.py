@@ -1,0 +1,134 @@
+"""`thalweg schedule`: the list of schedules, or one of them drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..schedules import Schedule
+
+EXAMPLE = "Example: thalweg schedule 'warmup(cosine, steps=0.1)' --steps 1000 --rate 0.1 -o warmup.svg"
+BLOCKS = "▁▂▃▄▅▆▇█"
+WIDTH = 60
+
+
+def schedule(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A schedule, also with arguments, e.g. cosine or 'step(size=30, gamma=0.1)', or one for each "
+            "hyperparameter, 'lr: cosine; momentum: ramp'; all of them unless given."
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Steps of the run.")] = 100,
+    rate: Annotated[float, typer.Option(help="The learning rate that it multiplies.")] = 1.0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Draw it into this .html, .png or .svg file.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """List the schedules, or draw one: its values at each step, and the torch code that gives them."""
+    from .. import schedules
+    from ..errors import UsageError
+
+    if name is None:
+        if output is not None:
+            raise UsageError(
+                f"{output} needs a schedule to draw; name one, e.g. thalweg schedule cosine -o {output}."
+            )
+        _catalogue(json)
+        return
+    found = schedules.get(name)
+    if not rate > 0:
+        raise UsageError(f"the rate is {rate:g}, and must be a positive number.")
+    values = schedules.shown(found, steps, rate)
+    if output is not None:
+        _draw(found, values, output)
+    if json:
+        import json as encoder
+
+        print(encoder.dumps(_facts(found) | {"values": {k: v.tolist() for k, v in values.items()}}, indent=2,
+                            ensure_ascii=False))  # fmt: skip
+    elif output is not None:
+        print(output)
+    else:
+        print(_one(found, values))
+
+
+def _catalogue(json: bool) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from .. import schedules
+
+    kinds = {name: schedules.example(name) for name in schedules.names()}
+    if json:
+        import json as encoder
+
+        print(encoder.dumps([_facts(kind) for kind in kinds.values()], indent=2, ensure_ascii=False))
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in ("schedule", "formula", "Ση = ∞ and Ση² < ∞"):
+        table.add_column(column, overflow="fold")
+    for name, kind in kinds.items():
+        table.add_row(*map(Text, (name, _line(kind), str(kind.robbins_monro))))
+    Console(highlight=False).print(table)
+    print(
+        "One of them: thalweg schedule cosine. Lengths are steps, or shares of the run: 10 is ten steps, 0.1 a tenth."
+    )
+
+
+def _line(kind: Schedule) -> str:
+    return (type(kind).__doc__ or "").strip().splitlines()[0]
+
+
+def _facts(kind: Schedule) -> dict[str, object]:
+    said = kind.robbins_monro
+    return {
+        "name": kind.name, "label": kind.label, "formula": _line(kind),
+        "code": kind.code() if kind.writable else None,
+        "robbins_monro": {
+            "satisfied": bool(said), "sum_diverges": said.sum_diverges,
+            "squares_converge": said.squares_converge, "reason": said.reason,
+        },
+    }  # fmt: skip
+
+
+def _one(kind: Schedule, values: dict[str, np.ndarray]) -> str:
+    from ..pictures.numbers import short
+
+    width = max(map(len, values))
+    lines = [f"{kind.label}: {_line(kind)}", ""]
+    for name, own in values.items():
+        ends = f"{short(own[0])} … {short(own[-1])}, from {short(own.min())} to {short(own.max())}"
+        lines.append(f"    {name:<{width}}  {_sparkline(own)}  {ends}")
+    lines += ["", f"Ση = ∞ and Ση² < ∞  {kind.robbins_monro}", f"torch               {kind.code()}"]
+    return "\n".join(lines)
+
+
+def _sparkline(values: np.ndarray) -> str:
+    """At most WIDTH blocks, each as high as the mean of its steps between the lowest and the highest value."""
+    import numpy as np
+
+    means = [part.mean() for part in np.array_split(values, min(WIDTH, len(values)))]
+    low, span = min(0.0, values.min()), values.max() - min(0.0, values.min())
+    return "".join(
+        BLOCKS[round(float((mean - low) / span) * (len(BLOCKS) - 1))] if span else BLOCKS[-1]
+        for mean in means
+    )
+
+
+def _draw(kind: Schedule, values: dict[str, np.ndarray], output: Path) -> None:
+    from ..pictures.schedules import schedule_panels, schedule_picture
+    from .picture import write_picture
+
+    write_picture(
+        output, lambda: schedule_picture(values, kind.label), lambda: schedule_panels(values, kind.label)
+    )

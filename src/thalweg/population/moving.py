@@ -1,0 +1,81 @@
+"""Buffers that a model moves while it trains, such as the running statistics of batch normalization."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+
+from .draws import recorded
+
+
+def moving_buffers(model: nn.Module, inputs: Tensor) -> list[str]:
+    """The names of the buffers that a forward pass in training mode changes; the model stays as it was.
+
+    Args:
+        inputs: a few samples.
+    """
+    before = dict(model.named_buffers())
+    if not before:
+        return []
+    if len(inputs) == 1:
+        inputs = torch.cat([inputs, inputs])  # batch normalization needs two
+    held = {name: b.clone() for name, b in before.items()}
+    versions = {name: b._version for name, b in held.items()}
+    given = dict(held)
+    model.train()
+    with torch.no_grad(), cumulative(model):
+        recorded(lambda: functional_call(model, held, (inputs,)))
+    # Batch normalization moves its statistics without telling PyTorch's counter of versions.
+    norms = {f"{n}.{b}".lstrip(".") for n, layer in model.named_modules() if isinstance(layer, _NormBase)
+             for b, _ in layer.named_buffers()}  # fmt: skip
+    return [n for n, b in given.items() if held[n] is not b or b._version != versions[n] or n in norms]
+
+
+@contextmanager
+def cumulative(model: nn.Module) -> Iterator[None]:
+    """Batch normalization with ``momentum=None`` in tensor operations alone, while inside.
+
+    torch's layer asks its counter for a number, which members of a population do not share.
+    """
+    layers = [
+        layer for layer in model.modules()
+        if isinstance(layer, _BatchNorm) and layer.momentum is None and layer.track_running_stats
+    ]  # fmt: skip
+    for layer in layers:
+        layer.forward = _Cumulative(layer)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+class _Cumulative:
+    """The mean of all batches' statistics: r ← r + (batch − r) / n."""
+
+    def __init__(self, layer: _BatchNorm) -> None:
+        self.layer = layer
+
+    def __call__(self, x: Tensor) -> Tensor:
+        layer = self.layer
+        layer._check_input_dim(x)
+        mean, variance, count = layer.running_mean, layer.running_var, layer.num_batches_tracked
+        assert mean is not None
+        assert variance is not None
+        assert count is not None
+        if not layer.training:
+            return F.batch_norm(x, mean, variance, layer.weight, layer.bias, False, 0.0, layer.eps)
+        # With a momentum of 1 what is left is this batch's own statistics.
+        new_mean, new_variance = torch.zeros_like(mean), torch.zeros_like(variance)
+        made = F.batch_norm(x, new_mean, new_variance, layer.weight, layer.bias, True, 1.0, layer.eps)
+        count.add_(1)
+        share = 1 / count.to(mean.dtype)
+        mean.add_((new_mean - mean) * share)
+        variance.add_((new_variance - variance) * share)
+        return made

@@ -1,0 +1,150 @@
+"""What the regularizers of a block's members keep and do around its steps.
+
+The members share a program, and differ in strengths: a row of numbers each. Averages of the weights and the
+best weights of early stopping are stacks like the weights themselves, and are saved with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import PlanError
+from ..regularizers.averaging import shaped
+from ..regularizers.base import Regularizer, draw_seed
+from ..regularizers.stopping import EarlyStopping, Patience
+from .batched import Extra
+from .member import Member
+
+
+class Regularized:
+    """The regularizers of the members of one block.
+
+    Attributes:
+        stopped: (members,) the step at which a member stopped early, or −1.
+        average, average_moving: what is evaluated in place of weights and moving buffers; None without an average.
+    """
+
+    def __init__(
+        self, members: Sequence[Member], weights: Sequence[Tensor], moving: Sequence[Tensor]
+    ) -> None:
+        each = [m.regularizer.parts if m.regularizer else () for m in members]
+        programs = {tuple(part.program for part in parts) for parts in each}
+        if len(programs) > 1:
+            labels = dict.fromkeys(m.regularizer.label if m.regularizer else "none" for m in members)
+            raise PlanError(
+                f"members of one block cannot differ in the kind of their regularizers ({', '.join(labels)}); "
+                "train those of one kind in a block of their own."
+            )
+        self.weights, self.moving, self.parts = weights, moving, each[0]
+        self.each = [tuple(parts[k] for parts in each) for k in range(len(self.parts))]  # part → member's own
+        self.strengths = [np.array([p.strengths for p in own]).reshape(len(own), -1) for own in self.each]
+        self.stopped = np.full(len(members), -1, dtype=np.int64)
+        self.decays = [own for own in self.each if type(own[0]).shrink is not Regularizer.shrink]
+        averages = [own for own in self.each if own[0].share(0, 1, 1) is not None]
+        self.averaging = averages[0] if averages else None
+        self.average = [w.clone() for w in weights] if averages else None
+        self.average_moving = [b.clone() for b in moving] if averages else None
+        stopping = [own for own in self.each if isinstance(own[0], EarlyStopping)]
+        self.stopping = stopping[0] if stopping else None
+        if self.stopping:
+            self.patience = Patience(len(members))
+            self.best = [t.clone() for t in (*weights, *moving)]
+            self.held_loss = np.full(len(members), np.nan)
+            self.seen = np.zeros(1, dtype=np.int64)  # the last step after which the losses were looked at
+            self.limits = np.array([p.strengths for p in self.stopping])  # type: ignore[attr-defined]
+
+    @property
+    def evaluated(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Weights and moving buffers that stand for the members."""
+        if self.average is None or self.average_moving is None:
+            return self.weights, self.moving
+        return self.average, self.average_moving
+
+    def extra(self, seed: int, step: int, inputs: Tensor) -> Extra:
+        """The random numbers and the amounts of one step."""
+        single = [w[0] for w in self.weights]
+        draws = tuple(part.draws(seed, step, inputs, single) for part in self.parts)
+        dtype = self.weights[0].dtype
+        amounts = tuple(
+            tuple(
+                torch.from_numpy(np.ascontiguousarray(column)).to(dtype)
+                for column in part.amounts(rows, d, inputs).T
+            )
+            for part, rows, d in zip(self.parts, self.strengths, draws, strict=True)
+        )
+        return Extra(self.parts, amounts, draws, draw_seed(seed, step))
+
+    def shrink(self, rates: np.ndarray, active: np.ndarray) -> None:
+        """Decoupled decay, before the update, at the rates (members,) of this step."""
+        for own in self.decays:
+            factors = [part.shrink(lr) for part, lr in zip(own, rates, strict=True)]
+            factor = torch.from_numpy(np.where(active, factors, 1.0))
+            for w in self.weights:
+                w.mul_(shaped(factor, w))
+
+    def move(self, moved: Sequence[Tensor], active: np.ndarray) -> None:
+        """Take the moving buffers of members that still train."""
+        rows = torch.from_numpy(active)
+        for old, new in zip(self.moving, moved, strict=True):
+            old.copy_(torch.where(rows.reshape(-1, *[1] * (old.ndim - 1)), new, old))
+
+    def after(self, step: int, per_epoch: int, total: int, active: np.ndarray) -> None:
+        """Averages, after the update of this step."""
+        if self.averaging is None or self.average is None or self.average_moving is None:
+            return
+        shares = np.array([part.share(step, per_epoch, total) for part in self.averaging], dtype=np.float64)
+        share = torch.from_numpy(np.where(active, shares, 0.0))
+        if not share.any():
+            return
+        for a, now in zip((*self.average, *self.average_moving), (*self.weights, *self.moving), strict=True):
+            if a.is_floating_point():
+                a.lerp_(now, shaped(share, a))
+            else:
+                a.copy_(now)
+
+    def stop(
+        self, losses: np.ndarray, train_loss: np.ndarray, active: np.ndarray, step: int, last: bool
+    ) -> bool:
+        """Early stopping after a pass over the data; whether the weights of some member went back to its best.
+
+        `train_loss` of members that no longer train becomes that of their last pass.
+        """
+        if self.stopping is None:
+            return False
+        back = np.zeros_like(active)
+        if step > self.seen[0]:  # a pass that was interrupted as it was reported is met again
+            self.seen[0] = step
+            better, over = self.patience.see(
+                np.where(active, losses, np.nan), self.limits[:, 1], self.limits[:, 0]
+            )
+            over &= active
+            back = active & ~better & (over | last) & np.isfinite(self.patience.best)
+            self.held_loss = np.where(active, train_loss, self.held_loss)
+            self.stopped[over] = step
+            active &= ~over
+            self._exchange(torch.from_numpy(better), torch.from_numpy(back))
+        np.copyto(train_loss, self.held_loss, where=self.stopped >= 0)
+        return bool(back.any())
+
+    def _exchange(self, better: Tensor, back: Tensor) -> None:
+        """Keep what stands for members that are better than ever; give others their best back."""
+        weights, moving = self.evaluated
+        for best, now in zip(self.best, (*weights, *moving), strict=True):
+            best[better] = now[better]
+            now[back] = best[back]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that is kept between steps, by name."""
+        saved = {f"moving.{i}": b for i, b in enumerate(self.moving)}
+        for i, a in enumerate((*(self.average or ()), *(self.average_moving or ()))):
+            saved[f"average.{i}"] = a
+        if self.stopping is not None:
+            saved |= {f"best.{i}": b for i, b in enumerate(self.best)}
+            kept = {"stopped": self.stopped, "best_loss": self.patience.best, "waited": self.patience.waited,
+                    "held_loss": self.held_loss, "seen": self.seen}  # fmt: skip
+            saved |= {name: torch.from_numpy(array) for name, array in kept.items()}
+        return saved

@@ -1,0 +1,64 @@
+"""The schedules of a block's members: which number of the table of hyperparameters is what at which step.
+
+Members that share a schedule share its row of factors. Schedules that follow the loss have a state for each
+member, which belongs into a checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..schedules import Plateau, Schedule
+from .member import Member
+
+
+class Scheduling:
+    """Moves the hyperparameters of members that share one formula.
+
+    Args:
+        members: in the order of the table's rows.
+        names: hyperparameters, in the order of its columns.
+        base: (members, hyperparameters) values before any schedule.
+        total: steps of the run.
+    """
+
+    def __init__(self, members: Sequence[Member], names: Sequence[str], base: np.ndarray, total: int) -> None:
+        steps = np.arange(total)
+        each = [
+            (row, names.index(name), one)
+            for row, m in enumerate(members)
+            for name, one in m.schedules.items()
+        ]
+        opened = [(row, column, one) for row, column, one in each if not isinstance(one, Plateau)]
+        distinct: dict[Schedule, int] = {}
+        self.kinds = np.array([distinct.setdefault(one, len(distinct)) for *_, one in opened], dtype=np.intp)
+        self.factors = np.array([one.factor(steps, total) for one in distinct]).reshape(-1, total).T.copy()
+        self.rows = np.array([row for row, _, _ in opened], dtype=np.intp)
+        self.columns = np.array([column for _, column, _ in opened], dtype=np.intp)
+        absolute = np.array([one.absolute for *_, one in opened], dtype=bool)
+        self.scale = np.where(absolute, 1.0, base[self.rows, self.columns])
+        self.loops = [
+            (row, column, one, torch.from_numpy(one.start(base[row, column])))
+            for row, column, one in each
+            if isinstance(one, Plateau)
+        ]
+
+    def write(self, table: np.ndarray, step: int) -> None:
+        """Put the values of this step into the table."""
+        if len(self.rows):
+            table[self.rows, self.columns] = self.scale * self.factors[step, self.kinds]
+        for row, column, _, state in self.loops:
+            table[row, column] = state[0]
+
+    def observe(self, losses: np.ndarray) -> None:
+        """Tell the schedules that follow the loss what it is, (members,), after a pass over the data."""
+        for row, _, one, state in self.loops:
+            state.copy_(torch.from_numpy(one.observe(state.numpy(), losses[row])))
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """What the schedules remember, by name."""
+        return {f"schedule.{k}": state for k, (*_, state) in enumerate(self.loops)}

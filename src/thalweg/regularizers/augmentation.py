@@ -1,0 +1,177 @@
+"""Augmentation: images moved, mirrored, cut and turned, each sample by its own random numbers.
+
+Written in plain tensor operations, which run for a stack of members with a strength each; torchvision's
+transforms draw their own random numbers for one strength at a time. Given the same numbers the images are
+those of ``torchvision.transforms.v2.functional``: ``affine``, ``horizontal_flip``, ``resized_crop`` without
+antialiasing, and ``rotate`` with bilinear interpolation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import PlanError
+from .base import Lines, Loss, Regularizer, Tensors, number
+from .mixing import images
+from .noise import on_batches
+
+
+@dataclass(frozen=True)
+class _Augmentation(Regularizer):
+    """Each image by its own row of uniform numbers; targets stay."""
+
+    def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:
+        images(self, inputs)
+
+    def draw(self, generator: torch.Generator, inputs: Tensor, weights: Sequence[Tensor]) -> Tensors:
+        return (torch.rand((len(inputs), 3), generator=generator, dtype=inputs.dtype),)
+
+    def move(self, inputs: Tensor, uniform: Tensor, amount: Tensor) -> Tensor:
+        """The images, moved by uniform numbers (samples, 3)."""
+        raise NotImplementedError
+
+    def batch(self, inputs: Tensor, targets: Any, draws: Tensors, amounts: Tensors) -> tuple[Tensor, Any]:
+        return self.move(inputs, draws[0], amounts[0]), targets
+
+    def __call__(self, inputs: Tensor, targets: Any, *, seed: int, step: int = 0) -> tuple[Tensor, Any]:
+        """The augmented batch; `step` counts from 0."""
+        self.check(None, inputs, targets)
+        draws = self.draws(seed, step, inputs)
+        return self.batch(inputs, targets, draws, self.alone(draws, inputs))
+
+    def lines(self) -> Lines:
+        return on_batches(self.name, self)
+
+
+@dataclass(frozen=True)
+class Shift(_Augmentation):
+    """Each image moved by −n … n whole pixels down and right, all alike; zeros come in.
+
+    The same as cutting it at random out of itself with a border of n zeros.
+
+    Args:
+        pixels: n; 1 by default.
+
+    >>> Shift(1)(torch.arange(4.0).reshape(1, 1, 1, 4), None, seed=0)[0]
+    tensor([[[[0., 0., 0., 0.]]]])
+    """
+
+    pixels: int = 1
+    name: ClassVar[str] = "shift"
+    varying: ClassVar[tuple[str, ...]] = ("pixels",)
+
+    def __post_init__(self) -> None:
+        number("the largest shift", self.pixels, 0)
+        if self.pixels != int(self.pixels):
+            raise PlanError(f"the largest shift is {self.pixels!r}; give a whole number of pixels.")
+
+    def move(self, inputs: Tensor, uniform: Tensor, amount: Tensor) -> Tensor:
+        by = (torch.floor(uniform[:, :2] * (2 * amount + 1)) - amount).to(torch.int64)  # (samples, 2)
+        rows = torch.arange(inputs.shape[-2]) - by[:, :1]  # (samples, height), where each row comes from
+        columns = torch.arange(inputs.shape[-1]) - by[:, 1:]
+        return _take(_take(inputs, rows, 2), columns, 3)
+
+
+@dataclass(frozen=True)
+class Flip(_Augmentation):
+    """Each image mirrored, left to right, with probability p.
+
+    Args:
+        p: 0.5 by default; not for what reads differently in a mirror, like digits.
+
+    >>> Flip(1.0)(torch.arange(3.0).reshape(1, 1, 1, 3), None, seed=0)[0]
+    tensor([[[[2., 1., 0.]]]])
+    """
+
+    p: float = 0.5
+    name: ClassVar[str] = "flip"
+    varying: ClassVar[tuple[str, ...]] = ("p",)
+
+    def __post_init__(self) -> None:
+        number("p of flip", self.p, 0, 1)
+
+    def move(self, inputs: Tensor, uniform: Tensor, amount: Tensor) -> Tensor:
+        mirrored = uniform[:, 0].reshape(-1, 1, 1, 1) < amount
+        return torch.where(mirrored, inputs.flip(-1), inputs)
+
+
+@dataclass(frozen=True)
+class Crop(_Augmentation):
+    """Each image cut to a random part of the same shape, and brought back to its size, bilinearly.
+
+    The part has an area of s … 1 of the image's, sides rounded to whole pixels, and any place within it
+    (Szegedy et al. 2015, section 6; the shape stays).
+
+    Args:
+        scale: s, above 0; 0.7 by default.
+
+    >>> Crop(0.25)(torch.arange(4.0).reshape(1, 1, 1, 4), None, seed=1)[0]
+    tensor([[[[0., 1., 2., 3.]]]])
+    """
+
+    scale: float = 0.7
+    name: ClassVar[str] = "crop"
+    varying: ClassVar[tuple[str, ...]] = ("scale",)
+
+    def __post_init__(self) -> None:
+        number("the smallest area of a crop", self.scale, 0, 1, open_low=True)
+
+    def move(self, inputs: Tensor, uniform: Tensor, amount: Tensor) -> Tensor:
+        side = torch.sqrt(amount + (1 - amount) * uniform[:, 0])
+        places = []
+        for n, u in zip(inputs.shape[-2:], (uniform[:, 1], uniform[:, 2]), strict=True):
+            length = (side * n).round().clamp(min=1)
+            first = torch.floor(u * (n - length + 1))
+            pixel = (torch.arange(n, dtype=inputs.dtype) + 0.5) * (length / n).unsqueeze(1) - 0.5
+            inside = torch.minimum(pixel.clamp(min=0), (length - 1).unsqueeze(1))
+            places.append(first.unsqueeze(1) + inside)  # (samples, n), in pixels
+        return _sample(inputs, places[0].unsqueeze(2), places[1].unsqueeze(1))
+
+
+@dataclass(frozen=True)
+class Rotate(_Augmentation):
+    """Each image turned about its middle by −d … d degrees, all alike, bilinearly; zeros come in.
+
+    Args:
+        degrees: d; 10 by default.
+
+    >>> Rotate(180)(torch.eye(3).reshape(1, 1, 3, 3), None, seed=0)[0].sum() < 3
+    tensor(True)
+    """
+
+    degrees: float = 10.0
+    name: ClassVar[str] = "rotate"
+    varying: ClassVar[tuple[str, ...]] = ("degrees",)
+
+    def __post_init__(self) -> None:
+        number("the largest angle", self.degrees, 0, 180)
+
+    def move(self, inputs: Tensor, uniform: Tensor, amount: Tensor) -> Tensor:
+        angle = ((2 * uniform[:, 0] - 1) * amount * (torch.pi / 180)).reshape(-1, 1, 1)
+        y, x = (torch.arange(n, dtype=inputs.dtype) - (n - 1) / 2 for n in inputs.shape[-2:])
+        rows = y[:, None] * torch.cos(angle) + x * torch.sin(angle) + (inputs.shape[-2] - 1) / 2
+        columns = x * torch.cos(angle) - y[:, None] * torch.sin(angle) + (inputs.shape[-1] - 1) / 2
+        return _sample(inputs, rows, columns)
+
+
+def _take(inputs: Tensor, places: Tensor, axis: int) -> Tensor:
+    """Along one axis, what is at `places` (samples, n); zeros outside."""
+    shape = [len(inputs), 1, 1, 1]
+    shape[axis] = inputs.shape[axis]
+    outside = (places < 0) | (places >= inputs.shape[axis])
+    index = places.clamp(0, inputs.shape[axis] - 1).reshape(shape).expand(inputs.shape)
+    return torch.where(outside.reshape(shape), 0.0, torch.gather(inputs, axis, index))
+
+
+def _sample(inputs: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Each image at places between its pixels, (samples, height, width) in pixels each."""
+    height, width = inputs.shape[-2:]
+    rows, columns = torch.broadcast_tensors(rows, columns)
+    grid = torch.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], dim=-1)
+    return F.grid_sample(inputs, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

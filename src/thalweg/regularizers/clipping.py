@@ -1,0 +1,81 @@
+"""Bounds on the gradient, each member's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .base import Lines, Regularizer, Tensors, number
+
+
+@dataclass(frozen=True)
+class ClipNorm(Regularizer):
+    """g ← g · min(1, c / (‖g‖ + 1e-6)), ‖g‖ over all weights (Pascanu, Mikolov & Bengio 2013, Algorithm 1).
+
+    The same as ``torch.nn.utils.clip_grad_norm_``.
+
+    Args:
+        max_norm: c; 1 by default.
+
+    >>> weight = torch.nn.Parameter(torch.zeros(2))
+    >>> weight.grad = torch.tensor([3.0, 4.0])
+    >>> ClipNorm(1.0)([weight]); weight.grad
+    tensor([0.6000, 0.8000])
+    """
+
+    max_norm: float = 1.0
+    name: ClassVar[str] = "clip_norm"
+    varying: ClassVar[tuple[str, ...]] = ("max_norm",)
+
+    def __post_init__(self) -> None:
+        number("the largest norm of the gradient", self.max_norm, 0, open_low=True)
+
+    def gradient(self, gradients: Tensors, amounts: Tensors) -> Tensors:
+        norm = torch.stack([torch.linalg.vector_norm(g) for g in gradients]).norm()
+        factor = (amounts[0] / (norm + 1e-6)).clamp(max=1.0)
+        return tuple(g * factor for g in gradients)
+
+    def __call__(self, parameters: nn.Module | list[nn.Parameter]) -> None:
+        """Scale the gradients of a model, or of parameters, in place."""
+        nn.utils.clip_grad_norm_(_parameters(parameters), self.max_norm)
+
+    def lines(self) -> Lines:
+        return Lines(gradient=f"torch.nn.utils.clip_grad_norm_(model.parameters(), {self.max_norm!r})")
+
+
+@dataclass(frozen=True)
+class ClipValue(Regularizer):
+    """g ← max(−c, min(g, c)), element by element; the same as ``torch.nn.utils.clip_grad_value_``.
+
+    Args:
+        max_value: c; 1 by default.
+
+    >>> weight = torch.nn.Parameter(torch.zeros(2))
+    >>> weight.grad = torch.tensor([3.0, -0.5])
+    >>> ClipValue(1.0)([weight]); weight.grad
+    tensor([ 1.0000, -0.5000])
+    """
+
+    max_value: float = 1.0
+    name: ClassVar[str] = "clip_value"
+    varying: ClassVar[tuple[str, ...]] = ("max_value",)
+
+    def __post_init__(self) -> None:
+        number("the largest value of the gradient", self.max_value, 0, open_low=True)
+
+    def gradient(self, gradients: Tensors, amounts: Tensors) -> Tensors:
+        return tuple(torch.clamp(g, -amounts[0], amounts[0]) for g in gradients)
+
+    def __call__(self, parameters: nn.Module | list[nn.Parameter]) -> None:
+        """Bound the gradients of a model, or of parameters, in place."""
+        nn.utils.clip_grad_value_(_parameters(parameters), self.max_value)
+
+    def lines(self) -> Lines:
+        return Lines(gradient=f"torch.nn.utils.clip_grad_value_(model.parameters(), {self.max_value!r})")
+
+
+def _parameters(given: nn.Module | list[nn.Parameter]) -> list[Tensor]:
+    return list(given.parameters()) if isinstance(given, nn.Module) else list(given)

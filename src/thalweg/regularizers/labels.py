@@ -1,0 +1,69 @@
+"""Targets that are less sure of themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from .. import losses
+from ..errors import PlanError
+from .base import Lines, Loss, Regularizer, Tensors, criterion, number, one_hot
+
+REGRESSION = ("mse", "l1", "huber", "mae", "kl_div", "triplet_margin")
+
+
+@dataclass(frozen=True)
+class LabelSmoothing(Regularizer):
+    """q ← (1 − ε) q + ε/K: of K classes, the right one keeps 1 − ε + ε/K and each other gets ε/K.
+
+    Equal to ``F.cross_entropy(..., label_smoothing=ε)``; a negative class id is ignored, as there
+    (Szegedy et al. 2016, section 7).
+
+    Args:
+        epsilon: from 0, nothing, to 1, targets that say nothing; 0.1 as in the paper.
+
+    >>> import torch.nn.functional as F
+    >>> scores, classes = torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([0])
+    >>> LabelSmoothing(0.3)(F.cross_entropy)(scores, classes), F.cross_entropy(scores, classes, label_smoothing=0.3)
+    (tensor(0.6395), tensor(0.6395))
+    """
+
+    epsilon: float = 0.1
+    name: ClassVar[str] = "label_smoothing"
+    varying: ClassVar[tuple[str, ...]] = ("epsilon",)
+
+    def __post_init__(self) -> None:
+        number("ε of the label smoothing", self.epsilon, 0, 1)
+
+    def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:
+        if loss is None:
+            return
+        name = losses.name_of(loss)
+        if name in REGRESSION or (targets.is_floating_point() and not name.startswith("cross_entropy")):
+            raise PlanError(
+                f"{self.label} spreads classes, and the loss {name} compares numbers; use it with cross_entropy."
+            )
+
+    def loss(self, loss: Loss, amounts: Tensors) -> Loss:
+        epsilon = amounts[0]
+
+        def smoothed(outputs: Tensor, targets: Any) -> Tensor:
+            if targets.is_floating_point():
+                return loss(outputs, (1 - epsilon) * targets + epsilon / outputs.shape[1])
+            counted = (targets >= 0).to(outputs.dtype)
+            sure = one_hot(targets, outputs.shape[1], outputs.dtype)
+            q = ((1 - epsilon) * sure + epsilon / outputs.shape[1]) * counted.unsqueeze(1)
+            # The mean goes over all targets; that of the counted ones is meant.
+            return loss(outputs, q) * (targets.numel() / counted.sum())
+
+        return smoothed
+
+    def __call__(self, loss: Loss) -> Loss:
+        """The loss with smoothed labels; it takes the mixed targets of MixUp and CutMix, too."""
+        return criterion(loss, (self,), ((torch.tensor(self.epsilon, dtype=torch.float64),),))
+
+    def lines(self) -> Lines:
+        return Lines(criterion=f"tw.regularizers.LabelSmoothing({self.epsilon!r})({{}})")

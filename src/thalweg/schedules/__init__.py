@@ -1,0 +1,28 @@
+"""How a hyperparameter changes over a run: a factor for every step, written once.
+
+A schedule is a pure function of the step (counted from 0) and of the total; the population multiplies a
+member's rate by it, and `torch` hands the same schedule to a plain PyTorch optimizer. `get` finds one by its name
+and arguments. Read next: `base.py` (what a schedule is), then any family, e.g. `cosine.py`.
+"""
+
+from .base import RobbinsMonro, Schedule
+from .composed import Chained, Sequential, Warmup, WarmupStableDecay
+from .constant import Constant
+from .cosine import Cosine, WarmRestarts
+from .cyclic import Cyclic, OneCycle
+from .exponential import Exponential, ExponentialDecay
+from .functions import Lambda, Multiplicative
+from .inverse import InverseSqrt, InverseTime, OneOverT
+from .linear import Linear, Polynomial
+from .names import SCHEDULES, Given, example, get, names, own_function, shown
+from .plateau import Plateau
+from .ramp import Ramp
+from .several import Several
+from .stairs import MultiStep, Step, StepDecay
+
+__all__ = [
+    "SCHEDULES", "Chained", "Constant", "Cosine", "Cyclic", "Exponential", "ExponentialDecay", "Given", "InverseSqrt",
+    "InverseTime", "Lambda", "Linear", "MultiStep", "Multiplicative", "OneCycle", "OneOverT", "Plateau",
+    "Polynomial", "Ramp", "RobbinsMonro", "Schedule", "Sequential", "Several", "Step", "StepDecay", "WarmRestarts",
+    "Warmup", "WarmupStableDecay", "example", "get", "names", "own_function", "shown",
+]  # fmt: skip

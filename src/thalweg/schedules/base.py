@@ -1,0 +1,278 @@
+"""What a schedule is: a formula in t and T, written once, from which its numbers and its code are made.
+
+An *open* schedule is a function of the step alone and has a `factor`; a *closed-loop* one follows a measured loss
+(`plateau.py`). A schedule multiplies its hyperparameter, unless it is `absolute` and gives the values themselves.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..errors import PlanError
+from .vocabulary import NUMBERS, PYTHON, Text
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+Factor = Any  # an array, or Text
+
+
+@dataclass(frozen=True)
+class RobbinsMonro:
+    """Whether Ση = ∞ and Ση² < ∞, under which stochastic approximation converges; true if both hold.
+
+    Source: Robbins & Monro 1951, A stochastic approximation method, eqs. 26 and 27.
+    """
+
+    sum_diverges: bool | None
+    squares_converge: bool | None
+    reason: str
+
+    def __bool__(self) -> bool:
+        return bool(self.sum_diverges and self.squares_converge)
+
+    def __str__(self) -> str:
+        return f"{'yes' if self else 'no'}: {self.reason}"
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule(ABC):
+    """A factor on a hyperparameter, as a function of the step (counted from 0) and of the total.
+
+    Attributes:
+        name: what `thalweg.schedules.get` knows it by.
+        closed: whether it follows a measured loss, and so has no `factor`.
+        absolute: whether it gives the hyperparameter's values and not factors on them.
+        restarts: whether torch's own class of it may follow another in a SequentialLR.
+        multiplies: whether torch's own class of it multiplies what it finds, as ChainedScheduler needs.
+    """
+
+    name: ClassVar[str]
+    closed: ClassVar[bool] = False
+    absolute: ClassVar[bool] = False
+    restarts: ClassVar[bool] = True
+    multiplies: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            object.__setattr__(
+                self, f.name, f.metadata["read"](f"{self.name}: {f.name}", getattr(self, f.name))
+            )
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._key == getattr(other, "_key", None)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._key))
+
+    @property
+    def _key(self) -> tuple[Any, ...]:
+        """The arguments with their types: one step is not the whole run, though 1 == 1.0."""
+        values = [getattr(self, f.name) for f in fields(self)]
+        return tuple((type(value), value) for value in values)
+
+    @abstractmethod
+    def formula(self, t: Any, T: Any, m: Any) -> Factor:
+        """The factor at step `t` of `T`, in the operators and functions of the vocabulary `m`."""
+
+    @property
+    @abstractmethod
+    def decay(self) -> float | None:
+        """p if the rate falls like t⁻ᵖ in a run without end (0 if not at all, ∞ if faster than any power);
+        None if the schedule ends with the run, nan if it cannot be known."""
+
+    def factor(self, step: Any, total: int | None = None) -> np.ndarray:
+        """The factor at each step (counted from 0) of a run of `total` steps; float64.
+
+        Shaped like `step`, after (members,) if an argument has a value for each member.
+
+        Raises:
+            PlanError: a negative step, a total that is missing where it is needed, or does not fit.
+        """
+        t = np.asarray(step, dtype=np.float64)
+        if (t < 0).any():
+            raise PlanError(f"step {t.min():g} is not allowed: steps are counted from 0.")
+        T = _Missing(self) if total is None else checked_total(total)
+        if total is not None:
+            self.check(total)
+        with np.errstate(all="ignore"):  # branches that `where` does not take
+            found = self._columns(t.ndim).formula(t, T, NUMBERS)
+        shape = np.broadcast_shapes(np.shape(found), t.shape)
+        return np.array(np.broadcast_to(found, shape), dtype=np.float64)
+
+    def code(self, total: str = "total_steps") -> str:
+        """The same schedule of the rate as a torch.optim.lr_scheduler expression in `optimizer` and `total_steps`.
+
+        torch's own class where it has one that is equal, else LambdaLR with the formula.
+        """
+        return self.written(Text.name(total))
+
+    def written(self, T: Text) -> str:
+        """`code` for a run whose length is this text."""
+        self._one()
+        return self.own_class(T) or f"lr_scheduler.LambdaLR(optimizer, lambda t: {self.text(T)})"
+
+    def text(self, T: Text) -> Text:
+        """The formula as Python text in ``t``."""
+        return Text.of(self.formula(Text.name("t"), T, PYTHON))
+
+    def own_class(self, T: Text) -> str | None:
+        """torch's own class as code, where it has one that is equal."""
+        return None
+
+    def torch(self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr") -> LRScheduler:
+        """The same schedule for a torch optimizer; call its `step()` after every `optimizer.step()`.
+
+        Args:
+            hyperparameter: of the parameter groups, e.g. momentum, weight_decay, or beta2 of ``betas``.
+        """
+        checked_total(total_steps)
+        self.check(total_steps)
+        if hyperparameter != "lr" or self.absolute or not self.writable:
+            from .scheduler import Scheduler
+
+            return Scheduler(optimizer, {hyperparameter: self}, total_steps)
+        from torch.optim import lr_scheduler
+
+        scope: dict[str, Any] = {
+            "lr_scheduler": lr_scheduler,
+            "optimizer": optimizer,
+            "total_steps": total_steps,
+            "math": math,
+        }
+        return eval(self.code(), scope)  # text that this package wrote, of numbers that it checked
+
+    def on(self, hyperparameters: Iterable[str]) -> Mapping[str, Schedule]:
+        """Which hyperparameters of a rule that has these it moves, and how each."""
+        if self.absolute:
+            raise PlanError(
+                f"{self.label} gives values, not factors on the rates that are compared; name the hyperparameter "
+                f"it is for, e.g. 'momentum: {self.label}', or take linear for the rate."
+            )
+        return {"lr": self}
+
+    def check(self, total: int) -> None:
+        """Refuse a run that the schedule does not fit into."""
+        for part in self.parts:
+            part.check(total)
+
+    @property
+    def parts(self) -> tuple[Schedule, ...]:
+        """The schedules it is made of."""
+        return ()
+
+    @property
+    def writable(self) -> bool:
+        """Whether it can be said in code: a function of your own cannot."""
+        return all(part.writable for part in self.parts)
+
+    @property
+    def label(self) -> str:
+        """Name and what differs from the defaults; `thalweg.schedules.get` finds the schedule again by it."""
+        from .names import label
+
+        return label(self)
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def robbins_monro(self) -> RobbinsMonro:
+        """Whether a run without end under it would satisfy Ση = ∞ and Ση² < ∞, with the reason."""
+        p = self.decay
+        if p is None:
+            return RobbinsMonro(None, None, "ends with the run, and the conditions speak of one without end")
+        if math.isnan(p):
+            return RobbinsMonro(None, None, "a function of your own, of which this cannot be known")
+        if p == math.inf:
+            return RobbinsMonro(False, True, "falls so fast that Ση is finite")
+        return RobbinsMonro(p <= 1, p > 0.5, _words_for(p))
+
+    def _columns(self, axes: int) -> Any:
+        """Itself with every (members,) argument as a column against the axes of the steps."""
+        several = {
+            f.name: np.array(value).reshape(-1, *[1] * axes)
+            for f in fields(self)
+            if f.metadata["kind"] == "number" and isinstance(value := getattr(self, f.name), tuple)
+        }
+        several |= {
+            f.name: tuple(part._columns(axes) for part in value)
+            if isinstance(value, tuple)
+            else value._columns(axes)
+            for f in fields(self)
+            if f.metadata["kind"] == "part" and isinstance(value := getattr(self, f.name), tuple | Schedule)
+        }
+        if not several:
+            return self
+        made = copy.copy(self)
+        for name, value in several.items():
+            object.__setattr__(made, name, value)
+        return made
+
+    def _one(self) -> None:
+        """Refuse a schedule of several members where one is needed."""
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.metadata["kind"] == "number" and isinstance(value, tuple):
+                raise PlanError(
+                    f"{self.label}: {f.name} has a value for each of {len(value)} members, and code is for one; "
+                    "give it one value."
+                )
+        for part in self.parts:
+            part._one()
+
+
+def _words_for(p: float) -> str:
+    if p == 0:
+        return "does not fall to 0, so that Ση² = ∞"
+    how = "1/t" if p == 1 else "1/√t" if p == 0.5 else f"t^−{p:g}"
+    sums = "Ση = ∞" if p <= 1 else "Ση is finite"
+    return f"falls like {how}: {sums} and Ση² {'< ∞' if p > 0.5 else '= ∞'}"
+
+
+def checked_total(total: Any) -> int:
+    """The number of steps of a run, or a sentence."""
+    if isinstance(total, bool) or not isinstance(total, int | np.integer) or total < 1:
+        raise PlanError(f"the total is {total!r}, and must be a whole number of steps from 1.")
+    return int(total)
+
+
+def steps_of(length: int | float, T: Any, m: Any) -> Any:
+    """A length in steps: itself, or a share of the run, rounded, at least one step."""
+    return length if isinstance(length, int) else T if length == 1 else m.maximum(m.round(length * T), 1)
+
+
+class _Missing:
+    """A total that nobody gave: the first formula that counts on it says so."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+
+    def __sub__(self, other: Any) -> _Missing:
+        return self
+
+    def _refuse(self, *other: Any) -> Any:
+        raise PlanError(
+            f"{self.schedule.label} needs the total number of steps; give total=, e.g. epochs × steps per epoch."
+        )
+
+    __array_ufunc__ = None  # so that NumPy asks this class
+    __add__ = __radd__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __lt__ = __ge__ = __gt__ = (
+        __le__
+    ) = _refuse
+    __floordiv__ = __rfloordiv__ = __rsub__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _refuse
+
+
+def walk(schedule: Schedule) -> Iterator[Schedule]:
+    """The schedule and all that it is made of."""
+    yield schedule
+    for part in schedule.parts:
+        yield from walk(part)

@@ -1,0 +1,53 @@
+"""The rate left as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .base import Factor, Schedule, steps_of
+from .fields import Length, Number, length, optional, positive
+from .vocabulary import PYTHON, Text
+
+
+@dataclass(frozen=True, eq=False)
+class Constant(Schedule):
+    """η_t = c·η: the rate as it is, or a multiple of it for the first steps.
+
+    Args:
+        scale: c; 1 by default, which changes nothing.
+        steps: how long, until the rate is η again; to the end unless given.
+
+    torch: ConstantLR.
+
+    >>> Constant().factor(range(3))
+    array([1., 1., 1.])
+    >>> Constant(0.5, steps=2).factor(range(4))
+    array([0.5, 0.5, 1. , 1. ])
+    """
+
+    name: ClassVar[str] = "constant"
+    multiplies: ClassVar[bool] = True
+    scale: Number = positive(1.0)
+    steps: Length | None = optional(length())
+
+    def formula(self, t: Any, T: Any, m: Any) -> Factor:
+        if self.steps is None:
+            return self.scale
+        return m.where(t < steps_of(self.steps, T, m), self.scale, 1.0)
+
+    @property
+    def decay(self) -> float:
+        return 0.0
+
+    def on(self, hyperparameters: Iterable[str]) -> Mapping[str, Schedule]:
+        return {} if self == Constant() else {"lr": self}
+
+    def own_class(self, T: Text) -> str | None:
+        if isinstance(self.scale, tuple) or self.scale > 1:  # torch refuses it
+            return None
+        if self.steps is None and self.scale != 1:
+            return None  # which in torch would end
+        steps = T if self.steps is None else steps_of(self.steps, T, PYTHON)
+        return f"lr_scheduler.ConstantLR(optimizer, factor={self.scale!r}, total_iters={steps})"

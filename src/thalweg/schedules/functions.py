@@ -1,0 +1,105 @@
+"""Functions of your own: a factor for each step, or a factor from each step to the next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..errors import PlanError
+from .base import Factor, Schedule, checked_total
+from .fields import function
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+
+@dataclass(frozen=True, eq=False)
+class _Own(Schedule):
+    """What both have in common: the function is called with one whole step at a time."""
+
+    function: Callable[[int], float] = function()
+
+    @property
+    def decay(self) -> float:
+        return math.nan
+
+    @property
+    def writable(self) -> bool:
+        return False
+
+    def values(self, steps: np.ndarray) -> np.ndarray:
+        """The function at each step, checked."""
+        found = np.array([float(self.function(int(step))) for step in steps], dtype=np.float64)
+        if not np.isfinite(found).all():
+            bad = int(steps[~np.isfinite(found)][0])
+            raise PlanError(
+                f"{self.label} gives {self.function(bad)!r} at step {bad}; a factor must be a finite number."
+            )
+        return found
+
+    def written(self, T: Any) -> str:
+        raise PlanError(
+            f"{self.label} is a function of your own, which no script can find again; "
+            "hand it to a torch optimizer with schedule.torch(optimizer, total_steps)."
+        )
+
+    def text(self, T: Any) -> Any:
+        return self.written(T)
+
+
+@dataclass(frozen=True, eq=False)
+class Lambda(_Own):
+    """η_t = f(t)·η for a function f of your own, of the step counted from 0.
+
+    torch: LambdaLR.
+
+    >>> Lambda(lambda step: 0.5**step).factor(range(4))
+    array([1.   , 0.5  , 0.25 , 0.125])
+    """
+
+    name: ClassVar[str] = "lambda"
+
+    def formula(self, t: Any, T: Any, m: Any) -> Factor:
+        unique, places = np.unique(np.asarray(t), return_inverse=True)
+        return self.values(np.maximum(unique, 0))[places].reshape(np.shape(t))
+
+    def torch(self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr") -> LRScheduler:
+        from torch.optim.lr_scheduler import LambdaLR
+
+        if hyperparameter != "lr":
+            return super().torch(optimizer, total_steps, hyperparameter)
+        checked_total(total_steps)
+        return LambdaLR(optimizer, self.function)
+
+
+@dataclass(frozen=True, eq=False)
+class Multiplicative(_Own):
+    """η_t = f(1)·f(2)⋯f(t)·η: each step multiplies the rate before it by a function of your own.
+
+    torch: MultiplicativeLR.
+
+    >>> Multiplicative(lambda step: 0.5).factor(range(4))
+    array([1.   , 0.5  , 0.25 , 0.125])
+    """
+
+    name: ClassVar[str] = "multiplicative"
+    restarts: ClassVar[bool] = False
+    multiplies: ClassVar[bool] = True
+
+    def formula(self, t: Any, T: Any, m: Any) -> Factor:
+        steps = np.maximum(np.asarray(t), 0).astype(int)
+        product = np.cumprod([1.0, *self.values(np.arange(1, steps.max(initial=0) + 1))])
+        return product[steps]
+
+    def torch(self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr") -> LRScheduler:
+        from torch.optim.lr_scheduler import MultiplicativeLR
+
+        if hyperparameter != "lr":
+            return super().torch(optimizer, total_steps, hyperparameter)
+        checked_total(total_steps)
+        return MultiplicativeLR(optimizer, self.function)

@@ -1,0 +1,110 @@
+"""The rate in stairs: a factor γ every so many steps, or at chosen ones."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .base import Factor, Schedule, steps_of
+from .fields import Length, Number, length, milestones, positive
+from .vocabulary import PYTHON, Text
+
+
+def geometric(gamma: Number) -> float:
+    """The decay of γⁿ: faster than any power, unless γ is 1 or more."""
+    return math.inf if np.max(gamma) < 1 else 0.0 if np.max(gamma) == 1 else -math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Step(Schedule):
+    """η_t = η·γ^⌊t/size⌋: down by γ every `size` steps.
+
+    Args:
+        size: steps of one stair, or a share of the run; 0.3 of it by default.
+        gamma: γ; 0.1 as in torch.
+
+    torch: StepLR.
+
+    >>> Step(size=2, gamma=0.5).factor(range(5))
+    array([1.  , 1.  , 0.5 , 0.5 , 0.25])
+    """
+
+    name: ClassVar[str] = "step"
+    multiplies: ClassVar[bool] = True
+    size: Length = length(0.3)
+    gamma: Number = positive(0.1)
+
+    def formula(self, t: Any, T: Any, m: Any) -> Factor:
+        return self.gamma ** (t // steps_of(self.size, T, m))
+
+    @property
+    def decay(self) -> float:
+        return geometric(self.gamma)
+
+    def own_class(self, T: Text) -> str:
+        return f"lr_scheduler.StepLR(optimizer, step_size={steps_of(self.size, T, PYTHON)}, gamma={self.gamma!r})"
+
+
+@dataclass(frozen=True, eq=False)
+class StepDecay(Schedule):
+    """η_t = η·γ^⌊t/every⌋ with γ = ½: half every few epochs.
+
+    Args:
+        every: steps (epochs × steps per epoch), or a share of the run; a quarter by default.
+        gamma: γ.
+
+    torch: StepLR.
+
+    >>> StepDecay(every=2).factor(range(5))
+    array([1.  , 1.  , 0.5 , 0.5 , 0.25])
+    """
+
+    name: ClassVar[str] = "step_decay"
+    multiplies: ClassVar[bool] = True
+    every: Length = length(0.25)
+    gamma: Number = positive(0.5)
+
+    def formula(self, t: Any, T: Any, m: Any) -> Factor:
+        return self.gamma ** (t // steps_of(self.every, T, m))
+
+    @property
+    def decay(self) -> float:
+        return geometric(self.gamma)
+
+    def own_class(self, T: Text) -> str:
+        return Step(self.every, self.gamma).own_class(T)
+
+
+@dataclass(frozen=True, eq=False)
+class MultiStep(Schedule):
+    """η_t = η·γ^(milestones passed): down by γ at chosen steps.
+
+    Args:
+        milestones: whole steps in rising order, e.g. (300, 800).
+        gamma: γ; 0.1 as in torch.
+
+    torch: MultiStepLR.
+
+    >>> MultiStep((1, 3), gamma=0.5).factor(range(5))
+    array([1.  , 0.5 , 0.5 , 0.25, 0.25])
+    """
+
+    name: ClassVar[str] = "multistep"
+    multiplies: ClassVar[bool] = True
+    milestones: tuple[int, ...] = milestones()
+    gamma: Number = positive(0.1)
+
+    def formula(self, t: Any, T: Any, m: Any) -> Factor:
+        return self.gamma ** sum(m.where(t >= step, 1, 0) for step in self.milestones)
+
+    @property
+    def decay(self) -> float:
+        return 0.0  # after the last milestone
+
+    def own_class(self, T: Text) -> str:
+        return (
+            f"lr_scheduler.MultiStepLR(optimizer, milestones={list(self.milestones)}, gamma={self.gamma!r})"
+        )

@@ -1,0 +1,114 @@
+"""`thalweg schedule` and `thalweg range`: listed, drawn, printed, refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from thalweg import schedules
+from thalweg.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*words: str, status: int = 0) -> str:
+    result = CliRunner(env={"COLUMNS": "160"}).invoke(app, list(words))
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+def test_the_list_holds_every_schedule_with_its_robbins_monro_answer() -> None:
+    lines = run("schedule").splitlines()
+    first = {line.split()[0]: line for line in lines if line.strip()}
+    assert set(schedules.names()) <= set(first)
+    assert [name for name in schedules.names() if "yes: " in first[name]] == ["one_over_t", "inverse_time"]
+    facts = {one["name"]: one for one in json.loads(run("schedule", "--json"))}
+    assert [n for n, one in facts.items() if one["robbins_monro"]["satisfied"]] == [
+        "one_over_t",
+        "inverse_time",
+    ]
+
+
+def test_values_as_json() -> None:
+    shown = json.loads(run("schedule", "one_cycle", "--steps", "50", "--rate", "0.1", "--json"))
+    moved = schedules.get("one_cycle").on({"lr", "momentum"})
+    assert shown["values"]["lr"] == (0.1 * moved["lr"].factor(np.arange(50), 50)).tolist()
+    assert shown["values"]["momentum"] == moved["momentum"].factor(np.arange(50), 50).tolist()
+    assert shown["code"] == schedules.get("one_cycle").code()
+
+
+def test_one_in_the_terminal() -> None:
+    shown = run("schedule", "lr: linear; weight_decay: step(size=50)", "--steps", "120")
+    assert "lr              ████" in shown
+    assert "1 … 0.008333, from 0.008333 to 1" in shown
+    assert "weight_decay ×  " in shown
+    assert max(len(line.split()[1]) for line in shown.splitlines() if "█" in line) == 60
+
+
+@pytest.mark.parametrize(
+    ("ending", "magic"), [("html", b"<!doctype html>"), ("png", b"\x89PNG"), ("svg", b"<?xml")]
+)
+def test_drawn_into_a_file(ending: str, magic: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "new" / f"a.{ending}"
+    assert run("schedule", "one_cycle", "-o", str(file)).strip() == str(file)
+    content = file.read_bytes()
+    assert content.startswith(magic)
+    if ending == "html":
+        assert b"one_cycle" in content
+        assert b"cdn.plot" not in content.split(b"<script")[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["cosin"], "did you mean cosine"), (["cosine", "--steps", "0"], "must be a whole number of steps from 1"),
+        (["cosine", "--steps", "-5"], "must be a whole number"), (["cosine", "--rate", "0"], "a positive number"),
+        (["warmup(steps=100)", "--steps", "100"], "leaves nothing of a run of 100"),
+        (["plateau"], "follows the validation loss, and none is at hand"),
+        (["cosine", "-o", "a.gif"], "must end in .html"),
+        (["-o", "a.svg"], "needs a schedule to draw"), (["ramp"], "name the hyperparameter it is for"),
+    ],
+)  # fmt: skip
+def test_wrong_use_is_one_sentence(words: list[str], message: str) -> None:
+    shown = run("schedule", *words, status=2)
+    assert message in shown
+    assert shown.startswith("thalweg: ")
+    assert shown.count("\n") == 1
+
+
+def test_help_needs_no_torch() -> None:
+    code = (
+        "import sys, time; from thalweg.cli.main import app; from typer.testing import CliRunner\n"
+        "for word in ('schedule', 'range'): assert CliRunner().invoke(app, [word, '--help']).exit_code == 0\n"
+        "print({'torch', 'numpy', 'plotly', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+    for word in ("schedule", "range"):
+        assert f"Example: thalweg {word}" in run(word, "--help")
+
+
+def test_range(tmp_path: Path) -> None:
+    grid = ["--low", "1e-3", "--high", "1", "--rates", "4", "--seeds", "2", "--steps", "10"]
+    shown = run("range", "breast-cancer", *grid, "-o", str(tmp_path / "r.svg"))
+    assert shown.startswith("Begin adam on breast-cancer with rate")
+    assert shown.count("←") == 1
+    assert (tmp_path / "r.svg").read_bytes().startswith(b"<?xml")
+    facts = json.loads(run("range", "breast-cancer", *grid, "--json"))
+    assert len(facts["rates"]) == 4
+    assert f"rate {facts['suggestion']:.3g}:" in facts["sentence"]
+    assert "must end in" in run("range", "breast-cancer", "-o", "a.gif", status=2)
+
+
+def test_the_page_of_schedules_names_each() -> None:
+    page = (ROOT / "docs" / "schedules.md").read_text()
+    for name in schedules.names():
+        assert f"\n| `{name}` |" in page, name
+    row = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+    assert [name for name in row if "**yes**" in row[name]] == ["one_over_t", "inverse_time"]
