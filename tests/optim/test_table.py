@@ -35,7 +35,9 @@ def test_what_changes_is_read_and_another_form_is_told(changes: dict[str, Any], 
     if fits:
         anew = Table(rule, groups)
         assert table.numbers.tolist() == anew.numbers.tolist()
-        assert (table.numbers[2].tolist() == table.numbers[1].tolist()) is bool({"foreach", "amsgrad"} & changes.keys())
+        assert (table.numbers[2].tolist() == table.numbers[1].tolist()) is bool(
+            {"foreach", "amsgrad"} & changes.keys()
+        )
         assert table.fill(groups)
         assert table.numbers.tolist() == anew.numbers.tolist()
 
