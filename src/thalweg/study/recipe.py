@@ -109,8 +109,8 @@ def recipe(
         steps=_steps(problem["loader"], size), imports=_imports(f"{optimizer} {scheduler} {loss}"),
         **_stepping(schedule),
         means="PyTorch with thalweg's optimizer" if ours else "plain PyTorch",
-        uses="for the optimizer; and for the model, the data and the loss" if ours
-        else "for the model, the data and the loss alone",
+        against=f", {regularizer.label}" if regularizer else "",
+        uses=_uses(ours, regularizer is not None),
         loss=f"loss = {loss}  # trains; the problem's own judges\n" if loss else "",
         step=(_CLOSURE if _needs_closure(formula) else _STEP).format(loss="loss" if loss else "problem.loss"),
     )  # fmt: skip
@@ -121,6 +121,16 @@ def recipe(
             problem.get("draws", False), _told(schedule),
         )  # fmt: skip
     return Recipe(code, optimizer, scheduler)
+
+
+def _uses(optimizer: bool, regularizer: bool) -> str:
+    """What the script needs thalweg for."""
+    own = [name for name, used in (("the optimizer", optimizer), ("the regularizer", regularizer)) if used]
+    return (
+        f"for {' and '.join(own)}; and for the model, the data and the loss"
+        if own
+        else ("for the model, the data and the loss alone")
+    )
 
 
 def _loss_line(plan: Plan, setting: Setting) -> str:
@@ -286,7 +296,7 @@ _CLOSURE = """
         optimizer.step(closure)
 """.strip("\n")
 
-_SCRIPT = '''"""{label} at {lr}, {schedule} schedule: chosen on {name}, in {means}."""
+_SCRIPT = '''"""{label} at {lr}, {schedule} schedule{against}: chosen on {name}, in {means}."""
 
 {imports}import torch
 from torch.optim import lr_scheduler

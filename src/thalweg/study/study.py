@@ -20,6 +20,7 @@ from .factors import FULL, LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, STORED_BATCH_
 from .plan import Plan, as_now, plan
 from .prepare import Prepared, check_loss, prepare, sample_of_train
 from .problem import Problem, load
+from .programs import built
 from .progress import Progress, progress_for
 from .provenance import provenance
 from .run import execute
@@ -272,6 +273,8 @@ def _check_further(wanted: Plan, ready: Prepared) -> None:
         for part in regularizer.parts if regularizer is not None else ():
             for loss in wanted["loss"].found.values():
                 part.check(ready.loss if loss is None else loss, *sample_of_train(ready))
+            with part.inside(built(ready)):
+                pass  # refuses a model without what it acts on
     for label, loss in wanted["loss"].found.items():
         if label is not None:
             check_loss(ready, loss)
