@@ -1,9 +1,9 @@
 """Augmentation: images moved, mirrored, cut and turned, each sample by its own random numbers.
 
 Written in plain tensor operations, which run for a stack of members with a strength each; torchvision's
-transforms draw their own random numbers for one strength at a time. Given the same numbers the images are
-those of ``torchvision.transforms.v2.functional``: ``affine``, ``horizontal_flip``, ``resized_crop`` without
-antialiasing, and ``rotate`` with bilinear interpolation.
+transforms draw their own random numbers for one strength at a time. Shifts go by whole pixels and
+turns are bilinear, with zeros from outside, as in SciPy's ``ndimage``; crops are brought back to size as
+``torch.nn.functional.interpolate`` does without antialiasing.
 """
 
 from __future__ import annotations
