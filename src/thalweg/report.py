@@ -123,6 +123,8 @@ def _recipe(study: Any, verdict: Any) -> str:
         code, words = formulas[winner].latex() if winner in formulas else "", str(error)
     if not code:
         return f"<p>{escape(words)}</p>"
+    if ran := getattr(study, "recipe_run", None):
+        words = f"{words} {ran}"
     button = '<button type="button" class="copy" hidden>Copy</button><span role="status"></span>'
     script = f'<pre tabindex="0"><code>{escape(code)}</code></pre>'
     return f'<p>{escape(words)}</p><div class="recipe">{button}{script}</div>'

@@ -102,7 +102,8 @@ def finish(study: Study, report: Path | None, as_json: bool, by: str = "optimize
         console.print()
         console.print(table(verdict, console.width))
         console.print()
-    notes = [*verdict.notes, *_others(study, verdict)]
+    ran = study.recipe_run
+    notes = [*verdict.notes, *([] if ran is None else [str(ran)]), *_others(study, verdict)]
     for note in notes:
         console.print(f"· {note}", markup=False, highlight=False, style="dim")
     if notes:
@@ -211,6 +212,7 @@ def _result(study: Study, verdict: Verdict, report: Path | None) -> dict:
         "problem": study.name,
         "finished": study.finished,
         "verdict": verdict.to_json(),
+        "recipe_run": None if (ran := study.recipe_run) is None else {"sentence": str(ran), **ran.to_json()},
         "plan": {k: v for k, v in plan.items() if k not in ("equations", "specs")},
         "store": str(study.path),
         "report": None if report is None else str(report),

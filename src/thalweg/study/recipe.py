@@ -244,9 +244,8 @@ def _told(schedule: schedules.Schedule) -> tuple[str, str]:
 
 def _stepping(schedule: schedules.Schedule) -> dict[str, str]:
     """The same as lines of the plain script."""
-    step, passed = (f"\n        {line}" if line else "" for line in _told(schedule))
-    value = "problem.loss(model(inputs), targets).item()"
-    return {"after_step": step, "after_pass": passed.replace("(value)", f"({value})")}
+    step, passed = _told(schedule)
+    return {"after_step": step and f"\n        {step}", "after_pass": passed and f"\n    {passed}"}
 
 
 def _words(text: str) -> str:
@@ -324,5 +323,6 @@ for epoch in range(EPOCHS):
     model.eval()
     with torch.no_grad():
         inputs, targets = problem.validation
-        print(f"epoch {{epoch + 1:3d}}  validation loss {{problem.loss(model(inputs), targets).item():.6f}}"){after_pass}
+        value = problem.loss(model(inputs), targets).item()
+    print(f"epoch {{epoch + 1:3d}}  validation loss {{value:.6f}}"){after_pass}
 '''

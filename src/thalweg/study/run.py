@@ -29,6 +29,7 @@ from .plan import Plan
 from .prepare import Prepared
 from .programs import Program, Programs, built
 from .progress import Progress
+from .recipe_run import run_recipe
 from .store import BlockRow, Store
 from .verdict import to_confirm
 
@@ -41,6 +42,8 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
     After Ctrl-C the block at work is saved as it stands, and KeyboardInterrupt raised.
     """
     programs = Programs(plan, problem)
+    if store.meta("recipe_run") is None:
+        store.set_meta("recipe_run", None)  # still to be run; a finished study of old has not even this
     if not store.blocks("search"):
         store.add_blocks("search", _blocks(programs, plan.settings, range(plan.seeds)))
     _stage(store, programs, "search", progress)
@@ -54,6 +57,9 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
         store.drop_checkpoints(row.id)  # one may be left of a block that was killed as it finished
     if store.meta("costs") is None:
         store.set_meta("costs", measure_costs(store, programs))
+    if not store.meta("recipe_run"):
+        ran = run_recipe(store, programs)
+        store.set_meta("recipe_run", {} if ran is None else ran.to_json())
 
 
 def _blocks(

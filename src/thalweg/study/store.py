@@ -367,6 +367,16 @@ class Store:
             {"member": members, "step": steps, "metric": pd.Categorical(metrics), "value": values}
         )
 
+    def curve(self, member: int, metric: str) -> np.ndarray:
+        """One member's values of a metric, in the order of the steps."""
+        with _damage(self.path), self._turn:
+            found = self._db.execute("SELECT block, position FROM members WHERE id = ?", (member,)).fetchone()
+            block, position = found
+            arrays = self._db.execute(
+                "SELECT value FROM curves WHERE block = ? AND metric = ? ORDER BY step", (block, metric)
+            )
+            return np.array([np.frombuffer(value, "<f8")[position] for (value,) in arrays])
+
     @contextmanager
     def _reading(self) -> Iterator[None]:
         """One view of the store for several queries, whatever is written meanwhile."""

@@ -23,6 +23,7 @@ from .problem import Problem, load
 from .programs import built
 from .progress import Progress, progress_for
 from .provenance import provenance
+from .recipe_run import RecipeRun
 from .run import execute
 from .store import Store, kind_of
 from .verdict import Verdict, judge
@@ -106,8 +107,8 @@ class Study:
             blocks = store.blocks()
             stages = {b.stage for b in blocks}
             wanted = {"search"} | ({"confirmation"} if store.meta("plan")["confirmation"] else set())
-            measured = store.meta("costs") is not None
-        return measured and wanted <= stages and all(b.status == "finished" for b in blocks)
+            done = store.meta("costs") is not None and store.meta("recipe_run", {}) is not None
+        return done and wanted <= stages and all(b.status == "finished" for b in blocks)
 
     @property
     def verdict(self) -> Verdict:
@@ -165,6 +166,15 @@ class Study:
             raise PlanError(f"{label!r} is not among this study's optimizers: {', '.join(entries)}.")
         entry = entries[label]
         return recipes.recipe(self.plan, self.problem, entry.setting, seed)
+
+    @property
+    def recipe_run(self) -> RecipeRun | None:
+        """How closely the winner, trained alone by its recipe, followed its run in the population.
+
+        None while the study is unfinished, where nothing could be chosen, and for stores that never had it.
+        """
+        kept = self._meta("recipe_run")
+        return RecipeRun.from_json(kept) if kept else None
 
     def report(self, path: str | Path) -> Path:
         """Write the report: one HTML file that needs nothing else."""
