@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import formulas as formulas
+    from . import landscapes as landscapes
     from . import losses as losses
     from . import optim as optim
     from . import regularizers as regularizers
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .formulas import Formula as Formula
     from .formulas import Update as Update
     from .formulas import formula as formula
+    from .landscapes.descents import descend as descend
     from .study.plan import log_range as log_range
     from .study.prepare import prepare as prepare
     from .study.problem import Problem as Problem
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from .study.study import compare as compare
     from .study.study import resume as resume
 
-_MODULES = ("formulas", "losses", "optim", "regularizers", "schedules")
+_MODULES = ("formulas", "landscapes", "losses", "optim", "regularizers", "schedules")
 _WHERE = {
     "Formula": "formulas",
     "Problem": "study.problem",
@@ -37,6 +39,7 @@ _WHERE = {
     "ThalwegError": "errors",
     "Update": "formulas",
     "compare": "study.study",
+    "descend": "landscapes.descents",
     "formula": "formulas",
     "log_range": "study.plan",
     "prepare": "study.prepare",

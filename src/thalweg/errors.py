@@ -4,7 +4,8 @@
     ├── UsageError        what was asked cannot be meant        exit status 2
     │   ├── FormulaError      a formula that is not an elementwise update rule
     │   ├── PlanError         a study that cannot be planned: unknown names, empty grids
-    │   └── ProblemError      a problem whose parts do not fit together
+    │   ├── ProblemError      a problem whose parts do not fit together
+    │   └── SurfaceError      a surface, or a place on it, that cannot be meant
     └── WorkError         what was asked was understood, and failed   exit status 1
         ├── StoreError        a store that cannot be read or written
         └── TrainingError     the model or the data failed while training
@@ -41,6 +42,10 @@ class PlanError(UsageError):
 
 class ProblemError(UsageError):
     """A problem whose model, data, loss and metrics do not fit together."""
+
+
+class SurfaceError(UsageError):
+    """A surface, a start on it or a way down it that cannot be meant."""
 
 
 class WorkError(ThalwegError):

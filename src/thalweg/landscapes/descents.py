@@ -1,0 +1,322 @@
+"""`descend`: starts × optimizers × rates go down a surface together, by the kernels of training.
+
+All paths are one array of points. Gradients come from one compiled loop over all of them; each formula's points are
+moved by that formula's kernel. Points never mix, so that each path has the bits it would have alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import calls, formulas, schedules
+from ..errors import SurfaceError
+from ..formulas import Formula
+from ..schedules import Schedule
+from .path import Path
+from .surface import Surface
+from .surfaces import surface as surface_of
+from .walkers import Walkers, own_rows
+
+MEMORY = 4 * 2**30  # bytes that paths may take
+FAR = 1e6  # times the drawn width: who is that far away has diverged
+ALIASES = {"gradient_descent": "sgd"}
+
+DEFAULTS = "each rule at its own default rate"
+SAME = "the same rates for all"
+CHOSEN = "rates chosen for each rule"
+
+
+def descend(
+    surface: Any,
+    start: Any = None,
+    optimizer: Any = "sgd",
+    lr: Any = None,
+    schedule: Any = "constant",
+    steps: int = 100,
+    *,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> Path:
+    """Go down a surface from each start, with each optimizer, at each rate.
+
+    Args:
+        surface: a built-in's name (`tw.landscapes.names`), an expression, a function in torch operations, or a
+            `Surface`.
+        start: a point, or points (starts, dimensions). On a surface of one variable, a number or a list of starts.
+            The surface's own unless given.
+        optimizer: a name, ``"momentum(momentum=0.5)"``, a formula, or a list of them; or a mapping from these to
+            the rate, or the rates, of each. ``gradient_descent`` is `sgd`.
+        lr: a rate, or a list of rates for every optimizer; each formula's own default unless given.
+        schedule: of the rate, or of several hyperparameters; a name or a schedule.
+        steps: taken by every path.
+        noise: σ of a normal number added to every coordinate of the gradient, as mini-batches add some. The
+            numbers depend on seed, step and start alone: every optimizer and rate meets the same.
+        seed: of the noise.
+
+    Raises:
+        SurfaceError: a surface or a start that cannot be meant, or more paths than memory holds.
+        FormulaError, PlanError: an unknown optimizer or schedule.
+
+    >>> import thalweg as tw
+    >>> path = tw.descend("x*sin(x)", start=[2.5, 1.5], optimizer="gradient_descent", lr=0.25, steps=10)
+    >>> path.points.shape, path.points[:, -1].round(4)
+    ((2, 11), array([4.9115, 0.0048]))
+    """
+    found, starts = _on(surface, start)
+    rules = rules_of(optimizer, lr)
+    moved = schedules.get(schedule)
+    _check(steps, noise, seed)
+    moved.check(steps)
+    walk = _Walk(found, starts, rules, moved, steps)
+    return walk.path(float(noise), seed)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Formulas with their rates, (optimizers, rates); NaN for a formula that has none."""
+
+    formulas: tuple[Formula, ...]
+    rates: np.ndarray
+    fairness: str
+
+
+def rules_of(optimizer: Any, lr: Any) -> Rules:
+    """Optimizers and rates in whatever form a user may give them."""
+    if isinstance(optimizer, Mapping):
+        if lr is not None:
+            raise SurfaceError(
+                "lr is given twice: leave it out where the optimizers have rates of their own."
+            )
+        given = [_rates(rate) for rate in optimizer.values()]
+        fairness = CHOSEN
+    else:
+        given = [] if lr is None else [_rates(lr)]
+        fairness = DEFAULTS if lr is None else SAME
+    one = isinstance(optimizer, str) or not isinstance(optimizer, Sequence | Mapping)
+    named = [formula_of(each) for each in ([optimizer] if one else list(optimizer))]
+    if not named:
+        raise SurfaceError("there is no optimizer to go down with; name one, e.g. 'sgd'.")
+    labels = [rule.label for rule in named]
+    twice = next((name for name in labels if labels.count(name) > 1), None)
+    if twice:
+        raise SurfaceError(f"optimizer {twice} is given twice; name each once.")
+    if isinstance(optimizer, Mapping):
+        if len({len(rates) for rates in given}) > 1:
+            raise SurfaceError(
+                f"the optimizers have {', '.join(str(len(r)) for r in given)} rates; give each equally many."
+            )
+        return Rules(tuple(named), np.array(given), fairness)
+    for rule in named if given else ():
+        if "lr" not in rule.hyperparameters:
+            raise SurfaceError(
+                f"{rule.label} has no hyperparameter lr; leave lr out, or leave it out of the list."
+            )
+    default = [[rule.hyperparameters.get("lr", np.nan)] for rule in named]
+    return Rules(tuple(named), np.array(given * len(named) or default, dtype=np.float64), fairness)
+
+
+def formula_of(given: Any) -> Formula:
+    """A formula by its name, also by the name that courses have for it."""
+    if not isinstance(given, str | Formula):
+        raise SurfaceError(f"{given!r} is no optimizer; give a name, e.g. 'adam', or a formula.")
+    if isinstance(given, str):
+        name, bracket, rest = given.strip().partition("(")
+        given = ALIASES.get(name.strip(), name) + bracket + rest
+    return formulas.get(given)
+
+
+def _rates(given: Any) -> list[float]:
+    try:
+        rates = np.atleast_1d(np.asarray(given, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise SurfaceError(
+            f"lr is {calls.short(repr(given))}; give a positive number or a list of them."
+        ) from error
+    if rates.ndim != 1 or not len(rates):
+        raise SurfaceError("lr has no numbers in it; give a positive number or a list of them.")
+    wrong = rates[~((rates > 0) & np.isfinite(rates))]
+    if len(wrong):
+        raise SurfaceError(f"lr is {wrong[0]:g}, and must be a positive number.")
+    return rates.tolist()
+
+
+def _on(given: Any, start: Any) -> tuple[Surface, np.ndarray]:
+    """The surface, and the starts on it (starts, dimensions)."""
+    numbers = None if start is None else _numbers(start)
+    dimensions = None if numbers is None or numbers.ndim == 0 else numbers.shape[-1]
+    found = surface_of(given, dimensions)
+    if numbers is None:
+        if not found.start:
+            raise SurfaceError(f"{found} has no start of its own; give one, e.g. start={_example(found)}.")
+        numbers = np.array(found.start)
+    return found, starts_on(found, numbers)
+
+
+def starts_on(surface: Surface, numbers: np.ndarray) -> np.ndarray:
+    """(starts, dimensions) on this surface; a plain list is a start, or with one variable several."""
+    count = surface.dimensions
+    if count == 1 and numbers.ndim < 2:
+        numbers = numbers.reshape(-1, 1)
+    elif numbers.ndim == 1:
+        numbers = numbers[None, :]
+    if numbers.ndim != 2 or numbers.shape[1] != count or not len(numbers):
+        raise SurfaceError(
+            f"a start of shape {numbers.shape} is no point on {surface}, which has {count} "
+            f"variable{'s' * (count > 1)}; give e.g. start={_example(surface)}, or an array (starts, {count})."
+        )
+    broken = ~np.isfinite(surface(numbers))
+    if broken.any():
+        raise SurfaceError(
+            f"{surface} has no finite value at the start {_written(numbers[broken][0])}; start elsewhere."
+        )
+    return np.array(numbers, dtype=np.float64)
+
+
+def _numbers(start: Any) -> np.ndarray:
+    try:
+        numbers = np.asarray(start, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SurfaceError(
+            f"start is {calls.short(repr(start))}; give numbers, equally many for each start."
+        ) from error
+    if not np.isfinite(numbers).all():
+        raise SurfaceError(f"start has {numbers[~np.isfinite(numbers)][0]} in it; give finite numbers.")
+    return numbers
+
+
+def _example(surface: Surface) -> str:
+    middle = [float(f"{low + 0.7 * (high - low):.2g}") for low, high in surface.bounds]
+    return _written(surface.start or middle)
+
+
+def _written(point: Sequence[float] | np.ndarray) -> str:
+    inside = ", ".join(f"{x:g}" for x in point)
+    return inside if len(point) == 1 else f"[{inside}]"
+
+
+def check_steps(steps: Any) -> None:
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+        raise SurfaceError(f"steps is {steps!r}, and must be a whole number from 1.")
+
+
+def _check(steps: Any, noise: Any, seed: Any) -> None:
+    check_steps(steps)
+    if isinstance(noise, bool) or not isinstance(noise, int | float) or not 0 <= noise < float("inf"):
+        raise SurfaceError(f"noise is {noise!r}, and must be a standard deviation: a number from 0.")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
+        raise SurfaceError(f"seed is {seed!r}, and must be a whole number from 0.")
+
+
+class _Walk:
+    """All paths of a descent while they are walked.
+
+    Points are (optimizers, rates, starts, dimensions): those of one formula lie side by side, and in them those of
+    one rate. Records have the step in front of that.
+    """
+
+    def __init__(
+        self, surface: Surface, starts: np.ndarray, rules: Rules, schedule: Schedule, steps: int
+    ) -> None:
+        self.surface, self.rules, self.schedule, self.steps = surface, rules, schedule, steps
+        self.shape = shape = (*rules.rates.shape, *starts.shape)
+        self.far = FAR * max(np.ptp(surface.bounds), 2 * np.abs(starts).max())
+        self.looks_ahead = any(rule.equations.look for rule in rules.formulas)
+        states = sum(len(rule.states) for rule in rules.formulas)
+        paths, dimensions = shape[1] * shape[2], shape[3]
+        numbers = shape[0] * (dimensions * (2 + self.looks_ahead) + 1) + states * dimensions
+        needed = 8 * (steps + 1) * paths * numbers
+        if needed > MEMORY:
+            raise SurfaceError(
+                f"{shape[0] * paths:,} paths of {steps:,} steps take {needed:,} bytes, and at most {MEMORY:,} are "
+                "taken; give fewer, or take tw.basins, which keeps only where they end."
+            )
+        self.points = np.empty(shape)
+        self.points[:] = starts
+        self.groups = [self._group(k) for k in range(len(rules.formulas))]
+        kept = (steps + 1, *shape)
+        self.all_points, self.all_gradients = np.empty(kept), np.empty(kept)
+        self.all_looks = np.empty(kept) if self.looks_ahead else self.all_points
+        self.all_losses, self.all_rates = np.empty(kept[:-1]), np.empty((steps, *shape[:2]))
+        self.all_states = [{n: np.empty((steps + 1, *shape[1:])) for n in r.states} for r in rules.formulas]
+
+    def _group(self, k: int) -> Walkers:
+        rule, rates = self.rules.formulas[k], self.rules.rates[k]
+        each = self.shape[2] if own_rows(rule, self.schedule) else 1
+        rows = [{} if np.isnan(rate) else {"lr": rate} for rate in rates for _ in range(each)]
+        return Walkers(rule, rows, self.points[k].reshape(-1, self.shape[3]), self.schedule, self.steps)
+
+    def path(self, noise: float, seed: int) -> Path:
+        """Walk to the end."""
+        diverged = np.full(self.shape[:3], -1)
+        with np.errstate(all="ignore"):  # what a path that diverged does is not looked at
+            for k in range(self.steps + 1):
+                losses, gradients = self._record(k, _noise(noise, seed, k, (self.shape[2], self.shape[3])))
+                broken = ~(np.isfinite(losses) & (np.abs(self.points) < self.far).all(axis=-1))
+                diverged[broken & (diverged < 0)] = k
+                for o, group in enumerate(self.groups if k < self.steps else ()):
+                    group.step(gradients[o].reshape(group.points.shape), losses[o].ravel(), k)
+                    self.all_rates[k, o] = self._rates_of(group)
+        self._cut(diverged)
+        return Path(
+            surface=self.surface, formulas=self.rules.formulas, rates=self.rules.rates, schedule=self.schedule,
+            noise=noise, seed=seed, fairness=self.rules.fairness, all_points=_by_start(self.all_points),
+            all_losses=_by_start(self.all_losses), all_gradients=_by_start(self.all_gradients),
+            all_looks=_by_start(self.all_looks), all_diverged=np.moveaxis(diverged, 2, 0),
+            all_rates=np.moveaxis(self.all_rates, 0, -1),
+            all_states={
+                rule.label: {name: np.moveaxis(v, (2, 0), (0, 2)) for name, v in own.items()}
+                for rule, own in zip(self.rules.formulas, self.all_states, strict=True)
+            },
+        )  # fmt: skip
+
+    def _record(self, k: int, noise: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        """Write down where the points are and what their rules are given there."""
+        losses, gradients = self.surface.evaluate(self.points)
+        if self.looks_ahead:
+            step = min(k, self.steps - 1)  # at the end, as the next step would begin
+            looks = np.stack([g.looked(step).reshape(self.shape[1:]) for g in self.groups])
+            gradients = self.surface.gradient(looks)
+            self.all_looks[k] = looks
+        gradients += noise
+        self.all_points[k], self.all_losses[k], self.all_gradients[k] = self.points, losses, gradients
+        for group, own in zip(self.groups, self.all_states, strict=True):
+            for name, values in group.remembered().items():
+                own[name][k] = values.reshape(own[name][k].shape)
+        return losses, gradients
+
+    def _rates_of(self, group: Walkers) -> np.ndarray:
+        names = group.formula.equations.hyperparameters
+        rates = self.shape[1]
+        if "lr" not in names:
+            return np.full(rates, np.nan)
+        return group.table[:, names.index("lr")].reshape(rates, -1)[:, 0]
+
+    def _cut(self, diverged: np.ndarray) -> None:
+        """NaN from the step of divergence on."""
+        steps = np.arange(self.steps + 1).reshape(-1, 1, 1, 1)
+        gone = (diverged >= 0) & (steps >= diverged)
+        for values in (self.all_points, self.all_gradients, self.all_looks):
+            values[gone] = np.nan
+        self.all_losses[gone] = np.nan
+        for k, own in enumerate(self.all_states):
+            for values in own.values():
+                values[gone[:, k]] = np.nan
+
+
+def _by_start(values: np.ndarray) -> np.ndarray:
+    """(steps + 1, optimizers, rates, starts, …) → (starts, optimizers, rates, steps + 1, …)."""
+    return np.moveaxis(values, (3, 0), (0, 3))
+
+
+def _noise(sigma: float, seed: int, step: int, shape: tuple[int, int]) -> np.ndarray | float:
+    """Normal numbers (starts, dimensions) of this step; those of a start do not depend on how many follow it."""
+    if not sigma:
+        return 0.0
+    return sigma * np.random.Generator(np.random.Philox(key=[seed, step])).standard_normal(shape)
+
+
+__all__ = ["Rules", "check_steps", "descend", "formula_of", "rules_of", "starts_on"]

@@ -1,0 +1,132 @@
+"""What a descent leaves behind: every point, loss, gradient and state, by start, optimizer, rate and step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..formulas import Formula
+from ..schedules import Schedule
+from .surface import Surface
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Path:
+    """The points that rules visit on a surface; made by `tw.descend`.
+
+    The arrays named ``all_…`` have every axis: (starts, optimizers, rates, steps + 1, …); the ones without have lost
+    those of length 1, the dimensions' too. Step 0 is the start. A path diverges when its loss is no finite number any
+    more, or when it is a million times the drawn width away; from that step on its values are NaN.
+
+    Attributes:
+        surface: what was gone down.
+        formulas: the rules, in the order of the second axis.
+        rates: (optimizers, rates), the learning rates.
+        schedule, noise, seed: as they were given.
+        fairness: in words, how the rates were chosen.
+        all_points: (starts, optimizers, rates, steps + 1, dimensions).
+        all_losses: (starts, optimizers, rates, steps + 1), without the noise.
+        all_gradients: like `all_points`; what the rule is given at each step, with the noise.
+        all_looks: like `all_points`; where that gradient is taken: for look-ahead rules ahead of the point.
+        all_diverged: (starts, optimizers, rates) the step at which a path diverged, or −1.
+        all_rates: (optimizers, rates, steps), the rate of each step under the schedule.
+        all_states: optimizer → state → (starts, rates, steps + 1, dimensions), before each step.
+    """
+
+    surface: Surface
+    formulas: tuple[Formula, ...]
+    rates: np.ndarray
+    schedule: Schedule
+    noise: float
+    seed: int
+    fairness: str
+    all_points: np.ndarray
+    all_losses: np.ndarray
+    all_gradients: np.ndarray
+    all_looks: np.ndarray
+    all_diverged: np.ndarray
+    all_rates: np.ndarray
+    all_states: Mapping[str, Mapping[str, np.ndarray]]
+
+    def __repr__(self) -> str:
+        starts, optimizers, rates, steps, _ = self.all_points.shape
+        return f"<Path on {self.surface}: starts {starts} × optimizers {optimizers} × rates {rates}, {steps - 1} steps>"
+
+    @property
+    def optimizers(self) -> tuple[str, ...]:
+        """The rules' labels, such as ``adam(beta2=0.99)``."""
+        return tuple(rule.label for rule in self.formulas)
+
+    @property
+    def starts(self) -> np.ndarray:
+        """(starts, dimensions)."""
+        return self.all_points[:, 0, 0, 0]
+
+    @property
+    def steps(self) -> int:
+        return self.all_points.shape[3] - 1
+
+    @property
+    def points(self) -> np.ndarray:
+        """(starts, optimizers, rates, steps + 1, dimensions), without the axes of length 1."""
+        return self.all_points.squeeze()
+
+    @property
+    def losses(self) -> np.ndarray:
+        """(starts, optimizers, rates, steps + 1), without the axes of length 1."""
+        return self.all_losses.squeeze()
+
+    @property
+    def gradients(self) -> np.ndarray:
+        """Shaped like `points`: what the rule is given at each step."""
+        return self.all_gradients.squeeze()
+
+    @property
+    def looks(self) -> np.ndarray:
+        """Shaped like `points`: where that gradient is taken."""
+        return self.all_looks.squeeze()
+
+    @property
+    def updates(self) -> np.ndarray:
+        """Shaped like `points` with one step less: what each step adds to the point."""
+        return np.diff(self.all_points, axis=3).squeeze()
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """(starts, optimizers, rates), without the axes of length 1: the step of divergence, or −1."""
+        return self.all_diverged.squeeze()
+
+    def states(self, optimizer: str) -> dict[str, np.ndarray]:
+        """What a rule remembers before each step, by state: (starts, rates, steps + 1, dimensions), squeezed."""
+        return {name: values.squeeze() for name, values in self.all_states[optimizer].items()}
+
+    def table(self) -> pd.DataFrame:
+        """One row per path: start, optimizer, lr, end, the losses there, the step of divergence (or NA).
+
+        >>> import thalweg as tw
+        >>> path = tw.descend("x**2 - 4*x + 6", start=4.0, optimizer="gradient_descent", lr=[0.2, 1.1], steps=10)
+        >>> path.table()[["lr", "end_x", "loss"]].round(4)
+            lr    end_x     loss
+        0  0.2   2.0121   2.0001
+        1  1.1  14.3835 155.3504
+        """
+        import pandas as pd
+
+        starts, optimizers, rates = self.all_diverged.shape
+        s, o, r = (i.ravel() for i in np.indices((starts, optimizers, rates)))
+        last = np.where(self.all_diverged[s, o, r] < 0, self.steps, self.all_diverged[s, o, r] - 1)
+        ends = self.all_points[s, o, r, last]
+        diverged = self.all_diverged[s, o, r]
+        columns = {f"start_{v}": self.starts[s, k] for k, v in enumerate(self.surface.variables)}
+        columns |= {"optimizer": np.array(self.optimizers, dtype=object)[o], "lr": self.rates[o, r]}
+        columns |= {f"end_{v}": ends[:, k] for k, v in enumerate(self.surface.variables)}
+        columns |= {"first_loss": self.all_losses[s, o, r, 0], "loss": self.all_losses[s, o, r, last]}
+        return pd.DataFrame(columns | {"diverged": pd.array(diverged, dtype="Int64")}).replace(
+            {"diverged": -1}, pd.NA
+        )

@@ -1,0 +1,177 @@
+"""A surface: a function to go down, and what is known of it.
+
+Most are a SymPy expression, from which come the compiled gradient, the Hessian and the LaTeX. A Python function in
+torch operations is one as well: torch.func differentiates it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sympy as sp
+
+from ..errors import SurfaceError
+from . import compiled
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SPAN = 5.0  # a surface of which nothing else is known is drawn from −SPAN to SPAN
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """A function of one or more variables, to be gone down.
+
+    Made by `tw.landscapes.get` and `tw.landscapes.surface`.
+
+    Attributes:
+        name: as `tw.landscapes.get` knows it, or the expression.
+        variables: their names, in the order of a point's coordinates.
+        bounds: for each variable, from where to where it is drawn.
+        minima: local minima known, each a point, the lowest first; not always all there are.
+        start: a point from which going down shows something.
+        source: where it comes from.
+        expression: in `symbols`; None for a function of your own.
+
+    >>> import thalweg as tw
+    >>> bowl = tw.landscapes.get("quadratic(condition=10)")
+    >>> bowl([1.0, 1.0]), bowl.gradient([1.0, 1.0])
+    (array(5.5), array([ 1., 10.]))
+    """
+
+    name: str
+    variables: tuple[str, ...]
+    bounds: tuple[tuple[float, float], ...]
+    minima: tuple[tuple[float, ...], ...] = ()
+    start: tuple[float, ...] = ()
+    source: str = ""
+    expression: Any = field(default=None, repr=False)
+    function: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
+
+    @property
+    def dimensions(self) -> int:
+        return len(self.variables)
+
+    @property
+    def symbols(self) -> tuple[sp.Symbol, ...]:
+        """The variables as the expression has them."""
+        return tuple(sp.Symbol(name, real=True) for name in self.variables)
+
+    def __call__(self, points: Any) -> np.ndarray:
+        """The values at points (…, dimensions), shaped (…)."""
+        return self.evaluate(points)[0]
+
+    def gradient(self, points: Any) -> np.ndarray:
+        """The gradients at points (…, dimensions), shaped like them."""
+        return self.evaluate(points)[1]
+
+    def evaluate(self, points: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Values (…) and gradients (…, dimensions) at points (…, dimensions), float64.
+
+        Raises:
+            SurfaceError: points of another number of coordinates.
+        """
+        points = np.asarray(points, dtype=np.float64)
+        if points.shape[-1:] != (self.dimensions,):
+            raise SurfaceError(
+                f"points of shape {points.shape} do not lie on {self.name}, which has {self.dimensions} "
+                f"variable{'s' * (self.dimensions > 1)}; the last axis must have as many coordinates."
+            )
+        flat = points.reshape(-1, self.dimensions)
+        losses, gradients = self._at(flat) if len(flat) else (np.empty(0), np.empty_like(flat))
+        return losses.reshape(points.shape[:-1]), gradients.reshape(points.shape)
+
+    def _at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        import torch
+
+        if self.function is None:
+            threads = torch.get_num_threads()
+            return compiled.evaluate(self.expression, self.symbols, points, threads)
+        batched = torch.func.vmap(torch.func.grad_and_value(self.function))
+        gradients, losses = batched(torch.from_numpy(np.ascontiguousarray(points)))
+        return losses.numpy(), gradients.numpy()
+
+    def hessian(self, point: Sequence[float]) -> np.ndarray:
+        """The second derivatives at one point, (dimensions, dimensions)."""
+        if self.function is not None:
+            import torch
+
+            second = torch.func.jacrev(torch.func.grad(self.function))
+            return second(torch.tensor(point, dtype=torch.float64)).numpy()
+        slopes = compiled.derivatives(self.expression, self.symbols)
+        at = dict(zip(self.symbols, map(float, point), strict=True))
+        return np.array(sp.Matrix(slopes).jacobian(self.symbols).subs(at).evalf().tolist(), dtype=np.float64)
+
+    def latex(self) -> str:
+        """The expression as LaTeX; the name of a function of your own.
+
+        >>> import thalweg as tw
+        >>> tw.landscapes.get("saddle").latex()
+        'x^{2} - y^{2}'
+        """
+        return rf"\text{{{self.name}}}" if self.expression is None else sp.latex(self.expression)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def of_expression(expression: Any, name: str = "", **known: Any) -> Surface:
+    """A surface of a SymPy expression; its variables in the order of their names."""
+    free = sorted(expression.free_symbols, key=str)
+    names = tuple(map(str, free))
+    if not free:
+        raise SurfaceError(f"{expression} has no variable to go down along; write it in x, or in x and y.")
+    if len(set(names)) < len(names):
+        twice = next(n for n in names if names.count(n) > 1)
+        raise SurfaceError(f"{expression} has two variables named {twice}; give each a name of its own.")
+    real = {symbol: sp.Symbol(str(symbol), real=True) for symbol in free}
+    known = {"bounds": ((-SPAN, SPAN),) * len(free)} | known
+    return Surface(name or str(expression), names, expression=expression.xreplace(real), **known)
+
+
+def of_function(function: Callable[..., Any], dimensions: int | None, **known: Any) -> Surface:
+    """A surface of a Python function in torch operations: f(point), or f(x, y) of one number per variable."""
+    name = getattr(function, "__name__", type(function).__name__)
+    names = _parameters(function, name)
+    several = len(names) > 1
+    if several and dimensions not in (None, len(names)):
+        raise SurfaceError(
+            f"{name} takes {len(names)} numbers, and a point of {dimensions} was given; they must agree."
+        )
+    count = len(names) if several else dimensions or 1
+    variables = tuple(names) if several else tuple(f"w{k}" for k in range(count)) if count > 1 else ("x",)
+
+    def checked(point: Tensor) -> Tensor:
+        try:
+            value = function(*point) if several else function(point)
+        except Exception as error:  # whatever a user's function may raise
+            raise SurfaceError(
+                f"{name} cannot be evaluated on tensors ({error}); write it in torch operations."
+            ) from error
+        if not hasattr(value, "numel") or value.numel() != 1:
+            raise SurfaceError(f"{name} must give one number for one point, not {_described(value)}.")
+        return value.reshape(())
+
+    known = {"bounds": ((-SPAN, SPAN),) * count} | known
+    return Surface(name, variables, function=checked, **known)
+
+
+def _described(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
+
+
+def _parameters(function: Callable[..., Any], name: str) -> list[str]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a builtin: one point
+        return ["point"]
+    names = [p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
+    if not names:
+        raise SurfaceError(f"{name} takes no point; write it as a function of a tensor, or of x and y.")
+    return names

@@ -1,0 +1,283 @@
+"""The surfaces that are known by name: the courses' own, and the test functions everybody draws.
+
+Each is a function that returns a `Surface`; its arguments can be given in the name, ``quadratic(condition=100)``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from .. import calls
+from ..errors import SurfaceError, unknown
+from .surface import Surface, of_expression, of_function
+
+X, Y = sp.symbols("x y", real=True)
+WRITTEN_OUT = 16  # variables: a rotated quadratic of more is computed with its matrix
+
+
+def parabola() -> Surface:
+    """x² − 4x + 6 = (x − 2)² + 2."""
+    return of_expression(
+        X**2 - 4 * X + 6, "x**2 - 4*x + 6", bounds=((-1.0, 5.0),), minima=((2.0,),), start=(4.0,),
+        source="course notebook on optimizers",
+    )  # fmt: skip
+
+
+def wave() -> Surface:
+    """x·sin x: many minima, and the start decides which one is found."""
+    roots = (-4.913180439434884, 4.913180439434884, 0.0)
+    return of_expression(
+        X * sp.sin(X), "x*sin(x)", bounds=((-7.0, 7.0),), minima=tuple((r,) for r in roots), start=(2.5,),
+        source="course notebook on optimizers",
+    )  # fmt: skip
+
+
+def quadratic(condition: float = 10.0, dimensions: int = 2, rotation: float = 0.0) -> Surface:
+    """½ Σ λᵢ zᵢ² with λ from 1 to condition; z are the coordinates turned by rotation (degrees).
+
+    The λ lie evenly on a logarithmic axis. With more than two variables each pair of neighbouring axes is turned
+    in its plane, one pair after the other.
+    """
+    _positive("quadratic", condition=condition)
+    _whole("quadratic", dimensions=dimensions)
+    eigenvalues = condition ** (np.arange(dimensions) / max(1, dimensions - 1))
+    turn = _rotation(dimensions, rotation)
+    name = calls.write("quadratic", _changed(quadratic, locals()))
+    known: dict[str, Any] = {
+        "bounds": ((-2.0, 2.0),) * dimensions, "minima": ((0.0,) * dimensions,),
+        "start": (1.8,) * (dimensions - 1) + (0.9,),
+    }  # fmt: skip
+    if dimensions > WRITTEN_OUT and rotation:
+        import torch
+
+        scaled = torch.from_numpy(np.sqrt(eigenvalues)[:, None] * turn)
+        found = of_function(lambda w: 0.5 * (scaled @ w).square().sum(), dimensions, **known)
+        return Surface(**{**vars(found), "name": name})
+    w = _variables(dimensions)
+    z = [sum((_exact(a) * x for a, x in zip(row, w, strict=True) if a), sp.S.Zero) for row in turn]
+    total = sum((_exact(e) * each**2 for e, each in zip(eigenvalues, z, strict=True)), sp.S.Zero) / 2
+    return of_expression(sp.expand(total), name, **known, source="Goh 2017, Why momentum really works")
+
+
+def ravine() -> Surface:
+    """A narrow valley with steep walls; along it, a cliff falls towards the middle."""
+    value = X**2 / 20 + 2 * Y**2 + 3 * (1 - sp.tanh(4 * (X + 1))) / 2
+    return of_expression(
+        value, "ravine", bounds=((-5.0, 3.0), (-2.0, 2.0)), minima=((0.05276449024431207, 0.0),), start=(-4.5, 1.5),
+        source="after figure 5-13 (a) of the course: a ravine with a cliff towards the middle",
+    )  # fmt: skip
+
+
+def saddle() -> Surface:
+    """x² − y²: level at the middle, and no minimum."""
+    return of_expression(
+        X**2 - Y**2, "saddle", bounds=((-2.0, 2.0), (-2.0, 2.0)), start=(1.5, 0.01),
+        source="after figure 5-13 (b) of the course: a saddle point",
+    )  # fmt: skip
+
+
+def monkey_saddle() -> Surface:
+    """x³ − 3xy²: three ways down; the Hessian vanishes in the middle."""
+    return of_expression(
+        X**3 - 3 * X * Y**2, "monkey_saddle", bounds=((-1.5, 1.5), (-1.5, 1.5)), start=(1.2, 0.02),
+        source="Hilbert & Cohn-Vossen 1932",
+    )  # fmt: skip
+
+
+def rosenbrock(dimensions: int = 2) -> Surface:
+    """Σ 100(xᵢ₊₁ − xᵢ²)² + (1 − xᵢ)²: a bent valley with a level floor."""
+    _whole("rosenbrock", least=2, dimensions=dimensions)
+    w = _variables(dimensions)
+    value = sum((100 * (b - a**2) ** 2 + (1 - a) ** 2 for a, b in itertools.pairwise(w)), sp.S.Zero)
+    return of_expression(
+        value, calls.write("rosenbrock", _changed(rosenbrock, locals())),
+        bounds=((-2.0, 2.0), (-1.0, 3.0)) if dimensions == 2 else ((-2.0, 2.0),) * dimensions,
+        minima=((1.0,) * dimensions,), start=(-1.2, 1.0) if dimensions == 2 else (-1.2,) * dimensions,
+        source="Rosenbrock 1960",
+    )  # fmt: skip
+
+
+def beale() -> Surface:
+    """Level valleys between walls that rise like a sixth power."""
+    value = sum(((c - X + X * Y**k) ** 2 for k, c in enumerate((sp.Rational(3, 2), sp.Rational(9, 4),
+                                                               sp.Rational(21, 8)), start=1)), sp.S.Zero)  # fmt: skip
+    return of_expression(
+        value, "beale", bounds=((-4.5, 4.5), (-4.5, 4.5)), minima=((3.0, 0.5),), start=(1.0, 1.5),
+        source="Beale 1958",
+    )  # fmt: skip
+
+
+def himmelblau() -> Surface:
+    """(x² + y − 11)² + (x + y² − 7)²: four minima of the same depth."""
+    minima = (
+        (3.0, 2.0), (-2.805118086952745, 3.131312518250573), (-3.779310253377747, -3.283185991286170),
+        (3.584428340330492, -1.848126526964404),
+    )  # fmt: skip
+    return of_expression(
+        (X**2 + Y - 11) ** 2 + (X + Y**2 - 7) ** 2, "himmelblau", bounds=((-5.0, 5.0), (-5.0, 5.0)),
+        minima=minima, start=(0.0, 0.0), source="Himmelblau 1972",
+    )  # fmt: skip
+
+
+def rastrigin(dimensions: int = 2) -> Surface:
+    """10n + Σ xᵢ² − 10 cos 2πxᵢ: a minimum near every whole number, the lowest at 0."""
+    _whole("rastrigin", dimensions=dimensions)
+    w = _variables(dimensions)
+    value = 10 * dimensions + sum((x**2 - 10 * sp.cos(2 * sp.pi * x) for x in w), sp.S.Zero)
+    return of_expression(
+        value, calls.write("rastrigin", _changed(rastrigin, locals())), bounds=((-5.12, 5.12),) * dimensions,
+        minima=((0.0,) * dimensions,), start=(3.3,) + (-2.7,) * (dimensions - 1), source="Rastrigin 1974",
+    )  # fmt: skip
+
+
+def ackley(dimensions: int = 2) -> Surface:
+    """Nearly level outside, waves everywhere, and a funnel with a pointed end in the middle."""
+    _whole("ackley", dimensions=dimensions)
+    w = _variables(dimensions)
+    spread = sp.sqrt(sum((x**2 for x in w), sp.S.Zero) / dimensions)
+    waves = sum((sp.cos(2 * sp.pi * x) for x in w), sp.S.Zero) / dimensions
+    return of_expression(
+        -20 * sp.exp(-spread / 5) - sp.exp(waves) + 20 + sp.E,
+        calls.write("ackley", _changed(ackley, locals())), bounds=((-5.0, 5.0),) * dimensions,
+        minima=((0.0,) * dimensions,), start=(3.3,) + (-2.7,) * (dimensions - 1), source="Ackley 1987",
+    )  # fmt: skip
+
+
+def styblinski_tang(dimensions: int = 2) -> Surface:
+    """½ Σ xᵢ⁴ − 16xᵢ² + 5xᵢ: 2ⁿ minima, one of them the lowest."""
+    _whole("styblinski_tang", dimensions=dimensions)
+    w = _variables(dimensions)
+    low, high = -2.903534027771177, 2.746802770990837
+    known = itertools.islice(itertools.product((low, high), repeat=dimensions), 16)
+    return of_expression(
+        sum((x**4 - 16 * x**2 + 5 * x for x in w), sp.S.Zero) / 2,
+        calls.write("styblinski_tang", _changed(styblinski_tang, locals())),
+        bounds=((-5.0, 5.0),) * dimensions, minima=tuple(sorted(known, key=lambda p: p.count(high))),
+        start=(0.5,) * dimensions, source="Styblinski & Tang 1990",
+    )  # fmt: skip
+
+
+def three_hump_camel() -> Surface:
+    """2x² − 1.05x⁴ + x⁶/6 + xy + y²: the lowest minimum between two others."""
+    side = (1.747552345830289, -0.8737761729151444)
+    return of_expression(
+        2 * X**2 - sp.Rational(21, 20) * X**4 + X**6 / 6 + X * Y + Y**2, "three_hump_camel",
+        bounds=((-3.0, 3.0), (-3.0, 3.0)), minima=((0.0, 0.0), side, (-side[0], -side[1])), start=(-2.2, 2.0),
+        source="Dixon & Szegő 1978",
+    )  # fmt: skip
+
+
+SURFACES: dict[str, Callable[..., Surface]] = {
+    "x**2 - 4*x + 6": parabola, "x*sin(x)": wave, "quadratic": quadratic, "ravine": ravine, "saddle": saddle,
+    "monkey_saddle": monkey_saddle, "rosenbrock": rosenbrock, "beale": beale, "himmelblau": himmelblau,
+    "rastrigin": rastrigin, "ackley": ackley, "styblinski_tang": styblinski_tang,
+    "three_hump_camel": three_hump_camel,
+}  # fmt: skip
+_WRITTEN = {name.replace(" ", ""): make for name, make in SURFACES.items()}
+
+
+def names() -> list[str]:
+    """The names of the built-in surfaces."""
+    return list(SURFACES)
+
+
+def get(name: str) -> Surface:
+    """The built-in surface of that name; ``quadratic(condition=100)`` gives it with other arguments.
+
+    Raises:
+        SurfaceError: an unknown name, or an argument that cannot be meant.
+
+    >>> get("quadratic(condition=100)").gradient([1.0, 1.0])
+    array([  1., 100.])
+    """
+    written = _WRITTEN.get(name.replace(" ", ""))
+    if written is not None:
+        return written()
+    kind = name.partition("(")[0].strip()
+    if kind not in SURFACES:
+        raise SurfaceError(unknown("surface", calls.short(kind), SURFACES))
+    arguments = calls.parse(name, SurfaceError, "quadratic(condition=100)")[1]
+    allowed = inspect.signature(SURFACES[kind]).parameters
+    for argument in arguments:
+        if argument not in allowed:
+            raise SurfaceError(unknown(f"argument of {kind}", argument, allowed) if allowed
+                               else f"{kind} takes no arguments; leave {argument} out.")  # fmt: skip
+    return SURFACES[kind](**arguments)
+
+
+def surface(given: Any, dimensions: int | None = None, **known: Any) -> Surface:
+    """Whatever a user may call a surface: a name, a SymPy expression, a torch function, or a `Surface`.
+
+    Args:
+        given: see above. A function takes a point (dimensions,) or one number per variable, and returns one number.
+        dimensions: of a function that takes a point; 1 unless given.
+        known: bounds=, minima=, start=, source= of an expression or a function, as in `Surface`.
+
+    Raises:
+        SurfaceError: none of these, or nothing to go down along.
+
+    >>> import sympy
+    >>> surface(sympy.Symbol("a") ** 2 + 1)([3.0])
+    array(10.)
+    >>> surface(lambda x, y: x**2 + 3 * y).gradient([2.0, 1.0])
+    array([4., 3.])
+    """
+    if isinstance(given, Surface):
+        return given
+    if isinstance(given, str):
+        return get(given)
+    if isinstance(given, sp.Expr):
+        return of_expression(given, **known)
+    if callable(given):
+        return of_function(given, dimensions, **known)
+    raise SurfaceError(
+        f"a {type(given).__name__} is no surface: give a name, an expression, or a function in torch operations."
+    )
+
+
+def _variables(count: int) -> Sequence[sp.Symbol]:
+    if count <= 2:
+        return (X, Y)[:count]
+    return [sp.Symbol(f"x{k:0{len(str(count))}}", real=True) for k in range(1, count + 1)]
+
+
+def _rotation(dimensions: int, degrees: float) -> np.ndarray:
+    """Neighbouring axes turned in their plane, one pair after the other."""
+    if not np.isfinite(degrees):
+        raise SurfaceError(f"quadratic: rotation is {degrees}, and must be a number of degrees.")
+    turn, angle = np.eye(dimensions), np.deg2rad(degrees)
+    for k in range(dimensions - 1 if degrees else 0):
+        turn[k : k + 2] = (
+            np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) @ turn[k : k + 2]
+        )
+    return turn
+
+
+def _exact(value: float) -> sp.Expr:
+    return sp.Integer(int(value)) if float(value).is_integer() else sp.Float(float(value), 17)
+
+
+def _changed(make: Callable[..., Surface], given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that differ from the defaults."""
+    defaults = inspect.signature(make).parameters
+    return {name: given[name] for name, p in defaults.items() if given[name] != p.default}
+
+
+def _positive(name: str, **numbers: Any) -> None:
+    for argument, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+            raise SurfaceError(f"{name}: {argument} is {value!r}, and must be a positive number.")
+
+
+def _whole(name: str, least: int = 1, **numbers: Any) -> None:
+    for argument, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 1000:
+            raise SurfaceError(
+                f"{name}: {argument} is {value!r}, and must be a whole number from {least} to 1,000."
+            )

@@ -1,0 +1,119 @@
+"""Points that go down a surface by one formula, through the kernels that train networks.
+
+To a kernel a point is a weight tensor: a segment of memory that belongs to a row of hyperparameters. Points that
+start elsewhere and are otherwise alike share a row; a rule that reads the loss, and a schedule that follows it,
+need one for each. A segment holds one point, so that a path has the bits it would have alone, or many, for speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from ..formulas import Formula
+from ..kernels import numba_cpu
+from ..kernels.lower import lower
+from ..kernels.threads import Launch
+from ..population.member import Member
+from ..population.scheduling import Scheduling
+from ..schedules import Schedule
+
+
+def own_rows(formula: Formula, schedule: Schedule) -> bool:
+    """Whether what is the same for all coordinates of a point differs between points."""
+    return lower(formula.equations).uses_loss or schedule.closed
+
+
+class Walkers:
+    """Points of one formula with their states.
+
+    Args:
+        formula: what moves them.
+        rows: the hyperparameters of each row.
+        points: (walkers, dimensions) float64, moved in place; those of a row side by side, and of every row equally
+            many, the last apart.
+        schedule: of the hyperparameters.
+        steps: of the whole walk, which the schedule goes by.
+        segment: points in one segment.
+
+    Attributes:
+        states: for each state of a kernel, (walkers, dimensions).
+        kept: (rows, states that are one number), see `numba_cpu.Kernel`.
+        table: (rows, hyperparameters) of the step taken last.
+    """
+
+    def __init__(
+        self, formula: Formula, rows: Sequence[Mapping[str, float]], points: np.ndarray, schedule: Schedule, steps: int,
+        segment: int = 1,
+    ) -> None:  # fmt: skip
+        equations, count = formula.equations, len(rows)
+        program, names = lower(equations), equations.hyperparameters
+        self.formula, self.points, self.count = formula, points, count
+        self.row_of = np.arange(len(points)) // -(-len(points) // count)  # which row a point belongs to
+        values = [{**formula.hyperparameters, **row} for row in rows]
+        self.base = np.array([[v[name] for name in names] for v in values]).reshape(count, len(names))
+        self.table = self.base.copy()
+        moved = schedule.on(names)
+        members = [Member(formula, schedules=moved) for _ in rows]
+        self.scheduling = Scheduling(members, names, self.base, steps)
+        first = {
+            name: np.array([v[value] if isinstance(value, str) else value for v in values], dtype=np.float64)
+            for name, value in equations.initial
+        }
+        self.states = {
+            name: first[name][self.row_of, None].repeat(points.shape[1], axis=1) for name, _ in program.states
+        }
+        self.kept_names = [name for name, _ in program.kept]
+        self.kept = np.array([first[n] for n in self.kept_names]).reshape(-1, count).T.copy()
+        self.active = np.ones(count, dtype=np.bool_)
+        self.first = np.arange(0, len(points), segment)
+        self.row = self.row_of[self.first]
+        self.length = np.diff(self.first, append=len(points)) * points.shape[1]
+        self.kernel = numba_cpu.compiled(equations, torch.float64)
+        self.look = equations.look and numba_cpu.compiled(equations.look, torch.float64)
+
+    def launch(self, gradients: np.ndarray, losses: np.ndarray, t: np.ndarray) -> Launch:
+        """A step with these gradients (walkers, dimensions), losses and numbers of the step (rows,)."""
+        streams = (self.points, gradients, *self.states.values())
+        return self.kernel.launch(
+            self._addresses(streams), self.length, self.row, self.active, t, losses, self.table, kept=self.kept
+        )  # fmt: skip
+
+    def launch_look(self, points: np.ndarray, t: np.ndarray) -> Launch:
+        """Copies of the points moved to where the formula wants its gradient."""
+        assert self.look
+        return self.look.launch(
+            self._addresses((points, points, *self.states.values())), self.length, self.row, self.active, t,
+            np.full(self.count, np.nan), self.table, kept=self.kept.copy(),
+        )  # fmt: skip
+
+    def _addresses(self, streams: Sequence[np.ndarray]) -> np.ndarray:
+        offset = self.first * self.points.shape[1] * self.points.itemsize
+        return np.array([s.ctypes.data for s in streams], dtype=np.int64) + offset[:, None]
+
+    def looked(self, step: int) -> np.ndarray:
+        """Where the gradients of this step (counted from 0) are taken; the points themselves for most rules."""
+        if not self.look:
+            return self.points
+        self.scheduling.write(self.table, step)
+        points = self.points.copy()
+        numba_cpu.run([self.launch_look(points, np.full(self.count, step + 1.0))], torch.get_num_threads())
+        return points
+
+    def step(self, gradients: np.ndarray, losses: np.ndarray, step: int) -> None:
+        """Move all points by the gradients (walkers, dimensions) that were taken at `looked`."""
+        self.scheduling.write(self.table, step)
+        own = losses.copy() if self.count == len(losses) else np.full(self.count, np.nan)
+        launch = self.launch(gradients, own, np.full(self.count, step + 1.0))
+        numba_cpu.run([launch], torch.get_num_threads())
+        if self.scheduling.loops:
+            self.scheduling.observe(own)
+
+    def remembered(self) -> dict[str, np.ndarray]:
+        """Each state by name, (walkers, dimensions); what is one number is given for every coordinate."""
+        single = {name: self.kept[:, k] for k, name in enumerate(self.kept_names)}
+        shape = self.points.shape
+        wide = {n: np.broadcast_to(v[self.row_of, None], shape) for n, v in single.items()}
+        return {name: (self.states | wide)[name] for name in self.formula.states}
