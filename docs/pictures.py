@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from thalweg import schedules
-from thalweg.pictures.still import Panel, write_still
+from thalweg.pictures.files import write
+from thalweg.pictures.schedules import schedule_grid
 
 IMAGES = Path(__file__).parent / "images"
 STEPS = 100
@@ -28,8 +29,8 @@ def plateau() -> np.ndarray:
     return np.array(values)
 
 
-def gallery() -> list[Panel]:
-    """A panel for each schedule."""
+def gallery() -> dict[str, np.ndarray]:
+    """What each schedule is called, and its values."""
     drawn = {name: schedules.example(name) for name in schedules.names()}
     drawn |= {
         "exponential": schedules.get("exponential(gamma=0.97)"),
@@ -39,16 +40,16 @@ def gallery() -> list[Panel]:
         "chained": schedules.get("chained(linear, step(size=25, gamma=0.5))"),
         "sequential": schedules.get("sequential(constant(scale=0.3), cosine, milestones=(30,))"),
     }
-    panels = []
+    shown = {}
     for name, one in drawn.items():
         if one.closed:
             values, title = plateau(), PLATEAU
         else:
             values, title = one.factor(np.arange(STEPS), STEPS), name if name in NAMED else one.label
-        panels.append(Panel(np.arange(STEPS), values, title.replace("(", "\n(", 1), limits=(-0.05, 1.05)))
-    return panels
+        shown[title] = values
+    return shown
 
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
-    print(write_still(gallery(), IMAGES / "schedules.svg", columns=4, size=(2.6, 1.7)))
+    print(write(schedule_grid(gallery()), IMAGES / "schedules.svg"))

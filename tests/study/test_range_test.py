@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import thalweg as tw
 from thalweg.errors import PlanError, ProblemError
-from thalweg.pictures.still import write_still
+from thalweg.pictures.files import write
 from thalweg.population.batches import order_seed
 from thalweg.study.range_test import RangeTest, range_test
 
@@ -150,9 +150,9 @@ def test_pictures(tmp_path) -> None:
     assert names == ["95% interval", "mean over seeds", "a seed diverged", "suggestion 100"]
     assert found.picture().data[2].x == (10_000.0,)
     for ending, magic in (("png", b"\x89PNG"), ("svg", b"<?xml")):
-        file = write_still(found.panels(), tmp_path / f"a.{ending}")
+        file = write(found.picture(), tmp_path / f"a.{ending}")
         assert file.read_bytes().startswith(magic)
-        again = write_still(found.panels(), tmp_path / f"b.{ending}")
+        again = write(found.picture(), tmp_path / f"b.{ending}")
         assert file.read_bytes() == again.read_bytes()
 
 

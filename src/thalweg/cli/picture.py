@@ -1,8 +1,8 @@
-"""A picture written where the user wants it: live as .html, still as .png or .svg."""
+"""A picture written where the user wants it: live as .html, still as .png or .svg, moving as .gif or .mp4."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,30 +12,31 @@ from .result import check_report
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from ..pictures.still import Panel
+STILL = (".html", ".png", ".svg")
+MOVING = (*STILL, ".gif", ".mp4")
 
-ENDINGS = (".html", ".png", ".svg")
 
-
-def check_picture(path: Path) -> None:
+def check_picture(path: Path, endings: tuple[str, ...] = STILL) -> None:
     """Refuse a file that could not be written, before any work is done for it."""
-    if path.suffix.lower() not in ENDINGS:
+    if path.suffix.lower() not in endings:
         raise UsageError(
-            f"{path} is no picture's name: it must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}."
+            f"{path} is no picture's name: it must end in {', '.join(endings[:-1])} or {endings[-1]}."
         )
+    if path.suffix.lower() == ".mp4":
+        from importlib.util import find_spec
+
+        if find_spec("imageio_ffmpeg") is None:
+            raise UsageError(f"{path} needs imageio-ffmpeg: pip install 'thalweg[video]', or name a .gif.")
     check_report(path)
 
 
-def write_picture(path: Path, live: Callable[[], go.Figure], still: Callable[[], Sequence[Panel]]) -> None:
-    """Draw into the file, live or still as its ending says; the page needs no network."""
-    check_picture(path)
+def write_picture(path: Path, figure: Callable[[], go.Figure], endings: tuple[str, ...] = STILL) -> None:
+    """Draw into the file as its ending says; a page needs no network, and no ending needs a browser."""
+    check_picture(path, endings)
+    from ..pictures.files import write
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix.lower() == ".html":
-            live().write_html(path, include_plotlyjs=True)
-        else:
-            from ..pictures.still import write_still
-
-            write_still(still(), path)
+        write(figure(), path)
     except OSError as error:
         raise WorkError(f"{path} cannot be written: {error.strerror or error}.") from error

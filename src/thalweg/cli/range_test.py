@@ -37,7 +37,7 @@ def range_test(
         check_picture(output)
     found = run(problem, optimizer, low, high, rates, seeds, steps, batch_size)
     if output is not None:
-        write_picture(output, found.picture, found.panels)
+        write_picture(output, found.picture)
     if json:
         import json as encoder
         import math

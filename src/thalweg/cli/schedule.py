@@ -126,9 +126,7 @@ def _sparkline(values: np.ndarray) -> str:
 
 
 def _draw(kind: Schedule, values: dict[str, np.ndarray], output: Path) -> None:
-    from ..pictures.schedules import schedule_panels, schedule_picture
+    from ..pictures.schedules import schedule_picture
     from .picture import write_picture
 
-    write_picture(
-        output, lambda: schedule_picture(values, kind.label), lambda: schedule_panels(values, kind.label)
-    )
+    write_picture(output, lambda: schedule_picture(values, kind.label))

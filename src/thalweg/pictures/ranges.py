@@ -9,8 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from .numbers import short
-from .still import Panel
-from .style import BLUE, MUTED, VERMILION, dress, faded, log_ticks, text
+from .style import BLUE, MUTED, VERMILION, dress, faded, heading, log_ticks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,20 +54,7 @@ def range_picture(table: pd.DataFrame, suggestion: float, start: float, title: s
         type="log", title_text="learning rate", **log_ticks(table["lr"].min(), table["lr"].max(), (1,))
     )
     figure.update_yaxes(title_text="validation loss", range=[bottom, top])
-    heading = {"text": text(title), "x": 0, "xref": "paper", "font": {"size": 14}}
-    return figure.update_layout(title=heading, margin={"l": 8, "r": 8, "t": 44, "b": 70})
-
-
-def range_panel(table: pd.DataFrame, suggestion: float, start: float, title: str = "") -> Panel:
-    """The same for a still picture."""
-    known = table[np.isfinite(table["validation_loss"])]
-    at = known.loc[known["lr"] == suggestion, "validation_loss"]
-    return Panel(
-        known["lr"].to_numpy(), known["validation_loss"].to_numpy(), title,
-        band=(known["low"].to_numpy(), known["high"].to_numpy()),
-        mark=(suggestion, float(at.iloc[0])) if len(at) else None, x_title="learning rate",
-        y_title="validation loss", log_x=True, limits=_limits(known, start),
-    )  # fmt: skip
+    return figure.update_layout(title=heading(title), margin={"l": 8, "r": 8, "t": 44, "b": 70})
 
 
 def _limits(known: pd.DataFrame, start: float) -> tuple[float, float]:

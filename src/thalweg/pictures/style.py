@@ -130,14 +130,15 @@ DARK: Mapping[str, str] = _ON_DARK | {
 
 
 def darkened(figure: go.Figure) -> go.Figure:
-    """The same figure for a dark ground; every entry whose key ends in `color` goes through `DARK`."""
+    """The same figure for a dark ground; every entry whose key ends in `color`, and scales, go through `DARK`."""
 
     def walk(node: Any, key: str = "") -> Any:
         if isinstance(node, dict):
             return {name: walk(value, name) for name, value in node.items()}
         if isinstance(node, (list, tuple)):
             return [walk(value, key) for value in node]
-        return DARK.get(node, node) if isinstance(node, str) and key.endswith("color") else node
+        tinted = isinstance(node, str) and key.endswith(("color", "colorscale"))
+        return DARK.get(node, node) if tinted else node
 
     return go.Figure(walk(figure.to_dict()))
 
@@ -200,6 +201,7 @@ def dress(figure: go.Figure, height: int) -> go.Figure:
     }
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
+    _hang_titles(figure)
     return figure.update_layout(
         template=go.layout.Template(),
         font={"family": FONT, "size": 13, "color": INK},
@@ -220,3 +222,29 @@ def dress(figure: go.Figure, height: int) -> go.Figure:
         },
         dragmode=False,
     )
+
+
+def heading(title: str, note: str = "") -> dict[str, Any]:
+    """A title and, smaller below it, what a reader must know to trust the picture; both literally.
+
+    >>> heading("x < y")["text"]
+    'x &lt; y'
+    """
+    below = {"text": text(note), "font": {"size": 12, "color": MUTED}}
+    return {"text": text(title), "x": 0, "xref": "paper", "font": {"size": 15}, "subtitle": below}
+
+
+def _hang_titles(figure: go.Figure) -> None:
+    """Panel titles, which Plotly puts on the paper, are hung on their panels, so that they move with them."""
+    axes = [name for name in figure.layout if name.startswith("xaxis")]
+    for note in figure.layout.annotations:
+        if (note.xref, note.yref, note.yanchor, note.showarrow) != ("paper", "paper", "bottom", False):
+            continue
+        for name in axes:
+            across = figure.layout[name]
+            up = figure.layout[f"yaxis{(across.anchor or 'y')[1:]}"]
+            if across.domain is None or up.domain is None or note.yshift or note.text in (None, ""):
+                continue
+            if abs(sum(across.domain) / 2 - note.x) < 1e-6 and abs(up.domain[1] - note.y) < 1e-6:
+                refs = f"x{name[5:]} domain", f"{across.anchor or 'y'} domain"
+                note.update(xref=refs[0], yref=refs[1], x=0, y=1, xanchor="left", yshift=4)

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from ..pictures.still import Panel
-
 
 @dataclass(frozen=True)
 class RangeTest:
@@ -127,12 +125,6 @@ class RangeTest:
         from ..pictures.ranges import range_picture
 
         return range_picture(self.table(), self.suggestion, float(self.start.mean()), self._title)
-
-    def panels(self) -> list[Panel]:
-        """The same for a still picture."""
-        from ..pictures.ranges import range_panel
-
-        return [range_panel(self.table(), self.suggestion, float(self.start.mean()), self._title)]
 
     @property
     def _title(self) -> str:

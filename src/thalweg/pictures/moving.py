@@ -1,0 +1,156 @@
+"""Pictures that move: frames made for the live figure, and drawn one by one into a .gif or .mp4 file.
+
+Nothing plays until it is asked to. A frame says only what changes, so what stands still is drawn once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from .still import Drawing
+from .style import GRID, INK, MUTED, PAPER
+
+PACE = 90  # milliseconds a frame stays
+REST = 1500  # milliseconds the last frame stays
+COLOURS = 96  # in a .gif; flat pictures need no more
+
+
+def animated(figure: go.Figure, frames: Sequence[go.Frame], unit: str = "step") -> go.Figure:
+    """The figure with its frames, a button that plays them, and a slider; each frame's name counts `unit`s."""
+    figure.frames = frames
+    still = {"frame": {"duration": 0, "redraw": True}, "mode": "immediate", "transition": {"duration": 0}}
+    play = {"frame": {"duration": PACE, "redraw": True}, "fromcurrent": True, "transition": {"duration": 0}}
+    buttons = [
+        {"label": "Play", "method": "animate", "args": [None, play]},
+        {"label": "Pause", "method": "animate", "args": [[None], still]},
+    ]
+    look = {"font": {"color": INK, "size": 12}, "bgcolor": PAPER, "bordercolor": GRID}
+    menu = {"type": "buttons", "direction": "left", "showactive": False, "buttons": buttons, "x": 0, "y": 0,
+            "xanchor": "left", "yanchor": "top", "pad": {"t": 44, "r": 8}, **look}  # fmt: skip
+    steps = [{"label": frame.name, "method": "animate", "args": [[frame.name], still]} for frame in frames]
+    slider = {"steps": steps, "x": 0.2, "y": 0, "len": 0.8, "yanchor": "top", "pad": {"t": 36},
+              "currentvalue": {"prefix": f"{unit} ", "font": {"color": MUTED, "size": 12}},
+              "font": {"color": "rgba(0,0,0,0)"}, "ticklen": 0, "bordercolor": GRID}  # fmt: skip
+    return figure.update_layout(updatemenus=[menu], sliders=[slider])
+
+
+def images(figure: go.Figure, scale: float = 1.0, most: int = 120) -> Iterator[np.ndarray]:
+    """Each frame as (height, width, 3) bytes; every second, third … one where there are more than `most`.
+
+    The last is always among them. A figure without frames is one image.
+    """
+    drawing = Drawing(figure)
+    if not figure.frames:
+        yield drawing.image(scale)
+        return
+    with drawing.looks():
+        yield from _frames(drawing, scale, most)
+
+
+def _frames(drawing: Drawing, scale: float, most: int) -> Iterator[np.ndarray]:
+    figure = drawing.source
+    drawing.figure.set_dpi(100 * scale)
+    canvas: Any = drawing.figure.canvas
+    places = {place for frame in figure.frames for place in frame.traces or range(len(frame.data))}
+    for place in places:
+        for artist in drawing.artists[place]:
+            artist.remove()
+        drawing.artists[place] = []
+    ground = _ground(drawing, canvas)
+    prefix = figure.layout.sliders[0].currentvalue.prefix if figure.layout.sliders else ""
+    traces = {place: figure.data[place] for place in places}
+    step = -(-len(figure.frames) // most)
+    last = len(figure.frames) - 1
+    for count, frame in enumerate(figure.frames):
+        for place, change in zip(frame.traces or range(len(frame.data)), frame.data, strict=True):
+            traces[place] = _merged(traces[place], change)
+        if count % step and count != last:
+            continue
+        canvas.restore_region(ground)
+        drawing.clock.set_text(f"{prefix}{frame.name}")
+        made = [(artist, place) for place in sorted(places) for artist in drawing.draw(traces[place], place)]
+        for artist, _ in made:
+            artist.axes.draw_artist(artist)
+        drawing.figure.draw_artist(drawing.clock)
+        yield np.asarray(canvas.buffer_rgba())[..., :3].copy()
+        for artist, _ in made:
+            artist.remove()
+
+
+def _ground(drawing: Drawing, canvas: Any) -> Any:
+    """What stands still, drawn once; from then on the layout stays as it is."""
+    canvas.draw()
+    drawing.figure.set_layout_engine("none")
+    for axes in drawing.panels.values():
+        axes.autoscale(False)
+    canvas.draw()
+    return canvas.copy_from_bbox(drawing.figure.bbox)
+
+
+def _merged(trace: Any, change: Any) -> Any:
+    """The trace with what a frame says of it."""
+    found = type(trace)(trace.to_plotly_json())
+    return found.update(change.to_plotly_json(), overwrite=False)
+
+
+def write_gif(figure: go.Figure, path: str | Path, scale: float = 1.0, most: int = 120) -> Path:
+    """All frames as a .gif file that repeats and rests on its last frame."""
+    from PIL import Image
+
+    pictures = [Image.fromarray(one) for one in images(figure, scale, most)]
+    palette = _palette(pictures[-1])
+    indexed = [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in pictures]
+    pace = [PACE * -(-len(figure.frames) // most)] * (len(indexed) - 1)
+    indexed[0].save(
+        path, save_all=True, append_images=indexed[1:], duration=[*pace, REST], loop=0, optimize=True
+    )
+    return Path(path)
+
+
+def _palette(picture: Any) -> Any:
+    """The picture's own few colours, the paper among them as it is."""
+    from PIL import Image
+
+    found = picture.quantize(COLOURS, dither=Image.Dither.NONE)
+    tints = np.array(found.getpalette(), dtype=int).reshape(-1, 3)
+    paper = np.array(picture.getpixel((0, 0)))
+    away = np.abs(tints - paper).sum(axis=1)
+    tints[(away < 16) | (away == away.min())] = paper  # near ones are mistaken for it
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(tints.flatten().tolist())
+    return palette
+
+
+def write_mp4(figure: go.Figure, path: str | Path, scale: float = 2.0, most: int = 1200) -> Path:
+    """All frames as an .mp4 file that plays everywhere; the last one stays for a while.
+
+    Raises:
+        ModuleNotFoundError: without imageio-ffmpeg; the extra `video` brings it.
+    """
+    try:
+        import imageio_ffmpeg
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "an .mp4 file needs imageio-ffmpeg: pip install 'thalweg[video]', or write a .gif."
+        ) from error
+    found = [one[: one.shape[0] // 2 * 2, : one.shape[1] // 2 * 2] for one in images(figure, scale, most)]
+    found += [found[-1]] * (REST // PACE)
+    size = found[0].shape[1], found[0].shape[0]
+    writer = imageio_ffmpeg.write_frames(
+        str(path),
+        size,
+        fps=1000 / PACE,
+        quality=8,
+        macro_block_size=1,
+        output_params=["-movflags", "+faststart"],
+    )
+    writer.send(None)
+    for one in found:
+        writer.send(np.ascontiguousarray(one))
+    writer.close()
+    return Path(path)

@@ -1,0 +1,61 @@
+"""The same figure for a narrow page: panels below each other, each as high as it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+GAP = 74  # pixels between panels: the titles of an axis below one and of the next
+PANEL = 250  # pixels of a panel, at least
+
+
+def stacked(figure: go.Figure) -> dict[str, Any]:
+    """The figure's layout with its panels in one column, read row by row.
+
+    >>> from plotly.subplots import make_subplots
+    >>> figure = make_subplots(cols=2).add_scatter(y=[1], row=1, col=1).add_scatter(y=[1], row=1, col=2)
+    >>> layout = stacked(figure)
+    >>> [layout[axis]["domain"] for axis in ("xaxis", "xaxis2")]
+    [[0.0, 1.0], [0.0, 1.0]]
+    >>> layout["yaxis"]["domain"][0] > layout["yaxis2"]["domain"][1]
+    True
+    """
+    layout = figure.to_plotly_json()["layout"]
+    panels = _panels(figure, layout)
+    columns = {round(box[0], 4) for box in panels.values()}
+    if len(columns) < 2:
+        return layout
+    margin = layout.get("margin", {})
+    edges = margin.get("t", 28) + margin.get("b", 8)
+    inside = layout.get("height", 420) - edges
+    each = max(PANEL, inside * min(box[3] - box[2] for box in panels.values()))
+    total = each * len(panels) + GAP * (len(panels) - 1)
+    ordered = sorted(panels, key=lambda key: (-round(panels[key][3], 4), panels[key][0]))
+    for place, key in enumerate(ordered):
+        top = 1 - place * (each + GAP) / total
+        domain = [max(0.0, top - each / total), top]
+        if len(key) == 1:
+            layout[key[0]]["domain"] = {"x": [0.0, 1.0], "y": domain}
+        else:
+            across, up = (layout[name] for name in key)
+            across["domain"], up["domain"] = [0.0, 1.0], domain
+            across["showticklabels"] = up["showticklabels"] = True
+    layout["height"] = int(total + edges)
+    layout.pop("width", None)
+    return layout
+
+
+def _panels(figure: go.Figure, layout: dict[str, Any]) -> dict[tuple[str, ...], tuple[float, ...]]:
+    """(its axes, or its scene) → left, right, bottom, top of each panel."""
+    found: dict[tuple[str, ...], tuple[float, ...]] = {}
+    for trace in figure.data:
+        if trace.type in ("surface", "scatter3d"):
+            name = trace.scene or "scene"
+            domain = layout.setdefault(name, {}).get("domain", {})
+            found[(name,)] = (*domain.get("x", (0, 1)), *domain.get("y", (0, 1)))
+        else:
+            key = f"xaxis{(trace.xaxis or 'x')[1:]}", f"yaxis{(trace.yaxis or 'y')[1:]}"
+            across, up = (layout.setdefault(name, {}).get("domain", (0, 1)) for name in key)
+            found[key] = (*across, *up)
+    return found

@@ -1,0 +1,144 @@
+"""Files of every format: live pages that load nothing and play only when asked, and films of every frame."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from PIL import Image
+from plotly.subplots import make_subplots
+
+from thalweg.pictures import files, moving, narrow
+from thalweg.pictures.files import write
+from thalweg.pictures.moving import animated, images
+from thalweg.pictures.page import page
+from thalweg.pictures.style import BLUE, DARK, INK, PAPER, VERMILION, dress, heading
+
+from .test_still import centre
+
+STEPS = 8
+
+
+@pytest.fixture
+def race() -> go.Figure:
+    """A point that walks to the right over a ground that stays."""
+    point = go.Scatter(x=[0], y=[0.5], mode="markers", marker={"color": VERMILION, "size": 14}, name="walker")
+    figure = go.Figure([go.Heatmap(z=[[0, 1]], showscale=False, colorscale=[[0, PAPER], [1, PAPER]]), point])
+    dress(figure, 240).update_xaxes(range=[-1, STEPS]).update_yaxes(range=[0, 1])
+    figure.update_layout(title=heading("Race </script><b>", "Each at its best rate; 8 steps."), width=400)
+    frames = [go.Frame(name=str(k), data=[go.Scatter(x=[k])], traces=[1]) for k in range(STEPS)]
+    return animated(figure, frames)
+
+
+def test_frames_move_what_changes_and_keep_the_rest(race: go.Figure) -> None:
+    found = list(images(race))
+    across = [centre(one, VERMILION)[0] for one in found]
+    assert len(found) == STEPS
+    assert (np.diff(across) > 0.06).all()
+    assert np.ptp([centre(one, VERMILION)[1] for one in found]) < 0.002
+    thinned = list(images(race, most=3))
+    assert len(thinned) == 4
+    np.testing.assert_array_equal(thinned[-1], found[-1])
+
+
+def test_a_gif_repeats_and_rests_on_its_end(race: go.Figure, tmp_path: Path) -> None:
+    with Image.open(write(race, tmp_path / "race.gif")) as film:
+        assert film.n_frames == STEPS
+        assert film.info["loop"] == 0
+        pace = []
+        for place in range(STEPS):
+            film.seek(place)
+            pace.append(film.info["duration"])
+        assert pace == [moving.PACE] * (STEPS - 1) + [moving.REST]
+        assert film.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
+        assert centre(np.asarray(film.convert("RGB")), VERMILION)[0] > 0.6
+
+
+def test_an_mp4_holds_every_frame(race: go.Figure, tmp_path: Path) -> None:
+    import imageio_ffmpeg
+
+    reader = imageio_ffmpeg.read_frames(str(write(race, tmp_path / "race.mp4")))
+    wide, high = next(reader)["size"]
+    shown = [np.frombuffer(one, np.uint8).reshape(high, wide, 3) for one in reader]
+    assert (wide, high) == (800, 480)
+    assert len(shown) >= STEPS
+    assert centre(shown[0], VERMILION)[0] < 0.3 < 0.6 < centre(shown[-1], VERMILION)[0]
+
+
+def test_an_mp4_without_its_extra_is_one_sentence(
+    race: go.Figure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'thalweg\[video\]', or write a \.gif"):
+        write(race, tmp_path / "race.mp4")
+    assert not (tmp_path / "race.mp4").exists()
+
+
+def test_a_still_figure_is_a_film_of_one_frame(tmp_path: Path) -> None:
+    with Image.open(write(dress(go.Figure(go.Scatter(y=[1, 2])), 200), tmp_path / "a.gif")) as film:
+        assert film.n_frames == 1
+
+
+def test_other_endings_are_refused(race: go.Figure, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"must end in \.html, \.png, \.svg, \.gif, \.mp4"):
+        write(race, tmp_path / "race.jpg")
+
+
+def source(written: str) -> dict:
+    return json.loads(
+        re.findall(r'<script type="application/json" id="source">(.*?)</script>', written, re.DOTALL)[0]
+    )
+
+
+def test_a_page_is_one_file_with_words_escaped(race: go.Figure) -> None:
+    written = page(race)
+    assert "<h1>Race &lt;/script&gt;&lt;b&gt;</h1>" in written
+    assert "<p>Each at its best rate; 8 steps.</p>" in written
+    assert "default-src 'none'" in written
+    assert "<script src" not in written
+    assert "{{" not in written.replace(source(written).__repr__(), "").split("<script>")[0]
+
+
+def test_a_page_has_both_themes_and_plays_only_when_asked(race: go.Figure) -> None:
+    written = page(race)
+    found = source(written)
+    assert found["dark"] == dict(DARK)
+    assert [one["name"] for one in found["frames"]] == [str(k) for k in range(STEPS)]
+    assert found["wide"]["font"]["color"] == INK
+    assert not {"title", "updatemenus", "sliders"} & set(found["wide"])
+    script = written.rsplit("<script>", 1)[1]
+    assert "prefers-reduced-motion" in script
+    assert script.count("setTimeout(tick") == 2, "one on the button, one from a tick that the button began"
+
+
+def test_korean_and_minus_are_in_the_page_as_they_are(race: go.Figure) -> None:
+    written = page(race.update_layout(title=heading("학습률 −1")))
+    assert "<h1>학습률 −1</h1>" in written
+    assert "Noto Sans KR" in source(written)["wide"]["font"]["family"]
+
+
+def test_narrow_pages_stack_panels() -> None:
+    figure = make_subplots(2, 2, subplot_titles="abcd")
+    for k in range(4):
+        figure.add_trace(go.Scatter(y=[k], line={"color": BLUE}), row=k // 2 + 1, col=k % 2 + 1)
+    layout = narrow.stacked(dress(figure, 500))
+    tops = [layout[f"yaxis{k}"]["domain"][1] for k in ("", 2, 3, 4)]
+    assert tops == sorted(tops, reverse=True)
+    assert all(layout[f"xaxis{k}"]["domain"] == [0.0, 1.0] for k in ("", 2, 3, 4))
+    assert layout["height"] > 4 * narrow.PANEL
+    titles = {note["text"]: (note["xref"], note["yref"]) for note in layout["annotations"]}
+    assert titles["d"] == ("x4 domain", "y4 domain")
+    single = dress(go.Figure(go.Scatter(y=[1])), 300)
+    assert narrow.stacked(single)["height"] == 300
+
+
+def test_examples_in_docstrings() -> None:
+    for module, count in ((files, 3), (narrow, 5)):
+        result = doctest.testmod(module)
+        assert (result.failed, result.attempted) == (0, count), module
