@@ -89,6 +89,8 @@ def test_the_ranking_table_has_a_row_each_with_interval_and_test(page: Page):
         assert f"{loss.mean:#.4g}" in page.text
         assert f"[{loss.low:#.4g}, {loss.high:#.4g}]" in page.text
         assert f"{entry.test['accuracy'].mean:#.4g}" in page.text
+        assert f"{abs(entry.optimism):#.3g}" in page.text
+    assert "Validation loss Than in search Difference to best Places Probability best" in page.text
     assert "grid’s highest" in page.text
     assert "−" in page.text
     assert not re.search(r"\bnan\b|[ \[]-\d", page.text)
@@ -268,6 +270,7 @@ def test_every_factor_has_its_section(tmp_path: Path):
     sections = {
         name: seen.text.split(f"Which {name}")[1].split("Which")[0] for name in ("batch size", "beta2")
     }
+    assert re.search(r" \d–\d ", sections["batch size"])  # places
     assert "Batch size Optimizer Rate Schedule beta2 Validation loss" in sections["batch size"]
     assert "beta2 Optimizer Rate Schedule Batch size Validation loss" in sections["beta2"]
     assert "Time per run" in sections["batch size"]

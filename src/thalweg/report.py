@@ -35,8 +35,12 @@ METHOD = """
 of samples and number of epochs; its setting was chosen by the mean validation loss over seeds, where a diverged run
 counts as infinite. Where a schedule, a batch size or anything else is ranked, each of its values stands for its own
 best setting, tuned over all the rest.</p>
-<p>Intervals come from resampling seeds, in pairs, because a seed gives all runs the same start and the same order of
-samples; what this cannot tell apart is called tied.</p>
+<p>Intervals say how far other seeds would move a mean. Differences are taken seed by seed, because a seed gives all
+runs the same start and the same order of samples. Since many pairs are compared, a difference has to be surer than one
+alone to count: those who are alike are called tied in at least 95% of studies, however many there are. Places are
+the ranks that this leaves open, for all at once.</p>
+<p>The search reports the lowest of many numbers, which is partly luck. So each chosen setting is run again with fresh
+seeds, and that number is the one reported; “than in search” is how much the search’s lay below it.</p>
 <p>Test data played no part in any choice, and the answer holds for this problem, this budget and this grid.</p>"""
 _EMPTY = "—"
 
@@ -195,14 +199,18 @@ def _ranking(verdict: Any, factor: Any) -> str:
         body.append([
             str(one.rank), f"<b>{escape(verdict.level(one))}</b>",
             *(cell for name, cell in _setting(one).items() if name != factor.name),
-            _interval(one.validation_loss), difference, chance,
+            _interval(one.validation_loss), *((_signed(one.optimism),) if verdict.confirmed else ()),
+            difference, _places(one.places), chance,
             *(_interval(one.test[name]) if name in one.test else _EMPTY for name in tests),
             f"{one.diverged} of {one.runs}",
             *(() if own else (_time(one),)),
         ])  # fmt: skip
     names = [name for name in _setting(verdict.entries[0]) if name != factor.name]
-    heads = ["", _head(factor.name), *map(_head, names), "Validation loss", "Difference to best"]
+    heads = ["", _head(factor.name), *map(_head, names), "Validation loss"]
     heads += [
+        *(["Than in search"] if verdict.confirmed else []),
+        "Difference to best",
+        "Places",
         "Probability best",
         *(f"Test {name}" for name in tests),
         "Diverged",
@@ -221,6 +229,14 @@ def _ranking(verdict: Any, factor: Any) -> str:
     first, last = rows[0]["name"], rows[-1]["name"]
     label = f"Validation loss of {len(rows)} {factor.kind.many} with 95% intervals, from {first} (best) to {last}."
     return markup.chart(figures, label, caption, "") + markup.table(heads, body, words=2 + len(names), lead=1)
+
+
+def _signed(value: float) -> str:
+    return ("+" if value > 0 else "") + number(value, 3) if math.isfinite(value) else _EMPTY
+
+
+def _places(places: tuple[int, int]) -> str:
+    return "–".join(map(str, dict.fromkeys(places)))
 
 
 def _setting(entry: Any) -> dict[str, str]:

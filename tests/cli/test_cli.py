@@ -349,13 +349,13 @@ def test_nothing_is_cut(width: int) -> None:
 
 
 def test_a_wider_terminal_shows_more() -> None:
-    shown = [len(result._fitting(WIDE, width)) for width in (60, 80, 100, 140)]
+    shown = [len(result._fitting(WIDE, width)) for width in (60, 80, 100, 160)]
     assert shown == sorted(set(shown))
     assert shown[0] == 5
-    headers = [column.header.replace("\n", " ") for column in result._fitting(WIDE, 140)]
+    headers = [column.header.replace("\n", " ") for column in result._fitting(WIDE, 160)]
     assert headers == [
-        "", "optimizer", "rate", "schedule", "validation loss [95% interval]", "behind the best [95% interval]",
-        "chance of best", "test loss", "test accuracy", "diverged",
+        "", "optimizer", "rate", "schedule", "validation loss [95% interval]", "than in search",
+        "behind the best [95% interval]", "places [95%]", "chance of best", "test loss", "test accuracy", "diverged",
     ]  # fmt: skip
 
 

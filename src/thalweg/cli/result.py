@@ -181,15 +181,23 @@ def _fitting(verdict: Verdict, width: int) -> list[Column]:
     behind = ["", *(_spread(e.difference, "+") for e in entries[1:])]
     difference = Column("behind the best\n[95% interval]", behind, left=True)
     diverged = Column("diverged", [f"{e.diverged}/{e.runs}" for e in entries])
-    by_worth = [*(tests[m] for m in tests if m != "loss"), chance, *tests.values(), diverged, difference]
+    places = Column("places\n[95%]", [_places(e.places) for e in entries])
+    search = [Column("than in\nsearch", [_number(e.optimism, "+") for e in entries])] * verdict.confirmed
+    by_worth = [
+        *(tests[m] for m in tests if m != "loss"), chance, places, *tests.values(), *search, diverged, difference,
+    ]  # fmt: skip
     left = width - sum(column.width + GAP for column in needed) + GAP
     chosen: list[Column] = []
     for column in by_worth:
         if column not in chosen and column.width + GAP <= left:
             chosen.append(column)
             left -= column.width + GAP
-    shown = [difference, chance, *tests.values(), diverged]
+    shown = [*search, difference, places, chance, *tests.values(), diverged]
     return [*needed, *(column for column in shown if column in chosen)]
+
+
+def _places(places: tuple[int, int]) -> str:
+    return "–".join(map(str, dict.fromkeys(places)))
 
 
 def _spread(spread: Interval, sign: str = "") -> str:
@@ -202,7 +210,7 @@ def _spread(spread: Interval, sign: str = "") -> str:
 
 def _number(value: float, sign: str = "") -> str:
     if not math.isfinite(value):
-        return "∞"
+        return "–" if math.isnan(value) else "∞"
     return f"{value:{sign}#.3g}".removesuffix(".").replace("-", "−")
 
 

@@ -27,7 +27,7 @@ from ..population.batched import Batched
 from ..population.batches import RANDOM, Batch, Batches, LoaderBatches, TensorBatches
 from ..population.block import Block, Task, activations_of, block_size
 from ..population.member import Member
-from .intervals import Ranking, rank
+from .comparisons import Ranking, rank
 from .plan import log_range
 from .prepare import Prepared, prepare
 from .problem import Problem, load

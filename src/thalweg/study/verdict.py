@@ -6,7 +6,7 @@ level, whatever their other factors. What is reported about that setting comes, 
 from fresh seeds that had no part in the choice. A run that diverged counts as an infinite loss. Validation is
 always judged by the problem's own loss, so that settings trained with different losses can be compared.
 
-Read next: `intervals.py`, how sure a ranking is.
+Read next: `comparisons.py`, who is better than whom; `intervals.py`, how sure a mean is.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ import numpy as np
 import pandas as pd
 
 from ..errors import PlanError, unknown
+from .comparisons import badness, rank
 from .factors import Factor, Level, Setting, shown
-from .intervals import Interval, alone, badness, rank
+from .intervals import Interval, interval
 from .plan import Plan
+from .sentences import notes, passed_over, sentence
 
 _ENDED = ("finished", "diverged")
 
@@ -35,8 +37,12 @@ class Entry:
         optimizer, lr, schedule, further: the setting; `further` maps the other factors that vary to levels.
         rank: 1 for the group of the best, 2 for the next group, …
         validation_loss: over fresh seeds once confirmed, else over the search's seeds.
-        difference: to the best entry, paired by seed.
+        places: first and last rank it may have among all; these hold for all entries together in 95% of studies.
+        difference: to the best entry, paired by seed; its interval is for this difference alone.
+        probability_best: the share of resamples of seeds in which it has the lowest mean.
         search_loss: mean over the search's seeds, by which the setting was chosen.
+        more_seeds: that would tell it from the best, if the difference stays as it is; 0 if they are told apart,
+            infinite for more than 1,000, which is not worth it.
         edge: "lowest" or "highest" if the chosen rate is the grid's last in that direction.
         runs, diverged: of all settings with this level in the search.
         test: metric → interval over fresh seeds; empty before confirmation.
@@ -61,6 +67,13 @@ class Entry:
     state_bytes_per_weight: float
     further: Mapping[str, Level] = field(default_factory=dict)
     steps: int = 0
+    places: tuple[int, int] = (1, 1)
+    more_seeds: float = 0.0
+
+    @property
+    def optimism(self) -> float:
+        """How much lower the search's number is than the one reported: what was luck in its choice."""
+        return self.validation_loss.mean - self.search_loss
 
     @property
     def setting(self) -> Setting:
@@ -94,7 +107,8 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; infinite and missing numbers are None."""
-        return _plain(asdict(self))
+        entries = [asdict(e) | {"optimism": e.optimism} for e in self.entries]
+        return _plain(asdict(self) | {"entries": entries})
 
     def __str__(self) -> str:
         return "\n".join([self.sentence, *(f"  {note}" for note in self.notes)])
@@ -195,8 +209,8 @@ def judge(
     search = _search(plan, members)
     chosen = _best(factor, search)
     if not chosen:
-        sentence = f"Nothing can be said about {name} yet: no seed is complete."
-        return Verdict((), (), sentence, (), 0, False, factor.name)
+        nothing = f"Nothing can be said about {name} yet: no seed is complete."
+        return Verdict((), (), nothing, (), 0, False, factor.name)
     settings = [setting for setting, _ in chosen.values()]
     fresh = _if_ended(members[members["stage"] == "confirmation"])
     again = _losses(plan, fresh)
@@ -218,15 +232,17 @@ def judge(
             test={} if confirmed is None else _test(plan, fresh, setting),
             seconds_per_step=seconds_per_step(plan, costs, setting),
             state_bytes_per_weight=4.0 * plan.states_of(setting), further=dict(setting.further),
-            steps=steps[setting],
+            steps=steps[setting], places=ranked.places[k], more_seeds=ranked.more_seeds[k],
         ))  # fmt: skip
     ranks = sorted({e.rank for e in entries})
     groups = tuple(tuple(shown(e.setting[factor.name]) for e in entries if e.rank == r) for r in ranks)
     count, final = losses.shape[1], confirmed is not None
+    words = notes(plan, factor, entries, final, count, ranked.comparisons)
+    if final:
+        words += passed_over(plan, factor, entries[0].setting, again.settings, again.values)
     return Verdict(
-        tuple(entries), groups, _sentence(plan, factor, name, entries, count, final),
-        (*_notes(plan, factor, entries, final, count), *_passed_over(plan, factor, entries, again, final)),
-        count, final, factor.name,
+        tuple(entries), groups, sentence(plan, factor, name, entries, count, final), tuple(words), count, final,
+        factor.name,
     )  # fmt: skip
 
 
@@ -261,7 +277,7 @@ def _test(plan: Plan, fresh: pd.DataFrame, setting: Setting) -> dict[str, Interv
         m: (own[m].fillna(math.inf) if m == "test_loss" else own[m].dropna()).to_numpy(float)
         for m in own.columns if m.startswith("test_")
     }  # fmt: skip
-    return {m.removeprefix("test_"): alone(v) for m, v in values.items() if len(v)}
+    return {m.removeprefix("test_"): interval(v) for m, v in values.items() if len(v)}
 
 
 def matching(members: pd.DataFrame, setting: Setting) -> pd.Series:
@@ -277,119 +293,6 @@ def _edge(plan: Plan, lr: float) -> str | None:
     if len(plan.rates) < 2:
         return None
     return "lowest" if lr == plan.rates[0] else "highest" if lr == plan.rates[-1] else None
-
-
-def _sentence(
-    plan: Plan, factor: Factor, name: str, entries: Sequence[Entry], seeds: int, confirmed: bool
-) -> str:
-    best = entries[0]
-    if not math.isfinite(best.validation_loss.mean):
-        return f"No {factor.kind.words} trained {name} without diverging; try lower rates."
-    kind = "fresh seeds" if confirmed else "seeds"
-    over = f"over {seeds} {kind}" if seeds > 1 else f"over one {kind.rstrip('s')}"
-    at = _rest(plan, factor, best.setting)
-    loss = (
-        f"validation loss {best.validation_loss}"
-        if seeds > 1
-        else f"validation loss {best.validation_loss.mean:.4g}"
-    )
-    levels = [e.setting[factor.name] for e in entries if e.rank == 1]
-    first = _called(factor, levels[0])
-    if seeds < 2 and len(entries) > 1:
-        return f"{first} ({at}) has the lowest {loss} on {name}, but one seed cannot tell {factor.kind.many} apart."
-    if len(levels) == 1:
-        alone = " and no other comes level" if len(entries) > 1 else ""
-        return f"{first} ({at}) is best on {name}: {loss} {over}{alone}."
-    several = "" if factor.name == "optimizer" else f"{_capital(factor, factor.kind.many)} "
-    return (
-        f"{several}{_list([*map(shown, levels)])} cannot be told apart on {name}: a tie. "
-        f"{first} ({at}) has the lowest {loss} {over}, and a {best.probability_best:.0%} chance of being the best."
-    )
-
-
-def _rest(plan: Plan, factor: Factor, setting: Setting) -> str:
-    """The setting apart from the factor that is ranked, in words."""
-    words = {
-        "optimizer": setting.optimizer, "lr": f"rate {setting.lr:.3g}", "schedule": setting.schedule,
-        **{f.name: f.called(setting[f.name]) for f in plan.further if setting[f.name] is not None},
-    }  # fmt: skip
-    return ", ".join(text for name, text in words.items() if name != factor.name)
-
-
-def _called(factor: Factor, level: Level) -> str:
-    """A level at the beginning of a sentence."""
-    return _capital(factor, factor.called(level))
-
-
-def _capital(factor: Factor, text: str) -> str:
-    """Names of optimizers and hyperparameters are left as they are written."""
-    name = factor.name == "optimizer" or (factor.only is not None and text.startswith(factor.name))
-    return text if name else text[0].upper() + text[1:]
-
-
-def _notes(
-    plan: Plan, factor: Factor, entries: Sequence[Entry], confirmed: bool, seeds: int
-) -> tuple[str, ...]:
-    notes = []
-    for entry in entries:
-        if entry.edge and factor.name != "lr":
-            side = "higher" if entry.edge == "highest" else "lower"
-            notes.append(
-                f"{_called(factor, entry.setting[factor.name])}: its best rate {entry.lr:.3g} is the {entry.edge} "
-                f"tried; a {side} one may be better."
-            )
-    lost = sum(e.diverged for e in entries)
-    if lost:
-        notes.append(f"{lost} of {sum(e.runs for e in entries)} runs diverged and count as infinitely bad.")
-    notes += [_BUDGETS[f.name] for f in plan.further if f.name in _BUDGETS]
-    if not confirmed:
-        notes.append(_unconfirmed(plan, factor, seeds))
-    return tuple(notes)
-
-
-def _passed_over(
-    plan: Plan, factor: Factor, entries: Sequence[Entry], again: _Losses, confirmed: bool
-) -> list[str]:
-    """What the fresh seeds say against the choice of the search: another setting that did reliably better.
-
-    It stays unchosen, because the numbers of the one that did best there would be too good.
-    """
-    if not confirmed:
-        return []
-    at = again.settings.index(entries[0].setting)
-    best = min(range(len(again.settings)), key=lambda k: (*badness(again.values[k]), k))
-    _, ranked = rank(again.values[[at, best]].T)
-    if best == at or ranked.rank[0] == 1:
-        return []
-    other, loss = again.settings[best], f"{ranked.mean[1].mean:.4g}"
-    words = f"{_called(factor, other[factor.name])} ({_rest(plan, factor, other)})"
-    note = (
-        f"{words} did better with fresh seeds ({loss}) than the best above, but not in the search, by which "
-        "settings are chosen; more seeds would choose more surely."
-    )
-    return [note]
-
-
-_BUDGETS = {
-    "batch_size": "Every batch size had the same number of epochs, so smaller batches took more steps.",
-    "loss": "Runs trained with the loss of their setting; validation and test are judged by the problem's own.",
-}
-
-
-def _unconfirmed(plan: Plan, factor: Factor, seeds: int) -> str:
-    if factor.name == "lr":
-        return "Not confirmed: rates are tuned by the search and not run again with fresh seeds, each for itself."
-    complete = (
-        f"{seeds} of {plan.seeds} seeds are complete" if seeds < plan.seeds else "the search is complete"
-    )
-    return (
-        f"Not confirmed: {complete}, and the settings were not run again with fresh seeds, "
-        "so the losses shown are a little too good and the test part is untouched."
-    )
-
-
-def _list(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _plain(value: Any) -> Any:
