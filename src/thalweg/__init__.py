@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .formulas import Update as Update
     from .formulas import formula as formula
     from .landscapes.descents import descend as descend
+    from .sizes.size import size as size
     from .study.plan import log_range as log_range
     from .study.prepare import prepare as prepare
     from .study.problem import Problem as Problem
@@ -45,6 +46,7 @@ _WHERE = {
     "prepare": "study.prepare",
     "range_test": "study.range_test",
     "resume": "study.study",
+    "size": "sizes.size",
 }
 
 __all__ = ["__version__", *_MODULES, *_WHERE]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -1,0 +1,51 @@
+"""`thalweg size`: how large a model is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "Example: thalweg size net.py:make --input 3,224,224 --batch 32"
+
+
+def size(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="lenet, alexnet, alexnet-2gpu, a built-in problem, file.py:function or package.module:function; the "
+            "function returns a torch.nn.Module, (module, example input) or a tw.Problem."
+        ),
+    ],
+    input: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Shape of one sample without the batch: 3,224,224, or 32:int64 with a dtype. Again for each input."
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Samples at once.")] = 1,
+    optimizer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A rule whose states to count, e.g. 'adam(amsgrad=True)'; again for another; all unless given."
+        ),
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="How deep to look into modules of modules.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Count a model: shapes, parameters and multiply-adds of each layer, bytes of weights, gradients and states."""
+    from ..sizes.size import size as run
+
+    found = run(model, input or None, batch, optimizer or None)
+    if json:
+        import json as encoder
+
+        print(encoder.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    from ..sizes.shown import text
+
+    print(text(found, depth, min(Console().width, 110)))

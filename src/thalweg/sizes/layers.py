@@ -1,0 +1,237 @@
+"""A model's layers, one by one: what they give, what they hold, and how often they multiply and add.
+
+The model itself is never run. A shadow of it, the same modules around tensors that have a shape and no values (torch's
+meta device), is; so a model of any size is counted in milliseconds and nothing of it changes. Where a forward pass
+needs values, a copy is run. Multiply-adds are those of the matrix products and convolutions that are really called,
+as `torch.utils.flop_counter` sees them below autograd, whatever module or function they come from.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parameter import is_lazy
+from torch.utils import _pytree as pytree
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..errors import UsageError
+
+Inputs = tuple[tuple[Any, ...], Mapping[str, Any]]  # what the model is called with
+_PER_AXIS = ("kernel_size", "stride", "padding")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One module of a model.
+
+    Attributes:
+        name: where it stands, ``features.0``; empty for the model itself.
+        kind: its class.
+        output: the shape of what it gave last, the first tensor of several; None where it was not called.
+        kernel, stride, padding: of convolutions and pooling, one number per axis, or torch's word ("same").
+        groups: of a convolution.
+        weights, biases: parameters of its own, not of the modules in it; those shared with a module before it count
+            there.
+        shared: parameters that it has from a module before it.
+        multiply_adds: made in it and not in the modules in it.
+        calls: how often a forward pass comes by.
+    """
+
+    name: str
+    kind: str
+    output: tuple[int, ...] | None
+    kernel: tuple[int, ...] | None
+    stride: tuple[int, ...] | None
+    padding: tuple[int, ...] | str | None
+    groups: int | None
+    weights: int
+    biases: int
+    shared: int
+    multiply_adds: int
+    calls: int
+
+    @property
+    def depth(self) -> int:
+        """How many modules it stands in; 0 for the model itself."""
+        return self.name.count(".") + 1 if self.name else 0
+
+
+def layers(model: nn.Module, inputs: Inputs | None, meant: str = "") -> tuple[list[Layer], nn.Module]:
+    """Every module of a model in the order of its forward pass, and the model with all its parameters made.
+
+    Args:
+        inputs: what to call it with; None counts parameters alone, in the order of declaration.
+        meant: how the input was given, for the sentence if the model refuses it.
+
+    Raises:
+        UsageError: the model has parameters whose shape only an input tells, or fails on the input.
+    """
+    if inputs is None:
+        if any(is_lazy(p) for p in model.parameters()):
+            raise UsageError(
+                f"{type(model).__name__} makes its weights at its first call; give input=, the shape of one sample, "
+                "so that it can be called."
+            )
+        return _described(model, _Seen()), model
+    faults = []
+    for shadow in (_shadow, copy.deepcopy):
+        seen = _Seen()
+        try:
+            twin = shadow(model).eval()
+            seen.watch(twin, inputs)
+        except Exception as fault:  # whatever a user's forward pass may raise
+            faults.append(fault)
+        else:
+            return _described(twin, seen), twin
+    words = str(faults[-1]).strip().splitlines() or [type(faults[-1]).__name__]
+    raise UsageError(
+        f"{type(model).__name__} fails on {meant or 'this input'} ({words[0][:200]}); give the shape of one sample "
+        "without the batch, 3,224,224, and with a dtype where the model reads numbers of words or classes, 32:int64."
+    ) from faults[-1]
+
+
+def _shadow(model: nn.Module) -> nn.Module:
+    """A copy of the modules whose tensors have no values; what is shared stays shared."""
+    memo: dict[int, Any] = {}
+    for tensor in (*model.parameters(), *model.buffers()):
+        if is_lazy(tensor):
+            raise UsageError("weights that are not there have no shadow")
+        empty = torch.empty_like(tensor, device="meta")
+        memo[id(tensor)] = (
+            nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+        )
+    return copy.deepcopy(model, memo)
+
+
+class _Seen:
+    """What is seen of each module in one forward pass, by its identity."""
+
+    def __init__(self) -> None:
+        self.order: list[int] = []
+        self.output: dict[int, tuple[int, ...]] = {}
+        self.multiply_adds: dict[int, int] = {}
+        self.calls: dict[int, int] = {}
+
+    def watch(self, model: nn.Module, inputs: Inputs) -> None:
+        """Call the model; what is counted between two events belongs to the innermost module at work."""
+        stack: list[int] = []
+        done = 0
+
+        def settle() -> None:
+            nonlocal done
+            total = counter.get_total_flops()
+            if stack:
+                self.multiply_adds[stack[-1]] = self.multiply_adds.get(stack[-1], 0) + (total - done) // 2
+            done = total
+
+        def enter(module: nn.Module, *_: Any) -> None:
+            settle()
+            stack.append(id(module))
+            if id(module) not in self.calls:
+                self.order.append(id(module))
+            self.calls[id(module)] = self.calls.get(id(module), 0) + 1
+
+        def leave(module: nn.Module, _: Any, output: Any) -> None:
+            settle()
+            stack.pop()
+            tensors = [t for t in pytree.tree_leaves(output) if isinstance(t, Tensor)]
+            if tensors:
+                self.output[id(module)] = tuple(tensors[0].shape)
+
+        for module in model.modules():
+            module.register_forward_pre_hook(enter, prepend=True)
+            module.register_forward_hook(leave)
+        device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+        arguments, named = pytree.tree_map_only(Tensor, lambda t: t.to(device), inputs)
+        with _plain(), FlopCounterMode(display=False, custom_mapping=_VECTORS) as counter:
+            model(*arguments, **named)
+
+
+@contextmanager
+def _plain() -> Iterator[None]:
+    """Torch's plain operations, which can be counted, in place of its fused ones; the random state kept."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter(
+            "ignore"
+        )  # of a copy, and of changing the flags of an accelerator that is not there
+        stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+        torch.backends.mha.set_fastpath_enabled(False)
+        stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
+        yield
+
+
+def _of_matrix(*shapes: Any, out_shape: Any = None, **_: Any) -> int:
+    """Of a matrix and a vector, or two vectors: every element of the first is multiplied once."""
+    return 2 * math.prod(shapes[0])
+
+
+def _of_added(*shapes: Any, out_shape: Any = None, **_: Any) -> int:
+    return 2 * math.prod(shapes[1])
+
+
+# Products with a vector, which torch's counter leaves out.
+_VECTORS: dict[Any, Callable[..., int]] = {
+    torch.ops.aten.mv: _of_matrix, torch.ops.aten.dot: _of_matrix, torch.ops.aten.addmv: _of_added,
+}  # fmt: skip
+
+
+def _described(model: nn.Module, seen: _Seen) -> list[Layer]:
+    """The modules, containers before their contents, siblings in the order they were called in."""
+    taken: set[int] = set()
+    place = {identity: k for k, identity in enumerate(seen.order)}
+    return [_layer(name, module, seen, taken) for name, module in _walk("", model, place, set())]
+
+
+def _walk(
+    name: str, module: nn.Module, place: Mapping[int, int], visited: set[int]
+) -> Iterator[tuple[str, nn.Module]]:
+    """A module that stands in several places is met once, at the first."""
+    visited.add(id(module))
+    yield name, module
+    first = {id(c): min(place.get(id(m), len(place)) for m in c.modules()) for c in module.children()}
+    for own, child in sorted(module.named_children(), key=lambda pair: first[id(pair[1])]):
+        if id(child) not in visited:
+            yield from _walk(f"{name}.{own}" if name else own, child, place, visited)
+
+
+def _layer(name: str, module: nn.Module, seen: _Seen, taken: set[int]) -> Layer:
+    counts = {"weights": 0, "biases": 0, "shared": 0}
+    for key, parameter in module.named_parameters(recurse=False):
+        where = "shared" if id(parameter) in taken else "biases" if "bias" in key else "weights"
+        counts[where] += parameter.numel()
+        taken.add(id(parameter))
+    axes = _axes(module)
+    kernel, stride, padding = (_spread(getattr(module, key, None), axes) for key in _PER_AXIS)
+    groups = getattr(module, "groups", None) if kernel else None
+    return Layer(
+        name, type(module).__name__, seen.output.get(id(module)), kernel, stride, padding, groups, **counts,
+        multiply_adds=seen.multiply_adds.get(id(module), 0), calls=seen.calls.get(id(module), 0),
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def _axes(module: nn.Module) -> int:
+    """Over how many axes a kernel slides: the digit of ``Conv2d``, ``MaxPool3d``, …"""
+    digits = [c for c in type(module).__name__ if c in "123"]
+    size = getattr(module, "kernel_size", None)
+    return len(size) if isinstance(size, tuple) else int(digits[0]) if digits else 1
+
+
+def _spread(value: Any, axes: int) -> Any:
+    """One number per axis."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value,) * axes
+    return tuple(value) if isinstance(value, list | tuple) else value if isinstance(value, str) else None
