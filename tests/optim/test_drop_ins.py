@@ -44,7 +44,7 @@ def test_the_path_is_torchs(name: str, options: dict[str, Any]) -> None:
     ends, losses = [], []
     for kind in both(name):
         model = network()
-        losses.append(train(model, kind(model.parameters(), **options), 30))
+        losses.append(train(model, kind(model.parameters(), **options), 20))
         ends.append(weights(model))
     assert close(*ends)
     assert losses[0] == pytest.approx(losses[1], rel=1e-9)

@@ -22,7 +22,7 @@ from thalweg.study.recipe import recipe
 EPOCHS = 4
 # Two strengths of each kind, which share a block.
 TWO = {
-    "early_stopping": ("early_stopping(1)", "early_stopping(2, min_delta=0.001)"),
+    "early_stopping": ("early_stopping(1, min_delta=0.3)", "early_stopping(1, min_delta=0.08)"),
     "l2": ("l2(0.1)", "l2(0.01)"), "l1": ("l1(0.01)", "l1(0.001)"),
     "decoupled_decay": ("decoupled_decay(0.5)", "decoupled_decay(0.1)"),
     "input_noise": ("input_noise(0.5)", "input_noise(0.1)"),
