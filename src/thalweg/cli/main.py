@@ -14,7 +14,7 @@ import typer
 
 from .. import __version__
 from ..errors import ThalwegError
-from . import compare, formula, problems, range_test, recipe, report, resume, schedule, show, size
+from . import compare, export, formula, problems, range_test, recipe, report, resume, schedule, show, size
 
 app = typer.Typer(
     name="thalweg",
@@ -60,7 +60,19 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for command in (compare, resume, show, report, recipe, problems, formula, schedule, range_test, size):
+for command in (
+    compare,
+    resume,
+    show,
+    report,
+    export,
+    recipe,
+    problems,
+    formula,
+    schedule,
+    range_test,
+    size,
+):
     name = command.__name__.rpartition(".")[2]
     app.command(name.partition("_")[0], epilog=command.EXAMPLE)(_guarded(getattr(command, name)))
 

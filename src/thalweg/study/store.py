@@ -128,7 +128,7 @@ class Store:
                 )
             finally:
                 db.close()
-            _put(draft, path)
+            put_new(draft, path)
         except FileExistsError as error:
             raise StoreError(f"{path} already holds a study; name another file.") from error
         except (OSError, sqlite3.Error) as error:
@@ -433,7 +433,7 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _put(draft: Path, path: Path) -> None:
+def put_new(draft: Path, path: Path) -> None:
     """Give the draft its name, never replacing what somebody else put there first."""
     try:
         os.link(draft, path)

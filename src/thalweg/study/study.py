@@ -176,6 +176,27 @@ class Study:
         kept = self._meta("recipe_run")
         return RecipeRun.from_json(kept) if kept else None
 
+    def export(self, path: str | Path) -> list[Path]:
+        """Write every run and every point of its curves for other tools; see docs/store.md for the columns.
+
+        Args:
+            path: ``runs.parquet`` or ``runs.csv``, beside which the curves go into ``runs.curves.parquet`` or
+                ``runs.curves.csv``; or a folder for TensorBoard's event files, one run in each of its folders.
+
+        Returns:
+            What was written; nothing that is there already is replaced.
+
+        >>> import thalweg as tw, tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> study = tw.compare("breast-cancer", ["sgd"], [0.01], ["constant"], seeds=1, epochs=1, confirmation=1,
+        ...                    store=folder + "/a.db", progress=False)
+        >>> [path.name for path in study.export(folder + "/runs.csv")]
+        ['runs.csv', 'runs.curves.csv']
+        """
+        from .export import export
+
+        return export(self, path)
+
     def report(self, path: str | Path) -> Path:
         """Write the report: one HTML file that needs nothing else."""
         from .. import report

@@ -1,0 +1,31 @@
+"""`thalweg export`: a study's runs and curves for other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "Example: thalweg export runs/digits.db -o runs.parquet"
+
+
+def export(
+    store: Annotated[Path, typer.Argument(help="The store of the study.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A .parquet or .csv file, or a folder for TensorBoard; nothing is replaced.",
+        ),
+    ],
+) -> None:
+    """Write the runs and curves of a study as Parquet, CSV, or TensorBoard's event files."""
+    from ..study.study import Study
+
+    written = Study.open(store).export(output)
+    if len(written) == 1:
+        print(f"runs: {written[0]} (look at them with `tensorboard --logdir {written[0]}`)")
+    else:
+        print(f"runs: {written[0]}\ncurves: {written[1]}")

@@ -1,0 +1,217 @@
+"""A study's tables for other tools: Parquet, CSV, or TensorBoard's event files.
+
+Parquet and CSV are two files, one row per run and one row per point of its curves, joined by `member`: the tables
+that `Study.table` and `Study.curves` give. TensorBoard gets one folder per run, with the run's setting and seed as
+hyperparameters, so that its HParams page can tell the runs apart. Everything is written under a temporary name and
+then given its own, and nothing that is already there is ever replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from .. import __version__
+from ..errors import PlanError, WorkError
+from .store import put_new
+
+if TYPE_CHECKING:
+    from .study import Study
+
+SCHEMA = 1  # of the tables, as docs/store.md says it
+MOST_RUNS = 10_000  # folders that TensorBoard still opens
+FORMS = "name a .parquet or .csv file, or for TensorBoard a folder without a dot in its name"
+
+
+def export(study: Study, path: str | os.PathLike[str]) -> list[Path]:
+    """Write the study's runs and curves, as far as it has come; returns what was written.
+
+    ``runs.parquet`` also makes ``runs.curves.parquet``, and ``runs.csv`` makes ``runs.curves.csv``; a name without a
+    suffix becomes a folder of TensorBoard's event files.
+
+    Raises:
+        PlanError: the name ends in something else, or there are too many runs for TensorBoard.
+        WorkError: something is already there, the place cannot be written, or a package is missing.
+    """
+    target, suffix = Path(path), Path(path).suffix.lower()
+    try:
+        if suffix in _TABLES:
+            return _tables(study, target, _TABLES[suffix])
+        if suffix and not target.is_dir():
+            raise PlanError(f"{target} ends in {suffix}, which is no form of export: {FORMS}.")
+        return [_tensorboard(study, target)]
+    except OSError as error:
+        raise WorkError(
+            f"{target} cannot be written: {error.strerror or error}; name a place that you can write to."
+        ) from error
+
+
+def _tables(study: Study, target: Path, write: Callable[[pd.DataFrame, Path, Study], None]) -> list[Path]:
+    curves = target.with_name(f"{target.stem}.curves{target.suffix}")
+    for file in (target, curves):
+        if file.exists() or file.is_symlink():
+            raise _taken(file)
+    runs, points = study.table(), study.curves()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The runs come last: whoever sees them finds their curves.
+    for file, table in ((curves, points), (target, plain(runs))):
+        with _draft(file) as draft:
+            write(table, draft, study)
+            try:
+                put_new(draft, file)
+            except FileExistsError as error:
+                raise _taken(file) from error
+    return [target, curves]
+
+
+def _taken(path: Path) -> WorkError:
+    return WorkError(
+        f"{path} is already there, and is left as it was; name another place, or remove it first."
+    )
+
+
+@contextmanager
+def _draft(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write under; whatever is left there is removed."""
+    draft = path.with_name(f".{path.name[:200]}.{os.getpid()}.new")
+    try:
+        yield draft
+    finally:
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):
+            draft.unlink()
+
+
+def plain(runs: pd.DataFrame) -> pd.DataFrame:
+    """The table with one type in each column: levels of several kinds, such as 64 and "full", become words.
+
+    >>> plain(pd.DataFrame({"batch_size": [64, "full", None]}))["batch_size"].tolist()
+    ['64', 'full', None]
+    """
+    made = runs.copy()
+    for name in filter(lambda n: pd.api.types.is_object_dtype(made[n]), made.columns):
+        values = [None if _missing(value) else value for value in made[name]]
+        if len({type(value) for value in values} - {type(None)}) > 1:
+            values = [None if value is None else str(value) for value in values]
+        made[name] = pd.Series(values, index=made.index, dtype=object)
+    return made
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+# The forms of tables
+
+
+def _parquet(table: pd.DataFrame, path: Path, study: Study) -> None:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ModuleNotFoundError as error:
+        raise _without("Parquet", "pyarrow") from error
+    made = pyarrow.Table.from_pandas(table, preserve_index=False)
+    about = {"schema": SCHEMA, "thalweg": __version__, "study": study.name, "finished": study.finished}
+    known = {**(made.schema.metadata or {}), b"thalweg": json.dumps(about).encode()}
+    parquet.write_table(made.replace_schema_metadata(known), path, compression="zstd")
+
+
+def _csv(table: pd.DataFrame, path: Path, study: Study) -> None:
+    table.to_csv(path, index=False)
+
+
+_TABLES = {".parquet": _parquet, ".csv": _csv}
+
+
+def _without(what: str, package: str) -> WorkError:
+    return WorkError(
+        f"{what} needs the package {package}; run pip install 'thalweg[export]', or export to a .csv file."
+    )
+
+
+# TensorBoard
+
+
+def _tensorboard(study: Study, folder: Path) -> Path:
+    """A folder of its own for each run; TensorBoard shows the folder's name as the run's."""
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        raise _taken(folder)
+    runs, points = study.table(), study.curves()
+    if len(runs) > MOST_RUNS:
+        raise PlanError(
+            f"the study has {len(runs):,} runs, and TensorBoard shows {MOST_RUNS:,} at most; name a .parquet file."
+        )
+    started = datetime.fromisoformat(study.provenance["started"]).timestamp()
+    settings = _hyperparameters(plain(runs), set(points["metric"].cat.categories))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    own = dict(tuple(points.groupby("member", sort=False)))
+    with _draft(folder) as draft:
+        draft.mkdir()
+        for run, setting in settings.items():
+            place = draft / _name(run, setting)
+            place.mkdir()
+            file = place / f"events.out.tfevents.{int(started)}.thalweg"
+            _write_events(file, run, setting, own.get(run, points[:0]), started)
+        if folder.exists():
+            folder.rmdir()  # empty
+        os.rename(draft, folder)
+    return folder
+
+
+def _hyperparameters(runs: pd.DataFrame, metrics: set[str]) -> dict[int, dict[str, Any]]:
+    """member → everything that tells it from others, as plain values; what does not apply is left out."""
+    names = [n for n in runs.columns if n not in metrics and n not in ("member", "step")]
+    return {
+        int(row["member"]): {
+            n: row[n].item() if hasattr(row[n], "item") else row[n]
+            for n in names
+            if not pd.isna(row[n])
+        }
+        for row in runs.to_dict("records")
+    }  # fmt: skip
+
+
+def _name(run: int, setting: Mapping[str, Any]) -> str:
+    """A folder's name: the setting, as far as file systems allow, and the run's number.
+
+    >>> _name(7, {"stage": "search", "optimizer": "adam", "lr": 0.01, "schedule": "cosine", "seed": 3})
+    'search adam lr=0.01 cosine seed=3 #7'
+    """
+    words = [
+        str(v) if n in ("stage", "optimizer", "schedule") else f"{n}={v:g}" if isinstance(v, float) else f"{n}={v}"
+        for n, v in setting.items()
+    ]  # fmt: skip
+    allowed = re.sub(r"[^\w.,=()+ -]", "-", " ".join(words))
+    return f"{allowed[:180]} #{run}"
+
+
+def _write_events(file: Path, run: int, setting: dict[str, Any], points: pd.DataFrame, time: float) -> None:
+    try:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+        from tensorboard.summary.writer.record_writer import RecordWriter
+    except ModuleNotFoundError as error:
+        raise _without("TensorBoard's event files", "tensorboard") from error
+    with file.open("wb") as stream:
+        writer = RecordWriter(stream)
+        start = hparams_pb(setting, trial_id=str(run), start_time_secs=time)
+        for first in (
+            Event(wall_time=time, file_version="brain.Event:2"),
+            Event(wall_time=time, summary=start),
+        ):
+            writer.write(first.SerializeToString())
+        for step, metric, value in zip(points["step"], points["metric"], points["value"], strict=True):
+            point = Summary(value=[Summary.Value(tag=metric, simple_value=value)])
+            writer.write(Event(wall_time=time, step=step, summary=point).SerializeToString())
