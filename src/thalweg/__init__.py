@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .formulas import Formula as Formula
     from .formulas import Update as Update
     from .formulas import formula as formula
+    from .landscapes.basins import basins as basins
     from .landscapes.descents import descend as descend
     from .sizes.size import size as size
     from .study.plan import log_range as log_range
@@ -39,6 +40,7 @@ _WHERE = {
     "Study": "study.study",
     "ThalwegError": "errors",
     "Update": "formulas",
+    "basins": "landscapes.basins",
     "compare": "study.study",
     "descend": "landscapes.descents",
     "formula": "formulas",

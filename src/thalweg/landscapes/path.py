@@ -112,9 +112,9 @@ class Path:
         >>> import thalweg as tw
         >>> path = tw.descend("x**2 - 4*x + 6", start=4.0, optimizer="gradient_descent", lr=[0.2, 1.1], steps=10)
         >>> path.table()[["lr", "end_x", "loss"]].round(4)
-            lr    end_x     loss
-        0  0.2   2.0121   2.0001
-        1  1.1  14.3835 155.3504
+            lr    end_x      loss
+        0  0.2   2.0121    2.0001
+        1  1.1  14.3835  155.3504
         """
         import pandas as pd
 

@@ -31,7 +31,8 @@ class Walkers:
 
     Args:
         formula: what moves them.
-        rows: the hyperparameters of each row.
+        rows: how many rows of hyperparameters there are.
+        given: hyperparameter → (rows,) values; the others have their defaults.
         points: (walkers, dimensions) float64, moved in place; those of a row side by side, and of every row equally
             many, the last apart.
         schedule: of the hyperparameters.
@@ -45,29 +46,30 @@ class Walkers:
     """
 
     def __init__(
-        self, formula: Formula, rows: Sequence[Mapping[str, float]], points: np.ndarray, schedule: Schedule, steps: int,
-        segment: int = 1,
+        self, formula: Formula, rows: int, given: Mapping[str, np.ndarray], points: np.ndarray, schedule: Schedule,
+        steps: int, segment: int = 1,
     ) -> None:  # fmt: skip
-        equations, count = formula.equations, len(rows)
-        program, names = lower(equations), equations.hyperparameters
-        self.formula, self.points, self.count = formula, points, count
-        self.row_of = np.arange(len(points)) // -(-len(points) // count)  # which row a point belongs to
-        values = [{**formula.hyperparameters, **row} for row in rows]
-        self.base = np.array([[v[name] for name in names] for v in values]).reshape(count, len(names))
+        equations, program = formula.equations, lower(formula.equations)
+        self.formula, self.points, self.count, self.names = formula, points, rows, equations.hyperparameters
+        self.row_of = np.arange(len(points)) // (
+            segment if segment > 1 else len(points) // rows
+        )  # which row a point belongs to
+        values = {name: np.full(rows, default) for name, default in formula.hyperparameters.items()}
+        values.update(given)
+        self.base = np.array([values[name] for name in self.names]).reshape(-1, rows).T.copy()
         self.table = self.base.copy()
-        moved = schedule.on(names)
-        members = [Member(formula, schedules=moved) for _ in rows]
-        self.scheduling = Scheduling(members, names, self.base, steps)
+        self.member = Member(formula, schedules=schedule.on(self.names))
+        self.scheduling = Scheduling([self.member] * rows, self.names, self.base, steps)
         first = {
-            name: np.array([v[value] if isinstance(value, str) else value for v in values], dtype=np.float64)
+            name: values[value] if isinstance(value, str) else np.full(rows, float(value))
             for name, value in equations.initial
         }
         self.states = {
             name: first[name][self.row_of, None].repeat(points.shape[1], axis=1) for name, _ in program.states
         }
         self.kept_names = [name for name, _ in program.kept]
-        self.kept = np.array([first[n] for n in self.kept_names]).reshape(-1, count).T.copy()
-        self.active = np.ones(count, dtype=np.bool_)
+        self.kept = np.array([first[n] for n in self.kept_names], dtype=np.float64).reshape(-1, rows).T.copy()
+        self.active = np.ones(rows, dtype=np.bool_)
         self.first = np.arange(0, len(points), segment)
         self.row = self.row_of[self.first]
         self.length = np.diff(self.first, append=len(points)) * points.shape[1]
@@ -86,7 +88,7 @@ class Walkers:
         assert self.look
         return self.look.launch(
             self._addresses((points, points, *self.states.values())), self.length, self.row, self.active, t,
-            np.full(self.count, np.nan), self.table, kept=self.kept.copy(),
+            np.full(self.count, np.nan), self.table, kept=self.kept,
         )  # fmt: skip
 
     def _addresses(self, streams: Sequence[np.ndarray]) -> np.ndarray:
@@ -110,6 +112,20 @@ class Walkers:
         numba_cpu.run([launch], torch.get_num_threads())
         if self.scheduling.loops:
             self.scheduling.observe(own)
+
+    @property
+    def reads_loss(self) -> bool:
+        return lower(self.formula.equations).uses_loss
+
+    def scheduled(self, steps: int) -> np.ndarray | None:
+        """The table's rows at every step, (steps, hyperparameters), where all rows are alike and change."""
+        if not len(self.scheduling.rows):
+            return None
+        one = Scheduling([self.member], self.names, self.base[:1], steps)
+        table = np.repeat(self.base[None, :1], steps, axis=0)
+        for k in range(steps):
+            one.write(table[k], k)
+        return table
 
     def remembered(self) -> dict[str, np.ndarray]:
         """Each state by name, (walkers, dimensions); what is one number is given for every coordinate."""

@@ -1,0 +1,224 @@
+"""`basins`: which start falls into which minimum, by a million descents of which only the end is kept."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import schedules
+from ..errors import SurfaceError
+from ..formulas import Formula
+from ..schedules import Schedule
+from .descents import FAR, MEMORY, check_steps, rules_of
+from .driver import CHUNK, advance
+from .minima import minima_among, nearest
+from .surface import Surface
+from .surfaces import surface as surface_of
+from .walkers import Walkers, own_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RADIUS = 0.01  # of the widest side: who ends that near to a minimum has fallen into it
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Basins:
+    """Where descents from a grid of starts end; made by `tw.basins`.
+
+    The grid is (resolution,) on a surface of one variable, and (resolution, resolution) on one of two: the second
+    variable goes down the rows and the first along the columns, as a picture is drawn.
+
+    Attributes:
+        surface, formula, rate, schedule, steps: what was gone down, and how.
+        axes: for each variable, the coordinates of the starts (resolution,).
+        minima: (minima, dimensions), the lowest first.
+        labels: the grid; the number of the minimum that is fallen into, or −1 where the path diverged or has not
+            come to any.
+        diverged: the grid; whether the path diverged.
+        ends: (grid, dimensions), where the paths end.
+        radius: who ends that near to a minimum has fallen into it.
+    """
+
+    surface: Surface
+    formula: Formula
+    rate: float
+    schedule: Schedule
+    steps: int
+    axes: tuple[np.ndarray, ...]
+    minima: np.ndarray
+    labels: np.ndarray
+    diverged: np.ndarray
+    ends: np.ndarray
+    radius: float
+
+    def __repr__(self) -> str:
+        grid = " × ".join(map(str, self.labels.shape))
+        return f"<Basins of {self.surface}: {grid} starts, {len(self.minima)} minima, {self.formula.label}>"
+
+    @property
+    def starts(self) -> np.ndarray:
+        """(grid, dimensions)."""
+        return _grid(self.axes)
+
+    @functools.cached_property
+    def settled(self) -> np.ndarray:
+        """The grid; steps until the path stays within `radius` of its minimum, −1 where it comes to none.
+
+        The descents are walked a second time for it, now that their minima are known.
+        """
+        inside = self.labels.ravel() >= 0
+        starts = self.starts.reshape(-1, len(self.axes))
+        targets = np.full_like(starts, np.nan)
+        targets[inside] = self.minima[self.labels.ravel()[inside]]
+        walkers, shared = _walkers(self.formula, self.rate, starts, self.schedule, self.steps)
+        last = advance(self.surface, walkers, self.steps, shared, targets, self.radius)
+        return np.where(inside, last + 1, -1).reshape(self.labels.shape)
+
+    def table(self) -> pd.DataFrame:
+        """One row per minimum: the point, its height, the share of the starts, the median of their steps there.
+
+        The last row, without a point, is of the starts that come to none.
+
+        >>> import thalweg as tw
+        >>> tw.basins("x*sin(x)", lr=0.1, steps=200, resolution=101).table().round(4)
+                x    loss   share  steps
+        0 -4.9132 -4.8145  0.3564    4.0
+        1  4.9132 -4.8145  0.3564    4.0
+        2  0.0000  0.0000  0.2871   10.0
+        3     NaN     NaN  0.0000    NaN
+        """
+        import pandas as pd
+
+        rows = []
+        for k in [*range(len(self.minima)), -1]:
+            chosen = self.labels == k
+            point = self.minima[k] if k >= 0 else np.full(len(self.axes), np.nan)
+            settled = np.median(self.settled[chosen]) if k >= 0 and chosen.any() else np.nan
+            height = float(self.surface(point)) if k >= 0 else np.nan
+            rows.append([*point, height, chosen.mean(), settled])
+        return pd.DataFrame(rows, columns=pd.Index([*self.surface.variables, "loss", "share", "steps"]))
+
+
+def basins(
+    surface: Any,
+    optimizer: str | Formula = "sgd",
+    lr: float | None = None,
+    schedule: Any = "constant",
+    steps: int = 200,
+    *,
+    resolution: int = 1000,
+    bounds: Any = None,
+    radius: float | None = None,
+) -> Basins:
+    """Which start falls into which minimum: a map over a grid of starts.
+
+    The descents are those of `tw.descend`, taken by the same kernels, in chunks that stay in cache.
+
+    Args:
+        surface: of one or two variables; as in `tw.descend`.
+        optimizer, lr, schedule: one of each; as in `tw.descend`. A schedule that follows the loss is refused.
+        steps: taken by every path.
+        resolution: starts along each axis.
+        bounds: ((low, high), …) for each variable; the surface's own unless given.
+        radius: who ends that near to a minimum has fallen into it; a hundredth of the widest side unless given.
+
+    The minima are those known of the surface, and those found where paths end.
+
+    Raises:
+        SurfaceError: more than two variables, or what cannot be meant.
+
+    >>> import thalweg as tw
+    >>> found = tw.basins("himmelblau", lr=0.01, resolution=50)
+    >>> found, found.minima[found.labels[-1, -1]]
+    (<Basins of himmelblau: 50 × 50 starts, 4 minima, sgd>, array([3., 2.]))
+    """
+    found = surface_of(surface)
+    if found.dimensions > 2:
+        raise SurfaceError(f"{found} has {found.dimensions} variables, and a map of basins has one or two.")
+    check_steps(steps)
+    formula, rate = _one_rule(optimizer, lr)
+    moved = _open(schedule, steps)
+    axes = _axes(found, resolution, bounds, formula)
+    reach = RADIUS * max(np.ptp(axis) for axis in axes) if radius is None else radius
+    if not 0 < reach < np.inf:
+        raise SurfaceError(f"radius is {radius!r}, and must be a positive number.")
+    starts = _grid(axes).reshape(-1, len(axes))
+    walkers, shared = _walkers(formula, rate, starts, moved, steps)
+    advance(found, walkers, steps, shared)
+    ends = walkers.points
+    far = FAR * max(np.ptp(found.bounds), 2 * np.abs(starts).max())
+    diverged = ~((np.abs(ends) < far).all(axis=1) & np.isfinite(found(ends)))
+    ends[diverged] = np.nan
+    minima = minima_among(found, ends[~diverged], reach)
+    shape = tuple(len(axis) for axis in reversed(axes))
+    return Basins(
+        surface=found, formula=formula, rate=rate, schedule=moved, steps=steps, axes=axes, minima=minima,
+        labels=nearest(minima, ends, reach).reshape(shape), diverged=diverged.reshape(shape),
+        ends=ends.reshape(*shape, -1), radius=float(reach),
+    )  # fmt: skip
+
+
+def _one_rule(optimizer: Any, lr: Any) -> tuple[Formula, float]:
+    rules = rules_of(optimizer, lr)
+    if rules.rates.size != 1:
+        raise SurfaceError(
+            f"{rules.rates.size} pairs of optimizer and rate were given, and a map is of one; make several maps."
+        )
+    return rules.formulas[0], float(rules.rates[0, 0])
+
+
+def _open(schedule: Any, steps: int) -> Schedule:
+    moved = schedules.get(schedule)
+    moved.check(steps)
+    if moved.closed:
+        raise SurfaceError(
+            f"{moved.label} follows the loss of each path, of which a map keeps none; take another schedule."
+        )
+    return moved
+
+
+def _axes(surface: Surface, resolution: Any, bounds: Any, formula: Formula) -> tuple[np.ndarray, ...]:
+    if isinstance(resolution, bool) or not isinstance(resolution, int | np.integer) or resolution < 2:
+        raise SurfaceError(f"resolution is {resolution!r}, and must be a whole number from 2.")
+    try:
+        sides = np.asarray(surface.bounds if bounds is None else bounds, dtype=np.float64)
+    except (TypeError, ValueError):
+        sides = np.empty(0)
+    if surface.dimensions == 1 and sides.shape == (2,):
+        sides = sides[None]
+    proper = sides.shape == (surface.dimensions, 2) and np.isfinite(sides).all()
+    if not proper or not (sides[:, 0] < sides[:, 1]).all():
+        raise SurfaceError(
+            f"bounds is {bounds!r}; give (low, high) for each of {', '.join(surface.variables)}, low below high."
+        )
+    arrays = 5 + len(formula.states) + (formula.equations.look is not None)
+    needed = int(resolution) ** surface.dimensions * 8 * (surface.dimensions * arrays + 4)
+    if needed > MEMORY:
+        raise SurfaceError(
+            f"a map of {resolution:,} starts along each axis takes {needed:,} bytes, and at most {MEMORY:,} are "
+            "taken; give a smaller resolution."
+        )
+    return tuple(np.linspace(*side, int(resolution)) for side in zip(*sides.T, strict=True))
+
+
+def _grid(axes: tuple[np.ndarray, ...]) -> np.ndarray:
+    """(…, dimensions), the first variable along the last axis of the grid."""
+    return np.stack(np.meshgrid(*axes, indexing="xy"), axis=-1)
+
+
+def _walkers(
+    formula: Formula, rate: float, starts: np.ndarray, schedule: Schedule, steps: int
+) -> tuple[Walkers, bool]:
+    """The walkers of a map, and whether those of a chunk share a row."""
+    shared = not own_rows(formula, schedule)
+    rows = -(-len(starts) // CHUNK) if shared else len(starts)
+    given = {} if np.isnan(rate) else {"lr": np.full(rows, rate)}
+    points = np.array(starts, dtype=np.float64)
+    return Walkers(formula, rows, given, points, schedule, steps, CHUNK if shared else 1), shared
+
+
+__all__ = ["Basins", "basins"]

@@ -1,0 +1,147 @@
+"""Many steps without coming back to Python: chunks of points that stay in cache from their start to their end.
+
+A chunk takes all its steps before the next begins, so that what it touches is read from memory once. Nothing of a rule
+or a surface is in here: for every step the loop calls the surface's compiled gradient and then the very kernel that
+trains networks, by their addresses.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..kernels import numba_cpu
+from ..kernels.generated import module
+from ..kernels.threads import Launch, addresses
+from . import compiled
+from .surface import Surface
+from .walkers import Walkers
+
+CHUNK = 1024  # points; two variables and four states take 100 kB, which is a part of the second cache
+_FIELDS = (
+    "look_rows", "look_rows_job", "look", "look_job", "slopes", "slopes_job", "losses", "losses_job", "rows",
+    "rows_job", "step", "step_job", "steps", "t", "table", "columns", "values", "chunk", "walkers", "shared",
+    "points", "looked", "dimensions", "targets", "reach", "outside",
+)  # fmt: skip
+_SOURCE = """
+from numba import cfunc as _cfunc
+from thalweg.kernels.memory import call, load_float64, load_int64, store_float64, store_int64
+
+@_cfunc("void(int64, int64, int64)", nopython=True, cache=True, error_model="numpy", boundscheck=False)
+def drive(job, start, stop):
+{fields}
+    for c in range(start, stop):
+        first, last = chunk*c, min(chunk*c + chunk, walkers)
+        r, s = (c, c + 1) if shared else (first, last)
+        for k in range(steps):
+            for i in range(r, s):
+                store_float64(t, i, 99, k + 1.0)
+            if values:
+                for i in range(r, s):
+                    for h in range(columns):
+                        store_float64(table, columns*i + h, 99, load_float64(values, columns*k + h, 99))
+            if losses:
+                call(losses, losses_job, first, last)
+            if look:
+                for i in range(dimensions*first, dimensions*last):
+                    store_float64(looked, i, 99, load_float64(points, i, 99))
+                call(look_rows, look_rows_job, r, s)
+                call(look, look_job, r, s)
+            if look or not losses:
+                call(slopes, slopes_job, first, last)
+            call(rows, rows_job, r, s)
+            call(step, step_job, r, s)
+            if targets:
+                radius = load_float64(reach, 0, 99)
+                for i in range(first, last):
+                    away = 0.0
+                    for d in range(dimensions*i, dimensions*i + dimensions):
+                        gap = load_float64(points, d, 99) - load_float64(targets, d, 99)
+                        away += gap*gap
+                    if not away <= radius*radius:
+                        store_int64(outside, i, 99, k + 1)
+"""
+
+
+@functools.cache
+def _drive() -> Any:
+    fields = "\n".join(f"    {name} = load_int64(job, {k}, 99)" for k, name in enumerate(_FIELDS))
+    return module(_SOURCE.format(fields=fields), "drive").drive
+
+
+def advance(
+    surface: Surface,
+    walkers: Walkers,
+    steps: int,
+    shared: bool,
+    targets: np.ndarray | None = None,
+    radius: float = 0.0,
+) -> np.ndarray:
+    """Take all points `steps` steps further, from step 0 of the walk; only where they end is kept.
+
+    Args:
+        shared: each chunk is one segment and has one row; else each point has its own.
+        targets: (walkers, dimensions); given with a radius, the last step at which each point was further away than
+            that from its target is returned (walkers,), 0 if it was so at the start only, −1 if never.
+    """
+    points = walkers.points
+    outside = np.full(len(points), -1, dtype=np.int64)
+    if targets is not None:
+        outside[~(((points - targets) ** 2).sum(axis=1) <= radius**2)] = 0
+    if surface.expression is None:
+        _by_step(surface, walkers, steps, targets, radius, outside)
+        return outside
+    gradients, losses = np.empty_like(points), np.full(len(points), np.nan)
+    t = np.ones(walkers.count)
+    looked = np.empty_like(points) if walkers.look else points
+    step = walkers.launch(gradients, losses if not shared else np.full(walkers.count, np.nan), t)
+    look = walkers.launch_look(looked, t) if walkers.look else None
+    values = walkers.scheduled(steps)
+    reach, aims = np.array([radius]), targets if targets is not None else np.empty(0)
+    kernels = compiled.compiled(surface.expression, surface.symbols)
+    at_looked, at_points = addresses(looked, gradients, losses), addresses(points, gradients, losses)
+    assert step.rows
+    given = {
+        "slopes": kernels.gradients.address, "slopes_job": at_looked.ctypes.data, "rows": step.rows.function,
+        "rows_job": step.rows.job.ctypes.data, "step": step.function, "step_job": step.job.ctypes.data,
+        "steps": steps, "t": t.ctypes.data, "table": walkers.table.ctypes.data, "columns": walkers.table.shape[1],
+        "chunk": CHUNK, "walkers": len(points), "shared": shared, "points": points.ctypes.data,
+        "looked": looked.ctypes.data, "dimensions": points.shape[1], "reach": reach.ctypes.data,
+        "outside": outside.ctypes.data,
+    }  # fmt: skip
+    if walkers.reads_loss:
+        given |= {"losses": kernels.both.address, "losses_job": at_points.ctypes.data}
+    if look and look.rows:
+        given |= {"look_rows": look.rows.function, "look_rows_job": look.rows.job.ctypes.data,
+                  "look": look.function, "look_job": look.job.ctypes.data}  # fmt: skip
+    if values is not None:
+        given["values"] = values.ctypes.data
+    if targets is not None:
+        given["targets"] = aims.ctypes.data
+    job = np.array([given.get(name, 0) for name in _FIELDS], dtype=np.int64)
+    sizes = np.diff(np.arange(0, len(points), CHUNK), append=len(points)) * steps
+    held = (job, gradients, losses, t, looked, reach, aims, at_looked, at_points)
+    numba_cpu.run([Launch(_drive().address, job, sizes, held)], torch.get_num_threads())
+    return outside
+
+
+def _by_step(
+    surface: Surface,
+    walkers: Walkers,
+    steps: int,
+    targets: np.ndarray | None,
+    radius: float,
+    outside: np.ndarray,
+) -> None:
+    """The same for a surface that is a Python function."""
+    for k in range(steps):
+        looked = walkers.looked(k)
+        losses, gradients = surface.evaluate(looked)
+        if walkers.look and walkers.reads_loss:
+            losses = surface(walkers.points)
+        walkers.step(gradients, losses, k)
+        if targets is not None:
+            outside[~(((walkers.points - targets) ** 2).sum(axis=1) <= radius**2)] = k + 1
