@@ -185,7 +185,7 @@ def _axes(surface: Surface, resolution: Any, bounds: Any, formula: Formula) -> t
     if isinstance(resolution, bool) or not isinstance(resolution, int | np.integer) or resolution < 2:
         raise SurfaceError(f"resolution is {resolution!r}, and must be a whole number from 2.")
     try:
-        sides = np.asarray(surface.bounds if bounds is None else bounds, dtype=np.float64)
+        sides: Any = np.asarray(surface.bounds if bounds is None else bounds, dtype=np.float64)
     except (TypeError, ValueError):
         sides = np.empty(0)
     if surface.dimensions == 1 and sides.shape == (2,):
@@ -202,7 +202,7 @@ def _axes(surface: Surface, resolution: Any, bounds: Any, formula: Formula) -> t
             f"a map of {resolution:,} starts along each axis takes {needed:,} bytes, and at most {MEMORY:,} are "
             "taken; give a smaller resolution."
         )
-    return tuple(np.linspace(*side, int(resolution)) for side in zip(*sides.T, strict=True))
+    return tuple(np.linspace(low, high, int(resolution)) for low, high in sides)
 
 
 def _grid(axes: tuple[np.ndarray, ...]) -> np.ndarray:
