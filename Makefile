@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test test-all lint bench clean
+.PHONY: setup demo gallery test test-all lint bench clean
 
 setup: $(STAMP)
 
@@ -15,6 +15,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/thalweg compare digits --store runs/demo.db --report runs/demo.html
+
+gallery: setup
+	$(BIN)/python docs/gallery.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -42,6 +42,7 @@ ALLOWED = {
         "schedules",
     },
     "sizes": {"errors", "formulas", "kernels", "study"},
+    "gallery": {"errors", "formulas", "losses", "pictures", "schedules"},
     "report": {"__version__", "errors", "formulas", "kernels", "pictures", "schedules", "study"},
 }
 # The arrows that point back, each inside a function that needs it.

@@ -14,7 +14,20 @@ import typer
 
 from .. import __version__
 from ..errors import ThalwegError
-from . import compare, export, formula, problems, range_test, recipe, report, resume, schedule, show, size
+from . import (
+    compare,
+    export,
+    formula,
+    picture,
+    problems,
+    range_test,
+    recipe,
+    report,
+    resume,
+    schedule,
+    show,
+    size,
+)  # fmt: skip
 
 app = typer.Typer(
     name="thalweg",
@@ -72,6 +85,7 @@ for command in (
     schedule,
     range_test,
     size,
+    picture,
 ):
     name = command.__name__.rpartition(".")[2]
     app.command(name.partition("_")[0], epilog=command.EXAMPLE)(_guarded(getattr(command, name)))

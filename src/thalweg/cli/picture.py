@@ -1,10 +1,15 @@
-"""A picture written where the user wants it: live as .html, still as .png or .svg, moving as .gif or .mp4."""
+"""`thalweg picture`: the pictures of the gallery; and how every command writes a picture into a file.
+
+Live as .html, still as .png or .svg, moving as .gif or .mp4.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from ..errors import UsageError, WorkError
 from .result import check_report
@@ -12,8 +17,65 @@ from .result import check_report
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from ..gallery import Picture
+
+EXAMPLE = "Example: thalweg picture kullback-leibler -o kl.svg"
 STILL = (".html", ".png", ".svg")
 MOVING = (*STILL, ".gif", ".mp4")
+
+
+def picture(
+    name: Annotated[
+        str | None, typer.Argument(help="A picture, e.g. family-tree; all of them unless given.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Draw it into this .html, .png, .svg, .gif or .mp4 file; NAME.html unless given.",
+        ),
+    ] = None,
+    code: Annotated[bool, typer.Option("--code", help="Print the lines that make it; draw nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print names, captions and code as JSON.")] = False,
+) -> None:
+    """List the pictures of the gallery, or draw one of them."""
+    from .. import gallery
+
+    if name is None and (output is not None or code):
+        raise UsageError("there is no picture to draw; name one, e.g. thalweg picture family-tree.")
+    chosen = list(gallery.PICTURES.values()) if name is None else [gallery.get(name)]
+    if json:
+        import json as encoder
+
+        rows = [{"name": p.name, "section": p.section, "words": p.words, "code": p.code} for p in chosen]
+        print(encoder.dumps(rows if name is None else rows[0], indent=2, ensure_ascii=False))
+    elif code:
+        print(chosen[0].code)
+    elif name is None:
+        _list(chosen)
+    else:
+        target = output or Path(f"{chosen[0].name}.html")
+        if output is None and target.exists():
+            raise UsageError(f"{target} exists already; say where to draw with -o.")
+        write_picture(target, chosen[0].make, MOVING)
+        print(target)
+
+
+def _list(pictures: Sequence[Picture]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    shown.add_column("picture", no_wrap=True)
+    shown.add_column("what there is to see", overflow="fold")
+    for one, after in zip(pictures, [*pictures[1:], None], strict=True):
+        last = after is None or after.section != one.section
+        shown.add_row(one.name, Text(one.words.split("\n\n")[0].replace("\n", " ")), end_section=last)
+    Console(highlight=False).print(shown)
+    print("One of them: thalweg picture family-tree -o tree.svg; --code shows its lines.")
 
 
 def check_picture(path: Path, endings: tuple[str, ...] = STILL) -> None:

@@ -74,7 +74,7 @@ class Drawing:
         """Drawn inside this, everything looks as it should; letters that no font has were spoken of before."""
         from matplotlib import rc_context
 
-        look: Any = _LOOK | {"font.family": self.families}
+        look: Any = _LOOK | {"font.family": [*self.families, "sans-serif"]}
         with rc_context(look), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
             yield

@@ -102,6 +102,20 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     return {name: found[name] for name in names}
 
 
+_PLAIN = ((BLUE, "solid"), (VERMILION, "dash"), (GREEN, "dot"), (PURPLE, "dashdot"), (ORANGE, "longdash"),
+          (SKY, "longdashdot"), (BLACK, "8px,3px,2px,3px"))  # fmt: skip
+
+
+def plain_looks(labels: Iterable[str]) -> dict[str, Look]:
+    """Looks for lines that are no optimizers, told apart in the order in which they come.
+
+    >>> [look.dash for look in plain_looks(["entropy", "divergence"]).values()]
+    ['solid', 'dash']
+    """
+    names = list(dict.fromkeys(labels))
+    return {name: Look(*_PLAIN[k % 7], _MARKERS[k % 7]) for k, name in enumerate(names)}
+
+
 def faded(colour: str, opacity: float = BAND) -> str:
     """`#RRGGBB` as a see-through `rgba(...)`.
 

@@ -181,7 +181,8 @@ def _texts(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -
     font, made = trace.textfont, []
     tints = [font.color] * len(y) if isinstance(font.color, str | None) else list(font.color)
     sizes = np.broadcast_to(np.asarray(font.size if font.size is not None else 12, dtype=float), len(y))
-    away = 6 * POINT if "markers" in (trace.mode or "") else 0
+    size = trace.marker.size if isinstance(trace.marker.size, (int, float)) else 6
+    away = (4 + size / 2) * POINT if "markers" in (trace.mode or "") else 0
     for k, word in enumerate(words):
         if not word or not (np.isfinite(x[k]) and np.isfinite(y[k])):
             continue

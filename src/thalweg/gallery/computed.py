@@ -1,0 +1,80 @@
+"""What some pictures need computed: the catalogue as rows, every schedule, Gaussians fitted by a divergence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import formulas, losses, schedules
+from ..pictures.likelihood import Fit
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """Name, year, parents, direction and rate of every built-in formula."""
+    keys = ("name", "year", "parents", "direction", "rate")
+    return [{key: getattr(rule, key) for key in keys} for rule in formulas.FORMULAS.values()]
+
+
+_LONG = ("lambda", "multiplicative", "chained", "sequential")  # their labels are
+_SHOWN = {
+    "exponential": "exponential(gamma=0.97)", "exponential_decay": "exponential_decay(k=0.03)",
+    "inverse_time": "inverse_time(k=0.1)", "cosine_restarts": "cosine_restarts(T_0=14, T_mult=2)",
+    "chained": "chained(linear, step(size=25, gamma=0.5))",
+    "sequential": "sequential(constant(scale=0.3), cosine, milestones=(30,))",
+    "plateau": "plateau(patience=2, gamma=0.5)",
+}  # fmt: skip
+
+
+def every_schedule(steps: int) -> dict[str, np.ndarray]:
+    """The label of each schedule → (steps,) what it multiplies the rate by, with arguments that show what it does."""
+    found = {}
+    for name in schedules.names():
+        one = schedules.get(_SHOWN[name]) if name in _SHOWN else schedules.example(name)
+        values = _plateau(one, steps) if one.closed else one.factor(np.arange(steps), steps)
+        found[name if name in _LONG else one.label] = values
+    return found
+
+
+def _plateau(schedule: Any, steps: int) -> np.ndarray:
+    """What it does to a loss that falls, stays, and falls a little again; looked at every fourth step."""
+    epoch = np.arange(steps // 4)
+    losses = np.where(
+        epoch < 8, 1 - epoch / 10, np.where(epoch < 16, 0.2, 0.2 - (epoch - 16) / 100).clip(0.17)
+    )
+    state, values = schedule.start(np.ones(1)), []
+    for loss in losses:
+        values += [state[0, 0]] * 4
+        state = schedule.observe(state, np.array([loss]))
+    return np.array(values)
+
+
+def fitted(x: Tensor, target: Tensor, *, reverse: bool, start: tuple[float, float]) -> Fit:
+    """The Gaussian with the least divergence from a density on a grid, found by L-BFGS from a start.
+
+    Args:
+        x: (points,) evenly spaced, wide enough that nothing is cut off.
+        target: (points,) its density P.
+        reverse: D(Q‖P) instead of D(P‖Q).
+        start: mean and deviation to begin with; the reverse direction has a minimum at each mode.
+    """
+    from scipy.optimize import minimize
+
+    loss = losses.KLDiv(reverse=reverse)
+    p = (target / target.sum())[None]
+
+    def log_density(values: Tensor) -> Tensor:
+        return torch.distributions.Normal(values[0], values[1].exp()).log_prob(x)
+
+    def value_and_gradient(given: np.ndarray) -> tuple[float, np.ndarray]:
+        values = torch.tensor(given, requires_grad=True)
+        divergence = loss(log_density(values).log_softmax(0)[None], p)
+        (gradient,) = torch.autograd.grad(divergence, values)
+        return divergence.item(), gradient.numpy()
+
+    found = minimize(value_and_gradient, [start[0], np.log(start[1])], jac=True, method="L-BFGS-B", tol=1e-12)
+    label = "reverse, D(Q‖P)" if reverse else "forward, D(P‖Q)"
+    density = log_density(torch.tensor(found.x)).exp().numpy()
+    return Fit(label, density, float(found.x[0]), float(np.exp(found.x[1])), float(found.fun))

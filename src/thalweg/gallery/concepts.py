@@ -1,0 +1,76 @@
+"""Pictures of ideas: where losses come from, and how the rules are related."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+import torch
+
+import thalweg as tw
+from thalweg.gallery.computed import catalogue, every_schedule, fitted
+from thalweg.pictures.family import family_tree as tree
+from thalweg.pictures.family import rule_table as table
+from thalweg.pictures.likelihood import coin, gaussian_fits, likelihood
+from thalweg.pictures.lines import Panel, lines
+from thalweg.pictures.schedules import schedule_grid
+
+
+def loss_from_likelihood() -> go.Figure:
+    """Laplace noise gives the absolute error, Gaussian noise the squared one: the loss is the noise's −log p."""
+    noise = torch.linspace(-3, 3, 121)
+    made = {k: tw.losses.from_distribution(k, fixed={"scale": 1.0}) for k in ("Laplace", "Normal")}
+    values = {f"{k} noise": loss.per_sample(torch.zeros(121), noise).numpy() for k, loss in made.items()}
+    return likelihood(noise.numpy(), values)
+
+
+def regression_losses() -> go.Figure:
+    """Loss against residual: L1 is a cone, the squared error a parabola, Huber a parabola that turns into a line."""
+    residual = torch.linspace(-3, 3, 121)
+    shown = {name: tw.losses.get(name) for name in ("l1", "mse", "huber", "huber(delta=0.5)")}
+    values = {name: loss.per_sample(residual, torch.zeros(121)).numpy() for name, loss in shown.items()}
+    return lines(
+        [Panel(residual.numpy(), values, "residual x − y", "loss")], "What a loss makes of a residual"
+    )
+
+
+def entropy() -> go.Figure:
+    """The entropy of a coin over its probability of heads, beside its cross-entropy with a fair coin.
+
+    What lies between the two is the divergence, which is 0 where the coin is fair.
+    """
+    heads = torch.linspace(0, 1, 201)
+    any_coin, fair = torch.stack([heads, 1 - heads], 1), torch.full((201, 2), 0.5)
+    values = {
+        "entropy H(P)": tw.losses.entropy(any_coin),
+        "cross-entropy H(P, fair)": tw.losses.cross_entropy_of(any_coin, fair),
+        "D(P‖fair)": tw.losses.KLDiv(outputs="probabilities").per_sample(fair, any_coin),
+    }
+    return coin(heads.numpy(), {name: own.numpy() for name, own in values.items()})
+
+
+def kullback_leibler() -> go.Figure:
+    """One Gaussian fitted to two by the divergence in either direction; it is not symmetric.
+
+    Forward, D(P‖Q), pays wherever P is and Q is not, and covers both. Reverse, D(Q‖P), pays wherever Q is and P is
+    not, and settles on one.
+    """
+    x = torch.linspace(-15, 15, 1201, dtype=torch.float64)
+    first, second = (torch.distributions.Normal(mean, 0.7).log_prob(x).exp() for mean in (-3.0, 3.0))
+    target = 0.4 * first + 0.6 * second
+    fits = [fitted(x, target, reverse=reverse, start=(1.0, 1.0)) for reverse in (False, True)]
+    note = "P = 0.4 N(−3, 0.7²) + 0.6 N(3, 0.7²); both fits begin at mean 1 and deviation 1"
+    return gaussian_fits(x.numpy(), target.numpy(), fits, note)
+
+
+def family_tree() -> go.Figure:
+    """The family tree of the rules, from each formula's own year and parents."""
+    return tree(catalogue())
+
+
+def rule_table() -> go.Figure:
+    """The same rules by what they follow and by how their rate is set."""
+    return table(catalogue())
+
+
+def schedules() -> go.Figure:
+    """Every schedule over 100 steps: what it multiplies the learning rate by."""
+    return schedule_grid(every_schedule(steps=100), "Every schedule, over 100 steps")

@@ -1,0 +1,97 @@
+"""The pictures in the order of the page, listed one by one."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError, unknown
+from . import concepts
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of the gallery.
+
+    Attributes:
+        name: as `thalweg picture` knows it.
+        section: the part of the page it is in.
+        make: gives the Plotly figure.
+    """
+
+    name: str
+    section: str
+    make: Callable[[], go.Figure]
+
+    @property
+    def words(self) -> str:
+        """The caption: what there is to see."""
+        return inspect.cleandoc(self.make.__doc__ or "")
+
+    @property
+    def code(self) -> str:
+        """The lines that make it: the imports they need, and the body of its function, `figure` for what it returns.
+
+        >>> print(get("rule-table").code)
+        from thalweg.gallery.computed import catalogue
+        from thalweg.pictures.family import rule_table as table
+        <BLANKLINE>
+        figure = table(catalogue())
+        """
+        source = textwrap.dedent(inspect.getsource(self.make))
+        function = ast.parse(source).body[0]
+        assert isinstance(function, ast.FunctionDef)
+        used = {node.id for part in function.body for node in ast.walk(part) if isinstance(node, ast.Name)}
+        body = textwrap.dedent("\n".join(source.splitlines()[function.body[1].lineno - 1 :]))
+        return "\n".join([*_imports(self.make, used), "", body.replace("return ", "figure = ", 1)])
+
+
+def _imports(make: Callable[[], go.Figure], used: set[str]) -> Iterator[str]:
+    """The imports of a function's file that bring a name it uses."""
+    for node in ast.parse(inspect.getsource(inspect.getmodule(make) or make)).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            node.names = [name for name in node.names if (name.asname or name.name) in used]
+            if node.names:
+                yield ast.unparse(node)
+
+
+_SECTIONS = {
+    "Where losses come from": (
+        concepts.loss_from_likelihood, concepts.regression_losses, concepts.entropy, concepts.kullback_leibler,
+    ),
+    "The rules and their rates": (concepts.family_tree, concepts.rule_table, concepts.schedules),
+}  # fmt: skip
+PICTURES: dict[str, Picture] = {
+    name: Picture(name, section, make)
+    for section, makers in _SECTIONS.items()
+    for make in makers
+    for name in [make.__name__.replace("_", "-")]
+}
+
+
+def names() -> list[str]:
+    """All names, in the order of the page.
+
+    >>> "entropy" in names()
+    True
+    """
+    return list(PICTURES)
+
+
+def get(name: str) -> Picture:
+    """The picture of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = PICTURES.get(name.strip().replace("_", "-"))
+    if found is None:
+        raise UsageError(unknown("picture", name, PICTURES))
+    return found

@@ -1,0 +1,158 @@
+"""The family of rules: a tree that says which grew from which and when, and a table of where each steps and how far."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from .style import FONT, GRID, INK, MUTED, SHADE, dress, heading, looks, text
+
+Rule = Mapping[str, Any]
+ROW = 27  # pixels
+NO_YEAR = "no year"
+
+
+def family_tree(rules: Sequence[Rule], title: str = "The family of optimizers") -> go.Figure:
+    """Each rule on a row of its own, at its year; a line leads to it from its first parent, a dotted one from others.
+
+    Args:
+        rules: each has `name`, `year` (None where none is known) and `parents`, names of other rules.
+        title: above the tree.
+
+    Years are evenly spaced, whatever lies between them, because half of the rules are from the last few.
+
+    >>> figure = family_tree([{"name": "sgd", "year": 1951, "parents": ()},
+    ...                       {"name": "momentum", "year": 1964, "parents": ("sgd",)}])
+    >>> [(trace.x, trace.y) for trace in figure.data if trace.mode == "markers+text"]
+    [((0,), (0,)), ((1,), (1,))]
+    """
+    known = {rule["name"]: rule for rule in rules}
+    years = sorted({rule["year"] for rule in rules if rule["year"]})
+    column = {rule["name"]: years.index(rule["year"]) if rule["year"] else len(years) for rule in rules}
+    rows = {name: row for row, name in enumerate(_order(known, column))}
+    found, figure = looks(known), go.Figure()
+    for name, rule in known.items():
+        for count, parent in enumerate(p for p in rule["parents"] if p in known):
+            figure.add_trace(_branch(column, rows, parent, name, first=count == 0))
+    for name, rule in known.items():
+        when = rule["year"] or NO_YEAR
+        marker = {"symbol": found[name].marker, "size": 11, "color": found[name].colour}
+        figure.add_trace(
+            go.Scatter(
+                x=[column[name]], y=[rows[name]], mode="markers+text", marker=marker, name=text(name),
+                text=[f"{text(name)} {when}"], textposition="middle right", textfont={"size": 12.5, "color": INK},
+                hovertext=f"<b>{text(name)}</b> {when}<br>from {text(', '.join(rule['parents']) or 'nothing before')}",
+                hoverinfo="text", showlegend=False,
+            )
+        )  # fmt: skip
+    note = (
+        "A line comes from the rule it grew from, a dotted one from a second parent. Years are evenly spaced."
+    )
+    dress(figure, 120 + ROW * len(known))
+    words = [str(year) for year in years] + ([NO_YEAR] if len(years) in column.values() else [])
+    figure.update_xaxes(
+        tickvals=list(range(len(words))), ticktext=words, range=[-0.4, len(words) + 2.2], tickangle=-90
+    )
+    figure.update_yaxes(range=[len(known) - 0.4, -0.6], showticklabels=False, showgrid=False)
+    return figure.update_layout(title=heading(title, note), margin={"l": 8, "r": 8, "t": 66, "b": 8})
+
+
+def _order(known: Mapping[str, Rule], column: Mapping[str, int]) -> list[str]:
+    """Each rule above its children; a family below those its second parents are in, older ones first."""
+    first = {name: next((p for p in rule["parents"] if p in known), None) for name, rule in known.items()}
+
+    def family(name: str | None) -> list[str]:
+        waiting = {child: [child, *family(child)] for child in known if first[child] == name}
+        found: list[str] = []
+        while waiting:
+            free = [
+                c
+                for c in waiting
+                if not any(_needs(known, waiting[c], o) for n, o in waiting.items() if n != c)
+            ]
+            child = min(free or waiting, key=lambda n: (column[n], n))
+            found += waiting.pop(child)
+        return found
+
+    return family(None)
+
+
+def _needs(known: Mapping[str, Rule], family: Sequence[str], other: Sequence[str]) -> bool:
+    return any(parent in other for name in family for parent in known[name]["parents"])
+
+
+def _branch(
+    column: Mapping[str, int], rows: Mapping[str, int], parent: str, child: str, *, first: bool
+) -> go.Scatter:
+    """Down from the parent, then to the right, where no label is."""
+    x, y = [column[parent], column[parent], column[child]], [rows[parent], rows[child], rows[child]]
+    line = {"color": MUTED, "width": 1.4, "dash": "solid" if first else "dot"}
+    return go.Scatter(
+        x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False, name=f"{parent}–{child}"
+    )
+
+
+def rule_table(rules: Sequence[Rule], title: str = "Where rules step, and how far") -> go.Figure:
+    """What each rule follows (columns) against how its rate is set (rows), with years.
+
+    Args:
+        rules: each has `name`, `year`, `direction` and `rate`.
+
+    >>> figure = rule_table([{"name": "sgd", "year": 1951, "direction": "gradient", "rate": "constant"}])
+    >>> [word for trace in figure.data for word in trace.text]
+    ['direction →<br>rate ↓', 'gradient', 'constant', 'sgd 1951']
+    """
+    directions, rates = (list(dict.fromkeys(rule[key] for rule in rules)) for key in ("direction", "rate"))
+    cells = {
+        (direction, rate): [f"{text(r['name'])} {r['year'] or ''}".strip() for r in rules
+                            if (r["direction"], r["rate"]) == (direction, rate)]
+        for direction in directions for rate in rates
+    }  # fmt: skip
+    lines = [max(2, *(len(cells[d, rate]) for d in directions)) for rate in rates]
+    tops = np.cumsum([3, *lines])
+    figure = go.Figure()
+    heads = [_wrapped(direction, 17) for direction in directions]
+    _words(figure, [0.04], [1.5], ["direction →<br>rate ↓"], MUTED)
+    _words(figure, [k + 1.06 for k in range(len(directions))], [1.5] * len(directions), heads, INK)
+    _words(figure, [0.04] * len(rates), [t + n / 2 for t, n in zip(tops, lines, strict=False)],
+           [_wrapped(rate, 17) for rate in rates], INK)  # fmt: skip
+    filled = [(d, r) for d in directions for r in rates if cells[d, r]]
+    for direction, rate in filled:
+        row = rates.index(rate)
+        words = "<br>".join(cells[direction, rate])
+        _words(figure, [directions.index(direction) + 1.06], [tops[row] + lines[row] / 2], [words], INK)
+    for row, top in enumerate(tops):
+        line = {"color": MUTED if row == 0 else GRID, "width": 1}
+        figure.add_shape(type="line", x0=0, x1=len(directions) + 1, y0=top, y1=top, line=line)
+    box = {
+        "type": "rect",
+        "x0": 0,
+        "x1": 1,
+        "y0": 0,
+        "y1": int(tops[-1]),
+        "fillcolor": SHADE,
+        "layer": "below",
+    }
+    figure.add_shape(**box, line={"width": 0})
+    dress(figure, 66 + 21 * int(tops[-1]))
+    figure.update_xaxes(range=[0, len(directions) + 1], visible=False)
+    figure.update_yaxes(range=[int(tops[-1]), 0], visible=False)
+    figure.update_layout(title=heading(title), margin={"l": 8, "r": 8, "t": 44, "b": 8}, showlegend=False)
+    return figure.update_layout(meta={"least": 150 * (len(directions) + 1)})
+
+
+def _wrapped(words: str, width: int) -> str:
+    return "<br>".join(text(line) for line in textwrap.wrap(words, width))
+
+
+def _words(figure: go.Figure, x: list[float], y: list[float], words: list[str], ink: str) -> None:
+    figure.add_trace(
+        go.Scatter(
+            x=x, y=y, text=words, mode="text", textposition="middle right", hoverinfo="skip", showlegend=False,
+            textfont={"color": ink, "size": 12.5, "family": FONT},
+        )
+    )  # fmt: skip

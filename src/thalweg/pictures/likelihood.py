@@ -1,0 +1,78 @@
+"""Losses and divergences drawn from probabilities: noise and its loss, a coin's entropy, fits in either direction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from .lines import Panel, lines
+from .numbers import short
+from .style import MUTED, SHADE, dress, heading, plain_looks, text
+
+
+def likelihood(noise: np.ndarray, losses: Mapping[str, np.ndarray]) -> go.Figure:
+    """Densities of some noise, and beside them their negative logarithms, which are losses.
+
+    Args:
+        noise: (points,) target minus prediction.
+        losses: what the noise is called → (points,) −log p.
+
+    >>> figure = likelihood(np.array([-1.0, 0.0, 1.0]), {"Laplace noise": np.array([1.0, 0.0, 1.0])})
+    >>> figure.data[0].y.round(2).tolist(), figure.data[1].y.tolist()
+    ([0.37, 1.0, 0.37], [1.0, 0.0, 1.0])
+    """
+    across = "noise y − x"
+    density = Panel(noise, {k: np.exp(-v) for k, v in losses.items()}, across, "p", "Density of the noise")
+    loss = Panel(noise, losses, across, "−log p", "Its negative logarithm: the loss")
+    return lines([density, loss], "A loss is the negative log-likelihood of the noise")
+
+
+def coin(heads: np.ndarray, values: Mapping[str, np.ndarray]) -> go.Figure:
+    """Entropies of a coin over its probability of heads, in nats; the fair coin marked."""
+    figure = lines([Panel(heads, values, "probability of heads p", "nats")], "How much a coin can surprise")
+    return figure.add_vline(x=0.5, line={"color": MUTED, "dash": "dot", "width": 1})
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One Gaussian fitted to another density.
+
+    Attributes:
+        label: what was made small.
+        density: (points,).
+        mean, deviation: of the Gaussian.
+        divergence: what was reached, in nats.
+    """
+
+    label: str
+    density: np.ndarray
+    mean: float
+    deviation: float
+    divergence: float
+
+
+def gaussian_fits(x: np.ndarray, target: np.ndarray, fits: Sequence[Fit], note: str = "") -> go.Figure:
+    """A density and the Gaussians fitted to it, with the numbers of each."""
+    found = plain_looks(fit.label for fit in fits)
+    figure = go.Figure(
+        go.Scatter(x=x, y=target, fill="tozeroy", fillcolor=SHADE, mode="lines", name="P, what is fitted",
+                   line={"color": MUTED, "width": 1.5}, showlegend=True)
+    )  # fmt: skip
+    for fit in fits:
+        look = found[fit.label]
+        name = (
+            f"{text(fit.label)}: mean {short(round(fit.mean, 3))}, deviation {short(round(fit.deviation, 3))}, "
+            f"{short(round(fit.divergence, 3))} nats"
+        )
+        line = {"color": look.colour, "dash": look.dash, "width": 2.4}
+        figure.add_trace(go.Scatter(x=x, y=fit.density, mode="lines", name=name, line=line, showlegend=True))
+    dress(figure, 420)
+    seen = x[np.maximum.reduce([target, *(fit.density for fit in fits)]) > 1e-3 * target.max()]
+    figure.update_xaxes(title_text="x", range=[seen.min(), seen.max()]).update_yaxes(
+        title_text="density", rangemode="tozero"
+    )
+    title = heading("One Gaussian fitted to two: forward covers both, reverse settles on one", note)
+    return figure.update_layout(title=title, margin={"l": 8, "r": 8, "t": 66, "b": 90})

@@ -1,0 +1,94 @@
+"""`thalweg picture`: listed, drawn into every kind of file, its code printed, wrong use refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from thalweg.cli.main import app
+from thalweg.gallery import PICTURES, names
+
+
+def run(*words: str, status: int = 0) -> str:
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, list(words))
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+def test_the_list_names_every_picture_in_eighty_columns() -> None:
+    shown = run("picture")
+    assert [line.split()[0] for line in shown.splitlines() if line[:1].isalpha()][1:-1] == names()
+    assert max(len(line.rstrip()) for line in shown.splitlines()[:-1]) <= 80
+
+
+@pytest.mark.parametrize(
+    ("ending", "magic"),
+    [
+        ("html", b"<!doctype html>"),
+        ("png", b"\x89PNG"),
+        ("svg", b"<?xml"),
+        ("gif", b"GIF8"),
+        ("mp4", b"\0\0\0 ftyp"),
+    ],
+)
+def test_drawn_into_a_file(ending: str, magic: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "new" / f"a.{ending}"
+    assert run("picture", "entropy", "-o", str(file)).strip() == str(file)
+    assert file.read_bytes().startswith(magic)
+
+
+def test_without_a_file_a_page_is_made_and_nothing_is_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("picture", "entropy").strip() == "entropy.html"
+    made = (tmp_path / "entropy.html").read_bytes()
+    assert b"How much a coin can surprise" in made
+    shown = run("picture", "entropy", status=2)
+    assert "entropy.html exists already; say where to draw with -o." in shown
+    assert (tmp_path / "entropy.html").read_bytes() == made
+
+
+def test_code_and_json() -> None:
+    assert run("picture", "family-tree", "--code").strip() == PICTURES["family-tree"].code
+    assert json.loads(run("picture", "entropy", "--json"))["code"] == PICTURES["entropy"].code
+    assert [one["name"] for one in json.loads(run("picture", "--json"))] == names()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["famly-tree"], "did you mean family-tree"), (["entropy", "-o", "a.jpg"], "must end in .html"),
+        (["-o", "a.png"], "there is no picture to draw"), (["--code"], "there is no picture to draw"),
+        (["entropy", "-o", "."], "must end in"), (["entropy", "-o", "/dev/null/a.png"], "not a folder"),
+    ],
+)  # fmt: skip
+def test_wrong_use_is_one_sentence(words: list[str], message: str) -> None:
+    shown = run("picture", *words, status=2)
+    assert message in shown
+    assert shown.startswith("thalweg: ")
+    assert shown.count("\n") == 1
+
+
+def test_an_mp4_without_its_extra_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    shown = run("picture", "entropy", "-o", str(tmp_path / "a.mp4"), status=2)
+    assert "pip install 'thalweg[video]', or name a .gif" in shown
+
+
+def test_help_needs_no_torch() -> None:
+    code = (
+        "import sys; from thalweg.cli.main import app; from typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(app, ['picture', '--help']).exit_code == 0\n"
+        "print({'torch', 'numpy', 'plotly', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+    assert "Example: thalweg picture" in run("picture", "--help")

@@ -1,0 +1,104 @@
+"""Every picture of the gallery is made by the lines that are shown, and the page is what the generator writes."""
+
+from __future__ import annotations
+
+import doctest
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from thalweg.errors import UsageError
+from thalweg.gallery import PICTURES, get, names, registry
+from thalweg.pictures.moving import images
+from thalweg.pictures.page import page
+from thalweg.pictures.style import PAPER
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("gallery_page", DOCS / "gallery.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def files() -> dict[str, Path]:
+    return {file.stem: file for file in (DOCS / "images" / "gallery").iterdir()}
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_shown_lines_make_the_picture(name: str, generator: ModuleType) -> None:
+    scope: dict[str, object] = {}
+    exec(compile(PICTURES[name].code, name, "exec"), scope)
+    figure = scope["figure"]
+    assert isinstance(figure, go.Figure)
+    assert figure.layout.title.text
+    assert figure.layout.paper_bgcolor == PAPER
+    first, *others = images(figure, scale=0.5, most=2)
+    assert first.std() > 3, "something is drawn"
+    assert bool(others) == bool(figure.frames)
+    assert all((first != other).any() for other in others)
+    assert files()[name].suffix == f".{generator.ending(figure)}", "draw it again: make gallery"
+    assert "NaN" not in page(figure).rsplit('<script type="application/json"', 1)[1].split("</script>")[0]
+
+
+def test_the_page_is_what_the_generator_writes(generator: ModuleType) -> None:
+    assert set(files()) == set(names()), "draw them again: make gallery"
+    endings = {name: file.suffix[1:] for name, file in files().items()}
+    assert (DOCS / "gallery.md").read_text(encoding="utf-8") == generator.page(endings)
+
+
+def test_images_are_small() -> None:
+    sizes = {name: file.stat().st_size for name, file in files().items()}
+    assert sum(sizes.values()) < 6_000_000
+    assert max(sizes.values()) < 1_000_000
+
+
+def test_captions_say_something() -> None:
+    for picture in PICTURES.values():
+        assert len(picture.words) > 30, picture.name
+        assert picture.words.endswith("."), picture.name
+
+
+def test_a_name_nobody_knows() -> None:
+    with pytest.raises(UsageError, match="did you mean entropy"):
+        get("entropi")
+    assert get("family_tree") is PICTURES["family-tree"]
+
+
+def test_forward_matches_moments_and_reverse_settles_on_one() -> None:
+    """The forward fit has the mixture's own mean and deviation; the reverse one those of its heavier half."""
+    shown = {trace.name.split(",")[0]: trace.name for trace in get("kullback-leibler").make().data}
+    deviation = np.sqrt(0.7**2 + 0.4 * 3.6**2 + 0.6 * 2.4**2)
+    assert f"mean 0.6, deviation {deviation:.4g}" in shown["forward"]
+    assert "mean 3, deviation 0.7," in shown["reverse"]
+    assert f"{-np.log(0.6):.3f} nats" in shown["reverse"]
+
+
+def test_losses_are_minus_the_logarithm_of_the_noise() -> None:
+    figure = get("loss-from-likelihood").make()
+    noise = np.asarray(figure.data[0].x)
+    laplace, gauss = (np.asarray(trace.y) for trace in figure.data[2:])
+    np.testing.assert_allclose(laplace, abs(noise) + np.log(2), atol=1e-6)
+    np.testing.assert_allclose(gauss, noise**2 / 2 + np.log(2 * np.pi) / 2, atol=1e-6)
+
+
+def test_a_fair_coin_is_worth_log_two() -> None:
+    entropy, cross, divergence = get("entropy").make().data
+    middle = len(entropy.y) // 2
+    np.testing.assert_allclose([entropy.y[middle], cross.y[0], divergence.y[0]], np.log(2), atol=1e-6)
+    np.testing.assert_allclose(entropy.y + divergence.y, cross.y, atol=1e-5)
+
+
+def test_examples_in_docstrings() -> None:
+    result = doctest.testmod(registry)
+    assert result.failed == 0
+    assert result.attempted > 1
