@@ -24,6 +24,7 @@ from .pictures import markup
 from .pictures.markup import escape
 from .pictures.numbers import duration, number, short
 from .study.factors import FULL, shown, words_of
+from .study.folds import FOLD, averaged
 from .study.plan import grid
 from .study.verdict import matching
 
@@ -42,6 +43,11 @@ the ranks that this leaves open, for all at once.</p>
 <p>The search reports the lowest of many numbers, which is partly luck. So each chosen setting is run again with fresh
 seeds, and that number is the one reported; “than in search” is how much the search’s lay below it.</p>
 <p>Test data played no part in any choice, and the answer holds for this problem, this budget and this grid.</p>"""
+_FOLDS = """
+<p>Settings were judged by cross-validation: each training and validation sample is held out by some fold, of which the
+others train a model that is judged on it. Seeds and folds are both resampled; since folds train on samples in common,
+their spread is corrected after Nadeau and Bengio (2003). The test numbers are of the same fresh seeds trained once
+more, on all training and validation samples.</p>"""
 _EMPTY = "—"
 
 
@@ -82,7 +88,7 @@ def html(study: Any) -> str:
     if study.provenance:
         rows = [[escape(key), escape(_plain(value))] for key, value in study.provenance.items()]
         sections.append(_section("provenance", "Provenance", markup.table(["What", "Value"], rows, words=2)))
-    sections.append(_section("method", "How to read this", METHOD))
+    sections.append(_section("method", "How to read this", METHOD + (_FOLDS if verdict.folds else "")))
     parts = {
         "title": escape(study.name),
         "lead": _lead(verdict, plan, table),
@@ -99,7 +105,7 @@ def _sections(study: Any, verdict: Any, table: pd.DataFrame) -> list[str]:
     sections = [
         _section("ranking", "Ranking", _ranking(verdict, study.plan["optimizer"]), "ranking"),
         *(_other(study.verdict_by(factor.name), factor) for factor in study.plan.ranked[1:]),
-        _section("rates", "Loss against rate", _rates(verdict, table)),
+        _section("rates", "Loss against rate", _rates(verdict, averaged(table) if verdict.folds else table)),
         _section("learning", "Learning curves", _learning(study.curves(), verdict, table)),
         _section("cost", "Cost", _cost(verdict)),
     ]
@@ -217,8 +223,9 @@ def _ranking(verdict: Any, factor: Any) -> str:
         *(() if own else ("Time per run",)),
     ]
     kind = "fresh seeds" if verdict.confirmed else "seeds of the search"
+    kind += f" × {verdict.folds} folds" if verdict.folds else ""
     caption = (
-        f"Dot: mean validation loss over {verdict.seeds} {kind}. Bar: its 95% interval over seeds. A bracket joins "
+        f"Dot: mean validation loss over {verdict.seeds} {kind}. Bar: its 95% interval. A bracket joins "
         "optimizers that are tied. Lower is better; × means that a run diverged."
     )
     if not own:
@@ -289,6 +296,7 @@ def _learning(curves: pd.DataFrame, verdict: Any, table: pd.DataFrame) -> str:
 
     stage = "confirmation" if verdict.confirmed else "search"
     own = table[table["stage"] == stage]
+    own = own[own[FOLD].notna()] if verdict.folds else own
     own = own[_any(matching(own, one.setting) for one in verdict.entries)]
     curves = curves.merge(own[["member", "optimizer", "status"]], on="member")
     curves = curves[curves["metric"].isin(["train_loss", "validation_loss"])]
@@ -311,9 +319,10 @@ def _learning(curves: pd.DataFrame, verdict: Any, table: pd.DataFrame) -> str:
         for row in learning_table(curves).to_dict("records")
     ]
     seeds = curves.groupby("optimizer")["member"].nunique().max()
+    runs, end = ("runs (seeds × folds)", "run") if verdict.folds else ("seeds", "seed")
     caption = (
-        f"Each optimizer at its chosen setting. Line: mean over {seeds} {'fresh ' * verdict.confirmed}seeds. "
-        "Band: smallest to largest seed. Not smoothed. Choose a name in the legend to hide or show it."
+        f"Each optimizer at its chosen setting. Line: mean over {seeds} {'fresh ' * verdict.confirmed}{runs}. "
+        f"Band: smallest to largest {end}. Not smoothed. Choose a name in the legend to hide or show it."
     )
     label = f"Validation and training loss against {axis} for {len(order)} optimizers."
     return markup.chart(figures, label, caption, markup.table(heads, body, words=2))

@@ -48,6 +48,10 @@ def compare(
         list[str] | None,
         typer.Option(help="NAME=VALUE,VALUE, e.g. weight_decay=0,1e-4; may be given several times."),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Cross-validate in that many folds of the training and validation samples."),
+    ] = None,
     confirmation: Annotated[
         int,
         typer.Option(help="Fresh seeds for each chosen setting; 0 leaves the test part untouched."),
@@ -79,6 +83,7 @@ def compare(
         losses=None if losses is None else split(losses),
         batch_sizes=None if batch_sizes is None else [batch_size_of(word) for word in split(batch_sizes)],
         hyperparameters=values_of(hyperparameters or []),
+        folds=folds,
         progress=False if quiet else None,
     )
     finish(study, report, json)

@@ -40,19 +40,22 @@ class TensorBatches:
     Args:
         inputs, targets: first axis is the sample.
         batch_size: samples per batch; at most all of them.
+        rows: the samples to take, which may come several times; all of them unless given.
     """
 
-    def __init__(self, inputs: Tensor, targets: Tensor, batch_size: int) -> None:
-        self.inputs, self.targets = inputs, targets
-        self.batch_size = min(batch_size, len(inputs))
+    def __init__(self, inputs: Tensor, targets: Tensor, batch_size: int, rows: Tensor | None = None) -> None:
+        self.inputs, self.targets, self.rows = inputs, targets, rows
+        self.samples = len(inputs if rows is None else rows)
+        self.batch_size = min(batch_size, self.samples)
 
     @property
     def steps(self) -> int:
-        return -(-len(self.inputs) // self.batch_size)
+        return -(-self.samples // self.batch_size)
 
     def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(order_seed(seed, epoch))
-        order = torch.randperm(len(self.inputs), generator=generator)
+        order = torch.randperm(self.samples, generator=generator)
+        order = order if self.rows is None else self.rows[order]
         for chosen in order.split(self.batch_size):
             yield self.inputs[chosen], self.targets[chosen]
 

@@ -31,12 +31,19 @@ MEMORY = 2**30  # bytes
 
 @dataclass(frozen=True)
 class Task:
-    """What every member of a block learns: the model, the batches, and the data to validate on."""
+    """What every member of a block learns: the model, the batches, and the data to validate on, if there are any."""
 
     model: Callable[[], nn.Module]
     batched: Batched
     batches: Batches
-    validation: tuple[Tensor, Tensor]
+    validation: tuple[Tensor, Tensor] | None
+
+    @property
+    def sample(self) -> Tensor:
+        """The inputs of a few samples."""
+        if self.validation is not None:
+            return self.validation[0][:2]
+        return next(iter(self.batches.epoch(0, 0)))[0][:2]
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,7 @@ class Block:
         self.task, self.members, self.seed, self.epochs = task, tuple(members), seed, epochs
         self.total = epochs * task.batches.steps
         start, fixed = initial_tensors(task.model, seed)
-        task.batched.look(task.validation[0][:2])
+        task.batched.look(task.sample)
         moving = {name: fixed.pop(name) for name in task.batched.moving if name in fixed}
         self.fixed = list(fixed.values())
         self.weights, self.moving = (
@@ -194,7 +201,7 @@ class Block:
                 yield passed
                 # Only now: whoever stops before this point sees the same epoch again, and loses nothing.
                 self.recorded = self.step
-                for part in self.slices:
+                for part in self.slices if self.task.validation is not None else ():
                     part.scheduling.observe(passed.values["validation_loss"][part.start : part.stop])
                 self.loss_sum.fill(0)
             if self.step >= self.total:
@@ -241,6 +248,8 @@ class Block:
 
     def _epoch(self, steps: int) -> Epoch:
         train_loss = self.loss_sum / steps
+        if self.task.validation is None:
+            return Epoch(self.step, {"train_loss": train_loss})
         found = self.evaluate(*self.task.validation)
         last = self.step >= self.total
         if self.regularized.stop(found["loss"], train_loss, self.active, self.step, last):

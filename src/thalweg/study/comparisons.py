@@ -55,7 +55,7 @@ class Ranking:
     comparisons: int
 
 
-def rank(losses: np.ndarray, seed: int = 0) -> tuple[list[int], Ranking]:
+def rank(losses: np.ndarray, seed: int = 0, overlap: float = 0.0) -> tuple[list[int], Ranking]:
     """Order columns from best to worst, with intervals, tie groups and places.
 
     A candidate's group is the one after the last group that holds somebody better. So within a group nobody
@@ -63,6 +63,7 @@ def rank(losses: np.ndarray, seed: int = 0) -> tuple[list[int], Ranking]:
 
     Args:
         losses: (seeds, candidates) or (seeds, folds, candidates); inf for a run that diverged.
+        overlap: of the folds, as `intervals.estimate` takes it.
 
     Returns:
         The order (best first), and the ranking by column.
@@ -71,7 +72,7 @@ def rank(losses: np.ndarray, seed: int = 0) -> tuple[list[int], Ranking]:
     width = cells.shape[-1]
     flat = cells.reshape(-1, width)
     by_mean = sorted(range(width), key=lambda k: (*badness(flat[:, k]), k))
-    pairs = _Pairs.of(cells, by_mean)
+    pairs = _Pairs.of(cells, by_mean, overlap)
     groups = [1] * width
     for place, k in enumerate(by_mean):
         groups[k] = 1 + max((groups[j] for j in by_mean[:place] if pairs.better[j, k]), default=0)
@@ -80,10 +81,10 @@ def rank(losses: np.ndarray, seed: int = 0) -> tuple[list[int], Ranking]:
     return order, Ranking(
         rank=groups,
         places=[(1 + int(ahead[k]), width - int(behind[k])) for k in range(width)],
-        mean=[interval(cells[..., k]) for k in range(width)],
-        difference=[_difference(cells, k, order[0]) for k in range(width)],
-        probability=_chances(cells, seed),
-        more_seeds=[pairs.more_seeds(cells, k, order[0]) for k in range(width)],
+        mean=[interval(cells[..., k], overlap=overlap) for k in range(width)],
+        difference=[_difference(cells, k, order[0], overlap) for k in range(width)],
+        probability=_chances(cells, seed, overlap),
+        more_seeds=[pairs.more_seeds(cells, k, order[0], overlap) for k in range(width)],
         comparisons=width * (width - 1) // 2,
     )
 
@@ -94,7 +95,7 @@ def badness(losses: np.ndarray) -> tuple[int, float]:
     return losses.size - finite.size, float(finite.mean()) if finite.size else math.inf
 
 
-def _difference(cells: np.ndarray, k: int, leader: int) -> Interval:
+def _difference(cells: np.ndarray, k: int, leader: int, overlap: float) -> Interval:
     if k == leader:
         return Interval(0.0, 0.0, 0.0)
     # Both infinite is no difference that could be told.
@@ -102,10 +103,10 @@ def _difference(cells: np.ndarray, k: int, leader: int) -> Interval:
         gap = np.nan_to_num(cells[..., k] - cells[..., leader], nan=0.0, posinf=np.inf, neginf=-np.inf)
     if np.isposinf(gap).any() and np.isneginf(gap).any():
         return Interval(math.inf, -math.inf, math.inf)  # each diverged where the other did not
-    return interval(gap, skewed=False)
+    return interval(gap, skewed=False, overlap=overlap)
 
 
-def _chances(cells: np.ndarray, seed: int) -> list[float]:
+def _chances(cells: np.ndarray, seed: int, overlap: float) -> list[float]:
     """In which share of resamples each is the best; seeds and folds are drawn apart (Owen 2007)."""
     seeds, folds, _ = cells.shape
     draw = np.random.default_rng(seed)
@@ -114,7 +115,7 @@ def _chances(cells: np.ndarray, seed: int) -> list[float]:
     whole = functools.partial(np.einsum, "rs,rf,sfk->rk", of_seeds, of_folds)
     means = whole(np.where(lost, 0.0, cells))  # (resamples, candidates)
     # Widened as the intervals are, so that the chance of being best never contradicts them.
-    factor = max(widening(n) for n in (seeds, folds))
+    factor = max(widening(seeds), widening(folds) * (math.sqrt(1 + overlap * folds) if folds > 1 else 1))
     centre = np.where(lost, 0.0, cells).mean(axis=(0, 1))
     means = np.where(lost.any(axis=(0, 1)), means, centre + factor * (means - centre))
     means[whole(lost.astype(float)) > 0] = math.inf
@@ -135,25 +136,30 @@ class _Pairs:
     factor: np.ndarray
 
     @classmethod
-    def of(cls, cells: np.ndarray, by_mean: list[int]) -> _Pairs:
+    def of(cls, cells: np.ndarray, by_mean: list[int], overlap: float) -> _Pairs:
         width = cells.shape[-1]
         better, factor = np.zeros((width, width), dtype=bool), np.ones((width, width))
         # The first of a pair is the one before the other in the order.
         before, after = (np.array(by_mean)[index] for index in np.triu_indices(width, 1))
         if len(before):
-            p, times = _adjusted(_p_values(cells, before, after), width)
+            p, times = _adjusted(_p_values(cells, before, after, overlap), width)
             better[before, after] = p < 1 - LEVEL
             factor[before, after] = factor[after, before] = times
         return cls(better, factor)
 
-    def more_seeds(self, cells: np.ndarray, k: int, leader: int) -> float:
+    def more_seeds(self, cells: np.ndarray, k: int, leader: int, overlap: float) -> float:
         """How many more seeds would tell `k` from the leader if their difference stays as it is; 0 if none needed."""
         if k == leader or self.better[leader, k] or len(cells) < 2:
             return 0.0
         if not np.isfinite(cells[..., [k, leader]]).all():
             return math.inf
-        gap = (cells[..., k] - cells[..., leader]).mean(axis=1)
-        enough = abs(gap.mean()) > _needed(len(gap), self.factor[leader, k]) * gap.std(ddof=1)
+        gaps = cells[..., k] - cells[..., leader]
+        gap, by_fold = gaps.mean(axis=1), gaps.mean(axis=0)
+        folds = len(by_fold)  # whose part of the variance no further seed takes away
+        stays = by_fold.var(ddof=1) * (1 / folds + overlap) if folds > 1 else 0.0
+        counts = np.arange(len(gap) + 1, len(gap) + MOST_SEEDS + 1)
+        spread = np.sqrt(gap.var(ddof=1) + counts * stays)
+        enough = abs(gap.mean()) > _needed(len(gap), self.factor[leader, k]) * spread
         return 1.0 + int(enough.argmax()) if enough.any() else math.inf
 
 
@@ -168,14 +174,14 @@ def _needed(seeds: int, factor: float) -> np.ndarray:
     return (special.stdtrit(counts - 1, level) + special.stdtrit(counts - 1, POWER)) / np.sqrt(counts)
 
 
-def _p_values(cells: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def _p_values(cells: np.ndarray, before: np.ndarray, after: np.ndarray, overlap: float) -> np.ndarray:
     """For each pair, of its paired differences; 1 where these do not agree with the order."""
     lost = ~np.isfinite(cells)
     p = np.ones(len(before))
     if cells[..., 0].size > 1 and not lost.all():
         capped = np.where(lost, cells[~lost].max(), cells)
         gaps = np.moveaxis(capped[..., after] - capped[..., before], -1, 0)  # (pairs, seeds, folds)
-        found = estimate(gaps)
+        found = estimate(gaps, overlap)
         with np.errstate(divide="ignore", invalid="ignore"):
             t = found.mean / found.error  # nan where there is no difference at all
         p = np.where(t > 0, 2 * special.stdtr(found.freedom, -t), 1.0)

@@ -103,24 +103,59 @@ def split(inputs: Any, targets: Any, seed: int = 0) -> tuple[tuple[Any, Any], ..
     return tuple((inputs[rows], targets[rows]) for rows in (rest[train], rest[validation], test))
 
 
-def hold_out(targets: Any, share: float, seed: int, where: str) -> tuple[np.ndarray, np.ndarray]:
+def hold_out(
+    targets: Any, share: float, seed: int, where: str, groups: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers (kept, held out) of a split drawn by `seed`, stratified where it can be.
 
+    Args:
+        groups: a label for each sample; a group is kept or held out as a whole, and nothing is stratified.
+
     Raises:
-        ProblemError: for fewer than two samples, from which nothing can be held out.
+        ProblemError: for fewer than two samples or groups, from which nothing can be held out.
     """
-    from sklearn.model_selection import train_test_split
+    from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
     count = len(targets)
     if count < 2:
         raise ProblemError(
             f"the {where} data are too few to split ({count} sample); give validation= and test= yourself."
         )
+    if groups is not None:
+        if len(np.unique(groups)) < 2:
+            raise ProblemError(
+                f"the {where} data are one group, so nothing can be held out; give validation= and test= yourself."
+            )
+        splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
+        kept, held = next(splitter.split(np.empty(count), groups=groups))
+        return np.sort(kept), np.sort(held)
     labels = np.asarray(targets)
     kept, held = train_test_split(
         np.arange(count), test_size=share, random_state=seed, stratify=_strata(labels, share)
     )
     return np.sort(kept), np.sort(held)
+
+
+def labels_of(groups: Any, samples: int) -> np.ndarray:
+    """A group's number for each sample.
+
+    Raises:
+        ProblemError: it is not one label for each sample.
+    """
+    try:
+        labels = np.asarray(groups)
+        if labels.shape != (samples,):
+            raise ProblemError(
+                f"groups has the shape {labels.shape}, and there are {samples} samples of training and validation; "
+                "give one label for each of them, in their order."
+            )
+        return np.unique(labels, return_inverse=True)[1]
+    except (ValueError, TypeError) as error:
+        if isinstance(error, ProblemError):
+            raise
+        raise ProblemError(
+            f"groups cannot be read ({first_line(error)}); give one label, a number or a name, for each sample."
+        ) from error
 
 
 def first_line(error: BaseException) -> str:

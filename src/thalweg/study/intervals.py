@@ -5,6 +5,11 @@ seed or fold are one piece of evidence: the standard error is that of seeds and 
 alone it is the usual one. Where every seed meets every fold, the variances of both add, less what they count
 twice (Cameron, Gelbach & Miller 2011, eq. 2.11), with the degrees of freedom of Satterthwaite (1946).
 
+Folds train on samples in common, so their losses are alike and show too little of their variance, which no estimate
+from one cross-validation gets right (Bengio & Grandvalet 2004, section 4). The variance of the mean over F folds is
+taken to be (1/F + n₂/n₁) s² in place of s²/F, where a fold judges on n₂ samples and trains on n₁ (Nadeau & Bengio
+2003, section 3; for k folds Bouckaert & Frank 2004, section 3.3); n₂/n₁ is the `overlap`.
+
 Losses are skewed: now and then a seed is much worse than the others, and seldom much better. Student's
 interval then lies too low. It is corrected for the skewness seen, by the cubic transformation of Hall (1992,
 "On the removal of skewness by transformation", eq. 2.3), which changes nothing for values that are not skewed.
@@ -47,15 +52,16 @@ class Estimate:
     skewness: np.ndarray
 
 
-def estimate(values: np.ndarray) -> Estimate:
+def estimate(values: np.ndarray, overlap: float = 0.0) -> Estimate:
     """Means over the last two axes.
 
     Args:
         values: (…, seeds, folds), finite, more than one of them.
+        overlap: of the folds: samples that one judges on per sample it trains on.
     """
     seeds, folds = values.shape[-2:]
     by_seed, by_fold, mean = values.mean(axis=-1), values.mean(axis=-2), values.mean(axis=(-2, -1))
-    square, freedom = _mean_square(values, by_seed, by_fold, mean)
+    square, freedom = _mean_square(values, by_seed, by_fold, mean, 1 + overlap * folds)
     # Third and second central moments of the mean: those of the seeds' means and of the folds' means add.
     third = sum(_moment(one, 3) / one.shape[-1] ** 2 for one in (by_seed, by_fold))
     second = sum(_moment(one, 2) / one.shape[-1] for one in (by_seed, by_fold))
@@ -64,16 +70,19 @@ def estimate(values: np.ndarray) -> Estimate:
 
 
 def _mean_square(
-    values: np.ndarray, by_seed: np.ndarray, by_fold: np.ndarray, mean: np.ndarray
+    values: np.ndarray, by_seed: np.ndarray, by_fold: np.ndarray, mean: np.ndarray, common: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The mean square that belongs to the mean of all values, and its degrees of freedom."""
+    """The mean square that belongs to the mean of all values, and its degrees of freedom.
+
+    `common` is what the variance of folds is too small by.
+    """
     seeds, folds = values.shape[-2:]
     if 1 in (seeds, folds):
-        count = seeds * folds
-        return values.var(axis=(-2, -1), ddof=1), np.full(mean.shape, count - 1.0)
+        square = values.var(axis=(-2, -1), ddof=1) * (common if folds > 1 else 1.0)
+        return square, np.full(mean.shape, seeds * folds - 1.0)
     rest = values - by_seed[..., None] - by_fold[..., None, :] + mean[..., None, None]
     several = (seeds - 1) * (folds - 1)
-    of_seeds, of_folds = folds * by_seed.var(axis=-1, ddof=1), seeds * by_fold.var(axis=-1, ddof=1)
+    of_seeds, of_folds = folds * by_seed.var(axis=-1, ddof=1), common * seeds * by_fold.var(axis=-1, ddof=1)
     both = (rest**2).sum(axis=(-2, -1)) / several
     # Never less than either alone, which chance can make of the difference.
     square = np.maximum(of_seeds + of_folds - both, np.maximum(of_seeds, of_folds))
@@ -85,14 +94,14 @@ def _moment(values: np.ndarray, order: int) -> np.ndarray:
     return ((values - values.mean(axis=-1, keepdims=True)) ** order).mean(axis=-1)
 
 
-def bounds(values: np.ndarray, skewed: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def bounds(values: np.ndarray, skewed: bool = True, overlap: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """The ends of the 95% intervals of means over the last two axes.
 
     Args:
-        values: as `estimate` takes them.
+        values, overlap: as `estimate` takes them.
         skewed: correct for skewness; differences are left uncorrected.
     """
-    found = estimate(values)
+    found = estimate(values, overlap)
     quantile = special.stdtrit(found.freedom, (1 + LEVEL) / 2)
     skewness = found.skewness if skewed else np.zeros_like(found.mean)
     low, high = (found.mean - _untransformed(q, skewness) * found.error for q in (quantile, -quantile))
@@ -106,7 +115,7 @@ def _untransformed(quantile: np.ndarray, skewness: np.ndarray) -> np.ndarray:
     return np.where(straight, quantile, 3 * (np.cbrt(1 + a * (quantile - a / 6)) - 1) / a)
 
 
-def interval(values: np.ndarray, skewed: bool = True) -> Interval:
+def interval(values: np.ndarray, skewed: bool = True, overlap: float = 0.0) -> Interval:
     """The mean of values (seeds,) or (seeds, folds) with its 95% interval.
 
     One value alone gives an interval without ends: a single seed says nothing about others.
@@ -120,7 +129,7 @@ def interval(values: np.ndarray, skewed: bool = True) -> Interval:
         return Interval(mean, -math.inf, math.inf)
     if not math.isfinite(mean):
         return Interval(mean, mean, mean)
-    low, high = bounds(table, skewed)
+    low, high = bounds(table, skewed, overlap)
     return Interval(mean, float(low), float(high))
 
 

@@ -31,6 +31,7 @@ from .factors import (
     stored,
     whole_number,
 )
+from .folds import Folds
 
 MOST_RUNS = 1_000_000
 FIXED = (
@@ -51,6 +52,7 @@ _TAKEN = (
     "loss",
     "batch_size",
     "seed",
+    "fold",
     "status",
     "step",
 )
@@ -66,6 +68,7 @@ class Plan:
         epochs: passes over the training data, for every run alike, whatever its batch size.
         confirmation: fresh seeds for each chosen setting, reported on the test part.
         states: optimizer (with its hyperparameters, where they change this) → states kept per weight.
+        folds: of the cross-validation; None where the problem's own validation part judges.
     """
 
     factors: tuple[Factor, ...]
@@ -73,6 +76,7 @@ class Plan:
     epochs: int
     confirmation: int
     states: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
+    folds: Folds | None = None
 
     def __getitem__(self, name: str) -> Factor:
         return next(f for f in self.factors if f.name == name)
@@ -136,7 +140,23 @@ class Plan:
 
     @property
     def runs(self) -> int:
-        return self.seeds * sum(math.prod(map(len, self._axes(optimizer))) for optimizer in self.optimizers)
+        settings = sum(math.prod(map(len, self._axes(optimizer))) for optimizer in self.optimizers)
+        return self.seeds * settings * len(self.search_folds)
+
+    @property
+    def overlap(self) -> float:
+        """What folds have in common, as `intervals.estimate` takes it."""
+        return 0.0 if self.folds is None else self.folds.overlap
+
+    @property
+    def search_folds(self) -> tuple[int | None, ...]:
+        """The folds of a run of the search; without cross-validation the one that is None."""
+        return (None,) if self.folds is None else tuple(range(self.folds.count))
+
+    @property
+    def fresh_folds(self) -> tuple[int | None, ...]:
+        """Those of the confirmation: each once more, then none, which trains on all samples and meets the test part."""
+        return (None,) if self.folds is None else (*self.search_folds, None)
 
     def level(self, setting: Setting, name: str) -> Any:
         """The level of any factor in a setting: its own, or the only one the plan has."""
@@ -182,7 +202,7 @@ class Plan:
             "applies": {f.name: list(f.only or ()) for f in self.hyperparameters},
             "seeds": self.seeds, "epochs": self.epochs, "confirmation": self.confirmation,
             "specs": {f.kind.argument: dict(f.specs) for f in self.factors if f.specs},
-            "states": dict(self.states),
+            "states": dict(self.states), "folds": None if self.folds is None else self.folds.to_json(),
             "equations": {label: equations_text(rule) for label, rule in self.formulas.items()},
         }  # fmt: skip
 
@@ -218,6 +238,7 @@ class Plan:
             return cls(
                 (*fixed, *hyper), whole_number("seeds", plain["seeds"]), whole_number("epochs", plain["epochs"]),
                 whole_number("confirmation", plain["confirmation"], least=0), dict(plain["states"]),
+                Folds.from_json(plain["folds"]),
             )  # fmt: skip
         except (PlanError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise StoreError(f"the plan in the store cannot be read ({error}); it is damaged.") from error
@@ -234,7 +255,7 @@ def as_now(kept: Mapping[str, Any]) -> dict[str, Any]:
         plain["batch_sizes"] = [plain.pop("batch_size")]
         plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
         plain["specs"] = {"optimizers": plain["specs"]} if plain["specs"] else {}
-    return {"regularizers": ["none"], **plain}
+    return {"regularizers": ["none"], "folds": None, **plain}
 
 
 def plan(
@@ -276,12 +297,17 @@ def plan(
         whole_number("epochs", epochs), whole_number("confirmation", confirmation, least=0),
         {label: len(rule.states) for label, rule in chosen.found.items()},
     )  # fmt: skip
+    return _with_states(checked(made))
+
+
+def checked(made: Plan) -> Plan:
+    """The plan, if it has no more runs than are allowed."""
     if made.runs > MOST_RUNS:
         raise PlanError(
             f"the plan has {made.runs:,} runs ({grid(made)}), and at most {MOST_RUNS:,} are allowed; "
             "give fewer of something."
         )
-    return _with_states(made)
+    return made
 
 
 def grid(made: Plan) -> str:
@@ -290,7 +316,8 @@ def grid(made: Plan) -> str:
     for f in made.further:
         everywhere = f.only is None or len(f.only) == len(made.optimizers)
         sizes.append(f"{len(f.levels)} {f.kind.many}{'' if everywhere else ' (where it applies)'}")
-    return " × ".join([*sizes, f"{made.seeds} seed{'s' * (made.seeds > 1)}"])
+    sizes.append(f"{made.seeds} seed{'s' * (made.seeds > 1)}")
+    return " × ".join([*sizes, f"{made.folds.count} folds"] if made.folds else sizes)
 
 
 def _hyperparameters(rules: Mapping[str, Formula], given: Mapping[str, Sequence[Any]] | None) -> list[Factor]:

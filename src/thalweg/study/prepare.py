@@ -11,8 +11,10 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -21,7 +23,7 @@ from .. import losses
 from ..errors import ProblemError, TrainingError
 from ..population.draws import recorded
 from .checks import build, check_measure, forward
-from .data import HELD_OUT, Pair, check_finite, hold_out, read, sample_of, tensors_of
+from .data import HELD_OUT, Pair, check_finite, hold_out, labels_of, read, sample_of, tensors_of
 from .problem import Problem, load
 
 SAMPLES = 8
@@ -43,6 +45,9 @@ class Prepared:
         weights: number of trainable parameters.
         source: where the problem came from: kind, spec, text and sha256.
         draws: whether the model draws random numbers in training, as dropout does.
+        order: where the rows of train, and then of validation, stood in the data as given; None for a DataLoader.
+        drawn: which of validation and test were split off at random.
+        groups: a label for each sample of the pool, if the problem has groups.
     """
 
     name: str
@@ -57,6 +62,20 @@ class Prepared:
     weights: int
     source: Mapping[str, str] = field(repr=False)
     draws: bool = False
+    order: np.ndarray | None = field(default=None, repr=False)
+    drawn: tuple[str, ...] = ()
+    groups: np.ndarray | None = field(default=None, repr=False)
+
+    @cached_property
+    def pool(self) -> Pair:
+        """All samples of training and validation, in the order given."""
+        if isinstance(self.train, DataLoader) or self.order is None:
+            raise ProblemError(
+                "the train data are a DataLoader, which cannot be joined with the validation part."
+            )
+        place = torch.from_numpy(np.argsort(self.order, kind="stable"))
+        inputs, targets = (torch.cat(two)[place] for two in zip(self.train, self.validation, strict=True))
+        return inputs, targets
 
 
 def prepare(problem: Problem | str) -> Prepared:
@@ -79,7 +98,7 @@ def prepare(problem: Problem | str) -> Prepared:
     with torch.random.fork_rng(devices=[]):
         module = build(problem.model)
         trainable = [p for p in module.parameters() if p.requires_grad]
-        train, validation, test = _parts(problem, trainable[0].dtype)
+        train, validation, test, order, groups = _parts(problem, trainable[0].dtype)
         if isinstance(train, DataLoader):
             sample, train_data = sample_of(train, SAMPLES), tensors_of(train)
             for tensor, what in zip(train_data or sample, ("inputs", "targets"), strict=True):
@@ -104,11 +123,14 @@ def prepare(problem: Problem | str) -> Prepared:
         validation=validation,
         test=test,
         fingerprint=_fingerprint(
-            problem, module, train, [part for part in (train_data, validation, test) if part]
+            problem, module, train, [part for part in (train_data, validation, test) if part], groups
         ),
         weights=sum(p.numel() for p in trainable),
         source=problem.source,
         draws=draws,
+        order=order,
+        drawn=tuple(part for part in ("validation", "test") if getattr(problem, part) is None),
+        groups=groups,
     )
 
 
@@ -156,37 +178,59 @@ def _metrics(problem: Problem) -> dict[str, losses.Measure]:
     return found
 
 
-def _parts(problem: Problem, dtype: torch.dtype) -> tuple[Pair | DataLoader[Any], Pair, Pair]:
-    """(train, validation, test), with what is missing split off by the problem's seed."""
+def _parts(
+    problem: Problem, dtype: torch.dtype
+) -> tuple[Pair | DataLoader[Any], Pair, Pair, np.ndarray | None, np.ndarray | None]:
+    """(train, validation, test), with what is missing split off by the problem's seed; then where the rows of train
+    and validation stood in the data as given, and the groups of those data that are not for testing."""
     validation = None if problem.validation is None else read(problem.validation, "validation", dtype)
     test = None if problem.test is None else read(problem.test, "test", dtype)
     if isinstance(problem.train, DataLoader):
+        if problem.groups is not None:
+            raise ProblemError(
+                "the train data are a DataLoader, in which samples have no places that groups could name; "
+                "give the data as tensors, arrays or a Dataset, or leave groups out."
+            )
         if validation is None:
             raise ProblemError(
                 "the train data are a DataLoader, which is used as it is, so nothing can be split off it; "
                 "give validation= and test= as well."
             )
         if test is None:
-            validation, test = _split_off(validation, 0.5, problem.seed, "validation")
-        return problem.train, validation, test
+            validation, test = _split_off(validation, 0.5, problem.seed, "validation")[:2]
+        return problem.train, validation, test, None, None
     train = read(problem.train, "train", dtype)
+    here = len(train[0])
+    whole = np.arange(here + (0 if validation is None else len(validation[0])))
+    groups = None if problem.groups is None else labels_of(problem.groups, len(whole))
+    order, behind = whole[:here], whole[here:]
     if test is None:
-        train, test = _split_off(train, HELD_OUT, problem.seed, "train")
+        train, test, rows = _split_off(train, HELD_OUT, problem.seed, "train", groups)
+        order = order[rows]
     if validation is None:
-        train, validation = _split_off(train, HELD_OUT, problem.seed, "train")
-    return train, validation, test
+        within = None if groups is None else groups[order]
+        train, validation, rows = _split_off(train, HELD_OUT, problem.seed, "train", within)
+        behind, order = np.setdiff1d(order, order[rows]), order[rows]
+    order = np.concatenate([order, behind])
+    return train, validation, test, order, None if groups is None else groups[np.sort(order)]
 
 
-def _split_off(part: Pair, share: float, seed: int, where: str) -> tuple[Pair, Pair]:
-    kept, held = (torch.from_numpy(rows) for rows in hold_out(part[1], share, seed, where))
-    return (part[0][kept], part[1][kept]), (part[0][held], part[1][held])
+def _split_off(
+    part: Pair, share: float, seed: int, where: str, groups: np.ndarray | None = None
+) -> tuple[Pair, Pair, np.ndarray]:
+    """(kept, held out, the rows kept)."""
+    rows = hold_out(part[1], share, seed, where, None if groups is None else groups[: len(part[1])])
+    kept, held = map(torch.from_numpy, rows)
+    return (part[0][kept], part[1][kept]), (part[0][held], part[1][held]), rows[0]
 
 
 def _first(part: Pair) -> Pair:
     return part[0][:SAMPLES], part[1][:SAMPLES]
 
 
-def _fingerprint(problem: Problem, module: nn.Module, train: Any, parts: list[Pair]) -> str:
+def _fingerprint(
+    problem: Problem, module: nn.Module, train: Any, parts: list[Pair], groups: np.ndarray | None
+) -> str:
     """Equal for equal problems, in this process and the next: nothing that holds an address goes in."""
     digest = hashlib.sha256()
     model = re.sub(r" at 0x[0-9a-f]+", "", repr(module))
@@ -200,4 +244,6 @@ def _fingerprint(problem: Problem, module: nn.Module, train: Any, parts: list[Pa
     for tensor in (tensor for part in parts for tensor in part):
         digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    if groups is not None:
+        digest.update(np.unique(groups, return_inverse=True)[1].astype("<i8").tobytes())
     return digest.hexdigest()

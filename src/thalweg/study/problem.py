@@ -36,6 +36,8 @@ class Problem:
             a function (outputs, targets) → scalar or per-sample values. Cross-entropy by default, as for most
             networks: outputs (samples, classes, …) and class ids (samples, …).
         metrics: names (``accuracy``, ``mae``, ``mse``) or functions like a loss; reported, never minimised.
+        groups: one label for each sample of `train`, and then of `validation` if that is given: the patient, the
+            speaker, the day. Samples of one group never stand on both sides of a split, drawn here or by ``folds=``.
         name: what tables and reports call it.
         seed: of the split alone; members have their own seeds.
         source: filled in by `load`: kind, spec, text and sha256 of where the problem came from.
@@ -62,6 +64,7 @@ class Problem:
     name: str = ""
     seed: int = 0
     source: Mapping[str, str] = field(default_factory=dict, repr=False)
+    groups: Any = field(default=None, repr=False)
 
 
 def load(spec: str | Problem) -> Problem:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from ..population.batched import Batched
 from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
 from ..population.block import Task
+from .data import Pair
 from .factors import FULL, Setting
 from .plan import Plan
 from .prepare import Prepared
@@ -29,8 +30,9 @@ class Programs:
     def __init__(self, plan: Plan, problem: Prepared) -> None:
         self.plan, self.problem = plan, problem
         self._batched: dict[Any, Batched] = {}
-        self._tasks: dict[Program, Task] = {}
+        self._tasks: dict[tuple[Program, int | None], Task] = {}
         self._lock = threading.Lock()
+        self._folds = plan.folds.rows(problem) if plan.folds else []
 
     def of(self, setting: Setting) -> Program:
         """What tells the setting's program from others."""
@@ -38,15 +40,16 @@ class Programs:
         kind = None if found is None else found.program
         return self.plan.level(setting, "batch_size"), self.plan.level(setting, "loss"), kind
 
-    def task(self, setting: Setting) -> Task:
-        """The problem as the setting's block trains it."""
+    def task(self, setting: Setting, fold: int | None = None) -> Task:
+        """The problem as the setting's block trains it: in that fold, or, in a plan with folds, on all samples."""
         program = size, loss, _ = self.of(setting)
         with self._lock:
-            if program not in self._tasks:
-                self._tasks[program] = Task(
-                    self.problem.model, self._gradients(loss), self._batches(size), self.problem.validation
+            if (program, fold) not in self._tasks:
+                batches, validation = self._data(size, fold)
+                self._tasks[program, fold] = Task(
+                    self.problem.model, self._gradients(loss), batches, validation
                 )
-            return self._tasks[program]
+            return self._tasks[program, fold]
 
     def _gradients(self, loss: Any) -> Batched:
         """Programs that differ in batch size alone share what is traced."""
@@ -56,11 +59,19 @@ class Programs:
             self._batched[loss] = Batched(built(problem), trained, problem.metrics, problem.loss)
         return self._batched[loss]
 
-    def _batches(self, size: int | str) -> Batches:
-        train = self.problem.train
-        if isinstance(train, DataLoader):
-            return LoaderBatches(train)
-        return TensorBatches(*train, len(train[0]) if size == FULL else int(size))
+    def _data(self, size: int | str, fold: int | None) -> tuple[Batches, Pair | None]:
+        """What to train on, and what to judge on."""
+        problem = self.problem
+        if isinstance(problem.train, DataLoader):
+            return LoaderBatches(problem.train), problem.validation
+        if not self._folds:
+            return TensorBatches(*problem.train, _batch(size, len(problem.train[0]))), problem.validation
+        inputs, targets = problem.pool
+        if fold is None:
+            return TensorBatches(inputs, targets, _batch(size, len(inputs))), None
+        kept, held = self._folds[fold]
+        batches = TensorBatches(inputs, targets, _batch(size, len(kept)), kept)
+        return batches, (inputs[held], targets[held])
 
     def samples(self, setting: Setting) -> int:
         """Samples in the largest batch of the setting."""
@@ -68,6 +79,10 @@ class Programs:
         if isinstance(batches, TensorBatches):
             return batches.batch_size
         return getattr(self.problem.train, "batch_size", None) or 1
+
+
+def _batch(size: int | str, samples: int) -> int:
+    return samples if size == FULL else int(size)
 
 
 def built(problem: Prepared) -> nn.Module:

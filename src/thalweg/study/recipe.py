@@ -120,7 +120,14 @@ def recipe(
             regularizer, "loss" if loss else "problem.loss", _needs_closure(formula),
             problem.get("draws", False), _told(schedule),
         )  # fmt: skip
-    return Recipe(code, optimizer, scheduler)
+    return Recipe(_on_all_samples(code) if plan.folds is not None else code, optimizer, scheduler)
+
+
+def _on_all_samples(code: str) -> str:
+    """The script after a cross-validation, which trains on training and validation samples, and judges on none."""
+    for part in ("train", "validation"):
+        code = code.replace(f"problem.{part}", "problem.pool")
+    return code.replace("validation loss", "loss on what it trains on")
 
 
 def _uses(optimizer: bool, regularizer: bool) -> str:

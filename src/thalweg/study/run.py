@@ -45,13 +45,14 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
     if store.meta("recipe_run") is None:
         store.set_meta("recipe_run", None)  # still to be run; a finished study of old has not even this
     if not store.blocks("search"):
-        store.add_blocks("search", _blocks(programs, plan.settings, range(plan.seeds)))
+        blocks = _blocks(programs, plan.settings, range(plan.seeds), plan.search_folds)
+        store.add_blocks("search", blocks)
     _stage(store, programs, "search", progress)
     if plan.confirmation:
         if not store.blocks("confirmation"):
             fresh = range(plan.seeds, plan.seeds + plan.confirmation)
             settings = to_confirm(plan, store.members())
-            store.add_blocks("confirmation", _blocks(programs, settings, fresh))
+            store.add_blocks("confirmation", _blocks(programs, settings, fresh, plan.fresh_folds))
         _stage(store, programs, "confirmation", progress)
     for row in store.blocks():
         store.drop_checkpoints(row.id)  # one may be left of a block that was killed as it finished
@@ -63,9 +64,9 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
 
 
 def _blocks(
-    programs: Programs, settings: Sequence[Setting], seeds: Sequence[int]
-) -> list[tuple[int, list[Setting]]]:
-    """Each seed's settings, cut into blocks of about equal size that share a program: small enough for the
+    programs: Programs, settings: Sequence[Setting], seeds: Sequence[int], folds: Sequence[int | None]
+) -> list[tuple[int, list[Setting], int | None]]:
+    """Each seed's and fold's settings, cut into blocks of about equal size that share a program: small enough for the
     cache, and at least as many as there are cores. Those with the most steps come first, so that no long
     one is begun last."""
     plan, problem = programs.plan, programs.problem
@@ -73,20 +74,24 @@ def _blocks(
     for setting in settings:
         groups.setdefault(programs.of(setting), []).append(setting)
     outputs = activations_of(built(problem), problem.validation[0][:8])
+    repeats = list(itertools.product(seeds, folds))
     states = max(map(plan.states_of, settings))
     blocks: list[list[Setting]] = []
-    for group in sorted(groups.values(), key=lambda g: -programs.task(g[0]).batches.steps):
+    for group in sorted(groups.values(), key=lambda g: -programs.task(g[0], folds[0]).batches.steps):
         order = [group[k] for k in arranged([plan.member(s, 0) for s in group])]
         size = block_size(problem.weights, states, int(programs.samples(group[0]) * outputs))
-        count = max(-(-len(order) // size), torch.get_num_threads() // (len(seeds) * len(groups)))
+        count = max(-(-len(order) // size), torch.get_num_threads() // (len(repeats) * len(groups)))
         cuts = np.linspace(0, len(order), min(count, len(order)) + 1).round().astype(int).tolist()
         blocks += [order[a:b] for a, b in itertools.pairwise(cuts)]
-    return [(seed, block) for seed in seeds for block in blocks]
+    return [(seed, block, fold) for seed, fold in repeats for block in blocks]
 
 
 def _stage(store: Store, programs: Programs, stage: str, progress: Progress) -> None:
     plan, problem, rows = programs.plan, programs.problem, store.blocks(stage)
-    runs = [(len(r.settings), plan.epochs * programs.task(r.settings[0]).batches.steps, r.step) for r in rows]
+    runs = [
+        (len(r.settings), plan.epochs * programs.task(r.settings[0], r.fold).batches.steps, r.step)
+        for r in rows
+    ]
     progress.begin(
         stage,
         sum(members * steps for members, steps, _ in runs),
@@ -98,7 +103,7 @@ def _stage(store: Store, programs: Programs, stage: str, progress: Progress) -> 
             if asked():
                 return
             try:
-                task = programs.task(row.settings[0])
+                task = programs.task(row.settings[0], row.fold)
                 block = Block(task, [plan.member(s, row.seed) for s in row.settings], plan.epochs)
                 _train(store, row, block, problem, progress, asked)
             except ThalwegError:
@@ -159,7 +164,7 @@ def _train(
         else:
             finished = block.step == block.total
             values = dict(epoch.values)
-            if finished and row.stage == "confirmation":
+            if finished and row.stage == "confirmation" and row.fold is None:
                 values |= {f"test_{n}": v for n, v in block.evaluate(*problem.test).items()}
             store.record(row.id, block.step, values, block.diverged, time.monotonic() - begun, finished)
             begun = time.monotonic()

@@ -10,6 +10,7 @@ import numpy as np
 
 from .comparisons import MOST_SEEDS, badness, rank
 from .factors import Factor, Level, Setting, shown
+from .folds import Folds
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -30,15 +31,16 @@ def sentence(
         return f"No {factor.kind.words} trained {name} without diverging; try lower rates."
     kind = "fresh seeds" if confirmed else "seeds"
     over = f"over {seeds} {kind}" if seeds > 1 else f"over one {kind.rstrip('s')}"
+    over += f" × {plan.folds.count} folds" if plan.folds else ""
     at = rest(plan, factor, best.setting)
     loss = (
         f"validation loss {best.validation_loss}"
-        if seeds > 1
+        if math.isfinite(best.validation_loss.high)
         else f"validation loss {best.validation_loss.mean:.4g}"
     )
     levels = [e.setting[factor.name] for e in entries if e.rank == 1]
     first = called(factor, levels[0])
-    if seeds < 2 and len(entries) > 1:
+    if seeds < 2 and not plan.folds and len(entries) > 1:
         return f"{first} ({at}) has the lowest {loss} on {name}, but one seed cannot tell {factor.kind.many} apart."
     if len(levels) == 1:
         alone = " and no other comes level" if len(entries) > 1 else ""
@@ -67,6 +69,7 @@ def notes(
         found.append(f"{lost} of {sum(e.runs for e in entries)} runs diverged and count as infinitely bad.")
     found += _open(factor, entries) + _by_chance(factor, entries, comparisons)
     found += [_BUDGETS[f.name] for f in plan.further if f.name in _BUDGETS]
+    found += _cross_validated(plan.folds, confirmed) if plan.folds is not None else []
     found.append(_luck(factor, entries[0]) if confirmed else _unconfirmed(plan, factor, seeds))
     return [*filter(None, found)]
 
@@ -123,11 +126,11 @@ def passed_over(
     It stays unchosen, because the numbers of the one that did best there would be too good.
 
     Args:
-        settings, values: all that were confirmed, and their losses (settings, seeds).
+        settings, values: all that were confirmed, and their losses (settings, seeds, folds).
     """
     at = settings.index(best)
     first = min(range(len(settings)), key=lambda k: (*badness(values[k]), k))
-    _, ranked = rank(values[[at, first]].T)
+    _, ranked = rank(np.moveaxis(values[[at, first]], 0, -1), overlap=plan.overlap)
     if first == at or ranked.rank[0] == 1:
         return []
     other, loss = settings[first], f"{ranked.mean[1].mean:.4g}"
@@ -137,6 +140,17 @@ def passed_over(
         "settings are chosen; more seeds would choose more surely."
     )
     return [note]
+
+
+def _cross_validated(folds: Folds, confirmed: bool) -> list[str]:
+    """What the two kinds of loss are measured on, when there is no validation part."""
+    found = [f"Validation losses are means over {folds}; their intervals allow for samples that folds share."]
+    if confirmed:
+        found.append(
+            "Test numbers are of the same fresh seeds, trained once more on all training and validation samples; no "
+            "validation loss belongs to these last runs."
+        )
+    return found
 
 
 def _unconfirmed(plan: Plan, factor: Factor, seeds: int) -> str:

@@ -3,7 +3,7 @@
     meta      key → JSON: the plan, the problem, the provenance, costs
     blocks    id, stage, seed, status (waiting | started | finished), step, seconds, checkpoint
     members   id, block, position in it, optimizer, lr, schedule, further (JSON: the levels of the other
-              factors that vary), seed, diverged (step, or −1)
+              factors that vary, and last the fold), seed, diverged (step, or −1)
     curves    block, step, metric → float64 values, little-endian, in the order of the block's members
 
 What a block has learned after a pass over the data goes in as one transaction: a killed process leaves
@@ -38,6 +38,7 @@ from filelock import FileLock, Timeout
 
 from ..errors import StoreError
 from .factors import Setting
+from .folds import FOLD
 
 APPLICATION = 0x7468616C  # "thal"
 VERSION = 2
@@ -74,6 +75,10 @@ class BlockRow:
     seconds: float
     checkpoint: str | None
     settings: tuple[Setting, ...]
+    fold: int | None = None
+
+
+BlockPlan = tuple[int, Sequence[Setting]] | tuple[int, Sequence[Setting], int | None]
 
 
 def kind_of(path: Path) -> str:
@@ -214,15 +219,24 @@ class Store:
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
-    def add_blocks(self, stage: str, blocks: Sequence[tuple[int, Sequence[Setting]]]) -> None:
-        """Blocks of a stage, all at once: (seed, settings in the order of the members) each."""
+    def add_blocks(self, stage: str, blocks: Sequence[BlockPlan]) -> None:
+        """Blocks of a stage, all at once: (seed, settings in the order of the members) each, with the fold if any."""
         columns = ["block", "position", "optimizer", "lr", "schedule", "seed"]
         columns += [] if self._plain else ["further"]
         with self._transaction() as db:
-            for seed, settings in blocks:
+            for seed, settings, *fold in blocks:
+                cut = {FOLD: fold[0]} if fold and fold[0] is not None else {}
                 row = db.execute("INSERT INTO blocks (stage, seed) VALUES (?, ?)", (stage, seed))
                 members = [
-                    (row.lastrowid, k, s.optimizer, s.lr, s.schedule, seed, json.dumps(dict(s.further)))
+                    (
+                        row.lastrowid,
+                        k,
+                        s.optimizer,
+                        s.lr,
+                        s.schedule,
+                        seed,
+                        json.dumps({**dict(s.further), **cut}),
+                    )
                     for k, s in enumerate(settings)
                 ]
                 db.executemany(
@@ -306,16 +320,20 @@ class Store:
 
     def blocks(self, stage: str | None = None) -> list[BlockRow]:
         settings: dict[int, list[Setting]] = {}
+        folds: dict[int, int] = {}
         with _damage(self.path):
             for block, optimizer, lr, schedule, further in self._db.execute(
                 f"SELECT block, optimizer, lr, schedule, {self._further} FROM members ORDER BY block, position"
             ):
-                setting = Setting(optimizer, lr, schedule, _levels(further))
+                levels = _levels(further)
+                if levels and levels[-1][0] == FOLD:
+                    *levels, (_, folds[block]) = levels
+                setting = Setting(optimizer, lr, schedule, tuple(levels))
                 settings.setdefault(block, []).append(setting)
             rows = self._db.execute(
                 "SELECT id, stage, seed, status, step, seconds, checkpoint FROM blocks ORDER BY id"
             )
-            found = [BlockRow(*row, settings=tuple(settings[row[0]])) for row in rows]
+            found = [BlockRow(*row, settings=tuple(settings[row[0]]), fold=folds.get(row[0])) for row in rows]
         return [row for row in found if stage in (None, row.stage)]
 
     def members(self) -> pd.DataFrame:
@@ -418,7 +436,11 @@ def _spread(table: pd.DataFrame) -> pd.DataFrame:
     table = table.drop(columns="further")
     for k, name in enumerate(dict.fromkeys(name for one in known for name in one)):
         levels = pd.Series([one.get(name) for one in known]).infer_objects()
-        table.insert(place + k, name, levels.take(with_levels).to_numpy())
+        if name == FOLD:  # after the seed, and missing where a member has none
+            folds = levels.astype("Int64").take(with_levels).array
+            table.insert(table.columns.get_loc("seed") + 1, name, folds)  # pyright: ignore[reportArgumentType]
+        else:
+            table.insert(place + k, name, levels.take(with_levels).to_numpy())
     return table
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from ..formulas import Formula
 from ..schedules import Given
 from . import recipe as recipes
 from .factors import FULL, LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, STORED_BATCH_SIZE, factor
-from .plan import Plan, as_now, plan
+from .folds import Folds, check_unwatched
+from .folds import folds as cut
+from .plan import Plan, as_now, checked, plan
 from .prepare import Prepared, check_loss, prepare, sample_of_train
 from .problem import Problem, load
 from .programs import built
@@ -140,7 +143,8 @@ class Study:
 
     def table(self) -> pd.DataFrame:
         """One row per member: stage, optimizer, lr, schedule, every other factor that varies (NaN where it does
-        not apply), seed, status, step, and its last losses."""
+        not apply), seed, fold (of a cross-validation; missing for those trained on all samples), status, step, and
+        its last losses."""
         with self.store() as store:
             return store.members()
 
@@ -220,6 +224,7 @@ def compare(
     losses: Sequence[str | Callable[..., Any]] | None = None,
     batch_sizes: Sequence[int | str] | None = None,
     hyperparameters: Mapping[str, Sequence[Any]] | None = None,
+    folds: Any = None,
 ) -> Study:
     """Train every optimizer at every level of every other factor, for every seed, as populations.
 
@@ -249,6 +254,11 @@ def compare(
         hyperparameters: name → values, for every formula that has that hyperparameter or option, e.g.
             ``{"weight_decay": [0, 1e-4], "beta2": [0.99, 0.999]}``; a formula that has it not is tried once,
             which tables show as –.
+        folds: cross-validate instead of judging by one validation part: a number of folds of all training and
+            validation samples, stratified for class ids and grouped by the problem's `groups`; or a splitter of
+            `sklearn.model_selection`, ``LeaveOneOut()``, ``TimeSeriesSplit(5)``. Settings are chosen by the mean over
+            folds and seeds; the chosen ones are cross-validated with fresh seeds, and then trained on all of these
+            samples to meet the test part.
 
     Raises:
         PlanError, ProblemError: what was asked does not fit together.
@@ -278,6 +288,8 @@ def compare(
     if own:
         wanted = _for_loader(wanted, batch_sizes)
     ready = prepare(declared)
+    if folds is not None:
+        wanted = _cross_validated(wanted, cut(folds, ready, declared.seed))
     _check_further(wanted, ready)
     facts = _facts(ready, own)
     path = Path(store) if store is not None else _free_path(facts, wanted)
@@ -298,6 +310,11 @@ def _for_loader(wanted: Plan, batch_sizes: Sequence[int | str] | None) -> Plan:
     return wanted.with_factor(factor(STORED_BATCH_SIZE, [0]))
 
 
+def _cross_validated(wanted: Plan, folds: Folds) -> Plan:
+    check_unwatched(wanted["schedule"], wanted["regularizer"])
+    return checked(replace(wanted, folds=folds))
+
+
 def _check_further(wanted: Plan, ready: Prepared) -> None:
     """Refuse losses, regularizers and batch sizes that do not fit the problem."""
     for regularizer in wanted["regularizer"].found.values():
@@ -311,7 +328,8 @@ def _check_further(wanted: Plan, ready: Prepared) -> None:
             check_loss(ready, loss)
     if isinstance(ready.train, DataLoader) or not wanted["batch_size"].varied:
         return
-    samples = len(ready.train[0])
+    fewest = wanted.folds and min(len(kept) for kept, _ in wanted.folds.rows(ready))
+    samples = fewest or len(ready.train[0])
     for size in wanted.batch_sizes:
         if size != FULL and int(size) >= samples:
             raise PlanError(

@@ -22,6 +22,7 @@ import pandas as pd
 from ..errors import PlanError, unknown
 from .comparisons import badness, rank
 from .factors import Factor, Level, Setting, shown
+from .folds import FOLD, averaged
 from .intervals import Interval, interval
 from .plan import Plan
 from .sentences import notes, passed_over, sentence
@@ -87,6 +88,7 @@ class Verdict:
     Attributes:
         factor: what is ranked, e.g. "optimizer" or "batch_size".
         entries: best first; `groups` are their levels, those in one group tied.
+        folds: of the cross-validation; 0 where the problem's own validation part judges.
     """
 
     entries: tuple[Entry, ...]
@@ -96,6 +98,7 @@ class Verdict:
     seeds: int
     confirmed: bool
     factor: str = "optimizer"
+    folds: int = 0
 
     @property
     def best(self) -> Entry:
@@ -134,19 +137,22 @@ def to_confirm(plan: Plan, members: pd.DataFrame) -> list[Setting]:
 
 @dataclass(frozen=True)
 class _Losses:
-    """Validation losses (settings, seeds), infinite where a run diverged, and how far the runs came."""
+    """Validation losses (settings, seeds, folds), infinite where a run diverged, and how far the runs came.
+
+    There is one fold without cross-validation.
+    """
 
     settings: list[Setting]
     values: np.ndarray
     steps: list[int]
 
     def rows(self, settings: Sequence[Setting]) -> np.ndarray | None:
-        """(settings, seeds), or None if one of them is missing."""
+        """(seeds, folds, settings), or None if one of them is missing."""
         place = {setting: k for k, setting in enumerate(self.settings)}
         if any(setting not in place for setting in settings):
             return None
         rows = self.values[[place[setting] for setting in settings]]
-        return None if np.isnan(rows).any() or not rows.shape[1] else rows
+        return None if np.isnan(rows).any() or not rows.size else np.moveaxis(rows, 0, -1)
 
 
 def _best(factor: Factor, losses: _Losses) -> Chosen:
@@ -167,16 +173,19 @@ def _search(plan: Plan, members: pd.DataFrame) -> _Losses:
 
 
 def _losses(plan: Plan, members: pd.DataFrame) -> _Losses:
+    if plan.folds is not None:
+        members = members[members[FOLD].notna()]
     if members.empty or "validation_loss" not in members:
-        return _Losses([], np.zeros((0, 0)), [])
+        return _Losses([], np.zeros((0, 0, 0)), [])
     names = ["optimizer", "lr", "schedule", *(f.name for f in plan.further)]
     code = members.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
     _, first = np.unique(code, return_index=True)
     settings = [_setting(row) for row in members.iloc[first][names].to_dict("records")]
     seeds, column = np.unique(members["seed"], return_inverse=True)
     loss = members["validation_loss"].where(members["status"] != "diverged").fillna(math.inf)
-    values = np.full((len(settings), len(seeds)), math.nan)
-    values[code, column] = loss.to_numpy(float)
+    values = np.full((len(settings), len(seeds), len(plan.search_folds)), math.nan)
+    fold = members[FOLD].to_numpy(int) if plan.folds is not None else 0
+    values[code, column, fold] = loss.to_numpy(float)
     steps = members["step"].where(members["status"] == "finished", 0).to_numpy()
     longest = np.zeros(len(settings), dtype=np.int64)
     np.maximum.at(longest, code, steps.astype(np.int64))
@@ -217,8 +226,10 @@ def judge(
     confirmed = again.rows(settings)
     losses = search.rows(settings) if confirmed is None else confirmed
     assert losses is not None  # the search is complete on its seeds
-    order, ranked = rank(losses.T)
+    order, ranked = rank(losses, overlap=plan.overlap)
     runs = members[members["stage"] == "search"].groupby(factor.name, sort=False)["status"]
+    if plan.folds is not None:
+        fresh = averaged(fresh)
     steps = dict(zip(search.settings, search.steps, strict=True))
     entries = []
     for k in order:
@@ -236,13 +247,13 @@ def judge(
         ))  # fmt: skip
     ranks = sorted({e.rank for e in entries})
     groups = tuple(tuple(shown(e.setting[factor.name]) for e in entries if e.rank == r) for r in ranks)
-    count, final = losses.shape[1], confirmed is not None
+    count, final = len(losses), confirmed is not None
     words = notes(plan, factor, entries, final, count, ranked.comparisons)
     if final:
         words += passed_over(plan, factor, entries[0].setting, again.settings, again.values)
     return Verdict(
         tuple(entries), groups, sentence(plan, factor, name, entries, count, final), tuple(words), count, final,
-        factor.name,
+        factor.name, plan.folds.count if plan.folds is not None else 0,
     )  # fmt: skip
 
 
