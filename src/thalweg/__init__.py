@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from . import optim as optim
     from . import regularizers as regularizers
     from . import schedules as schedules
+    from .convolution import convolve as convolve
     from .errors import ThalwegError as ThalwegError
     from .formulas import Formula as Formula
     from .formulas import Update as Update
@@ -42,6 +43,7 @@ _WHERE = {
     "Update": "formulas",
     "basins": "landscapes.basins",
     "compare": "study.study",
+    "convolve": "convolution",
     "descend": "landscapes.descents",
     "formula": "formulas",
     "log_range": "study.plan",

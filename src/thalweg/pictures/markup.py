@@ -12,6 +12,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
@@ -53,8 +55,8 @@ def chart(figures: Mapping[str, go.Figure], label: str, caption: str, data: str)
 def embedded(value: Any) -> str:
     """JSON that may stand inside a script element: no `<`, and null where a number is not finite.
 
-    >>> embedded({"</script>": [1.5, float("nan")]})
-    '{"\\\\u003c/script\\\\u003e":[1.5,null]}'
+    >>> embedded({"</script>": [1.5, float("nan")]}), embedded(np.array([[1.5, np.inf]]))
+    ('{"\\\\u003c/script\\\\u003e":[1.5,null]}', '[[1.5,null]]')
     """
     from plotly.utils import PlotlyJSONEncoder
 
@@ -65,6 +67,8 @@ def embedded(value: Any) -> str:
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
+        value = value.tolist()
     if isinstance(value, (list, tuple)):
         return [_finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -39,9 +39,10 @@ def page(figure: go.Figure) -> str:
         {"name": f.name, "data": [one.to_plotly_json() for one in f.data], "traces": f.traces}
         for f in figure.frames
     ]
-    prefix = figure.layout.sliders[0].currentvalue.prefix if figure.layout.sliders else ""
+    slider = figure.layout.sliders[0] if figure.layout.sliders else None
+    prefix, start = (slider.currentvalue.prefix, slider.active) if slider else ("", None)
     source = {"data": content["data"], "wide": content["layout"], "narrow": stacked(drawn), "frames": frames,
-              "prefix": prefix, "pace": PACE, "dark": dict(DARK)}  # fmt: skip
+              "prefix": prefix, "start": start, "pace": PACE, "dark": dict(DARK)}  # fmt: skip
     parts = {
         "title": escape(head.replace("\n", " ") or "Picture"),
         "head": "".join(f"<h1>{escape(line)}</h1>" for line in head.split("\n") if line),

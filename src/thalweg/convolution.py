@@ -1,0 +1,357 @@
+"""Convolution and cross-correlation, of sequences, images and functions, and what happens at each place.
+
+    convolution        (f∗g)(t) = Σᵢ f(i)·g(t − i)     the kernel is flipped, then slid
+    cross-correlation  (f⋆g)(t) = Σᵢ f(i)·g(i − t)     it is slid as it is: what networks call a convolution
+
+For functions the sum is an integral over τ. Sums go through torch's convolutions, integrals through SciPy's adaptive
+quadrature; `Convolution.picture` shows the kernel on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+MODES = ("convolution", "cross-correlation")
+PADDINGS = ("valid", "same", "full")
+_TOLERANCE = 1e-7
+_EXACT = 2**53  # whole numbers up to here are exact in float64
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """A kernel slid over a signal, and what came of it; an array wherever NumPy wants one.
+
+    Attributes:
+        signal: (n,) or (height, width), with channels before them: (channels, …).
+        kernel: (k,) or (rows, columns); with channels (channels, …), or (outputs, channels, …).
+        mode: "convolution" or "cross-correlation".
+        stride: along each axis.
+        padding: (zeros before, zeros after) along each axis.
+        values: what came out, (…,) or (outputs, …); per axis ⌊(n + before + after − k) / stride⌋ + 1.
+    """
+
+    signal: np.ndarray
+    kernel: np.ndarray
+    mode: str
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    values: np.ndarray
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.values, dtype=dtype, copy=copy)
+
+    @property
+    def padded(self) -> np.ndarray:
+        """The signal with its zeros."""
+        bare = self.signal.ndim - len(self.stride)
+        return np.pad(self.signal, ((0, 0),) * bare + self.padding)
+
+    @property
+    def slid(self) -> np.ndarray:
+        """The kernel as it is laid on the signal: flipped along each axis for a convolution."""
+        return _turned(self.kernel, self.mode, len(self.stride))
+
+    def at(self, *place: int) -> tuple[np.ndarray, np.ndarray]:
+        """(what lies under the kernel, its products with the kernel) for one value: the products' sum is that value.
+
+        Args:
+            place: the index of the value along each axis; before it the output, where there are several.
+
+        >>> import thalweg as tw
+        >>> slid = tw.convolve([1, 2, 3, 4], [1, 0, -1])
+        >>> slid.at(1), slid.values[1]
+        ((array([2, 3, 4]), array([-2,  0,  4])), np.int64(2))
+        """
+        if len(place) != self.values.ndim:
+            raise UsageError(
+                f"the place {place} has {len(place)} numbers; the values have shape {self.values.shape}."
+            )
+        axes = len(self.stride)
+        spot = place[len(place) - axes :]
+        window = tuple(
+            slice(i * s, i * s + k)
+            for i, s, k in zip(spot, self.stride, self.kernel.shape[-axes:], strict=True)
+        )
+        under = self.padded[(..., *window)]
+        return under, under * self.slid[place[: len(place) - axes]]
+
+    def picture(self) -> go.Figure:
+        """The kernel sliding over the signal, with a button that plays it; of channels, the sum over them.
+
+        Raises:
+            UsageError: there are several outputs, or more channels than can be told apart; make a picture of each.
+        """
+        from .pictures.convolution import CHANNELS, sliding_image, sliding_line
+
+        if self.values.ndim > len(self.stride):
+            raise UsageError(
+                f"the kernel has {len(self.values)} outputs and a picture shows one; convolve with kernel[0], say."
+            )
+        channels = 1 if self.signal.ndim == len(self.stride) else len(self.signal)
+        if channels > CHANNELS:
+            raise UsageError(
+                f"a picture shows at most {CHANNELS} channels, and there are {channels}; convolve some of them."
+            )
+        if len(self.stride) == 1 and self.signal.ndim == 1:
+            return sliding_line(
+                self.padded, self.slid, self.values, self.stride[0], self.padding[0], self.mode
+            )
+        planes = self.padded if self.signal.ndim > len(self.stride) else self.padded[None]
+        kernels = self.slid if self.signal.ndim > len(self.stride) else self.slid[None]
+        if len(self.stride) == 1:
+            planes, kernels = planes[:, None], kernels[:, None]
+            return sliding_image(
+                planes, kernels, self.values[None], (1, *self.stride), ((0, 0), *self.padding), self.mode
+            )
+        return sliding_image(planes, kernels, self.values, self.stride, self.padding, self.mode)
+
+
+@dataclass(frozen=True, eq=False)
+class ContinuousConvolution:
+    """Two functions, one slid over the other; an array wherever NumPy wants one.
+
+    Attributes:
+        f, g: of an array, giving an array.
+        names: what they are called; empty for one without a name.
+        mode: "convolution" or "cross-correlation".
+        at: (points,) the shifts t.
+        over: between what τ goes.
+        values: (points,) the integrals.
+        error: an upper estimate of how far the values are off.
+    """
+
+    f: Callable[[np.ndarray], np.ndarray] = field(repr=False)
+    g: Callable[[np.ndarray], np.ndarray] = field(repr=False)
+    names: tuple[str, str]
+    mode: str
+    at: np.ndarray
+    over: tuple[float, float]
+    values: np.ndarray
+    error: float
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.values, dtype=dtype, copy=copy)
+
+    def picture(self, frames: int = 60) -> go.Figure:
+        """g sliding over f, their product, and the integral drawn as far as it has come.
+
+        Args:
+            frames: how many shifts are shown; spread evenly over `at`.
+        """
+        from .pictures.convolution import sliding_function
+
+        return sliding_function(self.f, self.g, self.names, self.mode, self.at, self.values, frames)
+
+
+def convolve(
+    signal: Any,
+    kernel: Any,
+    mode: str = "convolution",
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    at: Any = None,
+    over: tuple[float, float] = (-np.inf, np.inf),
+) -> Convolution | ContinuousConvolution:
+    """Slide a kernel over a signal: of numbers in one or two dimensions, or of functions.
+
+    With zeros for padding, per axis: (f∗g)(t) = Σᵢ f(i)·g(t − i), (f⋆g)(t) = Σᵢ f(i)·g(i − t).
+
+    Args:
+        signal: (n,) or (height, width) numbers, or (channels, n) and (channels, height, width) with a kernel that
+            has channels too; or a function of arrays.
+        kernel: (k,) or (rows, columns); (outputs, channels, k) or (outputs, channels, rows, columns), or, over an
+            image of channels, (channels, rows, columns) for a single output; or a function. A 1×1 convolution is a
+            kernel (outputs, channels, 1, 1).
+        mode: "convolution" flips the kernel, "cross-correlation" does not, as in networks.
+        stride: how far the kernel moves at a time, one number or one per axis.
+        padding: zeros around the signal, one number or one per axis; "valid" is none, "full" as many as let the
+            kernel touch the signal with one element, "same" as many as give as many values as the signal has at
+            stride 1: the middle of "full", as in NumPy and SciPy.
+        at: for functions: the values of t; 201 from −5 to 5 unless given.
+        over: for functions: between which bounds τ goes.
+
+    Whole numbers stay whole; other numbers are taken as float64.
+
+    Raises:
+        UsageError: shapes that do not fit, or an integral that does not converge.
+
+    >>> import thalweg as tw
+    >>> tw.convolve([1, 2, 3, 4], [1, 0, -1]).values
+    array([2, 2])
+    >>> tw.convolve([1, 2, 3, 4], [1, 0, -1], mode="cross-correlation", padding="same").values
+    array([-2, -2, -2,  3])
+    >>> bell = lambda x: np.exp(-x**2 / 2) / np.sqrt(2 * np.pi)
+    >>> tw.convolve(bell, bell, at=[0.0]).values.round(6), round(1 / np.sqrt(4 * np.pi), 6)
+    (array([0.282095]), np.float64(0.282095))
+    """
+    if mode not in MODES:
+        raise UsageError(f"the mode is {mode!r}; give 'convolution' or 'cross-correlation'.")
+    functions = [callable(one) for one in (signal, kernel)]
+    if all(functions):
+        if stride != 1 or padding != 0:
+            raise UsageError("two functions have no stride and no padding; leave both out.")
+        return _continuous(signal, kernel, mode, at, over)
+    if any(functions):
+        raise UsageError(
+            "a function and numbers cannot be convolved; give two functions, or numbers for both."
+        )
+    if at is not None:
+        raise UsageError("at= is for functions; numbers have a value at each place.")
+    return _discrete(_numbers(signal, "signal"), _numbers(kernel, "kernel"), mode, stride, padding)
+
+
+def _numbers(given: Any, what: str) -> np.ndarray:
+    try:
+        found = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
+    except ValueError as error:
+        raise UsageError(f"the {what} is not an array ({error}); its rows must be equally long.") from error
+    if found.dtype.kind == "b":
+        found = found.astype(np.int64)
+    if found.dtype.kind not in "iuf" or found.size == 0:
+        raise UsageError(
+            f"the {what} is of {found.dtype}, shape {found.shape}; give real numbers, at least one."
+        )
+    return found.astype(np.int64 if found.dtype.kind in "iu" else np.float64)
+
+
+def _discrete(
+    signal: np.ndarray,
+    kernel: np.ndarray,
+    mode: str,
+    stride: int | Sequence[int],
+    padding: int | Sequence[int] | str,
+) -> Convolution:
+    import torch
+
+    axes, planes, filters = _laid_out(signal, kernel)
+    lengths, sizes = planes.shape[1:], filters.shape[2:]
+    steps = _per_axis(stride, axes, "stride", least=1)
+    zeros = _zeros(padding, sizes, axes)
+    for n, k, (before, after) in zip(lengths, sizes, zeros, strict=True):
+        if n + before + after < k:
+            raise UsageError(
+                f"a kernel of {k} is longer than the {n + before + after} elements it is to lie in; give a shorter one, "
+                "or padding='full'."
+            )
+    turned = np.array(
+        _turned(filters, mode, axes), dtype=np.float64, order="C"
+    )  # torch knows no flipped strides
+    padded = np.pad(planes, ((0, 0), *zeros)).astype(np.float64)
+    slide = torch.nn.functional.conv1d if axes == 1 else torch.nn.functional.conv2d
+    values = slide(torch.from_numpy(padded)[None], torch.from_numpy(turned), stride=steps)[0].numpy()
+    if signal.dtype == kernel.dtype == np.int64:
+        most = np.abs(padded).max() * np.abs(turned).sum(axis=tuple(range(1, turned.ndim))).max()
+        if most >= _EXACT:
+            raise UsageError("the whole numbers are too large to be added up exactly; give them as floats.")
+        values = np.rint(values).astype(np.int64)
+    if kernel.ndim < filters.ndim:
+        values = values[0]
+    return Convolution(signal, kernel, mode, steps, zeros, values)
+
+
+def _laid_out(signal: np.ndarray, kernel: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    """(axes, signal (channels, …), kernel (outputs, channels, …))."""
+    pair = signal.ndim, kernel.ndim
+    if pair in ((1, 1), (2, 2)):
+        return signal.ndim, signal[None], kernel[None, None]
+    if pair in ((2, 3), (3, 4), (3, 3)):
+        filters = kernel if kernel.ndim > signal.ndim else kernel[None]
+        if filters.shape[1] != signal.shape[0]:
+            raise UsageError(
+                f"the signal has {signal.shape[0]} channels and the kernel {filters.shape[1]} (shapes {signal.shape} "
+                f"and {kernel.shape}); they must have as many."
+            )
+        return signal.ndim - 1, signal, filters
+    raise UsageError(
+        f"a signal of shape {signal.shape} and a kernel of shape {kernel.shape} do not fit: give (n,) and (k,), (height, "
+        "width) and (rows, columns), or (channels, …) and (outputs, channels, …)."
+    )
+
+
+def _turned(kernel: np.ndarray, mode: str, axes: int) -> np.ndarray:
+    return np.flip(kernel, tuple(range(kernel.ndim - axes, kernel.ndim))) if mode == "convolution" else kernel
+
+
+def _zeros(
+    padding: int | Sequence[int] | str, sizes: Sequence[int], axes: int
+) -> tuple[tuple[int, int], ...]:
+    if padding == "valid":
+        return ((0, 0),) * axes
+    if padding == "full":
+        return tuple((k - 1, k - 1) for k in sizes)
+    if padding == "same":
+        return tuple((k // 2, (k - 1) // 2) for k in sizes)
+    if isinstance(padding, str):
+        raise UsageError(f"the padding is {padding!r}; give a number of zeros, or {', '.join(PADDINGS)}.")
+    return tuple((n, n) for n in _per_axis(padding, axes, "padding", least=0))
+
+
+def _per_axis(given: int | Sequence[int], axes: int, what: str, least: int) -> tuple[int, ...]:
+    found = tuple(given) if isinstance(given, list | tuple) else (given,) * axes
+    whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= least for n in found)
+    if len(found) != axes or not whole:
+        raise UsageError(
+            f"the {what} is {given!r}; give a whole number, {least} or more, or one for each of {axes} axes."
+        )
+    return tuple(int(n) for n in found)  # type: ignore[arg-type]
+
+
+def _continuous(f: Any, g: Any, mode: str, at: Any, over: tuple[float, float]) -> ContinuousConvolution:
+    from scipy.integrate import quad_vec
+
+    points = np.linspace(-5, 5, 201) if at is None else np.atleast_1d(np.asarray(at, dtype=np.float64))
+    if points.ndim != 1 or not np.isfinite(points).all():
+        raise UsageError("at= must be finite numbers in a row, the values of t.")
+    low, high = map(float, over)
+    if not low < high:
+        raise UsageError(f"over= is {over}; give two bounds, the lower first.")
+    (first, name), (second, other) = _function(f), _function(g)
+
+    def product(tau: float) -> np.ndarray:
+        shifted = points - tau if mode == "convolution" else tau - points
+        return first(np.asarray(tau)) * second(shifted)
+
+    with np.errstate(all="ignore"):
+        values, error, _ = quad_vec(
+            product,
+            low,
+            high,
+            epsabs=_TOLERANCE,
+            epsrel=_TOLERANCE,
+            norm="max",
+            limit=20_000,
+            full_output=True,
+        )  # type: ignore[misc]
+    scale = max(1.0, float(np.abs(values).max()))
+    if not np.isfinite(values).all() or error > 1e4 * _TOLERANCE * scale:
+        raise UsageError(
+            f"the integral of {name or 'f'} and {other or 'g'} over ({low:g}, {high:g}) does not converge; give "
+            "over= bounds between which it does, or functions that fall off."
+        )
+    return ContinuousConvolution(
+        first, second, (name, other), mode, points, (low, high), values, float(error)
+    )
+
+
+def _function(given: Any) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+    """A function of one array, and its name; empty for a lambda."""
+    name = getattr(given, "__name__", type(given).__name__)
+
+    def values(x: np.ndarray) -> np.ndarray:
+        try:
+            return np.broadcast_to(np.asarray(given(x), dtype=np.float64), np.shape(x))
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"{name} cannot be evaluated on an array ({error}); write it in NumPy's functions, np.where for if."
+            ) from error
+
+    return values, "" if name == "<lambda>" else name

@@ -1,0 +1,94 @@
+"""The kernel on its way: every frame shows the place and the values it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import thalweg as tw
+from thalweg.errors import UsageError
+from thalweg.pictures.files import write
+
+RNG = np.random.default_rng(0)
+
+
+def shown(given: Any) -> np.ndarray:
+    return np.array([np.nan if v is None else v for v in given], dtype=float)
+
+
+def test_frames_of_a_sequence() -> None:
+    found = tw.convolve([1, 3, 2, -1, 4], [1, 0, -1], stride=2, padding=1)
+    figure = found.picture()
+    assert [frame.name for frame in figure.frames] == ["0", "1", "2"]
+    for place, frame in enumerate(figure.frames):
+        signal, rest, kernel, before, now, words = frame.data
+        under = shown(signal.x)
+        assert under.tolist() == [2 * place - 1, 2 * place, 2 * place + 1]
+        assert shown(kernel.x).tolist() == under.tolist()
+        assert shown(kernel.y).tolist() == [-1, 0, 1]
+        assert sorted([*under, *shown(rest.x)]) == list(range(-1, 6))
+        assert (now.x[0], now.y[0]) == (place, found.values[place])
+        assert shown(before.y).tolist() == found.values[:place].tolist()
+        assert words.text[0].replace("−", "-").endswith(f"= {found.values[place]}")
+        assert float(np.dot(shown(signal.y), shown(kernel.y))) == found.values[place]
+
+
+def test_frames_of_an_image() -> None:
+    image, kernel = RNG.normal(size=(2, 6, 7)), RNG.normal(size=(2, 3, 2))
+    found = tw.convolve(image, kernel, stride=(1, 2), padding=1)
+    figure = found.picture()
+    assert len(figure.frames) == found.values.size
+    frame = figure.frames[found.values.shape[1] + 1]  # row 1, column 1
+    values, cell, *outlines = frame.data
+    row = np.array([[np.nan if v is None else v for v in line] for line in values.z], dtype=float)
+    np.testing.assert_array_equal(row[0], found.values[0])
+    np.testing.assert_array_equal(row[1, :2], found.values[1, :2])
+    assert np.isnan(row[1, 2:]).all()
+    assert np.isnan(row[2:]).all()
+    assert (min(cell.x), max(cell.x), min(cell.y), max(cell.y)) == (0.5, 1.5, 0.5, 1.5)
+    assert len(outlines) == 2
+    for outline in outlines:  # stride 2 across, 1 down, over 2 columns and 3 rows
+        assert (min(outline.x), max(outline.x), min(outline.y), max(outline.y)) == (1.5, 3.5, 0.5, 3.5)
+    assert [figure.data[k].texttemplate is not None for k in range(4)] == [False, True, False, True]
+
+
+def test_a_large_image_has_as_many_frames_as_can_be_watched() -> None:
+    figure = tw.convolve(RNG.normal(size=(40, 60)), np.ones((3, 3))).picture()
+    assert len(figure.frames) == 120
+    assert figure.frames[-1].name == str(38 * 58 - 1)
+
+
+def test_frames_of_functions() -> None:
+    found = tw.convolve(
+        lambda x: np.exp(-(x**2)), lambda x: np.exp(-((x - 1) ** 2)), at=np.linspace(-4, 4, 33)
+    )
+    figure = found.picture(frames=9)
+    assert [frame.name for frame in figure.frames] == ["−4", "−3", "−2", "−1", "0", "1", "2", "3", "4"]
+    moved, product, area, point = figure.frames[6].data  # t = 2
+    tau = shown(moved.x)
+    np.testing.assert_allclose(shown(moved.y), np.exp(-((2 - tau - 1) ** 2)))
+    np.testing.assert_allclose(np.trapezoid(shown(product.y), tau), found.values[24], atol=1e-3)
+    assert (point.x[0], point.y[0], area.y[-1]) == (2.0, found.values[24], found.values[24])
+
+
+@pytest.mark.parametrize("ending", [".html", ".png", ".gif"])
+@pytest.mark.parametrize("signal", [np.arange(6.0), RNG.normal(size=(5, 6))], ids=["line", "image"])
+def test_written(signal: np.ndarray, ending: str, tmp_path: Path) -> None:
+    kernel = np.ones((2,) * signal.ndim)
+    path = write(tw.convolve(signal, kernel).picture(), tmp_path / f"sliding{ending}")
+    assert path.stat().st_size > 2000
+    if ending == ".gif":
+        from PIL import Image
+
+        with Image.open(path) as film:
+            assert getattr(film, "n_frames", 1) > 3
+
+
+def test_what_cannot_be_drawn() -> None:
+    with pytest.raises(UsageError, match="the kernel has 4 outputs and a picture shows one"):
+        tw.convolve(np.ones((3, 5, 5)), np.ones((4, 3, 2, 2))).picture()
+    with pytest.raises(UsageError, match="at most 4 channels, and there are 5"):
+        tw.convolve(np.ones((5, 6, 6)), np.ones((5, 2, 2))).picture()
