@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from . import calculus as calculus
     from . import formulas as formulas
     from . import landscapes as landscapes
     from . import losses as losses
     from . import optim as optim
     from . import regularizers as regularizers
     from . import schedules as schedules
+    from .calculus import Function as Function
+    from .calculus import function as function
     from .convolution import convolve as convolve
     from .errors import ThalwegError as ThalwegError
     from .formulas import Formula as Formula
@@ -34,9 +37,10 @@ if TYPE_CHECKING:
     from .study.study import compare as compare
     from .study.study import resume as resume
 
-_MODULES = ("formulas", "landscapes", "losses", "optim", "regularizers", "schedules")
+_MODULES = ("calculus", "formulas", "landscapes", "losses", "optim", "regularizers", "schedules")
 _WHERE = {
     "Formula": "formulas",
+    "Function": "calculus",
     "Problem": "study.problem",
     "Study": "study.study",
     "ThalwegError": "errors",
@@ -46,6 +50,7 @@ _WHERE = {
     "convolve": "convolution",
     "descend": "landscapes.descents",
     "formula": "formulas",
+    "function": "calculus",
     "log_range": "study.plan",
     "prepare": "study.prepare",
     "range_test": "study.range_test",

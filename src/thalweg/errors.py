@@ -2,6 +2,7 @@
 
     ThalwegError
     ├── UsageError        what was asked cannot be meant        exit status 2
+    │   ├── ExpressionError   a text that is no formula of calculus, or one beyond the bounds
     │   ├── FormulaError      a formula that is not an elementwise update rule
     │   ├── PlanError         a study that cannot be planned: unknown names, empty grids
     │   ├── ProblemError      a problem whose parts do not fit together
@@ -30,6 +31,10 @@ class UsageError(ThalwegError, ValueError):
     """What was asked cannot be meant."""
 
     exit_status = 2
+
+
+class ExpressionError(UsageError):
+    """A user's expression that cannot be read, is beyond the bounds, or has no such derivative or minimum."""
 
 
 class FormulaError(UsageError):

@@ -1,0 +1,223 @@
+"""`tw.function`: a user's formula as data, ready to be evaluated, differentiated, drawn and printed.
+
+A text goes through `syntax.py` (what it says), `bounds.py` (how large it would become) and `symbolic.py` (the
+SymPy expression), so that no text can run code, hang or fill the memory. Python callables and SymPy expressions come
+from a program that runs anyway, and are taken as they are.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy as sp
+
+from ..errors import ExpressionError
+from .bounds import Measure
+from .deadline import deadline
+from .evaluation import evaluated
+from .symbolic import build, symbol
+from .syntax import Node, check_products, names, parse, shown
+from .text import latex, plain
+
+SECONDS = 2.0  # beyond the bounds, for what they did not foresee
+
+
+@dataclass(frozen=True)
+class Function:
+    """A real function of named variables; `tw.function` makes it.
+
+    Attributes:
+        variables: their names, in the order of the arguments.
+        expression: SymPy, of real symbols with these names; None for a Python callable that takes arrays only.
+        call: that callable.
+    """
+
+    expression: Any
+    variables: tuple[str, ...]
+    call: Callable[..., Any] | None = field(default=None, repr=False)
+
+    def __call__(self, *values: Any, **named: Any) -> Any:
+        """The values, of the shape and type of what is given: floats, NumPy arrays or torch tensors.
+
+        Whole numbers count as float64; arguments of several shapes are broadcast; NaN where the function is not real.
+        torch can differentiate through.
+
+        >>> import numpy as np
+        >>> f = function("x*sin(x)")
+        >>> f(2.5), f(np.float32(2.5)).dtype
+        (1.4961803602598913, dtype('float32'))
+        >>> function("x - 2y")(y=1, x=5)
+        3.0
+
+        Raises:
+            ExpressionError: too few or too many arguments, or one that is no variable.
+        """
+        values = self._arguments(values, named)
+        if self.call is not None:
+            return self.call(*values)
+        return evaluated(self.expression, self.variables, values)
+
+    def latex(self) -> str:
+        r"""LaTeX of the expression.
+
+        >>> function("x²−4x+6").latex()
+        'x^{2} - 4 x + 6'
+        """
+        return latex(self.symbolic())
+
+    def __str__(self) -> str:
+        if self.expression is None:
+            return f"{getattr(self.call, '__name__', 'f')}({', '.join(self.variables)})"
+        return plain(self.expression)
+
+    def __hash__(self) -> int:
+        return hash((self.expression, self.variables, self.call))
+
+    def symbols(self) -> tuple[Any, ...]:
+        """The variables as SymPy symbols."""
+        return tuple(symbol(name) for name in self.variables)
+
+    def symbolic(self) -> Any:
+        """The expression.
+
+        Raises:
+            ExpressionError: a callable that has none.
+        """
+        if self.expression is None:
+            raise ExpressionError(
+                f"{self} takes numbers only, so it has no formula; give a text, e.g. 'x*sin(x)', or a function that "
+                "works with SymPy's symbols."
+            )
+        return self.expression
+
+    def _arguments(self, values: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+        given = dict(zip(self.variables, values, strict=False)) | named
+        if len(values) + len(named) != len(given) or set(given) != set(self.variables):
+            takes = (
+                f"takes {', '.join(self.variables)}" if self.variables else "is constant and takes nothing"
+            )
+            raise ExpressionError(
+                f"{self} {takes}, but was given {len(values)} value{'s' * (len(values) != 1)}"
+                f"{' and ' + ', '.join(named) if named else ''}; give each variable once."
+            )
+        return tuple(given[name] for name in self.variables)
+
+
+def function(
+    formula: str | Function | Callable[..., Any] | Any, variables: str | Iterable[str] | None = None
+) -> Function:
+    """A formula as a function: `tw.function("x*sin(x)")`.
+
+    Read from a text are numbers, + − * / ** ^ and their signs on paper (x², ·, √, |x|), parentheses, the functions
+    sin cos tan, their inverses and hyperbolic forms, exp log log2 log10 sqrt abs sign min max floor ceil heaviside
+    erf sigmoid relu softplus, and the constants pi and e. Any other name is a variable. 3x and 2(x − 1) are
+    products; xy is refused beside x or y.
+
+    Args:
+        formula: such a text; a SymPy expression; or a Python callable, which is called with SymPy symbols if it
+            works with them, and with numbers otherwise.
+        variables: their names in the order of the arguments, also of some that do not occur; alphabetical unless
+            given, and for a callable those of its parameters.
+
+    >>> f = function("3x^2 - 2x + 1")
+    >>> print(f, f.variables, f(2), sep="; ")
+    3x² − 2x + 1; ('x',); 9.0
+    >>> print(function(lambda x, y: x * y**2), function("a*b", variables="b a").variables)
+    x·y² ('b', 'a')
+
+    Raises:
+        ExpressionError: a text that is not such a formula, or whose numbers, powers or length are beyond bounds.
+    """
+    if isinstance(formula, Function):
+        return formula if variables is None else function(formula.call or formula.expression, variables)
+    order = None if variables is None else _names(variables)
+    if isinstance(formula, str):
+        return _parsed(formula, order)
+    if isinstance(formula, int | float) and not isinstance(formula, bool):
+        return _parsed(repr(formula), order)
+    if isinstance(formula, sp.Expr):
+        return _symbolic(formula, order)
+    if callable(formula):
+        return _called(formula, order)
+    raise ExpressionError(
+        f"{shown(repr(formula))} is no formula; give a text, e.g. 'x*sin(x)', a SymPy expression or a function."
+    )
+
+
+def _names(variables: str | Iterable[str]) -> tuple[str, ...]:
+    words = variables.replace(",", " ").split() if isinstance(variables, str) else list(variables)
+    order = tuple(str(word) for word in words)
+    for word in order:
+        if not word.isidentifier():
+            raise ExpressionError(f"{shown(word)} is no variable's name; names are of letters, digits and _.")
+    if len(set(order)) < len(order):
+        raise ExpressionError(f"variables {', '.join(order)} name one twice; name each once.")
+    return order
+
+
+def _parsed(text: str, order: tuple[str, ...] | None) -> Function:
+    tree = parse(text)
+    found = names(tree)
+    if order is None:
+        check_products(text, found)
+    sizes = Measure(tree, text)
+    with deadline(SECONDS, ExpressionError(f"{shown(text)} takes too long to work out; simplify it.")):
+        expression = _built(tree, sizes, text)
+    return Function(expression, _ordered(found, order, shown(text)))
+
+
+def _built(tree: Node, sizes: Measure, text: str) -> Any:
+    """The expression, where its parts do not cancel to something that is no real number."""
+    try:
+        expression = build(tree, sizes)
+    except (ArithmeticError, RecursionError, TypeError, ValueError):  # SymPy on constants that are not real
+        expression = sp.nan
+    if expression.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I):
+        raise ExpressionError(
+            f"{shown(text)} has a part that is no real number whatever the variables are, such as 1/(x − x) or the "
+            "root of a negative number; take it out."
+        )
+    return expression
+
+
+def _symbolic(expression: Any, order: tuple[str, ...] | None) -> Function:
+    """Its symbols made real, as all variables are here."""
+    free = {one.name: one for one in expression.free_symbols}
+    if len(free) < len(expression.free_symbols):
+        raise ExpressionError(f"{shown(str(expression))} has two symbols of one name; rename one.")
+    real = expression.xreplace({one: symbol(name) for name, one in free.items()})
+    return Function(real, _ordered(set(free), order, shown(str(expression))))
+
+
+def _ordered(found: set[str], order: tuple[str, ...] | None, what: str) -> tuple[str, ...]:
+    if order is None:
+        return tuple(sorted(found))
+    if missing := sorted(found - set(order)):
+        raise ExpressionError(
+            f"{what} has {', '.join(missing)}, and variables= has {', '.join(order) or 'none'}; name all of them."
+        )
+    return order
+
+
+def _called(call: Callable[..., Any], order: tuple[str, ...] | None) -> Function:
+    """The expression that a callable gives for symbols; the callable itself where it gives none."""
+    if order is None:
+        try:
+            parameters = inspect.signature(call).parameters.values()
+        except (TypeError, ValueError):
+            raise ExpressionError(
+                f"{call!r} does not say its arguments; name them with variables=."
+            ) from None
+        if any(one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD) for one in parameters):
+            raise ExpressionError(f"{call!r} takes any number of arguments; name them with variables=.")
+        order = _names([one.name for one in parameters if one.default is one.empty])
+    try:
+        found: Any = sp.sympify(call(*map(symbol, order)), strict=True)
+    except Exception:  # whatever a user's code raises for a symbol, it may work with numbers
+        found = None
+    if isinstance(found, sp.Expr) and found.free_symbols <= set(map(symbol, order)):
+        return Function(found, order)
+    return Function(None, order, call)

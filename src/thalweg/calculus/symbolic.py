@@ -1,0 +1,131 @@
+"""A measured tree becomes a SymPy expression of real variables.
+
+Coefficients stay in front of sums as they were written, 3(x − 2)² and 6(x − 2) rather than 6x − 12, so that what a
+rule gave can be recognised. Decimals are read as the fractions they are. `Max` and `Min` are left unevaluated:
+SymPy would compare their arguments in every pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import sympy as sp
+from sympy.core.parameters import distribute
+
+from .bounds import Measure
+from .syntax import Node
+
+
+class sigmoid(sp.Function):
+    """σ(u) = 1/(1 + e⁻ᵘ), kept by its name because σ' = σ(1 − σ); `rewrite(exp)` gives the fraction."""
+
+    nargs = 1
+    is_positive = True
+
+    @classmethod
+    def eval(cls, u: Any) -> Any:
+        return sp.S.Half if u.is_zero else None
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        return self * (1 - self)
+
+    def _eval_rewrite_as_exp(self, u: Any, **_: Any) -> Any:
+        return 1 / (1 + sp.exp(-u))
+
+    def _eval_evalf(self, prec: int) -> Any:
+        return self.rewrite(sp.exp)._eval_evalf(prec)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        power = f"^{{{exp}}}" if exp else ""
+        return rf"\sigma{power}\left({printer._print(self.args[0])}\right)"
+
+
+class softplus(sp.Function):
+    """log(1 + eᵘ), whose derivative is σ(u); kept by its name because the sum overflows where this does not."""
+
+    nargs = 1
+    is_positive = True
+
+    @classmethod
+    def eval(cls, u: Any) -> Any:
+        return sp.log(2) if u.is_zero else None
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        return sigmoid(self.args[0])
+
+    def _eval_rewrite_as_exp(self, u: Any, **_: Any) -> Any:
+        return sp.log(1 + sp.exp(u))
+
+    def _eval_evalf(self, prec: int) -> Any:
+        return self.rewrite(sp.exp)._eval_evalf(prec)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        power = f"^{{{exp}}}" if exp else ""
+        return rf"\operatorname{{softplus}}{power}\left({printer._print(self.args[0])}\right)"
+
+
+def maximum(*parts: Any) -> Any:
+    return sp.Max(*parts, evaluate=False)
+
+
+def minimum(*parts: Any) -> Any:
+    return sp.Min(*parts, evaluate=False)
+
+
+BUILD: dict[str, Callable[..., Any]] = {
+    "sin": sp.sin, "cos": sp.cos, "tan": sp.tan, "asin": sp.asin, "acos": sp.acos, "atan": sp.atan,
+    "sinh": sp.sinh, "cosh": sp.cosh, "tanh": sp.tanh, "asinh": sp.asinh, "acosh": sp.acosh, "atanh": sp.atanh,
+    "exp": sp.exp, "log": sp.log, "log2": lambda u: sp.log(u, 2), "log10": lambda u: sp.log(u, 10),
+    "sqrt": sp.sqrt, "abs": sp.Abs, "sign": sp.sign, "floor": sp.floor, "ceil": sp.ceiling,
+    "heaviside": lambda u: sp.Heaviside(u, sp.S.Half), "erf": sp.erf, "min": minimum, "max": maximum,
+    "relu": lambda u: maximum(sp.S.Zero, u), "sigmoid": sigmoid, "softplus": softplus,
+}  # fmt: skip
+_ROUNDING = ("sign", "floor", "ceil", "heaviside")
+
+
+def symbol(name: str) -> Any:
+    """The variable of that name; all variables are real."""
+    return sp.Symbol(name, real=True)
+
+
+def build(tree: Node, sizes: Measure) -> Any:
+    """The expression of a tree whose bounds have been checked."""
+    value = sizes.number(tree)
+    if isinstance(value, Fraction) and not _at_a_jump(tree, sizes):
+        return sp.Rational(value.numerator, value.denominator)
+    if value is not None and (tree.head == "number" or (sizes.decimals and tree.args)):
+        return sp.Float(float(value))
+    if tree.head == "name":
+        return {"pi": sp.pi, "e": sp.E}.get(tree.word) or symbol(tree.word)
+    parts = [build(part, sizes) for part in tree.args]
+    if tree.head == "sum":
+        return sp.Add(*parts)
+    if tree.head == "product":
+        return product(*parts)
+    if tree.head == "quotient":
+        return product(parts[0], 1 / parts[1])
+    if tree.head == "power":
+        return sp.Pow(*parts)
+    return BUILD[tree.word](*parts)
+
+
+def product(*factors: Any) -> Any:
+    """A product that leaves 3(x − 2) as it is; only a sign goes into a sum.
+
+    No function is built in here: SymPy's oddness rules, f(−u) = −f(u), rely on signs going in.
+    """
+    with distribute(False):
+        found = sp.Mul(*factors)
+    sign, rest = found.as_coeff_Mul()
+    return sp.Add(*(-term for term in rest.args)) if sign == -1 and rest.is_Add else found
+
+
+def _at_a_jump(node: Node, sizes: Measure) -> bool:
+    """Whether rounding an irrational constant, which SymPy does to the digits it takes."""
+    return (
+        node.head == "call"
+        and node.word in _ROUNDING
+        and not isinstance(sizes.number(node.args[0]), Fraction)
+    )
