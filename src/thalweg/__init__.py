@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .study.prepare import prepare as prepare
     from .study.problem import Problem as Problem
     from .study.range_test import range_test as range_test
+    from .study.rerun import rerun as rerun
     from .study.study import Study as Study
     from .study.study import compare as compare
     from .study.study import resume as resume
@@ -54,6 +55,7 @@ _WHERE = {
     "log_range": "study.plan",
     "prepare": "study.prepare",
     "range_test": "study.range_test",
+    "rerun": "study.rerun",
     "resume": "study.study",
     "size": "sizes.size",
 }

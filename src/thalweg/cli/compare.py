@@ -57,7 +57,7 @@ def compare(
         typer.Option(help="Fresh seeds for each chosen setting; 0 leaves the test part untouched."),
     ] = 10,
     store: Annotated[
-        Path | None, typer.Option(help="The file to keep the study in [default: runs/PROBLEM.db].")
+        Path | None, typer.Option(help="The file to keep the study in (runs/PROBLEM.db unless given).")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report here when done.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,

@@ -23,6 +23,7 @@ from . import (
     range_test,
     recipe,
     report,
+    rerun,
     resume,
     schedule,
     show,
@@ -84,6 +85,7 @@ for command in (
     formula,
     schedule,
     range_test,
+    rerun,
     size,
     picture,
 ):

@@ -16,6 +16,7 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..study.rerun import Rerun
     from ..study.study import Study
     from ..study.verdict import Interval, Verdict
 
@@ -84,13 +85,16 @@ def check_report(report: Path | None) -> None:
         raise UsageError(f"{report} cannot be written: permission denied; name another file.")
 
 
-def finish(study: Study, report: Path | None, as_json: bool, by: str = "optimizer") -> None:
+def finish(
+    study: Study, report: Path | None, as_json: bool, by: str = "optimizer", rerun: Rerun | None = None
+) -> None:
     """Write the report if it is wanted, and print the result: the ranking of optimizers, or of another factor."""
     verdict = study.verdict_by(by)
     if report is not None:
         study.report(report)
     if as_json:
-        print(json.dumps(_result(study, verdict, report), indent=2, ensure_ascii=False, allow_nan=False))
+        result = _result(study, verdict, report) | ({} if rerun is None else {"rerun": rerun.to_json()})
+        print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
         return
     from rich.console import Console
 
@@ -98,6 +102,9 @@ def finish(study: Study, report: Path | None, as_json: bool, by: str = "optimize
     console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
     console.print()
     console.print(verdict.sentence, style="bold", markup=False, highlight=False)
+    if rerun is not None:
+        console.print()
+        console.print(str(rerun), style="bold", markup=False, highlight=False)
     if verdict.entries:
         console.print()
         console.print(table(verdict, console.width))

@@ -291,8 +291,14 @@ def compare(
     if folds is not None:
         wanted = _cross_validated(wanted, cut(folds, ready, declared.seed))
     _check_further(wanted, ready)
-    facts = _facts(ready, own)
-    path = Path(store) if store is not None else _free_path(facts, wanted)
+    return begin(
+        Path(store) if store is not None else _free_path(_facts(ready), wanted), wanted, ready, progress
+    )
+
+
+def begin(path: Path, wanted: Plan, ready: Prepared, progress: bool | None) -> Study:
+    """Run a plan in a new store, or in one that already holds this very study."""
+    facts = _facts(ready)
     if kind_of(path) == "store":
         _same_study(path, facts, wanted)
     else:
@@ -355,20 +361,30 @@ def resume(
     study = Study.open(store, optimizers, schedules, losses, regularizers)
     if study.finished:
         return study
-    facts, wanted = study.problem, study.plan
+    wanted, ready = found_again(study, problem, "resume")
+    return _carry_on(study, wanted, ready, progress)
+
+
+def found_again(study: Study, problem: Problem | str | None, verb: str) -> tuple[Plan, Prepared]:
+    """A study's plan and problem, to train with.
+
+    Raises:
+        PlanError: something of the plan cannot be found, or the problem is not the one it was.
+    """
+    facts, wanted, path = study.problem, study.plan, study.path
     for label, named in [(label, f) for f in wanted.factors for label in f.levels]:
         _ = named.found[label]  # whatever cannot be found again is said before anything is prepared
     if problem is None and facts["kind"] == "object":
         raise PlanError(
-            f"{store} was begun with a tw.Problem object; resume it from Python: tw.resume({str(store)!r}, problem=…)."
+            f"{path} was begun with a tw.Problem object; {verb} it from Python: tw.{verb}({str(path)!r}, problem=…)."
         )
     ready = prepare(load(problem if problem is not None else facts["spec"]))
     if ready.fingerprint != facts["fingerprint"]:
         raise PlanError(
-            f"the problem {ready.name} is not the one {store} was begun with (its model, data or loss changed); "
+            f"the problem {ready.name} is not the one {path} was begun with (its model, data or loss changed); "
             "bring the old one back, or start a new study."
         )
-    return _carry_on(study, wanted, ready, progress)
+    return wanted, ready
 
 
 def _carry_on(study: Study, wanted: Plan, ready: Prepared, progress: bool | None) -> Study:
@@ -388,7 +404,7 @@ def _carry_on(study: Study, wanted: Plan, ready: Prepared, progress: bool | None
     return study
 
 
-def _facts(ready: Prepared, loader: bool) -> dict[str, Any]:
+def _facts(ready: Prepared) -> dict[str, Any]:
     source = dict(ready.source)
     if source.get("kind") == "file":
         path, _, function = source["spec"].rpartition(":")
@@ -396,7 +412,7 @@ def _facts(ready: Prepared, loader: bool) -> dict[str, Any]:
     return {
         "name": ready.name, "kind": source.get("kind", "object"), "spec": source.get("spec", ""),
         "fingerprint": ready.fingerprint, "weights": ready.weights, "loss": ready.loss_name,
-        "metrics": list(ready.metrics), "loader": loader, "text": source.get("text", ""),
+        "metrics": list(ready.metrics), "loader": isinstance(ready.train, DataLoader), "text": source.get("text", ""),
         "draws": ready.draws,
     }  # fmt: skip
 

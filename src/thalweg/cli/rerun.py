@@ -1,0 +1,32 @@
+"""`thalweg rerun`: run a study again, and see whether it comes out the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "Example: thalweg rerun runs/digits.db"
+
+
+def rerun(
+    store: Annotated[Path, typer.Argument(help="The store of the study to repeat.")],
+    into: Annotated[
+        Path | None,
+        typer.Option("--store", help="The file to keep the new study in (STORE-rerun.db unless given)."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Run a study again from its store, and say whether the verdict and every curve are the same.
+
+    The exit status is 1 if the verdict is another.
+    """
+    from ..study.rerun import rerun as run
+    from .result import finish
+
+    done = run(store, into, progress=False if quiet else None)
+    finish(done.study, None, json, rerun=done)
+    if not done.same_verdict:
+        raise typer.Exit(1)

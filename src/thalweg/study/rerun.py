@@ -1,0 +1,169 @@
+"""A study run again, from what its store holds, and compared with itself.
+
+The store names the problem and keeps its text, but a store is data: what is run is the file or function that is
+found under that name today, and only if data, model and loss still have the fingerprint that was kept. On the same
+machine with the same versions every number comes out the same, bit for bit; where one does not, what differs
+between the two is named beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import PlanError
+from ..formulas import Formula
+from ..schedules import Given
+from .problem import Problem
+from .store import kind_of
+from .study import Study, begin, found_again
+
+_TIMES = ("started", "at")
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """A study beside the one it repeats.
+
+    Attributes:
+        study: the new one.
+        of: the store that was repeated.
+        same_verdict: whether every ranking has the same settings in the same groups.
+        same_curves: whether every point of every run is the same, bit for bit.
+        largest: the largest relative difference of two points; infinite if one has a point the other has not.
+        differences: what is not as it was: versions, machine, the problem's text.
+    """
+
+    study: Study
+    of: Path
+    same_verdict: bool
+    same_curves: bool
+    largest: float
+    differences: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """In words."""
+        verdict = "The same verdict" if self.same_verdict else f"Another verdict than {self.of}"
+        if self.same_curves:
+            losses = "every point of every run is the same, bit for bit"
+        elif math.isfinite(self.largest):
+            losses = f"the curves differ by at most {self.largest:.1g} relative"
+        else:
+            losses = "some points are there, or are numbers, in one of the two alone"
+        known = "; ".join(self.differences)
+        return f"{verdict}: {losses}. " + (
+            f"What is not as it was: {known}." if known else "Versions and machine are as they were."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; a difference that is not finite is None."""
+        return {
+            "of": str(self.of), "same_verdict": self.same_verdict, "same_curves": self.same_curves,
+            "largest": self.largest if math.isfinite(self.largest) else None,
+            "differences": list(self.differences), "sentence": str(self),
+        }  # fmt: skip
+
+
+def rerun(
+    store: str | Path,
+    into: str | Path | None = None,
+    problem: Problem | str | None = None,
+    optimizers: Sequence[str | Formula] = (),
+    schedules: Sequence[Given] = (),
+    losses: Sequence[Any] = (),
+    regularizers: Sequence[Any] = (),
+    progress: bool | None = None,
+) -> Rerun:
+    """Run the study in `store` again, from its plan and seeds, and say whether it comes out the same.
+
+    Args:
+        store: of a finished study.
+        into: the new store; ``<name>-rerun.db`` beside the old one unless given. A rerun that was stopped is
+            carried on.
+        problem: needed only for a study that was given a `tw.Problem` object.
+        optimizers, schedules, losses, regularizers: those of your own, needed only if they were given as objects.
+        progress: False for silence.
+
+    Raises:
+        PlanError: the study is unfinished, or its problem or formulas are not what they were.
+        StoreError: the new store cannot be written, or holds something else; nothing is overwritten.
+
+    >>> import thalweg as tw, tempfile
+    >>> store = tempfile.mkdtemp() + "/a.db"
+    >>> _ = tw.compare("breast-cancer", ["sgd", "adam"], [0.1], ["constant"], seeds=2, epochs=2, confirmation=2,
+    ...                store=store, progress=False)
+    >>> print(tw.rerun(store, progress=False))
+    The same verdict: every point of every run is the same, bit for bit. Versions and machine are as they were.
+    """
+    study = Study.open(store, optimizers, schedules, losses, regularizers)
+    if not study.finished:
+        raise PlanError(f"{store} is unfinished; `thalweg resume {store}` first, then run it again.")
+    path = Path(into) if into is not None else _beside(study.path)
+    if path.exists() and path.resolve() == study.path.resolve():
+        raise PlanError(f"{path} is the study that is to be run again; name another file for the new one.")
+    wanted, ready = found_again(study, problem, "rerun")
+    return compared(study, begin(path, wanted, ready, progress))
+
+
+def _beside(path: Path) -> Path:
+    """<name>-rerun.db, which may hold a rerun that was stopped; the next number if it is finished."""
+    for number in range(1, 10_000):
+        found = path.with_name(f"{path.stem}-rerun{'' if number == 1 else f'-{number}'}{path.suffix}")
+        if kind_of(found) == "none" or (kind_of(found) == "store" and not Study(found).finished):
+            return found
+    raise PlanError(f"{path} has too many reruns beside it; name a file for the new one.")
+
+
+def compared(old: Study, new: Study) -> Rerun:
+    """What is the same in two stores of one study."""
+    (before, a), (after, b) = _points(old), _points(new)
+    alike = before == after and len(a) == len(b) and bool((a.index == b.index).all())
+    largest = _largest(a.to_numpy(), b.to_numpy()) if alike else math.inf
+    exact = alike and np.array_equal(a, b, equal_nan=True)
+    return Rerun(new, old.path, _rankings(old) == _rankings(new), exact, largest, tuple(_changes(old, new)))
+
+
+def _points(study: Study) -> tuple[list[str], pd.Series]:
+    """The runs in words, and every value by (run, step, metric), in an order that does not depend on blocks."""
+    runs, curves = study.table(), study.curves()
+    names = ["stage", "optimizer", "lr", "schedule", *(f.name for f in study.plan.further), "seed"]
+    code, words = pd.factorize(runs[names].astype(str).agg(" ".join, axis=1), sort=True)
+    place = pd.Series(code, index=runs["member"])
+    index = [place.loc[curves["member"]].to_numpy(), curves["step"], curves["metric"].astype(str)]
+    return list(words), curves["value"].set_axis(pd.MultiIndex.from_arrays(index)).sort_index(kind="stable")
+
+
+def _largest(a: np.ndarray, b: np.ndarray) -> float:
+    """max |a − b| / max(|a|, |b|); infinite where only one is a number."""
+    larger = np.maximum(np.abs(a), np.abs(b))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gaps = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b) / larger)
+    return float(np.nan_to_num(gaps, nan=math.inf).max(initial=0.0))
+
+
+def _rankings(study: Study) -> list[Any]:
+    """Every ranking of the study: settings in their order, each with its group."""
+    verdicts = [study.verdict_by(factor.name) for factor in study.plan.ranked]
+    return [[(entry.setting, entry.rank) for entry in verdict.entries] for verdict in verdicts]
+
+
+def _changes(old: Study, new: Study) -> Iterator[str]:
+    """Versions and machine of all sessions of the old study against those of the new one."""
+    sessions = [_sessions(study) for study in (old, new)]
+    for name in dict.fromkeys(name for session in (*sessions[0], *sessions[1]) for name in session):
+        before, after = (list(dict.fromkeys(str(s.get(name, "–")) for s in own)) for own in sessions)
+        if name not in _TIMES and before != after:
+            yield f"{name} {', '.join(before)} → {', '.join(after)}"
+    if old.problem["text"] != new.problem["text"]:
+        yield f"the text of {old.problem['spec']}"
+
+
+def _sessions(study: Study) -> list[dict[str, Any]]:
+    with study.store() as store:
+        return store.meta("sessions", []) or [store.meta("provenance", {})]
