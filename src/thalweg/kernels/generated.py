@@ -20,15 +20,16 @@ from types import ModuleType
 
 import numpy as np
 
-from . import memory
+from . import elementary, memory
 
 _lock = threading.Lock()
 
 
 def module(text: str, name: str) -> ModuleType:
     """Import generated source from the cache folder, writing it there first if it is new."""
-    compiled_in = Path(memory.__file__).read_bytes()  # Numba's cache would not see that it changed
-    parts = (text.encode(), np.__version__.encode(), compiled_in)
+    # Numba's cache would not see that what is compiled in has changed.
+    compiled_in = [Path(part.__file__).read_bytes() for part in (memory, elementary)]
+    parts = (text.encode(), np.__version__.encode(), *compiled_in)
     key = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
     unique = f"thalweg_kernel_{name}_{key}" if name.isidentifier() else f"thalweg_kernel_{key}"
     path = cache_folder() / f"{unique}.py"

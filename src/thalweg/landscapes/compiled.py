@@ -22,12 +22,15 @@ from ..kernels.lower import Printer
 from ..kernels.numba_cpu import Launch
 from ..kernels.threads import addresses
 
-_FUNCTIONS = ("acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "erf", "exp", "log", "sin",
-              "sinh", "sqrt", "tan", "tanh")  # fmt: skip
+_WIDE = ("cos", "exp", "sin")
+_LIBRARY = ("acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cosh", "erf", "log", "sinh", "sqrt", "tan",
+            "tanh")  # fmt: skip
+_FUNCTIONS = sorted(_WIDE + _LIBRARY)
 _HEAD = f"""
-from math import {", ".join(f"{name} as _{name}" for name in _FUNCTIONS)}
+from math import {", ".join(f"{name} as _{name}" for name in _LIBRARY)}
 from numba import cfunc as _cfunc
 from numpy import ceil as _ceil, floor as _floor
+from thalweg.kernels.elementary import {", ".join(f"{name} as _{name}" for name in _WIDE)}
 from thalweg.kernels.memory import load_float64 as _load, load_int64 as _load_int64, store_float64 as _store
 from thalweg.kernels.memory import logical_not as _logical_not, maximum as _maximum, minimum as _minimum, sign as _sign
 _abs = abs
