@@ -138,10 +138,6 @@ def _by_step(
 ) -> None:
     """The same for a surface that is a Python function."""
     for k in range(steps):
-        looked = walkers.looked(k)
-        losses, gradients = surface.evaluate(looked)
-        if walkers.look and walkers.reads_loss:
-            losses = surface(walkers.points)
-        walkers.step(gradients, losses, k)
+        walkers.walk(surface, k)
         if targets is not None:
             outside[~(((walkers.points - targets) ** 2).sum(axis=1) <= radius**2)] = k + 1

@@ -97,7 +97,7 @@ class Surface:
         return losses.numpy(), gradients.numpy()
 
     def hessian(self, point: Sequence[float]) -> np.ndarray:
-        """The second derivatives at one point, (dimensions, dimensions)."""
+        """The second derivatives at one point, (dimensions, dimensions); NaN where there are none."""
         if self.function is not None:
             import torch
 
@@ -105,7 +105,10 @@ class Surface:
             return second(torch.tensor(point, dtype=torch.float64)).numpy()
         slopes = compiled.derivatives(self.expression, self.symbols)
         at = dict(zip(self.symbols, map(float, point), strict=True))
-        return np.array(sp.Matrix(slopes).jacobian(self.symbols).subs(at).evalf().tolist(), dtype=np.float64)
+        second = sp.Matrix(slopes).jacobian(self.symbols).subs(at).evalf()
+        return np.array(
+            second.applyfunc(lambda v: v if v.is_Float or v.is_Rational else sp.nan), dtype=np.float64
+        )
 
     def latex(self) -> str:
         """The expression as LaTeX; the name of a function of your own.

@@ -19,6 +19,7 @@ from ..kernels.threads import Launch
 from ..population.member import Member
 from ..population.scheduling import Scheduling
 from ..schedules import Schedule
+from .surface import Surface
 
 
 def own_rows(formula: Formula, schedule: Schedule) -> bool:
@@ -112,6 +113,13 @@ class Walkers:
         numba_cpu.run([launch], torch.get_num_threads())
         if self.scheduling.loops:
             self.scheduling.observe(own)
+
+    def walk(self, surface: Surface, step: int) -> None:
+        """Take this step (counted from 0) on a surface."""
+        losses, gradients = surface.evaluate(self.looked(step))
+        if self.look and self.reads_loss:
+            losses = surface(self.points)
+        self.step(gradients, losses, step)
 
     @property
     def reads_loss(self) -> bool:
