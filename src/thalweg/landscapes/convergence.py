@@ -134,7 +134,7 @@ def convergence(
     return Convergence(
         surface=found, formula=formula, minimum=minimum, hyperparameter=hyperparameter, rates=grid, values=levels,
         factors=factors, converges=nearer.reshape(factors.shape) & (factors < 1),
-       
+
         theory=radius and radius(*at).max(axis=-1), boundary=radius and _boundary(radius, levels, eigenvalues[-1]),
         eigenvalues=eigenvalues,
     )  # fmt: skip
