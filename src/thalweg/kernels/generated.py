@@ -28,7 +28,7 @@ _lock = threading.Lock()
 def module(text: str, name: str) -> ModuleType:
     """Import generated source from the cache folder, writing it there first if it is new."""
     # Numba's cache would not see that what is compiled in has changed.
-    compiled_in = [Path(part.__file__).read_bytes() for part in (memory, elementary)]
+    compiled_in = [Path(file).read_bytes() for file in (memory.__file__, elementary.__file__)]
     parts = (text.encode(), np.__version__.encode(), *compiled_in)
     key = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
     unique = f"thalweg_kernel_{name}_{key}" if name.isidentifier() else f"thalweg_kernel_{key}"
