@@ -70,7 +70,7 @@ def page(full: str) -> Page:
 def test_every_section_is_there_in_order(page: Page):
     ids = [found["id"] for kind, found in page.elements if kind == "section"]
     assert ids == [
-        "ranking", "by-schedule", "rates", "learning", "cost", "notes", "recipe", "provenance", "method",
+        "ranking", "by-schedule", "tuned", "rates", "learning", "cost", "notes", "recipe", "provenance", "method",
     ]  # fmt: skip
     assert "adamw and adam are tied for best on digits" in page.text
     assert "8 optimizers × 5 rates × 2 schedules × 2 seeds" in page.text
@@ -90,7 +90,7 @@ def test_the_ranking_table_has_a_row_each_with_interval_and_test(page: Page):
         assert f"[{loss.low:#.4g}, {loss.high:#.4g}]" in page.text
         assert f"{entry.test['accuracy'].mean:#.4g}" in page.text
         assert f"{abs(entry.optimism):#.3g}" in page.text
-    assert "Validation loss Than in search Difference to best Places Probability best" in page.text
+    assert "Validation loss Difference to best Places Probability best" in page.text
     assert "grid’s highest" in page.text
     assert "−" in page.text
     assert not re.search(r"\bnan\b|[ \[]-\d", page.text)
@@ -108,7 +108,7 @@ def test_each_chart_has_a_label_and_its_numbers(page: Page):
 
 
 def test_every_table_scrolls_in_its_own_container(page: Page):
-    assert page.count("table") == page.count("div", **{"class": "scroll", "role": "region"}) == 6
+    assert page.count("table") == page.count("div", **{"class": "scroll", "role": "region"}) == 7
 
 
 def test_nothing_is_loaded_from_elsewhere(full: str, page: Page):
@@ -262,7 +262,7 @@ def test_every_factor_has_its_section(tmp_path: Path):
     )  # fmt: skip
     seen = Page(report.html(study))
     ids = [found["id"] for kind, found in seen.elements if kind == "section"]
-    assert ids[:4] == ["ranking", "by-batch_size", "by-beta2", "rates"]
+    assert ids[:4] == ["ranking", "by-batch_size", "by-beta2", "tuned"]
     assert "× 2 batch sizes × 2 values of beta2 (where it applies) × 2 seeds" in seen.text
     assert "epochs for every run, batches of 16 or all samples" in seen.text
     for name in ("batch_size", "beta2"):
@@ -270,6 +270,13 @@ def test_every_factor_has_its_section(tmp_path: Path):
     sections = {
         name: seen.text.split(f"Which {name}")[1].split("Which")[0] for name in ("batch size", "beta2")
     }
+    tuned = seen.text.split("Search, fresh seeds, defaults")[1]
+    assert (
+        "Tuned, fresh seeds Than in search Default At its defaults More than tuned Test loss at defaults"
+        in tuned
+    )
+    assert "rate 0.001 constant, batch size" in tuned
+    assert "beta2 0.999" in tuned
     assert re.search(r" \d–\d ", sections["batch size"])  # places
     assert "Batch size Optimizer Rate Schedule beta2 Validation loss" in sections["batch size"]
     assert "beta2 Optimizer Rate Schedule Batch size Validation loss" in sections["beta2"]

@@ -41,7 +41,8 @@ runs the same start and the same order of samples. Since many pairs are compared
 alone to count: those who are alike are called tied in at least 95% of studies, however many there are. Places are
 the ranks that this leaves open, for all at once.</p>
 <p>The search reports the lowest of many numbers, which is partly luck. So each chosen setting is run again with fresh
-seeds, and that number is the one reported; “than in search” is how much the search’s lay below it.</p>
+seeds, and that number is the one reported; “than in search” is how much the search’s lay below it. Each optimizer
+also runs at its formula’s own defaults.</p>
 <p>Test data played no part in any choice, and the answer holds for this problem, this budget and this grid.</p>"""
 _FOLDS = """
 <p>Settings were judged by cross-validation: each training and validation sample is held out by some fold, of which the
@@ -105,6 +106,7 @@ def _sections(study: Any, verdict: Any, table: pd.DataFrame) -> list[str]:
     sections = [
         _section("ranking", "Ranking", _ranking(verdict, study.plan["optimizer"]), "ranking"),
         *(_other(study.verdict_by(factor.name), factor) for factor in study.plan.ranked[1:]),
+        *([_section("tuned", "Search, fresh seeds, defaults", _tuned(verdict))] if verdict.confirmed else []),
         _section("rates", "Loss against rate", _rates(verdict, averaged(table) if verdict.folds else table)),
         _section("learning", "Learning curves", _learning(study.curves(), verdict, table)),
         _section("cost", "Cost", _cost(verdict)),
@@ -205,17 +207,14 @@ def _ranking(verdict: Any, factor: Any) -> str:
         body.append([
             str(one.rank), f"<b>{escape(verdict.level(one))}</b>",
             *(cell for name, cell in _setting(one).items() if name != factor.name),
-            _interval(one.validation_loss), *((_signed(one.optimism),) if verdict.confirmed else ()),
-            difference, _places(one.places), chance,
+            _interval(one.validation_loss), difference, _places(one.places), chance,
             *(_interval(one.test[name]) if name in one.test else _EMPTY for name in tests),
             f"{one.diverged} of {one.runs}",
             *(() if own else (_time(one),)),
         ])  # fmt: skip
     names = [name for name in _setting(verdict.entries[0]) if name != factor.name]
-    heads = ["", _head(factor.name), *map(_head, names), "Validation loss"]
+    heads = ["", _head(factor.name), *map(_head, names), "Validation loss", "Difference to best"]
     heads += [
-        *(["Than in search"] if verdict.confirmed else []),
-        "Difference to best",
         "Places",
         "Probability best",
         *(f"Test {name}" for name in tests),
@@ -236,6 +235,38 @@ def _ranking(verdict: Any, factor: Any) -> str:
     first, last = rows[0]["name"], rows[-1]["name"]
     label = f"Validation loss of {len(rows)} {factor.kind.many} with 95% intervals, from {first} (best) to {last}."
     return markup.chart(figures, label, caption, "") + markup.table(heads, body, words=2 + len(names), lead=1)
+
+
+def _tuned(verdict: Any) -> str:
+    """What the search found, what fresh seeds give, and what the optimizer gives without any tuning."""
+    names = list(dict.fromkeys(name for one in verdict.entries for name in one.test))
+    body = []
+    for one in verdict.entries:
+        other = one.default
+        cells = [f"<b>{escape(one.optimizer)}</b>", number(one.search_loss), _interval(one.validation_loss)]
+        cells.append(_signed(one.optimism))
+        if other is None:
+            cells += [_EMPTY] * 3
+        else:
+            further = [
+                f"{words_of(name)} {shown(level)}"
+                for name, level in other.further.items()
+                if level is not None
+            ]
+            cells.append(
+                f"rate {escape(short(other.lr))}<small>{escape(', '.join([other.schedule, *further]))}</small>"
+            )
+            cells.append(_interval(other.validation_loss))
+            cells.append("chosen" if other.chosen else _interval(other.difference))
+        cells += [_interval(other.test[name]) if other and name in other.test else _EMPTY for name in names]
+        body.append(cells)
+    heads = ["Optimizer", "Search", "Tuned, fresh seeds", "Than in search", "Default", "At its defaults"]
+    heads += ["More than tuned", *(f"Test {name} at defaults" for name in names)]
+    words = (
+        "<p>Mean validation loss of the chosen setting in the search and with fresh seeds, and of the optimizer at its "
+        "formula’s own defaults with the same fresh seeds. The last columns are from the test part, used once.</p>"
+    )
+    return words + markup.table(heads, body, words=1)
 
 
 def _signed(value: float) -> str:

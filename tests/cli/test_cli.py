@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 from thalweg.cli import compare, main, problems, recipe, report, result, resume, show
 from thalweg.problems import PROBLEMS
 from thalweg.study.study import Study
-from thalweg.study.verdict import Entry, Interval, Verdict
+from thalweg.study.verdict import Default, Entry, Interval, Verdict
 
 from ..studies import PROGRAM
 
@@ -346,6 +346,31 @@ def test_nothing_is_cut(width: int) -> None:
     assert "0.00316 ↑  constant  0.0812 [0.0775, 0.0849]" in rows["adam(beta2=0.99)"]
     assert "diverges" in rows["nesterov"]
     assert lines.index(rows["nesterov"]) - lines.index(rows["adadelta"]) == 2  # groups stand apart
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_defaults_stand_beside_what_was_tuned(width: int) -> None:
+    loss = Interval(1.31, 1.27, 1.34)
+    first, second, third = WIDE.entries
+    default = Default(0.001, "constant", {}, False, loss, Interval(1.16, 1.13, 1.2), {"accuracy": loss})
+    chosen = dataclasses.replace(default, chosen=True, difference=Interval(0, 0, 0))
+    entries = (
+        dataclasses.replace(first, default=default),
+        dataclasses.replace(second, default=chosen),
+        third,
+    )
+    shown = result.defaults(dataclasses.replace(WIDE, entries=entries), width)
+    assert shown is not None
+    console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    with console.file:
+        console.print(shown)
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    assert max(map(len, lines)) <= width
+    assert lines[3].split("  ")[0] == "adam(beta2=0.99)"
+    assert "0.001  1.31 [1.27, 1.34]  +1.16 [1.13, 1.20]" in lines[3]
+    assert re.search(r"^adadelta .* chosen", lines[4])
+    assert "nesterov" not in "".join(lines)
+    assert result.defaults(WIDE, width) is None
 
 
 def test_a_wider_terminal_shows_more() -> None:

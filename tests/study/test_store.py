@@ -438,8 +438,8 @@ def test_a_store_of_the_first_schema_reads_as_it_did(first: Path) -> None:
     assert len(table) == 20
     verdict = study.verdict
     assert verdict.sentence == (
-        "adam(beta2=0.99) (rate 0.1, cosine) is best on breast-cancer: validation loss 0.1546 [0.05934, 0.2498] over 2 "
-        "fresh seeds and no other comes level."
+        "adam(beta2=0.99) and sgd cannot be told apart on breast-cancer: a tie. adam(beta2=0.99) (rate 0.1, cosine) "
+        "has the lowest validation loss 0.1546 [0.02259, 0.2866] over 2 fresh seeds, and a 98% chance of being the best."
     )
     assert all(e.seconds_per_step > 0 for e in verdict.entries)
     along = study.verdict_by("schedule")  # which was not confirmed then

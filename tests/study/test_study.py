@@ -79,9 +79,9 @@ def test_table_and_curves_are_complete(tiny: Study) -> None:
     search, fresh = (table[table["stage"] == stage] for stage in ("search", "confirmation"))
     assert (len(search), len(fresh), len(table)) == (
         16,
-        6,
-        22,
-    )  # two optimizers and the other schedule's best
+        10,
+        26,
+    )  # two optimizers, the other schedule's best, and two defaults
     assert not search.duplicated(["optimizer", "lr", "schedule", "seed"]).any()
     assert set(search["seed"]) == {0, 1}
     assert set(fresh["seed"]) == {2, 3}
@@ -90,7 +90,7 @@ def test_table_and_curves_are_complete(tiny: Study) -> None:
     assert set(table["step"]) == {2 * per_epoch}
     trained = curves[~curves["metric"].str.startswith("test")]
     assert trained.groupby(["member", "step", "metric"], observed=True).size().eq(1).all()
-    assert len(trained) == 22 * 2 * 3
+    assert len(trained) == 26 * 2 * 3
     assert set(trained["step"]) == {per_epoch, 2 * per_epoch}
     assert curves["value"].notna().all()
     last = curves[curves["step"] == 2 * per_epoch].pivot(index="member", columns="metric", values="value")
@@ -120,6 +120,15 @@ def test_verdict_is_confirmed(tiny: Study) -> None:
     fresh = tiny.table().query("stage == 'confirmation'")
     for entry in verdict.entries:
         own = fresh[(fresh["optimizer"] == entry.optimizer) & (fresh["schedule"] == entry.schedule)]
+        default = own[own["lr"] == 0.001]  # outside of the grid
+        assert entry.default is not None
+        assert (
+            entry.default.validation_loss.mean
+            == fresh.query(f"optimizer == '{entry.optimizer}' and lr == 0.001 and schedule == 'constant'")[
+                "validation_loss"
+            ].mean()
+        )
+        own = own.drop(default.index)
         assert entry.validation_loss.mean == own["validation_loss"].mean()
         assert set(entry.test) == {"loss", "accuracy"}
         assert entry.test["loss"].mean == own["test_loss"].mean()

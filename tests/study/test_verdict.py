@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import thalweg as tw
 from thalweg.errors import PlanError
 from thalweg.study import comparisons
 from thalweg.study.comparisons import rank
@@ -212,7 +213,9 @@ def test_a_clear_winner_stands_alone() -> None:
     assert result.to_json()["entries"][1]["seconds_per_step"] is None
     assert result.sentence.startswith("adam (rate 0.1, cosine) is best on hills: validation loss 1.4")
     assert result.sentence.endswith("over 3 fresh seeds and no other comes level.")
-    (luck,) = result.notes
+    luck, untuned = result.notes
+    assert untuned.startswith("Untuned, at its own defaults, adam (rate 0.001, constant) is the lowest: 3.9")
+    assert untuned.endswith("; tuned, adam has 1.496.")
     assert luck.startswith(
         "adam: 1.496 with fresh seeds is 0.5 higher than the 0.9993 of the search, whose lowest"
     )
@@ -230,6 +233,66 @@ def test_confirmation_replaces_the_numbers_of_the_search() -> None:
         assert entry.optimism == entry.validation_loss.mean - entry.search_loss
         assert entry.test["loss"].mean == pytest.approx(entry.validation_loss.mean + 1)
         assert entry.test["accuracy"].mean == pytest.approx(0.9)
+
+
+def test_defaults_stand_beside_the_tuned_setting() -> None:
+    wanted = made()
+    result = judged(wanted, table(wanted, valley, {"loss": worse}))
+    for entry in result.entries:
+        default = entry.default
+        assert default is not None
+        assert (default.lr, default.schedule, default.chosen) == (0.001, "constant", False)
+        assert default.lr not in wanted.rates
+        # two decades from the best rate, the other schedule
+        assert default.validation_loss.mean == pytest.approx(BASE[entry.optimizer] + 0.5 + 2 + 0.5, abs=0.05)
+        gain = default.validation_loss.mean - entry.validation_loss.mean
+        assert default.difference.mean == pytest.approx(gain)
+        assert default.difference.low == pytest.approx(gain)  # the noise of a seed is shared
+        assert default.test["loss"].mean == pytest.approx(default.validation_loss.mean + 1)
+    assert result.to_json()["entries"][0]["default"]["validation_loss"]["mean"] > 3.9
+    assert all(e.default is None for e in judge(wanted, "hills", table(wanted, valley), {}).entries)
+    along = judge(wanted, "hills", table(wanted, valley, {"loss": worse}), {}, "schedule")
+    assert all(e.default is None for e in along.entries)
+
+
+def test_a_default_that_was_chosen_is_not_run_twice() -> None:
+    def flat(optimizer: str, lr: float, schedule: str, seed: int) -> float:
+        return 1 + abs(math.log10(lr) + 3) + 0.5 * (schedule != "constant")
+
+    wanted = made(optimizers=["sgd"], rates=[1e-4, 1e-3, 1e-2])
+    members = table(wanted, flat, {"loss": flat})
+    assert len(to_confirm(wanted, members)) == 2  # the chosen one, and the best with cosine
+    default = judged(wanted, members).best.default
+    assert default is not None
+    assert (default.chosen, default.difference.mean, default.validation_loss.mean) == (True, 0, 1)
+
+
+@tw.formula()
+def still(g, *, lr=0.0):
+    return tw.Update(-lr * g)
+
+
+def test_a_rule_without_a_default_rate_says_so() -> None:
+    wanted = made(optimizers=["sgd", still])
+    BASE["still"] = 2.0
+    result = judged(wanted, table(wanted, valley, {"loss": valley}))
+    assert {e.optimizer: e.default is None for e in result.entries} == {"still": True, "sgd": False}
+    assert "still: no default rate above 0, so tuned numbers only." in result.notes
+
+
+def test_defaults_are_the_formulas_own_and_leave_the_rest_as_chosen(known: tuple[Plan, pd.DataFrame]) -> None:
+    wanted = sized(hyperparameters={"beta2": [0.9, 0.99], "amsgrad": [True, False]})
+    chosen = Setting("adam", 0.1, "cosine", (("batch_size", 16), ("beta2", 0.9), ("amsgrad", True)))
+    assert wanted.default(chosen) == Setting(
+        "adam", 0.001, "constant", (("batch_size", 16), ("beta2", 0.999), ("amsgrad", False))
+    )
+    made_again = Plan.from_json(json.loads(json.dumps(wanted.to_json())))
+    assert made_again.default(chosen) == wanted.default(chosen)
+    member = wanted.member(wanted.default(chosen), 0)  # type: ignore[arg-type]
+    assert (member.formula.hyperparameters["beta2"], member.hyperparameters["lr"]) == (0.999, 0.001)
+    assert made(optimizers=["adam(lr=0.02)"]).default(Setting("adam(lr=0.02)", 1.0, "cosine")) == Setting(
+        "adam(lr=0.02)", 0.02, "constant"
+    )
 
 
 def test_the_order_is_that_of_the_confirmation() -> None:
@@ -478,7 +541,8 @@ def test_optimizers_are_chosen_over_all_factors(known: tuple[Plan, pd.DataFrame]
 def test_every_ranked_level_is_confirmed_and_none_twice(known: tuple[Plan, pd.DataFrame]) -> None:
     wanted, members = known
     again = to_confirm(wanted, members)
-    assert len(again) == len(set(again)) == 2 + 4 + 1 + 1  # sgd, momentum; sizes; constant; beta2 = 0.99
+    # sgd, momentum; sizes; constant; beta2 = 0.99; three defaults
+    assert len(again) == len(set(again)) == 2 + 4 + 1 + 1 + 3
     assert (members["stage"] == "confirmation").sum() == len(again) * 8
 
 

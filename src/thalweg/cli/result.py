@@ -8,6 +8,7 @@ import math
 import os
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,8 +108,9 @@ def finish(
         console.print(str(rerun), style="bold", markup=False, highlight=False)
     if verdict.entries:
         console.print()
-        console.print(table(verdict, console.width))
-        console.print()
+        for drawn in filter(None, (table(verdict, console.width), defaults(verdict, console.width))):
+            console.print(drawn)
+            console.print()
     ran = study.recipe_run
     notes = [*verdict.notes, *([] if ran is None else [str(ran)]), *_others(study, verdict)]
     for note in notes:
@@ -148,19 +150,50 @@ class Column:
 
 def table(verdict: Verdict, width: int) -> Table:
     """The ranking, with as many columns as fit into `width`; a blank line parts groups that differ."""
+    ranks = [entry.rank for entry in verdict.entries]
+    return _table(_fitting(verdict, width), [here != then for here, then in pairwise([*ranks, 0])])
+
+
+def defaults(verdict: Verdict, width: int) -> Table | None:
+    """Each optimizer at its own defaults beside its tuned setting; None if none was run so."""
+    from ..study.factors import shown, words_of
+
+    known = [(e, e.default) for e in verdict.entries if e.default is not None]
+    if not known:
+        return None
+    own = [d for _, d in known]
+    needed = [
+        Column("at its\ndefaults", [e.optimizer for e, _ in known], left=True),
+        Column("rate", [f"{d.lr:.3g}" for d in own]),
+        Column("validation loss\n[95% interval]", [_spread(d.validation_loss) for d in own], left=True),
+        Column(
+            "more than tuned\n[95% interval]",
+            ["chosen" if d.chosen else _spread(d.difference, "+") for d in own], left=True,
+        ),
+    ]  # fmt: skip
+    names = sorted({m for d in own for m in d.test}, key=lambda m: (m == "loss", m))
+    tests = [
+        Column(f"test\n{m}", [_number(d.test[m].mean) if m in d.test else "" for d in own]) for m in names
+    ]
+    further = [Column(words_of(name), [shown(d.further[name]) for d in own]) for name in own[0].further]
+    chosen = _that_fit([*tests, *further], needed, width)
+    return _table(
+        [*needed[:2], *(c for c in further if c in chosen), *needed[2:], *(c for c in tests if c in chosen)]
+    )
+
+
+def _table(columns: list[Column], ends: list[bool] | None = None) -> Table:
+    """The columns side by side, with a blank line after each row that ends a group."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    entries = verdict.entries
-    shown = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
-    columns = _fitting(verdict, width)
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
     for column in columns:
-        shown.add_column(column.header, justify="left" if column.left else "right", overflow="fold")
-    for k, entry in enumerate(entries):
-        last = k + 1 == len(entries) or entries[k + 1].rank != entry.rank
-        shown.add_row(*(Text(column.cells[k]) for column in columns), end_section=last)
-    return shown
+        drawn.add_column(column.header, justify="left" if column.left else "right", overflow="fold")
+    for k, cells in enumerate(zip(*(column.cells for column in columns), strict=True)):
+        drawn.add_row(*map(Text, cells), end_section=ends is not None and ends[k])
+    return drawn
 
 
 def _fitting(verdict: Verdict, width: int) -> list[Column]:
@@ -193,14 +226,20 @@ def _fitting(verdict: Verdict, width: int) -> list[Column]:
     by_worth = [
         *(tests[m] for m in tests if m != "loss"), chance, places, *tests.values(), *search, diverged, difference,
     ]  # fmt: skip
+    chosen = _that_fit(by_worth, needed, width)
+    shown = [*search, difference, places, chance, *tests.values(), diverged]
+    return [*needed, *(column for column in shown if column in chosen)]
+
+
+def _that_fit(by_worth: list[Column], needed: list[Column], width: int) -> list[Column]:
+    """Those for which `needed` leaves room, the worthier first."""
     left = width - sum(column.width + GAP for column in needed) + GAP
     chosen: list[Column] = []
     for column in by_worth:
         if column not in chosen and column.width + GAP <= left:
             chosen.append(column)
             left -= column.width + GAP
-    shown = [*search, difference, places, chance, *tests.values(), diverged]
-    return [*needed, *(column for column in shown if column in chosen)]
+    return chosen
 
 
 def _places(places: tuple[int, int]) -> str:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from .intervals import LEVEL, Interval, estimate, interval, widening
+from .intervals import LEVEL, Interval, estimate, interval
 
 RESAMPLES = 10_000
 MOST_SEEDS = 1000  # more than so many further seeds is not worth it
@@ -82,7 +82,10 @@ def rank(losses: np.ndarray, seed: int = 0, overlap: float = 0.0) -> tuple[list[
         rank=groups,
         places=[(1 + int(ahead[k]), width - int(behind[k])) for k in range(width)],
         mean=[interval(cells[..., k], overlap=overlap) for k in range(width)],
-        difference=[_difference(cells, k, order[0], overlap) for k in range(width)],
+        difference=[
+            Interval(0.0, 0.0, 0.0) if k == order[0] else paired(cells[..., k], cells[..., order[0]], overlap)
+            for k in range(width)
+        ],
         probability=_chances(cells, seed, overlap),
         more_seeds=[pairs.more_seeds(cells, k, order[0], overlap) for k in range(width)],
         comparisons=width * (width - 1) // 2,
@@ -95,30 +98,42 @@ def badness(losses: np.ndarray) -> tuple[int, float]:
     return losses.size - finite.size, float(finite.mean()) if finite.size else math.inf
 
 
-def _difference(cells: np.ndarray, k: int, leader: int, overlap: float) -> Interval:
-    if k == leader:
-        return Interval(0.0, 0.0, 0.0)
+def paired(losses: np.ndarray, others: np.ndarray, overlap: float = 0.0) -> Interval:
+    """How much higher the losses are, seed by seed; both (seeds,) or (seeds, folds)."""
     # Both infinite is no difference that could be told.
     with np.errstate(invalid="ignore"):
-        gap = np.nan_to_num(cells[..., k] - cells[..., leader], nan=0.0, posinf=np.inf, neginf=-np.inf)
+        gap = np.nan_to_num(losses - others, nan=0.0, posinf=np.inf, neginf=-np.inf)
     if np.isposinf(gap).any() and np.isneginf(gap).any():
         return Interval(math.inf, -math.inf, math.inf)  # each diverged where the other did not
     return interval(gap, skewed=False, overlap=overlap)
 
 
 def _chances(cells: np.ndarray, seed: int, overlap: float) -> list[float]:
-    """In which share of resamples each is the best; seeds and folds are drawn apart (Owen 2007)."""
-    seeds, folds, _ = cells.shape
+    """In which share of resamples each is the best.
+
+    A resample gives every seed and every fold, as a whole, a random weight with a normal distribution and divides
+    by a spread drawn with it, so that a difference varies as Student's t does: the chance of being better than
+    another never contradicts the test. Who diverged is out of a resample as often as a diverged seed is among as
+    many drawn with replacement.
+    """
+    seeds, folds, width = cells.shape
     draw = np.random.default_rng(seed)
-    of_seeds, of_folds = (draw.multinomial(n, [1 / n] * n, RESAMPLES) / n for n in (seeds, folds))
     lost = ~np.isfinite(cells)
-    whole = functools.partial(np.einsum, "rs,rf,sfk->rk", of_seeds, of_folds)
-    means = whole(np.where(lost, 0.0, cells))  # (resamples, candidates)
-    # Widened as the intervals are, so that the chance of being best never contradicts them.
-    factor = max(widening(seeds), widening(folds) * (math.sqrt(1 + overlap * folds) if folds > 1 else 1))
-    centre = np.where(lost, 0.0, cells).mean(axis=(0, 1))
-    means = np.where(lost.any(axis=(0, 1)), means, centre + factor * (means - centre))
-    means[whole(lost.astype(float)) > 0] = math.inf
+    centre = np.array([badness(cells[..., k])[1] for k in range(width)])
+    centre = np.where(np.isfinite(centre), centre, 0.0)
+    apart = np.where(lost, 0.0, cells - centre)
+    several = [
+        (n, math.sqrt((1 / n + more) / (n - 1)) * apart.mean(axis=axis))
+        for n, axis, more in ((seeds, 1, 0.0), (folds, 0, overlap)) if n > 1
+    ]  # fmt: skip
+    means = np.tile(centre, (RESAMPLES, 1))
+    if several:
+        freedom = min(n for n, _ in several) - 1
+        spread = np.sqrt(freedom / draw.chisquare(freedom, (RESAMPLES, 1)))
+        means += spread * sum(draw.normal(size=(RESAMPLES, n)) @ by for n, by in several)
+    by_seed = lost.any(axis=1)  # (seeds, candidates)
+    drawn = draw.multinomial(seeds, [1 / seeds] * seeds, RESAMPLES) > 0
+    means[drawn @ by_seed] = math.inf
     lowest = means == means.min(axis=1, keepdims=True)
     return (lowest / lowest.sum(axis=1, keepdims=True)).mean(axis=0).tolist()
 

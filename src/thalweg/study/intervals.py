@@ -131,14 +131,3 @@ def interval(values: np.ndarray, skewed: bool = True, overlap: float = 0.0) -> I
         return Interval(mean, mean, mean)
     low, high = bounds(table, skewed, overlap)
     return Interval(mean, float(low), float(high))
-
-
-def widening(count: int) -> float:
-    """The factor by which the bootstrap of `count` values is too narrow (Hesterberg 2015, section 5.3).
-
-    It divides by n where n − 1 is right, and has the normal's tails where Student's are right.
-    """
-    if count < 2:
-        return 1.0
-    above = (1 + LEVEL) / 2
-    return math.sqrt(count / (count - 1)) * special.stdtrit(count - 1, above) / special.ndtri(above)

@@ -34,6 +34,7 @@ from .factors import (
 from .folds import Folds
 
 MOST_RUNS = 1_000_000
+CONSTANT = "constant"  # the schedule of a default setting
 FIXED = (
     OPTIMIZER,
     RATE,
@@ -69,6 +70,8 @@ class Plan:
         confirmation: fresh seeds for each chosen setting, reported on the test part.
         states: optimizer (with its hyperparameters, where they change this) → states kept per weight.
         folds: of the cross-validation; None where the problem's own validation part judges.
+        defaults: optimizer → its formula's own rate and the values of the hyperparameters that vary; an
+            optimizer whose default rate is 0, at which nothing moves, has none.
     """
 
     factors: tuple[Factor, ...]
@@ -77,6 +80,7 @@ class Plan:
     confirmation: int
     states: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
     folds: Folds | None = None
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def __getitem__(self, name: str) -> Factor:
         return next(f for f in self.factors if f.name == name)
@@ -166,6 +170,22 @@ class Plan:
         (only,) = self[name].of(setting.optimizer)
         return only
 
+    def default(self, setting: Setting) -> Setting | None:
+        """The setting with what is the optimizer's own at its default: rate, constant schedule, hyperparameters.
+
+        Batch size, loss and regularizer stay, so that the difference is what tuning the optimizer gives.
+        """
+        own = self.defaults.get(setting.optimizer)
+        if own is None:
+            return None
+        further = tuple((name, own.get(name, level)) for name, level in setting.further)
+        return Setting(setting.optimizer, own["lr"], CONSTANT, further)
+
+    def schedule(self, setting: Setting) -> schedules.Schedule:
+        """The setting's schedule; the default, which need not be among those compared, is found by its name."""
+        named = self["schedule"]
+        return named.found[setting.schedule] if setting.schedule in named.levels else schedules.get(CONSTANT)
+
     def changes(self, setting: Setting) -> dict[str, Any]:
         """The hyperparameters, the rate apart, that the setting gives a value."""
         values = {f.name: self.level(setting, f.name) for f in self.hyperparameters}
@@ -191,7 +211,7 @@ class Plan:
 
     def member(self, setting: Setting, seed: int) -> Member:
         formula = self.formula(setting)
-        varies = self["schedule"].found[setting.schedule].on(formula.hyperparameters)
+        varies = self.schedule(setting).on(formula.hyperparameters)
         regularizer = self["regularizer"].found[self.level(setting, "regularizer")]
         return Member(formula, {"lr": setting.lr}, varies, seed, regularizer)
 
@@ -203,6 +223,7 @@ class Plan:
             "seeds": self.seeds, "epochs": self.epochs, "confirmation": self.confirmation,
             "specs": {f.kind.argument: dict(f.specs) for f in self.factors if f.specs},
             "states": dict(self.states), "folds": None if self.folds is None else self.folds.to_json(),
+            "defaults": {label: dict(own) for label, own in self.defaults.items()},
             "equations": {label: equations_text(rule) for label, rule in self.formulas.items()},
         }  # fmt: skip
 
@@ -239,6 +260,7 @@ class Plan:
                 (*fixed, *hyper), whole_number("seeds", plain["seeds"]), whole_number("epochs", plain["epochs"]),
                 whole_number("confirmation", plain["confirmation"], least=0), dict(plain["states"]),
                 Folds.from_json(plain["folds"]),
+                {str(label): dict(own) for label, own in plain["defaults"].items()},
             )  # fmt: skip
         except (PlanError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise StoreError(f"the plan in the store cannot be read ({error}); it is damaged.") from error
@@ -255,7 +277,7 @@ def as_now(kept: Mapping[str, Any]) -> dict[str, Any]:
         plain["batch_sizes"] = [plain.pop("batch_size")]
         plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
         plain["specs"] = {"optimizers": plain["specs"]} if plain["specs"] else {}
-    return {"regularizers": ["none"], "folds": None, **plain}
+    return {"regularizers": ["none"], "folds": None, "defaults": {}, **plain}
 
 
 def plan(
@@ -292,10 +314,11 @@ def plan(
         Factor(LOSS, "loss", (None,), {None: None}) if losses is None else factor(LOSS, losses),
         factor(BATCH_SIZE, [whole_number("batch_size", batch_size)] if batch_sizes is None else batch_sizes),
     )
+    varied = _hyperparameters(chosen.found, hyperparameters)
     made = Plan(
-        (*fixed, *_hyperparameters(chosen.found, hyperparameters)), whole_number("seeds", seeds),
-        whole_number("epochs", epochs), whole_number("confirmation", confirmation, least=0),
-        {label: len(rule.states) for label, rule in chosen.found.items()},
+        (*fixed, *varied), whole_number("seeds", seeds), whole_number("epochs", epochs),
+        whole_number("confirmation", confirmation, least=0),
+        {label: len(rule.states) for label, rule in chosen.found.items()}, defaults=_defaults(chosen.found, varied),
     )  # fmt: skip
     return _with_states(checked(made))
 
@@ -350,6 +373,17 @@ def _hyperparameters(rules: Mapping[str, Formula], given: Mapping[str, Sequence[
         for label, value in itertools.product(having, read.levels):
             rules[label].with_(**{name: value})  # refuses a value of the wrong kind
         found.append(Factor(kind, name, read.levels, read.found, {}, having))
+    return found
+
+
+def _defaults(rules: Mapping[str, Formula], varied: Sequence[Factor]) -> dict[str, dict[str, Any]]:
+    """Each formula's own rate, and its values of what varies and it has."""
+    found = {}
+    for label, rule in rules.items():
+        own = {**rule.hyperparameters, **rule.options}
+        if own["lr"] > 0:
+            names = [f.name for f in varied if f.varied and f.only is not None and label in f.only]
+            found[label] = {name: own[name] for name in ("lr", *names)}
     return found
 
 

@@ -93,7 +93,7 @@ def recipe(
     formula = plan.formula(setting)
     spec = plan["optimizer"].specs.get(setting.optimizer)
     optimizer = optimizer_line(formula, setting.lr, setting.schedule, spec, plan.changes(setting))
-    schedule = plan["schedule"].found[setting.schedule]
+    schedule = plan.schedule(setting)
     if isinstance(schedule, schedules.Several):
         schedule = schedule.within(formula.hyperparameters)
     scheduler = schedule.code()

@@ -71,6 +71,7 @@ def notes(
     found += [_BUDGETS[f.name] for f in plan.further if f.name in _BUDGETS]
     found += _cross_validated(plan.folds, confirmed) if plan.folds is not None else []
     found.append(_luck(factor, entries[0]) if confirmed else _unconfirmed(plan, factor, seeds))
+    found += _untuned(plan, entries) if confirmed and factor.name == "optimizer" else []
     return [*filter(None, found)]
 
 
@@ -116,6 +117,23 @@ def _luck(factor: Factor, best: Entry) -> str:
         f"{name}: {best.validation_loss.mean:.4g} with fresh seeds is {much} {side} than the {best.search_loss:.4g} "
         "of the search, whose lowest of many is partly luck; so the fresh number is the one reported."
     )
+
+
+def _untuned(plan: Plan, entries: Sequence[Entry]) -> list[str]:
+    """What tuning gave, and who is best without it."""
+    found = []
+    if len(known := [e for e in entries if e.default and math.isfinite(e.default.validation_loss.mean)]):
+        best = min(known, key=lambda e: e.default.validation_loss.mean if e.default else math.inf)
+        default = best.default
+        assert default is not None
+        found.append(
+            f"Untuned, at its own defaults, {best.optimizer} (rate {default.lr:.3g}, {default.schedule}) is the "
+            f"lowest: {default.validation_loss}; tuned, {entries[0].optimizer} has {entries[0].validation_loss.mean:.4g}."
+        )
+    without = [e.optimizer for e in entries if plan.default(e.setting) is None]
+    if plan.defaults and without:
+        found.append(f"{listed(without)}: no default rate above 0, so tuned numbers only.")
+    return found
 
 
 def passed_over(

@@ -230,7 +230,7 @@ def compare(
 
     The best setting of each optimizer, and of each level of everything else that varies but the rates, by
     mean validation loss over the seeds, is then run again with fresh seeds, which give the intervals and the
-    test numbers.
+    test numbers; and so is each optimizer at its formula's own rate and hyperparameters, with no schedule.
 
     Args:
         problem: a `tw.Problem`, a built-in's name, ``"package.module:function"`` or ``"file.py:function"``.
@@ -268,7 +268,7 @@ def compare(
     >>> study = tw.compare("breast-cancer", optimizers=["sgd", "adam"], rates=[0.01, 0.1], seeds=2, epochs=2,
     ...                    confirmation=2, store=tempfile.mkdtemp() + "/study.db", progress=False)
     >>> len(study.table()), len(study.verdict.entries)
-    (22, 2)
+    (26, 2)
     """
     declared = load(problem)
     own = isinstance(declared.train, DataLoader)
@@ -439,7 +439,7 @@ def _same_study(path: Path, facts: dict[str, Any], wanted: Plan) -> None:
         stored, problem = as_now(store.meta("plan", {})), store.meta("problem", {})
     asked = json.loads(json.dumps(wanted.to_json()))
     words = {"batch_sizes": "batch sizes", "seeds": "number of seeds", "epochs": "number of epochs"}
-    kept: list[str] = [key for key in asked if key not in ("specs", "states", "applies")]
+    kept: list[str] = [key for key in asked if key not in ("specs", "states", "applies", "defaults")]
     changed = [words.get(key, key) for key in kept if asked[key] != stored.get(key)]
     if problem.get("fingerprint") != facts["fingerprint"]:
         changed.insert(0, "problem")

@@ -11,6 +11,7 @@ Read next: `comparisons.py`, who is better than whom; `intervals.py`, how sure a
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import PlanError, unknown
-from .comparisons import badness, rank
+from .comparisons import badness, paired, rank
 from .factors import Factor, Level, Setting, shown
 from .folds import FOLD, averaged
 from .intervals import Interval, interval
@@ -28,6 +29,26 @@ from .plan import Plan
 from .sentences import notes, passed_over, sentence
 
 _ENDED = ("finished", "diverged")
+
+
+@dataclass(frozen=True)
+class Default:
+    """An optimizer at its own defaults, run with the fresh seeds of the confirmation, beside its tuned setting.
+
+    Attributes:
+        lr, schedule, further: the setting.
+        chosen: whether the search chose this very setting, which is then not run twice.
+        difference: to the tuned setting, paired by seed; above 0 where tuning helped.
+        test: metric → interval.
+    """
+
+    lr: float
+    schedule: str
+    further: Mapping[str, Level]
+    chosen: bool
+    validation_loss: Interval
+    difference: Interval
+    test: Mapping[str, Interval]
 
 
 @dataclass(frozen=True)
@@ -50,6 +71,8 @@ class Entry:
         seconds_per_step: per member, its share of the batched program.
         state_bytes_per_weight: of float32 states.
         steps: of a whole run with this setting; 0 while none has ended.
+        default: the optimizer at its defaults; None before confirmation, where another factor is ranked,
+            and for a rule without a default rate.
     """
 
     optimizer: str
@@ -70,6 +93,7 @@ class Entry:
     steps: int = 0
     places: tuple[int, int] = (1, 1)
     more_seeds: float = 0.0
+    default: Default | None = None
 
     @property
     def optimism(self) -> float:
@@ -130,9 +154,12 @@ def chosen_settings(plan: Plan, members: pd.DataFrame, by: str = "optimizer") ->
 
 
 def to_confirm(plan: Plan, members: pd.DataFrame) -> list[Setting]:
-    """The settings to run again with fresh seeds: the best of each level of each factor that is ranked."""
+    """The settings to run again with fresh seeds: the best of each level of each factor that is ranked, and
+    each optimizer's defaults."""
     search = _search(plan, members)
-    return list(dict.fromkeys(s for factor in plan.ranked for s, _ in _best(factor, search).values()))
+    best = {factor.name: [s for s, _ in _best(factor, search).values()] for factor in plan.ranked}
+    defaults = [plan.default(setting) for setting in best["optimizer"]]
+    return list(dict.fromkeys(filter(None, [*itertools.chain(*best.values()), *defaults])))
 
 
 @dataclass(frozen=True)
@@ -231,7 +258,7 @@ def judge(
     if plan.folds is not None:
         fresh = averaged(fresh)
     steps = dict(zip(search.settings, search.steps, strict=True))
-    entries = []
+    entries, by_levels = [], factor.name != "optimizer"
     for k in order:
         setting, found = settings[k], [*chosen.values()][k][1]
         own = runs.get_group(setting[factor.name])
@@ -244,6 +271,7 @@ def judge(
             seconds_per_step=seconds_per_step(plan, costs, setting),
             state_bytes_per_weight=4.0 * plan.states_of(setting), further=dict(setting.further),
             steps=steps[setting], places=ranked.places[k], more_seeds=ranked.more_seeds[k],
+            default=None if confirmed is None or by_levels else _default(plan, fresh, again, setting),
         ))  # fmt: skip
     ranks = sorted({e.rank for e in entries})
     groups = tuple(tuple(shown(e.setting[factor.name]) for e in entries if e.rank == r) for r in ranks)
@@ -278,6 +306,18 @@ def seconds_per_step(plan: Plan, costs: Mapping[str, Any], setting: Setting) -> 
         if all(plan.level(setting, name) == program.get(name, "none") for name in names):
             return program["seconds"] + costs["update_seconds"].get(setting.optimizer, math.nan)
     return costs.get("seconds_per_step", {}).get(setting.optimizer, math.nan)
+
+
+def _default(plan: Plan, fresh: pd.DataFrame, again: _Losses, setting: Setting) -> Default | None:
+    default = plan.default(setting)
+    if default is None or (rows := again.rows([default, setting])) is None:
+        return None
+    chosen, own, tuned = default == setting, rows[..., 0], rows[..., 1]
+    difference = Interval(0.0, 0.0, 0.0) if chosen else paired(own, tuned, plan.overlap)
+    return Default(
+        default.lr, default.schedule, dict(default.further), chosen, interval(own, overlap=plan.overlap), difference,
+        _test(plan, fresh, default),
+    )  # fmt: skip
 
 
 def _test(plan: Plan, fresh: pd.DataFrame, setting: Setting) -> dict[str, Interval]:
