@@ -146,7 +146,7 @@ def _lead(verdict: Any, plan: Any, table: pd.DataFrame) -> str:
     """The verdict in words, what is unfinished, and the key facts."""
     search = table[table["stage"] == "search"]
     fresh = len(table) - len(search)
-    going = int((~table["status"].isin(["finished", "diverged"])).sum())
+    going = int((~table["status"].isin(["finished", "diverged", "stopped"])).sum())
     sentence = verdict.sentence or "No run has finished, so there is no verdict yet."
     first, *rest = re.split(r"(?<=[.!?])\s+", sentence, maxsplit=1)
     lines = [
@@ -167,15 +167,19 @@ def _lead(verdict: Any, plan: Any, table: pd.DataFrame) -> str:
         lines.append(f'<p class="unfinished" role="note">{warning}</p>')
     counts = search["status"].value_counts()
     ended = f"finished, {int(counts.get('diverged', 0)):,} diverged" + (f", {going:,} to go" if going else "")
+    ended += f", {int(counts['stopped']):,} stopped early" if "stopped" in counts else ""
     behind = "fresh seeds behind the intervals" if verdict.confirmed else "seeds behind the intervals"
     facts = [
         (len(search), f"runs: {grid(plan)}"),
-        (plan.epochs, f"epochs for every run, {_batches(plan.batch_sizes)}"),
+        (plan.epochs, f"epochs for every run{_UNLESS[plan.budget]}, {_batches(plan.batch_sizes)}"),
         (int(counts.get("finished", 0)), ended),
         (verdict.seeds, behind + (f", {fresh:,} more runs" if fresh else "")),
     ]
     cells = "".join(f"<div><dt>{escape(word)}</dt><dd>{_plain(value)}</dd></div>" for value, word in facts)
     return "\n".join([*lines, f'<dl class="facts">{cells}</dl>'])
+
+
+_UNLESS = {"full": "", "halving": " that was not stopped before"}
 
 
 def _batches(sizes: tuple[int | str, ...]) -> str:
@@ -304,11 +308,12 @@ def _rates(verdict: Any, table: pd.DataFrame) -> str:
         search = search[_any(_alike(search, one) for one in verdict.entries)]
     wide = min(4, max(2, len(chosen)))
     figures = {"wide": rates(search, chosen, columns=wide), "narrow": rates(search, chosen, columns=2)}
-    heads = ["Optimizer", "Schedule", "Rate", "Mean", "Smallest", "Largest", "Seeds", "Diverged"]
+    heads = ["Optimizer", "Schedule", "Rate", "Mean", "Smallest", "Largest", "Seeds", "Diverged", "Stopped"]
+    heads = heads if (search["status"] == "stopped").any() else heads[:-1]
     body = [
         [escape(row["optimizer"]), escape(row["schedule"]), short(row["lr"])]
         + [number(row[key]) for key in ("mean", "low", "high")]
-        + [str(row["seeds"]), str(row["diverged"])]
+        + [str(row[key]) for key in ("seeds", "diverged", "stopped")][: len(heads) - 6]
         for row in rate_table(search).to_dict("records")
     ]
     caption = (
@@ -316,6 +321,8 @@ def _rates(verdict: Any, table: pd.DataFrame) -> str:
         "smallest to the largest seed; thin lines are the other schedules. A ring marks the chosen rate, a × a rate "
         "at which at least one seed diverged, and a triangle a loss above the plot."
     )
+    if (search["status"] == "stopped").any():
+        caption += " Small open marks are runs that were stopped early, at the loss they had then."
     if further:
         caption += f" Each panel is at its optimizer’s chosen {' and '.join(further)}."
     label = f"Validation loss against learning rate for {len(chosen)} optimizers, log scales."

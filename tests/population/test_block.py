@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from thalweg import formulas, schedules
+from thalweg import formulas, regularizers, schedules
 from thalweg.errors import TrainingError
 from thalweg.population.batched import Batched
 from thalweg.population.batches import TensorBatches, order_seed
@@ -115,6 +116,32 @@ def test_every_member_follows_the_path_of_the_same_run_alone(dtype: torch.dtype,
         for stacked, single in zip(block.weights, model.parameters(), strict=True):
             distance = (stacked[k] - single.detach()).norm() / single.detach().norm()
             assert distance < tolerance, label
+
+
+def test_members_go_on_in_another_block_as_if_nothing_had_happened() -> None:
+    task = make_task(torch.float32)
+    stops = regularizers.get("early_stopping(2) + ema(0.9)")
+    plateau = schedules.get("plateau(patience=0, threshold=0.2)")
+    members = [replace(m, schedules={"lr": s}, regularizer=stops)
+               for m in make_members() for s in (m.schedules["lr"], plateau)]  # fmt: skip
+    members = [members[k] for k in arranged(members)]
+    whole = Block(task, members, 6)
+    curves = epochs_of(whole)
+    first, second = Block(task, members[:11], 6), Block(task, members[11:], 6)
+    for block in (first, second):
+        for _ in block.train(3):
+            pass
+        assert block.step == 3 * task.batches.steps
+    kept = [0, 3, 5, 10, 11, 14, 25, 31]
+    gathered = Block(task, [members[k] for k in kept], 6)
+    gathered.take(first, [(k, at) for k, at in enumerate(kept) if at < 11])
+    gathered.take(second, [(k, at - 11) for k, at in enumerate(kept) if at >= 11])
+    for values, now in zip(curves[3:], epochs_of(gathered), strict=True):
+        for name, value in values.items():
+            np.testing.assert_allclose(now[name], value[kept], rtol=1e-5, err_msg=name)
+    assert (whole.regularized.stopped[kept] >= 0).any()
+    for w, own in zip(whole.weights, gathered.weights, strict=True):
+        torch.testing.assert_close(own, w[kept], rtol=1e-5, atol=1e-6)
 
 
 def test_members_of_a_seed_start_alike_and_seeds_differ() -> None:

@@ -56,6 +56,9 @@ def compare(
         int,
         typer.Option(help="Fresh seeds for each chosen setting; 0 leaves the test part untouched."),
     ] = 10,
+    budget: Annotated[
+        str, typer.Option(help="full, or halving: runs that cannot win any more are stopped early.")
+    ] = "full",
     store: Annotated[
         Path | None, typer.Option(help="The file to keep the study in (runs/PROBLEM.db unless given).")
     ] = None,
@@ -84,6 +87,7 @@ def compare(
         batch_sizes=None if batch_sizes is None else [batch_size_of(word) for word in split(batch_sizes)],
         hyperparameters=values_of(hyperparameters or []),
         folds=folds,
+        budget=budget,
         progress=False if quiet else None,
     )
     finish(study, report, json)

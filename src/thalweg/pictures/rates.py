@@ -25,15 +25,17 @@ SPAN = (
 
 
 def rate_table(members: pd.DataFrame) -> pd.DataFrame:
-    """One row per optimizer, schedule and rate: `mean`, `low`, `high` (smallest, largest), `seeds`, `diverged`.
+    """One row per optimizer, schedule and rate: `mean`, `low`, `high` (smallest, largest), `seeds`, `diverged`,
+    `stopped`.
 
     `members` has columns `optimizer`, `schedule`, `lr`, `status` and `validation_loss`; only those with status
-    `finished` or `diverged` count. A diverged run has infinite loss, and so has every mean with one in it.
+    `finished`, `diverged` or `stopped` count. A diverged run has infinite loss, and so has every mean with one in
+    it; a run that was stopped has the loss it had then.
     """
-    done = members[members["status"].isin(["finished", "diverged"])]
+    done = members[members["status"].isin(["finished", "diverged", "stopped"])]
     loss = done["validation_loss"].astype(float)
     bad = (done["status"] == "diverged") | ~np.isfinite(loss)
-    done = done.assign(loss=loss.mask(bad, np.inf), bad=bad)
+    done = done.assign(loss=loss.mask(bad, np.inf), bad=bad, halted=done["status"] == "stopped")
     groups = done.groupby(["optimizer", "schedule", "lr"], sort=True)
     return groups.agg(
         mean=("loss", "mean"),
@@ -41,6 +43,7 @@ def rate_table(members: pd.DataFrame) -> pd.DataFrame:
         high=("loss", "max"),
         seeds=("loss", "size"),
         diverged=("bad", "sum"),
+        stopped=("halted", "sum"),
     ).reset_index()
 
 
@@ -60,7 +63,8 @@ def rates(
         columns: panels in a row.
         measure: what the vertical axis shows; logarithmic unless a loss is not positive.
 
-    A × at the top marks a rate at which at least one seed diverged; the hover text says how many.
+    A × at the top marks a rate at which at least one seed diverged; the hover text says how many. Small open marks,
+    which no line joins, are rates at which runs were stopped early, at the loss they had then.
     """
     table = rate_table(members)
     names = list(dict.fromkeys([*chosen, *table["optimizer"]]))
@@ -73,7 +77,7 @@ def rates(
         own = table[table["optimizer"] == name]
         for trace in _panel(own, chosen.get(name), found[name], top, text(name)):
             figure.add_trace(trace, row=place // columns + 1, col=place % columns + 1)
-    figure.add_traces(_legend(int(table["seeds"].max()) if len(table) else 0))
+    figure.add_traces(_legend(int(table["seeds"].max()) if len(table) else 0, table["stopped"].any()))
     dress(figure, height)
     figure.update_xaxes(type="log", showline=True, **_decades(table["lr"]))
     figure.update_yaxes(type="log" if logarithmic else "linear", range=limits, nticks=5)
@@ -155,6 +159,20 @@ def _panel(
         if one != main
     ]
     best = table[table["schedule"] == main]
+    early = best[(best["stopped"] > 0) & (best["mean"] <= top)]
+    if len(early):
+        traces.append(
+            go.Scatter(
+                x=list(early["lr"]),
+                y=list(early["mean"]),
+                mode="markers",
+                marker={"symbol": f"{look.marker}-open", "size": 6, "color": look.colour},
+                hovertext=[_words(row, name) for row in early.to_dict("records")],
+                hoverinfo="text",
+                showlegend=False,
+                name=f"{name}: stopped early",
+            )
+        )
     traces += [_band(best, look, top), _line(best, look, top, name, strong=True)]
     for symbol, lost in (
         ("x", ~np.isfinite(table["mean"])),
@@ -198,6 +216,7 @@ def _panel(
 
 def _words(row: Mapping[str, float], name: str) -> str:
     lost = f", {row['diverged']} of {row['seeds']} seeds diverged" if row["diverged"] else ""
+    lost += ", when they were stopped early" if row["stopped"] else ""
     many = f"{row['seeds']} seeds" if row["seeds"] != 1 else "1 seed"
     return (
         f"<b>{name}</b> {text(row['schedule'])}, rate {short(row['lr'])}<br>"
@@ -207,9 +226,10 @@ def _words(row: Mapping[str, float], name: str) -> str:
 
 def _line(table: pd.DataFrame, look: Look, top: float, name: str, *, strong: bool) -> go.Scatter:
     schedule = text(next(iter(table["schedule"]), ""))
+    ended = zip(table["mean"], table["stopped"], strict=True)
     return go.Scatter(
         x=list(table["lr"]),
-        y=[value if value <= top else None for value in table["mean"]],
+        y=[value if value <= top and not early else None for value, early in ended],
         mode="lines+markers" if strong else "lines",
         line={
             "color": look.colour,
@@ -230,8 +250,9 @@ def _band(table: pd.DataFrame, look: Look, top: float) -> go.Scatter:
     across: list[float | None] = []
     along: list[float | None] = []
     run: list[tuple[float, float, float]] = []
-    for rate, low, high, mean in [*table[["lr", "low", "high", "mean"]].to_numpy(), (0, 0, 0, math.inf)]:
-        if mean <= top:
+    rows = table[["lr", "low", "high", "mean", "stopped"]].to_numpy()
+    for rate, low, high, mean, early in [*rows, (0, 0, 0, math.inf, 0)]:
+        if mean <= top and not early:
             run.append((rate, low, min(high, top)))
         elif run:
             across += [one[0] for one in run] + [one[0] for one in reversed(run)] + [None]
@@ -250,12 +271,16 @@ def _band(table: pd.DataFrame, look: Look, top: float) -> go.Scatter:
     )
 
 
-def _legend(seeds: int) -> list[go.Scatter]:
+def _legend(seeds: int, stopped: bool) -> list[go.Scatter]:
     """Entries that explain the marks, in no optimizer's colour."""
     many = f"mean of {seeds} seeds" if seeds != 1 else "1 seed"
     band = {"symbol": "square", "size": 13, "color": faded(MUTED, 2 * BAND)}
     ring = {"symbol": "circle-open", "size": 13, "color": INK, "line": {"width": 2}}
     marks = [("chosen rate", ring), ("a seed diverged", {"symbol": "x", "size": 8, "color": VERMILION})]
+    if stopped:
+        marks.append(
+            ("stopped early, loss at the stop", {"symbol": "circle-open", "size": 6, "color": MUTED})
+        )
     if seeds > 1:
         marks = [(f"smallest to largest of {seeds}", band), *marks]
     lines = [(f"chosen schedule, {many}", 2.2), ("other schedules", 1.2)]

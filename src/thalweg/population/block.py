@@ -114,6 +114,19 @@ class _Slice:
             kept=self.kept.copy(),
         )  # fmt: skip
 
+    def has(self, places: np.ndarray) -> np.ndarray:
+        """Which of these places in the block are the slice's."""
+        return (places >= self.start) & (places < self.stop)
+
+    def take(self, other: _Slice, here: np.ndarray, there: np.ndarray) -> None:
+        """The optimizer's memory of members at other places of another block."""
+        rows, before = here - self.start, there - other.start
+        for states, old in zip(self.states, other.states, strict=True):
+            for state, kept in zip(states, old, strict=True):
+                state[rows] = kept[before]
+        self.kept[rows] = other.kept[before]
+        self.scheduling.take(other.scheduling, dict(zip(before.tolist(), rows.tolist(), strict=True)))
+
     def rates(self) -> np.ndarray:
         """The learning rates of the step that was launched last, (members,)."""
         names = self.equations.hyperparameters
@@ -187,13 +200,15 @@ class Block:
                 yield _Slice(here, first, self.members[first:k], self.total)
                 first = k
 
-    def train(self) -> Iterator[Epoch | None]:
-        """Train to the end from wherever the block stands.
+    def train(self, until: int | None = None) -> Iterator[Epoch | None]:
+        """Train from wherever the block stands to the end, or to the end of the pass `until`.
 
         Yields None after every step and an `Epoch` after every pass over the data. The block may be
-        saved (`tensors`) between any two yields, and taken up again later.
+        saved (`tensors`) between any two yields, and taken up again later. Schedules go by the whole run,
+        wherever it is cut.
         """
         per_epoch = self.task.batches.steps
+        end = self.total if until is None else min(self.total, until * per_epoch)
         while True:
             epoch, done = divmod(self.step, per_epoch)
             if done == 0 and self.step > self.recorded:
@@ -204,7 +219,7 @@ class Block:
                 for part in self.slices if self.task.validation is not None else ():
                     part.scheduling.observe(passed.values["validation_loss"][part.start : part.stop])
                 self.loss_sum.fill(0)
-            if self.step >= self.total:
+            if self.step >= end:
                 return
             for i, (inputs, targets) in enumerate(self.task.batches.epoch(self.seed, epoch)):
                 if i >= done:
@@ -293,6 +308,27 @@ class Block:
         places = {"step": torch.tensor(self.step), "recorded": torch.tensor(self.recorded)}
         saved |= self.regularized.tensors()
         return saved | {n: torch.from_numpy(v) for n, v in counters.items()} | places
+
+    def take(self, other: Block, places: Sequence[tuple[int, int]]) -> None:
+        """Go on from where members of another block stand; both blocks are of one seed and program.
+
+        Args:
+            places: a member's place here, and its place there.
+        """
+        here, there = np.array(places, dtype=np.intp).reshape(-1, 2).T
+        for own, old in zip(self._stacks(), other._stacks(), strict=True):
+            own[here] = old[there]
+        for part in self.slices:
+            for before in other.slices:
+                inside = part.has(here) & before.has(there)
+                if inside.any():
+                    part.take(before, here[inside], there[inside])
+        self.step, self.recorded = other.step, other.recorded
+
+    def _stacks(self) -> list[Tensor]:
+        """What is kept between steps with all members on its first axis."""
+        counters = (self.active, self.diverged, self.loss_sum)
+        return [*self.weights, *map(torch.from_numpy, counters), *self.regularized.stacks().values()]
 
     def load(self, saved: Mapping[str, Tensor]) -> None:
         """Take up the state that `tensors` gave."""

@@ -139,12 +139,17 @@ class Regularized:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that is kept between steps, by name."""
+        kept = {"seen": torch.from_numpy(self.seen)} if self.stopping is not None else {}
+        return self.stacks() | kept
+
+    def stacks(self) -> dict[str, Tensor]:
+        """What is kept of each member, (members, …), by name."""
         saved = {f"moving.{i}": b for i, b in enumerate(self.moving)}
         for i, a in enumerate((*(self.average or ()), *(self.average_moving or ()))):
             saved[f"average.{i}"] = a
         if self.stopping is not None:
             saved |= {f"best.{i}": b for i, b in enumerate(self.best)}
             kept = {"stopped": self.stopped, "best_loss": self.patience.best, "waited": self.patience.waited,
-                    "held_loss": self.held_loss, "seen": self.seen}  # fmt: skip
+                    "held_loss": self.held_loss}  # fmt: skip
             saved |= {name: torch.from_numpy(array) for name, array in kept.items()}
         return saved

@@ -59,6 +59,13 @@ class Scheduling:
         for row, _, one, state in self.loops:
             state.copy_(torch.from_numpy(one.observe(state.numpy(), losses[row])))
 
+    def take(self, other: Scheduling, rows: Mapping[int, int]) -> None:
+        """What members at other rows (row there → row here) remember."""
+        own = {(row, column): state for row, column, _, state in self.loops}
+        for row, column, _, state in other.loops:
+            if row in rows:
+                own[rows[row], column].copy_(state)
+
     def tensors(self) -> Mapping[str, Tensor]:
         """What the schedules remember, by name."""
         return {f"schedule.{k}": state for k, (*_, state) in enumerate(self.loops)}

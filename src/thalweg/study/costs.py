@@ -12,7 +12,7 @@ from ..formulas import Formula
 from ..kernels import numba_cpu
 from ..kernels.lower import lower
 from .programs import Program, Programs, dtype_of
-from .store import BlockRow, Store
+from .store import ENDED, BlockRow, Store
 from .verdict import chosen_settings, seconds_per_step
 
 
@@ -41,7 +41,7 @@ def measure_costs(store: Store, programs: Programs) -> dict[str, Any]:
 def _by_program(store: Store, programs: Programs) -> dict[Program, list[BlockRow]]:
     found: dict[Program, list[BlockRow]] = {}
     for row in store.blocks("search"):
-        if row.status == "finished" and row.seconds > 0:
+        if row.status in ENDED and row.seconds > 0:
             found.setdefault(programs.of(row.settings[0]), []).append(row)
     return found
 

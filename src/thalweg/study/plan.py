@@ -35,6 +35,7 @@ from .folds import Folds
 
 MOST_RUNS = 1_000_000
 CONSTANT = "constant"  # the schedule of a default setting
+FULL_BUDGET, HALVING = "full", "halving"
 FIXED = (
     OPTIMIZER,
     RATE,
@@ -72,6 +73,7 @@ class Plan:
         folds: of the cross-validation; None where the problem's own validation part judges.
         defaults: optimizer → its formula's own rate and the values of the hyperparameters that vary; an
             optimizer whose default rate is 0, at which nothing moves, has none.
+        budget: "full": every run goes to its end; "halving": those that cannot win any more are stopped.
     """
 
     factors: tuple[Factor, ...]
@@ -81,6 +83,7 @@ class Plan:
     states: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
     folds: Folds | None = None
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False, compare=False)
+    budget: str = FULL_BUDGET
 
     def __getitem__(self, name: str) -> Factor:
         return next(f for f in self.factors if f.name == name)
@@ -222,7 +225,8 @@ class Plan:
             "applies": {f.name: list(f.only or ()) for f in self.hyperparameters},
             "seeds": self.seeds, "epochs": self.epochs, "confirmation": self.confirmation,
             "specs": {f.kind.argument: dict(f.specs) for f in self.factors if f.specs},
-            "states": dict(self.states), "folds": None if self.folds is None else self.folds.to_json(),
+            "states": dict(self.states), "budget": self.budget,
+            "folds": None if self.folds is None else self.folds.to_json(),
             "defaults": {label: dict(own) for label, own in self.defaults.items()},
             "equations": {label: equations_text(rule) for label, rule in self.formulas.items()},
         }  # fmt: skip
@@ -261,6 +265,7 @@ class Plan:
                 whole_number("confirmation", plain["confirmation"], least=0), dict(plain["states"]),
                 Folds.from_json(plain["folds"]),
                 {str(label): dict(own) for label, own in plain["defaults"].items()},
+                plain["budget"],
             )  # fmt: skip
         except (PlanError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise StoreError(f"the plan in the store cannot be read ({error}); it is damaged.") from error
@@ -277,7 +282,7 @@ def as_now(kept: Mapping[str, Any]) -> dict[str, Any]:
         plain["batch_sizes"] = [plain.pop("batch_size")]
         plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
         plain["specs"] = {"optimizers": plain["specs"]} if plain["specs"] else {}
-    return {"regularizers": ["none"], "folds": None, "defaults": {}, **plain}
+    return {"regularizers": ["none"], "folds": None, "defaults": {}, "budget": FULL_BUDGET, **plain}
 
 
 def plan(
@@ -292,6 +297,7 @@ def plan(
     batch_sizes: Sequence[int | str] | None = None,
     hyperparameters: Mapping[str, Sequence[Any]] | None = None,
     regularizers: Sequence[Any] | None = None,
+    budget: str = FULL_BUDGET,
 ) -> Plan:
     """Check every part of a plan; PlanError says in a sentence what cannot be meant."""
     chosen = factor(OPTIMIZER, optimizers if optimizers is not None else formulas.CLASSIC)
@@ -319,6 +325,7 @@ def plan(
         (*fixed, *varied), whole_number("seeds", seeds), whole_number("epochs", epochs),
         whole_number("confirmation", confirmation, least=0),
         {label: len(rule.states) for label, rule in chosen.found.items()}, defaults=_defaults(chosen.found, varied),
+        budget=_budget(budget, epochs),
     )  # fmt: skip
     return _with_states(checked(made))
 
@@ -398,6 +405,18 @@ def _with_states(made: Plan) -> Plan:
             if kept != states[label]:
                 states[_variant(label, changes)] = kept
     return replace(made, states=states)
+
+
+def _budget(given: str, epochs: int) -> str:
+    if given not in (FULL_BUDGET, HALVING):
+        raise PlanError(
+            f"the budget is {given!r}; give {FULL_BUDGET!r}, or {HALVING!r} to stop runs that cannot win."
+        )
+    if given == HALVING and epochs < 2:
+        raise PlanError(
+            "halving stops runs after some of their epochs, and there is one; give 2 epochs or more."
+        )
+    return given
 
 
 def _check_scheduled(given: Iterable[schedules.Schedule], rules: Iterable[Formula]) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
 from ..population.batched import Batched
 from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
-from ..population.block import Task
+from ..population.block import Task, activations_of, arranged, block_size
 from .data import Pair
 from .factors import FULL, Setting
 from .plan import Plan
@@ -79,6 +82,32 @@ class Programs:
         if isinstance(batches, TensorBatches):
             return batches.batch_size
         return getattr(self.problem.train, "batch_size", None) or 1
+
+    def steps(self, setting: Setting, fold: int | None = None) -> int:
+        """Steps in a pass over the data with this setting."""
+        return self.task(setting, fold).batches.steps
+
+    def blocks(
+        self, settings: Sequence[Setting], seeds: Sequence[int], folds: Sequence[int | None] = (None,)
+    ) -> list[tuple[int, list[Setting], int | None]]:
+        """Each seed's and fold's settings, cut into blocks of about equal size that share a program: small enough for
+        the cache, and at least as many as there are cores. Those with the most steps come first, so that no long
+        one is begun last."""
+        plan, problem = self.plan, self.problem
+        groups: dict[Program, list[Setting]] = {}
+        for setting in settings:
+            groups.setdefault(self.of(setting), []).append(setting)
+        outputs = activations_of(built(problem), problem.validation[0][:8])
+        repeats = list(itertools.product(seeds, folds))
+        states = max(map(plan.states_of, settings))
+        blocks: list[list[Setting]] = []
+        for group in sorted(groups.values(), key=lambda g: -self.steps(g[0], folds[0])):
+            order = [group[k] for k in arranged([plan.member(s, 0) for s in group])]
+            size = block_size(problem.weights, states, int(self.samples(group[0]) * outputs))
+            count = max(-(-len(order) // size), torch.get_num_threads() // (len(repeats) * len(groups)))
+            cuts = np.linspace(0, len(order), min(count, len(order)) + 1).round().astype(int).tolist()
+            blocks += [order[a:b] for a, b in itertools.pairwise(cuts)]
+        return [(seed, block, fold) for seed, fold in repeats for block in blocks]
 
 
 def _batch(size: int | str, samples: int) -> int:

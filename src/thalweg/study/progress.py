@@ -13,8 +13,9 @@ LINE_SECONDS = 10.0
 class Progress:
     """Says nothing; `Bar` and `Lines` say more.
 
-    A study calls `begin` for each stage, `block` before each block, `advance` after every step of all its
-    members, `end` after the stage, and `stop` whatever happened. Several threads may call at once.
+    A study calls `begin` for each stage, `cut` when members are stopped for good, `block` before each block,
+    `advance` after every step of all its members, `end` after the stage, and `stop` whatever happened. Several
+    threads may call at once.
     """
 
     def begin(self, stage: str, total: int, done: int) -> None: ...
@@ -22,6 +23,9 @@ class Progress:
     def block(self, block: int, seed: int, members: int, ahead: int) -> None: ...
 
     def advance(self, block: int, members: int, alive: int) -> None: ...
+
+    def cut(self, total: int, stopped: int) -> None:
+        """Members have been stopped for good, `stopped` in all; the rest goes on, in blocks yet to be told."""
 
     def end(self) -> None: ...
 
@@ -40,7 +44,12 @@ class Lines(Progress):
         self.lost: dict[int, int] = {}
         self.members: dict[int, int] = {}
         self.begun = self.said = time.monotonic()
-        self.lock = threading.Lock()
+        self.lock, self.stopped = threading.Lock(), 0
+
+    def cut(self, total: int, stopped: int) -> None:
+        with self.lock:
+            self.total, self.stopped = total, stopped
+            self.seeds, self.lost, self.members = {}, {}, {}
 
     def block(self, block: int, seed: int, members: int, ahead: int) -> None:
         with self.lock:
@@ -70,9 +79,10 @@ class Lines(Progress):
     def facts(self, what: str) -> str:
         begun = sum(self.members.values())
         rate = (self.done - self.first) / max(1e-9, time.monotonic() - self.begun)
-        return (
-            f"{begun - sum(self.lost.values())} of {begun} members alive, {rate:,.0f} member-steps/s, {what}"
-        )
+        alive = f"{begun - sum(self.lost.values())} of {begun} members alive"
+        if self.stopped:
+            alive += f", {self.stopped} stopped"
+        return f"{alive}, {rate:,.0f} member-steps/s, {what}"
 
     def left(self) -> str:
         if self.done == self.first:
@@ -100,7 +110,7 @@ class Bar(Lines):
         self._bar.start()
 
     def say(self, what: str) -> None:
-        self._bar.update(self._task, completed=self.done, facts=self.facts(what))
+        self._bar.update(self._task, total=self.total, completed=self.done, facts=self.facts(what))
 
     def end(self) -> None:
         self.say(f"{_clock(time.monotonic() - self.begun)}")

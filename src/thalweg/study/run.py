@@ -1,13 +1,13 @@
 """Carrying a plan out: search, choose, confirm; stopping and taking up again.
 
 The search goes seed by seed, so that a study stopped half way holds whole seeds of everything rather
-than all seeds of something. Then the chosen settings, of each optimizer and each level of whatever else is
-ranked, run again with fresh seeds, and only those runs ever meet the test part.
+than all seeds of something; with halving (see `halving.py`) it goes rung by rung. Then the chosen settings, of
+each optimizer and each level of whatever else is ranked, run again with fresh seeds, and only those runs ever
+meet the test part.
 """
 
 from __future__ import annotations
 
-import itertools
 import signal
 import threading
 import time
@@ -16,21 +16,20 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from types import FrameType
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
 from ..errors import ThalwegError, TrainingError
-from ..population.block import Block, activations_of, arranged, block_size
+from ..population.block import Block
+from . import halving
 from .costs import measure_costs
 from .data import first_line
-from .factors import Setting
-from .plan import Plan
+from .plan import HALVING, Plan
 from .prepare import Prepared
-from .programs import Program, Programs, built
+from .programs import Programs
 from .progress import Progress
 from .recipe_run import run_recipe
-from .store import BlockRow, Store
+from .store import ENDED, BlockRow, Store
 from .verdict import to_confirm
 
 CHECKPOINT_SECONDS = 30.0
@@ -45,17 +44,18 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
     if store.meta("recipe_run") is None:
         store.set_meta("recipe_run", None)  # still to be run; a finished study of old has not even this
     if not store.blocks("search"):
-        blocks = _blocks(programs, plan.settings, range(plan.seeds), plan.search_folds)
-        store.add_blocks("search", blocks)
-    _stage(store, programs, "search", progress)
+        store.add_blocks("search", programs.blocks(plan.settings, range(plan.seeds), plan.search_folds))
+    _search(store, programs, progress)
     if plan.confirmation:
         if not store.blocks("confirmation"):
             fresh = range(plan.seeds, plan.seeds + plan.confirmation)
             settings = to_confirm(plan, store.members())
-            store.add_blocks("confirmation", _blocks(programs, settings, fresh, plan.fresh_folds))
-        _stage(store, programs, "confirmation", progress)
-    for row in store.blocks():
-        store.drop_checkpoints(row.id)  # one may be left of a block that was killed as it finished
+            store.add_blocks("confirmation", programs.blocks(settings, fresh, plan.fresh_folds))
+        rows = store.blocks("confirmation")
+        progress.begin("confirmation", _member_steps(programs, rows), _taken(rows))
+        _train_all(store, programs, rows, progress)
+        progress.end()
+    store.clear_checkpoints()
     if store.meta("costs") is None:
         store.set_meta("costs", measure_costs(store, programs))
     if not store.meta("recipe_run"):
@@ -63,40 +63,33 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
         store.set_meta("recipe_run", {} if ran is None else ran.to_json())
 
 
-def _blocks(
-    programs: Programs, settings: Sequence[Setting], seeds: Sequence[int], folds: Sequence[int | None]
-) -> list[tuple[int, list[Setting], int | None]]:
-    """Each seed's and fold's settings, cut into blocks of about equal size that share a program: small enough for the
-    cache, and at least as many as there are cores. Those with the most steps come first, so that no long
-    one is begun last."""
+def _search(store: Store, programs: Programs, progress: Progress) -> None:
+    """Every block to the end, or with halving: to each rung in turn, and there on with those that are kept."""
+    plan, rows = programs.plan, store.blocks("search")
+    progress.begin("search", _member_steps(programs, rows), _taken(rows))
+    for epoch in (*halving.ahead(store, plan), None):
+        if plan.budget == HALVING:
+            rows = store.blocks("search")
+            progress.cut(halving.expected(store, programs), halving.stopped(rows))
+        _train_all(store, programs, rows, progress, epoch)
+        if epoch is not None:
+            halving.halve(store, programs, epoch)
+    progress.end()
+
+
+def _member_steps(programs: Programs, rows: Sequence[BlockRow]) -> int:
+    return sum(len(r.settings) * programs.plan.epochs * programs.steps(r.settings[0], r.fold) for r in rows)
+
+
+def _taken(rows: Sequence[BlockRow]) -> int:
+    return sum(len(row.settings) * row.step for row in rows)
+
+
+def _train_all(
+    store: Store, programs: Programs, rows: Sequence[BlockRow], progress: Progress, until: int | None = None
+) -> None:
+    """Train blocks to the end, or to the end of the pass `until`."""
     plan, problem = programs.plan, programs.problem
-    groups: dict[Program, list[Setting]] = {}
-    for setting in settings:
-        groups.setdefault(programs.of(setting), []).append(setting)
-    outputs = activations_of(built(problem), problem.validation[0][:8])
-    repeats = list(itertools.product(seeds, folds))
-    states = max(map(plan.states_of, settings))
-    blocks: list[list[Setting]] = []
-    for group in sorted(groups.values(), key=lambda g: -programs.task(g[0], folds[0]).batches.steps):
-        order = [group[k] for k in arranged([plan.member(s, 0) for s in group])]
-        size = block_size(problem.weights, states, int(programs.samples(group[0]) * outputs))
-        count = max(-(-len(order) // size), torch.get_num_threads() // (len(repeats) * len(groups)))
-        cuts = np.linspace(0, len(order), min(count, len(order)) + 1).round().astype(int).tolist()
-        blocks += [order[a:b] for a, b in itertools.pairwise(cuts)]
-    return [(seed, block, fold) for seed, fold in repeats for block in blocks]
-
-
-def _stage(store: Store, programs: Programs, stage: str, progress: Progress) -> None:
-    plan, problem, rows = programs.plan, programs.problem, store.blocks(stage)
-    runs = [
-        (len(r.settings), plan.epochs * programs.task(r.settings[0], r.fold).batches.steps, r.step)
-        for r in rows
-    ]
-    progress.begin(
-        stage,
-        sum(members * steps for members, steps, _ in runs),
-        sum(members * step for members, _, step in runs),
-    )
     with _interrupts() as asked, _workers(problem) as workers:
 
         def work(row: BlockRow) -> None:
@@ -105,7 +98,7 @@ def _stage(store: Store, programs: Programs, stage: str, progress: Progress) -> 
             try:
                 task = programs.task(row.settings[0], row.fold)
                 block = Block(task, [plan.member(s, row.seed) for s in row.settings], plan.epochs)
-                _train(store, row, block, problem, progress, asked)
+                _train(store, row, block, problem, progress, asked, until)
             except ThalwegError:
                 raise
             except Exception as error:  # whatever a user's model, loss or loader may raise
@@ -114,7 +107,7 @@ def _stage(store: Store, programs: Programs, stage: str, progress: Progress) -> 
                     f"is done is safe: repair it, then `thalweg resume {store.path}`."
                 ) from error
 
-        jobs = [workers.submit(work, row) for row in rows if row.status != "finished"]
+        jobs = [workers.submit(work, row) for row in rows if row.status not in ENDED]
         try:
             for job in as_completed(jobs):
                 job.result()
@@ -123,7 +116,6 @@ def _stage(store: Store, programs: Programs, stage: str, progress: Progress) -> 
             workers.shutdown(wait=True, cancel_futures=True)
         if asked.interrupted:
             raise KeyboardInterrupt
-    progress.end()
 
 
 @contextmanager
@@ -150,15 +142,16 @@ def _workers(problem: Prepared) -> Iterator[ThreadPoolExecutor]:
 
 
 def _train(
-    store: Store, row: BlockRow, block: Block, problem: Prepared, progress: Progress, asked: _Asked
-) -> None:
+    store: Store, row: BlockRow, block: Block, problem: Prepared, progress: Progress, asked: _Asked,
+    until: int | None = None,
+) -> None:  # fmt: skip
     saved = store.load_checkpoint(row)
     if saved is not None:
         block.load(saved)
     members = len(block.members)
     progress.block(row.id, row.seed, members, (block.step - row.step) * members)
     begun = since = time.monotonic()
-    for epoch in block.train():
+    for epoch in block.train(until):
         if epoch is None:
             progress.advance(row.id, members, int(block.active.sum()))
         else:
@@ -176,6 +169,9 @@ def _train(
             since = time.monotonic()
         if asked():
             return
+    store.save_checkpoint(
+        row.id, block.step, block.tensors()
+    )  # at a rung, where others may still be on their way
 
 
 class _Asked:

@@ -67,6 +67,12 @@ def notes(
     lost = sum(e.diverged for e in entries)
     if lost:
         found.append(f"{lost} of {sum(e.runs for e in entries)} runs diverged and count as infinitely bad.")
+    halted = sum(e.stopped for e in entries)
+    if halted:
+        found.append(
+            f"{halted} of {sum(e.runs for e in entries)} runs were stopped early: after some of the epochs, others "
+            "that share all but their rate and hyperparameters were ahead of them."
+        )
     found += _open(factor, entries) + _by_chance(factor, entries, comparisons)
     found += [_BUDGETS[f.name] for f in plan.further if f.name in _BUDGETS]
     found += _cross_validated(plan.folds, confirmed) if plan.folds is not None else []

@@ -1,7 +1,7 @@
 """The file a study lives in: SQLite in WAL mode, written while the study runs.
 
     meta      key → JSON: the plan, the problem, the provenance, costs
-    blocks    id, stage, seed, status (waiting | started | finished), step, seconds, checkpoint
+    blocks    id, stage, seed, status (waiting | started | finished | stopped), step, seconds, checkpoint
     members   id, block, position in it, optimizer, lr, schedule, further (JSON: the levels of the other
               factors that vary, and last the fold), seed, diverged (step, or −1)
     curves    block, step, metric → float64 values, little-endian, in the order of the block's members
@@ -23,6 +23,7 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -42,6 +43,7 @@ from .folds import FOLD
 
 APPLICATION = 0x7468616C  # "thal"
 VERSION = 2
+ENDED = ("finished", "stopped")  # of a block: nothing is left to train
 READABLE = (1, 2)
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -79,6 +81,21 @@ class BlockRow:
 
 
 BlockPlan = tuple[int, Sequence[Setting]] | tuple[int, Sequence[Setting], int | None]
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """A block put together from members of others.
+
+    Attributes:
+        id: of the new block.
+        origins: (block, position) of each member in the old ones.
+        checkpoint: its name; None for members that are stopped.
+    """
+
+    id: int
+    origins: Sequence[tuple[int, int]]
+    checkpoint: str | None
 
 
 def kind_of(path: Path) -> str:
@@ -265,12 +282,43 @@ class Store:
                 (status, step, seconds, block),
             )
 
+    def compact(self, rows: Sequence[BlockRow], going: Sequence[Compacted], meta: Mapping[str, Any]) -> None:
+        """Part blocks into what goes on, in new blocks with all its past, and the rest, which is stopped.
+
+        One transaction, together with what is to be noted in `meta`.
+
+        Args:
+            rows: blocks of one stage, all at the end of the same pass.
+            going: the new blocks; their checkpoints are written.
+        """
+        with self._transaction() as db:
+            old = {row.id: _Whole(db, row) for row in rows}
+            db.executemany("DELETE FROM members WHERE block = ?", [(row.id,) for row in rows])
+            for row in rows:
+                gone = {place for new in going for block, place in new.origins if block == row.id}
+                left = [(row.id, k) for k in range(len(row.settings)) if k not in gone]
+                db.execute("DELETE FROM curves WHERE block = ?", (row.id,))
+                db.execute("DELETE FROM blocks WHERE id = ?", (row.id,))
+                if left:
+                    _put_together(db, Compacted(row.id, left, None), old)
+            for new in going:
+                _put_together(db, new, old)
+            noted = [(key, json.dumps(value)) for key, value in meta.items()]
+            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", noted)
+
     @property
     def checkpoints(self) -> Path:
         return self.path.with_name(self.path.name + ".checkpoints")
 
     def save_checkpoint(self, block: int, step: int, tensors: Mapping[str, Any]) -> None:
         """Replace the block's checkpoint; the old one stays until the new one is whole and named."""
+        name = self.write_checkpoint(block, step, tensors)
+        with self._transaction() as db:
+            db.execute("UPDATE blocks SET checkpoint = ?, status = 'started' WHERE id = ?", (name, block))
+        self.drop_checkpoints(block, keep=name)
+
+    def write_checkpoint(self, block: int, step: int, tensors: Mapping[str, Any]) -> str:
+        """A checkpoint beside the store, which knows nothing of it yet; its name."""
         from safetensors.torch import save
 
         content = save(dict(tensors))
@@ -285,9 +333,7 @@ class Store:
                 f"{self.checkpoints} cannot be written: {error.strerror or error}; what {self.path} holds is safe: "
                 f"make room or permission, then `thalweg resume {self.path}`."
             ) from error
-        with self._transaction() as db:
-            db.execute("UPDATE blocks SET checkpoint = ?, status = 'started' WHERE id = ?", (name, block))
-        self.drop_checkpoints(block, keep=name)
+        return name
 
     def load_checkpoint(self, row: BlockRow) -> dict[str, Any] | None:
         """The block's checkpoint, or None where there is none: then it starts afresh, with the same result."""
@@ -310,6 +356,10 @@ class Store:
         if keep is None:
             with suppress(OSError):  # not there, or another block's checkpoint is in it
                 self.checkpoints.rmdir()
+
+    def clear_checkpoints(self) -> None:
+        """Remove what may be left of blocks that were killed as they ended, or as they were put together anew."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     # What is read
 
@@ -335,6 +385,14 @@ class Store:
             )
             found = [BlockRow(*row, settings=tuple(settings[row[0]]), fold=folds.get(row[0])) for row in rows]
         return [row for row in found if stage in (None, row.stage)]
+
+    def point(self, block: int, step: int, metric: str) -> np.ndarray | None:
+        """The value of a metric at a step for each of the block's members; None where there is none."""
+        with _damage(self.path), self._turn:
+            found = self._db.execute(
+                "SELECT value FROM curves WHERE block = ? AND step = ? AND metric = ?", (block, step, metric)
+            ).fetchone()
+        return None if found is None else np.frombuffer(found[0], "<f8")
 
     def members(self) -> pd.DataFrame:
         """One row per member: member, stage, optimizer, lr, schedule, each further factor that varies, seed,
@@ -409,6 +467,39 @@ class Store:
     def stamp(self, provenance: Mapping[str, Any]) -> None:
         """Note one more session of writing."""
         self.set_meta("sessions", [*self.meta("sessions", []), {**provenance, "at": time.time()}])
+
+
+class _Whole:
+    """A block with everything the store holds of it."""
+
+    def __init__(self, db: sqlite3.Connection, row: BlockRow) -> None:
+        self.row = row
+        found = db.execute("SELECT * FROM members WHERE block = ? ORDER BY position", (row.id,))
+        self.names = [column[0] for column in found.description]
+        self.members = found.fetchall()
+        curves = db.execute("SELECT step, metric, value FROM curves WHERE block = ?", (row.id,))
+        self.curves = {(step, metric): np.frombuffer(value, "<f8") for step, metric, value in curves}
+
+
+def _put_together(db: sqlite3.Connection, new: Compacted, old: Mapping[int, _Whole]) -> None:
+    """Insert a block of members that come from others, with their curves and their share of the time."""
+    sources = [old[block] for block, _ in new.origins]
+    row, curves = sources[0].row, sources[0].curves
+    seconds = sum(s.row.seconds / len(s.members) for s in sources)
+    status = "stopped" if new.checkpoint is None else "started"
+    values = (new.id, row.stage, row.seed, status, row.step, seconds, new.checkpoint)
+    db.execute(
+        "INSERT INTO blocks (id, stage, seed, status, step, seconds, checkpoint) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        values,
+    )
+    for k, (source, (_, place)) in enumerate(zip(sources, new.origins, strict=True)):
+        kept = dict(zip(source.names, source.members[place], strict=True)) | {"block": new.id, "position": k}
+        del kept["id"]  # the members of a block are numbered without gaps
+        marks = ", ".join("?" * len(kept))
+        db.execute(f"INSERT INTO members ({', '.join(kept)}) VALUES ({marks})", list(kept.values()))
+    for step, metric in curves:
+        array = np.array([s.curves[step, metric][p] for s, (_, p) in zip(sources, new.origins, strict=True)])
+        db.execute("INSERT INTO curves VALUES (?, ?, ?, ?)", (new.id, step, metric, array.tobytes()))
 
 
 @contextmanager

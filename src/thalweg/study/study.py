@@ -20,7 +20,7 @@ from . import recipe as recipes
 from .factors import FULL, LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, STORED_BATCH_SIZE, factor
 from .folds import Folds, check_unwatched
 from .folds import folds as cut
-from .plan import Plan, as_now, checked, plan
+from .plan import FULL_BUDGET, Plan, as_now, checked, plan
 from .prepare import Prepared, check_loss, prepare, sample_of_train
 from .problem import Problem, load
 from .programs import built
@@ -28,7 +28,7 @@ from .progress import Progress, progress_for
 from .provenance import provenance
 from .recipe_run import RecipeRun
 from .run import execute
-from .store import Store, kind_of
+from .store import ENDED, Store, kind_of
 from .verdict import Verdict, judge
 
 
@@ -111,7 +111,7 @@ class Study:
             stages = {b.stage for b in blocks}
             wanted = {"search"} | ({"confirmation"} if store.meta("plan")["confirmation"] else set())
             done = store.meta("costs") is not None and store.meta("recipe_run", {}) is not None
-        return done and wanted <= stages and all(b.status == "finished" for b in blocks)
+        return done and wanted <= stages and all(b.status in ENDED for b in blocks)
 
     @property
     def verdict(self) -> Verdict:
@@ -225,6 +225,7 @@ def compare(
     batch_sizes: Sequence[int | str] | None = None,
     hyperparameters: Mapping[str, Sequence[Any]] | None = None,
     folds: Any = None,
+    budget: str = FULL_BUDGET,
 ) -> Study:
     """Train every optimizer at every level of every other factor, for every seed, as populations.
 
@@ -259,6 +260,8 @@ def compare(
             `sklearn.model_selection`, ``LeaveOneOut()``, ``TimeSeriesSplit(5)``. Settings are chosen by the mean over
             folds and seeds; the chosen ones are cross-validated with fresh seeds, and then trained on all of these
             samples to meet the test part.
+        budget: "full", or "halving": settings that cannot win any more are stopped after an eighth, a quarter
+            and a half of the epochs, and the rest goes on without them; see `thalweg.study.halving`.
 
     Raises:
         PlanError, ProblemError: what was asked does not fit together.
@@ -284,6 +287,7 @@ def compare(
         batch_sizes,
         hyperparameters,
         regularizers,
+        budget,
     )
     if own:
         wanted = _for_loader(wanted, batch_sizes)

@@ -28,7 +28,7 @@ from .intervals import Interval, interval
 from .plan import Plan
 from .sentences import notes, passed_over, sentence
 
-_ENDED = ("finished", "diverged")
+_ENDED = ("finished", "diverged", "stopped")
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class Entry:
         steps: of a whole run with this setting; 0 while none has ended.
         default: the optimizer at its defaults; None before confirmation, where another factor is ranked,
             and for a rule without a default rate.
+        stopped: runs of the search, of all settings with this level, that halving stopped.
     """
 
     optimizer: str
@@ -94,6 +95,7 @@ class Entry:
     places: tuple[int, int] = (1, 1)
     more_seeds: float = 0.0
     default: Default | None = None
+    stopped: int = 0
 
     @property
     def optimism(self) -> float:
@@ -196,7 +198,24 @@ def _search(plan: Plan, members: pd.DataFrame) -> _Losses:
     """The losses of the search, for each seed that every setting has finished."""
     search = members[members["stage"] == "search"]
     unfinished = search.loc[~search["status"].isin(_ENDED), "seed"]
-    return _losses(plan, search[~search["seed"].isin(unfinished)])
+    whole = search[~search["seed"].isin(unfinished)]
+    # A setting that was stopped is stopped on every seed, those on which it had diverged before among them.
+    names = _names(plan)
+    halted = whole.loc[whole["status"] == "stopped", names].drop_duplicates()
+    return _losses(plan, whole[~_among(whole[names], halted)])
+
+
+def _names(plan: Plan) -> list[str]:
+    return ["optimizer", "lr", "schedule", *(f.name for f in plan.further)]
+
+
+def _among(rows: pd.DataFrame, some: pd.DataFrame) -> pd.Series:
+    """Which rows are found among some others."""
+    if some.empty:
+        return pd.Series(False, index=rows.index)
+    both = pd.concat([some, rows])
+    codes = both.groupby(list(rows), sort=False, dropna=False).ngroup().to_numpy()
+    return pd.Series(np.isin(codes[len(some) :], codes[: len(some)]), index=rows.index)
 
 
 def _losses(plan: Plan, members: pd.DataFrame) -> _Losses:
@@ -204,7 +223,7 @@ def _losses(plan: Plan, members: pd.DataFrame) -> _Losses:
         members = members[members[FOLD].notna()]
     if members.empty or "validation_loss" not in members:
         return _Losses([], np.zeros((0, 0, 0)), [])
-    names = ["optimizer", "lr", "schedule", *(f.name for f in plan.further)]
+    names = _names(plan)
     code = members.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
     _, first = np.unique(code, return_index=True)
     settings = [_setting(row) for row in members.iloc[first][names].to_dict("records")]
@@ -272,6 +291,7 @@ def judge(
             state_bytes_per_weight=4.0 * plan.states_of(setting), further=dict(setting.further),
             steps=steps[setting], places=ranked.places[k], more_seeds=ranked.more_seeds[k],
             default=None if confirmed is None or by_levels else _default(plan, fresh, again, setting),
+            stopped=int((own == "stopped").sum()),
         ))  # fmt: skip
     ranks = sorted({e.rank for e in entries})
     groups = tuple(tuple(shown(e.setting[factor.name]) for e in entries if e.rank == r) for r in ranks)
