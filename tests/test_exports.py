@@ -31,7 +31,7 @@ ALLOWED = {
     "losses": {"calls", "errors"},
     "regularizers": {"calls", "errors", "losses"},
     "population": {"errors", "formulas", "kernels", "losses", "regularizers", "schedules"},
-    "landscapes": {"calls", "errors", "formulas", "kernels", "population", "schedules"},
+    "landscapes": {"calculus", "calls", "errors", "formulas", "kernels", "population", "schedules"},
     "problems": {"errors", "losses", "study"},
     "study": {
         "__version__",

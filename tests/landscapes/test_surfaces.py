@@ -10,7 +10,7 @@ import sympy as sp
 import torch
 
 import thalweg as tw
-from thalweg.errors import SurfaceError
+from thalweg.errors import SurfaceError, UsageError
 from thalweg.landscapes import Surface
 
 NAMES = [*tw.landscapes.names(), "quadratic(condition=50, rotation=30)", "quadratic(dimensions=5, rotation=20)",
@@ -115,6 +115,42 @@ def test_corners_and_steps_have_the_slope_a_walker_sees() -> None:
         assert tw.landscapes.surface(expression).gradient([float(at)]) == slope, expression
 
 
+TEXTS = [
+    "x*sin(x)", "x**2 - 4*x + 6", "3x^2 - 2x + 1", "sqrt(x^2 + 1) + |x|", "exp(-x^2)*cos(3x)", "log(1 + x^2)",
+    "tanh(x)/2", "sigmoid(3x) + softplus(x)", "relu(x - 1) + max(x, 2, x^2)", "atan(x) + asinh(x) + erf(x)",
+    "x^3.5", "2^x",
+    "log2(x^2 + 1) + log10(4 + x^2)", "heaviside(x)*x^2 + sign(x)", "floor(x)*ceil(x) + x",
+    "cosh(x) - sinh(x) + tan(x/4)",
+    "x^2*y - 3*x*y^2", "(a - 1)^2 + 100*(b - a^2)^2", "min(p, q)^2 + sin(p*q)",
+    "asin(x/10) + acos(x/10) + acosh(2 + x^2) + atanh(x/10)", "x1^2 + x2^2 + x3^2 - x1*x3",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_are_surfaces(text: str) -> None:
+    """Values as the function itself has them; slopes against differences."""
+    surface, known = tw.landscapes.surface(text), tw.function(text)
+    assert surface.variables == known.variables
+    points = np.random.default_rng(3).uniform(-3, 3, (40, surface.dimensions)) + 0.1234
+    np.testing.assert_allclose(surface(points), known(*points.T), rtol=1e-12, atol=1e-12)
+    h = 1e-6
+    smooth = ~(np.abs(points - np.round(points)) < 1e-4).any(axis=1)
+    for k in range(surface.dimensions):
+        shift = h * np.eye(surface.dimensions)[k]
+        slope = (surface(points + shift) - surface(points - shift)) / (2 * h)
+        near = smooth & np.isfinite(slope)
+        np.testing.assert_allclose(surface.gradient(points)[near, k], slope[near], rtol=1e-4, atol=1e-4)
+
+
+def test_a_text_goes_down_as_its_surface_does() -> None:
+    path = tw.descend("(x^2 + y - 11)^2 + (x + y^2 - 7)^2", [0.0, 0.0], ["adam", "halving"], 0.1, steps=40)
+    known = tw.descend("himmelblau", [0.0, 0.0], ["adam", "halving"], 0.1, steps=40)
+    np.testing.assert_allclose(path.points, known.points, rtol=1e-6)
+    ordered = tw.landscapes.surface(tw.function("y - 2x", variables="y x"))
+    assert ordered.variables == ("y", "x")
+    assert ordered.gradient([0.0, 0.0]).tolist() == [1, -2]
+
+
 def test_points_of_any_shape() -> None:
     saddle = tw.landscapes.get("saddle")
     points = np.random.default_rng(0).standard_normal((3, 4, 2))
@@ -133,6 +169,8 @@ def test_points_of_any_shape() -> None:
         ("quadratic(dimensions=0)", "quadratic: dimensions is 0, and must be a whole number from 1 to 1,000."),
         ("rosenbrock(dimensions=1)", "dimensions is 1, and must be a whole number from 2 to 1,000."),
         ("quadratic(__import__('os'))", "is not of the form name(argument=value, …)"),
+        ("rosenbrok(dimensions=3)", "'rosenbrok' is not a surface: did you mean rosenbrock?"),
+        ("3 + 4", "7 has no variable to go down along"),
         (sp.Integer(3), "3 has no variable to go down along"),
         (sp.Symbol("x") + sp.Symbol("x", positive=True), "has two variables named x"),
         (42, "a int is no surface"),
@@ -146,6 +184,9 @@ def test_what_is_no_surface_is_refused(given: Any, said: str) -> None:
 
 
 def test_functions_that_are_no_surface_are_refused() -> None:
+    for hostile in ("__import__('os')", "x.__class__", "x*", "9**9**9**9*x", "x if x else y"):
+        with pytest.raises(UsageError):
+            tw.descend(hostile, 1.0)
     with pytest.raises(SurfaceError, match="must give one number for one point, not a tensor of shape"):
         tw.landscapes.surface(lambda w: w * 2, dimensions=2)([1.0, 2.0])
     with pytest.raises(SurfaceError, match="cannot be evaluated on tensors"):

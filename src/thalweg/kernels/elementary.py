@@ -1,12 +1,14 @@
-"""sin, cos and exp for compiled loops over many values: the same bits in a vector as alone, and several times faster.
+"""sin, cos, exp and what is made of exp, for compiled loops over many values.
 
-The C library's are called once per value, which keeps a loop from becoming vectors. These have no branches. The
-argument is reduced in parts (Cody & Waite 1980), and what is left goes into the polynomials of fdlibm (Sun
-Microsystems 1993); errors are below 2 units in the last place for sin and cos up to |x| = 10⁶, for exp everywhere.
+A value has the same bits in a vector as alone. The C library's functions are called once per value, which keeps a loop
+from becoming vectors; these have no branches, and are several times faster. The argument is reduced in parts (Cody &
+Waite 1980), and what is left goes into the polynomials of fdlibm (Sun Microsystems 1993); errors are below 2 units in
+the last place for sin and cos up to |x| = 10⁶, for exp everywhere.
 """
 
 from __future__ import annotations
 
+from math import log1p
 from typing import Any
 
 import numpy as np
@@ -83,3 +85,13 @@ def exp(x):
         -1.6533902205465252e-06 + z * 4.1381367970572385e-08))))  # fmt: skip
     first = np.floor(0.5 * n)  # in two steps, so that the end of the range is reached from inside
     return (1.0 - ((low - r * c / (2.0 - c)) - high)) * _power_of_two(first) * _power_of_two(n - first)
+
+
+@njit(inline="always")
+def sigmoid(x):
+    return 1.0 / (1.0 + exp(-x))
+
+
+@njit(inline="always")
+def softplus(x):
+    return (x if x > 0.0 else 0.0) + log1p(exp(-abs(x)))

@@ -22,7 +22,7 @@ from ..kernels.lower import Printer
 from ..kernels.numba_cpu import Launch
 from ..kernels.threads import addresses
 
-_WIDE = ("cos", "exp", "sin")
+_WIDE = ("cos", "exp", "sigmoid", "sin", "softplus")
 _LIBRARY = ("acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cosh", "erf", "log", "sinh", "sqrt", "tan",
             "tanh")  # fmt: skip
 _FUNCTIONS = sorted(_WIDE + _LIBRARY)
@@ -78,7 +78,7 @@ def compiled(expression: sp.Expr, variables: tuple[sp.Symbol, ...]) -> Any:
     """
     slopes = derivatives(expression, variables)
     text = f'"""{len(variables)} variables: generated from an expression."""\n{_HEAD}'
-    for name, wanted in (("gradients", slopes), ("both", (*slopes, expression))):
+    for name, wanted in (("gradients", slopes), ("both", (*slopes, _walkable(expression)))):
         text += "\n".join(_loop(name, wanted, variables)) + "\n\n"
     return module(text, "surface")
 

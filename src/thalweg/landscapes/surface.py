@@ -123,24 +123,29 @@ class Surface:
         return self.name
 
 
-def of_expression(expression: Any, name: str = "", **known: Any) -> Surface:
-    """A surface of a SymPy expression; its variables in the order of their names."""
+def of_expression(
+    expression: Any, name: str = "", variables: tuple[str, ...] | None = None, **known: Any
+) -> Surface:
+    """A surface of a SymPy expression; its variables in the order of their names unless given."""
     free = sorted(expression.free_symbols, key=str)
     names = tuple(map(str, free))
-    if not free:
+    if not (variables or free):
         raise SurfaceError(f"{expression} has no variable to go down along; write it in x, or in x and y.")
     if len(set(names)) < len(names):
         twice = next(n for n in names if names.count(n) > 1)
         raise SurfaceError(f"{expression} has two variables named {twice}; give each a name of its own.")
     real = {symbol: sp.Symbol(str(symbol), real=True) for symbol in free}
-    known = {"bounds": ((-SPAN, SPAN),) * len(free)} | known
-    return Surface(name or str(expression), names, expression=expression.xreplace(real), **known)
+    order = variables or names
+    known = {"bounds": ((-SPAN, SPAN),) * len(order)} | known
+    return Surface(name or str(expression), order, expression=expression.xreplace(real), **known)
 
 
-def of_function(function: Callable[..., Any], dimensions: int | None, **known: Any) -> Surface:
+def of_function(
+    function: Callable[..., Any], dimensions: int | None, names: Sequence[str] = (), **known: Any
+) -> Surface:
     """A surface of a Python function in torch operations: f(point), or f(x, y) of one number per variable."""
     name = getattr(function, "__name__", type(function).__name__)
-    names = _parameters(function, name)
+    names = names or _parameters(function, name)
     several = len(names) > 1
     if several and dimensions not in (None, len(names)):
         raise SurfaceError(

@@ -5,6 +5,7 @@ Each is a function that returns a `Surface`; its arguments can be given in the n
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import itertools
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 import sympy as sp
 
 from .. import calls
+from ..calculus import Function, function
 from ..errors import SurfaceError, unknown
 from .surface import Surface, of_expression, of_function
 
@@ -212,16 +214,20 @@ def get(name: str) -> Surface:
 
 
 def surface(given: Any, dimensions: int | None = None, **known: Any) -> Surface:
-    """Whatever a user may call a surface: a name, a SymPy expression, a torch function, or a `Surface`.
+    """Whatever a user may call a surface: a name, an expression, a torch function, or a `Surface`.
 
     Args:
-        given: see above. A function takes a point (dimensions,) or one number per variable, and returns one number.
+        given: see above. An expression is a text, as for `tw.function`, what that returns, or SymPy's; a function takes
+            a point (dimensions,) or one number per variable, and returns one number.
         dimensions: of a function that takes a point; 1 unless given.
         known: bounds=, minima=, start=, source= of an expression or a function, as in `Surface`.
 
     Raises:
         SurfaceError: none of these, or nothing to go down along.
+        ExpressionError: a text that is no expression.
 
+    >>> surface("(x - 1)^2 + 2y^2").gradient([2.0, 1.0])
+    array([2., 4.])
     >>> import sympy
     >>> surface(sympy.Symbol("a") ** 2 + 1)([3.0])
     array(10.)
@@ -231,7 +237,13 @@ def surface(given: Any, dimensions: int | None = None, **known: Any) -> Surface:
     if isinstance(given, Surface):
         return given
     if isinstance(given, str):
-        return get(given)
+        if _is_name(given):
+            return get(given)
+        return _of_text(given, **known)
+    if isinstance(given, Function):
+        if given.expression is None:
+            return of_function(given, len(given.variables), names=given.variables, **known)
+        return of_expression(given.expression, str(given), given.variables, **known)
     if isinstance(given, sp.Expr):
         return of_expression(given, **known)
     if callable(given):
@@ -239,6 +251,20 @@ def surface(given: Any, dimensions: int | None = None, **known: Any) -> Surface:
     raise SurfaceError(
         f"a {type(given).__name__} is no surface: give a name, an expression, or a function in torch operations."
     )
+
+
+def _of_text(text: str, **known: Any) -> Surface:
+    read = function(text)
+    return of_expression(read.expression, text.strip(), read.variables, **known)
+
+
+def _is_name(text: str) -> bool:
+    """Whether the text means one of the surfaces, if wrongly written: a word alone is not gone down."""
+    kind, bracket, _ = (part.strip() for part in text.partition("("))
+    if text.replace(" ", "") in _WRITTEN or kind in SURFACES:
+        return True
+    alone = kind.isidentifier() and len(kind) > 2
+    return alone and (not bracket or bool(difflib.get_close_matches(kind, SURFACES, cutoff=0.75)))
 
 
 def _variables(count: int) -> Sequence[sp.Symbol]:
