@@ -70,7 +70,8 @@ def page(full: str) -> Page:
 def test_every_section_is_there_in_order(page: Page):
     ids = [found["id"] for kind, found in page.elements if kind == "section"]
     assert ids == [
-        "ranking", "by-schedule", "tuned", "rates", "learning", "cost", "notes", "recipe", "provenance", "method",
+        "ranking", "by-schedule", "tuned", "rates", "sensitivity", "targets", "learning", "cost", "notes", "recipe",
+        "provenance", "method",
     ]  # fmt: skip
     assert "adamw and adam are tied for best on digits" in page.text
     assert "8 optimizers × 5 rates × 2 schedules × 2 seeds" in page.text
@@ -97,18 +98,27 @@ def test_the_ranking_table_has_a_row_each_with_interval_and_test(page: Page):
 
 
 def test_each_chart_has_a_label_and_its_numbers(page: Page):
-    assert page.count("div", **{"class": "chart", "role": "img"}) == 4
+    assert page.count("div", **{"class": "chart", "role": "img"}) == 6
     for kind, found in page.elements:
         if kind == "div" and found.get("class") == "chart":
             assert len(found["aria-label"] or "") > 30
     assert page.count("details") == 2  # the rankings' numbers stand open under them
     charts = [one for one in page.json if "wide" in one]
-    assert [sorted(one) for one in charts] == [["narrow", "wide"]] * 4
+    assert [sorted(one) for one in charts] == [["narrow", "wide"]] * 6
     assert all(one["wide"]["data"] and one["wide"]["layout"]["height"] for one in charts)
 
 
 def test_every_table_scrolls_in_its_own_container(page: Page):
-    assert page.count("table") == page.count("div", **{"class": "scroll", "role": "region"}) == 7
+    assert page.count("table") == page.count("div", **{"class": "scroll", "role": "region"}) == 9
+
+
+def test_sensitivity_and_time_to_target_are_in_words_and_numbers(page: Page):
+    assert "Optimizer Schedule Best rate Decades within 1% Decades within 5% Decades within 10%" in page.text
+    assert "≥ " in page.text.split("Sensitivity to the rate")[1]
+    best = page.text.split("Time to target")[1]
+    assert "Target: a validation loss of" in best
+    assert "adamw 1 of 2" in best
+    assert " 0 of 2 ∞ [" in best
 
 
 def test_nothing_is_loaded_from_elsewhere(full: str, page: Page):
@@ -123,7 +133,7 @@ def test_nothing_is_loaded_from_elsewhere(full: str, page: Page):
 
 
 def test_json_holds_no_nan_and_no_infinity(full: str, page: Page):
-    assert len(page.json) == 5  # four charts and the dark colours; `parse_constant` fails on NaN
+    assert len(page.json) == 7  # six charts and the dark colours; `parse_constant` fails on NaN
     assert markup.embedded({"a": [math.nan, (math.inf, 1.5)]}) == '{"a":[null,[null,1.5]]}'
 
 

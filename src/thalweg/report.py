@@ -108,6 +108,8 @@ def _sections(study: Any, verdict: Any, table: pd.DataFrame) -> list[str]:
         *(_other(study.verdict_by(factor.name), factor) for factor in study.plan.ranked[1:]),
         *([_section("tuned", "Search, fresh seeds, defaults", _tuned(verdict))] if verdict.confirmed else []),
         _section("rates", "Loss against rate", _rates(verdict, averaged(table) if verdict.folds else table)),
+        _section("sensitivity", "Sensitivity to the rate", _sensitivity(study.plan, table)),
+        _section("targets", "Time to target", _targets(verdict, table, study.curves())),
         _section("learning", "Learning curves", _learning(study.curves(), verdict, table)),
         _section("cost", "Cost", _cost(verdict)),
     ]
@@ -327,6 +329,70 @@ def _rates(verdict: Any, table: pd.DataFrame) -> str:
         caption += f" Each panel is at its optimizer’s chosen {' and '.join(further)}."
     label = f"Validation loss against learning rate for {len(chosen)} optimizers, log scales."
     return markup.chart(figures, label, caption, markup.table(heads, body, words=2))
+
+
+def _sensitivity(plan: Any, table: pd.DataFrame) -> str:
+    """How wide the valleys are, and how many rates diverge."""
+    from .pictures.widths import widths
+    from .study.sensitivity import SHARES, sensitivity
+
+    rows = sensitivity(plan, table).to_dict("records")
+    ends = plan.rates[0], plan.rates[-1]
+    figures = {kind: widths(rows, ends, compact=kind == "narrow") for kind in ("wide", "narrow")}
+    names = [f"{share:.0%}".rstrip("%") for share in SHARES]
+    body = []
+    for row in rows:
+        cells = [f"<b>{escape(row['optimizer'])}</b>", escape(row["schedule"]), escape(short(row["lr"]))]
+        for name in names:
+            decades = "≥ " * row[f"at_least_{name}"] + number(row[f"decades_{name}"], 2)
+            cells.append(decades if row[f"low_{name}"] is not None else _EMPTY)
+        body.append([*cells, f"{row['diverged']:.0%}"])
+    heads = [
+        "Optimizer",
+        "Schedule",
+        "Best rate",
+        *(f"Decades within {name}%" for name in names),
+        "Rates that diverge",
+    ]
+    caption = (
+        "The rates whose mean validation loss over the search’s seeds is within 1% (thick), 5% and 10% (thin) of the "
+        "optimizer’s best, which a stroke marks; everything else as chosen. Dotted lines are the ends of the grid: "
+        "a bar that touches one may go on (≥ in the table). A wide bar forgives a rate that is off."
+    )
+    label = f"Width of the valley of good learning rates for {len(rows)} optimizers, log scale."
+    return markup.chart(figures, label, caption, "") + markup.table(heads, body, words=2)
+
+
+def _targets(verdict: Any, table: pd.DataFrame, curves: pd.DataFrame) -> str:
+    """When the runs of each chosen setting reach the loss that the best ends with."""
+    from .pictures.reached import reached
+    from .study.targets import race
+
+    found = race(verdict, table, curves)
+    if found is None:
+        return "<p>No run of the best setting has ended without diverging.</p>"
+    budgets = {name: one.budget for name, one in found.reached.items()}
+    figure = reached({name: one.curve for name, one in found.reached.items()}, budgets, found.target)
+    body = [
+        [
+            f"<b>{escape(row['optimizer'])}</b>", f"{row['reached']} of {row['runs']}",
+            f"{number(row['steps_median'])}<small>[{number(row['steps_low'])}, {number(row['steps_high'])}]</small>",
+            number(row["steps_restricted_mean"]), duration(row["seconds_median"]),
+            duration(row["seconds_restricted_mean"]),
+        ]
+        for row in found.table().to_dict("records")
+    ]  # fmt: skip
+    heads = ["Optimizer", "Reached it", "Median steps", "Mean steps", "Median time", "Mean time"]
+    caption = (
+        f"Target: a validation loss of {number(found.target)}, the median that the best setting ends with. Lines: the "
+        f"share of {'fresh ' * found.fresh}seeds that have reached it, looked at after each pass. A run that never "
+        "does, also one that diverged, counts as not yet there at the end of its budget, so a median may be ∞; in means "
+        "it counts with its whole budget."
+    )
+    label = f"Share of runs that have reached a validation loss of {number(found.target)} against steps."
+    return markup.chart({"wide": figure, "narrow": figure}, label, caption, "") + markup.table(
+        heads, body, words=1
+    )
 
 
 def _learning(curves: pd.DataFrame, verdict: Any, table: pd.DataFrame) -> str:

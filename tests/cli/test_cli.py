@@ -251,7 +251,11 @@ def test_json_is_json_and_nothing_else(tiny: Study, copied: Path) -> None:
     fresh = json.loads(done.stdout, parse_constant=refuse)
     assert fresh["verdict"]["entries"][0]["validation_loss"]["low"] is None  # one seed
     shown = json.loads(call("show", copied, "--json").stdout, parse_constant=refuse)
-    assert list(shown) == ["problem", "finished", "verdict", "recipe_run", "plan", "store", "report"]
+    assert [row["optimizer"] for row in shown["sensitivity"]] == tiny.sensitivity()["optimizer"].tolist()
+    assert {row["runs"] for row in shown["time_to_target"]} == {2}
+    assert list(shown) == [
+        "problem", "finished", "verdict", "recipe_run", "sensitivity", "time_to_target", "plan", "store", "report",
+    ]  # fmt: skip
     assert (shown["problem"], shown["finished"], shown["report"]) == ("breast-cancer", True, None)
     assert shown["verdict"] == tiny.verdict.to_json()
     assert shown["plan"]["rates"] == [0.01, 0.1]

@@ -261,12 +261,16 @@ def _number(value: float, sign: str = "") -> str:
 
 
 def _result(study: Study, verdict: Verdict, report: Path | None) -> dict:
+    from ..study.verdict import plain
+
     plan = study.plan.to_json()
     return {
         "problem": study.name,
         "finished": study.finished,
         "verdict": verdict.to_json(),
         "recipe_run": None if (ran := study.recipe_run) is None else {"sentence": str(ran), **ran.to_json()},
+        "sensitivity": plain(study.sensitivity().to_dict("records")),
+        "time_to_target": plain(study.time_to_target().to_dict("records")),
         "plan": {k: v for k, v in plan.items() if k not in ("equations", "specs")},
         "store": str(study.path),
         "report": None if report is None else str(report),

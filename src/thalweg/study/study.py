@@ -28,7 +28,9 @@ from .progress import Progress, progress_for
 from .provenance import provenance
 from .recipe_run import RecipeRun
 from .run import execute
+from .sensitivity import sensitivity
 from .store import ENDED, Store, kind_of
+from .targets import race
 from .verdict import Verdict, judge
 
 
@@ -200,6 +202,45 @@ class Study:
         from .export import export
 
         return export(self, path)
+
+    def sensitivity(self) -> pd.DataFrame:
+        """How much the rate matters: one row per optimizer, everything but the rate at its chosen level.
+
+        Columns: optimizer, schedule, other factors that vary, lr and validation_loss of the best rate; for 1, 5 and
+        10%: `decades_…`, how many decades of rate have a mean validation loss within so much of the best (straight
+        lines between the rates tried), from `low_…` to `high_…`, and `at_least_…`, whether the grid ends inside of
+        them; rates, how many were tried, and diverged, the share of them at which a seed diverged.
+
+        >>> import thalweg as tw, tempfile
+        >>> study = tw.compare("breast-cancer", ["sgd"], [0.01, 0.1], ["constant"], seeds=2, epochs=2,
+        ...                    confirmation=0, store=tempfile.mkdtemp() + "/a.db", progress=False)
+        >>> study.sensitivity()[["optimizer", "lr", "at_least_10", "rates", "diverged"]].values.tolist()
+        [['sgd', 0.1, True, 2, 0.0]]
+        """
+        return sensitivity(self.plan, self.table())
+
+    def time_to_target(self, target: float | None = None) -> pd.DataFrame:
+        """How soon each optimizer's chosen setting reaches a validation loss, in steps and in seconds of one run.
+
+        Columns: optimizer, target, runs, reached, and for steps and seconds: the median over runs with its 95%
+        interval (`…_low`, `…_high`; infinite where half of the runs never reached it), and `…_restricted_mean`, the
+        mean with those that never did counted with all of their budget. Kaplan–Meier estimates over fresh seeds
+        once confirmed; a run that diverged never reaches anything.
+
+        Args:
+            target: a validation loss; unless given, the median over seeds that the best setting ends with.
+
+        Raises:
+            PlanError: the target is not a number.
+
+        >>> import thalweg as tw, tempfile
+        >>> study = tw.compare("breast-cancer", ["sgd"], [0.01, 0.1], ["constant"], seeds=3, epochs=2,
+        ...                    confirmation=0, store=tempfile.mkdtemp() + "/a.db", progress=False)
+        >>> study.time_to_target(0.5)[["optimizer", "runs", "reached", "steps_median"]].values.tolist()
+        [['sgd', 3, 3, 6.0]]
+        """
+        found = race(self.verdict, self.table(), self.curves(), target)
+        return pd.DataFrame() if found is None else found.table()
 
     def report(self, path: str | Path) -> Path:
         """Write the report: one HTML file that needs nothing else."""

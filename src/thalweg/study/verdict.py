@@ -137,7 +137,7 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """Plain values; infinite and missing numbers are None."""
         entries = [asdict(e) | {"optimism": e.optimism} for e in self.entries]
-        return _plain(asdict(self) | {"entries": entries})
+        return plain(asdict(self) | {"entries": entries})
 
     def __str__(self) -> str:
         return "\n".join([self.sentence, *(f"  {note}" for note in self.notes)])
@@ -152,20 +152,20 @@ def chosen_settings(plan: Plan, members: pd.DataFrame, by: str = "optimizer") ->
     Seeds whose search is not complete are left out, so that every setting is judged on the same seeds.
     Where every setting diverged on some seed, the one that did on the fewest. Ties go to the smaller rate.
     """
-    return _best(plan[by], _search(plan, members))
+    return _best(plan[by], search_losses(plan, members))
 
 
 def to_confirm(plan: Plan, members: pd.DataFrame) -> list[Setting]:
     """The settings to run again with fresh seeds: the best of each level of each factor that is ranked, and
     each optimizer's defaults."""
-    search = _search(plan, members)
+    search = search_losses(plan, members)
     best = {factor.name: [s for s, _ in _best(factor, search).values()] for factor in plan.ranked}
     defaults = [plan.default(setting) for setting in best["optimizer"]]
     return list(dict.fromkeys(filter(None, [*itertools.chain(*best.values()), *defaults])))
 
 
 @dataclass(frozen=True)
-class _Losses:
+class Losses:
     """Validation losses (settings, seeds, folds), infinite where a run diverged, and how far the runs came.
 
     There is one fold without cross-validation.
@@ -184,7 +184,7 @@ class _Losses:
         return None if np.isnan(rows).any() or not rows.size else np.moveaxis(rows, 0, -1)
 
 
-def _best(factor: Factor, losses: _Losses) -> Chosen:
+def _best(factor: Factor, losses: Losses) -> Chosen:
     means = [(*badness(row), s.lr, s.schedule, k) for k, (s, row) in
              enumerate(zip(losses.settings, losses.values, strict=True))]  # fmt: skip
     found: Chosen = {}
@@ -194,7 +194,7 @@ def _best(factor: Factor, losses: _Losses) -> Chosen:
     return {level: found[level] for level in factor.levels if level in found}
 
 
-def _search(plan: Plan, members: pd.DataFrame) -> _Losses:
+def search_losses(plan: Plan, members: pd.DataFrame) -> Losses:
     """The losses of the search, for each seed that every setting has finished."""
     search = members[members["stage"] == "search"]
     unfinished = search.loc[~search["status"].isin(_ENDED), "seed"]
@@ -218,11 +218,11 @@ def _among(rows: pd.DataFrame, some: pd.DataFrame) -> pd.Series:
     return pd.Series(np.isin(codes[len(some) :], codes[: len(some)]), index=rows.index)
 
 
-def _losses(plan: Plan, members: pd.DataFrame) -> _Losses:
+def _losses(plan: Plan, members: pd.DataFrame) -> Losses:
     if plan.folds is not None:
         members = members[members[FOLD].notna()]
     if members.empty or "validation_loss" not in members:
-        return _Losses([], np.zeros((0, 0, 0)), [])
+        return Losses([], np.zeros((0, 0, 0)), [])
     names = _names(plan)
     code = members.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
     _, first = np.unique(code, return_index=True)
@@ -235,7 +235,7 @@ def _losses(plan: Plan, members: pd.DataFrame) -> _Losses:
     steps = members["step"].where(members["status"] == "finished", 0).to_numpy()
     longest = np.zeros(len(settings), dtype=np.int64)
     np.maximum.at(longest, code, steps.astype(np.int64))
-    return _Losses(settings, values, longest.tolist())
+    return Losses(settings, values, longest.tolist())
 
 
 def _setting(row: Mapping[str, Any]) -> Setting:
@@ -261,7 +261,7 @@ def judge(
         PlanError: the study does not vary that factor.
     """
     factor = rankable(plan, by)
-    search = _search(plan, members)
+    search = search_losses(plan, members)
     chosen = _best(factor, search)
     if not chosen:
         nothing = f"Nothing can be said about {name} yet: no seed is complete."
@@ -328,7 +328,7 @@ def seconds_per_step(plan: Plan, costs: Mapping[str, Any], setting: Setting) -> 
     return costs.get("seconds_per_step", {}).get(setting.optimizer, math.nan)
 
 
-def _default(plan: Plan, fresh: pd.DataFrame, again: _Losses, setting: Setting) -> Default | None:
+def _default(plan: Plan, fresh: pd.DataFrame, again: Losses, setting: Setting) -> Default | None:
     default = plan.default(setting)
     if default is None or (rows := again.rows([default, setting])) is None:
         return None
@@ -366,11 +366,12 @@ def _edge(plan: Plan, lr: float) -> str | None:
     return "lowest" if lr == plan.rates[0] else "highest" if lr == plan.rates[-1] else None
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """As JSON takes it: infinite and missing numbers are None."""
     if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
+        return {k: plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -1,0 +1,151 @@
+"""How soon a validation loss is reached, with the runs that never reach it counted as such.
+
+A run reaches the target at the first recorded step at which its validation loss is at most the target. A run that does
+not is censored at the end of its budget: all that is known is that it takes longer. That holds for one that diverged
+as well, since it would never get there; to censor it where it broke off would make diverging look fast.
+The share of runs that are still on their way is estimated as Kaplan & Meier (1958) do, with log–log intervals; the
+median is where it falls to a half, with the interval of Brookmeyer & Crowley (1982), and the restricted mean is the
+area under it, the mean number of steps if all runs were stopped at the end of the budget.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ..errors import PlanError
+from .folds import FOLD
+from .intervals import LEVEL, Interval
+from .verdict import Verdict, matching
+
+
+@dataclass(frozen=True)
+class Reached:
+    """When runs of one setting reached the target.
+
+    Attributes:
+        times: steps at which runs reached it, ascending; the others ran to `budget` without.
+        median: infinite where half of them never did; its interval's end too, where that cannot be told.
+        restricted_mean: mean number of steps, a run that never reached it counted with its budget.
+        curve: steps, and the share of runs that had reached it by then.
+    """
+
+    times: tuple[float, ...]
+    runs: int
+    budget: float
+    median: Interval
+    restricted_mean: float
+    curve: tuple[tuple[float, float], ...]
+
+    @property
+    def reached(self) -> int:
+        return len(self.times)
+
+
+def reached(steps: np.ndarray, budget: float) -> Reached:
+    """The estimate from the steps at which runs reached the target; inf for those that never did.
+
+    >>> found = reached(np.array([30.0, 10.0, 20.0, np.inf]), budget=100)
+    >>> found.reached, found.median.mean, found.restricted_mean
+    (3, 20.0, 40.0)
+    """
+    got = np.sort(steps[np.isfinite(steps)])
+    data = stats.CensoredData(uncensored=got, right=np.full(len(steps) - len(got), budget))
+    left = stats.ecdf(data).sf  # the share that is still on its way
+    with warnings.catch_warnings():
+        # Where nobody, or everybody, has arrived the formula has no interval.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        ends = left.confidence_interval(LEVEL, method="log-log")
+    places, shares = left.quantiles, left.probabilities
+    low, high = (_falls(places, np.nan_to_num(end.probabilities, nan=0.0)) for end in (ends.low, ends.high))
+    median = _falls(places, shares)
+    whole = np.diff(np.concatenate([[0.0], places, [budget]])) @ np.concatenate([[1.0], shares])
+    curve = [(0.0, 0.0), *((float(p), float(1 - s)) for p, s in zip(places, shares, strict=True) if p in got)]
+    return Reached(
+        tuple(got.tolist()), len(steps), budget, Interval(median, min(low, median), max(high, median)),
+        float(whole), tuple(curve),
+    )  # fmt: skip
+
+
+def _falls(places: np.ndarray, shares: np.ndarray) -> float:
+    """Where the share first is a half or less."""
+    below = np.flatnonzero(shares <= 0.5)
+    return float(places[below[0]]) if len(below) else math.inf
+
+
+@dataclass(frozen=True)
+class Race:
+    """Every optimizer's way to one target, at its chosen setting.
+
+    Attributes:
+        target: the validation loss.
+        reached: optimizer → when, in the order of the verdict.
+        seconds_per_step: optimizer → seconds.
+        fresh: whether the runs are those of the confirmation.
+    """
+
+    target: float
+    reached: Mapping[str, Reached]
+    seconds_per_step: Mapping[str, float]
+    fresh: bool
+
+    def table(self) -> pd.DataFrame:
+        """One row per optimizer: runs, those that reached it, median and restricted mean, in steps and seconds."""
+        return pd.DataFrame([self._row(name, one) for name, one in self.reached.items()])
+
+    def _row(self, name: str, one: Reached) -> dict[str, Any]:
+        second = self.seconds_per_step[name]
+        times = {
+            "median": one.median.mean, "low": one.median.low, "high": one.median.high,
+            "restricted_mean": one.restricted_mean,
+        }  # fmt: skip
+        return {
+            "optimizer": name, "target": self.target, "runs": one.runs, "reached": one.reached,
+            **{f"steps_{key}": value for key, value in times.items()},
+            **{f"seconds_{key}": value * second for key, value in times.items()},
+        }  # fmt: skip
+
+
+def race(
+    verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame, target: float | None = None
+) -> Race | None:
+    """See `Study.time_to_target`; None where no run has ended, or none reached anything.
+
+    Raises:
+        PlanError: the target is not a number.
+    """
+    if target is not None and (isinstance(target, bool) or not isinstance(target, int | float | np.number)
+                               or not math.isfinite(target)):  # fmt: skip
+        raise PlanError(f"target {target!r} is not allowed: give a validation loss, a finite number.")
+    if not verdict.entries:
+        return None
+    runs = members[members["stage"] == ("confirmation" if verdict.confirmed else "search")]
+    runs = runs[runs["status"].isin(["finished", "diverged"])]
+    if verdict.folds:  # those that train on all samples have no validation loss
+        runs = runs[runs[FOLD].notna()]
+    chosen = {e.optimizer: runs[matching(runs, e.setting)] for e in verdict.entries}
+    if target is None:
+        best = chosen[verdict.best.optimizer]
+        finals = best["validation_loss"].where(best["status"] == "finished").fillna(math.inf)
+        target = float(finals.median()) if len(finals) else math.inf
+        if not math.isfinite(target):
+            return None
+    points = curves[curves["metric"] == "validation_loss"]
+    first = points[points["value"] <= target].groupby("member")["step"].min()
+    last = points.groupby("member")["step"].max()
+    found = {}
+    for name, own in chosen.items():
+        steps = own["member"].map(first).fillna(math.inf).to_numpy(float)
+        # Of a setting of which every run broke off, its steps so far are all that is known.
+        budget = max((e.steps for e in verdict.entries if e.optimizer == name), default=0)
+        found[name] = reached(steps, float(budget or own["member"].map(last).max()))
+    return Race(
+        float(target), found, {e.optimizer: e.seconds_per_step for e in verdict.entries}, verdict.confirmed
+    )
