@@ -56,6 +56,12 @@ def compare(
         int,
         typer.Option(help="Fresh seeds for each chosen setting; 0 leaves the test part untouched."),
     ] = 10,
+    grow: Annotated[
+        int,
+        typer.Option(
+            help="Rates to add on each side, at most, where a best rate lies on the edge of the grid."
+        ),
+    ] = 6,
     budget: Annotated[
         str, typer.Option(help="full, or halving: runs that cannot win any more are stopped early.")
     ] = "full",
@@ -88,6 +94,7 @@ def compare(
         hyperparameters=values_of(hyperparameters or []),
         folds=folds,
         budget=budget,
+        grow=grow,
         progress=False if quiet else None,
     )
     finish(study, report, json)

@@ -34,6 +34,7 @@ from .factors import (
 from .folds import Folds
 
 MOST_RUNS = 1_000_000
+GROW = 6  # rates on each side, at most; at three per decade two decades
 CONSTANT = "constant"  # the schedule of a default setting
 FULL_BUDGET, HALVING = "full", "halving"
 FIXED = (
@@ -73,6 +74,8 @@ class Plan:
         folds: of the cross-validation; None where the problem's own validation part judges.
         defaults: optimizer → its formula's own rate and the values of the hyperparameters that vary; an
             optimizer whose default rate is 0, at which nothing moves, has none.
+        grow: at most so many rates are added on each side, where an optimizer does best on the edge of the grid.
+        grown: the rates that were added to those asked for; `rates` has both.
         budget: "full": every run goes to its end; "halving": those that cannot win any more are stopped.
     """
 
@@ -84,6 +87,8 @@ class Plan:
     folds: Folds | None = None
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False, compare=False)
     budget: str = FULL_BUDGET
+    grow: int = 0
+    grown: tuple[float, ...] = ()
 
     def __getitem__(self, name: str) -> Factor:
         return next(f for f in self.factors if f.name == name)
@@ -91,6 +96,16 @@ class Plan:
     def with_factor(self, other: Factor) -> Plan:
         """The plan with another factor in the place of the one of its name."""
         return replace(self, factors=tuple(other if f.name == other.name else f for f in self.factors))
+
+    @property
+    def asked(self) -> tuple[float, ...]:
+        """The rates that were asked for."""
+        return tuple(rate for rate in self.rates if rate not in self.grown)
+
+    def grown_to(self, grown: Iterable[float]) -> Plan:
+        """The plan with these rates beside those asked for, in place of others that were."""
+        added = tuple(map(float, grown))
+        return replace(self.with_factor(factor(RATE, [*self.asked, *added])), grown=added)
 
     @property
     def optimizers(self) -> tuple[str, ...]:
@@ -221,6 +236,7 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         levels = {f.kind.argument: list(f.levels) for f in self.factors[: len(FIXED)]}
         return levels | {
+            "rates": list(self.asked), "grow": self.grow, "grown": list(self.grown),
             "hyperparameters": {f.name: list(f.levels) for f in self.hyperparameters},
             "applies": {f.name: list(f.only or ()) for f in self.hyperparameters},
             "seeds": self.seeds, "epochs": self.epochs, "confirmation": self.confirmation,
@@ -265,8 +281,8 @@ class Plan:
                 whole_number("confirmation", plain["confirmation"], least=0), dict(plain["states"]),
                 Folds.from_json(plain["folds"]),
                 {str(label): dict(own) for label, own in plain["defaults"].items()},
-                plain["budget"],
-            )  # fmt: skip
+                plain["budget"], whole_number("grow", plain["grow"], least=0),
+            ).grown_to(plain["grown"])  # fmt: skip
         except (PlanError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise StoreError(f"the plan in the store cannot be read ({error}); it is damaged.") from error
 
@@ -282,7 +298,15 @@ def as_now(kept: Mapping[str, Any]) -> dict[str, Any]:
         plain["batch_sizes"] = [plain.pop("batch_size")]
         plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
         plain["specs"] = {"optimizers": plain["specs"]} if plain["specs"] else {}
-    return {"regularizers": ["none"], "folds": None, "defaults": {}, "budget": FULL_BUDGET, **plain}
+    usual = {
+        "regularizers": ["none"],
+        "folds": None,
+        "defaults": {},
+        "budget": FULL_BUDGET,
+        "grow": 0,
+        "grown": [],
+    }
+    return {**usual, **plain}
 
 
 def plan(
@@ -298,6 +322,7 @@ def plan(
     hyperparameters: Mapping[str, Sequence[Any]] | None = None,
     regularizers: Sequence[Any] | None = None,
     budget: str = FULL_BUDGET,
+    grow: int = GROW,
 ) -> Plan:
     """Check every part of a plan; PlanError says in a sentence what cannot be meant."""
     chosen = factor(OPTIMIZER, optimizers if optimizers is not None else formulas.CLASSIC)
@@ -325,7 +350,7 @@ def plan(
         (*fixed, *varied), whole_number("seeds", seeds), whole_number("epochs", epochs),
         whole_number("confirmation", confirmation, least=0),
         {label: len(rule.states) for label, rule in chosen.found.items()}, defaults=_defaults(chosen.found, varied),
-        budget=_budget(budget, epochs),
+        budget=_budget(budget, epochs), grow=whole_number("grow", grow, least=0),
     )  # fmt: skip
     return _with_states(checked(made))
 

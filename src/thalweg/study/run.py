@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import ThalwegError, TrainingError
 from ..population.block import Block
-from . import halving
+from . import growth, halving
 from .costs import measure_costs
 from .data import first_line
 from .plan import HALVING, Plan
@@ -40,12 +40,16 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
 
     After Ctrl-C the block at work is saved as it stands, and KeyboardInterrupt raised.
     """
+    plan = plan.grown_to(store.meta("plan").get("grown", ()))
     programs = Programs(plan, problem)
     if store.meta("recipe_run") is None:
         store.set_meta("recipe_run", None)  # still to be run; a finished study of old has not even this
     if not store.blocks("search"):
         store.add_blocks("search", programs.blocks(plan.settings, range(plan.seeds), plan.search_folds))
     _search(store, programs, progress)
+    while (grown := growth.grow(store, programs)) is not None:
+        programs, plan = grown, grown.plan
+        _search(store, programs, progress)
     if plan.confirmation:
         if not store.blocks("confirmation"):
             fresh = range(plan.seeds, plan.seeds + plan.confirmation)

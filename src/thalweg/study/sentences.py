@@ -64,6 +64,7 @@ def notes(
                 f"{called(factor, entry.setting[factor.name])}: its best rate {entry.lr:.3g} is the {entry.edge} "
                 f"tried; a {side} one may be better."
             )
+    found += _grown(plan)
     lost = sum(e.diverged for e in entries)
     if lost:
         found.append(f"{lost} of {sum(e.runs for e in entries)} runs diverged and count as infinitely bad.")
@@ -79,6 +80,21 @@ def notes(
     found.append(_luck(factor, entries[0]) if confirmed else _unconfirmed(plan, factor, seeds))
     found += _untuned(plan, entries) if confirmed and factor.name == "optimizer" else []
     return [*filter(None, found)]
+
+
+def _grown(plan: Plan) -> list[str]:
+    """By how much the grid grew, and in which direction."""
+    if not plan.grown:
+        return []
+    low, high = plan.asked[0], plan.asked[-1]
+    below, above = [r for r in plan.rates if r < low], [r for r in plan.rates if r > high]
+    words = [f"{len(below)} below {low:.3g}, down to {below[0]:.3g}"] if below else []
+    words += [f"{len(above)} above {high:.3g}, up to {above[-1]:.3g}"] if above else []
+    note = (
+        f"A best rate lay on the edge of the grid asked for, so it grew for all alike: by {' and '.join(words)} "
+        f"(at most {plan.grow} on each side)."
+    )
+    return [note]
 
 
 def _open(factor: Factor, entries: Sequence[Entry]) -> list[str]:

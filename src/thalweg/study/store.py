@@ -236,11 +236,19 @@ class Store:
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
-    def add_blocks(self, stage: str, blocks: Sequence[BlockPlan]) -> None:
-        """Blocks of a stage, all at once: (seed, settings in the order of the members) each, with the fold if any."""
+    def add_blocks(
+        self, stage: str, blocks: Sequence[BlockPlan], meta: Mapping[str, Any] | None = None
+    ) -> None:
+        """Blocks of a stage, all at once: (seed, settings in the order of the members) each, with the fold if any.
+
+        Args:
+            meta: what becomes known of the study with them, in the same transaction.
+        """
         columns = ["block", "position", "optimizer", "lr", "schedule", "seed"]
         columns += [] if self._plain else ["further"]
         with self._transaction() as db:
+            known = [(key, json.dumps(value)) for key, value in (meta or {}).items()]
+            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", known)
             for seed, settings, *fold in blocks:
                 cut = {FOLD: fold[0]} if fold and fold[0] is not None else {}
                 row = db.execute("INSERT INTO blocks (stage, seed) VALUES (?, ?)", (stage, seed))

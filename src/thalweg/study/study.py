@@ -20,7 +20,7 @@ from . import recipe as recipes
 from .factors import FULL, LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, STORED_BATCH_SIZE, factor
 from .folds import Folds, check_unwatched
 from .folds import folds as cut
-from .plan import FULL_BUDGET, Plan, as_now, checked, plan
+from .plan import FULL_BUDGET, GROW, Plan, as_now, checked, plan
 from .prepare import Prepared, check_loss, prepare, sample_of_train
 from .problem import Problem, load
 from .programs import built
@@ -83,7 +83,7 @@ class Study:
 
     @property
     def plan(self) -> Plan:
-        """What was asked for."""
+        """What was asked for, and what the grid of rates has grown by."""
         return Plan.from_json(self._meta("plan"), self._given)
 
     @property
@@ -267,6 +267,7 @@ def compare(
     hyperparameters: Mapping[str, Sequence[Any]] | None = None,
     folds: Any = None,
     budget: str = FULL_BUDGET,
+    grow: int = GROW,
 ) -> Study:
     """Train every optimizer at every level of every other factor, for every seed, as populations.
 
@@ -303,6 +304,8 @@ def compare(
             samples to meet the test part.
         budget: "full", or "halving": settings that cannot win any more are stopped after an eighth, a quarter
             and a half of the epochs, and the rest goes on without them; see `thalweg.study.halving`.
+        grow: where an optimizer's best rate is the lowest or the highest, the grid grows that way for all of them, by one
+            rate at a time and at most so many on each side; 0 leaves it as it is, and so are one or two rates.
 
     Raises:
         PlanError, ProblemError: what was asked does not fit together.
@@ -329,6 +332,7 @@ def compare(
         hyperparameters,
         regularizers,
         budget,
+        grow,
     )
     if own:
         wanted = _for_loader(wanted, batch_sizes)
@@ -343,7 +347,7 @@ def compare(
 
 def begin(path: Path, wanted: Plan, ready: Prepared, progress: bool | None) -> Study:
     """Run a plan in a new store, or in one that already holds this very study."""
-    facts = _facts(ready)
+    facts, wanted = _facts(ready), wanted.grown_to(())
     if kind_of(path) == "store":
         _same_study(path, facts, wanted)
     else:
@@ -481,10 +485,12 @@ def _free_path(facts: dict[str, Any], wanted: Plan) -> Path:
 def _same_study(path: Path, facts: dict[str, Any], wanted: Plan) -> None:
     """Refuse a store that holds anything but this very study."""
     with Study(path).store() as store:
-        stored, problem = as_now(store.meta("plan", {})), store.meta("problem", {})
+        known, problem = store.meta("plan", {}), store.meta("problem", {})
+    stored = as_now(known)
     asked = json.loads(json.dumps(wanted.to_json()))
     words = {"batch_sizes": "batch sizes", "seeds": "number of seeds", "epochs": "number of epochs"}
-    kept: list[str] = [key for key in asked if key not in ("specs", "states", "applies", "defaults")]
+    passed = {"specs", "states", "applies", "defaults", "grown"} | ({"grow"} - set(known))
+    kept: list[str] = [key for key in asked if key not in passed]
     changed = [words.get(key, key) for key in kept if asked[key] != stored.get(key)]
     if problem.get("fingerprint") != facts["fingerprint"]:
         changed.insert(0, "problem")

@@ -197,6 +197,9 @@ def _best(factor: Factor, losses: Losses) -> Chosen:
 def search_losses(plan: Plan, members: pd.DataFrame) -> Losses:
     """The losses of the search, for each seed that every setting has finished."""
     search = members[members["stage"] == "search"]
+    # While the grid grows, what it had before stands.
+    growing = set(plan.grown) & set(search.loc[~search["status"].isin(_ENDED), "lr"])
+    search = search[~search["lr"].isin(growing)]
     unfinished = search.loc[~search["status"].isin(_ENDED), "seed"]
     whole = search[~search["seed"].isin(unfinished)]
     # A setting that was stopped is stopped on every seed, those on which it had diverged before among them.
