@@ -49,6 +49,7 @@ ALLOWED = {
 }
 # The arrows that point back, each inside a function that needs it.
 LATER = {
+    ("calculus", "pictures"),
     ("convolution", "pictures"),
     ("formulas", "kernels"),
     ("sizes", "problems"),

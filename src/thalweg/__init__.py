@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from . import regularizers as regularizers
     from . import schedules as schedules
     from .calculus import Function as Function
+    from .calculus import derivative as derivative
     from .calculus import function as function
+    from .calculus import gradient as gradient
+    from .calculus import hessian as hessian
     from .convolution import convolve as convolve
     from .errors import ThalwegError as ThalwegError
     from .formulas import Formula as Formula
@@ -49,9 +52,12 @@ _WHERE = {
     "basins": "landscapes.basins",
     "compare": "study.study",
     "convolve": "convolution",
+    "derivative": "calculus",
     "descend": "landscapes.descents",
     "formula": "formulas",
     "function": "calculus",
+    "gradient": "calculus",
+    "hessian": "calculus",
     "log_range": "study.plan",
     "prepare": "study.prepare",
     "range_test": "study.range_test",

@@ -1,9 +1,21 @@
 """Formulas as data, their derivatives and their minima.
 
 `function` reads a user's text through a whitelist; it is what surfaces, descents and the command line are given.
-Read next: `syntax.py`, `bounds.py`.
+Read next: `syntax.py`, `bounds.py`, `rules.py`.
 """
 
+from .derivative import Derivative, Gradient, Hessian, derivative, gradient, hessian
 from .function import Function, function
+from .limit import Limit
 
-__all__ = ["Function", "function"]
+__all__ = [
+    "Derivative",
+    "Function",
+    "Gradient",
+    "Hessian",
+    "Limit",
+    "derivative",
+    "function",
+    "gradient",
+    "hessian",
+]

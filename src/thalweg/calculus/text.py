@@ -16,6 +16,7 @@ _GREEK = {
     "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "ρ": "rho", "σ": "sigma", "τ": "tau",
     "υ": "upsilon", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega",
 }  # fmt: skip
+_WORD = re.compile(r"[^\W\d_][^\W²³¹⁰⁴-⁹]*|\d+")
 _WORDS = {"Abs": "abs", "Max": "max", "Min": "min", "Heaviside": "heaviside", "ceiling": "ceil"}
 
 
@@ -27,6 +28,17 @@ def plain(expression: Any) -> str:
     9x² − 2; x·sin(x)/2; 6x·y − e^(−x)
     """
     return _Text().doprint(expression)
+
+
+def bracketed(expression: Any, among: bool = True) -> str:
+    """The same in brackets if it is a sum or has a sign.
+
+    >>> x = sp.Symbol("x", real=True)
+    >>> bracketed(x + 1), bracketed(-x), bracketed(x**2)
+    ('(x + 1)', '(−x)', 'x²')
+    """
+    text = plain(expression)
+    return f"({text})" if among and (expression.is_Add or text.startswith("−")) else text
 
 
 def latex(expression: Any) -> str:
@@ -85,11 +97,11 @@ class _Text(StrPrinter):
         if exponent.is_Integer and not base.is_Function:
             return word + str(exponent).translate(_RAISED)
         power = self._print(exponent)
-        return f"{word}^{power}" if re.fullmatch(r"\w+", power) else f"{word}^({power})"
+        return f"{word}^{power}" if _WORD.fullmatch(power) else f"{word}^({power})"
 
     def _print_ExpBase(self, expr: Any) -> str:
         power = self._print(expr.exp)
-        return f"e^{power}" if re.fullmatch(r"[^\W\d]+|\d+", power) else f"e^({power})"
+        return f"e^{power}" if _WORD.fullmatch(power) else f"e^({power})"
 
     def _print_Rational(self, expr: Any) -> str:
         return f"{expr.p}/{expr.q}".replace("-", "−")
@@ -169,5 +181,5 @@ def _fraction(expr: Any) -> tuple[bool, Any, list[Any], list[Any]]:
 
 def _place(factor: Any) -> int:
     """Names, then powers of sums, then functions: x·sin(x), 2x·(x − 1)²."""
-    base = factor.as_base_exp()[0]
+    base = factor if isinstance(factor, sp.exp) else factor.as_base_exp()[0]
     return 0 if base.is_Number or base.is_NumberSymbol else 1 if base.is_Symbol else 2 if base.is_Add else 3

@@ -16,6 +16,7 @@ from .. import __version__
 from ..errors import ThalwegError
 from . import (
     compare,
+    derivative,
     export,
     formula,
     picture,
@@ -88,9 +89,13 @@ for command in (
     rerun,
     size,
     picture,
+    derivative,
 ):
     name = command.__name__.rpartition(".")[2]
-    app.command(name.partition("_")[0], epilog=command.EXAMPLE)(_guarded(getattr(command, name)))
+    settings = getattr(command, "SETTINGS", {})
+    app.command(name.partition("_")[0], epilog=command.EXAMPLE, context_settings=settings)(
+        _guarded(getattr(command, name))
+    )
 
 
 def main() -> None:

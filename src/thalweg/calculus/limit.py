@@ -1,0 +1,244 @@
+"""The derivative by its definition: the slope of a secant, as its second point moves onto the first.
+
+    f′(x) = lim h→0 (f(x + h) − f(x))/h
+
+Three views of one thing: the quotient worked out as far as a polynomial allows, its limit by SymPy, and a table of
+its values from the right and the left, which also serves functions without a formula. In floating point the table
+is best near h = 10⁻⁸: from there on rounding, about 10⁻¹⁶·|f|/h, outgrows what is left of h.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sympy as sp
+
+from ..errors import ExpressionError
+from .deadline import deadline
+from .derivative import _digits, differentiated
+from .function import Function
+from .rules import operations
+from .symbolic import symbol
+from .text import latex, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+STEPS = tuple(10.0**-k for k in range(11))
+SECONDS = 3.0
+HIGHEST = 12  # power that is worked out
+TERMS = 60  # operations of a quotient that is worked out
+
+
+@dataclass(frozen=True)
+class Limit:
+    """(f(x + h) − f(x))/h and where it goes; `tw.derivative(…, method="limit")` makes it.
+
+    Attributes:
+        function: of which.
+        wrt: the variable that h is added to.
+        quotient: the difference quotient in SymPy, worked out if it is a polynomial; None without a formula.
+        expression: its limit, in SymPy; None where SymPy finds none, or there is no formula.
+        at: the point, or None.
+        h: (11,) 1, 0.1, …, 10⁻¹⁰.
+        right, left: (11,) the quotients for h and for −h; empty without a point.
+        value: the derivative there; NaN where the sides disagree.
+        error: how far off it may be; 0 where it comes from `expression`.
+    """
+
+    function: Function
+    wrt: str
+    quotient: Any
+    expression: Any
+    at: tuple[float, ...] | None
+    h: np.ndarray
+    right: np.ndarray
+    left: np.ndarray
+    value: float | None
+    error: float
+    note: str = ""
+
+    def table(self) -> pd.DataFrame:
+        """h, and the quotients from the right and the left."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {"h": self.h[: len(self.right)], "from the right": self.right, "from the left": self.left}
+        )
+
+    def latex(self) -> str:
+        """The definition with its limit.
+
+        Raises:
+            ExpressionError: a function without a formula.
+        """
+        f, x, h = self.function.symbolic(), symbol(self.wrt), _step(self.function)
+        there = latex(f.xreplace({x: sp.Symbol(f"({x} + {h})")}))
+        result = "" if self.expression is None else f" = {latex(self.expression)}"
+        quotient = (
+            latex(self.quotient)
+            if operations(self.quotient, TERMS) < TERMS
+            else rf"\frac{{{there} - f}}{{h}}"
+        )
+        return rf"\lim_{{{h} \to 0}} {_round(quotient)}{result}"
+
+    def __str__(self) -> str:
+        h = _step(self.function)
+        lines = [f"f({self.wrt}) = {self.function}"]
+        if self.expression is not None:
+            worked = plain(self.quotient) if operations(self.quotient, TERMS) < TERMS else ""
+            quotient = f"(f({self.wrt} + {h}) − f({self.wrt}))/{h}"
+            lines += ["", f"{quotient} = {worked}"] if worked else ["", quotient]
+            lines += [f"→ {plain(self.expression)} as {h} → 0"]
+        if self.at is not None:
+            lines += ["", *self._rows(), "", self._told()]
+        return "\n".join(lines)
+
+    def __hash__(self) -> int:
+        return hash((self.function, self.wrt, self.at))
+
+    def _rows(self) -> list[str]:
+        rows = [("h", "from the right", "from the left")]
+        rows += [(f"{h:g}", _digits(float(right)), _digits(float(left)))
+                 for h, right, left in zip(self.h, self.right, self.left, strict=True)]  # fmt: skip
+        return [
+            "".join(f"{cell:>{width}}" for cell, width in zip(row, (8, 20, 20), strict=True)) for row in rows
+        ]
+
+    def _told(self) -> str:
+        assert self.at is not None
+        assert self.value is not None
+        where = ", ".join(
+            f"{n} = {_digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True)
+        )
+        if self.note:
+            return f"at {where}: none, because {self.note}"
+        off = f" ± {_digits(float(f'{self.error:.1g}'))}" if self.error else ""
+        return f"at {where}: {_digits(float(f'{self.value:.9g}') if off else self.value)}{off}"
+
+    def picture(self, h: float = 1.0) -> go.Figure:
+        """The secant turning into the tangent, from a distance of h down to 0.
+
+        Raises:
+            ExpressionError: without a point, or where there is no tangent.
+        """
+        from ..pictures.secant import secant
+
+        if self.at is None or self.value is None:
+            raise ExpressionError("the picture needs a point; give it with at=.")
+        if not math.isfinite(self.value):
+            raise ExpressionError(
+                f"there is no tangent to draw, because {self.note or 'the slope is infinite'}."
+            )
+        if not (math.isfinite(h) and h != 0):
+            raise ExpressionError(f"the first distance is {h!r}, and must be a number that is not 0.")
+        here = self.at[self.function.variables.index(self.wrt)]
+        across = np.linspace(here - 1.6 * abs(h), here + 1.6 * abs(h), 401)
+        return secant(
+            across, self._along(across), here, self.value, h, self._along,
+            title=f"{self.function}", name=self.wrt,
+        )  # fmt: skip
+
+    def _along(self, values: Any) -> np.ndarray:
+        """The function with one variable moved and the others as they are."""
+        assert self.at is not None
+        place = self.function.variables.index(self.wrt)
+        given = [np.full_like(values, v) if i != place else values for i, v in enumerate(self.at)]
+        return np.asarray(self.function(*given), dtype=float)
+
+
+def _round(text: str) -> str:
+    return rf"\left({text}\right)"
+
+
+def _step(f: Function) -> str:
+    return next(letter for letter in ("h", "Δ", "step") if letter not in f.variables)
+
+
+def by_definition(f: Function, wrt: str, at: tuple[float, ...] | None) -> Limit:
+    """The difference quotient of a function, its limit, and its values around a point."""
+    quotient, expression = (None, None) if f.expression is None else _symbolic(f, wrt)
+    if at is None:
+        f.symbolic()
+        return Limit(
+            f, wrt, quotient, expression, None, np.array(STEPS), np.array([]), np.array([]), None, 0.0
+        )
+    here = float(f(*at))
+    if not math.isfinite(here):
+        raise ExpressionError(
+            f"{f} is not a real number at {', '.join(map(_digits, at))}; give another point."
+        )
+    place = f.variables.index(wrt)
+    h = np.array(STEPS) * 10.0 ** math.floor(math.log10(max(1.0, abs(at[place]))))
+    sides = []
+    for sign in (1, -1):
+        moved = at[place] + sign * h
+        values = [float(f(*(m if i == place else v for i, v in enumerate(at)))) for m in moved]
+        sides.append((np.array(values) - here) / (moved - at[place]))
+    exact = None if expression is None else float(Function(expression, f.variables)(*at))
+    right, left = sides
+    value, error, note = _judged(right, left, exact)
+    return Limit(f, wrt, quotient, expression, at, h, right, left, value, error, note)
+
+
+def _judged(right: np.ndarray, left: np.ndarray, exact: float | None) -> tuple[float, float, str]:
+    """The limit of a table, how sure it is, and why there is none."""
+    ends: list[tuple[float, float]] = []
+    for side in (right, left):
+        moves = np.abs(np.diff(side))
+        moves[~np.isfinite(moves)] = np.inf
+        best = int(np.argmin(moves))
+        ends.append((float(side[best + 1]), float(moves[best])))
+    (right_end, right_off), (left_end, left_off) = ends
+    tolerance = 1e-3 * (1 + min(abs(right_end), abs(left_end)))
+    if not (math.isfinite(right_off) and math.isfinite(left_off)):
+        missing = "left" if math.isfinite(right_off) else "right"
+        return math.nan, math.nan, f"the function is not a real number to the {missing}"
+    if abs(right_end - left_end) > tolerance:
+        if max(right_off, left_off) > tolerance:
+            return math.nan, math.nan, "the quotients do not settle"
+        sides = [_digits(float(f"{end:.4g}")) for end in (left_end, right_end)]
+        return math.nan, math.nan, f"the slope is {sides[0]} from the left and {sides[1]} from the right"
+    if exact is not None and abs(exact - (right_end + left_end) / 2) <= 1e-3 * (1 + abs(exact)):
+        return exact, 0.0, ""
+    middle = (right + left) / 2
+    moves = np.abs(np.diff(middle))
+    best = int(np.argmin(moves))
+    return float(middle[best + 1]), float(max(moves[best], 1e-12 * abs(middle[best + 1]))), ""
+
+
+def _symbolic(f: Function, wrt: str) -> tuple[Any, Any]:
+    """The quotient, and its limit where SymPy finds the one that the rules give."""
+    x, h, expression = symbol(wrt), symbol(_step(f)), f.symbolic()
+    quotient = None
+    late = ExpressionError("no limit in time.")
+    with contextlib.suppress(Exception), deadline(SECONDS, late):
+        there = expression.xreplace({x: x + h})
+        quotient = (there - expression) / h
+        if expression.is_polynomial(x) and sp.degree(sp.expand(expression), x) <= HIGHEST:
+            quotient = sp.expand(sp.expand(there - expression) / h)
+            return quotient, quotient.xreplace({h: sp.S.Zero})
+        if expression.is_rational_function(x):
+            quotient = sp.cancel(sp.together(quotient))
+            return quotient, quotient.xreplace({h: sp.S.Zero})
+        found = sp.limit(quotient, h, 0)
+        if isinstance(found, sp.Limit) or not _agree(f, wrt, found):
+            return quotient, None
+        return quotient, found
+    return quotient, None
+
+
+def _agree(f: Function, wrt: str, found: Any) -> bool:
+    """Whether a limit has the values that the rules give, wherever both are real."""
+    if found.free_symbols - set(f.symbols()):
+        return False
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(len(f.variables), 20)) * 2
+    ours, theirs = differentiated(f, wrt)(*points), Function(found, f.variables)(*points)
+    both = np.isfinite(ours) & np.isfinite(theirs)
+    return bool(both.any() and np.allclose(ours[both], theirs[both], rtol=1e-6))
