@@ -38,6 +38,7 @@ def run(name: str, budget: str, folder: str) -> tuple[Study, float, int]:
         **STUDY[name],
         confirmation=5,
         budget=budget,
+        grow=0,  # the same grid for both
         store=Path(folder) / f"{name}-{budget}.db",
         progress=False,
     )

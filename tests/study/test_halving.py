@@ -33,7 +33,7 @@ BUILT_IN: dict[str, dict[str, Any]] = {
     "diabetes": {"optimizers": ["sgd", "rmsprop"], "rates": tw.log_range(1e-4, 1, 8),
                  "schedules": ["constant", "cosine"]},
 }  # fmt: skip
-BUDGET: dict[str, Any] = {"seeds": 2, "epochs": 8, "progress": False}
+BUDGET: dict[str, Any] = {"seeds": 2, "epochs": 8, "grow": 0, "progress": False}
 
 
 def curves(study: Study) -> pd.DataFrame:
@@ -152,7 +152,7 @@ def test_a_study_along_other_factors_keeps_them_all(tmp_path: Path) -> None:
     study = compare(
         "breast-cancer", ["sgd"], tw.log_range(1e-3, 1, 4), ["constant"], seeds=2, epochs=4, confirmation=2,
         batch_sizes=[64, "full"], regularizers=[None, "l2(1e-3)+early_stopping(1)"],
-        budget="halving", store=tmp_path / "a.db", progress=False,
+        budget="halving", grow=0, store=tmp_path / "a.db", progress=False,
     )  # fmt: skip
     assert [len(study.verdict_by(name).entries) for name in ("batch_size", "regularizer", "optimizer")] == [
         2,
@@ -162,7 +162,7 @@ def test_a_study_along_other_factors_keeps_them_all(tmp_path: Path) -> None:
     full = compare(
         "breast-cancer", ["sgd"], tw.log_range(1e-3, 1, 4), ["constant"], seeds=2, epochs=4, confirmation=0,
         batch_sizes=[64, "full"], regularizers=[None, "l2(1e-3)+early_stopping(1)"], store=tmp_path / "b.db",
-        progress=False,
+        grow=0, progress=False,
     )  # fmt: skip
     keys = ["lr", "batch_size", "regularizer", "seed", "step", "metric"]
     one, other = (
@@ -185,7 +185,7 @@ def test_a_stopped_setting_is_never_chosen(whole: Study) -> None:
 
 def test_folds_live_and_die_together(tmp_path: Path) -> None:
     asked: dict[str, Any] = {"optimizers": ["sgd"], "rates": tw.log_range(1e-3, 1, 4), "schedules": ["constant"],
-                             "seeds": 1, "epochs": 4, "folds": 3, "progress": False}  # fmt: skip
+                             "seeds": 1, "epochs": 4, "folds": 3, "grow": 0, "progress": False}  # fmt: skip
     half = compare("diabetes", **asked, confirmation=2, budget="halving", store=tmp_path / "half.db")
     full = compare("diabetes", **asked, confirmation=0, store=tmp_path / "full.db")
     tables = [s.table().query("stage == 'search'") for s in (half, full)]
@@ -217,7 +217,7 @@ def test_bad_budgets() -> None:
 # Nothing is lost
 
 WANTED: dict[str, Any] = {"optimizers": ["sgd", "adam"], "rates": tw.log_range(1e-3, 1, 5), "seeds": 2, "epochs": 8,
-                          "confirmation": 2, "budget": "halving", "progress": False}  # fmt: skip
+                          "confirmation": 2, "budget": "halving", "grow": 0, "progress": False}  # fmt: skip
 
 
 def same(one: Study, other: Study) -> None:
@@ -272,7 +272,7 @@ def test_a_killed_process_goes_on_to_the_same_end(
     path = tmp_path / "killed.db"
     process = started(
         "compare", "breast-cancer", "--optimizers", "sgd,adam", "--rates", "1e-3:1:5", "--seeds", 2, "--epochs", 8,
-        "--confirmation", 2, "--budget", "halving", "--store", path, "-q",
+        "--confirmation", 2, "--budget", "halving", "--grow", 0, "--store", path, "-q",
     )  # fmt: skip
     with whole.store() as store:
         blocks = sum(row.step for row in store.blocks())
