@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .calculus import function as function
     from .calculus import gradient as gradient
     from .calculus import hessian as hessian
+    from .calculus import minimum as minimum
     from .convolution import convolve as convolve
     from .errors import ThalwegError as ThalwegError
     from .formulas import Formula as Formula
@@ -59,6 +60,7 @@ _WHERE = {
     "gradient": "calculus",
     "hessian": "calculus",
     "log_range": "study.plan",
+    "minimum": "calculus",
     "prepare": "study.prepare",
     "range_test": "study.range_test",
     "rerun": "study.rerun",

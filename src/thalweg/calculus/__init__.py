@@ -7,6 +7,8 @@ Read next: `syntax.py`, `bounds.py`, `rules.py`.
 from .derivative import Derivative, Gradient, Hessian, derivative, gradient, hessian
 from .function import Function, function
 from .limit import Limit
+from .minimum import Minimum, minimum
+from .stationary import Stationary
 
 __all__ = [
     "Derivative",
@@ -14,8 +16,11 @@ __all__ = [
     "Gradient",
     "Hessian",
     "Limit",
+    "Minimum",
+    "Stationary",
     "derivative",
     "function",
     "gradient",
     "hessian",
+    "minimum",
 ]

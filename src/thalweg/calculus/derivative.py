@@ -122,7 +122,7 @@ _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def _digits(value: float | None) -> str:
     assert value is not None
-    text = "—" if math.isnan(value) else f"{value:.10g}".replace("inf", "∞")
+    text = "—" if math.isnan(value) else f"{value + 0.0:.10g}".replace("inf", "∞")
     return text.replace("-", "−")
 
 

@@ -85,27 +85,27 @@ def _facts(found: Derivative | Gradient | Limit) -> dict[str, Any]:
     if found.at is not None:
         facts["at"] = list(found.at)
     if isinstance(found, calculus.Limit):
-        table = [{"h": h, "right": _number(right), "left": _number(left)}
+        table = [{"h": h, "right": numbers(right), "left": numbers(left)}
                  for h, right, left in zip(found.h, found.right, found.left, strict=False)]  # fmt: skip
         symbolic = None if found.expression is None else calculus.function(found.expression)
         facts |= {"wrt": found.wrt, "derivative": None if symbolic is None else str(symbolic)}
         facts |= {
-            "value": _number(found.value),
-            "error": _number(found.error),
+            "value": numbers(found.value),
+            "error": numbers(found.error),
             "note": found.note,
             "table": table,
         }
         return facts | {"latex": found.latex()}
     if isinstance(found, calculus.Gradient):
         parts = {part.wrt: str(part.slope) for part in found.parts}
-        value = None if found.value is None else [_number(v) for v in found.value]
+        value = None if found.value is None else [numbers(v) for v in found.value]
         return facts | {"gradient": parts, "value": value, "latex": found.latex()}
     steps = [{"rule": s.rule, "law": s.law, "claim": str(s), "latex": s.latex()} for s in found.steps]
     facts |= {"wrt": found.wrt, "order": found.order, "derivative": str(found.slope)}
-    return facts | {"value": _number(found.value), "note": found.note, "latex": found.latex(), "steps": steps}
+    return facts | {"value": numbers(found.value), "note": found.note, "latex": found.latex(), "steps": steps}
 
 
-def _number(value: float | None) -> float | None:
+def numbers(value: float | None) -> float | None:
     """JSON has no NaN and no infinity."""
     import math
 

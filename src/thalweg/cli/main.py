@@ -19,6 +19,7 @@ from . import (
     derivative,
     export,
     formula,
+    minimum,
     picture,
     problems,
     range_test,
@@ -90,6 +91,7 @@ for command in (
     size,
     picture,
     derivative,
+    minimum,
 ):
     name = command.__name__.rpartition(".")[2]
     settings = getattr(command, "SETTINGS", {})
