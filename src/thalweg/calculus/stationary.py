@@ -148,7 +148,7 @@ def _in_bounds(f: Function, slope: Derivative, low: float, high: float) -> Found
     real = np.isfinite(y)
     for k in np.flatnonzero(real[1:] != real[:-1]):
         add(_edge(f, x[k], x[k + 1]), "edge")
-    points = [_judged(f, place, word, (high - low) / GRID) for place, word in places.items()]
+    points = [_judged(f, second, place, word, (high - low) / GRID) for place, word in places.items()]
     points += [_flat(f, x[first], x[last], x[1] - x[0]) for first, last in stretches]
     kept = tuple(sorted((one for one in points if one is not None), key=lambda one: one.at))
     note = f"the slope was followed at {GRID:,} places; narrower valleys may be missed"
@@ -180,7 +180,7 @@ def _roots(f: Function, x: np.ndarray, where: np.ndarray | None = None) -> list[
     y = f(x)
     zero = (y == 0) if where is None else (y == 0) & where
     found = [float(v) for v in x[zero][:200]]
-    for k in np.flatnonzero(np.sign(y[1:]) * np.sign(y[:-1]) < 0)[:2000]:
+    for k in np.flatnonzero(np.sign(y[1:]) * np.sign(y[:-1]) < 0)[:500]:
         found.append(float(optimize.brentq(lambda v: f(float(v)), x[k], x[k + 1], xtol=1e-14)))
     return found
 
@@ -198,7 +198,7 @@ def _edge(f: Function, inside: float, outside: float) -> float:
     return float(outside) if np.isfinite(f(float(outside))) else float(inside)
 
 
-def _judged(f: Function, place: float, word: str, pitch: float) -> Stationary | None:
+def _judged(f: Function, second: Function, place: float, word: str, pitch: float) -> Stationary | None:
     """By the values a little to both sides, which also serves kinks and edges."""
     h = min(1e-3 * max(1.0, abs(place)), pitch / 2)
     value, left, right = (float(f(place + k * h)) for k in (0, -1, 1))
@@ -213,9 +213,9 @@ def _judged(f: Function, place: float, word: str, pitch: float) -> Stationary | 
     if not np.isfinite([value, left, right]).all():
         return None
     if word == "level":
-        second = float(differentiated(f, f.variables[0], 2)(place))
-        if abs(second) > 1e-6:
-            return Stationary((place,), value, *_by_order(2, 1 if second > 0 else -1))
+        curvature = float(second(place))
+        if abs(curvature) > 1e-6:
+            return Stationary((place,), value, *_by_order(2, 1 if curvature > 0 else -1))
     reason = "a kink" if word == "kink" else "f″ = 0, by the values beside it"
     if value <= min(left, right) and value < max(left, right):
         return Stationary((place,), value, "minimum", reason)
