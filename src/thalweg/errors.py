@@ -10,6 +10,7 @@
     └── WorkError         what was asked was understood, and failed   exit status 1
         ├── StoreError        a store that cannot be read or written
         └── TrainingError     the model or the data failed while training
+            └── BatchingError     the model cannot be trained as a population
 
 A message says what was given, what is allowed and what to do, in one sentence. A run that
 diverges is not an error but a status of its member.
@@ -63,6 +64,10 @@ class StoreError(WorkError):
 
 class TrainingError(WorkError):
     """The model or the data failed while training."""
+
+
+class BatchingError(TrainingError):
+    """The model cannot be trained as a population; one by one its members can."""
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:

@@ -113,8 +113,8 @@ def _sections(study: Any, verdict: Any, table: pd.DataFrame) -> list[str]:
         _section("learning", "Learning curves", _learning(study.curves(), verdict, table)),
         _section("cost", "Cost", _cost(verdict)),
     ]
-    if verdict.notes:
-        notes = "".join(f"<li>{escape(note)}</li>" for note in verdict.notes)
+    if said := [*verdict.notes, *getattr(study, "batching", ())]:
+        notes = "".join(f"<li>{escape(note)}</li>" for note in said)
         sections.append(_section("notes", "Notes", f"<ul>{notes}</ul>"))
     return [*sections, _section("recipe", "Recipe", _recipe(study, verdict))]
 

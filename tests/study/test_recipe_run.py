@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import thalweg as tw
 from thalweg.cli.result import finish
-from thalweg.study import recipe_run, run
+from thalweg.population.block import Block
+from thalweg.study import recipe_run
 from thalweg.study.recipe import Recipe
 from thalweg.study.recipe_run import RecipeRun, differences
 from thalweg.study.study import Study, compare, resume
@@ -165,7 +166,7 @@ def test_it_is_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not study.finished
     assert study.recipe_run is None
     monkeypatch.undo()
-    monkeypatch.setattr(run.Block, "_step", stopped)
+    monkeypatch.setattr(Block, "_step", stopped)
     assert ran(resume(study.path, progress=False)).largest < 1e-5
     assert study.finished
 

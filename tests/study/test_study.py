@@ -19,7 +19,8 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import thalweg as tw
 from thalweg.errors import PlanError, StoreError, TrainingError, UsageError
-from thalweg.study import run
+from thalweg.population.block import Block
+from thalweg.study import run, training
 from thalweg.study.plan import Plan
 from thalweg.study.prepare import prepare
 from thalweg.study.progress import Progress
@@ -68,7 +69,7 @@ def training_is_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise AssertionError("something was trained")
 
-    monkeypatch.setattr(run.Block, "_step", fail)
+    monkeypatch.setattr(Block, "_step", fail)
 
 
 # What is left behind
@@ -321,7 +322,7 @@ def test_a_data_loader_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.Monk
 
 def stop_at(patch: pytest.MonkeyPatch, step: int) -> None:
     """As if Ctrl-C were pressed when that many steps are taken."""
-    taken, real = 0, run.Block._step
+    taken, real = 0, Block._step
 
     def counted(self: Any, inputs: Any, targets: Any) -> None:
         nonlocal taken
@@ -335,7 +336,7 @@ def stop_at(patch: pytest.MonkeyPatch, step: int) -> None:
             )
             time.sleep(0.1)  # the main thread takes notice
 
-    patch.setattr(run.Block, "_step", counted)
+    patch.setattr(Block, "_step", counted)
 
 
 class Breaks(Progress):
@@ -358,7 +359,7 @@ def test_taken_up_from_a_checkpoint(step: int, tmp_path: Path, monkeypatch: pyte
     whole = compare(problem(), **asked, store=tmp_path / "whole.db")
     path = tmp_path / "cut.db"
     with monkeypatch.context() as patch:
-        patch.setattr(run, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
         patch.setattr("thalweg.study.study.progress_for", lambda wanted: Breaks(step))
         with pytest.raises(SystemExit):
             compare(problem(), **asked, store=path)

@@ -65,6 +65,13 @@ def compare(
     budget: Annotated[
         str, typer.Option(help="full, or halving: runs that cannot win any more are stopped early.")
     ] = "full",
+    batched: Annotated[
+        bool | None,
+        typer.Option(
+            help="Train members in batched programs, or one by one; what suits the model unless given.",
+            show_default=False,
+        ),
+    ] = None,
     store: Annotated[
         Path | None, typer.Option(help="The file to keep the study in (runs/PROBLEM.db unless given).")
     ] = None,
@@ -95,6 +102,7 @@ def compare(
         folds=folds,
         budget=budget,
         grow=grow,
+        batched="auto" if batched is None else batched,
         progress=False if quiet else None,
     )
     finish(study, report, json)

@@ -112,7 +112,7 @@ def finish(
             console.print(drawn)
             console.print()
     ran = study.recipe_run
-    notes = [*verdict.notes, *([] if ran is None else [str(ran)]), *_others(study, verdict)]
+    notes = [*verdict.notes, *study.batching, *([] if ran is None else [str(ran)]), *_others(study, verdict)]
     for note in notes:
         console.print(f"· {note}", markup=False, highlight=False, style="dim")
     if notes:

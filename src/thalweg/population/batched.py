@@ -21,7 +21,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from .. import losses
-from ..errors import TrainingError
+from ..errors import BatchingError, TrainingError
 from ..regularizers.base import Regularizer, criterion
 from .draws import Drawn, Replayed, numbers, recorded
 from .moving import cumulative, moving_buffers
@@ -104,11 +104,15 @@ class Batched:
         with self._lock:
             if not self._looked:
                 try:
-                    self.moving = moving_buffers(self.model, inputs)
+                    self.moving = moving_buffers(self.model, inputs, self._watched)
                 except Exception as error:  # whatever a user's model may raise
-                    raise TrainingError(_explain(self.model, error)) from error
+                    raise BatchingError(_explain(self.model, error)) from error
                 self.fixed = [name for name in self.fixed if name not in self.moving]
                 self._looked = True
+
+    def _watched(self, forward: Callable[[], object]) -> None:
+        """Run this without touching anybody's random numbers."""
+        recorded(forward)
 
     def gradient(
         self,
@@ -183,10 +187,17 @@ class Batched:
                 value = value if added is None else value + added
             return value, tuple(held[name].detach() for name in self.moving)
 
-        gradients, (value, moved) = grad_and_value(objective, has_aux=True)(point)
+        gradients, value, moved = self._derive(objective, point)
         for part, _, own in parts:
             gradients = part.gradient(gradients, own)
         return (*gradients, value, *moved)
+
+    def _derive(
+        self, objective: Callable[[Tensors], tuple[Tensor, Tensors]], point: Tensors
+    ) -> tuple[Tensors, Tensor, Tensors]:
+        """The gradients, the value, and what comes with it."""
+        gradients, (value, moved) = grad_and_value(objective, has_aux=True)(point)
+        return gradients, value, moved
 
     def _one_evaluation(self, groups: Sequence[Tensors]) -> Tensors:
         weights, moving, _, (inputs, targets), fixed, _ = groups
@@ -233,7 +244,7 @@ class Batched:
             except TrainingError:
                 raise
             except (RuntimeError, NotImplementedError, ValueError, TypeError, IndexError) as error:
-                raise TrainingError(_explain(self.model, error, training)) from error
+                raise BatchingError(_explain(self.model, error, training)) from error
             for table in (REWRITES, None):
                 # Tracing is an optimisation: what it cannot follow is traced plainly, or runs as it is.
                 with suppress(Exception), warnings.catch_warnings():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -14,11 +14,14 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from .draws import recorded
 
 
-def moving_buffers(model: nn.Module, inputs: Tensor) -> list[str]:
+def moving_buffers(
+    model: nn.Module, inputs: Tensor, watched: Callable[[Callable[[], object]], object] = recorded
+) -> list[str]:
     """The names of the buffers that a forward pass in training mode changes; the model stays as it was.
 
     Args:
         inputs: a few samples.
+        watched: runs the forward pass and leaves PyTorch's random state as it was.
     """
     before = dict(model.named_buffers())
     if not before:
@@ -30,7 +33,7 @@ def moving_buffers(model: nn.Module, inputs: Tensor) -> list[str]:
     given = dict(held)
     model.train()
     with torch.no_grad(), cumulative(model):
-        recorded(lambda: functional_call(model, held, (inputs,)))
+        watched(lambda: functional_call(model, held, (inputs,)))
     # Batch normalization moves its statistics without telling PyTorch's counter of versions.
     norms = {f"{n}.{b}".lstrip(".") for n, layer in model.named_modules() if isinstance(layer, _NormBase)
              for b, _ in layer.named_buffers()}  # fmt: skip

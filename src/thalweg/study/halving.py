@@ -24,9 +24,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..errors import StoreError
-from ..population.block import Block
 from .comparisons import badness
 from .factors import Setting
+from .gather import gathered
 from .plan import HALVING, Plan
 from .programs import Programs
 from .store import ENDED, BlockRow, Compacted, Store
@@ -119,9 +119,9 @@ def halve(store: Store, programs: Programs, epoch: int) -> None:
     going = []
     for k, (seed, settings, fold) in enumerate(programs.blocks(kept, seeds, folds)):
         origins = [place[seed, fold, setting] for setting in settings]
-        block = _gathered(store, programs, seed, settings, origins)
+        block = gathered(store, programs, seed, settings, origins)
         name = store.write_checkpoint(first + k, block.step, block.tensors())
-        going.append(Compacted(first + k, [(row.id, at) for row, at in origins], name))
+        going.append(Compacted(first + k, [(row.id, at) for row, at in origins], "started", name))
     store.compact(rows, going, {"rungs": [*store.meta("rungs", []), epoch]})
     for row in rows:
         store.drop_checkpoints(row.id)
@@ -141,23 +141,3 @@ def _losses(
         for setting, value in zip(row.settings, values.tolist(), strict=True):
             found.setdefault(setting, []).append(value if math.isfinite(value) else math.inf)
     return {setting: np.array(found[setting]) for setting in programs.plan.settings if setting in found}
-
-
-def _gathered(
-    store: Store, programs: Programs, seed: int, settings: Sequence[Setting],
-    origins: Sequence[tuple[BlockRow, int]],
-) -> Block:  # fmt: skip
-    """A block of members that go on from where they stand in other blocks."""
-    plan, task = programs.plan, programs.task(settings[0], origins[0][0].fold)
-    block = Block(task, [plan.member(s, seed) for s in settings], plan.epochs)
-    for row in {row.id: row for row, _ in origins}.values():
-        old = Block(task, [plan.member(s, seed) for s in row.settings], plan.epochs)
-        saved = store.load_checkpoint(row)
-        if saved is None:
-            raise StoreError(
-                f"a checkpoint in {store.checkpoints} is missing or damaged; what {store.path} holds is safe: "
-                f"`thalweg resume {store.path}` trains that block again."
-            )
-        old.load(saved)
-        block.take(old, [(k, at) for k, (source, at) in enumerate(origins) if source.id == row.id])
-    return block

@@ -14,18 +14,21 @@ class Progress:
     """Says nothing; `Bar` and `Lines` say more.
 
     A study calls `begin` for each stage, `cut` when members are stopped for good, `block` before each block,
-    `advance` after every step of all its members, `end` after the stage, and `stop` whatever happened. Several
-    threads may call at once.
+    `advance` after every step of all its members, or with the member-steps of several steps, `note` once for
+    what should be known, `end` after the stage, and `stop` whatever happened. Several threads may call at once.
     """
 
     def begin(self, stage: str, total: int, done: int) -> None: ...
 
     def block(self, block: int, seed: int, members: int, ahead: int) -> None: ...
 
-    def advance(self, block: int, members: int, alive: int) -> None: ...
+    def advance(self, block: int, members: int, alive: int, steps: int | None = None) -> None: ...
 
     def cut(self, total: int, stopped: int) -> None:
         """Members have been stopped for good, `stopped` in all; the rest goes on, in blocks yet to be told."""
+
+    def note(self, sentence: str) -> None:
+        """What the user should know once."""
 
     def end(self) -> None: ...
 
@@ -37,6 +40,9 @@ class Lines(Progress):
     """A plain line on standard error every few seconds and at the end of a stage."""
 
     interval = LINE_SECONDS
+
+    def note(self, sentence: str) -> None:
+        print(sentence, file=sys.stderr, flush=True)
 
     def begin(self, stage: str, total: int, done: int) -> None:
         self.stage, self.total, self.done, self.first = stage, total, done, done
@@ -57,9 +63,9 @@ class Lines(Progress):
             self.done += ahead
             self.first += ahead
 
-    def advance(self, block: int, members: int, alive: int) -> None:
+    def advance(self, block: int, members: int, alive: int, steps: int | None = None) -> None:
         with self.lock:
-            self.done += members
+            self.done += members if steps is None else steps
             self.lost[block] = members - alive
             if time.monotonic() - self.said > self.interval:
                 self.said = time.monotonic()

@@ -8,31 +8,31 @@ meet the test part.
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import threading
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
-from ..errors import ThalwegError, TrainingError
-from ..population.block import Block
 from . import growth, halving
+from .batching import WORTH, decide
 from .costs import measure_costs
-from .data import first_line
+from .memory import halves
 from .plan import HALVING, Plan
 from .prepare import Prepared
+from .processes import portable, processes
 from .programs import Programs
 from .progress import Progress
 from .recipe_run import run_recipe
 from .store import ENDED, BlockRow, Store
+from .training import attempt
 from .verdict import to_confirm
-
-CHECKPOINT_SECONDS = 30.0
 
 
 def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> None:
@@ -42,6 +42,8 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
     """
     plan = plan.grown_to(store.meta("plan").get("grown", ()))
     programs = Programs(plan, problem)
+    for line in decide(store, programs):
+        progress.note(line)
     if store.meta("recipe_run") is None:
         store.set_meta("recipe_run", None)  # still to be run; a finished study of old has not even this
     if not store.blocks("search"):
@@ -49,6 +51,7 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
     _search(store, programs, progress)
     while (grown := growth.grow(store, programs)) is not None:
         programs, plan = grown, grown.plan
+        decide(store, programs)
         _search(store, programs, progress)
     if plan.confirmation:
         if not store.blocks("confirmation"):
@@ -92,51 +95,93 @@ def _taken(rows: Sequence[BlockRow]) -> int:
 def _train_all(
     store: Store, programs: Programs, rows: Sequence[BlockRow], progress: Progress, until: int | None = None
 ) -> None:
-    """Train blocks to the end, or to the end of the pass `until`."""
-    plan, problem = programs.plan, programs.problem
-    with _interrupts() as asked, _workers(problem) as workers:
+    """Train blocks to the end, or to the end of the pass `until`: those that are batched, then all others."""
+    waiting = [row for row in rows if row.status not in ENDED]
+    alone = [row for row in waiting if programs.of(row.settings[0]) in programs.one_by_one]
+    batched = [row for row in waiting if row not in alone]
+    with _interrupts() as asked:
+        if batched:
+            several = not isinstance(programs.problem.train, DataLoader)
 
-        def work(row: BlockRow) -> None:
-            if asked():
-                return
-            try:
-                task = programs.task(row.settings[0], row.fold)
-                block = Block(task, [plan.member(s, row.seed) for s in row.settings], plan.epochs)
-                _train(store, row, block, problem, progress, asked, until)
-            except ThalwegError:
-                raise
-            except Exception as error:  # whatever a user's model, loss or loader may raise
-                raise TrainingError(
-                    f"training on {problem.name} fails with {type(error).__name__} ({first_line(error)}); what "
-                    f"is done is safe: repair it, then `thalweg resume {store.path}`."
-                ) from error
+            def here(row: BlockRow) -> bool:
+                return attempt(store, programs, row, progress, asked, until)
 
-        jobs = [workers.submit(work, row) for row in rows if row.status not in ENDED]
-        try:
-            for job in as_completed(jobs):
-                job.result()
-        finally:
-            asked.stop = True  # one that failed, or a second Ctrl-C: nobody begins another block
-            workers.shutdown(wait=True, cancel_futures=True)
+            _all(store, programs, batched, here, asked, several)
+        if alone and not asked():
+            _one_by_one(store, programs, alone, progress, asked, until)
         if asked.interrupted:
             raise KeyboardInterrupt
 
 
+def _one_by_one(
+    store: Store, programs: Programs, rows: Sequence[BlockRow], progress: Progress, asked: _Asked,
+    until: int | None,
+) -> None:  # fmt: skip
+    """Blocks whose members are not batched: in processes, or one after another where there can be none, or where
+    they would take longer to start than to work."""
+    cores, content = min(torch.get_num_threads(), len(rows)), portable(programs)
+    seconds = sum(
+        len(row.settings) * programs.steps(row.settings[0], row.fold) * (until or programs.plan.epochs)
+        * programs.one_by_one[programs.of(row.settings[0])].seconds for row in rows
+    )  # fmt: skip
+    if content is None or cores == 1 or seconds < WORTH:
+        if content is None and cores > 1 and seconds >= WORTH:
+            progress.note(
+                "They are trained one after another in this process, because the problem cannot be made again in "
+                "another; give it as file.py:function to use all cores."
+            )
+
+        def here(row: BlockRow) -> bool:
+            return attempt(store, programs, row, progress, asked, until)
+
+        _all(store, programs, rows, here, asked, False)
+        return
+    stop = multiprocessing.get_context("spawn").Event()
+    asked.others.append(stop)
+    with processes(content, cores, store, progress, stop) as workers:
+        _all(store, programs, rows, lambda row: workers.attempt(row, until), asked, True)
+
+
+def _all(
+    store: Store, programs: Programs, rows: Sequence[BlockRow], done: Callable[[BlockRow], bool], asked: _Asked,
+    several: bool,
+) -> None:  # fmt: skip
+    """Do all blocks; one that does not fit into memory becomes two."""
+
+    def work(row: BlockRow) -> list[BlockRow]:
+        if asked() or (programs.fits(row.settings[0], len(row.settings)) and done(row)):
+            return []
+        return halves(store, programs, row)
+
+    with _workers(several) as workers:
+        jobs = {workers.submit(work, row) for row in rows}
+        try:
+            while jobs:
+                ended, jobs = wait(jobs, return_when=FIRST_COMPLETED)
+                for job in ended:
+                    jobs |= {workers.submit(work, row) for row in job.result()}
+        except BaseException:
+            asked.now()  # one that failed, or a second Ctrl-C: nobody begins another block
+            raise
+        finally:
+            workers.shutdown(wait=True, cancel_futures=True)
+
+
 @contextmanager
-def _workers(problem: Prepared) -> Iterator[ThreadPoolExecutor]:
+def _workers(several: bool) -> Iterator[ThreadPoolExecutor]:
     """A thread for every core, each training a block of its own with single-threaded tensor operations.
 
     Threads that share each operation would wait for one another dozens of times in a step, which on a
     machine that has other work to do costs more than the arithmetic; blocks never wait. What a
-    block gives is also the same on any number of cores. A DataLoader, which is one thing, gets one worker.
+    block gives is also the same on any number of cores. A DataLoader, which is one thing, gets one worker, and so
+    do plain loops, which cannot run side by side in one process.
     """
     before = torch.get_num_threads()
-    loader = isinstance(problem.train, DataLoader)
     pool = ThreadPoolExecutor(
-        1 if loader else before,
+        before if several else 1,
         "thalweg-block",
         initializer=torch.set_num_threads,
-        initargs=(before if loader else 1,),
+        initargs=(1 if several else before,),
     )
     try:
         yield pool
@@ -145,43 +190,18 @@ def _workers(problem: Prepared) -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(before)
 
 
-def _train(
-    store: Store, row: BlockRow, block: Block, problem: Prepared, progress: Progress, asked: _Asked,
-    until: int | None = None,
-) -> None:  # fmt: skip
-    saved = store.load_checkpoint(row)
-    if saved is not None:
-        block.load(saved)
-    members = len(block.members)
-    progress.block(row.id, row.seed, members, (block.step - row.step) * members)
-    begun = since = time.monotonic()
-    for epoch in block.train(until):
-        if epoch is None:
-            progress.advance(row.id, members, int(block.active.sum()))
-        else:
-            finished = block.step == block.total
-            values = dict(epoch.values)
-            if finished and row.stage == "confirmation" and row.fold is None:
-                values |= {f"test_{n}": v for n, v in block.evaluate(*problem.test).items()}
-            store.record(row.id, block.step, values, block.diverged, time.monotonic() - begun, finished)
-            begun = time.monotonic()
-            if finished:  # a checkpoint now would make it look unfinished
-                store.drop_checkpoints(row.id)
-                return
-        if asked() or time.monotonic() - since > CHECKPOINT_SECONDS:
-            store.save_checkpoint(row.id, block.step, block.tensors())
-            since = time.monotonic()
-        if asked():
-            return
-    store.save_checkpoint(
-        row.id, block.step, block.tensors()
-    )  # at a rung, where others may still be on their way
-
-
 class _Asked:
     """Whether the workers have been asked to stop."""
 
     stop = interrupted = False
+
+    def __init__(self) -> None:
+        self.others: list[Any] = []  # events that other processes watch
+
+    def now(self) -> None:
+        self.stop = True
+        for event in self.others:
+            event.set()
 
     def __call__(self) -> bool:
         return self.stop
@@ -195,7 +215,8 @@ def _interrupts() -> Iterator[_Asked]:
     def ask(number: int, frame: FrameType | None) -> None:
         if asked.interrupted:
             raise KeyboardInterrupt
-        asked.stop = asked.interrupted = True
+        asked.interrupted = True
+        asked.now()
 
     if threading.current_thread() is not threading.main_thread():
         yield asked

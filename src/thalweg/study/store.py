@@ -90,12 +90,14 @@ class Compacted:
     Attributes:
         id: of the new block.
         origins: (block, position) of each member in the old ones.
-        checkpoint: its name; None for members that are stopped.
+        status: of the new block.
+        checkpoint: its name, if it has one.
     """
 
     id: int
     origins: Sequence[tuple[int, int]]
-    checkpoint: str | None
+    status: str
+    checkpoint: str | None = None
 
 
 def kind_of(path: Path) -> str:
@@ -308,7 +310,7 @@ class Store:
                 db.execute("DELETE FROM curves WHERE block = ?", (row.id,))
                 db.execute("DELETE FROM blocks WHERE id = ?", (row.id,))
                 if left:
-                    _put_together(db, Compacted(row.id, left, None), old)
+                    _put_together(db, Compacted(row.id, left, "stopped"), old)
             for new in going:
                 _put_together(db, new, old)
             noted = [(key, json.dumps(value)) for key, value in meta.items()]
@@ -494,8 +496,7 @@ def _put_together(db: sqlite3.Connection, new: Compacted, old: Mapping[int, _Who
     sources = [old[block] for block, _ in new.origins]
     row, curves = sources[0].row, sources[0].curves
     seconds = sum(s.row.seconds / len(s.members) for s in sources)
-    status = "stopped" if new.checkpoint is None else "started"
-    values = (new.id, row.stage, row.seed, status, row.step, seconds, new.checkpoint)
+    values = (new.id, row.stage, row.seed, new.status, row.step, seconds, new.checkpoint)
     db.execute(
         "INSERT INTO blocks (id, stage, seed, status, step, seconds, checkpoint) VALUES (?, ?, ?, ?, ?, ?, ?)",
         values,

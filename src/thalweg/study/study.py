@@ -17,6 +17,7 @@ from ..errors import PlanError, StoreError
 from ..formulas import Formula
 from ..schedules import Given
 from . import recipe as recipes
+from .batching import AUTO, check_asked, sentences
 from .factors import FULL, LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, STORED_BATCH_SIZE, factor
 from .folds import Folds, check_unwatched
 from .folds import folds as cut
@@ -114,6 +115,11 @@ class Study:
             wanted = {"search"} | ({"confirmation"} if store.meta("plan")["confirmation"] else set())
             done = store.meta("costs") is not None and store.meta("recipe_run", {}) is not None
         return done and wanted <= stages and all(b.status in ENDED for b in blocks)
+
+    @property
+    def batching(self) -> list[str]:
+        """Why members were trained one by one, a sentence for each reason; empty where all were batched."""
+        return sentences(self._meta("batching", {}))
 
     @property
     def verdict(self) -> Verdict:
@@ -268,6 +274,7 @@ def compare(
     folds: Any = None,
     budget: str = FULL_BUDGET,
     grow: int = GROW,
+    batched: bool | str = AUTO,
 ) -> Study:
     """Train every optimizer at every level of every other factor, for every seed, as populations.
 
@@ -306,6 +313,9 @@ def compare(
             and a half of the epochs, and the rest goes on without them; see `thalweg.study.halving`.
         grow: where an optimizer's best rate is the lowest or the highest, the grid grows that way for all of them, by one
             rate at a time and at most so many on each side; 0 leaves it as it is, and so are one or two rates.
+        batched: whether members are trained in batched programs. "auto" tries both on a few steps, and trains a
+            model that cannot be batched, or is slow batched, member by member in processes of their own, with the
+            same results; see `thalweg.study.batching`.
 
     Raises:
         PlanError, ProblemError: what was asked does not fit together.
@@ -317,6 +327,7 @@ def compare(
     >>> len(study.table()), len(study.verdict.entries)
     (26, 2)
     """
+    check_asked(batched)
     declared = load(problem)
     own = isinstance(declared.train, DataLoader)
     wanted = plan(
@@ -340,18 +351,21 @@ def compare(
     if folds is not None:
         wanted = _cross_validated(wanted, cut(folds, ready, declared.seed))
     _check_further(wanted, ready)
-    return begin(
-        Path(store) if store is not None else _free_path(_facts(ready), wanted), wanted, ready, progress
-    )
+    path = Path(store) if store is not None else _free_path(_facts(ready), wanted)
+    return begin(path, wanted, ready, progress, batched)
 
 
-def begin(path: Path, wanted: Plan, ready: Prepared, progress: bool | None) -> Study:
+def begin(
+    path: Path, wanted: Plan, ready: Prepared, progress: bool | None, batched: bool | str = AUTO
+) -> Study:
     """Run a plan in a new store, or in one that already holds this very study."""
     facts, wanted = _facts(ready), wanted.grown_to(())
     if kind_of(path) == "store":
         _same_study(path, facts, wanted)
     else:
-        Store.create(path, {"plan": wanted.to_json(), "problem": facts, "provenance": provenance()}).close()
+        Store.create(path, {
+            "plan": wanted.to_json(), "problem": facts, "provenance": provenance(), "batching": {"asked": batched},
+        }).close()  # fmt: skip
     given = {f.kind.argument: f.found for f in wanted.factors if f.kind.named}
     return _carry_on(Study(path, given), wanted, ready, progress)
 

@@ -1,0 +1,123 @@
+"""The gradients and evaluations of a block's members one after another, as a plain PyTorch loop takes them.
+
+For models that `vmap` cannot take: control flow that depends on the data, `.item()`, recurrent layers, operations
+in place. Everything else about a block (the optimizers' kernels, schedules, regularizers, what is kept between steps)
+stays what it is, so that a member learns the same either way, to float rounding, and one that diverges harms nobody.
+
+The model's own parameters and buffers point into the stacks of the block while one member is at work. What the model
+draws at random comes from PyTorch's global state, seeded by the seed and the step: the numbers that a batched
+program replays.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from ..errors import TrainingError
+from .batched import PLAIN, Batched, Extra, Tensors, _Layout
+from .batches import RANDOM
+
+
+class OneByOne(Batched):
+    """`Batched` without a batched program."""
+
+    def gradient(
+        self,
+        weights: Sequence[Tensor],
+        inputs: Tensor,
+        targets: Tensor,
+        fixed: Sequence[Tensor] = (),
+        moving: Sequence[Tensor] = (),
+        extra: Extra = PLAIN,
+    ) -> Tensors:
+        """As of `Batched`."""
+        layouts = [_Layout(*extra.amounts), _Layout(*extra.draws)]
+        draws = tuple(d for own in extra.draws for d in own)
+
+        def one(k: int) -> Tensors:
+            groups = (
+                tuple(w[k] for w in weights), tuple(b[k] for b in moving),
+                tuple(a[k] for own in extra.amounts for a in own), (inputs, targets), tuple(fixed), draws,
+            )  # fmt: skip
+            torch.manual_seed(extra.seed)
+            return self._one_gradient(extra, groups, layouts)
+
+        with self._at_work(extra):
+            return _stacked([one(k) for k in range(len(weights[0]))])
+
+    def evaluate(
+        self,
+        weights: Sequence[Tensor],
+        inputs: Tensor,
+        targets: Tensor,
+        fixed: Sequence[Tensor] = (),
+        moving: Sequence[Tensor] = (),
+    ) -> Tensors:
+        """As of `Batched`."""
+
+        def one(k: int) -> Tensors:
+            own = (tuple(w[k] for w in weights), tuple(b[k] for b in moving))
+            return self._one_evaluation((*own, (), (inputs, targets), tuple(fixed), ()))
+
+        with self._at_work(None), torch.no_grad():
+            return _stacked([one(k) for k in range(len(weights[0]))])
+
+    def _watched(self, forward: Callable[[], object]) -> None:
+        with RANDOM, torch.random.fork_rng(devices=[]):
+            forward()
+
+    @contextmanager
+    def _at_work(self, extra: Extra | None) -> Iterator[None]:
+        """The model and PyTorch's random state are this call's alone; both are put back after it."""
+        with RANDOM, self._lock, torch.random.fork_rng(devices=[]), self._mode(extra):
+            tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
+            before = {name: t.data for name, t in tensors.items()}
+            gradients = torch.is_grad_enabled()
+            torch.set_grad_enabled(True)
+            try:
+                yield
+            finally:
+                torch.set_grad_enabled(gradients)
+                for name, tensor in tensors.items():
+                    tensor.data = before[name]
+
+    def _call(self, weights: Tensors, held: dict[str, Tensor], inputs: Tensor, fixed: Tensors) -> Tensor:
+        parameters = dict(self.model.named_parameters())
+        buffers = dict(self.model.named_buffers())
+        given = {**dict(zip((*self.names, *self.fixed), (*weights, *fixed), strict=True)), **held}
+        for name, tensor in given.items():
+            (parameters[name] if name in parameters else buffers[name]).data = tensor.data
+        outputs = self.model(inputs)
+        after = dict(self.model.named_buffers())
+        held |= {name: after[name].detach() for name in self.moving}
+        return outputs
+
+    def _derive(
+        self, objective: Callable[[Tensors], tuple[Tensor, Tensors]], point: Tensors
+    ) -> tuple[Tensors, Tensor, Tensors]:
+        parameters = dict(self.model.named_parameters())
+        own = tuple(parameters[name] for name in self.names)
+        for parameter, values in zip(own, point, strict=True):
+            parameter.data = values.detach()
+        value, moved = objective(own)
+        if value.requires_grad:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = torch.autograd.grad(value, own, allow_unused=True)
+        else:
+            found = [None] * len(own)
+        gradients = (torch.zeros_like(p) if g is None else g for g, p in zip(found, own, strict=True))
+        return tuple(gradients), value.detach(), moved
+
+
+def _stacked(rows: Sequence[Tensors]) -> Tensors:
+    """Each member's tensors, stacked on a leading axis."""
+    try:
+        return tuple(torch.stack([t.detach() for t in column]) for column in zip(*rows, strict=True))
+    except RuntimeError as error:
+        raise TrainingError("the model's outputs change their shape from one run to another.") from error
