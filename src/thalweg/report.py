@@ -111,6 +111,7 @@ def _sections(study: Any, verdict: Any, table: pd.DataFrame) -> list[str]:
         _section("sensitivity", "Sensitivity to the rate", _sensitivity(study.plan, table)),
         _section("targets", "Time to target", _targets(verdict, table, study.curves())),
         _section("learning", "Learning curves", _learning(study.curves(), verdict, table)),
+        *_generalization(study),
         _section("cost", "Cost", _cost(verdict)),
     ]
     if said := [*verdict.notes, *getattr(study, "batching", ())]:
@@ -430,6 +431,36 @@ def _learning(curves: pd.DataFrame, verdict: Any, table: pd.DataFrame) -> str:
     )
     label = f"Validation and training loss against {axis} for {len(order)} optimizers."
     return markup.chart(figures, label, caption, markup.table(heads, body, words=2))
+
+
+def _generalization(study: Any) -> list[str]:
+    """Training against validation, over- and underfitting in words, and where to stop."""
+    found = study.generalization() if hasattr(study, "generalization") else []
+    if not found:
+        return []
+    body = [
+        [
+            f"<b>{escape(one.level)}</b>", escape(one.word), _interval(one.train_loss), _interval(one.validation_loss),
+            _EMPTY if one.gap is None else _interval(one.gap), f"{one.stop:,} of {one.steps:,}", _interval(one.rise),
+        ]
+        for one in found
+    ]  # fmt: skip
+    heads = [
+        "Optimizer",
+        "It",
+        "Train loss",
+        "Validation loss",
+        "Gap",
+        "Lowest at step",
+        "Stopping there gains",
+    ]
+    words = (
+        "<p>Each at its chosen setting, at the end of its runs. It <i>overfits</i> if its validation loss at the end is "
+        "above its lowest by more than the interval; it <i>underfits</i> if that loss still fell over the last fifth, or "
+        "if it is reliably worse than the best and its training loss half above the lowest of all; else it <i>fits</i>. "
+        f"{escape(found[0].sentence)}</p>"
+    )
+    return [_section("generalization", "Generalization", words + markup.table(heads, body, words=2))]
 
 
 def _cost(verdict: Any) -> str:

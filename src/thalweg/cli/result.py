@@ -99,6 +99,8 @@ def finish(
         return
     from rich.console import Console
 
+    from ..study.generalization import remarks
+
     # A file or a pipe has no width of its own.
     console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
     console.print()
@@ -112,7 +114,13 @@ def finish(
             console.print(drawn)
             console.print()
     ran = study.recipe_run
-    notes = [*verdict.notes, *study.batching, *([] if ran is None else [str(ran)]), *_others(study, verdict)]
+    notes = [
+        *verdict.notes,
+        *remarks(study.generalization(by)),
+        *study.batching,
+        *([] if ran is None else [str(ran)]),
+        *_others(study, verdict),
+    ]
     for note in notes:
         console.print(f"· {note}", markup=False, highlight=False, style="dim")
     if notes:
@@ -272,6 +280,7 @@ def _result(study: Study, verdict: Verdict, report: Path | None) -> dict:
         "sensitivity": plain(study.sensitivity().to_dict("records")),
         "time_to_target": plain(study.time_to_target().to_dict("records")),
         "plan": {k: v for k, v in plan.items() if k not in ("equations", "specs")},
+        "generalization": [one.to_json() for one in study.generalization(verdict.factor)],
         "store": str(study.path),
         "report": None if report is None else str(report),
     }

@@ -21,6 +21,7 @@ from .batching import AUTO, check_asked, sentences
 from .factors import FULL, LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, STORED_BATCH_SIZE, factor
 from .folds import Folds, check_unwatched
 from .folds import folds as cut
+from .generalization import Generalization, generalization
 from .plan import FULL_BUDGET, GROW, Plan, as_now, checked, plan
 from .prepare import Prepared, check_loss, prepare, sample_of_train
 from .problem import Problem, load
@@ -148,6 +149,22 @@ class Study:
         with self.store() as store:
             members, costs = store.members(), store.meta("costs", {})
         return judge(self.plan, self.name, members, costs, factor)
+
+    def generalization(self, by: str = "optimizer") -> list[Generalization]:
+        """The gap between training and validation, over- and underfitting in words, and where to stop, for the chosen
+        setting of each level of a factor, best first; the rules are those of `thalweg.study.generalization`.
+
+        Args:
+            by: as `verdict_by` takes it.
+
+        >>> import thalweg as tw, tempfile
+        >>> study = tw.compare("breast-cancer", ["sgd"], [0.001], ["constant"], seeds=3, epochs=5, confirmation=3,
+        ...                    store=tempfile.mkdtemp() + "/a.db", progress=False)
+        >>> (found,) = study.generalization()
+        >>> found.word, found.stop, found.steps
+        ('underfits', 30, 30)
+        """
+        return generalization(self.plan, self.verdict_by(by), self.table(), self.curves())
 
     def table(self) -> pd.DataFrame:
         """One row per member: stage, optimizer, lr, schedule, every other factor that varies (NaN where it does
