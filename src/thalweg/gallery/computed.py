@@ -1,7 +1,8 @@
-"""What some pictures need computed: the catalogue as rows, every schedule, Gaussians fitted by a divergence."""
+"""What some pictures need computed: rows of the catalogue, every schedule, tuned rates, fits by a divergence."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from .. import formulas, losses, schedules
+from ..landscapes.descents import descend
+from ..landscapes.path import Path
 from ..pictures.likelihood import Fit
 
 
@@ -49,6 +52,24 @@ def _plateau(schedule: Any, steps: int) -> np.ndarray:
         values += [state[0, 0]] * 4
         state = schedule.observe(state, np.array([loss]))
     return np.array(values)
+
+
+def tuned(surface: str, names: Iterable[str], steps: int) -> tuple[dict[str, float], str]:
+    """For each rule the rate with the lowest mean loss over so many steps, and a sentence that says so."""
+    rates = np.geomspace(1e-3, 1e2, 41)
+    path = descend(surface, optimizer=list(names), lr=rates, steps=steps)
+    means = np.nan_to_num(path.all_losses[0].mean(axis=-1), nan=np.inf)  # (optimizers, rates)
+    best = rates[means.argmin(axis=1)]
+    said = f"Tuned: each at the best of {len(rates)} rates from 0.001 to 100, by the mean of its losses."
+    return {name: float(f"{rate:.3g}") for name, rate in zip(path.optimizers, best, strict=True)}, said
+
+
+def for_a_tenth(path: Path) -> np.ndarray:
+    """(optimizers, rates) how many steps a tenth of the loss takes on average; NaN where it does not fall."""
+    first, last = path.all_losses[0, :, :, 0], path.all_losses[0, :, :, -1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        decades = np.log10(first / np.maximum(last, 1e-300))
+        return np.where(decades > 0, path.steps / decades, np.nan)
 
 
 def fitted(x: Tensor, target: Tensor, *, reverse: bool, start: tuple[float, float]) -> Fit:

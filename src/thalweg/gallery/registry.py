@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError, unknown
-from . import concepts
+from . import concepts, paths
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -66,6 +66,14 @@ _SECTIONS = {
     "Where losses come from": (
         concepts.loss_from_likelihood, concepts.regression_losses, concepts.entropy, concepts.kullback_leibler,
     ),
+    "Going down": (
+        paths.steps_on_a_curve, paths.start_sensitivity, paths.rate_sensitivity_on_a_curve,
+        paths.small_medium_large_rate, paths.where_it_converges, paths.noise_and_falling_rates, paths.basins,
+    ),
+    "Momentum and what else is in a step": (
+        paths.momentum_in_a_ravine, paths.nesterov_look_ahead, paths.what_is_in_a_step, paths.surface_to_turn,
+    ),
+    "Races": (paths.race_in_a_ravine, paths.race_from_a_saddle),
     "The rules and their rates": (concepts.family_tree, concepts.rule_table, concepts.schedules),
 }  # fmt: skip
 PICTURES: dict[str, Picture] = {

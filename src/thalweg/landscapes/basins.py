@@ -21,6 +21,7 @@ from .walkers import Walkers, own_rows
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 RADIUS = 0.01  # of the widest side: who ends that near to a minimum has fallen into it
 
@@ -77,6 +78,18 @@ class Basins:
         walkers, shared = _walkers(self.formula, self.rate, starts, self.schedule, self.steps)
         last = advance(self.surface, walkers, self.steps, shared, targets, self.radius)
         return np.where(inside, last + 1, -1).reshape(self.labels.shape)
+
+    def picture(self, title: str = "") -> go.Figure:
+        """Each start in the colour of the minimum it falls into, paler where that takes longer.
+
+        >>> import thalweg as tw
+        >>> figure = tw.basins("himmelblau", lr=0.01, resolution=50).picture()
+        >>> figure.data[1].name
+        '(−3.779, −3.283): 24.1% of the starts'
+        """
+        from ..pictures.maps import basin_map
+
+        return basin_map(self, title)
 
     def table(self) -> pd.DataFrame:
         """One row per minimum: the point, its height, the share of the starts, the median of their steps there.

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import SurfaceError
 from ..formulas import Formula
 from ..schedules import Schedule
 from .surface import Surface
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -105,6 +107,32 @@ class Path:
     def states(self, optimizer: str) -> dict[str, np.ndarray]:
         """What a rule remembers before each step, by state: (starts, rates, steps + 1, dimensions), squeezed."""
         return {name: values.squeeze() for name, values in self.all_states[optimizer].items()}
+
+    def picture(self, kind: str | None = None, *, title: str = "", said: str = "", **more: Any) -> go.Figure:
+        """The paths drawn: a Plotly figure, which `thalweg.pictures.files.write` puts into a file.
+
+        Args:
+            kind: ``curve`` (one variable; a panel for each rate), ``levels`` (two; a panel for each rate),
+                ``surface`` (a sheet in space), ``race`` (moves), ``arrows`` (what is in a step), ``lookahead``
+                (where momentum leads) or ``losses``; unless given, the first of these that fits.
+            title: the surface's name unless given.
+            said: a sentence added to the note on rates, steps and start, such as how rates were tuned.
+            more: ``at``, the steps that arrows and lookahead show.
+
+        Raises:
+            SurfaceError: a kind that is none, or that is not for so many variables.
+
+        >>> import thalweg as tw
+        >>> path = tw.descend("ravine", optimizer=["sgd", "adam"], lr=0.1, steps=20)
+        >>> path.picture().layout.title.subtitle.text
+        'the same rates for all: rate 0.1; 20 steps from (−4.5, 1.5).'
+        """
+        from ..pictures.paths import path_picture
+
+        try:
+            return path_picture(self, kind, title=title, said=said, **more)
+        except ValueError as error:
+            raise SurfaceError(str(error)) from error
 
     def table(self) -> pd.DataFrame:
         """One row per path: start, optimizer, lr, end, the losses there, the step of divergence (or NA).

@@ -5,6 +5,9 @@ Nothing plays until it is asked to. A frame says only what changes, so what stan
 
 from __future__ import annotations
 
+import copy
+import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,6 @@ from .style import GRID, INK, MUTED, PAPER
 
 PACE = 90  # milliseconds a frame stays
 REST = 1500  # milliseconds the last frame stays
-COLOURS = 96  # in a .gif; flat pictures need no more
 
 
 def animated(figure: go.Figure, frames: Sequence[go.Frame], unit: str = "step") -> go.Figure:
@@ -63,12 +65,12 @@ def _frames(drawing: Drawing, scale: float, most: int) -> Iterator[np.ndarray]:
         drawing.artists[place] = []
     ground = _ground(drawing, canvas)
     prefix = figure.layout.sliders[0].currentvalue.prefix if figure.layout.sliders else ""
-    traces = {place: figure.data[place] for place in places}
+    traces = {place: copy.deepcopy(figure.data[place]) for place in places}
     step = -(-len(figure.frames) // most)
     last = len(figure.frames) - 1
     for count, frame in enumerate(figure.frames):
         for place, change in zip(frame.traces or range(len(frame.data)), frame.data, strict=True):
-            traces[place] = _merged(traces[place], change)
+            traces[place].update(change.to_plotly_json())
         if count % step and count != last:
             continue
         canvas.restore_region(ground)
@@ -92,19 +94,22 @@ def _ground(drawing: Drawing, canvas: Any) -> Any:
     return canvas.copy_from_bbox(drawing.figure.bbox)
 
 
-def _merged(trace: Any, change: Any) -> Any:
-    """The trace with what a frame says of it."""
-    found = type(trace)(trace.to_plotly_json())
-    return found.update(change.to_plotly_json(), overwrite=False)
-
-
 def write_gif(figure: go.Figure, path: str | Path, scale: float = 1.0, most: int = 120) -> Path:
     """All frames as a .gif file that repeats and rests on its last frame."""
     from PIL import Image
+    from scipy.spatial import cKDTree
 
-    pictures = [Image.fromarray(one) for one in images(figure, scale, most)]
-    palette = _palette(pictures[-1])
-    indexed = [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in pictures]
+    shown = list(images(figure, scale, most))
+    palette = _palette(figure, shown[-1])
+    # the number of every colour, of which 6 bits of red, green and blue are looked at
+    nearest = cKDTree(palette).query(_CELLS + 2)[1].astype(np.uint8)
+    exact = palette[::-1].astype(int) >> 2  # those of the palette are themselves, the paper above all
+    nearest[exact @ [1 << 12, 1 << 6, 1]] = np.arange(len(palette))[::-1]
+    indexed = []
+    for one in shown:
+        cells = one.astype(np.int32) >> 2
+        indexed.append(Image.fromarray(nearest[(cells[..., 0] << 12) + (cells[..., 1] << 6) + cells[..., 2]]))
+        indexed[-1].putpalette(palette.astype(np.uint8).flatten().tolist())
     pace = [PACE * -(-len(figure.frames) // most)] * (len(indexed) - 1)
     indexed[0].save(
         path, save_all=True, append_images=indexed[1:], duration=[*pace, REST], loop=0, optimize=True
@@ -112,18 +117,26 @@ def write_gif(figure: go.Figure, path: str | Path, scale: float = 1.0, most: int
     return Path(path)
 
 
-def _palette(picture: Any) -> Any:
-    """The picture's own few colours, the paper among them as it is."""
+_CELLS = np.stack(np.meshgrid(*[np.arange(0, 256, 4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def _palette(figure: go.Figure, picture: np.ndarray) -> np.ndarray:
+    """The colours that the figure names, also thinned by the paper as on the edge of a line, and those of the ground.
+
+    A colour for each of the 256 numbers of a .gif; found by how often they occur, thin lines would lose theirs.
+    """
     from PIL import Image
 
-    found = picture.quantize(COLOURS, dither=Image.Dither.NONE)
-    tints = np.array(found.getpalette(), dtype=int).reshape(-1, 3)
-    paper = np.array(picture.getpixel((0, 0)))
-    away = np.abs(tints - paper).sum(axis=1)
-    tints[(away < 16) | (away == away.min())] = paper  # near ones are mistaken for it
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(tints.flatten().tolist())
-    return palette
+    paper = picture[0, 0].astype(float)
+    named = set(
+        re.findall(r"#[0-9A-Fa-f]{6}", json.dumps([t.to_plotly_json() for t in figure.data], default=str))
+    )
+    tints = np.array([[int(one[k : k + 2], 16) for k in (1, 3, 5)] for one in sorted({*named, INK, MUTED})])
+    mixed = np.concatenate([paper + (tints - paper) * share for share in (1, 0.75, 0.5, 0.25)])[:160]
+    found = Image.fromarray(picture).quantize(255 - len(mixed), dither=Image.Dither.NONE)
+    ground = np.array(found.getpalette()).reshape(-1, 3)[: 255 - len(mixed)]
+    palette = np.concatenate([[paper], mixed.round(), ground])
+    return np.concatenate([palette, np.tile(paper, (256 - len(palette), 1))])
 
 
 def write_mp4(figure: go.Figure, path: str | Path, scale: float = 2.0, most: int = 1200) -> Path:

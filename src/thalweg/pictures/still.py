@@ -25,6 +25,7 @@ from .numbers import short
 from .style import GRID, INK, MUTED, PAPER
 from .traces import DRAW, POINT, colour, dashes, values
 
+LISTED = ("scatter", "scatter3d", "bar")  # traces that the legend lists
 WIDTH = 760  # pixels, of a figure that does not say
 
 
@@ -123,7 +124,7 @@ class Drawing:
 
     def _legend(self) -> None:
         layout = self.source.layout
-        named = [t for t in self.source.data if t.name and t.showlegend is not False and "showlegend" in t]
+        named = [t for t in self.source.data if t.name and t.showlegend is not False and t.type in LISTED]
         if (
             layout.showlegend is False
             or not named
@@ -271,7 +272,7 @@ def _scene(axes: Any, scene: Any) -> Any:
         pane.set_pane_color((1, 1, 1, 0))
         pane._axinfo["grid"]["color"] = GRID
         pane.set_tick_params(labelsize=11 * POINT)
-    axes.set_box_aspect((1, 1, 0.7), zoom=0.92)
+    axes.set_box_aspect((1, 1, 0.7), zoom=1.08)
     return axes
 
 

@@ -25,6 +25,8 @@ YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 YELLOW_ON_PAPER = "#B3A400"  # the same hue, dark enough for a line on white
 
 PAPER, INK, MUTED, GRID, SHADE = "#FFFFFF", "#1D1F23", "#62666E", "#E7E7E4", "#F5F4F1"
+HIGH, LEVEL = "#CBD8E4", "#A9BBCC"  # the ground of paths, where it is high, and its level lines
+SURFACE = "Cividis"  # of sheets in space and maps of numbers; alike on both grounds
 FONT = (
     'system-ui, -apple-system, "Segoe UI", "Noto Sans", "Noto Sans KR", "Noto Sans CJK KR", '
     '"Apple SD Gothic Neo", "Malgun Gothic", sans-serif'
@@ -88,12 +90,18 @@ def look(name: str, skip: int = 0) -> Look:
 def looks(names: Iterable[str]) -> dict[str, Look]:
     """Looks for the optimizers of one picture: made ones take a colour nobody has, as long as there is one.
 
+    A variant looks like its rule where the picture has nothing else of that rule.
+
     >>> made = looks(["adam", "adam(beta2=0.9)", "adam(beta2=0.99)", "lion", "sgd"])
     >>> len({made[name].colour for name in made}), made["adam"] == look("adam")
     (5, True)
     """
     names = list(dict.fromkeys(names))
-    found = {name: LOOKS[name] for name in names if name in LOOKS}
+    rules = [name.partition("(")[0] for name in names]
+    found = {
+        name: LOOKS[rule] for name, rule in zip(names, rules, strict=True)
+        if name in LOOKS or (rule in LOOKS and rules.count(rule) == 1)
+    }  # fmt: skip
     taken = {one.colour for one in found.values()}
     for name in sorted(set(names) - set(found)):
         candidates = [look(name, skip) for skip in range(len(_COLOURS))]
@@ -133,6 +141,8 @@ _ON_DARK = {
     GRID: "#2D3037",
     SHADE: "#1D2025",
     BLACK: "#F4F4F5",
+    HIGH: "#34434F",
+    LEVEL: "#4A5C6B",
     YELLOW_ON_PAPER: YELLOW,
     BLUE: "#3E9BD8",
 }

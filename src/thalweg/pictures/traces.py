@@ -19,7 +19,7 @@ POINT = 0.72  # points in a pixel
 _MARKS: dict[str, Any] = {
     "circle": "o", "square": "s", "diamond": "D", "cross": "P", "x": "X", "triangle-up": "^", "triangle-down": "v",
     "triangle-left": "<", "triangle-right": ">", "star": "*", "hexagon": "h", "pentagon": "p",
-    "star-diamond": (4, 1, 0), "star-square": (4, 1, 45), "line-ns": "|", "line-ew": "_",
+    "star-diamond": (4, 1, 0), "star-square": (4, 1, 45), "arrow": ">", "line-ns": "|", "line-ew": "_",
 }  # fmt: skip
 _CORNERS = {"hourglass": [(-1, 1), (1, 1), (-1, -1), (1, -1)], "bowtie": [(-1, 1), (-1, -1), (1, 1), (1, -1)]}
 _DASHES = {
@@ -94,7 +94,7 @@ def scatter(axes: Any, trace: Any, height: float) -> list[Any]:
     made: list[Any] = []
     if trace.fill not in (None, "none"):
         made += _filled(axes, trace, x, y, height)
-    if "lines" in mode and trace.line.width != 0:
+    if "lines" in mode and trace.line.width != 0 and trace.marker.symbol != "arrow":
         width = (trace.line.width or 2) * POINT
         shape = {"hv": "steps-post", "vh": "steps-pre", "hvh": "steps-mid"}.get(
             trace.line.shape or "", "default"
@@ -112,7 +112,9 @@ def scatter(axes: Any, trace: Any, height: float) -> list[Any]:
             elinewidth=(trace.error_x.thickness or 2) * POINT, zorder=height,
         )  # fmt: skip
         made += [*bars.lines[2]]
-    if "markers" in mode:
+    if "markers" in mode and trace.marker.symbol == "arrow":
+        made += _arrows(axes, trace, x, y, height)
+    elif "markers" in mode:
         made += _marks(axes, trace, x, y, height)
     if "text" in mode:
         made += _texts(axes, trace, x, y, height)
@@ -131,6 +133,18 @@ def _filled(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) 
         if len(ring) > 2:
             made += axes.fill(x[ring], y[ring], color=tint, linewidth=0, zorder=height - 0.5)
     return made
+
+
+def _arrows(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -> list[Any]:
+    """An arrow along each line that ends in a marker with a size."""
+    width = (trace.line.width or 2) * POINT
+    look = {"arrowstyle": "-|>,head_width=0.2,head_length=0.4", "color": colour(trace.marker.color), "shrinkA": 0,
+            "shrinkB": 0, "linewidth": width, "linestyle": dashes(trace.line.dash, width)}  # fmt: skip
+    heads = [k for k, size in enumerate(trace.marker.size) if size and np.isfinite([x[k - 1], x[k]]).all()]
+    return [
+        axes.annotate("", (x[k], y[k]), (x[k - 1], y[k - 1]), arrowprops=look, zorder=height, clip_on=True)
+        for k in heads
+    ]
 
 
 def _marks(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -> list[Any]:

@@ -1,0 +1,113 @@
+"""Pictures of descents: rates and starts, momentum, what is in a step, races, basins, noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+
+import thalweg as tw
+from thalweg.gallery.computed import for_a_tenth, tuned
+from thalweg.pictures.maps import convergence_map
+from thalweg.pictures.noisy import noisy_picture
+
+
+def steps_on_a_curve() -> go.Figure:
+    """The rate decides: x² − 4x + 6 from 4 in six steps, too slow at 0.01, well at 0.2, to and fro for ever at 1."""
+    path = tw.descend("x**2 - 4*x + 6", start=4.0, optimizer="gradient_descent", lr=[0.01, 0.2, 1], steps=6)
+    return path.picture(title="x² − 4x + 6 at three rates")
+
+
+def start_sensitivity() -> go.Figure:
+    """The start decides: x·sin x from 2.5 and from 1.5 at the same rate ends in different minima."""
+    path = tw.descend("x*sin(x)", start=[2.5, 1.5], optimizer="gradient_descent", lr=0.25, steps=10)
+    return path.picture(title="x·sin x from two starts")
+
+
+def rate_sensitivity_on_a_curve() -> go.Figure:
+    """x·sin x from 2.5: at rate 1 the steps leap over the minimum, at 0.05 they have not come far."""
+    path = tw.descend("x*sin(x)", start=2.5, optimizer="gradient_descent", lr=[0.05, 1.0], steps=5)
+    return path.picture(title="x·sin x from one start at two rates")
+
+
+def small_medium_large_rate() -> go.Figure:
+    """One bowl, ten times as steep across as along: a small rate creeps, a large one swings, a larger one leaves."""
+    path = tw.descend("quadratic", optimizer="sgd", lr=[0.02, 0.15, 0.19, 0.205], steps=25)
+    return path.picture(title="Small, medium, large and too large a rate")
+
+
+def momentum_in_a_ravine() -> go.Figure:
+    """Momentum against none at the same rate: the gradients across cancel, those along add up."""
+    path = tw.descend(
+        "quadratic(condition=40)", optimizer=["sgd", "momentum(momentum=0.8)"], lr=0.035, steps=25
+    )
+    return path.picture(title="A ravine without and with momentum")
+
+
+def nesterov_look_ahead() -> go.Figure:
+    """The second step of both from the same point: Nesterov's takes its gradient where momentum leads.
+
+    There the slope already points back, so the step is corrected before it is made.
+    """
+    rules = ["momentum(rate_inside=True)", "nesterov(lookahead=True)"]
+    path = tw.descend("quadratic", optimizer=rules, lr=0.12, steps=10)
+    return path.picture("lookahead", at=1, title="Momentum, and Nesterov's look ahead")
+
+
+def what_is_in_a_step() -> go.Figure:
+    """Four steps of three rules: downhill, what the rule remembers, and the update it makes of both.
+
+    Each kind of arrow is scaled to its longest, because their units differ.
+    """
+    path = tw.descend("quadratic", optimizer=["momentum", "rmsprop", "adam"], lr=0.1, steps=20)
+    return path.picture("arrows", at=(0, 2, 5, 10), title="What is in a step")
+
+
+def surface_to_turn() -> go.Figure:
+    """The ravine with its cliff in space; as a page it can be turned."""
+    path = tw.descend("ravine", optimizer={"sgd": 0.1, "momentum": 0.05, "adam": 0.3}, steps=120)
+    return path.picture("surface", title="A ravine with a cliff, and three ways down")
+
+
+def race_in_a_ravine() -> go.Figure:
+    """All classic rules race down a ravine with a cliff, each at its own best rate."""
+    rates, said = tuned("ravine", tw.formulas.CLASSIC, steps=120)
+    path = tw.descend("ravine", optimizer=rates, steps=120)
+    return path.picture("race", title="A race down a ravine with a cliff", said=said)
+
+
+def race_from_a_saddle() -> go.Figure:
+    """The same rules leave a saddle, all from almost the level middle and at one rate.
+
+    RMSprop leaves first, because it divides by the size of the gradients: the slope that leads away is tiny at the
+    beginning. Plain descent has hardly left when the race ends.
+    """
+    path = tw.descend("saddle", start=[1.5, 0.001], optimizer=tw.formulas.CLASSIC, lr=0.05, steps=60)
+    said = "Adadelta's own rate is 1, so here it barely moves."
+    return path.picture("race", title="A race from a saddle", said=said)
+
+
+def basins() -> go.Figure:
+    """Which start falls into which of Himmelblau's four minima, with momentum: not always the nearest."""
+    found = tw.basins("himmelblau", "momentum", lr=0.005, steps=200, resolution=300)
+    return found.picture("Himmelblau's function: which start falls into which minimum")
+
+
+def where_it_converges() -> go.Figure:
+    """Rate against momentum on a quadratic: without momentum it converges below 2/λmax, with it up to 2(1 + μ)/λmax."""
+    rates, momenta = np.geomspace(0.01, 0.6, 60), np.linspace(0, 0.98, 50)
+    rules = [tw.formulas.get("momentum").with_(momentum=float(mu)) for mu in momenta]
+    path = tw.descend("quadratic(condition=10)", optimizer=rules, lr=rates, steps=400)
+    return convergence_map(
+        rates, momenta, for_a_tenth(path), "momentum μ", 2 * (1 + momenta) / 10, "theory: 2(1 + μ)/λmax",
+        "Where momentum converges", "A quadratic with λ from 1 to 10; 400 steps from (1.8, 0.9); at μ = 0, 2/λmax.",
+    )  # fmt: skip
+
+
+def noise_and_falling_rates() -> go.Figure:
+    """Mini-batch noise: a fixed rate goes on swinging around the minimum, falling ones come to rest."""
+    starts = np.tile([1.8, 0.9], (50, 1))
+    kinds = {"fixed": "constant", "1/t": "inverse_time(k=0.02)", "exponential": "exponential(gamma=0.995)"}
+    runs = {
+        k: tw.descend("quadratic", starts, "sgd", 0.1, each, 1000, noise=1.0) for k, each in kinds.items()
+    }
+    return noisy_picture(runs, title="Noise in the gradients: fixed and falling rates")

@@ -1,0 +1,184 @@
+"""Maps: which start falls into which minimum, and at which rate and hyperparameter a rule converges."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import plotly.graph_objects as go
+
+from .ground import curve, view
+from .numbers import short
+from .style import (
+    BLUE,
+    GREEN,
+    GRID,
+    INK,
+    ORANGE,
+    PAPER,
+    PURPLE,
+    SHADE,
+    SKY,
+    SURFACE,
+    VERMILION,
+    dress,
+    heading,
+    log_ticks,
+    text,
+)  # fmt: skip
+from .walked import point
+
+TINTS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION)
+NOWHERE = "#8A8F98"  # starts that come to no minimum
+PALE = 0.62  # how much of the paper the slowest starts show
+NAMED = 6  # minima that the legend names; more of them are in the hover words
+
+
+class Basins(Protocol):
+    """Where descents from a grid of starts end, as `tw.basins` gives it."""
+
+    @property
+    def surface(self) -> Any: ...
+    @property
+    def formula(self) -> Any: ...
+    @property
+    def rate(self) -> float: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def axes(self) -> tuple[np.ndarray, ...]: ...
+    @property
+    def minima(self) -> np.ndarray: ...
+    @property
+    def labels(self) -> np.ndarray: ...
+    @property
+    def settled(self) -> Any: ...
+
+
+def basin_map(basins: Basins, title: str = "") -> go.Figure:
+    """Each start in the colour of the minimum it falls into, paler where that takes longer.
+
+    A surface of one variable is a curve in these colours.
+    """
+    flat = len(basins.axes) == 1
+    figure = go.Figure(_coloured_curve(basins) if flat else _ground(basins))
+    figure.add_traces(_entries(basins))
+    if not flat:
+        ring = {"symbol": "circle", "size": 10, "color": PAPER, "line": {"width": 2, "color": "#1D1F23"}}
+        figure.add_trace(
+            go.Scatter(x=basins.minima[:, 0], y=basins.minima[:, 1], mode="markers", marker=ring, showlegend=False,
+                       hovertext=[f"minimum {short(float(basins.surface(m)))} at {point(m)}" for m in basins.minima],
+                       hoverinfo="text")
+        )  # fmt: skip
+    dress(figure, 420 if flat else 600)
+    if flat:
+        figure.update_xaxes(title_text=basins.surface.variables[0]).update_yaxes(title_text="loss")
+    else:
+        view(figure, basins.surface).update_yaxes(scaleanchor="x")
+        for update, axis in zip((figure.update_xaxes, figure.update_yaxes), basins.axes, strict=True):
+            update(range=[axis[0], axis[-1]])
+    said = (
+        f"{basins.formula.label} at rate {short(basins.rate)}, {basins.steps} steps from each of "
+        f"{' × '.join(map(str, basins.labels.shape))} starts; paler where it takes longer to settle."
+    )
+    name = heading(title or f"{basins.surface.name}: which start falls into which minimum", said)
+    return figure.update_layout(title=name, margin={"l": 8, "r": 8, "t": 74, "b": 100})
+
+
+def _ground(basins: Basins) -> go.Heatmap:
+    """One scale for all: a stretch of it for each minimum, from its colour to paler, and one for nowhere."""
+    tints = [*(TINTS[k % len(TINTS)] for k in range(len(basins.minima))), NOWHERE]
+    scale: list[list[Any]] = []
+    for k, tint in enumerate(tints):
+        scale += [[k / len(tints), tint], [(k + 0.999) / len(tints), _mixed(tint)]]
+    scale[-1][0] = 1.0
+    settled = np.where(basins.settled < 0, 0, basins.settled)
+    pale = np.log1p(settled) / max(np.log1p(settled.max()), 1e-9)
+    found = np.where(basins.labels < 0, len(basins.minima), basins.labels)
+    return go.Heatmap(
+        x=basins.axes[0], y=basins.axes[1], z=(found + 0.99 * pale).astype(np.float32), colorscale=scale, zmin=0,
+        zmax=len(tints), showscale=False, hoverinfo="skip",
+    )  # fmt: skip
+
+
+def _mixed(tint: str) -> str:
+    parts = [int(tint[k : k + 2], 16) for k in (1, 3, 5)]
+    return "#" + "".join(f"{round(part + (255 - part) * PALE):02X}" for part in parts)
+
+
+def _coloured_curve(basins: Basins) -> list[go.Scatter]:
+    x = basins.axes[0]
+    y = basins.surface(x[:, None])
+    traces = [curve(basins.surface, float(x[0]), float(x[-1]))]
+    for k in range(-1, len(basins.minima)):
+        tint = NOWHERE if k < 0 else TINTS[k % len(TINTS)]
+        traces.append(
+            go.Scatter(x=x, y=np.where(basins.labels == k, y, np.nan), mode="lines", showlegend=False, hoverinfo="x",
+                       line={"color": tint, "width": 5})
+        )  # fmt: skip
+    return traces
+
+
+def _entries(basins: Basins) -> list[go.Scatter]:
+    """What the colours mean, with the share of the starts."""
+    shares = [(k, float((basins.labels == k).mean())) for k in range(len(basins.minima))]
+    named = [
+        (TINTS[k % len(TINTS)], f"{point(np.round(basins.minima[k], 3))}: {s:.1%} of the starts")
+        for k, s in shares
+    ]
+    named = named[:NAMED]
+    if (basins.labels < 0).any():
+        named.append((NOWHERE, f"none: {float((basins.labels < 0).mean()):.1%}"))
+    return [
+        go.Scatter(x=[None], y=[None], mode="markers", name=text(words), showlegend=True, hoverinfo="skip",
+                   marker={"symbol": "square", "size": 12, "color": tint})
+        for tint, words in named
+    ]  # fmt: skip
+
+
+def convergence_map(
+    rates: np.ndarray,
+    values: np.ndarray,
+    steps: np.ndarray,
+    name: str,
+    boundary: np.ndarray | None = None,
+    theory: str = "",
+    title: str = "",
+    note: str = "",
+) -> go.Figure:
+    """How many steps a tenth of the loss takes, at each rate and each value of a hyperparameter.
+
+    Args:
+        rates: (rates,), ascending; the axis is logarithmic.
+        values: (values,) of the hyperparameter, ascending.
+        steps: (values, rates) for a tenth; NaN where the rule does not converge.
+        name: of the hyperparameter.
+        boundary: (values,) the rate up to which theory says that it converges.
+        theory: the boundary in words.
+        title, note: above the map.
+    """
+    decades = np.log10(steps)
+    low, high = np.nanmin(decades), np.nanmax(decades)
+    ticks = log_ticks(10.0**low, 10.0**high, (1, 3))
+    bar = {"title": {"text": "steps for a tenth of the loss"}, "tickvals": np.log10(ticks["tickvals"]).tolist(),
+           "ticktext": ticks["ticktext"], "outlinewidth": 0}  # fmt: skip
+    figure = go.Figure(
+        go.Heatmap(x=rates, y=values, z=decades, colorscale=SURFACE, zmin=low, zmax=high, colorbar=bar,
+                   hovertemplate=f"rate %{{x:.4g}}, {text(name)} %{{y:.3g}}<br>%{{customdata:.4g}} steps<extra></extra>",
+                   customdata=steps, name="converges", showlegend=False)
+    )  # fmt: skip
+    if boundary is not None:
+        line = {"color": VERMILION, "width": 3, "dash": "dash"}
+        figure.add_trace(
+            go.Scatter(x=boundary, y=values, mode="lines", line=line, name=text(theory), showlegend=True)
+        )
+    box = {"symbol": "square", "size": 12, "color": SHADE, "line": {"width": 1, "color": GRID}}
+    figure.add_trace(
+        go.Scatter(x=[None], y=[None], mode="markers", marker=box, name="does not converge", showlegend=True)
+    )
+    dress(figure, 480)
+    figure.update_xaxes(type="log", title_text="learning rate", range=list(np.log10([rates[0], rates[-1]])),
+                        showgrid=False, **log_ticks(float(rates[0]), float(rates[-1])))  # fmt: skip
+    figure.update_yaxes(title_text=text(name), range=[values[0], values[-1]], showgrid=False)
+    figure.update_layout(title=heading(title, note), plot_bgcolor=SHADE)
+    return figure.update_layout(margin={"l": 8, "r": 8, "t": 74, "b": 84}, font={"color": INK})

@@ -1,0 +1,192 @@
+"""What a picture of a descent needs to know of it, and what all these pictures share: names, looks, notes, arrows."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import plotly.graph_objects as go
+
+from .numbers import short
+from .style import PAPER, VERMILION, Look, looks, plain_looks
+
+MARKED = 40  # steps, up to which each of them has a marker
+
+
+class Surface(Protocol):
+    """A function of `variables` over `bounds`; called with points (…, dimensions) it gives values (…)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def variables(self) -> tuple[str, ...]: ...
+    @property
+    def bounds(self) -> tuple[tuple[float, float], ...]: ...
+    @property
+    def minima(self) -> Any: ...
+    def __call__(self, points: Any, /) -> np.ndarray: ...
+    def gradient(self, points: Any, /) -> np.ndarray: ...
+
+
+class Walked(Protocol):
+    """Paths on a surface by start, optimizer, rate and step, as `tw.descend` gives them."""
+
+    @property
+    def surface(self) -> Any: ...
+    @property
+    def optimizers(self) -> tuple[str, ...]: ...
+    @property
+    def rates(self) -> np.ndarray: ...
+    @property
+    def schedule(self) -> Any: ...
+    @property
+    def noise(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def fairness(self) -> str: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def starts(self) -> np.ndarray: ...
+    @property
+    def all_points(self) -> np.ndarray: ...
+    @property
+    def all_losses(self) -> np.ndarray: ...
+    @property
+    def all_gradients(self) -> np.ndarray: ...
+    @property
+    def all_looks(self) -> np.ndarray: ...
+    @property
+    def all_diverged(self) -> np.ndarray: ...
+    @property
+    def all_rates(self) -> np.ndarray: ...
+    @property
+    def all_states(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Line:
+    """One path of a descent.
+
+    Attributes:
+        label: what tells it from the others: optimizer, rate, start.
+        look: its own.
+        rate: which of the rates, for pictures with a panel for each.
+        points: (steps + 1, dimensions), NaN from divergence on.
+        losses: (steps + 1,).
+        diverged: the step of divergence, or −1.
+    """
+
+    label: str
+    look: Look
+    rate: int
+    points: np.ndarray
+    losses: np.ndarray
+    diverged: int
+
+    @property
+    def end(self) -> int:
+        """The last step that has a point."""
+        return len(self.points) - 1 if self.diverged < 0 else max(0, self.diverged - 1)
+
+
+def lines_of(path: Walked, panels: bool = True) -> list[Line]:
+    """All paths, each with a label that says what differs; rates are not in it where `panels` show them."""
+    starts, optimizers, rates = path.all_diverged.shape
+    labels: dict[tuple[int, int, int], str] = {}
+    for s, o, r in itertools.product(range(starts), range(optimizers), range(rates)):
+        parts = [path.optimizers[o]] if optimizers > 1 or (starts == 1 and (rates == 1 or panels)) else []
+        parts += [f"rate {short(float(path.rates[o, r]))}"] if rates > 1 and not panels else []
+        parts += [f"from {point(path.starts[s])}"] if starts > 1 else []
+        labels[s, o, r] = ", ".join(parts)
+    by_rule = optimizers > 1 or len(set(labels.values())) == 1
+    found = looks(path.optimizers) if by_rule else plain_looks(labels.values())
+    return [
+        Line(label, found[path.optimizers[o] if by_rule else label], r, path.all_points[s, o, r],
+             path.all_losses[s, o, r], int(path.all_diverged[s, o, r]))
+        for (s, o, r), label in labels.items()
+    ]  # fmt: skip
+
+
+def note(path: Walked) -> str:
+    """What a reader must know to judge the race: rates and how they were chosen, steps, start, schedule, noise.
+
+    Whether it is fair is for the reader to say; what was done is said here.
+    """
+    if path.rates.shape[1] > 1 or len(set(path.rates[:, 0])) == 1:
+        rates = f"rate{'s' * (path.rates.shape[1] > 1)} {', '.join(short(one) for one in path.rates[0])}"
+    else:
+        pairs = zip(path.optimizers, path.rates[:, 0], strict=True)
+        rates = ", ".join(f"{name} {short(rate)}" for name, rate in pairs)
+    parts = [f"{path.fairness}: {rates}" if len(path.rates) > 1 else f"{path.optimizers[0]} at {rates}"]
+    starts = len(path.starts)
+    parts.append(f"{path.steps} steps from {point(path.starts[0]) if starts == 1 else f'{starts} starts'}")
+    label = getattr(path.schedule, "label", str(path.schedule))
+    parts += [f"schedule {label}"] if label != "constant" else []
+    parts += [f"noise σ = {short(path.noise)} in each gradient, seed {path.seed}"] if path.noise else []
+    return "; ".join(parts) + "."
+
+
+def point(values: Any) -> str:
+    """A point in words.
+
+    >>> point([1.5, -2]), point([2.5])
+    ('(1.5, −2)', '2.5')
+    """
+    inside = ", ".join(short(float(one)) for one in values)
+    return inside if len(values) == 1 else f"({inside})"
+
+
+def subscript(step: int) -> str:
+    """x with the number of a step.
+
+    >>> subscript(12)
+    'x₁₂'
+    """
+    return "x" + str(step).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
+
+
+def sizes(line: Line, each: float = 5, last: float = 10) -> list[float]:
+    """How large the marker of each step is: all of a short path, some of a long one, and the last one."""
+    steps = line.end
+    every = 1 if steps <= MARKED else -(-steps // 12)
+    return [
+        last if k == steps else each if k % every == 0 and k <= steps else 0 for k in range(len(line.points))
+    ]
+
+
+def hover(line: Line) -> list[str]:
+    """The words for each step."""
+    return [
+        f"{line.label}, step {k}<br>{point(at)}<br>loss {short(loss)}" if np.isfinite(loss) else ""
+        for k, (at, loss) in enumerate(zip(line.points, line.losses, strict=True))
+    ]
+
+
+def arrows(tails: Any, heads: Any, colour: str, name: str, **more: Any) -> go.Scatter:
+    """Arrows from tails (arrows, 2) to heads (arrows, 2), as one trace."""
+    between = np.full((len(tails), 2), np.nan)
+    x, y = np.stack([tails, heads, between], axis=1).reshape(-1, 2).T
+    marker = {"symbol": "arrow", "angleref": "previous", "size": [0, 11, 0] * len(tails), "color": colour,
+              "opacity": 1, "line": {"width": 0, "color": PAPER}}  # fmt: skip
+    line = {"color": colour, "width": 2.2, **more.pop("line", {})}
+    return go.Scatter(
+        x=x, y=y, mode="lines+markers", line=line, marker=marker, name=name, hoverinfo="name", **more
+    )
+
+
+def crosses(
+    lines: Sequence[Line], where: Iterator[tuple[float, float]] | Sequence[Any], shown: bool
+) -> go.Scatter:
+    """A × for each path that diverged, where it was last seen."""
+    lost = [(line, at) for line, at in zip(lines, where, strict=True) if line.diverged >= 0]
+    return go.Scatter(
+        x=[at[0] for _, at in lost], y=[at[1] for _, at in lost], mode="markers", name="diverged",
+        marker={"symbol": "x", "size": 12, "color": VERMILION, "line": {"width": 1.5, "color": PAPER}},
+        hovertext=[f"{line.label} diverged at step {line.diverged}" for line, _ in lost], hoverinfo="text",
+        legendgroup="diverged", showlegend=shown and bool(lost),
+    )  # fmt: skip
