@@ -44,7 +44,7 @@ ALLOWED = {
         "schedules",
     },
     "sizes": {"errors", "formulas", "kernels", "study"},
-    "gallery": {"errors", "formulas", "landscapes", "losses", "pictures", "schedules"},
+    "gallery": {"errors", "formulas", "landscapes", "losses", "pictures", "schedules", "study"},
     "report": {"__version__", "errors", "formulas", "kernels", "pictures", "schedules", "study"},
 }
 # The arrows that point back, each inside a function that needs it.

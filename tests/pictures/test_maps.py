@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg.gallery import get
-from thalweg.pictures.maps import NOWHERE, basin_map, convergence_map
+from thalweg.pictures.maps import NOWHERE, basin_map
 from thalweg.pictures.noisy import noisy_picture
 
 
@@ -45,24 +44,25 @@ def test_a_curve_is_coloured_by_where_its_points_fall() -> None:
 
 
 def test_momentum_converges_where_theory_says() -> None:
-    """The map is empty beyond 2(1 + μ)/λmax and filled well before it; at μ = 0 that is 2/λmax."""
-    cells, boundary, _ = get("where-it-converges").make().data
-    rates, values = np.asarray(cells.x), np.asarray(cells.y)
+    """The map is empty beyond 2(1 + μ)/λmax and filled before it; at μ = 0 that is 2/λmax."""
+    rates, values = np.linspace(0.005, 0.45, 40), np.linspace(0, 0.95, 20)
+    found = tw.landscapes.convergence("quadratic(condition=10)", "momentum", rates, values=values)
+    cells, boundary, _ = found.picture().data
     steps = np.asarray(cells.customdata, dtype=float)
     limit = np.asarray(boundary.x)
     np.testing.assert_allclose(limit, 2 * (1 + values) / 10)
     assert limit[0] == pytest.approx(0.2)
-    beyond = rates[None] > 1.01 * limit[:, None]
-    assert np.isnan(steps[beyond]).all()
-    assert np.isfinite(steps[rates[None] < 0.93 * limit[:, None]]).all()
-    assert steps[0, np.searchsorted(rates, 0.1)] == pytest.approx(np.log(10) / (-2 * np.log(0.9)), rel=0.1)
+    assert np.isnan(steps[rates[None] > 1.01 * limit[:, None]]).all()
+    assert np.isfinite(steps[rates[None] < 0.97 * limit[:, None]]).all()
+    k = int(np.argmin(abs(rates - 0.1)))
+    assert steps[0, k] == pytest.approx(-1 / np.log10(1 - rates[k]), rel=1e-3)
+    np.testing.assert_allclose(np.asarray(cells.z, dtype=float), np.log10(steps))
+    assert "2/λmax = 0.2." in found.picture().layout.title.subtitle.text
 
 
-def test_a_map_without_a_theory() -> None:
-    figure = convergence_map(
-        np.array([0.1, 1.0]), np.array([0.0, 0.5]), np.array([[3.0, np.nan], [5, 10]]), "β"
-    )
-    assert [trace.name for trace in figure.data] == ["converges", "does not converge"]
+def test_a_rule_without_a_theory_has_no_boundary() -> None:
+    found = tw.landscapes.convergence("quadratic", "rmsprop", [0.01, 0.1], "alpha", [0.5, 0.9], steps=50)
+    assert [trace.name for trace in found.picture().data] == ["converges", "does not converge"]
 
 
 def test_noise_leaves_a_fixed_rate_swinging() -> None:

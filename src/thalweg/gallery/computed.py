@@ -11,8 +11,9 @@ from torch import Tensor
 
 from .. import formulas, losses, schedules
 from ..landscapes.descents import descend
-from ..landscapes.path import Path
 from ..pictures.likelihood import Fit
+from ..study.problem import Problem
+from ..study.study import Study
 
 
 def catalogue() -> list[dict[str, Any]]:
@@ -56,20 +57,35 @@ def _plateau(schedule: Any, steps: int) -> np.ndarray:
 
 def tuned(surface: str, names: Iterable[str], steps: int) -> tuple[dict[str, float], str]:
     """For each rule the rate with the lowest mean loss over so many steps, and a sentence that says so."""
-    rates = np.geomspace(1e-3, 1e2, 41)
+    rates = np.geomspace(1e-3, 1e3, 49)
     path = descend(surface, optimizer=list(names), lr=rates, steps=steps)
     means = np.nan_to_num(path.all_losses[0].mean(axis=-1), nan=np.inf)  # (optimizers, rates)
     best = rates[means.argmin(axis=1)]
-    said = f"Tuned: each at the best of {len(rates)} rates from 0.001 to 100, by the mean of its losses."
+    said = f"Tuned: each at the best of {len(rates)} rates from 0.001 to 1000, by the mean of its losses."
     return {name: float(f"{rate:.3g}") for name, rate in zip(path.optimizers, best, strict=True)}, said
 
 
-def for_a_tenth(path: Path) -> np.ndarray:
-    """(optimizers, rates) how many steps a tenth of the loss takes on average; NaN where it does not fall."""
-    first, last = path.all_losses[0, :, :, 0], path.all_losses[0, :, :, -1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        decades = np.log10(first / np.maximum(last, 1e-300))
-        return np.where(decades > 0, path.steps / decades, np.nan)
+def few_digits() -> Problem:
+    """150 handwritten digits, every fifth with the label of another, and a network that can learn them by heart."""
+    from sklearn.datasets import load_digits
+
+    inputs, targets = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(inputs))
+    inputs, targets = inputs[order] / 16, targets[order]
+    train, validation, test = slice(0, 150), slice(150, 900), slice(900, None)
+    wrong = targets[train].copy()
+    wrong[::5] = np.roll(wrong[::5], 1)
+
+    def model() -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
+
+    return Problem(model, (inputs[train], wrong), (inputs[validation], targets[validation]),
+                   (inputs[test], targets[test]), name="150 digits")  # fmt: skip
+
+
+def chosen(study: Study) -> dict[str, tuple[float, str]]:
+    """Each optimizer's chosen rate and schedule, the best optimizer first."""
+    return {one.optimizer: (one.lr, one.schedule) for one in study.verdict.entries}
 
 
 def fitted(x: Tensor, target: Tensor, *, reverse: bool, start: tuple[float, float]) -> Fit:

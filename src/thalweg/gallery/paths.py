@@ -6,8 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 import thalweg as tw
-from thalweg.gallery.computed import for_a_tenth, tuned
-from thalweg.pictures.maps import convergence_map
+from thalweg.gallery.computed import tuned
 from thalweg.pictures.noisy import noisy_picture
 
 
@@ -93,14 +92,12 @@ def basins() -> go.Figure:
 
 
 def where_it_converges() -> go.Figure:
-    """Rate against momentum on a quadratic: without momentum it converges below 2/λmax, with it up to 2(1 + μ)/λmax."""
-    rates, momenta = np.geomspace(0.01, 0.6, 60), np.linspace(0, 0.98, 50)
-    rules = [tw.formulas.get("momentum").with_(momentum=float(mu)) for mu in momenta]
-    path = tw.descend("quadratic(condition=10)", optimizer=rules, lr=rates, steps=400)
-    return convergence_map(
-        rates, momenta, for_a_tenth(path), "momentum μ", 2 * (1 + momenta) / 10, "theory: 2(1 + μ)/λmax",
-        "Where momentum converges", "A quadratic with λ from 1 to 10; 400 steps from (1.8, 0.9); at μ = 0, 2/λmax.",
-    )  # fmt: skip
+    """Rate against momentum on a quadratic: without momentum it converges below 2/λmax, with it up to 2(1 + μ)/λmax.
+
+    The dashed boundary is taken from the formula's own equations.
+    """
+    found = tw.landscapes.convergence("quadratic(condition=10)", "momentum")
+    return found.picture("Where momentum converges, and how fast")
 
 
 def noise_and_falling_rates() -> go.Figure:

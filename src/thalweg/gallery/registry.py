@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError, unknown
-from . import concepts, paths
+from . import concepts, kernels, paths, studies
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -74,6 +74,8 @@ _SECTIONS = {
         paths.momentum_in_a_ravine, paths.nesterov_look_ahead, paths.what_is_in_a_step, paths.surface_to_turn,
     ),
     "Races": (paths.race_in_a_ravine, paths.race_from_a_saddle),
+    "Convolution": (kernels.convolution, kernels.cross_correlation),
+    "Training": (studies.early_stopping, studies.rate_sensitivity),
     "The rules and their rates": (concepts.family_tree, concepts.rule_table, concepts.schedules),
 }  # fmt: skip
 PICTURES: dict[str, Picture] = {

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy as sp
@@ -25,6 +25,9 @@ from .descents import check_steps, formula_of, starts_on
 from .surface import Surface
 from .surfaces import surface as surface_of
 from .walkers import Walkers
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 TINY = 1e-100  # of the first distance: who is as near as that is there
 ROUNDING = 1e-13  # of the minimum's size: nearer than that rounding keeps the point away
@@ -68,6 +71,18 @@ class Convergence:
     def __repr__(self) -> str:
         count, rates = self.factors.shape
         return f"<Convergence of {self.formula.label} on {self.surface}: {count} {self.hyperparameter} × {rates} lr>"
+
+    def picture(self, title: str = "") -> go.Figure:
+        """The map: how fast it converges at each rate and value, with the boundary in theory.
+
+        >>> import thalweg as tw
+        >>> found = tw.landscapes.convergence("quadratic(condition=10)", values=[0.0, 0.5, 0.9])
+        >>> found.picture().data[1].x.round(4).tolist()
+        [0.2, 0.3, 0.38]
+        """
+        from ..pictures.maps import convergence_map
+
+        return convergence_map(self, title)
 
     @property
     def best(self) -> tuple[float, float]:

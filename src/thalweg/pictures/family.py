@@ -44,7 +44,8 @@ def family_tree(rules: Sequence[Rule], title: str = "The family of optimizers") 
         figure.add_trace(
             go.Scatter(
                 x=[column[name]], y=[rows[name]], mode="markers+text", marker=marker, name=text(name),
-                text=[f"{text(name)} {when}"], textposition="middle right", textfont={"size": 12.5, "color": INK},
+                text=[f"{text(name)} {rule['year'] or ''}".strip()],
+                textposition="middle right", textfont={"size": 12.5, "color": INK},
                 hovertext=f"<b>{text(name)}</b> {when}<br>from {text(', '.join(rule['parents']) or 'nothing before')}",
                 hoverinfo="text", showlegend=False,
             )
@@ -58,7 +59,8 @@ def family_tree(rules: Sequence[Rule], title: str = "The family of optimizers") 
         tickvals=list(range(len(words))), ticktext=words, range=[-0.4, len(words) + 2.2], tickangle=-90
     )
     figure.update_yaxes(range=[len(known) - 0.4, -0.6], showticklabels=False, showgrid=False)
-    return figure.update_layout(title=heading(title, note), margin={"l": 8, "r": 8, "t": 66, "b": 8})
+    margin = {"l": 8, "r": 8, "t": 66, "b": 8}
+    return figure.update_layout(title=heading(title, note), margin=margin, meta={"least": 460})
 
 
 def _order(known: Mapping[str, Rule], column: Mapping[str, int]) -> list[str]:
@@ -89,7 +91,7 @@ def _branch(
     column: Mapping[str, int], rows: Mapping[str, int], parent: str, child: str, *, first: bool
 ) -> go.Scatter:
     """Down from the parent, then to the right, where no label is."""
-    x, y = [column[parent], column[parent], column[child]], [rows[parent], rows[child], rows[child]]
+    x, y = ([column[parent], column[parent], column[child]], [rows[parent], rows[child], rows[child]])
     line = {"color": MUTED, "width": 1.4, "dash": "solid" if first else "dot"}
     return go.Scatter(
         x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False, name=f"{parent}–{child}"

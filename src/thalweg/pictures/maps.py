@@ -22,6 +22,7 @@ from .style import (
     SURFACE,
     VERMILION,
     dress,
+    headed,
     heading,
     log_ticks,
     text,
@@ -136,49 +137,67 @@ def _entries(basins: Basins) -> list[go.Scatter]:
     ]  # fmt: skip
 
 
-def convergence_map(
-    rates: np.ndarray,
-    values: np.ndarray,
-    steps: np.ndarray,
-    name: str,
-    boundary: np.ndarray | None = None,
-    theory: str = "",
-    title: str = "",
-    note: str = "",
-) -> go.Figure:
-    """How many steps a tenth of the loss takes, at each rate and each value of a hyperparameter.
+class Convergence(Protocol):
+    """How a rule fares at each rate and value of a hyperparameter, as `tw.landscapes.convergence` gives it."""
 
-    Args:
-        rates: (rates,), ascending; the axis is logarithmic.
-        values: (values,) of the hyperparameter, ascending.
-        steps: (values, rates) for a tenth; NaN where the rule does not converge.
-        name: of the hyperparameter.
-        boundary: (values,) the rate up to which theory says that it converges.
-        theory: the boundary in words.
-        title, note: above the map.
+    @property
+    def surface(self) -> Any: ...
+    @property
+    def formula(self) -> Any: ...
+    @property
+    def hyperparameter(self) -> str: ...
+    @property
+    def rates(self) -> np.ndarray: ...
+    @property
+    def values(self) -> np.ndarray: ...
+    @property
+    def factors(self) -> np.ndarray: ...
+    @property
+    def converges(self) -> np.ndarray: ...
+    @property
+    def boundary(self) -> np.ndarray | None: ...
+    @property
+    def eigenvalues(self) -> np.ndarray: ...
+
+
+def convergence_map(found: Convergence, title: str = "") -> go.Figure:
+    """How many steps a tenth of the distance to the minimum takes, at each rate and value of the hyperparameter.
+
+    Where the rule does not converge the map is empty; the dashed line is where theory has it end.
     """
+    name, rates, values = text(found.hyperparameter), found.rates, found.values
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = np.where(found.converges, np.maximum(-1 / np.log10(found.factors), 0.1), np.nan)
     decades = np.log10(steps)
-    low, high = np.nanmin(decades), np.nanmax(decades)
+    low, high = np.nanquantile(decades, [0.001, 0.98])
     ticks = log_ticks(10.0**low, 10.0**high, (1, 3))
-    bar = {"title": {"text": "steps for a tenth of the loss"}, "tickvals": np.log10(ticks["tickvals"]).tolist(),
+    bar = {"title": {"text": "steps for a tenth of the distance"}, "tickvals": np.log10(ticks["tickvals"]).tolist(),
            "ticktext": ticks["ticktext"], "outlinewidth": 0}  # fmt: skip
     figure = go.Figure(
         go.Heatmap(x=rates, y=values, z=decades, colorscale=SURFACE, zmin=low, zmax=high, colorbar=bar,
-                   hovertemplate=f"rate %{{x:.4g}}, {text(name)} %{{y:.3g}}<br>%{{customdata:.4g}} steps<extra></extra>",
+                   hovertemplate=f"rate %{{x:.4g}}, {name} %{{y:.3g}}<br>%{{customdata:.4g}} steps<extra></extra>",
                    customdata=steps, name="converges", showlegend=False)
     )  # fmt: skip
-    if boundary is not None:
+    if found.boundary is not None:
         line = {"color": VERMILION, "width": 3, "dash": "dash"}
         figure.add_trace(
-            go.Scatter(x=boundary, y=values, mode="lines", line=line, name=text(theory), showlegend=True)
+            go.Scatter(
+                x=found.boundary,
+                y=values,
+                mode="lines",
+                line=line,
+                name="boundary in theory",
+                showlegend=True,
+            )
         )
     box = {"symbol": "square", "size": 12, "color": SHADE, "line": {"width": 1, "color": GRID}}
     figure.add_trace(
         go.Scatter(x=[None], y=[None], mode="markers", marker=box, name="does not converge", showlegend=True)
     )
-    dress(figure, 480)
-    figure.update_xaxes(type="log", title_text="learning rate", range=list(np.log10([rates[0], rates[-1]])),
-                        showgrid=False, **log_ticks(float(rates[0]), float(rates[-1])))  # fmt: skip
-    figure.update_yaxes(title_text=text(name), range=[values[0], values[-1]], showgrid=False)
-    figure.update_layout(title=heading(title, note), plot_bgcolor=SHADE)
-    return figure.update_layout(margin={"l": 8, "r": 8, "t": 74, "b": 84}, font={"color": INK})
+    dress(figure, 430)
+    figure.update_xaxes(title_text="learning rate", range=[float(rates[0]), float(rates[-1])], showgrid=False)
+    figure.update_yaxes(title_text=name, range=[float(values[0]), float(values[-1])], showgrid=False)
+    largest = float(found.eigenvalues[-1])
+    note = f"{found.formula.name} on {found.surface.name}; λmax = {short(largest)}, so 2/λmax = {short(2 / largest)}."
+    figure.update_layout(plot_bgcolor=SHADE, margin={"l": 8, "r": 8, "b": 84}, font={"color": INK})
+    return headed(figure, title or f"Where {found.formula.name} converges", note)

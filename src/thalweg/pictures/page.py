@@ -11,8 +11,7 @@ import plotly.graph_objects as go
 from .markup import embedded, escape
 from .moving import PACE
 from .narrow import stacked
-from .still import plain
-from .style import DARK
+from .style import DARK, plain
 
 
 def page(figure: go.Figure) -> str:

@@ -13,7 +13,7 @@ from .arrowed import arrows_picture, lookahead_picture
 from .ground import curve, heights, levels, ranks, shape, view
 from .moving import animated
 from .numbers import short
-from .style import GRID, INK, MUTED, PAPER, SURFACE, dress, heading, log_ticks, text
+from .style import GRID, INK, MUTED, PAPER, SURFACE, dress, headed, log_ticks, text
 from .walked import Line, Walked, crosses, hover, lines_of, note, point, sizes, subscript
 
 NEAR = 0.03  # of the picture's width: steps nearer than that to a labelled one have no label
@@ -49,11 +49,7 @@ def path_picture(
             f"{dimensions}: give kind='losses'."
         )
     figure = KINDS[kind](path, **more)
-    words = heading(title or path.surface.name, " ".join(filter(None, [note(path), said])))
-    top = 74 + 17 * (len(words["subtitle"]["text"]) > 120)
-    grown = (figure.layout.height or 400) + top - 28
-    margin = {"t": top + 18 * bool(figure.layout.annotations)}
-    return figure.update_layout(title=words, height=grown, margin=margin)
+    return headed(figure, title or path.surface.name, " ".join(filter(None, [note(path), said])))
 
 
 def curve_picture(path: Walked) -> go.Figure:
@@ -233,7 +229,7 @@ def _loss_axis(figure: go.Figure, path: Walked, **where: int) -> None:
     if len(path.surface.variables) == 2:  # a surface without a bottom is followed as far as it is drawn
         drawn = heights(path.surface, 41)[2]
         seen = seen[seen >= float(np.nanmin(drawn)) - 0.1 * float(np.ptp(drawn[np.isfinite(drawn)]))]
-    low, high = float(seen.min()), min(float(seen.max()), 1e3 * float(np.nanmax(path.all_losses[..., 0])))
+    low, high = (float(seen.min()), min(float(seen.max()), 1e3 * float(np.nanmax(path.all_losses[..., 0]))))
     if low > 0:
         low = max(low, 1e-8 * high)
         ticks = log_ticks(low, high, most=6)

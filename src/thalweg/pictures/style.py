@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 YELLOW_ON_PAPER = "#B3A400"  # the same hue, dark enough for a line on white
 
 PAPER, INK, MUTED, GRID, SHADE = "#FFFFFF", "#1D1F23", "#62666E", "#E7E7E4", "#F5F4F1"
-HIGH, LEVEL = "#CBD8E4", "#A9BBCC"  # the ground of paths, where it is high, and its level lines
+HIGH, LEVEL = ("#CBD8E4", "#A9BBCC")  # the ground of paths, where it is high, and its level lines
 SURFACE = "Cividis"  # of sheets in space and maps of numbers; alike on both grounds
 FONT = (
     'system-ui, -apple-system, "Segoe UI", "Noto Sans", "Noto Sans KR", "Noto Sans CJK KR", '
@@ -172,6 +173,15 @@ def text(words: object) -> str:
     return html.escape(str(words), quote=False)
 
 
+def plain(words: str) -> str:
+    """Plotly's marked-up words as they are read.
+
+    >>> plain("<b>w</b> &lt; 1<br>t")
+    'w < 1\\nt'
+    """
+    return html.unescape(re.sub(r"<[^>]*>", "", re.sub(r"<br ?/?>", "\n", words)))
+
+
 _PARTS = (
     (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9),
     (1, 1.2, 1.5, 2, 3, 4, 6, 8),
@@ -256,6 +266,14 @@ def heading(title: str, note: str = "") -> dict[str, Any]:
     """
     below = {"text": text(note), "font": {"size": 12, "color": MUTED}}
     return {"text": text(title), "x": 0, "xref": "paper", "font": {"size": 15}, "subtitle": below}
+
+
+def headed(figure: go.Figure, title: str, note: str = "") -> go.Figure:
+    """The figure with a heading, and as much higher as that needs."""
+    words = heading(title, note)
+    grown = 46 + 17 * (len(words["subtitle"]["text"]) > 120)
+    top = (figure.layout.margin.t or 28) + grown
+    return figure.update_layout(title=words, height=(figure.layout.height or 400) + grown, margin={"t": top})
 
 
 def _hang_titles(figure: go.Figure) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .style import INK
+from .style import INK, plain
 
 POINT = 0.72  # points in a pixel
 
@@ -164,7 +164,7 @@ def _marks(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -
     elif np.asarray(marker.color).dtype.kind in "fiu":
         low, high = marker.cmin, marker.cmax
         shades = values(marker.color)
-        low, high = (shades.min() if low is None else low), (shades.max() if high is None else high)
+        low, high = ((shades.min() if low is None else low), (shades.max() if high is None else high))
         tints = colours(marker.colorscale)((shades - low) / ((high - low) or 1))
     else:
         tints = [colour(one) for one in np.asarray(marker.color).tolist()]
@@ -184,8 +184,6 @@ def _marks(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -
 
 
 def _texts(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -> list[Any]:
-    from .still import plain
-
     words = [trace.text] * len(y) if isinstance(trace.text, str) else list(trace.text)
     places = (
         [trace.textposition] * len(y)
@@ -272,8 +270,6 @@ def contour(axes: Any, trace: Any, height: float) -> list[Any]:
 
 def heatmap(axes: Any, trace: Any, height: float) -> list[Any]:
     """Cells, each centred on its point, with words in them where the trace has some."""
-    from .still import plain
-
     x, y, z = _grid(trace)
     names = [axis if axis.dtype.kind in "OUS" else None for axis in (x, y)]
     for name, place in zip(names, (axes.xaxis, axes.yaxis), strict=True):
@@ -310,8 +306,6 @@ def _scale(axes: Any, trace: Any, shown: Any) -> None:
     """The colour bar, once: an animation draws the trace again and keeps its bar."""
     if trace.showscale is False or getattr(axes, "has_scale", False):
         return
-    from .still import plain
-
     axes.has_scale = True
     own = trace.colorbar
     found = axes.figure.colorbar(shown, ax=axes, shrink=0.9, aspect=28, pad=0.02)
