@@ -18,7 +18,7 @@ def early_stopping() -> go.Figure:
 
     150 digits, one in five with a wrong label, are learned by heart within 60 epochs.
     """
-    study = tw.compare(few_digits(), ["adam"], [0.01], ["constant"], epochs=60, batch_size=32, confirmation=0,
+    study = tw.compare(few_digits(), ["adam"], [0.01], ["constant"], seeds=3, epochs=60, batch_size=32, confirmation=0,
                        store=mkdtemp() + "/digits.db", progress=False)  # fmt: skip
     return stopping_picture(
         study.curves(), patience=8, title="Learning curves, and where early stopping ends them"

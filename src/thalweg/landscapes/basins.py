@@ -85,7 +85,7 @@ class Basins:
         >>> import thalweg as tw
         >>> figure = tw.basins("himmelblau", lr=0.01, resolution=50).picture()
         >>> figure.data[1].name
-        '(−3.779, −3.283): 24.1% of the starts'
+        '(−3.779, −3.283): 23.6% of the starts'
         """
         from ..pictures.maps import basin_map
 

@@ -169,7 +169,8 @@ def convergence_map(found: Convergence, title: str = "") -> go.Figure:
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.where(found.converges, np.maximum(-1 / np.log10(found.factors), 0.1), np.nan)
     decades = np.log10(steps)
-    low, high = np.nanquantile(decades, [0.001, 0.98])
+    known = decades[np.isfinite(decades)]
+    low, high = np.quantile(known, [0.001, 0.98]) if known.size else (0.0, 1.0)
     ticks = log_ticks(10.0**low, 10.0**high, (1, 3))
     bar = {"title": {"text": "steps for a tenth of the distance"}, "tickvals": np.log10(ticks["tickvals"]).tolist(),
            "ticktext": ticks["ticktext"], "outlinewidth": 0}  # fmt: skip
