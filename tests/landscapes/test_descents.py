@@ -322,7 +322,7 @@ def test_a_rule_without_a_rate_takes_none() -> None:
 def test_too_many_paths_are_refused_with_their_size() -> None:
     starts = np.zeros((200_000, 2))
     with pytest.raises(
-        SurfaceError, match=r"200,000 paths of 2,000 steps take [\d,]+ bytes, and at most 4,294,967,296"
+        SurfaceError, match=r"200,000 paths of 2,000 steps take [\d,]+ bytes, and at most 2,147,483,648"
     ):
         tw.descend("himmelblau", starts, steps=2000)
-    assert descents.MEMORY == 4 * 2**30
+    assert descents.MEMORY == 2 * 2**30

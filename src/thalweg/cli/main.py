@@ -17,6 +17,7 @@ from ..errors import ThalwegError
 from . import (
     compare,
     derivative,
+    descend,
     export,
     formula,
     minimum,
@@ -86,6 +87,7 @@ for command in (
     problems,
     formula,
     schedule,
+    descend,
     range_test,
     rerun,
     size,
@@ -98,6 +100,8 @@ for command in (
     app.command(name.partition("_")[0], epilog=command.EXAMPLE, context_settings=settings)(
         _guarded(getattr(command, name))
     )
+
+app.command("surfaces", epilog=descend.LIST_EXAMPLE)(_guarded(descend.surfaces))
 
 
 def main() -> None:

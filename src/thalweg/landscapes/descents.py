@@ -21,7 +21,7 @@ from .surface import Surface
 from .surfaces import surface as surface_of
 from .walkers import Walkers, own_rows
 
-MEMORY = 4 * 2**30  # bytes that paths may take
+MEMORY = 2 * 2**30  # bytes that paths may take
 FAR = 1e6  # times the drawn width: who is that far away has diverged
 ALIASES = {"gradient_descent": "sgd"}
 

@@ -1,0 +1,125 @@
+"""`thalweg descend` and `thalweg surfaces`: listed, drawn, printed, refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import thalweg as tw
+from thalweg.cli.main import app
+
+
+def run(*words: str, status: int = 0) -> str:
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, list(words))
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+def test_the_ends_of_every_path() -> None:
+    shown = run("descend", "x*sin(x)", "--start", "2.5", "--start", "1.5", "--rate", "0.25", "--steps", "10")
+    lines = [line.split() for line in shown.splitlines() if line.startswith("sgd")]
+    assert lines == [
+        ["sgd", "0.25", "2.5", "4.913", "−4.814"],
+        ["sgd", "0.25", "1.5", "0.004931", "2.432×10⁻⁵"],
+    ]
+    assert "x*sin(x), 10 steps, the same rates for all" in shown
+
+
+def test_what_diverges_is_marked() -> None:
+    shown = run("descend", "rosenbrock", "--optimizer", "sgd,adam", "--rate", "0.001,50", "--steps", "20")
+    at = tw.descend("rosenbrock", optimizer="sgd", lr=50.0, steps=20).diverged
+    marked = [line for line in shown.splitlines() if "diverged" in line]
+    assert len(marked) == 1
+    assert marked[0].rstrip().endswith(f"diverged at {at}")
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_json_holds_every_point() -> None:
+    words = (
+        "--start",
+        "-1,2",
+        "--start",
+        "3,-0.5",
+        "--rate",
+        "sgd=0.01,momentum(momentum=0.5)=0.02",
+        "--steps",
+        "7",
+    )
+    facts = json.loads(
+        run("descend", "himmelblau", *words, "--schedule", "cosine", "--noise", "0.1", "--json")
+    )
+    path = tw.descend("himmelblau", [[-1, 2], [3, -0.5]], {"sgd": 0.01, "momentum(momentum=0.5)": 0.02}, None,
+                      "cosine", 7, noise=0.1)  # fmt: skip
+    assert [one["optimizer"] for one in facts["paths"]] == ["sgd", "momentum(momentum=0.5)"] * 2
+    np.testing.assert_array_equal(facts["paths"][3]["points"], path.points[1, 1])
+    np.testing.assert_array_equal(facts["paths"][3]["losses"], path.losses[1, 1])
+    assert facts["rates"] == "rates chosen for each rule"
+    cut = json.loads(run("descend", "rosenbrock", "--rate", "50", "--steps", "9", "--json"))["paths"][0]
+    assert len(cut["points"]) == len(cut["losses"]) == cut["diverged"] < 9
+
+
+def test_many_paths_are_not_all_listed() -> None:
+    shown = run("descend", "saddle", "--rate", "1e-3:0.1:50", "--steps", "3")
+    assert "… and 10 more; --json has all of them." in shown
+
+
+def test_a_rule_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "rules.py"
+    file.write_text(
+        "import thalweg as tw\n@tw.formula()\ndef mine(g, *, lr=0.1):\n    return tw.Update(-lr * sign(g))\n"
+    )
+    facts = json.loads(run("descend", "saddle", "--optimizer", f"sgd,{file}:mine", "--steps", "2", "--json"))
+    assert facts["paths"][1]["optimizer"] == "mine"
+    assert facts["paths"][1]["points"][1] == pytest.approx([1.4, 0.11])
+
+
+@pytest.mark.parametrize(("ending", "magic"), [("html", b"<!doctype html>"), ("png", b"\x89PNG")])
+def test_drawn_into_a_file(ending: str, magic: bytes, tmp_path: Path) -> None:
+    file = tmp_path / f"path.{ending}"
+    assert run("descend", "ravine", "--rate", "0.1", "--steps", "5", "-o", str(file)).strip() == str(file)
+    assert file.read_bytes().lower().startswith(magic.lower())
+
+
+def test_the_list_of_surfaces() -> None:
+    shown = run("surfaces")
+    facts = {one["name"]: one for one in json.loads(run("surfaces", "--json"))}
+    assert list(facts) == tw.landscapes.names()
+    for name, one in facts.items():
+        assert any(line.startswith(name) for line in shown.splitlines())
+        assert one["words"].endswith(".")
+        assert one["source"]
+    assert facts["himmelblau"]["minima"][0] == [3, 2]
+    assert max(map(len, shown.splitlines())) <= 84
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("rosenbrok",), "'rosenbrok' is not a surface: did you mean rosenbrock?"),
+        (("himmelblau", "--start", "1"), "which has 2 variables"),
+        (("himmelblau", "--start", "a,b"), "start 'a,b' cannot be read"),
+        (("himmelblau", "--start", "1,nan"), "start has nan in it"),
+        (("himmelblau", "--start", "1,2", "--start", "1"), "equally many for each start"),
+        (("log(x)", "--start", "-1"), "log(x) has no finite value at the start -1"),
+        (("a*b",), "has no start of its own; give one"),
+        (("__import__('os')", "--start", "1"), "cannot be read"),
+        (("himmelblau", "--rate", "0"), "lr is 0, and must be a positive number"),
+        (("himmelblau", "--rate", "fast"), "rates 'fast' cannot be read"),
+        (("himmelblau", "--rate", "sgd=0.1,=3"), "is not of the form NAME=RATE"),
+        (("himmelblau", "--optimizer", "adam", "--rate", "sgd=1"), "leave --optimizer out"),
+        (("himmelblau", "--optimizer", "adm"), "did you mean adam"),
+        (("himmelblau", "--steps", "0"), "steps is 0"),
+        (("himmelblau", "--noise", "-1"), "noise is -1"),
+        (("himmelblau", "--steps", "1000000000"), "bytes, and at most"),
+        (("himmelblau", "-o", "path.pdf"), "is no picture's name"),
+        (("himmelblau", "--kind", "race"), "say where to draw it with -o"),
+    ],
+)
+def test_wrong_use_is_one_sentence(words: tuple[str, ...], said: str) -> None:
+    shown = run("descend", *words, status=2)
+    assert said in shown
+    assert len(shown.strip().splitlines()) == 1
