@@ -120,8 +120,8 @@ def main() -> None:
     text = machine.heading("Basins: a million starts, 200 steps") + "\n" + machine.table(head, rows)
     text += (
         f"\n{SIDE}² starts in float64; seconds of one thread, the faster of two maps, minima found and starts labelled "
-        f"included; `tw.basins` shares its starts among all cores. The loops hold all starts in one array; they are timed on "
-        f"{FEWER}² starts, which fit into cache, and scaled. torch has no rule that halves its rate by the loss.\n"
+        f"included; `tw.basins` shares its starts among all cores. The loops hold all starts in one array; they are "
+        f"timed on {FEWER}² starts, which fit into cache, and scaled. torch has no rule that halves its rate.\n"
     )
     machine.write("basins", text)
 

@@ -121,6 +121,9 @@ def test_saddles_and_slopes_are_no_minima() -> None:
     assert minima_among(camel, ends, 0.05).shape == (3, 2)  # those that were known
     free = tw.landscapes.surface(camel.expression)
     np.testing.assert_allclose(minima_among(free, ends, 0.05), [[0, 0]], atol=1e-9)
+    assert (
+        len(minima_among(tw.landscapes.get("saddle"), np.zeros((50, 2)), 0.05)) == 0
+    )  # level, and yet no minimum
 
 
 def test_what_diverges_or_comes_nowhere_has_no_minimum() -> None:
