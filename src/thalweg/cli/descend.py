@@ -167,9 +167,8 @@ def _ends(path: Descent) -> Table:
         return ", ".join(short(float(v), 4 if len(values) == 1 else 3) for v in values)
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name, side in (("optimizer", "left"), ("rate", "right"), ("start", "right"), ("end", "right"),
-                       ("loss", "right"), ("", "left")):  # fmt: skip
-        shown.add_column(name, justify=side, overflow="fold")
+    for name in ("optimizer", "rate", "start", "end", "loss", ""):
+        shown.add_column(name, justify="left" if name in ("optimizer", "") else "right", overflow="fold")
     for (s, o, r), diverged in _each(path)[:SHOWN]:
         last = path.steps if diverged < 0 else diverged - 1
         rate = path.rates[o, r]
