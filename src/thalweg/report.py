@@ -377,8 +377,8 @@ def _targets(verdict: Any, table: pd.DataFrame, curves: pd.DataFrame) -> str:
     body = [
         [
             f"<b>{escape(row['optimizer'])}</b>", f"{row['reached']} of {row['runs']}",
-            f"{number(row['steps_median'])}<small>[{number(row['steps_low'])}, {number(row['steps_high'])}]</small>",
-            number(row["steps_restricted_mean"]), duration(row["seconds_median"]),
+            f"{short(row['steps_median'])}<small>[{short(row['steps_low'])}, {short(row['steps_high'])}]</small>",
+            short(row["steps_restricted_mean"]), duration(row["seconds_median"]),
             duration(row["seconds_restricted_mean"]),
         ]
         for row in found.table().to_dict("records")
