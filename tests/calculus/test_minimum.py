@@ -99,6 +99,7 @@ def test_himmelblau_has_four_minima_four_saddles_and_a_maximum() -> None:
     assert kinds(found) == ["maximum"] + ["minimum"] * 4 + ["saddle"] * 4
     assert found.value == 0
     assert found.everywhere
+    assert all(one.reason.startswith("eigenvalues ") and ";" not in one.reason for one in found.points)
     minima = sorted(one.at for one in found.points if one.kind == "minimum")
     due = [(-3.779310, -3.283186), (-2.805118, 3.131312), (3.0, 2.0), (3.584428, -1.848126)]
     np.testing.assert_allclose(minima, due, atol=1e-6)

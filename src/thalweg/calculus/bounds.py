@@ -159,8 +159,6 @@ class Measure:
             raise self.refuse(
                 "its numbers would have hundreds of digits when worked out; take smaller powers"
             )
-        if max(base.degree, 1.0) * reach > HIGHEST:
-            raise self.refuse(f"its powers would go beyond {HIGHEST}; take smaller ones")
         value = None
         if base.number is not None and exponent.number is not None:
             value = self._raised(base.number, exponent.number)
