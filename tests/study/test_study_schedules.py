@@ -73,10 +73,7 @@ def test_the_recipe_repeats_the_member(given: Any, optimizer: str, study: Study)
     setting = Setting(optimizer, 0.05, label)
     text = recipes.recipe(study.plan, study.problem, setting).code
     said = io.StringIO()
-    shown = text.replace(
-        "{problem.loss(model(inputs), targets).item():.6f}",
-        "{problem.loss(model(inputs), targets).item():.15g}",
-    )
+    shown = text.replace(":.6f}", ":.15g}")
     with contextlib.redirect_stdout(said):
         exec(compile(shown, "recipe", "exec"), {"__name__": "recipe"})
     losses = [float(line.split()[-1]) for line in said.getvalue().splitlines()]
