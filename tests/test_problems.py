@@ -88,6 +88,7 @@ def test_sizes() -> None:
         "digits-cnn": (1898, 1149, 288, 360),
         "breast-cancer": (1058, 364, 91, 114),
         "diabetes": (385, 282, 71, 89),
+        "wave": (97, 200, 1000, 1000),
     }
     assert text[1:] == (2048, 256, 256)  # its weights follow the alphabet of this Python's help
 

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from .landscapes.basins import basins as basins
     from .landscapes.descents import descend as descend
     from .sizes.size import size as size
+    from .study.bagging import bag as bag
+    from .study.bias_variance import bias_variance as bias_variance
+    from .study.boosting import boost as boost
+    from .study.ensemble import Ensemble as Ensemble
     from .study.plan import log_range as log_range
     from .study.prepare import prepare as prepare
     from .study.problem import Problem as Problem
@@ -44,13 +48,17 @@ if TYPE_CHECKING:
 
 _MODULES = ("calculus", "formulas", "landscapes", "losses", "optim", "regularizers", "schedules")
 _WHERE = {
+    "Ensemble": "study.ensemble",
     "Formula": "formulas",
     "Function": "calculus",
     "Problem": "study.problem",
     "Study": "study.study",
     "ThalwegError": "errors",
     "Update": "formulas",
+    "bag": "study.bagging",
     "basins": "landscapes.basins",
+    "bias_variance": "study.bias_variance",
+    "boost": "study.boosting",
     "compare": "study.study",
     "convolve": "convolution",
     "derivative": "calculus",

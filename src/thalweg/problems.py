@@ -59,6 +59,26 @@ def diabetes() -> Problem:
     return _problem("diabetes", _diabetes_network, parts, "mse", "mae")
 
 
+NOISE = 0.3  # standard deviation of the targets of `wave`
+
+
+def wave() -> Problem:
+    """Regression with known noise: sin(πx)·(1 + x) and a normal error of 0.3; a network 1-32-1."""
+    draw = np.random.default_rng(0)
+    inputs = draw.uniform(-1, 1, (2200, 1))
+    targets = crest(torch.from_numpy(inputs)).numpy() + NOISE * draw.normal(size=(2200, 1))
+    train, validation, test = ((inputs[own], targets[own]) for own in np.split(np.arange(2200), [200, 1200]))
+    return Problem(
+        model=_wave_network, train=train, validation=validation, test=test, loss="mse", metrics=("mae",), name="wave",
+        noise=NOISE**2, truth=crest,
+    )  # fmt: skip
+
+
+def crest(x: torch.Tensor) -> torch.Tensor:
+    """What the targets of `wave` are without their noise."""
+    return torch.sin(torch.pi * x) * (1 + x)
+
+
 def text() -> Problem:
     """The next character of English text (Python's own help); a one-layer character transformer."""
     from pydoc_data.topics import topics
@@ -146,6 +166,10 @@ def _diabetes_network() -> nn.Module:
     return nn.Sequential(nn.Linear(10, 32), nn.ReLU(), nn.Linear(32, 1))
 
 
+def _wave_network() -> nn.Module:
+    return nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 1))
+
+
 def _problem(
     name: str, model: Callable[[], nn.Module], parts: tuple[tuple[Any, Any], ...], loss: str, metric: str
 ) -> Problem:
@@ -179,5 +203,6 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "digits-cnn": digits_cnn,
     "breast-cancer": breast_cancer,
     "diabetes": diabetes,
+    "wave": wave,
     "text": text,
 }

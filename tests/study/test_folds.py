@@ -215,6 +215,14 @@ def test_the_recipe_trains_on_all_samples_too(crossed: Study) -> None:
     assert loss == pytest.approx(last["test_loss"].item(), rel=1e-9)
 
 
+def test_the_recipe_was_run_and_met_the_same_test_loss(crossed: Study) -> None:
+    found = crossed.recipe_run
+    assert found is not None
+    assert (found.compared, found.stage, found.epochs, found.reason) == ("test", "confirmation", EPOCHS, "")
+    assert 0 <= found.largest < 1e-9
+    assert "has test losses that differ" in str(found) or "the very same losses" in str(found)
+
+
 def test_the_fold_is_a_column_and_the_test_part_is_met_by_the_last_runs_alone(crossed: Study) -> None:
     table = crossed.table()
     assert list(table.columns[:8]) == [

@@ -37,14 +37,21 @@ class Extra:
     Attributes:
         parts: the regularizers, whose own strengths do not count.
         amounts: for each part, what its hooks are given, (members,) each.
-        draws: for each part, its random numbers, common to the members.
-        seed: of the random numbers that the model draws.
+        draws: for each part, its random numbers: common to the members, or (members, …).
+        seeds: of the random numbers that the model draws: one common to the members, or each member's own.
+        own: whether inputs, targets, fixed tensors and random numbers are each member's own, (members, …).
     """
 
     parts: tuple[Regularizer, ...] = ()
     amounts: tuple[Tensors, ...] = ()
     draws: tuple[Tensors, ...] = ()
-    seed: int = 0
+    seeds: tuple[int, ...] = (0,)
+    own: bool = False
+
+    @property
+    def data(self) -> int | None:
+        """The axis of members of whatever is not stacked in any case, as vmap takes it."""
+        return 0 if self.own else None
 
 
 PLAIN = Extra()
@@ -142,9 +149,11 @@ class Batched:
             targets.shape,
             targets.dtype,
             programs,
+            extra.own,
         )
         graph = self._graph(key, groups, extra)
-        drawn = numbers(graph.drawn, extra.seed) if graph.drawn else ()
+        each = [numbers(graph.drawn, seed) for seed in extra.seeds] if graph.drawn else [()]
+        drawn = [torch.stack(one) for one in zip(*each, strict=True)] if extra.own else each[0]
         with torch.no_grad():
             return graph.call(*weights, *moving, *amounts, inputs, targets, *fixed, *draws, *drawn)
 
@@ -155,11 +164,12 @@ class Batched:
         targets: Tensor,
         fixed: Sequence[Tensor] = (),
         moving: Sequence[Tensor] = (),
+        own: bool = False,
     ) -> Tensors:
-        """The loss and each metric, (members,) each, in evaluation mode."""
+        """The loss and each metric, (members,) each, in evaluation mode; `own`: fixed are (members, *shape)."""
         groups = (weights, moving, (), (inputs, targets), fixed, ())
-        key = ("evaluate", len(weights[0]), inputs.shape, inputs.dtype, targets.shape, targets.dtype, ())
-        graph = self._graph(key, groups, None)
+        key = ("evaluate", len(weights[0]), inputs.shape, inputs.dtype, targets.shape, targets.dtype, own)
+        graph = self._graph(key, groups, None, 0 if own else None)
         with torch.no_grad():
             return graph.call(*weights, *moving, inputs, targets, *fixed)
 
@@ -204,19 +214,22 @@ class Batched:
         outputs = self._call(weights, dict(zip(self.moving, moving, strict=True)), inputs, fixed)
         return (self.judge(outputs, targets), *(metric(outputs, targets) for metric in self.metrics.values()))
 
-    def _graph(self, key: tuple, groups: Sequence[Sequence[Tensor]], extra: Extra | None) -> _Graph:
+    def _graph(
+        self, key: tuple, groups: Sequence[Sequence[Tensor]], extra: Extra | None, fixed: int | None = None
+    ) -> _Graph:
         graph = self._graphs.get(key)
         if graph is None:
             with _TRACING, self._lock:
-                graph = self._graphs.get(key) or self._trace(groups, extra)
+                graph = self._graphs.get(key) or self._trace(groups, extra, fixed)
                 self._graphs[key] = graph
         return graph
 
-    def _trace(self, groups: Sequence[Sequence[Tensor]], extra: Extra | None) -> _Graph:
+    def _trace(self, groups: Sequence[Sequence[Tensor]], extra: Extra | None, fixed: int | None) -> _Graph:
         training = extra is not None
         drawn = self._drawn(groups, extra) if extra is not None else []
         example = [t for group in groups for t in group]
-        example += numbers(drawn, 0)
+        data = extra.data if extra is not None else None
+        example += [n.expand(len(groups[0][0]), *n.shape) if data == 0 else n for n in numbers(drawn, 0)]
         layout = _Layout(*groups, drawn)
         inner = [_Layout(*extra.amounts), _Layout(*extra.draws)] if extra is not None else []
 
@@ -225,7 +238,9 @@ class Batched:
                 return self._one_gradient(extra, members, inner)
             return self._one_evaluation(members)
 
-        batched = vmap(one, in_dims=(0, 0, 0, None, None, None), randomness="same" if drawn else "error")
+        axes = (0, 0, 0, data, fixed if extra is None else data, data)
+        random = "error" if not drawn else "different" if data == 0 else "same"
+        batched = vmap(one, in_dims=axes, randomness=random)
 
         def flat(*tensors: Tensor) -> Tensors:
             *given, own = layout.split(tensors)
@@ -255,6 +270,8 @@ class Batched:
     def _drawn(self, groups: Sequence[Sequence[Tensor]], extra: Extra) -> list[Drawn]:
         """What the first member draws by itself in a forward pass."""
         weights, moving, _, (inputs, targets), fixed, _ = groups
+        if extra.own:
+            inputs, targets, fixed = inputs[0], targets[0], [f[0] for f in fixed]
         held = {name: b[0].clone() for name, b in zip(self.moving, moving, strict=True)}
         first = tuple(w[0].detach().clone().requires_grad_() for w in weights)
 

@@ -7,7 +7,7 @@ run takes up where it stopped, and a plain PyTorch loop can draw the very same b
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -53,11 +53,40 @@ class TensorBatches:
         return -(-self.samples // self.batch_size)
 
     def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
-        generator = torch.Generator().manual_seed(order_seed(seed, epoch))
-        order = torch.randperm(self.samples, generator=generator)
+        order = _order(self.samples, seed, epoch)
         order = order if self.rows is None else self.rows[order]
         for chosen in order.split(self.batch_size):
             yield self.inputs[chosen], self.targets[chosen]
+
+
+class OwnBatches:
+    """Batches of a block whose members differ in their samples and their order, stacked: (members, batch, …).
+
+    Each member's are those that `TensorBatches` gives its rows under its seed.
+
+    Args:
+        rows: (members, samples) which samples each member has; as many for all.
+        seeds: (members,) whose order each follows.
+    """
+
+    def __init__(
+        self, inputs: Tensor, targets: Tensor, batch_size: int, rows: Tensor, seeds: Sequence[int]
+    ) -> None:
+        self.inputs, self.targets, self.rows, self.seeds = inputs, targets, rows, tuple(seeds)
+        self.batch_size = min(batch_size, rows.shape[1])
+
+    @property
+    def steps(self) -> int:
+        return -(-self.rows.shape[1] // self.batch_size)
+
+    def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
+        orders = [_order(self.rows.shape[1], own, epoch) for own in self.seeds]
+        for chosen in self.rows.gather(1, torch.stack(orders)).split(self.batch_size, dim=1):
+            yield self.inputs[chosen], self.targets[chosen]
+
+
+def _order(samples: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(samples, generator=torch.Generator().manual_seed(order_seed(seed, epoch)))
 
 
 class LoaderBatches:

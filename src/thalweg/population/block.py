@@ -19,7 +19,7 @@ from ..formulas.base import Equations
 from ..kernels import numba_cpu
 from ..kernels.lower import lower
 from .batched import Batched
-from .batches import RANDOM, Batches
+from .batches import RANDOM, Batches, OwnBatches
 from .member import Member
 from .regularized import Regularized
 from .scheduling import Scheduling
@@ -43,7 +43,8 @@ class Task:
         """The inputs of a few samples."""
         if self.validation is not None:
             return self.validation[0][:2]
-        return next(iter(self.batches.epoch(0, 0)))[0][:2]
+        inputs = next(iter(self.batches.epoch(0, 0)))[0]
+        return (inputs[0] if isinstance(self.batches, OwnBatches) else inputs)[:2]
 
 
 @dataclass(frozen=True)
@@ -150,11 +151,12 @@ class _Slice:
 
 
 class Block:
-    """Members of one seed, from their first step to their last.
+    """Members of one seed, from their first step to their last; or, with batches of their own, of several seeds.
 
     Args:
         task: what they learn.
-        members: of one seed; those of one formula side by side (see `arranged`).
+        members: of one seed, unless the task has `OwnBatches`, which are theirs in this order; those of one formula
+            side by side (see `arranged`).
         epochs: passes over the training data.
 
     Attributes:
@@ -167,16 +169,28 @@ class Block:
     """
 
     def __init__(self, task: Task, members: Sequence[Member], epochs: int) -> None:
-        (seed,) = {m.seed for m in members}
-        self.task, self.members, self.seed, self.epochs = task, tuple(members), seed, epochs
+        self.own = isinstance(task.batches, OwnBatches)
+        self.seeds = tuple(m.seed for m in members) if self.own else tuple({m.seed for m in members})
+        if len(self.seeds) != (len(members) if self.own else 1):
+            raise PlanError(
+                "members that share their batches have one seed; give those of each a block of its own."
+            )
+        self.task, self.members, self.seed, self.epochs = task, tuple(members), self.seeds[0], epochs
         self.total = epochs * task.batches.steps
-        start, fixed = initial_tensors(task.model, seed)
+        each = [initial_tensors(task.model, seed) for seed in self.seeds]
+        start, fixed = each[0]
         task.batched.look(task.sample)
-        moving = {name: fixed.pop(name) for name in task.batched.moving if name in fixed}
-        self.fixed = list(fixed.values())
+        moving = {name: fixed[name] for name in task.batched.moving if name in fixed}
+        fixed = {name: held for name, held in fixed.items() if name not in moving}
+        self.fixed = [torch.stack([f[n] for _, f in each]) if self.own else held for n, held in fixed.items()]
         self.weights, self.moving = (
-            [w.unsqueeze(0).repeat(len(members), *[1] * w.dim()) for w in tensors.values()]
-            for tensors in (start, moving)
+            [
+                torch.stack([held[place][name] for held in each])
+                if self.own
+                else one.unsqueeze(0).repeat(len(members), *[1] * one.dim())
+                for name, one in tensors.items()
+            ]
+            for place, tensors in enumerate((start, moving))
         )
         if (list(start), list(fixed)) != (task.batched.names, task.batched.fixed):
             raise TrainingError(
@@ -230,8 +244,8 @@ class Block:
         batched, regularized = self.task.batched, self.regularized
         if self.step == 0:
             for part in regularized.parts:
-                part.check(batched.loss, inputs, targets)
-        extra = regularized.extra(self.seed, self.step, inputs)
+                part.check(batched.loss, *((inputs[0], targets[0]) if self.own else (inputs, targets)))
+        extra = regularized.extra(self.seeds, self.step, inputs, self.own)
         made = batched.gradient(self._points(), inputs, targets, self.fixed, self.moving, extra)
         count = len(self.weights)
         loss = made[count].double().numpy()
@@ -283,7 +297,7 @@ class Block:
         weights, moving = self.regularized.evaluated
         sums, counted = np.zeros((len(names), len(self.members))), np.zeros((len(names), 1))
         for x, y in zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True):
-            found = batched.evaluate(weights, x, y, self.fixed, moving)
+            found = batched.evaluate(weights, x, y, self.fixed, moving, self.own)
             values = np.stack([v.double().numpy() for v in found])
             counts = batched.judge.counts(
                 y
@@ -294,6 +308,13 @@ class Block:
             counted += share
         means = np.where(self.diverged >= 0, np.nan, sums / counted)
         return dict(zip(names, means, strict=True))
+
+    def state(self) -> dict[str, Tensor]:
+        """name → (members, *shape) of every parameter and buffer of the model, as they are evaluated."""
+        batched, (weights, moving) = self.task.batched, self.regularized.evaluated
+        fixed = self.fixed if self.own else [f.expand(len(self.members), *f.shape) for f in self.fixed]
+        names = (*batched.names, *batched.moving, *batched.fixed)
+        return dict(zip(names, (*weights, *moving, *fixed), strict=True))
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything needed to go on from here, by name; `load` takes it back bit for bit."""

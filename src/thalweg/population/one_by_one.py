@@ -40,11 +40,15 @@ class OneByOne(Batched):
         draws = tuple(d for own in extra.draws for d in own)
 
         def one(k: int) -> Tensors:
+            data, still, drawn = (
+                tuple(t[k] for t in group) if extra.own else tuple(group)
+                for group in ((inputs, targets), fixed, draws)
+            )
             groups = (
                 tuple(w[k] for w in weights), tuple(b[k] for b in moving),
-                tuple(a[k] for own in extra.amounts for a in own), (inputs, targets), tuple(fixed), draws,
+                tuple(a[k] for own in extra.amounts for a in own), data, still, drawn,
             )  # fmt: skip
-            torch.manual_seed(extra.seed)
+            torch.manual_seed(extra.seeds[k if extra.own else 0])
             return self._one_gradient(extra, groups, layouts)
 
         with self._at_work(extra):
@@ -57,12 +61,14 @@ class OneByOne(Batched):
         targets: Tensor,
         fixed: Sequence[Tensor] = (),
         moving: Sequence[Tensor] = (),
+        own: bool = False,
     ) -> Tensors:
         """As of `Batched`."""
 
         def one(k: int) -> Tensors:
-            own = (tuple(w[k] for w in weights), tuple(b[k] for b in moving))
-            return self._one_evaluation((*own, (), (inputs, targets), tuple(fixed), ()))
+            still = tuple(f[k] for f in fixed) if own else tuple(fixed)
+            trained = tuple(w[k] for w in weights), tuple(b[k] for b in moving)
+            return self._one_evaluation((*trained, (), (inputs, targets), still, ()))
 
         with self._at_work(None), torch.no_grad():
             return _stacked([one(k) for k in range(len(weights[0]))])

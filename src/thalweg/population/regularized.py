@@ -64,19 +64,26 @@ class Regularized:
             return self.weights, self.moving
         return self.average, self.average_moving
 
-    def extra(self, seed: int, step: int, inputs: Tensor) -> Extra:
-        """The random numbers and the amounts of one step."""
-        single = [w[0] for w in self.weights]
-        draws = tuple(part.draws(seed, step, inputs, single) for part in self.parts)
-        dtype = self.weights[0].dtype
-        amounts = tuple(
-            tuple(
-                torch.from_numpy(np.ascontiguousarray(column)).to(dtype)
-                for column in part.amounts(rows, d, inputs).T
-            )
-            for part, rows, d in zip(self.parts, self.strengths, draws, strict=True)
-        )
-        return Extra(self.parts, amounts, draws, draw_seed(seed, step))
+    def extra(self, seeds: Sequence[int], step: int, inputs: Tensor, own: bool) -> Extra:
+        """The random numbers and the amounts of one step.
+
+        Args:
+            seeds: one for all members, or each member's own.
+            inputs: (batch, …), or each member's own (members, batch, …).
+        """
+        single, members = [w[0] for w in self.weights], len(self.weights[0])
+        draws, amounts, dtype = [], [], self.weights[0].dtype
+        for part, rows in zip(self.parts, self.strengths, strict=True):
+            drawn, found = [], []
+            for k, seed in enumerate(seeds):
+                x = inputs[k] if own else inputs
+                drawn.append(part.draws(seed, step, x, single))
+                found.append(part.amounts(rows[k : k + 1] if own else rows, drawn[-1], x))
+            draws.append(tuple(map(torch.stack, zip(*drawn, strict=True))) if own else drawn[0])
+            table = np.concatenate(found).reshape(members, -1)
+            amounts.append(tuple(torch.from_numpy(np.ascontiguousarray(c)).to(dtype) for c in table.T))
+        drawing = tuple(draw_seed(seed, step) for seed in seeds)
+        return Extra(self.parts, tuple(amounts), tuple(draws), drawing, own)
 
     def shrink(self, rates: np.ndarray, active: np.ndarray) -> None:
         """Decoupled decay, before the update, at the rates (members,) of this step."""

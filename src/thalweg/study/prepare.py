@@ -48,6 +48,7 @@ class Prepared:
         order: where the rows of train, and then of validation, stood in the data as given; None for a DataLoader.
         drawn: which of validation and test were split off at random.
         groups: a label for each sample of the pool, if the problem has groups.
+        noise, truth: the problem's.
     """
 
     name: str
@@ -65,6 +66,8 @@ class Prepared:
     order: np.ndarray | None = field(default=None, repr=False)
     drawn: tuple[str, ...] = ()
     groups: np.ndarray | None = field(default=None, repr=False)
+    noise: float | None = None
+    truth: Callable[[Any], Any] | None = field(default=None, repr=False)
 
     @cached_property
     def pool(self) -> Pair:
@@ -131,6 +134,8 @@ def prepare(problem: Problem | str) -> Prepared:
         order=order,
         drawn=tuple(part for part in ("validation", "test") if getattr(problem, part) is None),
         groups=groups,
+        noise=problem.noise,
+        truth=problem.truth,
     )
 
 

@@ -81,10 +81,10 @@ class Programs:
         with self._lock:
             if key not in self._tasks:
                 batches, validation = self._data(size, fold)
-                self._tasks[key] = Task(self.problem.model, self._gradients(loss, alone), batches, validation)
+                self._tasks[key] = Task(self.problem.model, self.gradients(loss, alone), batches, validation)
             return self._tasks[key]
 
-    def _gradients(self, loss: Any, alone: bool) -> Batched:
+    def gradients(self, loss: Any, alone: bool = False) -> Batched:
         """Programs that differ in batch size alone share what is traced."""
         if (loss, alone) not in self._batched:
             problem, kind = self.problem, OneByOne if alone else Batched
@@ -98,12 +98,14 @@ class Programs:
         if isinstance(problem.train, DataLoader):
             return LoaderBatches(problem.train), problem.validation
         if not self._folds:
-            return TensorBatches(*problem.train, _batch(size, len(problem.train[0]))), problem.validation
+            return TensorBatches(
+                *problem.train, samples_per_step(size, len(problem.train[0]))
+            ), problem.validation
         inputs, targets = problem.pool
         if fold is None:
-            return TensorBatches(inputs, targets, _batch(size, len(inputs))), None
+            return TensorBatches(inputs, targets, samples_per_step(size, len(inputs))), None
         kept, held = self._folds[fold]
-        batches = TensorBatches(inputs, targets, _batch(size, len(kept)), kept)
+        batches = TensorBatches(inputs, targets, samples_per_step(size, len(kept)), kept)
         return batches, (inputs[held], targets[held])
 
     def samples(self, setting: Setting) -> int:
@@ -152,7 +154,7 @@ class Programs:
         return [(seed, block, fold) for seed, fold in repeats for block in blocks]
 
 
-def _batch(size: int | str, samples: int) -> int:
+def samples_per_step(size: int | str, samples: int) -> int:
     return samples if size == FULL else int(size)
 
 

@@ -13,12 +13,13 @@ import math
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 
 from ..errors import ThalwegError
@@ -26,6 +27,7 @@ from ..population.batches import RANDOM
 from ..population.block import activations_of
 from .data import first_line
 from .factors import Level
+from .folds import FOLD
 from .prepare import Prepared
 from .programs import Programs, built
 from .recipe import Recipe, recipe
@@ -49,6 +51,8 @@ class RecipeRun:
         seconds: of the run.
         plain: whether the script needs nothing but torch.optim to train.
         reason: why it could not be run; the numbers are then NaN.
+        compared: which losses; "test" after a cross-validation, whose last runs have no validation part, and meet
+            the test part at their end.
     """
 
     optimizer: str
@@ -65,6 +69,7 @@ class RecipeRun:
     seconds: float = 0.0
     plain: bool = True
     reason: str = ""
+    compared: str = "validation"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; numbers that are not finite are None."""
@@ -89,14 +94,15 @@ class RecipeRun:
         over = f"over {passes} of {which} {self.seed}"
         if self.largest == 0:
             return f"The recipe was run: trained alone {means}, {who} gives the very same losses {over}."
-        first = f" ({_power(self.first)} after the first)" if self.epochs > 1 else ""
+        several = self.epochs > 1 and self.compared == "validation"
+        first = f" ({_power(self.first)} after the first)" if several else ""
         grown = (
             f", most at epoch {self.at}: rounding, which training that is not steady makes grow"
             if self.largest > 1e-3 > self.first
             else ""
         )
         return (
-            f"The recipe was run: trained alone {means}, {who} has validation losses that differ by at most "
+            f"The recipe was run: trained alone {means}, {who} has {self.compared} losses that differ by at most "
             f"{_power(self.largest)} relative{first} {over}{grown}."
         )
 
@@ -122,7 +128,14 @@ def run_recipe(store: Store, programs: Programs) -> RecipeRun | None:
         "lr": setting.lr,
         "schedule": setting.schedule,
         "further": dict(setting.further),
+        "compared": "validation" if plan.folds is None else "test",
     }
+    if plan.folds is not None:
+        if not plan.confirmation:
+            return RecipeRun(
+                **winner, reason="nothing was confirmed, so no run had all samples, as the recipe has."
+            )
+        members = members[members[FOLD].isna()]
     row = _member(verdict, members)
     if row is None:
         return RecipeRun(**winner, reason="all its runs diverged.")
@@ -130,11 +143,14 @@ def run_recipe(store: Store, programs: Programs) -> RecipeRun | None:
         made = recipe(plan, store.meta("problem", {}), setting, int(row["seed"]))
         _check_memory(programs.problem)
         begun = time.perf_counter()
-        losses = _run(made, programs.problem, -(-STEPS // programs.task(setting).batches.steps))
+        losses, model = _run(made, programs.problem, -(-STEPS // programs.task(setting).batches.steps))
     except ThalwegError as error:
         return RecipeRun(**winner, reason=str(error))
     except Exception as error:  # whatever a user's model, loss or loader may raise
         return RecipeRun(**winner, reason=f"it fails with {type(error).__name__} ({first_line(error)}).")
+    if plan.folds is not None:
+        return _at_the_end(RecipeRun(**winner, stage="confirmation", seed=int(row["seed"])), losses, model, programs,
+                           float(row["test_loss"]), begun, made)  # fmt: skip
     expected = store.curve(int(row["member"]), "validation_loss")
     gaps = differences(losses, expected)
     return RecipeRun(
@@ -142,6 +158,23 @@ def run_recipe(store: Store, programs: Programs) -> RecipeRun | None:
         first=float(gaps[0]), largest=float(gaps.max()), at=int(gaps.argmax()) + 1,
         seconds=time.perf_counter() - begun, plain="tw." not in made.optimizer,
     )  # fmt: skip
+
+
+def _at_the_end(
+    run: RecipeRun, losses: list[float], model: nn.Module, programs: Programs, expected: float, begun: float,
+    made: Recipe,
+) -> RecipeRun:  # fmt: skip
+    """The comparison of a run that is judged once, on the test part."""
+    epochs, problem = programs.plan.epochs, programs.problem
+    if len(losses) < epochs:
+        return replace(
+            run, reason=f"it takes more than {STEPS:,} steps, and its end alone could be compared."
+        )
+    with torch.no_grad():
+        found = float(problem.loss(model.eval()(problem.test[0]), problem.test[1]))
+    (gap,) = differences([found], np.array([expected])).tolist()
+    return replace(run, epochs=epochs, planned=epochs, first=gap, largest=gap, at=epochs,
+                   seconds=time.perf_counter() - begun, plain="tw." not in made.optimizer)  # fmt: skip
 
 
 def differences(losses: list[float], expected: np.ndarray) -> np.ndarray:
@@ -175,8 +208,9 @@ class _Enough(Exception):
     """As many passes as were wanted have been made."""
 
 
-def _run(made: Recipe, problem: Prepared, epochs: int) -> list[float]:
-    """The validation loss after each pass over the data; the caller's random state is left as it was.
+def _run(made: Recipe, problem: Prepared, epochs: int) -> tuple[list[float], nn.Module]:
+    """The validation loss after each pass over the data, and the model that is judged; the caller's random state is
+    left as it was.
 
     On one thread, as the blocks of a study: threads that share such small operations wait for one another.
     """
@@ -208,7 +242,7 @@ def _run(made: Recipe, problem: Prepared, epochs: int) -> list[float]:
             torch.set_num_threads(threads)
             if generator is not None and before is not None:
                 generator.set_state(before)
-    return losses
+    return losses, scope.get("judged", scope["model"])
 
 
 def _loads(line: ast.stmt) -> bool:

@@ -153,7 +153,7 @@ def _all(
             return []
         return halves(store, programs, row)
 
-    with _workers(several) as workers:
+    with threads(several) as workers:
         jobs = {workers.submit(work, row) for row in rows}
         try:
             while jobs:
@@ -168,7 +168,7 @@ def _all(
 
 
 @contextmanager
-def _workers(several: bool) -> Iterator[ThreadPoolExecutor]:
+def threads(several: bool) -> Iterator[ThreadPoolExecutor]:
     """A thread for every core, each training a block of its own with single-threaded tensor operations.
 
     Threads that share each operation would wait for one another dozens of times in a step, which on a

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from torch.utils.data import DataLoader
@@ -18,7 +18,7 @@ from ..formulas import Formula
 from ..schedules import Given
 from . import recipe as recipes
 from .batching import AUTO, check_asked, sentences
-from .factors import FULL, LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, STORED_BATCH_SIZE, factor
+from .factors import FULL, LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, STORED_BATCH_SIZE, Setting, factor
 from .folds import Folds, check_unwatched
 from .folds import folds as cut
 from .generalization import Generalization, generalization
@@ -35,6 +35,10 @@ from .store import ENDED, Store, kind_of
 from .targets import race
 from .verdict import Verdict, judge
 
+if TYPE_CHECKING:
+    from .bias_variance import BiasVariance
+    from .ensemble import Ensemble
+
 
 class Study:
     """A study in its store, for reading: `verdict`, `table`, `curves`, `recipe`, `report`.
@@ -45,6 +49,7 @@ class Study:
     def __init__(self, path: Path, given: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self.path = Path(path)
         self._given = given or {}  # argument of `compare` → label → object of the user's own
+        self.declared: Problem | str | None = None  # a problem that no store can name, while it is at hand
 
     @classmethod
     def open(
@@ -185,16 +190,19 @@ class Study:
             optimizer: a label of the plan; the best unless given.
             seed: whose initial weights and batch order the script repeats.
         """
+        return recipes.recipe(self.plan, self.problem, self.chosen(optimizer), seed)
+
+    def chosen(self, optimizer: str | None = None) -> Setting:
+        """The chosen setting of that optimizer, of the best unless one is named."""
         entries = {e.optimizer: e for e in self.verdict.entries}
         if not entries:
             raise StoreError(
-                f"{self.path} has no complete seed yet, so there is no recipe; `thalweg resume {self.path}`."
+                f"{self.path} has no complete seed yet, so nothing is chosen; `thalweg resume {self.path}`."
             )
         label = optimizer or next(iter(entries))
         if label not in entries:
             raise PlanError(f"{label!r} is not among this study's optimizers: {', '.join(entries)}.")
-        entry = entries[label]
-        return recipes.recipe(self.plan, self.problem, entry.setting, seed)
+        return entries[label].setting
 
     @property
     def recipe_run(self) -> RecipeRun | None:
@@ -264,6 +272,45 @@ class Study:
         """
         found = race(self.verdict, self.table(), self.curves(), target)
         return pd.DataFrame() if found is None else found.table()
+
+    def ensemble(
+        self,
+        kind: str = "bagging",
+        members: int = 20,
+        optimizer: str | None = None,
+        problem: Problem | str | None = None,
+    ) -> Ensemble:
+        """Several models of the chosen setting that answer as one, trained anew.
+
+        Args:
+            kind: "bagging": each draws its own samples; "seeds": each has all samples, and other initial weights and
+                order; "boosting": stages that learn what those before them got wrong, whose candidates have the chosen
+                setting of every optimizer, or of the one named.
+            members: how many.
+            optimizer: a label of the plan; the best unless given.
+            problem: needed only for a study that was opened, and was given a `tw.Problem` object.
+
+        Raises:
+            PlanError, StoreError: there is no such kind or optimizer, nothing was chosen yet, or the problem is
+                another one or a DataLoader.
+        """
+        from .resampled import ensemble
+
+        return ensemble(self, kind, members, optimizer, problem)
+
+    def bias_variance(
+        self, members: int = 20, noise: float | None = None, problem: Problem | str | None = None
+    ) -> BiasVariance:
+        """Error, bias², variance and noise of every setting of the study, from models trained on resamples.
+
+        Args:
+            members: resamples of each setting.
+            noise: as `thalweg.bias_variance` takes it.
+            problem: needed only for a study that was opened, and was given a `tw.Problem` object.
+        """
+        from .resampled import bias_variance
+
+        return bias_variance(self, members, noise, problem)
 
     def report(self, path: str | Path) -> Path:
         """Write the report: one HTML file that needs nothing else."""
@@ -369,7 +416,9 @@ def compare(
         wanted = _cross_validated(wanted, cut(folds, ready, declared.seed))
     _check_further(wanted, ready)
     path = Path(store) if store is not None else _free_path(_facts(ready), wanted)
-    return begin(path, wanted, ready, progress, batched)
+    study = begin(path, wanted, ready, progress, batched)
+    study.declared = declared
+    return study
 
 
 def begin(
@@ -442,6 +491,7 @@ def resume(
     if study.finished:
         return study
     wanted, ready = found_again(study, problem, "resume")
+    study.declared = problem
     return _carry_on(study, wanted, ready, progress)
 
 
