@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .study.problem import Problem as Problem
     from .study.range_test import range_test as range_test
     from .study.rerun import rerun as rerun
+    from .study.sharpness import sharpness as sharpness
     from .study.study import Study as Study
     from .study.study import compare as compare
     from .study.study import resume as resume
@@ -73,6 +74,7 @@ _WHERE = {
     "range_test": "study.range_test",
     "rerun": "study.rerun",
     "resume": "study.study",
+    "sharpness": "study.sharpness",
     "size": "sizes.size",
 }
 

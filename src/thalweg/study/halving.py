@@ -5,7 +5,7 @@ numbers (rate, hyperparameters) compete: the better half of them, by the mean va
 goes on. Optimizers, schedules, losses, regularizers and batch sizes never compete before the end, because one
 that decays its rate, or takes smaller steps, looks bad early on and may win all the same; and the best setting
 so far of every level that is ranked stays. So no optimizer leaves the search, and at 13 rates it costs 36%
-of all member-steps.
+of all member-steps. Rates by which the grid grows later meet the same rungs, and what the others were there.
 
 All seeds of a setting live and die together. Rungs cut the run, not its schedule: a run that goes on is the run
 it would have been anyway. The survivors' weights, optimizer states and whatever else is kept between steps are
@@ -50,7 +50,8 @@ def rungs(plan: Plan) -> list[int]:
 
 def ahead(store: Store, plan: Plan) -> list[int]:
     """The rungs that are still to be decided."""
-    return [epoch for epoch in rungs(plan) if epoch not in store.meta("rungs", [])]
+    decided = store.meta("rungs", [])
+    return [epoch for epoch in rungs(plan) if [len(plan.grown), epoch] not in decided]
 
 
 def stopped(rows: Sequence[BlockRow]) -> int:
@@ -59,11 +60,11 @@ def stopped(rows: Sequence[BlockRow]) -> int:
 
 
 def expected(store: Store, programs: Programs) -> int:
-    """Member-steps of the whole search: what was spent on the stopped, and what the rest will take."""
+    """Member-steps of the whole search: what was spent on those that have ended, and what the rest will take at most."""
     rows = store.blocks("search")
-    spent = sum(len(r.settings) * r.step for r in rows if r.status == STOPPED)
+    spent = sum(len(r.settings) * r.step for r in rows if r.status in ENDED)
     left, repeats = ahead(store, programs.plan), _repeats(rows)
-    going = list(dict.fromkeys(s for r in rows if r.status != STOPPED for s in r.settings))
+    going = list(dict.fromkeys(s for r in rows if r.status not in ENDED for s in r.settings))
     groups: dict[tuple, list[Setting]] = {}
     for setting in going:
         groups.setdefault(_group(programs.plan, setting), []).append(setting)
@@ -111,18 +112,21 @@ def _group(plan: Plan, setting: Setting) -> tuple:
 
 def halve(store: Store, programs: Programs, epoch: int) -> None:
     """Stop what cannot win any more, and gather the rest into new blocks; every block has reached the rung."""
-    rows = [row for row in store.blocks("search") if row.status not in ENDED]
-    kept = survivors(programs.plan, _losses(store, programs, rows, epoch))
+    every = store.blocks("search")
+    rows = [row for row in every if row.status not in ENDED]
+    going_on = {setting for row in rows for setting in row.settings}
+    # Rates that were added later compete with what the others were at this rung.
+    kept = [s for s in survivors(programs.plan, _losses(store, programs, every, epoch)) if s in going_on]
     place = {(r.seed, r.fold, s): (r, k) for r in rows for k, s in enumerate(r.settings)}
     seeds, folds = (list(dict.fromkeys(one)) for one in zip(*_repeats(rows), strict=True))
     first = max(row.id for row in store.blocks()) + 1
     going = []
-    for k, (seed, settings, fold) in enumerate(programs.blocks(kept, seeds, folds)):
+    for k, (seed, settings, fold) in enumerate(programs.blocks(kept, seeds, folds) if kept else ()):
         origins = [place[seed, fold, setting] for setting in settings]
         block = gathered(store, programs, seed, settings, origins)
         name = store.write_checkpoint(first + k, block.step, block.tensors())
         going.append(Compacted(first + k, [(row.id, at) for row, at in origins], "started", name))
-    store.compact(rows, going, {"rungs": [*store.meta("rungs", []), epoch]})
+    store.compact(rows, going, {"rungs": [*store.meta("rungs", []), [len(programs.plan.grown), epoch]]})
     for row in rows:
         store.drop_checkpoints(row.id)
 
@@ -133,6 +137,8 @@ def _losses(
     """Validation losses (seeds and folds,) of each setting after that epoch, in the plan's order."""
     found: dict[Setting, list[float]] = {}
     for row in sorted(rows, key=lambda r: (r.seed, r.fold or 0)):
+        if epoch * programs.steps(row.settings[0], row.fold) > row.step:
+            continue  # stopped at a rung before
         values = store.point(row.id, epoch * programs.steps(row.settings[0], row.fold), "validation_loss")
         if values is None:
             raise StoreError(

@@ -31,6 +31,7 @@ from .provenance import provenance
 from .recipe_run import RecipeRun
 from .run import execute
 from .sensitivity import sensitivity
+from .sharpness import Sharpnesses, of_study
 from .store import ENDED, Store, kind_of
 from .targets import race
 from .verdict import Verdict, judge
@@ -170,6 +171,33 @@ class Study:
         ('underfits', 30, 30)
         """
         return generalization(self.plan, self.verdict_by(by), self.table(), self.curves())
+
+    def sharpness(
+        self,
+        by: str = "optimizer",
+        seeds: int = 5,
+        epsilon: float = 0.05,
+        problem: Problem | str | None = None,
+    ) -> Sharpnesses:
+        """How sharp the minima are that the chosen settings end in: the largest eigenvalue of the loss's Hessian, and
+        how much the loss rises by a step of length ε up its gradient; `.table`, `.interval(level)`, `.picture()`.
+
+        The chosen setting of each level of a factor is trained once more, with the seeds its confirmation had.
+
+        Args:
+            by: as `verdict_by` takes it, e.g. "batch_size".
+            seeds: at most so many of each.
+            epsilon: the length of that step.
+            problem: needed only for a study that was given a `tw.Problem` object.
+
+        >>> import thalweg as tw, tempfile
+        >>> study = tw.compare("breast-cancer", ["sgd"], [0.1], ["constant"], seeds=2, epochs=5, confirmation=2,
+        ...                    store=tempfile.mkdtemp() + "/a.db", progress=False)
+        >>> found = study.sharpness()
+        >>> found.table.shape, bool(found.table["converged"].all())
+        ((2, 7), True)
+        """
+        return of_study(self, by, seeds, epsilon, problem)
 
     def table(self) -> pd.DataFrame:
         """One row per member: stage, optimizer, lr, schedule, every other factor that varies (NaN where it does

@@ -1,0 +1,204 @@
+"""How sharp the minimum is that each member of a population has come to, all members at once.
+
+Two measures of the training loss L at weights w, in evaluation mode, over all samples given:
+
+- the largest eigenvalue λ of the Hessian of L: how fast the slope grows along the direction in which it grows fastest.
+  By power iteration, v ← Hv / ‖Hv‖, where Hv is the derivative of the gradient along v (Pearlmutter 1994), by
+  forward over reverse differentiation, so that no Hessian is ever built. Power iteration finds the eigenvalue
+  largest in size; where that one is negative, −μ, it is repeated for H + μI, whose largest is the one wanted.
+- ε-sharpness: L(w + ε g / ‖g‖) − L(w) with the gradient g: the first-order answer to how much the loss can rise within
+  a ball of radius ε, as sharpness-aware minimization takes it (Foret et al. 2021, eq. 2).
+
+Neither is invariant to how a network scales its weights (Dinh et al. 2017): compare members of one model.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import grad_and_value, jvp, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from ..errors import TrainingError
+from .batched import _TRACING, Batched, Tensors, _Layout
+
+CHUNK = 1024  # samples at once
+ITERATIONS = 300
+TOLERANCE = 3e-3  # ‖Hv − λv‖ relative to λ; the error of λ is of its square
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """What was found at each member's weights.
+
+    Attributes:
+        loss, eigenvalue, rise: (members,) the loss, λ, and ε-sharpness.
+        direction: like the weights, (members, *shape) each: the unit eigenvector of λ.
+        converged: (members,) whether λ had settled when the iterations ended.
+    """
+
+    loss: np.ndarray
+    eigenvalue: np.ndarray
+    rise: np.ndarray
+    direction: list[Tensor]
+    converged: np.ndarray
+
+
+class Landscape:
+    """The loss of a model as a function of its weights, over some samples, for members side by side.
+
+    Args:
+        batched: the model and its loss.
+        inputs, targets: the samples, taken a thousand at once.
+        fixed, moving: as `Batched.gradient` takes them.
+    """
+
+    def __init__(
+        self, batched: Batched, inputs: Tensor, targets: Tensor, fixed: Sequence[Tensor] = (),
+        moving: Sequence[Tensor] = (),
+    ) -> None:  # fmt: skip
+        self.batched, self.fixed, self.moving = batched, tuple(fixed), tuple(moving)
+        self.chunks = list(zip(inputs.split(CHUNK), targets.split(CHUNK), strict=True))
+        counts = [batched.loss.counts(y) for _, y in self.chunks]
+        sizes = [
+            len(y) if c is None else float(c.sum()) for c, (_, y) in zip(counts, self.chunks, strict=True)
+        ]
+        self._graphs: dict[tuple, Callable[..., Tensors]] = {}
+        self.shares = [size / sum(sizes) for size in sizes]
+
+    def loss(self, weights: Sequence[Tensor]) -> Tensor:
+        """(members,)"""
+        return self._over(lambda f, w: (f(w),), weights)[0]
+
+    def gradient(self, weights: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """The gradients, like `weights`, and the losses (members,)."""
+
+        def one(f: Callable[[Tensors], Tensor], w: Tensors) -> Tensors:
+            found, value = grad_and_value(f)(w)
+            return *found, value
+
+        *gradients, value = self._over(one, weights)
+        return gradients, value
+
+    def along(self, weights: Sequence[Tensor], direction: Sequence[Tensor]) -> list[Tensor]:
+        """The Hessian of each member times its direction, like `weights`."""
+
+        def one(f: Callable[[Tensors], Tensor], w: Tensors, v: Tensors) -> Tensors:
+            return jvp(lambda at: grad_and_value(f)(at)[0], (w,), (v,))[1]
+
+        return list(self._over(one, weights, direction))
+
+    def _over(self, call: Callable[..., Tensors], *stacks: Sequence[Tensor]) -> Tensors:
+        """The mean over the chunks of what a call gives, members side by side."""
+        total: list[Tensor] | None = None
+        for (x, y), share in zip(self.chunks, self.shares, strict=True):
+            groups = (self.moving, *stacks, (x, y))
+            key = (call.__qualname__, x.shape, *(len(s[0]) for s in stacks))
+            if key not in self._graphs:
+                self._graphs[key] = self._traced(call, groups)
+            found = [share * t for t in self._graphs[key](*(t for group in groups for t in group))]
+            total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
+        assert total is not None
+        return tuple(total)
+
+    def _traced(
+        self, call: Callable[..., Tensors], groups: Sequence[Sequence[Tensor]]
+    ) -> Callable[..., Tensors]:
+        """The call for members side by side, as a flat graph of tensor operations."""
+        layout = _Layout(*groups)
+
+        def member(moving: Tensors, *rest: Tensors) -> Tensors:
+            *own, (x, y) = rest
+
+            def value(w: Tensors) -> Tensor:
+                held = dict(zip(self.batched.moving, moving, strict=True))
+                return self.batched.loss(self.batched._call(w, held, x, self.fixed), y)
+
+            return call(value, *own)
+
+        every = vmap(member, in_dims=(*[0] * (len(groups) - 1), None))
+        with (
+            _TRACING,
+            self.batched._lock,
+            self.batched._mode(None),
+            torch.no_grad(),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")  # PyTorch's own, as it loads forward differentiation
+            try:
+                return make_fx(lambda *flat: every(*layout.split(flat)))(
+                    *(t for group in groups for t in group)
+                )
+            except Exception as error:  # whatever a user's model may raise
+                raise TrainingError(
+                    f"the curvature of {type(self.batched.model).__name__} cannot be taken: {first_line(error)}"
+                ) from error
+
+
+def first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def curvature(at: Landscape, weights: Sequence[Tensor], epsilon: float = 0.05, seed: int = 0) -> Curvature:
+    """Loss, largest Hessian eigenvalue and ε-sharpness of each member.
+
+    Args:
+        weights: (members, *shape) each.
+        epsilon: radius of the ball.
+        seed: of the direction that power iteration begins with, the same for all members.
+    """
+    gradients, loss = at.gradient(weights)
+    length = _dot(gradients, gradients).sqrt().clamp_min(torch.finfo(loss.dtype).tiny)
+    moved = [w + epsilon * g / _column(length, g) for w, g in zip(weights, gradients, strict=True)]
+    value, direction, settled = _power(at, weights, torch.zeros_like(loss), seed)
+    if (value < 0).any():
+        shift = value.clamp_max(0)
+        shifted, other, again = _power(at, weights, shift, seed)
+        below = value < 0
+        value = torch.where(below, shifted, value)
+        direction = [torch.where(_column(below, d), o, d) for d, o in zip(direction, other, strict=True)]
+        settled = torch.where(below, again, settled)
+    rise = at.loss(moved) - loss
+    return Curvature(
+        loss.double().numpy(), value.double().numpy(), rise.double().numpy(), direction, settled.numpy()
+    )
+
+
+def _power(
+    at: Landscape, weights: Sequence[Tensor], shift: Tensor, seed: int
+) -> tuple[Tensor, list[Tensor], Tensor]:
+    """The eigenvalue of H farthest from `shift` (members,), its eigenvector, and whether it settled."""
+    generator = torch.Generator().manual_seed(seed)
+    v = [torch.randn(w.shape[1:], generator=generator, dtype=w.dtype).expand_as(w) for w in weights]
+    v = _unit(v)
+    value, settled = torch.zeros_like(shift), torch.zeros_like(shift, dtype=torch.bool)
+    for _ in range(ITERATIONS):
+        product = at.along(weights, v)
+        value = _dot(v, product)
+        rest = [p - _column(value, p) * d for p, d in zip(product, v, strict=True)]
+        settled = _dot(rest, rest).sqrt() <= TOLERANCE * (value - shift).abs()
+        if settled.all():
+            break
+        v = _unit([p - _column(shift, p) * d for p, d in zip(product, v, strict=True)])
+    return value, v, settled
+
+
+def _dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """(members,)"""
+    return torch.stack([(x * y).flatten(1).sum(1) for x, y in zip(a, b, strict=True)]).sum(0)
+
+
+def _unit(v: Sequence[Tensor]) -> list[Tensor]:
+    length = _dot(v, v).sqrt()
+    length = torch.where(length > 0, length, torch.ones_like(length))
+    return [t / _column(length, t) for t in v]
+
+
+def _column(numbers: Tensor, like: Tensor) -> Tensor:
+    """(members,) as (members, 1, …)."""
+    return numbers.reshape(-1, *[1] * (like.dim() - 1))
