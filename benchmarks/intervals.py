@@ -4,7 +4,7 @@ Each cell is the share of 4,000 made-up studies whose interval holds the populat
 intervals are the first column; the others are what else could have been used. Losses are normal, or lognormal with
 σ = 0.25, 0.5 and 1 (a skewness of 0.8, 1.8 and 6.2).
 
-    python benchmarks/coverage.py
+    python benchmarks/intervals.py
 """
 
 from __future__ import annotations
