@@ -52,7 +52,8 @@ def sharpness(
     for column, measure in ((1, "eigenvalue"), (2, "rise")):
         scale = "log" if (table[measure] > 0).all() else "linear"
         figure.update_yaxes(type=scale, row=1, col=column)
-        figure.update_xaxes(title_text=text(factor), type="category", row=1, col=column)
+        figure.update_xaxes(title_text=text(factor), type="category", row=1, col=column,
+                            range=[-0.5, len(order) - 0.5])  # fmt: skip
     figure.update_yaxes(type="log" if (lines["loss"] > 0).all() else "linear", row=1, col=3)
     figure.update_xaxes(title_text="step along the eigenvector / length of the weights", row=1, col=3)
     return figure.update_layout(legend={"title": {"text": text(factor)}}, margin={"t": 60, "b": 90})

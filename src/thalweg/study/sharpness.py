@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from .study import Study
 
-REACH = np.linspace(-0.5, 0.5, 41)  # lengths of the step from the minimum, in lengths of the weights
+REACH = np.linspace(-0.15, 0.15, 31)  # lengths of the step from the minimum, in lengths of the weights
 EPSILON = 0.05
 
 
