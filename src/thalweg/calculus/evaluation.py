@@ -1,111 +1,148 @@
-"""An expression compiled for numbers: one Python function for floats, NumPy arrays and torch tensors alike.
+"""An expression evaluated for numbers: floats, NumPy arrays and torch tensors alike.
 
-The printed code has names only (`sin(x)`, `maximum(a, b)`); what they mean is looked up in a table for NumPy or in
-one for torch. Numbers keep to the array's own type, so float32 stays float32, and torch can differentiate through.
+The expression is walked once and becomes a list of operations, each on the results of others, so that equal parts are
+computed once. No code is written, and the expression is never rebuilt: SymPy would simplify it anew, with symbols it
+knows nothing of, which can take for ever. What the operations mean is looked up in a table for NumPy or in one
+for torch. Numbers keep to the array's own type, and torch can differentiate through.
 """
 
 from __future__ import annotations
 
 import functools
+import operator
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import sympy as sp
-from sympy.printing.numpy import NumPyPrinter
+
+from ..errors import ExpressionError
 
 _SAME = ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "log", "sqrt", "sign", "floor", "ceil", "abs")
 _INVERSE = ("arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh")
-_RENAMED = {
-    "ceiling": "ceil", "Abs": "abs", "Heaviside": "heaviside", "Larger": "maximum", "Smaller": "minimum",
+_NAMES = {
+    "asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh",
+    "ceiling": "ceil", "Abs": "abs", "Heaviside": "heaviside", "Max": "maximum", "Min": "minimum",
+}  # fmt: skip
+_OPERATORS: dict[Any, Callable[..., Any]] = {
+    sp.StrictLessThan: operator.lt, sp.LessThan: operator.le, sp.StrictGreaterThan: operator.gt,
+    sp.GreaterThan: operator.ge, sp.Equality: operator.eq, sp.Unequality: operator.ne,
+    sp.And: operator.and_, sp.Or: operator.or_,
 }  # fmt: skip
 
 
-class Larger(sp.Function):
-    """Max without SymPy's comparisons of its arguments, which sharing subexpressions would start again."""
+class _Program:
+    """Operations in the order in which they can be done; the first places are those of the variables."""
 
-    is_extended_real = True
+    def __init__(self, expression: Any, variables: tuple[str, ...], meanings: dict[str, Any]) -> None:
+        self.meanings = meanings
+        self.places: dict[Any, int] = {sp.Symbol(name, real=True): n for n, name in enumerate(variables)}
+        self.operations: list[tuple[Callable[..., Any] | None, Any]] = [(None, None)] * len(variables)
+        self.result = self.place(expression)
+        last = {k: n for n, (_, own) in enumerate(self.operations) if isinstance(own, tuple) for k in own}
+        self.done: dict[int, list[int]] = {}
+        for k, n in last.items():
+            if k != self.result:
+                self.done.setdefault(n, []).append(k)
 
+    def __call__(self, *values: Any) -> Any:
+        found: list[Any] = [*values, *[None] * (len(self.operations) - len(values))]
+        for n in range(len(values), len(self.operations)):
+            function, own = self.operations[n]
+            found[n] = own if function is None else function(*(found[k] for k in own))
+            for k in self.done.get(n, ()):
+                found[k] = None  # memory for the next
+        return found[self.result]
 
-class Smaller(sp.Function):
-    """Likewise Min."""
+    def place(self, expression: Any) -> int:
+        """Where the value of an expression will be."""
+        if expression not in self.places:
+            self.places[expression] = self._found(expression)
+        return self.places[expression]
 
-    is_extended_real = True
+    def _add(self, function: Callable[..., Any] | None, own: Any) -> int:
+        self.operations.append((function, own))
+        return len(self.operations) - 1
 
+    def _found(self, e: Any) -> int:
+        if e.is_Number or e.is_NumberSymbol:
+            return self._add(None, _float(e))
+        if e in (sp.zoo, sp.I):  # 1/0, and what is not real
+            return self._add(None, float("nan"))
+        if e.is_Add:
+            return self._chain(operator.add, e.args)
+        if e.is_Mul:
+            return self._product(e)
+        if e.is_Pow and not isinstance(e, sp.exp):
+            return self._power(*e.args)
+        if isinstance(e, sp.Piecewise):
+            place = self._add(None, float("nan"))
+            for value, condition in reversed(e.args):
+                if condition == sp.true:
+                    place = self.place(value)
+                else:
+                    parts = (self.place(condition), self.place(value), place)
+                    place = self._add(self.meanings["where"], parts)
+            return place
+        if type(e) in _OPERATORS:
+            return self._chain(_OPERATORS[type(e)], e.args)
+        name = _NAMES.get(type(e).__name__, type(e).__name__)
+        if name in ("maximum", "minimum"):
+            return self._chain(self.meanings[name], e.args)
+        if name not in self.meanings:
+            raise ExpressionError(f"{e} has no numeric form; use the functions that tw.function reads.")
+        return self._add(self.meanings[name], tuple(map(self.place, e.args)))
 
-def _held(expression: Any, known: dict[Any, Any]) -> Any:
-    """The expression with `Larger` and `Smaller` for Max and Min."""
-    if not expression.args:
-        return expression
-    if expression not in known:
-        args = [_held(part, known) for part in expression.args]
-        if isinstance(expression, sp.Max | sp.Min):
-            held = Larger if isinstance(expression, sp.Max) else Smaller
-            known[expression] = functools.reduce(held, args)
-        else:
-            changed = any(new is not old for new, old in zip(args, expression.args, strict=True))
-            known[expression] = expression.func(*args) if changed else expression
-    return known[expression]
+    def _chain(self, function: Callable[..., Any], parts: Any) -> int:
+        """Two at a time."""
+        return functools.reduce(lambda a, b: self._add(function, (a, b)), map(self.place, parts))
 
+    def _product(self, e: Any) -> int:
+        above, below = [], []
+        for factor in e.args:
+            if factor.is_Rational and not factor.is_Integer:
+                above += [sp.Integer(factor.p)] if factor.p != 1 else []
+                below.append(sp.Integer(factor.q))
+            elif factor.is_Pow and factor.exp.is_Number and factor.exp.is_negative:
+                below.append(factor)
+            else:
+                above.append(factor)
+        top = self._chain(operator.mul, above) if above else self._add(None, 1.0)
+        if not below:
+            return top
+        under = [self._power(f.base, -f.exp) if f.is_Pow else self.place(f) for f in below]
+        return self._add(
+            operator.truediv, (top, functools.reduce(lambda a, b: self._add(operator.mul, (a, b)), under))
+        )
 
-class _Code(NumPyPrinter):
-    """Calls by bare names, numbers as floats, exponents as they are."""
-
-    def _print_Function(self, expr: Any) -> str:
-        name = type(expr).__name__
-        return f"{_RENAMED.get(name, name)}({', '.join(map(self._print, expr.args))})"
-
-    def _print_Piecewise(self, expr: Any) -> str:
-        text = "nan"
-        for value, condition in reversed(expr.args):
-            text = self._print(value) if condition == True else (  # noqa: E712
-                f"where({self._print(condition)}, {self._print(value)}, {text})"
-            )  # fmt: skip
-        return text
-
-    def _print_Pow(self, expr: Any, rational: bool = False, sqrt: str = "sqrt") -> str:
-        base, exponent = expr.args
+    def _power(self, base: Any, exponent: Any) -> int:
+        if exponent == 1:
+            return self.place(base)
+        if exponent.is_Number and exponent.is_negative:
+            return self._add(operator.truediv, (self._add(None, 1.0), self._power(base, -exponent)))
         if exponent == sp.S.Half:
-            return f"sqrt({self._print(base)})"
-        if base == sp.E:
-            return f"exp({self._print(exponent)})"
-        power = str(int(exponent)) if exponent.is_Integer else self._print(exponent)
-        return f"({self._print(base)})**({power})"
+            return self._add(self.meanings["sqrt"], (self.place(base),))
+        if exponent.is_Integer:
+            return self._add(functools.partial(_raised, int(exponent)), (self.place(base),))
+        return self._add(self.meanings["power"], (self.place(base), self.place(exponent)))
 
-    def _print_Integer(self, expr: Any) -> str:
-        try:
-            return repr(float(expr))
-        except OverflowError:
-            return "inf" if expr > 0 else "(-inf)"
 
-    def _print_Rational(self, expr: Any) -> str:
-        return repr(float(expr))
+def _raised(exponent: int, base: Any) -> Any:
+    return base**exponent if hasattr(base, "dtype") else float(np.float64(base) ** exponent)
 
-    def _print_Float(self, expr: Any) -> str:
-        return repr(float(expr))
 
-    def _print_NumberSymbol(self, expr: Any) -> str:
-        return repr(float(expr))
-
-    def _print_BooleanTrue(self, expr: Any) -> str:
-        return "True"
-
-    _print_Abs = _print_sign = _print_floor = _print_ceiling = _print_exp = _print_log = _print_Function
-    _print_Heaviside = _print_erf = _print_Function
-    _print_Half = _print_One = _print_Zero = _print_NegativeOne = _print_Rational
-    _print_Pi = _print_Exp1 = _print_NumberSymbol
+def _float(number: Any) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return float("inf") if number > 0 else float("-inf")
 
 
 @functools.lru_cache(maxsize=512)
 def compiled(expression: Any, variables: tuple[str, ...], backend: str = "numpy") -> Callable[..., Any]:
     """f(*values) without regard to shapes and types; `backend` is numpy or torch."""
-    symbols = [sp.Symbol(name, real=True) for name in variables]
-    meanings = _torch() if backend == "torch" else _numpy()
-    printer = _Code({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True})
-    return sp.lambdify(
-        symbols, _held(expression, {}), modules=[meanings], printer=printer, cse=True, dummify=True
-    )
+    return _Program(expression, variables, _torch() if backend == "torch" else _numpy())
 
 
 def evaluated(expression: Any, variables: tuple[str, ...], values: tuple[Any, ...]) -> Any:
@@ -146,10 +183,10 @@ def _numpy() -> dict[str, Any]:
     from scipy import special
 
     table: dict[str, Any] = {
-        name: getattr(np, name) for name in (*_SAME, *_INVERSE, "maximum", "minimum", "where")
+        name: getattr(np, name) for name in (*_SAME, *_INVERSE, "maximum", "minimum", "power", "where")
     }
     return table | {
-        "nan": np.nan, "inf": np.inf, "erf": special.erf, "sigmoid": special.expit, "heaviside": np.heaviside,
+        "erf": special.erf, "sigmoid": special.expit, "heaviside": np.heaviside,
         "softplus": lambda u: np.logaddexp(0, u),
     }  # fmt: skip
 
@@ -176,7 +213,9 @@ def _torch() -> dict[str, Any]:
     functions = {
         name: getattr(torch, name) for name in (*_SAME, *_INVERSE, "maximum", "minimum", "erf", "sigmoid")
     }
-    functions |= {"softplus": lambda u: torch.logaddexp(torch.zeros_like(u), u), "heaviside": heaviside}
+    functions |= {
+        "power": torch.pow, "softplus": lambda u: torch.logaddexp(torch.zeros_like(u), u), "heaviside": heaviside,
+    }  # fmt: skip
     return {name: either(name, function) for name, function in functions.items()} | {
-        "where": torch.where, "nan": torch.nan, "inf": torch.inf,
+        "where": torch.where,
     }  # fmt: skip

@@ -173,6 +173,8 @@ class Rules:
             rule = "power" if base == self.variable else "chain, power"
             return rule, product(exponent, base ** (exponent - 1), self.of(base)), None
         power = sp.Pow(base, exponent)
+        if base == 0:  # 0ᵘ is 0 wherever u > 0
+            return "exponential", sp.S.Zero, None
         if self.variable not in base.free_symbols:
             return "exponential", product(sp.log(base), power, self.of(exponent)), None
         rate = product(self.of(exponent), sp.log(base)) + product(exponent, self.of(base), 1 / base)
