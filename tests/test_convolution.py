@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.signal
+import sympy as sp
 import torch
 from scipy.stats import norm
 
@@ -122,6 +123,14 @@ def test_functions_whose_integral_is_known(mode: str) -> None:
     np.testing.assert_allclose(found, ahead, atol=1e-6)
 
 
+def test_functions_as_text_and_as_sympy() -> None:
+    x = sp.Symbol("x")
+    found = tw.convolve("exp(-x**2)", sp.exp(-(x**2)), at=[0.0, 1.0])
+    np.testing.assert_allclose(found, np.sqrt(np.pi / 2) * np.exp([0, -0.5]), atol=1e-7)
+    assert isinstance(found, ContinuousConvolution)
+    assert found.names[0] == str(tw.function("exp(-x**2)"))
+
+
 def test_functions_have_the_limit_of_their_samples() -> None:
     step = 0.01
     x = np.arange(-15, 15 + step / 2, step)
@@ -151,6 +160,7 @@ def test_functions_have_the_limit_of_their_samples() -> None:
         ({"kernel": np.sin}, "a function and numbers cannot be convolved"),
         ({"at": [0.0]}, "at= is for functions"),
         ({"signal": np.sin, "kernel": np.cos, "stride": 2}, "two functions have no stride"),
+        ({"signal": "x*y", "kernel": "x"}, "has 2 variables"),
         ({"signal": np.exp, "kernel": np.exp}, "does not converge"),
         ({"signal": box, "kernel": np.cos, "over": (1, 0)}, "give two bounds, the lower first"),
         ({"signal": box, "kernel": np.cos, "at": [np.nan]}, "at= must be finite"),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .formulas import formula as formula
     from .landscapes.basins import basins as basins
     from .landscapes.descents import descend as descend
+    from .landscapes.network import landscape as landscape
     from .sizes.size import size as size
     from .study.bagging import bag as bag
     from .study.bias_variance import bias_variance as bias_variance
@@ -68,6 +69,7 @@ _WHERE = {
     "function": "calculus",
     "gradient": "calculus",
     "hessian": "calculus",
+    "landscape": "landscapes.network",
     "log_range": "study.plan",
     "minimum": "calculus",
     "prepare": "study.prepare",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import sympy as sp
 
 from .errors import UsageError
 
@@ -167,7 +168,7 @@ def convolve(
 
     Args:
         signal: (n,) or (height, width) numbers, or (channels, n) and (channels, height, width) with a kernel that
-            has channels too; or a function of arrays.
+            has channels too; or a function: a callable of arrays, a text such as "exp(-x**2)", a SymPy expression.
         kernel: (k,) or (rows, columns); (outputs, channels, k) or (outputs, channels, rows, columns), or, over an
             image of channels, (channels, rows, columns) for a single output; or a function. A 1×1 convolution is a
             kernel (outputs, channels, 1, 1).
@@ -195,7 +196,7 @@ def convolve(
     """
     if mode not in MODES:
         raise UsageError(f"the mode is {mode!r}; give 'convolution' or 'cross-correlation'.")
-    functions = [callable(one) for one in (signal, kernel)]
+    functions = [callable(one) or isinstance(one, str | sp.Expr) for one in (signal, kernel)]
     if all(functions):
         if stride != 1 or padding != 0:
             raise UsageError("two functions have no stride and no padding; leave both out.")
@@ -344,7 +345,17 @@ def _continuous(f: Any, g: Any, mode: str, at: Any, over: tuple[float, float]) -
 
 def _function(given: Any) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
     """A function of one array, and its name; empty for a lambda."""
-    name = getattr(given, "__name__", type(given).__name__)
+    if isinstance(given, str | sp.Expr):
+        from .calculus import function
+
+        given = function(given)
+        if len(given.variables) != 1:
+            raise UsageError(
+                f"{given} has {len(given.variables)} variables ({', '.join(given.variables)}); give a function of one."
+            )
+        name = str(given)
+    else:
+        name = getattr(given, "__name__", type(given).__name__)
 
     def values(x: np.ndarray) -> np.ndarray:
         try:

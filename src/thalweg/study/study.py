@@ -37,6 +37,7 @@ from .targets import race
 from .verdict import Verdict, judge
 
 if TYPE_CHECKING:
+    from ..landscapes.network import Landscape
     from .bias_variance import BiasVariance
     from .ensemble import Ensemble
 
@@ -339,6 +340,17 @@ class Study:
         from .resampled import bias_variance
 
         return bias_variance(self, members, noise, problem)
+
+    def landscape(self, optimizer: str | None = None, **how: Any) -> Landscape:
+        """The loss of a member's network along its path, or as `tw.landscape` is told; the member is trained again.
+
+        Args:
+            optimizer: whose chosen setting; the best unless given.
+            how: as `tw.landscape` takes it: ``to="sgd"`` for a line to another optimizer's, ``kind="random"``, ….
+        """
+        from ..landscapes.network import landscape
+
+        return landscape(self, optimizer=optimizer, **how)
 
     def report(self, path: str | Path) -> Path:
         """Write the report: one HTML file that needs nothing else."""

@@ -1,0 +1,53 @@
+"""`thalweg landscape`: the loss of a study's network, drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLE = "Example: thalweg landscape runs/digits.db --optimizer adam -o path.html"
+
+
+def landscape(
+    store: Annotated[Path, typer.Argument(help="The study's store.")],
+    optimizer: Annotated[
+        str | None, typer.Option(help="Whose chosen setting to train again; the best unless given.")
+    ] = None,
+    to: Annotated[str | None, typer.Option(help="Another optimizer: the line between both networks.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="path (of training), random (directions) or line; path unless given.")
+    ] = None,
+    points: Annotated[
+        int | None, typer.Option(help="Along each axis: 25 in a plane, 41 on a line unless given.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Samples of the validation part to measure on; all unless given.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of random directions and samples.")] = 0,
+    surface: Annotated[bool, typer.Option("--surface", help="Draw a plane as a surface to turn.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Draw it into this .html, .png or .svg file.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Slice through the loss of a member's network: along its training path, at random, or to another's."""
+    from ..landscapes.network import landscape as run
+    from ..study.study import Study
+    from .picture import check_picture, write_picture
+
+    if output is not None:
+        check_picture(output)
+    found = run(
+        Study.open(store), optimizer=optimizer, to=to, kind=kind, points=points, samples=samples, seed=seed
+    )
+    if output is not None:
+        write_picture(output, lambda: found.picture(surface) if surface else found.picture())
+    if json:
+        import json as encoder
+
+        print(encoder.dumps(found.to_json(), indent=2, ensure_ascii=False))
+    else:
+        print(f"{found.name}: {found.note}")
+        print(output if output is not None else "Draw it: -o landscape.html")

@@ -1,0 +1,210 @@
+"""Directions through the weights of a network, and its loss along them.
+
+A network has too many weights to be drawn; a slice through its loss along one or two directions can be. Which
+directions are taken decides what is seen:
+
+- between two solutions, a straight line;
+- about one solution, random directions. A network with ReLU does not change when the weights of a layer are doubled
+  and those of the next halved, so a step of one length means nothing; each filter of a direction is given the norm of
+  the filter it belongs to;
+- along a training path, the two directions in which the path goes furthest.
+
+Source: Goodfellow et al. 2015 (the line); Li et al. 2018, sections 4 (filter normalisation) and 7 (the path's plane).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.batchnorm import _NormBase
+
+from ..errors import TrainingError
+from ..population.batched import Batched
+from ..population.block import EVALUATION_BATCH, activations_of, block_size
+
+State = dict[str, Tensor]  # weights, and buffers that training moves, by name
+_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+
+def filter_normalised(model: nn.Module, names: Sequence[str], seed: int) -> State:
+    """A random direction whose filters have the norms of the model's own: dᵢⱼ ← dᵢⱼ / ‖dᵢⱼ‖ · ‖wᵢⱼ‖.
+
+    A filter is what makes one output: a row of a linear layer, a kernel over all channels of a convolution. Biases and
+    the parameters of norms stay where they are, as in the paper's own pictures.
+
+    Args:
+        names: of the weights that move.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    owners = {
+        f"{place}.{name}".lstrip("."): module
+        for place, module in model.named_modules()
+        for name, _ in module.named_parameters(recurse=False)
+    }
+    own = dict(model.named_parameters())
+    found: State = {}
+    for name in names:
+        weight = own[name].detach()
+        drawn = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+        if weight.ndim < 2 or isinstance(owners[name], _NORMS):
+            found[name] = torch.zeros_like(weight)
+            continue
+        across = int(bool(getattr(owners[name], "transposed", False)))  # the axis of the outputs
+        rest = [axis for axis in range(weight.ndim) if axis != across]
+        size, length = (
+            torch.linalg.vector_norm(t, dim=rest, keepdim=True) for t in (weight.double().cpu(), drawn)
+        )
+        found[name] = (drawn / length * size).to(weight)
+    return found
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The plane in which a path goes furthest, through its last point.
+
+    Attributes:
+        directions: two, of length 1 and at right angles.
+        coordinates: (iterates, 2), each iterate's projection; the last is (0, 0).
+        explained: of the path's variance, the share along each direction.
+        errors: (iterates,) how far each iterate lies from the plane, as a share of its way to the last.
+    """
+
+    directions: tuple[State, State]
+    coordinates: np.ndarray
+    explained: np.ndarray
+    errors: np.ndarray
+
+
+def principal(path: Sequence[Mapping[str, Tensor]], names: Sequence[str]) -> Plane | None:
+    """The two principal directions of a path's weights; None where it has fewer than two.
+
+    The eigenvectors of the iterates' inner products give them, so that nothing larger than the path is ever built.
+    """
+    stacked = {n: torch.stack([state[n].detach().double().cpu().flatten() for state in path]) for n in names}
+    last = {n: rows[-1] for n, rows in stacked.items()}
+    about = {n: rows - rows.mean(0) for n, rows in stacked.items()}
+    inner = sum(rows @ rows.T for rows in about.values())
+    assert isinstance(inner, Tensor)
+    values, vectors = torch.linalg.eigh(inner)
+    values = values.flip(0).clamp(min=0)
+    if len(values) < 3 or values[1] <= 1e-12 * values[0]:
+        return None
+    chosen = vectors.flip(1)[:, :2] / values[:2].sqrt()
+    flat = [{n: rows.T @ chosen[:, k] for n, rows in about.items()} for k in range(2)]
+    away = {n: rows - last[n] for n, rows in stacked.items()}
+    coordinates = torch.stack([_dot(away, one) for one in flat], dim=1)  # (iterates, 2)
+    signs = torch.where(coordinates[0] < 0, -1.0, 1.0).double()
+    coordinates = coordinates * signs
+    directions = [
+        {n: (sign * own).reshape(path[-1][n].shape).to(path[-1][n]) for n, own in one.items()}
+        for sign, one in zip(signs, flat, strict=True)
+    ]
+    whole = _dot(away, away)
+    outside = (whole - coordinates.square().sum(1)).clamp(min=0)
+    errors = torch.where(whole > 0, (outside / whole.clamp(min=1e-300)).sqrt(), 0.0)
+    explained = (values[:2] / values.sum()).numpy()
+    return Plane((directions[0], directions[1]), coordinates.numpy(), explained, errors.numpy())
+
+
+def _dot(rows: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> Tensor:
+    """(iterates,) the inner products of each iterate with a direction, or with an iterate."""
+    parts = [rows[n] @ own if own.ndim == 1 else (rows[n] * own).sum(1) for n, own in other.items()]
+    return torch.stack(parts).sum(0)
+
+
+class Slices:
+    """A network's loss at many points of its weights, many at a time where the network allows it.
+
+    The network itself is never touched: a copy in evaluation mode is called, with the weights of each point in place
+    of its own.
+
+    Args:
+        model: the network; what of it does not train stays as it is.
+        loss: (outputs, targets) → scalar.
+        inputs, targets: what the loss is measured on.
+
+    Attributes:
+        names: weights that a point has.
+        moving: buffers that training moves, such as running statistics; a point has them too.
+        batched: whether many points are evaluated at once; known after the first.
+    """
+
+    def __init__(
+        self, model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, targets: Tensor
+    ) -> None:
+        self.model = copy.deepcopy(model)
+        if not any(p.requires_grad for p in self.model.parameters()):
+            self.model.requires_grad_(True)
+        device = next(self.model.parameters()).device
+        self.inputs, self.targets = inputs.to(device), targets.to(device)
+        self.engine = Batched(self.model, loss, {})
+        with torch.random.fork_rng(devices=[]):
+            self.engine.look(self.inputs[:2])
+            activations = activations_of(self.model.eval(), self.inputs[:8])
+        self.names, self.moving = self.engine.names, self.engine.moving
+        own = self.here()
+        self.fixed = [self._all()[n].detach() for n in self.engine.fixed]
+        weights = sum(own[n].numel() for n in self.names)
+        self.chunk = block_size(weights, 0, int(activations * min(len(self.inputs), EVALUATION_BATCH)))
+        self.batched = True
+
+    def _all(self) -> dict[str, Tensor]:
+        return dict(self.model.named_parameters()) | dict(self.model.named_buffers())
+
+    def here(self) -> State:
+        """Where the network itself stands."""
+        own = self._all()
+        return {n: own[n].detach().clone() for n in (*self.names, *self.moving)}
+
+    def losses(self, points: Sequence[Callable[[str], Tensor]]) -> np.ndarray:
+        """The mean loss at each point, float64; a point gives the tensor of each name."""
+        found: list[float] = []
+        for first in range(0, len(points), self.chunk):
+            own = list(points[first : first + self.chunk])
+            if self.batched and len(points) > 1:
+                try:
+                    found += self._together([*own, *[own[-1]] * (min(self.chunk, len(points)) - len(own))])[
+                        : len(own)
+                    ]
+                    continue
+                except TrainingError:
+                    self.batched = False
+            found += [self._alone(point) for point in own]
+        return np.array(found)
+
+    def _together(self, points: Sequence[Callable[[str], Tensor]]) -> list[float]:
+        weights, moving = (
+            [torch.stack([point(name) for point in points]) for name in names]
+            for names in (self.names, self.moving)
+        )
+        return self._mean(
+            lambda x, y: self.engine.evaluate(weights, x, y, self.fixed, moving)[0].double().cpu().numpy()
+        ).tolist()
+
+    def _alone(self, point: Callable[[str], Tensor]) -> float:
+        held = {n: point(n) for n in (*self.names, *self.moving)}
+
+        def value(x: Tensor, y: Tensor) -> np.ndarray:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                outputs = functional_call(self.model, held, (x,))
+                return np.array(float(self.engine.judge(outputs, y)))
+
+        return float(self._mean(value))
+
+    def _mean(self, value: Callable[[Tensor, Tensor], np.ndarray]) -> np.ndarray:
+        """Over all samples, in batches; where samples count unequally each batch counts as its samples do."""
+        judge = self.engine.judge
+        total, counted = np.zeros(()), 0.0
+        parts = zip(self.inputs.split(EVALUATION_BATCH), self.targets.split(EVALUATION_BATCH), strict=True)
+        for x, y in parts:
+            counts = judge.counts(y)
+            share = float(len(x) if counts is None else counts.sum())
+            if share:
+                total, counted = total + share * value(x, y), counted + share
+        return total / counted
