@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import thalweg as tw
 from thalweg.cli.main import app
 from thalweg.errors import PlanError, ProblemError
-from thalweg.study import run
+from thalweg.population.block import Block
 from thalweg.study.comparisons import rank
 from thalweg.study.folds import Folds, averaged, folds
 from thalweg.study.intervals import bounds
@@ -271,7 +271,7 @@ def test_taken_up_where_it_was_stopped(
     step: int, crossed: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = [0]
-    train = run.Block._step
+    train = Block._step
 
     def stopping(block: Any, *batch: Any) -> None:
         taken[0] += 1
@@ -281,7 +281,7 @@ def test_taken_up_where_it_was_stopped(
 
     path = tmp_path / "cut.db"
     with monkeypatch.context() as patch:
-        patch.setattr(run.Block, "_step", stopping)
+        patch.setattr(Block, "_step", stopping)
         with pytest.raises(KeyboardInterrupt):
             study(path)
     found = resume(path, problem(), progress=False)
