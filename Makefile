@@ -39,6 +39,7 @@ bench: setup
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/small_states.py
 	$(BIN)/python benchmarks/linear_cross_entropy.py
+	$(BIN)/python benchmarks/store.py
 
 clean:
 	rm -rf .venv runs

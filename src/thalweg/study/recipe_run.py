@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -24,15 +24,16 @@ from torch.utils.data import DataLoader
 
 from ..errors import ThalwegError
 from ..population.batches import RANDOM
-from ..population.block import activations_of
 from .data import first_line
 from .factors import Level
 from .folds import FOLD
 from .prepare import Prepared
-from .programs import Programs, built
 from .recipe import Recipe, recipe
 from .store import Store
 from .verdict import Verdict, judge, matching
+
+if TYPE_CHECKING:
+    from .programs import Programs
 
 STEPS = 10_000  # of a longer run, the first passes are repeated: as many as begin within these steps
 MEMORY = 2**31  # bytes; the script judges all validation samples at once
@@ -196,6 +197,9 @@ def _member(verdict: Verdict, members: pd.DataFrame) -> Any:
 
 
 def _check_memory(problem: Prepared) -> None:
+    from ..population.block import activations_of
+    from .programs import built
+
     inputs, _ = problem.validation
     need = activations_of(built(problem), inputs[:8]) * len(inputs) * inputs.element_size()
     if need > MEMORY:

@@ -20,6 +20,7 @@ varied nothing else.
 from __future__ import annotations
 
 import functools
+import glob
 import hashlib
 import json
 import os
@@ -62,6 +63,7 @@ CREATE TABLE curves (
     block INTEGER NOT NULL REFERENCES blocks, step INTEGER NOT NULL, metric TEXT NOT NULL, value BLOB NOT NULL,
     PRIMARY KEY (block, step, metric)
 ) WITHOUT ROWID;
+CREATE INDEX curves_by_metric ON curves (block, metric, step);  -- so that the last points are found without the others
 """
 
 
@@ -104,9 +106,13 @@ def kind_of(path: Path) -> str:
     """`none`, `store`, or a sentence that says what the file is instead; the file is only read."""
     try:
         if not path.exists():
+            if path.is_symlink():
+                return f"{path} is a link that leads nowhere; it is left as it was: name another file."
             return "none"
         if path.is_dir():
             return f"{path} is a folder, not a store; name a file."
+        if not path.is_file():  # a pipe, which would never end
+            return f"{path} is no regular file, and not a thalweg store; name another file."
         with path.open("rb") as file:
             header = file.read(100)
     except OSError as error:
@@ -176,17 +182,18 @@ class Store:
             )
         if kind != "store":
             raise StoreError(kind)
-        uri = f"{path.resolve().as_uri()}?mode={'rw' if write else 'ro'}"
+        if write and not all(os.access(place, os.W_OK) for place in (path, path.absolute().parent)):
+            raise StoreError(
+                f"{path} cannot be written: permission denied, or the disk is read-only; copy it to where you can write."
+            )
         with _damage(path):
-            db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30, check_same_thread=False)
+            _check(path, thoroughly=write)
+            if not write:
+                return cls(path, _connect(path, _mode(path)))
+            db = _connect(path, "mode=rw")
             try:
-                for table in ("meta", "blocks", "members", "curves"):
-                    db.execute(f"SELECT count(*) FROM {table}").fetchone()
-                if write:
-                    if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                        raise sqlite3.DatabaseError(found)
-                    db.execute("PRAGMA journal_mode=WAL")
-                    db.execute("PRAGMA synchronous=NORMAL")
+                db.execute("PRAGMA journal_mode=WAL")
+                db.execute("PRAGMA synchronous=NORMAL")
             except BaseException:
                 db.close()
                 raise
@@ -208,11 +215,22 @@ class Store:
         except OSError as error:
             raise StoreError(f"{self.path} cannot be written: {error.strerror or error}.") from error
         try:
+            self._sweep()
             yield
         finally:
             with suppress(OSError):  # while it is held: whoever waits for this very file sees that it is gone
                 Path(lock.lock_file).unlink()
             lock.release()
+
+    def _sweep(self) -> None:
+        """Remove what processes that were killed left half written."""
+        drafts = [
+            *self.path.parent.glob(f".{glob.escape(self.path.name)}.*.new"),
+            *self.checkpoints.glob("*.tmp"),
+        ]
+        for draft in drafts:
+            with suppress(OSError):
+                draft.unlink()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -336,7 +354,12 @@ class Store:
         try:
             _make_folder(self.checkpoints)
             draft = self.checkpoints / f"{name}.tmp"
-            draft.write_bytes(content)
+            with draft.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(
+                    file.fileno()
+                )  # before it gets its name, so that a power cut leaves no empty file under it
             os.replace(draft, self.checkpoints / name)
         except OSError as error:
             raise StoreError(
@@ -378,6 +401,14 @@ class Store:
             row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
             return default if row is None else json.loads(row[0])
 
+    def stages(self) -> dict[str, set[str]]:
+        """stage → the statuses its blocks have."""
+        found: dict[str, set[str]] = {}
+        with _damage(self.path):
+            for stage, status in self._db.execute("SELECT DISTINCT stage, status FROM blocks"):
+                found.setdefault(stage, set()).add(status)
+        return found
+
     def blocks(self, stage: str | None = None) -> list[BlockRow]:
         settings: dict[int, list[Setting]] = {}
         folds: dict[int, int] = {}
@@ -416,14 +447,14 @@ class Store:
                 "FROM members m JOIN blocks b ON b.id = m.block ORDER BY m.block, m.position",
                 self._db,
             )
-            # SQLite takes the value from the row that has the largest step.
             last = self._db.execute(
-                "SELECT block, metric, value, max(step) FROM curves GROUP BY block, metric"
+                "SELECT c.block, c.metric, c.value FROM curves c JOIN (SELECT block, metric, max(step) AS step "
+                "FROM curves GROUP BY block, metric) l USING (block, step, metric)"
             )
             first = np.flatnonzero(table["position"].to_numpy() == 0)
             start = dict(zip(table["block"].to_numpy()[first].tolist(), first.tolist(), strict=True))
             columns: dict[str, np.ndarray] = {}
-            for block, metric, value, _ in last:
+            for block, metric, value in last:
                 array = np.frombuffer(value, "<f8")
                 column = columns.setdefault(metric, np.full(len(table), np.nan))
                 column[start[block] : start[block] + len(array)] = array
@@ -511,12 +542,57 @@ def _put_together(db: sqlite3.Connection, new: Compacted, old: Mapping[int, _Who
         db.execute("INSERT INTO curves VALUES (?, ?, ?, ?)", (new.id, step, metric, array.tobytes()))
 
 
+def _connect(path: Path, how: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.resolve().as_uri()}?{how}",
+        uri=True,
+        isolation_level=None,
+        timeout=30,
+        check_same_thread=False,
+    )
+
+
+def _mode(path: Path) -> str:
+    """How to read: where no folder can be written, a store that nobody writes needs no files beside it."""
+    beside = path.resolve()
+    alone = not beside.with_name(f"{beside.name}-wal").exists()
+    return "immutable=1" if alone and not os.access(beside.parent, os.W_OK) else "mode=ro"
+
+
+def _check(path: Path, thoroughly: bool) -> None:
+    """Raise what SQLite says of a damaged store; nothing is written, and where nobody writes, nothing is made beside
+    it."""
+    beside = path.resolve()
+    alone = not beside.with_name(f"{beside.name}-wal").exists()
+    with path.open("rb") as file:
+        header = file.read(32)
+    size, pages = (int.from_bytes(header[a:b], "big") for a, b in ((16, 18), (28, 32)))
+    if alone and path.stat().st_size < pages * (65536 if size == 1 else size):
+        raise sqlite3.DatabaseError("its end is missing")
+    db = _connect(path, "immutable=1" if alone else "mode=ro")
+    try:
+        for table in ("meta", "blocks", "members", "curves"):
+            db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
+        if thoroughly and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(found)
+    finally:
+        db.close()
+
+
 @contextmanager
 def _damage(path: Path) -> Iterator[None]:
     """Whatever a damaged store makes of reading it, in one sentence."""
     try:
         yield
-    except (sqlite3.Error, pd.errors.DatabaseError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (
+        sqlite3.Error,
+        OSError,
+        pd.errors.DatabaseError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+    ) as error:
         reason = " ".join(str(error).split())
         raise StoreError(
             f"{path} cannot be read as a store ({reason}); it is damaged, and left as it was."

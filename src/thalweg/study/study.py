@@ -25,11 +25,9 @@ from .generalization import Generalization, generalization
 from .plan import FULL_BUDGET, GROW, Plan, as_now, checked, plan
 from .prepare import Prepared, check_loss, prepare, sample_of_train
 from .problem import Problem, load
-from .programs import built
 from .progress import Progress, progress_for
 from .provenance import provenance
 from .recipe_run import RecipeRun
-from .run import execute
 from .sensitivity import sensitivity
 from .sharpness import Sharpnesses, of_study
 from .store import ENDED, Store, kind_of
@@ -118,11 +116,10 @@ class Study:
     def finished(self) -> bool:
         """Whether nothing is left to run."""
         with self.store() as store:
-            blocks = store.blocks()
-            stages = {b.stage for b in blocks}
+            stages = store.stages()
             wanted = {"search"} | ({"confirmation"} if store.meta("plan")["confirmation"] else set())
             done = store.meta("costs") is not None and store.meta("recipe_run", {}) is not None
-        return done and wanted <= stages and all(b.status in ENDED for b in blocks)
+        return done and wanted <= stages.keys() and set().union(*stages.values()) <= set(ENDED)
 
     @property
     def batching(self) -> list[str]:
@@ -492,6 +489,8 @@ def _cross_validated(wanted: Plan, folds: Folds) -> Plan:
 
 def _check_further(wanted: Plan, ready: Prepared) -> None:
     """Refuse losses, regularizers and batch sizes that do not fit the problem."""
+    from .programs import built
+
     for regularizer in wanted["regularizer"].found.values():
         for part in regularizer.parts if regularizer is not None else ():
             for loss in wanted["loss"].found.values():
@@ -561,6 +560,8 @@ def _carry_on(study: Study, wanted: Plan, ready: Prepared, progress: bool | None
     if study.finished:
         return study
     shown: Progress = progress_for(progress)
+    from .run import execute  # what only training needs is imported when it begins
+
     with study.store(write=True) as store, store.writing():
         store.stamp(provenance())
         try:

@@ -15,6 +15,7 @@ from .progress import Progress
 from .store import BlockRow, Store
 
 CHECKPOINT_SECONDS = 30.0
+CHECKPOINT_SHARE = 40  # after a checkpoint, so many times the seconds it took at least: under 3% of the run
 
 
 def attempt(
@@ -58,6 +59,7 @@ def _train(
     members = len(block.members)
     progress.block(row.id, row.seed, members, (block.step - row.step) * members)
     begun = since = time.monotonic()
+    pause = CHECKPOINT_SECONDS
     for epoch in block.train(until):
         if epoch is None:
             progress.advance(row.id, members, int(block.active.sum()))
@@ -71,9 +73,11 @@ def _train(
             if finished:  # a checkpoint now would make it look unfinished
                 store.drop_checkpoints(row.id)
                 return
-        if asked() or time.monotonic() - since > CHECKPOINT_SECONDS:
+        if asked() or time.monotonic() - since > pause:
+            saving = time.monotonic()
             store.save_checkpoint(row.id, block.step, block.tensors())
             since = time.monotonic()
+            pause = max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * (since - saving))
         if asked():
             return
     # At a rung, where others may still be on their way.
