@@ -157,7 +157,8 @@ def large(runs: int, rounds: int, folder: Path) -> str:
     made = len(study.table())
     return (
         machine.table(["seconds", "thalweg", "a row for each point", "ratio"], lines)
-        + f"\n{made:,} runs × {POINTS} points; medians of {rounds} rounds.\n"
+        + f"\n{made:,} runs × {POINTS} points; medians of {rounds} rounds, with a load of {os.getloadavg()[0]:.0f} on "
+        "the machine.\n"
     )
 
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import thalweg as tw
 from thalweg.cli.main import app
 from thalweg.errors import PlanError, StoreError
-from thalweg.study import run
+from thalweg.study import training
 from thalweg.study.rerun import compared
 from thalweg.study.study import Study, compare
 
@@ -161,7 +161,7 @@ def test_where_it_goes(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compare("breast-cancer", ["sgd"], [0.1], **ASKED, store=other)
     with pytest.raises(StoreError, match="already holds another study"):
         tw.rerun(copied, other, progress=False)
-    right, steps = run.Block._step, 0
+    right, steps = training.Block._step, 0
 
     def stopped(self: Any, *batch: Any) -> None:
         nonlocal steps
@@ -170,7 +170,7 @@ def test_where_it_goes(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             raise KeyboardInterrupt
         right(self, *batch)
 
-    monkeypatch.setattr(run.Block, "_step", stopped)
+    monkeypatch.setattr(training.Block, "_step", stopped)
     with pytest.raises(KeyboardInterrupt, match=r"thalweg resume .*copy-rerun\.db"):
         tw.rerun(copied, progress=False)
     monkeypatch.undo()

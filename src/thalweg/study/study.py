@@ -17,7 +17,6 @@ from ..errors import PlanError, StoreError
 from ..formulas import Formula
 from ..schedules import Given
 from . import recipe as recipes
-from .batching import AUTO, check_asked, sentences
 from .factors import FULL, LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, STORED_BATCH_SIZE, Setting, factor
 from .folds import Folds, check_unwatched
 from .folds import folds as cut
@@ -124,7 +123,12 @@ class Study:
     @property
     def batching(self) -> list[str]:
         """Why members were trained one by one, a sentence for each reason; empty where all were batched."""
-        return sentences(self._meta("batching", {}))
+        kept = self._meta("batching", {})
+        if not any(kept.get("reasons", ())):
+            return []
+        from .batching import sentences  # what only training needs is imported where it is needed
+
+        return sentences(kept)
 
     @property
     def verdict(self) -> Verdict:
@@ -375,7 +379,7 @@ def compare(
     folds: Any = None,
     budget: str = FULL_BUDGET,
     grow: int = GROW,
-    batched: bool | str = AUTO,
+    batched: bool | str = "auto",
 ) -> Study:
     """Train every optimizer at every level of every other factor, for every seed, as populations.
 
@@ -428,6 +432,8 @@ def compare(
     >>> len(study.table()), len(study.verdict.entries)
     (26, 2)
     """
+    from .batching import check_asked
+
     check_asked(batched)
     declared = load(problem)
     own = isinstance(declared.train, DataLoader)
@@ -459,7 +465,7 @@ def compare(
 
 
 def begin(
-    path: Path, wanted: Plan, ready: Prepared, progress: bool | None, batched: bool | str = AUTO
+    path: Path, wanted: Plan, ready: Prepared, progress: bool | None, batched: bool | str = "auto"
 ) -> Study:
     """Run a plan in a new store, or in one that already holds this very study."""
     facts, wanted = _facts(ready), wanted.grown_to(())
