@@ -28,7 +28,6 @@ from .progress import Progress, progress_for
 from .provenance import provenance
 from .recipe_run import RecipeRun
 from .sensitivity import sensitivity
-from .sharpness import Sharpnesses, of_study
 from .store import ENDED, Store, kind_of
 from .targets import race
 from .verdict import Verdict, judge
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from ..landscapes.network import Landscape
     from .bias_variance import BiasVariance
     from .ensemble import Ensemble
+    from .sharpness import Sharpnesses
 
 
 class Study:
@@ -199,6 +199,8 @@ class Study:
         >>> found.table.shape, bool(found.table["converged"].all())
         ((2, 7), True)
         """
+        from .sharpness import of_study  # what only training needs is imported where it is needed
+
         return of_study(self, by, seeds, epsilon, problem)
 
     def table(self) -> pd.DataFrame:
