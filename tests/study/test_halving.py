@@ -199,6 +199,15 @@ def test_folds_live_and_die_together(tmp_path: Path) -> None:
     np.testing.assert_allclose(joined["value"], joined["value_full"], rtol=1e-6, atol=1e-9)
 
 
+def test_rates_that_were_added_are_stopped_like_others(tmp_path: Path) -> None:
+    study = compare("breast-cancer", ["sgd", "adam"], tw.log_range(1e-3, 1, 5), seeds=2, epochs=8, confirmation=3,
+                    budget="halving", store=tmp_path / "grown.db", progress=False)  # fmt: skip
+    table = study.table().query("stage == 'search'")
+    assert study.plan.grown
+    assert (table[table["lr"].isin(study.plan.grown)]["status"] == "stopped").any()
+    assert study.finished
+
+
 @pytest.mark.parametrize(
     ("epochs", "rungs"), [(20, [3, 5, 10]), (8, [1, 2, 4]), (3, [1, 2]), (2, [1]), (1000, [125, 250, 500])]
 )

@@ -114,6 +114,8 @@ def halve(store: Store, programs: Programs, epoch: int) -> None:
     """Stop what cannot win any more, and gather the rest into new blocks; every block has reached the rung."""
     every = store.blocks("search")
     rows = [row for row in every if row.status not in ENDED]
+    if not rows:
+        return  # all rates by which the grid grew have been stopped before
     going_on = {setting for row in rows for setting in row.settings}
     # Rates that were added later compete with what the others were at this rung.
     kept = [s for s in survivors(programs.plan, _losses(store, programs, every, epoch)) if s in going_on]
