@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,9 @@ def test_narrow_pages_stack_panels() -> None:
     for k in range(4):
         figure.add_trace(go.Scatter(y=[k], line={"color": BLUE}), row=k // 2 + 1, col=k % 2 + 1)
     layout = narrow.stacked(dress(figure, 500))
-    tops = [layout[f"yaxis{k}"]["domain"][1] for k in ("", 2, 3, 4)]
+    spans = [layout[f"yaxis{k}"]["domain"] for k in ("", 2, 3, 4)]
+    assert all(upper[0] > lower[1] for upper, lower in pairwise(spans)), "none lies on another"
+    tops = [span[1] for span in spans]
     assert tops == sorted(tops, reverse=True)
     assert all(layout[f"xaxis{k}"]["domain"] == [0.0, 1.0] for k in ("", 2, 3, 4))
     assert layout["height"] > 4 * narrow.PANEL

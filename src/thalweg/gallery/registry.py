@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError, unknown
-from . import concepts, kernels, paths, studies
+from . import calculus, concepts, kernels, paths, studies
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -66,6 +66,7 @@ _SECTIONS = {
     "Where losses come from": (
         concepts.loss_from_likelihood, concepts.regression_losses, concepts.entropy, concepts.kullback_leibler,
     ),
+    "The slope": (calculus.secant_to_tangent,),
     "Going down": (
         paths.steps_on_a_curve, paths.start_sensitivity, paths.rate_sensitivity_on_a_curve,
         paths.small_medium_large_rate, paths.where_it_converges, paths.noise_and_falling_rates, paths.basins,
