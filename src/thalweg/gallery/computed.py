@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,15 @@ def few_digits() -> Problem:
 
     return Problem(model, (inputs[train], wrong), (inputs[validation], targets[validation]),
                    (inputs[test], targets[test]), name="150 digits")  # fmt: skip
+
+
+def widths(*sizes: int) -> dict[int, Callable[[], torch.nn.Module]]:
+    """A function that makes a network of one hidden layer, for each width."""
+
+    def network(width: int) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Linear(1, width), torch.nn.Tanh(), torch.nn.Linear(width, 1))
+
+    return {width: partial(network, width) for width in sizes}
 
 
 def chosen(study: Study) -> dict[str, tuple[float, str]]:

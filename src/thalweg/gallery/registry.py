@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError, unknown
-from . import calculus, concepts, kernels, paths, studies
+from . import calculus, concepts, kernels, networks, paths, studies
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -76,7 +76,9 @@ _SECTIONS = {
     ),
     "Races": (paths.race_in_a_ravine, paths.race_from_a_saddle),
     "Convolution": (kernels.convolution, kernels.cross_correlation),
-    "Training": (studies.early_stopping, studies.rate_sensitivity),
+    "Training": (
+        studies.early_stopping, studies.rate_sensitivity, networks.bias_and_variance, networks.training_path,
+    ),
     "The rules and their rates": (concepts.family_tree, concepts.rule_table, concepts.schedules),
 }  # fmt: skip
 PICTURES: dict[str, Picture] = {

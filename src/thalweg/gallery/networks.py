@@ -1,0 +1,25 @@
+"""Pictures of real networks: how training walked on its loss, sharp and flat minima, bias and variance."""
+
+from __future__ import annotations
+
+from tempfile import mkdtemp
+
+import plotly.graph_objects as go
+
+import thalweg as tw
+from thalweg.gallery.computed import widths
+
+
+def training_path() -> go.Figure:
+    """The loss of a network in the plane of its own training path, and the path on it."""
+    study = tw.compare("digits", ["adam"], [0.01], ["constant"], seeds=1, epochs=8, confirmation=0,
+                       store=mkdtemp() + "/digits.db", progress=False)  # fmt: skip
+    return tw.landscape(study, kind="path", points=21).picture()
+
+
+def bias_and_variance() -> go.Figure:
+    """Wider networks miss less of the truth, and depend more on the sample: bias falls, variance rises in the end."""
+    parts = tw.bias_variance(
+        "wave", ["adam"], rates=[0.03], models=widths(1, 4, 16, 64, 256), members=10, epochs=40
+    )
+    return parts.picture()
