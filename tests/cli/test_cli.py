@@ -254,7 +254,8 @@ def test_json_is_json_and_nothing_else(tiny: Study, copied: Path) -> None:
     assert [row["optimizer"] for row in shown["sensitivity"]] == tiny.sensitivity()["optimizer"].tolist()
     assert {row["runs"] for row in shown["time_to_target"]} == {2}
     assert list(shown) == [
-        "problem", "finished", "verdict", "recipe_run", "sensitivity", "time_to_target", "plan", "store", "report",
+        "problem", "finished", "verdict", "recipe_run", "sensitivity", "time_to_target", "generalization",
+        "plan", "store", "report",
     ]  # fmt: skip
     assert (shown["problem"], shown["finished"], shown["report"]) == ("breast-cancer", True, None)
     assert shown["verdict"] == tiny.verdict.to_json()

@@ -196,7 +196,7 @@ def test_what_cannot_be_meant(tiny: Study, tmp_path: Path, monkeypatch: pytest.M
         tiny.export(tmp_path / "runs.xlsx")
     monkeypatch.setattr(export, "MOST_RUNS", 10)
     with pytest.raises(
-        PlanError, match=r"has 22 runs, and TensorBoard shows 10 at most; name a \.parquet file"
+        PlanError, match=r"has 26 runs, and TensorBoard shows 10 at most; name a \.parquet file"
     ):
         tiny.export(tmp_path / "logs")
     assert content(tmp_path) == {}

@@ -467,7 +467,7 @@ def test_stopped_store_says_how_to_carry_on(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(KeyboardInterrupt):
         compare(problem(), **SMALL, store=path)
     with pytest.raises(
-        StoreError, match=f"no complete seed yet, so there is no recipe; `thalweg resume {path}`"
+        StoreError, match=f"no complete seed yet, so nothing is chosen; `thalweg resume {path}`"
     ):
         Study.open(path).recipe()
     assert Store.open(path).meta("costs") is None

@@ -279,8 +279,8 @@ def _result(study: Study, verdict: Verdict, report: Path | None) -> dict:
         "recipe_run": None if (ran := study.recipe_run) is None else {"sentence": str(ran), **ran.to_json()},
         "sensitivity": plain(study.sensitivity().to_dict("records")),
         "time_to_target": plain(study.time_to_target().to_dict("records")),
-        "plan": {k: v for k, v in plan.items() if k not in ("equations", "specs")},
         "generalization": [one.to_json() for one in study.generalization(verdict.factor)],
+        "plan": {k: v for k, v in plan.items() if k not in ("equations", "specs")},
         "store": str(study.path),
         "report": None if report is None else str(report),
     }
