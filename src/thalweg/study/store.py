@@ -412,7 +412,7 @@ class Store:
     def blocks(self, stage: str | None = None) -> list[BlockRow]:
         settings: dict[int, list[Setting]] = {}
         folds: dict[int, int] = {}
-        with _damage(self.path):
+        with _damage(self.path), self._reading():  # a worker may halve a block between the two queries
             for block, optimizer, lr, schedule, further in self._db.execute(
                 f"SELECT block, optimizer, lr, schedule, {self._further} FROM members ORDER BY block, position"
             ):
