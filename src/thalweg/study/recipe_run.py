@@ -12,7 +12,7 @@ import ast
 import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -178,7 +178,7 @@ def _at_the_end(
                    seconds=time.perf_counter() - begun, plain="tw." not in made.optimizer)  # fmt: skip
 
 
-def differences(losses: list[float], expected: np.ndarray) -> np.ndarray:
+def differences(losses: Sequence[float] | np.ndarray, expected: np.ndarray) -> np.ndarray:
     """|a − b| / max(|a|, |b|) for each pass over the data that both have; infinite where only one is a number."""
     count = min(len(losses), len(expected))
     a, b = np.array(losses[:count], dtype=float), np.asarray(expected[:count], dtype=float)

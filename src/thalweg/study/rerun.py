@@ -21,6 +21,7 @@ from ..errors import PlanError
 from ..formulas import Formula
 from ..schedules import Given
 from .problem import Problem
+from .recipe_run import differences
 from .store import kind_of
 from .study import Study, begin, found_again
 
@@ -140,11 +141,9 @@ def _points(study: Study) -> tuple[list[str], pd.Series]:
 
 
 def _largest(a: np.ndarray, b: np.ndarray) -> float:
-    """max |a − b| / max(|a|, |b|); infinite where only one is a number."""
-    larger = np.maximum(np.abs(a), np.abs(b))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        gaps = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b) / larger)
-    return float(np.nan_to_num(gaps, nan=math.inf).max(initial=0.0))
+    """Of all relative differences; where neither is a number they are alike."""
+    gaps = np.where(np.isnan(a) & np.isnan(b), 0.0, differences(a, b))
+    return float(gaps.max(initial=0.0))
 
 
 def _rankings(study: Study) -> list[Any]:

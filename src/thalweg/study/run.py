@@ -102,15 +102,19 @@ def _train_all(
     with _interrupts() as asked:
         if batched:
             several = not isinstance(programs.problem.train, DataLoader)
-
-            def here(row: BlockRow) -> bool:
-                return attempt(store, programs, row, progress, asked, until)
-
+            here = _here(store, programs, progress, asked, until)
             _all(store, programs, batched, here, asked, several)
         if alone and not asked():
             _one_by_one(store, programs, alone, progress, asked, until)
         if asked.interrupted:
             raise KeyboardInterrupt
+
+
+def _here(
+    store: Store, programs: Programs, progress: Progress, asked: _Asked, until: int | None
+) -> Callable[[BlockRow], bool]:
+    """Training a block in this process."""
+    return lambda row: attempt(store, programs, row, progress, asked, until)
 
 
 def _one_by_one(
@@ -130,11 +134,7 @@ def _one_by_one(
                 "They are trained one after another in this process, because the problem cannot be made again in "
                 "another; give it as file.py:function to use all cores."
             )
-
-        def here(row: BlockRow) -> bool:
-            return attempt(store, programs, row, progress, asked, until)
-
-        _all(store, programs, rows, here, asked, False)
+        _all(store, programs, rows, _here(store, programs, progress, asked, until), asked, False)
         return
     stop = multiprocessing.get_context("spawn").Event()
     asked.others.append(stop)

@@ -254,7 +254,7 @@ class Store:
 
     def set_meta(self, key: str, value: Any) -> None:
         with self._transaction() as db:
-            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+            _note(db, {key: value})
 
     def add_blocks(
         self, stage: str, blocks: Sequence[BlockPlan], meta: Mapping[str, Any] | None = None
@@ -267,8 +267,7 @@ class Store:
         columns = ["block", "position", "optimizer", "lr", "schedule", "seed"]
         columns += [] if self._plain else ["further"]
         with self._transaction() as db:
-            known = [(key, json.dumps(value)) for key, value in (meta or {}).items()]
-            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", known)
+            _note(db, meta or {})
             for seed, settings, *fold in blocks:
                 cut = {FOLD: fold[0]} if fold and fold[0] is not None else {}
                 row = db.execute("INSERT INTO blocks (stage, seed) VALUES (?, ?)", (stage, seed))
@@ -331,8 +330,7 @@ class Store:
                     _put_together(db, Compacted(row.id, left, "stopped"), old)
             for new in going:
                 _put_together(db, new, old)
-            noted = [(key, json.dumps(value)) for key, value in meta.items()]
-            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", noted)
+            _note(db, meta)
 
     @property
     def checkpoints(self) -> Path:
@@ -577,6 +575,11 @@ def _check(path: Path, thoroughly: bool) -> None:
             raise sqlite3.DatabaseError(found)
     finally:
         db.close()
+
+
+def _note(db: sqlite3.Connection, meta: Mapping[str, Any]) -> None:
+    values = [(key, json.dumps(value)) for key, value in meta.items()]
+    db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values)
 
 
 @contextmanager
