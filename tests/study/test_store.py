@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,9 @@ import torch
 from safetensors.torch import save
 
 from thalweg.errors import StoreError
+from thalweg.study import store as store_module
 from thalweg.study.plan import Setting
-from thalweg.study.store import Store, kind_of
+from thalweg.study.store import Compacted, Store, kind_of
 from thalweg.study.study import Study, compare, resume
 
 SETTINGS = [Setting("sgd", 0.1, "constant"), Setting("adam", 1 / 3, "cosine"), Setting("adam", 0.5, "cosine")]
@@ -340,6 +342,29 @@ def test_a_transaction_that_fails_midway_changes_nothing(store: Store) -> None:
     assert store.blocks()[0].status == "finished"
 
 
+def test_blocks_are_read_whole_while_one_is_halved(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = store.blocks()[0]
+    halves = [
+        Compacted(first.id, [(first.id, 0)], "waiting"),
+        Compacted(9, [(first.id, 1), (first.id, 2)], "waiting"),
+    ]
+    worker = threading.Thread(target=lambda: store.compact([first], halves, {}))
+    read = store_module._levels
+
+    def meanwhile(further: str) -> Any:  # between the two queries
+        if not worker.ident:
+            worker.start()
+            worker.join(timeout=0.5)  # it has to wait for the reader
+        return read(further)
+
+    monkeypatch.setattr(store_module, "_levels", meanwhile)
+    assert store.blocks()[0] == first
+    worker.join()
+    assert [(row.id, row.settings) for row in store.blocks()] == [
+        (1, tuple(SETTINGS[:1])), (2, tuple(SETTINGS[:2])), (9, tuple(SETTINGS[1:])),
+    ]  # fmt: skip
+
+
 # Checkpoints
 
 
@@ -401,6 +426,21 @@ def test_a_checkpoint_that_is_lost_or_damaged_is_none(store: Store) -> None:
     outside = store.path.parent / "outside.safetensors"
     outside.write_bytes(save(STATE))
     assert store.load_checkpoint(replace(row, checkpoint="../outside.safetensors")) is None
+
+
+def test_the_folder_may_go_while_a_checkpoint_is_begun(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, tries = store_module._make_folder, []
+
+    def taken(folder: Path) -> None:  # another worker drops the last checkpoint right after
+        made(folder)
+        tries.append(folder)
+        if len(tries) < 3:
+            folder.rmdir()
+
+    monkeypatch.setattr(store_module, "_make_folder", taken)
+    store.save_checkpoint(1, 7, STATE)
+    assert len(tries) == 3
+    assert saved(store) is not None
 
 
 def test_checkpoints_that_cannot_be_written(store: Store) -> None:

@@ -19,6 +19,7 @@ varied nothing else.
 
 from __future__ import annotations
 
+import errno
 import functools
 import glob
 import hashlib
@@ -32,7 +33,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,7 @@ APPLICATION = 0x7468616C  # "thal"
 VERSION = 2
 ENDED = ("finished", "stopped")  # of a block: nothing is left to train
 READABLE = (1, 2)
+DRAFTS = 10  # tries to make one
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE blocks (
@@ -350,15 +352,12 @@ class Store:
         content = save(dict(tensors))
         name = f"{block}-{step}-{_digest(content)}.safetensors"
         try:
-            _make_folder(self.checkpoints)
-            draft = self.checkpoints / f"{name}.tmp"
-            with draft.open("wb") as file:
+            with _draft(self.checkpoints, name) as file:
                 file.write(content)
                 file.flush()
-                os.fsync(
-                    file.fileno()
-                )  # before it gets its name, so that a power cut leaves no empty file under it
-            os.replace(draft, self.checkpoints / name)
+                # Before it gets its name, so that a power cut leaves no empty file under it.
+                os.fsync(file.fileno())
+            os.replace(file.name, self.checkpoints / name)
         except OSError as error:
             raise StoreError(
                 f"{self.checkpoints} cannot be written: {error.strerror or error}; what {self.path} holds is safe: "
@@ -628,6 +627,16 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:  # which to `Store.create` would mean that somebody was faster
         raise NotADirectoryError(error.errno, f"{folder} is a file") from error
+
+
+def _draft(folder: Path, name: str) -> BinaryIO:
+    """A file to become `name` in the folder, which is made unless it is there."""
+    for _ in range(DRAFTS):
+        _make_folder(folder)
+        # Another worker that drops the last checkpoint takes the empty folder with it.
+        with suppress(FileNotFoundError):
+            return (folder / f"{name}.tmp").open("wb")
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
 
 
 def _digest(content: bytes) -> str:
