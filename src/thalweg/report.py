@@ -26,7 +26,7 @@ from .pictures.numbers import duration, number, short
 from .study.factors import FULL, shown, words_of
 from .study.folds import FOLD, averaged
 from .study.plan import grid
-from .study.verdict import matching
+from .study.verdict import matching, points
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -403,8 +403,8 @@ def _learning(curves: pd.DataFrame, verdict: Any, table: pd.DataFrame) -> str:
     own = table[table["stage"] == stage]
     own = own[own[FOLD].notna()] if verdict.folds else own
     own = own[_any(matching(own, one.setting) for one in verdict.entries)]
-    curves = curves.merge(own[["member", "optimizer", "status"]], on="member")
     curves = curves[curves["metric"].isin(["train_loss", "validation_loss"])]
+    curves = points(curves, own[["member", "optimizer", "status", "step"]])
     if not len(curves):
         return "<p>No curve has been recorded yet.</p>"
     order = [one.optimizer for one in verdict.entries]
@@ -506,6 +506,8 @@ _INTERVAL = ("mean", "low", "high")
 
 def _interval(one: Any) -> str:
     """The mean, with its interval small beneath."""
+    if not math.isfinite(one.mean):
+        return number(one.mean)
     return f"{number(one.mean)}<small>[{number(one.low)}, {number(one.high)}]</small>"
 
 

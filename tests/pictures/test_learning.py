@@ -74,6 +74,13 @@ def test_a_seed_that_diverged_ends_the_line_with_a_mark(series: list[float]):
     assert (mark.x, mark.marker.symbol) == ((20,), "x")
 
 
+def test_who_diverged_at_once_is_in_the_legend():
+    figure = learning(curves({("adam", 0): [1.0, 0.5], ("sgd", 1): [math.nan, math.nan]}, diverged=(1,)))
+    line = lines(figure, "sgd")[0]
+    assert line.x == (None,)
+    assert line.showlegend is not False
+
+
 def test_an_unfinished_seed_ends_the_line_without_a_mark():
     data = curves({("adam", 0): [1.0, 0.5, 0.2], ("adam", 1): [2.0]})
     assert learning_table(data)["seeds"].tolist()[:3] == [2, 1, 1]

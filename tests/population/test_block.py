@@ -194,11 +194,59 @@ def test_a_diverged_member_is_frozen_where_it_was() -> None:
     )
 
 
+def test_a_loss_that_explodes_and_stays_finite_has_diverged() -> None:
+    task, members = make_task(), make_members()
+    members[0] = Member(members[0].formula, {"lr": 1e6}, {}, 0)
+    block = Block(task, members, EPOCHS)
+    curves = epochs_of(block)
+    per_epoch = task.batches.steps
+    assert np.array_equal(block.diverged, [per_epoch] + [-1] * (len(members) - 1))
+    assert 100 < curves[-1]["validation_loss"][0] < np.inf  # kept as it was
+    assert block.active.all()
+    assert task.validation is not None
+    assert np.isfinite(block.evaluate(*task.validation)["accuracy"]).all()
+
+
+@pytest.mark.parametrize(
+    ("losses", "since"),  # untrained, then after each pass
+    [
+        ((1.0, 20.0, 20.0, 20.0), 0), ((1.0, 0.5, 20.0, 20.0), 1), ((1.0, 20.0, 5.0, 20.0), 2),
+        ((1.0, 20.0, 20.0, 9.9), None), ((1.0, 9.0, 9.0, 9.0), None), ((0.001, 0.01, 0.01, 0.011), 2),
+        ((0.0, 5.0, 5.0, 5.0), None), ((-1.0, 5.0, 5.0, 5.0), None), ((np.nan, 1.0, 1.0, 1.0), None),
+    ],
+)  # fmt: skip
+def test_far_above_the_untrained_loss_and_since_when(
+    losses: tuple[float, ...], since: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task()
+    block = Block(task, make_members()[:1], EPOCHS)
+    said = iter(losses)
+    monkeypatch.setattr(block, "evaluate", lambda *_: {"loss": np.array([next(said)])})
+    for epoch in block.train():
+        assert epoch is None or block.step == block.total or block.diverged[0] == -1  # it may come back
+    assert block.diverged[0] == (-1 if since is None else task.batches.steps * (since + 1))
+
+
+def test_checkpoints_of_the_first_schema_go_on() -> None:
+    task, members = make_task(), make_members()
+    whole = Block(task, members, EPOCHS)
+    curves = epochs_of(whole)
+    steps = (first := Block(task, members, EPOCHS)).train()
+    for _ in range(2):
+        next(steps)
+    saved = {name: t.clone() for name, t in first.tensors().items() if name not in ("untrained", "above")}
+    second = Block(task, members, EPOCHS)
+    second.load(saved)
+    assert np.array_equal(epochs_of(second)[-1]["validation_loss"], curves[-1]["validation_loss"])
+    assert np.array_equal(second.diverged, whole.diverged)
+
+
 @pytest.mark.parametrize("stop", [1, 2, 3, 4, 7, 9])
 def test_saved_anywhere_and_taken_up_again_gives_the_same_bits(stop: int) -> None:
     """Yields come after each step and each pass: every one of them is a place to stop."""
     task, members = make_task(), make_members()
     members[3] = Member(members[3].formula, {"lr": 1e300}, {}, 0)
+    members[5] = Member(members[5].formula, {"lr": 1e6}, {}, 0)
     whole = Block(task, members, EPOCHS)
     curves = epochs_of(whole)
     first = Block(task, members, EPOCHS)
@@ -220,6 +268,8 @@ def test_saved_anywhere_and_taken_up_again_gives_the_same_bits(stop: int) -> Non
             assert np.array_equal(values, seen[step][metric], equal_nan=True), (metric, step)
     for mine, theirs in zip(second.tensors().values(), whole.tensors().values(), strict=True):
         assert torch.equal(mine.nan_to_num(), theirs.nan_to_num())
+    assert np.array_equal(second.diverged, whole.diverged)
+    assert (whole.diverged >= 0).sum() == 2
 
 
 def test_a_checkpoint_of_another_population_is_refused() -> None:
@@ -323,7 +373,8 @@ class Throws(nn.Module):
         self.layers = nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layers(x) + torch.multinomial(torch.ones(4), 4)
+        outputs = self.layers(x)
+        return outputs + torch.multinomial(torch.ones(4), 4) if self.training else outputs
 
 
 class AlwaysDrops(Throws):

@@ -114,6 +114,16 @@ def test_a_diverged_run_says_so() -> None:
     assert json.dumps(one.to_json(), allow_nan=False)
 
 
+def test_a_run_that_ended_far_up_diverged_too() -> None:
+    wanted, _, members, curves = study_of(SHAPES)
+    members.loc[members["optimizer"].eq("adam") & members["seed"].eq(0), ["status", "step"]] = [
+        "diverged",
+        50,
+    ]
+    found = generalization(wanted, judge(wanted, "made up", members, {}), members, curves)
+    assert {one.level: one.word for one in found}["adam"] == "diverged"
+
+
 def test_no_gap_between_different_losses() -> None:
     assert all(
         one.gap is None for one in generalization(*study_of(SHAPES, regularizers=["label_smoothing(0.1)"]))

@@ -65,6 +65,12 @@ def test_each_run_is_that_of_a_plain_loop() -> None:
             assert found.losses[k, seed] == pytest.approx(alone(net(), lr, seed, 13), rel=1e-9)
 
 
+def test_a_loss_far_above_the_untrained_counts_as_infinite() -> None:
+    found = range_test(make_problem(), "adam", 0.1, 1e5, rates=3, seeds=2, steps=13, batch_size=16)
+    assert np.isfinite(found.losses).tolist() == [[True] * 2, [False] * 2, [False] * 2]
+    assert found.table()["diverged"].tolist() == [0, 2, 2]
+
+
 def test_a_live_model_is_the_start_and_is_not_changed() -> None:
     torch.manual_seed(5)
     model = net().train()

@@ -192,6 +192,18 @@ def test_a_diverged_member_is_shown_and_harms_nobody(tmp_path: Path) -> None:
 # Running it again
 
 
+def test_a_run_that_explodes_and_stays_finite_is_shown_as_diverged(tmp_path: Path) -> None:
+    study = compare("breast-cancer", ["adam"], rates=[0.01, 31.6], schedules=["constant"], seeds=2, epochs=3,
+                    confirmation=2, store=tmp_path / "far.db", progress=False)  # fmt: skip
+    table = study.table()
+    far = table[table["lr"] == 31.6]
+    assert far["status"].tolist() == ["diverged"] * 2
+    assert np.isfinite(far["validation_loss"]).all()
+    assert far["validation_loss"].min() > 10
+    assert (table.loc[table["lr"] != 31.6, "status"] == "finished").all()
+    assert study.sensitivity()["diverged"].tolist() == [0.5]
+
+
 def test_again_trains_nothing(copied: Path, tiny: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     training_is_forbidden(monkeypatch)
     begun = time.monotonic()

@@ -16,7 +16,7 @@ from thalweg.errors import PlanError
 from thalweg.study import comparisons
 from thalweg.study.comparisons import rank
 from thalweg.study.plan import Plan, Setting, plan
-from thalweg.study.verdict import Verdict, judge, to_confirm
+from thalweg.study.verdict import Verdict, judge, points, to_confirm
 
 Loss = Callable[[str, float, str, int], float]
 RATES = (0.01, 0.1, 1.0)
@@ -420,6 +420,43 @@ def test_an_optimizer_that_always_diverges_comes_last() -> None:
     assert (last.probability_best, last.diverged, last.test["loss"].mean) == (0, 24, INF)
     assert "accuracy" not in last.test
     assert result.to_json()["entries"][-1]["validation_loss"] == {"mean": None, "low": None, "high": None}
+
+
+def test_a_fresh_run_that_exploded_and_stayed_finite() -> None:
+    """Its loss is a number, in the table and in curves; as evidence it is infinite."""
+    wanted = made()
+    members = table(wanted, valley, {"loss": valley})
+    lost = (members["stage"] == "confirmation") & (members["optimizer"] == "adam") & (members["lr"] == 0.1)
+    lost &= (members["seed"] == wanted.seeds + 1) & (members["schedule"] == "cosine")
+    assert lost.sum() == 1
+    members.loc[lost, ["status", "validation_loss", "test_loss"]] = ["diverged", 1e9, 1e12]
+    result = judged(wanted, members)
+    adam = result.entries[-1]
+    assert (adam.optimizer, adam.lost, adam.validation_loss.mean) == ("adam", 1, INF)
+    assert (adam.mean_of_rest, adam.test["loss"].mean, adam.test["accuracy"].mean) == (
+        pytest.approx(1.0, abs=0.02), INF, pytest.approx(0.9),
+    )  # fmt: skip
+    assert adam.default is not None
+    assert adam.default.difference.mean == -INF
+    (note,) = [note for note in result.notes if note.startswith("adam diverged on")]
+    assert note == (
+        "adam diverged on 1 of the 3 fresh runs of its chosen setting, so its mean is infinite; that of the others is "
+        f"{adam.mean_of_rest:.4g}."
+    )
+    assert not any("looked at alone" in note for note in result.notes)
+
+
+def test_the_points_of_a_run_are_infinite_from_where_it_diverged() -> None:
+    members = pd.DataFrame(
+        {"member": [1, 2, 3], "status": ["finished", "diverged", "diverged"], "step": [30, 20, 11]}
+    )
+    curves = pd.DataFrame(
+        [{"member": m, "step": s, "value": float(m)} for m in (1, 2, 3, 4) for s in (10, 20, 30)]
+    )
+    found = points(curves, members)
+    assert found.pivot(index="member", columns="step", values="value").to_numpy().tolist() == [
+        [1, 1, 1], [2, INF, INF], [3, INF, INF],
+    ]  # fmt: skip
 
 
 def test_everybody_diverged() -> None:

@@ -176,7 +176,11 @@ def defaults(verdict: Verdict, width: int) -> Table | None:
         Column("validation loss\n[95% interval]", [_spread(d.validation_loss) for d in own], left=True),
         Column(
             "more than tuned\n[95% interval]",
-            ["chosen" if d.chosen else _spread(d.difference, "+") for d in own], left=True,
+            [
+                "chosen" if d.chosen else "tuned diverges" if d.difference.mean == -math.inf else
+                _spread(d.difference, "+") for d in own
+            ],
+            left=True,
         ),
     ]  # fmt: skip
     names = sorted({m for d in own for m in d.test}, key=lambda m: (m == "loss", m))

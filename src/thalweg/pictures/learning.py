@@ -132,8 +132,8 @@ def _curve(
             name=f"{name}: band",
         ),
         go.Scatter(
-            x=steps,
-            y=list(whole["mean"]),
+            x=steps or [None],  # a line that diverged at once still has its name in the legend
+            y=list(whole["mean"]) or [None],
             mode="lines+markers",
             line={"color": look.colour, "dash": look.dash, "width": 2.2},
             marker={"symbol": look.marker, "size": 7, "color": look.colour, "maxdisplayed": 5},

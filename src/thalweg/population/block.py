@@ -24,6 +24,7 @@ from .member import Member
 from .regularized import Regularized
 from .scheduling import Scheduling
 
+RUINED = 10.0  # a run whose loss ends above so many times that of its untrained weights has diverged
 EVALUATION_BATCH = 1024  # samples evaluated at once
 CACHE = 24 * 2**20  # bytes
 MEMORY = 2**30  # bytes
@@ -163,7 +164,9 @@ class Block:
         weights: one tensor (members, *shape) per parameter of the model.
         moving: one tensor (members, *shape) per buffer that training moves, such as running statistics.
         active: (members,) whether a member still trains.
-        diverged: (members,) the step at which the loss stopped being finite, or −1.
+        broken: (members,) the step at which the loss stopped being finite, or −1.
+        untrained: (members,) validation loss of the initial weights; NaN before the first step.
+        above: (members,) the step of the pass since which the validation loss is above `RUINED` times that, or −1.
         step: steps taken so far.
         recorded: the step of the last pass over the data that was yielded and taken.
     """
@@ -198,7 +201,9 @@ class Block:
             )
         self.regularized = Regularized(members, self.weights, self.moving)
         self.active = np.ones(len(members), dtype=np.bool_)
-        self.diverged = np.full(len(members), -1, dtype=np.int64)
+        self.broken = np.full(len(members), -1, dtype=np.int64)
+        self.untrained = np.full(len(members), np.nan)
+        self.above = self.broken.copy()
         self.step = 0
         self.recorded = 0
         self.loss_sum = np.zeros(len(members))
@@ -214,6 +219,15 @@ class Block:
                 yield _Slice(here, first, self.members[first:k], self.total)
                 first = k
 
+    @property
+    def diverged(self) -> np.ndarray:
+        """(members,) the step at which a member diverged, or −1.
+
+        Its loss stopped being finite; or it ended far above the untrained loss, and from that step on it was. Before
+        the end that may still pass. Where the untrained loss is not above 0, no multiple of it is far.
+        """
+        return np.where((self.broken < 0) & (self.step >= self.total), self.above, self.broken)
+
     def train(self, until: int | None = None) -> Iterator[Epoch | None]:
         """Train from wherever the block stands to the end, or to the end of the pass `until`.
 
@@ -223,6 +237,8 @@ class Block:
         """
         per_epoch = self.task.batches.steps
         end = self.total if until is None else min(self.total, until * per_epoch)
+        if self.step == 0 and self.task.validation is not None:
+            self.untrained[:] = self.evaluate(*self.task.validation)["loss"]
         while True:
             epoch, done = divmod(self.step, per_epoch)
             if done == 0 and self.step > self.recorded:
@@ -252,7 +268,7 @@ class Block:
         broken = self.active & ~np.isfinite(loss)
         if broken.any():
             self.active &= ~broken
-            self.diverged[broken] = self.step
+            self.broken[broken] = self.step
         self.loss_sum += np.where(self.active, loss, np.nan)
         if self.moving:
             regularized.move(made[count + 1 :], self.active)
@@ -283,15 +299,17 @@ class Block:
         last = self.step >= self.total
         if self.regularized.stop(found["loss"], train_loss, self.active, self.step, last):
             found = self.evaluate(*self.task.validation)
+        far = (self.untrained > 0) & (found["loss"] > RUINED * self.untrained)
+        self.above[:] = np.where(far, np.where(self.above < 0, self.step, self.above), -1)
         values = {"train_loss": train_loss} | {f"validation_{name}": value for name, value in found.items()}
         if self.regularized.stopping:
             stopped = self.regularized.stopped
-            trained = np.where(self.diverged >= 0, self.diverged, np.where(stopped >= 0, stopped, self.step))
+            trained = np.where(self.broken >= 0, self.broken, np.where(stopped >= 0, stopped, self.step))
             values["trained_steps"] = trained.astype(np.float64)
         return Epoch(self.step, values)
 
     def evaluate(self, inputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
-        """Mean loss and metrics over the samples, (members,) each; NaN for a member that diverged."""
+        """Mean loss and metrics over the samples, (members,) each; NaN where the loss stopped being finite."""
         batched = self.task.batched
         names = ("loss", *batched.metrics)
         weights, moving = self.regularized.evaluated
@@ -306,7 +324,7 @@ class Block:
             share[0] = len(x) if counts is None else float(counts.sum())
             sums += np.where(share > 0, values * share, 0)
             counted += share
-        means = np.where(self.diverged >= 0, np.nan, sums / counted)
+        means = np.where(self.broken >= 0, np.nan, sums / counted)
         return dict(zip(names, means, strict=True))
 
     def state(self) -> dict[str, Tensor]:
@@ -325,10 +343,9 @@ class Block:
         saved |= {f"kept.{k}": torch.from_numpy(part.kept) for k, part in enumerate(self.slices)}
         for k, part in enumerate(self.slices):
             saved |= {f"{k}.{name}": s for name, s in part.scheduling.tensors().items()}
-        counters = {"active": self.active, "diverged": self.diverged, "loss_sum": self.loss_sum}
         places = {"step": torch.tensor(self.step), "recorded": torch.tensor(self.recorded)}
         saved |= self.regularized.tensors()
-        return saved | {n: torch.from_numpy(v) for n, v in counters.items()} | places
+        return saved | self._counters() | places
 
     def take(self, other: Block, places: Sequence[tuple[int, int]]) -> None:
         """Go on from where members of another block stand; both blocks are of one seed and program.
@@ -348,12 +365,18 @@ class Block:
 
     def _stacks(self) -> list[Tensor]:
         """What is kept between steps with all members on its first axis."""
-        counters = (self.active, self.diverged, self.loss_sum)
-        return [*self.weights, *map(torch.from_numpy, counters), *self.regularized.stacks().values()]
+        return [*self.weights, *self._counters().values(), *self.regularized.stacks().values()]
+
+    def _counters(self) -> dict[str, Tensor]:
+        kept = {"active": self.active, "diverged": self.broken, "loss_sum": self.loss_sum,
+                "untrained": self.untrained, "above": self.above}  # fmt: skip
+        return {name: torch.from_numpy(array) for name, array in kept.items()}
 
     def load(self, saved: Mapping[str, Tensor]) -> None:
         """Take up the state that `tensors` gave."""
         own = self.tensors()
+        # Checkpoints of the first schema lack what an end far above the untrained loss is judged by.
+        saved = {name: own[name] for name in ("untrained", "above")} | dict(saved)
         if own.keys() != saved.keys() or any(own[n].shape != saved[n].shape for n in own):
             raise TrainingError(
                 "the checkpoint belongs to another population; delete it to start this block afresh."

@@ -35,7 +35,7 @@ from .factors import shown
 from .folds import FOLD
 from .intervals import Interval, interval
 from .plan import Plan
-from .verdict import Entry, Verdict, matching
+from .verdict import Entry, Verdict, matching, points
 
 LAST = 0.2  # the part of the run over which a loss may still fall
 LEAST = 0.01  # of the loss: a smaller fall is not worth more epochs
@@ -108,8 +108,8 @@ def generalization(
 
 def _curves(own: pd.DataFrame, curves: pd.DataFrame) -> _Curves | None:
     """None while nothing of the setting is recorded; a run that diverged has infinite losses."""
-    keyed = own.assign(fold=own.get(FOLD, 0))[["member", "seed", "fold"]]
-    rows = curves[curves["metric"].isin(["train_loss", "validation_loss"])].merge(keyed, on="member")
+    keyed = own.assign(fold=own.get(FOLD, 0))[["member", "seed", "fold", "status", "step"]]
+    rows = points(curves[curves["metric"].isin(["train_loss", "validation_loss"])], keyed)
     if rows.empty:
         return None
     # Folds may have a different number of steps in an epoch.

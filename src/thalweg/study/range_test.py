@@ -228,4 +228,4 @@ def _trained(block: Block) -> np.ndarray:
     for epoch in block.train():
         if epoch is not None:
             loss = epoch.values["validation_loss"]
-    return np.where(np.isfinite(loss), loss, np.inf)
+    return np.where(np.isfinite(loss) & (block.diverged < 0), loss, np.inf)

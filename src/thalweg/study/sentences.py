@@ -68,6 +68,7 @@ def notes(
     lost = sum(e.diverged for e in entries)
     if lost:
         found.append(f"{lost} of {sum(e.runs for e in entries)} runs diverged and count as infinitely bad.")
+    found += _lost(plan, factor, entries, confirmed, seeds)
     halted = sum(e.stopped for e in entries)
     if halted:
         found.append(
@@ -80,6 +81,16 @@ def notes(
     found.append(_luck(factor, entries[0]) if confirmed else _unconfirmed(plan, factor, seeds))
     found += _untuned(plan, entries) if confirmed and factor.name == "optimizer" else []
     return [*filter(None, found)]
+
+
+def _lost(plan: Plan, factor: Factor, entries: Sequence[Entry], confirmed: bool, seeds: int) -> list[str]:
+    """Whose chosen setting diverged on some of the runs that it is judged by."""
+    runs, kind = seeds * len(plan.search_folds), "fresh runs" if confirmed else "runs"
+    return [
+        f"{called(factor, e.setting[factor.name])} diverged on {e.lost} of the {runs} {kind} of its chosen setting, so "
+        "its mean is infinite" + (f"; that of the others is {e.mean_of_rest:.4g}." if e.lost < runs else ".")
+        for e in entries if e.lost
+    ]  # fmt: skip
 
 
 def _grown(plan: Plan) -> list[str]:
@@ -118,7 +129,9 @@ def _open(factor: Factor, entries: Sequence[Entry]) -> list[str]:
 
 def _by_chance(factor: Factor, entries: Sequence[Entry], comparisons: int) -> list[str]:
     """Why some are tied although their own interval lies on one side of zero."""
-    names = [shown(e.setting[factor.name]) for e in entries[1:] if e.rank == 1 and e.difference.low > 0]
+    names = [
+        shown(e.setting[factor.name]) for e in entries[1:] if e.rank == 1 and 0 < e.difference.low < math.inf
+    ]
     if not names:
         return []
     own, they = ("its", "it is") if len(names) == 1 else ("their", "they are")

@@ -3,7 +3,8 @@
 Each level of the factor that is ranked (each optimizer, unless another is asked for) is represented by its
 best setting: the one with the lowest mean validation loss over the search's seeds among all that have this
 level, whatever their other factors. What is reported about that setting comes, once the study is complete,
-from fresh seeds that had no part in the choice. A run that diverged counts as an infinite loss. Validation is
+from fresh seeds that had no part in the choice. A run that diverged, whose loss stopped being finite or ended above ten
+times that of its untrained weights, counts as an infinite loss. Validation is
 always judged by the problem's own loss, so that settings trained with different losses can be compared.
 
 Read next: `comparisons.py`, who is better than whom; `intervals.py`, how sure a mean is.
@@ -74,6 +75,8 @@ class Entry:
         default: the optimizer at its defaults; None before confirmation, where another factor is ranked,
             and for a rule without a default rate.
         stopped: runs of the search, of all settings with this level, that halving stopped.
+        lost: of the runs behind `validation_loss`, those that diverged.
+        mean_of_rest: of the validation losses of the others; infinite where there are none.
     """
 
     optimizer: str
@@ -96,6 +99,8 @@ class Entry:
     more_seeds: float = 0.0
     default: Default | None = None
     stopped: int = 0
+    lost: int = 0
+    mean_of_rest: float = math.inf
 
     @property
     def optimism(self) -> float:
@@ -283,6 +288,7 @@ def judge(
     entries, by_levels = [], factor.name != "optimizer"
     for k in order:
         setting, found = settings[k], [*chosen.values()][k][1]
+        lost, mean_of_rest = badness(losses[..., k])
         own = runs.get_group(setting[factor.name])
         entries.append(Entry(
             optimizer=setting.optimizer, rank=ranked.rank[k], lr=setting.lr, schedule=setting.schedule,
@@ -294,7 +300,7 @@ def judge(
             state_bytes_per_weight=4.0 * plan.states_of(setting), further=dict(setting.further),
             steps=steps[setting], places=ranked.places[k], more_seeds=ranked.more_seeds[k],
             default=None if confirmed is None or by_levels else _default(plan, fresh, again, setting),
-            stopped=int((own == "stopped").sum()),
+            stopped=int((own == "stopped").sum()), lost=lost, mean_of_rest=mean_of_rest,
         ))  # fmt: skip
     ranks = sorted({e.rank for e in entries})
     groups = tuple(tuple(shown(e.setting[factor.name]) for e in entries if e.rank == r) for r in ranks)
@@ -346,9 +352,10 @@ def _default(plan: Plan, fresh: pd.DataFrame, again: Losses, setting: Setting) -
 def _test(plan: Plan, fresh: pd.DataFrame, setting: Setting) -> dict[str, Interval]:
     """metric → interval over the fresh seeds of a setting, on the test part."""
     own = fresh[matching(fresh, setting)]
-    # A diverged run has an infinite loss; of its other metrics nothing is known.
+    # A diverged run has an infinite loss; its other metrics count where they are numbers.
+    loss = own.get("test_loss", pd.Series(dtype=float)).where(own["status"] != "diverged").fillna(math.inf)
     values = {
-        m: (own[m].fillna(math.inf) if m == "test_loss" else own[m].dropna()).to_numpy(float)
+        m: (loss if m == "test_loss" else own[m].dropna()).to_numpy(float)
         for m in own.columns if m.startswith("test_")
     }  # fmt: skip
     return {m.removeprefix("test_"): interval(v) for m, v in values.items() if len(v)}
@@ -361,6 +368,14 @@ def matching(members: pd.DataFrame, setting: Setting) -> pd.Series:
     for name, level in {**first, **dict(setting.further)}.items():
         rows &= members[name].isna() if level is None else members[name] == level
     return rows
+
+
+def points(curves: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
+    """The points of these members, beside each its member's row; infinite from where a run diverged on."""
+    ends = members.rename(columns={"step": "last"})
+    rows = curves.merge(ends, on="member")
+    lost = (rows["status"] == "diverged") & (rows["step"] >= rows["last"])
+    return rows.assign(value=rows["value"].mask(lost, math.inf))
 
 
 def _edge(plan: Plan, lr: float) -> str | None:
