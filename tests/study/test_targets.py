@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from thalweg.errors import PlanError
+from thalweg.study.folds import Folds
 from thalweg.study.study import Study
 from thalweg.study.targets import race, reached
 from thalweg.study.verdict import judge
@@ -95,6 +97,33 @@ def test_a_run_that_diverged_never_arrives_and_is_no_faster_for_it() -> None:
         (20 + 20 + 30) / 3
     )  # not 10 for the lost one
     assert found["seconds_median"].to_dict() == {"adam": 10.0, "sgd": 5.0}
+
+
+def test_the_folds_of_a_seed_are_one_run() -> None:
+    """Each fold passes 2 at another step; the mean of both does so at 20 on seed 0, and never on seed 1."""
+    wanted = made(optimizers=["sgd"], rates=[0.1], schedule_names=["constant"], seeds=2, confirmation=0)
+    wanted = replace(wanted, folds=Folds("KFold", {"n_splits": 2}, 2, 1.0, ""))
+    points, rows = [], []
+    for seed, fold, values in (
+        (0, 0, (1, 1, 1)),
+        (0, 1, (5, 2.5, 2)),
+        (1, 0, (1, 1, 1)),
+        (1, 1, (9, 9, math.nan)),
+    ):
+        member = len(rows) + 1
+        status = "diverged" if math.isnan(values[-1]) else "finished"
+        rows.append({"member": member, "stage": "search", "optimizer": "sgd", "lr": 0.1, "schedule": "constant",
+                     "seed": seed, "fold": fold, "status": status, "step": 30 + fold if seed == 0 else 25,
+                     "validation_loss": values[-1]})  # fmt: skip
+        points += [
+            (member, step + fold, "validation_loss", v) for step, v in zip((10, 20, 30), values, strict=True)
+        ]
+    members = pd.DataFrame(rows)
+    curves = pd.DataFrame(points, columns=["member", "step", "metric", "value"])
+    found = race(judge(wanted, "hills", members, {}), members, curves, 2.0)
+    assert found is not None
+    one = found.reached["sgd"]
+    assert (one.runs, one.times) == (2, (21.0,))
 
 
 @pytest.mark.parametrize("target", [math.nan, math.inf, "low", True, [1]])

@@ -288,7 +288,7 @@ class Study:
         Columns: optimizer, target, runs, reached, and for steps and seconds: the median over runs with its 95%
         interval (`…_low`, `…_high`; infinite where half of the runs never reached it), and `…_restricted_mean`, the
         mean with those that never did counted with all of their budget. Kaplan–Meier estimates over fresh seeds
-        once confirmed; a run that diverged never reaches anything.
+        once confirmed, with folds of the mean over them; from where a run diverged it reaches nothing.
 
         Args:
             target: a validation loss; unless given, the median over seeds that the best setting ends with.

@@ -6,6 +6,9 @@ as well, since it would never get there; to censor it where it broke off would m
 The share of runs that are still on their way is estimated as Kaplan & Meier (1958) do, with log–log intervals; the
 median is where it falls to a half, with the interval of Brookmeyer & Crowley (1982), and the restricted mean is the
 area under it, the mean number of steps if all runs were stopped at the end of the budget.
+
+With folds the runs of a seed are one: its loss after a pass is the mean over folds, as it is where settings are judged.
+Runs of one seed share more than those of two, and to count each would make the interval too narrow.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from scipy import stats
 from ..errors import PlanError
 from .folds import FOLD
 from .intervals import LEVEL, Interval
-from .verdict import Verdict, matching
+from .verdict import Verdict, matching, points
 
 
 @dataclass(frozen=True)
@@ -130,22 +133,28 @@ def race(
     runs = runs[runs["status"].isin(["finished", "diverged"])]
     if verdict.folds:  # those that train on all samples have no validation loss
         runs = runs[runs[FOLD].notna()]
-    chosen = {e.optimizer: runs[matching(runs, e.setting)] for e in verdict.entries}
+    losses = curves[curves["metric"] == "validation_loss"]
+    means = {e.optimizer: _by_seed(losses, runs[matching(runs, e.setting)]) for e in verdict.entries}
     if target is None:
-        best = chosen[verdict.best.optimizer]
-        finals = best["validation_loss"].where(best["status"] == "finished").fillna(math.inf)
-        target = float(finals.median()) if len(finals) else math.inf
+        best = means[verdict.best.optimizer]
+        target = float(best.groupby("seed")["value"].last().median()) if len(best) else math.inf
         if not math.isfinite(target):
             return None
-    points = curves[curves["metric"] == "validation_loss"]
-    first = points[points["value"] <= target].groupby("member")["step"].min()
-    last = points.groupby("member")["step"].max()
     found = {}
-    for name, own in chosen.items():
-        steps = own["member"].map(first).fillna(math.inf).to_numpy(float)
+    for name, own in means.items():
+        steps = own["step"].where(own["value"] <= target, math.inf).groupby(own["seed"]).min()
         # Of a setting of which every run broke off, its steps so far are all that is known.
         budget = max((e.steps for e in verdict.entries if e.optimizer == name), default=0)
-        found[name] = reached(steps, float(budget or own["member"].map(last).max()))
+        found[name] = reached(steps.to_numpy(float), float(budget or own["step"].max()))
     return Race(
         float(target), found, {e.optimizer: e.seconds_per_step for e in verdict.entries}, verdict.confirmed
     )
+
+
+def _by_seed(losses: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """seed, step and value after each pass: the mean over the runs of a seed, infinite from where one diverged on."""
+    rows = points(losses, own[["member", "seed", "status", "step"]])
+    rows["value"] = rows["value"].fillna(math.inf)
+    # Folds may have a different number of steps in a pass.
+    rows["pass"] = rows.groupby("member")["step"].rank("dense")
+    return rows.groupby(["seed", "pass"], as_index=False).agg(step=("step", "max"), value=("value", "mean"))
