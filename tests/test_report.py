@@ -211,7 +211,8 @@ def test_an_optimizer_that_diverged_everywhere_is_shown():
     )
     study.verdict = dataclasses.replace(study.verdict, entries=(*study.verdict.entries[:-1], gone))
     seen = Page(report.html(study))
-    assert "∞ [NaN, ∞]" in seen.text
+    assert "∞" in seen.text
+    assert "[NaN" not in seen.text
     marks = [one["marker"]["symbol"] for one in seen.json[0]["wide"]["data"]]
     assert marks.count("x") == 1
 
