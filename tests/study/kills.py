@@ -1,6 +1,6 @@
 """Studies killed with SIGKILL at numbered instants, each a forked child of one warm process, then carried on.
 
-    python -m tests.study.kills FOLDER COUNT SEED
+    python -m tests.study.kills STUDY FOLDER COUNT SEED
 
 An instant is the n-th event of a kind: a training step, a half-written checkpoint, a file that has been written and
 not yet flushed, flushed and not yet renamed, renamed and not yet named in the store, an SQL statement within a
@@ -28,9 +28,15 @@ from thalweg.study.programs import Programs
 from thalweg.study.store import Store, kind_of
 from thalweg.study.study import Study, compare, resume
 
-ASKED: dict[str, Any] = {
+SMALL: dict[str, Any] = {
     "problem": "breast-cancer", "optimizers": ["momentum", "adam"], "rates": [0.01, 0.1], "schedules": ["cosine"],
     "seeds": 2, "epochs": 3, "confirmation": 2, "progress": False,
+}  # fmt: skip
+STUDIES: dict[str, dict[str, Any]] = {
+    "full": SMALL,
+    # The best rate of sgd is the highest of these, so the grid grows, and what it grows by meets the rungs too.
+    "halving": {**SMALL, "optimizers": ["sgd", "adam"], "rates": [0.001, 0.01, 0.1], "epochs": 4, "budget": "halving",
+                "grow": 1},
 }  # fmt: skip
 KINDS = ("step", "half written", "flushed", "renamed", "statement", "linked", "removed")
 
@@ -116,9 +122,9 @@ class Watched(training.Block):
                 Watched.last[key] = {name: tensor.clone() for name, tensor in self.tensors().items()}
 
 
-def carried_on(path: Path) -> Study:
+def carried_on(path: Path, asked: dict[str, Any]) -> Study:
     if kind_of(path) == "none":  # killed before there was a store
-        return compare(**ASKED, store=path)
+        return compare(**asked, store=path)
     return resume(path, progress=False)
 
 
@@ -137,14 +143,14 @@ def in_a_child(work: Callable[[], Any]) -> int:
     return os.WTERMSIG(status) if os.WIFSIGNALED(status) else -os.WEXITSTATUS(status)
 
 
-def counted(folder: Path) -> dict[str, int]:
+def counted(folder: Path, asked: dict[str, Any]) -> dict[str, int]:
     """How many events of each kind an uninterrupted study has."""
     file = folder / "events.json"
 
     def work() -> None:
         instants = Instants()
         instants.watch()
-        compare(**ASKED, store=folder / "counted.db")
+        compare(**asked, store=folder / "counted.db")
         file.write_text(json.dumps(instants.seen))
 
     assert in_a_child(work) == 0
@@ -172,27 +178,37 @@ def weights_differ(reference: dict[str, dict[str, torch.Tensor]]) -> list[str]:
     ]
 
 
-def main(folder: Path, count: int, seed: int) -> None:
+def main(asked: dict[str, Any], folder: Path, count: int, seed: int) -> None:
     torch.set_num_threads(1)  # no pool of threads that a fork would lose
     training.CHECKPOINT_SECONDS = training.CHECKPOINT_SHARE = 0
     training.Block = Watched
-    made: dict[str, Programs] = {}  # traced once, for all
-    run.Programs = lambda plan, problem: made.setdefault("one", Programs(plan, problem))  # type: ignore[misc]
-    reference = content(compare(**ASKED, store=folder / "reference.db"))
+    traced: dict[Any, Any] = {}  # once, for all
+
+    def programs(*given: Any) -> Programs:
+        made = Programs(*given)
+        made._batched = traced
+        return made
+
+    run.Programs = programs  # type: ignore[misc]
+    reference = content(compare(**asked, store=folder / "reference.db"))
     weights, Watched.last = Watched.last, {}
-    events, rng, found = counted(folder), np.random.default_rng(seed), []
+    with Study.open(folder / "reference.db").store() as store:
+        grown, rungs = len(store.meta("plan")["grown"]), len(store.meta("rungs", []))
+    events, rng, found = counted(folder, asked), np.random.default_rng(seed), []
     for k in range(count):
         kind = KINDS[k % len(KINDS)]
         number = int(rng.integers(1, events[kind] + 1))
         place = folder / str(k)
         place.mkdir()
         path = place / "study.db"
-        ended = [killed_at(kind, number, lambda path=path: compare(**ASKED, store=path))]
+        ended = [killed_at(kind, number, lambda path=path: compare(**asked, store=path))]
         if k % 3 == 2:  # and once more while it is carried on
-            ended.append(killed_at("step", int(rng.integers(1, 10)), lambda path=path: carried_on(path)))
+            ended.append(
+                killed_at("step", int(rng.integers(1, 10)), lambda path=path: carried_on(path, asked))
+            )
         before = sorted(p.name for p in place.rglob("*"))
         Watched.last = {}
-        study = carried_on(path)
+        study = carried_on(path, asked)
         table, curves, ran = content(study)
         found.append({
             "kind": kind, "number": number, "ended": ended, "before": before, "finished": study.finished,
@@ -201,8 +217,12 @@ def main(folder: Path, count: int, seed: int) -> None:
             "weights": weights_differ(weights), "blocks": len(Watched.last),
             "after": sorted(p.name for p in place.rglob("*")),
         })  # fmt: skip
-    print(json.dumps({"events": events, "studies": found, "points": len(reference[1])}))
+    print(
+        json.dumps(
+            {"events": events, "studies": found, "points": len(reference[1]), "grown": grown, "rungs": rungs}
+        )
+    )
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(STUDIES[sys.argv[1]], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

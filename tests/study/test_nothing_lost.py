@@ -27,31 +27,29 @@ from ..studies import PROGRAM, TINY
 ROOT = Path(__file__).parents[2]
 
 
-def killed(folder: Path, count: int, seed: int) -> dict[str, Any]:
+def killed(study: str, folder: Path, count: int, seed: int) -> dict[str, Any]:
+    """What `kills.py` found, where each study came to the end of one that nobody killed."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.study.kills", str(folder), str(count), str(seed)], cwd=ROOT,
+        [sys.executable, "-m", "tests.study.kills", study, str(folder), str(count), str(seed)], cwd=ROOT,
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    found = json.loads(done.stdout)
+    assert len(found["studies"]) == count
+    for one in found["studies"]:
+        assert one["ended"][0] == 9, one
+        assert one["finished"], one
+        assert (one["table"], one["curves"], one["recipe"], one["weights"]) == (True, True, True, []), one
+        assert set(one["after"]) <= {"study.db", "study.db-wal", "study.db-shm"}, one
+    return found
 
 
 def test_killed_at_thirty_instants(tmp_path: Path) -> None:
     """SIGKILL in the middle of a step, of a checkpoint's write, between its flush, its rename and its entry in the
     store, and within transactions; then carried on to the very bits of an uninterrupted study."""
-    found = killed(tmp_path, 30, seed=0)
+    found = killed("full", tmp_path, 30, seed=0)
     assert found["events"]["step"] == 8 * 18
     assert found["points"] > 100
-    for study in found["studies"]:
-        assert study["ended"][0] == 9, study
-        assert study["finished"], study
-        assert (study["table"], study["curves"], study["recipe"], study["weights"]) == (
-            True,
-            True,
-            True,
-            [],
-        ), study
-        assert set(study["after"]) <= {"study.db", "study.db-wal", "study.db-shm"}, study
     # The instants are what they are said to be.
     once = [study for study in found["studies"] if len(study["ended"]) == 1]
     half = [study["before"] for study in once if study["kind"] == "half written"]
@@ -60,6 +58,11 @@ def test_killed_at_thirty_instants(tmp_path: Path) -> None:
     assert any(".new" in name for study in found["studies"] for name in study["before"])
     assert sum(study["blocks"] > 0 for study in found["studies"]) > 20
     assert sum(len(study["ended"]) for study in found["studies"]) == 40
+
+
+def test_killed_while_settings_are_stopped_and_the_grid_grows(tmp_path: Path) -> None:
+    found = killed("halving", tmp_path, 7, seed=0)
+    assert (found["grown"], found["rungs"]) == (1, 4)  # two rungs, met again by the rate that was added
 
 
 # Disks
