@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 METHOD = """
 <p>Every optimizer had the same rates, the same choice of everything else, and the same seeds, initial weights, order
 of samples and number of epochs; its setting was chosen by the mean validation loss over seeds, where a diverged run
-counts as infinite. Where a schedule, a batch size or anything else is ranked, each of its values stands for its own
-best setting, tuned over all the rest.</p>
+counts as infinite: one whose loss is no longer finite, or ended above ten times that of its untrained weights. Where a
+schedule, a batch size or anything else is ranked, each of its values stands for its own best setting, tuned over all
+the rest.</p>
 <p>Intervals say how far other seeds would move a mean. Differences are taken seed by seed, because a seed gives all
 runs the same start and the same order of samples. Since many pairs are compared, a difference has to be surer than one
 alone to count: those who are alike are called tied in at least 95% of studies, however many there are. Places are

@@ -397,7 +397,7 @@ def test_diverged_on_one_seed_is_never_chosen_before_one_that_did_not() -> None:
 
     result = judged(wanted, table(wanted, loss))
     assert (result.best.lr, result.best.diverged) == (0.1, 2)
-    assert any(note.startswith("2 of 24 runs diverged and count as infinitely bad") for note in result.notes)
+    assert any(note.startswith("2 of 24 runs diverged (their loss is not finite") for note in result.notes)
 
 
 def test_a_validation_loss_that_is_not_finite_counts_as_infinite() -> None:

@@ -20,11 +20,10 @@ from ..kernels import numba_cpu
 from ..kernels.lower import lower
 from .batched import Batched
 from .batches import RANDOM, Batches, OwnBatches
-from .member import Member
+from .member import RUINED, Member
 from .regularized import Regularized
 from .scheduling import Scheduling
 
-RUINED = 10.0  # a run whose loss ends above so many times that of its untrained weights has diverged
 EVALUATION_BATCH = 1024  # samples evaluated at once
 CACHE = 24 * 2**20  # bytes
 MEMORY = 2**30  # bytes

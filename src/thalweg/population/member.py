@@ -9,6 +9,8 @@ from ..formulas import Formula
 from ..regularizers.base import Regularizer
 from ..schedules import Schedule
 
+RUINED = 10.0  # a run whose loss ends above so many times that of its untrained weights has diverged
+
 
 @dataclass(frozen=True)
 class Member:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..population.member import RUINED
 from .comparisons import MOST_SEEDS, badness, rank
 from .factors import Factor, Level, Setting, shown
 from .folds import Folds
@@ -67,7 +68,10 @@ def notes(
     found += _grown(plan)
     lost = sum(e.diverged for e in entries)
     if lost:
-        found.append(f"{lost} of {sum(e.runs for e in entries)} runs diverged and count as infinitely bad.")
+        found.append(
+            f"{lost} of {sum(e.runs for e in entries)} runs diverged (their loss is not finite, or ended above "
+            f"{RUINED:.0f} times that of the untrained weights) and count as infinitely bad."
+        )
     found += _lost(plan, factor, entries, confirmed, seeds)
     halted = sum(e.stopped for e in entries)
     if halted:
