@@ -70,7 +70,7 @@ def page(full: str) -> Page:
 def test_every_section_is_there_in_order(page: Page):
     ids = [found["id"] for kind, found in page.elements if kind == "section"]
     assert ids == [
-        "ranking", "by-schedule", "tuned", "rates", "sensitivity", "targets", "learning", "cost", "notes", "recipe",
+        "ranking", "rates", "sensitivity", "by-schedule", "tuned", "targets", "learning", "cost", "notes", "recipe",
         "provenance", "method",
     ]  # fmt: skip
     assert "adamw and adam are tied for best on digits" in page.text
@@ -273,7 +273,7 @@ def test_every_factor_has_its_section(tmp_path: Path):
     )  # fmt: skip
     seen = Page(report.html(study))
     ids = [found["id"] for kind, found in seen.elements if kind == "section"]
-    assert ids[:4] == ["ranking", "by-batch_size", "by-beta2", "tuned"]
+    assert ids[:6] == ["ranking", "rates", "sensitivity", "by-batch_size", "by-beta2", "tuned"]
     assert "× 2 batch sizes × 2 values of beta2 (where it applies) × 2 seeds" in seen.text
     assert "epochs for every run, batches of 16 or all samples" in seen.text
     for name in ("batch_size", "beta2"):

@@ -104,14 +104,15 @@ def html(study: Any) -> str:
 
 
 def _sections(study: Any, verdict: Any, table: pd.DataFrame) -> list[str]:
+    curves = study.curves()
     sections = [
         _section("ranking", "Ranking", _ranking(verdict, study.plan["optimizer"]), "ranking"),
-        *(_other(study.verdict_by(factor.name), factor) for factor in study.plan.ranked[1:]),
-        *([_section("tuned", "Search, fresh seeds, defaults", _tuned(verdict))] if verdict.confirmed else []),
         _section("rates", "Loss against rate", _rates(verdict, averaged(table) if verdict.folds else table)),
         _section("sensitivity", "Sensitivity to the rate", _sensitivity(study.plan, table)),
-        _section("targets", "Time to target", _targets(verdict, table, study.curves())),
-        _section("learning", "Learning curves", _learning(study.curves(), verdict, table)),
+        *(_other(study.verdict_by(factor.name), factor) for factor in study.plan.ranked[1:]),
+        *([_section("tuned", "Search, fresh seeds, defaults", _tuned(verdict))] if verdict.confirmed else []),
+        _section("targets", "Time to target", _targets(verdict, table, curves)),
+        _section("learning", "Learning curves", _learning(curves, verdict, table)),
         *_generalization(study),
         _section("cost", "Cost", _cost(verdict)),
     ]

@@ -44,6 +44,13 @@ def test_dark_changes_colours_and_nothing_else():
     assert dark.layout.xaxis.gridcolor == style.DARK[style.GRID]
 
 
+def test_see_through_colours_change_with_the_ground():
+    black, light = style.faded(style.BLACK, 0.35), style.DARK[style.BLACK]
+    assert style.DARK[black] == style.faded(light, 0.35)
+    with pytest.raises(ValueError, match="would stay as it is on dark"):
+        style.faded(style.BLACK, 0.5)
+
+
 def test_korean_fonts_are_asked_for():
     assert "Noto Sans KR" in style.dress(go.Figure(), 100).layout.font.family
 

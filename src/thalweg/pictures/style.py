@@ -33,6 +33,7 @@ FONT = (
     '"Apple SD Gothic Neo", "Malgun Gothic", sans-serif'
 )
 BAND = 0.12  # opacity of every band
+FADES = (BAND, 2 * BAND, 0.3, 0.35, 0.4, 0.45, 0.6, 0.8)  # each has its counterparts on dark
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,13 @@ def plain_looks(labels: Iterable[str]) -> dict[str, Look]:
 
 
 def faded(colour: str, opacity: float = BAND) -> str:
-    """`#RRGGBB` as a see-through `rgba(...)`.
+    """`#RRGGBB` as a see-through `rgba(...)`, with one of the `FADES`.
 
     >>> faded("#0072B2")
     'rgba(0,114,178,0.12)'
     """
+    if opacity not in FADES:
+        raise ValueError(f"a colour of opacity {opacity} would stay as it is on dark; add it to FADES")
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"
 
@@ -150,7 +153,7 @@ _ON_DARK = {
 DARK: Mapping[str, str] = _ON_DARK | {
     faded(light, opacity): faded(dark, opacity)
     for light, dark in _ON_DARK.items()
-    for opacity in (BAND, 2 * BAND)
+    for opacity in FADES
 }
 
 
