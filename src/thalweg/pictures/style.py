@@ -151,9 +151,7 @@ _ON_DARK = {
     BLUE: "#3E9BD8",
 }
 DARK: Mapping[str, str] = _ON_DARK | {
-    faded(light, opacity): faded(dark, opacity)
-    for light, dark in _ON_DARK.items()
-    for opacity in FADES
+    faded(light, opacity): faded(dark, opacity) for light, dark in _ON_DARK.items() for opacity in FADES
 }
 
 
