@@ -37,7 +37,7 @@ from thalweg.study.verdict import to_confirm
 
 POINTS = 50
 BLOCK = 250  # members
-METRICS = ("validation_loss",)
+METRICS = ("train_loss", "validation_loss")
 
 
 def planned(runs: int) -> Plan:
@@ -187,7 +187,10 @@ def checkpoints(name: str, asked: dict[str, Any], folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-STUDIES = {"digits": {"seeds": 2, "epochs": 20}, "digits-cnn": {"seeds": 1, "epochs": 2}}
+STUDIES = {
+    "digits": {"seeds": 2, "epochs": 80},
+    "digits-cnn": {"seeds": 1, "epochs": 20, "optimizers": ["sgd", "adam"]},
+}
 
 
 def main() -> None:

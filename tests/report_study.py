@@ -50,8 +50,8 @@ class FakeStudy:
     def table(self) -> pd.DataFrame:
         return self.members
 
-    def curves(self) -> pd.DataFrame:
-        return self.points
+    def curves(self, stage: str) -> pd.DataFrame:
+        return self.points[self.points["member"].isin(self.members.query("stage == @stage")["member"])]
 
     def verdict_by(self, factor: str) -> Verdict:
         return judge(self.plan, self.name, self.members, {}, factor)

@@ -104,7 +104,7 @@ def html(study: Any) -> str:
 
 
 def _sections(study: Any, verdict: Any, table: pd.DataFrame) -> list[str]:
-    curves = study.curves()
+    curves = study.curves(verdict.stage)
     sections = [
         _section("ranking", "Ranking", _ranking(verdict, study.plan["optimizer"]), "ranking"),
         _section("rates", "Loss against rate", _rates(verdict, averaged(table) if verdict.folds else table)),
@@ -401,8 +401,7 @@ def _targets(verdict: Any, table: pd.DataFrame, curves: pd.DataFrame) -> str:
 def _learning(curves: pd.DataFrame, verdict: Any, table: pd.DataFrame) -> str:
     from .pictures.learning import learning, learning_table
 
-    stage = "confirmation" if verdict.confirmed else "search"
-    own = table[table["stage"] == stage]
+    own = table[table["stage"] == verdict.stage]
     own = own[own[FOLD].notna()] if verdict.folds else own
     own = own[_any(matching(own, one.setting) for one in verdict.entries)]
     curves = curves[curves["metric"].isin(["train_loss", "validation_loss"])]

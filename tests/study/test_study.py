@@ -99,6 +99,17 @@ def test_table_and_curves_are_complete(tiny: Study) -> None:
         np.testing.assert_array_equal(table.set_index("member")[metric], last[metric])
 
 
+def test_the_curves_of_a_stage(tiny: Study) -> None:
+    stage, every = tiny.table().set_index("member")["stage"], tiny.curves()
+    for name in ("search", "confirmation"):
+        found = tiny.curves(name)
+        own = every[every["member"].map(stage) == name].reset_index(drop=True)
+        assert len(found) > 0
+        assert found.astype({"metric": str}).equals(own.astype({"metric": str}))
+    with pytest.raises(PlanError, match="stage"):
+        tiny.curves("test")
+
+
 def test_members_of_a_seed_share_their_first_weights_and_differ_between_seeds(tiny: Study) -> None:
     table = tiny.table().query(
         "stage == 'search' and optimizer == 'sgd' and lr == 0.01 and schedule == 'constant'"

@@ -93,7 +93,7 @@ def generalization(
     Args:
         members, curves: `Study.table()` and `Study.curves()`.
     """
-    stage = members[members["stage"] == ("confirmation" if verdict.confirmed else "search")]
+    stage = members[members["stage"] == verdict.stage]
     if FOLD in stage:
         stage = stage[stage[FOLD].notna()]
     seen = [_curves(stage[matching(stage, entry.setting)], curves) for entry in verdict.entries]

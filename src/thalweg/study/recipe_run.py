@@ -190,8 +190,7 @@ def differences(losses: Sequence[float] | np.ndarray, expected: np.ndarray) -> n
 
 def _member(verdict: Verdict, members: pd.DataFrame) -> Any:
     """A run of the winner that did not diverge: of the first fresh seed, or of the first there is."""
-    stage = "confirmation" if verdict.confirmed else "search"
-    own = members[matching(members, verdict.best.setting) & (members["stage"] == stage)]
+    own = members[matching(members, verdict.best.setting) & (members["stage"] == verdict.stage)]
     rows = own[own["status"] == "finished"].sort_values("seed")
     return None if rows.empty else rows.iloc[0]
 

@@ -464,14 +464,16 @@ class Store:
     def _further(self) -> str:
         return "'{}'" if self._plain else "further"
 
-    def curves(self) -> pd.DataFrame:
-        """member, step, metric, value: every recorded point."""
+    def curves(self, stage: str | None = None) -> pd.DataFrame:
+        """member, step, metric, value: every recorded point, or every one of that stage."""
+        stages = () if stage is None else (stage,)
+        which = "WHERE block IN (SELECT id FROM blocks WHERE stage = ?)" if stages else ""
         metrics: list[str] = []
         parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
         with _damage(self.path), self._reading():
             first = dict(self._db.execute("SELECT block, min(id) FROM members GROUP BY block"))
             for block, step, metric, value in self._db.execute(
-                "SELECT block, step, metric, value FROM curves"
+                f"SELECT block, step, metric, value FROM curves {which}", stages
             ):
                 array = np.frombuffer(value, "<f8")
                 parts.append((first[block] + np.arange(len(array)), np.full(len(array), step), array))

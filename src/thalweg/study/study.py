@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from torch.utils.data import DataLoader
 
-from ..errors import PlanError, StoreError
+from ..errors import PlanError, StoreError, unknown
 from ..formulas import Formula
 from ..schedules import Given
 from . import recipe as recipes
@@ -172,7 +172,8 @@ class Study:
         >>> found.word, found.stop, found.steps
         ('underfits', 30, 30)
         """
-        return generalization(self.plan, self.verdict_by(by), self.table(), self.curves())
+        verdict = self.verdict_by(by)
+        return generalization(self.plan, verdict, self.table(), self.curves(verdict.stage))
 
     def sharpness(
         self,
@@ -210,10 +211,19 @@ class Study:
         with self.store() as store:
             return store.members()
 
-    def curves(self) -> pd.DataFrame:
-        """member, step, metric, value: one point per member, metric and pass over the data."""
+    def curves(self, stage: str | None = None) -> pd.DataFrame:
+        """member, step, metric, value: one point per member, metric and pass over the data.
+
+        Args:
+            stage: "search" or "confirmation" alone; both unless given.
+
+        Raises:
+            PlanError: there is no such stage.
+        """
+        if stage not in (None, "search", "confirmation"):
+            raise PlanError(unknown("stage", str(stage), ["search", "confirmation"]))
         with self.store() as store:
-            return store.curves()
+            return store.curves(stage)
 
     def recipe(self, optimizer: str | None = None, seed: int = 0) -> recipes.Recipe:
         """The winner (or another optimizer's chosen setting) as a plain-PyTorch script.
@@ -302,7 +312,8 @@ class Study:
         >>> study.time_to_target(0.5)[["optimizer", "runs", "reached", "steps_median"]].values.tolist()
         [['sgd', 3, 3, 6.0]]
         """
-        found = race(self.verdict, self.table(), self.curves(), target)
+        verdict = self.verdict
+        found = race(verdict, self.table(), self.curves(verdict.stage), target)
         return pd.DataFrame() if found is None else found.table()
 
     def ensemble(

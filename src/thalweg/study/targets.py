@@ -129,7 +129,7 @@ def race(
         raise PlanError(f"target {target!r} is not allowed: give a validation loss, a finite number.")
     if not verdict.entries:
         return None
-    runs = members[members["stage"] == ("confirmation" if verdict.confirmed else "search")]
+    runs = members[members["stage"] == verdict.stage]
     runs = runs[runs["status"].isin(["finished", "diverged"])]
     if verdict.folds:  # those that train on all samples have no validation loss
         runs = runs[runs[FOLD].notna()]

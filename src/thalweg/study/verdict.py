@@ -135,6 +135,11 @@ class Verdict:
     def best(self) -> Entry:
         return self.entries[0]
 
+    @property
+    def stage(self) -> str:
+        """Of the runs that the entries' losses are of."""
+        return "confirmation" if self.confirmed else "search"
+
     def level(self, entry: Entry) -> str:
         """What is ranked in that entry, as tables show it: an optimizer's label, a batch size, …"""
         return shown(entry.setting[self.factor])
