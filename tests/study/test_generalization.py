@@ -90,6 +90,17 @@ def test_the_gap_is_paired_by_seed() -> None:
     assert gap.high - gap.low < 0.3 * (lambda i: i.high - i.low)(interval(validation[:, -1]))
 
 
+def test_a_gap_the_other_way_is_said_so() -> None:
+    train, validation = SHAPES["settles"]
+    one = words({"below": (validation + 0.2, train)})["below"]
+    assert one.gap is not None
+    assert one.gap.mean < 0
+    assert (
+        f"validation lies {interval((validation + 0.2 - train)[:, -1], skewed=False)} below training"
+        in one.sentence
+    )
+
+
 def test_a_rise_within_the_noise_is_none() -> None:
     train, validation = SHAPES["settles"]
     noisy = validation.copy()

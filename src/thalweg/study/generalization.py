@@ -180,7 +180,11 @@ def _word(
 
 
 def _gap(gap: Interval | None) -> str:
-    return "" if gap is None else f"; validation lies {gap} above training"
+    if gap is None:
+        return ""
+    if gap.mean < 0:
+        return f"; validation lies {Interval(-gap.mean, -gap.high, -gap.low)} below training"
+    return f"; validation lies {gap} above training"
 
 
 def remarks(found: Sequence[Generalization]) -> list[str]:
