@@ -227,7 +227,7 @@ def test_far_above_the_untrained_loss_and_since_when(
     assert block.diverged[0] == (-1 if since is None else task.batches.steps * (since + 1))
 
 
-def test_checkpoints_of_the_first_schema_go_on() -> None:
+def test_checkpoints_of_older_versions_go_on() -> None:
     task, members = make_task(), make_members()
     whole = Block(task, members, EPOCHS)
     curves = epochs_of(whole)

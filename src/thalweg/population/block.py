@@ -374,7 +374,7 @@ class Block:
     def load(self, saved: Mapping[str, Tensor]) -> None:
         """Take up the state that `tensors` gave."""
         own = self.tensors()
-        # Checkpoints of the first schema lack what an end far above the untrained loss is judged by.
+        # Checkpoints of older versions lack what an end far above the untrained loss is judged by.
         saved = {name: own[name] for name in ("untrained", "above")} | dict(saved)
         if own.keys() != saved.keys() or any(own[n].shape != saved[n].shape for n in own):
             raise TrainingError(
