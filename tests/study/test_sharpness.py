@@ -11,6 +11,8 @@ from torch import nn
 
 import thalweg as tw
 from thalweg.errors import PlanError, ProblemError
+from thalweg.study import sharpness
+from thalweg.study.sharpness import REACH
 from thalweg.study.study import Study, compare
 
 
@@ -36,6 +38,23 @@ def test_the_runs_that_were_confirmed_are_looked_at(study: Study) -> None:
     assert one.mean == pytest.approx(values.mean())
     at_zero = found.lines.query("distance == 0").merge(found.table, on=["level", "seed"])
     np.testing.assert_allclose(at_zero["loss_x"], at_zero["loss_y"], rtol=1e-5)
+    assert len(found.lines) == 2 * len(found.table) * len(REACH)
+
+
+def test_lines_are_along_the_eigenvector_in_the_units_they_say(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short step d raises the loss by λd²/2, the slope, alike on both sides, and the bends of ReLU, which no λ has."""
+    monkeypatch.setattr(sharpness, "REACH", np.array([-0.02, 0.0, 0.02]))
+    found = study.sharpness(by="batch_size", seeds=1)
+    problem = tw.prepare("breast-cancer")
+    torch.manual_seed(2)  # of the first fresh run
+    untrained = sum(p.detach().square().sum().item() for p in problem.model().parameters()) ** 0.5
+    lines = found.lines.pivot(index=["level", "unit"], columns="distance", values="loss")
+    bend = (lines[-0.02] + lines[0.02] - 2 * lines[0.0]) / 0.02**2
+    for row in found.table.to_dict("records"):
+        assert bend[row["level"], "untrained"] == pytest.approx(row["eigenvalue"] * untrained**2, rel=0.1)
+        assert bend[row["level"], "own"] > bend[row["level"], "untrained"]  # weights have grown
 
 
 def test_the_picture(study: Study, tmp_path: Path) -> None:
@@ -46,6 +65,11 @@ def test_the_picture(study: Study, tmp_path: Path) -> None:
     (mean,) = [t for t in figure.data if t.name == "16: mean" and t.yaxis == "y"]
     assert mean.y[0] == pytest.approx(found.interval("16").mean)
     assert figure.layout.yaxis.type == "log"
+    own = found.lines.query("level == '16' and unit == 'own'").pivot(
+        index="distance", columns="seed", values="loss"
+    )
+    (line,) = [t for t in figure.data if t.name == "16" and t.yaxis == "y4"]
+    np.testing.assert_allclose(line.y, (own - own.loc[0.0]).mean(axis=1), atol=1e-9)
 
 
 def test_a_model_of_ones_own_is_left_as_it_is() -> None:

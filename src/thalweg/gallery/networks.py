@@ -17,6 +17,17 @@ def training_path() -> go.Figure:
     return tw.landscape(study, kind="path", points=21).picture()
 
 
+def sharp_and_flat_minima() -> go.Figure:
+    """Do small batches end where the loss is flat? Its largest curvature at the end of each batch size's best runs.
+
+    Below, the loss along the direction in which it bends most: for equal steps, and for steps by the length of each
+    run's weights.
+    """
+    study = tw.compare("digits", ["sgd"], [0.3, 1.0], ["constant"], seeds=2, epochs=20, batch_sizes=[8, 64, 512],
+                       confirmation=3, store=mkdtemp() + "/digits.db", progress=False)  # fmt: skip
+    return study.sharpness(by="batch_size", seeds=3).picture()
+
+
 def bias_and_variance() -> go.Figure:
     """Wider networks miss less of the truth, and depend more on the sample: bias falls, variance rises in the end."""
     parts = tw.bias_variance(

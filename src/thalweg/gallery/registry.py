@@ -78,6 +78,7 @@ _SECTIONS = {
     "Convolution": (kernels.convolution, kernels.cross_correlation),
     "Training": (
         studies.early_stopping, studies.rate_sensitivity, networks.bias_and_variance, networks.training_path,
+        networks.sharp_and_flat_minima,
     ),
     "The rules and their rates": (concepts.family_tree, concepts.rule_table, concepts.schedules),
 }  # fmt: skip

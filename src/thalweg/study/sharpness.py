@@ -21,6 +21,7 @@ from ..errors import PlanError, ProblemError
 from ..population.batched import Batched
 from ..population.block import Block
 from ..population.sharpness import Landscape, curvature
+from ..regularizers.averaging import shaped
 from .factors import Setting, shown, words_of
 from .intervals import Interval, interval
 from .prepare import Prepared, prepare
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
 
     from .study import Study
 
-REACH = np.linspace(-0.15, 0.15, 31)  # lengths of the step from the minimum, in lengths of the weights
+REACH = np.linspace(-0.15, 0.15, 31)  # lengths of the step from the minimum, in one of the `UNITS`
+UNITS = (
+    "untrained",
+    "own",
+)  # the length of the initial weights, which is common to all levels; of those at the end
 EPSILON = 0.05
 
 
@@ -62,7 +67,10 @@ class Sharpnesses:
         factor: along which they were chosen.
         levels: best first, as in the verdict.
         table: one row per run: level, seed, loss, validation_loss, eigenvalue, rise, converged.
-        lines: level, seed, distance (in lengths of the weights, along the leading eigenvector), loss.
+        lines: level, seed, unit, distance (in that unit, along the leading eigenvector), loss. Units are
+            "untrained", the length of the seed's initial weights, by which steps of all levels are equally long, and
+            "own", the length of the weights that are stepped from, by which it does not matter how a network scales
+            them.
     """
 
     factor: str
@@ -165,9 +173,9 @@ def of_study(
     for seed, settings, _ in programs.blocks(list(levels), taken):
         with one_thread():
             table, line = _looked_at(programs, settings, seed, epsilon)
-        names = [levels[setting] for setting in settings]
+        names = np.array([levels[setting] for setting in settings])
         tables.append(table.assign(level=names, seed=seed))
-        lines.append(line.assign(level=np.repeat(names, len(REACH)), seed=seed))
+        lines.append(line.assign(level=names[line.pop("member")], seed=seed))
     table, line = (pd.concat(parts, ignore_index=True) for parts in (tables, lines))
     order = ["level", "seed", "loss", "validation_loss", "eigenvalue", "rise", "converged"]
     return Sharpnesses(verdict.factor, tuple(levels.values()), epsilon, table.reindex(columns=order), line)
@@ -176,31 +184,36 @@ def of_study(
 def _looked_at(
     programs: Programs, settings: Sequence[Setting], seed: int, epsilon: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Train members to their end, and measure them there: a row each, and the losses along a line."""
+    """Train members to their end, and measure them there: a row each, and the losses along lines."""
     plan, task = programs.plan, programs.task(settings[0])
     block, last = Block(task, [plan.member(s, seed) for s in settings], plan.epochs), {}
+    untrained = _lengths(block.weights)
     for epoch in block.train():
         last = last if epoch is None else epoch.values
     weights, moving = block.regularized.evaluated
     at = Landscape(task.batched, *_samples(programs.problem), block.fixed, moving)
     found = curvature(at, weights, epsilon)
-    length = torch.stack([w.flatten(1).square().sum(1) for w in weights]).sum(0).sqrt()
 
-    def loss(reach: float) -> Tensor:
+    def loss(lengths: Tensor) -> Tensor:
         return at.loss(
-            [
-                w + reach * length.reshape(-1, *[1] * (w.dim() - 1)) * d
-                for w, d in zip(weights, found.direction, strict=True)
-            ]
-        )
+            [w + shaped(lengths, w) * d for w, d in zip(weights, found.direction, strict=True)]
+        ).double()
 
-    losses = torch.stack([loss(float(reach)) for reach in REACH], 1).double().numpy()
+    lines = [
+        pd.DataFrame({"member": range(len(settings)), "unit": unit, "distance": reach,
+                      "loss": loss(float(reach) * length).numpy()})
+        for unit, length in zip(UNITS, (untrained, _lengths(weights)), strict=True) for reach in REACH
+    ]  # fmt: skip
     table = pd.DataFrame({
         "loss": found.loss, "eigenvalue": found.eigenvalue, "rise": found.rise, "converged": found.converged,
         "validation_loss": last.get("validation_loss", np.full(len(settings), np.nan)),
     })  # fmt: skip
-    line = pd.DataFrame({"distance": np.tile(REACH, len(settings)), "loss": losses.reshape(-1)})
-    return table, line
+    return table, pd.concat(lines, ignore_index=True)
+
+
+def _lengths(weights: Sequence[Tensor]) -> Tensor:
+    """Of each member's weights, (members,)"""
+    return torch.stack([w.flatten(1).square().sum(1) for w in weights]).sum(0).sqrt()
 
 
 def _samples(ready: Prepared) -> tuple[Tensor, Tensor]:
