@@ -40,6 +40,10 @@ bench: setup
 	$(BIN)/python benchmarks/small_states.py
 	$(BIN)/python benchmarks/linear_cross_entropy.py
 	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/sharpness.py
+	$(BIN)/python benchmarks/intervals.py
+	$(BIN)/python benchmarks/basins.py
+	$(BIN)/python benchmarks/halving.py
 
 clean:
 	rm -rf .venv runs
