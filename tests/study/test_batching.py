@@ -242,11 +242,14 @@ def roomy(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return compare("breast-cancer", **WANTED, store=tmp_path_factory.mktemp("roomy") / "roomy.db")
 
 
-@pytest.mark.parametrize("after", [0, 20])
+@pytest.mark.parametrize(
+    ("after", "threads"), [(0, 2), (20, 2), (20, 1)]
+)  # alone, a block is past an epoch by then
 def test_a_block_that_does_not_fit_becomes_two(
-    after: int, roomy: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    after: int, threads: int, roomy: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gradient, sizes = starved(2, after)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     monkeypatch.setattr(Batched, "gradient", gradient)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     told: list[tuple[int, int]] = []

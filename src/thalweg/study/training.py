@@ -37,7 +37,9 @@ def attempt(
         _train(store, row, block, programs.problem, progress, asked, until)
     except Exception as error:  # whatever a user's model, loss or loader may raise
         if out_of_memory(error):
-            taken = 0 if block is None else (row.step - block.step) * len(row.settings)
+            # What goes on is counted from the step that the store has of it.
+            (kept,) = (one.step for one in store.blocks() if one.id == row.id)
+            taken = 0 if block is None else (kept - block.step) * len(row.settings)
             progress.block(row.id, row.seed, 0, taken)
             return False
         if isinstance(error, ThalwegError):
