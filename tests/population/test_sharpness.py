@@ -152,3 +152,24 @@ def test_members_do_not_mix() -> None:
         alone = curvature(at, [w[k : k + 1] for w in weights])
         assert alone.eigenvalue[0] == pytest.approx(together.eigenvalue[k], rel=1e-2)
         assert alone.rise[0] == pytest.approx(together.rise[k], rel=1e-9)
+
+
+def test_populations_share_what_was_traced_and_not_their_fixed_tensors() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.ones(1, dtype=DOUBLE))
+            self.register_buffer("scale", torch.ones(1, dtype=DOUBLE))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.scale * self.w  # type: ignore[operator]
+
+    batched = Batched(Scaled(), lambda outputs, targets: outputs.mean(), {})
+    x = torch.ones(6, 1, dtype=DOUBLE)
+    batched.look(x)
+    losses = [
+        Landscape(batched, x, x, [torch.tensor([scale], dtype=DOUBLE)]).loss([torch.ones(2, 1, dtype=DOUBLE)])
+        for scale in (1.0, 3.0)
+    ]
+    assert [loss.tolist() for loss in losses] == [[1.0, 1.0], [3.0, 3.0]]
+    assert len(batched.others) == 1

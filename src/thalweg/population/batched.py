@@ -105,6 +105,7 @@ class Batched:
         self._looked = False
         self._lock = threading.RLock()  # the model's mode and weights are swapped while it is called
         self._graphs: dict[tuple, _Graph] = {}
+        self.others: dict[tuple, Callable[..., Tensors]] = {}  # programs that are traced elsewhere
 
     def look(self, inputs: Tensor) -> None:
         """Find, with a few inputs, which buffers move in training; they leave `fixed` for `moving`."""

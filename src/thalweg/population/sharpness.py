@@ -68,7 +68,6 @@ class Landscape:
         sizes = [
             len(y) if c is None else float(c.sum()) for c, (_, y) in zip(counts, self.chunks, strict=True)
         ]
-        self._graphs: dict[tuple, Callable[..., Tensors]] = {}
         self.shares = [size / sum(sizes) for size in sizes]
 
     def loss(self, weights: Sequence[Tensor]) -> Tensor:
@@ -97,11 +96,13 @@ class Landscape:
         """The mean over the chunks of what a call gives, members side by side."""
         total: list[Tensor] | None = None
         for (x, y), share in zip(self.chunks, self.shares, strict=True):
-            groups = (self.moving, *stacks, (x, y))
-            key = (call.__qualname__, x.shape, *(len(s[0]) for s in stacks))
-            if key not in self._graphs:
-                self._graphs[key] = self._traced(call, groups)
-            found = [share * t for t in self._graphs[key](*(t for group in groups for t in group))]
+            groups = (self.moving, *stacks, self.fixed, (x, y))
+            flat = [t for group in groups for t in group]
+            # Populations of one size share it, whatever their seed.
+            key = (call.__qualname__, *((t.shape, t.dtype) for t in flat))
+            if key not in self.batched.others:
+                self.batched.others[key] = self._traced(call, groups)
+            found = [share * t for t in self.batched.others[key](*flat)]
             total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
         assert total is not None
         return tuple(total)
@@ -113,15 +114,15 @@ class Landscape:
         layout = _Layout(*groups)
 
         def member(moving: Tensors, *rest: Tensors) -> Tensors:
-            *own, (x, y) = rest
+            *own, fixed, (x, y) = rest
 
             def value(w: Tensors) -> Tensor:
                 held = dict(zip(self.batched.moving, moving, strict=True))
-                return self.batched.loss(self.batched._call(w, held, x, self.fixed), y)
+                return self.batched.loss(self.batched._call(w, held, x, fixed), y)
 
             return call(value, *own)
 
-        every = vmap(member, in_dims=(*[0] * (len(groups) - 1), None))
+        every = vmap(member, in_dims=(*[0] * (len(groups) - 2), None, None))
         with (
             _TRACING,
             self.batched._lock,
