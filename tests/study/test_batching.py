@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -222,12 +223,10 @@ def test_a_resumed_study_goes_on_as_it_began(tmp_path: Path, monkeypatch: pytest
 
 def starved(most: int, after: int = 0) -> Any:
     """A gradient for which more than so many members do not fit, from a certain call on; and the blocks' sizes."""
-    real, sizes, calls = Batched.gradient, [], 0
+    real, sizes, calls = Batched.gradient, [], itertools.count(1)  # which several threads may share
 
     def gradient(self: Batched, weights: Sequence[Tensor], *rest: Any, **named: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if len(weights[0]) > most and calls > after:
+        if next(calls) > after and len(weights[0]) > most:
             raise RuntimeError(
                 "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
             )

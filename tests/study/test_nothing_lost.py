@@ -79,12 +79,10 @@ def same(one: Study, other: Study) -> None:
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Ctrl-C after so many steps, and a checkpoint of the block at work."""
-    right, taken = training.Block._step, 0
+    right, taken = training.Block._step, itertools.count(1)  # which several threads may share
 
     def step(self: Any, *batch: Any) -> None:
-        nonlocal taken
-        taken += 1
-        if taken == steps:
+        if next(taken) == steps:
             raise KeyboardInterrupt
         right(self, *batch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import sqlite3
@@ -161,12 +162,10 @@ def test_where_it_goes(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compare("breast-cancer", ["sgd"], [0.1], **ASKED, store=other)
     with pytest.raises(StoreError, match="already holds another study"):
         tw.rerun(copied, other, progress=False)
-    right, steps = training.Block._step, 0
+    right, steps = training.Block._step, itertools.count(1)  # which several threads may share
 
     def stopped(self: Any, *batch: Any) -> None:
-        nonlocal steps
-        steps += 1
-        if steps == 20:
+        if next(steps) == 20:
             raise KeyboardInterrupt
         right(self, *batch)
 

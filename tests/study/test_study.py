@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import shutil
 import signal
@@ -345,13 +346,11 @@ def test_a_data_loader_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.Monk
 
 def stop_at(patch: pytest.MonkeyPatch, step: int) -> None:
     """As if Ctrl-C were pressed when that many steps are taken."""
-    taken, real = 0, Block._step
+    taken, real = itertools.count(1), Block._step  # which several threads may share
 
     def counted(self: Any, inputs: Any, targets: Any) -> None:
-        nonlocal taken
         real(self, inputs, targets)
-        taken += 1
-        if taken == step:
+        if next(taken) == step:
             signal.raise_signal(
                 signal.SIGINT
             ) if run.threading.current_thread() is run.threading.main_thread() else (
@@ -366,11 +365,10 @@ class Breaks(Progress):
     """Breaks off at the given step of all, as hard as Python can."""
 
     def __init__(self, step: int) -> None:
-        self.left = step
+        self.step, self.taken = step, itertools.count(1)  # which several threads may share
 
     def advance(self, block: int, members: int, alive: int) -> None:
-        self.left -= 1
-        if self.left <= 0:  # several threads count
+        if next(self.taken) >= self.step:
             raise SystemExit
 
 
