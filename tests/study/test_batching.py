@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,7 @@ def test_in_processes_as_in_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
+    cores: Callable[[int], None],
 ) -> None:
     monkeypatch.setattr(run, "WORTH", 0.0)
     taken: list[int] = []
@@ -115,7 +116,7 @@ def test_in_processes_as_in_one(
         return real(content, count, *rest)
 
     monkeypatch.setattr(run, "processes", watched)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    cores(2)
     asked = {**WANTED, "progress": None}
     same(compare(spec, **asked, store=tmp_path / "several.db"), single, exact=True)
     assert set(taken) == {2}
@@ -245,10 +246,15 @@ def roomy(tmp_path_factory: pytest.TempPathFactory) -> Study:
     ("after", "threads"), [(0, 2), (20, 2), (20, 1)]
 )  # alone, a block is past an epoch by then
 def test_a_block_that_does_not_fit_becomes_two(
-    after: int, threads: int, roomy: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    after: int,
+    threads: int,
+    roomy: Study,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cores: Callable[[int], None],
 ) -> None:
     gradient, sizes = starved(2, after)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    cores(threads)
     monkeypatch.setattr(Batched, "gradient", gradient)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     told: list[tuple[int, int]] = []

@@ -373,8 +373,11 @@ class Breaks(Progress):
 
 
 @pytest.mark.parametrize("step", [1, 4, 9, 24])
-def test_taken_up_from_a_checkpoint(step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_taken_up_from_a_checkpoint(
+    step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: Callable[[int], None]
+) -> None:
     """In the middle of an epoch, at its end, in the confirmation: the same bits as never stopped."""
+    cores(2)  # for two blocks of one member each
     asked = {**SMALL, "optimizers": ["sgd", "adam"], "epochs": 3}
     ready = prepare(problem())
     whole = compare(problem(), **asked, store=tmp_path / "whole.db")
