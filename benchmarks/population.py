@@ -4,7 +4,8 @@ The population is a study as a user runs it, store and progress included: the ei
 13 rates × {constant, cosine}. The peer is a plain PyTorch loop over the same members with torch.optim's
 fastest form of each optimizer (fused where there is one, else foreach), two processes of one thread each,
 or one process of two threads, whichever is faster. Both draw the same batches and evaluate the validation
-part after every epoch. Rounds are interleaved, so that a noisy machine is noisy for all; medians are
+part after every epoch. A second peer, on digits and where it is installed, is the same study in JAX, written for
+it by hand (`jax_population.py`). Rounds are interleaved, so that a noisy machine is noisy for all; medians are
 reported.
 
     python benchmarks/population.py [--problems digits,digits-cnn] [--rounds 5] [--seconds 5]
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import multiprocessing
 import statistics
 import tempfile
@@ -21,6 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax_population
 import machine
 import torch
 
@@ -39,7 +42,7 @@ def population(name: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         study = tw.compare(
-            name, **STUDY[name], confirmation=0, store=Path(folder) / "study.db", progress=False
+            name, **STUDY[name], confirmation=0, grow=0, store=Path(folder) / "study.db", progress=False
         )
         elapsed = time.perf_counter() - begun
         with study.store() as store:
@@ -115,6 +118,35 @@ def peer(name: str, processes: int, threads: int, seconds: float) -> float:
     return rate
 
 
+class Jax:
+    """The study in JAX, in a process of its own, compiled once; nan where it is not to be had."""
+
+    def __init__(self, name: str) -> None:
+        self.process = None
+        if name != "digits" or not jax_population.installed():
+            return
+        problem, wanted = tw.prepare(name), plan(**STUDY[name])
+        parts = ([part.numpy() for part in two] for two in (problem.train, problem.validation))
+        context = multiprocessing.get_context("spawn")
+        self.words, self.rates = context.SimpleQueue(), context.SimpleQueue()
+        given = (*parts, wanted.rates, wanted.seeds, wanted.epochs)
+        self.process = context.Process(target=jax_population.serve, args=(given, self.words, self.rates))
+        self.process.start()
+        self.rate()
+
+    def rate(self) -> float:
+        """Member-steps per second."""
+        if self.process is None:
+            return math.nan
+        self.words.put("go")
+        return self.rates.get()
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.words.put(None)
+            self.process.join()
+
+
 def main() -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -127,13 +159,16 @@ def main() -> None:
     rows = []
     for name in given.problems.split(","):
         population(name)  # once unmeasured: kernels compiled, caches warm
-        measured: dict[str, list[float]] = {"two": [], "one": [], "population": []}
+        jax = Jax(name)
+        measured: dict[str, list[float]] = {"two": [], "one": [], "jax": [], "population": []}
         for k in range(given.rounds):
             measured["two"].append(peer(name, cores, 1, given.seconds))
             measured["one"].append(peer(name, 1, cores, given.seconds))
+            measured["jax"].append(jax.rate())
             measured["population"].append(population(name))
             shown = ", ".join(f"{what} {values[-1]:,.0f}" for what, values in measured.items())
             print(f"{name}, round {k + 1}: {shown} member-steps/s", flush=True)
+        jax.end()
         median = {what: statistics.median(values) for what, values in measured.items()}
         ratios = [
             p / max(a, b)
@@ -142,6 +177,7 @@ def main() -> None:
         rows.append([
             name, f"{median['two']:,.0f}", f"{median['one']:,.0f}", f"{median['population']:,.0f}",
             f"{statistics.median(ratios):.1f}× ({min(ratios):.1f}–{max(ratios):.1f})", f"≥ {TARGET.get(name, 0):g}×",
+            *(["–"] * 2 if math.isnan(median["jax"]) else [f"{median['jax']:,.0f}", _ratio(measured)]),
         ])  # fmt: skip
     head = [
         "problem",
@@ -150,6 +186,8 @@ def main() -> None:
         "population",
         "ratio to the faster",
         "wanted",
+        "JAX",
+        "ratio to JAX",
     ]
     notes = (
         f"\nMember-steps per second, medians of {given.rounds} interleaved rounds; the ratio is taken within each "
@@ -157,10 +195,16 @@ def main() -> None:
         + "; ".join(
             f"{n}: {STUDY[n]['seeds']} seeds × {STUDY[n]['epochs']} epochs × 208 settings" for n in STUDY
         )
-        + ". Plain loops: the same members, fused optimizers where torch has them, else foreach.\n"
+        + ". Plain loops: the same members, fused optimizers where torch has them, else foreach. JAX: digits in JAX and "
+        "Optax by hand, vmap over members and scan over batches, with nothing stored.\n"
     )
     text = machine.heading("A population against plain loops") + "\n" + machine.table(head, rows) + notes
     machine.write("population", text)
+
+
+def _ratio(measured: dict[str, list[float]]) -> str:
+    ratios = [p / j for p, j in zip(measured["population"], measured["jax"], strict=True)]
+    return f"{statistics.median(ratios):.2f}× ({min(ratios):.2f}–{max(ratios):.2f})"
 
 
 if __name__ == "__main__":
