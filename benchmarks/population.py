@@ -118,6 +118,12 @@ def peer(name: str, processes: int, threads: int, seconds: float) -> float:
     return rate
 
 
+def ratio(ours: list[float], theirs: list[float], digits: int) -> str:
+    """Round by round: median, smallest and largest."""
+    found = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return f"{statistics.median(found):.{digits}f}× ({min(found):.{digits}f}–{max(found):.{digits}f})"
+
+
 class Jax:
     """The study in JAX, in a process of its own, compiled once; nan where it is not to be had."""
 
@@ -170,14 +176,12 @@ def main() -> None:
             print(f"{name}, round {k + 1}: {shown} member-steps/s", flush=True)
         jax.end()
         median = {what: statistics.median(values) for what, values in measured.items()}
-        ratios = [
-            p / max(a, b)
-            for p, a, b in zip(measured["population"], measured["two"], measured["one"], strict=True)
-        ]
+        faster = [max(pair) for pair in zip(measured["two"], measured["one"], strict=True)]
         rows.append([
             name, f"{median['two']:,.0f}", f"{median['one']:,.0f}", f"{median['population']:,.0f}",
-            f"{statistics.median(ratios):.1f}× ({min(ratios):.1f}–{max(ratios):.1f})", f"≥ {TARGET.get(name, 0):g}×",
-            *(["–"] * 2 if math.isnan(median["jax"]) else [f"{median['jax']:,.0f}", _ratio(measured)]),
+            ratio(measured["population"], faster, 1), f"≥ {TARGET.get(name, 0):g}×",
+            *(["–"] * 2 if math.isnan(median["jax"]) else
+              [f"{median['jax']:,.0f}", ratio(measured["population"], measured["jax"], 2)]),
         ])  # fmt: skip
     head = [
         "problem",
@@ -200,11 +204,6 @@ def main() -> None:
     )
     text = machine.heading("A population against plain loops") + "\n" + machine.table(head, rows) + notes
     machine.write("population", text)
-
-
-def _ratio(measured: dict[str, list[float]]) -> str:
-    ratios = [p / j for p, j in zip(measured["population"], measured["jax"], strict=True)]
-    return f"{statistics.median(ratios):.2f}× ({min(ratios):.2f}–{max(ratios):.2f})"
 
 
 if __name__ == "__main__":

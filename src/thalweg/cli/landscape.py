@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .picture import Drawn, check_picture, write_picture
+
 EXAMPLE = "Example: thalweg landscape runs/digits.db --optimizer adam -o path.html"
 
 
@@ -27,15 +29,12 @@ def landscape(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of random directions and samples.")] = 0,
     surface: Annotated[bool, typer.Option("--surface", help="Draw a plane as a surface to turn.")] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Draw it into this .html, .png or .svg file.")
-    ] = None,
+    output: Drawn = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Slice through the loss of a member's network: along its training path, at random, or to another's."""
     from ..landscapes.network import landscape as run
     from ..study.study import Study
-    from .picture import check_picture, write_picture
 
     if output is not None:
         check_picture(output)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 EXAMPLE = "Example: thalweg picture kullback-leibler -o kl.svg"
 STILL = (".html", ".png", ".svg")
 MOVING = (*STILL, ".gif", ".mp4")
+Drawn = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Draw it into this .html, .png or .svg file.")
+]
 
 
 def picture(

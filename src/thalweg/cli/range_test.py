@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from .picture import Drawn, check_picture, write_picture
 
 EXAMPLE = "Example: thalweg range digits --optimizer adam --steps 200 -o range.html"
 
@@ -24,14 +25,11 @@ def range_test(
     seeds: Annotated[int, typer.Option(help="Runs of each rate.")] = 5,
     steps: Annotated[int, typer.Option(help="Steps of each run.")] = 100,
     batch_size: Annotated[int, typer.Option(help="Samples per step; a DataLoader has its own.")] = 64,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Draw it into this .html, .png or .svg file.")
-    ] = None,
+    output: Drawn = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Test a range of learning rates for a few steps each, and suggest one, saying how sure that is."""
     from ..study.range_test import range_test as run
-    from .picture import check_picture, write_picture
 
     if output is not None:
         check_picture(output)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .picture import Drawn, write_picture
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -27,9 +29,7 @@ def schedule(
     ] = None,
     steps: Annotated[int, typer.Option(help="Steps of the run.")] = 100,
     rate: Annotated[float, typer.Option(help="The learning rate that it multiplies.")] = 1.0,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Draw it into this .html, .png or .svg file.")
-    ] = None,
+    output: Drawn = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """List the schedules, or draw one: its values at each step, and the torch code that gives them."""
@@ -127,6 +127,5 @@ def _sparkline(values: np.ndarray) -> str:
 
 def _draw(kind: Schedule, values: dict[str, np.ndarray], output: Path) -> None:
     from ..pictures.schedules import schedule_picture
-    from .picture import write_picture
 
     write_picture(output, lambda: schedule_picture(values, kind.label))

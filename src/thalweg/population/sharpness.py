@@ -154,7 +154,7 @@ def curvature(at: Landscape, weights: Sequence[Tensor], epsilon: float = 0.05, s
         seed: of the direction that power iteration begins with, the same for all members.
     """
     gradients, loss = at.gradient(weights)
-    length = _dot(gradients, gradients).sqrt().clamp_min(torch.finfo(loss.dtype).tiny)
+    length = lengths(gradients).clamp_min(torch.finfo(loss.dtype).tiny)
     moved = [w + epsilon * g / _column(length, g) for w, g in zip(weights, gradients, strict=True)]
     value, direction, settled = _power(at, weights, torch.zeros_like(loss), seed)
     if (value < 0).any():
@@ -182,7 +182,7 @@ def _power(
         product = at.along(weights, v)
         value = _dot(v, product)
         rest = [p - _column(value, p) * d for p, d in zip(product, v, strict=True)]
-        settled = _dot(rest, rest).sqrt() <= TOLERANCE * (value - shift).abs()
+        settled = lengths(rest) <= TOLERANCE * (value - shift).abs()
         if settled.all():
             break
         v = _unit([p - _column(shift, p) * d for p, d in zip(product, v, strict=True)])
@@ -194,8 +194,13 @@ def _dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
     return torch.stack([(x * y).flatten(1).sum(1) for x, y in zip(a, b, strict=True)]).sum(0)
 
 
+def lengths(v: Sequence[Tensor]) -> Tensor:
+    """Of each member's tensors as one vector, (members,)."""
+    return _dot(v, v).sqrt()
+
+
 def _unit(v: Sequence[Tensor]) -> list[Tensor]:
-    length = _dot(v, v).sqrt()
+    length = lengths(v)
     length = torch.where(length > 0, length, torch.ones_like(length))
     return [t / _column(length, t) for t in v]
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..errors import PlanError, ProblemError
 from ..population.batched import Batched
 from ..population.block import Block
-from ..population.sharpness import Landscape, curvature
+from ..population.sharpness import Landscape, curvature, lengths
 from ..regularizers.averaging import shaped
 from .factors import Setting, shown, words_of
 from .intervals import Interval, interval
@@ -34,10 +34,8 @@ if TYPE_CHECKING:
     from .study import Study
 
 REACH = np.linspace(-0.15, 0.15, 31)  # lengths of the step from the minimum, in one of the `UNITS`
-UNITS = (
-    "untrained",
-    "own",
-)  # the length of the initial weights, which is common to all levels; of those at the end
+# The length of the initial weights, which is common to all levels, and of those at the end.
+UNITS = ("untrained", "own")
 EPSILON = 0.05
 
 
@@ -187,33 +185,27 @@ def _looked_at(
     """Train members to their end, and measure them there: a row each, and the losses along lines."""
     plan, task = programs.plan, programs.task(settings[0])
     block, last = Block(task, [plan.member(s, seed) for s in settings], plan.epochs), {}
-    untrained = _lengths(block.weights)
+    untrained = lengths(block.weights)
     for epoch in block.train():
         last = last if epoch is None else epoch.values
     weights, moving = block.regularized.evaluated
     at = Landscape(task.batched, *_samples(programs.problem), block.fixed, moving)
     found = curvature(at, weights, epsilon)
 
-    def loss(lengths: Tensor) -> Tensor:
-        return at.loss(
-            [w + shaped(lengths, w) * d for w, d in zip(weights, found.direction, strict=True)]
-        ).double()
+    def loss(steps: Tensor) -> Tensor:
+        moved = [w + shaped(steps, w) * d for w, d in zip(weights, found.direction, strict=True)]
+        return at.loss(moved).double()
 
     lines = [
         pd.DataFrame({"member": range(len(settings)), "unit": unit, "distance": reach,
                       "loss": loss(float(reach) * length).numpy()})
-        for unit, length in zip(UNITS, (untrained, _lengths(weights)), strict=True) for reach in REACH
+        for unit, length in zip(UNITS, (untrained, lengths(weights)), strict=True) for reach in REACH
     ]  # fmt: skip
     table = pd.DataFrame({
         "loss": found.loss, "eigenvalue": found.eigenvalue, "rise": found.rise, "converged": found.converged,
         "validation_loss": last.get("validation_loss", np.full(len(settings), np.nan)),
     })  # fmt: skip
     return table, pd.concat(lines, ignore_index=True)
-
-
-def _lengths(weights: Sequence[Tensor]) -> Tensor:
-    """Of each member's weights, (members,)"""
-    return torch.stack([w.flatten(1).square().sum(1) for w in weights]).sum(0).sqrt()
 
 
 def _samples(ready: Prepared) -> tuple[Tensor, Tensor]:
