@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _LINES = {  # unit → title, and what the axis counts
-    "untrained": ("Rise on a line, steps alike", "step / length of the untrained weights"),
-    "own": ("Rise on a line, steps by own weights", "step / length of the run’s own weights"),
+    "untrained": ("Rise for equal steps", "step / length of the untrained weights"),
+    "own": ("Rise for steps by own weights", "step / length of the run’s own weights"),
 }
 
 
