@@ -20,9 +20,18 @@ import thalweg as tw
 from thalweg.kernels import torch_ref
 
 RULES: dict[str, dict[str, Any]] = {
-    "SGD": {"momentum": 0.9}, "Adagrad": {}, "Adadelta": {}, "RMSprop": {}, "Adam": {}, "AdamW": {}, "NAdam": {},
-    "RAdam": {}, "Adamax": {}, "ASGD": {}, "Rprop": {},
-}  # fmt: skip
+    "SGD": {"momentum": 0.9},
+    "Adagrad": {},
+    "Adadelta": {},
+    "RMSprop": {},
+    "Adam": {},
+    "AdamW": {},
+    "NAdam": {},
+    "RAdam": {},
+    "Adamax": {},
+    "ASGD": {},
+    "Rprop": {},
+}
 FUSED = ("SGD", "Adagrad", "Adam", "AdamW")
 STEPS = (50, 1000)
 
@@ -37,9 +46,7 @@ def gradients(weights: int) -> Iterator[torch.Tensor]:
         yield sizes * (0.3 * lasting + torch.randn(weights, generator=generator, **single))
 
 
-def with_optimizer(
-    kind: Any, arguments: dict[str, Any], dtype: torch.dtype, weights: int
-) -> list[torch.Tensor]:
+def with_optimizer(kind: Any, arguments: dict[str, Any], dtype: torch.dtype, weights: int) -> list[torch.Tensor]:
     """The weights after each of `STEPS`."""
     torch.set_default_dtype(dtype)  # torch keeps some of its numbers in it
     w = torch.nn.Parameter(start_in(dtype, weights))
@@ -80,9 +87,7 @@ def path(w: torch.Tensor, step: Callable[[torch.Tensor, int], object], weights: 
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--weights", type=int, default=10_000)
     given = options.parse_args()
     begun = start_in(torch.float64, given.weights)
@@ -102,8 +107,17 @@ def main() -> None:
             largest = [float((w[k] - truth[k]).abs().max() / come.abs().max()) for w in paths]
             shown = [f"{x:.1e}" for pair in zip(norms, largest, strict=True) for x in pair]
             rows.append([name, f"{steps:,}", *shown, f"{norms[0] / norms[2]:.2f}×"])
-    head = ["rule", "steps", "kernel, norm", "largest", "reference, norm", "largest", "torch, norm", "largest",
-            "kernel against torch"]  # fmt: skip
+    head = [
+        "rule",
+        "steps",
+        "kernel, norm",
+        "largest",
+        "reference, norm",
+        "largest",
+        "torch, norm",
+        "largest",
+        "kernel against torch",
+    ]
     text = machine.heading("Errors of float32 steps") + "\n" + machine.table(head, rows)
     text += (
         f"\n{given.weights:,} weights; errors against torch.optim in float64, relative to the way come; torch's "

@@ -69,9 +69,11 @@ def numpy_loop(surface: str, rule: str, starts: np.ndarray) -> np.ndarray:
 
 def torch_loop(surface: str, rule: str, starts: np.ndarray) -> np.ndarray | None:
     """torch.optim on one parameter of all starts."""
-    make = {"sgd": lambda p: torch.optim.SGD(p, lr=RULES["sgd"]),
-            "momentum": lambda p: torch.optim.SGD(p, lr=RULES["momentum"], momentum=0.9),
-            "adam": lambda p: torch.optim.Adam(p, lr=RULES["adam"], fused=True)}.get(rule)  # fmt: skip
+    make = {
+        "sgd": lambda p: torch.optim.SGD(p, lr=RULES["sgd"]),
+        "momentum": lambda p: torch.optim.SGD(p, lr=RULES["momentum"], momentum=0.9),
+        "adam": lambda p: torch.optim.Adam(p, lr=RULES["adam"], fused=True),
+    }.get(rule)
     if make is None:
         return None
     w = torch.tensor(starts.T.copy(), requires_grad=True)
@@ -92,13 +94,9 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 def row(surface: str, rule: str) -> list[str]:
     """Seconds, and the ratio to either loop; "—" where torch has no such rule."""
     rate = RULES[rule]
-    few = tw.basins(
-        surface, rule, rate, steps=STEPS, resolution=FEWER
-    )  # compiles, and is what the loops must equal
+    few = tw.basins(surface, rule, rate, steps=STEPS, resolution=FEWER)  # compiles, and is what the loops must equal
     starts = few.starts.reshape(-1, 2)
-    ours = min(
-        timed(lambda: tw.basins(surface, rule, rate, steps=STEPS, resolution=SIDE))[0] for _ in range(2)
-    )
+    ours = min(timed(lambda: tw.basins(surface, rule, rate, steps=STEPS, resolution=SIDE))[0] for _ in range(2))
     shown = [f"{ours:.1f}", f"{ours / SIDE**2 / STEPS * 1e9:.1f}"]
     for loop in (numpy_loop, torch_loop):
         loop(surface, rule, starts[:2])  # what is set up at first use

@@ -19,8 +19,21 @@ from typing import Any
 
 import torch  # thalweg is imported where its import is part of what is measured
 
-RULES = ("SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "ASGD", "Rprop", "Lion",
-         "Adan")  # fmt: skip
+RULES = (
+    "SGD",
+    "Adagrad",
+    "Adadelta",
+    "RMSprop",
+    "Adam",
+    "AdamW",
+    "NAdam",
+    "RAdam",
+    "Adamax",
+    "ASGD",
+    "Rprop",
+    "Lion",
+    "Adan",
+)
 WHOLE = {"max_norm": 1.0, "clip_value": 0.5, "ema_decay": 0.999, "zero_grad": True}
 
 
@@ -50,9 +63,7 @@ def seconds(name: str, arguments: dict[str, Any] | None) -> float:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rules", default=",".join(RULES))
     rows, slowest = [], [0.0, 0.0]
     seconds("SGD", {})  # files that no process has read lately are nobody's business here

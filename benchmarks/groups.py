@@ -30,9 +30,12 @@ class Run:
             w.grad = torch.randn(size)
         each = len(weights) // groups
         self.optimizer = kind(
-            [{"params": weights[each * k : each * (k + 1)], "lr": 1e-3 / (1 + k), "weight_decay": 1e-4 * k}
-             for k in range(groups)], **options,
-        )  # fmt: skip
+            [
+                {"params": weights[each * k : each * (k + 1)], "lr": 1e-3 / (1 + k), "weight_decay": 1e-4 * k}
+                for k in range(groups)
+            ],
+            **options,
+        )
         self.scheduler = torch.optim.lr_scheduler.ExponentialLR(self.optimizer, 0.999)
         self.steps: list[float] = []
         self.changes: list[float] = []
@@ -51,40 +54,21 @@ class Run:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rounds", type=int, default=15)
     given = options.parse_args()
     rows = []
     for size in (1_000, 10_000, 100_000):
-        for name, kind, form in (
-            ("thalweg", tw.optim.AdamW, {}),
-            ("torch, fused", torch.optim.AdamW, {"fused": True}),
-        ):
+        for name, kind, form in (("thalweg", tw.optim.AdamW, {}), ("torch, fused", torch.optim.AdamW, {"fused": True})):
             one, many = (Run(kind, groups, size, **form) for groups in (1, GROUPS))
             for _ in range(given.rounds + 3):
                 one.step()
                 many.step()
             a, b = one.median(one.steps), many.median(many.steps)
             rows.append(
-                [
-                    f"{size:,}",
-                    name,
-                    f"{a:.2f}",
-                    f"{b:.2f}",
-                    f"{b / a:.2f}×",
-                    f"{many.median(many.changes):.2f}",
-                ]
+                [f"{size:,}", name, f"{a:.2f}", f"{b:.2f}", f"{b / a:.2f}×", f"{many.median(many.changes):.2f}"]
             )
-    head = [
-        "elements of a tensor",
-        "AdamW of",
-        "1 group, ms",
-        f"{GROUPS} groups, ms",
-        "ratio",
-        "its scheduler, ms",
-    ]
+    head = ["elements of a tensor", "AdamW of", "1 group, ms", f"{GROUPS} groups, ms", "ratio", "its scheduler, ms"]
     text = machine.heading("One step with many parameter groups") + "\n" + machine.table(head, rows)
     text += (
         f"\n{GROUPS} float32 tensors; medians of {given.rounds} alternating rounds. The scheduler's own time is not "

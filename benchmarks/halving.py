@@ -30,10 +30,13 @@ STUDY = {
     "wave": {"seeds": 5, "epochs": 20},
     # A step of text costs as much as hundreds of the others': fewer settings.
     "text": {
-        "seeds": 2, "epochs": 8, "schedules": ["constant"], "optimizers": ["sgd", "momentum", "adam"],
+        "seeds": 2,
+        "epochs": 8,
+        "schedules": ["constant"],
+        "optimizers": ["sgd", "momentum", "adam"],
         "rates": tw.log_range(1e-3, 1, 7),
     },
-}  # fmt: skip
+}
 ALLOWED = 0.45  # of the member-steps of the full search
 
 
@@ -70,15 +73,17 @@ def row(name: str) -> list[str]:
         within = level.validation_loss.low <= best.validation_loss.mean <= level.validation_loss.high
         winners = [f"{e.optimizer} {e.lr:.3g} {e.schedule}, {e.validation_loss}" for e in (theirs, best)]
         return [
-            name, *winners, same if within else "NO", f"{half_steps / full_steps:.0%}", f"≤ {ALLOWED:.0%}",
+            name,
+            *winners,
+            same if within else "NO",
+            f"{half_steps / full_steps:.0%}",
+            f"≤ {ALLOWED:.0%}",
             f"{half_seconds / full_seconds:.0%}",
-        ]  # fmt: skip
+        ]
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--problems", default=",".join(PROBLEMS))
     rows = []
     for name in options.parse_args().problems.split(","):
@@ -87,12 +92,12 @@ def main() -> None:
     head = ["problem", "winner in full", "winner by halving", "winner", "member-steps", "allowed", "time"]
     budgets = "; ".join(f"{n}: {s['seeds']} seeds × {s['epochs']} epochs" for n, s in STUDY.items())
     notes = (
-        f"\n208 settings, for text 21; {budgets}; losses with 95% intervals over 5 fresh seeds. \"Tied\": "
+        f'\n208 settings, for text 21; {budgets}; losses with 95% intervals over 5 fresh seeds. "Tied": '
         "the full study cannot tell its optimizer from its winner, and the loss lies within the interval the "
         "full study gives that optimizer. Member-steps: of the search by halving, as a share of the full "
         "search's. Time: of the whole study, confirmation and tracing of programs included, each in a process of its "
         "own, as a share of the full study's.\n"
-    )  # fmt: skip
+    )
     text = machine.heading("Halving against the full study") + "\n" + machine.table(head, rows) + notes
     machine.write("halving", text)
 

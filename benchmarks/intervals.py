@@ -72,9 +72,13 @@ def bootstrap_t(values: np.ndarray, drawn: np.ndarray) -> Ends:
 
 
 METHODS: dict[str, Callable[[np.ndarray, np.ndarray], Ends]] = {
-    "thalweg": own, "Student's t": student, "percentile": percentile, "percentile, widened": widened,
-    "BCa": accelerated, "bootstrap-t": bootstrap_t,
-}  # fmt: skip
+    "thalweg": own,
+    "Student's t": student,
+    "percentile": percentile,
+    "percentile, widened": widened,
+    "BCa": accelerated,
+    "bootstrap-t": bootstrap_t,
+}
 
 
 def covered(method: Callable[..., Ends], sigma: float | None, seeds: int) -> float:

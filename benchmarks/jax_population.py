@@ -52,8 +52,7 @@ class Peer:
         self.validation = [self.np.asarray(part) for part in validation]
         self.seeds, self.epochs, self.steps = seeds, epochs, -(-len(train[0]) // BATCH)
         self.rates, self.cosine = (
-            self.np.asarray(part, dtype=float)
-            for part in (np.repeat(rates, 2), np.tile([0.0, 1.0], len(rates)))
+            self.np.asarray(part, dtype=float) for part in (np.repeat(rates, 2), np.tile([0.0, 1.0], len(rates)))
         )
         self.epoch = {name: self._epoch(rule) for name, rule in rules().items()}
 
@@ -93,8 +92,7 @@ class Peer:
                 return self.jax.random.uniform(key, shape, minval=-1, maxval=1) / inputs**0.5
 
             return [
-                (uniform(keys[2 * k], (n, m), n), uniform(keys[2 * k + 1], (m,), n))
-                for k, (n, m) in enumerate(sizes)
+                (uniform(keys[2 * k], (n, m), n), uniform(keys[2 * k + 1], (m,), n)) for k, (n, m) in enumerate(sizes)
             ]
 
         own = self.jax.vmap(weights)(self.jax.random.split(self.jax.random.PRNGKey(0), self.seeds))
@@ -108,13 +106,9 @@ class Peer:
         for name, epoch in self.epoch.items():
             carry = self.start(name)
             for k in range(self.epochs):
-                orders = np.stack(
-                    [np.random.default_rng([seed, k]).permutation(samples) for seed in range(self.seeds)]
-                )
+                orders = np.stack([np.random.default_rng([seed, k]).permutation(samples) for seed in range(self.seeds)])
                 whole = orders[:, : samples // BATCH * BATCH].reshape(self.seeds, -1, BATCH)
-                carry, found = epoch(
-                    carry, self.rates, self.cosine, whole, orders[:, samples // BATCH * BATCH :]
-                )
+                carry, found = epoch(carry, self.rates, self.cosine, whole, orders[:, samples // BATCH * BATCH :])
                 np.asarray(found[0])  # as a study records it
         members = len(self.epoch) * self.seeds * len(self.rates)
         return members * self.epochs * self.steps / (time.perf_counter() - begun)

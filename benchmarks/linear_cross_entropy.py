@@ -60,16 +60,11 @@ def run(way: str, dtype: str, features: int, tokens: int, classes: int, rounds: 
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
     first = once(*big)
     peak = resident("VmHWM")
-    return {
-        "seconds": min([first, *(once(*big) for _ in range(rounds - 1))]),
-        "memory": (peak - before) / 1024,
-    }
+    return {"seconds": min([first, *(once(*big) for _ in range(rounds - 1))]), "memory": (peak - before) / 1024}
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--tokens", type=int, default=8192)
     options.add_argument("--classes", type=int, default=32768)
     options.add_argument("--rounds", type=int, default=2)
@@ -87,11 +82,13 @@ def main() -> None:
             json.loads(
                 subprocess.run(
                     [sys.executable, __file__, *words, "--one", way, dtype, str(features)],
-                    capture_output=True, text=True, check=True,
+                    capture_output=True,
+                    text=True,
+                    check=True,
                 ).stdout
             )
             for way in WAYS
-        ]  # fmt: skip
+        ]
         a, b = (f["seconds"] for f in found)
         m, n = (f["memory"] for f in found)
         times, memory = [f"{a:.2f}", f"{b:.2f}", f"{b / a:.2f}×"], [f"{m:,.0f}", f"{n:,.0f}", f"{n / m:.1%}"]
@@ -99,7 +96,8 @@ def main() -> None:
     head = ["hidden states", "plain, s", "ours, s", "time", "plain, MiB", "ours, MiB", "memory"]
     text = machine.heading("Cross-entropy of a large vocabulary") + "\n" + machine.table(head, rows)
     text += (
-        f"\n{given.tokens:,} tokens, {given.classes:,} classes, forward and backward, each way in a process of its own; "
+        f"\n{given.tokens:,} tokens, {given.classes:,} classes, forward and backward, each way in a "
+        "process of its own; "
         f"the faster of {given.rounds} rounds, and the peak of resident memory beyond the inputs, gradients included.\n"
     )
     machine.write("linear_cross_entropy", text)

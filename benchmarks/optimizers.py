@@ -23,9 +23,18 @@ import torch
 import thalweg as tw
 
 RULES: dict[str, dict[str, Any]] = {
-    "SGD": {"lr": 1e-3, "momentum": 0.9}, "Adagrad": {}, "Adadelta": {}, "RMSprop": {}, "Adam": {}, "AdamW": {},
-    "NAdam": {}, "RAdam": {}, "Adamax": {}, "ASGD": {}, "Rprop": {},
-}  # fmt: skip
+    "SGD": {"lr": 1e-3, "momentum": 0.9},
+    "Adagrad": {},
+    "Adadelta": {},
+    "RMSprop": {},
+    "Adam": {},
+    "AdamW": {},
+    "NAdam": {},
+    "RAdam": {},
+    "Adamax": {},
+    "ASGD": {},
+    "Rprop": {},
+}
 OWN = ("Lion", "AdaBelief", "Yogi", "Adan", "QHAdam", "SignSGD")  # torch.optim has none of them
 FUSED = ("SGD", "Adagrad", "Adam", "AdamW")
 Step = Callable[[], object]
@@ -114,13 +123,7 @@ def many(shapes: Sequence[tuple[int, ...]], rounds: int) -> list[list[str]]:
         ours = getattr(tw.optim, name)(parameters(shapes), **RULES[name])
         a, b = medians(rounds, ours.step, theirs(name, parameters(shapes)).step)
         rows.append(
-            [
-                name,
-                "fused" if name in FUSED else "foreach",
-                f"{a * 1e3:.2f}",
-                f"{b * 1e3:.2f}",
-                f"{b / a:.2f}×",
-            ]
+            [name, "fused" if name in FUSED else "foreach", f"{a * 1e3:.2f}", f"{b * 1e3:.2f}", f"{b / a:.2f}×"]
         )
     return rows
 
@@ -135,10 +138,18 @@ def small_states(count: int, rounds: int) -> list[list[str]]:
         )
         a, b, c = medians(rounds, plain.step, half.step, byte.step)
         size = [moved(o, count) - 12 * count for o in (plain, half, byte)]
-        rows.append([
-            name, f"{a * 1e3:.2f}", f"{b * 1e3:.2f}", f"{b / a:.2f}", f"{size[1] / size[0]:.0%}", f"{c * 1e3:.2f}",
-            f"{c / a:.2f}", f"{size[2] / size[0]:.1%}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                f"{a * 1e3:.2f}",
+                f"{b * 1e3:.2f}",
+                f"{b / a:.2f}",
+                f"{size[1] / size[0]:.0%}",
+                f"{c * 1e3:.2f}",
+                f"{c / a:.2f}",
+                f"{size[2] / size[0]:.1%}",
+            ]
+        )
     return rows
 
 
@@ -151,16 +162,12 @@ def overhead(rounds: int) -> list[list[str]]:
         ours.step()
         fused = theirs(name, parameters([(1,)] * 150))
         a, kernel, b = medians(20 * rounds, ours.step, ours._plan.rounds[0].run, fused.step)
-        rows.append(
-            [name, f"{a * 1e6:.0f}", f"{kernel * 1e6:.0f}", f"{(a - kernel) * 1e6:.0f}", f"{b * 1e6:.0f}"]
-        )
+        rows.append([name, f"{a * 1e6:.0f}", f"{kernel * 1e6:.0f}", f"{(a - kernel) * 1e6:.0f}", f"{b * 1e6:.0f}"])
     return rows
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--weights", type=int, default=10_000_000)
     options.add_argument("--rounds", type=int, default=15)
     given = options.parse_args()
@@ -183,12 +190,25 @@ def main() -> None:
         "## 10,000 tensors of 16 weights\n\n" + machine.table(head, many(tiny, rounds)),
         "## The whole step: clip + AdamW + average + zero\n\n"
         + machine.table(["weights", "ours, ms", "torch, ms", "ours / torch"], whole),
-        f"## States in fewer bytes, {n:,} weights\n\n" + machine.table(
-            ["rule", "float32, ms", "bfloat16, ms", "of float32's time", "of its state bytes", "int8, ms",
-             "of float32's time", "of its state bytes"], small_states(n, rounds)),
-        "## What step() costs Python, 150 tensors of one weight\n\n" + machine.table(
-            ["rule", "step, µs", "its compiled part, µs", "beyond it, µs", "torch's fused step, µs"], overhead(rounds)),
-    ]  # fmt: skip
+        f"## States in fewer bytes, {n:,} weights\n\n"
+        + machine.table(
+            [
+                "rule",
+                "float32, ms",
+                "bfloat16, ms",
+                "of float32's time",
+                "of its state bytes",
+                "int8, ms",
+                "of float32's time",
+                "of its state bytes",
+            ],
+            small_states(n, rounds),
+        ),
+        "## What step() costs Python, 150 tensors of one weight\n\n"
+        + machine.table(
+            ["rule", "step, µs", "its compiled part, µs", "beyond it, µs", "torch's fused step, µs"], overhead(rounds)
+        ),
+    ]
     machine.write("optimizers", "\n".join(parts))
 
 

@@ -110,32 +110,20 @@ def divided(count: int, rounds: int) -> list[list[str]]:
     for label, tensors, grouped in (("Adam, 150 tensors", 150, False), ("Adam, 500 groups", 500, True)):
         ours, theirs = adam(tw, tensors, grouped), adam(torch, tensors, grouped, fused=True)
         rows.append([label, "fused", *cells(*medians(rounds, ours, theirs)), "", ""])
-        rows.append(
-            [f"{label}: Python", "fused", *cells(to_start(rounds, ours), to_start(rounds, theirs)), "", ""]
-        )
+        rows.append([f"{label}: Python", "fused", *cells(to_start(rounds, ours), to_start(rounds, theirs)), "", ""])
     return rows
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--weights", type=int, default=100_000_000)
     options.add_argument("--rounds", type=int, default=30)
     given = options.parse_args()
     if not torch.cuda.is_available():
-        sys.exit(
-            "There is no CUDA device that torch can see, so nothing was measured: run this on a machine with one."
-        )
+        sys.exit("There is no CUDA device that torch can see, so nothing was measured: run this on a machine with one.")
     rows = rules(given.weights, given.rounds)
     rows.append(
-        [
-            "clip + AdamW + average + zero",
-            "fused",
-            *cells(*medians(given.rounds, *whole_step(given.weights))),
-            "",
-            "",
-        ]
+        ["clip + AdamW + average + zero", "fused", *cells(*medians(given.rounds, *whole_step(given.weights))), "", ""]
     )
     rows += divided(given.weights, given.rounds)
     head = ["rule", "torch's form", "ours, ms", "torch, ms", "ratio", "ours, GB/s", "share of a copy's"]

@@ -41,9 +41,7 @@ def population(name: str) -> float:
     """Member-steps per second of the search stage of a study."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        study = tw.compare(
-            name, **STUDY[name], confirmation=0, grow=0, store=Path(folder) / "study.db", progress=False
-        )
+        study = tw.compare(name, **STUDY[name], confirmation=0, grow=0, store=Path(folder) / "study.db", progress=False)
         elapsed = time.perf_counter() - begun
         with study.store() as store:
             steps = sum(row.step * len(row.settings) for row in store.blocks())
@@ -105,8 +103,7 @@ def peer(name: str, processes: int, threads: int, seconds: float) -> float:
     context = multiprocessing.get_context("spawn")
     ready, go, results = context.Barrier(processes + 1), context.Event(), context.Queue()
     workers = [
-        context.Process(target=loop, args=(name, threads, seconds, k, ready, go, results))
-        for k in range(processes)
+        context.Process(target=loop, args=(name, threads, seconds, k, ready, go, results)) for k in range(processes)
     ]
     for worker in workers:
         worker.start()
@@ -154,9 +151,7 @@ class Jax:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--problems", default="digits,digits-cnn")
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--seconds", type=float, default=5.0, help="of each plain loop in each round")
@@ -177,12 +172,21 @@ def main() -> None:
         jax.end()
         median = {what: statistics.median(values) for what, values in measured.items()}
         faster = [max(pair) for pair in zip(measured["two"], measured["one"], strict=True)]
-        rows.append([
-            name, f"{median['two']:,.0f}", f"{median['one']:,.0f}", f"{median['population']:,.0f}",
-            ratio(measured["population"], faster, 1), f"≥ {TARGET.get(name, 0):g}×",
-            *(["–"] * 2 if math.isnan(median["jax"]) else
-              [f"{median['jax']:,.0f}", ratio(measured["population"], measured["jax"], 2)]),
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                f"{median['two']:,.0f}",
+                f"{median['one']:,.0f}",
+                f"{median['population']:,.0f}",
+                ratio(measured["population"], faster, 1),
+                f"≥ {TARGET.get(name, 0):g}×",
+                *(
+                    ["–"] * 2
+                    if math.isnan(median["jax"])
+                    else [f"{median['jax']:,.0f}", ratio(measured["population"], measured["jax"], 2)]
+                ),
+            ]
+        )
     head = [
         "problem",
         f"{cores} processes",
@@ -196,10 +200,9 @@ def main() -> None:
     notes = (
         f"\nMember-steps per second, medians of {given.rounds} interleaved rounds; the ratio is taken within each "
         "round (median, smallest–largest). Population: the search stage of `tw.compare` with its store, "
-        + "; ".join(
-            f"{n}: {STUDY[n]['seeds']} seeds × {STUDY[n]['epochs']} epochs × 208 settings" for n in STUDY
-        )
-        + ". Plain loops: the same members, fused optimizers where torch has them, else foreach. JAX: digits in JAX and "
+        + "; ".join(f"{n}: {STUDY[n]['seeds']} seeds × {STUDY[n]['epochs']} epochs × 208 settings" for n in STUDY)
+        + ". Plain loops: the same members, fused optimizers where torch has them, else foreach. JAX: digits in JAX "
+        "and "
         "Optax by hand, vmap over members and scan over batches, with nothing stored.\n"
     )
     text = machine.heading("A population against plain loops") + "\n" + machine.table(head, rows) + notes

@@ -20,9 +20,7 @@ aten = torch.ops.aten
 MEMBERS, BATCH = 104, 64
 
 
-def seconds(
-    first: Callable[[], object], second: Callable[[], object], rounds: int = 200
-) -> tuple[float, float]:
+def seconds(first: Callable[[], object], second: Callable[[], object], rounds: int = 200) -> tuple[float, float]:
     """Median times of two functions, run alternately."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
@@ -59,17 +57,12 @@ def main() -> None:
     images = torch.relu(torch.randn(MEMBERS * BATCH, 8, 8, 8))
     pool, ours = aten.max_pool2d_with_indices.default, rewrites.REWRITES[aten.max_pool2d_with_indices.default]
     rows.append(
-        (
-            "max pooling 2 × 2 of 8 × 8",
-            *seconds(lambda: pool(images, [2, 2]), lambda: ours(images, [2, 2]), 50),
-        )
+        ("max pooling 2 × 2 of 8 × 8", *seconds(lambda: pool(images, [2, 2]), lambda: ours(images, [2, 2]), 50))
     )
     shown = [[name, f"{a * 1e6:,.0f}", f"{b * 1e6:,.0f}", f"{a / b:.2f}×"] for name, a, b in rows]
     text = machine.heading("Rewrites of a batched program") + "\n"
     text += machine.table(["operation", "as it is, µs", "rewritten, µs", "ratio"], shown)
-    text += (
-        f"\nOne thread, float32, {MEMBERS} members, batches of {BATCH}; medians of 200 alternating runs.\n"
-    )
+    text += f"\nOne thread, float32, {MEMBERS} members, batches of {BATCH}; medians of 200 alternating runs.\n"
     machine.write("rewrites", text)
 
 

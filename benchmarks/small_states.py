@@ -21,11 +21,16 @@ from scipy import stats
 import thalweg as tw
 
 RULES: dict[str, dict[str, Any]] = {
-    "SGD": {"lr": 0.1, "momentum": 0.9}, "RMSprop": {"lr": 1e-3}, "Adam": {"lr": 3e-3}, "Adagrad": {"lr": 0.03},
-}  # fmt: skip
+    "SGD": {"lr": 0.1, "momentum": 0.9},
+    "RMSprop": {"lr": 1e-3},
+    "Adam": {"lr": 3e-3},
+    "Adagrad": {"lr": 0.03},
+}
 FORMATS: dict[str, dict[str, Any]] = {
-    "float32": {}, "bfloat16": {"state_dtype": torch.bfloat16}, "int8": {"state_dtype": "int8"},
-}  # fmt: skip
+    "float32": {},
+    "bfloat16": {"state_dtype": torch.bfloat16},
+    "int8": {"state_dtype": "int8"},
+}
 
 
 def final_loss(problem: Any, rule: str, form: str, seed: int, epochs: int, batch: int) -> float:
@@ -50,9 +55,7 @@ def half_width(values: np.ndarray) -> float:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seeds", type=int, default=10)
     options.add_argument("--epochs", type=int, default=10)
     given = options.parse_args()
@@ -61,9 +64,7 @@ def main() -> None:
         problem = tw.prepare(name)
         for rule in RULES:
             losses = {
-                form: np.array(
-                    [final_loss(problem, rule, form, s, epochs, batch) for s in range(given.seeds)]
-                )
+                form: np.array([final_loss(problem, rule, form, s, epochs, batch) for s in range(given.seeds)])
                 for form in FORMATS
             }
             plain = losses["float32"]
@@ -74,18 +75,9 @@ def main() -> None:
                     continue
                 change = found - plain
                 inside = abs(change.mean()) <= half_width(plain)
-                rows.append(
-                    [*row, f"{change.mean():+.4f} ± {half_width(change):.4f}", "yes" if inside else "no"]
-                )
+                rows.append([*row, f"{change.mean():+.4f} ± {half_width(change):.4f}", "yes" if inside else "no"])
             print(*rows[-3:], sep="\n", flush=True)
-    head = [
-        "problem",
-        "rule",
-        "states",
-        "validation loss",
-        "difference to float32",
-        "inside the seed interval",
-    ]
+    head = ["problem", "rule", "states", "validation loss", "difference to float32", "inside the seed interval"]
     text = machine.heading("What small states cost in accuracy") + "\n" + machine.table(head, rows)
     text += f"\n{given.seeds} seeds; digits {given.epochs} epochs, text {max(1, given.epochs // 5)}; ± 95% intervals.\n"
     machine.write("small_states", text)

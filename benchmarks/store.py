@@ -44,9 +44,12 @@ def planned(runs: int) -> Plan:
     """Eight optimizers × rates × 10 values of weight decay × 10 seeds."""
     decays = [0.0, *tw.log_range(1e-6, 1e-1, 9)]
     return plan(
-        rates=tw.log_range(1e-4, 1, max(2, runs // 800)), schedule_names=["cosine"], seeds=10, epochs=POINTS,
+        rates=tw.log_range(1e-4, 1, max(2, runs // 800)),
+        schedule_names=["cosine"],
+        seeds=10,
+        epochs=POINTS,
         hyperparameters={"weight_decay": decays},
-    )  # fmt: skip
+    )
 
 
 def fill(store: Store, stage: str, settings: Sequence[Setting], seeds: range) -> None:
@@ -68,14 +71,7 @@ def fill(store: Store, stage: str, settings: Sequence[Setting], seeds: range) ->
 
 def study_of(runs: int, path: Path) -> tw.Study:
     wanted = planned(runs)
-    facts = {
-        "name": "drawn",
-        "kind": "object",
-        "spec": "",
-        "text": "",
-        "loader": False,
-        "fingerprint": "0" * 64,
-    }
+    facts = {"name": "drawn", "kind": "object", "spec": "", "text": "", "loader": False, "fingerprint": "0" * 64}
     made = Store.create(path, {"plan": wanted.to_json(), "problem": facts, "provenance": provenance()})
     fill(made, "search", wanted.settings, range(10))
     fill(made, "confirmation", to_confirm(wanted, made.members()), range(10, 20))
@@ -182,9 +178,7 @@ def checkpoints(name: str, asked: dict[str, Any], folder: Path) -> list[str]:
         busy = sum(row.seconds for row in store.blocks())  # of the workers, checkpoints included
     each = statistics.median(spent)
     share = each / max(usual, training.CHECKPOINT_SHARE * each)
-    return [
-        name, f"{len(spent)}", f"{1000 * each:.1f}", f"{100 * sum(spent) / busy:.2f}%", f"{100 * share:.3f}%"
-    ]  # fmt: skip
+    return [name, f"{len(spent)}", f"{1000 * each:.1f}", f"{100 * sum(spent) / busy:.2f}%", f"{100 * share:.3f}%"]
 
 
 STUDIES = {

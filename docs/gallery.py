@@ -29,9 +29,7 @@ def ending(figure: go.Figure) -> str:
     """The smallest kind of file that shows the figure well."""
     if figure.frames:
         return "gif"
-    points = sum(
-        len(trace.x) for trace in figure.data if trace.type.startswith("scatter") and trace.x is not None
-    )
+    points = sum(len(trace.x) for trace in figure.data if trace.type.startswith("scatter") and trace.x is not None)
     return "png" if points > 6000 or any(trace.type in DENSE for trace in figure.data) else "svg"
 
 

@@ -36,9 +36,13 @@ def started(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
 
     def start(*words: object) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *map(str, words)], cwd=tmp_path, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "COLUMNS": "80"},
-        )  # fmt: skip
+            [sys.executable, "-c", PROGRAM, *map(str, words)],
+            cwd=tmp_path,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "COLUMNS": "80"},
+        )
 
     return start
 

@@ -52,59 +52,171 @@ CASES = [
     case("sgd", O.SGD),
     case("sgd(lr=0.1,weight_decay=0.1)", O.SGD, lr=0.1, weight_decay=0.1),
     case("momentum", O.SGD, BUFFER, momentum=0.9),
-    case("momentum(momentum=0.5,weight_decay=0.1)", O.SGD, BUFFER,
-         momentum=0.5, weight_decay=0.1),
+    case("momentum(momentum=0.5,weight_decay=0.1)", O.SGD, BUFFER, momentum=0.5, weight_decay=0.1),
     case("nesterov", O.SGD, BUFFER, momentum=0.9, nesterov=True),
-    case("nesterov(lr=0.01,momentum=0.7,weight_decay=0.1)", O.SGD, BUFFER,
-         lr=0.01, momentum=0.7, nesterov=True, weight_decay=0.1),
+    case(
+        "nesterov(lr=0.01,momentum=0.7,weight_decay=0.1)",
+        O.SGD,
+        BUFFER,
+        lr=0.01,
+        momentum=0.7,
+        nesterov=True,
+        weight_decay=0.1,
+    ),
     case("adagrad", O.Adagrad, {"r": "sum"}),
-    case("adagrad(lr=0.1,lr_decay=0.03,initial_accumulator_value=0.4,weight_decay=0.1,eps=1e-3)", O.Adagrad,
-         {"r": "sum"}, lr=0.1, lr_decay=0.03, initial_accumulator_value=0.4, weight_decay=0.1, eps=1e-3),
+    case(
+        "adagrad(lr=0.1,lr_decay=0.03,initial_accumulator_value=0.4,weight_decay=0.1,eps=1e-3)",
+        O.Adagrad,
+        {"r": "sum"},
+        lr=0.1,
+        lr_decay=0.03,
+        initial_accumulator_value=0.4,
+        weight_decay=0.1,
+        eps=1e-3,
+    ),
     case("adadelta", O.Adadelta, {"v": "square_avg", "u": "acc_delta"}),
-    case("adadelta(lr=0.3,rho=0.8,eps=1e-4,weight_decay=0.1)", O.Adadelta,
-         {"v": "square_avg", "u": "acc_delta"}, lr=0.3, rho=0.8, eps=1e-4, weight_decay=0.1),
+    case(
+        "adadelta(lr=0.3,rho=0.8,eps=1e-4,weight_decay=0.1)",
+        O.Adadelta,
+        {"v": "square_avg", "u": "acc_delta"},
+        lr=0.3,
+        rho=0.8,
+        eps=1e-4,
+        weight_decay=0.1,
+    ),
     case("rmsprop", O.RMSprop, {"v": "square_avg"}),
-    case("rmsprop(lr=0.002,alpha=0.9,eps=1e-4,weight_decay=0.1)", O.RMSprop, {"v": "square_avg"},
-         lr=0.002, alpha=0.9, eps=1e-4, weight_decay=0.1),
+    case(
+        "rmsprop(lr=0.002,alpha=0.9,eps=1e-4,weight_decay=0.1)",
+        O.RMSprop,
+        {"v": "square_avg"},
+        lr=0.002,
+        alpha=0.9,
+        eps=1e-4,
+        weight_decay=0.1,
+    ),
     case("adam", O.Adam, MEANS),
-    case("adam(lr=0.01,beta1=0.8,beta2=0.95,eps=1e-4,weight_decay=0.1)", O.Adam,
-         MEANS, lr=0.01, betas=(0.8, 0.95), eps=1e-4, weight_decay=0.1),
+    case(
+        "adam(lr=0.01,beta1=0.8,beta2=0.95,eps=1e-4,weight_decay=0.1)",
+        O.Adam,
+        MEANS,
+        lr=0.01,
+        betas=(0.8, 0.95),
+        eps=1e-4,
+        weight_decay=0.1,
+    ),
     case("adamw", O.AdamW, MEANS),
-    case("adamw(lr=0.01,beta1=0.8,beta2=0.95,eps=1e-4,weight_decay=0.3)", O.AdamW,
-         MEANS, lr=0.01, betas=(0.8, 0.95), eps=1e-4, weight_decay=0.3),
+    case(
+        "adamw(lr=0.01,beta1=0.8,beta2=0.95,eps=1e-4,weight_decay=0.3)",
+        O.AdamW,
+        MEANS,
+        lr=0.01,
+        betas=(0.8, 0.95),
+        eps=1e-4,
+        weight_decay=0.3,
+    ),
     case("momentum(dampening=0.3,momentum=0.8)", O.SGD, BUFFER, momentum=0.8, dampening=0.3),
     case("momentum(rate_inside=True,weight_decay=0.1)", O.SGD, momentum=0.9, weight_decay=0.1),
     case("asgd", O.ASGD, {"average": "ax"}),
-    case("asgd(lr=0.1,lambd=0.02,alpha=0.6,t0=20,weight_decay=0.1)", O.ASGD, {"average": "ax"},
-         lr=0.1, lambd=0.02, alpha=0.6, t0=20, weight_decay=0.1),
+    case(
+        "asgd(lr=0.1,lambd=0.02,alpha=0.6,t0=20,weight_decay=0.1)",
+        O.ASGD,
+        {"average": "ax"},
+        lr=0.1,
+        lambd=0.02,
+        alpha=0.6,
+        t0=20,
+        weight_decay=0.1,
+    ),
     case("rprop", O.Rprop, {"size": "step_size", "previous": "prev"}),
-    case("rprop(lr=0.1,eta_minus=0.4,eta_plus=1.3,size_min=1e-2,size_max=0.5)", O.Rprop,
-         {"size": "step_size", "previous": "prev"}, lr=0.1, etas=(0.4, 1.3), step_sizes=(1e-2, 0.5)),
-    case("rmsprop(momentum=0.8,weight_decay=0.1)", O.RMSprop, {"v": "square_avg", "b": "momentum_buffer"},
-         momentum=0.8, weight_decay=0.1),
-    case("rmsprop(centered=True,lr=0.001,eps=1e-3)", O.RMSprop, {"v": "square_avg", "m": "grad_avg"},
-         centered=True, lr=0.001, eps=1e-3),
-    case("rmsprop(centered=True,momentum=0.8,eps=1e-3)", O.RMSprop, {"b": "momentum_buffer"},
-         centered=True, momentum=0.8, eps=1e-3),
-    case("adam(amsgrad=True,beta2=0.9,weight_decay=0.1)", O.Adam, {**MEANS, "v_max": "max_exp_avg_sq"},
-         amsgrad=True, betas=(0.9, 0.9), weight_decay=0.1),
-    case("adamw(amsgrad=True,beta2=0.9)", O.AdamW, {**MEANS, "v_max": "max_exp_avg_sq"},
-         amsgrad=True, betas=(0.9, 0.9)),
+    case(
+        "rprop(lr=0.1,eta_minus=0.4,eta_plus=1.3,size_min=1e-2,size_max=0.5)",
+        O.Rprop,
+        {"size": "step_size", "previous": "prev"},
+        lr=0.1,
+        etas=(0.4, 1.3),
+        step_sizes=(1e-2, 0.5),
+    ),
+    case(
+        "rmsprop(momentum=0.8,weight_decay=0.1)",
+        O.RMSprop,
+        {"v": "square_avg", "b": "momentum_buffer"},
+        momentum=0.8,
+        weight_decay=0.1,
+    ),
+    case(
+        "rmsprop(centered=True,lr=0.001,eps=1e-3)",
+        O.RMSprop,
+        {"v": "square_avg", "m": "grad_avg"},
+        centered=True,
+        lr=0.001,
+        eps=1e-3,
+    ),
+    case(
+        "rmsprop(centered=True,momentum=0.8,eps=1e-3)",
+        O.RMSprop,
+        {"b": "momentum_buffer"},
+        centered=True,
+        momentum=0.8,
+        eps=1e-3,
+    ),
+    case(
+        "adam(amsgrad=True,beta2=0.9,weight_decay=0.1)",
+        O.Adam,
+        {**MEANS, "v_max": "max_exp_avg_sq"},
+        amsgrad=True,
+        betas=(0.9, 0.9),
+        weight_decay=0.1,
+    ),
+    case(
+        "adamw(amsgrad=True,beta2=0.9)", O.AdamW, {**MEANS, "v_max": "max_exp_avg_sq"}, amsgrad=True, betas=(0.9, 0.9)
+    ),
     case("adamax", O.Adamax, {"m": "exp_avg", "u": "exp_inf"}),
-    case("adamax(lr=0.01,beta1=0.8,beta2=0.9,eps=1e-2,weight_decay=0.1)", O.Adamax,
-         {"m": "exp_avg", "u": "exp_inf"}, lr=0.01, betas=(0.8, 0.9), eps=1e-2, weight_decay=0.1),
+    case(
+        "adamax(lr=0.01,beta1=0.8,beta2=0.9,eps=1e-2,weight_decay=0.1)",
+        O.Adamax,
+        {"m": "exp_avg", "u": "exp_inf"},
+        lr=0.01,
+        betas=(0.8, 0.9),
+        eps=1e-2,
+        weight_decay=0.1,
+    ),
     case("nadam", O.NAdam, MEANS),
-    case("nadam(lr=0.01,beta1=0.8,beta2=0.9,eps=1e-4,weight_decay=0.1,momentum_decay=0.02)", O.NAdam, MEANS,
-         lr=0.01, betas=(0.8, 0.9), eps=1e-4, weight_decay=0.1, momentum_decay=0.02),
-    case("nadam(weight_decay=0.1,decoupled_weight_decay=True)", O.NAdam, MEANS,
-         weight_decay=0.1, decoupled_weight_decay=True),
+    case(
+        "nadam(lr=0.01,beta1=0.8,beta2=0.9,eps=1e-4,weight_decay=0.1,momentum_decay=0.02)",
+        O.NAdam,
+        MEANS,
+        lr=0.01,
+        betas=(0.8, 0.9),
+        eps=1e-4,
+        weight_decay=0.1,
+        momentum_decay=0.02,
+    ),
+    case(
+        "nadam(weight_decay=0.1,decoupled_weight_decay=True)",
+        O.NAdam,
+        MEANS,
+        weight_decay=0.1,
+        decoupled_weight_decay=True,
+    ),
     case("radam", O.RAdam, MEANS),
-    case("radam(lr=0.01,beta1=0.8,beta2=0.9,eps=1e-4,weight_decay=0.1)", O.RAdam, MEANS,
-         lr=0.01, betas=(0.8, 0.9), eps=1e-4, weight_decay=0.1),
-    case("radam(weight_decay=0.1,decoupled_weight_decay=True)", O.RAdam, MEANS,
-         weight_decay=0.1, decoupled_weight_decay=True),
+    case(
+        "radam(lr=0.01,beta1=0.8,beta2=0.9,eps=1e-4,weight_decay=0.1)",
+        O.RAdam,
+        MEANS,
+        lr=0.01,
+        betas=(0.8, 0.9),
+        eps=1e-4,
+        weight_decay=0.1,
+    ),
+    case(
+        "radam(weight_decay=0.1,decoupled_weight_decay=True)",
+        O.RAdam,
+        MEANS,
+        weight_decay=0.1,
+        decoupled_weight_decay=True,
+    ),
     *(Case(text, paper=paper) for text, paper in PAPERS.items()),
-]  # fmt: skip
+]
 
 
 @dataclass(frozen=True)
@@ -115,9 +227,7 @@ class Path:
     states: Mapping[str, torch.Tensor]
 
 
-def start_and_gradients(
-    shape: Sequence[int], seed: int, steps: int = STEPS
-) -> tuple[torch.Tensor, list[torch.Tensor]]:
+def start_and_gradients(shape: Sequence[int], seed: int, steps: int = STEPS) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """Float32 numbers, so that every target sees the same; the gradients differ in size between weights."""
     generator = torch.Generator().manual_seed(seed)
     scale = 10 ** torch.empty(tuple(shape)).uniform_(-2, 1, generator=generator)
@@ -166,11 +276,7 @@ Update = Callable[..., None]
 
 
 def our_path(
-    formula: Formula,
-    w: torch.Tensor,
-    gradients: Sequence[torch.Tensor],
-    dtype: torch.dtype,
-    update: Update,
+    formula: Formula, w: torch.Tensor, gradients: Sequence[torch.Tensor], dtype: torch.dtype, update: Update
 ) -> Path:
     """The formula by `torch_ref.update` or `numba_cpu.update`."""
     weight = w.to(dtype).clone()
@@ -201,17 +307,21 @@ def kernel_step(
     program = lower(formula.equations)
     streamed, kept = ([name for name, _ in part] for part in (program.states, program.kept))
     named = [dict(zip(formula.states, row, strict=True)) for row in states]
-    address, length = numba_cpu.segment_table(
-        weights, gradients, [[row[n] for n in streamed] for row in named]
-    )
+    address, length = numba_cpu.segment_table(weights, gradients, [[row[n] for n in streamed] for row in named])
     names, count = formula.equations.hyperparameters, len(weights)
     table = np.array([[{**formula.hyperparameters, **row}[name] for name in names] for row in tables])
     single = np.array([[float(row[n]) for n in kept] for row in named]).reshape(count, len(kept))
     on = np.array(active or [True] * count)
     launch = numba_cpu.compiled(formula.equations, weights[0].dtype).launch(
-        address, length, np.arange(count), on, np.full(count, float(t)),
-        np.full(count, 0.5), table.reshape(count, len(names)), kept=single,
-    )  # fmt: skip
+        address,
+        length,
+        np.arange(count),
+        on,
+        np.full(count, float(t)),
+        np.full(count, 0.5),
+        table.reshape(count, len(names)),
+        kept=single,
+    )
     numba_cpu.run([launch], threads)
     for row, values in zip(named, single, strict=True):
         for name, value in zip(kept, values, strict=True):

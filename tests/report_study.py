@@ -23,16 +23,7 @@ VALLEYS = {  # optimizer: (best rate, smallest loss, width in decades, rate from
     "sgd": (1.0, 0.131, 1.1, math.inf),
     "adadelta": (1.0, 0.173, 1.3, math.inf),
 }
-BYTES = {
-    "sgd": 0,
-    "momentum": 4,
-    "nesterov": 4,
-    "adagrad": 4,
-    "rmsprop": 4,
-    "adadelta": 8,
-    "adam": 8,
-    "adamw": 8,
-}
+BYTES = {"sgd": 0, "momentum": 4, "nesterov": 4, "adagrad": 4, "rmsprop": 4, "adadelta": 8, "adam": 8, "adamw": 8}
 CODE = "import torch\n\n\ndef train(model, loader, epochs=20):\n    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)\n    total = epochs * len(loader)\n    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=total)\n    for _ in range(epochs):\n        for inputs, targets in loader:\n            optimizer.zero_grad()\n            loss = torch.nn.functional.cross_entropy(model(inputs), targets)\n            loss.backward()\n            optimizer.step()\n            scheduler.step()\n"  # noqa: E501
 EPOCHS, STEPS = 20, 17
 
@@ -69,19 +60,28 @@ def fake_study(*, seeds: int = 5, rates: int = 13, confirmed: bool = True, waiti
     def run(stage: str, name: str, rate: float, schedule: str, seed: int) -> float:
         best, low, width, limit = VALLEYS[name]
         off = math.log10(rate / best) / width
-        loss = (
-            low * (1 + (0.16 if schedule == "constant" else 0)) * math.exp(min(abs(off), 3.2) ** 1.5 * 0.55)
-        )
+        loss = low * (1 + (0.16 if schedule == "constant" else 0)) * math.exp(min(abs(off), 3.2) ** 1.5 * 0.55)
         loss = min(loss, 2.3) * math.exp(0.05 * noise.standard_normal())
         broken = rate > limit or (rate > limit / 2.5 and seed == 1)
         ends = math.nan if broken else loss
         number = len(members)
-        members.append((number, stage, name, rate, schedule, seed, "diverged" if broken else "finished",
-                        340 if not broken else 40, ends * 0.7, ends, 1 - ends / 3))  # fmt: skip
-        for epoch in range(1, EPOCHS + 1 if not broken else 3):
-            now = loss + (2.3 - loss) * math.exp(-epoch / (2.5 + 2 * abs(off))) * math.exp(
-                0.05 * noise.normal()
+        members.append(
+            (
+                number,
+                stage,
+                name,
+                rate,
+                schedule,
+                seed,
+                "diverged" if broken else "finished",
+                340 if not broken else 40,
+                ends * 0.7,
+                ends,
+                1 - ends / 3,
             )
+        )
+        for epoch in range(1, EPOCHS + 1 if not broken else 3):
+            now = loss + (2.3 - loss) * math.exp(-epoch / (2.5 + 2 * abs(off))) * math.exp(0.05 * noise.normal())
             points.append((number, epoch * STEPS, "validation_loss", now))
             points.append((number, epoch * STEPS, "train_loss", now * (1 - 0.015 * epoch)))
             points.append((number, epoch * STEPS, "validation_accuracy", 1 - now / 3))
@@ -92,9 +92,7 @@ def fake_study(*, seeds: int = 5, rates: int = 13, confirmed: bool = True, waiti
         for rate in grid:
             for schedule in ("constant", "cosine"):
                 for seed in range(seeds):
-                    losses.setdefault((name, rate, schedule), []).append(
-                        run("search", name, rate, schedule, seed)
-                    )
+                    losses.setdefault((name, rate, schedule), []).append(run("search", name, rate, schedule, seed))
     entries = []
     reference = None
     for place, name in enumerate(VALLEYS):
@@ -108,26 +106,43 @@ def fake_study(*, seeds: int = 5, rates: int = 13, confirmed: bool = True, waiti
         edge = {grid[0]: "lowest", grid[-1]: "highest"}.get(key[1])
         chance = (0.58, 0.31, 0.08, 0.03)[place] if place < 4 else 0.0
         entries.append(
-            Entry(name, rank, key[1], key[2], _interval(fresh), _interval(fresh - reference), chance,
-                  float(np.mean(losses[key])), edge, 2 * rates * seeds, lost, test, (22 + 3 * BYTES[name]) * 1e-6,
-                  BYTES[name])
-        )  # fmt: skip
-    columns = ["member", "stage", "optimizer", "lr", "schedule", "seed", "status", "step", "train_loss",
-               "validation_loss", "validation_accuracy"]  # fmt: skip
-    table = pd.DataFrame(members, columns=columns)
-    notes = [
-        f"{entries[-1].optimizer}: the best rate is the highest of the grid; a higher one may be better."
+            Entry(
+                name,
+                rank,
+                key[1],
+                key[2],
+                _interval(fresh),
+                _interval(fresh - reference),
+                chance,
+                float(np.mean(losses[key])),
+                edge,
+                2 * rates * seeds,
+                lost,
+                test,
+                (22 + 3 * BYTES[name]) * 1e-6,
+                BYTES[name],
+            )
+        )
+    columns = [
+        "member",
+        "stage",
+        "optimizer",
+        "lr",
+        "schedule",
+        "seed",
+        "status",
+        "step",
+        "train_loss",
+        "validation_loss",
+        "validation_accuracy",
     ]
+    table = pd.DataFrame(members, columns=columns)
+    notes = [f"{entries[-1].optimizer}: the best rate is the highest of the grid; a higher one may be better."]
     lost = int((table["status"] == "diverged").sum())
     notes.append(f"{lost} runs diverged; each counts as infinitely bad.")
     if waiting:
         late = table.index[:: max(1, len(table) // waiting)][:waiting]
-        table.loc[late, ["status", "step", "train_loss", "validation_loss"]] = [
-            "waiting",
-            0,
-            math.nan,
-            math.nan,
-        ]
+        table.loc[late, ["status", "step", "train_loss", "validation_loss"]] = ["waiting", 0, math.nan, math.nan]
         notes.append(f"{waiting} runs have not ended.")
     verdict = Verdict(
         tuple(entries),
@@ -139,8 +154,16 @@ def fake_study(*, seeds: int = 5, rates: int = 13, confirmed: bool = True, waiti
         confirmed,
     )
     wanted = plan([*VALLEYS], grid, ("constant", "cosine"), seeds=seeds, epochs=EPOCHS)
-    provenance = {"thalweg": "0.1.0", "torch": "2.13.0", "device": "cpu, 2 threads", "problem": "digits",
-                  "data": "1,797 images, 8×8", "started": "2026-05-04 10:12", "seconds": 412.7, "seed": 0}  # fmt: skip
+    provenance = {
+        "thalweg": "0.1.0",
+        "torch": "2.13.0",
+        "device": "cpu, 2 threads",
+        "problem": "digits",
+        "data": "1,797 images, 8×8",
+        "started": "2026-05-04 10:12",
+        "seconds": 412.7,
+        "seed": 0,
+    }
     curves = pd.DataFrame(points, columns=["member", "step", "metric", "value"])
     return FakeStudy("digits", verdict, table, curves, wanted, provenance=provenance)
 

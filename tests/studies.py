@@ -12,9 +12,14 @@ from thalweg.study.store import Store
 
 PROGRAM = "from thalweg.cli.main import main; main()"
 TINY: dict[str, Any] = {
-    "problem": "breast-cancer", "optimizers": ["sgd", "adam"], "rates": [0.01, 0.1], "seeds": 2, "epochs": 2,
-    "confirmation": 2, "progress": False,
-}  # fmt: skip
+    "problem": "breast-cancer",
+    "optimizers": ["sgd", "adam"],
+    "rates": [0.01, 0.1],
+    "seeds": 2,
+    "epochs": 2,
+    "confirmation": 2,
+    "progress": False,
+}
 
 
 def steps_recorded(path: Path) -> int:

@@ -14,11 +14,7 @@ from thalweg.errors import PlanError
 
 TEXT = st.text("ab'\"\\(,=\n\u00e9", max_size=4)
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
-INNER = (
-    st.lists(PLAIN, max_size=2)
-    | st.lists(PLAIN, max_size=2).map(tuple)
-    | st.dictionaries(TEXT, PLAIN, max_size=2)
-)
+INNER = st.lists(PLAIN, max_size=2) | st.lists(PLAIN, max_size=2).map(tuple) | st.dictionaries(TEXT, PLAIN, max_size=2)
 VALUES = PLAIN | INNER | st.tuples(INNER, PLAIN)
 
 
@@ -33,14 +29,27 @@ def test_what_is_written_is_read_back(arguments: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a(", "a)(", "a(1)", "a(*[1])", "a(**{})", "a(b=1, b=2)", "a(b=c)", "a(b=print())", "a(b=1).c(d=2)", "(b=1)",
-     "a(b={[]: 1})", "a(b=1or 2)", "a(b=" + "(" * 9000 + ")", "a(b=" + "-" * 9000 + "1)", "a(b=" + "1," * 9999 + ")"],
+    [
+        "a(",
+        "a)(",
+        "a(1)",
+        "a(*[1])",
+        "a(**{})",
+        "a(b=1, b=2)",
+        "a(b=c)",
+        "a(b=print())",
+        "a(b=1).c(d=2)",
+        "(b=1)",
+        "a(b={[]: 1})",
+        "a(b=1or 2)",
+        "a(b=" + "(" * 9000 + ")",
+        "a(b=" + "-" * 9000 + "1)",
+        "a(b=" + "1," * 9999 + ")",
+    ],
     ids=lambda text: text[:16],
-)  # fmt: skip
+)
 def test_other_texts_are_refused_in_one_sentence(text: str) -> None:
-    with pytest.raises(
-        PlanError, match=r"is not of the form name\(argument=value, …\), e\.g\. name\(a=1\)\.$"
-    ) as e:
+    with pytest.raises(PlanError, match=r"is not of the form name\(argument=value, …\), e\.g\. name\(a=1\)\.$") as e:
         parse(text)
     assert len(str(e.value)) < 200
 
@@ -52,9 +61,7 @@ def test_examples_in_docstrings() -> None:
 
 def test_calls_within_calls() -> None:
     inner = calls.Call("b", (calls.Call("c"),), {"x": 1})
-    assert calls.read("a(b(c, x=1), 2, y=d)", PlanError, "a") == calls.Call(
-        "a", (inner, 2), {"y": calls.Call("d")}
-    )
+    assert calls.read("a(b(c, x=1), 2, y=d)", PlanError, "a") == calls.Call("a", (inner, 2), {"y": calls.Call("d")})
     for wrong in ("a(b", "a.b(c)", "a(x=1, x=2)", "a(**b)", "a(lambda: 1)", "a(*b)", "a(b[0])", "1", ""):
         with pytest.raises(PlanError, match="is not of the form name"):
             calls.read(wrong, PlanError, "a(b)")

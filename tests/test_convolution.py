@@ -22,9 +22,7 @@ SCIPY = {"convolution": scipy.signal.convolve, "cross-correlation": scipy.signal
 
 @pytest.mark.parametrize("padding", ["valid", "same", "full"])
 @pytest.mark.parametrize("mode", SCIPY)
-@pytest.mark.parametrize(
-    "shapes", [((9,), (3,)), ((9,), (4,)), ((7, 10), (3, 5)), ((8, 6), (2, 4)), ((5,), (5,))]
-)
+@pytest.mark.parametrize("shapes", [((9,), (3,)), ((9,), (4,)), ((7, 10), (3, 5)), ((8, 6), (2, 4)), ((5,), (5,))])
 def test_as_scipy(shapes: Any, mode: str, padding: str) -> None:
     signal, kernel = (RNG.normal(size=shape) for shape in shapes)
     found = tw.convolve(signal, kernel, mode, padding=padding)
@@ -58,9 +56,7 @@ def test_the_sum_as_it_is_written() -> None:
 def test_as_a_layer_of_a_network(stride: Any, padding: Any) -> None:
     """Cross-correlation with channels is what torch's Conv2d computes."""
     image, kernel = RNG.normal(size=(3, 9, 11)), RNG.normal(size=(4, 3, 3, 5))
-    theirs = torch.nn.functional.conv2d(
-        torch.tensor(image)[None], torch.tensor(kernel), stride=stride, padding=padding
-    )
+    theirs = torch.nn.functional.conv2d(torch.tensor(image)[None], torch.tensor(kernel), stride=stride, padding=padding)
     found = tw.convolve(image, kernel, "cross-correlation", stride, padding)
     np.testing.assert_allclose(found, theirs[0].numpy(), rtol=1e-12, atol=1e-12)
     flipped = tw.convolve(torch.tensor(image), kernel[:, :, ::-1, ::-1], "convolution", stride, padding)
@@ -166,7 +162,7 @@ def test_functions_have_the_limit_of_their_samples() -> None:
         ({"signal": box, "kernel": np.cos, "at": [np.nan]}, "at= must be finite"),
         ({"signal": box, "kernel": lambda x: 1 if x > 0 else 0, "at": [0, 1]}, "cannot be evaluated on an array"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_meant(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         tw.convolve(**{"signal": [1.0, 2, 3, 4, 5], "kernel": [1.0, 2.0]} | given)

@@ -33,16 +33,7 @@ ALLOWED = {
     "population": {"errors", "formulas", "kernels", "losses", "regularizers", "schedules"},
     "landscapes": {"calculus", "calls", "errors", "formulas", "kernels", "population", "schedules"},
     "problems": {"errors", "losses", "study"},
-    "study": {
-        "__version__",
-        "errors",
-        "formulas",
-        "kernels",
-        "losses",
-        "population",
-        "regularizers",
-        "schedules",
-    },
+    "study": {"__version__", "errors", "formulas", "kernels", "losses", "population", "regularizers", "schedules"},
     "sizes": {"errors", "formulas", "kernels", "study"},
     "gallery": {"errors", "formulas", "landscapes", "losses", "pictures", "schedules", "study"},
     "report": {"__version__", "errors", "formulas", "kernels", "pictures", "schedules", "study"},
@@ -73,9 +64,11 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
     tree = ast.parse((ROOT / path).read_text())
     inside = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
     typing = {
-        id(n) for i in ast.walk(tree) if isinstance(i, ast.If) and "TYPE_CHECKING" in ast.unparse(i.test)
+        id(n)
+        for i in ast.walk(tree)
+        if isinstance(i, ast.If) and "TYPE_CHECKING" in ast.unparse(i.test)
         for n in ast.walk(i)
-    }  # fmt: skip
+    }
     for node in ast.walk(tree):
         if id(node) in typing:
             continue

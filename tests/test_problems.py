@@ -31,9 +31,7 @@ def rows(part: tuple[torch.Tensor, torch.Tensor]) -> set[bytes]:
 @pytest.mark.parametrize("traced", [False, True], ids=["vmap", "make_fx"])
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_gradients_of_a_population_are_those_of_its_members(
-    name: str, dtype: torch.dtype, traced: bool
-) -> None:
+def test_gradients_of_a_population_are_those_of_its_members(name: str, dtype: torch.dtype, traced: bool) -> None:
     ready = prepared(name, dtype)
     torch.manual_seed(0)
     members = [ready.model() for _ in range(MEMBERS)]

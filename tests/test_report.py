@@ -70,14 +70,22 @@ def page(full: str) -> Page:
 def test_every_section_is_there_in_order(page: Page):
     ids = [found["id"] for kind, found in page.elements if kind == "section"]
     assert ids == [
-        "ranking", "rates", "sensitivity", "by-schedule", "tuned", "targets", "learning", "cost", "notes", "recipe",
-        "provenance", "method",
-    ]  # fmt: skip
+        "ranking",
+        "rates",
+        "sensitivity",
+        "by-schedule",
+        "tuned",
+        "targets",
+        "learning",
+        "cost",
+        "notes",
+        "recipe",
+        "provenance",
+        "method",
+    ]
     assert "adamw and adam are tied for best on digits" in page.text
     assert "8 optimizers × 5 rates × 2 schedules × 2 seeds" in page.text
-    assert (
-        page.text.index("tied for best") < page.text.index("Ranking") < page.text.index("Loss against rate")
-    )
+    assert page.text.index("tied for best") < page.text.index("Ranking") < page.text.index("Loss against rate")
     assert "The best rate is" in page.text or "the best rate is" in page.text
     assert "torch.optim.AdamW" in page.text
     assert "2.13.0" in page.text
@@ -162,9 +170,7 @@ def test_words_of_the_study_stay_words():
     assert whole.count(get_plotlyjs()) == 1
     assert seen.text.count(EVIL) >= 8
     names = {trace["name"] for chart in seen.json if "wide" in chart for trace in chart["wide"]["data"]}
-    assert any(
-        "&lt;/script&gt;" in name for name in names
-    )  # Plotly shows these as the letters they stand for
+    assert any("&lt;/script&gt;" in name for name in names)  # Plotly shows these as the letters they stand for
     assert not any("<" in name for name in names)
 
 
@@ -202,12 +208,7 @@ def test_an_optimizer_that_diverged_everywhere_is_shown():
     last = study.verdict.entries[-1]
     lost = Interval(math.inf, math.nan, math.inf)
     gone = dataclasses.replace(
-        last,
-        validation_loss=lost,
-        difference=lost,
-        seconds_per_step=math.nan,
-        test={},
-        probability_best=math.nan,
+        last, validation_loss=lost, difference=lost, seconds_per_step=math.nan, test={}, probability_best=math.nan
     )
     study.verdict = dataclasses.replace(study.verdict, entries=(*study.verdict.entries[:-1], gone))
     seen = Page(report.html(study))
@@ -219,13 +220,7 @@ def test_an_optimizer_that_diverged_everywhere_is_shown():
 
 def test_provenance_reads_as_words():
     study = fake_study(**SMALL)
-    study.provenance = {
-        "metrics": ["accuracy", "mae"],
-        "loader": False,
-        "weights": 4810,
-        "offset": -3,
-        "spec": None,
-    }
+    study.provenance = {"metrics": ["accuracy", "mae"], "loader": False, "weights": 4810, "offset": -3, "spec": None}
     text = Page(report.html(study)).text
     for words in ("metrics accuracy, mae", "loader no", "weights 4,810", "offset −3", "spec —"):
         assert words in text.replace("  ", " ")
@@ -254,11 +249,7 @@ def test_a_path_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypat
     occupied = tmp_path / "folder"
     occupied.mkdir()
     (tmp_path / "file").write_text("kept")
-    for path in (
-        occupied,
-        tmp_path / "file" / "report.html",
-        "nul\0.html",
-    ):
+    for path in (occupied, tmp_path / "file" / "report.html", "nul\0.html"):
         with pytest.raises(WorkError, match="cannot be written") as caught:
             report.write(fake_study(**SMALL), path)
         assert repr(str(path)) in str(caught.value)
@@ -268,9 +259,18 @@ def test_a_path_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypat
 
 def test_every_factor_has_its_section(tmp_path: Path):
     study = tw.compare(
-        "breast-cancer", ["sgd", "adam"], [0.01, 0.1], ["constant"], seeds=2, epochs=2, confirmation=2,
-        batch_sizes=[16, "full"], hyperparameters={"beta2": [0.9, 0.999]}, store=tmp_path / "a.db", progress=False,
-    )  # fmt: skip
+        "breast-cancer",
+        ["sgd", "adam"],
+        [0.01, 0.1],
+        ["constant"],
+        seeds=2,
+        epochs=2,
+        confirmation=2,
+        batch_sizes=[16, "full"],
+        hyperparameters={"beta2": [0.9, 0.999]},
+        store=tmp_path / "a.db",
+        progress=False,
+    )
     seen = Page(report.html(study))
     ids = [found["id"] for kind, found in seen.elements if kind == "section"]
     assert ids[:6] == ["ranking", "rates", "sensitivity", "by-batch_size", "by-beta2", "tuned"]
@@ -278,14 +278,9 @@ def test_every_factor_has_its_section(tmp_path: Path):
     assert "epochs for every run, batches of 16 or all samples" in seen.text
     for name in ("batch_size", "beta2"):
         assert study.verdict_by(name).sentence.split(": ")[0] in seen.text
-    sections = {
-        name: seen.text.split(f"Which {name}")[1].split("Which")[0] for name in ("batch size", "beta2")
-    }
+    sections = {name: seen.text.split(f"Which {name}")[1].split("Which")[0] for name in ("batch size", "beta2")}
     tuned = seen.text.split("Search, fresh seeds, defaults")[1]
-    assert (
-        "Tuned, fresh seeds Than in search Default At its defaults More than tuned Test loss at defaults"
-        in tuned
-    )
+    assert "Tuned, fresh seeds Than in search Default At its defaults More than tuned Test loss at defaults" in tuned
     assert "rate 0.001 constant, batch size" in tuned
     assert "beta2 0.999" in tuned
     assert re.search(r" \d–\d ", sections["batch size"])  # places
@@ -293,7 +288,5 @@ def test_every_factor_has_its_section(tmp_path: Path):
     assert "beta2 Optimizer Rate Schedule Batch size Validation loss" in sections["beta2"]
     assert "Time per run" in sections["batch size"]
     assert "Each panel is at its optimizer’s chosen batch size and beta2." in seen.text
-    learning = next(
-        one["wide"] for one in seen.json if "wide" in one and "epoch" in json.dumps(one["wide"]["layout"])
-    )
+    learning = next(one["wide"] for one in seen.json if "wide" in one and "epoch" in json.dumps(one["wide"]["layout"]))
     assert all(trace["x"][0] == 1 and max(trace["x"]) == 2 for trace in learning["data"])

@@ -55,9 +55,7 @@ def _call(node: ast.expr) -> Call:
     if None in names or len(set(names)) < len(names):
         raise ValueError("an argument without a name, or twice")
     return Call(
-        node.func.id,
-        tuple(_value(value) for value in node.args),
-        {str(k.arg): _value(k.value) for k in node.keywords},
+        node.func.id, tuple(_value(value) for value in node.args), {str(k.arg): _value(k.value) for k in node.keywords}
     )
 
 

@@ -73,14 +73,11 @@ class Convolution:
         ((array([2, 3, 4]), array([-2,  0,  4])), np.int64(2))
         """
         if len(place) != self.values.ndim:
-            raise UsageError(
-                f"the place {place} has {len(place)} numbers; the values have shape {self.values.shape}."
-            )
+            raise UsageError(f"the place {place} has {len(place)} numbers; the values have shape {self.values.shape}.")
         axes = len(self.stride)
         spot = place[len(place) - axes :]
         window = tuple(
-            slice(i * s, i * s + k)
-            for i, s, k in zip(spot, self.stride, self.kernel.shape[-axes:], strict=True)
+            slice(i * s, i * s + k) for i, s, k in zip(spot, self.stride, self.kernel.shape[-axes:], strict=True)
         )
         under = self.padded[(..., *window)]
         return under, under * self.slid[place[: len(place) - axes]]
@@ -103,9 +100,7 @@ class Convolution:
                 f"a picture shows at most {CHANNELS} channels, and there are {channels}; convolve some of them."
             )
         if len(self.stride) == 1 and self.signal.ndim == 1:
-            return sliding_line(
-                self.padded, self.slid, self.values, self.stride[0], self.padding[0], self.mode
-            )
+            return sliding_line(self.padded, self.slid, self.values, self.stride[0], self.padding[0], self.mode)
         planes = self.padded if self.signal.ndim > len(self.stride) else self.padded[None]
         kernels = self.slid if self.signal.ndim > len(self.stride) else self.slid[None]
         if len(self.stride) == 1:
@@ -202,9 +197,7 @@ def convolve(
             raise UsageError("two functions have no stride and no padding; leave both out.")
         return _continuous(signal, kernel, mode, at, over)
     if any(functions):
-        raise UsageError(
-            "a function and numbers cannot be convolved; give two functions, or numbers for both."
-        )
+        raise UsageError("a function and numbers cannot be convolved; give two functions, or numbers for both.")
     if at is not None:
         raise UsageError("at= is for functions; numbers have a value at each place.")
     return _discrete(_numbers(signal, "signal"), _numbers(kernel, "kernel"), mode, stride, padding)
@@ -218,18 +211,12 @@ def _numbers(given: Any, what: str) -> np.ndarray:
     if found.dtype.kind == "b":
         found = found.astype(np.int64)
     if found.dtype.kind not in "iuf" or found.size == 0:
-        raise UsageError(
-            f"the {what} is of {found.dtype}, shape {found.shape}; give real numbers, at least one."
-        )
+        raise UsageError(f"the {what} is of {found.dtype}, shape {found.shape}; give real numbers, at least one.")
     return found.astype(np.int64 if found.dtype.kind in "iu" else np.float64)
 
 
 def _discrete(
-    signal: np.ndarray,
-    kernel: np.ndarray,
-    mode: str,
-    stride: int | Sequence[int],
-    padding: int | Sequence[int] | str,
+    signal: np.ndarray, kernel: np.ndarray, mode: str, stride: int | Sequence[int], padding: int | Sequence[int] | str
 ) -> Convolution:
     import torch
 
@@ -240,12 +227,11 @@ def _discrete(
     for n, k, (before, after) in zip(lengths, sizes, zeros, strict=True):
         if n + before + after < k:
             raise UsageError(
-                f"a kernel of {k} is longer than the {n + before + after} elements it is to lie in; give a shorter one, "
+                f"a kernel of {k} is longer than the {n + before + after} elements it is to lie in; "
+                "give a shorter one, "
                 "or padding='full'."
             )
-    turned = np.array(
-        _turned(filters, mode, axes), dtype=np.float64, order="C"
-    )  # torch knows no flipped strides
+    turned = np.array(_turned(filters, mode, axes), dtype=np.float64, order="C")  # torch knows no flipped strides
     padded = np.pad(planes, ((0, 0), *zeros)).astype(np.float64)
     slide = torch.nn.functional.conv1d if axes == 1 else torch.nn.functional.conv2d
     values = slide(torch.from_numpy(padded)[None], torch.from_numpy(turned), stride=steps)[0].numpy()
@@ -273,7 +259,8 @@ def _laid_out(signal: np.ndarray, kernel: np.ndarray) -> tuple[int, np.ndarray, 
             )
         return signal.ndim - 1, signal, filters
     raise UsageError(
-        f"a signal of shape {signal.shape} and a kernel of shape {kernel.shape} do not fit: give (n,) and (k,), (height, "
+        f"a signal of shape {signal.shape} and a kernel of shape {kernel.shape} do not fit: give (n,) "
+        "and (k,), (height, "
         "width) and (rows, columns), or (channels, …) and (outputs, channels, …)."
     )
 
@@ -282,9 +269,7 @@ def _turned(kernel: np.ndarray, mode: str, axes: int) -> np.ndarray:
     return np.flip(kernel, tuple(range(kernel.ndim - axes, kernel.ndim))) if mode == "convolution" else kernel
 
 
-def _zeros(
-    padding: int | Sequence[int] | str, sizes: Sequence[int], axes: int
-) -> tuple[tuple[int, int], ...]:
+def _zeros(padding: int | Sequence[int] | str, sizes: Sequence[int], axes: int) -> tuple[tuple[int, int], ...]:
     if padding == "valid":
         return ((0, 0),) * axes
     if padding == "full":
@@ -323,14 +308,7 @@ def _continuous(f: Any, g: Any, mode: str, at: Any, over: tuple[float, float]) -
 
     with np.errstate(all="ignore"):
         values, error, _ = quad_vec(
-            product,
-            low,
-            high,
-            epsabs=_TOLERANCE,
-            epsrel=_TOLERANCE,
-            norm="max",
-            limit=20_000,
-            full_output=True,
+            product, low, high, epsabs=_TOLERANCE, epsrel=_TOLERANCE, norm="max", limit=20_000, full_output=True
         )  # type: ignore[misc]
     scale = max(1.0, float(np.abs(values).max()))
     if not np.isfinite(values).all() or error > 1e4 * _TOLERANCE * scale:
@@ -338,9 +316,7 @@ def _continuous(f: Any, g: Any, mode: str, at: Any, over: tuple[float, float]) -
             f"the integral of {name or 'f'} and {other or 'g'} over ({low:g}, {high:g}) does not converge; give "
             "over= bounds between which it does, or functions that fall off."
         )
-    return ContinuousConvolution(
-        first, second, (name, other), mode, points, (low, high), values, float(error)
-    )
+    return ContinuousConvolution(first, second, (name, other), mode, points, (low, high), values, float(error))
 
 
 def _function(given: Any) -> tuple[Callable[[np.ndarray], np.ndarray], str]:

@@ -69,9 +69,16 @@ def wave() -> Problem:
     targets = crest(torch.from_numpy(inputs)).numpy() + NOISE * draw.normal(size=(2200, 1))
     train, validation, test = ((inputs[own], targets[own]) for own in np.split(np.arange(2200), [200, 1200]))
     return Problem(
-        model=_wave_network, train=train, validation=validation, test=test, loss="mse", metrics=("mae",), name="wave",
-        noise=NOISE**2, truth=crest,
-    )  # fmt: skip
+        model=_wave_network,
+        train=train,
+        validation=validation,
+        test=test,
+        loss="mse",
+        metrics=("mae",),
+        name="wave",
+        noise=NOISE**2,
+        truth=crest,
+    )
 
 
 def crest(x: torch.Tensor) -> torch.Tensor:
@@ -90,8 +97,7 @@ def text() -> Problem:
     ends = [0, len(ids) * 8 // 10, len(ids) * 9 // 10, len(ids)]
     counts = (2048, 256, 256)
     parts = tuple(
-        _sequences(ids[start:end], count)
-        for start, end, count in zip(ends[:-1], ends[1:], counts, strict=True)
+        _sequences(ids[start:end], count) for start, end, count in zip(ends[:-1], ends[1:], counts, strict=True)
     )
     model = functools.partial(CharacterTransformer, len(alphabet))
     return _problem("text", model, parts, "cross_entropy", "accuracy")
@@ -127,9 +133,7 @@ class CharacterTransformer(nn.Module):
     def _attention(self, x: torch.Tensor) -> torch.Tensor:
         batch, positions, width = x.shape
         split_heads = self.query_key_value(x).reshape(batch, positions, 3, self.heads, width // self.heads)
-        query, key, value = split_heads.permute(2, 0, 3, 1, 4).unbind(
-            0
-        )  # (batch, heads, positions, width / heads)
+        query, key, value = split_heads.permute(2, 0, 3, 1, 4).unbind(0)  # (batch, heads, positions, width / heads)
         future = torch.full((positions, positions), -torch.inf, dtype=x.dtype, device=x.device).triu(1)
         scores = query @ key.transpose(-2, -1) * (width // self.heads) ** -0.5 + future
         return (scores.softmax(-1) @ value).transpose(1, 2).reshape(batch, positions, width)
@@ -152,10 +156,15 @@ def _digits_network() -> nn.Module:
 
 def _digits_convolutions() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # (batch, 8, 4, 4)
-        nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # (batch, 16, 2, 2)
-        nn.Flatten(), nn.Linear(64, 10),
-    )  # fmt: skip
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # (batch, 8, 4, 4)
+        nn.Conv2d(8, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # (batch, 16, 2, 2)
+        nn.Flatten(),
+        nn.Linear(64, 10),
+    )
 
 
 def _breast_cancer_network() -> nn.Module:
@@ -174,21 +183,15 @@ def _problem(
     name: str, model: Callable[[], nn.Module], parts: tuple[tuple[Any, Any], ...], loss: str, metric: str
 ) -> Problem:
     train, validation, test = parts
-    return Problem(
-        model=model, train=train, validation=validation, test=test, loss=loss, metrics=(metric,), name=name
-    )
+    return Problem(model=model, train=train, validation=validation, test=test, loss=loss, metrics=(metric,), name=name)
 
 
-def _standardised(
-    parts: tuple[tuple[Any, Any], ...], targets_too: bool = False
-) -> tuple[tuple[Any, Any], ...]:
+def _standardised(parts: tuple[tuple[Any, Any], ...], targets_too: bool = False) -> tuple[tuple[Any, Any], ...]:
     """Mean 0 and standard deviation 1 over the training rows; the other parts moved by the same amounts."""
     inputs, targets = parts[0]
     shift, scale = inputs.mean(axis=0), inputs.std(axis=0)
     target_shift, target_scale = (targets.mean(axis=0), targets.std(axis=0)) if targets_too else (0, 1)
-    return tuple(
-        ((x - shift) / scale, (y - target_shift) / target_scale if targets_too else y) for x, y in parts
-    )
+    return tuple(((x - shift) / scale, (y - target_shift) / target_scale if targets_too else y) for x, y in parts)
 
 
 def _sequences(ids: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

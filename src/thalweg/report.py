@@ -73,8 +73,7 @@ def write(study: Any, path: str | os.PathLike[str]) -> Path:
             temporary.unlink()
         reason = getattr(error, "strerror", None) or str(error)
         raise WorkError(
-            f"The report cannot be written to {str(path)!r} ({reason}): name a file in a folder "
-            "that may be written to."
+            f"The report cannot be written to {str(path)!r} ({reason}): name a file in a folder that may be written to."
         ) from error
     return target
 
@@ -154,10 +153,7 @@ def _lead(verdict: Any, plan: Any, table: pd.DataFrame) -> str:
     going = int((~table["status"].isin(["finished", "diverged", "stopped"])).sum())
     sentence = verdict.sentence or "No run has finished, so there is no verdict yet."
     first, *rest = re.split(r"(?<=[.!?])\s+", sentence, maxsplit=1)
-    lines = [
-        f'<p class="verdict">{escape(first)}</p>',
-        *(f'<p class="rest">{escape(more)}</p>' for more in rest),
-    ]
+    lines = [f'<p class="verdict">{escape(first)}</p>', *(f'<p class="rest">{escape(more)}</p>' for more in rest)]
     if going or not verdict.entries:
         warning = (
             f"<strong>This study is not finished.</strong> {going:,} of {len(table):,} runs have not ended; what "
@@ -199,11 +195,7 @@ def _ranking(verdict: Any, factor: Any) -> str:
     from .pictures.ranking import ranking
 
     rows = [
-        {
-            "name": verdict.level(one),
-            "rank": one.rank,
-            **{k: getattr(one.validation_loss, k) for k in _INTERVAL},
-        }
+        {"name": verdict.level(one), "rank": one.rank, **{k: getattr(one.validation_loss, k) for k in _INTERVAL}}
         for one in verdict.entries
     ]
     own = factor.name == "optimizer"
@@ -213,14 +205,20 @@ def _ranking(verdict: Any, factor: Any) -> str:
     for one in verdict.entries:
         difference = "best" if one is verdict.entries[0] else _interval(one.difference)
         chance = f"{one.probability_best:.2f}" if math.isfinite(one.probability_best) else _EMPTY
-        body.append([
-            str(one.rank), f"<b>{escape(verdict.level(one))}</b>",
-            *(cell for name, cell in _setting(one).items() if name != factor.name),
-            _interval(one.validation_loss), difference, _places(one.places), chance,
-            *(_interval(one.test[name]) if name in one.test else _EMPTY for name in tests),
-            f"{one.diverged} of {one.runs}",
-            *(() if own else (_time(one),)),
-        ])  # fmt: skip
+        body.append(
+            [
+                str(one.rank),
+                f"<b>{escape(verdict.level(one))}</b>",
+                *(cell for name, cell in _setting(one).items() if name != factor.name),
+                _interval(one.validation_loss),
+                difference,
+                _places(one.places),
+                chance,
+                *(_interval(one.test[name]) if name in one.test else _EMPTY for name in tests),
+                f"{one.diverged} of {one.runs}",
+                *(() if own else (_time(one),)),
+            ]
+        )
     names = [name for name in _setting(verdict.entries[0]) if name != factor.name]
     heads = ["", _head(factor.name), *map(_head, names), "Validation loss", "Difference to best"]
     heads += [
@@ -257,11 +255,7 @@ def _tuned(verdict: Any) -> str:
         if other is None:
             cells += [_EMPTY] * 3
         else:
-            further = [
-                f"{words_of(name)} {shown(level)}"
-                for name, level in other.further.items()
-                if level is not None
-            ]
+            further = [f"{words_of(name)} {shown(level)}" for name, level in other.further.items() if level is not None]
             cells.append(
                 f"rate {escape(short(other.lr))}<small>{escape(', '.join([other.schedule, *further]))}</small>"
             )
@@ -350,13 +344,7 @@ def _sensitivity(plan: Any, table: pd.DataFrame) -> str:
             decades = "≥ " * row[f"at_least_{name}"] + number(row[f"decades_{name}"], 2)
             cells.append(decades if row[f"low_{name}"] is not None else _EMPTY)
         body.append([*cells, f"{row['diverged']:.0%}"])
-    heads = [
-        "Optimizer",
-        "Schedule",
-        "Best rate",
-        *(f"Decades within {name}%" for name in names),
-        "Rates that diverge",
-    ]
+    heads = ["Optimizer", "Schedule", "Best rate", *(f"Decades within {name}%" for name in names), "Rates that diverge"]
     caption = (
         "The rates whose mean validation loss over the search’s seeds is within 1% (thick), 5% and 10% (thin) of the "
         "optimizer’s best, which a stroke marks; everything else as chosen. Dotted lines are the ends of the grid: "
@@ -378,24 +366,25 @@ def _targets(verdict: Any, table: pd.DataFrame, curves: pd.DataFrame) -> str:
     figure = reached({name: one.curve for name, one in found.reached.items()}, budgets, found.target)
     body = [
         [
-            f"<b>{escape(row['optimizer'])}</b>", f"{row['reached']} of {row['runs']}",
+            f"<b>{escape(row['optimizer'])}</b>",
+            f"{row['reached']} of {row['runs']}",
             f"{short(row['steps_median'])}<small>[{short(row['steps_low'])}, {short(row['steps_high'])}]</small>",
-            short(row["steps_restricted_mean"]), duration(row["seconds_median"]),
+            short(row["steps_restricted_mean"]),
+            duration(row["seconds_median"]),
             duration(row["seconds_restricted_mean"]),
         ]
         for row in found.table().to_dict("records")
-    ]  # fmt: skip
+    ]
     heads = ["Optimizer", "Reached it", "Median steps", "Mean steps", "Median time", "Mean time"]
     caption = (
         f"Target: a validation loss of {number(found.target)}, the median that the best setting ends with. Lines: the "
         f"share of {'fresh ' * found.fresh}seeds that have reached it, looked at after each pass. A run that never "
-        "does, also one that diverged, counts as not yet there at the end of its budget, so a median may be ∞; in means "
+        "does, also one that diverged, counts as not yet there at the end of its budget, so a median "
+        "may be ∞; in means "
         "it counts with its whole budget."
     )
     label = f"Share of runs that have reached a validation loss of {number(found.target)} against steps."
-    return markup.chart({"wide": figure, "narrow": figure}, label, caption, "") + markup.table(
-        heads, body, words=1
-    )
+    return markup.chart({"wide": figure, "narrow": figure}, label, caption, "") + markup.table(heads, body, words=1)
 
 
 def _learning(curves: pd.DataFrame, verdict: Any, table: pd.DataFrame) -> str:
@@ -441,24 +430,24 @@ def _generalization(study: Any) -> list[str]:
         return []
     body = [
         [
-            f"<b>{escape(one.level)}</b>", escape(one.word), _interval(one.train_loss), _interval(one.validation_loss),
-            _EMPTY if one.gap is None else _interval(one.gap), f"{one.stop:,} of {one.steps:,}", _interval(one.rise),
+            f"<b>{escape(one.level)}</b>",
+            escape(one.word),
+            _interval(one.train_loss),
+            _interval(one.validation_loss),
+            _EMPTY if one.gap is None else _interval(one.gap),
+            f"{one.stop:,} of {one.steps:,}",
+            _interval(one.rise),
         ]
         for one in found
-    ]  # fmt: skip
-    heads = [
-        "Optimizer",
-        "It",
-        "Train loss",
-        "Validation loss",
-        "Gap",
-        "Lowest at step",
-        "Stopping there gains",
     ]
+    heads = ["Optimizer", "It", "Train loss", "Validation loss", "Gap", "Lowest at step", "Stopping there gains"]
     words = (
-        "<p>Each at its chosen setting, at the end of its runs. It <i>overfits</i> if its validation loss at the end is "
-        "above its lowest by more than the interval; it <i>underfits</i> if that loss still fell over the last fifth, or "
-        "if it is reliably worse than the best and its training loss half above the lowest of all; else it <i>fits</i>. "
+        "<p>Each at its chosen setting, at the end of its runs. It <i>overfits</i> if its validation "
+        "loss at the end is "
+        "above its lowest by more than the interval; it <i>underfits</i> if that loss still fell "
+        "over the last fifth, or "
+        "if it is reliably worse than the best and its training loss half above the lowest of all; "
+        "else it <i>fits</i>. "
         f"{escape(found[0].sentence)}</p>"
     )
     return [_section("generalization", "Generalization", words + markup.table(heads, body, words=2))]
@@ -472,9 +461,7 @@ def _cost(verdict: Any) -> str:
         ratio = one.seconds_per_step / least
         against = f"{ratio:.2f}×" if math.isfinite(ratio) else _EMPTY
         memory = short(one.state_bytes_per_weight)
-        body.append(
-            [f"<b>{escape(one.optimizer)}</b>", duration(one.seconds_per_step), against, _time(one), memory]
-        )
+        body.append([f"<b>{escape(one.optimizer)}</b>", duration(one.seconds_per_step), against, _time(one), memory])
     words = (
         "<p>Time per step of one run, and of all its steps, measured while runs were trained together in batched "
         "programs; memory that the optimizer keeps for each weight, in float32. Each at its chosen setting.</p>"

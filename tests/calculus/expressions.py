@@ -20,20 +20,66 @@ class Meaning:
 
 
 CALLS: dict[str, Callable[..., Any]] = {
-    "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
-    "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh,
-    "atanh": np.arctanh, "exp": np.exp, "ln": np.log, "log": np.log, "log2": np.log2, "log10": np.log10,
-    "sqrt": np.sqrt, "abs": np.abs, "sign": np.sign, "floor": np.floor, "ceil": np.ceil,
-    "heaviside": lambda u: np.heaviside(u, 0.5), "erf": special.erf, "sigmoid": special.expit,
-    "relu": lambda u: np.maximum(u, 0), "softplus": lambda u: np.logaddexp(0, u),
-}  # fmt: skip
-SMOOTH = ("sin", "cos", "tan", "atan", "sinh", "cosh", "tanh", "asinh", "exp", "log", "sqrt", "erf", "sigmoid",
-          "softplus", "asin", "acos", "atanh", "log2", "acosh")  # fmt: skip
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "tanh": np.tanh,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
+    "exp": np.exp,
+    "ln": np.log,
+    "log": np.log,
+    "log2": np.log2,
+    "log10": np.log10,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+    "sign": np.sign,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "heaviside": lambda u: np.heaviside(u, 0.5),
+    "erf": special.erf,
+    "sigmoid": special.expit,
+    "relu": lambda u: np.maximum(u, 0),
+    "softplus": lambda u: np.logaddexp(0, u),
+}
+SMOOTH = (
+    "sin",
+    "cos",
+    "tan",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "exp",
+    "log",
+    "sqrt",
+    "erf",
+    "sigmoid",
+    "softplus",
+    "asin",
+    "acos",
+    "atanh",
+    "log2",
+    "acosh",
+)
 _NUMBERS = ("0", "1", "2", "3", "7", "0.5", ".25", "1e-3", "2.5e1", "10", "pi", "π", "e", "1.")
 _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
-    "+": np.add, " + ": np.add, "-": np.subtract, " − ": np.subtract, "*": np.multiply, "·": np.multiply,
-    "×": np.multiply, "/": np.divide,
-}  # fmt: skip
+    "+": np.add,
+    " + ": np.add,
+    "-": np.subtract,
+    " − ": np.subtract,
+    "*": np.multiply,
+    "·": np.multiply,
+    "×": np.multiply,
+    "/": np.divide,
+}
 
 
 def _number(word: str) -> Meaning:
@@ -81,14 +127,17 @@ def _larger(calls: tuple[str, ...]) -> Callable[[Any], Any]:
             inner.map(lambda a: Meaning(f"-({a.text})", lambda v: -a.value(v))),
             *(
                 [
-                    inner.map(lambda a: Meaning(f"|{a.text}|" if "|" not in a.text else f"abs({a.text})",
-                                                lambda v: np.abs(a.value(v)))),
+                    inner.map(
+                        lambda a: Meaning(
+                            f"|{a.text}|" if "|" not in a.text else f"abs({a.text})", lambda v: np.abs(a.value(v))
+                        )
+                    ),
                     st.builds(several, st.lists(inner, min_size=2, max_size=3), st.sampled_from(["min", "max"])),
                 ]
                 if "abs" in calls
                 else []
             ),
-        )  # fmt: skip
+        )
 
     return larger
 

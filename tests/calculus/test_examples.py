@@ -10,9 +10,7 @@ import pytest
 
 import thalweg.calculus
 
-MODULES = [
-    f"{thalweg.calculus.__name__}.{module.name}" for module in pkgutil.iter_modules(thalweg.calculus.__path__)
-]
+MODULES = [f"{thalweg.calculus.__name__}.{module.name}" for module in pkgutil.iter_modules(thalweg.calculus.__path__)]
 
 
 @pytest.mark.parametrize("module", MODULES)

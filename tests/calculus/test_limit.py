@@ -27,17 +27,12 @@ def test_the_course_s_case_is_worked_out() -> None:
     np.testing.assert_allclose(found.right, (f(2 + found.h) - f(2)) / found.h, rtol=1e-4)
     np.testing.assert_allclose(found.left, (f(2 - found.h) - f(2)) / -found.h, rtol=1e-4)
     assert found.table().iloc[0].tolist() == [1.0, 55.0, 19.0]
-    assert str(found).splitlines()[2:4] == [
-        "(f(x + h) − f(x))/h = 3h² + 9h·x + 9x² − 2",
-        "→ 9x² − 2 as h → 0",
-    ]
+    assert str(found).splitlines()[2:4] == ["(f(x + h) − f(x))/h = 3h² + 9h·x + 9x² − 2", "→ 9x² − 2 as h → 0"]
     assert str(found).endswith("at x = 2: 34")
     assert found.latex() == r"\lim_{h \to 0} \left(3 h^{2} + 9 h x + 9 x^{2} - 2\right) = 9 x^{2} - 2"
 
 
-@pytest.mark.parametrize(
-    "formula", ["sin(x)", "exp(2x)", "1/x", "x*exp(x)", "sqrt(x)", "log(x)", "(x+1)/(x²+1)"]
-)
+@pytest.mark.parametrize("formula", ["sin(x)", "exp(2x)", "1/x", "x*exp(x)", "sqrt(x)", "log(x)", "(x+1)/(x²+1)"])
 def test_limits_are_what_the_rules_give(formula: str) -> None:
     found = limit(formula, 0.7)
     due = tw.derivative(formula, at=0.7).value
@@ -63,10 +58,11 @@ def test_functions_without_a_formula() -> None:
     ("formula", "at", "words"),
     [
         ("|x|", 0, "the slope is −1 from the left and 1 from the right"),
-        ("sqrt(x)", 0, "not a real number to the left"), ("floor(x)", 1, "do not settle"),
+        ("sqrt(x)", 0, "not a real number to the left"),
+        ("floor(x)", 1, "do not settle"),
         ("max(x, x²)", 1, "1 from the left and 2 from the right"),
     ],
-)  # fmt: skip
+)
 def test_where_there_is_none(formula: str, at: float, words: str) -> None:
     found = limit(formula, at)
     assert math.isnan(found.value or 0)

@@ -34,9 +34,7 @@ def test_the_course_s_case() -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(
-    st.lists(st.integers(-4, 4), min_size=9, max_size=9), st.lists(st.integers(-9, 9), min_size=4, max_size=4)
-)
+@given(st.lists(st.integers(-4, 4), min_size=9, max_size=9), st.lists(st.integers(-9, 9), min_size=4, max_size=4))
 def test_squares_are_completed_in_several_variables(entries: list[int], linear: list[int]) -> None:
     names = sp.symbols("x y z", real=True)
     half = sp.Matrix(3, 3, entries)
@@ -49,9 +47,7 @@ def test_squares_are_completed_in_several_variables(entries: list[int], linear: 
         assert square is None
         return
     assert sp.expand(square - quadratic) == 0
-    squares = [
-        term for term in sp.Add.make_args(square) if term.has(sp.Pow) and term.as_coeff_Mul()[1].exp == 2
-    ]
+    squares = [term for term in sp.Add.make_args(square) if term.has(sp.Pow) and term.as_coeff_Mul()[1].exp == 2]
     assert squares
     assert all(term.as_coeff_Mul()[0] > 0 for term in squares)
     mixed = sp.Poly(sp.Add(square, *(-s for s in squares)), *names)
@@ -61,14 +57,19 @@ def test_squares_are_completed_in_several_variables(entries: list[int], linear: 
 @pytest.mark.parametrize(
     ("formula", "at", "value", "due"),
     [
-        ("x^4", [0], 0, ["minimum"]), ("x^4 − 2x²", [-1], -1, ["maximum", "minimum", "minimum"]),
-        ("|x|", [0], 0, ["minimum"]), ("e^x + e^(−x)", [0], 2, ["minimum"]),
-        ("3(x−2)²+(y−2)²", [2, 2], 0, ["minimum"]), (ROSENBROCK, [1, 1], 0, ["minimum"]),
-        ("2x²+4x*y+3y²−6y+1", [-3, 3], -8, ["minimum"]), ("x^4+y^4", [0, 0], 0, ["minimum"]),
-        ("x²+y²+z²−x*y", [0, 0, 0], 0, ["minimum"]), ("x² + 1/x²", [-1], 2, ["minimum", "minimum"]),
+        ("x^4", [0], 0, ["minimum"]),
+        ("x^4 − 2x²", [-1], -1, ["maximum", "minimum", "minimum"]),
+        ("|x|", [0], 0, ["minimum"]),
+        ("e^x + e^(−x)", [0], 2, ["minimum"]),
+        ("3(x−2)²+(y−2)²", [2, 2], 0, ["minimum"]),
+        (ROSENBROCK, [1, 1], 0, ["minimum"]),
+        ("2x²+4x*y+3y²−6y+1", [-3, 3], -8, ["minimum"]),
+        ("x^4+y^4", [0, 0], 0, ["minimum"]),
+        ("x²+y²+z²−x*y", [0, 0, 0], 0, ["minimum"]),
+        ("x² + 1/x²", [-1], 2, ["minimum", "minimum"]),
         ("(x−1)²(x+1)²", [-1], 0, ["maximum", "minimum", "minimum"]),
     ],
-)  # fmt: skip
+)
 def test_lowest_anywhere(formula: str, at: list[float], value: float, due: list[str]) -> None:
     found = tw.minimum(formula)
     assert found.at == pytest.approx(at, abs=1e-9)
@@ -81,12 +82,22 @@ def test_lowest_anywhere(formula: str, at: list[float], value: float, due: list[
 @pytest.mark.parametrize(
     ("formula", "due"),
     [
-        ("x³", ["inflection"]), ("1/x", []), ("log(x)", []), ("x²−y²", ["saddle"]), ("x*y", ["saddle"]),
-        ("x³−3x*y²", ["saddle"]), ("x+1/x", ["maximum", "minimum"]), ("−x²", ["maximum"]), ("−|x|", ["maximum"]),
-        ("x^5−x", ["maximum", "minimum"]), ("x³−3x+y²", ["minimum", "saddle"]), ("x + sin(x)", ["inflection"] * 4),
-        ("x", []), ("x + y", []),
+        ("x³", ["inflection"]),
+        ("1/x", []),
+        ("log(x)", []),
+        ("x²−y²", ["saddle"]),
+        ("x*y", ["saddle"]),
+        ("x³−3x*y²", ["saddle"]),
+        ("x+1/x", ["maximum", "minimum"]),
+        ("−x²", ["maximum"]),
+        ("−|x|", ["maximum"]),
+        ("x^5−x", ["maximum", "minimum"]),
+        ("x³−3x+y²", ["minimum", "saddle"]),
+        ("x + sin(x)", ["inflection"] * 4),
+        ("x", []),
+        ("x + y", []),
     ],
-)  # fmt: skip
+)
 def test_without_a_lowest_value(formula: str, due: list[str]) -> None:
     found = tw.minimum(formula)
     assert kinds(found) == due
@@ -110,9 +121,7 @@ def test_himmelblau_has_four_minima_four_saddles_and_a_maximum() -> None:
 
 def test_x_sin_x_in_its_bounds() -> None:
     found = tw.minimum("x*sin(x)", bounds=(-6, 6))
-    roots = [
-        optimize.brentq(lambda x: x * math.cos(x) + math.sin(x), *pair) for pair in ((1.5, 2.5), (4.5, 5.5))
-    ]
+    roots = [optimize.brentq(lambda x: x * math.cos(x) + math.sin(x), *pair) for pair in ((1.5, 2.5), (4.5, 5.5))]
     due = sorted([*roots, *(-root for root in roots), 0.0])
     np.testing.assert_allclose([one.at[0] for one in found.points], due, atol=1e-9)
     assert [one.kind for one in found.points] == ["minimum", "maximum", "minimum", "maximum", "minimum"]
@@ -134,9 +143,7 @@ def test_what_is_not_proven_is_not_claimed() -> None:
     assert kinds(bell) == ["maximum"]
     assert bell.verdict.startswith("it has no minimum; ")
     product = tw.minimum("x*log(x)")
-    assert (
-        str(tw.function(product.best.exact[0])) == "e^(−1)" if product.best and product.best.exact else False
-    )
+    assert str(tw.function(product.best.exact[0])) == "e^(−1)" if product.best and product.best.exact else False
     assert not product.everywhere
     constant = tw.minimum("7", variables="x")
     assert "it is 7 everywhere" in constant.verdict
@@ -181,10 +188,7 @@ def test_polynomials_have_all_their_stationary_points(coefficients: list[int]) -
         assert np.abs(roots - one.at[0]).min() < 1e-3
         assert one.value == pytest.approx(f(one.at[0]), rel=1e-9, abs=1e-9)
     for root in real:
-        assert (
-            any(abs(root - one.at[0]) < 1e-3 for one in found.points)
-            or np.sum(np.abs(roots - root) < 1e-2) > 1
-        )
+        assert any(abs(root - one.at[0]) < 1e-3 for one in found.points) or np.sum(np.abs(roots - root) < 1e-2) > 1
     if found.everywhere and found.best is not None:
         assert found.value == pytest.approx(f(np.append(real, 0)).min(), rel=1e-6, abs=1e-6)
 
@@ -210,9 +214,7 @@ def test_descent() -> None:
     assert tw.minimum("x*sin(x)", method="descent", start="1.5").at == pytest.approx((0,), abs=1e-4)
     assert "does not settle" in tw.minimum("−x²", method="descent", start=1).verdict
     assert "does not settle" in tw.minimum(lambda x: -(np.abs(x) ** 3), method="descent", start=1).verdict
-    assert tw.minimum(lambda x: np.abs(x - 0.5), method="descent", start=2).at == pytest.approx(
-        (0.5,), abs=1e-3
-    )
+    assert tw.minimum(lambda x: np.abs(x - 0.5), method="descent", start=2).at == pytest.approx((0.5,), abs=1e-3)
 
 
 def test_wrong_use() -> None:
@@ -220,13 +222,14 @@ def test_wrong_use() -> None:
         (lambda: tw.minimum("7"), "name one with variables="),
         (lambda: tw.minimum("x", method="magic"), "give exact, grid or descent"),
         (lambda: tw.minimum("x", method="descent"), "give it with start="),
-        (lambda: tw.minimum("x", bounds=(1, 1)), "low < high"), (lambda: tw.minimum("x", bounds=5), "are no bounds"),
+        (lambda: tw.minimum("x", bounds=(1, 1)), "low < high"),
+        (lambda: tw.minimum("x", bounds=5), "are no bounds"),
         (lambda: tw.minimum("x", bounds=("a", 2)), "because it has a"),
         (lambda: tw.minimum("x", bounds={"y": (0, 1)}), "the bounds are for y"),
         (lambda: tw.minimum("x", bounds=[(0, 1), (0, 1)]), "are no bounds of x"),
         (lambda: tw.minimum("x", method="grid", resolution=1), "a whole number from 2"),
         (lambda: tw.minimum("x+y+z", method="grid", resolution=10_000), "a whole number from 2 to 158"),
         (lambda: tw.minimum(lambda x: np.abs(x)[0]), "has no formula"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ExpressionError, match=words):
             call()

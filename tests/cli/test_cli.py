@@ -109,18 +109,10 @@ MISTAKES: list[tuple[list[object], int, str]] = [
     (["compare", "digits", "--batch-size", -1], 2, "batch_size must be a whole number"),
     (["compare", "digits", "--batch-sizes", "16,half"], 2, "batch size 'half' is not allowed"),
     (["compare", "digits", "--batch-sizes", "16,16"], 2, "batch size 16 is listed twice"),
-    (
-        ["compare", "digits", "--batch-sizes", "16,2000"],
-        2,
-        "batch size 2000 is all 1,149 training samples or more",
-    ),
+    (["compare", "digits", "--batch-sizes", "16,2000"], 2, "batch size 2000 is all 1,149 training samples or more"),
     (["compare", "digits", "--losses", "mse"], 2, "mse"),
     (["compare", "digits", "--hyperparameters", "beta2"], 2, "'beta2' is not of the form NAME=VALUE,VALUE"),
-    (
-        ["compare", "digits", "--hyperparameters", "beta2=0.9", "--hyperparameters", "beta2=1"],
-        2,
-        "given twice",
-    ),
+    (["compare", "digits", "--hyperparameters", "beta2=0.9", "--hyperparameters", "beta2=1"], 2, "given twice"),
     (["compare", "digits", "--hyperparameters", "bta2=0.9"], 2, "did you mean beta2"),
     (["show", "tiny.db", "--by", "batch_size"], 2, "'batch_size' is not a factor that this study varies"),
     (["compare", "digits", "--report", "own.py/where.html"], 2, "own.py is a file, not a folder"),
@@ -143,22 +135,13 @@ MISTAKES: list[tuple[list[object], int, str]] = [
     (["compare", "breast-cancer", *SHORT, "--store", "."], 1, "is a folder, not a store"),
     (["compare", "breast-cancer", *SHORT, "--store", "tiny.db"], 1, "already holds another study"),
     *(([name, "none.db"], 1, "none.db does not exist") for name in ("show", "resume", "report", "recipe")),
-    *(
-        ([name, "own.py"], 1, "own.py is not a thalweg store")
-        for name in ("show", "resume", "report", "recipe")
-    ),
+    *(([name, "own.py"], 1, "own.py is not a thalweg store") for name in ("show", "resume", "report", "recipe")),
     (["report", "tiny.db", "-o", "own.py/where.html"], 2, "own.py is a file, not a folder"),
-    (
-        ["recipe", "tiny.db", "--optimizer", "lion"],
-        2,
-        "'lion' is not among this study's optimizers: adam, sgd",
-    ),
+    (["recipe", "tiny.db", "--optimizer", "lion"], 2, "'lion' is not among this study's optimizers: adam, sgd"),
 ]
 
 
-@pytest.mark.parametrize(
-    ("words", "status", "sentence"), MISTAKES, ids=[" ".join(map(str, m[0])) for m in MISTAKES]
-)
+@pytest.mark.parametrize(("words", "status", "sentence"), MISTAKES, ids=[" ".join(map(str, m[0])) for m in MISTAKES])
 def test_a_mistake_is_one_sentence(
     words: list[object], status: int, sentence: str, tiny: Study, tmp_path: Path
 ) -> None:
@@ -254,9 +237,17 @@ def test_json_is_json_and_nothing_else(tiny: Study, copied: Path) -> None:
     assert [row["optimizer"] for row in shown["sensitivity"]] == tiny.sensitivity()["optimizer"].tolist()
     assert {row["runs"] for row in shown["time_to_target"]} == {2}
     assert list(shown) == [
-        "problem", "finished", "verdict", "recipe_run", "sensitivity", "time_to_target", "generalization",
-        "plan", "store", "report",
-    ]  # fmt: skip
+        "problem",
+        "finished",
+        "verdict",
+        "recipe_run",
+        "sensitivity",
+        "time_to_target",
+        "generalization",
+        "plan",
+        "store",
+        "report",
+    ]
     assert (shown["problem"], shown["finished"], shown["report"]) == ("breast-cancer", True, None)
     assert shown["verdict"] == tiny.verdict.to_json()
     assert shown["plan"]["rates"] == [0.01, 0.1]
@@ -279,16 +270,37 @@ def test_report(copied: Path) -> None:
 
 def test_everything_that_varies(tmp_path: Path) -> None:
     done = call(
-        "compare", "breast-cancer", "--optimizers", "sgd,adam", "--rates", "0.01,0.1", "--schedules", "constant",
-        "--seeds", 2, "--epochs", 1, "--confirmation", 2, "--batch-sizes", "16,full", "--hyperparameters",
-        "beta2=0.9,0.999", "--hyperparameters", "weight_decay=0,1e-4", "--store", "a.db", "-q",
-    )  # fmt: skip
+        "compare",
+        "breast-cancer",
+        "--optimizers",
+        "sgd,adam",
+        "--rates",
+        "0.01,0.1",
+        "--schedules",
+        "constant",
+        "--seeds",
+        2,
+        "--epochs",
+        1,
+        "--confirmation",
+        2,
+        "--batch-sizes",
+        "16,full",
+        "--hyperparameters",
+        "beta2=0.9,0.999",
+        "--hyperparameters",
+        "weight_decay=0,1e-4",
+        "--store",
+        "a.db",
+        "-q",
+    )
     assert done.exit_code == 0, done.output
     plan = Study.open("a.db").plan
     assert plan.batch_sizes == (16, "full")
     assert [(f.name, f.levels) for f in plan.hyperparameters] == [
-        ("beta2", (0.9, 0.999)), ("weight_decay", (0.0, 1e-4)),
-    ]  # fmt: skip
+        ("beta2", (0.9, 0.999)),
+        ("weight_decay", (0.0, 1e-4)),
+    ]
     assert "thalweg show a.db --by batch_size | beta2 | weight_decay" in " ".join(done.stdout.split())
     shown = call("show", "a.db", "--by", "batch_size").stdout
     assert re.search(r"^ +batch size +optimizer +rate", shown, re.MULTILINE)
@@ -306,8 +318,10 @@ def test_values_of() -> None:
 
 def test_split_leaves_commas_inside_parentheses() -> None:
     assert result.split("sgd, adam(beta1=0.8, beta2=0.99),file.py:mine") == [
-        "sgd", "adam(beta1=0.8, beta2=0.99)", "file.py:mine",
-    ]  # fmt: skip
+        "sgd",
+        "adam(beta1=0.8, beta2=0.99)",
+        "file.py:mine",
+    ]
 
 
 # The table
@@ -316,21 +330,36 @@ def test_split_leaves_commas_inside_parentheses() -> None:
 def entry(optimizer: str, rank: int, **changes: Any) -> Entry:
     loss = Interval(0.0812, 0.0775, 0.0849)
     plain = Entry(
-        optimizer=optimizer, rank=rank, lr=0.00316227766017, schedule="constant", validation_loss=loss,
-        difference=Interval(0.0123, -0.0004, 0.025), probability_best=0.87, search_loss=0.08, edge="highest",
-        runs=130, diverged=12, test={"loss": loss, "accuracy": Interval(0.97, 0.96, 0.98)}, seconds_per_step=1e-5,
+        optimizer=optimizer,
+        rank=rank,
+        lr=0.00316227766017,
+        schedule="constant",
+        validation_loss=loss,
+        difference=Interval(0.0123, -0.0004, 0.025),
+        probability_best=0.87,
+        search_loss=0.08,
+        edge="highest",
+        runs=130,
+        diverged=12,
+        test={"loss": loss, "accuracy": Interval(0.97, 0.96, 0.98)},
+        seconds_per_step=1e-5,
         state_bytes_per_weight=8,
-    )  # fmt: skip
+    )
     return dataclasses.replace(plain, **changes)
 
 
 WIDE = Verdict(
     entries=(
-        entry("adam(beta2=0.99)", 1), entry("adadelta", 1, lr=1.0, edge=None),
+        entry("adam(beta2=0.99)", 1),
+        entry("adadelta", 1, lr=1.0, edge=None),
         entry("nesterov", 2, validation_loss=Interval(float("inf"), float("inf"), float("inf")), test={}),
     ),
-    groups=(("adam(beta2=0.99)", "adadelta"), ("nesterov",)), sentence="", notes=(), seeds=10, confirmed=True,
-)  # fmt: skip
+    groups=(("adam(beta2=0.99)", "adadelta"), ("nesterov",)),
+    sentence="",
+    notes=(),
+    seeds=10,
+    confirmed=True,
+)
 
 
 def drawn(verdict: Verdict, width: int) -> str:
@@ -359,11 +388,7 @@ def test_defaults_stand_beside_what_was_tuned(width: int) -> None:
     first, second, third = WIDE.entries
     default = Default(0.001, "constant", {}, False, loss, Interval(1.16, 1.13, 1.2), {"accuracy": loss})
     chosen = dataclasses.replace(default, chosen=True, difference=Interval(0, 0, 0))
-    entries = (
-        dataclasses.replace(first, default=default),
-        dataclasses.replace(second, default=chosen),
-        third,
-    )
+    entries = (dataclasses.replace(first, default=default), dataclasses.replace(second, default=chosen), third)
     shown = result.defaults(dataclasses.replace(WIDE, entries=entries), width)
     assert shown is not None
     console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
@@ -384,9 +409,19 @@ def test_a_wider_terminal_shows_more() -> None:
     assert shown[0] == 5
     headers = [column.header.replace("\n", " ") for column in result._fitting(WIDE, 160)]
     assert headers == [
-        "", "optimizer", "rate", "schedule", "validation loss [95% interval]", "than in search",
-        "behind the best [95% interval]", "places [95%]", "chance of best", "test loss", "test accuracy", "diverged",
-    ]  # fmt: skip
+        "",
+        "optimizer",
+        "rate",
+        "schedule",
+        "validation loss [95% interval]",
+        "than in search",
+        "behind the best [95% interval]",
+        "places [95%]",
+        "chance of best",
+        "test loss",
+        "test accuracy",
+        "diverged",
+    ]
 
 
 def test_a_long_name_is_folded_and_not_cut() -> None:
@@ -399,12 +434,6 @@ def test_a_long_name_is_folded_and_not_cut() -> None:
 
 
 def test_numbers_keep_their_digits() -> None:
-    assert [result._number(v) for v in (0.16, 1.0, 123.0, 1e-7, -2.5)] == [
-        "0.160",
-        "1.00",
-        "123",
-        "1.00e−07",
-        "−2.50",
-    ]
+    assert [result._number(v) for v in (0.16, 1.0, 123.0, 1e-7, -2.5)] == ["0.160", "1.00", "123", "1.00e−07", "−2.50"]
     assert result._number(0.5, "+") == "+0.500"
     assert result._number(float("inf")) == "∞"

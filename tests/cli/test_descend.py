@@ -22,10 +22,7 @@ def run(*words: str, status: int = 0) -> str:
 def test_the_ends_of_every_path() -> None:
     shown = run("descend", "x*sin(x)", "--start", "2.5", "--start", "1.5", "--rate", "0.25", "--steps", "10")
     lines = [line.split() for line in shown.splitlines() if line.startswith("sgd")]
-    assert lines == [
-        ["sgd", "0.25", "2.5", "4.913", "−4.814"],
-        ["sgd", "0.25", "1.5", "0.004931", "2.432×10⁻⁵"],
-    ]
+    assert lines == [["sgd", "0.25", "2.5", "4.913", "−4.814"], ["sgd", "0.25", "1.5", "0.004931", "2.432×10⁻⁵"]]
     assert "x*sin(x), 10 steps, the same rates for all" in shown
 
 
@@ -39,21 +36,11 @@ def test_what_diverges_is_marked() -> None:
 
 
 def test_json_holds_every_point() -> None:
-    words = (
-        "--start",
-        "-1,2",
-        "--start",
-        "3,-0.5",
-        "--rate",
-        "sgd=0.01,momentum(momentum=0.5)=0.02",
-        "--steps",
-        "7",
+    words = ("--start", "-1,2", "--start", "3,-0.5", "--rate", "sgd=0.01,momentum(momentum=0.5)=0.02", "--steps", "7")
+    facts = json.loads(run("descend", "himmelblau", *words, "--schedule", "cosine", "--noise", "0.1", "--json"))
+    path = tw.descend(
+        "himmelblau", [[-1, 2], [3, -0.5]], {"sgd": 0.01, "momentum(momentum=0.5)": 0.02}, None, "cosine", 7, noise=0.1
     )
-    facts = json.loads(
-        run("descend", "himmelblau", *words, "--schedule", "cosine", "--noise", "0.1", "--json")
-    )
-    path = tw.descend("himmelblau", [[-1, 2], [3, -0.5]], {"sgd": 0.01, "momentum(momentum=0.5)": 0.02}, None,
-                      "cosine", 7, noise=0.1)  # fmt: skip
     assert [one["optimizer"] for one in facts["paths"]] == ["sgd", "momentum(momentum=0.5)"] * 2
     np.testing.assert_array_equal(facts["paths"][3]["points"], path.points[1, 1])
     np.testing.assert_array_equal(facts["paths"][3]["losses"], path.losses[1, 1])

@@ -40,13 +40,16 @@ def test_json_and_latex() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["__import__('os')"], "'_' has no meaning here"), (["7"], "is constant"),
+        (["__import__('os')"], "'_' has no meaning here"),
+        (["7"], "is constant"),
         (["x", "--bounds", "5"], "give low:high"),
-        (["x", "--bounds", "2:1"], "low < high"), (["x", "--grid", "--start", "1"], "exclude each other"),
-        (["x", "--resolution", "9"], "give --grid too"), (["x", "--json", "--latex"], "exclude each other"),
+        (["x", "--bounds", "2:1"], "low < high"),
+        (["x", "--grid", "--start", "1"], "exclude each other"),
+        (["x", "--resolution", "9"], "give --grid too"),
+        (["x", "--json", "--latex"], "exclude each other"),
         (["x", "--start", "1,2"], "give one number for each"),
     ],
-)  # fmt: skip
+)
 def test_wrong_use_is_one_sentence(words: list[str], message: str) -> None:
     shown = run("minimum", *words, status=2)
     assert message in shown

@@ -28,13 +28,7 @@ def test_the_list_names_every_picture_in_eighty_columns() -> None:
 
 @pytest.mark.parametrize(
     ("ending", "magic"),
-    [
-        ("html", b"<!doctype html>"),
-        ("png", b"\x89PNG"),
-        ("svg", b"<?xml"),
-        ("gif", b"GIF8"),
-        ("mp4", b"\0\0\0 ftyp"),
-    ],
+    [("html", b"<!doctype html>"), ("png", b"\x89PNG"), ("svg", b"<?xml"), ("gif", b"GIF8"), ("mp4", b"\0\0\0 ftyp")],
 )
 def test_drawn_into_a_file(ending: str, magic: bytes, tmp_path: Path) -> None:
     file = tmp_path / "new" / f"a.{ending}"
@@ -63,11 +57,14 @@ def test_code_and_json() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["famly-tree"], "did you mean family-tree"), (["entropy", "-o", "a.jpg"], "must end in .html"),
-        (["-o", "a.png"], "there is no picture to draw"), (["--code"], "there is no picture to draw"),
-        (["entropy", "-o", "."], "must end in"), (["entropy", "-o", "/dev/null/a.png"], "not a folder"),
+        (["famly-tree"], "did you mean family-tree"),
+        (["entropy", "-o", "a.jpg"], "must end in .html"),
+        (["-o", "a.png"], "there is no picture to draw"),
+        (["--code"], "there is no picture to draw"),
+        (["entropy", "-o", "."], "must end in"),
+        (["entropy", "-o", "/dev/null/a.png"], "not a folder"),
     ],
-)  # fmt: skip
+)
 def test_wrong_use_is_one_sentence(words: list[str], message: str) -> None:
     shown = run("picture", *words, status=2)
     assert message in shown
@@ -75,9 +72,7 @@ def test_wrong_use_is_one_sentence(words: list[str], message: str) -> None:
     assert shown.count("\n") == 1
 
 
-def test_an_mp4_without_its_extra_is_refused_before_any_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_mp4_without_its_extra_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     shown = run("picture", "entropy", "-o", str(tmp_path / "a.mp4"), status=2)
     assert "pip install 'thalweg[video]', or name a .gif" in shown

@@ -29,10 +29,7 @@ def test_the_list_holds_every_schedule_with_its_robbins_monro_answer() -> None:
     assert set(schedules.names()) <= set(first)
     assert [name for name in schedules.names() if "yes: " in first[name]] == ["one_over_t", "inverse_time"]
     facts = {one["name"]: one for one in json.loads(run("schedule", "--json"))}
-    assert [n for n, one in facts.items() if one["robbins_monro"]["satisfied"]] == [
-        "one_over_t",
-        "inverse_time",
-    ]
+    assert [n for n, one in facts.items() if one["robbins_monro"]["satisfied"]] == ["one_over_t", "inverse_time"]
 
 
 def test_values_as_json() -> None:
@@ -51,9 +48,7 @@ def test_one_in_the_terminal() -> None:
     assert max(len(line.split()[1]) for line in shown.splitlines() if "█" in line) == 60
 
 
-@pytest.mark.parametrize(
-    ("ending", "magic"), [("html", b"<!doctype html>"), ("png", b"\x89PNG"), ("svg", b"<?xml")]
-)
+@pytest.mark.parametrize(("ending", "magic"), [("html", b"<!doctype html>"), ("png", b"\x89PNG"), ("svg", b"<?xml")])
 def test_drawn_into_a_file(ending: str, magic: bytes, tmp_path: Path) -> None:
     file = tmp_path / "new" / f"a.{ending}"
     assert run("schedule", "one_cycle", "-o", str(file)).strip() == str(file)
@@ -67,14 +62,17 @@ def test_drawn_into_a_file(ending: str, magic: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["cosin"], "did you mean cosine"), (["cosine", "--steps", "0"], "must be a whole number of steps from 1"),
-        (["cosine", "--steps", "-5"], "must be a whole number"), (["cosine", "--rate", "0"], "a positive number"),
+        (["cosin"], "did you mean cosine"),
+        (["cosine", "--steps", "0"], "must be a whole number of steps from 1"),
+        (["cosine", "--steps", "-5"], "must be a whole number"),
+        (["cosine", "--rate", "0"], "a positive number"),
         (["warmup(steps=100)", "--steps", "100"], "leaves nothing of a run of 100"),
         (["plateau"], "follows the validation loss, and none is at hand"),
         (["cosine", "-o", "a.gif"], "must end in .html"),
-        (["-o", "a.svg"], "needs a schedule to draw"), (["ramp"], "name the hyperparameter it is for"),
+        (["-o", "a.svg"], "needs a schedule to draw"),
+        (["ramp"], "name the hyperparameter it is for"),
     ],
-)  # fmt: skip
+)
 def test_wrong_use_is_one_sentence(words: list[str], message: str) -> None:
     shown = run("schedule", *words, status=2)
     assert message in shown

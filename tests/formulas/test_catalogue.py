@@ -17,9 +17,13 @@ from thalweg.kernels import numba_cpu, torch_ref
 
 DIRECTIONS = {"gradient", "accumulated gradient", "sign of the gradient", "sign of the accumulated gradient"}
 RATES = {
-    "constant", "falling with time", "following the loss", "following the sign's changes",
-    "inverse to long-term change", "inverse to short-term change",
-}  # fmt: skip
+    "constant",
+    "falling with time",
+    "following the loss",
+    "following the sign's changes",
+    "inverse to long-term change",
+    "inverse to short-term change",
+}
 
 every_formula = pytest.mark.parametrize("name", names())
 
@@ -72,7 +76,7 @@ def test_every_option_changes_the_equations_or_is_refused_with_another(name: str
         ("adam(amsgrad=True, folded=True)", "formula adam: amsgrad and folded are different forms; choose one."),
         ("adam(bias_correction=False, folded=True)", "no_bias_correction and folded are different forms"),
     ],
-)  # fmt: skip
+)
 def test_forms_that_exclude_each_other(text: str, sentence: str) -> None:
     with pytest.raises(FormulaError, match=sentence):
         get(text)
@@ -87,9 +91,7 @@ def slope(w: torch.Tensor) -> torch.Tensor:
 def test_lookahead_and_change_of_variables_are_one_path(update: Any, decay: float) -> None:
     """w + μa of the look-ahead form is the w of the other, step by step."""
     values = {"lr": 0.1, "momentum": 0.8, "weight_decay": decay}
-    look, other = (
-        get("nesterov").with_(**{form: True}, **values) for form in ("lookahead", "change_of_variables")
-    )
+    look, other = (get("nesterov").with_(**{form: True}, **values) for form in ("lookahead", "change_of_variables"))
     assert look.equations.look is not None
     here, a = torch.linspace(-2, 3, 7, dtype=torch.float64), torch.zeros(7, dtype=torch.float64)
     there, b = here.clone(), a.clone()

@@ -169,18 +169,30 @@ def compared_by_form(g, m, *, lr=0.1):
 REFUSED: list[tuple[Callable[..., Any], str]] = [
     (no_update, "formula no_update returned Mul; return tw.Update(step, state=new_value, …)."),
     (nothing, "formula nothing returned NoneType; return tw.Update(step, state=new_value, …)."),
-    (missing_state, ("formula missing_state has state m but returned no new value for it: "
-                    "return tw.Update(step, m=…).")),
+    (
+        missing_state,
+        ("formula missing_state has state m but returned no new value for it: return tw.Update(step, m=…)."),
+    ),
     (extra_state, "formula extra_state returned state m, which is not among its parameters; its states are none."),
     (extra_beside_others, "returned state v, which is not among its parameters; its states are m."),
-    (unknown_symbol, ("formula unknown_symbol: the step uses rho, which is not a parameter; add it to the "
-                     "signature as a state or a keyword-only hyperparameter.")),
+    (
+        unknown_symbol,
+        (
+            "formula unknown_symbol: the step uses rho, which is not a parameter; add it to the "
+            "signature as a state or a keyword-only hyperparameter."
+        ),
+    ),
     (unknown_in_state, "formula unknown_in_state: state m uses rho, which is not a parameter"),
     (same_name_other_symbol, "the step uses lr, which is not a parameter"),
     (matrix_product, "the step is a MatMul; a formula gives one value per weight."),
     (matrix, "the step is a MutableDenseMatrix; a formula gives one value per weight."),
-    (derivative, ("the step uses Derivative(f(w), w), which is not elementwise arithmetic; a formula may use "
-                 "+ − * / ** and abs, cos, ")),
+    (
+        derivative,
+        (
+            "the step uses Derivative(f(w), w), which is not elementwise arithmetic; a formula may use "
+            "+ − * / ** and abs, cos, "
+        ),
+    ),
     (if_on_a_symbol, "use where(condition, a, b) in place of if"),
     (builtin_max, "maximum and minimum in place of max and min"),
     (default_before_star, "lr=0.1 stands before the *; hyperparameters are keyword-only, so move it behind a *"),
@@ -203,12 +215,17 @@ REFUSED: list[tuple[Callable[..., Any], str]] = [
     (infinite, "the step contains oo; use finite real numbers."),
     (not_a_number, "the step contains nan; use finite real numbers."),
     (imaginary, "the step contains I; use finite real numbers."),
-    (python_error, ("formula python_error cannot be run on symbols ('Symbol' object has no attribute 'data'): "
-                   "a formula may use + − * / **, comparisons and abs, cos, ")),
+    (
+        python_error,
+        (
+            "formula python_error cannot be run on symbols ('Symbol' object has no attribute 'data'): "
+            "a formula may use + − * / **, comparisons and abs, cos, "
+        ),
+    ),
     (at_uses_gradient, "at uses g, the gradient that is taken there; use the states."),
     (state_called_step, "step is an argument of tw.Update; give the state another name."),
     (compared_by_form, "compare values with <, >, <=, >= or equal(a, b)"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("function", "sentence"), REFUSED, ids=lambda x: getattr(x, "__name__", ""))
@@ -247,9 +264,9 @@ def test_the_vocabulary_needs_no_import() -> None:
     text = "def rule(g, v, *, lr=0.1):\n    v = v + g**2\n    return Update(-lr * g / sqrt(v) * sign(g), v=v)"
     rule = declared(text, {"Update": Update})
     assert rule.equations == declared(text, {"Update": Update, "sqrt": math.sqrt}).equations  # nor minds one
-    assert sp.sqrt(sp.Symbol("v", real=True) + sp.Symbol("g", real=True) ** 2) in rule.equations.step.atoms(
-        sp.Pow
-    ) | {b**-1 for b in rule.equations.step.atoms(sp.Pow)}
+    assert sp.sqrt(sp.Symbol("v", real=True) + sp.Symbol("g", real=True) ** 2) in rule.equations.step.atoms(sp.Pow) | {
+        b**-1 for b in rule.equations.step.atoms(sp.Pow)
+    }
 
 
 def test_a_formula_is_run_once_and_not_again() -> None:

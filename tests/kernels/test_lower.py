@@ -51,21 +51,15 @@ EXPRESSIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     ),
     "scalar and element": (
         lambda g, w, t, loss, a, k: where((t > 1) & (g > 0), w, a) + where((t > 50) | (g < w), k, g),
-        lambda g, w, t, loss, a, k: (
-            np_where((t > 1) & (g > 0), w, a) + np_where((t > 50) | (g < w), k, g)
-        ),
+        lambda g, w, t, loss, a, k: np_where((t > 1) & (g > 0), w, a) + np_where((t > 50) | (g < w), k, g),
     ),
     "not": (
         lambda g, w, t, loss, a, k: where(~((g > 0) & (w > 0)), a, k * g) + where(~((t > 5) & (k > 1)), w, a),
-        lambda g, w, t, loss, a, k: (
-            np_where(~((g > 0) & (w > 0)), a, k * g) + (w if not (t > 5 and k > 1) else a)
-        ),
+        lambda g, w, t, loss, a, k: np_where(~((g > 0) & (w > 0)), a, k * g) + (w if not (t > 5 and k > 1) else a),
     ),
     "shared conditions": (
         lambda g, w, t, loss, a, k: where((g > 0) & (w > 0), a, g) * where((g > 0) & (w > 0) | (a > 1), w, k),
-        lambda g, w, t, loss, a, k: (
-            np_where((g > 0) & (w > 0), a, g) * np_where((g > 0) & (w > 0) | (a > 1), w, k)
-        ),
+        lambda g, w, t, loss, a, k: np_where((g > 0) & (w > 0), a, g) * np_where((g > 0) & (w > 0) | (a > 1), w, k),
     ),
     "nested where": (
         lambda g, w, t, loss, a, k: where(g > 1, a, where(g > 0, w, where(t > 3, k, g))),
@@ -110,7 +104,7 @@ EXPRESSIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "nothing": (lambda g, w, t, loss, a, k: 0, lambda g, w, t, loss, a, k: 0 * g),
     "a number": (lambda g, w, t, loss, a, k: 0.5, lambda g, w, t, loss, a, k: 0.5 + 0 * g),
     "a hyperparameter": (lambda g, w, t, loss, a, k: -k, lambda g, w, t, loss, a, k: -k + 0 * g),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("t", [1.0, 7.0])
@@ -157,9 +151,7 @@ def test_any_name_may_be_given_to_a_state(update: Any) -> None:
         x0 = k0 * x0 + (1 - k0) * g
         s0 = s0 * x0 + table * g**2
         step = -row * x0 / (c0 + math) - s0 - maximum(r, g) * (1 - k0) * abs
-        return tw.Update(
-            step, x0=x0, s0=s0, new_x0=new_x0 + x0, r=r + 1, i=i + n, n=n + 1, np=np - 1, torch=g
-        )
+        return tw.Update(step, x0=x0, s0=s0, new_x0=new_x0 + x0, r=r + 1, i=i + n, n=n + 1, np=np - 1, torch=g)
 
     w, states = torch.tensor([1.0]), [torch.full((1,), float(k)) for k in range(1, 9)]
     update(rule, w, torch.tensor([2.0]), states, 1)

@@ -125,11 +125,7 @@ def fresh_process(cache: Path, hash_seed: str) -> list[str]:
     environment = {**os.environ, "THALWEG_CACHE": str(cache), "PYTHONHASHSEED": hash_seed}
     environment |= {"XDG_CACHE_HOME": str(cache), "HOME": str(cache)}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
+        [sys.executable, "-W", "error", "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.rsplit(maxsplit=2)

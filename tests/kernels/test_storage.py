@@ -26,9 +26,7 @@ def test_bfloat16_keeps_what_it_can_hold() -> None:
     x = values(1000).bfloat16().float()
     special = torch.tensor([0.0, -0.0, float("inf"), -float("inf"), 1e-40])
     x = torch.cat([x, special.bfloat16().float()])
-    assert torch.equal(
-        to_bfloat16(x, noise(1, 1, 0, len(x))).view(torch.int16), x.bfloat16().view(torch.int16)
-    )
+    assert torch.equal(to_bfloat16(x, noise(1, 1, 0, len(x))).view(torch.int16), x.bfloat16().view(torch.int16))
     assert to_bfloat16(torch.tensor([float("nan")]), torch.tensor([65535])).isnan().all()
 
 

@@ -22,21 +22,7 @@ from tests.harness import CASES, Case, difference, our_path, start_and_gradients
 from tests.kernels.test_agreement import EDGES
 from thalweg.errors import UsageError
 from thalweg.formulas import Formula, get
-from thalweg.formulas.vocabulary import (
-    abs,
-    cos,
-    equal,
-    exp,
-    floor,
-    log,
-    maximum,
-    minimum,
-    sign,
-    sin,
-    sqrt,
-    tanh,
-    where,
-)
+from thalweg.formulas.vocabulary import abs, cos, equal, exp, floor, log, maximum, minimum, sign, sin, sqrt, tanh, where
 from thalweg.kernels import torch_ref, triton_gpu
 from thalweg.kernels.lower import lower
 from thalweg.kernels.numba_cpu import UPDATE_ONLY, Formats, Whole
@@ -114,7 +100,7 @@ class Tensors:
 
     def __init__(
         self, formula: Formula, lengths: Sequence[int], formats: Formats | None = None, whole: Whole = UPDATE_ONLY
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.formula, self.whole = formula, whole
         self.formats = formats or Formats.plain(formula.equations, "float32")
         generator = torch.Generator().manual_seed(len(lengths))
@@ -140,19 +126,31 @@ class Tensors:
         """A step of all tensors, the i-th with the i-th set of hyperparameters, in one launch."""
         packed = [k for k, form in enumerate(self.formats.states) if form == "int8"]
         address = [
-            [w.data_ptr(), g.data_ptr(), *(s.data_ptr() for s in states),
-             *([a.data_ptr()] if self.whole.average else []), *(scale[k].data_ptr() for k in packed)]
+            [
+                w.data_ptr(),
+                g.data_ptr(),
+                *(s.data_ptr() for s in states),
+                *([a.data_ptr()] if self.whole.average else []),
+                *(scale[k].data_ptr() for k in packed),
+            ]
             for w, g, states, a, scale in zip(self.w, self.g, self.states, self.average, self.scale, strict=True)
-        ]  # fmt: skip
+        ]
         count, names = len(self.w), self.formula.equations.hyperparameters
         table = np.array([[{**self.formula.hyperparameters, **row}[n] for n in names] for row in tables])
         wanted = [[(numbers or {})[n] for n in self.whole.numbers]] * count
         whole = np.array(wanted) if self.whole.numbers else None
         launch = triton_gpu.compiled(self.formula.equations, self.formats, self.whole, CPU).launch(
-            np.array(address), np.array([len(w) for w in self.w]), np.arange(count),
-            np.array(active or [True] * count), np.full(count, float(t)), np.full(count, 0.5), table, whole,
-            kept=self.kept, noise=np.array([[40 + i, 0] for i in range(count)]),
-        )  # fmt: skip
+            np.array(address),
+            np.array([len(w) for w in self.w]),
+            np.arange(count),
+            np.array(active or [True] * count),
+            np.full(count, float(t)),
+            np.full(count, 0.5),
+            table,
+            whole,
+            kept=self.kept,
+            noise=np.array([[40 + i, 0] for i in range(count)]),
+        )
         if factor is not None:
             launch.factor.fill_(factor)
         triton_gpu.run([launch])
@@ -167,8 +165,11 @@ def test_many_tensors_of_many_rows_in_one_launch(name: str) -> None:
     for w, g, states, row, on in zip(theirs.w, theirs.g, theirs.states, tables, active, strict=True):
         if on:
             torch_ref.update(theirs.formula, w, g, states, 3, row)
-    for a, b in zip(zip(ours.w, *zip(*ours.states, strict=True), strict=True),
-                    zip(theirs.w, *zip(*theirs.states, strict=True), strict=True), strict=True):  # fmt: skip
+    for a, b in zip(
+        zip(ours.w, *zip(*ours.states, strict=True), strict=True),
+        zip(theirs.w, *zip(*theirs.states, strict=True), strict=True),
+        strict=True,
+    ):
         for x, y in zip(a, b, strict=True):
             assert torch.allclose(x, y, rtol=1e-5, atol=1e-7)
     assert all(map(torch.equal, ours.g, theirs.g))
@@ -229,13 +230,8 @@ def test_states_kept_in_fewer_bytes_are_those_of_the_reference(form: str) -> Non
     drawn = [n for n, f in zip("wmv", ("bfloat16 stochastic", form, other), strict=True) if f != "bfloat16"]
     for t in (3, 4):
         ours.step([{}] * 5, t=t)
-        for i, (w, g, states, scale) in enumerate(
-            zip(theirs.w, theirs.g, theirs.states, theirs.scale, strict=True)
-        ):
-            wide = [
-                from_int8(s, q) if s.dtype == torch.int8 else s.float()
-                for s, q in zip(states, scale, strict=True)
-            ]
+        for i, (w, g, states, scale) in enumerate(zip(theirs.w, theirs.g, theirs.states, theirs.scale, strict=True)):
+            wide = [from_int8(s, q) if s.dtype == torch.int8 else s.float() for s, q in zip(states, scale, strict=True)]
             weight = w.float()
             torch_ref.update(formula, weight, g, wide, t)
             bits = {name: noise(40 + i, t, k, len(w)) for k, name in enumerate(drawn)}
@@ -287,9 +283,7 @@ def test_bfloat16_keeps_nan_and_infinity(form: str) -> None:
 
 @pytest.mark.parametrize("form", ["float32", "float64", "bfloat16", "float16"])
 def test_the_sum_of_squares(form: str) -> None:
-    gradients = [
-        torch.randn(n, generator=torch.Generator().manual_seed(n)).to(dtype_of(form)) for n in LENGTHS
-    ]
+    gradients = [torch.randn(n, generator=torch.Generator().manual_seed(n)).to(dtype_of(form)) for n in LENGTHS]
     gradients.append(torch.full((3,), 3e30 if "float16" not in form else 100.0, dtype=dtype_of(form)))
 
     def total() -> float:
@@ -335,9 +329,7 @@ def test_every_word_of_the_vocabulary(dtype: torch.dtype, relative: float) -> No
 def test_numbers_and_places_change_without_another_kernel() -> None:
     one, other = get("adam").equations, get("adam(beta2=0.9)").equations
     formats = Formats.plain(one, "float32")
-    assert triton_gpu.compiled(one, formats, UPDATE_ONLY, CPU) is triton_gpu.compiled(
-        other, formats, UPDATE_ONLY, CPU
-    )
+    assert triton_gpu.compiled(one, formats, UPDATE_ONLY, CPU) is triton_gpu.compiled(other, formats, UPDATE_ONLY, CPU)
 
 
 def test_a_gpu_without_triton_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,9 +393,13 @@ def compile_for_hopper(folder: Path, *texts: str) -> str:
     environment = {**os.environ, "TRITON_CACHE_DIR": str(folder / "triton"), "THALWEG_CACHE": str(folder)}
     environment["TRITON_INTERPRET"] = "0"
     done = subprocess.run(
-        [sys.executable, "-c", COMPILE, *texts], env=environment, capture_output=True, text=True, timeout=540,
+        [sys.executable, "-c", COMPILE, *texts],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=540,
         cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -14,8 +14,18 @@ import thalweg as tw
 from thalweg.errors import PlanError, SurfaceError
 from thalweg.landscapes.minima import minima_among
 
-RULES = [("sgd", 0.01), ("momentum", 0.002), ("nesterov(lookahead=True)", 0.002), ("adam", 0.1), ("nadam", 0.1),
-         ("rprop", 0.05), ("halving", 0.02), ("asgd", 0.01), ("adagrad", 0.5), ("adadelta", 5.0)]  # fmt: skip
+RULES = [
+    ("sgd", 0.01),
+    ("momentum", 0.002),
+    ("nesterov(lookahead=True)", 0.002),
+    ("adam", 0.1),
+    ("nadam", 0.1),
+    ("rprop", 0.05),
+    ("halving", 0.02),
+    ("asgd", 0.01),
+    ("adagrad", 0.5),
+    ("adadelta", 5.0),
+]
 
 
 @pytest.mark.parametrize(("rule", "rate"), RULES)
@@ -39,9 +49,7 @@ def test_a_schedule_moves_the_rate_of_every_chunk(rule: str) -> None:
 
 def test_the_four_basins_of_himmelblau() -> None:
     found = tw.basins("himmelblau", "sgd", 0.01, resolution=60)
-    np.testing.assert_allclose(
-        sorted(found.minima.tolist()), sorted(tw.landscapes.get("himmelblau").minima), atol=1e-9
-    )
+    np.testing.assert_allclose(sorted(found.minima.tolist()), sorted(tw.landscapes.get("himmelblau").minima), atol=1e-9)
     assert found.labels.shape == found.diverged.shape == (60, 60)
     corners = [found.minima[found.labels[i, j]] for i, j in ((-1, -1), (-1, 0), (0, 0), (0, -1))]
     np.testing.assert_allclose(np.sign(corners), [[1, 1], [-1, 1], [-1, -1], [1, -1]])  # y goes down the rows
@@ -88,12 +96,7 @@ def test_minima_that_nobody_told_are_found() -> None:
         (sp.sin(x) + sp.cos(y) + (x**2 + y**2) / 50, None),
     ):
         found = tw.basins(
-            expression,
-            "sgd",
-            0.05,
-            steps=300,
-            resolution=41,
-            bounds=((-2, 2), (-4, 4)) if expression == well else None,
+            expression, "sgd", 0.05, steps=300, resolution=41, bounds=((-2, 2), (-4, 4)) if expression == well else None
         )
         gradients = found.surface.gradient(found.minima)
         if expected:
@@ -115,15 +118,11 @@ def test_rastrigin_has_a_minimum_near_every_whole_number() -> None:
 
 def test_saddles_and_slopes_are_no_minima() -> None:
     camel = tw.landscapes.get("three_hump_camel")
-    ends = np.array(
-        [[0.0, 0.0]] * 50 + [[1.07054, -0.535]] * 50 + [[2.9, 2.9]] * 50
-    )  # a minimum, a saddle, a slope
+    ends = np.array([[0.0, 0.0]] * 50 + [[1.07054, -0.535]] * 50 + [[2.9, 2.9]] * 50)  # a minimum, a saddle, a slope
     assert minima_among(camel, ends, 0.05).shape == (3, 2)  # those that were known
     free = tw.landscapes.surface(camel.expression)
     np.testing.assert_allclose(minima_among(free, ends, 0.05), [[0, 0]], atol=1e-9)
-    assert (
-        len(minima_among(tw.landscapes.get("saddle"), np.zeros((50, 2)), 0.05)) == 0
-    )  # level, and yet no minimum
+    assert len(minima_among(tw.landscapes.get("saddle"), np.zeros((50, 2)), 0.05)) == 0  # level, and yet no minimum
 
 
 def test_what_diverges_or_comes_nowhere_has_no_minimum() -> None:
@@ -175,7 +174,7 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"bounds": ((0, 1), (1, 0))}, SurfaceError, "low below high"),
     ({"bounds": "wide"}, SurfaceError, "bounds is 'wide'"),
     ({"radius": -1}, SurfaceError, "radius is -1"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("given", "error", "said"), REFUSED, ids=[str(given) for given, *_ in REFUSED])

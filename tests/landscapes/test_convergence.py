@@ -46,9 +46,7 @@ def test_gradient_descent_converges_below_two_over_the_curvature() -> None:
 
 @pytest.mark.parametrize("rule", ["momentum", "nesterov", "nesterov(lookahead=True)"])
 def test_paths_keep_to_the_theory(rule: str) -> None:
-    found = convergence(
-        "quadratic(condition=10)", rule, np.linspace(0.01, 0.45, 23), values=np.linspace(0, 0.95, 20)
-    )
+    found = convergence("quadratic(condition=10)", rule, np.linspace(0.01, 0.45, 23), values=np.linspace(0, 0.95, 20))
     assert found.theory is not None
     sure = np.abs(found.theory - 1) > 0.003
     assert (found.converges == (found.theory < 1))[sure].all()

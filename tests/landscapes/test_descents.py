@@ -20,9 +20,7 @@ def camel(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return 2 * x**2 - 1.05 * x**4 + x**6 / 6 + x * y + y**2
 
 
-def torch_points(
-    make: Any, start: tuple[float, ...], steps: int, function: Any = camel, schedule: Any = None
-) -> Any:
+def torch_points(make: Any, start: tuple[float, ...], steps: int, function: Any = camel, schedule: Any = None) -> Any:
     """Every point that an optimizer of torch visits, with autograd's gradients."""
     w = torch.tensor(start, dtype=torch.float64, requires_grad=True)
     before = torch.get_default_dtype()
@@ -93,11 +91,7 @@ def test_wave_from_two_starts_and_at_two_rates() -> None:
 
 
 def test_one_call_walks_every_start_with_every_optimizer_at_every_rate() -> None:
-    starts, rules, rates = (
-        [[1.0, 2.0], [-3.0, 0.5]],
-        ["sgd", "adam", "halving", "nadam", "rprop"],
-        [0.01, 0.001],
-    )
+    starts, rules, rates = ([[1.0, 2.0], [-3.0, 0.5]], ["sgd", "adam", "halving", "nadam", "rprop"], [0.01, 0.001])
     together = tw.descend("himmelblau", starts, rules, rates, steps=30)
     assert together.points.shape == (2, 5, 2, 31, 2)
     assert together.losses.shape == (2, 5, 2, 31)
@@ -153,10 +147,7 @@ def test_look_ahead_rules_take_their_gradient_ahead() -> None:
 def test_look_ahead_and_change_of_variables_are_one_path() -> None:
     """INU 5.13: seen from w + μv the look-ahead form is the change of variables."""
     path = tw.descend(
-        "ravine",
-        optimizer=["nesterov(lookahead=True)", "nesterov(change_of_variables=True)"],
-        lr=0.05,
-        steps=50,
+        "ravine", optimizer=["nesterov(lookahead=True)", "nesterov(change_of_variables=True)"], lr=0.05, steps=50
     )
     np.testing.assert_allclose(path.looks[0], path.points[1], rtol=1e-10)
 
@@ -175,9 +166,11 @@ def test_states_and_updates_are_those_of_the_rule() -> None:
 def test_schedules_move_the_rate() -> None:
     path = tw.descend("three_hump_camel", START, "adam", lr=0.1, schedule="cosine", steps=20)
     expected = torch_points(
-        lambda w: torch.optim.Adam(w, lr=0.1), START, 20,
+        lambda w: torch.optim.Adam(w, lr=0.1),
+        START,
+        20,
         schedule=lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 20),
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(path.points, expected, rtol=1e-9)
     np.testing.assert_allclose(path.all_rates[0, 0], 0.05 * (1 + np.cos(np.pi * np.arange(20) / 20)))
     both = tw.descend(
@@ -263,8 +256,16 @@ def test_a_path_says_what_it_is() -> None:
     path = tw.descend("himmelblau", [[0.0, 0.0], [1.0, 1.0]], ["sgd", "adam"], steps=7)
     assert repr(path) == "<Path on himmelblau: starts 2 × optimizers 2 × rates 1, 7 steps>"
     assert list(path.table()) == [
-        "start_x", "start_y", "optimizer", "lr", "end_x", "end_y", "first_loss", "loss", "diverged"
-    ]  # fmt: skip
+        "start_x",
+        "start_y",
+        "optimizer",
+        "lr",
+        "end_x",
+        "end_y",
+        "first_loss",
+        "loss",
+        "diverged",
+    ]
     assert path.table()["optimizer"].tolist() == ["sgd", "adam"] * 2
     np.testing.assert_array_equal(path.starts, [[0, 0], [1, 1]])
 
@@ -296,7 +297,7 @@ REFUSED: list[tuple[dict[str, Any], type[UsageError], str]] = [
     ({"steps": 2.5}, SurfaceError, "steps is 2.5"),
     ({"noise": -1}, SurfaceError, "noise is -1"),
     ({"seed": -1}, SurfaceError, "seed is -1"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("given", "error", "said"), REFUSED, ids=[str(given) for given, *_ in REFUSED])

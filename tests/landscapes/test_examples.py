@@ -10,9 +10,7 @@ import pytest
 
 import thalweg.landscapes
 
-MODULES = [
-    f"thalweg.landscapes.{module.name}" for module in pkgutil.iter_modules(thalweg.landscapes.__path__)
-]
+MODULES = [f"thalweg.landscapes.{module.name}" for module in pkgutil.iter_modules(thalweg.landscapes.__path__)]
 
 
 @pytest.mark.parametrize("module", MODULES)

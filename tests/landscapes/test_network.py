@@ -129,9 +129,13 @@ def test_the_barrier() -> None:
 def test_filters_of_a_direction_have_the_norms_of_the_networks() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ConvTranspose2d(5, 4, 2), nn.LayerNorm((4, 5, 5)), nn.Flatten(),
+        nn.Conv2d(3, 5, 3),
+        nn.BatchNorm2d(5),
+        nn.ConvTranspose2d(5, 4, 2),
+        nn.LayerNorm((4, 5, 5)),
+        nn.Flatten(),
         nn.Linear(100, 7),
-    )  # fmt: skip
+    )
     own = {n: p.detach() for n, p in model.named_parameters()}
     found = filter_normalised(model, list(own), seed=0)
     other = filter_normalised(model, list(own), seed=1)
@@ -154,9 +158,7 @@ def test_the_plane_of_a_path_is_scikit_learns() -> None:
     assert found.path is not None
     assert found.projection_error is not None
     np.testing.assert_allclose(found.explained, theirs.explained_variance_ratio_, rtol=1e-6)
-    ours = np.array(
-        [np.concatenate([d[n].double().numpy().ravel() for n in names]) for d in found.directions]
-    )
+    ours = np.array([np.concatenate([d[n].double().numpy().ravel() for n in names]) for d in found.directions])
     np.testing.assert_allclose(abs(np.sum(ours * theirs.components_, axis=1)), 1, rtol=1e-6)
     np.testing.assert_allclose(ours @ ours.T, np.eye(2), atol=1e-6)
     away = matrix - matrix[-1]
@@ -288,9 +290,7 @@ def test_members_of_a_study_are_those_of_the_study(tiny: Study) -> None:
     curve = curve[(curve["member"] == member) & (curve["metric"] == "validation_loss")].sort_values("step")
     assert found.path_losses[-1] == pytest.approx(curve["value"].iloc[-1], rel=1e-5)
     steps = curve["step"].tolist()
-    assert found.path_losses[steps[0]] == pytest.approx(
-        curve["value"].iloc[0], rel=1e-5
-    )  # every step is kept
+    assert found.path_losses[steps[0]] == pytest.approx(curve["value"].iloc[0], rel=1e-5)  # every step is kept
     line = tw.landscape(tiny, to="sgd" if best.optimizer == "adam" else "adam", points=5)
     assert line.kind == "line"
     assert line.ends[0] == pytest.approx(found.path_losses[-1], rel=1e-6)
@@ -320,7 +320,7 @@ def test_members_of_a_study_are_those_of_the_study(tiny: Study) -> None:
         ({"part": "test"}, "the test part is for the last word alone"),
         ({"optimizer": "adam"}, "chooses a member of a study"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_meant(given: dict[str, Any], sentence: str) -> None:
     arguments = {"model": made(linear, 0), "problem": LINE} | given
     with pytest.raises((UsageError, ProblemError), match=sentence):

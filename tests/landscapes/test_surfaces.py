@@ -13,9 +13,16 @@ import thalweg as tw
 from thalweg.errors import SurfaceError, UsageError
 from thalweg.landscapes import Surface
 
-NAMES = [*tw.landscapes.names(), "quadratic(condition=50, rotation=30)", "quadratic(dimensions=5, rotation=20)",
-         "quadratic(dimensions=20, rotation=20)", "rosenbrock(dimensions=4)", "rastrigin(dimensions=1)",
-         "ackley(dimensions=3)", "styblinski_tang(dimensions=3)"]  # fmt: skip
+NAMES = [
+    *tw.landscapes.names(),
+    "quadratic(condition=50, rotation=30)",
+    "quadratic(dimensions=5, rotation=20)",
+    "quadratic(dimensions=20, rotation=20)",
+    "rosenbrock(dimensions=4)",
+    "rastrigin(dimensions=1)",
+    "ackley(dimensions=3)",
+    "styblinski_tang(dimensions=3)",
+]
 
 
 def points_on(surface: Surface, count: int = 20) -> np.ndarray:
@@ -59,13 +66,21 @@ def test_every_surface_starts_where_there_is_something_to_go_down(name: str) -> 
 def test_values_of_the_test_functions() -> None:
     """At points where arithmetic by hand is easy."""
     for name, point, value in (
-        ("x**2 - 4*x + 6", [5.0], 11), ("x*sin(x)", [np.pi / 2], np.pi / 2), ("saddle", [3.0, 2.0], 5),
-        ("monkey_saddle", [2.0, 1.0], 2), ("rosenbrock", [2.0, 3.0], 101), ("beale", [0.0, 0.0], 14.203125),
-        ("himmelblau", [1.0, 1.0], 106), ("rastrigin", [1.0, -2.0], 5), ("rastrigin", [0.5, 0.0], 20.25),
-        ("styblinski_tang", [1.0, 2.0], -24), ("three_hump_camel", [1.0, 1.0], 1.95 + 1 / 6 + 1),
-        ("ackley", [1.0, 1.0], 20 + np.e - 20 * np.exp(-0.2) - np.e), ("quadratic(condition=7)", [2.0, 3.0], 33.5),
+        ("x**2 - 4*x + 6", [5.0], 11),
+        ("x*sin(x)", [np.pi / 2], np.pi / 2),
+        ("saddle", [3.0, 2.0], 5),
+        ("monkey_saddle", [2.0, 1.0], 2),
+        ("rosenbrock", [2.0, 3.0], 101),
+        ("beale", [0.0, 0.0], 14.203125),
+        ("himmelblau", [1.0, 1.0], 106),
+        ("rastrigin", [1.0, -2.0], 5),
+        ("rastrigin", [0.5, 0.0], 20.25),
+        ("styblinski_tang", [1.0, 2.0], -24),
+        ("three_hump_camel", [1.0, 1.0], 1.95 + 1 / 6 + 1),
+        ("ackley", [1.0, 1.0], 20 + np.e - 20 * np.exp(-0.2) - np.e),
+        ("quadratic(condition=7)", [2.0, 3.0], 33.5),
         ("ravine", [100.0, 1.0], 502),
-    ):  # fmt: skip
+    ):
         assert tw.landscapes.get(name)(point) == pytest.approx(value, abs=1e-9), name
 
 
@@ -108,22 +123,41 @@ def test_torch_functions_are_surfaces() -> None:
 def test_corners_and_steps_have_the_slope_a_walker_sees() -> None:
     x = sp.Symbol("x")
     for expression, at, slope in (
-        (sp.Abs(x), -2, -1), (sp.Max(x, 3 * x), 2, 3), (sp.Max(x, 3 * x), -2, 1), (sp.sign(x) + x, 0, 1),
-        (sp.floor(x) * x, 2.5, 2), (sp.Min(x**2, 1), 3, 0),
-        (sp.Piecewise((x**2, x > 1), (2 * x - 1, True)), 3, 6), (sp.ceiling(x), 0.3, 0),
-    ):  # fmt: skip
+        (sp.Abs(x), -2, -1),
+        (sp.Max(x, 3 * x), 2, 3),
+        (sp.Max(x, 3 * x), -2, 1),
+        (sp.sign(x) + x, 0, 1),
+        (sp.floor(x) * x, 2.5, 2),
+        (sp.Min(x**2, 1), 3, 0),
+        (sp.Piecewise((x**2, x > 1), (2 * x - 1, True)), 3, 6),
+        (sp.ceiling(x), 0.3, 0),
+    ):
         assert tw.landscapes.surface(expression).gradient([float(at)]) == slope, expression
 
 
 TEXTS = [
-    "x*sin(x)", "x**2 - 4*x + 6", "3x^2 - 2x + 1", "sqrt(x^2 + 1) + |x|", "exp(-x^2)*cos(3x)", "log(1 + x^2)",
-    "tanh(x)/2", "sigmoid(3x) + softplus(x)", "relu(x - 1) + max(x, 2, x^2)", "atan(x) + asinh(x) + erf(x)",
-    "x^3.5", "2^x",
-    "log2(x^2 + 1) + log10(4 + x^2)", "heaviside(x)*x^2 + sign(x)", "floor(x)*ceil(x) + x",
+    "x*sin(x)",
+    "x**2 - 4*x + 6",
+    "3x^2 - 2x + 1",
+    "sqrt(x^2 + 1) + |x|",
+    "exp(-x^2)*cos(3x)",
+    "log(1 + x^2)",
+    "tanh(x)/2",
+    "sigmoid(3x) + softplus(x)",
+    "relu(x - 1) + max(x, 2, x^2)",
+    "atan(x) + asinh(x) + erf(x)",
+    "x^3.5",
+    "2^x",
+    "log2(x^2 + 1) + log10(4 + x^2)",
+    "heaviside(x)*x^2 + sign(x)",
+    "floor(x)*ceil(x) + x",
     "cosh(x) - sinh(x) + tan(x/4)",
-    "x^2*y - 3*x*y^2", "(a - 1)^2 + 100*(b - a^2)^2", "min(p, q)^2 + sin(p*q)",
-    "asin(x/10) + acos(x/10) + acosh(2 + x^2) + atanh(x/10)", "x1^2 + x2^2 + x3^2 - x1*x3",
-]  # fmt: skip
+    "x^2*y - 3*x*y^2",
+    "(a - 1)^2 + 100*(b - a^2)^2",
+    "min(p, q)^2 + sin(p*q)",
+    "asin(x/10) + acos(x/10) + acosh(2 + x^2) + atanh(x/10)",
+    "x1^2 + x2^2 + x3^2 - x1*x3",
+]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -175,7 +209,7 @@ def test_points_of_any_shape() -> None:
         (sp.Symbol("x") + sp.Symbol("x", positive=True), "has two variables named x"),
         (42, "a int is no surface"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_surface_is_refused(given: Any, said: str) -> None:
     with pytest.raises(SurfaceError) as refused:
         tw.landscapes.surface(given)

@@ -15,9 +15,7 @@ REDUCTIONS = st.sampled_from(["mean", "sum", "none"])
 
 
 def draw(seed: int, *shape: int, dtype: torch.dtype = torch.float64, scale: float = 3.0) -> Tensor:
-    return (
-        torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * scale
-    ).to(dtype)
+    return (torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * scale).to(dtype)
 
 
 def ids(seed: int, *shape: int, high: int = CLASSES) -> Tensor:
@@ -54,11 +52,7 @@ def with_gradient(loss: Callable[..., Tensor], outputs: Tensor, *others: object)
 
 
 def same(
-    ours: Callable[..., Tensor],
-    torchs: Callable[..., Tensor],
-    outputs: Tensor,
-    *others: object,
-    exact: bool = True,
+    ours: Callable[..., Tensor], torchs: Callable[..., Tensor], outputs: Tensor, *others: object, exact: bool = True
 ) -> None:
     """Value and gradient of both are equal: bit for bit, or to rounding."""
     tolerance = {"rtol": 0.0, "atol": 0.0} if exact else {}

@@ -18,16 +18,15 @@ from .cases import CLASSES, DTYPES, REDUCTIONS, SEEDS, chances, draw, ids, same
 
 WEIGHT = (0.5, 1.0, 2.0, 0.0)
 OPTIONS = {
-    "weight": st.sampled_from([None, WEIGHT]), "smoothing": st.sampled_from([0.0, 0.1, 1.0]),
+    "weight": st.sampled_from([None, WEIGHT]),
+    "smoothing": st.sampled_from([0.0, 0.1, 1.0]),
     "positions": st.sampled_from([(), (3,), (2, 2)]),
-}  # fmt: skip
+}
 
 
 def pair(weight: Any, dtype: torch.dtype, **options: Any) -> tuple[losses.CrossEntropy, Any]:
     given_weight = None if weight is None else torch.tensor(weight, dtype=dtype)
-    return losses.CrossEntropy(weight, **options), functools.partial(
-        F.cross_entropy, weight=given_weight, **options
-    )
+    return losses.CrossEntropy(weight, **options), functools.partial(F.cross_entropy, weight=given_weight, **options)
 
 
 @settings(max_examples=60, deadline=None)
@@ -99,9 +98,7 @@ def test_per_sample_is_torchs_none_averaged_over_positions() -> None:
 @pytest.mark.parametrize("soft", [False, True])
 def test_label_smoothing_and_weights_may_be_tensors(smoothing: float, soft: bool) -> None:
     x, y = draw(0, 5, CLASSES), chances(1, 5, CLASSES) if soft else ids(0, 5)
-    loss = losses.CrossEntropy(
-        torch.tensor(WEIGHT), label_smoothing=torch.tensor(smoothing, dtype=torch.float64)
-    )
+    loss = losses.CrossEntropy(torch.tensor(WEIGHT), label_smoothing=torch.tensor(smoothing, dtype=torch.float64))
     same(loss, pair(WEIGHT, torch.float64, label_smoothing=smoothing)[1], x, y, exact=False)
 
 
@@ -131,24 +128,12 @@ def test_options_that_make_no_sense(options: dict[str, Any], words: str) -> None
     [
         (torch.zeros(3, 4), torch.tensor([0, 1, 4]), r"targets run from 0 to 4, .*allows classes 0 to 3"),
         (torch.zeros(3, 4), torch.tensor([0, 1, -1]), r"targets run from -1 to 1"),
-        (
-            torch.zeros(3, 4),
-            torch.zeros(3),
-            r"needs integer class ids or probabilities of shape \(samples, 4\)",
-        ),
-        (
-            torch.zeros(3, 4),
-            torch.zeros(3, 1).long(),
-            r"class ids of shape \(samples,\), and the targets are \(s.*1\)",
-        ),
+        (torch.zeros(3, 4), torch.zeros(3), r"needs integer class ids or probabilities of shape \(samples, 4\)"),
+        (torch.zeros(3, 4), torch.zeros(3, 1).long(), r"class ids of shape \(samples,\), and the targets are \(s.*1\)"),
         (torch.zeros(3, 4, 2), torch.zeros(3).long(), r"class ids of shape \(samples, 2\)"),
         (torch.zeros(4), torch.zeros(4).long(), r"needs scores of shape \(samples, classes, \.\.\.\)"),
         (torch.zeros(3, 4), torch.zeros(2).long(), r"there are 3 outputs, and for targets 2"),
-        (
-            torch.zeros(3, 5),
-            torch.zeros(3).long(),
-            r"has 4 class weights, and the outputs are scores for 5 classes",
-        ),
+        (torch.zeros(3, 5), torch.zeros(3).long(), r"has 4 class weights, and the outputs are scores for 5 classes"),
     ],
 )
 def test_targets_that_do_not_fit(outputs: torch.Tensor, targets: torch.Tensor, words: str) -> None:

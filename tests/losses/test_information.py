@@ -22,9 +22,7 @@ def test_entropy_h_p_and_h_p_q(seed: int) -> None:
     p, q = a.softmax(-1), b.softmax(-1)
     torch.testing.assert_close(losses.entropy(p), Categorical(p).entropy())
     torch.testing.assert_close(losses.entropy(a, logits=True), losses.entropy(p))
-    torch.testing.assert_close(
-        losses.cross_entropy_of(p, q), torch.nn.functional.cross_entropy(b, p, reduction="none")
-    )
+    torch.testing.assert_close(losses.cross_entropy_of(p, q), torch.nn.functional.cross_entropy(b, p, reduction="none"))
     torch.testing.assert_close(losses.cross_entropy_of(a, b, logits=True), losses.cross_entropy_of(p, q))
     torch.testing.assert_close(losses.cross_entropy_of(p.T, q.T, dim=0), losses.cross_entropy_of(p, q))
     torch.testing.assert_close(losses.entropy(a.T, logits=True, dim=0), losses.entropy(p))

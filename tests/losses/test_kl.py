@@ -18,9 +18,7 @@ from thalweg.errors import ProblemError
 
 from .cases import CLASSES, DTYPES, SEEDS, chances, draw, same
 
-Q = {
-    "logits": lambda x: x.softmax(1), "log_probabilities": torch.exp, "probabilities": lambda x: x,
-}  # fmt: skip
+Q = {"logits": lambda x: x.softmax(1), "log_probabilities": torch.exp, "probabilities": lambda x: x}
 
 
 def outputs_for(form: str, seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -29,8 +27,14 @@ def outputs_for(form: str, seed: int, *shape: int, dtype: torch.dtype = torch.fl
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=SEEDS, dtype=DTYPES, reduction=st.sampled_from(["batchmean", "sum", "none"]),
-       form=st.sampled_from(sorted(Q)), log_target=st.booleans(), positions=st.sampled_from([(), (3,)]))  # fmt: skip
+@given(
+    seed=SEEDS,
+    dtype=DTYPES,
+    reduction=st.sampled_from(["batchmean", "sum", "none"]),
+    form=st.sampled_from(sorted(Q)),
+    log_target=st.booleans(),
+    positions=st.sampled_from([(), (3,)]),
+)
 def test_kullback_leibler_forward(
     seed: int, dtype: torch.dtype, reduction: str, form: str, log_target: bool, positions: tuple[int, ...]
 ) -> None:
@@ -68,9 +72,7 @@ def test_kullback_leibler_is_asymmetric_and_that_of_torch_distributions() -> Non
 
 def test_mean_divides_by_the_classes_too_as_in_torch() -> None:
     q, p = chances(0, 6, CLASSES), chances(1, 6, CLASSES)
-    mean, batchmean = (
-        losses.KLDiv(outputs="probabilities", reduction=r)(q, p) for r in ("mean", "batchmean")
-    )
+    mean, batchmean = (losses.KLDiv(outputs="probabilities", reduction=r)(q, p) for r in ("mean", "batchmean"))
     torch.testing.assert_close(mean * CLASSES, batchmean)
     with pytest.warns(UserWarning, match="batchmean"):
         torch.testing.assert_close(mean, F.kl_div(q.log(), p, reduction="mean"))
@@ -78,17 +80,13 @@ def test_mean_divides_by_the_classes_too_as_in_torch() -> None:
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("form", sorted(Q))
-def test_zero_probabilities_cost_nothing_where_both_are_zero_and_all_where_one_is(
-    form: str, reverse: bool
-) -> None:
+def test_zero_probabilities_cost_nothing_where_both_are_zero_and_all_where_one_is(form: str, reverse: bool) -> None:
     q, p = torch.tensor([[0.5, 0.5, 0.0]]), torch.tensor([[0.25, 0.75, 0.0]])
     loss = losses.KLDiv(outputs=form, reverse=reverse)
     x = (q if form == "probabilities" else q.log()).requires_grad_()
     value = loss(x, p)
     P, R = ((0.5, 0.5), (0.25, 0.75)) if reverse else ((0.25, 0.75), (0.5, 0.5))
-    assert value.item() == pytest.approx(
-        sum(a * math.log(a / b) for a, b in zip(P, R, strict=True)), rel=1e-6
-    )
+    assert value.item() == pytest.approx(sum(a * math.log(a / b) for a, b in zip(P, R, strict=True)), rel=1e-6)
     value.backward()
     assert x.grad is not None
     assert x.grad.isfinite().all()
@@ -129,9 +127,7 @@ def test_options_that_make_no_sense(options: dict[str, Any], words: str) -> None
 
 def test_targets_that_are_no_probabilities() -> None:
     loss = losses.KLDiv()
-    with pytest.raises(
-        ProblemError, match=r"kl_div needs probabilities that sum to 1 along axis 1, and the train ta"
-    ):
+    with pytest.raises(ProblemError, match=r"kl_div needs probabilities that sum to 1 along axis 1, and the train ta"):
         loss.check(draw(0, 3, 4), torch.full((3, 4), 0.5), "train")
     with pytest.raises(ProblemError, match=r"compares numbers, and the targets are int64"):
         loss.check(draw(0, 3, 4), torch.ones(3, 4).long())

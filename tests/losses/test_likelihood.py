@@ -50,39 +50,53 @@ def test_gaussian_noise_gives_l2(seed: int, dtype: torch.dtype, reduction: str) 
 CASES: dict[str, tuple[losses.NegativeLogLikelihood, Any, Any, Any]] = {
     "scale learned": (
         losses.from_distribution("Normal", ("loc", "scale"), transform=True),
-        lambda x, y: -distributions.Normal(x[:, 0], x[:, 1].exp()).log_prob(y), (5, 2, 3), draw(1, 5, 3),
+        lambda x, y: -distributions.Normal(x[:, 0], x[:, 1].exp()).log_prob(y),
+        (5, 2, 3),
+        draw(1, 5, 3),
     ),
     "scale last": (
         losses.from_distribution("Normal", ("scale", "loc"), transform=True, dim=-1),
         lambda x, y: F.gaussian_nll_loss(x[..., 1], y, (2 * x[..., 0]).exp(), full=True, reduction="none"),
-        (5, 2), draw(1, 5),
+        (5, 2),
+        draw(1, 5),
     ),
     "scale as it is": (
         losses.from_distribution("Laplace", ("loc", "scale"), transform=False),
-        lambda x, y: -distributions.Laplace(x[:, 0], x[:, 1], validate_args=False).log_prob(y), (5, 2), draw(1, 5),
+        lambda x, y: -distributions.Laplace(x[:, 0], x[:, 1], validate_args=False).log_prob(y),
+        (5, 2),
+        draw(1, 5),
     ),
     "poisson": (
         losses.from_distribution("Poisson", "rate", transform=True),
-        lambda x, y: F.poisson_nll_loss(x, y, reduction="none") + (y + 1).lgamma(), (5, 3), ids(1, 5, 3).double(),
+        lambda x, y: F.poisson_nll_loss(x, y, reduction="none") + (y + 1).lgamma(),
+        (5, 3),
+        ids(1, 5, 3).double(),
     ),
     "bernoulli": (
         losses.from_distribution("Bernoulli", "logits"),
-        functools.partial(F.binary_cross_entropy_with_logits, reduction="none"), (5, 3), ids(1, 5, 3, high=2).double(),
+        functools.partial(F.binary_cross_entropy_with_logits, reduction="none"),
+        (5, 3),
+        ids(1, 5, 3, high=2).double(),
     ),
     "categorical": (
         losses.from_distribution("Categorical", "logits"),
-        functools.partial(F.cross_entropy, reduction="none"), (5, 3), ids(1, 5, high=3),
+        functools.partial(F.cross_entropy, reduction="none"),
+        (5, 3),
+        ids(1, 5, high=3),
     ),
     "student t": (
         losses.from_distribution("StudentT", fixed={"df": 4, "scale": [1.0, 2.0, 3.0]}),
         lambda x, y: -distributions.StudentT(4.0, x, torch.tensor([1.0, 2.0, 3.0]).double()).log_prob(y),
-        (5, 3), draw(1, 5, 3),
+        (5, 3),
+        draw(1, 5, 3),
     ),
     "dirichlet": (
         losses.from_distribution("Dirichlet", "concentration", transform=True),
-        lambda x, y: -distributions.Dirichlet(x.exp()).log_prob(y), (5, 3), draw(1, 5, 3).softmax(1),
+        lambda x, y: -distributions.Dirichlet(x.exp()).log_prob(y),
+        (5, 3),
+        draw(1, 5, 3).softmax(1),
     ),
-}  # fmt: skip
+}
 
 
 @settings(max_examples=10, deadline=None)
@@ -99,9 +113,7 @@ def test_loss_from_a_distribution(case: str, seed: int) -> None:
     same(loss, averaged, x, targets, exact=False)
     loss.check(x, targets)
     values = plain(x, targets)
-    torch.testing.assert_close(
-        loss.per_sample(x, targets), values.flatten(1).mean(1) if values.ndim > 1 else values
-    )
+    torch.testing.assert_close(loss.per_sample(x, targets), values.flatten(1).mean(1) if values.ndim > 1 else values)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -154,7 +166,7 @@ class Without:
         (("Normal", ("loc", "scale")), {}, r"scale of Normal must be GreaterThan.*: say transform=True"),
         (("Normal",), {}, r"Normal needs scale too; name it in outputs= or give it in fixed="),
     ],
-)  # fmt: skip
+)
 def test_what_makes_no_loss(arguments: tuple[Any, ...], options: dict[str, Any], words: str) -> None:
     with pytest.raises(ProblemError, match=words) as caught:
         losses.from_distribution(*arguments, **options)
@@ -164,18 +176,8 @@ def test_what_makes_no_loss(arguments: tuple[Any, ...], options: dict[str, Any],
 @pytest.mark.parametrize(
     ("case", "shape", "targets", "words"),
     [
-        (
-            "scale learned",
-            (5, 3),
-            torch.zeros(5),
-            r"takes 2 parameters \(loc, scale\) along axis 1 of the outputs",
-        ),
-        (
-            "scale learned",
-            (5, 2),
-            torch.zeros(5, 1),
-            r"draws \(samples,\), and the targets are \(samples, 1\)",
-        ),
+        ("scale learned", (5, 3), torch.zeros(5), r"takes 2 parameters \(loc, scale\) along axis 1 of the outputs"),
+        ("scale learned", (5, 2), torch.zeros(5, 1), r"draws \(samples,\), and the targets are \(samples, 1\)"),
         ("poisson", (5, 3), torch.zeros(5), r"draws \(samples, 3\), and the targets are \(samples,\)"),
         ("categorical", (5, 3), torch.zeros(5, 3), r"draws \(samples,\)"),
     ],
@@ -195,12 +197,8 @@ def test_shapes_that_do_not_fit(case: str, shape: Any, targets: Tensor, words: s
         ("dirichlet", (5, 3), torch.full((50, 3), 0.5)),
     ],
 )
-def test_targets_outside_the_support_are_refused_before_training(
-    case: str, shape: Any, targets: Tensor
-) -> None:
-    with pytest.raises(
-        ProblemError, match=r"is a distribution over .*, and the train targets run from .* to"
-    ):
+def test_targets_outside_the_support_are_refused_before_training(case: str, shape: Any, targets: Tensor) -> None:
+    with pytest.raises(ProblemError, match=r"is a distribution over .*, and the train targets run from .* to"):
         CASES[case][0].check(torch.zeros(shape), targets, "train")
 
 

@@ -34,24 +34,16 @@ def plain(
     class_weight: Any = None,
     **options: Any,
 ) -> Tensor:
-    return F.cross_entropy(
-        F.linear(hidden, weight, bias).flatten(0, -2), targets.flatten(), class_weight, **options
-    )  # fmt: skip
+    return F.cross_entropy(F.linear(hidden, weight, bias).flatten(0, -2), targets.flatten(), class_weight, **options)
 
 
 def inputs(seed: int = 0, dtype: torch.dtype = torch.float64, *, bias: bool = True) -> list[Tensor]:
     """Hidden (8, 5), weight (7, 5) and bias (7,), all asking for gradients."""
-    found = [
-        draw(seed, 8, 5, dtype=dtype, scale=1),
-        draw(seed + 1, 7, 5, dtype=dtype),
-        draw(seed + 2, 7, dtype=dtype),
-    ]
+    found = [draw(seed, 8, 5, dtype=dtype, scale=1), draw(seed + 1, 7, 5, dtype=dtype), draw(seed + 2, 7, dtype=dtype)]
     return [x.requires_grad_() for x in found[: 2 + bias]]
 
 
-def gradients(
-    loss: Any, given: list[Tensor], targets: Tensor, factor: Any = 1.0, **options: Any
-) -> list[Tensor]:
+def gradients(loss: Any, given: list[Tensor], targets: Tensor, factor: Any = 1.0, **options: Any) -> list[Tensor]:
     """The value, then the gradients of factor · value by everything that asks for one."""
     value = loss(given[0], given[1], targets, *given[2:], **options)
     return [value, *torch.autograd.grad((value * factor).sum(), [x for x in given if x.requires_grad])]
@@ -59,9 +51,14 @@ def gradients(
 
 @settings(max_examples=60, deadline=None)
 @given(
-    seed=SEEDS, reduction=st.sampled_from(["mean", "sum", "none"]), smoothing=st.sampled_from([0.0, 0.1, 1.0]),
-    weighted=st.booleans(), ignore=st.sampled_from([-100, 2]), bias=st.booleans(), factor=st.floats(-3, 3),
-)  # fmt: skip
+    seed=SEEDS,
+    reduction=st.sampled_from(["mean", "sum", "none"]),
+    smoothing=st.sampled_from([0.0, 0.1, 1.0]),
+    weighted=st.booleans(),
+    ignore=st.sampled_from([-100, 2]),
+    bias=st.booleans(),
+    factor=st.floats(-3, 3),
+)
 def test_value_and_gradients_are_those_of_the_plain_way(
     seed: int, reduction: str, smoothing: float, weighted: bool, ignore: int, bias: bool, factor: float
 ) -> None:
@@ -81,11 +78,7 @@ def test_gradients_by_finite_differences(reduction: str, smoothing: float) -> No
     targets = ids(0, 8, high=7).index_fill(0, torch.tensor([3]), -100)
 
     def loss(*given: Tensor) -> Tensor:
-        options: dict[str, Any] = {
-            "reduction": reduction,
-            "label_smoothing": smoothing,
-            "class_weight": WEIGHTS,
-        }
+        options: dict[str, Any] = {"reduction": reduction, "label_smoothing": smoothing, "class_weight": WEIGHTS}
         return linear_cross_entropy(given[0], given[1], targets, given[2], **options)
 
     assert torch.autograd.gradcheck(loss, inputs())
@@ -128,9 +121,7 @@ def test_backward_twice_through_one_graph_adds_up() -> None:
 def test_second_derivatives_are_refused_in_a_sentence() -> None:
     hidden, weight = inputs(bias=False)
     loss = linear_cross_entropy(hidden, weight, ids(0, 8, high=7))
-    with pytest.raises(
-        ProblemError, match=r"cannot be differentiated twice; for second derivatives use"
-    ) as caught:
+    with pytest.raises(ProblemError, match=r"cannot be differentiated twice; for second derivatives use") as caught:
         torch.autograd.grad(loss, hidden, create_graph=True)
     assert "\n" not in str(caught.value)
 
@@ -139,9 +130,7 @@ def test_batches_of_sequences() -> None:
     targets = ids(0, 2, 4, high=7)
     given = inputs()
     given[0] = draw(0, 2, 4, 5).requires_grad_()
-    for a, b in zip(
-        gradients(linear_cross_entropy, given, targets), gradients(plain, given, targets), strict=True
-    ):
+    for a, b in zip(gradients(linear_cross_entropy, given, targets), gradients(plain, given, targets), strict=True):
         torch.testing.assert_close(a, b)
     assert linear_cross_entropy(*given[:2], targets, reduction="none").shape == (2, 4)
 
@@ -158,9 +147,7 @@ def test_logits_of_ten_thousand() -> None:
     hidden, weight, _ = (x.detach().float() for x in inputs())
     given = [(hidden * 1e4).requires_grad_(), weight.requires_grad_()]
     targets = ids(0, 8, high=7)
-    for a, b in zip(
-        gradients(linear_cross_entropy, given, targets), gradients(plain, given, targets), strict=True
-    ):
+    for a, b in zip(gradients(linear_cross_entropy, given, targets), gradients(plain, given, targets), strict=True):
         torch.testing.assert_close(a, b)
 
 
@@ -175,9 +162,7 @@ def test_half_precision_is_as_near_to_the_truth_as_rounding_once_per_chunk_allow
     truth = gradients(plain, [x.detach().double().requires_grad_() for x in given], targets)
     mine, theirs = gradients(linear_cross_entropy, given, targets), gradients(plain, given, targets)
     assert [x.dtype for x in mine] == [x.dtype for x in theirs] == [dtype] * 3
-    off, usual = (
-        [(x.double() - t).norm() / t.norm() for x, t in zip(y, truth, strict=True)] for y in (mine, theirs)
-    )
+    off, usual = ([(x.double() - t).norm() / t.norm() for x, t in zip(y, truth, strict=True)] for y in (mine, theirs))
     assert off[0] <= torch.finfo(dtype).eps
     assert off[1] <= 1.1 * usual[1]
     assert off[2] <= 2 * usual[2]
@@ -213,9 +198,7 @@ def test_no_more_than_a_chunk_of_logits_exists_at_a_time() -> None:
     class Watch(TorchDispatchMode):
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             made = function(*args, **(kwargs or {}))
-            seen.extend(
-                t.numel() for t in (made if isinstance(made, tuple) else (made,)) if isinstance(t, Tensor)
-            )
+            seen.extend(t.numel() for t in (made if isinstance(made, tuple) else (made,)) if isinstance(t, Tensor))
             return made
 
     hidden, weight = draw(0, 60, 5).requires_grad_(), draw(1, 211, 5).requires_grad_()
@@ -242,7 +225,7 @@ def test_no_more_than_a_chunk_of_logits_exists_at_a_time() -> None:
         ({"label_smoothing": 1.5}, r"label_smoothing is 1\.5; give a number from 0 to 1"),
         ({"reduction": "max"}, r"'max' is not a reduction"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit(changes: dict[str, Any], words: str) -> None:
     hidden, weight = inputs(bias=False)
     with pytest.raises(ProblemError, match=words) as caught:

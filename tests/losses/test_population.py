@@ -109,9 +109,7 @@ def test_an_argument_may_differ_from_member_to_member(argument: str) -> None:
         torch.testing.assert_close(gradients[k], gradient)
 
 
-@pytest.mark.parametrize(
-    "label", ["cross_entropy(weight=(1, 5, 0.2, 0))", "cross_entropy(ignore_index=1)", "mse"]
-)
+@pytest.mark.parametrize("label", ["cross_entropy(weight=(1, 5, 0.2, 0))", "cross_entropy(ignore_index=1)", "mse"])
 def test_evaluation_in_chunks_is_the_loss_of_all(label: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A class weight's share and an ignored sample's none are counted over all chunks; one chunk is all ignored."""
     model = Shaped(label)
@@ -169,16 +167,23 @@ def test_a_problem_takes_a_label_an_object_or_a_module(loss: Any, width: int, ta
         ("huber(delta=0)", 2, draw(1, 60, 2).numpy(), r"huber: delta is 0; give a number above 0"),
         ("mse(reduction='sum')", 2, draw(1, 60, 2).numpy(), r"the loss mse\(reduction='sum'\) is not a mean"),
         ("cross_entropy(weight=(1, 2))", 4, ids(0, 60).numpy(), r"2 class weights, and .* for 4 classes"),
-        ("cross_entropy(ignore_index=1)", 4, np.ones(60, dtype=int), r"all train targets are 1, which cross_entropy ig"),
+        (
+            "cross_entropy(ignore_index=1)",
+            4,
+            np.ones(60, dtype=int),
+            r"all train targets are 1, which cross_entropy ig",
+        ),
         ("kl_div", 4, draw(1, 60, 4).numpy(), r"kl_div needs probabilities that sum to 1 along axis 1"),
-        ("negative_log_likelihood(distribution='Poisson', outputs='rate', fixed={}, transform=True)", 1,
-         ids(0, 60, 1).numpy() - 5, r"Poisson is a distribution over .*, and the train targets run from -5 to"),
+        (
+            "negative_log_likelihood(distribution='Poisson', outputs='rate', fixed={}, transform=True)",
+            1,
+            ids(0, 60, 1).numpy() - 5,
+            r"Poisson is a distribution over .*, and the train targets run from -5 to",
+        ),
         ("triplet_margin", 4, ids(0, 60).numpy(), r"needs anchor, positive and negative stacked as \(samples, 3"),
     ],
-)  # fmt: skip
-def test_a_problem_whose_loss_does_not_fit_is_refused(
-    loss: str, width: int, targets: Any, words: str
-) -> None:
+)
+def test_a_problem_whose_loss_does_not_fit_is_refused(loss: str, width: int, targets: Any, words: str) -> None:
     with pytest.raises(ProblemError, match=words) as caught:
         prepare(problem(loss, width, targets))
     assert "\n" not in str(caught.value)
@@ -191,9 +196,7 @@ def test_triplets_are_learned_in_a_study() -> None:
     triplets = noise.clone()
     triplets[:, :2, :1] = place + 0.1 * noise[:, :2, :1]
     given = tw.Problem(
-        model=lambda: nn.Linear(5, 2),
-        train=(triplets.numpy(), np.zeros(64)),
-        loss="triplet_margin(margin=0.5)",
+        model=lambda: nn.Linear(5, 2), train=(triplets.numpy(), np.zeros(64)), loss="triplet_margin(margin=0.5)"
     )
     ready = prepare(dataclasses.replace(given, name="triplets"))
     model = ready.model()

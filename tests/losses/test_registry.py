@@ -24,12 +24,17 @@ from thalweg.errors import ProblemError
 from .cases import batch
 
 LABELS = [
-    *losses.LOSSES, "huber(delta=0.5)", "cross_entropy(label_smoothing=0.1)", "triplet_margin(margin=0.2, swap=True)",
-    "cross_entropy(weight=(1, 2, 0.25, 0), ignore_index=3)", "kl_div(reverse=True, outputs='logits')",
-    "kl_div(outputs='logits', log_target=True)", "mse(reduction='sum')",
+    *losses.LOSSES,
+    "huber(delta=0.5)",
+    "cross_entropy(label_smoothing=0.1)",
+    "triplet_margin(margin=0.2, swap=True)",
+    "cross_entropy(weight=(1, 2, 0.25, 0), ignore_index=3)",
+    "kl_div(reverse=True, outputs='logits')",
+    "kl_div(outputs='logits', log_target=True)",
+    "mse(reduction='sum')",
     "negative_log_likelihood(distribution='Laplace', fixed={'scale': 0.5})",
     "negative_log_likelihood(outputs=('loc', 'scale'), fixed={}, transform=True)",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -78,15 +83,9 @@ def test_an_unknown_name_is_answered_with_near_ones(kind: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (
-            "huber(beta=1)",
-            r"'beta' is not an argument of huber: did you mean delta\? Known: reduction, delta",
-        ),
+        ("huber(beta=1)", r"'beta' is not an argument of huber: did you mean delta\? Known: reduction, delta"),
         ("huber(delta=-1)", r"huber: delta is -1; give a number above 0"),
-        (
-            "huber(0.5)",
-            r"'huber\(0\.5\)' is not of the form name\(argument=value, …\), e\.g\. cross_entropy\(label_",
-        ),
+        ("huber(0.5)", r"'huber\(0\.5\)' is not of the form name\(argument=value, …\), e\.g\. cross_entropy\(label_"),
         ("huber(delta=print())", r"is not of the form"),
         ("huber(delta=" + "9" * 3000 + ")", r"huber: delta is 9{60}…; give a number above 0"),
         ("mse(", r"is not of the form"),
@@ -126,9 +125,7 @@ def test_own_losses_are_weighed_if_they_give_values_per_sample() -> None:
     squares = losses.get(torch.nn.MSELoss(reduction="none"))
     torch.testing.assert_close(squares(outputs, targets, weights), F.mse_loss(outputs[:3], targets[:3]))
     assert squares.per_sample(outputs, targets).shape == (6,)
-    with pytest.raises(
-        ProblemError, match=r"MSELoss gives one number for the whole batch, so samples cannot be wei"
-    ):
+    with pytest.raises(ProblemError, match=r"MSELoss gives one number for the whole batch, so samples cannot be wei"):
         losses.get(torch.nn.MSELoss())(outputs, targets, weights)
 
 

@@ -21,9 +21,7 @@ SHAPES = st.sampled_from([(1,), (7,), (5, 3), (4, 2, 3)])
 
 @settings(max_examples=30, deadline=None)
 @given(seed=SEEDS, dtype=DTYPES, reduction=REDUCTIONS, shape=SHAPES)
-def test_l1_mse_l2_mean_sum_none(
-    seed: int, dtype: torch.dtype, reduction: str, shape: tuple[int, ...]
-) -> None:
+def test_l1_mse_l2_mean_sum_none(seed: int, dtype: torch.dtype, reduction: str, shape: tuple[int, ...]) -> None:
     x, y = draw(seed, *shape, dtype=dtype), draw(seed + 1, *shape, dtype=dtype)
     same(losses.L1(reduction=reduction), functools.partial(F.l1_loss, reduction=reduction), x, y)
     same(losses.MSE(reduction=reduction), functools.partial(F.mse_loss, reduction=reduction), x, y)
@@ -54,11 +52,7 @@ def test_residuals_of_any_size(scale: float) -> None:
 @pytest.mark.parametrize(
     ("outputs", "targets", "words"),
     [
-        (
-            (5, 1),
-            (5,),
-            r"outputs are \(samples, 1\) where the targets are \(samples,\); reshape the targets to \(sa",
-        ),
+        ((5, 1), (5,), r"outputs are \(samples, 1\) where the targets are \(samples,\); reshape the targets to \(sa"),
         ((5,), (5, 1), r"outputs are \(samples,\) where the targets are \(samples, 1\)"),
         ((5, 3), (5, 1), r"change the model or the targets"),
         ((5, 3), (4, 3), r"there are 5 outputs, and for targets 4; give one for each output"),

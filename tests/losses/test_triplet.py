@@ -17,16 +17,22 @@ from .cases import DTYPES, REDUCTIONS, SEEDS, draw, same
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=SEEDS, dtype=DTYPES, reduction=REDUCTIONS, margin=st.floats(0.1, 9), p=st.sampled_from([1.0, 2.0, 3.0]),
-       eps=st.sampled_from([1e-6, 1e-2]), swap=st.booleans(), inner=st.sampled_from([(4,), (2, 4)]))  # fmt: skip
+@given(
+    seed=SEEDS,
+    dtype=DTYPES,
+    reduction=REDUCTIONS,
+    margin=st.floats(0.1, 9),
+    p=st.sampled_from([1.0, 2.0, 3.0]),
+    eps=st.sampled_from([1e-6, 1e-2]),
+    swap=st.booleans(),
+    inner=st.sampled_from([(4,), (2, 4)]),
+)
 def test_triplet_margin(
     seed: int, dtype: torch.dtype, reduction: str, margin: float, p: float, eps: float, swap: bool, inner: Any
 ) -> None:
     options = {"margin": margin, "p": p, "eps": eps, "swap": swap, "reduction": reduction}
     x = draw(seed, 6, 3, *inner, dtype=dtype)
-    same(
-        losses.TripletMargin(**options), lambda x, _: F.triplet_margin_loss(*x.unbind(1), **options), x, None
-    )
+    same(losses.TripletMargin(**options), lambda x, _: F.triplet_margin_loss(*x.unbind(1), **options), x, None)
 
 
 def test_triplet_margin_by_hand() -> None:
@@ -61,7 +67,5 @@ def test_options_that_make_no_sense(options: dict[str, Any], words: str) -> None
 
 @pytest.mark.parametrize("shape", [(5, 3), (5, 2, 3), (5, 4)])
 def test_outputs_that_are_no_triplets(shape: tuple[int, ...]) -> None:
-    with pytest.raises(
-        ProblemError, match=r"stacked as \(samples, 3, features\), and the outputs are \(samples, "
-    ):
+    with pytest.raises(ProblemError, match=r"stacked as \(samples, 3, features\), and the outputs are \(samples, "):
         losses.TripletMargin()(torch.zeros(shape), None)

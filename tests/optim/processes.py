@@ -63,11 +63,15 @@ CLOSURES = {
 # shapes of the tensors whose norm is taken, and how each lies on a mesh of processes
 PLACES: list[tuple[tuple[int, ...], str | None, tuple[Any, ...]]] = [
     ((3,), None, ()),
-    ((5, 2), "flat", (Shard(0),)), ((2, 7), "flat", (Shard(1),)), ((1, 4), "flat", (Shard(0),)),
+    ((5, 2), "flat", (Shard(0),)),
+    ((2, 7), "flat", (Shard(1),)),
+    ((1, 4), "flat", (Shard(0),)),
     ((3, 3), "flat", (Replicate(),)),
-    ((4, 3), "hybrid", (Replicate(), Shard(0))), ((4, 4), "hybrid", (Shard(0), Shard(1))),
-    ((2, 2), "hybrid", (Shard(1), Replicate())), ((6,), "hybrid", (Replicate(), Replicate())),
-]  # fmt: skip
+    ((4, 3), "hybrid", (Replicate(), Shard(0))),
+    ((4, 4), "hybrid", (Shard(0), Shard(1))),
+    ((2, 2), "hybrid", (Shard(1), Replicate())),
+    ((6,), "hybrid", (Replicate(), Replicate())),
+]
 
 
 @dataclass(frozen=True)
@@ -148,8 +152,12 @@ def found(model: nn.Module, optimizer: Any) -> dict[str, Any]:
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     inner = model.module if isinstance(model, DistributedDataParallel) else model
     state = get_optimizer_state_dict(inner, optimizer, options=options).get("state")
-    return {"weights": weights(model), "averages": averages(optimizer), "state": state,
-            "left": [float(full(p.grad).abs().sum()) for p in model.parameters()]}  # fmt: skip
+    return {
+        "weights": weights(model),
+        "averages": averages(optimizer),
+        "state": state,
+        "left": [float(full(p.grad).abs().sum()) for p in model.parameters()],
+    }
 
 
 def ddp(at: Processes) -> Any:
@@ -238,9 +246,7 @@ def whole_states(at: Processes) -> Any:
                 taken_up.load_state_dict(begun.state_dict())
             else:
                 state = get_optimizer_state_dict(alone, begun)
-                set_optimizer_state_dict(
-                    model, taken_up, state, options=StateDictOptions(full_state_dict=True)
-                )
+                set_optimizer_state_dict(model, taken_up, state, options=StateDictOptions(full_state_dict=True))
             train(model, taken_up, 3, at, start=3)
             results[way, name] = weights(model)
     return results
@@ -282,16 +288,15 @@ def tensor_parallel(at: Processes) -> Any:
     results = {}
     for sides in rectangles(at):
         mesh = init_device_mesh("cpu", sides, mesh_dim_names=("data", "tensor"))
-        model = parallelize_module(
-            network(8), mesh["tensor"], {"0": ColwiseParallel(), "2": RowwiseParallel()}
-        )
+        model = parallelize_module(network(8), mesh["tensor"], {"0": ColwiseParallel(), "2": RowwiseParallel()})
         fully_shard(model, mesh=mesh["data"])
         optimizer = ours("Adam", model.parameters(), **WHOLE)
         train(model, optimizer, 4, Processes(mesh.get_local_rank("data"), sides[0]))
         results[str(sides)] = {
-            "weights": weights(model), "averages": averages(optimizer),
+            "weights": weights(model),
+            "averages": averages(optimizer),
             "placements": {str(p.placements) for p in model.parameters()},
-        }  # fmt: skip
+        }
     return results
 
 
@@ -314,10 +319,7 @@ def half(at: Processes) -> Any:
     def place(t: torch.Tensor) -> torch.Tensor:
         return distribute_tensor(t, at.mesh, [Shard(0)])
 
-    formats = {
-        "as the weights": {},
-        "rounded at random": {"state_dtype": torch.bfloat16, "stochastic_rounding": True},
-    }
+    formats = {"as the weights": {}, "rounded at random": {"state_dtype": torch.bfloat16, "stochastic_rounding": True}}
     return {
         name: train_half([nn.Parameter(place(p.detach())) for p in half_params()], place, **options)
         for name, options in formats.items()
@@ -438,15 +440,30 @@ def refusals(at: Processes) -> Any:
     value = changed.square().sum()
     tw.optim.SGD([changed]).step()
     return {
-        "partial": said(tw.optim.SGD([unsummed]).step), "mixed": said(tw.optim.SGD([mixed]).step),
+        "partial": said(tw.optim.SGD([unsummed]).step),
+        "mixed": said(tw.optim.SGD([mixed]).step),
         "int8": said(tw.optim.SGD([fitting], state_dtype="int8").step),
         "plain": said(tw.optim.SGD([plain]).step),
         "changed": said(value.backward),
-    }  # fmt: skip
+    }
 
 
-TWO = (ddp, fsdp, beside_torch, checkpoints, whole_states, norm, tensor_parallel, half, collectives, closures, scalers,
-       zero_redundancy, swapped, refusals)  # fmt: skip
+TWO = (
+    ddp,
+    fsdp,
+    beside_torch,
+    checkpoints,
+    whole_states,
+    norm,
+    tensor_parallel,
+    half,
+    collectives,
+    closures,
+    scalers,
+    zero_redundancy,
+    swapped,
+    refusals,
+)
 FOUR = (norm, tensor_parallel)
 
 
@@ -455,9 +472,12 @@ def work(rank: int, world: int, folder: str) -> None:
     torch.set_num_threads(1)
     at = Processes(rank, world, Path(folder))
     dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting-{world}", rank=rank, world_size=world,
+        "gloo",
+        init_method=f"file://{folder}/meeting-{world}",
+        rank=rank,
+        world_size=world,
         timeout=datetime.timedelta(seconds=60),
-    )  # fmt: skip
+    )
     results: dict[str, Any] = {}
     for scenario in TWO if world == 2 else FOUR:
         try:

@@ -16,15 +16,15 @@ import thalweg as tw
 STEPS = 3
 SHAPES = [(), (0,), (1,), (5,), (3, 4), (2, 0, 3), (2, 3, 2), (66_001,)]  # the last is more than one segment
 LAYOUTS = ("contiguous", "transposed", "every other")
-RULES: dict[str, dict[str, Any]] = {
-    "SGD": {"momentum": 0.9},
-    "AdamW": {"amsgrad": True, "eps": 1e-4},
-}
+RULES: dict[str, dict[str, Any]] = {"SGD": {"momentum": 0.9}, "AdamW": {"amsgrad": True, "eps": 1e-4}}
 # Few combinations, because each is a kernel to compile.
 WHOLE: list[dict[str, Any]] = [
-    {}, {"max_norm": 0.5}, {"clip_value": 0.01, "zero_grad": True}, {"ema_decay": 0.9},
+    {},
+    {"max_norm": 0.5},
+    {"clip_value": 0.01, "zero_grad": True},
+    {"ema_decay": 0.9},
     {"max_norm": 1e6, "clip_value": 100.0, "ema_decay": 0.0, "zero_grad": True},
-]  # fmt: skip
+]
 NOTHING = {"max_norm": None, "clip_value": None, "ema_decay": None, "zero_grad": False}
 # What gradients are made of: (scale, share of the elements that are replaced, by what).
 SCALES = (1.0, 1e-6, 1e4)
@@ -46,22 +46,18 @@ class Gradient:
         return laid_out(g.to(p.dtype), layout)
 
 
-gradients = st.builds(
-    Gradient, st.sampled_from((*SCALES, 0.0)), st.none() | st.none() | st.sampled_from(STRANGE)
-)
+gradients = st.builds(Gradient, st.sampled_from((*SCALES, 0.0)), st.none() | st.none() | st.sampled_from(STRANGE))
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> dict[str, Any]:
     count = draw(st.integers(1, 4))
-    tensors = [(draw(st.sampled_from(SHAPES)), draw(st.sampled_from(LAYOUTS)), draw(st.sampled_from(LAYOUTS)))
-               for _ in range(count)]  # fmt: skip
+    tensors = [
+        (draw(st.sampled_from(SHAPES)), draw(st.sampled_from(LAYOUTS)), draw(st.sampled_from(LAYOUTS)))
+        for _ in range(count)
+    ]
     group = st.fixed_dictionaries(
-        {
-            "lr": st.sampled_from((0.5, 1e-3)),
-            "weight_decay": st.sampled_from((0.0, 0.1)),
-            "maximize": st.booleans(),
-        }
+        {"lr": st.sampled_from((0.5, 1e-3)), "weight_decay": st.sampled_from((0.0, 0.1)), "maximize": st.booleans()}
     )
     return {
         "name": draw(st.sampled_from(list(RULES))),
@@ -156,8 +152,7 @@ def test_one_pass_equals_torchs_separate_calls(case: dict[str, Any]) -> None:
         case["first"] = [p.detach().clone() for p in b]
         for params in (a, b):
             set_gradients(case, params, k)
-        reach = [r if p.grad is None else reached(r, p.grad, case["scale"])
-                 for r, p in zip(reach, b, strict=True)]  # fmt: skip
+        reach = [r if p.grad is None else reached(r, p.grad, case["scale"]) for r, p in zip(reach, b, strict=True)]
         if norm_overflows(case, b):
             return
         finite = separately(case, theirs, b, averages)

@@ -116,9 +116,7 @@ def test_two_processes_go_on_from_a_checkpoint(two: list, source: str, name: str
 
 @saved
 @pytest.mark.parametrize("source", ["two", "torch"])
-def test_one_process_goes_on_from_a_checkpoint_of_two(
-    two: list, folder: Path, source: str, name: str
-) -> None:
+def test_one_process_goes_on_from_a_checkpoint_of_two(two: list, folder: Path, source: str, name: str) -> None:
     left(two, "checkpoints")
     if source == "torch" and name == processes.NO_DTENSORS:
         source = "two"
@@ -146,9 +144,7 @@ def test_the_norm_counts_every_weight_once(world: int, sides: str, request: pyte
         p.grad = processes.gradient(k, tuple(p.shape))
     norm = nn.utils.clip_grad_norm_(params, 0.5)
     assert norm > 2
-    for weights, remains, calls in left(
-        request.getfixturevalue("two" if world == 2 else "four"), "norm", sides
-    ):
+    for weights, remains, calls in left(request.getfixturevalue("two" if world == 2 else "four"), "norm", sides):
         for w, p in zip(weights, params, strict=True):
             assert close(w, -p.grad, 1e-12)
         assert remains == 0
@@ -179,11 +175,7 @@ def test_half_precision(two: list) -> None:
 
 def test_a_step_of_fsdp_takes_one_collective_for_the_norm_and_else_none(two: list) -> None:
     for counts in left(two, "collectives"):
-        assert counts == {
-            "plain": (0, True),
-            "max_norm": (2, True),
-            "hybrid": (2, True),
-        }  # two steps, one plan
+        assert counts == {"plain": (0, True), "max_norm": (2, True), "hybrid": (2, True)}  # two steps, one plan
 
 
 @pytest.mark.parametrize("name", CLOSURES)

@@ -75,8 +75,13 @@ def test_states_have_torchs_names_shapes_and_dtypes(name: str) -> None:
             optimizer = kind(model.parameters(), **options)
             train(model, optimizer, 2)
             states.append(optimizer.state_dict()["state"])
-        ours, theirs = ({k: {n: (v.shape, v.dtype) for n, v in s.items() if v is not None and n != "mu_product"}
-                         for k, s in x.items()} for x in states)  # fmt: skip
+        ours, theirs = (
+            {
+                k: {n: (v.shape, v.dtype) for n, v in s.items() if v is not None and n != "mu_product"}
+                for k, s in x.items()
+            }
+            for x in states
+        )
         assert {k: s for k, s in ours.items() if s} == {k: s for k, s in theirs.items() if s}
         for kept in states[0].values():  # one number for a tensor, as in torch, and in float64
             assert "mu_product" not in kept or kept["mu_product"].shape == ()
@@ -89,8 +94,16 @@ def test_arguments_are_torchs(name: str) -> None:
     assert [(p.name, p.default, p.kind) for p in ours if p.name not in whole] == [
         (p.name, p.default, p.kind) for p in theirs
     ]
-    for wrong in ({"lr": -1.0}, {"eps": -1.0}, {"weight_decay": -0.1}, {"betas": (1.0, 0.9)}, {"rho": 2.0},
-                  {"momentum": -0.5}, {"etas": (1.5, 1.2)}, {"lr": torch.ones(2)}):  # fmt: skip
+    for wrong in (
+        {"lr": -1.0},
+        {"eps": -1.0},
+        {"weight_decay": -0.1},
+        {"betas": (1.0, 0.9)},
+        {"rho": 2.0},
+        {"momentum": -0.5},
+        {"etas": (1.5, 1.2)},
+        {"lr": torch.ones(2)},
+    ):
         if wrong.keys() <= {p.name for p in theirs}:
             with pytest.raises(ValueError) as torch_says:
                 both(name)[1](network().parameters(), **wrong)
@@ -103,9 +116,7 @@ def test_what_cannot_be_meant_is_refused() -> None:
     params = list(network().parameters())
     with pytest.raises(UsageError, match="Nesterov momentum requires a momentum and zero dampening"):
         tw.optim.SGD(params, nesterov=True)
-    with pytest.raises(
-        UsageError, match=r"capturable=True is not available: leave it out, or use torch\.optim"
-    ):
+    with pytest.raises(UsageError, match=r"capturable=True is not available: leave it out, or use torch\.optim"):
         tw.optim.Adam(params, capturable=True)
     with pytest.raises(UsageError, match="differentiable=True is not available"):
         tw.optim.SGD(params, differentiable=True)
@@ -193,9 +204,7 @@ SCHEDULERS = {
 @pytest.mark.parametrize("tensor", [False, True])
 def test_schedulers(name: str, schedule: str, tensor: bool) -> None:
     ends, options = [], {} if name == "Adam" else {"momentum": 0.9}
-    for kind, lr in zip(
-        both(name), (torch.tensor(0.02, dtype=torch.float64) if tensor else 0.02, 0.02), strict=True
-    ):
+    for kind, lr in zip(both(name), (torch.tensor(0.02, dtype=torch.float64) if tensor else 0.02, 0.02), strict=True):
         model = network()
         optimizer = kind(model.parameters(), lr=lr, **options)
         scheduler = SCHEDULERS[schedule](optimizer)

@@ -21,10 +21,16 @@ from .models import network, train, weights
 ALL = {"max_norm": 0.5, "clip_value": 0.1, "ema_decay": 0.9, "zero_grad": True}
 # Steps of a process, as (class or formula, arguments): each asks for another kernel, or for one it has already.
 STEPS: list[tuple[str, dict[str, Any]]] = [
-    ("AdamW", {}), ("AdamW", {"lr": 0.1, "betas": (0.8, 0.9)}), ("AdamW", {"max_norm": 0.5}), ("AdamW", ALL),
-    ("AdamW", {**ALL, "max_norm": 2.0, "ema_decay": 0.5}), ("SGD", {"momentum": 0.9, "zero_grad": True}),
-    ("adamw", {"beta1": 0.7}), ("adamw(beta2=0.9)", {}), ("Adam", {"maximize": True}),
-]  # fmt: skip
+    ("AdamW", {}),
+    ("AdamW", {"lr": 0.1, "betas": (0.8, 0.9)}),
+    ("AdamW", {"max_norm": 0.5}),
+    ("AdamW", ALL),
+    ("AdamW", {**ALL, "max_norm": 2.0, "ema_decay": 0.5}),
+    ("SGD", {"momentum": 0.9, "zero_grad": True}),
+    ("adamw", {"beta1": 0.7}),
+    ("adamw(beta2=0.9)", {}),
+    ("Adam", {"maximize": True}),
+]
 PROGRAM = f"""
 import json, torch, thalweg as tw
 from numba.core import event
@@ -44,9 +50,12 @@ print(json.dumps([compiled, weight.tolist()]))
 def process(cache: Path) -> tuple[list[int], list[float]]:
     """How many passes of its compiler Numba ran for each of the steps, in a process of its own, and the weights."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM], capture_output=True, text=True, timeout=300,
+        [sys.executable, "-W", "error", "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        timeout=300,
         env={**os.environ, "THALWEG_CACHE": str(cache)},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     compiled, weight = json.loads(done.stdout)
     return compiled, weight
@@ -73,9 +82,7 @@ def test_optimizers_of_one_formula_share_its_kernel() -> None:
             (tw.optim.from_formula("adam(lr=0.5)"), {"beta1": 0.1}),
         )
     ]
-    kernels = {
-        id(numba_cpu.compiled(o.rule.choose(o.param_groups[0]).equations, torch.float64)) for o in made
-    }
+    kernels = {id(numba_cpu.compiled(o.rule.choose(o.param_groups[0]).equations, torch.float64)) for o in made}
     assert len(kernels) == 1
     other = tw.optim.Adam(network().parameters(), amsgrad=True)
     equations = other.rule.choose(other.param_groups[0]).equations
@@ -90,9 +97,7 @@ def test_numbers_that_change_compile_nothing(whole: dict[str, Any]) -> None:
     before = weights(model)
     with event.install_recorder("numba:run_pass") as seen:
         for k in range(5):
-            optimizer.param_groups[0].update(
-                lr=0.1 / (1 + k), weight_decay=0.1 * k, betas=(0.5, 0.9 + 0.01 * k)
-            )
+            optimizer.param_groups[0].update(lr=0.1 / (1 + k), weight_decay=0.1 * k, betas=(0.5, 0.9 + 0.01 * k))
             train(model, optimizer, 1)
     assert not seen.buffer
     assert not torch.equal(before, weights(model))

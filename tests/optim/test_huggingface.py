@@ -27,9 +27,13 @@ from .models import close, weights
 
 STEPS, RELATIVE = 12, 1e-9
 RULES: dict[str, dict[str, Any]] = {
-    "SGD": {"lr": 0.3, "momentum": 0.9}, "RMSprop": {"lr": 0.003}, "Adam": {"lr": 0.01}, "AdamW": {"lr": 0.01},
-    "RAdam": {"lr": 0.1}, "Adamax": {"lr": 0.01},
-}  # fmt: skip
+    "SGD": {"lr": 0.3, "momentum": 0.9},
+    "RMSprop": {"lr": 0.003},
+    "Adam": {"lr": 0.01},
+    "AdamW": {"lr": 0.01},
+    "RAdam": {"lr": 0.1},
+    "Adamax": {"lr": 0.01},
+}
 rules = pytest.mark.parametrize("name", RULES)
 
 
@@ -56,18 +60,21 @@ def bert(dtype: torch.dtype = torch.float64) -> nn.Module:
     """A classifier of two layers, with dropout, whose weights are the same each time."""
     set_seed(7)
     config = BertConfig(
-        vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
-        max_position_embeddings=12, num_labels=3,
-    )  # fmt: skip
+        vocab_size=40,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=12,
+        num_labels=3,
+    )
     return BertForSequenceClassification(config).to(dtype)
 
 
 def gpt() -> nn.Module:
     """A language model of two layers; its output weights are its embedding."""
     set_seed(7)
-    config = GPT2Config(
-        vocab_size=40, n_positions=12, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0
-    )
+    config = GPT2Config(vocab_size=40, n_positions=12, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
     return GPT2LMHeadModel(config).double()
 
 
@@ -81,19 +88,28 @@ def sentences(model: nn.Module) -> list[dict[str, torch.Tensor]]:
 
 def trainer(model: nn.Module, folder: Path, more: dict[str, Any] | None = None, **arguments: Any) -> Trainer:
     settings: dict[str, Any] = {
-        "max_steps": STEPS, "per_device_train_batch_size": 8, "use_cpu": True,
-        "report_to": "none", "disable_tqdm": True, "logging_strategy": "no", "save_strategy": "no",
-        "dataloader_pin_memory": False, "seed": 3, **arguments,
-    }  # fmt: skip
-    return Trainer(
-        model, TrainingArguments(str(folder), **settings), train_dataset=sentences(model), **(more or {})
-    )
+        "max_steps": STEPS,
+        "per_device_train_batch_size": 8,
+        "use_cpu": True,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "logging_strategy": "no",
+        "save_strategy": "no",
+        "dataloader_pin_memory": False,
+        "seed": 3,
+        **arguments,
+    }
+    return Trainer(model, TrainingArguments(str(folder), **settings), train_dataset=sentences(model), **(more or {}))
 
 
 def trained(
-    folder: Path, kind: Any, model: nn.Module | None = None, resume: Path | None = None,
-    arguments: dict[str, Any] | None = None, **settings: Any,
-) -> Trainer:  # fmt: skip
+    folder: Path,
+    kind: Any,
+    model: nn.Module | None = None,
+    resume: Path | None = None,
+    arguments: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Trainer:
     """A Trainer that has made an optimizer of that class, and trained with it."""
     model = model or bert()
     before = weights(model)
@@ -162,9 +178,7 @@ def test_the_norm_and_the_average_within_the_step(tmp_path: Path) -> None:
 
 @rules
 @pytest.mark.parametrize("begun_with", ["ours", "torch's"])
-def test_going_on_from_a_checkpoint_ends_where_the_whole_run_does(
-    name: str, begun_with: str, tmp_path: Path
-) -> None:
+def test_going_on_from_a_checkpoint_ends_where_the_whole_run_does(name: str, begun_with: str, tmp_path: Path) -> None:
     ours, theirs = getattr(tw.optim, name), getattr(torch.optim, name)
     settings: dict[str, Any] = {"weight_decay": 0.1, "save_strategy": "steps", "save_steps": 5}
     first = ours if begun_with == "ours" else theirs
@@ -187,6 +201,5 @@ def test_a_checkpoint_has_the_average(tmp_path: Path) -> None:
 
 
 def test_a_rule_of_ones_own(tmp_path: Path) -> None:
-    done = [trained(tmp_path, kind, arguments={"lr": 0.05})
-            for kind in (tw.optim.from_formula("sgd"), torch.optim.SGD)]  # fmt: skip
+    done = [trained(tmp_path, kind, arguments={"lr": 0.05}) for kind in (tw.optim.from_formula("sgd"), torch.optim.SGD)]
     assert close(*ends(*done), relative=RELATIVE)

@@ -69,9 +69,15 @@ def batches() -> DataLoader:
 
 def trainer(epochs: int = 3, **options: Any) -> lightning.Trainer:
     return lightning.Trainer(
-        max_epochs=epochs, accelerator="cpu", devices=1, logger=False, enable_progress_bar=False,
-        enable_model_summary=False, enable_checkpointing=False, **options,
-    )  # fmt: skip
+        max_epochs=epochs,
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        **options,
+    )
 
 
 def fitted(make: Make, epochs: int = 3, checkpoint: Path | None = None, **options: Any) -> Module:
@@ -154,9 +160,7 @@ def test_a_checkpoint_goes_on_as_if_never_stopped(name: str, begun_with: str, tm
     again = fitted(ours, 4, tmp_path / "two.ckpt")
     assert len(again.losses) == 10, "two of the four epochs"
     whole = fitted(ours, 4)
-    assert again.losses == (
-        whole.losses[10:] if begun_with == "ours" else pytest.approx(whole.losses[10:], rel=1e-4)
-    )
+    assert again.losses == (whole.losses[10:] if begun_with == "ours" else pytest.approx(whole.losses[10:], rel=1e-4))
     assert close(weights(again.net), weights(whole.net), 1e-9 if begun_with == "ours" else 1e-5)
 
 
@@ -182,9 +186,7 @@ def test_rules_that_need_the_closure_get_it() -> None:
     shifted = tw.optim.from_formula(tw.formulas.get("nesterov(change_of_variables=True)"))
     a, b = (fitted(lambda p, kind=kind: kind(p, lr=0.05)) for kind in (ahead, shifted))
     assert a.losses[:2] == pytest.approx(b.losses[:2], rel=1e-5)
-    assert a.losses[2:] == pytest.approx(b.losses[2:], rel=1e-2), (
-        "the same path, at a rate that changes slowly"
-    )
+    assert a.losses[2:] == pytest.approx(b.losses[2:], rel=1e-2), "the same path, at a rate that changes slowly"
 
 
 class TwoPlayers(lightning.LightningModule):
@@ -195,8 +197,10 @@ class TwoPlayers(lightning.LightningModule):
         self.net, self.kinds, self.automatic_optimization = network(torch.float32), kinds, False
 
     def configure_optimizers(self) -> Any:
-        return [self.kinds.AdamW(self.net[0].parameters(), lr=0.02),
-                self.kinds.SGD(self.net[2].parameters(), lr=0.1, momentum=0.9)]  # fmt: skip
+        return [
+            self.kinds.AdamW(self.net[0].parameters(), lr=0.02),
+            self.kinds.SGD(self.net[2].parameters(), lr=0.1, momentum=0.9),
+        ]
 
     def training_step(self, batch: Any, _: int) -> None:
         x, y = batch

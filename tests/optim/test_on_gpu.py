@@ -50,9 +50,10 @@ def test_every_other_class_goes_where_the_cpu_goes(name: str, monkeypatch: pytes
 
 
 def parameters(dtype: torch.dtype = torch.float32) -> list[nn.Parameter]:
-    return [nn.Parameter(torch.linspace(-1, 1, n).to(dtype).reshape(s)) for n, s in (
-        (3, (3,)), (1500, (30, 50)), (0, (0, 4)), (1, ()), (300, (300,)),
-    )]  # fmt: skip
+    return [
+        nn.Parameter(torch.linspace(-1, 1, n).to(dtype).reshape(s))
+        for n, s in ((3, (3,)), (1500, (30, 50)), (0, (0, 4)), (1, ()), (300, (300,)))
+    ]
 
 
 def gradients(params: list[nn.Parameter], k: int) -> None:
@@ -64,8 +65,16 @@ def test_many_groups_are_one_launch_and_a_schedule_makes_no_other_kernel(launche
     a, b = parameters(), parameters()
     made = []
     for kind, p in ((tw.optim.AdamW, a), (torch.optim.AdamW, b)):
-        made.append(kind([{"params": p[:1], "lr": 0.1}, {"params": p[1:3], "lr": 0.01, "maximize": True},
-                          {"params": p[3:], "weight_decay": 0.3}], lr=0.05))  # fmt: skip
+        made.append(
+            kind(
+                [
+                    {"params": p[:1], "lr": 0.1},
+                    {"params": p[1:3], "lr": 0.01, "maximize": True},
+                    {"params": p[3:], "weight_decay": 0.3},
+                ],
+                lr=0.05,
+            )
+        )
     schedules = [torch.optim.lr_scheduler.ExponentialLR(o, 0.5) for o in made]
     kernels = triton_gpu.compiled.cache_info().misses
     for k in range(4):
@@ -83,9 +92,7 @@ def test_many_groups_are_one_launch_and_a_schedule_makes_no_other_kernel(launche
 def test_the_whole_step_reads_nothing_back(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = parameters(dtype), parameters(dtype)
     averages = [p.detach().float().clone() for p in b]
-    ours = tw.optim.SGD(
-        a, lr=0.5, max_norm=0.1, clip_value=0.005, ema_decay=0.8, zero_grad=True, maximize=True
-    )
+    ours = tw.optim.SGD(a, lr=0.5, max_norm=0.1, clip_value=0.005, ema_decay=0.8, zero_grad=True, maximize=True)
     theirs = torch.optim.SGD(b, lr=0.5, maximize=True)
     for k in range(3):
         gradients(a, k)

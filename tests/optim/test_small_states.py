@@ -1,4 +1,4 @@
-"""States in bfloat16 and int8, and bfloat16 weights rounded at random: against the reference, and as users have them."""
+"""States in bfloat16 and int8, and bfloat16 weights rounded at random: against the reference, and as users use them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ rules = pytest.mark.parametrize("name", names())
 small = pytest.mark.parametrize("state_dtype", SMALL, ids=str)
 
 
-def parameters(
-    dtype: torch.dtype = torch.float32, shapes: Sequence[tuple[int, ...]] = SHAPES
-) -> list[nn.Parameter]:
+def parameters(dtype: torch.dtype = torch.float32, shapes: Sequence[tuple[int, ...]] = SHAPES) -> list[nn.Parameter]:
     generator = torch.Generator().manual_seed(0)
     return [nn.Parameter(torch.randn(s, generator=generator).to(dtype)) for s in shapes]
 
@@ -199,9 +197,7 @@ def test_nothing_that_is_not_finite_spreads_beyond_its_block(state_dtype: Any) -
 
 @pytest.mark.parametrize("wrong", [torch.float16, "float8", 8, torch.int32])
 def test_formats_that_there_are_not_are_refused(wrong: Any) -> None:
-    with pytest.raises(
-        UsageError, match=r'Invalid state_dtype: .*must be torch.float32, torch.bfloat16 or "int8"'
-    ):
+    with pytest.raises(UsageError, match=r'Invalid state_dtype: .*must be torch.float32, torch.bfloat16 or "int8"'):
         tw.optim.Adam(parameters(), state_dtype=wrong)
 
 
@@ -232,7 +228,5 @@ def test_a_state_of_another_shape_is_refused(state_dtype: Any) -> None:
     params = parameters(shapes=((4, 5),))
     second = tw.optim.Adam(params, state_dtype=state_dtype)
     second.load_state_dict(first.state_dict())
-    with pytest.raises(
-        UsageError, match=r"a state of shape \(3, 4\) was loaded for a parameter of shape \(4, 5\)"
-    ):
+    with pytest.raises(UsageError, match=r"a state of shape \(3, 4\) was loaded for a parameter of shape \(4, 5\)"):
         step(second, params, 2)

@@ -32,8 +32,10 @@ def gradients(params: list[torch.Tensor], k: int) -> None:
 
 def pair(shapes: list[tuple[int, ...]], dtype: torch.dtype = torch.float64) -> tuple[list, list]:
     def make() -> list:
-        return [nn.Parameter(torch.linspace(-1, 1, 1 + i, dtype=dtype)[0] + torch.ones(s, dtype=dtype))
-                for i, s in enumerate(shapes)]  # fmt: skip
+        return [
+            nn.Parameter(torch.linspace(-1, 1, 1 + i, dtype=dtype)[0] + torch.ones(s, dtype=dtype))
+            for i, s in enumerate(shapes)
+        ]
 
     return make(), make()
 
@@ -54,9 +56,10 @@ def test_groups_have_their_own_hyperparameters_and_forms() -> None:
     made = []
     for kind, p in ((tw.optim.SGD, a), (torch.optim.SGD, b)):
         groups = [
-            {"params": p[:1], "lr": 0.5}, {"params": p[1:2], "momentum": 0.9},
+            {"params": p[:1], "lr": 0.5},
+            {"params": p[1:2], "momentum": 0.9},
             {"params": p[2:3], "nesterov": True, "momentum": 0.8, "maximize": True},
-        ]  # fmt: skip
+        ]
         made.append(kind(groups, lr=0.1))
         made[-1].add_param_group({"params": p[3:], "weight_decay": 0.3})
     follow(*made, a, b)
@@ -108,19 +111,13 @@ def test_no_gradient_at_all_is_no_step() -> None:
 def layouts() -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
     base = torch.linspace(-1, 1, 24)
     yield "transposed", base.reshape(4, 6).t(), torch.cos(base).reshape(6, 4)
-    yield (
-        "channels last",
-        base.reshape(2, 3, 2, 2).to(memory_format=torch.channels_last),
-        base.reshape(2, 3, 2, 2),
-    )
+    yield ("channels last", base.reshape(2, 3, 2, 2).to(memory_format=torch.channels_last), base.reshape(2, 3, 2, 2))
     yield "with gaps", base.reshape(4, 6)[:, ::2], torch.cos(base)[:12].reshape(4, 3)
     yield "gradient with gaps", base[:12].clone(), torch.cos(base)[::2]
     yield "gradient expanded", base[:12].clone(), torch.ones(1).expand(12)
 
 
-@pytest.mark.parametrize(
-    ("layout", "start", "g"), list(layouts()), ids=lambda x: x if isinstance(x, str) else ""
-)
+@pytest.mark.parametrize(("layout", "start", "g"), list(layouts()), ids=lambda x: x if isinstance(x, str) else "")
 @pytest.mark.parametrize("zero", [False, True])
 def test_layouts(layout: str, start: torch.Tensor, g: torch.Tensor, zero: bool) -> None:
     ends = []
@@ -160,9 +157,7 @@ def test_moved_weights_and_exchanged_states_are_noticed() -> None:
     follow(ours, theirs, a, b)
 
 
-def test_one_launch_for_all_groups_and_long_tensors_are_shared_among_threads(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_one_launch_for_all_groups_and_long_tensors_are_shared_among_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     launched, run = [], numba_cpu.Round.run
     monkeypatch.setattr(numba_cpu.Round, "run", lambda self: (launched.append(self.launches), run(self)))
     shapes = [(7,)] * 40 + [(200_001,)]
@@ -271,22 +266,16 @@ def test_a_formula_that_cannot_be_found_again_says_so() -> None:
     def inner(g, *, lr=0.1):
         return tw.Update(-lr * g)
 
-    with pytest.raises(
-        pickle.PicklingError, match=r"inner is not found in .*: declare the formula at the top"
-    ):
+    with pytest.raises(pickle.PicklingError, match=r"inner is not found in .*: declare the formula at the top"):
         pickle.dumps(tw.optim.from_formula(inner)(network().parameters()))
 
 
 def test_options_of_a_formula_are_arguments() -> None:
     model, other = network(), network()
-    train(
-        model, tw.optim.from_formula("rmsprop")(model.parameters(), momentum=0.8, centered=True, eps=1e-3), 9
-    )
+    train(model, tw.optim.from_formula("rmsprop")(model.parameters(), momentum=0.8, centered=True, eps=1e-3), 9)
     train(other, tw.optim.RMSprop(other.parameters(), momentum=0.8, centered=True, eps=1e-3), 9)
     assert close(weights(model), weights(other), 1e-14)
-    without = tw.optim.from_formula(tw.formulas.get("rmsprop(momentum=0.8)"))(
-        model.parameters(), momentum=None
-    )
+    without = tw.optim.from_formula(tw.formulas.get("rmsprop(momentum=0.8)"))(model.parameters(), momentum=None)
     train(model, without, 1)
     assert "b" not in without.state_dict()["state"][0]
 

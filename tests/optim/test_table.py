@@ -20,12 +20,18 @@ def groups_of(rule: Rule, count: int = 4, **values: Any) -> list[dict[str, Any]]
 @pytest.mark.parametrize(
     ("changes", "fits"),
     [
-        ({"lr": 0.5}, True), ({"lr": torch.tensor(0.25)}, True), ({"betas": (0.5, 0.75)}, True),
-        ({"weight_decay": 0.5, "eps": 0.25}, True), ({"foreach": False}, True), ({"amsgrad": False}, True),
-        ({"amsgrad": True}, False), ({"maximize": True}, False), ({"decoupled_weight_decay": True}, False),
+        ({"lr": 0.5}, True),
+        ({"lr": torch.tensor(0.25)}, True),
+        ({"betas": (0.5, 0.75)}, True),
+        ({"weight_decay": 0.5, "eps": 0.25}, True),
+        ({"foreach": False}, True),
+        ({"amsgrad": False}, True),
+        ({"amsgrad": True}, False),
+        ({"maximize": True}, False),
+        ({"decoupled_weight_decay": True}, False),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_what_changes_is_read_and_another_form_is_told(changes: dict[str, Any], fits: bool) -> None:
     rule = OF_TORCH["Adam"]
     groups = groups_of(rule, decoupled_weight_decay=False)
@@ -35,9 +41,7 @@ def test_what_changes_is_read_and_another_form_is_told(changes: dict[str, Any], 
     if fits:
         anew = Table(rule, groups)
         assert table.numbers.tolist() == anew.numbers.tolist()
-        assert (table.numbers[2].tolist() == table.numbers[1].tolist()) is bool(
-            {"foreach", "amsgrad"} & changes.keys()
-        )
+        assert (table.numbers[2].tolist() == table.numbers[1].tolist()) is bool({"foreach", "amsgrad"} & changes.keys())
         assert table.fill(groups)
         assert table.numbers.tolist() == anew.numbers.tolist()
 

@@ -14,9 +14,13 @@ from thalweg.errors import UsageError
 from .models import OPTIONS, OWN, close, network, train, weights
 
 WHOLE: list[dict[str, Any]] = [
-    {"max_norm": 0.1}, {"max_norm": 1e9}, {"clip_value": 0.02}, {"ema_decay": 0.8}, {"zero_grad": True},
+    {"max_norm": 0.1},
+    {"max_norm": 1e9},
+    {"clip_value": 0.02},
+    {"ema_decay": 0.8},
+    {"zero_grad": True},
     {"max_norm": 50.0, "clip_value": 0.1, "ema_decay": 0.9, "zero_grad": True},
-]  # fmt: skip
+]
 whole = pytest.mark.parametrize("options", WHOLE, ids=str)
 
 
@@ -27,10 +31,14 @@ def gradients(params: list[nn.Parameter], k: int) -> None:
 
 
 def separately(
-    optimizer: torch.optim.Optimizer, params: list[nn.Parameter], averages: list[torch.Tensor],
-    max_norm: float | None = None, clip_value: float | None = None, ema_decay: float | None = None,
+    optimizer: torch.optim.Optimizer,
+    params: list[nn.Parameter],
+    averages: list[torch.Tensor],
+    max_norm: float | None = None,
+    clip_value: float | None = None,
+    ema_decay: float | None = None,
     zero_grad: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """torch's calls, one after the other."""
     if max_norm is not None:
         nn.utils.clip_grad_norm_(params, max_norm)
@@ -44,12 +52,7 @@ def separately(
 
 
 def compared(
-    ours: Any,
-    theirs: Any,
-    a: list[nn.Parameter],
-    b: list[nn.Parameter],
-    options: dict[str, Any],
-    relative: float,
+    ours: Any, theirs: Any, a: list[nn.Parameter], b: list[nn.Parameter], options: dict[str, Any], relative: float
 ) -> None:
     wide = {torch.bfloat16: torch.float32}
     averages = [p.detach().clone().to(wide.get(p.dtype, p.dtype)) for p in b]

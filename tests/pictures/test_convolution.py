@@ -62,9 +62,7 @@ def test_a_large_image_has_as_many_frames_as_can_be_watched() -> None:
 
 
 def test_frames_of_functions() -> None:
-    found = tw.convolve(
-        lambda x: np.exp(-(x**2)), lambda x: np.exp(-((x - 1) ** 2)), at=np.linspace(-4, 4, 33)
-    )
+    found = tw.convolve(lambda x: np.exp(-(x**2)), lambda x: np.exp(-((x - 1) ** 2)), at=np.linspace(-4, 4, 33))
     figure = found.picture(frames=9)
     assert [frame.name for frame in figure.frames] == ["−4", "−3", "−2", "−1", "0", "1", "2", "3", "4"]
     moved, product, area, point = figure.frames[6].data  # t = 2

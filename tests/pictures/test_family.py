@@ -56,10 +56,7 @@ def test_labels_of_the_tree_do_not_overlap_each_other_or_a_branch() -> None:
         for name, box in boxes.items():
             for x0, y0, x1, y1 in zip(xs, ys, xs[1:], ys[1:], strict=False):
                 crosses = (
-                    min(x0, x1) < box.x1
-                    and max(x0, x1) > box.x0
-                    and min(y0, y1) < box.y1
-                    and max(y0, y1) > box.y0
+                    min(x0, x1) < box.x1 and max(x0, x1) > box.x0 and min(y0, y1) < box.y1 and max(y0, y1) > box.y0
                 )
                 assert not crosses, name
 

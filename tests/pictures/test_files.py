@@ -93,9 +93,7 @@ def test_other_endings_are_refused(race: go.Figure, tmp_path: Path) -> None:
 
 
 def source(written: str) -> dict:
-    return json.loads(
-        re.findall(r'<script type="application/json" id="source">(.*?)</script>', written, re.DOTALL)[0]
-    )
+    return json.loads(re.findall(r'<script type="application/json" id="source">(.*?)</script>', written, re.DOTALL)[0])
 
 
 def test_a_page_is_one_file_with_words_escaped(race: go.Figure) -> None:

@@ -15,21 +15,22 @@ from thalweg.pictures.style import look
 def curves(values: dict[tuple[str, int], list[float]], diverged: tuple[int, ...] = ()) -> pd.DataFrame:
     """Both losses of (optimizer, member) at steps 10, 20, …; training is half of validation."""
     rows = [
-        {"optimizer": optimizer, "member": member, "metric": metric, "step": 10 * (place + 1),
-         "value": value * factor, "status": "diverged" if member in diverged else "finished"}
+        {
+            "optimizer": optimizer,
+            "member": member,
+            "metric": metric,
+            "step": 10 * (place + 1),
+            "value": value * factor,
+            "status": "diverged" if member in diverged else "finished",
+        }
         for (optimizer, member), series in values.items()
         for place, value in enumerate(series)
         for metric, factor in (("validation_loss", 1.0), ("train_loss", 0.5))
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
-WHOLE = {
-    ("adam", 0): [1.0, 0.5, 0.2],
-    ("adam", 1): [2.0, 0.7, 0.4],
-    ("sgd", 2): [3.0, 2.0, 1.0],
-    ("sgd", 3): [3, 3, 3],
-}
+WHOLE = {("adam", 0): [1.0, 0.5, 0.2], ("adam", 1): [2.0, 0.7, 0.4], ("sgd", 2): [3.0, 2.0, 1.0], ("sgd", 3): [3, 3, 3]}
 
 
 def lines(figure: Any, name: str) -> list[Any]:
@@ -46,10 +47,7 @@ def test_lines_are_means_in_the_optimizers_look_validation_beside_training():
     assert (validation.line.color, validation.line.dash) == (look("adam").colour, look("adam").dash)
     assert (validation.xaxis, training.xaxis) == ("x", "x2")
     assert [trace.name for trace in figure.data if trace.showlegend is not False] == ["sgd", "adam"]
-    assert [title.text for title in figure.layout.annotations] == [
-        "<b>Validation loss</b>",
-        "<b>Training loss</b>",
-    ]
+    assert [title.text for title in figure.layout.annotations] == ["<b>Validation loss</b>", "<b>Training loss</b>"]
 
 
 def test_the_band_runs_from_the_smallest_to_the_largest_seed():

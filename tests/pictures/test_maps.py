@@ -21,9 +21,7 @@ def test_every_start_has_the_colour_of_its_minimum() -> None:
     np.testing.assert_array_equal(np.argsort(settled, kind="stable"), np.argsort(paleness, kind="stable"))
     entries = [trace.name for trace in figure.data if trace.showlegend]
     assert entries[0] == f"(−3.779, −3.283): {(found.labels == 0).mean():.1%} of the starts"
-    assert figure.layout.title.subtitle.text.startswith(
-        "sgd at rate 0.01, 100 steps from each of 40 × 40 starts"
-    )
+    assert figure.layout.title.subtitle.text.startswith("sgd at rate 0.01, 100 steps from each of 40 × 40 starts")
 
 
 def test_starts_that_come_to_none_have_a_colour_of_their_own() -> None:

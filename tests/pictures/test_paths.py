@@ -149,9 +149,10 @@ def test_look_ahead_takes_its_gradient_where_momentum_leads() -> None:
     figure = path.picture("lookahead", at=1)
     curvature = np.array([1.0, 10.0])
     for column, k in (("x", 0), ("x2", 1)):
-        ((here,), (led,)), ((begin,), (end,)) = arrow(figure, "momentum, μ·a", column), arrow(
-            figure, "−η·g, drawn where g is taken", column
-        )  # fmt: skip
+        ((here,), (led,)), ((begin,), (end,)) = (
+            arrow(figure, "momentum, μ·a", column),
+            arrow(figure, "−η·g, drawn where g is taken", column),
+        )
         np.testing.assert_allclose(here, path.points[k, 1])
         np.testing.assert_allclose(led - here, 0.9 * -0.12 * curvature * [1.8, 0.9])
         np.testing.assert_allclose(begin, led if k else here)
@@ -202,8 +203,11 @@ def test_more_variables_are_shown_by_their_losses() -> None:
     path = tw.descend("quadratic(dimensions=3)", optimizer=["sgd", "adam"], lr=[0.01, 0.1], steps=20)
     figure = path.picture()
     assert [trace.name for trace in figure.data] == [
-        "sgd, rate 0.01", "sgd, rate 0.1", "adam, rate 0.01", "adam, rate 0.1",
-    ]  # fmt: skip
+        "sgd, rate 0.01",
+        "sgd, rate 0.1",
+        "adam, rate 0.01",
+        "adam, rate 0.1",
+    ]
     np.testing.assert_array_equal(figure.data[2].y, path.losses[1, 0])
 
 

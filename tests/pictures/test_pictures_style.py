@@ -11,9 +11,7 @@ OKABE_ITO = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "
 
 
 def test_the_eight_share_neither_colour_nor_dash_nor_marker():
-    assert list(style.LOOKS) == [
-        "sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw",
-    ]  # fmt: skip
+    assert list(style.LOOKS) == ["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw"]
     for part in ("colour", "dash", "marker"):
         assert len({getattr(one, part) for one in style.LOOKS.values()}) == 8
     on_paper = {one.colour for one in style.LOOKS.values()} - {style.YELLOW_ON_PAPER}
@@ -59,9 +57,7 @@ def test_words_are_shown_literally():
     assert style.text("<b>&") == "&lt;b&gt;&amp;"
 
 
-@pytest.mark.parametrize(
-    ("low", "high"), [(1e-12, 1e12), (0.1, 0.1001), (0.07, 0.2), (0.01, 3.0), (5.0, 60.0)]
-)
+@pytest.mark.parametrize(("low", "high"), [(1e-12, 1e12), (0.1, 0.1001), (0.07, 0.2), (0.01, 3.0), (5.0, 60.0)])
 def test_log_ticks_are_few_and_inside(low: float, high: float):
     ticks = style.log_ticks(low, high)
     assert 2 <= len(ticks["tickvals"]) <= 26

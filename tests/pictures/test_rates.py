@@ -22,16 +22,20 @@ def members(**losses: dict[str, list[list[float]]]) -> pd.DataFrame:
             for rate, seeds in zip(GRID, grid, strict=True):
                 for loss in seeds:
                     status = "finished" if math.isfinite(loss) else "diverged"
-                    rows.append({"optimizer": optimizer, "schedule": schedule, "lr": rate, "status": status,
-                                 "validation_loss": loss})  # fmt: skip
+                    rows.append(
+                        {
+                            "optimizer": optimizer,
+                            "schedule": schedule,
+                            "lr": rate,
+                            "status": status,
+                            "validation_loss": loss,
+                        }
+                    )
     return pd.DataFrame(rows)
 
 
 TABLE = members(
-    adam={
-        "cosine": [[0.3, 0.5], [0.1, 0.2], [0.9, math.inf]],
-        "constant": [[0.4, 0.6], [0.2, 0.3], [1.0, 2.0]],
-    },
+    adam={"cosine": [[0.3, 0.5], [0.1, 0.2], [0.9, math.inf]], "constant": [[0.4, 0.6], [0.2, 0.3], [1.0, 2.0]]},
     sgd={"cosine": [[2.0, 2.2], [1.0, 1.2], [0.5, 0.7]]},
 )
 CHOSEN = {"adam": (1e-2, "cosine"), "sgd": (1e-1, "cosine")}
@@ -72,8 +76,10 @@ def test_a_line_is_the_mean_with_a_gap_where_a_seed_diverged():
     assert line.x == GRID
     assert line.y == (pytest.approx(0.4), pytest.approx(0.15), None)
     assert (line.line.color, line.line.dash, line.marker.symbol) == (
-        look("adam").colour, look("adam").dash, look("adam").marker,
-    )  # fmt: skip
+        look("adam").colour,
+        look("adam").dash,
+        look("adam").marker,
+    )
     assert named(figure, "adam: constant").y == pytest.approx((0.5, 0.25, 1.5))
 
 

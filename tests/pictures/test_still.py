@@ -22,23 +22,29 @@ TRACES = {
     "lines": go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": VERMILION, "width": 4}),
     "markers": go.Scatter(x=[0, 1], y=[0, 1], mode="markers", marker={"color": VERMILION, "size": 14}),
     "sizes": go.Scatter(x=[0, 1], y=[0, 1], mode="markers", marker={"color": [VERMILION] * 2, "size": [9, 14]}),
-    "shades": go.Scatter(x=[0, 1], y=[0, 1], mode="markers",
-                         marker={"color": [0, 1], "colorscale": ONE_COLOUR, "size": 14}),
-    "words": go.Scatter(x=[0, 1], y=[0, 1], mode="text", text=["MMM", ""],
-                        textfont={"color": VERMILION, "size": 30}),
+    "shades": go.Scatter(
+        x=[0, 1], y=[0, 1], mode="markers", marker={"color": [0, 1], "colorscale": ONE_COLOUR, "size": 14}
+    ),
+    "words": go.Scatter(x=[0, 1], y=[0, 1], mode="text", text=["MMM", ""], textfont={"color": VERMILION, "size": 30}),
     "band": go.Scatter(x=[0, 1, 1, 0], y=[0, 0, 1, 1], mode="none", fill="toself", fillcolor=VERMILION),
     "area": go.Scatter(x=[0, 1], y=[1, 2], mode="lines", fill="tozeroy", fillcolor=VERMILION),
     "bars": go.Bar(x=[1, 2], y=[3, 4], marker={"color": VERMILION}),
     "lying bars": go.Bar(x=[3, 4], y=[1, 2], orientation="h", marker={"color": VERMILION}),
-    "intervals": go.Scatter(x=[1, 2], y=[0, 1], mode="markers", marker={"color": VERMILION},
-                            error_x={"array": [0.5, 0.5], "color": VERMILION, "thickness": 4}),
+    "intervals": go.Scatter(
+        x=[1, 2],
+        y=[0, 1],
+        mode="markers",
+        marker={"color": VERMILION},
+        error_x={"array": [0.5, 0.5], "color": VERMILION, "thickness": 4},
+    ),
     "ground": go.Contour(z=RAMP, colorscale=ONE_COLOUR, showscale=False),
-    "level lines": go.Contour(z=RAMP, colorscale=ONE_COLOUR, showscale=False, line={"width": 4},
-                              contours={"coloring": "lines"}),
+    "level lines": go.Contour(
+        z=RAMP, colorscale=ONE_COLOUR, showscale=False, line={"width": 4}, contours={"coloring": "lines"}
+    ),
     "cells": go.Heatmap(z=RAMP, colorscale=ONE_COLOUR, showscale=False),
     "sheet": go.Surface(z=RAMP, colorscale=ONE_COLOUR, showscale=False),
     "line in space": go.Scatter3d(x=[0, 1], y=[0, 1], z=[0, 1], mode="lines", line={"color": VERMILION, "width": 8}),
-}  # fmt: skip
+}
 
 
 def near(image: np.ndarray, tint: str, far: int = 60) -> np.ndarray:
@@ -83,9 +89,7 @@ def test_points_are_where_the_axes_say() -> None:
 
 
 def test_panels_lie_as_their_domains_do_and_share_their_axes() -> None:
-    figure = make_subplots(
-        2, 2, shared_xaxes="all", specs=[[{}, {}], [{"colspan": 2}, None]], subplot_titles="abc"
-    )
+    figure = make_subplots(2, 2, shared_xaxes="all", specs=[[{}, {}], [{"colspan": 2}, None]], subplot_titles="abc")
     tints = (BLUE, GREEN, VERMILION)
     for tint, (row, column), x in zip(tints, ((1, 1), (1, 2), (2, 1)), (1, 2, 9), strict=True):
         marker = {"color": tint, "size": 9}
@@ -147,9 +151,7 @@ def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
         assert twice[0] == twice[1]
 
 
-def test_letters_no_font_has_are_boxes_and_one_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_letters_no_font_has_are_boxes_and_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fonts, "_installed", dict)
     figure = made(TRACES["lines"], title=heading("한글 제목", "경사 하강")).update_xaxes(title_text="학습률")
     with pytest.warns(UserWarning, match="no installed font has") as caught:

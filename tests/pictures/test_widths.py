@@ -13,9 +13,15 @@ from thalweg.pictures.style import looks
 from thalweg.pictures.widths import widths
 
 ROW: dict[str, Any] = {
-    "optimizer": "adam", "lr": 0.01, "low_1": 0.008, "high_1": 0.012, "low_5": 0.004, "high_5": 0.02, "low_10": 0.002,
+    "optimizer": "adam",
+    "lr": 0.01,
+    "low_1": 0.008,
+    "high_1": 0.012,
+    "low_5": 0.004,
+    "high_5": 0.02,
+    "low_10": 0.002,
     "high_10": 0.05,
-}  # fmt: skip
+}
 LOST = {"optimizer": "sgd", "lr": 0.1, **{f"{end}_{n}": None for end in ("low", "high") for n in (1, 5, 10)}}
 
 
@@ -30,10 +36,7 @@ def test_bars_are_nested_and_the_best_is_marked() -> None:
     assert bars["adam: within 1%"].line.color == looks(["adam"])["adam"].colour
     assert list(bars["adam: best rate"].x) == [0.01]
     assert figure.layout.xaxis.type == "log"
-    assert list(figure.layout.yaxis.ticktext) == [
-        "adam  ",
-        "sgd  ",
-    ]  # who always diverged has a row without bars
+    assert list(figure.layout.yaxis.ticktext) == ["adam  ", "sgd  "]  # who always diverged has a row without bars
 
 
 def test_the_ends_of_the_grid_are_in_sight() -> None:

@@ -37,8 +37,9 @@ def test_order_depends_on_seed_and_epoch_and_repeats() -> None:
 @pytest.mark.parametrize("own", [False, True])
 def test_a_loader_is_used_as_it_is_and_repeats(own: bool) -> None:
     sampler = RandomSampler(data, replacement=True, num_samples=17)
-    loader = DataLoader(data, batch_size=4, sampler=sampler, drop_last=True,
-                        generator=torch.Generator() if own else None)  # fmt: skip
+    loader = DataLoader(
+        data, batch_size=4, sampler=sampler, drop_last=True, generator=torch.Generator() if own else None
+    )
     batches = LoaderBatches(loader)
     assert batches.steps == 4
     before = torch.get_rng_state()

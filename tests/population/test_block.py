@@ -29,8 +29,16 @@ TORCH = {
     "adam": lambda p, lr: torch.optim.Adam(p, lr=lr),
     "adamw": lambda p, lr: torch.optim.AdamW(p, lr=lr),
 }
-RATES = {"sgd": 0.1, "momentum": 0.05, "nesterov": 0.05, "adagrad": 0.05, "adadelta": 1.0, "rmsprop": 0.003,
-         "adam": 0.01, "adamw": 0.01}  # fmt: skip
+RATES = {
+    "sgd": 0.1,
+    "momentum": 0.05,
+    "nesterov": 0.05,
+    "adagrad": 0.05,
+    "adadelta": 1.0,
+    "rmsprop": 0.003,
+    "adam": 0.01,
+    "adamw": 0.01,
+}
 
 
 def accuracy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -60,19 +68,12 @@ def make_task(dtype: torch.dtype = torch.float64, batch_size: int = 16) -> Task:
         return Small(dtype)
 
     batched = Batched(model(), F.cross_entropy, {"accuracy": accuracy})
-    return Task(
-        model, batched, TensorBatches(inputs[:40], targets[:40], batch_size), (inputs[40:], targets[40:])
-    )
+    return Task(model, batched, TensorBatches(inputs[:40], targets[:40], batch_size), (inputs[40:], targets[40:]))
 
 
 def make_members(seed: int = 0) -> list[Member]:
     members = [
-        Member(
-            formulas.get(name),
-            {"lr": lr},
-            {} if name == "constant" else {"lr": schedules.get(schedule)},
-            seed,
-        )
+        Member(formulas.get(name), {"lr": lr}, {} if name == "constant" else {"lr": schedules.get(schedule)}, seed)
         for name, lr in RATES.items()
         for schedule in ("constant", "cosine")
     ]
@@ -122,8 +123,9 @@ def test_members_go_on_in_another_block_as_if_nothing_had_happened() -> None:
     task = make_task(torch.float32)
     stops = regularizers.get("early_stopping(2) + ema(0.9)")
     plateau = schedules.get("plateau(patience=0, threshold=0.2)")
-    members = [replace(m, schedules={"lr": s}, regularizer=stops)
-               for m in make_members() for s in (m.schedules["lr"], plateau)]  # fmt: skip
+    members = [
+        replace(m, schedules={"lr": s}, regularizer=stops) for m in make_members() for s in (m.schedules["lr"], plateau)
+    ]
     members = [members[k] for k in arranged(members)]
     whole = Block(task, members, 6)
     curves = epochs_of(whole)
@@ -189,9 +191,7 @@ def test_a_diverged_member_is_frozen_where_it_was() -> None:
     frozen = [w[0].clone() for w in block.weights]
     for _ in steps:
         pass
-    assert all(
-        torch.equal(w[0].nan_to_num(), f.nan_to_num()) for w, f in zip(block.weights, frozen, strict=True)
-    )
+    assert all(torch.equal(w[0].nan_to_num(), f.nan_to_num()) for w, f in zip(block.weights, frozen, strict=True))
 
 
 def test_a_loss_that_explodes_and_stays_finite_has_diverged() -> None:
@@ -210,11 +210,17 @@ def test_a_loss_that_explodes_and_stays_finite_has_diverged() -> None:
 @pytest.mark.parametrize(
     ("losses", "since"),  # untrained, then after each pass
     [
-        ((1.0, 20.0, 20.0, 20.0), 0), ((1.0, 0.5, 20.0, 20.0), 1), ((1.0, 20.0, 5.0, 20.0), 2),
-        ((1.0, 20.0, 20.0, 9.9), None), ((1.0, 9.0, 9.0, 9.0), None), ((0.001, 0.01, 0.01, 0.011), 2),
-        ((0.0, 5.0, 5.0, 5.0), None), ((-1.0, 5.0, 5.0, 5.0), None), ((np.nan, 1.0, 1.0, 1.0), None),
+        ((1.0, 20.0, 20.0, 20.0), 0),
+        ((1.0, 0.5, 20.0, 20.0), 1),
+        ((1.0, 20.0, 5.0, 20.0), 2),
+        ((1.0, 20.0, 20.0, 9.9), None),
+        ((1.0, 9.0, 9.0, 9.0), None),
+        ((0.001, 0.01, 0.01, 0.011), 2),
+        ((0.0, 5.0, 5.0, 5.0), None),
+        ((-1.0, 5.0, 5.0, 5.0), None),
+        ((np.nan, 1.0, 1.0, 1.0), None),
     ],
-)  # fmt: skip
+)
 def test_far_above_the_untrained_loss_and_since_when(
     losses: tuple[float, ...], since: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -405,9 +411,7 @@ def test_what_cannot_be_honoured_is_said_in_a_sentence(model: type[nn.Module], w
         epochs_of(Block(task, make_members(), EPOCHS))
 
 
-def test_a_model_that_cannot_be_traced_runs_untraced_with_the_same_result(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_model_that_cannot_be_traced_runs_untraced_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     traced = epochs_of(Block(make_task(), make_members(), EPOCHS))
 
     def refuse(*args: object, **kwargs: object) -> None:

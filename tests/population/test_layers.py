@@ -60,9 +60,14 @@ class Counts(nn.Module):
 def normed(**options: object) -> Callable[[], nn.Module]:
     def model() -> nn.Module:
         return nn.Sequential(
-            nn.Conv2d(1, 3, 3, dtype=DOUBLE), nn.BatchNorm2d(3, dtype=DOUBLE, **options), nn.ReLU(), nn.Flatten(),  # type: ignore[arg-type]
-            nn.Linear(12, 6, dtype=DOUBLE), nn.BatchNorm1d(6, dtype=DOUBLE), nn.Linear(6, 4, dtype=DOUBLE),
-        )  # fmt: skip
+            nn.Conv2d(1, 3, 3, dtype=DOUBLE),
+            nn.BatchNorm2d(3, dtype=DOUBLE, **options),
+            nn.ReLU(),
+            nn.Flatten(),  # type: ignore[arg-type]
+            nn.Linear(12, 6, dtype=DOUBLE),
+            nn.BatchNorm1d(6, dtype=DOUBLE),
+            nn.Linear(6, 4, dtype=DOUBLE),
+        )
 
     return model
 
@@ -81,23 +86,32 @@ def instances() -> nn.Module:
 
 def dropping() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(1, 3, 3, padding=1, dtype=DOUBLE), nn.Dropout2d(0.3), nn.BatchNorm2d(3, dtype=DOUBLE), nn.ReLU(),
-        nn.Flatten(), nn.Dropout(0.4), nn.Linear(48, 4, dtype=DOUBLE), nn.AlphaDropout(0.1),
-    )  # fmt: skip
+        nn.Conv2d(1, 3, 3, padding=1, dtype=DOUBLE),
+        nn.Dropout2d(0.3),
+        nn.BatchNorm2d(3, dtype=DOUBLE),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(0.4),
+        nn.Linear(48, 4, dtype=DOUBLE),
+        nn.AlphaDropout(0.1),
+    )
 
 
 MODELS: dict[str, Callable[[], nn.Module]] = {
-    "batch norm": normed(), "of cumulative statistics": normed(momentum=None), "without weights": normed(affine=False),
-    "of frozen weights": frozen, "instance norm": instances, "own buffers": Counts, "dropout": dropping,
+    "batch norm": normed(),
+    "of cumulative statistics": normed(momentum=None),
+    "without weights": normed(affine=False),
+    "of frozen weights": frozen,
+    "instance norm": instances,
+    "own buffers": Counts,
+    "dropout": dropping,
     "attention": Attends,
-}  # fmt: skip
+}
 
 
 def task_of(model: Callable[[], nn.Module]) -> Task:
     task = make_task()
-    return Task(
-        model, Batched(model(), F.cross_entropy, {"accuracy": accuracy}), task.batches, task.validation
-    )
+    return Task(model, Batched(model(), F.cross_entropy, {"accuracy": accuracy}), task.batches, task.validation)
 
 
 def members_of(seed: int) -> list[Member]:

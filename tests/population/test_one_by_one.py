@@ -28,9 +28,7 @@ def task_of(kind: type[Batched], model: Callable[[], nn.Module], dtype: torch.dt
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_same_as_batched(name: str) -> None:
-    batched, single = (
-        Block(task_of(kind, MODELS[name]), members_of(3), EPOCHS) for kind in (Batched, OneByOne)
-    )
+    batched, single = (Block(task_of(kind, MODELS[name]), members_of(3), EPOCHS) for kind in (Batched, OneByOne))
     before = torch.get_rng_state()
     for one, other in zip(epochs_of(batched), epochs_of(single), strict=True):
         for metric, values in one.items():
@@ -41,15 +39,20 @@ def test_the_same_as_batched(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["mixup(0.4)", "input_noise(0.1) + l1(1e-3)", "weight_noise(0.01)", "clip_norm(0.5) + ema(0.9)",
-             "label_smoothing(0.1) + early_stopping(1)", "cutmix(1.0)"]
-)  # fmt: skip
+    "name",
+    [
+        "mixup(0.4)",
+        "input_noise(0.1) + l1(1e-3)",
+        "weight_noise(0.01)",
+        "clip_norm(0.5) + ema(0.9)",
+        "label_smoothing(0.1) + early_stopping(1)",
+        "cutmix(1.0)",
+    ],
+)
 def test_regularizers_are_the_same(name: str) -> None:
     found = regularizers.get(name)
     members = [Member(m.formula, m.hyperparameters, {}, m.seed, found) for m in members_of(1)]
-    batched, single = (
-        Block(task_of(kind, MODELS["dropout"]), members, EPOCHS) for kind in (Batched, OneByOne)
-    )
+    batched, single = (Block(task_of(kind, MODELS["dropout"]), members, EPOCHS) for kind in (Batched, OneByOne))
     for one, other in zip(epochs_of(batched), epochs_of(single), strict=True):
         for metric, values in one.items():
             np.testing.assert_allclose(other[metric], values, rtol=1e-9, err_msg=metric)
@@ -126,8 +129,9 @@ def test_a_diverging_member_changes_no_bit_of_another() -> None:
     calm_block, wild_block = (Block(task_of(OneByOne, MODELS["dropout"]), m, EPOCHS) for m in (members, wild))
     epochs_of(calm_block), epochs_of(wild_block)
     assert wild_block.diverged[1] > 0
-    for mine, theirs in zip((*wild_block.weights, *wild_block.moving), (*calm_block.weights, *calm_block.moving),
-                            strict=True):  # fmt: skip
+    for mine, theirs in zip(
+        (*wild_block.weights, *wild_block.moving), (*calm_block.weights, *calm_block.moving), strict=True
+    ):
         assert torch.equal(mine[[0, 2, 3]], theirs[[0, 2, 3]])
 
 

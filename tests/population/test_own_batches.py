@@ -74,9 +74,11 @@ def program(model: Callable[[], nn.Module], kind: type[Batched] = Batched) -> Ba
 
 
 def block(
-    model: Callable[[], nn.Module], members: list[Member], batches: OwnBatches | TensorBatches,
+    model: Callable[[], nn.Module],
+    members: list[Member],
+    batches: OwnBatches | TensorBatches,
     kind: type[Batched] = Batched,
-) -> Block:  # fmt: skip
+) -> Block:
     batched = program(model, kind)
     made = Block(Task(model, batched, batches, HELD), members, EPOCHS)
     for _ in made.train():
@@ -90,9 +92,7 @@ def members(regularizer: str | None = None) -> list[Member]:
     for k in range(MEMBERS):
         formula, lr = (rule, 0.01) if k < 3 else (moving, 0.05 * (k - 2))
         made.append(
-            Member(
-                formula, {"lr": lr}, {"lr": schedules.get("cosine")}, 7 * k + 1, regularizers.get(regularizer)
-            )
+            Member(formula, {"lr": lr}, {"lr": schedules.get("cosine")}, 7 * k + 1, regularizers.get(regularizer))
         )
     return made
 

@@ -40,8 +40,10 @@ def test_softmax_and_its_gradient(forward, backward, dim: int, scale: float) -> 
     torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(
         REWRITES[backward.default](gradient, expected, dim, x.dtype),
-        backward.default(gradient, expected, dim, x.dtype), rtol=1e-12, atol=1e-12,
-    )  # fmt: skip
+        backward.default(gradient, expected, dim, x.dtype),
+        rtol=1e-12,
+        atol=1e-12,
+    )
 
 
 def test_softmax_of_nan_stays_in_its_row() -> None:
@@ -80,9 +82,11 @@ def test_max_pooling_with_equals_and_nan(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        {"kernel": [3, 3]}, {"kernel": [2, 2], "stride": [1, 1]}, {"kernel": [2, 2], "stride": [2, 2], "padding": [1, 1]},
+        {"kernel": [3, 3]},
+        {"kernel": [2, 2], "stride": [1, 1]},
+        {"kernel": [2, 2], "stride": [2, 2], "padding": [1, 1]},
         {"kernel": [2, 2], "stride": [2, 2], "dilation": [2, 2]},
     ],
-)  # fmt: skip
+)
 def test_other_pooling_is_left_alone(given: dict[str, list[int]]) -> None:
     assert rewrites._max_pool(draw(1, 1, 12, 12), **given) is NotImplemented

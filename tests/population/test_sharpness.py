@@ -23,16 +23,18 @@ CLASSES = INPUTS.flatten(1)[:, :3].argmax(1)
 
 
 def smooth() -> nn.Module:
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(16, 4, dtype=DOUBLE), nn.Tanh(), nn.Linear(4, 3, dtype=DOUBLE)
-    )
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 4, dtype=DOUBLE), nn.Tanh(), nn.Linear(4, 3, dtype=DOUBLE))
 
 
 def layered() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(1, 2, 3, dtype=DOUBLE), nn.BatchNorm2d(2, dtype=DOUBLE), nn.ReLU(), nn.Dropout(0.5),
-        nn.Flatten(), nn.Linear(8, 3, dtype=DOUBLE),
-    )  # fmt: skip
+        nn.Conv2d(1, 2, 3, dtype=DOUBLE),
+        nn.BatchNorm2d(2, dtype=DOUBLE),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Flatten(),
+        nn.Linear(8, 3, dtype=DOUBLE),
+    )
 
 
 def descend(module: nn.Module) -> None:
@@ -50,9 +52,7 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-def made(
-    model: Callable[[], nn.Module], members: int = 3
-) -> tuple[Landscape, list[torch.Tensor], list[nn.Module]]:
+def made(model: Callable[[], nn.Module], members: int = 3) -> tuple[Landscape, list[torch.Tensor], list[nn.Module]]:
     modules = []
     for seed in range(members):
         torch.manual_seed(seed)
@@ -65,8 +65,7 @@ def made(
     batched.look(INPUTS[:2])
     states = [dict(m.named_parameters()) | dict(m.named_buffers()) for m in modules]
     weights, moving = (
-        [torch.stack([s[n].detach() for s in states]) for n in names]
-        for names in (batched.names, batched.moving)
+        [torch.stack([s[n].detach() for s in states]) for n in names] for names in (batched.names, batched.moving)
     )
     return Landscape(batched, INPUTS, CLASSES, [], moving), weights, modules
 
@@ -79,9 +78,7 @@ def whole_hessian(module: nn.Module) -> np.ndarray:
 
     def loss(flat: torch.Tensor) -> torch.Tensor:
         parts = [part.reshape(p.shape) for part, p in zip(flat.split(sizes), named.values(), strict=True)]
-        return F.cross_entropy(
-            functional_call(module, dict(zip(named, parts, strict=True)), (INPUTS,)), CLASSES
-        )
+        return F.cross_entropy(functional_call(module, dict(zip(named, parts, strict=True)), (INPUTS,)), CLASSES)
 
     return hessian(loss)(torch.cat([p.flatten() for p in named.values()])).numpy()
 
@@ -99,10 +96,7 @@ def test_the_largest_eigenvalue_is_the_hessians(
         assert found.eigenvalue[k] == pytest.approx(np.linalg.eigvalsh(whole)[-1], rel=1e-2)
         direction = torch.cat([d[k].flatten() for d in found.direction]).numpy()
         assert np.linalg.norm(direction) == pytest.approx(1)
-        assert (
-            np.linalg.norm(whole @ direction - found.eigenvalue[k] * direction)
-            < 0.02 * found.eigenvalue[k] + 0.02
-        )
+        assert np.linalg.norm(whole @ direction - found.eigenvalue[k] * direction) < 0.02 * found.eigenvalue[k] + 0.02
     assert found.converged.all()
 
 

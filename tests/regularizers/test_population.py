@@ -23,17 +23,24 @@ EPOCHS = 4
 # Two strengths of each kind, which share a block.
 TWO = {
     "early_stopping": ("early_stopping(1, min_delta=0.3)", "early_stopping(1, min_delta=0.08)"),
-    "l2": ("l2(0.1)", "l2(0.01)"), "l1": ("l1(0.01)", "l1(0.001)"),
+    "l2": ("l2(0.1)", "l2(0.01)"),
+    "l1": ("l1(0.01)", "l1(0.001)"),
     "decoupled_decay": ("decoupled_decay(0.5)", "decoupled_decay(0.1)"),
     "input_noise": ("input_noise(0.5)", "input_noise(0.1)"),
     "weight_noise": ("weight_noise(0.1)", "weight_noise(0.01)"),
     "label_smoothing": ("label_smoothing(0.1)", "label_smoothing(0.4)"),
-    "mixup": ("mixup(0.2)", "mixup(2)"), "cutmix": ("cutmix(1)", "cutmix(0.5)"),
-    "shift": ("shift(1)", "shift(2)"), "flip": ("flip(0.5)", "flip(0.9)"), "crop": ("crop(0.3)", "crop(0.8)"),
-    "rotate": ("rotate(10)", "rotate(90)"), "dropout": ("dropout(0.6)",),
-    "clip_norm": ("clip_norm(0.1)", "clip_norm(0.3)"), "clip_value": ("clip_value(0.01)", "clip_value(0.03)"),
-    "ema": ("ema(0.9)", "ema(0.5)"), "swa": ("swa(0.5)", "swa(0)"),
-}  # fmt: skip
+    "mixup": ("mixup(0.2)", "mixup(2)"),
+    "cutmix": ("cutmix(1)", "cutmix(0.5)"),
+    "shift": ("shift(1)", "shift(2)"),
+    "flip": ("flip(0.5)", "flip(0.9)"),
+    "crop": ("crop(0.3)", "crop(0.8)"),
+    "rotate": ("rotate(10)", "rotate(90)"),
+    "dropout": ("dropout(0.6)",),
+    "clip_norm": ("clip_norm(0.1)", "clip_norm(0.3)"),
+    "clip_value": ("clip_value(0.01)", "clip_value(0.03)"),
+    "ema": ("ema(0.9)", "ema(0.5)"),
+    "swa": ("swa(0.5)", "swa(0)"),
+}
 CHAINS = (
     "mixup(0.2) + label_smoothing(0.1) + l2(0.01) + clip_norm(0.5)",
     "shift(1) + input_noise(0.1) + weight_noise(0.01) + ema(0.8) + early_stopping(1)",
@@ -72,9 +79,7 @@ def task(spec: str) -> Task:
 
 
 def wanted(label: str = "none") -> Any:
-    return plan(
-        ["adam"], rates=[0.05], schedule_names=["cosine"], epochs=EPOCHS, batch_size=16, regularizers=[label]
-    )
+    return plan(["adam"], rates=[0.05], schedule_names=["cosine"], epochs=EPOCHS, batch_size=16, regularizers=[label])
 
 
 def members(labels: tuple[str, ...], lr: float = 0.05) -> list[Member]:
@@ -115,9 +120,7 @@ def test_every_regularizer_is_here() -> None:
 
 def test_the_chains_hold_every_kind() -> None:
     """So that the everyday tests leave none out; each by itself, in two strengths, is tested by the slow ones."""
-    assert {
-        part.name for label in CHAINS for part in regularizers.chain(regularizers.get(label)).parts
-    } == set(TWO)  # type: ignore[arg-type]
+    assert {part.name for label in CHAINS for part in regularizers.chain(regularizers.get(label)).parts} == set(TWO)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
@@ -132,9 +135,7 @@ def test_a_chain_alone_equals_in_the_population(label: str, spec: str, task: Tas
 
 
 def test_without_a_regularizer_the_model_draws_the_same(spec: str, task: Task) -> None:
-    block = Block(
-        task, [Member(formulas.get("adam"), {"lr": 0.05}, {"lr": schedules.get("cosine")}, 3)], EPOCHS
-    )
+    block = Block(task, [Member(formulas.get("adam"), {"lr": 0.05}, {"lr": schedules.get("cosine")}, 3)], EPOCHS)
     facts = {"name": "pictures", "kind": "file", "spec": spec, "loader": False, "draws": True}
     made = recipe(wanted(), facts, Setting("adam", 0.05, "cosine"), 3)
     lines: list[str] = []
@@ -144,9 +145,7 @@ def test_without_a_regularizer_the_model_draws_the_same(spec: str, task: Task) -
     )
 
 
-@pytest.mark.parametrize(
-    "label", [*CHAINS[1:2], *(pytest.param(c, marks=pytest.mark.slow) for c in CHAINS[3:])]
-)
+@pytest.mark.parametrize("label", [*CHAINS[1:2], *(pytest.param(c, marks=pytest.mark.slow) for c in CHAINS[3:])])
 @pytest.mark.parametrize("stop", [2, 4, 8])
 def test_saved_anywhere_and_taken_up_again_gives_the_same_bits(label: str, stop: int, task: Task) -> None:
     whole, first, second = (Block(task, members((label,)), EPOCHS) for _ in range(3))
@@ -189,9 +188,7 @@ def test_a_stopped_member_stays_at_its_best_and_is_not_diverged(task: Task) -> N
 
 
 def test_members_of_one_block_share_a_kind(task: Task) -> None:
-    with pytest.raises(
-        PlanError, match=r"cannot differ in the kind of their regularizers \(l2\(0.1\), l1\(0.1\)\)"
-    ):
+    with pytest.raises(PlanError, match=r"cannot differ in the kind of their regularizers \(l2\(0.1\), l1\(0.1\)\)"):
         Block(task, members(("l2(0.1)", "l1(0.1)")), EPOCHS)
     one, other, third = (regularizers.get(t) for t in ("l2(0.1)", "l2(0.2)", "dropout(0.2)"))
     assert one is not None
@@ -204,7 +201,6 @@ def test_members_of_one_block_share_a_kind(task: Task) -> None:
 def test_seeds_draw_differently(task: Task) -> None:
     noise = regularizers.get("input_noise(0.5)")
     same, other = (
-        curves(Block(task, [Member(formulas.get("sgd"), {"lr": 1e-9}, {}, seed, noise)], 1))
-        for seed in (0, 1)
+        curves(Block(task, [Member(formulas.get("sgd"), {"lr": 1e-9}, {}, seed, noise)], 1)) for seed in (0, 1)
     )
     assert same["train_loss"] != other["train_loss"]

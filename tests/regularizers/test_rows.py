@@ -70,27 +70,23 @@ def test_decoupled_decay() -> None:
 
 def test_data_augmentation() -> None:
     uniform = r.Shift(2).draws(5, 7, IMAGES)[0].numpy()
-    moved = {kind: kind(amount)(IMAGES, CLASSES, seed=5, step=7)[0].numpy() for kind, amount in
-             ((r.Shift, 2), (r.Flip, 0.5), (r.Rotate, 40.0), (r.Crop, 0.4))}  # fmt: skip
+    moved = {
+        kind: kind(amount)(IMAGES, CLASSES, seed=5, step=7)[0].numpy()
+        for kind, amount in ((r.Shift, 2), (r.Flip, 0.5), (r.Rotate, 40.0), (r.Crop, 0.4))
+    }
     for k, image in enumerate(IMAGES.numpy()):
         down, right = np.floor(uniform[k, :2] * 5) - 2
         expected = ndimage.shift(image, (0, down, right), order=0)
         np.testing.assert_allclose(moved[r.Shift][k], expected)
         mirrored = r.Flip(0.5).draws(5, 7, IMAGES)[0][k, 0] < 0.5
         np.testing.assert_array_equal(moved[r.Flip][k], image[:, :, ::-1] if mirrored else image)
-        u = (
-            r.Rotate(40).draws(5, 7, IMAGES)[0][k].item
-            if False
-            else r.Rotate(40).draws(5, 7, IMAGES)[0][k, 0].item()
-        )
+        u = r.Rotate(40).draws(5, 7, IMAGES)[0][k].item if False else r.Rotate(40).draws(5, 7, IMAGES)[0][k, 0].item()
         angle, (height, width) = np.deg2rad((2 * u - 1) * 40), image.shape[1:]
         turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         middle = np.array([(height - 1) / 2, (width - 1) / 2])
         for channel in range(2):
             padded = np.pad(image[channel], 8)  # zeros around, which bilinear samples fade into
-            expected = ndimage.affine_transform(padded, turn, middle + 8 - turn @ (middle + 8), order=1)[
-                8:-8, 8:-8
-            ]
+            expected = ndimage.affine_transform(padded, turn, middle + 8 - turn @ (middle + 8), order=1)[8:-8, 8:-8]
             np.testing.assert_allclose(moved[r.Rotate][k, channel], expected, atol=1e-12)
         v = r.Crop(0.4).draws(5, 7, IMAGES)[0][k].numpy()
         side = np.sqrt(0.4 + 0.6 * v[0])
@@ -150,9 +146,7 @@ def test_mixup(alpha: float, seed: int, step: int) -> None:
     torch.testing.assert_close(mix.criterion(F.cross_entropy)(scores, targets), F.cross_entropy(scores, rows))
     values = CLASSES.double()
     np.testing.assert_allclose(
-        mix(IMAGES, values, seed=seed, step=step)[1],
-        share * values + (1 - share) * values[partner],
-        atol=1e-12,
+        mix(IMAGES, values, seed=seed, step=step)[1], share * values + (1 - share) * values[partner], atol=1e-12
     )
 
 
@@ -165,17 +159,12 @@ def test_the_share_of_mixup_is_a_beta() -> None:
 @settings(deadline=None, max_examples=60)
 @given(alpha=st.floats(0.05, 5), seed=st.integers(0, 50), step=st.integers(0, 1000))
 def test_cutmix(alpha: float, seed: int, step: int) -> None:
-    cut, ones = (
-        r.CutMix(alpha),
-        torch.arange(12.0, dtype=torch.float64).reshape(12, 1, 1, 1).expand(12, 1, 6, 8),
-    )
+    cut, ones = (r.CutMix(alpha), torch.arange(12.0, dtype=torch.float64).reshape(12, 1, 1, 1).expand(12, 1, 6, 8))
     uniform, partner = cut.draws(seed, step, ones)
     inputs, targets = cut(ones, CLASSES, seed=seed, step=step)
     foreign = inputs != ones
     moved = partner != torch.arange(12)
-    assert targets.share.item() == pytest.approx(
-        1 - (foreign[moved].double().mean().item() if moved.any() else 0)
-    )
+    assert targets.share.item() == pytest.approx(1 - (foreign[moved].double().mean().item() if moved.any() else 0))
     root = np.sqrt(1 - stats.beta.ppf(uniform[0].item(), alpha, alpha))
     height, width = int(6 * root), int(8 * root)
     y, x = int(6 * uniform[1]) - height // 2, int(8 * uniform[2]) - width // 2
@@ -245,10 +234,19 @@ def test_averages_of_weights() -> None:
     assert mean == pytest.approx(path[[7, 9, 11]].mean())
 
 
-@pytest.mark.parametrize("label", [
-    "mixup(0.2)", "label_smoothing(0.1)", "l2(0.0001) + mixup(0.2)", "early_stopping(3, min_delta=0.01)", "flip(0.5)",
-    "l1(1e-12)", "early_stopping(3, min_delta=1e+20)", "dropout(0.5) + ema(0.999) + clip_norm(1)",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "label",
+    [
+        "mixup(0.2)",
+        "label_smoothing(0.1)",
+        "l2(0.0001) + mixup(0.2)",
+        "early_stopping(3, min_delta=0.01)",
+        "flip(0.5)",
+        "l1(1e-12)",
+        "early_stopping(3, min_delta=1e+20)",
+        "dropout(0.5) + ema(0.999) + clip_norm(1)",
+    ],
+)
 def test_labels_are_read_back(label: str) -> None:
     found = r.get(label)
     assert found is not None
@@ -259,17 +257,32 @@ def test_labels_are_read_back(label: str) -> None:
 
 
 BAD: list[tuple[Any, str]] = [
-    ("mixup(0)", "α of mixup is 0; give a number above 0"), ("mixup(-1)", "α of mixup"), ("l2(-1)", "L2 penalty is -1"),
-    ("label_smoothing(1.5)", "of at least 0 and at most 1"), ("ema(1)", "decay of the moving average"),
-    ("early_stopping(0)", "the patience is 0; give a whole number"), ("early_stopping(2.5)", "the patience is 2.5"),
-    ("flip(2)", "p of flip is 2"), ("crop(0)", "smallest area"), ("shift(0.5)", "whole number of pixels"),
-    ("dropout(1)", "p of dropout"), ("clip_norm(0)", "largest norm"), ("rotate(inf)", "is not of the form"),
-    ("mixup(True)", "α of mixup is True"), ("mixup('a')", "α of mixup is 'a'"), ("l2(1e999)", "give a number"),
-    ("mixip(0.2)", "did you mean mixup"), ("mixup(beta=2)", "mixup takes alpha"), ("mixup(1, 2)", "mixup takes alpha"),
-    ("mixup(__import__('os'))", "not of the form|α of mixup"), ("l2(0.1) + l2(0.2)", "cannot be chained: both are l2"),
-    ("mixup(1) + cutmix(1)", "both mix targets"), ("ema(0.9) + swa(0.5)", "both average the weights"), (3, "not 3"),
+    ("mixup(0)", "α of mixup is 0; give a number above 0"),
+    ("mixup(-1)", "α of mixup"),
+    ("l2(-1)", "L2 penalty is -1"),
+    ("label_smoothing(1.5)", "of at least 0 and at most 1"),
+    ("ema(1)", "decay of the moving average"),
+    ("early_stopping(0)", "the patience is 0; give a whole number"),
+    ("early_stopping(2.5)", "the patience is 2.5"),
+    ("flip(2)", "p of flip is 2"),
+    ("crop(0)", "smallest area"),
+    ("shift(0.5)", "whole number of pixels"),
+    ("dropout(1)", "p of dropout"),
+    ("clip_norm(0)", "largest norm"),
+    ("rotate(inf)", "is not of the form"),
+    ("mixup(True)", "α of mixup is True"),
+    ("mixup('a')", "α of mixup is 'a'"),
+    ("l2(1e999)", "give a number"),
+    ("mixip(0.2)", "did you mean mixup"),
+    ("mixup(beta=2)", "mixup takes alpha"),
+    ("mixup(1, 2)", "mixup takes alpha"),
+    ("mixup(__import__('os'))", "not of the form|α of mixup"),
+    ("l2(0.1) + l2(0.2)", "cannot be chained: both are l2"),
+    ("mixup(1) + cutmix(1)", "both mix targets"),
+    ("ema(0.9) + swa(0.5)", "both average the weights"),
+    (3, "not 3"),
     ("", "not of the form|is not a regularizer"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("given", "words"), BAD)

@@ -54,25 +54,47 @@ SIMPLE: dict[str, st.SearchStrategy[Schedule]] = {
     "one_over_t": st.builds(S.OneOverT),
     "inverse_time": st.builds(S.InverseTime, st.floats(0, 1)),
     "inverse_sqrt": st.builds(S.InverseSqrt, LENGTH),
-    "wsd": st.builds(S.WarmupStableDecay, st.sampled_from([0.1, 1, 2]), st.sampled_from([0.2, 1, 3]), NUMBER,
-                     st.sampled_from(["linear", "cosine", "sqrt"])),
+    "wsd": st.builds(
+        S.WarmupStableDecay,
+        st.sampled_from([0.1, 1, 2]),
+        st.sampled_from([0.2, 1, 3]),
+        NUMBER,
+        st.sampled_from(["linear", "cosine", "sqrt"]),
+    ),
     "cosine_restarts": st.builds(S.WarmRestarts, LENGTH, st.integers(1, 3), st.just(0.0) | NUMBER),
-    "one_cycle": st.builds(S.OneCycle, st.floats(0.1, 0.45), st.sampled_from(["cos", "linear"]), st.just(False),
-                           NUMBER, NUMBER, st.floats(1, 50), st.floats(1, 1e4), st.booleans()),
-    "cyclic": st.builds(S.Cyclic, NUMBER, LENGTH, st.none() | LENGTH,
-                        st.sampled_from(["triangular", "triangular2", "exp_range"]), NUMBER, st.just(False)),
-}  # fmt: skip
+    "one_cycle": st.builds(
+        S.OneCycle,
+        st.floats(0.1, 0.45),
+        st.sampled_from(["cos", "linear"]),
+        st.just(False),
+        NUMBER,
+        NUMBER,
+        st.floats(1, 50),
+        st.floats(1, 1e4),
+        st.booleans(),
+    ),
+    "cyclic": st.builds(
+        S.Cyclic,
+        NUMBER,
+        LENGTH,
+        st.none() | LENGTH,
+        st.sampled_from(["triangular", "triangular2", "exp_range"]),
+        NUMBER,
+        st.just(False),
+    ),
+}
 ANY = st.one_of(*SIMPLE.values())
 COMPOSED: dict[str, st.SearchStrategy[Schedule]] = {
     "warmup": st.builds(S.Warmup, ANY, st.sampled_from([0.1, 0.3, 1, 5]), st.none() | st.just(0.0) | NUMBER),
     "chained": st.builds(S.Chained, st.lists(ANY, min_size=1, max_size=3)),
     "sequential": st.integers(1, 3).flatmap(
         lambda k: st.builds(
-            S.Sequential, st.lists(ANY, min_size=k + 1, max_size=k + 1),
+            S.Sequential,
+            st.lists(ANY, min_size=k + 1, max_size=k + 1),
             st.lists(st.integers(4, 20), min_size=k, max_size=k, unique=True).map(sorted),
         )
     ),
-}  # fmt: skip
+}
 OPEN = {**SIMPLE, **COMPOSED}
 TOTALS = st.integers(24, 60)
 

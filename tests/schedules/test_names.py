@@ -19,17 +19,20 @@ from thalweg.schedules import Schedule
 
 from .loops import NUMBER, OPEN, TOTALS, fits
 
-PLATEAUS = st.builds(S.Plateau, NUMBER, st.integers(0, 9), st.floats(0, 1), st.sampled_from(["rel", "abs"]),
-                     st.integers(0, 4), st.floats(0, 1))  # fmt: skip
-RAMPS = st.builds(
-    S.Ramp, NUMBER, NUMBER, st.integers(1, 9) | st.just(1.0), st.sampled_from(["linear", "memory"])
+PLATEAUS = st.builds(
+    S.Plateau,
+    NUMBER,
+    st.integers(0, 9),
+    st.floats(0, 1),
+    st.sampled_from(["rel", "abs"]),
+    st.integers(0, 4),
+    st.floats(0, 1),
 )
+RAMPS = st.builds(S.Ramp, NUMBER, NUMBER, st.integers(1, 9) | st.just(1.0), st.sampled_from(["linear", "memory"]))
 ANY = st.one_of(*OPEN.values(), PLATEAUS)
 SEVERAL = st.builds(
     S.Several,
-    st.fixed_dictionaries(
-        {"lr": ANY, "momentum": st.one_of(ANY, RAMPS), "weight_decay": st.one_of(ANY, RAMPS)}
-    ),
+    st.fixed_dictionaries({"lr": ANY, "momentum": st.one_of(ANY, RAMPS), "weight_decay": st.one_of(ANY, RAMPS)}),
 )
 
 
@@ -55,8 +58,10 @@ def test_names_are_the_keys() -> None:
     assert S.names()[:3] == ["constant", "cosine", "linear"]
     assert all(kind.name == name for name, kind in S.SCHEDULES.items())
     assert {kind for kind in vars(S).values() if isinstance(kind, type) and issubclass(kind, Schedule)} == {
-        *S.SCHEDULES.values(), Schedule, S.Several,
-    }  # fmt: skip
+        *S.SCHEDULES.values(),
+        Schedule,
+        S.Several,
+    }
 
 
 def test_a_schedule_stands_for_itself() -> None:
@@ -102,9 +107,7 @@ def _together(rows: list[Schedule]) -> Schedule:
             made[f.name] = np.array(values)
         if f.metadata["kind"] == "part":
             several = isinstance(values[0], tuple)
-            made[f.name] = (
-                [_together(list(p)) for p in zip(*values, strict=True)] if several else _together(values)
-            )
+            made[f.name] = [_together(list(p)) for p in zip(*values, strict=True)] if several else _together(values)
     return type(rows[0])(**made)
 
 
@@ -196,10 +199,15 @@ def test_refused(wrong: Any, words: str) -> None:
     [
         ("cosine", -1, 10, "step -1 is not allowed: steps are counted from 0"),
         ("cosine", 0, 0, "the total is 0, and must be a whole number of steps from 1"),
-        ("constant", 0, -3, "the total is -3"), ("cosine", 0, 2.5, "the total is 2.5"), ("cosine", 0, True, "the total"),
-        ("cosine", 0, None, "cosine needs the total number of steps"), ("linear", 0, None, "linear needs the total"),
-        ("step", 0, None, "step needs the total"), ("warmup(constant)", 0, None, "needs the total"),
-        ("warmup(cosine, steps=3)", 0, None, "needs the total"), ("one_cycle", 0, None, "needs the total"),
+        ("constant", 0, -3, "the total is -3"),
+        ("cosine", 0, 2.5, "the total is 2.5"),
+        ("cosine", 0, True, "the total"),
+        ("cosine", 0, None, "cosine needs the total number of steps"),
+        ("linear", 0, None, "linear needs the total"),
+        ("step", 0, None, "step needs the total"),
+        ("warmup(constant)", 0, None, "needs the total"),
+        ("warmup(cosine, steps=3)", 0, None, "needs the total"),
+        ("one_cycle", 0, None, "needs the total"),
         ("wsd(warmup=1, decay_steps=2)", 0, None, "needs the total"),
         ("warmup(cosine, steps=10)", 0, 10, "a warm-up of 10 steps leaves nothing of a run of 10; shorten it"),
         ("warmup(warmup(cosine, steps=5), steps=5)", 0, 10, "a warm-up of 5 steps leaves nothing of a run of 5"),
@@ -209,7 +217,7 @@ def test_refused(wrong: Any, words: str) -> None:
         ("plateau", 0, 10, "follows the validation loss, and none is at hand"),
         ("lr: cosine; momentum: ramp", 0, 10, "ask each schedule for its own factor"),
     ],
-)  # fmt: skip
+)
 def test_a_factor_that_cannot_be(text: str, step: int, total: Any, words: str) -> None:
     with pytest.raises(PlanError, match=words) as caught:
         S.get(text).factor(step, total)
@@ -222,15 +230,21 @@ def test_a_factor_that_cannot_be(text: str, step: int, total: Any, words: str) -
 
 
 def test_steps_that_need_no_total() -> None:
-    for text in ("constant", "step(size=3)", "exponential", "inverse_time", "warmup(step(size=3), steps=2)",
-                 "sequential(linear, step(size=2), milestones=(3,))", "ramp(steps=3)", "cyclic(up=3)"):  # fmt: skip
+    for text in (
+        "constant",
+        "step(size=3)",
+        "exponential",
+        "inverse_time",
+        "warmup(step(size=3), steps=2)",
+        "sequential(linear, step(size=2), milestones=(3,))",
+        "ramp(steps=3)",
+        "cyclic(up=3)",
+    ):
         np.testing.assert_array_equal(S.get(text).factor(range(9)), S.get(text).factor(range(9), 100))
 
 
 def test_a_function_that_gives_no_number() -> None:
-    with pytest.raises(
-        PlanError, match=r"lambda\(.*\) gives nan at step 0; a factor must be a finite number"
-    ):
+    with pytest.raises(PlanError, match=r"lambda\(.*\) gives nan at step 0; a factor must be a finite number"):
         S.Lambda(lambda t: math.nan).factor(0)
     with pytest.raises(PlanError, match="must be a function of the step"):
         S.Lambda(3)  # type: ignore[arg-type]
@@ -239,9 +253,7 @@ def test_a_function_that_gives_no_number() -> None:
 
 
 def test_code_reads_as_a_person_would_write_it() -> None:
-    assert (
-        S.get("inverse_time(k=0.1)").code() == "lr_scheduler.LambdaLR(optimizer, lambda t: 1 / (1 + 0.1 * t))"
-    )
+    assert S.get("inverse_time(k=0.1)").code() == "lr_scheduler.LambdaLR(optimizer, lambda t: 1 / (1 + 0.1 * t))"
     assert S.get("cosine").code("100") == "lr_scheduler.CosineAnnealingLR(optimizer, T_max=100)"
     assert S.get("warmup(cosine, steps=5)").code() == (
         "lr_scheduler.SequentialLR(optimizer, [lr_scheduler.LinearLR(optimizer, start_factor=0.16666666666666666, "

@@ -21,21 +21,36 @@ from thalweg.population.member import Member
 
 EPOCHS, STEPS = 6, 4
 TEXTS = (
-    "constant", "constant(scale=0.5, steps=5)", "cosine", "linear", "polynomial(power=2)", "step(size=5)", "step_decay",
-    "multistep(milestones=(4, 13))", "exponential(gamma=0.9)", "exponential_decay(k=0.1)", "one_over_t",
-    "inverse_time(k=0.2)", "inverse_sqrt", "warmup(cosine, steps=3)", "warmup(step(size=5))", "wsd",
-    "cosine_restarts(T_0=4, T_mult=2)", "one_cycle", "cyclic(up=3)", "plateau(patience=0, gamma=0.3, threshold=0.1)",
-    "plateau(patience=1, gamma=0.5)", "chained(linear, step(size=5))", "sequential(constant, cosine, milestones=(7,))",
+    "constant",
+    "constant(scale=0.5, steps=5)",
+    "cosine",
+    "linear",
+    "polynomial(power=2)",
+    "step(size=5)",
+    "step_decay",
+    "multistep(milestones=(4, 13))",
+    "exponential(gamma=0.9)",
+    "exponential_decay(k=0.1)",
+    "one_over_t",
+    "inverse_time(k=0.2)",
+    "inverse_sqrt",
+    "warmup(cosine, steps=3)",
+    "warmup(step(size=5))",
+    "wsd",
+    "cosine_restarts(T_0=4, T_mult=2)",
+    "one_cycle",
+    "cyclic(up=3)",
+    "plateau(patience=0, gamma=0.3, threshold=0.1)",
+    "plateau(patience=1, gamma=0.5)",
+    "chained(linear, step(size=5))",
+    "sequential(constant, cosine, milestones=(7,))",
     "lr: cosine; momentum: ramp; weight_decay: linear(start=0.1, end=1); beta2: ramp(start=0.9, end=0.999)",
-    "momentum: ramp(shape='memory'); beta1: ramp(start=0.5, end=0.95)", "weight_decay: step(size=6)",
+    "momentum: ramp(shape='memory'); beta1: ramp(start=0.5, end=0.95)",
+    "weight_decay: step(size=6)",
     "lr: one_cycle; weight_decay: linear(start=0.1, end=1)",
     "lr: plateau(patience=0, threshold=0.1); momentum: ramp; beta1: ramp(end=0.9)",
-)  # fmt: skip
-OWN = (
-    S.Lambda(lambda t: 0.9**t),
-    S.Multiplicative(lambda t: 1 - 0.5 / (t + 1)),
-    S.Warmup(S.Lambda(lambda t: 0.8**t)),
 )
+OWN = (S.Lambda(lambda t: 0.9**t), S.Multiplicative(lambda t: 1 - 0.5 / (t + 1)), S.Warmup(S.Lambda(lambda t: 0.8**t)))
 ALL: list[S.Schedule] = [*map(S.get, TEXTS), *OWN]
 TORCH: dict[str, Any] = {
     "momentum": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.05),

@@ -37,17 +37,28 @@ def test_robbins_monro_one_over_t() -> None:
 @pytest.mark.parametrize(
     ("text", "sums", "squares"),
     [
-        ("constant", True, False), ("one_over_t", True, True), ("inverse_time(k=0.1)", True, True),
-        ("inverse_time(k=0)", True, False), ("inverse_sqrt(warmup=10)", True, False), ("exponential", False, True),
-        ("exponential(gamma=1)", True, False), ("exponential(gamma=1.1)", True, False),
-        ("exponential_decay", False, True), ("exponential_decay(k=0)", True, False), ("step(size=10)", False, True),
-        ("multistep(milestones=(3, 9))", True, False), ("cyclic(up=5)", True, False),
-        ("cyclic(up=5, low=0, mode='triangular2')", False, True), ("cosine_restarts(T_0=10)", True, False),
-        ("warmup(one_over_t, steps=10)", True, True), ("chained(one_over_t, inverse_sqrt(warmup=10))", False, True),
+        ("constant", True, False),
+        ("one_over_t", True, True),
+        ("inverse_time(k=0.1)", True, True),
+        ("inverse_time(k=0)", True, False),
+        ("inverse_sqrt(warmup=10)", True, False),
+        ("exponential", False, True),
+        ("exponential(gamma=1)", True, False),
+        ("exponential(gamma=1.1)", True, False),
+        ("exponential_decay", False, True),
+        ("exponential_decay(k=0)", True, False),
+        ("step(size=10)", False, True),
+        ("multistep(milestones=(3, 9))", True, False),
+        ("cyclic(up=5)", True, False),
+        ("cyclic(up=5, low=0, mode='triangular2')", False, True),
+        ("cosine_restarts(T_0=10)", True, False),
+        ("warmup(one_over_t, steps=10)", True, True),
+        ("chained(one_over_t, inverse_sqrt(warmup=10))", False, True),
         ("sequential(one_over_t, constant, milestones=(10,))", True, False),
-        ("chained(one_over_t, cosine_restarts(T_0=10))", True, True), ("lr: one_over_t; momentum: ramp", True, True),
+        ("chained(one_over_t, cosine_restarts(T_0=10))", True, True),
+        ("lr: one_over_t; momentum: ramp", True, True),
     ],
-)  # fmt: skip
+)
 def test_each_says_whether_it_satisfies_robbins_monro(text: str, sums: bool, squares: bool) -> None:
     """What it says, and the sums themselves: from half the steps to all, Ση must still grow, or not."""
     said = S.get(text).robbins_monro
@@ -93,26 +104,13 @@ def test_multiplicative() -> None:
 def test_step_decay_half_every_few_epochs() -> None:
     per_epoch = 20
     factors = S.StepDecay(every=3 * per_epoch).factor(T)
-    assert [factors[epoch * per_epoch] for epoch in range(10)] == [
-        1,
-        1,
-        1,
-        0.5,
-        0.5,
-        0.5,
-        0.25,
-        0.25,
-        0.25,
-        0.125,
-    ]
+    assert [factors[epoch * per_epoch] for epoch in range(10)] == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
     assert np.unique(of("step_decay")).tolist() == [0.125, 0.25, 0.5, 1]
 
 
 def test_step_and_multistep() -> None:
     np.testing.assert_allclose(of("step(size=30, gamma=0.1)"), 0.1 ** (T // 30))
-    np.testing.assert_allclose(
-        of("multistep(milestones=(30, 80))"), np.select([T < 30, T < 80], [1, 0.1], 0.01)
-    )
+    np.testing.assert_allclose(of("multistep(milestones=(30, 80))"), np.select([T < 30, T < 80], [1, 0.1], 0.01))
 
 
 def test_linear_exponential_polynomial_and_cosine() -> None:
@@ -143,13 +141,7 @@ def test_momentum_from_half_to_099() -> None:
 
 
 def test_warm_up_of_any_schedule() -> None:
-    for inner in (
-        "cosine",
-        "step(size=30)",
-        "inverse_time",
-        "cosine_restarts",
-        "one_cycle(cycle_momentum=False)",
-    ):
+    for inner in ("cosine", "step(size=30)", "inverse_time", "cosine_restarts", "one_cycle(cycle_momentum=False)"):
         factors = S.get(f"warmup({inner}, steps=20)").factor(T, 200)
         np.testing.assert_allclose(factors[:20], np.arange(1, 21) / 21)
         np.testing.assert_array_equal(factors[20:], S.get(inner).factor(np.arange(180), 180))
@@ -185,9 +177,7 @@ def test_one_cycle_rate_up_momentum_down() -> None:
 
 def test_cyclic() -> None:
     factors = of("cyclic(low=0, up=4, down=2, mode='triangular2')")
-    assert factors[:13].tolist() == pytest.approx(
-        [0, 0.25, 0.5, 0.75, 1, 0.5, 0, 0.125, 0.25, 0.375, 0.5, 0.25, 0]
-    )  # fmt: skip
+    assert factors[:13].tolist() == pytest.approx([0, 0.25, 0.5, 0.75, 1, 0.5, 0, 0.125, 0.25, 0.375, 0.5, 0.25, 0])
     momentum = S.get("cyclic(low=0, up=4)").on(["lr", "beta1"])["beta1"].factor(T, 200)
     np.testing.assert_allclose(momentum, 0.9 - 0.1 * of("cyclic(low=0, up=4)"))
 

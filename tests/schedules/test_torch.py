@@ -53,7 +53,10 @@ def pairs(total: int) -> dict[str, st.SearchStrategy[Pair]]:
     return {
         "LambdaLR": st.just((S.Lambda(lambda t: 0.9**t), lambda o: L.LambdaLR(o, lambda t: 0.9**t))),
         "MultiplicativeLR": st.just(
-            (S.Multiplicative(lambda t: 1 - 0.5 / (t + 1)), lambda o: L.MultiplicativeLR(o, lambda t: 1 - 0.5 / (t + 1)))
+            (
+                S.Multiplicative(lambda t: 1 - 0.5 / (t + 1)),
+                lambda o: L.MultiplicativeLR(o, lambda t: 1 - 0.5 / (t + 1)),
+            )
         ),
         "StepLR": st.tuples(whole, NUMBER).map(lambda a: (S.Step(*a), lambda o: L.StepLR(o, *a))),
         "MultiStepLR": st.tuples(steps, NUMBER).map(lambda a: (S.MultiStep(*a), lambda o: L.MultiStepLR(o, *a))),
@@ -86,7 +89,7 @@ def pairs(total: int) -> dict[str, st.SearchStrategy[Pair]]:
                 ),
             )
         ),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("kind", pairs(30))
@@ -97,9 +100,7 @@ def test_torch_by_hand(kind: str, data: st.DataObject, total: int, lr: float) ->
     opt = optimizer(lr=lr)
     scheduler = make(opt)
     assert kind_of(scheduler) == kind
-    np.testing.assert_allclose(
-        lr * schedule.factor(np.arange(total), total), rates(opt, scheduler, total), **CLOSE
-    )
+    np.testing.assert_allclose(lr * schedule.factor(np.arange(total), total), rates(opt, scheduler, total), **CLOSE)
 
 
 @pytest.mark.parametrize(("name", "key"), [("momentum", "momentum"), ("adam", "beta1")])
@@ -124,9 +125,7 @@ def test_one_cycle_and_cyclic_move_momentum_too(
         schedule = S.OneCycle(pct, shape, True, low, high, three_phase=phases)
 
         def make(o: Optimizer) -> Any:
-            return L.OneCycleLR(
-                o, 0.5, total, pct_start=pct, anneal_strategy=shape, three_phase=phases, **momenta
-            )  # fmt: skip
+            return L.OneCycleLR(o, 0.5, total, pct_start=pct, anneal_strategy=shape, three_phase=phases, **momenta)
 
     moved = schedule.on({"lr", key, "eps"})
     assert set(moved) == {"lr", key}
@@ -147,10 +146,14 @@ def test_a_rule_without_momentum_gets_none() -> None:
 
 
 @given(
-    losses=st.lists(st.floats(0, 2) | st.just(math.nan), min_size=5, max_size=40), gamma=NUMBER,
-    patience=st.integers(0, 4), threshold=st.sampled_from([0.0, 1e-4, 0.3]),
-    mode=st.sampled_from(["rel", "abs"]), cooldown=st.integers(0, 3), least=st.sampled_from([0.0, 0.05]),
-)  # fmt: skip
+    losses=st.lists(st.floats(0, 2) | st.just(math.nan), min_size=5, max_size=40),
+    gamma=NUMBER,
+    patience=st.integers(0, 4),
+    threshold=st.sampled_from([0.0, 1e-4, 0.3]),
+    mode=st.sampled_from(["rel", "abs"]),
+    cooldown=st.integers(0, 3),
+    least=st.sampled_from([0.0, 0.05]),
+)
 @settings(max_examples=150, deadline=None)
 def test_reduce_on_plateau(
     losses: list[float], gamma: float, patience: int, threshold: float, mode: str, cooldown: int, least: float
@@ -160,11 +163,16 @@ def test_reduce_on_plateau(
     opts = [optimizer(lr=lr) for lr in (0.5, 1e-3, 0.5)]
     theirs = [
         L.ReduceLROnPlateau(
-            o, factor=gamma, patience=patience, threshold=threshold, threshold_mode=mode,  # type: ignore[arg-type]
-            cooldown=cooldown, min_lr=least,
+            o,
+            factor=gamma,
+            patience=patience,
+            threshold=threshold,
+            threshold_mode=mode,  # type: ignore[arg-type]
+            cooldown=cooldown,
+            min_lr=least,
         )
         for o in opts[:2]
-    ]  # fmt: skip
+    ]
     handed: Any = plateau.torch(opts[2], 100)
     assert kind_of(handed) == "ReduceLROnPlateau"
     state = plateau.start(np.array([0.5, 1e-3]))
@@ -178,9 +186,19 @@ def test_reduce_on_plateau(
 
 
 @pytest.mark.parametrize(
-    "text", ["cosine", "warmup", "one_cycle", "cyclic", "wsd", "cosine_restarts", "step_decay", "ramp",
-             "lr: warmup; momentum: ramp; weight_decay: linear"],
-)  # fmt: skip
+    "text",
+    [
+        "cosine",
+        "warmup",
+        "one_cycle",
+        "cyclic",
+        "wsd",
+        "cosine_restarts",
+        "step_decay",
+        "ramp",
+        "lr: warmup; momentum: ramp; weight_decay: linear",
+    ],
+)
 def test_state_dict_goes_on_where_it_was(text: str) -> None:
     schedule = S.get(text)
     if schedule.absolute:
@@ -231,7 +249,5 @@ def test_any_hyperparameter_can_be_handed_to_torch(key: str, data: st.DataObject
 
 
 def test_a_hyperparameter_the_optimizer_has_not() -> None:
-    with pytest.raises(
-        PlanError, match=r"'momentun' is not a hyperparameter of this optimizer: did you mean momentum"
-    ):
+    with pytest.raises(PlanError, match=r"'momentun' is not a hyperparameter of this optimizer: did you mean momentum"):
         S.get("cosine").torch(optimizer("momentum"), 10, "momentun")

@@ -25,14 +25,24 @@ from . import models
 
 # What the layers of AlexNet come to by hand, without biases, and the digit up to which it is said.
 BY_HAND = {
-    "conv1": (35, 1e3), "conv2": (307, 1e3), "conv3": (884, 1e3), "conv4": (663, 1e3), "conv5": (442, 1e3),
-    "dense1": (177, 1e6), "dense2": (16, 1e6), "dense3": (4, 1e6),
-}  # fmt: skip
+    "conv1": (35, 1e3),
+    "conv2": (307, 1e3),
+    "conv3": (884, 1e3),
+    "conv4": (663, 1e3),
+    "conv5": (442, 1e3),
+    "dense1": (177, 1e6),
+    "dense2": (16, 1e6),
+    "dense3": (4, 1e6),
+}
 SPLIT = {
-    "conv1": 11 * 11 * 3 * 48, "conv2": 5 * 5 * 48 * 128, "conv3": 3 * 3 * (2 * 128) * 192,
-    "conv4": 3 * 3 * 192 * 192, "conv5": 3 * 3 * 192 * 128, "dense1": 13 * 13 * (2 * 128) * 2048,
+    "conv1": 11 * 11 * 3 * 48,
+    "conv2": 5 * 5 * 48 * 128,
+    "conv3": 3 * 3 * (2 * 128) * 192,
+    "conv4": 3 * 3 * 192 * 192,
+    "conv5": 3 * 3 * 192 * 128,
+    "dense1": 13 * 13 * (2 * 128) * 2048,
     "dense2": 4096 * 2048,
-}  # fmt: skip
+}
 
 
 def rows(size: Size, depth: int | None = None) -> dict[str, Any]:
@@ -61,11 +71,7 @@ def test_alexnet_in_one_piece() -> None:
     for name in ("conv1", "conv2", "conv3", "conv4", "conv5"):
         assert found[name]["weights"] == halves[name]["weights"] or name == "conv3"
         assert found[name]["multiply_adds"] == halves[name]["multiply_adds"]
-    assert (found["conv1"]["kernel"], found["conv1"]["stride"], found["conv1"]["padding"]) == (
-        (11, 11),
-        (4, 4),
-        (2, 2),
-    )
+    assert (found["conv1"]["kernel"], found["conv1"]["stride"], found["conv1"]["padding"]) == ((11, 11), (4, 4), (2, 2))
     assert found["conv2"]["groups"] == 2
 
 
@@ -78,14 +84,10 @@ def test_torchinfo_counts_the_same(name: str) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.bias = None
-    theirs = torchinfo.summary(
-        model, input_data=torch.zeros(2, *known.input, device="meta"), verbose=0, device="meta"
-    )
+    theirs = torchinfo.summary(model, input_data=torch.zeros(2, *known.input, device="meta"), verbose=0, device="meta")
     ours = tw.size(model, input=known.input, batch=2)
     assert (ours.parameters, ours.multiply_adds) == (theirs.total_params, theirs.total_mult_adds)
-    shapes = {
-        id(layer.module): tuple(layer.output_size) for layer in theirs.summary_list if layer.is_leaf_layer
-    }
+    shapes = {id(layer.module): tuple(layer.output_size) for layer in theirs.summary_list if layer.is_leaf_layer}
     names = {n: shapes[id(m)] for n, m in model.named_modules() if id(m) in shapes}
     assert {n: row["output"] for n, row in rows(ours).items()} == names
 
@@ -132,10 +134,7 @@ def test_by_hand_where_no_layer_tells() -> None:
     twice = tw.size(models.Twice(), input=(6, 4))
     assert twice.multiply_adds == 6 * 4 * 4 * 2 + 6 * 4
     assert twice.parameters == 4 * 4 + 4 + 4
-    assert [(row.name, row.calls, row.multiply_adds) for row in twice.layers] == [
-        ("", 1, 24),
-        ("layer", 2, 192),
-    ]
+    assert [(row.name, row.calls, row.multiply_adds) for row in twice.layers] == [("", 1, 24), ("layer", 2, 192)]
 
 
 def test_shared_weights_count_once() -> None:
@@ -234,7 +233,7 @@ def test_the_model_stays_as_it_was() -> None:
         ({"model": nn.Linear(3, 1), "input": torch.ones(1, 3), "batch": 2}, "a tensor has its batch already"),
         ({"model": "lenet", "optimizers": ["adm"]}, "did you mean adam"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_meant(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         tw.size(**given)
@@ -249,9 +248,7 @@ def test_the_text_fits_a_terminal(name: str) -> None:
 
 def test_on_the_command_line(tmp_path: Path) -> None:
     file = tmp_path / "net.py"
-    file.write_text(
-        "import torch\ndef net():\n    return torch.nn.Conv2d(3, 8, (3, 5), stride=(2, 1), padding=1)\n"
-    )
+    file.write_text("import torch\ndef net():\n    return torch.nn.Conv2d(3, 8, (3, 5), stride=(2, 1), padding=1)\n")
 
     def run(*words: str) -> Any:
         return CliRunner(env={"COLUMNS": "80"}).invoke(app, ["size", *words])

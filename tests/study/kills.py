@@ -29,15 +29,27 @@ from thalweg.study.store import Store, kind_of
 from thalweg.study.study import Study, compare, resume
 
 SMALL: dict[str, Any] = {
-    "problem": "breast-cancer", "optimizers": ["momentum", "adam"], "rates": [0.01, 0.1], "schedules": ["cosine"],
-    "seeds": 2, "epochs": 3, "confirmation": 2, "progress": False,
-}  # fmt: skip
+    "problem": "breast-cancer",
+    "optimizers": ["momentum", "adam"],
+    "rates": [0.01, 0.1],
+    "schedules": ["cosine"],
+    "seeds": 2,
+    "epochs": 3,
+    "confirmation": 2,
+    "progress": False,
+}
 STUDIES: dict[str, dict[str, Any]] = {
     "full": SMALL,
     # The best rate of sgd is the highest of these, so the grid grows, and what it grows by meets the rungs too.
-    "halving": {**SMALL, "optimizers": ["sgd", "adam"], "rates": [0.001, 0.01, 0.1], "epochs": 4, "budget": "halving",
-                "grow": 1},
-}  # fmt: skip
+    "halving": {
+        **SMALL,
+        "optimizers": ["sgd", "adam"],
+        "rates": [0.001, 0.01, 0.1],
+        "epochs": 4,
+        "budget": "halving",
+        "grow": 1,
+    },
+}
 KINDS = ("step", "half written", "flushed", "renamed", "statement", "linked", "removed")
 
 
@@ -203,25 +215,27 @@ def main(asked: dict[str, Any], folder: Path, count: int, seed: int) -> None:
         path = place / "study.db"
         ended = [killed_at(kind, number, lambda path=path: compare(**asked, store=path))]
         if k % 3 == 2:  # and once more while it is carried on
-            ended.append(
-                killed_at("step", int(rng.integers(1, 10)), lambda path=path: carried_on(path, asked))
-            )
+            ended.append(killed_at("step", int(rng.integers(1, 10)), lambda path=path: carried_on(path, asked)))
         before = sorted(p.name for p in place.rglob("*"))
         Watched.last = {}
         study = carried_on(path, asked)
         table, curves, ran = content(study)
-        found.append({
-            "kind": kind, "number": number, "ended": ended, "before": before, "finished": study.finished,
-            "table": table.equals(reference[0]), "curves": curves.equals(reference[1]),
-            "recipe": (ran and ran.largest) == (reference[2] and reference[2].largest),
-            "weights": weights_differ(weights), "blocks": len(Watched.last),
-            "after": sorted(p.name for p in place.rglob("*")),
-        })  # fmt: skip
-    print(
-        json.dumps(
-            {"events": events, "studies": found, "points": len(reference[1]), "grown": grown, "rungs": rungs}
+        found.append(
+            {
+                "kind": kind,
+                "number": number,
+                "ended": ended,
+                "before": before,
+                "finished": study.finished,
+                "table": table.equals(reference[0]),
+                "curves": curves.equals(reference[1]),
+                "recipe": (ran and ran.largest) == (reference[2] and reference[2].largest),
+                "weights": weights_differ(weights),
+                "blocks": len(Watched.last),
+                "after": sorted(p.name for p in place.rglob("*")),
+            }
         )
-    )
+    print(json.dumps({"events": events, "studies": found, "points": len(reference[1]), "grown": grown, "rungs": rungs}))
 
 
 if __name__ == "__main__":

@@ -51,9 +51,15 @@ def branching():
     return tw.Problem(model=Branches, train=(inputs, (inputs.sum(1) > 0).long()), metrics=("accuracy",))
 """
 WANTED: dict[str, Any] = {
-    "optimizers": ["sgd", "adam"], "rates": [0.01, 0.1, 1e300], "schedules": ["constant", "cosine"], "seeds": 2,
-    "epochs": 2, "batch_size": 32, "confirmation": 2, "progress": False,
-}  # fmt: skip
+    "optimizers": ["sgd", "adam"],
+    "rates": [0.01, 0.1, 1e300],
+    "schedules": ["constant", "cosine"],
+    "seeds": 2,
+    "epochs": 2,
+    "batch_size": 32,
+    "confirmation": 2,
+    "progress": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +93,7 @@ def same(one: Study, other: Study, exact: bool) -> None:
 
 def test_a_model_that_cannot_be_batched_is_trained_and_said_to_be(single: Study, tmp_path: Path) -> None:
     (line,) = single.batching
-    assert line.startswith(
-        "Members were trained one by one, because Branches cannot be batched (It looks like"
-    )
+    assert line.startswith("Members were trained one by one, because Branches cannot be batched (It looks like")
     assert len(line) < 200
     assert single.finished
     assert (single.table().query("lr > 1")["status"] == "diverged").any()
@@ -133,8 +137,25 @@ def test_a_killed_study_leaves_no_process_that_writes(spec: str, single: Study, 
         "from thalweg.study import run; run.WORTH = 0.0\n"
         "from thalweg.cli.main import main; main()"
     )
-    words = ["compare", spec, "--optimizers", "sgd,adam", "--rates", "0.01,0.1,1e300", "--seeds", "2", "--epochs", "2",
-             "--batch-size", "32", "--confirmation", "2", "--store", str(path), "-q"]  # fmt: skip
+    words = [
+        "compare",
+        spec,
+        "--optimizers",
+        "sgd,adam",
+        "--rates",
+        "0.01,0.1,1e300",
+        "--seeds",
+        "2",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "32",
+        "--confirmation",
+        "2",
+        "--store",
+        str(path),
+        "-q",
+    ]
     process = subprocess.Popen([sys.executable, "-c", code, *words], text=True)
     wait_for(lambda: steps_recorded(path) > 0, process, seconds=120)
     os.kill(process.pid, signal.SIGKILL)
@@ -160,8 +181,7 @@ def test_what_exists_only_here_cannot_be_sent(spec: str) -> None:
 
 def test_one_by_one_when_asked_gives_the_same(tmp_path: Path) -> None:
     studies = [
-        compare("breast-cancer", **WANTED, batched=asked, store=tmp_path / f"{asked}.db")
-        for asked in (True, False)
+        compare("breast-cancer", **WANTED, batched=asked, store=tmp_path / f"{asked}.db") for asked in (True, False)
     ]
     same(*studies, exact=False)
     assert studies[0].batching == []
@@ -197,9 +217,7 @@ def test_a_program_that_is_slow_or_wrong_is_not_used(
     monkeypatch.setattr(batching, "WORTH", 1.0)
     study = compare("breast-cancer", **asked, store=tmp_path / "faulty.db")
     (line,) = study.batching
-    assert (
-        "is slow in a batched program: a step takes" if fault == "slow" else "gives other numbers"
-    ) in line
+    assert ("is slow in a batched program: a step takes" if fault == "slow" else "gives other numbers") in line
     same(study, plain, exact=False)
 
 
@@ -242,9 +260,7 @@ def roomy(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return compare("breast-cancer", **WANTED, store=tmp_path_factory.mktemp("roomy") / "roomy.db")
 
 
-@pytest.mark.parametrize(
-    ("after", "threads"), [(0, 2), (20, 2), (20, 1)]
-)  # alone, a block is past an epoch by then
+@pytest.mark.parametrize(("after", "threads"), [(0, 2), (20, 2), (20, 1)])  # alone, a block is past an epoch by then
 def test_a_block_that_does_not_fit_becomes_two(
     after: int,
     threads: int,

@@ -30,9 +30,7 @@ def net(width: int) -> Any:
 
 
 def classes(**changes: Any) -> tw.Problem:
-    return tw.Problem(
-        **{"model": lambda: nn.Linear(3, 3), "train": (INPUTS, CLASSES), "name": "three", **changes}
-    )
+    return tw.Problem(**{"model": lambda: nn.Linear(3, 3), "train": (INPUTS, CLASSES), "name": "three", **changes})
 
 
 @pytest.fixture(scope="module")
@@ -164,9 +162,7 @@ def test_the_picture(sizes: BiasVariance, tmp_path: Path) -> None:
     lines = {trace.name: trace for trace in figure.data}  # type: ignore[attr-defined]
     assert list(lines["error"].x) == ["1", "16"]
     table = sizes.table()
-    assert list(lines["sum of the parts"].y) == pytest.approx(
-        list(table["bias"] + table["variance"] + table["noise"])
-    )
+    assert list(lines["sum of the parts"].y) == pytest.approx(list(table["bias"] + table["variance"] + table["noise"]))
     assert write(figure, tmp_path / "parts.png").stat().st_size > 10_000
 
 

@@ -40,8 +40,7 @@ def test_the_mean_of_normal_losses(seeds: int, shared: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sigma", "least"),
-    [(0.25, {3: 0.93, 5: 0.93, 10: 0.93, 20: 0.93}), (0.5, {3: 0.92, 5: 0.92, 10: 0.93, 20: 0.93})],
+    ("sigma", "least"), [(0.25, {3: 0.93, 5: 0.93, 10: 0.93, 20: 0.93}), (0.5, {3: 0.92, 5: 0.92, 10: 0.93, 20: 0.93})]
 )
 def test_the_mean_of_skewed_losses(sigma: float, least: dict[int, float]) -> None:
     """What `docs/method.md` says of the seeds from which it holds."""
@@ -113,9 +112,7 @@ POPULATIONS: dict[str, Draw] = {
     "normal": lambda rng, *shape: rng.normal(size=shape),
     "lognormal": lambda rng, *shape: lognormal(rng, shape, 0.5),
     "heavy tails": lambda rng, *shape: rng.standard_t(3, size=shape),
-    "one in ten diverges": lambda rng, *shape: np.where(
-        rng.random(shape) < 0.1, np.inf, rng.normal(size=shape)
-    ),
+    "one in ten diverges": lambda rng, *shape: np.where(rng.random(shape) < 0.1, np.inf, rng.normal(size=shape)),
 }
 
 
@@ -142,9 +139,7 @@ def test_identical_optimizers_are_tied(
     rankings = alike(draw, optimizers, seeds, studies, monkeypatch)
     # At least 95%; of so few studies, less by two and a half standard errors at the most.
     assert tied(rankings) >= 0.95 - 2.5 * math.sqrt(0.95 * 0.05 / studies)
-    assert all(
-        ranked.places == [(1, optimizers)] * optimizers for ranked in rankings if max(ranked.rank) == 1
-    )
+    assert all(ranked.places == [(1, optimizers)] * optimizers for ranked in rankings if max(ranked.rank) == 1)
 
 
 def test_without_the_adjustment_eight_alike_are_not_tied(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,9 +167,7 @@ def test_true_places_lie_in_their_intervals(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(("gap", "optimizers"), [(0.8, 2), (0.4, 2), (0.8, 4)])
-def test_so_many_more_seeds_do_settle_it(
-    gap: float, optimizers: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_so_many_more_seeds_do_settle_it(gap: float, optimizers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the difference and the spread that the estimate was made from, about four of five studies settle it."""
     monkeypatch.setattr(comparisons, "RESAMPLES", 1)
     rng = RNG(1)
@@ -189,9 +182,7 @@ def test_so_many_more_seeds_do_settle_it(
     assert 5 < more < 120
     told = []
     for _ in range(300):
-        table = np.column_stack(
-            [np.zeros(6 + int(more)), gaps[1:] + rng.normal(size=(6 + int(more), optimizers - 1))]
-        )
+        table = np.column_stack([np.zeros(6 + int(more)), gaps[1:] + rng.normal(size=(6 + int(more), optimizers - 1))])
         told.append(rank(table)[1].rank[1] > 1)
     # With several, those that are told apart first make it easier for the rest.
     assert 0.72 <= np.mean(told) <= (0.88 if optimizers == 2 else 0.95)

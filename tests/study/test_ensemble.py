@@ -31,9 +31,7 @@ BATCH, EPOCHS = 16, 4
 
 
 def network() -> nn.Module:
-    return nn.Sequential(
-        nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(0.2), nn.Linear(6, 3)
-    ).double()
+    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(0.2), nn.Linear(6, 3)).double()
 
 
 def small() -> nn.Module:
@@ -50,9 +48,7 @@ def problem(**changes: Any) -> tw.Problem:
 
 
 def values(**changes: Any) -> tw.Problem:
-    return problem(
-        **{"model": line, "train": (INPUTS, VALUES), "loss": "mse", "metrics": ("mae",), **changes}
-    )
+    return problem(**{"model": line, "train": (INPUTS, VALUES), "loss": "mse", "metrics": ("mae",), **changes})
 
 
 def bag(given: tw.Problem, **changes: Any) -> Ensemble:
@@ -71,13 +67,7 @@ def regression() -> Ensemble:
 
 
 def alone(
-    model: Any,
-    loss: Any,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
-    seed: int,
-    rows: Any,
-    kind: str = "momentum",
+    model: Any, loss: Any, inputs: torch.Tensor, targets: torch.Tensor, seed: int, rows: Any, kind: str = "momentum"
 ) -> nn.Module:
     torch.manual_seed(seed)
     net = model()
@@ -105,9 +95,17 @@ def test_every_member_is_the_same_run_alone(kind: str, tmp_path: Path) -> None:
         made = bag(problem(), seed=3)
     else:
         study = compare(
-            problem(), ["momentum"], [0.05], ["constant"], seeds=2, epochs=EPOCHS, batch_size=BATCH, confirmation=0,
-            store=tmp_path / "a.db", progress=False,
-        )  # fmt: skip
+            problem(),
+            ["momentum"],
+            [0.05],
+            ["constant"],
+            seeds=2,
+            epochs=EPOCHS,
+            batch_size=BATCH,
+            confirmation=0,
+            store=tmp_path / "a.db",
+            progress=False,
+        )
         made = study.ensemble("seeds", members=3)
     for k, seed in enumerate(made.table()["seed"]):
         count = len(ready.train[0])  # type: ignore[arg-type]
@@ -116,9 +114,7 @@ def test_every_member_is_the_same_run_alone(kind: str, tmp_path: Path) -> None:
         for name, tensor in net.state_dict().items():
             torch.testing.assert_close(made.state[name][k], tensor, rtol=1e-8, atol=1e-10)
         with torch.no_grad():
-            torch.testing.assert_close(
-                made.outputs(ready.test[0])[k], net(ready.test[0]), rtol=1e-8, atol=1e-10
-            )
+            torch.testing.assert_close(made.outputs(ready.test[0])[k], net(ready.test[0]), rtol=1e-8, atol=1e-10)
 
 
 def test_a_draw_depends_on_the_member_alone() -> None:
@@ -170,14 +166,10 @@ def test_classes_are_averaged_or_voted_on_as_numpy_does(classes: Ensemble) -> No
 def test_values_are_averaged_and_their_spread_is_told(regression: Ensemble) -> None:
     outputs = regression.outputs(INPUTS).numpy()
     np.testing.assert_allclose(regression.predict(INPUTS).numpy(), outputs.mean(0), rtol=1e-12)
-    np.testing.assert_allclose(
-        regression.uncertainty(INPUTS)["std"].numpy(), outputs.std(0, ddof=1), rtol=1e-9
-    )
+    np.testing.assert_allclose(regression.uncertainty(INPUTS)["std"].numpy(), outputs.std(0, ddof=1), rtol=1e-9)
     score = regression.score(INPUTS.numpy(), VALUES.numpy())
     assert score["loss"] == pytest.approx(((outputs.mean(0) - VALUES.numpy()) ** 2).mean())
-    assert (
-        score["loss"] < ((outputs - VALUES.numpy()) ** 2).mean()
-    )  # the mean is better than its members (Jensen)
+    assert score["loss"] < ((outputs - VALUES.numpy()) ** 2).mean()  # the mean is better than its members (Jensen)
 
 
 @pytest.mark.parametrize("given", [problem, values])
@@ -268,17 +260,13 @@ def test_samme_is_what_the_paper_and_scikit_learn_say(adaboost: Ensemble) -> Non
     theirs = AdaBoostClassifier(Replayed(), n_estimators=5).fit(inputs, targets)
     np.testing.assert_allclose(theirs.estimator_errors_, table["error"], rtol=1e-9)
     np.testing.assert_allclose(theirs.estimator_weights_, table["weight"], rtol=1e-9)
-    np.testing.assert_allclose(
-        theirs.predict_proba(inputs), adaboost.predict_proba(inputs).numpy(), rtol=1e-6
-    )
+    np.testing.assert_allclose(theirs.predict_proba(inputs), adaboost.predict_proba(inputs).numpy(), rtol=1e-6)
     assert theirs.predict(inputs).tolist() == adaboost.predict(inputs).tolist()
     score = adaboost.score(inputs, targets)
     assert score["accuracy"] > table["train_error"].rsub(1).mean()
 
 
-def test_the_best_of_a_stage_is_kept_and_the_next_one_draws_what_it_got_wrong(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_best_of_a_stage_is_kept_and_the_next_one_draws_what_it_got_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[np.ndarray, torch.Tensor]] = []
     choose = boosting._Classes.choose
 
@@ -309,8 +297,9 @@ def test_gradient_boosting_is_a_sum_of_stages_that_fit_residuals() -> None:
     total = np.tile(start, (len(inputs), 1))
     for stage in range(4):
         residuals = targets.numpy() - total
-        net = alone(line, nn.functional.mse_loss, inputs, torch.from_numpy(residuals), stage,
-                    torch.arange(len(inputs)), "sgd")  # fmt: skip
+        net = alone(
+            line, nn.functional.mse_loss, inputs, torch.from_numpy(residuals), stage, torch.arange(len(inputs)), "sgd"
+        )
         with torch.no_grad():
             np.testing.assert_allclose(answers[stage], net(inputs).numpy(), rtol=1e-6, atol=1e-8)
         assert table["fitted_loss"][stage] == pytest.approx(((residuals - answers[stage]) ** 2).mean())
@@ -326,9 +315,7 @@ def test_gradient_boosting_is_a_sum_of_stages_that_fit_residuals() -> None:
 
 def test_a_stage_without_error_ends_a_boosting() -> None:
     inputs = torch.cat([torch.full((30, 4), v, dtype=torch.float64) for v in (-1.0, 1.0)])
-    made = boosted(
-        problem(train=(inputs, (inputs[:, 0] > 0).long()), test=(inputs, (inputs[:, 0] > 0).long()))
-    )
+    made = boosted(problem(train=(inputs, (inputs[:, 0] > 0).long()), test=(inputs, (inputs[:, 0] > 0).long())))
     assert len(made) == 1
     assert made.table()["weight"].tolist() == [1.0]
     assert made.score(inputs, (inputs[:, 0] > 0).long())["accuracy"] == 1
@@ -348,10 +335,7 @@ def test_a_file_gives_the_same_answers(name: str, tmp_path: Path, request: pytes
         assert torch.equal(again.predict(INPUTS), made.predict(INPUTS))
         assert again.out_of_bag == made.out_of_bag
         assert again.table().equals(made.table())
-        assert again.score(INPUTS, VALUES if name == "regression" else CLASSES).keys() == {
-            "loss",
-            *made.metrics,
-        }
+        assert again.score(INPUTS, VALUES if name == "regression" else CLASSES).keys() == {"loss", *made.metrics}
 
 
 def test_files_that_are_no_such_ensemble_are_a_sentence(classes: Ensemble, tmp_path: Path) -> None:
@@ -380,9 +364,18 @@ def test_files_that_are_no_such_ensemble_are_a_sentence(classes: Ensemble, tmp_p
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return compare(
-        problem(), ["momentum", "adam"], [0.01, 0.1], ["constant"], seeds=2, epochs=EPOCHS, batch_size=BATCH,
-        confirmation=2, store=tmp_path_factory.mktemp("ensembles") / "a.db", progress=False, folds=3,
-    )  # fmt: skip
+        problem(),
+        ["momentum", "adam"],
+        [0.01, 0.1],
+        ["constant"],
+        seeds=2,
+        epochs=EPOCHS,
+        batch_size=BATCH,
+        confirmation=2,
+        store=tmp_path_factory.mktemp("ensembles") / "a.db",
+        progress=False,
+        folds=3,
+    )
 
 
 @pytest.mark.parametrize("kind", ["bagging", "seeds", "boosting"])

@@ -26,10 +26,18 @@ from thalweg.study.study import Study, compare
 def varied(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """Levels of every kind, some of which do not apply, and a run that diverged."""
     return compare(
-        "breast-cancer", ["sgd", "adam"], [0.1, 1e30], ["constant"], seeds=1, epochs=2, confirmation=1,
-        batch_sizes=[64, "full"], hyperparameters={"beta2": [0.9, 0.99], "amsgrad": [True, False]},
-        store=tmp_path_factory.mktemp("export") / "varied.db", progress=False,
-    )  # fmt: skip
+        "breast-cancer",
+        ["sgd", "adam"],
+        [0.1, 1e30],
+        ["constant"],
+        seeds=1,
+        epochs=2,
+        confirmation=1,
+        batch_sizes=[64, "full"],
+        hyperparameters={"beta2": [0.9, 0.99], "amsgrad": [True, False]},
+        store=tmp_path_factory.mktemp("export") / "varied.db",
+        progress=False,
+    )
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -42,27 +50,13 @@ def test_parquet_is_read_back(varied: Study, tmp_path: Path) -> None:
     table, read = varied.table(), pd.read_parquet(runs)
     assert list(read.columns) == list(table.columns)
     assert read["batch_size"].tolist() == [str(size) for size in table["batch_size"]]
-    for name in (
-        "member",
-        "lr",
-        "optimizer",
-        "seed",
-        "status",
-        "step",
-        "beta2",
-        "validation_loss",
-        "test_loss",
-    ):
-        pd.testing.assert_series_equal(
-            read[name], table[name], check_exact=True, check_dtype=name != "optimizer"
-        )
+    for name in ("member", "lr", "optimizer", "seed", "status", "step", "beta2", "validation_loss", "test_loss"):
+        pd.testing.assert_series_equal(read[name], table[name], check_exact=True, check_dtype=name != "optimizer")
     assert (read["status"] == "diverged").any()
     assert [None if pd.isna(v) else bool(v) for v in read["amsgrad"]] == [
         None if pd.isna(v) else v for v in table["amsgrad"]
     ]
-    pd.testing.assert_frame_equal(
-        pd.read_parquet(curves), varied.curves(), check_exact=True, check_categorical=False
-    )
+    pd.testing.assert_frame_equal(pd.read_parquet(curves), varied.curves(), check_exact=True, check_categorical=False)
     about = json.loads(parquet.read_schema(runs).metadata[b"thalweg"])
     assert (about["schema"], about["study"], about["finished"]) == (1, "breast-cancer", True)
     kinds = {field.name: str(field.type) for field in parquet.read_schema(curves)}
@@ -128,9 +122,7 @@ def test_an_empty_folder_may_be_filled(tiny: Study, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["logs"]
 
 
-@pytest.mark.parametrize(
-    "name", ["runs.parquet", "runs.curves.parquet", "runs.csv", "runs.curves.csv", "logs"]
-)
+@pytest.mark.parametrize("name", ["runs.parquet", "runs.curves.parquet", "runs.csv", "runs.curves.csv", "logs"])
 def test_nothing_is_replaced(name: str, tiny: Study, tmp_path: Path) -> None:
     there = tmp_path / name
     if name == "logs":
@@ -138,9 +130,7 @@ def test_nothing_is_replaced(name: str, tiny: Study, tmp_path: Path) -> None:
         there = there / "mine"
     there.write_text("mine")
     before = content(tmp_path)
-    with pytest.raises(
-        WorkError, match=r"is already there, and is left as it was; name another place, or remove"
-    ):
+    with pytest.raises(WorkError, match=r"is already there, and is left as it was; name another place, or remove"):
         tiny.export(tmp_path / name.replace(".curves", ""))
     assert content(tmp_path) == before
 
@@ -160,9 +150,7 @@ def test_one_that_appears_meanwhile_is_not_replaced(
     assert content(tmp_path) == {"runs.curves.csv": b"mine"}
 
 
-def test_a_disk_that_is_full_leaves_nothing(
-    tiny: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_is_full_leaves_nothing(tiny: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(table: pd.DataFrame, path: Path, study: Study) -> None:
         path.write_text("half")
         raise OSError(28, "No space left on device")
@@ -195,19 +183,13 @@ def test_what_cannot_be_meant(tiny: Study, tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(PlanError, match=r"ends in \.xlsx, which is no form of export: name a \.parquet or"):
         tiny.export(tmp_path / "runs.xlsx")
     monkeypatch.setattr(export, "MOST_RUNS", 10)
-    with pytest.raises(
-        PlanError, match=r"has 26 runs, and TensorBoard shows 10 at most; name a \.parquet file"
-    ):
+    with pytest.raises(PlanError, match=r"has 26 runs, and TensorBoard shows 10 at most; name a \.parquet file"):
         tiny.export(tmp_path / "logs")
     assert content(tmp_path) == {}
 
 
 def test_a_study_that_has_just_begun(tmp_path: Path) -> None:
-    facts = {
-        "problem": {"name": "hills"},
-        "plan": {"confirmation": 0},
-        "provenance": {"started": "2026-01-01"},
-    }
+    facts = {"problem": {"name": "hills"}, "plan": {"confirmation": 0}, "provenance": {"started": "2026-01-01"}}
     Store.create(tmp_path / "new.db", facts).close()
     runs, curves = Study.open(tmp_path / "new.db").export(tmp_path / "runs.parquet")
     assert (len(pd.read_parquet(runs)), len(pd.read_parquet(curves))) == (0, 0)

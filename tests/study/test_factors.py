@@ -28,9 +28,11 @@ CLASSES = (INPUTS.sum(1) > 0).long()
 
 def everything(**changes: Any) -> Plan:
     asked: dict[str, Any] = {
-        **BOTH, "losses": ["cross_entropy", "mse"], "batch_sizes": [1, 16, "full"],
+        **BOTH,
+        "losses": ["cross_entropy", "mse"],
+        "batch_sizes": [1, 16, "full"],
         "hyperparameters": {"beta2": [0.99, 0.999], "weight_decay": [0, 1e-4]},
-    }  # fmt: skip
+    }
     return plan(**{**asked, **changes})
 
 
@@ -44,10 +46,7 @@ def own_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def test_everything_multiplies_where_it_applies() -> None:
     made = everything()
     own = {label: [s for s in made.settings if s.optimizer == label] for label in made.optimizers}
-    assert {label: len(settings) for label, settings in own.items()} == {
-        "sgd": 2 * 3 * 2,
-        "adam": 2 * 3 * 2 * 2,
-    }
+    assert {label: len(settings) for label, settings in own.items()} == {"sgd": 2 * 3 * 2, "adam": 2 * 3 * 2 * 2}
     assert made.runs == len(made.settings) * 3 == 108
     assert len(set(made.settings)) == len(made.settings)
     assert {s["beta2"] for s in own["sgd"]} == {None}
@@ -131,7 +130,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"hyperparameters": {"eps": [10.0**-k for k in range(20)]}, "batch_sizes": [*range(1, 401)], "seeds": 200},
         r"the plan has 1,680,000 runs \(2 optimizers × .* 200 seeds\), and at most 1,000,000 are allowed",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("wrong", "words"), REFUSED, ids=[words[:40] for _, words in REFUSED])
@@ -153,20 +152,21 @@ def problem(**changes: Any) -> tw.Problem:
 
 
 SMALL: dict[str, Any] = {
-    "optimizers": ["sgd"], "rates": [0.1], "schedules": ["constant"], "seeds": 1, "epochs": 2, "confirmation": 0,
+    "optimizers": ["sgd"],
+    "rates": [0.1],
+    "schedules": ["constant"],
+    "seeds": 1,
+    "epochs": 2,
+    "confirmation": 0,
     "progress": False,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
     ("wrong", "error", "words"),
     [
         ({"losses": ["mse"]}, ProblemError, "mse"),
-        (
-            {"batch_sizes": [8, 40]},
-            PlanError,
-            "batch size 40 is all 25 training samples or more; give 'full'",
-        ),
+        ({"batch_sizes": [8, 40]}, PlanError, "batch size 40 is all 25 training samples or more; give 'full'"),
         ({"batch_sizes": [8, 25]}, PlanError, "batch size 25 is all 25 training samples or more"),
     ],
 )
@@ -181,14 +181,15 @@ def test_what_does_not_fit_the_problem_is_refused_and_leaves_nothing(
 def test_a_data_loader_has_its_own_batches(tmp_path: Path) -> None:
     loader = DataLoader(TensorDataset(INPUTS, CLASSES), batch_size=8)
     loaded = problem(train=loader, validation=(INPUTS, CLASSES))
-    with pytest.raises(
-        PlanError, match="are a DataLoader, which makes its own batches, so batch_sizes cannot"
-    ):
+    with pytest.raises(PlanError, match="are a DataLoader, which makes its own batches, so batch_sizes cannot"):
         compare(loaded, **SMALL, batch_sizes=[8, 16], store=tmp_path / "a.db")
     study = compare(
-        loaded, **SMALL, losses=["cross_entropy", own_loss], hyperparameters={"weight_decay": [0, 0.1]},
+        loaded,
+        **SMALL,
+        losses=["cross_entropy", own_loss],
+        hyperparameters={"weight_decay": [0, 0.1]},
         store=tmp_path / "b.db",
-    )  # fmt: skip
+    )
     assert len(study.table()) == 4
 
 
@@ -216,23 +217,26 @@ def test_a_loss_of_ones_own_is_found_by_its_file_or_passed_again(tmp_path: Path)
     value = Plan.from_json(kept)["loss"].found["halved"](torch.ones(4), torch.zeros(4))
     assert value == 0.5
     file.unlink()
-    with pytest.raises(
-        PlanError, match=r"compares halved, and it cannot be found again: .* there is no file"
-    ):
+    with pytest.raises(PlanError, match=r"compares halved, and it cannot be found again: .* there is no file"):
         Plan.from_json(kept)["loss"].found["halved"]
     passed = Plan.from_json(json.loads(json.dumps(plan(**BOTH, losses=[own_loss]).to_json())))
-    with pytest.raises(
-        PlanError, match=r"own_loss, a loss of your own: pass it again from Python, losses=\["
-    ):
+    with pytest.raises(PlanError, match=r"own_loss, a loss of your own: pass it again from Python, losses=\["):
         passed["loss"].found["own_loss"]
 
 
 @pytest.mark.parametrize(
     "damage",
-    [{"batch_sizes": ["x"]}, {"batch_sizes": None}, {"losses": 3}, {"hyperparameters": 3}, {"applies": {}},
-     {"hyperparameters": {"beta2": [[1]]}}, {"specs": 3}],
+    [
+        {"batch_sizes": ["x"]},
+        {"batch_sizes": None},
+        {"losses": 3},
+        {"hyperparameters": 3},
+        {"applies": {}},
+        {"hyperparameters": {"beta2": [[1]]}},
+        {"specs": 3},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_damaged_plan_is_refused(damage: dict[str, Any]) -> None:
     kept = json.loads(json.dumps(everything().to_json()))
     with pytest.raises(tw.ThalwegError, match="plan in the store cannot be read"):
@@ -246,17 +250,24 @@ def test_a_damaged_plan_is_refused(damage: dict[str, Any]) -> None:
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """sgd and adam; two losses, two batch sizes, beta2 where there is one."""
     return compare(
-        "breast-cancer", ["sgd", "adam"], [0.01, 0.1], ["constant"], seeds=2, epochs=2, confirmation=3,
-        losses=["cross_entropy", own_loss], batch_sizes=[64, "full"], hyperparameters={"beta2": [0.9, 0.999]},
-        store=tmp_path_factory.mktemp("mixed") / "mixed.db", progress=False,
-    )  # fmt: skip
+        "breast-cancer",
+        ["sgd", "adam"],
+        [0.01, 0.1],
+        ["constant"],
+        seeds=2,
+        epochs=2,
+        confirmation=3,
+        losses=["cross_entropy", own_loss],
+        batch_sizes=[64, "full"],
+        hyperparameters={"beta2": [0.9, 0.999]},
+        store=tmp_path_factory.mktemp("mixed") / "mixed.db",
+        progress=False,
+    )
 
 
 def test_each_factor_is_a_column_with_plain_values(mixed: Study) -> None:
     table = mixed.table()
-    assert list(table.columns)[:8] == [
-        "member", "stage", "optimizer", "lr", "schedule", "loss", "batch_size", "beta2",
-    ]  # fmt: skip
+    assert list(table.columns)[:8] == ["member", "stage", "optimizer", "lr", "schedule", "loss", "batch_size", "beta2"]
     search = table[table["stage"] == "search"]
     assert len(search) == mixed.plan.runs == 2 * (2 * 2 * 2 + 2 * 2 * 2 * 2)
     assert set(search["loss"]) == {"cross_entropy", "own_loss"}
@@ -300,15 +311,34 @@ def test_the_choice_of_every_level_is_run_again_once(mixed: Study) -> None:
 
 def test_it_is_the_same_study_again(mixed: Study) -> None:
     again = compare(
-        "breast-cancer", ["sgd", "adam"], [0.01, 0.1], ["constant"], seeds=2, epochs=2, confirmation=3,
-        losses=["cross_entropy", own_loss], batch_sizes=[64, "full"], hyperparameters={"beta2": [0.9, 0.999]},
-        store=mixed.path, progress=False,
-    )  # fmt: skip
+        "breast-cancer",
+        ["sgd", "adam"],
+        [0.01, 0.1],
+        ["constant"],
+        seeds=2,
+        epochs=2,
+        confirmation=3,
+        losses=["cross_entropy", own_loss],
+        batch_sizes=[64, "full"],
+        hyperparameters={"beta2": [0.9, 0.999]},
+        store=mixed.path,
+        progress=False,
+    )
     assert again.verdict.to_json() == mixed.verdict.to_json()
     other = {"batch_sizes": [32, "full"], "losses": ["cross_entropy"]}
     with pytest.raises(tw.ThalwegError, match="with other losses and batch sizes and hyperparameters"):
-        compare("breast-cancer", ["sgd", "adam"], [0.01, 0.1], ["constant"], seeds=2, epochs=2, confirmation=3,
-                **other, store=mixed.path, progress=False)  # fmt: skip
+        compare(
+            "breast-cancer",
+            ["sgd", "adam"],
+            [0.01, 0.1],
+            ["constant"],
+            seeds=2,
+            epochs=2,
+            confirmation=3,
+            **other,
+            store=mixed.path,
+            progress=False,
+        )
 
 
 def test_stopped_and_taken_up_again(mixed: Study, tmp_path: Path) -> None:

@@ -56,9 +56,16 @@ def values(**changes: Any) -> tw.Problem:
 
 def study(path: Path, given: tw.Problem | None = None, **changes: Any) -> Study:
     asked: dict[str, Any] = {
-        "optimizers": ["sgd", "adam"], "rates": [0.01, 0.1], "schedules": ["constant"], "seeds": 2,
-        "epochs": EPOCHS, "batch_size": BATCH, "confirmation": 2, "folds": 4, "progress": False,
-    }  # fmt: skip
+        "optimizers": ["sgd", "adam"],
+        "rates": [0.01, 0.1],
+        "schedules": ["constant"],
+        "seeds": 2,
+        "epochs": EPOCHS,
+        "batch_size": BATCH,
+        "confirmation": 2,
+        "folds": 4,
+        "progress": False,
+    }
     return compare(problem() if given is None else given, **{**asked, **changes}, store=path)
 
 
@@ -127,11 +134,18 @@ def test_groups_stay_together_in_folds_and_in_every_part(given: Any, splitter: s
 
 
 SPLITTERS = [
-    sk.LeaveOneOut(), sk.TimeSeriesSplit(5, gap=2), sk.ShuffleSplit(3, test_size=0.3, random_state=7),
-    sk.RepeatedKFold(n_splits=4, n_repeats=2, random_state=1), sk.PredefinedSplit(np.arange(SAMPLES) % 3),
-    sk.RepeatedStratifiedKFold(n_splits=3, n_repeats=2, random_state=1), sk.KFold(3), sk.LeaveOneGroupOut(),
-    sk.StratifiedShuffleSplit(2, random_state=0), sk.GroupShuffleSplit(2, random_state=0), sk.LeavePOut(2),
-]  # fmt: skip
+    sk.LeaveOneOut(),
+    sk.TimeSeriesSplit(5, gap=2),
+    sk.ShuffleSplit(3, test_size=0.3, random_state=7),
+    sk.RepeatedKFold(n_splits=4, n_repeats=2, random_state=1),
+    sk.PredefinedSplit(np.arange(SAMPLES) % 3),
+    sk.RepeatedStratifiedKFold(n_splits=3, n_repeats=2, random_state=1),
+    sk.KFold(3),
+    sk.LeaveOneGroupOut(),
+    sk.StratifiedShuffleSplit(2, random_state=0),
+    sk.GroupShuffleSplit(2, random_state=0),
+    sk.LeavePOut(2),
+]
 
 
 @pytest.mark.parametrize("splitter", SPLITTERS, ids=lambda s: type(s).__name__)
@@ -225,9 +239,7 @@ def test_the_recipe_was_run_and_met_the_same_test_loss(crossed: Study) -> None:
 
 def test_the_fold_is_a_column_and_the_test_part_is_met_by_the_last_runs_alone(crossed: Study) -> None:
     table = crossed.table()
-    assert list(table.columns[:8]) == [
-        "member", "stage", "optimizer", "lr", "schedule", "seed", "fold", "status",
-    ]  # fmt: skip
+    assert list(table.columns[:8]) == ["member", "stage", "optimizer", "lr", "schedule", "seed", "fold", "status"]
     assert str(table["fold"].dtype) == "Int64"
     search, fresh = (table[table["stage"] == stage] for stage in ("search", "confirmation"))
     assert set(search["fold"]) == {0, 1, 2, 3}
@@ -299,9 +311,7 @@ def test_leave_one_out(tmp_path: Path) -> None:
 
 
 def test_folds_of_one_seed_give_an_interval_and_one_diverged_fold_counts(tmp_path: Path) -> None:
-    found = study(
-        tmp_path / "a.db", values(), optimizers="sgd", rates=[0.1, 1e4], seeds=1, epochs=12, confirmation=0
-    )
+    found = study(tmp_path / "a.db", values(), optimizers="sgd", rates=[0.1, 1e4], seeds=1, epochs=12, confirmation=0)
     table = found.table()
     whole = averaged(table)
     assert len(whole) == 2
@@ -318,9 +328,7 @@ def test_older_plans_have_no_folds(tiny: Study) -> None:
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:
-    words = shlex.split(
-        "compare breast-cancer --optimizers sgd --rates 0.1 --schedules constant --seeds 1 --epochs 1"
-    )
+    words = shlex.split("compare breast-cancer --optimizers sgd --rates 0.1 --schedules constant --seeds 1 --epochs 1")
     words += ["--confirmation", "0", "--quiet", "--json", "--store", str(tmp_path / "a.db")]
     done = CliRunner().invoke(app, [*words, "--folds", "3"])
     assert done.exit_code == 0, done.output
@@ -398,10 +406,8 @@ def test_a_fold_that_diverged_once_is_no_finite_mean() -> None:
         (problem(), sk.ShuffleSplit(1, random_state=0), "leaves one fold alone"),
         (problem(), sk.StratifiedKFold(17), "StratifiedKFold cannot split these 48 samples"),
     ],
-)  # fmt: skip
-def test_folds_that_cannot_be_are_a_sentence(
-    given: tw.Problem, wanted: Any, words: str, tmp_path: Path
-) -> None:
+)
+def test_folds_that_cannot_be_are_a_sentence(given: tw.Problem, wanted: Any, words: str, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=words) as caught:
         study(tmp_path / "a.db", given, folds=wanted)
     assert str(caught.value).endswith(".")

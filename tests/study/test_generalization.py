@@ -35,40 +35,47 @@ def study_of(shapes: dict[str, tuple[np.ndarray, np.ndarray]], **changes: Any) -
     """A plan with an optimizer for each shape, its verdict, members and curves."""
     names = dict(zip(["sgd", "adam", "momentum", "rmsprop"], shapes.values(), strict=False))
     wanted = plan(
-        optimizers=list(names),
-        rates=[0.1],
-        schedule_names=["constant"],
-        seeds=SEEDS,
-        epochs=EPOCHS,
-        **changes,
+        optimizers=list(names), rates=[0.1], schedule_names=["constant"], seeds=SEEDS, epochs=EPOCHS, **changes
     )
     members, curves = [], []
     for label, (train, validation) in names.items():
         for seed in range(SEEDS):
             member = len(members)
-            members.append({"member": member, "stage": "search", "optimizer": label, "lr": 0.1, "schedule": "constant",
-                            "seed": seed, "status": "finished", "step": EPOCHS * 10,
-                            "validation_loss": validation[seed, -1]})  # fmt: skip
+            members.append(
+                {
+                    "member": member,
+                    "stage": "search",
+                    "optimizer": label,
+                    "lr": 0.1,
+                    "schedule": "constant",
+                    "seed": seed,
+                    "status": "finished",
+                    "step": EPOCHS * 10,
+                    "validation_loss": validation[seed, -1],
+                }
+            )
             for metric, values in (("train_loss", train), ("validation_loss", validation)):
-                curves += [{"member": member, "step": 10 * (k + 1), "metric": metric, "value": v}
-                           for k, v in enumerate(values[seed])]  # fmt: skip
+                curves += [
+                    {"member": member, "step": 10 * (k + 1), "metric": metric, "value": v}
+                    for k, v in enumerate(values[seed])
+                ]
     table = pd.DataFrame(members)
     return wanted, judge(wanted, "made up", table, {}), table, pd.DataFrame(curves)
 
 
 def words(shapes: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
     found = {one.level: one for one in generalization(*study_of(shapes))}
-    return {
-        name: found[label]
-        for name, label in zip(shapes, ["sgd", "adam", "momentum", "rmsprop"], strict=False)
-    }
+    return {name: found[label] for name, label in zip(shapes, ["sgd", "adam", "momentum", "rmsprop"], strict=False)}
 
 
 def test_the_words() -> None:
     found = words(SHAPES)
     assert {name: one.word for name, one in found.items()} == {
-        "settles": "fits", "turns up": "overfits", "still falls": "underfits", "fits too little": "underfits",
-    }  # fmt: skip
+        "settles": "fits",
+        "turns up": "overfits",
+        "still falls": "underfits",
+        "fits too little": "underfits",
+    }
     assert "so more epochs would help" in found["still falls"].sentence
     assert "training loss 0.4" in found["fits too little"].sentence
     assert "that another reaches" in found["fits too little"].sentence
@@ -95,10 +102,7 @@ def test_a_gap_the_other_way_is_said_so() -> None:
     one = words({"below": (validation + 0.2, train)})["below"]
     assert one.gap is not None
     assert one.gap.mean < 0
-    assert (
-        f"validation lies {interval((validation + 0.2 - train)[:, -1], skewed=False)} below training"
-        in one.sentence
-    )
+    assert f"validation lies {interval((validation + 0.2 - train)[:, -1], skewed=False)} below training" in one.sentence
 
 
 def test_a_rise_within_the_noise_is_none() -> None:
@@ -127,18 +131,13 @@ def test_a_diverged_run_says_so() -> None:
 
 def test_a_run_that_ended_far_up_diverged_too() -> None:
     wanted, _, members, curves = study_of(SHAPES)
-    members.loc[members["optimizer"].eq("adam") & members["seed"].eq(0), ["status", "step"]] = [
-        "diverged",
-        50,
-    ]
+    members.loc[members["optimizer"].eq("adam") & members["seed"].eq(0), ["status", "step"]] = ["diverged", 50]
     found = generalization(wanted, judge(wanted, "made up", members, {}), members, curves)
     assert {one.level: one.word for one in found}["adam"] == "diverged"
 
 
 def test_no_gap_between_different_losses() -> None:
-    assert all(
-        one.gap is None for one in generalization(*study_of(SHAPES, regularizers=["label_smoothing(0.1)"]))
-    )
+    assert all(one.gap is None for one in generalization(*study_of(SHAPES, regularizers=["label_smoothing(0.1)"])))
 
 
 def test_a_studys_own(tiny: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,16 +152,24 @@ def test_a_studys_own(tiny: Study, tmp_path: Path, capsys: pytest.CaptureFixture
     finish(tiny, None, False)
     assert remarks(found)[0].split(";")[0] in capsys.readouterr().out.replace("\n", " ")
     finish(tiny, None, True)
-    assert [g["word"] for g in json.loads(capsys.readouterr().out)["generalization"]] == [
-        g.word for g in found
-    ]
+    assert [g["word"] for g in json.loads(capsys.readouterr().out)["generalization"]] == [g.word for g in found]
     page = tiny.report(tmp_path / "report.html").read_text(encoding="utf-8")
     assert '<h2 id="generalization-title">' in page
 
 
 def test_with_folds(tmp_path: Path) -> None:
-    study = compare("diabetes", ["sgd"], [0.1], ["constant"], seeds=2, epochs=30, folds=3, confirmation=2,
-                    store=tmp_path / "a.db", progress=False)  # fmt: skip
+    study = compare(
+        "diabetes",
+        ["sgd"],
+        [0.1],
+        ["constant"],
+        seeds=2,
+        epochs=30,
+        folds=3,
+        confirmation=2,
+        store=tmp_path / "a.db",
+        progress=False,
+    )
     (one,) = study.generalization()
     assert one.validation_loss.mean == pytest.approx(study.verdict.best.validation_loss.mean)
     assert tw.Study.open(study.path).generalization() == [one]

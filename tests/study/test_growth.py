@@ -19,16 +19,20 @@ from .test_study import Breaks, problem, same, training_is_forbidden
 from .test_verdict import made, table
 
 GRID: dict[str, Any] = {
-    "optimizers": ["sgd", "adam"], "rates": [1e-4, 1e-3, 1e-2], "schedules": ["constant"], "seeds": 2, "epochs": 2,
-    "batch_size": 16, "confirmation": 2, "progress": False,
-}  # fmt: skip
+    "optimizers": ["sgd", "adam"],
+    "rates": [1e-4, 1e-3, 1e-2],
+    "schedules": ["constant"],
+    "seeds": 2,
+    "epochs": 2,
+    "batch_size": 16,
+    "confirmation": 2,
+    "progress": False,
+}
 
 
 def best_at(**rates: float) -> Any:
     """A loss with the valley of each optimizer at that rate."""
-    return lambda optimizer, lr, schedule, seed: (
-        abs(math.log10(lr / rates[optimizer])) + (schedule == "constant")
-    )
+    return lambda optimizer, lr, schedule, seed: abs(math.log10(lr / rates[optimizer])) + (schedule == "constant")
 
 
 # Which rates come next
@@ -53,9 +57,7 @@ def test_it_stops_at_its_limit() -> None:
         steps.append(more)
         wanted = wanted.grown_to([*wanted.grown, *more])
     assert steps == [[10.0], [100.0]]
-    assert (
-        further(made(rates=[0.01, 0.1, 1.0], grow=0), table(made(), best_at(sgd=9, momentum=9, adam=9))) == []
-    )
+    assert further(made(rates=[0.01, 0.1, 1.0], grow=0), table(made(), best_at(sgd=9, momentum=9, adam=9))) == []
 
 
 def test_an_optimizer_that_always_diverges_is_tried_lower() -> None:
@@ -100,9 +102,7 @@ def test_every_optimizer_has_the_same_grown_grid(grown: Study) -> None:
     assert f"by {len(made.grown)} above 0.01, up to {max(made.grown):.3g} (at most 6 on each side)" in note
 
 
-def test_the_store_says_what_was_asked_and_what_was_grown(
-    grown: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_store_says_what_was_asked_and_what_was_grown(grown: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     with grown.store() as store:
         kept = store.meta("plan")
     assert kept["rates"] == [1e-4, 1e-3, 1e-2]
@@ -122,9 +122,7 @@ def test_zero_leaves_the_grid_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", [26, 40])
-def test_stopped_while_it_grows(
-    step: int, grown: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stopped_while_it_grows(step: int, grown: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The search of the rates that were asked for takes 24 steps of its blocks; the verdict on them stays."""
     path = tmp_path / "cut.db"
     with monkeypatch.context() as patch:

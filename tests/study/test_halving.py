@@ -28,11 +28,17 @@ from ..studies import steps_recorded, wait_for
 SETTING = ["optimizer", "lr", "schedule", "seed"]
 # Schedules that follow steps and loss, states of several kinds: all that survivors have to take along.
 BUILT_IN: dict[str, dict[str, Any]] = {
-    "breast-cancer": {"optimizers": ["adam", "adadelta"], "rates": tw.log_range(1e-4, 1, 7),
-                      "schedules": ["cosine", "plateau(patience=1)"]},
-    "diabetes": {"optimizers": ["sgd", "rmsprop"], "rates": tw.log_range(1e-4, 1, 8),
-                 "schedules": ["constant", "cosine"]},
-}  # fmt: skip
+    "breast-cancer": {
+        "optimizers": ["adam", "adadelta"],
+        "rates": tw.log_range(1e-4, 1, 7),
+        "schedules": ["cosine", "plateau(patience=1)"],
+    },
+    "diabetes": {
+        "optimizers": ["sgd", "rmsprop"],
+        "rates": tw.log_range(1e-4, 1, 8),
+        "schedules": ["constant", "cosine"],
+    },
+}
 BUDGET: dict[str, Any] = {"seeds": 2, "epochs": 8, "grow": 0, "progress": False}
 
 
@@ -100,9 +106,7 @@ def test_report_and_picture_show_what_was_stopped(both: tuple[Study, Study], tmp
     assert "not finished" not in page
     assert "stopped early" not in full.report(tmp_path / "full.html").read_text(encoding="utf-8")
     best = half.verdict.best
-    rows = rate_table(search).query(
-        "stopped > 0 and optimizer == @best.optimizer and schedule == @best.schedule"
-    )
+    rows = rate_table(search).query("stopped > 0 and optimizer == @best.optimizer and schedule == @best.schedule")
     figure = rates(search, {best.optimizer: (best.lr, best.schedule)})
     (marks,) = [t for t in figure.data if t.name == f"{best.optimizer}: stopped early"]
     (line,) = [t for t in figure.data if t.name == f"{best.optimizer}: {best.schedule}"]
@@ -115,8 +119,16 @@ def test_report_and_picture_show_what_was_stopped(both: tuple[Study, Study], tmp
 
 
 def made(**changes: Any) -> Any:
-    return plan(**{"optimizers": ["sgd", "adam"], "rates": tw.log_range(1e-4, 1, 5), "seeds": 2, "epochs": 8,
-                   "budget": "halving", **changes})  # fmt: skip
+    return plan(
+        **{
+            "optimizers": ["sgd", "adam"],
+            "rates": tw.log_range(1e-4, 1, 5),
+            "seeds": 2,
+            "epochs": 8,
+            "budget": "halving",
+            **changes,
+        }
+    )
 
 
 def falling(wanted: Any) -> dict[Any, np.ndarray]:
@@ -150,25 +162,38 @@ def test_no_level_of_anything_ranked_loses_its_last_setting() -> None:
 
 def test_a_study_along_other_factors_keeps_them_all(tmp_path: Path) -> None:
     study = compare(
-        "breast-cancer", ["sgd"], tw.log_range(1e-3, 1, 4), ["constant"], seeds=2, epochs=4, confirmation=2,
-        batch_sizes=[64, "full"], regularizers=[None, "l2(1e-3)+early_stopping(1)"],
-        budget="halving", grow=0, store=tmp_path / "a.db", progress=False,
-    )  # fmt: skip
-    assert [len(study.verdict_by(name).entries) for name in ("batch_size", "regularizer", "optimizer")] == [
-        2,
-        2,
-        1,
-    ]
+        "breast-cancer",
+        ["sgd"],
+        tw.log_range(1e-3, 1, 4),
+        ["constant"],
+        seeds=2,
+        epochs=4,
+        confirmation=2,
+        batch_sizes=[64, "full"],
+        regularizers=[None, "l2(1e-3)+early_stopping(1)"],
+        budget="halving",
+        grow=0,
+        store=tmp_path / "a.db",
+        progress=False,
+    )
+    assert [len(study.verdict_by(name).entries) for name in ("batch_size", "regularizer", "optimizer")] == [2, 2, 1]
     full = compare(
-        "breast-cancer", ["sgd"], tw.log_range(1e-3, 1, 4), ["constant"], seeds=2, epochs=4, confirmation=0,
-        batch_sizes=[64, "full"], regularizers=[None, "l2(1e-3)+early_stopping(1)"], store=tmp_path / "b.db",
-        grow=0, progress=False,
-    )  # fmt: skip
+        "breast-cancer",
+        ["sgd"],
+        tw.log_range(1e-3, 1, 4),
+        ["constant"],
+        seeds=2,
+        epochs=4,
+        confirmation=0,
+        batch_sizes=[64, "full"],
+        regularizers=[None, "l2(1e-3)+early_stopping(1)"],
+        store=tmp_path / "b.db",
+        grow=0,
+        progress=False,
+    )
     keys = ["lr", "batch_size", "regularizer", "seed", "step", "metric"]
     one, other = (
-        s.curves().merge(s.table().query("stage == 'search'"), on="member", suffixes=("", "_last"))[
-            [*keys, "value"]
-        ]
+        s.curves().merge(s.table().query("stage == 'search'"), on="member", suffixes=("", "_last"))[[*keys, "value"]]
         for s in (study, full)
     )
     joined = one.merge(other, on=keys, suffixes=("", "_full"))
@@ -184,8 +209,16 @@ def test_a_stopped_setting_is_never_chosen(whole: Study) -> None:
 
 
 def test_folds_live_and_die_together(tmp_path: Path) -> None:
-    asked: dict[str, Any] = {"optimizers": ["sgd"], "rates": tw.log_range(1e-3, 1, 4), "schedules": ["constant"],
-                             "seeds": 1, "epochs": 4, "folds": 3, "grow": 0, "progress": False}  # fmt: skip
+    asked: dict[str, Any] = {
+        "optimizers": ["sgd"],
+        "rates": tw.log_range(1e-3, 1, 4),
+        "schedules": ["constant"],
+        "seeds": 1,
+        "epochs": 4,
+        "folds": 3,
+        "grow": 0,
+        "progress": False,
+    }
     half = compare("diabetes", **asked, confirmation=2, budget="halving", store=tmp_path / "half.db")
     full = compare("diabetes", **asked, confirmation=0, store=tmp_path / "full.db")
     tables = [s.table().query("stage == 'search'") for s in (half, full)]
@@ -200,8 +233,17 @@ def test_folds_live_and_die_together(tmp_path: Path) -> None:
 
 
 def test_rates_that_were_added_are_stopped_like_others(tmp_path: Path) -> None:
-    study = compare("breast-cancer", ["sgd", "adam"], tw.log_range(1e-3, 1, 5), seeds=2, epochs=8, confirmation=3,
-                    budget="halving", store=tmp_path / "grown.db", progress=False)  # fmt: skip
+    study = compare(
+        "breast-cancer",
+        ["sgd", "adam"],
+        tw.log_range(1e-3, 1, 5),
+        seeds=2,
+        epochs=8,
+        confirmation=3,
+        budget="halving",
+        store=tmp_path / "grown.db",
+        progress=False,
+    )
     table = study.table().query("stage == 'search'")
     assert study.plan.grown
     assert (table[table["lr"].isin(study.plan.grown)]["status"] == "stopped").any()
@@ -225,17 +267,23 @@ def test_bad_budgets() -> None:
 
 # Nothing is lost
 
-WANTED: dict[str, Any] = {"optimizers": ["sgd", "adam"], "rates": tw.log_range(1e-3, 1, 5), "seeds": 2, "epochs": 8,
-                          "confirmation": 2, "budget": "halving", "grow": 0, "progress": False}  # fmt: skip
+WANTED: dict[str, Any] = {
+    "optimizers": ["sgd", "adam"],
+    "rates": tw.log_range(1e-3, 1, 5),
+    "seeds": 2,
+    "epochs": 8,
+    "confirmation": 2,
+    "budget": "halving",
+    "grow": 0,
+    "progress": False,
+}
 
 
 def same(one: Study, other: Study) -> None:
     """Bit for bit, runs and their numbering included."""
     pd.testing.assert_frame_equal(one.table(), other.table(), check_exact=True)
     sort = ["member", "step", "metric"]
-    first, second = (
-        s.curves().astype({"metric": str}).sort_values(sort, ignore_index=True) for s in (one, other)
-    )
+    first, second = (s.curves().astype({"metric": str}).sort_values(sort, ignore_index=True) for s in (one, other))
     pd.testing.assert_frame_equal(first, second, check_exact=True)
 
 
@@ -244,9 +292,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return compare("breast-cancer", **WANTED, store=tmp_path_factory.mktemp("whole") / "whole.db")
 
 
-@pytest.mark.parametrize(
-    "when", ["before the rung is decided", "as blocks are put together", "after it is decided"]
-)
+@pytest.mark.parametrize("when", ["before the rung is decided", "as blocks are put together", "after it is decided"])
 def test_a_kill_at_a_rung_changes_no_decision(
     when: str, whole: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,14 +321,29 @@ def test_a_kill_at_a_rung_changes_no_decision(
     assert not Path(f"{path}.checkpoints").exists()
 
 
-def test_a_killed_process_goes_on_to_the_same_end(
-    whole: Study, tmp_path: Path, started: Callable[..., Any]
-) -> None:
+def test_a_killed_process_goes_on_to_the_same_end(whole: Study, tmp_path: Path, started: Callable[..., Any]) -> None:
     path = tmp_path / "killed.db"
     process = started(
-        "compare", "breast-cancer", "--optimizers", "sgd,adam", "--rates", "1e-3:1:5", "--seeds", 2, "--epochs", 8,
-        "--confirmation", 2, "--budget", "halving", "--grow", 0, "--store", path, "-q",
-    )  # fmt: skip
+        "compare",
+        "breast-cancer",
+        "--optimizers",
+        "sgd,adam",
+        "--rates",
+        "1e-3:1:5",
+        "--seeds",
+        2,
+        "--epochs",
+        8,
+        "--confirmation",
+        2,
+        "--budget",
+        "halving",
+        "--grow",
+        0,
+        "--store",
+        path,
+        "-q",
+    )
     with whole.store() as store:
         blocks = sum(row.step for row in store.blocks())
     wait_for(lambda: steps_recorded(path) > 0.5 * blocks, process)

@@ -28,17 +28,21 @@ def filled(path: Path, wanted: Plan, points: int) -> Study:
     for row in store.blocks():
         for point in range(1, points + 1):
             value = rng.random(len(row.settings))
-            store.record(row.id, point, dict.fromkeys(("train_loss", "validation_loss"), value),
-                         np.full(len(value), -1), 0.0, point == points)  # fmt: skip
+            store.record(
+                row.id,
+                point,
+                dict.fromkeys(("train_loss", "validation_loss"), value),
+                np.full(len(value), -1),
+                0.0,
+                point == points,
+            )
     store.close()
     return Study.open(path)
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    wanted = plan(
-        ["sgd", "adam"], np.geomspace(1e-4, 1, 1000).tolist(), ["constant"], seeds=2, confirmation=0
-    )
+    wanted = plan(["sgd", "adam"], np.geomspace(1e-4, 1, 1000).tolist(), ["constant"], seeds=2, confirmation=0)
     return filled(tmp_path_factory.mktemp("large") / "large.db", wanted, POINTS)
 
 

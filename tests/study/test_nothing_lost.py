@@ -30,9 +30,12 @@ ROOT = Path(__file__).parents[2]
 def killed(study: str, folder: Path, count: int, seed: int) -> dict[str, Any]:
     """What `kills.py` found, where each study came to the end of one that nobody killed."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.study.kills", study, str(folder), str(count), str(seed)], cwd=ROOT,
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        [sys.executable, "-m", "tests.study.kills", study, str(folder), str(count), str(seed)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert len(found["studies"]) == count
@@ -133,9 +136,7 @@ def test_a_disk_that_is_full_at_a_checkpoint(
     else:
         monkeypatch.setattr(os, {"flush": "fsync", "rename": "replace"}[where], full)
     path = tmp_path / "study.db"
-    with pytest.raises(
-        StoreError, match=r"checkpoints cannot be written: No space left on device; what .* is safe"
-    ):
+    with pytest.raises(StoreError, match=r"checkpoints cannot be written: No space left on device; what .* is safe"):
         compare(**TINY, store=path)
     monkeypatch.undo()
     same(resume(path, progress=False), tiny)
@@ -171,12 +172,23 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_real_disk_that_is_full(small_disk: Path, tiny: Study) -> None:
-    words = ["compare", "breast-cancer", "--optimizers", "sgd,adam", "--rates", "0.01,0.1", "--seeds", "2",
-             "--epochs", "2", "--confirmation", "2", "-q"]  # fmt: skip
+    words = [
+        "compare",
+        "breast-cancer",
+        "--optimizers",
+        "sgd,adam",
+        "--rates",
+        "0.01,0.1",
+        "--seeds",
+        "2",
+        "--epochs",
+        "2",
+        "--confirmation",
+        "2",
+        "-q",
+    ]
     store = small_disk / "study.db"
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *words, "--store", store], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *words, "--store", store], capture_output=True, text=True)
     assert done.returncode == 1, done
     assert done.stderr.count("\n") == 1
     assert "cannot be written" in done.stderr
@@ -219,7 +231,10 @@ def test_a_store_that_one_may_only_read(tiny: Study, unfinished: Path) -> None:
         shown = [f"{Study.open(p).verdict.sentence} {len(Study.open(p).curves())}" for p in sources]
         assert done.stdout.splitlines() == [
             *shown,
-            f"{paths[1]} cannot be written: permission denied, or the disk is read-only; copy it to where you can write.",
+            (
+                f"{paths[1]} cannot be written: permission denied, or the disk is read-only; copy it to "
+                "where you can write."
+            ),
         ]
         assert content(folder) == before
 
@@ -240,21 +255,7 @@ def test_a_second_process_is_refused(unfinished: Path, tiny: Study) -> None:
 
 
 def lengths(size: int) -> list[int]:
-    return [
-        0,
-        1,
-        15,
-        16,
-        99,
-        100,
-        101,
-        4095,
-        4096,
-        4097,
-        *range(8192, size, size // 12),
-        size - 4096,
-        size - 1,
-    ]
+    return [0, 1, 15, 16, 99, 100, 101, 4095, 4096, 4097, *range(8192, size, size // 12), size - 4096, size - 1]
 
 
 @pytest.mark.parametrize("state", ["finished", "unfinished"])
@@ -279,9 +280,7 @@ def picture(path: Path) -> None:
 
 def foreign(path: Path) -> None:
     db = sqlite3.connect(path)
-    db.executescript(
-        "CREATE TABLE meta (key, value); CREATE TABLE blocks (id); INSERT INTO meta VALUES (1, 2)"
-    )
+    db.executescript("CREATE TABLE meta (key, value); CREATE TABLE blocks (id); INSERT INTO meta VALUES (1, 2)")
     db.close()
 
 
@@ -312,9 +311,7 @@ def empty(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "make",
-    [picture, foreign, foreign_wal, loop, dangling, folder_there, pipe, empty],
-    ids=lambda m: m.__name__,
+    "make", [picture, foreign, foreign_wal, loop, dangling, folder_there, pipe, empty], ids=lambda m: m.__name__
 )
 def test_what_is_no_store(make: Callable[[Path], None], tmp_path: Path) -> None:
     path = tmp_path / "study.db"
@@ -335,9 +332,7 @@ def test_a_checkpoint_that_was_cut_off_costs_nothing_but_time(unfinished: Path, 
     assert not file.parent.exists()
 
 
-def test_checkpoints_become_rarer_where_they_cost_much(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkpoints_become_rarer_where_they_cost_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After one that took a second, the next waits for forty."""
     clock, saved = 0.0, []
 
@@ -354,14 +349,7 @@ def test_checkpoints_become_rarer_where_they_cost_much(
     monkeypatch.setattr(training.time, "monotonic", monotonic)
     monkeypatch.setattr(Store, "save_checkpoint", slow)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 2.0)
-    asked = {
-        **TINY,
-        "optimizers": ["sgd"],
-        "rates": [0.1],
-        "schedules": ["constant"],
-        "seeds": 1,
-        "confirmation": 0,
-    }
+    asked = {**TINY, "optimizers": ["sgd"], "rates": [0.1], "schedules": ["constant"], "seeds": 1, "confirmation": 0}
     compare(**{**asked, "epochs": 40}, store=tmp_path / "study.db")
     gaps = [b[1] - a[1] for a, b in itertools.pairwise(saved)]
     assert saved[0][1] < 10

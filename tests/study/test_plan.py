@@ -127,11 +127,17 @@ def test_log_range() -> None:
 @pytest.mark.parametrize(
     ("low", "high", "count", "words"),
     [
-        (0, 1, 3, "both ends must be positive"), (1, math.inf, 3, "both ends"), (math.nan, 1, 3, "both ends"),
-        ("a", 1, 3, "both ends"), (1, 0.1, 3, "swap them"), (0.1, 1, 0, "at least 1"), (0.1, 1, 2.5, "whole number"),
-        (0.1, 0.1, 3, "several have different ones"), (0.1, 1, 1, "one rate has equal ends"),
+        (0, 1, 3, "both ends must be positive"),
+        (1, math.inf, 3, "both ends"),
+        (math.nan, 1, 3, "both ends"),
+        ("a", 1, 3, "both ends"),
+        (1, 0.1, 3, "swap them"),
+        (0.1, 1, 0, "at least 1"),
+        (0.1, 1, 2.5, "whole number"),
+        (0.1, 0.1, 3, "several have different ones"),
+        (0.1, 1, 1, "one rate has equal ends"),
     ],
-)  # fmt: skip
+)
 def test_log_range_refuses(low: Any, high: Any, count: Any, words: str) -> None:
     with pytest.raises(PlanError, match=words):
         log_range(low, high, count)
@@ -205,9 +211,7 @@ def test_nothing_is_run_before_a_formula_is_wanted(rules: Path) -> None:
 
 def test_a_formula_object_must_be_passed_again() -> None:
     again = Plan.from_json(stored(plan([mine], rates=[0.1])))
-    with pytest.raises(
-        PlanError, match=r"mine, an optimizer of your own: pass it again from Python, optimizers="
-    ):
+    with pytest.raises(PlanError, match=r"mine, an optimizer of your own: pass it again from Python, optimizers="):
         again.formulas["mine"]
 
 
@@ -232,11 +236,16 @@ def test_a_lost_formula_is_refused(rules: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        {"rates": "x"}, {"seeds": "2); import os"}, {"schedules": 3}, {"epochs": -1}, {"optimizers": 3},
-        {"specs": 3}, {"states": None},
+        {"rates": "x"},
+        {"seeds": "2); import os"},
+        {"schedules": 3},
+        {"epochs": -1},
+        {"optimizers": 3},
+        {"specs": 3},
+        {"states": None},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_damaged_plan_is_refused(damage: dict[str, Any]) -> None:
     kept = stored(plan(["sgd"], rates=[0.1]))
     with pytest.raises(StoreError, match="plan in the store cannot be read"):

@@ -131,8 +131,12 @@ def test_floats_take_the_dtype_of_the_model_and_integers_int64() -> None:
     assert set(double.test[0][:, 0].tolist()) <= set(INPUTS[:, 0].tolist())  # no digit was lost
     values = prepare(change(model=regression, train=(INPUTS, VALUES), loss="mse", metrics=("mae",)))
     assert values.test[1].dtype is torch.float32
-    words = prepare(change(model=lambda: nn.Sequential(nn.Embedding(9, 3), nn.Flatten(), nn.Linear(12, 3)),
-                           train=(CLASSES[:, None] + np.arange(4), CLASSES)))  # fmt: skip
+    words = prepare(
+        change(
+            model=lambda: nn.Sequential(nn.Embedding(9, 3), nn.Flatten(), nn.Linear(12, 3)),
+            train=(CLASSES[:, None] + np.arange(4), CLASSES),
+        )
+    )
     assert words.test[0].dtype is torch.int64
 
 
@@ -165,10 +169,7 @@ def test_a_loader_of_random_data_has_one_fingerprint() -> None:
         def __getitem__(self, index: int) -> tuple[Any, Any]:
             return X[index] + GENERATOR.random(), int(CLASSES[index])
 
-    found = {
-        prepare(change(train=DataLoader(Noisy(), 8), validation=(X, Y), test=(X, Y))).fingerprint
-        for _ in "ab"
-    }
+    found = {prepare(change(train=DataLoader(Noisy(), 8), validation=(X, Y), test=(X, Y))).fingerprint for _ in "ab"}
     assert len(found) == 1
 
 
@@ -195,12 +196,7 @@ def test_the_fingerprint_sees_every_part(changed: dict[str, Any]) -> None:
 
 def test_what_is_prepared() -> None:
     ready = prepare(change(loss=lambda o, t: nn.functional.cross_entropy(o, t, reduction="none")))
-    assert (ready.name, ready.loss_name, ready.weights, list(ready.metrics)) == (
-        "problem",
-        "lambda",
-        15,
-        ["accuracy"],
-    )
+    assert (ready.name, ready.loss_name, ready.weights, list(ready.metrics)) == ("problem", "lambda", 15, ["accuracy"])
     outputs = ready.model()(X)
     assert torch.allclose(ready.loss(outputs, Y), nn.functional.cross_entropy(outputs, Y))
     frozen = prepare(change(model=lambda: nn.Sequential(nn.Linear(4, 4).requires_grad_(False), network())))
@@ -250,7 +246,7 @@ BAD_DATA: dict[str, tuple[Any, str]] = {
     "column": ((INPUTS, CLASSES[:, None]), r"needs class ids of shape \(samples,\), and .* \(samples, 1\)"),
     "width": ((INPUTS[:, :3], CLASSES), r"cannot take the train inputs, of .*\(samples, 3\).*mat1 and"),
     "integers": ((CLASSES[:, None] + np.arange(4), CLASSES), r"integer inputs are taken as ids"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD_DATA)
@@ -283,9 +279,7 @@ def test_train_loaders_that_do_not_fit(loader: DataLoader[Any], words: str) -> N
 
 
 def test_nothing_is_split_off_a_train_loader() -> None:
-    refused(
-        change(train=DataLoader(TensorDataset(X, Y), 8)), r"are a DataLoader, .*give validation= and test="
-    )
+    refused(change(train=DataLoader(TensorDataset(X, Y), 8)), r"are a DataLoader, .*give validation= and test=")
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.5, True])
@@ -317,7 +311,7 @@ BAD_MODELS: dict[str, tuple[Any, str]] = {
     "meta": (lambda: nn.Linear(4, 3, device="meta"), r"parameters without values"),
     "tuple": (lambda: nn.LSTM(4, 3), r"model returns a tuple; it must return a single tensor"),
     "no rows": (lambda: nn.Sequential(network(), nn.Flatten(0)), r"shape \(24,\) .*from 8 samples; .*row"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.filterwarnings("ignore:Lazy modules")
@@ -353,19 +347,29 @@ BAD_MEASURES: dict[str, tuple[dict[str, Any], str]] = {
     "metric fails": ({"metrics": (fails,)}, r"the metric fails fails"),
     "metrics text": ({"metrics": "accuracy"}, r"metrics are 'accuracy'; give a tuple"),
     "metric twice": ({"metrics": ("accuracy", "accuracy")}, r"two metrics are called 'accuracy'"),
-    "vector": ({"train": (INPUTS, VECTOR), "model": regression, "loss": "mse", "metrics": ()},
-               r"outputs are \(samples, 1\) where the train targets are \(samples,\); reshape the"),
-    "vector own": ({"train": (INPUTS, VECTOR), "model": regression, "loss": MSE, "metrics": ()},
-                   r"the loss MSELoss fails .*Using a target size"),
-    "wide": ({"train": (INPUTS, INPUTS), "model": regression, "loss": "huber", "metrics": ()},
-             r"huber needs outputs and targets of one shape.*change the model or the targets"),
-    "counts": ({"model": regression, "train": (INPUTS, CLASSES[:, None]), "loss": "l1", "metrics": ()},
-               r"l1 compares numbers, and the train targets are int64; convert them to floats"),
+    "vector": (
+        {"train": (INPUTS, VECTOR), "model": regression, "loss": "mse", "metrics": ()},
+        r"outputs are \(samples, 1\) where the train targets are \(samples,\); reshape the",
+    ),
+    "vector own": (
+        {"train": (INPUTS, VECTOR), "model": regression, "loss": MSE, "metrics": ()},
+        r"the loss MSELoss fails .*Using a target size",
+    ),
+    "wide": (
+        {"train": (INPUTS, INPUTS), "model": regression, "loss": "huber", "metrics": ()},
+        r"huber needs outputs and targets of one shape.*change the model or the targets",
+    ),
+    "counts": (
+        {"model": regression, "train": (INPUTS, CLASSES[:, None]), "loss": "l1", "metrics": ()},
+        r"l1 compares numbers, and the train targets are int64; convert them to floats",
+    ),
     "mae on classes": ({"metrics": ("mae",)}, r"mae compares numbers"),
-    "accuracy of values": ({"train": (INPUTS, VALUES), "model": regression, "loss": "mse"},
-                           r"accuracy needs integer class ids, and the train targets are float32"),
+    "accuracy of values": (
+        {"train": (INPUTS, VALUES), "model": regression, "loss": "mse"},
+        r"accuracy needs integer class ids, and the train targets are float32",
+    ),
     "no classes": ({"model": lambda: nn.Sequential(regression(), nn.Flatten(0))}, r"needs scores of shape"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD_MEASURES)

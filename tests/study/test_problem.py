@@ -112,10 +112,7 @@ def test_what_cannot_be_found(spec: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (
-            GOOD.replace("def line", "def lines"),
-            r"'line' is not a function or formula there: did you mean lines",
-        ),
+        (GOOD.replace("def line", "def lines"), r"'line' is not a function or formula there: did you mean lines"),
         ("line = 3", r"line is a int; give a function"),
         ("def line():\n    return 3", r"function line returned a int; it must return a tw\.Problem"),
         ("def line():\n    return 1 / 0", r"function line fails with ZeroDivisionError \(division by zero\)"),
@@ -145,6 +142,4 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 
 def test_problems_are_compared_by_identity() -> None:
     inputs = torch.zeros(3, 1)
-    assert Problem(model=make_line, train=(inputs, inputs)) != Problem(
-        model=make_line, train=(inputs, inputs)
-    )
+    assert Problem(model=make_line, train=(inputs, inputs)) != Problem(model=make_line, train=(inputs, inputs))

@@ -22,9 +22,7 @@ from thalweg.study.range_test import RangeTest, range_test
 
 
 def net() -> nn.Module:
-    return nn.Sequential(
-        nn.Linear(5, 8, dtype=torch.float64), nn.Tanh(), nn.Linear(8, 3, dtype=torch.float64)
-    )
+    return nn.Sequential(nn.Linear(5, 8, dtype=torch.float64), nn.Tanh(), nn.Linear(8, 3, dtype=torch.float64))
 
 
 def make_problem(loader: bool = False) -> tw.Problem:
@@ -33,9 +31,7 @@ def make_problem(loader: bool = False) -> tw.Problem:
     targets = inputs[:, :3].argmax(1)
     train = (inputs[:80], targets[:80])
     given = DataLoader(TensorDataset(*train), batch_size=16, shuffle=True) if loader else train
-    return tw.Problem(
-        net, given, (inputs[80:100], targets[80:100]), (inputs[100:], targets[100:]), name="small"
-    )
+    return tw.Problem(net, given, (inputs[80:100], targets[80:100]), (inputs[100:], targets[100:]), name="small")
 
 
 def alone(model: nn.Module, lr: float, seed: int, steps: int) -> float:
@@ -92,9 +88,7 @@ def test_a_live_model_is_the_start_and_is_not_changed() -> None:
 
 
 def test_twice_the_same_also_with_a_loader() -> None:
-    first, second = (
-        range_test(make_problem(loader=True), "sgd", 1e-3, 10, rates=5, seeds=2, steps=9) for _ in "ab"
-    )
+    first, second = (range_test(make_problem(loader=True), "sgd", 1e-3, 10, rates=5, seeds=2, steps=9) for _ in "ab")
     assert np.array_equal(first.losses, second.losses)
     assert first.sentence == second.sentence
 
@@ -114,10 +108,7 @@ def test_how_sure_it_is() -> None:
     torn = made([[0.5, 1.0, 0.5, 1.0], [2, 2, 2, 2], [2, 2, 2, 2], [1.0, 0.51, 1.0, 0.5]])
     assert torn.suggestion == 1.0
     assert 0.3 < torn.sureness < 0.7
-    assert (
-        f"with a chance of {torn.sureness:.0%} (4 seeds). It is the lowest rate tested: widen"
-        in torn.sentence
-    )
+    assert f"with a chance of {torn.sureness:.0%} (4 seeds). It is the lowest rate tested: widen" in torn.sentence
     # neighbours count as one
     near = made([[2, 2, 2, 2], [0.5, 1.0, 0.5, 1.0], [1.0, 0.51, 1.0, 0.5], [2, 2, 2, 2]])
     assert near.sureness == 1.0
@@ -138,12 +129,17 @@ def test_what_it_says_when_nothing_works() -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"seeds": 1}, "seeds must be a whole number of at least 2, not 1"), ({"rates": 1}, "one rate has equal ends"),
-        ({"steps": 0}, "steps must be"), ({"batch_size": True}, "batch_size must be"), ({"low": -1}, "both ends"),
-        ({"low": 1, "high": 0.1}, "the low end is above"), ({"optimizer": "adm"}, "did you mean adam"),
-        ({"problem": "digit"}, "did you mean digits"), ({"model": net}, "model is a function; give the torch.nn.Module"),
+        ({"seeds": 1}, "seeds must be a whole number of at least 2, not 1"),
+        ({"rates": 1}, "one rate has equal ends"),
+        ({"steps": 0}, "steps must be"),
+        ({"batch_size": True}, "batch_size must be"),
+        ({"low": -1}, "both ends"),
+        ({"low": 1, "high": 0.1}, "the low end is above"),
+        ({"optimizer": "adm"}, "did you mean adam"),
+        ({"problem": "digit"}, "did you mean digits"),
+        ({"model": net}, "model is a function; give the torch.nn.Module"),
     ],
-)  # fmt: skip
+)
 def test_refused(wrong: dict, words: str) -> None:
     with pytest.raises((PlanError, ProblemError, tw.ThalwegError), match=words) as caught:
         range_test(**{"problem": make_problem(), **wrong})

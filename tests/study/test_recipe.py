@@ -22,9 +22,15 @@ from thalweg.study.verdict import matching
 
 # Rates at which each rule moves, and none leaves the ground.
 RATES = {
-    "sgd": 0.1, "momentum": 0.02, "nesterov": 0.02, "adagrad": 0.05, "adadelta": 1.0, "rmsprop": 0.005,
-    "adam": 0.01, "adamw": 0.01,
-}  # fmt: skip
+    "sgd": 0.1,
+    "momentum": 0.02,
+    "nesterov": 0.02,
+    "adagrad": 0.05,
+    "adadelta": 1.0,
+    "rmsprop": 0.005,
+    "adam": 0.01,
+    "adamw": 0.01,
+}
 PROBLEM = """
 import torch, thalweg as tw
 from torch import nn
@@ -60,8 +66,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def studied(spec: str, store: Path, **changes: Any) -> Study:
     asked: dict[str, Any] = {"seeds": 2, "epochs": EPOCHS, "confirmation": 0, "batch_size": 16}
-    return compare(spec, formulas.CLASSIC, sorted(set(RATES.values())), **{**asked, **changes}, store=store,
-                   progress=False)  # fmt: skip
+    return compare(
+        spec, formulas.CLASSIC, sorted(set(RATES.values())), **{**asked, **changes}, store=store, progress=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +118,7 @@ def test_alone_equals_in_the_population(optimizer: str, schedule: str, doubles: 
 
 
 @pytest.mark.parametrize(("optimizer", "schedule"), ALL)
-def test_alone_equals_in_the_population_in_single_precision(
-    optimizer: str, schedule: str, floats: Study
-) -> None:
+def test_alone_equals_in_the_population_in_single_precision(optimizer: str, schedule: str, floats: Study) -> None:
     follows(floats, Setting(optimizer, RATES[optimizer], schedule), seed=0, relative=1e-4)
 
 
@@ -152,8 +157,11 @@ def test_the_study_gives_its_winner(tiny: Study) -> None:
 
 
 def test_only_torch_trains(tiny: Study) -> None:
-    used = {n.attr for n in ast.walk(ast.parse(tiny.recipe().code)) if isinstance(n, ast.Attribute)
-            and isinstance(n.value, ast.Name) and n.value.id == "tw"}  # fmt: skip
+    used = {
+        n.attr
+        for n in ast.walk(ast.parse(tiny.recipe().code))
+        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == "tw"
+    }
     assert used == {"prepare"}
 
 
@@ -186,9 +194,7 @@ def not_adam(g, *, lr=1e-3):
 def test_a_formula_that_no_script_can_find_again(rule: tw.Formula) -> None:
     wanted = plan([rule], rates=[0.1])
     facts = {"name": "hills", "kind": "built-in", "spec": "digits", "loader": False}
-    with pytest.raises(
-        PlanError, match=r"^\w+ was given as an object .*: name it as file\.py:name, or make it"
-    ):
+    with pytest.raises(PlanError, match=r"^\w+ was given as an object .*: name it as file\.py:name, or make it"):
         recipe(wanted, facts, wanted.settings[0])
 
 
@@ -202,15 +208,29 @@ def heavy(g, a, *, lr=1e-3, beta=0.8):
 """
 # Every rule of the catalogue beyond the classic ones, and forms that torch.optim has or has not.
 IN_TORCH = {
-    "momentum(dampening=0.3)": "SGD", "rmsprop(momentum=0.8)": "RMSprop", "rmsprop(centered=True, eps=0.001)": "RMSprop",
-    "adam(amsgrad=True, beta2=0.9)": "Adam", "adamw(amsgrad=True)": "AdamW", "adamax": "Adamax",
-    "nadam(decoupled_weight_decay=True, weight_decay=0.1)": "NAdam", "radam": "RAdam",
+    "momentum(dampening=0.3)": "SGD",
+    "rmsprop(momentum=0.8)": "RMSprop",
+    "rmsprop(centered=True, eps=0.001)": "RMSprop",
+    "adam(amsgrad=True, beta2=0.9)": "Adam",
+    "adamw(amsgrad=True)": "AdamW",
+    "adamax": "Adamax",
+    "nadam(decoupled_weight_decay=True, weight_decay=0.1)": "NAdam",
+    "radam": "RAdam",
     "rprop(eta_plus=1.3)": "Rprop",
-}  # fmt: skip
+}
 NOT_IN_TORCH = [
-    "lion(beta1=0.8)", "asgd(lambd=0.1)", "yogi", "adan", "qhadam(nu1=0.123456789)", "signsgd(momentum=0.5)", "adabelief",
-    "adam(folded=True)", "nesterov(lookahead=True)", "momentum(rate_inside=True)", "halving",
-]  # fmt: skip
+    "lion(beta1=0.8)",
+    "asgd(lambd=0.1)",
+    "yogi",
+    "adan",
+    "qhadam(nu1=0.123456789)",
+    "signsgd(momentum=0.5)",
+    "adabelief",
+    "adam(folded=True)",
+    "nesterov(lookahead=True)",
+    "momentum(rate_inside=True)",
+    "halving",
+]
 
 
 def test_every_form_has_a_recipe_that_follows_its_path(file: Path) -> None:
@@ -264,11 +284,19 @@ def varied(file: Path) -> Study:
     rules = file.with_name("heavy.py")
     rules.write_text(RULES)
     return compare(
-        f"{file}:mine", ["sgd", "adam", f"{rules}:heavy"], [0.01], ["linear"], seeds=2, epochs=EPOCHS,
-        losses=["cross_entropy", f"{file}:brier"], batch_sizes=[1, "full"],
-        hyperparameters={"beta": [0.5, 0.8], "beta2": [0.9, 0.95], "weight_decay": [0.1]}, confirmation=0,
-        store=file.with_name("varied.db"), progress=False,
-    )  # fmt: skip
+        f"{file}:mine",
+        ["sgd", "adam", f"{rules}:heavy"],
+        [0.01],
+        ["linear"],
+        seeds=2,
+        epochs=EPOCHS,
+        losses=["cross_entropy", f"{file}:brier"],
+        batch_sizes=[1, "full"],
+        hyperparameters={"beta": [0.5, 0.8], "beta2": [0.9, 0.95], "weight_decay": [0.1]},
+        confirmation=0,
+        store=file.with_name("varied.db"),
+        progress=False,
+    )
 
 
 def test_alone_equals_in_the_population_whatever_varies(varied: Study) -> None:

@@ -23,9 +23,14 @@ from thalweg.study.recipe_run import RecipeRun, differences
 from thalweg.study.study import Study, compare, resume
 
 ASKED: dict[str, Any] = {
-    "rates": [0.05], "schedules": ["cosine"], "seeds": 2, "epochs": 4, "confirmation": 2, "progress": False,
+    "rates": [0.05],
+    "schedules": ["cosine"],
+    "seeds": 2,
+    "epochs": 4,
+    "confirmation": 2,
+    "progress": False,
     "batch_size": 16,
-}  # fmt: skip
+}
 INPUTS = torch.randn(90, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 CLASSES = (INPUTS.sum(1) > 0).long()
 
@@ -38,9 +43,7 @@ def problem(**changes: Any) -> tw.Problem:
     return tw.Problem(**{"model": network, "train": (INPUTS, CLASSES), "name": "mine", **changes})
 
 
-def studied(
-    tmp_path: Path, spec: Any = "breast-cancer", optimizers: Any = ("adam",), **changes: Any
-) -> Study:
+def studied(tmp_path: Path, spec: Any = "breast-cancer", optimizers: Any = ("adam",), **changes: Any) -> Study:
     return compare(spec, list(optimizers), **{**ASKED, **changes}, store=tmp_path / "study.db")
 
 
@@ -65,9 +68,7 @@ def test_double_precision_leaves_rounding_alone(tmp_path: Path) -> None:
 
 
 def test_a_data_loader_is_run_as_it_is(tmp_path: Path) -> None:
-    loader = DataLoader(
-        TensorDataset(INPUTS, CLASSES), batch_size=7, shuffle=True, generator=torch.Generator()
-    )
+    loader = DataLoader(TensorDataset(INPUTS, CLASSES), batch_size=7, shuffle=True, generator=torch.Generator())
     study = studied(tmp_path, problem(train=loader, validation=(INPUTS, CLASSES)), batch_size=64)
     assert ran(study).largest < 1e-12
 
@@ -111,15 +112,11 @@ def test_what_a_script_cannot_write_is_said(tmp_path: Path) -> None:
 
     found = ran(studied(tmp_path, optimizers=[halved]))
     assert math.isnan(found.largest)
-    assert str(found).startswith(
-        "The recipe of the winner (halved, rate 0.05, cosine) was not run: halved was given"
-    )
+    assert str(found).startswith("The recipe of the winner (halved, rate 0.05, cosine) was not run: halved was given")
     assert found.to_json()["largest"] is None
 
 
-def test_a_script_that_fails_is_said_and_the_study_stands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_script_that_fails_is_said_and_the_study_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(nn.Linear):
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
             if broken and not torch._C._functorch.is_batchedtensor(inputs) and len(inputs) == 16:
@@ -143,9 +140,7 @@ def test_a_script_that_fails_is_said_and_the_study_stands(
 
 def test_validation_data_that_would_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe_run, "MEMORY", 1000)
-    assert "it judges all 91 validation samples at once, which would take up to 0 GiB" in str(
-        ran(studied(tmp_path))
-    )
+    assert "it judges all 91 validation samples at once, which would take up to 0 GiB" in str(ran(studied(tmp_path)))
 
 
 def test_where_every_run_diverged(tmp_path: Path) -> None:
@@ -185,8 +180,7 @@ def test_differences() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
-    [(0, "0"), (2.1e-6, "3e-6"), (1e-6, "1e-6"), (9.5e-7, "1e-6"), (0.3, "3e-1"), (1.2, "2e0")],
+    ("value", "words"), [(0, "0"), (2.1e-6, "3e-6"), (1e-6, "1e-6"), (9.5e-7, "1e-6"), (0.3, "3e-1"), (1.2, "2e0")]
 )
 def test_differences_are_never_said_smaller(value: float, words: str) -> None:
     assert recipe_run._power(value) == words

@@ -39,8 +39,14 @@ def halved(g, a, *, lr=1e-3):
     a = a / 2 + g
     return tw.Update(-lr * a, a=a)
 """
-ASKED: dict[str, Any] = {"schedules": ["cosine"], "seeds": 2, "epochs": 2, "confirmation": 2, "batch_size": 16,
-                         "progress": False}  # fmt: skip
+ASKED: dict[str, Any] = {
+    "schedules": ["cosine"],
+    "seeds": 2,
+    "epochs": 2,
+    "confirmation": 2,
+    "batch_size": 16,
+    "progress": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +79,17 @@ def test_the_same_to_the_last_bit(own: tuple[Path, Path], tmp_path: Path) -> Non
 
 def test_one_bit_is_seen(own: tuple[Path, Path], copied: Path, tiny: Study) -> None:
     with tiny.store() as store:
-        (value,) = store._db.execute(
-            "SELECT value FROM curves WHERE block = 1 AND metric = 'train_loss'"
-        ).fetchone()
+        (value,) = store._db.execute("SELECT value FROM curves WHERE block = 1 AND metric = 'train_loss'").fetchone()
     changed = bytearray(value)
     changed[0] ^= 1  # the last bit of a float64
-    done = compared(tiny, edit(copied, f"UPDATE curves SET value = x'{changed.hex()}' WHERE block = 1 AND "
-                               "metric = 'train_loss' AND step = (SELECT min(step) FROM curves)"))  # fmt: skip
+    done = compared(
+        tiny,
+        edit(
+            copied,
+            f"UPDATE curves SET value = x'{changed.hex()}' WHERE block = 1 AND "
+            "metric = 'train_loss' AND step = (SELECT min(step) FROM curves)",
+        ),
+    )
     assert (done.same_verdict, done.same_curves) == (True, False)
     assert 0 < done.largest < 1e-15
     assert "the curves differ by at most" in str(done)
@@ -103,8 +113,7 @@ def test_a_run_that_one_of_them_lost(tiny: Study, copied: Path) -> None:
 
 def test_other_versions_and_machines_are_named(tiny: Study, copied: Path) -> None:
     changed = edit(
-        copied,
-        "UPDATE meta SET value = replace(value, '\"torch\": \"', '\"torch\": \"0.') WHERE key = 'sessions'",
+        copied, "UPDATE meta SET value = replace(value, '\"torch\": \"', '\"torch\": \"0.') WHERE key = 'sessions'"
     )
     (difference,) = compared(tiny, changed).differences
     assert difference == f"torch {torch.__version__} → 0.{torch.__version__}"
@@ -135,8 +144,7 @@ def test_the_text_in_a_store_is_never_run(own: tuple[Path, Path], tmp_path: Path
     target = tmp_path / "sent.db"
     target.write_bytes(own[1].read_bytes())
     mark = tmp_path / "ran"
-    edit(target, f"UPDATE meta SET value = json_set(value, '$.text', 'open({str(mark)!r}, ''w'')') WHERE key = 'problem'"
-         .replace(f"'{mark}'", f"''{mark}''"))  # fmt: skip
+    edit(target, f"UPDATE meta SET value = json_set(value, '$.text', 'open(''{mark}'', ''w'')') WHERE key = 'problem'")
     study = Study.open(target)
     assert str(mark) in study.problem["text"]
     assert tw.rerun(target, tmp_path / "new.db", progress=False).same_curves
@@ -145,9 +153,7 @@ def test_the_text_in_a_store_is_never_run(own: tuple[Path, Path], tmp_path: Path
 
 def test_a_problem_given_as_an_object(tmp_path: Path) -> None:
     inputs = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
-    problem = tw.Problem(
-        model=lambda: nn.Linear(4, 2), train=(inputs, (inputs.sum(1) > 0).long()), name="mine"
-    )
+    problem = tw.Problem(model=lambda: nn.Linear(4, 2), train=(inputs, (inputs.sum(1) > 0).long()), name="mine")
     store = tmp_path / "a.db"
     compare(problem, ["sgd"], [0.1], **ASKED, store=store)
     with pytest.raises(PlanError, match=r"rerun it from Python: tw\.rerun\(.*, problem=…\)"):

@@ -18,8 +18,19 @@ from thalweg.study.study import Study, compare
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return compare("breast-cancer", ["sgd"], [0.1], ["constant"], seeds=2, epochs=4, confirmation=3, grow=0,
-                   batch_sizes=[16, "full"], store=tmp_path_factory.mktemp("s") / "a.db", progress=False)  # fmt: skip
+    return compare(
+        "breast-cancer",
+        ["sgd"],
+        [0.1],
+        ["constant"],
+        seeds=2,
+        epochs=4,
+        confirmation=3,
+        grow=0,
+        batch_sizes=[16, "full"],
+        store=tmp_path_factory.mktemp("s") / "a.db",
+        progress=False,
+    )
 
 
 def test_the_runs_that_were_confirmed_are_looked_at(study: Study) -> None:
@@ -41,10 +52,8 @@ def test_the_runs_that_were_confirmed_are_looked_at(study: Study) -> None:
     assert len(found.lines) == 2 * len(found.table) * len(REACH)
 
 
-def test_lines_are_along_the_eigenvector_in_the_units_they_say(
-    study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A short step d raises the loss by λd²/2, the slope, alike on both sides, and the bends of ReLU, which no λ has."""
+def test_lines_are_along_the_eigenvector_in_the_units_they_say(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short step d raises the loss by λd²/2, the slope, alike on both sides, and the bends of ReLU, which λ lacks."""
     monkeypatch.setattr(sharpness, "REACH", np.array([-0.02, 0.0, 0.02]))
     found = study.sharpness(by="batch_size", seeds=1)
     problem = tw.prepare("breast-cancer")
@@ -65,9 +74,7 @@ def test_the_picture(study: Study, tmp_path: Path) -> None:
     (mean,) = [t for t in figure.data if t.name == "16: mean" and t.yaxis == "y"]
     assert mean.y[0] == pytest.approx(found.interval("16").mean)
     assert figure.layout.yaxis.type == "log"
-    own = found.lines.query("level == '16' and unit == 'own'").pivot(
-        index="distance", columns="seed", values="loss"
-    )
+    own = found.lines.query("level == '16' and unit == 'own'").pivot(index="distance", columns="seed", values="loss")
     (line,) = [t for t in figure.data if t.name == "16" and t.yaxis == "y4"]
     np.testing.assert_allclose(line.y, (own - own.loc[0.0]).mean(axis=1), atol=1e-9)
 

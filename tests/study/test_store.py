@@ -53,9 +53,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 def elsewhere(code: str, *words: object) -> subprocess.CompletedProcess[str]:
     """Run code in another process."""
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, timeout=60
-    )
+    return subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, timeout=60)
 
 
 # Round trip
@@ -79,9 +77,7 @@ def test_what_is_written_is_read(store: Store, path: Path) -> None:
 def test_curves_and_members(store: Store) -> None:
     tiny, huge = 5e-324, 1.7976931348623157e308
     store.record(1, 4, values([0.1, huge, 3]), ALIVE, 0.5)
-    store.record(
-        1, 8, values([tiny, np.nan, np.inf], [1, np.nan, 0]), np.array([-1, 6, -1]), 0.5, finished=True
-    )
+    store.record(1, 8, values([tiny, np.nan, np.inf], [1, np.nan, 0]), np.array([-1, 6, -1]), 0.5, finished=True)
     curves = store.curves()
     assert list(curves.columns) == ["member", "step", "metric", "value"]
     assert [str(t) for t in curves.dtypes] == ["int64", "int64", "category", "float64"]
@@ -91,9 +87,18 @@ def test_curves_and_members(store: Store) -> None:
     assert list(loss.index) == [(4, 1), (4, 2), (4, 3), (8, 1), (8, 2), (8, 3)]
     members = store.members()
     assert list(members.columns) == [
-        "member", "stage", "optimizer", "lr", "schedule", "seed", "status", "step",
-        "train_loss", "validation_loss", "validation_accuracy",
-    ]  # fmt: skip
+        "member",
+        "stage",
+        "optimizer",
+        "lr",
+        "schedule",
+        "seed",
+        "status",
+        "step",
+        "train_loss",
+        "validation_loss",
+        "validation_accuracy",
+    ]
     assert members["status"].tolist() == ["finished", "diverged", "finished", "waiting", "waiting"]
     assert members["step"].tolist() == [8, 6, 8, 0, 0]
     assert members["seed"].tolist() == [0, 0, 0, 1, 1]
@@ -161,11 +166,15 @@ def other_version(path: Path, good: bytes) -> None:
 
 DAMAGES = [text, empty, foreign, half, ten_bytes, page_lost, schema_lost, other_version]
 WORDS = {
-    text: "is not a thalweg store", empty: "is not a thalweg store", foreign: "is another program's database",
-    half: "cannot be read as a store", ten_bytes: "is not a thalweg store", page_lost: "cannot be read as a store",
+    text: "is not a thalweg store",
+    empty: "is not a thalweg store",
+    foreign: "is another program's database",
+    half: "cannot be read as a store",
+    ten_bytes: "is not a thalweg store",
+    page_lost: "cannot be read as a store",
     schema_lost: "cannot be read as a store",
     other_version: "is a store of version 7, and this thalweg reads versions 1 and 2",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("write", [False, True], ids=["read", "write"])
@@ -328,9 +337,7 @@ with store._transaction() as db:
 def test_a_transaction_that_fails_midway_changes_nothing(store: Store) -> None:
     store.record(1, 4, values([1, 2, 3]), ALIVE, 1)
     before = store.curves(), store.members(), store.blocks()
-    store._db.execute(
-        "CREATE TRIGGER full BEFORE UPDATE ON blocks BEGIN SELECT RAISE(ABORT, 'disk full'); END"
-    )
+    store._db.execute("CREATE TRIGGER full BEFORE UPDATE ON blocks BEGIN SELECT RAISE(ABORT, 'disk full'); END")
     with pytest.raises(StoreError, match=r"cannot be written \(disk full\); what it held before is safe"):
         store.record(1, 8, values([4, 5, 6]), np.array([5, 5, 5]), 1, finished=True)
     after = store.curves(), store.members(), store.blocks()
@@ -344,10 +351,7 @@ def test_a_transaction_that_fails_midway_changes_nothing(store: Store) -> None:
 
 def test_blocks_are_read_whole_while_one_is_halved(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     first = store.blocks()[0]
-    halves = [
-        Compacted(first.id, [(first.id, 0)], "waiting"),
-        Compacted(9, [(first.id, 1), (first.id, 2)], "waiting"),
-    ]
+    halves = [Compacted(first.id, [(first.id, 0)], "waiting"), Compacted(9, [(first.id, 1), (first.id, 2)], "waiting")]
     worker = threading.Thread(target=lambda: store.compact([first], halves, {}))
     read = store_module._levels
 
@@ -361,8 +365,10 @@ def test_blocks_are_read_whole_while_one_is_halved(store: Store, monkeypatch: py
     assert store.blocks()[0] == first
     worker.join()
     assert [(row.id, row.settings) for row in store.blocks()] == [
-        (1, tuple(SETTINGS[:1])), (2, tuple(SETTINGS[:2])), (9, tuple(SETTINGS[1:])),
-    ]  # fmt: skip
+        (1, tuple(SETTINGS[:1])),
+        (2, tuple(SETTINGS[:2])),
+        (9, tuple(SETTINGS[1:])),
+    ]
 
 
 # Checkpoints
@@ -445,9 +451,7 @@ def test_the_folder_may_go_while_a_checkpoint_is_begun(store: Store, monkeypatch
 
 def test_checkpoints_that_cannot_be_written(store: Store) -> None:
     store.checkpoints.write_text("in the way")
-    with pytest.raises(
-        StoreError, match=r"checkpoints cannot be written: .*is a file; what .* holds is safe"
-    ):
+    with pytest.raises(StoreError, match=r"checkpoints cannot be written: .*is a file; what .* holds is safe"):
         store.save_checkpoint(1, 7, STATE)
     assert store.checkpoints.read_text() == "in the way"
 
@@ -455,9 +459,7 @@ def test_checkpoints_that_cannot_be_written(store: Store) -> None:
 # The first schema
 
 
-FIRST = (
-    Path(__file__).parent / "stores" / "schema-1.db"
-)  # sgd and adam(beta2=0.99), made before other factors varied
+FIRST = Path(__file__).parent / "stores" / "schema-1.db"  # sgd and adam(beta2=0.99), made before other factors varied
 
 
 @pytest.fixture
@@ -479,7 +481,8 @@ def test_a_store_of_the_first_schema_reads_as_it_did(first: Path) -> None:
     verdict = study.verdict
     assert verdict.sentence == (
         "adam(beta2=0.99) and sgd cannot be told apart on breast-cancer: a tie. adam(beta2=0.99) (rate 0.1, cosine) "
-        "has the lowest validation loss 0.1546 [0.02259, 0.2866] over 2 fresh seeds, and a 98% chance of being the best."
+        "has the lowest validation loss 0.1546 [0.02259, 0.2866] over 2 fresh seeds, and a 98% "
+        "chance of being the best."
     )
     assert all(e.seconds_per_step > 0 for e in verdict.entries)
     along = study.verdict_by("schedule")  # which was not confirmed then
@@ -494,8 +497,14 @@ def test_a_study_of_the_first_schema_is_the_same_study(first: Path) -> None:
     one = compare("breast-cancer", ["sgd", "adam(beta2=0.99)"], [0.01, 0.1], ["cosine", "constant"], **asked)
     assert len(one.table()) == 20
     with pytest.raises(StoreError, match=r"already holds another study \(with other batch sizes\)"):
-        compare("breast-cancer", ["sgd", "adam(beta2=0.99)"], [0.01, 0.1], ["cosine", "constant"],
-                batch_sizes=[16, 64], **asked)  # fmt: skip
+        compare(
+            "breast-cancer",
+            ["sgd", "adam(beta2=0.99)"],
+            [0.01, 0.1],
+            ["cosine", "constant"],
+            batch_sizes=[16, 64],
+            **asked,
+        )
 
 
 def test_a_store_of_the_first_schema_is_carried_on_in_it(first: Path) -> None:

@@ -33,9 +33,15 @@ from ..studies import TINY, steps_recorded, wait_for
 INPUTS = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
 CLASSES = (INPUTS.sum(1) > 0).long()
 SMALL: dict[str, Any] = {
-    "optimizers": ["sgd"], "rates": [0.1], "schedules": ["constant"], "seeds": 1, "epochs": 2, "batch_size": 16,
-    "confirmation": 1, "progress": False,
-}  # fmt: skip
+    "optimizers": ["sgd"],
+    "rates": [0.1],
+    "schedules": ["constant"],
+    "seeds": 1,
+    "epochs": 2,
+    "batch_size": 16,
+    "confirmation": 1,
+    "progress": False,
+}
 
 
 def network() -> nn.Module:
@@ -112,9 +118,7 @@ def test_the_curves_of_a_stage(tiny: Study) -> None:
 
 
 def test_members_of_a_seed_share_their_first_weights_and_differ_between_seeds(tiny: Study) -> None:
-    table = tiny.table().query(
-        "stage == 'search' and optimizer == 'sgd' and lr == 0.01 and schedule == 'constant'"
-    )
+    table = tiny.table().query("stage == 'search' and optimizer == 'sgd' and lr == 0.01 and schedule == 'constant'")
     assert table["train_loss"].nunique() == 2
 
 
@@ -205,8 +209,17 @@ def test_a_diverged_member_is_shown_and_harms_nobody(tmp_path: Path) -> None:
 
 
 def test_a_run_that_explodes_and_stays_finite_is_shown_as_diverged(tmp_path: Path) -> None:
-    study = compare("breast-cancer", ["adam"], rates=[0.01, 31.6], schedules=["constant"], seeds=2, epochs=3,
-                    confirmation=2, store=tmp_path / "far.db", progress=False)  # fmt: skip
+    study = compare(
+        "breast-cancer",
+        ["adam"],
+        rates=[0.01, 31.6],
+        schedules=["constant"],
+        seeds=2,
+        epochs=3,
+        confirmation=2,
+        store=tmp_path / "far.db",
+        progress=False,
+    )
     table = study.table()
     far = table[table["lr"] == 31.6]
     assert far["status"].tolist() == ["diverged"] * 2
@@ -229,14 +242,17 @@ def test_again_trains_nothing(copied: Path, tiny: Study, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"seeds": 3}, "with other number of seeds"), ({"epochs": 3}, "number of epochs"),
+        ({"seeds": 3}, "with other number of seeds"),
+        ({"epochs": 3}, "number of epochs"),
         ({"batch_size": 32}, "batch size"),
-        ({"rates": [0.01]}, "rates"), ({"optimizers": ["sgd"]}, "optimizers and equations"),
-        ({"schedules": ["constant"]}, "schedules"), ({"confirmation": 0}, "confirmation"),
+        ({"rates": [0.01]}, "rates"),
+        ({"optimizers": ["sgd"]}, "optimizers and equations"),
+        ({"schedules": ["constant"]}, "schedules"),
+        ({"confirmation": 0}, "confirmation"),
         ({"problem": "diabetes"}, "problem"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_another_study_in_the_store_is_refused(change: dict[str, Any], words: str, copied: Path) -> None:
     before = copied.read_bytes()
     with pytest.raises(StoreError, match=f"already holds another study .*{words}.*name another file"):
@@ -351,9 +367,7 @@ def stop_at(patch: pytest.MonkeyPatch, step: int) -> None:
     def counted(self: Any, inputs: Any, targets: Any) -> None:
         real(self, inputs, targets)
         if next(taken) == step:
-            signal.raise_signal(
-                signal.SIGINT
-            ) if run.threading.current_thread() is run.threading.main_thread() else (
+            signal.raise_signal(signal.SIGINT) if run.threading.current_thread() is run.threading.main_thread() else (
                 signal.pthread_kill(run.threading.main_thread().ident, signal.SIGINT)  # type: ignore[arg-type]
             )
             time.sleep(0.1)  # the main thread takes notice
@@ -398,9 +412,7 @@ def test_taken_up_from_a_checkpoint(
     assert not list(tmp_path.glob("*.checkpoints"))
 
 
-def test_a_lost_or_damaged_checkpoint_only_costs_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_or_damaged_checkpoint_only_costs_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = compare(problem(), **SMALL, store=tmp_path / "whole.db")
     for damage in (Path.unlink, lambda file: file.write_bytes(file.read_bytes()[:-1] + b"\1")):
         path = tmp_path / f"cut{damage.__name__.strip('<>')}.db"
@@ -431,9 +443,7 @@ class Breaking(Dataset):
 def test_what_fails_in_a_worker_is_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     broken = problem(train=DataLoader(Breaking(), batch_size=10), validation=(INPUTS, CLASSES))
-    with pytest.raises(
-        TrainingError, match=r"problem fails with LookupError \(the disk went away\); what is done"
-    ):
+    with pytest.raises(TrainingError, match=r"problem fails with LookupError \(the disk went away\); what is done"):
         compare(broken, **{**SMALL, "epochs": 50}, store=path)
     study = Study.open(path)
     assert not study.finished
@@ -490,8 +500,6 @@ def test_stopped_store_says_how_to_carry_on(tmp_path: Path, monkeypatch: pytest.
     stop_at(monkeypatch, 1)
     with pytest.raises(KeyboardInterrupt):
         compare(problem(), **SMALL, store=path)
-    with pytest.raises(
-        StoreError, match=f"no complete seed yet, so nothing is chosen; `thalweg resume {path}`"
-    ):
+    with pytest.raises(StoreError, match=f"no complete seed yet, so nothing is chosen; `thalweg resume {path}`"):
         Study.open(path).recipe()
     assert Store.open(path).meta("costs") is None

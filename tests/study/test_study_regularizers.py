@@ -24,17 +24,16 @@ GIVEN = [
     tw.regularizers.LabelSmoothing(0.1),
     "early_stopping(1)",
 ]
-LABELS = (
-    "none",
-    "mixup(0.2) + l2(0.001)",
-    "mixup(0.5) + l2(0.1)",
-    "label_smoothing(0.1)",
-    "early_stopping(1)",
-)
+LABELS = ("none", "mixup(0.2) + l2(0.001)", "mixup(0.5) + l2(0.1)", "label_smoothing(0.1)", "early_stopping(1)")
 ARGUMENTS: dict[str, Any] = {
-    "optimizers": ["sgd", "adam"], "rates": [0.05], "schedules": ["constant"], "seeds": 2, "epochs": 3,
-    "confirmation": 2, "progress": False,
-}  # fmt: skip
+    "optimizers": ["sgd", "adam"],
+    "rates": [0.05],
+    "schedules": ["constant"],
+    "seeds": 2,
+    "epochs": 3,
+    "confirmation": 2,
+    "progress": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +45,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def test_levels_are_labels_and_are_found_again(study: Study) -> None:
     again = Study.open(study.path)
     assert again.plan["regularizer"].levels == LABELS
-    assert [again.plan["regularizer"].found[label] for label in LABELS] == list(
-        map(tw.regularizers.get, GIVEN)
-    )
+    assert [again.plan["regularizer"].found[label] for label in LABELS] == list(map(tw.regularizers.get, GIVEN))
     assert set(again.table()["regularizer"]) == set(LABELS)
 
 
@@ -85,16 +82,16 @@ def test_the_recipe_repeats_the_member(label: str, study: Study) -> None:
 def test_what_does_not_fit_is_refused_before_a_store_is_made(tmp_path: Path) -> None:
     store = tmp_path / "s.db"
     for wrong, words in (
-        ("dropout(0.2)", "has none; add nn.Dropout"), ("cutmix", "image"), ("mixup(-1)", "mixup"),
+        ("dropout(0.2)", "has none; add nn.Dropout"),
+        ("cutmix", "image"),
+        ("mixup(-1)", "mixup"),
         ("mixpu", "did you mean mixup"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(PlanError, match=words) as caught:
             compare("breast-cancer", regularizers=[wrong], store=store, **ARGUMENTS)
         assert "\n" not in str(caught.value)
         assert not store.exists()
-    problem = tw.Problem(
-        lambda: nn.Linear(3, 1), (torch.randn(30, 3), torch.randn(30, 1)), loss="mse", name="own"
-    )
+    problem = tw.Problem(lambda: nn.Linear(3, 1), (torch.randn(30, 3), torch.randn(30, 1)), loss="mse", name="own")
     with pytest.raises(PlanError, match="label_smoothing"):
         compare(problem, regularizers=["label_smoothing(0.1)"], store=store, **ARGUMENTS)
 

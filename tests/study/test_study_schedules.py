@@ -29,10 +29,14 @@ def make():
     return tw.Problem(lambda: nn.Linear(4, 3, dtype=torch.float64), (x, x[:, :3].argmax(1)))
 """
 GIVEN: list[Any] = [
-    "constant", "warmup(cosine, steps=2)", S.Step(size=3, gamma=0.5), "one_cycle",
-    {"lr": "cosine", "momentum": S.Ramp(0.5, 0.95), "beta1": "ramp(end=0.9)"}, "plateau(patience=0, threshold=0.5)",
+    "constant",
+    "warmup(cosine, steps=2)",
+    S.Step(size=3, gamma=0.5),
+    "one_cycle",
+    {"lr": "cosine", "momentum": S.Ramp(0.5, 0.95), "beta1": "ramp(end=0.9)"},
+    "plateau(patience=0, threshold=0.5)",
     "lr: plateau(patience=0, threshold=0.5); weight_decay: linear",
-]  # fmt: skip
+]
 
 
 def halve(step: int) -> float:
@@ -46,8 +50,15 @@ def problem(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"{path}:make"
 
 
-ARGUMENTS: dict[str, Any] = {"optimizers": ["momentum", "adam"], "rates": [0.05], "seeds": 1, "epochs": 4,
-                             "batch_size": 16, "confirmation": 0, "progress": False}  # fmt: skip
+ARGUMENTS: dict[str, Any] = {
+    "optimizers": ["momentum", "adam"],
+    "rates": [0.05],
+    "seeds": 1,
+    "epochs": 4,
+    "batch_size": 16,
+    "confirmation": 0,
+    "progress": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +90,7 @@ def test_the_recipe_repeats_the_member(given: Any, optimizer: str, study: Study)
     losses = [float(line.split()[-1]) for line in said.getvalue().splitlines()]
     table = study.table()
     member = table.loc[(table["optimizer"] == optimizer) & (table["schedule"] == label), "member"].item()
-    curve = (
-        study.curves()
-        .query(f"member == {member} and metric == 'validation_loss'")
-        .sort_values("step")["value"]
-    )
+    curve = study.curves().query(f"member == {member} and metric == 'validation_loss'").sort_values("step")["value"]
     np.testing.assert_allclose(losses, curve, rtol=1e-9)
 
 
@@ -119,12 +126,14 @@ def test_a_function_of_your_own_has_to_be_given_again(problem: str, tmp_path: Pa
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (["warmup(cosin)"], "did you mean cosine"), (["ramp"], "gives values, not factors"),
+        (["warmup(cosin)"], "did you mean cosine"),
+        (["ramp"], "gives values, not factors"),
         (["momentum: ramp"], "'momentum' is not a hyperparameter of these optimizers"),
         ([{"lr": "cosine", "weight_decai": "linear"}], "did you mean weight_decay"),
-        (["cosine", S.Cosine()], "schedule cosine is listed twice"), ([S.Lambda(halve), S.Lambda(halve)], "listed twice"),
+        (["cosine", S.Cosine()], "schedule cosine is listed twice"),
+        ([S.Lambda(halve), S.Lambda(halve)], "listed twice"),
     ],
-)  # fmt: skip
+)
 def test_refused(wrong: list[Any], words: str) -> None:
     with pytest.raises(PlanError, match=words) as caught:
         plan(["sgd", "adam"], schedule_names=wrong)
@@ -136,9 +145,7 @@ def test_one_schedule_need_not_be_a_list() -> None:
     assert plan(["momentum"], schedule_names={"momentum": "ramp"}).schedules == ("momentum: ramp",)  # type: ignore[arg-type]
 
 
-def test_a_store_with_a_schedule_that_cannot_be_is_refused_when_it_is_needed(
-    study: Study, tmp_path: Path
-) -> None:
+def test_a_store_with_a_schedule_that_cannot_be_is_refused_when_it_is_needed(study: Study, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     copy.write_bytes(study.path.read_bytes())
     damaged = Study(copy)

@@ -23,10 +23,7 @@ def test_without_censoring_it_is_the_median_and_the_mean() -> None:
     found = reached(np.array([10.0, 30.0, 20.0, 50.0, 40.0]), 100)
     assert (found.reached, found.runs, found.median.mean, found.restricted_mean) == (5, 5, 30, 30)
     assert found.median.low <= 30 <= found.median.high
-    assert np.array(found.curve).T.tolist() == [
-        [0, 10, 20, 30, 40, 50],
-        pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1]),
-    ]
+    assert np.array(found.curve).T.tolist() == [[0, 10, 20, 30, 40, 50], pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])]
 
 
 def test_runs_that_never_arrive_are_not_dropped() -> None:
@@ -93,9 +90,7 @@ def test_a_run_that_diverged_never_arrives_and_is_no_faster_for_it() -> None:
     found = raced(4.5)
     assert found["reached"].to_dict() == {"adam": 3, "sgd": 2}
     assert found["steps_median"].to_dict() == {"adam": 20, "sgd": 20}
-    assert found["steps_restricted_mean"]["sgd"] == pytest.approx(
-        (20 + 20 + 30) / 3
-    )  # not 10 for the lost one
+    assert found["steps_restricted_mean"]["sgd"] == pytest.approx((20 + 20 + 30) / 3)  # not 10 for the lost one
     assert found["seconds_median"].to_dict() == {"adam": 10.0, "sgd": 5.0}
 
 
@@ -104,20 +99,24 @@ def test_the_folds_of_a_seed_are_one_run() -> None:
     wanted = made(optimizers=["sgd"], rates=[0.1], schedule_names=["constant"], seeds=2, confirmation=0)
     wanted = replace(wanted, folds=Folds("KFold", {"n_splits": 2}, 2, 1.0, ""))
     points, rows = [], []
-    for seed, fold, values in (
-        (0, 0, (1, 1, 1)),
-        (0, 1, (5, 2.5, 2)),
-        (1, 0, (1, 1, 1)),
-        (1, 1, (9, 9, math.nan)),
-    ):
+    for seed, fold, values in ((0, 0, (1, 1, 1)), (0, 1, (5, 2.5, 2)), (1, 0, (1, 1, 1)), (1, 1, (9, 9, math.nan))):
         member = len(rows) + 1
         status = "diverged" if math.isnan(values[-1]) else "finished"
-        rows.append({"member": member, "stage": "search", "optimizer": "sgd", "lr": 0.1, "schedule": "constant",
-                     "seed": seed, "fold": fold, "status": status, "step": 30 + fold if seed == 0 else 25,
-                     "validation_loss": values[-1]})  # fmt: skip
-        points += [
-            (member, step + fold, "validation_loss", v) for step, v in zip((10, 20, 30), values, strict=True)
-        ]
+        rows.append(
+            {
+                "member": member,
+                "stage": "search",
+                "optimizer": "sgd",
+                "lr": 0.1,
+                "schedule": "constant",
+                "seed": seed,
+                "fold": fold,
+                "status": status,
+                "step": 30 + fold if seed == 0 else 25,
+                "validation_loss": values[-1],
+            }
+        )
+        points += [(member, step + fold, "validation_loss", v) for step, v in zip((10, 20, 30), values, strict=True)]
     members = pd.DataFrame(rows)
     curves = pd.DataFrame(points, columns=["member", "step", "metric", "value"])
     found = race(judge(wanted, "hills", members, {}), members, curves, 2.0)

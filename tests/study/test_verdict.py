@@ -155,12 +155,22 @@ def table(
         value = of(s.optimizer, s.lr, s.schedule, seed) + (extra(s, seed) if extra else 0)
         state = "diverged" if math.isnan(value) else "finished"
         test = value + 1 if stage == "confirmation" else math.nan
-        rows.append({
-            "member": len(rows) + 1, "stage": stage, "optimizer": s.optimizer, "lr": s.lr, "schedule": s.schedule,
-            **dict(s.further), "seed": seed,
-            "status": status(seed, state) if status else state, "step": 9, "validation_loss": value,
-            "test_loss": test, "test_accuracy": math.nan if math.isnan(test) else 0.9,
-        })  # fmt: skip
+        rows.append(
+            {
+                "member": len(rows) + 1,
+                "stage": stage,
+                "optimizer": s.optimizer,
+                "lr": s.lr,
+                "schedule": s.schedule,
+                **dict(s.further),
+                "seed": seed,
+                "status": status(seed, state) if status else state,
+                "step": 9,
+                "validation_loss": value,
+                "test_loss": test,
+                "test_accuracy": math.nan if math.isnan(test) else 0.9,
+            }
+        )
 
     for seed in range(wanted.seeds):
         for s in wanted.settings:
@@ -201,14 +211,7 @@ def test_a_clear_winner_stands_alone() -> None:
     assert [e.optimizer for e in result.entries] == ["adam", "momentum", "sgd"]
     assert result.groups == (("adam",), ("momentum",), ("sgd",))
     best = result.best
-    assert (best.lr, best.schedule, best.rank, best.edge, best.runs, best.diverged) == (
-        0.1,
-        "cosine",
-        1,
-        None,
-        24,
-        0,
-    )
+    assert (best.lr, best.schedule, best.rank, best.edge, best.runs, best.diverged) == (0.1, "cosine", 1, None, 24, 0)
     assert (best.seconds_per_step, best.state_bytes_per_weight) == (1e-5, 8.0)
     assert result.to_json()["entries"][1]["seconds_per_step"] is None
     assert result.sentence.startswith("adam (rate 0.1, cosine) is best on hills: validation loss 1.4")
@@ -216,9 +219,7 @@ def test_a_clear_winner_stands_alone() -> None:
     luck, untuned = result.notes
     assert untuned.startswith("Untuned, at its own defaults, adam (rate 0.001, constant) is the lowest: 3.9")
     assert untuned.endswith("; tuned, adam has 1.496.")
-    assert luck.startswith(
-        "adam: 1.496 with fresh seeds is 0.5 higher than the 0.9993 of the search, whose lowest"
-    )
+    assert luck.startswith("adam: 1.496 with fresh seeds is 0.5 higher than the 0.9993 of the search, whose lowest")
     assert [e.places for e in result.entries] == [(1, 1), (2, 2), (3, 3)]
     assert {e.more_seeds for e in result.entries} == {0}
 
@@ -331,8 +332,9 @@ def test_a_tie_is_called_a_tie() -> None:
 
 def test_an_interval_on_one_side_of_zero_that_chance_explains_is_said_to_be_a_tie() -> None:
     """Among 28 pairs, one whose own p-value is 2%."""
-    wanted = made(optimizers=["sgd", "momentum", "adam", "adamw", "nesterov", "adagrad", "rmsprop", "adadelta"],
-                  confirmation=10)  # fmt: skip
+    wanted = made(
+        optimizers=["sgd", "momentum", "adam", "adamw", "nesterov", "adagrad", "rmsprop", "adadelta"], confirmation=10
+    )
 
     def level(optimizer: str, lr: float, schedule: str, seed: int) -> float:
         noise = np.random.default_rng([seed + 7, *map(ord, optimizer)]).normal()
@@ -411,9 +413,10 @@ def test_a_validation_loss_that_is_not_finite_counts_as_infinite() -> None:
 def test_an_optimizer_that_always_diverges_comes_last() -> None:
     wanted = made()
     members = table(
-        wanted, lambda o, *r: math.nan if o == "adam" else valley(o, *r),
+        wanted,
+        lambda o, *r: math.nan if o == "adam" else valley(o, *r),
         {"loss": lambda o, *r: math.nan if o == "adam" else valley(o, *r)},
-    )  # fmt: skip
+    )
     result = judged(wanted, members)
     last = result.entries[-1]
     assert (last.optimizer, last.rank, last.validation_loss.mean) == ("adam", 3, INF)
@@ -434,8 +437,10 @@ def test_a_fresh_run_that_exploded_and_stayed_finite() -> None:
     (adam,) = [e for e in result.entries if e.optimizer == "adam"]
     assert (result.best.optimizer, adam.lost, adam.validation_loss.mean) == ("momentum", 1, INF)
     assert (adam.mean_of_rest, adam.test["loss"].mean, adam.test["accuracy"].mean) == (
-        pytest.approx(1.0, abs=0.02), INF, pytest.approx(0.9),
-    )  # fmt: skip
+        pytest.approx(1.0, abs=0.02),
+        INF,
+        pytest.approx(0.9),
+    )
     assert adam.default is not None
     assert adam.default.difference.mean == -INF
     (note,) = [note for note in result.notes if note.startswith("adam diverged on")]
@@ -447,16 +452,14 @@ def test_a_fresh_run_that_exploded_and_stayed_finite() -> None:
 
 
 def test_the_points_of_a_run_are_infinite_from_where_it_diverged() -> None:
-    members = pd.DataFrame(
-        {"member": [1, 2, 3], "status": ["finished", "diverged", "diverged"], "step": [30, 20, 11]}
-    )
-    curves = pd.DataFrame(
-        [{"member": m, "step": s, "value": float(m)} for m in (1, 2, 3, 4) for s in (10, 20, 30)]
-    )
+    members = pd.DataFrame({"member": [1, 2, 3], "status": ["finished", "diverged", "diverged"], "step": [30, 20, 11]})
+    curves = pd.DataFrame([{"member": m, "step": s, "value": float(m)} for m in (1, 2, 3, 4) for s in (10, 20, 30)])
     found = points(curves, members)
     assert found.pivot(index="member", columns="step", values="value").to_numpy().tolist() == [
-        [1, 1, 1], [2, INF, INF], [3, INF, INF],
-    ]  # fmt: skip
+        [1, 1, 1],
+        [2, INF, INF],
+        [3, INF, INF],
+    ]
 
 
 def test_everybody_diverged() -> None:
@@ -556,9 +559,7 @@ def test_batch_sizes_are_ranked_as_they_were_made(known: tuple[Plan, pd.DataFram
     assert result.notes[0].startswith("More seeds that would tell batch size 1 apart")
 
 
-def test_only_formulas_that_have_it_are_ranked_along_a_hyperparameter(
-    known: tuple[Plan, pd.DataFrame],
-) -> None:
+def test_only_formulas_that_have_it_are_ranked_along_a_hyperparameter(known: tuple[Plan, pd.DataFrame]) -> None:
     result = along(*known, "beta2")
     assert result.groups == (("0.999",), ("0.99",))
     assert {e.optimizer for e in result.entries} == {"adam"}
@@ -593,9 +594,7 @@ def test_rates_are_ranked_on_the_search_and_words_say_so(known: tuple[Plan, pd.D
 
 @pytest.mark.parametrize("by", ["batch_sizes", "loss", "nope", "seed"])
 def test_what_does_not_vary_cannot_be_ranked(by: str, known: tuple[Plan, pd.DataFrame]) -> None:
-    with pytest.raises(
-        PlanError, match=rf"'{by}' is not a factor that this study varies: .*Known: optimizer, lr,"
-    ):
+    with pytest.raises(PlanError, match=rf"'{by}' is not a factor that this study varies: .*Known: optimizer, lr,"):
         judge(known[0], "hills", known[1], {}, by)
 
 
@@ -618,8 +617,9 @@ def test_a_setting_that_fresh_seeds_like_better_is_named_and_not_chosen() -> Non
 def test_levels_that_are_alike_are_seldom_told_apart_and_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """On many made-up studies: how often is a difference claimed where there is none, and where there is one?"""
     monkeypatch.setattr(comparisons, "RESAMPLES", 1)
-    wanted = made(optimizers=["sgd"], rates=[0.1], schedule_names=["constant"], batch_sizes=[1, 16, 64],
-                  seeds=1, confirmation=6)  # fmt: skip
+    wanted = made(
+        optimizers=["sgd"], rates=[0.1], schedule_names=["constant"], batch_sizes=[1, 16, 64], seeds=1, confirmation=6
+    )
 
     def claims(study: int) -> tuple[bool, bool]:
         rng = np.random.default_rng(study)
@@ -629,9 +629,7 @@ def test_levels_that_are_alike_are_seldom_told_apart_and_others_are(monkeypatch:
             place = [1, 16, 64].index(setting["batch_size"])  # type: ignore[arg-type]
             return 5 + noise[seed][3] * 3 + 0.3 * noise[seed][place] + (place == 2)
 
-        groups = along(
-            wanted, table(wanted, lambda *_: 0.0, {"loss": lambda *_: 0.0}, extra=loss), "batch_size"
-        ).groups
+        groups = along(wanted, table(wanted, lambda *_: 0.0, {"loss": lambda *_: 0.0}, extra=loss), "batch_size").groups
         where = {name: k for k, group in enumerate(groups) for name in group}
         return where["1"] != where["16"], where["64"] > max(where["1"], where["16"])
 

@@ -13,9 +13,16 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     with tempfile.TemporaryDirectory() as place:
         study = tw.compare(
-            "digits", optimizers=["sgd", "adam"], rates=[0.003, 0.03, 0.3], schedules=["constant"], seeds=2, epochs=10,
-            confirmation=2, store=f"{place}/digits.db", progress=False,
-        )  # fmt: skip
+            "digits",
+            optimizers=["sgd", "adam"],
+            rates=[0.003, 0.03, 0.3],
+            schedules=["constant"],
+            seeds=2,
+            epochs=10,
+            confirmation=2,
+            store=f"{place}/digits.db",
+            progress=False,
+        )
         path, random = study.landscape("adam"), study.landscape("adam", kind="random")
         line = study.landscape("adam", to="sgd")
     for found in (path, random, line):

@@ -63,8 +63,15 @@ def svg(width: float, height: float, inside: list[str]) -> str:
 def pictures() -> dict[str, str]:
     problem = tw.prepare("digits-cnn")
     images, classes = problem.train[0][:4], problem.train[1][:4]
-    made = {"input_noise": r.InputNoise(0.3), "mixup": r.MixUp(1.0), "cutmix": r.CutMix(1.0), "shift": r.Shift(2),
-            "flip": r.Flip(0.5), "crop": r.Crop(0.4), "rotate": r.Rotate(40)}  # fmt: skip
+    made = {
+        "input_noise": r.InputNoise(0.3),
+        "mixup": r.MixUp(1.0),
+        "cutmix": r.CutMix(1.0),
+        "shift": r.Shift(2),
+        "flip": r.Flip(0.5),
+        "crop": r.Crop(0.4),
+        "rotate": r.Rotate(40),
+    }
     found = {"plain": strip(images[:, 0])}
     for name, kind in made.items():
         steps = (kind(images, classes, seed=0, step=step) for step in range(100))
@@ -73,25 +80,41 @@ def pictures() -> dict[str, str]:
     torch.manual_seed(r.draw_seed(0, 0))
     found["dropout"] = strip(F.dropout(torch.full((4, 8, 8), 0.35), 0.5) * 1.3)
     norm = nn.BatchNorm2d(1)
-    found["batch_norm"] = lines({"inputs, sorted": images.flatten().sort().values.numpy(),
-                                 "after": norm(images).detach().flatten().sort().values.numpy()})  # fmt: skip
+    found["batch_norm"] = lines(
+        {
+            "inputs, sorted": images.flatten().sort().values.numpy(),
+            "after": norm(images).detach().flatten().sort().values.numpy(),
+        }
+    )
     grid = torch.linspace(-2, 2, 61)
     found["l2"], found["l1"] = (
-        lines({f"{name} penalty": np.array([float(kind.penalty((w.reshape(1),), (torch.tensor(1.0),))) for w in grid]),
-               "its gradient": slope.numpy()})
+        lines(
+            {
+                f"{name} penalty": np.array([float(kind.penalty((w.reshape(1),), (torch.tensor(1.0),))) for w in grid]),
+                "its gradient": slope.numpy(),
+            }
+        )
         for name, kind, slope in (("L2", r.L2(1.0), grid), ("L1", r.L1(1.0), grid.sign()))
-    )  # fmt: skip
+    )
     scores = torch.stack([grid * 4, torch.zeros(61), torch.zeros(61)], dim=1)
     target = torch.tensor([0])
-    found["label_smoothing"] = lines({
-        "cross-entropy": np.array([float(F.cross_entropy(s[None], target)) for s in scores]),
-        "with ε = 0.1": np.array([float(r.LabelSmoothing(0.1)(F.cross_entropy)(s[None], target)) for s in scores]),
-    })  # fmt: skip
-    found["clipping"] = lines({
-        "norm of the gradient": np.linspace(0, 3, 61),
-        "clipped at 1": np.array([float(r.ClipNorm(1.0).gradient((torch.tensor([x]),), (torch.tensor(1.0),))[0])
-                                  for x in np.linspace(0, 3, 61)]),
-    })  # fmt: skip
+    found["label_smoothing"] = lines(
+        {
+            "cross-entropy": np.array([float(F.cross_entropy(s[None], target)) for s in scores]),
+            "with ε = 0.1": np.array([float(r.LabelSmoothing(0.1)(F.cross_entropy)(s[None], target)) for s in scores]),
+        }
+    )
+    found["clipping"] = lines(
+        {
+            "norm of the gradient": np.linspace(0, 3, 61),
+            "clipped at 1": np.array(
+                [
+                    float(r.ClipNorm(1.0).gradient((torch.tensor([x]),), (torch.tensor(1.0),))[0])
+                    for x in np.linspace(0, 3, 61)
+                ]
+            ),
+        }
+    )
     return found | paths(problem)
 
 

@@ -30,17 +30,37 @@ SURDS = 16
 LARGEST = 1e300
 
 NUMERIC: dict[str, Callable[..., float]] = {
-    "sin": math.sin, "cos": math.cos, "tan": math.tan, "asin": math.asin, "acos": math.acos, "atan": math.atan,
-    "sinh": math.sinh, "cosh": math.cosh, "tanh": math.tanh, "asinh": math.asinh, "acosh": math.acosh,
-    "atanh": math.atanh, "exp": math.exp, "log2": math.log2, "log10": math.log10, "log": math.log,
-    "sqrt": math.sqrt, "erf": math.erf,
+    "sin": math.sin,
+    "cos": math.cos,
+    "tan": math.tan,
+    "asin": math.asin,
+    "acos": math.acos,
+    "atan": math.atan,
+    "sinh": math.sinh,
+    "cosh": math.cosh,
+    "tanh": math.tanh,
+    "asinh": math.asinh,
+    "acosh": math.acosh,
+    "atanh": math.atanh,
+    "exp": math.exp,
+    "log2": math.log2,
+    "log10": math.log10,
+    "log": math.log,
+    "sqrt": math.sqrt,
+    "erf": math.erf,
     "sigmoid": lambda x: 1 / (1 + math.exp(-x)) if x > -700 else math.exp(x),
     "softplus": lambda x: max(x, 0) + math.log1p(math.exp(-abs(x))),
-}  # fmt: skip
+}
 EXACT: dict[str, Callable[..., Any]] = {
-    "abs": abs, "sign": lambda x: (x > 0) - (x < 0), "floor": math.floor, "ceil": math.ceil, "min": min, "max": max,
-    "heaviside": lambda x: Fraction((x > 0) - (x < 0) + 1, 2), "relu": lambda x: max(x, Fraction(0)),
-}  # fmt: skip
+    "abs": abs,
+    "sign": lambda x: (x > 0) - (x < 0),
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "min": min,
+    "max": max,
+    "heaviside": lambda x: Fraction((x > 0) - (x < 0) + 1, 2),
+    "relu": lambda x: max(x, Fraction(0)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +100,10 @@ class Measure:
             raise self.refuse(f"it has more than {MOST_NODES} operations, names and numbers; shorten it")
         parts = [self._size(part) for part in node.args]
         size = getattr(self, f"_{node.head}")(node, parts)
-        if all(part.number is not None for part in parts) and not (
-            node.head == "name" and size.number is None
-        ):
+        if all(part.number is not None for part in parts) and not (node.head == "name" and size.number is None):
             size = self._constant(size)
         if not size.bits <= MOST_BITS:
-            raise self.refuse(
-                "its numbers would have hundreds of digits when worked out; take smaller powers"
-            )
+            raise self.refuse("its numbers would have hundreds of digits when worked out; take smaller powers")
         if not size.degree <= HIGHEST:
             raise self.refuse(f"its powers would go beyond {HIGHEST}; take smaller ones")
         self.sizes[id(node)] = size
@@ -142,8 +158,12 @@ class Measure:
             raise self.refuse("it divides by 0")
         turned = Size(
             None if below.number is None else 1 / below.number,
-            below.bits, below.degree, below.inverse, below.major, below.logs,
-        )  # fmt: skip
+            below.bits,
+            below.degree,
+            below.inverse,
+            below.major,
+            below.logs,
+        )
         return self._product(node, [above, turned])
 
     def _power(self, node: Node, parts: list[Size]) -> Size:
@@ -156,9 +176,7 @@ class Measure:
             return self._exp(exponent)
         bits = (base.bits + (base.number is not None)) * reach
         if bits > MOST_BITS:
-            raise self.refuse(
-                "its numbers would have hundreds of digits when worked out; take smaller powers"
-            )
+            raise self.refuse("its numbers would have hundreds of digits when worked out; take smaller powers")
         value = None
         if base.number is not None and exponent.number is not None:
             value = self._raised(base.number, exponent.number)
@@ -197,13 +215,9 @@ class Measure:
         if node.word in EXACT:
             bits = max(part.bits for part in parts)
             major, inverse = max(part.major for part in parts), max(part.inverse for part in parts)
-            return Size(
-                value, bits, max(part.degree for part in parts), major, inverse, any(p.logs for p in parts)
-            )
+            return Size(value, bits, max(part.degree for part in parts), major, inverse, any(p.logs for p in parts))
         degree = max(part.degree for part in parts)
-        return Size(
-            value, degree=degree, logs=node.word.startswith("log") or any(part.logs for part in parts)
-        )
+        return Size(value, degree=degree, logs=node.word.startswith("log") or any(part.logs for part in parts))
 
     def _called(self, word: str, values: list[Fraction | float]) -> Fraction | float:
         if word in EXACT:

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from .limit import Limit
 
 Formula = Any  # what `tw.function` takes
-Point = (
-    Any  # a number or text for one variable, a sequence of them in the variables' order, or a mapping by name
-)
+Point = Any  # a number or text for one variable, a sequence of them in the variables' order, or a mapping by name
 
 SECONDS = 10.0
 MOST = 12  # times a function is differentiated
@@ -109,9 +107,7 @@ class Derivative:
 
     def _told(self) -> str:
         assert self.at is not None
-        where = ", ".join(
-            f"{n} = {_digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True)
-        )
+        where = ", ".join(f"{n} = {_digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True))
         if self.note:
             return f"at {where}: none, because {self.note}"
         return f"at {where}: {_digits(self.value)}"
@@ -128,18 +124,33 @@ def _digits(value: float | None) -> str:
 
 @overload
 def derivative(
-    formula: Formula, wrt: str | None = None, order: int = 1, at: Point = None, *,
-    method: Literal["rules"] = "rules", variables: str | Iterable[str] | None = None,
-) -> Derivative: ...  # fmt: skip
+    formula: Formula,
+    wrt: str | None = None,
+    order: int = 1,
+    at: Point = None,
+    *,
+    method: Literal["rules"] = "rules",
+    variables: str | Iterable[str] | None = None,
+) -> Derivative: ...
 @overload
 def derivative(
-    formula: Formula, wrt: str | None = None, order: int = 1, at: Point = None, *, method: Literal["limit"],
+    formula: Formula,
+    wrt: str | None = None,
+    order: int = 1,
+    at: Point = None,
+    *,
+    method: Literal["limit"],
     variables: str | Iterable[str] | None = None,
-) -> Limit: ...  # fmt: skip
+) -> Limit: ...
 def derivative(
-    formula: Formula, wrt: str | None = None, order: int = 1, at: Point = None, *,
-    method: str = "rules", variables: str | Iterable[str] | None = None,
-) -> Derivative | Limit:  # fmt: skip
+    formula: Formula,
+    wrt: str | None = None,
+    order: int = 1,
+    at: Point = None,
+    *,
+    method: str = "rules",
+    variables: str | Iterable[str] | None = None,
+) -> Derivative | Limit:
     """df/dx of a formula, with the rules that were used; or by the definition, (f(x + h) − f(x))/h as h → 0.
 
     Args:
@@ -172,9 +183,7 @@ def derivative(
         from .limit import by_definition
 
         if order != 1:
-            raise ExpressionError(
-                f"the limit definition gives the first derivative, not order {order!r}; use rules."
-            )
+            raise ExpressionError(f"the limit definition gives the first derivative, not order {order!r}; use rules.")
         return by_definition(f, name, None if at is None else point(f, at))
     if method != "rules":
         raise ExpressionError(f"{method!r} is no way to differentiate; give rules or limit.")
@@ -192,9 +201,7 @@ def _variable(f: Function, wrt: str | None) -> str:
             )
         return f.variables[0] if f.variables else "x"
     if f.variables and wrt not in f.variables:
-        raise ExpressionError(
-            f"{wrt!r} is no variable of {f}, which has {', '.join(f.variables)}; give one of them."
-        )
+        raise ExpressionError(f"{wrt!r} is no variable of {f}, which has {', '.join(f.variables)}; give one of them.")
     return wrt
 
 
@@ -236,9 +243,7 @@ def number(word: Any) -> float:
     if isinstance(word, str):
         f = function(word)
         if f.variables:
-            raise ExpressionError(
-                f"{word!r} is no number, because it has {', '.join(f.variables)}; give a number."
-            )
+            raise ExpressionError(f"{word!r} is no number, because it has {', '.join(f.variables)}; give a number.")
         return f()
     try:
         value = float(word)
@@ -392,8 +397,9 @@ class Hessian:
             names = self.function.variables
             lines = [
                 f"∂²f/∂{names[i]}∂{names[j]} = {cells[i][j]}" if i != j else f"∂²f/∂{names[i]}² = {cells[i][i]}"
-                for i in range(len(names)) for j in range(i, len(names))
-            ]  # fmt: skip
+                for i in range(len(names))
+                for j in range(i, len(names))
+            ]
         return "\n".join([f"f = {self.function}", "", *lines])
 
     def __hash__(self) -> int:
@@ -420,10 +426,7 @@ def hessian(formula: Formula, at: Point = None, *, variables: str | Iterable[str
     """
     f = _moving(formula, variables)
     first = [differentiated(f, name).slope for name in f.variables]
-    upper = {
-        (i, j): differentiated(first[i], f.variables[j])
-        for i in range(len(first)) for j in range(i, len(first))
-    }  # fmt: skip
+    upper = {(i, j): differentiated(first[i], f.variables[j]) for i in range(len(first)) for j in range(i, len(first))}
     parts = tuple(tuple(upper[min(i, j), max(i, j)] for j in range(len(first))) for i in range(len(first)))
     found = Hessian(f, parts)
     if at is None:

@@ -22,14 +22,28 @@ from ..errors import ExpressionError
 _SAME = ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "log", "sqrt", "sign", "floor", "ceil", "abs")
 _INVERSE = ("arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh")
 _NAMES = {
-    "asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh",
-    "ceiling": "ceil", "Abs": "abs", "Heaviside": "heaviside", "Max": "maximum", "Min": "minimum",
-}  # fmt: skip
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "asinh": "arcsinh",
+    "acosh": "arccosh",
+    "atanh": "arctanh",
+    "ceiling": "ceil",
+    "Abs": "abs",
+    "Heaviside": "heaviside",
+    "Max": "maximum",
+    "Min": "minimum",
+}
 _OPERATORS: dict[Any, Callable[..., Any]] = {
-    sp.StrictLessThan: operator.lt, sp.LessThan: operator.le, sp.StrictGreaterThan: operator.gt,
-    sp.GreaterThan: operator.ge, sp.Equality: operator.eq, sp.Unequality: operator.ne,
-    sp.And: operator.and_, sp.Or: operator.or_,
-}  # fmt: skip
+    sp.StrictLessThan: operator.lt,
+    sp.LessThan: operator.le,
+    sp.StrictGreaterThan: operator.gt,
+    sp.GreaterThan: operator.ge,
+    sp.Equality: operator.eq,
+    sp.Unequality: operator.ne,
+    sp.And: operator.and_,
+    sp.Or: operator.or_,
+}
 
 
 class _Program:
@@ -112,9 +126,7 @@ class _Program:
         if not below:
             return top
         under = [self._power(f.base, -f.exp) if f.is_Pow else self.place(f) for f in below]
-        return self._add(
-            operator.truediv, (top, functools.reduce(lambda a, b: self._add(operator.mul, (a, b)), under))
-        )
+        return self._add(operator.truediv, (top, functools.reduce(lambda a, b: self._add(operator.mul, (a, b)), under)))
 
     def _power(self, base: Any, exponent: Any) -> int:
         if exponent == 1:
@@ -186,9 +198,11 @@ def _numpy() -> dict[str, Any]:
         name: getattr(np, name) for name in (*_SAME, *_INVERSE, "maximum", "minimum", "power", "where")
     }
     return table | {
-        "erf": special.erf, "sigmoid": special.expit, "heaviside": np.heaviside,
+        "erf": special.erf,
+        "sigmoid": special.expit,
+        "heaviside": np.heaviside,
         "softplus": lambda u: np.logaddexp(0, u),
-    }  # fmt: skip
+    }
 
 
 @functools.cache
@@ -210,12 +224,10 @@ def _torch() -> dict[str, Any]:
     def heaviside(u: Any, at_0: Any) -> Any:
         return torch.where(u > 0, torch.ones_like(u), torch.where(u < 0, torch.zeros_like(u), at_0))
 
-    functions = {
-        name: getattr(torch, name) for name in (*_SAME, *_INVERSE, "maximum", "minimum", "erf", "sigmoid")
-    }
+    functions = {name: getattr(torch, name) for name in (*_SAME, *_INVERSE, "maximum", "minimum", "erf", "sigmoid")}
     functions |= {
-        "power": torch.pow, "softplus": lambda u: torch.logaddexp(torch.zeros_like(u), u), "heaviside": heaviside,
-    }  # fmt: skip
-    return {name: either(name, function) for name, function in functions.items()} | {
-        "where": torch.where,
-    }  # fmt: skip
+        "power": torch.pow,
+        "softplus": lambda u: torch.logaddexp(torch.zeros_like(u), u),
+        "heaviside": heaviside,
+    }
+    return {name: either(name, function) for name, function in functions.items()} | {"where": torch.where}

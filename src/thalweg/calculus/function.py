@@ -96,9 +96,7 @@ class Function:
     def _arguments(self, values: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
         given = dict(zip(self.variables, values, strict=False)) | named
         if len(values) + len(named) != len(given) or set(given) != set(self.variables):
-            takes = (
-                f"takes {', '.join(self.variables)}" if self.variables else "is constant and takes nothing"
-            )
+            takes = f"takes {', '.join(self.variables)}" if self.variables else "is constant and takes nothing"
             raise ExpressionError(
                 f"{self} {takes}, but was given {len(values)} value{'s' * (len(values) != 1)}"
                 f"{' and ' + ', '.join(named) if named else ''}; give each variable once."
@@ -208,9 +206,7 @@ def _called(call: Callable[..., Any], order: tuple[str, ...] | None) -> Function
         try:
             parameters = inspect.signature(call).parameters.values()
         except (TypeError, ValueError):
-            raise ExpressionError(
-                f"{call!r} does not say its arguments; name them with variables=."
-            ) from None
+            raise ExpressionError(f"{call!r} does not say its arguments; name them with variables=.") from None
         if any(one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD) for one in parameters):
             raise ExpressionError(f"{call!r} takes any number of arguments; name them with variables=.")
         order = _names([one.name for one in parameters if one.default is one.empty])

@@ -67,9 +67,7 @@ class Limit:
         """h, and the quotients from the right and the left."""
         import pandas as pd
 
-        return pd.DataFrame(
-            {"h": self.h[: len(self.right)], "from the right": self.right, "from the left": self.left}
-        )
+        return pd.DataFrame({"h": self.h[: len(self.right)], "from the right": self.right, "from the left": self.left})
 
     def latex(self) -> str:
         """The definition with its limit.
@@ -80,11 +78,7 @@ class Limit:
         f, x, h = self.function.symbolic(), symbol(self.wrt), _step(self.function)
         there = latex(f.xreplace({x: sp.Symbol(f"({x} + {h})")}))
         result = "" if self.expression is None else f" = {latex(self.expression)}"
-        quotient = (
-            latex(self.quotient)
-            if operations(self.quotient, TERMS) < TERMS
-            else rf"\frac{{{there} - f}}{{h}}"
-        )
+        quotient = latex(self.quotient) if operations(self.quotient, TERMS) < TERMS else rf"\frac{{{there} - f}}{{h}}"
         return rf"\lim_{{{h} \to 0}} {_round(quotient)}{result}"
 
     def __str__(self) -> str:
@@ -104,18 +98,16 @@ class Limit:
 
     def _rows(self) -> list[str]:
         rows = [("h", "from the right", "from the left")]
-        rows += [(f"{h:g}", _digits(float(right)), _digits(float(left)))
-                 for h, right, left in zip(self.h, self.right, self.left, strict=True)]  # fmt: skip
-        return [
-            "".join(f"{cell:>{width}}" for cell, width in zip(row, (8, 20, 20), strict=True)) for row in rows
+        rows += [
+            (f"{h:g}", _digits(float(right)), _digits(float(left)))
+            for h, right, left in zip(self.h, self.right, self.left, strict=True)
         ]
+        return ["".join(f"{cell:>{width}}" for cell, width in zip(row, (8, 20, 20), strict=True)) for row in rows]
 
     def _told(self) -> str:
         assert self.at is not None
         assert self.value is not None
-        where = ", ".join(
-            f"{n} = {_digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True)
-        )
+        where = ", ".join(f"{n} = {_digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True))
         if self.note:
             return f"at {where}: none, because {self.note}"
         off = f" ± {_digits(float(f'{self.error:.1g}'))}" if self.error else ""
@@ -132,17 +124,14 @@ class Limit:
         if self.at is None or self.value is None:
             raise ExpressionError("the picture needs a point; give it with at=.")
         if not math.isfinite(self.value):
-            raise ExpressionError(
-                f"there is no tangent to draw, because {self.note or 'the slope is infinite'}."
-            )
+            raise ExpressionError(f"there is no tangent to draw, because {self.note or 'the slope is infinite'}.")
         if not (math.isfinite(h) and h != 0):
             raise ExpressionError(f"the first distance is {h!r}, and must be a number that is not 0.")
         here = self.at[self.function.variables.index(self.wrt)]
         across = np.linspace(here - 1.6 * abs(h), here + 1.6 * abs(h), 401)
         return secant(
-            across, self._along(across), here, self.value, h, self._along,
-            title=f"{self.function}", name=self.wrt,
-        )  # fmt: skip
+            across, self._along(across), here, self.value, h, self._along, title=f"{self.function}", name=self.wrt
+        )
 
     def _along(self, values: Any) -> np.ndarray:
         """The function with one variable moved and the others as they are."""
@@ -165,14 +154,10 @@ def by_definition(f: Function, wrt: str, at: tuple[float, ...] | None) -> Limit:
     quotient, expression = (None, None) if f.expression is None else _symbolic(f, wrt)
     if at is None:
         f.symbolic()
-        return Limit(
-            f, wrt, quotient, expression, None, np.array(STEPS), np.array([]), np.array([]), None, 0.0
-        )
+        return Limit(f, wrt, quotient, expression, None, np.array(STEPS), np.array([]), np.array([]), None, 0.0)
     here = float(f(*at))
     if not math.isfinite(here):
-        raise ExpressionError(
-            f"{f} is not a real number at {', '.join(map(_digits, at))}; give another point."
-        )
+        raise ExpressionError(f"{f} is not a real number at {', '.join(map(_digits, at))}; give another point.")
     place = f.variables.index(wrt)
     h = np.array(STEPS) * 10.0 ** math.floor(math.log10(max(1.0, abs(at[place]))))
     sides = []

@@ -79,9 +79,7 @@ class Minimum:
             ]
         for one in self.points:
             numbers = one.exact or tuple(map(sp.Float, one.at))
-            where = ", ".join(
-                f"{n} = {latex(v)}" for n, v in zip(self.function.variables, numbers, strict=True)
-            )
+            where = ", ".join(f"{n} = {latex(v)}" for n, v in zip(self.function.variables, numbers, strict=True))
             lines.append(rf"{where} &: \text{{{one.kind}}}, f = {latex(sp.Float(one.value, 10))}")
         return "\n".join([r"\begin{aligned}", " \\\\\n".join(lines), r"\end{aligned}"])
 
@@ -111,8 +109,7 @@ class Minimum:
         lowest = sorted(self.points, key=lambda one: one.value)[:MOST_ROWS]
         shown = [one for one in self.points if one in lowest]
         rows = [
-            (f"  {told(self.function, one)}", f"f = {_digits(one.value)}", f"{one.kind}: {one.reason}")
-            for one in shown
+            (f"  {told(self.function, one)}", f"f = {_digits(one.value)}", f"{one.kind}: {one.reason}") for one in shown
         ]
         first, second = (max(len(row[k]) for row in rows) for k in (0, 1))
         if first + second + max(len(row[2]) for row in rows) > 76:
@@ -127,16 +124,19 @@ def told(f: Function, one: Stationary) -> str:
         decimal = _digits(one.at[place])
         form = None if one.exact is None else plain(one.exact[place])
         near = form is None or form == decimal
-        words.append(
-            f"{name} = {decimal}" if near else f"{name} = {form} ≈ {_digits(float(f'{one.at[place]:.6g}'))}"
-        )
+        words.append(f"{name} = {decimal}" if near else f"{name} = {form} ≈ {_digits(float(f'{one.at[place]:.6g}'))}")
     return ", ".join(words)
 
 
 def minimum(
-    formula: Formula, bounds: Any = None, *, method: str = "exact", start: Point = None, resolution: int | None = None,
+    formula: Formula,
+    bounds: Any = None,
+    *,
+    method: str = "exact",
+    start: Point = None,
+    resolution: int | None = None,
     variables: str | Iterable[str] | None = None,
-) -> Minimum:  # fmt: skip
+) -> Minimum:
     """The lowest value of a formula, and where it is.
 
     f′ = 0, and f″ > 0 there; in several variables ∇f = 0 and a positive definite Hessian.
@@ -190,9 +190,7 @@ def _bounds(f: Function, given: Any) -> tuple[tuple[float, float], ...]:
             )
         given = [given[name] for name in f.variables]
     try:
-        pairs = (
-            [tuple(given)] if np.ndim(given) == 1 and not isinstance(given[0], list | tuple) else list(given)
-        )
+        pairs = [tuple(given)] if np.ndim(given) == 1 and not isinstance(given[0], list | tuple) else list(given)
         found = tuple((number(low), number(high)) for low, high in pairs)
     except (TypeError, ValueError, KeyError) as error:
         if isinstance(error, ExpressionError):
@@ -255,8 +253,9 @@ def _verdict(
         where = "" if found.complete else f" in {_told(f, bounds)}"
         return f"it has no minimum{where}; within the bounds it is lowest on their edge, {there}", False
     where = f"{_digits(best.value)}, at {told(f, best)}"
-    ties = sum("minimum" in one.kind and abs(one.value - best.value) <= 1e-12 * (1 + abs(best.value))
-               for one in found.points)  # fmt: skip
+    ties = sum(
+        "minimum" in one.kind and abs(one.value - best.value) <= 1e-12 * (1 + abs(best.value)) for one in found.points
+    )
     where += f" and {ties - 1} other point{'s' * (ties > 2)}" if ties > 1 else ""
     if floor == "holds":
         return f"the lowest value anywhere is {where}", True
@@ -272,8 +271,7 @@ def _verdict(
 
 def _told(f: Function, bounds: tuple[tuple[float, float], ...]) -> str:
     return ", ".join(
-        f"{_digits(low)} ≤ {name} ≤ {_digits(high)}"
-        for name, (low, high) in zip(f.variables, bounds, strict=True)
+        f"{_digits(low)} ≤ {name} ≤ {_digits(high)}" for name, (low, high) in zip(f.variables, bounds, strict=True)
     )
 
 
@@ -292,11 +290,7 @@ def _floor(f: Function, best: Stationary | None) -> str:
             return "holds"
         if len(symbols) == 1 and _convex(f):
             return "holds"
-        if (
-            len(symbols) == 1
-            and expression.is_rational_function(symbols[0])
-            and _rises(expression, symbols[0])
-        ):
+        if len(symbols) == 1 and expression.is_rational_function(symbols[0]) and _rises(expression, symbols[0]):
             return "holds"
     return "open"
 
@@ -356,14 +350,11 @@ def _falls(f: Function, expression: Any) -> bool:
     places = [(sp.oo, "-", 1e3), (-sp.oo, "+", -1e3)]
     if expression.is_rational_function(x):
         roots = sp.real_roots(sp.Poly(sp.denom(sp.together(expression)), x))
-        places += [
-            (root, side, float(root) + (1e-6 if side == "+" else -1e-6)) for root in roots for side in "+-"
-        ]
+        places += [(root, side, float(root) + (1e-6 if side == "+" else -1e-6)) for root in roots for side in "+-"]
     elif expression.has(sp.log):
         places.append((sp.S.Zero, "+", 1e-6))
     return any(
-        not math.isnan(f(beside)) and sp.limit(expression, x, place, side) == -sp.oo
-        for place, side, beside in places
+        not math.isnan(f(beside)) and sp.limit(expression, x, place, side) == -sp.oo for place, side, beside in places
     )
 
 
@@ -375,9 +366,7 @@ def _rises(expression: Any, x: Any) -> bool:
 def _grid(f: Function, bounds: tuple[tuple[float, float], ...], resolution: int | None) -> Minimum:
     """The lowest of all points of a grid."""
     count = len(bounds)
-    each = resolution or (
-        2001 if count == 1 else 401 if count == 2 else max(3, int(MOST_POINTS ** (1 / count)) // 2)
-    )
+    each = resolution or (2001 if count == 1 else 401 if count == 2 else max(3, int(MOST_POINTS ** (1 / count)) // 2))
     if isinstance(each, bool) or not isinstance(each, int) or each < 2 or each**count > MOST_POINTS:
         raise ExpressionError(
             f"a grid of {each!r} points along each of {count} variables is not possible; give a whole number from 2 "
@@ -391,9 +380,7 @@ def _grid(f: Function, bounds: tuple[tuple[float, float], ...], resolution: int 
     at = tuple(float(axis[k]) for axis, k in zip(axes, place, strict=True))
     spaced = ", ".join(_digits(float(f"{axis[1] - axis[0]:.4g}")) for axis in axes)
     edge = any(k in (0, each - 1) for k in place)
-    best = Stationary(
-        at, float(values[place]), "edge minimum" if edge else "minimum", "the lowest of the grid"
-    )
+    best = Stationary(at, float(values[place]), "edge minimum" if edge else "minimum", "the lowest of the grid")
     verdict = f"the lowest of {values.size:,} points in {_told(f, bounds)}, {spaced} apart"
     note = "it is on the edge of the bounds: lower values may be beyond" if edge else ""
     return Minimum(f, "grid", (best,), best, None, verdict, False, bounds, note)
@@ -406,16 +393,16 @@ def _descent(f: Function, start: tuple[float, ...], bounds: tuple[tuple[float, f
     steps = gradient(f) if f.expression is not None else None
     with np.errstate(all="ignore"):
         found: Any = optimize.minimize(
-            lambda v: float(f(*map(float, v))), start, method="Nelder-Mead" if steps is None else "BFGS",
+            lambda v: float(f(*map(float, v))),
+            start,
+            method="Nelder-Mead" if steps is None else "BFGS",
             jac=None if steps is None else lambda v: np.asarray(steps(*map(float, v)), dtype=float),
-        )  # fmt: skip
+        )
     at = tuple(map(float, found.x))
     value = float(found.fun)
     began = ", ".join(map(_digits, start))
     slopes = np.zeros(1) if steps is None else np.asarray(steps(*at))
-    settled = (
-        bool(np.abs(slopes).max() <= 1e-3 * math.sqrt(1 + abs(value))) if math.isfinite(value) else False
-    )
+    settled = bool(np.abs(slopes).max() <= 1e-3 * math.sqrt(1 + abs(value))) if math.isfinite(value) else False
     if not settled or max(map(abs, at)) > 1e8:
         verdict = f"from {began} it does not settle: f = {_digits(value)} after {found.nit} steps, and still falling"
         return Minimum(f, "descent", (), None, None, verdict, False, bounds)

@@ -86,10 +86,7 @@ def _law(rule: str) -> tuple[str, str]:
     slope = _slope(outer)[0]
     inner = [sp.S.One, sp.S.One] if rule == name else [sp.Symbol("u′"), sp.Symbol("uprime")]
     left = f"({plain(outer)})" if isinstance(outer, sp.exp) else plain(outer)
-    return (
-        f"{left}′ = {plain(product(slope, inner[0]))}",
-        f"{latex(outer)}' = {latex(product(slope, inner[1]))}",
-    )
+    return (f"{left}′ = {plain(product(slope, inner[0]))}", f"{latex(outer)}' = {latex(product(slope, inner[1]))}")
 
 
 def differentiate(expression: Any, variable: Any) -> Any:
@@ -130,9 +127,7 @@ class Rules:
                     f"a derivative has more than {LARGEST:,} operations; take a shorter formula or a lower order."
                 )
             self.known[expression] = result
-            self.steps.append(
-                Step(rule, expression, result, str(self.variable), self.order, kink, self.partial)
-            )
+            self.steps.append(Step(rule, expression, result, str(self.variable), self.order, kink, self.partial))
         return self.known[expression]
 
     def _apply(self, expression: Any) -> tuple[str, Any, Any]:
@@ -140,9 +135,7 @@ class Rules:
             return "sum", sp.Add(*map(self.of, expression.args)), None
         if expression.is_Mul:
             return self._product(expression)
-        if isinstance(expression, sp.exp) or not (
-            expression.is_Pow or isinstance(expression, sp.Max | sp.Min)
-        ):
+        if isinstance(expression, sp.exp) or not (expression.is_Pow or isinstance(expression, sp.Max | sp.Min)):
             return self._function(expression)
         if expression.is_Pow:
             return self._power(*expression.args)
@@ -152,9 +145,7 @@ class Rules:
         fixed, moving = expression.as_independent(self.variable, as_Add=False)
         if fixed != 1:
             inner = self.of(moving)
-            terms = (
-                inner.args if inner.is_Add and moving.is_Mul else (inner,)
-            )  # of the product rule, one by one
+            terms = inner.args if inner.is_Add and moving.is_Mul else (inner,)  # of the product rule, one by one
             return "constant multiple", sp.Add(*(product(fixed, term) for term in terms)), None
         below = [f for f in expression.args if f.is_Pow and f.exp.is_Number and f.exp.is_negative]
         if below:
@@ -203,11 +194,29 @@ class Rules:
 
 
 FUNCTIONS: dict[Any, str] = {
-    sp.sin: "sin", sp.cos: "cos", sp.tan: "tan", sp.asin: "asin", sp.acos: "acos", sp.atan: "atan",
-    sp.sinh: "sinh", sp.cosh: "cosh", sp.tanh: "tanh", sp.asinh: "asinh", sp.acosh: "acosh", sp.atanh: "atanh",
-    sp.exp: "exp", sp.log: "log", sp.erf: "erf", sigmoid: "sigmoid", softplus: "softplus", sp.Abs: "abs",
-    sp.sign: "sign", sp.Heaviside: "heaviside", sp.floor: "floor", sp.ceiling: "ceil",
-}  # fmt: skip
+    sp.sin: "sin",
+    sp.cos: "cos",
+    sp.tan: "tan",
+    sp.asin: "asin",
+    sp.acos: "acos",
+    sp.atan: "atan",
+    sp.sinh: "sinh",
+    sp.cosh: "cosh",
+    sp.tanh: "tanh",
+    sp.asinh: "asinh",
+    sp.acosh: "acosh",
+    sp.atanh: "atanh",
+    sp.exp: "exp",
+    sp.log: "log",
+    sp.erf: "erf",
+    sigmoid: "sigmoid",
+    softplus: "softplus",
+    sp.Abs: "abs",
+    sp.sign: "sign",
+    sp.Heaviside: "heaviside",
+    sp.floor: "floor",
+    sp.ceiling: "ceil",
+}
 
 
 def _slope(expression: Any) -> tuple[Any, Any]:

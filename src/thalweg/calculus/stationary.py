@@ -84,9 +84,7 @@ def _of_fraction(f: Function, slope: Derivative) -> Found:
     (x,) = f.symbols()
     if sp.degree(sp.numer(sp.together(f.expression)), x) > HIGHEST:
         raise late(f)
-    above, below = (
-        sp.Poly(part, x) for part in sp.fraction(sp.cancel(sp.together(_rational(slope.expression))))
-    )
+    above, below = (sp.Poly(part, x) for part in sp.fraction(sp.cancel(sp.together(_rational(slope.expression)))))
     if above.is_zero:
         return Found((), True, "it is constant: every point is a minimum and a maximum")
     if above.degree() > HIGHEST:
@@ -226,17 +224,13 @@ def _judged(f: Function, second: Function, place: float, word: str, pitch: float
     return Stationary((place,), value, "undecided" if left == right else "inflection", reason)
 
 
-def _with_closed_forms(
-    f: Function, slope: Derivative, points: tuple[Stationary, ...]
-) -> tuple[Stationary, ...]:
+def _with_closed_forms(f: Function, slope: Derivative, points: tuple[Stationary, ...]) -> tuple[Stationary, ...]:
     """SymPy's solutions beside the numbers they agree with."""
     (x,) = f.symbols()
     forms: list[Any] = [sp.S.Zero]
     with contextlib.suppress(Exception), deadline(SECONDS / 5, late(f)):
         if operations(slope.expression, 60) < 60:
-            forms += [
-                s for s in sp.solve(slope.expression, x) if not s.free_symbols and operations(s, 25) < 25
-            ]
+            forms += [s for s in sp.solve(slope.expression, x) if not s.free_symbols and operations(s, 25) < 25]
     numbers = []
     for form in forms:
         with contextlib.suppress(Exception):
@@ -278,9 +272,7 @@ def _of_quadratic(f: Function, slopes: list[Any]) -> Found:
         free = ", ".join(str(s) for s in symbols if any(s in part.free_symbols for part in solution))
         note = f"it is level along a whole line or plane, of which this is one point; {free} may be anything"
         kinds = {"undecided": _semidefinite(f, at)}
-        return Found(
-            (Stationary(at, one.value, kinds.get(one.kind, one.kind), one.reason, exact),), True, note
-        )
+        return Found((Stationary(at, one.value, kinds.get(one.kind, one.kind), one.reason, exact),), True, note)
     return Found((classified(f, tuple(map(float, solution)), tuple(solution)),), True)
 
 
@@ -319,8 +311,10 @@ def _vanishes(slope: Any, at: dict[Any, Any]) -> bool:
 
 def _sum(polynomial: Any, at: dict[Any, Any]) -> float:
     """The value at a point of 60 digits; 0 where the terms cancel to 40."""
-    terms = [coefficient * sp.Mul(*(at[s] ** k for s, k in zip(polynomial.gens, powers, strict=True)))
-             for powers, coefficient in polynomial.terms()]  # fmt: skip
+    terms = [
+        coefficient * sp.Mul(*(at[s] ** k for s, k in zip(polynomial.gens, powers, strict=True)))
+        for powers, coefficient in polynomial.terms()
+    ]
     value = sp.Add(*terms)
     return 0.0 if abs(value) <= sp.Float("1e-40", 60) * (1 + max(map(abs, terms))) else float(value)
 
@@ -370,9 +364,7 @@ def classified(
     """By the eigenvalues of the Hessian, and by the values around where they do not decide."""
     eigenvalues = np.linalg.eigvalsh(np.asarray(_second(f)(*at), dtype=float))
     level = LEVEL * max(np.abs(eigenvalues).max(), 1e-9)
-    told = ", ".join(
-        f"{v:.4g}".replace("-", "−") for v in np.where(np.abs(eigenvalues) <= level, 0.0, eigenvalues)
-    )
+    told = ", ".join(f"{v:.4g}".replace("-", "−") for v in np.where(np.abs(eigenvalues) <= level, 0.0, eigenvalues))
     reason = f"eigenvalues {told}"
     value = float(f(*at)) if value is None else value
     value = 0.0 if abs(value) < 1e-15 else value

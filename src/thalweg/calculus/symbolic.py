@@ -75,13 +75,35 @@ def minimum(*parts: Any) -> Any:
 
 
 BUILD: dict[str, Callable[..., Any]] = {
-    "sin": sp.sin, "cos": sp.cos, "tan": sp.tan, "asin": sp.asin, "acos": sp.acos, "atan": sp.atan,
-    "sinh": sp.sinh, "cosh": sp.cosh, "tanh": sp.tanh, "asinh": sp.asinh, "acosh": sp.acosh, "atanh": sp.atanh,
-    "exp": sp.exp, "log": sp.log, "log2": lambda u: sp.log(u, 2), "log10": lambda u: sp.log(u, 10),
-    "sqrt": sp.sqrt, "abs": sp.Abs, "sign": sp.sign, "floor": sp.floor, "ceil": sp.ceiling,
-    "heaviside": lambda u: sp.Heaviside(u, sp.S.Half), "erf": sp.erf, "min": minimum, "max": maximum,
-    "relu": lambda u: maximum(sp.S.Zero, u), "sigmoid": sigmoid, "softplus": softplus,
-}  # fmt: skip
+    "sin": sp.sin,
+    "cos": sp.cos,
+    "tan": sp.tan,
+    "asin": sp.asin,
+    "acos": sp.acos,
+    "atan": sp.atan,
+    "sinh": sp.sinh,
+    "cosh": sp.cosh,
+    "tanh": sp.tanh,
+    "asinh": sp.asinh,
+    "acosh": sp.acosh,
+    "atanh": sp.atanh,
+    "exp": sp.exp,
+    "log": sp.log,
+    "log2": lambda u: sp.log(u, 2),
+    "log10": lambda u: sp.log(u, 10),
+    "sqrt": sp.sqrt,
+    "abs": sp.Abs,
+    "sign": sp.sign,
+    "floor": sp.floor,
+    "ceil": sp.ceiling,
+    "heaviside": lambda u: sp.Heaviside(u, sp.S.Half),
+    "erf": sp.erf,
+    "min": minimum,
+    "max": maximum,
+    "relu": lambda u: maximum(sp.S.Zero, u),
+    "sigmoid": sigmoid,
+    "softplus": softplus,
+}
 _ROUNDING = ("sign", "floor", "ceil", "heaviside")
 
 
@@ -124,8 +146,4 @@ def product(*factors: Any) -> Any:
 
 def _at_a_jump(node: Node, sizes: Measure) -> bool:
     """Whether rounding an irrational constant, which SymPy does to the digits it takes."""
-    return (
-        node.head == "call"
-        and node.word in _ROUNDING
-        and not isinstance(sizes.number(node.args[0]), Fraction)
-    )
+    return node.head == "call" and node.word in _ROUNDING and not isinstance(sizes.number(node.args[0]), Fraction)

@@ -29,24 +29,77 @@ LONGEST = 2000  # characters
 DEEPEST = 40  # brackets, calls, powers and roots inside each other
 LONGEST_NAME = 32
 _OF_ONE = (
-    "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "exp", "log2",
-    "log10", "sqrt", "abs", "sign", "floor", "ceil", "heaviside", "erf", "sigmoid", "relu", "softplus",
-)  # fmt: skip
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "exp",
+    "log2",
+    "log10",
+    "sqrt",
+    "abs",
+    "sign",
+    "floor",
+    "ceil",
+    "heaviside",
+    "erf",
+    "sigmoid",
+    "relu",
+    "softplus",
+)
 FUNCTIONS = dict.fromkeys(_OF_ONE, (1, 1)) | {
     "log": (1, 2),
     "min": (2, 20),
     "max": (2, 20),
 }  # fewest and most arguments
 _ALSO = {
-    "ln": "log", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh", "arccosh": "acosh",
-    "arctanh": "atanh", "sgn": "sign", "minimum": "min", "maximum": "max", "ceiling": "ceil",
-}  # fmt: skip
+    "ln": "log",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "arcsinh": "asinh",
+    "arccosh": "acosh",
+    "arctanh": "atanh",
+    "sgn": "sign",
+    "minimum": "min",
+    "maximum": "max",
+    "ceiling": "ceil",
+}
 CONSTANTS = {"pi": "pi", "π": "pi", "e": "e"}
 _NO_NUMBERS = {"inf", "infinity", "nan", "oo", "zoo", "∞"}
 _GREEK = {
-    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi",
-    "omicron", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega",
-}  # fmt: skip
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "zeta",
+    "eta",
+    "theta",
+    "iota",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "omicron",
+    "rho",
+    "sigma",
+    "tau",
+    "upsilon",
+    "phi",
+    "chi",
+    "psi",
+    "omega",
+}
 _MINUS, _TIMES, _OVER = "-−–", "*·×⋅∙", "/÷"
 _SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _NUMBER = re.compile(r"(\d+(?:\.\d+|\.(?![\w.]))?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -150,8 +203,9 @@ class _Parser:
                 if sign not in "+-*/^(),|√":
                     raise self.refuse(
                         f"{shown(letter)} has no meaning here; use + − * / ^, parentheses, numbers, "
-                        "names, and functions such as sin or exp", at,
-                    )  # fmt: skip
+                        "names, and functions such as sin or exp",
+                        at,
+                    )
                 yield _Token(sign, letter, at)
                 at += 1
         yield _Token("end", "", at)
@@ -187,9 +241,7 @@ class _Parser:
     def deeper(self) -> None:
         self.depth += 1
         if self.depth > DEEPEST:
-            raise self.refuse(
-                f"more than {DEEPEST} brackets or powers are inside each other; write it flatter"
-            )
+            raise self.refuse(f"more than {DEEPEST} brackets or powers are inside each other; write it flatter")
 
     def sum(self) -> Node:
         terms = [self.term()]
@@ -299,25 +351,15 @@ class _Parser:
         if word in FUNCTIONS:
             return self._call(word, token)
         if self.now.kind == "(":
-            near = (
-                difflib.get_close_matches(word, [*FUNCTIONS, *_ALSO], n=2, cutoff=0.6)
-                if len(word) > 2
-                else []
-            )
+            near = difflib.get_close_matches(word, [*FUNCTIONS, *_ALSO], n=2, cutoff=0.6) if len(word) > 2 else []
             hint = f"did you mean {' or '.join(near)}? The functions are {', '.join(FUNCTIONS)}"
-            known = (
-                hint
-                if near
-                else f"write {word}*(…) for a product, or one of the functions {', '.join(FUNCTIONS)}"
-            )
+            known = hint if near else f"write {word}*(…) for a product, or one of the functions {', '.join(FUNCTIONS)}"
             raise self.refuse(f"{word} is not a function; {known}", token.at)
         return Node("name", word=CONSTANTS.get(word, word))
 
     def _call(self, word: str, token: _Token) -> Node:
         if not self.takes("("):
-            raise self.refuse(
-                f"{token.text} is a function: write {token.text}(…), and a power behind it", token.at
-            )
+            raise self.refuse(f"{token.text} is a function: write {token.text}(…), and a power behind it", token.at)
         self.deeper()
         outside, self.bars = self.bars, 0
         arguments = [self.sum()]
@@ -329,9 +371,7 @@ class _Parser:
         fewest, most = FUNCTIONS[word]
         if not fewest <= len(arguments) <= most:
             due = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-            raise self.refuse(
-                f"{word} takes {due} argument{'s' * (most > 1)}, not {len(arguments)}", token.at
-            )
+            raise self.refuse(f"{word} takes {due} argument{'s' * (most > 1)}, not {len(arguments)}", token.at)
         return Node("call", tuple(arguments), word)
 
 

@@ -12,10 +12,29 @@ from sympy.printing.str import StrPrinter
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _GREEK = {
-    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
-    "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "ρ": "rho", "σ": "sigma", "τ": "tau",
-    "υ": "upsilon", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega",
-}  # fmt: skip
+    "α": "alpha",
+    "β": "beta",
+    "γ": "gamma",
+    "δ": "delta",
+    "ε": "epsilon",
+    "ζ": "zeta",
+    "η": "eta",
+    "θ": "theta",
+    "ι": "iota",
+    "κ": "kappa",
+    "λ": "lambda",
+    "μ": "mu",
+    "ν": "nu",
+    "ξ": "xi",
+    "ρ": "rho",
+    "σ": "sigma",
+    "τ": "tau",
+    "υ": "upsilon",
+    "φ": "phi",
+    "χ": "chi",
+    "ψ": "psi",
+    "ω": "omega",
+}
 _WORD = re.compile(r"[^\W\d_][^\W²³¹⁰⁴-⁹]*|\d+")
 _WORDS = {"Abs": "abs", "Max": "max", "Min": "min", "Heaviside": "heaviside", "ceiling": "ceil"}
 
@@ -86,13 +105,7 @@ class _Text(StrPrinter):
         if exponent.is_negative and exponent.is_Number:
             return self._print_Mul(expr)
         word = self._print(base)
-        if not (
-            base.is_Symbol
-            or base.is_Function
-            or base == sp.E
-            or base == sp.pi
-            or (base.is_Integer and base >= 0)
-        ):
+        if not (base.is_Symbol or base.is_Function or base == sp.E or base == sp.pi or (base.is_Integer and base >= 0)):
             word = f"({word})"
         if exponent.is_Integer and not base.is_Function:
             return word + str(exponent).translate(_RAISED)
@@ -141,9 +154,7 @@ class _Paper(LatexPrinter):
             return super()._print_Symbol(expr, style)
         greek = "".join(str(_GREEK.get(letter, letter)) for letter in expr.name)
         return (
-            super()._print_Symbol(sp.Symbol(greek))
-            if greek.isascii()
-            else rf"\text{{{expr.name}}}".replace("_", r"\_")
+            super()._print_Symbol(sp.Symbol(greek)) if greek.isascii() else rf"\text{{{expr.name}}}".replace("_", r"\_")
         )
 
     def _print_Heaviside(self, expr: Any, exp: Any = None) -> str:

@@ -23,20 +23,16 @@ def compare(
             help="Names, adam(beta2=0.99) or file.py:formula, separated by commas; the eight classic ones unless given."
         ),
     ] = None,
-    rates: Annotated[
-        str, typer.Option(help="LOW:HIGH:COUNT on a logarithmic axis, or a list.")
-    ] = "1e-4:1:13",
+    rates: Annotated[str, typer.Option(help="LOW:HIGH:COUNT on a logarithmic axis, or a list.")] = "1e-4:1:13",
     schedules: Annotated[str, typer.Option(help="Names, separated by commas.")] = "constant,cosine",
     seeds: Annotated[int, typer.Option(help="Runs of every setting.")] = 5,
     epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 20,
     batch_size: Annotated[int, typer.Option(help="Samples per step; a DataLoader has its own.")] = 64,
     batch_sizes: Annotated[
-        str | None,
-        typer.Option(help="Several to compare, e.g. 1,16,64,full; each has the same number of epochs."),
+        str | None, typer.Option(help="Several to compare, e.g. 1,16,64,full; each has the same number of epochs.")
     ] = None,
     regularizers: Annotated[
-        str | None,
-        typer.Option(help='Names with their strength, e.g. none,mixup,"label_smoothing(0.1)+l2(1e-4)".'),
+        str | None, typer.Option(help='Names with their strength, e.g. none,mixup,"label_smoothing(0.1)+l2(1e-4)".')
     ] = None,
     losses: Annotated[
         str | None,
@@ -45,22 +41,16 @@ def compare(
         ),
     ] = None,
     hyperparameters: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=VALUE,VALUE, e.g. weight_decay=0,1e-4; may be given several times."),
+        list[str] | None, typer.Option(help="NAME=VALUE,VALUE, e.g. weight_decay=0,1e-4; may be given several times.")
     ] = None,
     folds: Annotated[
-        int | None,
-        typer.Option(help="Cross-validate in that many folds of the training and validation samples."),
+        int | None, typer.Option(help="Cross-validate in that many folds of the training and validation samples.")
     ] = None,
     confirmation: Annotated[
-        int,
-        typer.Option(help="Fresh seeds for each chosen setting; 0 leaves the test part untouched."),
+        int, typer.Option(help="Fresh seeds for each chosen setting; 0 leaves the test part untouched.")
     ] = 10,
     grow: Annotated[
-        int,
-        typer.Option(
-            help="Rates to add on each side, at most, where a best rate lies on the edge of the grid."
-        ),
+        int, typer.Option(help="Rates to add on each side, at most, where a best rate lies on the edge of the grid.")
     ] = 6,
     budget: Annotated[
         str, typer.Option(help="full, or halving: runs that cannot win any more are stopped early.")

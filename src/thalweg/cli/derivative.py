@@ -29,12 +29,13 @@ def derivative(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o",
+            "--output",
+            "-o",
             help="Draw the secant turning into the tangent into this .html, .png, .svg, .gif or .mp4 file; "
             "needs --limit and --at.",
         ),
     ] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Differentiate a formula and show which rule was used where; or the difference quotient and its limit."""
     from .. import calculus
     from ..errors import UsageError
@@ -44,9 +45,7 @@ def derivative(
         raise UsageError("--latex and --json exclude each other; give one of them.")
     if output is not None:
         if not (limit and at):
-            raise UsageError(
-                f"{output} shows a secant becoming the tangent at a point; give --limit and --at too."
-            )
+            raise UsageError(f"{output} shows a secant becoming the tangent at a point; give --limit and --at too.")
         check_picture(output, MOVING)
     f = calculus.function(expression)
     place = point(at)
@@ -85,16 +84,13 @@ def _facts(found: Derivative | Gradient | Limit) -> dict[str, Any]:
     if found.at is not None:
         facts["at"] = list(found.at)
     if isinstance(found, calculus.Limit):
-        table = [{"h": h, "right": numbers(right), "left": numbers(left)}
-                 for h, right, left in zip(found.h, found.right, found.left, strict=False)]  # fmt: skip
+        table = [
+            {"h": h, "right": numbers(right), "left": numbers(left)}
+            for h, right, left in zip(found.h, found.right, found.left, strict=False)
+        ]
         symbolic = None if found.expression is None else calculus.function(found.expression)
         facts |= {"wrt": found.wrt, "derivative": None if symbolic is None else str(symbolic)}
-        facts |= {
-            "value": numbers(found.value),
-            "error": numbers(found.error),
-            "note": found.note,
-            "table": table,
-        }
+        facts |= {"value": numbers(found.value), "error": numbers(found.error), "note": found.note, "table": table}
         return facts | {"latex": found.latex()}
     if isinstance(found, calculus.Gradient):
         parts = {part.wrt: str(part.slope) for part in found.parts}

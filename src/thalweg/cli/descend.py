@@ -23,23 +23,17 @@ SHOWN = 40  # paths in the table; --json has all
 
 def descend(
     surface: Annotated[
-        str,
-        typer.Argument(
-            help="A surface's name (see `thalweg surfaces`), also with arguments, or an expression."
-        ),
+        str, typer.Argument(help="A surface's name (see `thalweg surfaces`), also with arguments, or an expression.")
     ],
     start: Annotated[
-        list[str] | None,
-        typer.Option(help="A point, coordinates separated by commas; may be given several times."),
+        list[str] | None, typer.Option(help="A point, coordinates separated by commas; may be given several times.")
     ] = None,
     optimizer: Annotated[
         str, typer.Option(help="Names, momentum(momentum=0.5) or file.py:formula, separated by commas.")
     ] = "sgd",
     rate: Annotated[
         str | None,
-        typer.Option(
-            help="A rate, a list, LOW:HIGH:COUNT, or sgd=0.1,adam=0.3; each rule's own default unless given."
-        ),
+        typer.Option(help="A rate, a list, LOW:HIGH:COUNT, or sgd=0.1,adam=0.3; each rule's own default unless given."),
     ] = None,
     schedule: Annotated[str, typer.Option(help="Of the rate; see `thalweg schedule`.")] = "constant",
     steps: Annotated[int, typer.Option(help="Taken by every path.")] = 100,
@@ -48,12 +42,10 @@ def descend(
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Draw it into this .html, .png, .svg, .gif or .mp4 file."),
+        Path | None, typer.Option("--output", "-o", help="Draw it into this .html, .png, .svg, .gif or .mp4 file.")
     ] = None,
     kind: Annotated[
-        str | None,
-        typer.Option(help="Of the picture: curve, levels, surface, race, arrows, lookahead or losses."),
+        str | None, typer.Option(help="Of the picture: curve, levels, surface, race, arrows, lookahead or losses.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print all points and losses as JSON.")] = False,
 ) -> None:
@@ -124,16 +116,26 @@ def _facts(path: Descent) -> dict[str, Any]:
     rows = []
     for (s, o, r), diverged in _each(path):
         stop = path.steps + 1 if diverged < 0 else diverged
-        rows.append({
-            "start": path.starts[s].tolist(), "optimizer": path.optimizers[o],
-            "lr": None if math.isnan(path.rates[o, r]) else path.rates[o, r],
-            "diverged": None if diverged < 0 else diverged,
-            "points": path.all_points[s, o, r, :stop].tolist(), "losses": path.all_losses[s, o, r, :stop].tolist(),
-        })  # fmt: skip
+        rows.append(
+            {
+                "start": path.starts[s].tolist(),
+                "optimizer": path.optimizers[o],
+                "lr": None if math.isnan(path.rates[o, r]) else path.rates[o, r],
+                "diverged": None if diverged < 0 else diverged,
+                "points": path.all_points[s, o, r, :stop].tolist(),
+                "losses": path.all_losses[s, o, r, :stop].tolist(),
+            }
+        )
     return {
-        "surface": path.surface.name, "variables": path.surface.variables, "schedule": path.schedule.label,
-        "steps": path.steps, "noise": path.noise, "seed": path.seed, "rates": path.fairness, "paths": rows,
-    }  # fmt: skip
+        "surface": path.surface.name,
+        "variables": path.surface.variables,
+        "schedule": path.schedule.label,
+        "steps": path.steps,
+        "noise": path.noise,
+        "seed": path.seed,
+        "rates": path.fairness,
+        "paths": rows,
+    }
 
 
 def _each(path: Descent) -> list[tuple[tuple[int, int, int], int]]:
@@ -173,10 +175,13 @@ def _ends(path: Descent) -> Table:
         last = path.steps if diverged < 0 else diverged - 1
         rate = path.rates[o, r]
         shown.add_row(
-            path.optimizers[o], "" if math.isnan(rate) else short(rate), point(path.starts[s]),
-            point(path.all_points[s, o, r, last]), short(float(path.all_losses[s, o, r, last])),
+            path.optimizers[o],
+            "" if math.isnan(rate) else short(rate),
+            point(path.starts[s]),
+            point(path.all_points[s, o, r, last]),
+            short(float(path.all_losses[s, o, r, last])),
             "" if diverged < 0 else f"diverged at {diverged}",
-        )  # fmt: skip
+        )
     return shown
 
 
@@ -189,10 +194,18 @@ def surfaces(json: Annotated[bool, typer.Option("--json", help="Print the list a
         import json as encoder
 
         rows = [
-            {"name": name, "variables": one.variables, "bounds": one.bounds, "minima": one.minima, "start": one.start,
-             "latex": one.latex(), "source": one.source, "words": _words(SURFACES[name])}
+            {
+                "name": name,
+                "variables": one.variables,
+                "bounds": one.bounds,
+                "minima": one.minima,
+                "start": one.start,
+                "latex": one.latex(),
+                "source": one.source,
+                "words": _words(SURFACES[name]),
+            }
             for name, one in found.items()
-        ]  # fmt: skip
+        ]
         print(encoder.dumps(rows, indent=2, ensure_ascii=False))
         return
     from rich import box

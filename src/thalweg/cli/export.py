@@ -15,9 +15,7 @@ def export(
     output: Annotated[
         Path,
         typer.Option(
-            "--output",
-            "-o",
-            help="A .parquet or .csv file, or a folder for TensorBoard; nothing is replaced.",
+            "--output", "-o", help="A .parquet or .csv file, or a folder for TensorBoard; nothing is replaced."
         ),
     ],
 ) -> None:

@@ -15,9 +15,7 @@ EXAMPLE = "Example: thalweg formula 'rmsprop(centered=True)'"
 def formula(
     name: Annotated[
         str | None,
-        typer.Argument(
-            help="A rule, also with options, e.g. adam or 'adam(amsgrad=True)'; all of them unless given."
-        ),
+        typer.Argument(help="A rule, also with options, e.g. adam or 'adam(amsgrad=True)'; all of them unless given."),
     ] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Print the equations as LaTeX.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
@@ -71,9 +69,7 @@ def _one(rule: Formula) -> str:
     lines = [f"{rule.label}: {rule.doc.splitlines()[0] if rule.doc else 'a rule of your own'}", ""]
     lines += [f"    {row}" for row in plain(rule)]
     lines += ["", f"direction  {rule.direction}", f"rate       {rule.rate}"] if rule.direction else [""]
-    lines.append(
-        f"states     {', '.join(rule.states) or 'none'}  ({4 * len(rule.states)} bytes per float32 weight)"
-    )
+    lines.append(f"states     {', '.join(rule.states) or 'none'}  ({4 * len(rule.states)} bytes per float32 weight)")
     lines.append(f"grew from  {', '.join(rule.parents) or 'nothing before it'}")
     lines.append(f"source     {rule.source or 'none given'}")
     if rule.departs:
@@ -94,8 +90,15 @@ def _facts(rule: Formula) -> dict[str, Any]:
 
     values = {**rule.hyperparameters, **rule.options}
     return {
-        "name": rule.name, "label": rule.label, "words": rule.doc, "year": rule.year, "source": rule.source,
-        "departs": rule.departs, "parents": list(rule.parents), "direction": rule.direction, "rate": rule.rate,
+        "name": rule.name,
+        "label": rule.label,
+        "words": rule.doc,
+        "year": rule.year,
+        "source": rule.source,
+        "departs": rule.departs,
+        "parents": list(rule.parents),
+        "direction": rule.direction,
+        "rate": rule.rate,
         "states": list(rule.states),
         "hyperparameters": {
             key: {"default": value}
@@ -103,4 +106,4 @@ def _facts(rule: Formula) -> dict[str, Any]:
             for key, value in values.items()
         },
         "latex": rule.latex(),
-    }  # fmt: skip
+    }

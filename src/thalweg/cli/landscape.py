@@ -38,9 +38,7 @@ def landscape(
 
     if output is not None:
         check_picture(output)
-    found = run(
-        Study.open(store), optimizer=optimizer, to=to, kind=kind, points=points, samples=samples, seed=seed
-    )
+    found = run(Study.open(store), optimizer=optimizer, to=to, kind=kind, points=points, samples=samples, seed=seed)
     if output is not None:
         write_picture(output, lambda: found.picture(surface) if surface else found.picture())
     if json:

@@ -32,7 +32,7 @@ from . import (
     schedule,
     show,
     size,
-)  # fmt: skip
+)
 
 app = typer.Typer(
     name="thalweg",

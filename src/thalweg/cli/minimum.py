@@ -17,20 +17,15 @@ EXAMPLE = "Example: thalweg minimum 'x^2 - 4x + 6'"
 
 
 def minimum(
-    expression: Annotated[
-        str, typer.Argument(help="A formula, e.g. 'x^4 - 2x^2' or '(1-x)^2 + 100(y-x^2)^2'.")
-    ],
+    expression: Annotated[str, typer.Argument(help="A formula, e.g. 'x^4 - 2x^2' or '(1-x)^2 + 100(y-x^2)^2'.")],
     bounds: Annotated[
         str | None,
-        typer.Option(
-            help="Where to look, low:high, one for all variables or one for each, e.g. -5:5,0:2; -10:10."
-        ),
+        typer.Option(help="Where to look, low:high, one for all variables or one for each, e.g. -5:5,0:2; -10:10."),
     ] = None,
     grid: Annotated[bool, typer.Option("--grid", help="Search a grid over the bounds.")] = False,
     resolution: Annotated[int | None, typer.Option(help="Points of the grid along each variable.")] = None,
     start: Annotated[
-        str | None,
-        typer.Option(help="Go down from here, e.g. 2.5, or 1,2 in the order of the variables' names."),
+        str | None, typer.Option(help="Go down from here, e.g. 2.5, or 1,2 in the order of the variables' names.")
     ] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
@@ -42,15 +37,11 @@ def minimum(
     if latex and json:
         raise UsageError("--latex and --json exclude each other; give one of them.")
     if grid and start is not None:
-        raise UsageError(
-            "--grid and --start exclude each other; give one of them, or none for the exact way."
-        )
+        raise UsageError("--grid and --start exclude each other; give one of them, or none for the exact way.")
     if resolution is not None and not grid:
         raise UsageError("--resolution is of a grid; give --grid too.")
     method = "grid" if grid else "exact" if start is None else "descent"
-    found = calculus.minimum(
-        expression, _bounds(bounds), method=method, start=point(start), resolution=resolution
-    )
+    found = calculus.minimum(expression, _bounds(bounds), method=method, start=point(start), resolution=resolution)
     if json:
         import json as encoder
 
@@ -67,9 +58,7 @@ def _bounds(text: str | None) -> list[tuple[str, str]] | None:
         return None
     pairs = [tuple(part.split(":")) for part in point(text) or []]
     if any(len(pair) != 2 for pair in pairs):
-        raise UsageError(
-            f"{text!r} are no bounds; give low:high, e.g. -5:5, or one for each variable: -5:5,0:2."
-        )
+        raise UsageError(f"{text!r} are no bounds; give low:high, e.g. -5:5, or one for each variable: -5:5,0:2.")
     return pairs  # pyright: ignore[reportReturnType]
 
 
@@ -79,16 +68,25 @@ def _facts(found: Minimum) -> dict[str, Any]:
     names = found.function.variables
     points = [
         {
-            "at": dict(zip(names, one.at, strict=True)), "value": numbers(one.value), "kind": one.kind,
+            "at": dict(zip(names, one.at, strict=True)),
+            "value": numbers(one.value),
+            "kind": one.kind,
             "reason": one.reason,
             "exact": None if one.exact is None else [str(calculus.function(form)) for form in one.exact],
         }
         for one in found.points
-    ]  # fmt: skip
+    ]
     return {
-        "function": str(found.function), "variables": list(names), "method": found.method, "points": points,
-        "at": None if found.at is None else list(found.at), "value": numbers(found.value),
+        "function": str(found.function),
+        "variables": list(names),
+        "method": found.method,
+        "points": points,
+        "at": None if found.at is None else list(found.at),
+        "value": numbers(found.value),
         "square": None if found.square is None else str(calculus.function(found.square)),
-        "everywhere": found.everywhere, "verdict": found.verdict, "note": found.note,
-        "bounds": [list(pair) for pair in found.bounds], "latex": found.latex(),
-    }  # fmt: skip
+        "everywhere": found.everywhere,
+        "verdict": found.verdict,
+        "note": found.note,
+        "bounds": [list(pair) for pair in found.bounds],
+        "latex": found.latex(),
+    }

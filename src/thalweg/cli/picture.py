@@ -22,21 +22,15 @@ if TYPE_CHECKING:
 EXAMPLE = "Example: thalweg picture kullback-leibler -o kl.svg"
 STILL = (".html", ".png", ".svg")
 MOVING = (*STILL, ".gif", ".mp4")
-Drawn = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Draw it into this .html, .png or .svg file.")
-]
+Drawn = Annotated[Path | None, typer.Option("--output", "-o", help="Draw it into this .html, .png or .svg file.")]
 
 
 def picture(
-    name: Annotated[
-        str | None, typer.Argument(help="A picture, e.g. family-tree; all of them unless given.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="A picture, e.g. family-tree; all of them unless given.")] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output",
-            "-o",
-            help="Draw it into this .html, .png, .svg, .gif or .mp4 file; NAME.html unless given.",
+            "--output", "-o", help="Draw it into this .html, .png, .svg, .gif or .mp4 file; NAME.html unless given."
         ),
     ] = None,
     code: Annotated[bool, typer.Option("--code", help="Print the lines that make it; draw nothing.")] = False,
@@ -84,9 +78,7 @@ def _list(pictures: Sequence[Picture]) -> None:
 def check_picture(path: Path, endings: tuple[str, ...] = STILL) -> None:
     """Refuse a file that could not be written, before any work is done for it."""
     if path.suffix.lower() not in endings:
-        raise UsageError(
-            f"{path} is no picture's name: it must end in {', '.join(endings[:-1])} or {endings[-1]}."
-        )
+        raise UsageError(f"{path} is no picture's name: it must end in {', '.join(endings[:-1])} or {endings[-1]}.")
     if path.suffix.lower() == ".mp4":
         from importlib.util import find_spec
 

@@ -44,11 +44,7 @@ def range_test(
             return value if math.isfinite(value) else None
 
         rows = [{k: plain(float(v)) for k, v in row.items()} for row in found.table().to_dict("records")]
-        facts = {
-            "suggestion": plain(found.suggestion),
-            "sureness": found.sureness,
-            "sentence": found.sentence,
-        }
+        facts = {"suggestion": plain(found.suggestion), "sureness": found.sureness, "sentence": found.sentence}
         print(encoder.dumps(facts | {"rates": rows}, indent=2, ensure_ascii=False))
         return
     print(found.sentence)

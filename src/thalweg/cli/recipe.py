@@ -12,9 +12,7 @@ EXAMPLE = "Example: thalweg recipe runs/digits.db > train.py"
 
 def recipe(
     store: Annotated[Path, typer.Argument(help="The store of the study.")],
-    optimizer: Annotated[
-        str | None, typer.Option(help="Another optimizer of the study than the best.")
-    ] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Another optimizer of the study than the best.")] = None,
     seed: Annotated[int, typer.Option(help="Whose initial weights and batch order to repeat.")] = 0,
 ) -> None:
     """Print a runnable plain-PyTorch script that trains with the winning setting."""

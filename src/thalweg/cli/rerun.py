@@ -13,8 +13,7 @@ EXAMPLE = "Example: thalweg rerun runs/digits.db"
 def rerun(
     store: Annotated[Path, typer.Argument(help="The store of the study to repeat.")],
     into: Annotated[
-        Path | None,
-        typer.Option("--store", help="The file to keep the new study in (STORE-rerun.db unless given)."),
+        Path | None, typer.Option("--store", help="The file to keep the new study in (STORE-rerun.db unless given).")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,

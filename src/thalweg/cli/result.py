@@ -79,16 +79,12 @@ def check_report(report: Path | None) -> None:
     # Folders that are missing will be made; what has to exist is something above them to make them in.
     above = next(p for p in (report, *report.absolute().parents) if p.exists())
     if above != report and not above.is_dir():
-        raise UsageError(
-            f"{report} cannot be written: {above.name} is a file, not a folder; name another place."
-        )
+        raise UsageError(f"{report} cannot be written: {above.name} is a file, not a folder; name another place.")
     if not os.access(above, os.W_OK):
         raise UsageError(f"{report} cannot be written: permission denied; name another file.")
 
 
-def finish(
-    study: Study, report: Path | None, as_json: bool, by: str = "optimizer", rerun: Rerun | None = None
-) -> None:
+def finish(study: Study, report: Path | None, as_json: bool, by: str = "optimizer", rerun: Rerun | None = None) -> None:
     """Write the report if it is wanted, and print the result: the ranking of optimizers, or of another factor."""
     verdict = study.verdict_by(by)
     if report is not None:
@@ -177,21 +173,21 @@ def defaults(verdict: Verdict, width: int) -> Table | None:
         Column(
             "more than tuned\n[95% interval]",
             [
-                "chosen" if d.chosen else "tuned diverges" if d.difference.mean == -math.inf else
-                _spread(d.difference, "+") for d in own
+                "chosen"
+                if d.chosen
+                else "tuned diverges"
+                if d.difference.mean == -math.inf
+                else _spread(d.difference, "+")
+                for d in own
             ],
             left=True,
         ),
-    ]  # fmt: skip
-    names = sorted({m for d in own for m in d.test}, key=lambda m: (m == "loss", m))
-    tests = [
-        Column(f"test\n{m}", [_number(d.test[m].mean) if m in d.test else "" for d in own]) for m in names
     ]
+    names = sorted({m for d in own for m in d.test}, key=lambda m: (m == "loss", m))
+    tests = [Column(f"test\n{m}", [_number(d.test[m].mean) if m in d.test else "" for d in own]) for m in names]
     further = [Column(words_of(name), [shown(d.further[name]) for d in own]) for name in own[0].further]
     chosen = _that_fit([*tests, *further], needed, width)
-    return _table(
-        [*needed[:2], *(c for c in further if c in chosen), *needed[2:], *(c for c in tests if c in chosen)]
-    )
+    return _table([*needed[:2], *(c for c in further if c in chosen), *needed[2:], *(c for c in tests if c in chosen)])
 
 
 def _table(columns: list[Column], ends: list[bool] | None = None) -> Table:
@@ -236,8 +232,14 @@ def _fitting(verdict: Verdict, width: int) -> list[Column]:
     places = Column("places\n[95%]", [_places(e.places) for e in entries])
     search = [Column("than in\nsearch", [_number(e.optimism, "+") for e in entries])] * verdict.confirmed
     by_worth = [
-        *(tests[m] for m in tests if m != "loss"), chance, places, *tests.values(), *search, diverged, difference,
-    ]  # fmt: skip
+        *(tests[m] for m in tests if m != "loss"),
+        chance,
+        places,
+        *tests.values(),
+        *search,
+        diverged,
+        difference,
+    ]
     chosen = _that_fit(by_worth, needed, width)
     shown = [*search, difference, places, chance, *tests.values(), diverged]
     return [*needed, *(column for column in shown if column in chosen)]

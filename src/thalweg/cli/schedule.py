@@ -38,9 +38,7 @@ def schedule(
 
     if name is None:
         if output is not None:
-            raise UsageError(
-                f"{output} needs a schedule to draw; name one, e.g. thalweg schedule cosine -o {output}."
-            )
+            raise UsageError(f"{output} needs a schedule to draw; name one, e.g. thalweg schedule cosine -o {output}.")
         _catalogue(json)
         return
     found = schedules.get(name)
@@ -52,8 +50,11 @@ def schedule(
     if json:
         import json as encoder
 
-        print(encoder.dumps(_facts(found) | {"values": {k: v.tolist() for k, v in values.items()}}, indent=2,
-                            ensure_ascii=False))  # fmt: skip
+        print(
+            encoder.dumps(
+                _facts(found) | {"values": {k: v.tolist() for k, v in values.items()}}, indent=2, ensure_ascii=False
+            )
+        )
     elif output is not None:
         print(output)
     else:
@@ -92,13 +93,17 @@ def _line(kind: Schedule) -> str:
 def _facts(kind: Schedule) -> dict[str, object]:
     said = kind.robbins_monro
     return {
-        "name": kind.name, "label": kind.label, "formula": _line(kind),
+        "name": kind.name,
+        "label": kind.label,
+        "formula": _line(kind),
         "code": kind.code() if kind.writable else None,
         "robbins_monro": {
-            "satisfied": bool(said), "sum_diverges": said.sum_diverges,
-            "squares_converge": said.squares_converge, "reason": said.reason,
+            "satisfied": bool(said),
+            "sum_diverges": said.sum_diverges,
+            "squares_converge": said.squares_converge,
+            "reason": said.reason,
         },
-    }  # fmt: skip
+    }
 
 
 def _one(kind: Schedule, values: dict[str, np.ndarray]) -> str:
@@ -120,8 +125,7 @@ def _sparkline(values: np.ndarray) -> str:
     means = [part.mean() for part in np.array_split(values, min(WIDTH, len(values)))]
     low, span = min(0.0, values.min()), values.max() - min(0.0, values.min())
     return "".join(
-        BLOCKS[round(float((mean - low) / span) * (len(BLOCKS) - 1))] if span else BLOCKS[-1]
-        for mean in means
+        BLOCKS[round(float((mean - low) / span) * (len(BLOCKS) - 1))] if span else BLOCKS[-1] for mean in means
     )
 
 

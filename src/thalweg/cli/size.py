@@ -30,9 +30,7 @@ def size(
             help="A rule whose states to count, e.g. 'adam(amsgrad=True)'; again for another; all unless given."
         ),
     ] = None,
-    depth: Annotated[
-        int | None, typer.Option(min=1, help="How deep to look into modules of modules.")
-    ] = None,
+    depth: Annotated[int | None, typer.Option(min=1, help="How deep to look into modules of modules.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Count a model: shapes, parameters and multiply-adds of each layer, bytes of weights, gradients and states."""

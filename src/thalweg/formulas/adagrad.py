@@ -15,9 +15,8 @@ from .vocabulary import sqrt
     rate="inverse to long-term change",
 )
 def adagrad(
-    g, w, t, r, *, lr=1e-2, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10,
-    eps_inside=False,
-):  # fmt: skip
+    g, w, t, r, *, lr=1e-2, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10, eps_inside=False
+):
     """Divide by the root of the sum of all squared gradients, √r + ε; with eps_inside, √(r + ε)."""
     g = g + weight_decay * w
     r = r + g**2

@@ -31,9 +31,23 @@ def ratio(t: Any, m: Any, v: Any, beta1: Any, beta2: Any, eps: Any, corrected: b
     "Reddi et al. correct nothing.",
 )
 def adam(
-    g, w, t, m, v, v_max, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, amsgrad=False,
-    bias_correction=True, folded=False, rmsprop_momentum=False,
-):  # fmt: skip
+    g,
+    w,
+    t,
+    m,
+    v,
+    v_max,
+    *,
+    lr=1e-3,
+    beta1=0.9,
+    beta2=0.999,
+    eps=1e-8,
+    weight_decay=0.0,
+    amsgrad=False,
+    bias_correction=True,
+    folded=False,
+    rmsprop_momentum=False,
+):
     """Moving averages of the gradient and of its square; weight decay is added to the gradient.
 
     amsgrad divides by the largest v so far. folded puts ε inside: −η√(1−β₂ᵗ)/(1−β₁ᵗ)·m/√(v+ε), usually with
@@ -63,9 +77,7 @@ def adam(
     rate="inverse to short-term change",
     departs="the decay is multiplied by lr, as in torch; the paper multiplies it by the schedule alone.",
 )
-def adamw(
-    g, w, t, m, v, v_max, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2, amsgrad=False
-):
+def adamw(g, w, t, m, v, v_max, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2, amsgrad=False):
     """Adam with weight decay applied to the weight itself, w ← (1 − lr·weight_decay) w, before the step."""
     m, v = averages(g, m, v, beta1, beta2)
     v_max = maximum(v_max, v) if amsgrad else v_max

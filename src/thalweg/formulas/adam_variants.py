@@ -17,9 +17,21 @@ from .vocabulary import once, sqrt, where
     departs="torch.optim.NAdam's form; the product of the momenta is kept with every weight.",
 )
 def nadam(
-    g, w, t, m, v, mu_product, *, lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0,
-    momentum_decay=4e-3, decoupled_weight_decay=False,
-):  # fmt: skip
+    g,
+    w,
+    t,
+    m,
+    v,
+    mu_product,
+    *,
+    lr=2e-3,
+    beta1=0.9,
+    beta2=0.999,
+    eps=1e-8,
+    weight_decay=0.0,
+    momentum_decay=4e-3,
+    decoupled_weight_decay=False,
+):
     """Adam with Nesterov's momentum, whose strength grows with time: μₜ = β₁(1 − ½·0.96^(tψ))."""
     decay = -lr * weight_decay * w if decoupled_weight_decay else 0
     g = g if decoupled_weight_decay else g + weight_decay * w
@@ -39,9 +51,7 @@ def nadam(
     rate="inverse to short-term change",
     departs="torch.optim.RAdam's form: rectified when ρₜ > 5 (the paper: > 4), and eps added to the uncorrected √v.",
 )
-def radam(
-    g, w, t, m, v, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, decoupled_weight_decay=False
-):  # fmt: skip
+def radam(g, w, t, m, v, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, decoupled_weight_decay=False):
     """Adam that walks by momentum alone until its variance rests on enough steps."""
     decay = -lr * weight_decay * w if decoupled_weight_decay else 0
     g = g if decoupled_weight_decay else g + weight_decay * w

@@ -99,9 +99,12 @@ class Formula:
         if options != self.options:
             equations = read(self.function, self.name, numbers, options, self.initial)
         return replace(
-            self, equations=equations, hyperparameters={n: numbers[n] for n in equations.hyperparameters},
-            options=options, changed=tuple(sorted({**dict(self.changed), **changes}.items())),
-        )  # fmt: skip
+            self,
+            equations=equations,
+            hyperparameters={n: numbers[n] for n in equations.hyperparameters},
+            options=options,
+            changed=tuple(sorted({**dict(self.changed), **changes}.items())),
+        )
 
     def latex(self) -> str:
         """The equations as LaTeX, one aligned row per state and one for the weight.
@@ -159,15 +162,32 @@ def formula(
     """
     if function is None:
         return lambda function: formula(
-            function, name=name, source=source, year=year, parents=parents, initial=initial,
-            direction=direction, rate=rate, departs=departs,
-        )  # fmt: skip
+            function,
+            name=name,
+            source=source,
+            year=year,
+            parents=parents,
+            initial=initial,
+            direction=direction,
+            rate=rate,
+            departs=departs,
+        )
     rule = name or function.__name__
     hyperparameters, options = signature(function, rule)
     first = dict(initial or {})
     equations = read(function, rule, hyperparameters, options, first)
     return Formula(
-        name=rule, equations=equations, hyperparameters=hyperparameters, options=options, source=source,
-        year=year, parents=tuple(parents), doc=inspect.getdoc(function) or "", function=function,
-        initial=first, direction=direction, rate=rate, departs=departs,
-    )  # fmt: skip
+        name=rule,
+        equations=equations,
+        hyperparameters=hyperparameters,
+        options=options,
+        source=source,
+        year=year,
+        parents=tuple(parents),
+        doc=inspect.getdoc(function) or "",
+        function=function,
+        initial=first,
+        direction=direction,
+        rate=rate,
+        departs=departs,
+    )

@@ -6,12 +6,7 @@ from .base import Update, formula
 from .vocabulary import maximum, where
 
 
-@formula(
-    source="Robbins & Monro 1951; Cauchy 1847",
-    year=1951,
-    direction="gradient",
-    rate="constant",
-)
+@formula(source="Robbins & Monro 1951; Cauchy 1847", year=1951, direction="gradient", rate="constant")
 def sgd(g, w, *, lr=1e-3, weight_decay=0.0):
     """Gradient descent; on random mini-batches, stochastic gradient descent."""
     g = g + weight_decay * w

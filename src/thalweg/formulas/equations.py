@@ -21,8 +21,24 @@ from ..errors import FormulaError, unknown
 from . import vocabulary
 
 RESERVED = {"g": "gradient", "w": "weight", "t": "step counted from 1", "loss": "loss of the batch"}
-ELEMENTWISE = (sp.Add, sp.Mul, sp.Pow, sp.Abs, sp.sign, sp.exp, sp.log, sp.tanh, sp.sin, sp.cos, sp.Min,
-               sp.Max, sp.floor, sp.Piecewise, sp.UnevaluatedExpr, ExprCondPair)  # fmt: skip
+ELEMENTWISE = (
+    sp.Add,
+    sp.Mul,
+    sp.Pow,
+    sp.Abs,
+    sp.sign,
+    sp.exp,
+    sp.log,
+    sp.tanh,
+    sp.sin,
+    sp.cos,
+    sp.Min,
+    sp.Max,
+    sp.floor,
+    sp.Piecewise,
+    sp.UnevaluatedExpr,
+    ExprCondPair,
+)
 CONDITIONS = (sp.core.relational.Relational, sp.And, sp.Or, sp.Not, sp.logic.boolalg.BooleanAtom)
 _NOT_NUMBERS = (sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I)
 _WORDS = ", ".join(vocabulary.__all__)
@@ -116,9 +132,7 @@ def _fits_a_signature(rule: str, parameter: inspect.Parameter) -> None:
                 "hyperparameters are keyword-only, so move it behind a * in the signature."
             )
         if name in ("step", "at"):
-            raise FormulaError(
-                f"formula {rule}: {name} is an argument of tw.Update; give the state another name."
-            )
+            raise FormulaError(f"formula {rule}: {name} is an argument of tw.Update; give the state another name.")
     elif name in RESERVED:
         raise FormulaError(
             f"formula {rule}: {name} is reserved ({RESERVED[name]}); give the hyperparameter another name."
@@ -202,9 +216,12 @@ def _with_vocabulary(function: Callable[..., Update]) -> Callable[..., Update]:
     if not isinstance(function, types.FunctionType):
         return function
     seen = types.FunctionType(
-        function.__code__, {**function.__globals__, **words}, function.__name__,
-        function.__defaults__, function.__closure__,
-    )  # fmt: skip
+        function.__code__,
+        {**function.__globals__, **words},
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
     seen.__kwdefaults__ = function.__kwdefaults__
     return seen
 
@@ -224,9 +241,7 @@ def _has_all_states(rule: str, states: list[str], returned: Mapping[str, Any]) -
         )
 
 
-def _fits_initial(
-    rule: str, initial: Mapping[str, float | str], states: list[str], numbers: tuple[str, ...]
-) -> None:
+def _fits_initial(rule: str, initial: Mapping[str, float | str], states: list[str], numbers: tuple[str, ...]) -> None:
     for name, value in initial.items():
         if name not in states:
             raise FormulaError(unknown(f"state of {rule}", name, states))
@@ -247,9 +262,7 @@ def _elementwise(rule: str, what: str, value: Any, symbols: Mapping[str, sp.Symb
             f"formula {rule}: {what} is a {type(value).__name__}, not an expression in its parameters."
         ) from error
     if not isinstance(expression, sp.Expr) or expression.is_Matrix or isinstance(expression, sp.MatrixExpr):
-        raise FormulaError(
-            f"formula {rule}: {what} is a {type(value).__name__}; a formula gives one value per weight."
-        )
+        raise FormulaError(f"formula {rule}: {what} is a {type(value).__name__}; a formula gives one value per weight.")
     strangers = sorted(map(str, expression.free_symbols - set(symbols.values())))
     if strangers:
         raise FormulaError(

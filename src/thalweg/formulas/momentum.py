@@ -36,9 +36,7 @@ def momentum(g, w, t, a, *, lr=1e-3, momentum=0.9, dampening=None, weight_decay=
     departs="torch.optim.SGD(nesterov=True)'s form, whose weights are the point that looks ahead; lookahead is "
     "the paper's.",
 )
-def nesterov(
-    g, w, a, *, lr=1e-3, momentum=0.9, weight_decay=0.0, lookahead=False, change_of_variables=False
-):  # fmt: skip
+def nesterov(g, w, a, *, lr=1e-3, momentum=0.9, weight_decay=0.0, lookahead=False, change_of_variables=False):
     """Momentum that looks one step ahead.
 
     With lookahead, a ← μa − η∇f(w + μa), w ← w + a. With change_of_variables, the same path seen from

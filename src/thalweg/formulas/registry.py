@@ -18,10 +18,28 @@ from .signs import lion, rprop, signsgd
 FORMULAS: dict[str, Formula] = {
     rule.name: rule
     for rule in (
-        sgd, momentum, nesterov, asgd, halving, rprop, signsgd, lion, adagrad, adadelta, rmsprop,
-        adam, adamax, adamw, nadam, radam, adabelief, yogi, qhadam, adan,
+        sgd,
+        momentum,
+        nesterov,
+        asgd,
+        halving,
+        rprop,
+        signsgd,
+        lion,
+        adagrad,
+        adadelta,
+        rmsprop,
+        adam,
+        adamax,
+        adamw,
+        nadam,
+        radam,
+        adabelief,
+        yogi,
+        qhadam,
+        adan,
     )
-}  # fmt: skip
+}
 
 # What a study compares unless told otherwise: the methods every course teaches, in the order of their years.
 CLASSIC = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw")

@@ -15,9 +15,8 @@ from .vocabulary import maximum, sqrt
     departs="centered: the variance v − m² is kept from falling below 0 by rounding, which torch does not.",
 )
 def rmsprop(
-    g, w, v, m, b, *, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=None, centered=False,
-    eps_inside=False,
-):  # fmt: skip
+    g, w, v, m, b, *, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=None, centered=False, eps_inside=False
+):
     """Divide by the root of the recent squared gradients, √v + ε; with eps_inside, √(v + ε).
 
     Centered, by the root of their variance. With momentum μ, the divided gradients are accumulated.

@@ -31,9 +31,7 @@ def adabelief(g, w, t, m, s, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weigh
     rate="inverse to short-term change",
     departs="v may start above 0.",
 )
-def yogi(
-    g, w, m, v, *, lr=1e-2, beta1=0.9, beta2=0.999, eps=1e-3, weight_decay=0.0, initial_accumulator_value=0.0
-):  # fmt: skip
+def yogi(g, w, m, v, *, lr=1e-2, beta1=0.9, beta2=0.999, eps=1e-3, weight_decay=0.0, initial_accumulator_value=0.0):
     """Adam whose v moves towards g² by a bounded amount: v ← v − (1 − β₂) sign(v − g²) g²."""
     g = g + weight_decay * w
     m = beta1 * m + (1 - beta1) * g
@@ -51,9 +49,22 @@ def yogi(
     "corrected for it; bias_correction=False leaves that out.",
 )
 def adan(
-    g, w, t, m, d, n, previous, *, lr=1e-3, beta1=0.98, beta2=0.92, beta3=0.99, eps=1e-8, weight_decay=0.0,
+    g,
+    w,
+    t,
+    m,
+    d,
+    n,
+    previous,
+    *,
+    lr=1e-3,
+    beta1=0.98,
+    beta2=0.92,
+    beta3=0.99,
+    eps=1e-8,
+    weight_decay=0.0,
     bias_correction=True,
-):  # fmt: skip
+):
     """Nesterov's momentum without the gradient elsewhere: averages of g, of its change, and of their mix."""
     change = where(t > 1, g - previous, 0)
     m = beta1 * m + (1 - beta1) * g
@@ -74,9 +85,7 @@ def adan(
     direction="accumulated gradient",
     rate="inverse to short-term change",
 )
-def qhadam(
-    g, w, t, m, v, *, lr=1e-3, beta1=0.995, beta2=0.999, nu1=0.7, nu2=1.0, eps=1e-8, weight_decay=0.0
-):  # fmt: skip
+def qhadam(g, w, t, m, v, *, lr=1e-3, beta1=0.995, beta2=0.999, nu1=0.7, nu2=1.0, eps=1e-8, weight_decay=0.0):
     """Adam with both averages mixed with the present: (1 − ν₁)g + ν₁m̂ over √((1 − ν₂)g² + ν₂v̂) + ε."""
     g = g + weight_decay * w
     m, v = averages(g, m, v, beta1, beta2)

@@ -13,8 +13,7 @@ from .vocabulary import maximum, minimum, sign, where
     initial={"size": "lr"},
     direction="sign of the gradient",
     rate="following the sign's changes",
-    departs="torch.optim.Rprop's form: after a change of sign the weight stays where it is, "
-    "instead of going back.",
+    departs="torch.optim.Rprop's form: after a change of sign the weight stays where it is, instead of going back.",
 )
 def rprop(g, previous, size, *, lr=1e-2, eta_minus=0.5, eta_plus=1.2, size_min=1e-6, size_max=50.0):
     """A step size of its own for every weight: longer while the sign stays, shorter when it changes.

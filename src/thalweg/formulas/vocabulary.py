@@ -9,9 +9,21 @@ import sympy as sp
 from ..errors import FormulaError
 
 __all__ = [
-    "abs", "cos", "equal", "exp", "floor", "log", "maximum", "minimum", "once", "sign", "sin", "sqrt", "tanh",
+    "abs",
+    "cos",
+    "equal",
+    "exp",
+    "floor",
+    "log",
+    "maximum",
+    "minimum",
+    "once",
+    "sign",
+    "sin",
+    "sqrt",
+    "tanh",
     "where",
-]  # fmt: skip
+]
 
 abs = sp.Abs  # the builtin works too; named so that the list is complete
 cos = sp.cos

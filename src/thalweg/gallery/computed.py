@@ -25,12 +25,14 @@ def catalogue() -> list[dict[str, Any]]:
 
 _LONG = ("lambda", "multiplicative", "chained", "sequential")  # their labels are
 _SHOWN = {
-    "exponential": "exponential(gamma=0.97)", "exponential_decay": "exponential_decay(k=0.03)",
-    "inverse_time": "inverse_time(k=0.1)", "cosine_restarts": "cosine_restarts(T_0=14, T_mult=2)",
+    "exponential": "exponential(gamma=0.97)",
+    "exponential_decay": "exponential_decay(k=0.03)",
+    "inverse_time": "inverse_time(k=0.1)",
+    "cosine_restarts": "cosine_restarts(T_0=14, T_mult=2)",
     "chained": "chained(linear, step(size=25, gamma=0.5))",
     "sequential": "sequential(constant(scale=0.3), cosine, milestones=(30,))",
     "plateau": "plateau(patience=2, gamma=0.5)",
-}  # fmt: skip
+}
 
 
 def every_schedule(steps: int) -> dict[str, np.ndarray]:
@@ -46,9 +48,7 @@ def every_schedule(steps: int) -> dict[str, np.ndarray]:
 def _plateau(schedule: Any, steps: int) -> np.ndarray:
     """What it does to a loss that falls, stays, and falls a little again; looked at every fourth step."""
     epoch = np.arange(steps // 4)
-    losses = np.where(
-        epoch < 8, 1 - epoch / 10, np.where(epoch < 16, 0.2, 0.2 - (epoch - 16) / 100).clip(0.17)
-    )
+    losses = np.where(epoch < 8, 1 - epoch / 10, np.where(epoch < 16, 0.2, 0.2 - (epoch - 16) / 100).clip(0.17))
     state, values = schedule.start(np.ones(1)), []
     for loss in losses:
         values += [state[0, 0]] * 4
@@ -80,8 +80,13 @@ def few_digits() -> Problem:
     def model() -> torch.nn.Module:
         return torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
 
-    return Problem(model, (inputs[train], wrong), (inputs[validation], targets[validation]),
-                   (inputs[test], targets[test]), name="150 digits")  # fmt: skip
+    return Problem(
+        model,
+        (inputs[train], wrong),
+        (inputs[validation], targets[validation]),
+        (inputs[test], targets[test]),
+        name="150 digits",
+    )
 
 
 def widths(*sizes: int) -> dict[int, Callable[[], torch.nn.Module]]:

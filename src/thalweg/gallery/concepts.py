@@ -27,9 +27,7 @@ def regression_losses() -> go.Figure:
     residual = torch.linspace(-3, 3, 121)
     shown = {name: tw.losses.get(name) for name in ("l1", "mse", "huber", "huber(delta=0.5)")}
     values = {name: loss.per_sample(residual, torch.zeros(121)).numpy() for name, loss in shown.items()}
-    return lines(
-        [Panel(residual.numpy(), values, "residual x − y", "loss")], "What a loss makes of a residual"
-    )
+    return lines([Panel(residual.numpy(), values, "residual x − y", "loss")], "What a loss makes of a residual")
 
 
 def entropy() -> go.Figure:

@@ -18,6 +18,4 @@ def convolution() -> go.Figure:
 def cross_correlation() -> go.Figure:
     """A kernel that finds edges slides over a handwritten digit as it is: what networks call a convolution."""
     digit = load_digits().images[3]
-    return tw.convolve(
-        digit, [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], mode="cross-correlation", padding=1
-    ).picture()
+    return tw.convolve(digit, [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], mode="cross-correlation", padding=1).picture()

@@ -36,9 +36,7 @@ def small_medium_large_rate() -> go.Figure:
 
 def momentum_in_a_ravine() -> go.Figure:
     """Momentum against none at the same rate: the gradients across cancel, those along add up."""
-    path = tw.descend(
-        "quadratic(condition=40)", optimizer=["sgd", "momentum(momentum=0.8)"], lr=0.035, steps=25
-    )
+    path = tw.descend("quadratic(condition=40)", optimizer=["sgd", "momentum(momentum=0.8)"], lr=0.035, steps=25)
     return path.picture(title="A ravine without and with momentum")
 
 
@@ -104,7 +102,5 @@ def noise_and_falling_rates() -> go.Figure:
     """Mini-batch noise: a fixed rate goes on swinging around the minimum, falling ones come to rest."""
     starts = np.tile([1.8, 0.9], (50, 1))
     kinds = {"fixed": "constant", "1/t": "inverse_time(k=0.02)", "exponential": "exponential(gamma=0.995)"}
-    runs = {
-        k: tw.descend("quadratic", starts, "sgd", 0.1, each, 1000, noise=1.0) for k, each in kinds.items()
-    }
+    runs = {k: tw.descend("quadratic", starts, "sgd", 0.1, each, 1000, noise=1.0) for k, each in kinds.items()}
     return noisy_picture(runs, title="Noise in the gradients: fixed and falling rates")

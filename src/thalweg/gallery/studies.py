@@ -18,17 +18,34 @@ def early_stopping() -> go.Figure:
 
     150 digits, one in five with a wrong label, are learned by heart within 60 epochs.
     """
-    study = tw.compare(few_digits(), ["adam"], [0.01], ["constant"], seeds=3, epochs=60, batch_size=32, confirmation=0,
-                       store=mkdtemp() + "/digits.db", progress=False)  # fmt: skip
-    return stopping_picture(
-        study.curves(), patience=8, title="Learning curves, and where early stopping ends them"
+    study = tw.compare(
+        few_digits(),
+        ["adam"],
+        [0.01],
+        ["constant"],
+        seeds=3,
+        epochs=60,
+        batch_size=32,
+        confirmation=0,
+        store=mkdtemp() + "/digits.db",
+        progress=False,
     )
+    return stopping_picture(study.curves(), patience=8, title="Learning curves, and where early stopping ends them")
 
 
 def rate_sensitivity() -> go.Figure:
     """How wide the valley is matters as much as how deep: the loss of four rules over eleven rates, in one study."""
     rules = ["sgd", "momentum", "rmsprop", "adam"]
-    study = tw.compare("breast-cancer", rules, tw.log_range(1e-4, 10, 11), ["constant"], seeds=3,
-                       epochs=5, confirmation=0, store=mkdtemp() + "/rates.db", progress=False)  # fmt: skip
+    study = tw.compare(
+        "breast-cancer",
+        rules,
+        tw.log_range(1e-4, 10, 11),
+        ["constant"],
+        seeds=3,
+        epochs=5,
+        confirmation=0,
+        store=mkdtemp() + "/rates.db",
+        progress=False,
+    )
     note = "breast-cancer, 5 epochs, 3 seeds each; the same rates, starts and batches for all."
     return headed(rates(study.table(), chosen(study)), "How much the rate matters", note)

@@ -17,28 +17,8 @@ from sympy.printing.str import StrPrinter
 from ..formulas.base import Equations, Formula, symbol
 from .lower import in_order, in_terms_of_states, replace_part
 
-_NAMES = {
-    "dampening": r"\tau",
-    "eps": r"\epsilon",
-    "lr": r"\eta",
-    "momentum": r"\mu",
-    "weight_decay": r"\lambda",
-}
-_GREEK = (
-    "alpha",
-    "beta",
-    "gamma",
-    "delta",
-    "eta",
-    "kappa",
-    "lambda",
-    "mu",
-    "nu",
-    "rho",
-    "sigma",
-    "tau",
-    "theta",
-)
+_NAMES = {"dampening": r"\tau", "eps": r"\epsilon", "lr": r"\eta", "momentum": r"\mu", "weight_decay": r"\lambda"}
+_GREEK = ("alpha", "beta", "gamma", "delta", "eta", "kappa", "lambda", "mu", "nu", "rho", "sigma", "tau", "theta")
 _g, _t, _w = symbol("g"), symbol("t"), symbol("w")
 
 Rows = dict[sp.Symbol, sp.Expr]
@@ -56,9 +36,7 @@ def latex(formula: Formula) -> str:
         for name, value in zip(rows, before, strict=False)
     ]
     if equations.at is not None:
-        lines.insert(
-            0, rf"g_t &= \nabla f\left({printer.doprint(_w)}{printer.continued(equations.at)}\right)"
-        )
+        lines.insert(0, rf"g_t &= \nabla f\left({printer.doprint(_w)}{printer.continued(equations.at)}\right)")
     lines.append(f"w_t &= {printer.doprint(_w)}{printer.continued(step)}")
     return "\n".join([r"\begin{aligned}", " \\\\\n".join(lines), r"\end{aligned}"])
 
@@ -80,18 +58,11 @@ def plain(formula: Formula) -> list[str]:
     names = {key: sp.Symbol(word) for key, word in words.items()}
 
     def text(expression: sp.Expr) -> str:
-        return (
-            _Plain()
-            .doprint(expression.xreplace(names))
-            .replace("**", "^")
-            .replace("*", "·")
-            .replace("-", "−")
-        )
+        return _Plain().doprint(expression.xreplace(names)).replace("**", "^").replace("*", "·").replace("-", "−")
 
     *before, step = rows.values()
     lines = [
-        f"{text(name)} {'←' if name == _g else '='} {text(value)}"
-        for name, value in zip(rows, before, strict=False)
+        f"{text(name)} {'←' if name == _g else '='} {text(value)}" for name, value in zip(rows, before, strict=False)
     ]
     if equations.at is not None:
         lines.insert(0, f"g[t] = ∇f({text(_w + equations.at)})")
@@ -249,9 +220,7 @@ class _Paper(LatexPrinter):
     def _product(self, factors: list[Any]) -> str:
         ordered = sorted(factors, key=lambda e: self._place(e, in_sum=False))
         brackets = len(ordered) > 1
-        return " ".join(
-            rf"\left({self._print(f)}\right)" if brackets and f.is_Add else self._print(f) for f in ordered
-        )
+        return " ".join(rf"\left({self._print(f)}\right)" if brackets and f.is_Add else self._print(f) for f in ordered)
 
 
 def _signed(term: sp.Expr) -> tuple[sp.Expr, bool]:

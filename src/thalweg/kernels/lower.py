@@ -88,9 +88,7 @@ def lower(equations: Equations) -> Program:
     )
 
 
-def in_terms_of_states(
-    equations: Equations, fresh: Sequence[sp.Symbol]
-) -> tuple[tuple[sp.Expr, ...], sp.Expr]:
+def in_terms_of_states(equations: Equations, fresh: Sequence[sp.Symbol]) -> tuple[tuple[sp.Expr, ...], sp.Expr]:
     """The new states and the step, with each new state that occurs in another written as its name.
 
     A formula's function says ``m = …`` and uses m further on; the expressions it returns have m's text

@@ -283,11 +283,7 @@ _PER_SIGNED, _PER_UNSIGNED = _F(1 / 127), _F(1 / 255)
 def unpacking(scale):
     """(what is added to negative codes, the share of a code, the magnitude) of a block; `storage.from_int8`."""
     unsigned = scale < _ZERO
-    return (
-        _F(256) if unsigned else _ZERO,
-        _PER_UNSIGNED if unsigned else _PER_SIGNED,
-        -scale if unsigned else scale,
-    )
+    return (_F(256) if unsigned else _ZERO, _PER_UNSIGNED if unsigned else _PER_SIGNED, -scale if unsigned else scale)
 
 
 @njit(inline="always")

@@ -144,15 +144,18 @@ class _Source:
         self.program: Program = lower(equations)
         names = [name for name, _ in self.program.states]
         self.packed = [name for name, form in zip(names, formats.states, strict=True) if form == "int8"]
-        form = dict(zip(("w", "g", *names, "_a"), (formats.weight, formats.gradient, *formats.states,
-                                                   formats.average), strict=True))  # fmt: skip
+        form = dict(
+            zip(
+                ("w", "g", *names, "_a"),
+                (formats.weight, formats.gradient, *formats.states, formats.average),
+                strict=True,
+            )
+        )
         if not whole.average:
             del form["_a"]
         self.form = form
         scales = [f"_scale_{name}" for name in self.packed]
-        self.scope = {
-            name: k for k, name in enumerate((*form, *scales, *(f"_room_{n}" for n in self.packed)))
-        }
+        self.scope = {name: k for k, name in enumerate((*form, *scales, *(f"_room_{n}" for n in self.packed)))}
         self.streams = (*form, *scales)
         self.drawn = {n: k for k, n in enumerate(n for n in ("w", *names) if stochastic(form[n]))}
         self.passed = tuple(map(str, self.program.passed))
@@ -161,28 +164,35 @@ class _Source:
 
     def text(self) -> str:
         body = self._body()  # first: it finds out which constants there are
-        return "\n".join([
-            f'"""{self.equations.name}, {self.formats.computed}: generated from its formula."""',
-            _FUNCTIONS.format(fastmath=FASTMATH),
-            *self._rows(),
-            "",
-            "@_compiled",
-            "def segments(_job, _start, _stop):",
-            *(f"    {name} = _load_int64(_job, {k}, 99)" for k, name in enumerate(_SEGMENTS)),
-            *(f"    {name} = _{self.formats.computed}({value!r})" for value, name in self.element.constants.items()),
-            *(f"    _room_{name} = _memory.scratch({BLOCK})" for name in self.packed),
-            "    for _n in range(_start, _stop):",
-            "        _r = _load_int64(_row, _n, 99)",
-            "        if _load_bool(_active, _r, 99) == 0:",
-            "            continue",
-            *(f"        _at_{name} = _load_int64(_address, {len(self.streams)}*_n + {k}, 99)"
-              for k, name in enumerate(self.streams)),
-            *(f"        {line}" for line in self._numbers()),
-            *(f"        {line}" for line in self._origins()),
-            "        _count = _load_int64(_length, _n, 99)",
-            *(f"        {line}" for line in (self._blocks(body) if self.packed else self._loop(body))),
-            "",
-        ])  # fmt: skip
+        return "\n".join(
+            [
+                f'"""{self.equations.name}, {self.formats.computed}: generated from its formula."""',
+                _FUNCTIONS.format(fastmath=FASTMATH),
+                *self._rows(),
+                "",
+                "@_compiled",
+                "def segments(_job, _start, _stop):",
+                *(f"    {name} = _load_int64(_job, {k}, 99)" for k, name in enumerate(_SEGMENTS)),
+                *(
+                    f"    {name} = _{self.formats.computed}({value!r})"
+                    for value, name in self.element.constants.items()
+                ),
+                *(f"    _room_{name} = _memory.scratch({BLOCK})" for name in self.packed),
+                "    for _n in range(_start, _stop):",
+                "        _r = _load_int64(_row, _n, 99)",
+                "        if _load_bool(_active, _r, 99) == 0:",
+                "            continue",
+                *(
+                    f"        _at_{name} = _load_int64(_address, {len(self.streams)}*_n + {k}, 99)"
+                    for k, name in enumerate(self.streams)
+                ),
+                *(f"        {line}" for line in self._numbers()),
+                *(f"        {line}" for line in self._origins()),
+                "        _count = _load_int64(_length, _n, 99)",
+                *(f"        {line}" for line in (self._blocks(body) if self.packed else self._loop(body))),
+                "",
+            ]
+        )
 
     def _rows(self) -> Iterator[str]:
         """Once a step for each row: its scalars, in float64."""
@@ -221,9 +231,7 @@ class _Source:
         if not self.drawn:
             return []
         step = f"int(_load_float64(_scalars, {self.columns}*_r + {self.columns - 1}, 99))"
-        lines = [
-            f"_tensor, _first, _step = _load_int64(_noise, 2*_n, 99), _load_int64(_noise, 2*_n + 1, 99), {step}"
-        ]
+        lines = [f"_tensor, _first, _step = _load_int64(_noise, 2*_n, 99), _load_int64(_noise, 2*_n + 1, 99), {step}"]
         pairs = sorted({k // 2 for k in self.drawn.values()})
         return [*lines, *(f"_origin{p} = _memory.origin(_tensor, _step, _first, {p})" for p in pairs)]
 
@@ -236,9 +244,7 @@ class _Source:
         lines += [f"{name} = {print_(value)}" for name, value in self.program.shared]
         lines += [f"_w = w + ({print_(self.program.step)})", self._stored("w", "_w")]
         for name, new in self.program.states:
-            lines += (
-                self._kept_aside(name, str(new)) if name in self.packed else [self._stored(name, str(new))]
-            )
+            lines += self._kept_aside(name, str(new)) if name in self.packed else [self._stored(name, str(new))]
         if self.whole.average:
             lines += [f"_a = {self._loaded('_a')}", self._stored("_a", "_a + _share*(_w - _a)")]
         if self.whole.zero:
@@ -251,10 +257,7 @@ class _Source:
     def _blocks(self, body: Sequence[str]) -> list[str]:
         """Block by block: unpack and compute, keeping aside what is to be packed; then pack."""
         lines, names = [], self.packed
-        lines += [
-            f"_scaled_{n} = _memory.load_float32(_at__scale_{n}, _b, {self.scope[f'_scale_{n}']})"
-            for n in names
-        ]
+        lines += [f"_scaled_{n} = _memory.load_float32(_at__scale_{n}, _b, {self.scope[f'_scale_{n}']})" for n in names]
         lines += [f"_wrap_{n}, _part_{n}, _size_{n} = _memory.unpacking(_scaled_{n})" for n in names]
         lines += [f"_top_{n} = _below_{n} = _memory.magnitude(_float32(0))" for n in names]
         lines += ["for _i in range(_from, _to):", *(f"    {line}" for line in body)]
@@ -379,21 +382,29 @@ class Kernel:
         kept = none if kept is None else kept
         assert kept.shape == (len(table), self.kept)
         once = addresses(t, loss, table, kept, scalars, active)
-        each = (address, length, row, active, scalars, none if whole is None else whole,
-                length if noise is None else noise)  # fmt: skip
+        each = (
+            address,
+            length,
+            row,
+            active,
+            scalars,
+            none if whole is None else whole,
+            length if noise is None else noise,
+        )
         return Launch(
-            self.segments.address, addresses(*each), length, (*each, once, t, loss, table, kept),
+            self.segments.address,
+            addresses(*each),
+            length,
+            (*each, once, t, loss, table, kept),
             Rows(self.rows.address, once, len(table)),
-        )  # fmt: skip
+        )
 
 
 def compiled(equations: Equations, formats: Formats | torch.dtype, whole: Whole = UPDATE_ONLY) -> Kernel:
     """The kernel of these equations, from the on-disk cache where it has been compiled before."""
     if isinstance(formats, torch.dtype):
         if formats not in DTYPES:
-            raise TypeError(
-                f"the CPU kernel has {', '.join(DTYPES.values())}, not {formats}; convert the weights."
-            )
+            raise TypeError(f"the CPU kernel has {', '.join(DTYPES.values())}, not {formats}; convert the weights.")
         formats = Formats.plain(equations, DTYPES[formats])
     return _compiled(equations, formats, whole)
 
@@ -440,9 +451,7 @@ def squares(form: str, address: np.ndarray, length: np.ndarray) -> tuple[Launch,
 
 
 def segment_table(
-    weights: Sequence[torch.Tensor],
-    gradients: Sequence[torch.Tensor],
-    states: Sequence[Sequence[torch.Tensor]],
+    weights: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor], states: Sequence[Sequence[torch.Tensor]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Addresses and lengths of whole tensors, one segment each.
 
@@ -451,10 +460,12 @@ def segment_table(
         states: for each tensor, its states; those that are one number aside.
     """
     address = np.array(
-        [[w.data_ptr(), g.data_ptr(), *(s.data_ptr() for s in row)]
-         for w, g, row in zip(weights, gradients, states, strict=True)],
+        [
+            [w.data_ptr(), g.data_ptr(), *(s.data_ptr() for s in row)]
+            for w, g, row in zip(weights, gradients, states, strict=True)
+        ],
         dtype=np.int64,
-    )  # fmt: skip
+    )
     return address, np.array([w.numel() for w in weights], dtype=np.int64)
 
 
@@ -472,22 +483,32 @@ def update(
     kept = {name for name, _ in lower(formula.equations).kept}
     named = dict(zip(formula.states, states, strict=True))
     streamed = [s for name, s in named.items() if name not in kept]
-    numbers = np.array([[float(s.reshape(-1)[0]) for name, s in named.items() if name in kept]]).reshape(
-        1, -1
-    )
+    numbers = np.array([[float(s.reshape(-1)[0]) for name, s in named.items() if name in kept]]).reshape(1, -1)
     address, length = segment_table([w], [g.contiguous()], [streamed])
     table = np.array([[values[name] for name in formula.equations.hyperparameters]])
     one = np.zeros(1, dtype=np.int64)
     launch = compiled(formula.equations, w.dtype).launch(
-        address, length, one, np.ones(1, dtype=np.bool_), np.array([float(t)]), np.array([loss]), table,
-        kept=numbers,
-    )  # fmt: skip
+        address, length, one, np.ones(1, dtype=np.bool_), np.array([float(t)]), np.array([loss]), table, kept=numbers
+    )
     run([launch], 1)
     for name, value in zip((n for n in named if n in kept), numbers[0].tolist(), strict=True):
         named[name].fill_(value)
 
 
 __all__ = [
-    "CUT", "DTYPES", "FORMATS", "Formats", "Kernel", "Launch", "Round", "Whole", "cache_folder", "compiled", "run",
-    "segment_table", "source", "squares", "update",
-]  # fmt: skip
+    "CUT",
+    "DTYPES",
+    "FORMATS",
+    "Formats",
+    "Kernel",
+    "Launch",
+    "Round",
+    "Whole",
+    "cache_folder",
+    "compiled",
+    "run",
+    "segment_table",
+    "source",
+    "squares",
+    "update",
+]

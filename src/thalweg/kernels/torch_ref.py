@@ -130,9 +130,7 @@ def look(
         update(replace(formula, equations=equations), w, w, states, t, hyperparameters)
 
 
-def initial_states(
-    formula: Formula, w: torch.Tensor, hyperparameters: Mapping[str, float]
-) -> list[torch.Tensor]:
+def initial_states(formula: Formula, w: torch.Tensor, hyperparameters: Mapping[str, float]) -> list[torch.Tensor]:
     """The states before the first step: each shaped like `w`, or a float64 number where it is one for all."""
     values = {**formula.hyperparameters, **hyperparameters}
     kept = {name for name, _ in lower(formula.equations).kept}

@@ -112,10 +112,19 @@ class Step:
     """
 
     def __init__(
-        self, kernel: Kernel, address: np.ndarray, length: np.ndarray, row: np.ndarray, active: np.ndarray,
-        t: np.ndarray, loss: np.ndarray, table: np.ndarray, whole: np.ndarray, kept: np.ndarray,
+        self,
+        kernel: Kernel,
+        address: np.ndarray,
+        length: np.ndarray,
+        row: np.ndarray,
+        active: np.ndarray,
+        t: np.ndarray,
+        loss: np.ndarray,
+        table: np.ndarray,
+        whole: np.ndarray,
+        kept: np.ndarray,
         noise: np.ndarray,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.kernel, self.device = kernel, kernel.device
         self.address, self.length, self.row, self.active = address, length, row, active
         self.t, self.loss, self.table, self.whole, self.kept, self.noise = t, loss, table, whole, kept, noise
@@ -191,9 +200,15 @@ def compiled(equations: Equations, formats: Formats, whole: Whole, device: torch
     text = Source(equations, formats, whole)
     made = module(text.text(), f"{equations.name}_triton")
     return Kernel(
-        equations, made.segments, len(text.streams), len(text.program.kept), bool(text.drawn),
-        formats.computed, 8 if text.packed else 4, device,
-    )  # fmt: skip
+        equations,
+        made.segments,
+        len(text.streams),
+        len(text.program.kept),
+        bool(text.drawn),
+        formats.computed,
+        8 if text.packed else 4,
+        device,
+    )
 
 
 def installed() -> bool:
@@ -286,9 +301,15 @@ def update(
     address, length = segment_table([w], [g.contiguous()], [streamed])
     table = np.array([[values[name] for name in formula.equations.hyperparameters]])
     launch = compiled(formula.equations, formats, UPDATE_ONLY, w.device).launch(
-        address, length, np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.bool_), np.array([float(t)]),
-        np.array([loss]), table, kept=kept,
-    )  # fmt: skip
+        address,
+        length,
+        np.zeros(1, dtype=np.int64),
+        np.ones(1, dtype=np.bool_),
+        np.array([float(t)]),
+        np.array([loss]),
+        table,
+        kept=kept,
+    )
     run([launch])
     for name, value in zip((n for n in named if n in single), kept[0].tolist(), strict=True):
         named[name].fill_(value)

@@ -63,10 +63,32 @@ import triton as _triton
 import triton.language as _tl
 from triton.language import constexpr
 """
-_HEADER += "\n".join(f"from thalweg.kernels.triton_device import {name} as _{name}" for name in (
-    "cos", "draw", "exp", "inlined", "load", "log", "logical_and", "logical_not", "logical_or", "maximum", "minimum",
-    "pack", "power", "ratio", "root", "sign", "sin", "store", "tanh", "unpack", "whole_power",
-))  # fmt: skip
+_HEADER += "\n".join(
+    f"from thalweg.kernels.triton_device import {name} as _{name}"
+    for name in (
+        "cos",
+        "draw",
+        "exp",
+        "inlined",
+        "load",
+        "log",
+        "logical_and",
+        "logical_not",
+        "logical_or",
+        "maximum",
+        "minimum",
+        "pack",
+        "power",
+        "ratio",
+        "root",
+        "sign",
+        "sin",
+        "store",
+        "tanh",
+        "unpack",
+        "whole_power",
+    )
+)
 
 
 class Source:
@@ -93,19 +115,21 @@ class Source:
         arguments += ["_key", "_element"] if self.drawn else []
         body = [f"    {line}" for line in self._body()]  # first: it finds out which constants there are
         constants = self.element.constants.items()
-        return "\n".join([
-            f'"""{self.equations.name}, {self.dtype[3:]}: generated from its formula."""',
-            _HEADER,
-            "@_inlined",
-            f"def _update({', '.join(arguments)}):",
-            *(f"    {name} = _tl.full((), {value!r}, {self.dtype})" for value, name in constants),
-            *body,
-            "",
-            '@_triton.jit(do_not_specialize=["_count"])',
-            "def segments(_table, _owner, _count, _factor_at, ALIGNED: constexpr):",
-            *(f"    {line}" for line in self._segment(arguments)),
-            "",
-        ])  # fmt: skip
+        return "\n".join(
+            [
+                f'"""{self.equations.name}, {self.dtype[3:]}: generated from its formula."""',
+                _HEADER,
+                "@_inlined",
+                f"def _update({', '.join(arguments)}):",
+                *(f"    {name} = _tl.full((), {value!r}, {self.dtype})" for value, name in constants),
+                *body,
+                "",
+                '@_triton.jit(do_not_specialize=["_count"])',
+                "def segments(_table, _owner, _count, _factor_at, ALIGNED: constexpr):",
+                *(f"    {line}" for line in self._segment(arguments)),
+                "",
+            ]
+        )
 
     def _segment(self, arguments: Sequence[str]) -> Iterator[str]:
         """Where this instance's weights lie, and the scalars of their row; `Kernel.launch` lays out the table."""

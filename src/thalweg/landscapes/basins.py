@@ -169,10 +169,18 @@ def basins(
     minima = minima_among(found, ends[~diverged], reach)
     shape = tuple(len(axis) for axis in reversed(axes))
     return Basins(
-        surface=found, formula=formula, rate=rate, schedule=moved, steps=steps, axes=axes, minima=minima,
-        labels=nearest(minima, ends, reach).reshape(shape), diverged=diverged.reshape(shape),
-        ends=ends.reshape(*shape, -1), radius=float(reach),
-    )  # fmt: skip
+        surface=found,
+        formula=formula,
+        rate=rate,
+        schedule=moved,
+        steps=steps,
+        axes=axes,
+        minima=minima,
+        labels=nearest(minima, ends, reach).reshape(shape),
+        diverged=diverged.reshape(shape),
+        ends=ends.reshape(*shape, -1),
+        radius=float(reach),
+    )
 
 
 def _one_rule(optimizer: Any, lr: Any) -> tuple[Formula, float]:
@@ -223,9 +231,7 @@ def _grid(axes: tuple[np.ndarray, ...]) -> np.ndarray:
     return np.stack(np.meshgrid(*axes, indexing="xy"), axis=-1)
 
 
-def _walkers(
-    formula: Formula, rate: float, starts: np.ndarray, schedule: Schedule, steps: int
-) -> tuple[Walkers, bool]:
+def _walkers(formula: Formula, rate: float, starts: np.ndarray, schedule: Schedule, steps: int) -> tuple[Walkers, bool]:
     """The walkers of a map, and whether those of a chunk share a row."""
     shared = not own_rows(formula, schedule)
     rows = -(-len(starts) // CHUNK) if shared else len(starts)

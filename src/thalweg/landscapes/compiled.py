@@ -23,8 +23,22 @@ from ..kernels.numba_cpu import Launch
 from ..kernels.threads import addresses
 
 _WIDE = ("cos", "exp", "sigmoid", "sin", "softplus")
-_LIBRARY = ("acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cosh", "erf", "log", "sinh", "sqrt", "tan",
-            "tanh")  # fmt: skip
+_LIBRARY = (
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "cosh",
+    "erf",
+    "log",
+    "sinh",
+    "sqrt",
+    "tan",
+    "tanh",
+)
 _FUNCTIONS = sorted(_WIDE + _LIBRARY)
 _HEAD = f"""
 from math import {", ".join(f"{name} as _{name}" for name in _LIBRARY)}
@@ -64,9 +78,7 @@ def _walkable(derivative: Any) -> sp.Expr:
     derivative = derivative.replace(
         sp.Heaviside, lambda x, *_: sp.Piecewise((zero, x < 0), (half, sp.Eq(x, 0)), (sp.S.One, True))
     )
-    flat = derivative.atoms(
-        sp.Derivative, sp.Subs
-    )  # of floor and ceiling, which are level between their steps
+    flat = derivative.atoms(sp.Derivative, sp.Subs)  # of floor and ceiling, which are level between their steps
     return derivative.xreplace(dict.fromkeys(flat, zero))
 
 
@@ -86,8 +98,9 @@ def compiled(expression: sp.Expr, variables: tuple[sp.Symbol, ...]) -> Any:
 def _loop(name: str, wanted: Sequence[sp.Expr], variables: Sequence[sp.Symbol]) -> list[str]:
     count, print_ = len(variables), _Printer().doprint
     named = {v: sp.Symbol(f"_w{k}", real=True) for k, v in enumerate(variables)}
-    shared, values = sp.cse([w.xreplace(named) for w in wanted], symbols=sp.numbered_symbols("_x", real=True),
-                            order="none")  # fmt: skip
+    shared, values = sp.cse(
+        [w.xreplace(named) for w in wanted], symbols=sp.numbered_symbols("_x", real=True), order="none"
+    )
     slopes, losses = values[:count], values[count:]
     return [
         "@_compiled",

@@ -31,11 +31,7 @@ if TYPE_CHECKING:
 
 TINY = 1e-100  # of the first distance: who is as near as that is there
 ROUNDING = 1e-13  # of the minimum's size: nearer than that rounding keeps the point away
-LEAST, MOST, PER_DECADE = (
-    1e-3,
-    100,
-    400,
-)  # trial rates, times the curvature, between which the boundary is searched
+LEAST, MOST, PER_DECADE = (1e-3, 100, 400)  # trial rates, times the curvature, between which the boundary is searched
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -128,9 +124,7 @@ def convergence(
         if name not in formula.hyperparameters:
             raise FormulaError(unknown(f"hyperparameter of {formula.name}", name, formula.hyperparameters))
     if hyperparameter == "lr":
-        raise SurfaceError(
-            "lr varies in any case; name another hyperparameter to vary beside it, e.g. momentum."
-        )
+        raise SurfaceError("lr varies in any case; name another hyperparameter to vary beside it, e.g. momentum.")
     minimum, begin = _places(found, start)
     eigenvalues = np.linalg.eigvalsh(found.hessian(minimum.tolist()))
     if not (np.isfinite(eigenvalues) & (eigenvalues > 0)).all():
@@ -147,12 +141,18 @@ def convergence(
     radius = _spectral_radius(formula, hyperparameter)
     at = (grid[None, :, None], levels[:, None, None], eigenvalues)
     return Convergence(
-        surface=found, formula=formula, minimum=minimum, hyperparameter=hyperparameter, rates=grid, values=levels,
-        factors=factors, converges=nearer.reshape(factors.shape) & (factors < 1),
-
-        theory=radius and radius(*at).max(axis=-1), boundary=radius and _boundary(radius, levels, eigenvalues[-1]),
+        surface=found,
+        formula=formula,
+        minimum=minimum,
+        hyperparameter=hyperparameter,
+        rates=grid,
+        values=levels,
+        factors=factors,
+        converges=nearer.reshape(factors.shape) & (factors < 1),
+        theory=radius and radius(*at).max(axis=-1),
+        boundary=radius and _boundary(radius, levels, eigenvalues[-1]),
         eigenvalues=eigenvalues,
-    )  # fmt: skip
+    )
 
 
 def _places(surface: Surface, start: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -181,10 +181,10 @@ def _numbers(what: str, given: Any, above: float = -np.inf) -> np.ndarray:
 
 def _measured(
     surface: Surface, formula: Formula, given: dict[str, np.ndarray], minimum: np.ndarray, begin: np.ndarray, steps: int
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray]:
     """The mean factor per step of each row of hyperparameters, (rows,), and whether it ends nearer than it began.
 
-    Paths swing to and fro, so that a distance is the farthest of a window of steps: one in the middle against one at the
+    Paths swing to and fro, so a distance is the farthest of a window of steps: one in the middle against one at the
     end, or for a path that is there before, its way until then.
     """
     count = len(given["lr"])

@@ -88,9 +88,7 @@ def rules_of(optimizer: Any, lr: Any) -> Rules:
     """Optimizers and rates in whatever form a user may give them."""
     if isinstance(optimizer, Mapping):
         if lr is not None:
-            raise SurfaceError(
-                "lr is given twice: leave it out where the optimizers have rates of their own."
-            )
+            raise SurfaceError("lr is given twice: leave it out where the optimizers have rates of their own.")
         given = [_rates(rate) for rate in optimizer.values()]
         fairness = CHOSEN
     else:
@@ -112,9 +110,7 @@ def rules_of(optimizer: Any, lr: Any) -> Rules:
         return Rules(tuple(named), np.array(given), fairness)
     for rule in named if given else ():
         if "lr" not in rule.hyperparameters:
-            raise SurfaceError(
-                f"{rule.label} has no hyperparameter lr; leave lr out, or leave it out of the list."
-            )
+            raise SurfaceError(f"{rule.label} has no hyperparameter lr; leave lr out, or leave it out of the list.")
     default = [[rule.hyperparameters.get("lr", np.nan)] for rule in named]
     return Rules(tuple(named), np.array(given * len(named) or default, dtype=np.float64), fairness)
 
@@ -133,9 +129,7 @@ def _rates(given: Any) -> list[float]:
     try:
         rates = np.atleast_1d(np.asarray(given, dtype=np.float64))
     except (TypeError, ValueError) as error:
-        raise SurfaceError(
-            f"lr is {calls.short(repr(given))}; give a positive number or a list of them."
-        ) from error
+        raise SurfaceError(f"lr is {calls.short(repr(given))}; give a positive number or a list of them.") from error
     if rates.ndim != 1 or not len(rates):
         raise SurfaceError("lr has no numbers in it; give a positive number or a list of them.")
     wrong = rates[~((rates > 0) & np.isfinite(rates))]
@@ -218,9 +212,7 @@ class _Walk:
     one rate. Records have the step in front of that.
     """
 
-    def __init__(
-        self, surface: Surface, starts: np.ndarray, rules: Rules, schedule: Schedule, steps: int
-    ) -> None:
+    def __init__(self, surface: Surface, starts: np.ndarray, rules: Rules, schedule: Schedule, steps: int) -> None:
         self.surface, self.rules, self.schedule, self.steps = surface, rules, schedule, steps
         self.shape = shape = (*rules.rates.shape, *starts.shape)
         self.far = FAR * max(np.ptp(surface.bounds), 2 * np.abs(starts).max())
@@ -263,16 +255,24 @@ class _Walk:
                     self.all_rates[k, o] = self._rates_of(group)
         self._cut(diverged)
         return Path(
-            surface=self.surface, formulas=self.rules.formulas, rates=self.rules.rates, schedule=self.schedule,
-            noise=noise, seed=seed, fairness=self.rules.fairness, all_points=_by_start(self.all_points),
-            all_losses=_by_start(self.all_losses), all_gradients=_by_start(self.all_gradients),
-            all_looks=_by_start(self.all_looks), all_diverged=np.moveaxis(diverged, 2, 0),
+            surface=self.surface,
+            formulas=self.rules.formulas,
+            rates=self.rules.rates,
+            schedule=self.schedule,
+            noise=noise,
+            seed=seed,
+            fairness=self.rules.fairness,
+            all_points=_by_start(self.all_points),
+            all_losses=_by_start(self.all_losses),
+            all_gradients=_by_start(self.all_gradients),
+            all_looks=_by_start(self.all_looks),
+            all_diverged=np.moveaxis(diverged, 2, 0),
             all_rates=np.moveaxis(self.all_rates, 0, -1),
             all_states={
                 rule.label: {name: np.moveaxis(v, (2, 0), (0, 2)) for name, v in own.items()}
                 for rule, own in zip(self.rules.formulas, self.all_states, strict=True)
             },
-        )  # fmt: skip
+        )
 
     def _record(self, k: int, noise: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
         """Write down where the points are and what their rules are given there."""

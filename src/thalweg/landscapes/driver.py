@@ -22,10 +22,33 @@ from .walkers import Walkers
 
 CHUNK = 1024  # points; two variables and four states take 100 kB, which is a part of the second cache
 _FIELDS = (
-    "look_rows", "look_rows_job", "look", "look_job", "slopes", "slopes_job", "losses", "losses_job", "rows",
-    "rows_job", "step", "step_job", "steps", "t", "table", "columns", "values", "chunk", "walkers", "shared",
-    "points", "looked", "dimensions", "targets", "reach", "outside",
-)  # fmt: skip
+    "look_rows",
+    "look_rows_job",
+    "look",
+    "look_job",
+    "slopes",
+    "slopes_job",
+    "losses",
+    "losses_job",
+    "rows",
+    "rows_job",
+    "step",
+    "step_job",
+    "steps",
+    "t",
+    "table",
+    "columns",
+    "values",
+    "chunk",
+    "walkers",
+    "shared",
+    "points",
+    "looked",
+    "dimensions",
+    "targets",
+    "reach",
+    "outside",
+)
 _SOURCE = """
 from numba import cfunc as _cfunc
 from thalweg.kernels.memory import call, load_float64, load_int64, store_float64, store_int64
@@ -73,12 +96,7 @@ def _drive() -> Any:
 
 
 def advance(
-    surface: Surface,
-    walkers: Walkers,
-    steps: int,
-    shared: bool,
-    targets: np.ndarray | None = None,
-    radius: float = 0.0,
+    surface: Surface, walkers: Walkers, steps: int, shared: bool, targets: np.ndarray | None = None, radius: float = 0.0
 ) -> np.ndarray:
     """Take all points `steps` steps further, from step 0 of the walk; only where they end is kept.
 
@@ -105,18 +123,34 @@ def advance(
     at_looked, at_points = addresses(looked, gradients, losses), addresses(points, gradients, losses)
     assert step.rows
     given = {
-        "slopes": kernels.gradients.address, "slopes_job": at_looked.ctypes.data, "rows": step.rows.function,
-        "rows_job": step.rows.job.ctypes.data, "step": step.function, "step_job": step.job.ctypes.data,
-        "steps": steps, "t": t.ctypes.data, "table": walkers.table.ctypes.data, "columns": walkers.table.shape[1],
-        "chunk": CHUNK, "walkers": len(points), "shared": shared, "points": points.ctypes.data,
-        "looked": looked.ctypes.data, "dimensions": points.shape[1], "reach": reach.ctypes.data,
+        "slopes": kernels.gradients.address,
+        "slopes_job": at_looked.ctypes.data,
+        "rows": step.rows.function,
+        "rows_job": step.rows.job.ctypes.data,
+        "step": step.function,
+        "step_job": step.job.ctypes.data,
+        "steps": steps,
+        "t": t.ctypes.data,
+        "table": walkers.table.ctypes.data,
+        "columns": walkers.table.shape[1],
+        "chunk": CHUNK,
+        "walkers": len(points),
+        "shared": shared,
+        "points": points.ctypes.data,
+        "looked": looked.ctypes.data,
+        "dimensions": points.shape[1],
+        "reach": reach.ctypes.data,
         "outside": outside.ctypes.data,
-    }  # fmt: skip
+    }
     if walkers.reads_loss:
         given |= {"losses": kernels.both.address, "losses_job": at_points.ctypes.data}
     if look and look.rows:
-        given |= {"look_rows": look.rows.function, "look_rows_job": look.rows.job.ctypes.data,
-                  "look": look.function, "look_job": look.job.ctypes.data}  # fmt: skip
+        given |= {
+            "look_rows": look.rows.function,
+            "look_rows_job": look.rows.job.ctypes.data,
+            "look": look.function,
+            "look_job": look.job.ctypes.data,
+        }
     if values is not None:
         given["values"] = values.ctypes.data
     if targets is not None:
@@ -129,12 +163,7 @@ def advance(
 
 
 def _by_step(
-    surface: Surface,
-    walkers: Walkers,
-    steps: int,
-    targets: np.ndarray | None,
-    radius: float,
-    outside: np.ndarray,
+    surface: Surface, walkers: Walkers, steps: int, targets: np.ndarray | None, radius: float, outside: np.ndarray
 ) -> None:
     """The same for a surface that is a Python function."""
     for k in range(steps):

@@ -38,9 +38,7 @@ def solutions(
     if to is None:
         return f"{label} on {ready.name}", module, ready, states, None
     if not isinstance(to, str):
-        raise UsageError(
-            f"to= of a study is another optimizer's label, and was given as a {type(to).__name__}."
-        )
+        raise UsageError(f"to= of a study is another optimizer's label, and was given as a {type(to).__name__}.")
     other = _path(study, programs, to, 1)[-1]
     return f"{label} to {to} on {ready.name}", module, ready, states, other
 
@@ -78,9 +76,7 @@ def _path(study: Study, programs: Programs, label: str, kept: int) -> list[State
     setting = entries[label].setting
     own = table[matching(table, setting) & (table["status"] == "finished")]
     if own.empty:
-        raise UsageError(
-            f"all runs of {label} diverged, so there is no network to look at; choose another optimizer."
-        )
+        raise UsageError(f"all runs of {label} diverged, so there is no network to look at; choose another optimizer.")
     last = "confirmation" if "confirmation" in set(own["stage"]) else "search"
     run_seed = int(own[own["stage"] == last]["seed"].min())
     block = Block(programs.task(setting), [study.plan.member(setting, run_seed)], study.plan.epochs)

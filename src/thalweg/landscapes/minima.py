@@ -47,9 +47,7 @@ def _crowded(ends: np.ndarray, radius: float) -> np.ndarray:
     if not len(ends):
         return ends
     cells = np.floor((ends - ends.min(axis=0)) / radius)
-    _, first, counts = np.unique(
-        cells @ [1.0, 2.0**26][: ends.shape[1]], return_index=True, return_counts=True
-    )
+    _, first, counts = np.unique(cells @ [1.0, 2.0**26][: ends.shape[1]], return_index=True, return_counts=True)
     chosen = np.argsort(-counts, kind="stable")[:CANDIDATES]
     return ends[first[chosen[counts[chosen] >= SHARE * len(ends)]]]
 
@@ -73,9 +71,7 @@ def _polished(surface: Surface, points: np.ndarray, radius: float) -> np.ndarray
 def _newton(surface: Surface, points: np.ndarray, slopes: np.ndarray, h: float) -> np.ndarray:
     """|H|⁻¹g, with H from differences of the gradient."""
     shifts = h * np.eye(points.shape[1])
-    second = np.stack(
-        [(surface.gradient(points + s) - surface.gradient(points - s)) / (2 * h) for s in shifts], -1
-    )
+    second = np.stack([(surface.gradient(points + s) - surface.gradient(points - s)) / (2 * h) for s in shifts], -1)
     values, vectors = np.linalg.eigh(np.nan_to_num(second + second.swapaxes(1, 2)) / 2)
     along = np.einsum("nij,ni->nj", vectors, np.nan_to_num(slopes)) / np.maximum(np.abs(values), 1e-12)
     return np.einsum("nij,nj->ni", vectors, along)

@@ -94,9 +94,7 @@ class Landscape:
         if self.kind == "line":
             parts.append(f"the barrier between the ends is {self.barrier:.4g}")
         if self.kind == "random":
-            parts.append(
-                "directions are random and filter-normalised, with biases and norms left as they are"
-            )
+            parts.append("directions are random and filter-normalised, with biases and norms left as they are")
         if self.explained is not None and self.projection_error is not None:
             each = " + ".join(f"{share:.1%}" for share in self.explained)
             parts.append(
@@ -129,12 +127,21 @@ class Landscape:
             return found.tolist()
 
         return {
-            "name": self.name, "kind": self.kind, "note": self.note, "loss": self.loss_name, "part": self.part,
-            "samples": self.samples, "ends": plain(np.array(self.ends)), "axes": [plain(axis) for axis in self.axes],
-            "losses": plain(self.losses), "path": plain(self.path), "path_losses": plain(self.path_losses),
-            "explained": plain(self.explained), "projection_error": plain(self.projection_error),
+            "name": self.name,
+            "kind": self.kind,
+            "note": self.note,
+            "loss": self.loss_name,
+            "part": self.part,
+            "samples": self.samples,
+            "ends": plain(np.array(self.ends)),
+            "axes": [plain(axis) for axis in self.axes],
+            "losses": plain(self.losses),
+            "path": plain(self.path),
+            "path_losses": plain(self.path_losses),
+            "explained": plain(self.explained),
+            "projection_error": plain(self.projection_error),
             "barrier": self.barrier if self.kind == "line" and np.isfinite(self.barrier) else None,
-        }  # fmt: skip
+        }
 
     def picture(self, surface: bool = False) -> go.Figure:
         """The loss along the line, or level lines with the path on them.
@@ -223,9 +230,15 @@ def landscape(
     made = {"line": _line, "random": _random, "path": _along}[chosen]
     facts = made(slices, module, states, other, points, span, seed)
     return Landscape(
-        name=name, kind=chosen, loss_name=ready.loss_name, part=part, samples=len(inputs), total=total,
-        batched=slices.batched, **facts,
-    )  # fmt: skip
+        name=name,
+        kind=chosen,
+        loss_name=ready.loss_name,
+        part=part,
+        samples=len(inputs),
+        total=total,
+        batched=slices.batched,
+        **facts,
+    )
 
 
 def _check(kind: str | None, points: int | None, span: float, part: str, samples: int | None) -> None:
@@ -238,18 +251,14 @@ def _check(kind: str | None, points: int | None, span: float, part: str, samples
     if not 0 < span < float("inf"):
         raise UsageError(f"the span is {span!r}; give a positive number.")
     if part not in ("validation", "train"):
-        raise UsageError(
-            f"the part is {part!r}; give validation or train: the test part is for the last word alone."
-        )
+        raise UsageError(f"the part is {part!r}; give validation or train: the test part is for the last word alone.")
 
 
 def _agree(kind: str, to: bool, path: bool) -> None:
     if kind == "line" and not to:
         raise UsageError("a line goes from one solution to another; give to=, the second one.")
     if kind == "path" and not path:
-        raise UsageError(
-            "the plane of a path needs the path; give path=, the state_dicts that training came by."
-        )
+        raise UsageError("the plane of a path needs the path; give path=, the state_dicts that training came by.")
     if kind != "line" and to:
         raise UsageError(f"to= is the end of a line, and kind is {kind!r}; leave one of them out.")
 
@@ -258,9 +267,7 @@ def _prepared(model: Any, problem: Any) -> Any:
     if not isinstance(model, nn.Module):
         raise UsageError(f"the model is a {type(model).__name__}; give a torch.nn.Module or a tw.Study.")
     if problem is None:
-        raise UsageError(
-            "a network has a loss on data alone; give problem=, a tw.Problem or a built-in's name."
-        )
+        raise UsageError("a network has a loss on data alone; give problem=, a tw.Problem or a built-in's name.")
     from ..study.prepare import prepare
 
     return prepare(problem)
@@ -288,9 +295,7 @@ def _slices(model: nn.Module, ready: Any, inputs: Tensor, targets: Tensor) -> Sl
         ) from fault
 
 
-def _line(
-    slices: Slices, model: nn.Module, _: Any, other: Any, points: int | None, *__: Any
-) -> dict[str, Any]:
+def _line(slices: Slices, model: nn.Module, _: Any, other: Any, points: int | None, *__: Any) -> dict[str, Any]:
     count = (points or LINE) - 1
     t = np.arange(-(count // BEYOND), count + count // BEYOND + 1) / count
     first, second = slices.here(), _state(slices, other, "the second solution")
@@ -318,14 +323,14 @@ def _random(
     here = slices.here()
     losses = _grid(slices, here, directions, (axis, axis))
     return {
-        "axes": (axis, axis), "losses": losses, "ends": tuple(slices.losses([here.__getitem__]).tolist()),
+        "axes": (axis, axis),
+        "losses": losses,
+        "ends": tuple(slices.losses([here.__getitem__]).tolist()),
         "directions": directions,
-    }  # fmt: skip
+    }
 
 
-def _along(
-    slices: Slices, model: nn.Module, path: Any, _: Any, points: int | None, *__: Any
-) -> dict[str, Any]:
+def _along(slices: Slices, model: nn.Module, path: Any, _: Any, points: int | None, *__: Any) -> dict[str, Any]:
     states = [_state(slices, one, f"point {k} of the path") for k, one in enumerate(path)]
     here = slices.here()
     if not states or any(not torch.equal(states[-1][n], here[n]) for n in here):
@@ -333,7 +338,8 @@ def _along(
     plane: Plane | None = principal(states, slices.names)
     if plane is None:
         raise UsageError(
-            f"a path of {len(states)} points, the network among them, goes in no two directions; give more of its points."
+            f"a path of {len(states)} points, the network among them, goes in no two directions; give "
+            "more of its points."
         )
     axes = []
     for values in plane.coordinates.T:
@@ -342,15 +348,18 @@ def _along(
     losses = _grid(slices, here, plane.directions, (axes[0], axes[1]))
     own = slices.losses([state.__getitem__ for state in states])
     return {
-        "axes": tuple(axes), "losses": losses, "ends": (float(own[-1]),), "directions": plane.directions,
-        "path": plane.coordinates, "path_losses": own, "explained": plane.explained,
+        "axes": tuple(axes),
+        "losses": losses,
+        "ends": (float(own[-1]),),
+        "directions": plane.directions,
+        "path": plane.coordinates,
+        "path_losses": own,
+        "explained": plane.explained,
         "projection_error": plane.errors,
-    }  # fmt: skip
+    }
 
 
-def _grid(
-    slices: Slices, here: State, directions: Sequence[State], axes: tuple[np.ndarray, np.ndarray]
-) -> np.ndarray:
+def _grid(slices: Slices, here: State, directions: Sequence[State], axes: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """(points of the second axis, points of the first)."""
     first, second = directions
 

@@ -155,6 +155,4 @@ class Path:
         columns |= {"optimizer": np.array(self.optimizers, dtype=object)[o], "lr": self.rates[o, r]}
         columns |= {f"end_{v}": ends[:, k] for k, v in enumerate(self.surface.variables)}
         columns |= {"first_loss": self.all_losses[s, o, r, 0], "loss": self.all_losses[s, o, r, last]}
-        return pd.DataFrame(columns | {"diverged": pd.array(diverged, dtype="Int64")}).replace(
-            {"diverged": -1}, pd.NA
-        )
+        return pd.DataFrame(columns | {"diverged": pd.array(diverged, dtype="Int64")}).replace({"diverged": -1}, pd.NA)

@@ -57,9 +57,7 @@ def filter_normalised(model: nn.Module, names: Sequence[str], seed: int) -> Stat
             continue
         across = int(bool(getattr(owners[name], "transposed", False)))  # the axis of the outputs
         rest = [axis for axis in range(weight.ndim) if axis != across]
-        size, length = (
-            torch.linalg.vector_norm(t, dim=rest, keepdim=True) for t in (weight.double().cpu(), drawn)
-        )
+        size, length = (torch.linalg.vector_norm(t, dim=rest, keepdim=True) for t in (weight.double().cpu(), drawn))
         found[name] = (drawn / length * size).to(weight)
     return found
 
@@ -169,9 +167,7 @@ class Slices:
             own = list(points[first : first + self.chunk])
             if self.batched and len(points) > 1:
                 try:
-                    found += self._together([*own, *[own[-1]] * (min(self.chunk, len(points)) - len(own))])[
-                        : len(own)
-                    ]
+                    found += self._together([*own, *[own[-1]] * (min(self.chunk, len(points)) - len(own))])[: len(own)]
                     continue
                 except TrainingError:
                     self.batched = False
@@ -180,8 +176,7 @@ class Slices:
 
     def _together(self, points: Sequence[Callable[[str], Tensor]]) -> list[float]:
         weights, moving = (
-            [torch.stack([point(name) for point in points]) for name in names]
-            for names in (self.names, self.moving)
+            [torch.stack([point(name) for point in points]) for name in names] for names in (self.names, self.moving)
         )
         return self._mean(
             lambda x, y: self.engine.evaluate(weights, x, y, self.fixed, moving)[0].double().cpu().numpy()

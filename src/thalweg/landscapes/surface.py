@@ -106,9 +106,7 @@ class Surface:
         slopes = compiled.derivatives(self.expression, self.symbols)
         at = dict(zip(self.symbols, map(float, point), strict=True))
         second = sp.Matrix(slopes).jacobian(self.symbols).subs(at).evalf()
-        return np.array(
-            second.applyfunc(lambda v: v if v.is_Float or v.is_Rational else sp.nan), dtype=np.float64
-        )
+        return np.array(second.applyfunc(lambda v: v if v.is_Float or v.is_Rational else sp.nan), dtype=np.float64)
 
     def latex(self) -> str:
         """The expression as LaTeX; the name of a function of your own.
@@ -123,9 +121,7 @@ class Surface:
         return self.name
 
 
-def of_expression(
-    expression: Any, name: str = "", variables: tuple[str, ...] | None = None, **known: Any
-) -> Surface:
+def of_expression(expression: Any, name: str = "", variables: tuple[str, ...] | None = None, **known: Any) -> Surface:
     """A surface of a SymPy expression; its variables in the order of their names unless given."""
     free = sorted(expression.free_symbols, key=str)
     names = tuple(map(str, free))

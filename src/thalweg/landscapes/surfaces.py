@@ -26,18 +26,26 @@ WRITTEN_OUT = 16  # variables: a rotated quadratic of more is computed with its 
 def parabola() -> Surface:
     """x² − 4x + 6 = (x − 2)² + 2."""
     return of_expression(
-        X**2 - 4 * X + 6, "x**2 - 4*x + 6", bounds=((-1.0, 5.0),), minima=((2.0,),), start=(4.0,),
+        X**2 - 4 * X + 6,
+        "x**2 - 4*x + 6",
+        bounds=((-1.0, 5.0),),
+        minima=((2.0,),),
+        start=(4.0,),
         source="course notebook on optimizers",
-    )  # fmt: skip
+    )
 
 
 def wave() -> Surface:
     """x·sin x: many minima, and the start decides which one is found."""
     roots = (-4.913180439434884, 4.913180439434884, 0.0)
     return of_expression(
-        X * sp.sin(X), "x*sin(x)", bounds=((-7.0, 7.0),), minima=tuple((r,) for r in roots), start=(2.5,),
+        X * sp.sin(X),
+        "x*sin(x)",
+        bounds=((-7.0, 7.0),),
+        minima=tuple((r,) for r in roots),
+        start=(2.5,),
         source="course notebook on optimizers",
-    )  # fmt: skip
+    )
 
 
 def quadratic(condition: float = 10.0, dimensions: int = 2, rotation: float = 0.0) -> Surface:
@@ -52,9 +60,10 @@ def quadratic(condition: float = 10.0, dimensions: int = 2, rotation: float = 0.
     turn = _rotation(dimensions, rotation)
     name = calls.write("quadratic", _changed(quadratic, locals()))
     known: dict[str, Any] = {
-        "bounds": ((-2.0, 2.0),) * dimensions, "minima": ((0.0,) * dimensions,),
+        "bounds": ((-2.0, 2.0),) * dimensions,
+        "minima": ((0.0,) * dimensions,),
         "start": (1.8,) * (dimensions - 1) + (0.9,),
-    }  # fmt: skip
+    }
     if dimensions > WRITTEN_OUT and rotation:
         import torch
 
@@ -71,25 +80,35 @@ def ravine() -> Surface:
     """A narrow valley with steep walls; along it, a cliff falls towards the middle."""
     value = X**2 / 20 + 2 * Y**2 + 3 * (1 - sp.tanh(4 * (X + 1))) / 2
     return of_expression(
-        value, "ravine", bounds=((-5.0, 3.0), (-2.0, 2.0)), minima=((0.05276449024431207, 0.0),), start=(-4.5, 1.5),
+        value,
+        "ravine",
+        bounds=((-5.0, 3.0), (-2.0, 2.0)),
+        minima=((0.05276449024431207, 0.0),),
+        start=(-4.5, 1.5),
         source="after figure 5-13 (a) of the course: a ravine with a cliff towards the middle",
-    )  # fmt: skip
+    )
 
 
 def saddle() -> Surface:
     """x² − y²: level at the middle, and no minimum."""
     return of_expression(
-        X**2 - Y**2, "saddle", bounds=((-2.0, 2.0), (-2.0, 2.0)), start=(1.5, 0.01),
+        X**2 - Y**2,
+        "saddle",
+        bounds=((-2.0, 2.0), (-2.0, 2.0)),
+        start=(1.5, 0.01),
         source="after figure 5-13 (b) of the course: a saddle point",
-    )  # fmt: skip
+    )
 
 
 def monkey_saddle() -> Surface:
     """x³ − 3xy²: three ways down; the Hessian vanishes in the middle."""
     return of_expression(
-        X**3 - 3 * X * Y**2, "monkey_saddle", bounds=((-1.5, 1.5), (-1.5, 1.5)), start=(1.2, 0.02),
+        X**3 - 3 * X * Y**2,
+        "monkey_saddle",
+        bounds=((-1.5, 1.5), (-1.5, 1.5)),
+        start=(1.2, 0.02),
         source="Hilbert & Cohn-Vossen 1932",
-    )  # fmt: skip
+    )
 
 
 def rosenbrock(dimensions: int = 2) -> Surface:
@@ -98,33 +117,45 @@ def rosenbrock(dimensions: int = 2) -> Surface:
     w = _variables(dimensions)
     value = sum((100 * (b - a**2) ** 2 + (1 - a) ** 2 for a, b in itertools.pairwise(w)), sp.S.Zero)
     return of_expression(
-        value, calls.write("rosenbrock", _changed(rosenbrock, locals())),
+        value,
+        calls.write("rosenbrock", _changed(rosenbrock, locals())),
         bounds=((-2.0, 2.0), (-1.0, 3.0)) if dimensions == 2 else ((-2.0, 2.0),) * dimensions,
-        minima=((1.0,) * dimensions,), start=(-1.2, 1.0) if dimensions == 2 else (-1.2,) * dimensions,
+        minima=((1.0,) * dimensions,),
+        start=(-1.2, 1.0) if dimensions == 2 else (-1.2,) * dimensions,
         source="Rosenbrock 1960",
-    )  # fmt: skip
+    )
 
 
 def beale() -> Surface:
     """Level valleys between walls that rise like a sixth power."""
-    value = sum(((c - X + X * Y**k) ** 2 for k, c in enumerate((sp.Rational(3, 2), sp.Rational(9, 4),
-                                                               sp.Rational(21, 8)), start=1)), sp.S.Zero)  # fmt: skip
+    value = sum(
+        (
+            (c - X + X * Y**k) ** 2
+            for k, c in enumerate((sp.Rational(3, 2), sp.Rational(9, 4), sp.Rational(21, 8)), start=1)
+        ),
+        sp.S.Zero,
+    )
     return of_expression(
-        value, "beale", bounds=((-4.5, 4.5), (-4.5, 4.5)), minima=((3.0, 0.5),), start=(1.0, 1.5),
-        source="Beale 1958",
-    )  # fmt: skip
+        value, "beale", bounds=((-4.5, 4.5), (-4.5, 4.5)), minima=((3.0, 0.5),), start=(1.0, 1.5), source="Beale 1958"
+    )
 
 
 def himmelblau() -> Surface:
     """(x² + y − 11)² + (x + y² − 7)²: four minima of the same depth."""
     minima = (
-        (3.0, 2.0), (-2.805118086952745, 3.131312518250573), (-3.779310253377747, -3.283185991286170),
+        (3.0, 2.0),
+        (-2.805118086952745, 3.131312518250573),
+        (-3.779310253377747, -3.283185991286170),
         (3.584428340330492, -1.848126526964404),
-    )  # fmt: skip
+    )
     return of_expression(
-        (X**2 + Y - 11) ** 2 + (X + Y**2 - 7) ** 2, "himmelblau", bounds=((-5.0, 5.0), (-5.0, 5.0)),
-        minima=minima, start=(0.0, 0.0), source="Himmelblau 1972",
-    )  # fmt: skip
+        (X**2 + Y - 11) ** 2 + (X + Y**2 - 7) ** 2,
+        "himmelblau",
+        bounds=((-5.0, 5.0), (-5.0, 5.0)),
+        minima=minima,
+        start=(0.0, 0.0),
+        source="Himmelblau 1972",
+    )
 
 
 def rastrigin(dimensions: int = 2) -> Surface:
@@ -133,9 +164,13 @@ def rastrigin(dimensions: int = 2) -> Surface:
     w = _variables(dimensions)
     value = 10 * dimensions + sum((x**2 - 10 * sp.cos(2 * sp.pi * x) for x in w), sp.S.Zero)
     return of_expression(
-        value, calls.write("rastrigin", _changed(rastrigin, locals())), bounds=((-5.12, 5.12),) * dimensions,
-        minima=((0.0,) * dimensions,), start=(3.3,) + (-2.7,) * (dimensions - 1), source="Rastrigin 1974",
-    )  # fmt: skip
+        value,
+        calls.write("rastrigin", _changed(rastrigin, locals())),
+        bounds=((-5.12, 5.12),) * dimensions,
+        minima=((0.0,) * dimensions,),
+        start=(3.3,) + (-2.7,) * (dimensions - 1),
+        source="Rastrigin 1974",
+    )
 
 
 def ackley(dimensions: int = 2) -> Surface:
@@ -146,9 +181,12 @@ def ackley(dimensions: int = 2) -> Surface:
     waves = sum((sp.cos(2 * sp.pi * x) for x in w), sp.S.Zero) / dimensions
     return of_expression(
         -20 * sp.exp(-spread / 5) - sp.exp(waves) + 20 + sp.E,
-        calls.write("ackley", _changed(ackley, locals())), bounds=((-5.0, 5.0),) * dimensions,
-        minima=((0.0,) * dimensions,), start=(3.3,) + (-2.7,) * (dimensions - 1), source="Ackley 1987",
-    )  # fmt: skip
+        calls.write("ackley", _changed(ackley, locals())),
+        bounds=((-5.0, 5.0),) * dimensions,
+        minima=((0.0,) * dimensions,),
+        start=(3.3,) + (-2.7,) * (dimensions - 1),
+        source="Ackley 1987",
+    )
 
 
 def styblinski_tang(dimensions: int = 2) -> Surface:
@@ -160,27 +198,41 @@ def styblinski_tang(dimensions: int = 2) -> Surface:
     return of_expression(
         sum((x**4 - 16 * x**2 + 5 * x for x in w), sp.S.Zero) / 2,
         calls.write("styblinski_tang", _changed(styblinski_tang, locals())),
-        bounds=((-5.0, 5.0),) * dimensions, minima=tuple(sorted(known, key=lambda p: p.count(high))),
-        start=(0.5,) * dimensions, source="Styblinski & Tang 1990",
-    )  # fmt: skip
+        bounds=((-5.0, 5.0),) * dimensions,
+        minima=tuple(sorted(known, key=lambda p: p.count(high))),
+        start=(0.5,) * dimensions,
+        source="Styblinski & Tang 1990",
+    )
 
 
 def three_hump_camel() -> Surface:
     """2x² − 1.05x⁴ + x⁶/6 + xy + y²: the lowest minimum between two others."""
     side = (1.747552345830289, -0.8737761729151444)
     return of_expression(
-        2 * X**2 - sp.Rational(21, 20) * X**4 + X**6 / 6 + X * Y + Y**2, "three_hump_camel",
-        bounds=((-3.0, 3.0), (-3.0, 3.0)), minima=((0.0, 0.0), side, (-side[0], -side[1])), start=(-2.2, 2.0),
+        2 * X**2 - sp.Rational(21, 20) * X**4 + X**6 / 6 + X * Y + Y**2,
+        "three_hump_camel",
+        bounds=((-3.0, 3.0), (-3.0, 3.0)),
+        minima=((0.0, 0.0), side, (-side[0], -side[1])),
+        start=(-2.2, 2.0),
         source="Dixon & Szegő 1978",
-    )  # fmt: skip
+    )
 
 
 SURFACES: dict[str, Callable[..., Surface]] = {
-    "x**2 - 4*x + 6": parabola, "x*sin(x)": wave, "quadratic": quadratic, "ravine": ravine, "saddle": saddle,
-    "monkey_saddle": monkey_saddle, "rosenbrock": rosenbrock, "beale": beale, "himmelblau": himmelblau,
-    "rastrigin": rastrigin, "ackley": ackley, "styblinski_tang": styblinski_tang,
+    "x**2 - 4*x + 6": parabola,
+    "x*sin(x)": wave,
+    "quadratic": quadratic,
+    "ravine": ravine,
+    "saddle": saddle,
+    "monkey_saddle": monkey_saddle,
+    "rosenbrock": rosenbrock,
+    "beale": beale,
+    "himmelblau": himmelblau,
+    "rastrigin": rastrigin,
+    "ackley": ackley,
+    "styblinski_tang": styblinski_tang,
     "three_hump_camel": three_hump_camel,
-}  # fmt: skip
+}
 _WRITTEN = {name.replace(" ", ""): make for name, make in SURFACES.items()}
 
 
@@ -208,8 +260,11 @@ def get(name: str) -> Surface:
     allowed = inspect.signature(SURFACES[kind]).parameters
     for argument in arguments:
         if argument not in allowed:
-            raise SurfaceError(unknown(f"argument of {kind}", argument, allowed) if allowed
-                               else f"{kind} takes no arguments; leave {argument} out.")  # fmt: skip
+            raise SurfaceError(
+                unknown(f"argument of {kind}", argument, allowed)
+                if allowed
+                else f"{kind} takes no arguments; leave {argument} out."
+            )
     return SURFACES[kind](**arguments)
 
 
@@ -279,9 +334,7 @@ def _rotation(dimensions: int, degrees: float) -> np.ndarray:
         raise SurfaceError(f"quadratic: rotation is {degrees}, and must be a number of degrees.")
     turn, angle = np.eye(dimensions), np.deg2rad(degrees)
     for k in range(dimensions - 1 if degrees else 0):
-        turn[k : k + 2] = (
-            np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) @ turn[k : k + 2]
-        )
+        turn[k : k + 2] = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) @ turn[k : k + 2]
     return turn
 
 
@@ -304,6 +357,4 @@ def _positive(name: str, **numbers: Any) -> None:
 def _whole(name: str, least: int = 1, **numbers: Any) -> None:
     for argument, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 1000:
-            raise SurfaceError(
-                f"{name}: {argument} is {value!r}, and must be a whole number from {least} to 1,000."
-            )
+            raise SurfaceError(f"{name}: {argument} is {value!r}, and must be a whole number from {least} to 1,000.")

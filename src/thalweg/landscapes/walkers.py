@@ -47,9 +47,15 @@ class Walkers:
     """
 
     def __init__(
-        self, formula: Formula, rows: int, given: Mapping[str, np.ndarray], points: np.ndarray, schedule: Schedule,
-        steps: int, segment: int = 1,
-    ) -> None:  # fmt: skip
+        self,
+        formula: Formula,
+        rows: int,
+        given: Mapping[str, np.ndarray],
+        points: np.ndarray,
+        schedule: Schedule,
+        steps: int,
+        segment: int = 1,
+    ) -> None:
         equations, program = formula.equations, lower(formula.equations)
         self.formula, self.points, self.count, self.names = formula, points, rows, equations.hyperparameters
         self.row_of = np.arange(len(points)) // (
@@ -82,15 +88,21 @@ class Walkers:
         streams = (self.points, gradients, *self.states.values())
         return self.kernel.launch(
             self._addresses(streams), self.length, self.row, self.active, t, losses, self.table, kept=self.kept
-        )  # fmt: skip
+        )
 
     def launch_look(self, points: np.ndarray, t: np.ndarray) -> Launch:
         """Copies of the points moved to where the formula wants its gradient."""
         assert self.look
         return self.look.launch(
-            self._addresses((points, points, *self.states.values())), self.length, self.row, self.active, t,
-            np.full(self.count, np.nan), self.table, kept=self.kept,
-        )  # fmt: skip
+            self._addresses((points, points, *self.states.values())),
+            self.length,
+            self.row,
+            self.active,
+            t,
+            np.full(self.count, np.nan),
+            self.table,
+            kept=self.kept,
+        )
 
     def _addresses(self, streams: Sequence[np.ndarray]) -> np.ndarray:
         offset = self.first * self.points.shape[1] * self.points.itemsize

@@ -52,9 +52,7 @@ class CrossEntropy(Loss):
         super().__post_init__()
         number(self.name, "label_smoothing", self.label_smoothing, 0.0, 1.0)
         if isinstance(self.ignore_index, bool) or not isinstance(self.ignore_index, int):
-            raise ProblemError(
-                f"cross_entropy: ignore_index is {self.ignore_index!r}; give an integer, e.g. -100."
-            )
+            raise ProblemError(f"cross_entropy: ignore_index is {self.ignore_index!r}; give an integer, e.g. -100.")
         object.__setattr__(self, "weight", class_weights(self.name, self.weight))
 
     def fit(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
@@ -86,9 +84,8 @@ class CrossEntropy(Loss):
         weight = self._weight(outputs.dtype, outputs.device)
         try:
             return F.cross_entropy(
-                outputs, targets, weight, ignore_index=self.ignore_index, reduction=reduction,
-                label_smoothing=smoothing,
-            )  # fmt: skip
+                outputs, targets, weight, ignore_index=self.ignore_index, reduction=reduction, label_smoothing=smoothing
+            )
         except IndexError:  # a class id that torch looks up and does not find
             fit.in_range(targets, outputs.shape[1], ignored=self.ignore_index)
             raise
@@ -116,9 +113,7 @@ def class_weights(owner: str, weight: Any) -> tuple[float, ...] | Tensor | None:
     if weight is None or (isinstance(weight, Tensor) and weight.ndim == 1):
         return weight
     numbers = isinstance(weight, Sequence) and not isinstance(weight, str) and len(weight) > 0
-    if not numbers or any(
-        isinstance(w, bool) or not isinstance(w, int | float) or not w >= 0 for w in weight
-    ):
+    if not numbers or any(isinstance(w, bool) or not isinstance(w, int | float) or not w >= 0 for w in weight):
         raise ProblemError(
             f"{owner}: the class weights are {calls.short(repr(weight))}; give one number of at least 0 per class, "
             "e.g. weight=(1, 2)."

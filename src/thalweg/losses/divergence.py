@@ -88,8 +88,4 @@ def _divergence(log_p: Tensor, log_q: Tensor, reduction: str) -> Tensor:
     values = log_p.exp() * (log_p - log_q)
     if reduction == "none":
         return values
-    return (
-        values.mean()
-        if reduction == "mean"
-        else values.sum() / (len(values) if reduction == "batchmean" else 1)
-    )
+    return values.mean() if reduction == "mean" else values.sum() / (len(values) if reduction == "batchmean" else 1)

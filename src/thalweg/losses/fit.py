@@ -16,13 +16,10 @@ def as_many(outputs: Tensor, targets: Tensor | None, weights: Tensor | None) -> 
     for what, given in (("targets", targets), ("sample weights", weights)):
         if given is not None and outputs.ndim and given.shape[:1] != outputs.shape[:1]:
             many = len(given) if given.ndim else "a single value"
-            raise ProblemError(
-                f"there are {len(outputs)} outputs, and for {what} {many}; give one for each output."
-            )
+            raise ProblemError(f"there are {len(outputs)} outputs, and for {what} {many}; give one for each output.")
     if weights is not None and weights.ndim != 1:
         raise ProblemError(
-            f"the sample weights are of shape {tuple(weights.shape)}; give one number per sample, "
-            f"({len(outputs)},)."
+            f"the sample weights are of shape {tuple(weights.shape)}; give one number per sample, ({len(outputs)},)."
         )
 
 

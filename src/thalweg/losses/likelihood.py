@@ -86,11 +86,7 @@ class NegativeLogLikelihood(Loss):
         return [p for p in inspect.signature(self.distribution).parameters if p != "validate_args"]  # type: ignore[arg-type]
 
     def _check_parameters(self) -> None:
-        if (
-            not isinstance(self.outputs, str | tuple)
-            or not self.outputs
-            or not isinstance(self.fixed, Mapping)
-        ):
+        if not isinstance(self.outputs, str | tuple) or not self.outputs or not isinstance(self.fixed, Mapping):
             raise ProblemError(
                 f"{self.name}: give outputs= as the name of a parameter of {self._called} or several, and fixed= "
                 'as a dictionary, e.g. outputs="loc", fixed={"scale": 1.0}.'
@@ -100,15 +96,11 @@ class NegativeLogLikelihood(Loss):
                 raise ProblemError(unknown(f"parameter of {self._called}", str(parameter), self._accepted))
         twice = {p for p in self._names if p in self.fixed or self._names.count(p) > 1}
         if twice:
-            raise ProblemError(
-                f"{self._called} is given {sorted(twice)[0]} twice; make it an output or fix it."
-            )
+            raise ProblemError(f"{self._called} is given {sorted(twice)[0]} twice; make it an output or fix it.")
         for parameter, needed in inspect.signature(self.distribution).parameters.items():  # type: ignore[arg-type]
             given = parameter in (*self._names, *self.fixed)
             if needed.default is needed.empty and needed.kind is needed.POSITIONAL_OR_KEYWORD and not given:
-                raise ProblemError(
-                    f"{self._called} needs {parameter} too; name it in outputs= or give it in fixed=."
-                )
+                raise ProblemError(f"{self._called} needs {parameter} too; name it in outputs= or give it in fixed=.")
         for parameter, value in self.fixed.items():
             if isinstance(value, int | float):
                 number(f"{self.name} of {self._called}", parameter, value, -3.5e38, 3.5e38)
@@ -139,14 +131,11 @@ class NegativeLogLikelihood(Loss):
                 )
             parts = outputs.unbind(self.dim)
         values: dict[str, Any] = {
-            name: self._to(name)(part) if self.transform else part
-            for name, part in zip(names, parts, strict=True)
+            name: self._to(name)(part) if self.transform else part for name, part in zip(names, parts, strict=True)
         }
         for name, value in self.fixed.items():
             plain = isinstance(value, int | float | bool)
-            values[name] = (
-                value if plain else torch.as_tensor(value, dtype=outputs.dtype, device=outputs.device)
-            )
+            values[name] = value if plain else torch.as_tensor(value, dtype=outputs.dtype, device=outputs.device)
         kind: Any = self.distribution
         checks = {"validate_args": False} if "validate_args" in inspect.signature(kind).parameters else {}
         return kind(**values, **checks)  # a check of values could not run under vmap
@@ -232,11 +221,7 @@ def _found(distribution: Any) -> type[Any]:
 
 
 def _is_distribution(thing: Any) -> bool:
-    return (
-        isinstance(thing, type)
-        and issubclass(thing, Distribution)
-        and thing.log_prob is not Distribution.log_prob
-    )
+    return isinstance(thing, type) and issubclass(thing, Distribution) and thing.log_prob is not Distribution.log_prob
 
 
 def _free(constraint: Any) -> bool:

@@ -100,9 +100,14 @@ def linear_cross_entropy(
     options = _Options(ignore_index, float(label_smoothing), reduction)
     with torch.autocast(hidden.device.type, enabled=False):
         value = _Function.apply(
-            hidden.reshape(-1, hidden.shape[-1]), weight, bias, targets.reshape(-1), share, options,
+            hidden.reshape(-1, hidden.shape[-1]),
+            weight,
+            bias,
+            targets.reshape(-1),
+            share,
+            options,
             torch.is_grad_enabled(),
-        )  # fmt: skip
+        )
     assert isinstance(value, Tensor)
     value = value if mixed else value.to(hidden.dtype)
     return value.reshape(targets.shape) if reduction == "none" else value
@@ -111,9 +116,15 @@ def linear_cross_entropy(
 class _Function(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, share: Tensor | None,
-        options: _Options, learning: bool,
-    ) -> Tensor:  # fmt: skip
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        share: Tensor | None,
+        options: _Options,
+        learning: bool,
+    ) -> Tensor:
         ctx.options = options
         ctx.save_for_backward(hidden, weight, bias, targets, share)
         total = _total(hidden, targets, share, options)
@@ -156,9 +167,15 @@ def _own(targets: Tensor, share: Tensor | None, options: _Options, dtype: torch.
 
 
 def _run(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, share: Tensor | None, options: _Options,
-    scale: Tensor, wanted: Sequence[bool],
-) -> tuple[Tensor, Gradients]:  # fmt: skip
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    share: Tensor | None,
+    options: _Options,
+    scale: Tensor,
+    wanted: Sequence[bool],
+) -> tuple[Tensor, Gradients]:
     """The loss of each token (tokens,), and the gradients of Σ scaleᵢ lossᵢ by hidden, weight and bias."""
     inputs = (hidden, weight, bias)
     found: Gradients = [
@@ -232,12 +249,7 @@ def _wide(tensor: Tensor) -> torch.dtype:
 
 def _check(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None) -> None:
     sizes = f"hidden {tuple(hidden.shape)}, weight {tuple(weight.shape)} and targets {tuple(targets.shape)}"
-    if (
-        not hidden.ndim
-        or weight.ndim != 2
-        or hidden.shape[-1] != weight.shape[1]
-        or hidden.shape[:-1] != targets.shape
-    ):
+    if not hidden.ndim or weight.ndim != 2 or hidden.shape[-1] != weight.shape[1] or hidden.shape[:-1] != targets.shape:
         raise ProblemError(
             f"linear_cross_entropy got {sizes}; give hidden (…, features), weight (classes, features) and targets (…,)."
         )

@@ -23,8 +23,11 @@ _KINDS: dict[str, type[Loss]] = {
     kind.name: kind for kind in (CrossEntropy, MSE, L1, Huber, KLDiv, TripletMargin, NegativeLogLikelihood)
 }
 _TORCH: dict[Callable[..., Any], str] = {
-    F.cross_entropy: "cross_entropy", F.mse_loss: "mse", F.l1_loss: "l1", F.huber_loss: "huber",
-}  # fmt: skip
+    F.cross_entropy: "cross_entropy",
+    F.mse_loss: "mse",
+    F.l1_loss: "l1",
+    F.huber_loss: "huber",
+}
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -101,7 +101,5 @@ class Huber(_Residual):
 
     def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         if isinstance(self.delta, Tensor):  # torch takes a Python number alone, and δ scales out
-            return self.delta**2 * F.huber_loss(
-                outputs / self.delta, targets / self.delta, reduction=reduction
-            )
+            return self.delta**2 * F.huber_loss(outputs / self.delta, targets / self.delta, reduction=reduction)
         return F.huber_loss(outputs, targets, reduction=reduction, delta=self.delta)

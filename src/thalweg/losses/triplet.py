@@ -62,9 +62,14 @@ class TripletMargin(Loss):
         anchor, positive, negative = outputs.unbind(1)
         # torch's triplet_margin_loss has no rule for vmap; its form with a distance is the same, and runs under it
         return F.triplet_margin_with_distance_loss(
-            anchor, positive, negative, distance_function=self._distance, margin=self.margin, swap=self.swap,
+            anchor,
+            positive,
+            negative,
+            distance_function=self._distance,
+            margin=self.margin,
+            swap=self.swap,
             reduction=reduction,
-        )  # fmt: skip
+        )
 
     def _distance(self, x: Tensor, y: Tensor) -> Tensor:
         return F.pairwise_distance(x, y, p=self.p, eps=self.eps)

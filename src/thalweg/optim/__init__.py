@@ -37,6 +37,23 @@ QHAdam = drop_in("QHAdam", "qhadam")
 SignSGD = drop_in("SignSGD", "signsgd")
 
 __all__ = [
-    "ASGD", "SGD", "AdaBelief", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Adan", "FormulaOptimizer",
-    "Lion", "NAdam", "QHAdam", "RAdam", "RMSprop", "Rprop", "SignSGD", "Yogi", "from_formula",
-]  # fmt: skip
+    "ASGD",
+    "SGD",
+    "AdaBelief",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Adan",
+    "FormulaOptimizer",
+    "Lion",
+    "NAdam",
+    "QHAdam",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SignSGD",
+    "Yogi",
+    "from_formula",
+]

@@ -63,14 +63,16 @@ class _OfFormula(type):
 
 
 def _made(kind: type, class_name: str, formula: Formula, rule: Rule, module: str) -> type[FormulaOptimizer]:
-    whole = [
-        p for p in inspect.signature(FormulaOptimizer.__init__).parameters.values() if p.name in WHOLE_STEP
-    ]
+    whole = [p for p in inspect.signature(FormulaOptimizer.__init__).parameters.values() if p.name in WHOLE_STEP]
     params = inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     body = {
-        "__doc__": _document(formula, rule), "__module__": module, "__qualname__": class_name, "rule": rule,
-        "formula": formula, "__signature__": inspect.Signature([params, *rule.arguments, *whole]),
-    }  # fmt: skip
+        "__doc__": _document(formula, rule),
+        "__module__": module,
+        "__qualname__": class_name,
+        "rule": rule,
+        "formula": formula,
+        "__signature__": inspect.Signature([params, *rule.arguments, *whole]),
+    }
     return kind(class_name, (FormulaOptimizer,), body)
 
 

@@ -67,19 +67,24 @@ class FormulaOptimizer(torch.optim.Optimizer):
     state: Any
 
     def __init__(
-        self, params: Any, *arguments: Any, max_norm: float | None = None, clip_value: float | None = None,
-        ema_decay: float | None = None, zero_grad: bool = False, state_dtype: torch.dtype | str | None = None,
-        stochastic_rounding: bool = False, **named: Any,
-    ) -> None:  # fmt: skip
+        self,
+        params: Any,
+        *arguments: Any,
+        max_norm: float | None = None,
+        clip_value: float | None = None,
+        ema_decay: float | None = None,
+        zero_grad: bool = False,
+        state_dtype: torch.dtype | str | None = None,
+        stochastic_rounding: bool = False,
+        **named: Any,
+    ) -> None:
         given = inspect.Signature(self.rule.arguments).bind(*arguments, **named)
         given.apply_defaults()
         check(given.arguments, grouped=self.rule.grouped)
         self.rule.verify(given.arguments)
         _check_whole_step(max_norm, clip_value, ema_decay)
         format_of(state_dtype)  # refuses what there is not
-        self.around = Around(
-            max_norm, clip_value, ema_decay, bool(zero_grad), state_dtype, bool(stochastic_rounding)
-        )
+        self.around = Around(max_norm, clip_value, ema_decay, bool(zero_grad), state_dtype, bool(stochastic_rounding))
         self._plan: Plan | None = None
         self.scaled = False
         super().__init__(params, dict(given.arguments))

@@ -103,10 +103,7 @@ class _Batch:
     def rows(self, counts: np.ndarray, kept: np.ndarray) -> None:
         """One row of the table for each different (group, step count, kept numbers) of the parameters."""
         number: dict[tuple[Any, ...], int] = {}
-        keys = [
-            (h.group, *pair)
-            for h, pair in zip(self.held, np.column_stack([counts, kept]).tolist(), strict=True)
-        ]
+        keys = [(h.group, *pair) for h, pair in zip(self.held, np.column_stack([counts, kept]).tolist(), strict=True)]
         self.row_of = np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
         self.row = self.row_of[self.owner]
         self.groups = [key[0] for key in number]
@@ -118,18 +115,24 @@ class _Batch:
         self.table = np.zeros((rows, len(self.formula.equations.hyperparameters)))
         self.whole = np.zeros((rows, self.numbers))
         self.launch = self.kernel.launch(
-            self.address, self.length, self.row, np.ones(rows, dtype=np.bool_), self.t, self.loss, self.table,
-            self.whole, self.kept, self.noise,
-        )  # fmt: skip
+            self.address,
+            self.length,
+            self.row,
+            np.ones(rows, dtype=np.bool_),
+            self.t,
+            self.loss,
+            self.table,
+            self.whole,
+            self.kept,
+            self.noise,
+        )
         self.read, self.squares = self.backend.squares(self.gradient_format, self.address, self.length)
 
 
 class Plan:
     """Everything about a step that stays while parameters, gradients' places, states and forms stay."""
 
-    def __init__(
-        self, optimizer: FormulaOptimizer, params: list[Tensor], gradients: list[Tensor | None]
-    ) -> None:
+    def __init__(self, optimizer: FormulaOptimizer, params: list[Tensor], gradients: list[Tensor | None]) -> None:
         self.rule, self.around = optimizer.rule, optimizer.around
         self.form = states.format_of(self.around.state_dtype)
         self.params, self.missing = params, [g is None for g in gradients]
@@ -216,10 +219,7 @@ class Plan:
         if not {weight, average, *forms}.issubset(backend.FORMATS):
             return None
         return numba_cpu.Formats(
-            f"{weight} stochastic" if rounded else str(weight),
-            str(weight),
-            tuple(map(str, forms)),
-            str(average),
+            f"{weight} stochastic" if rounded else str(weight), str(weight), tuple(map(str, forms)), str(average)
         )
 
     def _steps_taken(self, state: Mapping[str, Any]) -> float:
@@ -247,12 +247,13 @@ class Plan:
 
     def _split(self, optimizer: FormulaOptimizer) -> None:
         whole = numba_cpu.Whole(
-            factor=self.around.max_norm is not None or optimizer.scaled
+            factor=self.around.max_norm is not None
+            or optimizer.scaled
             or any(group.get("maximize") for group in optimizer.param_groups),
             bound=self.around.clip_value is not None,
             average=self.around.ema_decay is not None,
             zero=self.around.zero_grad,
-        )  # fmt: skip
+        )
         self.whole = whole
         together: dict[Any, list[int]] = {}
         self.loose: list[int] = []
@@ -377,9 +378,7 @@ class Plan:
         program = lower(h.formula.equations)
         weight, single = h.weight.detach(), self.single[place]
         int8 = self.form == "int8"
-        streamed = [
-            states.unpacked(s, h.scales[k]).to(wide) if int8 else s.to(wide) for k, s in enumerate(h.states)
-        ]
+        streamed = [states.unpacked(s, h.scales[k]).to(wide) if int8 else s.to(wide) for k, s in enumerate(h.states)]
         own = [torch.tensor(value, dtype=torch.float64) for value in single[: len(program.kept)].tolist()]
         names = (name for name, _ in (*program.states, *program.kept))
         named = dict(zip(names, (*streamed, *own), strict=True))

@@ -21,11 +21,16 @@ from ..formulas.equations import number
 
 # A hyperparameter of a formula → the tuple it is part of, and its place there.
 _PARTS: dict[str, tuple[str, int]] = {
-    "beta1": ("betas", 0), "beta2": ("betas", 1), "beta3": ("betas", 2),
-    "nu1": ("nus", 0), "nu2": ("nus", 1),
-    "eta_minus": ("etas", 0), "eta_plus": ("etas", 1),
-    "size_min": ("step_sizes", 0), "size_max": ("step_sizes", 1),
-}  # fmt: skip
+    "beta1": ("betas", 0),
+    "beta2": ("betas", 1),
+    "beta3": ("betas", 2),
+    "nu1": ("nus", 0),
+    "nu2": ("nus", 1),
+    "eta_minus": ("etas", 0),
+    "eta_plus": ("etas", 1),
+    "size_min": ("step_sizes", 0),
+    "size_max": ("step_sizes", 1),
+}
 # Arguments of torch.optim that choose an implementation, and ask nothing of the rule.
 IMPLEMENTATION = ("foreach", "fused", "capturable", "differentiable")
 
@@ -105,10 +110,14 @@ def check(group: Group, *, grouped: bool) -> None:
 
 
 _FROM_ZERO = {
-    "lr": "learning rate", "eps": "epsilon value", "weight_decay": "weight_decay value",
-    "momentum": "momentum value", "lr_decay": "lr_decay value", "momentum_decay": "momentum_decay value",
+    "lr": "learning rate",
+    "eps": "epsilon value",
+    "weight_decay": "weight_decay value",
+    "momentum": "momentum value",
+    "lr_decay": "lr_decay value",
+    "momentum_decay": "momentum_decay value",
     "initial_accumulator_value": "initial_accumulator_value value",
-}  # fmt: skip
+}
 
 
 @functools.cache
@@ -117,19 +126,14 @@ def _form(name: str, changes: tuple[tuple[str, float | bool], ...]) -> Formula:
 
 
 def rule_of_torch(
-    class_name: str,
-    form: Callable[[Group], tuple[str, dict[str, Any]]],
-    states: Mapping[str, str],
-    **more: Any,
+    class_name: str, form: Callable[[Group], tuple[str, dict[str, Any]]], states: Mapping[str, str], **more: Any
 ) -> Rule:
     """A rule with the arguments of ``torch.optim.<class_name>``.
 
     Args:
         form: a group's formula, by name and what `Formula.with_` is to change.
     """
-    _self, _params, *arguments = inspect.signature(
-        getattr(torch.optim, class_name).__init__
-    ).parameters.values()
+    _self, _params, *arguments = inspect.signature(getattr(torch.optim, class_name).__init__).parameters.values()
 
     def choose(group: Group) -> Formula:
         name, changes = form(group)
@@ -138,9 +142,7 @@ def rule_of_torch(
     return Rule(tuple(a.replace(annotation=a.empty) for a in arguments), choose, states, **more)
 
 
-def rule_of_formula(
-    formula: Formula, states: Mapping[str, str] | None = None, *, grouped: bool = False
-) -> Rule:
+def rule_of_formula(formula: Formula, states: Mapping[str, str] | None = None, *, grouped: bool = False) -> Rule:
     """A rule with the formula's own hyperparameters and options for arguments, and `maximize`.
 
     Args:
@@ -208,9 +210,7 @@ OF_TORCH: dict[str, Rule] = {
     "SGD": rule_of_torch("SGD", _sgd, {"a": "momentum_buffer"}, keeps_step=False),
     "Adagrad": rule_of_torch("Adagrad", lambda _: ("adagrad", {}), {"r": "sum"}),
     "Adadelta": rule_of_torch("Adadelta", lambda _: ("adadelta", {}), {"v": "square_avg", "u": "acc_delta"}),
-    "RMSprop": rule_of_torch(
-        "RMSprop", _rmsprop, {"v": "square_avg", "m": "grad_avg", "b": "momentum_buffer"}
-    ),
+    "RMSprop": rule_of_torch("RMSprop", _rmsprop, {"v": "square_avg", "m": "grad_avg", "b": "momentum_buffer"}),
     "Adam": rule_of_torch("Adam", _adam, _LARGEST),
     "AdamW": rule_of_torch("AdamW", lambda g: ("adamw", _adam(g)[1]), _LARGEST),
     "NAdam": rule_of_torch("NAdam", _decoupled("nadam"), _MEANS),
@@ -225,11 +225,10 @@ OF_PAPERS: dict[str, Rule] = {
     "AdaBelief": rule_of_formula(get("adabelief"), {"m": "exp_avg", "s": "exp_avg_var"}, grouped=True),
     "Yogi": rule_of_formula(get("yogi"), _MEANS, grouped=True),
     "Adan": rule_of_formula(
-        get("adan"), {"m": "exp_avg", "d": "exp_avg_diff", "n": "exp_avg_sq", "previous": "previous_grad"},
-        grouped=True,
+        get("adan"), {"m": "exp_avg", "d": "exp_avg_diff", "n": "exp_avg_sq", "previous": "previous_grad"}, grouped=True
     ),
     "QHAdam": rule_of_formula(get("qhadam"), _MEANS, grouped=True),
     "SignSGD": rule_of_formula(get("signsgd"), {"m": "momentum_buffer"}, grouped=True),
-}  # fmt: skip
+}
 
 __all__ = ["OF_PAPERS", "OF_TORCH", "Group", "Rule", "check", "rule_of_formula", "rule_of_torch"]

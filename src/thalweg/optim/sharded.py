@@ -93,12 +93,10 @@ class Shards:
         self.dimensions = {mesh: sorted(dimensions) for mesh, dimensions in divided.items()}
         self.whole = [k for k, p in enumerate(self.held) if not is_sharded(p)]
         self.parts = {
-            mesh: [k for k, p in enumerate(self.held) if is_sharded(p) and p.device_mesh == mesh]
-            for mesh in divided
+            mesh: [k for k, p in enumerate(self.held) if is_sharded(p) and p.device_mesh == mesh] for mesh in divided
         }
         self.shares = {
-            mesh: np.array([self._share(self.held[k], mesh) for k in places])
-            for mesh, places in self.parts.items()
+            mesh: np.array([self._share(self.held[k], mesh) for k in places]) for mesh, places in self.parts.items()
         }
 
     def _share(self, p: Any, mesh: DeviceMesh) -> float:

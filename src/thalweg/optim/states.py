@@ -1,7 +1,7 @@
 """What an optimizer keeps of one parameter, and in which format; see `kernels/storage.py` for the formats.
 
 In a state_dict a state has one tensor under its name, or, as int8, two: ``exp_avg_int8`` with the codes and
-``exp_avg_scale`` with the scale of each block of 256, in the order of memory. The names differ on purpose: what does not
+``exp_avg_scale`` with the scale of each block of 256, in order of memory. The names differ on purpose: what does not
 know the format finds nothing, and no wrong numbers. What was saved in another format is converted when it is
 taken up.
 """
@@ -19,8 +19,7 @@ from ..kernels import storage
 from . import sharded
 
 CODES, SCALE = "_int8", "_scale"
-_NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16",
-          torch.float16: "float16"}  # fmt: skip
+_NAMES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 StateDtype = torch.dtype | str | None
 
 
@@ -37,9 +36,7 @@ def format_of(state_dtype: StateDtype) -> str | None:
     return forms[wanted]
 
 
-def take_up(
-    kept: dict[str, Any], key: str, p: Tensor, first: float, form: str | None
-) -> tuple[Tensor, Tensor | None]:
+def take_up(kept: dict[str, Any], key: str, p: Tensor, first: float, form: str | None) -> tuple[Tensor, Tensor | None]:
     """The state of that name in the format, made or converted where it is not there yet: values or codes, and scales.
 
     Args:

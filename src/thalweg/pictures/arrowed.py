@@ -27,9 +27,11 @@ def arrows_picture(path: Walked, at: Sequence[int] = (0, 2, 5, 10)) -> go.Figure
         at: the steps.
     """
     figure = make_subplots(
-        cols=len(path.optimizers), shared_yaxes=True, horizontal_spacing=0.03,
+        cols=len(path.optimizers),
+        shared_yaxes=True,
+        horizontal_spacing=0.03,
         subplot_titles=[f"<b>{text(name)}</b>" for name in path.optimizers] if len(path.optimizers) > 1 else None,
-    )  # fmt: skip
+    )
     figure.update_annotations(font={"size": 13, "color": INK})
     wide = float(np.ptp(path.surface.bounds[0]))
     shown: set[str] = set()
@@ -39,18 +41,25 @@ def arrows_picture(path: Walked, at: Sequence[int] = (0, 2, 5, 10)) -> go.Figure
         figure.add_traces(levels(path.surface), rows=1, cols=o + 1)
         line = {"color": MUTED, "width": 1.2}
         figure.add_trace(
-            go.Scatter(x=points[:, 0], y=points[:, 1], mode="lines+markers", line=line, name="path",
-                       marker={"size": [6 if k in steps else 0 for k in range(len(points))], "color": INK},
-                       showlegend=False, hoverinfo="skip"), row=1, col=o + 1
-        )  # fmt: skip
+            go.Scatter(
+                x=points[:, 0],
+                y=points[:, 1],
+                mode="lines+markers",
+                line=line,
+                name="path",
+                marker={"size": [6 if k in steps else 0 for k in range(len(points))], "color": INK},
+                showlegend=False,
+                hoverinfo="skip",
+            ),
+            row=1,
+            col=o + 1,
+        )
         for label, (vectors, tint) in _vectors(path, o, name).items():
             kept = vectors[steps]
             longest = float(np.linalg.norm(kept, axis=1).max()) if len(kept) else 0.0
             if longest > 0:
                 heads = points[steps] + LONGEST * wide * kept / longest
-                trace = arrows(
-                    points[steps], heads, tint, label, legendgroup=label, showlegend=label not in shown
-                )
+                trace = arrows(points[steps], heads, tint, label, legendgroup=label, showlegend=label not in shown)
                 figure.add_trace(trace, row=1, col=o + 1)
                 shown.add(label)
     dress(view(figure, path.surface), 110 + shape(path.surface, len(path.optimizers)))
@@ -95,16 +104,17 @@ def lookahead_picture(path: Walked, at: int = 1) -> go.Figure:
         at: the step.
     """
     count = len(path.optimizers)
-    figure = make_subplots(cols=count, shared_yaxes=True, shared_xaxes="all", horizontal_spacing=0.04,
-                           subplot_titles=[f"<b>{text(name)}</b>" for name in path.optimizers])  # fmt: skip
+    figure = make_subplots(
+        cols=count,
+        shared_yaxes=True,
+        shared_xaxes="all",
+        horizontal_spacing=0.04,
+        subplot_titles=[f"<b>{text(name)}</b>" for name in path.optimizers],
+    )
     figure.update_annotations(font={"size": 13, "color": INK})
     steps = [_step(path, o, at) for o in range(count)]
     seen = np.array(
-        [
-            one
-            for step in steps
-            for one in (step.here, step.here + step.jump, step.new, step.look + step.slope)
-        ]
+        [one for step in steps for one in (step.here, step.here + step.jump, step.new, step.look + step.slope)]
     )
     half = 0.62 * float(np.ptp(seen, axis=0).max())
     bounds = [(float(m - half), float(m + half)) for m in (seen.min(axis=0) + seen.max(axis=0)) / 2]
@@ -122,7 +132,7 @@ def lookahead_picture(path: Walked, at: int = 1) -> go.Figure:
 
 @dataclass(frozen=True)
 class Step:
-    """Where a step begins, where its gradient is taken, where it ends; the parts of it that are momentum and gradient."""
+    """Where a step begins, where its gradient is taken, where it ends; its parts that are momentum and gradient."""
 
     here: np.ndarray
     look: np.ndarray
@@ -141,15 +151,44 @@ def _taken_apart(step: Step, before: np.ndarray, shown: bool) -> list[go.Scatter
     here, look = step.here, step.look
     ring = {"color": VERMILION, "size": 13, "symbol": "circle-open", "line": {"width": 2}}
     return [
-        go.Scatter(x=before[:, 0], y=before[:, 1], mode="lines", line={"color": MUTED, "width": 1.2}, showlegend=False,
-                   hoverinfo="skip"),
+        go.Scatter(
+            x=before[:, 0],
+            y=before[:, 1],
+            mode="lines",
+            line={"color": MUTED, "width": 1.2},
+            showlegend=False,
+            hoverinfo="skip",
+        ),
         arrows([here], [here + step.jump], ORANGE, "momentum, μ·a", showlegend=shown, legendgroup="jump"),
-        arrows([look], [look + step.slope], BLACK, "−η·g, drawn where g is taken", showlegend=shown,
-               legendgroup="slope"),
-        arrows([here], [step.new], BLUE, "update: the sum of both", showlegend=shown, legendgroup="update",
-               line={"dash": "dash"}),
-        go.Scatter(x=here[:1], y=here[1:], mode="markers", marker={"color": INK, "size": 9}, showlegend=False,
-                   hovertext=[point(here)], hoverinfo="text"),
-        go.Scatter(x=look[:1], y=look[1:], mode="markers", name="where g is taken", showlegend=shown, marker=ring,
-                   legendgroup="look", hoverinfo="name"),
-    ]  # fmt: skip
+        arrows(
+            [look], [look + step.slope], BLACK, "−η·g, drawn where g is taken", showlegend=shown, legendgroup="slope"
+        ),
+        arrows(
+            [here],
+            [step.new],
+            BLUE,
+            "update: the sum of both",
+            showlegend=shown,
+            legendgroup="update",
+            line={"dash": "dash"},
+        ),
+        go.Scatter(
+            x=here[:1],
+            y=here[1:],
+            mode="markers",
+            marker={"color": INK, "size": 9},
+            showlegend=False,
+            hovertext=[point(here)],
+            hoverinfo="text",
+        ),
+        go.Scatter(
+            x=look[:1],
+            y=look[1:],
+            mode="markers",
+            name="where g is taken",
+            showlegend=shown,
+            marker=ring,
+            legendgroup="look",
+            hoverinfo="name",
+        ),
+    ]

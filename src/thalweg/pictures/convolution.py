@@ -51,10 +51,16 @@ def sliding_line(
             _bars(np.arange(place), values[:place], faded(VERMILION, 0.4)),
             _bars(np.array([place]), values[place : place + 1], VERMILION),
             go.Scatter(
-                x=[(len(values) - 1) / 2], y=[_top(values)], text=[_sum(products, values[place])], mode="text",
-                textposition="bottom center", textfont={"size": 12, "color": INK}, hoverinfo="skip", showlegend=False,
+                x=[(len(values) - 1) / 2],
+                y=[_top(values)],
+                text=[_sum(products, values[place])],
+                mode="text",
+                textposition="bottom center",
+                textfont={"size": 12, "color": INK},
+                hoverinfo="skip",
+                showlegend=False,
             ),
-        ]  # fmt: skip
+        ]
 
     for trace, row in zip(traces(places[_still(places)]), (1, 1, 2, 3, 3, 3), strict=True):
         figure.add_trace(trace, row=row, col=1)
@@ -74,9 +80,13 @@ def sliding_line(
 
 
 def sliding_image(
-    planes: np.ndarray, kernels: np.ndarray, values: np.ndarray, stride: Sequence[int],
-    padding: Sequence[tuple[int, int]], mode: str,
-) -> go.Figure:  # fmt: skip
+    planes: np.ndarray,
+    kernels: np.ndarray,
+    values: np.ndarray,
+    stride: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    mode: str,
+) -> go.Figure:
     """An image, the kernel's place on it, and the values so far, as cells; one row of panels for each channel.
 
     Args:
@@ -90,9 +100,13 @@ def sliding_image(
     flipped = ", flipped" if mode == "convolution" else ""
     shapes = [planes[0].shape, kernels[0].shape, values.shape]
     figure = make_subplots(
-        rows=channels, cols=3, column_widths=_widths(shapes), horizontal_spacing=0.04, vertical_spacing=0.06,
+        rows=channels,
+        cols=3,
+        column_widths=_widths(shapes),
+        horizontal_spacing=0.04,
+        vertical_spacing=0.06,
         subplot_titles=["image" + _zeros(padding[-1]), f"kernel{flipped}", mode],
-    )  # fmt: skip
+    )
     figure.update_annotations(font={"size": 13, "color": MUTED})
     for channel in range(channels):
         row = {"row": channel + 1, "col": 1}
@@ -133,9 +147,14 @@ def sliding_image(
 
 
 def sliding_function(
-    f: Callable[[np.ndarray], np.ndarray], g: Callable[[np.ndarray], np.ndarray], names: tuple[str, str], mode: str,
-    at: np.ndarray, values: np.ndarray, most: int = 60,
-) -> go.Figure:  # fmt: skip
+    f: Callable[[np.ndarray], np.ndarray],
+    g: Callable[[np.ndarray], np.ndarray],
+    names: tuple[str, str],
+    mode: str,
+    at: np.ndarray,
+    values: np.ndarray,
+    most: int = 60,
+) -> go.Figure:
     """f, the moving g, their product as an area, and below the integral as far as it has come.
 
     Args:
@@ -159,9 +178,14 @@ def sliding_function(
             _line(tau, own, ORANGE, f"g({'t − τ' if turned else 'τ − t'})", dash="dash"),
             _line(tau, fixed * own, PURPLE, "product", fill="tozeroy", fillcolor=faded(PURPLE, 0.35)),
             _line(at[: place + 1], values[: place + 1], VERMILION, f"(f{sign}g)(t), the area"),
-            go.Scatter(x=[at[place]], y=[values[place]], mode="markers", showlegend=False,
-                       marker={"color": VERMILION, "size": 9}),
-        ]  # fmt: skip
+            go.Scatter(
+                x=[at[place]],
+                y=[values[place]],
+                mode="markers",
+                showlegend=False,
+                marker={"color": VERMILION, "size": 9},
+            ),
+        ]
 
     figure.add_trace(_line(tau, fixed, BLUE, "f(τ)"), row=1, col=1)
     figure.add_trace(_line(at, values, GRID, "", showlegend=False), row=2, col=1)
@@ -203,9 +227,7 @@ def _bars(x: np.ndarray, y: np.ndarray, colour: str) -> go.Bar:
     return go.Bar(x=x, y=y, marker={"color": colour, "line": {"width": 0}}, showlegend=False)
 
 
-def _line(
-    x: np.ndarray, y: np.ndarray, colour: str, name: str, dash: str = "solid", **more: object
-) -> go.Scatter:
+def _line(x: np.ndarray, y: np.ndarray, colour: str, name: str, dash: str = "solid", **more: object) -> go.Scatter:
     line = {"color": colour, "width": 2.2, "dash": dash}
     return go.Scatter(x=x, y=y, mode="lines", line=line, name=name, **more)
 
@@ -219,17 +241,28 @@ def _kernel(z: np.ndarray, most: float) -> go.Heatmap:
     """Its own numbers in it, as long as there is room; 0 in the middle of the colours."""
     ground = [[0, faded(BLUE, 0.6)], [0.5, SHADE], [1, faded(ORANGE, 0.8)]]
     written = max(z.shape) <= WRITTEN
-    words = {"text": [[short(float(f"{v:.2g}")) for v in row] for row in z], "texttemplate": "%{text}",
-             "textfont": {"color": INK, "size": 12}} if written else {}  # fmt: skip
+    words = (
+        {
+            "text": [[short(float(f"{v:.2g}")) for v in row] for row in z],
+            "texttemplate": "%{text}",
+            "textfont": {"color": INK, "size": 12},
+        }
+        if written
+        else {}
+    )
     return go.Heatmap(z=z, colorscale=ground, zmin=-most, zmax=most, showscale=False, **words)
 
 
 def _outline(y: int, x: int, rows: int, columns: int) -> go.Scatter:
     left, right, top, bottom = x - 0.5, x + columns - 0.5, y - 0.5, y + rows - 0.5
     return go.Scatter(
-        x=[left, right, right, left, left], y=[top, top, bottom, bottom, top], mode="lines",
-        line={"color": VERMILION, "width": 3}, showlegend=False, hoverinfo="skip",
-    )  # fmt: skip
+        x=[left, right, right, left, left],
+        y=[top, top, bottom, bottom, top],
+        mode="lines",
+        line={"color": VERMILION, "width": 3},
+        showlegend=False,
+        hoverinfo="skip",
+    )
 
 
 def _widths(shapes: Sequence[tuple[int, ...]]) -> list[float]:
@@ -268,7 +301,12 @@ def _titled(figure: go.Figure, words: str, stride: object, padding: object) -> N
 def _headed(figure: go.Figure, words: str, note: str) -> None:
     figure.update_layout(
         title={
-            "text": text(words.capitalize()), "x": 0.01, "xanchor": "left", "y": 0.985, "yanchor": "top",
-            "font": {"size": 15, "color": INK}, "subtitle": {"text": text(note), "font": {"size": 12, "color": MUTED}},
+            "text": text(words.capitalize()),
+            "x": 0.01,
+            "xanchor": "left",
+            "y": 0.985,
+            "yanchor": "top",
+            "font": {"size": 15, "color": INK},
+            "subtitle": {"text": text(note), "font": {"size": 12, "color": MUTED}},
         }
-    )  # fmt: skip
+    )

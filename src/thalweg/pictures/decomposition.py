@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _LINES = {
-    "error": (BLACK, "solid", "circle"), "bias": (BLUE, "dash", "square"), "variance": (VERMILION, "dashdot", "diamond"),
-    "noise": (MUTED, "dot", "circle-open"), "sum": (GREEN, "dot", "x"),
-}  # fmt: skip
+    "error": (BLACK, "solid", "circle"),
+    "bias": (BLUE, "dash", "square"),
+    "variance": (VERMILION, "dashdot", "diamond"),
+    "noise": (MUTED, "dot", "circle-open"),
+    "sum": (GREEN, "dot", "x"),
+}
 _AXES = {"lr": "learning rate", "model": "model"}
 
 
@@ -42,8 +45,16 @@ def decomposition(table: pd.DataFrame, along: str, measure: str, known: bool, ti
     whole = table[[name for name in words if name != "error"]].sum(axis=1)
     colour, _, marker = _LINES["sum"]
     mark = {"symbol": marker, "size": 7, "color": colour}
-    figure.add_trace(go.Scatter(x=across, y=whole, mode="markers", marker=mark, name="sum of the parts",
-                                hovertemplate="%{x}: sum %{y:.4g}<extra></extra>"))  # fmt: skip
+    figure.add_trace(
+        go.Scatter(
+            x=across,
+            y=whole,
+            mode="markers",
+            marker=mark,
+            name="sum of the parts",
+            hovertemplate="%{x}: sum %{y:.4g}<extra></extra>",
+        )
+    )
     dress(figure, 420)
     figure.update_yaxes(title_text=measure, rangemode="tozero")
     if along == "lr" and rates is not None:
@@ -55,10 +66,25 @@ def decomposition(table: pd.DataFrame, along: str, measure: str, known: bool, ti
 
 def _line(x: list[Any], y: pd.Series, label: str, colour: str, dash: str, marker: str) -> go.Scatter:
     words = [f"{label} {short(float(v))}" for v in y]
-    return go.Scatter(x=x, y=y, mode="lines+markers", line={"color": colour, "dash": dash}, name=label, text=words,
-                      marker={"symbol": marker, "size": 8, "color": colour}, hoverinfo="x+text")  # fmt: skip
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="lines+markers",
+        line={"color": colour, "dash": dash},
+        name=label,
+        text=words,
+        marker={"symbol": marker, "size": 8, "color": colour},
+        hoverinfo="x+text",
+    )
 
 
 def _band(x: list[Any], low: pd.Series, high: pd.Series, colour: str) -> go.Scatter:
-    return go.Scatter(x=[*x, *x[::-1]], y=[*high, *low[::-1]], fill="toself", mode="none", hoverinfo="skip",
-                      fillcolor=faded(colour), showlegend=False)  # fmt: skip
+    return go.Scatter(
+        x=[*x, *x[::-1]],
+        y=[*high, *low[::-1]],
+        fill="toself",
+        mode="none",
+        hoverinfo="skip",
+        fillcolor=faded(colour),
+        showlegend=False,
+    )

@@ -43,21 +43,23 @@ def family_tree(rules: Sequence[Rule], title: str = "The family of optimizers") 
         marker = {"symbol": found[name].marker, "size": 11, "color": found[name].colour}
         figure.add_trace(
             go.Scatter(
-                x=[column[name]], y=[rows[name]], mode="markers+text", marker=marker, name=text(name),
+                x=[column[name]],
+                y=[rows[name]],
+                mode="markers+text",
+                marker=marker,
+                name=text(name),
                 text=[f"{text(name)} {rule['year'] or ''}".strip()],
-                textposition="middle right", textfont={"size": 12.5, "color": INK},
+                textposition="middle right",
+                textfont={"size": 12.5, "color": INK},
                 hovertext=f"<b>{text(name)}</b> {when}<br>from {text(', '.join(rule['parents']) or 'nothing before')}",
-                hoverinfo="text", showlegend=False,
+                hoverinfo="text",
+                showlegend=False,
             )
-        )  # fmt: skip
-    note = (
-        "A line comes from the rule it grew from, a dotted one from a second parent. Years are evenly spaced."
-    )
+        )
+    note = "A line comes from the rule it grew from, a dotted one from a second parent. Years are evenly spaced."
     dress(figure, 120 + ROW * len(known))
     words = [str(year) for year in years] + ([NO_YEAR] if len(years) in column.values() else [])
-    figure.update_xaxes(
-        tickvals=list(range(len(words))), ticktext=words, range=[-0.4, len(words) + 2.2], tickangle=-90
-    )
+    figure.update_xaxes(tickvals=list(range(len(words))), ticktext=words, range=[-0.4, len(words) + 2.2], tickangle=-90)
     figure.update_yaxes(range=[len(known) - 0.4, -0.6], showticklabels=False, showgrid=False)
     margin = {"l": 8, "r": 8, "t": 66, "b": 8}
     return figure.update_layout(title=heading(title, note), margin=margin, meta={"least": 460})
@@ -71,11 +73,7 @@ def _order(known: Mapping[str, Rule], column: Mapping[str, int]) -> list[str]:
         waiting = {child: [child, *family(child)] for child in known if first[child] == name}
         found: list[str] = []
         while waiting:
-            free = [
-                c
-                for c in waiting
-                if not any(_needs(known, waiting[c], o) for n, o in waiting.items() if n != c)
-            ]
+            free = [c for c in waiting if not any(_needs(known, waiting[c], o) for n, o in waiting.items() if n != c)]
             child = min(free or waiting, key=lambda n: (column[n], n))
             found += waiting.pop(child)
         return found
@@ -87,15 +85,11 @@ def _needs(known: Mapping[str, Rule], family: Sequence[str], other: Sequence[str
     return any(parent in other for name in family for parent in known[name]["parents"])
 
 
-def _branch(
-    column: Mapping[str, int], rows: Mapping[str, int], parent: str, child: str, *, first: bool
-) -> go.Scatter:
+def _branch(column: Mapping[str, int], rows: Mapping[str, int], parent: str, child: str, *, first: bool) -> go.Scatter:
     """Down from the parent, then to the right, where no label is."""
     x, y = ([column[parent], column[parent], column[child]], [rows[parent], rows[child], rows[child]])
     line = {"color": MUTED, "width": 1.4, "dash": "solid" if first else "dot"}
-    return go.Scatter(
-        x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False, name=f"{parent}–{child}"
-    )
+    return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False, name=f"{parent}–{child}")
 
 
 def rule_table(rules: Sequence[Rule], title: str = "Where rules step, and how far") -> go.Figure:
@@ -110,18 +104,27 @@ def rule_table(rules: Sequence[Rule], title: str = "Where rules step, and how fa
     """
     directions, rates = (list(dict.fromkeys(rule[key] for rule in rules)) for key in ("direction", "rate"))
     cells = {
-        (direction, rate): [f"{text(r['name'])} {r['year'] or ''}".strip() for r in rules
-                            if (r["direction"], r["rate"]) == (direction, rate)]
-        for direction in directions for rate in rates
-    }  # fmt: skip
+        (direction, rate): [
+            f"{text(r['name'])} {r['year'] or ''}".strip()
+            for r in rules
+            if (r["direction"], r["rate"]) == (direction, rate)
+        ]
+        for direction in directions
+        for rate in rates
+    }
     lines = [max(2, *(len(cells[d, rate]) for d in directions)) for rate in rates]
     tops = np.cumsum([3, *lines])
     figure = go.Figure()
     heads = [_wrapped(direction, 17) for direction in directions]
     _words(figure, [0.04], [1.5], ["direction →<br>rate ↓"], MUTED)
     _words(figure, [k + 1.06 for k in range(len(directions))], [1.5] * len(directions), heads, INK)
-    _words(figure, [0.04] * len(rates), [t + n / 2 for t, n in zip(tops, lines, strict=False)],
-           [_wrapped(rate, 17) for rate in rates], INK)  # fmt: skip
+    _words(
+        figure,
+        [0.04] * len(rates),
+        [t + n / 2 for t, n in zip(tops, lines, strict=False)],
+        [_wrapped(rate, 17) for rate in rates],
+        INK,
+    )
     filled = [(d, r) for d in directions for r in rates if cells[d, r]]
     for direction, rate in filled:
         row = rates.index(rate)
@@ -130,15 +133,7 @@ def rule_table(rules: Sequence[Rule], title: str = "Where rules step, and how fa
     for row, top in enumerate(tops):
         line = {"color": MUTED if row == 0 else GRID, "width": 1}
         figure.add_shape(type="line", x0=0, x1=len(directions) + 1, y0=top, y1=top, line=line)
-    box = {
-        "type": "rect",
-        "x0": 0,
-        "x1": 1,
-        "y0": 0,
-        "y1": int(tops[-1]),
-        "fillcolor": SHADE,
-        "layer": "below",
-    }
+    box = {"type": "rect", "x0": 0, "x1": 1, "y0": 0, "y1": int(tops[-1]), "fillcolor": SHADE, "layer": "below"}
     figure.add_shape(**box, line={"width": 0})
     dress(figure, 66 + 21 * int(tops[-1]))
     figure.update_xaxes(range=[0, len(directions) + 1], visible=False)
@@ -154,7 +149,13 @@ def _wrapped(words: str, width: int) -> str:
 def _words(figure: go.Figure, x: list[float], y: list[float], words: list[str], ink: str) -> None:
     figure.add_trace(
         go.Scatter(
-            x=x, y=y, text=words, mode="text", textposition="middle right", hoverinfo="skip", showlegend=False,
+            x=x,
+            y=y,
+            text=words,
+            mode="text",
+            textposition="middle right",
+            hoverinfo="skip",
+            showlegend=False,
             textfont={"color": ink, "size": 12.5, "family": FONT},
         )
-    )  # fmt: skip
+    )

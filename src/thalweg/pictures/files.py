@@ -33,8 +33,12 @@ def _mp4(figure: go.Figure, path: Path) -> Path:
 
 
 WRITERS: Mapping[str, Callable[[go.Figure, Path], Path]] = {
-    ".html": _page, ".png": _still, ".svg": _still, ".gif": _gif, ".mp4": _mp4,
-}  # fmt: skip
+    ".html": _page,
+    ".png": _still,
+    ".svg": _still,
+    ".gif": _gif,
+    ".mp4": _mp4,
+}
 
 
 def write(figure: go.Figure, path: str | Path) -> Path:

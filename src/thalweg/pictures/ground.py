@@ -44,17 +44,31 @@ def levels(surface: Any, shown: bool = False, bounds: Any = None) -> list[go.Con
     bounds = bounds or surface.bounds
     x, y, values = heights(surface, bounds=bounds)
     ground = go.Contour(
-        x=x, y=y, z=ranks(values), colorscale=[[0, PAPER], [1, HIGH]], showscale=False, hoverinfo="skip",
+        x=x,
+        y=y,
+        z=ranks(values),
+        colorscale=[[0, PAPER], [1, HIGH]],
+        showscale=False,
+        hoverinfo="skip",
         contours={"start": 1 / LEVELS, "end": 1 - 1 / LEVELS, "size": 1 / LEVELS, "coloring": "fill"},
-        line={"color": LEVEL, "width": 0.7}, zmin=0, zmax=1, name="level lines", showlegend=False,
-    )  # fmt: skip
+        line={"color": LEVEL, "width": 0.7},
+        zmin=0,
+        zmax=1,
+        name="level lines",
+        showlegend=False,
+    )
     seen = [m for m in surface.minima if all(a <= v <= b for v, (a, b) in zip(m, bounds, strict=True))]
     rings = go.Scatter(
-        x=[m[0] for m in seen], y=[m[1] for m in seen], mode="markers", name="minimum", hoverinfo="text",
+        x=[m[0] for m in seen],
+        y=[m[1] for m in seen],
+        mode="markers",
+        name="minimum",
+        hoverinfo="text",
         marker={"symbol": "circle-open", "size": 15, "color": MUTED, "line": {"width": 1.5}},
         hovertext=[f"minimum {short(float(surface(m)))} at {point(m)}" for m in seen],
-        legendgroup="minimum", showlegend=shown and bool(seen),
-    )  # fmt: skip
+        legendgroup="minimum",
+        showlegend=shown and bool(seen),
+    )
     return [ground, rings]
 
 
@@ -62,14 +76,16 @@ def curve(surface: Any, low: float, high: float) -> go.Scatter:
     """The surface of one variable from `low` to `high`."""
     x = np.linspace(low, high, 401)
     line = {"color": MUTED, "width": 1.6}
-    return go.Scatter(x=x, y=surface(x[:, None]), mode="lines", line=line, hoverinfo="skip", showlegend=False,
-                      name=surface.name)  # fmt: skip
+    return go.Scatter(
+        x=x, y=surface(x[:, None]), mode="lines", line=line, hoverinfo="skip", showlegend=False, name=surface.name
+    )
 
 
 def view(figure: go.Figure, surface: Any) -> go.Figure:
     """Axes over the surface's bounds, one unit as long across as up."""
-    for update, name, side in zip((figure.update_xaxes, figure.update_yaxes), surface.variables, surface.bounds,
-                                  strict=True):  # fmt: skip
+    for update, name, side in zip(
+        (figure.update_xaxes, figure.update_yaxes), surface.variables, surface.bounds, strict=True
+    ):
         update(range=list(side), title_text=name, showgrid=False, constrain="domain")
     return figure
 

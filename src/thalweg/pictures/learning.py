@@ -99,9 +99,7 @@ def learning(
     for name in names:
         for place, metric in enumerate(metrics):
             own = table[(table["optimizer"] == name) & (table["metric"] == metric)]
-            for trace in _curve(
-                own, text(name), found[name], seeds, top, axis.split()[-1], legend=place == 0
-            ):
+            for trace in _curve(own, text(name), found[name], seeds, top, axis.split()[-1], legend=place == 0):
                 figure.add_trace(trace, row=place // columns + 1, col=place % columns + 1)
     legend = 28 * math.ceil(max(1, len(names)) / (7 if columns > 1 else 3))
     dress(figure, height=60 + 310 * rows + legend)

@@ -23,12 +23,13 @@ def handle_of(trace: Any) -> Any:
     if "lines" not in mode and "markers" not in mode:
         return Line2D([], [], linestyle="none")
     width = (2 if trace.line.width is None else trace.line.width) * POINT
-    line = {"color": colour(trace.line.color or _one(trace.marker.color) or INK), "linewidth": width,
-            "linestyle": dashes(trace.line.dash, width) if "lines" in mode else "none"}  # fmt: skip
+    line = {
+        "color": colour(trace.line.color or _one(trace.marker.color) or INK),
+        "linewidth": width,
+        "linestyle": dashes(trace.line.dash, width) if "lines" in mode else "none",
+    }
     size = min(9.0, float(_one(trace.marker.size) or 6))
-    marks = marked(
-        trace.marker, _one(trace.marker.symbol), size, trace.line.color or _one(trace.marker.color)
-    )
+    marks = marked(trace.marker, _one(trace.marker.symbol), size, trace.line.color or _one(trace.marker.color))
     return Line2D([], [], **line, **(marks if "markers" in mode else {}))
 
 

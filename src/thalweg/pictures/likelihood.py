@@ -58,9 +58,17 @@ def gaussian_fits(x: np.ndarray, target: np.ndarray, fits: Sequence[Fit], note: 
     """A density and the Gaussians fitted to it, with the numbers of each."""
     found = plain_looks(fit.label for fit in fits)
     figure = go.Figure(
-        go.Scatter(x=x, y=target, fill="tozeroy", fillcolor=SHADE, mode="lines", name="P, what is fitted",
-                   line={"color": MUTED, "width": 1.5}, showlegend=True)
-    )  # fmt: skip
+        go.Scatter(
+            x=x,
+            y=target,
+            fill="tozeroy",
+            fillcolor=SHADE,
+            mode="lines",
+            name="P, what is fitted",
+            line={"color": MUTED, "width": 1.5},
+            showlegend=True,
+        )
+    )
     for fit in fits:
         look = found[fit.label]
         name = (

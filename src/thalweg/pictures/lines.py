@@ -51,9 +51,14 @@ def lines(panels: Sequence[Panel], title: str = "", note: str = "") -> go.Figure
         for label, values in panel.lines.items():
             line = {"color": found[label].colour, "dash": found[label].dash, "width": 2.2}
             trace = go.Scatter(
-                x=panel.x, y=values, mode="lines", line=line, name=text(label), legendgroup=label,
+                x=panel.x,
+                y=values,
+                mode="lines",
+                line=line,
+                name=text(label),
+                legendgroup=label,
                 showlegend=label not in shown,
-            )  # fmt: skip
+            )
             figure.add_trace(trace, row=1, col=column)
             shown.add(label)
         figure.update_xaxes(title_text=text(panel.across), row=1, col=column)

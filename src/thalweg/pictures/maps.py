@@ -26,7 +26,7 @@ from .style import (
     heading,
     log_ticks,
     text,
-)  # fmt: skip
+)
 from .walked import point
 
 TINTS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION)
@@ -67,10 +67,16 @@ def basin_map(basins: Basins, title: str = "") -> go.Figure:
     if not flat:
         ring = {"symbol": "circle", "size": 10, "color": PAPER, "line": {"width": 2, "color": "#1D1F23"}}
         figure.add_trace(
-            go.Scatter(x=basins.minima[:, 0], y=basins.minima[:, 1], mode="markers", marker=ring, showlegend=False,
-                       hovertext=[f"minimum {short(float(basins.surface(m)))} at {point(m)}" for m in basins.minima],
-                       hoverinfo="text")
-        )  # fmt: skip
+            go.Scatter(
+                x=basins.minima[:, 0],
+                y=basins.minima[:, 1],
+                mode="markers",
+                marker=ring,
+                showlegend=False,
+                hovertext=[f"minimum {short(float(basins.surface(m)))} at {point(m)}" for m in basins.minima],
+                hoverinfo="text",
+            )
+        )
     dress(figure, 420 if flat else 600)
     if flat:
         figure.update_xaxes(title_text=basins.surface.variables[0]).update_yaxes(title_text="loss")
@@ -97,9 +103,15 @@ def _ground(basins: Basins) -> go.Heatmap:
     pale = np.log1p(settled) / max(np.log1p(settled.max()), 1e-9)
     found = np.where(basins.labels < 0, len(basins.minima), basins.labels)
     return go.Heatmap(
-        x=basins.axes[0], y=basins.axes[1], z=(found + 0.99 * pale).astype(np.float32), colorscale=scale, zmin=0,
-        zmax=len(tints), showscale=False, hoverinfo="skip",
-    )  # fmt: skip
+        x=basins.axes[0],
+        y=basins.axes[1],
+        z=(found + 0.99 * pale).astype(np.float32),
+        colorscale=scale,
+        zmin=0,
+        zmax=len(tints),
+        showscale=False,
+        hoverinfo="skip",
+    )
 
 
 def _mixed(tint: str) -> str:
@@ -114,9 +126,15 @@ def _coloured_curve(basins: Basins) -> list[go.Scatter]:
     for k in range(-1, len(basins.minima)):
         tint = NOWHERE if k < 0 else TINTS[k % len(TINTS)]
         traces.append(
-            go.Scatter(x=x, y=np.where(basins.labels == k, y, np.nan), mode="lines", showlegend=False, hoverinfo="x",
-                       line={"color": tint, "width": 5})
-        )  # fmt: skip
+            go.Scatter(
+                x=x,
+                y=np.where(basins.labels == k, y, np.nan),
+                mode="lines",
+                showlegend=False,
+                hoverinfo="x",
+                line={"color": tint, "width": 5},
+            )
+        )
     return traces
 
 
@@ -124,17 +142,23 @@ def _entries(basins: Basins) -> list[go.Scatter]:
     """What the colours mean, with the share of the starts."""
     shares = [(k, float((basins.labels == k).mean())) for k in range(len(basins.minima))]
     named = [
-        (TINTS[k % len(TINTS)], f"{point(np.round(basins.minima[k], 3))}: {s:.1%} of the starts")
-        for k, s in shares
+        (TINTS[k % len(TINTS)], f"{point(np.round(basins.minima[k], 3))}: {s:.1%} of the starts") for k, s in shares
     ]
     named = named[:NAMED]
     if (basins.labels < 0).any():
         named.append((NOWHERE, f"none: {float((basins.labels < 0).mean()):.1%}"))
     return [
-        go.Scatter(x=[None], y=[None], mode="markers", name=text(words), showlegend=True, hoverinfo="skip",
-                   marker={"symbol": "square", "size": 12, "color": tint})
+        go.Scatter(
+            x=[None],
+            y=[None],
+            mode="markers",
+            name=text(words),
+            showlegend=True,
+            hoverinfo="skip",
+            marker={"symbol": "square", "size": 12, "color": tint},
+        )
         for tint, words in named
-    ]  # fmt: skip
+    ]
 
 
 class Convergence(Protocol):
@@ -172,24 +196,31 @@ def convergence_map(found: Convergence, title: str = "") -> go.Figure:
     known = decades[np.isfinite(decades)]
     low, high = np.quantile(known, [0.001, 0.98]) if known.size else (0.0, 1.0)
     ticks = log_ticks(10.0**low, 10.0**high, (1, 3))
-    bar = {"title": {"text": "steps for a tenth of the distance"}, "tickvals": np.log10(ticks["tickvals"]).tolist(),
-           "ticktext": ticks["ticktext"], "outlinewidth": 0}  # fmt: skip
+    bar = {
+        "title": {"text": "steps for a tenth of the distance"},
+        "tickvals": np.log10(ticks["tickvals"]).tolist(),
+        "ticktext": ticks["ticktext"],
+        "outlinewidth": 0,
+    }
     figure = go.Figure(
-        go.Heatmap(x=rates, y=values, z=decades, colorscale=SURFACE, zmin=low, zmax=high, colorbar=bar,
-                   hovertemplate=f"rate %{{x:.4g}}, {name} %{{y:.3g}}<br>%{{customdata:.4g}} steps<extra></extra>",
-                   customdata=steps, name="converges", showlegend=False)
-    )  # fmt: skip
+        go.Heatmap(
+            x=rates,
+            y=values,
+            z=decades,
+            colorscale=SURFACE,
+            zmin=low,
+            zmax=high,
+            colorbar=bar,
+            hovertemplate=f"rate %{{x:.4g}}, {name} %{{y:.3g}}<br>%{{customdata:.4g}} steps<extra></extra>",
+            customdata=steps,
+            name="converges",
+            showlegend=False,
+        )
+    )
     if found.boundary is not None:
         line = {"color": VERMILION, "width": 3, "dash": "dash"}
         figure.add_trace(
-            go.Scatter(
-                x=found.boundary,
-                y=values,
-                mode="lines",
-                line=line,
-                name="boundary in theory",
-                showlegend=True,
-            )
+            go.Scatter(x=found.boundary, y=values, mode="lines", line=line, name="boundary in theory", showlegend=True)
         )
     box = {"symbol": "square", "size": 12, "color": SHADE, "line": {"width": 1, "color": GRID}}
     figure.add_trace(

@@ -23,9 +23,7 @@ def _transform(panels: Mapping[str, Any], layout: Any, across: str | None, up: s
     """The panel and the transform for coordinates in `across` and `up`: data, a panel's domain, or the paper."""
     from matplotlib.transforms import Affine2D, blended_transform_factory
 
-    axes = _panel(
-        panels, up if (across or "paper") == "paper" else across, int((across or "paper") == "paper")
-    )
+    axes = _panel(panels, up if (across or "paper") == "paper" else across, int((across or "paper") == "paper"))
     both = []
     for side, reference in enumerate((across or "paper", up or "paper")):
         if reference.endswith("domain"):
@@ -55,17 +53,29 @@ def annotate(panels: Mapping[str, Any], layout: Any, note: Any) -> None:
     at = _number(note.x, refs[0], layout), _number(note.y, refs[1], layout)
     words = plain(note.text or "")
     style: dict[str, Any] = {
-        "fontsize": (note.font.size or 12) * POINT, "color": note.font.color or INK, "parse_math": False,
+        "fontsize": (note.font.size or 12) * POINT,
+        "color": note.font.color or INK,
+        "parse_math": False,
         "fontweight": "bold" if (note.text or "").startswith("<b>") else "normal",
-        "rotation": -(note.textangle or 0), "zorder": 5, "annotation_clip": False, "textcoords": "offset points",
+        "rotation": -(note.textangle or 0),
+        "zorder": 5,
+        "annotation_clip": False,
+        "textcoords": "offset points",
         "ha": {"left": "left", "right": "right"}.get(note.xanchor or "", "center"),
         "va": {"top": "top", "bottom": "bottom"}.get(note.yanchor or "", "center"),
-    }  # fmt: skip
+    }
     if note.bgcolor:
         style["bbox"] = {"facecolor": colour(note.bgcolor), "edgecolor": "none", "pad": 1.5}
     if refs[1].endswith("domain") and (note.x, note.y, note.yanchor) == (0, 1, "bottom"):  # a panel's title
-        axes.set_title(words, loc="left", fontsize=style["fontsize"], color=style["color"], pad=4,
-                       fontweight=style["fontweight"], parse_math=False)  # fmt: skip
+        axes.set_title(
+            words,
+            loc="left",
+            fontsize=style["fontsize"],
+            color=style["color"],
+            pad=4,
+            fontweight=style["fontweight"],
+            parse_math=False,
+        )
         return
     shift = (note.xshift or 0) * POINT, (note.yshift or 0) * POINT
     if note.showarrow is False:
@@ -73,9 +83,13 @@ def annotate(panels: Mapping[str, Any], layout: Any, note: Any) -> None:
         shown.set_in_layout(refs != ("paper", "paper"))
         return
     tint = note.arrowcolor or note.font.color or INK
-    arrow = {"arrowstyle": "-|>,head_width=0.22,head_length=0.45" if note.arrowhead != 0 else "-",
-             "color": tint, "linewidth": (note.arrowwidth or 1.5) * POINT, "shrinkA": 0,
-             "shrinkB": (note.standoff or 0) * POINT}  # fmt: skip
+    arrow = {
+        "arrowstyle": "-|>,head_width=0.22,head_length=0.45" if note.arrowhead != 0 else "-",
+        "color": tint,
+        "linewidth": (note.arrowwidth or 1.5) * POINT,
+        "shrinkA": 0,
+        "shrinkB": (note.standoff or 0) * POINT,
+    }
     if note.axref and note.axref == refs[0]:
         tail = (_number(note.ax, note.axref, layout), _number(note.ay, note.ayref, layout))
         axes.annotate("", at, tail, xycoords=transform, textcoords=transform, arrowprops=arrow, zorder=5)
@@ -83,10 +97,7 @@ def annotate(panels: Mapping[str, Any], layout: Any, note: Any) -> None:
             style |= {"textcoords": "offset points", "va": "center"}
             axes.annotate(words, tail, shift, xycoords=transform, **style)
         return
-    offset = (
-        (note.ax if note.ax is not None else -10) * POINT,
-        -(note.ay if note.ay is not None else -30) * POINT,
-    )
+    offset = ((note.ax if note.ax is not None else -10) * POINT, -(note.ay if note.ay is not None else -30) * POINT)
     axes.annotate(words, at, offset, xycoords=transform, arrowprops=arrow, **style)
 
 
@@ -97,16 +108,21 @@ def draw_shape(panels: Mapping[str, Any], layout: Any, shape: Any) -> None:
     x, y = (shape.x0, shape.x1), (shape.y0, shape.y1)
     line = shape.line
     width = (2 if line.width is None else line.width) * POINT
-    own: dict[str, Any] = {"transform": transform, "zorder": 0.6 if shape.layer == "below" else 4,
-                           "alpha": shape.opacity, "clip_on": "domain" not in f"{shape.xref}{shape.yref}"}  # fmt: skip
+    own: dict[str, Any] = {
+        "transform": transform,
+        "zorder": 0.6 if shape.layer == "below" else 4,
+        "alpha": shape.opacity,
+        "clip_on": "domain" not in f"{shape.xref}{shape.yref}",
+    }
     limits = axes.get_xlim(), axes.get_ylim()
     if shape.type == "line":
-        axes.plot(
-            x, y, color=colour(line.color or INK), linewidth=width, linestyle=dashes(line.dash, width), **own
-        )
+        axes.plot(x, y, color=colour(line.color or INK), linewidth=width, linestyle=dashes(line.dash, width), **own)
     else:
-        own |= {"facecolor": colour(shape.fillcolor) if shape.fillcolor else "none", "linewidth": width,
-                "edgecolor": colour(line.color) if line.color and width else "none"}  # fmt: skip
+        own |= {
+            "facecolor": colour(shape.fillcolor) if shape.fillcolor else "none",
+            "linewidth": width,
+            "edgecolor": colour(line.color) if line.color and width else "none",
+        }
         low, size = (min(x), min(y)), (abs(x[1] - x[0]), abs(y[1] - y[0]))
         if shape.type == "circle":
             axes.add_patch(Ellipse((sum(x) / 2, sum(y) / 2), *size, **own))

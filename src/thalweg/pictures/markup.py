@@ -28,9 +28,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int, le
     body = []
     for row in rows:
         cells = [
-            f'<th scope="row" class="{kind}">{cell}</th>'
-            if place == lead
-            else f'<td class="{kind}">{cell}</td>'
+            f'<th scope="row" class="{kind}">{cell}</th>' if place == lead else f'<td class="{kind}">{cell}</td>'
             for place, (kind, cell) in enumerate(zip(kinds, row, strict=True))
         ]
         body.append(f"<tr>{''.join(cells)}</tr>")

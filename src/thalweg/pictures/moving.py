@@ -32,12 +32,31 @@ def animated(figure: go.Figure, frames: Sequence[go.Frame], unit: str = "step") 
         {"label": "Pause", "method": "animate", "args": [[None], still]},
     ]
     look = {"font": {"color": INK, "size": 12}, "bgcolor": PAPER, "bordercolor": GRID}
-    menu = {"type": "buttons", "direction": "left", "showactive": False, "buttons": buttons, "x": 0, "y": 0,
-            "xanchor": "left", "yanchor": "top", "pad": {"t": 44, "r": 8}, **look}  # fmt: skip
+    menu = {
+        "type": "buttons",
+        "direction": "left",
+        "showactive": False,
+        "buttons": buttons,
+        "x": 0,
+        "y": 0,
+        "xanchor": "left",
+        "yanchor": "top",
+        "pad": {"t": 44, "r": 8},
+        **look,
+    }
     steps = [{"label": frame.name, "method": "animate", "args": [[frame.name], still]} for frame in frames]
-    slider = {"steps": steps, "x": 0.2, "y": 0, "len": 0.8, "yanchor": "top", "pad": {"t": 36},
-              "currentvalue": {"prefix": f"{unit} ", "font": {"color": MUTED, "size": 12}},
-              "font": {"color": "rgba(0,0,0,0)"}, "ticklen": 0, "bordercolor": GRID}  # fmt: skip
+    slider = {
+        "steps": steps,
+        "x": 0.2,
+        "y": 0,
+        "len": 0.8,
+        "yanchor": "top",
+        "pad": {"t": 36},
+        "currentvalue": {"prefix": f"{unit} ", "font": {"color": MUTED, "size": 12}},
+        "font": {"color": "rgba(0,0,0,0)"},
+        "ticklen": 0,
+        "bordercolor": GRID,
+    }
     return figure.update_layout(updatemenus=[menu], sliders=[slider])
 
 
@@ -111,9 +130,7 @@ def write_gif(figure: go.Figure, path: str | Path, scale: float = 1.0, most: int
         indexed.append(Image.fromarray(nearest[(cells[..., 0] << 12) + (cells[..., 1] << 6) + cells[..., 2]]))
         indexed[-1].putpalette(palette.astype(np.uint8).flatten().tolist())
     pace = [PACE * -(-len(figure.frames) // most)] * (len(indexed) - 1)
-    indexed[0].save(
-        path, save_all=True, append_images=indexed[1:], duration=[*pace, REST], loop=0, optimize=True
-    )
+    indexed[0].save(path, save_all=True, append_images=indexed[1:], duration=[*pace, REST], loop=0, optimize=True)
     return Path(path)
 
 
@@ -128,9 +145,7 @@ def _palette(figure: go.Figure, picture: np.ndarray) -> np.ndarray:
     from PIL import Image
 
     paper = picture[0, 0].astype(float)
-    named = set(
-        re.findall(r"#[0-9A-Fa-f]{6}", json.dumps([t.to_plotly_json() for t in figure.data], default=str))
-    )
+    named = set(re.findall(r"#[0-9A-Fa-f]{6}", json.dumps([t.to_plotly_json() for t in figure.data], default=str)))
     tints = np.array([[int(one[k : k + 2], 16) for k in (1, 3, 5)] for one in sorted({*named, INK, MUTED})])
     mixed = np.concatenate([paper + (tints - paper) * share for share in (1, 0.75, 0.5, 0.25)])[:160]
     found = Image.fromarray(picture).quantize(255 - len(mixed), dither=Image.Dither.NONE)
@@ -155,12 +170,7 @@ def write_mp4(figure: go.Figure, path: str | Path, scale: float = 2.0, most: int
     found += [found[-1]] * (REST // PACE)
     size = found[0].shape[1], found[0].shape[0]
     writer = imageio_ffmpeg.write_frames(
-        str(path),
-        size,
-        fps=1000 / PACE,
-        quality=8,
-        macro_block_size=1,
-        output_params=["-movflags", "+faststart"],
+        str(path), size, fps=1000 / PACE, quality=8, macro_block_size=1, output_params=["-movflags", "+faststart"]
     )
     writer.send(None)
     for one in found:

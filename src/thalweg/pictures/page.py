@@ -24,24 +24,27 @@ def page(figure: go.Figure) -> str:
 
     title = figure.layout.title
     head, note = plain(title.text or ""), plain(title.subtitle.text or "")
-    layout = {
-        k: v
-        for k, v in figure.layout.to_plotly_json().items()
-        if k not in ("title", "updatemenus", "sliders")
-    }
+    layout = {k: v for k, v in figure.layout.to_plotly_json().items() if k not in ("title", "updatemenus", "sliders")}
     drawn = go.Figure(data=figure.data, layout=layout)
     margin = {"t": 34 if drawn.layout.annotations else 14}
     removed = (figure.layout.margin.t or 28) - margin["t"]
     drawn.update_layout(margin=margin, width=None, height=(figure.layout.height or 420) - max(0, removed))
     content = drawn.to_plotly_json()
     frames = [
-        {"name": f.name, "data": [one.to_plotly_json() for one in f.data], "traces": f.traces}
-        for f in figure.frames
+        {"name": f.name, "data": [one.to_plotly_json() for one in f.data], "traces": f.traces} for f in figure.frames
     ]
     slider = figure.layout.sliders[0] if figure.layout.sliders else None
     prefix, start = (slider.currentvalue.prefix, slider.active) if slider else ("", None)
-    source = {"data": content["data"], "wide": content["layout"], "narrow": stacked(drawn), "frames": frames,
-              "prefix": prefix, "start": start, "pace": PACE, "dark": dict(DARK)}  # fmt: skip
+    source = {
+        "data": content["data"],
+        "wide": content["layout"],
+        "narrow": stacked(drawn),
+        "frames": frames,
+        "prefix": prefix,
+        "start": start,
+        "pace": PACE,
+        "dark": dict(DARK),
+    }
     parts = {
         "title": escape(head.replace("\n", " ") or "Picture"),
         "head": "".join(f"<h1>{escape(line)}</h1>" for line in head.split("\n") if line),

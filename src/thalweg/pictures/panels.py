@@ -55,9 +55,7 @@ def panels_of(source: go.Figure, figure: Any) -> dict[str, Any]:
         found[key] = figure.add_subplot(cell, sharex=shared.get(names[0]), sharey=shared.get(names[1]))
         for name in names:
             shared.setdefault(name, found[key])
-        for axis, scale in zip(
-            axes_of(layout, key), (found[key].set_xscale, found[key].set_yscale), strict=True
-        ):
+        for axis, scale in zip(axes_of(layout, key), (found[key].set_xscale, found[key].set_yscale), strict=True):
             if axis.type == "log":
                 scale("log")
     return found
@@ -80,9 +78,7 @@ def _scene(axes: Any, scene: Any) -> Any:
         if axis.range:
             axes.set(**{f"{side}lim": axis.range})
         if axis.tickvals is not None:
-            axes.set(
-                **{f"{side}ticks": axis.tickvals, f"{side}ticklabels": [plain(t) for t in axis.ticktext]}
-            )
+            axes.set(**{f"{side}ticks": axis.tickvals, f"{side}ticklabels": [plain(t) for t in axis.ticktext]})
         pane = getattr(axes, f"{side}axis")
         pane.set_pane_color((1, 1, 1, 0))
         pane._axinfo["grid"]["color"] = GRID

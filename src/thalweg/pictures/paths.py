@@ -19,9 +19,7 @@ from .walked import Line, Walked, crosses, hover, lines_of, note, point, sizes, 
 NEAR = 0.03  # of the picture's width: steps nearer than that to a labelled one have no label
 
 
-def path_picture(
-    path: Walked, kind: str | None = None, *, title: str = "", said: str = "", **more: Any
-) -> go.Figure:
+def path_picture(path: Walked, kind: str | None = None, *, title: str = "", said: str = "", **more: Any) -> go.Figure:
     """A descent as one of `KINDS`.
 
     Args:
@@ -57,8 +55,9 @@ def curve_picture(path: Walked) -> go.Figure:
     lines = lines_of(path)
     panels = path.rates.shape[1]
     titles = [f"rate {short(rate)}" for rate in path.rates[0]] if panels > 1 else None
-    figure = make_subplots(cols=panels, shared_yaxes=True, shared_xaxes="all", subplot_titles=titles,
-                           horizontal_spacing=0.03)  # fmt: skip
+    figure = make_subplots(
+        cols=panels, shared_yaxes=True, shared_xaxes="all", subplot_titles=titles, horizontal_spacing=0.03
+    )
     figure.update_annotations(font={"size": 13, "color": INK})
     window = low, high, bottom, top = _window(path, lines)
     ground = curve(path.surface, low, high)
@@ -69,8 +68,7 @@ def curve_picture(path: Walked) -> go.Figure:
             drawn = _steps(line, path.surface, window, NEAR * panels, panel == 0 and len(own) > 1)
             figure.add_trace(drawn, row=1, col=panel + 1)
         ends = [
-            (np.clip(line.points[line.end, 0], low, high), np.clip(line.losses[line.end], bottom, top))
-            for line in own
+            (np.clip(line.points[line.end, 0], low, high), np.clip(line.losses[line.end], bottom, top)) for line in own
         ]
         figure.add_trace(crosses(own, ends, panel == 0), row=1, col=panel + 1)
     dress(figure, 420)
@@ -93,9 +91,7 @@ def _window(path: Walked, lines: list[Line]) -> tuple[float, float, float, float
     return low, high, float(np.nanmin(values)) - room, float(np.nanmax(values)) + room
 
 
-def _steps(
-    line: Line, surface: Any, window: tuple[float, float, float, float], near: float, shown: bool
-) -> go.Scatter:
+def _steps(line: Line, surface: Any, window: tuple[float, float, float, float], near: float, shown: bool) -> go.Scatter:
     """The steps on the curve, each with its name where there is room, on the side away from the curve."""
     low, high, bottom, top = window
     x, y = line.points[:, 0], line.losses
@@ -107,16 +103,22 @@ def _steps(
         if inside[k] and (not len(placed) or np.abs(placed - at[k]).max(axis=1).min() > near):
             labels[k], placed = subscript(k), np.vstack([placed, at[k]])
     rises = np.nan_to_num(surface.gradient(line.points)[:, 0]) * (high - low) / (top - bottom)
-    sides = [
-        "bottom center" if abs(rise) < 0.3 else "middle right" if rise > 0 else "middle left"
-        for rise in rises
-    ]
+    sides = ["bottom center" if abs(rise) < 0.3 else "middle right" if rise > 0 else "middle left" for rise in rises]
     return go.Scatter(
-        x=x, y=y, mode="lines+markers+text", text=labels, textposition=sides, name=text(line.label),
-        textfont={"size": 13, "color": line.look.colour}, hovertext=hover(line), hoverinfo="text",
-        line={"color": line.look.colour, "width": 1, "dash": "dot"}, showlegend=shown, legendgroup=line.label,
+        x=x,
+        y=y,
+        mode="lines+markers+text",
+        text=labels,
+        textposition=sides,
+        name=text(line.label),
+        textfont={"size": 13, "color": line.look.colour},
+        hovertext=hover(line),
+        hoverinfo="text",
+        line={"color": line.look.colour, "width": 1, "dash": "dot"},
+        showlegend=shown,
+        legendgroup=line.label,
         marker={"color": line.look.colour, "size": 8, "symbol": line.look.marker},
-    )  # fmt: skip
+    )
 
 
 def levels_picture(path: Walked) -> go.Figure:
@@ -129,13 +131,9 @@ def levels_picture(path: Walked) -> go.Figure:
         own = [line for line in lines if line.rate == panel]
         figure.add_traces(levels(path.surface, panel == 0), rows=1, cols=panel + 1)
         for line in own:
-            figure.add_trace(
-                _walk(line, panel == 0 and len({one.label for one in lines}) > 1), row=1, col=panel + 1
-            )
+            figure.add_trace(_walk(line, panel == 0 and len({one.label for one in lines}) > 1), row=1, col=panel + 1)
         figure.add_trace(_starts(path), row=1, col=panel + 1)
-        figure.add_trace(
-            crosses(own, [_last_seen(line, path) for line in own], panel == 0), row=1, col=panel + 1
-        )
+        figure.add_trace(crosses(own, [_last_seen(line, path) for line in own], panel == 0), row=1, col=panel + 1)
     dress(view(figure, path.surface), 110 + shape(path.surface, panels))
     if panels > 1:
         figure.update_yaxes(title_text="")
@@ -146,21 +144,38 @@ def levels_picture(path: Walked) -> go.Figure:
 
 
 def _walk(line: Line, shown: bool) -> go.Scatter:
-    marker = {"color": line.look.colour, "symbol": line.look.marker, "size": sizes(line), "opacity": 1,
-              "line": {"width": 0}}  # fmt: skip
+    marker = {
+        "color": line.look.colour,
+        "symbol": line.look.marker,
+        "size": sizes(line),
+        "opacity": 1,
+        "line": {"width": 0},
+    }
     return go.Scatter(
-        x=line.points[:, 0], y=line.points[:, 1], mode="lines+markers", marker=marker, name=text(line.label),
-        line={"color": line.look.colour, "dash": line.look.dash, "width": 2.2}, hovertext=hover(line),
-        hoverinfo="text", legendgroup=line.label, showlegend=shown,
-    )  # fmt: skip
+        x=line.points[:, 0],
+        y=line.points[:, 1],
+        mode="lines+markers",
+        marker=marker,
+        name=text(line.label),
+        line={"color": line.look.colour, "dash": line.look.dash, "width": 2.2},
+        hovertext=hover(line),
+        hoverinfo="text",
+        legendgroup=line.label,
+        showlegend=shown,
+    )
 
 
 def _starts(path: Walked) -> go.Scatter:
     return go.Scatter(
-        x=path.starts[:, 0], y=path.starts[:, 1], mode="markers", hoverinfo="text", name="start", showlegend=False,
+        x=path.starts[:, 0],
+        y=path.starts[:, 1],
+        mode="markers",
+        hoverinfo="text",
+        name="start",
+        showlegend=False,
         hovertext=[f"start {point(one)}" for one in path.starts],
         marker={"symbol": "circle", "size": 10, "color": PAPER, "line": {"width": 2, "color": INK}},
-    )  # fmt: skip
+    )
 
 
 def _last_seen(line: Line, path: Walked) -> Any:
@@ -175,9 +190,18 @@ def surface_picture(path: Walked) -> go.Figure:
     x, y, values = heights(path.surface, 81)
     low, high = float(np.nanmin(values)), float(np.nanquantile(values, 0.995))
     figure = go.Figure(
-        go.Surface(x=x, y=y, z=np.minimum(values, high), surfacecolor=ranks(values), colorscale=SURFACE, showscale=False,
-                   opacity=0.92, hoverinfo="skip", lighting={"ambient": 0.75, "diffuse": 0.4, "specular": 0.05})
-    )  # fmt: skip
+        go.Surface(
+            x=x,
+            y=y,
+            z=np.minimum(values, high),
+            surfacecolor=ranks(values),
+            colorscale=SURFACE,
+            showscale=False,
+            opacity=0.92,
+            hoverinfo="skip",
+            lighting={"ambient": 0.75, "diffuse": 0.4, "specular": 0.05},
+        )
+    )
     lines, sides = lines_of(path, panels=False), np.array(path.surface.bounds).T
     for line in lines:
         inside = (line.points >= sides[0]) & (line.points <= sides[1])
@@ -185,22 +209,35 @@ def surface_picture(path: Walked) -> go.Figure:
         height = np.where(kept, line.losses + 0.012 * (high - low), np.nan)
         figure.add_trace(
             go.Scatter3d(
-                x=line.points[:, 0], y=line.points[:, 1], z=height, mode="lines+markers", name=text(line.label),
-                line={"color": line.look.colour, "width": 6}, marker={"size": 3, "color": line.look.colour},
-                hovertext=hover(line), hoverinfo="text", showlegend=len(lines) > 1,
+                x=line.points[:, 0],
+                y=line.points[:, 1],
+                z=height,
+                mode="lines+markers",
+                name=text(line.label),
+                line={"color": line.look.colour, "width": 6},
+                marker={"size": 3, "color": line.look.colour},
+                hovertext=hover(line),
+                hoverinfo="text",
+                showlegend=len(lines) > 1,
             )
-        )  # fmt: skip
+        )
     dress(figure, 560)
     ticks = {"color": MUTED, "size": 11}
-    axis = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "showbackground": False, "tickfont": ticks,
-            "nticks": 6}  # fmt: skip
+    axis = {
+        "gridcolor": GRID,
+        "zerolinecolor": GRID,
+        "linecolor": GRID,
+        "showbackground": False,
+        "tickfont": ticks,
+        "nticks": 6,
+    }
     titles = [*path.surface.variables, "loss"]
-    scene: dict[str, Any] = {f"{side}axis": axis | {"title": {"text": name, "font": {"color": MUTED, "size": 13}}}
-                             for side, name in zip("xyz", titles, strict=True)}  # fmt: skip
+    scene: dict[str, Any] = {
+        f"{side}axis": axis | {"title": {"text": name, "font": {"color": MUTED, "size": 13}}}
+        for side, name in zip("xyz", titles, strict=True)
+    }
     eye = {"x": -1.25, "y": -1.35, "z": 0.95}
-    figure.update_layout(
-        scene=scene | {"camera": {"eye": eye}, "aspectratio": {"x": 1.2, "y": 1.2, "z": 0.75}}
-    )
+    figure.update_layout(scene=scene | {"camera": {"eye": eye}, "aspectratio": {"x": 1.2, "y": 1.2, "z": 0.75}})
     return figure.update_layout(margin={"l": 0, "r": 0, "b": 60}, dragmode="orbit")
 
 
@@ -215,13 +252,24 @@ def losses_picture(path: Walked) -> go.Figure:
 
 def _fall(line: Line, shown: bool) -> go.Scatter:
     every = -(-len(line.losses) // 8)
-    marker = {"color": line.look.colour, "symbol": line.look.marker,
-              "size": [7 if k % every == 0 else 0 for k in range(len(line.losses))], "line": {"width": 0}}  # fmt: skip
+    marker = {
+        "color": line.look.colour,
+        "symbol": line.look.marker,
+        "size": [7 if k % every == 0 else 0 for k in range(len(line.losses))],
+        "line": {"width": 0},
+    }
     return go.Scatter(
-        x=np.arange(len(line.losses)), y=line.losses, mode="lines+markers", name=text(line.label), marker=marker,
-        line={"color": line.look.colour, "dash": line.look.dash, "width": 2.2}, hovertext=hover(line),
-        hoverinfo="text", legendgroup=line.label, showlegend=shown,
-    )  # fmt: skip
+        x=np.arange(len(line.losses)),
+        y=line.losses,
+        mode="lines+markers",
+        name=text(line.label),
+        marker=marker,
+        line={"color": line.look.colour, "dash": line.look.dash, "width": 2.2},
+        hovertext=hover(line),
+        hoverinfo="text",
+        legendgroup=line.label,
+        showlegend=shown,
+    )
 
 
 def _loss_axis(figure: go.Figure, path: Walked, **where: int) -> None:
@@ -256,8 +304,9 @@ def race_picture(path: Walked, frames: int = 60) -> go.Figure:
         figure.add_trace(_fall(line, False), row=1, col=2)
     figure.add_trace(crosses(lines, [_last_seen(line, path) for line in lines], True), row=1, col=1)
     dress(figure, 110 + max(300, shape(path.surface, 1, 440)))
-    for update, name, side in zip((figure.update_xaxes, figure.update_yaxes), path.surface.variables,
-                                  path.surface.bounds, strict=True):  # fmt: skip
+    for update, name, side in zip(
+        (figure.update_xaxes, figure.update_yaxes), path.surface.variables, path.surface.bounds, strict=True
+    ):
         update(range=list(side), title_text=name, showgrid=False, row=1, col=1)
     figure.update_xaxes(title_text="step", range=[0, path.steps], row=1, col=2)
     figure.update_yaxes(title_text="loss", row=1, col=2)
@@ -280,9 +329,7 @@ def _frames(path: Walked, lines: list[Line], first: int, most: int) -> list[go.F
         for line in lines:
             end = min(step, line.end)
             data.append(
-                go.Scatter(
-                    x=np.arange(end + 1), y=_few(line.losses[: end + 1]), marker={"size": [0.0] * end + [9.0]}
-                )
+                go.Scatter(x=np.arange(end + 1), y=_few(line.losses[: end + 1]), marker={"size": [0.0] * end + [9.0]})
             )
         lost = [line for line in lines if 0 <= line.diverged <= step]
         at = [_last_seen(line, path) for line in lost]
@@ -297,6 +344,11 @@ def _few(values: np.ndarray) -> np.ndarray:
 
 
 KINDS: Mapping[str, Callable[..., go.Figure]] = {
-    "curve": curve_picture, "levels": levels_picture, "surface": surface_picture, "losses": losses_picture,
-    "race": race_picture, "arrows": arrows_picture, "lookahead": lookahead_picture,
-}  # fmt: skip
+    "curve": curve_picture,
+    "levels": levels_picture,
+    "surface": surface_picture,
+    "losses": losses_picture,
+    "race": race_picture,
+    "arrows": arrows_picture,
+    "lookahead": lookahead_picture,
+}

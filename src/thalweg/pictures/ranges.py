@@ -37,22 +37,41 @@ def range_picture(table: pd.DataFrame, suggestion: float, start: float, title: s
     figure = go.Figure(
         [
             go.Scatter(**band, fillcolor=faded(BLUE, 0.24), mode="none", name="95% interval", hoverinfo="skip"),
-            go.Scatter(x=x, y=known["validation_loss"], mode="lines+markers", line={"color": BLUE}, text=words,
-                       hoverinfo="text", name="mean over seeds"),
-            go.Scatter(x=lost["lr"], y=[top - 0.03 * (top - bottom)] * len(lost), mode="markers", hoverinfo="x",
-                       marker={"symbol": "x", "color": BLUE}, name="a seed diverged"),
+            go.Scatter(
+                x=x,
+                y=known["validation_loss"],
+                mode="lines+markers",
+                line={"color": BLUE},
+                text=words,
+                hoverinfo="text",
+                name="mean over seeds",
+            ),
+            go.Scatter(
+                x=lost["lr"],
+                y=[top - 0.03 * (top - bottom)] * len(lost),
+                mode="markers",
+                hoverinfo="x",
+                marker={"symbol": "x", "color": BLUE},
+                name="a seed diverged",
+            ),
         ]
-    )  # fmt: skip
+    )
     if not math.isnan(suggestion):
         at = known.loc[known["lr"] == suggestion, "validation_loss"]
         ring = {"symbol": "circle-open", "size": 15, "color": VERMILION, "line": {"width": 2.5}}
-        figure.add_trace(go.Scatter(x=[suggestion], y=at, mode="markers", marker=ring, hoverinfo="skip",
-                                    name=f"suggestion {short(suggestion)}"))  # fmt: skip
+        figure.add_trace(
+            go.Scatter(
+                x=[suggestion],
+                y=at,
+                mode="markers",
+                marker=ring,
+                hoverinfo="skip",
+                name=f"suggestion {short(suggestion)}",
+            )
+        )
     figure.add_hline(y=start, line={"color": MUTED, "dash": "dot", "width": 1})
     dress(figure, 380)
-    figure.update_xaxes(
-        type="log", title_text="learning rate", **log_ticks(table["lr"].min(), table["lr"].max(), (1,))
-    )
+    figure.update_xaxes(type="log", title_text="learning rate", **log_ticks(table["lr"].min(), table["lr"].max(), (1,)))
     figure.update_yaxes(title_text="validation loss", range=[bottom, top])
     return figure.update_layout(title=heading(title), margin={"l": 8, "r": 8, "t": 44, "b": 70})
 

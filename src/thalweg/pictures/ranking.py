@@ -59,8 +59,7 @@ def ranking(
     dress(figure, height=110 + 38 * max(1, len(rows)))
     figure.update_xaxes(
         type="log" if logarithmic else "linear",
-        title_text=f"{text(measure)}: mean and {text(level)} interval"
-        + (", log scale" if logarithmic else ""),
+        title_text=f"{text(measure)}: mean and {text(level)} interval" + (", log scale" if logarithmic else ""),
     )
     if logarithmic:
         room = (right / min(finite)) ** 0.04
@@ -99,11 +98,7 @@ def _dot(row: Mapping[str, Any], place: int, look: Look, right: float, size: int
         y=[place],
         mode="markers",
         name=name,
-        marker={
-            "symbol": look.marker,
-            "size": size,
-            "color": look.colour,
-        },
+        marker={"symbol": look.marker, "size": size, "color": look.colour},
         error_x={
             "type": "data",
             "symmetric": False,
@@ -133,9 +128,7 @@ def _bracket(figure: go.Figure, rank: int, first: int, last: int) -> None:
             layer="below",
         )
     line = {"color": MUTED if last > first else GRID, "width": 2}
-    figure.add_shape(
-        type="line", xref="paper", x0=1.012, x1=1.012, y0=first - 0.36, y1=last + 0.36, line=line
-    )
+    figure.add_shape(type="line", xref="paper", x0=1.012, x1=1.012, y0=first - 0.36, y1=last + 0.36, line=line)
     figure.add_annotation(
         xref="paper",
         x=1.022,

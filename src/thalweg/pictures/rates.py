@@ -19,9 +19,7 @@ from .style import BAND, INK, MUTED, VERMILION, Look, dress, faded, log_ticks, l
 if TYPE_CHECKING:
     import pandas as pd
 
-SPAN = (
-    1000.0  # losses above SPAN times the smallest leave the plot at the top, where a triangle stands for them
-)
+SPAN = 1000.0  # losses above SPAN times the smallest leave the plot at the top, where a triangle stands for them
 
 
 def rate_table(members: pd.DataFrame) -> pd.DataFrame:
@@ -108,9 +106,7 @@ def _decades(rates: Sequence[float]) -> dict[str, list]:
     ticks = log_ticks(min(rates), max(rates), (1,))
     words, last = ticks["ticktext"], len(ticks["ticktext"]) - 1
     step = 1 if last < 3 else 2 if last < 7 else 3
-    return ticks | {
-        "ticktext": [word if (last - place) % step == 0 else "" for place, word in enumerate(words)]
-    }
+    return ticks | {"ticktext": [word if (last - place) % step == 0 else "" for place, word in enumerate(words)]}
 
 
 def _title(name: str, choice: tuple[float, str] | None) -> str:
@@ -153,11 +149,7 @@ def _panel(
     """Other schedules thin, the chosen one strong with its band, then what diverged and what was chosen."""
     schedules = list(dict.fromkeys(table["schedule"]))
     main = choice[1] if choice else next(iter(schedules), "")
-    traces = [
-        _line(table[table["schedule"] == one], look, top, name, strong=False)
-        for one in schedules
-        if one != main
-    ]
+    traces = [_line(table[table["schedule"] == one], look, top, name, strong=False) for one in schedules if one != main]
     best = table[table["schedule"] == main]
     early = best[(best["stopped"] > 0) & (best["mean"] <= top)]
     if len(early):
@@ -185,14 +177,8 @@ def _panel(
                     x=[rate for rate, _ in high],
                     y=[top] * len(high),
                     mode="markers",
-                    marker={
-                        "symbol": symbol,
-                        "size": 8,
-                        "color": VERMILION if symbol == "x" else look.colour,
-                    },
-                    hovertext=[
-                        "<br>".join(_words(row, name) for row in part.to_dict("records")) for _, part in high
-                    ],
+                    marker={"symbol": symbol, "size": 8, "color": VERMILION if symbol == "x" else look.colour},
+                    hovertext=["<br>".join(_words(row, name) for row in part.to_dict("records")) for _, part in high],
                     hoverinfo="text",
                     showlegend=False,
                     name=f"{name}: {'diverged' if symbol == 'x' else 'above the plot'}",
@@ -231,11 +217,7 @@ def _line(table: pd.DataFrame, look: Look, top: float, name: str, *, strong: boo
         x=list(table["lr"]),
         y=[value if value <= top and not early else None for value, early in ended],
         mode="lines+markers" if strong else "lines",
-        line={
-            "color": look.colour,
-            "dash": look.dash if strong else "solid",
-            "width": 2.2 if strong else 1.2,
-        },
+        line={"color": look.colour, "dash": look.dash if strong else "solid", "width": 2.2 if strong else 1.2},
         marker={"symbol": look.marker, "size": 7, "color": look.colour},
         opacity=1.0 if strong else 0.6,
         hovertext=[_words(row, name) for row in table.to_dict("records")],
@@ -278,14 +260,11 @@ def _legend(seeds: int, stopped: bool) -> list[go.Scatter]:
     ring = {"symbol": "circle-open", "size": 13, "color": INK, "line": {"width": 2}}
     marks = [("chosen rate", ring), ("a seed diverged", {"symbol": "x", "size": 8, "color": VERMILION})]
     if stopped:
-        marks.append(
-            ("stopped early, loss at the stop", {"symbol": "circle-open", "size": 6, "color": MUTED})
-        )
+        marks.append(("stopped early, loss at the stop", {"symbol": "circle-open", "size": 6, "color": MUTED}))
     if seeds > 1:
         marks = [(f"smallest to largest of {seeds}", band), *marks]
     lines = [(f"chosen schedule, {many}", 2.2), ("other schedules", 1.2)]
     nowhere = {"x": [None], "y": [None], "hoverinfo": "skip"}
     return [
-        go.Scatter(mode="lines", name=words, line={"color": MUTED, "width": width}, **nowhere)
-        for words, width in lines
+        go.Scatter(mode="lines", name=words, line={"color": MUTED, "width": width}, **nowhere) for words, width in lines
     ] + [go.Scatter(mode="markers", name=words, marker=marker, **nowhere) for words, marker in marks]

@@ -27,12 +27,18 @@ def reached(
     figure = go.Figure()
     for name, look in looks(curves).items():
         stairs = [*curves[name], (budgets[name], curves[name][-1][1])]
-        figure.add_trace(go.Scatter(
-            x=[step for step, _ in stairs], y=[share for _, share in stairs], mode="lines", name=text(name),
-            line={"shape": "hv", "color": look.colour, "dash": look.dash, "width": 2.2}, legendgroup=name,
-            hovertext=[f"<b>{text(name)}</b><br>{share:.0%} by step {short(step)}" for step, share in stairs],
-            hoverinfo="text",
-        ))  # fmt: skip
+        figure.add_trace(
+            go.Scatter(
+                x=[step for step, _ in stairs],
+                y=[share for _, share in stairs],
+                mode="lines",
+                name=text(name),
+                line={"shape": "hv", "color": look.colour, "dash": look.dash, "width": 2.2},
+                legendgroup=name,
+                hovertext=[f"<b>{text(name)}</b><br>{share:.0%} by step {short(step)}" for step, share in stairs],
+                hoverinfo="text",
+            )
+        )
     dress(figure, 380)
     figure.update_xaxes(title_text="training step", rangemode="tozero")
     figure.update_yaxes(title_text=f"runs at {short(target)} or below", range=[-0.03, 1.03], tickformat=".0%")

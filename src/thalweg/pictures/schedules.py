@@ -40,9 +40,14 @@ def schedule_grid(values: Mapping[str, np.ndarray], title: str = "", columns: in
     rows = math.ceil(len(values) / columns)
     titles = [text(label).replace("(", "<br>(", 1) for label in values]
     figure = make_subplots(
-        rows, columns, shared_xaxes="all", shared_yaxes="all", subplot_titles=titles, horizontal_spacing=0.03,
+        rows,
+        columns,
+        shared_xaxes="all",
+        shared_yaxes="all",
+        subplot_titles=titles,
+        horizontal_spacing=0.03,
         vertical_spacing=min(0.3, 48 / (150 * rows)),
-    )  # fmt: skip
+    )
     figure.update_annotations(font={"size": 11.5, "color": INK})
     for place, (label, own) in enumerate(values.items()):
         figure.add_trace(_line(own, label), row=place // columns + 1, col=place % columns + 1)
@@ -55,10 +60,5 @@ def schedule_grid(values: Mapping[str, np.ndarray], title: str = "", columns: in
 def _line(values: np.ndarray, name: str) -> go.Scatter:
     words = [f"step {step}: {text(name)} {short(value)}" for step, value in enumerate(values)]
     return go.Scatter(
-        y=values,
-        mode="lines",
-        line={"color": BLUE, "width": 2},
-        text=words,
-        hoverinfo="text",
-        showlegend=False,
+        y=values, mode="lines", line={"color": BLUE, "width": 2}, text=words, hoverinfo="text", showlegend=False
     )

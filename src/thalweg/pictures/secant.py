@@ -16,9 +16,15 @@ STILL = 4  # the frame that stands where nothing moves
 
 
 def secant(
-    x: np.ndarray, y: np.ndarray, at: float, slope: float, h: float,
-    along: Callable[[np.ndarray], np.ndarray], title: str, name: str = "x",
-) -> go.Figure:  # fmt: skip
+    x: np.ndarray,
+    y: np.ndarray,
+    at: float,
+    slope: float,
+    h: float,
+    along: Callable[[np.ndarray], np.ndarray],
+    title: str,
+    name: str = "x",
+) -> go.Figure:
     """A curve, its tangent in grey, and the secant from `at` to `at + h` for h shrinking to 0.
 
     Args:
@@ -41,20 +47,31 @@ def secant(
         return [
             go.Scatter(x=wide, y=here + steep * (wide - at), name="secant", **_line(VERMILION)),
             go.Scatter(
-                x=[at, at + d, at + d], y=[here, here, end], name="h, f(x + h) − f(x)",
-                **_line(VERMILION, 1.4, "dot"),
+                x=[at, at + d, at + d], y=[here, here, end], name="h, f(x + h) − f(x)", **_line(VERMILION, 1.4, "dot")
             ),
             go.Scatter(
-                x=[at, at + d], y=[here, end], mode="markers", showlegend=False, hoverinfo="skip",
+                x=[at, at + d],
+                y=[here, end],
+                mode="markers",
+                showlegend=False,
+                hoverinfo="skip",
                 marker={"color": VERMILION, "size": 9},
             ),
             go.Scatter(
-                x=[x[0]], y=[top], mode="text", textposition="bottom right", showlegend=False, hoverinfo="skip",
-                text=[f"h = {short(float(f'{d:.2g}'))}, slope {short(steep)}" if d
-                      else f"h → 0, slope {short(slope)}: the derivative"],
+                x=[x[0]],
+                y=[top],
+                mode="text",
+                textposition="bottom right",
+                showlegend=False,
+                hoverinfo="skip",
+                text=[
+                    f"h = {short(float(f'{d:.2g}'))}, slope {short(steep)}"
+                    if d
+                    else f"h → 0, slope {short(slope)}: the derivative"
+                ],
                 textfont={"color": INK, "size": 15},
             ),
-        ]  # fmt: skip
+        ]
 
     spread = max(float(np.abs(ends - here).max()), abs(slope * h))
     y = np.where(np.isfinite(y) & (np.abs(y - here) <= 8 * (spread or 1.0)), y, np.nan)  # apart at a pole

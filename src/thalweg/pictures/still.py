@@ -49,10 +49,7 @@ class Drawing:
         with self.looks():
             paper = layout.paper_bgcolor or PAPER
             self.figure = Figure(
-                figsize=(self.size[0] / 100, self.size[1] / 100),
-                dpi=100,
-                facecolor=paper,
-                layout="constrained",
+                figsize=(self.size[0] / 100, self.size[1] / 100), dpi=100, facecolor=paper, layout="constrained"
             )
             FigureCanvasAgg(self.figure)
             engine: Any = self.figure.get_layout_engine()
@@ -102,9 +99,7 @@ class Drawing:
         for line in lines:
             self._line(line, top, 12, MUTED)
             top += 16.5
-        notes = [
-            n.yshift for n in self.source.layout.annotations if (n.xref, n.yref, n.y) == ("paper", "paper", 1)
-        ]
+        notes = [n.yshift for n in self.source.layout.annotations if (n.xref, n.yref, n.y) == ("paper", "paper", 1)]
         above = max((shift for shift in notes if shift), default=0)
         if heads or lines or above:
             engine: Any = self.figure.get_layout_engine()
@@ -114,35 +109,54 @@ class Drawing:
     def _line(self, words: str, top: float, size: float, ink: str, weight: str = "normal") -> Any:
         wide, high = self.size
         return self.figure.text(
-            10 / wide, 1 - top / high, words, va="top", ha="left", fontsize=size * POINT, color=ink,
-            fontweight=weight, parse_math=False, in_layout=False,
-        )  # fmt: skip
+            10 / wide,
+            1 - top / high,
+            words,
+            va="top",
+            ha="left",
+            fontsize=size * POINT,
+            color=ink,
+            fontweight=weight,
+            parse_math=False,
+            in_layout=False,
+        )
 
     def _clock(self) -> Any:
         if not self.source.frames:
             return None
         wide, high = self.size
         return self.figure.text(
-            1 - 10 / wide, 1 - 10 / high, "", va="top", ha="right", fontsize=13 * POINT, color=MUTED,
-            parse_math=False, in_layout=False,
-        )  # fmt: skip
+            1 - 10 / wide,
+            1 - 10 / high,
+            "",
+            va="top",
+            ha="right",
+            fontsize=13 * POINT,
+            color=MUTED,
+            parse_math=False,
+            in_layout=False,
+        )
 
     def _legend(self) -> None:
         layout = self.source.layout
         named = [t for t in self.source.data if t.name and t.showlegend is not False and t.type in LISTED]
-        if (
-            layout.showlegend is False
-            or not named
-            or (len(self.source.data) == 1 and not named[0].showlegend)
-        ):
+        if layout.showlegend is False or not named or (len(self.source.data) == 1 and not named[0].showlegend):
             return
         handles = [handle_of(trace) for trace in named]
         labels = [plain(trace.name) for trace in named]
         columns = max(1, int((self.size[0] - 20) // (48 + 6.6 * max(map(len, labels)))))
         legend = self.figure.legend(
-            handles, labels, loc="outside lower left", ncols=min(columns, len(labels)), frameon=False,
-            fontsize=12 * POINT, handlelength=2.6, columnspacing=1.4, borderpad=0.2, labelcolor=INK,
-        )  # fmt: skip
+            handles,
+            labels,
+            loc="outside lower left",
+            ncols=min(columns, len(labels)),
+            frameon=False,
+            fontsize=12 * POINT,
+            handlelength=2.6,
+            columnspacing=1.4,
+            borderpad=0.2,
+            labelcolor=INK,
+        )
         for words in legend.get_texts():
             words.set_parse_math(False)
 
@@ -194,9 +208,22 @@ def _words(source: go.Figure) -> Iterator[str]:
 
 
 _LOOK: dict[str, Any] = {
-    "svg.hashsalt": "thalweg", "svg.fonttype": "none", "font.size": 12 * POINT,
-    "text.color": INK, "axes.labelcolor": MUTED, "axes.edgecolor": GRID, "axes.facecolor": "none",
-    "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.7, "xtick.color": MUTED, "ytick.color": MUTED,
-    "axes.axisbelow": True, "axes.unicode_minus": True, "lines.scale_dashes": False, "text.parse_math": False,
-    "axes.xmargin": 0.02, "figure.autolayout": False,
-}  # fmt: skip
+    "svg.hashsalt": "thalweg",
+    "svg.fonttype": "none",
+    "font.size": 12 * POINT,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": GRID,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "lines.scale_dashes": False,
+    "text.parse_math": False,
+    "axes.xmargin": 0.02,
+    "figure.autolayout": False,
+}

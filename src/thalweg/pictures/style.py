@@ -62,15 +62,7 @@ LOOKS: Mapping[str, Look] = {
 }
 _COLOURS = tuple(look.colour for look in LOOKS.values())
 _DASHES = tuple(look.dash for look in LOOKS.values())
-_MARKERS = (
-    "pentagon",
-    "star-diamond",
-    "hourglass",
-    "triangle-right",
-    "bowtie",
-    "triangle-left",
-    "star-square",
-)
+_MARKERS = ("pentagon", "star-diamond", "hourglass", "triangle-right", "bowtie", "triangle-left", "star-square")
 
 
 def look(name: str, skip: int = 0) -> Look:
@@ -101,9 +93,10 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     names = list(dict.fromkeys(names))
     rules = [name.partition("(")[0] for name in names]
     found = {
-        name: LOOKS[rule] for name, rule in zip(names, rules, strict=True)
+        name: LOOKS[rule]
+        for name, rule in zip(names, rules, strict=True)
         if name in LOOKS or (rule in LOOKS and rules.count(rule) == 1)
-    }  # fmt: skip
+    }
     taken = {one.colour for one in found.values()}
     for name in sorted(set(names) - set(found)):
         candidates = [look(name, skip) for skip in range(len(_COLOURS))]
@@ -112,8 +105,15 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     return {name: found[name] for name in names}
 
 
-_PLAIN = ((BLUE, "solid"), (VERMILION, "dash"), (GREEN, "dot"), (PURPLE, "dashdot"), (ORANGE, "longdash"),
-          (SKY, "longdashdot"), (BLACK, "8px,3px,2px,3px"))  # fmt: skip
+_PLAIN = (
+    (BLUE, "solid"),
+    (VERMILION, "dash"),
+    (GREEN, "dot"),
+    (PURPLE, "dashdot"),
+    (ORANGE, "longdash"),
+    (SKY, "longdashdot"),
+    (BLACK, "8px,3px,2px,3px"),
+)
 
 
 def plain_looks(labels: Iterable[str]) -> dict[str, Look]:

@@ -17,18 +17,26 @@ from .style import INK, plain
 POINT = 0.72  # points in a pixel
 
 _MARKS: dict[str, Any] = {
-    "circle": "o", "square": "s", "diamond": "D", "cross": "P", "x": "X", "triangle-up": "^", "triangle-down": "v",
-    "triangle-left": "<", "triangle-right": ">", "star": "*", "hexagon": "h", "pentagon": "p",
-    "star-diamond": (4, 1, 0), "star-square": (4, 1, 45), "arrow": ">", "line-ns": "|", "line-ew": "_",
-}  # fmt: skip
-_CORNERS = {"hourglass": [(-1, 1), (1, 1), (-1, -1), (1, -1)], "bowtie": [(-1, 1), (-1, -1), (1, 1), (1, -1)]}
-_DASHES = {
-    "dot": (1, 1),
-    "dash": (3, 3),
-    "longdash": (5, 5),
-    "dashdot": (3, 1, 1, 1),
-    "longdashdot": (5, 2, 1, 2),
+    "circle": "o",
+    "square": "s",
+    "diamond": "D",
+    "cross": "P",
+    "x": "X",
+    "triangle-up": "^",
+    "triangle-down": "v",
+    "triangle-left": "<",
+    "triangle-right": ">",
+    "star": "*",
+    "hexagon": "h",
+    "pentagon": "p",
+    "star-diamond": (4, 1, 0),
+    "star-square": (4, 1, 45),
+    "arrow": ">",
+    "line-ns": "|",
+    "line-ew": "_",
 }
+_CORNERS = {"hourglass": [(-1, 1), (1, 1), (-1, -1), (1, -1)], "bowtie": [(-1, 1), (-1, -1), (1, 1), (1, -1)]}
+_DASHES = {"dot": (1, 1), "dash": (3, 3), "longdash": (5, 5), "dashdot": (3, 1, 1, 1), "longdashdot": (5, 2, 1, 2)}
 
 
 def values(given: Any) -> np.ndarray:
@@ -73,9 +81,11 @@ def marked(marker: Any, symbol: str | None, size: float, tint: Any = None) -> di
         "markersize": size * POINT * (1.35 if base.startswith("star") else 1.0),
         "markerfacecolor": "none" if name.endswith("-open") else tint,
         "markeredgecolor": colour(edge.color) if isinstance(edge.color, str) else tint,
-        "markeredgewidth": (edge.width if isinstance(edge.width, (int, float)) else 1.2 if name.endswith("-open") else 0)
+        "markeredgewidth": (
+            edge.width if isinstance(edge.width, (int, float)) else 1.2 if name.endswith("-open") else 0
+        )
         * POINT,
-    }  # fmt: skip
+    }
 
 
 def colours(scale: Any) -> Any:
@@ -96,21 +106,29 @@ def scatter(axes: Any, trace: Any, height: float) -> list[Any]:
         made += _filled(axes, trace, x, y, height)
     if "lines" in mode and trace.line.width != 0 and trace.marker.symbol != "arrow":
         width = (trace.line.width or 2) * POINT
-        shape = {"hv": "steps-post", "vh": "steps-pre", "hvh": "steps-mid"}.get(
-            trace.line.shape or "", "default"
-        )
+        shape = {"hv": "steps-post", "vh": "steps-pre", "hvh": "steps-mid"}.get(trace.line.shape or "", "default")
         made += axes.plot(
-            x, y, color=colour(trace.line.color or INK), linewidth=width, linestyle=dashes(trace.line.dash, width),
-            drawstyle=shape, alpha=trace.opacity, zorder=height, solid_capstyle="round",
-        )  # fmt: skip
-    if trace.error_x.array is not None:
-        low = values(
-            trace.error_x.arrayminus if trace.error_x.arrayminus is not None else trace.error_x.array
+            x,
+            y,
+            color=colour(trace.line.color or INK),
+            linewidth=width,
+            linestyle=dashes(trace.line.dash, width),
+            drawstyle=shape,
+            alpha=trace.opacity,
+            zorder=height,
+            solid_capstyle="round",
         )
+    if trace.error_x.array is not None:
+        low = values(trace.error_x.arrayminus if trace.error_x.arrayminus is not None else trace.error_x.array)
         bars = axes.errorbar(
-            x, y, xerr=[low, values(trace.error_x.array)], fmt="none", ecolor=colour(trace.error_x.color or INK),
-            elinewidth=(trace.error_x.thickness or 2) * POINT, zorder=height,
-        )  # fmt: skip
+            x,
+            y,
+            xerr=[low, values(trace.error_x.array)],
+            fmt="none",
+            ecolor=colour(trace.error_x.color or INK),
+            elinewidth=(trace.error_x.thickness or 2) * POINT,
+            zorder=height,
+        )
         made += [*bars.lines[2]]
     if "markers" in mode and trace.marker.symbol == "arrow":
         made += _arrows(axes, trace, x, y, height)
@@ -138,8 +156,14 @@ def _filled(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) 
 def _arrows(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -> list[Any]:
     """An arrow along each line that ends in a marker with a size."""
     width = (trace.line.width or 2) * POINT
-    look = {"arrowstyle": "-|>,head_width=0.2,head_length=0.4", "color": colour(trace.marker.color), "shrinkA": 0,
-            "shrinkB": 0, "linewidth": width, "linestyle": dashes(trace.line.dash, width)}  # fmt: skip
+    look = {
+        "arrowstyle": "-|>,head_width=0.2,head_length=0.4",
+        "color": colour(trace.marker.color),
+        "shrinkA": 0,
+        "shrinkB": 0,
+        "linewidth": width,
+        "linestyle": dashes(trace.line.dash, width),
+    }
     heads = [k for k, size in enumerate(trace.marker.size) if size and np.isfinite([x[k - 1], x[k]]).all()]
     return [
         axes.annotate("", (x[k], y[k]), (x[k - 1], y[k - 1]), arrowprops=look, zorder=height, clip_on=True)
@@ -154,9 +178,14 @@ def _marks(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -
     if isinstance(marker.color, str | None) and all(not np.ndim(one) for one in (marker.size, marker.symbol)):
         look = marked(marker, marker.symbol, marker.size or 6, trace.line.color)
         return axes.plot(
-            x, y, linestyle="none", zorder=height + 0.0004, markevery=every,
-            alpha=marker.opacity if marker.opacity is not None else trace.opacity, **look,
-        )  # fmt: skip
+            x,
+            y,
+            linestyle="none",
+            zorder=height + 0.0004,
+            markevery=every,
+            alpha=marker.opacity if marker.opacity is not None else trace.opacity,
+            **look,
+        )
     symbols = np.broadcast_to(np.asarray(marker.symbol or "circle"), count)
     sizes = np.broadcast_to(np.asarray(marker.size or 6, dtype=float), count)
     if isinstance(marker.color, str):
@@ -174,22 +203,22 @@ def _marks(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -
         look = marked(marker, symbol, 1)
         made.append(
             axes.scatter(
-                x[here], y[here], s=(sizes[here] * POINT) ** 2, c=[tints[k] for k in here],
-                marker=look["marker"], linewidths=look["markeredgewidth"],
+                x[here],
+                y[here],
+                s=(sizes[here] * POINT) ** 2,
+                c=[tints[k] for k in here],
+                marker=look["marker"],
+                linewidths=look["markeredgewidth"],
                 edgecolors=look["markeredgecolor"] if isinstance(marker.line.color, str) else None,
                 zorder=height + 0.0004,
             )
-        )  # fmt: skip
+        )
     return made
 
 
 def _texts(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -> list[Any]:
     words = [trace.text] * len(y) if isinstance(trace.text, str) else list(trace.text)
-    places = (
-        [trace.textposition] * len(y)
-        if isinstance(trace.textposition, str | None)
-        else list(trace.textposition)
-    )
+    places = [trace.textposition] * len(y) if isinstance(trace.textposition, str | None) else list(trace.textposition)
     font, made = trace.textfont, []
     tints = [font.color] * len(y) if isinstance(font.color, str | None) else list(font.color)
     sizes = np.broadcast_to(np.asarray(font.size if font.size is not None else 12, dtype=float), len(y))
@@ -202,13 +231,20 @@ def _texts(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -
         shift = ({"left": -away, "right": away}.get(side, 0), {"top": away, "bottom": -away}.get(up, 0))
         made.append(
             axes.annotate(
-                plain(str(word)), (x[k], y[k]), shift, textcoords="offset points", zorder=height + 0.5,
+                plain(str(word)),
+                (x[k], y[k]),
+                shift,
+                textcoords="offset points",
+                zorder=height + 0.5,
                 ha={"left": "right", "right": "left"}.get(side, "center"),
                 va={"top": "bottom", "bottom": "top"}.get(up, "center_baseline"),
-                fontsize=sizes[k] * POINT, color=colour(tints[k] or INK), parse_math=False, clip_on=True,
+                fontsize=sizes[k] * POINT,
+                color=colour(tints[k] or INK),
+                parse_math=False,
+                clip_on=True,
                 fontweight="bold" if str(word).startswith("<b>") else "normal",
             )
-        )  # fmt: skip
+        )
     return made
 
 
@@ -261,10 +297,14 @@ def contour(axes: Any, trace: Any, height: float) -> list[Any]:
         _scale(axes, trace, ground)
     if trace.line.width != 0:
         width = (trace.line.width or 0.5) * POINT
-        tint = {"cmap": tints, "vmin": low, "vmax": high} if own.coloring == "lines" else {
-            "colors": [colour(trace.line.color or INK)]}  # fmt: skip
-        made.append(axes.contour(x, y, shown, levels=levels, linewidths=width, zorder=height - 0.8,
-                                 linestyles="solid", **tint))  # fmt: skip
+        tint = (
+            {"cmap": tints, "vmin": low, "vmax": high}
+            if own.coloring == "lines"
+            else {"colors": [colour(trace.line.color or INK)]}
+        )
+        made.append(
+            axes.contour(x, y, shown, levels=levels, linewidths=width, zorder=height - 0.8, linestyles="solid", **tint)
+        )
     return made
 
 
@@ -278,10 +318,18 @@ def heatmap(axes: Any, trace: Any, height: float) -> list[Any]:
     x, y = (np.arange(len(a)) if n is not None else a for a, n in zip((x, y), names, strict=True))
     low, high = _limits(trace, z)
     mesh = axes.pcolormesh(
-        _edges(x, axes.get_xscale() == "log"), _edges(y, axes.get_yscale() == "log"), np.ma.masked_invalid(z),
-        cmap=colours(trace.colorscale), vmin=low, vmax=high, zorder=height - 0.9, alpha=trace.opacity, rasterized=True,
-        edgecolors="white" if trace.xgap else "none", linewidth=(trace.xgap or 0) * POINT,
-    )  # fmt: skip
+        _edges(x, axes.get_xscale() == "log"),
+        _edges(y, axes.get_yscale() == "log"),
+        np.ma.masked_invalid(z),
+        cmap=colours(trace.colorscale),
+        vmin=low,
+        vmax=high,
+        zorder=height - 0.9,
+        alpha=trace.opacity,
+        rasterized=True,
+        edgecolors="white" if trace.xgap else "none",
+        linewidth=(trace.xgap or 0) * POINT,
+    )
     made = [mesh]
     if trace.texttemplate:
         words = np.asarray(trace.text if trace.text is not None else z)
@@ -289,8 +337,18 @@ def heatmap(axes: Any, trace: Any, height: float) -> list[Any]:
             for column, word in enumerate(line):
                 shade = (z[row, column] - low) / ((high - low) or 1)
                 own = trace.textfont.color or ("white" if np.mean(mesh.cmap(shade)[:3]) < 0.55 else INK)
-                made.append(axes.text(x[column], y[row], plain(f"{word}"), ha="center", va="center", color=own,
-                                      fontsize=(trace.textfont.size or 11) * POINT, zorder=height))  # fmt: skip
+                made.append(
+                    axes.text(
+                        x[column],
+                        y[row],
+                        plain(f"{word}"),
+                        ha="center",
+                        va="center",
+                        color=own,
+                        fontsize=(trace.textfont.size or 11) * POINT,
+                        zorder=height,
+                    )
+                )
     _scale(axes, trace, mesh)
     return made
 
@@ -330,10 +388,20 @@ def surface(axes: Any, trace: Any, height: float) -> list[Any]:
     tints = colours(trace.colorscale)((shade - low) / ((high - low) or 1))
     return [
         axes.plot_surface(
-            x, y, z, facecolors=tints, rcount=70, ccount=70, linewidth=0, antialiased=False, zorder=height,
-            lightsource=LightSource(315, 55), shade=True, alpha=trace.opacity,
+            x,
+            y,
+            z,
+            facecolors=tints,
+            rcount=70,
+            ccount=70,
+            linewidth=0,
+            antialiased=False,
+            zorder=height,
+            lightsource=LightSource(315, 55),
+            shade=True,
+            alpha=trace.opacity,
         )
-    ]  # fmt: skip
+    ]
 
 
 def scatter3d(axes: Any, trace: Any, height: float) -> list[Any]:
@@ -346,15 +414,16 @@ def scatter3d(axes: Any, trace: Any, height: float) -> list[Any]:
         own = {"linestyle": dashes(line.dash, width), "linewidth": width, "color": colour(line.color or INK)}
     if "markers" in mode:
         own |= marked(
-            marker,
-            marker.symbol if isinstance(marker.symbol, str) else None,
-            (marker.size or 6) * 0.9,
-            line.color,
+            marker, marker.symbol if isinstance(marker.symbol, str) else None, (marker.size or 6) * 0.9, line.color
         )
     return axes.plot(values(trace.x), values(trace.y), values(trace.z), zorder=height + 10, **own)
 
 
 DRAW: Mapping[str, Callable[[Any, Any, float], list[Any]]] = {
-    "scatter": scatter, "bar": bar, "contour": contour, "heatmap": heatmap, "surface": surface,
+    "scatter": scatter,
+    "bar": bar,
+    "contour": contour,
+    "heatmap": heatmap,
+    "surface": surface,
     "scatter3d": scatter3d,
-}  # fmt: skip
+}

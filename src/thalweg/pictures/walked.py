@@ -106,10 +106,16 @@ def lines_of(path: Walked, panels: bool = True) -> list[Line]:
     by_rule = optimizers > 1 or len(set(labels.values())) == 1
     found = looks(path.optimizers) if by_rule else plain_looks(labels.values())
     return [
-        Line(label, found[path.optimizers[o] if by_rule else label], r, path.all_points[s, o, r],
-             path.all_losses[s, o, r], int(path.all_diverged[s, o, r]))
+        Line(
+            label,
+            found[path.optimizers[o] if by_rule else label],
+            r,
+            path.all_points[s, o, r],
+            path.all_losses[s, o, r],
+            int(path.all_diverged[s, o, r]),
+        )
         for (s, o, r), label in labels.items()
-    ]  # fmt: skip
+    ]
 
 
 def note(path: Walked) -> str:
@@ -154,9 +160,7 @@ def sizes(line: Line, each: float = 5, last: float = 10) -> list[float]:
     """How large the marker of each step is: all of a short path, some of a long one, and the last one."""
     steps = line.end
     every = 1 if steps <= MARKED else -(-steps // 12)
-    return [
-        last if k == steps else each if k % every == 0 and k <= steps else 0 for k in range(len(line.points))
-    ]
+    return [last if k == steps else each if k % every == 0 and k <= steps else 0 for k in range(len(line.points))]
 
 
 def hover(line: Line) -> list[str]:
@@ -171,22 +175,29 @@ def arrows(tails: Any, heads: Any, colour: str, name: str, **more: Any) -> go.Sc
     """Arrows from tails (arrows, 2) to heads (arrows, 2), as one trace."""
     between = np.full((len(tails), 2), np.nan)
     x, y = np.stack([tails, heads, between], axis=1).reshape(-1, 2).T
-    marker = {"symbol": "arrow", "angleref": "previous", "size": [0, 11, 0] * len(tails), "color": colour,
-              "opacity": 1, "line": {"width": 0, "color": PAPER}}  # fmt: skip
+    marker = {
+        "symbol": "arrow",
+        "angleref": "previous",
+        "size": [0, 11, 0] * len(tails),
+        "color": colour,
+        "opacity": 1,
+        "line": {"width": 0, "color": PAPER},
+    }
     line = {"color": colour, "width": 2.2, **more.pop("line", {})}
-    return go.Scatter(
-        x=x, y=y, mode="lines+markers", line=line, marker=marker, name=name, hoverinfo="name", **more
-    )
+    return go.Scatter(x=x, y=y, mode="lines+markers", line=line, marker=marker, name=name, hoverinfo="name", **more)
 
 
-def crosses(
-    lines: Sequence[Line], where: Iterator[tuple[float, float]] | Sequence[Any], shown: bool
-) -> go.Scatter:
+def crosses(lines: Sequence[Line], where: Iterator[tuple[float, float]] | Sequence[Any], shown: bool) -> go.Scatter:
     """A × for each path that diverged, where it was last seen."""
     lost = [(line, at) for line, at in zip(lines, where, strict=True) if line.diverged >= 0]
     return go.Scatter(
-        x=[at[0] for _, at in lost], y=[at[1] for _, at in lost], mode="markers", name="diverged",
+        x=[at[0] for _, at in lost],
+        y=[at[1] for _, at in lost],
+        mode="markers",
+        name="diverged",
         marker={"symbol": "x", "size": 12, "color": VERMILION, "line": {"width": 1.5, "color": PAPER}},
-        hovertext=[f"{line.label} diverged at step {line.diverged}" for line, _ in lost], hoverinfo="text",
-        legendgroup="diverged", showlegend=shown and bool(lost),
-    )  # fmt: skip
+        hovertext=[f"{line.label} diverged at step {line.diverged}" for line, _ in lost],
+        hoverinfo="text",
+        legendgroup="diverged",
+        showlegend=shown and bool(lost),
+    )

@@ -17,9 +17,7 @@ from .style import INK, MUTED, dress, faded, log_ticks, looks, text
 _BARS = {"10": (5, 0.35), "5": (9, 0.6), "1": (14, 1.0)}  # share in % → thickness in pixels, opacity
 
 
-def widths(
-    rows: Sequence[Mapping[str, Any]], grid: tuple[float, float], *, compact: bool = False
-) -> go.Figure:
+def widths(rows: Sequence[Mapping[str, Any]], grid: tuple[float, float], *, compact: bool = False) -> go.Figure:
     """Nested bars over the learning rate, one row per optimizer, in the given order.
 
     Args:
@@ -42,15 +40,24 @@ def widths(
             low, high = row[f"low_{share}"], row[f"high_{share}"]
             if low is not None:
                 words = f"<b>{name}</b> within {share}%: rates {short(low)} to {short(high)}"
-                figure.add_trace(go.Scatter(
-                    x=[low, high], y=[place, place], mode="lines", hoverinfo="text", hovertext=words,
-                    line={"color": faded(look.colour, opacity) if opacity < 1 else look.colour, "width": thick},
-                    name=f"{name}: within {share}%",
-                ))  # fmt: skip
+                figure.add_trace(
+                    go.Scatter(
+                        x=[low, high],
+                        y=[place, place],
+                        mode="lines",
+                        hoverinfo="text",
+                        hovertext=words,
+                        line={"color": faded(look.colour, opacity) if opacity < 1 else look.colour, "width": thick},
+                        name=f"{name}: within {share}%",
+                    )
+                )
         if row["low_1"] is not None:
             marker = {"symbol": "line-ns", "size": 22, "line": {"color": INK, "width": 2}}
-            figure.add_trace(go.Scatter(x=[row["lr"]], y=[place], mode="markers", marker=marker, hoverinfo="skip",
-                                        name=f"{name}: best rate"))  # fmt: skip
+            figure.add_trace(
+                go.Scatter(
+                    x=[row["lr"]], y=[place], mode="markers", marker=marker, hoverinfo="skip", name=f"{name}: best rate"
+                )
+            )
     dress(figure, 84 + 38 * max(1, len(rows)))
     low, high = grid[0] / 1.3, grid[1] * 1.3
     ticks = log_ticks(low, high, (1,), most=4 if compact else 7)
@@ -60,7 +67,10 @@ def widths(
     for end in grid:
         figure.add_vline(x=end, line={"color": MUTED, "width": 1, "dash": "dot"}, layer="below")
     figure.update_yaxes(
-        tickvals=list(range(len(rows))), ticktext=[f"{text(name)}  " for name in names], showgrid=False,
-        range=[len(rows) - 0.5, -0.5], tickfont={"color": INK, "size": 14},
-    )  # fmt: skip
+        tickvals=list(range(len(rows))),
+        ticktext=[f"{text(name)}  " for name in names],
+        showgrid=False,
+        range=[len(rows) - 0.5, -0.5],
+        tickfont={"color": INK, "size": 14},
+    )
     return figure.update_layout(showlegend=False, margin={"l": 8, "r": 16, "t": 8, "b": 8})

@@ -69,9 +69,7 @@ class OwnBatches:
         seeds: (members,) whose order each follows.
     """
 
-    def __init__(
-        self, inputs: Tensor, targets: Tensor, batch_size: int, rows: Tensor, seeds: Sequence[int]
-    ) -> None:
+    def __init__(self, inputs: Tensor, targets: Tensor, batch_size: int, rows: Tensor, seeds: Sequence[int]) -> None:
         self.inputs, self.targets, self.rows, self.seeds = inputs, targets, rows, tuple(seeds)
         self.batch_size = min(batch_size, rows.shape[1])
 

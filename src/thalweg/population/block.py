@@ -63,9 +63,7 @@ class _Slice:
         self.stop = start + len(members)
         names = equations.hyperparameters
         base = [{**m.formula.hyperparameters, **m.hyperparameters} for m in members]
-        self.base = np.array([[values[name] for name in names] for values in base]).reshape(
-            len(members), len(names)
-        )
+        self.base = np.array([[values[name] for name in names] for values in base]).reshape(len(members), len(names))
         self.table = self.base.copy()
         self.scheduling = Scheduling(members, names, self.base, total)
         initial = {
@@ -111,9 +109,8 @@ class _Slice:
         t = np.full(self.count, float(step + 1))
         own = active[self.start : self.stop]
         return self.look.launch(
-            address, self.length, self.row, own, t, np.full(self.count, np.nan), self.table,
-            kept=self.kept.copy(),
-        )  # fmt: skip
+            address, self.length, self.row, own, t, np.full(self.count, np.nan), self.table, kept=self.kept.copy()
+        )
 
     def has(self, places: np.ndarray) -> np.ndarray:
         """Which of these places in the block are the slice's."""
@@ -137,17 +134,14 @@ class _Slice:
             )
         return self.table[:, names.index("lr")]
 
-    def launch(
-        self, gradients: np.ndarray, losses: np.ndarray, active: np.ndarray, step: int
-    ) -> numba_cpu.Launch:
+    def launch(self, gradients: np.ndarray, losses: np.ndarray, active: np.ndarray, step: int) -> numba_cpu.Launch:
         self.scheduling.write(self.table, step)
         self.address[:, 1] = (gradients[:, None] + self.stride).reshape(-1)
         t = np.full(self.count, float(step + 1))
         loss = losses[self.start : self.stop]
         return self.kernel.launch(
-            self.address, self.length, self.row, active[self.start : self.stop], t, loss, self.table,
-            kept=self.kept,
-        )  # fmt: skip
+            self.address, self.length, self.row, active[self.start : self.stop], t, loss, self.table, kept=self.kept
+        )
 
 
 class Block:
@@ -174,9 +168,7 @@ class Block:
         self.own = isinstance(task.batches, OwnBatches)
         self.seeds = tuple(m.seed for m in members) if self.own else tuple({m.seed for m in members})
         if len(self.seeds) != (len(members) if self.own else 1):
-            raise PlanError(
-                "members that share their batches have one seed; give those of each a block of its own."
-            )
+            raise PlanError("members that share their batches have one seed; give those of each a block of its own.")
         self.task, self.members, self.seed, self.epochs = task, tuple(members), self.seeds[0], epochs
         self.total = epochs * task.batches.steps
         each = [initial_tensors(task.model, seed) for seed in self.seeds]
@@ -316,9 +308,7 @@ class Block:
         for x, y in zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True):
             found = batched.evaluate(weights, x, y, self.fixed, moving, self.own)
             values = np.stack([v.double().numpy() for v in found])
-            counts = batched.judge.counts(
-                y
-            )  # with class weights a chunk's loss is no plain mean over its samples
+            counts = batched.judge.counts(y)  # with class weights a chunk's loss is no plain mean over its samples
             share = np.full_like(counted, len(x))
             share[0] = len(x) if counts is None else float(counts.sum())
             sums += np.where(share > 0, values * share, 0)
@@ -367,8 +357,13 @@ class Block:
         return [*self.weights, *self._counters().values(), *self.regularized.stacks().values()]
 
     def _counters(self) -> dict[str, Tensor]:
-        kept = {"active": self.active, "diverged": self.broken, "loss_sum": self.loss_sum,
-                "untrained": self.untrained, "above": self.above}  # fmt: skip
+        kept = {
+            "active": self.active,
+            "diverged": self.broken,
+            "loss_sum": self.loss_sum,
+            "untrained": self.untrained,
+            "above": self.above,
+        }
         return {name: torch.from_numpy(array) for name, array in kept.items()}
 
     def load(self, saved: Mapping[str, Tensor]) -> None:
@@ -377,9 +372,7 @@ class Block:
         # Checkpoints of older versions lack what an end far above the untrained loss is judged by.
         saved = {name: own[name] for name in ("untrained", "above")} | dict(saved)
         if own.keys() != saved.keys() or any(own[n].shape != saved[n].shape for n in own):
-            raise TrainingError(
-                "the checkpoint belongs to another population; delete it to start this block afresh."
-            )
+            raise TrainingError("the checkpoint belongs to another population; delete it to start this block afresh.")
         for name, tensor in own.items():
             tensor.copy_(saved[name])
         self.step, self.recorded = int(saved["step"]), int(saved["recorded"])

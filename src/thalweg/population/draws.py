@@ -141,9 +141,7 @@ def _like(func: Any, args: Any, kwargs: Any) -> Tensor:
         if "_like" in _name(func) or _name(func) == "aten::bernoulli.p":
             return torch.empty_like(args[0], **{k: v for k, v in kwargs.items() if k == "dtype"})
         size = next(a for a in args if isinstance(a, list | tuple | torch.Size))
-        dtype = kwargs.get("dtype") or (
-            torch.int64 if "randint" in _name(func) else torch.get_default_dtype()
-        )
+        dtype = kwargs.get("dtype") or (torch.int64 if "randint" in _name(func) else torch.get_default_dtype())
         return torch.empty(size, dtype=dtype)
 
 

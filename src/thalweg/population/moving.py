@@ -35,8 +35,12 @@ def moving_buffers(
     with torch.no_grad(), cumulative(model):
         watched(lambda: functional_call(model, held, (inputs,)))
     # Batch normalization moves its statistics without telling PyTorch's counter of versions.
-    norms = {f"{n}.{b}".lstrip(".") for n, layer in model.named_modules() if isinstance(layer, _NormBase)
-             for b, _ in layer.named_buffers()}  # fmt: skip
+    norms = {
+        f"{n}.{b}".lstrip(".")
+        for n, layer in model.named_modules()
+        if isinstance(layer, _NormBase)
+        for b, _ in layer.named_buffers()
+    }
     return [n for n, b in given.items() if held[n] is not b or b._version != versions[n] or n in norms]
 
 
@@ -47,9 +51,10 @@ def cumulative(model: nn.Module) -> Iterator[None]:
     torch's layer asks its counter for a number, which members of a population do not share.
     """
     layers = [
-        layer for layer in model.modules()
+        layer
+        for layer in model.modules()
         if isinstance(layer, _BatchNorm) and layer.momentum is None and layer.track_running_stats
-    ]  # fmt: skip
+    ]
     for layer in layers:
         layer.forward = _Cumulative(layer)  # type: ignore[method-assign]
     try:

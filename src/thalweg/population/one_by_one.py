@@ -41,13 +41,16 @@ class OneByOne(Batched):
 
         def one(k: int) -> Tensors:
             data, still, drawn = (
-                tuple(t[k] for t in group) if extra.own else tuple(group)
-                for group in ((inputs, targets), fixed, draws)
+                tuple(t[k] for t in group) if extra.own else tuple(group) for group in ((inputs, targets), fixed, draws)
             )
             groups = (
-                tuple(w[k] for w in weights), tuple(b[k] for b in moving),
-                tuple(a[k] for own in extra.amounts for a in own), data, still, drawn,
-            )  # fmt: skip
+                tuple(w[k] for w in weights),
+                tuple(b[k] for b in moving),
+                tuple(a[k] for own in extra.amounts for a in own),
+                data,
+                still,
+                drawn,
+            )
             torch.manual_seed(extra.seeds[k if extra.own else 0])
             return self._one_gradient(extra, groups, layouts)
 

@@ -28,9 +28,7 @@ class Regularized:
         average, average_moving: what is evaluated in place of weights and moving buffers; None without an average.
     """
 
-    def __init__(
-        self, members: Sequence[Member], weights: Sequence[Tensor], moving: Sequence[Tensor]
-    ) -> None:
+    def __init__(self, members: Sequence[Member], weights: Sequence[Tensor], moving: Sequence[Tensor]) -> None:
         each = [m.regularizer.parts if m.regularizer else () for m in members]
         programs = {tuple(part.program for part in parts) for parts in each}
         if len(programs) > 1:
@@ -113,9 +111,7 @@ class Regularized:
             else:
                 a.copy_(now)
 
-    def stop(
-        self, losses: np.ndarray, train_loss: np.ndarray, active: np.ndarray, step: int, last: bool
-    ) -> bool:
+    def stop(self, losses: np.ndarray, train_loss: np.ndarray, active: np.ndarray, step: int, last: bool) -> bool:
         """Early stopping after a pass over the data; whether the weights of some member went back to its best.
 
         `train_loss` of members that no longer train becomes that of their last pass.
@@ -125,9 +121,7 @@ class Regularized:
         back = np.zeros_like(active)
         if step > self.seen[0]:  # a pass that was interrupted as it was reported is met again
             self.seen[0] = step
-            better, over = self.patience.see(
-                np.where(active, losses, np.nan), self.limits[:, 1], self.limits[:, 0]
-            )
+            better, over = self.patience.see(np.where(active, losses, np.nan), self.limits[:, 1], self.limits[:, 0])
             over &= active
             back = active & ~better & (over | last) & np.isfinite(self.patience.best)
             self.held_loss = np.where(active, train_loss, self.held_loss)
@@ -156,7 +150,11 @@ class Regularized:
             saved[f"average.{i}"] = a
         if self.stopping is not None:
             saved |= {f"best.{i}": b for i, b in enumerate(self.best)}
-            kept = {"stopped": self.stopped, "best_loss": self.patience.best, "waited": self.patience.waited,
-                    "held_loss": self.held_loss}  # fmt: skip
+            kept = {
+                "stopped": self.stopped,
+                "best_loss": self.patience.best,
+                "waited": self.patience.waited,
+                "held_loss": self.held_loss,
+            }
             saved |= {name: torch.from_numpy(array) for name, array in kept.items()}
         return saved

@@ -28,11 +28,7 @@ class Scheduling:
 
     def __init__(self, members: Sequence[Member], names: Sequence[str], base: np.ndarray, total: int) -> None:
         steps = np.arange(total)
-        each = [
-            (row, names.index(name), one)
-            for row, m in enumerate(members)
-            for name, one in m.schedules.items()
-        ]
+        each = [(row, names.index(name), one) for row, m in enumerate(members) for name, one in m.schedules.items()]
         opened = [(row, column, one) for row, column, one in each if not isinstance(one, Plateau)]
         distinct: dict[Schedule, int] = {}
         self.kinds = np.array([distinct.setdefault(one, len(distinct)) for *_, one in opened], dtype=np.intp)

@@ -59,15 +59,17 @@ class Landscape:
     """
 
     def __init__(
-        self, batched: Batched, inputs: Tensor, targets: Tensor, fixed: Sequence[Tensor] = (),
+        self,
+        batched: Batched,
+        inputs: Tensor,
+        targets: Tensor,
+        fixed: Sequence[Tensor] = (),
         moving: Sequence[Tensor] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.batched, self.fixed, self.moving = batched, tuple(fixed), tuple(moving)
         self.chunks = list(zip(inputs.split(CHUNK), targets.split(CHUNK), strict=True))
         counts = [batched.loss.counts(y) for _, y in self.chunks]
-        sizes = [
-            len(y) if c is None else float(c.sum()) for c, (_, y) in zip(counts, self.chunks, strict=True)
-        ]
+        sizes = [len(y) if c is None else float(c.sum()) for c, (_, y) in zip(counts, self.chunks, strict=True)]
         self.shares = [size / sum(sizes) for size in sizes]
 
     def loss(self, weights: Sequence[Tensor]) -> Tensor:
@@ -107,9 +109,7 @@ class Landscape:
         assert total is not None
         return tuple(total)
 
-    def _traced(
-        self, call: Callable[..., Tensors], groups: Sequence[Sequence[Tensor]]
-    ) -> Callable[..., Tensors]:
+    def _traced(self, call: Callable[..., Tensors], groups: Sequence[Sequence[Tensor]]) -> Callable[..., Tensors]:
         """The call for members side by side, as a flat graph of tensor operations."""
         layout = _Layout(*groups)
 
@@ -123,18 +123,10 @@ class Landscape:
             return call(value, *own)
 
         every = vmap(member, in_dims=(*[0] * (len(groups) - 2), None, None))
-        with (
-            _TRACING,
-            self.batched._lock,
-            self.batched._mode(None),
-            torch.no_grad(),
-            warnings.catch_warnings(),
-        ):
+        with _TRACING, self.batched._lock, self.batched._mode(None), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch's own, as it loads forward differentiation
             try:
-                return make_fx(lambda *flat: every(*layout.split(flat)))(
-                    *(t for group in groups for t in group)
-                )
+                return make_fx(lambda *flat: every(*layout.split(flat)))(*(t for group in groups for t in group))
             except Exception as error:  # whatever a user's model may raise
                 raise TrainingError(
                     f"the curvature of {type(self.batched.model).__name__} cannot be taken: {first_line(error)}"
@@ -165,14 +157,10 @@ def curvature(at: Landscape, weights: Sequence[Tensor], epsilon: float = 0.05, s
         direction = [torch.where(_column(below, d), o, d) for d, o in zip(direction, other, strict=True)]
         settled = torch.where(below, again, settled)
     rise = at.loss(moved) - loss
-    return Curvature(
-        loss.double().numpy(), value.double().numpy(), rise.double().numpy(), direction, settled.numpy()
-    )
+    return Curvature(loss.double().numpy(), value.double().numpy(), rise.double().numpy(), direction, settled.numpy())
 
 
-def _power(
-    at: Landscape, weights: Sequence[Tensor], shift: Tensor, seed: int
-) -> tuple[Tensor, list[Tensor], Tensor]:
+def _power(at: Landscape, weights: Sequence[Tensor], shift: Tensor, seed: int) -> tuple[Tensor, list[Tensor], Tensor]:
     """The eigenvalue of H farthest from `shift` (members,), its eigenvector, and whether it settled."""
     generator = torch.Generator().manual_seed(seed)
     v = [torch.randn(w.shape[1:], generator=generator, dtype=w.dtype).expand_as(w) for w in weights]

@@ -18,7 +18,7 @@ from .base import Lines, Regularizer, number
 
 @dataclass(frozen=True)
 class EMA(Regularizer):
-    """a ← d·a + (1 − d)·w after every step; after the first one a = w (Polyak & Juditsky 1992; Tarvainen & Valpola 2017).
+    """a ← d·a + (1 − d)·w after every step; after the first a = w (Polyak & Juditsky 1992; Tarvainen & Valpola 2017).
 
     Args:
         decay: d, from 0, no average, to below 1; the average reaches back 1/(1 − d) steps. 0.99 by default.
@@ -91,8 +91,7 @@ class SWA(Regularizer):
         return Lines(
             setup="average = torch.optim.swa_utils.AveragedModel(model, use_buffers=True)",
             epoch=(
-                f"if epoch + 1 > int({self.start!r} * EPOCHS * steps) // steps:\n"
-                "    average.update_parameters(model)"
+                f"if epoch + 1 > int({self.start!r} * EPOCHS * steps) // steps:\n    average.update_parameters(model)"
             ),
             evaluated="average.module if average.n_averaged else model",
         )

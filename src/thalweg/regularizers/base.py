@@ -76,9 +76,7 @@ class Regularizer(ABC):
     def label(self) -> str:
         """The text that `regularizers.get` reads as this, e.g. ``mixup(0.2)``."""
         first, *others = fields(self)  # pyright: ignore[reportArgumentType]
-        named = {
-            f.name: getattr(self, f.name) for f in others if getattr(self, f.name) != f.default and f.init
-        }
+        named = {f.name: getattr(self, f.name) for f in others if getattr(self, f.name) != f.default and f.init}
         return calls.write(self.name, named, getattr(self, first.name))
 
     @property

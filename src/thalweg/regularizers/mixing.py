@@ -135,17 +135,8 @@ def _mix(targets: Tensor, partner: Tensor, share: Tensor) -> Any:
 
 
 def _mixable(regularizer: Regularizer, targets: Tensor) -> None:
-    if (
-        not isinstance(targets, Tensor)
-        or targets.is_complex()
-        or targets.dtype == torch.bool
-        or not targets.ndim
-    ):
-        what = (
-            str(targets.dtype).removeprefix("torch.")
-            if isinstance(targets, Tensor)
-            else type(targets).__name__
-        )
+    if not isinstance(targets, Tensor) or targets.is_complex() or targets.dtype == torch.bool or not targets.ndim:
+        what = str(targets.dtype).removeprefix("torch.") if isinstance(targets, Tensor) else type(targets).__name__
         raise PlanError(
             f"{regularizer.label} mixes targets that are class ids, numbers or probabilities, one row for each "
             f"sample, and these are {what}; convert them, or leave it out."

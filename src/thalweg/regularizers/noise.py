@@ -92,9 +92,7 @@ class WeightNoise(Regularizer):
         """The model's weights with noise while inside; the same weights afterwards, to the bit."""
         weights = trainable(model)
         before = [w.detach().clone() for w in weights]
-        moved = self.point(
-            tuple(before), self.draws(seed, step, before[0], before), self.alone((), before[0])
-        )
+        moved = self.point(tuple(before), self.draws(seed, step, before[0], before), self.alone((), before[0]))
         _set(weights, moved)
         try:
             yield

@@ -22,10 +22,26 @@ from .stopping import EarlyStopping
 REGULARIZERS: dict[str, type[Any]] = {
     kind.name: kind
     for kind in (
-        EarlyStopping, L2, L1, DecoupledDecay, InputNoise, WeightNoise, LabelSmoothing, MixUp, CutMix,
-        Shift, Flip, Crop, Rotate, Dropout, ClipNorm, ClipValue, EMA, SWA,
+        EarlyStopping,
+        L2,
+        L1,
+        DecoupledDecay,
+        InputNoise,
+        WeightNoise,
+        LabelSmoothing,
+        MixUp,
+        CutMix,
+        Shift,
+        Flip,
+        Crop,
+        Rotate,
+        Dropout,
+        ClipNorm,
+        ClipValue,
+        EMA,
+        SWA,
     )
-}  # fmt: skip
+}
 
 
 def names() -> list[str]:
@@ -73,6 +89,4 @@ def _one(text: str) -> Regularizer:
         return kind(*call.positional, **call.named)
     except TypeError as error:
         known = ", ".join(name for name, f in kind.__dataclass_fields__.items() if f.init)
-        raise PlanError(
-            f"{calls.short(text.strip())!r} cannot be read: {call.name} takes {known}."
-        ) from error
+        raise PlanError(f"{calls.short(text.strip())!r} cannot be read: {call.name} takes {known}.") from error

@@ -24,9 +24,7 @@ class Patience:
         self.best = np.full(members, np.inf)
         self.waited = np.zeros(members, dtype=np.int64)
 
-    def see(
-        self, losses: np.ndarray, min_delta: np.ndarray, patience: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def see(self, losses: np.ndarray, min_delta: np.ndarray, patience: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Who is better than ever, by more than `min_delta`, and whose patience has ended; (members,) each."""
         better = losses < self.best - min_delta
         better |= np.isinf(self.best) & (losses < np.inf)

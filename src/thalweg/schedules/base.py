@@ -63,9 +63,7 @@ class Schedule(ABC):
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            object.__setattr__(
-                self, f.name, f.metadata["read"](f"{self.name}: {f.name}", getattr(self, f.name))
-            )
+            object.__setattr__(self, f.name, f.metadata["read"](f"{self.name}: {f.name}", getattr(self, f.name)))
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._key == getattr(other, "_key", None)
@@ -204,9 +202,7 @@ class Schedule(ABC):
             if f.metadata["kind"] == "number" and isinstance(value := getattr(self, f.name), tuple)
         }
         several |= {
-            f.name: tuple(part._columns(axes) for part in value)
-            if isinstance(value, tuple)
-            else value._columns(axes)
+            f.name: tuple(part._columns(axes) for part in value) if isinstance(value, tuple) else value._columns(axes)
             for f in fields(self)
             if f.metadata["kind"] == "part" and isinstance(value := getattr(self, f.name), tuple | Schedule)
         }
@@ -265,9 +261,7 @@ class _Missing:
         )
 
     __array_ufunc__ = None  # so that NumPy asks this class
-    __add__ = __radd__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __lt__ = __ge__ = __gt__ = (
-        __le__
-    ) = _refuse
+    __add__ = __radd__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __lt__ = __ge__ = __gt__ = __le__ = _refuse
     __floordiv__ = __rfloordiv__ = __rsub__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _refuse
 
 

@@ -189,7 +189,8 @@ class Cyclic(Cycle):
     def own_class(self, T: Text) -> str:
         up, down = self._sizes(T, PYTHON)
         return (
-            f'lr_scheduler.CyclicLR(optimizer, base_lr=[{self.low!r} * group["lr"] for group in optimizer.param_groups], '
+            f'lr_scheduler.CyclicLR(optimizer, base_lr=[{self.low!r} * group["lr"] '
+            "for group in optimizer.param_groups], "
             f'max_lr=[group["lr"] for group in optimizer.param_groups], step_size_up={up}, step_size_down={down}, '
             f"mode={self.mode!r}, gamma={self.gamma!r}, {_momenta(self)})"
         )

@@ -33,12 +33,7 @@ def number(default: Any = MISSING, low: float = -math.inf, high: float = math.in
 
     def _one(what: str, value: Any) -> float:
         plain = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if (
-            not plain
-            or not math.isfinite(value)
-            or not (low < value or (least and value == low))
-            or value > high
-        ):
+        if not plain or not math.isfinite(value) or not (low < value or (least and value == low)) or value > high:
             raise PlanError(f"{what} is {value!r}, and must be a number{_range(low, high, least)}.")
         return float(value)
 
@@ -86,9 +81,7 @@ def count(default: Any = MISSING, least: int = 1) -> Any:
 def optional(inner: Any) -> Any:
     """The same argument, or None."""
     read = inner.metadata["read"]
-    return _field(
-        inner.metadata["kind"], lambda what, value: None if value is None else read(what, value), None
-    )
+    return _field(inner.metadata["kind"], lambda what, value: None if value is None else read(what, value), None)
 
 
 def milestones(kind: str = "milestones") -> Any:
@@ -98,9 +91,7 @@ def milestones(kind: str = "milestones") -> Any:
         listed = tuple(value) if isinstance(value, tuple | list) or np.ndim(value) == 1 else (value,)
         steps = all(isinstance(v, int | np.integer) and not isinstance(v, bool) and v > 0 for v in listed)
         if not steps or any(a >= b for a, b in itertools.pairwise(listed)):
-            raise PlanError(
-                f"{what} are {value!r}, and must be whole steps above 0 in rising order, e.g. (30, 80)."
-            )
+            raise PlanError(f"{what} are {value!r}, and must be whole steps above 0 in rising order, e.g. (30, 80).")
         return tuple(int(v) for v in listed)
 
     return _field(kind, read, MISSING)
@@ -143,9 +134,7 @@ def part(default: Any = MISSING, alone: bool = True) -> Any:
                 "make others of schedules that multiply the rate alone, e.g. with cycle_momentum=False."
             )
         if found.closed:
-            raise PlanError(
-                f"{what} is {found.label}, which follows the loss; it cannot be part of another schedule."
-            )
+            raise PlanError(f"{what} is {found.label}, which follows the loss; it cannot be part of another schedule.")
         return found
 
     return _field("part", read, default)
@@ -157,9 +146,7 @@ def parts() -> Any:
 
     def read_all(what: str, value: Any) -> Any:
         if not isinstance(value, tuple | list) or not value:
-            raise PlanError(
-                f"{what} is {value!r}, and must be a list of schedules, e.g. ['constant', 'cosine']."
-            )
+            raise PlanError(f"{what} is {value!r}, and must be a list of schedules, e.g. ['constant', 'cosine'].")
         return tuple(read(what, one) for one in value)
 
     return _field("part", read_all, MISSING)

@@ -28,11 +28,31 @@ from .stairs import MultiStep, Step, StepDecay
 SCHEDULES: dict[str, type[Schedule]] = {
     kind.name: kind
     for kind in (
-        Constant, Cosine, Linear, Polynomial, Step, StepDecay, MultiStep, Exponential, ExponentialDecay, OneOverT,
-        InverseTime, InverseSqrt, Warmup, WarmupStableDecay, WarmRestarts, OneCycle, Cyclic, Plateau, Ramp, Chained,
-        Sequential, Lambda, Multiplicative,
+        Constant,
+        Cosine,
+        Linear,
+        Polynomial,
+        Step,
+        StepDecay,
+        MultiStep,
+        Exponential,
+        ExponentialDecay,
+        OneOverT,
+        InverseTime,
+        InverseSqrt,
+        Warmup,
+        WarmupStableDecay,
+        WarmRestarts,
+        OneCycle,
+        Cyclic,
+        Plateau,
+        Ramp,
+        Chained,
+        Sequential,
+        Lambda,
+        Multiplicative,
     )
-}  # fmt: skip
+}
 Given = str | Schedule | Mapping[str, Any]  # what a user may call a schedule by
 _OWN = (Lambda, Multiplicative)
 _EXAMPLE = "step(size=30, gamma=0.1)"

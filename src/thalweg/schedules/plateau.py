@@ -81,9 +81,7 @@ class Plateau(Schedule):
 
     @property
     def robbins_monro(self) -> RobbinsMonro:
-        return RobbinsMonro(
-            None, None, "depends on how often the loss stops falling, which nobody can promise"
-        )
+        return RobbinsMonro(None, None, "depends on how often the loss stops falling, which nobody can promise")
 
     def written(self, T: Text) -> str:
         return (

@@ -24,14 +24,10 @@ def _read(what: str, value: Any) -> tuple[tuple[str, Schedule], ...]:
     found = []
     for name, one in pairs:
         if not isinstance(name, str) or not name.isidentifier():
-            raise PlanError(
-                f"{what} has {name!r} where the name of a hyperparameter belongs, e.g. 'momentum'."
-            )
+            raise PlanError(f"{what} has {name!r} where the name of a hyperparameter belongs, e.g. 'momentum'.")
         schedule = get(one)
         if isinstance(schedule, Several):
-            raise PlanError(
-                f"{what} gives {name} a schedule of several hyperparameters; give it one of its own."
-            )
+            raise PlanError(f"{what} gives {name} a schedule of several hyperparameters; give it one of its own.")
         if name == "lr":
             schedule.on(("lr",))  # refuses what is no factor
         found.append((name, schedule))

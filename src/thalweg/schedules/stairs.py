@@ -105,6 +105,4 @@ class MultiStep(Schedule):
         return 0.0  # after the last milestone
 
     def own_class(self, T: Text) -> str:
-        return (
-            f"lr_scheduler.MultiStepLR(optimizer, milestones={list(self.milestones)}, gamma={self.gamma!r})"
-        )
+        return f"lr_scheduler.MultiStepLR(optimizer, milestones={list(self.milestones)}, gamma={self.gamma!r})"

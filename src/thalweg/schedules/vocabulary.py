@@ -34,9 +34,7 @@ class Text:
         """Text as it is, and a number as a literal."""
         if isinstance(value, Text):
             return value
-        return cls(
-            ast.parse(repr(value.item() if isinstance(value, np.generic) else value), mode="eval").body
-        )
+        return cls(ast.parse(repr(value.item() if isinstance(value, np.generic) else value), mode="eval").body)
 
     def __str__(self) -> str:
         return ast.unparse(ast.fix_missing_locations(ast.Expression(self.node)))
@@ -110,11 +108,26 @@ def _call(name: str) -> Callable[..., Text]:
 
 
 NUMBERS: Any = SimpleNamespace(
-    pi=np.pi, where=np.where, exp=np.exp, log=np.log, cos=np.cos, sqrt=np.sqrt, floor=np.floor,
-    minimum=np.minimum, maximum=np.maximum, round=np.rint,
-)  # fmt: skip
+    pi=np.pi,
+    where=np.where,
+    exp=np.exp,
+    log=np.log,
+    cos=np.cos,
+    sqrt=np.sqrt,
+    floor=np.floor,
+    minimum=np.minimum,
+    maximum=np.maximum,
+    round=np.rint,
+)
 PYTHON: Any = SimpleNamespace(
-    pi=Text.name("math.pi"), where=_where, exp=_call("math.exp"), log=_call("math.log"), cos=_call("math.cos"),
-    sqrt=_call("math.sqrt"), floor=_call("math.floor"), minimum=_call("min"), maximum=_call("max"),
+    pi=Text.name("math.pi"),
+    where=_where,
+    exp=_call("math.exp"),
+    log=_call("math.log"),
+    cos=_call("math.cos"),
+    sqrt=_call("math.sqrt"),
+    floor=_call("math.floor"),
+    minimum=_call("min"),
+    maximum=_call("max"),
     round=_call("round"),
-)  # fmt: skip
+)

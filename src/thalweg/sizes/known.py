@@ -32,27 +32,47 @@ def lenet() -> nn.Module:
     """LeNet-5 for 32×32 images, every feature map read by every filter, average pooling without weights."""
     return nn.Sequential(
         OrderedDict(
-            conv1=nn.Conv2d(1, 6, 5), tanh1=nn.Tanh(), pool1=nn.AvgPool2d(2),
-            conv2=nn.Conv2d(6, 16, 5), tanh2=nn.Tanh(), pool2=nn.AvgPool2d(2), flatten=nn.Flatten(),
-            dense1=nn.Linear(400, 120), tanh3=nn.Tanh(), dense2=nn.Linear(120, 84), tanh4=nn.Tanh(),
+            conv1=nn.Conv2d(1, 6, 5),
+            tanh1=nn.Tanh(),
+            pool1=nn.AvgPool2d(2),
+            conv2=nn.Conv2d(6, 16, 5),
+            tanh2=nn.Tanh(),
+            pool2=nn.AvgPool2d(2),
+            flatten=nn.Flatten(),
+            dense1=nn.Linear(400, 120),
+            tanh3=nn.Tanh(),
+            dense2=nn.Linear(120, 84),
+            tanh4=nn.Tanh(),
             dense3=nn.Linear(84, 10),
         )
-    )  # fmt: skip
+    )
 
 
 def alexnet() -> nn.Module:
     """AlexNet in one piece; what was split over two GPUs is convolved in two groups."""
     return nn.Sequential(
         OrderedDict(
-            conv1=nn.Conv2d(3, 96, 11, stride=4, padding=2), relu1=nn.ReLU(), pool1=nn.MaxPool2d(3, 2),
-            conv2=nn.Conv2d(96, 256, 5, padding=2, groups=2), relu2=nn.ReLU(), pool2=nn.MaxPool2d(3, 2),
-            conv3=nn.Conv2d(256, 384, 3, padding=1), relu3=nn.ReLU(),
-            conv4=nn.Conv2d(384, 384, 3, padding=1, groups=2), relu4=nn.ReLU(),
-            conv5=nn.Conv2d(384, 256, 3, padding=1, groups=2), relu5=nn.ReLU(), pool5=nn.MaxPool2d(3, 2),
-            flatten=nn.Flatten(), dense1=nn.Linear(6 * 6 * 256, 4096), relu6=nn.ReLU(),
-            dense2=nn.Linear(4096, 4096), relu7=nn.ReLU(), dense3=nn.Linear(4096, 1000),
+            conv1=nn.Conv2d(3, 96, 11, stride=4, padding=2),
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(3, 2),
+            conv2=nn.Conv2d(96, 256, 5, padding=2, groups=2),
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(3, 2),
+            conv3=nn.Conv2d(256, 384, 3, padding=1),
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(384, 384, 3, padding=1, groups=2),
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(384, 256, 3, padding=1, groups=2),
+            relu5=nn.ReLU(),
+            pool5=nn.MaxPool2d(3, 2),
+            flatten=nn.Flatten(),
+            dense1=nn.Linear(6 * 6 * 256, 4096),
+            relu6=nn.ReLU(),
+            dense2=nn.Linear(4096, 4096),
+            relu7=nn.ReLU(),
+            dense3=nn.Linear(4096, 1000),
         )
-    )  # fmt: skip
+    )
 
 
 class Halves(nn.Module):
@@ -99,19 +119,22 @@ class TwoGPUs(nn.Module):
 
 KNOWN: dict[str, Known] = {
     "lenet": Known(
-        lenet, (1, 32, 32),
+        lenet,
+        (1, 32, 32),
         "LeCun et al. 1998, with full connections from pool1 to conv2, where the paper has a table of 60 of the 96.",
     ),
     "alexnet": Known(
-        alexnet, (3, 224, 224),
+        alexnet,
+        (3, 224, 224),
         "Krizhevsky et al. 2012: 60,965,224 parameters, with the pooling after conv5. Response normalisation and "
         "dropout have no weights and are left out.",
     ),
     "alexnet-2gpu": Known(
-        TwoGPUs, (3, 224, 224),
+        TwoGPUs,
+        (3, 224, 224),
         "Krizhevsky et al. 2012, figure 2, each layer in two halves. Counted by hand without biases, the weights of "
         "the layers are 35k, 307k, 884k, 663k, 442k, 177M, 16M and 4M. The 177M take conv5 as it is drawn, 13×13×128 "
         "on each GPU: (13·13·128·2)·(2048·2) = 177,209,344. The network that was trained pools once more before, to "
         "6×6: (6·6·128·2)·(2048·2) = 37,748,736; that one is `alexnet`.",
     ),
-}  # fmt: skip
+}

@@ -106,9 +106,7 @@ def _shadow(model: nn.Module) -> nn.Module:
         if is_lazy(tensor):
             raise UsageError("weights that are not there have no shadow")
         empty = torch.empty_like(tensor, device="meta")
-        memo[id(tensor)] = (
-            nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
-        )
+        memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
     return copy.deepcopy(model, memo)
 
 
@@ -165,9 +163,7 @@ def _plain() -> Iterator[None]:
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter(
-            "ignore"
-        )  # of a copy, and of changing the flags of an accelerator that is not there
+        warnings.simplefilter("ignore")  # of a copy, and of changing the flags of an accelerator that is not there
         stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
         torch.backends.mha.set_fastpath_enabled(False)
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
@@ -185,8 +181,10 @@ def _of_added(*shapes: Any, out_shape: Any = None, **_: Any) -> int:
 
 # Products with a vector, which torch's counter leaves out.
 _VECTORS: dict[Any, Callable[..., int]] = {
-    torch.ops.aten.mv: _of_matrix, torch.ops.aten.dot: _of_matrix, torch.ops.aten.addmv: _of_added,
-}  # fmt: skip
+    torch.ops.aten.mv: _of_matrix,
+    torch.ops.aten.dot: _of_matrix,
+    torch.ops.aten.addmv: _of_added,
+}
 
 
 def _described(model: nn.Module, seen: _Seen) -> list[Layer]:
@@ -196,9 +194,7 @@ def _described(model: nn.Module, seen: _Seen) -> list[Layer]:
     return [_layer(name, module, seen, taken) for name, module in _walk("", model, place, set())]
 
 
-def _walk(
-    name: str, module: nn.Module, place: Mapping[int, int], visited: set[int]
-) -> Iterator[tuple[str, nn.Module]]:
+def _walk(name: str, module: nn.Module, place: Mapping[int, int], visited: set[int]) -> Iterator[tuple[str, nn.Module]]:
     """A module that stands in several places is met once, at the first."""
     visited.add(id(module))
     yield name, module
@@ -218,9 +214,17 @@ def _layer(name: str, module: nn.Module, seen: _Seen, taken: set[int]) -> Layer:
     kernel, stride, padding = (_spread(getattr(module, key, None), axes) for key in _PER_AXIS)
     groups = getattr(module, "groups", None) if kernel else None
     return Layer(
-        name, type(module).__name__, seen.output.get(id(module)), kernel, stride, padding, groups, **counts,
-        multiply_adds=seen.multiply_adds.get(id(module), 0), calls=seen.calls.get(id(module), 0),
-    )  # type: ignore[arg-type]  # fmt: skip
+        name,
+        type(module).__name__,
+        seen.output.get(id(module)),
+        kernel,
+        stride,
+        padding,
+        groups,
+        **counts,
+        multiply_adds=seen.multiply_adds.get(id(module), 0),
+        calls=seen.calls.get(id(module), 0),
+    )  # type: ignore[arg-type]
 
 
 def _axes(module: nn.Module) -> int:

@@ -71,15 +71,25 @@ def amount(count: int, unit: str = "", whole: float = 1e6) -> str:
 
 
 def _layers(size: Size, depth: int | None) -> Any:
-    table = _table(("layer", "left"), ("", "left"), ("output", "left"), ("kernel", "left"), ("weights", "right"),
-                   ("biases", "right"), ("mult-adds", "right"))  # fmt: skip
+    table = _table(
+        ("layer", "left"),
+        ("", "left"),
+        ("output", "left"),
+        ("kernel", "left"),
+        ("weights", "right"),
+        ("biases", "right"),
+        ("mult-adds", "right"),
+    )
     before: Any = size.input[0] if len(size.input) == 1 else None
     top = [layer for layer in size.layers if layer.depth or len(size.layers) == 1 or _holds(layer)]
     for layer in top:
         if depth is not None and layer.depth > depth:
             continue
-        whole = size.whole(layer) if layer.depth or len(size.layers) == 1 else (
-            layer.weights, layer.biases, layer.multiply_adds)  # fmt: skip
+        whole = (
+            size.whole(layer)
+            if layer.depth or len(size.layers) == 1
+            else (layer.weights, layer.biases, layer.multiply_adds)
+        )
         quiet = not any(whole) and not layer.shared and not layer.kernel
         if size.input and quiet and layer.output in (before, None):
             continue
@@ -87,10 +97,14 @@ def _layers(size: Size, depth: int | None) -> Any:
         weights, biases, multiply_adds = (f"{n:,}" if n else "" for n in whole)
         name = layer.name.rpartition(".")[2] or "(itself)"
         table.add_row(
-            "  " * max(layer.depth - 1, 0) + name, layer.kind + (f" ×{layer.calls}" if layer.calls > 1 else ""),
-            "×".join(map(str, (layer.output or ())[1:])), _window(layer),
-            weights or ("shared" if layer.shared else ""), biases, amount(whole[2]) if multiply_adds else "",
-        )  # fmt: skip
+            "  " * max(layer.depth - 1, 0) + name,
+            layer.kind + (f" ×{layer.calls}" if layer.calls > 1 else ""),
+            "×".join(map(str, (layer.output or ())[1:])),
+            _window(layer),
+            weights or ("shared" if layer.shared else ""),
+            biases,
+            amount(whole[2]) if multiply_adds else "",
+        )
     return table
 
 
@@ -122,7 +136,9 @@ def _totals(size: Size) -> str:
         words += f"; {size.trainable:,} of them trainable"
     if not size.input:
         return words + "; give an input to see shapes and multiply-adds"
-    return f"{words};\n{size.multiply_adds:,} multiply-adds for {' and '.join('×'.join(map(str, s)) for s in size.input)}"
+    return (
+        f"{words};\n{size.multiply_adds:,} multiply-adds for {' and '.join('×'.join(map(str, s)) for s in size.input)}"
+    )
 
 
 def _stored(count: int) -> str:

@@ -74,11 +74,7 @@ class Size:
     def whole(self, layer: Layer) -> tuple[int, int, int]:
         """(weights, biases, multiply-adds) of a layer with everything in it."""
         inside = [o for o in self.layers if not layer.name or f"{o.name}.".startswith(f"{layer.name}.")]
-        return (
-            sum(o.weights for o in inside),
-            sum(o.biases for o in inside),
-            sum(o.multiply_adds for o in inside),
-        )
+        return (sum(o.weights for o in inside), sum(o.biases for o in inside), sum(o.multiply_adds for o in inside))
 
     def table(self, depth: int | None = None) -> pd.DataFrame:
         """One row per layer, in the order of the forward pass; every column of numbers adds up to the model's total.
@@ -99,11 +95,21 @@ class Size:
             container = any(o.name.startswith(f"{layer.name}.") for o in self.layers) or not layer.name
             if container and len(self.layers) > 1 and not (whole or any(own)):
                 continue
-            rows.append({
-                "layer": layer.name, "kind": layer.kind, "output": layer.output, "kernel": layer.kernel,
-                "stride": layer.stride, "padding": layer.padding, "groups": layer.groups, "weights": weights,
-                "biases": biases, "parameters": weights + biases, "multiply_adds": multiply_adds,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "layer": layer.name,
+                    "kind": layer.kind,
+                    "output": layer.output,
+                    "kernel": layer.kernel,
+                    "stride": layer.stride,
+                    "padding": layer.padding,
+                    "groups": layer.groups,
+                    "weights": weights,
+                    "biases": biases,
+                    "parameters": weights + biases,
+                    "multiply_adds": multiply_adds,
+                }
+            )
         return pd.DataFrame(rows)
 
     def memory(self) -> pd.DataFrame:
@@ -120,20 +126,26 @@ class Size:
         """The rows of `memory`."""
         trained = [count for count, own in self.tensors if own]
         return [
-            plain("weights", [count for count, _ in self.tensors]), plain("gradients", trained),
+            plain("weights", [count for count, _ in self.tensors]),
+            plain("gradients", trained),
             *(states(formula, trained) for formula in self.optimizers),
-        ]  # fmt: skip
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as plain data."""
         shown = self.table().astype(object)
         return {
-            "name": self.name, "input": self.input, "parameters": self.parameters, "trainable": self.trainable,
-            "weights": self.weights, "multiply_adds": self.multiply_adds if self.input else None,
-            "buffer_bytes": self.buffers, "note": self.note,
+            "name": self.name,
+            "input": self.input,
+            "parameters": self.parameters,
+            "trainable": self.trainable,
+            "weights": self.weights,
+            "multiply_adds": self.multiply_adds if self.input else None,
+            "buffer_bytes": self.buffers,
+            "note": self.note,
             "layers": shown.where(shown.notna(), None).to_dict("records"),
             "bytes": [{"what": b.what, **_plain(b)} for b in self.bytes()],
-        }  # fmt: skip
+        }
 
     def __str__(self) -> str:
         from .shown import text
@@ -176,18 +188,21 @@ def size(
     """
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise UsageError(f"the batch is {batch!r}; give a whole number of samples, 1 or more.")
-    chosen = tuple(
-        formulas.get(f) for f in (formulas.FORMULAS.values() if optimizers is None else optimizers)
-    )
+    chosen = tuple(formulas.get(f) for f in (formulas.FORMULAS.values() if optimizers is None else optimizers))
     name, module, example, note = _found(model)
     inputs = example if input is None else _inputs(input, batch, _dtype(module))
     if input is None and isinstance(example, _Shape):
         inputs = _inputs(example.text, batch, _dtype(module))
     counted, made = layers(module, inputs, _words(inputs))
     return Size(
-        name, tuple(counted), _shapes(inputs), tuple((p.numel(), p.requires_grad) for p in made.parameters()),
-        sum(b.numel() * b.element_size() for b in made.buffers()), chosen, note,
-    )  # fmt: skip
+        name,
+        tuple(counted),
+        _shapes(inputs),
+        tuple((p.numel(), p.requires_grad) for p in made.parameters()),
+        sum(b.numel() * b.element_size() for b in made.buffers()),
+        chosen,
+        note,
+    )
 
 
 def _plain(row: Bytes) -> dict[str, int]:
@@ -302,17 +317,9 @@ def _tensor(given: Any, batch: int, dtype: torch.dtype) -> Tensor:
     """A tensor as it is; of a shape, zeros without memory, which every embedding can look up."""
     if isinstance(given, Tensor):
         if batch != 1:
-            raise UsageError(
-                "a tensor has its batch already; give either a shape and a batch, or the tensor alone."
-            )
+            raise UsageError("a tensor has its batch already; give either a shape and a batch, or the tensor alone.")
         return given
-    text = (
-        given
-        if isinstance(given, str)
-        else ",".join(map(str, given))
-        if isinstance(given, Sequence)
-        else str(given)
-    )
+    text = given if isinstance(given, str) else ",".join(map(str, given)) if isinstance(given, Sequence) else str(given)
     match = _SHAPE.fullmatch(text)
     kind = getattr(torch, match[2], None) if match and match[2] else dtype
     sizes = [int(n) for n in (match[1] or "").split(",") if n.strip()] if match else []

@@ -96,15 +96,12 @@ def one_setting(
     """The programs of a plan that varies nothing."""
     ready = prepare(load(problem))
     wanted = plan(
-        [optimizer], [lr], [schedule], 1, epochs, confirmation=0, batch_sizes=[batch_size],
-        regularizers=[regularizer],
-    )  # fmt: skip
+        [optimizer], [lr], [schedule], 1, epochs, confirmation=0, batch_sizes=[batch_size], regularizers=[regularizer]
+    )
     return Programs(wanted, ready)
 
 
-def averaged_members(
-    programs: Programs, setting: Setting, kind: str, members: int, seed: int = 0
-) -> Ensemble:
+def averaged_members(programs: Programs, setting: Setting, kind: str, members: int, seed: int = 0) -> Ensemble:
     """An ensemble whose answer is the mean of its members', all of that setting.
 
     Args:
@@ -126,10 +123,18 @@ def averaged_members(
     classes = classes_of(programs.problem, (inputs, targets))
     table = pd.DataFrame({"seed": seeds, **columns(setting), "validation_loss": done.validation})
     made = Ensemble(
-        kind, programs.problem.model, done.state,
-        torch.full((count,), 1.0 if classes else 1 / count, dtype=torch.float64), None, classes,
-        programs.problem.loss, programs.problem.metrics, {}, table, programs.problem.name,
-    )  # fmt: skip
+        kind,
+        programs.problem.model,
+        done.state,
+        torch.full((count,), 1.0 if classes else 1 / count, dtype=torch.float64),
+        None,
+        classes,
+        programs.problem.loss,
+        programs.problem.metrics,
+        {},
+        table,
+        programs.problem.name,
+    )
     if kind != "bagging":
         return made
     return replace(made, out_of_bag=_out_of_bag(made, built(programs.problem), inputs, targets, rows))
@@ -223,12 +228,7 @@ def _block(
 
 def columns(setting: Setting) -> dict[str, object]:
     """A setting as columns of a table."""
-    return {
-        "optimizer": setting.optimizer,
-        "lr": setting.lr,
-        "schedule": setting.schedule,
-        **dict(setting.further),
-    }
+    return {"optimizer": setting.optimizer, "lr": setting.lr, "schedule": setting.schedule, **dict(setting.further)}
 
 
 def classes_of(problem: Prepared, data: Pair) -> int | None:
@@ -239,9 +239,7 @@ def classes_of(problem: Prepared, data: Pair) -> int | None:
         return built(problem).eval()(data[0][:2]).shape[1]
 
 
-def _out_of_bag(
-    made: Ensemble, module: nn.Module, inputs: Tensor, targets: Tensor, rows: Tensor
-) -> dict[str, float]:
+def _out_of_bag(made: Ensemble, module: nn.Module, inputs: Tensor, targets: Tensor, rows: Tensor) -> dict[str, float]:
     """Loss and metrics of the answers of members that did not draw a sample, over those that some did not."""
     left_out = torch.ones(len(rows), len(inputs), dtype=torch.bool).scatter_(1, rows, value=False)
     answers = []

@@ -50,9 +50,7 @@ def decide(store: Store, programs: Programs) -> list[str]:
             found = [_alone(programs, own, kept.get("asked", AUTO)) for own in programs.all.values()]
         kept = {**kept, "reasons": found}
         store.set_meta("batching", kept)
-    programs.one_by_one = {
-        p: Alone(*one) for p, one in zip(programs.all, kept["reasons"], strict=True) if one
-    }
+    programs.one_by_one = {p: Alone(*one) for p, one in zip(programs.all, kept["reasons"], strict=True) if one}
     return sentences(kept)
 
 
@@ -121,8 +119,10 @@ def _timed(call: Callable[[], object]) -> float:
 def _alike(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
     """Whether the first members' gradients and losses are the same but for rounding."""
     count = len(theirs[0])
-    a, b = (torch.cat([t[:count].double().flatten(1) if t.dim() > 1 else t[:count, None].double() for t in some], 1)
-            for some in (ours, theirs))  # fmt: skip
+    a, b = (
+        torch.cat([t[:count].double().flatten(1) if t.dim() > 1 else t[:count, None].double() for t in some], 1)
+        for some in (ours, theirs)
+    )
     if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
         return torch.equal(torch.isfinite(a), torch.isfinite(b))
     return bool((a - b).norm() <= SAME * b.norm())

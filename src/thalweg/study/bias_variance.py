@@ -1,4 +1,4 @@
-"""Why a model errs: it cannot bend far enough (bias), it follows its sample too closely (variance), or nobody could know.
+"""Why a model errs: it cannot bend far enough (bias), it follows its sample too closely (variance), or noise.
 
 The same setting is trained on many resamples of the training data, and the members' answers to samples that none of
 them has seen are taken apart, with f̄ the mean answer and t the target. For values and squared error (Geman,
@@ -6,7 +6,7 @@ Bienenstock & Doursat 1992, section 2.2):
 
     E(t − f̂)² = (f̄ − f)² + E(f̂ − f̄)² + E(t − f)²,      error = bias² + variance + noise
 
-where f is what can be known of t. For classes and cross-entropy, with p̄ ∝ exp E log p̂, the geometric mean of the members'
+where f is what can be known of t. For classes and cross-entropy, with p̄ ∝ exp E log p̂, the geometric mean of members'
 probabilities (Heskes 1998, equation 5):
 
     E(−log p̂(t)) = −log p̄(t) + E KL(p̄ ‖ p̂),            error = bias (with the noise) + variance
@@ -55,7 +55,7 @@ class BiasVariance:
 
     Attributes:
         rows: one row per setting: its levels, then each part with the ends of its 95% interval over samples
-            (`bias_low`, `bias_high`, …), `rest`, which is bias + variance + noise − error, with the same, and `diverged`,
+            (`bias_low`, `bias_high`, …), `rest`, bias + variance + noise − error, with the same, and `diverged`,
             how many members did; a setting of which one did has an infinite error and nothing else.
         measure: "squared error" or "cross-entropy".
         known: whether the noise is known; where it is not, it is part of the bias, and NaN.
@@ -84,8 +84,10 @@ class BiasVariance:
         if able.empty:
             return f"Every setting diverged on some resample of {self.name}; try lower rates."
         best = able.loc[able["error"].idxmin()]
-        where = ", ".join(f"{name} {best[name]:g}" if isinstance(best[name], float) else f"{name} {best[name]}"
-                          for name in self.varied)  # fmt: skip
+        where = ", ".join(
+            f"{name} {best[name]:g}" if isinstance(best[name], float) else f"{name} {best[name]}"
+            for name in self.varied
+        )
         parts = {
             "bias": "bias²" if self.measure == "squared error" else "bias",
             "variance": "variance",
@@ -113,9 +115,7 @@ class BiasVariance:
 
         varied = self.varied
         if along is None and len(varied) != 1:
-            raise PlanError(
-                f"{len(varied)} things vary ({', '.join(varied) or 'none'}); name one of them as along=."
-            )
+            raise PlanError(f"{len(varied)} things vary ({', '.join(varied) or 'none'}); name one of them as along=.")
         axis = along or varied[0]
         if axis not in varied:
             raise PlanError(f"{axis!r} does not vary here; name one of {', '.join(varied) or 'nothing'}.")
@@ -161,9 +161,16 @@ def bias_variance(
     """
     declared = load(problem)
     wanted = plan(
-        optimizers, rates, schedules, 1, epochs, confirmation=0, batch_sizes=[batch_size], regularizers=regularizers,
+        optimizers,
+        rates,
+        schedules,
+        1,
+        epochs,
+        confirmation=0,
+        batch_sizes=[batch_size],
+        regularizers=regularizers,
         hyperparameters=hyperparameters,
-    )  # fmt: skip
+    )
     if models is None:
         return taken_apart(Programs(wanted, prepare(declared)), wanted.settings, members, noise)
     if not isinstance(models, Mapping) or not models:
@@ -198,17 +205,11 @@ def taken_apart(
         for k, setting in enumerate(some):
             own = slice(k * count, (k + 1) * count)
             lost = int(done.diverged[own].sum())
-            parts = (
-                _diverged() if lost else _parts(problem, _answers(programs, done, own, held[0]), held, known)
-            )
+            parts = _diverged() if lost else _parts(problem, _answers(programs, done, own, held[0]), held, known)
             rows.append({**columns(setting), **parts, "diverged": lost})
     values = data[1].is_floating_point()
     return BiasVariance(
-        pd.DataFrame(rows),
-        "squared error" if values else "cross-entropy",
-        known is not None,
-        count,
-        problem.name,
+        pd.DataFrame(rows), "squared error" if values else "cross-entropy", known is not None, count, problem.name
     )
 
 
@@ -228,14 +229,16 @@ def squares(
     off = (middle - known) ** 2 - spread / len(answers)
     if truth is None and noise is not None:
         off = off - noise
-    parts = {"error": ((answers - targets) ** 2).mean(0), "bias": off, "variance": spread,
-             "noise": np.full_like(spread, np.nan if noise is None else noise)}  # fmt: skip
+    parts = {
+        "error": ((answers - targets) ** 2).mean(0),
+        "bias": off,
+        "variance": spread,
+        "noise": np.full_like(spread, np.nan if noise is None else noise),
+    }
     return {name: values.reshape(len(values), -1).mean(1) for name, values in parts.items()}
 
 
-def entropies(
-    log_probabilities: np.ndarray, targets: np.ndarray, noise: float | None
-) -> dict[str, np.ndarray]:
+def entropies(log_probabilities: np.ndarray, targets: np.ndarray, noise: float | None) -> dict[str, np.ndarray]:
     """(samples,) each part of the cross-entropy of (members, samples, classes, …) log probabilities.
 
     >>> answers = np.log(np.array([[[0.9, 0.1]], [[0.5, 0.5]]]))
@@ -248,8 +251,12 @@ def entropies(
     picked = np.expand_dims(targets, 1)
     error = -np.take_along_axis(log_probabilities, picked[None], 2).mean(0).squeeze(1)
     bias = -np.take_along_axis(middle - scale, picked, 1).squeeze(1)
-    parts = {"error": error, "bias": bias - (noise or 0.0), "variance": -scale.squeeze(1),
-             "noise": np.full_like(error, np.nan if noise is None else noise)}  # fmt: skip
+    parts = {
+        "error": error,
+        "bias": bias - (noise or 0.0),
+        "variance": -scale.squeeze(1),
+        "noise": np.full_like(error, np.nan if noise is None else noise),
+    }
     return {name: values.reshape(len(values), -1).mean(1) for name, values in parts.items()}
 
 
@@ -262,18 +269,17 @@ def _parts(problem: Prepared, answers: Tensor, held: Pair, noise: float | None) 
     else:
         found = entropies(answers.double().log_softmax(2).numpy(), targets.numpy(), noise)
     whole = found["bias"] + found["variance"] + np.nan_to_num(found["noise"])
-    return {key: value for name, values in {**found, "rest": whole - found["error"]}.items()
-            for key, value in _interval(name, values)}  # fmt: skip
+    return {
+        key: value
+        for name, values in {**found, "rest": whole - found["error"]}.items()
+        for key, value in _interval(name, values)
+    }
 
 
 def _interval(name: str, values: np.ndarray) -> Iterator[tuple[str, float]]:
     """The mean over samples, and Student's interval."""
     mean = float(values.mean())
-    half = (
-        float(stats.sem(values) * stats.t.ppf((1 + _LEVEL) / 2, len(values) - 1))
-        if len(values) > 1
-        else math.inf
-    )
+    half = float(stats.sem(values) * stats.t.ppf((1 + _LEVEL) / 2, len(values) - 1)) if len(values) > 1 else math.inf
     yield from ((name, mean), (f"{name}_low", mean - half), (f"{name}_high", mean + half))
 
 
@@ -296,7 +302,5 @@ def _noise(given: float | None) -> float | None:
     if given is None:
         return None
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
-        raise PlanError(
-            f"noise is {given!r}; give a number that is not negative: a variance, or an entropy in nats."
-        )
+        raise PlanError(f"noise is {given!r}; give a number that is not negative: a variance, or an entropy in nats.")
     return float(given)

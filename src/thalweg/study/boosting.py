@@ -71,17 +71,19 @@ def boost(
     >>> stages.table()[["optimizer", "lr", "draw"]].shape, stages.start is None
     ((3, 3), True)
     """
-    wanted = plan(
-        optimizers, rates, schedules, 1, epochs, confirmation=0, batch_sizes=[batch_size]
-    )  # fmt: skip
+    wanted = plan(optimizers, rates, schedules, 1, epochs, confirmation=0, batch_sizes=[batch_size])
     programs = Programs(wanted, prepare(load(problem)))
     return boosted(programs, wanted.settings, members, draws, shrinkage, seed)
 
 
 def boosted(
-    programs: Programs, settings: Sequence[Setting], members: int, draws: int = 2, shrinkage: float | None = None,
+    programs: Programs,
+    settings: Sequence[Setting],
+    members: int,
+    draws: int = 2,
+    shrinkage: float | None = None,
     seed: int = 0,
-) -> Ensemble:  # fmt: skip
+) -> Ensemble:
     """The boosting whose candidates have those settings."""
     count, several = whole_number("members", members), whole_number("draws", draws)
     data, validation = learned(programs)
@@ -120,9 +122,18 @@ def boosted(
     weights = torch.tensor([float(row["weight"]) for row in table], dtype=torch.float64)  # type: ignore[arg-type]
     problem = programs.problem
     return Ensemble(
-        "boosting", problem.model, state, weights, made.start, classes, problem.loss, problem.metrics, {},
-        pd.DataFrame(table), problem.name,
-    )  # fmt: skip
+        "boosting",
+        problem.model,
+        state,
+        weights,
+        made.start,
+        classes,
+        problem.loss,
+        problem.metrics,
+        {},
+        pd.DataFrame(table),
+        problem.name,
+    )
 
 
 Choice = tuple[int, float, dict[str, float]]  # which candidate, what it counts, what it was worth
@@ -162,7 +173,7 @@ class _Classes:
 def samme(weights: Tensor, wrong: Tensor, classes: int, shrinkage: float = 1.0) -> tuple[float, Tensor]:
     """What a stage counts, and the weights of samples after it.
 
-    α = ν (log((1 − err)/err) + log(K − 1)), with err = Σ wᵢ 1[wrongᵢ]; wᵢ ← wᵢ exp(α 1[wrongᵢ]), summed to 1 (Zhu et al.
+    α = ν (log((1 − err)/err) + log(K − 1)), with err = Σ wᵢ 1[wrongᵢ]; wᵢ ← wᵢ exp(α 1[wrongᵢ]), sum 1 (Zhu et al.
     2009, equation 1 and algorithm 2). A stage without error counts 1, and changes nothing.
 
     Args:

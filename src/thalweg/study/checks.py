@@ -33,8 +33,7 @@ def build(model: Callable[[], Any]) -> nn.Module:
         )
     if not callable(model):
         raise ProblemError(
-            f"the model is a {type(model).__name__}; "
-            "give a function without arguments that returns a fresh module."
+            f"the model is a {type(model).__name__}; give a function without arguments that returns a fresh module."
         )
     try:
         module, another = model(), model()
@@ -44,9 +43,7 @@ def build(model: Callable[[], Any]) -> nn.Module:
             "it must run without arguments and return a fresh module."
         ) from error
     if not isinstance(module, nn.Module):
-        raise ProblemError(
-            f"the model function returned a {type(module).__name__}; it must return a torch.nn.Module."
-        )
+        raise ProblemError(f"the model function returned a {type(module).__name__}; it must return a torch.nn.Module.")
     if module is another or {id(p) for p in module.parameters()} & {id(p) for p in another.parameters()}:
         raise ProblemError(
             "the model function returned the same parameters twice; it must build a fresh module each time."
@@ -59,8 +56,7 @@ def _check_parameters(module: nn.Module) -> None:
     parameters = list(module.parameters())
     if any(nn.parameter.is_lazy(p) or p.is_meta for p in parameters):
         raise ProblemError(
-            "the model has parameters without values (lazy or on the meta device); "
-            "give its layers their sizes."
+            "the model has parameters without values (lazy or on the meta device); give its layers their sizes."
         )
     if not any(p.requires_grad for p in parameters):
         raise ProblemError(
@@ -82,11 +78,7 @@ def forward(module: nn.Module, inputs: torch.Tensor, where: str) -> torch.Tensor
     try:
         outputs = module(inputs)
     except Exception as error:  # whatever a user's model may raise
-        ids = (
-            ""
-            if inputs.is_floating_point()
-            else "; integer inputs are taken as ids, so make measurements floats"
-        )
+        ids = "" if inputs.is_floating_point() else "; integer inputs are taken as ids, so make measurements floats"
         raise ProblemError(
             f"the model cannot take the {where} inputs, of shape {fit.shape(inputs)} and type {fit.dtype(inputs)} "
             f"({first_line(error)}); make its first layer and the data fit{ids}."
@@ -101,9 +93,7 @@ def forward(module: nn.Module, inputs: torch.Tensor, where: str) -> torch.Tensor
     return outputs
 
 
-def check_measure(
-    kind: str, given: Any, outputs: torch.Tensor, targets: torch.Tensor, part: Pair, where: str
-) -> None:
+def check_measure(kind: str, given: Any, outputs: torch.Tensor, targets: torch.Tensor, part: Pair, where: str) -> None:
     """Refuse outputs and targets on which this loss or metric would fail, or be broadcast into nonsense."""
     name = losses.name_of(given)
     measure = losses.get(given) if kind == "loss" else losses.get_metric(given)
@@ -138,6 +128,5 @@ def check_measure(
         )
     if kind == "loss" and not value.requires_grad:
         raise ProblemError(
-            f"the loss {name} does not depend on the model's parameters; "
-            "compute it from outputs, without detach()."
+            f"the loss {name} does not depend on the model's parameters; compute it from outputs, without detach()."
         )

@@ -124,8 +124,9 @@ def _chances(cells: np.ndarray, seed: int, overlap: float) -> list[float]:
     apart = np.where(lost, 0.0, cells - centre)
     several = [
         (n, math.sqrt((1 / n + more) / (n - 1)) * apart.mean(axis=axis))
-        for n, axis, more in ((seeds, 1, 0.0), (folds, 0, overlap)) if n > 1
-    ]  # fmt: skip
+        for n, axis, more in ((seeds, 1, 0.0), (folds, 0, overlap))
+        if n > 1
+    ]
     means = np.tile(centre, (RESAMPLES, 1))
     if several:
         freedom = min(n for n, _ in several) - 1

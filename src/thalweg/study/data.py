@@ -38,8 +38,7 @@ def read(part: Any, where: str, dtype: torch.dtype) -> Pair:
             )
     if len(pair[0]) != len(pair[1]):
         raise ProblemError(
-            f"the {where} data have {len(pair[0])} inputs and {len(pair[1])} targets; "
-            "give one target for each input."
+            f"the {where} data have {len(pair[0])} inputs and {len(pair[1])} targets; give one target for each input."
         )
     return pair
 
@@ -130,9 +129,7 @@ def hold_out(
         kept, held = next(splitter.split(np.empty(count), groups=groups))
         return np.sort(kept), np.sort(held)
     labels = np.asarray(targets)
-    kept, held = train_test_split(
-        np.arange(count), test_size=share, random_state=seed, stratify=_strata(labels, share)
-    )
+    kept, held = train_test_split(np.arange(count), test_size=share, random_state=seed, stratify=_strata(labels, share))
     return np.sort(kept), np.sort(held)
 
 
@@ -195,8 +192,7 @@ def _iterated(part: Any, where: str) -> list[Any]:
         return list(part)
     except Exception as error:  # whatever a user's dataset may raise
         raise ProblemError(
-            f"the {where} data cannot be read to the end ({first_line(error)}); "
-            "repair the dataset or give tensors."
+            f"the {where} data cannot be read to the end ({first_line(error)}); repair the dataset or give tensors."
         ) from error
 
 
@@ -216,14 +212,11 @@ def _joined(pieces: list[Any], where: str, batched: bool) -> torch.Tensor:
             "inputs and targets must be a single tensor each."
         )
     try:
-        tensors = [
-            p if isinstance(p, torch.Tensor) else _from_numpy(np.asarray(p), f"{where} data") for p in pieces
-        ]
+        tensors = [p if isinstance(p, torch.Tensor) else _from_numpy(np.asarray(p), f"{where} data") for p in pieces]
         return torch.cat(tensors) if batched else torch.stack(tensors)
     except (RuntimeError, TypeError) as error:
         raise ProblemError(
-            f"the {where} samples differ in shape or type ({first_line(error)}); "
-            "pad or crop them to one shape."
+            f"the {where} samples differ in shape or type ({first_line(error)}); pad or crop them to one shape."
         ) from error
 
 
@@ -234,8 +227,7 @@ def _tensor(values: Any, what: str, dtype: torch.dtype) -> torch.Tensor:
         tensor = _from_numpy(np.asarray(values), what)
     else:
         raise ProblemError(
-            f"the {what} are a {type(values).__name__}; "
-            "they must be a single tensor or array, so join or stack them."
+            f"the {what} are a {type(values).__name__}; they must be a single tensor or array, so join or stack them."
         )
     if tensor.layout is not torch.strided or tensor.is_complex() or tensor.dtype is torch.bool:
         kind = str(tensor.dtype if tensor.layout is torch.strided else tensor.layout).removeprefix("torch.")

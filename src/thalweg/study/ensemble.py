@@ -142,8 +142,10 @@ class Ensemble:
         total, expected = _entropy(each.mean(0), 1), _entropy(each, 2).mean(0)
         return {
             "disagreement": 1 - self._votes(answers).amax(1),
-            "total": total, "expected": expected, "information": (total - expected).clamp_min(0),
-        }  # fmt: skip
+            "total": total,
+            "expected": expected,
+            "information": (total - expected).clamp_min(0),
+        }
 
     def score(self, inputs: Any, targets: Any) -> dict[str, float]:
         """Loss and metrics of the ensemble's answer, by the problem's own measures."""
@@ -156,10 +158,7 @@ class Ensemble:
 
     def judged(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """Loss and metrics of one model's outputs."""
-        return {
-            name: float(measure(outputs, targets))
-            for name, measure in {"loss": self.loss, **self.metrics}.items()
-        }
+        return {name: float(measure(outputs, targets)) for name, measure in {"loss": self.loss, **self.metrics}.items()}
 
     def _sum(self, answers: Tensor) -> Tensor:
         weights = self.weights.to(answers.dtype)
@@ -205,10 +204,15 @@ class Ensemble:
         tensors["weights"] = self.weights
         tensors |= {} if self.start is None else {"start": self.start.contiguous()}
         about = {
-            "format": FORMAT, "kind": self.kind, "classes": self.classes, "name": self.name,
-            "loss": losses.name_of(self.loss), "metrics": [losses.name_of(m) for m in self.metrics.values()],
-            "out_of_bag": dict(self.out_of_bag), "rows": self.rows.to_dict("list"),
-        }  # fmt: skip
+            "format": FORMAT,
+            "kind": self.kind,
+            "classes": self.classes,
+            "name": self.name,
+            "loss": losses.name_of(self.loss),
+            "metrics": [losses.name_of(m) for m in self.metrics.values()],
+            "out_of_bag": dict(self.out_of_bag),
+            "rows": self.rows.to_dict("list"),
+        }
         draft = target.with_name(f".{target.name}.{os.getpid()}.new")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -246,16 +250,23 @@ class Ensemble:
         problem = load(model) if isinstance(model, str | Problem) else None
         made = problem.model if problem is not None else model
         if not callable(made):
-            raise ProblemError(
-                f"the model is a {type(made).__name__}; give the function that returns the module."
-            )
+            raise ProblemError(f"the model is a {type(made).__name__}; give the function that returns the module.")
         state = {name.removeprefix("state."): t for name, t in tensors.items() if name.startswith("state.")}
         _same_model(path, made, state)
         loss, metrics = _measures(about, problem)
         return cls(
-            about["kind"], made, state, tensors["weights"], tensors.get("start"), about["classes"], loss, metrics,
-            about["out_of_bag"], pd.DataFrame(about["rows"]), about["name"],
-        )  # fmt: skip
+            about["kind"],
+            made,
+            state,
+            tensors["weights"],
+            tensors.get("start"),
+            about["classes"],
+            loss,
+            metrics,
+            about["out_of_bag"],
+            pd.DataFrame(about["rows"]),
+            about["name"],
+        )
 
 
 def outputs_of(module: nn.Module, state: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
@@ -288,9 +299,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (OSError, SafetensorError, ValueError, AttributeError) as error:
         if isinstance(error, StoreError):
             raise
-        raise StoreError(
-            f"{path} cannot be read ({first_line(error)}); it is damaged, or no ensemble."
-        ) from error
+        raise StoreError(f"{path} cannot be read ({first_line(error)}); it is damaged, or no ensemble.") from error
 
 
 def _same_model(path: Any, model: Callable[[], nn.Module], state: Mapping[str, Tensor]) -> None:
@@ -298,9 +307,10 @@ def _same_model(path: Any, model: Callable[[], nn.Module], state: Mapping[str, T
         module = model()
     own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     for name in {**own, **state}:
-        here, there = (None if t is None else tuple(t) for t in (
-            own[name].shape if name in own else None, state[name].shape[1:] if name in state else None
-        ))  # fmt: skip
+        here, there = (
+            None if t is None else tuple(t)
+            for t in (own[name].shape if name in own else None, state[name].shape[1:] if name in state else None)
+        )
         if here != there:
             raise StoreError(
                 f"{path} holds an ensemble of another model ({name} is {there or 'not'} there, and {here or 'not'} in "
@@ -308,9 +318,7 @@ def _same_model(path: Any, model: Callable[[], nn.Module], state: Mapping[str, T
             )
 
 
-def _measures(
-    about: Mapping[str, Any], problem: Problem | None
-) -> tuple[losses.Measure, dict[str, losses.Measure]]:
+def _measures(about: Mapping[str, Any], problem: Problem | None) -> tuple[losses.Measure, dict[str, losses.Measure]]:
     """Loss and metrics, by their objects where there is a problem, else by their names."""
     if problem is not None:
         return losses.get(problem.loss), {losses.name_of(m): losses.get_metric(m) for m in problem.metrics}

@@ -75,9 +75,7 @@ def _tables(study: Study, target: Path, write: Callable[[pd.DataFrame, Path, Stu
 
 
 def _taken(path: Path) -> WorkError:
-    return WorkError(
-        f"{path} is already there, and is left as it was; name another place, or remove it first."
-    )
+    return WorkError(f"{path} is already there, and is left as it was; name another place, or remove it first.")
 
 
 @contextmanager
@@ -174,12 +172,10 @@ def _hyperparameters(runs: pd.DataFrame, metrics: set[str]) -> dict[int, dict[st
     names = [n for n in runs.columns if n not in metrics and n not in ("member", "step")]
     return {
         int(row["member"]): {
-            n: row[n].item() if hasattr(row[n], "item") else row[n]
-            for n in names
-            if not pd.isna(row[n])
+            n: row[n].item() if hasattr(row[n], "item") else row[n] for n in names if not pd.isna(row[n])
         }
         for row in runs.to_dict("records")
-    }  # fmt: skip
+    }
 
 
 def _name(run: int, setting: Mapping[str, Any]) -> str:
@@ -191,7 +187,7 @@ def _name(run: int, setting: Mapping[str, Any]) -> str:
     words = [
         str(v) if n in ("stage", "optimizer", "schedule") else f"{n}={v:g}" if isinstance(v, float) else f"{n}={v}"
         for n, v in setting.items()
-    ]  # fmt: skip
+    ]
     allowed = re.sub(r"[^\w.,=()+ -]", "-", " ".join(words))
     return f"{allowed[:180]} #{run}"
 
@@ -207,10 +203,7 @@ def _write_events(file: Path, run: int, setting: dict[str, Any], points: pd.Data
     with file.open("wb") as stream:
         writer = RecordWriter(stream)
         start = hparams_pb(setting, trial_id=str(run), start_time_secs=time)
-        for first in (
-            Event(wall_time=time, file_version="brain.Event:2"),
-            Event(wall_time=time, summary=start),
-        ):
+        for first in (Event(wall_time=time, file_version="brain.Event:2"), Event(wall_time=time, summary=start)):
             writer.write(first.SerializeToString())
         for step, metric, value in zip(points["step"], points["metric"], points["value"], strict=True):
             point = Summary(value=[Summary.Value(tag=metric, simple_value=value)])

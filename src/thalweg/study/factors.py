@@ -1,4 +1,4 @@
-"""What a study can vary, by one mechanism: optimizer, rate, schedule, regularizer, loss, batch size, any hyperparameter.
+"""What a study can vary, by one mechanism: optimizer, rate, schedule, regularizer, loss, batch size, hyperparameters.
 
 A `Factor` has a name (its column in tables, and what `Study.verdict_by` takes) and levels. A level is a plain
 value that a store can hold: a number, or the label of an object (a formula, a schedule, a loss), which is found
@@ -115,9 +115,13 @@ def factor(kind: Kind, given: Any) -> Factor:
 
 
 def stored(
-    kind: Kind, levels: Sequence[Any], specs: Mapping[str, str], own: Mapping[str, Any] | None = None,
-    only: Sequence[str] | None = None, check: Callable[[str, Any], None] | None = None,
-) -> Factor:  # fmt: skip
+    kind: Kind,
+    levels: Sequence[Any],
+    specs: Mapping[str, str],
+    own: Mapping[str, Any] | None = None,
+    only: Sequence[str] | None = None,
+    check: Callable[[str, Any], None] | None = None,
+) -> Factor:
     """The factor as a store knows it; a named object is looked up when it is asked for, and not before.
 
     So a store that somebody sent can be shown without running the files it names.
@@ -139,9 +143,13 @@ class _Sought(Mapping[Any, Any]):
     """The named objects of a store, each found when it is asked for."""
 
     def __init__(
-        self, kind: Kind, labels: Sequence[str | None], specs: Mapping[str, str], own: Mapping[Any, Any],
+        self,
+        kind: Kind,
+        labels: Sequence[str | None],
+        specs: Mapping[str, str],
+        own: Mapping[Any, Any],
         check: Callable[[str, Any], None] | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._kind, self._labels, self._specs, self._own, self._check = kind, labels, specs, own, check
         self._found: dict[str, Any] = {}
 
@@ -162,9 +170,7 @@ class _Sought(Mapping[Any, Any]):
             return _read(self._kind, spec or label)[1]
         except UsageError as error:
             if spec is not None:
-                raise PlanError(
-                    f"this study compares {label}, and it cannot be found again: {error}"
-                ) from error
+                raise PlanError(f"this study compares {label}, and it cannot be found again: {error}") from error
             raise PlanError(
                 f"this study compares {label}, {'an' if words[0] in 'aeiou' else 'a'} {words} of your own: "
                 f"pass it again from Python, {self._kind.argument}=[{label}, …]."
@@ -184,9 +190,7 @@ def _read(kind: Kind, item: Any) -> tuple[Any, Any, str | None]:
     with opened(item, PlanError) as place:
         thing = place.get()
     if kind is OPTIMIZER and not isinstance(thing, Formula):
-        raise PlanError(
-            f"{item} is a {type(thing).__name__}, not a formula; decorate the function with @tw.formula()."
-        )
+        raise PlanError(f"{item} is a {type(thing).__name__}, not a formula; decorate the function with @tw.formula().")
     path, _, name = item.rpartition(":")
     return *kind.read(thing), f"{Path(path).resolve()}:{name}" if path.endswith(".py") else item
 
@@ -227,9 +231,7 @@ def _loss(item: Any) -> tuple[str, losses.Measure]:
 
 def _batch_size(item: Any) -> tuple[str | int, str | int]:
     if isinstance(item, str) and item != FULL:
-        raise PlanError(
-            f"batch size {item!r} is not allowed: give a number of samples, or {FULL!r} for all of them."
-        )
+        raise PlanError(f"batch size {item!r} is not allowed: give a number of samples, or {FULL!r} for all of them.")
     size = FULL if item == FULL else whole_number("batch_size", item)
     return size, size
 
@@ -262,9 +264,7 @@ def words_of(name: str) -> str:
     >>> words_of("lr"), words_of("batch_size"), words_of("weight_decay")
     ('rate', 'batch size', 'weight_decay')
     """
-    return next(
-        (k.words for k in (OPTIMIZER, RATE, SCHEDULE, REGULARIZER, LOSS, BATCH_SIZE) if k.name == name), name
-    )
+    return next((k.words for k in (OPTIMIZER, RATE, SCHEDULE, REGULARIZER, LOSS, BATCH_SIZE) if k.name == name), name)
 
 
 def hyperparameter(name: str) -> Kind:

@@ -79,15 +79,25 @@ class Folds:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        return {"splitter": self.splitter, "arguments": dict(self.arguments), "count": self.count,
-                "overlap": self.overlap, "digest": self.digest}  # fmt: skip
+        return {
+            "splitter": self.splitter,
+            "arguments": dict(self.arguments),
+            "count": self.count,
+            "overlap": self.overlap,
+            "digest": self.digest,
+        }
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any] | None) -> Folds | None:
         if kept is None:
             return None
-        return cls(str(kept["splitter"]), dict(kept["arguments"]), int(kept["count"]), float(kept["overlap"]),
-                   str(kept["digest"]))  # fmt: skip
+        return cls(
+            str(kept["splitter"]),
+            dict(kept["arguments"]),
+            int(kept["count"]),
+            float(kept["overlap"]),
+            str(kept["digest"]),
+        )
 
 
 def folds(given: Any, ready: Prepared, seed: int) -> Folds:
@@ -143,9 +153,7 @@ def averaged(members: pd.DataFrame) -> pd.DataFrame:
     groups = members.groupby(keys, sort=False, dropna=False)
     gone = members["status"].eq("diverged")
     pending = ~members["status"].isin(["finished", "diverged"])
-    table = groups.agg(
-        {"member": "first", "status": "first", "step": "max", **dict.fromkeys(metrics, "mean")}
-    )
+    table = groups.agg({"member": "first", "status": "first", "step": "max", **dict.fromkeys(metrics, "mean")})
     by = [members[key] for key in keys]
     table["status"] = np.select(
         [
@@ -170,7 +178,8 @@ def _of_number(count: Any, ready: Prepared, seed: int) -> Any:
     count, labels = int(count), _labels(ready.pool[1])
     if count > len(ready.pool[0]):
         raise PlanError(
-            f"{count} folds cannot be cut from {len(ready.pool[0])} samples of training and validation; give fewer folds."
+            f"{count} folds cannot be cut from {len(ready.pool[0])} samples of training and "
+            "validation; give fewer folds."
         )
     if ready.groups is not None and (groups := len(np.unique(ready.groups))) < count:
         raise PlanError(f"{count} folds cannot be cut from {groups} groups; give at most {groups}.")
@@ -225,9 +234,7 @@ def _made(name: str, arguments: Mapping[str, Any]) -> Any:
 
     kind = getattr(model_selection, name, None)
     if not inspect.isclass(kind) or not hasattr(kind, "split"):
-        raise StoreError(
-            f"the plan in the store has the folds of {name!r}, which is no splitter; it is damaged."
-        )
+        raise StoreError(f"the plan in the store has the folds of {name!r}, which is no splitter; it is damaged.")
     return kind(**arguments)
 
 

@@ -12,9 +12,8 @@ from .store import BlockRow, Store
 
 
 def gathered(
-    store: Store, programs: Programs, seed: int, settings: Sequence[Setting],
-    origins: Sequence[tuple[BlockRow, int]],
-) -> Block:  # fmt: skip
+    store: Store, programs: Programs, seed: int, settings: Sequence[Setting], origins: Sequence[tuple[BlockRow, int]]
+) -> Block:
     """A block of members that go on from where they stand in other blocks' checkpoints.
 
     Args:

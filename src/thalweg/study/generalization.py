@@ -85,9 +85,7 @@ class _Curves:
     validation: np.ndarray
 
 
-def generalization(
-    plan: Plan, verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame
-) -> list[Generalization]:
+def generalization(plan: Plan, verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame) -> list[Generalization]:
     """For each entry of a verdict, best first.
 
     Args:
@@ -124,19 +122,15 @@ def _curves(own: pd.DataFrame, curves: pd.DataFrame) -> _Curves | None:
     return _Curves(steps, *tables)
 
 
-def _judged(
-    plan: Plan, verdict: Verdict, entry: Entry, curves: _Curves, lowest: np.ndarray | None
-) -> Generalization:
+def _judged(plan: Plan, verdict: Verdict, entry: Entry, curves: _Curves, lowest: np.ndarray | None) -> Generalization:
     train, validation = curves.train, curves.validation
-    comparable = (
-        plan.level(entry.setting, "loss") is None and plan.level(entry.setting, "regularizer") == "none"
-    )
+    comparable = plan.level(entry.setting, "loss") is None and plan.level(entry.setting, "regularizer") == "none"
     level = verdict.level(entry)
     if not (np.isfinite(validation).all() and np.isfinite(train).all()):
         none = Interval(math.inf, math.inf, math.inf)
         return Generalization(
             level, DIVERGED, f"{level} diverged.", none, none, None, int(curves.steps[-1]), int(curves.steps[-1]), none
-        )  # fmt: skip
+        )
 
     def difference(values: np.ndarray) -> Interval:
         return interval(values, skewed=False, overlap=plan.overlap)
@@ -146,15 +140,19 @@ def _judged(
     gap = difference(validation[-1] - train[-1]) if comparable else None
     word, why = _word(curves, at, rise, lowest if comparable and entry.rank > 1 else None, difference)
     return Generalization(
-        level, word, f"{level} {word}: {why}{_gap(gap)}.",
-        interval(train[-1], overlap=plan.overlap), interval(validation[-1], overlap=plan.overlap),
-        gap, int(curves.steps[at]), int(curves.steps[-1]), rise,
-    )  # fmt: skip
+        level,
+        word,
+        f"{level} {word}: {why}{_gap(gap)}.",
+        interval(train[-1], overlap=plan.overlap),
+        interval(validation[-1], overlap=plan.overlap),
+        gap,
+        int(curves.steps[at]),
+        int(curves.steps[-1]),
+        rise,
+    )
 
 
-def _word(
-    curves: _Curves, at: int, rise: Interval, lowest: np.ndarray | None, difference: Any
-) -> tuple[str, str]:
+def _word(curves: _Curves, at: int, rise: Interval, lowest: np.ndarray | None, difference: Any) -> tuple[str, str]:
     """The word and its reason, by the rules above."""
     train, validation, steps = curves.train, curves.validation, curves.steps
     if rise.low > 0:
@@ -166,10 +164,7 @@ def _word(
         fall = difference(validation[since] - validation[-1])
         if fall.low > 0 and fall.mean >= LEAST * abs(validation[-1].mean()):
             share = f"the last {len(steps) - 1 - since} of {len(steps)} epochs"
-            return (
-                UNDERFITS,
-                f"its validation loss still fell by {fall} over {share}, so more epochs would help",
-            )
+            return (UNDERFITS, f"its validation loss still fell by {fall} over {share}, so more epochs would help")
     if lowest is not None and lowest.shape == train[-1].shape:
         above = difference(train[-1] - lowest)
         if above.low > 0 and train[-1].mean() > MORE * lowest.mean():
@@ -194,6 +189,7 @@ def remarks(found: Sequence[Generalization]) -> list[str]:
     first, *rest = found
     words = [
         f"{', '.join(shown(one.level) for one in rest if one.word == word)}: {word}"
-        for word in (OVERFITS, UNDERFITS, FITS, DIVERGED) if any(one.word == word for one in rest)
-    ]  # fmt: skip
+        for word in (OVERFITS, UNDERFITS, FITS, DIVERGED)
+        if any(one.word == word for one in rest)
+    ]
     return [f"Generalization: {first.sentence}" + (f" Others: {'; '.join(words)}." if words else "")]

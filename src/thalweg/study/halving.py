@@ -60,7 +60,7 @@ def stopped(rows: Sequence[BlockRow]) -> int:
 
 
 def expected(store: Store, programs: Programs) -> int:
-    """Member-steps of the whole search: what was spent on those that have ended, and what the rest will take at most."""
+    """Member-steps of the whole search: what was spent on those that have ended, and what the rest takes at most."""
     rows = store.blocks("search")
     spent = sum(len(r.settings) * r.step for r in rows if r.status in ENDED)
     left, repeats = ahead(store, programs.plan), _repeats(rows)
@@ -70,8 +70,9 @@ def expected(store: Store, programs: Programs) -> int:
         groups.setdefault(_group(programs.plan, setting), []).append(setting)
     return spent + sum(
         programs.steps(group[0], fold) * _epochs(programs.plan, len(group), left)
-        for group in groups.values() for _, fold in repeats
-    )  # fmt: skip
+        for group in groups.values()
+        for _, fold in repeats
+    )
 
 
 def _repeats(rows: Sequence[BlockRow]) -> list[tuple[int, int | None]]:
@@ -133,9 +134,7 @@ def halve(store: Store, programs: Programs, epoch: int) -> None:
         store.drop_checkpoints(row.id)
 
 
-def _losses(
-    store: Store, programs: Programs, rows: Sequence[BlockRow], epoch: int
-) -> dict[Setting, np.ndarray]:
+def _losses(store: Store, programs: Programs, rows: Sequence[BlockRow], epoch: int) -> dict[Setting, np.ndarray]:
     """Validation losses (seeds and folds,) of each setting after that epoch, in the plan's order."""
     found: dict[Setting, list[float]] = {}
     for row in sorted(rows, key=lambda r: (r.seed, r.fold or 0)):
@@ -143,9 +142,7 @@ def _losses(
             continue  # stopped at a rung before
         values = store.point(row.id, epoch * programs.steps(row.settings[0], row.fold), "validation_loss")
         if values is None:
-            raise StoreError(
-                f"{store.path} lacks what a rung is decided by; it is damaged, and left as it was."
-            )
+            raise StoreError(f"{store.path} lacks what a rung is decided by; it is damaged, and left as it was.")
         for setting, value in zip(row.settings, values.tolist(), strict=True):
             found.setdefault(setting, []).append(value if math.isfinite(value) else math.inf)
     return {setting: np.array(found[setting]) for setting in programs.plan.settings if setting in found}

@@ -236,16 +236,21 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         levels = {f.kind.argument: list(f.levels) for f in self.factors[: len(FIXED)]}
         return levels | {
-            "rates": list(self.asked), "grow": self.grow, "grown": list(self.grown),
+            "rates": list(self.asked),
+            "grow": self.grow,
+            "grown": list(self.grown),
             "hyperparameters": {f.name: list(f.levels) for f in self.hyperparameters},
             "applies": {f.name: list(f.only or ()) for f in self.hyperparameters},
-            "seeds": self.seeds, "epochs": self.epochs, "confirmation": self.confirmation,
+            "seeds": self.seeds,
+            "epochs": self.epochs,
+            "confirmation": self.confirmation,
             "specs": {f.kind.argument: dict(f.specs) for f in self.factors if f.specs},
-            "states": dict(self.states), "budget": self.budget,
+            "states": dict(self.states),
+            "budget": self.budget,
             "folds": None if self.folds is None else self.folds.to_json(),
             "defaults": {label: dict(own) for label, own in self.defaults.items()},
             "equations": {label: equations_text(rule) for label, rule in self.formulas.items()},
-        }  # fmt: skip
+        }
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]] | None = None) -> Plan:
@@ -267,22 +272,29 @@ class Plan:
 
             fixed = (
                 stored(
-                    kind, plain[kind.argument], specs.get(kind.argument, {}), own.get(kind.argument, {}),
+                    kind,
+                    plain[kind.argument],
+                    specs.get(kind.argument, {}),
+                    own.get(kind.argument, {}),
                     check=same if kind is OPTIMIZER else None,
                 )
                 for kind in FIXED
-            )  # fmt: skip
+            )
             hyper = (
                 stored(hyperparameter(name), levels, {}, only=plain["applies"][name])
                 for name, levels in plain["hyperparameters"].items()
             )
             return cls(
-                (*fixed, *hyper), whole_number("seeds", plain["seeds"]), whole_number("epochs", plain["epochs"]),
-                whole_number("confirmation", plain["confirmation"], least=0), dict(plain["states"]),
+                (*fixed, *hyper),
+                whole_number("seeds", plain["seeds"]),
+                whole_number("epochs", plain["epochs"]),
+                whole_number("confirmation", plain["confirmation"], least=0),
+                dict(plain["states"]),
                 Folds.from_json(plain["folds"]),
                 {str(label): dict(own) for label, own in plain["defaults"].items()},
-                plain["budget"], whole_number("grow", plain["grow"], least=0),
-            ).grown_to(plain["grown"])  # fmt: skip
+                plain["budget"],
+                whole_number("grow", plain["grow"], least=0),
+            ).grown_to(plain["grown"])
         except (PlanError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise StoreError(f"the plan in the store cannot be read ({error}); it is damaged.") from error
 
@@ -298,14 +310,7 @@ def as_now(kept: Mapping[str, Any]) -> dict[str, Any]:
         plain["batch_sizes"] = [plain.pop("batch_size")]
         plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
         plain["specs"] = {"optimizers": plain["specs"]} if plain["specs"] else {}
-    usual = {
-        "regularizers": ["none"],
-        "folds": None,
-        "defaults": {},
-        "budget": FULL_BUDGET,
-        "grow": 0,
-        "grown": [],
-    }
+    usual = {"regularizers": ["none"], "folds": None, "defaults": {}, "budget": FULL_BUDGET, "grow": 0, "grown": []}
     return {**usual, **plain}
 
 
@@ -328,9 +333,7 @@ def plan(
     chosen = factor(OPTIMIZER, optimizers if optimizers is not None else formulas.CLASSIC)
     for label, rule in chosen.found.items():
         if "lr" not in rule.hyperparameters:
-            raise PlanError(
-                f"{label} has no hyperparameter lr, so there is no rate to compare it at; add lr to it."
-            )
+            raise PlanError(f"{label} has no hyperparameter lr, so there is no rate to compare it at; add lr to it.")
     if batch_sizes is not None and batch_size != 64:
         raise PlanError(
             f"both batch_size={batch_size!r} and batch_sizes are given; give batch_sizes alone, with all of them."
@@ -347,11 +350,15 @@ def plan(
     )
     varied = _hyperparameters(chosen.found, hyperparameters)
     made = Plan(
-        (*fixed, *varied), whole_number("seeds", seeds), whole_number("epochs", epochs),
+        (*fixed, *varied),
+        whole_number("seeds", seeds),
+        whole_number("epochs", epochs),
         whole_number("confirmation", confirmation, least=0),
-        {label: len(rule.states) for label, rule in chosen.found.items()}, defaults=_defaults(chosen.found, varied),
-        budget=_budget(budget, epochs), grow=whole_number("grow", grow, least=0),
-    )  # fmt: skip
+        {label: len(rule.states) for label, rule in chosen.found.items()},
+        defaults=_defaults(chosen.found, varied),
+        budget=_budget(budget, epochs),
+        grow=whole_number("grow", grow, least=0),
+    )
     return _with_states(checked(made))
 
 
@@ -378,18 +385,14 @@ def grid(made: Plan) -> str:
 def _hyperparameters(rules: Mapping[str, Formula], given: Mapping[str, Sequence[Any]] | None) -> list[Factor]:
     """A factor for each, applying to the formulas that have it."""
     if not isinstance(given, Mapping | None):
-        raise PlanError(
-            f"hyperparameters must map names to values, e.g. {{'beta2': [0.99, 0.999]}}, not {given!r}."
-        )
+        raise PlanError(f"hyperparameters must map names to values, e.g. {{'beta2': [0.99, 0.999]}}, not {given!r}.")
     known = {label: {**rule.hyperparameters, **rule.options} for label, rule in rules.items()}
     found = []
     for name, values in (given or {}).items():
         if name == "lr":
             raise PlanError("hyperparameters names lr; give its values as rates.")
         if name in _TAKEN:
-            raise PlanError(
-                f"{name!r} is a column of the study's table; give that hyperparameter another name."
-            )
+            raise PlanError(f"{name!r} is a column of the study's table; give that hyperparameter another name.")
         having = tuple(label for label in rules if name in known[label])
         if not having:
             names = dict.fromkeys(n for own in known.values() for n in own if n != "lr")
@@ -434,13 +437,9 @@ def _with_states(made: Plan) -> Plan:
 
 def _budget(given: str, epochs: int) -> str:
     if given not in (FULL_BUDGET, HALVING):
-        raise PlanError(
-            f"the budget is {given!r}; give {FULL_BUDGET!r}, or {HALVING!r} to stop runs that cannot win."
-        )
+        raise PlanError(f"the budget is {given!r}; give {FULL_BUDGET!r}, or {HALVING!r} to stop runs that cannot win.")
     if given == HALVING and epochs < 2:
-        raise PlanError(
-            "halving stops runs after some of their epochs, and there is one; give 2 epochs or more."
-        )
+        raise PlanError("halving stops runs after some of their epochs, and there is one; give 2 epochs or more.")
     return given
 
 
@@ -468,7 +467,8 @@ def log_range(low: float, high: float, count: int) -> list[float]:
     whole_number("number of rates", count)
     if (count == 1) != (low == high):
         raise PlanError(
-            f"rates from {low:g} to {high:g}, {count} of them: one rate has equal ends, and several have different ones."
+            f"rates from {low:g} to {high:g}, {count} of them: one rate has equal ends, and several "
+            "have different ones."
         )
     # Twelve digits: so that a rate reads as it is written, and 0.1 is 0.1.
     return [float(f"{v:.12g}") for v in np.geomspace(low, high, count)]
@@ -496,12 +496,7 @@ def equations_text(rule: Formula) -> list[str]:
     """A formula's equations and defaults as text, to recognise it by."""
     e = rule.equations
     defaults = [f"{name}={value!r}" for name, value in rule.hyperparameters.items() if name != "lr"]
-    return [
-        f"step = {e.step}",
-        *(f"{n} = {v}" for n, v in e.states),
-        *(f"{n}0 = {v}" for n, v in e.initial),
-        *defaults,
-    ]
+    return [f"step = {e.step}", *(f"{n} = {v}" for n, v in e.states), *(f"{n}0 = {v}" for n, v in e.initial), *defaults]
 
 
 __all__ = ["Plan", "Setting", "log_range", "parse_rates", "plan"]

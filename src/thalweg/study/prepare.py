@@ -73,9 +73,7 @@ class Prepared:
     def pool(self) -> Pair:
         """All samples of training and validation, in the order given."""
         if isinstance(self.train, DataLoader) or self.order is None:
-            raise ProblemError(
-                "the train data are a DataLoader, which cannot be joined with the validation part."
-            )
+            raise ProblemError("the train data are a DataLoader, which cannot be joined with the validation part.")
         place = torch.from_numpy(np.argsort(self.order, kind="stable"))
         inputs, targets = (torch.cat(two)[place] for two in zip(self.train, self.validation, strict=True))
         return inputs, targets
@@ -233,15 +231,11 @@ def _first(part: Pair) -> Pair:
     return part[0][:SAMPLES], part[1][:SAMPLES]
 
 
-def _fingerprint(
-    problem: Problem, module: nn.Module, train: Any, parts: list[Pair], groups: np.ndarray | None
-) -> str:
+def _fingerprint(problem: Problem, module: nn.Module, train: Any, parts: list[Pair], groups: np.ndarray | None) -> str:
     """Equal for equal problems, in this process and the next: nothing that holds an address goes in."""
     digest = hashlib.sha256()
     model = re.sub(r" at 0x[0-9a-f]+", "", repr(module))
-    described = [
-        f"{name} {tuple(p.shape)} {p.dtype} {p.requires_grad}" for name, p in module.named_parameters()
-    ]
+    described = [f"{name} {tuple(p.shape)} {p.dtype} {p.requires_grad}" for name, p in module.named_parameters()]
     if isinstance(train, DataLoader):
         described += [type(train.dataset).__qualname__, type(train.sampler).__qualname__]
         described += [str(train.batch_size), str(train.drop_last)]

@@ -91,8 +91,7 @@ def load(spec: str | Problem) -> Problem:
         return spec if spec.source else _named(spec, "problem", "object", "", source_text(spec.model))
     if not isinstance(spec, str):
         raise ProblemError(
-            f"the problem is a {type(spec).__name__}; give a tw.Problem or a name ({', '.join(PROBLEMS)}), "
-            f"or {OWN}."
+            f"the problem is a {type(spec).__name__}; give a tw.Problem or a name ({', '.join(PROBLEMS)}), or {OWN}."
         )
     if spec in PROBLEMS:
         return _named(PROBLEMS[spec](), spec, "built-in", spec, source_text(PROBLEMS[spec]))
@@ -117,8 +116,7 @@ def _call(found: Found) -> Problem:
         raise failed(found.spec, f"function {found.name}", error, ProblemError) from error
     if not isinstance(problem, Problem):
         raise ProblemError(
-            f"{found.spec!r}: function {found.name} returned a {type(problem).__name__}; "
-            "it must return a tw.Problem."
+            f"{found.spec!r}: function {found.name} returned a {type(problem).__name__}; it must return a tw.Problem."
         )
     return problem
 

@@ -98,9 +98,7 @@ class Programs:
         if isinstance(problem.train, DataLoader):
             return LoaderBatches(problem.train), problem.validation
         if not self._folds:
-            return TensorBatches(
-                *problem.train, samples_per_step(size, len(problem.train[0]))
-            ), problem.validation
+            return TensorBatches(*problem.train, samples_per_step(size, len(problem.train[0]))), problem.validation
         inputs, targets = problem.pool
         if fold is None:
             return TensorBatches(inputs, targets, samples_per_step(size, len(inputs))), None

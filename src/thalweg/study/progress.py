@@ -76,11 +76,7 @@ class Lines(Progress):
             self.say(f"done in {_clock(time.monotonic() - self.begun)}")
 
     def say(self, what: str) -> None:
-        print(
-            f"{self.stage}: {self.done / max(1, self.total):.0%}, {self.facts(what)}",
-            file=sys.stderr,
-            flush=True,
-        )
+        print(f"{self.stage}: {self.done / max(1, self.total):.0%}, {self.facts(what)}", file=sys.stderr, flush=True)
 
     def facts(self, what: str) -> str:
         begun = sum(self.members.values())
@@ -109,9 +105,13 @@ class Bar(Lines):
 
         super().begin(stage, total, done)
         self._bar = RichProgress(
-            TextColumn("{task.description:<12}"), BarColumn(bar_width=20), TaskProgressColumn(),
-            TextColumn("{task.fields[facts]}"), console=Console(stderr=True), refresh_per_second=5,
-        )  # fmt: skip
+            TextColumn("{task.description:<12}"),
+            BarColumn(bar_width=20),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[facts]}"),
+            console=Console(stderr=True),
+            refresh_per_second=5,
+        )
         self._task: Any = self._bar.add_task(stage, total=total, completed=done, facts="")
         self._bar.start()
 

@@ -115,10 +115,14 @@ class RangeTest:
         low, high = ([getattr(one, end) for one in self._ranking.mean] for end in ("low", "high"))
         return pd.DataFrame(
             {
-                "lr": self.rates, "validation_loss": self._means, "low": low, "high": high,
-                "diverged": (~np.isfinite(self.losses)).sum(axis=1), "chance": self.chances,
+                "lr": self.rates,
+                "validation_loss": self._means,
+                "low": low,
+                "high": high,
+                "diverged": (~np.isfinite(self.losses)).sum(axis=1),
+                "chance": self.chances,
             }
-        )  # fmt: skip
+        )
 
     def picture(self) -> go.Figure:
         """Loss against rate with its band, the suggestion ringed; a × where a seed diverged."""

@@ -38,9 +38,7 @@ _TORCH: dict[str, tuple[str, tuple[str, ...]]] = {
     "asgd": ("ASGD", ()),
     "rprop": ("Rprop", ()),
 }
-_TUPLES = {
-    "betas": ("beta1", "beta2"), "etas": ("eta_minus", "eta_plus"), "step_sizes": ("size_min", "size_max"),
-}  # fmt: skip
+_TUPLES = {"betas": ("beta1", "beta2"), "etas": ("eta_minus", "eta_plus"), "step_sizes": ("size_min", "size_max")}
 
 
 @dataclass(frozen=True)
@@ -78,12 +76,7 @@ class Recipe:
         return optimizer, eval(self.scheduler, scope)
 
 
-def recipe(
-    plan: Plan,
-    problem: Mapping[str, Any],
-    setting: Setting,
-    seed: int = 0,
-) -> Recipe:
+def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int = 0) -> Recipe:
     """The script that repeats one member of a study, unbatched.
 
     Args:
@@ -102,24 +95,34 @@ def recipe(
     regularizer: Regularizer | None = plan["regularizer"].found[plan.level(setting, "regularizer")]
     ours = optimizer.startswith("tw.")
     code = _SCRIPT.format(
-        label=_words(formula.label), lr=f"{setting.lr:g}", schedule=setting.schedule,
-        name=_words(problem["name"]), loading=_loading(problem), seed=seed, epochs=plan.epochs,
-        optimizer=optimizer, scheduler=scheduler,
+        label=_words(formula.label),
+        lr=f"{setting.lr:g}",
+        schedule=setting.schedule,
+        name=_words(problem["name"]),
+        loading=_loading(problem),
+        seed=seed,
+        epochs=plan.epochs,
+        optimizer=optimizer,
+        scheduler=scheduler,
         batches=(_LOADER if problem["loader"] else _TENSORS).format(batch_size=batch_size),
-        steps=_steps(problem["loader"], size), imports=_imports(f"{optimizer} {scheduler} {loss}"),
+        steps=_steps(problem["loader"], size),
+        imports=_imports(f"{optimizer} {scheduler} {loss}"),
         **_stepping(schedule),
         means="PyTorch with thalweg's optimizer" if ours else "plain PyTorch",
         against=f", {regularizer.label}" if regularizer else "",
         uses=_uses(ours, regularizer is not None),
         loss=f"loss = {loss}  # trains; the problem's own judges\n" if loss else "",
         step=(_CLOSURE if _needs_closure(formula) else _STEP).format(loss="loss" if loss else "problem.loss"),
-    )  # fmt: skip
+    )
     if regularizer is not None or problem.get("draws"):
         head = code[: code.index("\nfor epoch in range(EPOCHS):")]
         code = head + training_loop(
-            regularizer, "loss" if loss else "problem.loss", _needs_closure(formula),
-            problem.get("draws", False), _told(schedule),
-        )  # fmt: skip
+            regularizer,
+            "loss" if loss else "problem.loss",
+            _needs_closure(formula),
+            problem.get("draws", False),
+            _told(schedule),
+        )
     return Recipe(_on_all_samples(code) if plan.folds is not None else code, optimizer, scheduler)
 
 

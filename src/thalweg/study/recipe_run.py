@@ -133,9 +133,7 @@ def run_recipe(store: Store, programs: Programs) -> RecipeRun | None:
     }
     if plan.folds is not None:
         if not plan.confirmation:
-            return RecipeRun(
-                **winner, reason="nothing was confirmed, so no run had all samples, as the recipe has."
-            )
+            return RecipeRun(**winner, reason="nothing was confirmed, so no run had all samples, as the recipe has.")
         members = members[members[FOLD].isna()]
     row = _member(verdict, members)
     if row is None:
@@ -150,32 +148,57 @@ def run_recipe(store: Store, programs: Programs) -> RecipeRun | None:
     except Exception as error:  # whatever a user's model, loss or loader may raise
         return RecipeRun(**winner, reason=f"it fails with {type(error).__name__} ({first_line(error)}).")
     if plan.folds is not None:
-        return _at_the_end(RecipeRun(**winner, stage="confirmation", seed=int(row["seed"])), losses, model, programs,
-                           float(row["test_loss"]), begun, made)  # fmt: skip
+        return _at_the_end(
+            RecipeRun(**winner, stage="confirmation", seed=int(row["seed"])),
+            losses,
+            model,
+            programs,
+            float(row["test_loss"]),
+            begun,
+            made,
+        )
     expected = store.curve(int(row["member"]), "validation_loss")
     gaps = differences(losses, expected)
     return RecipeRun(
-        **winner, stage=str(row["stage"]), seed=int(row["seed"]), epochs=len(gaps), planned=len(expected),
-        first=float(gaps[0]), largest=float(gaps.max()), at=int(gaps.argmax()) + 1,
-        seconds=time.perf_counter() - begun, plain="tw." not in made.optimizer,
-    )  # fmt: skip
+        **winner,
+        stage=str(row["stage"]),
+        seed=int(row["seed"]),
+        epochs=len(gaps),
+        planned=len(expected),
+        first=float(gaps[0]),
+        largest=float(gaps.max()),
+        at=int(gaps.argmax()) + 1,
+        seconds=time.perf_counter() - begun,
+        plain="tw." not in made.optimizer,
+    )
 
 
 def _at_the_end(
-    run: RecipeRun, losses: list[float], model: nn.Module, programs: Programs, expected: float, begun: float,
+    run: RecipeRun,
+    losses: list[float],
+    model: nn.Module,
+    programs: Programs,
+    expected: float,
+    begun: float,
     made: Recipe,
-) -> RecipeRun:  # fmt: skip
+) -> RecipeRun:
     """The comparison of a run that is judged once, on the test part."""
     epochs, problem = programs.plan.epochs, programs.problem
     if len(losses) < epochs:
-        return replace(
-            run, reason=f"it takes more than {STEPS:,} steps, and its end alone could be compared."
-        )
+        return replace(run, reason=f"it takes more than {STEPS:,} steps, and its end alone could be compared.")
     with torch.no_grad():
         found = float(problem.loss(model.eval()(problem.test[0]), problem.test[1]))
     (gap,) = differences([found], np.array([expected])).tolist()
-    return replace(run, epochs=epochs, planned=epochs, first=gap, largest=gap, at=epochs,
-                   seconds=time.perf_counter() - begun, plain="tw." not in made.optimizer)  # fmt: skip
+    return replace(
+        run,
+        epochs=epochs,
+        planned=epochs,
+        first=gap,
+        largest=gap,
+        at=epochs,
+        seconds=time.perf_counter() - begun,
+        plain="tw." not in made.optimizer,
+    )
 
 
 def differences(losses: Sequence[float] | np.ndarray, expected: np.ndarray) -> np.ndarray:

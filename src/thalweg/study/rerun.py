@@ -65,10 +65,13 @@ class Rerun:
     def to_json(self) -> dict[str, Any]:
         """Plain values; a difference that is not finite is None."""
         return {
-            "of": str(self.of), "same_verdict": self.same_verdict, "same_curves": self.same_curves,
+            "of": str(self.of),
+            "same_verdict": self.same_verdict,
+            "same_curves": self.same_curves,
             "largest": self.largest if math.isfinite(self.largest) else None,
-            "differences": list(self.differences), "sentence": str(self),
-        }  # fmt: skip
+            "differences": list(self.differences),
+            "sentence": str(self),
+        }
 
 
 def rerun(

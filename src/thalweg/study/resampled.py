@@ -18,9 +18,7 @@ from .study import Study, found_again
 KINDS = ("bagging", "boosting", "seeds")
 
 
-def ensemble(
-    study: Study, kind: str, members: int, optimizer: str | None, problem: Problem | str | None
-) -> Ensemble:
+def ensemble(study: Study, kind: str, members: int, optimizer: str | None, problem: Problem | str | None) -> Ensemble:
     """As `Study.ensemble`."""
     if kind not in KINDS:
         raise PlanError(unknown("kind of ensemble", str(kind), KINDS))
@@ -32,9 +30,7 @@ def ensemble(
     return boosted(programs, [setting] if optimizer is not None else every, members)
 
 
-def bias_variance(
-    study: Study, members: int, noise: float | None, problem: Problem | str | None
-) -> BiasVariance:
+def bias_variance(study: Study, members: int, noise: float | None, problem: Problem | str | None) -> BiasVariance:
     """As `Study.bias_variance`."""
     programs = programs_of(study, problem)
     return taken_apart(programs, programs.plan.settings, members, noise)

@@ -118,16 +118,18 @@ def _here(
 
 
 def _one_by_one(
-    store: Store, programs: Programs, rows: Sequence[BlockRow], progress: Progress, asked: _Asked,
-    until: int | None,
-) -> None:  # fmt: skip
+    store: Store, programs: Programs, rows: Sequence[BlockRow], progress: Progress, asked: _Asked, until: int | None
+) -> None:
     """Blocks whose members are not batched: in processes, or one after another where there can be none, or where
     they would take longer to start than to work."""
     cores, content = min(torch.get_num_threads(), len(rows)), portable(programs)
     seconds = sum(
-        len(row.settings) * programs.steps(row.settings[0], row.fold) * (until or programs.plan.epochs)
-        * programs.one_by_one[programs.of(row.settings[0])].seconds for row in rows
-    )  # fmt: skip
+        len(row.settings)
+        * programs.steps(row.settings[0], row.fold)
+        * (until or programs.plan.epochs)
+        * programs.one_by_one[programs.of(row.settings[0])].seconds
+        for row in rows
+    )
     if content is None or cores == 1 or seconds < WORTH:
         if content is None and cores > 1 and seconds >= WORTH:
             progress.note(
@@ -143,9 +145,13 @@ def _one_by_one(
 
 
 def _all(
-    store: Store, programs: Programs, rows: Sequence[BlockRow], done: Callable[[BlockRow], bool], asked: _Asked,
+    store: Store,
+    programs: Programs,
+    rows: Sequence[BlockRow],
+    done: Callable[[BlockRow], bool],
+    asked: _Asked,
     several: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Do all blocks; one that does not fit into memory becomes two."""
 
     def work(row: BlockRow) -> list[BlockRow]:

@@ -83,9 +83,7 @@ def _end(place: np.ndarray, losses: np.ndarray, limit: float) -> tuple[float, bo
 def sensitivity(plan: Plan, members: pd.DataFrame) -> pd.DataFrame:
     """One row per optimizer, best first; see `Study.sensitivity`."""
     losses = search_losses(plan, members)
-    means = (
-        dict(zip(losses.settings, losses.values.mean(axis=(1, 2)), strict=True)) if losses.settings else {}
-    )
+    means = dict(zip(losses.settings, losses.values.mean(axis=(1, 2)), strict=True)) if losses.settings else {}
     lost = members[(members["stage"] == "search") & (members["status"] == "diverged")]
     rows = [_row(plan, setting, means, lost) for setting, _ in chosen_settings(plan, members).values()]
     table = pd.DataFrame(rows)
@@ -97,9 +95,12 @@ def _row(plan: Plan, setting: Setting, means: dict[Setting, float], lost: pd.Dat
     rates, losses = np.array(plan.rates), np.array([means.get(one, math.nan) for one in own])
     diverged = [bool(matching(lost, one).any()) for one in own]
     row: dict[str, object] = {
-        "optimizer": setting.optimizer, "schedule": setting.schedule, **dict(setting.further), "lr": setting.lr,
+        "optimizer": setting.optimizer,
+        "schedule": setting.schedule,
+        **dict(setting.further),
+        "lr": setting.lr,
         "validation_loss": means[setting],
-    }  # fmt: skip
+    }
     for share in SHARES:
         found, name = valley(rates, losses, share), f"{share:.0%}".rstrip("%")
         row[f"decades_{name}"] = math.nan if found is None else found.decades

@@ -23,9 +23,7 @@ _BUDGETS = {
 }
 
 
-def sentence(
-    plan: Plan, factor: Factor, name: str, entries: Sequence[Entry], seeds: int, confirmed: bool
-) -> str:
+def sentence(plan: Plan, factor: Factor, name: str, entries: Sequence[Entry], seeds: int, confirmed: bool) -> str:
     """The answer: who is best, or who cannot be told apart, and with what loss."""
     best = entries[0]
     if not math.isfinite(best.validation_loss.mean):
@@ -93,8 +91,9 @@ def _lost(plan: Plan, factor: Factor, entries: Sequence[Entry], confirmed: bool,
     return [
         f"{called(factor, e.setting[factor.name])} diverged on {e.lost} of the {runs} {kind} of its chosen setting, so "
         "its mean is infinite" + (f"; that of the others is {e.mean_of_rest:.4g}." if e.lost < runs else ".")
-        for e in entries if e.lost
-    ]  # fmt: skip
+        for e in entries
+        if e.lost
+    ]
 
 
 def _grown(plan: Plan) -> list[str]:
@@ -121,21 +120,18 @@ def _open(factor: Factor, entries: Sequence[Entry]) -> list[str]:
     others = [shown(e.setting[factor.name]) for e in several]
     within = [
         f"from {name} about {e.more_seeds:.0f}"
-        for name, e in zip(others, several, strict=True) if math.isfinite(e.more_seeds)
-    ]  # fmt: skip
+        for name, e in zip(others, several, strict=True)
+        if math.isfinite(e.more_seeds)
+    ]
     beyond = [name for name, e in zip(others, several, strict=True) if not math.isfinite(e.more_seeds)]
     if beyond:
         within.append(f"from {listed(beyond)} more than {MOST_SEEDS:,}, which is not worth it")
-    return [
-        f"More seeds that would tell {best} apart, if the differences stay as they are: {', '.join(within)}."
-    ]
+    return [f"More seeds that would tell {best} apart, if the differences stay as they are: {', '.join(within)}."]
 
 
 def _by_chance(factor: Factor, entries: Sequence[Entry], comparisons: int) -> list[str]:
     """Why some are tied although their own interval lies on one side of zero."""
-    names = [
-        shown(e.setting[factor.name]) for e in entries[1:] if e.rank == 1 and 0 < e.difference.low < math.inf
-    ]
+    names = [shown(e.setting[factor.name]) for e in entries[1:] if e.rank == 1 and 0 < e.difference.low < math.inf]
     if not names:
         return []
     own, they = ("its", "it is") if len(names) == 1 else ("their", "they are")
@@ -167,7 +163,8 @@ def _untuned(plan: Plan, entries: Sequence[Entry]) -> list[str]:
         assert default is not None
         found.append(
             f"Untuned, at its own defaults, {best.optimizer} (rate {default.lr:.3g}, {default.schedule}) is the "
-            f"lowest: {default.validation_loss}; tuned, {entries[0].optimizer} has {entries[0].validation_loss.mean:.4g}."
+            f"lowest: {default.validation_loss}; tuned, {entries[0].optimizer} has "
+            f"{entries[0].validation_loss.mean:.4g}."
         )
     without = [e.optimizer for e in entries if plan.default(e.setting) is None]
     if plan.defaults and without:
@@ -213,9 +210,7 @@ def _cross_validated(folds: Folds, confirmed: bool) -> list[str]:
 def _unconfirmed(plan: Plan, factor: Factor, seeds: int) -> str:
     if factor.name == "lr":
         return "Not confirmed: rates are tuned by the search and not run again with fresh seeds, each for itself."
-    complete = (
-        f"{seeds} of {plan.seeds} seeds are complete" if seeds < plan.seeds else "the search is complete"
-    )
+    complete = f"{seeds} of {plan.seeds} seeds are complete" if seeds < plan.seeds else "the search is complete"
     return (
         f"Not confirmed: {complete}, and the settings were not run again with fresh seeds, "
         "so the losses shown are a little too good and the test part is untouched."
@@ -225,9 +220,11 @@ def _unconfirmed(plan: Plan, factor: Factor, seeds: int) -> str:
 def rest(plan: Plan, factor: Factor, setting: Setting) -> str:
     """The setting apart from the factor that is ranked."""
     words = {
-        "optimizer": setting.optimizer, "lr": f"rate {setting.lr:.3g}", "schedule": setting.schedule,
+        "optimizer": setting.optimizer,
+        "lr": f"rate {setting.lr:.3g}",
+        "schedule": setting.schedule,
         **{f.name: f.called(setting[f.name]) for f in plan.further if setting[f.name] is not None},
-    }  # fmt: skip
+    }
     return ", ".join(text for name, text in words.items() if name != factor.name)
 
 

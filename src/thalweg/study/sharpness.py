@@ -89,7 +89,7 @@ class Sharpnesses:
 
 
 def sharpness(model: nn.Module, problem: Problem | str, epsilon: float = EPSILON, seed: int = 0) -> Sharpness:
-    """How sharp the minimum is that a trained model is at, on the problem's training samples; the model is left as it is.
+    """How sharp the minimum is that a trained model is at, on the problem's training samples; the model is not changed.
 
     The largest eigenvalue of the Hessian of the training loss by power iteration, and
     L(w + ε g / ‖g‖) − L(w); see `thalweg.population.sharpness` for sources.
@@ -123,46 +123,30 @@ def sharpness(model: nn.Module, problem: Problem | str, epsilon: float = EPSILON
         named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         values = {name: tensor.detach().clone() for name, tensor in named.items()}
         at = Landscape(
-            batched,
-            inputs,
-            targets,
-            [values[n] for n in batched.fixed],
-            [values[n][None] for n in batched.moving],
+            batched, inputs, targets, [values[n] for n in batched.fixed], [values[n][None] for n in batched.moving]
         )
         found = curvature(at, [values[n][None] for n in batched.names], epsilon, seed)
     finally:
         for layer, mode in training:
             layer.training = mode
     return Sharpness(
-        float(found.loss[0]),
-        float(found.eigenvalue[0]),
-        float(found.rise[0]),
-        epsilon,
-        bool(found.converged[0]),
+        float(found.loss[0]), float(found.eigenvalue[0]), float(found.rise[0]), epsilon, bool(found.converged[0])
     )
 
 
 def of_study(
-    study: Study,
-    by: str = "optimizer",
-    seeds: int = 5,
-    epsilon: float = EPSILON,
-    problem: Problem | str | None = None,
+    study: Study, by: str = "optimizer", seeds: int = 5, epsilon: float = EPSILON, problem: Problem | str | None = None
 ) -> Sharpnesses:
     """As `Study.sharpness`, which documents it."""
     _check_epsilon(epsilon)
     plan, facts, verdict = study.plan, study.problem, study.verdict_by(by)
     if not verdict.entries:
-        raise PlanError(
-            f"{study.path} has no complete seed yet, so nothing is chosen; `thalweg resume {study.path}`."
-        )
+        raise PlanError(f"{study.path} has no complete seed yet, so nothing is chosen; `thalweg resume {study.path}`.")
     if problem is None and facts["kind"] == "object":
         raise PlanError("this study was begun with a tw.Problem object; give it as problem=.")
     ready = prepare(load(problem if problem is not None else facts["spec"]))
     if ready.fingerprint != facts["fingerprint"]:
-        raise PlanError(
-            f"the problem {ready.name} is not the one that {study.path} was begun with; give that one."
-        )
+        raise PlanError(f"the problem {ready.name} is not the one that {study.path} was begun with; give that one.")
     programs = Programs(plan, ready)
     levels = {entry.setting: verdict.level(entry) for entry in verdict.entries}
     first = plan.seeds if verdict.confirmed else 0
@@ -197,14 +181,26 @@ def _looked_at(
         return at.loss(moved).double()
 
     lines = [
-        pd.DataFrame({"member": range(len(settings)), "unit": unit, "distance": reach,
-                      "loss": loss(float(reach) * length).numpy()})
-        for unit, length in zip(UNITS, (untrained, lengths(weights)), strict=True) for reach in REACH
-    ]  # fmt: skip
-    table = pd.DataFrame({
-        "loss": found.loss, "eigenvalue": found.eigenvalue, "rise": found.rise, "converged": found.converged,
-        "validation_loss": last.get("validation_loss", np.full(len(settings), np.nan)),
-    })  # fmt: skip
+        pd.DataFrame(
+            {
+                "member": range(len(settings)),
+                "unit": unit,
+                "distance": reach,
+                "loss": loss(float(reach) * length).numpy(),
+            }
+        )
+        for unit, length in zip(UNITS, (untrained, lengths(weights)), strict=True)
+        for reach in REACH
+    ]
+    table = pd.DataFrame(
+        {
+            "loss": found.loss,
+            "eigenvalue": found.eigenvalue,
+            "rise": found.rise,
+            "converged": found.converged,
+            "validation_loss": last.get("validation_loss", np.full(len(settings), np.nan)),
+        }
+    )
     return table, pd.concat(lines, ignore_index=True)
 
 
@@ -219,6 +215,4 @@ def _samples(ready: Prepared) -> tuple[Tensor, Tensor]:
 
 def _check_epsilon(epsilon: Any) -> None:
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < np.inf:
-        raise PlanError(
-            f"epsilon is {shown(epsilon)}; give the length of a step, a positive number, e.g. 0.05."
-        )
+        raise PlanError(f"epsilon is {shown(epsilon)}; give the length of a step, a positive number, e.g. 0.05.")

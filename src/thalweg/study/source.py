@@ -53,12 +53,8 @@ class Found:
         """What the module has under that name."""
         if not hasattr(self.module, self.name):
             known = (types.FunctionType, Formula)
-            own = [
-                key for key, value in vars(self.module).items() if isinstance(value, known) and key[0] != "_"
-            ]
-            raise self.error(
-                f"{self.spec!r}: " + unknown("function or formula there", self.name, own or ["none"])
-            )
+            own = [key for key, value in vars(self.module).items() if isinstance(value, known) and key[0] != "_"]
+            raise self.error(f"{self.spec!r}: " + unknown("function or formula there", self.name, own or ["none"]))
         return getattr(self.module, self.name)
 
 
@@ -123,8 +119,7 @@ def failed(spec: str, what: str, fault: BaseException, error: type[UsageError]) 
     """The sentence for something of the user's that raised."""
     line = f" at line {fault.lineno}" if isinstance(fault, SyntaxError) and fault.lineno else ""
     return error(
-        f"{spec!r}: {what} fails with {type(fault).__name__}{line} ({first_line(fault)}); "
-        "repair it and try again."
+        f"{spec!r}: {what} fails with {type(fault).__name__}{line} ({first_line(fault)}); repair it and try again."
     )
 
 

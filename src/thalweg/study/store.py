@@ -152,12 +152,8 @@ class Store:
             _make_folder(path.parent)
             db = sqlite3.connect(draft, isolation_level=None)
             try:
-                db.executescript(
-                    f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION};{_SCHEMA}"
-                )
-                db.executemany(
-                    "INSERT INTO meta VALUES (?, ?)", [(k, json.dumps(v)) for k, v in meta.items()]
-                )
+                db.executescript(f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION};{_SCHEMA}")
+                db.executemany("INSERT INTO meta VALUES (?, ?)", [(k, json.dumps(v)) for k, v in meta.items()])
             finally:
                 db.close()
             put_new(draft, path)
@@ -179,14 +175,13 @@ class Store:
         path = Path(path)
         kind = kind_of(path)
         if kind == "none":
-            raise StoreError(
-                f"{path} does not exist; `thalweg compare` makes a store, by default under runs/."
-            )
+            raise StoreError(f"{path} does not exist; `thalweg compare` makes a store, by default under runs/.")
         if kind != "store":
             raise StoreError(kind)
         if write and not all(os.access(place, os.W_OK) for place in (path, path.absolute().parent)):
             raise StoreError(
-                f"{path} cannot be written: permission denied, or the disk is read-only; copy it to where you can write."
+                f"{path} cannot be written: permission denied, or the disk is read-only; copy it to "
+                "where you can write."
             )
         with _damage(path):
             _check(path, thoroughly=write)
@@ -211,9 +206,7 @@ class Store:
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
-            raise StoreError(
-                f"{self.path} is being written by another process; wait for it, or stop it."
-            ) from error
+            raise StoreError(f"{self.path} is being written by another process; wait for it, or stop it.") from error
         except OSError as error:
             raise StoreError(f"{self.path} cannot be written: {error.strerror or error}.") from error
         try:
@@ -226,10 +219,7 @@ class Store:
 
     def _sweep(self) -> None:
         """Remove what processes that were killed left half written."""
-        drafts = [
-            *self.path.parent.glob(f".{glob.escape(self.path.name)}.*.new"),
-            *self.checkpoints.glob("*.tmp"),
-        ]
+        drafts = [*self.path.parent.glob(f".{glob.escape(self.path.name)}.*.new"), *self.checkpoints.glob("*.tmp")]
         for draft in drafts:
             with suppress(OSError):
                 draft.unlink()
@@ -258,9 +248,7 @@ class Store:
         with self._transaction() as db:
             _note(db, {key: value})
 
-    def add_blocks(
-        self, stage: str, blocks: Sequence[BlockPlan], meta: Mapping[str, Any] | None = None
-    ) -> None:
+    def add_blocks(self, stage: str, blocks: Sequence[BlockPlan], meta: Mapping[str, Any] | None = None) -> None:
         """Blocks of a stage, all at once: (seed, settings in the order of the members) each, with the fold if any.
 
         Args:
@@ -274,15 +262,7 @@ class Store:
                 cut = {FOLD: fold[0]} if fold and fold[0] is not None else {}
                 row = db.execute("INSERT INTO blocks (stage, seed) VALUES (?, ?)", (stage, seed))
                 members = [
-                    (
-                        row.lastrowid,
-                        k,
-                        s.optimizer,
-                        s.lr,
-                        s.schedule,
-                        seed,
-                        json.dumps({**dict(s.further), **cut}),
-                    )
+                    (row.lastrowid, k, s.optimizer, s.lr, s.schedule, seed, json.dumps({**dict(s.further), **cut}))
                     for k, s in enumerate(settings)
                 ]
                 db.executemany(
@@ -418,9 +398,7 @@ class Store:
                     *levels, (_, folds[block]) = levels
                 setting = Setting(optimizer, lr, schedule, tuple(levels))
                 settings.setdefault(block, []).append(setting)
-            rows = self._db.execute(
-                "SELECT id, stage, seed, status, step, seconds, checkpoint FROM blocks ORDER BY id"
-            )
+            rows = self._db.execute("SELECT id, stage, seed, status, step, seconds, checkpoint FROM blocks ORDER BY id")
             found = [BlockRow(*row, settings=tuple(settings[row[0]]), fold=folds.get(row[0])) for row in rows]
         return [row for row in found if stage in (None, row.stage)]
 
@@ -479,9 +457,7 @@ class Store:
                 parts.append((first[block] + np.arange(len(array)), np.full(len(array), step), array))
                 metrics += [metric] * len(array)
         members, steps, values = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return pd.DataFrame(
-            {"member": members, "step": steps, "metric": pd.Categorical(metrics), "value": values}
-        )
+        return pd.DataFrame({"member": members, "step": steps, "metric": pd.Categorical(metrics), "value": values})
 
     def curve(self, member: int, metric: str) -> np.ndarray:
         """One member's values of a metric, in the order of the steps."""
@@ -528,8 +504,7 @@ def _put_together(db: sqlite3.Connection, new: Compacted, old: Mapping[int, _Who
     seconds = sum(s.row.seconds / len(s.members) for s in sources)
     values = (new.id, row.stage, row.seed, new.status, row.step, seconds, new.checkpoint)
     db.execute(
-        "INSERT INTO blocks (id, stage, seed, status, step, seconds, checkpoint) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        values,
+        "INSERT INTO blocks (id, stage, seed, status, step, seconds, checkpoint) VALUES (?, ?, ?, ?, ?, ?, ?)", values
     )
     for k, (source, (_, place)) in enumerate(zip(sources, new.origins, strict=True)):
         kept = dict(zip(source.names, source.members[place], strict=True)) | {"block": new.id, "position": k}
@@ -543,11 +518,7 @@ def _put_together(db: sqlite3.Connection, new: Compacted, old: Mapping[int, _Who
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:
     return sqlite3.connect(
-        f"{path.resolve().as_uri()}?{how}",
-        uri=True,
-        isolation_level=None,
-        timeout=30,
-        check_same_thread=False,
+        f"{path.resolve().as_uri()}?{how}", uri=True, isolation_level=None, timeout=30, check_same_thread=False
     )
 
 
@@ -588,19 +559,9 @@ def _damage(path: Path) -> Iterator[None]:
     """Whatever a damaged store makes of reading it, in one sentence."""
     try:
         yield
-    except (
-        sqlite3.Error,
-        OSError,
-        pd.errors.DatabaseError,
-        ValueError,
-        KeyError,
-        TypeError,
-        IndexError,
-    ) as error:
+    except (sqlite3.Error, OSError, pd.errors.DatabaseError, ValueError, KeyError, TypeError, IndexError) as error:
         reason = " ".join(str(error).split())
-        raise StoreError(
-            f"{path} cannot be read as a store ({reason}); it is damaged, and left as it was."
-        ) from error
+        raise StoreError(f"{path} cannot be read as a store ({reason}); it is damaged, and left as it was.") from error
 
 
 @functools.lru_cache(maxsize=4096)

@@ -69,9 +69,7 @@ class Study:
             StoreError: the file is missing, no store, damaged or of another version; it is left as it was.
         """
         given = {OPTIMIZER: optimizers, SCHEDULE: schedules, LOSS: losses, REGULARIZER: regularizers}
-        study = cls(
-            Path(path), {kind.argument: factor(kind, own).found for kind, own in given.items() if own}
-        )
+        study = cls(Path(path), {kind.argument: factor(kind, own).found for kind, own in given.items() if own})
         with study.store():
             return study
 
@@ -105,11 +103,7 @@ class Study:
     def provenance(self) -> dict[str, Any]:
         """Versions, machine and times, and the fingerprint of problem and data."""
         known = {k: v for k, v in self.problem.items() if k != "text"}
-        return {
-            **self._meta("provenance"),
-            **{f"problem {k}": v for k, v in known.items()},
-            "store": str(self.path),
-        }
+        return {**self._meta("provenance"), **{f"problem {k}": v for k, v in known.items()}, "store": str(self.path)}
 
     @property
     def finished(self) -> bool:
@@ -176,11 +170,7 @@ class Study:
         return generalization(self.plan, verdict, self.table(), self.curves(verdict.stage))
 
     def sharpness(
-        self,
-        by: str = "optimizer",
-        seeds: int = 5,
-        epsilon: float = 0.05,
-        problem: Problem | str | None = None,
+        self, by: str = "optimizer", seeds: int = 5, epsilon: float = 0.05, problem: Problem | str | None = None
     ) -> Sharpnesses:
         """How sharp the minima are that the chosen settings end in: the largest eigenvalue of the loss's Hessian, and
         how much the loss rises by a step of length ε up its gradient; `.table`, `.interval(level)`, `.picture()`.
@@ -429,8 +419,8 @@ def compare(
             samples to meet the test part.
         budget: "full", or "halving": settings that cannot win any more are stopped after an eighth, a quarter
             and a half of the epochs, and the rest goes on without them; see `thalweg.study.halving`.
-        grow: where an optimizer's best rate is the lowest or the highest, the grid grows that way for all of them, by one
-            rate at a time and at most so many on each side; 0 leaves it as it is, and so are one or two rates.
+        grow: where an optimizer's best rate is the lowest or the highest, the grid grows that way for all of them, by
+            one rate at a time and at most so many on each side; 0 leaves it as it is, and so are one or two rates.
         batched: whether members are trained in batched programs. "auto" tries both on a few steps, and trains a
             model that cannot be batched, or is slow batched, member by member in processes of their own, with the
             same results; see `thalweg.study.batching`.
@@ -477,17 +467,16 @@ def compare(
     return study
 
 
-def begin(
-    path: Path, wanted: Plan, ready: Prepared, progress: bool | None, batched: bool | str = "auto"
-) -> Study:
+def begin(path: Path, wanted: Plan, ready: Prepared, progress: bool | None, batched: bool | str = "auto") -> Study:
     """Run a plan in a new store, or in one that already holds this very study."""
     facts, wanted = _facts(ready), wanted.grown_to(())
     if kind_of(path) == "store":
         _same_study(path, facts, wanted)
     else:
-        Store.create(path, {
-            "plan": wanted.to_json(), "problem": facts, "provenance": provenance(), "batching": {"asked": batched},
-        }).close()  # fmt: skip
+        Store.create(
+            path,
+            {"plan": wanted.to_json(), "problem": facts, "provenance": provenance(), "batching": {"asked": batched}},
+        ).close()
     given = {f.kind.argument: f.found for f in wanted.factors if f.kind.named}
     return _carry_on(Study(path, given), wanted, ready, progress)
 
@@ -600,11 +589,17 @@ def _facts(ready: Prepared) -> dict[str, Any]:
         path, _, function = source["spec"].rpartition(":")
         source["spec"] = f"{Path(path).expanduser().resolve()}:{function}"
     return {
-        "name": ready.name, "kind": source.get("kind", "object"), "spec": source.get("spec", ""),
-        "fingerprint": ready.fingerprint, "weights": ready.weights, "loss": ready.loss_name,
-        "metrics": list(ready.metrics), "loader": isinstance(ready.train, DataLoader), "text": source.get("text", ""),
+        "name": ready.name,
+        "kind": source.get("kind", "object"),
+        "spec": source.get("spec", ""),
+        "fingerprint": ready.fingerprint,
+        "weights": ready.weights,
+        "loss": ready.loss_name,
+        "metrics": list(ready.metrics),
+        "loader": isinstance(ready.train, DataLoader),
+        "text": source.get("text", ""),
         "draws": ready.draws,
-    }  # fmt: skip
+    }
 
 
 def _free_path(facts: dict[str, Any], wanted: Plan) -> Path:

@@ -72,9 +72,13 @@ def reached(steps: np.ndarray, budget: float) -> Reached:
     whole = np.diff(np.concatenate([[0.0], places, [budget]])) @ np.concatenate([[1.0], shares])
     curve = [(0.0, 0.0), *((float(p), float(1 - s)) for p, s in zip(places, shares, strict=True) if p in got)]
     return Reached(
-        tuple(got.tolist()), len(steps), budget, Interval(median, min(low, median), max(high, median)),
-        float(whole), tuple(curve),
-    )  # fmt: skip
+        tuple(got.tolist()),
+        len(steps),
+        budget,
+        Interval(median, min(low, median), max(high, median)),
+        float(whole),
+        tuple(curve),
+    )
 
 
 def _falls(places: np.ndarray, shares: np.ndarray) -> float:
@@ -106,26 +110,30 @@ class Race:
     def _row(self, name: str, one: Reached) -> dict[str, Any]:
         second = self.seconds_per_step[name]
         times = {
-            "median": one.median.mean, "low": one.median.low, "high": one.median.high,
+            "median": one.median.mean,
+            "low": one.median.low,
+            "high": one.median.high,
             "restricted_mean": one.restricted_mean,
-        }  # fmt: skip
+        }
         return {
-            "optimizer": name, "target": self.target, "runs": one.runs, "reached": one.reached,
+            "optimizer": name,
+            "target": self.target,
+            "runs": one.runs,
+            "reached": one.reached,
             **{f"steps_{key}": value for key, value in times.items()},
             **{f"seconds_{key}": value * second for key, value in times.items()},
-        }  # fmt: skip
+        }
 
 
-def race(
-    verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame, target: float | None = None
-) -> Race | None:
+def race(verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame, target: float | None = None) -> Race | None:
     """See `Study.time_to_target`; None where no run has ended, or none reached anything.
 
     Raises:
         PlanError: the target is not a number.
     """
-    if target is not None and (isinstance(target, bool) or not isinstance(target, int | float | np.number)
-                               or not math.isfinite(target)):  # fmt: skip
+    if target is not None and (
+        isinstance(target, bool) or not isinstance(target, int | float | np.number) or not math.isfinite(target)
+    ):
         raise PlanError(f"target {target!r} is not allowed: give a validation loss, a finite number.")
     if not verdict.entries:
         return None
@@ -146,9 +154,7 @@ def race(
         # Of a setting of which every run broke off, its steps so far are all that is known.
         budget = max((e.steps for e in verdict.entries if e.optimizer == name), default=0)
         found[name] = reached(steps.to_numpy(float), float(budget or own["step"].max()))
-    return Race(
-        float(target), found, {e.optimizer: e.seconds_per_step for e in verdict.entries}, verdict.confirmed
-    )
+    return Race(float(target), found, {e.optimizer: e.seconds_per_step for e in verdict.entries}, verdict.confirmed)
 
 
 def _by_seed(losses: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:

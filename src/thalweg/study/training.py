@@ -19,9 +19,13 @@ CHECKPOINT_SHARE = 40  # after a checkpoint, so many times the seconds it took a
 
 
 def attempt(
-    store: Store, programs: Programs, row: BlockRow, progress: Progress, asked: Callable[[], bool],
+    store: Store,
+    programs: Programs,
+    row: BlockRow,
+    progress: Progress,
+    asked: Callable[[], bool],
     until: int | None = None,
-) -> bool:  # fmt: skip
+) -> bool:
     """Train a block to its end, or to the end of the pass `until`; False if it does not fit into memory.
 
     Args:
@@ -52,9 +56,14 @@ def attempt(
 
 
 def _train(
-    store: Store, row: BlockRow, block: Block, problem: Prepared, progress: Progress, asked: Callable[[], bool],
+    store: Store,
+    row: BlockRow,
+    block: Block,
+    problem: Prepared,
+    progress: Progress,
+    asked: Callable[[], bool],
     until: int | None,
-) -> None:  # fmt: skip
+) -> None:
     saved = store.load_checkpoint(row)
     if saved is not None:
         block.load(saved)

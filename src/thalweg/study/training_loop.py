@@ -89,6 +89,4 @@ with torch.no_grad():
 def _lines(first: str, *others: str) -> str:
     """The texts one below the other, without those that are empty; an empty second one is a blank line."""
     texts = [first, *others]
-    return "\n".join(
-        t for k, t in enumerate(texts) if t or (k == 1 and others[0] == "" and first.endswith("EPOCHS"))
-    )
+    return "\n".join(t for k, t in enumerate(texts) if t or (k == 1 and others[0] == "" and first.endswith("EPOCHS")))

@@ -195,8 +195,10 @@ class Losses:
 
 
 def _best(factor: Factor, losses: Losses) -> Chosen:
-    means = [(*badness(row), s.lr, s.schedule, k) for k, (s, row) in
-             enumerate(zip(losses.settings, losses.values, strict=True))]  # fmt: skip
+    means = [
+        (*badness(row), s.lr, s.schedule, k)
+        for k, (s, row) in enumerate(zip(losses.settings, losses.values, strict=True))
+    ]
     found: Chosen = {}
     for *_, k in sorted(means):
         setting = losses.settings[k]
@@ -255,14 +257,13 @@ def _setting(row: Mapping[str, Any]) -> Setting:
     """The setting of a row of the table, whose numbers are NumPy's and whose missing levels are NaN."""
     levels = tuple(
         (name, None if isinstance(value, float) and math.isnan(value) else value)
-        for name, value in row.items() if name not in ("optimizer", "lr", "schedule")
-    )  # fmt: skip
+        for name, value in row.items()
+        if name not in ("optimizer", "lr", "schedule")
+    )
     return Setting(str(row["optimizer"]), float(row["lr"]), str(row["schedule"]), levels)
 
 
-def judge(
-    plan: Plan, name: str, members: pd.DataFrame, costs: Mapping[str, Any], by: str = "optimizer"
-) -> Verdict:
+def judge(plan: Plan, name: str, members: pd.DataFrame, costs: Mapping[str, Any], by: str = "optimizer") -> Verdict:
     """The verdict on whatever the study has finished so far.
 
     Args:
@@ -295,18 +296,32 @@ def judge(
         setting, found = settings[k], [*chosen.values()][k][1]
         lost, mean_of_rest = badness(losses[..., k])
         own = runs.get_group(setting[factor.name])
-        entries.append(Entry(
-            optimizer=setting.optimizer, rank=ranked.rank[k], lr=setting.lr, schedule=setting.schedule,
-            validation_loss=ranked.mean[k], difference=ranked.difference[k],
-            probability_best=ranked.probability[k], search_loss=found, edge=_edge(plan, setting.lr),
-            runs=int(own.size), diverged=int((own == "diverged").sum()),
-            test={} if confirmed is None else _test(plan, fresh, setting),
-            seconds_per_step=seconds_per_step(plan, costs, setting),
-            state_bytes_per_weight=4.0 * plan.states_of(setting), further=dict(setting.further),
-            steps=steps[setting], places=ranked.places[k], more_seeds=ranked.more_seeds[k],
-            default=None if confirmed is None or by_levels else _default(plan, fresh, again, setting),
-            stopped=int((own == "stopped").sum()), lost=lost, mean_of_rest=mean_of_rest,
-        ))  # fmt: skip
+        entries.append(
+            Entry(
+                optimizer=setting.optimizer,
+                rank=ranked.rank[k],
+                lr=setting.lr,
+                schedule=setting.schedule,
+                validation_loss=ranked.mean[k],
+                difference=ranked.difference[k],
+                probability_best=ranked.probability[k],
+                search_loss=found,
+                edge=_edge(plan, setting.lr),
+                runs=int(own.size),
+                diverged=int((own == "diverged").sum()),
+                test={} if confirmed is None else _test(plan, fresh, setting),
+                seconds_per_step=seconds_per_step(plan, costs, setting),
+                state_bytes_per_weight=4.0 * plan.states_of(setting),
+                further=dict(setting.further),
+                steps=steps[setting],
+                places=ranked.places[k],
+                more_seeds=ranked.more_seeds[k],
+                default=None if confirmed is None or by_levels else _default(plan, fresh, again, setting),
+                stopped=int((own == "stopped").sum()),
+                lost=lost,
+                mean_of_rest=mean_of_rest,
+            )
+        )
     ranks = sorted({e.rank for e in entries})
     groups = tuple(tuple(shown(e.setting[factor.name]) for e in entries if e.rank == r) for r in ranks)
     count, final = len(losses), confirmed is not None
@@ -314,9 +329,15 @@ def judge(
     if final:
         words += passed_over(plan, factor, entries[0].setting, again.settings, again.values)
     return Verdict(
-        tuple(entries), groups, sentence(plan, factor, name, entries, count, final), tuple(words), count, final,
-        factor.name, plan.folds.count if plan.folds is not None else 0,
-    )  # fmt: skip
+        tuple(entries),
+        groups,
+        sentence(plan, factor, name, entries, count, final),
+        tuple(words),
+        count,
+        final,
+        factor.name,
+        plan.folds.count if plan.folds is not None else 0,
+    )
 
 
 def rankable(plan: Plan, by: str) -> Factor:
@@ -349,9 +370,14 @@ def _default(plan: Plan, fresh: pd.DataFrame, again: Losses, setting: Setting) -
     chosen, own, tuned = default == setting, rows[..., 0], rows[..., 1]
     difference = Interval(0.0, 0.0, 0.0) if chosen else paired(own, tuned, plan.overlap)
     return Default(
-        default.lr, default.schedule, dict(default.further), chosen, interval(own, overlap=plan.overlap), difference,
+        default.lr,
+        default.schedule,
+        dict(default.further),
+        chosen,
+        interval(own, overlap=plan.overlap),
+        difference,
         _test(plan, fresh, default),
-    )  # fmt: skip
+    )
 
 
 def _test(plan: Plan, fresh: pd.DataFrame, setting: Setting) -> dict[str, Interval]:
@@ -360,9 +386,8 @@ def _test(plan: Plan, fresh: pd.DataFrame, setting: Setting) -> dict[str, Interv
     # A diverged run has an infinite loss; its other metrics count where they are numbers.
     loss = own.get("test_loss", pd.Series(dtype=float)).where(own["status"] != "diverged").fillna(math.inf)
     values = {
-        m: (loss if m == "test_loss" else own[m].dropna()).to_numpy(float)
-        for m in own.columns if m.startswith("test_")
-    }  # fmt: skip
+        m: (loss if m == "test_loss" else own[m].dropna()).to_numpy(float) for m in own.columns if m.startswith("test_")
+    }
     return {m.removeprefix("test_"): interval(v) for m, v in values.items() if len(v)}
 
 
