@@ -19,7 +19,7 @@ from pathlib import Path
 import machine
 
 import thalweg as tw
-from thalweg.problems import PROBLEMS
+from thalweg.problem.builtin import PROBLEMS
 from thalweg.study.study import Study
 
 STUDY = {

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy import special
 
-from thalweg.study.intervals import bounds
+from thalweg.verdict.intervals import bounds
 
 STUDIES, RESAMPLES, SEEDS = 4000, 1000, (3, 5, 10, 20)
 HIGH = 0.975

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from thalweg.study.provenance import provenance
+from thalweg.store.provenance import provenance
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -28,9 +28,9 @@ import machine
 import torch
 
 import thalweg as tw
+from thalweg.plan.plan import Plan, Setting, plan
 from thalweg.population.batches import order_seed
-from thalweg.study.plan import Plan, Setting, plan
-from thalweg.study.recipe import optimizer_line
+from thalweg.recipe.recipe import optimizer_line
 
 STUDY = {"digits": {"seeds": 5, "epochs": 20}, "digits-cnn": {"seeds": 2, "epochs": 5}}
 FUSED = ("SGD", "Adam", "AdamW", "Adagrad")

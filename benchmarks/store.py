@@ -29,11 +29,11 @@ import numpy as np
 import pandas as pd
 
 import thalweg as tw
-from thalweg.study import training
-from thalweg.study.plan import Plan, Setting, plan
-from thalweg.study.provenance import provenance
-from thalweg.study.store import Store
-from thalweg.study.verdict import to_confirm
+from thalweg.engine import training
+from thalweg.plan.plan import Plan, Setting, plan
+from thalweg.store.file import Store
+from thalweg.store.provenance import provenance
+from thalweg.verdict.verdict import to_confirm
 
 POINTS = 50
 BLOCK = 250  # members

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from thalweg.study.plan import Plan, plan
-from thalweg.study.verdict import Entry, Interval, Verdict, judge
+from thalweg.plan.plan import Plan, plan
+from thalweg.verdict.verdict import Entry, Interval, Verdict, judge
 
 VALLEYS = {  # optimizer: (best rate, smallest loss, width in decades, rate from which it diverges)
     "adamw": (1e-3, 0.081, 0.9, 0.9),

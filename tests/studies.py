@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from thalweg.study.store import Store
+from thalweg.store.file import Store
 
 PROGRAM = "from thalweg.cli.main import main; main()"
 TINY: dict[str, Any] = {

@@ -32,35 +32,35 @@ if TYPE_CHECKING:
     from .formulas import formula as formula
     from .landscapes.basins import basins as basins
     from .landscapes.descents import descend as descend
-    from .landscapes.network import landscape as landscape
+    from .plan.plan import log_range as log_range
+    from .probes.landscape import landscape as landscape
+    from .probes.range_test import range_test as range_test
+    from .probes.sharpness import sharpness as sharpness
+    from .problem.declaration import Problem as Problem
+    from .problem.prepare import prepare as prepare
+    from .resampling.bagging import bag as bag
+    from .resampling.bias_variance import bias_variance as bias_variance
+    from .resampling.boosting import boost as boost
+    from .resampling.ensemble import Ensemble as Ensemble
     from .sizes.size import size as size
-    from .study.bagging import bag as bag
-    from .study.bias_variance import bias_variance as bias_variance
-    from .study.boosting import boost as boost
-    from .study.ensemble import Ensemble as Ensemble
-    from .study.plan import log_range as log_range
-    from .study.prepare import prepare as prepare
-    from .study.problem import Problem as Problem
-    from .study.range_test import range_test as range_test
     from .study.rerun import rerun as rerun
-    from .study.sharpness import sharpness as sharpness
     from .study.study import Study as Study
     from .study.study import compare as compare
     from .study.study import resume as resume
 
 _MODULES = ("calculus", "formulas", "landscapes", "losses", "optim", "regularizers", "schedules")
 _WHERE = {
-    "Ensemble": "study.ensemble",
+    "Ensemble": "resampling.ensemble",
     "Formula": "formulas",
     "Function": "calculus",
-    "Problem": "study.problem",
+    "Problem": "problem.declaration",
     "Study": "study.study",
     "ThalwegError": "errors",
     "Update": "formulas",
-    "bag": "study.bagging",
+    "bag": "resampling.bagging",
     "basins": "landscapes.basins",
-    "bias_variance": "study.bias_variance",
-    "boost": "study.boosting",
+    "bias_variance": "resampling.bias_variance",
+    "boost": "resampling.boosting",
     "compare": "study.study",
     "convolve": "convolution",
     "derivative": "calculus",
@@ -69,14 +69,14 @@ _WHERE = {
     "function": "calculus",
     "gradient": "calculus",
     "hessian": "calculus",
-    "landscape": "landscapes.network",
-    "log_range": "study.plan",
+    "landscape": "probes.landscape",
+    "log_range": "plan.plan",
     "minimum": "calculus",
-    "prepare": "study.prepare",
-    "range_test": "study.range_test",
+    "prepare": "problem.prepare",
+    "range_test": "probes.range_test",
     "rerun": "study.rerun",
     "resume": "study.study",
-    "sharpness": "study.sharpness",
+    "sharpness": "probes.sharpness",
     "size": "sizes.size",
 }
 

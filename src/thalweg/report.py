@@ -23,10 +23,10 @@ from .errors import ThalwegError, WorkError
 from .pictures import markup
 from .pictures.markup import escape
 from .pictures.numbers import duration, number, short
-from .study.factors import FULL, shown, words_of
-from .study.folds import FOLD, averaged
-from .study.plan import grid
-from .study.verdict import matching, points
+from .plan.factors import FULL, shown, words_of
+from .plan.folds import FOLD, averaged
+from .plan.plan import grid
+from .verdict.verdict import matching, points
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -331,7 +331,7 @@ def _rates(verdict: Any, table: pd.DataFrame) -> str:
 def _sensitivity(plan: Any, table: pd.DataFrame) -> str:
     """How wide the valleys are, and how many rates diverge."""
     from .pictures.widths import widths
-    from .study.sensitivity import SHARES, sensitivity
+    from .verdict.sensitivity import SHARES, sensitivity
 
     rows = sensitivity(plan, table).to_dict("records")
     ends = plan.rates[0], plan.rates[-1]
@@ -357,7 +357,7 @@ def _sensitivity(plan: Any, table: pd.DataFrame) -> str:
 def _targets(verdict: Any, table: pd.DataFrame, curves: pd.DataFrame) -> str:
     """When the runs of each chosen setting reach the loss that the best ends with."""
     from .pictures.reached import reached
-    from .study.targets import race
+    from .verdict.targets import race
 
     found = race(verdict, table, curves)
     if found is None:

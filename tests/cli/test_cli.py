@@ -18,9 +18,9 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from thalweg.cli import compare, main, problems, recipe, report, result, resume, show
-from thalweg.problems import PROBLEMS
+from thalweg.problem.builtin import PROBLEMS
 from thalweg.study.study import Study
-from thalweg.study.verdict import Default, Entry, Interval, Verdict
+from thalweg.verdict.verdict import Default, Entry, Interval, Verdict
 
 from ..studies import PROGRAM
 

@@ -19,7 +19,7 @@ from thalweg.population.batched import Batched
 from thalweg.population.batches import TensorBatches
 from thalweg.population.block import Block, Task
 from thalweg.population.member import Member
-from thalweg.study.prepare import prepare
+from thalweg.problem.prepare import prepare
 
 from .cases import CLASSES, batch, chances, draw, ids
 from .test_registry import LABELS

@@ -11,10 +11,10 @@ from torch import nn
 from torch.func import functional_call, hessian
 from torch.nn import functional as F
 
+from thalweg.engine.programs import one_thread
 from thalweg.population import sharpness
 from thalweg.population.batched import Batched
 from thalweg.population.sharpness import Landscape, curvature
-from thalweg.study.programs import one_thread
 
 DOUBLE = torch.float64
 GENERATOR = torch.Generator().manual_seed(5)

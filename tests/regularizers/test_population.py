@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from thalweg import formulas, regularizers, schedules
+from thalweg.engine.programs import Programs
 from thalweg.errors import PlanError
+from thalweg.plan.factors import Setting
+from thalweg.plan.plan import plan
 from thalweg.population.block import Block, Task
 from thalweg.population.member import Member
-from thalweg.study.factors import Setting
-from thalweg.study.plan import plan
-from thalweg.study.prepare import prepare
-from thalweg.study.programs import Programs
-from thalweg.study.recipe import recipe
+from thalweg.problem.prepare import prepare
+from thalweg.recipe.recipe import recipe
 
 EPOCHS = 4
 # Two strengths of each kind, which share a block.

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from thalweg.cli.main import app
 from thalweg.errors import PlanError, WorkError
+from thalweg.store.file import Store
 from thalweg.study import export
-from thalweg.study.store import Store
 from thalweg.study.study import Study, compare
 
 

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 import thalweg as tw
 from thalweg.cli.main import app
+from thalweg.engine import training
 from thalweg.errors import PlanError, StoreError
-from thalweg.study import training
 from thalweg.study.rerun import compared
 from thalweg.study.study import Study, compare
 

@@ -19,13 +19,14 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import thalweg as tw
+from thalweg.engine import execute as run
+from thalweg.engine import training
+from thalweg.engine.progress import Progress
 from thalweg.errors import PlanError, StoreError, TrainingError, UsageError
+from thalweg.plan.plan import Plan
 from thalweg.population.block import Block
-from thalweg.study import run, training
-from thalweg.study.plan import Plan
-from thalweg.study.prepare import prepare
-from thalweg.study.progress import Progress
-from thalweg.study.store import Store
+from thalweg.problem.prepare import prepare
+from thalweg.store.file import Store
 from thalweg.study.study import Study, _free_path, compare, resume
 
 from ..studies import TINY, steps_recorded, wait_for

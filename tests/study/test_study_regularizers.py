@@ -12,9 +12,9 @@ from torch import nn
 
 import thalweg as tw
 from thalweg.errors import PlanError
-from thalweg.study.factors import Setting
-from thalweg.study.plan import plan
-from thalweg.study.recipe import recipe
+from thalweg.plan.factors import Setting
+from thalweg.plan.plan import plan
+from thalweg.recipe.recipe import recipe
 from thalweg.study.study import Study, compare
 
 GIVEN = [

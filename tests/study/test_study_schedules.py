@@ -15,8 +15,8 @@ from torch import nn
 import thalweg as tw
 from thalweg import schedules as S
 from thalweg.errors import PlanError
-from thalweg.study import recipe as recipes
-from thalweg.study.plan import Setting, plan
+from thalweg.plan.plan import Setting, plan
+from thalweg.recipe import recipe as recipes
 from thalweg.study.study import Study, compare, resume
 
 PROBLEM = """

@@ -70,7 +70,7 @@ def compare(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Train every optimizer at every rate under every schedule (and whatever else varies), and say which is best."""
-    from ..study.plan import parse_rates
+    from ..plan.plan import parse_rates
     from ..study.study import compare as run
     from .result import batch_size_of, check_report, finish, split, values_of
 

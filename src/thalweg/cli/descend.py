@@ -87,7 +87,7 @@ def _starts(given: list[str] | None) -> list[Any] | None:
 
 
 def _rules(optimizer: str, rate: str | None) -> tuple[Any, list[float] | None]:
-    from ..study.plan import parse_rates
+    from ..plan.plan import parse_rates
     from .result import split
 
     rules = [_rule(name) for name in split(optimizer)]
@@ -104,7 +104,7 @@ def _rules(optimizer: str, rate: str | None) -> tuple[Any, list[float] | None]:
 
 def _rule(name: str) -> Any:
     """A name as it is, or the formula in somebody's file."""
-    from ..study.source import is_spec, opened
+    from ..problem.source import is_spec, opened
 
     if not is_spec(name):
         return name

@@ -33,7 +33,7 @@ def landscape(
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Slice through the loss of a member's network: along its training path, at random, or to another's."""
-    from ..landscapes.network import landscape as run
+    from ..probes.landscape import landscape as run
     from ..study.study import Study
 
     if output is not None:

@@ -11,7 +11,7 @@ EXAMPLE = "Example: thalweg problems"
 
 def problems(json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False) -> None:
     """List the built-in problems; all of them work offline."""
-    from ..problems import PROBLEMS
+    from ..problem.builtin import PROBLEMS
 
     lines = {name: (make.__doc__ or "").strip().splitlines()[0] for name, make in PROBLEMS.items()}
     if json:

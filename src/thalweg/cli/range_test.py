@@ -29,7 +29,7 @@ def range_test(
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Test a range of learning rates for a few steps each, and suggest one, saying how sure that is."""
-    from ..study.range_test import range_test as run
+    from ..probes.range_test import range_test as run
 
     if output is not None:
         check_picture(output)

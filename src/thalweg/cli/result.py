@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..study.rerun import Rerun
     from ..study.study import Study
-    from ..study.verdict import Interval, Verdict
+    from ..verdict.verdict import Interval, Verdict
 
 
 def split(text: str) -> list[str]:
@@ -95,7 +95,7 @@ def finish(study: Study, report: Path | None, as_json: bool, by: str = "optimize
         return
     from rich.console import Console
 
-    from ..study.generalization import remarks
+    from ..verdict.generalization import remarks
 
     # A file or a pipe has no width of its own.
     console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
@@ -160,7 +160,7 @@ def table(verdict: Verdict, width: int) -> Table:
 
 def defaults(verdict: Verdict, width: int) -> Table | None:
     """Each optimizer at its own defaults beside its tuned setting; None if none was run so."""
-    from ..study.factors import shown, words_of
+    from ..plan.factors import shown, words_of
 
     known = [(e, e.default) for e in verdict.entries if e.default is not None]
     if not known:
@@ -206,7 +206,7 @@ def _table(columns: list[Column], ends: list[bool] | None = None) -> Table:
 
 def _fitting(verdict: Verdict, width: int) -> list[Column]:
     """The columns that must be there, and of the others, in the order of their worth, those that fit."""
-    from ..study.factors import shown, words_of
+    from ..plan.factors import shown, words_of
 
     entries = verdict.entries
     arrow = {"lowest": " ↓", "highest": " ↑", None: ""}
@@ -275,7 +275,7 @@ def _number(value: float, sign: str = "") -> str:
 
 
 def _result(study: Study, verdict: Verdict, report: Path | None) -> dict:
-    from ..study.verdict import plain
+    from ..verdict.verdict import plain
 
     plan = study.plan.to_json()
     return {

@@ -13,7 +13,7 @@ from torch import Tensor
 from .. import formulas, losses, schedules
 from ..landscapes.descents import descend
 from ..pictures.likelihood import Fit
-from ..study.problem import Problem
+from ..problem.declaration import Problem
 from ..study.study import Study
 
 

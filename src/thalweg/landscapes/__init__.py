@@ -2,25 +2,12 @@
 
 `get`, `names` and `surface` find a surface; `tw.descend` walks on it and gives a `Path`,
 `tw.basins` maps which start falls into which minimum, and `convergence` at which rates a rule converges.
-`tw.landscape` slices through the loss of a real network.
 """
 
 from .basins import Basins
 from .convergence import Convergence, convergence
-from .network import Landscape
 from .path import Path
 from .surface import Surface
 from .surfaces import SURFACES, get, names, surface
 
-__all__ = [
-    "SURFACES",
-    "Basins",
-    "Convergence",
-    "Landscape",
-    "Path",
-    "Surface",
-    "convergence",
-    "get",
-    "names",
-    "surface",
-]
+__all__ = ["SURFACES", "Basins", "Convergence", "Path", "Surface", "convergence", "get", "names", "surface"]

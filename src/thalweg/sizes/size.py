@@ -15,10 +15,10 @@ from torch.utils import _pytree as pytree
 from .. import formulas
 from ..errors import ProblemError, UsageError, unknown
 from ..formulas import Formula
-from ..study.data import first_line
-from ..study.prepare import prepare, sample_of_train
-from ..study.problem import Problem, load
-from ..study.source import failed, is_spec, opened
+from ..problem.data import first_line
+from ..problem.declaration import Problem, load
+from ..problem.prepare import prepare, sample_of_train
+from ..problem.source import failed, is_spec, opened
 from .known import KNOWN
 from .layers import Inputs, Layer, layers
 from .memory import Bytes, plain, states
@@ -236,7 +236,7 @@ def _found(model: Any) -> tuple[str, nn.Module, Any, str]:
     if is_spec(model):
         with opened(model, UsageError) as found:
             return _returned(found.name, found.get(), model)
-    from ..problems import PROBLEMS
+    from ..problem.builtin import PROBLEMS
 
     if model in PROBLEMS:
         return _of_problem(load(model))

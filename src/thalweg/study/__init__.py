@@ -1,1 +1,1 @@
-"""Studies: the plan, the population's results, and the verdict on them."""
+"""Studies: the façade: compare, resume, rerun, export."""

@@ -23,7 +23,7 @@ import pandas as pd
 
 from .. import __version__
 from ..errors import PlanError, WorkError
-from .store import put_new
+from ..store.file import put_new
 
 if TYPE_CHECKING:
     from .study import Study

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..engine.recipe_run import differences
 from ..errors import PlanError
 from ..formulas import Formula
+from ..problem.declaration import Problem
 from ..schedules import Given
-from .problem import Problem
-from .recipe_run import differences
-from .store import kind_of
+from ..store.file import kind_of
 from .study import Study, begin, found_again
 
 _TIMES = ("started", "at")

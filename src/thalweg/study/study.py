@@ -13,30 +13,30 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from torch.utils.data import DataLoader
 
+from ..engine.progress import Progress, progress_for
+from ..engine.recipe_run import RecipeRun
 from ..errors import PlanError, StoreError, unknown
 from ..formulas import Formula
+from ..plan.factors import FULL, LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, STORED_BATCH_SIZE, Setting, factor
+from ..plan.folds import Folds, check_unwatched
+from ..plan.folds import folds as cut
+from ..plan.plan import FULL_BUDGET, GROW, Plan, as_now, checked, plan
+from ..problem.declaration import Problem, load
+from ..problem.prepare import Prepared, check_loss, prepare, sample_of_train
+from ..recipe import recipe as recipes
 from ..schedules import Given
-from . import recipe as recipes
-from .factors import FULL, LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, STORED_BATCH_SIZE, Setting, factor
-from .folds import Folds, check_unwatched
-from .folds import folds as cut
-from .generalization import Generalization, generalization
-from .plan import FULL_BUDGET, GROW, Plan, as_now, checked, plan
-from .prepare import Prepared, check_loss, prepare, sample_of_train
-from .problem import Problem, load
-from .progress import Progress, progress_for
-from .provenance import provenance
-from .recipe_run import RecipeRun
-from .sensitivity import sensitivity
-from .store import ENDED, Store, kind_of
-from .targets import race
-from .verdict import Verdict, judge
+from ..store.file import ENDED, Store, kind_of
+from ..store.provenance import provenance
+from ..verdict.generalization import Generalization, generalization
+from ..verdict.sensitivity import sensitivity
+from ..verdict.targets import race
+from ..verdict.verdict import Verdict, judge
 
 if TYPE_CHECKING:
-    from ..landscapes.network import Landscape
-    from .bias_variance import BiasVariance
-    from .ensemble import Ensemble
-    from .sharpness import Sharpnesses
+    from ..probes.landscape import Landscape
+    from ..probes.sharpness import Sharpnesses
+    from ..resampling.bias_variance import BiasVariance
+    from ..resampling.ensemble import Ensemble
 
 
 class Study:
@@ -120,7 +120,7 @@ class Study:
         kept = self._meta("batching", {})
         if not any(kept.get("reasons", ())):
             return []
-        from .batching import sentences  # what only training needs is imported where it is needed
+        from ..engine.batching import sentences  # what only training needs is imported where it is needed
 
         return sentences(kept)
 
@@ -154,7 +154,7 @@ class Study:
 
     def generalization(self, by: str = "optimizer") -> list[Generalization]:
         """The gap between training and validation, over- and underfitting in words, and where to stop, for the chosen
-        setting of each level of a factor, best first; the rules are those of `thalweg.study.generalization`.
+        setting of each level of a factor, best first; the rules are those of `thalweg.verdict.generalization`.
 
         Args:
             by: as `verdict_by` takes it.
@@ -190,7 +190,7 @@ class Study:
         >>> found.table.shape, bool(found.table["converged"].all())
         ((2, 7), True)
         """
-        from .sharpness import of_study  # what only training needs is imported where it is needed
+        from ..probes.sharpness import of_study  # what only training needs is imported where it is needed
 
         return of_study(self, by, seeds, epsilon, problem)
 
@@ -327,7 +327,7 @@ class Study:
             PlanError, StoreError: there is no such kind or optimizer, nothing was chosen yet, or the problem is
                 another one or a DataLoader.
         """
-        from .resampled import ensemble
+        from ..resampling.of_study import ensemble
 
         return ensemble(self, kind, members, optimizer, problem)
 
@@ -341,7 +341,7 @@ class Study:
             noise: as `thalweg.bias_variance` takes it.
             problem: needed only for a study that was opened, and was given a `tw.Problem` object.
         """
-        from .resampled import bias_variance
+        from ..resampling.of_study import bias_variance
 
         return bias_variance(self, members, noise, problem)
 
@@ -352,7 +352,7 @@ class Study:
             optimizer: whose chosen setting; the best unless given.
             how: as `tw.landscape` takes it: ``to="sgd"`` for a line to another optimizer's, ``kind="random"``, ….
         """
-        from ..landscapes.network import landscape
+        from ..probes.landscape import landscape
 
         return landscape(self, optimizer=optimizer, **how)
 
@@ -418,12 +418,12 @@ def compare(
             folds and seeds; the chosen ones are cross-validated with fresh seeds, and then trained on all of these
             samples to meet the test part.
         budget: "full", or "halving": settings that cannot win any more are stopped after an eighth, a quarter
-            and a half of the epochs, and the rest goes on without them; see `thalweg.study.halving`.
+            and a half of the epochs, and the rest goes on without them; see `thalweg.engine.halving`.
         grow: where an optimizer's best rate is the lowest or the highest, the grid grows that way for all of them, by
             one rate at a time and at most so many on each side; 0 leaves it as it is, and so are one or two rates.
         batched: whether members are trained in batched programs. "auto" tries both on a few steps, and trains a
             model that cannot be batched, or is slow batched, member by member in processes of their own, with the
-            same results; see `thalweg.study.batching`.
+            same results; see `thalweg.engine.batching`.
 
     Raises:
         PlanError, ProblemError: what was asked does not fit together.
@@ -435,7 +435,7 @@ def compare(
     >>> len(study.table()), len(study.verdict.entries)
     (26, 2)
     """
-    from .batching import check_asked
+    from ..engine.batching import check_asked
 
     check_asked(batched)
     declared = load(problem)
@@ -497,7 +497,7 @@ def _cross_validated(wanted: Plan, folds: Folds) -> Plan:
 
 def _check_further(wanted: Plan, ready: Prepared) -> None:
     """Refuse losses, regularizers and batch sizes that do not fit the problem."""
-    from .programs import built
+    from ..engine.programs import built
 
     for regularizer in wanted["regularizer"].found.values():
         for part in regularizer.parts if regularizer is not None else ():
@@ -568,7 +568,7 @@ def _carry_on(study: Study, wanted: Plan, ready: Prepared, progress: bool | None
     if study.finished:
         return study
     shown: Progress = progress_for(progress)
-    from .run import execute  # what only training needs is imported when it begins
+    from ..engine.execute import execute  # what only training needs is imported when it begins
 
     with study.store(write=True) as store, store.writing():
         store.stamp(provenance())

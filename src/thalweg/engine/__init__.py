@@ -1,0 +1,1 @@
+"""The engine: carries a plan out: blocks, halving, growth of the grid, threads and processes, progress."""

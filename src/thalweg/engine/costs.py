@@ -1,0 +1,66 @@
+"""What a step of one run costs, measured from blocks that were trained and updates that were timed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..formulas import Formula
+from ..kernels import numba_cpu
+from ..kernels.lower import lower
+from ..store.file import ENDED, BlockRow, Store
+from ..verdict.verdict import chosen_settings, seconds_per_step
+from .programs import Program, Programs, dtype_of
+
+
+def measure_costs(store: Store, programs: Programs) -> dict[str, Any]:
+    """Seconds per member and step: an equal share of the batched program, plus the formula's own update.
+
+    `seconds_per_step` is each optimizer's at its chosen setting; `programs` holds the share for each
+    program, and `update_seconds` the update of each optimizer, from which any setting's follows.
+    """
+    plan, dtype = programs.plan, dtype_of(programs.problem)
+    chosen = {str(o): s for o, (s, _) in chosen_settings(plan, store.members()).items()}
+    update = {o: _update_seconds(plan.formula(s), programs.problem.weights, dtype) for o, s in chosen.items()}
+    usual = float(np.mean(list(update.values())))
+    shares = []
+    for (size, loss, _), rows in _by_program(store, programs).items():
+        steps = sum(r.step * len(r.settings) for r in rows)
+        # A block's time is one thread's: what a member costs on one core.
+        whole = sum(r.seconds for r in rows) / steps if steps else float("nan")
+        kinds = {plan.level(s, "regularizer") for row in rows for s in row.settings}
+        one = {"batch_size": size, "loss": loss, "seconds": max(0.0, whole - usual)}
+        shares += [{**one, "regularizer": label} for label in sorted(kinds)]
+    costs = {"update_seconds": update, "programs": shares}
+    return {"seconds_per_step": {o: seconds_per_step(plan, costs, s) for o, s in chosen.items()}, **costs}
+
+
+def _by_program(store: Store, programs: Programs) -> dict[Program, list[BlockRow]]:
+    found: dict[Program, list[BlockRow]] = {}
+    for row in store.blocks("search"):
+        if row.status in ENDED and row.seconds > 0:
+            found.setdefault(programs.of(row.settings[0]), []).append(row)
+    return found
+
+
+def _update_seconds(formula: Formula, weights: int, dtype: torch.dtype, rows: int = 16) -> float:
+    """The median time of one member's update, among a few that share a launch as in a block."""
+    program = lower(formula.equations)
+    tensors = [torch.zeros(rows, weights, dtype=dtype) for _ in range(2 + len(program.states))]
+    w, g, *states = tensors
+    address, length = numba_cpu.segment_table(list(w), list(g), [[s[k] for s in states] for k in range(rows)])
+    row = np.arange(rows, dtype=np.int64)
+    table = np.tile([formula.hyperparameters[n] for n in formula.equations.hyperparameters], (rows, 1))
+    ones = np.ones(rows)
+    kernel, times = numba_cpu.compiled(formula.equations, dtype), []
+    for _ in range(9):
+        begun = time.perf_counter()
+        launch = kernel.launch(
+            address, length, row, ones > 0, ones, ones, table, kept=np.ones((rows, len(program.kept)))
+        )
+        numba_cpu.run([launch], threads=1)
+        times.append((time.perf_counter() - begun) / rows)
+    return float(np.median(times))

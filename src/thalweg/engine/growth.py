@@ -1,0 +1,67 @@
+"""The grid of rates grows where an optimizer does best on its edge, because a better rate may lie beyond.
+
+After the search, if the chosen rate of any optimizer is the lowest or the highest tried, one more rate is added on
+that side, as far away as the two there are from each other on a logarithmic axis; and it is tried by every
+optimizer with every seed and everything else that varies, so that all still have the same grid. That is repeated
+until every best rate lies inside, or the side has grown by as many rates as the plan allows. What was asked and what
+was grown stand apart in the store; which rates come next follows from both, so a study that is stopped in between
+grows as it would have.
+
+One or two rates are a list and no grid: they have no inside, and do not grow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ..plan.plan import MOST_RUNS, Plan
+from ..store.file import Store
+from ..verdict.verdict import chosen_settings
+from .programs import Programs
+
+FEWEST = 3  # rates that have an inside
+
+
+def further(plan: Plan, members: pd.DataFrame) -> list[float]:
+    """The rates to try next; none where every best rate lies inside of the grid, or the grid may grow no more."""
+    asked = plan.asked
+    if len(asked) < FEWEST:
+        return []
+    best = {setting.lr for setting, _ in chosen_settings(plan, members).values()}
+    below, above = (sum(rate < asked[0] for rate in plan.grown), sum(rate > asked[-1] for rate in plan.grown))
+    found = []
+    if plan.rates[0] in best and below < plan.grow:
+        found.append(_beyond(asked, below + 1))
+    if plan.rates[-1] in best and above < plan.grow:
+        found.append(_beyond(asked[::-1], above + 1))
+    return found if plan.grown_to([*plan.grown, *found]).runs <= MOST_RUNS else []
+
+
+def _beyond(asked: Sequence[float], steps: int) -> float:
+    """So many steps out of the grid, whose rates these are from the edge inwards.
+
+    >>> from thalweg.plan.plan import log_range
+    >>> _beyond((1.0, 0.1, 0.01), 2), _beyond((0.001, 0.01, 0.05), 1), _beyond(log_range(1e-3, 0.1, 5)[::-1], 2)
+    (100.0, 0.0001, 1.0)
+    """
+    ratio, whole = asked[0] / asked[1], (asked[0] / asked[-1]) ** (1 / (len(asked) - 1))
+    # Over an even grid the step is known without the rounding of its rates.
+    step = whole if math.isclose(ratio, whole, rel_tol=1e-9) else ratio
+    return float(f"{asked[0] * step**steps:.12g}")
+
+
+def grow(store: Store, programs: Programs) -> Programs | None:
+    """Add what is to be tried next to the store, as blocks of the search; None if nothing is."""
+    plan = programs.plan
+    more = further(plan, store.members())
+    if not more or store.blocks("confirmation") or store.meta("costs") is not None:
+        return None
+    grown = Programs(plan.grown_to([*plan.grown, *more]), programs.problem)
+    settings = [setting for setting in grown.plan.settings if setting.lr in more]
+    blocks = grown.blocks(settings, range(plan.seeds), plan.search_folds)
+    kept = {**store.meta("plan"), "grow": plan.grow, "grown": list(grown.plan.grown)}
+    store.add_blocks("search", blocks, {"plan": kept})
+    return grown

@@ -1,0 +1,148 @@
+"""Successive halving: settings that cannot win any more are stopped at rungs, and the rest goes on without them.
+
+A run of E epochs has its rungs after E/8, E/4 and E/2 of them. There the settings that share everything but
+numbers (rate, hyperparameters) compete: the better half of them, by the mean validation loss over all seeds and folds,
+goes on. Optimizers, schedules, losses, regularizers and batch sizes never compete before the end, because one
+that decays its rate, or takes smaller steps, looks bad early on and may win all the same; and the best setting
+so far of every level that is ranked stays. So no optimizer leaves the search, and at 13 rates it costs 36%
+of all member-steps. Rates by which the grid grows later meet the same rungs, and what the others were there.
+
+All seeds of a setting live and die together. Rungs cut the run, not its schedule: a run that goes on is the run
+it would have been anyway. The survivors' weights, optimizer states and whatever else is kept between steps are
+gathered into fewer blocks, on the device and in the store alike, so that a step costs what its survivors cost.
+
+Jamieson & Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter optimization", algorithm 1, is
+the rule within each group, with η = 2; the rungs are those of one bracket of Hyperband (Li et al. 2018) that begins
+with E/8. Unlike ASHA (Li et al. 2020) a rung waits for all, so that its decision does not depend on timing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..errors import StoreError
+from ..plan.factors import Setting
+from ..plan.plan import HALVING, Plan
+from ..store.file import ENDED, BlockRow, Compacted, Store
+from ..verdict.comparisons import badness
+from .gather import gathered
+from .programs import Programs
+
+ETA = 2  # one in so many goes on
+PARTS = (8, 4, 2)  # a rung after this part of the epochs
+STOPPED = "stopped"
+
+
+def rungs(plan: Plan) -> list[int]:
+    """The epochs after which settings are stopped; none without halving.
+
+    >>> from thalweg.plan.plan import plan
+    >>> rungs(plan(epochs=20, budget="halving")), rungs(plan(epochs=20))
+    ([3, 5, 10], [])
+    """
+    if plan.budget != HALVING:
+        return []
+    return sorted({end for part in PARTS if (end := math.ceil(plan.epochs / part)) < plan.epochs})
+
+
+def ahead(store: Store, plan: Plan) -> list[int]:
+    """The rungs that are still to be decided."""
+    decided = store.meta("rungs", [])
+    return [epoch for epoch in rungs(plan) if [len(plan.grown), epoch] not in decided]
+
+
+def stopped(rows: Sequence[BlockRow]) -> int:
+    """How many runs have been stopped."""
+    return sum(len(row.settings) for row in rows if row.status == STOPPED)
+
+
+def expected(store: Store, programs: Programs) -> int:
+    """Member-steps of the whole search: what was spent on those that have ended, and what the rest takes at most."""
+    rows = store.blocks("search")
+    spent = sum(len(r.settings) * r.step for r in rows if r.status in ENDED)
+    left, repeats = ahead(store, programs.plan), _repeats(rows)
+    going = list(dict.fromkeys(s for r in rows if r.status not in ENDED for s in r.settings))
+    groups: dict[tuple, list[Setting]] = {}
+    for setting in going:
+        groups.setdefault(_group(programs.plan, setting), []).append(setting)
+    return spent + sum(
+        programs.steps(group[0], fold) * _epochs(programs.plan, len(group), left)
+        for group in groups.values()
+        for _, fold in repeats
+    )
+
+
+def _repeats(rows: Sequence[BlockRow]) -> list[tuple[int, int | None]]:
+    """Each seed and fold that settings are trained with."""
+    return list(dict.fromkeys((row.seed, row.fold) for row in rows))
+
+
+def _epochs(plan: Plan, count: int, left: Sequence[int]) -> int:
+    """Epochs that a group of settings takes in all, of one seed each."""
+    total, since = 0, 0
+    for epoch in left:
+        total, count, since = total + count * (epoch - since), math.ceil(count / ETA), epoch
+    return total + count * (plan.epochs - since)
+
+
+def survivors(plan: Plan, losses: Mapping[Setting, np.ndarray]) -> list[Setting]:
+    """The settings that go on, in the plan's order.
+
+    Args:
+        losses: validation losses (seeds and folds,) of each setting at the rung, infinite where a run diverged.
+    """
+    order = sorted(losses, key=lambda s: (*badness(losses[s]), s.lr))
+    groups: dict[tuple, list[Setting]] = {}
+    best: dict[tuple, Setting] = {}
+    for setting in order:
+        groups.setdefault(_group(plan, setting), []).append(setting)
+        for factor in plan.ranked:
+            best.setdefault((factor.name, plan.level(setting, factor.name)), setting)
+    kept = {s for own in groups.values() for s in own[: math.ceil(len(own) / ETA)]} | set(best.values())
+    return [setting for setting in losses if setting in kept]
+
+
+def _group(plan: Plan, setting: Setting) -> tuple:
+    """What settings must share to compete before the end: everything that is no number of the update."""
+    numbers = {"lr", *(f.name for f in plan.hyperparameters)}
+    return tuple(plan.level(setting, f.name) for f in plan.factors if f.name not in numbers)
+
+
+def halve(store: Store, programs: Programs, epoch: int) -> None:
+    """Stop what cannot win any more, and gather the rest into new blocks; every block has reached the rung."""
+    every = store.blocks("search")
+    rows = [row for row in every if row.status not in ENDED]
+    if not rows:
+        return  # all rates by which the grid grew have been stopped before
+    going_on = {setting for row in rows for setting in row.settings}
+    # Rates that were added later compete with what the others were at this rung.
+    kept = [s for s in survivors(programs.plan, _losses(store, programs, every, epoch)) if s in going_on]
+    place = {(r.seed, r.fold, s): (r, k) for r in rows for k, s in enumerate(r.settings)}
+    seeds, folds = (list(dict.fromkeys(one)) for one in zip(*_repeats(rows), strict=True))
+    first = max(row.id for row in store.blocks()) + 1
+    going = []
+    for k, (seed, settings, fold) in enumerate(programs.blocks(kept, seeds, folds) if kept else ()):
+        origins = [place[seed, fold, setting] for setting in settings]
+        block = gathered(store, programs, seed, settings, origins)
+        name = store.write_checkpoint(first + k, block.step, block.tensors())
+        going.append(Compacted(first + k, [(row.id, at) for row, at in origins], "started", name))
+    store.compact(rows, going, {"rungs": [*store.meta("rungs", []), [len(programs.plan.grown), epoch]]})
+    for row in rows:
+        store.drop_checkpoints(row.id)
+
+
+def _losses(store: Store, programs: Programs, rows: Sequence[BlockRow], epoch: int) -> dict[Setting, np.ndarray]:
+    """Validation losses (seeds and folds,) of each setting after that epoch, in the plan's order."""
+    found: dict[Setting, list[float]] = {}
+    for row in sorted(rows, key=lambda r: (r.seed, r.fold or 0)):
+        if epoch * programs.steps(row.settings[0], row.fold) > row.step:
+            continue  # stopped at a rung before
+        values = store.point(row.id, epoch * programs.steps(row.settings[0], row.fold), "validation_loss")
+        if values is None:
+            raise StoreError(f"{store.path} lacks what a rung is decided by; it is damaged, and left as it was.")
+        for setting, value in zip(row.settings, values.tolist(), strict=True):
+            found.setdefault(setting, []).append(value if math.isfinite(value) else math.inf)
+    return {setting: np.array(found[setting]) for setting in programs.plan.settings if setting in found}

@@ -1,0 +1,178 @@
+"""The batched programs of a study: what members must share to be trained as one."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from ..plan.factors import FULL, Setting
+from ..plan.plan import Plan
+from ..population.batched import Batched
+from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
+from ..population.block import Task, activations_of, arranged, block_size
+from ..population.one_by_one import OneByOne
+from ..problem.data import Pair
+from ..problem.prepare import Prepared
+
+Program = tuple[Any, ...]
+FEW = 8  # members in a block whose members are trained one by one, so that each process has several blocks
+
+
+class Alone(NamedTuple):
+    """Why members of a program are trained one by one, and the seconds that a step of one takes."""
+
+    why: str
+    seconds: float
+
+
+class Programs:
+    """The batched programs of a study: one for each batch size, loss and kind of regularizer.
+
+    Members whose settings differ in nothing else share a program, so only a block whose members share one
+    can be trained as one.
+    """
+
+    def __init__(self, plan: Plan, problem: Prepared) -> None:
+        self.plan, self.problem = plan, problem
+        self._batched: dict[Any, Batched] = {}
+        self._tasks: dict[tuple[Program, int | None, bool], Task] = {}
+        self._limits: dict[Program, int] = {}
+        self._lock = threading.Lock()
+        self._folds = plan.folds.rows(problem) if plan.folds else []
+        self.one_by_one: Mapping[Program, Alone] = {}
+
+    @cached_property
+    def all(self) -> dict[Program, list[Setting]]:
+        """The settings of each program."""
+        found: dict[Program, list[Setting]] = {}
+        for setting in self.plan.settings:
+            found.setdefault(self.of(setting), []).append(setting)
+        return found
+
+    @cached_property
+    def structure(self) -> nn.Module:
+        """A model for its structure."""
+        return built(self.problem)
+
+    def of(self, setting: Setting) -> Program:
+        """What tells the setting's program from others."""
+        found = self.plan["regularizer"].found[self.plan.level(setting, "regularizer")]
+        kind = None if found is None else found.program
+        return self.plan.level(setting, "batch_size"), self.plan.level(setting, "loss"), kind
+
+    def task(self, setting: Setting, fold: int | None = None, one_by_one: bool | None = None) -> Task:
+        """The problem as the setting's block trains it: in that fold, or, in a plan with folds, on all samples.
+
+        Args:
+            one_by_one: whether members are not batched; as the program's are unless given.
+        """
+        program = size, loss, _ = self.of(setting)
+        alone = program in self.one_by_one if one_by_one is None else one_by_one
+        key = program, fold, alone
+        with self._lock:
+            if key not in self._tasks:
+                batches, validation = self._data(size, fold)
+                self._tasks[key] = Task(self.problem.model, self.gradients(loss, alone), batches, validation)
+            return self._tasks[key]
+
+    def gradients(self, loss: Any, alone: bool = False) -> Batched:
+        """Programs that differ in batch size alone share what is traced."""
+        if (loss, alone) not in self._batched:
+            problem, kind = self.problem, OneByOne if alone else Batched
+            trained = problem.loss if loss is None else self.plan["loss"].found[loss]
+            self._batched[loss, alone] = kind(built(problem), trained, problem.metrics, problem.loss)
+        return self._batched[loss, alone]
+
+    def _data(self, size: int | str, fold: int | None) -> tuple[Batches, Pair | None]:
+        """What to train on, and what to judge on."""
+        problem = self.problem
+        if isinstance(problem.train, DataLoader):
+            return LoaderBatches(problem.train), problem.validation
+        if not self._folds:
+            return TensorBatches(*problem.train, samples_per_step(size, len(problem.train[0]))), problem.validation
+        inputs, targets = problem.pool
+        if fold is None:
+            return TensorBatches(inputs, targets, samples_per_step(size, len(inputs))), None
+        kept, held = self._folds[fold]
+        batches = TensorBatches(inputs, targets, samples_per_step(size, len(kept)), kept)
+        return batches, (inputs[held], targets[held])
+
+    def samples(self, setting: Setting) -> int:
+        """Samples in the largest batch of the setting."""
+        batches = self.task(setting).batches
+        if isinstance(batches, TensorBatches):
+            return batches.batch_size
+        return getattr(self.problem.train, "batch_size", None) or 1
+
+    def steps(self, setting: Setting, fold: int | None = None) -> int:
+        """Steps in a pass over the data with this setting."""
+        return self.task(setting, fold).batches.steps
+
+    def limit(self, setting: Setting, members: int) -> None:
+        """Note that no more members than these fit into memory at once."""
+        program = self.of(setting)
+        with self._lock:
+            self._limits[program] = min(members, self._limits.get(program, members))
+
+    def fits(self, setting: Setting, members: int) -> bool:
+        """Whether nothing is known against a block of so many members."""
+        return members <= self._limits.get(self.of(setting), members)
+
+    def blocks(
+        self, settings: Sequence[Setting], seeds: Sequence[int], folds: Sequence[int | None] = (None,)
+    ) -> list[tuple[int, list[Setting], int | None]]:
+        """Each seed's and fold's settings, cut into blocks of about equal size that share a program: small enough for
+        the cache, and at least as many as there are cores. Those with the most steps come first, so that no long
+        one is begun last."""
+        plan, problem = self.plan, self.problem
+        groups: dict[Program, list[Setting]] = {}
+        for setting in settings:
+            groups.setdefault(self.of(setting), []).append(setting)
+        outputs = activations_of(self.structure, problem.validation[0][:8])
+        repeats = list(itertools.product(seeds, folds))
+        states = max(map(plan.states_of, settings))
+        blocks: list[list[Setting]] = []
+        for group in sorted(groups.values(), key=lambda g: -self.steps(g[0], folds[0])):
+            order = [group[k] for k in arranged([plan.member(s, 0) for s in group])]
+            size = block_size(problem.weights, states, int(self.samples(group[0]) * outputs))
+            program = self.of(group[0])
+            size = min(size, self._limits.get(program, size), FEW if program in self.one_by_one else size)
+            count = max(-(-len(order) // size), torch.get_num_threads() // (len(repeats) * len(groups)))
+            cuts = np.linspace(0, len(order), min(count, len(order)) + 1).round().astype(int).tolist()
+            blocks += [order[a:b] for a, b in itertools.pairwise(cuts)]
+        return [(seed, block, fold) for seed, fold in repeats for block in blocks]
+
+
+def samples_per_step(size: int | str, samples: int) -> int:
+    return samples if size == FULL else int(size)
+
+
+def built(problem: Prepared) -> nn.Module:
+    """A model for its structure; the same each time, and nobody's random numbers change."""
+    with RANDOM, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return problem.model()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch with a single thread for each operation, as blocks are trained."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def dtype_of(problem: Prepared) -> torch.dtype:
+    return next(p for p in built(problem).parameters() if p.requires_grad).dtype

@@ -1,0 +1,301 @@
+"""What a study can vary, by one mechanism: optimizer, rate, schedule, regularizer, loss, batch size, hyperparameters.
+
+A `Factor` has a name (its column in tables, and what `Study.verdict_by` takes) and levels. A level is a plain
+value that a store can hold: a number, or the label of an object (a formula, a schedule, a loss), which is found
+again by its label, by the ``file.py:name`` it was given as, or because it is passed again. A `Setting` is one
+level of each factor. What a level changes is said where it acts: a member in `plan.py`, the batched program in
+`run.py`, the script in `recipe.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import formulas, losses, regularizers, schedules
+from ..errors import PlanError, UsageError
+from ..formulas import Formula
+from ..problem.source import is_spec, opened
+
+Level = str | int | float | bool | None  # None: the factor does not apply
+FULL = "full"  # a batch of all training samples
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to train: what stays the same when only the seed changes.
+
+    `further` holds (factor, level) for each factor beyond the first three that the study varies.
+
+    >>> Setting("adam", 0.1, "cosine", (("batch_size", 16),))["batch_size"]
+    16
+    """
+
+    optimizer: str
+    lr: float
+    schedule: str
+    further: tuple[tuple[str, Level], ...] = ()
+
+    def __getitem__(self, factor: str) -> Level:
+        first = {"optimizer": self.optimizer, "lr": self.lr, "schedule": self.schedule}
+        return {**first, **dict(self.further)}[factor]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the levels of one kind of factor are read.
+
+    Attributes:
+        name: the column of tables.
+        argument: of `compare`; with a hyphen for each underscore also the option of the command line.
+        words, many: what sentences call one and several.
+        read: what a user gives → (level, the object behind it); raises a sentence.
+        named: whether a level is the label of an object.
+        in_files: whether such an object may be given as ``file.py:name`` or ``package.module:name``.
+    """
+
+    name: str
+    argument: str
+    words: str
+    many: str
+    read: Callable[[Any], tuple[Level, Any]]
+    named: bool = False
+    in_files: bool = False
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One thing that a study varies, or holds at its only level.
+
+    Attributes:
+        levels: plain values, in the order given.
+        found: level → the object behind it.
+        specs: level → ``file.py:name`` for objects that were given so.
+        only: the optimizers that have this hyperparameter; None where it applies to all.
+    """
+
+    kind: Kind = field(repr=False, compare=False)
+    name: str
+    levels: tuple[Any, ...]
+    found: Mapping[Any, Any] = field(repr=False, compare=False)
+    specs: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    only: tuple[str, ...] | None = None
+
+    @property
+    def varied(self) -> bool:
+        return len(self.levels) > 1
+
+    def of(self, optimizer: str) -> tuple[Any, ...]:
+        """The levels this optimizer is tried at: one, which is None, where the factor does not apply."""
+        return self.levels if self.only is None or optimizer in self.only else (None,)
+
+    def called(self, level: Level) -> str:
+        """What a sentence calls a level: an optimizer by its name alone, others with what they are."""
+        return shown(level) if self.name == "optimizer" else f"{self.kind.words} {shown(level)}"
+
+
+def factor(kind: Kind, given: Any) -> Factor:
+    """The factor with the levels that a user gave, each checked and each there once."""
+    found: dict[Any, Any] = {}
+    specs: dict[str, str] = {}
+    for item in sequence(kind.argument, given):
+        level, thing, spec = _read(kind, item)
+        if level in found:
+            raise PlanError(f"{kind.words} {shown(level)} is listed twice; name each once.")
+        found[level] = thing
+        if spec is not None:
+            specs[str(level)] = spec
+    levels = sorted(found) if kind.name == "lr" else found
+    return Factor(kind, kind.name, tuple(levels), found, specs)
+
+
+def stored(
+    kind: Kind,
+    levels: Sequence[Any],
+    specs: Mapping[str, str],
+    own: Mapping[str, Any] | None = None,
+    only: Sequence[str] | None = None,
+    check: Callable[[str, Any], None] | None = None,
+) -> Factor:
+    """The factor as a store knows it; a named object is looked up when it is asked for, and not before.
+
+    So a store that somebody sent can be shown without running the files it names.
+
+    Args:
+        own: label → object of the user's own, which the store knows by its label alone.
+        check: called with a label and what was found for it; raises if that is not what was stored.
+    """
+    applies = None if only is None else tuple(map(str, only))
+    if not kind.named:
+        read = [kind.read(level) for level in sequence(kind.argument, levels)]
+        return Factor(kind, kind.name, tuple(level for level, _ in read), dict(read), {}, applies)
+    labels = tuple(None if level is None else str(level) for level in sequence(kind.argument, levels))
+    sought = _Sought(kind, labels, dict(specs), own or {}, check)
+    return Factor(kind, kind.name, labels, sought, dict(specs), applies)
+
+
+class _Sought(Mapping[Any, Any]):
+    """The named objects of a store, each found when it is asked for."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        labels: Sequence[str | None],
+        specs: Mapping[str, str],
+        own: Mapping[Any, Any],
+        check: Callable[[str, Any], None] | None,
+    ) -> None:
+        self._kind, self._labels, self._specs, self._own, self._check = kind, labels, specs, own, check
+        self._found: dict[str, Any] = {}
+
+    def __getitem__(self, label: str | None) -> Any:
+        if label not in self._labels:
+            raise KeyError(label)
+        if label is None:
+            return None
+        if label not in self._found:
+            self._found[label] = self._own[label] if label in self._own else self._find(label)
+            if self._check is not None:
+                self._check(label, self._found[label])
+        return self._found[label]
+
+    def _find(self, label: str) -> Any:
+        spec, words = self._specs.get(label), self._kind.words
+        try:
+            return _read(self._kind, spec or label)[1]
+        except UsageError as error:
+            if spec is not None:
+                raise PlanError(f"this study compares {label}, and it cannot be found again: {error}") from error
+            raise PlanError(
+                f"this study compares {label}, {'an' if words[0] in 'aeiou' else 'a'} {words} of your own: "
+                f"pass it again from Python, {self._kind.argument}=[{label}, …]."
+            ) from error
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._labels)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+
+def _read(kind: Kind, item: Any) -> tuple[Any, Any, str | None]:
+    """(level, object, spec) of one thing a user gave."""
+    if not (kind.in_files and isinstance(item, str) and is_spec(item)):
+        return *kind.read(item), None
+    with opened(item, PlanError) as place:
+        thing = place.get()
+    if kind is OPTIMIZER and not isinstance(thing, Formula):
+        raise PlanError(f"{item} is a {type(thing).__name__}, not a formula; decorate the function with @tw.formula().")
+    path, _, name = item.rpartition(":")
+    return *kind.read(thing), f"{Path(path).resolve()}:{name}" if path.endswith(".py") else item
+
+
+# What a user may give for a level of each kind
+
+
+def _optimizer(item: Any) -> tuple[str, Formula]:
+    if not isinstance(item, str | Formula):
+        raise PlanError(
+            f"an optimizer is a name or a formula, not {item!r}; known names: {', '.join(formulas.names())}."
+        )
+    rule = formulas.get(item)
+    return rule.label, rule
+
+
+def _rate(item: Any) -> tuple[float, float]:
+    number = isinstance(item, int | float | np.number) and not isinstance(item, bool)
+    if not number or not 0 < item < math.inf:
+        raise PlanError(f"rate {item!r} is not allowed: a learning rate is a positive number.")
+    return float(item), float(item)
+
+
+def _schedule(item: Any) -> tuple[str, schedules.Schedule]:
+    schedule = schedules.get(item)
+    return schedule.label, schedule
+
+
+def _regularizer(item: Any) -> tuple[str, regularizers.Regularizer | None]:
+    found = regularizers.get(item)
+    return ("none" if found is None else found.label), found
+
+
+def _loss(item: Any) -> tuple[str, losses.Measure]:
+    measure = losses.get(item)
+    return losses.name_of(item), measure
+
+
+def _batch_size(item: Any) -> tuple[str | int, str | int]:
+    if isinstance(item, str) and item != FULL:
+        raise PlanError(f"batch size {item!r} is not allowed: give a number of samples, or {FULL!r} for all of them.")
+    size = FULL if item == FULL else whole_number("batch_size", item)
+    return size, size
+
+
+def _stored_batch_size(item: Any) -> tuple[str | int, str | int]:
+    """As given, or 0 where a DataLoader decides."""
+    return (0, 0) if item == 0 else _batch_size(item)
+
+
+def _value(item: Any) -> tuple[Level, Level]:
+    if not isinstance(item, int | float | bool | str | np.number | np.bool_):
+        raise PlanError(f"{item!r} is not a value of a hyperparameter; give numbers, or an option's names.")
+    plain = item.item() if isinstance(item, np.generic) else item
+    value = float(plain) if isinstance(plain, int) and not isinstance(plain, bool) else plain
+    return value, value
+
+
+OPTIMIZER = Kind("optimizer", "optimizers", "optimizer", "optimizers", _optimizer, True, True)
+RATE = Kind("lr", "rates", "rate", "rates", _rate)
+SCHEDULE = Kind("schedule", "schedules", "schedule", "schedules", _schedule, named=True)
+REGULARIZER = Kind("regularizer", "regularizers", "regularizer", "regularizers", _regularizer, named=True)
+LOSS = Kind("loss", "losses", "loss", "losses", _loss, True, True)
+BATCH_SIZE = Kind("batch_size", "batch_sizes", "batch size", "batch sizes", _batch_size)
+STORED_BATCH_SIZE = Kind("batch_size", "batch_sizes", "batch size", "batch sizes", _stored_batch_size)
+
+
+def words_of(name: str) -> str:
+    """What sentences and tables call the factor of that name; hyperparameters keep theirs.
+
+    >>> words_of("lr"), words_of("batch_size"), words_of("weight_decay")
+    ('rate', 'batch size', 'weight_decay')
+    """
+    return next((k.words for k in (OPTIMIZER, RATE, SCHEDULE, REGULARIZER, LOSS, BATCH_SIZE) if k.name == name), name)
+
+
+def hyperparameter(name: str) -> Kind:
+    """The kind of factor that a hyperparameter of that name is."""
+    return Kind(name, f"hyperparameters[{name!r}]", name, f"values of {name}", _value)
+
+
+def shown(level: Level) -> str:
+    """A level as tables and sentences show it.
+
+    >>> shown(None), shown(0.0001), shown(64), shown("cosine")
+    ('–', '0.0001', '64', 'cosine')
+    """
+    return "–" if level is None else f"{level:g}" if isinstance(level, float) else str(level)
+
+
+def sequence(what: str, values: Any) -> list[Any]:
+    """The values as a list that is not empty; one name alone is a list of one."""
+    if isinstance(values, str | Formula | schedules.Schedule | regularizers.Regularizer | Mapping):
+        values = [values]
+    try:
+        listed = list(values)
+    except TypeError as error:
+        raise PlanError(f"{what} must be a list, not {values!r}.") from error
+    if not listed:
+        raise PlanError(f"{what} is empty; name at least one.")
+    return listed
+
+
+def whole_number(what: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise PlanError(f"{what} must be a whole number of at least {least}, not {value!r}.")
+    return int(value)

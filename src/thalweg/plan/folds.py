@@ -1,0 +1,274 @@
+"""Cross-validation: who trains on which samples, and who judges on which.
+
+A fold is a pair of row numbers within the *pool*, the training and validation samples in the order given. Each
+(setting, seed, fold) is a member; the members of one seed and one fold share their batches and so a block. A block
+has one fold, and not all folds at once with the held-out samples weighted by zero: such weights would cost the
+arithmetic of samples that count for nothing (all but a few, in a time-ordered split), could not pass through a
+user's loss that gives one number for a batch, and would change the order of batches from that of the same run alone.
+
+The test part belongs to no fold. scikit-learn splits; what a store keeps is the splitter's class and arguments.
+Read next: `intervals.py`, what folds mean for how sure a mean is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ..errors import PlanError, StoreError
+from ..problem.data import first_line
+from ..regularizers.stopping import EarlyStopping
+
+if TYPE_CHECKING:
+    from ..problem.prepare import Prepared
+    from .factors import Factor
+
+FOLD = "fold"  # the column of tables
+Rows = tuple[Tensor, Tensor]  # to train on, to judge on
+
+
+@dataclass(frozen=True)
+class Folds:
+    """How a study cross-validates.
+
+    Attributes:
+        splitter: a class of `sklearn.model_selection`.
+        arguments: it is made with; enough to draw the same folds again.
+        count: how many folds.
+        overlap: samples a fold judges on per sample it trains on, on average; how much less the losses of
+            folds tell than those of so many independent samples would.
+        digest: sha256 of all row numbers.
+    """
+
+    splitter: str
+    arguments: Mapping[str, Any]
+    count: int
+    overlap: float
+    digest: str = field(repr=False)
+
+    def __str__(self) -> str:
+        """
+        >>> str(Folds("KFold", {"n_splits": 5}, 5, 0.25, ""))
+        '5 folds, KFold(n_splits=5)'
+        """
+        given = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
+        return f"{self.count} folds, {self.splitter}({given if len(given) < 100 else '…'})"
+
+    def rows(self, ready: Prepared) -> list[Rows]:
+        """For each fold, the rows of the pool to train on, and those to judge on.
+
+        Raises:
+            PlanError: this version of scikit-learn splits otherwise than the one the study was begun with.
+        """
+        found = _split(_made(self.splitter, self.arguments), ready)
+        if _digest(found) != self.digest:
+            raise PlanError(
+                f"{self.splitter} of this scikit-learn draws other folds than those the study was begun with; "
+                "use the version that its provenance names, or start a new study."
+            )
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "splitter": self.splitter,
+            "arguments": dict(self.arguments),
+            "count": self.count,
+            "overlap": self.overlap,
+            "digest": self.digest,
+        }
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any] | None) -> Folds | None:
+        if kept is None:
+            return None
+        return cls(
+            str(kept["splitter"]),
+            dict(kept["arguments"]),
+            int(kept["count"]),
+            float(kept["overlap"]),
+            str(kept["digest"]),
+        )
+
+
+def folds(given: Any, ready: Prepared, seed: int) -> Folds:
+    """The folds that a user asked for.
+
+    Args:
+        given: how many, which are then stratified where targets are class ids and keep groups together where the
+            problem has them; or a splitter of `sklearn.model_selection`, which is used as it is.
+        seed: of the split, where a number is given.
+
+    Raises:
+        PlanError: one sentence on folds that cannot be cut from these data, or not be drawn again.
+    """
+    if isinstance(ready.train, DataLoader):
+        raise PlanError(
+            "the train data are a DataLoader, which is used as it is, so no folds can be cut from it; "
+            "give the data as tensors, arrays or a Dataset, or leave folds out."
+        )
+    splitter = _of_number(given, ready, seed) if isinstance(given, int | np.integer) else given
+    name = type(splitter).__name__
+    arguments = _arguments(splitter)
+    if name == "TimeSeriesSplit" and "test" in ready.drawn:
+        raise PlanError(
+            "TimeSeriesSplit judges on what comes later, and the test part would be drawn at random from all times; "
+            "give the problem a test part, the latest samples."
+        )
+    rows = _split(splitter, ready)
+    overlap = float(np.mean([len(held) / len(kept) for kept, held in rows]))
+    return Folds(name, arguments, len(rows), overlap, _digest(rows))
+
+
+def check_unwatched(schedule: Factor, regularizer: Factor) -> None:
+    """Refuse what needs a validation part to the end: the last runs train on all samples, and have none."""
+    watching = {label: "schedule" for label, one in schedule.found.items() if one.closed}
+    for label, one in regularizer.found.items():
+        if any(isinstance(part, EarlyStopping) for part in (one.parts if one is not None else ())):
+            watching[label] = "regularizer"
+    for label, kind in watching.items():
+        raise PlanError(
+            f"the {kind} {label} watches the validation loss, and with folds the chosen settings are trained at last "
+            f"on all samples, where there is none; leave it out, or leave folds out."
+        )
+
+
+def averaged(members: pd.DataFrame) -> pd.DataFrame:
+    """The table of members with one row for all folds of a setting and seed: their mean losses.
+
+    It is diverged where a fold is, and unfinished where one is. Rows of no fold, trained on all samples, lend it
+    what they alone have: the metrics on the test part.
+    """
+    metrics = list(members.columns[members.columns.get_loc("step") + 1 :])
+    keys = [c for c in members.columns if c not in ("member", FOLD, "status", "step", *metrics)]
+    groups = members.groupby(keys, sort=False, dropna=False)
+    gone = members["status"].eq("diverged")
+    pending = ~members["status"].isin(["finished", "diverged"])
+    table = groups.agg({"member": "first", "status": "first", "step": "max", **dict.fromkeys(metrics, "mean")})
+    by = [members[key] for key in keys]
+    table["status"] = np.select(
+        [
+            flags.groupby(by, sort=False, dropna=False).any().to_numpy()
+            for flags in (pending & (members["status"] == "waiting"), pending, gone)
+        ],
+        ["waiting", "started", "diverged"],
+        "finished",
+    )
+    return table.reset_index()[[c for c in members.columns if c != FOLD]]
+
+
+def _of_number(count: Any, ready: Prepared, seed: int) -> Any:
+    """The splitter for that many folds of these data."""
+    from sklearn import model_selection as sk
+
+    if isinstance(count, bool) or count < 2:
+        raise PlanError(
+            f"folds={count!r} is not allowed: give a whole number of at least 2, since each fold is judged on what "
+            "the others train on."
+        )
+    count, labels = int(count), _labels(ready.pool[1])
+    if count > len(ready.pool[0]):
+        raise PlanError(
+            f"{count} folds cannot be cut from {len(ready.pool[0])} samples of training and "
+            "validation; give fewer folds."
+        )
+    if ready.groups is not None and (groups := len(np.unique(ready.groups))) < count:
+        raise PlanError(f"{count} folds cannot be cut from {groups} groups; give at most {groups}.")
+    if labels is not None:
+        classes, sizes = np.unique(labels, return_counts=True)
+        if sizes.min() < count:
+            raise PlanError(
+                f"class {classes[sizes.argmin()]} has {sizes.min()} samples of training and validation, fewer than "
+                f"{count} folds; give fewer folds, or a splitter that does not stratify, such as "
+                f"KFold({count}, shuffle=True, random_state=0)."
+            )
+    drawn = {"shuffle": True, "random_state": seed}
+    if ready.groups is not None:
+        return sk.GroupKFold(count) if labels is None else sk.StratifiedGroupKFold(count, **drawn)
+    return sk.KFold(count, **drawn) if labels is None else sk.StratifiedKFold(count, **drawn)
+
+
+def _labels(targets: Tensor) -> np.ndarray | None:
+    """Class ids, one for each sample, if that is what the targets are."""
+    return None if targets.is_floating_point() or targets.ndim != 1 else targets.numpy()
+
+
+def _arguments(splitter: Any) -> dict[str, Any]:
+    """What makes an equal splitter; refused if that is not all there is to it."""
+    from sklearn import model_selection
+
+    kind = type(splitter)
+    if getattr(model_selection, kind.__name__, None) is not kind or not hasattr(splitter, "split"):
+        raise PlanError(
+            f"folds={splitter!r} is not allowed: give a number of folds, or a splitter of sklearn.model_selection, "
+            "such as TimeSeriesSplit(5)."
+        )
+    names = [p.name for p in inspect.signature(kind).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    repeated = getattr(splitter, "cvargs", {})
+    values = {name: getattr(splitter, name, repeated.get(name)) for name in names}
+    shuffles = values.get("shuffle", True)
+    whole = isinstance(values.get("random_state"), int | np.integer)
+    if "random_state" in values and shuffles and not whole:
+        raise PlanError(
+            f"{kind.__name__} has random_state={values['random_state']!r}, so the same folds could not be drawn again; "
+            f"give it a whole number, {kind.__name__}(…, random_state=0)."
+        )
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _made(name: str, arguments: Mapping[str, Any]) -> Any:
+    from sklearn import model_selection
+
+    kind = getattr(model_selection, name, None)
+    if not inspect.isclass(kind) or not hasattr(kind, "split"):
+        raise StoreError(f"the plan in the store has the folds of {name!r}, which is no splitter; it is damaged.")
+    return kind(**arguments)
+
+
+def _split(splitter: Any, ready: Prepared) -> list[Rows]:
+    """The rows of each fold, with whatever scikit-learn has against it in one sentence."""
+    inputs, targets = ready.pool
+    labels = _labels(targets)
+    given = np.zeros((len(inputs), 1)), np.zeros(len(inputs)) if labels is None else labels, ready.groups
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            warnings.filterwarnings("ignore", "The groups parameter is ignored")  # looked at below
+            found = list(splitter.split(*given))
+    except (ValueError, TypeError, UserWarning) as error:
+        raise PlanError(
+            f"{type(splitter).__name__} cannot split these {len(inputs)} samples ({first_line(error)}); "
+            "give other folds" + (", or groups= to the problem." if "group" in str(error) else ".")
+        ) from error
+    if len(found) < 2 or not all(len(kept) and len(held) for kept, held in found):
+        raise PlanError(
+            f"{type(splitter).__name__} leaves {'one fold alone' if len(found) < 2 else 'a fold without samples'}; "
+            "give at least 2 folds, each with samples to train on and samples to judge on."
+        )
+    if ready.groups is not None and any(np.isin(ready.groups[a], ready.groups[b]).any() for a, b in found):
+        raise PlanError(
+            f"{type(splitter).__name__} tears groups apart, to train on some of their samples and judge on others; "
+            "give a number of folds, a splitter for groups such as GroupKFold(5), or a problem without groups."
+        )
+    return [(torch.from_numpy(np.asarray(kept)), torch.from_numpy(np.asarray(held))) for kept, held in found]
+
+
+def _digest(rows: list[Rows]) -> str:
+    digest = hashlib.sha256()
+    for part in (part for fold in rows for part in fold):
+        digest.update(f"{len(part)} ".encode())
+        digest.update(part.numpy().astype("<i8").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,388 @@
+"""`landscape`: the loss of a real network, along a line, in a random plane or in the plane of its training path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import ProblemError, UsageError
+from ..landscapes.slices import Plane, Slices, State, filter_normalised, principal
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from ..problem.declaration import Problem
+    from ..study.study import Study
+
+KINDS = ("path", "random", "line")
+LINE, GRID = 41, 25  # points from one end to the other, and along each axis of a plane
+BEYOND = 4  # a line goes on for a quarter of its length at both ends
+MARGIN = 0.2  # of the path's extent, around it
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Landscape:
+    """A network's loss along one or two directions.
+
+    Attributes:
+        name: of the network or the study's member.
+        kind: "line", "random" or "path".
+        axes: one array of coordinates per direction. On a line 0 is the first solution and 1 the second; in a plane
+            the network is at (0, 0), and coordinates are shares of the filters' norms ("random") or distances of
+            weights ("path").
+        losses: (points,) on a line, else (points of the second axis, points of the first), NaN where not a number.
+        ends: the losses of the solutions themselves: two of a line, one of a plane.
+        path: (iterates, 2) the projections of a path's points; None without one.
+        path_losses: (iterates,) the losses of the points themselves, which lie beside the plane.
+        explained: of the path's variance, the share along each axis.
+        projection_error: (iterates,) the distance of each point from the plane, as a share of its way to the end.
+        loss_name, part, samples, total: what was measured, on how many of how many samples of which part.
+        batched: whether many points were evaluated at once, or one after another.
+        directions: one per axis, by name of the weight.
+    """
+
+    name: str
+    kind: str
+    axes: tuple[np.ndarray, ...]
+    losses: np.ndarray
+    ends: tuple[float, ...]
+    loss_name: str
+    part: str
+    samples: int
+    total: int
+    batched: bool
+    directions: tuple[State, ...] = field(default=())
+    path: np.ndarray | None = None
+    path_losses: np.ndarray | None = None
+    explained: np.ndarray | None = None
+    projection_error: np.ndarray | None = None
+
+    @property
+    def resolution(self) -> tuple[int, ...]:
+        """How many points along each axis."""
+        return tuple(map(len, self.axes))
+
+    @property
+    def barrier(self) -> float:
+        """How far the loss between two solutions rises above the straight line of their losses; 0 if it never does.
+
+        max over t in [0, 1] of L((1 − t)·a + t·b) − ((1 − t)·L(a) + t·L(b)), on the points of the line.
+
+        Source: Frankle et al. 2020, section 2.
+
+        Raises:
+            UsageError: of a plane.
+        """
+        if self.kind != "line":
+            raise UsageError("a barrier lies between two solutions; give landscape to=, the second one.")
+        t = self.axes[0]
+        rise = self.losses - ((1 - t) * self.ends[0] + t * self.ends[1])
+        return float(np.max(rise[(t >= 0) & (t <= 1)], initial=0.0))
+
+    @property
+    def note(self) -> str:
+        """What to know when looking at it, in words."""
+        which = f"all {self.total:,}" if self.samples == self.total else f"{self.samples:,} of {self.total:,}"
+        shape = "×".join(map(str, self.resolution))
+        parts = [f"{self.loss_name} on {which} {self.part} samples at {shape} points"]
+        if self.kind == "line":
+            parts.append(f"the barrier between the ends is {self.barrier:.4g}")
+        if self.kind == "random":
+            parts.append("directions are random and filter-normalised, with biases and norms left as they are")
+        if self.explained is not None and self.projection_error is not None:
+            each = " + ".join(f"{share:.1%}" for share in self.explained)
+            parts.append(
+                f"the plane holds {self.explained.sum():.1%} of the path's variance ({each}); points of the path lie "
+                f"beside it by up to {self.projection_error.max():.0%} of their way to the end, "
+                f"{np.median(self.projection_error[:-1]):.0%} in the median"
+            )
+        return "; ".join(parts) + "."
+
+    def __repr__(self) -> str:
+        return f"<Landscape of {self.name}, {self.kind}: {self.note}>"
+
+    def table(self) -> pd.DataFrame:
+        """One row per point: its coordinates and its loss."""
+        import pandas as pd
+
+        grids = np.meshgrid(*self.axes)
+        names = ["t"] if self.kind == "line" else ["x", "y"]
+        columns = {name: grid.ravel() for name, grid in zip(names, grids, strict=True)}
+        return pd.DataFrame(columns | {"loss": self.losses.ravel()})
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the directions, as plain data; None where a loss is not a number."""
+
+        def plain(values: np.ndarray | None) -> Any:
+            if values is None:
+                return None
+            found = values.astype(object)
+            found[~np.isfinite(values)] = None
+            return found.tolist()
+
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "note": self.note,
+            "loss": self.loss_name,
+            "part": self.part,
+            "samples": self.samples,
+            "ends": plain(np.array(self.ends)),
+            "axes": [plain(axis) for axis in self.axes],
+            "losses": plain(self.losses),
+            "path": plain(self.path),
+            "path_losses": plain(self.path_losses),
+            "explained": plain(self.explained),
+            "projection_error": plain(self.projection_error),
+            "barrier": self.barrier if self.kind == "line" and np.isfinite(self.barrier) else None,
+        }
+
+    def picture(self, surface: bool = False) -> go.Figure:
+        """The loss along the line, or level lines with the path on them.
+
+        Args:
+            surface: draw a plane's loss as a surface that one can turn.
+        """
+        from ..pictures import slices as pictures
+
+        title = f"The loss of {self.name}"
+        if self.kind == "line":
+            return pictures.line(self.axes[0], self.losses, self.ends, title, self.note)
+        draw = pictures.sheet if surface else pictures.contours
+        return draw(self.axes, self.losses, self._labels(), title, self.note, self.path, self.path_losses)
+
+    def _labels(self) -> tuple[str, str]:
+        if self.explained is None:
+            return "random direction, in norms of the filters", "another one"
+        first, second = (f"{share:.0%} of the path's variance" for share in self.explained)
+        return f"first direction: {first}", f"second direction: {second}"
+
+
+def landscape(
+    model: nn.Module | Study,
+    problem: Problem | str | None = None,
+    *,
+    to: nn.Module | Mapping[str, Tensor] | str | None = None,
+    path: Sequence[nn.Module | Mapping[str, Tensor]] | None = None,
+    kind: str | None = None,
+    optimizer: str | None = None,
+    points: int | None = None,
+    span: float = 1.0,
+    part: str = "validation",
+    samples: int | None = None,
+    seed: int = 0,
+) -> Landscape:
+    """The loss of a network along a line to another solution, in a random plane, or in the plane of its path.
+
+    The network is left as it is, bit for bit; a copy is evaluated, without dropout and with the running statistics of
+    its norms, for many points at once where it allows that.
+
+    Args:
+        model: a trained network; or a study, whose member is trained again from its recipe.
+        problem: what it was trained on: data and loss. Of a study: only if it was given a `tw.Problem` object.
+        to: another solution, a network or its state_dict: the line between the two. Of a study: another optimizer.
+            Running statistics go along with the weights, and beyond the ends stay those of the nearer one.
+        path: the networks or state_dicts that training came by, in order, the network itself last; or, kind="path".
+        kind: "path", "random" or "line"; what `to` and `path` ask for, else "path" of a study and "random" of a
+            network.
+        optimizer: of a study, whose chosen setting is shown; the best unless given.
+        points: along each axis of a plane, 25 unless given; between the ends of a line, 41, and a quarter as many on
+            beyond each end.
+        span: how far a random plane goes in each direction, in norms of the filters.
+        part: "validation" or "train".
+        samples: how many samples to measure on, drawn by `seed`; all unless given.
+        seed: of the random directions and of the samples.
+
+    Raises:
+        UsageError, ProblemError: parts that do not fit together.
+
+    >>> import torch, thalweg as tw
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(torch.nn.Linear(64, 16), torch.nn.ReLU(), torch.nn.Linear(16, 10))
+    >>> found = tw.landscape(net, "digits", points=5)
+    >>> found.losses.shape, bool(abs(found.losses[2, 2] - found.ends[0]) < 1e-6)
+    ((5, 5), True)
+    """
+    _check(kind, points, span, part, samples)
+    from ..study.study import Study
+
+    if isinstance(model, Study):
+        from .members import solutions
+
+        chosen = kind or ("line" if to is not None else "path")
+        _agree(chosen, to is not None, True)
+        name, module, ready, states, other = solutions(model, problem, optimizer, to, chosen)
+    else:
+        if optimizer is not None:
+            raise UsageError("optimizer= chooses a member of a study; a network needs none.")
+        chosen = kind or ("line" if to is not None else "path" if path is not None else "random")
+        _agree(chosen, to is not None, path is not None)
+        name, module, ready = type(model).__name__, model, _prepared(model, problem)
+        states, other = path, to
+    inputs, targets, total = _samples(ready, part, samples, seed)
+    slices = _slices(module, ready, inputs, targets)
+    made = {"line": _line, "random": _random, "path": _along}[chosen]
+    facts = made(slices, module, states, other, points, span, seed)
+    return Landscape(
+        name=name,
+        kind=chosen,
+        loss_name=ready.loss_name,
+        part=part,
+        samples=len(inputs),
+        total=total,
+        batched=slices.batched,
+        **facts,
+    )
+
+
+def _check(kind: str | None, points: int | None, span: float, part: str, samples: int | None) -> None:
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"the kind is {kind!r}; give {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
+    for what, value, least in (("points", points, 3), ("samples", samples, 1)):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if value is not None and not (whole and value >= least):
+            raise UsageError(f"{what} is {value!r}; give a whole number, {least} or more.")
+    if not 0 < span < float("inf"):
+        raise UsageError(f"the span is {span!r}; give a positive number.")
+    if part not in ("validation", "train"):
+        raise UsageError(f"the part is {part!r}; give validation or train: the test part is for the last word alone.")
+
+
+def _agree(kind: str, to: bool, path: bool) -> None:
+    if kind == "line" and not to:
+        raise UsageError("a line goes from one solution to another; give to=, the second one.")
+    if kind == "path" and not path:
+        raise UsageError("the plane of a path needs the path; give path=, the state_dicts that training came by.")
+    if kind != "line" and to:
+        raise UsageError(f"to= is the end of a line, and kind is {kind!r}; leave one of them out.")
+
+
+def _prepared(model: Any, problem: Any) -> Any:
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"the model is a {type(model).__name__}; give a torch.nn.Module or a tw.Study.")
+    if problem is None:
+        raise UsageError("a network has a loss on data alone; give problem=, a tw.Problem or a built-in's name.")
+    from ..problem.prepare import prepare
+
+    return prepare(problem)
+
+
+def _samples(ready: Any, part: str, samples: int | None, seed: int) -> tuple[Tensor, Tensor, int]:
+    """(inputs, targets, how many there are in all)."""
+    found = ready.validation if part == "validation" else ready.train
+    if not isinstance(found, tuple):
+        raise UsageError("the train data are a DataLoader, which draws; measure on part='validation'.")
+    inputs, targets = found
+    if samples is None or samples >= len(inputs):
+        return inputs, targets, len(inputs)
+    chosen = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed))[:samples]
+    return inputs[chosen], targets[chosen], len(inputs)
+
+
+def _slices(model: nn.Module, ready: Any, inputs: Tensor, targets: Tensor) -> Slices:
+    try:
+        return Slices(model, ready.loss, inputs, targets)
+    except Exception as fault:  # whatever a user's forward pass may raise
+        words = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
+        raise ProblemError(
+            f"{type(model).__name__} fails on the inputs of {ready.name} ({words}); give the problem it was trained on."
+        ) from fault
+
+
+def _line(slices: Slices, model: nn.Module, _: Any, other: Any, points: int | None, *__: Any) -> dict[str, Any]:
+    count = (points or LINE) - 1
+    t = np.arange(-(count // BEYOND), count + count // BEYOND + 1) / count
+    first, second = slices.here(), _state(slices, other, "the second solution")
+
+    def at(place: float) -> Callable[[str], Tensor]:
+        def tensor(name: str) -> Tensor:
+            share = float(np.clip(place, 0, 1)) if name in slices.moving else place
+            if not first[name].is_floating_point():
+                return first[name]
+            return (1 - share) * first[name] + share * second[name]
+
+        return tensor
+
+    losses = slices.losses([at(place) for place in t])
+    ends = slices.losses([first.__getitem__, second.__getitem__])
+    direction = {name: second[name] - first[name] for name in slices.names}
+    return {"axes": (t,), "losses": losses, "ends": tuple(ends.tolist()), "directions": (direction,)}
+
+
+def _random(
+    slices: Slices, model: nn.Module, _: Any, __: Any, points: int | None, span: float, seed: int
+) -> dict[str, Any]:
+    axis = np.linspace(-span, span, points or GRID)
+    directions = tuple(filter_normalised(slices.model, slices.names, 2 * seed + k) for k in range(2))
+    here = slices.here()
+    losses = _grid(slices, here, directions, (axis, axis))
+    return {
+        "axes": (axis, axis),
+        "losses": losses,
+        "ends": tuple(slices.losses([here.__getitem__]).tolist()),
+        "directions": directions,
+    }
+
+
+def _along(slices: Slices, model: nn.Module, path: Any, _: Any, points: int | None, *__: Any) -> dict[str, Any]:
+    states = [_state(slices, one, f"point {k} of the path") for k, one in enumerate(path)]
+    here = slices.here()
+    if not states or any(not torch.equal(states[-1][n], here[n]) for n in here):
+        states.append(here)
+    plane: Plane | None = principal(states, slices.names)
+    if plane is None:
+        raise UsageError(
+            f"a path of {len(states)} points, the network among them, goes in no two directions; give "
+            "more of its points."
+        )
+    axes = []
+    for values in plane.coordinates.T:
+        room = MARGIN * float(np.ptp(values))
+        axes.append(np.linspace(values.min() - room, values.max() + room, points or GRID))
+    losses = _grid(slices, here, plane.directions, (axes[0], axes[1]))
+    own = slices.losses([state.__getitem__ for state in states])
+    return {
+        "axes": tuple(axes),
+        "losses": losses,
+        "ends": (float(own[-1]),),
+        "directions": plane.directions,
+        "path": plane.coordinates,
+        "path_losses": own,
+        "explained": plane.explained,
+        "projection_error": plane.errors,
+    }
+
+
+def _grid(slices: Slices, here: State, directions: Sequence[State], axes: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """(points of the second axis, points of the first)."""
+    first, second = directions
+
+    def at(x: float, y: float) -> Callable[[str], Tensor]:
+        def tensor(name: str) -> Tensor:
+            return here[name] + x * first[name] + y * second[name] if name in first else here[name]
+
+        return tensor
+
+    points = [at(float(x), float(y)) for y in axes[1] for x in axes[0]]
+    return slices.losses(points).reshape(len(axes[1]), len(axes[0]))
+
+
+def _state(slices: Slices, given: Any, what: str) -> State:
+    """The tensors of a network or a state_dict that belong to a point."""
+    if not isinstance(given, nn.Module | Mapping):
+        raise UsageError(f"{what} is a {type(given).__name__}; give a network or its state_dict.")
+    held = given.state_dict() if isinstance(given, nn.Module) else given
+    own = slices.here()
+    for name, tensor in own.items():
+        if name not in held or held[name].shape != tensor.shape:
+            has = f"{name} of shape {tuple(held[name].shape)}" if name in held else f"no {name}"
+            raise UsageError(
+                f"{what} has {has}, and the network one of shape {tuple(tensor.shape)}; both must be of the same kind."
+            )
+    return {n: held[n].detach().to(t) for n, t in own.items()}

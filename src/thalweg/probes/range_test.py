@@ -1,0 +1,235 @@
+"""Which learning rate to begin with: a range test that knows how sure it is.
+
+The usual test raises the rate within one run and reads a point off one noisy curve of training losses: what the
+run has learned and forgotten on the way is in every point. Here each rate trains a copy of its own from the same
+start, for a few steps and several seeds, as one population, and is judged by the loss on validation data.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from .. import formulas
+from ..errors import PlanError, ProblemError
+from ..formulas import Formula
+from ..plan.plan import log_range
+from ..population.batched import Batched
+from ..population.batches import RANDOM, Batch, Batches, LoaderBatches, TensorBatches
+from ..population.block import Block, Task, activations_of, block_size
+from ..population.member import Member
+from ..problem.declaration import Problem, load
+from ..problem.prepare import Prepared, prepare
+from ..verdict.comparisons import Ranking, rank
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """What a range test found; `str` of it says it in a sentence.
+
+    Attributes:
+        name, optimizer: of the problem and the rule.
+        rates: (rates,), ascending.
+        losses: (rates, seeds) validation loss after `steps` steps; ∞ where the run diverged.
+        start: (seeds,) validation loss before the first step.
+        steps: how long each run was.
+    """
+
+    name: str
+    optimizer: str
+    rates: np.ndarray
+    losses: np.ndarray = field(repr=False)
+    start: np.ndarray = field(repr=False)
+    steps: int
+
+    @cached_property
+    def _means(self) -> np.ndarray:
+        return self.losses.mean(axis=1)
+
+    @property
+    def suggestion(self) -> float:
+        """The rate with the lowest mean loss; nan if every rate diverged on some seed."""
+        return float(self.rates[np.argmin(self._means)]) if np.isfinite(self._means).any() else math.nan
+
+    @cached_property
+    def _ranking(self) -> Ranking:
+        return rank(self.losses.T)[1]
+
+    @property
+    def chances(self) -> np.ndarray:
+        """(rates,) In which share of resamples of the seeds each rate is the best, as a verdict counts it."""
+        return np.array(self._ranking.probability)
+
+    @property
+    def sureness(self) -> float:
+        """In which share of resamples the suggestion, or a rate next to it on the grid, is the best."""
+        if math.isnan(self.suggestion):
+            return 0.0
+        place = int(np.argmin(self._means))
+        return float(self.chances[max(0, place - 1) : place + 2].sum())
+
+    @property
+    def edge(self) -> str | None:
+        """lowest or highest, if the suggestion is the grid's last in that direction."""
+        return {self.rates[0]: "lowest", self.rates[-1]: "highest"}.get(self.suggestion)
+
+    @property
+    def sentence(self) -> str:
+        """The suggestion in words, with how sure it is and what to beware of."""
+        seeds, most = self.losses.shape[1], f"{self.rates[0]:g} to {self.rates[-1]:g}"
+        if math.isnan(self.suggestion):
+            return f"Every rate from {most} makes {self.optimizer} diverge on {self.name}; test lower ones."
+        best = float(self._means.min())
+        if best >= self.start.mean():
+            return (
+                f"No rate from {most} lowers the loss of {self.name} within {self.steps} steps of {self.optimizer}; "
+                "test for longer, or look at the model."
+            )
+        beware = f" It is the {self.edge} rate tested: widen the range." if self.edge else ""
+        return (
+            f"Begin {self.optimizer} on {self.name} with rate {self.suggestion:.3g}: after {self.steps} steps it, or a "
+            f"neighbour on the grid, is best with a chance of {self.sureness:.0%} ({seeds} seeds).{beware}"
+        )
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    def table(self) -> pd.DataFrame:
+        """One row per rate: lr, validation_loss, low, high, diverged (seeds), chance (of being the best)."""
+        import pandas as pd
+
+        low, high = ([getattr(one, end) for one in self._ranking.mean] for end in ("low", "high"))
+        return pd.DataFrame(
+            {
+                "lr": self.rates,
+                "validation_loss": self._means,
+                "low": low,
+                "high": high,
+                "diverged": (~np.isfinite(self.losses)).sum(axis=1),
+                "chance": self.chances,
+            }
+        )
+
+    def picture(self) -> go.Figure:
+        """Loss against rate with its band, the suggestion ringed; a × where a seed diverged."""
+        from ..pictures.ranges import range_picture
+
+        return range_picture(self.table(), self.suggestion, float(self.start.mean()), self._title)
+
+    @property
+    def _title(self) -> str:
+        return f"{self.optimizer} on {self.name}, {self.steps} steps, {self.losses.shape[1]} seeds"
+
+
+@dataclass(frozen=True)
+class _Few:
+    """The first few batches of a seed, as one pass."""
+
+    batches: Batches
+    steps: int
+
+    def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
+        passes = range(-(-self.steps // self.batches.steps))
+        yield from islice((b for k in passes for b in self.batches.epoch(seed, k)), self.steps)
+
+
+def range_test(
+    problem: Problem | str,
+    optimizer: str | Formula = "adam",
+    low: float = 1e-6,
+    high: float = 10.0,
+    rates: int = 29,
+    seeds: int = 5,
+    steps: int = 100,
+    batch_size: int = 64,
+    model: nn.Module | None = None,
+) -> RangeTest:
+    """The rate to begin with, from a short population of rates × seeds, and how sure that is.
+
+    Args:
+        problem: as for `compare`.
+        optimizer: a name, also with arguments, or a formula.
+        low, high, rates: the grid, evenly spaced on a logarithmic axis; four per decade by default.
+        seeds: runs of each rate; a seed fixes initial weights and batch order. At least two.
+        steps: of each run; long enough to see a rate that is too high fail.
+        batch_size: samples per step; a DataLoader has its own.
+        model: begin with the weights of this very model, as it is now, in place of fresh ones. It is copied
+            and never changed; seeds then differ in the order of batches alone.
+
+    Nothing is written, and the global random state is left as it was.
+
+    Raises:
+        PlanError, ProblemError: what was asked does not fit together.
+
+    >>> found = range_test("breast-cancer", "sgd", low=1e-3, high=10, rates=5, steps=20)
+    >>> found.rates.tolist(), found.losses.shape
+    ([0.001, 0.01, 0.1, 1.0, 10.0], (5, 5))
+    """
+    grid = log_range(low, high, rates)
+    for what, value, least in (
+        ("rates", rates, 2),
+        ("seeds", seeds, 2),
+        ("steps", steps, 1),
+        ("batch_size", batch_size, 1),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise PlanError(f"{what} must be a whole number of at least {least}, not {value!r}.")
+    rule = formulas.get(optimizer)
+    if "lr" not in rule.hyperparameters:
+        raise PlanError(f"{rule.label} has no hyperparameter lr, so there is no rate to test; add lr to it.")
+    declared = load(problem)
+    ready = prepare(declared if model is None else replace(declared, model=_copies(model)))
+    task = _task(ready, steps, batch_size)
+    sizes = activations_of(task.batched.model, ready.validation[0][:8]) * batch_size
+    size = block_size(ready.weights, len(rule.states), int(sizes))
+    found, start = [], []
+    for seed in range(seeds):
+        members = [Member(rule, {"lr": lr}, {}, seed) for lr in grid]
+        blocks = [Block(task, members[k : k + size], 1) for k in range(0, len(members), size)]
+        start.append(blocks[0].evaluate(*ready.validation)["loss"][0])
+        found.append(np.concatenate([_trained(block) for block in blocks]))
+    losses = np.stack(found, axis=1)
+    return RangeTest(ready.name, rule.label, np.array(grid), losses, np.array(start), int(steps))
+
+
+def _copies(model: nn.Module) -> Any:
+    """A function that gives a model just like this one, each time."""
+    if not isinstance(model, nn.Module):
+        raise ProblemError(f"model is a {type(model).__name__}; give the torch.nn.Module to begin with.")
+    kept = copy.deepcopy(model).cpu()
+    return lambda: copy.deepcopy(kept)
+
+
+def _task(ready: Prepared, steps: int, batch_size: int) -> Task:
+    with RANDOM, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        structure = ready.model()
+    whole: Batches
+    if isinstance(ready.train, DataLoader):
+        whole = LoaderBatches(ready.train)
+    else:
+        whole = TensorBatches(*ready.train, batch_size)
+    return Task(ready.model, Batched(structure, ready.loss, {}), _Few(whole, steps), ready.validation)
+
+
+def _trained(block: Block) -> np.ndarray:
+    """(members,) validation losses at the end; ∞ where a member diverged."""
+    loss = np.full(len(block.members), np.nan)
+    for epoch in block.train():
+        if epoch is not None:
+            loss = epoch.values["validation_loss"]
+    return np.where(np.isfinite(loss) & (block.diverged < 0), loss, np.inf)

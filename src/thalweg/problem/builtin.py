@@ -1,0 +1,211 @@
+"""The built-in problems: small, offline, and different enough that no single optimizer wins them all.
+
+Each is a function without arguments that returns a `Problem`; the dict at the end is the list of names.
+All data ship with scikit-learn or with Python, all splits are fixed (seed 0), and no model uses dropout or
+batch normalisation, so a member's path depends on its seed and its optimizer alone.
+Read next: `study/problem.py` (what a problem is, and how to give your own).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .data import split
+from .declaration import Problem
+
+LENGTH = 32  # of a sequence of `text`, in characters
+
+
+def digits() -> Problem:
+    """Handwritten digits, 8×8 pixels, ten classes; a network 64-64-10 with ReLU."""
+    from sklearn.datasets import load_digits
+
+    inputs, targets = load_digits(return_X_y=True)
+    return _problem("digits", _digits_network, split(inputs / 16, targets), "cross_entropy", "accuracy")
+
+
+def digits_cnn() -> Problem:
+    """The same digits as images; two 3×3 convolutions with pooling, then a linear layer."""
+    from sklearn.datasets import load_digits
+
+    inputs, targets = load_digits(return_X_y=True)
+    images = (inputs / 16).reshape(-1, 1, 8, 8)
+    return _problem("digits-cnn", _digits_convolutions, split(images, targets), "cross_entropy", "accuracy")
+
+
+def breast_cancer() -> Problem:
+    """Malignant or benign, from 30 measurements of cell nuclei; a network 30-32-2."""
+    from sklearn.datasets import load_breast_cancer
+
+    inputs, targets = load_breast_cancer(return_X_y=True)
+    parts = _standardised(split(inputs, targets))
+    return _problem("breast-cancer", _breast_cancer_network, parts, "cross_entropy", "accuracy")
+
+
+def diabetes() -> Problem:
+    """Regression: progression of diabetes after a year, in standard deviations; a network 10-32-1."""
+    from sklearn.datasets import load_diabetes
+
+    inputs, targets = load_diabetes(return_X_y=True)
+    column = np.asarray(targets).reshape(-1, 1)  # (samples, 1), like the outputs
+    parts = _standardised(split(inputs, column), targets_too=True)
+    return _problem("diabetes", _diabetes_network, parts, "mse", "mae")
+
+
+NOISE = 0.3  # standard deviation of the targets of `wave`
+
+
+def wave() -> Problem:
+    """Regression with known noise: sin(πx)·(1 + x) and a normal error of 0.3; a network 1-32-1."""
+    draw = np.random.default_rng(0)
+    inputs = draw.uniform(-1, 1, (2200, 1))
+    targets = crest(torch.from_numpy(inputs)).numpy() + NOISE * draw.normal(size=(2200, 1))
+    train, validation, test = ((inputs[own], targets[own]) for own in np.split(np.arange(2200), [200, 1200]))
+    return Problem(
+        model=_wave_network,
+        train=train,
+        validation=validation,
+        test=test,
+        loss="mse",
+        metrics=("mae",),
+        name="wave",
+        noise=NOISE**2,
+        truth=crest,
+    )
+
+
+def crest(x: torch.Tensor) -> torch.Tensor:
+    """What the targets of `wave` are without their noise."""
+    return torch.sin(torch.pi * x) * (1 + x)
+
+
+def text() -> Problem:
+    """The next character of English text (Python's own help); a one-layer character transformer."""
+    from pydoc_data.topics import topics
+
+    page = _each_line_once("\n".join(topics[key] for key in sorted(topics)))
+    alphabet = sorted(set(page))
+    place = {character: index for index, character in enumerate(alphabet)}
+    ids = np.array([place[character] for character in page], dtype=np.int64)
+    ends = [0, len(ids) * 8 // 10, len(ids) * 9 // 10, len(ids)]
+    counts = (2048, 256, 256)
+    parts = tuple(
+        _sequences(ids[start:end], count) for start, end, count in zip(ends[:-1], ends[1:], counts, strict=True)
+    )
+    model = functools.partial(CharacterTransformer, len(alphabet))
+    return _problem("text", model, parts, "cross_entropy", "accuracy")
+
+
+class CharacterTransformer(nn.Module):
+    """Scores of the next character at every position, from the characters up to it.
+
+    (batch, positions) character ids → (batch, classes, positions), the order torch's cross-entropy takes.
+    Attention is written out, softmax(QKᵀ/√d + mask) V, so that it runs under `torch.func.vmap`; layer
+    norms stand before attention and network (Xiong et al. 2020, pre-LN).
+    """
+
+    def __init__(self, classes: int, width: int = 32, heads: int = 2) -> None:
+        super().__init__()
+        self.heads = heads
+        self.token = nn.Embedding(classes, width)
+        self.position = nn.Embedding(LENGTH, width)
+        self.before_attention = nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.attended = nn.Linear(width, width)
+        self.before_network = nn.LayerNorm(width)
+        self.network = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
+        self.before_scores = nn.LayerNorm(width)
+        self.scores = nn.Linear(width, classes)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        x = self.token(ids) + self.position.weight[: ids.shape[-1]]  # (batch, positions, width)
+        x = x + self.attended(self._attention(self.before_attention(x)))
+        x = x + self.network(self.before_network(x))
+        return self.scores(self.before_scores(x)).transpose(1, 2)  # (batch, classes, positions)
+
+    def _attention(self, x: torch.Tensor) -> torch.Tensor:
+        batch, positions, width = x.shape
+        split_heads = self.query_key_value(x).reshape(batch, positions, 3, self.heads, width // self.heads)
+        query, key, value = split_heads.permute(2, 0, 3, 1, 4).unbind(0)  # (batch, heads, positions, width / heads)
+        future = torch.full((positions, positions), -torch.inf, dtype=x.dtype, device=x.device).triu(1)
+        scores = query @ key.transpose(-2, -1) * (width // self.heads) ** -0.5 + future
+        return (scores.softmax(-1) @ value).transpose(1, 2).reshape(batch, positions, width)
+
+
+def _each_line_once(page: str) -> str:
+    """Printable text without rules and tables, each line where it stands first.
+
+    The help repeats whole sections under several headings; left in, test sequences would be found word for
+    word in the training text.
+    """
+    printable = "".join(character for character in page if character == "\n" or " " <= character <= "~")
+    lines = [line.strip() for line in printable.split("\n")]
+    return "\n".join(dict.fromkeys(line for line in lines if re.match(r"[^+|]*[A-Za-z]", line)))
+
+
+def _digits_network() -> nn.Module:
+    return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def _digits_convolutions() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # (batch, 8, 4, 4)
+        nn.Conv2d(8, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # (batch, 16, 2, 2)
+        nn.Flatten(),
+        nn.Linear(64, 10),
+    )
+
+
+def _breast_cancer_network() -> nn.Module:
+    return nn.Sequential(nn.Linear(30, 32), nn.ReLU(), nn.Linear(32, 2))
+
+
+def _diabetes_network() -> nn.Module:
+    return nn.Sequential(nn.Linear(10, 32), nn.ReLU(), nn.Linear(32, 1))
+
+
+def _wave_network() -> nn.Module:
+    return nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 1))
+
+
+def _problem(
+    name: str, model: Callable[[], nn.Module], parts: tuple[tuple[Any, Any], ...], loss: str, metric: str
+) -> Problem:
+    train, validation, test = parts
+    return Problem(model=model, train=train, validation=validation, test=test, loss=loss, metrics=(metric,), name=name)
+
+
+def _standardised(parts: tuple[tuple[Any, Any], ...], targets_too: bool = False) -> tuple[tuple[Any, Any], ...]:
+    """Mean 0 and standard deviation 1 over the training rows; the other parts moved by the same amounts."""
+    inputs, targets = parts[0]
+    shift, scale = inputs.mean(axis=0), inputs.std(axis=0)
+    target_shift, target_scale = (targets.mean(axis=0), targets.std(axis=0)) if targets_too else (0, 1)
+    return tuple(((x - shift) / scale, (y - target_shift) / target_scale if targets_too else y) for x, y in parts)
+
+
+def _sequences(ids: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """`count` sequences spread evenly over `ids`, and each shifted by one: (count, LENGTH) twice."""
+    starts = np.linspace(0, len(ids) - LENGTH - 1, count).astype(np.int64)
+    windows = ids[starts[:, None] + np.arange(LENGTH + 1)]  # (count, LENGTH + 1)
+    return windows[:, :-1], windows[:, 1:]
+
+
+PROBLEMS: dict[str, Callable[[], Problem]] = {
+    "digits": digits,
+    "digits-cnn": digits_cnn,
+    "breast-cancer": breast_cancer,
+    "diabetes": diabetes,
+    "wave": wave,
+    "text": text,
+}

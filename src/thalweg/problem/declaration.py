@@ -1,0 +1,130 @@
+"""What is to be learned: `Problem`, and `load`, which finds one by name, module or file.
+
+A problem is only declared here; nothing is read or run until `prepare.prepare` checks it. What a problem
+was made from (the text of its file or function) travels with it, so that a store can say it years later.
+Read next: `prepare.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import ProblemError, unknown
+from .source import Found, failed, opened, source_text
+
+OWN = "your own is given as file.py:function or package.module:function"
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Model, data, loss and metrics: what every member of a study learns.
+
+    Args:
+        model: a function without arguments that returns a fresh `torch.nn.Module`. A function, because
+            each member starts from an initialisation of its own seed.
+        train: a pair (inputs, targets) of tensors or arrays with one row per sample, inputs
+            (samples, …); a torch Dataset, which is read into memory; or a DataLoader, which is used as it
+            is (its own order, batch size, drop_last and dtypes).
+        validation, test: the same forms; a DataLoader is read through once. A missing test part is 20% of
+            the training data, a missing validation part 20% of what is left, drawn by `seed` and
+            stratified by class where possible. Nothing can be split off a train DataLoader: it needs
+            `validation`, half of which becomes the test part if `test` is missing.
+        loss: a name of `tw.losses`, with arguments if need be (``huber(delta=0.5)``), one of its objects, or
+            a function (outputs, targets) → scalar or per-sample values. Cross-entropy by default, as for most
+            networks: outputs (samples, classes, …) and class ids (samples, …).
+        metrics: names (``accuracy``, ``mae``, ``mse``) or functions like a loss; reported, never minimised.
+        groups: one label for each sample of `train`, and then of `validation` if that is given: the patient, the
+            speaker, the day. Samples of one group never stand on both sides of a split, drawn here or by ``folds=``.
+        noise: what nobody could know, where that is known: the variance of the targets around what inputs say of
+            them, or the entropy of classes in nats.
+        truth: inputs → what inputs say of the targets, where that is known, as of data that were made.
+        name: what tables and reports call it.
+        seed: of the split alone; members have their own seeds.
+        source: filled in by `load`: kind, spec, text and sha256 of where the problem came from.
+
+    Floats are converted to the dtype of the model's parameters, integers to int64.
+
+    Raises:
+        ProblemError: when a study prepares it, if its parts do not fit together.
+
+    >>> import torch, thalweg as tw
+    >>> inputs = torch.linspace(-1, 1, 100).reshape(100, 1)
+    >>> line = Problem(model=lambda: torch.nn.Linear(1, 1), train=(inputs, 2 * inputs + 1), loss="mse")
+    >>> from thalweg.problem.prepare import prepare
+    >>> [len(inputs) for inputs, _ in (prepare(line).train, prepare(line).validation, prepare(line).test)]
+    [64, 16, 20]
+    """
+
+    model: Callable[[], Any]
+    train: Any = field(repr=False)
+    validation: Any = field(default=None, repr=False)
+    test: Any = field(default=None, repr=False)
+    loss: str | Callable[..., Any] = "cross_entropy"
+    metrics: tuple[str | Callable[..., Any], ...] = ()
+    name: str = ""
+    seed: int = 0
+    source: Mapping[str, str] = field(default_factory=dict, repr=False)
+    groups: Any = field(default=None, repr=False)
+    noise: float | None = None
+    truth: Callable[[Any], Any] | None = field(default=None, repr=False)
+
+
+def load(spec: str | Problem) -> Problem:
+    """The problem that `spec` names, with its name and source filled in.
+
+    `spec` is a Problem, a built-in's name, ``package.module:function`` or ``file.py:function``; the
+    function takes no arguments and returns a Problem. A file may import its neighbours.
+
+    Raises:
+        ProblemError: if there is no such problem, file, module or function, or the function fails or
+            returns something else.
+
+    >>> load("digits").loss
+    'cross_entropy'
+    """
+    from .builtin import PROBLEMS  # not above: the built-ins are made of Problem
+
+    if isinstance(spec, Problem):
+        return spec if spec.source else _named(spec, "problem", "object", "", source_text(spec.model))
+    if not isinstance(spec, str):
+        raise ProblemError(
+            f"the problem is a {type(spec).__name__}; give a tw.Problem or a name ({', '.join(PROBLEMS)}), or {OWN}."
+        )
+    if spec in PROBLEMS:
+        return _named(PROBLEMS[spec](), spec, "built-in", spec, source_text(PROBLEMS[spec]))
+    place, colon, function = spec.rpartition(":")
+    if not colon and spec.endswith(".py"):
+        raise ProblemError(f"{spec!r} names a file and no function in it; write {spec}:function.")
+    if not colon:
+        raise ProblemError(unknown("problem", spec, PROBLEMS).removesuffix(".") + f"; {OWN}.")
+    if not place or not function.isidentifier():
+        raise ProblemError(f"{spec!r} is not a problem: {OWN}.")
+    with opened(spec, ProblemError) as found:
+        return _named(_call(found), function, found.kind, spec, found.text)
+
+
+def _call(found: Found) -> Problem:
+    function = found.get()
+    if not callable(function):
+        raise ProblemError(f"{found.spec!r}: {found.name} is a {type(function).__name__}; give a function.")
+    try:
+        problem = function()
+    except (Exception, SystemExit) as error:  # whatever a user's function may raise
+        raise failed(found.spec, f"function {found.name}", error, ProblemError) from error
+    if not isinstance(problem, Problem):
+        raise ProblemError(
+            f"{found.spec!r}: function {found.name} returned a {type(problem).__name__}; it must return a tw.Problem."
+        )
+    return problem
+
+
+def _named(problem: Problem, name: str, kind: str, spec: str, text: str) -> Problem:
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return replace(
+        problem,
+        name=problem.name or name,
+        source={"kind": kind, "spec": spec or problem.name or name, "text": text, "sha256": digest},
+    )

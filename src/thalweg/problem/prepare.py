@@ -1,0 +1,248 @@
+"""A problem made ready to train: data as tensors, loss as a function, every part checked against the others.
+
+`prepare` is the one gate. It builds the model once and runs it on a few samples, so that whatever does not
+fit is said in one sentence before a population is planned, and nothing after it has to check again.
+Read next: `data.py` (reading and splitting), `checks.py` (what must fit), `../losses.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from .. import losses
+from ..errors import ProblemError, TrainingError
+from ..population.draws import recorded
+from .checks import build, check_measure, forward
+from .data import HELD_OUT, Pair, check_finite, hold_out, labels_of, read, sample_of, tensors_of
+from .declaration import Problem, load
+
+SAMPLES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A checked problem, as the population trains it.
+
+    Attributes:
+        name: the problem's.
+        model: a function that returns a fresh module.
+        loss: (outputs, targets) → scalar; runs under `torch.func.vmap`.
+        loss_name: what tables call it.
+        metrics: name → (outputs, targets) → scalar.
+        train: (inputs, targets), or the user's DataLoader as it is.
+        validation, test: (inputs, targets), one row per sample.
+        fingerprint: sha256 over data, model and loss; equal for equal problems.
+        weights: number of trainable parameters.
+        source: where the problem came from: kind, spec, text and sha256.
+        draws: whether the model draws random numbers in training, as dropout does.
+        order: where the rows of train, and then of validation, stood in the data as given; None for a DataLoader.
+        drawn: which of validation and test were split off at random.
+        groups: a label for each sample of the pool, if the problem has groups.
+        noise, truth: the problem's.
+    """
+
+    name: str
+    model: Callable[[], nn.Module]
+    loss: losses.Measure = field(repr=False)
+    loss_name: str
+    metrics: Mapping[str, losses.Measure] = field(repr=False)
+    train: Pair | DataLoader[Any] = field(repr=False)
+    validation: Pair = field(repr=False)
+    test: Pair = field(repr=False)
+    fingerprint: str
+    weights: int
+    source: Mapping[str, str] = field(repr=False)
+    draws: bool = False
+    order: np.ndarray | None = field(default=None, repr=False)
+    drawn: tuple[str, ...] = ()
+    groups: np.ndarray | None = field(default=None, repr=False)
+    noise: float | None = None
+    truth: Callable[[Any], Any] | None = field(default=None, repr=False)
+
+    @cached_property
+    def pool(self) -> Pair:
+        """All samples of training and validation, in the order given."""
+        if isinstance(self.train, DataLoader) or self.order is None:
+            raise ProblemError("the train data are a DataLoader, which cannot be joined with the validation part.")
+        place = torch.from_numpy(np.argsort(self.order, kind="stable"))
+        inputs, targets = (torch.cat(two)[place] for two in zip(self.train, self.validation, strict=True))
+        return inputs, targets
+
+
+def prepare(problem: Problem | str) -> Prepared:
+    """Read the data, build the model once, run it on a few samples and check that all parts fit.
+
+    The global random state is left as it was.
+
+    Raises:
+        ProblemError: one sentence on the first part that does not fit.
+
+    >>> ready = prepare("digits")
+    >>> ready.weights, tuple(ready.train[0].shape), ready.loss_name
+    (4810, (1149, 64), 'cross_entropy')
+    """
+    problem = load(problem)
+    if isinstance(problem.seed, bool) or not isinstance(problem.seed, int) or not 0 <= problem.seed < 2**32:
+        raise ProblemError(f"the problem's seed is {problem.seed!r}; give an integer from 0 to {2**32 - 1}.")
+    loss, metrics = losses.get(problem.loss), _metrics(problem)
+    draws = False
+    with torch.random.fork_rng(devices=[]):
+        module = build(problem.model)
+        trainable = [p for p in module.parameters() if p.requires_grad]
+        train, validation, test, order, groups = _parts(problem, trainable[0].dtype)
+        if isinstance(train, DataLoader):
+            sample, train_data = sample_of(train, SAMPLES), tensors_of(train)
+            for tensor, what in zip(train_data or sample, ("inputs", "targets"), strict=True):
+                check_finite(tensor, f"train {what}")
+        else:
+            sample, train_data = _first(train), train
+        parts = {"train": train_data or sample, "validation": validation, "test": test}
+        for name, (inputs, targets) in {**{n: _first(p) for n, p in parts.items()}, "train": sample}.items():
+            outputs = forward(module.train(name == "train"), inputs, name)
+            if name == "train":
+                draws = _draws(lambda module=module, inputs=inputs: module(inputs))
+            check_measure("loss", problem.loss, outputs, targets, parts[name], name)
+            for metric in problem.metrics:
+                check_measure("metric", metric, outputs, targets, parts[name], name)
+    return Prepared(
+        name=problem.name,
+        model=problem.model,
+        loss=loss,
+        loss_name=losses.name_of(problem.loss),
+        metrics=metrics,
+        train=train,
+        validation=validation,
+        test=test,
+        fingerprint=_fingerprint(
+            problem, module, train, [part for part in (train_data, validation, test) if part], groups
+        ),
+        weights=sum(p.numel() for p in trainable),
+        source=problem.source,
+        draws=draws,
+        order=order,
+        drawn=tuple(part for part in ("validation", "test") if getattr(problem, part) is None),
+        groups=groups,
+        noise=problem.noise,
+        truth=problem.truth,
+    )
+
+
+def check_loss(ready: Prepared, loss: losses.Measure) -> None:
+    """Refuse a loss that this problem cannot be trained with.
+
+    Raises:
+        ProblemError: it does not fit the model's outputs or the targets.
+    """
+    inputs, targets = sample_of_train(ready)
+    whole = tensors_of(ready.train) if isinstance(ready.train, DataLoader) else ready.train
+    part = whole or (inputs, targets)
+    with torch.random.fork_rng(devices=[]):
+        outputs = forward(build(ready.model).train(), inputs, "train")
+    check_measure("loss", loss, outputs, targets, part, "train")
+
+
+def sample_of_train(ready: Prepared) -> Pair:
+    """A few of the training samples."""
+    if isinstance(ready.train, DataLoader):
+        with torch.random.fork_rng(devices=[]):
+            return sample_of(ready.train, SAMPLES)
+    return _first(ready.train)
+
+
+def _draws(call: Callable[[], object]) -> bool:
+    """Whether random numbers are drawn; what cannot be repeated is refused when it is trained."""
+    try:
+        return bool(recorded(call))
+    except TrainingError:
+        return True
+
+
+def _metrics(problem: Problem) -> dict[str, losses.Measure]:
+    if isinstance(problem.metrics, str) or not isinstance(problem.metrics, tuple | list):
+        raise ProblemError(
+            f"the metrics are {problem.metrics!r}; give a tuple of names or functions, e.g. ('accuracy',)."
+        )
+    found: dict[str, losses.Measure] = {}
+    for metric in problem.metrics:
+        measure, name = losses.get_metric(metric), losses.name_of(metric)
+        if name in found:
+            raise ProblemError(f"two metrics are called {name!r}; give each a name of its own.")
+        found[name] = measure
+    return found
+
+
+def _parts(
+    problem: Problem, dtype: torch.dtype
+) -> tuple[Pair | DataLoader[Any], Pair, Pair, np.ndarray | None, np.ndarray | None]:
+    """(train, validation, test), with what is missing split off by the problem's seed; then where the rows of train
+    and validation stood in the data as given, and the groups of those data that are not for testing."""
+    validation = None if problem.validation is None else read(problem.validation, "validation", dtype)
+    test = None if problem.test is None else read(problem.test, "test", dtype)
+    if isinstance(problem.train, DataLoader):
+        if problem.groups is not None:
+            raise ProblemError(
+                "the train data are a DataLoader, in which samples have no places that groups could name; "
+                "give the data as tensors, arrays or a Dataset, or leave groups out."
+            )
+        if validation is None:
+            raise ProblemError(
+                "the train data are a DataLoader, which is used as it is, so nothing can be split off it; "
+                "give validation= and test= as well."
+            )
+        if test is None:
+            validation, test = _split_off(validation, 0.5, problem.seed, "validation")[:2]
+        return problem.train, validation, test, None, None
+    train = read(problem.train, "train", dtype)
+    here = len(train[0])
+    whole = np.arange(here + (0 if validation is None else len(validation[0])))
+    groups = None if problem.groups is None else labels_of(problem.groups, len(whole))
+    order, behind = whole[:here], whole[here:]
+    if test is None:
+        train, test, rows = _split_off(train, HELD_OUT, problem.seed, "train", groups)
+        order = order[rows]
+    if validation is None:
+        within = None if groups is None else groups[order]
+        train, validation, rows = _split_off(train, HELD_OUT, problem.seed, "train", within)
+        behind, order = np.setdiff1d(order, order[rows]), order[rows]
+    order = np.concatenate([order, behind])
+    return train, validation, test, order, None if groups is None else groups[np.sort(order)]
+
+
+def _split_off(
+    part: Pair, share: float, seed: int, where: str, groups: np.ndarray | None = None
+) -> tuple[Pair, Pair, np.ndarray]:
+    """(kept, held out, the rows kept)."""
+    rows = hold_out(part[1], share, seed, where, None if groups is None else groups[: len(part[1])])
+    kept, held = map(torch.from_numpy, rows)
+    return (part[0][kept], part[1][kept]), (part[0][held], part[1][held]), rows[0]
+
+
+def _first(part: Pair) -> Pair:
+    return part[0][:SAMPLES], part[1][:SAMPLES]
+
+
+def _fingerprint(problem: Problem, module: nn.Module, train: Any, parts: list[Pair], groups: np.ndarray | None) -> str:
+    """Equal for equal problems, in this process and the next: nothing that holds an address goes in."""
+    digest = hashlib.sha256()
+    model = re.sub(r" at 0x[0-9a-f]+", "", repr(module))
+    described = [f"{name} {tuple(p.shape)} {p.dtype} {p.requires_grad}" for name, p in module.named_parameters()]
+    if isinstance(train, DataLoader):
+        described += [type(train.dataset).__qualname__, type(train.sampler).__qualname__]
+        described += [str(train.batch_size), str(train.drop_last)]
+    digest.update("\n".join([model, losses.name_of(problem.loss), *described]).encode())
+    for tensor in (tensor for part in parts for tensor in part):
+        digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    if groups is not None:
+        digest.update(np.unique(groups, return_inverse=True)[1].astype("<i8").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Recipes: a setting of a study as a plain PyTorch script."""

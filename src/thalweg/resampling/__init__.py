@@ -1,0 +1,1 @@
+"""Resampling: bagging, boosting, ensembles and the bias–variance decomposition."""

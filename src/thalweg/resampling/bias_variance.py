@@ -1,0 +1,306 @@
+"""Why a model errs: it cannot bend far enough (bias), it follows its sample too closely (variance), or noise.
+
+The same setting is trained on many resamples of the training data, and the members' answers to samples that none of
+them has seen are taken apart, with f̄ the mean answer and t the target. For values and squared error (Geman,
+Bienenstock & Doursat 1992, section 2.2):
+
+    E(t − f̂)² = (f̄ − f)² + E(f̂ − f̄)² + E(t − f)²,      error = bias² + variance + noise
+
+where f is what can be known of t. For classes and cross-entropy, with p̄ ∝ exp E log p̂, the geometric mean of members'
+probabilities (Heskes 1998, equation 5):
+
+    E(−log p̂(t)) = −log p̄(t) + E KL(p̄ ‖ p̂),            error = bias (with the noise) + variance
+
+All settings see the same resamples, and each is a population; the variance is that over resamples and seeds.
+Read next: `bagging.py`, which draws and trains.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ..engine.programs import Programs, built
+from ..errors import PlanError
+from ..formulas import Formula
+from ..plan.factors import Setting, whole_number
+from ..plan.plan import plan
+from ..population.block import EVALUATION_BATCH
+from ..problem.data import Pair
+from ..problem.declaration import Problem, load
+from ..problem.prepare import Prepared, prepare
+from .bagging import Trained, columns, resample, train
+from .ensemble import outputs_of
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+PARTS = ("error", "bias", "variance", "noise")
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class BiasVariance:
+    """Error, bias, variance and noise of every setting; `str` of it says of the best setting which is largest.
+
+    Attributes:
+        rows: one row per setting: its levels, then each part with the ends of its 95% interval over samples
+            (`bias_low`, `bias_high`, …), `rest`, bias + variance + noise − error, with the same, and `diverged`,
+            how many members did; a setting of which one did has an infinite error and nothing else.
+        measure: "squared error" or "cross-entropy".
+        known: whether the noise is known; where it is not, it is part of the bias, and NaN.
+        members: resamples of each setting.
+        name: of the problem.
+    """
+
+    rows: pd.DataFrame = field(repr=False)
+    measure: str
+    known: bool
+    members: int
+    name: str
+
+    def table(self) -> pd.DataFrame:
+        """One row per setting."""
+        return self.rows.copy()
+
+    @property
+    def varied(self) -> list[str]:
+        """The columns of what differs between the settings."""
+        first = list(self.rows.columns[: self.rows.columns.get_loc("error")])
+        return [name for name in first if self.rows[name].nunique(dropna=False) > 1]
+
+    def __str__(self) -> str:
+        able = self.rows[np.isfinite(self.rows["error"])]
+        if able.empty:
+            return f"Every setting diverged on some resample of {self.name}; try lower rates."
+        best = able.loc[able["error"].idxmin()]
+        where = ", ".join(
+            f"{name} {best[name]:g}" if isinstance(best[name], float) else f"{name} {best[name]}"
+            for name in self.varied
+        )
+        parts = {
+            "bias": "bias²" if self.measure == "squared error" else "bias",
+            "variance": "variance",
+            "noise": "noise",
+        }
+        if not self.known:
+            parts["bias"] += " and noise"
+        shares = [f"{words} {best[name]:.3g}" for name, words in parts.items() if math.isfinite(best[name])]
+        at = f" at {where}" if where else ""
+        return (
+            f"{self.name}: {self.measure} {best['error']:.3g}{at}, over {self.members} resamples, is "
+            f"{', '.join(shares[:-1])} and {shares[-1]}."
+        )
+
+    def picture(self, along: str | None = None) -> go.Figure:
+        """The parts against one of the things that vary; the lowest error over the others.
+
+        Args:
+            along: a column, "lr" or "model" or a hyperparameter; the one that varies, where there is one alone.
+
+        Raises:
+            PlanError: nothing varies, or several things do and none is named.
+        """
+        from ..pictures.decomposition import decomposition
+
+        varied = self.varied
+        if along is None and len(varied) != 1:
+            raise PlanError(f"{len(varied)} things vary ({', '.join(varied) or 'none'}); name one of them as along=.")
+        axis = along or varied[0]
+        if axis not in varied:
+            raise PlanError(f"{axis!r} does not vary here; name one of {', '.join(varied) or 'nothing'}.")
+        able = self.rows[np.isfinite(self.rows["error"])]
+        best = able.loc[able.groupby(axis, sort=False)["error"].idxmin()]
+        title = f"{self.name}, {self.members} resamples of each setting"
+        return decomposition(best, axis, self.measure, self.known, title)
+
+
+def bias_variance(
+    problem: Problem | str,
+    optimizers: Sequence[str | Formula] = ("adam",),
+    rates: Sequence[float] = (0.01,),
+    schedules: Sequence[str] = ("constant",),
+    members: int = 30,
+    epochs: int = 20,
+    batch_size: int | str = 64,
+    models: Mapping[Any, Callable[[], Any]] | None = None,
+    hyperparameters: Mapping[str, Sequence[Any]] | None = None,
+    regularizers: Sequence[Any] | None = None,
+    noise: float | None = None,
+) -> BiasVariance:
+    """Error, bias², variance and noise of every setting, from models trained on resamples.
+
+    Args:
+        problem, optimizers, rates, schedules, batch_size, hyperparameters, regularizers: as for `compare`.
+        members: resamples of the training data, the same for every setting; at least two.
+        epochs: passes over each member's samples.
+        models: label → function, several models to take apart in place of the problem's own, e.g. of several sizes.
+        noise: what nobody could know: the variance of the targets around what can be known of them, or the entropy
+            of classes in nats; the problem's own `noise` unless given. Where it is not known it is part of the bias.
+
+    Judged on the validation part, so that settings may be chosen by it; the test part is untouched.
+
+    Raises:
+        PlanError, ProblemError: what was asked does not fit together; a DataLoader, which draws its own samples.
+
+    >>> import thalweg as tw
+    >>> parts = tw.bias_variance("wave", "adam", rates=[0.01], members=5, epochs=5)
+    >>> row = parts.table().iloc[0]
+    >>> row["rest_low"] < 0 < row["rest_high"], parts.known
+    (True, True)
+    """
+    declared = load(problem)
+    wanted = plan(
+        optimizers,
+        rates,
+        schedules,
+        1,
+        epochs,
+        confirmation=0,
+        batch_sizes=[batch_size],
+        regularizers=regularizers,
+        hyperparameters=hyperparameters,
+    )
+    if models is None:
+        return taken_apart(Programs(wanted, prepare(declared)), wanted.settings, members, noise)
+    if not isinstance(models, Mapping) or not models:
+        raise PlanError(f"models must map labels to functions that return a module, not {models!r}.")
+    found = []
+    for label, model in models.items():
+        one = Programs(wanted, prepare(replace(declared, model=model)))
+        found.append((label, taken_apart(one, wanted.settings, members, noise)))
+    rows = pd.concat([one.rows.assign(model=label) for label, one in found], ignore_index=True)
+    rows.insert(0, "model", rows.pop("model"))
+    return replace(found[0][1], rows=rows)
+
+
+def taken_apart(
+    programs: Programs, settings: Sequence[Setting], members: int, noise: float | None = None
+) -> BiasVariance:
+    """The parts of the error of those settings."""
+    problem, count = programs.problem, whole_number("members", members, least=2)
+    if isinstance(problem.train, DataLoader):
+        raise PlanError(
+            "the train data are a DataLoader, which draws its own samples; give the data as tensors, arrays or a "
+            "Dataset, from which members can draw theirs."
+        )
+    known = _noise(problem.noise if noise is None else noise)
+    data, held = problem.train, problem.validation
+    drawn = torch.stack([resample(len(data[0]), k) for k in range(count)])
+    rows = []
+    # A few settings at a time: their members' weights are kept until they have answered.
+    for some in _few(settings, max(1, 512 // count)):
+        runs = list(itertools.product(some, range(count)))
+        done = train(programs, runs, drawn.repeat(len(some), 1), data, held)
+        for k, setting in enumerate(some):
+            own = slice(k * count, (k + 1) * count)
+            lost = int(done.diverged[own].sum())
+            parts = _diverged() if lost else _parts(problem, _answers(programs, done, own, held[0]), held, known)
+            rows.append({**columns(setting), **parts, "diverged": lost})
+    values = data[1].is_floating_point()
+    return BiasVariance(
+        pd.DataFrame(rows), "squared error" if values else "cross-entropy", known is not None, count, problem.name
+    )
+
+
+def squares(
+    answers: np.ndarray, targets: np.ndarray, truth: np.ndarray | None, noise: float | None
+) -> dict[str, np.ndarray]:
+    """(samples,) each part of the squared error of (members, samples, …) answers; bias and variance are unbiased.
+
+    Without the truth, what the mean answer misses the target by holds the noise too, which is taken off if known.
+
+    >>> parts = squares(np.array([[1.0], [3.0]]), np.array([2.5]), np.array([2.0]), 0.25)
+    >>> {name: float(value[0]) for name, value in parts.items()}
+    {'error': 1.25, 'bias': -1.0, 'variance': 2.0, 'noise': 0.25}
+    """
+    middle, spread = answers.mean(0), answers.var(0, ddof=1)
+    known = targets if truth is None else truth
+    off = (middle - known) ** 2 - spread / len(answers)
+    if truth is None and noise is not None:
+        off = off - noise
+    parts = {
+        "error": ((answers - targets) ** 2).mean(0),
+        "bias": off,
+        "variance": spread,
+        "noise": np.full_like(spread, np.nan if noise is None else noise),
+    }
+    return {name: values.reshape(len(values), -1).mean(1) for name, values in parts.items()}
+
+
+def entropies(log_probabilities: np.ndarray, targets: np.ndarray, noise: float | None) -> dict[str, np.ndarray]:
+    """(samples,) each part of the cross-entropy of (members, samples, classes, …) log probabilities.
+
+    >>> answers = np.log(np.array([[[0.9, 0.1]], [[0.5, 0.5]]]))
+    >>> parts = entropies(answers, np.array([0]), None)
+    >>> bool(np.isclose(parts["bias"] + parts["variance"], parts["error"]).all())
+    True
+    """
+    middle = log_probabilities.mean(0)  # (samples, classes, …)
+    scale = np.log(np.exp(middle).sum(1, keepdims=True))
+    picked = np.expand_dims(targets, 1)
+    error = -np.take_along_axis(log_probabilities, picked[None], 2).mean(0).squeeze(1)
+    bias = -np.take_along_axis(middle - scale, picked, 1).squeeze(1)
+    parts = {
+        "error": error,
+        "bias": bias - (noise or 0.0),
+        "variance": -scale.squeeze(1),
+        "noise": np.full_like(error, np.nan if noise is None else noise),
+    }
+    return {name: values.reshape(len(values), -1).mean(1) for name, values in parts.items()}
+
+
+def _parts(problem: Prepared, answers: Tensor, held: Pair, noise: float | None) -> dict[str, float]:
+    """Means over samples with their intervals, and what the parts miss the error by."""
+    inputs, targets = held
+    if targets.is_floating_point():
+        truth = None if problem.truth is None else problem.truth(inputs).double().numpy()
+        found = squares(answers.double().numpy(), targets.double().numpy(), truth, noise)
+    else:
+        found = entropies(answers.double().log_softmax(2).numpy(), targets.numpy(), noise)
+    whole = found["bias"] + found["variance"] + np.nan_to_num(found["noise"])
+    return {
+        key: value
+        for name, values in {**found, "rest": whole - found["error"]}.items()
+        for key, value in _interval(name, values)
+    }
+
+
+def _interval(name: str, values: np.ndarray) -> Iterator[tuple[str, float]]:
+    """The mean over samples, and Student's interval."""
+    mean = float(values.mean())
+    half = float(stats.sem(values) * stats.t.ppf((1 + _LEVEL) / 2, len(values) - 1)) if len(values) > 1 else math.inf
+    yield from ((name, mean), (f"{name}_low", mean - half), (f"{name}_high", mean + half))
+
+
+def _diverged() -> dict[str, float]:
+    names = [f"{name}{end}" for name in (*PARTS, "rest") for end in ("", "_low", "_high")]
+    return {name: math.inf if name.startswith("error") else math.nan for name in names}
+
+
+def _answers(programs: Programs, done: Trained, own: slice, inputs: Tensor) -> Tensor:
+    """(members, samples, …)"""
+    module, state = built(programs.problem), {name: t[own] for name, t in done.state.items()}
+    return torch.cat([outputs_of(module, state, x) for x in inputs.split(EVALUATION_BATCH)], dim=1)
+
+
+def _few(settings: Sequence[Setting], count: int) -> Iterator[Sequence[Setting]]:
+    yield from (settings[k : k + count] for k in range(0, len(settings), count))
+
+
+def _noise(given: float | None) -> float | None:
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
+        raise PlanError(f"noise is {given!r}; give a number that is not negative: a variance, or an entropy in nats.")
+    return float(given)

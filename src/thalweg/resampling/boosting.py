@@ -1,0 +1,256 @@
+"""Stages, each of which learns what those before it got wrong; of each stage's candidates the best is kept.
+
+A stage's candidates are a population: every setting, several times with other draws and initial weights. For classes
+(AdaBoost for several of them, SAMME: Zhu, Zou, Rosset & Hastie 2009, algorithm 2) samples have weights, and since a
+loss may give one number for a whole batch, a candidate draws its samples by these weights instead of weighing them
+(Freund & Schapire 1996, section 2). For values a stage fits the residuals of the sum so far, and is added to it times a
+shrinkage (Friedman 2001, algorithm 1): with a loss of the difference y − f, the loss of a stage that answers h to the
+residuals r = y − f is that of the sum f + h, so every stage is trained with the problem's own loss.
+Read next: `bagging.py`, which trains the candidates.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ..engine.programs import Programs, built
+from ..errors import PlanError, TrainingError
+from ..formulas import Formula
+from ..losses import L1, MSE, Huber
+from ..losses import get as loss_of
+from ..plan.factors import Setting, whole_number
+from ..plan.plan import plan
+from ..population.block import EVALUATION_BATCH
+from ..problem.data import Pair
+from ..problem.declaration import Problem, load
+from ..problem.prepare import prepare
+from ..regularizers.base import draw_seed
+from .bagging import Trained, classes_of, columns, learned, train
+from .ensemble import Ensemble, outputs_of
+
+
+def boost(
+    problem: Problem | str,
+    optimizers: Sequence[str | Formula] = ("adam",),
+    rates: Sequence[float] = (0.001, 0.01),
+    members: int = 10,
+    epochs: int = 20,
+    schedules: Sequence[str] = ("constant",),
+    batch_size: int | str = 64,
+    draws: int = 2,
+    shrinkage: float | None = None,
+    seed: int = 0,
+) -> Ensemble:
+    """A boosting: stages that each learn what those before them got wrong.
+
+    AdaBoost (SAMME) for class ids, gradient boosting for values with the losses mse, l1 and huber.
+
+    Args:
+        problem, schedules, batch_size: as for `compare`.
+        optimizers, rates: with schedules, the settings that are candidates at every stage; all see the same draws.
+        members: stages, one member kept of each; fewer if one makes no error, or none is better than chance.
+        epochs: passes over the data, of each candidate.
+        draws: candidates of each setting at every stage, each with samples and initial weights of its own.
+        shrinkage: what a stage counts; 1 for classes and 0.5 for values unless given.
+        seed: of the first candidate; the others have the numbers after it.
+
+    Raises:
+        PlanError, ProblemError: what was asked does not fit together.
+        TrainingError: no candidate of the first stage is better than chance.
+
+    >>> import thalweg as tw
+    >>> stages = tw.boost("breast-cancer", rates=[0.01], members=3, epochs=2)
+    >>> stages.table()[["optimizer", "lr", "draw"]].shape, stages.start is None
+    ((3, 3), True)
+    """
+    wanted = plan(optimizers, rates, schedules, 1, epochs, confirmation=0, batch_sizes=[batch_size])
+    programs = Programs(wanted, prepare(load(problem)))
+    return boosted(programs, wanted.settings, members, draws, shrinkage, seed)
+
+
+def boosted(
+    programs: Programs,
+    settings: Sequence[Setting],
+    members: int,
+    draws: int = 2,
+    shrinkage: float | None = None,
+    seed: int = 0,
+) -> Ensemble:
+    """The boosting whose candidates have those settings."""
+    count, several = whole_number("members", members), whole_number("draws", draws)
+    data, validation = learned(programs)
+    classes = classes_of(programs.problem, data)
+    share = _shrinkage(shrinkage, 1.0 if classes else 0.5)
+    if classes is None:
+        made: _Values | _Classes = _Values.of(programs, data, validation, share)
+    elif data[1].ndim == 1:
+        even = torch.full((len(data[1]),), 1 / len(data[1]), dtype=torch.float64)
+        made = _Classes(data, validation, even, classes, share)
+    else:
+        raise PlanError(
+            f"the targets have {data[1].ndim} axes, and a boosting weighs samples of one class each; use bagging."
+        )
+    kept: list[dict[str, Tensor]] = []
+    table: list[dict[str, object]] = []
+    for stage in range(count):
+        numbers = range(seed + stage * several, seed + (stage + 1) * several)
+        runs = list(itertools.product(settings, numbers))
+        rows = torch.stack([made.draw(number) for _, number in runs])
+        done = train(programs, runs, rows, made.data, made.held)
+        choice = made.choose(done, functools.partial(_answers, programs, done))
+        if choice is None:
+            break
+        k, weight, measured = choice
+        kept.append({name: t[k : k + 1] for name, t in done.state.items()})
+        table.append({**columns(runs[k][0]), "draw": runs[k][1], "weight": weight, **measured})
+        if made.finished:
+            break
+    if not kept:
+        raise TrainingError(
+            "no candidate of the first stage is better than chance, so there is nothing to boost; give other rates, or "
+            "more epochs."
+        )
+    state = {name: torch.cat([one[name] for one in kept]) for name in kept[0]}
+    weights = torch.tensor([float(row["weight"]) for row in table], dtype=torch.float64)  # type: ignore[arg-type]
+    problem = programs.problem
+    return Ensemble(
+        "boosting",
+        problem.model,
+        state,
+        weights,
+        made.start,
+        classes,
+        problem.loss,
+        problem.metrics,
+        {},
+        pd.DataFrame(table),
+        problem.name,
+    )
+
+
+Choice = tuple[int, float, dict[str, float]]  # which candidate, what it counts, what it was worth
+Answer = Callable[[Tensor], Tensor]  # inputs → (candidates, samples, …)
+
+
+@dataclass
+class _Classes:
+    """The samples' weights, from stage to stage."""
+
+    data: Pair
+    held: Pair | None
+    weights: Tensor
+    classes: int
+    shrinkage: float
+    start: None = None
+    finished: bool = False
+
+    def draw(self, number: int) -> Tensor:
+        generator = torch.Generator().manual_seed(draw_seed(number, 0, "boosting"))
+        return torch.multinomial(self.weights, len(self.weights), replacement=True, generator=generator)
+
+    def choose(self, done: Trained, answer: Answer) -> Choice | None:
+        """The candidate with the smallest weighted error, what it counts, and the weights for the next stage."""
+        wrong = answer(self.data[0]).argmax(2) != self.data[1]  # (candidates, samples)
+        errors = torch.where(torch.from_numpy(done.diverged), math.inf, (wrong * self.weights).sum(1))
+        k = int(errors.argmin())
+        error = float(errors[k])
+        if not error < 1 - 1 / self.classes:
+            return None
+        measured = {"error": error, "train_error": float(wrong[k].double().mean())}
+        self.finished = error <= 0
+        weight, self.weights = samme(self.weights, wrong[k], self.classes, self.shrinkage)
+        return k, weight, measured
+
+
+def samme(weights: Tensor, wrong: Tensor, classes: int, shrinkage: float = 1.0) -> tuple[float, Tensor]:
+    """What a stage counts, and the weights of samples after it.
+
+    α = ν (log((1 − err)/err) + log(K − 1)), with err = Σ wᵢ 1[wrongᵢ]; wᵢ ← wᵢ exp(α 1[wrongᵢ]), sum 1 (Zhu et al.
+    2009, equation 1 and algorithm 2). A stage without error counts 1, and changes nothing.
+
+    Args:
+        weights: (samples,), with sum 1.
+        wrong: (samples,) whether the stage errs.
+        shrinkage: ν.
+
+    >>> weight, after = samme(torch.full((4,), 0.25, dtype=torch.float64), torch.tensor([True, False, False, False]), 2)
+    >>> f"{weight:.6f}", after
+    ('1.098612', tensor([0.5000, 0.1667, 0.1667, 0.1667], dtype=torch.float64))
+    """
+    error = float((weights * wrong).sum())
+    if error <= 0:
+        return 1.0, weights
+    weight = shrinkage * (math.log((1 - error) / error) + math.log(classes - 1))
+    after = weights * torch.exp(weight * wrong.double())
+    return weight, after / after.sum()
+
+
+@dataclass
+class _Values:
+    """The residuals, from stage to stage."""
+
+    data: Pair
+    held: Pair | None
+    loss: L1 | MSE | Huber
+    start: Tensor
+    shrinkage: float
+    finished: bool = False
+
+    @classmethod
+    def of(cls, programs: Programs, data: Pair, held: Pair | None, shrinkage: float) -> _Values:
+        loss = loss_of(programs.problem.loss)
+        if not isinstance(loss, L1 | MSE | Huber):
+            raise PlanError(
+                f"the loss {programs.problem.loss_name} is no loss of the difference of target and output, whose "
+                "residuals a stage could fit; gradient boosting takes mse, l1 and huber."
+            )
+        start = data[1].mean(0) if isinstance(loss, MSE) else data[1].median(0).values
+        begun = [(x, y - start) for x, y in (data, held or data)]
+        return cls(begun[0], held and begun[1], loss, start, shrinkage)
+
+    def draw(self, number: int) -> Tensor:
+        return torch.arange(len(self.data[1]))
+
+    def choose(self, done: Trained, answer: Answer) -> Choice | None:
+        """The candidate that fits the residuals best, and the residuals for the next stage."""
+        losses = [float(self.loss(one, self.data[1])) for one in answer(self.data[0])]
+        able = [k for k in range(len(losses)) if not done.diverged[k] and math.isfinite(losses[k])]
+        if not able:
+            return None
+        k = min(able, key=losses.__getitem__)
+        measured = {"fitted_loss": losses[k]}
+        self.data = self._without(self.data, answer, k)
+        measured["train_loss"] = self._left(self.data)
+        if self.held is not None:
+            self.held = self._without(self.held, answer, k)
+            measured["validation_loss"] = self._left(self.held)
+        return k, self.shrinkage, measured
+
+    def _without(self, data: Pair, answer: Answer, k: int) -> Pair:
+        return data[0], data[1] - self.shrinkage * answer(data[0])[k]
+
+    def _left(self, data: Pair) -> float:
+        """The loss of the sum so far, which is that of answering nothing to what is left."""
+        return float(self.loss(torch.zeros_like(data[1]), data[1]))
+
+
+def _answers(programs: Programs, done: Trained, inputs: Tensor) -> Tensor:
+    """(candidates, samples, …) outputs on all training samples."""
+    module = built(programs.problem)
+    return torch.cat([outputs_of(module, done.state, x) for x in inputs.split(EVALUATION_BATCH)], dim=1)
+
+
+def _shrinkage(given: float | None, usual: float) -> float:
+    if given is None:
+        return usual
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given <= 1:
+        raise PlanError(f"shrinkage is {given!r}; give a number above 0 and at most 1.")
+    return float(given)

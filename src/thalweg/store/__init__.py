@@ -1,0 +1,1 @@
+"""Stores: the file a study lives in, and the provenance it holds."""

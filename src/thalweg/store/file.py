@@ -1,0 +1,617 @@
+"""The file a study lives in: SQLite in WAL mode, written while the study runs.
+
+    meta      key → JSON: the plan, the problem, the provenance, costs
+    blocks    id, stage, seed, status (waiting | started | finished | stopped), step, seconds, checkpoint
+    members   id, block, position in it, optimizer, lr, schedule, further (JSON: the levels of the other
+              factors that vary, and last the fold), seed, diverged (step, or −1)
+    curves    block, step, metric → float64 values, little-endian, in the order of the block's members
+
+What a block has learned after a pass over the data goes in as one transaction: a killed process leaves
+either all of it or none. Curves are kept as one array per block, step and metric, so that a study of a
+hundred thousand members opens at once. Checkpoints (safetensors) lie beside the file in
+``<store>.checkpoints/``, are written under a temporary name and renamed, and are named in `blocks` only
+then; the name carries a digest of the content, so that a damaged one is known. One process writes (a lock
+says who); any number read.
+
+A store of the first schema, whose members have no `further`, is read and carried on as it is: its study
+varied nothing else.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import glob
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from ..errors import StoreError
+from ..plan.factors import Setting
+from ..plan.folds import FOLD
+
+APPLICATION = 0x7468616C  # "thal"
+VERSION = 2
+ENDED = ("finished", "stopped")  # of a block: nothing is left to train
+READABLE = (1, 2)
+DRAFTS = 10  # tries to make one
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE blocks (
+    id INTEGER PRIMARY KEY, stage TEXT NOT NULL, seed INTEGER NOT NULL,
+    status TEXT NOT NULL DEFAULT 'waiting', step INTEGER NOT NULL DEFAULT 0,
+    seconds REAL NOT NULL DEFAULT 0, checkpoint TEXT
+);
+CREATE TABLE members (
+    id INTEGER PRIMARY KEY, block INTEGER NOT NULL REFERENCES blocks, position INTEGER NOT NULL,
+    optimizer TEXT NOT NULL, lr REAL NOT NULL, schedule TEXT NOT NULL,
+    further TEXT NOT NULL DEFAULT '{}', seed INTEGER NOT NULL, diverged INTEGER NOT NULL DEFAULT -1
+);
+CREATE INDEX members_of_block ON members (block, position);
+CREATE TABLE curves (
+    block INTEGER NOT NULL REFERENCES blocks, step INTEGER NOT NULL, metric TEXT NOT NULL, value BLOB NOT NULL,
+    PRIMARY KEY (block, step, metric)
+) WITHOUT ROWID;
+CREATE INDEX curves_by_metric ON curves (block, metric, step);  -- so that the last points are found without the others
+"""
+
+
+@dataclass(frozen=True)
+class BlockRow:
+    """One line of the table of blocks, with its members' settings in their order."""
+
+    id: int
+    stage: str
+    seed: int
+    status: str
+    step: int
+    seconds: float
+    checkpoint: str | None
+    settings: tuple[Setting, ...]
+    fold: int | None = None
+
+
+BlockPlan = tuple[int, Sequence[Setting]] | tuple[int, Sequence[Setting], int | None]
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """A block put together from members of others.
+
+    Attributes:
+        id: of the new block.
+        origins: (block, position) of each member in the old ones.
+        status: of the new block.
+        checkpoint: its name, if it has one.
+    """
+
+    id: int
+    origins: Sequence[tuple[int, int]]
+    status: str
+    checkpoint: str | None = None
+
+
+def kind_of(path: Path) -> str:
+    """`none`, `store`, or a sentence that says what the file is instead; the file is only read."""
+    try:
+        if not path.exists():
+            if path.is_symlink():
+                return f"{path} is a link that leads nowhere; it is left as it was: name another file."
+            return "none"
+        if path.is_dir():
+            return f"{path} is a folder, not a store; name a file."
+        if not path.is_file():  # a pipe, which would never end
+            return f"{path} is no regular file, and not a thalweg store; name another file."
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror or error}."
+    if len(header) < 100 or header[:16] != b"SQLite format 3\0":
+        return f"{path} is not a thalweg store; it is left as it was: name another file."
+    if int.from_bytes(header[68:72], "big") != APPLICATION:
+        return f"{path} is another program's database; it is left as it was: name another file."
+    version = int.from_bytes(header[60:64], "big")
+    if version not in READABLE:
+        known = " and ".join(map(str, READABLE))
+        return f"{path} is a store of version {version}, and this thalweg reads versions {known}; it is left as it was."
+    return "store"
+
+
+class Store:
+    """An open store; `create` begins one, `open` reads one, `writing` makes this process its writer."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path, self._db = path, connection
+        with _damage(path):
+            columns = [row[1] for row in connection.execute("PRAGMA table_info(members)")]
+        self._plain = "further" not in columns  # of the first schema
+        self._turn = threading.Lock()  # the workers of a study share one connection
+
+    @classmethod
+    def create(cls, path: str | Path, meta: Mapping[str, Any]) -> Store:
+        """A new store; refuses a path where anything already is."""
+        path = Path(path)
+        kind = kind_of(path)
+        if kind != "none":
+            raise StoreError(kind if kind != "store" else f"{path} already holds a study; name another file.")
+        draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+        try:
+            _make_folder(path.parent)
+            db = sqlite3.connect(draft, isolation_level=None)
+            try:
+                db.executescript(f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION};{_SCHEMA}")
+                db.executemany("INSERT INTO meta VALUES (?, ?)", [(k, json.dumps(v)) for k, v in meta.items()])
+            finally:
+                db.close()
+            put_new(draft, path)
+        except FileExistsError as error:
+            raise StoreError(f"{path} already holds a study; name another file.") from error
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise StoreError(
+                f"{path} cannot be written: {reason}; name a file in a folder you can write to."
+            ) from error
+        finally:
+            with suppress(OSError):  # its folder may not even be one
+                draft.unlink(missing_ok=True)
+        return cls.open(path, write=True)
+
+    @classmethod
+    def open(cls, path: str | Path, write: bool = False) -> Store:
+        """An existing store, for reading unless `write`; anything else is refused and left as it was."""
+        path = Path(path)
+        kind = kind_of(path)
+        if kind == "none":
+            raise StoreError(f"{path} does not exist; `thalweg compare` makes a store, by default under runs/.")
+        if kind != "store":
+            raise StoreError(kind)
+        if write and not all(os.access(place, os.W_OK) for place in (path, path.absolute().parent)):
+            raise StoreError(
+                f"{path} cannot be written: permission denied, or the disk is read-only; copy it to "
+                "where you can write."
+            )
+        with _damage(path):
+            _check(path, thoroughly=write)
+            if not write:
+                return cls(path, _connect(path, _mode(path)))
+            db = _connect(path, "mode=rw")
+            try:
+                db.execute("PRAGMA journal_mode=WAL")
+                db.execute("PRAGMA synchronous=NORMAL")
+            except BaseException:
+                db.close()
+                raise
+        return cls(path, db)
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the right to write; a second process is refused in a sentence."""
+        lock = FileLock(f"{self.path}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise StoreError(f"{self.path} is being written by another process; wait for it, or stop it.") from error
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be written: {error.strerror or error}.") from error
+        try:
+            self._sweep()
+            yield
+        finally:
+            with suppress(OSError):  # while it is held: whoever waits for this very file sees that it is gone
+                Path(lock.lock_file).unlink()
+            lock.release()
+
+    def _sweep(self) -> None:
+        """Remove what processes that were killed left half written."""
+        drafts = [*self.path.parent.glob(f".{glob.escape(self.path.name)}.*.new"), *self.checkpoints.glob("*.tmp")]
+        for draft in drafts:
+            with suppress(OSError):
+                draft.unlink()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._turn:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{self.path} cannot be written ({error}); what it held before is safe: "
+                f"make room or permission, then `thalweg resume {self.path}`."
+            ) from error
+
+    # What is written
+
+    def set_meta(self, key: str, value: Any) -> None:
+        with self._transaction() as db:
+            _note(db, {key: value})
+
+    def add_blocks(self, stage: str, blocks: Sequence[BlockPlan], meta: Mapping[str, Any] | None = None) -> None:
+        """Blocks of a stage, all at once: (seed, settings in the order of the members) each, with the fold if any.
+
+        Args:
+            meta: what becomes known of the study with them, in the same transaction.
+        """
+        columns = ["block", "position", "optimizer", "lr", "schedule", "seed"]
+        columns += [] if self._plain else ["further"]
+        with self._transaction() as db:
+            _note(db, meta or {})
+            for seed, settings, *fold in blocks:
+                cut = {FOLD: fold[0]} if fold and fold[0] is not None else {}
+                row = db.execute("INSERT INTO blocks (stage, seed) VALUES (?, ?)", (stage, seed))
+                members = [
+                    (row.lastrowid, k, s.optimizer, s.lr, s.schedule, seed, json.dumps({**dict(s.further), **cut}))
+                    for k, s in enumerate(settings)
+                ]
+                db.executemany(
+                    f"INSERT INTO members ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+                    [member[: len(columns)] for member in members],
+                )
+
+    def record(
+        self,
+        block: int,
+        step: int,
+        values: Mapping[str, np.ndarray],
+        diverged: np.ndarray,
+        seconds: float,
+        finished: bool = False,
+    ) -> None:
+        """Curve points of one block at one step, its members' fate and the time it took, in one transaction."""
+        arrays = [(block, step, name, v.astype("<f8").tobytes()) for name, v in values.items()]
+        lost = [(int(s), block, k) for k, s in enumerate(diverged.tolist()) if s >= 0]
+        with self._transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?)", arrays)
+            db.executemany("UPDATE members SET diverged = ? WHERE block = ? AND position = ?", lost)
+            status = "finished" if finished else "started"
+            db.execute(
+                "UPDATE blocks SET status = ?, step = max(step, ?), seconds = seconds + ? WHERE id = ?",
+                (status, step, seconds, block),
+            )
+
+    def compact(self, rows: Sequence[BlockRow], going: Sequence[Compacted], meta: Mapping[str, Any]) -> None:
+        """Part blocks into what goes on, in new blocks with all its past, and the rest, which is stopped.
+
+        One transaction, together with what is to be noted in `meta`.
+
+        Args:
+            rows: blocks of one stage, all at the end of the same pass.
+            going: the new blocks; their checkpoints are written.
+        """
+        with self._transaction() as db:
+            old = {row.id: _Whole(db, row) for row in rows}
+            db.executemany("DELETE FROM members WHERE block = ?", [(row.id,) for row in rows])
+            for row in rows:
+                gone = {place for new in going for block, place in new.origins if block == row.id}
+                left = [(row.id, k) for k in range(len(row.settings)) if k not in gone]
+                db.execute("DELETE FROM curves WHERE block = ?", (row.id,))
+                db.execute("DELETE FROM blocks WHERE id = ?", (row.id,))
+                if left:
+                    _put_together(db, Compacted(row.id, left, "stopped"), old)
+            for new in going:
+                _put_together(db, new, old)
+            _note(db, meta)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path.with_name(self.path.name + ".checkpoints")
+
+    def save_checkpoint(self, block: int, step: int, tensors: Mapping[str, Any]) -> None:
+        """Replace the block's checkpoint; the old one stays until the new one is whole and named."""
+        name = self.write_checkpoint(block, step, tensors)
+        with self._transaction() as db:
+            db.execute("UPDATE blocks SET checkpoint = ?, status = 'started' WHERE id = ?", (name, block))
+        self.drop_checkpoints(block, keep=name)
+
+    def write_checkpoint(self, block: int, step: int, tensors: Mapping[str, Any]) -> str:
+        """A checkpoint beside the store, which knows nothing of it yet; its name."""
+        from safetensors.torch import save
+
+        content = save(dict(tensors))
+        name = f"{block}-{step}-{_digest(content)}.safetensors"
+        try:
+            with _draft(self.checkpoints, name) as file:
+                file.write(content)
+                file.flush()
+                # Before it gets its name, so that a power cut leaves no empty file under it.
+                os.fsync(file.fileno())
+            os.replace(file.name, self.checkpoints / name)
+        except OSError as error:
+            raise StoreError(
+                f"{self.checkpoints} cannot be written: {error.strerror or error}; what {self.path} holds is safe: "
+                f"make room or permission, then `thalweg resume {self.path}`."
+            ) from error
+        return name
+
+    def load_checkpoint(self, row: BlockRow) -> dict[str, Any] | None:
+        """The block's checkpoint, or None where there is none: then it starts afresh, with the same result."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        if row.checkpoint is None:
+            return None
+        try:
+            content = (self.checkpoints / Path(row.checkpoint).name).read_bytes()
+            whole = row.checkpoint.endswith(f"-{_digest(content)}.safetensors")
+            return load(content) if whole else None
+        except (OSError, SafetensorError):
+            return None
+
+    def drop_checkpoints(self, block: int, keep: str | None = None) -> None:
+        for old in self.checkpoints.glob(f"{block}-*"):
+            if old.name != keep:
+                old.unlink(missing_ok=True)
+        if keep is None:
+            with suppress(OSError):  # not there, or another block's checkpoint is in it
+                self.checkpoints.rmdir()
+
+    def clear_checkpoints(self) -> None:
+        """Remove what may be left of blocks that were killed as they ended, or as they were put together anew."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    # What is read
+
+    def meta(self, key: str, default: Any = None) -> Any:
+        with _damage(self.path):
+            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+            return default if row is None else json.loads(row[0])
+
+    def stages(self) -> dict[str, set[str]]:
+        """stage → the statuses its blocks have."""
+        found: dict[str, set[str]] = {}
+        with _damage(self.path):
+            for stage, status in self._db.execute("SELECT DISTINCT stage, status FROM blocks"):
+                found.setdefault(stage, set()).add(status)
+        return found
+
+    def blocks(self, stage: str | None = None) -> list[BlockRow]:
+        settings: dict[int, list[Setting]] = {}
+        folds: dict[int, int] = {}
+        with _damage(self.path), self._reading():  # a worker may halve a block between the two queries
+            for block, optimizer, lr, schedule, further in self._db.execute(
+                f"SELECT block, optimizer, lr, schedule, {self._further} FROM members ORDER BY block, position"
+            ):
+                levels = _levels(further)
+                if levels and levels[-1][0] == FOLD:
+                    *levels, (_, folds[block]) = levels
+                setting = Setting(optimizer, lr, schedule, tuple(levels))
+                settings.setdefault(block, []).append(setting)
+            rows = self._db.execute("SELECT id, stage, seed, status, step, seconds, checkpoint FROM blocks ORDER BY id")
+            found = [BlockRow(*row, settings=tuple(settings[row[0]]), fold=folds.get(row[0])) for row in rows]
+        return [row for row in found if stage in (None, row.stage)]
+
+    def point(self, block: int, step: int, metric: str) -> np.ndarray | None:
+        """The value of a metric at a step for each of the block's members; None where there is none."""
+        with _damage(self.path), self._turn:
+            found = self._db.execute(
+                "SELECT value FROM curves WHERE block = ? AND step = ? AND metric = ?", (block, step, metric)
+            ).fetchone()
+        return None if found is None else np.frombuffer(found[0], "<f8")
+
+    def members(self) -> pd.DataFrame:
+        """One row per member: member, stage, optimizer, lr, schedule, each further factor that varies, seed,
+        status, step, then the last value of each metric; NaN until there is one."""
+        with _damage(self.path), self._reading():
+            table = pd.read_sql_query(
+                "SELECT m.id AS member, m.block, m.position, b.stage, m.optimizer, m.lr, m.schedule, "
+                f"{self._further} AS further, m.seed, "
+                "CASE WHEN m.diverged >= 0 THEN 'diverged' ELSE b.status END AS status, "
+                "CASE WHEN m.diverged >= 0 THEN m.diverged ELSE b.step END AS step "
+                "FROM members m JOIN blocks b ON b.id = m.block ORDER BY m.block, m.position",
+                self._db,
+            )
+            last = self._db.execute(
+                "SELECT c.block, c.metric, c.value FROM curves c JOIN (SELECT block, metric, max(step) AS step "
+                "FROM curves GROUP BY block, metric) l USING (block, step, metric)"
+            )
+            first = np.flatnonzero(table["position"].to_numpy() == 0)
+            start = dict(zip(table["block"].to_numpy()[first].tolist(), first.tolist(), strict=True))
+            columns: dict[str, np.ndarray] = {}
+            for block, metric, value in last:
+                array = np.frombuffer(value, "<f8")
+                column = columns.setdefault(metric, np.full(len(table), np.nan))
+                column[start[block] : start[block] + len(array)] = array
+            table = _spread(table)
+        for metric in sorted(columns, key=lambda m: (not m.startswith("train"), not m.endswith("loss"), m)):
+            table[metric] = columns[metric]
+        return table.drop(columns=["block", "position"])
+
+    @property
+    def _further(self) -> str:
+        return "'{}'" if self._plain else "further"
+
+    def curves(self, stage: str | None = None) -> pd.DataFrame:
+        """member, step, metric, value: every recorded point, or every one of that stage."""
+        stages = () if stage is None else (stage,)
+        which = "WHERE block IN (SELECT id FROM blocks WHERE stage = ?)" if stages else ""
+        metrics: list[str] = []
+        parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+        with _damage(self.path), self._reading():
+            first = dict(self._db.execute("SELECT block, min(id) FROM members GROUP BY block"))
+            for block, step, metric, value in self._db.execute(
+                f"SELECT block, step, metric, value FROM curves {which}", stages
+            ):
+                array = np.frombuffer(value, "<f8")
+                parts.append((first[block] + np.arange(len(array)), np.full(len(array), step), array))
+                metrics += [metric] * len(array)
+        members, steps, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return pd.DataFrame({"member": members, "step": steps, "metric": pd.Categorical(metrics), "value": values})
+
+    def curve(self, member: int, metric: str) -> np.ndarray:
+        """One member's values of a metric, in the order of the steps."""
+        with _damage(self.path), self._turn:
+            found = self._db.execute("SELECT block, position FROM members WHERE id = ?", (member,)).fetchone()
+            block, position = found
+            arrays = self._db.execute(
+                "SELECT value FROM curves WHERE block = ? AND metric = ? ORDER BY step", (block, metric)
+            )
+            return np.array([np.frombuffer(value, "<f8")[position] for (value,) in arrays])
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """One view of the store for several queries, whatever is written meanwhile."""
+        with self._turn:
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self._db.in_transaction:  # some errors end it
+                    self._db.execute("ROLLBACK")
+
+    def stamp(self, provenance: Mapping[str, Any]) -> None:
+        """Note one more session of writing."""
+        self.set_meta("sessions", [*self.meta("sessions", []), {**provenance, "at": time.time()}])
+
+
+class _Whole:
+    """A block with everything the store holds of it."""
+
+    def __init__(self, db: sqlite3.Connection, row: BlockRow) -> None:
+        self.row = row
+        found = db.execute("SELECT * FROM members WHERE block = ? ORDER BY position", (row.id,))
+        self.names = [column[0] for column in found.description]
+        self.members = found.fetchall()
+        curves = db.execute("SELECT step, metric, value FROM curves WHERE block = ?", (row.id,))
+        self.curves = {(step, metric): np.frombuffer(value, "<f8") for step, metric, value in curves}
+
+
+def _put_together(db: sqlite3.Connection, new: Compacted, old: Mapping[int, _Whole]) -> None:
+    """Insert a block of members that come from others, with their curves and their share of the time."""
+    sources = [old[block] for block, _ in new.origins]
+    row, curves = sources[0].row, sources[0].curves
+    seconds = sum(s.row.seconds / len(s.members) for s in sources)
+    values = (new.id, row.stage, row.seed, new.status, row.step, seconds, new.checkpoint)
+    db.execute(
+        "INSERT INTO blocks (id, stage, seed, status, step, seconds, checkpoint) VALUES (?, ?, ?, ?, ?, ?, ?)", values
+    )
+    for k, (source, (_, place)) in enumerate(zip(sources, new.origins, strict=True)):
+        kept = dict(zip(source.names, source.members[place], strict=True)) | {"block": new.id, "position": k}
+        del kept["id"]  # the members of a block are numbered without gaps
+        marks = ", ".join("?" * len(kept))
+        db.execute(f"INSERT INTO members ({', '.join(kept)}) VALUES ({marks})", list(kept.values()))
+    for step, metric in curves:
+        array = np.array([s.curves[step, metric][p] for s, (_, p) in zip(sources, new.origins, strict=True)])
+        db.execute("INSERT INTO curves VALUES (?, ?, ?, ?)", (new.id, step, metric, array.tobytes()))
+
+
+def _connect(path: Path, how: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.resolve().as_uri()}?{how}", uri=True, isolation_level=None, timeout=30, check_same_thread=False
+    )
+
+
+def _mode(path: Path) -> str:
+    """How to read: where no folder can be written, a store that nobody writes needs no files beside it."""
+    beside = path.resolve()
+    alone = not beside.with_name(f"{beside.name}-wal").exists()
+    return "immutable=1" if alone and not os.access(beside.parent, os.W_OK) else "mode=ro"
+
+
+def _check(path: Path, thoroughly: bool) -> None:
+    """Raise what SQLite says of a damaged store; nothing is written, and where nobody writes, nothing is made beside
+    it."""
+    beside = path.resolve()
+    alone = not beside.with_name(f"{beside.name}-wal").exists()
+    with path.open("rb") as file:
+        header = file.read(32)
+    size, pages = (int.from_bytes(header[a:b], "big") for a, b in ((16, 18), (28, 32)))
+    if alone and path.stat().st_size < pages * (65536 if size == 1 else size):
+        raise sqlite3.DatabaseError("its end is missing")
+    db = _connect(path, "immutable=1" if alone else "mode=ro")
+    try:
+        for table in ("meta", "blocks", "members", "curves"):
+            db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
+        if thoroughly and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(found)
+    finally:
+        db.close()
+
+
+def _note(db: sqlite3.Connection, meta: Mapping[str, Any]) -> None:
+    values = [(key, json.dumps(value)) for key, value in meta.items()]
+    db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values)
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Whatever a damaged store makes of reading it, in one sentence."""
+    try:
+        yield
+    except (sqlite3.Error, OSError, pd.errors.DatabaseError, ValueError, KeyError, TypeError, IndexError) as error:
+        reason = " ".join(str(error).split())
+        raise StoreError(f"{path} cannot be read as a store ({reason}); it is damaged, and left as it was.") from error
+
+
+@functools.lru_cache(maxsize=4096)
+def _levels(further: str) -> tuple[tuple[str, Any], ...]:
+    return tuple(dict(json.loads(further)).items())
+
+
+def _spread(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the column `further` as one column per factor, in its place."""
+    with_levels, texts = pd.factorize(table["further"])
+    known = [dict(_levels(text)) for text in texts]
+    place = table.columns.get_loc("further")
+    table = table.drop(columns="further")
+    for k, name in enumerate(dict.fromkeys(name for one in known for name in one)):
+        levels = pd.Series([one.get(name) for one in known]).infer_objects()
+        if name == FOLD:  # after the seed, and missing where a member has none
+            folds = levels.astype("Int64").take(with_levels).array
+            table.insert(table.columns.get_loc("seed") + 1, name, folds)  # pyright: ignore[reportArgumentType]
+        else:
+            table.insert(place + k, name, levels.take(with_levels).to_numpy())
+    return table
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # which to `Store.create` would mean that somebody was faster
+        raise NotADirectoryError(error.errno, f"{folder} is a file") from error
+
+
+def _draft(folder: Path, name: str) -> BinaryIO:
+    """A file to become `name` in the folder, which is made unless it is there."""
+    for _ in range(DRAFTS):
+        _make_folder(folder)
+        # Another worker that drops the last checkpoint takes the empty folder with it.
+        with suppress(FileNotFoundError):
+            return (folder / f"{name}.tmp").open("wb")
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def put_new(draft: Path, path: Path) -> None:
+    """Give the draft its name, never replacing what somebody else put there first."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: claim the name, then fill it
+        with path.open("xb"):
+            os.replace(draft, path)

@@ -1,0 +1,195 @@
+"""How a setting does on data that it was not trained on: the gap, over- and underfitting, and where to stop.
+
+Everything is read off the learning curves of the runs that the verdict rests on, with intervals over seeds (and
+folds), paired within each run. A setting is said to
+
+- **overfit** where its mean validation loss has turned up: at the end it lies above its lowest value, by more than
+  the interval of that rise;
+- **underfit** where it does not overfit, and either its validation loss still fell over the last fifth of the run, by
+  more than the interval of that fall and by at least 1% of the loss, so that more epochs would help; or it is
+  reliably worse than the best, and its training loss stays above the lowest of all settings beside it by more than
+  half of that one and more than the interval, so that it fits even its training data less than another would;
+- **fit** otherwise.
+
+A rise from the lowest of many epochs is a little too large, as every lowest of many is; the interval asks for more than
+that luck where there are a few seeds or more. The gap compares the loss that was trained with the one that is
+judged by, so there is none where a regularizer or a loss of its own makes these two different things. The training
+loss of an epoch is the mean over its steps, of a model that was learning meanwhile: the gap leaves out what
+was learned in the second half of that epoch.
+
+Overfitting as a validation loss that turns up, and stopping where it is lowest: Prechelt 1998, "Early stopping — but
+when?", sections 1 and 2; both words: Goodfellow, Bengio & Courville 2016, section 5.2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..plan.factors import shown
+from ..plan.folds import FOLD
+from ..plan.plan import Plan
+from .intervals import Interval, interval
+from .verdict import Entry, Verdict, matching, points
+
+LAST = 0.2  # the part of the run over which a loss may still fall
+LEAST = 0.01  # of the loss: a smaller fall is not worth more epochs
+MORE = 1.5  # times the lowest training loss
+OVERFITS, UNDERFITS, FITS, DIVERGED = "overfits", "underfits", "fits", "diverged"
+
+
+@dataclass(frozen=True)
+class Generalization:
+    """How one chosen setting generalizes.
+
+    Attributes:
+        level: of the factor that is ranked: an optimizer, a batch size, …
+        word: "overfits", "underfits", "fits", or "diverged" where a run did.
+        sentence: the word with its reason and numbers.
+        train_loss, validation_loss: at the end.
+        gap: validation minus training loss; None where these are different losses.
+        stop: the step of the lowest mean validation loss, and `steps` of the whole run.
+        rise: the validation loss at the end minus the one at `stop`: what stopping there gains.
+    """
+
+    level: str
+    word: str
+    sentence: str
+    train_loss: Interval
+    validation_loss: Interval
+    gap: Interval | None
+    stop: int
+    steps: int
+    rise: Interval
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; infinite and missing numbers are None."""
+        plain = asdict(self)
+        for name, value in plain.items():
+            if isinstance(value, dict):
+                plain[name] = {k: v if math.isfinite(v) else None for k, v in value.items()}
+        return plain
+
+
+@dataclass(frozen=True)
+class _Curves:
+    """Losses (epochs, seeds, folds) of one setting, and the step of each epoch."""
+
+    steps: np.ndarray
+    train: np.ndarray
+    validation: np.ndarray
+
+
+def generalization(plan: Plan, verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame) -> list[Generalization]:
+    """For each entry of a verdict, best first.
+
+    Args:
+        members, curves: `Study.table()` and `Study.curves()`.
+    """
+    stage = members[members["stage"] == verdict.stage]
+    if FOLD in stage:
+        stage = stage[stage[FOLD].notna()]
+    seen = [_curves(stage[matching(stage, entry.setting)], curves) for entry in verdict.entries]
+    finite = [one.train[-1] for one in seen if one is not None and np.isfinite(one.train[-1]).all()]
+    lowest = min(finite, key=np.mean, default=None)
+    return [
+        _judged(plan, verdict, entry, one, lowest)
+        for entry, one in zip(verdict.entries, seen, strict=True)
+        if one is not None
+    ]
+
+
+def _curves(own: pd.DataFrame, curves: pd.DataFrame) -> _Curves | None:
+    """None while nothing of the setting is recorded; a run that diverged has infinite losses."""
+    keyed = own.assign(fold=own.get(FOLD, 0))[["member", "seed", "fold", "status", "step"]]
+    rows = points(curves[curves["metric"].isin(["train_loss", "validation_loss"])], keyed)
+    if rows.empty:
+        return None
+    # Folds may have a different number of steps in an epoch.
+    rows["epoch"] = rows.groupby(["member", "metric"], observed=True)["step"].rank("dense").astype(int)
+    tables = []
+    for metric in ("train_loss", "validation_loss"):
+        wide = rows[rows["metric"] == metric].pivot(index="epoch", columns=["seed", "fold"], values="value")
+        values = wide.sort_index(axis=1).to_numpy(float)
+        seeds = keyed["seed"].nunique()
+        tables.append(np.where(np.isfinite(values), values, np.inf).reshape(len(values), seeds, -1))
+    steps = rows.groupby("epoch")["step"].max().to_numpy()
+    return _Curves(steps, *tables)
+
+
+def _judged(plan: Plan, verdict: Verdict, entry: Entry, curves: _Curves, lowest: np.ndarray | None) -> Generalization:
+    train, validation = curves.train, curves.validation
+    comparable = plan.level(entry.setting, "loss") is None and plan.level(entry.setting, "regularizer") == "none"
+    level = verdict.level(entry)
+    if not (np.isfinite(validation).all() and np.isfinite(train).all()):
+        none = Interval(math.inf, math.inf, math.inf)
+        return Generalization(
+            level, DIVERGED, f"{level} diverged.", none, none, None, int(curves.steps[-1]), int(curves.steps[-1]), none
+        )
+
+    def difference(values: np.ndarray) -> Interval:
+        return interval(values, skewed=False, overlap=plan.overlap)
+
+    at = int(validation.mean(axis=(1, 2)).argmin())
+    rise = difference(validation[-1] - validation[at])
+    gap = difference(validation[-1] - train[-1]) if comparable else None
+    word, why = _word(curves, at, rise, lowest if comparable and entry.rank > 1 else None, difference)
+    return Generalization(
+        level,
+        word,
+        f"{level} {word}: {why}{_gap(gap)}.",
+        interval(train[-1], overlap=plan.overlap),
+        interval(validation[-1], overlap=plan.overlap),
+        gap,
+        int(curves.steps[at]),
+        int(curves.steps[-1]),
+        rise,
+    )
+
+
+def _word(curves: _Curves, at: int, rise: Interval, lowest: np.ndarray | None, difference: Any) -> tuple[str, str]:
+    """The word and its reason, by the rules above."""
+    train, validation, steps = curves.train, curves.validation, curves.steps
+    if rise.low > 0:
+        return OVERFITS, (
+            f"its validation loss is lowest at step {steps[at]:,} of {steps[-1]:,}, where stopping gains {rise}"
+        )
+    since = len(steps) - 1 - max(1, round(LAST * len(steps)))
+    if since >= 0:
+        fall = difference(validation[since] - validation[-1])
+        if fall.low > 0 and fall.mean >= LEAST * abs(validation[-1].mean()):
+            share = f"the last {len(steps) - 1 - since} of {len(steps)} epochs"
+            return (UNDERFITS, f"its validation loss still fell by {fall} over {share}, so more epochs would help")
+    if lowest is not None and lowest.shape == train[-1].shape:
+        above = difference(train[-1] - lowest)
+        if above.low > 0 and train[-1].mean() > MORE * lowest.mean():
+            return UNDERFITS, (
+                f"its training loss {train[-1].mean():.3g} stays above the {lowest.mean():.3g} that another reaches"
+            )
+    return FITS, "its validation loss has settled" if since >= 0 else "one epoch shows no course"
+
+
+def _gap(gap: Interval | None) -> str:
+    if gap is None:
+        return ""
+    if gap.mean < 0:
+        return f"; validation lies {Interval(-gap.mean, -gap.high, -gap.low)} below training"
+    return f"; validation lies {gap} above training"
+
+
+def remarks(found: Sequence[Generalization]) -> list[str]:
+    """A sentence for the best setting, and one that names all others by their word."""
+    if not found:
+        return []
+    first, *rest = found
+    words = [
+        f"{', '.join(shown(one.level) for one in rest if one.word == word)}: {word}"
+        for word in (OVERFITS, UNDERFITS, FITS, DIVERGED)
+        if any(one.word == word for one in rest)
+    ]
+    return [f"Generalization: {first.sentence}" + (f" Others: {'; '.join(words)}." if words else "")]

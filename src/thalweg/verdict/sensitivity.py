@@ -1,0 +1,109 @@
+"""How much a rate matters: how wide the valley of each optimizer is, and how many rates diverge.
+
+A best loss alone says nothing of how hard it was to find. The width is how many decades of learning rate keep the mean
+validation loss within 1%, 5% or 10% of the optimizer's best, everything else as chosen. Between two rates of the grid
+the loss is taken to lie on a straight line over the logarithm of the rate; a rate at which a seed diverged ends
+the valley at its last good neighbour. Where the grid ends inside of the valley, or a rate was stopped before its end,
+the width is at least so much.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from ..plan.factors import Setting
+from ..plan.plan import Plan
+from .verdict import chosen_settings, matching, search_losses
+
+SHARES = (0.01, 0.05, 0.1)
+
+
+@dataclass(frozen=True)
+class Valley:
+    """The rates around the best whose loss is within a share of it.
+
+    Attributes:
+        low, high: its ends.
+        open_below, open_above: whether what is known ends there and not the valley.
+    """
+
+    low: float
+    high: float
+    open_below: bool
+    open_above: bool
+
+    @property
+    def decades(self) -> float:
+        return math.log10(self.high / self.low)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether what is known ends inside of it, so that the width is at least so much."""
+        return self.open_below or self.open_above
+
+
+def valley(rates: np.ndarray, losses: np.ndarray, share: float) -> Valley | None:
+    """Where the loss is at most its lowest plus that share of it; None if every rate diverged.
+
+    Args:
+        rates: (rates,), ascending.
+        losses: (rates,), inf where a seed diverged, nan where runs were stopped before their end.
+
+    >>> rates, losses = np.array([0.01, 0.1, 1.0, 10.0]), np.array([1.4, 1.0, 1.2, np.inf])
+    >>> found = valley(rates, losses, 0.1)
+    >>> print(f"{found.decades:.2f}", found.open_below, found.open_above)
+    0.75 False False
+    """
+    if not np.isfinite(losses).any():
+        return None
+    best = int(np.nanargmin(losses))
+    limit = losses[best] + share * abs(losses[best])
+    place = np.log10(rates)
+    above, open_above = _end(place[best:], losses[best:], limit)
+    below, open_below = _end(place[best::-1], losses[best::-1], limit)
+    return Valley(10.0**below, 10.0**above, open_below, open_above)
+
+
+def _end(place: np.ndarray, losses: np.ndarray, limit: float) -> tuple[float, bool]:
+    """How far from the first the losses stay within the limit, and whether that is as far as they go."""
+    beyond = np.flatnonzero(~(losses <= limit))
+    if not len(beyond):
+        return float(place[-1]), True
+    last, first = beyond[0] - 1, beyond[0]
+    if not math.isfinite(losses[first]):  # of one that was stopped nobody knows
+        return float(place[last]), math.isnan(losses[first])
+    way = (limit - losses[last]) / (losses[first] - losses[last])
+    return float(place[last] + way * (place[first] - place[last])), False
+
+
+def sensitivity(plan: Plan, members: pd.DataFrame) -> pd.DataFrame:
+    """One row per optimizer, best first; see `Study.sensitivity`."""
+    losses = search_losses(plan, members)
+    means = dict(zip(losses.settings, losses.values.mean(axis=(1, 2)), strict=True)) if losses.settings else {}
+    lost = members[(members["stage"] == "search") & (members["status"] == "diverged")]
+    rows = [_row(plan, setting, means, lost) for setting, _ in chosen_settings(plan, members).values()]
+    table = pd.DataFrame(rows)
+    return table.sort_values("validation_loss", kind="stable", ignore_index=True) if rows else table
+
+
+def _row(plan: Plan, setting: Setting, means: dict[Setting, float], lost: pd.DataFrame) -> dict[str, object]:
+    own = [replace(setting, lr=rate) for rate in plan.rates]
+    rates, losses = np.array(plan.rates), np.array([means.get(one, math.nan) for one in own])
+    diverged = [bool(matching(lost, one).any()) for one in own]
+    row: dict[str, object] = {
+        "optimizer": setting.optimizer,
+        "schedule": setting.schedule,
+        **dict(setting.further),
+        "lr": setting.lr,
+        "validation_loss": means[setting],
+    }
+    for share in SHARES:
+        found, name = valley(rates, losses, share), f"{share:.0%}".rstrip("%")
+        row[f"decades_{name}"] = math.nan if found is None else found.decades
+        row[f"low_{name}"], row[f"high_{name}"] = (None, None) if found is None else (found.low, found.high)
+        row[f"at_least_{name}"] = found is not None and found.bounded
+    return row | {"rates": len(rates), "diverged": float(np.mean(diverged))}

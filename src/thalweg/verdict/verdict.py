@@ -1,0 +1,425 @@
+"""The ranking, along any factor, and how sure it is.
+
+Each level of the factor that is ranked (each optimizer, unless another is asked for) is represented by its
+best setting: the one with the lowest mean validation loss over the search's seeds among all that have this
+level, whatever their other factors. What is reported about that setting comes, once the study is complete,
+from fresh seeds that had no part in the choice. A run that diverged, whose loss stopped being finite or ended above ten
+times that of its untrained weights, counts as an infinite loss. Validation is
+always judged by the problem's own loss, so that settings trained with different losses can be compared.
+
+Read next: `comparisons.py`, who is better than whom; `intervals.py`, how sure a mean is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import PlanError, unknown
+from ..plan.factors import Factor, Level, Setting, shown
+from ..plan.folds import FOLD, averaged
+from ..plan.plan import Plan
+from .comparisons import badness, paired, rank
+from .intervals import Interval, interval
+from .sentences import notes, passed_over, sentence
+
+_ENDED = ("finished", "diverged", "stopped")
+
+
+@dataclass(frozen=True)
+class Default:
+    """An optimizer at its own defaults, run with the fresh seeds of the confirmation, beside its tuned setting.
+
+    Attributes:
+        lr, schedule, further: the setting.
+        chosen: whether the search chose this very setting, which is then not run twice.
+        difference: to the tuned setting, paired by seed; above 0 where tuning helped.
+        test: metric → interval.
+    """
+
+    lr: float
+    schedule: str
+    further: Mapping[str, Level]
+    chosen: bool
+    validation_loss: Interval
+    difference: Interval
+    test: Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One level of the ranked factor, at its best setting.
+
+    Attributes:
+        optimizer, lr, schedule, further: the setting; `further` maps the other factors that vary to levels.
+        rank: 1 for the group of the best, 2 for the next group, …
+        validation_loss: over fresh seeds once confirmed, else over the search's seeds.
+        places: first and last rank it may have among all; these hold for all entries together in 95% of studies.
+        difference: to the best entry, paired by seed; its interval is for this difference alone.
+        probability_best: the share of resamples of seeds in which it has the lowest mean.
+        search_loss: mean over the search's seeds, by which the setting was chosen.
+        more_seeds: that would tell it from the best, if the difference stays as it is; 0 if they are told apart,
+            infinite for more than 1,000, which is not worth it.
+        edge: "lowest" or "highest" if the chosen rate is the grid's last in that direction.
+        runs, diverged: of all settings with this level in the search.
+        test: metric → interval over fresh seeds; empty before confirmation.
+        seconds_per_step: per member, its share of the batched program.
+        state_bytes_per_weight: of float32 states.
+        steps: of a whole run with this setting; 0 while none has ended.
+        default: the optimizer at its defaults; None before confirmation, where another factor is ranked,
+            and for a rule without a default rate.
+        stopped: runs of the search, of all settings with this level, that halving stopped.
+        lost: of the runs behind `validation_loss`, those that diverged.
+        mean_of_rest: of the validation losses of the others; infinite where there are none.
+    """
+
+    optimizer: str
+    rank: int
+    lr: float
+    schedule: str
+    validation_loss: Interval
+    difference: Interval
+    probability_best: float
+    search_loss: float
+    edge: str | None
+    runs: int
+    diverged: int
+    test: Mapping[str, Interval]
+    seconds_per_step: float
+    state_bytes_per_weight: float
+    further: Mapping[str, Level] = field(default_factory=dict)
+    steps: int = 0
+    places: tuple[int, int] = (1, 1)
+    more_seeds: float = 0.0
+    default: Default | None = None
+    stopped: int = 0
+    lost: int = 0
+    mean_of_rest: float = math.inf
+
+    @property
+    def optimism(self) -> float:
+        """How much lower the search's number is than the one reported: what was luck in its choice."""
+        return self.validation_loss.mean - self.search_loss
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(self.optimizer, self.lr, self.schedule, tuple(self.further.items()))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which level is best here, which cannot be told apart from it, and what to beware of.
+
+    Attributes:
+        factor: what is ranked, e.g. "optimizer" or "batch_size".
+        entries: best first; `groups` are their levels, those in one group tied.
+        folds: of the cross-validation; 0 where the problem's own validation part judges.
+    """
+
+    entries: tuple[Entry, ...]
+    groups: tuple[tuple[str, ...], ...]
+    sentence: str
+    notes: tuple[str, ...]
+    seeds: int
+    confirmed: bool
+    factor: str = "optimizer"
+    folds: int = 0
+
+    @property
+    def best(self) -> Entry:
+        return self.entries[0]
+
+    @property
+    def stage(self) -> str:
+        """Of the runs that the entries' losses are of."""
+        return "confirmation" if self.confirmed else "search"
+
+    def level(self, entry: Entry) -> str:
+        """What is ranked in that entry, as tables show it: an optimizer's label, a batch size, …"""
+        return shown(entry.setting[self.factor])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; infinite and missing numbers are None."""
+        entries = [asdict(e) | {"optimism": e.optimism} for e in self.entries]
+        return plain(asdict(self) | {"entries": entries})
+
+    def __str__(self) -> str:
+        return "\n".join([self.sentence, *(f"  {note}" for note in self.notes)])
+
+
+Chosen = dict[Level, tuple[Setting, float]]
+
+
+def chosen_settings(plan: Plan, members: pd.DataFrame, by: str = "optimizer") -> Chosen:
+    """level → (setting, mean validation loss) with the lowest mean over the search's seeds.
+
+    Seeds whose search is not complete are left out, so that every setting is judged on the same seeds.
+    Where every setting diverged on some seed, the one that did on the fewest. Ties go to the smaller rate.
+    """
+    return _best(plan[by], search_losses(plan, members))
+
+
+def to_confirm(plan: Plan, members: pd.DataFrame) -> list[Setting]:
+    """The settings to run again with fresh seeds: the best of each level of each factor that is ranked, and
+    each optimizer's defaults."""
+    search = search_losses(plan, members)
+    best = {factor.name: [s for s, _ in _best(factor, search).values()] for factor in plan.ranked}
+    defaults = [plan.default(setting) for setting in best["optimizer"]]
+    return list(dict.fromkeys(filter(None, [*itertools.chain(*best.values()), *defaults])))
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Validation losses (settings, seeds, folds), infinite where a run diverged, and how far the runs came.
+
+    There is one fold without cross-validation.
+    """
+
+    settings: list[Setting]
+    values: np.ndarray
+    steps: list[int]
+
+    def rows(self, settings: Sequence[Setting]) -> np.ndarray | None:
+        """(seeds, folds, settings), or None if one of them is missing."""
+        place = {setting: k for k, setting in enumerate(self.settings)}
+        if any(setting not in place for setting in settings):
+            return None
+        rows = self.values[[place[setting] for setting in settings]]
+        return None if np.isnan(rows).any() or not rows.size else np.moveaxis(rows, 0, -1)
+
+
+def _best(factor: Factor, losses: Losses) -> Chosen:
+    means = [
+        (*badness(row), s.lr, s.schedule, k)
+        for k, (s, row) in enumerate(zip(losses.settings, losses.values, strict=True))
+    ]
+    found: Chosen = {}
+    for *_, k in sorted(means):
+        setting = losses.settings[k]
+        found.setdefault(setting[factor.name], (setting, float(losses.values[k].mean())))
+    return {level: found[level] for level in factor.levels if level in found}
+
+
+def search_losses(plan: Plan, members: pd.DataFrame) -> Losses:
+    """The losses of the search, for each seed that every setting has finished."""
+    search = members[members["stage"] == "search"]
+    # While the grid grows, what it had before stands.
+    growing = set(plan.grown) & set(search.loc[~search["status"].isin(_ENDED), "lr"])
+    search = search[~search["lr"].isin(growing)]
+    unfinished = search.loc[~search["status"].isin(_ENDED), "seed"]
+    whole = search[~search["seed"].isin(unfinished)]
+    # A setting that was stopped is stopped on every seed, those on which it had diverged before among them.
+    names = _names(plan)
+    halted = whole.loc[whole["status"] == "stopped", names].drop_duplicates()
+    return _losses(plan, whole[~_among(whole[names], halted)])
+
+
+def _names(plan: Plan) -> list[str]:
+    return ["optimizer", "lr", "schedule", *(f.name for f in plan.further)]
+
+
+def _among(rows: pd.DataFrame, some: pd.DataFrame) -> pd.Series:
+    """Which rows are found among some others."""
+    if some.empty:
+        return pd.Series(False, index=rows.index)
+    both = pd.concat([some, rows])
+    codes = both.groupby(list(rows), sort=False, dropna=False).ngroup().to_numpy()
+    return pd.Series(np.isin(codes[len(some) :], codes[: len(some)]), index=rows.index)
+
+
+def _losses(plan: Plan, members: pd.DataFrame) -> Losses:
+    if plan.folds is not None:
+        members = members[members[FOLD].notna()]
+    if members.empty or "validation_loss" not in members:
+        return Losses([], np.zeros((0, 0, 0)), [])
+    names = _names(plan)
+    code = members.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
+    _, first = np.unique(code, return_index=True)
+    settings = [_setting(row) for row in members.iloc[first][names].to_dict("records")]
+    seeds, column = np.unique(members["seed"], return_inverse=True)
+    loss = members["validation_loss"].where(members["status"] != "diverged").fillna(math.inf)
+    values = np.full((len(settings), len(seeds), len(plan.search_folds)), math.nan)
+    fold = members[FOLD].to_numpy(int) if plan.folds is not None else 0
+    values[code, column, fold] = loss.to_numpy(float)
+    steps = members["step"].where(members["status"] == "finished", 0).to_numpy()
+    longest = np.zeros(len(settings), dtype=np.int64)
+    np.maximum.at(longest, code, steps.astype(np.int64))
+    return Losses(settings, values, longest.tolist())
+
+
+def _setting(row: Mapping[str, Any]) -> Setting:
+    """The setting of a row of the table, whose numbers are NumPy's and whose missing levels are NaN."""
+    levels = tuple(
+        (name, None if isinstance(value, float) and math.isnan(value) else value)
+        for name, value in row.items()
+        if name not in ("optimizer", "lr", "schedule")
+    )
+    return Setting(str(row["optimizer"]), float(row["lr"]), str(row["schedule"]), levels)
+
+
+def judge(plan: Plan, name: str, members: pd.DataFrame, costs: Mapping[str, Any], by: str = "optimizer") -> Verdict:
+    """The verdict on whatever the study has finished so far.
+
+    Args:
+        members: `Store.members()`.
+        costs: what `run.measure_costs` found.
+        by: the factor whose levels are ranked.
+
+    Raises:
+        PlanError: the study does not vary that factor.
+    """
+    factor = rankable(plan, by)
+    search = search_losses(plan, members)
+    chosen = _best(factor, search)
+    if not chosen:
+        nothing = f"Nothing can be said about {name} yet: no seed is complete."
+        return Verdict((), (), nothing, (), 0, False, factor.name)
+    settings = [setting for setting, _ in chosen.values()]
+    fresh = _if_ended(members[members["stage"] == "confirmation"])
+    again = _losses(plan, fresh)
+    confirmed = again.rows(settings)
+    losses = search.rows(settings) if confirmed is None else confirmed
+    assert losses is not None  # the search is complete on its seeds
+    order, ranked = rank(losses, overlap=plan.overlap)
+    runs = members[members["stage"] == "search"].groupby(factor.name, sort=False)["status"]
+    if plan.folds is not None:
+        fresh = averaged(fresh)
+    steps = dict(zip(search.settings, search.steps, strict=True))
+    entries, by_levels = [], factor.name != "optimizer"
+    for k in order:
+        setting, found = settings[k], [*chosen.values()][k][1]
+        lost, mean_of_rest = badness(losses[..., k])
+        own = runs.get_group(setting[factor.name])
+        entries.append(
+            Entry(
+                optimizer=setting.optimizer,
+                rank=ranked.rank[k],
+                lr=setting.lr,
+                schedule=setting.schedule,
+                validation_loss=ranked.mean[k],
+                difference=ranked.difference[k],
+                probability_best=ranked.probability[k],
+                search_loss=found,
+                edge=_edge(plan, setting.lr),
+                runs=int(own.size),
+                diverged=int((own == "diverged").sum()),
+                test={} if confirmed is None else _test(plan, fresh, setting),
+                seconds_per_step=seconds_per_step(plan, costs, setting),
+                state_bytes_per_weight=4.0 * plan.states_of(setting),
+                further=dict(setting.further),
+                steps=steps[setting],
+                places=ranked.places[k],
+                more_seeds=ranked.more_seeds[k],
+                default=None if confirmed is None or by_levels else _default(plan, fresh, again, setting),
+                stopped=int((own == "stopped").sum()),
+                lost=lost,
+                mean_of_rest=mean_of_rest,
+            )
+        )
+    ranks = sorted({e.rank for e in entries})
+    groups = tuple(tuple(shown(e.setting[factor.name]) for e in entries if e.rank == r) for r in ranks)
+    count, final = len(losses), confirmed is not None
+    words = notes(plan, factor, entries, final, count, ranked.comparisons)
+    if final:
+        words += passed_over(plan, factor, entries[0].setting, again.settings, again.values)
+    return Verdict(
+        tuple(entries),
+        groups,
+        sentence(plan, factor, name, entries, count, final),
+        tuple(words),
+        count,
+        final,
+        factor.name,
+        plan.folds.count if plan.folds is not None else 0,
+    )
+
+
+def rankable(plan: Plan, by: str) -> Factor:
+    """The factor of that name, if it has levels to rank; words as in sentences are taken too."""
+    found = {f.name: f for f in plan.factors if f.varied or f.name == "optimizer"}
+    words = {f.kind.words: f for f in found.values()}
+    if by not in {**found, **words}:
+        raise PlanError(unknown("factor that this study varies", str(by), found))
+    return {**words, **found}[by]
+
+
+def _if_ended(members: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the confirmation; none while one of them has not ended."""
+    return members if members["status"].isin(_ENDED).all() else members[:0]
+
+
+def seconds_per_step(plan: Plan, costs: Mapping[str, Any], setting: Setting) -> float:
+    """What a step of one run costs: its share of the batched program, and its optimizer's update."""
+    for program in costs.get("programs", ()):
+        names = ("batch_size", "loss", "regularizer")
+        if all(plan.level(setting, name) == program.get(name, "none") for name in names):
+            return program["seconds"] + costs["update_seconds"].get(setting.optimizer, math.nan)
+    return costs.get("seconds_per_step", {}).get(setting.optimizer, math.nan)
+
+
+def _default(plan: Plan, fresh: pd.DataFrame, again: Losses, setting: Setting) -> Default | None:
+    default = plan.default(setting)
+    if default is None or (rows := again.rows([default, setting])) is None:
+        return None
+    chosen, own, tuned = default == setting, rows[..., 0], rows[..., 1]
+    difference = Interval(0.0, 0.0, 0.0) if chosen else paired(own, tuned, plan.overlap)
+    return Default(
+        default.lr,
+        default.schedule,
+        dict(default.further),
+        chosen,
+        interval(own, overlap=plan.overlap),
+        difference,
+        _test(plan, fresh, default),
+    )
+
+
+def _test(plan: Plan, fresh: pd.DataFrame, setting: Setting) -> dict[str, Interval]:
+    """metric → interval over the fresh seeds of a setting, on the test part."""
+    own = fresh[matching(fresh, setting)]
+    # A diverged run has an infinite loss; its other metrics count where they are numbers.
+    loss = own.get("test_loss", pd.Series(dtype=float)).where(own["status"] != "diverged").fillna(math.inf)
+    values = {
+        m: (loss if m == "test_loss" else own[m].dropna()).to_numpy(float) for m in own.columns if m.startswith("test_")
+    }
+    return {m.removeprefix("test_"): interval(v) for m, v in values.items() if len(v)}
+
+
+def matching(members: pd.DataFrame, setting: Setting) -> pd.Series:
+    """Which rows of the table of members have that setting."""
+    first = {"optimizer": setting.optimizer, "lr": setting.lr, "schedule": setting.schedule}
+    rows = pd.Series(True, index=members.index)
+    for name, level in {**first, **dict(setting.further)}.items():
+        rows &= members[name].isna() if level is None else members[name] == level
+    return rows
+
+
+def points(curves: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
+    """The points of these members, beside each its member's row; infinite from where a run diverged on."""
+    ends = members.rename(columns={"step": "last"})
+    rows = curves.merge(ends, on="member")
+    lost = (rows["status"] == "diverged") & (rows["step"] >= rows["last"])
+    return rows.assign(value=rows["value"].mask(lost, math.inf))
+
+
+def _edge(plan: Plan, lr: float) -> str | None:
+    if len(plan.rates) < 2:
+        return None
+    return "lowest" if lr == plan.rates[0] else "highest" if lr == plan.rates[-1] else None
+
+
+def plain(value: Any) -> Any:
+    """As JSON takes it: infinite and missing numbers are None."""
+    if isinstance(value, Mapping):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

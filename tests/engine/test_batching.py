@@ -1,0 +1,323 @@
+"""Studies of models that cannot be batched, are slow batched, or do not fit into memory: the same results."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+import thalweg as tw
+from thalweg.engine import batching, training
+from thalweg.engine import execute as run
+from thalweg.engine.memory import out_of_memory
+from thalweg.engine.processes import portable
+from thalweg.engine.programs import Programs
+from thalweg.engine.progress import Lines
+from thalweg.errors import PlanError, TrainingError
+from thalweg.plan.plan import plan
+from thalweg.population.batched import Batched
+from thalweg.problem.prepare import prepare
+from thalweg.store.file import Store
+from thalweg.study.study import Study, compare, resume
+
+from ..studies import steps_recorded, wait_for
+
+FILE = """
+import torch
+from torch import nn
+import thalweg as tw
+
+class Branches(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 8), nn.Linear(8, 2)
+
+    def forward(self, x):
+        hidden = self.first(x)
+        return self.second(torch.relu(hidden) if hidden.mean().item() > 0 else torch.tanh(hidden))
+
+def branching():
+    inputs = torch.randn(120, 6, generator=torch.Generator().manual_seed(0))
+    return tw.Problem(model=Branches, train=(inputs, (inputs.sum(1) > 0).long()), metrics=("accuracy",))
+"""
+WANTED: dict[str, Any] = {
+    "optimizers": ["sgd", "adam"],
+    "rates": [0.01, 0.1, 1e300],
+    "schedules": ["constant", "cosine"],
+    "seeds": 2,
+    "epochs": 2,
+    "batch_size": 32,
+    "confirmation": 2,
+    "progress": False,
+}
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("problem") / "branches.py"
+    path.write_text(FILE)
+    return f"{path}:branching"
+
+
+@pytest.fixture(scope="module")
+def single(spec: str, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A model with a branch on its data, in one process."""
+    return compare(spec, **WANTED, store=tmp_path_factory.mktemp("single") / "single.db")
+
+
+def values(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    names = ["stage", "optimizer", "lr", "schedule", "seed"]
+    table = study.table().sort_values(names, ignore_index=True)
+    curves = study.curves().astype({"metric": str}).merge(table[["member", *names]], on="member")
+    keys = [*names, "metric", "step"]
+    return table.drop(columns="member"), curves.drop(columns="member").sort_values(keys, ignore_index=True)
+
+
+def same(one: Study, other: Study, exact: bool) -> None:
+    for a, b in zip(values(one), values(other), strict=True):
+        pd.testing.assert_frame_equal(a, b, check_exact=exact, rtol=1e-4)
+
+
+# What cannot be batched
+
+
+def test_a_model_that_cannot_be_batched_is_trained_and_said_to_be(single: Study, tmp_path: Path) -> None:
+    (line,) = single.batching
+    assert line.startswith("Members were trained one by one, because Branches cannot be batched (It looks like")
+    assert len(line) < 200
+    assert single.finished
+    assert (single.table().query("lr > 1")["status"] == "diverged").any()
+    assert not (single.table().query("lr < 1")["status"] == "diverged").any()
+    assert single.recipe_run is not None
+    assert single.recipe_run.largest < 1e-5
+    assert line.split(" (")[0] in single.report(tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_in_processes_as_in_one(
+    spec: str,
+    single: Study,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    cores: Callable[[int], None],
+) -> None:
+    monkeypatch.setattr(run, "WORTH", 0.0)
+    taken: list[int] = []
+    real = run.processes
+
+    def watched(content: bytes, count: int, *rest: Any) -> Any:
+        taken.append(count)
+        return real(content, count, *rest)
+
+    monkeypatch.setattr(run, "processes", watched)
+    cores(2)
+    asked = {**WANTED, "progress": None}
+    same(compare(spec, **asked, store=tmp_path / "several.db"), single, exact=True)
+    assert set(taken) == {2}
+    said = capfd.readouterr().err
+    assert said.count("one by one") == 1
+    assert "search: 100%" in said
+
+
+@pytest.mark.slow
+def test_a_killed_study_leaves_no_process_that_writes(spec: str, single: Study, tmp_path: Path) -> None:
+    path = tmp_path / "killed.db"
+    code = (
+        "import torch; torch.get_num_threads = lambda: 2\n"
+        "from thalweg.engine import execute; execute.WORTH = 0.0\n"
+        "from thalweg.cli.main import main; main()"
+    )
+    words = [
+        "compare",
+        spec,
+        "--optimizers",
+        "sgd,adam",
+        "--rates",
+        "0.01,0.1,1e300",
+        "--seeds",
+        "2",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "32",
+        "--confirmation",
+        "2",
+        "--store",
+        str(path),
+        "-q",
+    ]
+    process = subprocess.Popen([sys.executable, "-c", code, *words], text=True)
+    wait_for(lambda: steps_recorded(path) > 0, process, seconds=120)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(0.5)
+    before = steps_recorded(path)
+    time.sleep(0.5)
+    assert steps_recorded(path) == before
+    same(resume(path, progress=False), single, exact=True)
+
+
+def test_what_exists_only_here_cannot_be_sent(spec: str) -> None:
+    inputs = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    own = tw.Problem(model=lambda: nn.Linear(3, 2), train=(inputs, (inputs[:, 0] > 0).long()))
+    wanted = plan(optimizers=["sgd"])
+    assert portable(Programs(wanted, prepare(own))) is None
+    assert portable(Programs(wanted, prepare(spec))) is not None
+    assert portable(Programs(wanted, prepare("digits"))) is not None
+
+
+# What is asked, and what is measured
+
+
+def test_one_by_one_when_asked_gives_the_same(tmp_path: Path) -> None:
+    studies = [
+        compare("breast-cancer", **WANTED, batched=asked, store=tmp_path / f"{asked}.db") for asked in (True, False)
+    ]
+    same(*studies, exact=False)
+    assert studies[0].batching == []
+    assert studies[1].batching == ["Members were trained one by one, as asked."]
+
+
+def test_batched_when_asked_refuses_what_cannot_be(spec: str, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="Branches cannot be trained as a population: vmap"):
+        compare(spec, **WANTED, batched=True, store=tmp_path / "refused.db")
+
+
+def test_only_three_answers() -> None:
+    with pytest.raises(PlanError, match="batched is 'maybe'; give True, False, or 'auto'"):
+        compare("digits", batched="maybe")
+
+
+@pytest.mark.parametrize("fault", ["slow", "wrong"])
+def test_a_program_that_is_slow_or_wrong_is_not_used(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Batched.gradient
+
+    def gradient(self: Batched, weights: Sequence[Tensor], *rest: Any, **named: Any) -> Any:
+        made = real(self, weights, *rest, **named)
+        if fault == "slow":
+            time.sleep(0.02 * len(weights[0]))
+            return made
+        return (made[0] * 1.1, *made[1:])
+
+    asked = {**WANTED, "rates": [0.01, 0.1], "confirmation": 0}
+    plain = compare("breast-cancer", **asked, store=tmp_path / "plain.db")
+    monkeypatch.setattr(Batched, "gradient", gradient)
+    monkeypatch.setattr(batching, "WORTH", 1.0)
+    study = compare("breast-cancer", **asked, store=tmp_path / "faulty.db")
+    (line,) = study.batching
+    assert ("is slow in a batched program: a step takes" if fault == "slow" else "gives other numbers") in line
+    same(study, plain, exact=False)
+
+
+def test_a_resumed_study_goes_on_as_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stopped(BaseException):
+        pass
+
+    def stops(*_: Any) -> None:
+        raise Stopped
+
+    path = tmp_path / "stopped.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_search", stops)
+        with pytest.raises(Stopped):
+            compare("breast-cancer", **WANTED, batched=False, store=path)
+    monkeypatch.setattr(batching, "_alone", stops)  # nothing is tried out again
+    assert resume(path, progress=False).batching == ["Members were trained one by one, as asked."]
+
+
+# Out of memory
+
+
+def starved(most: int, after: int = 0) -> Any:
+    """A gradient for which more than so many members do not fit, from a certain call on; and the blocks' sizes."""
+    real, sizes, calls = Batched.gradient, [], itertools.count(1)  # which several threads may share
+
+    def gradient(self: Batched, weights: Sequence[Tensor], *rest: Any, **named: Any) -> Any:
+        if next(calls) > after and len(weights[0]) > most:
+            raise RuntimeError(
+                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+            )
+        sizes.append(len(weights[0]))
+        return real(self, weights, *rest, **named)
+
+    return gradient, sizes
+
+
+@pytest.fixture(scope="module")
+def roomy(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return compare("breast-cancer", **WANTED, store=tmp_path_factory.mktemp("roomy") / "roomy.db")
+
+
+@pytest.mark.parametrize(("after", "threads"), [(0, 2), (20, 2), (20, 1)])  # alone, a block is past an epoch by then
+def test_a_block_that_does_not_fit_becomes_two(
+    after: int,
+    threads: int,
+    roomy: Study,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cores: Callable[[int], None],
+) -> None:
+    gradient, sizes = starved(2, after)
+    cores(threads)
+    monkeypatch.setattr(Batched, "gradient", gradient)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    told: list[tuple[int, int]] = []
+
+    class Told(Lines):
+        def end(self) -> None:
+            told.append((self.done, self.total))
+
+        def note(self, sentence: str) -> None: ...
+
+    monkeypatch.setattr("thalweg.study.study.progress_for", lambda wanted: Told())
+    study = compare("breast-cancer", **WANTED, store=tmp_path / "starved.db")
+    same(study, roomy, exact=False)
+    assert max(sizes[after:]) <= 2
+    assert [done for done, _ in told] == [total for _, total in told]
+    with study.store() as store:
+        assert max(len(row.settings) for row in store.blocks("confirmation")) <= 2
+    assert not Path(f"{study.path}.checkpoints").exists()
+
+
+def test_one_run_that_does_not_fit_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gradient, _ = starved(0)
+    monkeypatch.setattr(Batched, "gradient", gradient)
+    with pytest.raises(TrainingError, match="a single run on breast-cancer does not fit into memory"):
+        compare("breast-cancer", **WANTED, batched=True, store=tmp_path / "none.db")
+
+
+def test_what_counts_as_want_of_memory() -> None:
+    wrapped = TrainingError("cannot be trained")
+    wrapped.__cause__ = RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes")
+    assert out_of_memory(wrapped)
+    assert out_of_memory(MemoryError())
+    assert out_of_memory(torch.OutOfMemoryError("CUDA"))
+    assert not out_of_memory(RuntimeError("shapes do not match"))
+    assert not out_of_memory(None)
+
+
+def test_decisions_see_nothing_of_the_study(tmp_path: Path) -> None:
+    """Trying out moves neither PyTorch's random state nor its threads, and keeps one answer for each program."""
+    wanted = plan(optimizers=["sgd"], batch_sizes=[16, 64])
+    path = tmp_path / "a.db"
+    Store.create(path, {"plan": wanted.to_json()}).close()
+    store, programs = Store.open(path, write=True), Programs(wanted, prepare("breast-cancer"))
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    assert batching.decide(store, programs) == []
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.get_num_threads() == threads
+    assert store.meta("batching") == {"reasons": [None, None]}
+    store.close()
