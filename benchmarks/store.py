@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 import thalweg as tw
-from thalweg.engine import training
+from thalweg.engine import block_run
 from thalweg.plan.plan import Plan, Setting, plan
 from thalweg.store.file import Store
 from thalweg.store.provenance import provenance
@@ -168,16 +168,16 @@ def checkpoints(name: str, asked: dict[str, Any], folder: Path) -> list[str]:
         right(store, *given)
         spent.append(time.perf_counter() - begun)
 
-    usual, training.CHECKPOINT_SECONDS = training.CHECKPOINT_SECONDS, 1.0
+    usual, block_run.CHECKPOINT_SECONDS = block_run.CHECKPOINT_SECONDS, 1.0
     Store.save_checkpoint = save
     try:
         study = tw.compare(name, **asked, confirmation=0, store=folder / f"{name}.db", progress=False)
     finally:
-        Store.save_checkpoint, training.CHECKPOINT_SECONDS = right, usual
+        Store.save_checkpoint, block_run.CHECKPOINT_SECONDS = right, usual
     with study.store() as store:
         busy = sum(row.seconds for row in store.blocks())  # of the workers, checkpoints included
     each = statistics.median(spent)
-    share = each / max(usual, training.CHECKPOINT_SHARE * each)
+    share = each / max(usual, block_run.CHECKPOINT_SHARE * each)
     return [name, f"{len(spent)}", f"{1000 * each:.1f}", f"{100 * sum(spent) / busy:.2f}%", f"{100 * share:.3f}%"]
 
 

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from thalweg.engine import block_run
 from thalweg.engine import execute as run
-from thalweg.engine import training
 from thalweg.engine.programs import Programs
 from thalweg.store.file import Store, kind_of
 from thalweg.study.study import Study, compare, resume
@@ -80,7 +80,7 @@ class Instants:
         setattr(owner, name, call)
 
     def watch(self) -> None:
-        self.around(training.Block, "_step", "step")
+        self.around(block_run.Block, "_step", "step")
         self.around(os, "fsync", "flushed")
         self.around(os, "replace", "renamed")
         self.around(os, "link", "linked")
@@ -121,7 +121,7 @@ class Torn:
         self.file.close()
 
 
-class Watched(training.Block):
+class Watched(block_run.Block):
     """A block that leaves its last weights and states behind."""
 
     last: dict[str, dict[str, torch.Tensor]] = {}  # noqa: RUF012
@@ -193,8 +193,8 @@ def weights_differ(reference: dict[str, dict[str, torch.Tensor]]) -> list[str]:
 
 def main(asked: dict[str, Any], folder: Path, count: int, seed: int) -> None:
     torch.set_num_threads(1)  # no pool of threads that a fork would lose
-    training.CHECKPOINT_SECONDS = training.CHECKPOINT_SHARE = 0
-    training.Block = Watched
+    block_run.CHECKPOINT_SECONDS = block_run.CHECKPOINT_SHARE = 0
+    block_run.Block = Watched
     traced: dict[Any, Any] = {}  # once, for all
 
     def programs(*given: Any) -> Programs:

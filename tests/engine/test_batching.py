@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import thalweg as tw
-from thalweg.engine import batching, training
+from thalweg.engine import batching, block_run
 from thalweg.engine import execute as run
 from thalweg.engine.memory import out_of_memory
 from thalweg.engine.processes import portable
@@ -28,7 +28,6 @@ from thalweg.errors import PlanError, TrainingError
 from thalweg.plan.plan import plan
 from thalweg.population.batched import Batched
 from thalweg.problem.prepare import prepare
-from thalweg.store.file import Store
 from thalweg.study.study import Study, compare, resume
 
 from ..studies import steps_recorded, wait_for
@@ -114,13 +113,13 @@ def test_in_processes_as_in_one(
 ) -> None:
     monkeypatch.setattr(run, "WORTH", 0.0)
     taken: list[int] = []
-    real = run.processes
 
-    def watched(content: bytes, count: int, *rest: Any) -> Any:
-        taken.append(count)
-        return real(content, count, *rest)
+    class Watched(run.Processes):
+        def __init__(self, content: bytes, count: int) -> None:
+            taken.append(count)
+            super().__init__(content, count)
 
-    monkeypatch.setattr(run, "processes", watched)
+    monkeypatch.setattr(run, "Processes", Watched)
     cores(2)
     asked = {**WANTED, "progress": None}
     same(compare(spec, **asked, store=tmp_path / "several.db"), single, exact=True)
@@ -273,7 +272,7 @@ def test_a_block_that_does_not_fit_becomes_two(
     gradient, sizes = starved(2, after)
     cores(threads)
     monkeypatch.setattr(Batched, "gradient", gradient)
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(block_run, "CHECKPOINT_SECONDS", 0.0)
     told: list[tuple[int, int]] = []
 
     class Told(Lines):
@@ -309,15 +308,10 @@ def test_what_counts_as_want_of_memory() -> None:
     assert not out_of_memory(None)
 
 
-def test_decisions_see_nothing_of_the_study(tmp_path: Path) -> None:
-    """Trying out moves neither PyTorch's random state nor its threads, and keeps one answer for each program."""
-    wanted = plan(optimizers=["sgd"], batch_sizes=[16, 64])
-    path = tmp_path / "a.db"
-    Store.create(path, {"plan": wanted.to_json()}).close()
-    store, programs = Store.open(path, write=True), Programs(wanted, prepare("breast-cancer"))
+def test_decisions_see_nothing_of_the_study() -> None:
+    """Trying out moves neither PyTorch's random state nor its threads, and gives one answer for each program."""
+    programs = Programs(plan(optimizers=["sgd"], batch_sizes=[16, 64]), prepare("breast-cancer"))
     before, threads = torch.get_rng_state(), torch.get_num_threads()
-    assert batching.decide(store, programs) == []
+    assert batching.decide(programs, batching.AUTO) == [None, None]
     assert torch.equal(before, torch.get_rng_state())
     assert torch.get_num_threads() == threads
-    assert store.meta("batching") == {"reasons": [None, None]}
-    store.close()

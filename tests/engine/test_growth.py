@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from thalweg.engine import growth
+from thalweg.engine import block_run, growth
 from thalweg.engine.growth import further
 from thalweg.errors import PlanError, StoreError
 from thalweg.plan.plan import MOST_RUNS, log_range
@@ -126,6 +126,7 @@ def test_stopped_while_it_grows(step: int, grown: Study, tmp_path: Path, monkeyp
     """The search of the rates that were asked for takes 24 steps of its blocks; the verdict on them stays."""
     path = tmp_path / "cut.db"
     with monkeypatch.context() as patch:
+        patch.setattr(block_run, "STEPS_SECONDS", 0.0)  # so that it hears of every step
         patch.setattr("thalweg.study.study.progress_for", lambda wanted: Breaks(step))
         with pytest.raises(SystemExit):
             compare(problem(), **GRID, store=path)

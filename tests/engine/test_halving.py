@@ -311,7 +311,7 @@ def test_a_kill_at_a_rung_changes_no_decision(
     path = tmp_path / "killed.db"
     with monkeypatch.context() as patch:
         if when == "before the rung is decided":
-            patch.setattr(run.halving, "halve", dies(None))
+            patch.setattr(run, "_halve", dies(None))
         elif when == "as blocks are put together":
             patch.setattr(Store, "compact", dies(None))
         else:

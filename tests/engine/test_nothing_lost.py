@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from thalweg.engine import training
+from thalweg.engine import block_run
 from thalweg.errors import StoreError
 from thalweg.store.file import Store
 from thalweg.study.study import Study, compare, resume
@@ -82,14 +82,14 @@ def same(one: Study, other: Study) -> None:
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Ctrl-C after so many steps, and a checkpoint of the block at work."""
-    right, taken = training.Block._step, itertools.count(1)  # which several threads may share
+    right, taken = block_run.Block._step, itertools.count(1)  # which several threads may share
 
     def step(self: Any, *batch: Any) -> None:
         if next(taken) == steps:
             raise KeyboardInterrupt
         right(self, *batch)
 
-    monkeypatch.setattr(training.Block, "_step", step)
+    monkeypatch.setattr(block_run.Block, "_step", step)
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_a_disk_that_is_full_at_a_checkpoint(
         def __exit__(self, *_: Any) -> None:
             self.file.close()
 
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(block_run, "CHECKPOINT_SECONDS", 0)
     right = Path.open
     if where == "checkpoint":
 
@@ -199,7 +199,7 @@ def test_a_real_disk_that_is_full(small_disk: Path, tiny: Study) -> None:
 AS_NOBODY = """
 import os, sys
 from thalweg.errors import StoreError
-from thalweg.study import run, training
+from thalweg.engine import block_run, execute
 from thalweg.problem.prepare import prepare
 from thalweg.study.study import Study, resume
 prepare("breast-cancer")  # all that has to be imported
@@ -346,9 +346,9 @@ def test_checkpoints_become_rarer_where_they_cost_much(tmp_path: Path, monkeypat
         saved.append((block, step))
         clock += 1.0
 
-    monkeypatch.setattr(training.time, "monotonic", monotonic)
+    monkeypatch.setattr(block_run.time, "monotonic", monotonic)
     monkeypatch.setattr(Store, "save_checkpoint", slow)
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 2.0)
+    monkeypatch.setattr(block_run, "CHECKPOINT_SECONDS", 2.0)
     asked = {**TINY, "optimizers": ["sgd"], "rates": [0.1], "schedules": ["constant"], "seeds": 1, "confirmation": 0}
     compare(**{**asked, "epochs": 40}, store=tmp_path / "study.db")
     gaps = [b[1] - a[1] for a, b in itertools.pairwise(saved)]

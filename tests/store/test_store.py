@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from thalweg.errors import StoreError
 from thalweg.plan.plan import Setting
@@ -378,14 +378,15 @@ STATE = {"weight.0": torch.arange(6.0).reshape(2, 3), "step": torch.tensor(7)}
 
 
 def saved(store: Store) -> dict[str, torch.Tensor] | None:
-    return store.load_checkpoint(store.blocks()[0])
+    content = store.load_checkpoint(store.blocks()[0])
+    return None if content is None else load(content)
 
 
 def test_checkpoint_round_trip_and_replacement(store: Store) -> None:
     assert saved(store) is None
-    store.save_checkpoint(1, 7, STATE)
-    store.save_checkpoint(2, 7, STATE)
-    store.save_checkpoint(1, 9, {**STATE, "step": torch.tensor(9)})
+    store.save_checkpoint(1, 7, save(STATE))
+    store.save_checkpoint(2, 7, save(STATE))
+    store.save_checkpoint(1, 9, save({**STATE, "step": torch.tensor(9)}))
     found = saved(store)
     assert found is not None
     assert found["step"] == 9
@@ -398,25 +399,25 @@ def test_checkpoint_round_trip_and_replacement(store: Store) -> None:
 
 
 def test_a_draft_left_behind_by_a_killed_process(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.save_checkpoint(1, 7, STATE)
+    store.save_checkpoint(1, 7, save(STATE))
 
     def killed(*_: Any) -> None:
         raise SystemExit
 
     monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(SystemExit):
-        store.save_checkpoint(1, 9, {**STATE, "step": torch.tensor(9)})
+        store.save_checkpoint(1, 9, save({**STATE, "step": torch.tensor(9)}))
     monkeypatch.undo()
     assert list(store.checkpoints.glob("*.tmp"))
     found = saved(store)
     assert found is not None
     assert found["step"] == 7
-    store.save_checkpoint(1, 11, STATE)
+    store.save_checkpoint(1, 11, save(STATE))
     assert not list(store.checkpoints.glob("*.tmp"))
 
 
 def test_a_checkpoint_that_is_lost_or_damaged_is_none(store: Store) -> None:
-    store.save_checkpoint(1, 7, STATE)
+    store.save_checkpoint(1, 7, save(STATE))
     (file,) = store.checkpoints.iterdir()
     content = file.read_bytes()
     flipped = bytearray(content)
@@ -444,7 +445,7 @@ def test_the_folder_may_go_while_a_checkpoint_is_begun(store: Store, monkeypatch
             folder.rmdir()
 
     monkeypatch.setattr(store_module, "_make_folder", taken)
-    store.save_checkpoint(1, 7, STATE)
+    store.save_checkpoint(1, 7, save(STATE))
     assert len(tries) == 3
     assert saved(store) is not None
 
@@ -452,7 +453,7 @@ def test_the_folder_may_go_while_a_checkpoint_is_begun(store: Store, monkeypatch
 def test_checkpoints_that_cannot_be_written(store: Store) -> None:
     store.checkpoints.write_text("in the way")
     with pytest.raises(StoreError, match=r"checkpoints cannot be written: .*is a file; what .* holds is safe"):
-        store.save_checkpoint(1, 7, STATE)
+        store.save_checkpoint(1, 7, save(STATE))
     assert store.checkpoints.read_text() == "in the way"
 
 

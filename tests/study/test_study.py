@@ -19,8 +19,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import thalweg as tw
+from thalweg.engine import block_run
 from thalweg.engine import execute as run
-from thalweg.engine import training
 from thalweg.engine.progress import Progress
 from thalweg.errors import PlanError, StoreError, TrainingError, UsageError
 from thalweg.plan.plan import Plan
@@ -382,7 +382,7 @@ class Breaks(Progress):
     def __init__(self, step: int) -> None:
         self.step, self.taken = step, itertools.count(1)  # which several threads may share
 
-    def advance(self, block: int, members: int, alive: int) -> None:
+    def advance(self, block: int, members: int, alive: int, steps: int | None = None) -> None:
         if next(self.taken) >= self.step:
             raise SystemExit
 
@@ -398,7 +398,8 @@ def test_taken_up_from_a_checkpoint(
     whole = compare(problem(), **asked, store=tmp_path / "whole.db")
     path = tmp_path / "cut.db"
     with monkeypatch.context() as patch:
-        patch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(block_run, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(block_run, "STEPS_SECONDS", 0.0)  # so that it hears of every step
         patch.setattr("thalweg.study.study.progress_for", lambda wanted: Breaks(step))
         with pytest.raises(SystemExit):
             compare(problem(), **asked, store=path)

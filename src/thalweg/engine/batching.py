@@ -22,7 +22,6 @@ from ..errors import PlanError, TrainingError
 from ..plan.factors import Setting
 from ..population.block import EVALUATION_BATCH, Block
 from ..problem.data import first_line
-from ..store.file import Store
 from .memory import out_of_memory
 from .programs import Alone, Programs, one_thread
 
@@ -42,16 +41,10 @@ def check_asked(asked: Any) -> None:
         )
 
 
-def decide(store: Store, programs: Programs) -> list[str]:
-    """Set which programs are trained one by one, as the store says, or as is found out now; why, in words."""
-    kept = store.meta("batching", {})
-    if "reasons" not in kept:
-        with one_thread():
-            found = [_alone(programs, own, kept.get("asked", AUTO)) for own in programs.all.values()]
-        kept = {**kept, "reasons": found}
-        store.set_meta("batching", kept)
-    programs.one_by_one = {p: Alone(*one) for p, one in zip(programs.all, kept["reasons"], strict=True) if one}
-    return sentences(kept)
+def decide(programs: Programs, asked: Any) -> list[Alone | None]:
+    """For each program of the plan why its members are better trained one by one, as is measured now; or None."""
+    with one_thread():
+        return [_alone(programs, settings, asked) for settings in programs.all.values()]
 
 
 def sentences(kept: Mapping[str, Any]) -> list[str]:

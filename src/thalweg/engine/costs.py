@@ -3,44 +3,50 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from ..formulas import Formula
 from ..kernels import numba_cpu
 from ..kernels.lower import lower
-from ..store.file import ENDED, BlockRow, Store
+from ..store.file import ENDED, BlockRow
 from ..verdict.verdict import chosen_settings, seconds_per_step
 from .programs import Program, Programs, dtype_of
 
 
-def measure_costs(store: Store, programs: Programs) -> dict[str, Any]:
+def measure_costs(programs: Programs, rows: Sequence[BlockRow], members: pd.DataFrame) -> dict[str, Any]:
     """Seconds per member and step: an equal share of the batched program, plus the formula's own update.
 
     `seconds_per_step` is each optimizer's at its chosen setting; `programs` holds the share for each
     program, and `update_seconds` the update of each optimizer, from which any setting's follows.
+
+    Args:
+        rows: the blocks of the search.
+        members: the table of all runs.
     """
     plan, dtype = programs.plan, dtype_of(programs.problem)
-    chosen = {str(o): s for o, (s, _) in chosen_settings(plan, store.members()).items()}
+    chosen = {str(o): s for o, (s, _) in chosen_settings(plan, members).items()}
     update = {o: _update_seconds(plan.formula(s), programs.problem.weights, dtype) for o, s in chosen.items()}
     usual = float(np.mean(list(update.values())))
     shares = []
-    for (size, loss, _), rows in _by_program(store, programs).items():
-        steps = sum(r.step * len(r.settings) for r in rows)
+    for (size, loss, _), done in _by_program(programs, rows).items():
+        steps = sum(r.step * len(r.settings) for r in done)
         # A block's time is one thread's: what a member costs on one core.
-        whole = sum(r.seconds for r in rows) / steps if steps else float("nan")
-        kinds = {plan.level(s, "regularizer") for row in rows for s in row.settings}
+        whole = sum(r.seconds for r in done) / steps if steps else float("nan")
+        kinds = {plan.level(s, "regularizer") for row in done for s in row.settings}
         one = {"batch_size": size, "loss": loss, "seconds": max(0.0, whole - usual)}
         shares += [{**one, "regularizer": label} for label in sorted(kinds)]
     costs = {"update_seconds": update, "programs": shares}
     return {"seconds_per_step": {o: seconds_per_step(plan, costs, s) for o, s in chosen.items()}, **costs}
 
 
-def _by_program(store: Store, programs: Programs) -> dict[Program, list[BlockRow]]:
+def _by_program(programs: Programs, rows: Sequence[BlockRow]) -> dict[Program, list[BlockRow]]:
     found: dict[Program, list[BlockRow]] = {}
-    for row in store.blocks("search"):
+    for row in rows:
         if row.status in ENDED and row.seconds > 0:
             found.setdefault(programs.of(row.settings[0]), []).append(row)
     return found

@@ -3,36 +3,35 @@
 The search goes seed by seed, so that a study stopped half way holds whole seeds of everything rather
 than all seeds of something; with halving (see `halving.py`) it goes rung by rung. Then the chosen settings, of
 each optimizer and each level of whatever else is ranked, run again with fresh seeds, and only those runs ever
-meet the test part.
+meet the test part. Read next: `ledger.py`, which writes what workers report.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
 from ..plan.plan import HALVING, Plan
 from ..problem.prepare import Prepared
-from ..store.file import ENDED, BlockRow, Store
+from ..store.file import BlockRow, Store
 from ..verdict.verdict import to_confirm
-from . import growth, halving
-from .batching import WORTH, decide
+from .batching import AUTO, WORTH, decide, sentences
 from .costs import measure_costs
-from .memory import halves
-from .processes import portable, processes
+from .growth import grown
+from .halving import ahead, expected, losses_at, regrouped, stopped
+from .ledger import Ledger
+from .messages import StopFlag, Workers
+from .processes import Processes, portable
 from .programs import Programs
 from .progress import Progress
 from .recipe_run import run_recipe
-from .training import attempt
+from .threads import Threads
 
 
 def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> None:
@@ -40,48 +39,88 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
 
     After Ctrl-C the block at work is saved as it stands, and KeyboardInterrupt raised.
     """
-    plan = plan.grown_to(store.meta("plan").get("grown", ()))
-    programs = Programs(plan, problem)
-    for line in decide(store, programs):
+    ledger = Ledger(store, progress)
+    programs = Programs(plan.grown_to(store.meta("plan").get("grown", ())), problem)
+    for line in _set_batching(store, programs):
         progress.note(line)
     if store.meta("recipe_run") is None:
         store.set_meta("recipe_run", None)  # still to be run; a finished study of old has not even this
     if not store.blocks("search"):
         store.add_blocks("search", programs.blocks(plan.settings, range(plan.seeds), plan.search_folds))
-    _search(store, programs, progress)
-    while (grown := growth.grow(store, programs)) is not None:
-        programs, plan = grown, grown.plan
-        decide(store, programs)
-        _search(store, programs, progress)
+    _search(ledger, programs)
+    while (wider := _grow(store, programs)) is not None:
+        programs = wider
+        _search(ledger, programs)
     if plan.confirmation:
-        if not store.blocks("confirmation"):
-            fresh = range(plan.seeds, plan.seeds + plan.confirmation)
-            settings = to_confirm(plan, store.members())
-            store.add_blocks("confirmation", programs.blocks(settings, fresh, plan.fresh_folds))
-        rows = store.blocks("confirmation")
-        progress.begin("confirmation", _member_steps(programs, rows), _taken(rows))
-        _train_all(store, programs, rows, progress)
-        progress.end()
+        _confirm(ledger, programs)
     store.clear_checkpoints()
     if store.meta("costs") is None:
-        store.set_meta("costs", measure_costs(store, programs))
+        store.set_meta("costs", measure_costs(programs, store.blocks("search"), store.members()))
     if not store.meta("recipe_run"):
-        ran = run_recipe(store, programs)
+        ran = run_recipe(programs, store.members(), store.meta("costs"), store.meta("problem", {}), store.curve)
         store.set_meta("recipe_run", {} if ran is None else ran.to_json())
 
 
-def _search(store: Store, programs: Programs, progress: Progress) -> None:
-    """Every block to the end, or with halving: to each rung in turn, and there on with those that are kept."""
-    plan, rows = programs.plan, store.blocks("search")
+def _set_batching(store: Store, programs: Programs) -> list[str]:
+    """Set which programs are trained one by one, as the store says, or as is measured now; why, in words."""
+    kept = store.meta("batching", {})
+    if "reasons" not in kept:
+        kept = {**kept, "reasons": decide(programs, kept.get("asked", AUTO))}
+        store.set_meta("batching", kept)
+    programs.alone(kept["reasons"])
+    return sentences(kept)
+
+
+def _search(ledger: Ledger, programs: Programs) -> None:
+    """Every block to the end, or with halving: to each rung in turn, and there on with those that go on."""
+    store, progress, plan = ledger.store, ledger.progress, programs.plan
+    rows = store.blocks("search")
     progress.begin("search", _member_steps(programs, rows), _taken(rows))
-    for epoch in (*halving.ahead(store, plan), None):
+    left = ahead(plan, store.meta("rungs", []))
+    for k, epoch in enumerate((*left, None)):
         if plan.budget == HALVING:
             rows = store.blocks("search")
-            progress.cut(halving.expected(store, programs), halving.stopped(rows))
-        _train_all(store, programs, rows, progress, epoch)
+            progress.cut(expected(programs, rows, left[k:]), stopped(rows))
+        _train(ledger, programs, "search", epoch)
         if epoch is not None:
-            halving.halve(store, programs, epoch)
+            _halve(ledger, programs, epoch)
     progress.end()
+
+
+def _halve(ledger: Ledger, programs: Programs, epoch: int) -> None:
+    """Stop what cannot win any more; every block has reached the rung."""
+    rows = ledger.waiting("search")
+    if not rows:
+        return  # all rates by which the grid grew have been stopped before
+    store = ledger.store
+    losses = losses_at(programs, store.blocks("search"), epoch, ledger.point)
+    decided = [*store.meta("rungs", []), [len(programs.plan.grown), epoch]]
+    ledger.regroup(programs, rows, regrouped(programs, rows, losses), {"rungs": decided})
+
+
+def _grow(store: Store, programs: Programs) -> Programs | None:
+    """Add what is to be tried next to the store, as blocks of the search; None if nothing is."""
+    wider = grown(programs, store.members())
+    if wider is None or store.blocks("confirmation") or store.meta("costs") is not None:
+        return None
+    programs, settings = wider
+    plan = programs.plan
+    kept = {**store.meta("plan"), "grow": plan.grow, "grown": list(plan.grown)}
+    store.add_blocks("search", programs.blocks(settings, range(plan.seeds), plan.search_folds), {"plan": kept})
+    return programs
+
+
+def _confirm(ledger: Ledger, programs: Programs) -> None:
+    """The chosen settings again, with fresh seeds."""
+    store, plan = ledger.store, programs.plan
+    if not store.blocks("confirmation"):
+        fresh = range(plan.seeds, plan.seeds + plan.confirmation)
+        settings = to_confirm(plan, store.members())
+        store.add_blocks("confirmation", programs.blocks(settings, fresh, plan.fresh_folds))
+    rows = store.blocks("confirmation")
+    ledger.progress.begin("confirmation", _member_steps(programs, rows), _taken(rows))
+    _train(ledger, programs, "confirmation")
+    ledger.progress.end()
 
 
 def _member_steps(programs: Programs, rows: Sequence[BlockRow]) -> int:
@@ -92,37 +131,25 @@ def _taken(rows: Sequence[BlockRow]) -> int:
     return sum(len(row.settings) * row.step for row in rows)
 
 
-def _train_all(
-    store: Store, programs: Programs, rows: Sequence[BlockRow], progress: Progress, until: int | None = None
-) -> None:
+def _train(ledger: Ledger, programs: Programs, stage: str, until: int | None = None) -> None:
     """Train blocks to the end, or to the end of the pass `until`: those that are batched, then all others."""
-    waiting = [row for row in rows if row.status not in ENDED]
+    waiting = ledger.waiting(stage)
     alone = [row for row in waiting if programs.of(row.settings[0]) in programs.one_by_one]
     batched = [row for row in waiting if row not in alone]
-    with _interrupts() as asked:
+    with _interrupts() as stop:
         if batched:
             several = not isinstance(programs.problem.train, DataLoader)
-            here = _here(store, programs, progress, asked, until)
-            _all(store, programs, batched, here, asked, several)
-        if alone and not asked():
-            _one_by_one(store, programs, alone, progress, asked, until)
-        if asked.interrupted:
+            ledger.train(Threads(programs, several), programs, batched, until, stop)
+        if alone and not stop.is_set():
+            ledger.train(_workers(ledger.progress, programs, alone, until), programs, alone, until, stop)
+        if stop.interrupted:
             raise KeyboardInterrupt
 
 
-def _here(
-    store: Store, programs: Programs, progress: Progress, asked: _Asked, until: int | None
-) -> Callable[[BlockRow], bool]:
-    """Training a block in this process."""
-    return lambda row: attempt(store, programs, row, progress, asked, until)
-
-
-def _one_by_one(
-    store: Store, programs: Programs, rows: Sequence[BlockRow], progress: Progress, asked: _Asked, until: int | None
-) -> None:
-    """Blocks whose members are not batched: in processes, or one after another where there can be none, or where
-    they would take longer to start than to work."""
-    cores, content = min(torch.get_num_threads(), len(rows)), portable(programs)
+def _workers(progress: Progress, programs: Programs, rows: Sequence[BlockRow], until: int | None) -> Workers:
+    """For blocks whose members are not batched: processes, or one thread where there can be none, or where they would
+    take longer to start than to work."""
+    cores = min(torch.get_num_threads(), len(rows))
     seconds = sum(
         len(row.settings)
         * programs.steps(row.settings[0], row.fold)
@@ -130,105 +157,32 @@ def _one_by_one(
         * programs.one_by_one[programs.of(row.settings[0])].seconds
         for row in rows
     )
-    if content is None or cores == 1 or seconds < WORTH:
-        if content is None and cores > 1 and seconds >= WORTH:
-            progress.note(
-                "They are trained one after another in this process, because the problem cannot be made again in "
-                "another; give it as file.py:function to use all cores."
-            )
-        _all(store, programs, rows, _here(store, programs, progress, asked, until), asked, False)
-        return
-    stop = multiprocessing.get_context("spawn").Event()
-    asked.others.append(stop)
-    with processes(content, cores, store, progress, stop) as workers:
-        _all(store, programs, rows, lambda row: workers.attempt(row, until), asked, True)
-
-
-def _all(
-    store: Store,
-    programs: Programs,
-    rows: Sequence[BlockRow],
-    done: Callable[[BlockRow], bool],
-    asked: _Asked,
-    several: bool,
-) -> None:
-    """Do all blocks; one that does not fit into memory becomes two."""
-
-    def work(row: BlockRow) -> list[BlockRow]:
-        if asked() or (programs.fits(row.settings[0], len(row.settings)) and done(row)):
-            return []
-        return halves(store, programs, row)
-
-    with threads(several) as workers:
-        jobs = {workers.submit(work, row) for row in rows}
-        try:
-            while jobs:
-                ended, jobs = wait(jobs, return_when=FIRST_COMPLETED)
-                for job in ended:
-                    jobs |= {workers.submit(work, row) for row in job.result()}
-        except BaseException:
-            asked.now()  # one that failed, or a second Ctrl-C: nobody begins another block
-            raise
-        finally:
-            workers.shutdown(wait=True, cancel_futures=True)
+    if cores > 1 and seconds >= WORTH:
+        if (content := portable(programs)) is not None:
+            return Processes(content, cores)
+        progress.note(
+            "They are trained one after another in this process, because the problem cannot be made again in "
+            "another; give it as file.py:function to use all cores."
+        )
+    return Threads(programs, several=False)
 
 
 @contextmanager
-def threads(several: bool) -> Iterator[ThreadPoolExecutor]:
-    """A thread for every core, each training a block of its own with single-threaded tensor operations.
-
-    Threads that share each operation would wait for one another dozens of times in a step, which on a
-    machine that has other work to do costs more than the arithmetic; blocks never wait. What a
-    block gives is also the same on any number of cores. A DataLoader, which is one thing, gets one worker, and so
-    do plain loops, which cannot run side by side in one process.
-    """
-    before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(
-        before if several else 1,
-        "thalweg-block",
-        initializer=torch.set_num_threads,
-        initargs=(1 if several else before,),
-    )
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        torch.set_num_threads(before)
-
-
-class _Asked:
-    """Whether the workers have been asked to stop."""
-
-    stop = interrupted = False
-
-    def __init__(self) -> None:
-        self.others: list[Any] = []  # events that other processes watch
-
-    def now(self) -> None:
-        self.stop = True
-        for event in self.others:
-            event.set()
-
-    def __call__(self) -> bool:
-        return self.stop
-
-
-@contextmanager
-def _interrupts() -> Iterator[_Asked]:
+def _interrupts() -> Iterator[StopFlag]:
     """Ctrl-C asks every worker to stop at its next whole step; a second one stops at once."""
-    asked = _Asked()
+    stop = StopFlag()
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if asked.interrupted:
+        if stop.interrupted:
             raise KeyboardInterrupt
-        asked.interrupted = True
-        asked.now()
+        stop.interrupted = True
+        stop.set()
 
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield stop
         return
     before = signal.signal(signal.SIGINT, ask)
     try:
-        yield asked
+        yield stop
     finally:
         signal.signal(signal.SIGINT, before)

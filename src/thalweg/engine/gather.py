@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from ..errors import StoreError
-from ..plan.factors import Setting
+from torch import Tensor
+
 from ..population.block import Block
-from ..store.file import BlockRow, Store
+from ..store.file import BlockRow
 from .programs import Programs
 
 
 def gathered(
-    store: Store, programs: Programs, seed: int, settings: Sequence[Setting], origins: Sequence[tuple[BlockRow, int]]
+    programs: Programs, origins: Sequence[tuple[BlockRow, int]], saved: Mapping[int, Mapping[str, Tensor]]
 ) -> Block:
-    """A block of members that go on from where they stand in other blocks' checkpoints.
+    """A block of members that go on from where they stand in other blocks.
 
     Args:
-        origins: the block and the place in it that each member comes from.
-
-    Raises:
-        StoreError: a checkpoint is missing or damaged.
+        origins: the block and the place in it that each member comes from; the blocks share seed, fold and program.
+        saved: the checkpoint of each of those blocks, by its number.
     """
-    plan, task = programs.plan, programs.task(settings[0], origins[0][0].fold)
-    block = Block(task, [plan.member(s, seed) for s in settings], plan.epochs)
+    plan, (first, _) = programs.plan, origins[0]
+    task = programs.task(first.settings[0], first.fold)
+    block = Block(task, [plan.member(row.settings[at], row.seed) for row, at in origins], plan.epochs)
     for row in {row.id: row for row, _ in origins}.values():
-        old = Block(task, [plan.member(s, seed) for s in row.settings], plan.epochs)
-        saved = store.load_checkpoint(row)
-        if saved is None:
-            raise StoreError(
-                f"a checkpoint in {store.checkpoints} is missing or damaged; what {store.path} holds is safe: "
-                f"`thalweg resume {store.path}` trains that block again."
-            )
-        old.load(saved)
+        old = Block(task, [plan.member(s, row.seed) for s in row.settings], plan.epochs)
+        old.load(saved[row.id])
         block.take(old, [(k, at) for k, (source, at) in enumerate(origins) if source.id == row.id])
     return block

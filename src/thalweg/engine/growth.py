@@ -17,8 +17,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ..plan.factors import Setting
 from ..plan.plan import MOST_RUNS, Plan
-from ..store.file import Store
 from ..verdict.verdict import chosen_settings
 from .programs import Programs
 
@@ -53,15 +53,11 @@ def _beyond(asked: Sequence[float], steps: int) -> float:
     return float(f"{asked[0] * step**steps:.12g}")
 
 
-def grow(store: Store, programs: Programs) -> Programs | None:
-    """Add what is to be tried next to the store, as blocks of the search; None if nothing is."""
+def grown(programs: Programs, members: pd.DataFrame) -> tuple[Programs, list[Setting]] | None:
+    """The programs of the grid with the rates to try next, and the settings that these add; None if there are none."""
     plan = programs.plan
-    more = further(plan, store.members())
-    if not more or store.blocks("confirmation") or store.meta("costs") is not None:
+    more = further(plan, members)
+    if not more:
         return None
-    grown = Programs(plan.grown_to([*plan.grown, *more]), programs.problem)
-    settings = [setting for setting in grown.plan.settings if setting.lr in more]
-    blocks = grown.blocks(settings, range(plan.seeds), plan.search_folds)
-    kept = {**store.meta("plan"), "grow": plan.grow, "grown": list(grown.plan.grown)}
-    store.add_blocks("search", blocks, {"plan": kept})
-    return grown
+    wider = Programs(plan.grown_to([*plan.grown, *more]), programs.problem, programs.reasons)
+    return wider, [setting for setting in wider.plan.settings if setting.lr in more]

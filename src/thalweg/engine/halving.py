@@ -19,16 +19,14 @@ with E/8. Unlike ASHA (Li et al. 2020) a rung waits for all, so that its decisio
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..errors import StoreError
 from ..plan.factors import Setting
 from ..plan.plan import HALVING, Plan
-from ..store.file import ENDED, BlockRow, Compacted, Store
+from ..store.file import ENDED, BlockRow
 from ..verdict.comparisons import badness
-from .gather import gathered
 from .programs import Programs
 
 ETA = 2  # one in so many goes on
@@ -48,9 +46,8 @@ def rungs(plan: Plan) -> list[int]:
     return sorted({end for part in PARTS if (end := math.ceil(plan.epochs / part)) < plan.epochs})
 
 
-def ahead(store: Store, plan: Plan) -> list[int]:
-    """The rungs that are still to be decided."""
-    decided = store.meta("rungs", [])
+def ahead(plan: Plan, decided: Sequence[Sequence[int]]) -> list[int]:
+    """The rungs that are still to be decided, where the store has these as decided."""
     return [epoch for epoch in rungs(plan) if [len(plan.grown), epoch] not in decided]
 
 
@@ -59,11 +56,15 @@ def stopped(rows: Sequence[BlockRow]) -> int:
     return sum(len(row.settings) for row in rows if row.status == STOPPED)
 
 
-def expected(store: Store, programs: Programs) -> int:
-    """Member-steps of the whole search: what was spent on those that have ended, and what the rest takes at most."""
-    rows = store.blocks("search")
+def expected(programs: Programs, rows: Sequence[BlockRow], left: Sequence[int]) -> int:
+    """Member-steps of the whole search: what was spent on those that have ended, and what the rest takes at most.
+
+    Args:
+        rows: all blocks of the search.
+        left: the rungs still to be decided.
+    """
     spent = sum(len(r.settings) * r.step for r in rows if r.status in ENDED)
-    left, repeats = ahead(store, programs.plan), _repeats(rows)
+    repeats = _repeats(rows)
     going = list(dict.fromkeys(s for r in rows if r.status not in ENDED for s in r.settings))
     groups: dict[tuple, list[Setting]] = {}
     for setting in going:
@@ -111,38 +112,36 @@ def _group(plan: Plan, setting: Setting) -> tuple:
     return tuple(plan.level(setting, f.name) for f in plan.factors if f.name not in numbers)
 
 
-def halve(store: Store, programs: Programs, epoch: int) -> None:
-    """Stop what cannot win any more, and gather the rest into new blocks; every block has reached the rung."""
-    every = store.blocks("search")
-    rows = [row for row in every if row.status not in ENDED]
-    if not rows:
-        return  # all rates by which the grid grew have been stopped before
+def regrouped(
+    programs: Programs, rows: Sequence[BlockRow], losses: Mapping[Setting, np.ndarray]
+) -> list[list[tuple[BlockRow, int]]]:
+    """What goes on from a rung, as new blocks: the block and the place in it that each member comes from.
+
+    Args:
+        rows: the blocks that have reached the rung.
+        losses: of all settings that ever did; rates that were added later compete with what the others were there.
+    """
     going_on = {setting for row in rows for setting in row.settings}
-    # Rates that were added later compete with what the others were at this rung.
-    kept = [s for s in survivors(programs.plan, _losses(store, programs, every, epoch)) if s in going_on]
+    kept = [s for s in survivors(programs.plan, losses) if s in going_on]
     place = {(r.seed, r.fold, s): (r, k) for r in rows for k, s in enumerate(r.settings)}
     seeds, folds = (list(dict.fromkeys(one)) for one in zip(*_repeats(rows), strict=True))
-    first = max(row.id for row in store.blocks()) + 1
-    going = []
-    for k, (seed, settings, fold) in enumerate(programs.blocks(kept, seeds, folds) if kept else ()):
-        origins = [place[seed, fold, setting] for setting in settings]
-        block = gathered(store, programs, seed, settings, origins)
-        name = store.write_checkpoint(first + k, block.step, block.tensors())
-        going.append(Compacted(first + k, [(row.id, at) for row, at in origins], "started", name))
-    store.compact(rows, going, {"rungs": [*store.meta("rungs", []), [len(programs.plan.grown), epoch]]})
-    for row in rows:
-        store.drop_checkpoints(row.id)
+    blocks = programs.blocks(kept, seeds, folds) if kept else ()
+    return [[place[seed, fold, setting] for setting in settings] for seed, settings, fold in blocks]
 
 
-def _losses(store: Store, programs: Programs, rows: Sequence[BlockRow], epoch: int) -> dict[Setting, np.ndarray]:
-    """Validation losses (seeds and folds,) of each setting after that epoch, in the plan's order."""
+def losses_at(
+    programs: Programs, rows: Sequence[BlockRow], epoch: int, point: Callable[[int, int, str], np.ndarray]
+) -> dict[Setting, np.ndarray]:
+    """Validation losses (seeds and folds,) of each setting after that epoch, in the plan's order.
+
+    Args:
+        point: block, step and metric → the values of its members.
+    """
     found: dict[Setting, list[float]] = {}
     for row in sorted(rows, key=lambda r: (r.seed, r.fold or 0)):
-        if epoch * programs.steps(row.settings[0], row.fold) > row.step:
+        step = epoch * programs.steps(row.settings[0], row.fold)
+        if step > row.step:
             continue  # stopped at a rung before
-        values = store.point(row.id, epoch * programs.steps(row.settings[0], row.fold), "validation_loss")
-        if values is None:
-            raise StoreError(f"{store.path} lacks what a rung is decided by; it is damaged, and left as it was.")
-        for setting, value in zip(row.settings, values.tolist(), strict=True):
+        for setting, value in zip(row.settings, point(row.id, step, "validation_loss").tolist(), strict=True):
             found.setdefault(setting, []).append(value if math.isfinite(value) else math.inf)
     return {setting: np.array(found[setting]) for setting in programs.plan.settings if setting in found}

@@ -1,8 +1,9 @@
-"""Worker processes for members that are trained one by one: plain loops in threads would wait for one another.
+"""Workers that are processes, for members that are trained one by one: plain loops in threads would wait for one
+another.
 
-Each process prepares the problem anew from where it came from, or is sent it, opens the store beside the others, and
-trains whole blocks with one thread. A process that loses its parent ends at once, so that nobody writes into a
-store that may have been taken up again.
+Each process prepares the problem anew from where it came from, or is sent it, and trains whole blocks with one
+thread. What happens comes back through a queue, so no process but the first knows the store; one that loses its
+parent ends at once.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import pickle
 import signal
 import sys
 import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+import traceback
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import connection
+from queue import SimpleQueue
 from typing import Any
 
 import torch
@@ -27,13 +29,10 @@ from ..errors import PlanError, TrainingError
 from ..plan.plan import Plan
 from ..problem.declaration import load
 from ..problem.prepare import Prepared, prepare
-from ..store.file import BlockRow, Store
-from .batching import decide
+from .block_run import train
+from .messages import Event, Failed, Job, StopFlag
 from .programs import Programs
-from .progress import Progress
-from .training import attempt
-
-SHARE_SECONDS = 0.2  # between two words on progress
+from .relay import Events, relay
 
 
 def portable(programs: Programs) -> bytes | None:
@@ -51,58 +50,59 @@ def portable(programs: Programs) -> bytes | None:
         kept = plan
     spec = problem.source.get("spec") if problem.source.get("kind", "object") != "object" else None
     try:
-        content = pickle.dumps((kept, spec or problem, problem.fingerprint))
+        content = pickle.dumps((kept, spec or problem, problem.fingerprint, programs.reasons))
     except Exception:  # whatever a user's objects may raise
         return None
     return None if b"__main__" in content else content
 
 
 class Processes:
-    """Workers that are running; `attempt` is `training.attempt` in one of them, for several threads at once."""
-
-    def __init__(self, pool: ProcessPoolExecutor, progress: Progress, store: Store) -> None:
-        self.pool, self.progress, self.store = pool, progress, store
-
-    def attempt(self, row: BlockRow, until: int | None) -> bool:
-        try:
-            with _MAIN, _without_main():
-                job = self.pool.submit(_work, row.id, until)
-            return job.result()
-        except BrokenProcessPool as error:
-            raise TrainingError(
-                "a worker process ended by force, perhaps for want of memory; what is done is safe: "
-                f"`thalweg resume {self.store.path}`."
-            ) from error
-
-
-@contextmanager
-def processes(content: bytes, count: int, store: Store, progress: Progress, stop: Any) -> Iterator[Processes]:
-    """Start workers, and hear how far they are.
+    """Workers in processes of their own.
 
     Args:
         content: what `portable` gave.
-        stop: an event of multiprocessing's "spawn" context that asks them to stop.
+        count: of processes.
     """
-    context = multiprocessing.get_context("spawn")
-    told = context.SimpleQueue()
-    pool = ProcessPoolExecutor(count, context, _begin, (content, str(store.path), told, stop))
-    listening = threading.Thread(target=_listen, args=(told, progress), daemon=True)
-    listening.start()
+
+    def __init__(self, content: bytes, count: int) -> None:
+        self.content, self.count = content, count
+
+    def run(self, jobs: Callable[[], Job | None], stop: StopFlag) -> Generator[tuple[Job, Event], None, None]:
+        context = multiprocessing.get_context("spawn")
+        theirs, asked, events = context.SimpleQueue(), context.Event(), SimpleQueue()
+        stop.share(asked)
+        listener = threading.Thread(target=_listen, args=(theirs, events), daemon=True)
+        listener.start()
+        pool = ProcessPoolExecutor(self.count, context, _begin, (self.content, theirs, asked))
+        try:
+            yield from relay(jobs, lambda job: _submit(pool, job), events, self.count, stop, _explain)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+            theirs.put(None)
+            listener.join()
+
+
+def _listen(theirs: Any, events: Events) -> None:
+    while (event := theirs.get()) is not None:
+        events.put((*event, int))
+
+
+def _explain(error: BaseException) -> Failed:
+    if not isinstance(error, BrokenProcessPool):
+        return Failed(error)
+    failure = TrainingError("a worker process ended by force, perhaps for want of memory")
+    failure.__cause__ = error
+    return Failed(failure, "")
+
+
+def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[None]:
     try:
-        yield Processes(pool, progress, store)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        told.put(None)
-        listening.join()
-
-
-def _listen(told: Any, progress: Progress) -> None:
-    while (said := told.get()) is not None:
-        name, *given = said
-        getattr(progress, name)(*given)
-
-
-_MAIN = threading.Lock()
+        with _without_main():
+            return pool.submit(_work, job)
+    except BrokenProcessPool as error:
+        broken: Future[None] = Future()
+        broken.set_exception(error)
+        return broken
 
 
 @contextmanager
@@ -121,47 +121,21 @@ def _without_main() -> Iterator[None]:
 
 # In a worker
 
-
-class _Told(Progress):
-    """Passes on what is said; steps are counted up for a moment first."""
-
-    def __init__(self, told: Any) -> None:
-        self.told, self.steps, self.since = told, 0, time.monotonic()
-
-    def block(self, block: int, seed: int, members: int, ahead: int) -> None:
-        self.flush()
-        self.told.put(("block", block, seed, members, ahead))
-
-    def advance(self, block: int, members: int, alive: int, steps: int | None = None) -> None:
-        self.steps += members if steps is None else steps
-        self.last = (block, members, alive)
-        if time.monotonic() - self.since > SHARE_SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        if self.steps:
-            block, members, alive = self.last
-            self.told.put(("advance", block, members, alive, self.steps))
-        self.steps, self.since = 0, time.monotonic()
-
-
 _HERE: dict[str, Any] = {}
 
 
-def _begin(content: bytes, path: str, told: Any, stop: Any) -> None:
+def _begin(content: bytes, theirs: Any, asked: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    kept, given, fingerprint = pickle.loads(content)
+    kept, given, fingerprint, reasons = pickle.loads(content)
     plan: Plan = Plan.from_json(kept) if isinstance(kept, dict) else kept
     problem: Prepared = prepare(load(given)) if isinstance(given, str) else given
     if problem.fingerprint != fingerprint:
         raise TrainingError(
             f"the problem {problem.name} is another each time it is made; give its data and its model a seed."
         )
-    store, programs = Store.open(path, write=True), Programs(plan, problem)
-    decide(store, programs)
-    _HERE.update(store=store, programs=programs, progress=_Told(told), asked=stop.is_set)
+    _HERE.update(programs=Programs(plan, problem, reasons), theirs=theirs, asked=asked)
 
 
 def _end_with_parent() -> None:
@@ -171,9 +145,8 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(block: int, until: int | None) -> bool:
-    (row,) = (row for row in _HERE["store"].blocks() if row.id == block)
-    try:
-        return attempt(_HERE["store"], _HERE["programs"], row, _HERE["progress"], _HERE["asked"], until)
-    finally:
-        _HERE["progress"].flush()
+def _work(job: Job) -> None:
+    for event in train(job, _HERE["programs"], _HERE["asked"]):
+        if isinstance(event, Failed) and event.error.__cause__ is not None:  # which would be lost on the way
+            event.error.add_note("".join(traceback.format_exception(event.error.__cause__)))
+        _HERE["theirs"].put((job.block, event))

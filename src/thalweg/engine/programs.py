@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from ..plan.plan import Plan
 from ..population.batched import Batched
 from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
 from ..population.block import Task, activations_of, arranged, block_size
+from ..population.member import Member
 from ..population.one_by_one import OneByOne
 from ..problem.data import Pair
 from ..problem.prepare import Prepared
@@ -41,14 +42,19 @@ class Programs:
     can be trained as one.
     """
 
-    def __init__(self, plan: Plan, problem: Prepared) -> None:
+    def __init__(self, plan: Plan, problem: Prepared, reasons: Sequence[Sequence[Any] | None] = ()) -> None:
         self.plan, self.problem = plan, problem
         self._batched: dict[Any, Batched] = {}
         self._tasks: dict[tuple[Program, int | None, bool], Task] = {}
         self._limits: dict[Program, int] = {}
         self._lock = threading.Lock()
         self._folds = plan.folds.rows(problem) if plan.folds else []
-        self.one_by_one: Mapping[Program, Alone] = {}
+        self.alone(reasons)
+
+    def alone(self, reasons: Sequence[Sequence[Any] | None]) -> None:
+        """Train the members of some programs one by one: for each of `all` why, and the seconds of a step, or None."""
+        self.reasons = list(reasons)
+        self.one_by_one = {p: Alone(*why) for p, why in zip(self.all, reasons, strict=False) if why}
 
     @cached_property
     def all(self) -> dict[Program, list[Setting]]:
@@ -142,14 +148,22 @@ class Programs:
         states = max(map(plan.states_of, settings))
         blocks: list[list[Setting]] = []
         for group in sorted(groups.values(), key=lambda g: -self.steps(g[0], folds[0])):
-            order = [group[k] for k in arranged([plan.member(s, 0) for s in group])]
-            size = block_size(problem.weights, states, int(self.samples(group[0]) * outputs))
             program = self.of(group[0])
+            size = block_size(problem.weights, states, int(self.samples(group[0]) * outputs))
             size = min(size, self._limits.get(program, size), FEW if program in self.one_by_one else size)
-            count = max(-(-len(order) // size), torch.get_num_threads() // (len(repeats) * len(groups)))
-            cuts = np.linspace(0, len(order), min(count, len(order)) + 1).round().astype(int).tolist()
-            blocks += [order[a:b] for a, b in itertools.pairwise(cuts)]
+            fewest = torch.get_num_threads() // (len(repeats) * len(groups))
+            cuts = cut([plan.member(s, 0) for s in group], size, fewest)
+            blocks += [[group[k] for k in places] for places in cuts]
         return [(seed, block, fold) for seed, fold in repeats for block in blocks]
+
+
+def cut(members: Sequence[Member], size: int, fewest: int = 1) -> list[list[int]]:
+    """The places of members that share a program, cut into blocks of about equal size with those of a formula side by
+    side: at most `size` in each, and `fewest` blocks at least where there are as many members."""
+    order = arranged(members)
+    count = min(len(order), max(-(-len(order) // size), fewest))
+    ends = np.linspace(0, len(order), count + 1).round().astype(int).tolist()
+    return [order[a:b] for a, b in itertools.pairwise(ends)]
 
 
 def samples_per_step(size: int | str, samples: int) -> int:

@@ -12,7 +12,7 @@ import ast
 import math
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,6 @@ from ..population.batches import RANDOM
 from ..problem.data import first_line
 from ..problem.prepare import Prepared
 from ..recipe.recipe import Recipe, recipe
-from ..store.file import Store
 from ..verdict.verdict import Verdict, judge, matching
 
 if TYPE_CHECKING:
@@ -117,10 +116,21 @@ def _power(value: float) -> str:
     return f"{digit}e{exponent}" if digit < 10 else f"1e{exponent + 1}"
 
 
-def run_recipe(store: Store, programs: Programs) -> RecipeRun | None:
-    """Run the winner's recipe for a member of the finished study; None where no winner was found."""
-    plan, members = programs.plan, store.members()
-    verdict = judge(plan, programs.problem.name, members, store.meta("costs", {}))
+def run_recipe(
+    programs: Programs,
+    members: pd.DataFrame,
+    costs: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    curve: Callable[[int, str], np.ndarray],
+) -> RecipeRun | None:
+    """Run the winner's recipe for a member of the finished study; None where no winner was found.
+
+    Args:
+        members, costs, facts: the table of all runs, what was measured, and what the store knows of the problem.
+        curve: member and metric → its values, in the order of the steps.
+    """
+    plan = programs.plan
+    verdict = judge(plan, programs.problem.name, members, costs)
     if not verdict.entries:
         return None
     setting = verdict.best.setting
@@ -139,7 +149,7 @@ def run_recipe(store: Store, programs: Programs) -> RecipeRun | None:
     if row is None:
         return RecipeRun(**winner, reason="all its runs diverged.")
     try:
-        made = recipe(plan, store.meta("problem", {}), setting, int(row["seed"]))
+        made = recipe(plan, facts, setting, int(row["seed"]))
         _check_memory(programs.problem)
         begun = time.perf_counter()
         losses, model = _run(made, programs.problem, -(-STEPS // programs.task(setting).batches.steps))
@@ -157,7 +167,7 @@ def run_recipe(store: Store, programs: Programs) -> RecipeRun | None:
             begun,
             made,
         )
-    expected = store.curve(int(row["member"]), "validation_loss")
+    expected = curve(int(row["member"]), "validation_loss")
     gaps = differences(losses, expected)
     return RecipeRun(
         **winner,

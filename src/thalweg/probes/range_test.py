@@ -21,6 +21,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from .. import formulas
+from ..engine.programs import cut
 from ..errors import PlanError, ProblemError
 from ..formulas import Formula
 from ..plan.plan import log_range
@@ -199,7 +200,7 @@ def range_test(
     found, start = [], []
     for seed in range(seeds):
         members = [Member(rule, {"lr": lr}, {}, seed) for lr in grid]
-        blocks = [Block(task, members[k : k + size], 1) for k in range(0, len(members), size)]
+        blocks = [Block(task, [members[k] for k in places], 1) for places in cut(members, size)]
         start.append(blocks[0].evaluate(*ready.validation)["loss"][0])
         found.append(np.concatenate([_trained(block) for block in blocks]))
     losses = np.stack(found, axis=1)

@@ -10,7 +10,6 @@ Read next: `ensemble.py`, what they answer together.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,14 +19,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..engine.execute import threads
-from ..engine.programs import Program, Programs, built, samples_per_step
+from ..engine.programs import Program, Programs, built, cut, samples_per_step
+from ..engine.threads import threads
 from ..errors import PlanError, TrainingError
 from ..formulas import Formula
 from ..plan.factors import Setting, whole_number
 from ..plan.plan import plan
 from ..population.batches import OwnBatches
-from ..population.block import EVALUATION_BATCH, Block, Task, activations_of, arranged, block_size
+from ..population.block import EVALUATION_BATCH, Block, Task, activations_of, block_size
 from ..problem.data import Pair
 from ..problem.declaration import Problem, load
 from ..problem.prepare import Prepared, prepare
@@ -207,12 +206,10 @@ def _blocks(programs: Programs, runs: Sequence[tuple[Setting, int]], samples: in
     states = max(plan.states_of(setting) for setting, _ in runs)
     blocks = []
     for places in groups.values():
-        order = [places[k] for k in arranged([plan.member(*runs[p]) for p in places])]
         batch = samples_per_step(plan.level(runs[places[0]][0], "batch_size"), samples)
         size = block_size(problem.weights, states, int(batch * (outputs + problem.validation[0][0].numel())))
-        count = max(-(-len(order) // size), min(len(order), torch.get_num_threads() // len(groups)))
-        cuts = np.linspace(0, len(order), count + 1).round().astype(int).tolist()
-        blocks += [order[a:b] for a, b in itertools.pairwise(cuts) if a < b]
+        cuts = cut([plan.member(*runs[p]) for p in places], size, torch.get_num_threads() // len(groups))
+        blocks += [[places[k] for k in one] for one in cuts]
     return blocks
 
 

@@ -318,18 +318,15 @@ class Store:
     def checkpoints(self) -> Path:
         return self.path.with_name(self.path.name + ".checkpoints")
 
-    def save_checkpoint(self, block: int, step: int, tensors: Mapping[str, Any]) -> None:
+    def save_checkpoint(self, block: int, step: int, content: bytes) -> None:
         """Replace the block's checkpoint; the old one stays until the new one is whole and named."""
-        name = self.write_checkpoint(block, step, tensors)
+        name = self.write_checkpoint(block, step, content)
         with self._transaction() as db:
             db.execute("UPDATE blocks SET checkpoint = ?, status = 'started' WHERE id = ?", (name, block))
         self.drop_checkpoints(block, keep=name)
 
-    def write_checkpoint(self, block: int, step: int, tensors: Mapping[str, Any]) -> str:
+    def write_checkpoint(self, block: int, step: int, content: bytes) -> str:
         """A checkpoint beside the store, which knows nothing of it yet; its name."""
-        from safetensors.torch import save
-
-        content = save(dict(tensors))
         name = f"{block}-{step}-{_digest(content)}.safetensors"
         try:
             with _draft(self.checkpoints, name) as file:
@@ -345,19 +342,15 @@ class Store:
             ) from error
         return name
 
-    def load_checkpoint(self, row: BlockRow) -> dict[str, Any] | None:
+    def load_checkpoint(self, row: BlockRow) -> bytes | None:
         """The block's checkpoint, or None where there is none: then it starts afresh, with the same result."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
         if row.checkpoint is None:
             return None
         try:
             content = (self.checkpoints / Path(row.checkpoint).name).read_bytes()
-            whole = row.checkpoint.endswith(f"-{_digest(content)}.safetensors")
-            return load(content) if whole else None
-        except (OSError, SafetensorError):
+        except OSError:
             return None
+        return content if row.checkpoint.endswith(f"-{_digest(content)}.safetensors") else None
 
     def drop_checkpoints(self, block: int, keep: str | None = None) -> None:
         for old in self.checkpoints.glob(f"{block}-*"):

@@ -1,0 +1,148 @@
+"""The only writer of a study's store: what workers report goes in here, and from here to whoever watches.
+
+All that is finished is in the store at any moment: a pass over the data is one transaction, checkpoints are named
+only when they are whole, and blocks are put together anew in one transaction with all their past.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+import numpy as np
+from safetensors.torch import load, save
+
+from ..errors import StoreError, TrainingError
+from ..store.file import ENDED, BlockRow, Compacted, Store
+from .gather import gathered
+from .messages import Ended, Event, Failed, Job, Passed, Saved, Steps, StopFlag, TooLarge, Workers
+from .programs import Programs
+from .progress import Progress
+
+
+class Ledger:
+    """A study's store while it is written, and the progress that is told of it."""
+
+    def __init__(self, store: Store, progress: Progress) -> None:
+        self.store, self.progress = store, progress
+        self._waiting: deque[BlockRow] = deque()
+        self._step: dict[int, int] = {}  # where each block at work stands
+        self._begun: set[int] = set()
+
+    def train(
+        self, workers: Workers, programs: Programs, rows: Sequence[BlockRow], until: int | None, stop: StopFlag
+    ) -> None:
+        """Train blocks to the end, or to the end of the pass `until`; one that does not fit into memory becomes two."""
+        self._waiting = deque(rows)
+        with closing(workers.run(partial(self._next, programs, until), stop)) as events:
+            for job, event in events:
+                self._write(programs, job, event)
+
+    def _next(self, programs: Programs, until: int | None) -> Job | None:
+        while self._waiting:
+            row = self._waiting.popleft()
+            if programs.fits(row.settings[0], len(row.settings)):
+                self._step[row.id] = row.step
+                self._begun.discard(row.id)
+                tested = row.stage == "confirmation" and row.fold is None
+                content = self.store.load_checkpoint(row)
+                return Job(row.id, row.settings, row.seed, row.fold, until, tested, content)
+            self._halve(programs, row.id)
+        return None
+
+    def _write(self, programs: Programs, job: Job, event: Event) -> None:
+        match event:
+            case Steps():
+                self._tell(job, event)
+            case Passed():
+                self.store.record(job.block, event.step, event.values, event.diverged, event.seconds, event.finished)
+                if event.finished:
+                    self.store.drop_checkpoints(job.block)
+            case Saved():
+                self.store.save_checkpoint(job.block, event.step, event.content)
+            case TooLarge():
+                # What goes on is counted from the step that the store has of it.
+                members, before = len(job.settings), self._step[job.block]
+                row = self._halve(programs, job.block)
+                self.progress.block(job.block, job.seed, 0, (row.step - before) * members)
+            case Failed():
+                if event.advice is None:
+                    raise event.error
+                raise TrainingError(
+                    f"{event.error}; what is done is safe: {event.advice}`thalweg resume {self.store.path}`."
+                ) from event.error.__cause__
+            case Ended():
+                pass
+
+    def _tell(self, job: Job, event: Steps) -> None:
+        members, steps = len(job.settings), event.step - self._step[job.block]
+        self._step[job.block] = event.step
+        if job.block not in self._begun:
+            self._begun.add(job.block)
+            self.progress.block(job.block, job.seed, members, steps * members)
+        else:
+            self.progress.advance(job.block, members, event.alive, steps * members)
+
+    def _halve(self, programs: Programs, block: int) -> BlockRow:
+        """Let a block go on as two, from its checkpoint or anew; the block as it stood."""
+        (row,) = (one for one in self.store.blocks() if one.id == block)  # with what has been saved since
+        count = len(row.settings)
+        if count == 1:
+            raise TrainingError(
+                f"a single run on {programs.problem.name} does not fit into memory; what is done is safe: free some, "
+                f"or begin a study with smaller batches or a smaller model, then `thalweg resume {self.store.path}`."
+            )
+        programs.limit(row.settings[0], -(-count // 2))
+        halves = [[(row, k) for k in places] for places in (range(count // 2), range(count // 2, count))]
+        self._waiting += self.regroup(programs, [row], halves, anew=True)
+        return row
+
+    def regroup(
+        self,
+        programs: Programs,
+        rows: Sequence[BlockRow],
+        groups: Sequence[Sequence[tuple[BlockRow, int]]],
+        meta: Mapping[str, Any] | None = None,
+        anew: bool = False,
+    ) -> list[BlockRow]:
+        """Put members of blocks together as new blocks, with all their past; those in no group are stopped.
+
+        Args:
+            rows: blocks at the end of the same pass, or one alone.
+            groups: for each new block the block and the place in it that each member comes from.
+            meta: noted in the same transaction.
+            anew: whether members whose checkpoint is lost begin anew, with the same results.
+        """
+        first = max(row.id for row in self.store.blocks()) + 1
+        new = []
+        for number, origins in enumerate(groups, first):
+            name = None
+            saved = {row.id: self.store.load_checkpoint(row) for row in {row.id: row for row, _ in origins}.values()}
+            if None not in saved.values():
+                block = gathered(programs, origins, {k: load(content) for k, content in saved.items() if content})
+                name = self.store.write_checkpoint(number, block.step, save(block.tensors()))
+            elif not anew:
+                raise StoreError(
+                    f"a checkpoint in {self.store.checkpoints} is missing or damaged; what {self.store.path} holds is "
+                    f"safe: `thalweg resume {self.store.path}` trains that block again."
+                )
+            status = origins[0][0].status if anew else "started"
+            new.append(Compacted(number, [(row.id, place) for row, place in origins], status, name))
+        self.store.compact(rows, new, meta or {})
+        for row in rows:
+            self.store.drop_checkpoints(row.id)
+        return [row for row in self.store.blocks() if row.id >= first]
+
+    def point(self, block: int, step: int, metric: str) -> np.ndarray:
+        """The values of a block's members at a step that the store must have."""
+        values = self.store.point(block, step, metric)
+        if values is None:
+            raise StoreError(f"{self.store.path} lacks what a rung is decided by; it is damaged, and left as it was.")
+        return values
+
+    def waiting(self, stage: str) -> list[BlockRow]:
+        """The blocks of a stage that have not ended."""
+        return [row for row in self.store.blocks(stage) if row.status not in ENDED]

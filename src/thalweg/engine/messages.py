@@ -1,0 +1,124 @@
+"""What goes to a worker and what comes back: a job, and the events of training its block.
+
+Training knows no store. A worker is given a `Job` with all that it needs, and answers with events, those of one job
+in their order; the last is `Ended`, `TooLarge` or `Failed`. Whoever carries them (threads, processes, other machines)
+need not look inside. Read next: `block_run.py`, which makes the events, and `ledger.py`, which writes them down.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..plan.factors import Setting
+
+
+@dataclass(frozen=True)
+class Job:
+    """A block to train.
+
+    Attributes:
+        block: its number in the store.
+        settings: of its members, in their order; they share a program.
+        seed, fold: of all its members.
+        until: the pass over the data at whose end to stop; None goes on to the last.
+        tested: whether it is evaluated on the test part at its end.
+        checkpoint: the content of a safetensors file to go on from; None begins anew.
+    """
+
+    block: int
+    settings: tuple[Setting, ...]
+    seed: int
+    fold: int | None = None
+    until: int | None = None
+    tested: bool = False
+    checkpoint: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The block stands at this step, and so many of its members have not diverged; the first says where it begins."""
+
+    step: int
+    alive: int
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A pass over the data has ended: the values (members,) of each metric, the step at which each member diverged
+    (−1: not), and the seconds since the pass before."""
+
+    step: int
+    values: Mapping[str, np.ndarray]
+    diverged: np.ndarray
+    seconds: float
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint: the content of a safetensors file."""
+
+    step: int
+    content: bytes
+
+
+@dataclass(frozen=True)
+class TooLarge:
+    """The block does not fit into memory."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Training raised an error; with `advice`, its sentence is completed by what to do and the store's name."""
+
+    error: BaseException
+    advice: str | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The block has come to its end, to the end of the pass `until`, or was stopped; its state has been saved."""
+
+
+Event = Steps | Passed | Saved | TooLarge | Failed | Ended
+LAST = (TooLarge, Failed, Ended)
+
+
+class StopFlag:
+    """A request to stop, checked by workers after every step; `interrupted` if Ctrl-C made it."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._event = threading.Event()
+        self._others: list[Any] = []
+
+    def set(self) -> None:
+        self._event.set()
+        for event in self._others:
+            event.set()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    def share(self, event: Any) -> None:
+        """Set another event too, which workers elsewhere watch."""
+        self._others.append(event)
+        if self.is_set():
+            event.set()
+
+
+class Workers(Protocol):
+    """Trains jobs side by side."""
+
+    def run(self, jobs: Callable[[], Job | None], stop: StopFlag) -> Generator[tuple[Job, Event], None, None]:
+        """Take a job whenever a worker is free, until there is none and all have ended; their events as they come.
+
+        `jobs` gives None where nothing is waiting; it is asked again after each event. Once `stop` is set no job is
+        taken, and those at work save their state and end.
+        """
+        ...

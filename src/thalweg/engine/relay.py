@@ -1,0 +1,68 @@
+"""Jobs to whatever runs them and their events back, in one loop for all kinds of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from functools import partial
+from queue import SimpleQueue
+
+from .messages import LAST, Event, Failed, Job, StopFlag
+
+# The number of the job's block, what happened to it, and what is called once that has been dealt with.
+Events = SimpleQueue[tuple[int, Event, Callable[[], object]]]
+
+
+def relay(
+    jobs: Callable[[], Job | None],
+    submit: Callable[[Job], Future[None]],
+    events: Events,
+    workers: int,
+    stop: StopFlag,
+    explain: Callable[[BaseException], Failed] = Failed,
+) -> Generator[tuple[Job, Event], None, None]:
+    """As `Workers.run`, over a queue that the workers fill.
+
+    After a failure the other jobs are stopped, and all that they learned comes before it. Where the caller breaks
+    off, they are waited for, and their last words are lost.
+
+    Args:
+        submit: starts a job; its future ends after the job's last event is in the queue, or with an error.
+        explain: of an error that ended a job without a last event.
+    """
+    busy: dict[int, Job] = {}
+    failed: tuple[Job, Failed] | None = None
+
+    def ended(block: int, future: Future[None]) -> None:
+        if not future.cancelled() and (error := future.exception()) is not None:
+            events.put((block, explain(error), int))
+
+    try:
+        while True:
+            while len(busy) < workers and not stop.is_set() and (job := jobs()) is not None:
+                busy[job.block] = job
+                submit(job).add_done_callback(partial(ended, job.block))
+            if not busy:
+                break
+            block, event, handled = events.get()
+            if block not in busy:
+                continue  # a second last word
+            job = busy.pop(block) if isinstance(event, LAST) else busy[block]
+            try:
+                if isinstance(event, Failed):
+                    failed = failed or (job, event)
+                    stop.set()
+                else:
+                    yield job, event
+            finally:
+                handled()
+        if failed is not None:
+            yield failed
+    finally:
+        if busy:
+            stop.set()
+        while busy:
+            block, event, handled = events.get()
+            handled()
+            if isinstance(event, LAST):
+                busy.pop(block, None)

@@ -1,0 +1,63 @@
+"""Workers that are threads of this process, each with a block of its own and single-threaded tensor operations.
+
+Threads that share each operation would wait for one another dozens of times in a step, which on a machine that has
+other work to do costs more than the arithmetic; blocks never wait. What a block gives is also the same on any number
+of cores.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from queue import SimpleQueue
+
+import torch
+
+from .block_run import train
+from .messages import Event, Job, Saved, StopFlag
+from .programs import Programs
+from .relay import Events, relay
+
+
+class Threads:
+    """Workers in this process: one for every core, or a single one for what cannot run side by side.
+
+    A DataLoader, which is one thing, gets one worker, and so do plain loops.
+    """
+
+    def __init__(self, programs: Programs, several: bool) -> None:
+        self.programs, self.several = programs, several
+
+    def run(self, jobs: Callable[[], Job | None], stop: StopFlag) -> Generator[tuple[Job, Event], None, None]:
+        events: Events = SimpleQueue()
+
+        def work(job: Job) -> None:
+            handled = threading.Semaphore(0)
+            for event in train(job, self.programs, stop):
+                saved = isinstance(event, Saved)
+                events.put((job.block, event, handled.release if saved else int))
+                if saved:
+                    handled.acquire()  # until it is on disk, so that checkpoints are as rare as they are slow
+
+        count = torch.get_num_threads() if self.several else 1
+        with threads(self.several) as pool:
+            yield from relay(jobs, lambda job: pool.submit(work, job), events, count, stop)
+
+
+@contextmanager
+def threads(several: bool) -> Iterator[ThreadPoolExecutor]:
+    """A thread for every core, or one alone, which then has all cores for its operations."""
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(
+        before if several else 1,
+        "thalweg-block",
+        initializer=torch.set_num_threads,
+        initargs=(1 if several else before,),
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(before)
