@@ -597,6 +597,7 @@ def _facts(ready: Prepared) -> dict[str, Any]:
         "loss": ready.loss_name,
         "metrics": list(ready.metrics),
         "loader": isinstance(ready.train, DataLoader),
+        "stream": isinstance(ready.train, DataLoader) and not hasattr(ready.train.dataset, "__len__"),
         "text": source.get("text", ""),
         "draws": ready.draws,
     }
