@@ -68,7 +68,15 @@ class TrainingError(WorkError):
 
 
 class BatchingError(TrainingError):
-    """The model cannot be trained as a population; one by one its members can."""
+    """The model cannot be trained as a population; one by one its members can.
+
+    Attributes:
+        metric: the name of the metric that cannot be computed for a population, where that is why.
+    """
+
+    def __init__(self, message: str, metric: str | None = None) -> None:
+        super().__init__(message)
+        self.metric = metric
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
