@@ -219,7 +219,7 @@ class Batched:
         try:
             return self.metrics[name](outputs, targets)
         except Exception as error:  # whatever a user's metric may raise under vmap
-            words = f"the metric {name} cannot be computed for a population: {_first_line(error)}"
+            words = f"the metric {name} cannot be computed for a population: {first_line(error)}"
             raise BatchingError(words, metric=name) from error
 
     def _graph(
@@ -307,7 +307,7 @@ class Batched:
 
 def _explain(model: nn.Module, error: Exception, training: bool = True) -> str:
     """One sentence for a model that cannot be trained as a population."""
-    first = _first_line(error)
+    first = first_line(error)
     if "random" in first.lower() and not training:
         return (
             f"{type(model).__name__} draws random numbers in evaluation mode (F.dropout with training=True?), so its "
@@ -316,5 +316,6 @@ def _explain(model: nn.Module, error: Exception, training: bool = True) -> str:
     return f"{type(model).__name__} cannot be trained as a population: {first}"
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def first_line(error: Exception) -> str:
+    """The first line of an error's message; the error's type where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
