@@ -19,6 +19,7 @@ diverges is not an error but a status of its member.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -67,17 +68,33 @@ class TrainingError(WorkError):
 
 
 class BatchingError(TrainingError):
-    """The model cannot be trained as a population; one by one its members can."""
+    """The model cannot be trained as a population; one by one its members can.
+
+    Attributes:
+        metric: the name of the metric that cannot be computed for a population, where that is why.
+    """
+
+    def __init__(self, message: str, metric: str | None = None) -> None:
+        super().__init__(message)
+        self.metric = metric
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
-    """One sentence for a name nobody knows, with the near matches first.
+    """One sentence for an unknown name: what differs only in case or separators, or else the near matches, come first.
 
+    >>> unknown("optimizer", "AdamW", ["sgd", "adam", "adamw"])
+    "'AdamW' is not an optimizer: did you mean adamw? Known: sgd, adam, adamw."
     >>> unknown("optimizer", "adm", ["sgd", "adam", "adamw"])
     "'adm' is not an optimizer: did you mean adam or adamw? Known: sgd, adam, adamw."
     """
     names = list(allowed)
-    near = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+    spelled, plain = {_plain(name): name for name in names}, _plain(given)
+    close = [plain] if plain in spelled else difflib.get_close_matches(plain, spelled, n=3, cutoff=0.5)
     article = "an" if kind[0] in "aeiou" else "a"
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    hint = f"did you mean {' or '.join(spelled[one] for one in close)}? " if close else ""
     return f"{given!r} is not {article} {kind}: {hint}Known: {', '.join(names)}."
+
+
+def _plain(name: str) -> str:
+    """The name in lower case, without separators."""
+    return re.sub(r"[\W_]", "", name).lower()

@@ -186,18 +186,18 @@ def test_stopped_before_there_is_a_store(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (done.exit_code, done.stdout, done.stderr) == (130, "", "thalweg: stopped.\n")
 
 
-def test_a_pipe_that_closes() -> None:
-    """`thalweg show … | head -1` must not end in a traceback."""
+@pytest.mark.parametrize("words", [["problems"], ["formula", "adam"], ["formula"]], ids=" ".join)
+def test_a_pipe_that_closes(words: list[str]) -> None:
+    """`thalweg show … | head -1` ends quietly, with the status of a program that SIGPIPE ended."""
     program = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "problems"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert program.stdout is not None
     program.stdout.close()
     assert program.stderr is not None
     errors = program.stderr.read()
     program.stderr.close()
-    program.wait()
-    assert errors == ""
+    assert (program.wait(), errors) == (141, "")
 
 
 # Answers

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from thalweg.engine.progress import Lines
 from thalweg.errors import PlanError, TrainingError
 from thalweg.plan.plan import plan
 from thalweg.population.batched import Batched
+from thalweg.problem.declaration import load
 from thalweg.problem.prepare import prepare
 from thalweg.study.study import Study, compare, resume
 
@@ -101,6 +103,21 @@ def test_a_model_that_cannot_be_batched_is_trained_and_said_to_be(single: Study,
     assert single.recipe_run is not None
     assert single.recipe_run.largest < 1e-5
     assert line.split(" (")[0] in single.report(tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def picky(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """A metric with a branch on its data."""
+    return outputs.mean() if outputs.mean() > 0 else targets.double().mean()
+
+
+def test_a_metric_that_cannot_be_batched_is_named(tmp_path: Path) -> None:
+    problem = replace(load("breast-cancer"), metrics=("accuracy", picky))
+    few = {**WANTED, "seeds": 1, "epochs": 1, "confirmation": 0}
+    (line,) = compare(problem, **few, store=tmp_path / "metric.db").batching
+    words = "because the metric picky cannot be batched (It looks like you're attempting to use a Tensor"
+    assert line.startswith(f"Members were trained one by one, {words}")
+    with pytest.raises(TrainingError, match="the metric picky cannot be computed for a population: vmap: It looks"):
+        compare(problem, **few, batched=True, store=tmp_path / "refused.db")
 
 
 def test_in_processes_as_in_one(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler, TensorDataset
 
+from thalweg.errors import TrainingError
 from thalweg.population.batches import LoaderBatches, TensorBatches, order_seed
 
 inputs = torch.arange(23, dtype=torch.float64).reshape(-1, 1)
@@ -65,3 +66,33 @@ def test_random_numbers_drawn_between_batches_change_nothing() -> None:
         torch.rand(7)
         stormy.append(y.tolist())
     assert calm == stormy
+
+
+class Stream(IterableDataset):
+    """Samples whose number is unknown beforehand; `lengths` of one pass after another."""
+
+    def __init__(self, *lengths: int) -> None:
+        self.lengths, self.passes = lengths, 0
+
+    def __iter__(self):
+        length = self.lengths[min(self.passes, len(self.lengths) - 1)]
+        self.passes += 1
+        return ((inputs[k], targets[k]) for k in range(length))
+
+
+def test_the_steps_of_a_stream_are_counted_once_and_nobodys_random_numbers_change() -> None:
+    stream = Stream(23)
+    batches = LoaderBatches(DataLoader(stream, batch_size=4))
+    before = torch.get_rng_state()
+    assert (batches.steps, batches.steps) == (6, 6)
+    assert stream.passes == 1
+    assert torch.equal(before, torch.get_rng_state())
+    assert drawn(batches, 0, 0) == drawn(batches, 3, 7) == [list(range(k, min(k + 4, 23))) for k in range(0, 23, 4)]
+
+
+@pytest.mark.parametrize(("first", "second", "words"), [(23, 19, "6 .* and fewer in"), (19, 23, "5 .* and more in")])
+def test_a_stream_of_another_length_is_refused(first: int, second: int, words: str) -> None:
+    batches = LoaderBatches(DataLoader(Stream(first, second), batch_size=4))
+    assert batches.steps == -(-first // 4)
+    with pytest.raises(TrainingError, match=f"has {words} another; let it give as many in each"):
+        list(batches.epoch(0, 0))

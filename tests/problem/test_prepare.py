@@ -86,6 +86,13 @@ def test_a_class_of_one_sample_prevents_stratifying_and_nothing_else() -> None:
     assert sum(len(inputs) for inputs, _ in split(np.arange(30), targets)) == 30
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_values_of_any_dtype_are_split(dtype: torch.dtype) -> None:
+    ready = prepare(Problem(lambda: regression().to(dtype), (INPUTS, VALUES), loss="mse"))
+    assert [len(part[1]) for part in (ready.train, ready.validation, ready.test)] == [38, 10, 12]
+    assert ready.test[1].dtype == dtype
+
+
 def test_missing_parts_are_split_off_by_seed_and_stratified() -> None:
     one, again, other = prepare(GOOD), prepare(GOOD), prepare(change(seed=1))
     assert [len(x) for x, _ in tensors(one)] == [38, 10, 12]

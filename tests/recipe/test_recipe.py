@@ -52,6 +52,14 @@ def loaded():
     data = torch.utils.data.TensorDataset(*whole.train)
     loader = torch.utils.data.DataLoader(data, batch_size=7, shuffle=True, drop_last=True)
     return tw.Problem(model=network, train=loader, validation=whole.train)
+
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter(torch.utils.data.TensorDataset(*mine().train))
+
+def streamed():
+    loader = torch.utils.data.DataLoader(Stream(), batch_size=7)
+    return tw.Problem(model=network, train=loader, validation=mine().train)
 """
 EPOCHS = 3
 ALL = list(itertools.product(formulas.CLASSIC, ("constant", "cosine")))
@@ -130,8 +138,9 @@ def test_a_wrong_recipe_is_seen(doubles: Study) -> None:
     assert not np.allclose(alone(wrong), expected, rtol=1e-9)
 
 
-def test_a_data_loader_follows_too(file: Path) -> None:
-    study = studied(f"{file}:loaded", file.with_name("loaded.db"))
+@pytest.mark.parametrize("function", ["loaded", "streamed"])
+def test_a_data_loader_follows_too(file: Path, function: str) -> None:
+    study = studied(f"{file}:{function}", file.with_name(f"{function}.db"))
     follows(study, Setting("adam", 0.01, "cosine"), seed=1, relative=1e-9)
 
 

@@ -312,6 +312,32 @@ def test_objects_are_needed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert shown.verdict.to_json() == study.verdict.to_json()
 
 
+AGAIN: dict[str, Callable[..., Any]] = {
+    "ensemble": lambda study, **given: study.ensemble("seeds", 2, **given),
+    "bias_variance": lambda study, **given: study.bias_variance(2, **given),
+    "landscape": lambda study, **given: study.landscape(points=3, samples=8, **given),
+    "sharpness": lambda study, **given: study.sharpness(seeds=1, **given),
+}
+
+
+@pytest.fixture(scope="module")
+def of_object(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    few = {**SMALL, "optimizers": ["sgd"], "seeds": 1, "epochs": 1, "confirmation": 1}
+    return compare(problem(), **few, store=tmp_path_factory.mktemp("object") / "own.db")
+
+
+@pytest.mark.parametrize("call", AGAIN)
+def test_what_trains_again_needs_an_object_only_where_it_is_not_at_hand(call: str, of_object: Study) -> None:
+    again, opened = AGAIN[call], Study.open(of_object.path)
+    again(of_object)
+    again(resume(of_object.path, problem(), progress=False))
+    again(opened, problem=problem())
+    with pytest.raises(PlanError, match=r"own\.db was begun with a tw.Problem object; give that object as problem="):
+        again(opened)
+    with pytest.raises(PlanError, match=r"is not the one .*own\.db was begun with .*bring the old one back"):
+        again(opened, problem=problem(train=(INPUTS + 1, CLASSES)))
+
+
 FILE = """
 import torch, thalweg as tw
 

@@ -1,12 +1,13 @@
 """`thalweg`: reads the command line, runs a command, and turns errors into one sentence and an exit status.
 
-Exit status: 0 done, 1 the work failed, 2 wrong use, 130 stopped by Ctrl-C. Nothing heavy is imported
-before a command runs, so that `--help` answers at once.
+Exit status: 0 done, 1 the work failed, 2 wrong use, 130 stopped by Ctrl-C, 141 the reader of a pipe has
+closed it. Nothing heavy is imported before a command runs, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 
@@ -45,6 +46,9 @@ app = typer.Typer(
 )
 
 
+CLOSED_PIPE = 141  # 128 + SIGPIPE
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         print(f"thalweg {__version__}")
@@ -59,6 +63,13 @@ def _root(
 ) -> None: ...
 
 
+def _write_nowhere() -> None:
+    """Give whatever is still to be flushed at exit a place to go."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+
+
 def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     """The one place where errors become a sentence and an exit status."""
 
@@ -66,6 +77,12 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: object, **given: object) -> None:
         try:
             command(*args, **given)
+            sys.stdout.flush()
+        except (BrokenPipeError, SystemExit) as end:
+            if not isinstance(end, BrokenPipeError) and not isinstance(end.__context__, BrokenPipeError):
+                raise  # rich answers a closed pipe with SystemExit
+            _write_nowhere()
+            raise typer.Exit(CLOSED_PIPE) from None
         except ThalwegError as error:
             status, words = error.exit_status, str(error)
         except KeyboardInterrupt as stop:

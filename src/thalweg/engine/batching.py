@@ -73,7 +73,9 @@ def _alone(programs: Programs, settings: Sequence[Setting], asked: Any) -> Alone
         except Exception:
             return None  # nor can it be trained alone, which is said when it is
         cause = error.__cause__ if isinstance(error, TrainingError) and error.__cause__ else error
-        return Alone(f"because {name} cannot be batched ({_short(cause)})", each)
+        metric = getattr(error, "metric", None)
+        what = name if metric is None else f"the metric {metric}"
+        return Alone(f"because {what} cannot be batched ({_short(cause)})", each)
     theirs, each = _taken(Block(alone, [plan.member(s, 0) for s in own[:2]], plan.epochs), STEPS)
     if not _alike(ours, theirs):
         return Alone(f"because {name} gives other numbers in a batched program", each)

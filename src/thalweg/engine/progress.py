@@ -8,6 +8,8 @@ import time
 from typing import Any
 
 LINE_SECONDS = 10.0
+TIMED_SECONDS = 1.0  # of steps, before the time left is estimated
+LONGEST = 99 * 3600  # seconds that are given as a time
 
 
 class Progress:
@@ -50,6 +52,7 @@ class Lines(Progress):
         self.lost: dict[int, int] = {}
         self.members: dict[int, int] = {}
         self.begun = self.said = time.monotonic()
+        self.first_step: tuple[float, int] | None = None  # when it was done, and what was done by then
         self.lock, self.stopped = threading.Lock(), 0
 
     def cut(self, total: int, stopped: int) -> None:
@@ -62,11 +65,15 @@ class Lines(Progress):
             self.seeds[block], self.members[block], self.lost[block] = seed, members, 0
             self.done += ahead
             self.first += ahead
+            if self.first_step is not None:
+                self.first_step = self.first_step[0], self.first_step[1] + ahead
 
     def advance(self, block: int, members: int, alive: int, steps: int | None = None) -> None:
         with self.lock:
             self.done += members if steps is None else steps
             self.lost[block] = members - alive
+            if self.first_step is None:
+                self.first_step = time.monotonic(), self.done
             if time.monotonic() - self.said > self.interval:
                 self.said = time.monotonic()
                 self.say(f"{self.left()} left")
@@ -87,9 +94,15 @@ class Lines(Progress):
         return f"{alive}, {rate:,.0f} member-steps/s, {what}"
 
     def left(self) -> str:
-        if self.done == self.first:
+        """The time left at the speed of the steps after the first, which includes compiling."""
+        if self.first_step is None:
             return "?"
-        return _clock((self.total - self.done) * (time.monotonic() - self.begun) / (self.done - self.first))
+        begun, done = self.first_step
+        seconds = time.monotonic() - begun
+        if self.done == done or seconds < TIMED_SECONDS:
+            return "?"
+        left = (self.total - self.done) * seconds / (self.done - done)
+        return _clock(left) if left <= LONGEST else f"over {LONGEST // 3600} hours"
 
 
 class Bar(Lines):

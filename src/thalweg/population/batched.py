@@ -213,7 +213,14 @@ class Batched:
     def _one_evaluation(self, groups: Sequence[Tensors]) -> Tensors:
         weights, moving, _, (inputs, targets), fixed, _ = groups
         outputs = self._call(weights, dict(zip(self.moving, moving, strict=True)), inputs, fixed)
-        return (self.judge(outputs, targets), *(metric(outputs, targets) for metric in self.metrics.values()))
+        return (self.judge(outputs, targets), *(self._metric(name, outputs, targets) for name in self.metrics))
+
+    def _metric(self, name: str, outputs: Tensor, targets: Tensor) -> Tensor:
+        try:
+            return self.metrics[name](outputs, targets)
+        except Exception as error:  # whatever a user's metric may raise under vmap
+            words = f"the metric {name} cannot be computed for a population: {first_line(error)}"
+            raise BatchingError(words, metric=name) from error
 
     def _graph(
         self, key: tuple, groups: Sequence[Sequence[Tensor]], extra: Extra | None, fixed: int | None = None
@@ -300,10 +307,15 @@ class Batched:
 
 def _explain(model: nn.Module, error: Exception, training: bool = True) -> str:
     """One sentence for a model that cannot be trained as a population."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    first = first_line(error)
     if "random" in first.lower() and not training:
         return (
             f"{type(model).__name__} draws random numbers in evaluation mode (F.dropout with training=True?), so its "
             "validation loss would never be the same twice; draw only while self.training."
         )
     return f"{type(model).__name__} cannot be trained as a population: {first}"
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message; the error's type where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

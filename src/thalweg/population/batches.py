@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
+
+from ..errors import TrainingError
 
 Batch = tuple[Tensor, Tensor]
 
@@ -92,16 +95,35 @@ class LoaderBatches:
 
     The global random state is the loader's own while it makes a batch, and is put back afterwards, so
     that shuffling and random transforms repeat and nobody else's random numbers change.
+
+    Raises:
+        TrainingError: a pass has fewer or more batches than `steps`.
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self.loader = loader
 
-    @property
+    @cached_property
     def steps(self) -> int:
-        return len(self.loader)
+        try:
+            return len(self.loader)
+        except TypeError:  # a stream, whose length is unknown before it has been read
+            return sum(1 for _ in self._batches(0, 0))
 
     def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
+        count = 0
+        for count, batch in enumerate(self._batches(seed, epoch), 1):
+            if count > self.steps:
+                break
+            yield batch
+        if count != self.steps:
+            other = "fewer" if count < self.steps else "more"
+            raise TrainingError(
+                f"the train DataLoader has {self.steps} batches in one pass and {other} in another; "
+                "let it give as many in each, or give tensors."
+            )
+
+    def _batches(self, seed: int, epoch: int) -> Iterator[Batch]:
         inside: Tensor | None = None
         batches: Iterator[Any] = iter(())
         while True:

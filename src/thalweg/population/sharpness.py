@@ -25,7 +25,7 @@ from torch.func import grad_and_value, jvp, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ..errors import TrainingError
-from .batched import _TRACING, Batched, Tensors, _Layout
+from .batched import _TRACING, Batched, Tensors, _Layout, first_line
 
 CHUNK = 1024  # samples at once
 ITERATIONS = 300
@@ -131,10 +131,6 @@ class Landscape:
                 raise TrainingError(
                     f"the curvature of {type(self.batched.model).__name__} cannot be taken: {first_line(error)}"
                 ) from error
-
-
-def first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def curvature(at: Landscape, weights: Sequence[Tensor], epsilon: float = 0.05, seed: int = 0) -> Curvature:

@@ -30,7 +30,7 @@ def solutions(
     """(name, the trained network, its problem, its path, the network of another optimizer or None)."""
     from ..engine.programs import Programs
 
-    ready = _prepared(study, problem)
+    ready = study.prepared(problem)
     programs = Programs(study.plan, ready)
     label = optimizer or _best(study)
     states = _path(study, programs, label, KEPT if kind == "path" else 1)
@@ -41,21 +41,6 @@ def solutions(
         raise UsageError(f"to= of a study is another optimizer's label, and was given as a {type(to).__name__}.")
     other = _path(study, programs, to, 1)[-1]
     return f"{label} to {to} on {ready.name}", module, ready, states, other
-
-
-def _prepared(study: Study, problem: Problem | str | None) -> Prepared:
-    from ..problem.prepare import prepare
-
-    facts = study.problem
-    if problem is None and facts["kind"] == "object":
-        raise PlanError(f"{study.path} was begun with a tw.Problem object; give it again, as problem=.")
-    ready = prepare(problem if problem is not None else facts["spec"])
-    if ready.fingerprint != facts["fingerprint"]:
-        raise PlanError(
-            f"the problem {ready.name} is not the one {study.path} was begun with (its model, data or loss changed); "
-            "bring the old one back."
-        )
-    return ready
 
 
 def _best(study: Study) -> str:

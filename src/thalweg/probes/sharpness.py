@@ -139,15 +139,10 @@ def of_study(
 ) -> Sharpnesses:
     """As `Study.sharpness`, which documents it."""
     _check_epsilon(epsilon)
-    plan, facts, verdict = study.plan, study.problem, study.verdict_by(by)
+    plan, verdict = study.plan, study.verdict_by(by)
     if not verdict.entries:
         raise PlanError(f"{study.path} has no complete seed yet, so nothing is chosen; `thalweg resume {study.path}`.")
-    if problem is None and facts["kind"] == "object":
-        raise PlanError("this study was begun with a tw.Problem object; give it as problem=.")
-    ready = prepare(load(problem if problem is not None else facts["spec"]))
-    if ready.fingerprint != facts["fingerprint"]:
-        raise PlanError(f"the problem {ready.name} is not the one that {study.path} was begun with; give that one.")
-    programs = Programs(plan, ready)
+    programs = Programs(plan, study.prepared(problem))
     levels = {entry.setting: verdict.level(entry) for entry in verdict.entries}
     first = plan.seeds if verdict.confirmed else 0
     taken = range(first, first + min(seeds, plan.confirmation if verdict.confirmed else plan.seeds))

@@ -128,8 +128,8 @@ def hold_out(
         splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
         kept, held = next(splitter.split(np.empty(count), groups=groups))
         return np.sort(kept), np.sort(held)
-    labels = np.asarray(targets)
-    kept, held = train_test_split(np.arange(count), test_size=share, random_state=seed, stratify=_strata(labels, share))
+    labels = _strata(targets, share)
+    kept, held = train_test_split(np.arange(count), test_size=share, random_state=seed, stratify=labels)
     return np.sort(kept), np.sort(held)
 
 
@@ -161,8 +161,11 @@ def first_line(error: BaseException) -> str:
     return lines[0].rstrip(" .:") if lines else type(error).__name__
 
 
-def _strata(labels: np.ndarray, share: float) -> np.ndarray | None:
-    """The labels if a split can keep their proportions: class ids, two of each, one for each side."""
+def _strata(targets: Any, share: float) -> np.ndarray | None:
+    """The targets if a split can keep their proportions: class ids, two of each, one for each side."""
+    if isinstance(targets, torch.Tensor) and targets.is_floating_point():
+        return None  # NumPy lacks bfloat16
+    labels = np.asarray(targets)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         return None
     _, counts = np.unique(labels, return_counts=True)

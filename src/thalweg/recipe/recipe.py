@@ -105,7 +105,7 @@ def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int =
         optimizer=optimizer,
         scheduler=scheduler,
         batches=(_LOADER if problem["loader"] else _TENSORS).format(batch_size=batch_size),
-        steps=_steps(problem["loader"], size),
+        steps=_steps(problem, size),
         imports=_imports(f"{optimizer} {scheduler} {loss}"),
         **_stepping(schedule),
         means="PyTorch with thalweg's optimizer" if ours else "plain PyTorch",
@@ -269,8 +269,10 @@ def _loading(problem: Mapping[str, Any]) -> str:
     return f"problem = tw.prepare({problem['spec']!r})"
 
 
-def _steps(loader: bool, batch_size: int | str) -> str:
-    if loader:
+def _steps(problem: Mapping[str, Any], batch_size: int | str) -> str:
+    if problem.get("stream"):
+        return "sum(1 for _ in problem.train)"
+    if problem["loader"]:
         return "len(problem.train)"
     return "1" if batch_size == FULL else f"-(-len(problem.train[0]) // {batch_size})"
 

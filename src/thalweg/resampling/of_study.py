@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..engine.programs import Programs
 from ..errors import PlanError, unknown
 from ..problem.declaration import Problem
-from ..study.study import Study, found_again
+from ..study.study import Study
 from .bagging import averaged_members
 from .bias_variance import BiasVariance, taken_apart
 from .boosting import boosted
@@ -38,7 +38,4 @@ def bias_variance(study: Study, members: int, noise: float | None, problem: Prob
 
 def programs_of(study: Study, problem: Problem | str | None) -> Programs:
     """The programs of a study, with its problem prepared again."""
-    given = problem if problem is not None else study.declared
-    if given is None and study.problem["kind"] == "object":
-        raise PlanError(f"{study.path} was begun with a tw.Problem object; give that object as problem=.")
-    return Programs(*found_again(study, given, "resume"))
+    return Programs(study.plan, study.prepared(problem))

@@ -356,6 +356,29 @@ class Study:
 
         return landscape(self, optimizer=optimizer, **how)
 
+    def prepared(
+        self, problem: Problem | str | None = None, otherwise: str = "give that object as problem=."
+    ) -> Prepared:
+        """The study's problem, prepared again to train with.
+
+        Args:
+            problem: needed only for a study that was opened, and was given a `tw.Problem` object.
+            otherwise: what to do where it is needed and missing.
+
+        Raises:
+            PlanError: it is needed and missing, or is not the problem that the study was begun with.
+        """
+        facts, given = self.problem, problem if problem is not None else self.declared
+        if given is None and facts["kind"] == "object":
+            raise PlanError(f"{self.path} was begun with a tw.Problem object; {otherwise}")
+        ready = prepare(given if given is not None else facts["spec"])
+        if ready.fingerprint != facts["fingerprint"]:
+            raise PlanError(
+                f"the problem {ready.name} is not the one {self.path} was begun with (its model, data or loss "
+                "changed); bring the old one back, or start a new study."
+            )
+        return ready
+
     def report(self, path: str | Path) -> Path:
         """Write the report: one HTML file that needs nothing else."""
         from .. import report
@@ -535,10 +558,10 @@ def resume(
         optimizers, schedules, losses, regularizers: those of your own, needed only if they were given as objects.
     """
     study = Study.open(store, optimizers, schedules, losses, regularizers)
+    study.declared = problem
     if study.finished:
         return study
     wanted, ready = found_again(study, problem, "resume")
-    study.declared = problem
     return _carry_on(study, wanted, ready, progress)
 
 
@@ -548,20 +571,10 @@ def found_again(study: Study, problem: Problem | str | None, verb: str) -> tuple
     Raises:
         PlanError: something of the plan cannot be found, or the problem is not the one it was.
     """
-    facts, wanted, path = study.problem, study.plan, study.path
+    wanted, path = study.plan, study.path
     for label, named in [(label, f) for f in wanted.factors for label in f.levels]:
         _ = named.found[label]  # whatever cannot be found again is said before anything is prepared
-    if problem is None and facts["kind"] == "object":
-        raise PlanError(
-            f"{path} was begun with a tw.Problem object; {verb} it from Python: tw.{verb}({str(path)!r}, problem=…)."
-        )
-    ready = prepare(load(problem if problem is not None else facts["spec"]))
-    if ready.fingerprint != facts["fingerprint"]:
-        raise PlanError(
-            f"the problem {ready.name} is not the one {path} was begun with (its model, data or loss changed); "
-            "bring the old one back, or start a new study."
-        )
-    return wanted, ready
+    return wanted, study.prepared(problem, f"{verb} it from Python: tw.{verb}({str(path)!r}, problem=…).")
 
 
 def _carry_on(study: Study, wanted: Plan, ready: Prepared, progress: bool | None) -> Study:
@@ -597,6 +610,7 @@ def _facts(ready: Prepared) -> dict[str, Any]:
         "loss": ready.loss_name,
         "metrics": list(ready.metrics),
         "loader": isinstance(ready.train, DataLoader),
+        "stream": isinstance(ready.train, DataLoader) and not hasattr(ready.train.dataset, "__len__"),
         "text": source.get("text", ""),
         "draws": ready.draws,
     }
