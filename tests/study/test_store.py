@@ -327,6 +327,19 @@ def test_a_store_with_two_names_is_not_written(store: Store, path: Path) -> None
         pass
 
 
+@pytest.mark.parametrize("length", [236, 244, 251, 255, 300])
+def test_a_name_that_is_too_long(length: int, tmp_path: Path) -> None:
+    name = "s" * (length - 3) + ".db"
+    if length == 236:  # every file beside the store has room
+        made = Store.create(tmp_path / name, {})
+        made.add_blocks("search", [(0, SETTINGS)])
+        made.save_checkpoint(1, 4, {"w": torch.ones(2)})
+        return
+    with pytest.raises(StoreError, match="File name too long"):
+        Store.create(tmp_path / name, {})
+    assert os.listdir(tmp_path) == []
+
+
 READER = """
 import json, sys
 from thalweg.study.store import Store

@@ -109,7 +109,7 @@ def kind_of(path: Path) -> str:
     try:
         if not path.exists():
             if path.is_symlink():
-                return f"{path} is a link that leads nowhere; it is left as it was: name another file."
+                return f"{path} is a broken symlink; it is left as it was: name another file."
             return "none"
         if path.is_dir():
             return f"{path} is a folder, not a store; name a file."
@@ -148,12 +148,15 @@ class Store:
         kind = kind_of(path)
         if kind != "none":
             raise StoreError(kind if kind != "store" else f"{path} already holds a study; name another file.")
-        draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+        # The longest name beside a store, so that one that is too long is refused here and not in mid-study.
+        draft = path.with_name(f".{path.name}.{os.getpid():07}.new")
         try:
             _make_folder(path.parent)
+            draft.write_bytes(b"")  # of what hinders it, SQLite would say only that it is unable
             db = sqlite3.connect(draft, isolation_level=None)
             try:
-                db.executescript(f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION};{_SCHEMA}")
+                numbers = f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}"
+                db.executescript(f"PRAGMA journal_mode=MEMORY; {numbers}; {_SCHEMA}")
                 db.executemany("INSERT INTO meta VALUES (?, ?)", [(k, json.dumps(v)) for k, v in meta.items()])
             finally:
                 db.close()
@@ -162,9 +165,9 @@ class Store:
             raise StoreError(f"{path} already holds a study; name another file.") from error
         except (OSError, sqlite3.Error) as error:
             reason = getattr(error, "strerror", None) or error
-            raise StoreError(
-                f"{path} cannot be written: {reason}; name a file in a folder you can write to."
-            ) from error
+            long = getattr(error, "errno", None) == errno.ENAMETOOLONG
+            advice = "give it a shorter name" if long else "name a file in a folder you can write to"
+            raise StoreError(f"{path} cannot be written: {reason}; {advice}.") from error
         finally:
             with suppress(OSError):  # its folder may not even be one
                 draft.unlink(missing_ok=True)
