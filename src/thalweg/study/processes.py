@@ -32,6 +32,7 @@ from .programs import Programs
 from .progress import Progress
 from .store import BlockRow, Store
 from .training import attempt
+from .trust import remember
 
 SHARE_SECONDS = 0.2  # between two words on progress
 
@@ -153,6 +154,8 @@ def _begin(content: bytes, path: str, told: Any, stop: Any) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     kept, given, fingerprint = pickle.loads(content)
+    if isinstance(kept, dict):
+        remember(spec for specs in kept["specs"].values() for spec in specs.values())  # the parent has loaded them
     plan: Plan = Plan.from_json(kept) if isinstance(kept, dict) else kept
     problem: Prepared = prepare(load(given)) if isinstance(given, str) else given
     if problem.fingerprint != fingerprint:

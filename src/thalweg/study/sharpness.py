@@ -22,6 +22,7 @@ from ..population.batched import Batched
 from ..population.block import Block
 from ..population.sharpness import Landscape, curvature, lengths
 from ..regularizers.averaging import shaped
+from . import trust
 from .factors import Setting, shown, words_of
 from .intervals import Interval, interval
 from .prepare import Prepared, prepare
@@ -144,6 +145,8 @@ def of_study(
         raise PlanError(f"{study.path} has no complete seed yet, so nothing is chosen; `thalweg resume {study.path}`.")
     if problem is None and facts["kind"] == "object":
         raise PlanError("this study was begun with a tw.Problem object; give it as problem=.")
+    if problem is None:
+        trust.check(facts["spec"])
     ready = prepare(load(problem if problem is not None else facts["spec"]))
     if ready.fingerprint != facts["fingerprint"]:
         raise PlanError(f"the problem {ready.name} is not the one that {study.path} was begun with; give that one.")
