@@ -111,6 +111,7 @@ def factor(kind: Kind, given: Any) -> Factor:
         found[level] = thing
         if spec is not None:
             specs[str(level)] = spec
+    trust.remember(specs.values())  # the user named them, and they ran
     levels = sorted(found) if kind.name == "lr" else found
     return Factor(kind, kind.name, tuple(levels), found, specs)
 

@@ -489,7 +489,7 @@ def begin(path: Path, wanted: Plan, ready: Prepared, progress: bool | None, batc
             {"plan": wanted.to_json(), "problem": facts, "provenance": provenance(), "batching": {"asked": batched}},
         ).close()
     given = {f.kind.argument: f.found for f in wanted.factors if f.kind.named}
-    trusted.remember([facts["spec"], *(spec for f in wanted.factors for spec in f.specs.values())])
+    trusted.remember([facts["spec"]])
     return _carry_on(Study(path, given), wanted, ready, progress)
 
 
