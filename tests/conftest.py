@@ -16,6 +16,14 @@ from thalweg.study.study import Study, compare
 from .studies import PROGRAM, TINY
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What this machine trusts is remembered elsewhere while tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """breast-cancer: sgd and adam, 2 rates, constant and cosine, 2 + 2 seeds, 2 epochs. Look, don't touch."""

@@ -1,9 +1,9 @@
 """A study as one HTML file that opens anywhere, without a network, for years.
 
 `html` gathers what the study knows into sections and puts them into `report.html`, which holds the layout, the
-styles and the script. Words from the study are escaped; pictures travel as JSON inside the page, beside plotly.js
-itself, and a content security policy in the page forbids it to load anything else. The pictures are made by
-`thalweg.pictures`; here is only what goes where.
+styles and the script. Words from the study are escaped by `pictures.markup`; pictures travel as JSON inside the page,
+beside plotly.js itself, and a content security policy in the page forbids it to load or run anything else. The
+pictures are made by `thalweg.pictures`; here is only what goes where.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ import operator
 import os
 import re
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from .errors import ThalwegError, WorkError
 from .pictures import markup
-from .pictures.markup import escape
+from .pictures.markup import Markup, joined, piece
 from .pictures.numbers import duration, number, short
 from .plan.factors import FULL, shown, words_of
 from .plan.folds import FOLD, averaged
@@ -51,6 +50,8 @@ others train a model that is judged on it. Seeds and folds are both resampled; s
 their spread is corrected after Nadeau and Bengio (2003). The test numbers are of the same fresh seeds trained once
 more, on all training and validation samples.</p>"""
 _EMPTY = "—"
+_NAME = "<b>{}</b>"
+_BENEATH = "{}<small>{}</small>"
 
 
 def write(study: Any, path: str | os.PathLike[str]) -> Path:
@@ -80,29 +81,25 @@ def write(study: Any, path: str | os.PathLike[str]) -> Path:
 
 def html(study: Any) -> str:
     """The report of `study` as one HTML document; the study may be unfinished, or have nothing finished at all."""
-    from plotly.offline import get_plotlyjs
-
     from .pictures import style
 
     verdict, plan, table = study.verdict, study.plan, study.table()
     sections = _sections(study, verdict, table) if verdict.entries else []
     if study.provenance:
-        rows = [[escape(key), escape(_plain(value))] for key, value in study.provenance.items()]
+        rows = [[key, _plain(value)] for key, value in study.provenance.items()]
         sections.append(_section("provenance", "Provenance", markup.table(["What", "Value"], rows, words=2)))
-    sections.append(_section("method", "How to read this", METHOD + (_FOLDS if verdict.folds else "")))
+    method = piece(METHOD) + piece(_FOLDS) if verdict.folds else piece(METHOD)
+    sections.append(_section("method", "How to read this", method))
     parts = {
-        "title": escape(study.name),
+        "title": study.name,
         "lead": _lead(verdict, plan, table),
-        "sections": "\n".join(sections),
+        "sections": joined(sections, "\n"),
         "dark": markup.embedded(dict(style.DARK)),
-        "plotly": get_plotlyjs(),
     }
-    page = resources.files("thalweg").joinpath("report.html").read_text(encoding="utf-8")
-    # one pass, so that braces inside a study's own words stay what they are
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page)
+    return markup.filled("thalweg", "report.html", parts)
 
 
-def _sections(study: Any, verdict: Any, table: pd.DataFrame) -> list[str]:
+def _sections(study: Any, verdict: Any, table: pd.DataFrame) -> list[Markup]:
     curves = study.curves(verdict.stage)
     sections = [
         _section("ranking", "Ranking", _ranking(verdict, study.plan["optimizer"]), "ranking"),
@@ -116,56 +113,62 @@ def _sections(study: Any, verdict: Any, table: pd.DataFrame) -> list[str]:
         _section("cost", "Cost", _cost(verdict)),
     ]
     if said := [*verdict.notes, *getattr(study, "batching", ())]:
-        notes = "".join(f"<li>{escape(note)}</li>" for note in said)
-        sections.append(_section("notes", "Notes", f"<ul>{notes}</ul>"))
+        notes = joined(piece("<li>{}</li>", note) for note in said)
+        sections.append(_section("notes", "Notes", piece("<ul>{}</ul>", notes)))
     return [*sections, _section("recipe", "Recipe", _recipe(study, verdict))]
 
 
-def _other(verdict: Any, factor: Any) -> str:
+def _other(verdict: Any, factor: Any) -> Markup:
     """The section that ranks the levels of another factor than the optimizer."""
     first, *rest = re.split(r"(?<=[.!?])\s+", verdict.sentence, maxsplit=1)
-    words = f'<p class="answer"><strong>{escape(first)}</strong> {escape(" ".join(rest))}</p>'
-    title = f"Which {escape(factor.kind.words)}"
-    return _section(f"by-{escape(factor.name)}", title, words + _ranking(verdict, factor), "ranking")
+    words = piece('<p class="answer"><strong>{}</strong> {}</p>', first, " ".join(rest))
+    title = f"Which {factor.kind.words}"
+    return _section(f"by-{factor.name}", title, words + _ranking(verdict, factor), "ranking")
 
 
-def _recipe(study: Any, verdict: Any) -> str:
+def _recipe(study: Any, verdict: Any) -> Markup:
     """The winner's script; for a rule that is nowhere but in thalweg, why there is none, and its equations."""
     try:
         code, words = study.recipe().code, "The winner in plain PyTorch."
     except ThalwegError as error:
         winner = verdict.entries[0].optimizer
         formulas = getattr(study.plan, "formulas", {})
-        code, words = formulas[winner].latex() if winner in formulas else "", str(error)
+        code, words = "", str(error)
+        with contextlib.suppress(ThalwegError):  # a formula that is not at hand has no equations either
+            code = formulas[winner].latex() if winner in formulas else ""
     if not code:
-        return f"<p>{escape(words)}</p>"
+        return piece("<p>{}</p>", words)
     if ran := getattr(study, "recipe_run", None):
         words = f"{words} {ran}"
-    button = '<button type="button" class="copy" hidden>Copy</button><span role="status"></span>'
-    script = f'<pre tabindex="0"><code>{escape(code)}</code></pre>'
-    return f'<p>{escape(words)}</p><div class="recipe">{button}{script}</div>'
+    return piece(
+        '<p>{}</p><div class="recipe">'
+        '<button type="button" class="copy" hidden>Copy</button><span role="status"></span>'
+        '<pre tabindex="0"><code>{}</code></pre></div>',
+        words,
+        code,
+    )
 
 
-def _lead(verdict: Any, plan: Any, table: pd.DataFrame) -> str:
+def _lead(verdict: Any, plan: Any, table: pd.DataFrame) -> Markup:
     """The verdict in words, what is unfinished, and the key facts."""
     search = table[table["stage"] == "search"]
     fresh = len(table) - len(search)
     going = int((~table["status"].isin(["finished", "diverged", "stopped"])).sum())
     sentence = verdict.sentence or "No run has finished, so there is no verdict yet."
     first, *rest = re.split(r"(?<=[.!?])\s+", sentence, maxsplit=1)
-    lines = [f'<p class="verdict">{escape(first)}</p>', *(f'<p class="rest">{escape(more)}</p>' for more in rest)]
+    lines = [piece('<p class="verdict">{}</p>', first), *(piece('<p class="rest">{}</p>', more) for more in rest)]
     if going or not verdict.entries:
+        head = "This study is not finished."
         warning = (
-            f"<strong>This study is not finished.</strong> {going:,} of {len(table):,} runs have not ended; what "
-            "follows is from those that have, and may change."
+            f"{going:,} of {len(table):,} runs have not ended; what follows is from those that have, and may change."
         )
-        lines.append(f'<p class="unfinished" role="note">{warning}</p>')
+        lines.append(piece(_WARNING, head, warning))
     elif not verdict.confirmed:
         warning = (
-            "<strong>Not confirmed on fresh seeds.</strong> The same seeds chose the settings and gave the numbers, "
+            "The same seeds chose the settings and gave the numbers, "
             "which makes them look a little better than they are; there are no test numbers."
         )
-        lines.append(f'<p class="unfinished" role="note">{warning}</p>')
+        lines.append(piece(_WARNING, "Not confirmed on fresh seeds.", warning))
     counts = search["status"].value_counts()
     ended = f"finished, {int(counts.get('diverged', 0)):,} diverged" + (f", {going:,} to go" if going else "")
     ended += f", {int(counts['stopped']):,} stopped early" if "stopped" in counts else ""
@@ -176,9 +179,11 @@ def _lead(verdict: Any, plan: Any, table: pd.DataFrame) -> str:
         (int(counts.get("finished", 0)), ended),
         (verdict.seeds, behind + (f", {fresh:,} more runs" if fresh else "")),
     ]
-    cells = "".join(f"<div><dt>{escape(word)}</dt><dd>{_plain(value)}</dd></div>" for value, word in facts)
-    return "\n".join([*lines, f'<dl class="facts">{cells}</dl>'])
+    cells = joined(piece("<div><dt>{}</dt><dd>{}</dd></div>", word, _plain(value)) for value, word in facts)
+    return joined([*lines, piece('<dl class="facts">{}</dl>', cells)], "\n")
 
+
+_WARNING = '<p class="unfinished" role="note"><strong>{}</strong> {}</p>'
 
 _UNLESS = {"full": "", "halving": " that was not stopped before"}
 
@@ -190,7 +195,7 @@ def _batches(sizes: tuple[int | str, ...]) -> str:
     return f"batches of {' or '.join(filter(None, [', '.join(words[:-1]), words[-1]]))}"
 
 
-def _ranking(verdict: Any, factor: Any) -> str:
+def _ranking(verdict: Any, factor: Any) -> Markup:
     """The levels of a factor, best first: a picture and a table."""
     from .pictures.ranking import ranking
 
@@ -208,7 +213,7 @@ def _ranking(verdict: Any, factor: Any) -> str:
         body.append(
             [
                 str(one.rank),
-                f"<b>{escape(verdict.level(one))}</b>",
+                piece(_NAME, verdict.level(one)),
                 *(cell for name, cell in _setting(one).items() if name != factor.name),
                 _interval(one.validation_loss),
                 difference,
@@ -244,28 +249,26 @@ def _ranking(verdict: Any, factor: Any) -> str:
     return markup.chart(figures, label, caption, "") + markup.table(heads, body, words=2 + len(names), lead=1)
 
 
-def _tuned(verdict: Any) -> str:
+def _tuned(verdict: Any) -> Markup:
     """What the search found, what fresh seeds give, and what the optimizer gives without any tuning."""
     names = list(dict.fromkeys(name for one in verdict.entries for name in one.test))
     body = []
     for one in verdict.entries:
         other = one.default
-        cells = [f"<b>{escape(one.optimizer)}</b>", number(one.search_loss), _interval(one.validation_loss)]
+        cells = [piece(_NAME, one.optimizer), number(one.search_loss), _interval(one.validation_loss)]
         cells.append(_signed(one.optimism))
         if other is None:
             cells += [_EMPTY] * 3
         else:
             further = [f"{words_of(name)} {shown(level)}" for name, level in other.further.items() if level is not None]
-            cells.append(
-                f"rate {escape(short(other.lr))}<small>{escape(', '.join([other.schedule, *further]))}</small>"
-            )
+            cells.append(piece(_BENEATH, f"rate {short(other.lr)}", ", ".join([other.schedule, *further])))
             cells.append(_interval(other.validation_loss))
             cells.append("chosen" if other.chosen else _interval(other.difference))
         cells += [_interval(other.test[name]) if other and name in other.test else _EMPTY for name in names]
         body.append(cells)
     heads = ["Optimizer", "Search", "Tuned, fresh seeds", "Than in search", "Default", "At its defaults"]
     heads += ["More than tuned", *(f"Test {name} at defaults" for name in names)]
-    words = (
+    words = piece(
         "<p>Mean validation loss of the chosen setting in the search and with fresh seeds, and of the optimizer at its "
         "formula’s own defaults with the same fresh seeds. The last columns are from the test part, used once.</p>"
     )
@@ -282,10 +285,10 @@ def _places(places: tuple[int, int]) -> str:
 
 def _setting(entry: Any) -> dict[str, str]:
     """factor → its level in the entry's setting, as a cell."""
-    edge = f"<small>grid’s {escape(entry.edge)}</small>" if entry.edge else ""
-    cells = {"optimizer": escape(entry.optimizer), "lr": escape(short(entry.lr)) + edge}
-    cells["schedule"] = escape(entry.schedule)
-    return cells | {name: escape(shown(level)) for name, level in entry.further.items()}
+    rate = short(entry.lr)
+    cells = {"optimizer": entry.optimizer, "lr": piece(_BENEATH, rate, f"grid’s {entry.edge}") if entry.edge else rate}
+    cells["schedule"] = entry.schedule
+    return cells | {name: shown(level) for name, level in entry.further.items()}
 
 
 def _head(name: str) -> str:
@@ -297,7 +300,7 @@ def _head(name: str) -> str:
 _WORDS = ("optimizer", "schedule", "loss", "regularizer")
 
 
-def _rates(verdict: Any, table: pd.DataFrame) -> str:
+def _rates(verdict: Any, table: pd.DataFrame) -> Markup:
     from .pictures.rates import rate_table, rates
 
     chosen = {one.optimizer: (one.lr, one.schedule) for one in verdict.entries}
@@ -310,7 +313,7 @@ def _rates(verdict: Any, table: pd.DataFrame) -> str:
     heads = ["Optimizer", "Schedule", "Rate", "Mean", "Smallest", "Largest", "Seeds", "Diverged", "Stopped"]
     heads = heads if (search["status"] == "stopped").any() else heads[:-1]
     body = [
-        [escape(row["optimizer"]), escape(row["schedule"]), short(row["lr"])]
+        [row["optimizer"], row["schedule"], short(row["lr"])]
         + [number(row[key]) for key in ("mean", "low", "high")]
         + [str(row[key]) for key in ("seeds", "diverged", "stopped")][: len(heads) - 6]
         for row in rate_table(search).to_dict("records")
@@ -328,7 +331,7 @@ def _rates(verdict: Any, table: pd.DataFrame) -> str:
     return markup.chart(figures, label, caption, markup.table(heads, body, words=2))
 
 
-def _sensitivity(plan: Any, table: pd.DataFrame) -> str:
+def _sensitivity(plan: Any, table: pd.DataFrame) -> Markup:
     """How wide the valleys are, and how many rates diverge."""
     from .pictures.widths import widths
     from .verdict.sensitivity import SHARES, sensitivity
@@ -339,7 +342,7 @@ def _sensitivity(plan: Any, table: pd.DataFrame) -> str:
     names = [f"{share:.0%}".rstrip("%") for share in SHARES]
     body = []
     for row in rows:
-        cells = [f"<b>{escape(row['optimizer'])}</b>", escape(row["schedule"]), escape(short(row["lr"]))]
+        cells = [piece(_NAME, row["optimizer"]), row["schedule"], short(row["lr"])]
         for name in names:
             decades = "≥ " * row[f"at_least_{name}"] + number(row[f"decades_{name}"], 2)
             cells.append(decades if row[f"low_{name}"] is not None else _EMPTY)
@@ -354,21 +357,21 @@ def _sensitivity(plan: Any, table: pd.DataFrame) -> str:
     return markup.chart(figures, label, caption, "") + markup.table(heads, body, words=2)
 
 
-def _targets(verdict: Any, table: pd.DataFrame, curves: pd.DataFrame) -> str:
+def _targets(verdict: Any, table: pd.DataFrame, curves: pd.DataFrame) -> Markup:
     """When the runs of each chosen setting reach the loss that the best ends with."""
     from .pictures.reached import reached
     from .verdict.targets import race
 
     found = race(verdict, table, curves)
     if found is None:
-        return "<p>No run of the best setting has ended without diverging.</p>"
+        return piece("<p>No run of the best setting has ended without diverging.</p>")
     budgets = {name: one.budget for name, one in found.reached.items()}
     figure = reached({name: one.curve for name, one in found.reached.items()}, budgets, found.target)
     body = [
         [
-            f"<b>{escape(row['optimizer'])}</b>",
+            piece(_NAME, row["optimizer"]),
             f"{row['reached']} of {row['runs']}",
-            f"{short(row['steps_median'])}<small>[{short(row['steps_low'])}, {short(row['steps_high'])}]</small>",
+            piece(_BENEATH, short(row["steps_median"]), f"[{short(row['steps_low'])}, {short(row['steps_high'])}]"),
             short(row["steps_restricted_mean"]),
             duration(row["seconds_median"]),
             duration(row["seconds_restricted_mean"]),
@@ -387,7 +390,7 @@ def _targets(verdict: Any, table: pd.DataFrame, curves: pd.DataFrame) -> str:
     return markup.chart({"wide": figure, "narrow": figure}, label, caption, "") + markup.table(heads, body, words=1)
 
 
-def _learning(curves: pd.DataFrame, verdict: Any, table: pd.DataFrame) -> str:
+def _learning(curves: pd.DataFrame, verdict: Any, table: pd.DataFrame) -> Markup:
     from .pictures.learning import learning, learning_table
 
     own = table[table["stage"] == verdict.stage]
@@ -396,7 +399,7 @@ def _learning(curves: pd.DataFrame, verdict: Any, table: pd.DataFrame) -> str:
     curves = curves[curves["metric"].isin(["train_loss", "validation_loss"])]
     curves = points(curves, own[["member", "optimizer", "status", "step"]])
     if not len(curves):
-        return "<p>No curve has been recorded yet.</p>"
+        return piece("<p>No curve has been recorded yet.</p>")
     order = [one.optimizer for one in verdict.entries]
     axis = "training step"
     if "batch_size" in verdict.entries[0].further:  # which have different numbers of steps
@@ -408,7 +411,7 @@ def _learning(curves: pd.DataFrame, verdict: Any, table: pd.DataFrame) -> str:
     }
     heads = ["Optimizer", "Metric", axis.split()[-1].capitalize(), "Mean", "Smallest", "Largest", "Seeds"]
     body = [
-        [escape(row["optimizer"]), escape(row["metric"].replace("_", " ")), f"{row['step']:,}"]
+        [row["optimizer"], row["metric"].replace("_", " "), f"{row['step']:,}"]
         + [number(row[key]) for key in ("mean", "low", "high")]
         + [str(row["seeds"])]
         for row in learning_table(curves).to_dict("records")
@@ -423,15 +426,15 @@ def _learning(curves: pd.DataFrame, verdict: Any, table: pd.DataFrame) -> str:
     return markup.chart(figures, label, caption, markup.table(heads, body, words=2))
 
 
-def _generalization(study: Any) -> list[str]:
+def _generalization(study: Any) -> list[Markup]:
     """Training against validation, over- and underfitting in words, and where to stop."""
     found = study.generalization() if hasattr(study, "generalization") else []
     if not found:
         return []
     body = [
         [
-            f"<b>{escape(one.level)}</b>",
-            escape(one.word),
+            piece(_NAME, one.level),
+            one.word,
             _interval(one.train_loss),
             _interval(one.validation_loss),
             _EMPTY if one.gap is None else _interval(one.gap),
@@ -441,19 +444,17 @@ def _generalization(study: Any) -> list[str]:
         for one in found
     ]
     heads = ["Optimizer", "It", "Train loss", "Validation loss", "Gap", "Lowest at step", "Stopping there gains"]
-    words = (
-        "<p>Each at its chosen setting, at the end of its runs. It <i>overfits</i> if its validation "
-        "loss at the end is "
-        "above its lowest by more than the interval; it <i>underfits</i> if that loss still fell "
-        "over the last fifth, or "
-        "if it is reliably worse than the best and its training loss half above the lowest of all; "
-        "else it <i>fits</i>. "
-        f"{escape(found[0].sentence)}</p>"
+    words = piece(
+        "<p>Each at its chosen setting, at the end of its runs. It <i>overfits</i> if its validation loss at the end "
+        "is above its lowest by more than the interval; it <i>underfits</i> if that loss still fell over the last "
+        "fifth, or if it is reliably worse than the best and its training loss half above the lowest of all; else it "
+        "<i>fits</i>. {}</p>",
+        found[0].sentence,
     )
     return [_section("generalization", "Generalization", words + markup.table(heads, body, words=2))]
 
 
-def _cost(verdict: Any) -> str:
+def _cost(verdict: Any) -> Markup:
     times = [one.seconds_per_step for one in verdict.entries if one.seconds_per_step > 0]
     least = min(times, default=math.nan)
     body = []
@@ -461,8 +462,8 @@ def _cost(verdict: Any) -> str:
         ratio = one.seconds_per_step / least
         against = f"{ratio:.2f}×" if math.isfinite(ratio) else _EMPTY
         memory = short(one.state_bytes_per_weight)
-        body.append([f"<b>{escape(one.optimizer)}</b>", duration(one.seconds_per_step), against, _time(one), memory])
-    words = (
+        body.append([piece(_NAME, one.optimizer), duration(one.seconds_per_step), against, _time(one), memory])
+    words = piece(
         "<p>Time per step of one run, and of all its steps, measured while runs were trained together in batched "
         "programs; memory that the optimizer keeps for each weight, in float32. Each at its chosen setting.</p>"
     )
@@ -492,17 +493,23 @@ def _time(entry: Any) -> str:
 _INTERVAL = ("mean", "low", "high")
 
 
-def _interval(one: Any) -> str:
+def _interval(one: Any) -> Markup | str:
     """The mean, with its interval small beneath."""
     if not math.isfinite(one.mean):
         return number(one.mean)
-    return f"{number(one.mean)}<small>[{number(one.low)}, {number(one.high)}]</small>"
+    return piece(_BENEATH, number(one.mean), f"[{number(one.low)}, {number(one.high)}]")
 
 
-def _section(name: str, title: str, body: str, kind: str = "") -> str:
-    styled = f' class="{kind}"' if kind else ""
-    heading = f'<h2 id="{name}-title">{title}</h2>'
-    return f'<section id="{name}"{styled} aria-labelledby="{name}-title">{heading}\n{body}</section>'
+def _section(name: str, title: str, body: Markup, kind: LiteralString = "") -> Markup:
+    return piece(
+        '<section id="{}" class="{}" aria-labelledby="{}-title"><h2 id="{}-title">{}</h2>\n{}</section>',
+        name,
+        kind,
+        name,
+        name,
+        title,
+        body,
+    )
 
 
 def _plain(value: object) -> str:

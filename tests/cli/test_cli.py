@@ -39,6 +39,29 @@ def call(*words: object) -> Result:
     return CliRunner().invoke(main.app, [str(word) for word in words])
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("std::bad_alloc"),
+        OSError(12, "Cannot allocate memory"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_too_little_memory_is_a_sentence(error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Study, "open", fails)
+    done = call("show", tmp_path / "a.db")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("thalweg: there is not enough memory;")
+    assert done.stderr.count("\n") == 1
+    monkeypatch.setattr(Study, "open", lambda *_: [].pop())  # a fault of ours is not hidden
+    assert isinstance(call("show", tmp_path / "a.db").exception, IndexError)
+
+
 # Help
 
 

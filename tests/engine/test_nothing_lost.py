@@ -325,6 +325,12 @@ def test_what_is_no_store(make: Callable[[Path], None], tmp_path: Path) -> None:
     assert (content(tmp_path), sorted(os.listdir(tmp_path))) == (before, names)
 
 
+def test_a_broken_symlink_says_so(tmp_path: Path) -> None:
+    dangling(tmp_path / "study.db")
+    with pytest.raises(StoreError, match=r"study\.db is a broken symlink; it is left as it was: name another file\.$"):
+        Study.open(tmp_path / "study.db")
+
+
 def test_a_checkpoint_that_was_cut_off_costs_nothing_but_time(unfinished: Path, tiny: Study) -> None:
     (file,) = unfinished.with_name("study.db.checkpoints").glob("*.safetensors")
     file.write_bytes(file.read_bytes()[:-7])

@@ -13,6 +13,7 @@ import pytest
 import thalweg as tw
 from thalweg.errors import PlanError, StoreError, UsageError
 from thalweg.plan.plan import Plan, log_range, parse_rates, plan
+from thalweg.problem import trust
 
 
 @tw.formula()
@@ -218,6 +219,9 @@ def test_a_formula_object_must_be_passed_again() -> None:
 def test_a_changed_formula_is_refused(rules: Path) -> None:
     kept = stored(plan([f"{rules}:filed"], rates=[0.1]))
     rules.write_text(RULES.format(k=0.6))
+    with pytest.raises(PlanError, match="filed, which never ran on this machine as it is now"):
+        Plan.from_json(kept).formulas["filed"]
+    trust.remember([f"{rules}:filed"])
     with pytest.raises(PlanError, match="filed, and the formula of that name is no longer the same"):
         Plan.from_json(kept).formulas["filed"]
     other = tw.Formula(**{**vars(mine), "hyperparameters": {**mine.hyperparameters, "k": 0.6}})

@@ -295,6 +295,51 @@ def test_two_writers(store: Store, path: Path) -> None:
     assert not path.with_name("study.db.lock").exists()
 
 
+@pytest.mark.parametrize("through", ["file", "folder"])
+def test_two_writers_through_a_symlink(through: str, store: Store, path: Path) -> None:
+    link = path.with_name("link.db") if through == "file" else path.parent.with_name("link") / path.name
+    link.symlink_to(path) if through == "file" else link.parent.symlink_to(path.parent)
+    other = Store.open(link, write=True)
+    with store.writing():
+        assert "is being written by another process" in elsewhere(WRITER, link).stderr
+    with other.writing():
+        assert "is being written by another process" in elsewhere(WRITER, path).stderr
+        other.save_checkpoint(1, 4, {"w": torch.ones(2)})
+    (row, _) = store.blocks()
+    assert store.load_checkpoint(row) is not None
+    assert path.with_name(f"{path.name}.checkpoints").is_dir()
+    assert not list(link.parent.glob("link.db?*"))
+    other.close()
+
+
+def test_a_store_with_two_names_is_not_written(store: Store, path: Path) -> None:
+    twin = path.with_name("twin.db")
+    store.close()
+    twin.hardlink_to(path)
+    before = path.read_bytes()
+    for name in (path, twin):
+        with pytest.raises(StoreError, match=r"has 2 names \(hard links\), .* copy it or remove the other"):
+            Store.open(name, write=True).writing().__enter__()
+        assert Store.open(name).meta("problem") == {"name": "hills"}
+    assert path.read_bytes() == before
+    twin.unlink()
+    with Store.open(path, write=True).writing():
+        pass
+
+
+@pytest.mark.parametrize("length", [236, 244, 251, 255, 300])
+def test_a_name_that_is_too_long(length: int, tmp_path: Path) -> None:
+    name = "s" * (length - 3) + ".db"
+    if length == 236:  # every file beside the store has room
+        made = Store.create(tmp_path / name, {})
+        made.add_blocks("search", [(0, SETTINGS)])
+        made.save_checkpoint(1, 4, {"w": torch.ones(2)})
+        return
+    with pytest.raises(StoreError, match="File name too long"):
+        Store.create(tmp_path / name, {})
+    assert os.listdir(tmp_path) == []
+
+
 READER = """
 import json, sys
 from thalweg.store.file import Store

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .picture import Drawn, check_picture, write_picture
+from .trust import Trust, ask
 
 EXAMPLE = "Example: thalweg landscape runs/digits.db --optimizer adam -o path.html"
 
@@ -31,6 +32,7 @@ def landscape(
     surface: Annotated[bool, typer.Option("--surface", help="Draw a plane as a surface to turn.")] = False,
     output: Drawn = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    trust: Trust = False,
 ) -> None:
     """Slice through the loss of a member's network: along its training path, at random, or to another's."""
     from ..probes.landscape import landscape as run
@@ -38,7 +40,9 @@ def landscape(
 
     if output is not None:
         check_picture(output)
-    found = run(Study.open(store), optimizer=optimizer, to=to, kind=kind, points=points, samples=samples, seed=seed)
+    study = Study.open(store)
+    ask(study, trust)
+    found = run(study, optimizer=optimizer, to=to, kind=kind, points=points, samples=samples, seed=seed)
     if output is not None:
         write_picture(output, lambda: found.picture(surface) if surface else found.picture())
     if json:

@@ -6,6 +6,7 @@ closed it. Nothing heavy is imported before a command runs, so that `--help` ans
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import sys
@@ -70,6 +71,20 @@ def _write_nowhere() -> None:
         os.dup2(nowhere, stream.fileno())
 
 
+_NO_MEMORY = ("bad_alloc", "allocate memory", "out of memory", "failed to map segment", "not enough memory")
+
+
+def _for_memory(error: BaseException | None) -> bool:
+    """Whether there was too little memory: libraries say so in several ways, also while they are imported."""
+    while error is not None:
+        words = str(error).lower()
+        full = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+        if full or any(known in words for known in _NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     """The one place where errors become a sentence and an exit status."""
 
@@ -87,6 +102,10 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
             status, words = error.exit_status, str(error)
         except KeyboardInterrupt as stop:
             status, words = 130, str(stop) or "stopped."
+        except (MemoryError, OSError, ImportError, RuntimeError) as error:
+            if not _for_memory(error):
+                raise
+            status, words = 1, "there is not enough memory; what a store holds is safe: free some, and try again."
         else:
             return
         print(f"thalweg: {words}", file=sys.stderr)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .trust import Trust, ask
+
 EXAMPLE = "Example: thalweg rerun runs/digits.db"
 
 
@@ -17,14 +19,18 @@ def rerun(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    trust: Trust = False,
 ) -> None:
     """Run a study again from its store, and say whether the verdict and every curve are the same.
 
     The exit status is 1 if the verdict is another.
     """
     from ..study.rerun import rerun as run
+    from ..study.study import Study
     from .result import finish
 
+    if (study := Study.open(store)).finished:
+        ask(study, trust)
     done = run(store, into, progress=False if quiet else None)
     finish(done.study, None, json, rerun=done)
     if not done.same_verdict:

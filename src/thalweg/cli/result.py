@@ -277,7 +277,6 @@ def _number(value: float, sign: str = "") -> str:
 def _result(study: Study, verdict: Verdict, report: Path | None) -> dict:
     from ..verdict.verdict import plain
 
-    plan = study.plan.to_json()
     return {
         "problem": study.name,
         "finished": study.finished,
@@ -286,7 +285,7 @@ def _result(study: Study, verdict: Verdict, report: Path | None) -> dict:
         "sensitivity": plain(study.sensitivity().to_dict("records")),
         "time_to_target": plain(study.time_to_target().to_dict("records")),
         "generalization": [one.to_json() for one in study.generalization(verdict.factor)],
-        "plan": {k: v for k, v in plan.items() if k not in ("equations", "specs")},
+        "plan": study.plan.described(),
         "store": str(study.path),
         "report": None if report is None else str(report),
     }

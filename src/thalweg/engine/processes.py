@@ -29,6 +29,7 @@ from ..errors import PlanError, TrainingError
 from ..plan.plan import Plan
 from ..problem.declaration import load
 from ..problem.prepare import Prepared, prepare
+from ..problem.trust import remember
 from .block_run import train
 from .messages import Event, Failed, Job, StopFlag
 from .programs import Programs
@@ -129,6 +130,8 @@ def _begin(content: bytes, theirs: Any, asked: Any) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     kept, given, fingerprint, reasons = pickle.loads(content)
+    if isinstance(kept, dict):
+        remember(spec for specs in kept["specs"].values() for spec in specs.values())  # the parent has loaded them
     plan: Plan = Plan.from_json(kept) if isinstance(kept, dict) else kept
     problem: Prepared = prepare(load(given)) if isinstance(given, str) else given
     if problem.fingerprint != fingerprint:

@@ -1,65 +1,116 @@
 """Pictures and tables as pieces of a web page: words escaped, numbers that are not finite as null.
 
-Words come from a study and may hold anything, so all of them go through `escape`; JSON inside a page goes through
-`embedded`. Used by the report; the page that loads these pieces brings plotly.js and draws them.
+Words come from a study and may hold anything, so they are escaped by construction: a piece of a page is a `Markup`,
+made by `piece` from a text that stands in this program, by `Markup.join`, or by `embedded` for JSON; whatever else is
+put into a piece is escaped, and so is whatever else is put into a page by `filled`. The page brings plotly.js, and
+its content security policy names the scripts of the template by their hashes, so that no other script runs.
 """
 
 from __future__ import annotations
 
-import html
+import base64
+import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from importlib import resources
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import numpy as np
+from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int, lead: int = 0) -> str:
+def piece(template: LiteralString, *values: object) -> Markup:
+    """A piece of a page: the values stand in the place of each ``{}``, escaped unless they are pieces themselves.
+
+    >>> piece("<b>{}</b>", "a < b")
+    Markup('<b>a &lt; b</b>')
+    """
+    return Markup(template).format(*values)
+
+
+def joined(pieces: Iterable[object], between: LiteralString = "") -> Markup:
+    """Pieces one after the other."""
+    return Markup(between).join(pieces)  # pyright: ignore[reportArgumentType]
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int, lead: int = 0) -> Markup:
     """A table in a container that scrolls by itself; the first `words` columns are words, column `lead` names a row."""
     kinds = ["word" if place < words else "number" for place in range(len(heads))]
-    top = "".join(
-        f'<th scope="col" class="{kind}">{escape(head) or "<span class=unseen>Rank</span>"}</th>'
+    unseen = piece("<span class=unseen>Rank</span>")
+    top = joined(
+        piece('<th scope="col" class="{}">{}</th>', kind, head or unseen)
         for kind, head in zip(kinds, heads, strict=True)
     )
     body = []
     for row in rows:
         cells = [
-            f'<th scope="row" class="{kind}">{cell}</th>' if place == lead else f'<td class="{kind}">{cell}</td>'
+            piece('<th scope="row" class="{}">{}</th>' if place == lead else '<td class="{}">{}</td>', kind, cell)
             for place, (kind, cell) in enumerate(zip(kinds, row, strict=True))
         ]
-        body.append(f"<tr>{''.join(cells)}</tr>")
-    return (
+        body.append(piece("<tr>{}</tr>", joined(cells)))
+    return piece(
         '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
-        f"<thead><tr>{top}</tr></thead>\n<tbody>{chr(10).join(body)}</tbody></table></div>"
+        "<thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table></div>",
+        top,
+        joined(body, "\n"),
     )
 
 
-def chart(figures: Mapping[str, go.Figure], label: str, caption: str, data: str) -> str:
+def chart(figures: Mapping[str, go.Figure], label: str, caption: str, data: Markup | str) -> Markup:
     """A figure, drawn `wide` or `narrow` as there is room, its caption, and its numbers to unfold."""
     packed = embedded({kind: figure.to_plotly_json() for kind, figure in figures.items()})
     height = next(iter(figures.values())).layout.height
-    unfold = f"<details><summary>The numbers of this chart</summary>{data}</details>" if data else ""
-    return (
-        f'<figure><div class="chart" role="img" aria-label="{escape(label)}" style="min-height:{height}px">'
-        f'<script type="application/json">{packed}</script></div>'
-        f"<figcaption>{caption}</figcaption>{unfold}</figure>"
+    unfold = piece("<details><summary>The numbers of this chart</summary>{}</details>", data) if data else ""
+    return piece(
+        '<figure><div class="chart" role="img" aria-label="{}" style="min-height:{}px">'
+        '<script type="application/json">{}</script></div>'
+        "<figcaption>{}</figcaption>{}</figure>",
+        label,
+        height,
+        packed,
+        caption,
+        unfold,
     )
 
 
-def embedded(value: Any) -> str:
+def filled(package: LiteralString, template: LiteralString, parts: Mapping[str, object]) -> str:
+    """The page of a template, each ``{{name}}`` replaced by that part, which is escaped unless it is a piece."""
+    from plotly.offline import get_plotlyjs
+
+    text = resources.files(package).joinpath(template).read_text(encoding="utf-8")
+    known = {**parts, "plotly": Markup(get_plotlyjs())}
+
+    def fill(part: str) -> str:
+        # one pass, so that braces inside a study's own words stay what they are
+        return re.sub(r"\{\{(\w+)\}\}", lambda name: escape(known[name[1]]), part)
+
+    # Of the template alone: a script that comes with a study is not among them, and a browser refuses it.
+    hashes = map(_hash, map(fill, re.findall("<script>(.*?)</script>", text, re.DOTALL)))
+    known["scripts"] = joined(map(Markup, hashes), " ")
+    return fill(text)
+
+
+def _hash(script: str) -> str:
+    """As a content security policy names a script, whose lines a browser ends in its own way."""
+    lines = script.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'sha256-{base64.b64encode(hashlib.sha256(lines.encode()).digest()).decode()}'"
+
+
+def embedded(value: Any) -> Markup:
     """JSON that may stand inside a script element: no `<`, and null where a number is not finite.
 
-    >>> embedded({"</script>": [1.5, float("nan")]}), embedded(np.array([[1.5, np.inf]]))
-    ('{"\\\\u003c/script\\\\u003e":[1.5,null]}', '[[1.5,null]]')
+    >>> print(embedded({"</script>": [1.5, float("nan")]}), embedded(np.array([[1.5, np.inf]])))
+    {"\\u003c/script\\u003e":[1.5,null]} [[1.5,null]]
     """
     from plotly.utils import PlotlyJSONEncoder
 
     text = json.dumps(_finite(value), cls=PlotlyJSONEncoder, separators=(",", ":"), allow_nan=False)
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def _finite(value: Any) -> Any:
@@ -70,8 +121,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def escape(words: object) -> str:
-    """Words as text or as an attribute of HTML."""
-    return html.escape(str(words), quote=True)

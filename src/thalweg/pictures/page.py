@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from importlib import resources
 from pathlib import Path
 
 import plotly.graph_objects as go
 
-from .markup import embedded, escape
+from .markup import embedded, filled, joined, piece
 from .moving import PACE
 from .narrow import stacked
 from .style import DARK, plain
@@ -20,8 +18,6 @@ def page(figure: go.Figure) -> str:
     Where the page is narrow, panels stand below each other. Colours of the figure are swapped for their dark
     counterparts where the reader prefers dark, and back when that changes.
     """
-    from plotly.offline import get_plotlyjs
-
     title = figure.layout.title
     head, note = plain(title.text or ""), plain(title.subtitle.text or "")
     layout = {k: v for k, v in figure.layout.to_plotly_json().items() if k not in ("title", "updatemenus", "sliders")}
@@ -46,14 +42,12 @@ def page(figure: go.Figure) -> str:
         "dark": dict(DARK),
     }
     parts = {
-        "title": escape(head.replace("\n", " ") or "Picture"),
-        "head": "".join(f"<h1>{escape(line)}</h1>" for line in head.split("\n") if line),
-        "note": "".join(f"<p>{escape(line)}</p>" for line in note.split("\n") if line),
+        "title": head.replace("\n", " ") or "Picture",
+        "head": joined(piece("<h1>{}</h1>", line) for line in head.split("\n") if line),
+        "note": joined(piece("<p>{}</p>", line) for line in note.split("\n") if line),
         "source": embedded(source),
-        "plotly": get_plotlyjs(),
     }
-    text = resources.files("thalweg.pictures").joinpath("page.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], text)
+    return filled("thalweg.pictures", "page.html", parts)
 
 
 def write_page(figure: go.Figure, path: str | Path) -> Path:

@@ -20,6 +20,7 @@ import numpy as np
 from .. import formulas, losses, regularizers, schedules
 from ..errors import PlanError, UsageError
 from ..formulas import Formula
+from ..problem import trust
 from ..problem.source import is_spec, opened
 
 Level = str | int | float | bool | None  # None: the factor does not apply
@@ -110,6 +111,7 @@ def factor(kind: Kind, given: Any) -> Factor:
         found[level] = thing
         if spec is not None:
             specs[str(level)] = spec
+    trust.remember(specs.values())  # the user named them, and they ran
     levels = sorted(found) if kind.name == "lr" else found
     return Factor(kind, kind.name, tuple(levels), found, specs)
 
@@ -166,6 +168,8 @@ class _Sought(Mapping[Any, Any]):
 
     def _find(self, label: str) -> Any:
         spec, words = self._specs.get(label), self._kind.words
+        if self._kind.in_files:
+            trust.check(spec or label)
         try:
             return _read(self._kind, spec or label)[1]
         except UsageError as error:

@@ -233,7 +233,8 @@ class Plan:
         regularizer = self["regularizer"].found[self.level(setting, "regularizer")]
         return Member(formula, {"lr": setting.lr}, varies, seed, regularizer)
 
-    def to_json(self) -> dict[str, Any]:
+    def described(self) -> dict[str, Any]:
+        """Plain values, for which no formula is loaded."""
         levels = {f.kind.argument: list(f.levels) for f in self.factors[: len(FIXED)]}
         return levels | {
             "rates": list(self.asked),
@@ -244,13 +245,17 @@ class Plan:
             "seeds": self.seeds,
             "epochs": self.epochs,
             "confirmation": self.confirmation,
-            "specs": {f.kind.argument: dict(f.specs) for f in self.factors if f.specs},
             "states": dict(self.states),
             "budget": self.budget,
             "folds": None if self.folds is None else self.folds.to_json(),
             "defaults": {label: dict(own) for label, own in self.defaults.items()},
-            "equations": {label: equations_text(rule) for label, rule in self.formulas.items()},
         }
+
+    def to_json(self) -> dict[str, Any]:
+        """What a store keeps: also where formulas come from, and what they are."""
+        specs = {f.kind.argument: dict(f.specs) for f in self.factors if f.specs}
+        equations = {label: equations_text(rule) for label, rule in self.formulas.items()}
+        return self.described() | {"specs": specs, "equations": equations}
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]] | None = None) -> Plan:

@@ -103,8 +103,12 @@ class LoaderBatches:
     def __init__(self, loader: DataLoader[Any]) -> None:
         self.loader = loader
 
-    @cached_property
+    @property
     def steps(self) -> int:
+        return self._steps
+
+    @cached_property
+    def _steps(self) -> int:
         try:
             return len(self.loader)
         except TypeError:  # a stream, whose length is unknown before it has been read

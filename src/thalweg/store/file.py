@@ -11,7 +11,7 @@ either all of it or none. Curves are kept as one array per block, step and metri
 hundred thousand members opens at once. Checkpoints (safetensors) lie beside the file in
 ``<store>.checkpoints/``, are written under a temporary name and renamed, and are named in `blocks` only
 then; the name carries a digest of the content, so that a damaged one is known. One process writes (a lock
-says who); any number read.
+says who); any number read. Lock and checkpoints belong to the file, not to the symlink it was opened through.
 
 A store of the first schema, whose members have no `further`, is read and carried on as it is: its study
 varied nothing else.
@@ -109,7 +109,7 @@ def kind_of(path: Path) -> str:
     try:
         if not path.exists():
             if path.is_symlink():
-                return f"{path} is a link that leads nowhere; it is left as it was: name another file."
+                return f"{path} is a broken symlink; it is left as it was: name another file."
             return "none"
         if path.is_dir():
             return f"{path} is a folder, not a store; name a file."
@@ -135,6 +135,7 @@ class Store:
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path, self._db = path, connection
+        self._file = path.resolve()
         with _damage(path):
             columns = [row[1] for row in connection.execute("PRAGMA table_info(members)")]
         self._plain = "further" not in columns  # of the first schema
@@ -147,12 +148,15 @@ class Store:
         kind = kind_of(path)
         if kind != "none":
             raise StoreError(kind if kind != "store" else f"{path} already holds a study; name another file.")
-        draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+        # The longest name beside a store, so that one that is too long is refused here and not in mid-study.
+        draft = path.with_name(f".{path.name}.{os.getpid():07}.new")
         try:
             _make_folder(path.parent)
+            draft.write_bytes(b"")  # of what hinders it, SQLite would say only that it is unable
             db = sqlite3.connect(draft, isolation_level=None)
             try:
-                db.executescript(f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION};{_SCHEMA}")
+                numbers = f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}"
+                db.executescript(f"PRAGMA journal_mode=MEMORY; {numbers}; {_SCHEMA}")
                 db.executemany("INSERT INTO meta VALUES (?, ?)", [(k, json.dumps(v)) for k, v in meta.items()])
             finally:
                 db.close()
@@ -161,9 +165,9 @@ class Store:
             raise StoreError(f"{path} already holds a study; name another file.") from error
         except (OSError, sqlite3.Error) as error:
             reason = getattr(error, "strerror", None) or error
-            raise StoreError(
-                f"{path} cannot be written: {reason}; name a file in a folder you can write to."
-            ) from error
+            long = getattr(error, "errno", None) == errno.ENAMETOOLONG
+            advice = "give it a shorter name" if long else "name a file in a folder you can write to"
+            raise StoreError(f"{path} cannot be written: {reason}; {advice}.") from error
         finally:
             with suppress(OSError):  # its folder may not even be one
                 draft.unlink(missing_ok=True)
@@ -178,7 +182,7 @@ class Store:
             raise StoreError(f"{path} does not exist; `thalweg compare` makes a store, by default under runs/.")
         if kind != "store":
             raise StoreError(kind)
-        if write and not all(os.access(place, os.W_OK) for place in (path, path.absolute().parent)):
+        if write and not all(os.access(place, os.W_OK) for place in (path, path.resolve().parent)):
             raise StoreError(
                 f"{path} cannot be written: permission denied, or the disk is read-only; copy it to "
                 "where you can write."
@@ -202,7 +206,7 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the right to write; a second process is refused in a sentence."""
-        lock = FileLock(f"{self.path}.lock")
+        lock = FileLock(f"{self._file}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
@@ -211,6 +215,11 @@ class Store:
             raise StoreError(f"{self.path} cannot be written: {error.strerror or error}.") from error
         try:
             self._sweep()
+            if (names := self._file.stat().st_nlink) > 1:
+                raise StoreError(
+                    f"{self.path} has {names} names (hard links), and SQLite keeps what is unwritten by name; "
+                    "copy it or remove the other names."
+                )
             yield
         finally:
             with suppress(OSError):  # while it is held: whoever waits for this very file sees that it is gone
@@ -219,7 +228,7 @@ class Store:
 
     def _sweep(self) -> None:
         """Remove what processes that were killed left half written."""
-        drafts = [*self.path.parent.glob(f".{glob.escape(self.path.name)}.*.new"), *self.checkpoints.glob("*.tmp")]
+        drafts = [*self._file.parent.glob(f".{glob.escape(self._file.name)}.*.new"), *self.checkpoints.glob("*.tmp")]
         for draft in drafts:
             with suppress(OSError):
                 draft.unlink()
@@ -316,7 +325,7 @@ class Store:
 
     @property
     def checkpoints(self) -> Path:
-        return self.path.with_name(self.path.name + ".checkpoints")
+        return self._file.with_name(self._file.name + ".checkpoints")
 
     def save_checkpoint(self, block: int, step: int, content: bytes) -> None:
         """Replace the block's checkpoint; the old one stays until the new one is whole and named."""

@@ -83,6 +83,7 @@ def rerun(
     losses: Sequence[Any] = (),
     regularizers: Sequence[Any] = (),
     progress: bool | None = None,
+    trust: bool = False,
 ) -> Rerun:
     """Run the study in `store` again, from its plan and seeds, and say whether it comes out the same.
 
@@ -93,9 +94,11 @@ def rerun(
         problem: needed only for a study that was given a `tw.Problem` object.
         optimizers, schedules, losses, regularizers: those of your own, needed only if they were given as objects.
         progress: False for silence.
+        trust: whether files and modules that the store names may be run although they never ran on this machine.
 
     Raises:
-        PlanError: the study is unfinished, or its problem or formulas are not what they were.
+        PlanError: the study is unfinished, names a file or module that is not trusted, or its problem or formulas are
+            not what they were.
         StoreError: the new store cannot be written, or holds something else; nothing is overwritten.
 
     >>> import thalweg as tw, tempfile
@@ -105,7 +108,7 @@ def rerun(
     >>> print(tw.rerun(store, progress=False))
     The same verdict: every point of every run is the same, bit for bit. Versions and machine are as they were.
     """
-    study = Study.open(store, optimizers, schedules, losses, regularizers)
+    study = Study.open(store, optimizers, schedules, losses, regularizers, trust)
     if not study.finished:
         raise PlanError(f"{store} is unfinished; `thalweg resume {store}` first, then run it again.")
     path = Path(into) if into is not None else _beside(study.path)

@@ -21,6 +21,7 @@ from ..plan.factors import FULL, LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, STORED_
 from ..plan.folds import Folds, check_unwatched
 from ..plan.folds import folds as cut
 from ..plan.plan import FULL_BUDGET, GROW, Plan, as_now, checked, plan
+from ..problem import trust as trusted
 from ..problem.declaration import Problem, load
 from ..problem.prepare import Prepared, check_loss, prepare, sample_of_train
 from ..recipe import recipe as recipes
@@ -58,12 +59,14 @@ class Study:
         schedules: Sequence[Given] = (),
         losses: Sequence[Any] = (),
         regularizers: Sequence[Any] = (),
+        trust: bool = False,
     ) -> Study:
         """The study in that store.
 
         Args:
             optimizers, schedules, losses, regularizers: those of your own that it compared, if they were not given as
                 file.py:name.
+            trust: whether files and modules that the store names may be run although they never ran on this machine.
 
         Raises:
             StoreError: the file is missing, no store, damaged or of another version; it is left as it was.
@@ -71,6 +74,8 @@ class Study:
         given = {OPTIMIZER: optimizers, SCHEDULE: schedules, LOSS: losses, REGULARIZER: regularizers}
         study = cls(Path(path), {kind.argument: factor(kind, own).found for kind, own in given.items() if own})
         with study.store():
+            if trust:
+                trusted.remember(study.specs)
             return study
 
     @contextmanager
@@ -94,6 +99,12 @@ class Study:
     def problem(self) -> dict[str, Any]:
         """What the store knows of the problem: name, kind, spec, source text, fingerprint, sizes."""
         return self._meta("problem")
+
+    @property
+    def specs(self) -> list[str]:
+        """What training would load: the problem and the formulas and losses that the store names by file or module."""
+        named = as_now(self._meta("plan"))["specs"].values()
+        return [self.problem["spec"], *(spec for one in named for spec in one.values())]
 
     @property
     def name(self) -> str:
@@ -371,6 +382,8 @@ class Study:
         facts, given = self.problem, problem if problem is not None else self.declared
         if given is None and facts["kind"] == "object":
             raise PlanError(f"{self.path} was begun with a tw.Problem object; {otherwise}")
+        if given is None:
+            trusted.check(facts["spec"])
         ready = prepare(given if given is not None else facts["spec"])
         if ready.fingerprint != facts["fingerprint"]:
             raise PlanError(
@@ -501,6 +514,7 @@ def begin(path: Path, wanted: Plan, ready: Prepared, progress: bool | None, batc
             {"plan": wanted.to_json(), "problem": facts, "provenance": provenance(), "batching": {"asked": batched}},
         ).close()
     given = {f.kind.argument: f.found for f in wanted.factors if f.kind.named}
+    trusted.remember([facts["spec"]])
     return _carry_on(Study(path, given), wanted, ready, progress)
 
 
@@ -550,14 +564,19 @@ def resume(
     losses: Sequence[Any] = (),
     regularizers: Sequence[Any] = (),
     progress: bool | None = None,
+    trust: bool = False,
 ) -> Study:
     """Carry a stopped study on from its store; the results are those of one that never stopped.
 
     Args:
         problem: needed only for a study that was given a `tw.Problem` object.
         optimizers, schedules, losses, regularizers: those of your own, needed only if they were given as objects.
+        trust: whether files and modules that the store names may be run although they never ran on this machine.
+
+    Raises:
+        PlanError: the problem or a formula is not what it was, or the store names one that is not trusted.
     """
-    study = Study.open(store, optimizers, schedules, losses, regularizers)
+    study = Study.open(store, optimizers, schedules, losses, regularizers, trust)
     study.declared = problem
     if study.finished:
         return study

@@ -1,0 +1,23 @@
+"""Asking before a command runs code that a store names."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ..study.study import Study
+
+Trust = Annotated[bool, typer.Option("--trust", help="Run files and modules that the store names, without a question.")]
+
+
+def ask(study: Study, trust: bool) -> None:
+    """Remember what the store names as trusted, after a yes; without a terminal to ask on, loading is refused."""
+    from ..problem.trust import remember, unknown
+
+    for spec in study.specs if trust else unknown(study.specs):
+        question = f"{study.path} names {spec}, which never ran on this machine as it is now. Run it?"
+        if trust or (sys.stdin.isatty() and typer.confirm(question, default=False, err=True)):
+            remember([spec])

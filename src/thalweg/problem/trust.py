@@ -1,0 +1,111 @@
+"""Whether code that a store names may be loaded: only what this machine ran before, or after a yes.
+
+A store is data, and may come from anywhere; the problem and the optimizers it names are files and modules, and to
+load one is to run it. What a user names, as to `compare`, is remembered as (spec, sha256 of the source) in a small
+file of the user's state; a store may name it again, as long as the source is the same. The file is a memory and not
+a lock: one that cannot be read or written remembers nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+from ..errors import PlanError
+
+MOST = 1000  # specs that are remembered
+_session: set[tuple[str, str]] = set()  # where the file cannot be written
+
+
+def check(spec: str) -> None:
+    """Refuse to load what a store names unless it is trusted.
+
+    Raises:
+        PlanError: it never ran on this machine as it is now.
+    """
+    if unknown([spec]):
+        raise PlanError(
+            f"the store names {spec}, which never ran on this machine as it is now; read it, and if you trust it, "
+            "say so with --trust, or trust=True in Python."
+        )
+
+
+def unknown(specs: Iterable[str]) -> list[str]:
+    """Those that would run something that is not trusted."""
+    digests = {spec: digest for spec in dict.fromkeys(specs) if (digest := _digest(spec)) is not None}
+    known = _session if digests.items() <= _session else _session | _remembered()
+    return [spec for spec, digest in digests.items() if (spec, digest) not in known]
+
+
+def remember(specs: Iterable[str]) -> None:
+    """Trust these from now on, as long as their source stays the same."""
+    new = {(spec, digest) for spec in specs if (digest := _digest(spec)) is not None}
+    _session.update(new)
+    known = _remembered()
+    if new <= known:
+        return
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        file = _file()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_name(f".{file.name}.{os.getpid()}")
+        draft.write_text(json.dumps([*(known - new), *new][-MOST:]), encoding="utf-8")
+        os.replace(draft, file)
+
+
+def _file() -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "thalweg" / "trusted.json"
+
+
+def _remembered() -> set[tuple[str, str]]:
+    try:
+        return {(str(spec), str(digest)) for spec, digest in json.loads(_file().read_text(encoding="utf-8"))}
+    except (OSError, RuntimeError, ValueError, TypeError, RecursionError):
+        return set()
+
+
+def _digest(spec: str) -> str | None:
+    """Of the source behind a spec, which is not run; None where there is nothing to run."""
+    place, _, _ = spec.rpartition(":")
+    if not place:
+        return None  # a name of ours
+    content = _file_source(Path(place)) if place.endswith(".py") else _module_source(place)
+    return None if content is None else hashlib.sha256(content).hexdigest()
+
+
+def _file_source(path: Path) -> bytes | None:
+    try:
+        path = path.expanduser().resolve()
+        return str(path).encode() + b"\0" + path.read_bytes()
+    except (OSError, RuntimeError, ValueError):
+        return None
+
+
+def _module_source(name: str) -> bytes | None:
+    """The source of the module and of the packages around it, which an import would run too."""
+    content, folders = b"", [str(Path.cwd()), *sys.path]
+    parts = name.split(".")
+    for count in range(1, len(parts) + 1):
+        found = _sought(".".join(parts[:count]), folders)
+        if found is None:
+            return None
+        origin = Path(found.origin or "")
+        content += str(found.origin).encode() + b"\0" + (origin.read_bytes() if origin.is_file() else b"")
+        folders = list(found.submodule_search_locations or ())
+    return content
+
+
+def _sought(name: str, folders: list[str]) -> ModuleSpec | None:
+    """Where a module would be imported from; nothing is imported."""
+    for finder in sys.meta_path:
+        with contextlib.suppress(Exception):  # whatever a finder of another package may raise
+            found = finder.find_spec(name, folders)
+            if found is not None:
+                return found
+    return None
