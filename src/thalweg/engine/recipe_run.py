@@ -8,13 +8,14 @@ the data; later passes add what training makes of rounding.
 
 from __future__ import annotations
 
-import ast
+import contextlib
+import io
 import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,13 +27,12 @@ from ..errors import ThalwegError
 from ..plan.factors import Level
 from ..plan.folds import FOLD
 from ..population.batches import RANDOM
+from ..population.block import activations_of
 from ..problem.data import first_line
 from ..problem.prepare import Prepared
 from ..recipe.recipe import Recipe, recipe
 from ..verdict.verdict import Verdict, judge, matching
-
-if TYPE_CHECKING:
-    from .programs import Programs
+from .programs import Programs, built, one_thread
 
 STEPS = 10_000  # of a longer run, the first passes are repeated: as many as begin within these steps
 MEMORY = 2**31  # bytes; the script judges all validation samples at once
@@ -148,66 +148,43 @@ def run_recipe(
     row = _member(verdict, members)
     if row is None:
         return RecipeRun(**winner, reason="all its runs diverged.")
+    passes = min(plan.epochs, -(-STEPS // programs.task(setting).batches.steps))
     try:
-        made = recipe(plan, facts, setting, int(row["seed"]))
+        made = recipe(plan, facts, setting, int(row["seed"]), passes)
         _check_memory(programs.problem)
         begun = time.perf_counter()
-        losses, model = _run(made, programs.problem, -(-STEPS // programs.task(setting).batches.steps))
+        losses, model = _run(made, programs.problem)
     except ThalwegError as error:
         return RecipeRun(**winner, reason=str(error))
     except Exception as error:  # whatever a user's model, loss or loader may raise
         return RecipeRun(**winner, reason=f"it fails with {type(error).__name__} ({first_line(error)}).")
-    if plan.folds is not None:
-        return _at_the_end(
-            RecipeRun(**winner, stage="confirmation", seed=int(row["seed"])),
-            losses,
-            model,
-            programs,
-            float(row["test_loss"]),
-            begun,
-            made,
-        )
-    expected = curve(int(row["member"]), "validation_loss")
-    gaps = differences(losses, expected)
-    return RecipeRun(
+    run = RecipeRun(
         **winner,
         stage=str(row["stage"]),
         seed=int(row["seed"]),
+        seconds=time.perf_counter() - begun,
+        plain="tw." not in made.optimizer,
+    )
+    if plan.folds is None:
+        return _compared(run, losses, curve(int(row["member"]), "validation_loss"))
+    if passes < plan.epochs:
+        return replace(run, reason=f"it takes more than {STEPS:,} steps, and its end alone could be compared.")
+    problem = programs.problem
+    with torch.no_grad():
+        test = float(problem.loss(model.eval()(problem.test[0]), problem.test[1]))
+    ran = _compared(run, [test], np.array([float(row["test_loss"])]))
+    return replace(ran, epochs=plan.epochs, planned=plan.epochs, at=plan.epochs)
+
+
+def _compared(run: RecipeRun, losses: Sequence[float], expected: np.ndarray) -> RecipeRun:
+    gaps = differences(losses, expected)
+    return replace(
+        run,
         epochs=len(gaps),
         planned=len(expected),
         first=float(gaps[0]),
         largest=float(gaps.max()),
         at=int(gaps.argmax()) + 1,
-        seconds=time.perf_counter() - begun,
-        plain="tw." not in made.optimizer,
-    )
-
-
-def _at_the_end(
-    run: RecipeRun,
-    losses: list[float],
-    model: nn.Module,
-    programs: Programs,
-    expected: float,
-    begun: float,
-    made: Recipe,
-) -> RecipeRun:
-    """The comparison of a run that is judged once, on the test part."""
-    epochs, problem = programs.plan.epochs, programs.problem
-    if len(losses) < epochs:
-        return replace(run, reason=f"it takes more than {STEPS:,} steps, and its end alone could be compared.")
-    with torch.no_grad():
-        found = float(problem.loss(model.eval()(problem.test[0]), problem.test[1]))
-    (gap,) = differences([found], np.array([expected])).tolist()
-    return replace(
-        run,
-        epochs=epochs,
-        planned=epochs,
-        first=gap,
-        largest=gap,
-        at=epochs,
-        seconds=time.perf_counter() - begun,
-        plain="tw." not in made.optimizer,
     )
 
 
@@ -229,9 +206,6 @@ def _member(verdict: Verdict, members: pd.DataFrame) -> Any:
 
 
 def _check_memory(problem: Prepared) -> None:
-    from ..population.block import activations_of
-    from .programs import built
-
     inputs, _ = problem.validation
     need = activations_of(built(problem), inputs[:8]) * len(inputs) * inputs.element_size()
     if need > MEMORY:
@@ -240,47 +214,21 @@ def _check_memory(problem: Prepared) -> None:
         )
 
 
-class _Enough(Exception):
-    """As many passes as were wanted have been made."""
-
-
-def _run(made: Recipe, problem: Prepared, epochs: int) -> tuple[list[float], nn.Module]:
+def _run(made: Recipe, problem: Prepared) -> tuple[list[float], nn.Module]:
     """The validation loss after each pass over the data, and the model that is judged; the caller's random state is
     left as it was.
 
     On one thread, as the blocks of a study: threads that share such small operations wait for one another.
     """
-    losses: list[float] = []
     scope: dict[str, Any] = {"problem": problem}
-
-    def said(line: str) -> None:
-        if not line.startswith("epoch"):  # the best weights, which stand for the last pass
-            losses[-1] = scope["value"]
-            return
-        losses.append(scope["value"])
-        if len(losses) >= epochs < scope["EPOCHS"]:
-            raise _Enough
-
-    scope["print"] = said
-    script = ast.parse(made.code)
-    script.body = [line for line in script.body if not _loads(line)]
     generator = problem.train.generator if isinstance(problem.train, DataLoader) else None
     before = None if generator is None else generator.get_state()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with RANDOM, torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    with RANDOM, torch.random.fork_rng(devices=[]), warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore")  # of the user's own code, which has been heard
         try:
-            exec(compile(script, "recipe", "exec"), scope)
-        except _Enough:
-            pass
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(made.code, "recipe", "exec"), scope)
         finally:
-            torch.set_num_threads(threads)
             if generator is not None and before is not None:
                 generator.set_state(before)
-    return losses, scope.get("judged", scope["model"])
-
-
-def _loads(line: ast.stmt) -> bool:
-    """Whether it is the line that prepares the problem."""
-    return isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "problem"
+    return scope["losses"], scope["judged"]

@@ -17,10 +17,10 @@ from .. import losses, schedules
 from ..errors import PlanError, ProblemError
 from ..formulas import FORMULAS, Formula
 from ..kernels.lower import lower
-from ..plan.factors import FULL, Setting
+from ..plan.factors import FULL, Level, Setting
 from ..plan.plan import Plan
 from ..regularizers.base import Regularizer
-from .training_loop import training_loop
+from .script import Script
 
 # formula → its class in torch.optim, and its options that are arguments there
 _TORCH: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -76,12 +76,15 @@ class Recipe:
         return optimizer, eval(self.scheduler, scope)
 
 
-def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int = 0) -> Recipe:
+def recipe(
+    plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int = 0, passes: int | None = None
+) -> Recipe:
     """The script that repeats one member of a study, unbatched.
 
     Args:
         problem: what the store knows of it: name, spec, kind, loader, and whether the model draws random numbers.
         seed: of the member; the script's initial weights, batches and random numbers are that member's.
+        passes: over the data, at most, of a script that is run with `problem` at hand; its losses are in `losses`.
     """
     formula = plan.formula(setting)
     spec = plan["optimizer"].specs.get(setting.optimizer)
@@ -90,47 +93,35 @@ def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int =
     if isinstance(schedule, schedules.Several):
         schedule = schedule.within(formula.hyperparameters)
     scheduler = schedule.code()
-    batch_size = "len(inputs)" if (size := plan.level(setting, "batch_size")) == FULL else str(size)
-    loss = _loss_line(plan, setting)
+    size = plan.level(setting, "batch_size")
     regularizer: Regularizer | None = plan["regularizer"].found[plan.level(setting, "regularizer")]
     ours = optimizer.startswith("tw.")
-    code = _SCRIPT.format(
-        label=_words(formula.label),
-        lr=f"{setting.lr:g}",
-        schedule=setting.schedule,
-        name=_words(problem["name"]),
-        loading=_loading(problem),
+    means = "PyTorch with thalweg's optimizer" if ours else "plain PyTorch"
+    against = f", {regularizer.label}" if regularizer else ""
+    after_step, after_pass = _scheduler_calls(schedule)
+    # After a cross-validation a script trains on training and validation samples, and is judged on none.
+    data = "train" if plan.folds is None else "pool"
+    script = Script(
+        title=f"{_words(formula.label)} at {setting.lr:g}, {setting.schedule} schedule{against}: chosen on "
+        f"{_words(problem['name'])}, in {means}.",
+        uses=_uses(ours, regularizer is not None),
+        loading=_loading(problem) if passes is None else "",
+        batches=_LOADER if problem["loader"] else _tensors(size, data),
         seed=seed,
         epochs=plan.epochs,
+        passes=plan.epochs if passes is None else min(passes, plan.epochs),
         optimizer=optimizer,
         scheduler=scheduler,
-        batches=(_LOADER if problem["loader"] else _TENSORS).format(batch_size=batch_size),
-        steps=_steps(problem, size),
-        imports=_imports(f"{optimizer} {scheduler} {loss}"),
-        **_stepping(schedule),
-        means="PyTorch with thalweg's optimizer" if ours else "plain PyTorch",
-        against=f", {regularizer.label}" if regularizer else "",
-        uses=_uses(ours, regularizer is not None),
-        loss=f"loss = {loss}  # trains; the problem's own judges\n" if loss else "",
-        step=(_CLOSURE if _needs_closure(formula) else _STEP).format(loss="loss" if loss else "problem.loss"),
+        steps=_steps(problem, size, data),
+        loss=_loss_line(plan, setting),
+        after_step=after_step,
+        after_pass=after_pass,
+        closure=_needs_closure(formula),
+        draws=problem.get("draws", False),
+        judged_on=("validation", "validation loss") if plan.folds is None else ("pool", "loss on what it trains on"),
+        regularizers=[part.lines() for part in (regularizer.parts if regularizer else ())],
     )
-    if regularizer is not None or problem.get("draws"):
-        head = code[: code.index("\nfor epoch in range(EPOCHS):")]
-        code = head + training_loop(
-            regularizer,
-            "loss" if loss else "problem.loss",
-            _needs_closure(formula),
-            problem.get("draws", False),
-            _told(schedule),
-        )
-    return Recipe(_on_all_samples(code) if plan.folds is not None else code, optimizer, scheduler)
-
-
-def _on_all_samples(code: str) -> str:
-    """The script after a cross-validation, which trains on training and validation samples, and judges on none."""
-    for part in ("train", "validation"):
-        code = code.replace(f"problem.{part}", "problem.pool")
-    return code.replace("validation loss", "loss on what it trains on")
+    return Recipe(str(script), optimizer, scheduler)
 
 
 def _uses(optimizer: bool, regularizer: bool) -> str:
@@ -241,21 +232,11 @@ def _needs_closure(formula: Formula) -> bool:
     return formula.equations.at is not None or lower(formula.equations).uses_loss
 
 
-def _imports(lines: str) -> str:
-    return "".join(f"import {name}\n\n" for name in ("math", "runpy", "importlib") if f"{name}." in lines)
-
-
-def _told(schedule: schedules.Schedule) -> tuple[str, str]:
+def _scheduler_calls(schedule: schedules.Schedule) -> tuple[str, str]:
     """What the loop tells the scheduler after each step, and after each pass with its validation loss."""
     if isinstance(schedule, schedules.Plateau):
         return "", "scheduler.step(value)"
     return "scheduler.step()", "scheduler.observe(value)" if schedule.closed else ""
-
-
-def _stepping(schedule: schedules.Schedule) -> dict[str, str]:
-    """The same as lines of the plain script."""
-    step, passed = _told(schedule)
-    return {"after_step": step and f"\n        {step}", "after_pass": passed and f"\n    {passed}"}
 
 
 def _words(text: str) -> str:
@@ -269,72 +250,27 @@ def _loading(problem: Mapping[str, Any]) -> str:
     return f"problem = tw.prepare({problem['spec']!r})"
 
 
-def _steps(problem: Mapping[str, Any], batch_size: int | str) -> str:
+def _steps(problem: Mapping[str, Any], batch_size: Level, data: str) -> str:
     if problem.get("stream"):
-        return "sum(1 for _ in problem.train)"
+        return f"sum(1 for _ in problem.{data})"
     if problem["loader"]:
-        return "len(problem.train)"
-    return "1" if batch_size == FULL else f"-(-len(problem.train[0]) // {batch_size})"
+        return f"len(problem.{data})"
+    return "1" if batch_size == FULL else f"-(-len(problem.{data}[0]) // {batch_size})"
 
 
-_TENSORS = """
-    inputs, targets = problem.train
-    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(1_000_003 * SEED + epoch))
-    for chosen in order.split({batch_size}):
-        yield inputs[chosen], targets[chosen]
-""".strip("\n")
+def _tensors(batch_size: Level, data: str) -> str:
+    size = "len(inputs)" if batch_size == FULL else str(batch_size)
+    return f"""
+inputs, targets = problem.{data}
+order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(1_000_003 * SEED + epoch))
+for chosen in order.split({size}):
+    yield inputs[chosen], targets[chosen]
+""".strip()
+
 
 _LOADER = """
-    torch.manual_seed(1_000_003 * SEED + epoch)
-    if problem.train.generator is not None:
-        problem.train.generator.manual_seed(1_000_003 * SEED + epoch)
-    yield from problem.train
-""".strip("\n")
-
-_STEP = """
-        optimizer.zero_grad()
-        {loss}(model(inputs), targets).backward()
-        optimizer.step()
-""".strip("\n")
-
-_CLOSURE = """
-        def closure(inputs=inputs, targets=targets):
-            optimizer.zero_grad()
-            value = {loss}(model(inputs), targets)
-            value.backward()
-            return value
-
-        optimizer.step(closure)
-""".strip("\n")
-
-_SCRIPT = '''"""{label} at {lr}, {schedule} schedule{against}: chosen on {name}, in {means}."""
-
-{imports}import torch
-from torch.optim import lr_scheduler
-
-import thalweg as tw  # {uses}: put your own in their place
-
-SEED, EPOCHS = {seed}, {epochs}
-{loading}
-
-
-def batches(epoch):
-{batches}
-
-
-torch.manual_seed(SEED)
-model = problem.model()
-optimizer = {optimizer}
-{loss}total_steps = EPOCHS * {steps}
-scheduler = {scheduler}
-
-for epoch in range(EPOCHS):
-    model.train()
-    for inputs, targets in batches(epoch):
-{step}{after_step}
-    model.eval()
-    with torch.no_grad():
-        inputs, targets = problem.validation
-        value = problem.loss(model(inputs), targets).item()
-    print(f"epoch {{epoch + 1:3d}}  validation loss {{value:.6f}}"){after_pass}
-'''
+torch.manual_seed(1_000_003 * SEED + epoch)
+if problem.train.generator is not None:
+    problem.train.generator.manual_seed(1_000_003 * SEED + epoch)
+yield from problem.train
+""".strip()

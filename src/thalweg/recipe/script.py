@@ -1,0 +1,152 @@
+"""The text of a training script, put together from its parts.
+
+Each regularizer says which lines it needs and where (`Regularizer.lines`); a member without one has the same script
+with nothing in those places. Read next: `recipe.py`, which chooses the parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import indent
+
+from ..errors import PlanError
+from ..regularizers.base import Lines
+
+
+@dataclass(frozen=True)
+class Script:
+    """What a script trains, as expressions and lines of Python.
+
+    Attributes:
+        title: its docstring.
+        uses: what it needs thalweg for.
+        loading: the line that makes `problem`; empty where it is given.
+        batches: the body of `batches(epoch)`.
+        seed, epochs, passes: passes over the data that a whole run has, and those that are made.
+        optimizer, scheduler: expressions of `model`, and of `optimizer` and `total_steps`.
+        steps: of a pass over the data.
+        loss: an expression of the loss that trains; empty for the problem's own.
+        after_step, after_pass: what the scheduler is told.
+        closure: whether the optimizer computes the gradient itself.
+        draws: whether the model draws random numbers in its forward pass.
+        judged_on: the data of `problem` that judge each pass, and what their loss is called.
+        regularizers: the lines of each.
+    """
+
+    title: str
+    uses: str
+    loading: str
+    batches: str
+    seed: int
+    epochs: int
+    passes: int
+    optimizer: str
+    scheduler: str
+    steps: str
+    loss: str
+    after_step: str
+    after_pass: str
+    closure: bool
+    draws: bool
+    judged_on: tuple[str, str]
+    regularizers: Sequence[Lines] = ()
+
+    def __str__(self) -> str:
+        loss = f"loss = {self.loss}  # trains; the problem's own judges" if self.loss else ""
+        body = _lines(
+            "torch.manual_seed(SEED)",
+            "model = problem.model()",
+            f"optimizer = {self.optimizer}",
+            loss,
+            f"total_steps = EPOCHS * {self.steps}",
+            f"scheduler = {self.scheduler}",
+            self._each("setup"),
+            "step, steps = 0, total_steps // EPOCHS" if self.counts else "",
+        )
+        passes = "EPOCHS" if self.passes == self.epochs else str(self.passes)
+        head = _lines(f"SEED, EPOCHS = {self.seed}, {self.epochs}", self.loading)
+        modules = [name for name in ("math", "runpy", "importlib") if f"{name}." in body]
+        imports = "".join(f"import {name}\n\n" for name in modules)
+        return (
+            f'"""{self.title}"""\n\n{imports}import torch\nfrom torch.optim import lr_scheduler\n\n'
+            f"import thalweg as tw  # {self.uses}: put your own in their place\n\n{head}\n\n\n"
+            f"def batches(epoch):\n{indent(self.batches, '    ')}\n\n\n{body}\nlosses = []\n\n"
+            f"for epoch in range({passes}):\n{indent(self._pass(), '    ')}\n{self._end()}"
+        )
+
+    @property
+    def counts(self) -> bool:
+        """Whether some line needs the number of the step."""
+        return bool(self.regularizers) or self.draws
+
+    def _each(self, name: str) -> str:
+        return _lines(*(getattr(lines, name) for lines in self.regularizers))
+
+    def _gradient(self) -> str:
+        """The loss and its gradient at a batch."""
+        criterion = (self.loss and "loss") or "problem.loss"
+        for lines in self.regularizers:
+            criterion = lines.criterion.format(criterion)
+        forward = f"value = {criterion}(model(inputs), targets)"
+        if self.draws:
+            forward = (
+                "with torch.random.fork_rng(devices=[]):\n"
+                "    torch.manual_seed((2_654_435_761 * (SEED + 1) + step) % 2**32)  # what the model draws\n"
+                + indent(forward, "    ")
+            )
+        added = [f"value = value + {lines.penalty}" for lines in self.regularizers if lines.penalty]
+        gradient = _lines("optimizer.zero_grad()", forward, *added, "value.backward()")
+        for lines in self.regularizers:
+            if lines.point:
+                gradient = f"{lines.point}\n{indent(gradient, '    ')}"
+        return _lines(gradient, self._each("gradient"))
+
+    def _step(self) -> str:
+        """Everything done with a batch."""
+        update = _lines(self._gradient(), self._each("before"), "optimizer.step()")
+        if self.closure:
+            if self._each("before"):
+                raise PlanError(
+                    "decoupled decay stands between the gradient and the update, and this optimizer computes both in "
+                    "one call, so it has no recipe; use l2 instead."
+                )
+            given = "inputs=inputs, targets=targets" + (", step=step" if self.counts else "")
+            body = indent(f"{self._gradient()}\nreturn value", "    ")
+            update = f"\ndef closure({given}):\n{body}\n\noptimizer.step(closure)"
+        count = "step += 1" if self.counts else ""
+        return _lines(self._each("batch"), update, self._each("after"), self.after_step, count)
+
+    def _evaluation(self) -> str:
+        data, _ = self.judged_on
+        judged = next((lines.evaluated for lines in self.regularizers if lines.evaluated), "model")
+        return (
+            f"judged = {judged}.eval()\nwith torch.no_grad():\n    inputs, targets = problem.{data}\n"
+            "    value = problem.loss(judged(inputs), targets).item()"
+        )
+
+    def _pass(self) -> str:
+        _, called = self.judged_on
+        return _lines(
+            "model.train()",
+            "for inputs, targets in batches(epoch):",
+            indent(self._step(), "    "),
+            self._each("epoch"),
+            self._evaluation(),
+            "losses.append(value)",
+            f'print(f"epoch {{epoch + 1:3d}}  {called} {{value:.6f}}")',
+            self.after_pass,
+            self._each("stop"),
+        )
+
+    def _end(self) -> str:
+        """What follows the last pass."""
+        _, called = self.judged_on
+        end = self._each("end") if self.passes == self.epochs else ""
+        printed = f'print(f"the best weights: {called} {{value:.6f}}")'
+        return _lines(end, self._evaluation(), "losses[-1] = value", printed) + "\n" if end else ""
+
+
+def _lines(*texts: str) -> str:
+    """The texts one below the other, without those that are empty."""
+    return "\n".join(text for text in texts if text)
