@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import UsageError
+from .errors import UsageError, short
 
 LONGEST = 10_000  # characters; a weight for each of a thousand classes takes less
 
@@ -92,11 +92,6 @@ def write(name: str, arguments: Mapping[str, Any], *positional: Any) -> str:
     named = (f"{key}={literal(value)}" for key, value in arguments.items())
     inside = ", ".join([*map(literal, positional), *named])
     return f"{name}({inside})" if inside else name
-
-
-def short(text: str) -> str:
-    """At most 60 characters of what somebody wrote, for a message."""
-    return text if len(text) <= 60 else text[:60] + "…"
 
 
 def literal(value: Any) -> str:

@@ -70,8 +70,13 @@ class BatchingError(TrainingError):
     """The model cannot be trained as a population; one by one its members can."""
 
 
+def short(text: str) -> str:
+    """At most 60 characters of what was given, for a message."""
+    return text if len(text) <= 60 else text[:60] + "…"
+
+
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
-    """One sentence for a name nobody knows, with the near matches first.
+    """One sentence for an unknown name, with the near matches first.
 
     >>> unknown("optimizer", "adm", ["sgd", "adam", "adamw"])
     "'adm' is not an optimizer: did you mean adam or adamw? Known: sgd, adam, adamw."
@@ -80,4 +85,4 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     near = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
     article = "an" if kind[0] in "aeiou" else "a"
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return f"{given!r} is not {article} {kind}: {hint}Known: {', '.join(names)}."
+    return f"{short(given)!r} is not {article} {kind}: {hint}Known: {', '.join(names)}."
