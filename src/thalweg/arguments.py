@@ -72,9 +72,9 @@ def found(base: type[Kind], word: str, name: str) -> type[Kind]:
     return base.registry[name]
 
 
-def declared(read: Read, default: Any = MISSING, kind: str = "", kw_only: bool = False) -> Any:
+def declared(read: Read, default: Any = MISSING, kind: str = "") -> Any:
     """A field whose value is what `read` makes of the given one; `kind` sorts the fields of a class."""
-    return field(default=default, kw_only=kw_only, metadata={"read": read, "kind": kind})
+    return field(default=default, metadata={"read": read, "kind": kind})
 
 
 def number(default: Any, low: float, high: float = Range.high, *, above: bool = False, below: bool = False) -> Any:
@@ -87,7 +87,7 @@ def whole(default: int, low: float = Range.low, high: float = Range.high, *, uni
     return declared(Range(low, high, whole=True, unit=unit).check, default, "whole")
 
 
-def choice(default: str, *others: str, kw_only: bool = False) -> Any:
+def choice(default: str, *others: str) -> Any:
     """One of a few words; the first is the default."""
 
     def read(what: str, value: Any, error: type[UsageError]) -> str:
@@ -96,7 +96,7 @@ def choice(default: str, *others: str, kw_only: bool = False) -> Any:
             raise error(f"{what} is {short(repr(value))}; give {allowed}.")
         return value
 
-    return declared(read, default, "choice", kw_only)
+    return declared(read, default, "choice")
 
 
 def flag(default: bool) -> Any:

@@ -75,6 +75,11 @@ def short(text: str) -> str:
     return text if len(text) <= 60 else text[:60] + "…"
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in one line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     """One sentence for an unknown name, with the near matches first.
 

@@ -255,8 +255,8 @@ class Schedule(Declared, ABC):
             value = getattr(self, f.name)
             if f.metadata["kind"] == "number" and isinstance(value, tuple):
                 raise PlanError(
-                    f"{self.label}: {f.name} has a value for each of {len(value)} members, and code and pictures are for one; "
-                    "give it one value."
+                    f"{self.label}: {f.name} has a value for each of {len(value)} members, and code and pictures are "
+                    "for one; give it one value."
                 )
         for part in self.parts:
             part.for_one_member()

@@ -52,11 +52,8 @@ def length(default: Any = MISSING, whole: bool = True) -> Any:
     share = Range(0.0, 1.0, above=True, below=not whole)
 
     def read(what: str, value: Any, error: type[UsageError]) -> Length:
-        if isinstance(value, float | np.floating) and value in share:
-            return float(value)
-        if isinstance(value, np.integer):
-            value = int(value)
-        if value in STEPS:
+        value = value.item() if isinstance(value, np.generic) else value
+        if value in STEPS or (isinstance(value, float) and value in share):
             return value
         ends = "above 0 and up to 1.0" if whole else "between 0 and 1"
         raise error(
