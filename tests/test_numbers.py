@@ -53,7 +53,7 @@ def test_what_is_not_a_finite_number_is_in_no_range(wrong: Any, allowed: Range) 
         (Range(0, 1, below=True), "a number of at least 0 and below 1"),
         (Range(high=3), "a number that is at most 3"),
         (Range(1, whole=True), "a whole number of at least 1"),
-        (Range(2, 1000, whole=True), "a whole number from 2 to 1000"),
+        (Range(2, 1000, whole=True), "a whole number from 2 to 1,000"),
         (Range(1, whole=True, unit="steps"), "a whole number of steps, at least 1"),
     ],
 )
@@ -62,7 +62,9 @@ def test_a_range_in_words(allowed: Range, words: str) -> None:
 
 
 def test_a_number_too_large_is_told_how_large_it_may_be() -> None:
-    with pytest.raises(UsageError, match=r"^size is 10000000000000000; give a whole number from 1 to 1e\+15\.$"):
+    with pytest.raises(
+        UsageError, match=r"^size is 10000000000000000; give a whole number from 1 to 1,000,000,000,000,000\.$"
+    ):
         Range(1, whole=True).check("size", 10**16)
     with pytest.raises(UsageError, match=r"^gamma is inf; give a number above 0 and at most 1\.79769e\+308\.$"):
         Range(0, above=True).check("gamma", math.inf)

@@ -75,7 +75,7 @@ class Range:
     def text(self, refused: Any = None) -> str:
         """What is allowed, in words; the largest number of all is named where it is what refuses this one."""
         noun = ("a whole number" if self.whole else "a number") + (f" of {self.unit}" if self.unit else "")
-        low, high = f"{self.low:g}", f"{self._top:g}"
+        low, high = (f"{end:,}" if self.whole else f"{end:g}" for end in (self.low, self._top))
         most = f"below {high}" if self.below else f"at most {high}"
         ended = self.high < math.inf or (isinstance(refused, int | float) and refused > self._top)
         if self.low == -math.inf:

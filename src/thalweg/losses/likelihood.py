@@ -8,7 +8,8 @@ loss that is depends on the noise alone: Laplace noise makes it L1, Gaussian noi
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -83,6 +84,7 @@ class NegativeLogLikelihood(Loss):
     """
 
     name: ClassVar[str] = "negative_log_likelihood"
+    of_classes: ClassVar[bool] = True
     distribution: str | type[Any] = declared(_distribution, "Normal")
     outputs: str | Sequence[str] = "loc"
     fixed: Fixed = field(default_factory=lambda: {"scale": 1.0})
@@ -187,16 +189,12 @@ class NegativeLogLikelihood(Loss):
             )
 
     def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
-        try:
+        with self._refusing(outputs):
             self.fit(outputs, targets, where)
+            self._check_support(outputs, targets, where)
             self.compute(outputs, targets[: len(outputs)], "none")
-        except (AttributeError, RuntimeError, TypeError, ValueError) as failure:  # torch.distributions' own
-            if isinstance(failure, ProblemError):
-                raise
-            raise ProblemError(
-                f"{self._called} cannot be made of {', '.join(self._names)} {fit.shape(outputs)} and fixed="
-                f"{short(repr(dict(self.fixed)))}: {first_line(failure)}; change outputs= or fixed=."
-            ) from failure
+
+    def _check_support(self, outputs: Tensor, targets: Tensor, where: str) -> None:
         support = self.made(outputs).support
         if support is None:
             return
@@ -210,6 +208,19 @@ class NegativeLogLikelihood(Loss):
                 f"{self._called} is a distribution over {over}, and the {where + ' ' if where else ''}targets run "
                 f"from {float(targets.min()):g} to {float(targets.max()):g}; change the distribution or the targets."
             )
+
+    @contextmanager
+    def _refusing(self, outputs: Tensor) -> Iterator[None]:
+        """What torch.distributions says of parameters that do not go together, as one sentence."""
+        try:
+            yield
+        except ProblemError:
+            raise
+        except (AttributeError, RuntimeError, TypeError, ValueError) as failure:
+            raise ProblemError(
+                f"{self._called} cannot be made of {', '.join(self._names)} {fit.shape(outputs)} and fixed="
+                f"{short(repr(dict(self.fixed)))}: {first_line(failure)}; change outputs= or fixed=."
+            ) from failure
 
 
 def from_distribution(

@@ -38,6 +38,7 @@ class Own(Loss, listed=False):
     """A function or module of the user's, (outputs, targets) → a scalar or one value per sample."""
 
     name: ClassVar[str] = "own"
+    of_classes: ClassVar[bool] = True
     function: Callable[[Tensor, Tensor], Tensor]
 
     def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
