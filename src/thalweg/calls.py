@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import UsageError
+from .errors import UsageError, short
 
 LONGEST = 10_000  # characters; a weight for each of a thousand classes takes less
+DEEPEST = 8  # calls within each other
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,20 @@ def read(text: str, error: type[UsageError], example: str) -> Call:
         raise refused
     try:
         with warnings.catch_warnings(action="error"):
-            return _call(ast.parse(text, mode="eval").body)
+            return _call(ast.parse(text, mode="eval").body, 1)
+    except _TooDeepError as failure:
+        raise error(f"{short(text)!r} has calls within calls, more than {DEEPEST} deep; give fewer.") from failure
     except (SyntaxError, Warning, ValueError, TypeError, RecursionError, MemoryError) as failure:
         raise refused from failure
 
 
-def _call(node: ast.expr) -> Call:
+class _TooDeepError(Exception):
+    pass
+
+
+def _call(node: ast.expr, depth: int) -> Call:
+    if depth > DEEPEST:
+        raise _TooDeepError
     if isinstance(node, ast.Name):
         return Call(node.id)
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
@@ -54,13 +63,16 @@ def _call(node: ast.expr) -> Call:
     names = [k.arg for k in node.keywords]
     if None in names or len(set(names)) < len(names):
         raise ValueError("an argument without a name, or twice")
-    return Call(
-        node.func.id, tuple(_value(value) for value in node.args), {str(k.arg): _value(k.value) for k in node.keywords}
-    )
+    positional = tuple(_value(value, depth + 1) for value in node.args)
+    return Call(node.func.id, positional, {str(k.arg): _value(k.value, depth + 1) for k in node.keywords})
 
 
-def _value(node: ast.expr) -> Any:
-    return _call(node) if isinstance(node, ast.Name | ast.Call) else ast.literal_eval(node)
+def _value(node: ast.expr, depth: int) -> Any:
+    if isinstance(node, ast.Name | ast.Call):
+        return _call(node, depth)
+    value = ast.literal_eval(node)
+    repr(value)  # fails for an integer of more digits than Python writes
+    return value
 
 
 def parse(text: str, error: type[UsageError], example: str) -> tuple[str, dict[str, Any]]:
@@ -92,11 +104,6 @@ def write(name: str, arguments: Mapping[str, Any], *positional: Any) -> str:
     named = (f"{key}={literal(value)}" for key, value in arguments.items())
     inside = ", ".join([*map(literal, positional), *named])
     return f"{name}({inside})" if inside else name
-
-
-def short(text: str) -> str:
-    """At most 60 characters of what somebody wrote, for a message."""
-    return text if len(text) <= 60 else text[:60] + "…"
 
 
 def literal(value: Any) -> str:

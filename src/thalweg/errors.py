@@ -79,6 +79,16 @@ class BatchingError(TrainingError):
         self.metric = metric
 
 
+def short(text: str) -> str:
+    """At most 60 characters of what was given, for a message."""
+    return text if len(text) <= 60 else text[:60] + "…"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in one line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     """One sentence for an unknown name: what differs only in case or separators, or else the near matches, come first.
 
@@ -92,7 +102,7 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     close = [plain] if plain in spelled else difflib.get_close_matches(plain, spelled, n=3, cutoff=0.5)
     article = "an" if kind[0] in "aeiou" else "a"
     hint = f"did you mean {' or '.join(spelled[one] for one in close)}? " if close else ""
-    return f"{given!r} is not {article} {kind}: {hint}Known: {', '.join(names)}."
+    return f"{short(given)!r} is not {article} {kind}: {hint}Known: {', '.join(names)}."
 
 
 def _plain(name: str) -> str:

@@ -63,9 +63,9 @@ def test_drawn_into_a_file(ending: str, magic: bytes, tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["cosin"], "did you mean cosine"),
-        (["cosine", "--steps", "0"], "must be a whole number of steps from 1"),
-        (["cosine", "--steps", "-5"], "must be a whole number"),
-        (["cosine", "--rate", "0"], "a positive number"),
+        (["cosine", "--steps", "0"], "the total is 0; give a whole number of steps, at least 1"),
+        (["cosine", "--steps", "-5"], "give a whole number of steps"),
+        (["cosine", "--rate", "0"], "the rate is 0; give a number above 0"),
         (["warmup(steps=100)", "--steps", "100"], "leaves nothing of a run of 100"),
         (["plateau"], "follows the validation loss, and none is at hand"),
         (["cosine", "-o", "a.gif"], "must end in .html"),

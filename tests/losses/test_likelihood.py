@@ -162,7 +162,7 @@ class Without:
         (("Normal", ("loc", "loc")), {}, r"Normal is given loc twice"),
         (("Normal", ()), {}, r"give outputs= as the name of a parameter"),
         (("Normal",), {"fixed": 3}, r"give outputs= as .* and fixed= as a dictionary"),
-        (("Normal",), {"fixed": {"scale": float("nan")}}, r"of Normal: scale is nan; give a number from"),
+        (("Normal",), {"fixed": {"scale": float("nan")}}, r"of Normal: scale is nan; give a number"),
         (("Normal", ("loc", "scale")), {}, r"scale of Normal must be GreaterThan.*: say transform=True"),
         (("Normal",), {}, r"Normal needs scale too; name it in outputs= or give it in fixed="),
     ],

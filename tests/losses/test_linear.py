@@ -223,7 +223,7 @@ def test_no_more_than_a_chunk_of_logits_exists_at_a_time() -> None:
         ({"class_weight": (1, 2)}, r"has 2 class weights for 7 classes; give one per class"),
         ({"class_weight": (-1,) * 7}, r"the class weights are \(-1, "),
         ({"label_smoothing": 1.5}, r"label_smoothing is 1\.5; give a number from 0 to 1"),
-        ({"reduction": "max"}, r"'max' is not a reduction"),
+        ({"reduction": "max"}, r"reduction is 'max'; give 'mean' or 'sum' or 'none'"),
     ],
 )
 def test_what_does_not_fit(changes: dict[str, Any], words: str) -> None:

@@ -94,10 +94,10 @@ def test_an_unknown_name_is_answered_with_near_ones(kind: str) -> None:
         ("cross_entropy(weight='ab')", r"the class weights are 'ab'"),
         ("negative_log_likelihood(distribution='os')", r"'os' is not a distribution of torch\.distributions"),
         ("negative_log_likelihood(outputs=3)", r"give outputs= as the name of a parameter of Normal"),
-        ("kl_div(outputs=[])", r"is not a form of the outputs of kl_div"),
-        ("mse(reduction=[])", r"is not a reduction"),
+        ("kl_div(outputs=[])", r"kl_div: outputs is \[\]; give 'log_probabilities' or"),
+        ("mse(reduction=[])", r"mse: reduction is \[\]; give 'mean' or 'sum' or 'none'"),
         ("negative_log_likelihood(transform='x')", r"transform is 'x'; give True or False"),
-        ("negative_log_likelihood(dim=0.5)", r"dim is 0\.5; give an integer"),
+        ("negative_log_likelihood(dim=0.5)", r"dim is 0\.5; give a whole number from -64 to 64"),
     ],
 )
 def test_texts_that_make_no_loss(text: str, words: str) -> None:

@@ -56,7 +56,7 @@ def test_identical_embeddings_have_a_gradient() -> None:
         ({"margin": 0}, r"triplet_margin: margin is 0; give a number above 0"),
         ({"margin": -1.0}, r"margin is -1"),
         ({"p": 0.0}, r"p is 0\.0; give a number above 0"),
-        ({"eps": -1e-9}, r"eps is -1e-09; give a number at least 0"),
+        ({"eps": -1e-9}, r"eps is -1e-09; give a number of at least 0"),
         ({"swap": "no"}, r"swap is 'no'; give True or False"),
     ],
 )

@@ -85,7 +85,7 @@ def test_a_value_for_each_member_in_one_call(name: str, data: st.DataObject, tot
         expected = expected[0]
     np.testing.assert_array_equal(found, expected)
     if found.ndim > 1:
-        with pytest.raises(PlanError, match="has a value for each of 3 members, and code is for one"):
+        with pytest.raises(PlanError, match="has a value for each of 3 members, and code and pictures are for one"):
             together.code()
         grid = together.factor(steps.reshape(-1, 1), total)
         assert grid.shape == (3, total, 1)
@@ -149,24 +149,24 @@ REFUSED: list[tuple[Any, str]] = [
     ("sequential(constant, cosine, milestones=(3, 9))", "2 schedules and 2 milestones"),
     ("sequential(constant, cosine)", "sequential needs milestones"),
     ("chained", "chained needs schedules"),
-    ("chained(schedules=3)", "must be a list of schedules"),
-    ("step(gamma=0)", "gamma is 0, and must be a number above 0"),
-    ("exponential(gamma=-1)", "gamma is -1, and must be a number above 0"),
+    ("chained(schedules=3)", "give a list of 1 to 50 schedules"),
+    ("step(gamma=0)", "gamma is 0; give a number above 0"),
+    ("exponential(gamma=-1)", "gamma is -1; give a number above 0"),
     ("multistep(milestones=(3,), gamma=-0.5)", "above 0"),
-    ("exponential(gamma=1e999)", "gamma is inf"),
+    ("exponential(gamma=1e999)", "gamma is inf; give a number above 0 and at most"),
     ("exponential(gamma=True)", "gamma is True"),
     ("exponential(gamma=())", "gamma is empty"),
-    ("exponential_decay(k=-1)", "k is -1, and must be a number of at least 0"),
-    ("warmup(cosine, steps=-1)", "steps is -1, and must be a whole number of steps from 1"),
+    ("exponential_decay(k=-1)", "k is -1; give a number of at least 0"),
+    ("warmup(cosine, steps=-1)", "steps is -1; give a whole number of steps, at least 1"),
     ("warmup(cosine, steps=0)", "steps is 0"),
     ("warmup(cosine, steps=1.0)", "between 0 and 1"),
     ("warmup(cosine, steps=1.5)", "share of the run"),
     ("step(size=True)", "size is True"),
-    ("cosine(end=2)", "end is 2, and must be a number from 0 to 1"),
+    ("cosine(end=2)", "end is 2; give a number from 0 to 1"),
     ("cosine_restarts(T_0=0)", "T_0 is 0"),
-    ("cosine_restarts(T_mult=0)", "T_mult is 0, and must be a whole number of at least 1"),
-    ("cyclic(mode='square')", "must be 'triangular' or 'triangular2' or 'exp_range'"),
-    ("one_cycle(three_phase=1)", "must be True or False"),
+    ("cosine_restarts(T_mult=0)", "T_mult is 0; give a whole number of at least 1"),
+    ("cyclic(mode='square')", "give 'triangular' or 'triangular2' or 'exp_range'"),
+    ("one_cycle(three_phase=1)", "give True or False"),
     ("one_cycle(pct_start=1.2)", "from 0 to 1"),
     ("warmup(one_cycle)", "moves more than a rate by a factor"),
     ("chained(linear, cyclic)", "with cycle_momentum=False"),
@@ -198,7 +198,7 @@ def test_refused(wrong: Any, words: str) -> None:
     ("text", "step", "total", "words"),
     [
         ("cosine", -1, 10, "step -1 is not allowed: steps are counted from 0"),
-        ("cosine", 0, 0, "the total is 0, and must be a whole number of steps from 1"),
+        ("cosine", 0, 0, "the total is 0; give a whole number of steps, at least 1"),
         ("constant", 0, -3, "the total is -3"),
         ("cosine", 0, 2.5, "the total is 2.5"),
         ("cosine", 0, True, "the total"),
@@ -246,7 +246,7 @@ def test_steps_that_need_no_total() -> None:
 def test_a_function_that_gives_no_number() -> None:
     with pytest.raises(PlanError, match=r"lambda\(.*\) gives nan at step 0; a factor must be a finite number"):
         S.Lambda(lambda t: math.nan).factor(0)
-    with pytest.raises(PlanError, match="must be a function of the step"):
+    with pytest.raises(PlanError, match="give a function of the step"):
         S.Lambda(3)  # type: ignore[arg-type]
     with pytest.raises(PlanError, match="which no script can find again"):
         S.Warmup(S.Lambda(abs)).code()

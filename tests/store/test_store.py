@@ -304,7 +304,7 @@ def test_two_writers_through_a_symlink(through: str, store: Store, path: Path) -
         assert "is being written by another process" in elsewhere(WRITER, link).stderr
     with other.writing():
         assert "is being written by another process" in elsewhere(WRITER, path).stderr
-        other.save_checkpoint(1, 4, {"w": torch.ones(2)})
+        other.save_checkpoint(1, 4, save({"w": torch.ones(2)}))
     (row, _) = store.blocks()
     assert store.load_checkpoint(row) is not None
     assert path.with_name(f"{path.name}.checkpoints").is_dir()
@@ -333,7 +333,7 @@ def test_a_name_that_is_too_long(length: int, tmp_path: Path) -> None:
     if length == 236:  # every file beside the store has room
         made = Store.create(tmp_path / name, {})
         made.add_blocks("search", [(0, SETTINGS)])
-        made.save_checkpoint(1, 4, {"w": torch.ones(2)})
+        made.save_checkpoint(1, 4, save({"w": torch.ones(2)}))
         return
     with pytest.raises(StoreError, match="File name too long"):
         Store.create(tmp_path / name, {})

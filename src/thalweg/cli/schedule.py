@@ -35,30 +35,27 @@ def schedule(
     """List the schedules, or draw one: its values at each step, and the torch code that gives them."""
     from .. import schedules
     from ..errors import UsageError
+    from ..numbers import Range
 
     if name is None:
         if output is not None:
             raise UsageError(f"{output} needs a schedule to draw; name one, e.g. thalweg schedule cosine -o {output}.")
         _catalogue(json)
         return
-    found = schedules.get(name)
-    if not rate > 0:
-        raise UsageError(f"the rate is {rate:g}, and must be a positive number.")
-    values = schedules.shown(found, steps, rate)
+    kind = schedules.get(name)
+    Range(0.0, above=True).check("the rate", int(rate) if rate.is_integer() else rate)
+    values = schedules.shown(kind, steps, rate)
     if output is not None:
-        _draw(found, values, output)
+        _draw(kind, values, output)
     if json:
         import json as encoder
 
-        print(
-            encoder.dumps(
-                _facts(found) | {"values": {k: v.tolist() for k, v in values.items()}}, indent=2, ensure_ascii=False
-            )
-        )
+        facts = _facts(kind) | {"values": {k: v.tolist() for k, v in values.items()}}
+        print(encoder.dumps(facts, indent=2, ensure_ascii=False))
     elif output is not None:
         print(output)
     else:
-        print(_one(found, values))
+        print(_one(kind, values))
 
 
 def _catalogue(json: bool) -> None:
@@ -111,9 +108,9 @@ def _one(kind: Schedule, values: dict[str, np.ndarray]) -> str:
 
     width = max(map(len, values))
     lines = [f"{kind.label}: {_line(kind)}", ""]
-    for name, own in values.items():
-        ends = f"{short(own[0])} … {short(own[-1])}, from {short(own.min())} to {short(own.max())}"
-        lines.append(f"    {name:<{width}}  {_sparkline(own)}  {ends}")
+    for name, each in values.items():
+        ends = f"{short(each[0])} … {short(each[-1])}, from {short(each.min())} to {short(each.max())}"
+        lines.append(f"    {name:<{width}}  {_sparkline(each)}  {ends}")
     lines += ["", f"Ση = ∞ and Ση² < ∞  {kind.robbins_monro}", f"torch               {kind.code()}"]
     return "\n".join(lines)
 
@@ -122,6 +119,7 @@ def _sparkline(values: np.ndarray) -> str:
     """At most WIDTH blocks, each as high as the mean of its steps between the lowest and the highest value."""
     import numpy as np
 
+    values = values / (np.abs(values).max() or 1.0)  # so that no sum overflows
     means = [part.mean() for part in np.array_split(values, min(WIDTH, len(values)))]
     low, span = min(0.0, values.min()), values.max() - min(0.0, values.min())
     return "".join(

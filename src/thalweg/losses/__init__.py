@@ -11,13 +11,13 @@ Read next: `base.py`.
 
 from .base import Loss, Measure
 from .classification import CrossEntropy
+from .regression import L1, MSE, Huber
 from .divergence import KLDiv
-from .information import cross_entropy_of, entropy
+from .triplet import TripletMargin
 from .likelihood import NegativeLogLikelihood, from_distribution
+from .information import cross_entropy_of, entropy
 from .linear import linear_cross_entropy
 from .registry import LOSSES, METRICS, accuracy, get, get_metric, name_of
-from .regression import L1, MSE, Huber
-from .triplet import TripletMargin
 
 __all__ = [
     "L1",

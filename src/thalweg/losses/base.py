@@ -8,7 +8,6 @@ Read next: `regression.py` (the smallest family), `fit.py` (what is refused), `r
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -16,15 +15,18 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from .. import calls
-from ..errors import ProblemError, unknown
+from .. import arguments, calls
+from ..arguments import Declared, choice, declared
+from ..errors import ProblemError
+from ..numbers import Range
 from . import fit
 
 Measure = Callable[[Tensor, Tensor], Tensor]
+REDUCTIONS = ("mean", "sum", "none")
 
 
 @dataclass(frozen=True, eq=False)
-class Loss(ABC):
+class Loss(Declared, ABC):
     """A loss: ``loss(outputs, targets)``.
 
     Args:
@@ -32,15 +34,17 @@ class Loss(ABC):
 
     An argument may also be a tensor, with one value per member of a population inside `torch.func.vmap`,
     where its class says so; tensors are taken as they are, unchecked.
+
+    Attributes:
+        counterpart: torch's function of this loss, which stands for it and with which it agrees.
+        of_classes: whether its targets may be classes, whose labels can be smoothed.
     """
 
-    name: ClassVar[str]
-    reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
-    reduction: str = field(default="mean", kw_only=True)
-
-    def __post_init__(self) -> None:
-        if self.reduction not in self.reductions:
-            raise ProblemError(unknown("reduction", str(self.reduction), self.reductions))
+    error = ProblemError
+    registry: ClassVar[dict[str, type[Loss]]] = {}
+    counterpart: ClassVar[Callable[..., Tensor] | None] = None
+    of_classes: ClassVar[bool] = False
+    reduction: str = field(default="mean", kw_only=True, metadata=choice(*REDUCTIONS).metadata)
 
     @abstractmethod
     def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
@@ -117,32 +121,16 @@ class Loss(ABC):
         return self.label
 
 
-def number(
-    owner: str, name: str, value: Any, low: float, high: float = sys.float_info.max, *, above: bool = False
-) -> None:
-    """Refuse what is not a number from `low` to `high`, or `above` `low`; tensors pass.
-
-    Raises:
-        ProblemError: one sentence.
-    """
-    if isinstance(value, Tensor):
-        return
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    if not plain or not low <= value <= high or (above and value == low):
-        least = f"{'above' if above else 'at least'} {low:g}"
-        allowed = f"from {low:g} to {high:g}" if high < sys.float_info.max else least
-        raise ProblemError(f"{owner}: {name} is {calls.short(repr(value))}; give a number {allowed}.")
-
-
-def truth(owner: str, name: str, value: Any) -> None:
-    """Refuse what is neither True nor False."""
-    if not isinstance(value, bool):
-        raise ProblemError(f"{owner}: {name} is {calls.short(repr(value))}; give True or False.")
+def number(default: float, low: float, high: float = Range.high, *, above: bool = False) -> Any:
+    """An argument that is a number, or a tensor, which passes unchecked."""
+    inner = arguments.number(default, low, high, above=above).metadata["read"]
+    read = lambda what, value, error: value if isinstance(value, Tensor) else inner(what, value, error)  # noqa: E731
+    return declared(read, default, "number")
 
 
 def _default(kind: type[Loss], name: str) -> Any:
-    (found,) = (f for f in fields(kind) if f.name == name)
-    return _plain(found.default_factory() if callable(found.default_factory) else found.default)
+    (one,) = (f for f in fields(kind) if f.name == name)
+    return _plain(one.default_factory() if callable(one.default_factory) else one.default)
 
 
 def _plain(value: Any) -> Any:

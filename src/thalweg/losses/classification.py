@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,10 +10,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import calls
-from ..errors import ProblemError
+from ..arguments import declared, whole
+from ..errors import ProblemError, UsageError, short
+from ..numbers import Range
 from . import fit
 from .base import Loss, number
+
+
+def class_weights(what: str, weight: Any, error: type[UsageError]) -> tuple[float, ...] | Tensor | None:
+    """One non-negative number per class as a tuple; a tensor as it is."""
+    if weight is None or (isinstance(weight, Tensor) and weight.ndim == 1):
+        return weight
+    several = isinstance(weight, Sequence) and not isinstance(weight, str | bytes) and len(weight) > 0
+    if not several or any(w not in Range(0) for w in weight):
+        raise error(
+            f"{what.partition(':')[0]}: the class weights are {short(repr(weight))}; give one number of at least 0 "
+            "per class, e.g. weight=(1, 2)."
+        )
+    return tuple(float(w) for w in weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +58,11 @@ class CrossEntropy(Loss):
     """
 
     name: ClassVar[str] = "cross_entropy"
-    weight: Sequence[float] | Tensor | None = None
-    ignore_index: int = -100
-    label_smoothing: float | Tensor = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number(self.name, "label_smoothing", self.label_smoothing, 0.0, 1.0)
-        if isinstance(self.ignore_index, bool) or not isinstance(self.ignore_index, int):
-            raise ProblemError(f"cross_entropy: ignore_index is {self.ignore_index!r}; give an integer, e.g. -100.")
-        object.__setattr__(self, "weight", class_weights(self.name, self.weight))
+    counterpart: ClassVar[Callable[..., Tensor]] = F.cross_entropy
+    of_classes: ClassVar[bool] = True
+    weight: Sequence[float] | Tensor | None = declared(class_weights, None)
+    ignore_index: int = whole(-100)
+    label_smoothing: float | Tensor = number(0.0, 0.0, 1.0)
 
     def fit(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
         fit.classes(self.name, outputs, targets, where, soft=True)
@@ -96,26 +105,9 @@ class CrossEntropy(Loss):
     def counts(self, targets: Tensor) -> Tensor | None:
         if targets.is_floating_point():  # torch divides by the number of samples then
             return None
-        kept = targets != self.ignore_index
-        share = kept.double()
+        counted = targets != self.ignore_index
+        share = counted.double()
         weight = self._weight(share.dtype, share.device)
         if weight is not None:
-            share = share * weight[torch.where(kept, targets, 0)]
+            share = share * weight[torch.where(counted, targets, 0)]
         return share.flatten(1).mean(1) if share.ndim > 1 else share
-
-
-def class_weights(owner: str, weight: Any) -> tuple[float, ...] | Tensor | None:
-    """One non-negative number per class as a tuple; a tensor as it is.
-
-    Raises:
-        ProblemError: for anything else.
-    """
-    if weight is None or (isinstance(weight, Tensor) and weight.ndim == 1):
-        return weight
-    numbers = isinstance(weight, Sequence) and not isinstance(weight, str) and len(weight) > 0
-    if not numbers or any(isinstance(w, bool) or not isinstance(w, int | float) or not w >= 0 for w in weight):
-        raise ProblemError(
-            f"{owner}: the class weights are {calls.short(repr(weight))}; give one number of at least 0 per class, "
-            "e.g. weight=(1, 2)."
-        )
-    return tuple(float(w) for w in weight)

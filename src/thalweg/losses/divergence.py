@@ -9,11 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import ProblemError, unknown
+from ..arguments import choice, flag
 from . import fit
-from .base import Loss, truth
-
-FORMS = ("log_probabilities", "probabilities", "logits")
+from .base import REDUCTIONS, Loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,18 +38,10 @@ class KLDiv(Loss):
     """
 
     name: ClassVar[str] = "kl_div"
-    reductions: ClassVar[tuple[str, ...]] = ("batchmean", "mean", "sum", "none")
-    reverse: bool = False
-    outputs: str = "log_probabilities"
-    log_target: bool = False
-    reduction: str = field(default="batchmean", kw_only=True)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        truth(self.name, "reverse", self.reverse)
-        truth(self.name, "log_target", self.log_target)
-        if self.outputs not in FORMS:
-            raise ProblemError(unknown("form of the outputs of kl_div", str(self.outputs), FORMS))
+    reverse: bool = flag(False)
+    outputs: str = choice("log_probabilities", "probabilities", "logits")
+    log_target: bool = flag(False)
+    reduction: str = field(default="batchmean", kw_only=True, metadata=choice("batchmean", *REDUCTIONS).metadata)
 
     def fit(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
         fit.scores(self.name, outputs)

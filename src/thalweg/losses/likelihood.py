@@ -8,7 +8,8 @@ loss that is depends on the noise alone: Laplace noise makes it L1, Gaussian noi
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -16,12 +17,49 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints, transform_to
 
-from .. import calls
-from ..errors import ProblemError, unknown
+from ..arguments import declared, flag, optional, whole
+from ..errors import ProblemError, UsageError, first_line, short, unknown
+from ..numbers import Range
 from . import fit
-from .base import Loss, number, truth
+from .base import Loss
 
 Fixed = Mapping[str, Any]
+
+
+def _distribution(what: str, given: Any, error: type[UsageError]) -> type[Any]:
+    kind = given
+    if isinstance(kind, str):
+        known = [n for n in torch.distributions.__all__ if _is_distribution(getattr(torch.distributions, n))]
+        if kind not in known:
+            raise error(unknown("distribution of torch.distributions", kind, known))
+        kind = getattr(torch.distributions, kind)
+    if not isinstance(kind, type) or getattr(kind, "log_prob", None) in (None, Distribution.log_prob):
+        name = kind.__name__ if isinstance(kind, type) else repr(kind)
+        raise error(f"{short(name)} has no log_prob; give a class that has, such as torch.distributions.Laplace.")
+    return kind
+
+
+def _is_distribution(thing: Any) -> bool:
+    return isinstance(thing, type) and issubclass(thing, Distribution) and thing.log_prob is not Distribution.log_prob
+
+
+def _free(constraint: Any) -> bool:
+    while hasattr(constraint, "base_constraint"):
+        constraint = constraint.base_constraint
+    return constraint is constraints.real
+
+
+def _check_fixed(what: str, value: Any) -> None:
+    """Numbers, in lists as torch makes tensors of them; tensors pass."""
+    if isinstance(value, list | tuple) and value:
+        for one in value:
+            _check_fixed(what, one)
+        try:
+            torch.as_tensor(value)
+        except ValueError as failure:  # rows of unequal length
+            raise ProblemError(f"{what} is {short(repr(value))}; give rows of one length.") from failure
+    elif not isinstance(value, bool | Tensor | Distribution):
+        Range().check(what, value, ProblemError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,21 +84,17 @@ class NegativeLogLikelihood(Loss):
     """
 
     name: ClassVar[str] = "negative_log_likelihood"
-    distribution: str | type[Any] = "Normal"
+    of_classes: ClassVar[bool] = True
+    distribution: str | type[Any] = declared(_distribution, "Normal")
     outputs: str | Sequence[str] = "loc"
     fixed: Fixed = field(default_factory=lambda: {"scale": 1.0})
-    transform: bool | None = None
-    dim: int = 1
+    transform: bool | None = optional(flag(False))
+    dim: int = whole(1, -64, 64)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "distribution", _found(self.distribution))
         if isinstance(self.outputs, list):
             object.__setattr__(self, "outputs", tuple(self.outputs))
-        if self.transform is not None:
-            truth(self.name, "transform", self.transform)
-        if isinstance(self.dim, bool) or not isinstance(self.dim, int):
-            raise ProblemError(f"{self.name}: dim is {calls.short(repr(self.dim))}; give an integer.")
         self._check_parameters()
         if self.transform is None:
             for name in self._names:
@@ -102,8 +136,9 @@ class NegativeLogLikelihood(Loss):
             if needed.default is needed.empty and needed.kind is needed.POSITIONAL_OR_KEYWORD and not given:
                 raise ProblemError(f"{self._called} needs {parameter} too; name it in outputs= or give it in fixed=.")
         for parameter, value in self.fixed.items():
-            if isinstance(value, int | float):
-                number(f"{self.name} of {self._called}", parameter, value, -3.5e38, 3.5e38)
+            if parameter == "dim":  # of the matrices of LKJCholesky
+                Range(2, 1000, whole=True).check(f"{self.name} of {self._called}: dim", value, ProblemError)
+            _check_fixed(f"{self.name} of {self._called}: {parameter}", value)
 
     def _constraint(self, parameter: str) -> Any:
         known = getattr(self.distribution, "arg_constraints", {})
@@ -154,7 +189,12 @@ class NegativeLogLikelihood(Loss):
             )
 
     def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
-        self.fit(outputs, targets, where)
+        with self._refusing(outputs):
+            self.fit(outputs, targets, where)
+            self._check_support(outputs, targets, where)
+            self.compute(outputs, targets[: len(outputs)], "none")
+
+    def _check_support(self, outputs: Tensor, targets: Tensor, where: str) -> None:
         support = self.made(outputs).support
         if support is None:
             return
@@ -163,10 +203,24 @@ class NegativeLogLikelihood(Loss):
         except RuntimeError:  # its bounds are those of the few samples at hand
             allowed = support.check(targets[: len(outputs)])
         if not bool(torch.as_tensor(allowed).all()):
+            over = short(" ".join(str(support).split()))
             raise ProblemError(
-                f"{self._called} is a distribution over {support}, and the {where + ' ' if where else ''}targets run "
+                f"{self._called} is a distribution over {over}, and the {where + ' ' if where else ''}targets run "
                 f"from {float(targets.min()):g} to {float(targets.max()):g}; change the distribution or the targets."
             )
+
+    @contextmanager
+    def _refusing(self, outputs: Tensor) -> Iterator[None]:
+        """What torch.distributions says of parameters that do not go together, as one sentence."""
+        try:
+            yield
+        except ProblemError:
+            raise
+        except (AttributeError, RuntimeError, TypeError, ValueError) as failure:
+            raise ProblemError(
+                f"{self._called} cannot be made of {', '.join(self._names)} {fit.shape(outputs)} and fixed="
+                f"{short(repr(dict(self.fixed)))}: {first_line(failure)}; change outputs= or fixed=."
+            ) from failure
 
 
 def from_distribution(
@@ -203,28 +257,3 @@ def from_distribution(
     return NegativeLogLikelihood(
         distribution, outputs, {} if fixed is None else fixed, transform, dim, reduction=reduction
     )
-
-
-def _found(distribution: Any) -> type[Any]:
-    kind = distribution
-    if isinstance(kind, str):
-        known = [n for n in torch.distributions.__all__ if _is_distribution(getattr(torch.distributions, n))]
-        if kind not in known:
-            raise ProblemError(unknown("distribution of torch.distributions", calls.short(kind), known))
-        kind = getattr(torch.distributions, kind)
-    if not isinstance(kind, type) or getattr(kind, "log_prob", None) in (None, Distribution.log_prob):
-        name = kind.__name__ if isinstance(kind, type) else repr(kind)
-        raise ProblemError(
-            f"{calls.short(name)} has no log_prob; give a class that has, such as torch.distributions.Laplace."
-        )
-    return kind
-
-
-def _is_distribution(thing: Any) -> bool:
-    return isinstance(thing, type) and issubclass(thing, Distribution) and thing.log_prob is not Distribution.log_prob
-
-
-def _free(constraint: Any) -> bool:
-    while hasattr(constraint, "base_constraint"):
-        constraint = constraint.base_constraint
-    return constraint is constraints.real

@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import ProblemError, unknown
+from ..errors import ProblemError, short
+from ..numbers import Range
 from . import fit
-from .base import Loss, number
+from .base import REDUCTIONS
 from .classification import class_weights
 
 CHUNK = 16 * 2**20  # bytes of a chunk's logits
@@ -75,11 +76,12 @@ def linear_cross_entropy(
     >>> linear_cross_entropy(hidden, weight, targets), F.cross_entropy(hidden @ weight.T, targets)
     (tensor(2.1379, grad_fn=<_FunctionBackward>), tensor(2.1379, grad_fn=<NllLossBackward0>))
     """
-    number("linear_cross_entropy", "label_smoothing", label_smoothing, 0.0, 1.0)
-    if reduction not in Loss.reductions:
-        raise ProblemError(unknown("reduction", str(reduction), Loss.reductions))
+    Range(0.0, 1.0).check("linear_cross_entropy: label_smoothing", label_smoothing, ProblemError)
+    if reduction not in REDUCTIONS:
+        allowed = " or ".join(map(repr, REDUCTIONS))
+        raise ProblemError(f"linear_cross_entropy: reduction is {short(repr(reduction))}; give {allowed}.")
     _check(hidden, weight, targets, bias)
-    share = class_weights("linear_cross_entropy", class_weight)
+    share = class_weights("linear_cross_entropy", class_weight, ProblemError)
     if share is not None:
         share = torch.as_tensor(share, device=hidden.device)
         if len(share) != len(weight):

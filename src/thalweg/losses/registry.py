@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from .. import calls
+from ..arguments import found, made
 from ..errors import ProblemError, unknown
 from .base import Loss, Measure
-from .classification import CrossEntropy
-from .divergence import KLDiv
-from .likelihood import NegativeLogLikelihood
-from .regression import L1, MAE, MSE, Huber
-from .triplet import TripletMargin
-
-_KINDS: dict[str, type[Loss]] = {
-    kind.name: kind for kind in (CrossEntropy, MSE, L1, Huber, KLDiv, TripletMargin, NegativeLogLikelihood)
-}
-_TORCH: dict[Callable[..., Any], str] = {
-    F.cross_entropy: "cross_entropy",
-    F.mse_loss: "mse",
-    F.l1_loss: "l1",
-    F.huber_loss: "huber",
-}
+from .regression import MAE, MSE
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -43,15 +29,16 @@ def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs.argmax(dim=1) == targets).to(outputs.dtype).mean()
 
 
-LOSSES: dict[str, Loss] = {name: kind() for name, kind in _KINDS.items()}
-METRICS: dict[str, Measure] = {"accuracy": accuracy, "mae": MAE(), "mse": LOSSES["mse"]}
+LOSSES: dict[str, Loss] = {name: kind() for name, kind in Loss.registry.items()}
+METRICS: dict[str, Measure] = {"accuracy": accuracy, "mae": MAE(), "mse": MSE()}
 
 
 @dataclass(frozen=True, eq=False)
-class Own(Loss):
+class Own(Loss, listed=False):
     """A function or module of the user's, (outputs, targets) → a scalar or one value per sample."""
 
     name: ClassVar[str] = "own"
+    of_classes: ClassVar[bool] = True
     function: Callable[[Tensor, Tensor], Tensor]
 
     def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
@@ -95,10 +82,12 @@ def get(loss: str | Measure) -> Loss:
     if isinstance(loss, Loss):
         return loss
     if isinstance(loss, str):
-        return _read(loss)
+        found(Loss, "loss", loss.partition("(")[0].strip())
+        name, arguments = calls.parse(loss, ProblemError, "cross_entropy(label_smoothing=0.1)")
+        return made(Loss, "loss", name, arguments) if arguments or name not in LOSSES else LOSSES[name]
     if not callable(loss):
         raise _neither("loss", loss, list(LOSSES))
-    return LOSSES[_TORCH[loss]] if _torch(loss) else Own(loss)
+    return _of_torch(loss) or Own(loss)
 
 
 def get_metric(metric: str | Measure) -> Measure:
@@ -121,36 +110,23 @@ def name_of(measure: str | Measure) -> str:
     """What a loss or metric is called in tables: its label, or the callable's own name.
 
     >>> import torch
-    >>> name_of(F.cross_entropy), name_of("huber(delta=0.50)"), name_of(torch.nn.CrossEntropyLoss())
+    >>> name_of(torch.nn.functional.cross_entropy), name_of("huber(delta=0.50)"), name_of(torch.nn.CrossEntropyLoss())
     ('cross_entropy', 'huber(delta=0.5)', 'CrossEntropyLoss')
     """
     if isinstance(measure, str):
         return measure if measure in METRICS else get(measure).label
     if isinstance(measure, Loss):
         return measure.label
-    if _torch(measure):
-        return _TORCH[measure]
+    if (same := _of_torch(measure)) is not None:
+        return same.label
     if isinstance(measure, functools.partial):
         return name_of(measure.func)
     return getattr(measure, "__name__", type(measure).__name__).strip("<>")
 
 
-def _torch(measure: Any) -> bool:
-    return any(measure is known for known in _TORCH)
-
-
-def _read(text: str) -> Loss:
-    name = text.partition("(")[0].strip()
-    if name not in _KINDS:
-        raise ProblemError(unknown("loss", calls.short(name), _KINDS))
-    arguments = calls.parse(text, ProblemError, "cross_entropy(label_smoothing=0.1)")[1]
-    if not arguments:
-        return LOSSES[name]
-    known = [f.name for f in fields(_KINDS[name])]
-    for argument in arguments:
-        if argument not in known:
-            raise ProblemError(unknown(f"argument of {name}", argument, known))
-    return _KINDS[name](**arguments)
+def _of_torch(measure: Any) -> Loss | None:
+    """The loss whose counterpart this function is."""
+    return next((loss for loss in LOSSES.values() if measure is type(loss).counterpart), None)
 
 
 def _neither(kind: str, given: Any, known: list[str]) -> ProblemError:

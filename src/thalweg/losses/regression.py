@@ -6,6 +6,7 @@ is quadratic near 0 and linear beyond, so that a few wild targets cannot pull th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,36 +28,6 @@ class _Residual(Loss):
 
 
 @dataclass(frozen=True, eq=False)
-class L1(_Residual):
-    """|x − y|, the absolute error, `torch.nn.functional.l1_loss`.
-
-    Outputs and targets of one shape. Minimised by the median; the negative log-likelihood of Laplace noise
-    of scale 1, up to the constant log 2 (Laplace 1774).
-
-    >>> import torch
-    >>> L1()(torch.tensor([1.0, 4.0]), torch.tensor([0.5, 2.0]))
-    tensor(1.2500)
-    """
-
-    name: ClassVar[str] = "l1"
-
-    def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
-        return F.l1_loss(outputs, targets, reduction=reduction)
-
-
-@dataclass(frozen=True, eq=False)
-class MAE(L1):
-    """|x − y| under the name it has as a metric.
-
-    >>> import torch
-    >>> MAE()(torch.tensor([1.0, 4.0]), torch.tensor([0.5, 2.0]))
-    tensor(1.2500)
-    """
-
-    name: ClassVar[str] = "mae"
-
-
-@dataclass(frozen=True, eq=False)
 class MSE(_Residual):
     """(x − y)², the squared error, `torch.nn.functional.mse_loss`.
 
@@ -69,9 +40,41 @@ class MSE(_Residual):
     """
 
     name: ClassVar[str] = "mse"
+    counterpart: ClassVar[Callable[..., Tensor]] = F.mse_loss
 
     def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         return F.mse_loss(outputs, targets, reduction=reduction)
+
+
+@dataclass(frozen=True, eq=False)
+class L1(_Residual):
+    """|x − y|, the absolute error, `torch.nn.functional.l1_loss`.
+
+    Outputs and targets of one shape. Minimised by the median; the negative log-likelihood of Laplace noise
+    of scale 1, up to the constant log 2 (Laplace 1774).
+
+    >>> import torch
+    >>> L1()(torch.tensor([1.0, 4.0]), torch.tensor([0.5, 2.0]))
+    tensor(1.2500)
+    """
+
+    name: ClassVar[str] = "l1"
+    counterpart: ClassVar[Callable[..., Tensor]] = F.l1_loss
+
+    def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        return F.l1_loss(outputs, targets, reduction=reduction)
+
+
+@dataclass(frozen=True, eq=False)
+class MAE(L1, listed=False):
+    """|x − y| under the name it has as a metric.
+
+    >>> import torch
+    >>> MAE()(torch.tensor([1.0, 4.0]), torch.tensor([0.5, 2.0]))
+    tensor(1.2500)
+    """
+
+    name: ClassVar[str] = "mae"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +96,8 @@ class Huber(_Residual):
     """
 
     name: ClassVar[str] = "huber"
-    delta: float | Tensor = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number(self.name, "delta", self.delta, 0.0, above=True)
+    counterpart: ClassVar[Callable[..., Tensor]] = F.huber_loss
+    delta: float | Tensor = number(1.0, 0.0, above=True)
 
     def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         if isinstance(self.delta, Tensor):  # torch takes a Python number alone, and δ scales out

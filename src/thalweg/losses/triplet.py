@@ -8,9 +8,10 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..arguments import flag
 from ..errors import ProblemError
 from . import fit
-from .base import Loss, number, truth
+from .base import Loss, number
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,17 +40,10 @@ class TripletMargin(Loss):
     """
 
     name: ClassVar[str] = "triplet_margin"
-    margin: float = 1.0
-    p: float = 2.0
-    eps: float = 1e-6
-    swap: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number(self.name, "margin", self.margin, 0.0, above=True)
-        number(self.name, "p", self.p, 0.0, above=True)
-        number(self.name, "eps", self.eps, 0.0)
-        truth(self.name, "swap", self.swap)
+    margin: float = number(1.0, 0.0, above=True)
+    p: float = number(2.0, 0.0, above=True)
+    eps: float = number(1e-6, 0.0)
+    swap: bool = flag(False)
 
     def fit(self, outputs: Tensor, targets: Tensor | None, where: str = "") -> None:
         if outputs.ndim < 3 or outputs.shape[1] != 3:

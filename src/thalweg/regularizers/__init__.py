@@ -1,17 +1,17 @@
 """Regularizers: small objects for a plain PyTorch loop, and by name for a study."""
 
-from .augmentation import Crop, Flip, Rotate, Shift
-from .averaging import EMA, SWA
 from .base import Mixed, Regularizer, chain, criterion, draw_seed
-from .clipping import ClipNorm, ClipValue
-from .decay import DecoupledDecay
-from .labels import LabelSmoothing
-from .layers import Dropout
-from .mixing import CutMix, MixUp
-from .noise import InputNoise, WeightNoise
-from .penalties import L1, L2
-from .registry import REGULARIZERS, get, names
 from .stopping import EarlyStopping
+from .penalties import L1, L2
+from .decay import DecoupledDecay
+from .noise import InputNoise, WeightNoise
+from .labels import LabelSmoothing
+from .mixing import CutMix, MixUp
+from .augmentation import Crop, Flip, Rotate, Shift
+from .layers import Dropout
+from .clipping import ClipNorm, ClipValue
+from .averaging import EMA, SWA
+from .registry import REGULARIZERS, get, names
 
 __all__ = [
     "EMA",

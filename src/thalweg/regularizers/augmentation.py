@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import PlanError
-from .base import Lines, Loss, Regularizer, Tensors, number
+from ..arguments import number, whole
+from .base import Lines, Loss, Regularizer, Tensors
 from .mixing import images
 from .noise import on_batches
 
@@ -62,14 +62,9 @@ class Shift(_Augmentation):
     tensor([[[[0., 0., 0., 0.]]]])
     """
 
-    pixels: int = 1
+    pixels: int = whole(1, 0, 1_000_000, unit="pixels")
     name: ClassVar[str] = "shift"
     varying: ClassVar[tuple[str, ...]] = ("pixels",)
-
-    def __post_init__(self) -> None:
-        number("the largest shift", self.pixels, 0)
-        if self.pixels != int(self.pixels):
-            raise PlanError(f"the largest shift is {self.pixels!r}; give a whole number of pixels.")
 
     def move(self, inputs: Tensor, uniform: Tensor, amount: Tensor) -> Tensor:
         by = (torch.floor(uniform[:, :2] * (2 * amount + 1)) - amount).to(torch.int64)  # (samples, 2)
@@ -89,12 +84,9 @@ class Flip(_Augmentation):
     tensor([[[[2., 1., 0.]]]])
     """
 
-    p: float = 0.5
+    p: float = number(0.5, 0, 1)
     name: ClassVar[str] = "flip"
     varying: ClassVar[tuple[str, ...]] = ("p",)
-
-    def __post_init__(self) -> None:
-        number("p of flip", self.p, 0, 1)
 
     def move(self, inputs: Tensor, uniform: Tensor, amount: Tensor) -> Tensor:
         mirrored = uniform[:, 0].reshape(-1, 1, 1, 1) < amount
@@ -115,12 +107,9 @@ class Crop(_Augmentation):
     tensor([[[[0., 1., 2., 3.]]]])
     """
 
-    scale: float = 0.7
+    scale: float = number(0.7, 0, 1, above=True)
     name: ClassVar[str] = "crop"
     varying: ClassVar[tuple[str, ...]] = ("scale",)
-
-    def __post_init__(self) -> None:
-        number("the smallest area of a crop", self.scale, 0, 1, open_low=True)
 
     def move(self, inputs: Tensor, uniform: Tensor, amount: Tensor) -> Tensor:
         side = torch.sqrt(amount + (1 - amount) * uniform[:, 0])
@@ -145,12 +134,9 @@ class Rotate(_Augmentation):
     tensor(True)
     """
 
-    degrees: float = 10.0
+    degrees: float = number(10.0, 0, 180)
     name: ClassVar[str] = "rotate"
     varying: ClassVar[tuple[str, ...]] = ("degrees",)
-
-    def __post_init__(self) -> None:
-        number("the largest angle", self.degrees, 0, 180)
 
     def move(self, inputs: Tensor, uniform: Tensor, amount: Tensor) -> Tensor:
         angle = ((2 * uniform[:, 0] - 1) * amount * (torch.pi / 180)).reshape(-1, 1, 1)

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from .base import Lines, Regularizer, number
+from ..arguments import number
+from .base import Lines, Regularizer
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,10 @@ class EMA(Regularizer):
     1.1
     """
 
-    decay: float = 0.99
+    decay: float = number(0.99, 0, 1, below=True)
     name: ClassVar[str] = "ema"
     varying: ClassVar[tuple[str, ...]] = ("decay",)
     exclusive: ClassVar[str] = "averages"
-
-    def __post_init__(self) -> None:
-        number("the decay of the moving average", self.decay, 0, 1 - 1e-12)
 
     def share(self, step: int, per_epoch: int, total: int) -> float:
         return 1.0 if step == 0 else 1 - self.decay
@@ -69,13 +67,10 @@ class SWA(Regularizer):
     [1.0, 1.0, 1.0, 0.5]
     """
 
-    start: float = 0.75
+    start: float = number(0.75, 0, 1, below=True)
     name: ClassVar[str] = "swa"
     varying: ClassVar[tuple[str, ...]] = ("start",)
     exclusive: ClassVar[str] = "averages"
-
-    def __post_init__(self) -> None:
-        number("the start of the average", self.start, 0, 1 - 1e-12)
 
     def share(self, step: int, per_epoch: int, total: int) -> float:
         if (step + 1) % per_epoch:

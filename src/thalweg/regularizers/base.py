@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import calls
+from ..arguments import Declared
 from ..errors import PlanError
 
 Tensors = tuple[Tensor, ...]
@@ -60,7 +61,7 @@ class Mixed(NamedTuple):
         return self.share * one + (1 - self.share) * other
 
 
-class Regularizer(ABC):
+class Regularizer(Declared, ABC):
     """Something that keeps a model from learning its training data by heart.
 
     A subclass is a frozen dataclass. Fields named in `varying` are its strengths: members of one block may
@@ -69,7 +70,8 @@ class Regularizer(ABC):
     Every hook takes `amounts`, what `amounts` made of the strengths, as scalars of the weights' dtype.
     """
 
-    name: ClassVar[str]
+    error = PlanError
+    registry: ClassVar[dict[str, type[Regularizer]]] = {}
     varying: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -94,7 +96,7 @@ class Regularizer(ABC):
     def strengths(self) -> tuple[float, ...]:
         return tuple(float(getattr(self, name)) for name in self.varying)
 
-    def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:  # noqa: B027
+    def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:
         """Raise PlanError, in one sentence, where such data or such a loss cannot be regularized so."""
 
     def inside(self, model: nn.Module) -> AbstractContextManager[None]:
@@ -257,12 +259,3 @@ def one_hot(ids: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
     """(samples, …) → (samples, classes, …); a negative id, which losses ignore, is a row of zeros."""
     place = torch.arange(classes, device=ids.device).reshape(-1, *[1] * (ids.ndim - 1))
     return (ids.unsqueeze(1) == place).to(dtype)
-
-
-def number(what: str, value: Any, low: float, high: float = float("inf"), open_low: bool = False) -> None:
-    """Refuse, in one sentence, what is no number from `low` to `high`."""
-    plain = not isinstance(value, bool) and isinstance(value, int | float | np.number)
-    if not plain or not low <= value <= high or (open_low and value == low) or value == float("inf"):
-        above = f"above {low:g}" if open_low else f"of at least {low:g}"
-        range_ = above if high == float("inf") else f"{above} and at most {high:g}"
-        raise PlanError(f"{what} is {value!r}; give a number {range_}.")

@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from .base import Lines, Regularizer, Tensors, number
+from ..arguments import number
+from .base import Lines, Regularizer, Tensors
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,9 @@ class ClipNorm(Regularizer):
     tensor([0.6000, 0.8000])
     """
 
-    max_norm: float = 1.0
+    max_norm: float = number(1.0, 0, above=True)
     name: ClassVar[str] = "clip_norm"
     varying: ClassVar[tuple[str, ...]] = ("max_norm",)
-
-    def __post_init__(self) -> None:
-        number("the largest norm of the gradient", self.max_norm, 0, open_low=True)
 
     def gradient(self, gradients: Tensors, amounts: Tensors) -> Tensors:
         norm = torch.stack([torch.linalg.vector_norm(g) for g in gradients]).norm()
@@ -59,12 +57,9 @@ class ClipValue(Regularizer):
     tensor([ 1.0000, -0.5000])
     """
 
-    max_value: float = 1.0
+    max_value: float = number(1.0, 0, above=True)
     name: ClassVar[str] = "clip_value"
     varying: ClassVar[tuple[str, ...]] = ("max_value",)
-
-    def __post_init__(self) -> None:
-        number("the largest value of the gradient", self.max_value, 0, open_low=True)
 
     def gradient(self, gradients: Tensors, amounts: Tensors) -> Tensors:
         return tuple(torch.clamp(g, -amounts[0], amounts[0]) for g in gradients)

@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch.optim import Optimizer
 
-from .base import Lines, Regularizer, number
+from ..arguments import number
+from .base import Lines, Regularizer
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,9 @@ class DecoupledDecay(Regularizer):
     tensor([1.9000])
     """
 
-    decay: float = 0.01
+    decay: float = number(0.01, 0)
     name: ClassVar[str] = "decoupled_decay"
     varying: ClassVar[tuple[str, ...]] = ("decay",)
-
-    def __post_init__(self) -> None:
-        number("λ of the decoupled decay", self.decay, 0)
 
     def shrink(self, lr: float) -> float:
         return 1 - lr * self.decay

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from .. import losses
+from ..arguments import number
 from ..errors import PlanError
-from .base import Lines, Loss, Regularizer, Tensors, criterion, number, one_hot
-
-REGRESSION = ("mse", "l1", "huber", "mae", "kl_div", "triplet_margin")
+from .base import Lines, Loss, Regularizer, Tensors, criterion, one_hot
 
 
 @dataclass(frozen=True)
@@ -31,20 +30,19 @@ class LabelSmoothing(Regularizer):
     (tensor(0.6395), tensor(0.6395))
     """
 
-    epsilon: float = 0.1
+    epsilon: float = number(0.1, 0, 1)
     name: ClassVar[str] = "label_smoothing"
     varying: ClassVar[tuple[str, ...]] = ("epsilon",)
-
-    def __post_init__(self) -> None:
-        number("ε of the label smoothing", self.epsilon, 0, 1)
 
     def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:
         if loss is None:
             return
-        name = losses.name_of(loss)
-        if name in REGRESSION or (targets.is_floating_point() and not name.startswith("cross_entropy")):
+        measure = losses.get(loss)
+        soft = targets.is_floating_point() and not isinstance(measure, losses.CrossEntropy)
+        if soft or not measure.of_classes:
             raise PlanError(
-                f"{self.label} spreads classes, and the loss {name} compares numbers; use it with cross_entropy."
+                f"{self.label} spreads classes, and the loss {measure.label} compares numbers; use it with "
+                "cross_entropy."
             )
 
     def loss(self, loss: Loss, amounts: Tensors) -> Loss:

@@ -14,8 +14,9 @@ from typing import ClassVar
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from ..arguments import number
 from ..errors import PlanError
-from .base import Lines, Regularizer, number
+from .base import Lines, Regularizer
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,8 @@ class Dropout(Regularizer):
     Dropout(p=0.3, inplace=False)
     """
 
-    p: float = 0.5
+    p: float = number(0.5, 0, 1, below=True)
     name: ClassVar[str] = "dropout"
-
-    def __post_init__(self) -> None:
-        number("p of dropout", self.p, 0, 1 - 1e-12)
 
     def __call__(self, model: nn.Module) -> None:
         """Set it in the model."""

@@ -11,8 +11,9 @@ import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
+from ..arguments import number
 from ..errors import PlanError
-from .base import Lines, Loss, Mixed, Regularizer, Tensors, criterion, number
+from .base import Lines, Loss, Mixed, Regularizer, Tensors, criterion
 from .noise import on_batches, real_inputs
 
 
@@ -27,9 +28,6 @@ class _Mixing(Regularizer):
     alpha: float
     varying: ClassVar[tuple[str, ...]] = ("alpha",)
     exclusive: ClassVar[str] = "mixes"
-
-    def __post_init__(self) -> None:
-        number(f"α of {self.name}", self.alpha, 0, open_low=True)
 
     def draw(self, generator: torch.Generator, inputs: Tensor, weights: Sequence[Tensor]) -> Tensors:
         uniform = torch.rand(3, generator=generator, dtype=torch.float64)  # λ, and the middle of the box
@@ -69,7 +67,7 @@ class MixUp(_Mixing):
             [0., 1.]]))
     """
 
-    alpha: float = 0.2
+    alpha: float = number(0.2, 0, above=True)
     name: ClassVar[str] = "mixup"
 
     def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:
@@ -103,7 +101,7 @@ class CutMix(_Mixing):
             [0., 1., 1., 1.]]), tensor([0.6250, 0.3750]))
     """
 
-    alpha: float = 1.0
+    alpha: float = number(1.0, 0, above=True)
     name: ClassVar[str] = "cutmix"
 
     def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:

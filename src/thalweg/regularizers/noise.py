@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..arguments import number
 from ..errors import PlanError
-from .base import Lines, Loss, Regularizer, Tensors, number
+from .base import Lines, Loss, Regularizer, Tensors
 from .penalties import trainable
 
 
@@ -26,15 +27,12 @@ class InputNoise(Regularizer):
 
     >>> inputs, targets = InputNoise(0.5)(torch.zeros(1, 3), torch.zeros(1), seed=0, step=0)
     >>> inputs
-    tensor([[ 0.4296, -0.0020,  0.3930]])
+    tensor([[ 0.4296, -0.0020, 0.3930]])
     """
 
-    sigma: float = 0.1
+    sigma: float = number(0.1, 0)
     name: ClassVar[str] = "input_noise"
     varying: ClassVar[tuple[str, ...]] = ("sigma",)
-
-    def __post_init__(self) -> None:
-        number("the standard deviation of the input noise", self.sigma, 0)
 
     def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:
         real_inputs(self, inputs)
@@ -74,12 +72,9 @@ class WeightNoise(Regularizer):
     0.0
     """
 
-    sigma: float = 0.01
+    sigma: float = number(0.01, 0)
     name: ClassVar[str] = "weight_noise"
     varying: ClassVar[tuple[str, ...]] = ("sigma",)
-
-    def __post_init__(self) -> None:
-        number("the standard deviation of the weight noise", self.sigma, 0)
 
     def draw(self, generator: torch.Generator, inputs: Tensor, weights: Sequence[Tensor]) -> Tensors:
         return tuple(torch.randn(w.shape, generator=generator, dtype=w.dtype) for w in weights)

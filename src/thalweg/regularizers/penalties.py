@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from .base import Lines, Regularizer, Tensors, number
+from ..arguments import number
+from .base import Lines, Regularizer, Tensors
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,9 @@ class L2(Regularizer):
     tensor(4.7500, grad_fn=<MulBackward0>)
     """
 
-    alpha: float = 1e-4
+    alpha: float = number(1e-4, 0)
     name: ClassVar[str] = "l2"
     varying: ClassVar[tuple[str, ...]] = ("alpha",)
-
-    def __post_init__(self) -> None:
-        number("the strength of the L2 penalty", self.alpha, 0)
 
     def penalty(self, weights: Tensors, amounts: Tensors) -> Tensor:
         return amounts[0] / 2 * _sum([w.square().sum() for w in weights])
@@ -63,12 +61,9 @@ class L1(Regularizer):
     tensor(3.5000, grad_fn=<MulBackward0>)
     """
 
-    alpha: float = 1e-5
+    alpha: float = number(1e-5, 0)
     name: ClassVar[str] = "l1"
     varying: ClassVar[tuple[str, ...]] = ("alpha",)
-
-    def __post_init__(self) -> None:
-        number("the strength of the L1 penalty", self.alpha, 0)
 
     def penalty(self, weights: Tensors, amounts: Tensors) -> Tensor:
         return amounts[0] * _sum([w.abs().sum() for w in weights])

@@ -3,45 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from typing import Any
 
 from .. import calls
-from ..errors import PlanError, unknown
-from .augmentation import Crop, Flip, Rotate, Shift
-from .averaging import EMA, SWA
+from ..arguments import found, made
+from ..errors import PlanError
 from .base import Regularizer, chain
-from .clipping import ClipNorm, ClipValue
-from .decay import DecoupledDecay
-from .labels import LabelSmoothing
-from .layers import Dropout
-from .mixing import CutMix, MixUp
-from .noise import InputNoise, WeightNoise
-from .penalties import L1, L2
-from .stopping import EarlyStopping
 
-REGULARIZERS: dict[str, type[Any]] = {
-    kind.name: kind
-    for kind in (
-        EarlyStopping,
-        L2,
-        L1,
-        DecoupledDecay,
-        InputNoise,
-        WeightNoise,
-        LabelSmoothing,
-        MixUp,
-        CutMix,
-        Shift,
-        Flip,
-        Crop,
-        Rotate,
-        Dropout,
-        ClipNorm,
-        ClipValue,
-        EMA,
-        SWA,
-    )
-}
+REGULARIZERS: dict[str, type[Any]] = Regularizer.registry
 
 
 def names() -> list[str]:
@@ -70,7 +40,8 @@ def get(given: str | Regularizer | tuple[Any, ...] | list[Any] | None) -> Regula
         return chain(*(part for one in given if (part := get(one)) is not None))
     if not isinstance(given, str):
         raise PlanError(
-            f"a regularizer is a name or one of tw.regularizers, not {given!r}; known names: {', '.join(names())}."
+            f"a regularizer is a name or one of tw.regularizers, not {calls.short(repr(given))}; "
+            f"known names: {', '.join(names())}."
         )
     if given.strip() == "none":
         return None
@@ -79,14 +50,11 @@ def get(given: str | Regularizer | tuple[Any, ...] | list[Any] | None) -> Regula
 
 def _one(text: str) -> Regularizer:
     call = calls.read(text, PlanError, "mixup(0.2)")
-    kind = REGULARIZERS.get(call.name)
-    if kind is None:
-        raise PlanError(unknown("regularizer", calls.short(call.name), REGULARIZERS))
-    given = (*call.positional, *call.named.values())
-    if any(isinstance(value, calls.Call) for value in given):
+    kind = found(Regularizer, "regularizer", call.name)
+    known = [f.name for f in fields(kind) if f.init]  # pyright: ignore[reportArgumentType]
+    first = dict(zip(known, call.positional, strict=False))
+    if any(isinstance(value, calls.Call) for value in (*call.positional, *call.named.values())):
         raise PlanError(f"{calls.short(text.strip())!r} is not of the form name(strength), e.g. mixup(0.2).")
-    try:
-        return kind(*call.positional, **call.named)
-    except TypeError as error:
-        known = ", ".join(name for name, f in kind.__dataclass_fields__.items() if f.init)
-        raise PlanError(f"{calls.short(text.strip())!r} cannot be read: {call.name} takes {known}.") from error
+    if len(first) < len(call.positional) or first.keys() & call.named.keys():
+        raise PlanError(f"{calls.short(text.strip())!r} cannot be read: {call.name} takes {', '.join(known)}.")
+    return made(Regularizer, "regularizer", call.name, {**first, **call.named})

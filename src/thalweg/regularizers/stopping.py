@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
-from ..errors import PlanError
-from .base import Lines, Regularizer, number
+from ..arguments import number, whole
+from .base import Lines, Regularizer
 
 
 class Patience:
@@ -53,17 +53,11 @@ class EarlyStopping(Regularizer):
     3
     """
 
-    patience: int = 5
-    min_delta: float = 0.0
+    patience: int = whole(5, 1, unit="passes")
+    min_delta: float = number(0.0, 0)
     _seen: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     name: ClassVar[str] = "early_stopping"
     varying: ClassVar[tuple[str, ...]] = ("patience", "min_delta")
-
-    def __post_init__(self) -> None:
-        whole = isinstance(self.patience, int | np.integer) and not isinstance(self.patience, bool)
-        if not whole or self.patience < 1:
-            raise PlanError(f"the patience is {self.patience!r}; give a whole number of passes, at least 1.")
-        number("min_delta of early stopping", self.min_delta, 0)
 
     def __call__(self, loss: float, model: nn.Module) -> bool:
         """Whether to stop, now that the validation loss of this pass is known; then `model` is the best one."""

@@ -6,19 +6,21 @@ and arguments. Read next: `base.py` (what a schedule is), then any family, e.g. 
 """
 
 from .base import RobbinsMonro, Schedule
-from .composed import Chained, Sequential, Warmup, WarmupStableDecay
 from .constant import Constant
-from .cosine import Cosine, WarmRestarts
-from .cyclic import Cyclic, OneCycle
-from .exponential import Exponential, ExponentialDecay
-from .functions import Lambda, Multiplicative
-from .inverse import InverseSqrt, InverseTime, OneOverT
+from .cosine import Cosine
 from .linear import Linear, Polynomial
-from .names import SCHEDULES, Given, example, get, names, own_function, shown
+from .stairs import MultiStep, Step, StepDecay
+from .exponential import Exponential, ExponentialDecay
+from .inverse import InverseSqrt, InverseTime, OneOverT
+from .warmup import Warmup, WarmupStableDecay
+from .restarts import WarmRestarts
+from .cyclic import Cyclic, OneCycle
 from .plateau import Plateau
 from .ramp import Ramp
-from .several import Several
-from .stairs import MultiStep, Step, StepDecay
+from .composed import Chained, Sequential
+from .functions import Lambda, Multiplicative
+from .several import Given, Several, get
+from .names import SCHEDULES, example, names, own_function, shown
 
 __all__ = [
     "SCHEDULES",

@@ -9,14 +9,17 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from .. import calls
+from ..arguments import Declared
 from ..errors import PlanError
-from .vocabulary import NUMBERS, PYTHON, Text
+from ..numbers import Range
+from .vocabulary import NUMBERS, PYTHON, Code, Text
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -44,26 +47,26 @@ class RobbinsMonro:
 
 
 @dataclass(frozen=True, eq=False)
-class Schedule(ABC):
+class Schedule(Declared, ABC):
     """A factor on a hyperparameter, as a function of the step (counted from 0) and of the total.
 
     Attributes:
-        name: what `thalweg.schedules.get` knows it by.
+        counterpart: the class of torch.optim.lr_scheduler that it agrees with, if there is one.
+        sample: a function to show it with, where it is made of one.
         closed: whether it follows a measured loss, and so has no `factor`.
         absolute: whether it gives the hyperparameter's values and not factors on them.
         restarts: whether torch's own class of it may follow another in a SequentialLR.
         multiplies: whether torch's own class of it multiplies what it finds, as ChainedScheduler needs.
     """
 
-    name: ClassVar[str]
+    error = PlanError
+    registry: ClassVar[dict[str, type[Schedule]]] = {}
+    counterpart: ClassVar[str] = ""
+    sample: ClassVar[Callable[[int], float] | None] = None
     closed: ClassVar[bool] = False
     absolute: ClassVar[bool] = False
     restarts: ClassVar[bool] = True
     multiplies: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        for f in fields(self):
-            object.__setattr__(self, f.name, f.metadata["read"](f"{self.name}: {f.name}", getattr(self, f.name)))
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._key == getattr(other, "_key", None)
@@ -102,9 +105,9 @@ class Schedule(ABC):
         if total is not None:
             self.check(total)
         with np.errstate(all="ignore"):  # branches that `where` does not take
-            found = self._columns(t.ndim).formula(t, T, NUMBERS)
-        shape = np.broadcast_shapes(np.shape(found), t.shape)
-        return np.array(np.broadcast_to(found, shape), dtype=np.float64)
+            factors = self._columns(t.ndim).formula(t, T, NUMBERS)
+        shape = np.broadcast_shapes(np.shape(factors), t.shape)
+        return np.array(np.broadcast_to(factors, shape), dtype=np.float64)
 
     def code(self, total: str = "total_steps") -> str:
         """The same schedule of the rate as a torch.optim.lr_scheduler expression in `optimizer` and `total_steps`.
@@ -115,7 +118,7 @@ class Schedule(ABC):
 
     def written(self, T: Text) -> str:
         """`code` for a run whose length is this text."""
-        self._one()
+        self.for_one_member()
         return self.own_class(T) or f"lr_scheduler.LambdaLR(optimizer, lambda t: {self.text(T)})"
 
     def text(self, T: Text) -> Text:
@@ -124,7 +127,21 @@ class Schedule(ABC):
 
     def own_class(self, T: Text) -> str | None:
         """torch's own class as code, where it has one that is equal."""
+        arguments = self.torch_arguments(T)
+        if arguments is None:
+            return None
+        written = (
+            f"{name}={value if isinstance(value, Text | Code) else repr(value)}" for name, value in arguments.items()
+        )
+        return f"lr_scheduler.{self.counterpart}(optimizer, {', '.join(written)})"
+
+    def torch_arguments(self, T: Text) -> Mapping[str, Any] | None:
+        """Those of the counterpart, where it is equal."""
         return None
+
+    def by_label(self, T: Text) -> str:
+        """The code of what thalweg alone can say."""
+        return f"tw.schedules.get({self.label!r}).torch(optimizer, {T})"
 
     def torch(self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr") -> LRScheduler:
         """The same schedule for a torch optimizer; call its `step()` after every `optimizer.step()`.
@@ -168,6 +185,16 @@ class Schedule(ABC):
         return ()
 
     @property
+    def depth(self) -> int:
+        """How many schedules are within each other."""
+        return 1 + max((part.depth for part in self.parts), default=0)
+
+    @property
+    def hyperparameters(self) -> tuple[str, ...]:
+        """Those that it names itself, beside those that `on` moves."""
+        return ()
+
+    @property
     def writable(self) -> bool:
         """Whether it can be said in code: a function of your own cannot."""
         return all(part.writable for part in self.parts)
@@ -175,9 +202,18 @@ class Schedule(ABC):
     @property
     def label(self) -> str:
         """Name and what differs from the defaults; `thalweg.schedules.get` finds the schedule again by it."""
-        from .names import label
-
-        return label(self)
+        inside, usual = [], True
+        for f in fields(self):
+            value, kind = getattr(self, f.name), f.metadata["kind"]
+            differs = value != f.default or type(value) is not type(f.default)
+            usual = usual and not differs
+            if kind == "part":
+                inside += [part.label for part in (value if isinstance(value, tuple) else (value,))]
+            elif kind == "function":
+                inside.append(getattr(value, "__qualname__", type(value).__name__))
+            elif differs:  # a length has its point, because 1.0 is the whole run and 1 a step
+                inside.append(f"{f.name}={repr(value) if kind == 'length' else calls.literal(value)}")
+        return self.name if usual else f"{self.name}({', '.join(inside)})"
 
     def __str__(self) -> str:
         return self.label
@@ -196,34 +232,34 @@ class Schedule(ABC):
 
     def _columns(self, axes: int) -> Any:
         """Itself with every (members,) argument as a column against the axes of the steps."""
-        several = {
+        columns = {
             f.name: np.array(value).reshape(-1, *[1] * axes)
             for f in fields(self)
             if f.metadata["kind"] == "number" and isinstance(value := getattr(self, f.name), tuple)
         }
-        several |= {
+        columns |= {
             f.name: tuple(part._columns(axes) for part in value) if isinstance(value, tuple) else value._columns(axes)
             for f in fields(self)
             if f.metadata["kind"] == "part" and isinstance(value := getattr(self, f.name), tuple | Schedule)
         }
-        if not several:
+        if not columns:
             return self
-        made = copy.copy(self)
-        for name, value in several.items():
-            object.__setattr__(made, name, value)
-        return made
+        changed = copy.copy(self)
+        for name, value in columns.items():
+            object.__setattr__(changed, name, value)
+        return changed
 
-    def _one(self) -> None:
+    def for_one_member(self) -> None:
         """Refuse a schedule of several members where one is needed."""
         for f in fields(self):
             value = getattr(self, f.name)
             if f.metadata["kind"] == "number" and isinstance(value, tuple):
                 raise PlanError(
-                    f"{self.label}: {f.name} has a value for each of {len(value)} members, and code is for one; "
-                    "give it one value."
+                    f"{self.label}: {f.name} has a value for each of {len(value)} members, and code and pictures are "
+                    "for one; give it one value."
                 )
         for part in self.parts:
-            part._one()
+            part.for_one_member()
 
 
 def _words_for(p: float) -> str:
@@ -236,9 +272,7 @@ def _words_for(p: float) -> str:
 
 def checked_total(total: Any) -> int:
     """The number of steps of a run, or a sentence."""
-    if isinstance(total, bool) or not isinstance(total, int | np.integer) or total < 1:
-        raise PlanError(f"the total is {total!r}, and must be a whole number of steps from 1.")
-    return int(total)
+    return Range(1, whole=True, unit="steps").check("the total", total, PlanError)
 
 
 def steps_of(length: int | float, T: Any, m: Any) -> Any:
@@ -247,7 +281,7 @@ def steps_of(length: int | float, T: Any, m: Any) -> Any:
 
 
 class _Missing:
-    """A total that nobody gave: the first formula that counts on it says so."""
+    """A total that was not given: the first formula that counts on it says so."""
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
@@ -263,10 +297,3 @@ class _Missing:
     __array_ufunc__ = None  # so that NumPy asks this class
     __add__ = __radd__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __lt__ = __ge__ = __gt__ = __le__ = _refuse
     __floordiv__ = __rfloordiv__ = __rsub__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _refuse
-
-
-def walk(schedule: Schedule) -> Iterator[Schedule]:
-    """The schedule and all that it is made of."""
-    yield schedule
-    for part in schedule.parts:
-        yield from walk(part)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..arguments import optional
 from .base import Factor, Schedule, steps_of
-from .fields import Length, Number, length, optional, positive
+from .fields import Length, Number, length, positive
 from .vocabulary import PYTHON, Text
 
 
@@ -19,8 +20,6 @@ class Constant(Schedule):
         scale: c; 1 by default, which changes nothing.
         steps: how long, until the rate is η again; to the end unless given.
 
-    torch: ConstantLR.
-
     >>> Constant().factor(range(3))
     array([1., 1., 1.])
     >>> Constant(0.5, steps=2).factor(range(4))
@@ -28,6 +27,7 @@ class Constant(Schedule):
     """
 
     name: ClassVar[str] = "constant"
+    counterpart: ClassVar[str] = "ConstantLR"
     multiplies: ClassVar[bool] = True
     scale: Number = positive(1.0)
     steps: Length | None = optional(length())
@@ -44,10 +44,9 @@ class Constant(Schedule):
     def on(self, hyperparameters: Iterable[str]) -> Mapping[str, Schedule]:
         return {} if self == Constant() else {"lr": self}
 
-    def own_class(self, T: Text) -> str | None:
+    def torch_arguments(self, T: Text) -> Mapping[str, Any] | None:
         if isinstance(self.scale, tuple) or self.scale > 1:  # torch refuses it
             return None
         if self.steps is None and self.scale != 1:
             return None  # which in torch would end
-        steps = T if self.steps is None else steps_of(self.steps, T, PYTHON)
-        return f"lr_scheduler.ConstantLR(optimizer, factor={self.scale!r}, total_iters={steps})"
+        return {"factor": self.scale, "total_iters": T if self.steps is None else steps_of(self.steps, T, PYTHON)}

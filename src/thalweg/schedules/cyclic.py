@@ -9,37 +9,43 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..arguments import choice, flag, optional
 from .base import Factor, Schedule, steps_of
-from .fields import Length, Number, choice, flag, length, number, optional, part, positive
-from .vocabulary import PYTHON, Text
+from .fields import Length, Number, length, number, part, positive
+from .vocabulary import PYTHON, Code, Text
 
 # torch's SGD and RMSprop have a momentum of 0 where they have none, and that is not cycled.
-_HAS = 'bool(optimizer.defaults.get("momentum")) or "betas" in optimizer.defaults'
+_HAS = Code('bool(optimizer.defaults.get("momentum")) or "betas" in optimizer.defaults')
+_RATES = Code('[group["lr"] for group in optimizer.param_groups]')
 
 
-@dataclass(frozen=True, eq=False)
-class Cycle(Schedule):
+class Cycle(Schedule):  # not a dataclass: where these arguments stand is for each cycle to say
     """A schedule of the rate that takes the momentum, or beta1, of a rule that has one along."""
 
     restarts: ClassVar[bool] = False
 
-    @property
-    @abstractmethod
-    def takes_momentum(self) -> bool:
-        """Whether momentum is moved at all."""
+    cycle_momentum: bool
+    base_momentum: Number
+    max_momentum: Number
 
     @abstractmethod
     def momentum(self, t: Any, T: Any, m: Any) -> Factor:
         """The values of the momentum at each step."""
 
+    @property
+    def _momenta(self) -> Mapping[str, Any]:
+        """As torch's arguments."""
+        cycled = _HAS if self.cycle_momentum else False
+        return {"cycle_momentum": cycled, "base_momentum": self.base_momentum, "max_momentum": self.max_momentum}
+
     def on(self, hyperparameters: Iterable[str]) -> Mapping[str, Schedule]:
         known = set(hyperparameters)
-        moved = [name for name in ("momentum", "beta1") if name in known and self.takes_momentum]
+        moved = [name for name in ("momentum", "beta1") if name in known and self.cycle_momentum]
         return {"lr": self, **{name: Opposite(self) for name in moved[:1]}}
 
 
 @dataclass(frozen=True, eq=False)
-class Opposite(Schedule):
+class Opposite(Schedule, listed=False):
     """The momentum that belongs to a one-cycle or cyclic schedule: high where the rate is low.
 
     >>> Opposite(OneCycle()).factor(range(4), 4).round(4)
@@ -75,6 +81,7 @@ class OneCycle(Cycle):
     """
 
     name: ClassVar[str] = "one_cycle"
+    counterpart: ClassVar[str] = "OneCycleLR"
     pct_start: Number = number(0.3, 0.0, 1.0)
     anneal_strategy: str = choice("cos", "linear")
     cycle_momentum: bool = flag(True)
@@ -113,20 +120,14 @@ class OneCycle(Cycle):
         return end + (start - end) / 2 * (m.cos(m.pi * share) + 1)
 
     @property
-    def takes_momentum(self) -> bool:
-        return self.cycle_momentum
-
-    @property
     def decay(self) -> None:
         return None
 
-    def own_class(self, T: Text) -> str:
-        return (
-            f'lr_scheduler.OneCycleLR(optimizer, max_lr=[group["lr"] for group in optimizer.param_groups], '
-            f"total_steps={T}, pct_start={self.pct_start!r}, anneal_strategy={self.anneal_strategy!r}, "
-            f"{_momenta(self)}, div_factor={self.div_factor!r}, final_div_factor={self.final_div_factor!r}, "
-            f"three_phase={self.three_phase!r})"
-        )
+    def torch_arguments(self, T: Text) -> Mapping[str, Any]:
+        names = ("div_factor", "final_div_factor", "three_phase")
+        shape = {"pct_start": self.pct_start, "anneal_strategy": self.anneal_strategy}
+        own = {name: getattr(self, name) for name in names}
+        return {"max_lr": _RATES, "total_steps": T, **shape, **self._momenta, **own}
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +141,6 @@ class Cyclic(Cycle):
         gamma: γ of exp_range.
         cycle_momentum, base_momentum, max_momentum: whether momentum (or beta1) falls from the one to the other.
 
-    torch: CyclicLR.
-
     >>> Cyclic(low=0.5, up=2).factor(range(6))
     array([0.5 , 0.75, 1.  , 0.75, 0.5 , 0.75])
 
@@ -149,6 +148,7 @@ class Cyclic(Cycle):
     """
 
     name: ClassVar[str] = "cyclic"
+    counterpart: ClassVar[str] = "CyclicLR"
     low: Number = number(0.25, 0.0, 1.0)
     up: Length = length(0.1)
     down: Length | None = optional(length())
@@ -178,25 +178,12 @@ class Cyclic(Cycle):
         return steps_of(self.up, T, m), steps_of(self.up if self.down is None else self.down, T, m)
 
     @property
-    def takes_momentum(self) -> bool:
-        return self.cycle_momentum
-
-    @property
     def decay(self) -> float:
         falls = self.mode == "triangular2" or (self.mode == "exp_range" and np.max(self.gamma) < 1)
         return float("inf") if falls and np.max(self.low) == 0 else 0.0
 
-    def own_class(self, T: Text) -> str:
+    def torch_arguments(self, T: Text) -> Mapping[str, Any]:
         up, down = self._sizes(T, PYTHON)
-        return (
-            f'lr_scheduler.CyclicLR(optimizer, base_lr=[{self.low!r} * group["lr"] '
-            "for group in optimizer.param_groups], "
-            f'max_lr=[group["lr"] for group in optimizer.param_groups], step_size_up={up}, step_size_down={down}, '
-            f"mode={self.mode!r}, gamma={self.gamma!r}, {_momenta(self)})"
-        )
-
-
-def _momenta(schedule: OneCycle | Cyclic) -> str:
-    cycled = _HAS if schedule.cycle_momentum else "False"
-    low, high = schedule.base_momentum, schedule.max_momentum
-    return f"cycle_momentum={cycled}, base_momentum={low!r}, max_momentum={high!r}"
+        low = Code(f'[{self.low!r} * group["lr"] for group in optimizer.param_groups]')
+        rates = {"base_lr": low, "max_lr": _RATES, "step_size_up": up, "step_size_down": down}
+        return {**rates, "mode": self.mode, "gamma": self.gamma, **self._momenta}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,13 +21,12 @@ class Exponential(Schedule):
     Args:
         gamma: γ per step; 0.999 by default, a third after 1,100 steps.
 
-    torch: ExponentialLR.
-
     >>> Exponential(0.5).factor(range(4))
     array([1.   , 0.5  , 0.25 , 0.125])
     """
 
     name: ClassVar[str] = "exponential"
+    counterpart: ClassVar[str] = "ExponentialLR"
     multiplies: ClassVar[bool] = True
     gamma: Number = positive(0.999)
 
@@ -37,8 +37,8 @@ class Exponential(Schedule):
     def decay(self) -> float:
         return geometric(self.gamma)
 
-    def own_class(self, T: Text) -> str:
-        return f"lr_scheduler.ExponentialLR(optimizer, gamma={self.gamma!r})"
+    def torch_arguments(self, T: Text) -> Mapping[str, Any]:
+        return {"gamma": self.gamma}
 
 
 @dataclass(frozen=True, eq=False)

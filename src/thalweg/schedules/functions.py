@@ -34,13 +34,13 @@ class _Own(Schedule):
 
     def values(self, steps: np.ndarray) -> np.ndarray:
         """The function at each step, checked."""
-        found = np.array([float(self.function(int(step))) for step in steps], dtype=np.float64)
-        if not np.isfinite(found).all():
-            bad = int(steps[~np.isfinite(found)][0])
+        factors = np.array([float(self.function(int(step))) for step in steps], dtype=np.float64)
+        if not np.isfinite(factors).all():
+            bad = int(steps[~np.isfinite(factors)][0])
             raise PlanError(
                 f"{self.label} gives {self.function(bad)!r} at step {bad}; a factor must be a finite number."
             )
-        return found
+        return factors
 
     def written(self, T: Any) -> str:
         raise PlanError(
@@ -51,43 +51,43 @@ class _Own(Schedule):
     def text(self, T: Any) -> Any:
         return self.written(T)
 
+    def torch(self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr") -> LRScheduler:
+        from torch.optim import lr_scheduler
+
+        if hyperparameter != "lr":
+            return super().torch(optimizer, total_steps, hyperparameter)
+        checked_total(total_steps)
+        return getattr(lr_scheduler, self.counterpart)(optimizer, self.function)
+
 
 @dataclass(frozen=True, eq=False)
 class Lambda(_Own):
     """η_t = f(t)·η for a function f of your own, of the step counted from 0.
-
-    torch: LambdaLR.
 
     >>> Lambda(lambda step: 0.5**step).factor(range(4))
     array([1.   , 0.5  , 0.25 , 0.125])
     """
 
     name: ClassVar[str] = "lambda"
+    counterpart: ClassVar[str] = "LambdaLR"
+    sample: ClassVar[Callable[[int], float]] = lambda step: 0.97**step
 
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
         unique, places = np.unique(np.asarray(t), return_inverse=True)
         return self.values(np.maximum(unique, 0))[places].reshape(np.shape(t))
-
-    def torch(self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr") -> LRScheduler:
-        from torch.optim.lr_scheduler import LambdaLR
-
-        if hyperparameter != "lr":
-            return super().torch(optimizer, total_steps, hyperparameter)
-        checked_total(total_steps)
-        return LambdaLR(optimizer, self.function)
 
 
 @dataclass(frozen=True, eq=False)
 class Multiplicative(_Own):
     """η_t = f(1)·f(2)⋯f(t)·η: each step multiplies the rate before it by a function of your own.
 
-    torch: MultiplicativeLR.
-
     >>> Multiplicative(lambda step: 0.5).factor(range(4))
     array([1.   , 0.5  , 0.25 , 0.125])
     """
 
     name: ClassVar[str] = "multiplicative"
+    counterpart: ClassVar[str] = "MultiplicativeLR"
+    sample: ClassVar[Callable[[int], float]] = lambda step: 0.97
     restarts: ClassVar[bool] = False
     multiplies: ClassVar[bool] = True
 
@@ -95,11 +95,3 @@ class Multiplicative(_Own):
         steps = np.maximum(np.asarray(t), 0).astype(int)
         product = np.cumprod([1.0, *self.values(np.arange(1, steps.max(initial=0) + 1))])
         return product[steps]
-
-    def torch(self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr") -> LRScheduler:
-        from torch.optim.lr_scheduler import MultiplicativeLR
-
-        if hyperparameter != "lr":
-            return super().torch(optimizer, total_steps, hyperparameter)
-        checked_total(total_steps)
-        return MultiplicativeLR(optimizer, self.function)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,13 +19,12 @@ class Linear(Schedule):
         start, end: factors; from η to 0 by default.
         steps: how long the line is; the whole run by default.
 
-    torch: LinearLR.
-
     >>> Linear().factor(range(5), 4)
     array([1.  , 0.75, 0.5 , 0.25, 0.  ])
     """
 
     name: ClassVar[str] = "linear"
+    counterpart: ClassVar[str] = "LinearLR"
     multiplies: ClassVar[bool] = True
     start: Number = number(1.0, 0.0)
     end: Number = number(0.0, 0.0)
@@ -37,14 +37,12 @@ class Linear(Schedule):
     def decay(self) -> None:
         return None
 
-    def own_class(self, T: Text) -> str | None:
+    def torch_arguments(self, T: Text) -> Mapping[str, Any] | None:
         if isinstance(self.start, tuple) or isinstance(self.end, tuple):
             return None
         if not 0 < self.start <= 1 or self.end > 1:  # torch refuses them
             return None
-        steps = steps_of(self.steps, T, PYTHON)
-        ends = f"start_factor={self.start!r}, end_factor={self.end!r}"
-        return f"lr_scheduler.LinearLR(optimizer, {ends}, total_iters={steps})"
+        return {"start_factor": self.start, "end_factor": self.end, "total_iters": steps_of(self.steps, T, PYTHON)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +53,12 @@ class Polynomial(Schedule):
         power: 1 is a line, 2 stays low for longer at the end.
         steps: how long until 0; the whole run by default.
 
-    torch: PolynomialLR.
-
     >>> Polynomial(power=2).factor(range(5), 4)
     array([1.    , 0.5625, 0.25  , 0.0625, 0.    ])
     """
 
     name: ClassVar[str] = "polynomial"
+    counterpart: ClassVar[str] = "PolynomialLR"
     multiplies: ClassVar[bool] = True
     power: Number = positive(1.0)
     steps: Length = length(1.0)
@@ -73,6 +70,5 @@ class Polynomial(Schedule):
     def decay(self) -> None:
         return None
 
-    def own_class(self, T: Text) -> str:
-        steps = steps_of(self.steps, T, PYTHON)
-        return f"lr_scheduler.PolynomialLR(optimizer, total_iters={steps}, power={self.power!r})"
+    def torch_arguments(self, T: Text) -> Mapping[str, Any]:
+        return {"total_iters": steps_of(self.steps, T, PYTHON), "power": self.power}

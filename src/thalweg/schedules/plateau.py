@@ -7,14 +7,16 @@ their own, and a checkpoint can hold it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
+from ..arguments import choice, whole
 from ..errors import PlanError
 from .base import RobbinsMonro, Schedule
-from .fields import choice, count, number
+from .fields import number
 from .vocabulary import Text
 
 
@@ -31,7 +33,7 @@ class Plateau(Schedule):
         min_lr: the lowest value.
         eps: reductions smaller than this are not made.
 
-    torch: ReduceLROnPlateau. In a loop of your own: ``scheduler = schedule.torch(optimizer, total_steps)``, and
+    In a loop of your own: ``scheduler = schedule.torch(optimizer, total_steps)``, and
     ``scheduler.step(loss)`` after each pass.
 
     >>> plateau = Plateau(patience=0)
@@ -43,12 +45,13 @@ class Plateau(Schedule):
     """
 
     name: ClassVar[str] = "plateau"
+    counterpart: ClassVar[str] = "ReduceLROnPlateau"
     closed: ClassVar[bool] = True
-    gamma: float = number(0.1, 0.0, 1.0, least=False)
-    patience: int = count(10, least=0)
+    gamma: float = number(0.1, 0.0, 1.0, above=True)
+    patience: int = whole(10, 0, unit="passes")
     threshold: float = number(1e-4, 0.0)
     threshold_mode: str = choice("rel", "abs")
-    cooldown: int = count(0, least=0)
+    cooldown: int = whole(0, 0, unit="passes")
     min_lr: float = number(0.0, 0.0)
     eps: float = number(1e-8, 0.0)
 
@@ -81,11 +84,8 @@ class Plateau(Schedule):
 
     @property
     def robbins_monro(self) -> RobbinsMonro:
-        return RobbinsMonro(None, None, "depends on how often the loss stops falling, which nobody can promise")
+        return RobbinsMonro(None, None, "depends on how often the loss stops falling, which cannot be known beforehand")
 
-    def written(self, T: Text) -> str:
-        return (
-            f"lr_scheduler.ReduceLROnPlateau(optimizer, factor={self.gamma!r}, patience={self.patience}, "
-            f"threshold={self.threshold!r}, threshold_mode={self.threshold_mode!r}, cooldown={self.cooldown}, "
-            f"min_lr={self.min_lr!r}, eps={self.eps!r})"
-        )
+    def torch_arguments(self, T: Text) -> Mapping[str, Any]:
+        names = ("patience", "threshold", "threshold_mode", "cooldown", "min_lr", "eps")
+        return {"factor": self.gamma, **{name: getattr(self, name) for name in names}}

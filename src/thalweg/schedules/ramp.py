@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..arguments import choice
 from .base import Factor, Schedule, steps_of
-from .fields import Length, Number, choice, length, number
+from .fields import Length, Number, length, number
 from .vocabulary import Text
 
 
@@ -36,10 +37,9 @@ class Ramp(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.shape == "memory":
+            read = number(low=0.0, high=1.0, below=True).metadata["read"]
             for end in ("start", "end"):
-                number(0.0, 0.0, 1 - 1e-12).metadata["read"](
-                    f"{self.name}: {end} with shape 'memory'", getattr(self, end)
-                )
+                read(f"{self.name}: {end} with shape 'memory'", getattr(self, end), self.error)
 
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
         share = m.minimum(1.0, t / steps_of(self.steps, T, m))
@@ -54,4 +54,4 @@ class Ramp(Schedule):
         return None
 
     def written(self, T: Text) -> str:
-        return f"tw.schedules.get({self.label!r}).torch(optimizer, {T})"
+        return self.by_label(T)

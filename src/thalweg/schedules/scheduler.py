@@ -11,8 +11,6 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ..errors import PlanError, unknown
-from .base import Schedule
-from .plateau import Plateau
 
 _PLACES = {"beta1": 0, "beta2": 1, "beta3": 2}  # in a parameter group's ``betas``
 
@@ -28,7 +26,7 @@ class Scheduler(LRScheduler):
         total: steps of the run.
     """
 
-    def __init__(self, optimizer: Optimizer, schedules: Mapping[str, Schedule], total: int) -> None:
+    def __init__(self, optimizer: Optimizer, schedules: Mapping[str, Any], total: int) -> None:
         self.schedules, self.total = dict(schedules), total
         groups = optimizer.param_groups
         for group in groups:
@@ -37,7 +35,7 @@ class Scheduler(LRScheduler):
         self.loops = {
             name: one.start(np.array([float(group[f"initial_{name}"]) for group in groups])).tolist()
             for name, one in self.schedules.items()
-            if isinstance(one, Plateau)
+            if one.closed
         }
         super().__init__(optimizer)
 
@@ -53,7 +51,7 @@ class Scheduler(LRScheduler):
 
     def _value(self, name: str, place: int, group: dict[str, Any]) -> float:
         schedule = self.schedules[name]
-        if isinstance(schedule, Plateau):
+        if schedule.closed:
             return self.loops[name][0][place]
         factor = float(schedule.factor(self.last_epoch, self.total))
         return factor if schedule.absolute else group[f"initial_{name}"] * factor
@@ -61,9 +59,7 @@ class Scheduler(LRScheduler):
     def observe(self, loss: float) -> None:
         """Tell the schedules that follow the loss what it is after a pass over the data."""
         for name, state in self.loops.items():
-            schedule = self.schedules[name]
-            assert isinstance(schedule, Plateau)
-            self.loops[name] = schedule.observe(np.array(state), np.array(float(loss))).tolist()
+            self.loops[name] = self.schedules[name].observe(np.array(state), np.array(float(loss))).tolist()
         self._update_lr_of_groups()
 
     def _update_lr_of_groups(self) -> None:

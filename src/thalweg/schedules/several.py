@@ -3,41 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import PlanError
+from ..arguments import declared
+from ..errors import PlanError, UsageError
 from .base import RobbinsMonro, Schedule, checked_total
+from .constant import Constant
+from .names import one
 from .vocabulary import Text
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
+Given = str | Schedule | Mapping[str, Any]  # what a user may call a schedule by
 
-def _read(what: str, value: Any) -> tuple[tuple[str, Schedule], ...]:
-    from .names import get
 
+def get(given: Given) -> Schedule:
+    """The schedule of that name; with arguments, ``step(size=30, gamma=0.1)`` or ``warmup(cosine, steps=100)``.
+
+    A mapping, or ``lr: cosine; momentum: ramp(end=0.95)``, gives each hyperparameter a schedule of its own.
+
+    Raises:
+        PlanError: an unknown name, or an argument that is not allowed.
+
+    >>> get("cosine"), get("warmup(cosine, steps=100)").label
+    (Cosine(end=0.0), 'warmup(cosine, steps=100)')
+    """
+    if isinstance(given, Mapping):
+        return Several(given)  # pyright: ignore[reportArgumentType]
+    if isinstance(given, str) and ":" in given:
+        pairs = [pair.partition(":") for pair in given.split(";")]
+        return Several([(name.strip(), schedule.strip()) for name, _, schedule in pairs])  # pyright: ignore
+    return one(given)
+
+
+def _read(what: str, value: Any, error: type[UsageError]) -> tuple[tuple[str, Schedule], ...]:
     pairs = tuple(value.items()) if isinstance(value, Mapping) else tuple(value)
     if not pairs:
-        raise PlanError(f"{what} is empty; give hyperparameters and schedules, e.g. {{'lr': 'cosine'}}.")
-    found = []
-    for name, one in pairs:
+        raise error(f"{what} is empty; give hyperparameters and schedules, e.g. {{'lr': 'cosine'}}.")
+    schedules = {}
+    for name, given in pairs:
         if not isinstance(name, str) or not name.isidentifier():
-            raise PlanError(f"{what} has {name!r} where the name of a hyperparameter belongs, e.g. 'momentum'.")
-        schedule = get(one)
-        if isinstance(schedule, Several):
-            raise PlanError(f"{what} gives {name} a schedule of several hyperparameters; give it one of its own.")
+            raise error(f"{what} has {name!r} where the name of a hyperparameter belongs, e.g. 'momentum'.")
+        if isinstance(given, Several | Mapping) or (isinstance(given, str) and ":" in given):
+            raise error(f"{what} gives {name} a schedule of several hyperparameters; give it one of its own.")
+        if name in schedules:
+            raise error(f"{what} names a hyperparameter twice; name each once.")
+        schedules[name] = one(given)
         if name == "lr":
-            schedule.on(("lr",))  # refuses what is no factor
-        found.append((name, schedule))
-    if len({name for name, _ in found}) < len(found):
-        raise PlanError(f"{what} names a hyperparameter twice; name each once.")
-    return tuple(found)
+            schedules[name].on(("lr",))  # refuses values where factors are needed
+    return tuple(schedules.items())
 
 
 @dataclass(frozen=True, eq=False)
-class Several(Schedule):
+class Several(Schedule, listed=False):
     """Each hyperparameter by a schedule of its own; the others stay as they are.
 
     Args:
@@ -49,7 +70,15 @@ class Several(Schedule):
     """
 
     name: ClassVar[str] = "several"
-    schedules: tuple[tuple[str, Schedule], ...] = field(metadata={"kind": "mapping", "read": _read})
+    schedules: tuple[tuple[str, Schedule], ...] = declared(_read, kind="mapping")
+
+    @property
+    def label(self) -> str:
+        return "; ".join(f"{name}: {schedule.label}" for name, schedule in self.schedules)
+
+    @property
+    def hyperparameters(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.schedules)
 
     @property
     def parts(self) -> tuple[Schedule, ...]:
@@ -61,8 +90,6 @@ class Several(Schedule):
 
     @property
     def _rate(self) -> Schedule:
-        from .constant import Constant
-
         return dict(self.schedules).get("lr", Constant())
 
     def formula(self, t: Any, T: Any, m: Any) -> Any:
@@ -79,12 +106,12 @@ class Several(Schedule):
     def on(self, hyperparameters: Iterable[str]) -> Mapping[str, Schedule]:
         known = set(hyperparameters)
         moved = dict(self._rate.on(known))
-        return moved | {name: one for name, one in self.schedules if name in known and name != "lr"}
+        return moved | {name: schedule for name, schedule in self.schedules if name in known and name != "lr"}
 
     def written(self, T: Text) -> str:
         if not self.writable:
             raise PlanError(f"{self.label} has a function of your own, which no script can find again.")
-        return f"tw.schedules.get({self.label!r}).torch(optimizer, {T})"
+        return self.by_label(T)
 
     def torch(self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr") -> LRScheduler:
         from .scheduler import Scheduler
@@ -98,8 +125,6 @@ class Several(Schedule):
 
     def within(self, hyperparameters: Iterable[str]) -> Schedule:
         """The same for a rule that has these alone."""
-        from .constant import Constant
-
         known = {"lr", *hyperparameters}
-        kept = [(name, one) for name, one in self.schedules if name in known]
-        return Several(kept) if kept else Constant()  # pyright: ignore[reportArgumentType]
+        moved = [(name, schedule) for name, schedule in self.schedules if name in known]
+        return Several(moved) if moved else Constant()  # pyright: ignore[reportArgumentType]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -26,13 +27,12 @@ class Step(Schedule):
         size: steps of one stair, or a share of the run; 0.3 of it by default.
         gamma: γ; 0.1 as in torch.
 
-    torch: StepLR.
-
     >>> Step(size=2, gamma=0.5).factor(range(5))
     array([1.  , 1.  , 0.5 , 0.5 , 0.25])
     """
 
     name: ClassVar[str] = "step"
+    counterpart: ClassVar[str] = "StepLR"
     multiplies: ClassVar[bool] = True
     size: Length = length(0.3)
     gamma: Number = positive(0.1)
@@ -44,8 +44,8 @@ class Step(Schedule):
     def decay(self) -> float:
         return geometric(self.gamma)
 
-    def own_class(self, T: Text) -> str:
-        return f"lr_scheduler.StepLR(optimizer, step_size={steps_of(self.size, T, PYTHON)}, gamma={self.gamma!r})"
+    def torch_arguments(self, T: Text) -> Mapping[str, Any]:
+        return {"step_size": steps_of(self.size, T, PYTHON), "gamma": self.gamma}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +56,12 @@ class StepDecay(Schedule):
         every: steps (epochs × steps per epoch), or a share of the run; a quarter by default.
         gamma: γ.
 
-    torch: StepLR.
-
     >>> StepDecay(every=2).factor(range(5))
     array([1.  , 1.  , 0.5 , 0.5 , 0.25])
     """
 
     name: ClassVar[str] = "step_decay"
+    counterpart: ClassVar[str] = "StepLR"
     multiplies: ClassVar[bool] = True
     every: Length = length(0.25)
     gamma: Number = positive(0.5)
@@ -74,8 +73,8 @@ class StepDecay(Schedule):
     def decay(self) -> float:
         return geometric(self.gamma)
 
-    def own_class(self, T: Text) -> str:
-        return Step(self.every, self.gamma).own_class(T)
+    def torch_arguments(self, T: Text) -> Mapping[str, Any]:
+        return {"step_size": steps_of(self.every, T, PYTHON), "gamma": self.gamma}
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,23 +85,23 @@ class MultiStep(Schedule):
         milestones: whole steps in rising order, e.g. (300, 800).
         gamma: γ; 0.1 as in torch.
 
-    torch: MultiStepLR.
-
     >>> MultiStep((1, 3), gamma=0.5).factor(range(5))
     array([1.  , 0.5 , 0.5 , 0.25, 0.25])
     """
 
     name: ClassVar[str] = "multistep"
+    needs: ClassVar[str] = "multistep(milestones=(30, 80))"
+    counterpart: ClassVar[str] = "MultiStepLR"
     multiplies: ClassVar[bool] = True
     milestones: tuple[int, ...] = milestones()
     gamma: Number = positive(0.1)
 
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
-        return self.gamma ** sum(m.where(t >= step, 1, 0) for step in self.milestones)
+        return self.gamma ** m.passed(self.milestones, t)
 
     @property
     def decay(self) -> float:
         return 0.0  # after the last milestone
 
-    def own_class(self, T: Text) -> str:
-        return f"lr_scheduler.MultiStepLR(optimizer, milestones={list(self.milestones)}, gamma={self.gamma!r})"
+    def torch_arguments(self, T: Text) -> Mapping[str, Any]:
+        return {"milestones": list(self.milestones), "gamma": self.gamma}

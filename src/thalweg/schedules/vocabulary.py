@@ -27,14 +27,14 @@ class Text:
 
     @classmethod
     def name(cls, name: str) -> Text:
-        return cls(ast.parse(name, mode="eval").body)
+        return cls(_parsed(name))
 
     @classmethod
     def of(cls, value: Any) -> Text:
         """Text as it is, and a number as a literal."""
         if isinstance(value, Text):
             return value
-        return cls(ast.parse(repr(value.item() if isinstance(value, np.generic) else value), mode="eval").body)
+        return cls(_parsed(repr(value.item() if isinstance(value, np.generic) else value)))
 
     def __str__(self) -> str:
         return ast.unparse(ast.fix_missing_locations(ast.Expression(self.node)))
@@ -94,6 +94,14 @@ class Text:
         return Text(ast.Compare(self.node, [operator], [Text.of(other).node]))
 
 
+class Code(str):
+    """Python text to be taken word for word."""
+
+
+def _parsed(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body
+
+
 def _is(value: Any, number: int) -> bool:
     return not isinstance(value, Text) and value == number
 
@@ -103,13 +111,14 @@ def _where(condition: Any, yes: Any, no: Any) -> Text:
 
 
 def _call(name: str) -> Callable[..., Text]:
-    function = ast.parse(name, mode="eval").body
+    function = _parsed(name)
     return lambda *given: Text(ast.Call(function, [Text.of(value).node for value in given], []))
 
 
 NUMBERS: Any = SimpleNamespace(
     pi=np.pi,
     where=np.where,
+    passed=lambda milestones, t: np.searchsorted(milestones, t, side="right"),
     exp=np.exp,
     log=np.log,
     cos=np.cos,
@@ -122,6 +131,7 @@ NUMBERS: Any = SimpleNamespace(
 PYTHON: Any = SimpleNamespace(
     pi=Text.name("math.pi"),
     where=_where,
+    passed=lambda milestones, t: Text(_parsed(f"sum([{t} >= step for step in {milestones}])")),
     exp=_call("math.exp"),
     log=_call("math.log"),
     cos=_call("math.cos"),

@@ -1,0 +1,117 @@
+"""Arguments that a text may give: each declared once, where a class has it, with what it allows.
+
+Schedules, losses and regularizers are frozen dataclasses whose fields are made by the functions below. `Declared`
+registers a class under its name and checks every field of an object, and `made` builds one from a call that was read
+from a text (`calls.py`), so that a text and a Python call are refused in the same sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, field, fields
+from typing import Any, ClassVar, TypeVar
+
+from .errors import UsageError, short, unknown
+from .numbers import Range
+
+Read = Callable[[str, Any, type[UsageError]], Any]  # (argument as messages call it, given, error) → value
+Kind = TypeVar("Kind", bound="Declared")
+
+
+class Declared:
+    """A dataclass that is known by a name, and checks its own arguments.
+
+    Attributes:
+        name: what a text calls it by.
+        error: what is raised for a wrong argument.
+        registry: name → class; each subclass that has a name enters itself, unless it is made with ``listed=False``.
+        needs: a call, as an example, of a class that cannot do without arguments.
+    """
+
+    name: ClassVar[str]
+    error: ClassVar[type[UsageError]]
+    registry: ClassVar[dict[str, Any]]
+    needs: ClassVar[str] = ""
+
+    def __init_subclass__(cls, listed: bool = True) -> None:
+        if listed and "name" in vars(cls):
+            cls.registry[cls.name] = cls
+
+    def __post_init__(self) -> None:
+        for f in fields(self):  # pyright: ignore[reportArgumentType]
+            if "read" in f.metadata:
+                value = f.metadata["read"](f"{self.name}: {f.name}", getattr(self, f.name), self.error)
+                object.__setattr__(self, f.name, value)
+
+
+def made(base: type[Kind], word: str, name: str, arguments: Mapping[str, Any]) -> Kind:
+    """The object of that name with these arguments.
+
+    Args:
+        base: of the classes that may be meant.
+        word: what the name is the name of, e.g. loss.
+
+    Raises:
+        UsageError: of the base's kind: an unknown name or argument, one that is missing or not allowed.
+    """
+    kind = found(base, word, name)
+    known = {f.name: f for f in fields(kind) if f.init}  # pyright: ignore[reportArgumentType]
+    for argument in arguments:
+        if argument not in known:
+            raise base.error(unknown(f"argument of {name}", argument, known))
+    missing = [n for n, f in known.items() if f.default is f.default_factory is MISSING and n not in arguments]
+    if missing:
+        raise base.error(f"{name} needs {missing[0]}; e.g. {kind.needs}.")
+    return kind(**arguments)
+
+
+def found(base: type[Kind], word: str, name: str) -> type[Kind]:
+    """The class of that name."""
+    if name not in base.registry:
+        raise base.error(unknown(word, name, base.registry))
+    return base.registry[name]
+
+
+def declared(read: Read, default: Any = MISSING, kind: str = "") -> Any:
+    """A field whose value is what `read` makes of the given one; `kind` sorts the fields of a class."""
+    return field(default=default, metadata={"read": read, "kind": kind})
+
+
+def number(default: Any, low: float, high: float = Range.high, *, above: bool = False, below: bool = False) -> Any:
+    """A number of a `Range`."""
+    return declared(Range(low, high, above=above, below=below).check, default, "number")
+
+
+def whole(default: int, low: float = Range.low, high: float = Range.high, *, unit: str = "") -> Any:
+    """A whole number of a `Range`."""
+    return declared(Range(low, high, whole=True, unit=unit).check, default, "whole")
+
+
+def choice(default: str, *others: str) -> Any:
+    """One of a few words; the first is the default."""
+
+    def read(what: str, value: Any, error: type[UsageError]) -> str:
+        if not isinstance(value, str) or value not in (default, *others):
+            allowed = " or ".join(map(repr, (default, *others)))
+            raise error(f"{what} is {short(repr(value))}; give {allowed}.")
+        return value
+
+    return declared(read, default, "choice")
+
+
+def flag(default: bool) -> Any:
+    """True or False."""
+
+    def read(what: str, value: Any, error: type[UsageError]) -> bool:
+        if not isinstance(value, bool):
+            raise error(f"{what} is {short(repr(value))}; give True or False.")
+        return value
+
+    return declared(read, default, "flag")
+
+
+def optional(inner: Any) -> Any:
+    """The same argument, or None, which is the default."""
+    read = inner.metadata["read"]
+    kind = inner.metadata["kind"]
+    return declared(lambda what, value, error: None if value is None else read(what, value, error), None, kind)

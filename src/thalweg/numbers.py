@@ -1,0 +1,86 @@
+"""A number that was given, against the range that was declared for it: the one check of numbers.
+
+Every argument that is a number says its range once, and whatever is outside is refused in the same sentence.
+A number may come from a text, where ``1e999`` is infinite and ``0xfff…f`` longer than any float: both are out of range.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .errors import UsageError, short
+
+MOST = 10**15  # whole numbers beyond it would lose their last digit among floats
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`.
+
+    Args:
+        low, high: the ends, which belong to it unless `above` or `below` says otherwise.
+        whole: integers alone; up to `MOST` where no `high` is given.
+        above, below: without `low`, without `high`.
+        unit: of a whole number, e.g. steps.
+
+    >>> Range(0, 1).check("p of flip", 0.5)
+    0.5
+    >>> print(Range(0, above=True), "|", Range(1, whole=True, unit="steps"), "|", Range(0, 1, below=True))
+    a number above 0 | a whole number of steps, at least 1 | a number of at least 0 and below 1
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    whole: bool = False
+    above: bool = False
+    below: bool = False
+    unit: str = ""
+
+    def check(self, what: str, value: Any, error: type[UsageError] = UsageError) -> Any:
+        """The value, a NumPy scalar as Python's own.
+
+        Args:
+            what: the argument, as a message calls it.
+
+        Raises:
+            UsageError: or the given kind of it: what was given, and what is allowed.
+        """
+        number = value.item() if isinstance(value, np.integer | np.floating) else value
+        if number in self:
+            return number
+        raise error(f"{what} is {short(repr(value))}; give {self.text(number)}.")
+
+    def __contains__(self, number: Any) -> bool:
+        plain = isinstance(number, int if self.whole else int | float) and not isinstance(number, bool)
+        if not plain or not max(self.low, -self._largest) <= number <= self._top:
+            return False
+        return not (self.above and number == self.low) and not (self.below and number == self.high)
+
+    @property
+    def _largest(self) -> float:
+        return MOST if self.whole else sys.float_info.max
+
+    @property
+    def _top(self) -> float:
+        return min(self.high, self._largest)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, refused: Any = None) -> str:
+        """What is allowed, in words; the largest number of all is named where it is what refuses this one."""
+        noun = ("a whole number" if self.whole else "a number") + (f" of {self.unit}" if self.unit else "")
+        low, high = (f"{end:,}" if self.whole else f"{end:g}" for end in (self.low, self._top))
+        most = f"below {high}" if self.below else f"at most {high}"
+        ended = self.high < math.inf or (isinstance(refused, int | float) and refused > self._top)
+        if self.low == -math.inf:
+            return f"{noun} that is {most}" if ended else noun
+        if ended and not (self.above or self.below):
+            return f"{noun} from {low} to {high}"
+        least = f" above {low}" if self.above else f"{',' if self.unit else ' of'} at least {low}"
+        return f"{noun}{least}{f' and {most}' if ended else ''}"

@@ -1,0 +1,61 @@
+"""Stores written by older versions, as they were: they open, are carried on and run again, with the same numbers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import thalweg as tw
+
+STORES = Path(__file__).parent / "stores"
+EXPECTED = json.loads((STORES / "schema-2.json").read_text())
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Path:
+    """A study by halving, killed between its second and its last rung, with the checkpoints of two blocks."""
+    for part in ("schema-2-stopped.db", "schema-2-stopped.db.checkpoints"):
+        source = STORES / part
+        shutil.copytree(source, tmp_path / part) if source.is_dir() else shutil.copy(source, tmp_path / part)
+    return tmp_path / "schema-2-stopped.db"
+
+
+def values(study: tw.Study) -> list[list[object]]:
+    table = study.table().sort_values(["stage", "optimizer", "lr", "seed"])
+    return table[["stage", "optimizer", "lr", "seed", "status", "step", "validation_loss"]].values.tolist()
+
+
+def same(found: list[list[object]], expected: list[list[object]]) -> None:
+    assert [row[:-1] for row in found] == [row[:-1] for row in expected]
+    np.testing.assert_allclose([row[-1] for row in found], [row[-1] for row in expected], rtol=1e-3)
+
+
+def test_a_finished_store_reads_as_it_did(tmp_path: Path) -> None:
+    study = tw.Study.open(shutil.copy(STORES / "schema-2.db", tmp_path / "a.db"))
+    assert study.finished
+    assert values(study) == EXPECTED["finished"]
+    assert study.verdict.sentence == EXPECTED["sentence"]
+
+
+def test_a_stopped_store_is_carried_on(stopped: Path) -> None:
+    before = tw.Study.open(stopped).curves()
+    study = tw.resume(stopped, progress=False)
+    assert study.finished
+    same(values(study), EXPECTED["stopped"])
+    ended = study.table().query("stage == 'search' and status == 'stopped'")["member"]
+    kept = before[before["member"].isin(ended)].reset_index(drop=True)
+    now = study.curves("search")
+    pd.testing.assert_frame_equal(now[now["member"].isin(ended)].reset_index(drop=True), kept)
+    assert not list(stopped.parent.glob("*.checkpoints"))
+
+
+def test_a_store_runs_again(tmp_path: Path) -> None:
+    shutil.copy(STORES / "schema-2.db", tmp_path / "a.db")
+    again = tw.rerun(tmp_path / "a.db", progress=False)
+    assert again.same_verdict
+    assert again.largest < 1e-3
