@@ -25,7 +25,7 @@ import torch
 
 from ..errors import PlanError, TrainingError
 from ..plan.plan import Plan
-from ..problem.declaration import load
+from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
 from ..store.file import BlockRow, Store
 from .batching import decide

@@ -23,7 +23,8 @@ from ..plan.factors import Setting, shown, words_of
 from ..population.batched import Batched
 from ..population.block import Block
 from ..population.sharpness import Landscape, curvature, lengths
-from ..problem.declaration import Problem, load
+from ..problem.declaration import Problem
+from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
 from ..regularizers.averaging import shaped
 from ..verdict.intervals import Interval, interval

@@ -15,8 +15,10 @@ from torch.utils import _pytree as pytree
 from .. import formulas
 from ..errors import ProblemError, UsageError, unknown
 from ..formulas import Formula
+from ..problem.builtin import PROBLEMS
 from ..problem.data import first_line
-from ..problem.declaration import Problem, load
+from ..problem.declaration import Problem
+from ..problem.find import load
 from ..problem.prepare import prepare, sample_of_train
 from ..problem.source import failed, is_spec, opened
 from .known import KNOWN
@@ -236,8 +238,6 @@ def _found(model: Any) -> tuple[str, nn.Module, Any, str]:
     if is_spec(model):
         with opened(model, UsageError) as found:
             return _returned(found.name, found.get(), model)
-    from ..problem.builtin import PROBLEMS
-
     if model in PROBLEMS:
         return _of_problem(load(model))
     if model.endswith(".py"):

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .. import __version__
 from ..errors import PlanError, WorkError
 from ..store.file import put_new
+from ..version import __version__
 
 if TYPE_CHECKING:
     from .study import Study

@@ -21,7 +21,8 @@ from ..plan.factors import FULL, LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, STORED_
 from ..plan.folds import Folds, check_unwatched
 from ..plan.folds import folds as cut
 from ..plan.plan import FULL_BUDGET, GROW, Plan, as_now, checked, plan
-from ..problem.declaration import Problem, load
+from ..problem.declaration import Problem
+from ..problem.find import load
 from ..problem.prepare import Prepared, check_loss, prepare, sample_of_train
 from ..recipe import recipe as recipes
 from ..schedules import Given
