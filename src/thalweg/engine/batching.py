@@ -12,7 +12,7 @@ a process of its own (see `processes.py`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from ..plan.factors import Setting
 from ..population.block import EVALUATION_BATCH, Block
 from ..problem.data import first_line
 from ..store.file import Store
+from ..verdict.sentences import one_by_one
 from .memory import out_of_memory
 from .programs import Alone, Programs, one_thread
 
@@ -51,13 +52,7 @@ def decide(store: Store, programs: Programs) -> list[str]:
         kept = {**kept, "reasons": found}
         store.set_meta("batching", kept)
     programs.one_by_one = {p: Alone(*one) for p, one in zip(programs.all, kept["reasons"], strict=True) if one}
-    return sentences(kept)
-
-
-def sentences(kept: Mapping[str, Any]) -> list[str]:
-    """What the report and the terminal say of what the store keeps: a sentence for each reason."""
-    reasons = dict.fromkeys(one[0] for one in kept.get("reasons", ()) if one)
-    return [f"Members were trained one by one, {why}." for why in reasons]
+    return one_by_one(kept)
 
 
 def _alone(programs: Programs, settings: Sequence[Setting], asked: Any) -> Alone | None:

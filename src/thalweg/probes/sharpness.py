@@ -27,12 +27,11 @@ from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
 from ..regularizers.averaging import shaped
+from ..results import Results
 from ..verdict.intervals import Interval, interval
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-    from ..study.study import Study
 
 REACH = np.linspace(-0.15, 0.15, 31)  # lengths of the step from the minimum, in one of the `UNITS`
 # The length of the initial weights, which is common to all levels, and of those at the end.
@@ -136,19 +135,18 @@ def sharpness(model: nn.Module, problem: Problem | str, epsilon: float = EPSILON
 
 
 def of_study(
-    study: Study, by: str = "optimizer", seeds: int = 5, epsilon: float = EPSILON, problem: Problem | str | None = None
+    results: Results,
+    by: str = "optimizer",
+    seeds: int = 5,
+    epsilon: float = EPSILON,
+    problem: Problem | str | None = None,
 ) -> Sharpnesses:
     """As `Study.sharpness`, which documents it."""
     _check_epsilon(epsilon)
-    plan, facts, verdict = study.plan, study.problem, study.verdict_by(by)
+    plan, verdict, path = results.plan, results.verdict_by(by), results.path
     if not verdict.entries:
-        raise PlanError(f"{study.path} has no complete seed yet, so nothing is chosen; `thalweg resume {study.path}`.")
-    if problem is None and facts["kind"] == "object":
-        raise PlanError("this study was begun with a tw.Problem object; give it as problem=.")
-    ready = prepare(load(problem if problem is not None else facts["spec"]))
-    if ready.fingerprint != facts["fingerprint"]:
-        raise PlanError(f"the problem {ready.name} is not the one that {study.path} was begun with; give that one.")
-    programs = Programs(plan, ready)
+        raise PlanError(f"{path} has no complete seed yet, so nothing is chosen; `thalweg resume {path}`.")
+    programs = Programs(plan, results.prepared(problem))
     levels = {entry.setting: verdict.level(entry) for entry in verdict.entries}
     first = plan.seeds if verdict.confirmed else 0
     taken = range(first, first + min(seeds, plan.confirmation if verdict.confirmed else plan.seeds))
