@@ -50,7 +50,7 @@ class Results:
     ) -> None:
         self.path, self.declared = Path(path), declared
         self._given = given or {}  # argument of `compare` → label → object of the user's own
-        self._known: tuple[int, dict[str, Any]] = (-1, {})  # a revision, and what was read or judged at it
+        self._cache: tuple[int, dict[str, Any]] = (-1, {})  # a revision, and what was read or judged at it
 
     @classmethod
     def open(
@@ -83,12 +83,12 @@ class Results:
     def _once(self, what: str, read: Callable[[], T]) -> T:
         """What `read` gives; the same until the revision rises."""
         revision = self.revision
-        if self._known[0] != revision:
-            self._known = (revision, {})
-        _, known = self._known
-        if what not in known:
-            known[what] = read()
-        return known[what]
+        if self._cache[0] != revision:
+            self._cache = (revision, {})
+        _, cache = self._cache
+        if what not in cache:
+            cache[what] = read()
+        return cache[what]
 
     def _meta(self, key: str, default: Any = None) -> Any:
         with Store.open(self.path) as store:
@@ -122,11 +122,11 @@ class Results:
         Raises:
             PlanError: it is needed and missing, or is not the problem that the study was begun with.
         """
-        known, given = self.problem, self.declared if problem is None else problem
-        if given is None and known["kind"] == "object":
+        facts, given = self.problem, self.declared if problem is None else problem
+        if given is None and facts["kind"] == "object":
             raise PlanError(f"{self.path} was begun with a tw.Problem object; {otherwise}")
-        ready = prepare(load(known["spec"] if given is None else given))
-        if ready.fingerprint != known["fingerprint"]:
+        ready = prepare(load(facts["spec"] if given is None else given))
+        if ready.fingerprint != facts["fingerprint"]:
             raise PlanError(
                 f"the problem {ready.name} is not the one {self.path} was begun with (its model, data or loss "
                 "changed); bring the old one back, or start a new study."

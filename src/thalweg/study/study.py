@@ -140,8 +140,7 @@ class Study(Results):
         """Write the report: one HTML file that needs nothing else."""
         from .. import report
 
-        report.write(self, path)
-        return Path(path)
+        return report.write(self, path)
 
 
 def compare(
