@@ -20,6 +20,7 @@ import machine
 
 import thalweg as tw
 from thalweg.problem.builtin import PROBLEMS
+from thalweg.store.file import Store
 from thalweg.study.study import Study
 
 STUDY = {
@@ -45,7 +46,7 @@ def run(name: str, budget: str, folder: str) -> tuple[Study, float, int]:
     with ProcessPoolExecutor(1, get_context("spawn")) as alone:
         path, elapsed = alone.submit(timed, name, budget, folder).result()
     study = Study.open(path)
-    with study.store() as store:
+    with Store.open(study.path) as store:
         return study, elapsed, sum(row.step * len(row.settings) for row in store.blocks("search"))
 
 

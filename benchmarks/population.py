@@ -31,6 +31,7 @@ import thalweg as tw
 from thalweg.plan.plan import Plan, Setting, plan
 from thalweg.population.batches import order_seed
 from thalweg.recipe.recipe import optimizer_line
+from thalweg.store.file import Store
 
 STUDY = {"digits": {"seeds": 5, "epochs": 20}, "digits-cnn": {"seeds": 2, "epochs": 5}}
 FUSED = ("SGD", "Adam", "AdamW", "Adagrad")
@@ -43,7 +44,7 @@ def population(name: str) -> float:
         begun = time.perf_counter()
         study = tw.compare(name, **STUDY[name], confirmation=0, grow=0, store=Path(folder) / "study.db", progress=False)
         elapsed = time.perf_counter() - begun
-        with study.store() as store:
+        with Store.open(study.path) as store:
             steps = sum(row.step * len(row.settings) for row in store.blocks())
     return steps / elapsed
 

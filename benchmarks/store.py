@@ -174,7 +174,7 @@ def checkpoints(name: str, asked: dict[str, Any], folder: Path) -> list[str]:
         study = tw.compare(name, **asked, confirmation=0, store=folder / f"{name}.db", progress=False)
     finally:
         Store.save_checkpoint, block_run.CHECKPOINT_SECONDS = right, usual
-    with study.store() as store:
+    with Store.open(study.path) as store:
         busy = sum(row.seconds for row in store.blocks())  # of the workers, checkpoints included
     each = statistics.median(spent)
     share = each / max(usual, block_run.CHECKPOINT_SHARE * each)

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from thalweg.plan.plan import Plan, plan
-from thalweg.verdict.verdict import Entry, Interval, Verdict, judge
+from thalweg.verdict.entries import Entry, Verdict
+from thalweg.verdict.verdict import Interval, judge
 
 VALLEYS = {  # optimizer: (best rate, smallest loss, width in decades, rate from which it diverges)
     "adamw": (1e-3, 0.081, 0.9, 0.9),

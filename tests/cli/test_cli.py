@@ -20,7 +20,8 @@ from typer.testing import CliRunner, Result
 from thalweg.cli import compare, main, problems, recipe, report, result, resume, show
 from thalweg.problem.builtin import PROBLEMS
 from thalweg.study.study import Study
-from thalweg.verdict.verdict import Default, Entry, Interval, Verdict
+from thalweg.verdict.entries import Default, Entry, Verdict
+from thalweg.verdict.verdict import Interval
 
 from ..studies import PROGRAM
 

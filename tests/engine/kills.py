@@ -205,7 +205,7 @@ def main(asked: dict[str, Any], folder: Path, count: int, seed: int) -> None:
     run.Programs = programs  # type: ignore[misc]
     reference = content(compare(**asked, store=folder / "reference.db"))
     weights, Watched.last = Watched.last, {}
-    with Study.open(folder / "reference.db").store() as store:
+    with Store.open(folder / "reference.db") as store:
         grown, rungs = len(store.meta("plan")["grown"]), len(store.meta("rungs", []))
     events, rng, found = counted(folder, asked), np.random.default_rng(seed), []
     for k in range(count):

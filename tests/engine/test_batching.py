@@ -30,6 +30,7 @@ from thalweg.plan.plan import plan
 from thalweg.population.batched import Batched
 from thalweg.problem.declaration import load
 from thalweg.problem.prepare import prepare
+from thalweg.store.file import Store
 from thalweg.study.study import Study, compare, resume
 
 from ..studies import steps_recorded, wait_for
@@ -303,7 +304,7 @@ def test_a_block_that_does_not_fit_becomes_two(
     same(study, roomy, exact=False)
     assert max(sizes[after:]) <= 2
     assert [done for done, _ in told] == [total for _, total in told]
-    with study.store() as store:
+    with Store.open(study.path) as store:
         assert max(len(row.settings) for row in store.blocks("confirmation")) <= 2
     assert not Path(f"{study.path}.checkpoints").exists()
 

@@ -12,6 +12,7 @@ from thalweg.engine import block_run, growth
 from thalweg.engine.growth import further
 from thalweg.errors import PlanError, StoreError
 from thalweg.plan.plan import MOST_RUNS, log_range
+from thalweg.store.file import Store
 from thalweg.study.study import Study, compare, resume
 from thalweg.verdict.verdict import judge
 
@@ -103,7 +104,7 @@ def test_every_optimizer_has_the_same_grown_grid(grown: Study) -> None:
 
 
 def test_the_store_says_what_was_asked_and_what_was_grown(grown: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    with grown.store() as store:
+    with Store.open(grown.path) as store:
         kept = store.meta("plan")
     assert kept["rates"] == [1e-4, 1e-3, 1e-2]
     assert (kept["grow"], kept["grown"]) == (6, list(grown.plan.grown))

@@ -50,7 +50,7 @@ def curves(study: Study) -> pd.DataFrame:
 
 
 def steps(study: Study) -> int:
-    with study.store() as store:
+    with Store.open(study.path) as store:
         return sum(row.step * len(row.settings) for row in store.blocks("search"))
 
 
@@ -345,7 +345,7 @@ def test_a_killed_process_goes_on_to_the_same_end(whole: Study, tmp_path: Path, 
         path,
         "-q",
     )
-    with whole.store() as store:
+    with Store.open(whole.path) as store:
         blocks = sum(row.step for row in store.blocks())
     wait_for(lambda: steps_recorded(path) > 0.5 * blocks, process)
     os.kill(process.pid, signal.SIGKILL)

@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader, TensorDataset
 import thalweg as tw
 from thalweg.cli.result import finish
 from thalweg.engine import recipe_run
-from thalweg.engine.recipe_run import RecipeRun, differences
 from thalweg.population.block import Block
 from thalweg.recipe.recipe import Recipe
+from thalweg.recipe.run import RecipeRun, _power, differences
 from thalweg.study.study import Study, compare, resume
 
 ASKED: dict[str, Any] = {
@@ -95,7 +95,7 @@ def test_a_recipe_that_is_wrong_shows(change: str, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(recipe_run, "recipe", wrong)
     found = ran(studied(tmp_path))
     assert found.first > 1e-4
-    assert f"{recipe_run._power(found.largest)} relative" in str(found)
+    assert f"{_power(found.largest)} relative" in str(found)
 
 
 def test_of_a_long_run_the_first_passes_are_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def test_differences() -> None:
     ("value", "words"), [(0, "0"), (2.1e-6, "3e-6"), (1e-6, "1e-6"), (9.5e-7, "1e-6"), (0.3, "3e-1"), (1.2, "2e0")]
 )
 def test_differences_are_never_said_smaller(value: float, words: str) -> None:
-    assert recipe_run._power(value) == words
+    assert _power(value) == words
 
 
 def test_words_where_rounding_grew() -> None:

@@ -19,6 +19,7 @@ from thalweg.errors import PlanError, ProblemError, UsageError
 from thalweg.plan import plan as plans
 from thalweg.plan.factors import shown
 from thalweg.plan.plan import Plan, Setting, grid, plan
+from thalweg.store.file import Store
 from thalweg.study.study import Study, compare
 
 BOTH = {"optimizers": ["sgd", "adam"], "rates": [0.1], "schedule_names": ["constant"], "seeds": 3}
@@ -281,7 +282,7 @@ def test_each_factor_is_a_column_with_plain_values(mixed: Study) -> None:
 
 
 def test_a_block_holds_what_one_program_can_train(mixed: Study) -> None:
-    with mixed.store() as store:
+    with Store.open(mixed.path) as store:
         blocks = store.blocks("search")
     for block in blocks:
         assert len({(s["loss"], s["batch_size"]) for s in block.settings}) == 1
@@ -292,7 +293,7 @@ def test_a_block_holds_what_one_program_can_train(mixed: Study) -> None:
 
 
 def test_the_choice_of_every_level_is_run_again_once(mixed: Study) -> None:
-    with mixed.store() as store:
+    with Store.open(mixed.path) as store:
         settings = [s for b in store.blocks("confirmation") for s in b.settings if b.seed == 2]
     assert len(settings) == len(set(settings))
     for factor in ("optimizer", "loss", "batch_size", "beta2"):

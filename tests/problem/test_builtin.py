@@ -12,7 +12,7 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from thalweg.problem.builtin import LENGTH, PROBLEMS, _each_line_once
-from thalweg.problem.declaration import load
+from thalweg.problem.find import load
 from thalweg.problem.prepare import Prepared, prepare
 
 MEMBERS = 3

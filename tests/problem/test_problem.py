@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from thalweg.errors import ProblemError
-from thalweg.problem.declaration import Problem, load
+from thalweg.problem.declaration import Problem
+from thalweg.problem.find import load
 from thalweg.problem.prepare import prepare
 
 GOOD = """

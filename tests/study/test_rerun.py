@@ -18,6 +18,7 @@ import thalweg as tw
 from thalweg.cli.main import app
 from thalweg.engine import block_run
 from thalweg.errors import PlanError, StoreError
+from thalweg.store.file import Store
 from thalweg.study.rerun import compared
 from thalweg.study.study import Study, compare
 
@@ -78,7 +79,7 @@ def test_the_same_to_the_last_bit(own: tuple[Path, Path], tmp_path: Path) -> Non
 
 
 def test_one_bit_is_seen(own: tuple[Path, Path], copied: Path, tiny: Study) -> None:
-    with tiny.store() as store:
+    with Store.open(tiny.path) as store:
         (value,) = store._db.execute("SELECT value FROM curves WHERE block = 1 AND metric = 'train_loss'").fetchone()
     changed = bytearray(value)
     changed[0] ^= 1  # the last bit of a float64

@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from thalweg.engine import block_run
 from thalweg.engine import execute as run
 from thalweg.engine.progress import Progress
 from thalweg.errors import PlanError, StoreError, TrainingError, UsageError
-from thalweg.plan.plan import Plan
 from thalweg.population.block import Block
 from thalweg.problem.prepare import prepare
 from thalweg.store.file import Store
@@ -159,7 +159,7 @@ def test_provenance_says_with_what(tiny: Study) -> None:
     assert known["torch"] == torch.__version__
     assert known["problem name"] == "breast-cancer"
     assert len(known["problem fingerprint"]) == 64
-    with tiny.store() as store:
+    with Store.open(tiny.path) as store:
         assert len(store.meta("sessions")) == 1
 
 
@@ -264,7 +264,7 @@ def test_another_study_in_the_store_is_refused(change: dict[str, Any], words: st
 def test_paths_are_numbered(tiny: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     facts, wanted = tiny.problem, tiny.plan
-    other = Plan(**{**vars(wanted), "seeds": 9})
+    other = replace(wanted, seeds=9)
     runs = Path("runs")
     assert _free_path(facts, wanted) == runs / "breast-cancer.db"
     assert not runs.exists()
@@ -433,10 +433,10 @@ def test_taken_up_from_a_checkpoint(
             compare(problem(), **asked, store=path)
     study = Study.open(path)
     assert not study.finished
-    with study.store() as store:
+    with Store.open(study.path) as store:
         assert step == 1 or any(row.checkpoint for row in store.blocks())
     again = Progress()
-    with study.store(write=True) as store:
+    with Store.open(study.path, write=True) as store:
         run.execute(store, study.plan, ready, again)
     same(study, whole)
     assert not list(tmp_path.glob("*.checkpoints"))

@@ -15,6 +15,7 @@ from thalweg.errors import PlanError
 from thalweg.plan.factors import Setting
 from thalweg.plan.plan import plan
 from thalweg.recipe.recipe import recipe
+from thalweg.store.file import Store
 from thalweg.study.study import Study, compare
 
 GIVEN = [
@@ -50,7 +51,7 @@ def test_levels_are_labels_and_are_found_again(study: Study) -> None:
 
 
 def test_kinds_share_a_block_and_others_do_not(study: Study) -> None:
-    with study.store() as store:
+    with Store.open(study.path) as store:
         blocks = [{dict(s.further)["regularizer"] for s in row.settings} for row in store.blocks("search")]
     assert {LABELS[1], LABELS[2]} in blocks
     assert all(len(kinds) == 1 or kinds == {LABELS[1], LABELS[2]} for kinds in blocks)

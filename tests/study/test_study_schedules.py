@@ -17,6 +17,7 @@ from thalweg import schedules as S
 from thalweg.errors import PlanError
 from thalweg.plan.plan import Setting, plan
 from thalweg.recipe import recipe as recipes
+from thalweg.store.file import Store
 from thalweg.study.study import Study, compare, resume
 
 PROBLEM = """
@@ -116,7 +117,7 @@ def test_a_function_of_your_own_has_to_be_given_again(problem: str, tmp_path: Pa
         again.plan["schedule"].found[label]
     assert "\n" not in str(e.value)
     assert Study.open(store, schedules=[own]).plan["schedule"].found[label] is own
-    with study.store(write=True) as opened:
+    with Store.open(study.path, write=True) as opened:
         opened.set_meta("costs", None)
     with pytest.raises(PlanError, match="pass it again"):
         resume(store, progress=False)
@@ -149,7 +150,7 @@ def test_a_store_with_a_schedule_that_cannot_be_is_refused_when_it_is_needed(stu
     copy = tmp_path / "copy.db"
     copy.write_bytes(study.path.read_bytes())
     damaged = Study(copy)
-    with damaged.store(write=True) as opened:
+    with Store.open(damaged.path, write=True) as opened:
         opened.set_meta("plan", {**opened.meta("plan"), "schedules": ["step(size=-1)"]})
     with pytest.raises(PlanError, match=r"this study compares step\(size=-1\)"):
         damaged.plan["schedule"].found["step(size=-1)"]

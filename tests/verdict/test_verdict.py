@@ -16,7 +16,8 @@ from thalweg.errors import PlanError
 from thalweg.plan.plan import Plan, Setting, plan
 from thalweg.verdict import comparisons
 from thalweg.verdict.comparisons import rank
-from thalweg.verdict.verdict import Verdict, judge, points, to_confirm
+from thalweg.verdict.entries import Verdict
+from thalweg.verdict.verdict import judge, points, to_confirm
 
 Loss = Callable[[str, float, str, int], float]
 RATES = (0.01, 0.1, 1.0)

@@ -36,13 +36,13 @@ def landscape(
 ) -> None:
     """Slice through the loss of a member's network: along its training path, at random, or to another's."""
     from ..probes.landscape import landscape as run
-    from ..study.study import Study
+    from ..results import Results
 
     if output is not None:
         check_picture(output)
-    study = Study.open(store)
-    ask(study, trust)
-    found = run(study, optimizer=optimizer, to=to, kind=kind, points=points, samples=samples, seed=seed)
+    results = Results.open(store)
+    ask(results, trust)
+    found = run(results, optimizer=optimizer, to=to, kind=kind, points=points, samples=samples, seed=seed)
     if output is not None:
         write_picture(output, lambda: found.picture(surface) if surface else found.picture())
     if json:

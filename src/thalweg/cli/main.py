@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import typer
 
-from .. import __version__
 from ..errors import ThalwegError
+from ..version import __version__
 from . import (
     compare,
     derivative,

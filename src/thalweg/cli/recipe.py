@@ -16,6 +16,6 @@ def recipe(
     seed: Annotated[int, typer.Option(help="Whose initial weights and batch order to repeat.")] = 0,
 ) -> None:
     """Print a runnable plain-PyTorch script that trains with the winning setting."""
-    from ..study.study import Study
+    from ..results import Results
 
-    print(Study.open(store).recipe(optimizer, seed).code, end="")
+    print(Results.open(store).recipe(optimizer, seed).code, end="")

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from ..study.rerun import Rerun
     from ..study.study import Study
-    from ..verdict.verdict import Interval, Verdict
+    from ..verdict.entries import Verdict
+    from ..verdict.verdict import Interval
 
 
 def split(text: str) -> list[str]:
@@ -275,7 +276,7 @@ def _number(value: float, sign: str = "") -> str:
 
 
 def _result(study: Study, verdict: Verdict, report: Path | None) -> dict:
-    from ..verdict.verdict import plain
+    from ..verdict.entries import plain
 
     return {
         "problem": study.name,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ..study.study import Study
+    from ..results import Results
 
 Trust = Annotated[bool, typer.Option("--trust", help="Run files and modules that the store names, without a question.")]
 
 
-def ask(study: Study, trust: bool) -> None:
+def ask(study: Results, trust: bool) -> None:
     """Remember what the store names as trusted, after a yes; without a terminal to ask on, loading is refused."""
     from ..problem.trust import remember, unknown
 

@@ -12,7 +12,7 @@ a process of its own (see `processes.py`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -45,12 +45,6 @@ def decide(programs: Programs, asked: Any) -> list[Alone | None]:
     """For each program of the plan why its members are better trained one by one, as is measured now; or None."""
     with one_thread():
         return [_alone(programs, settings, asked) for settings in programs.all.values()]
-
-
-def sentences(kept: Mapping[str, Any]) -> list[str]:
-    """What the report and the terminal say of what the store keeps: a sentence for each reason."""
-    reasons = dict.fromkeys(one[0] for one in kept.get("reasons", ()) if one)
-    return [f"Members were trained one by one, {why}." for why in reasons]
 
 
 def _alone(programs: Programs, settings: Sequence[Setting], asked: Any) -> Alone | None:

@@ -20,8 +20,9 @@ from torch.utils.data import DataLoader
 from ..plan.plan import HALVING, Plan
 from ..problem.prepare import Prepared
 from ..store.file import BlockRow, Store
+from ..verdict.sentences import one_by_one
 from ..verdict.verdict import to_confirm
-from .batching import AUTO, WORTH, decide, sentences
+from .batching import AUTO, WORTH, decide
 from .costs import measure_costs
 from .growth import grown
 from .halving import ahead, expected, losses_at, regrouped, stopped
@@ -68,7 +69,7 @@ def _set_batching(store: Store, programs: Programs) -> list[str]:
         kept = {**kept, "reasons": decide(programs, kept.get("asked", AUTO))}
         store.set_meta("batching", kept)
     programs.alone(kept["reasons"])
-    return sentences(kept)
+    return one_by_one(kept)
 
 
 def _search(ledger: Ledger, programs: Programs) -> None:

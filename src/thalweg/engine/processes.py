@@ -27,7 +27,7 @@ import torch
 
 from ..errors import PlanError, TrainingError
 from ..plan.plan import Plan
-from ..problem.declaration import load
+from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
 from ..problem.trust import remember
 from .block_run import train

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from ..errors import ProblemError, UsageError
 from ..landscapes.slices import Plane, Slices, State, filter_normalised, principal
+from ..results import Results
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
     from ..problem.declaration import Problem
-    from ..study.study import Study
 
 KINDS = ("path", "random", "line")
 LINE, GRID = 41, 25  # points from one end to the other, and along each axis of a plane
@@ -165,7 +165,7 @@ class Landscape:
 
 
 def landscape(
-    model: nn.Module | Study,
+    model: nn.Module | Results,
     problem: Problem | str | None = None,
     *,
     to: nn.Module | Mapping[str, Tensor] | str | None = None,
@@ -185,7 +185,8 @@ def landscape(
 
     Args:
         model: a trained network; or a study, whose member is trained again from its recipe.
-        problem: what it was trained on: data and loss. Of a study: only if it was given a `tw.Problem` object.
+        problem: what it was trained on: data and loss. Of a study: only if it was opened, and was given a
+            `tw.Problem` object.
         to: another solution, a network or its state_dict: the line between the two. Of a study: another optimizer.
             Running statistics go along with the weights, and beyond the ends stay those of the nearer one.
         path: the networks or state_dicts that training came by, in order, the network itself last; or, kind="path".
@@ -210,9 +211,7 @@ def landscape(
     ((5, 5), True)
     """
     _check(kind, points, span, part, samples)
-    from ..study.study import Study
-
-    if isinstance(model, Study):
+    if isinstance(model, Results):
         from .members import solutions
 
         chosen = kind or ("line" if to is not None else "path")

@@ -6,75 +6,58 @@ the same path.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
 from torch import nn
 
-from ..errors import PlanError, StoreError, UsageError
+from ..engine.programs import Programs, built, one_thread
+from ..errors import UsageError
 from ..landscapes.slices import State
+from ..plan.factors import Setting
 from ..population.block import Block
-
-if TYPE_CHECKING:
-    from ..engine.programs import Programs
-    from ..problem.declaration import Problem
-    from ..problem.prepare import Prepared
-    from ..study.study import Study
+from ..problem.declaration import Problem
+from ..problem.prepare import Prepared
+from ..results import Results
+from ..verdict.verdict import matching
 
 KEPT = 60  # points of a path, evenly spaced over its steps
 
 
 def solutions(
-    study: Study, problem: Problem | str | None, optimizer: str | None, to: Any, kind: str
+    results: Results, problem: Problem | str | None, optimizer: str | None, to: Any, kind: str
 ) -> tuple[str, nn.Module, Prepared, list[State], State | None]:
     """(name, the trained network, its problem, its path, the network of another optimizer or None)."""
-    from ..engine.programs import Programs
-
-    ready = study.prepared(problem)
-    programs = Programs(study.plan, ready)
-    label = optimizer or _best(study)
-    states = _path(study, programs, label, KEPT if kind == "path" else 1)
-    module = _module(ready, states[-1])
+    ready = results.prepared(problem)
+    programs = Programs(results.plan, ready)
+    setting = results.chosen(optimizer)
+    states = _path(results, programs, setting, KEPT if kind == "path" else 1)
+    module = built(ready)
+    module.load_state_dict(states[-1], strict=False)
     if to is None:
-        return f"{label} on {ready.name}", module, ready, states, None
+        return f"{setting.optimizer} on {ready.name}", module, ready, states, None
     if not isinstance(to, str):
         raise UsageError(f"to= of a study is another optimizer's label, and was given as a {type(to).__name__}.")
-    other = _path(study, programs, to, 1)[-1]
-    return f"{label} to {to} on {ready.name}", module, ready, states, other
+    other = _path(results, programs, results.chosen(to), 1)[-1]
+    return f"{setting.optimizer} to {to} on {ready.name}", module, ready, states, other
 
 
-def _best(study: Study) -> str:
-    entries = study.verdict.entries
-    if not entries:
-        raise StoreError(f"{study.path} has no complete seed yet; `thalweg resume {study.path}`.")
-    return entries[0].optimizer
-
-
-def _path(study: Study, programs: Programs, label: str, kept: int) -> list[State]:
-    """The weights of one run of an optimizer's chosen setting, from the first step to the last."""
-    from ..verdict.verdict import matching
-
-    verdict, table = study.verdict, study.table()
-    entries = {entry.optimizer: entry for entry in verdict.entries}
-    if label not in entries:
-        raise PlanError(f"{label!r} is not among this study's optimizers: {', '.join(entries)}.")
-    setting = entries[label].setting
+def _path(results: Results, programs: Programs, setting: Setting, kept: int) -> list[State]:
+    """The weights of one run of a setting, from the first step to the last."""
+    table = results.table()
     own = table[matching(table, setting) & (table["status"] == "finished")]
     if own.empty:
-        raise UsageError(f"all runs of {label} diverged, so there is no network to look at; choose another optimizer.")
+        raise UsageError(
+            f"all runs of {setting.optimizer} diverged, so there is no network to look at; choose another optimizer."
+        )
     last = "confirmation" if "confirmation" in set(own["stage"]) else "search"
     run_seed = int(own[own["stage"] == last]["seed"].min())
-    block = Block(programs.task(setting), [study.plan.member(setting, run_seed)], study.plan.epochs)
+    block = Block(programs.task(setting), [programs.plan.member(setting, run_seed)], programs.plan.epochs)
     every = max(1, -(-block.total // kept))
     states = [_state(block)] if kept > 1 else []
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         for passed in block.train():
             if passed is None and kept > 1 and block.step % every == 0 and block.step < block.total:
                 states.append(_state(block))
-    finally:
-        torch.set_num_threads(threads)
     return [*states, _state(block)]
 
 
@@ -82,11 +65,3 @@ def _state(block: Block) -> State:
     weights, moving = block.regularized.evaluated
     names = (*block.task.batched.names, *block.task.batched.moving)
     return {name: tensor[0].clone() for name, tensor in zip(names, (*weights, *moving), strict=True)}
-
-
-def _module(ready: Prepared, state: State) -> nn.Module:
-    from ..engine.programs import built
-
-    module = built(ready)
-    module.load_state_dict(state, strict=False)
-    return module

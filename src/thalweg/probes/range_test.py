@@ -29,7 +29,8 @@ from ..population.batched import Batched
 from ..population.batches import RANDOM, Batch, Batches, LoaderBatches, TensorBatches
 from ..population.block import Block, Task, activations_of, block_size
 from ..population.member import Member
-from ..problem.declaration import Problem, load
+from ..problem.declaration import Problem
+from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
 from ..verdict.comparisons import Ranking, rank
 

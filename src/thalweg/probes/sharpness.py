@@ -23,15 +23,15 @@ from ..plan.factors import Setting, shown, words_of
 from ..population.batched import Batched
 from ..population.block import Block
 from ..population.sharpness import Landscape, curvature, lengths
-from ..problem.declaration import Problem, load
+from ..problem.declaration import Problem
+from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
 from ..regularizers.averaging import shaped
+from ..results import Results
 from ..verdict.intervals import Interval, interval
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-    from ..study.study import Study
 
 REACH = np.linspace(-0.15, 0.15, 31)  # lengths of the step from the minimum, in one of the `UNITS`
 # The length of the initial weights, which is common to all levels, and of those at the end.
@@ -135,14 +135,18 @@ def sharpness(model: nn.Module, problem: Problem | str, epsilon: float = EPSILON
 
 
 def of_study(
-    study: Study, by: str = "optimizer", seeds: int = 5, epsilon: float = EPSILON, problem: Problem | str | None = None
+    results: Results,
+    by: str = "optimizer",
+    seeds: int = 5,
+    epsilon: float = EPSILON,
+    problem: Problem | str | None = None,
 ) -> Sharpnesses:
     """As `Study.sharpness`, which documents it."""
     _check_epsilon(epsilon)
-    plan, verdict = study.plan, study.verdict_by(by)
+    plan, verdict, path = results.plan, results.verdict_by(by), results.path
     if not verdict.entries:
-        raise PlanError(f"{study.path} has no complete seed yet, so nothing is chosen; `thalweg resume {study.path}`.")
-    programs = Programs(plan, study.prepared(problem))
+        raise PlanError(f"{path} has no complete seed yet, so nothing is chosen; `thalweg resume {path}`.")
+    programs = Programs(plan, results.prepared(problem))
     levels = {entry.setting: verdict.level(entry) for entry in verdict.entries}
     first = plan.seeds if verdict.confirmed else 0
     taken = range(first, first + min(seeds, plan.confirmation if verdict.confirmed else plan.seeds))

@@ -3,7 +3,7 @@
 Each is a function without arguments that returns a `Problem`; the dict at the end is the list of names.
 All data ship with scikit-learn or with Python, all splits are fixed (seed 0), and no model uses dropout or
 batch normalisation, so a member's path depends on its seed and its optimizer alone.
-Read next: `study/problem.py` (what a problem is, and how to give your own).
+Read next: `declaration.py` (what a problem is), `find.py` (how to give your own).
 """
 
 from __future__ import annotations

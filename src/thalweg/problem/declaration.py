@@ -1,21 +1,15 @@
-"""What is to be learned: `Problem`, and `load`, which finds one by name, module or file.
+"""What is to be learned: `Problem`.
 
 A problem is only declared here; nothing is read or run until `prepare.prepare` checks it. What a problem
 was made from (the text of its file or function) travels with it, so that a store can say it years later.
-Read next: `prepare.py`.
+Read next: `find.py`, `prepare.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
-
-from ..errors import ProblemError, unknown
-from .source import Found, failed, opened, source_text
-
-OWN = "your own is given as file.py:function or package.module:function"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,61 +64,3 @@ class Problem:
     groups: Any = field(default=None, repr=False)
     noise: float | None = None
     truth: Callable[[Any], Any] | None = field(default=None, repr=False)
-
-
-def load(spec: str | Problem) -> Problem:
-    """The problem that `spec` names, with its name and source filled in.
-
-    `spec` is a Problem, a built-in's name, ``package.module:function`` or ``file.py:function``; the
-    function takes no arguments and returns a Problem. A file may import its neighbours.
-
-    Raises:
-        ProblemError: if there is no such problem, file, module or function, or the function fails or
-            returns something else.
-
-    >>> load("digits").loss
-    'cross_entropy'
-    """
-    from .builtin import PROBLEMS  # not above: the built-ins are made of Problem
-
-    if isinstance(spec, Problem):
-        return spec if spec.source else _named(spec, "problem", "object", "", source_text(spec.model))
-    if not isinstance(spec, str):
-        raise ProblemError(
-            f"the problem is a {type(spec).__name__}; give a tw.Problem or a name ({', '.join(PROBLEMS)}), or {OWN}."
-        )
-    if spec in PROBLEMS:
-        return _named(PROBLEMS[spec](), spec, "built-in", spec, source_text(PROBLEMS[spec]))
-    place, colon, function = spec.rpartition(":")
-    if not colon and spec.endswith(".py"):
-        raise ProblemError(f"{spec!r} names a file and no function in it; write {spec}:function.")
-    if not colon:
-        raise ProblemError(unknown("problem", spec, PROBLEMS).removesuffix(".") + f"; {OWN}.")
-    if not place or not function.isidentifier():
-        raise ProblemError(f"{spec!r} is not a problem: {OWN}.")
-    with opened(spec, ProblemError) as found:
-        return _named(_call(found), function, found.kind, spec, found.text)
-
-
-def _call(found: Found) -> Problem:
-    function = found.get()
-    if not callable(function):
-        raise ProblemError(f"{found.spec!r}: {found.name} is a {type(function).__name__}; give a function.")
-    try:
-        problem = function()
-    except (Exception, SystemExit) as error:  # whatever a user's function may raise
-        raise failed(found.spec, f"function {found.name}", error, ProblemError) from error
-    if not isinstance(problem, Problem):
-        raise ProblemError(
-            f"{found.spec!r}: function {found.name} returned a {type(problem).__name__}; it must return a tw.Problem."
-        )
-    return problem
-
-
-def _named(problem: Problem, name: str, kind: str, spec: str, text: str) -> Problem:
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return replace(
-        problem,
-        name=problem.name or name,
-        source={"kind": kind, "spec": spec or problem.name or name, "text": text, "sha256": digest},
-    )

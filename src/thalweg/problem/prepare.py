@@ -24,7 +24,8 @@ from ..errors import ProblemError, TrainingError
 from ..population.draws import recorded
 from .checks import build, check_measure, forward
 from .data import HELD_OUT, Pair, check_finite, hold_out, labels_of, read, sample_of, tensors_of
-from .declaration import Problem, load
+from .declaration import Problem
+from .find import load
 
 SAMPLES = 8
 

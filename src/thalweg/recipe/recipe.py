@@ -38,6 +38,13 @@ _TORCH: dict[str, tuple[str, tuple[str, ...]]] = {
     "asgd": ("ASGD", ()),
     "rprop": ("Rprop", ()),
 }
+# of which a script has those that it needs
+_EVERY_IMPORT = """
+import importlib, math, runpy
+import thalweg as tw
+import torch
+from torch.optim import lr_scheduler
+"""
 _TUPLES = {"betas": ("beta1", "beta2"), "etas": ("eta_minus", "eta_plus"), "step_sizes": ("size_min", "size_max")}
 
 
@@ -59,21 +66,10 @@ class Recipe:
         """The optimizer and its scheduler for your model; call `scheduler.step()` after each step.
 
         One that follows the loss wants it after each pass over the data, as the script does."""
-        import importlib
-        import math
-        import runpy
-
-        import torch
-        from torch.optim import lr_scheduler
-
-        import thalweg as tw
-
-        scope: dict[str, Any] = {"torch": torch, "model": model, "tw": tw}
-        scope |= {"runpy": runpy, "importlib": importlib}
-        optimizer = eval(self.optimizer, scope)
-        scope = {"lr_scheduler": lr_scheduler, "optimizer": optimizer, "total_steps": total_steps}
-        scope |= {"math": math, "tw": tw}
-        return optimizer, eval(self.scheduler, scope)
+        scope: dict[str, Any] = {"model": model, "total_steps": total_steps}
+        exec(_EVERY_IMPORT, scope)
+        scope["optimizer"] = eval(self.optimizer, scope)
+        return scope["optimizer"], eval(self.scheduler, scope)
 
 
 def recipe(

@@ -28,7 +28,8 @@ from ..plan.plan import plan
 from ..population.batches import OwnBatches
 from ..population.block import EVALUATION_BATCH, Block, Task, activations_of, block_size
 from ..problem.data import Pair
-from ..problem.declaration import Problem, load
+from ..problem.declaration import Problem
+from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
 from ..regularizers.base import draw_seed
 from .ensemble import Ensemble, outputs_of

@@ -37,7 +37,8 @@ from ..plan.factors import Setting, whole_number
 from ..plan.plan import plan
 from ..population.block import EVALUATION_BATCH
 from ..problem.data import Pair
-from ..problem.declaration import Problem, load
+from ..problem.declaration import Problem
+from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
 from .bagging import Trained, columns, resample, train
 from .ensemble import outputs_of

@@ -30,7 +30,8 @@ from ..plan.factors import Setting, whole_number
 from ..plan.plan import plan
 from ..population.block import EVALUATION_BATCH
 from ..problem.data import Pair
-from ..problem.declaration import Problem, load
+from ..problem.declaration import Problem
+from ..problem.find import load
 from ..problem.prepare import prepare
 from ..regularizers.base import draw_seed
 from .bagging import Trained, classes_of, columns, learned, train

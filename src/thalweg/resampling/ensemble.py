@@ -32,7 +32,8 @@ from ..errors import PlanError, ProblemError, StoreError
 from ..population.batches import RANDOM
 from ..population.block import EVALUATION_BATCH
 from ..problem.data import first_line
-from ..problem.declaration import Problem, load
+from ..problem.declaration import Problem
+from ..problem.find import load
 
 FORMAT = "thalweg ensemble 1"
 

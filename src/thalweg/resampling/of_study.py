@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..engine.programs import Programs
 from ..errors import PlanError, unknown
 from ..problem.declaration import Problem
-from ..study.study import Study
+from ..results import Results
 from .bagging import averaged_members
 from .bias_variance import BiasVariance, taken_apart
 from .boosting import boosted
@@ -18,24 +18,21 @@ from .ensemble import Ensemble
 KINDS = ("bagging", "boosting", "seeds")
 
 
-def ensemble(study: Study, kind: str, members: int, optimizer: str | None, problem: Problem | str | None) -> Ensemble:
+def ensemble(
+    results: Results, kind: str, members: int, optimizer: str | None, problem: Problem | str | None
+) -> Ensemble:
     """As `Study.ensemble`."""
     if kind not in KINDS:
         raise PlanError(unknown("kind of ensemble", str(kind), KINDS))
-    setting = study.chosen(optimizer)
-    programs = programs_of(study, problem)
+    setting = results.chosen(optimizer)
+    programs = Programs(*results.to_train(problem))
     if kind != "boosting":
         return averaged_members(programs, setting, kind, members)
-    every = [entry.setting for entry in study.verdict.entries]
+    every = [entry.setting for entry in results.verdict.entries]
     return boosted(programs, [setting] if optimizer is not None else every, members)
 
 
-def bias_variance(study: Study, members: int, noise: float | None, problem: Problem | str | None) -> BiasVariance:
+def bias_variance(results: Results, members: int, noise: float | None, problem: Problem | str | None) -> BiasVariance:
     """As `Study.bias_variance`."""
-    programs = programs_of(study, problem)
+    programs = Programs(*results.to_train(problem))
     return taken_apart(programs, programs.plan.settings, members, noise)
-
-
-def programs_of(study: Study, problem: Problem | str | None) -> Programs:
-    """The programs of a study, with its problem prepared again."""
-    return Programs(study.plan, study.prepared(problem))

@@ -1,17 +1,146 @@
-"""A size as text: the layers as a tree, then the bytes, in 80 columns."""
+"""`Size`: a model's layers and what they take, as tables and as text in 80 columns: a tree, then the bytes."""
 
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .memory import FORMATS, Bytes
+from ..formulas import Formula
+from .layers import Layer
+from .memory import FORMATS, Bytes, plain, states
 
 if TYPE_CHECKING:
-    from .layers import Layer
-    from .size import Size
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Size:
+    """A model's layers and what they take; printed, it is a table.
+
+    Attributes:
+        name: of the model.
+        layers: every module, containers before their contents.
+        input: the shapes that it was called with, batch first; empty where it was not called.
+        tensors: (values, trainable) of each parameter; shared ones once.
+        buffers: bytes of what is neither trained nor a parameter, such as running statistics, as it is kept.
+        optimizers: whose states are counted.
+        note: what the numbers of a known model need to be read rightly.
+    """
+
+    name: str
+    layers: tuple[Layer, ...] = field(repr=False)
+    input: tuple[tuple[int, ...], ...]
+    tensors: tuple[tuple[int, bool], ...] = field(repr=False)
+    buffers: int
+    optimizers: tuple[Formula, ...] = field(repr=False)
+    note: str = field(default="", repr=False)
+
+    @property
+    def parameters(self) -> int:
+        """All of them, shared ones once."""
+        return sum(count for count, _ in self.tensors)
+
+    @property
+    def trainable(self) -> int:
+        """Parameters with a gradient."""
+        return sum(count for count, own in self.tensors if own)
+
+    @property
+    def weights(self) -> int:
+        """Parameters without the biases."""
+        return sum(layer.weights for layer in self.layers)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of matrix products and convolutions in one forward pass of the whole batch."""
+        return sum(layer.multiply_adds for layer in self.layers)
+
+    def whole(self, layer: Layer) -> tuple[int, int, int]:
+        """(weights, biases, multiply-adds) of a layer with everything in it."""
+        inside = [o for o in self.layers if not layer.name or f"{o.name}.".startswith(f"{layer.name}.")]
+        return (sum(o.weights for o in inside), sum(o.biases for o in inside), sum(o.multiply_adds for o in inside))
+
+    def table(self, depth: int | None = None) -> pd.DataFrame:
+        """One row per layer, in the order of the forward pass; every column of numbers adds up to the model's total.
+
+        Args:
+            depth: how deep to look; a module at this depth is one row with everything in it.
+        """
+        import pandas as pd
+
+        deepest = math.inf if depth is None else depth
+        rows = []
+        for layer in self.layers:
+            if layer.depth > deepest:
+                continue
+            whole = layer.depth == deepest
+            own = (layer.weights, layer.biases, layer.multiply_adds)
+            weights, biases, multiply_adds = self.whole(layer) if whole else own
+            container = any(o.name.startswith(f"{layer.name}.") for o in self.layers) or not layer.name
+            if container and len(self.layers) > 1 and not (whole or any(own)):
+                continue
+            rows.append(
+                {
+                    "layer": layer.name,
+                    "kind": layer.kind,
+                    "output": layer.output,
+                    "kernel": layer.kernel,
+                    "stride": layer.stride,
+                    "padding": layer.padding,
+                    "groups": layer.groups,
+                    "weights": weights,
+                    "biases": biases,
+                    "parameters": weights + biases,
+                    "multiply_adds": multiply_adds,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def memory(self) -> pd.DataFrame:
+        """Bytes of weights, gradients and each optimizer's states, one column per format.
+
+        States and gradients are those of trainable parameters. A step count of 4 bytes per tensor comes on top.
+        """
+        import pandas as pd
+
+        rows = [{"what": b.what, **_plain(b)} for b in self.bytes()]
+        return pd.DataFrame(rows).set_index("what")
+
+    def bytes(self) -> list[Bytes]:
+        """The rows of `memory`."""
+        trained = [count for count, own in self.tensors if own]
+        return [
+            plain("weights", [count for count, _ in self.tensors]),
+            plain("gradients", trained),
+            *(states(formula, trained) for formula in self.optimizers),
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as plain data."""
+        shown = self.table().astype(object)
+        return {
+            "name": self.name,
+            "input": self.input,
+            "parameters": self.parameters,
+            "trainable": self.trainable,
+            "weights": self.weights,
+            "multiply_adds": self.multiply_adds if self.input else None,
+            "buffer_bytes": self.buffers,
+            "note": self.note,
+            "layers": shown.where(shown.notna(), None).to_dict("records"),
+            "bytes": [{"what": b.what, **_plain(b)} for b in self.bytes()],
+        }
+
+    def __str__(self) -> str:
+        return text(self)
+
+
+def _plain(row: Bytes) -> dict[str, int]:
+    return {"per_weight": row.per_weight, "per_tensor": row.per_tensor, **row.sizes}
 
 
 def text(size: Size, depth: int | None = None, width: int = 80) -> str:

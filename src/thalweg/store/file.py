@@ -1,6 +1,6 @@
 """The file a study lives in: SQLite in WAL mode, written while the study runs.
 
-    meta      key → JSON: the plan, the problem, the provenance, costs
+    meta      key → JSON: the plan, the problem, the provenance, costs, the revision
     blocks    id, stage, seed, status (waiting | started | finished | stopped), step, seconds, checkpoint
     members   id, block, position in it, optimizer, lr, schedule, further (JSON: the levels of the other
               factors that vary, and last the fold), seed, diverged (step, or −1)
@@ -67,6 +67,12 @@ CREATE TABLE curves (
 ) WITHOUT ROWID;
 CREATE INDEX curves_by_metric ON curves (block, metric, step);  -- so that the last points are found without the others
 """
+
+
+# Without a revision, which older versions leave out, it counts from 0.
+_RAISE_REVISION = (
+    "INSERT INTO meta VALUES ('revision', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
+)
 
 
 @dataclass(frozen=True)
@@ -203,6 +209,12 @@ class Store:
     def close(self) -> None:
         self._db.close()
 
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the right to write; a second process is refused in a sentence."""
@@ -240,6 +252,7 @@ class Store:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._db
+                    self._db.execute(_RAISE_REVISION)
                     self._db.execute("COMMIT")
                 except BaseException:
                     if self._db.in_transaction:
@@ -379,6 +392,11 @@ class Store:
         with _damage(self.path):
             row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
             return default if row is None else json.loads(row[0])
+
+    @property
+    def revision(self) -> int:
+        """A number that each transaction raises: while it stays, what was read before still holds."""
+        return self.meta("revision", 0)
 
     def stages(self) -> dict[str, set[str]]:
         """stage → the statuses its blocks have."""

@@ -17,23 +17,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from .. import __version__
 from ..errors import PlanError, WorkError
+from ..results import Results
 from ..store.file import put_new
-
-if TYPE_CHECKING:
-    from .study import Study
+from ..version import __version__
 
 SCHEMA = 1  # of the tables, as docs/store.md says it
 MOST_RUNS = 10_000  # folders that TensorBoard still opens
 FORMS = "name a .parquet or .csv file, or for TensorBoard a folder without a dot in its name"
 
 
-def export(study: Study, path: str | os.PathLike[str]) -> list[Path]:
+def export(study: Results, path: str | os.PathLike[str]) -> list[Path]:
     """Write the study's runs and curves, as far as it has come; returns what was written.
 
     ``runs.parquet`` also makes ``runs.curves.parquet``, and ``runs.csv`` makes ``runs.curves.csv``; a name without a
@@ -56,7 +54,7 @@ def export(study: Study, path: str | os.PathLike[str]) -> list[Path]:
         ) from error
 
 
-def _tables(study: Study, target: Path, write: Callable[[pd.DataFrame, Path, Study], None]) -> list[Path]:
+def _tables(study: Results, target: Path, write: Callable[[pd.DataFrame, Path, Results], None]) -> list[Path]:
     curves = target.with_name(f"{target.stem}.curves{target.suffix}")
     for file in (target, curves):
         if file.exists() or file.is_symlink():
@@ -113,7 +111,7 @@ def _missing(value: Any) -> bool:
 # The forms of tables
 
 
-def _parquet(table: pd.DataFrame, path: Path, study: Study) -> None:
+def _parquet(table: pd.DataFrame, path: Path, study: Results) -> None:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -125,7 +123,7 @@ def _parquet(table: pd.DataFrame, path: Path, study: Study) -> None:
     parquet.write_table(made.replace_schema_metadata(known), path, compression="zstd")
 
 
-def _csv(table: pd.DataFrame, path: Path, study: Study) -> None:
+def _csv(table: pd.DataFrame, path: Path, study: Results) -> None:
     table.to_csv(path, index=False)
 
 
@@ -141,7 +139,7 @@ def _without(what: str, package: str) -> WorkError:
 # TensorBoard
 
 
-def _tensorboard(study: Study, folder: Path) -> Path:
+def _tensorboard(study: Results, folder: Path) -> Path:
     """A folder of its own for each run; TensorBoard shows the folder's name as the run's."""
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise _taken(folder)

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..engine.recipe_run import differences
 from ..errors import PlanError
 from ..formulas import Formula
 from ..problem.declaration import Problem
+from ..recipe.run import differences
+from ..results import Results
 from ..schedules import Given
 from ..store.file import kind_of
-from .study import Study, begin, found_again
+from .study import Study, begin
 
 _TIMES = ("started", "at")
 
@@ -114,7 +115,7 @@ def rerun(
     path = Path(into) if into is not None else _beside(study.path)
     if path.exists() and path.resolve() == study.path.resolve():
         raise PlanError(f"{path} is the study that is to be run again; name another file for the new one.")
-    wanted, ready = found_again(study, problem, "rerun")
+    wanted, ready = study.to_train(problem, f"rerun it from Python: tw.rerun({str(study.path)!r}, problem=…).")
     return compared(study, begin(path, wanted, ready, progress))
 
 
@@ -122,12 +123,12 @@ def _beside(path: Path) -> Path:
     """<name>-rerun.db, which may hold a rerun that was stopped; the next number if it is finished."""
     for number in range(1, 10_000):
         found = path.with_name(f"{path.stem}-rerun{'' if number == 1 else f'-{number}'}{path.suffix}")
-        if kind_of(found) == "none" or (kind_of(found) == "store" and not Study(found).finished):
+        if kind_of(found) == "none" or (kind_of(found) == "store" and not Results(found).finished):
             return found
     raise PlanError(f"{path} has too many reruns beside it; name a file for the new one.")
 
 
-def compared(old: Study, new: Study) -> Rerun:
+def compared(old: Results, new: Study) -> Rerun:
     """What is the same in two stores of one study."""
     (before, a), (after, b) = _points(old), _points(new)
     alike = before == after and len(a) == len(b) and bool((a.index == b.index).all())
@@ -136,7 +137,7 @@ def compared(old: Study, new: Study) -> Rerun:
     return Rerun(new, old.path, _rankings(old) == _rankings(new), exact, largest, tuple(_changes(old, new)))
 
 
-def _points(study: Study) -> tuple[list[str], pd.Series]:
+def _points(study: Results) -> tuple[list[str], pd.Series]:
     """The runs in words, and every value by (run, step, metric), in an order that does not depend on blocks."""
     runs, curves = study.table(), study.curves()
     names = ["stage", "optimizer", "lr", "schedule", *(f.name for f in study.plan.further), "seed"]
@@ -152,23 +153,17 @@ def _largest(a: np.ndarray, b: np.ndarray) -> float:
     return float(gaps.max(initial=0.0))
 
 
-def _rankings(study: Study) -> list[Any]:
+def _rankings(study: Results) -> list[Any]:
     """Every ranking of the study: settings in their order, each with its group."""
     verdicts = [study.verdict_by(factor.name) for factor in study.plan.ranked]
     return [[(entry.setting, entry.rank) for entry in verdict.entries] for verdict in verdicts]
 
 
-def _changes(old: Study, new: Study) -> Iterator[str]:
+def _changes(old: Results, new: Results) -> Iterator[str]:
     """Versions and machine of all sessions of the old study against those of the new one."""
-    sessions = [_sessions(study) for study in (old, new)]
-    for name in dict.fromkeys(name for session in (*sessions[0], *sessions[1]) for name in session):
-        before, after = (list(dict.fromkeys(str(s.get(name, "–")) for s in own)) for own in sessions)
+    for name in dict.fromkeys(name for session in (*old.sessions, *new.sessions) for name in session):
+        before, after = (list(dict.fromkeys(str(s.get(name, "–")) for s in own.sessions)) for own in (old, new))
         if name not in _TIMES and before != after:
             yield f"{name} {', '.join(before)} → {', '.join(after)}"
     if old.problem["text"] != new.problem["text"]:
         yield f"the text of {old.problem['spec']}"
-
-
-def _sessions(study: Study) -> list[dict[str, Any]]:
-    with study.store() as store:
-        return store.meta("sessions", []) or [store.meta("provenance", {})]

@@ -4,34 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from torch.utils.data import DataLoader
 
 from ..engine.progress import Progress, progress_for
-from ..engine.recipe_run import RecipeRun
-from ..errors import PlanError, StoreError, unknown
+from ..errors import PlanError, StoreError
 from ..formulas import Formula
-from ..plan.factors import FULL, LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, STORED_BATCH_SIZE, Setting, factor
+from ..plan.factors import FULL, STORED_BATCH_SIZE, factor
 from ..plan.folds import Folds, check_unwatched
 from ..plan.folds import folds as cut
 from ..plan.plan import FULL_BUDGET, GROW, Plan, as_now, checked, plan
 from ..problem import trust as trusted
-from ..problem.declaration import Problem, load
+from ..problem.declaration import Problem
+from ..problem.find import load
 from ..problem.prepare import Prepared, check_loss, prepare, sample_of_train
-from ..recipe import recipe as recipes
+from ..results import Results
 from ..schedules import Given
-from ..store.file import ENDED, Store, kind_of
+from ..store.file import Store, kind_of
 from ..store.provenance import provenance
-from ..verdict.generalization import Generalization, generalization
-from ..verdict.sensitivity import sensitivity
-from ..verdict.targets import race
-from ..verdict.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     from ..probes.landscape import Landscape
@@ -40,145 +35,11 @@ if TYPE_CHECKING:
     from ..resampling.ensemble import Ensemble
 
 
-class Study:
-    """A study in its store, for reading: `verdict`, `table`, `curves`, `recipe`, `report`.
+class Study(Results):
+    """A study in its store: its results, and what can be made of them: `report`, `export`, `ensemble`, `landscape`, ….
 
     Open one with `Study.open`; another process may be writing it meanwhile.
     """
-
-    def __init__(self, path: Path, given: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        self.path = Path(path)
-        self._given = given or {}  # argument of `compare` → label → object of the user's own
-        self.declared: Problem | str | None = None  # a problem that no store can name, while it is at hand
-
-    @classmethod
-    def open(
-        cls,
-        path: str | Path,
-        optimizers: Sequence[str | Formula] = (),
-        schedules: Sequence[Given] = (),
-        losses: Sequence[Any] = (),
-        regularizers: Sequence[Any] = (),
-        trust: bool = False,
-    ) -> Study:
-        """The study in that store.
-
-        Args:
-            optimizers, schedules, losses, regularizers: those of your own that it compared, if they were not given as
-                file.py:name.
-            trust: whether files and modules that the store names may be run although they never ran on this machine.
-
-        Raises:
-            StoreError: the file is missing, no store, damaged or of another version; it is left as it was.
-        """
-        given = {OPTIMIZER: optimizers, SCHEDULE: schedules, LOSS: losses, REGULARIZER: regularizers}
-        study = cls(Path(path), {kind.argument: factor(kind, own).found for kind, own in given.items() if own})
-        with study.store():
-            if trust:
-                trusted.remember(study.specs)
-            return study
-
-    @contextmanager
-    def store(self, write: bool = False) -> Iterator[Store]:
-        store = Store.open(self.path, write)
-        try:
-            yield store
-        finally:
-            store.close()
-
-    def _meta(self, key: str, default: Any = None) -> Any:
-        with self.store() as store:
-            return store.meta(key, default)
-
-    @property
-    def plan(self) -> Plan:
-        """What was asked for, and what the grid of rates has grown by."""
-        return Plan.from_json(self._meta("plan"), self._given)
-
-    @property
-    def problem(self) -> dict[str, Any]:
-        """What the store knows of the problem: name, kind, spec, source text, fingerprint, sizes."""
-        return self._meta("problem")
-
-    @property
-    def specs(self) -> list[str]:
-        """What training would load: the problem and the formulas and losses that the store names by file or module."""
-        named = as_now(self._meta("plan"))["specs"].values()
-        return [self.problem["spec"], *(spec for one in named for spec in one.values())]
-
-    @property
-    def name(self) -> str:
-        return self.problem["name"]
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Versions, machine and times, and the fingerprint of problem and data."""
-        known = {k: v for k, v in self.problem.items() if k != "text"}
-        return {**self._meta("provenance"), **{f"problem {k}": v for k, v in known.items()}, "store": str(self.path)}
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing is left to run."""
-        with self.store() as store:
-            stages = store.stages()
-            wanted = {"search"} | ({"confirmation"} if store.meta("plan")["confirmation"] else set())
-            done = store.meta("costs") is not None and store.meta("recipe_run", {}) is not None
-        return done and wanted <= stages.keys() and set().union(*stages.values()) <= set(ENDED)
-
-    @property
-    def batching(self) -> list[str]:
-        """Why members were trained one by one, a sentence for each reason; empty where all were batched."""
-        kept = self._meta("batching", {})
-        if not any(kept.get("reasons", ())):
-            return []
-        from ..engine.batching import sentences  # what only training needs is imported where it is needed
-
-        return sentences(kept)
-
-    @property
-    def verdict(self) -> Verdict:
-        """Which optimizer is best here, and how sure that is; of what is finished so far."""
-        return self.verdict_by("optimizer")
-
-    def verdict_by(self, factor: str) -> Verdict:
-        """Which level of any factor the study varies is best here: which schedule, batch size, loss, ….
-
-        Each level is represented by its best setting, tuned over everything else, with the same intervals,
-        paired by seed, as `verdict`.
-
-        Args:
-            factor: "optimizer", "schedule", "loss", "batch_size", "lr", or a hyperparameter's name.
-
-        Raises:
-            PlanError: the study does not vary that factor.
-
-        >>> import thalweg as tw, tempfile
-        >>> study = tw.compare("breast-cancer", ["adam"], [0.01], ["constant"], seeds=2, epochs=2, confirmation=3,
-        ...                    batch_sizes=[16, "full"], store=tempfile.mkdtemp() + "/a.db", progress=False)
-        >>> verdict = study.verdict_by("batch_size")
-        >>> verdict.groups, [entry.steps for entry in verdict.entries]
-        ((('16',), ('full',)), [46, 2])
-        """
-        with self.store() as store:
-            members, costs = store.members(), store.meta("costs", {})
-        return judge(self.plan, self.name, members, costs, factor)
-
-    def generalization(self, by: str = "optimizer") -> list[Generalization]:
-        """The gap between training and validation, over- and underfitting in words, and where to stop, for the chosen
-        setting of each level of a factor, best first; the rules are those of `thalweg.verdict.generalization`.
-
-        Args:
-            by: as `verdict_by` takes it.
-
-        >>> import thalweg as tw, tempfile
-        >>> study = tw.compare("breast-cancer", ["sgd"], [0.001], ["constant"], seeds=3, epochs=5, confirmation=3,
-        ...                    store=tempfile.mkdtemp() + "/a.db", progress=False)
-        >>> (found,) = study.generalization()
-        >>> found.word, found.stop, found.steps
-        ('underfits', 30, 30)
-        """
-        verdict = self.verdict_by(by)
-        return generalization(self.plan, verdict, self.table(), self.curves(verdict.stage))
 
     def sharpness(
         self, by: str = "optimizer", seeds: int = 5, epsilon: float = 0.05, problem: Problem | str | None = None
@@ -192,7 +53,7 @@ class Study:
             by: as `verdict_by` takes it, e.g. "batch_size".
             seeds: at most so many of each.
             epsilon: the length of that step.
-            problem: needed only for a study that was given a `tw.Problem` object.
+            problem: needed only for a study that was opened, and was given a `tw.Problem` object.
 
         >>> import thalweg as tw, tempfile
         >>> study = tw.compare("breast-cancer", ["sgd"], [0.1], ["constant"], seeds=2, epochs=5, confirmation=2,
@@ -204,57 +65,6 @@ class Study:
         from ..probes.sharpness import of_study  # what only training needs is imported where it is needed
 
         return of_study(self, by, seeds, epsilon, problem)
-
-    def table(self) -> pd.DataFrame:
-        """One row per member: stage, optimizer, lr, schedule, every other factor that varies (NaN where it does
-        not apply), seed, fold (of a cross-validation; missing for those trained on all samples), status, step, and
-        its last losses."""
-        with self.store() as store:
-            return store.members()
-
-    def curves(self, stage: str | None = None) -> pd.DataFrame:
-        """member, step, metric, value: one point per member, metric and pass over the data.
-
-        Args:
-            stage: "search" or "confirmation" alone; both unless given.
-
-        Raises:
-            PlanError: there is no such stage.
-        """
-        if stage not in (None, "search", "confirmation"):
-            raise PlanError(unknown("stage", str(stage), ["search", "confirmation"]))
-        with self.store() as store:
-            return store.curves(stage)
-
-    def recipe(self, optimizer: str | None = None, seed: int = 0) -> recipes.Recipe:
-        """The winner (or another optimizer's chosen setting) as a plain-PyTorch script.
-
-        Args:
-            optimizer: a label of the plan; the best unless given.
-            seed: whose initial weights and batch order the script repeats.
-        """
-        return recipes.recipe(self.plan, self.problem, self.chosen(optimizer), seed)
-
-    def chosen(self, optimizer: str | None = None) -> Setting:
-        """The chosen setting of that optimizer, of the best unless one is named."""
-        entries = {e.optimizer: e for e in self.verdict.entries}
-        if not entries:
-            raise StoreError(
-                f"{self.path} has no complete seed yet, so nothing is chosen; `thalweg resume {self.path}`."
-            )
-        label = optimizer or next(iter(entries))
-        if label not in entries:
-            raise PlanError(f"{label!r} is not among this study's optimizers: {', '.join(entries)}.")
-        return entries[label].setting
-
-    @property
-    def recipe_run(self) -> RecipeRun | None:
-        """How closely the winner, trained alone by its recipe, followed its run in the population.
-
-        None while the study is unfinished, where nothing could be chosen, and for stores that never had it.
-        """
-        kept = self._meta("recipe_run")
-        return RecipeRun.from_json(kept) if kept else None
 
     def export(self, path: str | Path) -> list[Path]:
         """Write every run and every point of its curves for other tools; see docs/store.md for the columns.
@@ -276,46 +86,6 @@ class Study:
         from .export import export
 
         return export(self, path)
-
-    def sensitivity(self) -> pd.DataFrame:
-        """How much the rate matters: one row per optimizer, everything but the rate at its chosen level.
-
-        Columns: optimizer, schedule, other factors that vary, lr and validation_loss of the best rate; for 1, 5 and
-        10%: `decades_…`, how many decades of rate have a mean validation loss within so much of the best (straight
-        lines between the rates tried), from `low_…` to `high_…`, and `at_least_…`, whether the grid ends inside of
-        them; rates, how many were tried, and diverged, the share of them at which a seed diverged.
-
-        >>> import thalweg as tw, tempfile
-        >>> study = tw.compare("breast-cancer", ["sgd"], [0.01, 0.1], ["constant"], seeds=2, epochs=2,
-        ...                    confirmation=0, store=tempfile.mkdtemp() + "/a.db", progress=False)
-        >>> study.sensitivity()[["optimizer", "lr", "at_least_10", "rates", "diverged"]].values.tolist()
-        [['sgd', 0.1, True, 2, 0.0]]
-        """
-        return sensitivity(self.plan, self.table())
-
-    def time_to_target(self, target: float | None = None) -> pd.DataFrame:
-        """How soon each optimizer's chosen setting reaches a validation loss, in steps and in seconds of one run.
-
-        Columns: optimizer, target, runs, reached, and for steps and seconds: the median over runs with its 95%
-        interval (`…_low`, `…_high`; infinite where half of the runs never reached it), and `…_restricted_mean`, the
-        mean with those that never did counted with all of their budget. Kaplan–Meier estimates over fresh seeds
-        once confirmed, with folds of the mean over them; from where a run diverged it reaches nothing.
-
-        Args:
-            target: a validation loss; unless given, the median over seeds that the best setting ends with.
-
-        Raises:
-            PlanError: the target is not a number.
-
-        >>> import thalweg as tw, tempfile
-        >>> study = tw.compare("breast-cancer", ["sgd"], [0.01, 0.1], ["constant"], seeds=3, epochs=2,
-        ...                    confirmation=0, store=tempfile.mkdtemp() + "/a.db", progress=False)
-        >>> study.time_to_target(0.5)[["optimizer", "runs", "reached", "steps_median"]].values.tolist()
-        [['sgd', 3, 3, 6.0]]
-        """
-        verdict = self.verdict
-        found = race(verdict, self.table(), self.curves(verdict.stage), target)
-        return pd.DataFrame() if found is None else found.table()
 
     def ensemble(
         self,
@@ -396,8 +166,7 @@ class Study:
         """Write the report: one HTML file that needs nothing else."""
         from .. import report
 
-        report.write(self, path)
-        return Path(path)
+        return report.write(self, path)
 
 
 def compare(
@@ -498,12 +267,17 @@ def compare(
         wanted = _cross_validated(wanted, cut(folds, ready, declared.seed))
     _check_further(wanted, ready)
     path = Path(store) if store is not None else _free_path(_facts(ready), wanted)
-    study = begin(path, wanted, ready, progress, batched)
-    study.declared = declared
-    return study
+    return begin(path, wanted, ready, progress, batched, declared)
 
 
-def begin(path: Path, wanted: Plan, ready: Prepared, progress: bool | None, batched: bool | str = "auto") -> Study:
+def begin(
+    path: Path,
+    wanted: Plan,
+    ready: Prepared,
+    progress: bool | None,
+    batched: bool | str = "auto",
+    declared: Problem | str | None = None,
+) -> Study:
     """Run a plan in a new store, or in one that already holds this very study."""
     facts, wanted = _facts(ready), wanted.grown_to(())
     if kind_of(path) == "store":
@@ -515,7 +289,7 @@ def begin(path: Path, wanted: Plan, ready: Prepared, progress: bool | None, batc
         ).close()
     given = {f.kind.argument: f.found for f in wanted.factors if f.kind.named}
     trusted.remember([facts["spec"]])
-    return _carry_on(Study(path, given), wanted, ready, progress)
+    return _carry_on(Study(path, given, declared), wanted, ready, progress)
 
 
 def _for_loader(wanted: Plan, batch_sizes: Sequence[int | str] | None) -> Plan:
@@ -580,20 +354,8 @@ def resume(
     study.declared = problem
     if study.finished:
         return study
-    wanted, ready = found_again(study, problem, "resume")
+    wanted, ready = study.to_train(otherwise=f"resume it from Python: tw.resume({str(study.path)!r}, problem=…).")
     return _carry_on(study, wanted, ready, progress)
-
-
-def found_again(study: Study, problem: Problem | str | None, verb: str) -> tuple[Plan, Prepared]:
-    """A study's plan and problem, to train with.
-
-    Raises:
-        PlanError: something of the plan cannot be found, or the problem is not the one it was.
-    """
-    wanted, path = study.plan, study.path
-    for label, named in [(label, f) for f in wanted.factors for label in f.levels]:
-        _ = named.found[label]  # whatever cannot be found again is said before anything is prepared
-    return wanted, study.prepared(problem, f"{verb} it from Python: tw.{verb}({str(path)!r}, problem=…).")
 
 
 def _carry_on(study: Study, wanted: Plan, ready: Prepared, progress: bool | None) -> Study:
@@ -602,7 +364,7 @@ def _carry_on(study: Study, wanted: Plan, ready: Prepared, progress: bool | None
     shown: Progress = progress_for(progress)
     from ..engine.execute import execute  # what only training needs is imported when it begins
 
-    with study.store(write=True) as store, store.writing():
+    with Store.open(study.path, write=True) as store, store.writing():
         store.stamp(provenance())
         try:
             execute(store, wanted, ready, shown)
@@ -653,8 +415,8 @@ def _free_path(facts: dict[str, Any], wanted: Plan) -> Path:
 
 def _same_study(path: Path, facts: dict[str, Any], wanted: Plan) -> None:
     """Refuse a store that holds anything but this very study."""
-    with Study(path).store() as store:
-        known, problem = store.meta("plan", {}), store.meta("problem", {})
+    results = Results(path)
+    known, problem = results.stored_plan, results.problem
     stored = as_now(known)
     asked = json.loads(json.dumps(wanted.to_json()))
     words = {"batch_sizes": "batch sizes", "seeds": "number of seeds", "epochs": "number of epochs"}

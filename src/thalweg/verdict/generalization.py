@@ -34,8 +34,9 @@ import pandas as pd
 from ..plan.factors import shown
 from ..plan.folds import FOLD
 from ..plan.plan import Plan
+from .entries import Entry, Verdict
 from .intervals import Interval, interval
-from .verdict import Entry, Verdict, matching, points
+from .verdict import matching, points
 
 LAST = 0.2  # the part of the run over which a loss may still fall
 LEAST = 0.01  # of the loss: a smaller fall is not worth more epochs

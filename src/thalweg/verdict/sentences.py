@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,7 @@ from ..plan.folds import Folds
 from ..plan.plan import Plan
 from ..population.member import RUINED
 from .comparisons import MOST_SEEDS, badness, rank
-
-if TYPE_CHECKING:
-    from .verdict import Entry
+from .entries import Entry
 
 _BUDGETS = {
     "batch_size": "Every batch size had the same number of epochs, so smaller batches took more steps.",
@@ -242,3 +240,13 @@ def _capital(factor: Factor, text: str) -> str:
 def listed(names: Sequence[str]) -> str:
     """a, b and c"""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def one_by_one(batching: Mapping[str, Any]) -> list[str]:
+    """Why members were trained one by one, a sentence for each reason; empty where all were batched.
+
+    Args:
+        batching: what the store holds of it.
+    """
+    reasons = dict.fromkeys(one[0] for one in batching.get("reasons", ()) if one)
+    return [f"Members were trained one by one, {why}." for why in reasons]

@@ -25,8 +25,9 @@ from scipy import stats
 
 from ..errors import PlanError
 from ..plan.folds import FOLD
+from .entries import Verdict
 from .intervals import LEVEL, Interval
-from .verdict import Verdict, matching, points
+from .verdict import matching, points
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,100 @@
+"""What came of running the winner's recipe; `engine/recipe_run.py` runs it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..plan.factors import Level
+
+
+@dataclass(frozen=True)
+class RecipeRun:
+    """What came of running the winner's recipe.
+
+    Attributes:
+        optimizer, lr, schedule, further: the setting.
+        stage, seed: the member whose initial weights and batches the script repeated.
+        epochs, planned: passes over the data that were repeated, and those of the member.
+        first, largest: relative difference of the validation losses after the first pass, and the largest.
+        at: the pass with the largest, counted from 1.
+        seconds: of the run.
+        plain: whether the script needs nothing but torch.optim to train.
+        reason: why it could not be run; the numbers are then NaN.
+        compared: which losses; "test" after a cross-validation, whose last runs have no validation part, and meet
+            the test part at their end.
+    """
+
+    optimizer: str
+    lr: float
+    schedule: str
+    further: Mapping[str, Level] = field(default_factory=dict)
+    stage: str = ""
+    seed: int = -1
+    epochs: int = 0
+    planned: int = 0
+    first: float = math.nan
+    largest: float = math.nan
+    at: int = 0
+    seconds: float = 0.0
+    plain: bool = True
+    reason: str = ""
+    compared: str = "validation"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; numbers that are not finite are None."""
+        numbers = {"first": self.first, "largest": self.largest}
+        return asdict(self) | {n: v if math.isfinite(v) else None for n, v in numbers.items()}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> RecipeRun:
+        numbers = {n: math.nan if kept[n] is None else float(kept[n]) for n in ("first", "largest")}
+        return cls(**{**kept, **numbers})
+
+    def __str__(self) -> str:
+        """In words."""
+        who = f"the winner ({self.optimizer}, rate {self.lr:.3g}, {self.schedule})"
+        if self.reason:
+            return f"The recipe of {who} was not run: {self.reason}"
+        means = "in plain PyTorch" if self.plain else "in PyTorch with thalweg's optimizer"
+        which = "fresh seed" if self.stage == "confirmation" else "seed"
+        passes = f"{self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}"
+        if self.epochs < self.planned:
+            passes = f"the first {self.epochs} of {self.planned} epochs"
+        over = f"over {passes} of {which} {self.seed}"
+        if self.largest == 0:
+            return f"The recipe was run: trained alone {means}, {who} gives the very same losses {over}."
+        several = self.epochs > 1 and self.compared == "validation"
+        first = f" ({_power(self.first)} after the first)" if several else ""
+        grown = (
+            f", most at epoch {self.at}: rounding, which training that is not steady makes grow"
+            if self.largest > 1e-3 > self.first
+            else ""
+        )
+        return (
+            f"The recipe was run: trained alone {means}, {who} has {self.compared} losses that differ by at most "
+            f"{_power(self.largest)} relative{first} {over}{grown}."
+        )
+
+
+def _power(value: float) -> str:
+    """0.0000021 → 2e-6; never less than it is."""
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(value))
+    digit = math.ceil(value / 10.0**exponent * (1 - 1e-12))
+    return f"{digit}e{exponent}" if digit < 10 else f"1e{exponent + 1}"
+
+
+def differences(losses: Sequence[float] | np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """|a − b| / max(|a|, |b|) for each pass over the data that both have; infinite where only one is a number."""
+    count = min(len(losses), len(expected))
+    a, b = np.array(losses[:count], dtype=float), np.asarray(expected[:count], dtype=float)
+    larger = np.maximum(np.abs(a), np.abs(b))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gaps = np.where(a == b, 0.0, np.abs(a - b) / larger)
+    return np.nan_to_num(gaps, nan=math.inf)

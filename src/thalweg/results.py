@@ -1,0 +1,331 @@
+"""Results: a study's store, read-only.
+
+Whatever shows a study or trains its settings again (reports, the command line, exports, probes, ensembles) takes
+`Results`. Another process may be writing the store meanwhile: each of its transactions raises the `revision`, and what
+takes long to read or to judge is kept for as long as that stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import pandas as pd
+
+from .errors import PlanError, StoreError, unknown
+from .formulas import Formula
+from .plan.factors import LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, Setting, factor
+from .plan.plan import Plan, as_now
+from .problem import trust as trusted
+from .problem.declaration import Problem
+from .problem.find import load
+from .problem.prepare import Prepared, prepare
+from .recipe import recipe as recipes
+from .recipe.run import RecipeRun
+from .schedules import Given
+from .store.file import ENDED, Store
+from .verdict.entries import Verdict
+from .verdict.generalization import Generalization, generalization
+from .verdict.sensitivity import sensitivity
+from .verdict.sentences import one_by_one
+from .verdict.targets import race
+from .verdict.verdict import judge
+
+T = TypeVar("T")
+
+
+class Results:
+    """What a store holds, as far as its study has come: `verdict`, `table`, `curves`, `recipe`, `prepared`.
+
+    Attributes:
+        path: of the store.
+        declared: the problem, where it was given and not only named by the store.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        given: Mapping[str, Mapping[str, Any]] | None = None,
+        declared: Problem | str | None = None,
+    ) -> None:
+        self.path, self.declared = Path(path), declared
+        self._given = given or {}  # argument of `compare` → label → object of the user's own
+        self._cache: tuple[int, dict[str, Any]] = (-1, {})  # a revision, and what was read or judged at it
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        optimizers: Sequence[str | Formula] = (),
+        schedules: Sequence[Given] = (),
+        losses: Sequence[Any] = (),
+        regularizers: Sequence[Any] = (),
+        trust: bool = False,
+    ) -> Self:
+        """The study in that store.
+
+        Args:
+            optimizers, schedules, losses, regularizers: those of your own that it compared, if they were not given as
+                file.py:name.
+            trust: whether files and modules that the store names may be run although they never ran on this machine.
+
+        Raises:
+            StoreError: the file is missing, no store, damaged or of another version; it is left as it was.
+        """
+        given = {OPTIMIZER: optimizers, SCHEDULE: schedules, LOSS: losses, REGULARIZER: regularizers}
+        Store.open(path).close()
+        results = cls(path, {kind.argument: factor(kind, own).found for kind, own in given.items() if own})
+        if trust:
+            trusted.remember(results.specs)
+        return results
+
+    @property
+    def revision(self) -> int:
+        """A number that each transaction of the store's writer raises."""
+        with Store.open(self.path) as store:
+            return store.revision
+
+    def _once(self, what: str, read: Callable[[], T]) -> T:
+        """What `read` gives; the same until the revision rises."""
+        revision = self.revision
+        if self._cache[0] != revision:
+            self._cache = (revision, {})
+        _, cache = self._cache
+        if what not in cache:
+            cache[what] = read()
+        return cache[what]
+
+    def _meta(self, key: str, default: Any = None) -> Any:
+        with Store.open(self.path) as store:
+            return store.meta(key, default)
+
+    @property
+    def stored_plan(self) -> dict[str, Any]:
+        """The plan as the store has it, in plain values."""
+        return self._meta("plan", {})
+
+    @property
+    def plan(self) -> Plan:
+        """What was asked for, and what the grid of rates has grown by."""
+        return self._once("plan", lambda: Plan.from_json(self.stored_plan, self._given))
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """What the store knows of the problem: name, kind, spec, source text, fingerprint, sizes."""
+        return self._meta("problem", {})
+
+    @property
+    def specs(self) -> list[str]:
+        """What training would load: the problem and the formulas and losses that the store names by file or module."""
+        named = as_now(self.stored_plan)["specs"].values()
+        return [self.problem["spec"], *(spec for one in named for spec in one.values())]
+
+    def prepared(
+        self, problem: Problem | str | None = None, otherwise: str = "give that object as problem=."
+    ) -> Prepared:
+        """The problem, ready to train. Here alone a problem that a store names is loaded.
+
+        Args:
+            problem: needed only where the study was given a `tw.Problem` object, which no store can name, and that is
+                not at hand as `declared`.
+            otherwise: what to do where it is needed and missing.
+
+        Raises:
+            PlanError: it is needed and missing, is not trusted, or is not the problem that the study was begun with.
+        """
+        facts, given = self.problem, self.declared if problem is None else problem
+        if given is None and facts["kind"] == "object":
+            raise PlanError(f"{self.path} was begun with a tw.Problem object; {otherwise}")
+        if given is None:
+            trusted.check(facts["spec"])
+        ready = prepare(load(facts["spec"] if given is None else given))
+        if ready.fingerprint != facts["fingerprint"]:
+            raise PlanError(
+                f"the problem {ready.name} is not the one {self.path} was begun with (its model, data or loss "
+                "changed); bring the old one back, or start a new study."
+            )
+        return ready
+
+    def to_train(
+        self, problem: Problem | str | None = None, otherwise: str = "give that object as problem=."
+    ) -> tuple[Plan, Prepared]:
+        """The plan and the problem, to train any of the settings with; arguments and errors are those of `prepared`.
+
+        Raises:
+            PlanError: something of the plan cannot be found.
+        """
+        plan = self.plan
+        for each in plan.factors:
+            for level in each.levels:
+                _ = each.found[level]  # whatever cannot be found is said before anything is prepared
+        return plan, self.prepared(problem, otherwise)
+
+    @property
+    def name(self) -> str:
+        return self.problem["name"]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Versions, machine and times, and the fingerprint of problem and data."""
+        known = {k: v for k, v in self.problem.items() if k != "text"}
+        return {**self._meta("provenance"), **{f"problem {k}": v for k, v in known.items()}, "store": str(self.path)}
+
+    @property
+    def sessions(self) -> list[dict[str, Any]]:
+        """The provenance of each session that wrote the store."""
+        return self._meta("sessions", []) or [self._meta("provenance", {})]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to run."""
+        with Store.open(self.path) as store:
+            stages = store.stages()
+            wanted = {"search"} | ({"confirmation"} if store.meta("plan")["confirmation"] else set())
+            done = store.meta("costs") is not None and store.meta("recipe_run", {}) is not None
+        return done and wanted <= stages.keys() and set().union(*stages.values()) <= set(ENDED)
+
+    @property
+    def batching(self) -> list[str]:
+        """Why members were trained one by one, a sentence for each reason; empty where all were batched."""
+        return one_by_one(self._meta("batching", {}))
+
+    @property
+    def verdict(self) -> Verdict:
+        """Which optimizer is best here, and how sure that is; of what is finished so far."""
+        return self.verdict_by("optimizer")
+
+    def verdict_by(self, factor: str) -> Verdict:
+        """Which level of any factor the study varies is best here: which schedule, batch size, loss, ….
+
+        Each level is represented by its best setting, tuned over everything else, with the same intervals,
+        paired by seed, as `verdict`.
+
+        Args:
+            factor: "optimizer", "schedule", "loss", "batch_size", "lr", or a hyperparameter's name.
+
+        Raises:
+            PlanError: the study does not vary that factor.
+
+        >>> import thalweg as tw, tempfile
+        >>> study = tw.compare("breast-cancer", ["adam"], [0.01], ["constant"], seeds=2, epochs=2, confirmation=3,
+        ...                    batch_sizes=[16, "full"], store=tempfile.mkdtemp() + "/a.db", progress=False)
+        >>> verdict = study.verdict_by("batch_size")
+        >>> verdict.groups, [entry.steps for entry in verdict.entries]
+        ((('16',), ('full',)), [46, 2])
+        """
+        return self._once(
+            f"verdict by {factor}", lambda: judge(self.plan, self.name, self.table(), self._meta("costs") or {}, factor)
+        )
+
+    def generalization(self, by: str = "optimizer") -> list[Generalization]:
+        """The gap between training and validation, over- and underfitting in words, and where to stop, for the chosen
+        setting of each level of a factor, best first; the rules are those of `thalweg.verdict.generalization`.
+
+        Args:
+            by: as `verdict_by` takes it.
+
+        >>> import thalweg as tw, tempfile
+        >>> study = tw.compare("breast-cancer", ["sgd"], [0.001], ["constant"], seeds=3, epochs=5, confirmation=3,
+        ...                    store=tempfile.mkdtemp() + "/a.db", progress=False)
+        >>> (found,) = study.generalization()
+        >>> found.word, found.stop, found.steps
+        ('underfits', 30, 30)
+        """
+        verdict = self.verdict_by(by)
+        return generalization(self.plan, verdict, self.table(), self.curves(verdict.stage))
+
+    def table(self) -> pd.DataFrame:
+        """One row per member: stage, optimizer, lr, schedule, every other factor that varies (NaN where it does
+        not apply), seed, fold (of a cross-validation; missing for those trained on all samples), status, step, and
+        its last losses."""
+
+        def read() -> pd.DataFrame:
+            with Store.open(self.path) as store:
+                return store.members()
+
+        return self._once("table", read).copy()
+
+    def curves(self, stage: str | None = None) -> pd.DataFrame:
+        """member, step, metric, value: one point per member, metric and pass over the data.
+
+        Args:
+            stage: "search" or "confirmation" alone; both unless given.
+
+        Raises:
+            PlanError: there is no such stage.
+        """
+        if stage not in (None, "search", "confirmation"):
+            raise PlanError(unknown("stage", str(stage), ["search", "confirmation"]))
+        with Store.open(self.path) as store:
+            return store.curves(stage)
+
+    def recipe(self, optimizer: str | None = None, seed: int = 0) -> recipes.Recipe:
+        """The winner (or another optimizer's chosen setting) as a plain-PyTorch script.
+
+        Args:
+            optimizer: a label of the plan; the best unless given.
+            seed: whose initial weights and batch order the script repeats.
+        """
+        return recipes.recipe(self.plan, self.problem, self.chosen(optimizer), seed)
+
+    def chosen(self, optimizer: str | None = None) -> Setting:
+        """The chosen setting of that optimizer, of the best unless one is named."""
+        entries = {e.optimizer: e for e in self.verdict.entries}
+        if not entries:
+            raise StoreError(
+                f"{self.path} has no complete seed yet, so nothing is chosen; `thalweg resume {self.path}`."
+            )
+        label = optimizer or next(iter(entries))
+        if label not in entries:
+            raise PlanError(f"{label!r} is not among this study's optimizers: {', '.join(entries)}.")
+        return entries[label].setting
+
+    @property
+    def recipe_run(self) -> RecipeRun | None:
+        """How closely the winner, trained alone by its recipe, followed its run in the population.
+
+        None while the study is unfinished, where nothing could be chosen, and for stores that never had it.
+        """
+        kept = self._meta("recipe_run")
+        return RecipeRun.from_json(kept) if kept else None
+
+    def sensitivity(self) -> pd.DataFrame:
+        """How much the rate matters: one row per optimizer, everything but the rate at its chosen level.
+
+        Columns: optimizer, schedule, other factors that vary, lr and validation_loss of the best rate; for 1, 5 and
+        10%: `decades_…`, how many decades of rate have a mean validation loss within so much of the best (straight
+        lines between the rates tried), from `low_…` to `high_…`, and `at_least_…`, whether the grid ends inside of
+        them; rates, how many were tried, and diverged, the share of them at which a seed diverged.
+
+        >>> import thalweg as tw, tempfile
+        >>> study = tw.compare("breast-cancer", ["sgd"], [0.01, 0.1], ["constant"], seeds=2, epochs=2,
+        ...                    confirmation=0, store=tempfile.mkdtemp() + "/a.db", progress=False)
+        >>> study.sensitivity()[["optimizer", "lr", "at_least_10", "rates", "diverged"]].values.tolist()
+        [['sgd', 0.1, True, 2, 0.0]]
+        """
+        return sensitivity(self.plan, self.table())
+
+    def time_to_target(self, target: float | None = None) -> pd.DataFrame:
+        """How soon each optimizer's chosen setting reaches a validation loss, in steps and in seconds of one run.
+
+        Columns: optimizer, target, runs, reached, and for steps and seconds: the median over runs with its 95%
+        interval (`…_low`, `…_high`; infinite where half of the runs never reached it), and `…_restricted_mean`, the
+        mean with those that never did counted with all of their budget. Kaplan–Meier estimates over fresh seeds
+        once confirmed, with folds of the mean over them; from where a run diverged it reaches nothing.
+
+        Args:
+            target: a validation loss; unless given, the median over seeds that the best setting ends with.
+
+        Raises:
+            PlanError: the target is not a number.
+
+        >>> import thalweg as tw, tempfile
+        >>> study = tw.compare("breast-cancer", ["sgd"], [0.01, 0.1], ["constant"], seeds=3, epochs=2,
+        ...                    confirmation=0, store=tempfile.mkdtemp() + "/a.db", progress=False)
+        >>> study.time_to_target(0.5)[["optimizer", "runs", "reached", "steps_median"]].values.tolist()
+        [['sgd', 3, 3, 6.0]]
+        """
+        verdict = self.verdict
+        found = race(verdict, self.table(), self.curves(verdict.stage), target)
+        return pd.DataFrame() if found is None else found.table()

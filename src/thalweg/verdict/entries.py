@@ -1,0 +1,146 @@
+"""What a verdict consists of: `Verdict`, an `Entry` for each level that is ranked, and a level's `Default`.
+
+`verdict.py` makes them, and `sentences.py` puts them into words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..plan.factors import Level, Setting, shown
+from .intervals import Interval
+
+
+@dataclass(frozen=True)
+class Default:
+    """An optimizer at its own defaults, run with the fresh seeds of the confirmation, beside its tuned setting.
+
+    Attributes:
+        lr, schedule, further: the setting.
+        chosen: whether the search chose this very setting, which is then not run twice.
+        difference: to the tuned setting, paired by seed; above 0 where tuning helped.
+        test: metric → interval.
+    """
+
+    lr: float
+    schedule: str
+    further: Mapping[str, Level]
+    chosen: bool
+    validation_loss: Interval
+    difference: Interval
+    test: Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One level of the ranked factor, at its best setting.
+
+    Attributes:
+        optimizer, lr, schedule, further: the setting; `further` maps the other factors that vary to levels.
+        rank: 1 for the group of the best, 2 for the next group, …
+        validation_loss: over fresh seeds once confirmed, else over the search's seeds.
+        places: first and last rank it may have among all; these hold for all entries together in 95% of studies.
+        difference: to the best entry, paired by seed; its interval is for this difference alone.
+        probability_best: the share of resamples of seeds in which it has the lowest mean.
+        search_loss: mean over the search's seeds, by which the setting was chosen.
+        more_seeds: that would tell it from the best, if the difference stays as it is; 0 if they are told apart,
+            infinite for more than 1,000, which is not worth it.
+        edge: "lowest" or "highest" if the chosen rate is the grid's last in that direction.
+        runs, diverged: of all settings with this level in the search.
+        test: metric → interval over fresh seeds; empty before confirmation.
+        seconds_per_step: per member, its share of the batched program.
+        state_bytes_per_weight: of float32 states.
+        steps: of a whole run with this setting; 0 while none has ended.
+        default: the optimizer at its defaults; None before confirmation, where another factor is ranked,
+            and for a rule without a default rate.
+        stopped: runs of the search, of all settings with this level, that halving stopped.
+        lost: of the runs behind `validation_loss`, those that diverged.
+        mean_of_rest: of the validation losses of the others; infinite where there are none.
+    """
+
+    optimizer: str
+    rank: int
+    lr: float
+    schedule: str
+    validation_loss: Interval
+    difference: Interval
+    probability_best: float
+    search_loss: float
+    edge: str | None
+    runs: int
+    diverged: int
+    test: Mapping[str, Interval]
+    seconds_per_step: float
+    state_bytes_per_weight: float
+    further: Mapping[str, Level] = field(default_factory=dict)
+    steps: int = 0
+    places: tuple[int, int] = (1, 1)
+    more_seeds: float = 0.0
+    default: Default | None = None
+    stopped: int = 0
+    lost: int = 0
+    mean_of_rest: float = math.inf
+
+    @property
+    def optimism(self) -> float:
+        """How much lower the search's number is than the one reported: what was luck in its choice."""
+        return self.validation_loss.mean - self.search_loss
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(self.optimizer, self.lr, self.schedule, tuple(self.further.items()))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which level is best here, which cannot be told apart from it, and what to beware of.
+
+    Attributes:
+        factor: what is ranked, e.g. "optimizer" or "batch_size".
+        entries: best first; `groups` are their levels, those in one group tied.
+        folds: of the cross-validation; 0 where the problem's own validation part judges.
+    """
+
+    entries: tuple[Entry, ...]
+    groups: tuple[tuple[str, ...], ...]
+    sentence: str
+    notes: tuple[str, ...]
+    seeds: int
+    confirmed: bool
+    factor: str = "optimizer"
+    folds: int = 0
+
+    @property
+    def best(self) -> Entry:
+        return self.entries[0]
+
+    @property
+    def stage(self) -> str:
+        """Of the runs that the entries' losses are of."""
+        return "confirmation" if self.confirmed else "search"
+
+    def level(self, entry: Entry) -> str:
+        """What is ranked in that entry, as tables show it: an optimizer's label, a batch size, …"""
+        return shown(entry.setting[self.factor])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; infinite and missing numbers are None."""
+        entries = [asdict(e) | {"optimism": e.optimism} for e in self.entries]
+        return plain(asdict(self) | {"entries": entries})
+
+    def __str__(self) -> str:
+        return "\n".join([self.sentence, *(f"  {note}" for note in self.notes)])
+
+
+def plain(value: Any) -> Any:
+    """As JSON takes it: infinite and missing numbers are None."""
+    if isinstance(value, Mapping):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
