@@ -1,4 +1,4 @@
-"""Writes docs/gallery.md and its images: `make gallery`. Text and code of the page come from thalweg.gallery."""
+"""Writes docs/gallery.md and its images: `make gallery`. Text and code of the page come from thalweg_gallery."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import plotly.graph_objects as go
 from PIL import Image
 
-from thalweg.gallery import PICTURES
 from thalweg.pictures.moving import write_gif
 from thalweg.pictures.still import write_still
+from thalweg_gallery import PICTURES
 
 HERE = Path(__file__).parent
 IMAGES = "images/gallery"

@@ -35,7 +35,6 @@ ALLOWED = {
     "problems": {"errors", "losses", "study"},
     "study": {"__version__", "errors", "formulas", "kernels", "losses", "population", "regularizers", "schedules"},
     "sizes": {"errors", "formulas", "kernels", "study"},
-    "gallery": {"errors", "formulas", "landscapes", "losses", "pictures", "schedules", "study"},
     "report": {"__version__", "errors", "formulas", "kernels", "pictures", "schedules", "study"},
 }
 # The arrows that point back, each inside a function that needs it.

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from thalweg.cli.main import app
-from thalweg.gallery import PICTURES, names
+from thalweg_gallery import PICTURES, names
 
 
 def run(*words: str, status: int = 0) -> str:

@@ -17,7 +17,7 @@ from .result import check_report
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from ..gallery import Picture
+    from thalweg_gallery import Picture
 
 EXAMPLE = "Example: thalweg picture kullback-leibler -o kl.svg"
 STILL = (".html", ".png", ".svg")
@@ -37,7 +37,7 @@ def picture(
     json: Annotated[bool, typer.Option("--json", help="Print names, captions and code as JSON.")] = False,
 ) -> None:
     """List the pictures of the gallery, or draw one of them."""
-    from .. import gallery
+    import thalweg_gallery as gallery
 
     if name is None and (output is not None or code):
         raise UsageError("there is no picture to draw; name one, e.g. thalweg picture family-tree.")

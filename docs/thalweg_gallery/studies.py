@@ -7,10 +7,10 @@ from tempfile import mkdtemp
 import plotly.graph_objects as go
 
 import thalweg as tw
-from thalweg.gallery.computed import chosen, few_digits
 from thalweg.pictures.rates import rates
 from thalweg.pictures.stopping import stopping_picture
 from thalweg.pictures.style import headed
+from thalweg_gallery.computed import chosen, few_digits
 
 
 def early_stopping() -> go.Figure:

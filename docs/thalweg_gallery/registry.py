@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError, unknown
+from thalweg.errors import UsageError, unknown
+
 from . import calculus, concepts, kernels, networks, paths, studies
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class Picture:
         """The lines that make it: the imports they need, and the body of its function, `figure` for what it returns.
 
         >>> print(get("rule-table").code)
-        from thalweg.gallery.computed import catalogue
         from thalweg.pictures.family import rule_table as table
+        from thalweg_gallery.computed import catalogue
         <BLANKLINE>
         figure = table(catalogue())
         """

@@ -6,8 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 import thalweg as tw
-from thalweg.gallery.computed import tuned
 from thalweg.pictures.noisy import noisy_picture
+from thalweg_gallery.computed import tuned
 
 
 def steps_on_a_curve() -> go.Figure:

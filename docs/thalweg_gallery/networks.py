@@ -7,8 +7,8 @@ from tempfile import mkdtemp
 import plotly.graph_objects as go
 
 import thalweg as tw
-from thalweg.gallery.computed import widths
 from thalweg.pictures.style import headed
+from thalweg_gallery.computed import widths
 
 
 def training_path() -> go.Figure:

@@ -6,12 +6,12 @@ import plotly.graph_objects as go
 import torch
 
 import thalweg as tw
-from thalweg.gallery.computed import catalogue, every_schedule, fitted
 from thalweg.pictures.family import family_tree as tree
 from thalweg.pictures.family import rule_table as table
 from thalweg.pictures.likelihood import coin, gaussian_fits, likelihood
 from thalweg.pictures.lines import Panel, lines
 from thalweg.pictures.schedules import schedule_grid
+from thalweg_gallery.computed import catalogue, every_schedule, fitted
 
 
 def loss_from_likelihood() -> go.Figure:

@@ -12,12 +12,12 @@ import plotly.graph_objects as go
 import pytest
 
 from thalweg.errors import UsageError
-from thalweg.gallery import PICTURES, get, names, registry
 from thalweg.pictures.moving import images
 from thalweg.pictures.page import page
 from thalweg.pictures.style import PAPER
+from thalweg_gallery import PICTURES, get, names, registry
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.fixture(scope="module")

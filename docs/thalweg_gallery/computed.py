@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import formulas, losses, schedules
-from ..landscapes.descents import descend
-from ..pictures.likelihood import Fit
-from ..study.problem import Problem
-from ..study.study import Study
+from thalweg import formulas, losses, schedules
+from thalweg.landscapes.descents import descend
+from thalweg.pictures.likelihood import Fit
+from thalweg.study.problem import Problem
+from thalweg.study.study import Study
 
 
 def catalogue() -> list[dict[str, Any]]:
