@@ -8,8 +8,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 from PIL import Image
 
-from thalweg.pictures.moving import write_gif
-from thalweg.pictures.still import write_still
+from thalweg.pictures.still import write_gif, write_still
 from thalweg_gallery import PICTURES
 
 HERE = Path(__file__).parent

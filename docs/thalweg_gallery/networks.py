@@ -7,7 +7,7 @@ from tempfile import mkdtemp
 import plotly.graph_objects as go
 
 import thalweg as tw
-from thalweg.pictures.style import headed
+from thalweg.pictures.layout import headed
 from thalweg_gallery.computed import widths
 
 

@@ -11,10 +11,11 @@ import plotly.graph_objects as go
 import pytest
 from plotly.subplots import make_subplots
 
-from thalweg.pictures import fonts, style, traces
+from thalweg.pictures import layout, style
 from thalweg.pictures.files import write
-from thalweg.pictures.still import Drawing
-from thalweg.pictures.style import BLUE, GREEN, VERMILION, dress, heading
+from thalweg.pictures.layout import dress, heading
+from thalweg.pictures.still import Drawing, fonts, traces
+from thalweg.pictures.style import BLUE, GREEN, VERMILION
 
 RAMP = np.add.outer(np.arange(5.0), np.arange(6.0))
 ONE_COLOUR = [[0, VERMILION], [1, VERMILION]]
@@ -127,11 +128,11 @@ def test_shapes_lie_where_they_are_put() -> None:
     assert (centre(image, BLUE) > 0.75).all()
 
 
-def test_every_look_has_a_marker_and_a_dash_of_its_own() -> None:
-    names = [*style._MARKERS, *(look.marker for look in style.LOOKS.values())]
+def test_every_style_has_a_marker_and_a_dash_of_its_own() -> None:
+    names = [*style._MARKERS, *(one.marker for one in style.STYLES.values())]
     marks = [str(traces.marked(go.scatter.Marker(), name, 6)["marker"]) for name in names]
     assert len(set(marks)) == len(names) == 15
-    lines = [str(traces.dashes(look.dash, 1.5)) for look in style.LOOKS.values()]
+    lines = [str(traces.dashes(one.dash, 1.5)) for one in style.STYLES.values()]
     assert len(set(lines)) == 8
 
 
@@ -173,6 +174,6 @@ def test_a_font_that_has_the_letters_is_found_and_used() -> None:
 
 
 def test_examples_in_docstrings() -> None:
-    for module, count in ((style, 10), (traces, 1), (fonts, 1)):
+    for module, count in ((style, 7), (layout, 3), (traces, 1), (fonts, 1)):
         result = doctest.testmod(module)
         assert (result.failed, result.attempted) == (0, count), module

@@ -21,13 +21,13 @@ def _still(figure: go.Figure, path: Path) -> Path:
 
 
 def _gif(figure: go.Figure, path: Path) -> Path:
-    from .moving import write_gif
+    from .still import write_gif
 
     return write_gif(figure, path)
 
 
 def _mp4(figure: go.Figure, path: Path) -> Path:
-    from .moving import write_mp4
+    from .still import write_mp4
 
     return write_mp4(figure, path)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .style import INK, plain
+from ..style import INK, plain
 
 POINT = 0.72  # points in a pixel
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .style import INK
+from ..style import INK
 from .traces import POINT, colour, dashes, marked, values
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from .numbers import short
-from .style import GRID, MUTED, plain
+from ..numbers import short
+from ..style import GRID, MUTED, plain
 from .traces import POINT
 
 

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ..style import GRID, INK, MUTED, PAPER, plain
 from .fonts import families
 from .legend import handle_of
-from .marks import annotate, draw_shape
+from .notes import annotate, draw_shape
 from .panels import axes_of, dress_axes, key_of, panels_of
-from .style import GRID, INK, MUTED, PAPER, plain
 from .traces import DRAW, POINT
 
 LISTED = ("scatter", "scatter3d", "bar")  # traces that the legend lists
