@@ -7,9 +7,9 @@ from tempfile import mkdtemp
 import plotly.graph_objects as go
 
 import thalweg as tw
+from thalweg.pictures.layout import headed
 from thalweg.pictures.rates import rates
 from thalweg.pictures.stopping import stopping_picture
-from thalweg.pictures.style import headed
 from thalweg_gallery.computed import chosen, few_digits
 
 

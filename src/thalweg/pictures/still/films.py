@@ -26,7 +26,7 @@ def images(figure: go.Figure, scale: float = 1.0, most: int = 120) -> Iterator[n
     if not figure.frames:
         yield drawing.image(scale)
         return
-    with drawing.looks():
+    with drawing.styled():
         yield from _frames(drawing, scale, most)
 
 
