@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from .descent import Descent, point
+from .descent import point
 from .ground import levels, shape, view
 from .layout import bold, dress, panels
 from .marks import arrows, line, points
@@ -18,7 +19,7 @@ LONGEST = 0.22  # of the drawn width: the longest arrow of each kind
 _OTHERS = (SKY, GREEN, VERMILION)
 
 
-def arrows_picture(path: Descent, at: Sequence[int] = (0, 2, 5, 10)) -> go.Figure:
+def arrows_picture(path: Any, at: Sequence[int] = (0, 2, 5, 10)) -> go.Figure:
     """At some steps of each rule's first path: downhill, what the rule remembers, and the update it makes of both.
 
     A state that is never negative is an average of squares; its root is drawn. Each kind of arrow is scaled to its
@@ -49,31 +50,31 @@ def arrows_picture(path: Descent, at: Sequence[int] = (0, 2, 5, 10)) -> go.Figur
     return dress(view(figure, path.surface), 110 + shape(path.surface, count), b=78)
 
 
-def _vectors(path: Descent, o: int, name: str) -> dict[str, tuple[np.ndarray, str]]:
+def _vectors(path: Any, o: int, name: str) -> dict[str, tuple[np.ndarray, str]]:
     """Label → (steps, 2) and a colour; states as they are after the step."""
-    found = {"downhill, −gradient": (-path.all_gradients[0, o, 0, :-1], BLACK)}
+    vectors = {"downhill, −gradient": (-path.all_gradients[0, o, 0, :-1], BLACK)}
     tints = iter(_OTHERS)
     for state, values in path.all_states[name].items():
         after = values[0, 0, 1:]
         squares = bool((np.nan_to_num(after) >= 0).all()) and bool((np.nan_to_num(after) > 0).any())
         if squares:
-            found["root of the second moment"] = (np.sqrt(after), PURPLE)
-        elif "momentum, downhill" not in found:
+            vectors["root of the second moment"] = (np.sqrt(after), PURPLE)
+        elif "momentum, downhill" not in vectors:
             downhill = _sign(path, o, after)
-            found["momentum, downhill"] = (downhill * after, ORANGE)
+            vectors["momentum, downhill"] = (downhill * after, ORANGE)
         else:
-            found[f"state {state}"] = (after, next(tints, MUTED))
-    found["update"] = (np.diff(path.all_points[0, o, 0], axis=0), BLUE)
-    return found
+            vectors[f"state {state}"] = (after, next(tints, MUTED))
+    vectors["update"] = (np.diff(path.all_points[0, o, 0], axis=0), BLUE)
+    return vectors
 
 
-def _sign(path: Descent, o: int, state: np.ndarray) -> float:
+def _sign(path: Any, o: int, state: np.ndarray) -> float:
     """−1 where a rule accumulates gradients, 1 where it accumulates steps."""
     along = np.nansum(state[0] * path.all_gradients[0, o, 0, 0])
     return -1.0 if along > 0 else 1.0
 
 
-def lookahead_picture(path: Descent, at: int = 1) -> go.Figure:
+def lookahead_picture(path: Any, at: int = 1) -> go.Figure:
     """One step of each rule taken apart: where momentum leads, and the gradient step that is added there.
 
     A rule that looks ahead takes its gradient at the end of the first arrow; one that does not, at the beginning.
@@ -106,7 +107,7 @@ class Step:
     slope: np.ndarray
 
 
-def _step(path: Descent, o: int, at: int) -> Step:
+def _step(path: Any, o: int, at: int) -> Step:
     here, new = path.all_points[0, o, 0, at], path.all_points[0, o, 0, at + 1]
     slope = -path.all_rates[o, 0, at] * path.all_gradients[0, o, 0, at]
     return Step(here, path.all_looks[0, o, 0, at], new, new - here - slope, slope)

@@ -1,6 +1,6 @@
 """A kernel on its way over a signal, place by place: bars for sequences, cells for images, lines for functions.
 
-What is under the kernel, the kernel as it is laid on, and the values found so far; one frame for each place, or for
+What is under the kernel, the kernel as it is laid on, and the values so far; one frame for each place, or for
 every second, third, … where there are more than can be watched.
 """
 
@@ -190,7 +190,7 @@ def _chosen(count: int, size: int) -> list[int]:
 
 
 def _still(places: Sequence[int] | np.ndarray) -> int:
-    """Which frame stands where nothing moves: one with the kernel under way and most values found."""
+    """Which frame stands where nothing moves: one with the kernel under way and most values computed."""
     return int(0.6 * (len(places) - 1))
 
 

@@ -1,11 +1,15 @@
-"""What a picture of a descent needs to know of it, and what all these pictures share: labels, styles, notes, marks."""
+"""What a picture of a descent needs to know of it, and what all these pictures share: labels, styles, notes, marks.
+
+A `path` in these pictures is what `tw.descend` gives: points, losses, gradients and states of descents on a surface by
+start, optimizer, rate and step.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,50 +21,13 @@ from .style import PAPER, Style, plain_styles, styles
 MARKED = 40  # steps, up to which each of them has a marker
 
 
-class Descent(Protocol):
-    """Paths on a surface by start, optimizer, rate and step, as `tw.descend` gives them."""
-
-    @property
-    def surface(self) -> Any: ...
-    @property
-    def optimizers(self) -> tuple[str, ...]: ...
-    @property
-    def rates(self) -> np.ndarray: ...
-    @property
-    def schedule(self) -> Any: ...
-    @property
-    def noise(self) -> float: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def fairness(self) -> str: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def starts(self) -> np.ndarray: ...
-    @property
-    def all_points(self) -> np.ndarray: ...
-    @property
-    def all_losses(self) -> np.ndarray: ...
-    @property
-    def all_gradients(self) -> np.ndarray: ...
-    @property
-    def all_looks(self) -> np.ndarray: ...
-    @property
-    def all_diverged(self) -> np.ndarray: ...
-    @property
-    def all_rates(self) -> np.ndarray: ...
-    @property
-    def all_states(self) -> Any: ...
-
-
 @dataclass(frozen=True)
 class Line:
     """One path of a descent.
 
     Attributes:
         label: what tells it from the others: optimizer, rate, start.
-        style: its own.
+        style: how it is drawn.
         rate: which of the rates, for pictures with a panel for each.
         points: (steps + 1, dimensions), NaN from divergence on.
         losses: (steps + 1,).
@@ -80,7 +47,7 @@ class Line:
         return len(self.points) - 1 if self.diverged < 0 else max(0, self.diverged - 1)
 
 
-def lines_of(path: Descent, panels: bool = True) -> list[Line]:
+def lines_of(path: Any, panels: bool = True) -> list[Line]:
     """All paths, each with a label that says what differs; rates are not in it where `panels` show them."""
     starts, optimizers, rates = path.all_diverged.shape
     labels: dict[tuple[int, int, int], str] = {}
@@ -104,7 +71,7 @@ def lines_of(path: Descent, panels: bool = True) -> list[Line]:
     ]
 
 
-def note(path: Descent) -> str:
+def note(path: Any) -> str:
     """What a reader must know to judge the race: rates and how they were chosen, steps, start, schedule, noise.
 
     Whether it is fair is for the reader to say; what was done is said here.

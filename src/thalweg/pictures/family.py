@@ -75,12 +75,12 @@ def _order(known: Mapping[str, Rule], column: Mapping[str, int]) -> list[str]:
 
     def family(name: str | None) -> list[str]:
         waiting = {child: [child, *family(child)] for child in known if first[child] == name}
-        found: list[str] = []
+        ordered: list[str] = []
         while waiting:
             free = [c for c in waiting if not any(_needs(known, waiting[c], o) for n, o in waiting.items() if n != c)]
             child = min(free or waiting, key=lambda n: (column[n], n))
-            found += waiting.pop(child)
-        return found
+            ordered += waiting.pop(child)
+        return ordered
 
     return family(None)
 

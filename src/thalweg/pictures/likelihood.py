@@ -43,7 +43,7 @@ class Fit:
     """One Gaussian fitted to another density.
 
     Attributes:
-        label: what was made small.
+        label: what was minimized.
         density: (points,).
         mean, deviation: of the Gaussian.
         divergence: what was reached, in nats.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -20,29 +20,8 @@ PALE = 0.62  # how much of the paper the slowest starts show
 NAMED = 6  # minima that the legend names; more of them are in the hover words
 
 
-class Basins(Protocol):
-    """Where descents from a grid of starts end, as `tw.basins` gives it."""
-
-    @property
-    def surface(self) -> Any: ...
-    @property
-    def formula(self) -> Any: ...
-    @property
-    def rate(self) -> float: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def axes(self) -> tuple[np.ndarray, ...]: ...
-    @property
-    def minima(self) -> np.ndarray: ...
-    @property
-    def labels(self) -> np.ndarray: ...
-    @property
-    def settled(self) -> Any: ...
-
-
-def basin_map(basins: Basins, title: str = "") -> go.Figure:
-    """Each start in the colour of the minimum it falls into, paler where that takes longer.
+def basin_map(basins: Any, title: str = "") -> go.Figure:
+    """Each start in the colour of the minimum it falls into, paler where that takes longer; `basins` is of `tw.basins`.
 
     A surface of one variable is a curve in these colours.
     """
@@ -62,7 +41,7 @@ def basin_map(basins: Basins, title: str = "") -> go.Figure:
     return dress(figure, 420 if flat else 600, title, said, t=74, b=100)
 
 
-def _ground(basins: Basins) -> go.Heatmap:
+def _ground(basins: Any) -> go.Heatmap:
     """One scale for all: a stretch of it for each minimum, from its colour to paler, and one for nowhere."""
     tints = [*map(_tint, range(len(basins.minima))), NOWHERE]
     scale: list[list[Any]] = []
@@ -81,7 +60,7 @@ def _mixed(tint: str) -> str:
     return "#" + "".join(f"{round(part + (255 - part) * PALE):02X}" for part in parts)
 
 
-def _coloured_curve(basins: Basins) -> list[go.Scatter]:
+def _coloured_curve(basins: Any) -> list[go.Scatter]:
     x = basins.axes[0]
     y = basins.surface(x[:, None])
     parts = [
@@ -95,7 +74,7 @@ def _tint(minimum: int) -> str:
     return NOWHERE if minimum < 0 else TINTS[minimum % len(TINTS)]
 
 
-def _entries(basins: Basins) -> list[go.Scatter]:
+def _entries(basins: Any) -> list[go.Scatter]:
     """What the colours mean, with the share of the starts."""
     shares = [float((basins.labels == k).mean()) for k in range(len(basins.minima))]
     named = [
@@ -107,37 +86,15 @@ def _entries(basins: Basins) -> list[go.Scatter]:
     return [entry(text(words), Style(tint, marker="square"), 12, showlegend=True) for tint, words in named]
 
 
-class Convergence(Protocol):
-    """How a rule fares at each rate and value of a hyperparameter, as `tw.landscapes.convergence` gives it."""
-
-    @property
-    def surface(self) -> Any: ...
-    @property
-    def formula(self) -> Any: ...
-    @property
-    def hyperparameter(self) -> str: ...
-    @property
-    def rates(self) -> np.ndarray: ...
-    @property
-    def values(self) -> np.ndarray: ...
-    @property
-    def factors(self) -> np.ndarray: ...
-    @property
-    def converges(self) -> np.ndarray: ...
-    @property
-    def boundary(self) -> np.ndarray | None: ...
-    @property
-    def eigenvalues(self) -> np.ndarray: ...
-
-
-def convergence_map(found: Convergence, title: str = "") -> go.Figure:
+def convergence_map(rule: Any, title: str = "") -> go.Figure:
     """How many steps a tenth of the distance to the minimum takes, at each rate and value of the hyperparameter.
 
-    Where the rule does not converge the map is empty; the dashed line is where theory has it end.
+    `rule` is what `tw.landscapes.convergence` gives. Where it does not converge the map is
+    empty; the dashed line is where theory has it end.
     """
-    name, rates, values = text(found.hyperparameter), found.rates, found.values
+    name, rates, values = text(rule.hyperparameter), rule.rates, rule.values
     with np.errstate(divide="ignore", invalid="ignore"):
-        steps = np.where(found.converges, np.maximum(-1 / np.log10(found.factors), 0.1), np.nan)
+        steps = np.where(rule.converges, np.maximum(-1 / np.log10(rule.factors), 0.1), np.nan)
     decades = np.log10(steps)
     known = decades[np.isfinite(decades)]
     low, high = np.quantile(known, [0.001, 0.98]) if known.size else (0.0, 1.0)
@@ -158,14 +115,14 @@ def convergence_map(found: Convergence, title: str = "") -> go.Figure:
             showlegend=False,
         )
     )
-    if found.boundary is not None:
+    if rule.boundary is not None:
         dashed = Style(VERMILION, "dash")
-        figure.add_trace(line(found.boundary, values, dashed, 3, name="boundary in theory", showlegend=True))
+        figure.add_trace(line(rule.boundary, values, dashed, 3, name="boundary in theory", showlegend=True))
     edge = {"width": 1, "color": GRID}
     figure.add_trace(entry("does not converge", Style(SHADE, marker="square"), 12, edge=edge, showlegend=True))
     figure.update_xaxes(title_text="learning rate", range=[float(rates[0]), float(rates[-1])], showgrid=False)
     figure.update_yaxes(title_text=name, range=[float(values[0]), float(values[-1])], showgrid=False)
-    largest = float(found.eigenvalues[-1])
-    note = f"{found.formula.name} on {found.surface.name}; λmax = {short(largest)}, so 2/λmax = {short(2 / largest)}."
+    largest = float(rule.eigenvalues[-1])
+    note = f"{rule.formula.name} on {rule.surface.name}; λmax = {short(largest)}, so 2/λmax = {short(2 / largest)}."
     dress(figure, 430, b=84).update_layout(plot_bgcolor=SHADE)
-    return headed(figure, title or f"Where {found.formula.name} converges", note)
+    return headed(figure, title or f"Where {rule.formula.name} converges", note)

@@ -17,9 +17,9 @@ from .style import INK, PAPER, VERMILION, Style, faded
 LOST = Style(VERMILION, marker="x")  # what diverged
 
 
-def _scatter(x: Any, y: Any, hover: Any, own: dict[str, Any], more: dict[str, Any]) -> go.Scatter:
+def _scatter(x: Any, y: Any, hover: Any, options: dict[str, Any], more: dict[str, Any]) -> go.Scatter:
     said = {} if hover is None else {"hovertext": hover, "hoverinfo": "text"}
-    return go.Scatter(x=x, y=y, **(own | said | more))
+    return go.Scatter(x=x, y=y, **(options | said | more))
 
 
 def _styled(style: Style | str) -> Style:
@@ -36,8 +36,8 @@ def line(x: Any, y: Any, style: Style | str, width: float = 2.2, *, size: Any = 
     if size is not None:
         more["marker"] = _marker(style, size, more)
     drawn = {"color": style.colour, "dash": style.dash, "width": width} | more.pop("line", {})
-    own = {"mode": "lines" if size is None else "lines+markers", "line": drawn}
-    return _scatter(x, y, hover, own, more)
+    options = {"mode": "lines" if size is None else "lines+markers", "line": drawn}
+    return _scatter(x, y, hover, options, more)
 
 
 def points(x: Any, y: Any, style: Style | str, size: Any, *, edge: Any = None, hover: Any = None, **more: Any):
@@ -53,14 +53,14 @@ def entry(name: str, style: Style | str, size: float, **more: Any) -> go.Scatter
 
 def band(x: Sequence[Any], first: Sequence[Any], second: Sequence[Any], colour: str, **more: Any) -> go.Scatter:
     """The ground between two curves over the same points."""
-    own = {"fill": "toself", "fillcolor": faded(colour), "hoverinfo": "skip", "showlegend": False}
-    return go.Scatter(x=[*x, *x[::-1]], y=[*first, *second[::-1]], mode="none", **own | more)
+    options = {"fill": "toself", "fillcolor": faded(colour), "hoverinfo": "skip", "showlegend": False}
+    return go.Scatter(x=[*x, *x[::-1]], y=[*first, *second[::-1]], mode="none", **options | more)
 
 
 def words(x: Any, y: Any, shown: Sequence[str], colour: str = INK, size: float = 12.5, **more: Any) -> go.Scatter:
     """Words at points, to their right."""
-    own = {"textposition": "middle right", "hoverinfo": "skip", "showlegend": False}
-    return go.Scatter(x=x, y=y, text=shown, mode="text", textfont={"color": colour, "size": size}, **own | more)
+    options = {"textposition": "middle right", "hoverinfo": "skip", "showlegend": False}
+    return go.Scatter(x=x, y=y, text=shown, mode="text", textfont={"color": colour, "size": size}, **options | more)
 
 
 def arrows(tails: Any, heads: Any, style: Style | str, name: str, **more: Any) -> go.Scatter:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from .descent import Descent
 from .ground import levels, view
 from .layout import dress, log_axis, panels
 from .marks import band, line
@@ -17,7 +17,7 @@ from .style import plain_styles, text
 SHARE = 0.9  # of the runs that a band holds
 
 
-def noisy_picture(runs: Mapping[str, Descent], last: int = 200, title: str = "") -> go.Figure:
+def noisy_picture(runs: Mapping[str, Any], last: int = 200, title: str = "") -> go.Figure:
     """The last steps of the first run of each, and the mean loss of all runs with a band.
 
     Args:
@@ -52,7 +52,7 @@ def noisy_picture(runs: Mapping[str, Descent], last: int = 200, title: str = "")
     return dress(figure, 480, title, said, t=92, b=84)
 
 
-def _fall(path: Descent) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _fall(path: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Steps, evenly spaced in powers, the mean loss at each and the ends of its band."""
     losses = path.all_losses[:, 0, 0]  # (runs, steps + 1)
     steps = np.unique(np.geomspace(1, losses.shape[1], 300).round().astype(int) - 1)

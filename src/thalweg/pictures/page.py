@@ -53,7 +53,7 @@ def page(figure: go.Figure) -> str:
         "plotly": get_plotlyjs(),
     }
     text = resources.files("thalweg.pictures").joinpath("page.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], text)
+    return re.sub(r"\{\{(\w+)\}\}", lambda slot: parts[slot[1]], text)
 
 
 def write_page(figure: go.Figure, path: str | Path) -> Path:

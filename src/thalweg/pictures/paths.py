@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from .arrowed import arrows_picture, lookahead_picture
-from .descent import Descent, Line, crosses, hover, lines_of, note, point, sizes, subscript
+from .descent import Line, crosses, hover, lines_of, note, point, sizes, subscript
 from .ground import curve, heights, levels, ranks, shape, view
 from .layout import dress, headed, log_axis, panels
 from .marks import line, points
@@ -20,7 +20,7 @@ from .style import INK, PAPER, SURFACE, Style, text
 NEAR = 0.03  # of the picture's width: steps nearer than that to a labelled one have no label
 
 
-def path_picture(path: Descent, kind: str | None = None, *, title: str = "", said: str = "", **more: Any) -> go.Figure:
+def path_picture(path: Any, kind: str | None = None, *, title: str = "", said: str = "", **more: Any) -> go.Figure:
     """A descent as one of `KINDS`.
 
     Args:
@@ -51,14 +51,14 @@ def path_picture(path: Descent, kind: str | None = None, *, title: str = "", sai
     return headed(figure, title or path.surface.name, " ".join(filter(None, [note(path), said])))
 
 
-def _rate_panels(path: Descent, **more: Any) -> go.Figure:
+def _rate_panels(path: Any, **more: Any) -> go.Figure:
     """A panel for each rate, titled where there are several."""
     rates = path.rates[0]
     titles = [f"rate {short(rate)}" for rate in rates] if len(rates) > 1 else None
     return panels(cols=len(rates), titles=titles, shared_yaxes=True, horizontal_spacing=0.03, **more)
 
 
-def curve_picture(path: Descent) -> go.Figure:
+def curve_picture(path: Any) -> go.Figure:
     """A panel for each rate: the curve, and on it the steps of every path, with labels where there is room."""
     lines, count = lines_of(path), path.rates.shape[1]
     figure = _rate_panels(path, shared_xaxes="all")
@@ -74,7 +74,7 @@ def curve_picture(path: Descent) -> go.Figure:
     return figure.update_yaxes(range=[bottom, top]).update_layout(yaxis_title_text="loss")
 
 
-def _window(path: Descent, lines: list[Line]) -> tuple[float, float, float, float]:
+def _window(path: Any, lines: list[Line]) -> tuple[float, float, float, float]:
     """What is drawn: the surface's bounds, and as much more as the paths need, up to twice as much."""
     (low, high), *_ = path.surface.bounds
     seen = np.concatenate([one.points[: one.end + 1, 0] for one in lines])
@@ -119,7 +119,7 @@ def _steps(
     )
 
 
-def levels_picture(path: Descent) -> go.Figure:
+def levels_picture(path: Any) -> go.Figure:
     """Level lines with the paths on them; a panel for each rate."""
     lines, count = lines_of(path), path.rates.shape[1]
     figure = _rate_panels(path)
@@ -139,24 +139,24 @@ def _walk(one: Line, shown: bool) -> go.Scatter:
 
 
 def _named(one: Line, x: Any, y: Any, size: Any, shown: bool, marker: dict[str, Any]) -> go.Scatter:
-    own = {"name": text(one.label), "legendgroup": one.label, "showlegend": shown, "marker": marker}
-    return line(x, y, one.style, size=size, hover=hover(one), **own)
+    options = {"name": text(one.label), "legendgroup": one.label, "showlegend": shown, "marker": marker}
+    return line(x, y, one.style, size=size, hover=hover(one), **options)
 
 
-def _starts(path: Descent) -> go.Scatter:
+def _starts(path: Any) -> go.Scatter:
     hover = [f"start {point(one)}" for one in path.starts]
     edge = {"width": 2, "color": INK}
     return points(*path.starts.T, PAPER, 10, edge=edge, hover=hover, name="start", showlegend=False)
 
 
-def _last_seen(one: Line, path: Descent) -> Any:
+def _last_seen(one: Line, path: Any) -> Any:
     """The last point of a path, or where the drawn ground ends in that direction."""
     sides = np.array(path.surface.bounds).T
     room = 0.015 * np.ptp(sides, axis=0)
     return np.clip(one.points[one.end], sides[0] + room, sides[1] - room)
 
 
-def surface_picture(path: Descent) -> go.Figure:
+def surface_picture(path: Any) -> go.Figure:
     """The surface as a sheet in space that can be turned, with the paths on it."""
     x, y, values = heights(path.surface, 81)
     low, high = float(np.nanmin(values)), float(np.nanquantile(values, 0.995))
@@ -183,7 +183,7 @@ def surface_picture(path: Descent) -> go.Figure:
     return dress(figure, 560, l=0, r=0, b=60).update_layout(scene=scene | seen_from, dragmode="orbit")
 
 
-def losses_picture(path: Descent) -> go.Figure:
+def losses_picture(path: Any) -> go.Figure:
     """The loss after each step; a logarithmic axis where all losses are positive."""
     figure = go.Figure([_fall(one, True) for one in lines_of(path, panels=False)])
     _loss_axis(figure, path)
@@ -197,7 +197,7 @@ def _fall(one: Line, shown: bool) -> go.Scatter:
     return _named(one, np.arange(len(one.losses)), one.losses, size, shown, {"line": {"width": 0}})
 
 
-def _loss_axis(figure: go.Figure, path: Descent, **where: int) -> None:
+def _loss_axis(figure: go.Figure, path: Any, **where: int) -> None:
     seen = path.all_losses[np.isfinite(path.all_losses)]
     if len(path.surface.variables) == 2:  # a surface without a bottom is followed as far as it is drawn
         drawn = heights(path.surface, 41)[2]
@@ -212,7 +212,7 @@ def _loss_axis(figure: go.Figure, path: Descent, **where: int) -> None:
         figure.update_yaxes(range=[low - room, high + room], **where)
 
 
-def race_picture(path: Descent, frames: int = 60) -> go.Figure:
+def race_picture(path: Any, frames: int = 60) -> go.Figure:
     """All paths run side by side, on the level lines and, beside them, down the loss; moves when it is asked to.
 
     Args:
@@ -233,13 +233,13 @@ def race_picture(path: Descent, frames: int = 60) -> go.Figure:
     return animated(figure, _frames(path, lines, first, frames))
 
 
-def _frames(path: Descent, lines: list[Line], first: int, most: int) -> list[go.Frame]:
+def _frames(path: Any, lines: list[Line], first: int, most: int) -> list[go.Frame]:
     steps = np.unique(np.linspace(0, path.steps, min(most, path.steps + 1)).round().astype(int))
     places = list(range(first, first + 2 * len(lines) + 1))
     return [go.Frame(name=str(step), data=_moment(path, lines, step), traces=places) for step in steps]
 
 
-def _moment(path: Descent, lines: list[Line], step: int) -> list[go.Scatter]:
+def _moment(path: Any, lines: list[Line], step: int) -> list[go.Scatter]:
     """What has changed by a step: every walk and every fall so far, a mark at its end, and what is lost by then."""
     ends = [min(step, one.end) for one in lines]
     walks = [(*one.points[: end + 1].T, 11.0) for one, end in zip(lines, ends, strict=True)]

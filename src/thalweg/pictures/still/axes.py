@@ -110,5 +110,5 @@ def _ticks(place: Any, axis: Any, log: bool) -> None:
         place.set_minor_formatter(NullFormatter())
     elif axis.nticks:
         place.set_major_locator(MaxNLocator(axis.nticks, steps=[1, 2, 5, 10]))
-    own = {"length": 0, "labelsize": (font.size or 12) * POINT, "labelcolor": font.color or MUTED}
-    place.set_tick_params(which="both", **own, labelbottom=shown, labelleft=shown)
+    options = {"length": 0, "labelsize": (font.size or 12) * POINT, "labelcolor": font.color or MUTED}
+    place.set_tick_params(which="both", **options, labelbottom=shown, labelleft=shown)

@@ -97,7 +97,7 @@ class Drawing:
             yield
 
     def draw(self, trace: Any, place: int) -> list[Any]:
-        """Draw one trace; the artists made, so that an animation can take them away again."""
+        """Draw one trace; its artists, so that an animation can take them away again."""
         if trace.visible in (False, "legendonly"):
             return []
         return DRAW[trace.type](self.panels[key_of(trace)], trace, 2 + place / 1000)
@@ -119,8 +119,8 @@ class Drawing:
     def _line(self, words: str, top: float, size: float, ink: str, weight: str = "normal", right: bool = False) -> Any:
         wide, high = self.size
         at = (1 - 10 / wide if right else 10 / wide), 1 - top / high
-        own = {"va": "top", "ha": "right" if right else "left", "in_layout": False, "fontweight": weight}
-        return self.figure.text(*at, words, fontsize=size * POINT, color=ink, **own)
+        options = {"va": "top", "ha": "right" if right else "left", "in_layout": False, "fontweight": weight}
+        return self.figure.text(*at, words, fontsize=size * POINT, color=ink, **options)
 
     def _legend(self) -> None:
         data = self.source.data

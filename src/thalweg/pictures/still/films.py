@@ -51,12 +51,12 @@ def _frames(drawing: Drawing, scale: float, most: int) -> Iterator[np.ndarray]:
             continue
         canvas.restore_region(ground)
         drawing.clock.set_text(f"{prefix}{frame.name}")
-        made = [(artist, place) for place in sorted(places) for artist in drawing.draw(traces[place], place)]
-        for artist, _ in made:
+        artists = [artist for place in sorted(places) for artist in drawing.draw(traces[place], place)]
+        for artist in artists:
             artist.axes.draw_artist(artist)
         drawing.figure.draw_artist(drawing.clock)
         yield np.asarray(canvas.buffer_rgba())[..., :3].copy()
-        for artist, _ in made:
+        for artist in artists:
             artist.remove()
 
 
@@ -73,42 +73,32 @@ def _ground(drawing: Drawing, canvas: Any) -> Any:
 def write_gif(figure: go.Figure, path: str | Path, scale: float = 1.0, most: int = 120) -> Path:
     """All frames as a .gif file that repeats and rests on its last frame."""
     from PIL import Image
-    from scipy.spatial import cKDTree
 
-    shown = list(images(figure, scale, most))
+    shown = [Image.fromarray(image) for image in images(figure, scale, most)]
     palette = _palette(figure, shown[-1])
-    # the number of every colour, of which 6 bits of red, green and blue are looked at
-    nearest = cKDTree(palette).query(_CELLS + 2)[1].astype(np.uint8)
-    exact = palette[::-1].astype(int) >> 2  # those of the palette are themselves, the paper above all
-    nearest[exact @ [1 << 12, 1 << 6, 1]] = np.arange(len(palette))[::-1]
-    indexed = []
-    for one in shown:
-        cells = one.astype(np.int32) >> 2
-        indexed.append(Image.fromarray(nearest[(cells[..., 0] << 12) + (cells[..., 1] << 6) + cells[..., 2]]))
-        indexed[-1].putpalette(palette.astype(np.uint8).flatten().tolist())
-    pace = [PACE * -(-len(figure.frames) // most)] * (len(indexed) - 1)
-    indexed[0].save(path, save_all=True, append_images=indexed[1:], duration=[*pace, REST], loop=0, optimize=True)
+    first, *others = (image.quantize(palette=palette, dither=Image.Dither.NONE) for image in shown)
+    pace = [PACE * -(-len(figure.frames) // most)] * len(others)
+    first.save(path, save_all=True, append_images=others, duration=[*pace, REST], loop=0, optimize=True)
     return Path(path)
 
 
-_CELLS = np.stack(np.meshgrid(*[np.arange(0, 256, 4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-
-
-def _palette(figure: go.Figure, picture: np.ndarray) -> np.ndarray:
+def _palette(figure: go.Figure, picture: Any) -> Any:
     """The colours that the figure names, also thinned by the paper as on the edge of a line, and those of the ground.
 
-    A colour for each of the 256 numbers of a .gif; found by how often they occur, thin lines would lose theirs.
+    A colour for each of the 256 numbers of a .gif; taken by how often they occur, thin lines would lose theirs.
     """
     from PIL import Image
 
-    paper = picture[0, 0].astype(float)
+    paper = np.array(picture.getpixel((0, 0)), dtype=float)
     named = set(re.findall(r"#[0-9A-Fa-f]{6}", json.dumps([t.to_plotly_json() for t in figure.data], default=str)))
     tints = np.array([[int(one[k : k + 2], 16) for k in (1, 3, 5)] for one in sorted({*named, INK, MUTED})])
-    mixed = np.concatenate([paper + (tints - paper) * share for share in (1, 0.75, 0.5, 0.25)])[:160]
-    found = Image.fromarray(picture).quantize(255 - len(mixed), dither=Image.Dither.NONE)
-    ground = np.array(found.getpalette()).reshape(-1, 3)[: 255 - len(mixed)]
-    palette = np.concatenate([[paper], mixed.round(), ground])
-    return np.concatenate([palette, np.tile(paper, (256 - len(palette), 1))])
+    mixed = np.concatenate([[paper], *(paper + (tints - paper) * share for share in (1, 0.75, 0.5, 0.25))])[:160]
+    ground = picture.quantize(256 - len(mixed), dither=Image.Dither.NONE).getpalette()
+    colours = np.concatenate([mixed.round(), np.reshape(ground, (-1, 3))])[:256]
+    colours[np.abs(colours - paper).max(axis=1) < 8] = paper  # else the nearest to the paper might not be it
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colours.astype(np.uint8).flatten().tolist())
+    return palette
 
 
 def write_mp4(figure: go.Figure, path: str | Path, scale: float = 2.0, most: int = 1200) -> Path:
@@ -123,14 +113,14 @@ def write_mp4(figure: go.Figure, path: str | Path, scale: float = 2.0, most: int
         raise ModuleNotFoundError(
             "an .mp4 file needs imageio-ffmpeg: pip install 'thalweg[video]', or write a .gif."
         ) from error
-    found = [one[: one.shape[0] // 2 * 2, : one.shape[1] // 2 * 2] for one in images(figure, scale, most)]
-    found += [found[-1]] * (REST // PACE)
-    size = found[0].shape[1], found[0].shape[0]
+    shown = [image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2] for image in images(figure, scale, most)]
+    shown += [shown[-1]] * (REST // PACE)
+    size = shown[0].shape[1], shown[0].shape[0]
     writer = imageio_ffmpeg.write_frames(
         str(path), size, fps=1000 / PACE, quality=8, macro_block_size=1, output_params=["-movflags", "+faststart"]
     )
     writer.send(None)
-    for one in found:
-        writer.send(np.ascontiguousarray(one))
+    for image in shown:
+        writer.send(np.ascontiguousarray(image))
     writer.close()
     return Path(path)

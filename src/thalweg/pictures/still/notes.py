@@ -34,8 +34,8 @@ def annotate(panels: Mapping[str, Any], note: Any) -> None:
         "va": note.yanchor if note.yanchor in ("top", "bottom") else "center",
     }
     shift = (note.xshift or 0) * POINT, (note.yshift or 0) * POINT
-    own = {"xycoords": transform, "textcoords": "offset points", "annotation_clip": False, "zorder": 5}
-    shown = axes.annotate(words, (note.x, note.y), shift, **own, **align, **font)
+    options = {"xycoords": transform, "textcoords": "offset points", "annotation_clip": False, "zorder": 5}
+    shown = axes.annotate(words, (note.x, note.y), shift, **options, **align, **font)
     shown.set_in_layout((note.xref, note.yref) != ("paper", "paper"))
 
 
@@ -45,11 +45,13 @@ def draw_shape(panels: Mapping[str, Any], shape: Any) -> None:
 
     axes, transform = _place(panels, shape)
     below, inside = shape.layer == "below", "domain" not in f"{shape.xref}{shape.yref}"
-    own = {"transform": transform, "zorder": 0.6 if below else 4, "clip_on": inside}
+    options = {"transform": transform, "zorder": 0.6 if below else 4, "clip_on": inside}
     limits = {"xlim": axes.get_xlim(), "ylim": axes.get_ylim()}
     if shape.type == "line":
-        axes.plot((shape.x0, shape.x1), (shape.y0, shape.y1), **lined(shape.line), **own)
+        axes.plot((shape.x0, shape.x1), (shape.y0, shape.y1), **lined(shape.line), **options)
     else:
         size = shape.x1 - shape.x0, shape.y1 - shape.y0
-        axes.add_patch(Rectangle((shape.x0, shape.y0), *size, facecolor=colour(shape.fillcolor), linewidth=0, **own))
+        axes.add_patch(
+            Rectangle((shape.x0, shape.y0), *size, facecolor=colour(shape.fillcolor), linewidth=0, **options)
+        )
     axes.set(**limits)

@@ -1,6 +1,6 @@
 """One function per kind of Plotly trace that draws it on Matplotlib's axes; `DRAW` lists them.
 
-Each takes the axes, the trace and how high it lies, and returns the artists it made. `DRAWN` lists the attributes that
+Each takes the axes, the trace and how high it lies, and returns its artists. `DRAWN` lists the attributes that
 are drawn; `check` refuses every other one.
 """
 
@@ -141,12 +141,12 @@ def scatter(axes: Any, trace: Any, height: float) -> list[Any]:
     artists = _fill(axes, trace, x, y, height) if trace.fill else []
     if "lines" in mode and trace.line.width != 0 and not arrows:
         shape = {"hv": "steps-post"}.get(trace.line.shape or "", "default")
-        own = lined(trace.line) | {"drawstyle": shape, "solid_capstyle": "round"}
-        artists += axes.plot(x, y, alpha=trace.opacity, zorder=height, **own)
+        options = lined(trace.line) | {"drawstyle": shape, "solid_capstyle": "round"}
+        artists += axes.plot(x, y, alpha=trace.opacity, zorder=height, **options)
     if trace.error_x.array is not None:
         bar, ends = trace.error_x, [values(trace.error_x[side]) for side in ("arrayminus", "array")]
-        own = {"ecolor": colour(bar.color), "elinewidth": bar.thickness * POINT}
-        artists += axes.errorbar(x, y, xerr=ends, fmt="none", zorder=height, **own).lines[2]
+        options = {"ecolor": colour(bar.color), "elinewidth": bar.thickness * POINT}
+        artists += axes.errorbar(x, y, xerr=ends, fmt="none", zorder=height, **options).lines[2]
     if "markers" in mode:
         artists += (_arrows if arrows else _marks)(axes, trace, x, y, height)
     if "text" in mode:
@@ -155,22 +155,22 @@ def scatter(axes: Any, trace: Any, height: float) -> list[Any]:
 
 
 def _fill(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -> list[Any]:
-    own = {"color": colour(trace.fillcolor or trace.line.color or INK), "linewidth": 0, "zorder": height - 0.5}
+    options = {"color": colour(trace.fillcolor or trace.line.color or INK), "linewidth": 0, "zorder": height - 0.5}
     if trace.fill == "tozeroy":
-        return [axes.fill_between(x, 0, y, **own)]
+        return [axes.fill_between(x, 0, y, **options)]
     if x.dtype.kind in "OU":  # names of categories
-        return axes.fill(x, y, **own)
+        return axes.fill(x, y, **options)
     rings = np.split(np.arange(len(x)), np.flatnonzero(np.isnan(x)))
     rings = [ring[~np.isnan(x[ring])] for ring in rings]
-    return [patch for ring in rings if len(ring) for patch in axes.fill(x[ring], y[ring], **own)]
+    return [patch for ring in rings if len(ring) for patch in axes.fill(x[ring], y[ring], **options)]
 
 
 def _arrows(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -> list[Any]:
     """An arrow along each line that ends in a marker with a size."""
-    own = {"arrowstyle": "-|>,head_width=0.2,head_length=0.4", "shrinkA": 0, "shrinkB": 0, **lined(trace.line)}
+    options = {"arrowstyle": "-|>,head_width=0.2,head_length=0.4", "shrinkA": 0, "shrinkB": 0, **lined(trace.line)}
     heads = [k for k, size in enumerate(trace.marker.size) if size and np.isfinite([x[k - 1], x[k]]).all()]
     return [
-        axes.annotate("", (x[k], y[k]), (x[k - 1], y[k - 1]), arrowprops=own, zorder=height, clip_on=True)
+        axes.annotate("", (x[k], y[k]), (x[k - 1], y[k - 1]), arrowprops=options, zorder=height, clip_on=True)
         for k in heads
     ]
 
@@ -179,11 +179,11 @@ def _marks(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -
     marker, height = trace.marker, height + 0.0004
     if not np.ndim(marker.size):
         every = max(1, -(-len(y) // marker.maxdisplayed)) if marker.maxdisplayed else 1
-        own = marked(marker, marker.size or 6) | {"markevery": every, "alpha": trace.opacity}
-        return axes.plot(x, y, linestyle="none", zorder=height, **own)
+        options = marked(marker, marker.size or 6) | {"markevery": every, "alpha": trace.opacity}
+        return axes.plot(x, y, linestyle="none", zorder=height, **options)
     mark, areas = marked(marker, 1), (np.asarray(marker.size, dtype=float) * POINT) ** 2
-    own = {"c": mark["markerfacecolor"], "linewidths": mark["markeredgewidth"]}
-    return [axes.scatter(x, y, s=areas, marker=mark["marker"], zorder=height, **own)]
+    options = {"c": mark["markerfacecolor"], "linewidths": mark["markeredgewidth"]}
+    return [axes.scatter(x, y, s=areas, marker=mark["marker"], zorder=height, **options)]
 
 
 def _texts(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -> list[Any]:
@@ -199,8 +199,8 @@ def _texts(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -
                 "ha": {"left": "right", "right": "left"}.get(side, "center"),
                 "va": {"top": "bottom", "bottom": "top"}.get(up, "center_baseline"),
             }
-            own = align | font | {"textcoords": "offset points", "zorder": height + 0.5, "clip_on": True}
-            artists.append(axes.annotate(plain(str(word)), at, shift, **own))
+            options = align | font | {"textcoords": "offset points", "zorder": height + 0.5, "clip_on": True}
+            artists.append(axes.annotate(plain(str(word)), at, shift, **options))
     return artists
 
 
@@ -225,10 +225,10 @@ def _tints(trace: Any, low: float | None, high: float | None, z: Any) -> dict[st
 def contour(axes: Any, trace: Any, height: float) -> list[Any]:
     """Level lines, and the ground between them."""
     x, y, z = _grid(trace)
-    tints, own = _tints(trace, trace.zmin, trace.zmax, z), trace.contours
+    tints, lines = _tints(trace, trace.zmin, trace.zmax, z), trace.contours
     levels = np.linspace(tints["vmin"], tints["vmax"], (trace.ncontours or 15) + 1)[1:-1]
-    if own.size:
-        levels = np.arange(own.start, own.end + own.size / 2, own.size)
+    if lines.size:
+        levels = np.arange(lines.start, lines.end + lines.size / 2, lines.size)
     ground = axes.contourf(x, y, z, levels=levels, extend="both", zorder=height - 0.9, **tints)
     _scale(axes, trace, ground)
     drawn = {"linewidths": (trace.line.width or 0.5) * POINT, "colors": [colour(trace.line.color or INK)]}
@@ -244,9 +244,9 @@ def heatmap(axes: Any, trace: Any, height: float) -> list[Any]:
     if not trace.texttemplate:
         return [mesh]
     font = {"color": trace.textfont.color or INK, "fontsize": (trace.textfont.size or 11) * POINT}
-    own = {"ha": "center", "va": "center", "zorder": height, **font}
+    options = {"ha": "center", "va": "center", "zorder": height, **font}
     places = np.ndindex(z.shape)
-    return [mesh, *(axes.text(x[k], y[row], plain(str(trace.text[row][k])), **own) for row, k in places)]
+    return [mesh, *(axes.text(x[k], y[row], plain(str(trace.text[row][k])), **options) for row, k in places)]
 
 
 def _scale(axes: Any, trace: Any, shown: Any) -> None:
@@ -254,12 +254,12 @@ def _scale(axes: Any, trace: Any, shown: Any) -> None:
     if trace.showscale is False or getattr(axes, "has_scale", False):
         return
     axes.has_scale = True
-    bar, own = axes.figure.colorbar(shown, ax=axes, shrink=0.9, aspect=28, pad=0.02), trace.colorbar
+    bar, given = axes.figure.colorbar(shown, ax=axes, shrink=0.9, aspect=28, pad=0.02), trace.colorbar
     bar.outline.set_visible(False)
-    if own.tickvals is not None:
-        bar.set_ticks(list(own.tickvals), labels=list(own.ticktext))
+    if given.tickvals is not None:
+        bar.set_ticks(list(given.tickvals), labels=list(given.ticktext))
     bar.ax.tick_params(length=0, labelsize=11 * POINT)
-    bar.set_label(plain(own.title.text or ""), fontsize=12 * POINT)
+    bar.set_label(plain(given.title.text or ""), fontsize=12 * POINT)
 
 
 def surface(axes: Any, trace: Any, height: float) -> list[Any]:
@@ -269,18 +269,18 @@ def surface(axes: Any, trace: Any, height: float) -> list[Any]:
     x, y, z = _grid(trace)
     shade = z if trace.surfacecolor is None else values(trace.surfacecolor)
     tints = colours(trace.colorscale)(Normalize()(shade))
-    own = {"rcount": 70, "ccount": 70, "linewidth": 0, "antialiased": False, "lightsource": LightSource(315, 55)}
+    options = {"rcount": 70, "ccount": 70, "linewidth": 0, "antialiased": False, "lightsource": LightSource(315, 55)}
     x, y = np.meshgrid(x, y)
-    return [axes.plot_surface(x, y, z, facecolors=tints, zorder=height, alpha=trace.opacity, **own)]
+    return [axes.plot_surface(x, y, z, facecolors=tints, zorder=height, alpha=trace.opacity, **options)]
 
 
 def scatter3d(axes: Any, trace: Any, height: float) -> list[Any]:
     """Lines and markers in space, above every sheet."""
-    own = lined(trace.line)
-    own["linewidth"] *= 0.7  # Plotly's lines in space are thinner than they say
+    options = lined(trace.line)
+    options["linewidth"] *= 0.7  # Plotly's lines in space are thinner than they say
     if "markers" in trace.mode:
-        own |= marked(trace.marker, (trace.marker.size or 6) * 0.9)
-    return axes.plot(*(values(trace[side]) for side in "xyz"), zorder=height + 10, **own)
+        options |= marked(trace.marker, (trace.marker.size or 6) * 0.9)
+    return axes.plot(*(values(trace[side]) for side in "xyz"), zorder=height + 10, **options)
 
 
 DRAW: Mapping[str, Callable[[Any, Any, float], list[Any]]] = {
