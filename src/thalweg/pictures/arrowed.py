@@ -38,7 +38,7 @@ def arrows_picture(path: Any, at: Sequence[int] = (0, 2, 5, 10)) -> go.Figure:
         steps = [k for k in at if k < len(places) - 1 and np.isfinite(places[k + 1]).all()]
         size = [6 if k in steps else 0 for k in range(len(places))]
         more = {"marker": {"color": INK}, "name": "path", "showlegend": False, "hoverinfo": "skip"}
-        traces = [*levels(path.surface), line(*places.T, MUTED, 1.2, size=size, **more)]
+        traces = [*levels(path.surface), line(places[:, 0], places[:, 1], MUTED, 1.2, size=size, **more)]
         for label, (vectors, tint) in _vectors(path, o, name).items():
             length = float(np.linalg.norm(vectors[steps], axis=1).max()) if steps else 0.0
             if length > 0:
@@ -118,7 +118,7 @@ def _taken_apart(step: Step, before: np.ndarray, shown: bool) -> list[go.Scatter
     silent = {"showlegend": False, "hoverinfo": "skip"}
     listed = {"showlegend": shown}
     return [
-        line(*before.T, MUTED, 1.2, **silent),
+        line(before[:, 0], before[:, 1], MUTED, 1.2, **silent),
         arrows([here], [here + step.jump], ORANGE, "momentum, μ·a", legendgroup="jump", **listed),
         arrows([led], [led + step.slope], BLACK, "−η·g, drawn where g is taken", legendgroup="slope", **listed),
         arrows([here], [step.new], Style(BLUE, "dash"), "update: the sum of both", legendgroup="update", **listed),

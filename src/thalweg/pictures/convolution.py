@@ -7,6 +7,7 @@ every second, third, … where there are more than can be watched.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -156,7 +157,7 @@ def sliding_function(
 
     def moving(place: int) -> list[go.Scatter]:
         moved = g(at[place] - tau) if turned else g(tau - at[place])
-        area = {"fill": "tozeroy", "fillcolor": faded(PURPLE, 0.35)}
+        area: dict[str, Any] = {"fill": "tozeroy", "fillcolor": faded(PURPLE, 0.35)}
         return [
             line(tau, moved, Style(ORANGE, "dash"), name=f"g({inside})"),
             line(tau, fixed * moved, PURPLE, name="product", **area),

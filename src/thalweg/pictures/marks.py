@@ -30,7 +30,9 @@ def _marker(style: Style, size: Any, more: dict[str, Any]) -> dict[str, Any]:
     return {"symbol": style.marker, "size": size, "color": style.colour} | more.pop("marker", {})
 
 
-def line(x: Any, y: Any, style: Style | str, width: float = 2.2, *, size: Any = None, hover: Any = None, **more: Any):
+def line(
+    x: Any, y: Any, style: Style | str, width: float = 2.2, *, size: Any = None, hover: Any = None, **more: Any
+) -> go.Scatter:
     """A line, with markers of a size (one, or one for each point) where it is given."""
     style = _styled(style)
     if size is not None:
@@ -40,7 +42,9 @@ def line(x: Any, y: Any, style: Style | str, width: float = 2.2, *, size: Any = 
     return _scatter(x, y, hover, options, more)
 
 
-def points(x: Any, y: Any, style: Style | str, size: Any, *, edge: Any = None, hover: Any = None, **more: Any):
+def points(
+    x: Any, y: Any, style: Style | str, size: Any, *, edge: Any = None, hover: Any = None, **more: Any
+) -> go.Scatter:
     """Markers; `edge` is the line around each, as Plotly describes it."""
     marker = _marker(_styled(style), size, more) | ({} if edge is None else {"line": edge})
     return _scatter(x, y, hover, {"mode": "markers", "marker": marker}, more)
@@ -51,7 +55,7 @@ def entry(name: str, style: Style | str, size: float, **more: Any) -> go.Scatter
     return points([None], [None], style, size, name=name, hoverinfo="skip", **more)
 
 
-def band(x: Sequence[Any], first: Sequence[Any], second: Sequence[Any], colour: str, **more: Any) -> go.Scatter:
+def band(x: Any, first: Any, second: Any, colour: str, **more: Any) -> go.Scatter:
     """The ground between two curves over the same points."""
     options = {"fill": "toself", "fillcolor": faded(colour), "hoverinfo": "skip", "showlegend": False}
     return go.Scatter(x=[*x, *x[::-1]], y=[*first, *second[::-1]], mode="none", **options | more)

@@ -35,9 +35,10 @@ def noisy_picture(runs: Mapping[str, Any], last: int = 200, title: str = "") -> 
     bounds = [(float(m - half), float(m + half)) for m in ends.mean(axis=0)]
     figure.add_traces(levels(some.surface, bounds=bounds), rows=1, cols=1)
     for label, path in runs.items():
-        style, more = drawn[label], {"name": text(label), "legendgroup": label}
+        style = drawn[label]
+        more: dict[str, Any] = {"name": text(label), "legendgroup": label}
         tail = path.all_points[0, 0, 0, -last:]
-        walk = line(*tail.T, style.colour, 1.2, showlegend=False, hoverinfo="name", **more)
+        walk = line(tail[:, 0], tail[:, 1], style.colour, 1.2, showlegend=False, hoverinfo="name", **more)
         steps, mean, low, high = _fall(path)
         between = band(steps, high, low, style.colour, legendgroup=label, name=f"{text(label)}: band")
         figure.add_traces([walk, between, line(steps, mean, style, showlegend=True, **more)], [1, 1, 1], [1, 2, 2])

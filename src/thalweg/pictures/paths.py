@@ -146,7 +146,9 @@ def _named(one: Line, x: Any, y: Any, size: Any, shown: bool, marker: dict[str, 
 def _starts(path: Any) -> go.Scatter:
     hover = [f"start {point(one)}" for one in path.starts]
     edge = {"width": 2, "color": INK}
-    return points(*path.starts.T, PAPER, 10, edge=edge, hover=hover, name="start", showlegend=False)
+    return points(
+        path.starts[:, 0], path.starts[:, 1], PAPER, 10, edge=edge, hover=hover, name="start", showlegend=False
+    )
 
 
 def _last_seen(one: Line, path: Any) -> Any:

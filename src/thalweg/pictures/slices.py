@@ -81,17 +81,17 @@ def contours(
     if path is not None:
         known = [""] * len(path) if path_losses is None else [f": loss {number(float(v))}" for v in path_losses]
         hover = [f"point {k}{loss}" for k, loss in enumerate(known)]
-        start, edge = Style(VERMILION, marker="circle-open"), {"width": 2}
+        (x, y), start, edge = path.T, Style(VERMILION, marker="circle-open"), {"width": 2}
         figure.add_traces(
             [
-                marks.line(*path.T, PAPER, 5, showlegend=False, hoverinfo="skip"),
-                marks.line(*path.T, VERMILION, 2, size=5, hover=hover, name="path", showlegend=False),
-                points(*path[:1].T, start, 12, edge=edge, name="start", hoverinfo="skip"),
+                marks.line(x, y, PAPER, 5, showlegend=False, hoverinfo="skip"),
+                marks.line(x, y, VERMILION, 2, size=5, hover=hover, name="path", showlegend=False),
+                points(x[:1], y[:1], start, 12, edge=edge, name="start", hoverinfo="skip"),
             ]
         )
     end = path[-1:] if path is not None else np.zeros((1, 2))
     star, edge = Style(VERMILION, marker="star"), {"width": 1, "color": PAPER}
-    figure.add_trace(points(*end.T, star, 15, edge=edge, name="the network", hoverinfo="skip"))
+    figure.add_trace(points(end[:, 0], end[:, 1], star, 15, edge=edge, name="the network", hoverinfo="skip"))
     figure.update_xaxes(title_text=text(labels[0]), range=[axes[0][0], axes[0][-1]], showgrid=False)
     figure.update_yaxes(title_text=text(labels[1]), range=[axes[1][0], axes[1][-1]], showgrid=False)
     return dress(figure, 560, title, note, t=80, b=48).update_layout(showlegend=path is not None)
@@ -133,7 +133,7 @@ def _scaled(losses: np.ndarray) -> tuple[np.ndarray, dict[str, list[object]]]:
     return np.log10(shown), {"tickvals": [math.log10(v) for v in ticks["tickvals"]], "ticktext": ticks["ticktext"]}
 
 
-def _log_axis(losses: np.ndarray) -> dict[str, object]:
+def _log_axis(losses: np.ndarray) -> dict[str, Any]:
     finite = losses[np.isfinite(losses)]
     if not len(finite) or finite.min() <= 0 or finite.max() < 3 * finite.min():
         return {}

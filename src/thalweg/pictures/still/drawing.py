@@ -65,7 +65,7 @@ class Drawing:
         self.size = int(layout.width or WIDTH), int(layout.height or 420)
         self.families = families(_words(source))
         with self.styled():
-            inches = [side / 100 for side in self.size]
+            inches: Any = [side / 100 for side in self.size]
             self.figure = Figure(figsize=inches, dpi=100, facecolor=PAPER, layout="constrained")
             FigureCanvasAgg(self.figure)
             self._engine().set(w_pad=0.09, h_pad=0.09, wspace=0.02, hspace=0.02)
@@ -79,7 +79,7 @@ class Drawing:
                 draw_shape(self.panels, shape)
             for note in layout.annotations:
                 annotate(self.panels, note)
-            self.clock = self._line("", 10, 13, MUTED, right=True) if source.frames else None
+            self.clock: Any = self._line("", 10, 13, MUTED, right=True) if source.frames else None
             self._heading()
             self._legend()
 
@@ -105,7 +105,7 @@ class Drawing:
     def _heading(self) -> None:
         """The title and, below it, the note; both at the left, broken into lines as there is room."""
         title, top = self.source.layout.title, 8.0
-        styles = ((title.text, 9.0, 21, (15, INK, "bold")), (title.subtitle.text, 6.4, 16.5, (12, MUTED)))
+        styles: Any = ((title.text, 9.0, 21, (15, INK, "bold")), (title.subtitle.text, 6.4, 16.5, (12, MUTED)))
         for words, letter, step, style in styles:
             for part in plain(words or "").split("\n"):
                 for line in textwrap.wrap(part, int(self.size[0] / letter)):
@@ -159,7 +159,7 @@ def _handle(trace: Any) -> Any:
     mode = trace.mode or "lines"
     if mode == "none":
         return Patch(color=colour(trace.fillcolor))
-    style = lined(trace.line) if "lines" in mode else {"linestyle": "none"}
+    style: dict[str, Any] = lined(trace.line) if "lines" in mode else {"linestyle": "none"}
     if "markers" in mode:
         size = trace.marker.size
         style |= marked(trace.marker, min(9.0, float((size[0] if np.ndim(size) else size) or 6)))
