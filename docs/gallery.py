@@ -9,8 +9,7 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from thalweg.gallery import PICTURES
-from thalweg.pictures.moving import write_gif
-from thalweg.pictures.still import write_still
+from thalweg.pictures.still import write_gif, write_still
 
 HERE = Path(__file__).parent
 IMAGES = "images/gallery"

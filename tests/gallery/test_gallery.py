@@ -13,8 +13,8 @@ import pytest
 
 from thalweg.errors import UsageError
 from thalweg.gallery import PICTURES, get, names, registry
-from thalweg.pictures.moving import images
 from thalweg.pictures.page import page
+from thalweg.pictures.still import images
 from thalweg.pictures.style import PAPER
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -41,7 +41,7 @@ def test_the_shown_lines_make_the_picture(name: str, generator: ModuleType) -> N
     figure = scope["figure"]
     assert isinstance(figure, go.Figure)
     assert figure.layout.title.text
-    assert figure.layout.paper_bgcolor == PAPER
+    assert figure.layout.template.layout.paper_bgcolor == PAPER
     first, *others = images(figure, scale=0.5, most=2)
     assert first.std() > 3, "something is drawn"
     assert bool(others) == bool(figure.frames)

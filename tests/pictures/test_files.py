@@ -18,9 +18,11 @@ from plotly.subplots import make_subplots
 
 from thalweg.pictures import files, moving, narrow
 from thalweg.pictures.files import write
-from thalweg.pictures.moving import animated, images
+from thalweg.pictures.layout import dress, heading
+from thalweg.pictures.moving import animated
 from thalweg.pictures.page import page
-from thalweg.pictures.style import BLUE, DARK, INK, PAPER, VERMILION, dress, heading
+from thalweg.pictures.still import images
+from thalweg.pictures.style import BLUE, DARK, INK, PAPER, VERMILION
 
 from .test_still import centre
 
@@ -110,7 +112,7 @@ def test_a_page_has_both_themes_and_plays_only_when_asked(race: go.Figure) -> No
     found = source(written)
     assert found["dark"] == dict(DARK)
     assert [one["name"] for one in found["frames"]] == [str(k) for k in range(STEPS)]
-    assert found["wide"]["font"]["color"] == INK
+    assert found["wide"]["template"]["layout"]["font"]["color"] == INK
     assert not {"title", "updatemenus", "sliders"} & set(found["wide"])
     script = written.rsplit("<script>", 1)[1]
     assert "prefers-reduced-motion" in script
@@ -120,7 +122,7 @@ def test_a_page_has_both_themes_and_plays_only_when_asked(race: go.Figure) -> No
 def test_korean_and_minus_are_in_the_page_as_they_are(race: go.Figure) -> None:
     written = page(race.update_layout(title=heading("학습률 −1")))
     assert "<h1>학습률 −1</h1>" in written
-    assert "Noto Sans KR" in source(written)["wide"]["font"]["family"]
+    assert "Noto Sans KR" in source(written)["wide"]["template"]["layout"]["font"]["family"]
 
 
 def test_narrow_pages_stack_panels() -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from thalweg.pictures.learning import learning, learning_table
-from thalweg.pictures.style import look
+from thalweg.pictures.style import style_of
 
 
 def curves(values: dict[tuple[str, int], list[float]], diverged: tuple[int, ...] = ()) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def test_lines_are_means_in_the_optimizers_look_validation_beside_training():
     assert validation.x == (10, 20, 30)
     assert validation.y == pytest.approx((1.5, 0.6, 0.3))
     assert training.y == pytest.approx((0.75, 0.3, 0.15))
-    assert (validation.line.color, validation.line.dash) == (look("adam").colour, look("adam").dash)
+    assert (validation.line.color, validation.line.dash) == (style_of("adam").colour, style_of("adam").dash)
     assert (validation.xaxis, training.xaxis) == ("x", "x2")
     assert [trace.name for trace in figure.data if trace.showlegend is not False] == ["sgd", "adam"]
     assert [title.text for title in figure.layout.annotations] == ["<b>Validation loss</b>", "<b>Training loss</b>"]

@@ -11,9 +11,9 @@ import pytest
 import thalweg as tw
 from thalweg.errors import SurfaceError
 from thalweg.landscapes.path import Path
-from thalweg.pictures import ground, walked
+from thalweg.pictures import descent, ground
 from thalweg.pictures.still import Drawing
-from thalweg.pictures.style import LOOKS, VERMILION
+from thalweg.pictures.style import STYLES, VERMILION
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_level_lines_show_every_path_in_its_rule_s_look(race: Path) -> None:
     for k, name in enumerate(tw.formulas.CLASSIC):
         (trace,) = named(figure, name)
         np.testing.assert_array_equal(np.stack([trace.x, trace.y], 1), race.points[k])
-        own = LOOKS[name]
+        own = STYLES[name]
         assert (trace.line.color, trace.line.dash, trace.marker.symbol) == (own.colour, own.dash, own.marker)
         assert trace.showlegend
         assert f"{name}, step 40" in trace.hovertext[-1]
@@ -218,7 +218,7 @@ def test_equal_ground_lies_between_level_lines() -> None:
     assert np.abs(counts - 400).max() <= 1
 
 
-@pytest.mark.parametrize(("module", "count"), [(walked, 2), (ground, 1)])
+@pytest.mark.parametrize(("module", "count"), [(descent, 2), (ground, 1)])
 def test_examples_in_docstrings(module, count: int) -> None:
     result = doctest.testmod(module)
     assert (result.failed, result.attempted) == (0, count)

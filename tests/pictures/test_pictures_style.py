@@ -1,45 +1,36 @@
-"""Looks are fixed, distinct and the same everywhere; labels show words literally."""
+"""Styles are fixed, distinct and the same everywhere; labels show words literally."""
 
 from __future__ import annotations
 
 import plotly.graph_objects as go
 import pytest
 
-from thalweg.pictures import numbers, style
+from thalweg.pictures import layout, numbers, style
 
 OKABE_ITO = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}
 
 
 def test_the_eight_share_neither_colour_nor_dash_nor_marker():
-    assert list(style.LOOKS) == ["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw"]
+    assert list(style.STYLES) == ["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw"]
     for part in ("colour", "dash", "marker"):
-        assert len({getattr(one, part) for one in style.LOOKS.values()}) == 8
-    on_paper = {one.colour for one in style.LOOKS.values()} - {style.YELLOW_ON_PAPER}
+        assert len({getattr(one, part) for one in style.STYLES.values()}) == 8
+    on_paper = {one.colour for one in style.STYLES.values()} - {style.YELLOW_ON_PAPER}
     assert on_paper < OKABE_ITO
     assert style.DARK[style.YELLOW_ON_PAPER] in OKABE_ITO
 
 
-def test_others_get_the_same_look_on_every_machine():
-    assert style.look("lion") == style.Look("#D55E00", style.look("lion").dash, style.look("lion").marker)
-    assert style.look("lion").marker not in {one.marker for one in style.LOOKS.values()}
+def test_others_get_the_same_style_on_every_machine():
+    assert style.style_of("lion") == style.Style("#D55E00", style.style_of("lion").dash, style.style_of("lion").marker)
+    assert style.style_of("lion").marker not in {one.marker for one in style.STYLES.values()}
 
 
 def test_a_picture_gives_others_the_colours_that_are_free():
     names = ["adam", *(f"adam(beta2=0.9{digit})" for digit in range(7))]
-    found = style.looks(names)
+    found = style.styles(names)
     assert list(found) == names
     assert len({one.colour for one in found.values()}) == 8
-    assert found == {name: style.looks(list(reversed(names)))[name] for name in names}
-    assert len(style.looks([f"rule {count}" for count in range(20)])) == 20
-
-
-def test_dark_changes_colours_and_nothing_else():
-    figure = style.dress(go.Figure(go.Scatter(x=[1], y=[2], name="#000000", line={"color": "#000000"})), 100)
-    dark = style.darkened(figure)
-    assert dark.data[0].line.color == style.DARK["#000000"]  # pyright: ignore[reportAttributeAccessIssue]
-    assert dark.data[0].name == "#000000"  # pyright: ignore[reportAttributeAccessIssue]
-    assert dark.layout.paper_bgcolor == style.DARK[style.PAPER]
-    assert dark.layout.xaxis.gridcolor == style.DARK[style.GRID]
+    assert found == {name: style.styles(list(reversed(names)))[name] for name in names}
+    assert len(style.styles([f"rule {count}" for count in range(20)])) == 20
 
 
 def test_see_through_colours_change_with_the_ground():
@@ -50,7 +41,7 @@ def test_see_through_colours_change_with_the_ground():
 
 
 def test_korean_fonts_are_asked_for():
-    assert "Noto Sans KR" in style.dress(go.Figure(), 100).layout.font.family
+    assert "Noto Sans KR" in layout.dress(go.Figure(), 100).layout.template.layout.font.family
 
 
 def test_words_are_shown_literally():
@@ -59,7 +50,7 @@ def test_words_are_shown_literally():
 
 @pytest.mark.parametrize(("low", "high"), [(1e-12, 1e12), (0.1, 0.1001), (0.07, 0.2), (0.01, 3.0), (5.0, 60.0)])
 def test_log_ticks_are_few_and_inside(low: float, high: float):
-    ticks = style.log_ticks(low, high)
+    ticks = layout.log_ticks(low, high)
     assert 2 <= len(ticks["tickvals"]) <= 26
     assert all(low * 0.99 <= value <= high * 1.01 for value in ticks["tickvals"])
     assert len(set(ticks["ticktext"])) == len(ticks["ticktext"])

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from thalweg.pictures.ranking import ranking
-from thalweg.pictures.style import look
+from thalweg.pictures.style import style_of
 
 ROWS = [
     {"name": "adam", "rank": 1, "mean": 0.10, "low": 0.09, "high": 0.12},
@@ -23,8 +23,8 @@ def test_one_dot_with_its_interval_and_colour_each():
         assert trace.x == (row["mean"],)
         assert trace.error_x.array[0] == pytest.approx(row["high"] - row["mean"])
         assert trace.error_x.arrayminus[0] == pytest.approx(row["mean"] - row["low"])
-        assert trace.marker.color == trace.error_x.color == look(row["name"]).colour
-        assert trace.marker.symbol == look(row["name"]).marker
+        assert trace.marker.color == trace.error_x.color == style_of(row["name"]).colour
+        assert trace.marker.symbol == style_of(row["name"]).marker
     assert list(figure.layout.yaxis.ticktext) == ["adam  ", "adamw  ", "sgd  "]
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]  # the best on top
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from thalweg.pictures.rates import SPAN, rate_table, rates
-from thalweg.pictures.style import look
+from thalweg.pictures.style import style_of
 
 GRID = (1e-3, 1e-2, 1e-1)
 
@@ -76,9 +76,9 @@ def test_a_line_is_the_mean_with_a_gap_where_a_seed_diverged():
     assert line.x == GRID
     assert line.y == (pytest.approx(0.4), pytest.approx(0.15), None)
     assert (line.line.color, line.line.dash, line.marker.symbol) == (
-        look("adam").colour,
-        look("adam").dash,
-        look("adam").marker,
+        style_of("adam").colour,
+        style_of("adam").dash,
+        style_of("adam").marker,
     )
     assert named(figure, "adam: constant").y == pytest.approx((0.5, 0.25, 1.5))
 

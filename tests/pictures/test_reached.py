@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from thalweg.pictures.reached import reached
-from thalweg.pictures.style import looks
+from thalweg.pictures.style import styles
 
 
 def test_stairs_go_to_the_end_of_the_budget() -> None:
@@ -13,6 +13,6 @@ def test_stairs_go_to_the_end_of_the_budget() -> None:
     assert (list(adam.x), list(adam.y)) == ([0, 10, 40], [0, 0.5, 0.5])
     assert (list(sgd.x), list(sgd.y)) == ([0, 80], [0, 0])  # who never arrives stays below to the end
     assert {trace.line.shape for trace in figure.data} == {"hv"}
-    assert adam.line.color == looks(curves)["adam"].colour
+    assert adam.line.color == styles(curves)["adam"].colour
     assert figure.layout.yaxis.title.text == "runs at 0.25 or below"
     assert figure.layout.yaxis.range == (-0.03, 1.03)

@@ -11,36 +11,30 @@ import plotly.graph_objects as go
 import pytest
 from plotly.subplots import make_subplots
 
-from thalweg.pictures import fonts, style, traces
+from thalweg.pictures import layout, style
 from thalweg.pictures.files import write
-from thalweg.pictures.still import Drawing
-from thalweg.pictures.style import BLUE, GREEN, VERMILION, dress, heading
+from thalweg.pictures.layout import dress, heading
+from thalweg.pictures.still import Drawing, fonts, traces
+from thalweg.pictures.style import BLUE, GREEN, VERMILION
 
 RAMP = np.add.outer(np.arange(5.0), np.arange(6.0))
 ONE_COLOUR = [[0, VERMILION], [1, VERMILION]]
 TRACES = {
     "lines": go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": VERMILION, "width": 4}),
     "markers": go.Scatter(x=[0, 1], y=[0, 1], mode="markers", marker={"color": VERMILION, "size": 14}),
-    "sizes": go.Scatter(x=[0, 1], y=[0, 1], mode="markers", marker={"color": [VERMILION] * 2, "size": [9, 14]}),
-    "shades": go.Scatter(
-        x=[0, 1], y=[0, 1], mode="markers", marker={"color": [0, 1], "colorscale": ONE_COLOUR, "size": 14}
-    ),
+    "sizes": go.Scatter(x=[0, 1], y=[0, 1], mode="markers", marker={"color": VERMILION, "size": [9, 14]}),
     "words": go.Scatter(x=[0, 1], y=[0, 1], mode="text", text=["MMM", ""], textfont={"color": VERMILION, "size": 30}),
     "band": go.Scatter(x=[0, 1, 1, 0], y=[0, 0, 1, 1], mode="none", fill="toself", fillcolor=VERMILION),
     "area": go.Scatter(x=[0, 1], y=[1, 2], mode="lines", fill="tozeroy", fillcolor=VERMILION),
     "bars": go.Bar(x=[1, 2], y=[3, 4], marker={"color": VERMILION}),
-    "lying bars": go.Bar(x=[3, 4], y=[1, 2], orientation="h", marker={"color": VERMILION}),
     "intervals": go.Scatter(
         x=[1, 2],
         y=[0, 1],
         mode="markers",
         marker={"color": VERMILION},
-        error_x={"array": [0.5, 0.5], "color": VERMILION, "thickness": 4},
+        error_x={"array": [0.5, 0.5], "arrayminus": [0.5, 0.5], "color": VERMILION, "thickness": 4},
     ),
     "ground": go.Contour(z=RAMP, colorscale=ONE_COLOUR, showscale=False),
-    "level lines": go.Contour(
-        z=RAMP, colorscale=ONE_COLOUR, showscale=False, line={"width": 4}, contours={"coloring": "lines"}
-    ),
     "cells": go.Heatmap(z=RAMP, colorscale=ONE_COLOUR, showscale=False),
     "sheet": go.Surface(z=RAMP, colorscale=ONE_COLOUR, showscale=False),
     "line in space": go.Scatter3d(x=[0, 1], y=[0, 1], z=[0, 1], mode="lines", line={"color": VERMILION, "width": 8}),
@@ -106,14 +100,28 @@ def test_panels_lie_as_their_domains_do_and_share_their_axes() -> None:
 
 
 def test_arrows_point_from_tail_to_head_also_on_log_axes() -> None:
-    figure = made(go.Scatter(x=[1, 100], y=[1, 100], mode="lines", line={"color": "#FFFFFF"}))
+    marker = {"symbol": "arrow", "angleref": "previous", "size": [0, 11, 0], "color": VERMILION}
+    line = {"color": VERMILION, "width": 4}
+    figure = made(go.Scatter(x=[10, 80, None], y=[10, 80, None], mode="lines+markers", line=line, marker=marker))
     figure.update_xaxes(type="log", range=[0, 2]).update_yaxes(type="log", range=[0, 2])
-    arrow = {"x": 1.9, "y": 1.9, "ax": 1.0, "ay": 1.0, "axref": "x", "ayref": "y", "arrowcolor": VERMILION}
-    figure.add_annotation(**arrow, arrowwidth=4, showarrow=True, text="")
     rows, columns = np.nonzero(near(Drawing(figure).image(), VERMILION))
     assert columns.max() > 0.9 * 760 - 20
     assert rows.min() < 60
     assert columns.min() > 0.4 * 760
+
+
+@pytest.mark.parametrize(
+    ("figure", "words"),
+    [
+        (go.Figure(go.Pie(values=[1])), "a pie trace needs a browser: write .html, or draw one of scatter, bar"),
+        (go.Figure(go.Bar(x=[1], y=[1], orientation="h")), "orientation of a bar trace needs a browser: write .html"),
+        (go.Figure().add_annotation(text="a", x=0, y=0), "an annotation with an arrow needs a browser: write .html"),
+    ],
+)
+def test_what_would_be_left_out_is_refused(figure: go.Figure, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        Drawing(figure)
+    assert "\n" not in str(caught.value)
 
 
 def test_shapes_lie_where_they_are_put() -> None:
@@ -127,11 +135,11 @@ def test_shapes_lie_where_they_are_put() -> None:
     assert (centre(image, BLUE) > 0.75).all()
 
 
-def test_every_look_has_a_marker_and_a_dash_of_its_own() -> None:
-    names = [*style._MARKERS, *(look.marker for look in style.LOOKS.values())]
-    marks = [str(traces.marked(go.scatter.Marker(), name, 6)["marker"]) for name in names]
+def test_every_style_has_a_marker_and_a_dash_of_its_own() -> None:
+    names = [*style._MARKERS, *(one.marker for one in style.STYLES.values())]
+    marks = [str(traces.marked(go.scatter.Marker(symbol=name), 6)["marker"]) for name in names]
     assert len(set(marks)) == len(names) == 15
-    lines = [str(traces.dashes(look.dash, 1.5)) for look in style.LOOKS.values()]
+    lines = [str(traces.dashes(one.dash, 1.5)) for one in style.STYLES.values()]
     assert len(set(lines)) == 8
 
 
@@ -173,6 +181,6 @@ def test_a_font_that_has_the_letters_is_found_and_used() -> None:
 
 
 def test_examples_in_docstrings() -> None:
-    for module, count in ((style, 10), (traces, 1), (fonts, 1)):
+    for module, count in ((style, 7), (layout, 3), (traces, 1), (fonts, 1)):
         result = doctest.testmod(module)
         assert (result.failed, result.attempted) == (0, count), module

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from thalweg.pictures.style import looks
+from thalweg.pictures.style import styles
 from thalweg.pictures.widths import widths
 
 ROW: dict[str, Any] = {
@@ -33,7 +33,7 @@ def test_bars_are_nested_and_the_best_is_marked() -> None:
         assert list(bars[f"adam: within {share}%"].x) == [ROW[f"low_{share}"], ROW[f"high_{share}"]]
     thick = [bars[f"adam: within {share}%"].line.width for share in (10, 5, 1)]
     assert thick == sorted(thick)
-    assert bars["adam: within 1%"].line.color == looks(["adam"])["adam"].colour
+    assert bars["adam: within 1%"].line.color == styles(["adam"])["adam"].colour
     assert list(bars["adam: best rate"].x) == [0.01]
     assert figure.layout.xaxis.type == "log"
     assert list(figure.layout.yaxis.ticktext) == ["adam  ", "sgd  "]  # who always diverged has a row without bars

@@ -17,7 +17,7 @@ from .result import check_report
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from ..gallery import Picture
+    from ..gallery.registry import Picture
 
 EXAMPLE = "Example: thalweg picture kullback-leibler -o kl.svg"
 STILL = (".html", ".png", ".svg")

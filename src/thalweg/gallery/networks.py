@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 import thalweg as tw
 from thalweg.gallery.computed import widths
-from thalweg.pictures.style import headed
+from thalweg.pictures.layout import headed
 
 
 def training_path() -> go.Figure:

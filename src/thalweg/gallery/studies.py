@@ -8,9 +8,9 @@ import plotly.graph_objects as go
 
 import thalweg as tw
 from thalweg.gallery.computed import chosen, few_digits
+from thalweg.pictures.layout import headed
 from thalweg.pictures.rates import rates
 from thalweg.pictures.stopping import stopping_picture
-from thalweg.pictures.style import headed
 
 
 def early_stopping() -> go.Figure:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from .layout import dress, log_ticks
+from .marks import band, line, points
 from .numbers import short
-from .style import BLACK, BLUE, GREEN, MUTED, VERMILION, dress, faded, heading, log_ticks
+from .style import BLACK, BLUE, GREEN, MUTED, VERMILION, Style
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_LINES = {
-    "error": (BLACK, "solid", "circle"),
-    "bias": (BLUE, "dash", "square"),
-    "variance": (VERMILION, "dashdot", "diamond"),
-    "noise": (MUTED, "dot", "circle-open"),
-    "sum": (GREEN, "dot", "x"),
+_STYLES = {
+    "error": Style(BLACK, "solid", "circle"),
+    "bias": Style(BLUE, "dash", "square"),
+    "variance": Style(VERMILION, "dashdot", "diamond"),
+    "noise": Style(MUTED, "dot", "circle-open"),
 }
 _AXES = {"lr": "learning rate", "model": "model"}
 
@@ -38,53 +39,16 @@ def decomposition(table: pd.DataFrame, along: str, measure: str, known: bool, ti
     across = list(table["lr"]) if along == "lr" else [str(level) for level in table[along]]
     rates, figure = table.get("lr"), go.Figure()
     for name, label in words.items():
-        colour, dash, marker = _LINES[name]
+        style = _STYLES[name]
         if name != "noise":
-            figure.add_trace(_band(across, table[f"{name}_low"], table[f"{name}_high"], colour))
-        figure.add_trace(_line(across, table[name], label, colour, dash, marker))
+            figure.add_trace(band(across, list(table[f"{name}_high"]), list(table[f"{name}_low"]), style.colour))
+        hover = [f"{label} {short(float(value))}" for value in table[name]]
+        figure.add_trace(line(across, table[name], style, 2, size=8, hover=hover, hoverinfo="x+text", name=label))
     whole = table[[name for name in words if name != "error"]].sum(axis=1)
-    colour, _, marker = _LINES["sum"]
-    mark = {"symbol": marker, "size": 7, "color": colour}
-    figure.add_trace(
-        go.Scatter(
-            x=across,
-            y=whole,
-            mode="markers",
-            marker=mark,
-            name="sum of the parts",
-            hovertemplate="%{x}: sum %{y:.4g}<extra></extra>",
-        )
-    )
-    dress(figure, 420)
-    figure.update_yaxes(title_text=measure, rangemode="tozero")
+    said = "%{x}: sum %{y:.4g}<extra></extra>"
+    figure.add_trace(points(across, whole, Style(GREEN, marker="x"), 7, name="sum of the parts", hovertemplate=said))
     if along == "lr" and rates is not None:
         figure.update_xaxes(type="log", title_text=_AXES[along], **log_ticks(rates.min(), rates.max(), (1,)))
     else:
         figure.update_xaxes(type="category", title_text=_AXES.get(along, along.replace("_", " ")))
-    return figure.update_layout(title=heading(title), margin={"l": 8, "r": 8, "t": 44, "b": 80})
-
-
-def _line(x: list[Any], y: pd.Series, label: str, colour: str, dash: str, marker: str) -> go.Scatter:
-    words = [f"{label} {short(float(v))}" for v in y]
-    return go.Scatter(
-        x=x,
-        y=y,
-        mode="lines+markers",
-        line={"color": colour, "dash": dash},
-        name=label,
-        text=words,
-        marker={"symbol": marker, "size": 8, "color": colour},
-        hoverinfo="x+text",
-    )
-
-
-def _band(x: list[Any], low: pd.Series, high: pd.Series, colour: str) -> go.Scatter:
-    return go.Scatter(
-        x=[*x, *x[::-1]],
-        y=[*high, *low[::-1]],
-        fill="toself",
-        mode="none",
-        hoverinfo="skip",
-        fillcolor=faded(colour),
-        showlegend=False,
-    )
+    return dress(figure, 420, title, t=44, b=80).update_yaxes(title_text=measure, rangemode="tozero")

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from .style import FONT, GRID, INK, MUTED, SHADE, dress, heading, looks, text
+from .layout import bold, dress
+from .marks import line, points, words
+from .style import GRID, INK, MUTED, SHADE, Style, styles, text
 
 Rule = Mapping[str, Any]
 ROW = 27  # pixels
@@ -34,35 +36,37 @@ def family_tree(rules: Sequence[Rule], title: str = "The family of optimizers") 
     years = sorted({rule["year"] for rule in rules if rule["year"]})
     column = {rule["name"]: years.index(rule["year"]) if rule["year"] else len(years) for rule in rules}
     rows = {name: row for row, name in enumerate(_order(known, column))}
-    found, figure = looks(known), go.Figure()
+    drawn, figure = styles(known), go.Figure()
     for name, rule in known.items():
         for count, parent in enumerate(p for p in rule["parents"] if p in known):
             figure.add_trace(_branch(column, rows, parent, name, first=count == 0))
     for name, rule in known.items():
-        when = rule["year"] or NO_YEAR
-        marker = {"symbol": found[name].marker, "size": 11, "color": found[name].colour}
         figure.add_trace(
-            go.Scatter(
-                x=[column[name]],
-                y=[rows[name]],
+            points(
+                [column[name]],
+                [rows[name]],
+                drawn[name],
+                11,
+                hover=f"{bold(name)} {rule['year'] or NO_YEAR}<br>from "
+                + text(", ".join(rule["parents"]) or "nothing before"),
                 mode="markers+text",
-                marker=marker,
                 name=text(name),
-                text=[f"{text(name)} {rule['year'] or ''}".strip()],
+                text=[_dated(rule)],
                 textposition="middle right",
                 textfont={"size": 12.5, "color": INK},
-                hovertext=f"<b>{text(name)}</b> {when}<br>from {text(', '.join(rule['parents']) or 'nothing before')}",
-                hoverinfo="text",
                 showlegend=False,
             )
         )
     note = "A line comes from the rule it grew from, a dotted one from a second parent. Years are evenly spaced."
-    dress(figure, 120 + ROW * len(known))
-    words = [str(year) for year in years] + ([NO_YEAR] if len(years) in column.values() else [])
-    figure.update_xaxes(tickvals=list(range(len(words))), ticktext=words, range=[-0.4, len(words) + 2.2], tickangle=-90)
+    labels = [str(year) for year in years] + ([NO_YEAR] if len(years) in column.values() else [])
+    columns = {"tickvals": list(range(len(labels))), "ticktext": labels}
+    figure.update_xaxes(**columns, range=[-0.4, len(labels) + 2.2], tickangle=-90)
     figure.update_yaxes(range=[len(known) - 0.4, -0.6], showticklabels=False, showgrid=False)
-    margin = {"l": 8, "r": 8, "t": 66, "b": 8}
-    return figure.update_layout(title=heading(title, note), margin=margin, meta={"least": 460})
+    return dress(figure, 120 + ROW * len(known), title, note, t=66).update_layout(meta={"least": 460})
+
+
+def _dated(rule: Rule) -> str:
+    return f"{text(rule['name'])} {rule['year'] or ''}".strip()
 
 
 def _order(known: Mapping[str, Rule], column: Mapping[str, int]) -> list[str]:
@@ -71,12 +75,12 @@ def _order(known: Mapping[str, Rule], column: Mapping[str, int]) -> list[str]:
 
     def family(name: str | None) -> list[str]:
         waiting = {child: [child, *family(child)] for child in known if first[child] == name}
-        found: list[str] = []
+        ordered: list[str] = []
         while waiting:
             free = [c for c in waiting if not any(_needs(known, waiting[c], o) for n, o in waiting.items() if n != c)]
             child = min(free or waiting, key=lambda n: (column[n], n))
-            found += waiting.pop(child)
-        return found
+            ordered += waiting.pop(child)
+        return ordered
 
     return family(None)
 
@@ -87,9 +91,9 @@ def _needs(known: Mapping[str, Rule], family: Sequence[str], other: Sequence[str
 
 def _branch(column: Mapping[str, int], rows: Mapping[str, int], parent: str, child: str, *, first: bool) -> go.Scatter:
     """Down from the parent, then to the right, where no label is."""
-    x, y = ([column[parent], column[parent], column[child]], [rows[parent], rows[child], rows[child]])
-    line = {"color": MUTED, "width": 1.4, "dash": "solid" if first else "dot"}
-    return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False, name=f"{parent}–{child}")
+    x, y = [column[parent], column[parent], column[child]], [rows[parent], rows[child], rows[child]]
+    style = Style(MUTED, "solid" if first else "dot")
+    return line(x, y, style, 1.4, hoverinfo="skip", showlegend=False, name=f"{parent}–{child}")
 
 
 def rule_table(rules: Sequence[Rule], title: str = "Where rules step, and how far") -> go.Figure:
@@ -103,59 +107,29 @@ def rule_table(rules: Sequence[Rule], title: str = "Where rules step, and how fa
     ['direction →<br>rate ↓', 'gradient', 'constant', 'sgd 1951']
     """
     directions, rates = (list(dict.fromkeys(rule[key] for rule in rules)) for key in ("direction", "rate"))
-    cells = {
-        (direction, rate): [
-            f"{text(r['name'])} {r['year'] or ''}".strip()
-            for r in rules
-            if (r["direction"], r["rate"]) == (direction, rate)
-        ]
-        for direction in directions
-        for rate in rates
-    }
+    cells = {(d, r): [] for d in directions for r in rates}
+    for rule in rules:
+        cells[rule["direction"], rule["rate"]].append(_dated(rule))
     lines = [max(2, *(len(cells[d, rate]) for d in directions)) for rate in rates]
     tops = np.cumsum([3, *lines])
-    figure = go.Figure()
-    heads = [_wrapped(direction, 17) for direction in directions]
-    _words(figure, [0.04], [1.5], ["direction →<br>rate ↓"], MUTED)
-    _words(figure, [k + 1.06 for k in range(len(directions))], [1.5] * len(directions), heads, INK)
-    _words(
-        figure,
-        [0.04] * len(rates),
-        [t + n / 2 for t, n in zip(tops, lines, strict=False)],
-        [_wrapped(rate, 17) for rate in rates],
-        INK,
-    )
-    filled = [(d, r) for d in directions for r in rates if cells[d, r]]
-    for direction, rate in filled:
-        row = rates.index(rate)
-        words = "<br>".join(cells[direction, rate])
-        _words(figure, [directions.index(direction) + 1.06], [tops[row] + lines[row] / 2], [words], INK)
+    middles, left, width = (tops[:-1] + np.array(lines) / 2).tolist(), 0.04, len(directions) + 1
+    columns = [k + 1.06 for k in range(len(directions))]
+    figure = go.Figure(words([left], [1.5], ["direction →<br>rate ↓"], MUTED))
+    figure.add_trace(words(columns, [1.5] * len(directions), [_wrapped(direction) for direction in directions]))
+    figure.add_trace(words([left] * len(rates), middles, [_wrapped(rate) for rate in rates]))
+    for (direction, rate), names in cells.items():
+        if names:
+            at = columns[directions.index(direction)], middles[rates.index(rate)]
+            figure.add_trace(words([at[0]], [at[1]], ["<br>".join(names)]))
     for row, top in enumerate(tops):
-        line = {"color": MUTED if row == 0 else GRID, "width": 1}
-        figure.add_shape(type="line", x0=0, x1=len(directions) + 1, y0=top, y1=top, line=line)
+        rule_line = {"color": MUTED if row == 0 else GRID, "width": 1}
+        figure.add_shape(type="line", x0=0, x1=width, y0=top, y1=top, line=rule_line)
     box = {"type": "rect", "x0": 0, "x1": 1, "y0": 0, "y1": int(tops[-1]), "fillcolor": SHADE, "layer": "below"}
     figure.add_shape(**box, line={"width": 0})
-    dress(figure, 66 + 21 * int(tops[-1]))
-    figure.update_xaxes(range=[0, len(directions) + 1], visible=False)
-    figure.update_yaxes(range=[int(tops[-1]), 0], visible=False)
-    figure.update_layout(title=heading(title), margin={"l": 8, "r": 8, "t": 44, "b": 8}, showlegend=False)
-    return figure.update_layout(meta={"least": 150 * (len(directions) + 1)})
+    figure.update_xaxes(range=[0, width], visible=False).update_yaxes(range=[int(tops[-1]), 0], visible=False)
+    dress(figure, 66 + 21 * int(tops[-1]), title, t=44)
+    return figure.update_layout(showlegend=False, meta={"least": 150 * width})
 
 
-def _wrapped(words: str, width: int) -> str:
-    return "<br>".join(text(line) for line in textwrap.wrap(words, width))
-
-
-def _words(figure: go.Figure, x: list[float], y: list[float], words: list[str], ink: str) -> None:
-    figure.add_trace(
-        go.Scatter(
-            x=x,
-            y=y,
-            text=words,
-            mode="text",
-            textposition="middle right",
-            hoverinfo="skip",
-            showlegend=False,
-            textfont={"color": ink, "size": 12.5, "family": FONT},
-        )
-    )
+def _wrapped(words: str) -> str:
+    return "<br>".join(text(line) for line in textwrap.wrap(words, 17))

@@ -7,37 +7,15 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-
-def _page(figure: go.Figure, path: Path) -> Path:
-    from .page import write_page
-
-    return write_page(figure, path)
-
-
-def _still(figure: go.Figure, path: Path) -> Path:
-    from .still import write_still
-
-    return write_still(figure, path)
-
-
-def _gif(figure: go.Figure, path: Path) -> Path:
-    from .moving import write_gif
-
-    return write_gif(figure, path)
-
-
-def _mp4(figure: go.Figure, path: Path) -> Path:
-    from .moving import write_mp4
-
-    return write_mp4(figure, path)
-
+from .page import write_page
+from .still import write_gif, write_mp4, write_still
 
 WRITERS: Mapping[str, Callable[[go.Figure, Path], Path]] = {
-    ".html": _page,
-    ".png": _still,
-    ".svg": _still,
-    ".gif": _gif,
-    ".mp4": _mp4,
+    ".html": write_page,
+    ".png": write_still,
+    ".svg": write_still,
+    ".gif": write_gif,
+    ".mp4": write_mp4,
 }
 
 
@@ -45,7 +23,7 @@ def write(figure: go.Figure, path: str | Path) -> Path:
     """Write the figure as .html (live, one file), .png or .svg (still), .gif or .mp4 (moving, if it has frames).
 
     Raises:
-        ValueError: another ending.
+        ValueError: another ending, or something in the figure that only a browser draws.
         ModuleNotFoundError: .mp4 without imageio-ffmpeg.
         OSError: the file cannot be written.
 
@@ -57,5 +35,5 @@ def write(figure: go.Figure, path: str | Path) -> Path:
     path = Path(path)
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
-        raise ValueError(f"{path} is no picture's name: it must end in {', '.join(WRITERS)}.")
+        raise ValueError(f"{path} is not a picture's name: it must end in {', '.join(WRITERS)}.")
     return writer(figure, path)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from .descent import point
+from .marks import line, points
 from .numbers import short
-from .style import HIGH, LEVEL, MUTED, PAPER
-from .walked import point
+from .style import HIGH, LEVEL, MUTED, PAPER, Style
 
 RESOLUTION = 121  # points along each side
 LEVELS = 18
@@ -58,36 +59,33 @@ def levels(surface: Any, shown: bool = False, bounds: Any = None) -> list[go.Con
         showlegend=False,
     )
     seen = [m for m in surface.minima if all(a <= v <= b for v, (a, b) in zip(m, bounds, strict=True))]
-    rings = go.Scatter(
-        x=[m[0] for m in seen],
-        y=[m[1] for m in seen],
-        mode="markers",
-        name="minimum",
-        hoverinfo="text",
-        marker={"symbol": "circle-open", "size": 15, "color": MUTED, "line": {"width": 1.5}},
-        hovertext=[f"minimum {short(float(surface(m)))} at {point(m)}" for m in seen],
-        legendgroup="minimum",
-        showlegend=shown and bool(seen),
-    )
-    return [ground, rings]
+    rings = minima(surface, seen, Style(MUTED, marker="circle-open"), 15, {"width": 1.5}, name="minimum")
+    return [ground, rings.update(legendgroup="minimum", showlegend=shown and bool(seen))]
+
+
+def minima(surface: Any, at: Any, style: Style, size: float, edge: dict[str, Any], **more: Any) -> go.Scatter:
+    """A marker on each minimum, with its value and place."""
+    hover = [f"minimum {short(float(surface(m)))} at {point(m)}" for m in at]
+    return points([m[0] for m in at], [m[1] for m in at], style, size, edge=edge, hover=hover, **more)
 
 
 def curve(surface: Any, low: float, high: float) -> go.Scatter:
     """The surface of one variable from `low` to `high`."""
     x = np.linspace(low, high, 401)
-    line = {"color": MUTED, "width": 1.6}
-    return go.Scatter(
-        x=x, y=surface(x[:, None]), mode="lines", line=line, hoverinfo="skip", showlegend=False, name=surface.name
-    )
+    return line(x, surface(x[:, None]), MUTED, 1.6, hoverinfo="skip", showlegend=False, name=surface.name)
 
 
-def view(figure: go.Figure, surface: Any) -> go.Figure:
-    """Axes over the surface's bounds, one unit as long across as up."""
-    for update, name, side in zip(
-        (figure.update_xaxes, figure.update_yaxes), surface.variables, surface.bounds, strict=True
-    ):
-        update(range=list(side), title_text=name, showgrid=False, constrain="domain")
-    return figure
+def view(figure: go.Figure, surface: Any, bounds: Any = None, *, equal: bool = True, **where: int) -> go.Figure:
+    """Axes over the surface's bounds, or others, in all panels or in one; `equal`: one unit as long across as up."""
+    across, up = bounds or surface.bounds
+    figure.update_xaxes(range=list(across), title_text=surface.variables[0], showgrid=False, **where)
+    figure.update_yaxes(range=list(up), showgrid=False, **where)
+    if equal:
+        figure.update_xaxes(constrain="domain", **where)
+        figure.for_each_yaxis(lambda axis: axis.update(scaleanchor=axis.anchor or "x", constrain="domain"), **where)
+    if where:
+        return figure.update_yaxes(title_text=surface.variables[1], **where)
+    return figure.update_layout(yaxis_title_text=surface.variables[1])
 
 
 def shape(surface: Any, panels: int, width: float = 740) -> int:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from .layout import dress
 from .lines import Panel, lines
+from .marks import line
 from .numbers import short
-from .style import MUTED, SHADE, dress, heading, plain_looks, text
+from .style import MUTED, SHADE, plain_styles, text
 
 
 def likelihood(noise: np.ndarray, losses: Mapping[str, np.ndarray]) -> go.Figure:
@@ -41,7 +43,7 @@ class Fit:
     """One Gaussian fitted to another density.
 
     Attributes:
-        label: what was made small.
+        label: what was minimized.
         density: (points,).
         mean, deviation: of the Gaussian.
         divergence: what was reached, in nats.
@@ -56,31 +58,15 @@ class Fit:
 
 def gaussian_fits(x: np.ndarray, target: np.ndarray, fits: Sequence[Fit], note: str = "") -> go.Figure:
     """A density and the Gaussians fitted to it, with the numbers of each."""
-    found = plain_looks(fit.label for fit in fits)
-    figure = go.Figure(
-        go.Scatter(
-            x=x,
-            y=target,
-            fill="tozeroy",
-            fillcolor=SHADE,
-            mode="lines",
-            name="P, what is fitted",
-            line={"color": MUTED, "width": 1.5},
-            showlegend=True,
-        )
-    )
+    drawn = plain_styles(fit.label for fit in fits)
+    ground = {"fill": "tozeroy", "fillcolor": SHADE, "name": "P, what is fitted", "showlegend": True}
+    figure = go.Figure(line(x, target, MUTED, 1.5, **ground))
     for fit in fits:
-        look = found[fit.label]
-        name = (
-            f"{text(fit.label)}: mean {short(round(fit.mean, 3))}, deviation {short(round(fit.deviation, 3))}, "
-            f"{short(round(fit.divergence, 3))} nats"
-        )
-        line = {"color": look.colour, "dash": look.dash, "width": 2.4}
-        figure.add_trace(go.Scatter(x=x, y=fit.density, mode="lines", name=name, line=line, showlegend=True))
-    dress(figure, 420)
+        mean, deviation, divergence = (short(round(v, 3)) for v in (fit.mean, fit.deviation, fit.divergence))
+        name = f"{text(fit.label)}: mean {mean}, deviation {deviation}, {divergence} nats"
+        figure.add_trace(line(x, fit.density, drawn[fit.label], 2.4, name=name, showlegend=True))
     seen = x[np.maximum.reduce([target, *(fit.density for fit in fits)]) > 1e-3 * target.max()]
-    figure.update_xaxes(title_text="x", range=[seen.min(), seen.max()]).update_yaxes(
-        title_text="density", rangemode="tozero"
-    )
-    title = heading("One Gaussian fitted to two: forward covers both, reverse settles on one", note)
-    return figure.update_layout(title=title, margin={"l": 8, "r": 8, "t": 66, "b": 90})
+    figure.update_xaxes(title_text="x", range=[seen.min(), seen.max()])
+    figure.update_yaxes(title_text="density", rangemode="tozero")
+    title = "One Gaussian fitted to two: forward covers both, reverse settles on one"
+    return dress(figure, 420, title, note, t=66, b=90)

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from .ground import curve, view
+from .descent import point
+from .ground import curve, minima, view
+from .layout import dress, headed, log_ticks
+from .marks import entry, line
 from .numbers import short
-from .style import (
-    BLUE,
-    GREEN,
-    GRID,
-    INK,
-    ORANGE,
-    PAPER,
-    PURPLE,
-    SHADE,
-    SKY,
-    SURFACE,
-    VERMILION,
-    dress,
-    headed,
-    heading,
-    log_ticks,
-    text,
-)
-from .walked import point
+from .style import BLUE, GREEN, GRID, ORANGE, PAPER, PURPLE, SHADE, SKY, SURFACE, VERMILION, Style, text
 
 TINTS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION)
 NOWHERE = "#8A8F98"  # starts that come to no minimum
@@ -35,83 +20,39 @@ PALE = 0.62  # how much of the paper the slowest starts show
 NAMED = 6  # minima that the legend names; more of them are in the hover words
 
 
-class Basins(Protocol):
-    """Where descents from a grid of starts end, as `tw.basins` gives it."""
-
-    @property
-    def surface(self) -> Any: ...
-    @property
-    def formula(self) -> Any: ...
-    @property
-    def rate(self) -> float: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def axes(self) -> tuple[np.ndarray, ...]: ...
-    @property
-    def minima(self) -> np.ndarray: ...
-    @property
-    def labels(self) -> np.ndarray: ...
-    @property
-    def settled(self) -> Any: ...
-
-
-def basin_map(basins: Basins, title: str = "") -> go.Figure:
-    """Each start in the colour of the minimum it falls into, paler where that takes longer.
+def basin_map(basins: Any, title: str = "") -> go.Figure:
+    """Each start in the colour of the minimum it falls into, paler where that takes longer; `basins` is of `tw.basins`.
 
     A surface of one variable is a curve in these colours.
     """
     flat = len(basins.axes) == 1
-    figure = go.Figure(_coloured_curve(basins) if flat else _ground(basins))
-    figure.add_traces(_entries(basins))
-    if not flat:
-        ring = {"symbol": "circle", "size": 10, "color": PAPER, "line": {"width": 2, "color": "#1D1F23"}}
-        figure.add_trace(
-            go.Scatter(
-                x=basins.minima[:, 0],
-                y=basins.minima[:, 1],
-                mode="markers",
-                marker=ring,
-                showlegend=False,
-                hovertext=[f"minimum {short(float(basins.surface(m)))} at {point(m)}" for m in basins.minima],
-                hoverinfo="text",
-            )
-        )
-    dress(figure, 420 if flat else 600)
+    figure = go.Figure(_coloured_curve(basins) if flat else _ground(basins)).add_traces(_entries(basins))
     if flat:
         figure.update_xaxes(title_text=basins.surface.variables[0]).update_yaxes(title_text="loss")
     else:
-        view(figure, basins.surface).update_yaxes(scaleanchor="x")
-        for update, axis in zip((figure.update_xaxes, figure.update_yaxes), basins.axes, strict=True):
-            update(range=[axis[0], axis[-1]])
+        edge = {"width": 2, "color": "#1D1F23"}
+        figure.add_trace(minima(basins.surface, basins.minima, Style(PAPER), 10, edge, showlegend=False))
+        view(figure, basins.surface, [(axis[0], axis[-1]) for axis in basins.axes])
     said = (
         f"{basins.formula.label} at rate {short(basins.rate)}, {basins.steps} steps from each of "
         f"{' × '.join(map(str, basins.labels.shape))} starts; paler where it takes longer to settle."
     )
-    name = heading(title or f"{basins.surface.name}: which start falls into which minimum", said)
-    return figure.update_layout(title=name, margin={"l": 8, "r": 8, "t": 74, "b": 100})
+    title = title or f"{basins.surface.name}: which start falls into which minimum"
+    return dress(figure, 420 if flat else 600, title, said, t=74, b=100)
 
 
-def _ground(basins: Basins) -> go.Heatmap:
+def _ground(basins: Any) -> go.Heatmap:
     """One scale for all: a stretch of it for each minimum, from its colour to paler, and one for nowhere."""
-    tints = [*(TINTS[k % len(TINTS)] for k in range(len(basins.minima))), NOWHERE]
+    tints = [*map(_tint, range(len(basins.minima))), NOWHERE]
     scale: list[list[Any]] = []
     for k, tint in enumerate(tints):
         scale += [[k / len(tints), tint], [(k + 0.999) / len(tints), _mixed(tint)]]
     scale[-1][0] = 1.0
     settled = np.where(basins.settled < 0, 0, basins.settled)
     pale = np.log1p(settled) / max(np.log1p(settled.max()), 1e-9)
-    found = np.where(basins.labels < 0, len(basins.minima), basins.labels)
-    return go.Heatmap(
-        x=basins.axes[0],
-        y=basins.axes[1],
-        z=(found + 0.99 * pale).astype(np.float32),
-        colorscale=scale,
-        zmin=0,
-        zmax=len(tints),
-        showscale=False,
-        hoverinfo="skip",
-    )
+    which = np.where(basins.labels < 0, len(basins.minima), basins.labels)
+    cells = {"x": basins.axes[0], "y": basins.axes[1], "z": (which + 0.99 * pale).astype(np.float32)}
+    return go.Heatmap(**cells, colorscale=scale, zmin=0, zmax=len(tints), showscale=False, hoverinfo="skip")
 
 
 def _mixed(tint: str) -> str:
@@ -119,89 +60,46 @@ def _mixed(tint: str) -> str:
     return "#" + "".join(f"{round(part + (255 - part) * PALE):02X}" for part in parts)
 
 
-def _coloured_curve(basins: Basins) -> list[go.Scatter]:
+def _coloured_curve(basins: Any) -> list[go.Scatter]:
     x = basins.axes[0]
     y = basins.surface(x[:, None])
-    traces = [curve(basins.surface, float(x[0]), float(x[-1]))]
-    for k in range(-1, len(basins.minima)):
-        tint = NOWHERE if k < 0 else TINTS[k % len(TINTS)]
-        traces.append(
-            go.Scatter(
-                x=x,
-                y=np.where(basins.labels == k, y, np.nan),
-                mode="lines",
-                showlegend=False,
-                hoverinfo="x",
-                line={"color": tint, "width": 5},
-            )
-        )
-    return traces
+    parts = [
+        line(x, np.where(basins.labels == k, y, np.nan), _tint(k), 5, showlegend=False, hoverinfo="x")
+        for k in range(-1, len(basins.minima))
+    ]
+    return [curve(basins.surface, float(x[0]), float(x[-1])), *parts]
 
 
-def _entries(basins: Basins) -> list[go.Scatter]:
+def _tint(minimum: int) -> str:
+    return NOWHERE if minimum < 0 else TINTS[minimum % len(TINTS)]
+
+
+def _entries(basins: Any) -> list[go.Scatter]:
     """What the colours mean, with the share of the starts."""
-    shares = [(k, float((basins.labels == k).mean())) for k in range(len(basins.minima))]
+    shares = [float((basins.labels == k).mean()) for k in range(len(basins.minima))]
     named = [
-        (TINTS[k % len(TINTS)], f"{point(np.round(basins.minima[k], 3))}: {s:.1%} of the starts") for k, s in shares
+        (_tint(k), f"{point(np.round(basins.minima[k], 3))}: {share:.1%} of the starts")
+        for k, share in enumerate(shares[:NAMED])
     ]
-    named = named[:NAMED]
-    if (basins.labels < 0).any():
-        named.append((NOWHERE, f"none: {float((basins.labels < 0).mean()):.1%}"))
-    return [
-        go.Scatter(
-            x=[None],
-            y=[None],
-            mode="markers",
-            name=text(words),
-            showlegend=True,
-            hoverinfo="skip",
-            marker={"symbol": "square", "size": 12, "color": tint},
-        )
-        for tint, words in named
-    ]
+    lost = float((basins.labels < 0).mean())
+    named += [(NOWHERE, f"none: {lost:.1%}")] if lost else []
+    return [entry(text(words), Style(tint, marker="square"), 12, showlegend=True) for tint, words in named]
 
 
-class Convergence(Protocol):
-    """How a rule fares at each rate and value of a hyperparameter, as `tw.landscapes.convergence` gives it."""
-
-    @property
-    def surface(self) -> Any: ...
-    @property
-    def formula(self) -> Any: ...
-    @property
-    def hyperparameter(self) -> str: ...
-    @property
-    def rates(self) -> np.ndarray: ...
-    @property
-    def values(self) -> np.ndarray: ...
-    @property
-    def factors(self) -> np.ndarray: ...
-    @property
-    def converges(self) -> np.ndarray: ...
-    @property
-    def boundary(self) -> np.ndarray | None: ...
-    @property
-    def eigenvalues(self) -> np.ndarray: ...
-
-
-def convergence_map(found: Convergence, title: str = "") -> go.Figure:
+def convergence_map(rule: Any, title: str = "") -> go.Figure:
     """How many steps a tenth of the distance to the minimum takes, at each rate and value of the hyperparameter.
 
-    Where the rule does not converge the map is empty; the dashed line is where theory has it end.
+    `rule` is what `tw.landscapes.convergence` gives. Where it does not converge the map is
+    empty; the dashed line is where theory has it end.
     """
-    name, rates, values = text(found.hyperparameter), found.rates, found.values
+    name, rates, values = text(rule.hyperparameter), rule.rates, rule.values
     with np.errstate(divide="ignore", invalid="ignore"):
-        steps = np.where(found.converges, np.maximum(-1 / np.log10(found.factors), 0.1), np.nan)
+        steps = np.where(rule.converges, np.maximum(-1 / np.log10(rule.factors), 0.1), np.nan)
     decades = np.log10(steps)
     known = decades[np.isfinite(decades)]
     low, high = np.quantile(known, [0.001, 0.98]) if known.size else (0.0, 1.0)
     ticks = log_ticks(10.0**low, 10.0**high, (1, 3))
-    bar = {
-        "title": {"text": "steps for a tenth of the distance"},
-        "tickvals": np.log10(ticks["tickvals"]).tolist(),
-        "ticktext": ticks["ticktext"],
-        "outlinewidth": 0,
-    }
+    bar = {"tickvals": np.log10(ticks["tickvals"]).tolist(), "ticktext": ticks["ticktext"], "outlinewidth": 0}
     figure = go.Figure(
         go.Heatmap(
             x=rates,
@@ -210,26 +108,21 @@ def convergence_map(found: Convergence, title: str = "") -> go.Figure:
             colorscale=SURFACE,
             zmin=low,
             zmax=high,
-            colorbar=bar,
+            colorbar=bar | {"title": {"text": "steps for a tenth of the distance"}},
             hovertemplate=f"rate %{{x:.4g}}, {name} %{{y:.3g}}<br>%{{customdata:.4g}} steps<extra></extra>",
             customdata=steps,
             name="converges",
             showlegend=False,
         )
     )
-    if found.boundary is not None:
-        line = {"color": VERMILION, "width": 3, "dash": "dash"}
-        figure.add_trace(
-            go.Scatter(x=found.boundary, y=values, mode="lines", line=line, name="boundary in theory", showlegend=True)
-        )
-    box = {"symbol": "square", "size": 12, "color": SHADE, "line": {"width": 1, "color": GRID}}
-    figure.add_trace(
-        go.Scatter(x=[None], y=[None], mode="markers", marker=box, name="does not converge", showlegend=True)
-    )
-    dress(figure, 430)
+    if rule.boundary is not None:
+        dashed = Style(VERMILION, "dash")
+        figure.add_trace(line(rule.boundary, values, dashed, 3, name="boundary in theory", showlegend=True))
+    edge = {"width": 1, "color": GRID}
+    figure.add_trace(entry("does not converge", Style(SHADE, marker="square"), 12, edge=edge, showlegend=True))
     figure.update_xaxes(title_text="learning rate", range=[float(rates[0]), float(rates[-1])], showgrid=False)
     figure.update_yaxes(title_text=name, range=[float(values[0]), float(values[-1])], showgrid=False)
-    largest = float(found.eigenvalues[-1])
-    note = f"{found.formula.name} on {found.surface.name}; λmax = {short(largest)}, so 2/λmax = {short(2 / largest)}."
-    figure.update_layout(plot_bgcolor=SHADE, margin={"l": 8, "r": 8, "b": 84}, font={"color": INK})
-    return headed(figure, title or f"Where {found.formula.name} converges", note)
+    largest = float(rule.eigenvalues[-1])
+    note = f"{rule.formula.name} on {rule.surface.name}; λmax = {short(largest)}, so 2/λmax = {short(2 / largest)}."
+    dress(figure, 430, b=84).update_layout(plot_bgcolor=SHADE)
+    return headed(figure, title or f"Where {rule.formula.name} converges", note)

@@ -1,52 +1,48 @@
-"""Pictures that move: frames made for the live figure, and drawn one by one into a .gif or .mp4 file.
+"""Pictures that move: a figure's frames, with a button that plays them; nothing plays until it is asked to.
 
-Nothing plays until it is asked to. A frame says only what changes, so what stands still is drawn once.
+A frame says only what changes, so what stands still is drawn once.
 """
 
 from __future__ import annotations
 
-import copy
-import json
-import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
 import plotly.graph_objects as go
 
-from .still import Drawing
 from .style import GRID, INK, MUTED, PAPER
 
 PACE = 90  # milliseconds a frame stays
 REST = 1500  # milliseconds the last frame stays
 
 
-def animated(figure: go.Figure, frames: Sequence[go.Frame], unit: str = "step") -> go.Figure:
-    """The figure with its frames, a button that plays them, and a slider; each frame's name counts `unit`s."""
+def animated(figure: go.Figure, frames: Sequence[go.Frame], unit: str = "step", still: int | None = None) -> go.Figure:
+    """The figure with its frames, a button that plays them, and a slider; each frame's name counts `unit`s.
+
+    `still` is the frame that stands where nothing moves, the last one unless given.
+    """
     figure.frames = frames
-    still = {"frame": {"duration": 0, "redraw": True}, "mode": "immediate", "transition": {"duration": 0}}
+    jump = {"frame": {"duration": 0, "redraw": True}, "mode": "immediate", "transition": {"duration": 0}}
     play = {"frame": {"duration": PACE, "redraw": True}, "fromcurrent": True, "transition": {"duration": 0}}
-    buttons = [
-        {"label": "Play", "method": "animate", "args": [None, play]},
-        {"label": "Pause", "method": "animate", "args": [[None], still]},
-    ]
-    look = {"font": {"color": INK, "size": 12}, "bgcolor": PAPER, "bordercolor": GRID}
     menu = {
         "type": "buttons",
         "direction": "left",
         "showactive": False,
-        "buttons": buttons,
+        "buttons": [
+            {"label": "Play", "method": "animate", "args": [None, play]},
+            {"label": "Pause", "method": "animate", "args": [[None], jump]},
+        ],
         "x": 0,
         "y": 0,
         "xanchor": "left",
         "yanchor": "top",
         "pad": {"t": 44, "r": 8},
-        **look,
+        "font": {"color": INK, "size": 12},
+        "bgcolor": PAPER,
+        "bordercolor": GRID,
     }
-    steps = [{"label": frame.name, "method": "animate", "args": [[frame.name], still]} for frame in frames]
     slider = {
-        "steps": steps,
+        "steps": [{"label": frame.name, "method": "animate", "args": [[frame.name], jump]} for frame in frames],
+        "active": still,
         "x": 0.2,
         "y": 0,
         "len": 0.8,
@@ -58,122 +54,3 @@ def animated(figure: go.Figure, frames: Sequence[go.Frame], unit: str = "step") 
         "bordercolor": GRID,
     }
     return figure.update_layout(updatemenus=[menu], sliders=[slider])
-
-
-def images(figure: go.Figure, scale: float = 1.0, most: int = 120) -> Iterator[np.ndarray]:
-    """Each frame as (height, width, 3) bytes; every second, third … one where there are more than `most`.
-
-    The last is always among them. A figure without frames is one image.
-    """
-    drawing = Drawing(figure)
-    if not figure.frames:
-        yield drawing.image(scale)
-        return
-    with drawing.looks():
-        yield from _frames(drawing, scale, most)
-
-
-def _frames(drawing: Drawing, scale: float, most: int) -> Iterator[np.ndarray]:
-    figure = drawing.source
-    drawing.figure.set_dpi(100 * scale)
-    canvas: Any = drawing.figure.canvas
-    places = {place for frame in figure.frames for place in frame.traces or range(len(frame.data))}
-    for place in places:
-        for artist in drawing.artists[place]:
-            artist.remove()
-        drawing.artists[place] = []
-    ground = _ground(drawing, canvas)
-    prefix = figure.layout.sliders[0].currentvalue.prefix if figure.layout.sliders else ""
-    traces = {place: copy.deepcopy(figure.data[place]) for place in places}
-    step = -(-len(figure.frames) // most)
-    last = len(figure.frames) - 1
-    for count, frame in enumerate(figure.frames):
-        for place, change in zip(frame.traces or range(len(frame.data)), frame.data, strict=True):
-            traces[place].update(change.to_plotly_json())
-        if count % step and count != last:
-            continue
-        canvas.restore_region(ground)
-        drawing.clock.set_text(f"{prefix}{frame.name}")
-        made = [(artist, place) for place in sorted(places) for artist in drawing.draw(traces[place], place)]
-        for artist, _ in made:
-            artist.axes.draw_artist(artist)
-        drawing.figure.draw_artist(drawing.clock)
-        yield np.asarray(canvas.buffer_rgba())[..., :3].copy()
-        for artist, _ in made:
-            artist.remove()
-
-
-def _ground(drawing: Drawing, canvas: Any) -> Any:
-    """What stands still, drawn once; from then on the layout stays as it is."""
-    canvas.draw()
-    drawing.figure.set_layout_engine("none")
-    for axes in drawing.panels.values():
-        axes.autoscale(False)
-    canvas.draw()
-    return canvas.copy_from_bbox(drawing.figure.bbox)
-
-
-def write_gif(figure: go.Figure, path: str | Path, scale: float = 1.0, most: int = 120) -> Path:
-    """All frames as a .gif file that repeats and rests on its last frame."""
-    from PIL import Image
-    from scipy.spatial import cKDTree
-
-    shown = list(images(figure, scale, most))
-    palette = _palette(figure, shown[-1])
-    # the number of every colour, of which 6 bits of red, green and blue are looked at
-    nearest = cKDTree(palette).query(_CELLS + 2)[1].astype(np.uint8)
-    exact = palette[::-1].astype(int) >> 2  # those of the palette are themselves, the paper above all
-    nearest[exact @ [1 << 12, 1 << 6, 1]] = np.arange(len(palette))[::-1]
-    indexed = []
-    for one in shown:
-        cells = one.astype(np.int32) >> 2
-        indexed.append(Image.fromarray(nearest[(cells[..., 0] << 12) + (cells[..., 1] << 6) + cells[..., 2]]))
-        indexed[-1].putpalette(palette.astype(np.uint8).flatten().tolist())
-    pace = [PACE * -(-len(figure.frames) // most)] * (len(indexed) - 1)
-    indexed[0].save(path, save_all=True, append_images=indexed[1:], duration=[*pace, REST], loop=0, optimize=True)
-    return Path(path)
-
-
-_CELLS = np.stack(np.meshgrid(*[np.arange(0, 256, 4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-
-
-def _palette(figure: go.Figure, picture: np.ndarray) -> np.ndarray:
-    """The colours that the figure names, also thinned by the paper as on the edge of a line, and those of the ground.
-
-    A colour for each of the 256 numbers of a .gif; found by how often they occur, thin lines would lose theirs.
-    """
-    from PIL import Image
-
-    paper = picture[0, 0].astype(float)
-    named = set(re.findall(r"#[0-9A-Fa-f]{6}", json.dumps([t.to_plotly_json() for t in figure.data], default=str)))
-    tints = np.array([[int(one[k : k + 2], 16) for k in (1, 3, 5)] for one in sorted({*named, INK, MUTED})])
-    mixed = np.concatenate([paper + (tints - paper) * share for share in (1, 0.75, 0.5, 0.25)])[:160]
-    found = Image.fromarray(picture).quantize(255 - len(mixed), dither=Image.Dither.NONE)
-    ground = np.array(found.getpalette()).reshape(-1, 3)[: 255 - len(mixed)]
-    palette = np.concatenate([[paper], mixed.round(), ground])
-    return np.concatenate([palette, np.tile(paper, (256 - len(palette), 1))])
-
-
-def write_mp4(figure: go.Figure, path: str | Path, scale: float = 2.0, most: int = 1200) -> Path:
-    """All frames as an .mp4 file that plays everywhere; the last one stays for a while.
-
-    Raises:
-        ModuleNotFoundError: without imageio-ffmpeg; the extra `video` brings it.
-    """
-    try:
-        import imageio_ffmpeg
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "an .mp4 file needs imageio-ffmpeg: pip install 'thalweg[video]', or write a .gif."
-        ) from error
-    found = [one[: one.shape[0] // 2 * 2, : one.shape[1] // 2 * 2] for one in images(figure, scale, most)]
-    found += [found[-1]] * (REST // PACE)
-    size = found[0].shape[1], found[0].shape[0]
-    writer = imageio_ffmpeg.write_frames(
-        str(path), size, fps=1000 / PACE, quality=8, macro_block_size=1, output_params=["-movflags", "+faststart"]
-    )
-    writer.send(None)
-    for one in found:
-        writer.send(np.ascontiguousarray(one))
-    writer.close()
-    return Path(path)

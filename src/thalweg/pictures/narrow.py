@@ -48,14 +48,14 @@ def stacked(figure: go.Figure) -> dict[str, Any]:
 
 def _panels(figure: go.Figure, layout: dict[str, Any]) -> dict[tuple[str, ...], tuple[float, ...]]:
     """(its axes, or its scene) → left, right, bottom, top of each panel."""
-    found: dict[tuple[str, ...], tuple[float, ...]] = {}
+    boxes: dict[tuple[str, ...], tuple[float, ...]] = {}
     for trace in figure.data:
         if trace.type in ("surface", "scatter3d"):
             name = trace.scene or "scene"
             domain = layout.setdefault(name, {}).get("domain", {})
-            found[(name,)] = (*domain.get("x", (0, 1)), *domain.get("y", (0, 1)))
+            boxes[(name,)] = (*domain.get("x", (0, 1)), *domain.get("y", (0, 1)))
         else:
             key = f"xaxis{(trace.xaxis or 'x')[1:]}", f"yaxis{(trace.yaxis or 'y')[1:]}"
             across, up = (layout.setdefault(name, {}).get("domain", (0, 1)) for name in key)
-            found[key] = (*across, *up)
-    return found
+            boxes[key] = (*across, *up)
+    return boxes

@@ -7,19 +7,20 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from .arrowed import arrows_picture, lookahead_picture
+from .descent import Line, crosses, hover, lines_of, note, point, sizes, subscript
 from .ground import curve, heights, levels, ranks, shape, view
+from .layout import dress, headed, log_axis, panels
+from .marks import line, points
 from .moving import animated
 from .numbers import short
-from .style import GRID, INK, MUTED, PAPER, SURFACE, dress, headed, log_ticks, text
-from .walked import Line, Walked, crosses, hover, lines_of, note, point, sizes, subscript
+from .style import INK, PAPER, SURFACE, Style, text
 
 NEAR = 0.03  # of the picture's width: steps nearer than that to a labelled one have no label
 
 
-def path_picture(path: Walked, kind: str | None = None, *, title: str = "", said: str = "", **more: Any) -> go.Figure:
+def path_picture(path: Any, kind: str | None = None, *, title: str = "", said: str = "", **more: Any) -> go.Figure:
     """A descent as one of `KINDS`.
 
     Args:
@@ -39,7 +40,7 @@ def path_picture(path: Walked, kind: str | None = None, *, title: str = "", said
     dimensions = len(path.surface.variables)
     kind = kind or {1: "curve", 2: "levels"}.get(dimensions, "losses")
     if kind not in KINDS:
-        raise ValueError(f"{kind!r} is no kind of picture: give one of {', '.join(KINDS)}.")
+        raise ValueError(f"{kind!r} is not a kind of picture: give one of {', '.join(KINDS)}.")
     needed = {"curve": 1, "losses": dimensions}.get(kind, 2)
     if dimensions != needed:
         raise ValueError(
@@ -50,38 +51,33 @@ def path_picture(path: Walked, kind: str | None = None, *, title: str = "", said
     return headed(figure, title or path.surface.name, " ".join(filter(None, [note(path), said])))
 
 
-def curve_picture(path: Walked) -> go.Figure:
+def _rate_panels(path: Any, **more: Any) -> go.Figure:
+    """A panel for each rate, titled where there are several."""
+    rates = path.rates[0]
+    titles = [f"rate {short(rate)}" for rate in rates] if len(rates) > 1 else None
+    return panels(cols=len(rates), titles=titles, shared_yaxes=True, horizontal_spacing=0.03, **more)
+
+
+def curve_picture(path: Any) -> go.Figure:
     """A panel for each rate: the curve, and on it the steps of every path, with labels where there is room."""
-    lines = lines_of(path)
-    panels = path.rates.shape[1]
-    titles = [f"rate {short(rate)}" for rate in path.rates[0]] if panels > 1 else None
-    figure = make_subplots(
-        cols=panels, shared_yaxes=True, shared_xaxes="all", subplot_titles=titles, horizontal_spacing=0.03
-    )
-    figure.update_annotations(font={"size": 13, "color": INK})
+    lines, count = lines_of(path), path.rates.shape[1]
+    figure = _rate_panels(path, shared_xaxes="all")
     window = low, high, bottom, top = _window(path, lines)
     ground = curve(path.surface, low, high)
-    for panel in range(panels):
-        own = [line for line in lines if line.rate == panel]
-        figure.add_trace(ground, row=1, col=panel + 1)
-        for line in own:
-            drawn = _steps(line, path.surface, window, NEAR * panels, panel == 0 and len(own) > 1)
-            figure.add_trace(drawn, row=1, col=panel + 1)
-        ends = [
-            (np.clip(line.points[line.end, 0], low, high), np.clip(line.losses[line.end], bottom, top)) for line in own
-        ]
-        figure.add_trace(crosses(own, ends, panel == 0), row=1, col=panel + 1)
-    dress(figure, 420)
+    for panel in range(count):
+        here = [one for one in lines if one.rate == panel]
+        steps = [_steps(one, path.surface, window, NEAR * count, panel == 0 and len(here) > 1) for one in here]
+        ends = [(np.clip(one.points[one.end, 0], low, high), np.clip(one.losses[one.end], bottom, top)) for one in here]
+        figure.add_traces([ground, *steps, crosses(here, ends, panel == 0)], rows=1, cols=panel + 1)
+    dress(figure, 420, b=60)
     figure.update_xaxes(range=[low, high], title_text=path.surface.variables[0])
-    figure.update_yaxes(range=[bottom, top])
-    figure.update_yaxes(title_text="loss", row=1, col=1)
-    return figure.update_layout(margin={"l": 8, "r": 8, "b": 60})
+    return figure.update_yaxes(range=[bottom, top]).update_layout(yaxis_title_text="loss")
 
 
-def _window(path: Walked, lines: list[Line]) -> tuple[float, float, float, float]:
+def _window(path: Any, lines: list[Line]) -> tuple[float, float, float, float]:
     """What is drawn: the surface's bounds, and as much more as the paths need, up to twice as much."""
     (low, high), *_ = path.surface.bounds
-    seen = np.concatenate([line.points[: line.end + 1, 0] for line in lines])
+    seen = np.concatenate([one.points[: one.end + 1, 0] for one in lines])
     half = (high - low) / 2
     room = 0.06 * half  # for the name of a step outside
     low = low if seen.min() >= low else max(low - half, float(seen.min()) - room)
@@ -91,188 +87,119 @@ def _window(path: Walked, lines: list[Line]) -> tuple[float, float, float, float
     return low, high, float(np.nanmin(values)) - room, float(np.nanmax(values)) + room
 
 
-def _steps(line: Line, surface: Any, window: tuple[float, float, float, float], near: float, shown: bool) -> go.Scatter:
+def _steps(
+    steps: Line, surface: Any, window: tuple[float, float, float, float], near: float, shown: bool
+) -> go.Scatter:
     """The steps on the curve, each with its name where there is room, on the side away from the curve."""
     low, high, bottom, top = window
-    x, y = line.points[:, 0], line.losses
+    x, y = steps.points[:, 0], steps.losses
     at = np.stack([(x - low) / (high - low), 0.6 * (y - bottom) / (top - bottom)], axis=1)
     inside: Any = ((at >= 0) & (at <= [1, 0.6])).all(axis=1)
     labels: list[str] = [""] * len(x)
     placed = np.empty((0, 2))
-    for k in [0, line.end, *range(1, line.end)]:  # the ends first
+    for k in [0, steps.end, *range(1, steps.end)]:  # the ends first
         if inside[k] and (not len(placed) or np.abs(placed - at[k]).max(axis=1).min() > near):
             labels[k], placed = subscript(k), np.vstack([placed, at[k]])
-    rises = np.nan_to_num(surface.gradient(line.points)[:, 0]) * (high - low) / (top - bottom)
+    rises = np.nan_to_num(surface.gradient(steps.points)[:, 0]) * (high - low) / (top - bottom)
     sides = ["bottom center" if abs(rise) < 0.3 else "middle right" if rise > 0 else "middle left" for rise in rises]
-    return go.Scatter(
-        x=x,
-        y=y,
+    return line(
+        x,
+        y,
+        Style(steps.style.colour, "dot", steps.style.marker),
+        1,
+        size=8,
+        hover=hover(steps),
         mode="lines+markers+text",
         text=labels,
         textposition=sides,
-        name=text(line.label),
-        textfont={"size": 13, "color": line.look.colour},
-        hovertext=hover(line),
-        hoverinfo="text",
-        line={"color": line.look.colour, "width": 1, "dash": "dot"},
+        textfont={"size": 13, "color": steps.style.colour},
+        name=text(steps.label),
         showlegend=shown,
-        legendgroup=line.label,
-        marker={"color": line.look.colour, "size": 8, "symbol": line.look.marker},
+        legendgroup=steps.label,
     )
 
 
-def levels_picture(path: Walked) -> go.Figure:
+def levels_picture(path: Any) -> go.Figure:
     """Level lines with the paths on them; a panel for each rate."""
-    lines, panels = lines_of(path), path.rates.shape[1]
-    titles = [f"rate {short(rate)}" for rate in path.rates[0]] if panels > 1 else None
-    figure = make_subplots(cols=panels, shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
-    figure.update_annotations(font={"size": 13, "color": INK})
-    for panel in range(panels):
-        own = [line for line in lines if line.rate == panel]
-        figure.add_traces(levels(path.surface, panel == 0), rows=1, cols=panel + 1)
-        for line in own:
-            figure.add_trace(_walk(line, panel == 0 and len({one.label for one in lines}) > 1), row=1, col=panel + 1)
-        figure.add_trace(_starts(path), row=1, col=panel + 1)
-        figure.add_trace(crosses(own, [_last_seen(line, path) for line in own], panel == 0), row=1, col=panel + 1)
-    dress(view(figure, path.surface), 110 + shape(path.surface, panels))
-    if panels > 1:
-        figure.update_yaxes(title_text="")
-        figure.update_yaxes(title_text=path.surface.variables[1], row=1, col=1)
-    for panel in range(panels):
-        figure.update_yaxes(scaleanchor=f"x{panel + 1 if panel else ''}", row=1, col=panel + 1)
-    return figure.update_layout(margin={"l": 8, "r": 8, "b": 78})
+    lines, count = lines_of(path), path.rates.shape[1]
+    figure = _rate_panels(path)
+    listed = len({one.label for one in lines}) > 1
+    for panel in range(count):
+        here = [one for one in lines if one.rate == panel]
+        walks = [_walk(one, panel == 0 and listed) for one in here]
+        lost = crosses(here, [_last_seen(one, path) for one in here], panel == 0)
+        traces = [*levels(path.surface, panel == 0), *walks, _starts(path), lost]
+        figure.add_traces(traces, rows=1, cols=panel + 1)
+    return dress(view(figure, path.surface), 110 + shape(path.surface, count), b=78)
 
 
-def _walk(line: Line, shown: bool) -> go.Scatter:
-    marker = {
-        "color": line.look.colour,
-        "symbol": line.look.marker,
-        "size": sizes(line),
-        "opacity": 1,
-        "line": {"width": 0},
-    }
-    return go.Scatter(
-        x=line.points[:, 0],
-        y=line.points[:, 1],
-        mode="lines+markers",
-        marker=marker,
-        name=text(line.label),
-        line={"color": line.look.colour, "dash": line.look.dash, "width": 2.2},
-        hovertext=hover(line),
-        hoverinfo="text",
-        legendgroup=line.label,
-        showlegend=shown,
+def _walk(one: Line, shown: bool) -> go.Scatter:
+    marker = {"opacity": 1, "line": {"width": 0}}
+    return _named(one, one.points[:, 0], one.points[:, 1], sizes(one), shown, marker)
+
+
+def _named(one: Line, x: Any, y: Any, size: Any, shown: bool, marker: dict[str, Any]) -> go.Scatter:
+    options = {"name": text(one.label), "legendgroup": one.label, "showlegend": shown, "marker": marker}
+    return line(x, y, one.style, size=size, hover=hover(one), **options)
+
+
+def _starts(path: Any) -> go.Scatter:
+    hover = [f"start {point(one)}" for one in path.starts]
+    edge = {"width": 2, "color": INK}
+    return points(
+        path.starts[:, 0], path.starts[:, 1], PAPER, 10, edge=edge, hover=hover, name="start", showlegend=False
     )
 
 
-def _starts(path: Walked) -> go.Scatter:
-    return go.Scatter(
-        x=path.starts[:, 0],
-        y=path.starts[:, 1],
-        mode="markers",
-        hoverinfo="text",
-        name="start",
-        showlegend=False,
-        hovertext=[f"start {point(one)}" for one in path.starts],
-        marker={"symbol": "circle", "size": 10, "color": PAPER, "line": {"width": 2, "color": INK}},
-    )
-
-
-def _last_seen(line: Line, path: Walked) -> Any:
+def _last_seen(one: Line, path: Any) -> Any:
     """The last point of a path, or where the drawn ground ends in that direction."""
     sides = np.array(path.surface.bounds).T
     room = 0.015 * np.ptp(sides, axis=0)
-    return np.clip(line.points[line.end], sides[0] + room, sides[1] - room)
+    return np.clip(one.points[one.end], sides[0] + room, sides[1] - room)
 
 
-def surface_picture(path: Walked) -> go.Figure:
+def surface_picture(path: Any) -> go.Figure:
     """The surface as a sheet in space that can be turned, with the paths on it."""
     x, y, values = heights(path.surface, 81)
     low, high = float(np.nanmin(values)), float(np.nanquantile(values, 0.995))
-    figure = go.Figure(
-        go.Surface(
-            x=x,
-            y=y,
-            z=np.minimum(values, high),
-            surfacecolor=ranks(values),
-            colorscale=SURFACE,
-            showscale=False,
-            opacity=0.92,
-            hoverinfo="skip",
-            lighting={"ambient": 0.75, "diffuse": 0.4, "specular": 0.05},
-        )
-    )
+    light = {"ambient": 0.75, "diffuse": 0.4, "specular": 0.05}
+    look = {"colorscale": SURFACE, "showscale": False, "opacity": 0.92, "hoverinfo": "skip", "lighting": light}
+    figure = go.Figure(go.Surface(x=x, y=y, z=np.minimum(values, high), surfacecolor=ranks(values), **look))
     lines, sides = lines_of(path, panels=False), np.array(path.surface.bounds).T
-    for line in lines:
-        inside = (line.points >= sides[0]) & (line.points <= sides[1])
-        kept = inside.all(axis=1) & (line.losses <= high)
-        height = np.where(kept, line.losses + 0.012 * (high - low), np.nan)
-        figure.add_trace(
-            go.Scatter3d(
-                x=line.points[:, 0],
-                y=line.points[:, 1],
-                z=height,
-                mode="lines+markers",
-                name=text(line.label),
-                line={"color": line.look.colour, "width": 6},
-                marker={"size": 3, "color": line.look.colour},
-                hovertext=hover(line),
-                hoverinfo="text",
-                showlegend=len(lines) > 1,
-            )
+    for one in lines:
+        seen = ((one.points >= sides[0]) & (one.points <= sides[1])).all(axis=1) & (one.losses <= high)
+        height = np.where(seen, one.losses + 0.012 * (high - low), np.nan)
+        figure.add_scatter3d(
+            **dict(zip("xyz", (*one.points.T, height), strict=True)),
+            mode="lines+markers",
+            name=text(one.label),
+            line={"color": one.style.colour, "width": 6},
+            marker={"size": 3, "color": one.style.colour},
+            hovertext=hover(one),
+            hoverinfo="text",
+            showlegend=len(lines) > 1,
         )
-    dress(figure, 560)
-    ticks = {"color": MUTED, "size": 11}
-    axis = {
-        "gridcolor": GRID,
-        "zerolinecolor": GRID,
-        "linecolor": GRID,
-        "showbackground": False,
-        "tickfont": ticks,
-        "nticks": 6,
-    }
-    titles = [*path.surface.variables, "loss"]
-    scene: dict[str, Any] = {
-        f"{side}axis": axis | {"title": {"text": name, "font": {"color": MUTED, "size": 13}}}
-        for side, name in zip("xyz", titles, strict=True)
-    }
-    eye = {"x": -1.25, "y": -1.35, "z": 0.95}
-    figure.update_layout(scene=scene | {"camera": {"eye": eye}, "aspectratio": {"x": 1.2, "y": 1.2, "z": 0.75}})
-    return figure.update_layout(margin={"l": 0, "r": 0, "b": 60}, dragmode="orbit")
+    titles = zip("xyz", (*path.surface.variables, "loss"), strict=True)
+    scene = {f"{side}axis": {"title": {"text": name}, "nticks": 6} for side, name in titles}
+    seen_from = {"camera": {"eye": {"x": -1.25, "y": -1.35, "z": 0.95}}, "aspectratio": {"x": 1.2, "y": 1.2, "z": 0.75}}
+    return dress(figure, 560, l=0, r=0, b=60).update_layout(scene=scene | seen_from, dragmode="orbit")
 
 
-def losses_picture(path: Walked) -> go.Figure:
+def losses_picture(path: Any) -> go.Figure:
     """The loss after each step; a logarithmic axis where all losses are positive."""
-    figure = go.Figure([_fall(line, True) for line in lines_of(path, panels=False)])
-    dress(figure, 420)
+    figure = go.Figure([_fall(one, True) for one in lines_of(path, panels=False)])
     _loss_axis(figure, path)
     figure.update_xaxes(title_text="step", rangemode="tozero").update_yaxes(title_text="loss")
-    return figure.update_layout(margin={"l": 8, "r": 8, "b": 90})
+    return dress(figure, 420, b=90)
 
 
-def _fall(line: Line, shown: bool) -> go.Scatter:
-    every = -(-len(line.losses) // 8)
-    marker = {
-        "color": line.look.colour,
-        "symbol": line.look.marker,
-        "size": [7 if k % every == 0 else 0 for k in range(len(line.losses))],
-        "line": {"width": 0},
-    }
-    return go.Scatter(
-        x=np.arange(len(line.losses)),
-        y=line.losses,
-        mode="lines+markers",
-        name=text(line.label),
-        marker=marker,
-        line={"color": line.look.colour, "dash": line.look.dash, "width": 2.2},
-        hovertext=hover(line),
-        hoverinfo="text",
-        legendgroup=line.label,
-        showlegend=shown,
-    )
+def _fall(one: Line, shown: bool) -> go.Scatter:
+    every = -(-len(one.losses) // 8)
+    size = [7 if k % every == 0 else 0 for k in range(len(one.losses))]
+    return _named(one, np.arange(len(one.losses)), one.losses, size, shown, {"line": {"width": 0}})
 
 
-def _loss_axis(figure: go.Figure, path: Walked, **where: int) -> None:
+def _loss_axis(figure: go.Figure, path: Any, **where: int) -> None:
     seen = path.all_losses[np.isfinite(path.all_losses)]
     if len(path.surface.variables) == 2:  # a surface without a bottom is followed as far as it is drawn
         drawn = heights(path.surface, 41)[2]
@@ -280,67 +207,56 @@ def _loss_axis(figure: go.Figure, path: Walked, **where: int) -> None:
     low, high = (float(seen.min()), min(float(seen.max()), 1e3 * float(np.nanmax(path.all_losses[..., 0]))))
     if low > 0:
         low = max(low, 1e-8 * high)
-        ticks = log_ticks(low, high, most=6)
-        figure.update_yaxes(type="log", range=[np.log10(low / 1.5), np.log10(high * 1.5)], **ticks, **where)
+        figure.update_yaxes(**log_axis(low, high, most=6), **where)
+        figure.update_yaxes(range=[np.log10(low / 1.5), np.log10(high * 1.5)], **where)
     else:
         room = 0.05 * (high - low or 1.0)
         figure.update_yaxes(range=[low - room, high + room], **where)
 
 
-def race_picture(path: Walked, frames: int = 60) -> go.Figure:
+def race_picture(path: Any, frames: int = 60) -> go.Figure:
     """All paths run side by side, on the level lines and, beside them, down the loss; moves when it is asked to.
 
     Args:
         frames: at most so many, evenly spaced over the steps.
     """
     lines = lines_of(path, panels=False)
-    figure = make_subplots(cols=2, column_widths=[0.62, 0.38], horizontal_spacing=0.09)
-    figure.add_traces(levels(path.surface, True), rows=1, cols=1)
-    figure.add_trace(_starts(path), row=1, col=1)
+    figure = panels(cols=2, column_widths=[0.62, 0.38], horizontal_spacing=0.09)
+    figure.add_traces([*levels(path.surface, True), _starts(path)], rows=1, cols=1)
     first = len(figure.data)
-    for line in lines:
-        figure.add_trace(_walk(line, True), row=1, col=1)
-    for line in lines:
-        figure.add_trace(_fall(line, False), row=1, col=2)
-    figure.add_trace(crosses(lines, [_last_seen(line, path) for line in lines], True), row=1, col=1)
-    dress(figure, 110 + max(300, shape(path.surface, 1, 440)))
-    for update, name, side in zip(
-        (figure.update_xaxes, figure.update_yaxes), path.surface.variables, path.surface.bounds, strict=True
-    ):
-        update(range=list(side), title_text=name, showgrid=False, row=1, col=1)
+    figure.add_traces([_walk(one, True) for one in lines], rows=1, cols=1)
+    figure.add_traces([_fall(one, False) for one in lines], rows=1, cols=2)
+    figure.add_trace(crosses(lines, [_last_seen(one, path) for one in lines], True), row=1, col=1)
+    dress(figure, 110 + max(300, shape(path.surface, 1, 440)), b=120)
+    view(figure, path.surface, equal=False, row=1, col=1)
     figure.update_xaxes(title_text="step", range=[0, path.steps], row=1, col=2)
     figure.update_yaxes(title_text="loss", row=1, col=2)
     _loss_axis(figure, path, row=1, col=2)
-    figure.update_layout(margin={"l": 8, "r": 8, "b": 120})
     return animated(figure, _frames(path, lines, first, frames))
 
 
-def _frames(path: Walked, lines: list[Line], first: int, most: int) -> list[go.Frame]:
+def _frames(path: Any, lines: list[Line], first: int, most: int) -> list[go.Frame]:
     steps = np.unique(np.linspace(0, path.steps, min(most, path.steps + 1)).round().astype(int))
     places = list(range(first, first + 2 * len(lines) + 1))
-    found = []
-    for step in steps:
-        data: list[go.Scatter] = []
-        for line in lines:
-            end = min(step, line.end)
-            marks = [0.0] * end + [11.0]
-            walked = line.points[: end + 1]
-            data.append(go.Scatter(x=_few(walked[:, 0]), y=_few(walked[:, 1]), marker={"size": marks}))
-        for line in lines:
-            end = min(step, line.end)
-            data.append(
-                go.Scatter(x=np.arange(end + 1), y=_few(line.losses[: end + 1]), marker={"size": [0.0] * end + [9.0]})
-            )
-        lost = [line for line in lines if 0 <= line.diverged <= step]
-        at = [_last_seen(line, path) for line in lost]
-        data.append(go.Scatter(x=[one[0] for one in at], y=[one[1] for one in at]))
-        found.append(go.Frame(name=str(step), data=data, traces=places))
-    return found
+    return [go.Frame(name=str(step), data=_moment(path, lines, step), traces=places) for step in steps]
+
+
+def _moment(path: Any, lines: list[Line], step: int) -> list[go.Scatter]:
+    """What has changed by a step: every walk and every fall so far, a mark at its end, and what is lost by then."""
+    ends = [min(step, one.end) for one in lines]
+    walks = [(*one.points[: end + 1].T, 11.0) for one, end in zip(lines, ends, strict=True)]
+    falls = [(np.arange(end + 1), one.losses[: end + 1], 9.0) for one, end in zip(lines, ends, strict=True)]
+    lost = [_last_seen(one, path) for one in lines if 0 <= one.diverged <= step]
+    moved = [
+        go.Scatter(x=_few(x), y=_few(y), marker={"size": [0.0] * (len(x) - 1) + [size]})
+        for x, y, size in [*walks, *falls]
+    ]
+    return [*moved, go.Scatter(x=[at[0] for at in lost], y=[at[1] for at in lost])]
 
 
 def _few(values: np.ndarray) -> np.ndarray:
     """Single precision: enough for a picture, half the page."""
-    return values.astype(np.float32)
+    return values.astype(np.float32) if values.dtype.kind == "f" else values
 
 
 KINDS: Mapping[str, Callable[..., go.Figure]] = {

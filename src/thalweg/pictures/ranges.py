@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
+from .layout import dress, log_ticks
+from .marks import band, line, points
 from .numbers import short
-from .style import BLUE, MUTED, VERMILION, dress, faded, heading, log_ticks
+from .style import BLUE, MUTED, VERMILION, Style, faded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,53 +29,27 @@ def range_picture(table: pd.DataFrame, suggestion: float, start: float, title: s
     """
     known = table[np.isfinite(table["validation_loss"])]
     lost = table[~np.isfinite(table["validation_loss"])]
-    x = known["lr"]
-    words = [
+    hover = [
         f"rate {short(r.lr)}: loss {short(r.validation_loss)} [{short(r.low)}, {short(r.high)}]"
         for r in known.itertuples()
     ]
     bottom, top = _limits(known, start)
-    band = {"x": [*x, *x[::-1]], "y": [*known["high"], *known["low"][::-1]], "fill": "toself"}
-    figure = go.Figure(
-        [
-            go.Scatter(**band, fillcolor=faded(BLUE, 0.24), mode="none", name="95% interval", hoverinfo="skip"),
-            go.Scatter(
-                x=x,
-                y=known["validation_loss"],
-                mode="lines+markers",
-                line={"color": BLUE},
-                text=words,
-                hoverinfo="text",
-                name="mean over seeds",
-            ),
-            go.Scatter(
-                x=lost["lr"],
-                y=[top - 0.03 * (top - bottom)] * len(lost),
-                mode="markers",
-                hoverinfo="x",
-                marker={"symbol": "x", "color": BLUE},
-                name="a seed diverged",
-            ),
-        ]
-    )
+    interval = band(list(known["lr"]), list(known["high"]), list(known["low"]), BLUE)
+    interval.update(fillcolor=faded(BLUE, 0.24), name="95% interval", showlegend=None)
+    at_top = [top - 0.03 * (top - bottom)] * len(lost)
+    traces = [
+        interval,
+        line(known["lr"], known["validation_loss"], BLUE, 2, size=6, hover=hover, name="mean over seeds"),
+        points(lost["lr"], at_top, Style(BLUE, marker="x"), 6, hoverinfo="x", name="a seed diverged"),
+    ]
     if not math.isnan(suggestion):
         at = known.loc[known["lr"] == suggestion, "validation_loss"]
-        ring = {"symbol": "circle-open", "size": 15, "color": VERMILION, "line": {"width": 2.5}}
-        figure.add_trace(
-            go.Scatter(
-                x=[suggestion],
-                y=at,
-                mode="markers",
-                marker=ring,
-                hoverinfo="skip",
-                name=f"suggestion {short(suggestion)}",
-            )
-        )
-    figure.add_hline(y=start, line={"color": MUTED, "dash": "dot", "width": 1})
-    dress(figure, 380)
+        ring, more = Style(VERMILION, marker="circle-open"), {"name": f"suggestion {short(suggestion)}"}
+        traces.append(points([suggestion], at, ring, 15, edge={"width": 2.5}, hoverinfo="skip", **more))
+    figure = go.Figure(traces).add_hline(y=start, line={"color": MUTED, "dash": "dot", "width": 1})
     figure.update_xaxes(type="log", title_text="learning rate", **log_ticks(table["lr"].min(), table["lr"].max(), (1,)))
     figure.update_yaxes(title_text="validation loss", range=[bottom, top])
-    return figure.update_layout(title=heading(title), margin={"l": 8, "r": 8, "t": 44, "b": 70})
+    return dress(figure, 380, title, t=44, b=70)
 
 
 def _limits(known: pd.DataFrame, start: float) -> tuple[float, float]:

@@ -13,8 +13,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from .layout import dress, log_axis, row_axis
+from .marks import LOST, points
 from .numbers import number
-from .style import GRID, INK, MUTED, SHADE, VERMILION, Look, dress, log_ticks, looks, text
+from .style import GRID, INK, MUTED, SHADE, Style, styles, text
 
 
 def ranking(
@@ -45,34 +47,24 @@ def ranking(
     rows = list(entries)
     figure = go.Figure()
     names = [row["name"] for row in rows]
-    found = looks(names) if coloured else dict.fromkeys(names, Look(INK, "solid", "circle"))
+    drawn = styles(names) if coloured else dict.fromkeys(names, Style(INK))
     finite = [row[key] for row in rows for key in ("mean", "low", "high") if math.isfinite(row[key])]
     logarithmic = bool(finite) and min(finite) > 0
     right = _right_end(finite, logarithmic)
     for place, row in enumerate(rows):
-        figure.add_trace(_dot(row, place, found[row["name"]], right, 8 if compact else 11))
+        figure.add_trace(_dot(row, place, drawn[row["name"]], right, 8 if compact else 11))
     for rank, group in groupby(enumerate(rows), key=lambda pair: pair[1]["rank"]):
         places = [place for place, _ in group]
         _bracket(figure, rank, min(places), max(places))
     if rows and math.isfinite(rows[0]["mean"]):
         figure.add_vline(x=rows[0]["mean"], line={"color": MUTED, "width": 1, "dash": "dot"}, layer="below")
-    dress(figure, height=110 + 38 * max(1, len(rows)))
-    figure.update_xaxes(
-        type="log" if logarithmic else "linear",
-        title_text=f"{text(measure)}: mean and {text(level)} interval" + (", log scale" if logarithmic else ""),
-    )
+    title = f"{text(measure)}: mean and {text(level)} interval" + (", log scale" if logarithmic else "")
+    figure.update_xaxes(type="log" if logarithmic else "linear", title_text=title)
     if logarithmic:
         room = (right / min(finite)) ** 0.04
-        figure.update_xaxes(**log_ticks(min(finite) / room, right * room, most=4 if compact else 7))
-        figure.update_xaxes(tickangle=0, range=[math.log10(min(finite) / room), math.log10(right * room)])
-    figure.update_yaxes(
-        tickvals=list(range(len(rows))),
-        ticktext=[f"{text(row['name'])}  " for row in rows],
-        range=[len(rows) - 0.5, -0.5],
-        showgrid=False,
-        tickfont={"color": INK, "size": 14},
-    )
-    return figure.update_layout(showlegend=False, margin={"l": 8, "r": 76, "t": 8, "b": 8})
+        figure.update_xaxes(tickangle=0, **log_axis(min(finite) / room, right * room, most=4 if compact else 7))
+    row_axis(figure, names)
+    return dress(figure, 110 + 38 * max(1, len(rows)), r=76, t=8).update_layout(showlegend=False)
 
 
 def _right_end(finite: list[float], logarithmic: bool) -> float:
@@ -82,59 +74,32 @@ def _right_end(finite: list[float], logarithmic: bool) -> float:
     return high * (high / low) ** 0.06 * 1.01 if logarithmic else high + 0.06 * ((high - low) or 1.0)
 
 
-def _dot(row: Mapping[str, Any], place: int, look: Look, right: float, size: int) -> go.Scatter:
+def _dot(row: Mapping[str, Any], place: int, style: Style, right: float, size: int) -> go.Scatter:
     mean, low, high = row["mean"], row["low"], row["high"]
     name = text(row["name"])
     if not math.isfinite(mean):
-        marker = {"symbol": "x", "size": 11, "color": VERMILION}
-        words = f"<b>{name}</b><br>diverged: mean {number(mean)}"
-        return go.Scatter(
-            x=[right], y=[place], mode="markers", marker=marker, name=name, hovertext=words, hoverinfo="text"
-        )
+        return points([right], [place], LOST, 11, name=name, hover=f"<b>{name}</b><br>diverged: mean {number(mean)}")
     high = min(high, right) if not math.isnan(high) else mean
     low = mean if not math.isfinite(low) else low
-    return go.Scatter(
-        x=[mean],
-        y=[place],
-        mode="markers",
+    ends = {"type": "data", "symmetric": False, "array": [high - mean], "arrayminus": [mean - low]}
+    return points(
+        [mean],
+        [place],
+        style,
+        size,
         name=name,
-        marker={"symbol": look.marker, "size": size, "color": look.colour},
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [high - mean],
-            "arrayminus": [mean - low],
-            "color": look.colour,
-            "thickness": 3,
-            "width": 0,
-        },
-        hovertext=f"<b>{name}</b><br>{number(mean)} [{number(row['low'])}, {number(row['high'])}]",
-        hoverinfo="text",
+        error_x=ends | {"color": style.colour, "thickness": 3, "width": 0},
+        hover=f"<b>{name}</b><br>{number(mean)} [{number(row['low'])}, {number(row['high'])}]",
     )
 
 
 def _bracket(figure: go.Figure, rank: int, first: int, last: int) -> None:
     """The ground and the bracket of one tie group, rows `first` to `last`."""
     if rank % 2:
-        figure.add_shape(
-            type="rect",
-            xref="paper",
-            x0=0,
-            x1=1,
-            y0=first - 0.5,
-            y1=last + 0.5,
-            fillcolor=SHADE,
-            line_width=0,
-            layer="below",
-        )
+        ground = {"x0": 0, "x1": 1, "y0": first - 0.5, "y1": last + 0.5, "fillcolor": SHADE, "line_width": 0}
+        figure.add_shape(type="rect", xref="paper", layer="below", **ground)
     line = {"color": MUTED if last > first else GRID, "width": 2}
     figure.add_shape(type="line", xref="paper", x0=1.012, x1=1.012, y0=first - 0.36, y1=last + 0.36, line=line)
-    figure.add_annotation(
-        xref="paper",
-        x=1.022,
-        y=(first + last) / 2,
-        xanchor="left",
-        showarrow=False,
-        text=f"{rank} · tied" if last > first else f"{rank}",
-        font={"color": MUTED, "size": 13},
-    )
+    words = f"{rank} · tied" if last > first else f"{rank}"
+    at = {"xref": "paper", "x": 1.022, "y": (first + last) / 2, "xanchor": "left"}
+    figure.add_annotation(**at, showarrow=False, text=words, font={"color": MUTED, "size": 13})

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
+from .layout import bold, dress, log_ticks, panels
+from .marks import LOST, band, entry, line, points
 from .numbers import number, short
-from .style import BAND, INK, MUTED, VERMILION, Look, dress, faded, log_ticks, looks, text
+from .style import BAND, INK, MUTED, Style, faded, styles, text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SPAN = 1000.0  # losses above SPAN times the smallest leave the plot at the top, where a triangle stands for them
+RING = Style(INK, marker="circle-open")
 
 
 def rate_table(members: pd.DataFrame) -> pd.DataFrame:
@@ -66,37 +68,34 @@ def rates(
     """
     table = rate_table(members)
     names = list(dict.fromkeys([*chosen, *table["optimizer"]]))
-    found = looks(names)
-    figure, height = _grid([_title(name, chosen.get(name)) for name in names], columns)
+    drawn = styles(names)
+    rows = max(1, math.ceil(len(names) / columns))
+    figure = panels(
+        rows,
+        columns,
+        [_title(name, chosen.get(name)) for name in names],
+        shared_xaxes="all",
+        shared_yaxes="all",
+        horizontal_spacing=0.03 if columns > 1 else 0,
+        vertical_spacing=42 / (180 * rows) if rows > 1 else 0,
+    )
     finite = [value for value in table["mean"] if math.isfinite(value)]
     logarithmic = not finite or min(finite) > 0
     top, limits = _limits(finite, logarithmic)
     for place, name in enumerate(names):
-        own = table[table["optimizer"] == name]
-        for trace in _panel(own, chosen.get(name), found[name], top, text(name)):
-            figure.add_trace(trace, row=place // columns + 1, col=place % columns + 1)
+        traces = _panel(table[table["optimizer"] == name], chosen.get(name), drawn[name], top, text(name))
+        figure.add_traces(traces, rows=place // columns + 1, cols=place % columns + 1)
     figure.add_traces(_legend(int(table["seeds"].max()) if len(table) else 0, table["stopped"].any()))
-    dress(figure, height)
     figure.update_xaxes(type="log", showline=True, **_decades(table["lr"]))
-    figure.update_yaxes(type="log" if logarithmic else "linear", range=limits, nticks=5)
-    if logarithmic and limits:
-        figure.update_yaxes(**log_ticks(10 ** limits[0], 10 ** limits[1]))
+    ticks = log_ticks(10 ** limits[0], 10 ** limits[1]) if logarithmic and limits else {}
+    figure.update_yaxes(type="log" if logarithmic else "linear", range=limits, nticks=5, **ticks)
     # shared axes hide the labels of all rows but the last; a column whose last cell is empty still needs its own
     for place in range(max(0, len(names) - columns), len(names)):
         figure.update_xaxes(showticklabels=True, row=place // columns + 1, col=place % columns + 1)
-    scale = "log scales" if logarithmic else "log rate"
-    figure.add_annotation(
-        text=f"{text(measure)} against learning rate, {scale}",
-        xref="paper",
-        yref="paper",
-        x=0,
-        y=1,
-        yshift=44,
-        xanchor="left",
-        showarrow=False,
-        font={"color": MUTED, "size": 13},
-    )
-    return figure.update_layout(margin={"l": 8, "r": 8, "t": 58, "b": 8 + 30 * (3 if columns < 3 else 2)})
+    dress(figure, 130 + 180 * rows, t=58, b=8 + 30 * (3 if columns < 3 else 2))
+    said = f"{text(measure)} against learning rate, {'log scales' if logarithmic else 'log rate'}"
+    above = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "yshift": 44, "xanchor": "left"}
+    return figure.add_annotation(text=said, **above, showarrow=False, font={"color": MUTED, "size": 13})
 
 
 def _decades(rates: Sequence[float]) -> dict[str, list]:
@@ -110,23 +109,7 @@ def _decades(rates: Sequence[float]) -> dict[str, list]:
 
 
 def _title(name: str, choice: tuple[float, str] | None) -> str:
-    return f"<b>{text(name)}</b>" + (f"  {text(choice[1])}" if choice else "")
-
-
-def _grid(titles: Sequence[str], columns: int) -> tuple[go.Figure, int]:
-    rows = max(1, math.ceil(len(titles) / columns))
-    height = 130 + 180 * rows
-    figure = make_subplots(
-        rows=rows,
-        cols=columns,
-        shared_xaxes="all",
-        shared_yaxes="all",
-        subplot_titles=titles,
-        horizontal_spacing=0.03 if columns > 1 else 0,
-        vertical_spacing=42 / (180 * rows) if rows > 1 else 0,
-    )
-    figure.update_annotations(font={"size": 13, "color": INK})
-    return figure, height
+    return bold(name) + (f"  {text(choice[1])}" if choice else "")
 
 
 def _limits(finite: Sequence[float], logarithmic: bool) -> tuple[float, list[float] | None]:
@@ -144,60 +127,44 @@ def _limits(finite: Sequence[float], logarithmic: bool) -> tuple[float, list[flo
 
 
 def _panel(
-    table: pd.DataFrame, choice: tuple[float, str] | None, look: Look, top: float, name: str
+    table: pd.DataFrame, choice: tuple[float, str] | None, style: Style, top: float, name: str
 ) -> list[go.Scatter]:
     """Other schedules thin, the chosen one strong with its band, then what diverged and what was chosen."""
     schedules = list(dict.fromkeys(table["schedule"]))
     main = choice[1] if choice else next(iter(schedules), "")
-    traces = [_line(table[table["schedule"] == one], look, top, name, strong=False) for one in schedules if one != main]
     best = table[table["schedule"] == main]
-    early = best[(best["stopped"] > 0) & (best["mean"] <= top)]
-    if len(early):
-        traces.append(
-            go.Scatter(
-                x=list(early["lr"]),
-                y=list(early["mean"]),
-                mode="markers",
-                marker={"symbol": f"{look.marker}-open", "size": 6, "color": look.colour},
-                hovertext=[_words(row, name) for row in early.to_dict("records")],
-                hoverinfo="text",
-                showlegend=False,
-                name=f"{name}: stopped early",
-            )
-        )
-    traces += [_band(best, look, top), _line(best, look, top, name, strong=True)]
-    for symbol, lost in (
-        ("x", ~np.isfinite(table["mean"])),
-        ("triangle-up", np.isfinite(table["mean"]) & (table["mean"] > top)),
-    ):
-        high = table[lost].groupby("lr", sort=True)
-        if len(high):
-            traces.append(
-                go.Scatter(
-                    x=[rate for rate, _ in high],
-                    y=[top] * len(high),
-                    mode="markers",
-                    marker={"symbol": symbol, "size": 8, "color": VERMILION if symbol == "x" else look.colour},
-                    hovertext=["<br>".join(_words(row, name) for row in part.to_dict("records")) for _, part in high],
-                    hoverinfo="text",
-                    showlegend=False,
-                    name=f"{name}: {'diverged' if symbol == 'x' else 'above the plot'}",
-                )
-            )
+    mean, finite = table["mean"], np.isfinite(table["mean"])
+    above = Style(style.colour, marker="triangle-up")
+    traces = [
+        *(_line(table[table["schedule"] == one], style, top, name, strong=False) for one in schedules if one != main),
+        *_early(best[(best["stopped"] > 0) & (best["mean"] <= top)], style, name),
+        _band(best, style.colour, top),
+        _line(best, style, top, name, strong=True),
+        *_at_top(table[~finite], LOST, top, name, "diverged"),
+        *_at_top(table[finite & (mean > top)], above, top, name, "above the plot"),
+    ]
     ring = best[np.isclose(best["lr"], choice[0], rtol=1e-9, atol=0)] if choice else best[:0]
     if len(ring):
-        traces.append(
-            go.Scatter(
-                x=list(ring["lr"]),
-                y=[value if value <= top else top for value in ring["mean"]],
-                mode="markers",
-                marker={"symbol": "circle-open", "size": 17, "color": INK, "line": {"width": 2}},
-                hoverinfo="skip",
-                showlegend=False,
-                name=f"{name}: chosen",
-            )
-        )
+        at = [value if value <= top else top for value in ring["mean"]]
+        more = {"hoverinfo": "skip", "showlegend": False, "name": f"{name}: chosen"}
+        traces.append(points(list(ring["lr"]), at, RING, 17, edge={"width": 2}, **more))
     return traces
+
+
+def _early(table: pd.DataFrame, style: Style, name: str) -> list[go.Scatter]:
+    """Open marks for runs that were stopped early, at the loss they had then."""
+    hover = [_words(row, name) for row in table.to_dict("records")]
+    mark, more = Style(style.colour, marker=f"{style.marker}-open"), {"name": f"{name}: stopped early"}
+    shown = points(list(table["lr"]), list(table["mean"]), mark, 6, hover=hover, showlegend=False, **more)
+    return [shown] if len(table) else []
+
+
+def _at_top(table: pd.DataFrame, style: Style, top: float, name: str, why: str) -> list[go.Scatter]:
+    """A mark at the top for each rate at which a loss is too large to be drawn."""
+    rates = table.groupby("lr", sort=True)
+    hover = ["<br>".join(_words(row, name) for row in part.to_dict("records")) for _, part in rates]
+    at = [rate for rate, _ in rates], [top] * len(rates)
+    return [points(*at, style, 8, hover=hover, showlegend=False, name=f"{name}: {why}")] if len(rates) else []
 
 
 def _words(row: Mapping[str, float], name: str) -> str:
@@ -210,61 +177,41 @@ def _words(row: Mapping[str, float], name: str) -> str:
     )
 
 
-def _line(table: pd.DataFrame, look: Look, top: float, name: str, *, strong: bool) -> go.Scatter:
+def _line(table: pd.DataFrame, style: Style, top: float, name: str, *, strong: bool) -> go.Scatter:
     schedule = text(next(iter(table["schedule"]), ""))
     ended = zip(table["mean"], table["stopped"], strict=True)
-    return go.Scatter(
-        x=list(table["lr"]),
-        y=[value if value <= top and not early else None for value, early in ended],
-        mode="lines+markers" if strong else "lines",
-        line={"color": look.colour, "dash": look.dash if strong else "solid", "width": 2.2 if strong else 1.2},
-        marker={"symbol": look.marker, "size": 7, "color": look.colour},
-        opacity=1.0 if strong else 0.6,
-        hovertext=[_words(row, name) for row in table.to_dict("records")],
-        hoverinfo="text",
-        showlegend=False,
-        name=f"{name}: {schedule}",
-    )
+    losses = [value if value <= top and not early else None for value, early in ended]
+    more = {"hover": [_words(row, name) for row in table.to_dict("records")], "showlegend": False}
+    more["name"] = f"{name}: {schedule}"
+    if strong:
+        return line(list(table["lr"]), losses, style, size=7, **more)
+    return line(list(table["lr"]), losses, style.colour, 1.2, opacity=0.6, **more)
 
 
-def _band(table: pd.DataFrame, look: Look, top: float) -> go.Scatter:
+def _band(table: pd.DataFrame, colour: str, top: float) -> go.Scatter:
     """One closed outline per run of rates at which nothing diverged; a gap separates them."""
-    across: list[float | None] = []
-    along: list[float | None] = []
-    run: list[tuple[float, float, float]] = []
-    rows = table[["lr", "low", "high", "mean", "stopped"]].to_numpy()
-    for rate, low, high, mean, early in [*rows, (0, 0, 0, math.inf, 0)]:
-        if mean <= top and not early:
-            run.append((rate, low, min(high, top)))
-        elif run:
-            across += [one[0] for one in run] + [one[0] for one in reversed(run)] + [None]
-            along += [one[1] for one in run] + [one[2] for one in reversed(run)] + [None]
-            run = []
-    return go.Scatter(
-        x=across,
-        y=along,
-        mode="lines",
-        fill="toself",
-        fillcolor=look.band,
-        line={"width": 0, "color": look.band},
-        hoverinfo="skip",
-        showlegend=False,
-        name="band",
-    )
+    x: list[float | None] = []
+    y: list[float | None] = []
+    inside = (table["mean"] <= top) & (table["stopped"] == 0)
+    for _, run in table[inside].groupby((~inside).cumsum()[inside]):
+        high = run["high"].clip(upper=top)
+        x += [*run["lr"], *run["lr"][::-1], None]
+        y += [*run["low"], *high[::-1], None]
+    return band([], [], [], colour, name="band").update(x=x, y=y)
 
 
 def _legend(seeds: int, stopped: bool) -> list[go.Scatter]:
     """Entries that explain the marks, in no optimizer's colour."""
     many = f"mean of {seeds} seeds" if seeds != 1 else "1 seed"
-    band = {"symbol": "square", "size": 13, "color": faded(MUTED, 2 * BAND)}
-    ring = {"symbol": "circle-open", "size": 13, "color": INK, "line": {"width": 2}}
-    marks = [("chosen rate", ring), ("a seed diverged", {"symbol": "x", "size": 8, "color": VERMILION})]
-    if stopped:
-        marks.append(("stopped early, loss at the stop", {"symbol": "circle-open", "size": 6, "color": MUTED}))
-    if seeds > 1:
-        marks = [(f"smallest to largest of {seeds}", band), *marks]
-    lines = [(f"chosen schedule, {many}", 2.2), ("other schedules", 1.2)]
     nowhere = {"x": [None], "y": [None], "hoverinfo": "skip"}
-    return [
-        go.Scatter(mode="lines", name=words, line={"color": MUTED, "width": width}, **nowhere) for words, width in lines
-    ] + [go.Scatter(mode="markers", name=words, marker=marker, **nowhere) for words, marker in marks]
+    entries = [
+        line(**nowhere, style=MUTED, width=width, name=words)
+        for words, width in ((f"chosen schedule, {many}", 2.2), ("other schedules", 1.2))
+    ]
+    if seeds > 1:
+        ground = Style(faded(MUTED, 2 * BAND), marker="square")
+        entries.append(entry(f"smallest to largest of {seeds}", ground, 13))
+    entries += [entry("chosen rate", RING, 13, edge={"width": 2}), entry("a seed diverged", LOST, 8)]
+    if stopped:
+        entries.append(entry("stopped early, loss at the stop", Style(MUTED, marker="circle-open"), 6))
+    return entries

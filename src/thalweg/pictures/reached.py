@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from .layout import bold, dress
+from .marks import line
 from .numbers import short
-from .style import dress, looks, text
+from .style import styles, text
 
 
 def reached(
     curves: Mapping[str, Sequence[tuple[float, float]]], budgets: Mapping[str, float], target: float
 ) -> go.Figure:
-    """Stairs, one per optimizer; who never reaches the target stays below 1 to the end of the budget.
+    """Stairs, one per optimizer; one that never reaches the target stays below 1 to the end of the budget.
 
     Args:
         curves: optimizer → (step, share of runs that have reached the target by then), ascending.
@@ -25,21 +27,12 @@ def reached(
     ((0, 10, 20, 40), (0, 0.5, 1.0, 1.0))
     """
     figure = go.Figure()
-    for name, look in looks(curves).items():
+    for name, style in styles(curves).items():
         stairs = [*curves[name], (budgets[name], curves[name][-1][1])]
-        figure.add_trace(
-            go.Scatter(
-                x=[step for step, _ in stairs],
-                y=[share for _, share in stairs],
-                mode="lines",
-                name=text(name),
-                line={"shape": "hv", "color": look.colour, "dash": look.dash, "width": 2.2},
-                legendgroup=name,
-                hovertext=[f"<b>{text(name)}</b><br>{share:.0%} by step {short(step)}" for step, share in stairs],
-                hoverinfo="text",
-            )
-        )
-    dress(figure, 380)
+        steps, shares = zip(*stairs, strict=True)
+        hover = [f"{bold(name)}<br>{share:.0%} by step {short(step)}" for step, share in stairs]
+        more = {"name": text(name), "legendgroup": name, "line": {"shape": "hv"}}
+        figure.add_trace(line(steps, shares, style, hover=hover, **more))
     figure.update_xaxes(title_text="training step", rangemode="tozero")
     figure.update_yaxes(title_text=f"runs at {short(target)} or below", range=[-0.03, 1.03], tickformat=".0%")
-    return figure.update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 8 + 24 * (1 + len(curves) // 5)})
+    return dress(figure, 380, t=8, b=8 + 24 * (1 + len(curves) // 5))

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
+from .layout import dress, panels
+from .marks import line
 from .numbers import short
-from .style import BLUE, INK, dress, heading, text
+from .style import BLUE, text
 
 
 def schedule_picture(values: Mapping[str, np.ndarray], title: str = "") -> go.Figure:
@@ -20,13 +21,12 @@ def schedule_picture(values: Mapping[str, np.ndarray], title: str = "") -> go.Fi
         values: what the axis is called → (steps,) values.
         title: above the first panel.
     """
-    figure = make_subplots(rows=len(values), cols=1, shared_xaxes=True, vertical_spacing=0.08)
-    for row, (name, own) in enumerate(values.items(), start=1):
-        figure.add_trace(_line(own, name), row=row, col=1)
-        figure.update_yaxes(title_text=text(name), row=row, col=1)
-    dress(figure, 110 + 210 * len(values))
-    figure.update_xaxes(title_text="step", row=len(values), col=1)
-    return figure.update_layout(title=heading(title), margin={"l": 8, "r": 8, "t": 44, "b": 8})
+    figure = panels(rows=len(values), shared_xaxes=True, vertical_spacing=0.08)
+    for row, (name, value) in enumerate(values.items(), start=1):
+        figure.add_trace(_line(value, name), row=row, col=1)
+        figure.update_yaxes(title_text=text(name), row=row)
+    figure.update_xaxes(title_text="step", row=len(values))
+    return dress(figure, 110 + 210 * len(values), title, t=44)
 
 
 def schedule_grid(values: Mapping[str, np.ndarray], title: str = "", columns: int = 4) -> go.Figure:
@@ -39,26 +39,15 @@ def schedule_grid(values: Mapping[str, np.ndarray], title: str = "", columns: in
     """
     rows = math.ceil(len(values) / columns)
     titles = [text(label).replace("(", "<br>(", 1) for label in values]
-    figure = make_subplots(
-        rows,
-        columns,
-        shared_xaxes="all",
-        shared_yaxes="all",
-        subplot_titles=titles,
-        horizontal_spacing=0.03,
-        vertical_spacing=min(0.3, 48 / (150 * rows)),
-    )
-    figure.update_annotations(font={"size": 11.5, "color": INK})
-    for place, (label, own) in enumerate(values.items()):
-        figure.add_trace(_line(own, label), row=place // columns + 1, col=place % columns + 1)
-    dress(figure, 90 + 150 * rows)
-    figure.update_xaxes(nticks=4)
-    figure.update_yaxes(nticks=4, range=[-0.05, 1.05])
-    return figure.update_layout(title=heading(title), width=1000, margin={"l": 8, "r": 8, "t": 72, "b": 8})
+    grid = {"shared_xaxes": "all", "shared_yaxes": "all", "horizontal_spacing": 0.03}
+    figure = panels(rows, columns, titles, **grid, vertical_spacing=min(0.3, 48 / (150 * rows)))
+    figure.update_annotations(font={"size": 11.5})
+    for place, (label, value) in enumerate(values.items()):
+        figure.add_trace(_line(value, label), row=place // columns + 1, col=place % columns + 1)
+    figure.update_xaxes(nticks=4).update_yaxes(nticks=4, range=[-0.05, 1.05])
+    return dress(figure, 90 + 150 * rows, title, t=72).update_layout(width=1000)
 
 
 def _line(values: np.ndarray, name: str) -> go.Scatter:
-    words = [f"step {step}: {text(name)} {short(value)}" for step, value in enumerate(values)]
-    return go.Scatter(
-        y=values, mode="lines", line={"color": BLUE, "width": 2}, text=words, hoverinfo="text", showlegend=False
-    )
+    hover = [f"step {step}: {text(name)} {short(value)}" for step, value in enumerate(values)]
+    return line(None, values, BLUE, 2, hover=hover, showlegend=False)

@@ -7,12 +7,16 @@ from collections.abc import Callable
 import numpy as np
 import plotly.graph_objects as go
 
+from .layout import dress
+from .marks import line, points, words
 from .moving import animated
 from .numbers import short
-from .style import BLUE, INK, MUTED, VERMILION, dress, text
+from .style import BLUE, MUTED, VERMILION, Style, text
 
 FRAMES = 33
 STILL = 4  # the frame that stands where nothing moves
+SILENT = {"hoverinfo": "skip"}
+DOTTED = Style(VERMILION, "dot")
 
 
 def secant(
@@ -44,56 +48,29 @@ def secant(
     def moving(place: int) -> list[go.Scatter]:
         d, end = distances[place], ends[place]
         steep = (end - here) / d if d else slope
+        said = f"h = {_two(d)}, slope {short(steep)}" if d else f"h → 0, slope {short(slope)}: the derivative"
         return [
-            go.Scatter(x=wide, y=here + steep * (wide - at), name="secant", **_line(VERMILION)),
-            go.Scatter(
-                x=[at, at + d, at + d], y=[here, here, end], name="h, f(x + h) − f(x)", **_line(VERMILION, 1.4, "dot")
-            ),
-            go.Scatter(
-                x=[at, at + d],
-                y=[here, end],
-                mode="markers",
-                showlegend=False,
-                hoverinfo="skip",
-                marker={"color": VERMILION, "size": 9},
-            ),
-            go.Scatter(
-                x=[x[0]],
-                y=[top],
-                mode="text",
-                textposition="bottom right",
-                showlegend=False,
-                hoverinfo="skip",
-                text=[
-                    f"h = {short(float(f'{d:.2g}'))}, slope {short(steep)}"
-                    if d
-                    else f"h → 0, slope {short(slope)}: the derivative"
-                ],
-                textfont={"color": INK, "size": 15},
-            ),
+            line(wide, here + steep * (wide - at), VERMILION, 2.0, name="secant", **SILENT),
+            line([at, at + d, at + d], [here, here, end], DOTTED, 1.4, name="h, f(x + h) − f(x)", **SILENT),
+            points([at, at + d], [here, end], VERMILION, 9, showlegend=False, **SILENT),
+            words([x[0]], [top], [said], size=15, textposition="bottom right"),
         ]
 
     spread = max(float(np.abs(ends - here).max()), abs(slope * h))
     y = np.where(np.isfinite(y) & (np.abs(y - here) <= 8 * (spread or 1.0)), y, np.nan)  # apart at a pole
     low, top = _range(y, here, spread)
-    curve = go.Scatter(x=x, y=y, name=f"f({text(name)})", **_line(BLUE, 2.4))
-    tangent = go.Scatter(x=wide, y=here + slope * (wide - at), name="tangent", **_line(MUTED, 1.6, "dash"))
-    figure = go.Figure([curve, tangent, *moving(min(STILL, len(distances) - 1))])
-    dress(figure, height=500)
-    figure.update_yaxes(range=[low, top])
-    figure.update_xaxes(range=[x[0], x[-1]], title_text=text(name))
-    heading = {"text": f"f({text(name)}) = {text(title)}", "x": 0, "xref": "paper", "font": {"size": 14}}
-    figure.update_layout(title=heading, margin={"l": 8, "r": 8, "t": 48, "b": 90})
-    frames = [
-        go.Frame(data=moving(place), name=short(float(f"{d:.2g}")), traces=[2, 3, 4, 5])
-        for place, d in enumerate(distances)
-    ]
-    animated(figure, frames, "h =")
-    return figure.update_layout(sliders=[{"active": min(STILL, len(distances) - 1)}])
+    curve = line(x, y, BLUE, 2.4, name=f"f({text(name)})", **SILENT)
+    tangent = line(wide, here + slope * (wide - at), Style(MUTED, "dash"), 1.6, name="tangent", **SILENT)
+    still = min(STILL, len(distances) - 1)
+    figure = dress(go.Figure([curve, tangent, *moving(still)]), 500, f"f({name}) = {title}", t=48, b=90)
+    figure.update_yaxes(range=[low, top]).update_xaxes(range=[x[0], x[-1]], title_text=text(name))
+    frames = [go.Frame(data=moving(k), name=_two(d), traces=[2, 3, 4, 5]) for k, d in enumerate(distances)]
+    return animated(figure, frames, "h =", still)
 
 
-def _line(colour: str, width: float = 2.0, dash: str = "solid") -> dict[str, object]:
-    return {"mode": "lines", "line": {"color": colour, "width": width, "dash": dash}, "hoverinfo": "skip"}
+def _two(value: float) -> str:
+    """At most two digits."""
+    return short(float(f"{value:.2g}"))
 
 
 def _range(y: np.ndarray, here: float, spread: float) -> tuple[float, float]:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
+from . import marks
+from .layout import dress, log_axis, log_ticks
+from .marks import points
 from .numbers import number
-from .style import BLUE, GRID, INK, MUTED, PAPER, VERMILION, dress, log_ticks, text
+from .style import BLUE, MUTED, PAPER, VERMILION, Style, text
 
 LEVELS = 24
 SCALE = "Viridis"
@@ -26,37 +30,20 @@ def line(t: np.ndarray, losses: np.ndarray, ends: Sequence[float], title: str, n
         t, losses: (points,).
         ends: the losses of the two solutions.
     """
-    figure = go.Figure()
-    figure.add_scatter(
-        x=t,
-        y=losses,
-        mode="lines",
-        line={"color": BLUE, "width": 2.4},
-        showlegend=False,
-        hovertemplate="t = %{x:.3g}: %{y:.4g}<extra></extra>",
-    )
     chord = np.linspace(0, 1, 101)
     straight = (1 - chord) * ends[0] + chord * ends[1]
-    figure.add_scatter(
-        x=chord,
-        y=straight,
-        mode="lines",
-        showlegend=False,
-        hoverinfo="skip",
-        line={"color": MUTED, "width": 1.4, "dash": "dot"},
+    silent = {"showlegend": False, "hoverinfo": "skip"}
+    said = "t = %{x:.3g}: %{y:.4g}<extra></extra>"
+    figure = go.Figure(
+        [
+            marks.line(t, losses, BLUE, 2.4, showlegend=False, hovertemplate=said),
+            marks.line(chord, straight, Style(MUTED, "dot"), 1.4, **silent),
+            points([0, 1], list(ends), VERMILION, 10, **silent),
+        ]
     )
-    figure.add_scatter(
-        x=[0, 1],
-        y=list(ends),
-        mode="markers",
-        showlegend=False,
-        hoverinfo="skip",
-        marker={"color": VERMILION, "size": 10},
-    )
-    dress(figure, height=420)
     figure.update_xaxes(title_text="from the first solution, 0, to the second, 1")
     figure.update_yaxes(title_text="loss", **_log_axis(np.append(losses, ends)))
-    return _headed(figure, title, note)
+    return dress(figure, 420, title, note, t=80, b=48)
 
 
 def contours(
@@ -75,10 +62,9 @@ def contours(
         losses: (points of the second, points of the first).
         labels: of the axes.
         path: (iterates, 2); without one, the network at (0, 0) is marked.
-        path_losses: (iterates,) the losses of the points themselves, told when pointed at.
+        path_losses: (iterates,) the losses of the points themselves, shown when pointed at.
     """
     shown, ticks = _scaled(losses)
-    words = np.vectorize(number)(losses)
     figure = go.Figure(
         go.Contour(
             x=axes[0],
@@ -88,57 +74,27 @@ def contours(
             ncontours=LEVELS,
             line={"width": 0.4, "color": PAPER},
             colorbar={"title": {"text": "loss", "side": "right"}, "outlinewidth": 0, **ticks},
-            text=words,
+            text=np.vectorize(number)(losses),
             hovertemplate="%{text}<extra></extra>",
         )
     )
-    dress(figure, height=560)
     if path is not None:
-        told = (
-            [f"point {k}" for k in range(len(path))]
-            if path_losses is None
-            else [f"point {k}: loss {number(float(v))}" for k, v in enumerate(path_losses)]
+        known = [""] * len(path) if path_losses is None else [f": loss {number(float(v))}" for v in path_losses]
+        hover = [f"point {k}{loss}" for k, loss in enumerate(known)]
+        (x, y), start, edge = path.T, Style(VERMILION, marker="circle-open"), {"width": 2}
+        figure.add_traces(
+            [
+                marks.line(x, y, PAPER, 5, showlegend=False, hoverinfo="skip"),
+                marks.line(x, y, VERMILION, 2, size=5, hover=hover, name="path", showlegend=False),
+                points(x[:1], y[:1], start, 12, edge=edge, name="start", hoverinfo="skip"),
+            ]
         )
-        figure.add_scatter(
-            x=path[:, 0],
-            y=path[:, 1],
-            mode="lines",
-            line={"color": PAPER, "width": 5},
-            showlegend=False,
-            hoverinfo="skip",
-        )
-        figure.add_scatter(
-            x=path[:, 0],
-            y=path[:, 1],
-            mode="lines+markers",
-            line={"color": VERMILION, "width": 2},
-            marker={"size": 5, "color": VERMILION},
-            text=told,
-            hoverinfo="text",
-            name="path",
-            showlegend=False,
-        )
-        figure.add_scatter(
-            x=path[:1, 0],
-            y=path[:1, 1],
-            mode="markers",
-            name="start",
-            hoverinfo="skip",
-            marker={"symbol": "circle-open", "size": 12, "color": VERMILION, "line": {"width": 2}},
-        )
-    end = path[-1] if path is not None else np.zeros(2)
-    figure.add_scatter(
-        x=end[:1],
-        y=end[1:],
-        mode="markers",
-        name="the network",
-        hoverinfo="skip",
-        marker={"symbol": "star", "size": 15, "color": VERMILION, "line": {"width": 1, "color": PAPER}},
-    )
+    end = path[-1:] if path is not None else np.zeros((1, 2))
+    star, edge = Style(VERMILION, marker="star"), {"width": 1, "color": PAPER}
+    figure.add_trace(points(end[:, 0], end[:, 1], star, 15, edge=edge, name="the network", hoverinfo="skip"))
     figure.update_xaxes(title_text=text(labels[0]), range=[axes[0][0], axes[0][-1]], showgrid=False)
     figure.update_yaxes(title_text=text(labels[1]), range=[axes[1][0], axes[1][-1]], showgrid=False)
-    figure.update_layout(showlegend=path is not None)
-    return _headed(figure, title, note)
+    return dress(figure, 560, title, note, t=80, b=48).update_layout(showlegend=path is not None)
 
 
 def sheet(
@@ -152,42 +108,19 @@ def sheet(
 ) -> go.Figure:
     """The same as a surface that one can turn; the path runs at the losses of its own points."""
     shown, ticks = _scaled(losses)
-    figure = go.Figure(
-        go.Surface(
-            x=axes[0],
-            y=axes[1],
-            z=shown,
-            colorscale=SCALE,
-            showscale=False,
-            text=np.vectorize(number)(losses),
-            hovertemplate="%{text}<extra></extra>",
-        )
-    )
+    said = {"text": np.vectorize(number)(losses), "hovertemplate": "%{text}<extra></extra>"}
+    figure = go.Figure(go.Surface(x=axes[0], y=axes[1], z=shown, colorscale=SCALE, showscale=False, **said))
     if path is not None and path_losses is not None:
         heights = np.log10(path_losses) if ticks else path_losses
-        figure.add_scatter3d(
-            x=path[:, 0],
-            y=path[:, 1],
-            z=heights,
-            mode="lines+markers",
-            line={"color": VERMILION, "width": 6},
-            marker={"size": 3, "color": VERMILION},
-            showlegend=False,
-            hoverinfo="skip",
-        )
-    dress(figure, height=620)
-    axis = {"backgroundcolor": PAPER, "gridcolor": GRID, "color": MUTED, "showspikes": False}
-    figure.update_layout(
-        scene={
-            "xaxis": {"title": {"text": text(labels[0])}, **axis},
-            "yaxis": {"title": {"text": text(labels[1])}, **axis},
-            "zaxis": {"title": {"text": "loss"}, **axis, **ticks},
-            "aspectmode": "cube",
-            "camera": {"eye": {"x": 1.45, "y": -1.45, "z": 1.05}},
-        },
-        dragmode="turntable",
-    )
-    return _headed(figure, title, note)
+        style = {"line": {"color": VERMILION, "width": 6}, "marker": {"size": 3, "color": VERMILION}}
+        more = {"mode": "lines+markers", "showlegend": False, "hoverinfo": "skip"}
+        figure.add_scatter3d(x=path[:, 0], y=path[:, 1], z=heights, **style, **more)
+    titles = zip("xyz", (*map(text, labels), "loss"), strict=True)
+    scene: dict[str, Any] = {f"{side}axis": {"title": {"text": name}} for side, name in titles}
+    scene["zaxis"] |= ticks
+    seen_from = {"aspectmode": "cube", "camera": {"eye": {"x": 1.45, "y": -1.45, "z": 1.05}}}
+    dress(figure, 620, title, note, t=80, b=48)
+    return figure.update_layout(scene=scene | seen_from, dragmode="turntable")
 
 
 def _scaled(losses: np.ndarray) -> tuple[np.ndarray, dict[str, list[object]]]:
@@ -200,25 +133,10 @@ def _scaled(losses: np.ndarray) -> tuple[np.ndarray, dict[str, list[object]]]:
     return np.log10(shown), {"tickvals": [math.log10(v) for v in ticks["tickvals"]], "ticktext": ticks["ticktext"]}
 
 
-def _log_axis(losses: np.ndarray) -> dict[str, object]:
+def _log_axis(losses: np.ndarray) -> dict[str, Any]:
     finite = losses[np.isfinite(losses)]
     if not len(finite) or finite.min() <= 0 or finite.max() < 3 * finite.min():
         return {}
     low, high = float(finite.min()), float(finite.max())
-    room = 0.05 * math.log10(high / low)
-    return {"type": "log", "range": [math.log10(low) - room, math.log10(high) + room], **log_ticks(low, high)}
-
-
-def _headed(figure: go.Figure, words: str, note: str) -> go.Figure:
-    return figure.update_layout(
-        title={
-            "text": text(words),
-            "x": 0.01,
-            "xanchor": "left",
-            "y": 0.985,
-            "yanchor": "top",
-            "font": {"size": 15, "color": INK},
-            "subtitle": {"text": text(note), "font": {"size": 12, "color": MUTED}},
-        },
-        margin={"l": 8, "r": 8, "t": 80, "b": 48},
-    )
+    room = (high / low) ** 0.05
+    return log_axis(low, high) | {"range": [math.log10(low / room), math.log10(high * room)]}

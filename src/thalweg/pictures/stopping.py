@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from .style import BLUE, INK, ORANGE, SHADE, VERMILION, dress, faded, heading, log_ticks
+from .layout import dress, log_axis
+from .marks import band, line, points
+from .style import BLUE, INK, ORANGE, SHADE, VERMILION, Style
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CURVES = (("train_loss", "training loss", ORANGE, "dash"), ("validation_loss", "validation loss", BLUE, "solid"))
+CURVES = (("train_loss", "training loss", Style(ORANGE, "dash")), ("validation_loss", "validation loss", Style(BLUE)))
 
 
 def stopping_picture(curves: pd.DataFrame, patience: int, title: str = "") -> go.Figure:
@@ -28,60 +30,28 @@ def stopping_picture(curves: pd.DataFrame, patience: int, title: str = "") -> go
     """
     figure, values = go.Figure(), []
     members = curves["member"].nunique()
-    for metric, name, tint, dash in CURVES:
+    for metric, name, style in CURVES:
         wide = curves[curves["metric"] == metric].pivot_table(index="step", columns="member", values="value")
         epochs, mean = np.arange(1, len(wide) + 1), wide.mean(axis=1).to_numpy()
         values.append(mean)
-        band = [*epochs, *epochs[::-1]], [*wide.max(axis=1), *wide.min(axis=1)[::-1]]
-        figure.add_scatter(
-            x=band[0],
-            y=band[1],
-            mode="none",
-            fill="toself",
-            fillcolor=faded(tint),
-            hoverinfo="skip",
-            showlegend=False,
-            name=f"{name}: band",
-            legendgroup=name,
-        )
-        figure.add_scatter(
-            x=epochs,
-            y=mean,
-            mode="lines",
-            name=name,
-            legendgroup=name,
-            showlegend=True,
-            line={"color": tint, "dash": dash, "width": 2.4},
-        )
+        outline = band(epochs, wide.max(axis=1).tolist(), wide.min(axis=1).tolist(), style.colour)
+        figure.add_trace(outline.update(name=f"{name}: band", legendgroup=name))
+        figure.add_trace(line(epochs, mean, style, 2.4, name=name, legendgroup=name, showlegend=True))
     best, stop = _stopped(values[1], patience)
-    figure.add_scatter(
-        x=[best + 1],
-        y=[values[1][best]],
-        mode="markers",
-        name=f"best epoch, {best + 1}",
-        showlegend=True,
-        marker={"symbol": "circle-open", "size": 15, "color": VERMILION, "line": {"width": 2.5}},
-    )
+    ring, edge = Style(VERMILION, marker="circle-open"), {"width": 2.5}
+    name = f"best epoch, {best + 1}"
+    figure.add_trace(points([best + 1], [values[1][best]], ring, 15, edge=edge, name=name, showlegend=True))
     if stop < len(values[1]) - 1:
         box = {"type": "rect", "xref": "x", "yref": "y domain", "x0": stop + 1, "x1": len(values[1]), "y0": 0, "y1": 1}
         figure.add_shape(**box, fillcolor=SHADE, line={"width": 0}, layer="below")
-        figure.add_annotation(
-            x=stop + 1,
-            y=1,
-            xref="x",
-            yref="y domain",
-            text="  stopped here",
-            showarrow=False,
-            xanchor="left",
-            yanchor="top",
-            font={"color": INK, "size": 12.5},
-        )
+        corner = {"x": stop + 1, "y": 1, "xref": "x", "yref": "y domain", "xanchor": "left", "yanchor": "top"}
+        font = {"color": INK, "size": 12.5}
+        figure.add_annotation(**corner, text="  stopped here", showarrow=False, font=font)
     low, high = (float(min(map(np.min, values))) / 1.5, float(max(map(np.max, values))) * 1.5)
-    dress(figure, 440)
     figure.update_xaxes(title_text="epoch", range=[1, len(values[1])])
-    figure.update_yaxes(type="log", title_text="loss", range=[np.log10(low), np.log10(high)], **log_ticks(low, high))
+    figure.update_yaxes(title_text="loss", **log_axis(low, high))
     said = f"Mean of {members} seeds, bands from the smallest to the largest; patience {patience} epochs."
-    return figure.update_layout(title=heading(title, said), margin={"l": 8, "r": 8, "t": 74, "b": 84})
+    return dress(figure, 440, title, said, t=74, b=84)
 
 
 def _stopped(losses: np.ndarray, patience: int) -> tuple[int, int]:

@@ -5,14 +5,15 @@ A wide bar forgives a rate that is off; a narrow one must be tuned each time.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
+from .layout import dress, log_axis, row_axis
+from .marks import line, points
 from .numbers import short
-from .style import INK, MUTED, dress, faded, log_ticks, looks, text
+from .style import INK, MUTED, Style, faded, styles, text
 
 _BARS = {"10": (5, 0.35), "5": (9, 0.6), "1": (14, 1.0)}  # share in % → thickness in pixels, opacity
 
@@ -33,44 +34,25 @@ def widths(rows: Sequence[Mapping[str, Any]], grid: tuple[float, float], *, comp
     """
     figure = go.Figure()
     names = [str(row["optimizer"]) for row in rows]
-    found = looks(names)
+    drawn = styles(names)
     for place, row in enumerate(rows):
-        look, name = found[names[place]], text(names[place])
+        style, name = drawn[names[place]], text(names[place])
         for share, (thick, opacity) in _BARS.items():
             low, high = row[f"low_{share}"], row[f"high_{share}"]
             if low is not None:
-                words = f"<b>{name}</b> within {share}%: rates {short(low)} to {short(high)}"
+                tint = faded(style.colour, opacity) if opacity < 1 else style.colour
+                hover = f"<b>{name}</b> within {share}%: rates {short(low)} to {short(high)}"
                 figure.add_trace(
-                    go.Scatter(
-                        x=[low, high],
-                        y=[place, place],
-                        mode="lines",
-                        hoverinfo="text",
-                        hovertext=words,
-                        line={"color": faded(look.colour, opacity) if opacity < 1 else look.colour, "width": thick},
-                        name=f"{name}: within {share}%",
-                    )
+                    line([low, high], [place] * 2, tint, thick, hover=hover, name=f"{name}: within {share}%")
                 )
         if row["low_1"] is not None:
-            marker = {"symbol": "line-ns", "size": 22, "line": {"color": INK, "width": 2}}
+            best, edge = Style(INK, marker="line-ns"), {"color": INK, "width": 2}
             figure.add_trace(
-                go.Scatter(
-                    x=[row["lr"]], y=[place], mode="markers", marker=marker, hoverinfo="skip", name=f"{name}: best rate"
-                )
+                points([row["lr"]], [place], best, 22, edge=edge, hoverinfo="skip", name=f"{name}: best rate")
             )
-    dress(figure, 84 + 38 * max(1, len(rows)))
-    low, high = grid[0] / 1.3, grid[1] * 1.3
-    ticks = log_ticks(low, high, (1,), most=4 if compact else 7)
-    figure.update_xaxes(
-        type="log", title_text="learning rate, log scale", range=[math.log10(low), math.log10(high)], **ticks
-    )
+    axis = log_axis(grid[0] / 1.3, grid[1] * 1.3, (1,), most=4 if compact else 7)
+    figure.update_xaxes(title_text="learning rate, log scale", **axis)
     for end in grid:
         figure.add_vline(x=end, line={"color": MUTED, "width": 1, "dash": "dot"}, layer="below")
-    figure.update_yaxes(
-        tickvals=list(range(len(rows))),
-        ticktext=[f"{text(name)}  " for name in names],
-        showgrid=False,
-        range=[len(rows) - 0.5, -0.5],
-        tickfont={"color": INK, "size": 14},
-    )
-    return figure.update_layout(showlegend=False, margin={"l": 8, "r": 16, "t": 8, "b": 8})
+    row_axis(figure, names)
+    return dress(figure, 84 + 38 * max(1, len(rows)), r=16, t=8).update_layout(showlegend=False)

@@ -1,71 +1,24 @@
-"""What a picture of a descent needs to know of it, and what all these pictures share: names, looks, notes, arrows."""
+"""What a picture of a descent needs to know of it, and what all these pictures share: labels, styles, notes, marks.
+
+A `path` in these pictures is what `tw.descend` gives: points, losses, gradients and states of descents on a surface by
+start, optimizer, rate and step.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
+from .marks import LOST, points
 from .numbers import short
-from .style import PAPER, VERMILION, Look, looks, plain_looks
+from .style import PAPER, Style, plain_styles, styles
 
 MARKED = 40  # steps, up to which each of them has a marker
-
-
-class Surface(Protocol):
-    """A function of `variables` over `bounds`; called with points (…, dimensions) it gives values (…)."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def variables(self) -> tuple[str, ...]: ...
-    @property
-    def bounds(self) -> tuple[tuple[float, float], ...]: ...
-    @property
-    def minima(self) -> Any: ...
-    def __call__(self, points: Any, /) -> np.ndarray: ...
-    def gradient(self, points: Any, /) -> np.ndarray: ...
-
-
-class Walked(Protocol):
-    """Paths on a surface by start, optimizer, rate and step, as `tw.descend` gives them."""
-
-    @property
-    def surface(self) -> Any: ...
-    @property
-    def optimizers(self) -> tuple[str, ...]: ...
-    @property
-    def rates(self) -> np.ndarray: ...
-    @property
-    def schedule(self) -> Any: ...
-    @property
-    def noise(self) -> float: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def fairness(self) -> str: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def starts(self) -> np.ndarray: ...
-    @property
-    def all_points(self) -> np.ndarray: ...
-    @property
-    def all_losses(self) -> np.ndarray: ...
-    @property
-    def all_gradients(self) -> np.ndarray: ...
-    @property
-    def all_looks(self) -> np.ndarray: ...
-    @property
-    def all_diverged(self) -> np.ndarray: ...
-    @property
-    def all_rates(self) -> np.ndarray: ...
-    @property
-    def all_states(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -74,7 +27,7 @@ class Line:
 
     Attributes:
         label: what tells it from the others: optimizer, rate, start.
-        look: its own.
+        style: how it is drawn.
         rate: which of the rates, for pictures with a panel for each.
         points: (steps + 1, dimensions), NaN from divergence on.
         losses: (steps + 1,).
@@ -82,7 +35,7 @@ class Line:
     """
 
     label: str
-    look: Look
+    style: Style
     rate: int
     points: np.ndarray
     losses: np.ndarray
@@ -94,7 +47,7 @@ class Line:
         return len(self.points) - 1 if self.diverged < 0 else max(0, self.diverged - 1)
 
 
-def lines_of(path: Walked, panels: bool = True) -> list[Line]:
+def lines_of(path: Any, panels: bool = True) -> list[Line]:
     """All paths, each with a label that says what differs; rates are not in it where `panels` show them."""
     starts, optimizers, rates = path.all_diverged.shape
     labels: dict[tuple[int, int, int], str] = {}
@@ -104,11 +57,11 @@ def lines_of(path: Walked, panels: bool = True) -> list[Line]:
         parts += [f"from {point(path.starts[s])}"] if starts > 1 else []
         labels[s, o, r] = ", ".join(parts)
     by_rule = optimizers > 1 or len(set(labels.values())) == 1
-    found = looks(path.optimizers) if by_rule else plain_looks(labels.values())
+    drawn = styles(path.optimizers) if by_rule else plain_styles(labels.values())
     return [
         Line(
             label,
-            found[path.optimizers[o] if by_rule else label],
+            drawn[path.optimizers[o] if by_rule else label],
             r,
             path.all_points[s, o, r],
             path.all_losses[s, o, r],
@@ -118,7 +71,7 @@ def lines_of(path: Walked, panels: bool = True) -> list[Line]:
     ]
 
 
-def note(path: Walked) -> str:
+def note(path: Any) -> str:
     """What a reader must know to judge the race: rates and how they were chosen, steps, start, schedule, noise.
 
     Whether it is fair is for the reader to say; what was done is said here.
@@ -171,33 +124,17 @@ def hover(line: Line) -> list[str]:
     ]
 
 
-def arrows(tails: Any, heads: Any, colour: str, name: str, **more: Any) -> go.Scatter:
-    """Arrows from tails (arrows, 2) to heads (arrows, 2), as one trace."""
-    between = np.full((len(tails), 2), np.nan)
-    x, y = np.stack([tails, heads, between], axis=1).reshape(-1, 2).T
-    marker = {
-        "symbol": "arrow",
-        "angleref": "previous",
-        "size": [0, 11, 0] * len(tails),
-        "color": colour,
-        "opacity": 1,
-        "line": {"width": 0, "color": PAPER},
-    }
-    line = {"color": colour, "width": 2.2, **more.pop("line", {})}
-    return go.Scatter(x=x, y=y, mode="lines+markers", line=line, marker=marker, name=name, hoverinfo="name", **more)
-
-
-def crosses(lines: Sequence[Line], where: Iterator[tuple[float, float]] | Sequence[Any], shown: bool) -> go.Scatter:
+def crosses(lines: Sequence[Line], where: Sequence[Any], shown: bool) -> go.Scatter:
     """A × for each path that diverged, where it was last seen."""
-    lost = [(line, at) for line, at in zip(lines, where, strict=True) if line.diverged >= 0]
-    return go.Scatter(
-        x=[at[0] for _, at in lost],
-        y=[at[1] for _, at in lost],
-        mode="markers",
+    lost = [(one, at) for one, at in zip(lines, where, strict=True) if one.diverged >= 0]
+    return points(
+        [at[0] for _, at in lost],
+        [at[1] for _, at in lost],
+        LOST,
+        12,
+        edge={"width": 1.5, "color": PAPER},
+        hover=[f"{one.label} diverged at step {one.diverged}" for one, _ in lost],
         name="diverged",
-        marker={"symbol": "x", "size": 12, "color": VERMILION, "line": {"width": 1.5, "color": PAPER}},
-        hovertext=[f"{line.label} diverged at step {line.diverged}" for line, _ in lost],
-        hoverinfo="text",
         legendgroup="diverged",
         showlegend=shown and bool(lost),
     )

@@ -24,11 +24,11 @@ def families(words: Iterable[str]) -> list[str]:
     """
     missing = {letter for word in words for letter in word if letter.isprintable() and not letter.isspace()}
     missing -= _letters(_path(OWN))
-    found = [OWN]
+    fonts = [OWN]
     if missing:
         for family, path in _installed().items():
             if missing & _letters(path):
-                found.append(family)
+                fonts.append(family)
                 missing -= _letters(path)
             if not missing:
                 break
@@ -38,7 +38,7 @@ def families(words: Iterable[str]) -> list[str]:
             "that has them, e.g. Noto Sans CJK, or write .html or .svg.",
             stacklevel=2,
         )
-    return found
+    return fonts
 
 
 def _path(family: str) -> str:

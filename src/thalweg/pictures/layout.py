@@ -1,0 +1,162 @@
+"""What surrounds the marks of every picture: fonts, margins, a quiet grid, panels, titles, logarithmic axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from .numbers import short
+from .style import FONT, GRID, INK, MUTED, PAPER, text
+
+_AXIS = {
+    "gridcolor": GRID,
+    "linecolor": GRID,
+    "zeroline": False,
+    "ticks": "",
+    "automargin": True,
+    "tickfont": {"color": MUTED, "size": 12},
+    "title": {"font": {"color": MUTED, "size": 13}, "standoff": 8},
+    "exponentformat": "power",
+    "minor": {"showgrid": False},
+}
+_SPACE_AXIS = {
+    "gridcolor": GRID,
+    "zerolinecolor": GRID,
+    "linecolor": GRID,
+    "showbackground": False,
+    "showspikes": False,
+    "tickfont": {"color": MUTED, "size": 11},
+    "title": {"font": {"color": MUTED, "size": 13}},
+}
+_LEGEND = {
+    "orientation": "h",
+    "yref": "container",
+    "y": 0,
+    "yanchor": "bottom",
+    "x": 0,
+    "xanchor": "left",
+    "font": {"color": INK, "size": 13},
+    "bgcolor": "rgba(0,0,0,0)",
+}
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": FONT, "size": 13, "color": INK},
+        "paper_bgcolor": PAPER,
+        "plot_bgcolor": PAPER,
+        "hoverlabel": {"font": {"family": FONT, "color": INK}, "bgcolor": PAPER, "bordercolor": GRID},
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "scene": dict.fromkeys(("xaxis", "yaxis", "zaxis"), _SPACE_AXIS),
+        "legend": _LEGEND,
+        "dragmode": False,
+    }
+)
+
+
+def panels(rows: int = 1, cols: int = 1, titles: Sequence[str] | None = None, **more: Any) -> go.Figure:
+    """A figure of panels; titles read row by row, and may be marked up."""
+    figure = make_subplots(rows, cols, subplot_titles=titles, **more)
+    return figure.update_annotations(font={"size": 13, "color": INK})
+
+
+def bold(words: str) -> str:
+    """A panel's title in bold, its words shown literally."""
+    return f"<b>{text(words)}</b>"
+
+
+def dress(figure: go.Figure, height: int, title: str = "", note: str = "", **margin: int) -> go.Figure:
+    """The template and the height, a heading, and margins of 8 pixels but for the top (28) and those given by side."""
+    _hang_titles(figure)
+    return figure.update_layout(
+        template=TEMPLATE,
+        height=height,
+        margin={"l": 8, "r": 8, "t": 28, "b": 8} | margin,
+        title=heading(title, note) if title or note else None,
+    )
+
+
+def heading(title: str, note: str = "") -> dict[str, Any]:
+    """A title and, smaller below it, what a reader must know to trust the picture; both literally.
+
+    >>> heading("x < y")["text"]
+    'x &lt; y'
+    """
+    below = {"text": text(note), "font": {"size": 12, "color": MUTED}}
+    return {"text": text(title), "x": 0, "xref": "paper", "font": {"size": 15}, "subtitle": below}
+
+
+def headed(figure: go.Figure, title: str, note: str = "") -> go.Figure:
+    """The figure with a heading, and as much higher as that needs."""
+    words = heading(title, note)
+    grown = 46 + 17 * (len(words["subtitle"]["text"]) > 120)
+    top = (figure.layout.margin.t or 28) + grown
+    return figure.update_layout(title=words, height=(figure.layout.height or 400) + grown, margin={"t": top})
+
+
+def _hang_titles(figure: go.Figure) -> None:
+    """Panel titles, which Plotly puts on the paper, are hung on their panels, so that they move with them."""
+    places = {}
+    for across in figure.select_xaxes():
+        name = across.plotly_name.replace("axis", "")
+        side = across.anchor or "y"
+        up = figure.layout[f"yaxis{side[1:]}"]
+        if across.domain and up.domain:
+            places[round(sum(across.domain) / 2, 6), round(up.domain[1], 6)] = f"{name} domain", f"{side} domain"
+    for note in figure.layout.annotations:
+        refs = places.get((round(note.x, 6), round(note.y, 6)))
+        if refs and (note.xref, note.yref, note.yanchor, note.showarrow) == ("paper", "paper", "bottom", False):
+            note.update(xref=refs[0], yref=refs[1], x=0, y=1, xanchor="left", yshift=4)
+
+
+def row_axis(figure: go.Figure, names: Sequence[str]) -> None:
+    """A row for each name, the first on top."""
+    rows = {"tickvals": list(range(len(names))), "ticktext": [f"{text(name)}  " for name in names]}
+    font = {"color": INK, "size": 14}
+    figure.update_yaxes(**rows, range=[len(names) - 0.5, -0.5], showgrid=False, tickfont=font)
+
+
+_PARTS = (
+    (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9),
+    (1, 1.2, 1.5, 2, 3, 4, 6, 8),
+    (1, 1.5, 2, 3, 5, 7),
+    (1, 2, 5),
+    (1, 3),
+    (1,),
+)  # fine to coarse
+
+
+def log_axis(low: float, high: float, per_decade: tuple[float, ...] | None = None, most: int = 7) -> dict[str, Any]:
+    """A logarithmic axis from `low` to `high` with `log_ticks`."""
+    return {"type": "log", "range": [math.log10(low), math.log10(high)], **log_ticks(low, high, per_decade, most)}
+
+
+def log_ticks(
+    low: float, high: float, per_decade: tuple[float, ...] | None = None, most: int = 7
+) -> dict[str, list[Any]]:
+    """Tick values and labels of one size from `low` to `high` on a log axis, where Plotly mixes two sizes.
+
+    They are at `per_decade` times the powers of ten; unless given, the finest choice with at most `most` labels.
+
+    >>> log_ticks(0.08, 2.3)["ticktext"], log_ticks(0.081, 0.103)["ticktext"]
+    (['0.1', '0.2', '0.5', '1', '2'], ['0.09', '0.1'])
+    >>> log_ticks(1e-6, 1.0)["ticktext"]
+    ['10⁻⁶', '10⁻⁵', '0.0001', '0.001', '0.01', '0.1', '1']
+    """
+    if high / low < 1.7:  # so little that equal steps look equal
+        rough = (high - low) / 4
+        power = 10 ** math.floor(math.log10(rough))
+        step = power * next(part for part in (1, 2, 5, 10) if power * part >= rough * 0.999)
+        values = [step * count for count in range(math.ceil(low / step), math.floor(high / step) + 1)]
+        return {"tickvals": values, "ticktext": [short(value) for value in values]}
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = []
+    for parts in (per_decade,) if per_decade else _PARTS:
+        values = [float(f"{part}e{power}") for power in powers for part in parts]
+        values = [value for value in values if low * 0.999 <= value <= high * 1.001]
+        if len(values) <= most:
+            break
+    return {"tickvals": values, "ticktext": [short(value) for value in values]}

@@ -1,0 +1,126 @@
+"""Pictures that move, drawn frame by frame into a .gif or .mp4 file."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ..moving import PACE, REST
+from ..style import INK, MUTED
+from .drawing import Drawing
+
+
+def images(figure: go.Figure, scale: float = 1.0, most: int = 120) -> Iterator[np.ndarray]:
+    """Each frame as (height, width, 3) bytes; every second, third … one where there are more than `most`.
+
+    The last is always among them. A figure without frames is one image.
+    """
+    drawing = Drawing(figure)
+    if not figure.frames:
+        yield drawing.image(scale)
+        return
+    with drawing.styled():
+        yield from _frames(drawing, scale, most)
+
+
+def _frames(drawing: Drawing, scale: float, most: int) -> Iterator[np.ndarray]:
+    figure = drawing.source
+    drawing.figure.set_dpi(100 * scale)
+    canvas: Any = drawing.figure.canvas
+    places = {place for frame in figure.frames for place in frame.traces or range(len(frame.data))}
+    for place in places:
+        for artist in drawing.artists[place]:
+            artist.remove()
+        drawing.artists[place] = []
+    ground = _ground(drawing, canvas)
+    prefix = figure.layout.sliders[0].currentvalue.prefix if figure.layout.sliders else ""
+    traces = {place: copy.deepcopy(figure.data[place]) for place in places}
+    step = -(-len(figure.frames) // most)
+    last = len(figure.frames) - 1
+    for count, frame in enumerate(figure.frames):
+        for place, change in zip(frame.traces or range(len(frame.data)), frame.data, strict=True):
+            traces[place].update(change.to_plotly_json())
+        if count % step and count != last:
+            continue
+        canvas.restore_region(ground)
+        drawing.clock.set_text(f"{prefix}{frame.name}")
+        artists = [artist for place in sorted(places) for artist in drawing.draw(traces[place], place)]
+        for artist in artists:
+            artist.axes.draw_artist(artist)
+        drawing.figure.draw_artist(drawing.clock)
+        yield np.asarray(canvas.buffer_rgba())[..., :3].copy()
+        for artist in artists:
+            artist.remove()
+
+
+def _ground(drawing: Drawing, canvas: Any) -> Any:
+    """What stands still, drawn once; from then on the layout stays as it is."""
+    canvas.draw()
+    drawing.figure.set_layout_engine("none")
+    for axes in drawing.panels.values():
+        axes.autoscale(False)
+    canvas.draw()
+    return canvas.copy_from_bbox(drawing.figure.bbox)
+
+
+def write_gif(figure: go.Figure, path: str | Path, scale: float = 1.0, most: int = 120) -> Path:
+    """All frames as a .gif file that repeats and rests on its last frame."""
+    from PIL import Image
+
+    shown = [Image.fromarray(image) for image in images(figure, scale, most)]
+    palette = _palette(figure, shown[-1])
+    first, *others = (image.quantize(palette=palette, dither=Image.Dither.NONE) for image in shown)
+    pace = [PACE * -(-len(figure.frames) // most)] * len(others)
+    first.save(path, save_all=True, append_images=others, duration=[*pace, REST], loop=0, optimize=True)
+    return Path(path)
+
+
+def _palette(figure: go.Figure, picture: Any) -> Any:
+    """The colours that the figure names, also thinned by the paper as on the edge of a line, and those of the ground.
+
+    A colour for each of the 256 numbers of a .gif; taken by how often they occur, thin lines would lose theirs.
+    """
+    from PIL import Image
+
+    paper = np.array(picture.getpixel((0, 0)), dtype=float)
+    named = set(re.findall(r"#[0-9A-Fa-f]{6}", json.dumps([t.to_plotly_json() for t in figure.data], default=str)))
+    tints = np.array([[int(one[k : k + 2], 16) for k in (1, 3, 5)] for one in sorted({*named, INK, MUTED})])
+    mixed = np.concatenate([[paper], *(paper + (tints - paper) * share for share in (1, 0.75, 0.5, 0.25))])[:160]
+    ground = picture.quantize(256 - len(mixed), dither=Image.Dither.NONE).getpalette()
+    colours = np.concatenate([mixed.round(), np.reshape(ground, (-1, 3))])[:256]
+    colours[np.abs(colours - paper).max(axis=1) < 8] = paper  # else the nearest to the paper might not be it
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colours.astype(np.uint8).flatten().tolist())
+    return palette
+
+
+def write_mp4(figure: go.Figure, path: str | Path, scale: float = 2.0, most: int = 1200) -> Path:
+    """All frames as an .mp4 file that plays everywhere; the last one stays for a while.
+
+    Raises:
+        ModuleNotFoundError: without imageio-ffmpeg; the extra `video` brings it.
+    """
+    try:
+        import imageio_ffmpeg
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "an .mp4 file needs imageio-ffmpeg: pip install 'thalweg[video]', or write a .gif."
+        ) from error
+    shown = [image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2] for image in images(figure, scale, most)]
+    shown += [shown[-1]] * (REST // PACE)
+    size = shown[0].shape[1], shown[0].shape[0]
+    writer = imageio_ffmpeg.write_frames(
+        str(path), size, fps=1000 / PACE, quality=8, macro_block_size=1, output_params=["-movflags", "+faststart"]
+    )
+    writer.send(None)
+    for image in shown:
+        writer.send(np.ascontiguousarray(image))
+    writer.close()
+    return Path(path)
