@@ -26,14 +26,6 @@ each = pytest.mark.parametrize(("name", "options"), EACH, ids=str)
 torchs = pytest.mark.parametrize("name", OPTIONS)
 
 
-@pytest.fixture
-def doubles() -> Any:
-    """torch keeps NAdam's product and ASGD's rate in the default dtype."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def both(name: str) -> tuple[Any, Any]:
     return getattr(tw.optim, name), getattr(torch.optim, name)
 

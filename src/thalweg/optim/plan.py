@@ -34,7 +34,8 @@ from .table import Table
 if TYPE_CHECKING:
     from .optimizer import FormulaOptimizer
 
-_POINTER, _DTYPE = Tensor.data_ptr, operator.attrgetter("dtype")
+_POINTER, _STRIDE = Tensor.data_ptr, Tensor.stride
+_DTYPE, _SHAPE = operator.attrgetter("dtype"), operator.attrgetter("shape")
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ class Plan:
         self.form = states.format_of(self.around.state_dtype)
         self.params, self.missing = params, [g is None for g in gradients]
         self.pointers = list(map(_POINTER, params))
+        self.shapes, self.strides = list(map(_SHAPE, params)), list(map(_STRIDE, params))
         owners = [k for k, group in enumerate(optimizer.param_groups) for _ in group["params"]]
         self.table = Table(self.rule, optimizer.param_groups)
         self.forms = self.table.formulas
@@ -165,6 +167,8 @@ class Plan:
             _same(params, self.params)
             and list(map(operator.is_, gradients, itertools.repeat(None))) == self.missing
             and list(map(_POINTER, params)) == self.pointers
+            and list(map(_STRIDE, params)) == self.strides  # p.data = p.data.t() leaves the address
+            and list(map(_SHAPE, params)) == self.shapes
             and (self.shards is None or self.shards.stayed())
             and all(map(operator.is_, present, itertools.chain(self.states, itertools.repeat(None))))
             and sum(map(len, optimizer.state.values())) == len(self.states)
@@ -279,7 +283,7 @@ class Plan:
             given, moved = self.shards.gradients(given)
             loss = self.shards.mean(loss) if self.needs_loss else loss
         used = given if self._as_weights(given) else self._laid_out(given)
-        pointers = np.array(list(map(_POINTER, used)), dtype=np.int64)
+        pointers = np.fromiter(map(_POINTER, used), np.int64, len(used))
         for batch in self.batches:
             np.add(pointers[batch.gradients], batch.offset, out=batch.address[:, 1])
         if self.threads != threads:
@@ -440,6 +444,11 @@ def _refuse(p: Tensor, g: Tensor) -> None:
         raise UsageError(
             f"a parameter of shape {tuple(p.shape)} is complex; thalweg's optimizers take real weights only: "
             "hold its real and imaginary parts, torch.view_as_real(w), as the parameter."
+        )
+    if g.shape != p.shape:
+        raise UsageError(
+            f"a parameter of shape {tuple(p.shape)} has a gradient of shape {tuple(g.shape)}; "
+            "compute the gradient after the parameter is replaced."
         )
 
 
