@@ -75,7 +75,8 @@ def adam(
     parents=("adam",),
     direction="accumulated gradient",
     rate="inverse to short-term change",
-    departs="the decay is multiplied by lr, as in torch; the paper multiplies it by the schedule alone.",
+    departs="the decay is multiplied by lr, as in torch; the paper multiplies it by the schedule alone. A weight "
+    "that has overflowed to ∞ becomes NaN at the next decay; torch's stays ∞.",
 )
 def adamw(g, w, t, m, v, v_max, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2, amsgrad=False):
     """Adam with weight decay applied to the weight itself, w ← (1 − lr·weight_decay) w, before the step."""

@@ -19,15 +19,13 @@ def sgd(g, w, *, lr=1e-3, weight_decay=0.0):
     parents=("sgd",),
     direction="gradient",
     rate="falling with time",
-    departs="torch.optim.ASGD's form: the rate of step t is computed from lr as it is at step t, where torch "
-    "computes it at the end of step t − 1; the two differ only while lr is scheduled.",
+    departs="torch.optim.ASGD's form: the rate of a step is set at the end of the step before, from lr as it is then.",
 )
-def asgd(g, w, t, average, *, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0.0):
+def asgd(g, w, t, average, rate, *, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0.0):
     """SGD with a falling rate; the average of the weights after step t0 is kept beside them."""
-    rate = lr / (1 + lambd * lr * (t - 1)) ** alpha
-    step = -rate * (lambd * w + g + weight_decay * w)
+    step = -where(t > 1, rate, lr) * (lambd * w + g + weight_decay * w)
     average = average + (w + step - average) / maximum(1, t - 1 - t0)
-    return Update(step, average=average)
+    return Update(step, average=average, rate=lr / (1 + lambd * lr * t) ** alpha)
 
 
 @formula(

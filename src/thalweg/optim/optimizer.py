@@ -202,11 +202,10 @@ class FormulaOptimizer(torch.optim.Optimizer):
     def _packed(self, state: Mapping[str, Any], group: Mapping[str, Any]) -> dict[str, Any]:
         """A parameter's state as torch keeps it."""
         packed = dict(state)
-        if "ax" in packed:  # torch's ASGD keeps the rate and the weight of the average for the next step
-            step, lr = float(packed["step"]), float(group["lr"])
-            rate = lr / (1 + group["lambd"] * lr * step) ** group["alpha"]
-            packed["eta"] = packed["ax"].new_tensor(rate)
-            packed["mu"] = packed["ax"].new_tensor(1 / max(1.0, step - group["t0"]))
+        if "ax" in packed:  # torch's ASGD keeps the weight of the average for the next step too
+            step = packed["step"]
+            packed["eta"] = packed["eta"].to(step.dtype)
+            packed["mu"] = torch.ones_like(step) / max(1.0, float(step) - group["t0"])
         return packed
 
     def _unpacked(self, state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:
@@ -218,7 +217,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
             else:
                 kept[name] = value.detach().to(p.device, copy=True)
         if "ax" in kept:
-            del kept["eta"], kept["mu"]
+            del kept["mu"]
         return {name: value for name, value in kept.items() if value is not None}
 
     def __getstate__(self) -> dict[str, Any]:

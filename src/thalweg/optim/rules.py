@@ -216,7 +216,7 @@ OF_TORCH: dict[str, Rule] = {
     "NAdam": rule_of_torch("NAdam", _decoupled("nadam"), _MEANS),
     "RAdam": rule_of_torch("RAdam", _decoupled("radam"), _MEANS),
     "Adamax": rule_of_torch("Adamax", lambda _: ("adamax", {}), {"m": "exp_avg", "u": "exp_inf"}),
-    "ASGD": rule_of_torch("ASGD", lambda _: ("asgd", {}), {"average": "ax"}),
+    "ASGD": rule_of_torch("ASGD", lambda _: ("asgd", {}), {"average": "ax", "rate": "eta"}),
     "Rprop": rule_of_torch("Rprop", lambda _: ("rprop", {}), {"previous": "prev", "size": "step_size"}),
 }
 # The classes it has not, with its habits: betas in tuples, its names of states.

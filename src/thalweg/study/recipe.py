@@ -85,7 +85,7 @@ def recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int =
     """
     formula = plan.formula(setting)
     spec = plan["optimizer"].specs.get(setting.optimizer)
-    optimizer = optimizer_line(formula, setting.lr, setting.schedule, spec, plan.changes(setting))
+    optimizer = optimizer_line(formula, setting.lr, spec, plan.changes(setting))
     schedule = plan.schedule(setting)
     if isinstance(schedule, schedules.Several):
         schedule = schedule.within(formula.hyperparameters)
@@ -163,7 +163,6 @@ def _loss_line(plan: Plan, setting: Setting) -> str:
 def optimizer_line(
     formula: Formula,
     lr: float,
-    schedule: str = "constant",
     spec: str | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> str:
@@ -180,7 +179,7 @@ def optimizer_line(
         PlanError: the formula was given as an object, which no script can find again.
     """
     known = _catalogued(formula)
-    if known and formula.name in _TORCH and _in_torch(formula, schedule):
+    if known and formula.name in _TORCH and _in_torch(formula):
         return f"torch.optim.{_TORCH[formula.name][0]}(model.parameters(), {_arguments(formula, lr)})"
     if known:
         changed = ", ".join(f"{name}={value!r}" for name, value in formula.changed if name != "lr")
@@ -213,12 +212,10 @@ def _catalogued(formula: Formula) -> bool:
     return known.with_(**dict(formula.changed)).equations == formula.equations
 
 
-def _in_torch(formula: Formula, schedule: str) -> bool:
+def _in_torch(formula: Formula) -> bool:
     """Whether torch.optim has this form of it."""
     usual = FORMULAS[formula.name].options
     beyond = [n for n in formula.options if n not in _TORCH[formula.name][1]]
-    if formula.name == "asgd" and schedule != "constant":
-        return False  # torch's rate is one step behind the schedule
     if formula.hyperparameters.get("momentum") == 0:
         return False  # a momentum that forgets at once; torch would leave its state out
     return all(formula.options[n] == usual[n] for n in beyond)
