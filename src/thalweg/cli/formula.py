@@ -63,11 +63,11 @@ def _catalogue(rules: list[Formula]) -> None:
 
 
 def _one(rule: Formula) -> str:
+    from ..formulas.latex import plain
     from ..formulas.meanings import MEANINGS
-    from ..kernels.latex import plain
 
     lines = [f"{rule.label}: {rule.doc.splitlines()[0] if rule.doc else 'a rule of your own'}", ""]
-    lines += [f"    {row}" for row in plain(rule)]
+    lines += [f"    {row}" for row in plain(rule.equations)]
     lines += ["", f"direction  {rule.direction}", f"rate       {rule.rate}"] if rule.direction else [""]
     lines.append(f"states     {', '.join(rule.states) or 'none'}  ({4 * len(rule.states)} bytes per float32 weight)")
     lines.append(f"grew from  {', '.join(rule.parents) or 'nothing before it'}")

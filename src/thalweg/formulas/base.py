@@ -27,6 +27,7 @@ from typing import Any
 from .. import calls
 from ..errors import FormulaError, unknown
 from .equations import RESERVED, Equations, Option, Update, number, option, read, signature, symbol
+from .latex import latex
 
 __all__ = ["RESERVED", "Equations", "Formula", "Update", "formula", "symbol"]
 
@@ -116,9 +117,7 @@ class Formula:
         w_t &= w_{t-1} - \\eta g_t
         \\end{aligned}
         """
-        from ..kernels.latex import latex
-
-        return latex(self)
+        return latex(self.equations)
 
     def __str__(self) -> str:
         return self.label

@@ -16,7 +16,7 @@ import math
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -29,10 +29,8 @@ from ..kernels import numba_cpu, storage, torch_ref
 from ..kernels.backends import Backend, backend_of
 from ..kernels.lower import lower
 from . import sharded, states
+from .rules import Rule
 from .table import Table
-
-if TYPE_CHECKING:
-    from .optimizer import FormulaOptimizer
 
 _POINTER, _STRIDE = Tensor.data_ptr, Tensor.stride
 _DTYPE, _SHAPE = operator.attrgetter("dtype"), operator.attrgetter("shape")
@@ -48,6 +46,20 @@ class Around:
     zero_grad: bool
     state_dtype: states.StateDtype = None
     stochastic_rounding: bool = False
+
+
+class Optimizer(Protocol):
+    """What a plan reads of an optimizer, and the states that it puts there.
+
+    Attributes:
+        scaled: whether the gradients still have the scale of the loss.
+    """
+
+    rule: ClassVar[Rule]
+    around: Around
+    scaled: bool
+    state: Any
+    param_groups: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -133,7 +145,7 @@ class _Batch:
 class Plan:
     """Everything about a step that stays while parameters, gradients' places, states and forms stay."""
 
-    def __init__(self, optimizer: FormulaOptimizer, params: list[Tensor], gradients: list[Tensor | None]) -> None:
+    def __init__(self, optimizer: Optimizer, params: list[Tensor], gradients: list[Tensor | None]) -> None:
         self.rule, self.around = optimizer.rule, optimizer.around
         self.form = states.format_of(self.around.state_dtype)
         self.params, self.missing = params, [g is None for g in gradients]
@@ -160,7 +172,7 @@ class Plan:
         self.kept_pointers = list(map(_POINTER, self.kept))
         self.weights = [h.weight for h in self.held] + ([] if self.shards is None else self.shards.held)
 
-    def fits(self, optimizer: FormulaOptimizer, params: list[Tensor], gradients: list[Tensor | None]) -> bool:
+    def fits(self, optimizer: Optimizer, params: list[Tensor], gradients: list[Tensor | None]) -> bool:
         """Whether all is where it was."""
         present = itertools.chain.from_iterable(map(dict.values, optimizer.state.values()))
         return (
@@ -178,7 +190,7 @@ class Plan:
             and self.table.fill(optimizer.param_groups)
         )
 
-    def _hold(self, optimizer: FormulaOptimizer, index: int, group: int, p: Tensor, g: Tensor) -> _Held:
+    def _hold(self, optimizer: Optimizer, index: int, group: int, p: Tensor, g: Tensor) -> _Held:
         _refuse(p, g)
         sharded.check(p, g, self.form)
         formula = self.forms[group]
@@ -231,7 +243,7 @@ class Plan:
             return float(state.get("step", 0))
         return float(any(name != "ema" for name in state))  # SGD asks only whether a step is the first
 
-    def _count(self, optimizer: FormulaOptimizer) -> None:
+    def _count(self, optimizer: Optimizer) -> None:
         """Step counts, and numbers kept for a whole tensor, side by side, so that one operation advances them."""
         double = torch.get_default_dtype() == torch.float64
         dtype = torch.float64 if double else torch.float32  # as torch.optim keeps it
@@ -249,7 +261,7 @@ class Plan:
                 optimizer.state[self.params[h.index]][name] = place
         self.single = numbers.numpy()
 
-    def _split(self, optimizer: FormulaOptimizer) -> None:
+    def _split(self, optimizer: Optimizer) -> None:
         whole = numba_cpu.Whole(
             factor=self.around.max_norm is not None
             or optimizer.scaled
