@@ -64,7 +64,6 @@ def _catalogue(rules: list[Formula]) -> None:
 
 def _one(rule: Formula) -> str:
     from ..formulas.latex import plain
-    from ..formulas.meanings import MEANINGS
 
     lines = [f"{rule.label}: {rule.doc.splitlines()[0] if rule.doc else 'a rule of your own'}", ""]
     lines += [f"    {row}" for row in plain(rule.equations)]
@@ -79,15 +78,13 @@ def _one(rule: Formula) -> str:
     lines += ["", "hyperparameters and options, with what they are unless changed:"]
     for key, value in values.items():
         shown = "absent" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-        meaning = MEANINGS.get(key)
+        meaning = rule.meanings.get(key)
         told = f"{meaning.words}; {meaning.range}" if meaning else ""
         lines.append(f"    {key:<{width}}  {shown:<7} {told}".rstrip())
     return "\n".join(lines)
 
 
 def _facts(rule: Formula) -> dict[str, Any]:
-    from ..formulas.meanings import MEANINGS
-
     values = {**rule.hyperparameters, **rule.options}
     return {
         "name": rule.name,
@@ -102,7 +99,7 @@ def _facts(rule: Formula) -> dict[str, Any]:
         "states": list(rule.states),
         "hyperparameters": {
             key: {"default": value}
-            | ({"meaning": MEANINGS[key].words, "range": MEANINGS[key].range} if key in MEANINGS else {})
+            | ({"meaning": meaning.words, "range": meaning.range} if (meaning := rule.meanings.get(key)) else {})
             for key, value in values.items()
         },
         "latex": rule.latex(),

@@ -19,6 +19,7 @@ Read next: `equations.py` (how the function is run and checked), then `kernels/l
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,8 +27,10 @@ from typing import Any
 
 from .. import calls
 from ..errors import FormulaError, unknown
+from .drop_in import DropIn
 from .equations import RESERVED, Equations, Option, Update, number, option, read, signature, symbol
 from .latex import latex
+from .meanings import SHARED, Meaning
 
 __all__ = ["RESERVED", "Equations", "Formula", "Update", "formula", "symbol"]
 
@@ -48,6 +51,8 @@ class Formula:
         source, year, parents: paper, year and the rules it grew from.
         direction, rate: where the rule steps to and how its rate is set; its cell in the table of rules.
         departs: in what the default form differs from the source; empty where it does not.
+        meanings: of hyperparameters and options, name → words and range, where they are known.
+        drop_ins: the classes of `tw.optim` that mean it, the usual one first.
     """
 
     name: str
@@ -61,6 +66,8 @@ class Formula:
     direction: str = field(default="", repr=False)
     rate: str = field(default="", repr=False)
     departs: str = field(default="", repr=False, compare=False)
+    meanings: Mapping[str, Meaning] = field(default_factory=dict, repr=False, compare=False)
+    drop_ins: tuple[DropIn, ...] = field(default=(), repr=False, compare=False)
     doc: str = field(default="", repr=False, compare=False)
     function: Callable[..., Update] | None = field(default=None, repr=False, compare=False)
     initial: Mapping[str, float | str] = field(default_factory=dict, repr=False, compare=False)
@@ -134,6 +141,8 @@ def formula(
     direction: str = "",
     rate: str = "",
     departs: str = "",
+    meanings: Mapping[str, Meaning] | None = None,
+    drop_ins: tuple[DropIn, ...] = (),
 ) -> Any:
     """Declare an update rule from a function that returns `Update`.
 
@@ -147,7 +156,8 @@ def formula(
         name: the function's name unless given.
         source, year, parents: where the rule comes from.
         initial: state → its first value, a number or the name of a hyperparameter; 0 unless given.
-        direction, rate, departs: see `Formula`.
+        direction, rate, departs, drop_ins: see `Formula`.
+        meanings: of the hyperparameters and options that have another than in `meanings.SHARED`.
 
     Raises:
         FormulaError: at declaration, if the function is not an elementwise update rule.
@@ -160,8 +170,8 @@ def formula(
     {'lr': 0.001}
     """
     if function is None:
-        return lambda function: formula(
-            function,
+        return functools.partial(
+            formula,
             name=name,
             source=source,
             year=year,
@@ -170,6 +180,8 @@ def formula(
             direction=direction,
             rate=rate,
             departs=departs,
+            meanings=meanings,
+            drop_ins=drop_ins,
         )
     rule = name or function.__name__
     hyperparameters, options = signature(function, rule)
@@ -189,4 +201,6 @@ def formula(
         direction=direction,
         rate=rate,
         departs=departs,
+        meanings={n: m for n, m in {**SHARED, **(meanings or {})}.items() if n in hyperparameters or n in options},
+        drop_ins=drop_ins,
     )

@@ -16,29 +16,12 @@ from torch.optim.lr_scheduler import LRScheduler
 from .. import losses, schedules
 from ..errors import PlanError, ProblemError
 from ..formulas import FORMULAS, Formula
+from ..formulas.drop_in import DropIn
 from ..kernels.lower import lower
 from ..regularizers.base import Regularizer
 from .factors import FULL, Setting
 from .plan import Plan
 from .training_loop import training_loop
-
-# formula → its class in torch.optim, and its options that are arguments there
-_TORCH: dict[str, tuple[str, tuple[str, ...]]] = {
-    "sgd": ("SGD", ()),
-    "momentum": ("SGD", ("dampening",)),
-    "nesterov": ("SGD", ()),
-    "adagrad": ("Adagrad", ()),
-    "adadelta": ("Adadelta", ()),
-    "rmsprop": ("RMSprop", ("momentum", "centered")),
-    "adam": ("Adam", ("amsgrad",)),
-    "adamw": ("AdamW", ("amsgrad",)),
-    "adamax": ("Adamax", ()),
-    "nadam": ("NAdam", ("decoupled_weight_decay",)),
-    "radam": ("RAdam", ("decoupled_weight_decay",)),
-    "asgd": ("ASGD", ()),
-    "rprop": ("Rprop", ()),
-}
-_TUPLES = {"betas": ("beta1", "beta2"), "etas": ("eta_minus", "eta_plus"), "step_sizes": ("size_min", "size_max")}
 
 
 @dataclass(frozen=True)
@@ -161,10 +144,7 @@ def _loss_line(plan: Plan, setting: Setting) -> str:
 
 
 def optimizer_line(
-    formula: Formula,
-    lr: float,
-    spec: str | None = None,
-    changes: Mapping[str, Any] | None = None,
+    formula: Formula, lr: float, spec: str | None = None, changes: Mapping[str, Any] | None = None
 ) -> str:
     """The line that makes the optimizer from `model`.
 
@@ -179,8 +159,9 @@ def optimizer_line(
         PlanError: the formula was given as an object, which no script can find again.
     """
     known = _catalogued(formula)
-    if known and formula.name in _TORCH and _in_torch(formula):
-        return f"torch.optim.{_TORCH[formula.name][0]}(model.parameters(), {_arguments(formula, lr)})"
+    if known and (drop_in := _in_torch(formula)):
+        arguments = ", ".join(f"{name}={value!r}" for name, value in drop_in.arguments(formula, lr=lr).items())
+        return f"torch.optim.{drop_in.name}(model.parameters(), {arguments})"
     if known:
         changed = ", ".join(f"{name}={value!r}" for name, value in formula.changed if name != "lr")
         found = repr(f"{formula.name}({changed})" if changed else formula.name)
@@ -212,25 +193,10 @@ def _catalogued(formula: Formula) -> bool:
     return known.with_(**dict(formula.changed)).equations == formula.equations
 
 
-def _in_torch(formula: Formula) -> bool:
-    """Whether torch.optim has this form of it."""
-    usual = FORMULAS[formula.name].options
-    beyond = [n for n in formula.options if n not in _TORCH[formula.name][1]]
-    if formula.hyperparameters.get("momentum") == 0:
-        return False  # a momentum that forgets at once; torch would leave its state out
-    return all(formula.options[n] == usual[n] for n in beyond)
-
-
-def _arguments(formula: Formula, lr: float) -> str:
-    values: dict[str, Any] = {**formula.hyperparameters, "lr": lr}
-    values |= {n: v for n in _TORCH[formula.name][1] if (v := formula.options.get(n))}
-    for whole, parts in _TUPLES.items():
-        if parts[0] in values:
-            pair = tuple(values.pop(part) for part in parts)
-            values = {"lr": values.pop("lr"), whole: pair, **values}
-    if formula.name == "nesterov":
-        values["nesterov"] = True
-    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+def _in_torch(formula: Formula) -> DropIn | None:
+    """The class of torch.optim that has this form of it."""
+    usual = FORMULAS[formula.name]
+    return next((d for d in usual.drop_ins if d.in_torch and d.means(formula, usual)), None)
 
 
 def _needs_closure(formula: Formula) -> bool:
