@@ -93,12 +93,12 @@ def test_lookahead_and_change_of_variables_are_one_path(update: Any, decay: floa
     """w + μa of the look-ahead form is the w of the other, step by step."""
     values = {"lr": 0.1, "momentum": 0.8, "weight_decay": decay}
     look, other = (get("nesterov").with_(**{form: True}, **values) for form in ("lookahead", "change_of_variables"))
-    assert look.equations.look is not None
+    assert look.equations.lookahead is not None
     here, a = torch.linspace(-2, 3, 7, dtype=torch.float64), torch.zeros(7, dtype=torch.float64)
     there, b = here.clone(), a.clone()
     for t in range(1, 51):
         ahead = here.clone()
-        torch_ref.look(look, ahead, [a], t)
+        torch_ref.lookahead(look, ahead, [a], t)
         assert difference(ahead, there) <= 1e-12
         update(look, here, slope(ahead), [a], t)
         update(other, there, slope(there), [b], t)

@@ -87,7 +87,7 @@ class Equations:
     single: tuple[str, ...] = ()
 
     @property
-    def look(self) -> Equations | None:
+    def lookahead(self) -> Equations | None:
         """w ← w + `at` with the states as they are: the way to the point where the gradient is taken."""
         if self.at is None:
             return None

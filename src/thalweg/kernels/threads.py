@@ -56,6 +56,10 @@ class Launch:
     held: tuple[np.ndarray, ...]
     rows: Rows | None = None
 
+    def scale(self, factor: float | torch.Tensor) -> float:
+        """The factor, for the table that the loop reads."""
+        return float(factor)
+
 
 def addresses(*arrays: np.ndarray) -> np.ndarray:
     """Where the arrays lie, as compiled loops are told."""

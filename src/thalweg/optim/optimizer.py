@@ -19,7 +19,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..kernels import torch_ref
 from . import sharded
-from .plan import Around, Plan
+from .plan import Plan, StepOptions
 from .rules import Rule, check
 from .states import format_of, readable
 
@@ -84,7 +84,9 @@ class FormulaOptimizer(torch.optim.Optimizer):
         self.rule.verify(given.arguments)
         _check_whole_step(max_norm, clip_value, ema_decay)
         format_of(state_dtype)  # refuses what there is not
-        self.around = Around(max_norm, clip_value, ema_decay, bool(zero_grad), state_dtype, bool(stochastic_rounding))
+        self.options = StepOptions(
+            max_norm, clip_value, ema_decay, bool(zero_grad), state_dtype, bool(stochastic_rounding)
+        )
         self._plan: Plan | None = None
         self.scaled = False
         super().__init__(params, dict(given.arguments))
@@ -92,7 +94,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
     @property
     def _step_supports_amp_scaling(self) -> bool:
         """Whether GradScaler hands its scale to `step` in place of unscaling the gradients itself."""
-        a = self.around
+        a = self.options
         return a.zero_grad or any(v is not None for v in (a.max_norm, a.clip_value, a.ema_decay))
 
     @torch.no_grad()
@@ -107,7 +109,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         gradients = list(map(_GRADIENT, params))
         scale, found = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         if found is not None and float(found):
-            for g in gradients if self.around.zero_grad else ():
+            for g in gradients if self.options.zero_grad else ():
                 if g is not None:
                     g.zero_()
             return loss
@@ -125,7 +127,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         return loss
 
     def _loss(self, closure: Callable[[], Any] | None) -> Any:
-        ahead = [] if self.rule.grouped else self._look_ahead(closure is not None)
+        ahead = [] if self.rule.grouped else self._lookahead(closure is not None)
         try:
             if closure is None:
                 return None
@@ -135,7 +137,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
             for p, before in ahead:
                 p.copy_(before)
 
-    def _look_ahead(self, closure: bool) -> list[tuple[Tensor, Tensor]]:
+    def _lookahead(self, closure: bool) -> list[tuple[Tensor, Tensor]]:
         """Move each weight to where its formula wants the gradient; what moved, and from where."""
         moved = []
         for group in self.param_groups:
@@ -156,12 +158,12 @@ class FormulaOptimizer(torch.optim.Optimizer):
                 if len(states) == len(found):
                     here = sharded.local(p.detach())
                     moved.append((here, here.clone()))
-                    torch_ref.look(formula, here, states, int(state.get("step", 0)) + 1, values)
+                    torch_ref.lookahead(formula, here, states, int(state.get("step", 0)) + 1, values)
         return moved
 
     def ema_parameters(self) -> list[Tensor]:
         """The moving averages of the weights, in the order of the parameters; needs ``ema_decay=``."""
-        if self.around.ema_decay is None:
+        if self.options.ema_decay is None:
             raise UsageError("there is no average of the weights: give the optimizer ema_decay=, e.g. 0.999.")
         params = [p for group in self.param_groups for p in group["params"]]
         return [self.state.get(p, {}).get("ema", p.detach()) for p in params]
@@ -221,7 +223,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         return {name: value for name, value in kept.items() if value is not None}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "around": self.around}
+        return {**super().__getstate__(), "options": self.options}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

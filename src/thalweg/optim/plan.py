@@ -25,8 +25,9 @@ from torch.autograd.graph import increment_version
 
 from ..errors import UsageError
 from ..formulas import Formula
-from ..kernels import numba_cpu, storage, torch_ref
+from ..kernels import storage, torch_ref
 from ..kernels.backends import Backend, backend_of
+from ..kernels.formats import Formats, FusedOptions
 from ..kernels.lower import lower
 from . import sharded, states
 from .rules import Rule
@@ -37,7 +38,7 @@ _DTYPE, _SHAPE = operator.attrgetter("dtype"), operator.attrgetter("shape")
 
 
 @dataclass(frozen=True)
-class Around:
+class StepOptions:
     """What surrounds the update in one step, and how the results are kept; see `FormulaOptimizer`."""
 
     max_norm: float | None
@@ -56,7 +57,7 @@ class Optimizer(Protocol):
     """
 
     rule: ClassVar[Rule]
-    around: Around
+    options: StepOptions
     scaled: bool
     state: Any
     param_groups: list[dict[str, Any]]
@@ -75,7 +76,7 @@ class _Held:
     average: Tensor | None
     taken: float  # steps before this plan
     formula: Formula
-    formats: numba_cpu.Formats | None  # None: no compiled kernel
+    formats: Formats | None  # None: no compiled kernel
 
     @property
     def streams(self) -> list[Tensor]:
@@ -86,21 +87,20 @@ class _Held:
 class _Batch:
     """Tensors of one formula and one set of formats, that one compiled loop updates."""
 
-    def __init__(self, held: Sequence[_Held], whole: numba_cpu.Whole, places: Sequence[int]) -> None:
+    def __init__(self, held: Sequence[_Held], fused: FusedOptions, places: Sequence[int]) -> None:
         self.held, self.formula = held, held[0].formula
         formats = held[0].formats
         assert formats is not None
-        self.gradient_format, self.numbers = formats.gradient, len(whole.numbers)
-        self.device, self.backend = held[0].weight.device, _backend(held[0].weight.device)
-        self.on_cpu = self.backend is numba_cpu
-        self.kernel = self.backend.compiled(self.formula.equations, formats, whole)
+        self.gradient_format, self.numbers = formats.gradient, len(fused.numbers)
+        self.backend = _backend(held[0].weight.device)
+        self.kernel = self.backend.compiled(self.formula.equations, formats, fused)
         self.places = np.array(places)  # of these parameters among those with a gradient
         cut = self.backend.CUT
         cuts = [np.arange(0, h.weight.numel(), cut) for h in held]
         owner = np.repeat(np.arange(len(held)), [len(c) for c in cuts])
         starts = np.concatenate(cuts)
-        whole_length = np.array([h.weight.numel() for h in held])
-        self.length = np.minimum(cut, whole_length[owner] - starts).astype(np.int64)
+        size = np.array([h.weight.numel() for h in held])
+        self.length = np.minimum(cut, size[owner] - starts).astype(np.int64)
         streams = [[h.weight, h.weight, *h.streams] for h in held]
         first = np.array([[s.data_ptr() for s in row] for row in streams], dtype=np.int64)
         sizes = np.array([s.element_size() for s in streams[0]])
@@ -126,7 +126,7 @@ class _Batch:
         self.kept = np.ascontiguousarray(kept[first])
         self.t, self.loss = np.zeros(rows), np.zeros(rows)
         self.table = np.zeros((rows, len(self.formula.equations.hyperparameters)))
-        self.whole = np.zeros((rows, self.numbers))
+        self.fused = np.zeros((rows, self.numbers))
         self.launch = self.kernel.launch(
             self.address,
             self.length,
@@ -135,7 +135,7 @@ class _Batch:
             self.t,
             self.loss,
             self.table,
-            self.whole,
+            self.fused,
             self.kept,
             self.noise,
         )
@@ -146,8 +146,8 @@ class Plan:
     """Everything about a step that stays while parameters, gradients' places, states and forms stay."""
 
     def __init__(self, optimizer: Optimizer, params: list[Tensor], gradients: list[Tensor | None]) -> None:
-        self.rule, self.around = optimizer.rule, optimizer.around
-        self.form = states.format_of(self.around.state_dtype)
+        self.rule, self.options = optimizer.rule, optimizer.options
+        self.form = states.format_of(self.options.state_dtype)
         self.params, self.missing = params, [g is None for g in gradients]
         self.pointers = list(map(_POINTER, params))
         self.shapes, self.strides = list(map(_SHAPE, params)), list(map(_STRIDE, params))
@@ -185,8 +185,8 @@ class Plan:
             and all(map(operator.is_, present, itertools.chain(self.states, itertools.repeat(None))))
             and sum(map(len, optimizer.state.values())) == len(self.states)
             and list(map(_POINTER, self.kept)) == self.kept_pointers
-            and self.around == optimizer.around
-            and (self.whole.factor or not optimizer.scaled)
+            and self.options == optimizer.options
+            and (self.fused.factor or not optimizer.scaled)
             and self.table.fill(optimizer.param_groups)
         )
 
@@ -208,7 +208,7 @@ class Plan:
             each.append(sharded.local(state))
             scales += [] if scale is None else [scale]
         average = None
-        if self.around.ema_decay is not None:
+        if self.options.ema_decay is not None:
             half = p.dtype in (torch.float16, torch.bfloat16)
             first = p.detach().to(torch.float32) if half else p.detach().clone()
             present = sharded.placed(optimizer.state[p].get("ema", first), p)
@@ -218,7 +218,7 @@ class Plan:
         held = _Held(index, group, w, tuple(each), tuple(scales), tuple(kept), average, taken, formula, None)
         return dataclasses.replace(held, formats=self._formats(held))
 
-    def _formats(self, h: _Held) -> numba_cpu.Formats | None:
+    def _formats(self, h: _Held) -> Formats | None:
         """How a compiled kernel would find it, or None where none can take it."""
         w = h.weight
         dense = torch.empty_like(w, device="meta").stride() == w.stride()
@@ -229,12 +229,12 @@ class Plan:
         backend, weight = backend_of(w.device), states.name_of(w.dtype, None)
         if backend is None or not (dense and alike):
             return None
-        rounded = weight == "bfloat16" and self.around.stochastic_rounding
+        rounded = weight == "bfloat16" and self.options.stochastic_rounding
         if h.average is None:
             average = weight
         if not {weight, average, *forms}.issubset(backend.FORMATS):
             return None
-        return numba_cpu.Formats(
+        return Formats(
             f"{weight} stochastic" if rounded else str(weight), str(weight), tuple(map(str, forms)), str(average)
         )
 
@@ -262,15 +262,14 @@ class Plan:
         self.single = numbers.numpy()
 
     def _split(self, optimizer: Optimizer) -> None:
-        whole = numba_cpu.Whole(
-            factor=self.around.max_norm is not None
+        self.fused = FusedOptions(
+            factor=self.options.max_norm is not None
             or optimizer.scaled
             or any(group.get("maximize") for group in optimizer.param_groups),
-            bound=self.around.clip_value is not None,
-            average=self.around.ema_decay is not None,
-            zero=self.around.zero_grad,
+            bound=self.options.clip_value is not None,
+            average=self.options.ema_decay is not None,
+            zero=self.options.zero_grad,
         )
-        self.whole = whole
         together: dict[Any, list[int]] = {}
         self.loose: list[int] = []
         for place, h in enumerate(self.held):
@@ -280,7 +279,7 @@ class Plan:
                 self.loose.append(place)
         self.batches = []
         for places in together.values():
-            batch = _Batch([self.held[k] for k in places], whole, places)
+            batch = _Batch([self.held[k] for k in places], self.fused, places)
             batch.rows(self.counts[places], self.single[places, : batch.kernel.kept])
             self.batches.append(batch)
 
@@ -315,7 +314,7 @@ class Plan:
         increment_version(self.weights)  # so that autograd notices, as it does after torch's own steps
         for k in self.loose:
             self._by_reference(k, used[k], loss, factor)
-        if self.around.zero_grad and (used is not given or moved):
+        if self.options.zero_grad and (used is not given or moved):
             copied = (g for g, copy in zip(given, used, strict=True) if g is not copy)
             for g in (*copied, *moved):
                 g.zero_()
@@ -340,18 +339,18 @@ class Plan:
 
         Where some of them are on a GPU it stays there, so that nothing waits for it.
         """
-        if self.around.max_norm is None:
+        if self.options.max_norm is None:
             return 1.0
         for round_ in self.reading:
             round_.run()
         if self.shards is not None:
             return self._coefficient(self.shards.total(self._squares(used)), unscale)
         parts = [b.squares.sum() for b in self.batches]
+        place = next((p.device for p in parts if isinstance(p, Tensor)), None)
         parts += [used[k].double().square().sum() for k in self.loose]
-        place = next((b.device for b in self.batches if not b.on_cpu), None)
         if place is not None:
             squares = torch.stack([torch.as_tensor(p).to(place, non_blocking=True) for p in parts]).sum()
-            return (self.around.max_norm / (abs(unscale) * squares.sqrt() + 1e-6)).clamp(max=1.0)
+            return (self.options.max_norm / (abs(unscale) * squares.sqrt() + 1e-6)).clamp(max=1.0)
         return self._coefficient(sum(map(float, parts)), unscale)
 
     def _squares(self, used: Sequence[Tensor]) -> np.ndarray:
@@ -365,8 +364,8 @@ class Plan:
         return squares
 
     def _coefficient(self, total: float, unscale: float) -> float:
-        assert self.around.max_norm is not None
-        coefficient = self.around.max_norm / (abs(unscale) * math.sqrt(total) + 1e-6)
+        assert self.options.max_norm is not None
+        coefficient = self.options.max_norm / (abs(unscale) * math.sqrt(total) + 1e-6)
         return coefficient if not coefficient >= 1.0 else 1.0  # NaN stays NaN
 
     def _fill(self, batch: _Batch, loss: float, factor: float | Tensor) -> None:
@@ -375,18 +374,14 @@ class Plan:
         batch.loss.fill(loss)
         if batch.table.size:
             batch.table[:] = self.table.numbers[batch.groups, : batch.table.shape[1]]
-        columns = iter(batch.whole.T)
-        if self.whole.factor:
-            host = float(factor) if batch.on_cpu else 1.0
-            if isinstance(factor, Tensor) and not batch.on_cpu:
-                batch.launch.factor.copy_(factor, non_blocking=True)
-            elif not batch.on_cpu:
-                batch.launch.factor.fill_(factor)
-            next(columns)[:] = [host * self.table.signs[k] for k in batch.groups]
-        if self.whole.bound:
-            next(columns)[:] = self.around.clip_value
-        if self.whole.average:
-            next(columns)[:] = 1 - (self.around.ema_decay or 0.0)
+        columns = iter(batch.fused.T)
+        if self.fused.factor:
+            scale = batch.launch.scale(factor)
+            next(columns)[:] = [scale * self.table.signs[k] for k in batch.groups]
+        if self.fused.bound:
+            next(columns)[:] = self.options.clip_value
+        if self.fused.average:
+            next(columns)[:] = 1 - (self.options.ema_decay or 0.0)
 
     def _by_reference(self, place: int, g: Tensor, loss: float, factor: float | Tensor) -> None:
         h, t = self.held[place], int(self.counts[place])
@@ -401,15 +396,15 @@ class Plan:
         w = weight.to(wide, copy=True)
         factor = factor.to(g.device) if isinstance(factor, Tensor) else factor
         used = g.to(wide) * (factor * self.table.signs[h.group])
-        if self.around.clip_value is not None:
-            used = used.clamp(-self.around.clip_value, self.around.clip_value)
+        if self.options.clip_value is not None:
+            used = used.clamp(-self.options.clip_value, self.options.clip_value)
         numbers = self._hyperparameters(h.formula, h.group)
         torch_ref.update(h.formula, w, used, [named[n] for n in h.formula.states], t, numbers, loss)
         self._keep(h, t, w, streamed)
         single[: len(own)] = [float(value) for value in own]
         if h.average is not None:
-            h.average.lerp_(w.to(h.average.dtype), 1 - (self.around.ema_decay or 0.0))
-        if self.around.zero_grad:
+            h.average.lerp_(w.to(h.average.dtype), 1 - (self.options.ema_decay or 0.0))
+        if self.options.zero_grad:
             g.zero_()
 
     def _hyperparameters(self, formula: Formula, group: int) -> dict[str, float]:
@@ -418,7 +413,7 @@ class Plan:
 
     def _keep(self, h: _Held, t: int, w: Tensor, streamed: Sequence[Tensor]) -> None:
         """Put new weights and states into their formats, rounded as the compiled kernels do."""
-        rounded = self.around.stochastic_rounding and w is not h.weight and h.weight.dtype == torch.bfloat16
+        rounded = self.options.stochastic_rounding and w is not h.weight and h.weight.dtype == torch.bfloat16
         noisy = self.form is not None and storage.stochastic(self.form)
         stream = 0
         if rounded:
