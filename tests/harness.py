@@ -18,7 +18,9 @@ import torch
 from tests.papers import PAPERS
 from thalweg import formulas
 from thalweg.formulas import Equations, Formula
-from thalweg.kernels import numba_cpu, torch_ref
+from thalweg.kernels import numba_cpu, torch_ref, triton_gpu
+from thalweg.kernels.backends import Kernel
+from thalweg.kernels.formats import UPDATE_ONLY, Formats
 from thalweg.kernels.lower import lower
 
 STEPS = 50
@@ -142,10 +144,55 @@ def _torch_path(
 Update = Callable[..., None]
 
 
+def update_by(prepared: Callable[[Formula, torch.Tensor, Formats], Kernel], run: Callable[[Any], None]) -> Update:
+    """One step on one tensor by a compiled kernel; arguments as of `torch_ref.update`."""
+
+    def update(
+        formula: Formula,
+        w: torch.Tensor,
+        g: torch.Tensor,
+        states: Sequence[torch.Tensor],
+        t: int,
+        hyperparameters: Mapping[str, float] | None = None,
+        loss: float = float("nan"),
+    ) -> None:
+        values = {**formula.hyperparameters, **(hyperparameters or {})}
+        program, named = lower(formula.equations), dict(zip(formula.states, states, strict=True))
+        streamed = [named[name] for name, _ in program.states]
+        single = [named[name] for name, _ in program.kept]
+        kept = np.array([[float(s.reshape(-1)[0]) for s in single]]).reshape(1, -1)
+        forms = [str(x.dtype).removeprefix("torch.") for x in (w, g, *streamed)]
+        address, length = numba_cpu.segment_table([w], [g.contiguous()], [streamed])
+        launch = prepared(formula, w, Formats(forms[0], forms[1], tuple(forms[2:]), forms[0])).launch(
+            address,
+            length,
+            np.zeros(1, dtype=np.int64),
+            np.ones(1, dtype=np.bool_),
+            np.array([float(t)]),
+            np.array([loss]),
+            np.array([[values[name] for name in formula.equations.hyperparameters]]),
+            kept=kept,
+        )
+        run(launch)
+        for state, value in zip(single, kept[0].tolist(), strict=True):
+            state.fill_(value)
+
+    return update
+
+
+numba_update = update_by(
+    lambda rule, _, formats: numba_cpu.compiled(rule.equations, formats), lambda launch: numba_cpu.run([launch], 1)
+)
+triton_update = update_by(
+    lambda rule, w, formats: triton_gpu.compiled(rule.equations, formats, UPDATE_ONLY, w.device),
+    lambda launch: triton_gpu.run([launch]),
+)
+
+
 def our_path(
     formula: Formula, w: torch.Tensor, gradients: Sequence[torch.Tensor], dtype: torch.dtype, update: Update
 ) -> Path:
-    """The formula by `torch_ref.update` or `numba_cpu.update`."""
+    """The formula by `torch_ref.update`, `numba_update` or `triton_update`."""
     weight = w.to(dtype).clone()
     states = torch_ref.initial_states(formula, weight, {})
     for t, (g, loss) in enumerate(zip(gradients, losses_of(len(gradients)), strict=True), start=1):

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.harness import difference, our_path, start_and_gradients
+from tests.harness import difference, numba_update, our_path, start_and_gradients
 from thalweg.errors import FormulaError
 from thalweg.formulas import CLASSIC, FORMULAS, get, names
 from thalweg.formulas.meanings import SHARED
-from thalweg.kernels import numba_cpu, torch_ref
+from thalweg.kernels import torch_ref
 
 DIRECTIONS = {"gradient", "accumulated gradient", "sign of the gradient", "sign of the accumulated gradient"}
 RATES = {
@@ -87,7 +87,7 @@ def slope(w: torch.Tensor) -> torch.Tensor:
     return torch.sin(w) + 0.3 * w
 
 
-@pytest.mark.parametrize("update", [torch_ref.update, numba_cpu.update], ids=["torch", "numba"])
+@pytest.mark.parametrize("update", [torch_ref.update, numba_update], ids=["torch", "numba"])
 @pytest.mark.parametrize("decay", [0.0, 0.2])
 def test_lookahead_and_change_of_variables_are_one_path(update: Any, decay: float) -> None:
     """w + μa of the look-ahead form is the w of the other, step by step."""
@@ -126,7 +126,7 @@ def test_rate_inside_differs_only_while_the_rate_changes() -> None:
     assert difference(*ends) > 1e-4
 
 
-@pytest.mark.parametrize("update", [torch_ref.update, numba_cpu.update], ids=["torch", "numba"])
+@pytest.mark.parametrize("update", [torch_ref.update, numba_update], ids=["torch", "numba"])
 def test_rounding_never_makes_a_centered_variance_negative(update: Any) -> None:
     """Equal gradients: v − m² is 0, and rounding puts it below."""
     w, g = torch.zeros(2000), torch.tensor(np.linspace(0.1, 900, 2000), dtype=torch.float32)

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 import thalweg as tw
-from tests.harness import CASES, Case, difference, our_path, start_and_gradients, truth
+from tests.harness import CASES, Case, difference, our_path, start_and_gradients, triton_update, truth
 from tests.kernels.test_agreement import EDGES
 from thalweg.errors import UsageError
 from thalweg.formulas import Formula, get
@@ -53,7 +53,7 @@ def test_the_kernels_are_interpreted() -> None:
 def test_float64_agrees_with_torch_or_the_paper(case: Case) -> None:
     w, gradients = start_and_gradients((5, 7), 1, 12)
     expected = truth(case, w, gradients, torch.float64)
-    path = our_path(case.formula, w, gradients, torch.float64, triton_gpu.update)
+    path = our_path(case.formula, w, gradients, torch.float64, triton_update)
     assert difference(path.weight, expected.weight) <= 1e-10
     for name, value in expected.states.items():
         assert difference(path.states[name], value) <= 1e-10, name
@@ -63,7 +63,7 @@ def test_float64_agrees_with_torch_or_the_paper(case: Case) -> None:
 def test_float32_stays_near_float64(case: Case) -> None:
     w, gradients = start_and_gradients((3, 1, 11), 2, 12)
     expected = our_path(case.formula, w, gradients, torch.float64, torch_ref.update)
-    path = our_path(case.formula, w, gradients, torch.float32, triton_gpu.update)
+    path = our_path(case.formula, w, gradients, torch.float32, triton_update)
     assert difference(path.weight, expected.weight) <= 1e-5
     for name, value in expected.states.items():
         assert difference(path.states[name], value) <= 1e-5, name
@@ -76,7 +76,7 @@ def test_edge_gradients_break_the_weights_that_the_reference_breaks(case: Case, 
     w, ones = torch.linspace(-1, 1, len(EDGES)), torch.ones(len(EDGES))
     for gradients in ([edges], [ones, edges.flip(0)]):
         expected = our_path(case.formula, w, gradients, dtype, torch_ref.update).weight
-        weight = our_path(case.formula, w, gradients, dtype, triton_gpu.update).weight
+        weight = our_path(case.formula, w, gradients, dtype, triton_update).weight
         assert torch.allclose(weight, expected, rtol=1e-4, equal_nan=True), (weight, expected)
 
 
@@ -85,7 +85,7 @@ def test_edge_gradients_break_the_weights_that_the_reference_breaks(case: Case, 
 def test_half_precision_is_rounded_once(name: str, dtype: torch.dtype) -> None:
     formula = get(name)
     w, gradients = start_and_gradients((300,), 3, 4)
-    ours = our_path(formula, w, gradients, dtype, triton_gpu.update)
+    ours = our_path(formula, w, gradients, dtype, triton_update)
     assert_same(ours.weight, our_path(formula, w, gradients, dtype, rounded_once).weight)
 
 
@@ -316,7 +316,7 @@ def test_the_sum_of_squares(form: str) -> None:
 def test_addresses_that_are_no_multiple_of_16() -> None:
     ours, theirs = torch.linspace(-1, 1, 1300)[1:], torch.linspace(-1, 1, 1300)[1:]
     g = torch.ones(1299)
-    for update, w in ((triton_gpu.update, ours), (torch_ref.update, theirs)):
+    for update, w in ((triton_update, ours), (torch_ref.update, theirs)):
         update(get("sgd"), w, g, [], 1)
     assert torch.allclose(ours, theirs)
 
@@ -333,9 +333,7 @@ def everything(g, w, m, tl, *, lr=0.1, p=1.3):
 @pytest.mark.parametrize(("dtype", "relative"), [(torch.float32, 1e-5), (torch.float64, 1e-13)], ids=str)
 def test_every_word_of_the_vocabulary(dtype: torch.dtype, relative: float) -> None:
     w, gradients = start_and_gradients((70,), 4, 2)
-    ours, theirs = (
-        our_path(everything, w, gradients, dtype, update) for update in (triton_gpu.update, torch_ref.update)
-    )
+    ours, theirs = (our_path(everything, w, gradients, dtype, update) for update in (triton_update, torch_ref.update))
     assert torch.allclose(ours.weight, theirs.weight, rtol=relative, atol=relative)
     for name in everything.states:
         assert torch.allclose(ours.states[name], theirs.states[name], rtol=relative, atol=relative), name

@@ -204,7 +204,7 @@ def test_one_launch_for_all_groups_and_long_tensors_are_shared_among_threads(mon
     equal = tw.optim.AdamW(a)
     gradients(a, 0)
     equal.step()
-    assert len(launched[-1][0].held[4]) == 1  # one row for all tensors of a group
+    assert len(launched[-1][0].arrays[4]) == 1  # one row for all tensors of a group
 
 
 @pytest.mark.parametrize("kind", [tw.optim.SGD, torch.optim.SGD])

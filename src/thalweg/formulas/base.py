@@ -11,7 +11,7 @@ A parameter's place in the signature says what it is:
       reserved     states   hyperparameters     an option: a bool or a string picks
                             (numbers)           between forms of the rule when it is read
 
-A hyperparameter whose default is None is absent until somebody gives it a number; a rule may test
+A hyperparameter whose default is None is absent until it is given a number; a rule may test
 ``if dampening is not None`` and so have one term, or one state, less.
 
 Read next: `equations.py` (how the function is run and checked), then `kernels/lower.py`.

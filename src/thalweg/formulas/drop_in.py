@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .base import Formula
+from typing import Any, Protocol
 
 # The tuples that are arguments of the classes, and the hyperparameters they hold.
 TUPLES = {
@@ -22,6 +19,16 @@ TUPLES = {
     "step_sizes": ("size_min", "size_max"),
 }
 MEANS = {"m": "exp_avg", "v": "exp_avg_sq"}  # what most rules call Adam's averages
+
+
+class Form(Protocol):
+    """A formula's numbers, and the options it has chosen."""
+
+    @property
+    def hyperparameters(self) -> Mapping[str, float]: ...
+
+    @property
+    def options(self) -> Mapping[str, bool | str | None]: ...
 
 
 @dataclass(frozen=True)
@@ -44,13 +51,13 @@ class DropIn:
     in_torch: bool = True
     keeps_step: bool = True
 
-    def means(self, formula: Formula, usual: Formula) -> bool:
+    def means(self, formula: Form, usual: Form) -> bool:
         """Whether the class can be this form of the usual formula."""
         others = [name for name in formula.options if name not in self.options]
         forgets = formula.hyperparameters.get("momentum") == 0  # torch would leave its state out
         return not forgets and all(formula.options[n] == usual.options[n] for n in others)
 
-    def arguments(self, formula: Formula, **changed: float) -> dict[str, Any]:
+    def arguments(self, formula: Form, **changed: float) -> dict[str, Any]:
         """The keyword arguments with which the class is this formula."""
         values: dict[str, Any] = {**formula.hyperparameters, **changed}
         values |= {name: value for name in self.options if (value := formula.options.get(name))}

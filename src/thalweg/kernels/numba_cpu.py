@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..formulas.base import Equations, Formula
+from ..formulas.equations import Equations
 from .formats import UPDATE_ONLY, Formats, FusedOptions
 from .generated import cache_folder, module
 from .lower import Printer, Program, lower
@@ -408,32 +408,6 @@ def segment_table(
     return address, np.array([w.numel() for w in weights], dtype=np.int64)
 
 
-def update(
-    formula: Formula,
-    w: torch.Tensor,
-    g: torch.Tensor,
-    states: Sequence[torch.Tensor],
-    t: int,
-    hyperparameters: dict[str, float] | None = None,
-    loss: float = float("nan"),
-) -> None:
-    """One step of the formula on one tensor, in place; the same arguments as `torch_ref.update`."""
-    values = {**formula.hyperparameters, **(hyperparameters or {})}
-    kept = {name for name, _ in lower(formula.equations).kept}
-    named = dict(zip(formula.states, states, strict=True))
-    streamed = [s for name, s in named.items() if name not in kept]
-    numbers = np.array([[float(s.reshape(-1)[0]) for name, s in named.items() if name in kept]]).reshape(1, -1)
-    address, length = segment_table([w], [g.contiguous()], [streamed])
-    table = np.array([[values[name] for name in formula.equations.hyperparameters]])
-    one = np.zeros(1, dtype=np.int64)
-    launch = compiled(formula.equations, w.dtype).launch(
-        address, length, one, np.ones(1, dtype=np.bool_), np.array([float(t)]), np.array([loss]), table, kept=numbers
-    )
-    run([launch], 1)
-    for name, value in zip((n for n in named if n in kept), numbers[0].tolist(), strict=True):
-        named[name].fill_(value)
-
-
 __all__ = [
     "CUT",
     "DTYPES",
@@ -447,5 +421,4 @@ __all__ = [
     "segment_table",
     "source",
     "squares",
-    "update",
 ]

@@ -83,7 +83,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         check(given.arguments, grouped=self.rule.grouped)
         self.rule.verify(given.arguments)
         _check_whole_step(max_norm, clip_value, ema_decay)
-        format_of(state_dtype)  # refuses what there is not
+        format_of(state_dtype)  # refuses an unknown format
         self.options = StepOptions(
             max_norm, clip_value, ema_decay, bool(zero_grad), state_dtype, bool(stochastic_rounding)
         )
@@ -107,8 +107,8 @@ class FormulaOptimizer(torch.optim.Optimizer):
         loss = self._loss(closure)
         params = [p for group in self.param_groups for p in group["params"]]
         gradients = list(map(_GRADIENT, params))
-        scale, found = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
-        if found is not None and float(found):
+        scale, overflow = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        if overflow is not None and float(overflow):
             for g in gradients if self.options.zero_grad else ():
                 if g is not None:
                     g.zero_()
@@ -138,7 +138,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
                 p.copy_(before)
 
     def _lookahead(self, closure: bool) -> list[tuple[Tensor, Tensor]]:
-        """Move each weight to where its formula wants the gradient; what moved, and from where."""
+        """Move each weight to where its formula takes the gradient; each moved weight, and its values before."""
         moved = []
         for group in self.param_groups:
             formula = self.rule.choose(group)
@@ -153,9 +153,9 @@ class FormulaOptimizer(torch.optim.Optimizer):
             values = dict(zip(formula.equations.hyperparameters, numbers, strict=True))
             for p in group["params"]:
                 state = self.state.get(p, {})
-                found = [readable(state, self.rule.state(name)) for name in formula.states]
-                states = [sharded.local(s) for s in found if s is not None]
-                if len(states) == len(found):
+                present = [readable(state, self.rule.state(name)) for name in formula.states]
+                states = [sharded.local(s) for s in present if s is not None]
+                if len(states) == len(present):
                     here = sharded.local(p.detach())
                     moved.append((here, here.clone()))
                     torch_ref.lookahead(formula, here, states, int(state.get("step", 0)) + 1, values)
@@ -170,7 +170,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
 
     @torch.no_grad()
     def swap_ema(self) -> None:
-        """Exchange the weights and their moving averages, in place; once more, and all is as it was."""
+        """Exchange the weights and their moving averages, in place; a second call undoes it."""
         averages = self.ema_parameters()
         params = [p for group in self.param_groups for p in group["params"]]
         for p, average in zip(params, averages, strict=True):

@@ -1,7 +1,7 @@
 """One step over all tensors of all groups, prepared once.
 
 What a step needs is mostly what the last one needed: where weights, gradients and states lie, which
-group each belongs to, how tensors are cut into segments. A `Plan` holds that; a step then looks whether
+group each belongs to, how tensors are cut into segments. A `Plan` holds that; a step then checks that
 it still `fits`, fills a table with one row per (group, step count), and launches one compiled loop per
 formula, format and device, whatever the number of tensors and groups. Tensors that no kernel can
 take (float16 on the CPU, other devices, gaps in memory) go through the reference one by one, computed in
@@ -64,8 +64,8 @@ class Optimizer(Protocol):
 
 
 @dataclass(frozen=True)
-class _Held:
-    """A parameter with a gradient: what it needs in every step."""
+class _Parameter:
+    """A parameter that has a gradient: what a step needs of it."""
 
     index: int  # among all parameters
     group: int
@@ -74,7 +74,7 @@ class _Held:
     scales: tuple[Tensor, ...]  # of those that are int8
     kept: tuple[float, ...]  # one number each
     average: Tensor | None
-    taken: float  # steps before this plan
+    steps: float  # before this plan
     formula: Formula
     formats: Formats | None  # None: no compiled kernel
 
@@ -87,36 +87,38 @@ class _Held:
 class _Batch:
     """Tensors of one formula and one set of formats, that one compiled loop updates."""
 
-    def __init__(self, held: Sequence[_Held], fused: FusedOptions, places: Sequence[int]) -> None:
-        self.held, self.formula = held, held[0].formula
-        formats = held[0].formats
+    def __init__(self, parameters: Sequence[_Parameter], fused: FusedOptions, places: Sequence[int]) -> None:
+        self.parameters, self.formula = parameters, parameters[0].formula
+        formats = parameters[0].formats
         assert formats is not None
         self.gradient_format, self.numbers = formats.gradient, len(fused.numbers)
-        self.backend = _backend(held[0].weight.device)
+        self.backend = _backend(parameters[0].weight.device)
         self.kernel = self.backend.compiled(self.formula.equations, formats, fused)
         self.places = np.array(places)  # of these parameters among those with a gradient
         cut = self.backend.CUT
-        cuts = [np.arange(0, h.weight.numel(), cut) for h in held]
-        owner = np.repeat(np.arange(len(held)), [len(c) for c in cuts])
+        cuts = [np.arange(0, h.weight.numel(), cut) for h in parameters]
+        owner = np.repeat(np.arange(len(parameters)), [len(c) for c in cuts])
         starts = np.concatenate(cuts)
-        size = np.array([h.weight.numel() for h in held])
+        size = np.array([h.weight.numel() for h in parameters])
         self.length = np.minimum(cut, size[owner] - starts).astype(np.int64)
-        streams = [[h.weight, h.weight, *h.streams] for h in held]
+        streams = [[h.weight, h.weight, *h.streams] for h in parameters]
         first = np.array([[s.data_ptr() for s in row] for row in streams], dtype=np.int64)
         sizes = np.array([s.element_size() for s in streams[0]])
-        scales = len(held[0].scales)
+        scales = len(parameters[0].scales)
         index = np.tile(starts[:, None], (1, len(sizes)))
         index[:, len(sizes) - scales :] //= storage.BLOCK
         self.address = first[owner] + index * sizes
         self.offset = (starts * sizes[1]).astype(np.int64)
-        self.noise = np.stack([np.array([h.index for h in held])[owner], starts], axis=1).astype(np.int64)
+        self.noise = np.stack([np.array([h.index for h in parameters])[owner], starts], axis=1).astype(np.int64)
         self.owner = owner
         self.gradients = self.places[owner]
 
     def rows(self, counts: np.ndarray, kept: np.ndarray) -> None:
         """One row of the table for each different (group, step count, kept numbers) of the parameters."""
         number: dict[tuple[Any, ...], int] = {}
-        keys = [(h.group, *pair) for h, pair in zip(self.held, np.column_stack([counts, kept]).tolist(), strict=True)]
+        keys = [
+            (h.group, *pair) for h, pair in zip(self.parameters, np.column_stack([counts, kept]).tolist(), strict=True)
+        ]
         self.row_of = np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
         self.row = self.row_of[self.owner]
         self.groups = [key[0] for key in number]
@@ -155,25 +157,25 @@ class Plan:
         self.table = Table(self.rule, optimizer.param_groups)
         self.forms = self.table.formulas
         self.needs_loss = any(lower(f.equations).uses_loss for f in self.forms)
-        self.held = [
-            self._hold(optimizer, k, owners[k], p, g)
+        self.parameters = [
+            self._parameter(optimizer, k, owners[k], p, g)
             for k, (p, g) in enumerate(zip(params, gradients, strict=True))
             if g is not None
         ]
-        self.shards = sharded.shards(params, [h.index for h in self.held])
-        self.layouts = [(h.weight, h.weight.stride(), h.weight.dtype) for h in self.held]
-        self.contiguous = all(h.weight.is_contiguous() for h in self.held)
-        self.dtypes = {h.weight.dtype for h in self.held}
+        self.shards = sharded.shards(params, [h.index for h in self.parameters])
+        self.layouts = [(h.weight, h.weight.stride(), h.weight.dtype) for h in self.parameters]
+        self.contiguous = all(h.weight.is_contiguous() for h in self.parameters)
+        self.dtypes = {h.weight.dtype for h in self.parameters}
         self._count(optimizer)
         self._split(optimizer)
         self.threads = 0
         self.states = [s for state in optimizer.state.values() for s in state.values()]
-        self.kept = [s for h in self.held for s in h.streams]
+        self.kept = [s for h in self.parameters for s in h.streams]
         self.kept_pointers = list(map(_POINTER, self.kept))
-        self.weights = [h.weight for h in self.held] + ([] if self.shards is None else self.shards.held)
+        self.weights = [h.weight for h in self.parameters] + ([] if self.shards is None else self.shards.weights)
 
     def fits(self, optimizer: Optimizer, params: list[Tensor], gradients: list[Tensor | None]) -> bool:
-        """Whether all is where it was."""
+        """Whether everything lies where it lay, and means the same formulas."""
         present = itertools.chain.from_iterable(map(dict.values, optimizer.state.values()))
         return (
             _same(params, self.params)
@@ -190,12 +192,12 @@ class Plan:
             and self.table.fill(optimizer.param_groups)
         )
 
-    def _hold(self, optimizer: Optimizer, index: int, group: int, p: Tensor, g: Tensor) -> _Held:
+    def _parameter(self, optimizer: Optimizer, index: int, group: int, p: Tensor, g: Tensor) -> _Parameter:
         _refuse(p, g)
         sharded.check(p, g, self.form)
         formula = self.forms[group]
         numbers = self._hyperparameters(formula, group)
-        taken = self._steps_taken(optimizer.state.get(p, {}))
+        steps = self._steps_taken(optimizer.state.get(p, {}))
         single = {name for name, _ in lower(formula.equations).kept}
         each, scales, kept = [], [], []
         for name, first in formula.equations.initial:
@@ -215,11 +217,11 @@ class Plan:
             optimizer.state[p]["ema"] = states.laid_out(present, p, present.dtype)
             average = sharded.local(optimizer.state[p]["ema"])
         w = sharded.local(p)
-        held = _Held(index, group, w, tuple(each), tuple(scales), tuple(kept), average, taken, formula, None)
-        return dataclasses.replace(held, formats=self._formats(held))
+        parameter = _Parameter(index, group, w, tuple(each), tuple(scales), tuple(kept), average, steps, formula, None)
+        return dataclasses.replace(parameter, formats=self._formats(parameter))
 
-    def _formats(self, h: _Held) -> Formats | None:
-        """How a compiled kernel would find it, or None where none can take it."""
+    def _formats(self, h: _Parameter) -> Formats | None:
+        """The formats a kernel is compiled for, or None where no compiled kernel can take it."""
         w = h.weight
         dense = torch.empty_like(w, device="meta").stride() == w.stride()
         each = [s for s in (*h.states, h.average) if s is not None]
@@ -247,14 +249,14 @@ class Plan:
         """Step counts, and numbers kept for a whole tensor, side by side, so that one operation advances them."""
         double = torch.get_default_dtype() == torch.float64
         dtype = torch.float64 if double else torch.float32  # as torch.optim keeps it
-        steps = torch.tensor([h.taken for h in self.held], dtype=dtype)
+        steps = torch.tensor([h.steps for h in self.parameters], dtype=dtype)
         if self.rule.keeps_step:
-            for h, step in zip(self.held, steps.unbind(), strict=True):
+            for h, step in zip(self.parameters, steps.unbind(), strict=True):
                 optimizer.state[self.params[h.index]]["step"] = step
         self.counts = steps.numpy()
-        width = max((len(h.kept) for h in self.held), default=0)
-        numbers = torch.zeros(len(self.held), width, dtype=torch.float64)
-        for h, row in zip(self.held, numbers, strict=True):
+        width = max((len(h.kept) for h in self.parameters), default=0)
+        numbers = torch.zeros(len(self.parameters), width, dtype=torch.float64)
+        for h, row in zip(self.parameters, numbers, strict=True):
             names = [self.rule.state(name) for name, _ in lower(h.formula.equations).kept]
             for name, place, value in zip(names, row.unbind(), h.kept, strict=False):
                 place.fill_(value)
@@ -272,14 +274,14 @@ class Plan:
         )
         together: dict[Any, list[int]] = {}
         self.loose: list[int] = []
-        for place, h in enumerate(self.held):
+        for place, h in enumerate(self.parameters):
             if h.formats is not None:
                 together.setdefault((h.formula.equations, h.formats, h.weight.device), []).append(place)
             else:
                 self.loose.append(place)
         self.batches = []
         for places in together.values():
-            batch = _Batch([self.held[k] for k in places], self.fused, places)
+            batch = _Batch([self.parameters[k] for k in places], self.fused, places)
             batch.rows(self.counts[places], self.single[places, : batch.kernel.kept])
             self.batches.append(batch)
 
@@ -320,7 +322,7 @@ class Plan:
                 g.zero_()
 
     def _as_weights(self, given: list[Tensor]) -> bool:
-        """Whether gradients lie as the weights do; the common case, seen quickly."""
+        """Whether gradients lie as the weights do; the common case, checked quickly."""
         return (
             self.contiguous
             and set(map(_DTYPE, given)) == self.dtypes
@@ -384,7 +386,7 @@ class Plan:
             next(columns)[:] = 1 - (self.options.ema_decay or 0.0)
 
     def _by_reference(self, place: int, g: Tensor, loss: float, factor: float | Tensor) -> None:
-        h, t = self.held[place], int(self.counts[place])
+        h, t = self.parameters[place], int(self.counts[place])
         wide = torch.float64 if h.weight.dtype == torch.float64 else torch.float32
         program = lower(h.formula.equations)
         weight, single = h.weight.detach(), self.single[place]
@@ -411,7 +413,7 @@ class Plan:
         names = formula.equations.hyperparameters
         return dict(zip(names, self.table.numbers[group, : len(names)].tolist(), strict=True))
 
-    def _keep(self, h: _Held, t: int, w: Tensor, streamed: Sequence[Tensor]) -> None:
+    def _keep(self, h: _Parameter, t: int, w: Tensor, streamed: Sequence[Tensor]) -> None:
         """Put new weights and states into their formats, rounded as the compiled kernels do."""
         rounded = self.options.stochastic_rounding and w is not h.weight and h.weight.dtype == torch.bfloat16
         noisy = self.form is not None and storage.stochastic(self.form)
