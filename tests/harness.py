@@ -18,7 +18,9 @@ import torch
 from tests.papers import PAPERS
 from thalweg import formulas
 from thalweg.formulas import Equations, Formula
-from thalweg.kernels import numba_cpu, torch_ref
+from thalweg.kernels import numba_cpu, torch_ref, triton_gpu
+from thalweg.kernels.backends import Kernel
+from thalweg.kernels.formats import UPDATE_ONLY, Formats
 from thalweg.kernels.lower import lower
 
 STEPS = 50
@@ -41,180 +43,47 @@ class Case:
         return self.text
 
 
-def case(text: str, optimizer: Any, states: Mapping[str, str] | None = None, **arguments: Any) -> Case:
-    """A case whose torch optimizer is made by ``optimizer(params, **arguments)``."""
-    return Case(text, lambda params: optimizer(params, foreach=False, **arguments), states or {})
+def in_torch(text: str) -> Case:
+    """A case whose truth is the class of torch.optim that the formula declares."""
+    formula = formulas.get(text)
+    drop_in = formula.drop_ins[0]
+    same_states = drop_in.means(formula, formulas.get(formula.name))
+
+    def make(params: list[torch.Tensor]) -> torch.optim.Optimizer:
+        return getattr(torch.optim, drop_in.name)(params, foreach=False, **drop_in.arguments(formula))
+
+    states = {ours: theirs for ours, theirs in drop_in.states.items() if same_states and ours in formula.states}
+    return Case(text, make, states)
 
 
-BUFFER, MEANS = {"a": "momentum_buffer"}, {"m": "exp_avg", "v": "exp_avg_sq"}
-O = torch.optim  # noqa: E741 - a table is easier to read when its columns are narrow
+# Beside every formula with its defaults: hyperparameters and options that torch.optim has too.
+FORMS = [
+    "sgd(lr=0.1,weight_decay=0.1)",
+    "momentum(momentum=0.5,weight_decay=0.1)",
+    "nesterov(lr=0.01,momentum=0.7,weight_decay=0.1)",
+    "adagrad(lr=0.1,lr_decay=0.03,initial_accumulator_value=0.4,weight_decay=0.1,eps=1e-3)",
+    "adadelta(lr=0.3,rho=0.8,eps=1e-4,weight_decay=0.1)",
+    "rmsprop(lr=0.002,alpha=0.9,eps=1e-4,weight_decay=0.1)",
+    "adam(lr=0.01,beta1=0.8,beta2=0.95,eps=1e-4,weight_decay=0.1)",
+    "adamw(lr=0.01,beta1=0.8,beta2=0.95,eps=1e-4,weight_decay=0.3)",
+    "momentum(dampening=0.3,momentum=0.8)",
+    "momentum(rate_inside=True,weight_decay=0.1)",
+    "asgd(lr=0.1,lambd=0.02,alpha=0.6,t0=20,weight_decay=0.1)",
+    "rprop(lr=0.1,eta_minus=0.4,eta_plus=1.3,size_min=1e-2,size_max=0.5)",
+    "rmsprop(momentum=0.8,weight_decay=0.1)",
+    "rmsprop(centered=True,lr=0.001,eps=1e-3)",
+    "rmsprop(centered=True,momentum=0.8,eps=1e-3)",
+    "adam(amsgrad=True,beta2=0.9,weight_decay=0.1)",
+    "adamw(amsgrad=True,beta2=0.9)",
+    "adamax(lr=0.01,beta1=0.8,beta2=0.9,eps=1e-2,weight_decay=0.1)",
+    "nadam(lr=0.01,beta1=0.8,beta2=0.9,eps=1e-4,weight_decay=0.1,momentum_decay=0.02)",
+    "nadam(weight_decay=0.1,decoupled_weight_decay=True)",
+    "radam(lr=0.01,beta1=0.8,beta2=0.9,eps=1e-4,weight_decay=0.1)",
+    "radam(weight_decay=0.1,decoupled_weight_decay=True)",
+]
 CASES = [
-    case("sgd", O.SGD),
-    case("sgd(lr=0.1,weight_decay=0.1)", O.SGD, lr=0.1, weight_decay=0.1),
-    case("momentum", O.SGD, BUFFER, momentum=0.9),
-    case("momentum(momentum=0.5,weight_decay=0.1)", O.SGD, BUFFER, momentum=0.5, weight_decay=0.1),
-    case("nesterov", O.SGD, BUFFER, momentum=0.9, nesterov=True),
-    case(
-        "nesterov(lr=0.01,momentum=0.7,weight_decay=0.1)",
-        O.SGD,
-        BUFFER,
-        lr=0.01,
-        momentum=0.7,
-        nesterov=True,
-        weight_decay=0.1,
-    ),
-    case("adagrad", O.Adagrad, {"r": "sum"}),
-    case(
-        "adagrad(lr=0.1,lr_decay=0.03,initial_accumulator_value=0.4,weight_decay=0.1,eps=1e-3)",
-        O.Adagrad,
-        {"r": "sum"},
-        lr=0.1,
-        lr_decay=0.03,
-        initial_accumulator_value=0.4,
-        weight_decay=0.1,
-        eps=1e-3,
-    ),
-    case("adadelta", O.Adadelta, {"v": "square_avg", "u": "acc_delta"}),
-    case(
-        "adadelta(lr=0.3,rho=0.8,eps=1e-4,weight_decay=0.1)",
-        O.Adadelta,
-        {"v": "square_avg", "u": "acc_delta"},
-        lr=0.3,
-        rho=0.8,
-        eps=1e-4,
-        weight_decay=0.1,
-    ),
-    case("rmsprop", O.RMSprop, {"v": "square_avg"}),
-    case(
-        "rmsprop(lr=0.002,alpha=0.9,eps=1e-4,weight_decay=0.1)",
-        O.RMSprop,
-        {"v": "square_avg"},
-        lr=0.002,
-        alpha=0.9,
-        eps=1e-4,
-        weight_decay=0.1,
-    ),
-    case("adam", O.Adam, MEANS),
-    case(
-        "adam(lr=0.01,beta1=0.8,beta2=0.95,eps=1e-4,weight_decay=0.1)",
-        O.Adam,
-        MEANS,
-        lr=0.01,
-        betas=(0.8, 0.95),
-        eps=1e-4,
-        weight_decay=0.1,
-    ),
-    case("adamw", O.AdamW, MEANS),
-    case(
-        "adamw(lr=0.01,beta1=0.8,beta2=0.95,eps=1e-4,weight_decay=0.3)",
-        O.AdamW,
-        MEANS,
-        lr=0.01,
-        betas=(0.8, 0.95),
-        eps=1e-4,
-        weight_decay=0.3,
-    ),
-    case("momentum(dampening=0.3,momentum=0.8)", O.SGD, BUFFER, momentum=0.8, dampening=0.3),
-    case("momentum(rate_inside=True,weight_decay=0.1)", O.SGD, momentum=0.9, weight_decay=0.1),
-    case("asgd", O.ASGD, {"average": "ax"}),
-    case(
-        "asgd(lr=0.1,lambd=0.02,alpha=0.6,t0=20,weight_decay=0.1)",
-        O.ASGD,
-        {"average": "ax"},
-        lr=0.1,
-        lambd=0.02,
-        alpha=0.6,
-        t0=20,
-        weight_decay=0.1,
-    ),
-    case("rprop", O.Rprop, {"size": "step_size", "previous": "prev"}),
-    case(
-        "rprop(lr=0.1,eta_minus=0.4,eta_plus=1.3,size_min=1e-2,size_max=0.5)",
-        O.Rprop,
-        {"size": "step_size", "previous": "prev"},
-        lr=0.1,
-        etas=(0.4, 1.3),
-        step_sizes=(1e-2, 0.5),
-    ),
-    case(
-        "rmsprop(momentum=0.8,weight_decay=0.1)",
-        O.RMSprop,
-        {"v": "square_avg", "b": "momentum_buffer"},
-        momentum=0.8,
-        weight_decay=0.1,
-    ),
-    case(
-        "rmsprop(centered=True,lr=0.001,eps=1e-3)",
-        O.RMSprop,
-        {"v": "square_avg", "m": "grad_avg"},
-        centered=True,
-        lr=0.001,
-        eps=1e-3,
-    ),
-    case(
-        "rmsprop(centered=True,momentum=0.8,eps=1e-3)",
-        O.RMSprop,
-        {"b": "momentum_buffer"},
-        centered=True,
-        momentum=0.8,
-        eps=1e-3,
-    ),
-    case(
-        "adam(amsgrad=True,beta2=0.9,weight_decay=0.1)",
-        O.Adam,
-        {**MEANS, "v_max": "max_exp_avg_sq"},
-        amsgrad=True,
-        betas=(0.9, 0.9),
-        weight_decay=0.1,
-    ),
-    case(
-        "adamw(amsgrad=True,beta2=0.9)", O.AdamW, {**MEANS, "v_max": "max_exp_avg_sq"}, amsgrad=True, betas=(0.9, 0.9)
-    ),
-    case("adamax", O.Adamax, {"m": "exp_avg", "u": "exp_inf"}),
-    case(
-        "adamax(lr=0.01,beta1=0.8,beta2=0.9,eps=1e-2,weight_decay=0.1)",
-        O.Adamax,
-        {"m": "exp_avg", "u": "exp_inf"},
-        lr=0.01,
-        betas=(0.8, 0.9),
-        eps=1e-2,
-        weight_decay=0.1,
-    ),
-    case("nadam", O.NAdam, MEANS),
-    case(
-        "nadam(lr=0.01,beta1=0.8,beta2=0.9,eps=1e-4,weight_decay=0.1,momentum_decay=0.02)",
-        O.NAdam,
-        MEANS,
-        lr=0.01,
-        betas=(0.8, 0.9),
-        eps=1e-4,
-        weight_decay=0.1,
-        momentum_decay=0.02,
-    ),
-    case(
-        "nadam(weight_decay=0.1,decoupled_weight_decay=True)",
-        O.NAdam,
-        MEANS,
-        weight_decay=0.1,
-        decoupled_weight_decay=True,
-    ),
-    case("radam", O.RAdam, MEANS),
-    case(
-        "radam(lr=0.01,beta1=0.8,beta2=0.9,eps=1e-4,weight_decay=0.1)",
-        O.RAdam,
-        MEANS,
-        lr=0.01,
-        betas=(0.8, 0.9),
-        eps=1e-4,
-        weight_decay=0.1,
-    ),
-    case(
-        "radam(weight_decay=0.1,decoupled_weight_decay=True)",
-        O.RAdam,
-        MEANS,
-        weight_decay=0.1,
-        decoupled_weight_decay=True,
-    ),
+    *(in_torch(name) for name, f in formulas.FORMULAS.items() if f.drop_ins and f.drop_ins[0].in_torch),
+    *map(in_torch, FORMS),
     *(Case(text, paper=paper) for text, paper in PAPERS.items()),
 ]
 
@@ -275,10 +144,55 @@ def _torch_path(
 Update = Callable[..., None]
 
 
+def update_by(prepared: Callable[[Formula, torch.Tensor, Formats], Kernel], run: Callable[[Any], None]) -> Update:
+    """One step on one tensor by a compiled kernel; arguments as of `torch_ref.update`."""
+
+    def update(
+        formula: Formula,
+        w: torch.Tensor,
+        g: torch.Tensor,
+        states: Sequence[torch.Tensor],
+        t: int,
+        hyperparameters: Mapping[str, float] | None = None,
+        loss: float = float("nan"),
+    ) -> None:
+        values = {**formula.hyperparameters, **(hyperparameters or {})}
+        program, named = lower(formula.equations), dict(zip(formula.states, states, strict=True))
+        streamed = [named[name] for name, _ in program.states]
+        single = [named[name] for name, _ in program.kept]
+        kept = np.array([[float(s.reshape(-1)[0]) for s in single]]).reshape(1, -1)
+        forms = [str(x.dtype).removeprefix("torch.") for x in (w, g, *streamed)]
+        address, length = numba_cpu.segment_table([w], [g.contiguous()], [streamed])
+        launch = prepared(formula, w, Formats(forms[0], forms[1], tuple(forms[2:]), forms[0])).launch(
+            address,
+            length,
+            np.zeros(1, dtype=np.int64),
+            np.ones(1, dtype=np.bool_),
+            np.array([float(t)]),
+            np.array([loss]),
+            np.array([[values[name] for name in formula.equations.hyperparameters]]),
+            kept=kept,
+        )
+        run(launch)
+        for state, value in zip(single, kept[0].tolist(), strict=True):
+            state.fill_(value)
+
+    return update
+
+
+numba_update = update_by(
+    lambda rule, _, formats: numba_cpu.compiled(rule.equations, formats), lambda launch: numba_cpu.run([launch], 1)
+)
+triton_update = update_by(
+    lambda rule, w, formats: triton_gpu.compiled(rule.equations, formats, UPDATE_ONLY, w.device),
+    lambda launch: triton_gpu.run([launch]),
+)
+
+
 def our_path(
     formula: Formula, w: torch.Tensor, gradients: Sequence[torch.Tensor], dtype: torch.dtype, update: Update
 ) -> Path:
-    """The formula by `torch_ref.update` or `numba_cpu.update`."""
+    """The formula by `torch_ref.update`, `numba_update` or `triton_update`."""
     weight = w.to(dtype).clone()
     states = torch_ref.initial_states(formula, weight, {})
     for t, (g, loss) in enumerate(zip(gradients, losses_of(len(gradients)), strict=True), start=1):

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from thalweg.cli.main import app
 from thalweg.formulas import FORMULAS
-from thalweg.formulas.meanings import MEANINGS
 
 
 def run(*words: str, status: int = 0, width: int = 160) -> str:
@@ -35,7 +34,7 @@ def test_one_rule_shows_its_parts(name: str) -> None:
     assert all(f"{state}[t]" in shown for state in rule.states)
     for key in (*rule.hyperparameters, *rule.options):
         assert f"    {key} " in shown
-        assert MEANINGS[key].words in shown
+        assert rule.meanings[key].words in shown
 
 
 def test_options_change_the_equations() -> None:

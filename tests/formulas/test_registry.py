@@ -19,6 +19,11 @@ def test_a_name_gives_the_formula() -> None:
     assert get(" adam ( ) ").equations is get("adam").equations
 
 
+def test_the_names_and_their_order() -> None:
+    expected = "sgd momentum nesterov asgd halving rprop signsgd lion adagrad adadelta rmsprop adam adamax adamw"
+    assert names() == [*expected.split(), "nadam", "radam", "adabelief", "yogi", "qhadam", "adan"]
+
+
 def test_a_text_may_change_defaults() -> None:
     rule = get("adam(beta2=0.99, lr = 1e-2)")
     assert rule.hyperparameters["beta2"] == 0.99

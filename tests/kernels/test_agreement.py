@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.harness import CASES, Case, difference, our_path, start_and_gradients, truth
+from tests.harness import CASES, Case, difference, numba_update, our_path, start_and_gradients, truth
 from thalweg.formulas import names
-from thalweg.kernels import numba_cpu, torch_ref
+from thalweg.kernels import torch_ref
 
 shapes = st.lists(st.integers(0, 9), min_size=0, max_size=3)
 seeds = st.integers(0, 2**31)
@@ -27,7 +27,7 @@ def test_every_formula_has_a_case() -> None:
 def test_float64_agrees_with_torch_or_the_paper(case: Case, shape: list[int], seed: int) -> None:
     w, gradients = start_and_gradients(shape, seed)
     expected = truth(case, w, gradients, torch.float64)
-    for update in (torch_ref.update, numba_cpu.update):
+    for update in (torch_ref.update, numba_update):
         path = our_path(case.formula, w, gradients, torch.float64, update)
         assert difference(path.weight, expected.weight) <= 1e-10
         for name, value in expected.states.items():
@@ -40,7 +40,7 @@ def test_float64_agrees_with_torch_or_the_paper(case: Case, shape: list[int], se
 def test_float32_stays_near_float64(case: Case, shape: list[int], seed: int) -> None:
     w, gradients = start_and_gradients(shape, seed)
     expected = our_path(case.formula, w, gradients, torch.float64, torch_ref.update)
-    path = our_path(case.formula, w, gradients, torch.float32, numba_cpu.update)
+    path = our_path(case.formula, w, gradients, torch.float32, numba_update)
     assert difference(path.weight, expected.weight) <= 1e-5
     for name, value in expected.states.items():
         assert difference(path.states[name], value) <= 1e-5, name
@@ -58,7 +58,7 @@ def test_edge_gradients_break_the_weights_that_torch_breaks(case: Case, dtype: t
     ones = torch.ones(len(EDGES))
     for gradients in ([edges], [ones, edges], [edges, ones], [ones, edges, edges.flip(0)]):
         expected = truth(case, w, gradients, dtype).weight
-        for update in (torch_ref.update, numba_cpu.update):
+        for update in (torch_ref.update, numba_update):
             weight = our_path(case.formula, w, gradients, dtype, update).weight
             whole = expected.isfinite()
             assert torch.equal(weight.isfinite(), whole), (weight, expected)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import thalweg as tw
-from tests.harness import machine_code
+from tests.harness import machine_code, numba_update, triton_update
 from thalweg.formulas.vocabulary import (
     cos,
     equal,
@@ -27,16 +27,16 @@ from thalweg.formulas.vocabulary import (
     tanh,
     where,
 )
-from thalweg.kernels import numba_cpu, torch_ref, triton_gpu
+from thalweg.kernels import torch_ref, triton_gpu
 from thalweg.kernels.lower import lower
 
 G = np.array([-3.7, -1.0, -0.5, -0.0, 0.0, 1e-3, 0.5, 1.0, 2.0, 6.3])
 W = np.linspace(-2, 3, len(G))
 A = np.abs(np.linspace(-1, 2, len(G))) + 0.25
 np_where: Any = np.where
-UPDATES = {"torch": torch_ref.update, "numba": numba_cpu.update}
+UPDATES = {"torch": torch_ref.update, "numba": numba_update}
 if triton_gpu.installed():  # interpreted, on the CPU
-    UPDATES["triton"] = triton_gpu.update
+    UPDATES["triton"] = triton_update
 
 # formula of g, w, t, loss, a and k; the same in NumPy, returning the step (a stays)
 EXPRESSIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
@@ -123,7 +123,7 @@ def test_an_expression_means_what_numpy_means(name: str, dtype: torch.dtype, upd
     expected = W + numeric(G, W, t, 0.75, A, 1.75)
     tolerance = 1e-12 if dtype == torch.float64 else 1e-5
     np.testing.assert_allclose(w.numpy(), expected, rtol=tolerance, atol=tolerance)
-    if dtype == torch.float32 and update is numba_cpu.update:
+    if dtype == torch.float32 and update is numba_update:
         assert "fpext float" not in machine_code(formula.equations)[0]
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import thalweg as tw
-from tests.harness import kernel_step, machine_code
+from tests.harness import kernel_step, machine_code, numba_update
 from thalweg.formulas import Formula, get, names
 from thalweg.kernels import numba_cpu, torch_ref
 
@@ -112,10 +112,11 @@ def test_a_dtype_without_kernel_is_refused_with_a_sentence() -> None:
 
 
 SCRIPT = """
-import time, torch, thalweg as tw
+import torch, thalweg as tw
+from tests.harness import numba_update
 from thalweg.kernels import numba_cpu
-w = torch.ones(3); start = time.perf_counter()
-numba_cpu.update(tw.formulas.get("adam"), w, torch.ones(3), [torch.zeros(3), torch.zeros(3)], 1)
+w = torch.ones(3)
+numba_update(tw.formulas.get("adam"), w, torch.ones(3), [torch.zeros(3), torch.zeros(3)], 1)
 kernel = numba_cpu.compiled(tw.formulas.get("adam").equations, torch.float32)
 print(w.tolist(), kernel.segments.cache_hits, numba_cpu.cache_folder())
 """
@@ -125,7 +126,12 @@ def fresh_process(cache: Path, hash_seed: str) -> list[str]:
     environment = {**os.environ, "THALWEG_CACHE": str(cache), "PYTHONHASHSEED": hash_seed}
     environment |= {"XDG_CACHE_HOME": str(cache), "HOME": str(cache)}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-W", "error", "-c", SCRIPT],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=Path(__file__).parents[2],
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.rsplit(maxsplit=2)
@@ -159,7 +165,7 @@ def test_more_states_than_alias_scopes() -> None:
     scope: dict = {"Update": tw.Update}
     exec(body + ", ".join(f"{n}=g + {i} * {n}" for i, n in enumerate(names)) + ")", scope)
     rule = tw.formula(scope["rule"])
-    for update in (numba_cpu.update, torch_ref.update):
+    for update in (numba_update, torch_ref.update):
         w, states = torch.ones(5), [torch.ones(5) for _ in names]
         update(rule, w, torch.full((5,), 2.0), states, 1)
         assert w.tolist() == pytest.approx([1 - 0.1 * 40] * 5)

@@ -10,7 +10,7 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,54 +18,65 @@ import pytest
 import torch
 
 import thalweg as tw
-from tests.harness import CASES, Case, difference, our_path, start_and_gradients, truth
+from tests.harness import CASES, Case, difference, our_path, start_and_gradients, triton_update, truth
 from tests.kernels.test_agreement import EDGES
 from thalweg.errors import UsageError
 from thalweg.formulas import Formula, get
 from thalweg.formulas.vocabulary import abs, cos, equal, exp, floor, log, maximum, minimum, sign, sin, sqrt, tanh, where
 from thalweg.kernels import torch_ref, triton_gpu
+from thalweg.kernels.formats import UPDATE_ONLY, Formats, FusedOptions
 from thalweg.kernels.lower import lower
-from thalweg.kernels.numba_cpu import UPDATE_ONLY, Formats, Whole
 from thalweg.kernels.storage import dtype_of, from_int8, noise, scales, to_bfloat16, to_int8
 
 pytest.importorskip("triton", reason="there is no Triton for this machine")
 CPU = torch.device("cpu")
 LENGTHS = (1, 0, 255, 1024, 257, 1025, 2500, 3)
-every_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def cases(everyday: Collection[Case]) -> pytest.MarkDecorator:
+    """All cases, of which the everyday suite runs some: the compiled CPU kernel goes through all of them there."""
+    marks = [() if case in everyday else pytest.mark.slow for case in CASES]
+    return pytest.mark.parametrize(
+        "case", [pytest.param(c, marks=m) for c, m in zip(CASES, marks, strict=True)], ids=str
+    )
+
+
+ONE_EACH = list({case.formula.name: case for case in reversed(CASES)}.values())
+ADAM = [case for case in CASES if case.text == "adam"]
 
 
 def test_the_kernels_are_interpreted() -> None:
     assert triton_gpu.device_functions().INTERPRETED
 
 
-@every_case
+@cases(ONE_EACH)
 def test_float64_agrees_with_torch_or_the_paper(case: Case) -> None:
     w, gradients = start_and_gradients((5, 7), 1, 12)
     expected = truth(case, w, gradients, torch.float64)
-    path = our_path(case.formula, w, gradients, torch.float64, triton_gpu.update)
+    path = our_path(case.formula, w, gradients, torch.float64, triton_update)
     assert difference(path.weight, expected.weight) <= 1e-10
     for name, value in expected.states.items():
         assert difference(path.states[name], value) <= 1e-10, name
 
 
-@every_case
+@cases(ADAM)
 def test_float32_stays_near_float64(case: Case) -> None:
     w, gradients = start_and_gradients((3, 1, 11), 2, 12)
     expected = our_path(case.formula, w, gradients, torch.float64, torch_ref.update)
-    path = our_path(case.formula, w, gradients, torch.float32, triton_gpu.update)
+    path = our_path(case.formula, w, gradients, torch.float32, triton_update)
     assert difference(path.weight, expected.weight) <= 1e-5
     for name, value in expected.states.items():
         assert difference(path.states[name], value) <= 1e-5, name
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@cases(ADAM)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_edge_gradients_break_the_weights_that_the_reference_breaks(case: Case, dtype: torch.dtype) -> None:
     edges = torch.tensor(EDGES)
     w, ones = torch.linspace(-1, 1, len(EDGES)), torch.ones(len(EDGES))
     for gradients in ([edges], [ones, edges.flip(0)]):
         expected = our_path(case.formula, w, gradients, dtype, torch_ref.update).weight
-        weight = our_path(case.formula, w, gradients, dtype, triton_gpu.update).weight
+        weight = our_path(case.formula, w, gradients, dtype, triton_update).weight
         assert torch.allclose(weight, expected, rtol=1e-4, equal_nan=True), (weight, expected)
 
 
@@ -74,7 +85,7 @@ def test_edge_gradients_break_the_weights_that_the_reference_breaks(case: Case, 
 def test_half_precision_is_rounded_once(name: str, dtype: torch.dtype) -> None:
     formula = get(name)
     w, gradients = start_and_gradients((300,), 3, 4)
-    ours = our_path(formula, w, gradients, dtype, triton_gpu.update)
+    ours = our_path(formula, w, gradients, dtype, triton_update)
     assert_same(ours.weight, our_path(formula, w, gradients, dtype, rounded_once).weight)
 
 
@@ -99,9 +110,13 @@ class Tensors:
     """Weights, gradients, states and averages of many tensors, in formats of their own."""
 
     def __init__(
-        self, formula: Formula, lengths: Sequence[int], formats: Formats | None = None, whole: Whole = UPDATE_ONLY
+        self,
+        formula: Formula,
+        lengths: Sequence[int],
+        formats: Formats | None = None,
+        fused: FusedOptions = UPDATE_ONLY,
     ) -> None:
-        self.formula, self.whole = formula, whole
+        self.formula, self.fused = formula, fused
         self.formats = formats or Formats.plain(formula.equations, "float32")
         generator = torch.Generator().manual_seed(len(lengths))
         made = [torch.randn(n, generator=generator) for n in lengths]
@@ -130,16 +145,16 @@ class Tensors:
                 w.data_ptr(),
                 g.data_ptr(),
                 *(s.data_ptr() for s in states),
-                *([a.data_ptr()] if self.whole.average else []),
+                *([a.data_ptr()] if self.fused.average else []),
                 *(scale[k].data_ptr() for k in packed),
             ]
             for w, g, states, a, scale in zip(self.w, self.g, self.states, self.average, self.scale, strict=True)
         ]
         count, names = len(self.w), self.formula.equations.hyperparameters
         table = np.array([[{**self.formula.hyperparameters, **row}[n] for n in names] for row in tables])
-        wanted = [[(numbers or {})[n] for n in self.whole.numbers]] * count
-        whole = np.array(wanted) if self.whole.numbers else None
-        launch = triton_gpu.compiled(self.formula.equations, self.formats, self.whole, CPU).launch(
+        wanted = [[(numbers or {})[n] for n in self.fused.numbers]] * count
+        fused = np.array(wanted) if self.fused.numbers else None
+        launch = triton_gpu.compiled(self.formula.equations, self.formats, self.fused, CPU).launch(
             np.array(address),
             np.array([len(w) for w in self.w]),
             np.arange(count),
@@ -147,7 +162,7 @@ class Tensors:
             np.full(count, float(t)),
             np.full(count, 0.5),
             table,
-            whole,
+            fused,
             kept=self.kept,
             noise=np.array([[40 + i, 0] for i in range(count)]),
         )
@@ -188,21 +203,21 @@ def test_what_breaks_one_tensor_changes_no_bit_of_another(bad: float) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("on", list(itertools.product([False, True], repeat=4)), ids=str)
 def test_the_whole_step_in_one_pass(on: tuple[bool, ...], dtype: str) -> None:
-    whole, formula = Whole(*on), get("momentum")
+    fused, formula = FusedOptions(*on), get("momentum")
     average = "float64" if dtype == "float64" else "float32"
     formats = Formats(dtype, dtype, (dtype,), average)
-    ours, theirs = (Tensors(formula, (5, 1030, 0), formats, whole) for _ in range(2))
+    ours, theirs = (Tensors(formula, (5, 1030, 0), formats, fused) for _ in range(2))
     ours.step([{}] * 3, numbers={"_factor": -1.0, "_bound": 0.2, "_share": 0.3}, factor=0.7)
     for w, g, states, a in zip(theirs.w, theirs.g, theirs.states, theirs.average, strict=True):
         wide = [x.to(dtype_of(average)) for x in (w, g, *states)]
-        wide[1] = wide[1] * -0.7 if whole.factor else wide[1]
-        wide[1] = wide[1].clamp(-0.2, 0.2) if whole.bound else wide[1]
+        wide[1] = wide[1] * -0.7 if fused.factor else wide[1]
+        wide[1] = wide[1].clamp(-0.2, 0.2) if fused.bound else wide[1]
         torch_ref.update(formula, wide[0], wide[1], wide[2:], 3)
         for x, y in zip((w, *states), (wide[0], *wide[2:]), strict=True):
             x.copy_(y)
-        if whole.average:
+        if fused.average:
             a.lerp_(wide[0], 0.3)
-        if whole.zero:
+        if fused.zero:
             g.zero_()
     relative = {"float32": 1e-5, "float64": 1e-14, "bfloat16": 1e-2}[dtype]
     for part in ("w", "g", "average"):
@@ -212,7 +227,7 @@ def test_the_whole_step_in_one_pass(on: tuple[bool, ...], dtype: str) -> None:
 
 
 def test_clipping_lets_nan_through() -> None:
-    ours = Tensors(get("sgd"), (3,), whole=Whole(factor=True, bound=True))
+    ours = Tensors(get("sgd"), (3,), fused=FusedOptions(factor=True, bound=True))
     ours.g[0] = torch.tensor([float("nan"), float("inf"), 0.1])
     before = ours.w[0].clone()
     ours.step([{"lr": 1.0}], numbers={"_factor": 1.0, "_bound": 0.5})
@@ -301,7 +316,7 @@ def test_the_sum_of_squares(form: str) -> None:
 def test_addresses_that_are_no_multiple_of_16() -> None:
     ours, theirs = torch.linspace(-1, 1, 1300)[1:], torch.linspace(-1, 1, 1300)[1:]
     g = torch.ones(1299)
-    for update, w in ((triton_gpu.update, ours), (torch_ref.update, theirs)):
+    for update, w in ((triton_update, ours), (torch_ref.update, theirs)):
         update(get("sgd"), w, g, [], 1)
     assert torch.allclose(ours, theirs)
 
@@ -318,9 +333,7 @@ def everything(g, w, m, tl, *, lr=0.1, p=1.3):
 @pytest.mark.parametrize(("dtype", "relative"), [(torch.float32, 1e-5), (torch.float64, 1e-13)], ids=str)
 def test_every_word_of_the_vocabulary(dtype: torch.dtype, relative: float) -> None:
     w, gradients = start_and_gradients((70,), 4, 2)
-    ours, theirs = (
-        our_path(everything, w, gradients, dtype, update) for update in (triton_gpu.update, torch_ref.update)
-    )
+    ours, theirs = (our_path(everything, w, gradients, dtype, update) for update in (triton_update, torch_ref.update))
     assert torch.allclose(ours.weight, theirs.weight, rtol=relative, atol=relative)
     for name in everything.states:
         assert torch.allclose(ours.states[name], theirs.states[name], rtol=relative, atol=relative), name
@@ -347,7 +360,7 @@ from tests.harness import CASES
 from tests.kernels.test_triton_gpu import everything
 from thalweg.formulas import get
 from thalweg.kernels import triton_device, triton_gpu
-from thalweg.kernels.numba_cpu import Formats, Whole
+from thalweg.kernels.formats import Formats, FusedOptions
 
 def compiled(function, signature, constants):
     source = ASTSource(function, signature=signature, constexprs=constants)
@@ -355,8 +368,8 @@ def compiled(function, signature, constants):
     assert made.asm["cubin"]
     return made.asm["ptx"]
 
-def kernel(equations, formats, whole=Whole(True, True, True, True), aligned=True):
-    made = triton_gpu.compiled(equations, formats, whole, torch.device("cuda"))
+def kernel(equations, formats, fused=FusedOptions(True, True, True, True), aligned=True):
+    made = triton_gpu.compiled(equations, formats, fused, torch.device("cuda"))
     kinds = {"_table": "*i64", "_owner": "*i32", "_count": "i32", "_factor_at": "*fp64", "ALIGNED": "constexpr"}
     return compiled(made.segments, kinds, {(4,): aligned})
 
@@ -379,7 +392,7 @@ for formats in (Formats("bfloat16", "bfloat16", ("bfloat16",) * 2, "float32"),
                 Formats("float64", "float64", ("int8", "bfloat16 stochastic"), "float64")):
     precise(kernel(adam, formats))
 for dtype in ("float32", "float64"):
-    kernel(everything.equations, Formats.plain(everything.equations, dtype), Whole())
+    kernel(everything.equations, Formats.plain(everything.equations, dtype), FusedOptions())
 for kind in ("float32", "float64", "uint16", "float16"):
     kinds = {"_table": "*i64", "_owner": "*i32", "_sums": "*fp64", "kind": "constexpr", "block": "constexpr",
              "aligned": "constexpr"}

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-# class name → the options it is tested with
-OPTIONS: dict[str, list[dict[str, Any]]] = {
+from thalweg.formulas import FORMULAS
+
+# class name → the options it is tested with, beside none
+MORE: dict[str, list[dict[str, Any]]] = {
     "SGD": [
-        {},
         {"lr": 0.1, "weight_decay": 0.1},
         {"lr": 0.05, "momentum": 0.9},
         {"lr": 0.05, "maximize": True},
@@ -19,52 +20,41 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"lr": 0.05, "momentum": 0.8, "nesterov": True, "weight_decay": 0.1, "maximize": True},
     ],
     "Adagrad": [
-        {},
         {"lr": 0.1, "lr_decay": 0.03, "weight_decay": 0.1, "initial_accumulator_value": 0.4, "eps": 1e-3},
         {"maximize": True, "weight_decay": 0.1},
     ],
-    "Adadelta": [{}, {"lr": 0.5, "rho": 0.8, "eps": 1e-4, "weight_decay": 0.1, "maximize": True}],
+    "Adadelta": [{"lr": 0.5, "rho": 0.8, "eps": 1e-4, "weight_decay": 0.1, "maximize": True}],
     "RMSprop": [
-        {},
         {"alpha": 0.9, "eps": 1e-4, "weight_decay": 0.1},
         {"momentum": 0.8, "maximize": True},
         {"centered": True, "eps": 1e-3},
         {"centered": True, "momentum": 0.7, "eps": 1e-3},
     ],
     "Adam": [
-        {},
         {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-4, "weight_decay": 0.1},
         {"maximize": True},
         {"amsgrad": True, "betas": (0.9, 0.9), "weight_decay": 0.1},
         {"decoupled_weight_decay": True, "weight_decay": 0.3},
     ],
     "AdamW": [
-        {},
         {"lr": 0.01, "betas": (0.8, 0.95), "weight_decay": 0.3, "maximize": True},
         {"amsgrad": True, "betas": (0.9, 0.9)},
     ],
     "NAdam": [
-        {},
         {"lr": 0.01, "weight_decay": 0.1, "momentum_decay": 0.02, "maximize": True},
         {"weight_decay": 0.1, "decoupled_weight_decay": True},
     ],
     "RAdam": [
-        {},
         {"lr": 0.01, "betas": (0.8, 0.9), "weight_decay": 0.1, "maximize": True},
         {"weight_decay": 0.1, "decoupled_weight_decay": True},
     ],
-    "Adamax": [{}, {"lr": 0.01, "betas": (0.8, 0.9), "eps": 1e-2, "weight_decay": 0.1, "maximize": True}],
-    "ASGD": [{}, {"lr": 0.1, "lambd": 0.02, "alpha": 0.6, "t0": 8, "weight_decay": 0.1, "maximize": True}],
-    "Rprop": [{}, {"lr": 0.1, "etas": (0.4, 1.3), "step_sizes": (1e-3, 0.2), "maximize": True}],
+    "Adamax": [{"lr": 0.01, "betas": (0.8, 0.9), "eps": 1e-2, "weight_decay": 0.1, "maximize": True}],
+    "ASGD": [{"lr": 0.1, "lambd": 0.02, "alpha": 0.6, "t0": 8, "weight_decay": 0.1, "maximize": True}],
+    "Rprop": [{"lr": 0.1, "etas": (0.4, 1.3), "step_sizes": (1e-3, 0.2), "maximize": True}],
 }
-OWN = {
-    "Lion": "lion",
-    "AdaBelief": "adabelief",
-    "Yogi": "yogi",
-    "Adan": "adan",
-    "QHAdam": "qhadam",
-    "SignSGD": "signsgd",
-}
+DROP_INS = [(formula.name, drop_in) for formula in FORMULAS.values() for drop_in in formula.drop_ins]
+OPTIONS = {d.name: [{}, *MORE.get(d.name, [])] for _, d in DROP_INS if d.in_torch}
+OWN = {d.name: name for name, d in DROP_INS if not d.in_torch}
 EACH = [(name, options) for name, several in OPTIONS.items() for options in several]
 
 generator = torch.Generator().manual_seed(5)

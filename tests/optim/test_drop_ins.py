@@ -26,14 +26,6 @@ each = pytest.mark.parametrize(("name", "options"), EACH, ids=str)
 torchs = pytest.mark.parametrize("name", OPTIONS)
 
 
-@pytest.fixture
-def doubles() -> Any:
-    """torch keeps NAdam's product and ASGD's rate in the default dtype."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def both(name: str) -> tuple[Any, Any]:
     return getattr(tw.optim, name), getattr(torch.optim, name)
 
@@ -164,7 +156,7 @@ def test_half_precision_state_dicts_keep_their_dtype(name: str, options: dict[st
     taken_up.load_state_dict(optimizer.state_dict())
     train(model, taken_up, 1)
     for state in taken_up.state.values():
-        assert {v.dtype for n, v in state.items() if n != "mu_product"} <= {torch.float32}
+        assert {v.dtype for n, v in state.items() if n not in ("mu_product", "eta")} <= {torch.float32}
 
 
 @pytest.mark.parametrize("name", [*OPTIONS, *OWN])
@@ -213,6 +205,44 @@ def test_schedulers(name: str, schedule: str, tensor: bool) -> None:
             scheduler.step()
         ends.append(weights(model))
     assert close(*ends, relative=1e-9)
+
+
+@pytest.mark.usefixtures("doubles")
+@pytest.mark.parametrize("tensor", [False, True])
+def test_the_rate_of_asgd_follows_one_step_later_as_torchs(tensor: bool) -> None:
+    """Warm-up, a jump, a rate given as a tensor, and states that change hands between all of these."""
+    for options in OPTIONS["ASGD"]:
+        ends = []
+        for kinds in ([tw.optim.ASGD] * 4, [torch.optim.ASGD] * 4, [tw.optim.ASGD, torch.optim.ASGD] * 2):
+            model = network()
+            optimizer = kinds[0](model.parameters(), **options)
+            for k in range(16):
+                if k % 4 == 0:
+                    saved = copy.deepcopy(optimizer.state_dict())
+                    optimizer = kinds[k // 4](model.parameters(), **options)
+                    optimizer.load_state_dict(saved)
+                rate = 0.02 * (k + 1) if k < 5 else 0.3 / (k - 3)
+                optimizer.param_groups[0]["lr"] = torch.tensor(rate) if tensor else rate
+                train(model, optimizer, 1, start=k)
+            ends.append(weights(model))
+        assert close(ends[0], ends[1])
+        assert close(ends[2], ends[1])
+
+
+@pytest.mark.parametrize("name", ["AdamW", "NAdam", "RAdam"])
+def test_where_a_decoupled_decay_departs_from_torchs(name: str) -> None:
+    """w ← w + step: ∞ − ∞, where torch multiplies ∞ by 1 − lr·weight_decay. The formula says so."""
+    ends = []
+    for kind in both(name):
+        w = nn.Parameter(torch.tensor([float("inf"), 1.0]))
+        w.grad = torch.ones(2)
+        options = {} if name == "AdamW" else {"decoupled_weight_decay": True}
+        kind([w], lr=0.1, weight_decay=0.1, **options).step()
+        ends.append(w.detach())
+    assert ends[0][0].isnan()
+    assert ends[1][0].isinf()
+    assert torch.allclose(ends[0][1], ends[1][1])
+    assert "becomes NaN at the next decay" in tw.formulas.get(name.lower()).departs
 
 
 def test_the_modules_examples() -> None:

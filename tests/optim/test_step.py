@@ -16,7 +16,7 @@ import thalweg as tw
 from thalweg.errors import FormulaError, UsageError
 from thalweg.kernels import numba_cpu
 
-from .models import close, closure, network, train, weights
+from .models import EACH, close, closure, network, train, weights
 
 
 @tw.formula()
@@ -157,6 +157,40 @@ def test_moved_weights_and_exchanged_states_are_noticed() -> None:
     follow(ours, theirs, a, b)
 
 
+RELAID = {"transposed": lambda w: w.t(), "with gaps": lambda w: w.as_strided((4, 4), (8, 2))}
+
+
+@pytest.mark.parametrize("relaid", RELAID)
+@pytest.mark.usefixtures("doubles")
+def test_weights_may_change_their_strides_where_they_lie(relaid: str) -> None:
+    for name, options in EACH:
+        ends = []
+        for module in (tw.optim, torch.optim):
+            w = nn.Parameter(torch.linspace(-1, 1, 32, dtype=torch.float64)[:16].reshape(4, 4))
+            optimizer = getattr(module, name)([w], **options)
+            for k in range(6):
+                gradients([w], k)
+                optimizer.step()
+                if k % 2:
+                    w.data = RELAID[relaid](w.data) if w.is_contiguous() else w.data.as_strided((4, 4), (4, 1))
+            ends.append(w.detach())
+        assert close(*ends, 1e-12), (name, options)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_weights_of_another_shape_in_the_same_place_are_refused(name: str) -> None:
+    for module, error in ((tw.optim, UsageError), (torch.optim, RuntimeError)):
+        w = nn.Parameter(torch.ones(4, 3))
+        optimizer = getattr(module, name)([w])
+        gradients([w], 0)
+        optimizer.step()
+        w.data = w.data.reshape(6, 2)
+        before = w.detach().clone()
+        with pytest.raises(error):
+            optimizer.step()
+        assert torch.equal(w, before)
+
+
 def test_one_launch_for_all_groups_and_long_tensors_are_shared_among_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     launched, run = [], numba_cpu.Round.run
     monkeypatch.setattr(numba_cpu.Round, "run", lambda self: (launched.append(self.launches), run(self)))
@@ -170,7 +204,7 @@ def test_one_launch_for_all_groups_and_long_tensors_are_shared_among_threads(mon
     equal = tw.optim.AdamW(a)
     gradients(a, 0)
     equal.step()
-    assert len(launched[-1][0].held[4]) == 1  # one row for all tensors of a group
+    assert len(launched[-1][0].arrays[4]) == 1  # one row for all tensors of a group
 
 
 @pytest.mark.parametrize("kind", [tw.optim.SGD, torch.optim.SGD])

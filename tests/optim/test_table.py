@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import thalweg as tw
-from thalweg.optim.rules import OF_TORCH, Rule, rule_of_formula
+from thalweg.optim.rules import RULES, Rule, rule_of_formula
 from thalweg.optim.table import Table
 
 
@@ -33,7 +33,7 @@ def groups_of(rule: Rule, count: int = 4, **values: Any) -> list[dict[str, Any]]
     ids=str,
 )
 def test_what_changes_is_read_and_another_form_is_told(changes: dict[str, Any], fits: bool) -> None:
-    rule = OF_TORCH["Adam"]
+    rule = RULES["Adam"]
     groups = groups_of(rule, decoupled_weight_decay=False)
     table = Table(rule, groups)
     groups[2].update(changes)
@@ -47,7 +47,7 @@ def test_what_changes_is_read_and_another_form_is_told(changes: dict[str, Any], 
 
 
 def test_a_number_that_opens_or_closes_a_term_asks_for_another_form() -> None:
-    rule = OF_TORCH["SGD"]
+    rule = RULES["SGD"]
     groups = groups_of(rule, momentum=0.9)
     table = Table(rule, groups)
     groups[1]["momentum"] = 0.5
@@ -65,7 +65,7 @@ def test_a_number_that_opens_or_closes_a_term_asks_for_another_form() -> None:
 
 
 def test_a_tensor_that_changes_where_it_lies_is_seen() -> None:
-    rule = OF_TORCH["Adam"]
+    rule = RULES["Adam"]
     groups = groups_of(rule, lr=torch.tensor(0.5))
     groups[3]["lr"] = 0.5
     table = Table(rule, groups)
@@ -75,7 +75,7 @@ def test_a_tensor_that_changes_where_it_lies_is_seen() -> None:
 
 
 def test_a_group_more_or_less_is_told() -> None:
-    rule = OF_TORCH["Adam"]
+    rule = RULES["Adam"]
     groups = groups_of(rule)
     table = Table(rule, groups)
     assert not table.fill(groups[:3])
@@ -83,7 +83,7 @@ def test_a_group_more_or_less_is_told() -> None:
 
 
 def test_the_formula_is_asked_for_only_when_what_chose_it_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    rule = OF_TORCH["SGD"]
+    rule = RULES["SGD"]
     groups = groups_of(rule, momentum=0.9)
     table, asked = Table(rule, groups), []
     monkeypatch.setattr(table, "rule", Rule(rule.arguments, lambda g: asked.append(g) or rule.choose(g)))

@@ -63,11 +63,10 @@ def _catalogue(rules: list[Formula]) -> None:
 
 
 def _one(rule: Formula) -> str:
-    from ..formulas.meanings import MEANINGS
-    from ..kernels.latex import plain
+    from ..formulas.latex import plain
 
     lines = [f"{rule.label}: {rule.doc.splitlines()[0] if rule.doc else 'a rule of your own'}", ""]
-    lines += [f"    {row}" for row in plain(rule)]
+    lines += [f"    {row}" for row in plain(rule.equations)]
     lines += ["", f"direction  {rule.direction}", f"rate       {rule.rate}"] if rule.direction else [""]
     lines.append(f"states     {', '.join(rule.states) or 'none'}  ({4 * len(rule.states)} bytes per float32 weight)")
     lines.append(f"grew from  {', '.join(rule.parents) or 'nothing before it'}")
@@ -79,15 +78,13 @@ def _one(rule: Formula) -> str:
     lines += ["", "hyperparameters and options, with what they are unless changed:"]
     for key, value in values.items():
         shown = "absent" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-        meaning = MEANINGS.get(key)
+        meaning = rule.meanings.get(key)
         told = f"{meaning.words}; {meaning.range}" if meaning else ""
         lines.append(f"    {key:<{width}}  {shown:<7} {told}".rstrip())
     return "\n".join(lines)
 
 
 def _facts(rule: Formula) -> dict[str, Any]:
-    from ..formulas.meanings import MEANINGS
-
     values = {**rule.hyperparameters, **rule.options}
     return {
         "name": rule.name,
@@ -102,7 +99,7 @@ def _facts(rule: Formula) -> dict[str, Any]:
         "states": list(rule.states),
         "hyperparameters": {
             key: {"default": value}
-            | ({"meaning": MEANINGS[key].words, "range": MEANINGS[key].range} if key in MEANINGS else {})
+            | ({"meaning": meaning.words, "range": meaning.range} if (meaning := rule.meanings.get(key)) else {})
             for key, value in values.items()
         },
         "latex": rule.latex(),

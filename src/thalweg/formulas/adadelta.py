@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from .base import Update, formula
+from .drop_in import DropIn
+from .meanings import SHARE, Meaning
 from .vocabulary import once, sqrt
 
 
@@ -13,6 +15,8 @@ from .vocabulary import once, sqrt
     direction="gradient",
     rate="inverse to short-term change",
     departs="lr, which the paper does not have, multiplies the step and stays out of the accumulated step.",
+    meanings={"rho": Meaning("share of the past in the averages of squares", SHARE)},
+    drop_ins=(DropIn("Adadelta", {"v": "square_avg", "u": "acc_delta"}),),
 )
 def adadelta(g, w, v, u, *, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0, eps_inside=True):
     """Divide by the recent gradients' size and multiply by the recent steps' size.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from .base import Update, formula
+from .drop_in import DropIn
+from .meanings import Meaning
 from .vocabulary import sqrt
 
 
@@ -13,6 +15,8 @@ from .vocabulary import sqrt
     initial={"r": "initial_accumulator_value"},
     direction="gradient",
     rate="inverse to long-term change",
+    meanings={"lr_decay": Meaning("fall of the rate per step, as 1 / (1 + (t − 1)·lr_decay)", "[0, ∞)")},
+    drop_ins=(DropIn("Adagrad", {"r": "sum"}),),
 )
 def adagrad(
     g, w, t, r, *, lr=1e-2, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10, eps_inside=False

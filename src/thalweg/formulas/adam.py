@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from .base import Update, formula
+from .drop_in import MEANS, DropIn
 from .equations import one_of
+from .meanings import SWITCH, Meaning
 from .vocabulary import maximum, sqrt
+
+_STATES = {**MEANS, "v_max": "max_exp_avg_sq"}
 
 
 def averages(g: Any, m: Any, v: Any, beta1: Any, beta2: Any) -> tuple[Any, Any]:
@@ -29,6 +33,11 @@ def ratio(t: Any, m: Any, v: Any, beta1: Any, beta2: Any, eps: Any, corrected: b
     rate="inverse to short-term change",
     departs="amsgrad, as in torch, takes the maximum of the uncorrected v and corrects it afterwards; "
     "Reddi et al. correct nothing.",
+    meanings={
+        "folded": Meaning("fold the bias corrections into the rate, with eps under the root", SWITCH),
+        "rmsprop_momentum": Meaning("accumulate the steps of rmsprop", SWITCH),
+    },
+    drop_ins=(DropIn("Adam", _STATES, ("amsgrad",)),),
 )
 def adam(
     g,
@@ -70,28 +79,13 @@ def adam(
 
 
 @formula(
-    source="Loshchilov & Hutter 2019, Algorithm 2",
-    year=2017,
-    parents=("adam",),
-    direction="accumulated gradient",
-    rate="inverse to short-term change",
-    departs="the decay is multiplied by lr, as in torch; the paper multiplies it by the schedule alone.",
-)
-def adamw(g, w, t, m, v, v_max, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2, amsgrad=False):
-    """Adam with weight decay applied to the weight itself, w ← (1 − lr·weight_decay) w, before the step."""
-    m, v = averages(g, m, v, beta1, beta2)
-    v_max = maximum(v_max, v) if amsgrad else v_max
-    quotient = ratio(t, m, v_max if amsgrad else v, beta1, beta2, eps, corrected=True)
-    return Update(-lr * weight_decay * w - lr * quotient, m=m, v=v, v_max=v_max)
-
-
-@formula(
     source="Kingma & Ba 2015, Algorithm 2",
     year=2014,
     parents=("adam",),
     direction="accumulated gradient",
     rate="inverse to short-term change",
     departs="eps, which the paper does not have, is added to |g| as in torch.",
+    drop_ins=(DropIn("Adamax", {"m": "exp_avg", "u": "exp_inf"}),),
 )
 def adamax(g, w, t, m, u, *, lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
     """Adam with the largest recent gradient in place of the mean square: u ← max(β₂u, |g| + ε)."""
@@ -99,3 +93,24 @@ def adamax(g, w, t, m, u, *, lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_d
     m = beta1 * m + (1 - beta1) * g
     u = maximum(beta2 * u, abs(g) + eps)
     return Update(-lr / (1 - beta1**t) * m / u, m=m, u=u)
+
+
+@formula(
+    source="Loshchilov & Hutter 2019, Algorithm 2",
+    year=2017,
+    parents=("adam",),
+    direction="accumulated gradient",
+    rate="inverse to short-term change",
+    departs="the decay is multiplied by lr, as in torch; the paper multiplies it by the schedule alone. A weight "
+    "that has overflowed to ∞ becomes NaN at the next decay; torch's stays ∞.",
+    drop_ins=(
+        DropIn("AdamW", _STATES, ("amsgrad",)),
+        DropIn("Adam", _STATES, ("amsgrad",), chosen_by=("decoupled_weight_decay",)),
+    ),
+)
+def adamw(g, w, t, m, v, v_max, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2, amsgrad=False):
+    """Adam with weight decay applied to the weight itself, w ← (1 − lr·weight_decay) w, before the step."""
+    m, v = averages(g, m, v, beta1, beta2)
+    v_max = maximum(v_max, v) if amsgrad else v_max
+    quotient = ratio(t, m, v_max if amsgrad else v, beta1, beta2, eps, corrected=True)
+    return Update(-lr * weight_decay * w - lr * quotient, m=m, v=v, v_max=v_max)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .adam import averages
 from .base import Update, formula
+from .drop_in import MEANS, DropIn
+from .meanings import Meaning
 from .vocabulary import once, sqrt, where
 
 
@@ -14,7 +16,10 @@ from .vocabulary import once, sqrt, where
     initial={"mu_product": 1.0},
     direction="accumulated gradient",
     rate="inverse to short-term change",
-    departs="torch.optim.NAdam's form; the product of the momenta is kept with every weight.",
+    departs="torch.optim.NAdam's form. With decoupled_weight_decay a weight that has overflowed to ∞ becomes NaN at "
+    "the next decay; torch's stays ∞.",
+    meanings={"momentum_decay": Meaning("how fast nadam's momentum grows to beta1", "[0, ∞)")},
+    drop_ins=(DropIn("NAdam", MEANS, ("decoupled_weight_decay",)),),
 )
 def nadam(
     g,
@@ -49,7 +54,9 @@ def nadam(
     parents=("adam",),
     direction="accumulated gradient",
     rate="inverse to short-term change",
-    departs="torch.optim.RAdam's form: rectified when ρₜ > 5 (the paper: > 4), and eps added to the uncorrected √v.",
+    departs="torch.optim.RAdam's form: rectified when ρₜ > 5 (the paper: > 4), and eps added to the uncorrected √v. "
+    "With decoupled_weight_decay a weight that has overflowed to ∞ becomes NaN at the next decay; torch's stays ∞.",
+    drop_ins=(DropIn("RAdam", MEANS, ("decoupled_weight_decay",)),),
 )
 def radam(g, w, t, m, v, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, decoupled_weight_decay=False):
     """Adam that walks by momentum alone until its variance rests on enough steps."""

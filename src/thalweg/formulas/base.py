@@ -11,7 +11,7 @@ A parameter's place in the signature says what it is:
       reserved     states   hyperparameters     an option: a bool or a string picks
                             (numbers)           between forms of the rule when it is read
 
-A hyperparameter whose default is None is absent until somebody gives it a number; a rule may test
+A hyperparameter whose default is None is absent until it is given a number; a rule may test
 ``if dampening is not None`` and so have one term, or one state, less.
 
 Read next: `equations.py` (how the function is run and checked), then `kernels/lower.py`.
@@ -19,6 +19,7 @@ Read next: `equations.py` (how the function is run and checked), then `kernels/l
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,10 @@ from typing import Any
 
 from .. import calls
 from ..errors import FormulaError, unknown
+from .drop_in import DropIn
 from .equations import RESERVED, Equations, Option, Update, number, option, read, signature, symbol
+from .latex import latex
+from .meanings import SHARED, Meaning
 
 __all__ = ["RESERVED", "Equations", "Formula", "Update", "formula", "symbol"]
 
@@ -47,6 +51,8 @@ class Formula:
         source, year, parents: paper, year and the rules it grew from.
         direction, rate: where the rule steps to and how its rate is set; its cell in the table of rules.
         departs: in what the default form differs from the source; empty where it does not.
+        meanings: of hyperparameters and options, name → words and range, where they are known.
+        drop_ins: the classes of `tw.optim` that mean it, the usual one first.
     """
 
     name: str
@@ -60,6 +66,8 @@ class Formula:
     direction: str = field(default="", repr=False)
     rate: str = field(default="", repr=False)
     departs: str = field(default="", repr=False, compare=False)
+    meanings: Mapping[str, Meaning] = field(default_factory=dict, repr=False, compare=False)
+    drop_ins: tuple[DropIn, ...] = field(default=(), repr=False, compare=False)
     doc: str = field(default="", repr=False, compare=False)
     function: Callable[..., Update] | None = field(default=None, repr=False, compare=False)
     initial: Mapping[str, float | str] = field(default_factory=dict, repr=False, compare=False)
@@ -116,9 +124,7 @@ class Formula:
         w_t &= w_{t-1} - \\eta g_t
         \\end{aligned}
         """
-        from ..kernels.latex import latex
-
-        return latex(self)
+        return latex(self.equations)
 
     def __str__(self) -> str:
         return self.label
@@ -135,6 +141,8 @@ def formula(
     direction: str = "",
     rate: str = "",
     departs: str = "",
+    meanings: Mapping[str, Meaning] | None = None,
+    drop_ins: tuple[DropIn, ...] = (),
 ) -> Any:
     """Declare an update rule from a function that returns `Update`.
 
@@ -148,7 +156,8 @@ def formula(
         name: the function's name unless given.
         source, year, parents: where the rule comes from.
         initial: state → its first value, a number or the name of a hyperparameter; 0 unless given.
-        direction, rate, departs: see `Formula`.
+        direction, rate, departs, drop_ins: see `Formula`.
+        meanings: of the hyperparameters and options that have another than in `meanings.SHARED`.
 
     Raises:
         FormulaError: at declaration, if the function is not an elementwise update rule.
@@ -161,8 +170,8 @@ def formula(
     {'lr': 0.001}
     """
     if function is None:
-        return lambda function: formula(
-            function,
+        return functools.partial(
+            formula,
             name=name,
             source=source,
             year=year,
@@ -171,6 +180,8 @@ def formula(
             direction=direction,
             rate=rate,
             departs=departs,
+            meanings=meanings,
+            drop_ins=drop_ins,
         )
     rule = name or function.__name__
     hyperparameters, options = signature(function, rule)
@@ -190,4 +201,6 @@ def formula(
         direction=direction,
         rate=rate,
         departs=departs,
+        meanings={n: m for n, m in {**SHARED, **(meanings or {})}.items() if n in hyperparameters or n in options},
+        drop_ins=drop_ins,
     )

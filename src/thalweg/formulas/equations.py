@@ -1,6 +1,6 @@
 """A formula's function becomes equations: it is run once on SymPy symbols, and what it returns is checked.
 
-Everything that can be wrong with a user's function is found here, when it is declared, and said in one
+Everything that can be wrong with a user's function is refused here, when it is declared, in one
 sentence; behind this module every expression is elementwise arithmetic in known symbols.
 
 Read next: `vocabulary.py` (the functions a formula may use), then `kernels/lower.py`.
@@ -87,7 +87,7 @@ class Equations:
     single: tuple[str, ...] = ()
 
     @property
-    def look(self) -> Equations | None:
+    def lookahead(self) -> Equations | None:
         """w ← w + `at` with the states as they are: the way to the point where the gradient is taken."""
         if self.at is None:
             return None
@@ -177,14 +177,14 @@ def read(
 
 def _single(changed: Mapping[str, sp.Expr], numbers: tuple[str, ...]) -> tuple[str, ...]:
     """Of the states that change, those that never meet a gradient, a weight, or a state that does."""
-    found, known = dict(changed), {symbol(name) for name in ("t", "loss", *numbers)}
+    single, known = dict(changed), {symbol(name) for name in ("t", "loss", *numbers)}
     while True:
-        read = known | {symbol(name) for name in found}
-        mixed = [name for name, value in found.items() if not value.free_symbols <= read]
+        read = known | {symbol(name) for name in single}
+        mixed = [name for name, value in single.items() if not value.free_symbols <= read]
         if not mixed:
-            return tuple(found)
+            return tuple(single)
         for name in mixed:
-            del found[name]
+            del single[name]
 
 
 def _run(function: Callable[..., Update], rule: str, positional: list[Any], given: dict[str, Any]) -> Update:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from .base import Update, formula
+from .drop_in import DropIn
 from .equations import one_of
+from .meanings import SHARE, SWITCH, Meaning
 from .vocabulary import where
 
 
@@ -14,6 +16,13 @@ from .vocabulary import where
     direction="accumulated gradient",
     rate="constant",
     departs="torch.optim.SGD's form, with the rate outside the sum; rate_inside is the paper's.",
+    meanings={
+        "dampening": Meaning("share of each new gradient that is left out", SHARE),
+        "rate_inside": Meaning("multiply each gradient by the rate before it is accumulated", SWITCH),
+    },
+    drop_ins=(
+        DropIn("SGD", {"a": "momentum_buffer"}, options=("dampening",), chosen_by=("momentum",), keeps_step=False),
+    ),
 )
 def momentum(g, w, t, a, *, lr=1e-3, momentum=0.9, dampening=None, weight_decay=0.0, rate_inside=False):
     """Gradients are accumulated: a ← μa + g, w ← w − ηa; with rate_inside, a ← μa − ηg, w ← w + a.
@@ -35,6 +44,11 @@ def momentum(g, w, t, a, *, lr=1e-3, momentum=0.9, dampening=None, weight_decay=
     rate="constant",
     departs="torch.optim.SGD(nesterov=True)'s form, whose weights are the point that looks ahead; lookahead is "
     "the paper's.",
+    meanings={
+        "lookahead": Meaning("take the gradient where the momentum leads", SWITCH),
+        "change_of_variables": Meaning("follow the point that looks ahead", SWITCH),
+    },
+    drop_ins=(DropIn("SGD", {"a": "momentum_buffer"}, chosen_by=("momentum", "nesterov"), keeps_step=False),),
 )
 def nesterov(g, w, a, *, lr=1e-3, momentum=0.9, weight_decay=0.0, lookahead=False, change_of_variables=False):
     """Momentum that looks one step ahead.

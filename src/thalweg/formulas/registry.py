@@ -1,45 +1,29 @@
-"""The formulas thalweg knows by name, listed one by one."""
+"""The formulas thalweg knows by name: those that the files of this folder declare."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+from pathlib import Path
+
 from .. import calls
 from ..errors import FormulaError, unknown
-from .adadelta import adadelta
-from .adagrad import adagrad
-from .adam import adam, adamax, adamw
-from .adam_variants import nadam, radam
 from .base import Formula
-from .descent import asgd, halving, sgd
-from .momentum import momentum, nesterov
-from .rmsprop import rmsprop
-from .second_moments import adabelief, adan, qhadam, yogi
-from .signs import lion, rprop, signsgd
 
-FORMULAS: dict[str, Formula] = {
-    rule.name: rule
-    for rule in (
-        sgd,
-        momentum,
-        nesterov,
-        asgd,
-        halving,
-        rprop,
-        signsgd,
-        lion,
-        adagrad,
-        adadelta,
-        rmsprop,
-        adam,
-        adamax,
-        adamw,
-        nadam,
-        radam,
-        adabelief,
-        yogi,
-        qhadam,
-        adan,
-    )
-}
+
+def _declared() -> list[Formula]:
+    """Every formula in the order of its file, and the files by the year of their oldest."""
+    families = []
+    for file in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        place = f"{__package__}.{file.name}"
+        values = vars(importlib.import_module(place)).values()
+        family = [v for v in values if isinstance(v, Formula) and v.function and v.function.__module__ == place]
+        families += [family] if family else []
+    families.sort(key=lambda family: min(rule.year for rule in family if rule.year))
+    return [rule for family in families for rule in family]
+
+
+FORMULAS: dict[str, Formula] = {rule.name: rule for rule in _declared()}
 
 # What a study compares unless told otherwise: the methods every course teaches, in the order of their years.
 CLASSIC = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from .base import Update, formula
+from .drop_in import DropIn
+from .meanings import SWITCH, Meaning
 from .vocabulary import maximum, sqrt
 
 
@@ -13,6 +15,15 @@ from .vocabulary import maximum, sqrt
     direction="gradient",
     rate="inverse to short-term change",
     departs="centered: the variance v − m² is kept from falling below 0 by rounding, which torch does not.",
+    meanings={
+        "alpha": Meaning("share of the past in the average of squares", "[0, 1]"),
+        "centered": Meaning("divide by the deviation of gradients instead of their size", SWITCH),
+    },
+    drop_ins=(
+        DropIn(
+            "RMSprop", {"v": "square_avg", "m": "grad_avg", "b": "momentum_buffer"}, options=("momentum", "centered")
+        ),
+    ),
 )
 def rmsprop(
     g, w, v, m, b, *, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=None, centered=False, eps_inside=False

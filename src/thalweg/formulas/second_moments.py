@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .adam import averages, ratio
 from .base import Update, formula
+from .drop_in import MEANS, DropIn
+from .meanings import SHARE, Meaning
 from .vocabulary import sign, sqrt, where
 
 
@@ -13,6 +15,7 @@ from .vocabulary import sign, sqrt, where
     parents=("adam",),
     direction="accumulated gradient",
     rate="inverse to short-term change",
+    drop_ins=(DropIn("AdaBelief", {"m": "exp_avg", "s": "exp_avg_var"}, in_torch=False),),
 )
 def adabelief(g, w, t, m, s, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
     """Adam that divides by how far gradients stray from their average: large steps where they agree."""
@@ -30,6 +33,7 @@ def adabelief(g, w, t, m, s, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weigh
     direction="accumulated gradient",
     rate="inverse to short-term change",
     departs="v may start above 0.",
+    drop_ins=(DropIn("Yogi", MEANS, in_torch=False),),
 )
 def yogi(g, w, m, v, *, lr=1e-2, beta1=0.9, beta2=0.999, eps=1e-3, weight_decay=0.0, initial_accumulator_value=0.0):
     """Adam whose v moves towards g² by a bounded amount: v ← v − (1 − β₂) sign(v − g²) g²."""
@@ -40,6 +44,27 @@ def yogi(g, w, m, v, *, lr=1e-2, beta1=0.9, beta2=0.999, eps=1e-3, weight_decay=
 
 
 @formula(
+    source="Ma & Yarats 2019",
+    year=2018,
+    parents=("adam",),
+    direction="accumulated gradient",
+    rate="inverse to short-term change",
+    meanings={
+        "nu1": Meaning("share of the average against the present gradient", "[0, 1]"),
+        "nu2": Meaning("share of the average against the present squared gradient", "[0, 1]"),
+    },
+    drop_ins=(DropIn("QHAdam", MEANS, in_torch=False),),
+)
+def qhadam(g, w, t, m, v, *, lr=1e-3, beta1=0.995, beta2=0.999, nu1=0.7, nu2=1.0, eps=1e-8, weight_decay=0.0):
+    """Adam with both averages mixed with the present: (1 − ν₁)g + ν₁m̂ over √((1 − ν₂)g² + ν₂v̂) + ε."""
+    g = g + weight_decay * w
+    m, v = averages(g, m, v, beta1, beta2)
+    above = (1 - nu1) * g + nu1 * m / (1 - beta1**t)
+    below = sqrt((1 - nu2) * g**2 + nu2 * v / (1 - beta2**t)) + eps
+    return Update(-lr * above / below, m=m, v=v)
+
+
+@formula(
     source="Xie et al. 2022, Algorithm 1",
     year=2022,
     parents=("adam", "nesterov"),
@@ -47,6 +72,14 @@ def yogi(g, w, m, v, *, lr=1e-2, beta1=0.9, beta2=0.999, eps=1e-3, weight_decay=
     rate="inverse to short-term change",
     departs="β weighs the past, as in Adam (the paper's β is 1 − ours), and the averages start at 0 and are "
     "corrected for it; bias_correction=False leaves that out.",
+    meanings={"beta3": Meaning("share of the past in the average of squares", SHARE)},
+    drop_ins=(
+        DropIn(
+            "Adan",
+            {"m": "exp_avg", "d": "exp_avg_diff", "n": "exp_avg_sq", "previous": "previous_grad"},
+            in_torch=False,
+        ),
+    ),
 )
 def adan(
     g,
@@ -76,19 +109,3 @@ def adan(
     update = lr * (of_g + beta2 * of_change) / (sqrt(size) + eps)
     step = -(update + lr * weight_decay * w) / (1 + lr * weight_decay)
     return Update(step, m=m, d=d, n=n, previous=g)
-
-
-@formula(
-    source="Ma & Yarats 2019",
-    year=2018,
-    parents=("adam",),
-    direction="accumulated gradient",
-    rate="inverse to short-term change",
-)
-def qhadam(g, w, t, m, v, *, lr=1e-3, beta1=0.995, beta2=0.999, nu1=0.7, nu2=1.0, eps=1e-8, weight_decay=0.0):
-    """Adam with both averages mixed with the present: (1 − ν₁)g + ν₁m̂ over √((1 − ν₂)g² + ν₂v̂) + ε."""
-    g = g + weight_decay * w
-    m, v = averages(g, m, v, beta1, beta2)
-    above = (1 - nu1) * g + nu1 * m / (1 - beta1**t)
-    below = sqrt((1 - nu2) * g**2 + nu2 * v / (1 - beta2**t)) + eps
-    return Update(-lr * above / below, m=m, v=v)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from .base import Update, formula
+from .drop_in import MEANS, DropIn
+from .meanings import Meaning
 from .vocabulary import maximum, minimum, sign, where
 
 
@@ -14,6 +16,13 @@ from .vocabulary import maximum, minimum, sign, where
     direction="sign of the gradient",
     rate="following the sign's changes",
     departs="torch.optim.Rprop's form: after a change of sign the weight stays where it is, instead of going back.",
+    meanings={
+        "eta_minus": Meaning("factor of the step size when the sign changes", "(0, 1)"),
+        "eta_plus": Meaning("factor of the step size when the sign stays", "(1, ∞)"),
+        "size_max": Meaning("longest step", "(0, ∞)"),
+        "size_min": Meaning("shortest step", "(0, ∞)"),
+    },
+    drop_ins=(DropIn("Rprop", {"previous": "prev", "size": "step_size"}),),
 )
 def rprop(g, previous, size, *, lr=1e-2, eta_minus=0.5, eta_plus=1.2, size_min=1e-6, size_max=50.0):
     """A step size of its own for every weight: longer while the sign stays, shorter when it changes.
@@ -33,6 +42,7 @@ def rprop(g, previous, size, *, lr=1e-2, eta_minus=0.5, eta_plus=1.2, size_min=1
     parents=("sgd",),
     direction="sign of the gradient",
     rate="constant",
+    drop_ins=(DropIn("SignSGD", {"m": "momentum_buffer"}, in_torch=False),),
 )
 def signsgd(g, w, m, *, lr=1e-4, momentum=None, weight_decay=0.0):
     """The sign of the gradient; with momentum β, the sign of its moving average m ← βm + (1 − β)g."""
@@ -49,6 +59,7 @@ def signsgd(g, w, m, *, lr=1e-4, momentum=None, weight_decay=0.0):
     parents=("signsgd", "adamw"),
     direction="sign of the accumulated gradient",
     rate="constant",
+    drop_ins=(DropIn("Lion", MEANS, in_torch=False),),
 )
 def lion(g, w, m, *, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0.0):
     """The sign of a mix of momentum and gradient; the momentum itself is averaged more slowly."""

@@ -17,7 +17,15 @@ import torch
 
 from ..formulas.base import Equations
 from . import numba_cpu, triton_gpu
-from .numba_cpu import Formats, Whole
+from .formats import Formats, FusedOptions
+
+
+class Launch(Protocol):
+    """A step over segments, prepared; a `Round` carries it out."""
+
+    def scale(self, factor: float | torch.Tensor) -> float:
+        """Multiply the gradients by the factor; what `fused`'s factor is to be for it."""
+        ...
 
 
 class Kernel(Protocol):
@@ -26,8 +34,19 @@ class Kernel(Protocol):
     @property
     def kept(self) -> int: ...
 
-    @property
-    def launch(self) -> Callable[..., Any]: ...
+    def launch(
+        self,
+        address: np.ndarray,
+        length: np.ndarray,
+        row: np.ndarray,
+        active: np.ndarray,
+        t: np.ndarray,
+        loss: np.ndarray,
+        table: np.ndarray,
+        fused: np.ndarray | None = None,
+        kept: np.ndarray | None = None,
+        noise: np.ndarray | None = None,
+    ) -> Launch: ...
 
 
 class Round(Protocol):
@@ -50,7 +69,7 @@ class Backend(Protocol):
     @property
     def CUT(self) -> int: ...
 
-    def compiled(self, equations: Equations, formats: Formats, whole: Whole) -> Kernel: ...
+    def compiled(self, equations: Equations, formats: Formats, fused: FusedOptions) -> Kernel: ...
 
     def squares(self, form: str, address: np.ndarray, length: np.ndarray) -> tuple[Any, Any]:
         """A launch that reads the gradients, and the array or tensor in which it leaves parts of Σg²."""

@@ -26,9 +26,8 @@ from sympy.logic.boolalg import Boolean, BooleanAtom
 from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.str import StrPrinter
 
-from ..formulas.base import Equations, symbol
-
-Assignment = tuple[sp.Symbol, sp.Expr]
+from ..formulas.equations import Equations, symbol
+from ..formulas.rewriting import Assignment, in_order, in_terms_of_states
 
 
 @dataclass(frozen=True)
@@ -88,48 +87,6 @@ def lower(equations: Equations) -> Program:
     )
 
 
-def in_terms_of_states(equations: Equations, fresh: Sequence[sp.Symbol]) -> tuple[tuple[sp.Expr, ...], sp.Expr]:
-    """The new states and the step, with each new state that occurs in another written as its name.
-
-    A formula's function says ``m = …`` and uses m further on; the expressions it returns have m's text
-    pasted in. This finds it again, so that each state is computed (and printed) once.
-    """
-    uniform = {symbol(name) for name in ("t", "loss", *equations.hyperparameters)}
-    values = [value for _, value in equations.states]
-    known: list[tuple[sp.Expr, sp.Symbol]] = []
-    named = list(values)
-    for i in sorted(range(len(values)), key=lambda i: (sp.count_ops(values[i]), i)):
-        named[i] = _with_names(values[i], known)
-        if values[i].args and not values[i].free_symbols <= uniform:
-            known.insert(0, (values[i], fresh[i]))  # longest first
-    return tuple(named), _with_names(equations.step, known)
-
-
-def _with_names(expression: sp.Expr, known: Sequence[tuple[sp.Expr, sp.Symbol]]) -> sp.Expr:
-    for value, name in known:
-        expression = replace_part(expression, value, name)
-    return expression
-
-
-def replace_part(expression: sp.Basic, value: sp.Expr, name: sp.Symbol) -> Any:
-    """`name` for `value` wherever it occurs, also as some of the terms of a sum or factors of a product."""
-    if expression == value:
-        return name
-    if not expression.args:
-        return expression
-    arguments = [replace_part(a, value, name) for a in expression.args]
-    if list(expression.args) != arguments:
-        expression = expression.func(*arguments)
-    if not (isinstance(value, sp.Add | sp.Mul) and type(expression) is type(value)):
-        return expression
-    ratios = [a / value.args[0] for a in expression.args] if value.is_Add else []
-    for factor in (sp.S.One, *(r for r in ratios if r.is_Number)):  # SymPy writes 2(a + b) as 2a + 2b
-        terms = {factor * a for a in value.args} if value.is_Add else set(value.args)
-        if terms <= set(expression.args):
-            return expression.func(factor * name, *(a for a in expression.args if a not in terms))
-    return expression
-
-
 def _hoist(expression: Any, uniform: set[sp.Symbol], hoisted: dict[sp.Basic, sp.Symbol]) -> Any:
     """`expression` with every part that is the same for all weights replaced by a name in `hoisted`."""
     if isinstance(expression, sp.Number | BooleanAtom):
@@ -158,15 +115,6 @@ def _shared(expressions: Sequence[Any], letter: str) -> tuple[list[Assignment], 
     """Common subexpressions with a name each, and the expressions written with those names."""
     names = (_made(f"{letter}{i}") for i in itertools.count())
     return cast(Any, sp.cse(expressions, symbols=names, order="none"))
-
-
-def in_order(assignments: Sequence[Assignment]) -> tuple[Assignment, ...]:
-    """Each assignment behind those it reads."""
-    waiting, done = dict(assignments), {}
-    while waiting:
-        ready = [name for name, value in waiting.items() if not value.free_symbols & waiting.keys()]
-        done |= {name: waiting.pop(name) for name in ready}
-    return tuple(done.items())
 
 
 class Printer(StrPrinter):
@@ -295,4 +243,4 @@ def _negated(term: sp.Expr) -> sp.Expr | None:
     return -term if term.could_extract_minus_sign() and precedence(-term) >= precedence(term) else None
 
 
-__all__ = ["Printer", "Program", "in_order", "in_terms_of_states", "lower", "replace_part"]
+__all__ = ["Printer", "Program", "lower"]

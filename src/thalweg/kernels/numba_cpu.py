@@ -10,7 +10,7 @@ Three things make it run at the speed of memory: the scalars of a row are comput
 loads and stores carry alias scopes, so that LLVM vectorises the loop without run-time overlap checks;
 and the segments are divided over torch's own threads with the interpreter lock released.
 
-What surrounds an update in a training loop (`Whole`: a factor on the gradient, a bound on it, an average of
+What surrounds an update in a training loop (`FusedOptions`: a factor on the gradient, a bound on it, an average of
 the weights, the zeroing of gradients) is generated into the same loop, so that it costs no further pass.
 So is the packing of what is kept in fewer bytes (`Formats`, `storage.py`): it is unpacked, used, and packed
 again while it is in registers; int8 goes block by block, through a buffer on the stack.
@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..formulas.base import Equations, Formula
+from ..formulas.equations import Equations
+from .formats import UPDATE_ONLY, Formats, FusedOptions
 from .generated import cache_folder, module
 from .lower import Printer, Program, lower
 from .storage import BLOCK, FORMATS, stochastic
@@ -74,73 +75,11 @@ _compiled = _cfunc("void(int64, int64, int64)", nopython=True, cache=True, error
 FASTMATH = ("contract", "nsz")
 
 
-@dataclass(frozen=True)
-class Whole:
-    """What a kernel does in the same loop, beside the update.
-
-    Attributes:
-        factor: multiply the gradient by a number: −1 to go up, 1 / loss scale, the norm's clipping.
-        bound: keep the gradient's elements within ± a number, after the factor.
-        average: keep a moving average of the weights, a ← a + share·(w − a), behind the states.
-        zero: leave zeros in the gradient.
-    """
-
-    factor: bool = False
-    bound: bool = False
-    average: bool = False
-    zero: bool = False
-
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """The numbers a row needs for it, in the order of `Kernel.launch`'s `whole`."""
-        wanted = {"_factor": self.factor, "_bound": self.bound, "_share": self.average}
-        return tuple(name for name, on in wanted.items() if on)
-
-    def before(self) -> list[str]:
-        """What is done to the gradient."""
-        lines = ["g = g*_factor"] if self.factor else []
-        return [*lines, "g = _minimum(_maximum(g, -_bound), _bound)"] if self.bound else lines
-
-
-UPDATE_ONLY = Whole()
-
-
-@dataclass(frozen=True)
-class Formats:
-    """How what the kernel reads and writes lies in memory; formats are those of `storage.py`.
-
-    Attributes:
-        weight, gradient: of the weights and their gradients; the computation is float64 where the
-            weights are, else float32.
-        states: of the formula's states, those that are one number aside.
-        average: of the moving average of the weights.
-    """
-
-    weight: str
-    gradient: str
-    states: tuple[str, ...]
-    average: str
-
-    @classmethod
-    def plain(cls, equations: Equations, dtype: str) -> Formats:
-        """Everything in the dtype of the weights."""
-        return cls(dtype, dtype, (dtype,) * len(lower(equations).states), dtype)
-
-    @property
-    def computed(self) -> str:
-        return "float64" if self.weight == "float64" else "float32"
-
-    @property
-    def noisy(self) -> bool:
-        """Whether anything is rounded at random."""
-        return any(map(stochastic, (self.weight, *self.states)))
-
-
 class _Source:
     """The text of one kernel; only the formula's own names start without an underscore."""
 
-    def __init__(self, equations: Equations, formats: Formats, whole: Whole) -> None:
-        self.equations, self.formats, self.whole = equations, formats, whole
+    def __init__(self, equations: Equations, formats: Formats, fused: FusedOptions) -> None:
+        self.equations, self.formats, self.fused = equations, formats, fused
         self.program: Program = lower(equations)
         names = [name for name, _ in self.program.states]
         self.packed = [name for name, form in zip(names, formats.states, strict=True) if form == "int8"]
@@ -151,7 +90,7 @@ class _Source:
                 strict=True,
             )
         )
-        if not whole.average:
+        if not fused.average:
             del form["_a"]
         self.form = form
         scales = [f"_scale_{name}" for name in self.packed]
@@ -222,7 +161,7 @@ class _Source:
         """What the loop over weights needs of its row, in the dtype of the computation."""
         for place, names, columns in (
             ("_scalars", self.passed, self.columns),
-            ("_whole", self.whole.numbers, len(self.whole.numbers)),
+            ("_whole", self.fused.numbers, len(self.fused.numbers)),
         ):
             for k, name in enumerate(names):
                 yield f"{name} = _{self.formats.computed}(_load_float64({place}, {columns}*_r + {k}, 99))"
@@ -240,14 +179,14 @@ class _Source:
         print_ = self.element.doprint
         lines = self._draws([n for n in self.drawn if n not in self.packed])
         lines += [f"{name} = {self._loaded(name)}" for name in self.form if name != "_a"]
-        lines += self.whole.before()
+        lines += self.fused.before()
         lines += [f"{name} = {print_(value)}" for name, value in self.program.shared]
         lines += [f"_w = w + ({print_(self.program.step)})", self._stored("w", "_w")]
         for name, new in self.program.states:
             lines += self._kept_aside(name, str(new)) if name in self.packed else [self._stored(name, str(new))]
-        if self.whole.average:
+        if self.fused.average:
             lines += [f"_a = {self._loaded('_a')}", self._stored("_a", "_a + _share*(_w - _a)")]
-        if self.whole.zero:
+        if self.fused.zero:
             lines += [self._stored("g", self.element.number(0.0))]
         return lines
 
@@ -323,11 +262,11 @@ _SEGMENTS = ("_address", "_length", "_row", "_active", "_scalars", "_whole", "_n
 _ROWS = ("_t", "_loss", "_table", "_kept", "_scalars", "_active")
 
 
-def source(equations: Equations, formats: Formats | str, whole: Whole = UPDATE_ONLY) -> str:
+def source(equations: Equations, formats: Formats | str, fused: FusedOptions = UPDATE_ONLY) -> str:
     """The kernel's Python source, for Numba; `formats` may be the one dtype of everything."""
     if isinstance(formats, str):
         formats = Formats.plain(equations, formats)
-    return _Source(equations, formats, whole).text()
+    return _Source(equations, formats, fused).text()
 
 
 @dataclass(frozen=True)
@@ -358,7 +297,7 @@ class Kernel:
         t: np.ndarray,
         loss: np.ndarray,
         table: np.ndarray,
-        whole: np.ndarray | None = None,
+        fused: np.ndarray | None = None,
         kept: np.ndarray | None = None,
         noise: np.ndarray | None = None,
     ) -> Launch:
@@ -373,7 +312,7 @@ class Kernel:
             active: (rows,) bool; the segments of other rows are not touched.
             t, loss: (rows,) float64.
             table: (rows, hyperparameters) float64, in the order of `equations.hyperparameters`.
-            whole: (rows, numbers) float64, in the order of `Whole.numbers`.
+            fused: (rows, numbers) float64, in the order of `FusedOptions.numbers`.
             kept: (rows, kept) float64, the states that are one number per row; advanced by each run.
             noise: (segments, 2) int64, the number of each segment's tensor, and of its first element there.
         """
@@ -388,7 +327,7 @@ class Kernel:
             row,
             active,
             scalars,
-            none if whole is None else whole,
+            none if fused is None else fused,
             length if noise is None else noise,
         )
         return Launch(
@@ -400,18 +339,18 @@ class Kernel:
         )
 
 
-def compiled(equations: Equations, formats: Formats | torch.dtype, whole: Whole = UPDATE_ONLY) -> Kernel:
+def compiled(equations: Equations, formats: Formats | torch.dtype, fused: FusedOptions = UPDATE_ONLY) -> Kernel:
     """The kernel of these equations, from the on-disk cache where it has been compiled before."""
     if isinstance(formats, torch.dtype):
         if formats not in DTYPES:
             raise TypeError(f"the CPU kernel has {', '.join(DTYPES.values())}, not {formats}; convert the weights.")
         formats = Formats.plain(equations, DTYPES[formats])
-    return _compiled(equations, formats, whole)
+    return _compiled(equations, formats, fused)
 
 
 @functools.cache
-def _compiled(equations: Equations, formats: Formats, whole: Whole) -> Kernel:
-    text = _Source(equations, formats, whole)
+def _compiled(equations: Equations, formats: Formats, fused: FusedOptions) -> Kernel:
+    text = _Source(equations, formats, fused)
     made = module(text.text(), equations.name)
     kept = len(text.program.kept)
     return Kernel(equations, made.segments, made.rows, len(text.streams), kept, text.columns)
@@ -469,46 +408,17 @@ def segment_table(
     return address, np.array([w.numel() for w in weights], dtype=np.int64)
 
 
-def update(
-    formula: Formula,
-    w: torch.Tensor,
-    g: torch.Tensor,
-    states: Sequence[torch.Tensor],
-    t: int,
-    hyperparameters: dict[str, float] | None = None,
-    loss: float = float("nan"),
-) -> None:
-    """One step of the formula on one tensor, in place; the same arguments as `torch_ref.update`."""
-    values = {**formula.hyperparameters, **(hyperparameters or {})}
-    kept = {name for name, _ in lower(formula.equations).kept}
-    named = dict(zip(formula.states, states, strict=True))
-    streamed = [s for name, s in named.items() if name not in kept]
-    numbers = np.array([[float(s.reshape(-1)[0]) for name, s in named.items() if name in kept]]).reshape(1, -1)
-    address, length = segment_table([w], [g.contiguous()], [streamed])
-    table = np.array([[values[name] for name in formula.equations.hyperparameters]])
-    one = np.zeros(1, dtype=np.int64)
-    launch = compiled(formula.equations, w.dtype).launch(
-        address, length, one, np.ones(1, dtype=np.bool_), np.array([float(t)]), np.array([loss]), table, kept=numbers
-    )
-    run([launch], 1)
-    for name, value in zip((n for n in named if n in kept), numbers[0].tolist(), strict=True):
-        named[name].fill_(value)
-
-
 __all__ = [
     "CUT",
     "DTYPES",
     "FORMATS",
-    "Formats",
     "Kernel",
     "Launch",
     "Round",
-    "Whole",
     "cache_folder",
     "compiled",
     "run",
     "segment_table",
     "source",
     "squares",
-    "update",
 ]

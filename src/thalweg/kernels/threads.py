@@ -1,7 +1,7 @@
 """Compiled loops shared among threads: the very threads that torch computes with.
 
 Two pools on the same cores are in each other's way: after each of its operations torch's threads wait
-busily for the next, and whoever else wants their cores meanwhile runs at half speed. So a launch is handed
+busily for the next, and other threads on their cores meanwhile run at half speed. So a launch is handed
 to torch's own OpenMP runtime, found among the libraries torch is linked to; that also starts in microseconds.
 Where torch has another runtime, and in a forked child, which OpenMP does not survive, a pool of Python
 threads does the same work with the interpreter lock released.
@@ -46,19 +46,23 @@ class Launch:
         function: address of a compiled ``f(job, start, stop)``.
         job: (arguments,) int64, the addresses of its arrays.
         length: (segments,) int64.
-        held: the arrays, so that they stay.
+        arrays: kept from being freed.
         rows: what comes before.
     """
 
     function: int
     job: np.ndarray
     length: np.ndarray
-    held: tuple[np.ndarray, ...]
+    arrays: tuple[np.ndarray, ...]
     rows: Rows | None = None
+
+    def scale(self, factor: float | torch.Tensor) -> float:
+        """The factor, for the table that the loop reads."""
+        return float(factor)
 
 
 def addresses(*arrays: np.ndarray) -> np.ndarray:
-    """Where the arrays lie, as compiled loops are told."""
+    """Where the arrays lie, as compiled loops read it."""
     assert all(a.flags.c_contiguous and a.itemsize in (1, 8) for a in arrays)
     return np.array([a.ctypes.data for a in arrays], dtype=np.int64)
 
@@ -69,7 +73,7 @@ def run(launches: Sequence[Launch], threads: int) -> None:
 
 
 class Round:
-    """Launches and who does which part of them, for being carried out again and again."""
+    """Launches, divided among threads, to be carried out again and again."""
 
     def __init__(self, launches: Sequence[Launch], threads: int) -> None:
         self.launches = tuple(launches)

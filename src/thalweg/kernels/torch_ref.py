@@ -117,7 +117,7 @@ def update(
         state.copy_(value) if isinstance(value, torch.Tensor) else state.fill_(float(value))
 
 
-def look(
+def lookahead(
     formula: Formula,
     w: torch.Tensor,
     states: Sequence[torch.Tensor],
@@ -125,7 +125,7 @@ def look(
     hyperparameters: Mapping[str, float] | None = None,
 ) -> None:
     """Move w, in place, to the point where the formula wants its gradient; for most rules that is w itself."""
-    equations = formula.equations.look
+    equations = formula.equations.lookahead
     if equations is not None:
         update(replace(formula, equations=equations), w, w, states, t, hyperparameters)
 

@@ -27,10 +27,10 @@ import numpy as np
 import torch
 
 from ..errors import UsageError
-from ..formulas.base import Equations, Formula
+from ..formulas.equations import Equations
+from .formats import Formats, FusedOptions
 from .generated import module
 from .lower import lower
-from .numba_cpu import UPDATE_ONLY, Formats, Whole, segment_table
 from .storage import GOLDEN
 from .torch_ref import scalar_function
 from .triton_source import BLOCK, COLUMNS, POINTERS, Source
@@ -91,53 +91,60 @@ class Kernel:
         t: np.ndarray,
         loss: np.ndarray,
         table: np.ndarray,
-        whole: np.ndarray | None = None,
+        fused: np.ndarray | None = None,
         kept: np.ndarray | None = None,
         noise: np.ndarray | None = None,
     ) -> Step:
         """A step for every segment whose row is active; arguments as of `numba_cpu.Kernel.launch`."""
         rows = len(table)
-        whole = np.empty((rows, 0)) if whole is None else whole
+        fused = np.empty((rows, 0)) if fused is None else fused
         kept = np.empty((rows, 0)) if kept is None else kept
         noise = np.zeros((len(length), 2), dtype=np.int64) if noise is None else noise
         assert kept.shape == (rows, self.kept)
-        return Step(self, address, length, row, active, t, loss, table, whole, kept, noise)
+        return Step(self, address, length, row, active, t, loss, table, fused, kept, noise)
 
 
+@dataclass(eq=False)
 class Step:
     """A launch of a `Kernel`.
 
     Attributes:
-        factor: one float64 on the device that multiplies `whole`'s factor; 1 until something else is put there.
+        factor: one float64 on the device that multiplies `fused`'s factor; 1 until something else is put there.
     """
 
-    def __init__(
-        self,
-        kernel: Kernel,
-        address: np.ndarray,
-        length: np.ndarray,
-        row: np.ndarray,
-        active: np.ndarray,
-        t: np.ndarray,
-        loss: np.ndarray,
-        table: np.ndarray,
-        whole: np.ndarray,
-        kept: np.ndarray,
-        noise: np.ndarray,
-    ) -> None:
-        self.kernel, self.device = kernel, kernel.device
-        self.address, self.length, self.row, self.active = address, length, row, active
-        self.t, self.loss, self.table, self.whole, self.kept, self.noise = t, loss, table, whole, kept, noise
+    kernel: Kernel
+    address: np.ndarray
+    length: np.ndarray
+    row: np.ndarray
+    active: np.ndarray
+    t: np.ndarray
+    loss: np.ndarray
+    table: np.ndarray
+    fused: np.ndarray
+    kept: np.ndarray
+    noise: np.ndarray
+
+    def __post_init__(self) -> None:
+        kernel, length, row, table = self.kernel, self.length, self.row, self.table
+        self.device = kernel.device
         self.factor = torch.ones((), dtype=torch.float64, device=self.device)
         self.owner, first = _instances(length, self.device)
         # what is sent: a line per segment, then the scalars of each row in the dtype of the computation
-        scalars = (len(table), len(lower(kernel.equations).passed) + whole.shape[1])
+        scalars = (len(table), len(lower(kernel.equations).passed) + self.fused.shape[1])
         lines, size = len(length) * (kernel.streams + COLUMNS) * 8, np.dtype(kernel.dtype).itemsize
         self.sent = np.zeros(-(-(lines + scalars[0] * scalars[1] * size) // 8), dtype=np.int64)
         self.lines = self.sent[: lines // 8].reshape(len(length), -1)
         in_bytes = self.sent.view(np.uint8)[lines : lines + scalars[0] * scalars[1] * size]
         self.scalars = in_bytes.view(kernel.dtype).reshape(scalars)
-        self.lines[:, kernel.streams :] = np.stack([first, length, row, row, noise[:, 1]], axis=1)
+        self.lines[:, kernel.streams :] = np.stack([first, length, row, row, self.noise[:, 1]], axis=1)
+
+    def scale(self, factor: float | torch.Tensor) -> float:
+        """Leave the factor on the device, where nothing waits for it."""
+        if isinstance(factor, torch.Tensor):
+            self.factor.copy_(factor, non_blocking=True)
+        else:
+            self.factor.fill_(factor)
+        return 1.0
 
     def start(self) -> None:
         kernel, count = self.kernel, len(self.length)
@@ -157,7 +164,7 @@ class Step:
         compute = scalar_function(self.kernel.equations)
         with np.errstate(all="ignore"):
             passed, advanced = compute(self.t, self.loss, *self.table.T, *self.kept.T.copy())
-            for k, column in enumerate((*passed, *self.whole.T)):
+            for k, column in enumerate((*passed, *self.fused.T)):
                 self.scalars[:, k] = column
         for k, column in enumerate(advanced):
             np.copyto(self.kept[:, k], column, where=self.active)
@@ -190,14 +197,14 @@ def _sent(array: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 @functools.cache
-def compiled(equations: Equations, formats: Formats, whole: Whole, device: torch.device) -> Kernel:
+def compiled(equations: Equations, formats: Formats, fused: FusedOptions, device: torch.device) -> Kernel:
     """The kernel of these equations; compiled at its first start, or found in Triton's on-disk cache.
 
     Raises:
         UsageError: if Triton is not installed.
     """
     device_functions()
-    text = Source(equations, formats, whole)
+    text = Source(equations, formats, fused)
     made = module(text.text(), f"{equations.name}_triton")
     return Kernel(
         equations,
@@ -260,8 +267,8 @@ class Gpu:
     FORMATS: Collection[str] = _FORMATS
     CUT: int = 2**62
 
-    def compiled(self, equations: Equations, formats: Formats, whole: Whole) -> Kernel:
-        return compiled(equations, formats, whole, self.device)
+    def compiled(self, equations: Equations, formats: Formats, fused: FusedOptions) -> Kernel:
+        return compiled(equations, formats, fused, self.device)
 
     def squares(self, form: str, address: np.ndarray, length: np.ndarray) -> tuple[Squares, torch.Tensor]:
         launch = Squares(form, address, length, self.device)
@@ -279,37 +286,3 @@ class Round:
 
     def run(self) -> None:
         run(self.launches)
-
-
-def update(
-    formula: Formula,
-    w: torch.Tensor,
-    g: torch.Tensor,
-    states: Sequence[torch.Tensor],
-    t: int,
-    hyperparameters: dict[str, float] | None = None,
-    loss: float = float("nan"),
-) -> None:
-    """One step of the formula on one tensor, in place; the same arguments as `torch_ref.update`."""
-    values = {**formula.hyperparameters, **(hyperparameters or {})}
-    single = {name for name, _ in lower(formula.equations).kept}
-    named = dict(zip(formula.states, states, strict=True))
-    streamed = [s for name, s in named.items() if name not in single]
-    kept = np.array([[float(s.reshape(-1)[0]) for name, s in named.items() if name in single]]).reshape(1, -1)
-    forms = [str(x.dtype).removeprefix("torch.") for x in (w, g, *streamed)]
-    formats = Formats(forms[0], forms[1], tuple(forms[2:]), forms[0])
-    address, length = segment_table([w], [g.contiguous()], [streamed])
-    table = np.array([[values[name] for name in formula.equations.hyperparameters]])
-    launch = compiled(formula.equations, formats, UPDATE_ONLY, w.device).launch(
-        address,
-        length,
-        np.zeros(1, dtype=np.int64),
-        np.ones(1, dtype=np.bool_),
-        np.array([float(t)]),
-        np.array([loss]),
-        table,
-        kept=kept,
-    )
-    run([launch])
-    for name, value in zip((n for n in named if n in single), kept[0].tolist(), strict=True):
-        named[name].fill_(value)

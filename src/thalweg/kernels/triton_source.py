@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 import sympy as sp
 
 from ..formulas.base import Equations
+from .formats import Formats, FusedOptions
 from .lower import Printer, lower
-from .numba_cpu import Formats, Whole
 from .storage import BLOCK as ACROSS
 from .storage import PAIR, stochastic
 
@@ -94,19 +94,19 @@ _HEADER += "\n".join(
 class Source:
     """The text of one kernel; only the formula's own names start without an underscore."""
 
-    def __init__(self, equations: Equations, formats: Formats, whole: Whole) -> None:
-        self.equations, self.whole, self.program = equations, whole, lower(equations)
+    def __init__(self, equations: Equations, formats: Formats, fused: FusedOptions) -> None:
+        self.equations, self.fused, self.program = equations, fused, lower(equations)
         self.dtype = f"_tl.{formats.computed}"
         names = [name for name, _ in self.program.states]
         self.form = {"w": formats.weight, "g": formats.gradient}
         self.form |= dict(zip(names, formats.states, strict=True))
-        if whole.average:
+        if fused.average:
             self.form["_a"] = formats.average
         self.packed = [name for name in names if self.form[name] == "int8"]
         self.streams = (*self.form, *(f"_scale_{name}" for name in self.packed))
         drawn = [n for n in ("w", *names) if stochastic(self.form[n])]
         self.drawn = {name: k for k, name in enumerate(drawn)}
-        self.passed = (*map(str, self.program.passed), *whole.numbers)
+        self.passed = (*map(str, self.program.passed), *fused.numbers)
         self.element = _ElementPrinter()
 
     def text(self) -> str:
@@ -143,7 +143,7 @@ class Source:
         kind = f"_tl.pointer_type({self.dtype})"
         yield f"_scalars = (_table + _count.to(_tl.int64)*{streams + COLUMNS}).to({kind}) + _row*{passed}"
         yield from (f"{name} = _tl.load(_scalars + {k})" for k, name in enumerate(self.passed))
-        if self.whole.factor:
+        if self.fused.factor:
             yield f"_factor = _factor*_tl.load(_factor_at).to({self.dtype})"
         if self.drawn:
             yield f"_key = _tl.load(_own + {streams + 3}).to(_tl.uint32)"
@@ -177,14 +177,14 @@ class Source:
         for name in self.packed:
             yield f"_scaled_{name} = _tl.load(_at__scale_{name} + _block, mask=_present)"
         yield from (f"{name} = {self._loaded(name)}" for name in self.form)
-        yield from self.whole.before()
+        yield from self.fused.before()
         yield from (f"{name} = {print_(value)}" for name, value in self.program.shared)
         yield f"_w = w + ({print_(self.program.step)})"
         yield self._stored("w", "_w")
         yield from (self._stored(name, str(new)) for name, new in self.program.states)
-        if self.whole.average:
+        if self.fused.average:
             yield self._stored("_a", "_a + _share*(_w - _a)")
-        if self.whole.zero:
+        if self.fused.zero:
             yield self._stored("g", self.element.number(0.0))
 
     def _loaded(self, name: str) -> str:

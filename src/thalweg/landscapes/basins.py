@@ -216,7 +216,7 @@ def _axes(surface: Surface, resolution: Any, bounds: Any, formula: Formula) -> t
         raise SurfaceError(
             f"bounds is {bounds!r}; give (low, high) for each of {', '.join(surface.variables)}, low below high."
         )
-    arrays = 5 + len(formula.states) + (formula.equations.look is not None)
+    arrays = 5 + len(formula.states) + (formula.equations.lookahead is not None)
     needed = int(resolution) ** surface.dimensions * 8 * (surface.dimensions * arrays + 4)
     if needed > MEMORY:
         raise SurfaceError(

@@ -216,7 +216,7 @@ class _Walk:
         self.surface, self.rules, self.schedule, self.steps = surface, rules, schedule, steps
         self.shape = shape = (*rules.rates.shape, *starts.shape)
         self.far = FAR * max(np.ptp(surface.bounds), 2 * np.abs(starts).max())
-        self.looks_ahead = any(rule.equations.look for rule in rules.formulas)
+        self.looks_ahead = any(rule.equations.lookahead for rule in rules.formulas)
         states = sum(len(rule.states) for rule in rules.formulas)
         paths, dimensions = shape[1] * shape[2], shape[3]
         numbers = shape[0] * (dimensions * (2 + self.looks_ahead) + 1) + states * dimensions

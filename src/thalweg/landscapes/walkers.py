@@ -81,7 +81,7 @@ class Walkers:
         self.row = self.row_of[self.first]
         self.length = np.diff(self.first, append=len(points)) * points.shape[1]
         self.kernel = numba_cpu.compiled(equations, torch.float64)
-        self.look = equations.look and numba_cpu.compiled(equations.look, torch.float64)
+        self.look = equations.lookahead and numba_cpu.compiled(equations.lookahead, torch.float64)
 
     def launch(self, gradients: np.ndarray, losses: np.ndarray, t: np.ndarray) -> Launch:
         """A step with these gradients (walkers, dimensions), losses and numbers of the step (rows,)."""

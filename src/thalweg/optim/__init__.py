@@ -15,45 +15,17 @@ Read next: `optimizer.py`, which all classes share.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .classes import drop_in, from_formula
 from .optimizer import FormulaOptimizer
+from .rules import RULES
 
-SGD = drop_in("SGD", "sgd")
-Adagrad = drop_in("Adagrad", "adagrad")
-Adadelta = drop_in("Adadelta", "adadelta")
-RMSprop = drop_in("RMSprop", "rmsprop")
-Adam = drop_in("Adam", "adam")
-AdamW = drop_in("AdamW", "adamw")
-NAdam = drop_in("NAdam", "nadam")
-RAdam = drop_in("RAdam", "radam")
-Adamax = drop_in("Adamax", "adamax")
-ASGD = drop_in("ASGD", "asgd")
-Rprop = drop_in("Rprop", "rprop")
-Lion = drop_in("Lion", "lion")
-AdaBelief = drop_in("AdaBelief", "adabelief")
-Yogi = drop_in("Yogi", "yogi")
-Adan = drop_in("Adan", "adan")
-QHAdam = drop_in("QHAdam", "qhadam")
-SignSGD = drop_in("SignSGD", "signsgd")
+if TYPE_CHECKING:
 
-__all__ = [
-    "ASGD",
-    "SGD",
-    "AdaBelief",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
-    "Adan",
-    "FormulaOptimizer",
-    "Lion",
-    "NAdam",
-    "QHAdam",
-    "RAdam",
-    "RMSprop",
-    "Rprop",
-    "SignSGD",
-    "Yogi",
-    "from_formula",
-]
+    def __getattr__(name: str) -> type[FormulaOptimizer]: ...  # the classes that formulas declare
+
+
+globals().update({name: drop_in(name) for name in RULES})
+
+__all__ = ["FormulaOptimizer", "from_formula", *RULES]  # pyright: ignore[reportUnsupportedDunderAll]

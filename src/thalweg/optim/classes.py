@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import FormulaError, UsageError
 from ..formulas import Formula, get
 from .optimizer import WHOLE_STEP, FormulaOptimizer
-from .rules import OF_PAPERS, OF_TORCH, Rule, rule_of_formula
+from .rules import RULES, Rule, forms_of, rule_of_formula
 
 
 def from_formula(formula: Formula | str) -> type[FormulaOptimizer]:
@@ -50,10 +50,9 @@ def from_formula(formula: Formula | str) -> type[FormulaOptimizer]:
     return _made(_OfFormula, formula.name, formula, rule, __name__)
 
 
-def drop_in(class_name: str, name: str) -> type[FormulaOptimizer]:
-    """The class of `tw.optim` with that name, made from the formula of that name."""
-    rule = OF_TORCH.get(class_name) or OF_PAPERS[class_name]
-    return _made(type, class_name, get(name), rule, "thalweg.optim")
+def drop_in(name: str) -> type[FormulaOptimizer]:
+    """The class of `tw.optim` with that name, made from the formula that declares it."""
+    return _made(type, name, forms_of(name)[0][0], RULES[name], "thalweg.optim")
 
 
 class _OfFormula(type):

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..kernels import torch_ref
 from . import sharded
-from .plan import Around, Plan
+from .plan import Plan, StepOptions
 from .rules import Rule, check
 from .states import format_of, readable
 
@@ -83,8 +83,10 @@ class FormulaOptimizer(torch.optim.Optimizer):
         check(given.arguments, grouped=self.rule.grouped)
         self.rule.verify(given.arguments)
         _check_whole_step(max_norm, clip_value, ema_decay)
-        format_of(state_dtype)  # refuses what there is not
-        self.around = Around(max_norm, clip_value, ema_decay, bool(zero_grad), state_dtype, bool(stochastic_rounding))
+        format_of(state_dtype)  # refuses an unknown format
+        self.options = StepOptions(
+            max_norm, clip_value, ema_decay, bool(zero_grad), state_dtype, bool(stochastic_rounding)
+        )
         self._plan: Plan | None = None
         self.scaled = False
         super().__init__(params, dict(given.arguments))
@@ -92,7 +94,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
     @property
     def _step_supports_amp_scaling(self) -> bool:
         """Whether GradScaler hands its scale to `step` in place of unscaling the gradients itself."""
-        a = self.around
+        a = self.options
         return a.zero_grad or any(v is not None for v in (a.max_norm, a.clip_value, a.ema_decay))
 
     @torch.no_grad()
@@ -105,9 +107,9 @@ class FormulaOptimizer(torch.optim.Optimizer):
         loss = self._loss(closure)
         params = [p for group in self.param_groups for p in group["params"]]
         gradients = list(map(_GRADIENT, params))
-        scale, found = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
-        if found is not None and float(found):
-            for g in gradients if self.around.zero_grad else ():
+        scale, overflow = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        if overflow is not None and float(overflow):
+            for g in gradients if self.options.zero_grad else ():
                 if g is not None:
                     g.zero_()
             return loss
@@ -125,7 +127,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         return loss
 
     def _loss(self, closure: Callable[[], Any] | None) -> Any:
-        ahead = [] if self.rule.grouped else self._look_ahead(closure is not None)
+        ahead = [] if self.rule.grouped else self._lookahead(closure is not None)
         try:
             if closure is None:
                 return None
@@ -135,8 +137,8 @@ class FormulaOptimizer(torch.optim.Optimizer):
             for p, before in ahead:
                 p.copy_(before)
 
-    def _look_ahead(self, closure: bool) -> list[tuple[Tensor, Tensor]]:
-        """Move each weight to where its formula wants the gradient; what moved, and from where."""
+    def _lookahead(self, closure: bool) -> list[tuple[Tensor, Tensor]]:
+        """Move each weight to where its formula takes the gradient; each moved weight, and its values before."""
         moved = []
         for group in self.param_groups:
             formula = self.rule.choose(group)
@@ -151,24 +153,24 @@ class FormulaOptimizer(torch.optim.Optimizer):
             values = dict(zip(formula.equations.hyperparameters, numbers, strict=True))
             for p in group["params"]:
                 state = self.state.get(p, {})
-                found = [readable(state, self.rule.state(name)) for name in formula.states]
-                states = [sharded.local(s) for s in found if s is not None]
-                if len(states) == len(found):
+                present = [readable(state, self.rule.state(name)) for name in formula.states]
+                states = [sharded.local(s) for s in present if s is not None]
+                if len(states) == len(present):
                     here = sharded.local(p.detach())
                     moved.append((here, here.clone()))
-                    torch_ref.look(formula, here, states, int(state.get("step", 0)) + 1, values)
+                    torch_ref.lookahead(formula, here, states, int(state.get("step", 0)) + 1, values)
         return moved
 
     def ema_parameters(self) -> list[Tensor]:
         """The moving averages of the weights, in the order of the parameters; needs ``ema_decay=``."""
-        if self.around.ema_decay is None:
+        if self.options.ema_decay is None:
             raise UsageError("there is no average of the weights: give the optimizer ema_decay=, e.g. 0.999.")
         params = [p for group in self.param_groups for p in group["params"]]
         return [self.state.get(p, {}).get("ema", p.detach()) for p in params]
 
     @torch.no_grad()
     def swap_ema(self) -> None:
-        """Exchange the weights and their moving averages, in place; once more, and all is as it was."""
+        """Exchange the weights and their moving averages, in place; a second call undoes it."""
         averages = self.ema_parameters()
         params = [p for group in self.param_groups for p in group["params"]]
         for p, average in zip(params, averages, strict=True):
@@ -202,11 +204,10 @@ class FormulaOptimizer(torch.optim.Optimizer):
     def _packed(self, state: Mapping[str, Any], group: Mapping[str, Any]) -> dict[str, Any]:
         """A parameter's state as torch keeps it."""
         packed = dict(state)
-        if "ax" in packed:  # torch's ASGD keeps the rate and the weight of the average for the next step
-            step, lr = float(packed["step"]), float(group["lr"])
-            rate = lr / (1 + group["lambd"] * lr * step) ** group["alpha"]
-            packed["eta"] = packed["ax"].new_tensor(rate)
-            packed["mu"] = packed["ax"].new_tensor(1 / max(1.0, step - group["t0"]))
+        if "ax" in packed:  # torch's ASGD keeps the weight of the average for the next step too
+            step = packed["step"]
+            packed["eta"] = packed["eta"].to(step.dtype)
+            packed["mu"] = torch.ones_like(step) / max(1.0, float(step) - group["t0"])
         return packed
 
     def _unpacked(self, state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:
@@ -218,11 +219,11 @@ class FormulaOptimizer(torch.optim.Optimizer):
             else:
                 kept[name] = value.detach().to(p.device, copy=True)
         if "ax" in kept:
-            del kept["eta"], kept["mu"]
+            del kept["mu"]
         return {name: value for name, value in kept.items() if value is not None}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "around": self.around}
+        return {**super().__getstate__(), "options": self.options}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -1,7 +1,7 @@
 """One step over all tensors of all groups, prepared once.
 
 What a step needs is mostly what the last one needed: where weights, gradients and states lie, which
-group each belongs to, how tensors are cut into segments. A `Plan` holds that; a step then looks whether
+group each belongs to, how tensors are cut into segments. A `Plan` holds that; a step then checks that
 it still `fits`, fills a table with one row per (group, step count), and launches one compiled loop per
 formula, format and device, whatever the number of tensors and groups. Tensors that no kernel can
 take (float16 on the CPU, other devices, gaps in memory) go through the reference one by one, computed in
@@ -16,7 +16,7 @@ import math
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -25,20 +25,20 @@ from torch.autograd.graph import increment_version
 
 from ..errors import UsageError
 from ..formulas import Formula
-from ..kernels import numba_cpu, storage, torch_ref
+from ..kernels import storage, torch_ref
 from ..kernels.backends import Backend, backend_of
+from ..kernels.formats import Formats, FusedOptions
 from ..kernels.lower import lower
 from . import sharded, states
+from .rules import Rule
 from .table import Table
 
-if TYPE_CHECKING:
-    from .optimizer import FormulaOptimizer
-
-_POINTER, _DTYPE = Tensor.data_ptr, operator.attrgetter("dtype")
+_POINTER, _STRIDE = Tensor.data_ptr, Tensor.stride
+_DTYPE, _SHAPE = operator.attrgetter("dtype"), operator.attrgetter("shape")
 
 
 @dataclass(frozen=True)
-class Around:
+class StepOptions:
     """What surrounds the update in one step, and how the results are kept; see `FormulaOptimizer`."""
 
     max_norm: float | None
@@ -49,9 +49,23 @@ class Around:
     stochastic_rounding: bool = False
 
 
+class Optimizer(Protocol):
+    """What a plan reads of an optimizer, and the states that it puts there.
+
+    Attributes:
+        scaled: whether the gradients still have the scale of the loss.
+    """
+
+    rule: ClassVar[Rule]
+    options: StepOptions
+    scaled: bool
+    state: Any
+    param_groups: list[dict[str, Any]]
+
+
 @dataclass(frozen=True)
-class _Held:
-    """A parameter with a gradient: what it needs in every step."""
+class _Parameter:
+    """A parameter that has a gradient: what a step needs of it."""
 
     index: int  # among all parameters
     group: int
@@ -60,9 +74,9 @@ class _Held:
     scales: tuple[Tensor, ...]  # of those that are int8
     kept: tuple[float, ...]  # one number each
     average: Tensor | None
-    taken: float  # steps before this plan
+    steps: float  # before this plan
     formula: Formula
-    formats: numba_cpu.Formats | None  # None: no compiled kernel
+    formats: Formats | None  # None: no compiled kernel
 
     @property
     def streams(self) -> list[Tensor]:
@@ -73,37 +87,38 @@ class _Held:
 class _Batch:
     """Tensors of one formula and one set of formats, that one compiled loop updates."""
 
-    def __init__(self, held: Sequence[_Held], whole: numba_cpu.Whole, places: Sequence[int]) -> None:
-        self.held, self.formula = held, held[0].formula
-        formats = held[0].formats
+    def __init__(self, parameters: Sequence[_Parameter], fused: FusedOptions, places: Sequence[int]) -> None:
+        self.parameters, self.formula = parameters, parameters[0].formula
+        formats = parameters[0].formats
         assert formats is not None
-        self.gradient_format, self.numbers = formats.gradient, len(whole.numbers)
-        self.device, self.backend = held[0].weight.device, _backend(held[0].weight.device)
-        self.on_cpu = self.backend is numba_cpu
-        self.kernel = self.backend.compiled(self.formula.equations, formats, whole)
+        self.gradient_format, self.numbers = formats.gradient, len(fused.numbers)
+        self.backend = _backend(parameters[0].weight.device)
+        self.kernel = self.backend.compiled(self.formula.equations, formats, fused)
         self.places = np.array(places)  # of these parameters among those with a gradient
         cut = self.backend.CUT
-        cuts = [np.arange(0, h.weight.numel(), cut) for h in held]
-        owner = np.repeat(np.arange(len(held)), [len(c) for c in cuts])
+        cuts = [np.arange(0, h.weight.numel(), cut) for h in parameters]
+        owner = np.repeat(np.arange(len(parameters)), [len(c) for c in cuts])
         starts = np.concatenate(cuts)
-        whole_length = np.array([h.weight.numel() for h in held])
-        self.length = np.minimum(cut, whole_length[owner] - starts).astype(np.int64)
-        streams = [[h.weight, h.weight, *h.streams] for h in held]
+        size = np.array([h.weight.numel() for h in parameters])
+        self.length = np.minimum(cut, size[owner] - starts).astype(np.int64)
+        streams = [[h.weight, h.weight, *h.streams] for h in parameters]
         first = np.array([[s.data_ptr() for s in row] for row in streams], dtype=np.int64)
         sizes = np.array([s.element_size() for s in streams[0]])
-        scales = len(held[0].scales)
+        scales = len(parameters[0].scales)
         index = np.tile(starts[:, None], (1, len(sizes)))
         index[:, len(sizes) - scales :] //= storage.BLOCK
         self.address = first[owner] + index * sizes
         self.offset = (starts * sizes[1]).astype(np.int64)
-        self.noise = np.stack([np.array([h.index for h in held])[owner], starts], axis=1).astype(np.int64)
+        self.noise = np.stack([np.array([h.index for h in parameters])[owner], starts], axis=1).astype(np.int64)
         self.owner = owner
         self.gradients = self.places[owner]
 
     def rows(self, counts: np.ndarray, kept: np.ndarray) -> None:
         """One row of the table for each different (group, step count, kept numbers) of the parameters."""
         number: dict[tuple[Any, ...], int] = {}
-        keys = [(h.group, *pair) for h, pair in zip(self.held, np.column_stack([counts, kept]).tolist(), strict=True)]
+        keys = [
+            (h.group, *pair) for h, pair in zip(self.parameters, np.column_stack([counts, kept]).tolist(), strict=True)
+        ]
         self.row_of = np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
         self.row = self.row_of[self.owner]
         self.groups = [key[0] for key in number]
@@ -113,7 +128,7 @@ class _Batch:
         self.kept = np.ascontiguousarray(kept[first])
         self.t, self.loss = np.zeros(rows), np.zeros(rows)
         self.table = np.zeros((rows, len(self.formula.equations.hyperparameters)))
-        self.whole = np.zeros((rows, self.numbers))
+        self.fused = np.zeros((rows, self.numbers))
         self.launch = self.kernel.launch(
             self.address,
             self.length,
@@ -122,7 +137,7 @@ class _Batch:
             self.t,
             self.loss,
             self.table,
-            self.whole,
+            self.fused,
             self.kept,
             self.noise,
         )
@@ -132,54 +147,57 @@ class _Batch:
 class Plan:
     """Everything about a step that stays while parameters, gradients' places, states and forms stay."""
 
-    def __init__(self, optimizer: FormulaOptimizer, params: list[Tensor], gradients: list[Tensor | None]) -> None:
-        self.rule, self.around = optimizer.rule, optimizer.around
-        self.form = states.format_of(self.around.state_dtype)
+    def __init__(self, optimizer: Optimizer, params: list[Tensor], gradients: list[Tensor | None]) -> None:
+        self.rule, self.options = optimizer.rule, optimizer.options
+        self.form = states.format_of(self.options.state_dtype)
         self.params, self.missing = params, [g is None for g in gradients]
         self.pointers = list(map(_POINTER, params))
+        self.shapes, self.strides = list(map(_SHAPE, params)), list(map(_STRIDE, params))
         owners = [k for k, group in enumerate(optimizer.param_groups) for _ in group["params"]]
         self.table = Table(self.rule, optimizer.param_groups)
         self.forms = self.table.formulas
         self.needs_loss = any(lower(f.equations).uses_loss for f in self.forms)
-        self.held = [
-            self._hold(optimizer, k, owners[k], p, g)
+        self.parameters = [
+            self._parameter(optimizer, k, owners[k], p, g)
             for k, (p, g) in enumerate(zip(params, gradients, strict=True))
             if g is not None
         ]
-        self.shards = sharded.shards(params, [h.index for h in self.held])
-        self.layouts = [(h.weight, h.weight.stride(), h.weight.dtype) for h in self.held]
-        self.contiguous = all(h.weight.is_contiguous() for h in self.held)
-        self.dtypes = {h.weight.dtype for h in self.held}
+        self.shards = sharded.shards(params, [h.index for h in self.parameters])
+        self.layouts = [(h.weight, h.weight.stride(), h.weight.dtype) for h in self.parameters]
+        self.contiguous = all(h.weight.is_contiguous() for h in self.parameters)
+        self.dtypes = {h.weight.dtype for h in self.parameters}
         self._count(optimizer)
         self._split(optimizer)
         self.threads = 0
         self.states = [s for state in optimizer.state.values() for s in state.values()]
-        self.kept = [s for h in self.held for s in h.streams]
+        self.kept = [s for h in self.parameters for s in h.streams]
         self.kept_pointers = list(map(_POINTER, self.kept))
-        self.weights = [h.weight for h in self.held] + ([] if self.shards is None else self.shards.held)
+        self.weights = [h.weight for h in self.parameters] + ([] if self.shards is None else self.shards.weights)
 
-    def fits(self, optimizer: FormulaOptimizer, params: list[Tensor], gradients: list[Tensor | None]) -> bool:
-        """Whether all is where it was."""
+    def fits(self, optimizer: Optimizer, params: list[Tensor], gradients: list[Tensor | None]) -> bool:
+        """Whether everything lies where it lay, and means the same formulas."""
         present = itertools.chain.from_iterable(map(dict.values, optimizer.state.values()))
         return (
             _same(params, self.params)
             and list(map(operator.is_, gradients, itertools.repeat(None))) == self.missing
             and list(map(_POINTER, params)) == self.pointers
+            and list(map(_STRIDE, params)) == self.strides  # p.data = p.data.t() leaves the address
+            and list(map(_SHAPE, params)) == self.shapes
             and (self.shards is None or self.shards.stayed())
             and all(map(operator.is_, present, itertools.chain(self.states, itertools.repeat(None))))
             and sum(map(len, optimizer.state.values())) == len(self.states)
             and list(map(_POINTER, self.kept)) == self.kept_pointers
-            and self.around == optimizer.around
-            and (self.whole.factor or not optimizer.scaled)
+            and self.options == optimizer.options
+            and (self.fused.factor or not optimizer.scaled)
             and self.table.fill(optimizer.param_groups)
         )
 
-    def _hold(self, optimizer: FormulaOptimizer, index: int, group: int, p: Tensor, g: Tensor) -> _Held:
+    def _parameter(self, optimizer: Optimizer, index: int, group: int, p: Tensor, g: Tensor) -> _Parameter:
         _refuse(p, g)
         sharded.check(p, g, self.form)
         formula = self.forms[group]
         numbers = self._hyperparameters(formula, group)
-        taken = self._steps_taken(optimizer.state.get(p, {}))
+        steps = self._steps_taken(optimizer.state.get(p, {}))
         single = {name for name, _ in lower(formula.equations).kept}
         each, scales, kept = [], [], []
         for name, first in formula.equations.initial:
@@ -192,18 +210,18 @@ class Plan:
             each.append(sharded.local(state))
             scales += [] if scale is None else [scale]
         average = None
-        if self.around.ema_decay is not None:
+        if self.options.ema_decay is not None:
             half = p.dtype in (torch.float16, torch.bfloat16)
             first = p.detach().to(torch.float32) if half else p.detach().clone()
             present = sharded.placed(optimizer.state[p].get("ema", first), p)
             optimizer.state[p]["ema"] = states.laid_out(present, p, present.dtype)
             average = sharded.local(optimizer.state[p]["ema"])
         w = sharded.local(p)
-        held = _Held(index, group, w, tuple(each), tuple(scales), tuple(kept), average, taken, formula, None)
-        return dataclasses.replace(held, formats=self._formats(held))
+        parameter = _Parameter(index, group, w, tuple(each), tuple(scales), tuple(kept), average, steps, formula, None)
+        return dataclasses.replace(parameter, formats=self._formats(parameter))
 
-    def _formats(self, h: _Held) -> numba_cpu.Formats | None:
-        """How a compiled kernel would find it, or None where none can take it."""
+    def _formats(self, h: _Parameter) -> Formats | None:
+        """The formats a kernel is compiled for, or None where no compiled kernel can take it."""
         w = h.weight
         dense = torch.empty_like(w, device="meta").stride() == w.stride()
         each = [s for s in (*h.states, h.average) if s is not None]
@@ -213,12 +231,12 @@ class Plan:
         backend, weight = backend_of(w.device), states.name_of(w.dtype, None)
         if backend is None or not (dense and alike):
             return None
-        rounded = weight == "bfloat16" and self.around.stochastic_rounding
+        rounded = weight == "bfloat16" and self.options.stochastic_rounding
         if h.average is None:
             average = weight
         if not {weight, average, *forms}.issubset(backend.FORMATS):
             return None
-        return numba_cpu.Formats(
+        return Formats(
             f"{weight} stochastic" if rounded else str(weight), str(weight), tuple(map(str, forms)), str(average)
         )
 
@@ -227,44 +245,43 @@ class Plan:
             return float(state.get("step", 0))
         return float(any(name != "ema" for name in state))  # SGD asks only whether a step is the first
 
-    def _count(self, optimizer: FormulaOptimizer) -> None:
+    def _count(self, optimizer: Optimizer) -> None:
         """Step counts, and numbers kept for a whole tensor, side by side, so that one operation advances them."""
         double = torch.get_default_dtype() == torch.float64
         dtype = torch.float64 if double else torch.float32  # as torch.optim keeps it
-        steps = torch.tensor([h.taken for h in self.held], dtype=dtype)
+        steps = torch.tensor([h.steps for h in self.parameters], dtype=dtype)
         if self.rule.keeps_step:
-            for h, step in zip(self.held, steps.unbind(), strict=True):
+            for h, step in zip(self.parameters, steps.unbind(), strict=True):
                 optimizer.state[self.params[h.index]]["step"] = step
         self.counts = steps.numpy()
-        width = max((len(h.kept) for h in self.held), default=0)
-        numbers = torch.zeros(len(self.held), width, dtype=torch.float64)
-        for h, row in zip(self.held, numbers, strict=True):
+        width = max((len(h.kept) for h in self.parameters), default=0)
+        numbers = torch.zeros(len(self.parameters), width, dtype=torch.float64)
+        for h, row in zip(self.parameters, numbers, strict=True):
             names = [self.rule.state(name) for name, _ in lower(h.formula.equations).kept]
             for name, place, value in zip(names, row.unbind(), h.kept, strict=False):
                 place.fill_(value)
                 optimizer.state[self.params[h.index]][name] = place
         self.single = numbers.numpy()
 
-    def _split(self, optimizer: FormulaOptimizer) -> None:
-        whole = numba_cpu.Whole(
-            factor=self.around.max_norm is not None
+    def _split(self, optimizer: Optimizer) -> None:
+        self.fused = FusedOptions(
+            factor=self.options.max_norm is not None
             or optimizer.scaled
             or any(group.get("maximize") for group in optimizer.param_groups),
-            bound=self.around.clip_value is not None,
-            average=self.around.ema_decay is not None,
-            zero=self.around.zero_grad,
+            bound=self.options.clip_value is not None,
+            average=self.options.ema_decay is not None,
+            zero=self.options.zero_grad,
         )
-        self.whole = whole
         together: dict[Any, list[int]] = {}
         self.loose: list[int] = []
-        for place, h in enumerate(self.held):
+        for place, h in enumerate(self.parameters):
             if h.formats is not None:
                 together.setdefault((h.formula.equations, h.formats, h.weight.device), []).append(place)
             else:
                 self.loose.append(place)
         self.batches = []
         for places in together.values():
-            batch = _Batch([self.held[k] for k in places], whole, places)
+            batch = _Batch([self.parameters[k] for k in places], self.fused, places)
             batch.rows(self.counts[places], self.single[places, : batch.kernel.kept])
             self.batches.append(batch)
 
@@ -279,7 +296,7 @@ class Plan:
             given, moved = self.shards.gradients(given)
             loss = self.shards.mean(loss) if self.needs_loss else loss
         used = given if self._as_weights(given) else self._laid_out(given)
-        pointers = np.array(list(map(_POINTER, used)), dtype=np.int64)
+        pointers = np.fromiter(map(_POINTER, used), np.int64, len(used))
         for batch in self.batches:
             np.add(pointers[batch.gradients], batch.offset, out=batch.address[:, 1])
         if self.threads != threads:
@@ -299,13 +316,13 @@ class Plan:
         increment_version(self.weights)  # so that autograd notices, as it does after torch's own steps
         for k in self.loose:
             self._by_reference(k, used[k], loss, factor)
-        if self.around.zero_grad and (used is not given or moved):
+        if self.options.zero_grad and (used is not given or moved):
             copied = (g for g, copy in zip(given, used, strict=True) if g is not copy)
             for g in (*copied, *moved):
                 g.zero_()
 
     def _as_weights(self, given: list[Tensor]) -> bool:
-        """Whether gradients lie as the weights do; the common case, seen quickly."""
+        """Whether gradients lie as the weights do; the common case, checked quickly."""
         return (
             self.contiguous
             and set(map(_DTYPE, given)) == self.dtypes
@@ -324,18 +341,18 @@ class Plan:
 
         Where some of them are on a GPU it stays there, so that nothing waits for it.
         """
-        if self.around.max_norm is None:
+        if self.options.max_norm is None:
             return 1.0
         for round_ in self.reading:
             round_.run()
         if self.shards is not None:
             return self._coefficient(self.shards.total(self._squares(used)), unscale)
         parts = [b.squares.sum() for b in self.batches]
+        place = next((p.device for p in parts if isinstance(p, Tensor)), None)
         parts += [used[k].double().square().sum() for k in self.loose]
-        place = next((b.device for b in self.batches if not b.on_cpu), None)
         if place is not None:
             squares = torch.stack([torch.as_tensor(p).to(place, non_blocking=True) for p in parts]).sum()
-            return (self.around.max_norm / (abs(unscale) * squares.sqrt() + 1e-6)).clamp(max=1.0)
+            return (self.options.max_norm / (abs(unscale) * squares.sqrt() + 1e-6)).clamp(max=1.0)
         return self._coefficient(sum(map(float, parts)), unscale)
 
     def _squares(self, used: Sequence[Tensor]) -> np.ndarray:
@@ -349,8 +366,8 @@ class Plan:
         return squares
 
     def _coefficient(self, total: float, unscale: float) -> float:
-        assert self.around.max_norm is not None
-        coefficient = self.around.max_norm / (abs(unscale) * math.sqrt(total) + 1e-6)
+        assert self.options.max_norm is not None
+        coefficient = self.options.max_norm / (abs(unscale) * math.sqrt(total) + 1e-6)
         return coefficient if not coefficient >= 1.0 else 1.0  # NaN stays NaN
 
     def _fill(self, batch: _Batch, loss: float, factor: float | Tensor) -> None:
@@ -359,21 +376,17 @@ class Plan:
         batch.loss.fill(loss)
         if batch.table.size:
             batch.table[:] = self.table.numbers[batch.groups, : batch.table.shape[1]]
-        columns = iter(batch.whole.T)
-        if self.whole.factor:
-            host = float(factor) if batch.on_cpu else 1.0
-            if isinstance(factor, Tensor) and not batch.on_cpu:
-                batch.launch.factor.copy_(factor, non_blocking=True)
-            elif not batch.on_cpu:
-                batch.launch.factor.fill_(factor)
-            next(columns)[:] = [host * self.table.signs[k] for k in batch.groups]
-        if self.whole.bound:
-            next(columns)[:] = self.around.clip_value
-        if self.whole.average:
-            next(columns)[:] = 1 - (self.around.ema_decay or 0.0)
+        columns = iter(batch.fused.T)
+        if self.fused.factor:
+            scale = batch.launch.scale(factor)
+            next(columns)[:] = [scale * self.table.signs[k] for k in batch.groups]
+        if self.fused.bound:
+            next(columns)[:] = self.options.clip_value
+        if self.fused.average:
+            next(columns)[:] = 1 - (self.options.ema_decay or 0.0)
 
     def _by_reference(self, place: int, g: Tensor, loss: float, factor: float | Tensor) -> None:
-        h, t = self.held[place], int(self.counts[place])
+        h, t = self.parameters[place], int(self.counts[place])
         wide = torch.float64 if h.weight.dtype == torch.float64 else torch.float32
         program = lower(h.formula.equations)
         weight, single = h.weight.detach(), self.single[place]
@@ -385,24 +398,24 @@ class Plan:
         w = weight.to(wide, copy=True)
         factor = factor.to(g.device) if isinstance(factor, Tensor) else factor
         used = g.to(wide) * (factor * self.table.signs[h.group])
-        if self.around.clip_value is not None:
-            used = used.clamp(-self.around.clip_value, self.around.clip_value)
+        if self.options.clip_value is not None:
+            used = used.clamp(-self.options.clip_value, self.options.clip_value)
         numbers = self._hyperparameters(h.formula, h.group)
         torch_ref.update(h.formula, w, used, [named[n] for n in h.formula.states], t, numbers, loss)
         self._keep(h, t, w, streamed)
         single[: len(own)] = [float(value) for value in own]
         if h.average is not None:
-            h.average.lerp_(w.to(h.average.dtype), 1 - (self.around.ema_decay or 0.0))
-        if self.around.zero_grad:
+            h.average.lerp_(w.to(h.average.dtype), 1 - (self.options.ema_decay or 0.0))
+        if self.options.zero_grad:
             g.zero_()
 
     def _hyperparameters(self, formula: Formula, group: int) -> dict[str, float]:
         names = formula.equations.hyperparameters
         return dict(zip(names, self.table.numbers[group, : len(names)].tolist(), strict=True))
 
-    def _keep(self, h: _Held, t: int, w: Tensor, streamed: Sequence[Tensor]) -> None:
+    def _keep(self, h: _Parameter, t: int, w: Tensor, streamed: Sequence[Tensor]) -> None:
         """Put new weights and states into their formats, rounded as the compiled kernels do."""
-        rounded = self.around.stochastic_rounding and w is not h.weight and h.weight.dtype == torch.bfloat16
+        rounded = self.options.stochastic_rounding and w is not h.weight and h.weight.dtype == torch.bfloat16
         noisy = self.form is not None and storage.stochastic(self.form)
         stream = 0
         if rounded:
@@ -440,6 +453,11 @@ def _refuse(p: Tensor, g: Tensor) -> None:
         raise UsageError(
             f"a parameter of shape {tuple(p.shape)} is complex; thalweg's optimizers take real weights only: "
             "hold its real and imaginary parts, torch.view_as_real(w), as the parameter."
+        )
+    if g.shape != p.shape:
+        raise UsageError(
+            f"a parameter of shape {tuple(p.shape)} has a gradient of shape {tuple(g.shape)}; "
+            "compute the gradient after the parameter is replaced."
         )
 
 

@@ -1,8 +1,7 @@
 """What an optimizer class is made of: its arguments, and how they choose a formula and give it numbers.
 
-torch.optim and the formulas name the same things differently: ``betas`` against ``beta1`` and ``beta2``,
-``exp_avg`` against ``m``, one ``SGD`` against three formulas. A `Rule` is that dictionary, and nothing else:
-the classes that torch has take their arguments from torch's own signatures, all others from their formula.
+What a formula is called in torch.optim stands beside it (`formulas/drop_in.py`); a `Rule` is made of that. The
+classes that torch has take their arguments from torch's own signatures, all others from their formula.
 """
 
 from __future__ import annotations
@@ -16,21 +15,12 @@ from typing import Any
 import torch
 
 from ..errors import UsageError
-from ..formulas import Formula, get
+from ..formulas import FORMULAS, Formula, get
+from ..formulas.drop_in import TUPLES, DropIn
 from ..formulas.equations import number
 
-# A hyperparameter of a formula → the tuple it is part of, and its place there.
-_PARTS: dict[str, tuple[str, int]] = {
-    "beta1": ("betas", 0),
-    "beta2": ("betas", 1),
-    "beta3": ("betas", 2),
-    "nu1": ("nus", 0),
-    "nu2": ("nus", 1),
-    "eta_minus": ("etas", 0),
-    "eta_plus": ("etas", 1),
-    "size_min": ("step_sizes", 0),
-    "size_max": ("step_sizes", 1),
-}
+# A hyperparameter → the tuple it is part of, and its place there.
+_PARTS = {part: (whole, k) for whole, parts in TUPLES.items() for k, part in enumerate(parts)}
 # Arguments of torch.optim that choose an implementation, and ask nothing of the rule.
 IMPLEMENTATION = ("foreach", "fused", "capturable", "differentiable")
 
@@ -125,21 +115,27 @@ def _form(name: str, changes: tuple[tuple[str, float | bool], ...]) -> Formula:
     return get(name).with_(**dict(changes)) if changes else get(name)
 
 
-def rule_of_torch(
-    class_name: str, form: Callable[[Group], tuple[str, dict[str, Any]]], states: Mapping[str, str], **more: Any
-) -> Rule:
-    """A rule with the arguments of ``torch.optim.<class_name>``.
-
-    Args:
-        form: a group's formula, by name and what `Formula.with_` is to change.
-    """
-    _self, _params, *arguments = inspect.signature(getattr(torch.optim, class_name).__init__).parameters.values()
+def rule_of_class(name: str) -> Rule:
+    """The rule of the class of `tw.optim` with that name."""
+    forms = forms_of(name)
+    states = {ours: theirs for _, drop_in in forms for ours, theirs in drop_in.states.items()}
+    if not forms[0][1].in_torch:
+        return rule_of_formula(forms[0][0], states, grouped=True)
+    _self, _params, *arguments = inspect.signature(getattr(torch.optim, name).__init__).parameters.values()
 
     def choose(group: Group) -> Formula:
-        name, changes = form(group)
-        return _form(name, tuple(changes.items()))
+        fitting = [(f, d) for f, d in forms if all(map(group.get, d.chosen_by))]
+        formula, drop_in = max(fitting, key=lambda form: len(form[1].chosen_by))
+        changes = {n: 0.5 if formula.options[n] is None else True for n in drop_in.options if group[n]}
+        return _form(formula.name, tuple(changes.items()))  # 0.5 is any number: it stands in the table
 
-    return Rule(tuple(a.replace(annotation=a.empty) for a in arguments), choose, states, **more)
+    keeps_step = all(drop_in.keeps_step for _, drop_in in forms)
+    return Rule(tuple(a.replace(annotation=a.empty) for a in arguments), choose, states, keeps_step)
+
+
+def forms_of(name: str) -> list[tuple[Formula, DropIn]]:
+    """The formulas that the class can mean, the usual one first."""
+    return [(f, drop_in) for f in FORMULAS.values() for drop_in in f.drop_ins if drop_in.name == name]
 
 
 def rule_of_formula(formula: Formula, states: Mapping[str, str] | None = None, *, grouped: bool = False) -> Rule:
@@ -179,56 +175,6 @@ def rule_of_formula(formula: Formula, states: Mapping[str, str] | None = None, *
     return Rule(tuple(arguments), choose, states or {}, grouped=grouped)
 
 
-def _sgd(group: Group) -> tuple[str, dict[str, Any]]:
-    if not group["momentum"]:
-        return "sgd", {}
-    if group["nesterov"]:
-        return "nesterov", {}
-    return "momentum", {"dampening": 0.5} if group["dampening"] else {}  # any number: it stands in the table
+RULES = {name: rule_of_class(name) for name in dict.fromkeys(d.name for f in FORMULAS.values() for d in f.drop_ins)}
 
-
-def _rmsprop(group: Group) -> tuple[str, dict[str, Any]]:
-    momentum = {"momentum": 0.5} if group["momentum"] > 0 else {}
-    return "rmsprop", {**momentum, **({"centered": True} if group["centered"] else {})}
-
-
-def _adam(group: Group) -> tuple[str, dict[str, Any]]:
-    name = "adamw" if group.get("decoupled_weight_decay") else "adam"
-    return name, {"amsgrad": True} if group["amsgrad"] else {}
-
-
-def _decoupled(name: str) -> Callable[[Group], tuple[str, dict[str, Any]]]:
-    changes = {"decoupled_weight_decay": True}
-    return lambda group: (name, changes if group["decoupled_weight_decay"] else {})
-
-
-_MEANS = {"m": "exp_avg", "v": "exp_avg_sq"}
-_LARGEST = {**_MEANS, "v_max": "max_exp_avg_sq"}
-
-# The classes torch.optim has too.
-OF_TORCH: dict[str, Rule] = {
-    "SGD": rule_of_torch("SGD", _sgd, {"a": "momentum_buffer"}, keeps_step=False),
-    "Adagrad": rule_of_torch("Adagrad", lambda _: ("adagrad", {}), {"r": "sum"}),
-    "Adadelta": rule_of_torch("Adadelta", lambda _: ("adadelta", {}), {"v": "square_avg", "u": "acc_delta"}),
-    "RMSprop": rule_of_torch("RMSprop", _rmsprop, {"v": "square_avg", "m": "grad_avg", "b": "momentum_buffer"}),
-    "Adam": rule_of_torch("Adam", _adam, _LARGEST),
-    "AdamW": rule_of_torch("AdamW", lambda g: ("adamw", _adam(g)[1]), _LARGEST),
-    "NAdam": rule_of_torch("NAdam", _decoupled("nadam"), _MEANS),
-    "RAdam": rule_of_torch("RAdam", _decoupled("radam"), _MEANS),
-    "Adamax": rule_of_torch("Adamax", lambda _: ("adamax", {}), {"m": "exp_avg", "u": "exp_inf"}),
-    "ASGD": rule_of_torch("ASGD", lambda _: ("asgd", {}), {"average": "ax"}),
-    "Rprop": rule_of_torch("Rprop", lambda _: ("rprop", {}), {"previous": "prev", "size": "step_size"}),
-}
-# The classes it has not, with its habits: betas in tuples, its names of states.
-OF_PAPERS: dict[str, Rule] = {
-    "Lion": rule_of_formula(get("lion"), _MEANS, grouped=True),
-    "AdaBelief": rule_of_formula(get("adabelief"), {"m": "exp_avg", "s": "exp_avg_var"}, grouped=True),
-    "Yogi": rule_of_formula(get("yogi"), _MEANS, grouped=True),
-    "Adan": rule_of_formula(
-        get("adan"), {"m": "exp_avg", "d": "exp_avg_diff", "n": "exp_avg_sq", "previous": "previous_grad"}, grouped=True
-    ),
-    "QHAdam": rule_of_formula(get("qhadam"), _MEANS, grouped=True),
-    "SignSGD": rule_of_formula(get("signsgd"), {"m": "momentum_buffer"}, grouped=True),
-}
-
-__all__ = ["OF_PAPERS", "OF_TORCH", "Group", "Rule", "check", "rule_of_formula", "rule_of_torch"]
+__all__ = ["RULES", "Group", "Rule", "check", "forms_of", "rule_of_formula"]

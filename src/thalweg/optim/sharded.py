@@ -1,9 +1,9 @@
 """Weights that several processes hold in parts: what lies here, and what takes all of them.
 
 With FSDP2 or tensor parallelism parameters, gradients and states are DTensors. An update is elementwise, so each
-process updates the part that it holds, by the same kernels and without a word to the others. Only two things are of
-all parts: the norm of the gradients, and the loss that a rule reads. Nothing here costs or imports anything
-where there is no DTensor.
+process updates the part that it holds, by the same kernels and without communication. Only two things concern all
+parts: the norm of the gradients, and the loss that a rule reads. Without DTensors nothing here costs or imports
+anything.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def is_sharded(t: Any) -> bool:
     """Whether it is a DTensor."""
-    module = sys.modules.get("torch.distributed.tensor")  # there is none before that is imported
+    module = sys.modules.get("torch.distributed.tensor")  # absent until that is imported
     return module is not None and isinstance(t, module.DTensor)
 
 
@@ -81,22 +81,22 @@ class Shards:
 
     Args:
         params: all parameters of the optimizer.
-        held: the places of those that have a gradient.
+        with_gradient: the places of those that have a gradient.
     """
 
-    def __init__(self, params: Sequence[Any], held: Sequence[int]) -> None:
-        self.held = [params[k] for k in held]
+    def __init__(self, params: Sequence[Any], with_gradient: Sequence[int]) -> None:
+        self.weights = [params[k] for k in with_gradient]
         divided: dict[DeviceMesh, set[int]] = {}  # mesh → its dimensions that something is divided over
         for p in filter(is_sharded, params):
             divided.setdefault(p.device_mesh, set()).update(_divided(p))
         self.pointers = self._pointers()
         self.dimensions = {mesh: sorted(dimensions) for mesh, dimensions in divided.items()}
-        self.whole = [k for k, p in enumerate(self.held) if not is_sharded(p)]
+        self.whole = [k for k, p in enumerate(self.weights) if not is_sharded(p)]
         self.parts = {
-            mesh: [k for k, p in enumerate(self.held) if is_sharded(p) and p.device_mesh == mesh] for mesh in divided
+            mesh: [k for k, p in enumerate(self.weights) if is_sharded(p) and p.device_mesh == mesh] for mesh in divided
         }
         self.shares = {
-            mesh: np.array([self._share(self.held[k], mesh) for k in places]) for mesh, places in self.parts.items()
+            mesh: np.array([self._share(self.weights[k], mesh) for k in places]) for mesh, places in self.parts.items()
         }
 
     def _share(self, p: Any, mesh: DeviceMesh) -> float:
@@ -105,7 +105,7 @@ class Shards:
         return 1.0 / np.prod([mesh.size(d) for d in again])
 
     def _pointers(self) -> list[int]:
-        return [local(p).data_ptr() for p in self.held]
+        return [local(p).data_ptr() for p in self.weights]
 
     def stayed(self) -> bool:
         """Whether the parts are where they were."""
@@ -114,7 +114,7 @@ class Shards:
     def gradients(self, given: Sequence[Any]) -> tuple[list[Tensor], list[Tensor]]:
         """The parts of the gradients that belong to the parts of the weights; and which had to be moved for it."""
         parts, moved = [], []
-        for g, p in zip(given, self.held, strict=True):
+        for g, p in zip(given, self.weights, strict=True):
             _check_both(p, g)
             if is_sharded(g) and not _alike(g, p):
                 moved.append(g)
@@ -126,7 +126,7 @@ class Shards:
         """The sum over all processes, each weight counted once.
 
         Args:
-            squares: (gradients,) Σg² over the parts that lie here. What is no DTensor is the same everywhere.
+            squares: (gradients,) Σg² over the parts that lie here. Other tensors are the same everywhere.
         """
         total = float(squares[self.whole].sum())
         for mesh, places in self.parts.items():
@@ -141,9 +141,9 @@ class Shards:
         return loss
 
 
-def shards(params: Sequence[Any], held: Sequence[int]) -> Shards | None:
+def shards(params: Sequence[Any], with_gradient: Sequence[int]) -> Shards | None:
     """None where no parameter is a DTensor."""
-    return Shards(params, held) if any(map(is_sharded, params)) else None
+    return Shards(params, with_gradient) if any(map(is_sharded, params)) else None
 
 
 def _divided(p: Any) -> set[int]:

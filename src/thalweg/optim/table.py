@@ -17,7 +17,7 @@ class Table:
     """Each group's formula and numbers, read anew only where a group has changed.
 
     What changes in a training loop is one argument of all groups, the rate, so the groups are compared argument
-    by argument; which formula a group wants is asked again only if an argument changed that it was chosen by.
+    by argument; which formula a group means is chosen anew only if an argument changed that the choice depended on.
 
     Attributes:
         formulas: of each group.
@@ -30,17 +30,17 @@ class Table:
         names = [a.name for a in rule.arguments if a.name not in IMPLEMENTATION]
         extra = ["decoupled_weight_decay"] if any("decoupled_weight_decay" in g for g in groups) else []
         self.columns = {name: _column(name, groups) for name in (*names, *extra)}
-        asked = [_Asked(group) for group in groups]
-        self.formulas = [rule.choose(group) for group in asked]
-        self.chosen_by = {"maximize"}.union(*(group.names for group in asked))
+        recording = [_RecordingGroup(group) for group in groups]
+        self.formulas = [rule.choose(group) for group in recording]
+        self.chosen_by = {"maximize"}.union(*(group.names for group in recording))
         rows = [rule.numbers(f, g) for f, g in zip(self.formulas, groups, strict=True)]
         self.numbers = np.zeros((len(rows), max(map(len, rows), default=0)))
-        for own, row in zip(self.numbers, rows, strict=True):
-            own[: len(row)] = row
+        for numbers, row in zip(self.numbers, rows, strict=True):
+            numbers[: len(row)] = row
         self.signs = [_sign(group) for group in groups]
 
     def fill(self, groups: Sequence[dict[str, Any]]) -> bool:
-        """Read what has changed; False where a group now asks for another formula or direction."""
+        """Read what has changed; False where a group now means another formula or direction."""
         if len(groups) != len(self.formulas):
             return False
         now = {name: _column(name, groups) for name in self.columns}
@@ -55,8 +55,8 @@ class Table:
         for row, formula, group in zip(self.numbers, self.formulas, groups, strict=True):
             if alike or not changed:
                 break
-            own = self.rule.numbers(formula, group)
-            row[: len(own)] = own
+            numbers = self.rule.numbers(formula, group)
+            row[: len(numbers)] = numbers
         self.columns = now
         return True
 
@@ -67,8 +67,8 @@ class Table:
         )
 
 
-class _Asked(dict[str, Any]):
-    """A group that remembers which of its arguments were asked for."""
+class _RecordingGroup(dict[str, Any]):
+    """A group that records which of its arguments were read."""
 
     def __init__(self, group: Group) -> None:
         super().__init__(group)

@@ -97,7 +97,7 @@ class _Slice:
         self.length = np.concatenate(lengths).astype(np.int64)
         self.row = np.tile(np.arange(self.count), len(weights)).astype(np.int64)
         self.kernel = numba_cpu.compiled(self.equations, weights[0].dtype)
-        self.look = self.equations.look and numba_cpu.compiled(self.equations.look, weights[0].dtype)
+        self.look = self.equations.lookahead and numba_cpu.compiled(self.equations.lookahead, weights[0].dtype)
 
     def launch_look(self, points: np.ndarray, active: np.ndarray, step: int) -> numba_cpu.Launch | None:
         """Move copies of the weights, given by their addresses, to where the formula wants its gradient."""

@@ -16,28 +16,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from .. import losses, schedules
 from ..errors import PlanError, ProblemError
 from ..formulas import FORMULAS, Formula
+from ..formulas.drop_in import DropIn
 from ..kernels.lower import lower
 from ..plan.factors import FULL, Level, Setting
 from ..plan.plan import Plan
 from ..regularizers.base import Regularizer
 from .script import Script
 
-# formula → its class in torch.optim, and its options that are arguments there
-_TORCH: dict[str, tuple[str, tuple[str, ...]]] = {
-    "sgd": ("SGD", ()),
-    "momentum": ("SGD", ("dampening",)),
-    "nesterov": ("SGD", ()),
-    "adagrad": ("Adagrad", ()),
-    "adadelta": ("Adadelta", ()),
-    "rmsprop": ("RMSprop", ("momentum", "centered")),
-    "adam": ("Adam", ("amsgrad",)),
-    "adamw": ("AdamW", ("amsgrad",)),
-    "adamax": ("Adamax", ()),
-    "nadam": ("NAdam", ("decoupled_weight_decay",)),
-    "radam": ("RAdam", ("decoupled_weight_decay",)),
-    "asgd": ("ASGD", ()),
-    "rprop": ("Rprop", ()),
-}
 # of which a script has those that it needs
 _EVERY_IMPORT = """
 import importlib, math, runpy
@@ -45,7 +30,6 @@ import thalweg as tw
 import torch
 from torch.optim import lr_scheduler
 """
-_TUPLES = {"betas": ("beta1", "beta2"), "etas": ("eta_minus", "eta_plus"), "step_sizes": ("size_min", "size_max")}
 
 
 @dataclass(frozen=True)
@@ -84,7 +68,7 @@ def recipe(
     """
     formula = plan.formula(setting)
     spec = plan["optimizer"].specs.get(setting.optimizer)
-    optimizer = optimizer_line(formula, setting.lr, setting.schedule, spec, plan.changes(setting))
+    optimizer = optimizer_line(formula, setting.lr, spec, plan.changes(setting))
     schedule = plan.schedule(setting)
     if isinstance(schedule, schedules.Several):
         schedule = schedule.within(formula.hyperparameters)
@@ -148,11 +132,7 @@ def _loss_line(plan: Plan, setting: Setting) -> str:
 
 
 def optimizer_line(
-    formula: Formula,
-    lr: float,
-    schedule: str = "constant",
-    spec: str | None = None,
-    changes: Mapping[str, Any] | None = None,
+    formula: Formula, lr: float, spec: str | None = None, changes: Mapping[str, Any] | None = None
 ) -> str:
     """The line that makes the optimizer from `model`.
 
@@ -167,8 +147,9 @@ def optimizer_line(
         PlanError: the formula was given as an object, which no script can find again.
     """
     known = _catalogued(formula)
-    if known and formula.name in _TORCH and _in_torch(formula, schedule):
-        return f"torch.optim.{_TORCH[formula.name][0]}(model.parameters(), {_arguments(formula, lr)})"
+    if known and (drop_in := _in_torch(formula)):
+        arguments = ", ".join(f"{name}={value!r}" for name, value in drop_in.arguments(formula, lr=lr).items())
+        return f"torch.optim.{drop_in.name}(model.parameters(), {arguments})"
     if known:
         changed = ", ".join(f"{name}={value!r}" for name, value in formula.changed if name != "lr")
         found = repr(f"{formula.name}({changed})" if changed else formula.name)
@@ -200,27 +181,10 @@ def _catalogued(formula: Formula) -> bool:
     return known.with_(**dict(formula.changed)).equations == formula.equations
 
 
-def _in_torch(formula: Formula, schedule: str) -> bool:
-    """Whether torch.optim has this form of it."""
-    usual = FORMULAS[formula.name].options
-    beyond = [n for n in formula.options if n not in _TORCH[formula.name][1]]
-    if formula.name == "asgd" and schedule != "constant":
-        return False  # torch's rate is one step behind the schedule
-    if formula.hyperparameters.get("momentum") == 0:
-        return False  # a momentum that forgets at once; torch would leave its state out
-    return all(formula.options[n] == usual[n] for n in beyond)
-
-
-def _arguments(formula: Formula, lr: float) -> str:
-    values: dict[str, Any] = {**formula.hyperparameters, "lr": lr}
-    values |= {n: v for n in _TORCH[formula.name][1] if (v := formula.options.get(n))}
-    for whole, parts in _TUPLES.items():
-        if parts[0] in values:
-            pair = tuple(values.pop(part) for part in parts)
-            values = {"lr": values.pop("lr"), whole: pair, **values}
-    if formula.name == "nesterov":
-        values["nesterov"] = True
-    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+def _in_torch(formula: Formula) -> DropIn | None:
+    """The class of torch.optim that has this form of it."""
+    usual = FORMULAS[formula.name]
+    return next((d for d in usual.drop_ins if d.in_torch and d.means(formula, usual)), None)
 
 
 def _needs_closure(formula: Formula) -> bool:

@@ -14,8 +14,8 @@ import sympy as sp
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.str import StrPrinter
 
-from ..formulas.base import Equations, Formula, symbol
-from .lower import in_order, in_terms_of_states, replace_part
+from .equations import Equations, symbol
+from .rewriting import in_order, in_terms_of_states, replace_part
 
 _NAMES = {"dampening": r"\tau", "eps": r"\epsilon", "lr": r"\eta", "momentum": r"\mu", "weight_decay": r"\lambda"}
 _GREEK = ("alpha", "beta", "gamma", "delta", "eta", "kappa", "lambda", "mu", "nu", "rho", "sigma", "tau", "theta")
@@ -24,9 +24,8 @@ _g, _t, _w = symbol("g"), symbol("t"), symbol("w")
 Rows = dict[sp.Symbol, sp.Expr]
 
 
-def latex(formula: Formula) -> str:
+def latex(equations: Equations) -> str:
     """One aligned row per state and one for the weight; see `Formula.latex`."""
-    equations = formula.equations
     rows, new, hats = _rows(equations)
     printer = _Paper(_letters(equations, new, hats), set(equations.hyperparameters))
     *before, step = rows.values()
@@ -41,16 +40,15 @@ def latex(formula: Formula) -> str:
     return "\n".join([r"\begin{aligned}", " \\\\\n".join(lines), r"\end{aligned}"])
 
 
-def plain(formula: Formula) -> list[str]:
+def plain(equations: Equations) -> list[str]:
     """The same rows as text for a terminal, hyperparameters by their names.
 
     >>> import thalweg as tw
-    >>> print(*plain(tw.formulas.get("momentum")), sep="\\n")
+    >>> print(*plain(tw.formulas.get("momentum").equations), sep="\\n")
     g[t] ← g[t] + w[t−1]·weight_decay
     a[t] = a[t−1]·momentum + g[t]
     w[t] = w[t−1] − a[t]·lr
     """
-    equations = formula.equations
     rows, new, hats = _rows(equations)
     words = {_g: "g[t]", _w: "w[t−1]", symbol("loss"): "loss[t]", _DECAYED: "decayed g[t]"}
     for name in equations.state_names:

@@ -6,8 +6,8 @@ import pytest
 
 import thalweg as tw
 from thalweg.formulas import get, names
+from thalweg.formulas.latex import _letter
 from thalweg.formulas.vocabulary import maximum, where
-from thalweg.kernels.latex import _letter
 
 ADAM = r"""
 \begin{aligned}
