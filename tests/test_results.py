@@ -76,7 +76,7 @@ def test_what_another_process_writes_is_seen(copied: Path, judged: list[str]) ->
 
 def test_a_table_that_is_changed_changes_no_other(copied: Path) -> None:
     read = Results.open(copied)
-    whole, changed = read.table(), read.table()
+    whole, changed = read.table().copy(), read.table()
     changed["lr"] = 0.0
     pd.testing.assert_frame_equal(read.table(), whole)
 

@@ -74,8 +74,8 @@ class Results:
             StoreError: the file is missing, no store, damaged or of another version; it is left as it was.
         """
         given = {OPTIMIZER: optimizers, SCHEDULE: schedules, LOSS: losses, REGULARIZER: regularizers}
-        Store.open(path).close()
         results = cls(path, {kind.argument: factor(kind, own).found for kind, own in given.items() if own})
+        Store.open(path).close()
         if trust:
             trusted.remember(results.specs)
         return results

@@ -28,7 +28,7 @@ from thalweg.engine.progress import Lines
 from thalweg.errors import PlanError, TrainingError
 from thalweg.plan.plan import plan
 from thalweg.population.batched import Batched
-from thalweg.problem.declaration import load
+from thalweg.problem.find import load
 from thalweg.problem.prepare import prepare
 from thalweg.store.file import Store
 from thalweg.study.study import Study, compare, resume

@@ -125,13 +125,15 @@ def test_another_problem_is_refused(own: tuple[Path, Path], tmp_path: Path) -> N
     file, store = own
     try:
         file.write_text(FILE.replace("SCALE = 1.0", "SCALE = -1.0"))
-        with pytest.raises(PlanError, match=r"the problem mine is not the one .*own\.db was begun with"):
+        with pytest.raises(PlanError, match=r"own\.py:halved, which never ran on this machine as it is now"):
             tw.rerun(store, tmp_path / "new.db", progress=False)
+        with pytest.raises(PlanError, match=r"the problem mine is not the one .*own\.db was begun with"):
+            tw.rerun(store, tmp_path / "new.db", progress=False, trust=True)
         file.write_text(FILE.replace("a / 2 + g", "a / 3 + g"))
         with pytest.raises(PlanError, match=r"the formula of that name is no longer the same"):
-            tw.rerun(store, tmp_path / "new.db", progress=False)
+            tw.rerun(store, tmp_path / "new.db", progress=False, trust=True)
         file.write_text(f"{FILE}# a remark\n")
-        done = tw.rerun(store, tmp_path / "new.db", progress=False)
+        done = tw.rerun(store, tmp_path / "new.db", progress=False, trust=True)
         assert (done.same_curves, done.differences) == (True, (f"the text of {file}:mine",))
         file.unlink()
         with pytest.raises(PlanError, match=r"it cannot be found again: .*there is no file"):

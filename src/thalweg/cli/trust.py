@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 Trust = Annotated[bool, typer.Option("--trust", help="Run files and modules that the store names, without a question.")]
 
 
-def ask(study: Results, trust: bool) -> None:
+def ask(results: Results, trust: bool) -> None:
     """Remember what the store names as trusted, after a yes; without a terminal to ask on, loading is refused."""
     from ..problem.trust import remember, unknown
 
-    for spec in study.specs if trust else unknown(study.specs):
-        question = f"{study.path} names {spec}, which never ran on this machine as it is now. Run it?"
+    for spec in results.specs if trust else unknown(results.specs):
+        question = f"{results.path} names {spec}, which never ran on this machine as it is now. Run it?"
         if trust or (sys.stdin.isatty() and typer.confirm(question, default=False, err=True)):
             remember([spec])

@@ -137,31 +137,6 @@ class Study(Results):
 
         return landscape(self, optimizer=optimizer, **how)
 
-    def prepared(
-        self, problem: Problem | str | None = None, otherwise: str = "give that object as problem=."
-    ) -> Prepared:
-        """The study's problem, prepared again to train with.
-
-        Args:
-            problem: needed only for a study that was opened, and was given a `tw.Problem` object.
-            otherwise: what to do where it is needed and missing.
-
-        Raises:
-            PlanError: it is needed and missing, or is not the problem that the study was begun with.
-        """
-        facts, given = self.problem, problem if problem is not None else self.declared
-        if given is None and facts["kind"] == "object":
-            raise PlanError(f"{self.path} was begun with a tw.Problem object; {otherwise}")
-        if given is None:
-            trusted.check(facts["spec"])
-        ready = prepare(given if given is not None else facts["spec"])
-        if ready.fingerprint != facts["fingerprint"]:
-            raise PlanError(
-                f"the problem {ready.name} is not the one {self.path} was begun with (its model, data or loss "
-                "changed); bring the old one back, or start a new study."
-            )
-        return ready
-
     def report(self, path: str | Path) -> Path:
         """Write the report: one HTML file that needs nothing else."""
         from .. import report
