@@ -105,7 +105,9 @@ def generalization(plan: Plan, verdict: Verdict, members: pd.DataFrame, curves: 
 
 
 def _curves(own: pd.DataFrame, curves: pd.DataFrame) -> _Curves | None:
-    """None while nothing of the setting is recorded; a run that diverged has infinite losses."""
+    """Of the seeds that have ended, None while there are none; a run that diverged has infinite losses."""
+    going = own.loc[~own["status"].isin(["finished", "diverged"]), "seed"]
+    own = own[~own["seed"].isin(going)]
     keyed = own.assign(fold=own.get(FOLD, 0))[["member", "seed", "fold", "status", "step"]]
     rows = points(curves[curves["metric"].isin(["train_loss", "validation_loss"])], keyed)
     if rows.empty:
