@@ -45,7 +45,7 @@ ALLOWED = {
         *("engine", "errors", "formulas", "landscapes", "plan", "population", "problem", "regularizers", "verdict")
     },
     "sizes": {"errors", "formulas", "kernels", "problem"},
-    "report": {"__version__", "errors", "formulas", "kernels", "pictures", "plan", "schedules", "verdict"},
+    "report": {"errors", "pictures", "plan", "verdict"},
     "study": {
         *("__version__", "engine", "errors", "formulas", "plan", "problem", "recipe", "report", "schedules", "store"),
         *("verdict", "resampling", "probes"),

@@ -77,7 +77,7 @@ def test_seeds_that_have_not_ended_are_left_out() -> None:
     ended = table[~(late | none)]
     verdict = judge(wanted, "made up", table, {})
     expected = generalization(wanted, verdict, ended, curves)
-    assert [one.word for one in expected][0] == "fits"
+    assert expected[0].word == "fits"
     assert generalization(wanted, verdict, table, part) == expected
 
 

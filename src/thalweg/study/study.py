@@ -394,10 +394,9 @@ class Study:
 
     def report(self, path: str | Path) -> Path:
         """Write the report: one HTML file that needs nothing else."""
-        from .. import report
+        from ..report.html import write
 
-        report.write(self, path)
-        return Path(path)
+        return write(self, path)
 
 
 def compare(
