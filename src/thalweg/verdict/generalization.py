@@ -35,7 +35,7 @@ from ..plan.factors import shown
 from ..plan.folds import FOLD
 from ..plan.plan import Plan
 from .intervals import Interval, interval
-from .verdict import Entry, Verdict, matching, points
+from .verdict import Entry, Verdict, matching, plain, points
 
 LAST = 0.2  # the part of the run over which a loss may still fall
 LEAST = 0.01  # of the loss: a smaller fall is not worth more epochs
@@ -69,11 +69,7 @@ class Generalization:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; infinite and missing numbers are None."""
-        plain = asdict(self)
-        for name, value in plain.items():
-            if isinstance(value, dict):
-                plain[name] = {k: v if math.isfinite(v) else None for k, v in value.items()}
-        return plain
+        return plain(asdict(self))
 
 
 @dataclass(frozen=True)
