@@ -8,9 +8,7 @@ from .trust import Trust, ask
 EXAMPLE = "Example: thalweg resume runs/digits.db"
 
 
-def resume(
-    store: Store, report: Report = None, json: Json = False, quiet: Quiet = False, trust: Trust = False
-) -> None:
+def resume(store: Store, report: Report = None, json: Json = False, quiet: Quiet = False, trust: Trust = False) -> None:
     """Carry a stopped study on; the results are those of one that never stopped."""
     from ..study.study import Study
     from ..study.study import resume as run
