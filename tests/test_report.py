@@ -19,7 +19,6 @@ from tests.report_study import VALLEYS, made_study
 from thalweg.errors import WorkError
 from thalweg.pictures import markup
 from thalweg.report import html, method
-from thalweg.report.formats import CHOSEN_RATE, DIFFERENCE, FACT, LEVEL, NAME, SETTING
 from thalweg.report.sections import Column, Figure, Section
 from thalweg.study.study import Study
 
@@ -256,11 +255,11 @@ def test_a_recipe_that_cannot_be_made_says_why(study: Study, tmp_path: Path):
 
 
 def test_every_field_of_a_section_is_shown_as_letters():
-    values = {NAME: EVIL, LEVEL: EVIL, FACT: [EVIL], DIFFERENCE: EVIL, SETTING: (0.1, [EVIL]), CHOSEN_RATE: (0.1, EVIL)}
-    columns = [Column(str(place), EVIL, format) for place, format in enumerate(values)]
-    rows = [{str(place): value for place, value in enumerate(values.values())}]
+    values: dict[str, Any] = {"setting": (0.1, [EVIL]), "chosen rate": (0.1, EVIL), "fact": [EVIL]}
+    values |= dict.fromkeys(("name", "level", "difference"), EVIL)
+    columns = [Column(format, EVIL, format) for format in values]
     figure = Figure(lambda narrow: go.Figure(layout={"height": 100, "title": EVIL}), EVIL, EVIL)
-    whole = str(html.rendered(Section(EVIL, EVIL, EVIL, columns, rows, [figure], notes=[EVIL], code=EVIL)))
+    whole = str(html.rendered(Section(EVIL, EVIL, EVIL, columns, [values], [figure], notes=[EVIL], code=EVIL)))
     seen = Page(whole)
     assert seen.text.count(EVIL) == 6 + len(values) + 5
     assert not seen.count("img")

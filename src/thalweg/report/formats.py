@@ -18,7 +18,7 @@ EMPTY = "—"
 Written = str | tuple[str, str]  # the second stands small beneath the first
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Format:
     """How the values of a column are written.
 
@@ -47,6 +47,10 @@ def _interval(value: Interval) -> Written:
 
 def _change(value: float) -> str:
     return ("+" if value > 0 else "") + number(value, 3) if math.isfinite(value) else EMPTY
+
+
+def _probability(share: float) -> str:
+    return f"{share:.2f}" if math.isfinite(share) else EMPTY
 
 
 def _places(places: tuple[int, int]) -> str:
@@ -95,27 +99,27 @@ def _setting(value: tuple[float, Sequence[str]]) -> Written:
 
 _ARROWS = {"lowest": " ↓", "highest": " ↑", None: ""}
 
-NAME = Format(shown, shown, words=True, none=True)  # of what the row is about
-LEVEL = Format(shown, shown, words=True, none=True)
-FACT = Format(_fact, words=True)
-RATE = Format(short, lambda rate: f"{rate:.3g}")
-CHOSEN_RATE = Format(_edged, lambda value: f"{value[0]:.3g}{_ARROWS[value[1]]}", words=True)  # (rate, edge of the grid)
-SETTING = Format(_setting)  # (rate, levels in words)
-COUNT = Format(lambda count: f"{count:,}", lambda count: f"{count}")
-PART = Format(lambda value: f"{value[0]:,} of {value[1]:,}", lambda value: f"{value[0]}/{value[1]}")
-PLACES = Format(_places, _places)
-PROBABILITY = Format(
-    lambda share: f"{share:.2f}" if math.isfinite(share) else EMPTY,
-    lambda share: f"{share:.0%}" if math.isfinite(share) else "",
-)
-PERCENT = Format(lambda share: f"{share:.0%}")
-NUMBER = Format(number, brief)
-SHORT = Format(short)
-CHANGE = Format(_change, lambda value: brief(value, "+"))
-INTERVAL = Format(_interval, _spread)
-MEAN = Format(_interval, lambda value: brief(value.mean))  # a terminal shows it without its interval
-DIFFERENCE = Format(_or_word(_interval), _or_word(lambda value: _spread(value, "+")))  # or a word in its place
-STEPS = Format(lambda value: (short(value[0]), f"[{short(value[1])}, {short(value[2])}]"))  # (median, low, high)
-DECADES = Format(lambda value: "≥ " * value[1] + number(value[0], 2))  # (decades, whether it is at least so many)
-RATIO = Format(lambda ratio: f"{ratio:.2f}×" if math.isfinite(ratio) else EMPTY)
-DURATION = Format(duration)
+FORMATS = {
+    "name": Format(shown, shown, words=True, none=True),  # of what the row is about
+    "level": Format(shown, shown, words=True, none=True),
+    "fact": Format(_fact, words=True),
+    "rate": Format(short, lambda rate: f"{rate:.3g}"),
+    # (rate, the edge of the grid that it lies on)
+    "chosen rate": Format(_edged, lambda value: f"{value[0]:.3g}{_ARROWS[value[1]]}", words=True),
+    "setting": Format(_setting),  # (rate, levels in words)
+    "count": Format(lambda count: f"{count:,}"),
+    "part": Format(lambda value: f"{value[0]:,} of {value[1]:,}", lambda value: f"{value[0]}/{value[1]}"),
+    "places": Format(_places, _places),
+    "probability": Format(_probability, lambda share: f"{share:.0%}" if math.isfinite(share) else ""),
+    "percent": Format(lambda share: f"{share:.0%}"),
+    "number": Format(number, brief),
+    "short": Format(short),
+    "change": Format(_change, lambda value: brief(value, "+")),
+    "interval": Format(_interval, _spread),
+    "mean": Format(_interval, lambda value: brief(value.mean)),  # a terminal shows it without its interval
+    "difference": Format(_or_word(_interval), _or_word(lambda value: _spread(value, "+"))),  # or a word in its place
+    "steps": Format(lambda value: (short(value[0]), f"[{short(value[1])}, {short(value[2])}]")),  # (median, low, high)
+    "decades": Format(lambda value: "≥ " * value[1] + number(value[0], 2)),  # (decades, whether at least so many)
+    "ratio": Format(lambda ratio: f"{ratio:.2f}×" if math.isfinite(ratio) else EMPTY),
+    "duration": Format(duration),
+}

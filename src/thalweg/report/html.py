@@ -18,7 +18,7 @@ from ..errors import WorkError
 from ..pictures import markup
 from ..pictures.markup import Markup, joined, piece
 from .contents import contents
-from .formats import EMPTY, NAME
+from .formats import EMPTY
 
 if TYPE_CHECKING:
     from .sections import Column, Results, Row, Section
@@ -127,18 +127,18 @@ def _table(section: Section) -> Markup:
     if not columns:
         return Markup("")
     rows = [[_cell(column, row) for column in columns] for row in section.rows]
-    named = (place for place, column in enumerate(columns) if column.format is NAME)
-    words = sum(column.format.words or column.name == "rank" for column in columns)
+    named = (place for place, column in enumerate(columns) if column.format == "name")
+    words = sum(column.writes.words or column.name == "rank" for column in columns)
     return markup.table([column.title for column in columns], rows, words=words, lead=next(named, 0))
 
 
 def _cell(column: Column, row: Row) -> Markup | str:
     """A value in its cell; whatever it holds, it is letters."""
     text = _text(column, row)
-    return piece("<b>{}</b>", text) if column.format is NAME else text
+    return piece("<b>{}</b>", text) if column.format == "name" else text
 
 
 def _text(column: Column, row: Row) -> Markup | str:
     value = column.value(row)
-    written = EMPTY if column.format.lacks(value) else column.format.page(value)
+    written = EMPTY if column.writes.lacks(value) else column.writes.page(value)
     return written if isinstance(written, str) else piece("{}<small>{}</small>", *written)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ThalwegError
 from ..verdict.verdict import Verdict
-from .formats import FACT
 from .sections import Column, Section
 
 if TYPE_CHECKING:
@@ -61,5 +60,5 @@ def recipe(results: Results, verdict: Verdict) -> Section:
 
 
 def provenance(facts: Mapping[str, Any]) -> Section:
-    columns = [Column("what", "What", FACT), Column("value", "Value", FACT)]
+    columns = [Column("what", "What", "fact"), Column("value", "Value", "fact")]
     return Section("provenance", "Provenance", "", columns, [{"what": k, "value": v} for k, v in facts.items()])

@@ -9,25 +9,6 @@ from ..plan.factors import FULL, OPTIMIZER, Kind, shown, words_of
 from ..plan.factors import RATE as GRID
 from ..plan.plan import Plan, grid
 from ..verdict.verdict import Entry, Verdict
-from .formats import (
-    CHANGE,
-    CHOSEN_RATE,
-    COUNT,
-    DIFFERENCE,
-    DURATION,
-    INTERVAL,
-    LEVEL,
-    MEAN,
-    NAME,
-    NUMBER,
-    PART,
-    PLACES,
-    PROBABILITY,
-    RATE,
-    RATIO,
-    SETTING,
-    SHORT,
-)
 from .sections import Column, Figure, Row, Section, level
 
 if TYPE_CHECKING:
@@ -63,7 +44,7 @@ def answer(verdict: Verdict, plan: Plan, table: pd.DataFrame) -> Section:
         behind + (f", {fresh:,} more runs" if fresh else ""): verdict.seeds,
     }
     sentence = verdict.sentence or "No run has finished, so there is no verdict yet."
-    columns = [Column("what", "What", NAME), Column("count", "Count", COUNT)]
+    columns = [Column("what", "What", "name"), Column("count", "Count", "count")]
     rows = [{"what": what, "count": count} for what, count in facts.items()]
     return Section("answer", "Answer", sentence, columns, rows, notes=warnings)
 
@@ -91,24 +72,24 @@ def ranking(verdict: Verdict, kind: Kind = OPTIMIZER) -> Section:
 def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
     further = verdict.entries[0].further if verdict.entries else {}
     setting = [
-        level(name, CHOSEN_RATE if name == "lr" else LEVEL, worth=0)
+        level(name, "chosen rate" if name == "lr" else "level", worth=0)
         for name in ("optimizer", "lr", "schedule", *further)
         if name != kind.name
     ]
     interval = "[95% interval]"
-    change = Column("optimism", "Change from search", CHANGE, None, "change from\nsearch", 5, page=False)
-    time = Column("time", "Time per run", DURATION, _time)
+    change = Column("optimism", "Change from search", "change", None, "change from\nsearch", 5, page=False)
+    time = Column("time", "Time per run", "duration", _time)
     return [
-        Column("rank", "", COUNT, worth=0),
-        level(kind.name, CHOSEN_RATE if kind is GRID else NAME, worth=0),
+        Column("rank", "", "count", worth=0),
+        level(kind.name, "chosen rate" if kind is GRID else "name", worth=0),
         *setting,
-        Column("validation_loss", "Validation loss", INTERVAL, None, f"validation loss\n{interval}", 0),
+        Column("validation_loss", "Validation loss", "interval", None, f"validation loss\n{interval}", 0),
         *([change] if verdict.confirmed else []),
-        Column("difference", "Difference to best", DIFFERENCE, None, f"behind the best\n{interval}", 7),
-        Column("places", "Places", PLACES, None, "places\n[95%]", 3),
-        Column("probability_best", "Probability best", PROBABILITY, None, "chance\nof best", 2),
+        Column("difference", "Difference to best", "difference", None, f"behind the best\n{interval}", 7),
+        Column("places", "Places", "places", None, "places\n[95%]", 3),
+        Column("probability_best", "Probability best", "probability", None, "chance\nof best", 2),
         *_tests("Test {}", verdict, 4, 1),
-        Column("diverged", "Diverged", PART, lambda row: (row["diverged"], row["runs"]), "diverged", 6),
+        Column("diverged", "Diverged", "part", lambda row: (row["diverged"], row["runs"]), "diverged", 6),
         *([] if kind is OPTIMIZER else [time]),
     ]
 
@@ -120,7 +101,7 @@ def _tests(title: str, verdict: Verdict, loss: int, others: int) -> list[Column]
         Column(
             f"test {m}",
             title.format(m),
-            MEAN,
+            "mean",
             lambda row, m=m: row["test"].get(m),
             f"test\n{m}",
             loss if m == "loss" else others,
@@ -163,15 +144,15 @@ def tuned(verdict: Verdict) -> Section:
     further = defaults[0].further if defaults else {}
     interval = "[95% interval]"
     columns = [
-        Column("optimizer", "Optimizer", NAME, None, "at its\ndefaults", 0),
-        Column("search_loss", "Search", NUMBER),
-        Column("validation_loss", "Tuned, fresh seeds", INTERVAL),
-        Column("optimism", "Change from search", CHANGE),
-        Column("setting", "Default", SETTING),
-        level("lr", RATE, worth=0, page=False),
+        Column("optimizer", "Optimizer", "name", None, "at its\ndefaults", 0),
+        Column("search_loss", "Search", "number"),
+        Column("validation_loss", "Tuned, fresh seeds", "interval"),
+        Column("optimism", "Change from search", "change"),
+        Column("setting", "Default", "setting"),
+        level("lr", "rate", worth=0, page=False),
         *(level(name, worth=3, page=False) for name in further),
-        Column("loss", "At its defaults", INTERVAL, None, f"validation loss\n{interval}", 0),
-        Column("difference", "Default − tuned", DIFFERENCE, None, f"default − tuned\n{interval}", 0),
+        Column("loss", "At its defaults", "interval", None, f"validation loss\n{interval}", 0),
+        Column("difference", "Default − tuned", "difference", None, f"default − tuned\n{interval}", 0),
         *_tests("Test {} at defaults", verdict, 2, 1),
     ]
     sentence = (
@@ -204,11 +185,11 @@ def cost(verdict: Verdict) -> Section:
     """What a step costs, and a run, in time and memory."""
     fastest = min((e.seconds_per_step for e in verdict.entries if e.seconds_per_step > 0), default=math.nan)
     columns = [
-        Column("optimizer", "Optimizer", NAME),
-        Column("seconds_per_step", "Time per step", DURATION),
-        Column("ratio", "Against fastest", RATIO, lambda row: row["seconds_per_step"] / fastest),
-        Column("time", "Time per run", DURATION, _time),
-        Column("state_bytes_per_weight", "Bytes per weight", SHORT),
+        Column("optimizer", "Optimizer", "name"),
+        Column("seconds_per_step", "Time per step", "duration"),
+        Column("ratio", "Against fastest", "ratio", lambda row: row["seconds_per_step"] / fastest),
+        Column("time", "Time per run", "duration", _time),
+        Column("state_bytes_per_weight", "Bytes per weight", "short"),
     ]
     sentence = (
         "Time per step of one run, and of all its steps, measured while runs were trained together in batched "

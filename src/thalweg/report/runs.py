@@ -14,16 +14,15 @@ from ..verdict import sensitivity as valleys
 from ..verdict.generalization import Generalization
 from ..verdict.targets import race
 from ..verdict.verdict import Entry, Verdict, matching, points
-from .formats import COUNT, DECADES, DURATION, INTERVAL, LEVEL, NAME, NUMBER, PART, PERCENT, RATE, SHORT, STEPS
 from .sections import Column, Figure, Row, Section
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-_SPREAD = [Column("mean", "Mean", NUMBER), Column("low", "Smallest", NUMBER), Column("high", "Largest", NUMBER)]
+_SPREAD = [Column("mean", "Mean", "number"), Column("low", "Smallest", "number"), Column("high", "Largest", "number")]
 _ENDS = ("median", "low", "high")
-_SEEDS = Column("seeds", "Seeds", COUNT)
+_SEEDS = Column("seeds", "Seeds", "count")
 
 
 def rates(verdict: Verdict, table: pd.DataFrame) -> Section:
@@ -39,13 +38,13 @@ def rates(verdict: Verdict, table: pd.DataFrame) -> Section:
         search = search[functools.reduce(operator.or_, (_alike(search, entry) for entry in verdict.entries))]
     stopped = (search["status"] == "stopped").any()
     columns = [
-        Column("optimizer", "Optimizer", LEVEL),
-        Column("schedule", "Schedule", LEVEL),
-        Column("lr", "Rate", RATE),
+        Column("optimizer", "Optimizer", "level"),
+        Column("schedule", "Schedule", "level"),
+        Column("lr", "Rate", "rate"),
         *_SPREAD,
         _SEEDS,
-        Column("diverged", "Diverged", COUNT),
-        *([Column("stopped", "Stopped", COUNT)] if stopped else []),
+        Column("diverged", "Diverged", "count"),
+        *([Column("stopped", "Stopped", "count")] if stopped else []),
     ]
     caption = (
         "One panel per optimizer, all on the same axes. The strong line is the chosen schedule, with a band from the "
@@ -75,11 +74,11 @@ def sensitivity(plan: Plan, table: pd.DataFrame) -> Section:
     """How wide the valleys are, and how many rates diverge."""
     rows = valleys.sensitivity(plan, table).to_dict("records")
     columns = [
-        Column("optimizer", "Optimizer", NAME),
-        Column("schedule", "Schedule", LEVEL),
-        Column("lr", "Best rate", RATE),
+        Column("optimizer", "Optimizer", "name"),
+        Column("schedule", "Schedule", "level"),
+        Column("lr", "Best rate", "rate"),
         *map(_decades, (f"{share:.0%}".rstrip("%") for share in valleys.SHARES)),
-        Column("diverged", "Rates that diverge", PERCENT),
+        Column("diverged", "Rates that diverge", "percent"),
     ]
     caption = (
         "The rates whose mean validation loss over the search’s seeds is within 1% (thick), 5% and 10% (thin) of the "
@@ -100,7 +99,7 @@ def _decades(share: str) -> Column:
     def of(row: Row) -> tuple[float, bool] | None:
         return None if row[f"low_{share}"] is None else (row[f"decades_{share}"], row[f"at_least_{share}"])
 
-    return Column(f"decades_{share}", f"Decades within {share}%", DECADES, of)
+    return Column(f"decades_{share}", f"Decades within {share}%", "decades", of)
 
 
 def targets(verdict: Verdict, table: pd.DataFrame, curves: pd.DataFrame) -> Section:
@@ -124,12 +123,12 @@ def targets(verdict: Verdict, table: pd.DataFrame, curves: pd.DataFrame) -> Sect
         return reached(curves, {name: one.budget for name, one in ways.reached.items()}, ways.target)
 
     columns = [
-        Column("optimizer", "Optimizer", NAME),
-        Column("reached", "Reached it", PART, lambda row: (row["reached"], row["runs"])),
-        Column("steps_median", "Median steps", STEPS, lambda row: tuple(row[f"steps_{end}"] for end in _ENDS)),
-        Column("steps_restricted_mean", "Mean steps", SHORT),
-        Column("seconds_median", "Median time", DURATION),
-        Column("seconds_restricted_mean", "Mean time", DURATION),
+        Column("optimizer", "Optimizer", "name"),
+        Column("reached", "Reached it", "part", lambda row: (row["reached"], row["runs"])),
+        Column("steps_median", "Median steps", "steps", lambda row: tuple(row[f"steps_{end}"] for end in _ENDS)),
+        Column("steps_restricted_mean", "Mean steps", "short"),
+        Column("seconds_median", "Median time", "duration"),
+        Column("seconds_restricted_mean", "Mean time", "duration"),
     ]
     return section("", columns, ways.table().to_dict("records"), [Figure(draw, label, caption)])
 
@@ -152,9 +151,9 @@ def learning(verdict: Verdict, table: pd.DataFrame, curves: pd.DataFrame) -> Sec
         axis = "epoch"
         curves["step"] = curves.groupby(["member", "metric"], observed=True)["step"].rank("dense").astype(int)
     columns = [
-        Column("optimizer", "Optimizer", LEVEL),
-        Column("metric", "Metric", LEVEL, lambda row: row["metric"].replace("_", " ")),
-        Column("step", axis.split()[-1].capitalize(), COUNT),
+        Column("optimizer", "Optimizer", "level"),
+        Column("metric", "Metric", "level", lambda row: row["metric"].replace("_", " ")),
+        Column("step", axis.split()[-1].capitalize(), "count"),
         *_SPREAD,
         _SEEDS,
     ]
@@ -173,13 +172,13 @@ def learning(verdict: Verdict, table: pd.DataFrame, curves: pd.DataFrame) -> Sec
 def generalization(judged: list[Generalization]) -> Section:
     """Training against validation, over- and underfitting in words, and where to stop."""
     columns = [
-        Column("level", "Optimizer", NAME),
-        Column("word", "Fit", LEVEL),
-        Column("train_loss", "Train loss", INTERVAL),
-        Column("validation_loss", "Validation loss", INTERVAL),
-        Column("gap", "Gap", INTERVAL),
-        Column("stop", "Lowest at step", PART, lambda row: (row["stop"], row["steps"])),
-        Column("rise", "Stopping there gains", INTERVAL),
+        Column("level", "Optimizer", "name"),
+        Column("word", "Fit", "level"),
+        Column("train_loss", "Train loss", "interval"),
+        Column("validation_loss", "Validation loss", "interval"),
+        Column("gap", "Gap", "interval"),
+        Column("stop", "Lowest at step", "part", lambda row: (row["stop"], row["steps"])),
+        Column("rise", "Stopping there gains", "interval"),
     ]
     sentence = (
         "Each at its chosen setting, at the end of its runs. It “overfits” if its validation loss at the end is above "

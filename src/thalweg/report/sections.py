@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..plan.factors import words_of
 from ..verdict.verdict import plain
-from .formats import LEVEL, Format
+from .formats import FORMATS, Format
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -31,6 +31,7 @@ class Column:
     Attributes:
         name: of the value in the rows.
         title: its head on a page.
+        format: a name of `formats.FORMATS`.
         of: row → value, where it is not the row's value of that name.
         brief: its head in a terminal, which may have several lines.
         worth: which columns a narrow terminal keeps: those of 0 always, then 1, 2, …; None: only a page has it.
@@ -39,11 +40,15 @@ class Column:
 
     name: str
     title: str
-    format: Format
+    format: str
     of: Callable[[Row], Any] | None = None
     brief: str = ""
     worth: int | None = None
     page: bool = True
+
+    @property
+    def writes(self) -> Format:
+        return FORMATS[self.format]
 
     def value(self, row: Row) -> Any:
         return row.get(self.name) if self.of is None else self.of(row)
@@ -94,7 +99,7 @@ def _fields(value: Any) -> Any:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
-def level(name: str, format: Format = LEVEL, *, worth: int | None = None, page: bool = True) -> Column:
+def level(name: str, format: str = "level", *, worth: int | None = None, page: bool = True) -> Column:
     """The column of a factor's levels; hyperparameters keep their names."""
     words = words_of(name)
     title = words if words == name and name not in _CAPITALIZED else words.capitalize()

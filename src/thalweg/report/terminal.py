@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from .formats import DIFFERENCE, INTERVAL
 from .sections import Column, Row, Section
 
 if TYPE_CHECKING:
@@ -65,11 +64,11 @@ def fitting(section: Section, width: int) -> list[Cells]:
 def _complete(section: Section) -> list[Row]:
     """The rows that have what must be there."""
     needed = [column for column in section.columns if column.worth == 0]
-    return [row for row in section.rows if not any(c.format.lacks(c.value(row)) for c in needed)]
+    return [row for row in section.rows if not any(c.writes.lacks(c.value(row)) for c in needed)]
 
 
 def _cells(column: Column, worth: int, rows: list[Row]) -> Cells:
     values = [column.value(row) for row in rows]
-    cells = ["" if column.format.lacks(value) else column.format.terminal(value) for value in values]
-    left = column.format in (INTERVAL, DIFFERENCE) or all(isinstance(value, str) for value in values)
+    cells = ["" if column.writes.lacks(value) else column.writes.terminal(value) for value in values]
+    left = column.format in ("interval", "difference") or all(isinstance(value, str) for value in values)
     return Cells(column.brief, cells, left, worth)
