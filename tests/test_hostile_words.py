@@ -16,8 +16,8 @@ import pytest
 
 import thalweg as tw
 from tests.test_report import Page
-from thalweg import report
 from thalweg.pictures import markup
+from thalweg.report import html
 from thalweg.study.study import Study
 
 MARK = """'"><svg/onload=alert(1)><a href="//evil">&lt;</script>"""
@@ -102,19 +102,19 @@ def safe(page: str, kinds: set[str]) -> bool:
 
 def test_no_word_of_a_store_becomes_an_element(varied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plotly.offline, "get_plotlyjs", lambda: "var Plotly;")
-    kinds = {tag for tag, _ in Page(report.html(Study.open(varied))).elements}
+    kinds = {tag for tag, _ in Page(html.page(Study.open(varied))).elements}
     assert {"section", "b", "small"} <= kinds
     words = words_of(varied)
     assert set(words) >= NAMES
     with_mark(varied, tmp_path / "a.db", words)
-    page = report.html(Study.open(tmp_path / "a.db"))
+    page = html.page(Study.open(tmp_path / "a.db"))
     assert safe(page, kinds)
     text = Page(page).text
     assert {word for word in NAMES if f"{word}{MARK}" not in text} == set()
 
 
 def test_the_page_names_its_scripts_and_a_browser_runs_no_other(varied: Path) -> None:
-    page = report.html(Study.open(varied))
+    page = html.page(Study.open(varied))
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
     assert policy is not None
     (allowed,) = re.findall(r"script-src ([^;]*);", policy[1])

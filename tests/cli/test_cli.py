@@ -19,6 +19,8 @@ from typer.testing import CliRunner, Result
 
 from thalweg.cli import compare, main, problems, recipe, report, result, resume, show
 from thalweg.problem.builtin import PROBLEMS
+from thalweg.report import formats, terminal
+from thalweg.report.ranking import ranking, tuned
 from thalweg.study.study import Study
 from thalweg.verdict.entries import Default, Entry, Verdict
 from thalweg.verdict.verdict import Interval
@@ -389,7 +391,7 @@ WIDE = Verdict(
 def drawn(verdict: Verdict, width: int) -> str:
     console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     with console.file:
-        console.print(result.table(verdict, width))
+        console.print(terminal.table(ranking(verdict), width))
         return console.export_text()
 
 
@@ -413,7 +415,7 @@ def test_defaults_stand_beside_what_was_tuned(width: int) -> None:
     default = Default(0.001, "constant", {}, False, loss, Interval(1.16, 1.13, 1.2), {"accuracy": loss})
     chosen = dataclasses.replace(default, chosen=True, difference=Interval(0, 0, 0))
     entries = (dataclasses.replace(first, default=default), dataclasses.replace(second, default=chosen), third)
-    shown = result.defaults(dataclasses.replace(WIDE, entries=entries), width)
+    shown = terminal.table(tuned(dataclasses.replace(WIDE, entries=entries)), width)
     assert shown is not None
     console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     with console.file:
@@ -424,21 +426,21 @@ def test_defaults_stand_beside_what_was_tuned(width: int) -> None:
     assert "0.001  1.31 [1.27, 1.34]  +1.16 [1.13, 1.20]" in lines[3]
     assert re.search(r"^adadelta .* chosen", lines[4])
     assert "nesterov" not in "".join(lines)
-    assert result.defaults(WIDE, width) is None
+    assert terminal.table(tuned(WIDE), width) is None
 
 
 def test_a_wider_terminal_shows_more() -> None:
-    shown = [len(result._fitting(WIDE, width)) for width in (60, 80, 100, 160)]
+    shown = [len(terminal.fitting(ranking(WIDE), width)) for width in (60, 80, 100, 160)]
     assert shown == sorted(set(shown))
     assert shown[0] == 5
-    headers = [column.header.replace("\n", " ") for column in result._fitting(WIDE, 160)]
+    headers = [column.head.replace("\n", " ") for column in terminal.fitting(ranking(WIDE), 160)]
     assert headers == [
         "",
         "optimizer",
         "rate",
         "schedule",
         "validation loss [95% interval]",
-        "than in search",
+        "change from search",
         "behind the best [95% interval]",
         "places [95%]",
         "chance of best",
@@ -458,6 +460,6 @@ def test_a_long_name_is_folded_and_not_cut() -> None:
 
 
 def test_numbers_keep_their_digits() -> None:
-    assert [result._number(v) for v in (0.16, 1.0, 123.0, 1e-7, -2.5)] == ["0.160", "1.00", "123", "1.00e−07", "−2.50"]
-    assert result._number(0.5, "+") == "+0.500"
-    assert result._number(float("inf")) == "∞"
+    assert [formats.brief(v) for v in (0.16, 1.0, 123.0, 1e-7, -2.5)] == ["0.160", "1.00", "123", "1.00e−07", "−2.50"]
+    assert formats.brief(0.5, "+") == "+0.500"
+    assert formats.brief(float("inf")) == "∞"

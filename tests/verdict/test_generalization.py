@@ -68,6 +68,19 @@ def words(shapes: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
     return {name: found[label] for name, label in zip(shapes, ["sgd", "adam", "momentum", "rmsprop"], strict=False)}
 
 
+def test_seeds_that_have_not_ended_are_left_out() -> None:
+    wanted, _, table, curves = study_of(SHAPES)
+    late, none = table["seed"] == SEEDS - 1, table["seed"] == SEEDS - 2
+    table.loc[late | none, "status"] = ["started" if one else "waiting" for one in late[late | none]]
+    going = curves["member"].isin(table.loc[late, "member"]) & (curves["step"] > 50)
+    part = curves[~going & ~curves["member"].isin(table.loc[none, "member"])]
+    ended = table[~(late | none)]
+    verdict = judge(wanted, "made up", table, {})
+    expected = generalization(wanted, verdict, ended, curves)
+    assert expected[0].word == "fits"
+    assert generalization(wanted, verdict, table, part) == expected
+
+
 def test_the_words() -> None:
     found = words(SHAPES)
     assert {name: one.word for name, one in found.items()} == {

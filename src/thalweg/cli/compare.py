@@ -7,16 +7,13 @@ from typing import Annotated
 
 import typer
 
+from .options import BatchSize, Json, Problem, Quiet, Report
+
 EXAMPLE = "Example: thalweg compare digits --optimizers sgd,adam --rates 1e-4:1:13 --report report.html"
 
 
 def compare(
-    problem: Annotated[
-        str,
-        typer.Argument(
-            help="A built-in problem (see `thalweg problems`), file.py:function or package.module:function."
-        ),
-    ],
+    problem: Problem,
     optimizers: Annotated[
         str | None,
         typer.Option(
@@ -27,7 +24,7 @@ def compare(
     schedules: Annotated[str, typer.Option(help="Names, separated by commas.")] = "constant,cosine",
     seeds: Annotated[int, typer.Option(help="Runs of every setting.")] = 5,
     epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 20,
-    batch_size: Annotated[int, typer.Option(help="Samples per step; a DataLoader has its own.")] = 64,
+    batch_size: BatchSize = 64,
     batch_sizes: Annotated[
         str | None, typer.Option(help="Several to compare, e.g. 1,16,64,full; each has the same number of epochs.")
     ] = None,
@@ -65,9 +62,9 @@ def compare(
     store: Annotated[
         Path | None, typer.Option(help="The file to keep the study in (runs/PROBLEM.db unless given).")
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the report here when done.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    report: Report = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train every optimizer at every rate under every schedule (and whatever else varies), and say which is best."""
     from ..plan.plan import parse_rates

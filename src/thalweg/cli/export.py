@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from .options import Store
+
 EXAMPLE = "Example: thalweg export runs/digits.db -o runs.parquet"
 
 
 def export(
-    store: Annotated[Path, typer.Argument(help="The store of the study.")],
+    store: Store,
     output: Annotated[
         Path,
         typer.Option(

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .options import Everything
+from .result import print_json
+
 if TYPE_CHECKING:
     from ..formulas import Formula
 
@@ -18,7 +21,7 @@ def formula(
         typer.Argument(help="A rule, also with options, e.g. adam or 'adam(amsgrad=True)'; all of them unless given."),
     ] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Print the equations as LaTeX.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    json: Everything = False,
 ) -> None:
     """List the update rules by direction and rate, or show one: equations, options, source."""
     from .. import formulas
@@ -28,10 +31,8 @@ def formula(
         raise UsageError("--latex and --json exclude each other; give one of them.")
     chosen = [formulas.get(name)] if name else list(formulas.FORMULAS.values())
     if json:
-        import json as encoder
-
         shown = [_facts(rule) for rule in chosen]
-        print(encoder.dumps(shown[0] if name else shown, indent=2, ensure_ascii=False))
+        print_json(shown[0] if name else shown)
     elif latex:
         print("\n\n".join(rule.latex() for rule in chosen))
     elif name:

@@ -11,30 +11,18 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 
 import typer
 
 from ..errors import ThalwegError
 from ..version import __version__
-from . import (
-    compare,
-    derivative,
-    descend,
-    export,
-    formula,
-    landscape,
-    minimum,
-    picture,
-    problems,
-    range_test,
-    recipe,
-    report,
-    rerun,
-    resume,
-    schedule,
-    show,
-    size,
-)
+from . import descend
+
+COMMANDS = (
+    *("compare", "resume", "show", "report", "export", "recipe", "problems", "formula", "schedule", "descend"),
+    *("range_test", "rerun", "size", "landscape", "picture", "derivative", "minimum"),
+)  # in the order of the help
 
 app = typer.Typer(
     name="thalweg",
@@ -114,29 +102,11 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for command in (
-    compare,
-    resume,
-    show,
-    report,
-    export,
-    recipe,
-    problems,
-    formula,
-    schedule,
-    descend,
-    range_test,
-    rerun,
-    size,
-    landscape,
-    picture,
-    derivative,
-    minimum,
-):
-    name = command.__name__.rpartition(".")[2]
-    settings = getattr(command, "SETTINGS", {})
-    app.command(name.partition("_")[0], epilog=command.EXAMPLE, context_settings=settings)(
-        _guarded(getattr(command, name))
+for name in COMMANDS:
+    module = import_module(f".{name}", __package__)
+    settings = getattr(module, "SETTINGS", {})
+    app.command(name.partition("_")[0], epilog=module.EXAMPLE, context_settings=settings)(
+        _guarded(getattr(module, name))
     )
 
 app.command("surfaces", epilog=descend.LIST_EXAMPLE)(_guarded(descend.surfaces))

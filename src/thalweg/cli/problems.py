@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from .result import print_json
+
 EXAMPLE = "Example: thalweg problems"
 
 
@@ -15,9 +17,7 @@ def problems(json: Annotated[bool, typer.Option("--json", help="Print the list a
 
     lines = {name: (make.__doc__ or "").strip().splitlines()[0] for name, make in PROBLEMS.items()}
     if json:
-        import json as encoder
-
-        print(encoder.dumps(lines, indent=2))
+        print_json(lines)
         return
     width = max(map(len, lines))
     for name, line in lines.items():

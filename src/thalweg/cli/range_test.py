@@ -6,27 +6,24 @@ from typing import Annotated
 
 import typer
 
+from .options import BatchSize, Json, Problem
 from .picture import Drawn, check_picture, write_picture
+from .result import print_json
 
 EXAMPLE = "Example: thalweg range digits --optimizer adam --steps 200 -o range.html"
 
 
 def range_test(
-    problem: Annotated[
-        str,
-        typer.Argument(
-            help="A built-in problem (see `thalweg problems`), file.py:function or package.module:function."
-        ),
-    ],
+    problem: Problem,
     optimizer: Annotated[str, typer.Option(help="A rule, also with arguments: 'adam(beta2=0.99)'.")] = "adam",
     low: Annotated[float, typer.Option(help="The lowest rate.")] = 1e-6,
     high: Annotated[float, typer.Option(help="The highest rate.")] = 10.0,
     rates: Annotated[int, typer.Option(help="How many, evenly spaced on a logarithmic axis.")] = 29,
     seeds: Annotated[int, typer.Option(help="Runs of each rate.")] = 5,
     steps: Annotated[int, typer.Option(help="Steps of each run.")] = 100,
-    batch_size: Annotated[int, typer.Option(help="Samples per step; a DataLoader has its own.")] = 64,
+    batch_size: BatchSize = 64,
     output: Drawn = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Test a range of learning rates for a few steps each, and suggest one, saying how sure that is."""
     from ..probes.range_test import range_test as run
@@ -37,7 +34,6 @@ def range_test(
     if output is not None:
         write_picture(output, found.picture)
     if json:
-        import json as encoder
         import math
 
         def plain(value: float) -> float | None:
@@ -45,7 +41,7 @@ def range_test(
 
         rows = [{k: plain(float(v)) for k, v in row.items()} for row in found.table().to_dict("records")]
         facts = {"suggestion": plain(found.suggestion), "sureness": found.sureness, "sentence": found.sentence}
-        print(encoder.dumps(facts | {"rates": rows}, indent=2, ensure_ascii=False))
+        print_json(facts | {"rates": rows})
         return
     print(found.sentence)
     print()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from .options import Store
 
 EXAMPLE = "Example: thalweg recipe runs/digits.db > train.py"
 
 
 def recipe(
-    store: Annotated[Path, typer.Argument(help="The store of the study.")],
+    store: Store,
     optimizer: Annotated[str | None, typer.Option(help="Another optimizer of the study than the best.")] = None,
     seed: Annotated[int, typer.Option(help="Whose initial weights and batch order to repeat.")] = 0,
 ) -> None:

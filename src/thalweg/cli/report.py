@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from .options import Store
+
 EXAMPLE = "Example: thalweg report runs/digits.db -o report.html"
 
 
 def report(
-    store: Annotated[Path, typer.Argument(help="The store of the study.")],
+    store: Store,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it.")] = Path("report.html"),
 ) -> None:
     """Write the report of a study: one HTML file that needs nothing else."""

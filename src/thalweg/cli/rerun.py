@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .options import Json, Quiet
 from .trust import Trust, ask
 
 EXAMPLE = "Example: thalweg rerun runs/digits.db"
@@ -17,8 +18,8 @@ def rerun(
     into: Annotated[
         Path | None, typer.Option("--store", help="The file to keep the new study in (STORE-rerun.db unless given).")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
     trust: Trust = False,
 ) -> None:
     """Run a study again from its store, and say whether the verdict and every curve are the same.

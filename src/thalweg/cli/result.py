@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import ast
 import json
-import math
 import os
 import sys
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from ..results import Results
     from ..study.rerun import Rerun
-    from ..study.study import Study
     from ..verdict.entries import Verdict
-    from ..verdict.verdict import Interval
 
 
 def split(text: str) -> list[str]:
@@ -85,17 +79,28 @@ def check_report(report: Path | None) -> None:
         raise UsageError(f"{report} cannot be written: permission denied; name another file.")
 
 
-def finish(study: Study, report: Path | None, as_json: bool, by: str = "optimizer", rerun: Rerun | None = None) -> None:
+def print_json(value: Any) -> None:
+    """What every command prints for `--json`."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def finish(
+    study: Results, report: Path | None, as_json: bool, by: str = "optimizer", rerun: Rerun | None = None
+) -> None:
     """Write the report if it is wanted, and print the result: the ranking of optimizers, or of another factor."""
     verdict = study.verdict_by(by)
     if report is not None:
-        study.report(report)
+        from ..report.html import write
+
+        write(study, report)
     if as_json:
         result = _result(study, verdict, report) | ({} if rerun is None else {"rerun": rerun.to_json()})
-        print(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(result)
         return
     from rich.console import Console
 
+    from ..report.ranking import ranking, tuned
+    from ..report.terminal import table
     from ..verdict.generalization import remarks
 
     # A file or a pipe has no width of its own.
@@ -107,7 +112,8 @@ def finish(study: Study, report: Path | None, as_json: bool, by: str = "optimize
         console.print(str(rerun), style="bold", markup=False, highlight=False)
     if verdict.entries:
         console.print()
-        for drawn in filter(None, (table(verdict, console.width), defaults(verdict, console.width))):
+    for section in (ranking(verdict, study.plan[verdict.factor].kind), tuned(verdict)):
+        if (drawn := table(section, console.width)) is not None:
             console.print(drawn)
             console.print()
     ran = study.recipe_run
@@ -129,7 +135,7 @@ def finish(study: Study, report: Path | None, as_json: bool, by: str = "optimize
         print(f"unfinished: carry on with `thalweg resume {study.path}`")
 
 
-def _others(study: Study, verdict: Verdict) -> list[str]:
+def _others(study: Results, verdict: Verdict) -> list[str]:
     """How to see the rankings along the study's other factors."""
     names = [f.name for f in study.plan.ranked if f.name != verdict.factor]
     if not verdict.entries or not names:
@@ -137,155 +143,18 @@ def _others(study: Study, verdict: Verdict) -> list[str]:
     return [f"Ranked along others: thalweg show {study.path} --by {' | '.join(names)}"]
 
 
-GAP = 2  # between columns
+def _result(study: Results, verdict: Verdict, report: Path | None) -> dict[str, Any]:
+    from ..report.runs import generalization, sensitivity, targets
 
-
-@dataclass(frozen=True)
-class Column:
-    """A header, which may have several lines, and a cell for each level that is ranked."""
-
-    header: str
-    cells: list[str]
-    left: bool = False
-
-    @property
-    def width(self) -> int:
-        return max(map(len, [*self.header.split("\n"), *self.cells]))
-
-
-def table(verdict: Verdict, width: int) -> Table:
-    """The ranking, with as many columns as fit into `width`; a blank line parts groups that differ."""
-    ranks = [entry.rank for entry in verdict.entries]
-    return _table(_fitting(verdict, width), [here != then for here, then in pairwise([*ranks, 0])])
-
-
-def defaults(verdict: Verdict, width: int) -> Table | None:
-    """Each optimizer at its own defaults beside its tuned setting; None if none was run so."""
-    from ..plan.factors import shown, words_of
-
-    known = [(e, e.default) for e in verdict.entries if e.default is not None]
-    if not known:
-        return None
-    own = [d for _, d in known]
-    needed = [
-        Column("at its\ndefaults", [e.optimizer for e, _ in known], left=True),
-        Column("rate", [f"{d.lr:.3g}" for d in own]),
-        Column("validation loss\n[95% interval]", [_spread(d.validation_loss) for d in own], left=True),
-        Column(
-            "more than tuned\n[95% interval]",
-            [
-                "chosen"
-                if d.chosen
-                else "tuned diverges"
-                if d.difference.mean == -math.inf
-                else _spread(d.difference, "+")
-                for d in own
-            ],
-            left=True,
-        ),
-    ]
-    names = sorted({m for d in own for m in d.test}, key=lambda m: (m == "loss", m))
-    tests = [Column(f"test\n{m}", [_number(d.test[m].mean) if m in d.test else "" for d in own]) for m in names]
-    further = [Column(words_of(name), [shown(d.further[name]) for d in own]) for name in own[0].further]
-    chosen = _that_fit([*tests, *further], needed, width)
-    return _table([*needed[:2], *(c for c in further if c in chosen), *needed[2:], *(c for c in tests if c in chosen)])
-
-
-def _table(columns: list[Column], ends: list[bool] | None = None) -> Table:
-    """The columns side by side, with a blank line after each row that ends a group."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
-    for column in columns:
-        drawn.add_column(column.header, justify="left" if column.left else "right", overflow="fold")
-    for k, cells in enumerate(zip(*(column.cells for column in columns), strict=True)):
-        drawn.add_row(*map(Text, cells), end_section=ends is not None and ends[k])
-    return drawn
-
-
-def _fitting(verdict: Verdict, width: int) -> list[Column]:
-    """The columns that must be there, and of the others, in the order of their worth, those that fit."""
-    from ..plan.factors import shown, words_of
-
-    entries = verdict.entries
-    arrow = {"lowest": " ↓", "highest": " ↑", None: ""}
-    setting = [
-        Column("optimizer", [e.optimizer for e in entries], left=True),
-        Column("rate", [f"{e.lr:.3g}{arrow[e.edge]}" for e in entries]),
-        Column("schedule", [e.schedule for e in entries], left=True),
-        *(Column(words_of(name), [shown(e.further[name]) for e in entries]) for name in entries[0].further),
-    ]
-    needed = [
-        Column("", [str(e.rank) for e in entries]),
-        *sorted(setting, key=lambda column: column.header != words_of(verdict.factor)),
-        Column("validation loss\n[95% interval]", [_spread(e.validation_loss) for e in entries], left=True),
-    ]
-    tests = {
-        m: Column(f"test\n{m}", [_number(e.test[m].mean) if m in e.test else "" for e in entries])
-        for m in sorted({m for e in entries for m in e.test}, key=lambda m: (m != "loss", m))
-    }
-    chance = Column("chance\nof best", [f"{e.probability_best:.0%}" for e in entries])
-    behind = ["", *(_spread(e.difference, "+") for e in entries[1:])]
-    difference = Column("behind the best\n[95% interval]", behind, left=True)
-    diverged = Column("diverged", [f"{e.diverged}/{e.runs}" for e in entries])
-    places = Column("places\n[95%]", [_places(e.places) for e in entries])
-    search = [Column("than in\nsearch", [_number(e.optimism, "+") for e in entries])] * verdict.confirmed
-    by_worth = [
-        *(tests[m] for m in tests if m != "loss"),
-        chance,
-        places,
-        *tests.values(),
-        *search,
-        diverged,
-        difference,
-    ]
-    chosen = _that_fit(by_worth, needed, width)
-    shown = [*search, difference, places, chance, *tests.values(), diverged]
-    return [*needed, *(column for column in shown if column in chosen)]
-
-
-def _that_fit(by_worth: list[Column], needed: list[Column], width: int) -> list[Column]:
-    """Those for which `needed` leaves room, the worthier first."""
-    left = width - sum(column.width + GAP for column in needed) + GAP
-    chosen: list[Column] = []
-    for column in by_worth:
-        if column not in chosen and column.width + GAP <= left:
-            chosen.append(column)
-            left -= column.width + GAP
-    return chosen
-
-
-def _places(places: tuple[int, int]) -> str:
-    return "–".join(map(str, dict.fromkeys(places)))
-
-
-def _spread(spread: Interval, sign: str = "") -> str:
-    if not math.isfinite(spread.mean):
-        return "diverges"
-    if not (math.isfinite(spread.low) and math.isfinite(spread.high)):
-        return _number(spread.mean, sign)
-    return f"{_number(spread.mean, sign)} [{_number(spread.low)}, {_number(spread.high)}]"
-
-
-def _number(value: float, sign: str = "") -> str:
-    if not math.isfinite(value):
-        return "–" if math.isnan(value) else "∞"
-    return f"{value:{sign}#.3g}".removesuffix(".").replace("-", "−")
-
-
-def _result(study: Study, verdict: Verdict, report: Path | None) -> dict:
-    from ..verdict.entries import plain
-
+    members, best = study.table(), study.verdict
     return {
         "problem": study.name,
         "finished": study.finished,
         "verdict": verdict.to_json(),
         "recipe_run": None if (ran := study.recipe_run) is None else {"sentence": str(ran), **ran.to_json()},
-        "sensitivity": plain(study.sensitivity().to_dict("records")),
-        "time_to_target": plain(study.time_to_target().to_dict("records")),
-        "generalization": [one.to_json() for one in study.generalization(verdict.factor)],
+        "sensitivity": sensitivity(study.plan, members).to_json(),
+        "time_to_target": targets(best, members, study.curves(best.stage)).to_json(),
+        "generalization": generalization(study.generalization(verdict.factor)).to_json(),
         "plan": study.plan.described(),
         "store": str(study.path),
         "report": None if report is None else str(report),

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
+from .options import Json, Quiet, Report, Store
 from .trust import Trust, ask
 
 EXAMPLE = "Example: thalweg resume runs/digits.db"
 
 
-def resume(
-    store: Annotated[Path, typer.Argument(help="The store of the study.")],
-    report: Annotated[Path | None, typer.Option(help="Write the report here when done.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-    trust: Trust = False,
-) -> None:
+def resume(store: Store, report: Report = None, json: Json = False, quiet: Quiet = False, trust: Trust = False) -> None:
     """Carry a stopped study on; the results are those of one that never stopped."""
     from ..study.study import Study
     from ..study.study import resume as run

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from .options import Json, Store
 
 EXAMPLE = "Example: thalweg show runs/digits.db"
 
 
 def show(
-    store: Annotated[Path, typer.Argument(help="The store of the study.")],
+    store: Store,
     by: Annotated[
         str, typer.Option(help="What to rank: optimizer, schedule, batch_size, loss, or a hyperparameter.")
     ] = "optimizer",
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Print the verdict of a study; of what is finished so far, if it still runs."""
     from ..study.study import Study

@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from .options import Everything
+from .result import print_json
+
 EXAMPLE = "Example: thalweg size net.py:make --input 3,224,224 --batch 32"
 
 
@@ -31,16 +34,14 @@ def size(
         ),
     ] = None,
     depth: Annotated[int | None, typer.Option(min=1, help="How deep to look into modules of modules.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    json: Everything = False,
 ) -> None:
     """Count a model: shapes, parameters and multiply-adds of each layer, bytes of weights, gradients and states."""
     from ..sizes.size import size as run
 
     found = run(model, input or None, batch, optimizer or None)
     if json:
-        import json as encoder
-
-        print(encoder.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        print_json(found.to_json())
         return
     from rich.console import Console
 

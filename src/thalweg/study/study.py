@@ -139,9 +139,9 @@ class Study(Results):
 
     def report(self, path: str | Path) -> Path:
         """Write the report: one HTML file that needs nothing else."""
-        from .. import report
+        from ..report.html import write
 
-        return report.write(self, path)
+        return write(self, path)
 
 
 def compare(

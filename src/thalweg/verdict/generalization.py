@@ -34,7 +34,7 @@ import pandas as pd
 from ..plan.factors import shown
 from ..plan.folds import FOLD
 from ..plan.plan import Plan
-from .entries import Entry, Verdict
+from .entries import Entry, Verdict, plain
 from .intervals import Interval, interval
 from .verdict import matching, points
 
@@ -70,11 +70,7 @@ class Generalization:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; infinite and missing numbers are None."""
-        plain = asdict(self)
-        for name, value in plain.items():
-            if isinstance(value, dict):
-                plain[name] = {k: v if math.isfinite(v) else None for k, v in value.items()}
-        return plain
+        return plain(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,9 @@ def generalization(plan: Plan, verdict: Verdict, members: pd.DataFrame, curves: 
 
 
 def _curves(own: pd.DataFrame, curves: pd.DataFrame) -> _Curves | None:
-    """None while nothing of the setting is recorded; a run that diverged has infinite losses."""
+    """Of the seeds that have ended, None while there are none; a run that diverged has infinite losses."""
+    going = own.loc[~own["status"].isin(["finished", "diverged"]), "seed"]
+    own = own[~own["seed"].isin(going)]
     keyed = own.assign(fold=own.get(FOLD, 0))[["member", "seed", "fold", "status", "step"]]
     rows = points(curves[curves["metric"].isin(["train_loss", "validation_loss"])], keyed)
     if rows.empty:

@@ -1,0 +1,19 @@
+"""Arguments and options that several commands have, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Store = Annotated[Path, typer.Argument(help="The store of the study.")]
+Problem = Annotated[
+    str,
+    typer.Argument(help="A built-in problem (see `thalweg problems`), file.py:function or package.module:function."),
+]
+BatchSize = Annotated[int, typer.Option(help="Samples per step; a DataLoader has its own.")]
+Report = Annotated[Path | None, typer.Option(help="Write the report here when done.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Everything = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]

@@ -1,0 +1,1 @@
+"""What a study says: `contents` lists its sections as data; `html` and `terminal` render them."""

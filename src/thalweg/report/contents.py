@@ -1,0 +1,33 @@
+"""Everything that a study says, in order: the sections of its report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import method, ranking, runs
+
+if TYPE_CHECKING:
+    from ..results import Results
+    from .sections import Section
+
+
+def contents(results: Results) -> list[Section]:
+    """The answer first; of a study with nothing finished, what is known of it without."""
+    verdict, plan, table = results.verdict, results.plan, results.table()
+    sections = [ranking.answer(verdict, plan, table)]
+    if verdict.entries:
+        curves = results.curves(verdict.stage)
+        sections += [
+            ranking.ranking(verdict),
+            runs.rates(verdict, table),
+            runs.sensitivity(plan, table),
+            *(ranking.ranking(results.verdict_by(factor.name), factor.kind) for factor in plan.ranked[1:]),
+            *([ranking.tuned(verdict)] if verdict.confirmed else []),
+            runs.targets(verdict, table, curves),
+            runs.learning(verdict, table, curves),
+            *([runs.generalization(judged)] if (judged := results.generalization()) else []),
+            ranking.cost(verdict),
+            *([notes] if (notes := method.notes(verdict, results.batching)).notes else []),
+            method.recipe(results, verdict),
+        ]
+    return [*sections, method.provenance(results.provenance), method.method(verdict)]

@@ -1,0 +1,145 @@
+"""A study as one HTML file that opens anywhere, without a network, for years.
+
+`page` puts the sections of `contents` into `report.html`, which holds the layout, the styles and the script. Words are
+escaped by `pictures.markup`, and `_cell` is the one way from a value of a table into the page. Pictures travel as JSON
+inside the page, beside plotly.js itself, and a content security policy in the page forbids it to load or run anything
+else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import WorkError
+from ..pictures import markup
+from ..pictures.markup import Markup, joined, piece
+from .contents import contents
+from .formats import EMPTY
+
+if TYPE_CHECKING:
+    from ..results import Results
+    from .sections import Column, Row, Section
+
+
+def write(results: Results, path: str | os.PathLike[str]) -> Path:
+    """Write the report to `path` and return the path; an older report is replaced in one move.
+
+    Missing folders are made.
+
+    Raises:
+        WorkError: the file cannot be written; what was there is left as it was.
+    """
+    target = Path(path)
+    text = page(results)
+    temporary = target.parent / f".{target.name[:40]}.{os.getpid()}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, target)
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        with contextlib.suppress(OSError, ValueError):
+            temporary.unlink()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise WorkError(
+            f"The report cannot be written to {str(path)!r} ({reason}): name a file in a folder that may be written to."
+        ) from error
+    return target
+
+
+def page(results: Results) -> str:
+    """The report as one HTML document; the study may be unfinished, or have nothing finished at all."""
+    from ..pictures import style
+
+    answer, *sections = contents(results)
+    parts = {
+        "title": results.name,
+        "lead": _lead(answer),
+        "sections": joined(map(rendered, sections), "\n"),
+        "dark": markup.embedded(dict(style.DARK)),
+    }
+    return markup.filled("thalweg.report", "report.html", parts)
+
+
+def _lead(answer: Section) -> Markup:
+    """The verdict in words, what is unfinished, and the key facts."""
+    first, rest = _first(answer.sentence)
+    facts = (
+        piece("<div><dt>{}</dt><dd>{}</dd></div>", *(_text(c, row) for c in answer.columns)) for row in answer.rows
+    )
+    return joined(
+        [
+            piece('<p class="verdict">{}</p>', first),
+            *([piece('<p class="rest">{}</p>', rest)] if rest else []),
+            *(
+                piece('<p class="unfinished" role="note"><strong>{}</strong> {}</p>', *_first(note))
+                for note in answer.notes
+            ),
+            piece('<dl class="facts">{}</dl>', joined(facts)),
+        ],
+        "\n",
+    )
+
+
+def _first(words: str) -> tuple[str, str]:
+    """The first sentence, and the rest."""
+    first, *rest = re.split(r"(?<=[.!?])\s+", words, maxsplit=1)
+    return first, "".join(rest)
+
+
+def rendered(section: Section) -> Markup:
+    """A section as a piece of a page."""
+    ranked = section.columns and section.columns[0].name == "rank"
+    template = '<p class="answer"><strong>{}</strong> {}</p>' if ranked else "<p>{}</p>"
+    paragraphs = section.sentence.split("\n\n") if section.sentence else []
+    body = [piece(template, *(_first(text) if ranked else [text])) for text in paragraphs]
+    table = _table(section)
+    for figure in section.figures:
+        drawn = {"wide": figure.draw(False), "narrow": figure.draw(True)}
+        body.append(markup.chart(drawn, figure.label, figure.caption, table if section.folded else ""))
+    if not section.folded:
+        body.append(table)
+    if section.notes:
+        body.append(piece("<ul>{}</ul>", joined(piece("<li>{}</li>", note) for note in section.notes)))
+    if section.code:
+        body.append(piece(_CODE, section.code))
+    return piece(
+        '<section id="{}" class="{}" aria-labelledby="{}-title"><h2 id="{}-title">{}</h2>\n{}</section>',
+        section.name,
+        "ranking" if ranked else "",
+        section.name,
+        section.name,
+        section.title,
+        joined(body),
+    )
+
+
+_CODE = (
+    '<div class="recipe"><button type="button" class="copy" hidden>Copy</button><span role="status"></span>'
+    '<pre tabindex="0"><code>{}</code></pre></div>'
+)
+
+
+def _table(section: Section) -> Markup:
+    columns = [column for column in section.columns if column.page]
+    if not columns:
+        return Markup("")
+    rows = [[_cell(column, row) for column in columns] for row in section.rows]
+    named = (place for place, column in enumerate(columns) if column.format == "name")
+    words = sum(column.writes.words or column.name == "rank" for column in columns)
+    return markup.table([column.title for column in columns], rows, words=words, lead=next(named, 0))
+
+
+def _cell(column: Column, row: Row) -> Markup | str:
+    """A value in its cell; whatever it holds, it is letters."""
+    text = _text(column, row)
+    return piece("<b>{}</b>", text) if column.format == "name" else text
+
+
+def _text(column: Column, row: Row) -> Markup | str:
+    value = column.value(row)
+    written = EMPTY if column.writes.lacks(value) else column.writes.page(value)
+    return written if isinstance(written, str) else piece("{}<small>{}</small>", *written)

@@ -1,0 +1,64 @@
+"""Sections about the study as a whole: its notes, the winner's script, where it was run, and how to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ThalwegError
+from ..verdict.entries import Verdict
+from .sections import Column, Section
+
+if TYPE_CHECKING:
+    from ..results import Results
+
+METHOD = """\
+Every optimizer had the same rates, the same choice of everything else, and the same seeds, initial weights, order of
+samples and number of epochs; its setting was chosen by the mean validation loss over seeds, where a diverged run counts
+as infinite: one whose loss is no longer finite, or ended above ten times that of its untrained weights. Where a
+schedule, a batch size or anything else is ranked, each of its values stands for its own best setting, tuned over all
+the rest.
+
+Intervals say how far other seeds would move a mean. Differences are taken seed by seed, because a seed gives all runs
+the same start and the same order of samples. Since many pairs are compared, a difference has to be surer than one alone
+to count: those who are alike are called tied in at least 95% of studies, however many there are. Places are the ranks
+that this leaves open, for all at once.
+
+The search reports the lowest of many numbers, which is partly luck. So each chosen setting is run again with fresh
+seeds, and that number is the one reported; “change from search” is how much the search’s lay below it. Each optimizer
+also runs at its formula’s own defaults.
+
+Test data played no part in any choice, and the answer holds for this problem, this budget and this grid."""
+_FOLDS = """
+
+Settings were judged by cross-validation: each training and validation sample is held out by some fold, of which the
+others train a model that is judged on it. Seeds and folds are both resampled; since folds train on samples in common,
+their spread is corrected after Nadeau and Bengio (2003). The test numbers are of the same fresh seeds trained once
+more, on all training and validation samples."""
+
+
+def method(verdict: Verdict) -> Section:
+    return Section("method", "How to read this", METHOD + (_FOLDS if verdict.folds else ""))
+
+
+def notes(verdict: Verdict, batching: list[str]) -> Section:
+    return Section("notes", "Notes", notes=[*verdict.notes, *batching])
+
+
+def recipe(results: Results, verdict: Verdict) -> Section:
+    """The winner's script; for a rule that is nowhere but in thalweg, why there is none, and its equations."""
+    try:
+        code, words = results.recipe().code, "The winner in plain PyTorch."
+    except ThalwegError as error:
+        code, words = "", str(error)
+        with suppress(ThalwegError):  # a rule of the user's own, which is not at hand
+            code = results.plan.formulas[verdict.best.optimizer].latex()
+    if code and (run := results.recipe_run):
+        words = f"{words} {run}"
+    return Section("recipe", "Recipe", words, code=code)
+
+
+def provenance(facts: Mapping[str, Any]) -> Section:
+    columns = [Column("what", "What", "fact"), Column("value", "Value", "fact")]
+    return Section("provenance", "Provenance", "", columns, [{"what": k, "value": v} for k, v in facts.items()])

@@ -1,0 +1,204 @@
+"""Sections that the verdict's entries give: the answer, the rankings, tuning against defaults, and cost."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ..plan.factors import FULL, OPTIMIZER, Kind, shown, words_of
+from ..plan.factors import RATE as GRID
+from ..plan.plan import Plan, grid
+from ..verdict.entries import Entry, Verdict
+from .sections import Column, Figure, Row, Section, level
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+
+def answer(verdict: Verdict, plan: Plan, table: pd.DataFrame) -> Section:
+    """The verdict in words, what is unfinished, and the key facts."""
+    search = table[table["stage"] == "search"]
+    fresh = len(table) - len(search)
+    going = int((~table["status"].isin(["finished", "diverged", "stopped"])).sum())
+    warnings = []
+    if going or not verdict.entries:
+        warnings.append(
+            f"This study is not finished. {going:,} of {len(table):,} runs have not ended; what follows is from those "
+            "that have, and may change."
+        )
+    elif not verdict.confirmed:
+        warnings.append(
+            "Not confirmed on fresh seeds. The same seeds chose the settings and gave the numbers, which makes them "
+            "look a little better than they are; there are no test numbers."
+        )
+    counts = search["status"].value_counts()
+    ended = f"finished, {int(counts.get('diverged', 0)):,} diverged" + (f", {going:,} to go" if going else "")
+    ended += f", {int(counts['stopped']):,} stopped early" if "stopped" in counts else ""
+    behind = "fresh seeds behind the intervals" if verdict.confirmed else "seeds behind the intervals"
+    stopped = {"full": "", "halving": " that was not stopped before"}[plan.budget]
+    facts = {
+        f"runs: {grid(plan)}": len(search),
+        f"epochs for every run{stopped}, {_batches(plan.batch_sizes)}": plan.epochs,
+        ended: int(counts.get("finished", 0)),
+        behind + (f", {fresh:,} more runs" if fresh else ""): verdict.seeds,
+    }
+    sentence = verdict.sentence or "No run has finished, so there is no verdict yet."
+    columns = [Column("what", "What", "name"), Column("count", "Count", "count")]
+    rows = [{"what": what, "count": count} for what, count in facts.items()]
+    return Section("answer", "Answer", sentence, columns, rows, notes=warnings)
+
+
+def _batches(sizes: tuple[int | str, ...]) -> str:
+    if sizes == (0,):
+        return "the loader’s own batches"
+    words = ["all samples" if size == FULL else f"{size:,}" for size in sizes]
+    return f"batches of {' or '.join(filter(None, [', '.join(words[:-1]), words[-1]]))}"
+
+
+def ranking(verdict: Verdict, kind: Kind = OPTIMIZER) -> Section:
+    """The levels of a factor, best first."""
+    rows = [
+        vars(entry) | {"optimism": entry.optimism, "lr": (entry.lr, entry.edge), **entry.further}
+        for entry in verdict.entries
+    ]
+    rows[:1] = [row | {"difference": "best"} for row in rows[:1]]
+    parts = _columns(verdict, kind), rows, [_figure(verdict, kind)]
+    if kind is OPTIMIZER:  # whose sentence is the answer
+        return Section("ranking", "Ranking", "", *parts)
+    return Section(f"by-{kind.name}", f"Which {kind.words}", verdict.sentence, *parts)
+
+
+def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
+    further = verdict.entries[0].further if verdict.entries else {}
+    setting = [
+        level(name, "chosen rate" if name == "lr" else "level", worth=0)
+        for name in ("optimizer", "lr", "schedule", *further)
+        if name != kind.name
+    ]
+    interval = "[95% interval]"
+    change = Column("optimism", "Change from search", "change", None, "change from\nsearch", 5, page=False)
+    time = Column("time", "Time per run", "duration", _time)
+    return [
+        Column("rank", "", "count", worth=0),
+        level(kind.name, "chosen rate" if kind is GRID else "name", worth=0),
+        *setting,
+        Column("validation_loss", "Validation loss", "interval", None, f"validation loss\n{interval}", 0),
+        *([change] if verdict.confirmed else []),
+        Column("difference", "Difference to best", "difference", None, f"behind the best\n{interval}", 7),
+        Column("places", "Places", "places", None, "places\n[95%]", 3),
+        Column("probability_best", "Probability best", "probability", None, "chance\nof best", 2),
+        *_tests("Test {}", verdict, 4, 1),
+        Column("diverged", "Diverged", "part", lambda row: (row["diverged"], row["runs"]), "diverged", 6),
+        *([] if kind is OPTIMIZER else [time]),
+    ]
+
+
+def _tests(title: str, verdict: Verdict, loss: int, others: int) -> list[Column]:
+    """A column for each metric of the test part; the loss is worth so much in a terminal, and other metrics so much."""
+    metrics = list(dict.fromkeys(metric for entry in verdict.entries for metric in entry.test)) or ["loss", "accuracy"]
+    return [
+        Column(
+            f"test {m}",
+            title.format(m),
+            "mean",
+            lambda row, m=m: row["test"].get(m),
+            f"test\n{m}",
+            loss if m == "loss" else others,
+        )
+        for m in metrics
+    ]
+
+
+def _figure(verdict: Verdict, kind: Kind) -> Figure:
+    seeds = f"{verdict.seeds} {'fresh seeds' if verdict.confirmed else 'seeds of the search'}"
+    seeds += f" × {verdict.folds} folds" if verdict.folds else ""
+    caption = (
+        f"Dot: mean validation loss over {seeds}. Bar: its 95% interval. A bracket joins "
+        "optimizers that are tied. Lower is better; × means that a run diverged."
+    )
+    if kind is not OPTIMIZER:
+        caption = (
+            f"Each {kind.words} at its best setting, which the table names: mean validation loss over "
+            f"{seeds} with its 95% interval. A bracket joins those that are tied."
+        )
+    names = [verdict.level(entry) for entry in verdict.entries]
+    label = f"Validation loss of {len(names)} {kind.many} with 95% intervals"
+    label += f", from {names[0]} (best) to {names[-1]}." if names else "."
+
+    def draw(narrow: bool) -> go.Figure:
+        from ..pictures.ranking import ranking
+
+        dots = [
+            {"name": name, "rank": entry.rank, **vars(entry.validation_loss)}
+            for name, entry in zip(names, verdict.entries, strict=True)
+        ]
+        return ranking(dots, compact=narrow, coloured=kind is OPTIMIZER)
+
+    return Figure(draw, label, caption)
+
+
+def tuned(verdict: Verdict) -> Section:
+    """What the search found, what fresh seeds give, and what the optimizer gives without any tuning."""
+    defaults = [entry.default for entry in verdict.entries if entry.default is not None]
+    further = defaults[0].further if defaults else {}
+    interval = "[95% interval]"
+    columns = [
+        Column("optimizer", "Optimizer", "name", None, "at its\ndefaults", 0),
+        Column("search_loss", "Search", "number"),
+        Column("validation_loss", "Tuned, fresh seeds", "interval"),
+        Column("optimism", "Change from search", "change"),
+        Column("setting", "Default", "setting"),
+        level("lr", "rate", worth=0, page=False),
+        *(level(name, worth=3, page=False) for name in further),
+        Column("loss", "At its defaults", "interval", None, f"validation loss\n{interval}", 0),
+        Column("difference", "Default − tuned", "difference", None, f"default − tuned\n{interval}", 0),
+        *_tests("Test {} at defaults", verdict, 2, 1),
+    ]
+    sentence = (
+        "Mean validation loss of the chosen setting in the search and with fresh seeds, and of the optimizer at its "
+        "formula’s own defaults with the same fresh seeds. The last columns are from the test part, used once."
+    )
+    rows = [_beside_default(entry) for entry in verdict.entries]
+    return Section("tuned", "Search, fresh seeds, defaults", sentence, columns, rows)
+
+
+def _beside_default(entry: Entry) -> Row:
+    names = ("optimizer", "search_loss", "validation_loss", "optimism")
+    row = {name: getattr(entry, name) for name in names} | {"test": {}}
+    default = entry.default
+    if default is None:
+        return row
+    words = [f"{words_of(name)} {shown(value)}" for name, value in default.further.items() if value is not None]
+    lost = default.difference.mean == -math.inf
+    return row | {
+        **default.further,
+        "lr": default.lr,
+        "setting": (default.lr, [default.schedule, *words]),
+        "loss": default.validation_loss,
+        "difference": "chosen" if default.chosen else "tuned diverges" if lost else default.difference,
+        "test": default.test,
+    }
+
+
+def cost(verdict: Verdict) -> Section:
+    """What a step costs, and a run, in time and memory."""
+    fastest = min((e.seconds_per_step for e in verdict.entries if e.seconds_per_step > 0), default=math.nan)
+    columns = [
+        Column("optimizer", "Optimizer", "name"),
+        Column("seconds_per_step", "Time per step", "duration"),
+        Column("ratio", "Against fastest", "ratio", lambda row: row["seconds_per_step"] / fastest),
+        Column("time", "Time per run", "duration", _time),
+        Column("state_bytes_per_weight", "Bytes per weight", "short"),
+    ]
+    sentence = (
+        "Time per step of one run, and of all its steps, measured while runs were trained together in batched "
+        "programs; memory that the optimizer keeps for each weight, in float32. Each at its chosen setting."
+    )
+    return Section("cost", "Cost", sentence, columns, [vars(entry) for entry in verdict.entries])
+
+
+def _time(row: Row) -> float | None:
+    """All steps of one run, its share of the batched program."""
+    seconds = row["seconds_per_step"] * row["steps"]
+    return seconds if row["steps"] and math.isfinite(seconds) else None

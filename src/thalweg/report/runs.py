@@ -1,0 +1,191 @@
+"""Sections that the runs themselves give: loss against rate, sensitivity, time to target, curves, generalization."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import TYPE_CHECKING
+
+from ..pictures.numbers import number
+from ..plan.factors import words_of
+from ..plan.folds import FOLD, averaged
+from ..plan.plan import Plan
+from ..verdict import sensitivity as valleys
+from ..verdict.entries import Entry, Verdict
+from ..verdict.generalization import Generalization
+from ..verdict.targets import race
+from ..verdict.verdict import matching, points
+from .sections import Column, Figure, Row, Section
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+_SPREAD = [Column("mean", "Mean", "number"), Column("low", "Smallest", "number"), Column("high", "Largest", "number")]
+_ENDS = ("median", "low", "high")
+_SEEDS = Column("seeds", "Seeds", "count")
+
+
+def rates(verdict: Verdict, table: pd.DataFrame) -> Section:
+    """The search: mean loss at each rate, for each optimizer and schedule."""
+    from ..pictures.rates import rate_table
+    from ..pictures.rates import rates as picture
+
+    table = averaged(table) if verdict.folds else table
+    chosen = {entry.optimizer: (entry.lr, entry.schedule) for entry in verdict.entries}
+    search = table[table["stage"] == "search"]
+    further = [words_of(name) for name in verdict.entries[0].further]
+    if further:
+        search = search[functools.reduce(operator.or_, (_alike(search, entry) for entry in verdict.entries))]
+    stopped = (search["status"] == "stopped").any()
+    columns = [
+        Column("optimizer", "Optimizer", "level"),
+        Column("schedule", "Schedule", "level"),
+        Column("lr", "Rate", "rate"),
+        *_SPREAD,
+        _SEEDS,
+        Column("diverged", "Diverged", "count"),
+        *([Column("stopped", "Stopped", "count")] if stopped else []),
+    ]
+    caption = (
+        "One panel per optimizer, all on the same axes. The strong line is the chosen schedule, with a band from the "
+        "smallest to the largest seed; thin lines are the other schedules. A ring marks the chosen rate, a × a rate "
+        "at which at least one seed diverged, and a triangle a loss above the plot."
+    )
+    if stopped:
+        caption += " Small open marks are runs that were stopped early, at the loss they had then."
+    if further:
+        caption += f" Each panel is at its optimizer’s chosen {' and '.join(further)}."
+    label = f"Validation loss against learning rate for {len(chosen)} optimizers, log scales."
+    wide = min(4, max(2, len(chosen)))
+    figure = Figure(lambda narrow: picture(search, chosen, columns=2 if narrow else wide), label, caption)
+    rows = rate_table(search).to_dict("records")
+    return Section("rates", "Loss against rate", "", columns, rows, [figure], folded=True)
+
+
+def _alike(table: pd.DataFrame, entry: Entry) -> pd.Series:
+    """The rows of the entry's optimizer with its levels of everything beyond rate and schedule."""
+    rows = table["optimizer"] == entry.optimizer
+    for name, level in entry.further.items():
+        rows &= table[name].isna() if level is None else table[name] == level
+    return rows
+
+
+def sensitivity(plan: Plan, table: pd.DataFrame) -> Section:
+    """How wide the valleys are, and how many rates diverge."""
+    rows = valleys.sensitivity(plan, table).to_dict("records")
+    columns = [
+        Column("optimizer", "Optimizer", "name"),
+        Column("schedule", "Schedule", "level"),
+        Column("lr", "Best rate", "rate"),
+        *map(_decades, (f"{share:.0%}".rstrip("%") for share in valleys.SHARES)),
+        Column("diverged", "Rates that diverge", "percent"),
+    ]
+    caption = (
+        "The rates whose mean validation loss over the search’s seeds is within 1% (thick), 5% and 10% (thin) of the "
+        "optimizer’s best, which a stroke marks; everything else as chosen. Dotted lines are the ends of the grid: "
+        "a bar that touches one may go on (≥ in the table). A wide bar forgives a rate that is off."
+    )
+    label = f"Width of the valley of good learning rates for {len(rows)} optimizers, log scale."
+
+    def draw(narrow: bool) -> go.Figure:
+        from ..pictures.widths import widths
+
+        return widths(rows, (plan.rates[0], plan.rates[-1]), compact=narrow)
+
+    return Section("sensitivity", "Sensitivity to the rate", "", columns, rows, [Figure(draw, label, caption)])
+
+
+def _decades(share: str) -> Column:
+    def of(row: Row) -> tuple[float, bool] | None:
+        return None if row[f"low_{share}"] is None else (row[f"decades_{share}"], row[f"at_least_{share}"])
+
+    return Column(f"decades_{share}", f"Decades within {share}%", "decades", of)
+
+
+def targets(verdict: Verdict, table: pd.DataFrame, curves: pd.DataFrame) -> Section:
+    """When the runs of each chosen setting reach the loss that the best ends with."""
+    ways = race(verdict, table, curves)
+    section = functools.partial(Section, "targets", "Time to target")
+    if ways is None:
+        return section("No run of the best setting has ended without diverging.")
+    caption = (
+        f"Target: a validation loss of {number(ways.target)}, the median that the best setting ends with. Lines: the "
+        f"share of {'fresh ' * ways.fresh}seeds that have reached it, looked at after each pass. A run that never "
+        "does, also one that diverged, counts as not yet there at the end of its budget, so a median may be ∞; in "
+        "means it counts with its whole budget."
+    )
+    label = f"Share of runs that have reached a validation loss of {number(ways.target)} against steps."
+
+    def draw(narrow: bool) -> go.Figure:
+        from ..pictures.reached import reached
+
+        curves = {name: one.curve for name, one in ways.reached.items()}
+        return reached(curves, {name: one.budget for name, one in ways.reached.items()}, ways.target)
+
+    columns = [
+        Column("optimizer", "Optimizer", "name"),
+        Column("reached", "Reached it", "part", lambda row: (row["reached"], row["runs"])),
+        Column("steps_median", "Median steps", "steps", lambda row: tuple(row[f"steps_{end}"] for end in _ENDS)),
+        Column("steps_restricted_mean", "Mean steps", "short"),
+        Column("seconds_median", "Median time", "duration"),
+        Column("seconds_restricted_mean", "Mean time", "duration"),
+    ]
+    return section("", columns, ways.table().to_dict("records"), [Figure(draw, label, caption)])
+
+
+def learning(verdict: Verdict, table: pd.DataFrame, curves: pd.DataFrame) -> Section:
+    """How training and validation loss fell, pass by pass, at the chosen settings."""
+    from ..pictures.learning import learning as picture
+    from ..pictures.learning import learning_table
+
+    section = functools.partial(Section, "learning", "Learning curves")
+    members = table[table["stage"] == verdict.stage]
+    members = members[members[FOLD].notna()] if verdict.folds else members
+    members = members[functools.reduce(operator.or_, (matching(members, one.setting) for one in verdict.entries))]
+    curves = curves[curves["metric"].isin(["train_loss", "validation_loss"])]
+    curves = points(curves, members[["member", "optimizer", "status", "step"]])
+    if curves.empty:
+        return section("No curve has been recorded yet.")
+    axis = "training step"
+    if "batch_size" in verdict.entries[0].further:  # which have different numbers of steps
+        axis = "epoch"
+        curves["step"] = curves.groupby(["member", "metric"], observed=True)["step"].rank("dense").astype(int)
+    columns = [
+        Column("optimizer", "Optimizer", "level"),
+        Column("metric", "Metric", "level", lambda row: row["metric"].replace("_", " ")),
+        Column("step", axis.split()[-1].capitalize(), "count"),
+        *_SPREAD,
+        _SEEDS,
+    ]
+    seeds = curves.groupby("optimizer")["member"].nunique().max()
+    runs, end = ("runs (seeds × folds)", "run") if verdict.folds else ("seeds", "seed")
+    caption = (
+        f"Each optimizer at its chosen setting. Line: mean over {seeds} {'fresh ' * verdict.confirmed}{runs}. "
+        f"Band: smallest to largest {end}. Not smoothed. Choose a name in the legend to hide or show it."
+    )
+    order = [entry.optimizer for entry in verdict.entries]
+    label = f"Validation and training loss against {axis} for {len(order)} optimizers."
+    figure = Figure(lambda narrow: picture(curves, order=order, columns=1 if narrow else 2, axis=axis), label, caption)
+    return section("", columns, learning_table(curves).to_dict("records"), [figure], folded=True)
+
+
+def generalization(judged: list[Generalization]) -> Section:
+    """Training against validation, over- and underfitting in words, and where to stop."""
+    columns = [
+        Column("level", "Optimizer", "name"),
+        Column("word", "Fit", "level"),
+        Column("train_loss", "Train loss", "interval"),
+        Column("validation_loss", "Validation loss", "interval"),
+        Column("gap", "Gap", "interval"),
+        Column("stop", "Lowest at step", "part", lambda row: (row["stop"], row["steps"])),
+        Column("rise", "Stopping there gains", "interval"),
+    ]
+    sentence = (
+        "Each at its chosen setting, at the end of its runs. It “overfits” if its validation loss at the end is above "
+        "its lowest by more than the interval; it “underfits” if that loss still fell over the last fifth, or if it is "
+        "reliably worse than the best and its training loss half above the lowest of all; else it “fits”."
+    )
+    if judged:
+        sentence += f" {judged[0].sentence}"
+    return Section("generalization", "Generalization", sentence, columns, [vars(one) for one in judged])

@@ -1,0 +1,74 @@
+"""A section's table in a terminal, with as many columns as there is room for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from .sections import Column, Row, Section
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+GAP = 2  # between columns
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A column as text: its head, which may have several lines, and a cell for each row."""
+
+    head: str
+    cells: list[str]
+    left: bool
+    worth: int
+
+    @property
+    def width(self) -> int:
+        return GAP + max(map(len, [*self.head.split("\n"), *self.cells]))
+
+
+def table(section: Section, width: int) -> Table | None:
+    """The table, at most so wide; a blank line parts groups of equal rank. None where there is nothing to show."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = _complete(section)
+    if not rows:
+        return None
+    columns = fitting(section, width)
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+    for column in columns:
+        drawn.add_column(column.head, justify="left" if column.left else "right", overflow="fold")
+    ranks = [row.get("rank") for row in rows]
+    ends = [here != after for here, after in pairwise([*ranks, ranks[-1]])]
+    for end, *cells in zip(ends, *(column.cells for column in columns), strict=True):
+        drawn.add_row(*map(Text, cells), end_section=end)
+    return drawn
+
+
+def fitting(section: Section, width: int) -> list[Cells]:
+    """The columns that must be there, and of the others, the worthier first, those that fit."""
+    rows = _complete(section)
+    columns = [_cells(column, column.worth, rows) for column in section.columns if column.worth is not None]
+    left = width - sum(column.width for column in columns if column.worth == 0) + GAP
+    chosen: list[Cells] = []
+    for column in sorted(columns, key=lambda column: column.worth):
+        if column.worth and any(column.cells) and column.width <= left:
+            chosen.append(column)
+            left -= column.width
+    return [column for column in columns if column.worth == 0 or column in chosen]
+
+
+def _complete(section: Section) -> list[Row]:
+    """The rows that have what must be there."""
+    needed = [column for column in section.columns if column.worth == 0]
+    return [row for row in section.rows if not any(c.writes.lacks(c.value(row)) for c in needed)]
+
+
+def _cells(column: Column, worth: int, rows: list[Row]) -> Cells:
+    values = [column.value(row) for row in rows]
+    cells = ["" if column.writes.lacks(value) else column.writes.terminal(value) for value in values]
+    left = column.format in ("interval", "difference") or all(isinstance(value, str) for value in values)
+    return Cells(column.brief, cells, left, worth)
