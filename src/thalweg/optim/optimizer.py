@@ -206,7 +206,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         packed = dict(state)
         if "ax" in packed:  # torch's ASGD keeps the weight of the average for the next step too
             step = packed["step"]
-            packed["eta"] = packed["eta"].to(step.dtype)
+            packed["eta"] = packed["eta"].to(torch.promote_types(step.dtype, packed["ax"].dtype))
             packed["mu"] = torch.ones_like(step) / max(1.0, float(step) - group["t0"])
         return packed
 
