@@ -15,11 +15,11 @@ import numpy as np
 import sympy as sp
 
 from ..errors import ExpressionError
-from .deadline import deadline
+from .extent import Work
 from .function import Function, function
 from .rules import Rules, Step
 from .symbolic import symbol
-from .text import bracketed, latex, plain
+from .text import bracketed, digits, latex, plain
 
 if TYPE_CHECKING:
     from .limit import Limit
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 Formula = Any  # what `tw.function` takes
 Point = Any  # a number or text for one variable, a sequence of them in the variables' order, or a mapping by name
 
-SECONDS = 10.0
 MOST = 12  # times a function is differentiated
 
 
@@ -107,19 +106,14 @@ class Derivative:
 
     def _told(self) -> str:
         assert self.at is not None
-        where = ", ".join(f"{n} = {_digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True))
+        where = ", ".join(f"{n} = {digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True))
         if self.note:
             return f"at {where}: none, because {self.note}"
-        return f"at {where}: {_digits(self.value)}"
+        assert self.value is not None
+        return f"at {where}: {digits(self.value)}"
 
 
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def _digits(value: float | None) -> str:
-    assert value is not None
-    text = "—" if math.isnan(value) else f"{value + 0.0:.10g}".replace("inf", "∞")
-    return text.replace("-", "−")
 
 
 @overload
@@ -205,14 +199,13 @@ def _variable(f: Function, wrt: str | None) -> str:
     return wrt
 
 
-def differentiated(f: Function, name: str, order: int = 1) -> Derivative:
-    """The derivative by the rules, without a point."""
-    expression, steps = f.symbolic(), []
-    with deadline(SECONDS, ExpressionError(f"the derivative of {f} takes too long; take a shorter formula.")):
-        for count in range(1, order + 1):
-            rules = Rules(symbol(name), count, len(f.variables) > 1)
-            expression = rules.of(expression)
-            steps += rules.steps
+def differentiated(f: Function, name: str, order: int = 1, work: Work | None = None) -> Derivative:
+    """The derivative by the rules, without a point; `work` is what the question has come to."""
+    expression, steps, work = f.symbolic(), [], work or Work()
+    for count in range(1, order + 1):
+        rules = Rules(symbol(name), count, len(f.variables) > 1, work=work)
+        expression = rules.of(expression)
+        steps += rules.steps
     return Derivative(f, name, order, expression, tuple(steps))
 
 
@@ -263,7 +256,7 @@ def _valued(found: Derivative, at: tuple[float, ...]) -> Derivative:
     elif any(step.kink is not None and Function(step.kink, f.variables)(*at) == 0 for step in found.steps):
         left, right = _sides(found, at)
         if not abs(left - right) <= 1e-3 * (1 + min(abs(left), abs(right))):
-            told = f"{_digits(float(f'{left:.4g}'))} from the left and {_digits(float(f'{right:.4g}'))} from the right"
+            told = f"{digits(float(f'{left:.4g}'))} from the left and {digits(float(f'{right:.4g}'))} from the right"
             value, note = math.nan, f"the slope is {told}"
     elif math.isnan(value):
         note = "the derivative is not a real number there"
@@ -320,7 +313,7 @@ class Gradient:
         lines = [f"f = {self.function}", ""]
         lines += [f"∂f/∂{part.wrt} = {plain(part.expression)}" for part in self.parts]
         if self.value is not None and self.at is not None:
-            where, there = (", ".join(map(_digits, map(float, values))) for values in (self.at, self.value))
+            where, there = (", ".join(map(digits, map(float, values))) for values in (self.at, self.value))
             lines += ["", f"∇f({where}) = ({there})"]
         return "\n".join(lines)
 
@@ -346,7 +339,8 @@ def gradient(formula: Formula, at: Point = None, *, variables: str | Iterable[st
         ExpressionError: as for `tw.derivative`.
     """
     f = _moving(formula, variables)
-    parts = tuple(differentiated(f, name) for name in f.variables)
+    work = Work()
+    parts = tuple(differentiated(f, name, work=work) for name in f.variables)
     if at is None:
         return Gradient(f, parts)
     here = point(f, at)
@@ -425,8 +419,11 @@ def hessian(formula: Formula, at: Point = None, *, variables: str | Iterable[str
         ExpressionError: as for `tw.derivative`.
     """
     f = _moving(formula, variables)
-    first = [differentiated(f, name).slope for name in f.variables]
-    upper = {(i, j): differentiated(first[i], f.variables[j]) for i in range(len(first)) for j in range(i, len(first))}
+    work, names = Work(), f.variables
+    first = [differentiated(f, name, work=work).slope for name in names]
+    upper = {
+        (i, j): differentiated(first[i], names[j], work=work) for i in range(len(names)) for j in range(i, len(names))
+    }
     parts = tuple(tuple(upper[min(i, j), max(i, j)] for j in range(len(first))) for i in range(len(first)))
     found = Hessian(f, parts)
     if at is None:

@@ -104,6 +104,7 @@ BUILD: dict[str, Callable[..., Any]] = {
     "sigmoid": sigmoid,
     "softplus": softplus,
 }
+WHOLE = 2.0**53  # from here on a float64 has no digits behind the point
 _ROUNDING = ("sign", "floor", "ceil", "heaviside")
 
 
@@ -145,5 +146,8 @@ def product(*factors: Any) -> Any:
 
 
 def _at_a_jump(node: Node, sizes: Measure) -> bool:
-    """Whether rounding an irrational constant, which SymPy does to the digits it takes."""
-    return node.head == "call" and node.word in _ROUNDING and not isinstance(sizes.number(node.args[0]), Fraction)
+    """Whether an irrational constant is rounded, which SymPy does to the digits it takes; a large one is whole."""
+    if node.head != "call" or node.word not in _ROUNDING:
+        return False
+    value = sizes.number(node.args[0])
+    return not isinstance(value, Fraction) and value is not None and abs(value) < WHOLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -58,6 +59,16 @@ def bracketed(expression: Any, among: bool = True) -> str:
     """
     text = plain(expression)
     return f"({text})" if among and (expression.is_Add or text.startswith("−")) else text
+
+
+def digits(value: float) -> str:
+    """A number in at most ten digits.
+
+    >>> digits(-0.1 * 3), digits(float("-inf")), digits(float("nan"))
+    ('−0.3', '−∞', '—')
+    """
+    text = "—" if math.isnan(value) else f"{value + 0.0:.10g}".replace("inf", "∞")
+    return text.replace("-", "−")
 
 
 def latex(expression: Any) -> str:

@@ -109,7 +109,7 @@ def advance(
     outside = np.full(len(points), -1, dtype=np.int64)
     if targets is not None:
         outside[~(((points - targets) ** 2).sum(axis=1) <= radius**2)] = 0
-    if surface.expression is None:
+    if not surface.is_compiled:
         _by_step(surface, walkers, steps, targets, radius, outside)
         return outside
     gradients, losses = np.empty_like(points), np.full(len(points), np.nan)
@@ -165,7 +165,7 @@ def advance(
 def _by_step(
     surface: Surface, walkers: Walkers, steps: int, targets: np.ndarray | None, radius: float, outside: np.ndarray
 ) -> None:
-    """The same for a surface that is a Python function."""
+    """The same for a surface without a compiled loop."""
     for k in range(steps):
         walkers.walk(surface, k)
         if targets is not None:
