@@ -73,7 +73,7 @@ class Limit:
             ExpressionError: a function without a formula.
         """
         f, x, h = self.function.symbolic(), symbol(self.wrt), _step(self.function)
-        there = latex(f.xreplace({x: sp.Symbol(f"({x} + {h})")}))
+        there = latex(f.xreplace({x: symbol(f"({x} + {h})")}))
         result = "" if self.expression is None else f" = {latex(self.expression)}"
         quotient = latex(self.quotient) if operations(self.quotient, TERMS) < TERMS else rf"\frac{{{there} - f}}{{h}}"
         return rf"\lim_{{{h} \to 0}} {_round(quotient)}{result}"
