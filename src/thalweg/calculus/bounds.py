@@ -29,25 +29,8 @@ HIGHEST = 1000
 SURDS = 16
 LARGEST = 1e300
 
-NUMERIC: dict[str, Callable[..., float]] = {
-    "sin": math.sin,
-    "cos": math.cos,
-    "tan": math.tan,
-    "asin": math.asin,
-    "acos": math.acos,
-    "atan": math.atan,
-    "sinh": math.sinh,
-    "cosh": math.cosh,
-    "tanh": math.tanh,
-    "asinh": math.asinh,
-    "acosh": math.acosh,
-    "atanh": math.atanh,
-    "exp": math.exp,
-    "log2": math.log2,
-    "log10": math.log10,
-    "log": math.log,
-    "sqrt": math.sqrt,
-    "erf": math.erf,
+_MATH = "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh exp log2 log10 log sqrt erf"
+NUMERIC: dict[str, Callable[..., float]] = {name: getattr(math, name) for name in _MATH.split()} | {
     "sigmoid": lambda x: 1 / (1 + math.exp(-x)) if x > -700 else math.exp(x),
     "softplus": lambda x: max(x, 0) + math.log1p(math.exp(-abs(x))),
 }

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from .by_rules import differentiated
 from .closed import DIGITS, real_roots
-from .derivative import derivative
 from .extent import multiplies_out, operations
 from .function import Function
 from .symbolic import sigmoid, softplus
@@ -93,7 +93,7 @@ def _by_eigenvalues(matrix: Any) -> str:
 
 def _convex(f: Function) -> bool:
     """A second derivative that is nowhere negative, on a line without kinks and poles."""
-    second = derivative(f, order=2)
+    second = differentiated(f, f.variables[0], 2)
     poles = any(p.exp.is_negative and p.base != sp.E and p.free_symbols for p in f.expression.atoms(sp.Pow))
     kinks = any(step.kink is not None for step in second.steps)
     return bool(second.expression.is_nonnegative and not poles and not kinks)

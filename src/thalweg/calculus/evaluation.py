@@ -21,21 +21,9 @@ import sympy as sp
 from ..errors import ExpressionError
 from .closed import DIGITS, value
 
-_SAME = ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "log", "sqrt", "sign", "floor", "ceil", "abs")
-_INVERSE = ("arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh")
-_NAMES = {
-    "asin": "arcsin",
-    "acos": "arccos",
-    "atan": "arctan",
-    "asinh": "arcsinh",
-    "acosh": "arccosh",
-    "atanh": "arctanh",
-    "ceiling": "ceil",
-    "Abs": "abs",
-    "Heaviside": "heaviside",
-    "Max": "maximum",
-    "Min": "minimum",
-}
+_INVERSE = "asin acos atan asinh acosh atanh"
+_SAME = f"sin cos tan sinh cosh tanh exp log sqrt sign floor ceil abs {_INVERSE}".split()  # in NumPy, torch and mpmath
+_NAMES = {"ceiling": "ceil", "Abs": "abs", "Heaviside": "heaviside", "Max": "maximum", "Min": "minimum"}
 _OPERATORS: dict[Any, Callable[..., Any]] = {
     sp.StrictLessThan: operator.lt,
     sp.LessThan: operator.le,
@@ -203,7 +191,8 @@ def _numpy() -> dict[str, Any]:
     from scipy import special
 
     table: dict[str, Any] = {
-        name: getattr(np, name) for name in (*_SAME, *_INVERSE, "maximum", "minimum", "power", "where")
+        name: getattr(np, f"arc{name[1:]}" if name in _INVERSE.split() else name)
+        for name in (*_SAME, "maximum", "minimum", "power", "where")
     }
     return table | {
         "number": _float,
@@ -233,7 +222,7 @@ def _torch() -> dict[str, Any]:
     def heaviside(u: Any, at_0: Any) -> Any:
         return torch.where(u > 0, torch.ones_like(u), torch.where(u < 0, torch.zeros_like(u), at_0))
 
-    functions = {name: getattr(torch, name) for name in (*_SAME, *_INVERSE, "maximum", "minimum", "erf", "sigmoid")}
+    functions = {name: getattr(torch, name) for name in (*_SAME, "maximum", "minimum", "erf", "sigmoid")}
     functions |= {
         "power": torch.pow,
         "softplus": lambda u: torch.logaddexp(torch.zeros_like(u), u),
@@ -261,8 +250,7 @@ def precisely(expression: Any, variables: tuple[str, ...]) -> Callable[..., Any]
 
 @functools.cache
 def _mpmath() -> dict[str, Any]:
-    names = {name: name.replace("arc", "a") for name in (*_SAME, *_INVERSE) if name != "abs"}
-    table: dict[str, Any] = {name: getattr(mpmath, word) for name, word in names.items()}
+    table: dict[str, Any] = {name: getattr(mpmath, name) for name in _SAME if name != "abs"}
     return table | {
         "abs": abs,
         "erf": mpmath.erf,

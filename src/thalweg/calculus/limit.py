@@ -17,7 +17,7 @@ import numpy as np
 import sympy as sp
 
 from ..errors import ExpressionError
-from .derivative import differentiated
+from .by_rules import differentiated
 from .extent import multiplies_out, operations
 from .function import Function
 from .symbolic import symbol

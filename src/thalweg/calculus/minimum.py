@@ -17,11 +17,12 @@ import numpy as np
 import sympy as sp
 
 from ..errors import ExpressionError
-from .derivative import Formula, Point, gradient, hessian, number, point
 from .ends import falls_below_all, holds_everywhere
 from .evaluation import compiled
 from .extent import multiplies_out
 from .function import Function, function
+from .gradient import gradient, hessian
+from .points import Formula, Point, number, point
 from .square import completed
 from .stationary import Candidates, Stationary, classified, of_one, of_several
 from .text import digits, latex, plain

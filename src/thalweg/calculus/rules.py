@@ -13,7 +13,7 @@ from typing import Any
 import sympy as sp
 
 from .extent import WORK, Work, operations
-from .symbolic import product, sigmoid, softplus
+from .symbolic import SMOOTH, product
 from .text import bracketed, latex, plain
 
 # rule: the same in letters, as text and as LaTeX
@@ -187,24 +187,7 @@ class Rules:
         return rule, product(slope, self.of(inner)), kink
 
 
-FUNCTIONS: dict[Any, str] = {
-    sp.sin: "sin",
-    sp.cos: "cos",
-    sp.tan: "tan",
-    sp.asin: "asin",
-    sp.acos: "acos",
-    sp.atan: "atan",
-    sp.sinh: "sinh",
-    sp.cosh: "cosh",
-    sp.tanh: "tanh",
-    sp.asinh: "asinh",
-    sp.acosh: "acosh",
-    sp.atanh: "atanh",
-    sp.exp: "exp",
-    sp.log: "log",
-    sp.erf: "erf",
-    sigmoid: "sigmoid",
-    softplus: "softplus",
+FUNCTIONS: dict[Any, str] = {function: name for name, function in SMOOTH.items()} | {
     sp.Abs: "abs",
     sp.sign: "sign",
     sp.Heaviside: "heaviside",

@@ -22,11 +22,12 @@ import mpmath
 import numpy as np
 import sympy as sp
 
+from .by_rules import Derivative, differentiated
 from .closed import DIGITS, SAME, closed_form, real_roots, value
-from .derivative import Derivative, Hessian, differentiated, hessian
 from .evaluation import compiled, precisely
 from .extent import degree, multiplies_out, operations
 from .function import Function
+from .gradient import Hessian, hessian
 
 HIGHEST = 60  # degree of a rational function that is multiplied out
 MOST_PAIRS = 36  # points at which two slopes may be 0, by Bézout: the degree of their resultants
@@ -119,13 +120,14 @@ def _in_bounds(f: Function, slope: Derivative, low: float, high: float) -> Candi
     level[:-1] |= (d[:-1] == 0) & (d[1:] == 0)
     level[1:] |= level[:-1]
     roots = _roots(smooth, x, ~level)
-    near_0 = 1e-6 * (1 + np.nanmax(np.abs(d[np.isfinite(d)]), initial=0.0))
-    for place in roots[np.abs(smooth(roots)) < near_0]:
+    steepness = np.abs(d[np.isfinite(d)])
+    for place in roots[np.abs(smooth(roots)) < 1e-6 * (1 + steepness.max(initial=0.0))]:
         add(float(place), "level")
     second = differentiated(smooth, f.variables[0]).slope
     lowest = np.flatnonzero((np.abs(d[1:-1]) < np.abs(d[:-2])) & (np.abs(d[1:-1]) < np.abs(d[2:]))) + 1
     touches = _roots(second, x, np.isin(np.arange(GRID), (lowest - 1, lowest, lowest + 1)))
-    for place in touches[np.abs(smooth(touches)) < 1e-9 * (1 + np.nanmedian(np.abs(d)))]:
+    usual = np.median(steepness) if len(steepness) else 0.0
+    for place in touches[np.abs(smooth(touches)) < 1e-9 * (1 + usual)]:
         add(float(place), "level")
     real = np.isfinite(y)
     ends = np.flatnonzero(real[1:] != real[:-1])[:MOST_PLACES]

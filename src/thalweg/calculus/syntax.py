@@ -29,77 +29,21 @@ LONGEST = 2000  # characters
 DEEPEST = 40  # brackets, calls, powers and roots inside each other
 LONGEST_NAME = 32
 _OF_ONE = (
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "asinh",
-    "acosh",
-    "atanh",
-    "exp",
-    "log2",
-    "log10",
-    "sqrt",
-    "abs",
-    "sign",
-    "floor",
-    "ceil",
-    "heaviside",
-    "erf",
-    "sigmoid",
-    "relu",
-    "softplus",
+    "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh exp log2 log10 sqrt "
+    "abs sign floor ceil heaviside erf sigmoid relu softplus"
 )
-FUNCTIONS = dict.fromkeys(_OF_ONE, (1, 1)) | {
+FUNCTIONS = dict.fromkeys(_OF_ONE.split(), (1, 1)) | {
     "log": (1, 2),
     "min": (2, 20),
     "max": (2, 20),
 }  # fewest and most arguments
-_ALSO = {
-    "ln": "log",
-    "arcsin": "asin",
-    "arccos": "acos",
-    "arctan": "atan",
-    "arcsinh": "asinh",
-    "arccosh": "acosh",
-    "arctanh": "atanh",
-    "sgn": "sign",
-    "minimum": "min",
-    "maximum": "max",
-    "ceiling": "ceil",
-}
+_INVERSES = {f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")}
+_ALSO = _INVERSES | {"ln": "log", "sgn": "sign", "minimum": "min", "maximum": "max", "ceiling": "ceil"}
 CONSTANTS = {"pi": "pi", "π": "pi", "e": "e"}
 _NO_NUMBERS = {"inf", "infinity", "nan", "oo", "zoo", "∞"}
-_GREEK = {
-    "alpha",
-    "beta",
-    "gamma",
-    "delta",
-    "epsilon",
-    "zeta",
-    "eta",
-    "theta",
-    "iota",
-    "kappa",
-    "lambda",
-    "mu",
-    "nu",
-    "xi",
-    "omicron",
-    "rho",
-    "sigma",
-    "tau",
-    "upsilon",
-    "phi",
-    "chi",
-    "psi",
-    "omega",
-}
+GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega"
+)
 _MINUS, _TIMES, _OVER = "-−–", "*·×⋅∙", "/÷"
 _SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _NUMBER = re.compile(r"(\d+(?:\.\d+|\.(?![\w.]))?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -392,7 +336,7 @@ def check_products(text: str, variables: set[str]) -> None:
         ExpressionError: a name made of the letters of other variables.
     """
     single = {name for name in variables if len(name) == 1} | set("xyz")
-    for name in sorted(variables - _GREEK):
+    for name in sorted(variables - {*GREEK.split(), "omicron"}):
         if len(name) > 1 and set(name) <= single:
             raise ExpressionError(
                 f"{shown(text)} has {name}, which could be a product or a variable of its own: write "

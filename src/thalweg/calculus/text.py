@@ -11,31 +11,10 @@ from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.str import StrPrinter
 
+from .syntax import GREEK
+
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_GREEK = {
-    "α": "alpha",
-    "β": "beta",
-    "γ": "gamma",
-    "δ": "delta",
-    "ε": "epsilon",
-    "ζ": "zeta",
-    "η": "eta",
-    "θ": "theta",
-    "ι": "iota",
-    "κ": "kappa",
-    "λ": "lambda",
-    "μ": "mu",
-    "ν": "nu",
-    "ξ": "xi",
-    "ρ": "rho",
-    "σ": "sigma",
-    "τ": "tau",
-    "υ": "upsilon",
-    "φ": "phi",
-    "χ": "chi",
-    "ψ": "psi",
-    "ω": "omega",
-}
+_GREEK = dict(zip("αβγδεζηθικλμνξρστυφχψω", GREEK.split(), strict=True))
 _WORD = re.compile(r"[^\W\d_][^\W²³¹⁰⁴-⁹]*|\d+")
 _WORDS = {"Abs": "abs", "Max": "max", "Min": "min", "Heaviside": "heaviside", "ceiling": "ceil"}
 

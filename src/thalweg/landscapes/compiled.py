@@ -24,25 +24,10 @@ from ..kernels.threads import addresses
 
 MOST_CALLS, MOST_COMPARED = 8, 4
 _WIDE = ("cos", "exp", "sigmoid", "sin", "softplus")
-_LIBRARY = (
-    "acos",
-    "acosh",
-    "asin",
-    "asinh",
-    "atan",
-    "atan2",
-    "atanh",
-    "cosh",
-    "erf",
-    "log",
-    "sinh",
-    "sqrt",
-    "tan",
-    "tanh",
-)
-_FUNCTIONS = sorted(_WIDE + _LIBRARY)
+_LIBRARY = "acos acosh asin asinh atan atan2 atanh cosh erf log sinh sqrt tan tanh"
+_FUNCTIONS = sorted([*_WIDE, *_LIBRARY.split()])
 _HEAD = f"""
-from math import {", ".join(f"{name} as _{name}" for name in _LIBRARY)}
+from math import {", ".join(f"{name} as _{name}" for name in _LIBRARY.split())}
 from numba import cfunc as _cfunc
 from numpy import ceil as _ceil, floor as _floor
 from thalweg.kernels.elementary import {", ".join(f"{name} as _{name}" for name in _WIDE)}
