@@ -136,8 +136,8 @@ def test_hostile_texts_are_refused_at_once(refusals: dict[str, tuple[str, float]
         ("sine(x)", "did you mean sin"),
         ("0,5", "write decimals with a point"),
         ("sin(x, y)", "sin takes 1 argument, not 2"),
-        ("log(-1)", "log(-1) is no real number"),
-        ("1/(x-x)", "no real number whatever the variables are"),
+        ("log(-1)", "log(-1) is not a real number"),
+        ("1/(x-x)", "is not a real number whatever the variables are"),
         ("(x", "the '(' at character 1 is not closed"),
         ("x*", "it ends where a number"),
         ("", "write one, e.g. x*sin(x)"),
@@ -249,7 +249,7 @@ def test_arguments() -> None:
         tw.function("x + y", variables="x")
     with pytest.raises(ExpressionError, match="name each once"):
         tw.function("x", variables="x x")
-    with pytest.raises(ExpressionError, match="'2x' is no variable's name"):
+    with pytest.raises(ExpressionError, match="'2x' is not a variable's name"):
         tw.function("x", variables="2x")
 
 

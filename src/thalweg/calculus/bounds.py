@@ -62,7 +62,7 @@ class Measure:
     """Bounds of every part of a tree, by the identity of its node; `decimals` says that there are too many roots.
 
     Raises:
-        ExpressionError: what is beyond a bound, or a constant that is no real number.
+        ExpressionError: what is beyond a bound, or a constant that is not a real number.
     """
 
     def __init__(self, tree: Node, text: str) -> None:
@@ -174,7 +174,7 @@ class Measure:
             if exponent.denominator == 1 and isinstance(base, Fraction):
                 return base**exponent.numerator
         if base < 0 and float(exponent) != int(exponent):
-            raise self.refuse(f"a root of the negative number {float(base):g} is no real number")
+            raise self.refuse(f"a root of the negative number {float(base):g} is not a real number")
         try:
             return float(base) ** float(exponent) or (0.0 if base == 0 else 1 / LARGEST)
         except OverflowError:
@@ -212,7 +212,7 @@ class Measure:
             return math.inf
         except (ValueError, ZeroDivisionError):
             given = ", ".join(f"{float(value):g}" for value in values)
-            raise self.refuse(f"{word}({given}) is no real number") from None
+            raise self.refuse(f"{word}({given}) is not a real number") from None
         return value or (1 / LARGEST if word == "exp" else 0.0)
 
 

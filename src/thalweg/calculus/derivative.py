@@ -94,5 +94,7 @@ def _variable(f: Function, wrt: str | None) -> str:
             )
         return f.variables[0] if f.variables else "x"
     if f.variables and wrt not in f.variables:
-        raise ExpressionError(f"{wrt!r} is no variable of {f}, which has {', '.join(f.variables)}; give one of them.")
+        raise ExpressionError(
+            f"{wrt!r} is not a variable of {f}, which has {', '.join(f.variables)}; give one of them."
+        )
     return wrt

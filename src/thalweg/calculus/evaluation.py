@@ -235,7 +235,7 @@ def _torch() -> dict[str, Any]:
 
 
 def precisely(expression: Any, variables: tuple[str, ...]) -> Callable[..., Any]:
-    """f(*values) to sixty digits, by mpmath; infinite where it is no number."""
+    """f(*values) to sixty digits, by mpmath; infinite where it is not a number."""
     program = _Program(expression, variables, _mpmath())
 
     def function(*values: Any) -> Any:

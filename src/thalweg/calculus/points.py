@@ -17,7 +17,7 @@ def point(f: Function, at: Point) -> tuple[float, ...]:
     """One number for each variable.
 
     Raises:
-        ExpressionError: another count, a name that is no variable, or what is no number.
+        ExpressionError: another count, a name that is not a variable, or what is not a number.
     """
     if isinstance(at, Mapping):
         if set(at) != set(f.variables):
@@ -40,12 +40,12 @@ def number(word: Any) -> float:
     if isinstance(word, str):
         f = function(word)
         if f.variables:
-            raise ExpressionError(f"{word!r} is no number, because it has {', '.join(f.variables)}; give a number.")
+            raise ExpressionError(f"{word!r} is not a number, because it has {', '.join(f.variables)}; give a number.")
         return f()
     try:
         value = float(word)
     except (TypeError, ValueError) as error:
-        raise ExpressionError(f"{word!r} is no number; give one, e.g. 2 or 'pi/2'.") from error
+        raise ExpressionError(f"{word!r} is not a number; give one, e.g. 2 or 'pi/2'.") from error
     if not math.isfinite(value):
-        raise ExpressionError(f"{word!r} is no finite number; give one.")
+        raise ExpressionError(f"{word!r} is not a finite number; give one.")
     return value

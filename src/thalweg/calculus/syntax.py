@@ -211,7 +211,7 @@ class _Parser:
                         "behind a division it could stand above or below the line; write a/(b*c) or (a/b)*c"
                     )
                 if (zero := self.tokens[self.place - 1]).text[0] == "0" and zero.text.isdigit():
-                    raise self.refuse(f"{zero.text} before a name is no number; write numbers in decimals")
+                    raise self.refuse(f"{zero.text} before a name is not a number; write numbers in decimals")
                 right, glued = self.power()
                 node = _product(node, right)
             else:
@@ -291,7 +291,7 @@ class _Parser:
         if len(word) > LONGEST_NAME:
             raise self.refuse(f"a name may have {LONGEST_NAME} characters", token.at)
         if word.lower() in _NO_NUMBERS:
-            raise self.refuse(f"{word} is no number; a formula has finite numbers only", token.at)
+            raise self.refuse(f"{word} is not a number; a formula has finite numbers only", token.at)
         if word in FUNCTIONS:
             return self._call(word, token)
         if self.now.kind == "(":

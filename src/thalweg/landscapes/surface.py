@@ -27,7 +27,7 @@ SPAN = 5.0  # a surface of which nothing else is known is drawn from −SPAN to 
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """A function of one or more variables, to be gone down.
+    """A function of one or more variables, to descend.
 
     Made by `tw.landscapes.get` and `tw.landscapes.surface`.
 
