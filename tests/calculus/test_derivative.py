@@ -190,8 +190,8 @@ def test_points() -> None:
         ("a", "because it has a"),
         ([1, 2], "give one number for each"),
         ({"y": 1}, "give each variable once"),
-        (math.inf, "no finite number"),
-        ([[1]], "is no number"),
+        (math.inf, "not a finite number"),
+        ([[1]], "is not a number"),
     ):
         with pytest.raises(ExpressionError, match=words):
             tw.derivative("x^2", at=wrong)
@@ -219,7 +219,7 @@ def test_gradient_and_hessian() -> None:
 def test_wrong_use() -> None:
     for call, words in (
         (lambda: tw.derivative("x*y"), "say which with wrt=, or ask for tw.gradient"),
-        (lambda: tw.derivative("x", "y"), "'y' is no variable of x"),
+        (lambda: tw.derivative("x", "y"), "'y' is not a variable of x"),
         (lambda: tw.derivative("x", order=0), "a whole number from 1 to 12"),
         (lambda: tw.derivative("x", order=True), "a whole number from 1 to 12"),
         (lambda: tw.derivative("x", method="magic"), "give rules or limit"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 import time
 
@@ -14,9 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import thalweg as tw
-from thalweg.calculus.deadline import deadline
 from thalweg.calculus.symbolic import symbol
-from thalweg.errors import ExpressionError, UsageError
+from thalweg.errors import ExpressionError
 
 from .expressions import ANY, Meaning, steady
 from .hostile import texts
@@ -138,8 +136,8 @@ def test_hostile_texts_are_refused_at_once(refusals: dict[str, tuple[str, float]
         ("sine(x)", "did you mean sin"),
         ("0,5", "write decimals with a point"),
         ("sin(x, y)", "sin takes 1 argument, not 2"),
-        ("log(-1)", "log(-1) is no real number"),
-        ("1/(x-x)", "no real number whatever the variables are"),
+        ("log(-1)", "log(-1) is not a real number"),
+        ("1/(x-x)", "is not a real number whatever the variables are"),
         ("(x", "the '(' at character 1 is not closed"),
         ("x*", "it ends where a number"),
         ("", "write one, e.g. x*sin(x)"),
@@ -251,7 +249,7 @@ def test_arguments() -> None:
         tw.function("x + y", variables="x")
     with pytest.raises(ExpressionError, match="name each once"):
         tw.function("x", variables="x x")
-    with pytest.raises(ExpressionError, match="'2x' is no variable's name"):
+    with pytest.raises(ExpressionError, match="'2x' is not a variable's name"):
         tw.function("x", variables="2x")
 
 
@@ -301,31 +299,3 @@ def test_written(text: str, plain: str | None, latex: str) -> None:
 def test_functions_are_values() -> None:
     assert tw.function("x+1") == tw.function("1 + x")
     assert len({tw.function("x"), tw.function("x"), tw.function("x", variables="x y")}) == 2
-
-
-# One that falls due inside a callback of the garbage collector is reported there, and raised again after 0.2 s.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_deadline_interrupts_and_leaves_nothing_behind() -> None:
-    late = UsageError("late.")
-    start = time.perf_counter()
-    with pytest.raises(UsageError, match="late"), deadline(0.05, late):
-        _for_ever()
-    assert time.perf_counter() - start < 5
-    with pytest.raises(ZeroDivisionError), deadline(60, late):
-        raise ZeroDivisionError
-    raised = 0
-    for tenths in range(20):  # blocks that end about when the time is up either finish or raise, inside
-        try:
-            with deadline(0.005, late):
-                end = time.perf_counter() + 0.001 * tenths
-                while time.perf_counter() < end:
-                    pass
-        except UsageError:
-            raised += 1
-    assert 0 < raised < 20
-
-
-def _for_ever() -> None:
-    while True:
-        with contextlib.suppress(Exception):  # a handler on the way does not catch it
-            sum(range(100))

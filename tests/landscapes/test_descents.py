@@ -282,7 +282,7 @@ REFUSED: list[tuple[dict[str, Any], type[UsageError], str]] = [
     ({"start": [[1.0, 2.0], [3.0]]}, SurfaceError, "equally many for each start"),
     ({"start": [1e200, 0.0]}, SurfaceError, "has no finite value at the start [1e+200, 0]"),
     ({"optimizer": "adm"}, FormulaError, "did you mean adam"),
-    ({"optimizer": []}, SurfaceError, "there is no optimizer"),
+    ({"optimizer": []}, SurfaceError, "no optimizer was given; name one"),
     ({"optimizer": 3}, SurfaceError, "3 is no optimizer"),
     ({"optimizer": ["sgd", "gradient_descent"]}, SurfaceError, "sgd is given twice"),
     ({"optimizer": {"sgd": 0.1}, "lr": 0.1}, SurfaceError, "lr is given twice"),

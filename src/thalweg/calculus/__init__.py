@@ -4,8 +4,10 @@
 Read next: `syntax.py`, `bounds.py`, `rules.py`.
 """
 
-from .derivative import Derivative, Gradient, Hessian, derivative, gradient, hessian
+from .by_rules import Derivative
+from .derivative import derivative
 from .function import Function, function
+from .gradient import Gradient, Hessian, gradient, hessian
 from .limit import Limit
 from .minimum import Minimum, minimum
 from .stationary import Stationary

@@ -29,25 +29,8 @@ HIGHEST = 1000
 SURDS = 16
 LARGEST = 1e300
 
-NUMERIC: dict[str, Callable[..., float]] = {
-    "sin": math.sin,
-    "cos": math.cos,
-    "tan": math.tan,
-    "asin": math.asin,
-    "acos": math.acos,
-    "atan": math.atan,
-    "sinh": math.sinh,
-    "cosh": math.cosh,
-    "tanh": math.tanh,
-    "asinh": math.asinh,
-    "acosh": math.acosh,
-    "atanh": math.atanh,
-    "exp": math.exp,
-    "log2": math.log2,
-    "log10": math.log10,
-    "log": math.log,
-    "sqrt": math.sqrt,
-    "erf": math.erf,
+_MATH = "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh exp log2 log10 log sqrt erf"
+NUMERIC: dict[str, Callable[..., float]] = {name: getattr(math, name) for name in _MATH.split()} | {
     "sigmoid": lambda x: 1 / (1 + math.exp(-x)) if x > -700 else math.exp(x),
     "softplus": lambda x: max(x, 0) + math.log1p(math.exp(-abs(x))),
 }
@@ -79,7 +62,7 @@ class Measure:
     """Bounds of every part of a tree, by the identity of its node; `decimals` says that there are too many roots.
 
     Raises:
-        ExpressionError: what is beyond a bound, or a constant that is no real number.
+        ExpressionError: what is beyond a bound, or a constant that is not a real number.
     """
 
     def __init__(self, tree: Node, text: str) -> None:
@@ -191,7 +174,7 @@ class Measure:
             if exponent.denominator == 1 and isinstance(base, Fraction):
                 return base**exponent.numerator
         if base < 0 and float(exponent) != int(exponent):
-            raise self.refuse(f"a root of the negative number {float(base):g} is no real number")
+            raise self.refuse(f"a root of the negative number {float(base):g} is not a real number")
         try:
             return float(base) ** float(exponent) or (0.0 if base == 0 else 1 / LARGEST)
         except OverflowError:
@@ -229,7 +212,7 @@ class Measure:
             return math.inf
         except (ValueError, ZeroDivisionError):
             given = ", ".join(f"{float(value):g}" for value in values)
-            raise self.refuse(f"{word}({given}) is no real number") from None
+            raise self.refuse(f"{word}({given}) is not a real number") from None
         return value or (1 / LARGEST if word == "exp" else 0.0)
 
 

@@ -14,26 +14,16 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import mpmath
 import numpy as np
 import sympy as sp
 
 from ..errors import ExpressionError
+from .closed import DIGITS, value
 
-_SAME = ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "log", "sqrt", "sign", "floor", "ceil", "abs")
-_INVERSE = ("arcsin", "arccos", "arctan", "arcsinh", "arccosh", "arctanh")
-_NAMES = {
-    "asin": "arcsin",
-    "acos": "arccos",
-    "atan": "arctan",
-    "asinh": "arcsinh",
-    "acosh": "arccosh",
-    "atanh": "arctanh",
-    "ceiling": "ceil",
-    "Abs": "abs",
-    "Heaviside": "heaviside",
-    "Max": "maximum",
-    "Min": "minimum",
-}
+_INVERSE = "asin acos atan asinh acosh atanh"
+_SAME = f"sin cos tan sinh cosh tanh exp log sqrt sign floor ceil abs {_INVERSE}".split()  # in NumPy, torch and mpmath
+_NAMES = {"ceiling": "ceil", "Abs": "abs", "Heaviside": "heaviside", "Max": "maximum", "Min": "minimum"}
 _OPERATORS: dict[Any, Callable[..., Any]] = {
     sp.StrictLessThan: operator.lt,
     sp.LessThan: operator.le,
@@ -81,7 +71,7 @@ class _Program:
 
     def _found(self, e: Any) -> int:
         if e.is_Number or e.is_NumberSymbol:
-            return self._add(None, _float(e))
+            return self._add(None, self.meanings["number"](e))
         if e in (sp.zoo, sp.I):  # 1/0, and what is not real
             return self._add(None, float("nan"))
         if e.is_Add:
@@ -126,13 +116,13 @@ class _Program:
         if not below:
             return top
         under = [self._power(f.base, -f.exp) if f.is_Pow else self.place(f) for f in below]
-        return self._add(operator.truediv, (top, functools.reduce(lambda a, b: self._add(operator.mul, (a, b)), under)))
+        return self._add(_over, (top, functools.reduce(lambda a, b: self._add(operator.mul, (a, b)), under)))
 
     def _power(self, base: Any, exponent: Any) -> int:
         if exponent == 1:
             return self.place(base)
         if exponent.is_Number and exponent.is_negative:
-            return self._add(operator.truediv, (self._add(None, 1.0), self._power(base, -exponent)))
+            return self._add(_over, (self._add(None, 1.0), self._power(base, -exponent)))
         if exponent == sp.S.Half:
             return self._add(self.meanings["sqrt"], (self.place(base),))
         if exponent.is_Integer:
@@ -141,7 +131,13 @@ class _Program:
 
 
 def _raised(exponent: int, base: Any) -> Any:
-    return base**exponent if hasattr(base, "dtype") else float(np.float64(base) ** exponent)
+    return float(np.float64(base) ** exponent) if isinstance(base, float) else base**exponent
+
+
+def _over(above: Any, below: Any) -> Any:
+    if isinstance(above, float) and isinstance(below, float) and below == 0:
+        return above * float("inf")
+    return above / below
 
 
 def _float(number: Any) -> float:
@@ -152,7 +148,7 @@ def _float(number: Any) -> float:
 
 
 @functools.lru_cache(maxsize=512)
-def compiled(expression: Any, variables: tuple[str, ...], backend: str = "numpy") -> Callable[..., Any]:
+def compiled(expression: Any, variables: tuple[str, ...], backend: str = "numpy") -> _Program:
     """f(*values) without regard to shapes and types; `backend` is numpy or torch."""
     return _Program(expression, variables, _torch() if backend == "torch" else _numpy())
 
@@ -195,9 +191,11 @@ def _numpy() -> dict[str, Any]:
     from scipy import special
 
     table: dict[str, Any] = {
-        name: getattr(np, name) for name in (*_SAME, *_INVERSE, "maximum", "minimum", "power", "where")
+        name: getattr(np, f"arc{name[1:]}" if name in _INVERSE.split() else name)
+        for name in (*_SAME, "maximum", "minimum", "power", "where")
     }
     return table | {
+        "number": _float,
         "erf": special.erf,
         "sigmoid": special.expit,
         "heaviside": np.heaviside,
@@ -224,10 +222,44 @@ def _torch() -> dict[str, Any]:
     def heaviside(u: Any, at_0: Any) -> Any:
         return torch.where(u > 0, torch.ones_like(u), torch.where(u < 0, torch.zeros_like(u), at_0))
 
-    functions = {name: getattr(torch, name) for name in (*_SAME, *_INVERSE, "maximum", "minimum", "erf", "sigmoid")}
+    functions = {name: getattr(torch, name) for name in (*_SAME, "maximum", "minimum", "erf", "sigmoid")}
     functions |= {
         "power": torch.pow,
         "softplus": lambda u: torch.logaddexp(torch.zeros_like(u), u),
         "heaviside": heaviside,
     }
-    return {name: either(name, function) for name, function in functions.items()} | {"where": torch.where}
+    return {name: either(name, function) for name, function in functions.items()} | {
+        "where": torch.where,
+        "number": _float,
+    }
+
+
+def precisely(expression: Any, variables: tuple[str, ...]) -> Callable[..., Any]:
+    """f(*values) to sixty digits, by mpmath; infinite where it is not a number."""
+    program = _Program(expression, variables, _mpmath())
+
+    def function(*values: Any) -> Any:
+        with mpmath.workdps(DIGITS):
+            try:
+                return program(*map(mpmath.mpf, values))
+            except (ArithmeticError, TypeError, ValueError):  # a pole; max of complex numbers
+                return mpmath.inf
+
+    return function
+
+
+@functools.cache
+def _mpmath() -> dict[str, Any]:
+    table: dict[str, Any] = {name: getattr(mpmath, name) for name in _SAME if name != "abs"}
+    return table | {
+        "abs": abs,
+        "erf": mpmath.erf,
+        "maximum": max,
+        "minimum": min,
+        "power": mpmath.power,
+        "number": value,
+        "where": lambda condition, a, b: a if condition else b,
+        "sigmoid": lambda u: 1 / (1 + mpmath.exp(-u)),
+        "softplus": lambda u: mpmath.log1p(mpmath.exp(u)),
+        "heaviside": lambda u, at_0: (mpmath.sign(u) + 1) / 2,
+    }

@@ -16,13 +16,10 @@ import sympy as sp
 
 from ..errors import ExpressionError
 from .bounds import Measure
-from .deadline import deadline
 from .evaluation import evaluated
 from .symbolic import build, symbol
 from .syntax import Node, check_products, names, parse, shown
 from .text import latex, plain
-
-SECONDS = 2.0  # beyond the bounds, for what they did not foresee
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Function:
         3.0
 
         Raises:
-            ExpressionError: too few or too many arguments, or one that is no variable.
+            ExpressionError: too few or too many arguments, or one that is not a variable.
         """
         values = self._arguments(values, named)
         if self.call is not None:
@@ -150,7 +147,7 @@ def _names(variables: str | Iterable[str]) -> tuple[str, ...]:
     order = tuple(str(word) for word in words)
     for word in order:
         if not word.isidentifier():
-            raise ExpressionError(f"{shown(word)} is no variable's name; names are of letters, digits and _.")
+            raise ExpressionError(f"{shown(word)} is not a variable's name; names are of letters, digits and _.")
     if len(set(order)) < len(order):
         raise ExpressionError(f"variables {', '.join(order)} name one twice; name each once.")
     return order
@@ -162,20 +159,18 @@ def _parsed(text: str, order: tuple[str, ...] | None) -> Function:
     if order is None:
         check_products(text, found)
     sizes = Measure(tree, text)
-    with deadline(SECONDS, ExpressionError(f"{shown(text)} takes too long to work out; simplify it.")):
-        expression = _built(tree, sizes, text)
-    return Function(expression, _ordered(found, order, shown(text)))
+    return Function(_built(tree, sizes, text), _ordered(found, order, shown(text)))
 
 
 def _built(tree: Node, sizes: Measure, text: str) -> Any:
-    """The expression, where its parts do not cancel to something that is no real number."""
+    """The expression, where its parts do not cancel to something that is not a real number."""
     try:
         expression = build(tree, sizes)
     except (ArithmeticError, RecursionError, TypeError, ValueError):  # SymPy on constants that are not real
         expression = sp.nan
     if expression.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I):
         raise ExpressionError(
-            f"{shown(text)} has a part that is no real number whatever the variables are, such as 1/(x − x) or the "
+            f"{shown(text)} has a part that is not a real number whatever the variables are, such as 1/(x − x) or the "
             "root of a negative number; take it out."
         )
     return expression

@@ -2,14 +2,13 @@
 
     f′(x) = lim h→0 (f(x + h) − f(x))/h
 
-Three views of one thing: the quotient worked out as far as a polynomial allows, its limit by SymPy, and a table of
-its values from the right and the left, which also serves functions without a formula. In floating point the table
-is best near h = 10⁻⁸: from there on rounding, about 10⁻¹⁶·|f|/h, outgrows what is left of h.
+Three views of one thing: the quotient, worked out where numerator and denominator are polynomials, its limit, and a
+table of its values from the right and the left, which also serves functions without a formula. In floating point the
+table is best near h = 10⁻⁸: from there on rounding, about 10⁻¹⁶·|f|/h, outgrows what is left of h.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,20 +17,18 @@ import numpy as np
 import sympy as sp
 
 from ..errors import ExpressionError
-from .deadline import deadline
-from .derivative import _digits, differentiated
+from .by_rules import differentiated
+from .extent import multiplies_out, operations
 from .function import Function
-from .rules import operations
 from .symbolic import symbol
-from .text import latex, plain
+from .text import digits, latex, plain
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
 STEPS = tuple(10.0**-k for k in range(11))
-SECONDS = 3.0
-HIGHEST = 12  # power that is worked out
+HIGHEST = 12  # degree of a quotient that is worked out
 TERMS = 60  # operations of a quotient that is worked out
 
 
@@ -43,7 +40,7 @@ class Limit:
         function: of which.
         wrt: the variable that h is added to.
         quotient: the difference quotient in SymPy, worked out if it is a polynomial; None without a formula.
-        expression: its limit, in SymPy; None where SymPy finds none, or there is no formula.
+        expression: its limit, in SymPy; None where there are kinks, or no formula.
         at: the point, or None.
         h: (11,) 1, 0.1, …, 10⁻¹⁰.
         right, left: (11,) the quotients for h and for −h; empty without a point.
@@ -76,7 +73,7 @@ class Limit:
             ExpressionError: a function without a formula.
         """
         f, x, h = self.function.symbolic(), symbol(self.wrt), _step(self.function)
-        there = latex(f.xreplace({x: sp.Symbol(f"({x} + {h})")}))
+        there = latex(f.xreplace({x: symbol(f"({x} + {h})")}))
         result = "" if self.expression is None else f" = {latex(self.expression)}"
         quotient = latex(self.quotient) if operations(self.quotient, TERMS) < TERMS else rf"\frac{{{there} - f}}{{h}}"
         return rf"\lim_{{{h} \to 0}} {_round(quotient)}{result}"
@@ -99,7 +96,7 @@ class Limit:
     def _rows(self) -> list[str]:
         rows = [("h", "from the right", "from the left")]
         rows += [
-            (f"{h:g}", _digits(float(right)), _digits(float(left)))
+            (f"{h:g}", digits(float(right)), digits(float(left)))
             for h, right, left in zip(self.h, self.right, self.left, strict=True)
         ]
         return ["".join(f"{cell:>{width}}" for cell, width in zip(row, (8, 20, 20), strict=True)) for row in rows]
@@ -107,11 +104,11 @@ class Limit:
     def _told(self) -> str:
         assert self.at is not None
         assert self.value is not None
-        where = ", ".join(f"{n} = {_digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True))
+        where = ", ".join(f"{n} = {digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True))
         if self.note:
             return f"at {where}: none, because {self.note}"
-        off = f" ± {_digits(float(f'{self.error:.1g}'))}" if self.error else ""
-        return f"at {where}: {_digits(float(f'{self.value:.9g}') if off else self.value)}{off}"
+        off = f" ± {digits(float(f'{self.error:.1g}'))}" if self.error else ""
+        return f"at {where}: {digits(float(f'{self.value:.9g}') if off else self.value)}{off}"
 
     def picture(self, h: float = 1.0) -> go.Figure:
         """The secant turning into the tangent, from a distance of h down to 0.
@@ -157,7 +154,7 @@ def by_definition(f: Function, wrt: str, at: tuple[float, ...] | None) -> Limit:
         return Limit(f, wrt, quotient, expression, None, np.array(STEPS), np.array([]), np.array([]), None, 0.0)
     here = float(f(*at))
     if not math.isfinite(here):
-        raise ExpressionError(f"{f} is not a real number at {', '.join(map(_digits, at))}; give another point.")
+        raise ExpressionError(f"{f} is not a real number at {', '.join(map(digits, at))}; give another point.")
     place = f.variables.index(wrt)
     h = np.array(STEPS) * 10.0 ** math.floor(math.log10(max(1.0, abs(at[place]))))
     sides = []
@@ -187,7 +184,7 @@ def _judged(right: np.ndarray, left: np.ndarray, exact: float | None) -> tuple[f
     if abs(right_end - left_end) > tolerance:
         if max(right_off, left_off) > tolerance:
             return math.nan, math.nan, "the quotients do not settle"
-        sides = [_digits(float(f"{end:.4g}")) for end in (left_end, right_end)]
+        sides = [digits(float(f"{end:.4g}")) for end in (left_end, right_end)]
         return math.nan, math.nan, f"the slope is {sides[0]} from the left and {sides[1]} from the right"
     if exact is not None and abs(exact - (right_end + left_end) / 2) <= 1e-3 * (1 + abs(exact)):
         return exact, 0.0, ""
@@ -198,32 +195,13 @@ def _judged(right: np.ndarray, left: np.ndarray, exact: float | None) -> tuple[f
 
 
 def _symbolic(f: Function, wrt: str) -> tuple[Any, Any]:
-    """The quotient, and its limit where SymPy finds the one that the rules give."""
+    """The quotient, and its limit: of a fraction of polynomials by putting 0 for h, else as the rules give it."""
     x, h, expression = symbol(wrt), symbol(_step(f)), f.symbolic()
-    quotient = None
-    late = ExpressionError("no limit in time.")
-    with contextlib.suppress(Exception), deadline(SECONDS, late):
-        there = expression.xreplace({x: x + h})
-        quotient = (there - expression) / h
-        if expression.is_polynomial(x) and sp.degree(sp.expand(expression), x) <= HIGHEST:
-            quotient = sp.expand(sp.expand(there - expression) / h)
-            return quotient, quotient.xreplace({h: sp.S.Zero})
-        if expression.is_rational_function(x):
-            quotient = sp.cancel(sp.together(quotient))
-            return quotient, quotient.xreplace({h: sp.S.Zero})
-        found = sp.limit(quotient, h, 0)
-        if isinstance(found, sp.Limit) or not _agree(f, wrt, found):
-            return quotient, None
-        return quotient, found
-    return quotient, None
-
-
-def _agree(f: Function, wrt: str, found: Any) -> bool:
-    """Whether a limit has the values that the rules give, wherever both are real."""
-    if found.free_symbols - set(f.symbols()):
-        return False
-    rng = np.random.default_rng(0)
-    points = rng.normal(size=(len(f.variables), 20)) * 2
-    ours, theirs = differentiated(f, wrt)(*points), Function(found, f.variables)(*points)
-    both = np.isfinite(ours) & np.isfinite(theirs)
-    return bool(both.any() and np.allclose(ours[both], theirs[both], rtol=1e-6))
+    there = expression.xreplace({x: x + h})
+    quotient = (there - expression) / h
+    if multiplies_out(expression, HIGHEST, more=1):
+        quotient = sp.cancel(sp.together(quotient))
+        quotient = sp.expand(quotient) if quotient.is_polynomial() else quotient
+        return quotient, quotient.xreplace({h: sp.S.Zero})
+    slope = differentiated(f, wrt)
+    return quotient, None if any(step.kink is not None for step in slope.steps) else slope.expression

@@ -8,7 +8,6 @@ The other two ways are for everything else: a search over a grid, and SciPy's de
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -18,17 +17,21 @@ import numpy as np
 import sympy as sp
 
 from ..errors import ExpressionError
-from .deadline import deadline
-from .derivative import Formula, Point, _digits, derivative, gradient, hessian, number, point
+from .ends import falls_below_all, holds_everywhere
+from .evaluation import compiled
+from .extent import multiplies_out
 from .function import Function, function
+from .gradient import gradient, hessian
+from .points import Formula, Point, number, point
 from .square import completed
-from .stationary import Found, Stationary, classified, late, of_one, of_several
-from .text import latex, plain
+from .stationary import Candidates, Stationary, classified, of_one, of_several
+from .text import digits, latex, plain
 
-SECONDS = 2.0
 SPAN = 10.0  # the bounds are from −SPAN to SPAN unless given
+HIGHEST = 60  # degree of what may turn out to be a quadratic
 MOST_ROWS = 20  # points printed
 MOST_POINTS = 4_000_000  # of a grid
+OPERATIONS = 200_000_000  # on a grid whose resolution is not given
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ class Minimum:
         lowest = sorted(self.points, key=lambda one: one.value)[:MOST_ROWS]
         shown = [one for one in self.points if one in lowest]
         rows = [
-            (f"  {told(self.function, one)}", f"f = {_digits(one.value)}", f"{one.kind}: {one.reason}") for one in shown
+            (f"  {told(self.function, one)}", f"f = {digits(one.value)}", f"{one.kind}: {one.reason}") for one in shown
         ]
         first, second = (max(len(row[k]) for row in rows) for k in (0, 1))
         if first + second + max(len(row[2]) for row in rows) > 76:
@@ -121,10 +124,10 @@ def told(f: Function, one: Stationary) -> str:
     """``x = √2 ≈ 1.414213562, y = 0``."""
     words = []
     for place, name in enumerate(f.variables):
-        decimal = _digits(one.at[place])
+        decimal = digits(one.at[place])
         form = None if one.exact is None else plain(one.exact[place])
         near = form is None or form == decimal
-        words.append(f"{name} = {decimal}" if near else f"{name} = {form} ≈ {_digits(float(f'{one.at[place]:.6g}'))}")
+        words.append(f"{name} = {decimal}" if near else f"{name} = {form} ≈ {digits(float(f'{one.at[place]:.6g}'))}")
     return ", ".join(words)
 
 
@@ -211,9 +214,7 @@ def _exact(f: Function, bounds: tuple[tuple[float, float], ...]) -> Minimum:
     symbols = f.symbols()
     f.symbolic()
     found = of_one(f, *bounds[0]) if len(symbols) == 1 else of_several(f, bounds)
-    square = None
-    with contextlib.suppress(ExpressionError), deadline(SECONDS, late(f)):
-        square = completed(sp.nsimplify(f.expression, rational=True), symbols)
+    square = completed(f.expression, symbols) if multiplies_out(f.expression, HIGHEST) else None
     points = tuple(_by_sign(f, one) for one in found.points)
     found = replace(found, points=points)
     minima = [one for one in points if "minimum" in one.kind]
@@ -230,13 +231,12 @@ def _by_sign(f: Function, one: Stationary) -> Stationary:
 
 
 def _verdict(
-    f: Function, found: Found, best: Stationary | None, bounds: tuple[tuple[float, float], ...]
+    f: Function, found: Candidates, best: Stationary | None, bounds: tuple[tuple[float, float], ...]
 ) -> tuple[str, bool]:
     """How far the lowest minimum is the lowest value."""
     if "constant" in found.note:
         return f"it is {f} everywhere", True
-    floor = _floor(f, best)
-    if floor == "below":
+    if falls_below_all(f):
         lowest = "" if best is None else f"; the lowest valley is at {told(f, best)}"
         return f"it has no lowest value: it falls below every bound{lowest}", False
     if best is None:
@@ -244,7 +244,7 @@ def _verdict(
             return "the second derivatives do not decide; try method='grid' or method='descent'", False
         lower = _grid(f, bounds, None)
         assert lower.best is not None
-        there = f"{_digits(lower.best.value)} at {told(f, lower.best)}"
+        there = f"{digits(lower.best.value)} at {told(f, lower.best)}"
         if lower.best.kind == "minimum":
             return (
                 f"no level point was found, but a grid is lowest inside, {there}: try method='descent' from there",
@@ -252,18 +252,18 @@ def _verdict(
             )
         where = "" if found.complete else f" in {_told(f, bounds)}"
         return f"it has no minimum{where}; within the bounds it is lowest on their edge, {there}", False
-    where = f"{_digits(best.value)}, at {told(f, best)}"
+    where = f"{digits(best.value)}, at {told(f, best)}"
     ties = sum(
         "minimum" in one.kind and abs(one.value - best.value) <= 1e-12 * (1 + abs(best.value)) for one in found.points
     )
     where += f" and {ties - 1} other point{'s' * (ties > 2)}" if ties > 1 else ""
-    if floor == "holds":
+    if holds_everywhere(f, best.value):
         return f"the lowest value anywhere is {where}", True
     lower = _grid(f, bounds, None)
     if lower.value is not None and lower.value < best.value - 1e-9 * (1 + abs(best.value)):
         assert lower.best is not None
         return (
-            f"the lowest valley is {where}, but values in {_told(f, bounds)} go down to {_digits(lower.value)} at "
+            f"the lowest valley is {where}, but values in {_told(f, bounds)} go down to {digits(lower.value)} at "
             f"{told(f, lower.best)}"
         ), False
     return f"the lowest value in {_told(f, bounds)} is {where}; beyond the bounds nothing is proven", False
@@ -271,102 +271,16 @@ def _verdict(
 
 def _told(f: Function, bounds: tuple[tuple[float, float], ...]) -> str:
     return ", ".join(
-        f"{_digits(low)} ≤ {name} ≤ {_digits(high)}" for name, (low, high) in zip(f.variables, bounds, strict=True)
+        f"{digits(low)} ≤ {name} ≤ {digits(high)}" for name, (low, high) in zip(f.variables, bounds, strict=True)
     )
-
-
-def _floor(f: Function, best: Stationary | None) -> str:
-    """Whether the lowest minimum `holds` everywhere, or values go `below` every bound; or neither is shown."""
-    with contextlib.suppress(Exception), deadline(SECONDS, late(f)):
-        symbols, expression = f.symbols(), sp.nsimplify(f.expression, rational=True)
-        if expression.is_polynomial(*symbols):
-            if (ends := _far(sp.Poly(sp.expand(expression), *symbols))) != "open":
-                return ends if ends == "below" or best is not None else "open"
-        elif len(symbols) == 1 and _falls(f, expression):
-            return "below"
-        if best is None:
-            return "open"
-        if expression.is_nonnegative and abs(best.value) < 1e-12:
-            return "holds"
-        if len(symbols) == 1 and _convex(f):
-            return "holds"
-        if len(symbols) == 1 and expression.is_rational_function(symbols[0]) and _rises(expression, symbols[0]):
-            return "holds"
-    return "open"
-
-
-def _far(polynomial: Any) -> str:
-    """By the terms of the highest degree: `holds` if they rise in every direction, `below` if they fall in one."""
-    symbols, degree = polynomial.gens, polynomial.total_degree()
-    if len(symbols) == 1:
-        return "holds" if polynomial.LC() > 0 and degree % 2 == 0 else "below"
-    if degree % 2:
-        return "below"
-    if degree == 2:
-        return _by_eigenvalues(sp.hessian(polynomial.as_expr(), symbols))
-    terms = sp.Add.make_args(polynomial.as_expr())
-    if all(len(term.free_symbols) <= 1 for term in terms):  # a sum of functions of one variable each
-        parts = [sp.Add(*(term for term in terms if term.has(symbol))) for symbol in symbols]
-        ends = {_far(sp.Poly(part, symbol)) for part, symbol in zip(parts, symbols, strict=True) if part != 0}
-        return "below" if "below" in ends else "holds"
-    return _by_directions(
-        sp.Add(*(term for term in terms if sp.Poly(term, *symbols).total_degree() == degree)), symbols
-    )
-
-
-def _by_directions(top: Any, symbols: tuple[Any, ...]) -> str:
-    """The signs of a form: one that falls is found by trying; that none does is proven for two variables."""
-    directions = np.random.default_rng(0).normal(size=(4000, len(symbols)))
-    values = Function(top, tuple(s.name for s in symbols))(*directions.T)
-    if values.min() < -1e-9 * np.abs(values).max():
-        return "below"
-    if len(symbols) > 2:
-        return "open"
-    first, second = list(symbols)
-    across = sp.Poly(top.xreplace({first: sp.S.One}), second)
-    end = top.xreplace({first: sp.S.Zero, second: sp.S.One})
-    return "holds" if across.count_roots() == 0 and end > 0 else "open"
-
-
-def _by_eigenvalues(matrix: Any) -> str:
-    """Of a quadratic with a stationary point: any falling direction goes below; none, and it holds."""
-    found = np.linalg.eigvalsh(np.array(matrix.tolist(), dtype=float))
-    if found[0] < -1e-9 * np.abs(found).max():
-        return "below"
-    return "holds"
-
-
-def _convex(f: Function) -> bool:
-    """A second derivative that is nowhere negative, on a line without kinks and poles."""
-    second = derivative(f, order=2)
-    poles = any(p.exp.is_negative and p.base != sp.E and p.free_symbols for p in f.expression.atoms(sp.Pow))
-    kinks = any(step.kink is not None for step in second.steps)
-    return bool(second.expression.is_nonnegative and not poles and not kinks)
-
-
-def _falls(f: Function, expression: Any) -> bool:
-    """Whether it goes to −∞ at an end or a pole, beside which it is real."""
-    (x,) = f.symbols()
-    places = [(sp.oo, "-", 1e3), (-sp.oo, "+", -1e3)]
-    if expression.is_rational_function(x):
-        roots = sp.real_roots(sp.Poly(sp.denom(sp.together(expression)), x))
-        places += [(root, side, float(root) + (1e-6 if side == "+" else -1e-6)) for root in roots for side in "+-"]
-    elif expression.has(sp.log):
-        places.append((sp.S.Zero, "+", 1e-6))
-    return any(
-        not math.isnan(f(beside)) and sp.limit(expression, x, place, side) == -sp.oo for place, side, beside in places
-    )
-
-
-def _rises(expression: Any, x: Any) -> bool:
-    """Whether it goes to +∞ at both ends, and nowhere to −∞."""
-    return all(sp.limit(expression, x, end) == sp.oo for end in (sp.oo, -sp.oo))
 
 
 def _grid(f: Function, bounds: tuple[tuple[float, float], ...], resolution: int | None) -> Minimum:
     """The lowest of all points of a grid."""
     count = len(bounds)
-    each = resolution or (2001 if count == 1 else 401 if count == 2 else max(3, int(MOST_POINTS ** (1 / count)) // 2))
+    usual = 2001 if count == 1 else 401 if count == 2 else max(3, int(MOST_POINTS ** (1 / count)) // 2)
+    length = 1 if f.expression is None else len(compiled(f.expression, f.variables).operations)
+    each = resolution or min(usual, max(3, int((OPERATIONS / length) ** (1 / count))))
     if isinstance(each, bool) or not isinstance(each, int) or each < 2 or each**count > MOST_POINTS:
         raise ExpressionError(
             f"a grid of {each!r} points along each of {count} variables is not possible; give a whole number from 2 "
@@ -378,7 +292,7 @@ def _grid(f: Function, bounds: tuple[tuple[float, float], ...], resolution: int 
         raise ExpressionError(f"{f} is a real number nowhere on the grid; give other bounds.")
     place = np.unravel_index(np.nanargmin(np.where(np.isnan(values), np.inf, values)), values.shape)
     at = tuple(float(axis[k]) for axis, k in zip(axes, place, strict=True))
-    spaced = ", ".join(_digits(float(f"{axis[1] - axis[0]:.4g}")) for axis in axes)
+    spaced = ", ".join(digits(float(f"{axis[1] - axis[0]:.4g}")) for axis in axes)
     edge = any(k in (0, each - 1) for k in place)
     best = Stationary(at, float(values[place]), "edge minimum" if edge else "minimum", "the lowest of the grid")
     verdict = f"the lowest of {values.size:,} points in {_told(f, bounds)}, {spaced} apart"
@@ -400,11 +314,11 @@ def _descent(f: Function, start: tuple[float, ...], bounds: tuple[tuple[float, f
         )
     at = tuple(map(float, found.x))
     value = float(found.fun)
-    began = ", ".join(map(_digits, start))
+    began = ", ".join(map(digits, start))
     slopes = np.zeros(1) if steps is None else np.asarray(steps(*at))
     settled = bool(np.abs(slopes).max() <= 1e-3 * math.sqrt(1 + abs(value))) if math.isfinite(value) else False
     if not settled or max(map(abs, at)) > 1e8:
-        verdict = f"from {began} it does not settle: f = {_digits(value)} after {found.nit} steps, and still falling"
+        verdict = f"from {began} it does not settle: f = {digits(value)} after {found.nit} steps, and still falling"
         return Minimum(f, "descent", (), None, None, verdict, False, bounds)
     one = Stationary(at, value, "minimum", "nothing lower beside it")
     if steps is not None and np.isfinite(np.asarray(hessian(f)(*at), dtype=float)).all():

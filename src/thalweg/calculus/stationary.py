@@ -11,26 +11,31 @@ is 0 they do not decide; then in one variable the next derivative that is not 0 
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
+import mpmath
 import numpy as np
 import sympy as sp
 
-from ..errors import ExpressionError
-from .deadline import deadline
-from .derivative import Derivative, Hessian, differentiated, hessian
-from .evaluation import compiled
+from .by_rules import Derivative, differentiated
+from .closed import DIGITS, SAME, closed_form, real_roots, value
+from .evaluation import compiled, precisely
+from .extent import degree, multiplies_out, operations
 from .function import Function
-from .rules import operations
+from .gradient import Hessian, hessian
 
-SECONDS = 5.0
-HIGHEST = 60  # degree of a polynomial whose roots are isolated
+HIGHEST = 60  # degree of a rational function that is multiplied out
+MOST_PAIRS = 36  # points at which two slopes may be 0, by Bézout: the degree of their resultants
 GRID = 4001
-STARTS = 128  # a power of two, as Sobol's points want
+STARTS = 128  # a power of two, as Sobol's points want; of a long formula fewer, at `OPERATIONS` altogether
+OPERATIONS = 200_000
+LONGEST = 60  # operations of a slope whose roots get closed forms
+MOST_PLACES = 500  # roots and edges that are followed
 LEVEL = 1e-7  # eigenvalues below this share of the largest do not decide
 
 
@@ -54,7 +59,7 @@ class Stationary:
 
 
 @dataclass(frozen=True)
-class Found:
+class Candidates:
     """The candidates, whether they are all there are anywhere, and what is to be said of them."""
 
     points: tuple[Stationary, ...]
@@ -62,48 +67,28 @@ class Found:
     note: str = ""
 
 
-def late(f: Function) -> ExpressionError:
-    return ExpressionError(f"{f} takes too long to solve; use method='grid' or method='descent'.")
-
-
-def of_one(f: Function, low: float, high: float) -> Found:
+def of_one(f: Function, low: float, high: float) -> Candidates:
     """All candidates of a function of one variable; of a transcendental one, those in the bounds."""
     slope = differentiated(f, f.variables[0])
-    if f.symbolic().is_rational_function(*f.symbols()):
-        with contextlib.suppress(ExpressionError, sp.PolynomialError), deadline(SECONDS, late(f)):
-            return _of_fraction(f, slope)
+    if multiplies_out(f.symbolic(), HIGHEST) and degree(slope.expression) <= 3 * HIGHEST:
+        return _of_fraction(f, slope)
     return _in_bounds(f, slope, low, high)
 
 
-def _rational(expression: Any) -> Any:
-    return sp.nsimplify(expression, rational=True) if expression.has(sp.Float) else expression
-
-
-def _of_fraction(f: Function, slope: Derivative) -> Found:
+def _of_fraction(f: Function, slope: Derivative) -> Candidates:
     """The roots of the derivative's numerator, each with the order it has there."""
     (x,) = f.symbols()
-    if sp.degree(sp.numer(sp.together(f.expression)), x) > HIGHEST:
-        raise late(f)
-    above, below = (sp.Poly(part, x) for part in sp.fraction(sp.cancel(sp.together(_rational(slope.expression)))))
+    above, below = (sp.Poly(part, x, domain="QQ") for part in sp.fraction(sp.cancel(sp.together(slope.expression))))
     if above.is_zero:
-        return Found((), True, "it is constant: every point is a minimum and a maximum")
-    if above.degree() > HIGHEST:
-        raise late(f)
+        return Candidates((), True, "it is constant: every point is a minimum and a maximum")
     points = []
-    for root, order in above.real_roots(multiple=False):
-        if below.eval(root) == 0:
-            continue
-        leading = above.diff((x, order)) if order > 1 else above.diff(x)
-        sign = _sign(leading.as_expr() / below.as_expr(), x, root)
-        exact = None if root.has(sp.CRootOf) else (root,)
-        at = (float(root),)
-        points.append(Stationary(at, float(f(*at)), *_by_order(order + 1, sign), exact))
-    return Found(tuple(points), True)
-
-
-def _sign(expression: Any, x: Any, root: Any) -> int:
-    value = expression.xreplace({x: sp.Float(sp.N(root, 60), 60)})
-    return 1 if sp.N(value, 30) > 0 else -1
+    for root, order in real_roots(above):
+        sign = sp.sign(above.diff((x, order)).eval(sp.Float(root, DIGITS)) / below.eval(sp.Float(root, DIGITS)))
+        exact = closed_form(root, lambda form, root=root: abs(value(form) - root) < SAME)
+        at = (float(root if exact is None else exact),)
+        kind, reason = _by_order(order + 1, int(sign))
+        points.append(Stationary(at, float(f(*at)), kind, reason, None if exact is None else (exact,)))
+    return Candidates(tuple(points), True)
 
 
 def _by_order(order: int, sign: int) -> tuple[str, str]:
@@ -115,7 +100,7 @@ def _by_order(order: int, sign: int) -> tuple[str, str]:
     return ("minimum" if sign > 0 else "maximum"), reason
 
 
-def _in_bounds(f: Function, slope: Derivative, low: float, high: float) -> Found:
+def _in_bounds(f: Function, slope: Derivative, low: float, high: float) -> Candidates:
     """Sign changes of the slope, kinks, and edges of the domain, between two bounds."""
 
     x = np.linspace(low, high, GRID)
@@ -131,26 +116,30 @@ def _in_bounds(f: Function, slope: Derivative, low: float, high: float) -> Found
             for place in _roots(Function(step.kink, f.variables), x):
                 add(place, "kink")
     smooth = slope.slope
-    stretches = _stretches(d, y)
     level = np.zeros(GRID, dtype=bool)
     level[:-1] |= (d[:-1] == 0) & (d[1:] == 0)
-    level[1:] |= (d[:-1] == 0) & (d[1:] == 0)
-    for place in _roots(smooth, x, ~level):
-        if abs(smooth(place)) < 1e-6 * (1 + np.nanmax(np.abs(d[np.isfinite(d)]), initial=0.0)):
-            add(place, "level")
-    second = differentiated(slope.slope, f.variables[0]).slope
-    for k in np.flatnonzero((np.abs(d[1:-1]) < np.abs(d[:-2])) & (np.abs(d[1:-1]) < np.abs(d[2:]))) + 1:
-        for place in _roots(second, x[k - 1 : k + 2], np.ones(3, dtype=bool)):
-            if abs(smooth(place)) < 1e-9 * (1 + np.nanmedian(np.abs(d))):
-                add(place, "level")
+    level[1:] |= level[:-1]
+    roots = _roots(smooth, x, ~level)
+    steepness = np.abs(d[np.isfinite(d)])
+    for place in roots[np.abs(smooth(roots)) < 1e-6 * (1 + steepness.max(initial=0.0))]:
+        add(float(place), "level")
+    second = differentiated(smooth, f.variables[0]).slope
+    lowest = np.flatnonzero((np.abs(d[1:-1]) < np.abs(d[:-2])) & (np.abs(d[1:-1]) < np.abs(d[2:]))) + 1
+    touches = _roots(second, x, np.isin(np.arange(GRID), (lowest - 1, lowest, lowest + 1)))
+    usual = np.median(steepness) if len(steepness) else 0.0
+    for place in touches[np.abs(smooth(touches)) < 1e-9 * (1 + usual)]:
+        add(float(place), "level")
     real = np.isfinite(y)
-    for k in np.flatnonzero(real[1:] != real[:-1]):
-        add(_edge(f, x[k], x[k + 1]), "edge")
-    points = [_judged(f, second, place, word, (high - low) / GRID) for place, word in places.items()]
+    ends = np.flatnonzero(real[1:] != real[:-1])[:MOST_PLACES]
+    inside, outside = np.where(real[ends], x[ends], x[ends + 1]), np.where(real[ends], x[ends + 1], x[ends])
+    for place in _last(lambda v: np.isfinite(f(v)), inside, outside):
+        add(float(place), "edge")
+    stretches = _stretches(d, y)
+    points = _judged(f, second, places, (high - low) / GRID)
     points += [_flat(f, x[first], x[last], x[1] - x[0]) for first, last in stretches]
     kept = tuple(sorted((one for one in points if one is not None), key=lambda one: one.at))
     note = f"the slope was followed at {GRID:,} places; narrower valleys may be missed"
-    return Found(_with_closed_forms(f, slope, kept), False, note)
+    return Candidates(_with_closed_forms(f, slope, kept), False, note)
 
 
 def _stretches(slopes: np.ndarray, values: np.ndarray) -> list[tuple[int, int]]:
@@ -171,49 +160,57 @@ def _flat(f: Function, first: float, last: float, pitch: float) -> Stationary:
     return Stationary((middle,), value, "maximum" if max(left, right) <= value else "inflection", reason)
 
 
-def _roots(f: Function, x: np.ndarray, where: np.ndarray | None = None) -> list[float]:
+def _roots(f: Function, x: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
     """Sign changes between the points of a grid, and zeros on it."""
-    from scipy import optimize
-
+    where = np.ones(len(x), dtype=bool) if where is None else where
     y = f(x)
-    zero = (y == 0) if where is None else (y == 0) & where
-    found = [float(v) for v in x[zero][:200]]
-    for k in np.flatnonzero(np.sign(y[1:]) * np.sign(y[:-1]) < 0)[:500]:
-        found.append(float(optimize.brentq(lambda v: f(float(v)), x[k], x[k + 1], xtol=1e-14)))
-    return found
+    changes = np.flatnonzero((np.sign(y[1:]) * np.sign(y[:-1]) < 0) & where[1:] & where[:-1])[:MOST_PLACES]
+    sign = np.sign(y[changes])
+    between = _last(lambda v: np.sign(f(v)) == sign, x[changes], x[changes + 1])
+    return np.concatenate([x[(y == 0) & where][:MOST_PLACES], between])
 
 
-def _edge(f: Function, inside: float, outside: float) -> float:
-    """The last point where the function is real."""
-    if not np.isfinite(f(inside)):
-        inside, outside = outside, inside
-    for _ in range(200):
+def _last(holds: Callable[[np.ndarray], np.ndarray], inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """The last places where a condition holds between those where it does and those where it does not."""
+    for _ in range(60):
         middle = (inside + outside) / 2
-        if np.isfinite(f(middle)):
-            inside = middle
-        else:
-            outside = middle
-    return float(outside) if np.isfinite(f(float(outside))) else float(inside)
+        still = holds(middle)
+        inside, outside = np.where(still, middle, inside), np.where(still, outside, middle)
+    return np.where(holds(outside), outside, inside)
 
 
-def _judged(f: Function, second: Function, place: float, word: str, pitch: float) -> Stationary | None:
+def _judged(f: Function, second: Function, places: dict[float, str], pitch: float) -> list[Stationary | None]:
     """By the values a little to both sides, which also serves kinks and edges."""
-    h = min(1e-3 * max(1.0, abs(place)), pitch / 2)
-    value, left, right = (float(f(place + k * h)) for k in (0, -1, 1))
-    if word == "edge":
-        there = left if np.isfinite(left) else right
-        beside = float(f(place + (1e-9 if np.isfinite(right) else -1e-9)))
-        if not abs(value - beside) < 1e-3 * (1 + abs(value)):  # it goes to infinity
-            return None
-        place, value = (0.0 if abs(v) < 1e-12 else v for v in (place, value))
-        kind = "edge minimum" if value <= there else "edge maximum"
-        return Stationary((place,), value, kind, "the edge of where it is real")
+    at = np.array(list(places))
+    h = np.minimum(1e-3 * np.maximum(1.0, np.abs(at)), pitch / 2)
+    values = np.stack([f(at + k * h) for k in (0, -1, 1)] + [second(at), f(at - 1e-9), f(at + 1e-9)], axis=-1)
+    return [
+        (_edge if word == "edge" else _inner)(place, word, *map(float, row))
+        for (place, word), row in zip(places.items(), values, strict=True)
+    ]
+
+
+def _edge(
+    place: float, word: str, value: float, left: float, right: float, curvature: float, before: float, behind: float
+) -> Stationary | None:
+    """The edge of where it is real; None where it goes to infinity."""
+    there = left if math.isfinite(left) else right
+    beside = behind if math.isfinite(right) else before
+    if not abs(value - beside) < 1e-3 * (1 + abs(value)):
+        return None
+    place, value = (0.0 if abs(v) < 1e-12 else v for v in (place, value))
+    return Stationary(
+        (place,), value, "edge minimum" if value <= there else "edge maximum", "the edge of where it is real"
+    )
+
+
+def _inner(
+    place: float, word: str, value: float, left: float, right: float, curvature: float, *_: float
+) -> Stationary | None:
     if not np.isfinite([value, left, right]).all():
         return None
-    if word == "level":
-        curvature = float(second(place))
-        if abs(curvature) > 1e-6:
-            return Stationary((place,), value, *_by_order(2, 1 if curvature > 0 else -1))
+    if word == "level" and abs(curvature) > 1e-6:
+        return Stationary((place,), value, *_by_order(2, 1 if curvature > 0 else -1))
     reason = "a kink" if word == "kink" else "f″ = 0, by the values beside it"
     if value <= min(left, right) and value < max(left, right):
         return Stationary((place,), value, "minimum", reason)
@@ -225,45 +222,43 @@ def _judged(f: Function, second: Function, place: float, word: str, pitch: float
 
 
 def _with_closed_forms(f: Function, slope: Derivative, points: tuple[Stationary, ...]) -> tuple[Stationary, ...]:
-    """SymPy's solutions beside the numbers they agree with."""
-    (x,) = f.symbols()
-    forms: list[Any] = [sp.S.Zero]
-    with contextlib.suppress(Exception), deadline(SECONDS / 5, late(f)):
-        if operations(slope.expression, 60) < 60:
-            forms += [s for s in sp.solve(slope.expression, x) if not s.free_symbols and operations(s, 25) < 25]
-    numbers = []
-    for form in forms:
-        with contextlib.suppress(Exception):
-            numbers.append((float(form), form))
-    found = []
-    for one in points:
-        form = next((form for v, form in numbers if abs(v - one.at[0]) < 1e-7 and np.isfinite(f(v))), None)
-        exact = None if form is None else (form,)
-        at = one.at if form is None else (float(form),)
-        value = one.value if form is None else float(f(*at))
-        found.append(Stationary(at, value, one.kind, one.reason, exact))
-    return tuple(found)
+    """Closed forms of those places where the slope is 0 to forty digits, and 0 itself."""
+    if operations(slope.expression, LONGEST) >= LONGEST:
+        return points
+    precise = precisely(slope.expression, f.variables)
+
+    def named(one: Stationary) -> Stationary:
+        def level(form: Any) -> bool:
+            return form == 0 or ("kink" not in one.reason and abs(precise(value(form))) < SAME)
+
+        form = closed_form(one.at[0], level)
+        if form is None or not np.isfinite(f(float(form))):
+            return one
+        return replace(one, at=(float(form),), value=float(f(float(form))), exact=(form,))
+
+    return tuple(map(named, points))
 
 
-def of_several(f: Function, bounds: tuple[tuple[float, float], ...]) -> Found:
+def of_several(f: Function, bounds: tuple[tuple[float, float], ...]) -> Candidates:
     """All stationary points of a polynomial of two variables or a quadratic; otherwise those that a search finds."""
     symbols = f.symbols()
     slopes = [differentiated(f, name) for name in f.variables]
-    if f.symbolic().is_polynomial(*symbols):
-        with contextlib.suppress(ExpressionError, sp.PolynomialError), deadline(SECONDS, late(f)):
-            polynomials = [sp.Poly(sp.expand(_rational(s.expression)), *symbols) for s in slopes]
-            if all(p.total_degree() <= 1 for p in polynomials):
-                return _of_quadratic(f, polynomials)
-            if len(symbols) == 2:
-                return _of_two(f, polynomials)
+    if multiplies_out(f.symbolic(), HIGHEST) and f.expression.is_polynomial(*symbols):
+        polynomials = [sp.Poly(slope.expression, *symbols, domain="QQ") for slope in slopes]
+        if all(p.total_degree() <= 1 for p in polynomials):
+            return _of_quadratic(f, polynomials)
+        if len(symbols) == 2 and math.prod(p.total_degree() for p in polynomials) <= MOST_PAIRS:
+            points = _of_two(f, polynomials)
+            if points is not None:
+                return Candidates(points, True)
     return _searched(f, slopes, bounds)
 
 
-def _of_quadratic(f: Function, slopes: list[Any]) -> Found:
+def _of_quadratic(f: Function, slopes: list[Any]) -> Candidates:
     symbols = f.symbols()
     solutions = sp.linsolve([p.as_expr() for p in slopes], *symbols)
     if not solutions:
-        return Found((), True, "its slope is 0 nowhere")
+        return Candidates((), True, "its slope is 0 nowhere")
     (solution,) = solutions
     if any(part.free_symbols for part in solution):
         at = tuple(float(part.xreplace(dict.fromkeys(symbols, sp.S.Zero))) for part in solution)
@@ -272,8 +267,8 @@ def _of_quadratic(f: Function, slopes: list[Any]) -> Found:
         free = ", ".join(str(s) for s in symbols if any(s in part.free_symbols for part in solution))
         note = f"it is level along a whole line or plane, of which this is one point; {free} may be anything"
         kinds = {"undecided": _semidefinite(f, at)}
-        return Found((Stationary(at, one.value, kinds.get(one.kind, one.kind), one.reason, exact),), True, note)
-    return Found((classified(f, tuple(map(float, solution)), tuple(solution)),), True)
+        return Candidates((Stationary(at, one.value, kinds.get(one.kind, one.kind), one.reason, exact),), True, note)
+    return Candidates((classified(f, tuple(map(float, solution)), tuple(solution)),), True)
 
 
 def _semidefinite(f: Function, at: tuple[float, ...]) -> str:
@@ -282,52 +277,44 @@ def _semidefinite(f: Function, at: tuple[float, ...]) -> str:
     return "minimum" if found[0] > -LEVEL * abs(found).max() else "maximum"
 
 
-def _of_two(f: Function, slopes: list[Any]) -> Found:
-    """Pairs of the roots of both resultants at which both slopes are 0."""
+def _of_two(f: Function, slopes: list[Any]) -> tuple[Stationary, ...] | None:
+    """Pairs of the roots of both resultants at which both slopes are 0; None where a whole curve is level."""
     symbols = f.symbols()
-    candidates = []
-    for keep, drop in ((symbols[0], symbols[1]), (symbols[1], symbols[0])):
-        eliminated = sp.Poly(sp.resultant(slopes[0].as_expr(), slopes[1].as_expr(), drop), keep)
-        if eliminated.is_zero:
-            raise late(f)  # a whole curve of points
-        if eliminated.degree() > HIGHEST:
-            raise late(f)
-        candidates.append([root for root, _ in eliminated.real_roots(multiple=False)])
-    points = []
-    numbers = [[sp.Float(sp.N(root, 60), 60) for root in roots] for roots in candidates]
-    for i, j in itertools.product(range(len(numbers[0])), range(len(numbers[1]))):
-        at = {symbols[0]: numbers[0][i], symbols[1]: numbers[1][j]}
-        if all(_vanishes(slope, at) for slope in slopes):
-            pair = (candidates[0][i], candidates[1][j])
-            exact = None if any(root.has(sp.CRootOf) for root in pair) else pair
-            value = _sum(sp.Poly(sp.expand(_rational(f.expression)), *symbols), at)
-            points.append(classified(f, tuple(map(float, pair)), exact, value))
-    return Found(tuple(points), True)
+    eliminated = [sp.Poly(sp.resultant(*(p.as_expr() for p in slopes), drop), keep, domain="QQ")
+                  for keep, drop in (symbols, symbols[::-1])]  # fmt: skip
+    if any(p.is_zero for p in eliminated):
+        return None
+    whole, points = sp.Poly(f.expression, *symbols, domain="QQ"), []
+    for pair in itertools.product(*([root for root, _ in real_roots(p)] for p in eliminated)):
+        if all(_sum(slope, pair) == 0 for slope in slopes):
+            forms = [closed_form(root, lambda form, root=root: abs(value(form) - root) < SAME) for root in pair]
+            exact = None if None in forms else tuple(forms)
+            points.append(classified(f, tuple(map(float, exact or pair)), exact, _sum(whole, pair)))
+    return tuple(points)
 
 
-def _vanishes(slope: Any, at: dict[Any, Any]) -> bool:
-    return _sum(slope, at) == 0
-
-
-def _sum(polynomial: Any, at: dict[Any, Any]) -> float:
+def _sum(polynomial: Any, at: tuple[Any, ...]) -> float:
     """The value at a point of 60 digits; 0 where the terms cancel to 40."""
-    terms = [
-        coefficient * sp.Mul(*(at[s] ** k for s, k in zip(polynomial.gens, powers, strict=True)))
-        for powers, coefficient in polynomial.terms()
-    ]
-    value = sp.Add(*terms)
-    return 0.0 if abs(value) <= sp.Float("1e-40", 60) * (1 + max(map(abs, terms))) else float(value)
+    with mpmath.workdps(DIGITS):
+        terms = [
+            mpmath.mpf(int(c.p)) / int(c.q) * mpmath.fprod(v**k for v, k in zip(at, powers, strict=True))
+            for powers, c in polynomial.terms()
+        ]
+        total = mpmath.fsum(terms)
+        return 0.0 if abs(total) <= SAME * (1 + max(map(abs, terms))) else float(total)
 
 
-def _searched(f: Function, slopes: list[Derivative], bounds: tuple[tuple[float, float], ...]) -> Found:
+def _searched(f: Function, slopes: list[Derivative], bounds: tuple[tuple[float, float], ...]) -> Candidates:
     """Newton's method from starts spread over the bounds; not sure to find all."""
     from scipy import optimize
     from scipy.stats import qmc
 
     low, high = np.array(bounds).T
-    starts = qmc.scale(qmc.Sobol(len(bounds), seed=0).random(STARTS if len(bounds) < 4 else 64), low, high)
     first = [compiled(slope.expression, f.variables) for slope in slopes]
     second = [[compiled(part.expression, f.variables) for part in row] for row in _second(f).parts]
+    each = sum(len(program.operations) for row in (first, *second) for program in row)
+    count = min(STARTS if len(bounds) < 4 else 64, max(8, 2 ** int(math.log2(OPERATIONS / each + 1))))
+    starts = qmc.scale(qmc.Sobol(len(bounds), seed=0).random(count), low, high)
 
     def gradient(v: np.ndarray) -> np.ndarray:
         return np.array([slope(*v) for slope in first])
@@ -350,7 +337,7 @@ def _searched(f: Function, slopes: list[Derivative], bounds: tuple[tuple[float, 
         if one in alike and len(alike) > 5:
             points = [p for p in points if p not in alike or p is alike[0]]
             note = f"it is level along a whole curve, of which one point is shown; {note}"
-    return Found(tuple(points), False, note)
+    return Candidates(tuple(points), False, note)
 
 
 @functools.lru_cache(maxsize=16)

@@ -74,21 +74,12 @@ def minimum(*parts: Any) -> Any:
     return sp.Min(*parts, evaluate=False)
 
 
-BUILD: dict[str, Callable[..., Any]] = {
-    "sin": sp.sin,
-    "cos": sp.cos,
-    "tan": sp.tan,
-    "asin": sp.asin,
-    "acos": sp.acos,
-    "atan": sp.atan,
-    "sinh": sp.sinh,
-    "cosh": sp.cosh,
-    "tanh": sp.tanh,
-    "asinh": sp.asinh,
-    "acosh": sp.acosh,
-    "atanh": sp.atanh,
-    "exp": sp.exp,
-    "log": sp.log,
+_SMOOTH = "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh exp log erf"
+SMOOTH: dict[str, Callable[..., Any]] = {name: getattr(sp, name) for name in _SMOOTH.split()} | {
+    "sigmoid": sigmoid,
+    "softplus": softplus,
+}
+BUILD: dict[str, Callable[..., Any]] = SMOOTH | {
     "log2": lambda u: sp.log(u, 2),
     "log10": lambda u: sp.log(u, 10),
     "sqrt": sp.sqrt,
@@ -97,13 +88,11 @@ BUILD: dict[str, Callable[..., Any]] = {
     "floor": sp.floor,
     "ceil": sp.ceiling,
     "heaviside": lambda u: sp.Heaviside(u, sp.S.Half),
-    "erf": sp.erf,
     "min": minimum,
     "max": maximum,
     "relu": lambda u: maximum(sp.S.Zero, u),
-    "sigmoid": sigmoid,
-    "softplus": softplus,
 }
+WHOLE = 2.0**53  # from here on a float64 has no digits behind the point
 _ROUNDING = ("sign", "floor", "ceil", "heaviside")
 
 
@@ -145,5 +134,8 @@ def product(*factors: Any) -> Any:
 
 
 def _at_a_jump(node: Node, sizes: Measure) -> bool:
-    """Whether rounding an irrational constant, which SymPy does to the digits it takes."""
-    return node.head == "call" and node.word in _ROUNDING and not isinstance(sizes.number(node.args[0]), Fraction)
+    """Whether an irrational constant is rounded, which SymPy does to the digits it takes; a large one is whole."""
+    if node.head != "call" or node.word not in _ROUNDING:
+        return False
+    value = sizes.number(node.args[0])
+    return not isinstance(value, Fraction) and value is not None and abs(value) < WHOLE

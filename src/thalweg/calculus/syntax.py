@@ -29,77 +29,21 @@ LONGEST = 2000  # characters
 DEEPEST = 40  # brackets, calls, powers and roots inside each other
 LONGEST_NAME = 32
 _OF_ONE = (
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "asinh",
-    "acosh",
-    "atanh",
-    "exp",
-    "log2",
-    "log10",
-    "sqrt",
-    "abs",
-    "sign",
-    "floor",
-    "ceil",
-    "heaviside",
-    "erf",
-    "sigmoid",
-    "relu",
-    "softplus",
+    "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh exp log2 log10 sqrt "
+    "abs sign floor ceil heaviside erf sigmoid relu softplus"
 )
-FUNCTIONS = dict.fromkeys(_OF_ONE, (1, 1)) | {
+FUNCTIONS = dict.fromkeys(_OF_ONE.split(), (1, 1)) | {
     "log": (1, 2),
     "min": (2, 20),
     "max": (2, 20),
 }  # fewest and most arguments
-_ALSO = {
-    "ln": "log",
-    "arcsin": "asin",
-    "arccos": "acos",
-    "arctan": "atan",
-    "arcsinh": "asinh",
-    "arccosh": "acosh",
-    "arctanh": "atanh",
-    "sgn": "sign",
-    "minimum": "min",
-    "maximum": "max",
-    "ceiling": "ceil",
-}
+_INVERSES = {f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")}
+_ALSO = _INVERSES | {"ln": "log", "sgn": "sign", "minimum": "min", "maximum": "max", "ceiling": "ceil"}
 CONSTANTS = {"pi": "pi", "π": "pi", "e": "e"}
 _NO_NUMBERS = {"inf", "infinity", "nan", "oo", "zoo", "∞"}
-_GREEK = {
-    "alpha",
-    "beta",
-    "gamma",
-    "delta",
-    "epsilon",
-    "zeta",
-    "eta",
-    "theta",
-    "iota",
-    "kappa",
-    "lambda",
-    "mu",
-    "nu",
-    "xi",
-    "omicron",
-    "rho",
-    "sigma",
-    "tau",
-    "upsilon",
-    "phi",
-    "chi",
-    "psi",
-    "omega",
-}
+GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega"
+)
 _MINUS, _TIMES, _OVER = "-−–", "*·×⋅∙", "/÷"
 _SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _NUMBER = re.compile(r"(\d+(?:\.\d+|\.(?![\w.]))?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -267,7 +211,7 @@ class _Parser:
                         "behind a division it could stand above or below the line; write a/(b*c) or (a/b)*c"
                     )
                 if (zero := self.tokens[self.place - 1]).text[0] == "0" and zero.text.isdigit():
-                    raise self.refuse(f"{zero.text} before a name is no number; write numbers in decimals")
+                    raise self.refuse(f"{zero.text} before a name is not a number; write numbers in decimals")
                 right, glued = self.power()
                 node = _product(node, right)
             else:
@@ -347,7 +291,7 @@ class _Parser:
         if len(word) > LONGEST_NAME:
             raise self.refuse(f"a name may have {LONGEST_NAME} characters", token.at)
         if word.lower() in _NO_NUMBERS:
-            raise self.refuse(f"{word} is no number; a formula has finite numbers only", token.at)
+            raise self.refuse(f"{word} is not a number; a formula has finite numbers only", token.at)
         if word in FUNCTIONS:
             return self._call(word, token)
         if self.now.kind == "(":
@@ -392,7 +336,7 @@ def check_products(text: str, variables: set[str]) -> None:
         ExpressionError: a name made of the letters of other variables.
     """
     single = {name for name in variables if len(name) == 1} | set("xyz")
-    for name in sorted(variables - _GREEK):
+    for name in sorted(variables - {*GREEK.split(), "omicron"}):
         if len(name) > 1 and set(name) <= single:
             raise ExpressionError(
                 f"{shown(text)} has {name}, which could be a product or a variable of its own: write "

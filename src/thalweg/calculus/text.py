@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -10,31 +11,10 @@ from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.str import StrPrinter
 
+from .syntax import GREEK
+
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_GREEK = {
-    "α": "alpha",
-    "β": "beta",
-    "γ": "gamma",
-    "δ": "delta",
-    "ε": "epsilon",
-    "ζ": "zeta",
-    "η": "eta",
-    "θ": "theta",
-    "ι": "iota",
-    "κ": "kappa",
-    "λ": "lambda",
-    "μ": "mu",
-    "ν": "nu",
-    "ξ": "xi",
-    "ρ": "rho",
-    "σ": "sigma",
-    "τ": "tau",
-    "υ": "upsilon",
-    "φ": "phi",
-    "χ": "chi",
-    "ψ": "psi",
-    "ω": "omega",
-}
+_GREEK = dict(zip("αβγδεζηθικλμνξρστυφχψω", GREEK.split(), strict=True))
 _WORD = re.compile(r"[^\W\d_][^\W²³¹⁰⁴-⁹]*|\d+")
 _WORDS = {"Abs": "abs", "Max": "max", "Min": "min", "Heaviside": "heaviside", "ceiling": "ceil"}
 
@@ -58,6 +38,16 @@ def bracketed(expression: Any, among: bool = True) -> str:
     """
     text = plain(expression)
     return f"({text})" if among and (expression.is_Add or text.startswith("−")) else text
+
+
+def digits(value: float) -> str:
+    """A number in at most ten digits.
+
+    >>> digits(-0.1 * 3), digits(float("-inf")), digits(float("nan"))
+    ('−0.3', '−∞', '—')
+    """
+    text = "—" if math.isnan(value) else f"{value + 0.0:.10g}".replace("inf", "∞")
+    return text.replace("-", "−")
 
 
 def latex(expression: Any) -> str:

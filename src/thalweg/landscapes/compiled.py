@@ -22,26 +22,12 @@ from ..kernels.lower import Printer
 from ..kernels.numba_cpu import Launch
 from ..kernels.threads import addresses
 
+MOST_CALLS, MOST_COMPARED = 5, 4
 _WIDE = ("cos", "exp", "sigmoid", "sin", "softplus")
-_LIBRARY = (
-    "acos",
-    "acosh",
-    "asin",
-    "asinh",
-    "atan",
-    "atan2",
-    "atanh",
-    "cosh",
-    "erf",
-    "log",
-    "sinh",
-    "sqrt",
-    "tan",
-    "tanh",
-)
-_FUNCTIONS = sorted(_WIDE + _LIBRARY)
+_LIBRARY = "acos acosh asin asinh atan atan2 atanh cosh erf log sinh sqrt tan tanh"
+_FUNCTIONS = sorted([*_WIDE, *_LIBRARY.split()])
 _HEAD = f"""
-from math import {", ".join(f"{name} as _{name}" for name in _LIBRARY)}
+from math import {", ".join(f"{name} as _{name}" for name in _LIBRARY.split())}
 from numba import cfunc as _cfunc
 from numpy import ceil as _ceil, floor as _floor
 from thalweg.kernels.elementary import {", ".join(f"{name} as _{name}" for name in _WIDE)}
@@ -66,6 +52,18 @@ class _Printer(Printer):
     _print_sin = _print_cos = _print_tanh = _print_exp = _print_log = _print_Function
 
 
+def is_short(expression: sp.Expr) -> bool:
+    """Whether the loop of an expression is compiled in a few seconds, by counting; others go through NumPy.
+
+    Each distinct call in `_WIDE` becomes code of its own, in the gradient twice; and SymPy compares the arguments of a
+    maximum in all pairs when it differentiates it.
+    """
+    calls = sum(type(call).__name__ in _WIDE for call in expression.atoms(sp.Function, sp.exp))
+    extremes = expression.atoms(sp.Max, sp.Min)
+    nested = any(part.has(sp.Max, sp.Min) for one in extremes for part in one.args)
+    return calls <= MOST_CALLS and not nested and all(len(one.args) <= MOST_COMPARED for one in extremes)
+
+
 @functools.cache
 def derivatives(expression: sp.Expr, variables: tuple[sp.Symbol, ...]) -> tuple[sp.Expr, ...]:
     """The partial derivatives; steps and corners have the slope that a walker there would see."""
@@ -73,11 +71,9 @@ def derivatives(expression: sp.Expr, variables: tuple[sp.Symbol, ...]) -> tuple[
 
 
 def _walkable(derivative: Any) -> sp.Expr:
-    zero, half = sp.S.Zero, sp.S.Half
+    zero = sp.S.Zero
     derivative = derivative.replace(sp.DiracDelta, lambda *_: zero)
-    derivative = derivative.replace(
-        sp.Heaviside, lambda x, *_: sp.Piecewise((zero, x < 0), (half, sp.Eq(x, 0)), (sp.S.One, True))
-    )
+    derivative = derivative.replace(sp.Heaviside, lambda x, *_: (1 + sp.sign(x)) / 2)
     flat = derivative.atoms(sp.Derivative, sp.Subs)  # of floor and ceiling, which are level between their steps
     return derivative.xreplace(dict.fromkeys(flat, zero))
 

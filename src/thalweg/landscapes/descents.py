@@ -97,7 +97,7 @@ def rules_of(optimizer: Any, lr: Any) -> Rules:
     one = isinstance(optimizer, str) or not isinstance(optimizer, Sequence | Mapping)
     named = [formula_of(each) for each in ([optimizer] if one else list(optimizer))]
     if not named:
-        raise SurfaceError("there is no optimizer to go down with; name one, e.g. 'sgd'.")
+        raise SurfaceError("no optimizer was given; name one, e.g. 'sgd'.")
     labels = [rule.label for rule in named]
     twice = next((name for name in labels if labels.count(name) > 1), None)
     if twice:

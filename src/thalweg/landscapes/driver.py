@@ -22,32 +22,8 @@ from .walkers import Walkers
 
 CHUNK = 1024  # points; two variables and four states take 100 kB, which is a part of the second cache
 _FIELDS = (
-    "look_rows",
-    "look_rows_job",
-    "look",
-    "look_job",
-    "slopes",
-    "slopes_job",
-    "losses",
-    "losses_job",
-    "rows",
-    "rows_job",
-    "step",
-    "step_job",
-    "steps",
-    "t",
-    "table",
-    "columns",
-    "values",
-    "chunk",
-    "walkers",
-    "shared",
-    "points",
-    "looked",
-    "dimensions",
-    "targets",
-    "reach",
-    "outside",
+    "look_rows look_rows_job look look_job slopes slopes_job losses losses_job rows rows_job step step_job steps t "
+    "table columns values chunk walkers shared points looked dimensions targets reach outside"
 )
 _SOURCE = """
 from numba import cfunc as _cfunc
@@ -91,7 +67,7 @@ def drive(job, start, stop):
 
 @functools.cache
 def _drive() -> Any:
-    fields = "\n".join(f"    {name} = load_int64(job, {k}, 99)" for k, name in enumerate(_FIELDS))
+    fields = "\n".join(f"    {name} = load_int64(job, {k}, 99)" for k, name in enumerate(_FIELDS.split()))
     return module(_SOURCE.format(fields=fields), "drive").drive
 
 
@@ -109,7 +85,7 @@ def advance(
     outside = np.full(len(points), -1, dtype=np.int64)
     if targets is not None:
         outside[~(((points - targets) ** 2).sum(axis=1) <= radius**2)] = 0
-    if surface.expression is None:
+    if not surface.is_compiled:
         _by_step(surface, walkers, steps, targets, radius, outside)
         return outside
     gradients, losses = np.empty_like(points), np.full(len(points), np.nan)
@@ -155,7 +131,7 @@ def advance(
         given["values"] = values.ctypes.data
     if targets is not None:
         given["targets"] = aims.ctypes.data
-    job = np.array([given.get(name, 0) for name in _FIELDS], dtype=np.int64)
+    job = np.array([given.get(name, 0) for name in _FIELDS.split()], dtype=np.int64)
     sizes = np.diff(np.arange(0, len(points), CHUNK), append=len(points)) * steps
     held = (job, gradients, losses, t, looked, reach, aims, at_looked, at_points)
     numba_cpu.run([Launch(_drive().address, job, sizes, held)], torch.get_num_threads())
@@ -165,7 +141,7 @@ def advance(
 def _by_step(
     surface: Surface, walkers: Walkers, steps: int, targets: np.ndarray | None, radius: float, outside: np.ndarray
 ) -> None:
-    """The same for a surface that is a Python function."""
+    """The same for a surface without a compiled loop."""
     for k in range(steps):
         walkers.walk(surface, k)
         if targets is not None:

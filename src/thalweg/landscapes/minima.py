@@ -22,7 +22,8 @@ def minima_among(surface: Surface, ends: np.ndarray, radius: float) -> np.ndarra
     known = np.array(surface.minima).reshape(-1, surface.dimensions)
     candidates = _crowded(ends, radius)
     candidates = candidates[nearest(known, candidates, radius) < 0]
-    polished = _polished(surface, candidates, radius)
+    with np.errstate(all="ignore"):  # a point that runs away is not taken
+        polished = _polished(surface, candidates, radius)
     stayed = np.linalg.norm(polished - candidates, axis=1) < 10 * radius
     found = list(known)
     for point in polished[stayed & _lowest_around(surface, polished, radius)]:

@@ -23,8 +23,8 @@ class Path:
     """The points that rules visit on a surface; made by `tw.descend`.
 
     The arrays named ``all_…`` have every axis: (starts, optimizers, rates, steps + 1, …); the ones without have lost
-    those of length 1, the dimensions' too. Step 0 is the start. A path diverges when its loss is no finite number any
-    more, or when it is a million times the drawn width away; from that step on its values are NaN.
+    those of length 1, the dimensions' too. Step 0 is the start. A path diverges when its loss is no longer a
+    finite number, or when it is a million times the drawn width away; from that step on its values are NaN.
 
     Attributes:
         surface: what was gone down.

@@ -6,6 +6,7 @@ torch operations is one as well: torch.func differentiates it.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sympy as sp
 
+from ..calculus import Function, Gradient, gradient, hessian
 from ..errors import SurfaceError
 from . import compiled
 
@@ -25,7 +27,7 @@ SPAN = 5.0  # a surface of which nothing else is known is drawn from −SPAN to 
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """A function of one or more variables, to be gone down.
+    """A function of one or more variables, to descend.
 
     Made by `tw.landscapes.get` and `tw.landscapes.surface`.
 
@@ -62,6 +64,15 @@ class Surface:
         """The variables as the expression has them."""
         return tuple(sp.Symbol(name, real=True) for name in self.variables)
 
+    @functools.cached_property
+    def is_compiled(self) -> bool:
+        """Whether values and gradients come from one compiled loop."""
+        return self.expression is not None and compiled.is_short(self.expression)
+
+    @functools.cached_property
+    def _rules(self) -> Gradient:
+        return gradient(Function(self.expression, self.variables))
+
     def __call__(self, points: Any) -> np.ndarray:
         """The values at points (…, dimensions), shaped (…)."""
         return self.evaluate(points)[0]
@@ -89,9 +100,10 @@ class Surface:
     def _at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         import torch
 
+        if self.is_compiled:
+            return compiled.evaluate(self.expression, self.symbols, points, torch.get_num_threads())
         if self.function is None:
-            threads = torch.get_num_threads()
-            return compiled.evaluate(self.expression, self.symbols, points, threads)
+            return self._rules.function(*points.T), self._rules(*points.T)
         batched = torch.func.vmap(torch.func.grad_and_value(self.function))
         gradients, losses = batched(torch.from_numpy(np.ascontiguousarray(points)))
         return losses.numpy(), gradients.numpy()
@@ -103,6 +115,8 @@ class Surface:
 
             second = torch.func.jacrev(torch.func.grad(self.function))
             return second(torch.tensor(point, dtype=torch.float64)).numpy()
+        if not self.is_compiled:
+            return np.asarray(hessian(self._rules.function)(*map(float, point)), dtype=np.float64)
         slopes = compiled.derivatives(self.expression, self.symbols)
         at = dict(zip(self.symbols, map(float, point), strict=True))
         second = sp.Matrix(slopes).jacobian(self.symbols).subs(at).evalf()

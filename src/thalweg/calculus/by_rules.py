@@ -1,0 +1,139 @@
+"""A derivative with the rules that led to it, and its value at a point.
+
+`tw.derivative` (`derivative.py`) gives these, or by the definition those of `limit.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .extent import Work
+from .function import Function
+from .rules import Rules, Step
+from .symbolic import symbol
+from .text import bracketed, digits, latex, plain
+
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Derivative:
+    """The derivative of a function, and how it was found; `tw.derivative` makes it.
+
+    Attributes:
+        function: what was differentiated.
+        wrt: with respect to which variable.
+        order: how many times.
+        expression: the derivative, in SymPy.
+        steps: each use of a rule, inner ones first.
+        at: a point, or None.
+        value: the derivative there; NaN where there is none, and `note` says why.
+    """
+
+    function: Function
+    wrt: str
+    order: int
+    expression: Any
+    steps: tuple[Step, ...]
+    at: tuple[float, ...] | None = None
+    value: float | None = None
+    note: str = ""
+
+    def __call__(self, *values: Any, **named: Any) -> Any:
+        """The derivative at numbers, arrays or tensors, as for `Function`."""
+        return self.slope(*values, **named)
+
+    @property
+    def slope(self) -> Function:
+        """The derivative as a function of the same variables."""
+        return Function(self.expression, self.function.variables)
+
+    def latex(self) -> str:
+        r"""The result.
+
+        >>> import thalweg as tw
+        >>> tw.derivative("3x^2").latex()
+        '\\frac{d}{d x} 3 x^{2} = 6 x'
+        """
+        of = latex(self.function.expression)
+        of = rf"\left({of}\right)" if self.function.expression.is_Add or of.startswith("-") else of
+        d, power = (r"\partial" if self._partial else "d"), f"^{{{self.order}}}" if self.order > 1 else ""
+        name = latex(symbol(self.wrt))
+        return rf"\frac{{{d}{power}}}{{{d} {name}{power}}} {of} = {latex(self.expression)}"
+
+    def steps_latex(self) -> str:
+        """All steps below each other, with the rules beside them."""
+        rows = [step.latex().replace(" = ", " &= ", 1) for step in self.steps]
+        return "\n".join([r"\begin{aligned}", " \\\\\n".join(rows), r"\end{aligned}"])
+
+    def __str__(self) -> str:
+        lines = [f"{self._sign} {bracketed(self.function.expression)} = {plain(self.expression)}"]
+        if self.at is not None:
+            lines += ["", self._told()]
+        if self.steps:
+            lines.append("")
+        for count, step in enumerate(self.steps, start=1):
+            if step.order > 1 and step.order != self.steps[count - 2].order:
+                lines += ["", f"and once more, order {step.order}:", ""]
+            lines += [f"  {count:>2}  {step.rule}: {step.law}", f"      {step}"]
+        return "\n".join(lines)
+
+    def __hash__(self) -> int:
+        return hash((self.function, self.wrt, self.order, self.at))
+
+    @property
+    def _partial(self) -> bool:
+        return len(self.function.variables) > 1
+
+    @property
+    def _sign(self) -> str:
+        d = "∂" if self._partial else "d"
+        power = str(self.order).translate(_RAISED) if self.order > 1 else ""
+        return f"{d}{power}/{d}{self.wrt}{power}"
+
+    def _told(self) -> str:
+        assert self.at is not None
+        where = ", ".join(f"{n} = {digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True))
+        if self.note:
+            return f"at {where}: none, because {self.note}"
+        assert self.value is not None
+        return f"at {where}: {digits(self.value)}"
+
+
+def differentiated(f: Function, name: str, order: int = 1, work: Work | None = None) -> Derivative:
+    """The derivative by the rules, without a point; `work` is what the question has come to."""
+    expression, steps, work = f.symbolic(), [], work or Work()
+    for count in range(1, order + 1):
+        rules = Rules(symbol(name), count, len(f.variables) > 1, work=work)
+        expression = rules.of(expression)
+        steps += rules.steps
+    return Derivative(f, name, order, expression, tuple(steps))
+
+
+def valued(found: Derivative, at: tuple[float, ...]) -> Derivative:
+    """With its value at a point, unless there is a kink or a gap."""
+    f = found.function
+    value, note = float(found(*at)), ""
+    if not math.isfinite(f(*at)):
+        value, note = math.nan, "the function is not a real number there"
+    elif any(step.kink is not None and Function(step.kink, f.variables)(*at) == 0 for step in found.steps):
+        left, right = _sides(found, at)
+        if not abs(left - right) <= 1e-3 * (1 + min(abs(left), abs(right))):
+            told = f"{digits(float(f'{left:.4g}'))} from the left and {digits(float(f'{right:.4g}'))} from the right"
+            value, note = math.nan, f"the slope is {told}"
+    elif math.isnan(value):
+        note = "the derivative is not a real number there"
+    return replace(found, at=at, value=value, note=note)
+
+
+def _sides(found: Derivative, at: tuple[float, ...]) -> tuple[float, float]:
+    """The slopes of what was differentiated last, a little to the left and to the right."""
+    f = found.function
+    last = f if found.order == 1 else differentiated(f, found.wrt, found.order - 1).slope
+    place = f.variables.index(found.wrt)
+    h = 1e-6 * max(1.0, abs(at[place]))
+    here = last(*at)
+    beside = [last(*(v + s * h * (i == place) for i, v in enumerate(at))) for s in (-1, 1)]
+    return (here - beside[0]) / h, (beside[1] - here) / h

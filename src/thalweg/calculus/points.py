@@ -1,0 +1,51 @@
+"""A point where something is wanted: one number for each variable, in whatever form it is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..errors import ExpressionError
+from .function import Function, function
+
+Formula = Any  # what `tw.function` takes
+Point = Any  # a number or text for one variable, a sequence of them in the variables' order, or a mapping by name
+
+
+def point(f: Function, at: Point) -> tuple[float, ...]:
+    """One number for each variable.
+
+    Raises:
+        ExpressionError: another count, a name that is not a variable, or what is not a number.
+    """
+    if isinstance(at, Mapping):
+        if set(at) != set(f.variables):
+            raise ExpressionError(
+                f"the point has {', '.join(map(str, at)) or 'nothing'}, and {f} has {', '.join(f.variables)}; "
+                "give each variable once."
+            )
+        at = [at[name] for name in f.variables]
+    words = [at] if isinstance(at, str) or not isinstance(at, Iterable) else list(at)
+    if len(words) != len(f.variables):
+        raise ExpressionError(
+            f"the point has {len(words)} number{'s' * (len(words) != 1)}, and {f} has {len(f.variables)} "
+            f"variable{'s' * (len(f.variables) != 1)}; give one number for each."
+        )
+    return tuple(map(number, words))
+
+
+def number(word: Any) -> float:
+    """A finite number, also written as a formula without variables, such as pi/2."""
+    if isinstance(word, str):
+        f = function(word)
+        if f.variables:
+            raise ExpressionError(f"{word!r} is not a number, because it has {', '.join(f.variables)}; give a number.")
+        return f()
+    try:
+        value = float(word)
+    except (TypeError, ValueError) as error:
+        raise ExpressionError(f"{word!r} is not a number; give one, e.g. 2 or 'pi/2'.") from error
+    if not math.isfinite(value):
+        raise ExpressionError(f"{word!r} is not a finite number; give one.")
+    return value
