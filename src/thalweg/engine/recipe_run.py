@@ -13,7 +13,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,8 +78,8 @@ class RecipeRun:
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> RecipeRun:
-        numbers = {n: math.nan if kept[n] is None else float(kept[n]) for n in ("first", "largest")}
-        return cls(**{**kept, **numbers})
+        known = {f.name: kept[f.name] for f in fields(cls) if f.name in kept}
+        return cls(**known | {n: math.nan if kept[n] is None else float(kept[n]) for n in ("first", "largest")})
 
     def __str__(self) -> str:
         """In words."""

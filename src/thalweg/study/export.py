@@ -150,7 +150,7 @@ def _tensorboard(study: Study, folder: Path) -> Path:
         raise PlanError(
             f"the study has {len(runs):,} runs, and TensorBoard shows {MOST_RUNS:,} at most; name a .parquet file."
         )
-    started = datetime.fromisoformat(study.provenance["started"]).timestamp()
+    started = datetime.fromisoformat(study.provenance.get("started", "1971-01-01")).timestamp()
     settings = _hyperparameters(plain(runs), set(points["metric"].cat.categories))
     folder.parent.mkdir(parents=True, exist_ok=True)
     own = dict(tuple(points.groupby("member", sort=False)))

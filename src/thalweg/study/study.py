@@ -98,7 +98,7 @@ class Study:
     @property
     def problem(self) -> dict[str, Any]:
         """What the store knows of the problem: name, kind, spec, source text, fingerprint, sizes."""
-        return self._meta("problem")
+        return {**dict.fromkeys(("kind", "spec", "fingerprint", "loss", "text"), ""), **self._meta("problem")}
 
     @property
     def specs(self) -> list[str]:
@@ -160,7 +160,7 @@ class Study:
         ((('16',), ('full',)), [46, 2])
         """
         with self.store() as store:
-            members, costs = store.members(), store.meta("costs", {})
+            members, costs = store.members(), store.meta("costs") or {}
         return judge(self.plan, self.name, members, costs, factor)
 
     def generalization(self, by: str = "optimizer") -> list[Generalization]:
