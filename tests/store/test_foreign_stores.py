@@ -25,7 +25,22 @@ FINISHED = Path(__file__).parent / "stores" / "schema-2.db"
 SECONDS = 2.0  # of the processor
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)"
 DELETED = object()
-WRONG = [None, True, -1, -0.5, 1e300, 2**70, "x", "\ud800", [], {}, [[1]], {"a": [1]}, float("nan"), float("inf")]
+WRONG: list[Any] = [
+    None,
+    True,
+    -1,
+    -0.5,
+    1e300,
+    2**70,
+    "x",
+    "\ud800",
+    [],
+    {},
+    [[1]],
+    {"a": [1]},
+    float("nan"),
+    float("inf"),
+]
 CELLS: list[Any] = [None, -1, 2**60, -1.5, 9e999, "x", b"\xff\xfe", '{"a": [1]}', '{"seed": 1}', "[" * 5000]
 
 

@@ -18,7 +18,6 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -192,24 +191,17 @@ def _number(value: Any) -> bool:
     return (type(value) is float and math.isfinite(value)) or (type(value) is int and abs(value) <= 2**53)
 
 
-def _time(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and datetime.fromisoformat(value).year > 1970
-    except ValueError:
-        return False
-
-
 TEXT = Plain("text", lambda value: isinstance(value, str) and not re.search("[\ud800-\udfff]", value))
 YES_NO = Plain("true or false", lambda value: isinstance(value, bool))
 NONE = Plain("null", lambda value: value is None)
 NUMBER = Plain("a number", _number)
 RATE = Plain("a positive number", lambda value: _number(value) and value > 0)
-SECONDS = Plain("a number of at least 0", lambda value: value != value or (_number(value) and value >= 0))
+GAP = Plain("a number of at least 0", lambda value: _number(value) and value >= 0)
+SECONDS = Plain("a number of at least 0", lambda value: value != value or GAP.fits(value))
 COUNT, POSITIVE = _whole(0), _whole(1)
 FEW, SEVERAL = _whole(0, MOST_RUNS), _whole(1, MOST_RUNS)
 ANY = Plain("anything", lambda value: True)
 EMPTY = Plain("{}", lambda value: value == {})
-TIME = Plain("a date and time", _time)
 LEVEL = (NONE, YES_NO, NUMBER, TEXT)
 FULL_BATCH = Plain("'full'", lambda value: value == FULL)
 BATCH = (FULL_BATCH, COUNT)
@@ -246,7 +238,7 @@ _PLAN = {
     "defaults": Named({"lr": RATE, "?": LEVEL}),
     "equations": Named([TEXT]),
 }
-_SESSION = {"started?": TIME, "?": LEVEL}
+_SESSION = {"started?": TEXT, "?": LEVEL}
 _PROGRAM = {"batch_size": BATCH, "loss": (NONE, TEXT), "seconds": SECONDS, "regularizer?": TEXT}
 _RECIPE_RUN = {
     "optimizer": TEXT,
@@ -257,8 +249,8 @@ _RECIPE_RUN = {
     "seed": _whole(-1),
     "epochs": COUNT,
     "planned": COUNT,
-    "first": (NONE, SECONDS),
-    "largest": (NONE, SECONDS),
+    "first": (NONE, GAP),
+    "largest": (NONE, GAP),
     "at": COUNT,
     "seconds": SECONDS,
     "plain": YES_NO,

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from .. import __version__
-from ..errors import PlanError, WorkError
+from ..errors import PlanError, StoreError, WorkError
 from ..store.file import put_new
 
 if TYPE_CHECKING:
@@ -150,7 +150,10 @@ def _tensorboard(study: Study, folder: Path) -> Path:
         raise PlanError(
             f"the study has {len(runs):,} runs, and TensorBoard shows {MOST_RUNS:,} at most; name a .parquet file."
         )
-    started = datetime.fromisoformat(study.provenance.get("started", "1971-01-01")).timestamp()
+    try:
+        started = datetime.fromisoformat(study.provenance.get("started", "1971-01-01")).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise StoreError(f"{study.path} does not say when it was started ({error}); it is damaged.") from error
     settings = _hyperparameters(plain(runs), set(points["metric"].cat.categories))
     folder.parent.mkdir(parents=True, exist_ok=True)
     own = dict(tuple(points.groupby("member", sort=False)))
