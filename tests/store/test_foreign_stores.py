@@ -69,7 +69,7 @@ def read(path: Path) -> None:
     """All that `show` and `export` read."""
     study = Study.open(path)
     _ = study.finished, study.provenance, study.batching, str(study.recipe_run), study.specs
-    study.table(), study.curves()
+    _ = study.table(), study.curves()
     json.dumps(study.verdict.to_json())
 
 
