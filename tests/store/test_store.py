@@ -41,7 +41,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(path: Path) -> Any:
-    made = Store.create(path, {"plan": {"é": [1, 2.5, None]}, "problem": {"name": "hills"}})
+    made = Store.create(path, {"note": {"é": [1, 2.5, None]}, "problem": {"name": "hills"}})
     made.add_blocks("search", [(0, SETTINGS), (1, SETTINGS[:2])])
     yield made
     made.close()
@@ -62,7 +62,7 @@ def elsewhere(code: str, *words: object) -> subprocess.CompletedProcess[str]:
 def test_what_is_written_is_read(store: Store, path: Path) -> None:
     store.close()
     again = Store.open(path)
-    assert again.meta("plan") == {"é": [1, 2.5, None]}
+    assert again.meta("note") == {"é": [1, 2.5, None]}
     assert again.meta("nothing") is None
     assert again.meta("nothing", 3) == 3
     first, second = again.blocks()
@@ -264,7 +264,7 @@ def test_a_store_opened_for_reading_is_not_written(store: Store, path: Path) -> 
     with pytest.raises(StoreError, match=r"cannot be written .*what it held before is safe"):
         reader.set_meta("plan", 1)
     reader.close()
-    assert store.meta("plan") == {"é": [1, 2.5, None]}
+    assert store.meta("note") == {"é": [1, 2.5, None]}
 
 
 # Processes

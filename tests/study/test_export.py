@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from thalweg.cli.main import app
 from thalweg.errors import PlanError, WorkError
+from thalweg.plan.plan import plan
 from thalweg.store.file import Store
 from thalweg.study import export
 from thalweg.study.study import Study, compare
@@ -189,7 +190,7 @@ def test_what_cannot_be_meant(tiny: Study, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_study_that_has_just_begun(tmp_path: Path) -> None:
-    facts = {"problem": {"name": "hills"}, "plan": {"confirmation": 0}, "provenance": {"started": "2026-01-01"}}
+    facts = {"problem": {"name": "hills"}, "plan": plan(["sgd"]).to_json(), "provenance": {"started": "2026-01-01"}}
     Store.create(tmp_path / "new.db", facts).close()
     runs, curves = Study.open(tmp_path / "new.db").export(tmp_path / "runs.parquet")
     assert (len(pd.read_parquet(runs)), len(pd.read_parquet(curves))) == (0, 0)

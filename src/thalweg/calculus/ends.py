@@ -163,7 +163,7 @@ _RISING: dict[Any, Interval] = {
 def _interval(e: Any, x: Interval) -> Interval:
     """Between which values an expression stays as its variable goes to an end."""
     if not e.free_symbols:
-        return (float(e),) * 2
+        return float(e), float(e)
     if e.is_Symbol:
         return x
     parts = [_interval(part, x) for part in e.args]

@@ -267,6 +267,7 @@ class Plan:
         try:
             plain, own = as_now(kept), given or {}
             specs, equations = dict(plain["specs"]), dict(plain["equations"])
+            _check_stored(plain)
 
             def same(label: str, rule: Formula) -> None:
                 if equations_text(rule) != equations[label]:
@@ -289,7 +290,7 @@ class Plan:
                 stored(hyperparameter(name), levels, {}, only=plain["applies"][name])
                 for name, levels in plain["hyperparameters"].items()
             )
-            return cls(
+            made = cls(
                 (*fixed, *hyper),
                 whole_number("seeds", plain["seeds"]),
                 whole_number("epochs", plain["epochs"]),
@@ -299,13 +300,27 @@ class Plan:
                 {str(label): dict(own) for label, own in plain["defaults"].items()},
                 plain["budget"],
                 whole_number("grow", plain["grow"], least=0),
-            ).grown_to(plain["grown"])
-        except (PlanError, KeyError, TypeError, AttributeError, ValueError) as error:
+            )
+            return checked(made.grown_to(plain["grown"]))
+        except PlanError as error:
             raise StoreError(f"the plan in the store cannot be read ({error}); it is damaged.") from error
 
 
 def _variant(optimizer: str, changes: Mapping[str, Any]) -> str:
     return f"{optimizer} {json.dumps(changes)}" if changes else optimizer
+
+
+def _check_stored(plain: Mapping[str, Any]) -> None:
+    """Refuse a stored plan whose parts, each of its shape, do not fit together."""
+    for kind in FIXED:
+        levels = plain[kind.argument]
+        if len(set(levels)) < len(levels):
+            raise PlanError(f"{kind.many} are listed twice")
+    for name, needed in (("states", "optimizers"), ("equations", "optimizers"), ("applies", "hyperparameters")):
+        if missing := [one for one in plain[needed] if one not in plain[name]]:
+            raise PlanError(f"{name} lacks {missing[0]}")
+    if taken := [name for name in plain["hyperparameters"] if name in (*_TAKEN, "lr")]:
+        raise PlanError(f"{taken[0]} is not a hyperparameter")
 
 
 def as_now(kept: Mapping[str, Any]) -> dict[str, Any]:
@@ -314,7 +329,7 @@ def as_now(kept: Mapping[str, Any]) -> dict[str, Any]:
     if "batch_size" in plain:
         plain["batch_sizes"] = [plain.pop("batch_size")]
         plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
-        plain["specs"] = {"optimizers": plain["specs"]} if plain["specs"] else {}
+        plain["specs"] = {"optimizers": plain["specs"]} if plain.get("specs") else {}
     usual = {"regularizers": ["none"], "folds": None, "defaults": {}, "budget": FULL_BUDGET, "grow": 0, "grown": []}
     return {**usual, **plain}
 

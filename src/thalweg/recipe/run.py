@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -52,8 +52,8 @@ class RecipeRun:
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> RecipeRun:
-        numbers = {n: math.nan if kept[n] is None else float(kept[n]) for n in ("first", "largest")}
-        return cls(**{**kept, **numbers})
+        known: dict[str, Any] = {f.name: kept[f.name] for f in fields(cls) if f.name in kept}
+        return cls(**known | {n: math.nan if kept[n] is None else float(kept[n]) for n in ("first", "largest")})
 
     def __str__(self) -> str:
         """In words."""

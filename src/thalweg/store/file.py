@@ -42,6 +42,7 @@ from filelock import FileLock, Timeout
 from ..errors import StoreError
 from ..plan.factors import Setting
 from ..plan.folds import FOLD
+from . import checks
 
 APPLICATION = 0x7468616C  # "thal"
 VERSION = 2
@@ -67,6 +68,8 @@ CREATE TABLE curves (
 ) WITHOUT ROWID;
 CREATE INDEX curves_by_metric ON curves (block, metric, step);  -- so that the last points are found without the others
 """
+
+_SCHEMAS = {1: _SCHEMA.replace("further TEXT NOT NULL DEFAULT '{}', ", ""), 2: _SCHEMA}
 
 
 # Without a revision, which older versions leave out, it counts from 0.
@@ -121,19 +124,38 @@ def kind_of(path: Path) -> str:
             return f"{path} is a folder, not a store; name a file."
         if not path.is_file():  # a pipe, which would never end
             return f"{path} is no regular file, and not a thalweg store; name another file."
-        with path.open("rb") as file:
-            header = file.read(100)
+        if not os.access(path, os.R_OK):
+            return f"{path} cannot be read: {os.strerror(errno.EACCES)}."
+        application, version = _header(path) if path.stat().st_size >= 100 else (None, None)
     except OSError as error:
         return f"{path} cannot be read: {error.strerror or error}."
-    if len(header) < 100 or header[:16] != b"SQLite format 3\0":
+    except sqlite3.OperationalError as error:
+        return f"{path} cannot be read: {error}."
+    if application is None:
         return f"{path} is not a thalweg store; it is left as it was: name another file."
-    if int.from_bytes(header[68:72], "big") != APPLICATION:
+    if application != APPLICATION:
         return f"{path} is another program's database; it is left as it was: name another file."
-    version = int.from_bytes(header[60:64], "big")
     if version not in READABLE:
         known = " and ".join(map(str, READABLE))
         return f"{path} is a store of version {version}, and this thalweg reads versions {known}; it is left as it was."
     return "store"
+
+
+def _header(path: Path) -> tuple[int, int] | tuple[None, None]:
+    """The numbers of the application and of the schema; None where it is no database.
+
+    SQLite reads them: whatever else closes a file takes away the locks that its process has on it.
+    """
+    db = _connect(path, "immutable=1")
+    try:
+        db.execute("PRAGMA writable_schema=ON")  # so that a length that is wrong, or changes now, hinders nothing
+        return tuple(db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        return None, None
+    finally:
+        db.close()
 
 
 class Store:
@@ -142,10 +164,10 @@ class Store:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path, self._db = path, connection
         self._file = path.resolve()
-        with _damage(path):
-            columns = [row[1] for row in connection.execute("PRAGMA table_info(members)")]
-        self._plain = "further" not in columns  # of the first schema
         self._turn = threading.Lock()  # the workers of a study share one connection
+        self._checked = False  # whether the rows have been
+        with self._reading():
+            self._plain = connection.execute("PRAGMA user_version").fetchone() == (1,)  # of the first schema
 
     @classmethod
     def create(cls, path: str | Path, meta: Mapping[str, Any]) -> Store:
@@ -258,6 +280,8 @@ class Store:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
                     raise
+        except checks.Damage as error:
+            raise _damaged(self.path, error) from error
         except sqlite3.Error as error:
             raise StoreError(
                 f"{self.path} cannot be written ({error}); what it held before is safe: "
@@ -389,9 +413,12 @@ class Store:
     # What is read
 
     def meta(self, key: str, default: Any = None) -> Any:
-        with _damage(self.path):
+        """What is known of the whole study under that key, of the shape that `checks.py` says."""
+        with self._reading():
             row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-            return default if row is None else json.loads(row[0])
+            if row is None and default is None and key in checks.REQUIRED:
+                raise checks.Damage(f"it has no {key}")
+            return default if row is None else checks.meta(key, row[0])
 
     @property
     def revision(self) -> int:
@@ -401,7 +428,7 @@ class Store:
     def stages(self) -> dict[str, set[str]]:
         """stage → the statuses its blocks have."""
         found: dict[str, set[str]] = {}
-        with _damage(self.path):
+        with self._reading():
             for stage, status in self._db.execute("SELECT DISTINCT stage, status FROM blocks"):
                 found.setdefault(stage, set()).add(status)
         return found
@@ -409,7 +436,7 @@ class Store:
     def blocks(self, stage: str | None = None) -> list[BlockRow]:
         settings: dict[int, list[Setting]] = {}
         folds: dict[int, int] = {}
-        with _damage(self.path), self._reading():  # a worker may halve a block between the two queries
+        with self._reading(rows=True):  # a worker may halve a block between the two queries
             for block, optimizer, lr, schedule, further in self._db.execute(
                 f"SELECT block, optimizer, lr, schedule, {self._further} FROM members ORDER BY block, position"
             ):
@@ -424,16 +451,20 @@ class Store:
 
     def point(self, block: int, step: int, metric: str) -> np.ndarray | None:
         """The value of a metric at a step for each of the block's members; None where there is none."""
-        with _damage(self.path), self._turn:
+        with self._reading(rows=True):
             found = self._db.execute(
                 "SELECT value FROM curves WHERE block = ? AND step = ? AND metric = ?", (block, step, metric)
             ).fetchone()
-        return None if found is None else np.frombuffer(found[0], "<f8")
+            return None if found is None else checks.curve(found[0], self._counts().get(block), metric, step)
+
+    def _counts(self) -> dict[int, int]:
+        """block → how many members it has."""
+        return dict(self._db.execute("SELECT block, count(*) FROM members GROUP BY block"))
 
     def members(self) -> pd.DataFrame:
         """One row per member: member, stage, optimizer, lr, schedule, each further factor that varies, seed,
         status, step, then the last value of each metric; NaN until there is one."""
-        with _damage(self.path), self._reading():
+        with self._reading(rows=True):
             table = pd.read_sql_query(
                 "SELECT m.id AS member, m.block, m.position, b.stage, m.optimizer, m.lr, m.schedule, "
                 f"{self._further} AS further, m.seed, "
@@ -443,17 +474,20 @@ class Store:
                 self._db,
             )
             last = self._db.execute(
-                "SELECT c.block, c.metric, c.value FROM curves c JOIN (SELECT block, metric, max(step) AS step "
+                "SELECT c.block, c.metric, c.step, c.value FROM curves c JOIN (SELECT block, metric, max(step) AS step "
                 "FROM curves GROUP BY block, metric) l USING (block, step, metric)"
             )
             first = np.flatnonzero(table["position"].to_numpy() == 0)
             start = dict(zip(table["block"].to_numpy()[first].tolist(), first.tolist(), strict=True))
             columns: dict[str, np.ndarray] = {}
-            for block, metric, value in last:
-                array = np.frombuffer(value, "<f8")
+            counts = self._counts()
+            for block, metric, step, value in last:
+                array = checks.curve(value, counts.get(block), metric, step)
                 column = columns.setdefault(metric, np.full(len(table), np.nan))
                 column[start[block] : start[block] + len(array)] = array
             table = _spread(table)
+            if table.drop(columns=["member", "block", "position", "status", "step"]).duplicated().any():
+                raise checks.Damage("members has the same run twice")
         for metric in sorted(columns, key=lambda m: (not m.startswith("train"), not m.endswith("loss"), m)):
             table[metric] = columns[metric]
         return table.drop(columns=["block", "position"])
@@ -468,12 +502,13 @@ class Store:
         which = "WHERE block IN (SELECT id FROM blocks WHERE stage = ?)" if stages else ""
         metrics: list[str] = []
         parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
-        with _damage(self.path), self._reading():
+        with self._reading(rows=True):
+            counts = self._counts()
             first = dict(self._db.execute("SELECT block, min(id) FROM members GROUP BY block"))
             for block, step, metric, value in self._db.execute(
                 f"SELECT block, step, metric, value FROM curves {which}", stages
             ):
-                array = np.frombuffer(value, "<f8")
+                array = checks.curve(value, counts.get(block), metric, step)
                 parts.append((first[block] + np.arange(len(array)), np.full(len(array), step), array))
                 metrics += [metric] * len(array)
         members, steps, values = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -481,20 +516,28 @@ class Store:
 
     def curve(self, member: int, metric: str) -> np.ndarray:
         """One member's values of a metric, in the order of the steps."""
-        with _damage(self.path), self._turn:
-            found = self._db.execute("SELECT block, position FROM members WHERE id = ?", (member,)).fetchone()
-            block, position = found
+        with self._reading(rows=True):
+            block, position = self._db.execute("SELECT block, position FROM members WHERE id = ?", (member,)).fetchone()
             arrays = self._db.execute(
-                "SELECT value FROM curves WHERE block = ? AND metric = ? ORDER BY step", (block, metric)
+                "SELECT value, step FROM curves WHERE block = ? AND metric = ? ORDER BY step", (block, metric)
             )
-            return np.array([np.frombuffer(value, "<f8")[position] for (value,) in arrays])
+            count = self._counts()[block]
+            return np.array([checks.curve(value, count, metric, step)[position] for value, step in arrays])
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """One view of the store for several queries, whatever is written meanwhile."""
-        with self._turn:
+    def _reading(self, rows: bool = False) -> Iterator[None]:
+        """One view of the store for several queries, whatever is written meanwhile.
+
+        Args:
+            rows: whether blocks or members are read, which are checked once.
+        """
+        with _damage(self.path), self._turn, _bounded(self._db, self._file):
             self._db.execute("BEGIN")
             try:
+                if rows and not self._checked:
+                    checks.check_rows(self._db, "further" if self._plain else "")
+                    checks.check_levels(self._db)
+                    self._checked = True
                 yield
             finally:
                 if self._db.in_transaction:  # some errors end it
@@ -514,7 +557,7 @@ class _Whole:
         self.names = [column[0] for column in found.description]
         self.members = found.fetchall()
         curves = db.execute("SELECT step, metric, value FROM curves WHERE block = ?", (row.id,))
-        self.curves = {(step, metric): np.frombuffer(value, "<f8") for step, metric, value in curves}
+        self.curves = {(s, metric): checks.curve(value, len(self.members), metric, s) for s, metric, value in curves}
 
 
 def _put_together(db: sqlite3.Connection, new: Compacted, old: Mapping[int, _Whole]) -> None:
@@ -537,34 +580,50 @@ def _put_together(db: sqlite3.Connection, new: Compacted, old: Mapping[int, _Who
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"{path.resolve().as_uri()}?{how}", uri=True, isolation_level=None, timeout=30, check_same_thread=False
-    )
+    address = f"{path.resolve().as_uri()}?{how}"
+    db = sqlite3.connect(address, uri=True, isolation_level=None, timeout=30, check_same_thread=False)
+    checks.limit_length(db)
+    return db
+
+
+@contextmanager
+def _bounded(db: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Let SQLite work no longer inside than a store of that length can need, so that a damaged one ends."""
+    length = 0
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        with suppress(OSError):  # there may be no such file
+            length += file.stat().st_size
+    checks.limit_work(db, length)
+    try:
+        yield
+    finally:
+        db.set_progress_handler(None, 0)
 
 
 def _mode(path: Path) -> str:
     """How to read: where no folder can be written, a store that nobody writes needs no files beside it."""
+    return "immutable=1" if _alone(path) and not os.access(path.resolve().parent, os.W_OK) else "mode=ro"
+
+
+def _alone(path: Path) -> bool:
+    """Whether nothing unwritten lies beside a store."""
     beside = path.resolve()
-    alone = not beside.with_name(f"{beside.name}-wal").exists()
-    return "immutable=1" if alone and not os.access(beside.parent, os.W_OK) else "mode=ro"
+    return not beside.with_name(f"{beside.name}-wal").exists()
 
 
 def _check(path: Path, thoroughly: bool) -> None:
     """Raise what SQLite says of a damaged store; nothing is written, and where nobody writes, nothing is made beside
     it."""
-    beside = path.resolve()
-    alone = not beside.with_name(f"{beside.name}-wal").exists()
-    with path.open("rb") as file:
-        header = file.read(32)
-    size, pages = (int.from_bytes(header[a:b], "big") for a, b in ((16, 18), (28, 32)))
-    if alone and path.stat().st_size < pages * (65536 if size == 1 else size):
-        raise sqlite3.DatabaseError("its end is missing")
+    alone = _alone(path)
     db = _connect(path, "immutable=1" if alone else "mode=ro")
     try:
-        for table in ("meta", "blocks", "members", "curves"):
-            db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
-        if thoroughly and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(found)
+        with _bounded(db, path):
+            pages, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+            if alone and path.stat().st_size < pages * size:
+                raise sqlite3.DatabaseError("its end is missing")
+            checks.check_tables(db, _SCHEMAS)
+            if thoroughly and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(found)
     finally:
         db.close()
 
@@ -579,14 +638,18 @@ def _damage(path: Path) -> Iterator[None]:
     """Whatever a damaged store makes of reading it, in one sentence."""
     try:
         yield
-    except (sqlite3.Error, OSError, pd.errors.DatabaseError, ValueError, KeyError, TypeError, IndexError) as error:
-        reason = " ".join(str(error).split())
-        raise StoreError(f"{path} cannot be read as a store ({reason}); it is damaged, and left as it was.") from error
+    except (sqlite3.Error, OSError, pd.errors.DatabaseError, checks.Damage) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    reason = " ".join(str(error).split())
+    return StoreError(f"{path} cannot be read as a store ({reason}); it is damaged, and left as it was.")
 
 
 @functools.lru_cache(maxsize=4096)
 def _levels(further: str) -> tuple[tuple[str, Any], ...]:
-    return tuple(dict(json.loads(further)).items())
+    return tuple(checks.levels(further).items())
 
 
 def _spread(table: pd.DataFrame) -> pd.DataFrame:

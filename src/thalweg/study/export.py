@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import PlanError, WorkError
+from ..errors import PlanError, StoreError, WorkError
 from ..results import Results
 from ..store.file import put_new
 from ..version import __version__
@@ -148,7 +148,10 @@ def _tensorboard(study: Results, folder: Path) -> Path:
         raise PlanError(
             f"the study has {len(runs):,} runs, and TensorBoard shows {MOST_RUNS:,} at most; name a .parquet file."
         )
-    started = datetime.fromisoformat(study.provenance["started"]).timestamp()
+    try:
+        started = datetime.fromisoformat(study.provenance.get("started", "1971-01-01")).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise StoreError(f"{study.path} does not say when it was started ({error}); it is damaged.") from error
     settings = _hyperparameters(plain(runs), set(points["metric"].cat.categories))
     folder.parent.mkdir(parents=True, exist_ok=True)
     own = dict(tuple(points.groupby("member", sort=False)))

@@ -1,0 +1,359 @@
+"""What a store may hold: its tables, the rows in them, and the JSON of `meta`. Whatever else stands there is damage.
+
+A store is data and may come from anywhere. Only the tables and indexes that thalweg makes are read: a view in the
+place of a table could run for ever. Rows are checked by conditions in SQL, values of `meta` by the table of shapes
+below, both before anything computes with them. So the code behind trusts what it gets, and an error there is a bug.
+
+A shape is a `Plain` value, a list (any number of one shape), a mapping (fields by name, those with a question mark
+optional, others ignored), `Named` (any names, one shape) or a tuple (one of several shapes).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..plan.factors import FULL
+from ..plan.folds import FOLD
+from ..plan.plan import CONSTANT, FULL_BUDGET, HALVING, MOST_RUNS, as_now
+
+LONGEST = 2**24  # bytes of one value in a store: the plan of a million runs is as long
+WORK = 10_000_000  # steps of SQLite that any question may take,
+WORK_PER_BYTE = 20  # and those per byte of the file: several times what the largest of our own take
+STAGES, STATUSES = ("search", "confirmation"), ("waiting", "started", "finished", "stopped")
+
+
+class Damage(Exception):
+    """A store holds what thalweg never writes; the message says what, as a clause."""
+
+
+# Tables
+
+
+@functools.cache
+def _made(schema: str) -> frozenset[tuple[str, ...]]:
+    db = sqlite3.connect(":memory:")
+    try:
+        db.executescript(schema)
+        return frozenset(_entries(db))
+    finally:
+        db.close()
+
+
+def _entries(db: sqlite3.Connection) -> Iterator[tuple[str, ...]]:
+    """Type, name, table and statement of whatever is defined in a database."""
+    for kind, name, table, text in db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"):
+        if not str(name).startswith("sqlite_stat"):  # what ANALYZE counted
+            yield kind, name, table, " ".join(str(text).split())
+
+
+def check_tables(db: sqlite3.Connection, schemas: Mapping[int, str]) -> None:
+    """Refuse a database that defines anything but one of these schemas, by version; an index may be missing."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    wanted, entries = _made(schemas[version]), set(_entries(db))
+    for kind, name, *_ in sorted(entries - wanted, key=repr):
+        raise Damage(f"the {kind} {str(name)[:40]!r} in it is not what thalweg makes")
+    for kind, name, *_ in wanted - entries:
+        if kind == "table":
+            raise Damage(f"no such table: {name}")
+
+
+def limit_length(db: sqlite3.Connection) -> None:
+    """Refuse values that are longer than any of a study."""
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
+
+
+def limit_work(db: sqlite3.Connection, length: int) -> None:
+    """Let SQLite stop when it has worked longer than a store of that length can need."""
+    left = iter(range((WORK + WORK_PER_BYTE * length) // 100_000))
+    db.set_progress_handler(lambda: next(left, None) is None, 100_000)
+
+
+# Rows
+
+_WHOLE = "typeof({0}) = 'integer' AND {0} BETWEEN {1} AND 9007199254740992"
+_TEXT = "typeof({0}) = 'text' AND length({0}) <= 10000"
+_COLUMNS = {
+    "blocks": {
+        "id": _WHOLE.format("id", 1),
+        "stage": f"stage IN {STAGES}",
+        "seed": _WHOLE.format("seed", 0),
+        "status": f"status IN {STATUSES}",
+        "step": _WHOLE.format("step", 0),
+        "seconds": "typeof(seconds) = 'real' AND seconds BETWEEN 0 AND 1e15",
+        "checkpoint": "checkpoint IS NULL OR checkpoint NOT GLOB '*[^-.0-9a-z]*' "
+        "AND length(checkpoint) BETWEEN 1 AND 200 AND length(checkpoint) = length(CAST(checkpoint AS BLOB))",
+    },
+    "members": {
+        "id": _WHOLE.format("id", 1),
+        "block": "block IN (SELECT id FROM blocks)",
+        "position": _WHOLE.format("position", 0),
+        "optimizer": _TEXT.format("optimizer"),
+        "lr": "typeof(lr) = 'real' AND lr > 0 AND lr < 9e999",
+        "schedule": _TEXT.format("schedule"),
+        "further": _TEXT.format("further"),
+        "seed": "seed = (SELECT seed FROM blocks WHERE blocks.id = block)",
+        "diverged": _WHOLE.format("diverged", -1),
+    },
+}
+# Members of a block are numbered from 0 in the order of their ids, and both without gaps.
+_PLACES = (
+    "SELECT block FROM members GROUP BY block "
+    "HAVING min(position) <> 0 OR max(position) <> count(*) - 1 OR max(id - position) <> min(id - position)"
+)
+_EMPTY = "SELECT id FROM blocks WHERE id NOT IN (SELECT block FROM members)"
+
+
+def check_rows(db: sqlite3.Connection, absent: str = "") -> None:
+    """Refuse blocks and members that no study has.
+
+    Args:
+        absent: a column that the first schema lacks.
+    """
+    for table, columns in _COLUMNS.items():
+        columns = {name: fits for name, fits in columns.items() if name != absent}
+        wrong = " OR ".join(f"({fits}) IS NOT 1" for fits in columns.values())
+        if row := db.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE {wrong} LIMIT 1").fetchone():
+            for value, (name, fits) in zip(row, columns.items(), strict=True):
+                where = f"rowid = {row[0]} AND ({fits}) IS NOT 1"
+                if db.execute(f"SELECT 1 FROM {table} WHERE {where}").fetchone():
+                    raise Damage(f"{table} has {_short(value)} as {name}")
+    for words, query in (("members out of their order", _PLACES), ("no members", _EMPTY)):
+        if row := db.execute(query).fetchone():
+            raise Damage(f"block {row[0]} has {words}")
+
+
+def check_levels(db: sqlite3.Connection) -> None:
+    """Refuse members whose optimizer, rate or schedule is not in the plan, if there is one."""
+    row = db.execute("SELECT value FROM meta WHERE key = 'plan'").fetchone()
+    if row is None:
+        return
+    plan = as_now(meta("plan", row[0]))
+    known = {
+        "optimizer": plan["optimizers"],
+        "lr": [*plan["rates"], *plan["grown"], *(own["lr"] for own in plan["defaults"].values())],
+        "schedule": [*plan["schedules"], CONSTANT],
+    }
+    for name, allowed in ((name, set(levels)) for name, levels in known.items()):
+        for (level,) in db.execute(f"SELECT DISTINCT {name} FROM members"):
+            if level not in allowed:
+                raise Damage(f"members has {_short(level)} as {name}, which is not in the plan")
+
+
+def curve(value: Any, count: int | None, metric: Any, step: Any) -> np.ndarray:
+    """One point of a block's curve, a value for each of its members.
+
+    Args:
+        count: of the block's members; None where there is no such block.
+    """
+    if not isinstance(metric, str) or not re.fullmatch(r"(train|validation|test)_.{1,200}", metric, re.DOTALL):
+        raise Damage(f"curves has {_short(metric)} as metric")
+    if not isinstance(step, int) or not 0 <= step <= 2**53:
+        raise Damage(f"curves has {_short(step)} as step")
+    if count is None or not isinstance(value, bytes) or len(value) != 8 * count:
+        raise Damage(f"curves has a value of {metric} that is not one number for each member of its block")
+    return np.frombuffer(value, "<f8")
+
+
+# The JSON of meta
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A shape of values that hold no others."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Named:
+    """A mapping of any names to values of one shape."""
+
+    of: Any
+
+
+def _whole(least: int, most: int = 2**53) -> Plain:
+    words = f"a whole number from {least} to {most}" if most < 2**53 else f"a whole number of at least {least}"
+    return Plain(words, lambda value: type(value) is int and least <= value <= most)
+
+
+def _number(value: Any) -> bool:
+    return (type(value) is float and math.isfinite(value)) or (type(value) is int and abs(value) <= 2**53)
+
+
+TEXT = Plain("text", lambda value: isinstance(value, str) and not re.search("[\ud800-\udfff]", value))
+YES_NO = Plain("true or false", lambda value: isinstance(value, bool))
+NONE = Plain("null", lambda value: value is None)
+NUMBER = Plain("a number", _number)
+RATE = Plain("a positive number", lambda value: _number(value) and value > 0)
+GAP = Plain("a number of at least 0", lambda value: _number(value) and value >= 0)
+SECONDS = Plain("a number of at least 0", lambda value: value != value or GAP.fits(value))
+COUNT, POSITIVE = _whole(0), _whole(1)
+FEW, SEVERAL = _whole(0, MOST_RUNS), _whole(1, MOST_RUNS)
+ANY = Plain("anything", lambda value: True)
+EMPTY = Plain("{}", lambda value: value == {})
+LEVEL = (NONE, YES_NO, NUMBER, TEXT)
+FULL_BATCH = Plain("'full'", lambda value: value == FULL)
+BATCH = (FULL_BATCH, COUNT)
+REASON = Plain(
+    "[why, seconds]",
+    lambda value: isinstance(value, list) and len(value) == 2 and TEXT.fits(value[0]) and SECONDS.fits(value[1]),
+)
+_FOLDS = {
+    "splitter": TEXT,
+    "arguments": Named((*LEVEL, [(NUMBER, TEXT)])),
+    "count": SEVERAL,
+    "overlap": SECONDS,
+    "digest": TEXT,
+}
+# Of a plan as this thalweg has it, see `plan.as_now`.
+_PLAN = {
+    "optimizers": [TEXT],
+    "rates": [RATE],
+    "schedules": [TEXT],
+    "regularizers": [TEXT],
+    "losses": [(NONE, TEXT)],
+    "batch_sizes": [BATCH],
+    "grow": FEW,
+    "grown": [RATE],
+    "hyperparameters": Named([LEVEL[1:]]),
+    "applies": Named([TEXT]),
+    "seeds": SEVERAL,
+    "epochs": POSITIVE,
+    "confirmation": FEW,
+    "specs": Named(Named(TEXT)),
+    "states": Named(COUNT),
+    "budget": Plain("'full' or 'halving'", lambda value: value in (FULL_BUDGET, HALVING)),
+    "folds": (NONE, _FOLDS),
+    "defaults": Named({"lr": RATE, "?": LEVEL}),
+    "equations": Named([TEXT]),
+}
+_SESSION = {"started?": TEXT, "?": LEVEL}
+_PROGRAM = {"batch_size": BATCH, "loss": (NONE, TEXT), "seconds": SECONDS, "regularizer?": TEXT}
+_RECIPE_RUN = {
+    "optimizer": TEXT,
+    "lr": RATE,
+    "schedule": TEXT,
+    "further?": Named(LEVEL),
+    "stage": TEXT,
+    "seed": _whole(-1),
+    "epochs": COUNT,
+    "planned": COUNT,
+    "first": (NONE, GAP),
+    "largest": (NONE, GAP),
+    "at": COUNT,
+    "seconds": SECONDS,
+    "plain": YES_NO,
+    "reason": TEXT,
+    "compared?": TEXT,
+}
+REQUIRED = ("plan", "problem", "provenance")
+SHAPES = {
+    "plan": _PLAN,
+    "problem": {
+        "name": TEXT,
+        **dict.fromkeys(("kind?", "spec?", "fingerprint?", "loss?", "text?"), TEXT),
+        **dict.fromkeys(("loader?", "stream?", "draws?"), YES_NO),
+        "weights?": COUNT,
+        "metrics?": [TEXT],
+        "?": LEVEL,
+    },
+    "provenance": _SESSION,
+    "sessions": [_SESSION],
+    "costs": (
+        NONE,
+        EMPTY,
+        {**dict.fromkeys(("seconds_per_step", "update_seconds"), Named(SECONDS)), "programs?": [_PROGRAM]},
+    ),
+    "batching": {"asked?": (Plain("'auto'", lambda value: value == "auto"), YES_NO), "reasons?": [(NONE, REASON)]},
+    "recipe_run": (NONE, EMPTY, _RECIPE_RUN),
+    "rungs": [[COUNT]],
+}
+
+
+def meta(key: str, text: Any) -> Any:
+    """The value of that key, of its shape."""
+    value = _parsed(text, f"its {key}")
+    now = as_now(value) if key == "plan" and isinstance(value, dict) else value
+    _check(now, SHAPES.get(key, ANY), f"its {key}")
+    return value
+
+
+def levels(text: str) -> dict[str, Any]:
+    """The levels of a member's further factors."""
+    found = _parsed(text, "a further level")
+    _check(found, {f"{FOLD}?": COUNT, "?": LEVEL}, "a further level")
+    if columns := [name for name in found if name in (*_COLUMNS["members"], "member", "stage", "status", "step")]:
+        raise Damage(f"members has a further level of {columns[0]}")
+    return found
+
+
+def _parsed(text: Any, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:  # the parser stops at a thousand levels
+        raise Damage(f"{where} is not JSON that thalweg writes") from error
+
+
+def _check(value: Any, shape: Any, where: str) -> None:
+    """Refuse a value that is not of that shape.
+
+    Args:
+        where: what the value is, in words.
+    """
+    match shape:
+        case Plain():
+            if not shape.fits(value):
+                raise _other(value, shape.words, where)
+        case tuple():
+            _check_one_of(value, shape, where)
+        case list():
+            if not isinstance(value, list):
+                raise _other(value, "a list", where)
+            for one in value:
+                _check(one, shape[0], where)
+        case Named():
+            _check_fields(value, {"?": shape.of}, where)
+        case _:
+            _check_fields(value, shape, where)
+
+
+def _check_one_of(value: Any, shapes: tuple[Any, ...], where: str) -> None:
+    for shape in shapes[:-1]:
+        with suppress(Damage):
+            _check(value, shape, where)
+            return
+    _check(value, shapes[-1], where)
+
+
+def _check_fields(value: Any, shape: Mapping[str, Any], where: str) -> None:
+    if not isinstance(value, dict):
+        raise _other(value, "named values", where)
+    if missing := [name for name in shape if not name.endswith("?") and name not in value]:
+        raise Damage(f"{where} has no {missing[0]}")
+    for name, one in value.items():
+        field = shape.get(name, shape.get(f"{name}?", shape.get("?", ANY)))
+        if not TEXT.fits(name):
+            raise _other(name, "text", f"a name in {where}")
+        _check(one, field, f"{name[:40]} in {where}" if field is not shape.get("?") else where)
+
+
+def _other(value: Any, words: str, where: str) -> Damage:
+    return Damage(f"{where} is {_short(value)}, not {words}")
+
+
+def _short(value: Any) -> str:
+    """What stands in the place of a value, in a few letters."""
+    if isinstance(value, list | dict | bytes):
+        return {list: "a list", dict: "named values", bytes: "bytes"}[type(value)]
+    return ascii(value if not isinstance(value, str) else value[:40])[:60]
