@@ -53,7 +53,8 @@ class RecipeRun:
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> RecipeRun:
         known: dict[str, Any] = {f.name: kept[f.name] for f in fields(cls) if f.name in kept}
-        return cls(**known | {n: math.nan if kept[n] is None else float(kept[n]) for n in ("first", "largest")})
+        known |= {n: math.nan if kept[n] is None else float(kept[n]) for n in ("first", "largest")}
+        return cls(**known)
 
     def __str__(self) -> str:
         """In words."""
