@@ -6,6 +6,7 @@ Every import counts: at the top of a file, inside a function, for types alone.
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -102,6 +103,18 @@ def too_large(files: Files) -> set[str]:
 
 def test_every_room_has_its_place(files: Files) -> None:
     assert sorted({room(path) for path in files}) == sorted(ROOMS)
+
+
+def test_the_map_of_the_house_is_complete() -> None:
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+    table, changes = text.split("| room |")[1].split("\n\n")[0], text.split("| what | where |")[1].split("\n\n")[0]
+    named = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert named == [name for name in ROOMS if name != "__init__"]
+    assert len(changes.splitlines()) > 10
+    files = re.findall(r"`(\w+/\w+\.py)`", changes)
+    assert len(files) > 8
+    for file in files:
+        assert (ROOT / file).exists() or (ROOT.parents[1] / file).exists(), file
 
 
 def test_imports_go_down(imports: Imports) -> None:

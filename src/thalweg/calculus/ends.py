@@ -23,7 +23,7 @@ HIGHEST = 60  # degree of what is multiplied out
 LONGEST = 40  # operations of an expression whose limits SymPy is asked for, or whose second derivative's sign
 ENDS = ((math.inf, 1e3), (-math.inf, -1e3), (0.0, 1e-6))  # of the line, and right of 0; with a point beside
 Interval = tuple[float, float]
-ANYTHING = (-math.inf, math.inf)
+ANYTHING: Interval = (-math.inf, math.inf)
 
 
 def falls_below_all(f: Function) -> bool:
