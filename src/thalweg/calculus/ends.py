@@ -123,7 +123,7 @@ def _at(f: Function, end: float, beside: float) -> Interval:
         return ANYTHING
     if _quick(f.expression, x):
         limit = sp.limit(f.expression, x, {math.inf: sp.oo, -math.inf: -sp.oo}.get(end, 0))
-        return (float(limit),) * 2 if limit.is_extended_real else ANYTHING
+        return (float(limit), float(limit)) if limit.is_extended_real else ANYTHING
     return _interval(f.expression, (end, end)) if end else ANYTHING
 
 

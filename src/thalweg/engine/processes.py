@@ -9,7 +9,6 @@ parent ends at once.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 import signal
 import sys
@@ -19,7 +18,6 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import connection
 from queue import SimpleQueue
 from typing import Any
 
@@ -32,6 +30,7 @@ from ..problem.prepare import Prepared, prepare
 from ..problem.trust import remember
 from .block_run import train
 from .messages import Event, Failed, Job, StopFlag
+from .orphans import begin
 from .programs import Programs
 from .relay import Events, relay
 
@@ -74,7 +73,8 @@ class Processes:
         stop.share(asked)
         listener = threading.Thread(target=_listen, args=(theirs, events), daemon=True)
         listener.start()
-        pool = ProcessPoolExecutor(self.count, context, _begin, (self.content, theirs, asked))
+        given = (pickle.dumps(_begin), self.content, theirs, asked)
+        pool = ProcessPoolExecutor(self.count, context, begin, given)
         try:
             yield from relay(jobs, lambda job: _submit(pool, job), events, self.count, stop, _explain)
         finally:
@@ -127,7 +127,6 @@ _HERE: dict[str, Any] = {}
 
 def _begin(content: bytes, theirs: Any, asked: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     kept, given, fingerprint, reasons = pickle.loads(content)
     if isinstance(kept, dict):
@@ -139,13 +138,6 @@ def _begin(content: bytes, theirs: Any, asked: Any) -> None:
             f"the problem {problem.name} is another each time it is made; give its data and its model a seed."
         )
     _HERE.update(programs=Programs(plan, problem, reasons), theirs=theirs, asked=asked)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
 
 
 def _work(job: Job) -> None:
