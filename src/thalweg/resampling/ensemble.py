@@ -28,10 +28,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from .. import losses
-from ..errors import PlanError, ProblemError, StoreError
+from ..errors import PlanError, ProblemError, StoreError, first_line
 from ..population.batches import RANDOM
 from ..population.block import EVALUATION_BATCH
-from ..problem.data import first_line
 from ..problem.declaration import Problem
 from ..problem.find import load
 

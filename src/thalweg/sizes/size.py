@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from .. import formulas
-from ..errors import ProblemError, UsageError, unknown
+from ..errors import ProblemError, UsageError, first_line, unknown
 from ..formulas import Formula
 from ..problem.builtin import PROBLEMS
-from ..problem.data import first_line
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import prepare, sample_of_train
