@@ -30,3 +30,14 @@ def put(path: Path, content: bytes) -> None:
     with draft(path) as place:
         place.write_bytes(content)
         os.replace(place, path)
+
+
+def put_new(place: Path, path: Path) -> None:
+    """Give what stands at `place` its name, never replacing what another process put there first."""
+    try:
+        os.link(place, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: claim the name, then fill it
+        with path.open("xb"):
+            os.replace(place, path)

@@ -20,9 +20,8 @@ from typing import Any
 import pandas as pd
 
 from ..errors import PlanError, StoreError, WorkError
-from ..files import draft
+from ..files import draft, put_new
 from ..results import Results
-from ..store.file import put_new
 from ..version import __version__
 
 SCHEMA = 1  # of the tables, as docs/store.md says it
