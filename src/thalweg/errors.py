@@ -85,8 +85,8 @@ def short(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of another library says, in one line."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """The first line of an error's message, without its full stop; the error's type where it has none."""
+    return next(iter(str(error).strip().splitlines()), "").rstrip(" .:") or type(error).__name__
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:

@@ -84,3 +84,7 @@ class Range:
             return f"{noun} from {low} to {high}"
         least = f" above {low}" if self.above else f"{',' if self.unit else ' of'} at least {low}"
         return f"{noun}{least}{f' and {most}' if ended else ''}"
+
+
+COUNT = Range(1, whole=True)
+POSITIVE = Range(0, above=True)

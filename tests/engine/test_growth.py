@@ -118,7 +118,7 @@ def test_zero_leaves_the_grid_as_it_is(tmp_path: Path) -> None:
     study = compare(problem(), **{**GRID, "optimizers": ["sgd"]}, grow=0, store=tmp_path / "a.db")
     assert study.plan.rates == (1e-4, 1e-3, 1e-2)
     assert study.verdict.best.edge == "highest"
-    with pytest.raises(PlanError, match="grow must be a whole number of at least 0, not -1"):
+    with pytest.raises(PlanError, match="grow is -1; give a whole number of at least 0"):
         compare(problem(), **GRID, grow=-1, store=tmp_path / "b.db")
 
 

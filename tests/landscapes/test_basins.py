@@ -168,7 +168,7 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"schedule": "plateau"}, SurfaceError, "plateau follows the loss of each path"),
     ({"schedule": "cosin"}, PlanError, "did you mean cosine"),
     ({"steps": 0}, SurfaceError, "steps is 0"),
-    ({"resolution": 1}, SurfaceError, "resolution is 1, and must be a whole number from 2"),
+    ({"resolution": 1}, SurfaceError, "resolution is 1; give a whole number of at least 2"),
     ({"resolution": 100_000}, SurfaceError, r"takes [\d,]+ bytes, and at most 2,147,483,648"),
     ({"bounds": (0, 1)}, SurfaceError, r"bounds is \(0, 1\); give \(low, high\) for each of x, y"),
     ({"bounds": ((0, 1), (1, 0))}, SurfaceError, "low below high"),

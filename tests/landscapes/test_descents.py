@@ -293,7 +293,7 @@ REFUSED: list[tuple[dict[str, Any], type[UsageError], str]] = [
     ({"lr": "fast"}, SurfaceError, "lr is 'fast'"),
     ({"lr": []}, SurfaceError, "lr has no numbers in it"),
     ({"schedule": "cosin"}, PlanError, "did you mean cosine"),
-    ({"steps": 0}, SurfaceError, "steps is 0, and must be a whole number from 1"),
+    ({"steps": 0}, SurfaceError, "steps is 0; give a whole number of at least 1"),
     ({"steps": 2.5}, SurfaceError, "steps is 2.5"),
     ({"noise": -1}, SurfaceError, "noise is -1"),
     ({"seed": -1}, SurfaceError, "seed is -1"),

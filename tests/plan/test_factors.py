@@ -102,8 +102,8 @@ def test_options_are_hyperparameters_too() -> None:
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"batch_sizes": []}, "batch_sizes is empty"),
     ({"batch_sizes": 16}, "batch_sizes must be a list, not 16"),
-    ({"batch_sizes": [0]}, "batch_size must be a whole number of at least 1, not 0"),
-    ({"batch_sizes": [1.5]}, "batch_size must be a whole number of at least 1, not 1.5"),
+    ({"batch_sizes": [0]}, "batch_size is 0; give a whole number of at least 1"),
+    ({"batch_sizes": [1.5]}, "batch_size is 1.5; give a whole number of at least 1"),
     ({"batch_sizes": ["all"]}, "batch size 'all' is not allowed: give a number of samples, or 'full'"),
     ({"batch_sizes": [16, 16]}, "batch size 16 is listed twice"),
     ({"batch_sizes": ["full", "full"]}, "batch size full is listed twice"),

@@ -73,7 +73,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"rates": [np.float32(0.1), float(np.float32(0.1))]}, "rate 0.1 is listed twice"),
     ({"rates": 0.1}, "rates must be a list, not 0.1"),
     *(
-        ({what: wrong}, f"{what} must be a whole number of at least {least}")
+        ({what: wrong}, f"{what} is {wrong!r}; give a whole number of at least {least}")
         for what, least in {"seeds": 1, "epochs": 1, "batch_size": 1, "confirmation": 0}.items()
         for wrong in (least - 1, -5, 1.0, True, "3", None, math.nan)
     ),

@@ -129,10 +129,10 @@ def test_what_it_says_when_nothing_works() -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"seeds": 1}, "seeds must be a whole number of at least 2, not 1"),
+        ({"seeds": 1}, "seeds is 1; give a whole number of at least 2"),
         ({"rates": 1}, "one rate has equal ends"),
-        ({"steps": 0}, "steps must be"),
-        ({"batch_size": True}, "batch_size must be"),
+        ({"steps": 0}, "steps is 0; give a whole number of at least 1"),
+        ({"batch_size": True}, "batch_size is True; give a whole number"),
         ({"low": -1}, "both ends"),
         ({"low": 1, "high": 0.1}, "the low end is above"),
         ({"optimizer": "adm"}, "did you mean adam"),

@@ -170,7 +170,7 @@ def test_what_cannot_be_is_a_sentence(sizes: BiasVariance) -> None:
     loader = classes(train=DataLoader(TensorDataset(INPUTS, CLASSES)), validation=(INPUTS, CLASSES))
     for call, words in [
         (lambda: tw.bias_variance(loader), "a DataLoader, which draws its own samples"),
-        (lambda: tw.bias_variance("wave", members=1), "members must be a whole number of at least 2, not 1"),
+        (lambda: tw.bias_variance("wave", members=1), "members is 1; give a whole number of at least 2"),
         (lambda: tw.bias_variance("wave", noise=-1), "noise is -1; give a number that is not negative"),
         (lambda: tw.bias_variance("wave", models={}), "models must map labels to functions"),
         (lambda: sizes.picture("lr"), "'lr' does not vary here; name one of model"),

@@ -412,14 +412,14 @@ def test_what_cannot_be_is_a_sentence(
     for call, words in [
         (lambda: study.ensemble("forest"), "'forest' is not a kind of ensemble"),
         (lambda: study.ensemble(optimizer="lion"), "'lion' is not among this study's optimizers"),
-        (lambda: bag(problem(), members=0), "members must be a whole number of at least 1, not 0"),
+        (lambda: bag(problem(), members=0), "members is 0; give a whole number of at least 1"),
         (lambda: bag(loader), "a DataLoader, which draws its own samples"),
         (lambda: regression.predict(INPUTS, vote=True), "vote=True is for classes"),
         (lambda: regression.predict_proba(INPUTS), "predict_proba is for classes"),
         (lambda: adaboost.uncertainty(INPUTS), "the members of a boosting correct one another"),
         (lambda: boosted(values(loss=lambda o, t: (o - t) ** 2)), "takes mse, l1 and huber"),
         (lambda: boosted(problem(), shrinkage=0), "shrinkage is 0; give a number above 0 and at most 1"),
-        (lambda: boosted(problem(), draws=0), "draws must be a whole number"),
+        (lambda: boosted(problem(), draws=0), "draws is 0; give a whole number"),
     ]:
         with pytest.raises(PlanError, match=words) as caught:
             call()

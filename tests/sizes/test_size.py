@@ -229,7 +229,7 @@ def test_the_model_stays_as_it_was() -> None:
         ({"model": "lenet", "input": "1,32,x"}, "'1,32,x' is not the shape of an input"),
         ({"model": "lenet", "input": (0, 3)}, "is not the shape of an input"),
         ({"model": "lenet", "input": "3:int65"}, "is not the shape of an input"),
-        ({"model": "lenet", "batch": 0}, "the batch is 0"),
+        ({"model": "lenet", "batch": 0}, "the batch is 0; give a whole number of samples, at least 1"),
         ({"model": nn.Linear(3, 1), "input": torch.ones(1, 3), "batch": 2}, "a tensor has its batch already"),
         ({"model": "lenet", "optimizers": ["adm"]}, "did you mean adam"),
     ],

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Literal, overload
 
 from ..errors import ExpressionError
+from ..numbers import Range
 from .by_rules import Derivative, differentiated, valued
 from .function import Function, function
 from .limit import Limit, by_definition
@@ -80,8 +81,7 @@ def derivative(
         return by_definition(f, name, None if at is None else point(f, at))
     if method != "rules":
         raise ExpressionError(f"{method!r} is no way to differentiate; give rules or limit.")
-    if isinstance(order, bool) or not isinstance(order, int) or not 1 <= order <= MOST:
-        raise ExpressionError(f"the order is {order!r}, and must be a whole number from 1 to {MOST}.")
+    order = Range(1, MOST, whole=True).check("the order", order, ExpressionError)
     found = differentiated(f, name, order)
     return found if at is None else valued(found, point(f, at))
 

@@ -18,10 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import PlanError, TrainingError
+from ..errors import PlanError, TrainingError, first_line
 from ..plan.factors import Setting
 from ..population.block import EVALUATION_BATCH, Block
-from ..problem.data import first_line
 from .memory import out_of_memory
 from .programs import Alone, Programs, one_thread
 

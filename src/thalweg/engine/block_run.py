@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 from safetensors.torch import load, save
 
-from ..errors import ThalwegError, TrainingError
+from ..errors import ThalwegError, TrainingError, first_line
 from ..population.block import Block
-from ..problem.data import first_line
 from .memory import out_of_memory
 from .messages import Ended, Event, Failed, Job, Passed, Saved, Steps, StopFlag, TooLarge
 from .programs import Programs

@@ -22,11 +22,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ..errors import ThalwegError
+from ..errors import ThalwegError, first_line
 from ..plan.folds import FOLD
 from ..population.batches import RANDOM
 from ..population.block import activations_of
-from ..problem.data import first_line
 from ..problem.prepare import Prepared
 from ..recipe.recipe import Recipe, recipe
 from ..recipe.run import RecipeRun, differences

@@ -11,8 +11,9 @@ import numpy as np
 from .. import schedules
 from ..errors import SurfaceError
 from ..formulas import Formula
+from ..numbers import COUNT, Range
 from ..schedules import Schedule
-from .descents import FAR, MEMORY, check_steps, rules_of
+from .descents import FAR, MEMORY, rules_of
 from .driver import CHUNK, advance
 from .minima import minima_among, nearest
 from .surface import Surface
@@ -152,7 +153,7 @@ def basins(
     found = surface_of(surface)
     if found.dimensions > 2:
         raise SurfaceError(f"{found} has {found.dimensions} variables, and a map of basins has one or two.")
-    check_steps(steps)
+    COUNT.check("steps", steps, SurfaceError)
     formula, rate = _one_rule(optimizer, lr)
     moved = _open(schedule, steps)
     axes = _axes(found, resolution, bounds, formula)
@@ -203,8 +204,7 @@ def _open(schedule: Any, steps: int) -> Schedule:
 
 
 def _axes(surface: Surface, resolution: Any, bounds: Any, formula: Formula) -> tuple[np.ndarray, ...]:
-    if isinstance(resolution, bool) or not isinstance(resolution, int | np.integer) or resolution < 2:
-        raise SurfaceError(f"resolution is {resolution!r}, and must be a whole number from 2.")
+    Range(2, whole=True).check("resolution", resolution, SurfaceError)
     try:
         sides: Any = np.asarray(surface.bounds if bounds is None else bounds, dtype=np.float64)
     except (TypeError, ValueError):

@@ -21,7 +21,8 @@ from .. import schedules
 from ..errors import FormulaError, SurfaceError, unknown
 from ..formulas import Formula
 from ..formulas.base import Equations, symbol
-from .descents import check_steps, formula_of, starts_on
+from ..numbers import COUNT
+from .descents import formula_of, starts_on
 from .surface import Surface
 from .surfaces import surface as surface_of
 from .walkers import Walkers
@@ -119,7 +120,7 @@ def convergence(
     array([0.2 , 0.3 , 0.38])
     """
     found, formula = surface_of(surface), formula_of(optimizer)
-    check_steps(steps)
+    COUNT.check("steps", steps, SurfaceError)
     for name in ("lr", hyperparameter):
         if name not in formula.hyperparameters:
             raise FormulaError(unknown(f"hyperparameter of {formula.name}", name, formula.hyperparameters))

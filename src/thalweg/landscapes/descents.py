@@ -15,6 +15,7 @@ import numpy as np
 from .. import calls, formulas, schedules
 from ..errors import SurfaceError
 from ..formulas import Formula
+from ..numbers import COUNT
 from ..schedules import Schedule
 from .path import Path
 from .surface import Surface
@@ -192,13 +193,8 @@ def _written(point: Sequence[float] | np.ndarray) -> str:
     return inside if len(point) == 1 else f"[{inside}]"
 
 
-def check_steps(steps: Any) -> None:
-    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-        raise SurfaceError(f"steps is {steps!r}, and must be a whole number from 1.")
-
-
 def _check(steps: Any, noise: Any, seed: Any) -> None:
-    check_steps(steps)
+    COUNT.check("steps", steps, SurfaceError)
     if isinstance(noise, bool) or not isinstance(noise, int | float) or not 0 <= noise < float("inf"):
         raise SurfaceError(f"noise is {noise!r}, and must be a standard deviation: a number from 0.")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
@@ -320,4 +316,4 @@ def _noise(sigma: float, seed: int, step: int, shape: tuple[int, int]) -> np.nda
     return sigma * np.random.Generator(np.random.Philox(key=[seed, step])).standard_normal(shape)
 
 
-__all__ = ["Rules", "check_steps", "descend", "formula_of", "rules_of", "starts_on"]
+__all__ = ["Rules", "descend", "formula_of", "rules_of", "starts_on"]

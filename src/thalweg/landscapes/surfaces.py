@@ -17,9 +17,11 @@ import sympy as sp
 from .. import calls
 from ..calculus import Function, function
 from ..errors import SurfaceError, unknown
+from ..numbers import POSITIVE, Range
 from .surface import Surface, of_expression, of_function
 
 X, Y = sp.symbols("x y", real=True)
+MOST = 1000  # variables
 WRITTEN_OUT = 16  # variables: a rotated quadratic of more is computed with its matrix
 
 
@@ -54,8 +56,8 @@ def quadratic(condition: float = 10.0, dimensions: int = 2, rotation: float = 0.
     The λ lie evenly on a logarithmic axis. With more than two variables each pair of neighbouring axes is turned
     in its plane, one pair after the other.
     """
-    _positive("quadratic", condition=condition)
-    _whole("quadratic", dimensions=dimensions)
+    POSITIVE.check("quadratic: condition", condition, SurfaceError)
+    Range(1, MOST, whole=True).check("quadratic: dimensions", dimensions, SurfaceError)
     eigenvalues = condition ** (np.arange(dimensions) / max(1, dimensions - 1))
     turn = _rotation(dimensions, rotation)
     name = calls.write("quadratic", _changed(quadratic, locals()))
@@ -113,7 +115,7 @@ def monkey_saddle() -> Surface:
 
 def rosenbrock(dimensions: int = 2) -> Surface:
     """Σ 100(xᵢ₊₁ − xᵢ²)² + (1 − xᵢ)²: a bent valley with a level floor."""
-    _whole("rosenbrock", least=2, dimensions=dimensions)
+    Range(2, MOST, whole=True).check("rosenbrock: dimensions", dimensions, SurfaceError)
     w = _variables(dimensions)
     value = sum((100 * (b - a**2) ** 2 + (1 - a) ** 2 for a, b in itertools.pairwise(w)), sp.S.Zero)
     return of_expression(
@@ -160,7 +162,7 @@ def himmelblau() -> Surface:
 
 def rastrigin(dimensions: int = 2) -> Surface:
     """10n + Σ xᵢ² − 10 cos 2πxᵢ: a minimum near every whole number, the lowest at 0."""
-    _whole("rastrigin", dimensions=dimensions)
+    Range(1, MOST, whole=True).check("rastrigin: dimensions", dimensions, SurfaceError)
     w = _variables(dimensions)
     value = 10 * dimensions + sum((x**2 - 10 * sp.cos(2 * sp.pi * x) for x in w), sp.S.Zero)
     return of_expression(
@@ -175,7 +177,7 @@ def rastrigin(dimensions: int = 2) -> Surface:
 
 def ackley(dimensions: int = 2) -> Surface:
     """Nearly level outside, waves everywhere, and a funnel with a pointed end in the middle."""
-    _whole("ackley", dimensions=dimensions)
+    Range(1, MOST, whole=True).check("ackley: dimensions", dimensions, SurfaceError)
     w = _variables(dimensions)
     spread = sp.sqrt(sum((x**2 for x in w), sp.S.Zero) / dimensions)
     waves = sum((sp.cos(2 * sp.pi * x) for x in w), sp.S.Zero) / dimensions
@@ -191,7 +193,7 @@ def ackley(dimensions: int = 2) -> Surface:
 
 def styblinski_tang(dimensions: int = 2) -> Surface:
     """½ Σ xᵢ⁴ − 16xᵢ² + 5xᵢ: 2ⁿ minima, one of them the lowest."""
-    _whole("styblinski_tang", dimensions=dimensions)
+    Range(1, MOST, whole=True).check("styblinski_tang: dimensions", dimensions, SurfaceError)
     w = _variables(dimensions)
     low, high = -2.903534027771177, 2.746802770990837
     known = itertools.islice(itertools.product((low, high), repeat=dimensions), 16)
@@ -346,15 +348,3 @@ def _changed(make: Callable[..., Surface], given: dict[str, Any]) -> dict[str, A
     """The arguments that differ from the defaults."""
     defaults = inspect.signature(make).parameters
     return {name: given[name] for name, p in defaults.items() if given[name] != p.default}
-
-
-def _positive(name: str, **numbers: Any) -> None:
-    for argument, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-            raise SurfaceError(f"{name}: {argument} is {value!r}, and must be a positive number.")
-
-
-def _whole(name: str, least: int = 1, **numbers: Any) -> None:
-    for argument, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 1000:
-            raise SurfaceError(f"{name}: {argument} is {value!r}, and must be a whole number from {least} to 1,000.")

@@ -20,6 +20,7 @@ import numpy as np
 from .. import formulas, losses, regularizers, schedules
 from ..errors import PlanError, UsageError
 from ..formulas import Formula
+from ..numbers import COUNT
 from ..problem import trust
 from ..problem.source import is_spec, opened
 
@@ -236,7 +237,7 @@ def _loss(item: Any) -> tuple[str, losses.Measure]:
 def _batch_size(item: Any) -> tuple[str | int, str | int]:
     if isinstance(item, str) and item != FULL:
         raise PlanError(f"batch size {item!r} is not allowed: give a number of samples, or {FULL!r} for all of them.")
-    size = FULL if item == FULL else whole_number("batch_size", item)
+    size = FULL if item == FULL else COUNT.check("batch_size", item, PlanError)
     return size, size
 
 
@@ -296,10 +297,3 @@ def sequence(what: str, values: Any) -> list[Any]:
     if not listed:
         raise PlanError(f"{what} is empty; name at least one.")
     return listed
-
-
-def whole_number(what: str, value: Any, least: int = 1) -> int:
-    """A whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise PlanError(f"{what} must be a whole number of at least {least}, not {value!r}.")
-    return int(value)

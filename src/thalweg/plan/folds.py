@@ -25,8 +25,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..errors import PlanError, StoreError
-from ..problem.data import first_line
+from ..errors import PlanError, StoreError, first_line
 from ..regularizers.stopping import EarlyStopping
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import numpy as np
 from .. import formulas, schedules
 from ..errors import PlanError, StoreError, unknown
 from ..formulas import Formula
+from ..numbers import COUNT, Range
 from ..population.member import Member
 from .factors import (
     BATCH_SIZE,
@@ -29,7 +30,6 @@ from .factors import (
     factor,
     hyperparameter,
     stored,
-    whole_number,
 )
 from .folds import Folds
 
@@ -292,14 +292,14 @@ class Plan:
             )
             made = cls(
                 (*fixed, *hyper),
-                whole_number("seeds", plain["seeds"]),
-                whole_number("epochs", plain["epochs"]),
-                whole_number("confirmation", plain["confirmation"], least=0),
+                COUNT.check("seeds", plain["seeds"], PlanError),
+                COUNT.check("epochs", plain["epochs"], PlanError),
+                Range(0, whole=True).check("confirmation", plain["confirmation"], PlanError),
                 dict(plain["states"]),
                 Folds.from_json(plain["folds"]),
                 {str(label): dict(own) for label, own in plain["defaults"].items()},
                 plain["budget"],
-                whole_number("grow", plain["grow"], least=0),
+                Range(0, whole=True).check("grow", plain["grow"], PlanError),
             )
             return checked(made.grown_to(plain["grown"]))
         except PlanError as error:
@@ -366,18 +366,18 @@ def plan(
         scheduled,
         factor(REGULARIZER, [None] if regularizers is None else regularizers),
         Factor(LOSS, "loss", (None,), {None: None}) if losses is None else factor(LOSS, losses),
-        factor(BATCH_SIZE, [whole_number("batch_size", batch_size)] if batch_sizes is None else batch_sizes),
+        factor(BATCH_SIZE, [COUNT.check("batch_size", batch_size, PlanError)] if batch_sizes is None else batch_sizes),
     )
     varied = _hyperparameters(chosen.found, hyperparameters)
     made = Plan(
         (*fixed, *varied),
-        whole_number("seeds", seeds),
-        whole_number("epochs", epochs),
-        whole_number("confirmation", confirmation, least=0),
+        COUNT.check("seeds", seeds, PlanError),
+        COUNT.check("epochs", epochs, PlanError),
+        Range(0, whole=True).check("confirmation", confirmation, PlanError),
         {label: len(rule.states) for label, rule in chosen.found.items()},
         defaults=_defaults(chosen.found, varied),
         budget=_budget(budget, epochs),
-        grow=whole_number("grow", grow, least=0),
+        grow=Range(0, whole=True).check("grow", grow, PlanError),
     )
     return _with_states(checked(made))
 
@@ -484,7 +484,7 @@ def log_range(low: float, high: float, count: int) -> list[float]:
         raise PlanError(f"rates from {low} to {high}: both ends must be positive numbers.")
     if low > high:
         raise PlanError(f"rates from {low:g} to {high:g}: the low end is above the high end; swap them.")
-    whole_number("number of rates", count)
+    COUNT.check("number of rates", count, PlanError)
     if (count == 1) != (low == high):
         raise PlanError(
             f"rates from {low:g} to {high:g}, {count} of them: one rate has equal ends, and several "

@@ -21,7 +21,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from .. import losses
-from ..errors import BatchingError, TrainingError
+from ..errors import BatchingError, TrainingError, first_line
 from ..regularizers.base import Regularizer, criterion
 from .draws import Drawn, Replayed, numbers, recorded
 from .moving import cumulative, moving_buffers
@@ -219,7 +219,7 @@ class Batched:
         try:
             return self.metrics[name](outputs, targets)
         except Exception as error:  # whatever a user's metric may raise under vmap
-            words = f"the metric {name} cannot be computed for a population: {first_line(error)}"
+            words = f"the metric {name} cannot be computed for a population: {first_line(error)}."
             raise BatchingError(words, metric=name) from error
 
     def _graph(
@@ -313,9 +313,4 @@ def _explain(model: nn.Module, error: Exception, training: bool = True) -> str:
             f"{type(model).__name__} draws random numbers in evaluation mode (F.dropout with training=True?), so its "
             "validation loss would never be the same twice; draw only while self.training."
         )
-    return f"{type(model).__name__} cannot be trained as a population: {first}"
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message; the error's type where it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return f"{type(model).__name__} cannot be trained as a population: {first}."

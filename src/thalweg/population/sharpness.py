@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.func import grad_and_value, jvp, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ..errors import TrainingError
-from .batched import _TRACING, Batched, Tensors, _Layout, first_line
+from ..errors import TrainingError, first_line
+from .batched import _TRACING, Batched, Tensors, _Layout
 
 CHUNK = 1024  # samples at once
 ITERATIONS = 300
@@ -129,7 +129,7 @@ class Landscape:
                 return make_fx(lambda *flat: every(*layout.split(flat)))(*(t for group in groups for t in group))
             except Exception as error:  # whatever a user's model may raise
                 raise TrainingError(
-                    f"the curvature of {type(self.batched.model).__name__} cannot be taken: {first_line(error)}"
+                    f"the curvature of {type(self.batched.model).__name__} cannot be taken: {first_line(error)}."
                 ) from error
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import ProblemError, UsageError
 from ..landscapes.slices import Plane, Slices, State, filter_normalised, principal
+from ..numbers import POSITIVE, Range
 from ..results import Results
 
 if TYPE_CHECKING:
@@ -244,11 +245,9 @@ def _check(kind: str | None, points: int | None, span: float, part: str, samples
     if kind is not None and kind not in KINDS:
         raise UsageError(f"the kind is {kind!r}; give {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
     for what, value, least in (("points", points, 3), ("samples", samples, 1)):
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if value is not None and not (whole and value >= least):
-            raise UsageError(f"{what} is {value!r}; give a whole number, {least} or more.")
-    if not 0 < span < float("inf"):
-        raise UsageError(f"the span is {span!r}; give a positive number.")
+        if value is not None:
+            Range(least, whole=True).check(what, value)
+    POSITIVE.check("the span", span)
     if part not in ("validation", "train"):
         raise UsageError(f"the part is {part!r}; give validation or train: the test part is for the last word alone.")
 

@@ -24,6 +24,7 @@ from .. import formulas
 from ..engine.programs import cut
 from ..errors import PlanError, ProblemError
 from ..formulas import Formula
+from ..numbers import Range
 from ..plan.plan import log_range
 from ..population.batched import Batched
 from ..population.batches import RANDOM, Batch, Batches, LoaderBatches, TensorBatches
@@ -188,8 +189,7 @@ def range_test(
         ("steps", steps, 1),
         ("batch_size", batch_size, 1),
     ):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise PlanError(f"{what} must be a whole number of at least {least}, not {value!r}.")
+        Range(least, whole=True).check(what, value, PlanError)
     rule = formulas.get(optimizer)
     if "lr" not in rule.hyperparameters:
         raise PlanError(f"{rule.label} has no hyperparameter lr, so there is no rate to test; add lr to it.")

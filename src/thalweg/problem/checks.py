@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from .. import losses
-from ..errors import ProblemError
+from ..errors import ProblemError, first_line
 from ..losses import fit
-from .data import Pair, first_line
+from .data import Pair
 
 
 def build(model: Callable[[], Any]) -> nn.Module:

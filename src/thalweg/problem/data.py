@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from ..errors import ProblemError
+from ..errors import ProblemError, first_line
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 FORMS = "a pair (inputs, targets) of tensors or arrays, a torch Dataset or a DataLoader"
@@ -153,12 +153,6 @@ def labels_of(groups: Any, samples: int) -> np.ndarray:
         raise ProblemError(
             f"groups cannot be read ({first_line(error)}); give one label, a number or a name, for each sample."
         ) from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, without its full stop; the error's type where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(" .:") if lines else type(error).__name__
 
 
 def _strata(targets: Any, share: float) -> np.ndarray | None:

@@ -22,9 +22,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..errors import UsageError, unknown
+from ..errors import UsageError, first_line, unknown
 from ..formulas import Formula
-from .data import first_line
 
 _SPEC = re.compile(r"[^()]+:[A-Za-z_]\w*")
 

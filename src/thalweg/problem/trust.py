@@ -18,6 +18,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from ..errors import PlanError
+from ..files import put
 
 MOST = 1000  # specs that are remembered
 _session: set[tuple[str, str]] = set()  # where the file cannot be written
@@ -51,11 +52,7 @@ def remember(specs: Iterable[str]) -> None:
     if new <= known:
         return
     with contextlib.suppress(OSError, RuntimeError, ValueError):
-        file = _file()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_name(f".{file.name}.{os.getpid()}")
-        draft.write_text(json.dumps([*(known - new), *new][-MOST:]), encoding="utf-8")
-        os.replace(draft, file)
+        put(_file(), json.dumps([*(known - new), *new][-MOST:]).encode())
 
 
 def _file() -> Path:

@@ -8,13 +8,13 @@ else.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import WorkError
+from ..files import put
 from ..pictures import markup
 from ..pictures.markup import Markup, joined, piece
 from .contents import contents
@@ -35,14 +35,9 @@ def write(results: Results, path: str | os.PathLike[str]) -> Path:
     """
     target = Path(path)
     text = page(results)
-    temporary = target.parent / f".{target.name[:40]}.{os.getpid()}"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, target)
+        put(target, text.encode())
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        with contextlib.suppress(OSError, ValueError):
-            temporary.unlink()
         reason = getattr(error, "strerror", None) or str(error)
         raise WorkError(
             f"The report cannot be written to {str(path)!r} ({reason}): name a file in a folder that may be written to."

@@ -23,7 +23,8 @@ from ..engine.programs import Program, Programs, built, cut, samples_per_step
 from ..engine.threads import threads
 from ..errors import PlanError, TrainingError
 from ..formulas import Formula
-from ..plan.factors import Setting, whole_number
+from ..numbers import COUNT
+from ..plan.factors import Setting
 from ..plan.plan import plan
 from ..population.batches import OwnBatches
 from ..population.block import EVALUATION_BATCH, Block, Task, activations_of, block_size
@@ -107,7 +108,7 @@ def averaged_members(programs: Programs, setting: Setting, kind: str, members: i
     Args:
         kind: "bagging", or "seeds" for members that all have all samples.
     """
-    count = whole_number("members", members)
+    count = COUNT.check("members", members, PlanError)
     (inputs, targets), validation = learned(programs)
     seeds = [seed + k for k in range(count)]
     if kind == "bagging":

@@ -33,7 +33,8 @@ from torch.utils.data import DataLoader
 from ..engine.programs import Programs, built
 from ..errors import PlanError
 from ..formulas import Formula
-from ..plan.factors import Setting, whole_number
+from ..numbers import Range
+from ..plan.factors import Setting
 from ..plan.plan import plan
 from ..population.block import EVALUATION_BATCH
 from ..problem.data import Pair
@@ -189,7 +190,7 @@ def taken_apart(
     programs: Programs, settings: Sequence[Setting], members: int, noise: float | None = None
 ) -> BiasVariance:
     """The parts of the error of those settings."""
-    problem, count = programs.problem, whole_number("members", members, least=2)
+    problem, count = programs.problem, Range(2, whole=True).check("members", members, PlanError)
     if isinstance(problem.train, DataLoader):
         raise PlanError(
             "the train data are a DataLoader, which draws its own samples; give the data as tensors, arrays or a "

@@ -26,7 +26,8 @@ from ..errors import PlanError, TrainingError
 from ..formulas import Formula
 from ..losses import L1, MSE, Huber
 from ..losses import get as loss_of
-from ..plan.factors import Setting, whole_number
+from ..numbers import COUNT, Range
+from ..plan.factors import Setting
 from ..plan.plan import plan
 from ..population.block import EVALUATION_BATCH
 from ..problem.data import Pair
@@ -86,7 +87,7 @@ def boosted(
     seed: int = 0,
 ) -> Ensemble:
     """The boosting whose candidates have those settings."""
-    count, several = whole_number("members", members), whole_number("draws", draws)
+    count, several = COUNT.check("members", members, PlanError), COUNT.check("draws", draws, PlanError)
     data, validation = learned(programs)
     classes = classes_of(programs.problem, data)
     share = _shrinkage(shrinkage, 1.0 if classes else 0.5)
@@ -252,6 +253,4 @@ def _answers(programs: Programs, done: Trained, inputs: Tensor) -> Tensor:
 def _shrinkage(given: float | None, usual: float) -> float:
     if given is None:
         return usual
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given <= 1:
-        raise PlanError(f"shrinkage is {given!r}; give a number above 0 and at most 1.")
-    return float(given)
+    return float(Range(0, 1, above=True).check("shrinkage", given, PlanError))

@@ -14,10 +14,8 @@ Read next: `bagging.py` and `boosting.py`, which train them.
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,10 +26,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from .. import losses
-from ..errors import PlanError, ProblemError, StoreError
+from ..errors import PlanError, ProblemError, StoreError, first_line
+from ..files import put
 from ..population.batches import RANDOM
 from ..population.block import EVALUATION_BATCH
-from ..problem.data import first_line
 from ..problem.declaration import Problem
 from ..problem.find import load
 
@@ -214,14 +212,10 @@ class Ensemble:
             "out_of_bag": dict(self.out_of_bag),
             "rows": self.rows.to_dict("list"),
         }
-        draft = target.with_name(f".{target.name}.{os.getpid()}.new")
+        content = save(tensors, {"thalweg": json.dumps(about)})
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(save(tensors, {"thalweg": json.dumps(about)}))
-            os.replace(draft, target)
+            put(target, content)
         except OSError as error:
-            with suppress(OSError):  # its folder may not even be one
-                draft.unlink(missing_ok=True)
             raise StoreError(
                 f"{path} cannot be written: {error.strerror or error}; name a file in a folder you can write to."
             ) from error

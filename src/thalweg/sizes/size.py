@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from .. import formulas
-from ..errors import ProblemError, UsageError, unknown
+from ..errors import ProblemError, UsageError, first_line, unknown
 from ..formulas import Formula
+from ..numbers import Range
 from ..problem.builtin import PROBLEMS
-from ..problem.data import first_line
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import prepare, sample_of_train
@@ -60,8 +60,7 @@ def size(
     >>> found.memory().loc["adam", "float32"] == 2 * 4 * found.parameters
     True
     """
-    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-        raise UsageError(f"the batch is {batch!r}; give a whole number of samples, 1 or more.")
+    batch = Range(1, whole=True, unit="samples").check("the batch", batch)
     chosen = tuple(formulas.get(f) for f in (formulas.FORMULAS.values() if optimizers is None else optimizers))
     name, module, example, note = _found(model)
     inputs = example if input is None else _inputs(input, batch, _dtype(module))

@@ -40,6 +40,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from ..errors import StoreError
+from ..files import put_new
 from ..plan.factors import Setting
 from ..plan.folds import FOLD
 from . import checks
@@ -687,14 +688,3 @@ def _draft(folder: Path, name: str) -> BinaryIO:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-def put_new(draft: Path, path: Path) -> None:
-    """Give the draft its name, never replacing what somebody else put there first."""
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links: claim the name, then fill it
-        with path.open("xb"):
-            os.replace(draft, path)

@@ -12,9 +12,7 @@ import json
 import math
 import os
 import re
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,8 @@ from typing import Any
 import pandas as pd
 
 from ..errors import PlanError, StoreError, WorkError
+from ..files import draft, put_new
 from ..results import Results
-from ..store.file import put_new
 from ..version import __version__
 
 SCHEMA = 1  # of the tables, as docs/store.md says it
@@ -63,10 +61,10 @@ def _tables(study: Results, target: Path, write: Callable[[pd.DataFrame, Path, R
     target.parent.mkdir(parents=True, exist_ok=True)
     # The runs come last: whoever sees them finds their curves.
     for file, table in ((curves, points), (target, plain(runs))):
-        with _draft(file) as draft:
-            write(table, draft, study)
+        with draft(file) as place:
+            write(table, place, study)
             try:
-                put_new(draft, file)
+                put_new(place, file)
             except FileExistsError as error:
                 raise _taken(file) from error
     return [target, curves]
@@ -74,19 +72,6 @@ def _tables(study: Results, target: Path, write: Callable[[pd.DataFrame, Path, R
 
 def _taken(path: Path) -> WorkError:
     return WorkError(f"{path} is already there, and is left as it was; name another place, or remove it first.")
-
-
-@contextmanager
-def _draft(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write under; whatever is left there is removed."""
-    draft = path.with_name(f".{path.name[:200]}.{os.getpid()}.new")
-    try:
-        yield draft
-    finally:
-        if draft.is_dir():
-            shutil.rmtree(draft, ignore_errors=True)
-        with suppress(OSError):
-            draft.unlink()
 
 
 def plain(runs: pd.DataFrame) -> pd.DataFrame:
@@ -155,16 +140,15 @@ def _tensorboard(study: Results, folder: Path) -> Path:
     settings = _hyperparameters(plain(runs), set(points["metric"].cat.categories))
     folder.parent.mkdir(parents=True, exist_ok=True)
     own = dict(tuple(points.groupby("member", sort=False)))
-    with _draft(folder) as draft:
-        draft.mkdir()
+    with draft(folder) as place:
+        place.mkdir()
         for run, setting in settings.items():
-            place = draft / _name(run, setting)
-            place.mkdir()
-            file = place / f"events.out.tfevents.{int(started)}.thalweg"
+            (inner := place / _name(run, setting)).mkdir()
+            file = inner / f"events.out.tfevents.{int(started)}.thalweg"
             _write_events(file, run, setting, own.get(run, points[:0]), started)
         if folder.exists():
             folder.rmdir()  # empty
-        os.rename(draft, folder)
+        os.rename(place, folder)
     return folder
 
 
