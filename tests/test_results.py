@@ -12,8 +12,9 @@ import pytest
 import torch
 
 import thalweg as tw
-from thalweg import report, results
+from thalweg import results
 from thalweg.errors import PlanError, StoreError
+from thalweg.report import html
 from thalweg.results import Results
 from thalweg.store.file import Store
 from thalweg.study.study import Study
@@ -56,7 +57,7 @@ def test_each_factor_is_judged_once(copied: Path, judged: list[str]) -> None:
     study = Study.open(copied)
     assert study.verdict is study.verdict_by("optimizer")
     study.chosen(), study.recipe(), study.time_to_target(), study.generalization()
-    assert report.html(study).startswith("<!doctype html>")
+    assert html.page(study).startswith("<!doctype html>")
     assert sorted(judged) == ["optimizer", "schedule"]
     assert study.plan is study.plan
 

@@ -58,12 +58,12 @@ def test_json_and_latex() -> None:
         (["9**9**9**9"], "is refused: its numbers would have hundreds of digits"),
         (["x.__class__"], "'.' has no meaning"),
         (["x*y", "--order", "2"], "say which with wrt="),
-        (["x", "--wrt", "y"], "no variable of x"),
+        (["x", "--wrt", "y"], "not a variable of x"),
         (["x", "-o", "a.png"], "give --limit and --at too"),
         (["x", "--limit", "--at", "1", "-o", "a.txt"], "must end in"),
         (["x", "--latex", "--json"], "exclude each other"),
         (["x", "--at", "1,2"], "give one number for each"),
-        (["x", "--at", "oo"], "no number"),
+        (["x", "--at", "oo"], "not a number"),
     ],
 )
 def test_wrong_use_is_one_sentence(words: list[str], message: str) -> None:

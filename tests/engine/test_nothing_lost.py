@@ -93,8 +93,9 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
 
 
 @pytest.fixture
-def unfinished(tmp_path: Path) -> Path:
-    """The tiny study, stopped in the middle of its search."""
+def unfinished(tmp_path: Path, cores: Callable[[int], None]) -> Path:
+    """The tiny study, stopped in the middle of its search: of two blocks at work one fails, and the other is saved."""
+    cores(2)
     path = tmp_path / "half" / "study.db"
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, 9)

@@ -40,8 +40,8 @@ class Picture:
         """The lines that make it: the imports they need, and the body of its function, `figure` for what it returns.
 
         >>> print(get("rule-table").code)
-        from thalweg.pictures.family import rule_table as table
         from thalweg.gallery.computed import catalogue
+        from thalweg.pictures.family import rule_table as table
         <BLANKLINE>
         figure = table(catalogue())
         """

@@ -120,8 +120,9 @@ class Script:
     def _evaluation(self) -> str:
         data, _ = self.judged_on
         judged = next((lines.evaluated for lines in self.regularizers if lines.evaluated), "model")
+        chosen = f"({judged})" if " " in judged else judged
         return (
-            f"judged = {judged}.eval()\nwith torch.no_grad():\n    inputs, targets = problem.{data}\n"
+            f"judged = {chosen}.eval()\nwith torch.no_grad():\n    inputs, targets = problem.{data}\n"
             "    value = problem.loss(judged(inputs), targets).item()"
         )
 
