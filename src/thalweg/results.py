@@ -187,7 +187,7 @@ class Results:
 
     @property
     def batching(self) -> list[str]:
-        """Why members were trained one by one, a sentence for each reason; empty where all were batched."""
+        """Why members were trained one by one, or run slower than they could; empty where nothing is worth knowing."""
         return one_by_one(self._meta("batching", {}))
 
     @property

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 import thalweg as tw
 from thalweg.engine import batching, block_run
@@ -104,6 +105,28 @@ def test_a_model_that_cannot_be_batched_is_trained_and_said_to_be(single: Study,
     assert single.recipe_run is not None
     assert single.recipe_run.largest < 1e-5
     assert line.split(" (")[0] in single.report(tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+class Untraceable(nn.Module):
+    """Works batched, and refuses to be traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(30, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if get_proxy_mode() is not None:
+            raise RuntimeError("no tracing here.\nAt all.")
+        return self.layer(x)
+
+
+def test_a_model_that_runs_untraced_is_said_to_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    problem = replace(load("breast-cancer"), model=Untraceable)
+    study = compare(problem, **{**WANTED, "epochs": 1, "progress": True, "batched": True}, store=tmp_path / "slow.db")
+    (line,) = study.batching
+    assert line.startswith("Untraceable runs untraced, which is slower: no tracing here")
+    assert capsys.readouterr().err.splitlines().count(line) == 1
+    assert line in study.report(tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def picky(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -44,6 +44,7 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
     programs = Programs(plan.grown_to(store.meta("plan").get("grown", ())), problem)
     for line in _set_batching(store, programs):
         progress.note(line)
+    _note(ledger, programs)
     if store.meta("recipe_run") is None:
         store.set_meta("recipe_run", None)  # still to be run; a finished study of old has not even this
     if not store.blocks("search"):
@@ -143,8 +144,19 @@ def _train(ledger: Ledger, programs: Programs, stage: str, until: int | None = N
             ledger.train(Threads(programs, several), programs, batched, until, stop)
         if alone and not stop.is_set():
             ledger.train(_workers(ledger.progress, programs, alone, until), programs, alone, until, stop)
+        _note(ledger, programs)
         if stop.interrupted:
             raise KeyboardInterrupt
+
+
+def _note(ledger: Ledger, programs: Programs) -> None:
+    """Say, and keep in the store, what the programs note about how they run; each sentence once."""
+    batching = ledger.store.meta("batching", {})
+    before = batching.get("notes", [])
+    if new := [sentence for sentence in programs.notes if sentence not in before]:
+        ledger.store.set_meta("batching", {**batching, "notes": [*before, *new]})
+    for sentence in new:
+        ledger.progress.note(sentence)
 
 
 def _workers(progress: Progress, programs: Programs, rows: Sequence[BlockRow], until: int | None) -> Workers:

@@ -98,6 +98,13 @@ class Programs:
             self._batched[loss, alone] = kind(built(problem), trained, problem.metrics, problem.loss)
         return self._batched[loss, alone]
 
+    @property
+    def notes(self) -> list[str]:
+        """What batched programs say of how they run, e.g. untraced; each sentence once."""
+        losses = {loss for _, loss, _ in self.all.keys() - self.one_by_one.keys()}
+        batched = [one for (loss, alone), one in self._batched.items() if loss in losses and not alone]
+        return [*dict.fromkeys(sentence for one in batched for sentence in one.notes)]
+
     def _data(self, size: int | str, fold: int | None) -> tuple[Batches, Pair | None]:
         """What to train on, and what to judge on."""
         problem = self.problem

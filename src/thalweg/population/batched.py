@@ -11,7 +11,7 @@ import itertools
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -75,7 +75,9 @@ class _Layout:
         return [tuple(tensors[end - size : end]) for size, end in zip(self.sizes, ends, strict=True)]
 
 
-# PyTorch traces for the whole process: of two programs traced at once one may fail, run as it is, and round otherwise.
+# What a model may make the tracer raise: control flow that depends on data, operations without a rule, its own checks.
+UNTRACEABLE = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
+# PyTorch traces for the whole process: of two programs traced at once one may fail, run untraced, and round otherwise.
 _TRACING = threading.Lock()
 
 
@@ -102,7 +104,8 @@ class Batched:
         self.fixed = [name for name, p in model.named_parameters() if not p.requires_grad]
         self.fixed += [name for name, _ in model.named_buffers()]
         self.moving: list[str] = []
-        self._looked = False
+        self.notes: list[str] = []
+        self._knows_moving = False
         self._lock = threading.RLock()  # the model's mode and weights are swapped while it is called
         self._graphs: dict[tuple, _Graph] = {}
         self.others: dict[tuple, Callable[..., Tensors]] = {}  # programs that are traced elsewhere
@@ -110,13 +113,13 @@ class Batched:
     def look(self, inputs: Tensor) -> None:
         """Find, with a few inputs, which buffers move in training; they leave `fixed` for `moving`."""
         with self._lock:
-            if not self._looked:
+            if not self._knows_moving:
                 try:
                     self.moving = moving_buffers(self.model, inputs, self._watched)
                 except Exception as error:  # whatever a user's model may raise
                     raise BatchingError(_explain(self.model, error)) from error
                 self.fixed = [name for name in self.fixed if name not in self.moving]
-                self._looked = True
+                self._knows_moving = True
 
     def _watched(self, forward: Callable[[], object]) -> None:
         """Run this without touching anybody's random numbers."""
@@ -268,12 +271,22 @@ class Batched:
                 raise
             except (RuntimeError, NotImplementedError, ValueError, TypeError, IndexError) as error:
                 raise BatchingError(_explain(self.model, error, training)) from error
+            failure = None
             for table in (REWRITES, None):
-                # Tracing is an optimisation: what it cannot follow is traced plainly, or runs as it is.
-                with suppress(Exception), warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    return _Graph(make_fx(flat, decomposition_table=table)(*example), drawn)
+                # Tracing is an optimisation: what it cannot follow is traced without rewrites, or runs untraced.
+                try:
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")
+                        return _Graph(make_fx(flat, decomposition_table=table)(*example), drawn)
+                except UNTRACEABLE as error:
+                    failure = error
+        assert failure is not None
+        self._note(f"{type(self.model).__name__} runs untraced, which is slower: {first_line(failure)}")
         return _Graph(untraced, drawn)
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
     def _drawn(self, groups: Sequence[Sequence[Tensor]], extra: Extra) -> list[Drawn]:
         """What the first member draws by itself in a forward pass."""

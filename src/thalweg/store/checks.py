@@ -275,7 +275,11 @@ SHAPES = {
         EMPTY,
         {**dict.fromkeys(("seconds_per_step", "update_seconds"), Named(SECONDS)), "programs?": [_PROGRAM]},
     ),
-    "batching": {"asked?": (Plain("'auto'", lambda value: value == "auto"), YES_NO), "reasons?": [(NONE, REASON)]},
+    "batching": {
+        "asked?": (Plain("'auto'", lambda value: value == "auto"), YES_NO),
+        "reasons?": [(NONE, REASON)],
+        "notes?": [TEXT],
+    },
     "recipe_run": (NONE, EMPTY, _RECIPE_RUN),
     "rungs": [[COUNT]],
 }

@@ -243,10 +243,10 @@ def listed(names: Sequence[str]) -> str:
 
 
 def one_by_one(batching: Mapping[str, Any]) -> list[str]:
-    """Why members were trained one by one, a sentence for each reason; empty where all were batched.
+    """Why members were trained one by one, or run slower than they could; empty where nothing is worth knowing.
 
     Args:
         batching: what the store holds of it.
     """
     reasons = dict.fromkeys(one[0] for one in batching.get("reasons", ()) if one)
-    return [f"Members were trained one by one, {why}." for why in reasons]
+    return [*(f"Members were trained one by one, {why}." for why in reasons), *batching.get("notes", ())]
