@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader
 from ..errors import PlanError, TrainingError
 from ..formulas import Formula
 from ..population.batches import OwnBatches
-from ..population.block import EVALUATION_BATCH, Block, Task, activations_of, arranged, block_size
+from ..population.block import EVALUATION_BATCH, Block, Task, arranged
+from ..population.sizing import activations_of, block_size
 from ..regularizers.base import draw_seed
 from .data import Pair
 from .ensemble import Ensemble, outputs_of

@@ -33,5 +33,5 @@ def gathered(
                 f"`thalweg resume {store.path}` trains that block again."
             )
         old.load(saved)
-        block.take(old, [(k, at) for k, (source, at) in enumerate(origins) if source.id == row.id])
+        block.adopt(old, [(k, at) for k, (source, at) in enumerate(origins) if source.id == row.id])
     return block

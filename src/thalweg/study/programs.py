@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader
 
 from ..population.batched import Batched
 from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
-from ..population.block import Task, activations_of, arranged, block_size
+from ..population.block import Task, arranged
 from ..population.one_by_one import OneByOne
+from ..population.sizing import activations_of, block_size
 from .data import Pair
 from .factors import FULL, Setting
 from .plan import Plan

@@ -25,8 +25,9 @@ from ..errors import PlanError, ProblemError
 from ..formulas import Formula
 from ..population.batched import Batched
 from ..population.batches import RANDOM, Batch, Batches, LoaderBatches, TensorBatches
-from ..population.block import Block, Task, activations_of, block_size
+from ..population.block import Block, Task
 from ..population.member import Member
+from ..population.sizing import activations_of, block_size
 from .comparisons import Ranking, rank
 from .plan import log_range
 from .prepare import Prepared, prepare

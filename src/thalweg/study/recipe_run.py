@@ -219,7 +219,7 @@ def _member(verdict: Verdict, members: pd.DataFrame) -> Any:
 
 
 def _check_memory(problem: Prepared) -> None:
-    from ..population.block import activations_of
+    from ..population.sizing import activations_of
     from .programs import built
 
     inputs, _ = problem.validation
