@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 Batch = tuple[Tensor, Tensor]
 
 
-RANDOM = threading.Lock()  # whoever seeds PyTorch's global random state holds this
+RANDOM = threading.Lock()  # held while PyTorch's global random state is seeded
 
 
 def order_seed(seed: int, epoch: int) -> int:
@@ -78,7 +78,7 @@ class OwnBatches:
         return -(-self.rows.shape[1] // self.batch_size)
 
     def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
-        orders = [_order(self.rows.shape[1], own, epoch) for own in self.seeds]
+        orders = [_order(self.rows.shape[1], one, epoch) for one in self.seeds]
         for chosen in self.rows.gather(1, torch.stack(orders)).split(self.batch_size, dim=1):
             yield self.inputs[chosen], self.targets[chosen]
 
@@ -91,7 +91,7 @@ class LoaderBatches:
     """A user's DataLoader, used as it is, with PyTorch's random state seeded for each epoch.
 
     The global random state is the loader's own while it makes a batch, and is put back afterwards, so
-    that shuffling and random transforms repeat and nobody else's random numbers change.
+    that shuffling and random transforms repeat and no other random numbers change.
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:

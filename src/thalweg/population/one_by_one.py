@@ -1,8 +1,8 @@
 """The gradients and evaluations of a block's members one after another, as a plain PyTorch loop takes them.
 
 For models that `vmap` cannot take: control flow that depends on the data, `.item()`, recurrent layers, operations
-in place. Everything else about a block (the optimizers' kernels, schedules, regularizers, what is kept between steps)
-stays what it is, so that a member learns the same either way, to float rounding, and one that diverges harms nobody.
+in place. Everything else about a block (the optimizers' kernels, schedules, regularizers, what lasts from step to step)
+stays the same, so that a member learns the same either way, to float rounding, and one that diverges harms no other.
 
 The model's own parameters and buffers point into the stacks of the block while one member is at work. What the model
 draws at random comes from PyTorch's global state, seeded by the seed and the step: the numbers that a batched

@@ -89,8 +89,8 @@ class Regularizer(Declared, ABC):
     @property
     def program(self) -> Hashable:
         """What two members must have in common to be trained in one block."""
-        kept = (f.name for f in fields(self) if f.init and f.name not in self.varying)  # pyright: ignore
-        return (self.name, *((name, getattr(self, name)) for name in kept))
+        shared = (f.name for f in fields(self) if f.init and f.name not in self.varying)  # pyright: ignore
+        return (self.name, *((name, getattr(self, name)) for name in shared))
 
     @property
     def strengths(self) -> tuple[float, ...]:
@@ -243,8 +243,8 @@ def criterion(loss: Loss, parts: Sequence[Regularizer], amounts: Sequence[Tensor
     >>> criterion(torch.nn.functional.cross_entropy, (), ())(torch.tensor([[1.0, 0.0]]), lies)
     tensor(0.5633)
     """
-    for part, own in zip(parts, amounts, strict=True):
-        loss = part.loss(loss, own)
+    for part, strengths in zip(parts, amounts, strict=True):
+        loss = part.loss(loss, strengths)
 
     def mixed(outputs: Tensor, targets: Any) -> Tensor:
         if isinstance(targets, Mixed):
