@@ -88,7 +88,7 @@ def _order(samples: int, seed: int, epoch: int) -> Tensor:
 
 
 class LoaderBatches:
-    """A user's DataLoader, used as it is, with PyTorch's random state seeded for each epoch.
+    """A user's DataLoader, used unchanged, with PyTorch's random state seeded for each epoch.
 
     The global random state is the loader's own while it makes a batch, and is put back afterwards, so
     that shuffling and random transforms repeat and no other random numbers change.

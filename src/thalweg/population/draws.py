@@ -60,7 +60,7 @@ class Drawn:
 
 
 def recorded(call: Callable[[], object]) -> list[Drawn]:
-    """What this call draws. PyTorch's random state stays as it is."""
+    """What this call draws. PyTorch's random state stays unchanged."""
     recorder = _Recorder()
     with recorder:
         call()

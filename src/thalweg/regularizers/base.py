@@ -62,7 +62,7 @@ class Mixed(NamedTuple):
 
 
 class Regularizer(Declared, ABC):
-    """Something that keeps a model from learning its training data by heart.
+    """A regularizer: what keeps a model from fitting its training data alone.
 
     A subclass is a frozen dataclass. Fields named in `varying` are its strengths: members of one block may
     differ in them. Every other field belongs to the program.
@@ -100,7 +100,7 @@ class Regularizer(Declared, ABC):
         """Raise PlanError, in one sentence, where such data or such a loss cannot be regularized so."""
 
     def inside(self, model: nn.Module) -> AbstractContextManager[None]:
-        """The model as it is while it trains."""
+        """The model as it trains."""
         return nullcontext()
 
     def draw(self, generator: torch.Generator, inputs: Tensor, weights: Sequence[Tensor]) -> Tensors:
