@@ -1,7 +1,7 @@
 """Arguments that a text may give: each declared once, where a class has it, with what it allows.
 
 Schedules, losses and regularizers are frozen dataclasses whose fields are made by the functions below. `Declared`
-registers a class under its name and checks every field of an object, and `made` builds one from a call that was read
+registers a class under its name and checks every field of an object, and `build` makes one from a call that was read
 from a text (`calls.py`), so that a text and a Python call are refused in the same sentence.
 """
 
@@ -44,7 +44,7 @@ class Declared:
                 object.__setattr__(self, f.name, value)
 
 
-def made(base: type[Kind], word: str, name: str, arguments: Mapping[str, Any]) -> Kind:
+def build(base: type[Kind], word: str, name: str, arguments: Mapping[str, Any]) -> Kind:
     """The object of that name with these arguments.
 
     Args:
@@ -54,7 +54,7 @@ def made(base: type[Kind], word: str, name: str, arguments: Mapping[str, Any]) -
     Raises:
         UsageError: of the base's kind: an unknown name or argument, one that is missing or not allowed.
     """
-    kind = found(base, word, name)
+    kind = class_of(base, word, name)
     known = {f.name: f for f in fields(kind) if f.init}  # pyright: ignore[reportArgumentType]
     for argument in arguments:
         if argument not in known:
@@ -65,7 +65,7 @@ def made(base: type[Kind], word: str, name: str, arguments: Mapping[str, Any]) -
     return kind(**arguments)
 
 
-def found(base: type[Kind], word: str, name: str) -> type[Kind]:
+def class_of(base: type[Kind], word: str, name: str) -> type[Kind]:
     """The class of that name."""
     if name not in base.registry:
         raise base.error(unknown(word, name, base.registry))

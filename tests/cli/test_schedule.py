@@ -109,4 +109,6 @@ def test_the_page_of_schedules_names_each() -> None:
     for name in schedules.names():
         assert f"\n| `{name}` |" in page, name
     row = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+    for name, kind in schedules.SCHEDULES.items():
+        assert row[name].split("|")[4].strip() == (kind.counterpart or ("" if kind.absolute else "LambdaLR")), name
     assert [name for name in row if "**yes**" in row[name]] == ["one_over_t", "inverse_time"]

@@ -15,8 +15,9 @@ from thalweg import formulas, regularizers, schedules
 from thalweg.errors import TrainingError
 from thalweg.population.batched import Batched
 from thalweg.population.batches import TensorBatches, order_seed
-from thalweg.population.block import Block, Task, activations_of, arranged, block_size, initial_tensors
+from thalweg.population.block import Block, Task, arranged, initial_tensors
 from thalweg.population.member import Member
+from thalweg.population.sizing import activations_of, block_size
 
 EPOCHS = 3
 TORCH = {
@@ -136,8 +137,8 @@ def test_members_go_on_in_another_block_as_if_nothing_had_happened() -> None:
         assert block.step == 3 * task.batches.steps
     kept = [0, 3, 5, 10, 11, 14, 25, 31]
     gathered = Block(task, [members[k] for k in kept], 6)
-    gathered.take(first, [(k, at) for k, at in enumerate(kept) if at < 11])
-    gathered.take(second, [(k, at - 11) for k, at in enumerate(kept) if at >= 11])
+    gathered.adopt(first, [(k, at) for k, at in enumerate(kept) if at < 11])
+    gathered.adopt(second, [(k, at - 11) for k, at in enumerate(kept) if at >= 11])
     for values, now in zip(curves[3:], epochs_of(gathered), strict=True):
         for name, value in values.items():
             np.testing.assert_allclose(now[name], value[kept], rtol=1e-5, err_msg=name)
@@ -312,7 +313,7 @@ def test_a_scheduled_rate_is_the_schedule_times_the_rate() -> None:
     seen = []
     for epoch in block.train():
         if epoch is None:
-            seen.append(float(block.slices[0].table[0, 0]))
+            seen.append(float(block.updates[0].table[0, 0]))
     expected = 0.3 * schedules.get("cosine").factor(np.arange(len(seen)), block.total)
     np.testing.assert_allclose(seen, expected, rtol=1e-15)
 
@@ -418,7 +419,9 @@ def test_a_model_that_cannot_be_traced_runs_untraced_with_the_same_result(monkey
         raise RuntimeError("cannot trace")
 
     monkeypatch.setattr("thalweg.population.batched.make_fx", refuse)
-    untraced = epochs_of(Block(make_task(), make_members(), EPOCHS))
+    task = make_task()
+    untraced = epochs_of(Block(task, make_members(), EPOCHS))
+    assert task.batched.notes == [f"{type(task.batched.model).__name__} runs untraced, which is slower: cannot trace"]
     for one, other in zip(traced, untraced, strict=True):
         for metric, values in one.items():
             np.testing.assert_allclose(values, other[metric], rtol=1e-9)

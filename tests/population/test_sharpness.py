@@ -62,7 +62,7 @@ def made(model: Callable[[], nn.Module], members: int = 3) -> tuple[Landscape, l
             if isinstance(layer, nn.BatchNorm2d):
                 layer.running_mean.uniform_(-1, 1)  # type: ignore[union-attr]
     batched = Batched(model(), F.cross_entropy, {})
-    batched.look(INPUTS[:2])
+    batched.find_moving_buffers(INPUTS[:2])
     states = [dict(m.named_parameters()) | dict(m.named_buffers()) for m in modules]
     weights, moving = (
         [torch.stack([s[n].detach() for s in states]) for n in names] for names in (batched.names, batched.moving)
@@ -114,7 +114,7 @@ def test_a_negative_eigenvalue_that_is_larger_in_size_is_passed_over() -> None:
 
     batched = Batched(Weights(), lambda outputs, targets: outputs.mean(), {})
     x = torch.ones(6, 1, dtype=DOUBLE)
-    batched.look(x)
+    batched.find_moving_buffers(x)
     found = curvature(Landscape(batched, x, x), [torch.ones(2, 4, dtype=DOUBLE)], epsilon=0.1)
     np.testing.assert_allclose(found.eigenvalue, [2.0, 2.0], rtol=1e-3)
     g = coefficients.numpy()
@@ -160,10 +160,10 @@ def test_populations_share_what_was_traced_and_not_their_fixed_tensors() -> None
 
     batched = Batched(Scaled(), lambda outputs, targets: outputs.mean(), {})
     x = torch.ones(6, 1, dtype=DOUBLE)
-    batched.look(x)
+    batched.find_moving_buffers(x)
     losses = [
         Landscape(batched, x, x, [torch.tensor([scale], dtype=DOUBLE)]).loss([torch.ones(2, 1, dtype=DOUBLE)])
         for scale in (1.0, 3.0)
     ]
     assert [loss.tolist() for loss in losses] == [[1.0, 1.0], [3.0, 3.0]]
-    assert len(batched.others) == 1
+    assert len(batched.extra_programs) == 1

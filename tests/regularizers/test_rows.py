@@ -195,7 +195,7 @@ def test_batch_normalization() -> None:
     model = nn.BatchNorm1d(3, dtype=torch.float64)
     x = torch.randn(8, 3, dtype=torch.float64)
     batched = Batched(model, lambda outputs, targets: (outputs * targets).sum(), {})
-    batched.look(x)
+    batched.find_moving_buffers(x)
     weight, bias = torch.tensor([[1.0] * 3, [2.0] * 3]).double(), torch.zeros(2, 3).double()
     moving = [torch.zeros(2, 3).double(), torch.ones(2, 3).double(), torch.zeros(2, dtype=torch.int64)]
     *_, losses, mean, variance, count = batched.gradient([weight, bias], x, x, (), moving)

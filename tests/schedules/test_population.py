@@ -141,7 +141,7 @@ def test_a_plateau_goes_on_from_a_checkpoint(stop: int) -> None:
     whole = Block(task, members, EPOCHS)
     for _ in whole.train():
         pass
-    assert (whole.slices[0].table[:3, 0] < [0.01, 0.1, 1.0]).any()
+    assert (whole.updates[0].table[:3, 0] < [0.01, 0.1, 1.0]).any()
     first = Block(task, members, EPOCHS)
     steps = first.train()
     for _ in range(stop):
@@ -158,6 +158,6 @@ def test_a_plateau_goes_on_from_a_checkpoint(stop: int) -> None:
 def test_members_that_share_a_schedule_share_its_factors() -> None:
     rule, one = formulas.get("sgd"), S.Linear(steps=1)
     members = [Member(rule, {"lr": 0.1}, {"lr": s}, 0) for s in (one, S.Linear(), S.Linear(steps=1), one)]
-    scheduling = Block(make_task(), members, EPOCHS).slices[0].scheduling
+    scheduling = Block(make_task(), members, EPOCHS).updates[0].scheduling
     assert scheduling.factors.shape == (EPOCHS * STEPS, 2)
     assert scheduling.kinds.tolist() == [0, 1, 0, 0]

@@ -92,6 +92,13 @@ def pairs(total: int) -> dict[str, st.SearchStrategy[Pair]]:
     }
 
 
+def test_each_declared_counterpart_is_compared() -> None:
+    elsewhere = {"OneCycleLR", "CyclicLR", "ReduceLROnPlateau"}  # below, because they move momentum or need a loss
+    assert {kind.counterpart for kind in S.SCHEDULES.values()} - {""} == {*pairs(30), *elsewhere}
+    drawn = {name for name, kind in S.SCHEDULES.items() if not (kind.sample or kind.closed or kind.absolute)}
+    assert set(OPEN) == drawn
+
+
 @pytest.mark.parametrize("kind", pairs(30))
 @given(data=st.data(), total=TOTALS, lr=st.floats(1e-4, 10))
 @settings(max_examples=40, deadline=None)

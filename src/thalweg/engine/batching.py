@@ -87,7 +87,7 @@ def _taken(block: Block, count: int) -> tuple[list[Tensor], float]:
     inputs, targets = next(iter(task.batches.epoch(block.seed, 0)))
     for part in block.regularized.parts:
         part.check(batched.loss, inputs, targets)
-    extra = block.regularized.extra(block.seeds, 0, inputs, block.own)
+    extra = block.regularized.extra(block.seeds, 0, inputs, block.per_member)
 
     def step() -> tuple[Tensor, ...]:
         return batched.gradient(block.weights, inputs, targets, block.fixed, block.moving, extra)

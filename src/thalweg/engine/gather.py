@@ -26,5 +26,5 @@ def gathered(
     for row in {row.id: row for row, _ in origins}.values():
         old = Block(task, [plan.member(s, row.seed) for s in row.settings], plan.epochs)
         old.load(saved[row.id])
-        block.take(old, [(k, at) for k, (source, at) in enumerate(origins) if source.id == row.id])
+        block.adopt(old, [(k, at) for k, (source, at) in enumerate(origins) if source.id == row.id])
     return block

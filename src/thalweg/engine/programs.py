@@ -18,9 +18,10 @@ from ..plan.factors import FULL, Setting
 from ..plan.plan import Plan
 from ..population.batched import Batched
 from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
-from ..population.block import Task, activations_of, arranged, block_size
+from ..population.block import Task, arranged
 from ..population.member import Member
 from ..population.one_by_one import OneByOne
+from ..population.sizing import activations_of, block_size
 from ..problem.data import Pair
 from ..problem.prepare import Prepared
 

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from ..errors import ThalwegError, first_line
 from ..plan.folds import FOLD
 from ..population.batches import RANDOM
-from ..population.block import activations_of
+from ..population.sizing import activations_of
 from ..problem.prepare import Prepared
 from ..recipe.recipe import Recipe, recipe
 from ..recipe.run import RecipeRun, differences

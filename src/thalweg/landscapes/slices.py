@@ -26,7 +26,8 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from ..errors import TrainingError
 from ..population.batched import Batched
-from ..population.block import EVALUATION_BATCH, activations_of, block_size
+from ..population.block import EVALUATION_BATCH
+from ..population.sizing import activations_of, block_size
 
 State = dict[str, Tensor]  # weights, and buffers that training moves, by name
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -143,7 +144,7 @@ class Slices:
         self.inputs, self.targets = inputs.to(device), targets.to(device)
         self.engine = Batched(self.model, loss, {})
         with torch.random.fork_rng(devices=[]):
-            self.engine.look(self.inputs[:2])
+            self.engine.find_moving_buffers(self.inputs[:2])
             activations = activations_of(self.model.eval(), self.inputs[:8])
         self.names, self.moving = self.engine.names, self.engine.moving
         own = self.here()

@@ -18,7 +18,7 @@ from .base import Loss, number
 
 
 def class_weights(what: str, weight: Any, error: type[UsageError]) -> tuple[float, ...] | Tensor | None:
-    """One non-negative number per class as a tuple; a tensor as it is."""
+    """One non-negative number per class as a tuple; a tensor unchanged."""
     if weight is None or (isinstance(weight, Tensor) and weight.ndim == 1):
         return weight
     several = isinstance(weight, Sequence) and not isinstance(weight, str | bytes) and len(weight) > 0

@@ -159,13 +159,13 @@ def _total(hidden: Tensor, targets: Tensor, share: Tensor | None, options: _Opti
     """What the sum of all losses is divided by, as a scalar."""
     if options.reduction != "mean":
         return hidden.new_ones((), dtype=_wide(hidden))
-    return _own(targets, share, options, _wide(hidden)).sum()
+    return _class_weight(targets, share, options, _wide(hidden)).sum()
 
 
-def _own(targets: Tensor, share: Tensor | None, options: _Options, dtype: torch.dtype) -> Tensor:
+def _class_weight(targets: Tensor, share: Tensor | None, options: _Options, dtype: torch.dtype) -> Tensor:
     """The weight of each token's class, (tokens,); 0 where it is ignored."""
-    kept = targets != options.ignore_index
-    return kept.to(dtype) if share is None else share.to(dtype)[torch.where(kept, targets, 0)] * kept
+    counted = targets != options.ignore_index
+    return counted.to(dtype) if share is None else share.to(dtype)[torch.where(counted, targets, 0)] * counted
 
 
 def _run(
@@ -213,28 +213,28 @@ def _chunk(
 ) -> tuple[Tensor, Tensor | None]:
     """The losses of a chunk, (tokens,), and scale · ∂loss/∂logits, (tokens, classes).
 
-    With own = w_y and ε the smoothing, each −log softmax counts (1 − ε) own at the target and ε w/C everywhere.
+    With ε the smoothing, each −log softmax counts (1 − ε) w_y at the target and ε w_c/C everywhere.
     """
     dtype = _wide(logits)
-    kept = targets != options.ignore_index
-    at = torch.where(kept, targets, 0).unsqueeze(1)
-    sharp = (1 - options.label_smoothing) * _own(targets, share, options, dtype)
-    even = kept.to(dtype) * (options.label_smoothing / logits.shape[1])
+    counted = targets != options.ignore_index
+    at = torch.where(counted, targets, 0).unsqueeze(1)
+    sharp = (1 - options.label_smoothing) * _class_weight(targets, share, options, dtype)
+    even = counted.to(dtype) * (options.label_smoothing / logits.shape[1])
     top, where = logits.max(1, keepdim=True)
     chances = torch.softmax(logits, 1)
     # log Σ exp, from the largest logit and its probability: nothing overflows, and no second large tensor
     whole = (top.to(dtype) - chances.gather(1, where).to(dtype).log()).squeeze(1)
-    values = torch.where(kept, sharp * (whole - logits.gather(1, at).squeeze(1).to(dtype)), 0)
+    values = torch.where(counted, sharp * (whole - logits.gather(1, at).squeeze(1).to(dtype)), 0)
     weights = None if share is None else share.to(logits.dtype)
     if options.label_smoothing:
         sums = (logits.sum(1) if weights is None else torch.mv(logits, weights)).to(dtype)
         mass = logits.shape[1] if weights is None else weights.sum(dtype=dtype)
-        values = values + torch.where(kept, even * (mass * whole - sums), 0)
+        values = values + torch.where(counted, even * (mass * whole - sums), 0)
     else:
         mass = 0.0
     if not learning:
         return values, None
-    scale = torch.where(kept, scale, 0)  # (tokens,); a mean over nothing is 0/0, and its gradient 0
+    scale = torch.where(counted, scale, 0)  # (tokens,); a mean over nothing is 0/0, and its gradient 0
     # factors in the logits' own type, since torch would copy a half-precision chunk to multiply it by float32
     change = chances.mul_(((sharp + even * mass) * scale).to(chances.dtype).unsqueeze(1))
     change.scatter_add_(1, at, -(sharp * scale).to(change.dtype).unsqueeze(1))

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from .. import calls
-from ..arguments import found, made
+from ..arguments import build, class_of
 from ..errors import ProblemError, unknown
 from .base import Loss, Measure
 from .regression import MAE, MSE
@@ -82,9 +82,9 @@ def get(loss: str | Measure) -> Loss:
     if isinstance(loss, Loss):
         return loss
     if isinstance(loss, str):
-        found(Loss, "loss", loss.partition("(")[0].strip())
+        class_of(Loss, "loss", loss.partition("(")[0].strip())
         name, arguments = calls.parse(loss, ProblemError, "cross_entropy(label_smoothing=0.1)")
-        return made(Loss, "loss", name, arguments) if arguments or name not in LOSSES else LOSSES[name]
+        return build(Loss, "loss", name, arguments) if arguments or name not in LOSSES else LOSSES[name]
     if not callable(loss):
         raise _neither("loss", loss, list(LOSSES))
     return _of_torch(loss) or Own(loss)

@@ -35,23 +35,23 @@ class Extra:
     """What a step with a regularizer needs beside the weights and the batch.
 
     Attributes:
-        parts: the regularizers, whose own strengths do not count.
+        parts: the regularizers; their strengths do not count.
         amounts: for each part, what its hooks are given, (members,) each.
         draws: for each part, its random numbers: common to the members, or (members, …).
-        seeds: of the random numbers that the model draws: one common to the members, or each member's own.
-        own: whether inputs, targets, fixed tensors and random numbers are each member's own, (members, …).
+        seeds: of the random numbers that the model draws: one common to the members, or one for each.
+        per_member: whether inputs, targets, fixed tensors and random numbers are each member's, (members, …).
     """
 
     parts: tuple[Regularizer, ...] = ()
     amounts: tuple[Tensors, ...] = ()
     draws: tuple[Tensors, ...] = ()
     seeds: tuple[int, ...] = (0,)
-    own: bool = False
+    per_member: bool = False
 
     @property
     def data(self) -> int | None:
-        """The axis of members of whatever is not stacked in any case, as vmap takes it."""
-        return 0 if self.own else None
+        """vmap's in_dim of data: 0 if per member."""
+        return 0 if self.per_member else None
 
 
 PLAIN = Extra()
@@ -89,6 +89,10 @@ class Batched:
         loss: (outputs, targets) → scalar, which is trained, as `thalweg.losses.get` takes it.
         metrics: name → (outputs, targets) → scalar.
         judge: the loss that evaluations report; the one that is trained unless given.
+
+    Attributes:
+        notes: sentences for the user about how it runs, e.g. that the model could not be traced; each once.
+        extra_programs: programs of the same model that are traced elsewhere, by what tells them apart.
     """
 
     def __init__(
@@ -108,10 +112,10 @@ class Batched:
         self._knows_moving = False
         self._lock = threading.RLock()  # the model's mode and weights are swapped while it is called
         self._graphs: dict[tuple, _Graph] = {}
-        self.others: dict[tuple, Callable[..., Tensors]] = {}  # programs that are traced elsewhere
+        self.extra_programs: dict[tuple, Callable[..., Tensors]] = {}
 
-    def look(self, inputs: Tensor) -> None:
-        """Find, with a few inputs, which buffers move in training; they leave `fixed` for `moving`."""
+    def find_moving_buffers(self, inputs: Tensor) -> None:
+        """Move the names of the buffers that training changes from `fixed` to `moving`; a few inputs show which."""
         with self._lock:
             if not self._knows_moving:
                 try:
@@ -122,7 +126,7 @@ class Batched:
                 self._knows_moving = True
 
     def _watched(self, forward: Callable[[], object]) -> None:
-        """Run this without touching anybody's random numbers."""
+        """Run this; PyTorch's random state stays as it was."""
         recorded(forward)
 
     def gradient(
@@ -141,8 +145,8 @@ class Batched:
             fixed: the members' common tensors that do not train, in the order of the attribute `fixed`.
             moving: (members, *shape) buffers that training moves, in the order of the attribute `moving`.
         """
-        amounts = [a for own in extra.amounts for a in own]
-        draws = [d for own in extra.draws for d in own]
+        amounts = [a for part in extra.amounts for a in part]
+        draws = [d for part in extra.draws for d in part]
         groups = (weights, moving, amounts, (inputs, targets), fixed, draws)
         programs = tuple(part.program for part in extra.parts)
         key = (
@@ -153,11 +157,11 @@ class Batched:
             targets.shape,
             targets.dtype,
             programs,
-            extra.own,
+            extra.per_member,
         )
         graph = self._graph(key, groups, extra)
         each = [numbers(graph.drawn, seed) for seed in extra.seeds] if graph.drawn else [()]
-        drawn = [torch.stack(one) for one in zip(*each, strict=True)] if extra.own else each[0]
+        drawn = [torch.stack(one) for one in zip(*each, strict=True)] if extra.per_member else each[0]
         with torch.no_grad():
             return graph.call(*weights, *moving, *amounts, inputs, targets, *fixed, *draws, *drawn)
 
@@ -168,19 +172,19 @@ class Batched:
         targets: Tensor,
         fixed: Sequence[Tensor] = (),
         moving: Sequence[Tensor] = (),
-        own: bool = False,
+        per_member: bool = False,
     ) -> Tensors:
-        """The loss and each metric, (members,) each, in evaluation mode; `own`: fixed are (members, *shape)."""
+        """The loss and each metric, (members,) each, in evaluation mode; `per_member`: fixed are (members, *shape)."""
         groups = (weights, moving, (), (inputs, targets), fixed, ())
-        key = ("evaluate", len(weights[0]), inputs.shape, inputs.dtype, targets.shape, targets.dtype, own)
-        graph = self._graph(key, groups, None, 0 if own else None)
+        key = ("evaluate", len(weights[0]), inputs.shape, inputs.dtype, targets.shape, targets.dtype, per_member)
+        graph = self._graph(key, groups, None, 0 if per_member else None)
         with torch.no_grad():
             return graph.call(*weights, *moving, inputs, targets, *fixed)
 
-    def _call(self, weights: Tensors, held: dict[str, Tensor], inputs: Tensor, fixed: Tensors) -> Tensor:
-        """The outputs; buffers that the model moves are moved in `held`."""
-        held |= zip((*self.names, *self.fixed), (*weights, *fixed), strict=True)
-        return functional_call(self.model, held, (inputs,))
+    def _call(self, weights: Tensors, buffers: dict[str, Tensor], inputs: Tensor, fixed: Tensors) -> Tensor:
+        """The outputs; buffers that the model moves are moved in `buffers`."""
+        buffers |= zip((*self.names, *self.fixed), (*weights, *fixed), strict=True)
+        return functional_call(self.model, buffers, (inputs,))
 
     def _one_gradient(self, extra: Extra, groups: Sequence[Tensors], layouts: Sequence[_Layout]) -> Tensors:
         """One member's gradients, loss and moved buffers."""
@@ -188,22 +192,22 @@ class Batched:
         amount, draw = (layout.split(flat) for layout, flat in zip(layouts, (amounts, draws), strict=True))
         parts = list(zip(extra.parts, draw, amount, strict=True))
         point, y = weights, targets
-        for part, own_draws, own in parts:
-            inputs, y = part.batch(inputs, y, own_draws, own)
-            point = part.point(point, own_draws, own)
+        for part, drawn, strengths in parts:
+            inputs, y = part.batch(inputs, y, drawn, strengths)
+            point = part.point(point, drawn, strengths)
         loss = criterion(self.loss, extra.parts, amount)
 
         def objective(w: Tensors) -> tuple[Tensor, Tensors]:
-            held = {name: b.clone() for name, b in zip(self.moving, moving, strict=True)}
-            value = loss(self._call(w, held, inputs, fixed), y)
-            for part, _, own in parts:
-                added = part.penalty(w, own)
+            buffers = {name: b.clone() for name, b in zip(self.moving, moving, strict=True)}
+            value = loss(self._call(w, buffers, inputs, fixed), y)
+            for part, _, strengths in parts:
+                added = part.penalty(w, strengths)
                 value = value if added is None else value + added
-            return value, tuple(held[name].detach() for name in self.moving)
+            return value, tuple(buffers[name].detach() for name in self.moving)
 
         gradients, value, moved = self._derive(objective, point)
-        for part, _, own in parts:
-            gradients = part.gradient(gradients, own)
+        for part, _, strengths in parts:
+            gradients = part.gradient(gradients, strengths)
         return (*gradients, value, *moved)
 
     def _derive(
@@ -254,8 +258,8 @@ class Batched:
         batched = vmap(one, in_dims=axes, randomness=random)
 
         def flat(*tensors: Tensor) -> Tensors:
-            *given, own = layout.split(tensors)
-            with Replayed(own) if drawn else nullcontext():
+            *given, random_numbers = layout.split(tensors)
+            with Replayed(random_numbers) if drawn else nullcontext():
                 return batched(*given)
 
         def untraced(*tensors: Tensor) -> Tensors:
@@ -281,7 +285,7 @@ class Batched:
                 except UNTRACEABLE as error:
                     failure = error
         assert failure is not None
-        self._note(f"{type(self.model).__name__} runs untraced, which is slower: {first_line(failure)}")
+        self._note(f"{type(self.model).__name__} runs untraced, which is slower: {first_line(failure)}.")
         return _Graph(untraced, drawn)
 
     def _note(self, sentence: str) -> None:
@@ -291,13 +295,13 @@ class Batched:
     def _drawn(self, groups: Sequence[Sequence[Tensor]], extra: Extra) -> list[Drawn]:
         """What the first member draws by itself in a forward pass."""
         weights, moving, _, (inputs, targets), fixed, _ = groups
-        if extra.own:
+        if extra.per_member:
             inputs, targets, fixed = inputs[0], targets[0], [f[0] for f in fixed]
-        held = {name: b[0].clone() for name, b in zip(self.moving, moving, strict=True)}
+        buffers = {name: b[0].clone() for name, b in zip(self.moving, moving, strict=True)}
         first = tuple(w[0].detach().clone().requires_grad_() for w in weights)
 
         def forward() -> None:
-            self.loss(self._call(first, held, inputs, tuple(fixed)), targets)
+            self.loss(self._call(first, buffers, inputs, tuple(fixed)), targets)
 
         with self._mode(extra):
             try:

@@ -20,7 +20,7 @@ from ..errors import TrainingError
 Batch = tuple[Tensor, Tensor]
 
 
-RANDOM = threading.Lock()  # whoever seeds PyTorch's global random state holds this
+RANDOM = threading.Lock()  # held while PyTorch's global random state is seeded
 
 
 def order_seed(seed: int, epoch: int) -> int:
@@ -81,7 +81,7 @@ class OwnBatches:
         return -(-self.rows.shape[1] // self.batch_size)
 
     def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
-        orders = [_order(self.rows.shape[1], own, epoch) for own in self.seeds]
+        orders = [_order(self.rows.shape[1], one, epoch) for one in self.seeds]
         for chosen in self.rows.gather(1, torch.stack(orders)).split(self.batch_size, dim=1):
             yield self.inputs[chosen], self.targets[chosen]
 
@@ -91,10 +91,10 @@ def _order(samples: int, seed: int, epoch: int) -> Tensor:
 
 
 class LoaderBatches:
-    """A user's DataLoader, used as it is, with PyTorch's random state seeded for each epoch.
+    """A user's DataLoader, used unchanged, with PyTorch's random state seeded for each epoch.
 
     The global random state is the loader's own while it makes a batch, and is put back afterwards, so
-    that shuffling and random transforms repeat and nobody else's random numbers change.
+    that shuffling and random transforms repeat and no other random numbers change.
 
     Raises:
         TrainingError: a pass has fewer or more batches than `steps`.

@@ -17,16 +17,13 @@ from torch import Tensor, nn
 from ..errors import PlanError, TrainingError
 from ..formulas.base import Equations
 from ..kernels import numba_cpu
-from ..kernels.lower import lower
 from .batched import Batched
 from .batches import RANDOM, Batches, OwnBatches
 from .member import RUINED, Member
 from .regularized import Regularized
-from .scheduling import Scheduling
+from .updates import Update
 
 EVALUATION_BATCH = 1024  # samples evaluated at once
-CACHE = 24 * 2**20  # bytes
-MEMORY = 2**30  # bytes
 
 
 @dataclass(frozen=True)
@@ -55,95 +52,6 @@ class Epoch:
     values: Mapping[str, np.ndarray]
 
 
-class _Slice:
-    """The members of one formula within a block: rows [start, stop) of the stacked weights."""
-
-    def __init__(self, equations: Equations, start: int, members: Sequence[Member], total: int) -> None:
-        self.equations, self.start, self.count = equations, start, len(members)
-        self.stop = start + len(members)
-        names = equations.hyperparameters
-        base = [{**m.formula.hyperparameters, **m.hyperparameters} for m in members]
-        self.base = np.array([[values[name] for name in names] for values in base]).reshape(len(members), len(names))
-        self.table = self.base.copy()
-        self.scheduling = Scheduling(members, names, self.base, total)
-        initial = {
-            name: [values[first] if isinstance(first, str) else first for values in base]
-            for name, first in equations.initial
-        }
-        program = lower(equations)
-        self.initial = [initial[name] for name, _ in program.states]
-        kept = [initial[name] for name, _ in program.kept]
-        self.kept = np.array(kept, dtype=np.float64).reshape(-1, self.count).T.copy()
-
-    def allocate(self, weights: Sequence[Tensor]) -> None:
-        """States for every weight tensor, and the table of addresses the kernel works on."""
-        self.states: list[list[Tensor]] = []
-        addresses, lengths = [], []
-        for w in weights:
-            shape = (self.count, *w.shape[1:])
-            first = [torch.tensor(values, dtype=w.dtype) for values in self.initial]
-            states = [f.reshape(-1, *[1] * (w.dim() - 1)).expand(shape).clone() for f in first]
-            self.states.append(states)
-            size = w[0].numel()
-            stride = np.arange(self.count) * size * w.element_size()
-            own = [w.data_ptr() + self.start * size * w.element_size(), 0, *(s.data_ptr() for s in states)]
-            addresses.append(np.array(own, dtype=np.int64)[None, :] + stride[:, None])
-            lengths.append(np.full(self.count, size))
-        self.stride = (
-            np.array([w[0].numel() * w.element_size() for w in weights])[:, None]
-            * (np.arange(self.start, self.stop)[None, :])
-        )
-        self.address = np.ascontiguousarray(np.concatenate(addresses), dtype=np.int64)
-        self.length = np.concatenate(lengths).astype(np.int64)
-        self.row = np.tile(np.arange(self.count), len(weights)).astype(np.int64)
-        self.kernel = numba_cpu.compiled(self.equations, weights[0].dtype)
-        self.look = self.equations.lookahead and numba_cpu.compiled(self.equations.lookahead, weights[0].dtype)
-
-    def launch_look(self, points: np.ndarray, active: np.ndarray, step: int) -> numba_cpu.Launch | None:
-        """Move copies of the weights, given by their addresses, to where the formula wants its gradient."""
-        if self.look is None:
-            return None
-        self.scheduling.write(self.table, step)
-        address = self.address.copy()
-        address[:, 0] = address[:, 1] = (points[:, None] + self.stride).reshape(-1)
-        t = np.full(self.count, float(step + 1))
-        own = active[self.start : self.stop]
-        return self.look.launch(
-            address, self.length, self.row, own, t, np.full(self.count, np.nan), self.table, kept=self.kept.copy()
-        )
-
-    def has(self, places: np.ndarray) -> np.ndarray:
-        """Which of these places in the block are the slice's."""
-        return (places >= self.start) & (places < self.stop)
-
-    def take(self, other: _Slice, here: np.ndarray, there: np.ndarray) -> None:
-        """The optimizer's memory of members at other places of another block."""
-        rows, before = here - self.start, there - other.start
-        for states, old in zip(self.states, other.states, strict=True):
-            for state, kept in zip(states, old, strict=True):
-                state[rows] = kept[before]
-        self.kept[rows] = other.kept[before]
-        self.scheduling.take(other.scheduling, dict(zip(before.tolist(), rows.tolist(), strict=True)))
-
-    def rates(self) -> np.ndarray:
-        """The learning rates of the step that was launched last, (members,)."""
-        names = self.equations.hyperparameters
-        if "lr" not in names:
-            raise PlanError(
-                f"{self.equations.name} has no hyperparameter lr, which decoupled decay goes by; add lr to it."
-            )
-        return self.table[:, names.index("lr")]
-
-    def launch(self, gradients: np.ndarray, losses: np.ndarray, active: np.ndarray, step: int) -> numba_cpu.Launch:
-        self.scheduling.write(self.table, step)
-        self.address[:, 1] = (gradients[:, None] + self.stride).reshape(-1)
-        t = np.full(self.count, float(step + 1))
-        loss = losses[self.start : self.stop]
-        return self.kernel.launch(
-            self.address, self.length, self.row, active[self.start : self.stop], t, loss, self.table, kept=self.kept
-        )
-
-
 class Block:
     """Members of one seed, from their first step to their last; or, with batches of their own, of several seeds.
 
@@ -159,33 +67,27 @@ class Block:
         active: (members,) whether a member still trains.
         broken: (members,) the step at which the loss stopped being finite, or −1.
         untrained: (members,) validation loss of the initial weights; NaN before the first step.
-        above: (members,) the step of the pass since which the validation loss is above `RUINED` times that, or −1.
+        ruined_since: (members,) the step of the pass since which it exceeds `RUINED` times that, or −1.
         step: steps taken so far.
         recorded: the step of the last pass over the data that was yielded and taken.
+        per_member: whether inputs, targets and fixed tensors are each member's, (members, …).
     """
 
     def __init__(self, task: Task, members: Sequence[Member], epochs: int) -> None:
-        self.own = isinstance(task.batches, OwnBatches)
-        self.seeds = tuple(m.seed for m in members) if self.own else tuple({m.seed for m in members})
-        if len(self.seeds) != (len(members) if self.own else 1):
+        self.per_member = isinstance(task.batches, OwnBatches)
+        self.seeds = tuple(m.seed for m in members) if self.per_member else tuple({m.seed for m in members})
+        if len(self.seeds) != (len(members) if self.per_member else 1):
             raise PlanError("members that share their batches have one seed; give those of each a block of its own.")
         self.task, self.members, self.seed, self.epochs = task, tuple(members), self.seeds[0], epochs
         self.total = epochs * task.batches.steps
         each = [initial_tensors(task.model, seed) for seed in self.seeds]
         start, fixed = each[0]
-        task.batched.look(task.sample)
+        task.batched.find_moving_buffers(task.sample)
         moving = {name: fixed[name] for name in task.batched.moving if name in fixed}
-        fixed = {name: held for name, held in fixed.items() if name not in moving}
-        self.fixed = [torch.stack([f[n] for _, f in each]) if self.own else held for n, held in fixed.items()]
-        self.weights, self.moving = (
-            [
-                torch.stack([held[place][name] for held in each])
-                if self.own
-                else one.unsqueeze(0).repeat(len(members), *[1] * one.dim())
-                for name, one in tensors.items()
-            ]
-            for place, tensors in enumerate((start, moving))
-        )
+        fixed = {name: tensor for name, tensor in fixed.items() if name not in moving}
+        self.fixed = [torch.stack([f[n] for _, f in each]) if self.per_member else t for n, t in fixed.items()]
+        self.weights = [self._stacked(w, [trained[name] for trained, _ in each]) for name, w in start.items()]
+        self.moving = [self._stacked(b, [rest[name] for _, rest in each]) for name, b in moving.items()]
         if (list(start), list(fixed)) != (task.batched.names, task.batched.fixed):
             raise TrainingError(
                 "the model function returns a different model at each call; it must always be the same."
@@ -194,20 +96,26 @@ class Block:
         self.active = np.ones(len(members), dtype=np.bool_)
         self.broken = np.full(len(members), -1, dtype=np.int64)
         self.untrained = np.full(len(members), np.nan)
-        self.above = self.broken.copy()
+        self.ruined_since = self.broken.copy()
         self.step = 0
         self.recorded = 0
         self.loss_sum = np.zeros(len(members))
-        self.slices = list(self._slices())
-        for part in self.slices:
+        self.updates = list(self._by_formula())
+        for part in self.updates:
             part.allocate(self.weights)
 
-    def _slices(self) -> Iterator[_Slice]:
+    def _stacked(self, one: Tensor, each: Sequence[Tensor]) -> Tensor:
+        """(members, *shape), of the tensor of the one seed or of each member's."""
+        return (
+            torch.stack(list(each)) if self.per_member else one.unsqueeze(0).repeat(len(self.members), *[1] * one.dim())
+        )
+
+    def _by_formula(self) -> Iterator[Update]:
         first = 0
         for k in range(1, len(self.members) + 1):
             here = self.members[first].formula.equations
             if k == len(self.members) or self.members[k].formula.equations != here:
-                yield _Slice(here, first, self.members[first:k], self.total)
+                yield Update(here, first, self.members[first:k], self.total)
                 first = k
 
     @property
@@ -217,7 +125,7 @@ class Block:
         Its loss stopped being finite; or it ended far above the untrained loss, and from that step on it was. Before
         the end that may still pass. Where the untrained loss is not above 0, no multiple of it is far.
         """
-        return np.where((self.broken < 0) & (self.step >= self.total), self.above, self.broken)
+        return np.where((self.broken < 0) & (self.step >= self.total), self.ruined_since, self.broken)
 
     def train(self, until: int | None = None) -> Iterator[Epoch | None]:
         """Train from wherever the block stands to the end, or to the end of the pass `until`.
@@ -235,9 +143,9 @@ class Block:
             if done == 0 and self.step > self.recorded:
                 passed = self._epoch(per_epoch)
                 yield passed
-                # Only now: whoever stops before this point sees the same epoch again, and loses nothing.
+                # Only now: a run that stops before this point sees the same epoch again, and loses nothing.
                 self.recorded = self.step
-                for part in self.slices if self.task.validation is not None else ():
+                for part in self.updates if self.task.validation is not None else ():
                     part.scheduling.observe(passed.values["validation_loss"][part.start : part.stop])
                 self.loss_sum.fill(0)
             if self.step >= end:
@@ -251,34 +159,34 @@ class Block:
         batched, regularized = self.task.batched, self.regularized
         if self.step == 0:
             for part in regularized.parts:
-                part.check(batched.loss, *((inputs[0], targets[0]) if self.own else (inputs, targets)))
-        extra = regularized.extra(self.seeds, self.step, inputs, self.own)
-        made = batched.gradient(self._points(), inputs, targets, self.fixed, self.moving, extra)
+                part.check(batched.loss, *((inputs[0], targets[0]) if self.per_member else (inputs, targets)))
+        extra = regularized.extra(self.seeds, self.step, inputs, self.per_member)
+        results = batched.gradient(self._points(), inputs, targets, self.fixed, self.moving, extra)
         count = len(self.weights)
-        loss = made[count].double().numpy()
+        loss = results[count].double().numpy()
         broken = self.active & ~np.isfinite(loss)
         if broken.any():
             self.active &= ~broken
             self.broken[broken] = self.step
         self.loss_sum += np.where(self.active, loss, np.nan)
         if self.moving:
-            regularized.move(made[count + 1 :], self.active)
-        held = [g.contiguous() for g in made[:count]]
-        pointers = np.array([g.data_ptr() for g in held], dtype=np.int64)
-        launches = [part.launch(pointers, loss, self.active, self.step) for part in self.slices]
+            regularized.move(results[count + 1 :], self.active)
+        gradients = [g.contiguous() for g in results[:count]]  # alive until the launches have run
+        pointers = np.array([g.data_ptr() for g in gradients], dtype=np.int64)
+        launches = [part.launch(pointers, loss, self.active, self.step) for part in self.updates]
         if regularized.decays:  # a launch has set the rates of this step
-            regularized.shrink(np.concatenate([part.rates() for part in self.slices]), self.active)
+            regularized.shrink(np.concatenate([part.rates() for part in self.updates]), self.active)
         numba_cpu.run(launches, threads=1)
         regularized.after(self.step, self.task.batches.steps, self.total, self.active)
         self.step += 1
 
     def _points(self) -> list[Tensor]:
         """Where the gradients are taken: at the weights, or ahead of them for rules that look ahead."""
-        if all(part.look is None for part in self.slices):
+        if all(part.lookahead is None for part in self.updates):
             return self.weights
         points = [w.clone() for w in self.weights]
         pointers = np.array([p.data_ptr() for p in points], dtype=np.int64)
-        moves = [part.launch_look(pointers, self.active, self.step) for part in self.slices]
+        moves = [part.launch_lookahead(pointers, self.active, self.step) for part in self.updates]
         numba_cpu.run([move for move in moves if move is not None], threads=1)
         return points
 
@@ -286,13 +194,13 @@ class Block:
         train_loss = self.loss_sum / steps
         if self.task.validation is None:
             return Epoch(self.step, {"train_loss": train_loss})
-        found = self.evaluate(*self.task.validation)
+        judged = self.evaluate(*self.task.validation)
         last = self.step >= self.total
-        if self.regularized.stop(found["loss"], train_loss, self.active, self.step, last):
-            found = self.evaluate(*self.task.validation)
-        far = (self.untrained > 0) & (found["loss"] > RUINED * self.untrained)
-        self.above[:] = np.where(far, np.where(self.above < 0, self.step, self.above), -1)
-        values = {"train_loss": train_loss} | {f"validation_{name}": value for name, value in found.items()}
+        if self.regularized.stop(judged["loss"], train_loss, self.active, self.step, last):
+            judged = self.evaluate(*self.task.validation)
+        far = (self.untrained > 0) & (judged["loss"] > RUINED * self.untrained)
+        self.ruined_since[:] = np.where(far, np.where(self.ruined_since < 0, self.step, self.ruined_since), -1)
+        values = {"train_loss": train_loss} | {f"validation_{name}": value for name, value in judged.items()}
         if self.regularized.stopping:
             stopped = self.regularized.stopped
             trained = np.where(self.broken >= 0, self.broken, np.where(stopped >= 0, stopped, self.step))
@@ -306,8 +214,8 @@ class Block:
         weights, moving = self.regularized.evaluated
         sums, counted = np.zeros((len(names), len(self.members))), np.zeros((len(names), 1))
         for x, y in zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True):
-            found = batched.evaluate(weights, x, y, self.fixed, moving, self.own)
-            values = np.stack([v.double().numpy() for v in found])
+            each = batched.evaluate(weights, x, y, self.fixed, moving, self.per_member)
+            values = np.stack([v.double().numpy() for v in each])
             counts = batched.judge.counts(y)  # with class weights a chunk's loss is no plain mean over its samples
             share = np.full_like(counted, len(x))
             share[0] = len(x) if counts is None else float(counts.sum())
@@ -319,61 +227,61 @@ class Block:
     def state(self) -> dict[str, Tensor]:
         """name → (members, *shape) of every parameter and buffer of the model, as they are evaluated."""
         batched, (weights, moving) = self.task.batched, self.regularized.evaluated
-        fixed = self.fixed if self.own else [f.expand(len(self.members), *f.shape) for f in self.fixed]
+        fixed = self.fixed if self.per_member else [f.expand(len(self.members), *f.shape) for f in self.fixed]
         names = (*batched.names, *batched.moving, *batched.fixed)
         return dict(zip(names, (*weights, *moving, *fixed), strict=True))
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything needed to go on from here, by name; `load` takes it back bit for bit."""
         saved = {f"weight.{i}": w for i, w in enumerate(self.weights)}
-        for k, part in enumerate(self.slices):
+        for k, part in enumerate(self.updates):
             for i, states in enumerate(part.states):
                 saved |= {f"state.{k}.{i}.{j}": s for j, s in enumerate(states)}
-        saved |= {f"kept.{k}": torch.from_numpy(part.kept) for k, part in enumerate(self.slices)}
-        for k, part in enumerate(self.slices):
+        saved |= {f"kept.{k}": torch.from_numpy(part.row_states) for k, part in enumerate(self.updates)}
+        for k, part in enumerate(self.updates):
             saved |= {f"{k}.{name}": s for name, s in part.scheduling.tensors().items()}
         places = {"step": torch.tensor(self.step), "recorded": torch.tensor(self.recorded)}
         saved |= self.regularized.tensors()
         return saved | self._counters() | places
 
-    def take(self, other: Block, places: Sequence[tuple[int, int]]) -> None:
+    def adopt(self, other: Block, places: Sequence[tuple[int, int]]) -> None:
         """Go on from where members of another block stand; both blocks are of one seed and program.
 
         Args:
             places: a member's place here, and its place there.
         """
         here, there = np.array(places, dtype=np.intp).reshape(-1, 2).T
-        for own, old in zip(self._stacks(), other._stacks(), strict=True):
-            own[here] = old[there]
-        for part in self.slices:
-            for before in other.slices:
+        for new, old in zip(self._stacks(), other._stacks(), strict=True):
+            new[here] = old[there]
+        for part in self.updates:
+            for before in other.updates:
                 inside = part.has(here) & before.has(there)
                 if inside.any():
-                    part.take(before, here[inside], there[inside])
+                    part.adopt(before, here[inside], there[inside])
         self.step, self.recorded = other.step, other.recorded
 
     def _stacks(self) -> list[Tensor]:
-        """What is kept between steps with all members on its first axis."""
+        """What lasts from step to step and has all members on its first axis."""
         return [*self.weights, *self._counters().values(), *self.regularized.stacks().values()]
 
     def _counters(self) -> dict[str, Tensor]:
-        kept = {
+        counters = {
             "active": self.active,
             "diverged": self.broken,
             "loss_sum": self.loss_sum,
             "untrained": self.untrained,
-            "above": self.above,
+            "above": self.ruined_since,
         }
-        return {name: torch.from_numpy(array) for name, array in kept.items()}
+        return {name: torch.from_numpy(array) for name, array in counters.items()}
 
     def load(self, saved: Mapping[str, Tensor]) -> None:
         """Take up the state that `tensors` gave."""
-        own = self.tensors()
+        state = self.tensors()
         # Checkpoints of older versions lack what an end far above the untrained loss is judged by.
-        saved = {name: own[name] for name in ("untrained", "above")} | dict(saved)
-        if own.keys() != saved.keys() or any(own[n].shape != saved[n].shape for n in own):
+        saved = {name: state[name] for name in ("untrained", "above")} | dict(saved)
+        if state.keys() != saved.keys() or any(state[n].shape != saved[n].shape for n in state):
             raise TrainingError("the checkpoint belongs to another population; delete it to start this block afresh.")
-        for name, tensor in own.items():
+        for name, tensor in state.items():
             tensor.copy_(saved[name])
         self.step, self.recorded = int(saved["step"]), int(saved["recorded"])
 
@@ -385,10 +293,11 @@ def initial_tensors(model: Callable[[], nn.Module], seed: int) -> tuple[dict[str
     """
     with RANDOM, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = model()
-    weights = {name: p.detach().clone() for name, p in made.named_parameters() if p.requires_grad}
-    fixed = {name: p.detach().clone() for name, p in made.named_parameters() if not p.requires_grad}
-    return weights, fixed | {name: b.clone() for name, b in made.named_buffers()}
+        fresh = model()
+    parameters = {name: (p.detach().clone(), p.requires_grad) for name, p in fresh.named_parameters()}
+    weights = {name: p for name, (p, trains) in parameters.items() if trains}
+    fixed = {name: p for name, (p, trains) in parameters.items() if not trains}
+    return weights, fixed | {name: b.clone() for name, b in fresh.named_buffers()}
 
 
 def arranged(members: Sequence[Member]) -> list[int]:
@@ -397,37 +306,3 @@ def arranged(members: Sequence[Member]) -> list[int]:
     for m in members:
         order.setdefault(m.formula.equations, len(order))
     return sorted(range(len(members)), key=lambda k: order[members[k].formula.equations])
-
-
-def block_size(weights: int, states: int, activations: int, element: int = 4) -> int:
-    """How many members fit into one block: as many as keep all that a step touches in cache.
-
-    At least eight, so that a batched program is worth it, unless they would take more than a gigabyte, as a
-    batch of all samples may.
-
-    Args:
-        weights: of one member.
-        states: values the optimizer keeps per weight.
-        activations: outputs of one member's layers for one batch; each is met about three times, on the
-            way forward, as a gradient, and in between.
-    """
-    each = (weights * (2 + states) + 3 * activations) * element
-    return max(1, min(max(8, int(CACHE / each)), int(MEMORY / each)))
-
-
-def activations_of(model: nn.Module, sample: Tensor) -> float:
-    """Outputs of the model's layers per sample, measured on a few."""
-    counted = 0
-
-    def count(layer: nn.Module, inputs: object, output: object) -> None:
-        nonlocal counted
-        counted += output.numel() if isinstance(output, Tensor) else 0
-
-    hooks = [layer.register_forward_hook(count) for layer in model.modules() if not list(layer.children())]
-    try:
-        with torch.no_grad():
-            model.eval()(sample)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return counted / len(sample)

@@ -60,7 +60,7 @@ class Drawn:
 
 
 def recorded(call: Callable[[], object]) -> list[Drawn]:
-    """What this call draws. PyTorch's random state stays as it is."""
+    """What this call draws. PyTorch's random state stays unchanged."""
     recorder = _Recorder()
     with recorder:
         call()
@@ -86,20 +86,16 @@ class _Recorder(TorchDispatchMode):
         if name not in _FILLS or (kwargs or {}).get("generator") is not None:
             raise TrainingError(_refusal(func))
         fill, first = _FILLS[name]
-        if _in_place(func):
-            like = args[0]
-        else:
-            like = _like(func, args, kwargs or {})
-        own = args[first:]
+        like = args[0] if _in_place(func) else _like(func, args, kwargs or {})
+        arguments = args[first:]
         if name.startswith("aten::randint"):
-            own = own[:2] if ".low" in name else own[:1]
-            own = own if len(own) == 2 else (0, *own)
+            arguments = arguments[:2] if ".low" in name else (0, *arguments[:1])
         elif name in ("aten::rand", "aten::randn", "aten::rand_like", "aten::randn_like"):
-            own = ()
-        one = Drawn(tuple(like.shape), tuple(like.stride()), like.dtype, fill, tuple(own))
+            arguments = ()
+        one = Drawn(tuple(like.shape), tuple(like.stride()), like.dtype, fill, tuple(arguments))
         self.drawn.append(one)
-        made = one.numbers(self.generator)
-        return args[0].copy_(made) if _in_place(func) else made
+        numbers = one.numbers(self.generator)
+        return args[0].copy_(numbers) if _in_place(func) else numbers
 
 
 class Replayed(TorchDispatchMode):

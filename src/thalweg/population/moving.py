@@ -81,9 +81,9 @@ class _Cumulative:
             return F.batch_norm(x, mean, variance, layer.weight, layer.bias, False, 0.0, layer.eps)
         # With a momentum of 1 what is left is this batch's own statistics.
         new_mean, new_variance = torch.zeros_like(mean), torch.zeros_like(variance)
-        made = F.batch_norm(x, new_mean, new_variance, layer.weight, layer.bias, True, 1.0, layer.eps)
+        outputs = F.batch_norm(x, new_mean, new_variance, layer.weight, layer.bias, True, 1.0, layer.eps)
         count.add_(1)
         share = 1 / count.to(mean.dtype)
         mean.add_((new_mean - mean) * share)
         variance.add_((new_variance - variance) * share)
-        return made
+        return outputs

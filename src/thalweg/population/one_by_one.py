@@ -1,8 +1,8 @@
 """The gradients and evaluations of a block's members one after another, as a plain PyTorch loop takes them.
 
 For models that `vmap` cannot take: control flow that depends on the data, `.item()`, recurrent layers, operations
-in place. Everything else about a block (the optimizers' kernels, schedules, regularizers, what is kept between steps)
-stays what it is, so that a member learns the same either way, to float rounding, and one that diverges harms nobody.
+in place. Everything else about a block (the optimizers' kernels, schedules, regularizers, what lasts from step to step)
+stays the same, so that a member learns the same either way, to float rounding, and one that diverges harms no other.
 
 The model's own parameters and buffers point into the stacks of the block while one member is at work. What the model
 draws at random comes from PyTorch's global state, seeded by the seed and the step: the numbers that a batched
@@ -37,21 +37,22 @@ class OneByOne(Batched):
     ) -> Tensors:
         """As of `Batched`."""
         layouts = [_Layout(*extra.amounts), _Layout(*extra.draws)]
-        draws = tuple(d for own in extra.draws for d in own)
+        draws = tuple(d for part in extra.draws for d in part)
 
         def one(k: int) -> Tensors:
             data, still, drawn = (
-                tuple(t[k] for t in group) if extra.own else tuple(group) for group in ((inputs, targets), fixed, draws)
+                tuple(t[k] for t in group) if extra.per_member else tuple(group)
+                for group in ((inputs, targets), fixed, draws)
             )
             groups = (
                 tuple(w[k] for w in weights),
                 tuple(b[k] for b in moving),
-                tuple(a[k] for own in extra.amounts for a in own),
+                tuple(a[k] for part in extra.amounts for a in part),
                 data,
                 still,
                 drawn,
             )
-            torch.manual_seed(extra.seeds[k if extra.own else 0])
+            torch.manual_seed(extra.seeds[k if extra.per_member else 0])
             return self._one_gradient(extra, groups, layouts)
 
         with self._at_work(extra):
@@ -64,12 +65,12 @@ class OneByOne(Batched):
         targets: Tensor,
         fixed: Sequence[Tensor] = (),
         moving: Sequence[Tensor] = (),
-        own: bool = False,
+        per_member: bool = False,
     ) -> Tensors:
         """As of `Batched`."""
 
         def one(k: int) -> Tensors:
-            still = tuple(f[k] for f in fixed) if own else tuple(fixed)
+            still = tuple(f[k] for f in fixed) if per_member else tuple(fixed)
             trained = tuple(w[k] for w in weights), tuple(b[k] for b in moving)
             return self._one_evaluation((*trained, (), (inputs, targets), still, ()))
 
@@ -95,15 +96,14 @@ class OneByOne(Batched):
                 for name, tensor in tensors.items():
                     tensor.data = before[name]
 
-    def _call(self, weights: Tensors, held: dict[str, Tensor], inputs: Tensor, fixed: Tensors) -> Tensor:
-        parameters = dict(self.model.named_parameters())
-        buffers = dict(self.model.named_buffers())
-        given = {**dict(zip((*self.names, *self.fixed), (*weights, *fixed), strict=True)), **held}
+    def _call(self, weights: Tensors, buffers: dict[str, Tensor], inputs: Tensor, fixed: Tensors) -> Tensor:
+        tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
+        given = {**dict(zip((*self.names, *self.fixed), (*weights, *fixed), strict=True)), **buffers}
         for name, tensor in given.items():
-            (parameters[name] if name in parameters else buffers[name]).data = tensor.data
+            tensors[name].data = tensor.data
         outputs = self.model(inputs)
         after = dict(self.model.named_buffers())
-        held |= {name: after[name].detach() for name in self.moving}
+        buffers |= {name: after[name].detach() for name in self.moving}
         return outputs
 
     def _metric(self, name: str, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -113,18 +113,18 @@ class OneByOne(Batched):
         self, objective: Callable[[Tensors], tuple[Tensor, Tensors]], point: Tensors
     ) -> tuple[Tensors, Tensor, Tensors]:
         parameters = dict(self.model.named_parameters())
-        own = tuple(parameters[name] for name in self.names)
-        for parameter, values in zip(own, point, strict=True):
+        trained = tuple(parameters[name] for name in self.names)
+        for parameter, values in zip(trained, point, strict=True):
             parameter.data = values.detach()
-        value, moved = objective(own)
+        value, moved = objective(trained)
         if value.requires_grad:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found = torch.autograd.grad(value, own, allow_unused=True)
+                gradients = torch.autograd.grad(value, trained, allow_unused=True)
         else:
-            found = [None] * len(own)
-        gradients = (torch.zeros_like(p) if g is None else g for g, p in zip(found, own, strict=True))
-        return tuple(gradients), value.detach(), moved
+            gradients = [None] * len(trained)
+        zeroed = (torch.zeros_like(p) if g is None else g for g, p in zip(gradients, trained, strict=True))
+        return tuple(zeroed), value.detach(), moved
 
 
 def _stacked(rows: Sequence[Tensors]) -> Tensors:

@@ -38,20 +38,20 @@ class Regularized:
                 "train those of one kind in a block of their own."
             )
         self.weights, self.moving, self.parts = weights, moving, each[0]
-        self.each = [tuple(parts[k] for parts in each) for k in range(len(self.parts))]  # part → member's own
-        self.strengths = [np.array([p.strengths for p in own]).reshape(len(own), -1) for own in self.each]
+        self.each = [tuple(parts[k] for parts in each) for k in range(len(self.parts))]  # part → member
+        self.strengths = [np.array([p.strengths for p in part]).reshape(len(part), -1) for part in self.each]
         self.stopped = np.full(len(members), -1, dtype=np.int64)
-        self.decays = [own for own in self.each if type(own[0]).shrink is not Regularizer.shrink]
-        averages = [own for own in self.each if own[0].share(0, 1, 1) is not None]
+        self.decays = [part for part in self.each if type(part[0]).shrink is not Regularizer.shrink]
+        averages = [part for part in self.each if part[0].share(0, 1, 1) is not None]
         self.averaging = averages[0] if averages else None
         self.average = [w.clone() for w in weights] if averages else None
         self.average_moving = [b.clone() for b in moving] if averages else None
-        stopping = [own for own in self.each if isinstance(own[0], EarlyStopping)]
+        stopping = [part for part in self.each if isinstance(part[0], EarlyStopping)]
         self.stopping = stopping[0] if stopping else None
         if self.stopping:
             self.patience = Patience(len(members))
             self.best = [t.clone() for t in (*weights, *moving)]
-            self.held_loss = np.full(len(members), np.nan)
+            self.last_loss = np.full(len(members), np.nan)
             self.seen = np.zeros(1, dtype=np.int64)  # the last step after which the losses were looked at
             self.limits = np.array([p.strengths for p in self.stopping])  # type: ignore[attr-defined]
 
@@ -62,31 +62,31 @@ class Regularized:
             return self.weights, self.moving
         return self.average, self.average_moving
 
-    def extra(self, seeds: Sequence[int], step: int, inputs: Tensor, own: bool) -> Extra:
+    def extra(self, seeds: Sequence[int], step: int, inputs: Tensor, per_member: bool) -> Extra:
         """The random numbers and the amounts of one step.
 
         Args:
-            seeds: one for all members, or each member's own.
-            inputs: (batch, …), or each member's own (members, batch, …).
+            seeds: one for all members, or one for each.
+            inputs: (batch, …), or (members, batch, …) where each member has a batch of its own.
         """
         single, members = [w[0] for w in self.weights], len(self.weights[0])
         draws, amounts, dtype = [], [], self.weights[0].dtype
         for part, rows in zip(self.parts, self.strengths, strict=True):
-            drawn, found = [], []
+            drawn, tables = [], []
             for k, seed in enumerate(seeds):
-                x = inputs[k] if own else inputs
+                x = inputs[k] if per_member else inputs
                 drawn.append(part.draws(seed, step, x, single))
-                found.append(part.amounts(rows[k : k + 1] if own else rows, drawn[-1], x))
-            draws.append(tuple(map(torch.stack, zip(*drawn, strict=True))) if own else drawn[0])
-            table = np.concatenate(found).reshape(members, -1)
+                tables.append(part.amounts(rows[k : k + 1] if per_member else rows, drawn[-1], x))
+            draws.append(tuple(map(torch.stack, zip(*drawn, strict=True))) if per_member else drawn[0])
+            table = np.concatenate(tables).reshape(members, -1)
             amounts.append(tuple(torch.from_numpy(np.ascontiguousarray(c)).to(dtype) for c in table.T))
         drawing = tuple(draw_seed(seed, step) for seed in seeds)
-        return Extra(self.parts, tuple(amounts), tuple(draws), drawing, own)
+        return Extra(self.parts, tuple(amounts), tuple(draws), drawing, per_member)
 
     def shrink(self, rates: np.ndarray, active: np.ndarray) -> None:
         """Decoupled decay, before the update, at the rates (members,) of this step."""
-        for own in self.decays:
-            factors = [part.shrink(lr) for part, lr in zip(own, rates, strict=True)]
+        for decay in self.decays:
+            factors = [one.shrink(lr) for one, lr in zip(decay, rates, strict=True)]
             factor = torch.from_numpy(np.where(active, factors, 1.0))
             for w in self.weights:
                 w.mul_(shaped(factor, w))
@@ -124,11 +124,11 @@ class Regularized:
             better, over = self.patience.see(np.where(active, losses, np.nan), self.limits[:, 1], self.limits[:, 0])
             over &= active
             back = active & ~better & (over | last) & np.isfinite(self.patience.best)
-            self.held_loss = np.where(active, train_loss, self.held_loss)
+            self.last_loss = np.where(active, train_loss, self.last_loss)
             self.stopped[over] = step
             active &= ~over
             self._exchange(torch.from_numpy(better), torch.from_numpy(back))
-        np.copyto(train_loss, self.held_loss, where=self.stopped >= 0)
+        np.copyto(train_loss, self.last_loss, where=self.stopped >= 0)
         return bool(back.any())
 
     def _exchange(self, better: Tensor, back: Tensor) -> None:
@@ -139,22 +139,22 @@ class Regularized:
             now[back] = best[back]
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that is kept between steps, by name."""
-        kept = {"seen": torch.from_numpy(self.seen)} if self.stopping is not None else {}
-        return self.stacks() | kept
+        """Everything that lasts from step to step, by name."""
+        seen = {"seen": torch.from_numpy(self.seen)} if self.stopping is not None else {}
+        return self.stacks() | seen
 
     def stacks(self) -> dict[str, Tensor]:
-        """What is kept of each member, (members, …), by name."""
+        """What lasts of each member, (members, …), by name."""
         saved = {f"moving.{i}": b for i, b in enumerate(self.moving)}
         for i, a in enumerate((*(self.average or ()), *(self.average_moving or ()))):
             saved[f"average.{i}"] = a
         if self.stopping is not None:
             saved |= {f"best.{i}": b for i, b in enumerate(self.best)}
-            kept = {
+            counters = {
                 "stopped": self.stopped,
                 "best_loss": self.patience.best,
                 "waited": self.patience.waited,
-                "held_loss": self.held_loss,
+                "held_loss": self.last_loss,
             }
-            saved |= {name: torch.from_numpy(array) for name, array in kept.items()}
+            saved |= {name: torch.from_numpy(array) for name, array in counters.items()}
         return saved

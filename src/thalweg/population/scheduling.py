@@ -7,12 +7,13 @@ member, which belongs into a checkpoint.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..schedules import Plateau, Schedule
+from ..schedules import Schedule
 from .member import Member
 
 
@@ -28,8 +29,10 @@ class Scheduling:
 
     def __init__(self, members: Sequence[Member], names: Sequence[str], base: np.ndarray, total: int) -> None:
         steps = np.arange(total)
-        each = [(row, names.index(name), one) for row, m in enumerate(members) for name, one in m.schedules.items()]
-        opened = [(row, column, one) for row, column, one in each if not isinstance(one, Plateau)]
+        each: list[tuple[int, int, Any]] = [
+            (row, names.index(name), one) for row, m in enumerate(members) for name, one in m.schedules.items()
+        ]
+        opened = [(row, column, one) for row, column, one in each if not one.closed]
         distinct: dict[Schedule, int] = {}
         self.kinds = np.array([distinct.setdefault(one, len(distinct)) for *_, one in opened], dtype=np.intp)
         self.factors = np.array([one.factor(steps, total) for one in distinct]).reshape(-1, total).T.copy()
@@ -40,7 +43,7 @@ class Scheduling:
         self.loops = [
             (row, column, one, torch.from_numpy(one.start(base[row, column])))
             for row, column, one in each
-            if isinstance(one, Plateau)
+            if one.closed
         ]
 
     def write(self, table: np.ndarray, step: int) -> None:
@@ -55,12 +58,12 @@ class Scheduling:
         for row, _, one, state in self.loops:
             state.copy_(torch.from_numpy(one.observe(state.numpy(), losses[row])))
 
-    def take(self, other: Scheduling, rows: Mapping[int, int]) -> None:
-        """What members at other rows (row there → row here) remember."""
-        own = {(row, column): state for row, column, _, state in self.loops}
+    def adopt(self, other: Scheduling, rows: Mapping[int, int]) -> None:
+        """What the schedules of members at other rows (row there → row here) remember."""
+        states = {(row, column): state for row, column, _, state in self.loops}
         for row, column, _, state in other.loops:
             if row in rows:
-                own[rows[row], column].copy_(state)
+                states[rows[row], column].copy_(state)
 
     def tensors(self) -> Mapping[str, Tensor]:
         """What the schedules remember, by name."""

@@ -34,7 +34,7 @@ TOLERANCE = 3e-3  # ‖Hv − λv‖ relative to λ; the error of λ is of its s
 
 @dataclass(frozen=True)
 class Curvature:
-    """What was found at each member's weights.
+    """The curvature of the loss at each member's weights.
 
     Attributes:
         loss, eigenvalue, rise: (members,) the loss, λ, and ε-sharpness.
@@ -80,8 +80,8 @@ class Landscape:
         """The gradients, like `weights`, and the losses (members,)."""
 
         def one(f: Callable[[Tensors], Tensor], w: Tensors) -> Tensors:
-            found, value = grad_and_value(f)(w)
-            return *found, value
+            slopes, value = grad_and_value(f)(w)
+            return *slopes, value
 
         *gradients, value = self._over(one, weights)
         return gradients, value
@@ -102,10 +102,10 @@ class Landscape:
             flat = [t for group in groups for t in group]
             # Populations of one size share it, whatever their seed.
             key = (call.__qualname__, *((t.shape, t.dtype) for t in flat))
-            if key not in self.batched.others:
-                self.batched.others[key] = self._traced(call, groups)
-            found = [share * t for t in self.batched.others[key](*flat)]
-            total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
+            if key not in self.batched.extra_programs:
+                self.batched.extra_programs[key] = self._traced(call, groups)
+            part = [share * t for t in self.batched.extra_programs[key](*flat)]
+            total = part if total is None else [a + b for a, b in zip(total, part, strict=True)]
         assert total is not None
         return tuple(total)
 
@@ -114,13 +114,13 @@ class Landscape:
         layout = _Layout(*groups)
 
         def member(moving: Tensors, *rest: Tensors) -> Tensors:
-            *own, fixed, (x, y) = rest
+            *stacks, fixed, (x, y) = rest
 
             def value(w: Tensors) -> Tensor:
-                held = dict(zip(self.batched.moving, moving, strict=True))
-                return self.batched.loss(self.batched._call(w, held, x, fixed), y)
+                buffers = dict(zip(self.batched.moving, moving, strict=True))
+                return self.batched.loss(self.batched._call(w, buffers, x, fixed), y)
 
-            return call(value, *own)
+            return call(value, *stacks)
 
         every = vmap(member, in_dims=(*[0] * (len(groups) - 2), None, None))
         with _TRACING, self.batched._lock, self.batched._mode(None), torch.no_grad(), warnings.catch_warnings():

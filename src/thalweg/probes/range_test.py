@@ -28,8 +28,9 @@ from ..numbers import Range
 from ..plan.plan import log_range
 from ..population.batched import Batched
 from ..population.batches import RANDOM, Batch, Batches, LoaderBatches, TensorBatches
-from ..population.block import Block, Task, activations_of, block_size
+from ..population.block import Block, Task
 from ..population.member import Member
+from ..population.sizing import activations_of, block_size
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared, prepare

@@ -119,7 +119,7 @@ def sharpness(model: nn.Module, problem: Problem | str, epsilon: float = EPSILON
     inputs, targets = _samples(ready)
     training = [(layer, layer.training) for layer in model.modules()]
     try:
-        batched.look(inputs[:2])
+        batched.find_moving_buffers(inputs[:2])
         named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         values = {name: tensor.detach().clone() for name, tensor in named.items()}
         at = Landscape(

@@ -17,13 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..arguments import number, whole
-from .base import Lines, Loss, Regularizer, Tensors
+from .base import Loss, Tensors
 from .mixing import images
-from .noise import on_batches
+from .noise import OnBatch
 
 
 @dataclass(frozen=True)
-class _Augmentation(Regularizer):
+class _Augmentation(OnBatch):
     """Each image by its own row of uniform numbers; targets stay."""
 
     def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:
@@ -38,15 +38,6 @@ class _Augmentation(Regularizer):
 
     def batch(self, inputs: Tensor, targets: Any, draws: Tensors, amounts: Tensors) -> tuple[Tensor, Any]:
         return self.move(inputs, draws[0], amounts[0]), targets
-
-    def __call__(self, inputs: Tensor, targets: Any, *, seed: int, step: int = 0) -> tuple[Tensor, Any]:
-        """The augmented batch; `step` counts from 0."""
-        self.check(None, inputs, targets)
-        draws = self.draws(seed, step, inputs)
-        return self.batch(inputs, targets, draws, self.alone(draws, inputs))
-
-    def lines(self) -> Lines:
-        return on_batches(self.name, self)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class Mixed(NamedTuple):
 
 
 class Regularizer(Declared, ABC):
-    """Something that keeps a model from learning its training data by heart.
+    """A regularizer: what keeps a model from fitting its training data alone.
 
     A subclass is a frozen dataclass. Fields named in `varying` are its strengths: members of one block may
     differ in them. Every other field belongs to the program.
@@ -89,8 +89,8 @@ class Regularizer(Declared, ABC):
     @property
     def program(self) -> Hashable:
         """What two members must have in common to be trained in one block."""
-        kept = (f.name for f in fields(self) if f.init and f.name not in self.varying)  # pyright: ignore
-        return (self.name, *((name, getattr(self, name)) for name in kept))
+        shared = (f.name for f in fields(self) if f.init and f.name not in self.varying)  # pyright: ignore
+        return (self.name, *((name, getattr(self, name)) for name in shared))
 
     @property
     def strengths(self) -> tuple[float, ...]:
@@ -100,7 +100,7 @@ class Regularizer(Declared, ABC):
         """Raise PlanError, in one sentence, where such data or such a loss cannot be regularized so."""
 
     def inside(self, model: nn.Module) -> AbstractContextManager[None]:
-        """The model as it is while it trains."""
+        """The model as it trains."""
         return nullcontext()
 
     def draw(self, generator: torch.Generator, inputs: Tensor, weights: Sequence[Tensor]) -> Tensors:
@@ -243,8 +243,8 @@ def criterion(loss: Loss, parts: Sequence[Regularizer], amounts: Sequence[Tensor
     >>> criterion(torch.nn.functional.cross_entropy, (), ())(torch.tensor([[1.0, 0.0]]), lies)
     tensor(0.5633)
     """
-    for part, own in zip(parts, amounts, strict=True):
-        loss = part.loss(loss, own)
+    for part, strengths in zip(parts, amounts, strict=True):
+        loss = part.loss(loss, strengths)
 
     def mixed(outputs: Tensor, targets: Any) -> Tensor:
         if isinstance(targets, Mixed):

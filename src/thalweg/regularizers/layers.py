@@ -43,13 +43,13 @@ class Dropout(Regularizer):
             layer.p = self.p
 
     def layers(self, model: nn.Module) -> list[_DropoutNd]:
-        found = [layer for layer in model.modules() if isinstance(layer, _DropoutNd)]
-        if not found:
+        layers = [layer for layer in model.modules() if isinstance(layer, _DropoutNd)]
+        if not layers:
             raise PlanError(
                 f"{self.label} sets the model's dropout layers, and {type(model).__name__} has none; add "
                 "nn.Dropout where it should act."
             )
-        return found
+        return layers
 
     @contextmanager
     def inside(self, model: nn.Module) -> Iterator[None]:

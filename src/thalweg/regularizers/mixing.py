@@ -14,12 +14,15 @@ from torch import Tensor
 from ..arguments import number
 from ..errors import PlanError
 from .base import Lines, Loss, Mixed, Regularizer, Tensors, criterion
-from .noise import on_batches, real_inputs
+from .noise import OnBatch, real_inputs
 
 
 @dataclass(frozen=True)
-class _Mixing(Regularizer):
+class _Mixing(OnBatch):
     """A share λ ~ Beta(α, α) for the batch, and a partner for every sample.
+
+    Targets that are numbers or probabilities come mixed; class ids come as `Mixed`, which `criterion` makes a loss
+    take and ``.probabilities(classes)`` turns into probabilities.
 
     λ is the inverse distribution function of one uniform number, so that members with another α, which share
     that number, mix alike where their α agree.
@@ -33,24 +36,17 @@ class _Mixing(Regularizer):
         uniform = torch.rand(3, generator=generator, dtype=torch.float64)  # λ, and the middle of the box
         return uniform, torch.randperm(len(inputs), generator=generator)
 
-    def __call__(self, inputs: Tensor, targets: Tensor, *, seed: int, step: int = 0) -> tuple[Tensor, Any]:
-        """The mixed batch; `step` counts from 0.
-
-        Targets that are numbers or probabilities come mixed; class ids come as `Mixed`, which `criterion`
-        makes a loss take and ``.probabilities(classes)`` turns into probabilities.
-        """
-        self.check(None, inputs, targets)
-        draws = self.draws(seed, step, inputs)
-        return self.batch(inputs, targets, draws, self.alone(draws, inputs))
-
     @staticmethod
     def criterion(loss: Loss) -> Loss:
         """The loss, able to take mixed class ids: λ loss(outputs, first) + (1 − λ) loss(outputs, second)."""
         return criterion(loss, (), ())
 
     def lines(self) -> Lines:
-        made = on_batches("mix", self)
-        return Lines(setup=made.setup, batch=made.batch, criterion="mix.criterion({})")
+        return Lines(
+            setup=f"mix = tw.regularizers.get({self.label!r})",
+            batch="inputs, targets = mix(inputs, targets, seed=SEED, step=step)",
+            criterion="mix.criterion({})",
+        )
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,24 @@ from .base import Lines, Loss, Regularizer, Tensors
 from .penalties import trainable
 
 
+class OnBatch(Regularizer):
+    """A regularizer that changes the batch, and is called with it in a plain loop."""
+
+    def __call__(self, inputs: Tensor, targets: Any, *, seed: int, step: int = 0) -> tuple[Tensor, Any]:
+        """The batch as it is trained on; `step` counts from 0."""
+        self.check(None, inputs, targets)
+        draws = self.draws(seed, step, inputs)
+        return self.batch(inputs, targets, draws, self.alone(draws, inputs))
+
+    def lines(self) -> Lines:
+        return Lines(
+            setup=f"{self.name} = tw.regularizers.get({self.label!r})",
+            batch=f"inputs, targets = {self.name}(inputs, targets, seed=SEED, step=step)",
+        )
+
+
 @dataclass(frozen=True)
-class InputNoise(Regularizer):
+class InputNoise(OnBatch):
     """x ← x + σε, with ε ~ N(0, 1) for each number of each sample; in training alone.
 
     To second order the same as a penalty on the slope of the outputs (Bishop 1995, eq. 16).
@@ -42,15 +58,6 @@ class InputNoise(Regularizer):
 
     def batch(self, inputs: Tensor, targets: Any, draws: Tensors, amounts: Tensors) -> tuple[Tensor, Any]:
         return inputs + amounts[0] * draws[0], targets
-
-    def __call__(self, inputs: Tensor, targets: Any, *, seed: int, step: int = 0) -> tuple[Tensor, Any]:
-        """The batch with noise; `step` counts from 0."""
-        self.check(None, inputs, targets)
-        draws = self.draws(seed, step, inputs)
-        return self.batch(inputs, targets, draws, self.alone(draws, inputs))
-
-    def lines(self) -> Lines:
-        return on_batches("input_noise", self)
 
 
 @dataclass(frozen=True)
@@ -114,11 +121,3 @@ def real_inputs(regularizer: Regularizer, inputs: Tensor) -> None:
             f"{regularizer.label} needs inputs that are real numbers, and these are "
             f"{str(inputs.dtype).removeprefix('torch.')}; leave it out, or convert them to floats."
         )
-
-
-def on_batches(variable: str, regularizer: Regularizer) -> Lines:
-    """The lines of a regularizer that changes the batch."""
-    return Lines(
-        setup=f"{variable} = tw.regularizers.get({regularizer.label!r})",
-        batch=f"inputs, targets = {variable}(inputs, targets, seed=SEED, step=step)",
-    )

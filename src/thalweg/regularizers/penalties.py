@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -11,8 +14,20 @@ from ..arguments import number
 from .base import Lines, Regularizer, Tensors
 
 
+class Penalty(Regularizer):
+    """A regularizer that adds a number to the loss."""
+
+    @abstractmethod
+    def penalty(self, weights: Tensors, amounts: Tensors) -> Tensor: ...
+
+    def __call__(self, model: nn.Module) -> Tensor:
+        """The penalty, a scalar to add to the loss."""
+        weights = trainable(model)
+        return self.penalty(weights, self.alone((), weights[0]))
+
+
 @dataclass(frozen=True)
-class L2(Regularizer):
+class L2(Penalty):
     """(α/2) ‖W‖², the sum of squares of all trainable weights; its gradient is αw.
 
     The same as torch.optim's `weight_decay` in SGD; with a rule that rescales its gradient, such as Adam, not
@@ -33,12 +48,7 @@ class L2(Regularizer):
     varying: ClassVar[tuple[str, ...]] = ("alpha",)
 
     def penalty(self, weights: Tensors, amounts: Tensors) -> Tensor:
-        return amounts[0] / 2 * _sum([w.square().sum() for w in weights])
-
-    def __call__(self, model: nn.Module) -> Tensor:
-        """The penalty, a scalar to add to the loss."""
-        weights = trainable(model)
-        return self.penalty(weights, self.alone((), weights[0]))
+        return amounts[0] / 2 * reduce(add, [w.square().sum() for w in weights])
 
     def lines(self) -> Lines:
         squares = "sum(p.square().sum() for p in model.parameters() if p.requires_grad)"
@@ -46,7 +56,7 @@ class L2(Regularizer):
 
 
 @dataclass(frozen=True)
-class L1(Regularizer):
+class L1(Penalty):
     """α ‖W‖₁, the sum of the sizes of all trainable weights; its gradient is α sign(w), 0 at 0.
 
     It moves weights to zero by equal steps, so that many end near it (Tibshirani 1996).
@@ -66,12 +76,7 @@ class L1(Regularizer):
     varying: ClassVar[tuple[str, ...]] = ("alpha",)
 
     def penalty(self, weights: Tensors, amounts: Tensors) -> Tensor:
-        return amounts[0] * _sum([w.abs().sum() for w in weights])
-
-    def __call__(self, model: nn.Module) -> Tensor:
-        """The penalty, a scalar to add to the loss."""
-        weights = trainable(model)
-        return self.penalty(weights, self.alone((), weights[0]))
+        return amounts[0] * reduce(add, [w.abs().sum() for w in weights])
 
     def lines(self) -> Lines:
         sizes = "sum(p.abs().sum() for p in model.parameters() if p.requires_grad)"
@@ -80,10 +85,3 @@ class L1(Regularizer):
 
 def trainable(model: nn.Module) -> tuple[nn.Parameter, ...]:
     return tuple(p for p in model.parameters() if p.requires_grad)
-
-
-def _sum(values: list[Tensor]) -> Tensor:
-    total = values[0]
-    for value in values[1:]:
-        total = total + value
-    return total

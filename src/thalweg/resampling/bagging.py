@@ -27,7 +27,8 @@ from ..numbers import COUNT
 from ..plan.factors import Setting
 from ..plan.plan import plan
 from ..population.batches import OwnBatches
-from ..population.block import EVALUATION_BATCH, Block, Task, activations_of, block_size
+from ..population.block import EVALUATION_BATCH, Block, Task
+from ..population.sizing import activations_of, block_size
 from ..problem.data import Pair
 from ..problem.declaration import Problem
 from ..problem.find import load

@@ -1,4 +1,4 @@
-"""The rate left as it is."""
+"""The same rate at every step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .vocabulary import PYTHON, Text
 
 @dataclass(frozen=True, eq=False)
 class Constant(Schedule):
-    """η_t = c·η: the rate as it is, or a multiple of it for the first steps.
+    """η_t = c·η: the rate unchanged, or a multiple of it for the first steps.
 
     Args:
         scale: c; 1 by default, which changes nothing.

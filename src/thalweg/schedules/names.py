@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import calls
-from ..arguments import found, made
+from ..arguments import build, class_of
 from ..errors import PlanError, unknown
 from ..numbers import Range
 from .base import Schedule, checked_total
@@ -34,7 +34,7 @@ def one(given: str | Schedule) -> Schedule:
         return given
     if not isinstance(given, str):
         raise PlanError(unknown("schedule", str(given), SCHEDULES))
-    kind = found(Schedule, "schedule", given.strip().partition("(")[0].strip())
+    kind = class_of(Schedule, "schedule", given.strip().partition("(")[0].strip())
     if own_function(given):
         object_ = f"tw.schedules.{kind.__name__}(function)" if kind.sample else "the schedule itself"
         raise PlanError(f"{calls.short(given)} is of a function of your own, which no name can find; give {object_}.")
@@ -54,13 +54,13 @@ def _made(call: calls.Call) -> Schedule:
     values = [_made(v) if isinstance(v, calls.Call) else v for v in call.positional]
     named = {n: _made(v) if isinstance(v, calls.Call) else v for n, v in call.named.items()}
     if values:
-        first = next(iter(fields(found(Schedule, "schedule", call.name))), None)
+        first = next(iter(fields(class_of(Schedule, "schedule", call.name))), None)
         if first is None or first.metadata["kind"] != "part" or first.name in named:
             raise PlanError(f"{call.name} takes its arguments by name, e.g. {EXAMPLE}.")
         if first.name != "schedules" and len(values) > 1:
             raise PlanError(f"{call.name} takes one schedule, and {len(values)} were given.")
         named[first.name] = tuple(values) if first.name == "schedules" else values[0]
-    return made(Schedule, "schedule", call.name, named)
+    return build(Schedule, "schedule", call.name, named)
 
 
 def example(name: str) -> Schedule:
@@ -69,7 +69,7 @@ def example(name: str) -> Schedule:
     >>> example("multistep").label
     'multistep(milestones=(30, 80))'
     """
-    kind: Any = found(Schedule, "schedule", name)
+    kind: Any = class_of(Schedule, "schedule", name)
     return kind(kind.sample) if kind.sample else one(kind.needs or name)
 
 

@@ -31,7 +31,7 @@ class Text:
 
     @classmethod
     def of(cls, value: Any) -> Text:
-        """Text as it is, and a number as a literal."""
+        """Text unchanged, and a number as a literal."""
         if isinstance(value, Text):
             return value
         return cls(_parsed(repr(value.item() if isinstance(value, np.generic) else value)))

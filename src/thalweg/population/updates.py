@@ -1,0 +1,125 @@
+"""The update of a block's members that share a formula: their states, and the addresses that its kernel works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import PlanError
+from ..formulas.base import Equations
+from ..kernels import numba_cpu
+from ..kernels.lower import lower
+from .member import Member
+from .scheduling import Scheduling
+
+
+class Update:
+    """The update of the members of one formula: rows [start, stop) of a block's stacked weights.
+
+    Attributes:
+        states: for each weight tensor the formula's states, (count, *shape) each.
+        row_states: (count, states) those that a member has once, and not for each weight.
+        table: (count, hyperparameters) as the kernel reads them at this step.
+    """
+
+    def __init__(self, equations: Equations, start: int, members: Sequence[Member], total: int) -> None:
+        self.equations, self.start, self.count = equations, start, len(members)
+        self.stop = start + len(members)
+        names = equations.hyperparameters
+        base = [{**m.formula.hyperparameters, **m.hyperparameters} for m in members]
+        self.base = np.array([[values[name] for name in names] for values in base]).reshape(len(members), len(names))
+        self.table = self.base.copy()
+        self.scheduling = Scheduling(members, names, self.base, total)
+        initial = {
+            name: [values[first] if isinstance(first, str) else first for values in base]
+            for name, first in equations.initial
+        }
+        program = lower(equations)
+        self.initial = [initial[name] for name, _ in program.states]
+        once = [initial[name] for name, _ in program.kept]
+        self.row_states = np.array(once, dtype=np.float64).reshape(-1, self.count).T.copy()
+
+    def allocate(self, weights: Sequence[Tensor]) -> None:
+        """States for every weight tensor, and the table of addresses the kernel works on."""
+        self.states: list[list[Tensor]] = []
+        addresses, lengths = [], []
+        for w in weights:
+            shape = (self.count, *w.shape[1:])
+            first = [torch.tensor(values, dtype=w.dtype) for values in self.initial]
+            states = [f.reshape(-1, *[1] * (w.dim() - 1)).expand(shape).clone() for f in first]
+            self.states.append(states)
+            size = w[0].numel()
+            stride = np.arange(self.count) * size * w.element_size()
+            starts = [w.data_ptr() + self.start * size * w.element_size(), 0, *(s.data_ptr() for s in states)]
+            addresses.append(np.array(starts, dtype=np.int64)[None, :] + stride[:, None])
+            lengths.append(np.full(self.count, size))
+        self.stride = (
+            np.array([w[0].numel() * w.element_size() for w in weights])[:, None]
+            * (np.arange(self.start, self.stop)[None, :])
+        )
+        self.address = np.ascontiguousarray(np.concatenate(addresses), dtype=np.int64)
+        self.length = np.concatenate(lengths).astype(np.int64)
+        self.row = np.tile(np.arange(self.count), len(weights)).astype(np.int64)
+        self.kernel = numba_cpu.compiled(self.equations, weights[0].dtype)
+        self.lookahead = self.equations.lookahead and numba_cpu.compiled(self.equations.lookahead, weights[0].dtype)
+
+    def launch_lookahead(self, points: np.ndarray, active: np.ndarray, step: int) -> numba_cpu.Launch | None:
+        """Move copies of the weights, given by their addresses, to where the formula wants its gradient."""
+        if self.lookahead is None:
+            return None
+        self.scheduling.write(self.table, step)
+        address = self.address.copy()
+        address[:, 0] = address[:, 1] = (points[:, None] + self.stride).reshape(-1)
+        t = np.full(self.count, float(step + 1))
+        training = active[self.start : self.stop]
+        return self.lookahead.launch(
+            address,
+            self.length,
+            self.row,
+            training,
+            t,
+            np.full(self.count, np.nan),
+            self.table,
+            kept=self.row_states.copy(),
+        )
+
+    def has(self, places: np.ndarray) -> np.ndarray:
+        """Which of these places in the block are among its rows."""
+        return (places >= self.start) & (places < self.stop)
+
+    def adopt(self, other: Update, here: np.ndarray, there: np.ndarray) -> None:
+        """The optimizer's memory of members at other places of another block."""
+        rows, before = here - self.start, there - other.start
+        for states, old in zip(self.states, other.states, strict=True):
+            for state, old_state in zip(states, old, strict=True):
+                state[rows] = old_state[before]
+        self.row_states[rows] = other.row_states[before]
+        self.scheduling.adopt(other.scheduling, dict(zip(before.tolist(), rows.tolist(), strict=True)))
+
+    def rates(self) -> np.ndarray:
+        """The learning rates of the step that was launched last, (members,)."""
+        names = self.equations.hyperparameters
+        if "lr" not in names:
+            raise PlanError(
+                f"{self.equations.name} has no hyperparameter lr, which decoupled decay goes by; add lr to it."
+            )
+        return self.table[:, names.index("lr")]
+
+    def launch(self, gradients: np.ndarray, losses: np.ndarray, active: np.ndarray, step: int) -> numba_cpu.Launch:
+        self.scheduling.write(self.table, step)
+        self.address[:, 1] = (gradients[:, None] + self.stride).reshape(-1)
+        t = np.full(self.count, float(step + 1))
+        loss = losses[self.start : self.stop]
+        return self.kernel.launch(
+            self.address,
+            self.length,
+            self.row,
+            active[self.start : self.stop],
+            t,
+            loss,
+            self.table,
+            kept=self.row_states,
+        )
