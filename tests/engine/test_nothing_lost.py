@@ -131,7 +131,7 @@ def test_a_disk_that_is_full_at_a_checkpoint(
 
         def opened(path: Path, mode: str = "r", *given: Any, **more: Any) -> Any:
             file = right(path, mode, *given, **more)
-            return Full(file) if "w" in mode else file
+            return Full(file) if path.suffix == ".tmp" else file
 
         monkeypatch.setattr(Path, "open", opened)
     else:

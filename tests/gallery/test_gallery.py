@@ -34,7 +34,20 @@ def files() -> dict[str, Path]:
     return {file.stem: file for file in (DOCS / "images" / "gallery").iterdir()}
 
 
-@pytest.mark.parametrize("name", names())
+# These train networks or tune rates; what they draw with is tested from tables in tests/pictures.
+SLOW = {
+    "early-stopping",
+    "rate-sensitivity",
+    "bias-and-variance",
+    "training-path",
+    "sharp-and-flat-minima",
+    "race-in-a-ravine",
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in names()]
+)
 def test_the_shown_lines_make_the_picture(name: str, generator: ModuleType) -> None:
     scope: dict[str, object] = {}
     exec(compile(PICTURES[name].code, name, "exec"), scope)
@@ -68,7 +81,7 @@ def test_captions_say_something() -> None:
         assert picture.words.endswith("."), picture.name
 
 
-def test_a_name_nobody_knows() -> None:
+def test_an_unknown_name() -> None:
     with pytest.raises(UsageError, match="did you mean entropy"):
         get("entropi")
     assert get("family_tree") is PICTURES["family-tree"]

@@ -15,10 +15,11 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import thalweg as tw
-from thalweg.errors import PlanError, ProblemError, UsageError
+from thalweg.errors import PlanError, ProblemError, StoreError, UsageError
 from thalweg.plan import plan as plans
 from thalweg.plan.factors import shown
 from thalweg.plan.plan import Plan, Setting, grid, plan
+from thalweg.results import Results
 from thalweg.store.file import Store
 from thalweg.study.study import Study, compare
 
@@ -238,10 +239,12 @@ def test_a_loss_of_ones_own_is_found_by_its_file_or_passed_again(tmp_path: Path)
     ],
     ids=str,
 )
-def test_a_damaged_plan_is_refused(damage: dict[str, Any]) -> None:
+def test_a_damaged_plan_is_refused(damage: dict[str, Any], tmp_path: Path) -> None:
     kept = json.loads(json.dumps(everything().to_json()))
-    with pytest.raises(tw.ThalwegError, match="plan in the store cannot be read"):
-        Plan.from_json(kept | damage)
+    meta = {"plan": kept | damage, "problem": {"name": "hills"}, "provenance": {}}
+    Store.create(tmp_path / "a.db", meta).close()
+    with pytest.raises(StoreError, match="cannot be read.*damaged"):
+        _ = Results(tmp_path / "a.db").plan
 
 
 # In a study

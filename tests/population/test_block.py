@@ -421,7 +421,7 @@ def test_a_model_that_cannot_be_traced_runs_untraced_with_the_same_result(monkey
     monkeypatch.setattr("thalweg.population.batched.make_fx", refuse)
     task = make_task()
     untraced = epochs_of(Block(task, make_members(), EPOCHS))
-    assert task.batched.notes == [f"{type(task.batched.model).__name__} runs untraced, which is slower: cannot trace"]
+    assert task.batched.notes == [f"{type(task.batched.model).__name__} runs untraced, which is slower: cannot trace."]
     for one, other in zip(traced, untraced, strict=True):
         for metric, values in one.items():
             np.testing.assert_allclose(values, other[metric], rtol=1e-9)

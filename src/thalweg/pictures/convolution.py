@@ -113,6 +113,16 @@ def sliding_image(
     first = len(figure.data)
     where = {"rows": [1, 1, *range(1, channels + 1)], "cols": [3, 3, *[1] * channels]}
     figure.add_traces(moving(places[_still(places)]), **where)
+    _cell_axes(figure, shapes, channels)
+    height = 120 + max(230, 250 * channels)
+    dress(figure, height, *_titles(f"{mode} with a kernel of {rows}×{columns}", stride, padding), t=76, b=90)
+    ours = list(range(first, len(figure.data)))
+    frames = [go.Frame(data=moving(place), name=str(place), traces=ours) for place in places]
+    return animated(figure, frames, "value", _still(places))
+
+
+def _cell_axes(figure: go.Figure, shapes: Sequence[tuple[int, ...]], channels: int) -> None:
+    """Square cells, the first row on top, without ticks; the values stand in the first row only."""
     for column, (height, width) in enumerate(shapes, start=1):
         figure.update_xaxes(range=[-0.5, width - 0.5], col=column)
         figure.update_yaxes(range=[height - 0.5, -0.5], col=column)
@@ -123,11 +133,6 @@ def sliding_image(
         figure.update_yaxes(title_text=f"channel {row}", row=row, col=1)
     for row in range(2, channels + 1):
         figure.update_xaxes(visible=False, row=row, col=3).update_yaxes(visible=False, row=row, col=3)
-    height = 120 + max(230, 250 * channels)
-    dress(figure, height, *_titles(f"{mode} with a kernel of {rows}×{columns}", stride, padding), t=76, b=90)
-    ours = list(range(first, len(figure.data)))
-    frames = [go.Frame(data=moving(place), name=str(place), traces=ours) for place in places]
-    return animated(figure, frames, "value", _still(places))
 
 
 def sliding_function(

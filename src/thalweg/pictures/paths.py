@@ -163,8 +163,8 @@ def surface_picture(path: Any) -> go.Figure:
     x, y, values = heights(path.surface, 81)
     low, high = float(np.nanmin(values)), float(np.nanquantile(values, 0.995))
     light = {"ambient": 0.75, "diffuse": 0.4, "specular": 0.05}
-    look = {"colorscale": SURFACE, "showscale": False, "opacity": 0.92, "hoverinfo": "skip", "lighting": light}
-    figure = go.Figure(go.Surface(x=x, y=y, z=np.minimum(values, high), surfacecolor=ranks(values), **look))
+    sheet = {"colorscale": SURFACE, "showscale": False, "opacity": 0.92, "hoverinfo": "skip", "lighting": light}
+    figure = go.Figure(go.Surface(x=x, y=y, z=np.minimum(values, high), surfacecolor=ranks(values), **sheet))
     lines, sides = lines_of(path, panels=False), np.array(path.surface.bounds).T
     for one in lines:
         seen = ((one.points >= sides[0]) & (one.points <= sides[1])).all(axis=1) & (one.losses <= high)

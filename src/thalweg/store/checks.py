@@ -155,7 +155,9 @@ def curve(value: Any, count: int | None, metric: Any, step: Any) -> np.ndarray:
     Args:
         count: of the block's members; None where there is no such block.
     """
-    if not isinstance(metric, str) or not re.fullmatch(r"(train|validation|test)_.{1,200}", metric, re.DOTALL):
+    if not isinstance(metric, str) or not re.fullmatch(
+        r"(train|validation|test)_.{1,200}|trained_steps", metric, re.DOTALL
+    ):
         raise Damage(f"curves has {_short(metric)} as metric")
     if not isinstance(step, int) or not 0 <= step <= 2**53:
         raise Damage(f"curves has {_short(step)} as step")

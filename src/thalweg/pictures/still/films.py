@@ -73,32 +73,42 @@ def _ground(drawing: Drawing, canvas: Any) -> Any:
 def write_gif(figure: go.Figure, path: str | Path, scale: float = 1.0, most: int = 120) -> Path:
     """All frames as a .gif file that repeats and rests on its last frame."""
     from PIL import Image
+    from scipy.spatial import cKDTree
 
-    shown = [Image.fromarray(image) for image in images(figure, scale, most)]
+    shown = list(images(figure, scale, most))
     palette = _palette(figure, shown[-1])
-    first, *others = (image.quantize(palette=palette, dither=Image.Dither.NONE) for image in shown)
-    pace = [PACE * -(-len(figure.frames) // most)] * len(others)
-    first.save(path, save_all=True, append_images=others, duration=[*pace, REST], loop=0, optimize=True)
+    # the number of every colour, of which 6 bits of red, green and blue are looked at
+    nearest = cKDTree(palette).query(_CELLS + 2)[1].astype(np.uint8)
+    exact = palette[::-1].astype(int) >> 2  # those of the palette are themselves, the paper above all
+    nearest[exact @ [1 << 12, 1 << 6, 1]] = np.arange(len(palette))[::-1]
+    indexed = []
+    for one in shown:
+        cells = one.astype(np.int32) >> 2
+        indexed.append(Image.fromarray(nearest[(cells[..., 0] << 12) + (cells[..., 1] << 6) + cells[..., 2]]))
+        indexed[-1].putpalette(palette.astype(np.uint8).flatten().tolist())
+    pace = [PACE * -(-len(figure.frames) // most)] * (len(indexed) - 1)
+    indexed[0].save(path, save_all=True, append_images=indexed[1:], duration=[*pace, REST], loop=0, optimize=True)
     return Path(path)
 
 
-def _palette(figure: go.Figure, picture: Any) -> Any:
+_CELLS = np.stack(np.meshgrid(*[np.arange(0, 256, 4)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def _palette(figure: go.Figure, picture: np.ndarray) -> np.ndarray:
     """The colours that the figure names, also thinned by the paper as on the edge of a line, and those of the ground.
 
     A colour for each of the 256 numbers of a .gif; taken by how often they occur, thin lines would lose theirs.
     """
     from PIL import Image
 
-    paper = np.array(picture.getpixel((0, 0)), dtype=float)
+    paper = picture[0, 0].astype(float)
     named = set(re.findall(r"#[0-9A-Fa-f]{6}", json.dumps([t.to_plotly_json() for t in figure.data], default=str)))
     tints = np.array([[int(one[k : k + 2], 16) for k in (1, 3, 5)] for one in sorted({*named, INK, MUTED})])
-    mixed = np.concatenate([[paper], *(paper + (tints - paper) * share for share in (1, 0.75, 0.5, 0.25))])[:160]
-    ground = picture.quantize(256 - len(mixed), dither=Image.Dither.NONE).getpalette()
-    colours = np.concatenate([mixed.round(), np.reshape(ground, (-1, 3))])[:256]
-    colours[np.abs(colours - paper).max(axis=1) < 8] = paper  # else the nearest to the paper might not be it
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(colours.astype(np.uint8).flatten().tolist())
-    return palette
+    mixed = np.concatenate([paper + (tints - paper) * share for share in (1, 0.75, 0.5, 0.25)])[:160]
+    common = Image.fromarray(picture).quantize(255 - len(mixed), dither=Image.Dither.NONE)
+    ground = np.array(common.getpalette()).reshape(-1, 3)[: 255 - len(mixed)]
+    palette = np.concatenate([[paper], mixed.round(), ground])
+    return np.concatenate([palette, np.tile(paper, (256 - len(palette), 1))])
 
 
 def write_mp4(figure: go.Figure, path: str | Path, scale: float = 2.0, most: int = 1200) -> Path:
