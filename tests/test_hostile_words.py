@@ -62,7 +62,7 @@ def renamed(value: Any, words: list[str]) -> Any:
 
 
 def parsed(text: str | None) -> Any:
-    return json.loads(text) if text and text[0] in '{["' else text
+    return json.loads(text) if text and (text[0] in '{["' or text.isdigit()) else text
 
 
 def words_of(path: Path) -> list[str]:

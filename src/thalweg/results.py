@@ -113,10 +113,8 @@ class Results:
     @property
     def problem(self) -> dict[str, Any]:
         """What the store knows of the problem: name, kind, spec, source text, fingerprint, sizes."""
-        return {
-            **dict.fromkeys(("name", "kind", "spec", "fingerprint", "loss", "text"), ""),
-            **self._meta("problem", {}),
-        }
+        unsaid = dict.fromkeys(("name", "kind", "spec", "fingerprint", "loss", "text"), "")
+        return {**unsaid, **self._meta("problem", {})}
 
     @property
     def specs(self) -> list[str]:

@@ -243,7 +243,7 @@ def test_a_damaged_plan_is_refused(damage: dict[str, Any], tmp_path: Path) -> No
     kept = json.loads(json.dumps(everything().to_json()))
     meta = {"plan": kept | damage, "problem": {"name": "hills"}, "provenance": {}}
     Store.create(tmp_path / "a.db", meta).close()
-    with pytest.raises(StoreError, match="cannot be read.*damaged"):
+    with pytest.raises(StoreError, match=r"cannot be read.*damaged"):
         _ = Results(tmp_path / "a.db").plan
 
 

@@ -258,5 +258,5 @@ def test_a_damaged_plan_is_refused(damage: dict[str, Any], tmp_path: Path) -> No
     for k, damaged in enumerate([kept | damage, *less]):
         path = tmp_path / f"{k}.db"
         Store.create(path, {"plan": damaged, "problem": {"name": "hills"}, "provenance": {}}).close()
-        with pytest.raises(StoreError, match="cannot be read.*damaged"):
+        with pytest.raises(StoreError, match=r"cannot be read.*damaged"):
             _ = Results(path).plan

@@ -155,9 +155,8 @@ def curve(value: Any, count: int | None, metric: Any, step: Any) -> np.ndarray:
     Args:
         count: of the block's members; None where there is no such block.
     """
-    if not isinstance(metric, str) or not re.fullmatch(
-        r"(train|validation|test)_.{1,200}|trained_steps", metric, re.DOTALL
-    ):
+    known = r"(train|validation|test)_.{1,200}|trained_steps"
+    if not isinstance(metric, str) or not re.fullmatch(known, metric, re.DOTALL):
         raise Damage(f"curves has {_short(metric)} as metric")
     if not isinstance(step, int) or not 0 <= step <= 2**53:
         raise Damage(f"curves has {_short(step)} as step")
@@ -284,6 +283,7 @@ SHAPES = {
     },
     "recipe_run": (NONE, EMPTY, _RECIPE_RUN),
     "rungs": [[COUNT]],
+    "revision": COUNT,
 }
 
 
