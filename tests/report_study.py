@@ -37,7 +37,7 @@ PROBLEM: dict[str, Any] = {
     "metrics": ["accuracy"],
     "loader": False,
     "text": "",
-    "draws": "",
+    "draws": False,
 }
 
 
@@ -59,7 +59,8 @@ def made_study(
     """
     grid = np.logspace(-4, 0, rates).tolist()
     wanted = plan([*valleys], grid, seeds=2, epochs=EPOCHS, confirmation=2 * confirmed)
-    costs = {"seconds_per_step": {name: (22 + place) * 1e-6 for place, name in enumerate(valleys)}}
+    seconds = {name: (22 + place) * 1e-6 for place, name in enumerate(valleys)}
+    costs = {"seconds_per_step": seconds, "update_seconds": dict.fromkeys(seconds, 1e-6)}
     run = RecipeRun("adamw", 0.001, "cosine", reason="it was not asked for.")
     facts = {"plan": wanted.to_json(), "problem": PROBLEM | problem, "provenance": PROVENANCE}
     store = Store.create(path, facts | {"costs": costs} | ({"recipe_run": run.to_json()} if confirmed else {}))

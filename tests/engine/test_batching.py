@@ -144,6 +144,7 @@ def test_a_metric_that_cannot_be_batched_is_named(tmp_path: Path) -> None:
         compare(problem, **few, batched=True, store=tmp_path / "refused.db")
 
 
+@pytest.mark.slow
 def test_in_processes_as_in_one(
     spec: str,
     single: Study,

@@ -161,6 +161,7 @@ def test_no_level_of_anything_ranked_loses_its_last_setting() -> None:
     assert len(adam) == math.ceil(15 / 2) + 1  # the worst beta2 has one left, beyond the better half
 
 
+@pytest.mark.slow
 def test_a_study_along_other_factors_keeps_them_all(tmp_path: Path) -> None:
     study = compare(
         "breast-cancer",
@@ -233,6 +234,7 @@ def test_folds_live_and_die_together(tmp_path: Path) -> None:
     np.testing.assert_allclose(joined["value"], joined["value_full"], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_rates_that_were_added_are_stopped_like_others(tmp_path: Path) -> None:
     study = compare(
         "breast-cancer",
@@ -322,6 +324,7 @@ def test_a_kill_at_a_rung_changes_no_decision(
     assert not Path(f"{path}.checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_to_the_same_end(whole: Study, tmp_path: Path, started: Callable[..., Any]) -> None:
     path = tmp_path / "killed.db"
     process = started(

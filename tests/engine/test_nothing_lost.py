@@ -63,6 +63,7 @@ def test_killed_at_thirty_instants(tmp_path: Path) -> None:
     assert sum(len(study["ended"]) for study in found["studies"]) == 40
 
 
+@pytest.mark.slow
 def test_killed_while_settings_are_stopped_and_the_grid_grows(tmp_path: Path) -> None:
     found = killed("halving", tmp_path, 7, seed=0)
     assert (found["grown"], found["rungs"]) == (1, 4)  # two rungs, met again by the rate that was added
@@ -172,6 +173,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", place], check=True)
 
 
+@pytest.mark.slow
 def test_a_real_disk_that_is_full(small_disk: Path, tiny: Study) -> None:
     words = [
         "compare",

@@ -41,7 +41,9 @@ def test_float32_stays_near_float64(case: Case, shape: list[int], seed: int) -> 
     w, gradients = start_and_gradients(shape, seed)
     expected = our_path(case.formula, w, gradients, torch.float64, torch_ref.update)
     path = our_path(case.formula, w, gradients, torch.float32, numba_update)
-    assert difference(path.weight, expected.weight) <= 1e-5
+    # Beside where it began: a weight that ends next to 0 has lost digits in the difference of two large ones.
+    size = float(expected.weight.norm() + w.norm())
+    assert float((path.weight.double() - expected.weight).norm()) <= 1e-5 * size
     for name, value in expected.states.items():
         assert difference(path.states[name], value) <= 1e-5, name
 

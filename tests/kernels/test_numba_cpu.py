@@ -137,6 +137,7 @@ def fresh_process(cache: Path, hash_seed: str) -> list[str]:
     return done.stdout.rsplit(maxsplit=2)
 
 
+@pytest.mark.slow
 def test_the_next_process_finds_the_kernel_compiled(tmp_path: Path) -> None:
     first, second = fresh_process(tmp_path, "1"), fresh_process(tmp_path, "2")
     assert first[1:] == ["0", str(tmp_path / "thalweg" / "kernels")]
@@ -144,6 +145,7 @@ def test_the_next_process_finds_the_kernel_compiled(tmp_path: Path) -> None:
     assert len(list((tmp_path / "thalweg" / "kernels").glob("*.py"))) == 2  # the rule, and what launches it
 
 
+@pytest.mark.slow
 def test_an_unwritable_cache_costs_time_and_nothing_else(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("a file where the folder should be")

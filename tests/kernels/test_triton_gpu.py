@@ -417,6 +417,7 @@ def compile_for_hopper(folder: Path, *texts: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_compiler_takes_the_kernels_for_a_gpu_that_is_not_here(tmp_path: Path) -> None:
     assert "compiled 2" in compile_for_hopper(tmp_path, "adam", "halving")
 

@@ -75,6 +75,7 @@ def trained(name: str, steps: int, **more: Any) -> tuple[nn.Module, Any]:
 
 @each
 @pytest.mark.parametrize("scenario", ["ddp", "fsdp"])
+@pytest.mark.slow
 def test_a_whole_step_equals_that_of_one_process(two: list, scenario: str, name: str) -> None:
     model, optimizer = trained(name, 4, **WHOLE)
     assert not close(processes.weights(processes.network()), processes.weights(model), 1e-4)
@@ -91,12 +92,14 @@ def test_a_whole_step_equals_that_of_one_process(two: list, scenario: str, name:
 
 
 @each
+@pytest.mark.slow
 def test_states_are_divided_as_their_weights(two: list, name: str) -> None:
     for kinds in left(two, "fsdp", name, "kinds"):
         assert kinds == {"DTensor"}
 
 
 @pytest.mark.parametrize("name", sorted(OPTIONS.keys() - {processes.NO_DTENSORS}))
+@pytest.mark.slow
 def test_the_path_is_torchs_on_the_same_dtensors(two: list, name: str) -> None:
     for mine, its in left(two, "beside_torch", name):  # torch keeps some numbers in float32
         assert close(mine, its, 1e-6 if name in ("NAdam", "ASGD") else 1e-10)
@@ -104,6 +107,7 @@ def test_the_path_is_torchs_on_the_same_dtensors(two: list, name: str) -> None:
 
 @saved
 @pytest.mark.parametrize("source", ["two", "one", "torch"])
+@pytest.mark.slow
 def test_two_processes_go_on_from_a_checkpoint(two: list, source: str, name: str) -> None:
     if source == "torch" and name == processes.NO_DTENSORS:
         source = "one"
@@ -116,6 +120,7 @@ def test_two_processes_go_on_from_a_checkpoint(two: list, source: str, name: str
 
 @saved
 @pytest.mark.parametrize("source", ["two", "torch"])
+@pytest.mark.slow
 def test_one_process_goes_on_from_a_checkpoint_of_two(two: list, folder: Path, source: str, name: str) -> None:
     left(two, "checkpoints")
     if source == "torch" and name == processes.NO_DTENSORS:
@@ -131,6 +136,7 @@ def test_one_process_goes_on_from_a_checkpoint_of_two(two: list, folder: Path, s
 
 @saved
 @pytest.mark.parametrize("way", ["as it is", "through torch"])
+@pytest.mark.slow
 def test_two_processes_take_up_whole_states(two: list, way: str, name: str) -> None:
     expected = processes.weights(trained(name, 6)[0])
     for weights in left(two, "whole_states", (way, name)):
@@ -138,6 +144,7 @@ def test_two_processes_take_up_whole_states(two: list, way: str, name: str) -> N
 
 
 @rectangles
+@pytest.mark.slow
 def test_the_norm_counts_every_weight_once(world: int, sides: str, request: pytest.FixtureRequest) -> None:
     params = [nn.Parameter(torch.zeros(shape, dtype=torch.float64)) for shape, _, _ in PLACES]
     for k, p in enumerate(params):
@@ -152,6 +159,7 @@ def test_the_norm_counts_every_weight_once(world: int, sides: str, request: pyte
 
 
 @rectangles
+@pytest.mark.slow
 def test_fsdp_beside_tensor_parallelism(world: int, sides: str, request: pytest.FixtureRequest) -> None:
     model = processes.network(8)
     optimizer = processes.ours("Adam", model.parameters(), **WHOLE)
@@ -162,6 +170,7 @@ def test_fsdp_beside_tensor_parallelism(world: int, sides: str, request: pytest.
         assert close(result["averages"], processes.averages(optimizer))
 
 
+@pytest.mark.slow
 def test_half_precision(two: list) -> None:
     expected = processes.train_half(processes.half_params(), lambda t: t)
     assert not torch.equal(expected[0][0], processes.half_params()[0])
@@ -173,6 +182,7 @@ def test_half_precision(two: list) -> None:
             assert close(a.double(), b.double(), 0.02)
 
 
+@pytest.mark.slow
 def test_a_step_of_fsdp_takes_one_collective_for_the_norm_and_else_none(two: list) -> None:
     for counts in left(two, "collectives"):
         assert counts == {"plain": (0, True), "max_norm": (2, True), "hybrid": (2, True)}  # two steps, one plan
@@ -180,6 +190,7 @@ def test_a_step_of_fsdp_takes_one_collective_for_the_norm_and_else_none(two: lis
 
 @pytest.mark.parametrize("name", CLOSURES)
 @pytest.mark.parametrize("way", ["ddp", "fsdp"])
+@pytest.mark.slow
 def test_rules_that_need_a_closure(two: list, way: str, name: str) -> None:
     model = processes.network()
     rule, options = CLOSURES[name]
@@ -194,6 +205,7 @@ def test_rules_that_need_a_closure(two: list, way: str, name: str) -> None:
 
 @pytest.mark.parametrize("what", SCALED)
 @pytest.mark.parametrize("scaler", ["GradScaler", "ShardedGradScaler"])
+@pytest.mark.slow
 def test_all_processes_leave_a_step_out_together(two: list, scaler: str, what: str) -> None:
     model = processes.network()
     optimizer = tw.optim.AdamW(model.parameters(), lr=0.01, **SCALED[what])
@@ -205,6 +217,7 @@ def test_all_processes_leave_a_step_out_together(two: list, scaler: str, what: s
 
 
 @pytest.mark.parametrize("name", ["Adam", "NAdam", "SGD"])
+@pytest.mark.slow
 def test_zero_redundancy_optimizer(two: list, name: str) -> None:
     model, optimizer = trained(name, 6)
     results = left(two, "zero_redundancy", name)
@@ -217,6 +230,7 @@ def test_zero_redundancy_optimizer(two: list, name: str) -> None:
             assert torch.allclose(taken_up.state[p][n], value, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_averages_can_be_swapped_in(two: list) -> None:
     model = processes.network()
     optimizer = tw.optim.Adam(model.parameters(), lr=0.01, ema_decay=0.9)
@@ -232,6 +246,7 @@ def test_averages_can_be_swapped_in(two: list) -> None:
         assert close(again, outputs[1])
 
 
+@pytest.mark.slow
 def test_what_cannot_be_meant_is_refused(two: list) -> None:
     begins = {
         "partial": r"UsageError: a parameter of shape \(3,\) is placed as .*Partial.* redistribute it to Shard",
@@ -246,6 +261,7 @@ def test_what_cannot_be_meant_is_refused(two: list) -> None:
             assert re.match(begin, said[what]), said[what]
 
 
+@pytest.mark.slow
 def test_without_dtensors_nothing_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch.distributed.tensor", raising=False)
     _, optimizer = trained("Adam", 2, **WHOLE)

@@ -61,6 +61,7 @@ def process(cache: Path) -> tuple[list[int], list[float]]:
     return compiled, weight
 
 
+@pytest.mark.slow
 def test_the_second_process_compiles_nothing_and_steps_alike(tmp_path: Path) -> None:
     first, ends_first = process(tmp_path)
     second, ends_second = process(tmp_path)

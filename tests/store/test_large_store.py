@@ -88,6 +88,7 @@ def test_the_last_values_are_those_of_the_curves(large: Study) -> None:
         np.testing.assert_array_equal(table[metric], last[metric])
 
 
+@pytest.mark.slow
 def test_reading_a_study_imports_nothing_that_only_training_needs(tiny: Study) -> None:
     code = (
         "import sys; from thalweg.study.study import Study; study = Study.open(sys.argv[1]); study.verdict; "

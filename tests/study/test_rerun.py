@@ -164,6 +164,7 @@ def test_a_problem_given_as_an_object(tmp_path: Path) -> None:
     assert tw.rerun(store, problem=problem, progress=False).same_curves
 
 
+@pytest.mark.slow
 def test_where_it_goes(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PlanError, match="is the study that is to be run again; name another file"):
         tw.rerun(copied, copied, progress=False)

@@ -615,6 +615,7 @@ def test_a_setting_that_fresh_seeds_like_better_is_named_and_not_chosen() -> Non
     assert not [note for note in calm.notes if "did better" in note]
 
 
+@pytest.mark.slow
 def test_levels_that_are_alike_are_seldom_told_apart_and_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """On many made-up studies: how often is a difference claimed where there is none, and where there is one?"""
     monkeypatch.setattr(comparisons, "RESAMPLES", 1)

@@ -274,7 +274,7 @@ SHAPES = {
     "costs": (
         NONE,
         EMPTY,
-        {**dict.fromkeys(("seconds_per_step", "update_seconds"), Named(SECONDS)), "programs?": [_PROGRAM]},
+        {**dict.fromkeys(("seconds_per_step", "update_seconds?"), Named(SECONDS)), "programs?": [_PROGRAM]},
     ),
     "batching": {
         "asked?": (Plain("'auto'", lambda value: value == "auto"), YES_NO),

@@ -239,7 +239,7 @@ def seconds_per_step(plan: Plan, costs: Mapping[str, Any], setting: Setting) -> 
     for program in costs.get("programs", ()):
         names = ("batch_size", "loss", "regularizer")
         if all(plan.level(setting, name) == program.get(name, "none") for name in names):
-            return program["seconds"] + costs["update_seconds"].get(setting.optimizer, math.nan)
+            return program["seconds"] + costs.get("update_seconds", {}).get(setting.optimizer, math.nan)
     return costs.get("seconds_per_step", {}).get(setting.optimizer, math.nan)
 
 
