@@ -15,7 +15,7 @@ from .corpus import anything, attacks, families
 from .test_derivative import STEPPED
 from .test_function import EVERYTHING
 
-SECONDS = 4  # of the processor, on one that others use too; a quiet one takes less than 2 for the slowest
+SECONDS = 4  # of the processor, on one that others use too; a quiet one takes about 2 for the slowest
 HERE = 0.7
 
 

@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,10 @@ def path(tmp_path: Path) -> Path:
 
 def changed(path: Path, *statements: str, values: tuple[Any, ...] = ()) -> bytes:
     """Change a store by SQL; its bytes afterwards."""
-    db = sqlite3.connect(path)
-    for statement in statements:
-        db.execute(statement, values if "?" in statement else ())
-    db.commit()
-    db.close()
+    with closing(sqlite3.connect(path)) as db:
+        for statement in statements:
+            db.execute(statement, values if "?" in statement else ())
+        db.commit()
     return path.read_bytes()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import mpmath
 import sympy as sp
+from sympy.polys.fields import field
 
 DIGITS = 60
 SAME = mpmath.mpf(10) ** -40  # of two numbers computed to `DIGITS`: nearer than that they are one
@@ -36,6 +37,17 @@ def real_roots(polynomial: Any) -> list[tuple[Any, int]]:
         coefficients = [_number(c) for c in part.all_coeffs()]
         roots += [(_inside(coefficients, low, high), count) for (low, high), _ in part.intervals()]
     return sorted(roots)
+
+
+def fraction(expression: Any, x: Any) -> tuple[Any, Any]:
+    """Numerator and denominator of a rational function, polynomials without a common root.
+
+    >>> x = sp.Symbol("x", real=True)
+    >>> [part.as_expr() for part in fraction(x / (x + 1) + 1 / (x + 1), x)]
+    [1, 1]
+    """
+    one = field(x, sp.QQ)[0].from_expr(expression)
+    return sp.Poly(one.numer.as_expr(), x, domain="QQ"), sp.Poly(one.denom.as_expr(), x, domain="QQ")
 
 
 def _number(fraction: Any) -> Any:

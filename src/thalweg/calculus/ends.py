@@ -14,7 +14,7 @@ import numpy as np
 import sympy as sp
 
 from .by_rules import differentiated
-from .closed import DIGITS, real_roots
+from .closed import DIGITS, fraction, real_roots
 from .extent import multiplies_out, operations
 from .function import Function
 from .symbolic import sigmoid, softplus
@@ -32,7 +32,7 @@ def falls_below_all(f: Function) -> bool:
     if multiplies_out(expression, HIGHEST):
         if expression.is_polynomial(*symbols):
             return _far(sp.Poly(expression, *symbols, domain="QQ")) == "below"
-        return len(symbols) == 1 and _fraction_falls(*_fraction(expression, symbols[0]))
+        return len(symbols) == 1 and _fraction_falls(*fraction(expression, symbols[0]))
     return len(symbols) == 1 and any(_at(f, *end)[1] == -math.inf for end in ENDS)
 
 
@@ -45,7 +45,7 @@ def holds_everywhere(f: Function, lowest: float) -> bool:
         if expression.is_polynomial(*symbols):
             return _far(sp.Poly(expression, *symbols, domain="QQ")) == "holds"
         if len(symbols) == 1:
-            above, below = _fraction(expression, symbols[0])
+            above, below = fraction(expression, symbols[0])
             return above.degree() > below.degree()
     return len(symbols) == 1 and operations(expression, LONGEST) < LONGEST and _convex(f)
 
@@ -99,11 +99,6 @@ def _convex(f: Function) -> bool:
     return bool(second.expression.is_nonnegative and not poles and not kinks)
 
 
-def _fraction(expression: Any, x: Any) -> tuple[Any, Any]:
-    above, below = sp.fraction(sp.cancel(sp.together(expression)))
-    return sp.Poly(above, x, domain="QQ"), sp.Poly(below, x, domain="QQ")
-
-
 def _fraction_falls(above: Any, below: Any) -> bool:
     """At an end, or beside a pole: at one of odd order it falls on one side."""
     more = above.degree() - below.degree()
@@ -138,6 +133,7 @@ def _quick(expression: Any, x: Any) -> bool:
     simple = all(isinstance(part, sp.log | sp.exp) for part in expression.atoms(sp.Function, sp.exp))
     return (
         simple
+        and not expression.has(sp.Max, sp.Min)
         and operations(expression, LONGEST) < LONGEST
         and all(part.is_polynomial(x) for part in inner)
         and all(not p.exp.free_symbols for p in powers)

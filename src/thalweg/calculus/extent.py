@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import ExpressionError
 
-WORK = 20_000
+WORK = 6_000
 TERMS = 2_000
 
 

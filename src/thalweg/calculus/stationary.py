@@ -23,7 +23,7 @@ import numpy as np
 import sympy as sp
 
 from .by_rules import Derivative, differentiated
-from .closed import DIGITS, SAME, closed_form, real_roots, value
+from .closed import DIGITS, SAME, closed_form, fraction, real_roots, value
 from .evaluation import compiled, precisely
 from .extent import degree, multiplies_out, operations
 from .function import Function
@@ -33,9 +33,10 @@ HIGHEST = 60  # degree of a rational function that is multiplied out
 MOST_PAIRS = 36  # points at which two slopes may be 0, by Bézout: the degree of their resultants
 GRID = 4001
 STARTS = 128  # a power of two, as Sobol's points want; of a long formula fewer, at `OPERATIONS` altogether
-OPERATIONS = 200_000
+OPERATIONS = 60_000
 LONGEST = 60  # operations of a slope whose roots get closed forms
 MOST_PLACES = 500  # roots and edges that are followed
+MOST_NAMED = 100  # of them, the lowest, get closed forms
 LEVEL = 1e-7  # eigenvalues below this share of the largest do not decide
 
 
@@ -78,7 +79,7 @@ def of_one(f: Function, low: float, high: float) -> Candidates:
 def _of_fraction(f: Function, slope: Derivative) -> Candidates:
     """The roots of the derivative's numerator, each with the order it has there."""
     (x,) = f.symbols()
-    above, below = (sp.Poly(part, x, domain="QQ") for part in sp.fraction(sp.cancel(sp.together(slope.expression))))
+    above, below = fraction(slope.expression, x)
     if above.is_zero:
         return Candidates((), True, "it is constant: every point is a minimum and a maximum")
     points = []
@@ -236,7 +237,8 @@ def _with_closed_forms(f: Function, slope: Derivative, points: tuple[Stationary,
             return one
         return replace(one, at=(float(form),), value=float(f(float(form))), exact=(form,))
 
-    return tuple(map(named, points))
+    lowest = sorted(points, key=lambda one: one.value)[:MOST_NAMED]
+    return tuple(named(one) if one in lowest else one for one in points)
 
 
 def of_several(f: Function, bounds: tuple[tuple[float, float], ...]) -> Candidates:

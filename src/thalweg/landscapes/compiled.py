@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from ..calculus.extent import operations
 from ..errors import SurfaceError
 from ..kernels import numba_cpu
 from ..kernels.generated import module
@@ -22,7 +23,7 @@ from ..kernels.lower import Printer
 from ..kernels.numba_cpu import Launch
 from ..kernels.threads import addresses
 
-MOST_CALLS, MOST_COMPARED = 5, 4
+MOST_CALLS, MOST_COMPARED, MOST_OPERATIONS = 6, 4, 100
 _WIDE = ("cos", "exp", "sigmoid", "sin", "softplus")
 _LIBRARY = "acos acosh asin asinh atan atan2 atanh cosh erf log sinh sqrt tan tanh"
 _FUNCTIONS = sorted([*_WIDE, *_LIBRARY.split()])
@@ -52,16 +53,23 @@ class _Printer(Printer):
     _print_sin = _print_cos = _print_tanh = _print_exp = _print_log = _print_Function
 
 
-def is_short(expression: sp.Expr) -> bool:
-    """Whether the loop of an expression is compiled in a few seconds, by counting; others go through NumPy.
+def is_short(expression: sp.Expr, variables: tuple[sp.Symbol, ...]) -> bool:
+    """Whether the loop of an expression is compiled in about two seconds, by counting; others go through NumPy.
 
-    Each distinct call in `_WIDE` becomes code of its own, in the gradient twice; and SymPy compares the arguments of a
-    maximum in all pairs when it differentiates it.
+    Each distinct call in `_WIDE` becomes code of its own; and SymPy compares the arguments of a maximum in all pairs
+    when it differentiates it.
     """
-    calls = sum(type(call).__name__ in _WIDE for call in expression.atoms(sp.Function, sp.exp))
     extremes = expression.atoms(sp.Max, sp.Min)
     nested = any(part.has(sp.Max, sp.Min) for one in extremes for part in one.args)
-    return calls <= MOST_CALLS and not nested and all(len(one.args) <= MOST_COMPARED for one in extremes)
+    if nested or any(len(one.args) > MOST_COMPARED for one in extremes):
+        return False
+    if operations(expression, MOST_OPERATIONS) > MOST_OPERATIONS:
+        return False
+    wanted = (expression, *derivatives(expression, variables))
+    if any(one.has(sp.nan, sp.zoo) for one in wanted):  # 0ˣ: the rules know its slope
+        return False
+    calls = {call for one in wanted for call in one.atoms(sp.Function, sp.exp) if type(call).__name__ in _WIDE}
+    return len(calls) <= MOST_CALLS and sum(operations(one, MOST_OPERATIONS) for one in wanted) <= 2 * MOST_OPERATIONS
 
 
 @functools.cache

@@ -67,7 +67,7 @@ class Surface:
     @functools.cached_property
     def is_compiled(self) -> bool:
         """Whether values and gradients come from one compiled loop."""
-        return self.expression is not None and compiled.is_short(self.expression)
+        return self.expression is not None and compiled.is_short(self.expression, self.symbols)
 
     @functools.cached_property
     def _rules(self) -> Gradient:

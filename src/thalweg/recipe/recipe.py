@@ -86,7 +86,7 @@ def recipe(
         f"{_words(problem['name'])}, in {means}.",
         uses=_uses(ours, regularizer is not None),
         loading=_loading(problem) if passes is None else "",
-        batches=_LOADER if problem["loader"] else _tensors(size, data),
+        batches=_LOADER if problem.get("loader") else _tensors(size, data),
         seed=seed,
         epochs=plan.epochs,
         passes=plan.epochs if passes is None else min(passes, plan.epochs),
@@ -213,7 +213,7 @@ def _loading(problem: Mapping[str, Any]) -> str:
 def _steps(problem: Mapping[str, Any], batch_size: Level, data: str) -> str:
     if problem.get("stream"):
         return f"sum(1 for _ in problem.{data})"
-    if problem["loader"]:
+    if problem.get("loader"):
         return f"len(problem.{data})"
     return "1" if batch_size == FULL else f"-(-len(problem.{data}[0]) // {batch_size})"
 

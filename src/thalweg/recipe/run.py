@@ -69,7 +69,12 @@ class RecipeRun:
         over = f"over {passes} of {which} {self.seed}"
         if self.largest == 0:
             return f"The recipe was run: trained alone {means}, {who} gives the very same losses {over}."
-        several = self.epochs > 1 and self.compared == "validation"
+        if not math.isfinite(self.largest):
+            return (
+                f"The recipe was run: trained alone {means}, {who} has {self.compared} losses {over} that are numbers "
+                "where those of the study are not, or the other way round."
+            )
+        several = self.epochs > 1 and self.compared == "validation" and math.isfinite(self.first)
         first = f" ({_power(self.first)} after the first)" if several else ""
         grown = (
             f", most at epoch {self.at}: rounding, which training that is not steady makes grow"
