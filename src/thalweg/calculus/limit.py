@@ -170,12 +170,7 @@ def by_definition(f: Function, wrt: str, at: tuple[float, ...] | None) -> Limit:
 
 def _judged(right: np.ndarray, left: np.ndarray, exact: float | None) -> tuple[float, float, str]:
     """The limit of a table, how sure it is, and why there is none."""
-    ends: list[tuple[float, float]] = []
-    for side in (right, left):
-        moves = np.abs(np.diff(side))
-        moves[~np.isfinite(moves)] = np.inf
-        best = int(np.argmin(moves))
-        ends.append((float(side[best + 1]), float(moves[best])))
+    ends = [_steadiest(side) for side in (right, left)]
     (right_end, right_off), (left_end, left_off) = ends
     tolerance = 1e-3 * (1 + min(abs(right_end), abs(left_end)))
     if not (math.isfinite(right_off) and math.isfinite(left_off)):
@@ -188,10 +183,16 @@ def _judged(right: np.ndarray, left: np.ndarray, exact: float | None) -> tuple[f
         return math.nan, math.nan, f"the slope is {sides[0]} from the left and {sides[1]} from the right"
     if exact is not None and abs(exact - (right_end + left_end) / 2) <= 1e-3 * (1 + abs(exact)):
         return exact, 0.0, ""
-    middle = (right + left) / 2
-    moves = np.abs(np.diff(middle))
+    middle, move = _steadiest((right + left) / 2)
+    return middle, max(move, 1e-12 * abs(middle)), ""
+
+
+@np.errstate(invalid="ignore")  # ∞ − ∞
+def _steadiest(values: np.ndarray) -> tuple[float, float]:
+    """The later of the two neighbours in a table that differ least, and by how much."""
+    moves = np.nan_to_num(np.abs(np.diff(values)), nan=np.inf, posinf=np.inf)
     best = int(np.argmin(moves))
-    return float(middle[best + 1]), float(max(moves[best], 1e-12 * abs(middle[best + 1]))), ""
+    return float(values[best + 1]), float(moves[best])
 
 
 def _symbolic(f: Function, wrt: str) -> tuple[Any, Any]:
