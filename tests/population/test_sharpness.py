@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.func import functional_call, hessian
+from torch.func import functional_call, jacrev
 from torch.nn import functional as F
 
 from thalweg.engine.programs import one_thread
@@ -71,7 +71,7 @@ def made(model: Callable[[], nn.Module], members: int = 3) -> tuple[Landscape, l
 
 
 def whole_hessian(module: nn.Module) -> np.ndarray:
-    """By torch.func.hessian, all weights in one row."""
+    """By torch.func.jacrev twice, all weights in one row."""
     module.eval()
     named = {n: p.detach() for n, p in module.named_parameters()}
     sizes = [p.numel() for p in named.values()]
@@ -80,7 +80,7 @@ def whole_hessian(module: nn.Module) -> np.ndarray:
         parts = [part.reshape(p.shape) for part, p in zip(flat.split(sizes), named.values(), strict=True)]
         return F.cross_entropy(functional_call(module, dict(zip(named, parts, strict=True)), (INPUTS,)), CLASSES)
 
-    return hessian(loss)(torch.cat([p.flatten() for p in named.values()])).numpy()
+    return jacrev(jacrev(loss))(torch.cat([p.flatten() for p in named.values()])).numpy()
 
 
 @pytest.mark.parametrize("chunk", [1024, 7])
@@ -120,6 +120,17 @@ def test_a_negative_eigenvalue_that_is_larger_in_size_is_passed_over() -> None:
     g = coefficients.numpy()
     stepped = 1 + 0.1 * g / np.linalg.norm(g)
     np.testing.assert_allclose(found.rise, [(g * stepped**2).sum() / 2 - g.sum() / 2] * 2, rtol=1e-9)
+
+
+@pytest.mark.parametrize("loss", [F.mse_loss, F.huber_loss])
+def test_a_model_that_is_linear(loss: Callable[..., torch.Tensor]) -> None:
+    """Of ‖Xw − y‖²/n the Hessian is 2XᵀX/n; near its minimum, Huber's is half of that."""
+    x = torch.linspace(-1, 1, 64, dtype=DOUBLE)[:, None]
+    batched = Batched(nn.Linear(1, 1, dtype=DOUBLE), loss, {})
+    batched.find_moving_buffers(x)
+    weights = [torch.full((2, 1, 1), 2.0, dtype=DOUBLE), torch.ones(2, 1, dtype=DOUBLE)]
+    value = curvature(Landscape(batched, x, 2 * x + 0.9), weights).eigenvalue
+    np.testing.assert_allclose(value, [2.0 if loss is F.mse_loss else 1.0] * 2, rtol=1e-3)
 
 
 def test_epsilon_sharpness_is_the_rise_of_one_normalised_step() -> None:

@@ -3,8 +3,8 @@
 Two measures of the training loss L at weights w, in evaluation mode, over all samples given:
 
 - the largest eigenvalue λ of the Hessian of L: how fast the slope grows along the direction in which it grows fastest.
-  By power iteration, v ← Hv / ‖Hv‖, where Hv is the derivative of the gradient along v (Pearlmutter 1994), by
-  forward over reverse differentiation, so that no Hessian is ever built. Power iteration finds the eigenvalue
+  By power iteration, v ← Hv / ‖Hv‖, where Hv is the derivative of the gradient along v (Pearlmutter 1994), here the
+  gradient of ⟨g, v⟩, so that no Hessian is ever built. Power iteration finds the eigenvalue
   largest in size; where that one is negative, −μ, it is repeated for H + μI, whose largest is the one wanted.
 - ε-sharpness: L(w + ε g / ‖g‖) − L(w) with the gradient g: the first-order answer to how much the loss can rise within
   a ball of radius ε, as sharpness-aware minimization takes it (Foret et al. 2021, eq. 2).
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import grad_and_value, jvp, vmap
+from torch.func import grad, grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ..errors import TrainingError, first_line
@@ -90,7 +90,8 @@ class Landscape:
         """The Hessian of each member times its direction, like `weights`."""
 
         def one(f: Callable[[Tensors], Tensor], w: Tensors, v: Tensors) -> Tensors:
-            return jvp(lambda at: grad_and_value(f)(at)[0], (w,), (v,))[1]
+            # Backward twice: forward differentiation lacks some losses, and fails where a model is linear.
+            return grad(lambda at: sum((g * d).sum() for g, d in zip(grad(f)(at), v, strict=True)))(w)
 
         return list(self._over(one, weights, direction))
 
@@ -124,7 +125,7 @@ class Landscape:
 
         every = vmap(member, in_dims=(*[0] * (len(groups) - 2), None, None))
         with _TRACING, self.batched._lock, self.batched._mode(None), torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch's own, as it loads forward differentiation
+            warnings.simplefilter("ignore")
             try:
                 return make_fx(lambda *flat: every(*layout.split(flat)))(*(t for group in groups for t in group))
             except Exception as error:  # whatever a user's model may raise
