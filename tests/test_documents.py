@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from thalweg.cli.main import app
 
+from .cases import mostly_slow
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 # Python, and what is said to come out of it, where that is the same on every machine.
@@ -23,7 +25,7 @@ def test_there_are_examples_to_run() -> None:
     assert any(output for found in PYTHON.values() for _, output in found)
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", mostly_slow(PYTHON, ROOT / "docs" / "store.md"), ids=lambda p: p.name)
 def test_python_runs(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

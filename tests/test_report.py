@@ -186,6 +186,7 @@ def with_words(study: Study, path: Path, words: dict[str, str]) -> Study:
     return Study.open(path)
 
 
+@pytest.mark.slow
 def test_words_of_the_study_stay_words(study: Study, full: str, tmp_path: Path):
     own = ("adagrad", "cosine", "test_accuracy", "digits", "torch", "2.13.0")
     marked = with_words(
@@ -204,6 +205,7 @@ def test_words_of_the_study_stay_words(study: Study, full: str, tmp_path: Path):
     assert not any("<" in name for name in names)
 
 
+@pytest.mark.slow
 def test_an_unfinished_study_says_so(tmp_path: Path):
     study = made_study(tmp_path / "a.db", rates=5, confirmed=False, ended=1)
     assert {one.word for one in study.generalization()} <= {"overfits", "underfits", "fits"}  # one seed has ended
@@ -248,6 +250,7 @@ def test_provenance_reads_as_words():
         assert words in text.replace("  ", " ")
 
 
+@pytest.mark.slow
 def test_a_recipe_that_cannot_be_made_says_why(study: Study, tmp_path: Path):
     best = study.verdict.best.optimizer
     marked = with_words(study, tmp_path / "marked.db", {best: "mine"})

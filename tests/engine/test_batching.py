@@ -34,6 +34,7 @@ from thalweg.problem.prepare import prepare
 from thalweg.store.file import Store
 from thalweg.study.study import Study, compare, resume
 
+from ..cases import mostly_slow
 from ..studies import steps_recorded, wait_for
 
 FILE = """
@@ -250,7 +251,7 @@ def test_only_three_answers() -> None:
         compare("digits", batched="maybe")
 
 
-@pytest.mark.parametrize("fault", ["slow", "wrong"])
+@pytest.mark.parametrize("fault", mostly_slow(["slow", "wrong"], "wrong"))
 def test_a_program_that_is_slow_or_wrong_is_not_used(
     fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,6 +274,7 @@ def test_a_program_that_is_slow_or_wrong_is_not_used(
     same(study, plain, exact=False)
 
 
+@pytest.mark.slow
 def test_a_resumed_study_goes_on_as_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stopped(BaseException):
         pass
@@ -312,7 +314,10 @@ def roomy(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return compare("breast-cancer", **WANTED, store=tmp_path_factory.mktemp("roomy") / "roomy.db")
 
 
-@pytest.mark.parametrize(("after", "threads"), [(0, 2), (20, 2), (20, 1)])  # alone, a block is past an epoch by then
+# With 20 calls before it, a block is past an epoch by then if one thread works.
+@pytest.mark.parametrize(
+    ("after", "threads"), [(0, 2), *(pytest.param(20, threads, marks=pytest.mark.slow) for threads in (2, 1))]
+)
 def test_a_block_that_does_not_fit_becomes_two(
     after: int,
     threads: int,

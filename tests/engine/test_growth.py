@@ -16,6 +16,7 @@ from thalweg.store.file import Store
 from thalweg.study.study import Study, compare, resume
 from thalweg.verdict.verdict import judge
 
+from ..cases import mostly_slow
 from ..study.test_study import Breaks, problem, same, training_is_forbidden
 from ..verdict.test_verdict import made, table
 
@@ -122,7 +123,7 @@ def test_zero_leaves_the_grid_as_it_is(tmp_path: Path) -> None:
         compare(problem(), **GRID, grow=-1, store=tmp_path / "b.db")
 
 
-@pytest.mark.parametrize("step", [26, 40])
+@pytest.mark.parametrize("step", mostly_slow([26, 40], 40))
 def test_stopped_while_it_grows(step: int, grown: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The search of the rates that were asked for takes 24 steps of its blocks; the verdict on them stays."""
     path = tmp_path / "cut.db"

@@ -24,6 +24,7 @@ from thalweg.store.file import Store
 from thalweg.study.study import Study, compare, resume
 from thalweg.verdict.verdict import chosen_settings
 
+from ..cases import mostly_slow
 from ..studies import steps_recorded, wait_for
 
 SETTING = ["optimizer", "lr", "schedule", "seed"]
@@ -54,7 +55,7 @@ def steps(study: Study) -> int:
         return sum(row.step * len(row.settings) for row in store.blocks("search"))
 
 
-@pytest.fixture(scope="module", params=BUILT_IN)
+@pytest.fixture(scope="module", params=mostly_slow(BUILT_IN, "breast-cancer"))
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Study]:
     """A built-in problem's study in full, and by halving."""
     folder, wanted = tmp_path_factory.mktemp("halving"), {**BUILT_IN[request.param], **BUDGET}
@@ -210,6 +211,7 @@ def test_a_stopped_setting_is_never_chosen(whole: Study) -> None:
     assert chosen_settings(whole.plan, table) == chosen_settings(whole.plan, whole.table())
 
 
+@pytest.mark.slow
 def test_folds_live_and_die_together(tmp_path: Path) -> None:
     asked: dict[str, Any] = {
         "optimizers": ["sgd"],
@@ -295,7 +297,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return compare("breast-cancer", **WANTED, store=tmp_path_factory.mktemp("whole") / "whole.db")
 
 
-@pytest.mark.parametrize("when", ["before the rung is decided", "as blocks are put together", "after it is decided"])
+@pytest.mark.parametrize(
+    "when",
+    mostly_slow(
+        ["before the rung is decided", "as blocks are put together", "after it is decided"],
+        "as blocks are put together",
+    ),
+)
 def test_a_kill_at_a_rung_changes_no_decision(
     when: str, whole: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

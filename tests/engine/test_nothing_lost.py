@@ -22,6 +22,7 @@ from thalweg.errors import StoreError
 from thalweg.store.file import Store
 from thalweg.study.study import Study, compare, resume
 
+from ..cases import mostly_slow
 from ..studies import PROGRAM, TINY
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +48,7 @@ def killed(study: str, folder: Path, count: int, seed: int) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_killed_at_thirty_instants(tmp_path: Path) -> None:
     """SIGKILL in the middle of a step, of a checkpoint's write, between its flush, its rename and its entry in the
     store, and within transactions; then carried on to the very bits of an uninterrupted study."""
@@ -105,7 +107,7 @@ def unfinished(tmp_path: Path, cores: Callable[[int], None]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("where", ["checkpoint", "flush", "rename"])
+@pytest.mark.parametrize("where", mostly_slow(["checkpoint", "flush", "rename"], "flush"))
 def test_a_disk_that_is_full_at_a_checkpoint(
     where: str, tiny: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +219,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to become another user")
 def test_a_store_that_one_may_only_read(tiny: Study, unfinished: Path) -> None:
     """It is shown as ever, in a folder where nothing can be made; to carry it on is refused."""

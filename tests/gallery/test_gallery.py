@@ -17,6 +17,8 @@ from thalweg.pictures.page import page
 from thalweg.pictures.still import images
 from thalweg.pictures.style import PAPER
 
+from ..cases import mostly_slow
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -42,12 +44,12 @@ SLOW = {
     "training-path",
     "sharp-and-flat-minima",
     "race-in-a-ravine",
+    "noise-and-falling-rates",
+    "race-from-a-saddle",
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in names()]
-)
+@pytest.mark.parametrize("name", mostly_slow(names(), *(name for name in names() if name not in SLOW)))
 def test_the_shown_lines_make_the_picture(name: str, generator: ModuleType) -> None:
     scope: dict[str, object] = {}
     exec(compile(PICTURES[name].code, name, "exec"), scope)

@@ -28,6 +28,8 @@ from thalweg.study.study import Study, compare, resume
 from thalweg.verdict.comparisons import rank
 from thalweg.verdict.intervals import bounds
 
+from ..cases import mostly_slow
+
 SAMPLES, RATES = 60, {"sgd": 0.1, "adam": 0.01}
 _DRAWN = torch.Generator().manual_seed(0)
 INPUTS = torch.randn(SAMPLES, 4, generator=_DRAWN, dtype=torch.float64)
@@ -278,7 +280,7 @@ def test_a_report_says_how_it_was_judged(crossed: Study, tmp_path: Path) -> None
     assert "runs (seeds × folds)" in page
 
 
-@pytest.mark.parametrize("step", [3, 40, 70])
+@pytest.mark.parametrize("step", mostly_slow([3, 40, 70], 40))
 def test_taken_up_where_it_was_stopped(
     step: int, crossed: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

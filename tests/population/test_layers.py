@@ -17,6 +17,7 @@ from thalweg.population.block import Block, Task
 from thalweg.population.member import Member
 from thalweg.regularizers import draw_seed
 
+from ..cases import mostly_slow
 from .test_block import EPOCHS, accuracy, epochs_of, make_task
 
 DOUBLE = torch.float64
@@ -140,7 +141,7 @@ def alone(task: Task, member: Member) -> tuple[list[float], nn.Module]:
     return losses, model
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", mostly_slow(MODELS, "batch norm", "dropout"))
 def test_a_layer_in_a_population_is_the_same_alone(name: str) -> None:
     task = task_of(MODELS[name])
     block = Block(task, members_of(seed=4), EPOCHS)
@@ -165,7 +166,7 @@ def test_what_moves_is_found() -> None:
     assert found["attention"].batched.moving == []
 
 
-@pytest.mark.parametrize("stop", [1, 3, 4, 6])
+@pytest.mark.parametrize("stop", mostly_slow([1, 3, 4, 6], 4))
 def test_running_statistics_and_masks_go_on_where_they_were(stop: int) -> None:
     task = task_of(dropping)
     whole, first, second = (Block(task, members_of(2), EPOCHS) for _ in range(3))

@@ -17,6 +17,7 @@ from thalweg.population.block import Block, Task
 from thalweg.population.member import Member
 from thalweg.population.one_by_one import OneByOne
 
+from ..cases import mostly_slow
 from .test_block import accuracy, epochs_of, make_task
 from .test_layers import DOUBLE, EPOCHS, MODELS, alone, members_of
 
@@ -26,7 +27,7 @@ def task_of(kind: type[Batched], model: Callable[[], nn.Module], dtype: torch.dt
     return Task(model, kind(model(), F.cross_entropy, {"accuracy": accuracy}), task.batches, task.validation)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", mostly_slow(MODELS, "batch norm"))
 def test_the_same_as_batched(name: str) -> None:
     batched, single = (Block(task_of(kind, MODELS[name]), members_of(3), EPOCHS) for kind in (Batched, OneByOne))
     before = torch.get_rng_state()
@@ -40,14 +41,18 @@ def test_the_same_as_batched(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
+    mostly_slow(
+        [
+            "mixup(0.4)",
+            "input_noise(0.1) + l1(1e-3)",
+            "weight_noise(0.01)",
+            "clip_norm(0.5) + ema(0.9)",
+            "label_smoothing(0.1) + early_stopping(1)",
+            "cutmix(1.0)",
+        ],
         "mixup(0.4)",
-        "input_noise(0.1) + l1(1e-3)",
-        "weight_noise(0.01)",
-        "clip_norm(0.5) + ema(0.9)",
         "label_smoothing(0.1) + early_stopping(1)",
-        "cutmix(1.0)",
-    ],
+    ),
 )
 def test_regularizers_are_the_same(name: str) -> None:
     found = regularizers.get(name)

@@ -16,6 +16,8 @@ from thalweg.population import sharpness
 from thalweg.population.batched import Batched
 from thalweg.population.sharpness import Landscape, curvature
 
+from ..cases import mostly_slow
+
 DOUBLE = torch.float64
 GENERATOR = torch.Generator().manual_seed(5)
 INPUTS = torch.randn(40, 1, 4, 4, generator=GENERATOR, dtype=DOUBLE)
@@ -83,7 +85,7 @@ def whole_hessian(module: nn.Module) -> np.ndarray:
     return jacrev(jacrev(loss))(torch.cat([p.flatten() for p in named.values()])).numpy()
 
 
-@pytest.mark.parametrize("chunk", [1024, 7])
+@pytest.mark.parametrize("chunk", mostly_slow([1024, 7], 7))
 @pytest.mark.parametrize("model", [smooth, layered])
 def test_the_largest_eigenvalue_is_the_hessians(
     model: Callable[[], nn.Module], chunk: int, monkeypatch: pytest.MonkeyPatch

@@ -66,6 +66,7 @@ def test_lines_are_along_the_eigenvector_in_the_units_they_say(study: Study, mon
         assert bend[row["level"], "own"] > bend[row["level"], "untrained"]  # weights have grown
 
 
+@pytest.mark.slow
 def test_the_picture(study: Study, tmp_path: Path) -> None:
     found = study.sharpness(by="batch_size", seeds=2)
     figure = found.picture()
@@ -79,6 +80,7 @@ def test_the_picture(study: Study, tmp_path: Path) -> None:
     np.testing.assert_allclose(line.y, (own - own.loc[0.0]).mean(axis=1), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_is_left_as_it_is() -> None:
     problem = tw.prepare("breast-cancer")
     torch.manual_seed(0)

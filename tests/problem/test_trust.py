@@ -114,6 +114,7 @@ def test_a_module_is_found_without_running_it(tmp_path: Path, monkeypatch: pytes
     assert trust.unknown([spec]) == [spec]
 
 
+@pytest.mark.slow
 def test_without_a_terminal_the_command_is_refused(foreign: Path) -> None:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", PROGRAM, "resume", str(foreign), "-q", *words]

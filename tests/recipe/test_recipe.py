@@ -20,6 +20,8 @@ from thalweg.recipe.recipe import Recipe, recipe
 from thalweg.study.study import Study, compare
 from thalweg.verdict.verdict import matching
 
+from ..cases import mostly_slow
+
 # Rates at which each rule moves, and none leaves the ground.
 RATES = {
     "sgd": 0.1,
@@ -138,7 +140,7 @@ def test_a_wrong_recipe_is_seen(doubles: Study) -> None:
     assert not np.allclose(alone(wrong), expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("function", ["loaded", "streamed"])
+@pytest.mark.parametrize("function", mostly_slow(["loaded", "streamed"], "streamed"))
 def test_a_data_loader_follows_too(file: Path, function: str) -> None:
     study = studied(f"{file}:{function}", file.with_name(f"{function}.db"))
     follows(study, Setting("adam", 0.01, "cosine"), seed=1, relative=1e-9)
@@ -302,6 +304,7 @@ def varied(file: Path) -> Study:
     )
 
 
+@pytest.mark.slow
 def test_alone_equals_in_the_population_whatever_varies(varied: Study) -> None:
     """Every setting: other batch sizes, losses and hyperparameters, in one study with the others."""
     settings = varied.plan.settings

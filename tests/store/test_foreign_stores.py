@@ -21,6 +21,8 @@ from thalweg.errors import StoreError, ThalwegError
 from thalweg.store.file import Store
 from thalweg.study.study import Study, resume
 
+from ..cases import mostly_slow
+
 FINISHED = Path(__file__).parent / "stores" / "schema-2.db"
 SECONDS = 2.0  # of the processor
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)"
@@ -251,7 +253,7 @@ def test_each_wrong_cell(table: str, path: Path) -> None:
 # Processes
 
 
-@pytest.mark.parametrize("words", [["show"], ["show", "--json"]], ids=" ".join)
+@pytest.mark.parametrize("words", mostly_slow([["show"], ["show", "--json"]], ["show"]), ids=" ".join)
 def test_on_the_command_line(words: list[str], path: Path, started: Callable[..., subprocess.Popen[str]]) -> None:
     before = changed(path, *OTHER_TABLES["a view for curves"])
     process = started(*words, path)

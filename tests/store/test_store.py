@@ -25,6 +25,8 @@ from thalweg.store import file as store_module
 from thalweg.store.file import Compacted, Store, kind_of
 from thalweg.study.study import Study, compare, resume
 
+from ..cases import mostly_slow
+
 SETTINGS = [Setting("sgd", 0.1, "constant"), Setting("adam", 1 / 3, "cosine"), Setting("adam", 0.5, "cosine")]
 ALIVE = np.array([-1, -1, -1])
 
@@ -283,6 +285,7 @@ except StoreError as error:
 """
 
 
+@pytest.mark.slow
 def test_two_writers(store: Store, path: Path) -> None:
     with store.writing():
         second = elsewhere(WRITER, path)
@@ -295,7 +298,7 @@ def test_two_writers(store: Store, path: Path) -> None:
     assert not path.with_name("study.db.lock").exists()
 
 
-@pytest.mark.parametrize("through", ["file", "folder"])
+@pytest.mark.parametrize("through", mostly_slow(["file", "folder"], "file"))
 def test_two_writers_through_a_symlink(through: str, store: Store, path: Path) -> None:
     link = path.with_name("link.db") if through == "file" else path.parent.with_name("link") / path.name
     link.symlink_to(path) if through == "file" else link.parent.symlink_to(path.parent)
@@ -348,6 +351,7 @@ print(json.dumps([len(store.curves()), store.curves().query("metric == 'validati
 """
 
 
+@pytest.mark.slow
 def test_another_process_reads_while_one_writes(store: Store, path: Path) -> None:
     store.record(1, 4, values([1, 2, 3]), ALIVE, 0)
     with store._transaction() as db:

@@ -29,6 +29,7 @@ from thalweg.problem.prepare import prepare
 from thalweg.store.file import Store
 from thalweg.study.study import Study, _free_path, compare, resume
 
+from ..cases import mostly_slow
 from ..studies import TINY, steps_recorded, wait_for
 
 INPUTS = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
@@ -326,7 +327,7 @@ def of_object(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return compare(problem(), **few, store=tmp_path_factory.mktemp("object") / "own.db")
 
 
-@pytest.mark.parametrize("call", AGAIN)
+@pytest.mark.parametrize("call", mostly_slow(AGAIN, "landscape"))
 def test_what_trains_again_needs_an_object_only_where_it_is_not_at_hand(call: str, of_object: Study) -> None:
     again, opened = AGAIN[call], Study.open(of_object.path)
     again(of_object)
@@ -415,7 +416,7 @@ class Breaks(Progress):
             raise SystemExit
 
 
-@pytest.mark.parametrize("step", [1, 4, 9, 24])
+@pytest.mark.parametrize("step", mostly_slow([1, 4, 9, 24], 9))
 def test_taken_up_from_a_checkpoint(
     step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: Callable[[int], None]
 ) -> None:
@@ -442,6 +443,7 @@ def test_taken_up_from_a_checkpoint(
     assert not list(tmp_path.glob("*.checkpoints"))
 
 
+@pytest.mark.slow
 def test_a_lost_or_damaged_checkpoint_only_costs_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = compare(problem(), **SMALL, store=tmp_path / "whole.db")
     for damage in (Path.unlink, lambda file: file.write_bytes(file.read_bytes()[:-1] + b"\1")):
@@ -501,6 +503,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return compare(**asked, store=tmp_path_factory.mktemp("whole") / "whole.db")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
 def test_interrupted_process(
     number: signal.Signals, uninterrupted: Study, started: Callable[..., Any], tmp_path: Path
