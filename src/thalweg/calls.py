@@ -1,8 +1,7 @@
 """Calls written as text: ``adam(beta2=0.99)`` read without running anything, and written back.
 
-Formulas, losses and whatever else a study names with arguments share this one form, so that a store and a
-command line can say them. Only literals are read: numbers, strings, booleans, None, and tuples, lists and
-dictionaries of them.
+Formulas, losses and whatever else a study names with arguments share this one form, so that a store and a command line
+can say them. Only literals are read: numbers, strings, booleans, None, and tuples, lists and dictionaries of them.
 """
 
 from __future__ import annotations

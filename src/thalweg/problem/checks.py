@@ -1,8 +1,7 @@
 """Whether model, data, loss and metrics fit together, each misfit in one sentence.
 
-The checks run the model, the loss and the metrics on a few samples, because that is the only way to know;
-what torch would silently broadcast or read as another class is looked at before it is run.
-Used by `prepare.py` alone.
+The checks run the model, the loss and the metrics on a few samples, because that is the only way to know; what torch
+would silently broadcast or read as another class is looked at before it is run. Used by `prepare.py` alone.
 """
 
 from __future__ import annotations
