@@ -141,48 +141,46 @@ def stored(
     return Factor(kind, kind.name, labels, _LazyObjects(kind, labels, specs, objects or {}, check), dict(specs))
 
 
+@dataclass(frozen=True, eq=False)
 class _LazyObjects(Mapping[Any, Any]):
     """The named objects of a store, each found at its first use."""
 
-    def __init__(
-        self,
-        kind: Kind,
-        labels: Sequence[str | None],
-        specs: Mapping[str, str],
-        objects: Mapping[Any, Any],
-        check: Callable[[str, Any], None] | None,
-    ) -> None:
-        self._kind, self._labels, self._specs, self._objects, self._check = kind, labels, specs, objects, check
-        self._resolved: dict[str | None, Any] = {None: None}
+    kind: Kind
+    labels: Sequence[str | None]
+    specs: Mapping[str, str]
+    objects: Mapping[Any, Any]
+    check: Callable[[str, Any], None] | None
+    resolved: dict[str | None, Any] = field(default_factory=lambda: {None: None})
 
     def __getitem__(self, label: str | None) -> Any:
-        if label not in self._labels:
+        if label not in self.labels:
             raise KeyError(label)
-        if label not in self._resolved:
-            self._resolved[label] = self._objects[label] if label in self._objects else self._resolve(str(label))
-            if self._check is not None:
-                self._check(str(label), self._resolved[label])
-        return self._resolved[label]
+        if label not in self.resolved:
+            thing = self.objects[label] if label in self.objects else self._resolve(str(label))
+            if self.check is not None:
+                self.check(str(label), thing)
+            self.resolved[label] = thing
+        return self.resolved[label]
 
     def _resolve(self, label: str) -> Any:
-        spec, words = self._specs.get(label), self._kind.words
-        if self._kind.in_files:
+        spec, words = self.specs.get(label), self.kind.words
+        if self.kind.in_files:
             trust.check(spec or label)
         try:
-            return _read(self._kind, spec or label)[1]
+            return _read(self.kind, spec or label)[1]
         except UsageError as error:
             if spec is not None:
                 raise PlanError(f"this study compares {label}, and it cannot be found again: {error}") from error
             raise PlanError(
                 f"this study compares {label}, {'an' if words[0] in 'aeiou' else 'a'} {words} of your own: "
-                f"pass it again from Python, {self._kind.argument}=[{label}, …]."
+                f"pass it again from Python, {self.kind.argument}=[{label}, …]."
             ) from error
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._labels)
+        return iter(self.labels)
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self.labels)
 
 
 def _read(kind: Kind, item: Any) -> tuple[Any, Any, str | None]:

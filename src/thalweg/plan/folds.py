@@ -144,7 +144,6 @@ def averaged(members: pd.DataFrame) -> pd.DataFrame:
 
 
 def _splitter(count: Any, ready: Prepared, seed: int) -> Any:
-    """The splitter for that many folds of these data."""
     from sklearn import model_selection as sk
 
     if isinstance(count, bool) or count < 2:

@@ -67,8 +67,8 @@ def kind_of(path: Path) -> str:
     if application != APPLICATION:
         return f"{path} is another program's database; it is left as it was: name another file."
     if version not in SCHEMAS:
-        known = " and ".join(map(str, SCHEMAS))
-        return f"{path} is a store of version {version}, and this thalweg reads versions {known}; it is left as it was."
+        readable = f"this thalweg reads versions {' and '.join(map(str, SCHEMAS))}"
+        return f"{path} is a store of version {version}, and {readable}; it is left as it was."
     return "store"
 
 
