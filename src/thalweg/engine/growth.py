@@ -3,8 +3,8 @@
 After the search, if the chosen rate of any optimizer is the lowest or the highest tried, one more rate is added on that
 side, as far away as the two there are from each other on a logarithmic axis; and it is tried by every optimizer with
 every seed and everything else that varies, so that all still have the same grid. That is repeated until every best rate
-lies inside, or the side has grown by as many rates as the plan allows. The rates asked for and those added stand apart in
-the store; which rates come next follows from both, so a study that is stopped in between grows as it would have.
+lies inside, or the side has grown by as many rates as the plan allows. The rates asked for and those added stand apart
+in the store; which rates come next follows from both, so a study that is stopped in between grows as it would have.
 
 One or two rates are a list, not a grid: they have no inside, and do not grow.
 """

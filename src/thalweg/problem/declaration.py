@@ -32,9 +32,9 @@ class Problem:
         metrics: names (``accuracy``, ``mae``, ``mse``) or functions like a loss; reported, never minimised.
         groups: one label for each sample of `train`, and then of `validation` if that is given: the patient, the
             speaker, the day. Samples of one group never stand on both sides of a split, drawn here or by ``folds=``.
-        noise: what nobody could know, where that is known: the variance of the targets around what inputs say of
-            them, or the entropy of classes in nats.
-        truth: inputs → what inputs say of the targets, where that is known, as of data that were made.
+        noise: the irreducible part of the loss, where it is known: the variance of the targets around their mean for
+            given inputs, or the entropy of classes in nats.
+        truth: inputs → the mean of the targets for these inputs, where it is known, as for simulated data.
         name: what tables and reports call it.
         seed: of the split alone; members have their own seeds.
         source: filled in by `load`: kind, spec, text and sha256 of where the problem came from.
