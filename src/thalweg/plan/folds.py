@@ -99,7 +99,7 @@ def folds(count: Any, ready: Prepared, seed: int) -> Folds:
     """
     if isinstance(ready.train, DataLoader):
         raise PlanError(
-            "the train data are a DataLoader, which is used as it is, so no folds can be cut from it; "
+            "the train data are a DataLoader, which is used unchanged, so no folds can be cut from it; "
             "give the data as tensors, arrays or a Dataset, or leave folds out."
         )
     splitter = _splitter(count, ready, seed) if isinstance(count, int | np.integer) else count

@@ -26,7 +26,7 @@ def log_range(low: float, high: float, count: int) -> list[float]:
             f"rates from {low:g} to {high:g}, {count} of them: one rate has equal ends, and several "
             "have different ones."
         )
-    # Twelve digits: so that a rate reads as it is written, and 0.1 is 0.1.
+    # Twelve digits: so that 0.1 is 0.1, and a rate reads like the number that was meant.
     return [float(f"{v:.12g}") for v in np.geomspace(low, high, count)]
 
 

@@ -20,8 +20,8 @@ class Problem:
         model: a function without arguments that returns a fresh `torch.nn.Module`. A function, because
             each member starts from an initialisation of its own seed.
         train: a pair (inputs, targets) of tensors or arrays with one row per sample, inputs
-            (samples, …); a torch Dataset, which is read into memory; or a DataLoader, which is used as it
-            is (its own order, batch size, drop_last and dtypes).
+            (samples, …); a torch Dataset, which is read into memory; or a DataLoader, which is used unchanged (its
+            own order, batch size, drop_last and dtypes).
         validation, test: the same forms; a DataLoader is read through once. A missing test part is 20% of
             the training data, a missing validation part 20% of what is left, drawn by `seed` and
             stratified by class where possible. Nothing can be split off a train DataLoader: it needs

@@ -190,7 +190,7 @@ def _parts(
             )
         if validation is None:
             raise ProblemError(
-                "the train data are a DataLoader, which is used as it is, so nothing can be split off it; "
+                "the train data are a DataLoader, which is used unchanged, so nothing can be split off it; "
                 "give validation= and test= as well."
             )
         if test is None:
