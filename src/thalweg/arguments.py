@@ -24,7 +24,7 @@ class Declared:
     Attributes:
         name: what a text calls it by.
         error: what is raised for a wrong argument.
-        registry: name → class; each subclass that has a name enters itself, unless it is made with ``listed=False``.
+        registry: name → class; each subclass that has a name enters itself, unless it is defined with ``listed=False``.
         needs: a call, as an example, of a class that cannot do without arguments.
     """
 
@@ -55,13 +55,13 @@ def build(base: type[Kind], word: str, name: str, arguments: Mapping[str, Any]) 
         UsageError: of the base's kind: an unknown name or argument, one that is missing or not allowed.
     """
     kind = class_of(base, word, name)
-    known = {f.name: f for f in fields(kind) if f.init}  # pyright: ignore[reportArgumentType]
+    allowed = {f.name: f for f in fields(kind) if f.init}  # pyright: ignore[reportArgumentType]
     for argument in arguments:
-        if argument not in known:
-            raise base.error(unknown(f"argument of {name}", argument, known))
-    missing = [n for n, f in known.items() if f.default is f.default_factory is MISSING and n not in arguments]
-    if missing:
-        raise base.error(f"{name} needs {missing[0]}; e.g. {kind.needs}.")
+        if argument not in allowed:
+            raise base.error(unknown(f"argument of {name}", argument, allowed))
+    for argument, f in allowed.items():
+        if f.default is f.default_factory is MISSING and argument not in arguments:
+            raise base.error(f"{name} needs {argument}; e.g. {kind.needs}.")
     return kind(**arguments)
 
 
@@ -89,29 +89,24 @@ def whole(default: int, low: float = Range.low, high: float = Range.high, *, uni
 
 def choice(default: str, *others: str) -> Any:
     """One of a few words; the first is the default."""
-
-    def read(what: str, value: Any, error: type[UsageError]) -> str:
-        if not isinstance(value, str) or value not in (default, *others):
-            allowed = " or ".join(map(repr, (default, *others)))
-            raise error(f"{what} is {short(repr(value))}; give {allowed}.")
-        return value
-
-    return declared(read, default, "choice")
+    return _one_of((default, *others), default, "choice")
 
 
 def flag(default: bool) -> Any:
     """True or False."""
+    return _one_of((True, False), default, "flag")
 
-    def read(what: str, value: Any, error: type[UsageError]) -> bool:
-        if not isinstance(value, bool):
-            raise error(f"{what} is {short(repr(value))}; give True or False.")
+
+def _one_of(values: tuple[Any, ...], default: Any, kind: str) -> Any:
+    def read(what: str, value: Any, error: type[UsageError]) -> Any:
+        if not isinstance(value, type(default)) or value not in values:
+            raise error(f"{what} is {short(repr(value))}; give {' or '.join(map(repr, values))}.")
         return value
 
-    return declared(read, default, "flag")
+    return declared(read, default, kind)
 
 
 def optional(inner: Any) -> Any:
     """The same argument, or None, which is the default."""
-    read = inner.metadata["read"]
-    kind = inner.metadata["kind"]
+    read, kind = inner.metadata["read"], inner.metadata["kind"]
     return declared(lambda what, value, error: None if value is None else read(what, value, error), None, kind)

@@ -1,8 +1,7 @@
 """Calls written as text: ``adam(beta2=0.99)`` read without running anything, and written back.
 
-Formulas, losses and whatever else a study names with arguments share this one form, so that a store and a
-command line can say them. Only literals are read: numbers, strings, booleans, None, and tuples, lists and
-dictionaries of them.
+Formulas, losses and whatever else a study names with arguments share this one form, so that a store and a command line
+can say them. Only literals are read: numbers, strings, booleans, None, and tuples, lists and dictionaries of them.
 """
 
 from __future__ import annotations
@@ -108,13 +107,13 @@ def write(name: str, arguments: Mapping[str, Any], *positional: Any) -> str:
 
 def literal(value: Any) -> str:
     """A plain value as text, with every digit."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key!r}: {literal(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(literal, value)) + "]"
-    if isinstance(value, tuple):
-        return "(" + ", ".join(map(literal, value)) + (",)" if len(value) == 1 else ")")
-    if isinstance(value, float):
-        brief = f"{value:g}"
-        return brief if float(brief) == value else repr(value)
+    match value:
+        case Mapping():
+            return "{" + ", ".join(f"{key!r}: {literal(item)}" for key, item in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(literal, value)) + "]"
+        case tuple():
+            return "(" + ", ".join(map(literal, value)) + (",)" if len(value) == 1 else ")")
+        case float() if float(f"{value:g}") == value:
+            return f"{value:g}"
     return repr(value)

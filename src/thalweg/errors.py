@@ -1,19 +1,19 @@
 """Every error thalweg raises on purpose.
 
     ThalwegError
-    ├── UsageError        what was asked cannot be meant        exit status 2
-    │   ├── ExpressionError   a text that is no formula of calculus, or one beyond the bounds
+    ├── UsageError        invalid request                       exit status 2
+    │   ├── ExpressionError   a text that is not a formula of calculus, or one beyond the bounds
     │   ├── FormulaError      a formula that is not an elementwise update rule
     │   ├── PlanError         a study that cannot be planned: unknown names, empty grids
     │   ├── ProblemError      a problem whose parts do not fit together
-    │   └── SurfaceError      a surface, or a place on it, that cannot be meant
-    └── WorkError         what was asked was understood, and failed   exit status 1
+    │   └── SurfaceError      an invalid surface, or place on it
+    └── WorkError         a valid request failed                exit status 1
         ├── StoreError        a store that cannot be read or written
         └── TrainingError     the model or the data failed while training
             └── BatchingError     the model cannot be trained as a population
 
-A message says what was given, what is allowed and what to do, in one sentence. A run that
-diverges is not an error but a status of its member.
+A message says what was given, what is allowed and what to do, in one sentence. A run that diverges is not an error but
+a status of its member.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ThalwegError(Exception):
 
 
 class UsageError(ThalwegError, ValueError):
-    """What was asked cannot be meant."""
+    """An invalid request."""
 
     exit_status = 2
 
@@ -52,11 +52,11 @@ class ProblemError(UsageError):
 
 
 class SurfaceError(UsageError):
-    """A surface, a start on it or a way down it that cannot be meant."""
+    """A surface, a start on it or a way down it that is invalid."""
 
 
 class WorkError(ThalwegError):
-    """What was asked was understood, and failed."""
+    """A valid request that failed."""
 
 
 class StoreError(WorkError):
@@ -101,7 +101,7 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     spelled, plain = {_plain(name): name for name in names}, _plain(given)
     close = [plain] if plain in spelled else difflib.get_close_matches(plain, spelled, n=3, cutoff=0.5)
     article = "an" if kind[0] in "aeiou" else "a"
-    hint = f"did you mean {' or '.join(spelled[one] for one in close)}? " if close else ""
+    hint = f"did you mean {' or '.join(spelled[match] for match in close)}? " if close else ""
     return f"{short(given)!r} is not {article} {kind}: {hint}Known: {', '.join(names)}."
 
 

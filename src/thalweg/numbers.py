@@ -57,17 +57,13 @@ class Range:
 
     def __contains__(self, number: Any) -> bool:
         plain = isinstance(number, int if self.whole else int | float) and not isinstance(number, bool)
-        if not plain or not max(self.low, -self._largest) <= number <= self._top:
+        if not plain or not max(self.low, -self._most) <= number <= min(self.high, self._most):
             return False
         return not (self.above and number == self.low) and not (self.below and number == self.high)
 
     @property
-    def _largest(self) -> float:
+    def _most(self) -> float:
         return MOST if self.whole else sys.float_info.max
-
-    @property
-    def _top(self) -> float:
-        return min(self.high, self._largest)
 
     def __str__(self) -> str:
         return self.text()
@@ -75,9 +71,10 @@ class Range:
     def text(self, refused: Any = None) -> str:
         """What is allowed, in words; the largest number of all is named where it is what refuses this one."""
         noun = ("a whole number" if self.whole else "a number") + (f" of {self.unit}" if self.unit else "")
-        low, high = (f"{end:,}" if self.whole else f"{end:g}" for end in (self.low, self._top))
+        top = min(self.high, self._most)
+        low, high = (f"{end:,}" if self.whole else f"{end:g}" for end in (self.low, top))
         most = f"below {high}" if self.below else f"at most {high}"
-        ended = self.high < math.inf or (isinstance(refused, int | float) and refused > self._top)
+        ended = self.high < math.inf or (isinstance(refused, int | float) and refused > top)
         if self.low == -math.inf:
             return f"{noun} that is {most}" if ended else noun
         if ended and not (self.above or self.below):

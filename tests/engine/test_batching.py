@@ -334,7 +334,7 @@ def test_a_block_that_does_not_fit_becomes_two(
 
     class Told(Lines):
         def end(self) -> None:
-            told.append((self.done, self.total))
+            told.append((self.steps, self.total))
 
         def note(self, sentence: str) -> None: ...
 

@@ -386,10 +386,10 @@ def test_progress_counts_to_its_end(whole: Study, tmp_path: Path, monkeypatch: p
     class Told(Lines):
         def cut(self, total: int, stopped: int) -> None:
             super().cut(total, stopped)
-            told.append((self.stage, self.done, total, stopped))
+            told.append((self.stage, self.steps, total, stopped))
 
         def end(self) -> None:
-            told.append((self.stage, self.done, self.total, self.stopped))
+            told.append((self.stage, self.steps, self.total, self.stopped))
 
     monkeypatch.setattr("thalweg.study.study.progress_for", lambda wanted: Told())
     compare("breast-cancer", **WANTED, store=tmp_path / "told.db")

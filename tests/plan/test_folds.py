@@ -420,7 +420,7 @@ def test_folds_that_cannot_be_are_a_sentence(given: tw.Problem, wanted: Any, wor
 def test_a_loader_and_what_watches_the_validation_loss_are_refused(tmp_path: Path) -> None:
     loader = DataLoader(TensorDataset(INPUTS, CLASSES), batch_size=8)
     held = (INPUTS, CLASSES)
-    with pytest.raises(PlanError, match="a DataLoader, which is used as it is, so no folds can be cut"):
+    with pytest.raises(PlanError, match="a DataLoader, which is used unchanged, so no folds can be cut"):
         study(tmp_path / "a.db", problem(train=loader, validation=held))
     with pytest.raises(ProblemError, match="groups"):
         study(tmp_path / "a.db", problem(train=loader, validation=held, groups=GROUPS))

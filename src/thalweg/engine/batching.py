@@ -11,8 +11,8 @@ a process of its own (see `processes.py`).
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+import timeit
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -32,56 +32,59 @@ SAME = 1e-2  # relative difference of gradients that rounding may make
 ASKED = "as asked"
 
 
-def check_asked(asked: Any) -> None:
+def check_asked(batched: Any) -> None:
     """Refuse anything but "auto", True and False."""
-    if asked not in (AUTO, True, False):
+    if batched not in (AUTO, True, False):
         raise PlanError(
-            f"batched is {asked!r}; give True, False, or {AUTO!r} to train one by one what cannot be batched."
+            f"batched is {batched!r}; give True, False, or {AUTO!r} to train one by one what cannot be batched."
         )
 
 
-def decide(programs: Programs, asked: Any) -> list[Alone | None]:
+def decide(programs: Programs, batched: Any) -> list[Alone | None]:
     """For each program of the plan why its members are better trained one by one, as is measured now; or None."""
     with one_thread():
-        return [_alone(programs, settings, asked) for settings in programs.all.values()]
+        return [_alone(programs, settings, batched) for settings in programs.all.values()]
 
 
-def _alone(programs: Programs, settings: Sequence[Setting], asked: Any) -> Alone | None:
+def _alone(programs: Programs, settings: Sequence[Setting], batched: Any) -> Alone | None:
     """Why members of a program are better trained one by one; None where they are not."""
-    if asked is True:
+    if batched is True:
         return None
     plan, name = programs.plan, type(programs.structure).__name__
-    (_, own, fold), *_ = programs.blocks(settings, range(plan.seeds), plan.search_folds)
-    batched = programs.task(own[0], fold)
-    alone = programs.task(own[0], fold, one_by_one=True)
-    if asked is False:
-        return Alone(ASKED, _taken(Block(alone, [plan.member(own[0], 0)], plan.epochs), 1)[1])
+    (_, members, fold), *_ = programs.blocks(settings, range(plan.seeds), plan.search_folds)
+    tasks = {one_by_one: programs.task(members[0], fold, one_by_one) for one_by_one in (False, True)}
+
+    def measured(count: int, steps: int, one_by_one: bool) -> tuple[list[Tensor], float]:
+        return _measured(Block(tasks[one_by_one], [plan.member(s, 0) for s in members[:count]], plan.epochs), steps)
+
+    if batched is False:
+        return Alone(ASKED, measured(1, 1, True)[1])
     try:
-        ours, seconds = _taken(Block(batched, [plan.member(s, 0) for s in own], plan.epochs), STEPS)
+        together, seconds = measured(len(members), STEPS, False)
     except Exception as error:  # whatever a user's model may raise under vmap
         if out_of_memory(error):
             return None  # which halves the block when it is trained
         try:
-            _, each = _taken(Block(alone, [plan.member(own[0], 0)], plan.epochs), 1)
+            _, alone_seconds = measured(1, 1, True)
         except Exception:
             return None  # nor can it be trained alone, which is said when it is
         cause = error.__cause__ if isinstance(error, TrainingError) and error.__cause__ else error
         metric = getattr(error, "metric", None)
         what = name if metric is None else f"the metric {metric}"
-        return Alone(f"because {what} cannot be batched ({_short(cause)})", each)
-    theirs, each = _taken(Block(alone, [plan.member(s, 0) for s in own[:2]], plan.epochs), STEPS)
-    if not _alike(ours, theirs):
-        return Alone(f"because {name} gives other numbers in a batched program", each)
-    seconds, each = seconds / len(own), each / len(own[:2])
-    steps = plan.seeds * len(plan.search_folds) * len(settings) * plan.epochs * programs.steps(own[0], fold)
-    saved = steps * (seconds - each) / torch.get_num_threads()
-    if seconds > SLOWER * each and saved > WORTH:
-        why = f"a step takes {_time(seconds)} for each of {len(own)} members, and {_time(each)} alone"
-        return Alone(f"because {name} is slow in a batched program: {why}", each)
+        return Alone(f"because {what} cannot be batched ({_short(cause)})", alone_seconds)
+    alone, alone_seconds = measured(2, STEPS, True)
+    if not _alike(together, alone):
+        return Alone(f"because {name} gives other numbers in a batched program", alone_seconds)
+    seconds, alone_seconds = seconds / len(members), alone_seconds / len(members[:2])
+    steps = plan.seeds * len(plan.search_folds) * len(settings) * plan.epochs * programs.steps(members[0], fold)
+    saving = steps * (seconds - alone_seconds) / torch.get_num_threads()
+    if seconds > SLOWER * alone_seconds and saving > WORTH:
+        why = f"a step takes {_time(seconds)} for each of {len(members)} members, and {_time(alone_seconds)} alone"
+        return Alone(f"because {name} is slow in a batched program: {why}", alone_seconds)
     return None
 
 
-def _taken(block: Block, count: int) -> tuple[list[Tensor], float]:
+def _measured(block: Block, count: int) -> tuple[list[Tensor], float]:
     """The first step's gradients and losses of a block, and the time of the fastest of a few such steps."""
     batched, task = block.task.batched, block.task
     inputs, targets = next(iter(task.batches.epoch(block.seed, 0)))
@@ -92,24 +95,17 @@ def _taken(block: Block, count: int) -> tuple[list[Tensor], float]:
     def step() -> tuple[Tensor, ...]:
         return batched.gradient(block.weights, inputs, targets, block.fixed, block.moving, extra)
 
-    made = step()
+    gradients = step()
     if task.validation is not None:
         block.evaluate(*(part[:EVALUATION_BATCH] for part in task.validation))
-    return [t.clone() for t in made[: len(block.weights) + 1]], min(_timed(step) for _ in range(count))
+    return [t.clone() for t in gradients[: len(block.weights) + 1]], min(timeit.repeat(step, repeat=count, number=1))
 
 
-def _timed(call: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    call()
-    return time.perf_counter() - begun
-
-
-def _alike(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
+def _alike(together: Sequence[Tensor], alone: Sequence[Tensor]) -> bool:
     """Whether the first members' gradients and losses are the same but for rounding."""
-    count = len(theirs[0])
+    count = len(alone[0])
     a, b = (
-        torch.cat([t[:count].double().flatten(1) if t.dim() > 1 else t[:count, None].double() for t in some], 1)
-        for some in (ours, theirs)
+        torch.cat([t[:count].double().unsqueeze(1).flatten(1) for t in tensors], 1) for tensors in (together, alone)
     )
     if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
         return torch.equal(torch.isfinite(a), torch.isfinite(b))

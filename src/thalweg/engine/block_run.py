@@ -15,11 +15,11 @@ from .programs import Programs
 
 CHECKPOINT_SECONDS = 30.0
 CHECKPOINT_SHARE = 40  # after a checkpoint, so many times the seconds it took at least: under 3% of the run
-STEPS_SECONDS = 0.2  # between two words on progress
+STEPS_SECONDS = 0.2  # between two reports of progress
 
 
 def train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
-    """Train a block to its end, to the end of the pass `job.until`, or until asked to stop at the next whole step."""
+    """Train a block to its end, to the end of the pass `job.until`, or to the whole step at which `stop` is set."""
     try:
         yield from _train(job, programs, stop)
     except ThalwegError as error:
@@ -43,27 +43,27 @@ def _train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
     if job.checkpoint is not None:
         block.load(load(job.checkpoint))
     yield _steps(block)
-    begun = saved = said = time.monotonic()
-    pause, stands = CHECKPOINT_SECONDS, block.step
+    pass_start = last_checkpoint = last_report = time.monotonic()
+    pause, step = CHECKPOINT_SECONDS, block.step
     for epoch in block.train(job.until):
         now = time.monotonic()
-        if block.step > stands and (epoch is not None or now - said >= STEPS_SECONDS):
+        if block.step > step and (epoch is not None or now - last_report >= STEPS_SECONDS):
             yield _steps(block)
-            said, stands = now, block.step
+            last_report, step = now, block.step
         if epoch is not None:
             finished = block.step == block.total
             values = dict(epoch.values)
             if finished and job.tested:
                 values |= {f"test_{n}": v for n, v in block.evaluate(*programs.problem.test).items()}
-            yield Passed(block.step, values, block.diverged.copy(), time.monotonic() - begun, finished)
-            begun = time.monotonic()
+            yield Passed(block.step, values, block.diverged.copy(), time.monotonic() - pass_start, finished)
+            pass_start = time.monotonic()
             if finished:  # a checkpoint now would make it look unfinished
                 return
-        if stop.is_set() or now - saved > pause:
-            saving = time.monotonic()
+        if stop.is_set() or now - last_checkpoint > pause:
+            start = time.monotonic()
             yield _saved(block)
-            saved = time.monotonic()
-            pause = max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * (saved - saving))
+            last_checkpoint = time.monotonic()
+            pause = max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * (last_checkpoint - start))
         if stop.is_set():
             return
     # At a rung, where others may still be on their way.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import timeit
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,23 +33,23 @@ def measure_costs(programs: Programs, rows: Sequence[BlockRow], members: pd.Data
     update = {o: _update_seconds(plan.formula(s), programs.problem.weights, dtype) for o, s in chosen.items()}
     usual = float(np.mean(list(update.values())))
     shares = []
-    for (size, loss, _), done in _by_program(programs, rows).items():
-        steps = sum(r.step * len(r.settings) for r in done)
+    for (size, loss, _), blocks in _by_program(programs, rows).items():
+        steps = sum(row.step * len(row.settings) for row in blocks)
         # A block's time is one thread's: what a member costs on one core.
-        whole = sum(r.seconds for r in done) / steps if steps else float("nan")
-        kinds = {plan.level(s, "regularizer") for row in done for s in row.settings}
-        one = {"batch_size": size, "loss": loss, "seconds": max(0.0, whole - usual)}
-        shares += [{**one, "regularizer": label} for label in sorted(kinds)]
+        seconds = sum(row.seconds for row in blocks) / steps if steps else float("nan")
+        share = {"batch_size": size, "loss": loss, "seconds": max(0.0, seconds - usual)}
+        regularizers = {plan.level(s, "regularizer") for row in blocks for s in row.settings}
+        shares += [{**share, "regularizer": label} for label in sorted(regularizers)]
     costs = {"update_seconds": update, "programs": shares}
     return {"seconds_per_step": {o: seconds_per_step(plan, costs, s) for o, s in chosen.items()}, **costs}
 
 
 def _by_program(programs: Programs, rows: Sequence[BlockRow]) -> dict[Program, list[BlockRow]]:
-    found: dict[Program, list[BlockRow]] = {}
+    groups: dict[Program, list[BlockRow]] = {}
     for row in rows:
         if row.status in ENDED and row.seconds > 0:
-            found.setdefault(programs.of(row.settings[0]), []).append(row)
-    return found
+            groups.setdefault(programs.of(row.settings[0]), []).append(row)
+    return groups
 
 
 def _update_seconds(formula: Formula, weights: int, dtype: torch.dtype, rows: int = 16) -> float:
@@ -60,13 +60,11 @@ def _update_seconds(formula: Formula, weights: int, dtype: torch.dtype, rows: in
     address, length = numba_cpu.segment_table(list(w), list(g), [[s[k] for s in states] for k in range(rows)])
     row = np.arange(rows, dtype=np.int64)
     table = np.tile([formula.hyperparameters[n] for n in formula.equations.hyperparameters], (rows, 1))
-    ones = np.ones(rows)
-    kernel, times = numba_cpu.compiled(formula.equations, dtype), []
-    for _ in range(9):
-        begun = time.perf_counter()
-        launch = kernel.launch(
-            address, length, row, ones > 0, ones, ones, table, kept=np.ones((rows, len(program.kept)))
-        )
+    ones, values = np.ones(rows), np.ones((rows, len(program.kept)))
+    kernel = numba_cpu.compiled(formula.equations, dtype)
+
+    def update() -> None:
+        launch = kernel.launch(address, length, row, ones > 0, ones, ones, table, kept=values)
         numba_cpu.run([launch], threads=1)
-        times.append((time.perf_counter() - begun) / rows)
-    return float(np.median(times))
+
+    return float(np.median(timeit.repeat(update, repeat=9, number=1))) / rows

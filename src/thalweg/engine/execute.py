@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
@@ -46,7 +47,7 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
         progress.note(line)
     _note(ledger, programs)
     if store.meta("recipe_run") is None:
-        store.set_meta("recipe_run", None)  # still to be run; a finished study of old has not even this
+        store.set_meta("recipe_run", None)  # still to be run; finished studies of older versions lack the key
     if not store.blocks("search"):
         store.add_blocks("search", programs.blocks(plan.settings, range(plan.seeds), plan.search_folds))
     _search(ledger, programs)
@@ -65,24 +66,24 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
 
 def _set_batching(store: Store, programs: Programs) -> list[str]:
     """Set which programs are trained one by one, as the store says, or as is measured now; why, in words."""
-    kept = store.meta("batching", {})
-    if "reasons" not in kept:
-        kept = {**kept, "reasons": decide(programs, kept.get("asked", AUTO))}
-        store.set_meta("batching", kept)
-    programs.alone(kept["reasons"])
-    return one_by_one(kept)
+    batching = store.meta("batching", {})
+    if "reasons" not in batching:
+        batching = {**batching, "reasons": decide(programs, batching.get("asked", AUTO))}
+        store.set_meta("batching", batching)
+    programs.alone(batching["reasons"])
+    return one_by_one(batching)
 
 
 def _search(ledger: Ledger, programs: Programs) -> None:
     """Every block to the end, or with halving: to each rung in turn, and there on with those that go on."""
     store, progress, plan = ledger.store, ledger.progress, programs.plan
     rows = store.blocks("search")
-    progress.begin("search", _member_steps(programs, rows), _taken(rows))
-    left = ahead(plan, store.meta("rungs", []))
-    for k, epoch in enumerate((*left, None)):
+    progress.begin("search", _member_steps(programs, rows), _steps_done(rows))
+    upcoming = ahead(plan, store.meta("rungs", []))
+    for k, epoch in enumerate((*upcoming, None)):
         if plan.budget == HALVING:
             rows = store.blocks("search")
-            progress.cut(expected(programs, rows, left[k:]), stopped(rows))
+            progress.cut(expected(programs, rows, upcoming[k:]), stopped(rows))
         _train(ledger, programs, "search", epoch)
         if epoch is not None:
             _halve(ledger, programs, epoch)
@@ -107,8 +108,8 @@ def _grow(store: Store, programs: Programs) -> Programs | None:
         return None
     programs, settings = wider
     plan = programs.plan
-    kept = {**store.meta("plan"), "grow": plan.grow, "grown": list(plan.grown)}
-    store.add_blocks("search", programs.blocks(settings, range(plan.seeds), plan.search_folds), {"plan": kept})
+    meta = {"plan": {**store.meta("plan"), "grow": plan.grow, "grown": list(plan.grown)}}
+    store.add_blocks("search", programs.blocks(settings, range(plan.seeds), plan.search_folds), meta)
     return programs
 
 
@@ -120,7 +121,7 @@ def _confirm(ledger: Ledger, programs: Programs) -> None:
         settings = to_confirm(plan, store.members())
         store.add_blocks("confirmation", programs.blocks(settings, fresh, plan.fresh_folds))
     rows = store.blocks("confirmation")
-    ledger.progress.begin("confirmation", _member_steps(programs, rows), _taken(rows))
+    ledger.progress.begin("confirmation", _member_steps(programs, rows), _steps_done(rows))
     _train(ledger, programs, "confirmation")
     ledger.progress.end()
 
@@ -129,7 +130,7 @@ def _member_steps(programs: Programs, rows: Sequence[BlockRow]) -> int:
     return sum(len(r.settings) * programs.plan.epochs * programs.steps(r.settings[0], r.fold) for r in rows)
 
 
-def _taken(rows: Sequence[BlockRow]) -> int:
+def _steps_done(rows: Sequence[BlockRow]) -> int:
     return sum(len(row.settings) * row.step for row in rows)
 
 
@@ -163,14 +164,9 @@ def _workers(progress: Progress, programs: Programs, rows: Sequence[BlockRow], u
     """For blocks whose members are not batched: processes, or one thread where there can be none, or where they would
     take longer to start than to work."""
     cores = min(torch.get_num_threads(), len(rows))
-    seconds = sum(
-        len(row.settings)
-        * programs.steps(row.settings[0], row.fold)
-        * (until or programs.plan.epochs)
-        * programs.one_by_one[programs.of(row.settings[0])].seconds
-        for row in rows
-    )
-    if cores > 1 and seconds >= WORTH:
+    steps = [len(row.settings) * programs.steps(row.settings[0], row.fold) for row in rows]
+    step_seconds = [programs.one_by_one[programs.of(row.settings[0])].seconds for row in rows]
+    if cores > 1 and np.dot(steps, step_seconds) * (until or programs.plan.epochs) >= WORTH:
         if (content := portable(programs)) is not None:
             return Processes(content, cores)
         progress.note(

@@ -1,13 +1,12 @@
 """The grid of rates grows where an optimizer does best on its edge, because a better rate may lie beyond.
 
-After the search, if the chosen rate of any optimizer is the lowest or the highest tried, one more rate is added on
-that side, as far away as the two there are from each other on a logarithmic axis; and it is tried by every
-optimizer with every seed and everything else that varies, so that all still have the same grid. That is repeated
-until every best rate lies inside, or the side has grown by as many rates as the plan allows. What was asked and what
-was grown stand apart in the store; which rates come next follows from both, so a study that is stopped in between
-grows as it would have.
+After the search, if the chosen rate of any optimizer is the lowest or the highest tried, one more rate is added on that
+side, as far away as the two there are from each other on a logarithmic axis; and it is tried by every optimizer with
+every seed and everything else that varies, so that all still have the same grid. That is repeated until every best rate
+lies inside, or the side has grown by as many rates as the plan allows. The rates asked for and those added stand apart
+in the store; which rates come next follows from both, so a study that is stopped in between grows as it would have.
 
-One or two rates are a list and no grid: they have no inside, and do not grow.
+One or two rates are a list, not a grid: they have no inside, and do not grow.
 """
 
 from __future__ import annotations
@@ -27,30 +26,30 @@ FEWEST = 3  # rates that have an inside
 
 def further(plan: Plan, members: pd.DataFrame) -> list[float]:
     """The rates to try next; none where every best rate lies inside of the grid, or the grid may grow no more."""
-    asked = plan.asked
+    asked = plan.asked  # without those that were added
     if len(asked) < FEWEST:
         return []
     best = {setting.lr for setting, _ in chosen_settings(plan, members).values()}
     below, above = (sum(rate < asked[0] for rate in plan.grown), sum(rate > asked[-1] for rate in plan.grown))
-    found = []
+    rates = []
     if plan.rates[0] in best and below < plan.grow:
-        found.append(_beyond(asked, below + 1))
+        rates.append(_beyond(asked, below + 1))
     if plan.rates[-1] in best and above < plan.grow:
-        found.append(_beyond(asked[::-1], above + 1))
-    return found if plan.grown_to([*plan.grown, *found]).runs <= MOST_RUNS else []
+        rates.append(_beyond(asked[::-1], above + 1))
+    return rates if plan.grown_to([*plan.grown, *rates]).runs <= MOST_RUNS else []
 
 
-def _beyond(asked: Sequence[float], steps: int) -> float:
+def _beyond(rates: Sequence[float], steps: int) -> float:
     """So many steps out of the grid, whose rates these are from the edge inwards.
 
     >>> from thalweg.plan.plan import log_range
     >>> _beyond((1.0, 0.1, 0.01), 2), _beyond((0.001, 0.01, 0.05), 1), _beyond(log_range(1e-3, 0.1, 5)[::-1], 2)
     (100.0, 0.0001, 1.0)
     """
-    ratio, whole = asked[0] / asked[1], (asked[0] / asked[-1]) ** (1 / (len(asked) - 1))
-    # Over an even grid the step is known without the rounding of its rates.
-    step = whole if math.isclose(ratio, whole, rel_tol=1e-9) else ratio
-    return float(f"{asked[0] * step**steps:.12g}")
+    ratio, mean = rates[0] / rates[1], (rates[0] / rates[-1]) ** (1 / (len(rates) - 1))
+    # Over an even grid the mean ratio is free of the rounding of single rates.
+    step = mean if math.isclose(ratio, mean, rel_tol=1e-9) else ratio
+    return float(f"{rates[0] * step**steps:.12g}")
 
 
 def grown(programs: Programs, members: pd.DataFrame) -> tuple[Programs, list[Setting]] | None:

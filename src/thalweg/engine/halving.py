@@ -18,8 +18,9 @@ with E/8. Unlike ASHA (Li et al. 2020) a rung waits for all, so that its decisio
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -56,22 +57,19 @@ def stopped(rows: Sequence[BlockRow]) -> int:
     return sum(len(row.settings) for row in rows if row.status == STOPPED)
 
 
-def expected(programs: Programs, rows: Sequence[BlockRow], left: Sequence[int]) -> int:
+def expected(programs: Programs, rows: Sequence[BlockRow], upcoming: Sequence[int]) -> int:
     """Member-steps of the whole search: what was spent on those that have ended, and what the rest takes at most.
 
     Args:
         rows: all blocks of the search.
-        left: the rungs still to be decided.
+        upcoming: the rungs still to be decided.
     """
     spent = sum(len(r.settings) * r.step for r in rows if r.status in ENDED)
     repeats = _repeats(rows)
-    going = list(dict.fromkeys(s for r in rows if r.status not in ENDED for s in r.settings))
-    groups: dict[tuple, list[Setting]] = {}
-    for setting in going:
-        groups.setdefault(_group(programs.plan, setting), []).append(setting)
+    settings = dict.fromkeys(s for r in rows if r.status not in ENDED for s in r.settings)
     return spent + sum(
-        programs.steps(group[0], fold) * _epochs(programs.plan, len(group), left)
-        for group in groups.values()
+        programs.steps(group[0], fold) * _epochs(programs.plan, len(group), upcoming)
+        for group in _groups(programs.plan, settings)
         for _, fold in repeats
     )
 
@@ -81,12 +79,12 @@ def _repeats(rows: Sequence[BlockRow]) -> list[tuple[int, int | None]]:
     return list(dict.fromkeys((row.seed, row.fold) for row in rows))
 
 
-def _epochs(plan: Plan, count: int, left: Sequence[int]) -> int:
+def _epochs(plan: Plan, count: int, upcoming: Sequence[int]) -> int:
     """Epochs that a group of settings takes in all, of one seed each."""
-    total, since = 0, 0
-    for epoch in left:
-        total, count, since = total + count * (epoch - since), math.ceil(count / ETA), epoch
-    return total + count * (plan.epochs - since)
+    total = 0
+    for start, end in itertools.pairwise([0, *upcoming, plan.epochs]):
+        total, count = total + count * (end - start), math.ceil(count / ETA)
+    return total
 
 
 def survivors(plan: Plan, losses: Mapping[Setting, np.ndarray]) -> list[Setting]:
@@ -96,20 +94,20 @@ def survivors(plan: Plan, losses: Mapping[Setting, np.ndarray]) -> list[Setting]
         losses: validation losses (seeds and folds,) of each setting at the rung, infinite where a run diverged.
     """
     order = sorted(losses, key=lambda s: (*badness(losses[s]), s.lr))
-    groups: dict[tuple, list[Setting]] = {}
-    best: dict[tuple, Setting] = {}
-    for setting in order:
-        groups.setdefault(_group(plan, setting), []).append(setting)
-        for factor in plan.ranked:
-            best.setdefault((factor.name, plan.level(setting, factor.name)), setting)
-    kept = {s for own in groups.values() for s in own[: math.ceil(len(own) / ETA)]} | set(best.values())
-    return [setting for setting in losses if setting in kept]
+    better = {s for group in _groups(plan, order) for s in group[: math.ceil(len(group) / ETA)]}
+    levels = {(f.name, plan.level(s, f.name)): s for s in reversed(order) for f in plan.ranked}  # the best of each
+    better.update(levels.values())
+    return [setting for setting in losses if setting in better]
 
 
-def _group(plan: Plan, setting: Setting) -> tuple:
-    """What settings must share to compete before the end: everything that is no number of the update."""
+def _groups(plan: Plan, settings: Iterable[Setting]) -> list[list[Setting]]:
+    """Settings that compete before the end: they share everything that is not a number of the update."""
     numbers = {"lr", *(f.name for f in plan.hyperparameters)}
-    return tuple(plan.level(setting, f.name) for f in plan.factors if f.name not in numbers)
+    names = [f.name for f in plan.factors if f.name not in numbers]
+    groups: dict[tuple, list[Setting]] = {}
+    for setting in settings:
+        groups.setdefault(tuple(plan.level(setting, name) for name in names), []).append(setting)
+    return list(groups.values())
 
 
 def regrouped(
@@ -121,11 +119,11 @@ def regrouped(
         rows: the blocks that have reached the rung.
         losses: of all settings that ever did; rates that were added later compete with what the others were there.
     """
-    going_on = {setting for row in rows for setting in row.settings}
-    kept = [s for s in survivors(programs.plan, losses) if s in going_on]
+    competitors = {setting for row in rows for setting in row.settings}
+    best = [s for s in survivors(programs.plan, losses) if s in competitors]
     place = {(r.seed, r.fold, s): (r, k) for r in rows for k, s in enumerate(r.settings)}
-    seeds, folds = (list(dict.fromkeys(one)) for one in zip(*_repeats(rows), strict=True))
-    blocks = programs.blocks(kept, seeds, folds) if kept else ()
+    seeds, folds = (list(dict.fromkeys(values)) for values in zip(*_repeats(rows), strict=True))
+    blocks = programs.blocks(best, seeds, folds) if best else ()
     return [[place[seed, fold, setting] for setting in settings] for seed, settings, fold in blocks]
 
 
@@ -137,11 +135,11 @@ def losses_at(
     Args:
         point: block, step and metric → the values of its members.
     """
-    found: dict[Setting, list[float]] = {}
+    losses: dict[Setting, list[float]] = {}
     for row in sorted(rows, key=lambda r: (r.seed, r.fold or 0)):
         step = epoch * programs.steps(row.settings[0], row.fold)
         if step > row.step:
             continue  # stopped at a rung before
         for setting, value in zip(row.settings, point(row.id, step, "validation_loss").tolist(), strict=True):
-            found.setdefault(setting, []).append(value if math.isfinite(value) else math.inf)
-    return {setting: np.array(found[setting]) for setting in programs.plan.settings if setting in found}
+            losses.setdefault(setting, []).append(value if math.isfinite(value) else math.inf)
+    return {setting: np.array(losses[setting]) for setting in programs.plan.settings if setting in losses}

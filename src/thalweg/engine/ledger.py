@@ -1,4 +1,4 @@
-"""The only writer of a study's store: what workers report goes in here, and from here to whoever watches.
+"""The only writer of a study's store: what workers report goes in here, and from here to the progress shown.
 
 All that is finished is in the store at any moment: a pass over the data is one transaction, checkpoints are named
 only when they are whole, and blocks are put together anew in one transaction with all their past.
@@ -14,17 +14,18 @@ from typing import Any
 
 import numpy as np
 from safetensors.torch import load, save
+from torch import Tensor
 
 from ..errors import StoreError, TrainingError
+from ..population.block import Block
 from ..store.file import ENDED, BlockRow, Compacted, Store
-from .gather import gathered
 from .messages import Ended, Event, Failed, Job, Passed, Saved, Steps, StopFlag, TooLarge, Workers
 from .programs import Programs
 from .progress import Progress
 
 
 class Ledger:
-    """A study's store while it is written, and the progress that is told of it."""
+    """A study's store while it is written, and the progress shown of it."""
 
     def __init__(self, store: Store, progress: Progress) -> None:
         self.store, self.progress = store, progress
@@ -56,7 +57,7 @@ class Ledger:
     def _write(self, programs: Programs, job: Job, event: Event) -> None:
         match event:
             case Steps():
-                self._tell(job, event)
+                self._show(job, event)
             case Passed():
                 self.store.record(job.block, event.step, event.values, event.diverged, event.seconds, event.finished)
                 if event.finished:
@@ -77,7 +78,7 @@ class Ledger:
             case Ended():
                 pass
 
-    def _tell(self, job: Job, event: Steps) -> None:
+    def _show(self, job: Job, event: Steps) -> None:
         members, steps = len(job.settings), event.step - self._step[job.block]
         self._step[job.block] = event.step
         if job.block not in self._begun:
@@ -88,7 +89,7 @@ class Ledger:
 
     def _halve(self, programs: Programs, block: int) -> BlockRow:
         """Let a block go on as two, from its checkpoint or anew; the block as it stood."""
-        (row,) = (one for one in self.store.blocks() if one.id == block)  # with what has been saved since
+        (row,) = (row for row in self.store.blocks() if row.id == block)  # with what has been saved since
         count = len(row.settings)
         if count == 1:
             raise TrainingError(
@@ -120,9 +121,10 @@ class Ledger:
         new = []
         for number, origins in enumerate(groups, first):
             name = None
-            saved = {row.id: self.store.load_checkpoint(row) for row in {row.id: row for row, _ in origins}.values()}
-            if None not in saved.values():
-                block = gathered(programs, origins, {k: load(content) for k, content in saved.items() if content})
+            sources = {row.id: row for row, _ in origins}
+            contents = {block: self.store.load_checkpoint(row) for block, row in sources.items()}
+            if None not in contents.values():
+                block = _gathered(programs, origins, {k: load(content) for k, content in contents.items() if content})
                 name = self.store.write_checkpoint(number, block.step, save(block.tensors()))
             elif not anew:
                 raise StoreError(
@@ -146,3 +148,22 @@ class Ledger:
     def waiting(self, stage: str) -> list[BlockRow]:
         """The blocks of a stage that have not ended."""
         return [row for row in self.store.blocks(stage) if row.status not in ENDED]
+
+
+def _gathered(
+    programs: Programs, origins: Sequence[tuple[BlockRow, int]], saved: Mapping[int, Mapping[str, Tensor]]
+) -> Block:
+    """A block of members that go on from where they stand in other blocks.
+
+    Args:
+        origins: the block and the place in it that each member comes from; the blocks share seed, fold and program.
+        saved: the checkpoint of each of those blocks, by its number.
+    """
+    plan, (first, _) = programs.plan, origins[0]
+    task = programs.task(first.settings[0], first.fold)
+    block = Block(task, [plan.member(row.settings[at], row.seed) for row, at in origins], plan.epochs)
+    for row in {row.id: row for row, _ in origins}.values():
+        old = Block(task, [plan.member(s, row.seed) for s in row.settings], plan.epochs)
+        old.load(saved[row.id])
+        block.adopt(old, [(k, at) for k, (source, at) in enumerate(origins) if source.id == row.id])
+    return block

@@ -1,7 +1,7 @@
 """What goes to a worker and what comes back: a job, and the events of training its block.
 
 Training knows no store. A worker is given a `Job` with all that it needs, and answers with events, those of one job
-in their order; the last is `Ended`, `TooLarge` or `Failed`. Whoever carries them (threads, processes, other machines)
+in their order; the last is `Ended`, `TooLarge` or `Failed`. What carries them (threads, processes, other machines)
 need not look inside. Read next: `block_run.py`, which makes the events, and `ledger.py`, which writes them down.
 """
 
@@ -94,20 +94,18 @@ class StopFlag:
 
     def __init__(self) -> None:
         self.interrupted = False
-        self._event = threading.Event()
-        self._others: list[Any] = []
+        self._events: list[Any] = [threading.Event()]
 
     def set(self) -> None:
-        self._event.set()
-        for event in self._others:
+        for event in self._events:
             event.set()
 
     def is_set(self) -> bool:
-        return self._event.is_set()
+        return self._events[0].is_set()
 
     def share(self, event: Any) -> None:
         """Set another event too, which workers elsewhere watch."""
-        self._others.append(event)
+        self._events.append(event)
         if self.is_set():
             event.set()
 
@@ -118,7 +116,7 @@ class Workers(Protocol):
     def run(self, jobs: Callable[[], Job | None], stop: StopFlag) -> Generator[tuple[Job, Event], None, None]:
         """Take a job whenever a worker is free, until there is none and all have ended; their events as they come.
 
-        `jobs` gives None where nothing is waiting; it is asked again after each event. Once `stop` is set no job is
+        `jobs` gives None where nothing is waiting; it is called again after each event. Once `stop` is set no job is
         taken, and those at work save their state and end.
         """
         ...

@@ -13,10 +13,10 @@ from multiprocessing import connection
 from typing import Any
 
 
-def begin(function: bytes, *given: Any) -> None:
+def begin(function: bytes, *arguments: Any) -> None:
     """In a worker: watch the parent, and then call a function, whose module is imported only now."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    pickle.loads(function)(*given)
+    pickle.loads(function)(*arguments)
 
 
 def _end_with_parent() -> None:

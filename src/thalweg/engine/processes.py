@@ -1,9 +1,7 @@
-"""Workers that are processes, for members that are trained one by one: plain loops in threads would wait for one
-another.
+"""Workers that are processes, for members trained one by one: plain loops in threads would wait for one another.
 
-Each process prepares the problem anew from where it came from, or is sent it, and trains whole blocks with one
-thread. What happens comes back through a queue, so no process but the first knows the store; one that loses its
-parent ends at once.
+Each process prepares the problem anew from its source, or is sent it, and trains whole blocks with one thread. Events
+come back through a queue, so only the first process knows the store; a worker that loses its parent ends at once.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ import torch
 from ..errors import PlanError, TrainingError
 from ..plan.plan import Plan
 from ..problem.find import load
-from ..problem.prepare import Prepared, prepare
+from ..problem.prepare import prepare
 from ..problem.trust import remember
 from .block_run import train
 from .messages import Event, Failed, Job, StopFlag
@@ -41,16 +39,16 @@ def portable(programs: Programs) -> bytes | None:
     A problem or a formula that a script or a notebook holds itself exists nowhere else.
     """
     plan, problem = programs.plan, programs.problem
-    kept: Any = plan.to_json()
+    portable_plan: Any = plan.to_json()
     try:
-        for factor in Plan.from_json(kept).factors:
+        for factor in Plan.from_json(portable_plan).factors:
             for level in factor.levels:
                 _ = factor.found[level]
     except PlanError:
-        kept = plan
+        portable_plan = plan
     spec = problem.source.get("spec") if problem.source.get("kind", "object") != "object" else None
     try:
-        content = pickle.dumps((kept, spec or problem, problem.fingerprint, programs.reasons))
+        content = pickle.dumps((portable_plan, spec or problem, problem.fingerprint, programs.reasons))
     except Exception:  # whatever a user's objects may raise
         return None
     return None if b"__main__" in content else content
@@ -69,22 +67,21 @@ class Processes:
 
     def run(self, jobs: Callable[[], Job | None], stop: StopFlag) -> Generator[tuple[Job, Event], None, None]:
         context = multiprocessing.get_context("spawn")
-        theirs, asked, events = context.SimpleQueue(), context.Event(), SimpleQueue()
-        stop.share(asked)
-        listener = threading.Thread(target=_listen, args=(theirs, events), daemon=True)
+        queue, stopping, events = context.SimpleQueue(), context.Event(), SimpleQueue()
+        stop.share(stopping)
+        listener = threading.Thread(target=_listen, args=(queue, events), daemon=True)
         listener.start()
-        given = (pickle.dumps(_begin), self.content, theirs, asked)
-        pool = ProcessPoolExecutor(self.count, context, begin, given)
+        pool = ProcessPoolExecutor(self.count, context, begin, (pickle.dumps(_begin), self.content, queue, stopping))
         try:
             yield from relay(jobs, lambda job: _submit(pool, job), events, self.count, stop, _explain)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-            theirs.put(None)
+            queue.put(None)
             listener.join()
 
 
-def _listen(theirs: Any, events: Events) -> None:
-    while (event := theirs.get()) is not None:
+def _listen(queue: Any, events: Events) -> None:
+    for event in iter(queue.get, None):
         events.put((*event, int))
 
 
@@ -109,15 +106,13 @@ def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[None]:
 @contextmanager
 def _without_main() -> Iterator[None]:
     """Processes that start inside do not run the user's script again; what they need of it, they are sent."""
-    main = sys.modules["__main__"]
-    kept = {name: vars(main)[name] for name in ("__spec__", "__file__") if name in vars(main)}
-    main.__spec__ = None
-    if "__file__" in kept:
-        del main.__file__
+    main = vars(sys.modules["__main__"])
+    names = {name: main.pop(name) for name in ("__spec__", "__file__") if name in main}
+    main["__spec__"] = None
     try:
         yield
     finally:
-        vars(main).update(kept)
+        main.update(names)
 
 
 # In a worker
@@ -125,23 +120,24 @@ def _without_main() -> Iterator[None]:
 _HERE: dict[str, Any] = {}
 
 
-def _begin(content: bytes, theirs: Any, asked: Any) -> None:
+def _begin(content: bytes, queue: Any, stopping: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
     torch.set_num_threads(1)
-    kept, given, fingerprint, reasons = pickle.loads(content)
-    if isinstance(kept, dict):
-        remember(spec for specs in kept["specs"].values() for spec in specs.values())  # the parent has loaded them
-    plan: Plan = Plan.from_json(kept) if isinstance(kept, dict) else kept
-    problem: Prepared = prepare(load(given)) if isinstance(given, str) else given
+    plan, problem, fingerprint, reasons = pickle.loads(content)
+    if isinstance(plan, dict):
+        remember(spec for specs in plan["specs"].values() for spec in specs.values())  # the parent has loaded them
+        plan = Plan.from_json(plan)
+    if isinstance(problem, str):
+        problem = prepare(load(problem))
     if problem.fingerprint != fingerprint:
         raise TrainingError(
             f"the problem {problem.name} is another each time it is made; give its data and its model a seed."
         )
-    _HERE.update(programs=Programs(plan, problem, reasons), theirs=theirs, asked=asked)
+    _HERE.update(programs=Programs(plan, problem, reasons), queue=queue, stopping=stopping)
 
 
 def _work(job: Job) -> None:
-    for event in train(job, _HERE["programs"], _HERE["asked"]):
+    for event in train(job, _HERE["programs"], _HERE["stopping"]):
         if isinstance(event, Failed) and event.error.__cause__ is not None:  # which would be lost on the way
             event.error.add_note("".join(traceback.format_exception(event.error.__cause__)))
-        _HERE["theirs"].put((job.block, event))
+        _HERE["queue"].put((job.block, event))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -60,10 +60,13 @@ class Programs:
     @cached_property
     def all(self) -> dict[Program, list[Setting]]:
         """The settings of each program."""
-        found: dict[Program, list[Setting]] = {}
-        for setting in self.plan.settings:
-            found.setdefault(self.of(setting), []).append(setting)
-        return found
+        return self._grouped(self.plan.settings)
+
+    def _grouped(self, settings: Iterable[Setting]) -> dict[Program, list[Setting]]:
+        groups: dict[Program, list[Setting]] = {}
+        for setting in settings:
+            groups.setdefault(self.of(setting), []).append(setting)
+        return groups
 
     @cached_property
     def structure(self) -> nn.Module:
@@ -72,9 +75,9 @@ class Programs:
 
     def of(self, setting: Setting) -> Program:
         """What tells the setting's program from others."""
-        found = self.plan["regularizer"].found[self.plan.level(setting, "regularizer")]
-        kind = None if found is None else found.program
-        return self.plan.level(setting, "batch_size"), self.plan.level(setting, "loss"), kind
+        size, loss, label = (self.plan.level(setting, name) for name in ("batch_size", "loss", "regularizer"))
+        regularizer = self.plan["regularizer"].found[label]
+        return size, loss, None if regularizer is None else regularizer.program
 
     def task(self, setting: Setting, fold: int | None = None, one_by_one: bool | None = None) -> Task:
         """The problem as the setting's block trains it: in that fold, or, in a plan with folds, on all samples.
@@ -103,8 +106,8 @@ class Programs:
     def notes(self) -> list[str]:
         """What batched programs say of how they run, e.g. untraced; each sentence once."""
         losses = {loss for _, loss, _ in self.all.keys() - self.one_by_one.keys()}
-        batched = [one for (loss, alone), one in self._batched.items() if loss in losses and not alone]
-        return [*dict.fromkeys(sentence for one in batched for sentence in one.notes)]
+        batched = [program for (loss, alone), program in self._batched.items() if loss in losses and not alone]
+        return [*dict.fromkeys(sentence for program in batched for sentence in program.notes)]
 
     def _data(self, size: int | str, fold: int | None) -> tuple[Batches, Pair | None]:
         """What to train on, and what to judge on."""
@@ -116,9 +119,9 @@ class Programs:
         inputs, targets = problem.pool
         if fold is None:
             return TensorBatches(inputs, targets, samples_per_step(size, len(inputs))), None
-        kept, held = self._folds[fold]
-        batches = TensorBatches(inputs, targets, samples_per_step(size, len(kept)), kept)
-        return batches, (inputs[held], targets[held])
+        training, judging = self._folds[fold]
+        batches = TensorBatches(inputs, targets, samples_per_step(size, len(training)), training)
+        return batches, (inputs[judging], targets[judging])
 
     def samples(self, setting: Setting) -> int:
         """Samples in the largest batch of the setting."""
@@ -148,9 +151,7 @@ class Programs:
         the cache, and at least as many as there are cores. Those with the most steps come first, so that no long
         one is begun last."""
         plan, problem = self.plan, self.problem
-        groups: dict[Program, list[Setting]] = {}
-        for setting in settings:
-            groups.setdefault(self.of(setting), []).append(setting)
+        groups = self._grouped(settings)
         outputs = activations_of(self.structure, problem.validation[0][:8])
         repeats = list(itertools.product(seeds, folds))
         states = max(map(plan.states_of, settings))
@@ -179,7 +180,7 @@ def samples_per_step(size: int | str, samples: int) -> int:
 
 
 def built(problem: Prepared) -> nn.Module:
-    """A model for its structure; the same each time, and nobody's random numbers change."""
+    """A model for its structure; the same each time, and no random state changes."""
     with RANDOM, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return problem.model()

@@ -1,4 +1,4 @@
-"""How far a study is: a bar on a terminal, plain lines elsewhere, nothing where nobody wants to know."""
+"""How far a study is: a bar on a terminal, plain lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Progress:
     def advance(self, block: int, members: int, alive: int, steps: int | None = None) -> None: ...
 
     def cut(self, total: int, stopped: int) -> None:
-        """Members have been stopped for good, `stopped` in all; the rest goes on, in blocks yet to be told."""
+        """Members have been stopped for good, `stopped` in all; the rest goes on, in blocks yet to come."""
 
     def note(self, sentence: str) -> None:
         """What the user should know once."""
@@ -47,62 +47,59 @@ class Lines(Progress):
         print(sentence, file=sys.stderr, flush=True)
 
     def begin(self, stage: str, total: int, done: int) -> None:
-        self.stage, self.total, self.done, self.first = stage, total, done, done
-        self.seeds: dict[int, int] = {}
-        self.lost: dict[int, int] = {}
+        self.stage, self.total, self.steps, self.first = stage, total, done, done
         self.members: dict[int, int] = {}
-        self.begun = self.said = time.monotonic()
-        self.first_step: tuple[float, int] | None = None  # when it was done, and what was done by then
+        self.diverged: dict[int, int] = {}
+        self.start = self.last_line = time.monotonic()
+        self.first_step: tuple[float, int] | None = None  # when it was done, and the steps done by then
         self.lock, self.stopped = threading.Lock(), 0
 
     def cut(self, total: int, stopped: int) -> None:
         with self.lock:
             self.total, self.stopped = total, stopped
-            self.seeds, self.lost, self.members = {}, {}, {}
+            self.members, self.diverged = {}, {}
 
     def block(self, block: int, seed: int, members: int, ahead: int) -> None:
         with self.lock:
-            self.seeds[block], self.members[block], self.lost[block] = seed, members, 0
-            self.done += ahead
+            self.members[block], self.diverged[block] = members, 0
+            self.steps += ahead
             self.first += ahead
             if self.first_step is not None:
                 self.first_step = self.first_step[0], self.first_step[1] + ahead
 
     def advance(self, block: int, members: int, alive: int, steps: int | None = None) -> None:
         with self.lock:
-            self.done += members if steps is None else steps
-            self.lost[block] = members - alive
+            self.steps += members if steps is None else steps
+            self.diverged[block] = members - alive
             if self.first_step is None:
-                self.first_step = time.monotonic(), self.done
-            if time.monotonic() - self.said > self.interval:
-                self.said = time.monotonic()
+                self.first_step = time.monotonic(), self.steps
+            if time.monotonic() - self.last_line > self.interval:
+                self.last_line = time.monotonic()
                 self.say(f"{self.left()} left")
 
     def end(self) -> None:
-        if self.done > self.first:
-            self.say(f"done in {_clock(time.monotonic() - self.begun)}")
+        if self.steps > self.first:
+            self.say(f"done in {_clock(time.monotonic() - self.start)}")
 
     def say(self, what: str) -> None:
-        print(f"{self.stage}: {self.done / max(1, self.total):.0%}, {self.facts(what)}", file=sys.stderr, flush=True)
+        print(f"{self.stage}: {self.steps / max(1, self.total):.0%}, {self.facts(what)}", file=sys.stderr, flush=True)
 
     def facts(self, what: str) -> str:
-        begun = sum(self.members.values())
-        rate = (self.done - self.first) / max(1e-9, time.monotonic() - self.begun)
-        alive = f"{begun - sum(self.lost.values())} of {begun} members alive"
-        if self.stopped:
-            alive += f", {self.stopped} stopped"
-        return f"{alive}, {rate:,.0f} member-steps/s, {what}"
+        members, diverged = sum(self.members.values()), sum(self.diverged.values())
+        rate = (self.steps - self.first) / max(1e-9, time.monotonic() - self.start)
+        stopped = f", {self.stopped} stopped" if self.stopped else ""
+        return f"{members - diverged} of {members} members alive{stopped}, {rate:,.0f} member-steps/s, {what}"
 
     def left(self) -> str:
         """The time left at the speed of the steps after the first, which includes compiling."""
         if self.first_step is None:
             return "?"
-        begun, done = self.first_step
-        seconds = time.monotonic() - begun
-        if self.done == done or seconds < TIMED_SECONDS:
+        start, steps = self.first_step
+        seconds = time.monotonic() - start
+        if self.steps == steps or seconds < TIMED_SECONDS:
             return "?"
-        left = (self.total - self.done) * seconds / (self.done - done)
-        return _clock(left) if left <= LONGEST else f"over {LONGEST // 3600} hours"
+        rest = (self.total - self.steps) * seconds / (self.steps - steps)
+        return _clock(rest) if rest <= LONGEST else f"over {LONGEST // 3600} hours"
 
 
 class Bar(Lines):
@@ -117,22 +114,17 @@ class Bar(Lines):
         from rich.progress import Progress as RichProgress
 
         super().begin(stage, total, done)
-        self._bar = RichProgress(
-            TextColumn("{task.description:<12}"),
-            BarColumn(bar_width=20),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[facts]}"),
-            console=Console(stderr=True),
-            refresh_per_second=5,
-        )
+        stage_column, facts_column = TextColumn("{task.description:<12}"), TextColumn("{task.fields[facts]}")
+        columns = (stage_column, BarColumn(bar_width=20), TaskProgressColumn(), facts_column)
+        self._bar = RichProgress(*columns, console=Console(stderr=True), refresh_per_second=5)
         self._task: Any = self._bar.add_task(stage, total=total, completed=done, facts="")
         self._bar.start()
 
     def say(self, what: str) -> None:
-        self._bar.update(self._task, total=self.total, completed=self.done, facts=self.facts(what))
+        self._bar.update(self._task, total=self.total, completed=self.steps, facts=self.facts(what))
 
     def end(self) -> None:
-        self.say(f"{_clock(time.monotonic() - self.begun)}")
+        self.say(f"{_clock(time.monotonic() - self.start)}")
         self._bar.stop()
 
     def stop(self) -> None:
@@ -140,9 +132,9 @@ class Bar(Lines):
             self._bar.stop()
 
 
-def progress_for(wanted: bool | None) -> Progress:
-    """A bar on a terminal or in a notebook, plain lines elsewhere; nothing if `wanted` is False."""
-    if wanted is False:
+def progress_for(shown: bool | None) -> Progress:
+    """A bar on a terminal or in a notebook, plain lines elsewhere; nothing if `shown` is False."""
+    if shown is False:
         return Progress()
     return Bar() if sys.stderr.isatty() else Lines()
 

@@ -1,9 +1,8 @@
-"""The winner trained once more, alone: the script that a study hands over is run, and compared with the member it
-was taken from.
+"""The winner trained again, alone: the script that a study hands over is run, and compared with its member.
 
-The script itself runs, line by line as `recipe.py` wrote it, except that it gets the problem that is already at
-hand. A wrong recipe, or a population that is not what it says, shows as a difference after the first pass over
-the data; later passes add what training makes of rounding.
+The script itself runs, line by line as `recipe.py` wrote it, except that it gets the problem already prepared. A wrong
+recipe, or a population that is not what it says, shows as a difference after the first pass over the data; later passes
+add what training makes of rounding.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ def run_recipe(
     facts: Mapping[str, Any],
     curve: Callable[[int, str], np.ndarray],
 ) -> RecipeRun | None:
-    """Run the winner's recipe for a member of the finished study; None where no winner was found.
+    """Run the winner's recipe for a member of the finished study; None without a winner.
 
     Args:
         members, costs, facts: the table of all runs, what was measured, and what the store knows of the problem.
@@ -71,10 +70,10 @@ def run_recipe(
         return RecipeRun(**winner, reason="all its runs diverged.")
     passes = min(plan.epochs, -(-STEPS // programs.task(setting).batches.steps))
     try:
-        made = recipe(plan, facts, setting, int(row["seed"]), passes)
+        script = recipe(plan, facts, setting, int(row["seed"]), passes)
         _check_memory(programs.problem)
-        begun = time.perf_counter()
-        losses, model = _run(made, programs.problem)
+        start = time.perf_counter()
+        losses, model = _run(script, programs.problem)
     except ThalwegError as error:
         return RecipeRun(**winner, reason=str(error))
     except Exception as error:  # whatever a user's model, loss or loader may raise
@@ -83,8 +82,8 @@ def run_recipe(
         **winner,
         stage=str(row["stage"]),
         seed=int(row["seed"]),
-        seconds=time.perf_counter() - begun,
-        plain="tw." not in made.optimizer,
+        seconds=time.perf_counter() - start,
+        plain="tw." not in script.optimizer,
     )
     if plan.folds is None:
         return _compared(run, losses, curve(int(row["member"]), "validation_loss"))
@@ -99,20 +98,14 @@ def run_recipe(
 
 def _compared(run: RecipeRun, losses: Sequence[float], expected: np.ndarray) -> RecipeRun:
     gaps = differences(losses, expected)
-    return replace(
-        run,
-        epochs=len(gaps),
-        planned=len(expected),
-        first=float(gaps[0]),
-        largest=float(gaps.max()),
-        at=int(gaps.argmax()) + 1,
-    )
+    first, largest, at = float(gaps[0]), float(gaps.max()), int(gaps.argmax()) + 1
+    return replace(run, epochs=len(gaps), planned=len(expected), first=first, largest=largest, at=at)
 
 
 def _member(verdict: Verdict, members: pd.DataFrame) -> Any:
     """A run of the winner that did not diverge: of the first fresh seed, or of the first there is."""
-    own = members[matching(members, verdict.best.setting) & (members["stage"] == verdict.stage)]
-    rows = own[own["status"] == "finished"].sort_values("seed")
+    finished = (members["stage"] == verdict.stage) & (members["status"] == "finished")
+    rows = members[matching(members, verdict.best.setting) & finished].sort_values("seed")
     return None if rows.empty else rows.iloc[0]
 
 
@@ -125,9 +118,8 @@ def _check_memory(problem: Prepared) -> None:
         )
 
 
-def _run(made: Recipe, problem: Prepared) -> tuple[list[float], nn.Module]:
-    """The validation loss after each pass over the data, and the model that is judged; the caller's random state is
-    left as it was.
+def _run(script: Recipe, problem: Prepared) -> tuple[list[float], nn.Module]:
+    """The validation loss after each pass, and the model that is judged; the caller's random state stays unchanged.
 
     On one thread, as the blocks of a study: threads that share such small operations wait for one another.
     """
@@ -135,10 +127,10 @@ def _run(made: Recipe, problem: Prepared) -> tuple[list[float], nn.Module]:
     generator = problem.train.generator if isinstance(problem.train, DataLoader) else None
     before = None if generator is None else generator.get_state()
     with RANDOM, torch.random.fork_rng(devices=[]), warnings.catch_warnings(), one_thread():
-        warnings.simplefilter("ignore")  # of the user's own code, which has been heard
+        warnings.simplefilter("ignore")  # of the user's own code, which were shown in training
         try:
             with contextlib.redirect_stdout(io.StringIO()):
-                exec(compile(made.code, "recipe", "exec"), scope)
+                exec(compile(script.code, "recipe", "exec"), scope)
         finally:
             if generator is not None and before is not None:
                 generator.set_state(before)

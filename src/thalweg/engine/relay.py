@@ -31,9 +31,9 @@ def relay(
         explain: of an error that ended a job without a last event.
     """
     busy: dict[int, Job] = {}
-    failed: tuple[Job, Failed] | None = None
+    failure: tuple[Job, Failed] | None = None
 
-    def ended(block: int, future: Future[None]) -> None:
+    def report(block: int, future: Future[None]) -> None:
         if not future.cancelled() and (error := future.exception()) is not None:
             events.put((block, explain(error), int))
 
@@ -41,7 +41,7 @@ def relay(
         while True:
             while len(busy) < workers and not stop.is_set() and (job := jobs()) is not None:
                 busy[job.block] = job
-                submit(job).add_done_callback(partial(ended, job.block))
+                submit(job).add_done_callback(partial(report, job.block))
             if not busy:
                 break
             block, event, handled = events.get()
@@ -50,14 +50,14 @@ def relay(
             job = busy.pop(block) if isinstance(event, LAST) else busy[block]
             try:
                 if isinstance(event, Failed):
-                    failed = failed or (job, event)
+                    failure = failure or (job, event)
                     stop.set()
                 else:
                     yield job, event
             finally:
                 handled()
-        if failed is not None:
-            yield failed
+        if failure is not None:
+            yield failure
     finally:
         if busy:
             stop.set()

@@ -50,12 +50,8 @@ class Threads:
 def threads(several: bool) -> Iterator[ThreadPoolExecutor]:
     """A thread for every core, or one alone, which then has all cores for its operations."""
     before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(
-        before if several else 1,
-        "thalweg-block",
-        initializer=torch.set_num_threads,
-        initargs=(1 if several else before,),
-    )
+    workers, each = (before, 1) if several else (1, before)
+    pool = ThreadPoolExecutor(workers, "thalweg-block", initializer=torch.set_num_threads, initargs=(each,))
     try:
         yield pool
     finally:

@@ -1,10 +1,10 @@
 """What a study can vary, by one mechanism: optimizer, rate, schedule, regularizer, loss, batch size, hyperparameters.
 
-A `Factor` has a name (its column in tables, and what `Study.verdict_by` takes) and levels. A level is a plain
-value that a store can hold: a number, or the label of an object (a formula, a schedule, a loss), which is found
-again by its label, by the ``file.py:name`` it was given as, or because it is passed again. A `Setting` is one
-level of each factor. What a level changes is said where it acts: a member in `plan.py`, the batched program in
-`run.py`, the script in `recipe.py`.
+A `Factor` has a name (its column in tables, and what `Study.verdict_by` takes) and levels. A level is a plain value
+that a store can hold: a number, or the label of an object (a formula, a schedule, a loss), which is found again by its
+label, by the ``file.py:name`` it was given as, or because it is passed again. A `Setting` is one level of each factor.
+What a level changes stands where it acts: a member in `plan.py`, the batched program in `engine/programs.py`, the
+script in `recipe/recipe.py`.
 """
 
 from __future__ import annotations
@@ -101,99 +101,94 @@ class Factor:
         return shown(level) if self.name == "optimizer" else f"{self.kind.words} {shown(level)}"
 
 
-def factor(kind: Kind, given: Any) -> Factor:
+def factor(kind: Kind, values: Any) -> Factor:
     """The factor with the levels that a user gave, each checked and each there once."""
-    found: dict[Any, Any] = {}
+    objects: dict[Any, Any] = {}
     specs: dict[str, str] = {}
-    for item in sequence(kind.argument, given):
+    for item in sequence(kind.argument, values):
         level, thing, spec = _read(kind, item)
-        if level in found:
+        if level in objects:
             raise PlanError(f"{kind.words} {shown(level)} is listed twice; name each once.")
-        found[level] = thing
+        objects[level] = thing
         if spec is not None:
             specs[str(level)] = spec
     trust.remember(specs.values())  # the user named them, and they ran
-    levels = sorted(found) if kind.name == "lr" else found
-    return Factor(kind, kind.name, tuple(levels), found, specs)
+    levels = sorted(objects) if kind.name == "lr" else objects
+    return Factor(kind, kind.name, tuple(levels), objects, specs)
 
 
 def stored(
     kind: Kind,
     levels: Sequence[Any],
     specs: Mapping[str, str],
-    own: Mapping[str, Any] | None = None,
+    objects: Mapping[str, Any] | None = None,
     only: Sequence[str] | None = None,
     check: Callable[[str, Any], None] | None = None,
 ) -> Factor:
-    """The factor as a store knows it; a named object is looked up when it is asked for, and not before.
+    """The factor as a store knows it; a named object is looked up at its first use, and not before.
 
-    So a store that somebody sent can be shown without running the files it names.
+    So a store from anywhere can be shown without running the files it names.
 
     Args:
-        own: label → object of the user's own, which the store knows by its label alone.
-        check: called with a label and what was found for it; raises if that is not what was stored.
+        objects: label → the user's own object, which the store knows by its label alone.
+        check: called with a label and the object found for it; raises if that is not what was stored.
     """
-    applies = None if only is None else tuple(map(str, only))
     if not kind.named:
-        read = [kind.read(level) for level in sequence(kind.argument, levels)]
-        return Factor(kind, kind.name, tuple(level for level, _ in read), dict(read), {}, applies)
+        pairs = [kind.read(level) for level in sequence(kind.argument, levels)]
+        applies = None if only is None else tuple(map(str, only))
+        return Factor(kind, kind.name, tuple(level for level, _ in pairs), dict(pairs), {}, applies)
     labels = tuple(None if level is None else str(level) for level in sequence(kind.argument, levels))
-    sought = _Sought(kind, labels, dict(specs), own or {}, check)
-    return Factor(kind, kind.name, labels, sought, dict(specs), applies)
+    return Factor(kind, kind.name, labels, _LazyObjects(kind, labels, specs, objects or {}, check), dict(specs))
 
 
-class _Sought(Mapping[Any, Any]):
-    """The named objects of a store, each found when it is asked for."""
+@dataclass(frozen=True, eq=False)
+class _LazyObjects(Mapping[Any, Any]):
+    """The named objects of a store, each found at its first use."""
 
-    def __init__(
-        self,
-        kind: Kind,
-        labels: Sequence[str | None],
-        specs: Mapping[str, str],
-        own: Mapping[Any, Any],
-        check: Callable[[str, Any], None] | None,
-    ) -> None:
-        self._kind, self._labels, self._specs, self._own, self._check = kind, labels, specs, own, check
-        self._found: dict[str, Any] = {}
+    kind: Kind
+    labels: Sequence[str | None]
+    specs: Mapping[str, str]
+    objects: Mapping[Any, Any]
+    check: Callable[[str, Any], None] | None
+    resolved: dict[str | None, Any] = field(default_factory=lambda: {None: None})
 
     def __getitem__(self, label: str | None) -> Any:
-        if label not in self._labels:
+        if label not in self.labels:
             raise KeyError(label)
-        if label is None:
-            return None
-        if label not in self._found:
-            self._found[label] = self._own[label] if label in self._own else self._find(label)
-            if self._check is not None:
-                self._check(label, self._found[label])
-        return self._found[label]
+        if label not in self.resolved:
+            thing = self.objects[label] if label in self.objects else self._resolve(str(label))
+            if self.check is not None:
+                self.check(str(label), thing)
+            self.resolved[label] = thing
+        return self.resolved[label]
 
-    def _find(self, label: str) -> Any:
-        spec, words = self._specs.get(label), self._kind.words
-        if self._kind.in_files:
+    def _resolve(self, label: str) -> Any:
+        spec, words = self.specs.get(label), self.kind.words
+        if self.kind.in_files:
             trust.check(spec or label)
         try:
-            return _read(self._kind, spec or label)[1]
+            return _read(self.kind, spec or label)[1]
         except UsageError as error:
             if spec is not None:
                 raise PlanError(f"this study compares {label}, and it cannot be found again: {error}") from error
             raise PlanError(
                 f"this study compares {label}, {'an' if words[0] in 'aeiou' else 'a'} {words} of your own: "
-                f"pass it again from Python, {self._kind.argument}=[{label}, …]."
+                f"pass it again from Python, {self.kind.argument}=[{label}, …]."
             ) from error
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._labels)
+        return iter(self.labels)
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(self.labels)
 
 
 def _read(kind: Kind, item: Any) -> tuple[Any, Any, str | None]:
     """(level, object, spec) of one thing a user gave."""
     if not (kind.in_files and isinstance(item, str) and is_spec(item)):
         return *kind.read(item), None
-    with opened(item, PlanError) as place:
-        thing = place.get()
+    with opened(item, PlanError) as definition:
+        thing = definition.get()
     if kind is OPTIMIZER and not isinstance(thing, Formula):
         raise PlanError(f"{item} is a {type(thing).__name__}, not a formula; decorate the function with @tw.formula().")
     path, _, name = item.rpartition(":")
@@ -213,8 +208,7 @@ def _optimizer(item: Any) -> tuple[str, Formula]:
 
 
 def _rate(item: Any) -> tuple[float, float]:
-    number = isinstance(item, int | float | np.number) and not isinstance(item, bool)
-    if not number or not 0 < item < math.inf:
+    if isinstance(item, bool) or not isinstance(item, int | float | np.number) or not 0 < item < math.inf:
         raise PlanError(f"rate {item!r} is not allowed: a learning rate is a positive number.")
     return float(item), float(item)
 
@@ -225,8 +219,8 @@ def _schedule(item: Any) -> tuple[str, schedules.Schedule]:
 
 
 def _regularizer(item: Any) -> tuple[str, regularizers.Regularizer | None]:
-    found = regularizers.get(item)
-    return ("none" if found is None else found.label), found
+    regularizer = regularizers.get(item)
+    return ("none" if regularizer is None else regularizer.label), regularizer
 
 
 def _loss(item: Any) -> tuple[str, losses.Measure]:

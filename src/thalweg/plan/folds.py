@@ -1,4 +1,4 @@
-"""Cross-validation: who trains on which samples, and who judges on which.
+"""Cross-validation: which samples a member is trained on, and which it is judged on.
 
 A fold is a pair of row numbers within the *pool*, the training and validation samples in the order given. Each
 (setting, seed, fold) is a member; the members of one seed and one fold share their batches and so a block. A block
@@ -16,7 +16,7 @@ import hashlib
 import inspect
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 FOLD = "fold"  # the column of tables
 Rows = tuple[Tensor, Tensor]  # to train on, to judge on
+_STATUSES = ("finished", "diverged", "started", "waiting")  # folds together have the last that one of them has
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Folds:
         >>> str(Folds("KFold", {"n_splits": 5}, 5, 0.25, ""))
         '5 folds, KFold(n_splits=5)'
         """
-        given = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
-        return f"{self.count} folds, {self.splitter}({given if len(given) < 100 else '…'})"
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
+        return f"{self.count} folds, {self.splitter}({arguments if len(arguments) < 100 else '…'})"
 
     def rows(self, ready: Prepared) -> list[Rows]:
         """For each fold, the rows of the pool to train on, and those to judge on.
@@ -69,42 +70,28 @@ class Folds:
         Raises:
             PlanError: this version of scikit-learn splits otherwise than the one the study was begun with.
         """
-        found = _split(_made(self.splitter, self.arguments), ready)
-        if _digest(found) != self.digest:
+        rows = _split(_rebuilt(self.splitter, self.arguments), ready)
+        if _digest(rows) != self.digest:
             raise PlanError(
                 f"{self.splitter} of this scikit-learn draws other folds than those the study was begun with; "
                 "use the version that its provenance names, or start a new study."
             )
-        return found
+        return rows
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "splitter": self.splitter,
-            "arguments": dict(self.arguments),
-            "count": self.count,
-            "overlap": self.overlap,
-            "digest": self.digest,
-        }
+        return asdict(self)
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any] | None) -> Folds | None:
-        if kept is None:
-            return None
-        return cls(
-            str(kept["splitter"]),
-            dict(kept["arguments"]),
-            int(kept["count"]),
-            float(kept["overlap"]),
-            str(kept["digest"]),
-        )
+    def from_json(cls, values: Mapping[str, Any] | None) -> Folds | None:
+        return None if values is None else cls(**{f.name: values[f.name] for f in fields(cls)})
 
 
-def folds(given: Any, ready: Prepared, seed: int) -> Folds:
-    """The folds that a user asked for.
+def folds(count: Any, ready: Prepared, seed: int) -> Folds:
+    """The folds of a study.
 
     Args:
-        given: how many, which are then stratified where targets are class ids and keep groups together where the
-            problem has them; or a splitter of `sklearn.model_selection`, which is used as it is.
+        count: how many, which are then stratified where targets are class ids and keep groups together where the
+            problem has them; or a splitter of `sklearn.model_selection`, which is used unchanged.
         seed: of the split, where a number is given.
 
     Raises:
@@ -112,10 +99,10 @@ def folds(given: Any, ready: Prepared, seed: int) -> Folds:
     """
     if isinstance(ready.train, DataLoader):
         raise PlanError(
-            "the train data are a DataLoader, which is used as it is, so no folds can be cut from it; "
+            "the train data are a DataLoader, which is used unchanged, so no folds can be cut from it; "
             "give the data as tensors, arrays or a Dataset, or leave folds out."
         )
-    splitter = _of_number(given, ready, seed) if isinstance(given, int | np.integer) else given
+    splitter = _splitter(count, ready, seed) if isinstance(count, int | np.integer) else count
     name = type(splitter).__name__
     arguments = _arguments(splitter)
     if name == "TimeSeriesSplit" and "test" in ready.drawn:
@@ -124,15 +111,15 @@ def folds(given: Any, ready: Prepared, seed: int) -> Folds:
             "give the problem a test part, the latest samples."
         )
     rows = _split(splitter, ready)
-    overlap = float(np.mean([len(held) / len(kept) for kept, held in rows]))
+    overlap = float(np.mean([len(judging) / len(training) for training, judging in rows]))
     return Folds(name, arguments, len(rows), overlap, _digest(rows))
 
 
 def check_unwatched(schedule: Factor, regularizer: Factor) -> None:
     """Refuse what needs a validation part to the end: the last runs train on all samples, and have none."""
-    watching = {label: "schedule" for label, one in schedule.found.items() if one.closed}
-    for label, one in regularizer.found.items():
-        if any(isinstance(part, EarlyStopping) for part in (one.parts if one is not None else ())):
+    watching = {label: "schedule" for label, rule in schedule.found.items() if rule.closed}
+    for label, rule in regularizer.found.items():
+        if rule is not None and any(isinstance(part, EarlyStopping) for part in rule.parts):
             watching[label] = "regularizer"
     for label, kind in watching.items():
         raise PlanError(
@@ -149,24 +136,14 @@ def averaged(members: pd.DataFrame) -> pd.DataFrame:
     """
     metrics = list(members.columns[members.columns.get_loc("step") + 1 :])
     keys = [c for c in members.columns if c not in ("member", FOLD, "status", "step", *metrics)]
-    groups = members.groupby(keys, sort=False, dropna=False)
-    gone = members["status"].eq("diverged")
-    pending = ~members["status"].isin(["finished", "diverged"])
-    table = groups.agg({"member": "first", "status": "first", "step": "max", **dict.fromkeys(metrics, "mean")})
-    by = [members[key] for key in keys]
-    table["status"] = np.select(
-        [
-            flags.groupby(by, sort=False, dropna=False).any().to_numpy()
-            for flags in (pending & (members["status"] == "waiting"), pending, gone)
-        ],
-        ["waiting", "started", "diverged"],
-        "finished",
-    )
+    codes = members["status"].replace("stopped", "started").map(_STATUSES.index)
+    groups = members.assign(status=codes).groupby(keys, sort=False, dropna=False)
+    table = groups.agg({"member": "first", "status": "max", "step": "max", **dict.fromkeys(metrics, "mean")})
+    table["status"] = table["status"].map(_STATUSES.__getitem__)
     return table.reset_index()[[c for c in members.columns if c != FOLD]]
 
 
-def _of_number(count: Any, ready: Prepared, seed: int) -> Any:
-    """The splitter for that many folds of these data."""
+def _splitter(count: Any, ready: Prepared, seed: int) -> Any:
     from sklearn import model_selection as sk
 
     if isinstance(count, bool) or count < 2:
@@ -190,10 +167,10 @@ def _of_number(count: Any, ready: Prepared, seed: int) -> Any:
                 f"{count} folds; give fewer folds, or a splitter that does not stratify, such as "
                 f"KFold({count}, shuffle=True, random_state=0)."
             )
-    drawn = {"shuffle": True, "random_state": seed}
+    shuffle = {"shuffle": True, "random_state": seed}
     if ready.groups is not None:
-        return sk.GroupKFold(count) if labels is None else sk.StratifiedGroupKFold(count, **drawn)
-    return sk.KFold(count, **drawn) if labels is None else sk.StratifiedKFold(count, **drawn)
+        return sk.GroupKFold(count) if labels is None else sk.StratifiedGroupKFold(count, **shuffle)
+    return sk.KFold(count, **shuffle) if labels is None else sk.StratifiedKFold(count, **shuffle)
 
 
 def _labels(targets: Tensor) -> np.ndarray | None:
@@ -214,9 +191,8 @@ def _arguments(splitter: Any) -> dict[str, Any]:
     names = [p.name for p in inspect.signature(kind).parameters.values() if p.kind is not p.VAR_KEYWORD]
     repeated = getattr(splitter, "cvargs", {})
     values = {name: getattr(splitter, name, repeated.get(name)) for name in names}
-    shuffles = values.get("shuffle", True)
-    whole = isinstance(values.get("random_state"), int | np.integer)
-    if "random_state" in values and shuffles and not whole:
+    seeded = isinstance(values.get("random_state"), int | np.integer)
+    if "random_state" in values and values.get("shuffle", True) and not seeded:
         raise PlanError(
             f"{kind.__name__} has random_state={values['random_state']!r}, so the same folds could not be drawn again; "
             f"give it a whole number, {kind.__name__}(…, random_state=0)."
@@ -228,12 +204,12 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
-def _made(name: str, arguments: Mapping[str, Any]) -> Any:
+def _rebuilt(name: str, arguments: Mapping[str, Any]) -> Any:
     from sklearn import model_selection
 
     kind = getattr(model_selection, name, None)
     if not inspect.isclass(kind) or not hasattr(kind, "split"):
-        raise StoreError(f"the plan in the store has the folds of {name!r}, which is no splitter; it is damaged.")
+        raise StoreError(f"the plan in the store has the folds of {name!r}, which is not a splitter; it is damaged.")
     return kind(**arguments)
 
 
@@ -241,28 +217,28 @@ def _split(splitter: Any, ready: Prepared) -> list[Rows]:
     """The rows of each fold, with whatever scikit-learn has against it in one sentence."""
     inputs, targets = ready.pool
     labels = _labels(targets)
-    given = np.zeros((len(inputs), 1)), np.zeros(len(inputs)) if labels is None else labels, ready.groups
+    data = np.zeros((len(inputs), 1)), np.zeros(len(inputs)) if labels is None else labels, ready.groups
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
-            warnings.filterwarnings("ignore", "The groups parameter is ignored")  # looked at below
-            found = list(splitter.split(*given))
+            warnings.filterwarnings("ignore", "The groups parameter is ignored")  # checked below
+            rows = [tuple(map(np.asarray, pair)) for pair in splitter.split(*data)]
     except (ValueError, TypeError, UserWarning) as error:
         raise PlanError(
             f"{type(splitter).__name__} cannot split these {len(inputs)} samples ({first_line(error)}); "
             "give other folds" + (", or groups= to the problem." if "group" in str(error) else ".")
         ) from error
-    if len(found) < 2 or not all(len(kept) and len(held) for kept, held in found):
+    if len(rows) < 2 or not all(len(part) for pair in rows for part in pair):
         raise PlanError(
-            f"{type(splitter).__name__} leaves {'one fold alone' if len(found) < 2 else 'a fold without samples'}; "
+            f"{type(splitter).__name__} leaves {'one fold alone' if len(rows) < 2 else 'a fold without samples'}; "
             "give at least 2 folds, each with samples to train on and samples to judge on."
         )
-    if ready.groups is not None and any(np.isin(ready.groups[a], ready.groups[b]).any() for a, b in found):
+    if ready.groups is not None and any(np.isin(ready.groups[a], ready.groups[b]).any() for a, b in rows):
         raise PlanError(
             f"{type(splitter).__name__} tears groups apart, to train on some of their samples and judge on others; "
             "give a number of folds, a splitter for groups such as GroupKFold(5), or a problem without groups."
         )
-    return [(torch.from_numpy(np.asarray(kept)), torch.from_numpy(np.asarray(held))) for kept, held in found]
+    return [(torch.from_numpy(training), torch.from_numpy(judging)) for training, judging in rows]
 
 
 def _digest(rows: list[Rows]) -> str:

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from .. import formulas, schedules
 from ..errors import PlanError, StoreError, unknown
 from ..formulas import Formula
@@ -26,39 +24,22 @@ from .factors import (
     SCHEDULE,
     STORED_BATCH_SIZE,
     Factor,
+    Kind,
     Setting,
     factor,
     hyperparameter,
     stored,
 )
-from .folds import Folds
+from .folds import FOLD, Folds
+from .rates import log_range, parse_rates
 
 MOST_RUNS = 1_000_000
 GROW = 6  # rates on each side, at most; at three per decade two decades
 CONSTANT = "constant"  # the schedule of a default setting
 FULL_BUDGET, HALVING = "full", "halving"
-FIXED = (
-    OPTIMIZER,
-    RATE,
-    SCHEDULE,
-    REGULARIZER,
-    LOSS,
-    STORED_BATCH_SIZE,
-)  # every plan has these; hyperparameters come after
-# Columns of the table of members, so no hyperparameter's.
-_TAKEN = (
-    "member",
-    "stage",
-    "optimizer",
-    "schedule",
-    "regularizer",
-    "loss",
-    "batch_size",
-    "seed",
-    "fold",
-    "status",
-    "step",
-)
+FIXED = (OPTIMIZER, RATE, SCHEDULE, REGULARIZER, LOSS, STORED_BATCH_SIZE)  # in every plan; hyperparameters come after
+# Columns of the table of members, which no hyperparameter may be called.
+_COLUMNS = {*(kind.name for kind in FIXED), "member", "stage", "seed", FOLD, "status", "step"}
 
 
 @dataclass(frozen=True)
@@ -89,6 +70,11 @@ class Plan:
     budget: str = FULL_BUDGET
     grow: int = 0
     grown: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, low in (("seeds", 1), ("epochs", 1), ("confirmation", 0), ("grow", 0)):
+            number = Range(low, whole=True).check(name, getattr(self, name), PlanError)
+            object.__setattr__(self, name, number)
 
     def __getitem__(self, name: str) -> Factor:
         return next(f for f in self.factors if f.name == name)
@@ -177,13 +163,12 @@ class Plan:
 
     @property
     def fresh_folds(self) -> tuple[int | None, ...]:
-        """Those of the confirmation: each once more, then none, which trains on all samples and meets the test part."""
+        """Those of the confirmation: each again, then None, which trains on all samples and meets the test part."""
         return (None,) if self.folds is None else (*self.search_folds, None)
 
     def level(self, setting: Setting, name: str) -> Any:
         """The level of any factor in a setting: its own, or the only one the plan has."""
-        own = dict(setting.further)
-        if name in own or name in ("optimizer", "lr", "schedule"):
+        if name in ("optimizer", "lr", "schedule", *dict(setting.further)):
             return setting[name]
         (only,) = self[name].of(setting.optimizer)
         return only
@@ -193,16 +178,16 @@ class Plan:
 
         Batch size, loss and regularizer stay, so that the difference is what tuning the optimizer gives.
         """
-        own = self.defaults.get(setting.optimizer)
-        if own is None:
+        defaults = self.defaults.get(setting.optimizer)
+        if defaults is None:
             return None
-        further = tuple((name, own.get(name, level)) for name, level in setting.further)
-        return Setting(setting.optimizer, own["lr"], CONSTANT, further)
+        further = tuple((name, defaults.get(name, level)) for name, level in setting.further)
+        return Setting(setting.optimizer, defaults["lr"], CONSTANT, further)
 
     def schedule(self, setting: Setting) -> schedules.Schedule:
         """The setting's schedule; the default, which need not be among those compared, is found by its name."""
-        named = self["schedule"]
-        return named.found[setting.schedule] if setting.schedule in named.levels else schedules.get(CONSTANT)
+        compared = self["schedule"]
+        return compared.found[setting.schedule] if setting.schedule in compared.levels else schedules.get(CONSTANT)
 
     def changes(self, setting: Setting) -> dict[str, Any]:
         """The hyperparameters, the rate apart, that the setting gives a value."""
@@ -248,7 +233,7 @@ class Plan:
             "states": dict(self.states),
             "budget": self.budget,
             "folds": None if self.folds is None else self.folds.to_json(),
-            "defaults": {label: dict(own) for label, own in self.defaults.items()},
+            "defaults": {label: dict(values) for label, values in self.defaults.items()},
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -258,50 +243,34 @@ class Plan:
         return self.described() | {"specs": specs, "equations": equations}
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any], given: Mapping[str, Mapping[str, Any]] | None = None) -> Plan:
+    def from_json(cls, stored_plan: Mapping[str, Any], objects: Mapping[str, Mapping[str, Any]] | None = None) -> Plan:
         """The plan of a store.
 
         Args:
-            given: argument of `compare` → label → object of the user's own, which the store knows by label alone.
+            objects: argument of `compare` → label → the user's own object, which the store knows by label alone.
         """
-        try:
-            plain, own = as_now(kept), given or {}
-            specs, equations = dict(plain["specs"]), dict(plain["equations"])
-            _check_stored(plain)
+        plain, objects = as_now(stored_plan), objects or {}
+        specs, equations, applies = plain["specs"], plain["equations"], plain["applies"]
 
-            def same(label: str, rule: Formula) -> None:
-                if equations_text(rule) != equations[label]:
-                    raise PlanError(
-                        f"this study compares {label}, and the formula of that name is no longer the same; "
-                        "bring back the one it was begun with, or start a new study."
-                    )
-
-            fixed = (
-                stored(
-                    kind,
-                    plain[kind.argument],
-                    specs.get(kind.argument, {}),
-                    own.get(kind.argument, {}),
-                    check=same if kind is OPTIMIZER else None,
+        def check_formula(label: str, rule: Formula) -> None:
+            if equations_text(rule) != equations[label]:
+                raise PlanError(
+                    f"this study compares {label}, and the formula of that name is no longer the same; "
+                    "bring back the one it was begun with, or start a new study."
                 )
-                for kind in FIXED
-            )
-            hyper = (
-                stored(hyperparameter(name), levels, {}, only=plain["applies"][name])
-                for name, levels in plain["hyperparameters"].items()
-            )
-            made = cls(
-                (*fixed, *hyper),
-                COUNT.check("seeds", plain["seeds"], PlanError),
-                COUNT.check("epochs", plain["epochs"], PlanError),
-                Range(0, whole=True).check("confirmation", plain["confirmation"], PlanError),
-                dict(plain["states"]),
-                Folds.from_json(plain["folds"]),
-                {str(label): dict(own) for label, own in plain["defaults"].items()},
-                plain["budget"],
-                Range(0, whole=True).check("grow", plain["grow"], PlanError),
-            )
-            return checked(made.grown_to(plain["grown"]))
+
+        def fixed(kind: Kind) -> Factor:
+            name, check = kind.argument, check_formula if kind is OPTIMIZER else None
+            return stored(kind, plain[name], specs.get(name, {}), objects.get(name, {}), check=check)
+
+        try:
+            _check_stored(plain)
+            varied = plain["hyperparameters"].items()
+            hyper = (stored(hyperparameter(name), levels, {}, only=applies[name]) for name, levels in varied)
+            names = ("seeds", "epochs", "confirmation", "states", "defaults", "budget", "grow")
+            values = {name: plain[name] for name in names}
+            plan = cls((*map(fixed, FIXED), *hyper), folds=Folds.from_json(plain["folds"]), **values)
+            return checked(plan.grown_to(plain["grown"]))
         except PlanError as error:
             raise StoreError(f"the plan in the store cannot be read ({error}); it is damaged.") from error
 
@@ -316,16 +285,16 @@ def _check_stored(plain: Mapping[str, Any]) -> None:
         levels = plain[kind.argument]
         if len(set(levels)) < len(levels):
             raise PlanError(f"{kind.many} are listed twice")
-    for name, needed in (("states", "optimizers"), ("equations", "optimizers"), ("applies", "hyperparameters")):
-        if missing := [one for one in plain[needed] if one not in plain[name]]:
+    for name, labels in (("states", "optimizers"), ("equations", "optimizers"), ("applies", "hyperparameters")):
+        if missing := [label for label in plain[labels] if label not in plain[name]]:
             raise PlanError(f"{name} lacks {missing[0]}")
-    if taken := [name for name in plain["hyperparameters"] if name in (*_TAKEN, "lr")]:
-        raise PlanError(f"{taken[0]} is not a hyperparameter")
+    if columns := [name for name in plain["hyperparameters"] if name in _COLUMNS]:
+        raise PlanError(f"{columns[0]} is not a hyperparameter")
 
 
-def as_now(kept: Mapping[str, Any]) -> dict[str, Any]:
+def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
     """A store's plan in today's form: what the first schema did not know has its one default level."""
-    plain = dict(kept)
+    plain = dict(stored_plan)
     if "batch_size" in plain:
         plain["batch_sizes"] = [plain.pop("batch_size")]
         plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
@@ -349,167 +318,117 @@ def plan(
     budget: str = FULL_BUDGET,
     grow: int = GROW,
 ) -> Plan:
-    """Check every part of a plan; PlanError says in a sentence what cannot be meant."""
-    chosen = factor(OPTIMIZER, optimizers if optimizers is not None else formulas.CLASSIC)
-    for label, rule in chosen.found.items():
+    """Check every part of a plan; PlanError says in a sentence which part is invalid."""
+    rules = factor(OPTIMIZER, optimizers if optimizers is not None else formulas.CLASSIC)
+    for label, rule in rules.found.items():
         if "lr" not in rule.hyperparameters:
             raise PlanError(f"{label} has no hyperparameter lr, so there is no rate to compare it at; add lr to it.")
     if batch_sizes is not None and batch_size != 64:
         raise PlanError(
             f"both batch_size={batch_size!r} and batch_sizes are given; give batch_sizes alone, with all of them."
         )
-    scheduled = factor(SCHEDULE, schedule_names)
-    _check_scheduled(scheduled.found.values(), chosen.found.values())
+    schedule = factor(SCHEDULE, schedule_names)
+    _check_scheduled(schedule.found.values(), rules.found.values())
     fixed = (
-        chosen,
+        rules,
         factor(RATE, rates if rates is not None else log_range(1e-4, 1, 13)),
-        scheduled,
+        schedule,
         factor(REGULARIZER, [None] if regularizers is None else regularizers),
         Factor(LOSS, "loss", (None,), {None: None}) if losses is None else factor(LOSS, losses),
         factor(BATCH_SIZE, [COUNT.check("batch_size", batch_size, PlanError)] if batch_sizes is None else batch_sizes),
     )
-    varied = _hyperparameters(chosen.found, hyperparameters)
-    made = Plan(
-        (*fixed, *varied),
-        COUNT.check("seeds", seeds, PlanError),
-        COUNT.check("epochs", epochs, PlanError),
-        Range(0, whole=True).check("confirmation", confirmation, PlanError),
-        {label: len(rule.states) for label, rule in chosen.found.items()},
-        defaults=_defaults(chosen.found, varied),
-        budget=_budget(budget, epochs),
-        grow=Range(0, whole=True).check("grow", grow, PlanError),
-    )
-    return _with_states(checked(made))
+    varied = _hyperparameters(rules.found, hyperparameters)
+    states = {label: len(rule.states) for label, rule in rules.found.items()}
+    defaults = _defaults(rules.found, varied)
+    plan = Plan((*fixed, *varied), seeds, epochs, confirmation, states, defaults=defaults, budget=budget, grow=grow)
+    if budget not in (FULL_BUDGET, HALVING):
+        raise PlanError(f"the budget is {budget!r}; give {FULL_BUDGET!r}, or {HALVING!r} to stop runs that cannot win.")
+    if budget == HALVING and plan.epochs < 2:
+        raise PlanError("halving stops runs after some of their epochs, and there is one; give 2 epochs or more.")
+    return _with_states(checked(plan))
 
 
-def checked(made: Plan) -> Plan:
+def checked(plan: Plan) -> Plan:
     """The plan, if it has no more runs than are allowed."""
-    if made.runs > MOST_RUNS:
+    if plan.runs > MOST_RUNS:
         raise PlanError(
-            f"the plan has {made.runs:,} runs ({grid(made)}), and at most {MOST_RUNS:,} are allowed; "
+            f"the plan has {plan.runs:,} runs ({grid(plan)}), and at most {MOST_RUNS:,} are allowed; "
             "give fewer of something."
         )
-    return made
+    return plan
 
 
-def grid(made: Plan) -> str:
+def grid(plan: Plan) -> str:
     """The plan's size in words, e.g. ``2 optimizers × 13 rates × 1 schedule × 5 seeds``."""
-    sizes = [f"{len(f.levels)} {f.kind.many if f.varied else f.kind.words}" for f in made.factors[:3]]
-    for f in made.further:
-        everywhere = f.only is None or len(f.only) == len(made.optimizers)
+    sizes = [f"{len(f.levels)} {f.kind.many if f.varied else f.kind.words}" for f in plan.factors[:3]]
+    for f in plan.further:
+        everywhere = f.only is None or len(f.only) == len(plan.optimizers)
         sizes.append(f"{len(f.levels)} {f.kind.many}{'' if everywhere else ' (where it applies)'}")
-    sizes.append(f"{made.seeds} seed{'s' * (made.seeds > 1)}")
-    return " × ".join([*sizes, f"{made.folds.count} folds"] if made.folds else sizes)
+    sizes.append(f"{plan.seeds} seed{'s' * (plan.seeds > 1)}")
+    return " × ".join([*sizes, f"{plan.folds.count} folds"] if plan.folds else sizes)
 
 
-def _hyperparameters(rules: Mapping[str, Formula], given: Mapping[str, Sequence[Any]] | None) -> list[Factor]:
+def _hyperparameters(rules: Mapping[str, Formula], levels: Mapping[str, Sequence[Any]] | None) -> list[Factor]:
     """A factor for each, applying to the formulas that have it."""
-    if not isinstance(given, Mapping | None):
-        raise PlanError(f"hyperparameters must map names to values, e.g. {{'beta2': [0.99, 0.999]}}, not {given!r}.")
-    known = {label: {**rule.hyperparameters, **rule.options} for label, rule in rules.items()}
-    found = []
-    for name, values in (given or {}).items():
+    if not isinstance(levels, Mapping | None):
+        raise PlanError(f"hyperparameters must map names to values, e.g. {{'beta2': [0.99, 0.999]}}, not {levels!r}.")
+    factors = []
+    for name, values in (levels or {}).items():
         if name == "lr":
             raise PlanError("hyperparameters names lr; give its values as rates.")
-        if name in _TAKEN:
+        if name in _COLUMNS:
             raise PlanError(f"{name!r} is a column of the study's table; give that hyperparameter another name.")
-        having = tuple(label for label in rules if name in known[label])
-        if not having:
-            names = dict.fromkeys(n for own in known.values() for n in own if n != "lr")
+        labels = tuple(label for label, rule in rules.items() if name in _arguments(rule))
+        if not labels:
+            names = dict.fromkeys(n for rule in rules.values() for n in _arguments(rule) if n != "lr")
             raise PlanError(unknown("hyperparameter of these optimizers", str(name), names))
-        for label in having:
+        for label in labels:
             if name in dict(rules[label].changed):
                 raise PlanError(
                     f"{label} sets {name}, and hyperparameters varies it; name it {rules[label].name}, "
                     f"or leave {name} out of hyperparameters."
                 )
-        kind = hyperparameter(name)
-        read = factor(kind, values)
-        for label, value in itertools.product(having, read.levels):
+        varied = replace(factor(hyperparameter(name), values), only=labels)
+        for label, value in itertools.product(labels, varied.levels):
             rules[label].with_(**{name: value})  # refuses a value of the wrong kind
-        found.append(Factor(kind, name, read.levels, read.found, {}, having))
-    return found
+        factors.append(varied)
+    return factors
 
 
-def _defaults(rules: Mapping[str, Formula], varied: Sequence[Factor]) -> dict[str, dict[str, Any]]:
+def _arguments(rule: Formula) -> dict[str, Any]:
+    return {**rule.hyperparameters, **rule.options}
+
+
+def _defaults(rules: Mapping[str, Formula], factors: Sequence[Factor]) -> dict[str, dict[str, Any]]:
     """Each formula's own rate, and its values of what varies and it has."""
-    found = {}
-    for label, rule in rules.items():
-        own = {**rule.hyperparameters, **rule.options}
-        if own["lr"] > 0:
-            names = [f.name for f in varied if f.varied and f.only is not None and label in f.only]
-            found[label] = {name: own[name] for name in ("lr", *names)}
-    return found
+    varied = [f for f in factors if f.varied]
+    names = {label: ("lr", *(f.name for f in varied if label in (f.only or ()))) for label in rules}
+    values = {label: _arguments(rule) for label, rule in rules.items()}
+    return {label: {n: values[label][n] for n in names[label]} for label in rules if values[label]["lr"] > 0}
 
 
-def _with_states(made: Plan) -> Plan:
+def _with_states(plan: Plan) -> Plan:
     """The plan with the number of states of every formula that its hyperparameters make."""
-    states = dict(made.states)
-    for label in made.optimizers if made.hyperparameters else ():
-        names = [f.name for f in made.hyperparameters if f.only is None or label in f.only]
-        for levels in itertools.product(*(made[name].levels for name in names)):
-            changes = dict(zip(names, levels, strict=True))
-            kept = len(made.formulas[label].with_(**changes).states)
-            if kept != states[label]:
-                states[_variant(label, changes)] = kept
-    return replace(made, states=states)
+    states = dict(plan.states)
+    for label in plan.optimizers if plan.hyperparameters else ():
+        factors = [f for f in plan.hyperparameters if f.only is None or label in f.only]
+        for levels in itertools.product(*(f.levels for f in factors)):
+            changes = {f.name: level for f, level in zip(factors, levels, strict=True)}
+            count = len(plan.formulas[label].with_(**changes).states)
+            if count != states[label]:
+                states[_variant(label, changes)] = count
+    return replace(plan, states=states)
 
 
-def _budget(given: str, epochs: int) -> str:
-    if given not in (FULL_BUDGET, HALVING):
-        raise PlanError(f"the budget is {given!r}; give {FULL_BUDGET!r}, or {HALVING!r} to stop runs that cannot win.")
-    if given == HALVING and epochs < 2:
-        raise PlanError("halving stops runs after some of their epochs, and there is one; give 2 epochs or more.")
-    return given
-
-
-def _check_scheduled(given: Iterable[schedules.Schedule], rules: Iterable[Formula]) -> None:
+def _check_scheduled(compared: Iterable[schedules.Schedule], rules: Iterable[Formula]) -> None:
     """Each hyperparameter that is scheduled must be of one of the optimizers."""
-    known = {name for rule in rules for name in rule.hyperparameters}
-    for schedule in given:
-        schedule.on(known)  # refuses what cannot move a rate
+    names = {name for rule in rules for name in rule.hyperparameters}
+    for schedule in compared:
+        schedule.on(names)  # refuses what cannot move a rate
         if isinstance(schedule, schedules.Several):
             for name, _ in schedule.schedules:
-                if name not in known:
-                    raise PlanError(unknown("hyperparameter of these optimizers", name, sorted(known)))
-
-
-def log_range(low: float, high: float, count: int) -> list[float]:
-    """`count` rates from `low` to `high`, evenly spaced on a logarithmic axis.
-
-    >>> log_range(1e-3, 1, 4)
-    [0.001, 0.01, 0.1, 1.0]
-    """
-    if not all(isinstance(v, int | float) and math.isfinite(v) and v > 0 for v in (low, high)):
-        raise PlanError(f"rates from {low} to {high}: both ends must be positive numbers.")
-    if low > high:
-        raise PlanError(f"rates from {low:g} to {high:g}: the low end is above the high end; swap them.")
-    COUNT.check("number of rates", count, PlanError)
-    if (count == 1) != (low == high):
-        raise PlanError(
-            f"rates from {low:g} to {high:g}, {count} of them: one rate has equal ends, and several "
-            "have different ones."
-        )
-    # Twelve digits: so that a rate reads as it is written, and 0.1 is 0.1.
-    return [float(f"{v:.12g}") for v in np.geomspace(low, high, count)]
-
-
-def parse_rates(text: str) -> list[float]:
-    """``1e-4:1:13`` is a logarithmic range, ``0.01,0.1`` a list.
-
-    >>> parse_rates("0.01,0.1")
-    [0.01, 0.1]
-    """
-    form = "give LOW:HIGH:COUNT, e.g. 1e-4:1:13, or a list, e.g. 0.01,0.1"
-    try:
-        if ":" in text:
-            low, high, count = text.split(":")
-            return log_range(float(low), float(high), int(count))
-        return [float(part) for part in text.split(",")]
-    except PlanError:
-        raise
-    except ValueError as error:
-        raise PlanError(f"rates {text!r} cannot be read: {form}.") from error
+                if name not in names:
+                    raise PlanError(unknown("hyperparameter of these optimizers", name, sorted(names)))
 
 
 def equations_text(rule: Formula) -> list[str]:

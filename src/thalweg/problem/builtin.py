@@ -1,16 +1,17 @@
 """The built-in problems: small, offline, and different enough that no single optimizer wins them all.
 
-Each is a function without arguments that returns a `Problem`; the dict at the end is the list of names.
-All data ship with scikit-learn or with Python, all splits are fixed (seed 0), and no model uses dropout or
-batch normalisation, so a member's path depends on its seed and its optimizer alone.
+Each is a function without arguments that returns a `Problem`; the dict at the end is the list of names. All data ship
+with scikit-learn or with Python, all splits are fixed (seed 0), and no model uses dropout or batch normalisation, so a
+member's path depends on its seed and its optimizer alone.
 Read next: `declaration.py` (what a problem is), `find.py` (how to give your own).
 """
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def digits() -> Problem:
     from sklearn.datasets import load_digits
 
     inputs, targets = load_digits(return_X_y=True)
-    return _problem("digits", _digits_network, split(inputs / 16, targets), "cross_entropy", "accuracy")
+    return _problem("digits", partial(_network, 64, 64, 10), split(inputs / 16, targets), "cross_entropy", "accuracy")
 
 
 def digits_cnn() -> Problem:
@@ -46,7 +47,7 @@ def breast_cancer() -> Problem:
 
     inputs, targets = load_breast_cancer(return_X_y=True)
     parts = _standardised(split(inputs, targets))
-    return _problem("breast-cancer", _breast_cancer_network, parts, "cross_entropy", "accuracy")
+    return _problem("breast-cancer", partial(_network, 30, 32, 2), parts, "cross_entropy", "accuracy")
 
 
 def diabetes() -> Problem:
@@ -56,7 +57,7 @@ def diabetes() -> Problem:
     inputs, targets = load_diabetes(return_X_y=True)
     column = np.asarray(targets).reshape(-1, 1)  # (samples, 1), like the outputs
     parts = _standardised(split(inputs, column), targets_too=True)
-    return _problem("diabetes", _diabetes_network, parts, "mse", "mae")
+    return _problem("diabetes", partial(_network, 10, 32, 1), parts, "mse", "mae")
 
 
 NOISE = 0.3  # standard deviation of the targets of `wave`
@@ -67,17 +68,9 @@ def wave() -> Problem:
     draw = np.random.default_rng(0)
     inputs = draw.uniform(-1, 1, (2200, 1))
     targets = crest(torch.from_numpy(inputs)).numpy() + NOISE * draw.normal(size=(2200, 1))
-    train, validation, test = ((inputs[own], targets[own]) for own in np.split(np.arange(2200), [200, 1200]))
-    return Problem(
-        model=_wave_network,
-        train=train,
-        validation=validation,
-        test=test,
-        loss="mse",
-        metrics=("mae",),
-        name="wave",
-        noise=NOISE**2,
-        truth=crest,
+    parts = tuple(zip(np.split(inputs, [200, 1200]), np.split(targets, [200, 1200]), strict=True))
+    return replace(
+        _problem("wave", partial(_network, 1, 32, 1, nn.Tanh), parts, "mse", "mae"), noise=NOISE**2, truth=crest
     )
 
 
@@ -91,15 +84,10 @@ def text() -> Problem:
     from pydoc_data.topics import topics
 
     page = _each_line_once("\n".join(topics[key] for key in sorted(topics)))
-    alphabet = sorted(set(page))
-    place = {character: index for index, character in enumerate(alphabet)}
-    ids = np.array([place[character] for character in page], dtype=np.int64)
-    ends = [0, len(ids) * 8 // 10, len(ids) * 9 // 10, len(ids)]
-    counts = (2048, 256, 256)
-    parts = tuple(
-        _sequences(ids[start:end], count) for start, end, count in zip(ends[:-1], ends[1:], counts, strict=True)
-    )
-    model = functools.partial(CharacterTransformer, len(alphabet))
+    alphabet, ids = np.unique(list(page), return_inverse=True)
+    pieces = np.split(ids, [len(ids) * 8 // 10, len(ids) * 9 // 10])
+    parts = tuple(_sequences(piece, count) for piece, count in zip(pieces, (2048, 256, 256), strict=True))
+    model = partial(CharacterTransformer, len(alphabet))
     return _problem("text", model, parts, "cross_entropy", "accuracy")
 
 
@@ -142,16 +130,15 @@ class CharacterTransformer(nn.Module):
 def _each_line_once(page: str) -> str:
     """Printable text without rules and tables, each line where it stands first.
 
-    The help repeats whole sections under several headings; left in, test sequences would be found word for
-    word in the training text.
+    The help repeats whole sections under several headings, which would put test sequences into the training text.
     """
     printable = "".join(character for character in page if character == "\n" or " " <= character <= "~")
     lines = [line.strip() for line in printable.split("\n")]
     return "\n".join(dict.fromkeys(line for line in lines if re.match(r"[^+|]*[A-Za-z]", line)))
 
 
-def _digits_network() -> nn.Module:
-    return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+def _network(inputs: int, width: int, outputs: int, activation: type[nn.Module] = nn.ReLU) -> nn.Module:
+    return nn.Sequential(nn.Linear(inputs, width), activation(), nn.Linear(width, outputs))
 
 
 def _digits_convolutions() -> nn.Module:
@@ -165,18 +152,6 @@ def _digits_convolutions() -> nn.Module:
         nn.Flatten(),
         nn.Linear(64, 10),
     )
-
-
-def _breast_cancer_network() -> nn.Module:
-    return nn.Sequential(nn.Linear(30, 32), nn.ReLU(), nn.Linear(32, 2))
-
-
-def _diabetes_network() -> nn.Module:
-    return nn.Sequential(nn.Linear(10, 32), nn.ReLU(), nn.Linear(32, 1))
-
-
-def _wave_network() -> nn.Module:
-    return nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 1))
 
 
 def _problem(
@@ -201,11 +176,5 @@ def _sequences(ids: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return windows[:, :-1], windows[:, 1:]
 
 
-PROBLEMS: dict[str, Callable[[], Problem]] = {
-    "digits": digits,
-    "digits-cnn": digits_cnn,
-    "breast-cancer": breast_cancer,
-    "diabetes": diabetes,
-    "wave": wave,
-    "text": text,
-}
+_FUNCTIONS = (digits, digits_cnn, breast_cancer, diabetes, wave, text)
+PROBLEMS: dict[str, Callable[[], Problem]] = {f.__name__.replace("_", "-"): f for f in _FUNCTIONS}

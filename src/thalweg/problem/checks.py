@@ -1,8 +1,7 @@
 """Whether model, data, loss and metrics fit together, each misfit in one sentence.
 
-The checks run the model, the loss and the metrics on a few samples, because that is the only way to know;
-what torch would silently broadcast or read as another class is looked at before it is run.
-Used by `prepare.py` alone.
+The checks run the model, the loss and the metrics on a few samples, because that is the only way to know; what torch
+would silently broadcast or read as another class is looked at before it is run. Used by `prepare.py` alone.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ def build(model: Callable[[], Any]) -> nn.Module:
     """A fresh module from the user's function, checked.
 
     Raises:
-        ProblemError: if the function is none, fails, or gives something that cannot be trained.
+        ProblemError: if it is not a function, fails, or returns something that cannot be trained.
     """
     if isinstance(model, nn.Module):
         raise ProblemError(
@@ -93,10 +92,10 @@ def forward(module: nn.Module, inputs: torch.Tensor, where: str) -> torch.Tensor
     return outputs
 
 
-def check_measure(kind: str, given: Any, outputs: torch.Tensor, targets: torch.Tensor, part: Pair, where: str) -> None:
+def check_measure(kind: str, spec: Any, outputs: torch.Tensor, targets: torch.Tensor, part: Pair, where: str) -> None:
     """Refuse outputs and targets on which this loss or metric would fail, or be broadcast into nonsense."""
-    name = losses.name_of(given)
-    measure = losses.get(given) if kind == "loss" else losses.get_metric(given)
+    name = losses.name_of(spec)
+    measure = losses.get(spec) if kind == "loss" else losses.get_metric(spec)
     if isinstance(measure, losses.Loss):
         measure.check(outputs, part[1], where)
         if measure.reduction not in ("mean", "batchmean"):
@@ -106,11 +105,10 @@ def check_measure(kind: str, given: Any, outputs: torch.Tensor, targets: torch.T
     elif measure is losses.accuracy:
         fit.classes(name, outputs, part[1], where)
         fit.in_range(part[1], outputs.shape[1], where)
-    raw = given if callable(given) else measure
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Using a target size")  # torch is about to broadcast
-            value = raw(outputs, targets)
+            value = (spec if callable(spec) else measure)(outputs, targets)
     except Exception as error:  # whatever a user's loss may raise
         raise ProblemError(
             f"the {kind} {name} fails on outputs of shape {fit.shape(outputs)} and {where} targets of shape "

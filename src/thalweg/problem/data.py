@@ -1,8 +1,8 @@
 """How a user's data become tensors, and how validation and test parts are split off them.
 
-A part of a problem (train, validation or test) is a pair of arrays or tensors, a torch Dataset or a
-DataLoader; all become one pair of tensors on the CPU, floats in the model's dtype and integers as int64.
-Only a DataLoader given for training stays what it is, because its order and batches are the user's.
+A part of a problem (train, validation or test) is a pair of arrays or tensors, a torch Dataset or a DataLoader; all
+become one pair of tensors on the CPU, floats in the model's dtype and integers as int64. Only a DataLoader given for
+training stays a DataLoader, because its order and batches are the user's.
 Read next: `prepare.py`, which checks the tensors against the model and the loss.
 """
 
@@ -46,7 +46,7 @@ def read(part: Any, where: str, dtype: torch.dtype) -> Pair:
 def sample_of(loader: DataLoader[Any], count: int) -> Pair:
     """A batch of the loader's first samples, read from its dataset so that its own order is not advanced.
 
-    Nothing is converted: a train DataLoader is used as it is, so what does not fit must be seen.
+    Nothing is converted: a train DataLoader is used unchanged, so what does not fit must be seen.
     """
     dataset: Any = loader.dataset
     try:
@@ -79,8 +79,8 @@ def tensors_of(loader: DataLoader[Any]) -> Pair | None:
     """
     dataset, rows = loader.dataset, None
     while isinstance(dataset, Subset):
-        chosen = torch.as_tensor(list(dataset.indices), dtype=torch.int64)
-        rows = chosen if rows is None else chosen[rows]
+        indices = torch.as_tensor(list(dataset.indices), dtype=torch.int64)
+        rows = indices if rows is None else indices[rows]
         dataset = dataset.dataset
     if not isinstance(dataset, TensorDataset) or len(dataset.tensors) != 2:
         return None
@@ -105,7 +105,7 @@ def split(inputs: Any, targets: Any, seed: int = 0) -> tuple[tuple[Any, Any], ..
 def hold_out(
     targets: Any, share: float, seed: int, where: str, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers (kept, held out) of a split drawn by `seed`, stratified where it can be.
+    """Row numbers (rest, held out) of a split drawn by `seed`, stratified where it can be.
 
     Args:
         groups: a label for each sample; a group is kept or held out as a whole, and nothing is stratified.
@@ -126,11 +126,11 @@ def hold_out(
                 f"the {where} data are one group, so nothing can be held out; give validation= and test= yourself."
             )
         splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
-        kept, held = next(splitter.split(np.empty(count), groups=groups))
-        return np.sort(kept), np.sort(held)
-    labels = _strata(targets, share)
-    kept, held = train_test_split(np.arange(count), test_size=share, random_state=seed, stratify=labels)
-    return np.sort(kept), np.sort(held)
+        rest, part = next(splitter.split(np.empty(count), groups=groups))
+    else:
+        labels = _strata(targets, share)
+        rest, part = train_test_split(np.arange(count), test_size=share, random_state=seed, stratify=labels)
+    return np.sort(rest), np.sort(part)
 
 
 def labels_of(groups: Any, samples: int) -> np.ndarray:
@@ -141,18 +141,17 @@ def labels_of(groups: Any, samples: int) -> np.ndarray:
     """
     try:
         labels = np.asarray(groups)
-        if labels.shape != (samples,):
-            raise ProblemError(
-                f"groups has the shape {labels.shape}, and there are {samples} samples of training and validation; "
-                "give one label for each of them, in their order."
-            )
-        return np.unique(labels, return_inverse=True)[1]
+        numbers = np.unique(labels, return_inverse=True)[1]
     except (ValueError, TypeError) as error:
-        if isinstance(error, ProblemError):
-            raise
         raise ProblemError(
             f"groups cannot be read ({first_line(error)}); give one label, a number or a name, for each sample."
         ) from error
+    if labels.shape != (samples,):
+        raise ProblemError(
+            f"groups has the shape {labels.shape}, and there are {samples} samples of training and validation; "
+            "give one label for each of them, in their order."
+        )
+    return numbers
 
 
 def _strata(targets: Any, share: float) -> np.ndarray | None:
@@ -163,19 +162,16 @@ def _strata(targets: Any, share: float) -> np.ndarray | None:
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         return None
     _, counts = np.unique(labels, return_counts=True)
-    held = int(np.ceil(share * len(labels)))
-    return labels if counts.min() >= 2 and len(counts) <= min(held, len(labels) - held) else None
+    size = int(np.ceil(share * len(labels)))
+    return labels if counts.min() >= 2 and len(counts) <= min(size, len(labels) - size) else None
 
 
 def _pair(part: Any, where: str) -> tuple[Any, Any]:
-    if isinstance(part, DataLoader):
-        batches = [_two(batch, where) for batch in _iterated(part, where)]
-        return _joined([b[0] for b in batches], where, True), _joined([b[1] for b in batches], where, True)
     if isinstance(part, TensorDataset):
         return _two(part.tensors, where)
-    if isinstance(part, Dataset):
-        samples = [_two(sample, where) for sample in _iterated(part, where)]
-        return _joined([s[0] for s in samples], where, False), _joined([s[1] for s in samples], where, False)
+    if isinstance(part, DataLoader | Dataset):
+        batched, pairs = isinstance(part, DataLoader), [_two(item, where) for item in _iterated(part, where)]
+        return _joined([x for x, _ in pairs], where, batched), _joined([y for _, y in pairs], where, batched)
     if isinstance(part, tuple | list):
         return _two(part, where)
     raise ProblemError(f"the {where} data are a {type(part).__name__}; give {FORMS}.")
@@ -239,23 +235,17 @@ def _tensor(values: Any, what: str, dtype: torch.dtype) -> torch.Tensor:
 
 def check_finite(tensor: torch.Tensor, what: str) -> None:
     """Raise a ProblemError that counts NaN and infinities, if there are any."""
-    finite = torch.isfinite(tensor)
-    if finite.all():
-        return
-    bad = int((~finite).sum())
-    raise ProblemError(
-        f"the {what} hold {bad} value{'s' * (bad > 1)} of {tensor.numel()} that {'are' if bad > 1 else 'is'} "
-        "NaN or infinite; remove or replace them."
-    )
+    if bad := int((~torch.isfinite(tensor)).sum()):
+        raise ProblemError(
+            f"the {what} hold {bad} value{'s' * (bad > 1)} of {tensor.numel()} that {'are' if bad > 1 else 'is'} "
+            "NaN or infinite; remove or replace them."
+        )
 
 
 def _from_numpy(array: np.ndarray, what: str) -> torch.Tensor:
     """A copy, since torch cannot take read-only, byte-swapped or negatively strided memory."""
-    kind = array.dtype.kind
-    if kind in "iu":
-        return torch.from_numpy(array.astype(np.int64))
-    if kind == "f":
-        return torch.from_numpy(array.astype(np.float32 if array.dtype.itemsize <= 4 else np.float64))
-    if kind in "bc":
-        return torch.from_numpy(np.array(array))
-    raise ProblemError(f"the {what} are an array of {array.dtype}; give floats or integers.")
+    size = np.float32 if array.dtype.itemsize <= 4 else np.float64
+    types = {"i": np.int64, "u": np.int64, "f": size, "b": array.dtype, "c": array.dtype}
+    if array.dtype.kind not in types:
+        raise ProblemError(f"the {what} are an array of {array.dtype}; give floats or integers.")
+    return torch.from_numpy(np.array(array, types[array.dtype.kind]))

@@ -20,8 +20,8 @@ class Problem:
         model: a function without arguments that returns a fresh `torch.nn.Module`. A function, because
             each member starts from an initialisation of its own seed.
         train: a pair (inputs, targets) of tensors or arrays with one row per sample, inputs
-            (samples, …); a torch Dataset, which is read into memory; or a DataLoader, which is used as it
-            is (its own order, batch size, drop_last and dtypes).
+            (samples, …); a torch Dataset, which is read into memory; or a DataLoader, which is used unchanged (its
+            own order, batch size, drop_last and dtypes).
         validation, test: the same forms; a DataLoader is read through once. A missing test part is 20% of
             the training data, a missing validation part 20% of what is left, drawn by `seed` and
             stratified by class where possible. Nothing can be split off a train DataLoader: it needs
@@ -32,9 +32,9 @@ class Problem:
         metrics: names (``accuracy``, ``mae``, ``mse``) or functions like a loss; reported, never minimised.
         groups: one label for each sample of `train`, and then of `validation` if that is given: the patient, the
             speaker, the day. Samples of one group never stand on both sides of a split, drawn here or by ``folds=``.
-        noise: what nobody could know, where that is known: the variance of the targets around what inputs say of
-            them, or the entropy of classes in nats.
-        truth: inputs → what inputs say of the targets, where that is known, as of data that were made.
+        noise: the irreducible part of the loss, where it is known: the variance of the targets around their mean for
+            given inputs, or the entropy of classes in nats.
+        truth: inputs → the mean of the targets for these inputs, where it is known, as for simulated data.
         name: what tables and reports call it.
         seed: of the split alone; members have their own seeds.
         source: filled in by `load`: kind, spec, text and sha256 of where the problem came from.

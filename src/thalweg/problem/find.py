@@ -11,9 +11,9 @@ from dataclasses import replace
 from ..errors import ProblemError, unknown
 from .builtin import PROBLEMS
 from .declaration import Problem
-from .source import Found, failed, opened, source_text
+from .source import Definition, failed, opened, source_text
 
-OWN = "your own is given as file.py:function or package.module:function"
+FORMS = "your own is given as file.py:function or package.module:function"
 
 
 def load(spec: str | Problem) -> Problem:
@@ -33,7 +33,7 @@ def load(spec: str | Problem) -> Problem:
         return spec if spec.source else _named(spec, "problem", "object", "", source_text(spec.model))
     if not isinstance(spec, str):
         raise ProblemError(
-            f"the problem is a {type(spec).__name__}; give a tw.Problem or a name ({', '.join(PROBLEMS)}), or {OWN}."
+            f"the problem is a {type(spec).__name__}; give a tw.Problem or a name ({', '.join(PROBLEMS)}), or {FORMS}."
         )
     if spec in PROBLEMS:
         return _named(PROBLEMS[spec](), spec, "built-in", spec, source_text(PROBLEMS[spec]))
@@ -41,32 +41,27 @@ def load(spec: str | Problem) -> Problem:
     if not colon and spec.endswith(".py"):
         raise ProblemError(f"{spec!r} names a file and no function in it; write {spec}:function.")
     if not colon:
-        raise ProblemError(unknown("problem", spec, PROBLEMS).removesuffix(".") + f"; {OWN}.")
+        raise ProblemError(unknown("problem", spec, PROBLEMS).removesuffix(".") + f"; {FORMS}.")
     if not place or not function.isidentifier():
-        raise ProblemError(f"{spec!r} is not a problem: {OWN}.")
-    with opened(spec, ProblemError) as found:
-        return _named(_call(found), function, found.kind, spec, found.text)
+        raise ProblemError(f"{spec!r} is not a problem: {FORMS}.")
+    with opened(spec, ProblemError) as definition:
+        return _named(_call(definition), function, definition.kind, spec, definition.text)
 
 
-def _call(found: Found) -> Problem:
-    function = found.get()
+def _call(definition: Definition) -> Problem:
+    function, spec, name = definition.get(), definition.spec, definition.name
     if not callable(function):
-        raise ProblemError(f"{found.spec!r}: {found.name} is a {type(function).__name__}; give a function.")
+        raise ProblemError(f"{spec!r}: {name} is a {type(function).__name__}; give a function.")
     try:
         problem = function()
     except (Exception, SystemExit) as error:  # whatever a user's function may raise
-        raise failed(found.spec, f"function {found.name}", error, ProblemError) from error
+        raise failed(spec, f"function {name}", error, ProblemError) from error
     if not isinstance(problem, Problem):
-        raise ProblemError(
-            f"{found.spec!r}: function {found.name} returned a {type(problem).__name__}; it must return a tw.Problem."
-        )
+        returned = type(problem).__name__
+        raise ProblemError(f"{spec!r}: function {name} returned a {returned}; it must return a tw.Problem.")
     return problem
 
 
 def _named(problem: Problem, name: str, kind: str, spec: str, text: str) -> Problem:
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return replace(
-        problem,
-        name=problem.name or name,
-        source={"kind": kind, "spec": spec or problem.name or name, "text": text, "sha256": digest},
-    )
+    name, digest = problem.name or name, hashlib.sha256(text.encode()).hexdigest()
+    return replace(problem, name=name, source={"kind": kind, "spec": spec or name, "text": text, "sha256": digest})

@@ -40,7 +40,7 @@ class Prepared:
         loss: (outputs, targets) → scalar; runs under `torch.func.vmap`.
         loss_name: what tables call it.
         metrics: name → (outputs, targets) → scalar.
-        train: (inputs, targets), or the user's DataLoader as it is.
+        train: (inputs, targets), or the user's DataLoader.
         validation, test: (inputs, targets), one row per sample.
         fingerprint: sha256 over data, model and loss; equal for equal problems.
         weights: number of trainable parameters.
@@ -116,25 +116,19 @@ def prepare(problem: Problem | str) -> Prepared:
             for metric in problem.metrics:
                 check_measure("metric", metric, outputs, targets, parts[name], name)
     return Prepared(
-        name=problem.name,
-        model=problem.model,
+        **{name: getattr(problem, name) for name in ("name", "model", "source", "noise", "truth")},
         loss=loss,
         loss_name=losses.name_of(problem.loss),
         metrics=metrics,
         train=train,
         validation=validation,
         test=test,
-        fingerprint=_fingerprint(
-            problem, module, train, [part for part in (train_data, validation, test) if part], groups
-        ),
+        fingerprint=_fingerprint(problem, module, train, [*filter(None, (train_data, validation, test))], groups),
         weights=sum(p.numel() for p in trainable),
-        source=problem.source,
         draws=draws,
         order=order,
         drawn=tuple(part for part in ("validation", "test") if getattr(problem, part) is None),
         groups=groups,
-        noise=problem.noise,
-        truth=problem.truth,
     )
 
 
@@ -144,12 +138,11 @@ def check_loss(ready: Prepared, loss: losses.Measure) -> None:
     Raises:
         ProblemError: it does not fit the model's outputs or the targets.
     """
-    inputs, targets = sample_of_train(ready)
-    whole = tensors_of(ready.train) if isinstance(ready.train, DataLoader) else ready.train
-    part = whole or (inputs, targets)
+    sample = inputs, _ = sample_of_train(ready)
+    data = tensors_of(ready.train) if isinstance(ready.train, DataLoader) else ready.train
     with torch.random.fork_rng(devices=[]):
         outputs = forward(build(ready.model).train(), inputs, "train")
-    check_measure("loss", loss, outputs, targets, part, "train")
+    check_measure("loss", loss, outputs, sample[1], data or sample, "train")
 
 
 def sample_of_train(ready: Prepared) -> Pair:
@@ -173,13 +166,13 @@ def _metrics(problem: Problem) -> dict[str, losses.Measure]:
         raise ProblemError(
             f"the metrics are {problem.metrics!r}; give a tuple of names or functions, e.g. ('accuracy',)."
         )
-    found: dict[str, losses.Measure] = {}
+    metrics: dict[str, losses.Measure] = {}
     for metric in problem.metrics:
         measure, name = losses.get_metric(metric), losses.name_of(metric)
-        if name in found:
+        if name in metrics:
             raise ProblemError(f"two metrics are called {name!r}; give each a name of its own.")
-        found[name] = measure
-    return found
+        metrics[name] = measure
+    return metrics
 
 
 def _parts(
@@ -197,35 +190,35 @@ def _parts(
             )
         if validation is None:
             raise ProblemError(
-                "the train data are a DataLoader, which is used as it is, so nothing can be split off it; "
+                "the train data are a DataLoader, which is used unchanged, so nothing can be split off it; "
                 "give validation= and test= as well."
             )
         if test is None:
             validation, test = _split_off(validation, 0.5, problem.seed, "validation")[:2]
         return problem.train, validation, test, None, None
     train = read(problem.train, "train", dtype)
-    here = len(train[0])
-    whole = np.arange(here + (0 if validation is None else len(validation[0])))
-    groups = None if problem.groups is None else labels_of(problem.groups, len(whole))
-    order, behind = whole[:here], whole[here:]
+    count = len(train[0])
+    rows = np.arange(count + (0 if validation is None else len(validation[0])))
+    groups = None if problem.groups is None else labels_of(problem.groups, len(rows))
+    train_rows, validation_rows = rows[:count], rows[count:]
     if test is None:
-        train, test, rows = _split_off(train, HELD_OUT, problem.seed, "train", groups)
-        order = order[rows]
+        train, test, rest = _split_off(train, HELD_OUT, problem.seed, "train", groups)
+        train_rows = train_rows[rest]
     if validation is None:
-        within = None if groups is None else groups[order]
-        train, validation, rows = _split_off(train, HELD_OUT, problem.seed, "train", within)
-        behind, order = np.setdiff1d(order, order[rows]), order[rows]
-    order = np.concatenate([order, behind])
+        labels = None if groups is None else groups[train_rows]
+        train, validation, rest = _split_off(train, HELD_OUT, problem.seed, "train", labels)
+        train_rows, validation_rows = train_rows[rest], np.setdiff1d(train_rows, train_rows[rest])
+    order = np.concatenate([train_rows, validation_rows])
     return train, validation, test, order, None if groups is None else groups[np.sort(order)]
 
 
 def _split_off(
     part: Pair, share: float, seed: int, where: str, groups: np.ndarray | None = None
 ) -> tuple[Pair, Pair, np.ndarray]:
-    """(kept, held out, the rows kept)."""
+    """(the rest, what is held out, the rows of the rest)."""
     rows = hold_out(part[1], share, seed, where, None if groups is None else groups[: len(part[1])])
-    kept, held = map(torch.from_numpy, rows)
-    return (part[0][kept], part[1][kept]), (part[0][held], part[1][held]), rows[0]
+    rest, held_out = ((part[0][places], part[1][places]) for places in map(torch.from_numpy, rows))
+    return rest, held_out, rows[0]
 
 
 def _first(part: Pair) -> Pair:

@@ -1,7 +1,7 @@
-"""What a user names as ``file.py:name`` or ``package.module:name``: found, run and kept as text.
+"""What a user names as ``file.py:name`` or ``package.module:name``: located, run and stored as text.
 
-A file is run from the very text that is kept, under a name of its own, with its folder on the import path
-for as long as it is being used, so that it may import its neighbours.
+A file is run from the very text that is stored, under its own module name, with its folder on the import path as long
+as it is in use, so that it may import its neighbours.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def is_spec(text: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A module, the name in it that was asked for, "file" or "module", and the module's text."""
+class Definition:
+    """A module, the name in it that the spec gives, "file" or "module", and the module's text."""
 
     spec: str
     module: ModuleType
@@ -51,14 +51,14 @@ class Found:
     def get(self) -> Any:
         """What the module has under that name."""
         if not hasattr(self.module, self.name):
-            known = (types.FunctionType, Formula)
-            own = [key for key, value in vars(self.module).items() if isinstance(value, known) and key[0] != "_"]
-            raise self.error(f"{self.spec!r}: " + unknown("function or formula there", self.name, own or ["none"]))
+            kinds = (types.FunctionType, Formula)
+            names = [key for key, value in vars(self.module).items() if isinstance(value, kinds) and key[0] != "_"]
+            raise self.error(f"{self.spec!r}: " + unknown("function or formula there", self.name, names or ["none"]))
         return getattr(self.module, self.name)
 
 
 @contextlib.contextmanager
-def opened(spec: str, error: type[UsageError]) -> Iterator[Found]:
+def opened(spec: str, error: type[UsageError]) -> Iterator[Definition]:
     """The module that `spec` names, importable neighbours included, for as long as this lasts.
 
     Raises:
@@ -68,7 +68,7 @@ def opened(spec: str, error: type[UsageError]) -> Iterator[Found]:
     if not place.endswith(".py"):
         with _importable(Path.cwd(), forget=False):
             module = _imported(spec, place, error)
-            yield Found(spec, module, name, "module", source_text(module), error)
+            yield Definition(spec, module, name, "module", source_text(module), error)
         return
     path = Path(place).expanduser()
     if not path.is_file():
@@ -81,7 +81,7 @@ def opened(spec: str, error: type[UsageError]) -> Iterator[Found]:
     except (OSError, SyntaxError, UnicodeDecodeError) as fault:
         raise failed(spec, f"file {path.name}", fault, error) from fault
     with _importable(path.parent, forget=True):
-        yield Found(spec, _run(spec, path, text, error), name, "file", text, error)
+        yield Definition(spec, _run(spec, path, text, error), name, "file", text, error)
 
 
 def _imported(spec: str, name: str, error: type[UsageError]) -> ModuleType:
@@ -99,7 +99,7 @@ def _imported(spec: str, name: str, error: type[UsageError]) -> ModuleType:
 
 
 def _run(spec: str, path: Path, text: str, error: type[UsageError]) -> ModuleType:
-    """The module made of the text that was read, so that what is kept as source is what ran."""
+    """The module of the text that was read, so that the stored source is what ran."""
     digest = hashlib.sha256("\n".join([str(path), text]).encode()).hexdigest()
     name = f"thalweg_file_{path.stem}_{digest[:12]}"
     location = importlib.util.spec_from_file_location(name, path)
@@ -134,8 +134,8 @@ def source_text(thing: Any) -> str:
 def _importable(folder: Path, forget: bool) -> Iterator[None]:
     """`folder` first on the import path for as long as this lasts.
 
-    With `forget`, modules that lie in the folder and were imported meanwhile are forgotten again, because
-    the `net.py` beside another problem is another module.
+    With `forget`, modules of the folder that were imported meanwhile are removed again, because the `net.py` beside
+    another problem is another module.
     """
     before = set(sys.modules)
     sys.path.insert(0, str(folder))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import sys
@@ -40,19 +41,18 @@ def check(spec: str) -> None:
 def unknown(specs: Iterable[str]) -> list[str]:
     """Those that would run something that is not trusted."""
     digests = {spec: digest for spec in dict.fromkeys(specs) if (digest := _digest(spec)) is not None}
-    known = _session if digests.items() <= _session else _session | _remembered()
-    return [spec for spec, digest in digests.items() if (spec, digest) not in known]
+    trusted = _session if digests.items() <= _session else _session | _remembered()
+    return [spec for spec, digest in digests.items() if (spec, digest) not in trusted]
 
 
 def remember(specs: Iterable[str]) -> None:
     """Trust these from now on, as long as their source stays the same."""
     new = {(spec, digest) for spec in specs if (digest := _digest(spec)) is not None}
     _session.update(new)
-    known = _remembered()
-    if new <= known:
-        return
-    with contextlib.suppress(OSError, RuntimeError, ValueError):
-        put(_file(), json.dumps([*(known - new), *new][-MOST:]).encode())
+    old = _remembered()
+    if not new <= old:
+        with contextlib.suppress(OSError, RuntimeError, ValueError):
+            put(_file(), json.dumps([*(old - new), *new][-MOST:]).encode())
 
 
 def _file() -> Path:
@@ -87,22 +87,20 @@ def _file_source(path: Path) -> bytes | None:
 def _module_source(name: str) -> bytes | None:
     """The source of the module and of the packages around it, which an import would run too."""
     content, folders = b"", [str(Path.cwd()), *sys.path]
-    parts = name.split(".")
-    for count in range(1, len(parts) + 1):
-        found = _sought(".".join(parts[:count]), folders)
-        if found is None:
+    for place in itertools.accumulate(name.split("."), "{}.{}".format):
+        spec = _module_spec(place, folders)
+        if spec is None:
             return None
-        origin = Path(found.origin or "")
-        content += str(found.origin).encode() + b"\0" + (origin.read_bytes() if origin.is_file() else b"")
-        folders = list(found.submodule_search_locations or ())
+        origin = Path(spec.origin or "")
+        content += str(spec.origin).encode() + b"\0" + (origin.read_bytes() if origin.is_file() else b"")
+        folders = list(spec.submodule_search_locations or ())
     return content
 
 
-def _sought(name: str, folders: list[str]) -> ModuleSpec | None:
+def _module_spec(name: str, folders: list[str]) -> ModuleSpec | None:
     """Where a module would be imported from; nothing is imported."""
     for finder in sys.meta_path:
         with contextlib.suppress(Exception):  # whatever a finder of another package may raise
-            found = finder.find_spec(name, folders)
-            if found is not None:
-                return found
+            if (spec := finder.find_spec(name, folders)) is not None:
+                return spec
     return None

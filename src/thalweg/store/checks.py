@@ -15,8 +15,8 @@ import json
 import math
 import re
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +26,6 @@ from ..plan.factors import FULL
 from ..plan.folds import FOLD
 from ..plan.plan import CONSTANT, FULL_BUDGET, HALVING, MOST_RUNS, as_now
 
-LONGEST = 2**24  # bytes of one value in a store: the plan of a million runs is as long
-WORK = 10_000_000  # steps of SQLite that any question may take,
-WORK_PER_BYTE = 20  # and those per byte of the file: several times what the largest of our own take
 STAGES, STATUSES = ("search", "confirmation"), ("waiting", "started", "finished", "stopped")
 
 
@@ -40,42 +37,27 @@ class Damage(Exception):
 
 
 @functools.cache
-def _made(schema: str) -> frozenset[tuple[str, ...]]:
-    db = sqlite3.connect(":memory:")
-    try:
+def _schema_entries(schema: str) -> set[tuple[str, ...]]:
+    with closing(sqlite3.connect(":memory:")) as db:
         db.executescript(schema)
-        return frozenset(_entries(db))
-    finally:
-        db.close()
+        return _entries(db)
 
 
-def _entries(db: sqlite3.Connection) -> Iterator[tuple[str, ...]]:
-    """Type, name, table and statement of whatever is defined in a database."""
-    for kind, name, table, text in db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"):
-        if not str(name).startswith("sqlite_stat"):  # what ANALYZE counted
-            yield kind, name, table, " ".join(str(text).split())
+def _entries(db: sqlite3.Connection) -> set[tuple[str, ...]]:
+    """Type, name, table and statement of whatever is defined in a database, apart from what ANALYZE counted."""
+    rows = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master")
+    return {(*row, " ".join(str(text).split())) for *row, text in rows if not str(row[1]).startswith("sqlite_stat")}
 
 
 def check_tables(db: sqlite3.Connection, schemas: Mapping[int, str]) -> None:
     """Refuse a database that defines anything but one of these schemas, by version; an index may be missing."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    wanted, entries = _made(schemas[version]), set(_entries(db))
-    for kind, name, *_ in sorted(entries - wanted, key=repr):
+    expected, entries = _schema_entries(schemas[version]), _entries(db)
+    for kind, name, *_ in sorted(entries - expected, key=repr):
         raise Damage(f"the {kind} {str(name)[:40]!r} in it is not what thalweg makes")
-    for kind, name, *_ in wanted - entries:
+    for kind, name, *_ in expected - entries:
         if kind == "table":
             raise Damage(f"no such table: {name}")
-
-
-def limit_length(db: sqlite3.Connection) -> None:
-    """Refuse values that are longer than any of a study."""
-    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
-
-
-def limit_work(db: sqlite3.Connection, length: int) -> None:
-    """Let SQLite stop when it has worked longer than a store of that length can need."""
-    left = iter(range((WORK + WORK_PER_BYTE * length) // 100_000))
-    db.set_progress_handler(lambda: next(left, None) is None, 100_000)
 
 
 # Rows
@@ -137,13 +119,10 @@ def check_levels(db: sqlite3.Connection) -> None:
     row = db.execute("SELECT value FROM meta WHERE key = 'plan'").fetchone()
     if row is None:
         return
-    plan = as_now(meta("plan", row[0]))
-    known = {
-        "optimizer": plan["optimizers"],
-        "lr": [*plan["rates"], *plan["grown"], *(own["lr"] for own in plan["defaults"].values())],
-        "schedule": [*plan["schedules"], CONSTANT],
-    }
-    for name, allowed in ((name, set(levels)) for name, levels in known.items()):
+    plan = as_now(meta("plan", *row))
+    rates = {*plan["rates"], *plan["grown"], *(default["lr"] for default in plan["defaults"].values())}
+    levels = {"optimizer": {*plan["optimizers"]}, "lr": rates, "schedule": {*plan["schedules"], CONSTANT}}
+    for name, allowed in levels.items():
         for (level,) in db.execute(f"SELECT DISTINCT {name} FROM members"):
             if level not in allowed:
                 raise Damage(f"members has {_short(level)} as {name}, which is not in the plan")
@@ -153,10 +132,10 @@ def curve(value: Any, count: int | None, metric: Any, step: Any) -> np.ndarray:
     """One point of a block's curve, a value for each of its members.
 
     Args:
-        count: of the block's members; None where there is no such block.
+        count: of the block's members; None for a block that the store lacks.
     """
-    known = r"(train|validation|test)_.{1,200}|trained_steps"
-    if not isinstance(metric, str) or not re.fullmatch(known, metric, re.DOTALL):
+    names = r"(train|validation|test)_.{1,200}|trained_steps"
+    if not isinstance(metric, str) or not re.fullmatch(names, metric, re.DOTALL):
         raise Damage(f"curves has {_short(metric)} as metric")
     if not isinstance(step, int) or not 0 <= step <= 2**53:
         raise Damage(f"curves has {_short(step)} as step")
@@ -210,53 +189,36 @@ REASON = Plain(
     "[why, seconds]",
     lambda value: isinstance(value, list) and len(value) == 2 and TEXT.fits(value[0]) and SECONDS.fits(value[1]),
 )
-_FOLDS = {
-    "splitter": TEXT,
-    "arguments": Named((*LEVEL, [(NUMBER, TEXT)])),
-    "count": SEVERAL,
-    "overlap": SECONDS,
-    "digest": TEXT,
-}
+_ARGUMENTS = Named((*LEVEL, [(NUMBER, TEXT)]))
+_FOLDS = {"splitter": TEXT, "arguments": _ARGUMENTS, "count": SEVERAL, "overlap": SECONDS, "digest": TEXT}
 # Of a plan as this thalweg has it, see `plan.as_now`.
 _PLAN = {
-    "optimizers": [TEXT],
-    "rates": [RATE],
-    "schedules": [TEXT],
-    "regularizers": [TEXT],
+    **{name: [TEXT] for name in ("optimizers", "schedules", "regularizers")},
+    **{name: [RATE] for name in ("rates", "grown")},
     "losses": [(NONE, TEXT)],
     "batch_sizes": [BATCH],
-    "grow": FEW,
-    "grown": [RATE],
     "hyperparameters": Named([LEVEL[1:]]),
-    "applies": Named([TEXT]),
+    **dict.fromkeys(("applies", "equations"), Named([TEXT])),
     "seeds": SEVERAL,
     "epochs": POSITIVE,
-    "confirmation": FEW,
+    **dict.fromkeys(("confirmation", "grow"), FEW),
     "specs": Named(Named(TEXT)),
     "states": Named(COUNT),
     "budget": Plain("'full' or 'halving'", lambda value: value in (FULL_BUDGET, HALVING)),
     "folds": (NONE, _FOLDS),
     "defaults": Named({"lr": RATE, "?": LEVEL}),
-    "equations": Named([TEXT]),
 }
 _SESSION = {"started?": TEXT, "?": LEVEL}
 _PROGRAM = {"batch_size": BATCH, "loss": (NONE, TEXT), "seconds": SECONDS, "regularizer?": TEXT}
 _RECIPE_RUN = {
-    "optimizer": TEXT,
+    **dict.fromkeys(("optimizer", "schedule", "stage", "reason", "compared?"), TEXT),
     "lr": RATE,
-    "schedule": TEXT,
     "further?": Named(LEVEL),
-    "stage": TEXT,
     "seed": _whole(-1),
-    "epochs": COUNT,
-    "planned": COUNT,
-    "first": (NONE, GAP),
-    "largest": (NONE, GAP),
-    "at": COUNT,
+    **dict.fromkeys(("epochs", "planned", "at"), COUNT),
+    **dict.fromkeys(("first", "largest"), (NONE, GAP)),
     "seconds": SECONDS,
     "plain": YES_NO,
-    "reason": TEXT,
-    "compared?": TEXT,
 }
 REQUIRED = ("plan", "problem", "provenance")
 SHAPES = {
@@ -290,18 +252,17 @@ SHAPES = {
 def meta(key: str, text: Any) -> Any:
     """The value of that key, of its shape."""
     value = _parsed(text, f"its {key}")
-    now = as_now(value) if key == "plan" and isinstance(value, dict) else value
-    _check(now, SHAPES.get(key, ANY), f"its {key}")
+    _check(as_now(value) if key == "plan" and isinstance(value, dict) else value, SHAPES.get(key, ANY), f"its {key}")
     return value
 
 
 def levels(text: str) -> dict[str, Any]:
     """The levels of a member's further factors."""
-    found = _parsed(text, "a further level")
-    _check(found, {f"{FOLD}?": COUNT, "?": LEVEL}, "a further level")
-    if columns := [name for name in found if name in (*_COLUMNS["members"], "member", "stage", "status", "step")]:
+    further = _parsed(text, "a further level")
+    _check(further, {f"{FOLD}?": COUNT, "?": LEVEL}, "a further level")
+    if columns := [name for name in further if name in (*_COLUMNS["members"], "member", "stage", "status", "step")]:
         raise Damage(f"members has a further level of {columns[0]}")
-    return found
+    return further
 
 
 def _parsed(text: Any, where: str) -> Any:
@@ -322,24 +283,20 @@ def _check(value: Any, shape: Any, where: str) -> None:
             if not shape.fits(value):
                 raise _other(value, shape.words, where)
         case tuple():
-            _check_one_of(value, shape, where)
+            for other in shape[:-1]:
+                with suppress(Damage):
+                    _check(value, other, where)
+                    return
+            _check(value, shape[-1], where)
         case list():
             if not isinstance(value, list):
                 raise _other(value, "a list", where)
-            for one in value:
-                _check(one, shape[0], where)
+            for item in value:
+                _check(item, shape[0], where)
         case Named():
             _check_fields(value, {"?": shape.of}, where)
         case _:
             _check_fields(value, shape, where)
-
-
-def _check_one_of(value: Any, shapes: tuple[Any, ...], where: str) -> None:
-    for shape in shapes[:-1]:
-        with suppress(Damage):
-            _check(value, shape, where)
-            return
-    _check(value, shapes[-1], where)
 
 
 def _check_fields(value: Any, shape: Mapping[str, Any], where: str) -> None:
@@ -347,11 +304,11 @@ def _check_fields(value: Any, shape: Mapping[str, Any], where: str) -> None:
         raise _other(value, "named values", where)
     if missing := [name for name in shape if not name.endswith("?") and name not in value]:
         raise Damage(f"{where} has no {missing[0]}")
-    for name, one in value.items():
+    for name, item in value.items():
         field = shape.get(name, shape.get(f"{name}?", shape.get("?", ANY)))
         if not TEXT.fits(name):
             raise _other(name, "text", f"a name in {where}")
-        _check(one, field, f"{name[:40]} in {where}" if field is not shape.get("?") else where)
+        _check(item, field, f"{name[:40]} in {where}" if field is not shape.get("?") else where)
 
 
 def _other(value: Any, words: str, where: str) -> Damage:

@@ -6,15 +6,14 @@
               factors that vary, and last the fold), seed, diverged (step, or −1)
     curves    block, step, metric → float64 values, little-endian, in the order of the block's members
 
-What a block has learned after a pass over the data goes in as one transaction: a killed process leaves
-either all of it or none. Curves are kept as one array per block, step and metric, so that a study of a
-hundred thousand members opens at once. Checkpoints (safetensors) lie beside the file in
-``<store>.checkpoints/``, are written under a temporary name and renamed, and are named in `blocks` only
-then; the name carries a digest of the content, so that a damaged one is known. One process writes (a lock
-says who); any number read. Lock and checkpoints belong to the file, not to the symlink it was opened through.
+What a block has learned after a pass over the data goes in as one transaction: a killed process leaves either all of it
+or none. Curves are kept as one array per block, step and metric, so that a study of a hundred thousand members opens at
+once. Checkpoints (safetensors) lie beside the file in ``<store>.checkpoints/``, are written under a temporary name and
+renamed, and are named in `blocks` only then; the name carries a digest of the content, which exposes a damaged one. One
+process writes, with a lock; any number read. Lock and checkpoints belong to the file, not to a symlink to it.
 
-A store of the first schema, whose members have no `further`, is read and carried on as it is: its study
-varied nothing else.
+A store of the first schema, whose members lack `further`, is read and continued in that schema: its study varied
+nothing else. Read next: `connection.py` (how the file is opened), `blocks.py`, `checks.py` (what it may hold).
 """
 
 from __future__ import annotations
@@ -30,8 +29,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,119 +42,17 @@ from ..files import put_new
 from ..plan.factors import Setting
 from ..plan.folds import FOLD
 from . import checks
+from .blocks import BlockRow, Compacted, compact
+from .connection import APPLICATION, SCHEMA, VERSION, bounded, check_file, connect, damage, kind_of, mode
 
-APPLICATION = 0x7468616C  # "thal"
-VERSION = 2
 ENDED = ("finished", "stopped")  # of a block: nothing is left to train
-READABLE = (1, 2)
 DRAFTS = 10  # tries to make one
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE blocks (
-    id INTEGER PRIMARY KEY, stage TEXT NOT NULL, seed INTEGER NOT NULL,
-    status TEXT NOT NULL DEFAULT 'waiting', step INTEGER NOT NULL DEFAULT 0,
-    seconds REAL NOT NULL DEFAULT 0, checkpoint TEXT
-);
-CREATE TABLE members (
-    id INTEGER PRIMARY KEY, block INTEGER NOT NULL REFERENCES blocks, position INTEGER NOT NULL,
-    optimizer TEXT NOT NULL, lr REAL NOT NULL, schedule TEXT NOT NULL,
-    further TEXT NOT NULL DEFAULT '{}', seed INTEGER NOT NULL, diverged INTEGER NOT NULL DEFAULT -1
-);
-CREATE INDEX members_of_block ON members (block, position);
-CREATE TABLE curves (
-    block INTEGER NOT NULL REFERENCES blocks, step INTEGER NOT NULL, metric TEXT NOT NULL, value BLOB NOT NULL,
-    PRIMARY KEY (block, step, metric)
-) WITHOUT ROWID;
-CREATE INDEX curves_by_metric ON curves (block, metric, step);  -- so that the last points are found without the others
-"""
-
-_SCHEMAS = {1: _SCHEMA.replace("further TEXT NOT NULL DEFAULT '{}', ", ""), 2: _SCHEMA}
-
-
 # Without a revision, which older versions leave out, it counts from 0.
 _RAISE_REVISION = (
     "INSERT INTO meta VALUES ('revision', '1') ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
 )
 
-
-@dataclass(frozen=True)
-class BlockRow:
-    """One line of the table of blocks, with its members' settings in their order."""
-
-    id: int
-    stage: str
-    seed: int
-    status: str
-    step: int
-    seconds: float
-    checkpoint: str | None
-    settings: tuple[Setting, ...]
-    fold: int | None = None
-
-
 BlockPlan = tuple[int, Sequence[Setting]] | tuple[int, Sequence[Setting], int | None]
-
-
-@dataclass(frozen=True)
-class Compacted:
-    """A block put together from members of others.
-
-    Attributes:
-        id: of the new block.
-        origins: (block, position) of each member in the old ones.
-        status: of the new block.
-        checkpoint: its name, if it has one.
-    """
-
-    id: int
-    origins: Sequence[tuple[int, int]]
-    status: str
-    checkpoint: str | None = None
-
-
-def kind_of(path: Path) -> str:
-    """`none`, `store`, or a sentence that says what the file is instead; the file is only read."""
-    try:
-        if not path.exists():
-            if path.is_symlink():
-                return f"{path} is a broken symlink; it is left as it was: name another file."
-            return "none"
-        if path.is_dir():
-            return f"{path} is a folder, not a store; name a file."
-        if not path.is_file():  # a pipe, which would never end
-            return f"{path} is no regular file, and not a thalweg store; name another file."
-        if not os.access(path, os.R_OK):
-            return f"{path} cannot be read: {os.strerror(errno.EACCES)}."
-        application, version = _header(path) if path.stat().st_size >= 100 else (None, None)
-    except OSError as error:
-        return f"{path} cannot be read: {error.strerror or error}."
-    except sqlite3.OperationalError as error:
-        return f"{path} cannot be read: {error}."
-    if application is None:
-        return f"{path} is not a thalweg store; it is left as it was: name another file."
-    if application != APPLICATION:
-        return f"{path} is another program's database; it is left as it was: name another file."
-    if version not in READABLE:
-        known = " and ".join(map(str, READABLE))
-        return f"{path} is a store of version {version}, and this thalweg reads versions {known}; it is left as it was."
-    return "store"
-
-
-def _header(path: Path) -> tuple[int, int] | tuple[None, None]:
-    """The numbers of the application and of the schema; None where it is no database.
-
-    SQLite reads them: whatever else closes a file takes away the locks that its process has on it.
-    """
-    db = _connect(path, "immutable=1")
-    try:
-        db.execute("PRAGMA writable_schema=ON")  # so that a length that is wrong, or changes now, hinders nothing
-        return tuple(db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError:
-        return None, None
-    finally:
-        db.close()
 
 
 class Store:
@@ -182,13 +78,10 @@ class Store:
         try:
             _make_folder(path.parent)
             draft.write_bytes(b"")  # of what hinders it, SQLite would say only that it is unable
-            db = sqlite3.connect(draft, isolation_level=None)
-            try:
+            with closing(sqlite3.connect(draft, isolation_level=None)) as db:
                 numbers = f"PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}"
-                db.executescript(f"PRAGMA journal_mode=MEMORY; {numbers}; {_SCHEMA}")
-                db.executemany("INSERT INTO meta VALUES (?, ?)", [(k, json.dumps(v)) for k, v in meta.items()])
-            finally:
-                db.close()
+                db.executescript(f"PRAGMA journal_mode=MEMORY; {numbers}; {SCHEMA}")
+                _note(db, meta)
             put_new(draft, path)
         except FileExistsError as error:
             raise StoreError(f"{path} already holds a study; name another file.") from error
@@ -212,15 +105,13 @@ class Store:
         if kind != "store":
             raise StoreError(kind)
         if write and not all(os.access(place, os.W_OK) for place in (path, path.resolve().parent)):
-            raise StoreError(
-                f"{path} cannot be written: permission denied, or the disk is read-only; copy it to "
-                "where you can write."
-            )
-        with _damage(path):
-            _check(path, thoroughly=write)
+            reason = "permission denied, or the disk is read-only; copy it to where you can write"
+            raise StoreError(f"{path} cannot be written: {reason}.")
+        with damage(path):
+            check_file(path, thoroughly=write)
             if not write:
-                return cls(path, _connect(path, _mode(path)))
-            db = _connect(path, "mode=rw")
+                return cls(path, connect(path, mode(path)))
+            db = connect(path, "mode=rw")
             try:
                 db.execute("PRAGMA journal_mode=WAL")
                 db.execute("PRAGMA synchronous=NORMAL")
@@ -257,7 +148,7 @@ class Store:
                 )
             yield
         finally:
-            with suppress(OSError):  # while it is held: whoever waits for this very file sees that it is gone
+            with suppress(OSError):  # before its release: a process that waits for this very file sees that it is gone
                 Path(lock.lock_file).unlink()
             lock.release()
 
@@ -270,24 +161,20 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with self._turn:
+        with damage(self.path), self._turn:
+            try:
                 self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._db
-                    self._db.execute(_RAISE_REVISION)
-                    self._db.execute("COMMIT")
-                except BaseException:
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
-                    raise
-        except checks.Damage as error:
-            raise _damaged(self.path, error) from error
-        except sqlite3.Error as error:
-            raise StoreError(
-                f"{self.path} cannot be written ({error}); what it held before is safe: "
-                f"make room or permission, then `thalweg resume {self.path}`."
-            ) from error
+                yield self._db
+                self._db.execute(_RAISE_REVISION)
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise StoreError(
+                    f"{self.path} cannot be written ({error}); what it held before is safe: "
+                    f"make room or permission, then `thalweg resume {self.path}`."
+                ) from error
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
 
     # What is written
 
@@ -328,37 +215,24 @@ class Store:
     ) -> None:
         """Curve points of one block at one step, its members' fate and the time it took, in one transaction."""
         arrays = [(block, step, name, v.astype("<f8").tobytes()) for name, v in values.items()]
-        lost = [(int(s), block, k) for k, s in enumerate(diverged.tolist()) if s >= 0]
+        divergences = [(int(s), block, k) for k, s in enumerate(diverged.tolist()) if s >= 0]
+        work = ("finished" if finished else "started", step, seconds, block)
         with self._transaction() as db:
             db.executemany("INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?)", arrays)
-            db.executemany("UPDATE members SET diverged = ? WHERE block = ? AND position = ?", lost)
-            status = "finished" if finished else "started"
-            db.execute(
-                "UPDATE blocks SET status = ?, step = max(step, ?), seconds = seconds + ? WHERE id = ?",
-                (status, step, seconds, block),
-            )
+            db.executemany("UPDATE members SET diverged = ? WHERE block = ? AND position = ?", divergences)
+            db.execute("UPDATE blocks SET status = ?, step = max(step, ?), seconds = seconds + ? WHERE id = ?", work)
 
-    def compact(self, rows: Sequence[BlockRow], going: Sequence[Compacted], meta: Mapping[str, Any]) -> None:
+    def compact(self, rows: Sequence[BlockRow], new: Sequence[Compacted], meta: Mapping[str, Any]) -> None:
         """Part blocks into what goes on, in new blocks with all its past, and the rest, which is stopped.
 
         One transaction, together with what is to be noted in `meta`.
 
         Args:
             rows: blocks of one stage, all at the end of the same pass.
-            going: the new blocks; their checkpoints are written.
+            new: the new blocks; their checkpoints are written.
         """
         with self._transaction() as db:
-            old = {row.id: _Whole(db, row) for row in rows}
-            db.executemany("DELETE FROM members WHERE block = ?", [(row.id,) for row in rows])
-            for row in rows:
-                gone = {place for new in going for block, place in new.origins if block == row.id}
-                left = [(row.id, k) for k in range(len(row.settings)) if k not in gone]
-                db.execute("DELETE FROM curves WHERE block = ?", (row.id,))
-                db.execute("DELETE FROM blocks WHERE id = ?", (row.id,))
-                if left:
-                    _put_together(db, Compacted(row.id, left, "stopped"), old)
-            for new in going:
-                _put_together(db, new, old)
+            compact(db, rows, new)
             _note(db, meta)
 
     @property
@@ -428,11 +302,11 @@ class Store:
 
     def stages(self) -> dict[str, set[str]]:
         """stage → the statuses its blocks have."""
-        found: dict[str, set[str]] = {}
+        statuses: dict[str, set[str]] = {}
         with self._reading():
             for stage, status in self._db.execute("SELECT DISTINCT stage, status FROM blocks"):
-                found.setdefault(stage, set()).add(status)
-        return found
+                statuses.setdefault(stage, set()).add(status)
+        return statuses
 
     def blocks(self, stage: str | None = None) -> list[BlockRow]:
         settings: dict[int, list[Setting]] = {}
@@ -444,19 +318,17 @@ class Store:
                 levels = _levels(further)
                 if levels and levels[-1][0] == FOLD:
                     *levels, (_, folds[block]) = levels
-                setting = Setting(optimizer, lr, schedule, tuple(levels))
-                settings.setdefault(block, []).append(setting)
+                settings.setdefault(block, []).append(Setting(optimizer, lr, schedule, tuple(levels)))
             rows = self._db.execute("SELECT id, stage, seed, status, step, seconds, checkpoint FROM blocks ORDER BY id")
-            found = [BlockRow(*row, settings=tuple(settings[row[0]]), fold=folds.get(row[0])) for row in rows]
-        return [row for row in found if stage in (None, row.stage)]
+            blocks = [BlockRow(*row, settings=tuple(settings[row[0]]), fold=folds.get(row[0])) for row in rows]
+        return [block for block in blocks if stage in (None, block.stage)]
 
     def point(self, block: int, step: int, metric: str) -> np.ndarray | None:
         """The value of a metric at a step for each of the block's members; None where there is none."""
         with self._reading(rows=True):
-            found = self._db.execute(
-                "SELECT value FROM curves WHERE block = ? AND step = ? AND metric = ?", (block, step, metric)
-            ).fetchone()
-            return None if found is None else checks.curve(found[0], self._counts().get(block), metric, step)
+            query = "SELECT value FROM curves WHERE block = ? AND step = ? AND metric = ?"
+            row = self._db.execute(query, (block, step, metric)).fetchone()
+            return None if row is None else checks.curve(row[0], self._counts().get(block), metric, step)
 
     def _counts(self) -> dict[int, int]:
         """block → how many members it has."""
@@ -499,16 +371,14 @@ class Store:
 
     def curves(self, stage: str | None = None) -> pd.DataFrame:
         """member, step, metric, value: every recorded point, or every one of that stage."""
-        stages = () if stage is None else (stage,)
-        which = "WHERE block IN (SELECT id FROM blocks WHERE stage = ?)" if stages else ""
-        metrics: list[str] = []
+        query, metrics = "SELECT block, step, metric, value FROM curves", list[str]()
+        if stage is not None:
+            query += " WHERE block IN (SELECT id FROM blocks WHERE stage = :stage)"
         parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
         with self._reading(rows=True):
             counts = self._counts()
             first = dict(self._db.execute("SELECT block, min(id) FROM members GROUP BY block"))
-            for block, step, metric, value in self._db.execute(
-                f"SELECT block, step, metric, value FROM curves {which}", stages
-            ):
+            for block, step, metric, value in self._db.execute(query, {"stage": stage}):
                 array = checks.curve(value, counts.get(block), metric, step)
                 parts.append((first[block] + np.arange(len(array)), np.full(len(array), step), array))
                 metrics += [metric] * len(array)
@@ -532,7 +402,7 @@ class Store:
         Args:
             rows: whether blocks or members are read, which are checked once.
         """
-        with _damage(self.path), self._turn, _bounded(self._db, self._file):
+        with damage(self.path), self._turn, bounded(self._db, self._file):
             self._db.execute("BEGIN")
             try:
                 if rows and not self._checked:
@@ -545,107 +415,13 @@ class Store:
                     self._db.execute("ROLLBACK")
 
     def stamp(self, provenance: Mapping[str, Any]) -> None:
-        """Note one more session of writing."""
+        """Note a session of writing."""
         self.set_meta("sessions", [*self.meta("sessions", []), {**provenance, "at": time.time()}])
-
-
-class _Whole:
-    """A block with everything the store holds of it."""
-
-    def __init__(self, db: sqlite3.Connection, row: BlockRow) -> None:
-        self.row = row
-        found = db.execute("SELECT * FROM members WHERE block = ? ORDER BY position", (row.id,))
-        self.names = [column[0] for column in found.description]
-        self.members = found.fetchall()
-        curves = db.execute("SELECT step, metric, value FROM curves WHERE block = ?", (row.id,))
-        self.curves = {(s, metric): checks.curve(value, len(self.members), metric, s) for s, metric, value in curves}
-
-
-def _put_together(db: sqlite3.Connection, new: Compacted, old: Mapping[int, _Whole]) -> None:
-    """Insert a block of members that come from others, with their curves and their share of the time."""
-    sources = [old[block] for block, _ in new.origins]
-    row, curves = sources[0].row, sources[0].curves
-    seconds = sum(s.row.seconds / len(s.members) for s in sources)
-    values = (new.id, row.stage, row.seed, new.status, row.step, seconds, new.checkpoint)
-    db.execute(
-        "INSERT INTO blocks (id, stage, seed, status, step, seconds, checkpoint) VALUES (?, ?, ?, ?, ?, ?, ?)", values
-    )
-    for k, (source, (_, place)) in enumerate(zip(sources, new.origins, strict=True)):
-        kept = dict(zip(source.names, source.members[place], strict=True)) | {"block": new.id, "position": k}
-        del kept["id"]  # the members of a block are numbered without gaps
-        marks = ", ".join("?" * len(kept))
-        db.execute(f"INSERT INTO members ({', '.join(kept)}) VALUES ({marks})", list(kept.values()))
-    for step, metric in curves:
-        array = np.array([s.curves[step, metric][p] for s, (_, p) in zip(sources, new.origins, strict=True)])
-        db.execute("INSERT INTO curves VALUES (?, ?, ?, ?)", (new.id, step, metric, array.tobytes()))
-
-
-def _connect(path: Path, how: str) -> sqlite3.Connection:
-    address = f"{path.resolve().as_uri()}?{how}"
-    db = sqlite3.connect(address, uri=True, isolation_level=None, timeout=30, check_same_thread=False)
-    checks.limit_length(db)
-    return db
-
-
-@contextmanager
-def _bounded(db: sqlite3.Connection, path: Path) -> Iterator[None]:
-    """Let SQLite work no longer inside than a store of that length can need, so that a damaged one ends."""
-    length = 0
-    for file in (path, path.with_name(f"{path.name}-wal")):
-        with suppress(OSError):  # there may be no such file
-            length += file.stat().st_size
-    checks.limit_work(db, length)
-    try:
-        yield
-    finally:
-        db.set_progress_handler(None, 0)
-
-
-def _mode(path: Path) -> str:
-    """How to read: where no folder can be written, a store that nobody writes needs no files beside it."""
-    return "immutable=1" if _alone(path) and not os.access(path.resolve().parent, os.W_OK) else "mode=ro"
-
-
-def _alone(path: Path) -> bool:
-    """Whether nothing unwritten lies beside a store."""
-    beside = path.resolve()
-    return not beside.with_name(f"{beside.name}-wal").exists()
-
-
-def _check(path: Path, thoroughly: bool) -> None:
-    """Raise what SQLite says of a damaged store; nothing is written, and where nobody writes, nothing is made beside
-    it."""
-    alone = _alone(path)
-    db = _connect(path, "immutable=1" if alone else "mode=ro")
-    try:
-        with _bounded(db, path):
-            pages, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-            if alone and path.stat().st_size < pages * size:
-                raise sqlite3.DatabaseError("its end is missing")
-            checks.check_tables(db, _SCHEMAS)
-            if thoroughly and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                raise sqlite3.DatabaseError(found)
-    finally:
-        db.close()
 
 
 def _note(db: sqlite3.Connection, meta: Mapping[str, Any]) -> None:
     values = [(key, json.dumps(value)) for key, value in meta.items()]
     db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values)
-
-
-@contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    """Whatever a damaged store makes of reading it, in one sentence."""
-    try:
-        yield
-    except (sqlite3.Error, OSError, pd.errors.DatabaseError, checks.Damage) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> StoreError:
-    reason = " ".join(str(error).split())
-    return StoreError(f"{path} cannot be read as a store ({reason}); it is damaged, and left as it was.")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -656,11 +432,11 @@ def _levels(further: str) -> tuple[tuple[str, Any], ...]:
 def _spread(table: pd.DataFrame) -> pd.DataFrame:
     """The table with the column `further` as one column per factor, in its place."""
     with_levels, texts = pd.factorize(table["further"])
-    known = [dict(_levels(text)) for text in texts]
+    further = [dict(_levels(text)) for text in texts]
     place = table.columns.get_loc("further")
     table = table.drop(columns="further")
-    for k, name in enumerate(dict.fromkeys(name for one in known for name in one)):
-        levels = pd.Series([one.get(name) for one in known]).infer_objects()
+    for k, name in enumerate(dict.fromkeys(name for levels in further for name in levels)):
+        levels = pd.Series([levels.get(name) for levels in further]).infer_objects()
         if name == FOLD:  # after the seed, and missing where a member has none
             folds = levels.astype("Int64").take(with_levels).array
             table.insert(table.columns.get_loc("seed") + 1, name, folds)  # pyright: ignore[reportArgumentType]
@@ -672,7 +448,7 @@ def _spread(table: pd.DataFrame) -> pd.DataFrame:
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:  # which to `Store.create` would mean that somebody was faster
+    except FileExistsError as error:  # which to `Store.create` would mean that another process was faster
         raise NotADirectoryError(error.errno, f"{folder} is a file") from error
 
 
