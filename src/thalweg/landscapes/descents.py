@@ -244,25 +244,16 @@ class _Walk:
                     group.step(gradients[o].reshape(group.points.shape), losses[o].ravel(), k)
                     self.all_rates[k, o] = self._rates_of(group)
         self._cut(diverged)
-        return Path(
-            surface=self.surface,
-            formulas=self.rules.formulas,
-            rates=self.rules.rates,
-            schedule=self.schedule,
-            noise=noise,
-            seed=seed,
-            fairness=self.rules.fairness,
-            all_points=_by_start(self.all_points),
-            all_losses=_by_start(self.all_losses),
-            all_gradients=_by_start(self.all_gradients),
-            all_looks=_by_start(self.all_lookaheads),
-            all_diverged=np.moveaxis(diverged, 2, 0),
-            all_rates=np.moveaxis(self.all_rates, 0, -1),
-            all_states={
-                rule.label: {name: np.moveaxis(v, (2, 0), (0, 2)) for name, v in states.items()}
-                for rule, states in zip(self.rules.formulas, self.all_states, strict=True)
-            },
-        )
+        rules = self.rules
+        states = {
+            rule.label: {name: np.moveaxis(v, (2, 0), (0, 2)) for name, v in values.items()}
+            for rule, values in zip(rules.formulas, self.all_states, strict=True)
+        }
+        records = (self.all_points, self.all_losses, self.all_gradients, self.all_lookaheads)
+        points, losses, gradients, lookaheads = map(_by_start, records)
+        at, rates = np.moveaxis(diverged, 2, 0), np.moveaxis(self.all_rates, 0, -1)
+        about = (self.surface, rules.formulas, rules.rates, self.schedule, noise, seed, rules.fairness)
+        return Path(*about, points, losses, gradients, lookaheads, at, rates, states)
 
     def _record(self, k: int, noise: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
         """Write down where the points are and what their rules are given there."""

@@ -179,21 +179,9 @@ def three_hump_camel() -> Surface:
     )
 
 
-SURFACES: dict[str, Callable[..., Surface]] = {
-    "x**2 - 4*x + 6": parabola,
-    "x*sin(x)": wave,
-    "quadratic": quadratic,
-    "ravine": ravine,
-    "saddle": saddle,
-    "monkey_saddle": monkey_saddle,
-    "rosenbrock": rosenbrock,
-    "beale": beale,
-    "himmelblau": himmelblau,
-    "rastrigin": rastrigin,
-    "ackley": ackley,
-    "styblinski_tang": styblinski_tang,
-    "three_hump_camel": three_hump_camel,
-}
+_NAMED = (quadratic, ravine, saddle, monkey_saddle, rosenbrock, beale, himmelblau, rastrigin, ackley, styblinski_tang)
+SURFACES: dict[str, Callable[..., Surface]] = {"x**2 - 4*x + 6": parabola, "x*sin(x)": wave}
+SURFACES |= {make.__name__: make for make in (*_NAMED, three_hump_camel)}
 _WRITTEN = {name.replace(" ", ""): make for name, make in SURFACES.items()}
 
 
