@@ -108,6 +108,12 @@ def test_the_secant_becomes_the_tangent(h: float) -> None:
     assert (tangent.y[1] - tangent.y[0]) / (tangent.x[1] - tangent.x[0]) == pytest.approx(7)
 
 
+def test_the_table_settles_where_the_function_is_not_real_on_the_far_side() -> None:
+    found = tw.derivative(lambda x: math.log(float(x)) if x > 0 else math.nan, at=0.05, method="limit")
+    assert found.value == pytest.approx(20)
+    assert 0 < found.error < 1e-6
+
+
 def test_a_pole_does_not_flatten_the_picture() -> None:
     figure = limit("1/x", 0.5).picture(0.4)
     low, high = figure.layout.yaxis.range

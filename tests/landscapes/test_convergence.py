@@ -102,7 +102,7 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"surface": "saddle"}, SurfaceError, "has no known minimum"),
     ({"surface": "ackley"}, SurfaceError, "has no bowl at its minimum"),
     ({"optimizer": "sgd"}, FormulaError, "'momentum' is not a hyperparameter of sgd"),
-    ({"hyperparameter": "lr"}, SurfaceError, "lr varies in any case"),
+    ({"hyperparameter": "lr"}, SurfaceError, "lr always varies"),
     ({"rates": [0.1, 0.0]}, SurfaceError, "rates must be a list of finite positive numbers"),
     ({"rates": "fast"}, SurfaceError, "rates is 'fast'"),
     ({"values": [np.nan]}, SurfaceError, "momentum must be a list of finite numbers"),

@@ -283,7 +283,7 @@ REFUSED: list[tuple[dict[str, Any], type[UsageError], str]] = [
     ({"start": [1e200, 0.0]}, SurfaceError, "has no finite value at the start [1e+200, 0]"),
     ({"optimizer": "adm"}, FormulaError, "did you mean adam"),
     ({"optimizer": []}, SurfaceError, "no optimizer was given; name one"),
-    ({"optimizer": 3}, SurfaceError, "3 is no optimizer"),
+    ({"optimizer": 3}, SurfaceError, "3 is not an optimizer"),
     ({"optimizer": ["sgd", "gradient_descent"]}, SurfaceError, "sgd is given twice"),
     ({"optimizer": {"sgd": 0.1}, "lr": 0.1}, SurfaceError, "lr is given twice"),
     ({"optimizer": {"sgd": 0.1, "adam": [0.1, 0.2]}}, SurfaceError, "have 1, 2 rates"),

@@ -207,7 +207,7 @@ def test_points_of_any_shape() -> None:
         ("3 + 4", "7 has no variable to go down along"),
         (sp.Integer(3), "3 has no variable to go down along"),
         (sp.Symbol("x") + sp.Symbol("x", positive=True), "has two variables named x"),
-        (42, "a int is no surface"),
+        (42, "a int is not a surface"),
     ],
 )
 def test_what_is_no_surface_is_refused(given: Any, said: str) -> None:

@@ -1,4 +1,4 @@
-"""How large a formula would become, found out before it is built.
+"""How large a formula would become, bounded before it is built.
 
 SymPy works numbers out while a tree is built: integer powers to the last digit, exp(n·log 2) as 2ⁿ, the sign of a
 constant to as many digits as it takes. So a text of ten characters can ask for more memory than there is. Here
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -95,10 +95,9 @@ class Measure:
     def _constant(self, size: Size) -> Size:
         value = size.number
         assert value is not None
+        bits = min(size.bits, MOST_BITS)
         if isinstance(value, Fraction):
             bits = float(max(value.numerator.bit_length(), value.denominator.bit_length())) - 1
-        else:
-            bits = min(size.bits, MOST_BITS)
         far = abs(value)
         if far and not 1 / LARGEST < far < LARGEST:
             raise self.refuse("a number in it is beyond 10^±300; a float64 holds less than 10^308")
@@ -139,15 +138,8 @@ class Measure:
         above, below = parts
         if below.number == 0:
             raise self.refuse("it divides by 0")
-        turned = Size(
-            None if below.number is None else 1 / below.number,
-            below.bits,
-            below.degree,
-            below.inverse,
-            below.major,
-            below.logs,
-        )
-        return self._product(node, [above, turned])
+        number = None if below.number is None else 1 / below.number
+        return self._product(node, [above, replace(below, number=number, major=below.inverse, inverse=below.major)])
 
     def _power(self, node: Node, parts: list[Size]) -> Size:
         base, exponent = parts
@@ -192,15 +184,12 @@ class Measure:
         values: list[Any] = [part.number for part in parts]
         if node.word == "sqrt" or (node.word in ("sin", "cos", "tan") and values[0] not in (None, 0)):
             self.surds *= 2 if values[0] is not None else 1
-        value = None
-        if None not in values:
-            value = self._called(node.word, values)
+        value = None if None in values else self._called(node.word, values)
+        degree, logs = max(part.degree for part in parts), any(part.logs for part in parts)
         if node.word in EXACT:
-            bits = max(part.bits for part in parts)
-            major, inverse = max(part.major for part in parts), max(part.inverse for part in parts)
-            return Size(value, bits, max(part.degree for part in parts), major, inverse, any(p.logs for p in parts))
-        degree = max(part.degree for part in parts)
-        return Size(value, degree=degree, logs=node.word.startswith("log") or any(part.logs for part in parts))
+            bits, major, inverse = (max(getattr(p, n) for p in parts) for n in ("bits", "major", "inverse"))
+            return Size(value, bits, degree, major, inverse, logs)
+        return Size(value, degree=degree, logs=logs or node.word.startswith("log"))
 
     def _called(self, word: str, values: list[Fraction | float]) -> Fraction | float:
         if word in EXACT:
@@ -211,8 +200,8 @@ class Measure:
         except OverflowError:
             return math.inf
         except (ValueError, ZeroDivisionError):
-            given = ", ".join(f"{float(value):g}" for value in values)
-            raise self.refuse(f"{word}({given}) is not a real number") from None
+            arguments = ", ".join(f"{float(value):g}" for value in values)
+            raise self.refuse(f"{word}({arguments}) is not a real number") from None
         return value or (1 / LARGEST if word == "exp" else 0.0)
 
 

@@ -71,7 +71,7 @@ class Derivative:
     def __str__(self) -> str:
         lines = [f"{self._sign} {bracketed(self.function.expression)} = {plain(self.expression)}"]
         if self.at is not None:
-            lines += ["", self._told()]
+            lines += ["", self._value_in_words()]
         if self.steps:
             lines.append("")
         for count, step in enumerate(self.steps, start=1):
@@ -93,13 +93,11 @@ class Derivative:
         power = str(self.order).translate(_RAISED) if self.order > 1 else ""
         return f"{d}{power}/{d}{self.wrt}{power}"
 
-    def _told(self) -> str:
+    def _value_in_words(self) -> str:
         assert self.at is not None
-        where = ", ".join(f"{n} = {digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True))
-        if self.note:
-            return f"at {where}: none, because {self.note}"
         assert self.value is not None
-        return f"at {where}: {digits(self.value)}"
+        where = ", ".join(f"{n} = {digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True))
+        return f"at {where}: " + (f"none, because {self.note}" if self.note else digits(self.value))
 
 
 def differentiated(f: Function, name: str, order: int = 1, work: Work | None = None) -> Derivative:
@@ -112,27 +110,33 @@ def differentiated(f: Function, name: str, order: int = 1, work: Work | None = N
     return Derivative(f, name, order, expression, tuple(steps))
 
 
-def valued(found: Derivative, at: tuple[float, ...]) -> Derivative:
+def valued(derivative: Derivative, at: tuple[float, ...]) -> Derivative:
     """With its value at a point, unless there is a kink or a gap."""
-    f = found.function
-    value, note = float(found(*at)), ""
+    f = derivative.function
+    value, note = float(derivative(*at)), ""
     if not math.isfinite(f(*at)):
         value, note = math.nan, "the function is not a real number there"
-    elif any(step.kink is not None and Function(step.kink, f.variables)(*at) == 0 for step in found.steps):
-        left, right = _sides(found, at)
+    elif any(step.kink is not None and Function(step.kink, f.variables)(*at) == 0 for step in derivative.steps):
+        left, right = _sides(derivative, at)
         if not abs(left - right) <= 1e-3 * (1 + min(abs(left), abs(right))):
-            told = f"{digits(float(f'{left:.4g}'))} from the left and {digits(float(f'{right:.4g}'))} from the right"
-            value, note = math.nan, f"the slope is {told}"
+            value, note = math.nan, differing(left, right)
     elif math.isnan(value):
         note = "the derivative is not a real number there"
-    return replace(found, at=at, value=value, note=note)
+    return replace(derivative, at=at, value=value, note=note)
 
 
-def _sides(found: Derivative, at: tuple[float, ...]) -> tuple[float, float]:
+def differing(left: float, right: float) -> str:
+    """Why there is no derivative where the slopes of both sides differ."""
+    return (
+        f"the slope is {digits(float(f'{left:.4g}'))} from the left and {digits(float(f'{right:.4g}'))} from the right"
+    )
+
+
+def _sides(derivative: Derivative, at: tuple[float, ...]) -> tuple[float, float]:
     """The slopes of what was differentiated last, a little to the left and to the right."""
-    f = found.function
-    last = f if found.order == 1 else differentiated(f, found.wrt, found.order - 1).slope
-    place = f.variables.index(found.wrt)
+    f, wrt = derivative.function, derivative.wrt
+    last = f if derivative.order == 1 else differentiated(f, wrt, derivative.order - 1).slope
+    place = f.variables.index(wrt)
     h = 1e-6 * max(1.0, abs(at[place]))
     here = last(*at)
     beside = [last(*(v + s * h * (i == place) for i, v in enumerate(at))) for s in (-1, 1)]

@@ -70,16 +70,17 @@ def value(expression: Any) -> Any:
         return mpmath.mpf(sp.Float(expression.evalf(DIGITS), DIGITS)._to_mpmath(int(DIGITS * 3.4)))
 
 
-def closed_form(root: Any, is_root: Callable[[Any], bool]) -> Any:
+def closed_form(root: Any, is_root: Callable[[Any], bool] | None = None) -> Any:
     """The closed form of a root; None where it is not of the usual kinds.
 
     Args:
         root: a float, or a number of sixty digits.
-        is_root: whether a candidate, in SymPy, is the root.
+        is_root: whether a candidate, in SymPy, is the root; unless given, whether forty digits are the same.
 
     >>> closed_form(1.5707963267948966, lambda form: sp.cos(form) == 0)
     pi/2
     """
+    is_root = is_root or (lambda form: abs(value(form) - root) < SAME)
     return next((form for form in _candidates(root) if abs(float(form) - float(root)) < NEAR and is_root(form)), None)
 
 

@@ -80,21 +80,19 @@ def derivative(
             raise ExpressionError(f"the limit definition gives the first derivative, not order {order!r}; use rules.")
         return by_definition(f, name, None if at is None else point(f, at))
     if method != "rules":
-        raise ExpressionError(f"{method!r} is no way to differentiate; give rules or limit.")
+        raise ExpressionError(f"{method!r} is not a way to differentiate; give rules or limit.")
     order = Range(1, MOST, whole=True).check("the order", order, ExpressionError)
-    found = differentiated(f, name, order)
-    return found if at is None else valued(found, point(f, at))
+    by_rules = differentiated(f, name, order)
+    return by_rules if at is None else valued(by_rules, point(f, at))
 
 
 def _variable(f: Function, wrt: str | None) -> str:
     if wrt is None:
         if len(f.variables) > 1:
-            raise ExpressionError(
-                f"{f} has variables {', '.join(f.variables)}; say which with wrt=, or ask for tw.gradient."
-            )
+            names = ", ".join(f.variables)
+            raise ExpressionError(f"{f} has variables {names}; say which with wrt=, or ask for tw.gradient.")
         return f.variables[0] if f.variables else "x"
     if f.variables and wrt not in f.variables:
-        raise ExpressionError(
-            f"{wrt!r} is not a variable of {f}, which has {', '.join(f.variables)}; give one of them."
-        )
+        names = ", ".join(f.variables)
+        raise ExpressionError(f"{wrt!r} is not a variable of {f}, which has {names}; give one of them.")
     return wrt

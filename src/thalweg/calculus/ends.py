@@ -66,9 +66,8 @@ def _far(polynomial: Any) -> str:
         parts = [sp.Add(*(term for term in terms if term.has(symbol))) for symbol in symbols]
         ends = {_far(sp.Poly(part, symbol)) for part, symbol in zip(parts, symbols, strict=True) if part != 0}
         return "below" if "below" in ends else "holds"
-    return _by_directions(
-        sp.Add(*(term for term in terms if sp.Poly(term, *symbols).total_degree() == degree)), symbols
-    )
+    top = sp.Add(*(term for term in terms if sp.Poly(term, *symbols).total_degree() == degree))
+    return _by_directions(top, symbols)
 
 
 def _by_directions(top: Any, symbols: tuple[Any, ...]) -> str:
@@ -124,35 +123,23 @@ def _at(f: Function, end: float, beside: float) -> Interval:
 
 def _quick(expression: Any, x: Any) -> bool:
     """A short sum of powers, exponentials and logarithms of polynomials, for which SymPy's limits are quick."""
-    inner = [
-        part.exp if isinstance(part, sp.exp) else part.args[0]
-        for part in sp.preorder_traversal(expression)
-        if isinstance(part, sp.Function | sp.exp)
-    ]
-    powers = [p for p in expression.atoms(sp.Pow) if not isinstance(p, sp.exp)]
-    simple = all(isinstance(part, sp.log | sp.exp) for part in expression.atoms(sp.Function, sp.exp))
+    calls = expression.atoms(sp.Function, sp.exp)
+    powers = expression.atoms(sp.Pow) - calls
     return (
-        simple
+        all(isinstance(call, sp.log | sp.exp) for call in calls)
         and not expression.has(sp.Max, sp.Min)
         and operations(expression, LONGEST) < LONGEST
-        and all(part.is_polynomial(x) for part in inner)
-        and all(not p.exp.free_symbols for p in powers)
+        and all((call.exp if isinstance(call, sp.exp) else call.args[0]).is_polynomial(x) for call in calls)
+        and not any(power.exp.free_symbols for power in powers)
     )
 
 
 _RISING: dict[Any, Interval] = {
-    sp.exp: (0, math.inf),
-    sp.sinh: ANYTHING,
-    sp.asinh: ANYTHING,
-    sp.floor: ANYTHING,
-    sp.ceiling: ANYTHING,
+    **dict.fromkeys((sp.sinh, sp.asinh, sp.floor, sp.ceiling, sp.log), ANYTHING),
+    **dict.fromkeys((sp.tanh, sp.erf, sp.sign), (-1, 1)),
+    **dict.fromkeys((sp.exp, softplus), (0, math.inf)),
     sp.atan: (-math.pi / 2, math.pi / 2),
-    sp.tanh: (-1, 1),
-    sp.erf: (-1, 1),
-    sp.sign: (-1, 1),
     sigmoid: (0, 1),
-    softplus: (0, math.inf),
-    sp.log: ANYTHING,
 }  # by their values at the ends of the line
 
 
@@ -185,17 +172,15 @@ def _interval(e: Any, x: Interval) -> Interval:
     if isinstance(e, sp.Abs):
         return low, high
     if e.is_Pow and not isinstance(e, sp.exp) and e.exp.is_Number and e.exp > 0 and (low >= 0 or e.exp.is_odd):
-        return _endless(low, lambda v: math.copysign(abs(v) ** float(e.exp), v)), _endless(
-            high, lambda v: math.copysign(abs(v) ** float(e.exp), v)
-        )
+        return _power(low, float(e.exp)), _power(high, float(e.exp))
     if type(e) in _RISING and low == high and math.isinf(low):
         value = _RISING[type(e)][low > 0]
         return (value, value) if not (isinstance(e, sp.log) and low < 0) else ANYTHING
     return _RISING.get(type(e), ANYTHING)
 
 
-def _endless(value: float, function: Any) -> float:
+def _power(base: float, exponent: float) -> float:
     try:
-        return function(value)
+        return math.copysign(abs(base) ** exponent, base)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.copysign(math.inf, base)

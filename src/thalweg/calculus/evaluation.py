@@ -44,32 +44,32 @@ class _Program:
         self.places: dict[Any, int] = {sp.Symbol(name, real=True): n for n, name in enumerate(variables)}
         self.operations: list[tuple[Callable[..., Any] | None, Any]] = [(None, None)] * len(variables)
         self.result = self.place(expression)
-        last = {k: n for n, (_, own) in enumerate(self.operations) if isinstance(own, tuple) for k in own}
-        self.done: dict[int, list[int]] = {}
+        last = {k: n for n, (_, parts) in enumerate(self.operations) if isinstance(parts, tuple) for k in parts}
+        self.unneeded: dict[int, list[int]] = {}  # after each operation
         for k, n in last.items():
             if k != self.result:
-                self.done.setdefault(n, []).append(k)
+                self.unneeded.setdefault(n, []).append(k)
 
     def __call__(self, *values: Any) -> Any:
-        found: list[Any] = [*values, *[None] * (len(self.operations) - len(values))]
+        results: list[Any] = [*values, *[None] * (len(self.operations) - len(values))]
         for n in range(len(values), len(self.operations)):
-            function, own = self.operations[n]
-            found[n] = own if function is None else function(*(found[k] for k in own))
-            for k in self.done.get(n, ()):
-                found[k] = None  # memory for the next
-        return found[self.result]
+            function, parts = self.operations[n]
+            results[n] = parts if function is None else function(*(results[k] for k in parts))
+            for k in self.unneeded.get(n, ()):
+                results[k] = None  # memory for the next
+        return results[self.result]
 
     def place(self, expression: Any) -> int:
         """Where the value of an expression will be."""
         if expression not in self.places:
-            self.places[expression] = self._found(expression)
+            self.places[expression] = self._added(expression)
         return self.places[expression]
 
-    def _add(self, function: Callable[..., Any] | None, own: Any) -> int:
-        self.operations.append((function, own))
+    def _add(self, function: Callable[..., Any] | None, parts: Any) -> int:
+        self.operations.append((function, parts))
         return len(self.operations) - 1
 
-    def _found(self, e: Any) -> int:
+    def _added(self, e: Any) -> int:
         if e.is_Number or e.is_NumberSymbol:
             return self._add(None, self.meanings["number"](e))
         if e in (sp.zoo, sp.I):  # 1/0, and what is not real
@@ -161,12 +161,12 @@ def evaluated(expression: Any, variables: tuple[str, ...], values: tuple[Any, ..
     plain = all(isinstance(value, int | float) and not isinstance(value, np.generic) for value in values)
     arrays = [_floating(value) for value in values]
     with np.errstate(all="ignore"):
-        found = compiled(expression, variables)(*arrays)
+        result = compiled(expression, variables)(*arrays)
     shape = np.broadcast_shapes(*(array.shape for array in arrays))
     dtype = np.result_type(*arrays) if arrays else np.dtype(float)
-    found = np.where(np.imag(found) == 0, np.real(found), np.nan)  # a constant root of a negative number
-    found = np.broadcast_to(found.astype(dtype), shape)
-    return float(found) if plain else found.copy() if shape else dtype.type(found)
+    result = np.where(np.imag(result) == 0, np.real(result), np.nan)  # a constant root of a negative number
+    result = np.broadcast_to(result.astype(dtype), shape)
+    return float(result) if plain else result.copy() if shape else dtype.type(result)
 
 
 def _as_tensor(torch: Any, function: Callable[..., Any], values: tuple[Any, ...]) -> Any:
@@ -175,10 +175,10 @@ def _as_tensor(torch: Any, function: Callable[..., Any], values: tuple[Any, ...]
     dtype = functools.reduce(torch.promote_types, (tensor.dtype for tensor in tensors))
     dtype = dtype if dtype.is_floating_point else torch.get_default_dtype()
     tensors = torch.broadcast_tensors(*(tensor.to(dtype) for tensor in tensors))
-    found = function(*tensors)
-    if isinstance(found, torch.Tensor):
-        return found
-    return torch.full_like(tensors[0], found if isinstance(found, float | int) else torch.nan)
+    result = function(*tensors)
+    if isinstance(result, torch.Tensor):
+        return result
+    return torch.full_like(tensors[0], result if isinstance(result, float | int) else torch.nan)
 
 
 def _floating(value: Any) -> np.ndarray:
@@ -212,10 +212,10 @@ def _torch() -> dict[str, Any]:
 
     def either(name: str, tensors: Callable[..., Any]) -> Callable[..., Any]:
         def function(*values: Any) -> Any:
-            own = next((value for value in values if isinstance(value, torch.Tensor)), None)
-            if own is None:
+            like = next((value for value in values if isinstance(value, torch.Tensor)), None)
+            if like is None:
                 return float(plain[name](*values))
-            return tensors(*(v if isinstance(v, torch.Tensor) else torch.full_like(own, v) for v in values))
+            return tensors(*(v if isinstance(v, torch.Tensor) else torch.full_like(like, v) for v in values))
 
         return function
 
@@ -228,10 +228,8 @@ def _torch() -> dict[str, Any]:
         "softplus": lambda u: torch.logaddexp(torch.zeros_like(u), u),
         "heaviside": heaviside,
     }
-    return {name: either(name, function) for name, function in functions.items()} | {
-        "where": torch.where,
-        "number": _float,
-    }
+    either_way = {name: either(name, function) for name, function in functions.items()}
+    return either_way | {"where": torch.where, "number": _float}
 
 
 def precisely(expression: Any, variables: tuple[str, ...]) -> Callable[..., Any]:

@@ -91,14 +91,14 @@ class Function:
         return self.expression
 
     def _arguments(self, values: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
-        given = dict(zip(self.variables, values, strict=False)) | named
-        if len(values) + len(named) != len(given) or set(given) != set(self.variables):
+        arguments = dict(zip(self.variables, values, strict=False)) | named
+        if len(values) + len(named) != len(arguments) or set(arguments) != set(self.variables):
             takes = f"takes {', '.join(self.variables)}" if self.variables else "is constant and takes nothing"
             raise ExpressionError(
                 f"{self} {takes}, but was given {len(values)} value{'s' * (len(values) != 1)}"
                 f"{' and ' + ', '.join(named) if named else ''}; give each variable once."
             )
-        return tuple(given[name] for name in self.variables)
+        return tuple(arguments[name] for name in self.variables)
 
 
 def function(
@@ -138,7 +138,7 @@ def function(
     if callable(formula):
         return _called(formula, order)
     raise ExpressionError(
-        f"{shown(repr(formula))} is no formula; give a text, e.g. 'x*sin(x)', a SymPy expression or a function."
+        f"{shown(repr(formula))} is not a formula; give a text, e.g. 'x*sin(x)', a SymPy expression or a function."
     )
 
 
@@ -155,11 +155,10 @@ def _names(variables: str | Iterable[str]) -> tuple[str, ...]:
 
 def _parsed(text: str, order: tuple[str, ...] | None) -> Function:
     tree = parse(text)
-    found = names(tree)
+    variables = names(tree)
     if order is None:
-        check_products(text, found)
-    sizes = Measure(tree, text)
-    return Function(_built(tree, sizes, text), _ordered(found, order, shown(text)))
+        check_products(text, variables)
+    return Function(_built(tree, Measure(tree, text), text), _ordered(variables, order, shown(text)))
 
 
 def _built(tree: Node, sizes: Measure, text: str) -> Any:
@@ -185,10 +184,10 @@ def _symbolic(expression: Any, order: tuple[str, ...] | None) -> Function:
     return Function(real, _ordered(set(free), order, shown(str(expression))))
 
 
-def _ordered(found: set[str], order: tuple[str, ...] | None, what: str) -> tuple[str, ...]:
+def _ordered(variables: set[str], order: tuple[str, ...] | None, what: str) -> tuple[str, ...]:
     if order is None:
-        return tuple(sorted(found))
-    if missing := sorted(found - set(order)):
+        return tuple(sorted(variables))
+    if missing := sorted(variables - set(order)):
         raise ExpressionError(
             f"{what} has {', '.join(missing)}, and variables= has {', '.join(order) or 'none'}; name all of them."
         )
@@ -206,9 +205,9 @@ def _called(call: Callable[..., Any], order: tuple[str, ...] | None) -> Function
             raise ExpressionError(f"{call!r} takes any number of arguments; name them with variables=.")
         order = _names([one.name for one in parameters if one.default is one.empty])
     try:
-        found: Any = sp.sympify(call(*map(symbol, order)), strict=True)
+        expression: Any = sp.sympify(call(*map(symbol, order)), strict=True)
     except Exception:  # whatever a user's code raises for a symbol, it may work with numbers
-        found = None
-    if isinstance(found, sp.Expr) and found.free_symbols <= set(map(symbol, order)):
-        return Function(found, order)
+        expression = None
+    if isinstance(expression, sp.Expr) and expression.free_symbols <= set(map(symbol, order)):
+        return Function(expression, order)
     return Function(None, order, call)

@@ -166,17 +166,15 @@ def hessian(formula: Formula, at: Point = None, *, variables: str | Iterable[str
         ExpressionError: as for `tw.derivative`.
     """
     f = _moving(formula, variables)
-    work, names = Work(), f.variables
+    work, names, places = Work(), f.variables, range(len(f.variables))
     first = [differentiated(f, name, work=work).slope for name in names]
-    upper = {
-        (i, j): differentiated(first[i], names[j], work=work) for i in range(len(names)) for j in range(i, len(names))
-    }
-    parts = tuple(tuple(upper[min(i, j), max(i, j)] for j in range(len(first))) for i in range(len(first)))
-    found = Hessian(f, parts)
+    upper = {(i, j): differentiated(first[i], names[j], work=work) for i in places for j in places[i:]}
+    parts = tuple(tuple(upper[min(i, j), max(i, j)] for j in places) for i in places)
+    matrix = Hessian(f, parts)
     if at is None:
-        return found
+        return matrix
     here = point(f, at)
-    return replace(found, at=here, value=np.array(found(*here), dtype=float))
+    return replace(matrix, at=here, value=np.array(matrix(*here), dtype=float))
 
 
 def _moving(formula: Formula, variables: str | Iterable[str] | None) -> Function:

@@ -17,7 +17,7 @@ import numpy as np
 import sympy as sp
 
 from ..errors import ExpressionError
-from .by_rules import differentiated
+from .by_rules import differentiated, differing
 from .extent import multiplies_out, operations
 from .function import Function
 from .symbolic import symbol
@@ -76,7 +76,7 @@ class Limit:
         there = latex(f.xreplace({x: symbol(f"({x} + {h})")}))
         result = "" if self.expression is None else f" = {latex(self.expression)}"
         quotient = latex(self.quotient) if operations(self.quotient, TERMS) < TERMS else rf"\frac{{{there} - f}}{{h}}"
-        return rf"\lim_{{{h} \to 0}} {_round(quotient)}{result}"
+        return rf"\lim_{{{h} \to 0}} \left({quotient}\right){result}"
 
     def __str__(self) -> str:
         h = _step(self.function)
@@ -87,7 +87,7 @@ class Limit:
             lines += ["", f"{quotient} = {worked}"] if worked else ["", quotient]
             lines += [f"→ {plain(self.expression)} as {h} → 0"]
         if self.at is not None:
-            lines += ["", *self._rows(), "", self._told()]
+            lines += ["", *self._rows(), "", self._value_in_words()]
         return "\n".join(lines)
 
     def __hash__(self) -> int:
@@ -95,13 +95,11 @@ class Limit:
 
     def _rows(self) -> list[str]:
         rows = [("h", "from the right", "from the left")]
-        rows += [
-            (f"{h:g}", digits(float(right)), digits(float(left)))
-            for h, right, left in zip(self.h, self.right, self.left, strict=True)
-        ]
+        numbers = np.stack([self.h, self.right, self.left], axis=-1).tolist()
+        rows += [(f"{h:g}", digits(right), digits(left)) for h, right, left in numbers]
         return ["".join(f"{cell:>{width}}" for cell, width in zip(row, (8, 20, 20), strict=True)) for row in rows]
 
-    def _told(self) -> str:
+    def _value_in_words(self) -> str:
         assert self.at is not None
         assert self.value is not None
         where = ", ".join(f"{n} = {digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True))
@@ -126,20 +124,15 @@ class Limit:
             raise ExpressionError(f"the first distance is {h!r}, and must be a number that is not 0.")
         here = self.at[self.function.variables.index(self.wrt)]
         across = np.linspace(here - 1.6 * abs(h), here + 1.6 * abs(h), 401)
-        return secant(
-            across, self._along(across), here, self.value, h, self._along, title=f"{self.function}", name=self.wrt
-        )
+        curve, title = self._along(across), f"{self.function}"
+        return secant(across, curve, here, self.value, h, self._along, title=title, name=self.wrt)
 
     def _along(self, values: Any) -> np.ndarray:
-        """The function with one variable moved and the others as they are."""
+        """The function along one variable, the others fixed at the point."""
         assert self.at is not None
         place = self.function.variables.index(self.wrt)
-        given = [np.full_like(values, v) if i != place else values for i, v in enumerate(self.at)]
-        return np.asarray(self.function(*given), dtype=float)
-
-
-def _round(text: str) -> str:
-    return rf"\left({text}\right)"
+        point = [values if i == place else np.full_like(values, v) for i, v in enumerate(self.at)]
+        return np.asarray(self.function(*point), dtype=float)
 
 
 def _step(f: Function) -> str:
@@ -157,21 +150,20 @@ def by_definition(f: Function, wrt: str, at: tuple[float, ...] | None) -> Limit:
         raise ExpressionError(f"{f} is not a real number at {', '.join(map(digits, at))}; give another point.")
     place = f.variables.index(wrt)
     h = np.array(STEPS) * 10.0 ** math.floor(math.log10(max(1.0, abs(at[place]))))
-    sides = []
-    for sign in (1, -1):
-        moved = at[place] + sign * h
+
+    def quotients(moved: np.ndarray) -> np.ndarray:
         values = [float(f(*(m if i == place else v for i, v in enumerate(at)))) for m in moved]
-        sides.append((np.array(values) - here) / (moved - at[place]))
+        return (np.array(values) - here) / (moved - at[place])
+
+    right, left = quotients(at[place] + h), quotients(at[place] - h)
     exact = None if expression is None else float(Function(expression, f.variables)(*at))
-    right, left = sides
     value, error, note = _judged(right, left, exact)
     return Limit(f, wrt, quotient, expression, at, h, right, left, value, error, note)
 
 
 def _judged(right: np.ndarray, left: np.ndarray, exact: float | None) -> tuple[float, float, str]:
     """The limit of a table, how sure it is, and why there is none."""
-    ends = [_steadiest(side) for side in (right, left)]
-    (right_end, right_off), (left_end, left_off) = ends
+    (right_end, right_off), (left_end, left_off) = _settled(right), _settled(left)
     tolerance = 1e-3 * (1 + min(abs(right_end), abs(left_end)))
     if not (math.isfinite(right_off) and math.isfinite(left_off)):
         missing = "left" if math.isfinite(right_off) else "right"
@@ -179,20 +171,20 @@ def _judged(right: np.ndarray, left: np.ndarray, exact: float | None) -> tuple[f
     if abs(right_end - left_end) > tolerance:
         if max(right_off, left_off) > tolerance:
             return math.nan, math.nan, "the quotients do not settle"
-        sides = [digits(float(f"{end:.4g}")) for end in (left_end, right_end)]
-        return math.nan, math.nan, f"the slope is {sides[0]} from the left and {sides[1]} from the right"
+        return math.nan, math.nan, differing(left_end, right_end)
     if exact is not None and abs(exact - (right_end + left_end) / 2) <= 1e-3 * (1 + abs(exact)):
         return exact, 0.0, ""
-    middle, move = _steadiest((right + left) / 2)
-    return middle, max(move, 1e-12 * abs(middle)), ""
+    value, move = _settled((right + left) / 2)
+    return value, max(move, 1e-12 * abs(value)), ""
 
 
 @np.errstate(invalid="ignore")  # ∞ − ∞
-def _steadiest(values: np.ndarray) -> tuple[float, float]:
-    """The later of the two neighbours in a table that differ least, and by how much."""
-    moves = np.nan_to_num(np.abs(np.diff(values)), nan=np.inf, posinf=np.inf)
+def _settled(quotients: np.ndarray) -> tuple[float, float]:
+    """The quotient that moves the least from the one before it, and by how much."""
+    moves = np.abs(np.diff(quotients))
+    moves[~np.isfinite(moves)] = np.inf
     best = int(np.argmin(moves))
-    return float(values[best + 1]), float(moves[best])
+    return float(quotients[best + 1]), float(moves[best])
 
 
 def _symbolic(f: Function, wrt: str) -> tuple[Any, Any]:

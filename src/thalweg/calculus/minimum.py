@@ -36,7 +36,7 @@ OPERATIONS = 200_000_000  # on a grid whose resolution is not given
 
 @dataclass(frozen=True)
 class Minimum:
-    """What was found; `tw.minimum` makes it.
+    """A formula's minima and other level points; `tw.minimum` makes it.
 
     Attributes:
         function: of which.
@@ -110,9 +110,10 @@ class Minimum:
 
     def _rows(self) -> list[str]:
         lowest = sorted(self.points, key=lambda one: one.value)[:MOST_ROWS]
-        shown = [one for one in self.points if one in lowest]
+        points = [one for one in self.points if one in lowest]
         rows = [
-            (f"  {told(self.function, one)}", f"f = {digits(one.value)}", f"{one.kind}: {one.reason}") for one in shown
+            (f"  {shown(self.function, one)}", f"f = {digits(one.value)}", f"{one.kind}: {one.reason}")
+            for one in points
         ]
         first, second = (max(len(row[k]) for row in rows) for k in (0, 1))
         if first + second + max(len(row[2]) for row in rows) > 76:
@@ -120,7 +121,7 @@ class Minimum:
         return [f"{row[0]:<{first}}   {row[1]:<{second}}   {row[2]}" for row in rows]
 
 
-def told(f: Function, one: Stationary) -> str:
+def shown(f: Function, one: Stationary) -> str:
     """``x = √2 ≈ 1.414213562, y = 0``."""
     words = []
     for place, name in enumerate(f.variables):
@@ -165,7 +166,7 @@ def minimum(
     The lowest value anywhere is 2, at x = 2.
 
     Raises:
-        ExpressionError: as for `tw.function`; bounds that are none; a descent without a start.
+        ExpressionError: as for `tw.function`; bounds that are not pairs of numbers; a descent without a start.
     """
     f = function(formula, variables)
     if not f.variables:
@@ -179,48 +180,43 @@ def minimum(
         if start is None:
             raise ExpressionError("a descent needs a start; give it with start=.")
         return _descent(f, point(f, start), limits)
-    raise ExpressionError(f"{method!r} is no way to find a minimum; give exact, grid or descent.")
+    raise ExpressionError(f"{method!r} is not a way to find a minimum; give exact, grid or descent.")
 
 
-def _bounds(f: Function, given: Any) -> tuple[tuple[float, float], ...]:
-    count = len(f.variables)
-    if given is None:
+def _bounds(f: Function, bounds: Any) -> tuple[tuple[float, float], ...]:
+    count, names = len(f.variables), ", ".join(f.variables)
+    if bounds is None:
         return ((-SPAN, SPAN),) * count
-    if isinstance(given, Mapping):
-        if set(given) != set(f.variables):
-            raise ExpressionError(
-                f"the bounds are for {', '.join(map(str, given))}, and {f} has {', '.join(f.variables)}."
-            )
-        given = [given[name] for name in f.variables]
+    if isinstance(bounds, Mapping):
+        if set(bounds) != set(f.variables):
+            raise ExpressionError(f"the bounds are for {', '.join(map(str, bounds))}, and {f} has {names}.")
+        bounds = [bounds[name] for name in f.variables]
     try:
-        pairs = [tuple(given)] if np.ndim(given) == 1 and not isinstance(given[0], list | tuple) else list(given)
-        found = tuple((number(low), number(high)) for low, high in pairs)
+        pairs = [bounds] if np.ndim(bounds) == 1 and not isinstance(bounds[0], list | tuple) else bounds
+        limits = tuple((number(low), number(high)) for low, high in pairs)
+    except ExpressionError:
+        raise
     except (TypeError, ValueError, KeyError) as error:
-        if isinstance(error, ExpressionError):
-            raise
         raise ExpressionError(
-            f"{given!r} are no bounds; give (low, high), or one such pair for each variable."
+            f"{bounds!r} are not bounds; give (low, high), or one such pair for each variable."
         ) from error
-    found = found * count if len(found) == 1 else found
-    if len(found) != count or any(low >= high for low, high in found):
+    limits = limits * count if len(limits) == 1 else limits
+    if len(limits) != count or any(low >= high for low, high in limits):
         raise ExpressionError(
-            f"{given!r} are no bounds of {f}; give (low, high) with low < high, one for each of "
-            f"{', '.join(f.variables)} or one for all."
+            f"{bounds!r} are not bounds of {f}; give low < high as (low, high), one for each of {names} or one for all."
         )
-    return found
+    return limits
 
 
 def _exact(f: Function, bounds: tuple[tuple[float, float], ...]) -> Minimum:
-    symbols = f.symbols()
-    f.symbolic()
-    found = of_one(f, *bounds[0]) if len(symbols) == 1 else of_several(f, bounds)
-    square = completed(f.expression, symbols) if multiplies_out(f.expression, HIGHEST) else None
-    points = tuple(_by_sign(f, one) for one in found.points)
-    found = replace(found, points=points)
-    minima = [one for one in points if "minimum" in one.kind]
+    symbols, expression = f.symbols(), f.symbolic()
+    candidates = of_one(f, *bounds[0]) if len(symbols) == 1 else of_several(f, bounds)
+    candidates = replace(candidates, points=tuple(_by_sign(f, one) for one in candidates.points))
+    square = completed(expression, symbols) if multiplies_out(expression, HIGHEST) else None
+    minima = [one for one in candidates.points if "minimum" in one.kind]
     best = min(minima, key=lambda one: one.value, default=None)
-    verdict, everywhere = _verdict(f, found, best, bounds)
-    return Minimum(f, "exact", found.points, best, square, verdict, everywhere, bounds, found.note)
+    verdict, everywhere = _verdict(f, candidates, best, bounds)
+    return Minimum(f, "exact", candidates.points, best, square, verdict, everywhere, bounds, candidates.note)
 
 
 def _by_sign(f: Function, one: Stationary) -> Stationary:
@@ -231,48 +227,47 @@ def _by_sign(f: Function, one: Stationary) -> Stationary:
 
 
 def _verdict(
-    f: Function, found: Candidates, best: Stationary | None, bounds: tuple[tuple[float, float], ...]
+    f: Function, candidates: Candidates, best: Stationary | None, bounds: tuple[tuple[float, float], ...]
 ) -> tuple[str, bool]:
-    """How far the lowest minimum is the lowest value."""
-    if "constant" in found.note:
+    """How far the lowest minimum is the lowest value, and whether it is that everywhere."""
+    if "constant" in candidates.note:
         return f"it is {f} everywhere", True
     if falls_below_all(f):
-        lowest = "" if best is None else f"; the lowest valley is at {told(f, best)}"
+        lowest = "" if best is None else f"; the lowest valley is at {shown(f, best)}"
         return f"it has no lowest value: it falls below every bound{lowest}", False
     if best is None:
-        if any(one.kind == "undecided" for one in found.points):
-            return "the second derivatives do not decide; try method='grid' or method='descent'", False
-        lower = _grid(f, bounds, None)
-        assert lower.best is not None
-        there = f"{digits(lower.best.value)} at {told(f, lower.best)}"
-        if lower.best.kind == "minimum":
-            return (
-                f"no level point was found, but a grid is lowest inside, {there}: try method='descent' from there",
-                False,
-            )
-        where = "" if found.complete else f" in {_told(f, bounds)}"
-        return f"it has no minimum{where}; within the bounds it is lowest on their edge, {there}", False
-    where = f"{digits(best.value)}, at {told(f, best)}"
-    ties = sum(
-        "minimum" in one.kind and abs(one.value - best.value) <= 1e-12 * (1 + abs(best.value)) for one in found.points
-    )
+        return _without_minimum(f, candidates, bounds), False
+    where = f"{digits(best.value)}, at {shown(f, best)}"
+    near = 1e-12 * (1 + abs(best.value))
+    ties = sum("minimum" in one.kind and abs(one.value - best.value) <= near for one in candidates.points)
     where += f" and {ties - 1} other point{'s' * (ties > 2)}" if ties > 1 else ""
     if holds_everywhere(f, best.value):
         return f"the lowest value anywhere is {where}", True
-    lower = _grid(f, bounds, None)
-    if lower.value is not None and lower.value < best.value - 1e-9 * (1 + abs(best.value)):
-        assert lower.best is not None
-        return (
-            f"the lowest valley is {where}, but values in {_told(f, bounds)} go down to {digits(lower.value)} at "
-            f"{told(f, lower.best)}"
-        ), False
-    return f"the lowest value in {_told(f, bounds)} is {where}; beyond the bounds nothing is proven", False
+    lowest, inside = _lowest_on_grid(f, bounds), _shown(f, bounds)
+    if lowest.value < best.value - 1e-9 * (1 + abs(best.value)):
+        lower = f"{digits(lowest.value)} at {shown(f, lowest)}"
+        return f"the lowest valley is {where}, but values in {inside} go down to {lower}", False
+    return f"the lowest value in {inside} is {where}; beyond the bounds nothing is proven", False
 
 
-def _told(f: Function, bounds: tuple[tuple[float, float], ...]) -> str:
-    return ", ".join(
-        f"{digits(low)} ≤ {name} ≤ {digits(high)}" for name, (low, high) in zip(f.variables, bounds, strict=True)
-    )
+def _without_minimum(f: Function, candidates: Candidates, bounds: tuple[tuple[float, float], ...]) -> str:
+    if any(one.kind == "undecided" for one in candidates.points):
+        return "the second derivatives do not decide; try method='grid' or method='descent'"
+    lowest = _lowest_on_grid(f, bounds)
+    there = f"{digits(lowest.value)} at {shown(f, lowest)}"
+    if lowest.kind == "minimum":
+        return f"no level point was found, but a grid is lowest inside, {there}: try method='descent' from there"
+    where = "" if candidates.complete else f" in {_shown(f, bounds)}"
+    return f"it has no minimum{where}; within the bounds it is lowest on their edge, {there}"
+
+
+def _shown(f: Function, bounds: tuple[tuple[float, float], ...]) -> str:
+    sides = zip(f.variables, bounds, strict=True)
+    return ", ".join(f"{digits(low)} ≤ {name} ≤ {digits(high)}" for name, (low, high) in sides)
+
+
+def _lowest_on_grid(f: Function, bounds: tuple[tuple[float, float], ...]) -> Stationary:
+    return _grid(f, bounds, None).points[0]
 
 
 def _grid(f: Function, bounds: tuple[tuple[float, float], ...], resolution: int | None) -> Minimum:
@@ -295,7 +290,7 @@ def _grid(f: Function, bounds: tuple[tuple[float, float], ...], resolution: int 
     spaced = ", ".join(digits(float(f"{axis[1] - axis[0]:.4g}")) for axis in axes)
     edge = any(k in (0, each - 1) for k in place)
     best = Stationary(at, float(values[place]), "edge minimum" if edge else "minimum", "the lowest of the grid")
-    verdict = f"the lowest of {values.size:,} points in {_told(f, bounds)}, {spaced} apart"
+    verdict = f"the lowest of {values.size:,} points in {_shown(f, bounds)}, {spaced} apart"
     note = "it is on the edge of the bounds: lower values may be beyond" if edge else ""
     return Minimum(f, "grid", (best,), best, None, verdict, False, bounds, note)
 
@@ -306,23 +301,23 @@ def _descent(f: Function, start: tuple[float, ...], bounds: tuple[tuple[float, f
 
     steps = gradient(f) if f.expression is not None else None
     with np.errstate(all="ignore"):
-        found: Any = optimize.minimize(
+        result: Any = optimize.minimize(
             lambda v: float(f(*map(float, v))),
             start,
             method="Nelder-Mead" if steps is None else "BFGS",
             jac=None if steps is None else lambda v: np.asarray(steps(*map(float, v)), dtype=float),
         )
-    at = tuple(map(float, found.x))
-    value = float(found.fun)
+    at = tuple(map(float, result.x))
+    value = float(result.fun)
     began = ", ".join(map(digits, start))
     slopes = np.zeros(1) if steps is None else np.asarray(steps(*at))
     settled = bool(np.abs(slopes).max() <= 1e-3 * math.sqrt(1 + abs(value))) if math.isfinite(value) else False
     if not settled or max(map(abs, at)) > 1e8:
-        verdict = f"from {began} it does not settle: f = {digits(value)} after {found.nit} steps, and still falling"
+        verdict = f"from {began} it does not settle: f = {digits(value)} after {result.nit} steps, and still falling"
         return Minimum(f, "descent", (), None, None, verdict, False, bounds)
     one = Stationary(at, value, "minimum", "nothing lower beside it")
     if steps is not None and np.isfinite(np.asarray(hessian(f)(*at), dtype=float)).all():
         one = classified(f, at, None)
     best = one if one.kind in ("minimum", "undecided") else None
-    verdict = f"reached from {began} in {found.nit} steps and {found.nfev} values; another start may find a lower one"
+    verdict = f"reached from {began} in {result.nit} steps and {result.nfev} values; another start may find a lower one"
     return Minimum(f, "descent", (one,), best, None, verdict, False, bounds)

@@ -21,10 +21,8 @@ def point(f: Function, at: Point) -> tuple[float, ...]:
     """
     if isinstance(at, Mapping):
         if set(at) != set(f.variables):
-            raise ExpressionError(
-                f"the point has {', '.join(map(str, at)) or 'nothing'}, and {f} has {', '.join(f.variables)}; "
-                "give each variable once."
-            )
+            words, names = ", ".join(map(str, at)) or "nothing", ", ".join(f.variables)
+            raise ExpressionError(f"the point has {words}, and {f} has {names}; give each variable once.")
         at = [at[name] for name in f.variables]
     words = [at] if isinstance(at, str) or not isinstance(at, Iterable) else list(at)
     if len(words) != len(f.variables):

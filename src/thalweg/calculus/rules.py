@@ -108,7 +108,7 @@ class Rules:
     order: int = 1
     partial: bool = False
     steps: list[Step] = field(default_factory=list)
-    known: dict[Any, Any] = field(default_factory=dict)
+    slopes: dict[Any, Any] = field(default_factory=dict)
     work: Work = field(default_factory=Work)
 
     def of(self, expression: Any) -> Any:
@@ -117,12 +117,12 @@ class Rules:
             return sp.S.One
         if self.variable not in expression.free_symbols:
             return sp.S.Zero
-        if expression not in self.known:
+        if expression not in self.slopes:
             rule, result, kink = self._apply(expression)
             self.work.spend(1 + operations(result, WORK))
-            self.known[expression] = result
+            self.slopes[expression] = result
             self.steps.append(Step(rule, expression, result, str(self.variable), self.order, kink, self.partial))
-        return self.known[expression]
+        return self.slopes[expression]
 
     def _apply(self, expression: Any) -> tuple[str, Any, Any]:
         if expression.is_Add:
@@ -170,9 +170,9 @@ class Rules:
         first, *others = expression.args
         rest = others[0] if len(others) == 1 else expression.func(*others, evaluate=False)
         lead = first - rest if isinstance(expression, sp.Max) else rest - first
-        own = product(sp.Heaviside(lead, sp.S.Half), self.of(first))
+        taken = product(sp.Heaviside(lead, sp.S.Half), self.of(first))
         other = product(sp.Heaviside(-lead, sp.S.Half), self.of(rest))
-        return "larger or smaller", own + other, lead
+        return "larger or smaller", taken + other, lead
 
     def _function(self, expression: Any) -> tuple[str, Any, Any]:
         if isinstance(expression, sp.Piecewise):

@@ -16,7 +16,7 @@ from .symbolic import product
 
 
 def completed(expression: Any, symbols: tuple[Any, ...]) -> Any:
-    """The quadratic with its squares completed; None for what is no quadratic, or where none has a square.
+    """The quadratic with its squares completed; None for what is not a quadratic, or lacks squares.
 
     >>> x, y = sp.symbols("x y", real=True)
     >>> completed(x**2 - 4 * x + 6, (x,)), completed(2 * x**2 + 4 * x * y + 3 * y**2 - 6 * y, (x, y))
@@ -31,8 +31,7 @@ def completed(expression: Any, symbols: tuple[Any, ...]) -> Any:
         lead = rest.coeff_monomial(symbol**2)
         if lead == 0:
             continue
-        half = sp.diff(rest.as_expr(), symbol) / (2 * lead)  # symbol + what belongs to it
-        inside = sp.expand(half)
+        inside = sp.expand(sp.diff(rest.as_expr(), symbol) / (2 * lead))  # symbol + what belongs to it
         squares.append(product(lead, inside**2))
         rest = sp.Poly(sp.expand(rest.as_expr() - lead * inside**2), *symbols)
     return sp.Add(*squares, rest.as_expr()) if squares else None

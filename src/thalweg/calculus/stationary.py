@@ -61,7 +61,7 @@ class Stationary:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The candidates, whether they are all there are anywhere, and what is to be said of them."""
+    """The candidates, whether they are all there are anywhere, and a note on them."""
 
     points: tuple[Stationary, ...]
     complete: bool
@@ -84,8 +84,9 @@ def _of_fraction(f: Function, slope: Derivative) -> Candidates:
         return Candidates((), True, "it is constant: every point is a minimum and a maximum")
     points = []
     for root, order in real_roots(above):
-        sign = sp.sign(above.diff((x, order)).eval(sp.Float(root, DIGITS)) / below.eval(sp.Float(root, DIGITS)))
-        exact = closed_form(root, lambda form, root=root: abs(value(form) - root) < SAME)
+        place = sp.Float(root, DIGITS)
+        sign = sp.sign(above.diff((x, order)).eval(place) / below.eval(place))
+        exact = closed_form(root)
         at = (float(root if exact is None else exact),)
         kind, reason = _by_order(order + 1, int(sign))
         points.append(Stationary(at, float(f(*at)), kind, reason, None if exact is None else (exact,)))
@@ -96,57 +97,56 @@ def _by_order(order: int, sign: int) -> tuple[str, str]:
     """By the first derivative that is not 0."""
     name = {2: "f″", 3: "f‴"}.get(order, f"f of order {order}")
     reason = f"{name} {'>' if sign > 0 else '<'} 0" + (", all before are 0" if order > 2 else "")
-    if order % 2:
-        return "inflection", reason
-    return ("minimum" if sign > 0 else "maximum"), reason
+    return "inflection" if order % 2 else "minimum" if sign > 0 else "maximum", reason
 
 
 def _in_bounds(f: Function, slope: Derivative, low: float, high: float) -> Candidates:
     """Sign changes of the slope, kinks, and edges of the domain, between two bounds."""
-
     x = np.linspace(low, high, GRID)
     y, d = f(x), slope(x)
+    second = differentiated(slope.slope, f.variables[0]).slope
+    kinks = [step.kink for step in slope.steps if step.kink is not None and not step.kink.has(sp.floor)]
+    by_kind = {
+        "kink": [place for kink in kinks for place in _roots(Function(kink, f.variables), x)],
+        "level": _level_places(slope.slope, second, x, d),
+        "edge": _edges(f, x, np.isfinite(y)),
+    }
     places: dict[float, str] = {}
+    for kind, numbers in by_kind.items():
+        for place in map(float, numbers):
+            if all(abs(place - other) > 1e-7 * max(1.0, abs(place)) for other in places):
+                places[place] = kind
+    points = [one for one in _judged(f, second, places, (high - low) / GRID) if one is not None]
+    points += [_flat(f, x[first], x[last], x[1] - x[0]) for first, last in _stretches(d, y)]
+    points.sort(key=lambda one: one.at)
+    note = f"the slope was followed at {GRID:,} places; narrower valleys may be missed"
+    return Candidates(_with_closed_forms(f, slope, points), False, note)
 
-    def add(place: float, word: str) -> None:
-        if all(abs(place - other) > 1e-7 * max(1.0, abs(place)) for other in places):
-            places[place] = word
 
-    for step in slope.steps:
-        if step.kink is not None and not step.kink.has(sp.floor):
-            for place in _roots(Function(step.kink, f.variables), x):
-                add(place, "kink")
-    smooth = slope.slope
+def _level_places(slope: Function, second: Function, x: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """Where the slope, of values d at x, changes its sign or touches 0."""
     level = np.zeros(GRID, dtype=bool)
     level[:-1] |= (d[:-1] == 0) & (d[1:] == 0)
     level[1:] |= level[:-1]
-    roots = _roots(smooth, x, ~level)
     steepness = np.abs(d[np.isfinite(d)])
-    for place in roots[np.abs(smooth(roots)) < 1e-6 * (1 + steepness.max(initial=0.0))]:
-        add(float(place), "level")
-    second = differentiated(smooth, f.variables[0]).slope
+    crossings = _roots(slope, x, ~level)
+    crossings = crossings[np.abs(slope(crossings)) < 1e-6 * (1 + steepness.max(initial=0.0))]
     lowest = np.flatnonzero((np.abs(d[1:-1]) < np.abs(d[:-2])) & (np.abs(d[1:-1]) < np.abs(d[2:]))) + 1
     touches = _roots(second, x, np.isin(np.arange(GRID), (lowest - 1, lowest, lowest + 1)))
     usual = np.median(steepness) if len(steepness) else 0.0
-    for place in touches[np.abs(smooth(touches)) < 1e-9 * (1 + usual)]:
-        add(float(place), "level")
-    real = np.isfinite(y)
+    return np.concatenate([crossings, touches[np.abs(slope(touches)) < 1e-9 * (1 + usual)]])
+
+
+def _edges(f: Function, x: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """The last places at which the function is real, beside those at which it is not."""
     ends = np.flatnonzero(real[1:] != real[:-1])[:MOST_PLACES]
-    inside, outside = np.where(real[ends], x[ends], x[ends + 1]), np.where(real[ends], x[ends + 1], x[ends])
-    for place in _last(lambda v: np.isfinite(f(v)), inside, outside):
-        add(float(place), "edge")
-    stretches = _stretches(d, y)
-    points = _judged(f, second, places, (high - low) / GRID)
-    points += [_flat(f, x[first], x[last], x[1] - x[0]) for first, last in stretches]
-    kept = tuple(sorted((one for one in points if one is not None), key=lambda one: one.at))
-    note = f"the slope was followed at {GRID:,} places; narrower valleys may be missed"
-    return Candidates(_with_closed_forms(f, slope, kept), False, note)
+    inside, outside = np.where(real[ends], (x[ends], x[ends + 1]), (x[ends + 1], x[ends]))
+    return _last(lambda v: np.isfinite(f(v)), inside, outside)
 
 
 def _stretches(slopes: np.ndarray, values: np.ndarray) -> list[tuple[int, int]]:
     """First and last index of runs of at least three points without a slope and of one value."""
-    flat = (slopes[1:] == 0) & (slopes[:-1] == 0) & (values[1:] == values[:-1])
-    flat = np.concatenate([[False], flat, [False]])
+    flat = np.pad((slopes[1:] == 0) & (slopes[:-1] == 0) & (values[1:] == values[:-1]), 1)
     starts, ends = np.flatnonzero(flat[1:] & ~flat[:-1]), np.flatnonzero(~flat[1:] & flat[:-1])
     return [(int(a), int(b)) for a, b in zip(starts, ends, strict=True) if b - a >= 2][:100]
 
@@ -155,10 +155,8 @@ def _flat(f: Function, first: float, last: float, pitch: float) -> Stationary:
     """A level stretch as one point, its middle, by the values to both sides of it."""
     middle = float(first + last) / 2
     value, left, right = (float(f(float(v))) for v in (middle, first - pitch, last + pitch))
-    reason = f"level from about {first:.4g} to {last:.4g}".replace("-", "−")
-    if min(left, right) >= value:
-        return Stationary((middle,), value, "minimum", reason)
-    return Stationary((middle,), value, "maximum" if max(left, right) <= value else "inflection", reason)
+    kind = "minimum" if min(left, right) >= value else "maximum" if max(left, right) <= value else "inflection"
+    return Stationary((middle,), value, kind, f"level from about {first:.4g} to {last:.4g}".replace("-", "−"))
 
 
 def _roots(f: Function, x: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
@@ -186,46 +184,43 @@ def _judged(f: Function, second: Function, places: dict[float, str], pitch: floa
     h = np.minimum(1e-3 * np.maximum(1.0, np.abs(at)), pitch / 2)
     values = np.stack([f(at + k * h) for k in (0, -1, 1)] + [second(at), f(at - 1e-9), f(at + 1e-9)], axis=-1)
     return [
-        (_edge if word == "edge" else _inner)(place, word, *map(float, row))
-        for (place, word), row in zip(places.items(), values, strict=True)
+        _edge(place, *row) if word == "edge" else _inner(place, word, *row[:4])
+        for (place, word), row in zip(places.items(), values.tolist(), strict=True)
     ]
 
 
 def _edge(
-    place: float, word: str, value: float, left: float, right: float, curvature: float, before: float, behind: float
+    place: float, value: float, left: float, right: float, _: float, before: float, behind: float
 ) -> Stationary | None:
     """The edge of where it is real; None where it goes to infinity."""
-    there = left if math.isfinite(left) else right
-    beside = behind if math.isfinite(right) else before
+    there, beside = left if math.isfinite(left) else right, behind if math.isfinite(right) else before
     if not abs(value - beside) < 1e-3 * (1 + abs(value)):
         return None
     place, value = (0.0 if abs(v) < 1e-12 else v for v in (place, value))
-    return Stationary(
-        (place,), value, "edge minimum" if value <= there else "edge maximum", "the edge of where it is real"
-    )
+    kind = "edge minimum" if value <= there else "edge maximum"
+    return Stationary((place,), value, kind, "the edge of where it is real")
 
 
-def _inner(
-    place: float, word: str, value: float, left: float, right: float, curvature: float, *_: float
-) -> Stationary | None:
+def _inner(place: float, word: str, value: float, left: float, right: float, curvature: float) -> Stationary | None:
     if not np.isfinite([value, left, right]).all():
         return None
     if word == "level" and abs(curvature) > 1e-6:
         return Stationary((place,), value, *_by_order(2, 1 if curvature > 0 else -1))
-    reason = "a kink" if word == "kink" else "f″ = 0, by the values beside it"
     if value <= min(left, right) and value < max(left, right):
-        return Stationary((place,), value, "minimum", reason)
-    if value >= max(left, right) and value > min(left, right):
-        return Stationary((place,), value, "maximum", reason)
-    if word == "kink":
+        kind = "minimum"
+    elif value >= max(left, right) and value > min(left, right):
+        kind = "maximum"
+    elif word == "kink":
         return None
-    return Stationary((place,), value, "undecided" if left == right else "inflection", reason)
+    else:
+        kind = "undecided" if left == right else "inflection"
+    return Stationary((place,), value, kind, "a kink" if word == "kink" else "f″ = 0, by the values beside it")
 
 
-def _with_closed_forms(f: Function, slope: Derivative, points: tuple[Stationary, ...]) -> tuple[Stationary, ...]:
+def _with_closed_forms(f: Function, slope: Derivative, points: list[Stationary]) -> tuple[Stationary, ...]:
     """Closed forms of those places where the slope is 0 to forty digits, and 0 itself."""
     if operations(slope.expression, LONGEST) >= LONGEST:
-        return points
+        return tuple(points)
     precise = precisely(slope.expression, f.variables)
 
     def named(one: Stationary) -> Stationary:
@@ -263,33 +258,31 @@ def _of_quadratic(f: Function, slopes: list[Any]) -> Candidates:
         return Candidates((), True, "its slope is 0 nowhere")
     (solution,) = solutions
     if any(part.free_symbols for part in solution):
-        at = tuple(float(part.xreplace(dict.fromkeys(symbols, sp.S.Zero))) for part in solution)
         exact = tuple(part.xreplace(dict.fromkeys(symbols, sp.S.Zero)) for part in solution)
-        one = classified(f, at, exact)
+        one = classified(f, tuple(map(float, exact)), exact)
         free = ", ".join(str(s) for s in symbols if any(s in part.free_symbols for part in solution))
         note = f"it is level along a whole line or plane, of which this is one point; {free} may be anything"
-        kinds = {"undecided": _semidefinite(f, at)}
-        return Candidates((Stationary(at, one.value, kinds.get(one.kind, one.kind), one.reason, exact),), True, note)
+        if one.kind == "undecided":  # of a quadratic the signs of the eigenvalues say all
+            eigenvalues = np.linalg.eigvalsh(np.asarray(_second(f)(*one.at), dtype=float))
+            least = -LEVEL * abs(eigenvalues).max()
+            one = replace(one, kind="minimum" if eigenvalues[0] > least else "maximum")
+        return Candidates((one,), True, note)
     return Candidates((classified(f, tuple(map(float, solution)), tuple(solution)),), True)
-
-
-def _semidefinite(f: Function, at: tuple[float, ...]) -> str:
-    """Of a quadratic the signs of the eigenvalues say all."""
-    found = np.linalg.eigvalsh(np.asarray(_second(f)(*at), dtype=float))
-    return "minimum" if found[0] > -LEVEL * abs(found).max() else "maximum"
 
 
 def _of_two(f: Function, slopes: list[Any]) -> tuple[Stationary, ...] | None:
     """Pairs of the roots of both resultants at which both slopes are 0; None where a whole curve is level."""
     symbols = f.symbols()
-    eliminated = [sp.Poly(sp.resultant(*(p.as_expr() for p in slopes), drop), keep, domain="QQ")
-                  for keep, drop in (symbols, symbols[::-1])]  # fmt: skip
+    eliminated = [
+        sp.Poly(sp.resultant(*(p.as_expr() for p in slopes), drop), keep, domain="QQ")
+        for keep, drop in (symbols, symbols[::-1])
+    ]
     if any(p.is_zero for p in eliminated):
         return None
     whole, points = sp.Poly(f.expression, *symbols, domain="QQ"), []
     for pair in itertools.product(*([root for root, _ in real_roots(p)] for p in eliminated)):
         if all(_sum(slope, pair) == 0 for slope in slopes):
-            forms = [closed_form(root, lambda form, root=root: abs(value(form) - root) < SAME) for root in pair]
+            forms = [closed_form(root) for root in pair]
             exact = None if None in forms else tuple(forms)
             points.append(classified(f, tuple(map(float, exact or pair)), exact, _sum(whole, pair)))
     return tuple(points)
@@ -324,15 +317,15 @@ def _searched(f: Function, slopes: list[Derivative], bounds: tuple[tuple[float, 
     def curvature(v: np.ndarray) -> np.ndarray:
         return np.array([[part(*v) for part in row] for row in second])
 
-    found: list[tuple[float, ...]] = []
+    places: list[tuple[float, ...]] = []
     with np.errstate(all="ignore"):
         for start in starts:
-            one: Any = optimize.root(gradient, start, jac=curvature, tol=1e-12, options={"maxfev": 100})
-            inside = ((one.x >= low - 1e-9) & (one.x <= high + 1e-9)).all()
-            level = inside and np.abs(gradient(one.x)).max() < 1e-8 * (1 + abs(f(*map(float, one.x))))
-            if level and all(np.abs(one.x - other).max() > 1e-5 for other in found):
-                found.append(tuple(float(0.0 if abs(v) < 1e-12 else v) for v in one.x))
-    points = [classified(f, at, None) for at in sorted(found)]
+            at = optimize.root(gradient, start, jac=curvature, tol=1e-12, options={"maxfev": 100}).x
+            inside = ((at >= low - 1e-9) & (at <= high + 1e-9)).all()
+            level = inside and np.abs(gradient(at)).max() < 1e-8 * (1 + abs(f(*map(float, at))))
+            if level and all(np.abs(at - other).max() > 1e-5 for other in places):
+                places.append(tuple(float(0.0 if abs(v) < 1e-12 else v) for v in at))
+    points = [classified(f, at, None) for at in sorted(places)]
     note = f"searched from {len(starts)} starts in the bounds; there may be others"
     for one in list(points):
         alike = [p for p in points if p.kind == "undecided" and abs(p.value - one.value) < 1e-9]
@@ -353,21 +346,22 @@ def classified(
     """By the eigenvalues of the Hessian, and by the values around where they do not decide."""
     eigenvalues = np.linalg.eigvalsh(np.asarray(_second(f)(*at), dtype=float))
     level = LEVEL * max(np.abs(eigenvalues).max(), 1e-9)
-    told = ", ".join(f"{v:.4g}".replace("-", "−") for v in np.where(np.abs(eigenvalues) <= level, 0.0, eigenvalues))
-    reason = f"eigenvalues {told}"
+    shown = ", ".join(f"{v:.4g}".replace("-", "−") for v in np.where(np.abs(eigenvalues) <= level, 0.0, eigenvalues))
+    reason = f"eigenvalues {shown}"
     value = float(f(*at)) if value is None else value
     value = 0.0 if abs(value) < 1e-15 else value
     if eigenvalues[0] > level:
-        return Stationary(at, value, "minimum", reason, exact)
-    if eigenvalues[-1] < -level:
-        return Stationary(at, value, "maximum", reason, exact)
-    if eigenvalues[0] < -level and eigenvalues[-1] > level:
-        return Stationary(at, value, "saddle", reason, exact)
-    lower, higher = _around(f, at, value)
-    if lower and higher:
-        return Stationary(at, value, "saddle", f"{reason}; lower and higher values beside it", exact)
-    beside = "higher" if higher else "lower" if lower else "equal"
-    return Stationary(at, value, "undecided", f"{reason}; only {beside} values were seen beside it", exact)
+        kind = "minimum"
+    elif eigenvalues[-1] < -level:
+        kind = "maximum"
+    elif eigenvalues[0] < -level and eigenvalues[-1] > level:
+        kind = "saddle"
+    elif all(beside := _around(f, at, value)):
+        kind, reason = "saddle", f"{reason}; lower and higher values beside it"
+    else:
+        word = "lower" if beside[0] else "higher" if beside[1] else "equal"
+        kind, reason = "undecided", f"{reason}; only {word} values were seen beside it"
+    return Stationary(at, value, kind, reason, exact)
 
 
 def _around(f: Function, at: tuple[float, ...], value: float) -> tuple[bool, bool]:

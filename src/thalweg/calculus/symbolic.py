@@ -18,11 +18,25 @@ from .bounds import Measure
 from .syntax import Node
 
 
-class sigmoid(sp.Function):
-    """σ(u) = 1/(1 + e⁻ᵘ), kept by its name because σ' = σ(1 − σ); `rewrite(exp)` gives the fraction."""
+class _Named(sp.Function):
+    """A positive function that is not written out; `rewrite(exp)` does so."""
 
     nargs = 1
     is_positive = True
+    sign: str
+
+    def _eval_evalf(self, prec: int) -> Any:
+        return self.rewrite(sp.exp)._eval_evalf(prec)
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        power = f"^{{{exp}}}" if exp else ""
+        return rf"{self.sign}{power}\left({printer._print(self.args[0])}\right)"
+
+
+class sigmoid(_Named):
+    """σ(u) = 1/(1 + e⁻ᵘ), left under its name because σ' = σ(1 − σ)."""
+
+    sign = r"\sigma"
 
     @classmethod
     def eval(cls, u: Any) -> Any:
@@ -34,19 +48,11 @@ class sigmoid(sp.Function):
     def _eval_rewrite_as_exp(self, u: Any, **_: Any) -> Any:
         return 1 / (1 + sp.exp(-u))
 
-    def _eval_evalf(self, prec: int) -> Any:
-        return self.rewrite(sp.exp)._eval_evalf(prec)
 
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        power = f"^{{{exp}}}" if exp else ""
-        return rf"\sigma{power}\left({printer._print(self.args[0])}\right)"
+class softplus(_Named):
+    """log(1 + eᵘ), whose derivative is σ(u); left under its name because the sum overflows where this does not."""
 
-
-class softplus(sp.Function):
-    """log(1 + eᵘ), whose derivative is σ(u); kept by its name because the sum overflows where this does not."""
-
-    nargs = 1
-    is_positive = True
+    sign = r"\operatorname{softplus}"
 
     @classmethod
     def eval(cls, u: Any) -> Any:
@@ -57,13 +63,6 @@ class softplus(sp.Function):
 
     def _eval_rewrite_as_exp(self, u: Any, **_: Any) -> Any:
         return sp.log(1 + sp.exp(u))
-
-    def _eval_evalf(self, prec: int) -> Any:
-        return self.rewrite(sp.exp)._eval_evalf(prec)
-
-    def _latex(self, printer: Any, exp: str | None = None) -> str:
-        power = f"^{{{exp}}}" if exp else ""
-        return rf"\operatorname{{softplus}}{power}\left({printer._print(self.args[0])}\right)"
 
 
 def maximum(*parts: Any) -> Any:
@@ -128,9 +127,9 @@ def product(*factors: Any) -> Any:
     No function is built in here: SymPy's oddness rules, f(−u) = −f(u), rely on signs going in.
     """
     with distribute(False):
-        found = sp.Mul(*factors)
-    sign, rest = found.as_coeff_Mul()
-    return sp.Add(*(-term for term in rest.args)) if sign == -1 and rest.is_Add else found
+        whole = sp.Mul(*factors)
+    sign, rest = whole.as_coeff_Mul()
+    return sp.Add(*(-term for term in rest.args)) if sign == -1 and rest.is_Add else whole
 
 
 def _at_a_jump(node: Node, sizes: Measure) -> bool:

@@ -32,11 +32,8 @@ _OF_ONE = (
     "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh exp log2 log10 sqrt "
     "abs sign floor ceil heaviside erf sigmoid relu softplus"
 )
-FUNCTIONS = dict.fromkeys(_OF_ONE.split(), (1, 1)) | {
-    "log": (1, 2),
-    "min": (2, 20),
-    "max": (2, 20),
-}  # fewest and most arguments
+# fewest and most arguments
+FUNCTIONS = dict.fromkeys(_OF_ONE.split(), (1, 1)) | {"log": (1, 2), "min": (2, 20), "max": (2, 20)}
 _INVERSES = {f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")}
 _ALSO = _INVERSES | {"ln": "log", "sgn": "sign", "minimum": "min", "maximum": "max", "ceiling": "ceil"}
 CONSTANTS = {"pi": "pi", "π": "pi", "e": "e"}
@@ -72,7 +69,7 @@ def number(value: Fraction | int | float) -> Node:
 
 
 def shown(text: str) -> str:
-    """At most 60 characters of what somebody wrote, without control characters, for a message."""
+    """At most 60 characters of a text, without control characters, for a message."""
     line = "".join(letter if letter.isprintable() else "�" for letter in text[:61])
     return repr(line if len(text) <= 60 else line[:60] + "…")
 
@@ -95,9 +92,8 @@ def parse(text: str) -> Node:
         ExpressionError: a text that is not such a formula, or one without a single meaning.
     """
     if len(text) > LONGEST:
-        raise ExpressionError(
-            f"{shown(text)} has {len(text):,} characters, and a formula may have {LONGEST:,}: shorten it."
-        )
+        count = f"{len(text):,} characters, and a formula may have {LONGEST:,}"
+        raise ExpressionError(f"{shown(text)} has {count}: shorten it.")
     if not text.strip():
         raise ExpressionError("the formula is empty; write one, e.g. x*sin(x).")
     return _Parser(text).whole()
@@ -105,13 +101,13 @@ def parse(text: str) -> Node:
 
 def names(tree: Node) -> set[str]:
     """The variables in a tree."""
-    found, rest = set(), [tree]
+    variables, rest = set(), [tree]
     while rest:
         node = rest.pop()
         if node.head == "name" and node.word not in CONSTANTS.values():
-            found.add(node.word)
+            variables.add(node.word)
         rest.extend(node.args)
-    return found
+    return variables
 
 
 class _Parser:
@@ -134,9 +130,9 @@ class _Parser:
                 at += 1
                 continue
             for kind, pattern in (("number", _NUMBER), ("raised", _RAISED), ("name", _NAME)):
-                if found := pattern.match(text, at):
-                    yield _Token(kind, found[0], at)
-                    at = found.end()
+                if match := pattern.match(text, at):
+                    yield _Token(kind, match[0], at)
+                    at = match.end()
                     break
             else:
                 sign = next((s for s in (_MINUS, _TIMES, _OVER) if letter in s), letter)[0]
@@ -145,11 +141,8 @@ class _Parser:
                     at += 2
                     continue
                 if sign not in "+-*/^(),|√":
-                    raise self.refuse(
-                        f"{shown(letter)} has no meaning here; use + − * / ^, parentheses, numbers, "
-                        "names, and functions such as sin or exp",
-                        at,
-                    )
+                    allowed = "+ − * / ^, parentheses, numbers, names, and functions such as sin or exp"
+                    raise self.refuse(f"{shown(letter)} has no meaning here; use {allowed}", at)
                 yield _Token(sign, letter, at)
                 at += 1
         yield _Token("end", "", at)
@@ -190,9 +183,7 @@ class _Parser:
     def sum(self) -> Node:
         terms = [self.term()]
         while self.now.kind in ("+", "-"):
-            minus = self.take().kind == "-"
-            term = self.term()
-            terms.append(_negative(term) if minus else term)
+            terms.append(_negative(self.term()) if self.take().kind == "-" else self.term())
         return terms[0] if len(terms) == 1 else Node("sum", tuple(terms))
 
     def term(self) -> Node:
@@ -207,9 +198,8 @@ class _Parser:
                 node, divided = Node("quotient", (node, right)), True
             elif self._adjoins(glued):
                 if divided:
-                    raise self.refuse(
-                        "behind a division it could stand above or below the line; write a/(b*c) or (a/b)*c"
-                    )
+                    reason = "behind a division it could stand above or below the line"
+                    raise self.refuse(f"{reason}; write a/(b*c) or (a/b)*c")
                 if (zero := self.tokens[self.place - 1]).text[0] == "0" and zero.text.isdigit():
                     raise self.refuse(f"{zero.text} before a name is not a number; write numbers in decimals")
                 right, glued = self.power()
@@ -267,8 +257,8 @@ class _Parser:
             self.depth -= 1
             return node
         self.place -= 1
-        found = "ends" if token.kind == "end" else f"has {shown(token.text)}"
-        raise self.refuse(f"it {found} where a number, a name or a bracket is due")
+        verb = "ends" if token.kind == "end" else f"has {shown(token.text)}"
+        raise self.refuse(f"it {verb} where a number, a name or a bracket is due")
 
     def _close(self, kind: str, opened: _Token) -> None:
         if not self.takes(kind):
@@ -287,7 +277,7 @@ class _Parser:
         word = unicodedata.normalize("NFKC", token.text)
         word = _ALSO.get(word, word)
         if not word.isidentifier():
-            raise self.refuse(f"{shown(token.text)} is no name; names are of letters, digits and _", token.at)
+            raise self.refuse(f"{shown(token.text)} is not a name; names are of letters, digits and _", token.at)
         if len(word) > LONGEST_NAME:
             raise self.refuse(f"a name may have {LONGEST_NAME} characters", token.at)
         if word.lower() in _NO_NUMBERS:
@@ -297,8 +287,8 @@ class _Parser:
         if self.now.kind == "(":
             near = difflib.get_close_matches(word, [*FUNCTIONS, *_ALSO], n=2, cutoff=0.6) if len(word) > 2 else []
             hint = f"did you mean {' or '.join(near)}? The functions are {', '.join(FUNCTIONS)}"
-            known = hint if near else f"write {word}*(…) for a product, or one of the functions {', '.join(FUNCTIONS)}"
-            raise self.refuse(f"{word} is not a function; {known}", token.at)
+            advice = hint if near else f"write {word}*(…) for a product, or one of the functions {', '.join(FUNCTIONS)}"
+            raise self.refuse(f"{word} is not a function; {advice}", token.at)
         return Node("name", word=CONSTANTS.get(word, word))
 
     def _call(self, word: str, token: _Token) -> Node:
@@ -325,8 +315,7 @@ def _negative(node: Node) -> Node:
 
 def _product(left: Node, right: Node) -> Node:
     """Products beside each other are one product, so that a long one is not a deep one."""
-    parts = (*(left.args if left.head == "product" else (left,)), right)
-    return Node("product", parts)
+    return Node("product", (*(left.args if left.head == "product" else (left,)), right))
 
 
 def check_products(text: str, variables: set[str]) -> None:

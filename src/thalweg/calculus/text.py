@@ -143,9 +143,9 @@ class _Paper(LatexPrinter):
         if expr.name.isascii():
             return super()._print_Symbol(expr, style)
         greek = "".join(str(_GREEK.get(letter, letter)) for letter in expr.name)
-        return (
-            super()._print_Symbol(sp.Symbol(greek)) if greek.isascii() else rf"\text{{{expr.name}}}".replace("_", r"\_")
-        )
+        if greek.isascii():
+            return super()._print_Symbol(sp.Symbol(greek))
+        return rf"\text{{{expr.name}}}".replace("_", r"\_")
 
     def _print_Heaviside(self, expr: Any, exp: Any = None) -> str:
         word = rf"\theta\left({self._print(expr.args[0])}\right)"

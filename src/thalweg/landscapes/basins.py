@@ -18,13 +18,13 @@ from .driver import CHUNK, advance
 from .minima import minima_among, nearest
 from .surface import Surface
 from .surfaces import surface as surface_of
-from .walkers import Walkers, own_rows
+from .walkers import Walkers, needs_rows
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-RADIUS = 0.01  # of the widest side: who ends that near to a minimum has fallen into it
+RADIUS = 0.01  # of the widest side: a path that ends this near to a minimum has fallen into it
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,14 +35,13 @@ class Basins:
     variable goes down the rows and the first along the columns, as a picture is drawn.
 
     Attributes:
-        surface, formula, rate, schedule, steps: what was gone down, and how.
+        surface, formula, rate, schedule, steps: of the descents.
         axes: for each variable, the coordinates of the starts (resolution,).
         minima: (minima, dimensions), the lowest first.
-        labels: the grid; the number of the minimum that is fallen into, or −1 where the path diverged or has not
-            come to any.
+        labels: the grid; the number of the minimum that the path falls into, or −1 where it diverged or reached none.
         diverged: the grid; whether the path diverged.
         ends: (grid, dimensions), where the paths end.
-        radius: who ends that near to a minimum has fallen into it.
+        radius: a path that ends this near to a minimum has fallen into it.
     """
 
     surface: Surface
@@ -68,7 +67,7 @@ class Basins:
 
     @functools.cached_property
     def settled(self) -> np.ndarray:
-        """The grid; steps until the path stays within `radius` of its minimum, −1 where it comes to none.
+        """The grid; steps until the path stays within `radius` of its minimum, −1 where it reaches none.
 
         The descents are walked a second time for it, now that their minima are known.
         """
@@ -138,50 +137,40 @@ def basins(
         steps: taken by every path.
         resolution: starts along each axis.
         bounds: ((low, high), …) for each variable; the surface's own unless given.
-        radius: who ends that near to a minimum has fallen into it; a hundredth of the widest side unless given.
+        radius: a path that ends this near to a minimum has fallen into it; a hundredth of the widest side unless given.
 
-    The minima are those known of the surface, and those found where paths end.
+    The minima are those known of the surface, and those near which many paths end.
 
     Raises:
-        SurfaceError: more than two variables, or what cannot be meant.
+        SurfaceError: more than two variables, or an invalid argument.
 
     >>> import thalweg as tw
-    >>> found = tw.basins("himmelblau", lr=0.01, resolution=50)
-    >>> found, found.minima[found.labels[-1, -1]]
+    >>> basins = tw.basins("himmelblau", lr=0.01, resolution=50)
+    >>> basins, basins.minima[basins.labels[-1, -1]]
     (<Basins of himmelblau: 50 × 50 starts, 4 minima, sgd>, array([3., 2.]))
     """
-    found = surface_of(surface)
-    if found.dimensions > 2:
-        raise SurfaceError(f"{found} has {found.dimensions} variables, and a map of basins has one or two.")
+    surface = surface_of(surface)
+    if surface.dimensions > 2:
+        raise SurfaceError(f"{surface} has {surface.dimensions} variables, and a map of basins has one or two.")
     COUNT.check("steps", steps, SurfaceError)
     formula, rate = _one_rule(optimizer, lr)
-    moved = _open(schedule, steps)
-    axes = _axes(found, resolution, bounds, formula)
+    schedule = _open(schedule, steps)
+    axes = _axes(surface, resolution, bounds, formula)
     reach = RADIUS * max(np.ptp(axis) for axis in axes) if radius is None else radius
     if not 0 < reach < np.inf:
         raise SurfaceError(f"radius is {radius!r}, and must be a positive number.")
     starts = _grid(axes).reshape(-1, len(axes))
-    walkers, shared = _walkers(formula, rate, starts, moved, steps)
-    advance(found, walkers, steps, shared)
+    walkers, shared = _walkers(formula, rate, starts, schedule, steps)
+    advance(surface, walkers, steps, shared)
     ends = walkers.points
-    far = FAR * max(np.ptp(found.bounds), 2 * np.abs(starts).max())
-    diverged = ~((np.abs(ends) < far).all(axis=1) & np.isfinite(found(ends)))
+    far = FAR * max(np.ptp(surface.bounds), 2 * np.abs(starts).max())
+    diverged = ~((np.abs(ends) < far).all(axis=1) & np.isfinite(surface(ends)))
     ends[diverged] = np.nan
-    minima = minima_among(found, ends[~diverged], reach)
+    minima = minima_among(surface, ends[~diverged], reach)
     shape = tuple(len(axis) for axis in reversed(axes))
-    return Basins(
-        surface=found,
-        formula=formula,
-        rate=rate,
-        schedule=moved,
-        steps=steps,
-        axes=axes,
-        minima=minima,
-        labels=nearest(minima, ends, reach).reshape(shape),
-        diverged=diverged.reshape(shape),
-        ends=ends.reshape(*shape, -1),
-        radius=float(reach),
-    )
+    labels, diverged = nearest(minima, ends, reach).reshape(shape), diverged.reshape(shape)
+    ends = ends.reshape(*shape, -1)
+    return Basins(surface, formula, rate, schedule, steps, axes, minima, labels, diverged, ends, float(reach))
 
 
 def _one_rule(optimizer: Any, lr: Any) -> tuple[Formula, float]:
@@ -194,13 +183,13 @@ def _one_rule(optimizer: Any, lr: Any) -> tuple[Formula, float]:
 
 
 def _open(schedule: Any, steps: int) -> Schedule:
-    moved = schedules.get(schedule)
-    moved.check(steps)
-    if moved.closed:
+    resolved = schedules.get(schedule)
+    resolved.check(steps)
+    if resolved.closed:
         raise SurfaceError(
-            f"{moved.label} follows the loss of each path, of which a map keeps none; take another schedule."
+            f"{resolved.label} follows the loss of each path, which a map does not keep; take another schedule."
         )
-    return moved
+    return resolved
 
 
 def _axes(surface: Surface, resolution: Any, bounds: Any, formula: Formula) -> tuple[np.ndarray, ...]:
@@ -233,11 +222,11 @@ def _grid(axes: tuple[np.ndarray, ...]) -> np.ndarray:
 
 def _walkers(formula: Formula, rate: float, starts: np.ndarray, schedule: Schedule, steps: int) -> tuple[Walkers, bool]:
     """The walkers of a map, and whether those of a chunk share a row."""
-    shared = not own_rows(formula, schedule)
+    shared = not needs_rows(formula, schedule)
     rows = -(-len(starts) // CHUNK) if shared else len(starts)
-    given = {} if np.isnan(rate) else {"lr": np.full(rows, rate)}
+    levels = {} if np.isnan(rate) else {"lr": np.full(rows, rate)}
     points = np.array(starts, dtype=np.float64)
-    return Walkers(formula, rows, given, points, schedule, steps, CHUNK if shared else 1), shared
+    return Walkers(formula, rows, levels, points, schedule, steps, CHUNK if shared else 1), shared
 
 
 __all__ = ["Basins", "basins"]

@@ -1,9 +1,8 @@
 """An expression's value and gradient as one compiled loop over points.
 
 SymPy differentiates; what the partial derivatives have in common is computed once; Numba compiles the rest. No two
-operations are merged into one that rounds once, so that a point's gradient has the same bits among any others. Points
-lie as (points, dimensions) float64, so that the gradients can be handed to
-those kernels as they are.
+operations are merged into one that rounds once, so that a point's gradient has the same bits among any others.
+Points lie as (points, dimensions) float64, so that the kernels of the rules read the gradients without a copy.
 """
 
 from __future__ import annotations
@@ -65,11 +64,11 @@ def is_short(expression: sp.Expr, variables: tuple[sp.Symbol, ...]) -> bool:
         return False
     if operations(expression, MOST_OPERATIONS) > MOST_OPERATIONS:
         return False
-    wanted = (expression, *derivatives(expression, variables))
-    if any(one.has(sp.nan, sp.zoo) for one in wanted):  # 0ˣ: the rules know its slope
+    outputs = (expression, *derivatives(expression, variables))
+    if any(one.has(sp.nan, sp.zoo) for one in outputs):  # 0ˣ: the rules know its slope
         return False
-    calls = {call for one in wanted for call in one.atoms(sp.Function, sp.exp) if type(call).__name__ in _WIDE}
-    return len(calls) <= MOST_CALLS and sum(operations(one, MOST_OPERATIONS) for one in wanted) <= 2 * MOST_OPERATIONS
+    calls = {call for one in outputs for call in one.atoms(sp.Function, sp.exp) if type(call).__name__ in _WIDE}
+    return len(calls) <= MOST_CALLS and sum(operations(one, MOST_OPERATIONS) for one in outputs) <= 2 * MOST_OPERATIONS
 
 
 @functools.cache
@@ -94,17 +93,16 @@ def compiled(expression: sp.Expr, variables: tuple[sp.Symbol, ...]) -> Any:
     """
     slopes = derivatives(expression, variables)
     text = f'"""{len(variables)} variables: generated from an expression."""\n{_HEAD}'
-    for name, wanted in (("gradients", slopes), ("both", (*slopes, _walkable(expression)))):
-        text += "\n".join(_loop(name, wanted, variables)) + "\n\n"
+    for name, outputs in (("gradients", slopes), ("both", (*slopes, _walkable(expression)))):
+        text += "\n".join(_loop(name, outputs, variables)) + "\n\n"
     return module(text, "surface")
 
 
-def _loop(name: str, wanted: Sequence[sp.Expr], variables: Sequence[sp.Symbol]) -> list[str]:
+def _loop(name: str, outputs: Sequence[sp.Expr], variables: Sequence[sp.Symbol]) -> list[str]:
     count, print_ = len(variables), _Printer().doprint
     named = {v: sp.Symbol(f"_w{k}", real=True) for k, v in enumerate(variables)}
-    shared, values = sp.cse(
-        [w.xreplace(named) for w in wanted], symbols=sp.numbered_symbols("_x", real=True), order="none"
-    )
+    parts = sp.numbered_symbols("_x", real=True)
+    shared, values = sp.cse([output.xreplace(named) for output in outputs], symbols=parts, order="none")
     slopes, losses = values[:count], values[count:]
     return [
         "@_compiled",

@@ -30,7 +30,7 @@ from .walkers import Walkers
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-TINY = 1e-100  # of the first distance: who is as near as that is there
+TINY = 1e-100  # of the first distance: a path this near has arrived
 ROUNDING = 1e-13  # of the minimum's size: nearer than that rounding keeps the point away
 LEAST, MOST, PER_DECADE = (1e-3, 100, 400)  # trial rates, times the curvature, between which the boundary is searched
 
@@ -40,7 +40,7 @@ class Convergence:
     """How a rule fares near a minimum at each rate and value of a hyperparameter; made by `convergence`.
 
     Attributes:
-        surface, formula, minimum: what was gone down, and to where.
+        surface, formula, minimum: of the descents.
         hyperparameter: which one varies; lr varies beside it.
         rates: (rates,), learning rates.
         values: (values,), of the hyperparameter.
@@ -73,8 +73,8 @@ class Convergence:
         """The map: how fast it converges at each rate and value, with the boundary in theory.
 
         >>> import thalweg as tw
-        >>> found = tw.landscapes.convergence("quadratic(condition=10)", values=[0.0, 0.5, 0.9])
-        >>> found.picture().data[1].x.round(4).tolist()
+        >>> rates = tw.landscapes.convergence("quadratic(condition=10)", values=[0.0, 0.5, 0.9])
+        >>> rates.picture().data[1].x.round(4).tolist()
         [0.2, 0.3, 0.38]
         """
         from ..pictures.maps import convergence_map
@@ -110,49 +110,40 @@ def convergence(
         steps: of each path; the second half is measured.
 
     Raises:
-        SurfaceError: no known minimum, or what cannot be meant.
+        SurfaceError: a surface without a known minimum, or an invalid argument.
 
     Source of the theory: Polyak 1964; Lessard, Recht & Packard 2016, section 2; Goh 2017.
 
     >>> import thalweg as tw
-    >>> found = tw.landscapes.convergence("quadratic(condition=10)", values=[0.0, 0.5, 0.9])
-    >>> found.boundary.round(4)
+    >>> tw.landscapes.convergence("quadratic(condition=10)", values=[0.0, 0.5, 0.9]).boundary.round(4)
     array([0.2 , 0.3 , 0.38])
     """
-    found, formula = surface_of(surface), formula_of(optimizer)
+    surface, formula = surface_of(surface), formula_of(optimizer)
     COUNT.check("steps", steps, SurfaceError)
     for name in ("lr", hyperparameter):
         if name not in formula.hyperparameters:
             raise FormulaError(unknown(f"hyperparameter of {formula.name}", name, formula.hyperparameters))
     if hyperparameter == "lr":
-        raise SurfaceError("lr varies in any case; name another hyperparameter to vary beside it, e.g. momentum.")
-    minimum, begin = _places(found, start)
-    eigenvalues = np.linalg.eigvalsh(found.hessian(minimum.tolist()))
+        raise SurfaceError("lr always varies; name another hyperparameter to vary beside it, e.g. momentum.")
+    minimum, begin = _places(surface, start)
+    eigenvalues = np.linalg.eigvalsh(surface.hessian(minimum.tolist()))
     if not (np.isfinite(eigenvalues) & (eigenvalues > 0)).all():
         raise SurfaceError(
-            f"{found} has no bowl at its minimum {minimum.tolist()}, whose shape decides at which rate a rule "
+            f"{surface} has no bowl at its minimum {minimum.tolist()}, whose shape decides at which rate a rule "
             "converges; take a surface with a Hessian above 0 there."
         )
     grid = np.linspace(0.01, 4, 100) / eigenvalues[-1] if rates is None else _numbers("rates", rates, above=0)
     levels = np.linspace(0, 0.99, 100) if values is None else _numbers(hyperparameter, values)
     cells = {"lr": np.tile(grid, len(levels)), hyperparameter: np.repeat(levels, len(grid))}
-    with np.errstate(all="ignore"):  # what diverges is not looked at
-        factors, nearer = _measured(found, formula, cells, minimum, begin, steps)
-        factors = factors.reshape(len(levels), len(grid))
+    with np.errstate(all="ignore"):  # paths that diverge
+        results = _measured(surface, formula, cells, minimum, begin, steps)
+    factors, nearer = (cell.reshape(len(levels), len(grid)) for cell in results)
     radius = _spectral_radius(formula, hyperparameter)
     at = (grid[None, :, None], levels[:, None, None], eigenvalues)
+    theory, boundary = radius and radius(*at).max(axis=-1), radius and _boundary(radius, levels, eigenvalues[-1])
+    stable = nearer & (factors < 1)
     return Convergence(
-        surface=found,
-        formula=formula,
-        minimum=minimum,
-        hyperparameter=hyperparameter,
-        rates=grid,
-        values=levels,
-        factors=factors,
-        converges=nearer.reshape(factors.shape) & (factors < 1),
-        theory=radius and radius(*at).max(axis=-1),
-        boundary=radius and _boundary(radius, levels, eigenvalues[-1]),
-        eigenvalues=eigenvalues,
+        surface, formula, minimum, hyperparameter, grid, levels, factors, stable, theory, boundary, eigenvalues
     )
 
 
@@ -169,11 +160,11 @@ def _places(surface: Surface, start: Any) -> tuple[np.ndarray, np.ndarray]:
     return minima[np.argmin(np.linalg.norm(minima - starts[0], axis=1))], starts[0]
 
 
-def _numbers(what: str, given: Any, above: float = -np.inf) -> np.ndarray:
+def _numbers(what: str, values: Any, above: float = -np.inf) -> np.ndarray:
     try:
-        numbers = np.atleast_1d(np.asarray(given, dtype=np.float64))
+        numbers = np.atleast_1d(np.asarray(values, dtype=np.float64))
     except (TypeError, ValueError) as error:
-        raise SurfaceError(f"{what} is {given!r}; give a list of numbers.") from error
+        raise SurfaceError(f"{what} is {values!r}; give a list of numbers.") from error
     if numbers.ndim != 1 or not len(numbers) or not (np.isfinite(numbers) & (numbers > above)).all():
         positive = "positive " if above == 0 else ""
         raise SurfaceError(f"{what} must be a list of finite {positive}numbers.")
@@ -181,15 +172,15 @@ def _numbers(what: str, given: Any, above: float = -np.inf) -> np.ndarray:
 
 
 def _measured(
-    surface: Surface, formula: Formula, given: dict[str, np.ndarray], minimum: np.ndarray, begin: np.ndarray, steps: int
+    surface: Surface, formula: Formula, cells: dict[str, np.ndarray], minimum: np.ndarray, begin: np.ndarray, steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The mean factor per step of each row of hyperparameters, (rows,), and whether it ends nearer than it began.
 
     Paths swing to and fro, so a distance is the farthest of a window of steps: one in the middle against one at the
     end, or for a path that is there before, its way until then.
     """
-    count = len(given["lr"])
-    walkers = Walkers(formula, count, given, np.tile(begin, (count, 1)), schedules.get("constant"), steps)
+    count = len(cells["lr"])
+    walkers = Walkers(formula, count, cells, np.tile(begin, (count, 1)), schedules.get("constant"), steps)
     first = np.linalg.norm(begin - minimum)
     tiny = max(TINY * first, ROUNDING * np.linalg.norm(minimum))
     window = max(1, steps // 10)
@@ -200,9 +191,9 @@ def _measured(
         distance = np.linalg.norm(walkers.points - minimum, axis=1)
         fresh = (distance <= tiny) & (factors == 0)
         factors[fresh] = np.maximum(distance[fresh] / first, TINY) ** (1 / (k + 1))
-        for own, start in zip(farthest, begun, strict=True):
+        for largest, start in zip(farthest, begun, strict=True):
             if start <= k < start + window:
-                np.maximum(own, distance, out=own)  # NaN stays
+                np.maximum(largest, distance, out=largest)  # NaN stays
     measured = (farthest[1] / farthest[0]) ** (1 / (begun[1] - begun[0]))
     factors = np.where(factors > 0, factors, np.where(np.isfinite(measured), measured, np.inf))
     return factors, farthest[1] < first
@@ -219,11 +210,11 @@ def _matrix(equations: Equations) -> sp.Matrix | None:
     ahead = w if equations.at is None else w + equations.at
     after = [w + equations.step, *(value for _, value in equations.states)]
     numbers = {symbol(name) for name in equations.hyperparameters} | {curvature}
-    found = sp.Matrix([value.subs(symbol("g"), curvature * ahead) for value in after]).jacobian([w, *states])
-    if found.free_symbols - numbers - {w, *states}:
+    matrix = sp.Matrix([value.subs(symbol("g"), curvature * ahead) for value in after]).jacobian([w, *states])
+    if matrix.free_symbols - numbers - {w, *states}:
         return None  # the step or the loss takes part
-    found = found.applyfunc(sp.expand)
-    return found if found.free_symbols <= numbers else None
+    matrix = matrix.applyfunc(sp.expand)
+    return matrix if matrix.free_symbols <= numbers else None
 
 
 def _spectral_radius(formula: Formula, name: str) -> Radius | None:

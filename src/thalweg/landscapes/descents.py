@@ -20,10 +20,10 @@ from ..schedules import Schedule
 from .path import Path
 from .surface import Surface
 from .surfaces import surface as surface_of
-from .walkers import Walkers, own_rows
+from .walkers import Walkers, needs_rows
 
 MEMORY = 2 * 2**30  # bytes that paths may take
-FAR = 1e6  # times the drawn width: who is that far away has diverged
+FAR = 1e6  # times the drawn width: a path that far away has diverged
 ALIASES = {"gradient_descent": "sgd"}
 
 DEFAULTS = "each rule at its own default rate"
@@ -59,7 +59,7 @@ def descend(
         seed: of the noise.
 
     Raises:
-        SurfaceError: a surface or a start that cannot be meant, or more paths than memory holds.
+        SurfaceError: an invalid surface or start, or more paths than memory holds.
         FormulaError, PlanError: an unknown optimizer or schedule.
 
     >>> import thalweg as tw
@@ -67,18 +67,17 @@ def descend(
     >>> path.points.shape, path.points[:, -1].round(3)
     ((2, 11), array([4.913, 0.005]))
     """
-    found, starts = _on(surface, start)
+    surface, starts = _on(surface, start)
     rules = rules_of(optimizer, lr)
-    moved = schedules.get(schedule)
+    schedule = schedules.get(schedule)
     _check(steps, noise, seed)
-    moved.check(steps)
-    walk = _Walk(found, starts, rules, moved, steps)
-    return walk.path(float(noise), seed)
+    schedule.check(steps)
+    return _Walk(surface, starts, rules, schedule, steps).path(float(noise), seed)
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Formulas with their rates, (optimizers, rates); NaN for a formula that has none."""
+    """Formulas with their rates, (optimizers, rates); NaN for a formula without a rate."""
 
     formulas: tuple[Formula, ...]
     rates: np.ndarray
@@ -87,50 +86,46 @@ class Rules:
 
 def rules_of(optimizer: Any, lr: Any) -> Rules:
     """Optimizers and rates in whatever form a user may give them."""
-    if isinstance(optimizer, Mapping):
-        if lr is not None:
-            raise SurfaceError("lr is given twice: leave it out where the optimizers have rates of their own.")
-        given = [_rates(rate) for rate in optimizer.values()]
-        fairness = CHOSEN
-    else:
-        given = [] if lr is None else [_rates(lr)]
-        fairness = DEFAULTS if lr is None else SAME
+    mapped = isinstance(optimizer, Mapping)
+    if mapped and lr is not None:
+        raise SurfaceError("lr is given twice: leave it out where the optimizers have rates of their own.")
     one = isinstance(optimizer, str) or not isinstance(optimizer, Sequence | Mapping)
-    named = [formula_of(each) for each in ([optimizer] if one else list(optimizer))]
-    if not named:
+    rules = tuple(formula_of(each) for each in ([optimizer] if one else optimizer))
+    labels = [rule.label for rule in rules]
+    if not rules:
         raise SurfaceError("no optimizer was given; name one, e.g. 'sgd'.")
-    labels = [rule.label for rule in named]
-    twice = next((name for name in labels if labels.count(name) > 1), None)
-    if twice:
+    if twice := next((name for name in labels if labels.count(name) > 1), None):
         raise SurfaceError(f"optimizer {twice} is given twice; name each once.")
-    if isinstance(optimizer, Mapping):
-        if len({len(rates) for rates in given}) > 1:
+    if mapped:
+        rates = [_rates(rate) for rate in optimizer.values()]
+        if len({len(row) for row in rates}) > 1:
             raise SurfaceError(
-                f"the optimizers have {', '.join(str(len(r)) for r in given)} rates; give each equally many."
+                f"the optimizers have {', '.join(str(len(row)) for row in rates)} rates; give each equally many."
             )
-        return Rules(tuple(named), np.array(given), fairness)
-    for rule in named if given else ():
+        return Rules(rules, np.array(rates), CHOSEN)
+    if lr is None:
+        return Rules(rules, np.array([[rule.hyperparameters.get("lr", np.nan)] for rule in rules]), DEFAULTS)
+    for rule in rules:
         if "lr" not in rule.hyperparameters:
             raise SurfaceError(f"{rule.label} has no hyperparameter lr; leave lr out, or leave it out of the list.")
-    default = [[rule.hyperparameters.get("lr", np.nan)] for rule in named]
-    return Rules(tuple(named), np.array(given * len(named) or default, dtype=np.float64), fairness)
+    return Rules(rules, np.array([_rates(lr)] * len(rules)), SAME)
 
 
-def formula_of(given: Any) -> Formula:
+def formula_of(optimizer: Any) -> Formula:
     """A formula by its name, also by the name that courses have for it."""
-    if not isinstance(given, str | Formula):
-        raise SurfaceError(f"{given!r} is no optimizer; give a name, e.g. 'adam', or a formula.")
-    if isinstance(given, str):
-        name, bracket, rest = given.strip().partition("(")
-        given = ALIASES.get(name.strip(), name) + bracket + rest
-    return formulas.get(given)
+    if not isinstance(optimizer, str | Formula):
+        raise SurfaceError(f"{optimizer!r} is not an optimizer; give a name, e.g. 'adam', or a formula.")
+    if isinstance(optimizer, str):
+        name, bracket, rest = optimizer.strip().partition("(")
+        optimizer = ALIASES.get(name.strip(), name) + bracket + rest
+    return formulas.get(optimizer)
 
 
-def _rates(given: Any) -> list[float]:
+def _rates(lr: Any) -> list[float]:
     try:
-        rates = np.atleast_1d(np.asarray(given, dtype=np.float64))
+        rates = np.atleast_1d(np.asarray(lr, dtype=np.float64))
     except (TypeError, ValueError) as error:
-        raise SurfaceError(f"lr is {calls.short(repr(given))}; give a positive number or a list of them.") from error
+        raise SurfaceError(f"lr is {calls.short(repr(lr))}; give a positive number or a list of them.") from error
     if rates.ndim != 1 or not len(rates):
         raise SurfaceError("lr has no numbers in it; give a positive number or a list of them.")
     wrong = rates[~((rates > 0) & np.isfinite(rates))]
@@ -139,16 +134,16 @@ def _rates(given: Any) -> list[float]:
     return rates.tolist()
 
 
-def _on(given: Any, start: Any) -> tuple[Surface, np.ndarray]:
+def _on(surface: Any, start: Any) -> tuple[Surface, np.ndarray]:
     """The surface, and the starts on it (starts, dimensions)."""
-    numbers = None if start is None else _numbers(start)
-    dimensions = None if numbers is None or numbers.ndim == 0 else numbers.shape[-1]
-    found = surface_of(given, dimensions)
-    if numbers is None:
-        if not found.start:
-            raise SurfaceError(f"{found} has no start of its own; give one, e.g. start={_example(found)}.")
-        numbers = np.array(found.start)
-    return found, starts_on(found, numbers)
+    if start is None:
+        resolved = surface_of(surface)
+        if not resolved.start:
+            raise SurfaceError(f"{resolved} has no start of its own; give one, e.g. start={_example(resolved)}.")
+        return resolved, starts_on(resolved, np.array(resolved.start))
+    numbers = _numbers(start)
+    resolved = surface_of(surface, None if numbers.ndim == 0 else numbers.shape[-1])
+    return resolved, starts_on(resolved, numbers)
 
 
 def starts_on(surface: Surface, numbers: np.ndarray) -> np.ndarray:
@@ -160,14 +155,13 @@ def starts_on(surface: Surface, numbers: np.ndarray) -> np.ndarray:
         numbers = numbers[None, :]
     if numbers.ndim != 2 or numbers.shape[1] != count or not len(numbers):
         raise SurfaceError(
-            f"a start of shape {numbers.shape} is no point on {surface}, which has {count} "
+            f"a start of shape {numbers.shape} is not a point on {surface}, which has {count} "
             f"variable{'s' * (count > 1)}; give e.g. start={_example(surface)}, or an array (starts, {count})."
         )
     broken = ~np.isfinite(surface(numbers))
     if broken.any():
-        raise SurfaceError(
-            f"{surface} has no finite value at the start {_written(numbers[broken][0])}; start elsewhere."
-        )
+        place = _written(numbers[broken][0])
+        raise SurfaceError(f"{surface} has no finite value at the start {place}; start elsewhere.")
     return np.array(numbers, dtype=np.float64)
 
 
@@ -212,10 +206,10 @@ class _Walk:
         self.surface, self.rules, self.schedule, self.steps = surface, rules, schedule, steps
         self.shape = shape = (*rules.rates.shape, *starts.shape)
         self.far = FAR * max(np.ptp(surface.bounds), 2 * np.abs(starts).max())
-        self.looks_ahead = any(rule.equations.lookahead for rule in rules.formulas)
+        self.lookahead = any(rule.equations.lookahead for rule in rules.formulas)
         states = sum(len(rule.states) for rule in rules.formulas)
         paths, dimensions = shape[1] * shape[2], shape[3]
-        numbers = shape[0] * (dimensions * (2 + self.looks_ahead) + 1) + states * dimensions
+        numbers = shape[0] * (dimensions * (2 + self.lookahead) + 1) + states * dimensions
         needed = 8 * (steps + 1) * paths * numbers
         if needed > MEMORY:
             raise SurfaceError(
@@ -225,23 +219,23 @@ class _Walk:
         self.points = np.empty(shape)
         self.points[:] = starts
         self.groups = [self._group(k) for k in range(len(rules.formulas))]
-        kept = (steps + 1, *shape)
-        self.all_points, self.all_gradients = np.empty(kept), np.empty(kept)
-        self.all_looks = np.empty(kept) if self.looks_ahead else self.all_points
-        self.all_losses, self.all_rates = np.empty(kept[:-1]), np.empty((steps, *shape[:2]))
+        records = (steps + 1, *shape)
+        self.all_points, self.all_gradients = np.empty(records), np.empty(records)
+        self.all_lookaheads = np.empty(records) if self.lookahead else self.all_points
+        self.all_losses, self.all_rates = np.empty(records[:-1]), np.empty((steps, *shape[:2]))
         self.all_states = [{n: np.empty((steps + 1, *shape[1:])) for n in r.states} for r in rules.formulas]
 
     def _group(self, k: int) -> Walkers:
         rule, rates = self.rules.formulas[k], self.rules.rates[k]
-        rates = np.repeat(rates, self.shape[2] if own_rows(rule, self.schedule) else 1)
-        given = {"lr": rates} if "lr" in rule.hyperparameters else {}
+        rates = np.repeat(rates, self.shape[2] if needs_rows(rule, self.schedule) else 1)
+        levels = {"lr": rates} if "lr" in rule.hyperparameters else {}
         points = self.points[k].reshape(-1, self.shape[3])
-        return Walkers(rule, len(rates), given, points, self.schedule, self.steps)
+        return Walkers(rule, len(rates), levels, points, self.schedule, self.steps)
 
     def path(self, noise: float, seed: int) -> Path:
         """Walk to the end."""
         diverged = np.full(self.shape[:3], -1)
-        with np.errstate(all="ignore"):  # what a path that diverged does is not looked at
+        with np.errstate(all="ignore"):  # what a path does after it diverged does not count
             for k in range(self.steps + 1):
                 losses, gradients = self._record(k, _noise(noise, seed, k, (self.shape[2], self.shape[3])))
                 broken = ~(np.isfinite(losses) & (np.abs(self.points) < self.far).all(axis=-1))
@@ -250,39 +244,29 @@ class _Walk:
                     group.step(gradients[o].reshape(group.points.shape), losses[o].ravel(), k)
                     self.all_rates[k, o] = self._rates_of(group)
         self._cut(diverged)
-        return Path(
-            surface=self.surface,
-            formulas=self.rules.formulas,
-            rates=self.rules.rates,
-            schedule=self.schedule,
-            noise=noise,
-            seed=seed,
-            fairness=self.rules.fairness,
-            all_points=_by_start(self.all_points),
-            all_losses=_by_start(self.all_losses),
-            all_gradients=_by_start(self.all_gradients),
-            all_looks=_by_start(self.all_looks),
-            all_diverged=np.moveaxis(diverged, 2, 0),
-            all_rates=np.moveaxis(self.all_rates, 0, -1),
-            all_states={
-                rule.label: {name: np.moveaxis(v, (2, 0), (0, 2)) for name, v in own.items()}
-                for rule, own in zip(self.rules.formulas, self.all_states, strict=True)
-            },
-        )
+        rules = self.rules
+        states = {
+            rule.label: {name: np.moveaxis(v, (2, 0), (0, 2)) for name, v in values.items()}
+            for rule, values in zip(rules.formulas, self.all_states, strict=True)
+        }
+        records = (self.all_points, self.all_losses, self.all_gradients, self.all_lookaheads)
+        points, losses, gradients, lookaheads = map(_by_start, records)
+        at, rates = np.moveaxis(diverged, 2, 0), np.moveaxis(self.all_rates, 0, -1)
+        about = (self.surface, rules.formulas, rules.rates, self.schedule, noise, seed, rules.fairness)
+        return Path(*about, points, losses, gradients, lookaheads, at, rates, states)
 
     def _record(self, k: int, noise: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
         """Write down where the points are and what their rules are given there."""
         losses, gradients = self.surface.evaluate(self.points)
-        if self.looks_ahead:
+        if self.lookahead:
             step = min(k, self.steps - 1)  # at the end, as the next step would begin
-            looks = np.stack([g.looked(step).reshape(self.shape[1:]) for g in self.groups])
-            gradients = self.surface.gradient(looks)
-            self.all_looks[k] = looks
+            self.all_lookaheads[k] = [g.lookahead(step).reshape(self.shape[1:]) for g in self.groups]
+            gradients = self.surface.gradient(self.all_lookaheads[k])
         gradients += noise
         self.all_points[k], self.all_losses[k], self.all_gradients[k] = self.points, losses, gradients
-        for group, own in zip(self.groups, self.all_states, strict=True):
-            for name, values in group.remembered().items():
-                own[name][k] = values.reshape(own[name][k].shape)
+        for group, records in zip(self.groups, self.all_states, strict=True):
+            for name, values in group.states_by_name().items():
+                records[name][k] = values.reshape(self.shape[1:])
         return losses, gradients
 
     def _rates_of(self, group: Walkers) -> np.ndarray:
@@ -296,11 +280,10 @@ class _Walk:
         """NaN from the step of divergence on."""
         steps = np.arange(self.steps + 1).reshape(-1, 1, 1, 1)
         gone = (diverged >= 0) & (steps >= diverged)
-        for values in (self.all_points, self.all_gradients, self.all_looks):
+        for values in (self.all_points, self.all_gradients, self.all_lookaheads, self.all_losses):
             values[gone] = np.nan
-        self.all_losses[gone] = np.nan
-        for k, own in enumerate(self.all_states):
-            for values in own.values():
+        for k, states in enumerate(self.all_states):
+            for values in states.values():
                 values[gone[:, k]] = np.nan
 
 

@@ -22,8 +22,8 @@ from .walkers import Walkers
 
 CHUNK = 1024  # points; two variables and four states take 100 kB, which is a part of the second cache
 _FIELDS = (
-    "look_rows look_rows_job look look_job slopes slopes_job losses losses_job rows rows_job step step_job steps t "
-    "table columns values chunk walkers shared points looked dimensions targets reach outside"
+    "ahead_rows ahead_rows_job ahead ahead_job slopes slopes_job losses losses_job rows rows_job step step_job steps t "
+    "table columns values chunk walkers shared points lookahead dimensions targets reach outside"
 )
 _SOURCE = """
 from numba import cfunc as _cfunc
@@ -44,12 +44,12 @@ def drive(job, start, stop):
                         store_float64(table, columns*i + h, 99, load_float64(values, columns*k + h, 99))
             if losses:
                 call(losses, losses_job, first, last)
-            if look:
+            if ahead:
                 for i in range(dimensions*first, dimensions*last):
-                    store_float64(looked, i, 99, load_float64(points, i, 99))
-                call(look_rows, look_rows_job, r, s)
-                call(look, look_job, r, s)
-            if look or not losses:
+                    store_float64(lookahead, i, 99, load_float64(points, i, 99))
+                call(ahead_rows, ahead_rows_job, r, s)
+                call(ahead, ahead_job, r, s)
+            if ahead or not losses:
                 call(slopes, slopes_job, first, last)
             call(rows, rows_job, r, s)
             call(step, step_job, r, s)
@@ -90,51 +90,27 @@ def advance(
         return outside
     gradients, losses = np.empty_like(points), np.full(len(points), np.nan)
     t = np.ones(walkers.count)
-    looked = np.empty_like(points) if walkers.look else points
+    lookahead = np.empty_like(points) if walkers.lookahead_kernel else points
     step = walkers.launch(gradients, losses if not shared else np.full(walkers.count, np.nan), t)
-    look = walkers.launch_look(looked, t) if walkers.look else None
-    values = walkers.scheduled(steps)
-    reach, aims = np.array([radius]), targets if targets is not None else np.empty(0)
+    ahead = walkers.launch_lookahead(lookahead, t) if walkers.lookahead_kernel else None
     kernels = compiled.compiled(surface.expression, surface.symbols)
-    at_looked, at_points = addresses(looked, gradients, losses), addresses(points, gradients, losses)
+    at_lookahead, at_points = addresses(lookahead, gradients, losses), addresses(points, gradients, losses)
     assert step.rows
-    given = {
-        "slopes": kernels.gradients.address,
-        "slopes_job": at_looked.ctypes.data,
-        "rows": step.rows.function,
-        "rows_job": step.rows.job.ctypes.data,
-        "step": step.function,
-        "step_job": step.job.ctypes.data,
-        "steps": steps,
-        "t": t.ctypes.data,
-        "table": walkers.table.ctypes.data,
-        "columns": walkers.table.shape[1],
-        "chunk": CHUNK,
-        "walkers": len(points),
-        "shared": shared,
-        "points": points.ctypes.data,
-        "looked": looked.ctypes.data,
-        "dimensions": points.shape[1],
-        "reach": reach.ctypes.data,
-        "outside": outside.ctypes.data,
-    }
+    fields: dict[str, Any] = {"slopes": kernels.gradients.address, "slopes_job": at_lookahead, "steps": steps, "t": t}
+    fields |= {"rows": step.rows.function, "rows_job": step.rows.job, "step": step.function, "step_job": step.job}
+    fields |= {"table": walkers.table, "columns": walkers.table.shape[1], "chunk": CHUNK, "walkers": len(points)}
+    fields |= {"shared": shared, "points": points, "lookahead": lookahead, "dimensions": points.shape[1]}
+    fields |= {"values": walkers.scheduled(steps), "targets": targets, "reach": np.array([radius]), "outside": outside}
     if walkers.reads_loss:
-        given |= {"losses": kernels.both.address, "losses_job": at_points.ctypes.data}
-    if look and look.rows:
-        given |= {
-            "look_rows": look.rows.function,
-            "look_rows_job": look.rows.job.ctypes.data,
-            "look": look.function,
-            "look_job": look.job.ctypes.data,
-        }
-    if values is not None:
-        given["values"] = values.ctypes.data
-    if targets is not None:
-        given["targets"] = aims.ctypes.data
-    job = np.array([given.get(name, 0) for name in _FIELDS.split()], dtype=np.int64)
+        fields |= {"losses": kernels.both.address, "losses_job": at_points}
+    if ahead and ahead.rows:
+        fields |= {"ahead_rows": ahead.rows.function, "ahead_rows_job": ahead.rows.job}
+        fields |= {"ahead": ahead.function, "ahead_job": ahead.job}
+    values = [fields.get(name) for name in _FIELDS.split()]
+    job = np.array([v.ctypes.data if isinstance(v, np.ndarray) else v or 0 for v in values], dtype=np.int64)
     sizes = np.diff(np.arange(0, len(points), CHUNK), append=len(points)) * steps
-    held = (job, gradients, losses, t, looked, reach, aims, at_looked, at_points)
-    numba_cpu.run([Launch(_drive().address, job, sizes, held)], torch.get_num_threads())
+    arrays = (gradients, losses, *(v for v in values if isinstance(v, np.ndarray)))
+    numba_cpu.run([Launch(_drive().address, job, sizes, arrays)], torch.get_num_threads())
     return outside
 
 

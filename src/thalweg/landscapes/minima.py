@@ -25,11 +25,11 @@ def minima_among(surface: Surface, ends: np.ndarray, radius: float) -> np.ndarra
     with np.errstate(all="ignore"):  # a point that runs away is not taken
         polished = _polished(surface, candidates, radius)
     stayed = np.linalg.norm(polished - candidates, axis=1) < 10 * radius
-    found = list(known)
+    points = list(known)
     for point in polished[stayed & _lowest_around(surface, polished, radius)]:
-        if not found or np.linalg.norm(np.stack(found) - point, axis=1).min() >= radius:
-            found.append(point)
-    minima = np.array(found).reshape(-1, surface.dimensions)
+        if not points or np.linalg.norm(np.stack(points) - point, axis=1).min() >= radius:
+            points.append(point)
+    minima = np.array(points).reshape(-1, surface.dimensions)
     return minima[np.lexsort((*minima.T[::-1], np.round(surface(minima), 9)))]
 
 

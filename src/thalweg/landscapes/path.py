@@ -27,7 +27,7 @@ class Path:
     finite number, or when it is a million times the drawn width away; from that step on its values are NaN.
 
     Attributes:
-        surface: what was gone down.
+        surface: of the descents.
         formulas: the rules, in the order of the second axis.
         rates: (optimizers, rates), the learning rates.
         schedule, noise, seed: as they were given.
@@ -35,7 +35,7 @@ class Path:
         all_points: (starts, optimizers, rates, steps + 1, dimensions).
         all_losses: (starts, optimizers, rates, steps + 1), without the noise.
         all_gradients: like `all_points`; what the rule is given at each step, with the noise.
-        all_looks: like `all_points`; where that gradient is taken: for look-ahead rules ahead of the point.
+        all_looks: like `all_points`; where that gradient is taken: for lookahead rules ahead of the point.
         all_diverged: (starts, optimizers, rates) the step at which a path diverged, or −1.
         all_rates: (optimizers, rates, steps), the rate of each step under the schedule.
         all_states: optimizer → state → (starts, rates, steps + 1, dimensions), before each step.
@@ -120,7 +120,7 @@ class Path:
             more: ``at``, the steps that arrows and lookahead show.
 
         Raises:
-            SurfaceError: a kind that is none, or that is not for so many variables.
+            SurfaceError: an unknown kind, or one for another number of variables.
 
         >>> import thalweg as tw
         >>> path = tw.descend("ravine", optimizer=["sgd", "adam"], lr=0.1, steps=20)

@@ -48,19 +48,19 @@ def filter_normalised(model: nn.Module, names: Sequence[str], seed: int) -> Stat
         for place, module in model.named_modules()
         for name, _ in module.named_parameters(recurse=False)
     }
-    own = dict(model.named_parameters())
-    found: State = {}
+    parameters = dict(model.named_parameters())
+    direction: State = {}
     for name in names:
-        weight = own[name].detach()
+        weight = parameters[name].detach()
         drawn = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
         if weight.ndim < 2 or isinstance(owners[name], _NORMS):
-            found[name] = torch.zeros_like(weight)
+            direction[name] = torch.zeros_like(weight)
             continue
         across = int(bool(getattr(owners[name], "transposed", False)))  # the axis of the outputs
         rest = [axis for axis in range(weight.ndim) if axis != across]
         size, length = (torch.linalg.vector_norm(t, dim=rest, keepdim=True) for t in (weight.double().cpu(), drawn))
-        found[name] = (drawn / length * size).to(weight)
-    return found
+        direction[name] = (drawn / length * size).to(weight)
+    return direction
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def principal(path: Sequence[Mapping[str, Tensor]], names: Sequence[str]) -> Pla
     signs = torch.where(coordinates[0] < 0, -1.0, 1.0).double()
     coordinates = coordinates * signs
     directions = [
-        {n: (sign * own).reshape(path[-1][n].shape).to(path[-1][n]) for n, own in one.items()}
+        {n: (sign * part).reshape(path[-1][n].shape).to(path[-1][n]) for n, part in one.items()}
         for sign, one in zip(signs, flat, strict=True)
     ]
     whole = _dot(away, away)
@@ -113,7 +113,7 @@ def principal(path: Sequence[Mapping[str, Tensor]], names: Sequence[str]) -> Pla
 
 def _dot(rows: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> Tensor:
     """(iterates,) the inner products of each iterate with a direction, or with an iterate."""
-    parts = [rows[n] @ own if own.ndim == 1 else (rows[n] * own).sum(1) for n, own in other.items()]
+    parts = [rows[n] @ v if v.ndim == 1 else (rows[n] * v).sum(1) for n, v in other.items()]
     return torch.stack(parts).sum(0)
 
 
@@ -147,9 +147,9 @@ class Slices:
             self.engine.find_moving_buffers(self.inputs[:2])
             activations = activations_of(self.model.eval(), self.inputs[:8])
         self.names, self.moving = self.engine.names, self.engine.moving
-        own = self.here()
-        self.fixed = [self._all()[n].detach() for n in self.engine.fixed]
-        weights = sum(own[n].numel() for n in self.names)
+        tensors = self._all()
+        self.fixed = [tensors[n].detach() for n in self.engine.fixed]
+        weights = sum(tensors[n].numel() for n in self.names)
         self.chunk = block_size(weights, 0, int(activations * min(len(self.inputs), EVALUATION_BATCH)))
         self.batched = True
 
@@ -158,22 +158,23 @@ class Slices:
 
     def here(self) -> State:
         """Where the network itself stands."""
-        own = self._all()
-        return {n: own[n].detach().clone() for n in (*self.names, *self.moving)}
+        tensors = self._all()
+        return {n: tensors[n].detach().clone() for n in (*self.names, *self.moving)}
 
     def losses(self, points: Sequence[Callable[[str], Tensor]]) -> np.ndarray:
         """The mean loss at each point, float64; a point gives the tensor of each name."""
-        found: list[float] = []
+        losses: list[float] = []
         for first in range(0, len(points), self.chunk):
-            own = list(points[first : first + self.chunk])
+            chunk = list(points[first : first + self.chunk])
             if self.batched and len(points) > 1:
                 try:
-                    found += self._together([*own, *[own[-1]] * (min(self.chunk, len(points)) - len(own))])[: len(own)]
+                    padding = [chunk[-1]] * (min(self.chunk, len(points)) - len(chunk))
+                    losses += self._together([*chunk, *padding])[: len(chunk)]
                     continue
                 except TrainingError:
                     self.batched = False
-            found += [self._alone(point) for point in own]
-        return np.array(found)
+            losses += [self._alone(point) for point in chunk]
+        return np.array(losses)
 
     def _together(self, points: Sequence[Callable[[str], Tensor]]) -> list[float]:
         weights, moving = (
@@ -184,23 +185,22 @@ class Slices:
         ).tolist()
 
     def _alone(self, point: Callable[[str], Tensor]) -> float:
-        held = {n: point(n) for n in (*self.names, *self.moving)}
+        tensors = {n: point(n) for n in (*self.names, *self.moving)}
 
         def value(x: Tensor, y: Tensor) -> np.ndarray:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                outputs = functional_call(self.model, held, (x,))
+                outputs = functional_call(self.model, tensors, (x,))
                 return np.array(float(self.engine.judge(outputs, y)))
 
         return float(self._mean(value))
 
     def _mean(self, value: Callable[[Tensor, Tensor], np.ndarray]) -> np.ndarray:
         """Over all samples, in batches; where samples count unequally each batch counts as its samples do."""
-        judge = self.engine.judge
-        total, counted = np.zeros(()), 0.0
-        parts = zip(self.inputs.split(EVALUATION_BATCH), self.targets.split(EVALUATION_BATCH), strict=True)
-        for x, y in parts:
-            counts = judge.counts(y)
-            share = float(len(x) if counts is None else counts.sum())
-            if share:
-                total, counted = total + share * value(x, y), counted + share
-        return total / counted
+        total, samples = np.zeros(()), 0.0
+        batches = (values.split(EVALUATION_BATCH) for values in (self.inputs, self.targets))
+        for x, y in zip(*batches, strict=True):
+            counts = self.engine.judge.counts(y)
+            count = float(len(x) if counts is None else counts.sum())
+            if count:
+                total, samples = total + count * value(x, y), samples + count
+        return total / samples

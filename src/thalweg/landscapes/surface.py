@@ -1,4 +1,4 @@
-"""A surface: a function to go down, and what is known of it.
+"""A surface: a function to go down, and its bounds, minima and start.
 
 Most are a SymPy expression, from which come the compiled gradient, the Hessian and the LaTeX. A Python function in
 torch operations is one as well: torch.func differentiates it.
@@ -22,7 +22,7 @@ from . import compiled
 if TYPE_CHECKING:
     from torch import Tensor
 
-SPAN = 5.0  # a surface of which nothing else is known is drawn from −SPAN to SPAN
+SPAN = 5.0  # a surface without bounds is drawn from −SPAN to SPAN
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ class Surface:
         return self.name
 
 
-def of_expression(expression: Any, name: str = "", variables: tuple[str, ...] | None = None, **known: Any) -> Surface:
+def of_expression(expression: Any, name: str = "", variables: tuple[str, ...] | None = None, **fields: Any) -> Surface:
     """A surface of a SymPy expression; its variables in the order of their names unless given."""
     free = sorted(expression.free_symbols, key=str)
     names = tuple(map(str, free))
@@ -146,21 +146,20 @@ def of_expression(expression: Any, name: str = "", variables: tuple[str, ...] | 
         raise SurfaceError(f"{expression} has two variables named {twice}; give each a name of its own.")
     real = {symbol: sp.Symbol(str(symbol), real=True) for symbol in free}
     order = variables or names
-    known = {"bounds": ((-SPAN, SPAN),) * len(order)} | known
-    return Surface(name or str(expression), order, expression=expression.xreplace(real), **known)
+    fields = {"bounds": ((-SPAN, SPAN),) * len(order)} | fields
+    return Surface(name or str(expression), order, expression=expression.xreplace(real), **fields)
 
 
 def of_function(
-    function: Callable[..., Any], dimensions: int | None, names: Sequence[str] = (), **known: Any
+    function: Callable[..., Any], dimensions: int | None, names: Sequence[str] = (), **fields: Any
 ) -> Surface:
     """A surface of a Python function in torch operations: f(point), or f(x, y) of one number per variable."""
     name = getattr(function, "__name__", type(function).__name__)
     names = names or _parameters(function, name)
     several = len(names) > 1
     if several and dimensions not in (None, len(names)):
-        raise SurfaceError(
-            f"{name} takes {len(names)} numbers, and a point of {dimensions} was given; they must agree."
-        )
+        count = len(names)
+        raise SurfaceError(f"{name} takes {count} numbers, and a point of {dimensions} was given; they must agree.")
     count = len(names) if several else dimensions or 1
     variables = tuple(names) if several else tuple(f"w{k}" for k in range(count)) if count > 1 else ("x",)
 
@@ -168,20 +167,16 @@ def of_function(
         try:
             value = function(*point) if several else function(point)
         except Exception as error:  # whatever a user's function may raise
-            raise SurfaceError(
-                f"{name} cannot be evaluated on tensors ({error}); write it in torch operations."
-            ) from error
+            reason = f"{name} cannot be evaluated on tensors ({error})"
+            raise SurfaceError(f"{reason}; write it in torch operations.") from error
         if not hasattr(value, "numel") or value.numel() != 1:
-            raise SurfaceError(f"{name} must give one number for one point, not {_described(value)}.")
+            shape = getattr(value, "shape", None)
+            kind = type(value).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
+            raise SurfaceError(f"{name} must give one number for one point, not {kind}.")
         return value.reshape(())
 
-    known = {"bounds": ((-SPAN, SPAN),) * count} | known
-    return Surface(name, variables, function=checked, **known)
-
-
-def _described(value: Any) -> str:
-    shape = getattr(value, "shape", None)
-    return type(value).__name__ if shape is None else f"a tensor of shape {tuple(shape)}"
+    fields = {"bounds": ((-SPAN, SPAN),) * count} | fields
+    return Surface(name, variables, function=checked, **fields)
 
 
 def _parameters(function: Callable[..., Any], name: str) -> list[str]:

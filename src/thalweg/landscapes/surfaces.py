@@ -1,4 +1,4 @@
-"""The surfaces that are known by name: the courses' own, and the test functions everybody draws.
+"""The surfaces that are known by name: those of the courses, and the usual test functions.
 
 Each is a function that returns a `Surface`; its arguments can be given in the name, ``quadratic(condition=100)``.
 """
@@ -9,6 +9,7 @@ import difflib
 import inspect
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,33 +22,21 @@ from ..numbers import POSITIVE, Range
 from .surface import Surface, of_expression, of_function
 
 X, Y = sp.symbols("x y", real=True)
+NOTEBOOK = "course notebook on optimizers"
 MOST = 1000  # variables
 WRITTEN_OUT = 16  # variables: a rotated quadratic of more is computed with its matrix
 
 
 def parabola() -> Surface:
     """x² − 4x + 6 = (x − 2)² + 2."""
-    return of_expression(
-        X**2 - 4 * X + 6,
-        "x**2 - 4*x + 6",
-        bounds=((-1.0, 5.0),),
-        minima=((2.0,),),
-        start=(4.0,),
-        source="course notebook on optimizers",
-    )
+    value = X**2 - 4 * X + 6
+    return of_expression(value, str(value), bounds=((-1.0, 5.0),), minima=((2.0,),), start=(4.0,), source=NOTEBOOK)
 
 
 def wave() -> Surface:
     """x·sin x: many minima, and the start decides which one is found."""
-    roots = (-4.913180439434884, 4.913180439434884, 0.0)
-    return of_expression(
-        X * sp.sin(X),
-        "x*sin(x)",
-        bounds=((-7.0, 7.0),),
-        minima=tuple((r,) for r in roots),
-        start=(2.5,),
-        source="course notebook on optimizers",
-    )
+    minima = ((-4.913180439434884,), (4.913180439434884,), (0.0,))
+    return of_expression(X * sp.sin(X), "x*sin(x)", bounds=((-7.0, 7.0),), minima=minima, start=(2.5,), source=NOTEBOOK)
 
 
 def quadratic(condition: float = 10.0, dimensions: int = 2, rotation: float = 0.0) -> Surface:
@@ -60,7 +49,7 @@ def quadratic(condition: float = 10.0, dimensions: int = 2, rotation: float = 0.
     Range(1, MOST, whole=True).check("quadratic: dimensions", dimensions, SurfaceError)
     eigenvalues = condition ** (np.arange(dimensions) / max(1, dimensions - 1))
     turn = _rotation(dimensions, rotation)
-    name = calls.write("quadratic", _changed(quadratic, locals()))
+    name = _name(quadratic, locals())
     known: dict[str, Any] = {
         "bounds": ((-2.0, 2.0),) * dimensions,
         "minima": ((0.0,) * dimensions,),
@@ -70,8 +59,7 @@ def quadratic(condition: float = 10.0, dimensions: int = 2, rotation: float = 0.
         import torch
 
         scaled = torch.from_numpy(np.sqrt(eigenvalues)[:, None] * turn)
-        found = of_function(lambda w: 0.5 * (scaled @ w).square().sum(), dimensions, **known)
-        return Surface(**{**vars(found), "name": name})
+        return replace(of_function(lambda w: 0.5 * (scaled @ w).square().sum(), dimensions, **known), name=name)
     w = _variables(dimensions)
     z = [sum((_exact(a) * x for a, x in zip(row, w, strict=True) if a), sp.S.Zero) for row in turn]
     total = sum((_exact(e) * each**2 for e, each in zip(eigenvalues, z, strict=True)), sp.S.Zero) / 2
@@ -81,36 +69,21 @@ def quadratic(condition: float = 10.0, dimensions: int = 2, rotation: float = 0.
 def ravine() -> Surface:
     """A narrow valley with steep walls; along it, a cliff falls towards the middle."""
     value = X**2 / 20 + 2 * Y**2 + 3 * (1 - sp.tanh(4 * (X + 1))) / 2
-    return of_expression(
-        value,
-        "ravine",
-        bounds=((-5.0, 3.0), (-2.0, 2.0)),
-        minima=((0.05276449024431207, 0.0),),
-        start=(-4.5, 1.5),
-        source="after figure 5-13 (a) of the course: a ravine with a cliff towards the middle",
-    )
+    source = "after figure 5-13 (a) of the course: a ravine with a cliff towards the middle"
+    bounds, minima = ((-5.0, 3.0), (-2.0, 2.0)), ((0.05276449024431207, 0.0),)
+    return of_expression(value, "ravine", bounds=bounds, minima=minima, start=(-4.5, 1.5), source=source)
 
 
 def saddle() -> Surface:
-    """x² − y²: level at the middle, and no minimum."""
-    return of_expression(
-        X**2 - Y**2,
-        "saddle",
-        bounds=((-2.0, 2.0), (-2.0, 2.0)),
-        start=(1.5, 0.01),
-        source="after figure 5-13 (b) of the course: a saddle point",
-    )
+    """x² − y²: level at the middle, without a minimum."""
+    source = "after figure 5-13 (b) of the course: a saddle point"
+    return of_expression(X**2 - Y**2, "saddle", bounds=((-2.0, 2.0),) * 2, start=(1.5, 0.01), source=source)
 
 
 def monkey_saddle() -> Surface:
     """x³ − 3xy²: three ways down; the Hessian vanishes in the middle."""
-    return of_expression(
-        X**3 - 3 * X * Y**2,
-        "monkey_saddle",
-        bounds=((-1.5, 1.5), (-1.5, 1.5)),
-        start=(1.2, 0.02),
-        source="Hilbert & Cohn-Vossen 1932",
-    )
+    value, source = X**3 - 3 * X * Y**2, "Hilbert & Cohn-Vossen 1932"
+    return of_expression(value, "monkey_saddle", bounds=((-1.5, 1.5),) * 2, start=(1.2, 0.02), source=source)
 
 
 def rosenbrock(dimensions: int = 2) -> Surface:
@@ -120,7 +93,7 @@ def rosenbrock(dimensions: int = 2) -> Surface:
     value = sum((100 * (b - a**2) ** 2 + (1 - a) ** 2 for a, b in itertools.pairwise(w)), sp.S.Zero)
     return of_expression(
         value,
-        calls.write("rosenbrock", _changed(rosenbrock, locals())),
+        _name(rosenbrock, locals()),
         bounds=((-2.0, 2.0), (-1.0, 3.0)) if dimensions == 2 else ((-2.0, 2.0),) * dimensions,
         minima=((1.0,) * dimensions,),
         start=(-1.2, 1.0) if dimensions == 2 else (-1.2,) * dimensions,
@@ -130,34 +103,23 @@ def rosenbrock(dimensions: int = 2) -> Surface:
 
 def beale() -> Surface:
     """Level valleys between walls that rise like a sixth power."""
-    value = sum(
-        (
-            (c - X + X * Y**k) ** 2
-            for k, c in enumerate((sp.Rational(3, 2), sp.Rational(9, 4), sp.Rational(21, 8)), start=1)
-        ),
-        sp.S.Zero,
-    )
+    constants = sp.Rational(3, 2), sp.Rational(9, 4), sp.Rational(21, 8)
+    value = sum(((c - X + X * Y**k) ** 2 for k, c in enumerate(constants, start=1)), sp.S.Zero)
     return of_expression(
-        value, "beale", bounds=((-4.5, 4.5), (-4.5, 4.5)), minima=((3.0, 0.5),), start=(1.0, 1.5), source="Beale 1958"
+        value, "beale", bounds=((-4.5, 4.5),) * 2, minima=((3.0, 0.5),), start=(1.0, 1.5), source="Beale 1958"
     )
 
 
 def himmelblau() -> Surface:
     """(x² + y − 11)² + (x + y² − 7)²: four minima of the same depth."""
+    value, bounds, source = (X**2 + Y - 11) ** 2 + (X + Y**2 - 7) ** 2, ((-5.0, 5.0),) * 2, "Himmelblau 1972"
     minima = (
         (3.0, 2.0),
         (-2.805118086952745, 3.131312518250573),
         (-3.779310253377747, -3.283185991286170),
         (3.584428340330492, -1.848126526964404),
     )
-    return of_expression(
-        (X**2 + Y - 11) ** 2 + (X + Y**2 - 7) ** 2,
-        "himmelblau",
-        bounds=((-5.0, 5.0), (-5.0, 5.0)),
-        minima=minima,
-        start=(0.0, 0.0),
-        source="Himmelblau 1972",
-    )
+    return of_expression(value, "himmelblau", bounds=bounds, minima=minima, start=(0.0, 0.0), source=source)
 
 
 def rastrigin(dimensions: int = 2) -> Surface:
@@ -167,7 +129,7 @@ def rastrigin(dimensions: int = 2) -> Surface:
     value = 10 * dimensions + sum((x**2 - 10 * sp.cos(2 * sp.pi * x) for x in w), sp.S.Zero)
     return of_expression(
         value,
-        calls.write("rastrigin", _changed(rastrigin, locals())),
+        _name(rastrigin, locals()),
         bounds=((-5.12, 5.12),) * dimensions,
         minima=((0.0,) * dimensions,),
         start=(3.3,) + (-2.7,) * (dimensions - 1),
@@ -183,7 +145,7 @@ def ackley(dimensions: int = 2) -> Surface:
     waves = sum((sp.cos(2 * sp.pi * x) for x in w), sp.S.Zero) / dimensions
     return of_expression(
         -20 * sp.exp(-spread / 5) - sp.exp(waves) + 20 + sp.E,
-        calls.write("ackley", _changed(ackley, locals())),
+        _name(ackley, locals()),
         bounds=((-5.0, 5.0),) * dimensions,
         minima=((0.0,) * dimensions,),
         start=(3.3,) + (-2.7,) * (dimensions - 1),
@@ -199,7 +161,7 @@ def styblinski_tang(dimensions: int = 2) -> Surface:
     known = itertools.islice(itertools.product((low, high), repeat=dimensions), 16)
     return of_expression(
         sum((x**4 - 16 * x**2 + 5 * x for x in w), sp.S.Zero) / 2,
-        calls.write("styblinski_tang", _changed(styblinski_tang, locals())),
+        _name(styblinski_tang, locals()),
         bounds=((-5.0, 5.0),) * dimensions,
         minima=tuple(sorted(known, key=lambda p: p.count(high))),
         start=(0.5,) * dimensions,
@@ -209,32 +171,17 @@ def styblinski_tang(dimensions: int = 2) -> Surface:
 
 def three_hump_camel() -> Surface:
     """2x² − 1.05x⁴ + x⁶/6 + xy + y²: the lowest minimum between two others."""
-    side = (1.747552345830289, -0.8737761729151444)
+    value = 2 * X**2 - sp.Rational(21, 20) * X**4 + X**6 / 6 + X * Y + Y**2
+    x, y = 1.747552345830289, -0.8737761729151444
+    minima, source = ((0.0, 0.0), (x, y), (-x, -y)), "Dixon & Szegő 1978"
     return of_expression(
-        2 * X**2 - sp.Rational(21, 20) * X**4 + X**6 / 6 + X * Y + Y**2,
-        "three_hump_camel",
-        bounds=((-3.0, 3.0), (-3.0, 3.0)),
-        minima=((0.0, 0.0), side, (-side[0], -side[1])),
-        start=(-2.2, 2.0),
-        source="Dixon & Szegő 1978",
+        value, "three_hump_camel", bounds=((-3.0, 3.0),) * 2, minima=minima, start=(-2.2, 2.0), source=source
     )
 
 
-SURFACES: dict[str, Callable[..., Surface]] = {
-    "x**2 - 4*x + 6": parabola,
-    "x*sin(x)": wave,
-    "quadratic": quadratic,
-    "ravine": ravine,
-    "saddle": saddle,
-    "monkey_saddle": monkey_saddle,
-    "rosenbrock": rosenbrock,
-    "beale": beale,
-    "himmelblau": himmelblau,
-    "rastrigin": rastrigin,
-    "ackley": ackley,
-    "styblinski_tang": styblinski_tang,
-    "three_hump_camel": three_hump_camel,
-}
+_NAMED = (quadratic, ravine, saddle, monkey_saddle, rosenbrock, beale, himmelblau, rastrigin, ackley, styblinski_tang)
+SURFACES: dict[str, Callable[..., Surface]] = {"x**2 - 4*x + 6": parabola, "x*sin(x)": wave}
+SURFACES |= {make.__name__: make for make in (*_NAMED, three_hump_camel)}
 _WRITTEN = {name.replace(" ", ""): make for name, make in SURFACES.items()}
 
 
@@ -247,26 +194,23 @@ def get(name: str) -> Surface:
     """The built-in surface of that name; ``quadratic(condition=100)`` gives it with other arguments.
 
     Raises:
-        SurfaceError: an unknown name, or an argument that cannot be meant.
+        SurfaceError: an unknown name, or an invalid argument.
 
     >>> get("quadratic(condition=100)").gradient([1.0, 1.0])
     array([  1., 100.])
     """
-    written = _WRITTEN.get(name.replace(" ", ""))
-    if written is not None:
-        return written()
+    if make := _WRITTEN.get(name.replace(" ", "")):
+        return make()
     kind = name.partition("(")[0].strip()
     if kind not in SURFACES:
         raise SurfaceError(unknown("surface", calls.short(kind), SURFACES))
     arguments = calls.parse(name, SurfaceError, "quadratic(condition=100)")[1]
     allowed = inspect.signature(SURFACES[kind]).parameters
     for argument in arguments:
+        if not allowed:
+            raise SurfaceError(f"{kind} takes no arguments; leave {argument} out.")
         if argument not in allowed:
-            raise SurfaceError(
-                unknown(f"argument of {kind}", argument, allowed)
-                if allowed
-                else f"{kind} takes no arguments; leave {argument} out."
-            )
+            raise SurfaceError(unknown(f"argument of {kind}", argument, allowed))
     return SURFACES[kind](**arguments)
 
 
@@ -280,8 +224,8 @@ def surface(given: Any, dimensions: int | None = None, **known: Any) -> Surface:
         known: bounds=, minima=, start=, source= of an expression or a function, as in `Surface`.
 
     Raises:
-        SurfaceError: none of these, or nothing to go down along.
-        ExpressionError: a text that is no expression.
+        SurfaceError: none of these, or an expression without variables.
+        ExpressionError: a text that is not an expression.
 
     >>> surface("(x - 1)^2 + 2y^2").gradient([2.0, 1.0])
     array([2., 4.])
@@ -296,7 +240,8 @@ def surface(given: Any, dimensions: int | None = None, **known: Any) -> Surface:
     if isinstance(given, str):
         if _is_name(given):
             return get(given)
-        return _of_text(given, **known)
+        formula = function(given)
+        return of_expression(formula.expression, given.strip(), formula.variables, **known)
     if isinstance(given, Function):
         if given.expression is None:
             return of_function(given, len(given.variables), names=given.variables, **known)
@@ -306,17 +251,12 @@ def surface(given: Any, dimensions: int | None = None, **known: Any) -> Surface:
     if callable(given):
         return of_function(given, dimensions, **known)
     raise SurfaceError(
-        f"a {type(given).__name__} is no surface: give a name, an expression, or a function in torch operations."
+        f"a {type(given).__name__} is not a surface; give a name, an expression, or a function in torch operations."
     )
 
 
-def _of_text(text: str, **known: Any) -> Surface:
-    read = function(text)
-    return of_expression(read.expression, text.strip(), read.variables, **known)
-
-
 def _is_name(text: str) -> bool:
-    """Whether the text means one of the surfaces, if wrongly written: a word alone is not gone down."""
+    """Whether the text means one of the surfaces, if wrongly written: a word alone is not an expression."""
     kind, bracket, _ = (part.strip() for part in text.partition("("))
     if text.replace(" ", "") in _WRITTEN or kind in SURFACES:
         return True
@@ -344,7 +284,8 @@ def _exact(value: float) -> sp.Expr:
     return sp.Integer(int(value)) if float(value).is_integer() else sp.Float(float(value), 17)
 
 
-def _changed(make: Callable[..., Surface], given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that differ from the defaults."""
+def _name(make: Callable[..., Surface], arguments: dict[str, Any]) -> str:
+    """A built-in's name with the arguments that differ from the defaults."""
     defaults = inspect.signature(make).parameters
-    return {name: given[name] for name, p in defaults.items() if given[name] != p.default}
+    changed = {name: arguments[name] for name, p in defaults.items() if arguments[name] != p.default}
+    return calls.write(make.__name__, changed)

@@ -22,7 +22,7 @@ from ..schedules import Schedule
 from .surface import Surface
 
 
-def own_rows(formula: Formula, schedule: Schedule) -> bool:
+def needs_rows(formula: Formula, schedule: Schedule) -> bool:
     """Whether what is the same for all coordinates of a point differs between points."""
     return lower(formula.equations).uses_loss or schedule.closed
 
@@ -33,7 +33,7 @@ class Walkers:
     Args:
         formula: what moves them.
         rows: how many rows of hyperparameters there are.
-        given: hyperparameter → (rows,) values; the others have their defaults.
+        levels: hyperparameter → (rows,) values; the others have their defaults.
         points: (walkers, dimensions) float64, moved in place; those of a row side by side, and of every row equally
             many, the last apart.
         schedule: of the hyperparameters.
@@ -42,7 +42,7 @@ class Walkers:
 
     Attributes:
         states: for each state of a kernel, (walkers, dimensions).
-        kept: (rows, states that are one number), see `numba_cpu.Kernel`.
+        scalars: (rows, states that are one number), see `numba_cpu.Kernel`.
         table: (rows, hyperparameters) of the step taken last.
     """
 
@@ -50,7 +50,7 @@ class Walkers:
         self,
         formula: Formula,
         rows: int,
-        given: Mapping[str, np.ndarray],
+        levels: Mapping[str, np.ndarray],
         points: np.ndarray,
         schedule: Schedule,
         steps: int,
@@ -58,11 +58,9 @@ class Walkers:
     ) -> None:
         equations, program = formula.equations, lower(formula.equations)
         self.formula, self.points, self.count, self.names = formula, points, rows, equations.hyperparameters
-        self.row_of = np.arange(len(points)) // (
-            segment if segment > 1 else len(points) // rows
-        )  # which row a point belongs to
-        values = {name: np.full(rows, default) for name, default in formula.hyperparameters.items()}
-        values.update(given)
+        # which row a point belongs to
+        self.row_of = np.arange(len(points)) // (segment if segment > 1 else len(points) // rows)
+        values = {name: np.full(rows, default) for name, default in formula.hyperparameters.items()} | dict(levels)
         self.base = np.array([values[name] for name in self.names]).reshape(-1, rows).T.copy()
         self.table = self.base.copy()
         self.member = Member(formula, schedules=schedule.on(self.names))
@@ -74,62 +72,56 @@ class Walkers:
         self.states = {
             name: first[name][self.row_of, None].repeat(points.shape[1], axis=1) for name, _ in program.states
         }
-        self.kept_names = [name for name, _ in program.kept]
-        self.kept = np.array([first[n] for n in self.kept_names], dtype=np.float64).reshape(-1, rows).T.copy()
+        self.scalar_names = [name for name, _ in program.kept]
+        self.scalars = np.array([first[n] for n in self.scalar_names], dtype=np.float64).reshape(-1, rows).T.copy()
         self.active = np.ones(rows, dtype=np.bool_)
         self.first = np.arange(0, len(points), segment)
         self.row = self.row_of[self.first]
         self.length = np.diff(self.first, append=len(points)) * points.shape[1]
         self.kernel = numba_cpu.compiled(equations, torch.float64)
-        self.look = equations.lookahead and numba_cpu.compiled(equations.lookahead, torch.float64)
+        self.lookahead_kernel = equations.lookahead and numba_cpu.compiled(equations.lookahead, torch.float64)
 
     def launch(self, gradients: np.ndarray, losses: np.ndarray, t: np.ndarray) -> Launch:
         """A step with these gradients (walkers, dimensions), losses and numbers of the step (rows,)."""
         streams = (self.points, gradients, *self.states.values())
         return self.kernel.launch(
-            self._addresses(streams), self.length, self.row, self.active, t, losses, self.table, kept=self.kept
+            self._addresses(streams), self.length, self.row, self.active, t, losses, self.table, kept=self.scalars
         )
 
-    def launch_look(self, points: np.ndarray, t: np.ndarray) -> Launch:
+    def launch_lookahead(self, points: np.ndarray, t: np.ndarray) -> Launch:
         """Copies of the points moved to where the formula wants its gradient."""
-        assert self.look
-        return self.look.launch(
-            self._addresses((points, points, *self.states.values())),
-            self.length,
-            self.row,
-            self.active,
-            t,
-            np.full(self.count, np.nan),
-            self.table,
-            kept=self.kept,
+        assert self.lookahead_kernel
+        streams, losses = (points, points, *self.states.values()), np.full(self.count, np.nan)
+        return self.lookahead_kernel.launch(
+            self._addresses(streams), self.length, self.row, self.active, t, losses, self.table, kept=self.scalars
         )
 
     def _addresses(self, streams: Sequence[np.ndarray]) -> np.ndarray:
         offset = self.first * self.points.shape[1] * self.points.itemsize
         return np.array([s.ctypes.data for s in streams], dtype=np.int64) + offset[:, None]
 
-    def looked(self, step: int) -> np.ndarray:
+    def lookahead(self, step: int) -> np.ndarray:
         """Where the gradients of this step (counted from 0) are taken; the points themselves for most rules."""
-        if not self.look:
+        if not self.lookahead_kernel:
             return self.points
         self.scheduling.write(self.table, step)
         points = self.points.copy()
-        numba_cpu.run([self.launch_look(points, np.full(self.count, step + 1.0))], torch.get_num_threads())
+        numba_cpu.run([self.launch_lookahead(points, np.full(self.count, step + 1.0))], torch.get_num_threads())
         return points
 
     def step(self, gradients: np.ndarray, losses: np.ndarray, step: int) -> None:
-        """Move all points by the gradients (walkers, dimensions) that were taken at `looked`."""
+        """Move all points by the gradients (walkers, dimensions) that were taken at `lookahead`."""
         self.scheduling.write(self.table, step)
-        own = losses.copy() if self.count == len(losses) else np.full(self.count, np.nan)
-        launch = self.launch(gradients, own, np.full(self.count, step + 1.0))
+        per_row = losses.copy() if self.count == len(losses) else np.full(self.count, np.nan)
+        launch = self.launch(gradients, per_row, np.full(self.count, step + 1.0))
         numba_cpu.run([launch], torch.get_num_threads())
         if self.scheduling.loops:
-            self.scheduling.observe(own)
+            self.scheduling.observe(per_row)
 
     def walk(self, surface: Surface, step: int) -> None:
         """Take this step (counted from 0) on a surface."""
-        losses, gradients = surface.evaluate(self.looked(step))
-        if self.look and self.reads_loss:
+        losses, gradients = surface.evaluate(self.lookahead(step))
+        if self.lookahead_kernel and self.reads_loss:
             losses = surface(self.points)
         self.step(gradients, losses, step)
 
@@ -147,9 +139,8 @@ class Walkers:
             one.write(table[k], k)
         return table
 
-    def remembered(self) -> dict[str, np.ndarray]:
+    def states_by_name(self) -> dict[str, np.ndarray]:
         """Each state by name, (walkers, dimensions); what is one number is given for every coordinate."""
-        single = {name: self.kept[:, k] for k, name in enumerate(self.kept_names)}
-        shape = self.points.shape
-        wide = {n: np.broadcast_to(v[self.row_of, None], shape) for n, v in single.items()}
+        columns = zip(self.scalar_names, self.scalars.T, strict=True)
+        wide = {name: np.broadcast_to(v[self.row_of, None], self.points.shape) for name, v in columns}
         return {name: (self.states | wide)[name] for name in self.formula.states}
