@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from .layout import bold, dress, log_ticks, panels
-from .marks import LOST, band, line, points
+from .marks import DIVERGED, band, line, points
 from .numbers import number, short
 from .style import Style, styles, text
 
@@ -120,5 +120,5 @@ def _curve(table: pd.DataFrame, name: str, style: Style, seeds: int, top: float,
     if broken.any():
         step = table.loc[broken, "step"].iloc[0]
         said = {"hover": [f"<b>{name}</b> diverged at {unit} {short(step, 8)}"], "name": f"{name}: diverged"}
-        traces.append(points([step], [top], LOST, 9, legendgroup=name, showlegend=False, **said))
+        traces.append(points([step], [top], DIVERGED, 9, legendgroup=name, showlegend=False, **said))
     return traces

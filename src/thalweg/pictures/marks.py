@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 from .style import INK, PAPER, VERMILION, Style, faded
 
-LOST = Style(VERMILION, marker="x")  # what diverged
+DIVERGED = Style(VERMILION, marker="x")  # what diverged
 
 
 def _scatter(x: Any, y: Any, hover: Any, options: dict[str, Any], more: dict[str, Any]) -> go.Scatter:
