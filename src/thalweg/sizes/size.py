@@ -63,9 +63,8 @@ def size(
     batch = Range(1, whole=True, unit="samples").check("the batch", batch)
     rules = tuple(formulas.get(f) for f in (formulas.FORMULAS.values() if optimizers is None else optimizers))
     name, module, example, note = _resolved(model)
-    if input is None and isinstance(example, _Shape):
-        input = example.text
-    inputs = example if input is None else _inputs(input, batch, _dtype(module))
+    shape = example.text if input is None and isinstance(example, _Shape) else input
+    inputs: Any = example if shape is None else _inputs(shape, batch, _dtype(module))
     tensors = _tensors(inputs)
     words = " and ".join(f"{'×'.join(map(str, t.shape))} {_name(t.dtype)}" for t in tensors)
     rows, counted = layers(module, inputs, f"an input of {words}" if tensors else "this input")
