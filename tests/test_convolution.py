@@ -155,7 +155,7 @@ def test_functions_have_the_limit_of_their_samples() -> None:
         ({"signal": [2**52] * 4, "kernel": [1, 2]}, "too large to be added up exactly"),
         ({"kernel": np.sin}, "a function and numbers cannot be convolved"),
         ({"at": [0.0]}, "at= is for functions"),
-        ({"signal": np.sin, "kernel": np.cos, "stride": 2}, "two functions have no stride"),
+        ({"signal": np.sin, "kernel": np.cos, "stride": 2}, "stride= and padding= are for numbers"),
         ({"signal": "x*y", "kernel": "x"}, "has 2 variables"),
         ({"signal": np.exp, "kernel": np.exp}, "does not converge"),
         ({"signal": box, "kernel": np.cos, "over": (1, 0)}, "give two bounds, the lower first"),

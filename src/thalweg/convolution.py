@@ -1,7 +1,7 @@
 """Convolution and cross-correlation, of sequences, images and functions, and what happens at each place.
 
     convolution        (f∗g)(t) = Σᵢ f(i)·g(t − i)     the kernel is flipped, then slid
-    cross-correlation  (f⋆g)(t) = Σᵢ f(i)·g(i − t)     it is slid as it is: what networks call a convolution
+    cross-correlation  (f⋆g)(t) = Σᵢ f(i)·g(i − t)     it is not flipped: what networks call a convolution
 
 For functions the sum is an integral over τ. Sums go through torch's convolutions, integrals through SciPy's adaptive
 quadrature; `Convolution.picture` shows the kernel on its way.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 MODES = ("convolution", "cross-correlation")
-PADDINGS = ("valid", "same", "full")
+PerAxis = int | Sequence[int]
 _TOLERANCE = 1e-7
 _EXACT = 2**53  # whole numbers up to here are exact in float64
 
@@ -58,8 +58,8 @@ class Convolution:
 
     @property
     def slid(self) -> np.ndarray:
-        """The kernel as it is laid on the signal: flipped along each axis for a convolution."""
-        return _turned(self.kernel, self.mode, len(self.stride))
+        """The kernel that lies on the signal: flipped along each axis for a convolution."""
+        return _flipped(self.kernel, self.mode, len(self.stride))
 
     def at(self, *place: int) -> tuple[np.ndarray, np.ndarray]:
         """(what lies under the kernel, its products with the kernel) for one value: the products' sum is that value.
@@ -75,12 +75,9 @@ class Convolution:
         if len(place) != self.values.ndim:
             raise UsageError(f"the place {place} has {len(place)} numbers; the values have shape {self.values.shape}.")
         axes = len(self.stride)
-        spot = place[len(place) - axes :]
-        window = tuple(
-            slice(i * s, i * s + k) for i, s, k in zip(spot, self.stride, self.kernel.shape[-axes:], strict=True)
-        )
-        under = self.padded[(..., *window)]
-        return under, under * self.slid[place[: len(place) - axes]]
+        steps = zip(place[-axes:], self.stride, self.kernel.shape[-axes:], strict=True)
+        under = self.padded[(..., *(slice(i * s, i * s + k) for i, s, k in steps))]
+        return under, under * self.slid[place[:-axes]]
 
     def picture(self) -> go.Figure:
         """The kernel sliding over the signal, with a button that plays it; of channels, the sum over them.
@@ -90,25 +87,21 @@ class Convolution:
         """
         from .pictures.convolution import CHANNELS, sliding_image, sliding_line
 
-        if self.values.ndim > len(self.stride):
+        axes, outputs = len(self.stride), len(self.values)
+        if self.values.ndim > axes:
+            raise UsageError(f"the kernel has {outputs} outputs and a picture shows one; convolve with kernel[0], say.")
+        planes, kernels = (part if self.signal.ndim > axes else part[None] for part in (self.padded, self.slid))
+        count = len(planes)
+        if count > CHANNELS:
             raise UsageError(
-                f"the kernel has {len(self.values)} outputs and a picture shows one; convolve with kernel[0], say."
+                f"a picture shows at most {CHANNELS} channels, and there are {count}; convolve some of them."
             )
-        channels = 1 if self.signal.ndim == len(self.stride) else len(self.signal)
-        if channels > CHANNELS:
-            raise UsageError(
-                f"a picture shows at most {CHANNELS} channels, and there are {channels}; convolve some of them."
-            )
-        if len(self.stride) == 1 and self.signal.ndim == 1:
+        if self.signal.ndim == 1:
             return sliding_line(self.padded, self.slid, self.values, self.stride[0], self.padding[0], self.mode)
-        planes = self.padded if self.signal.ndim > len(self.stride) else self.padded[None]
-        kernels = self.slid if self.signal.ndim > len(self.stride) else self.slid[None]
-        if len(self.stride) == 1:
-            planes, kernels = planes[:, None], kernels[:, None]
-            return sliding_image(
-                planes, kernels, self.values[None], (1, *self.stride), ((0, 0), *self.padding), self.mode
-            )
-        return sliding_image(planes, kernels, self.values, self.stride, self.padding, self.mode)
+        if axes == 2:
+            return sliding_image(planes, kernels, self.values, self.stride, self.padding, self.mode)
+        stride, padding = (1, *self.stride), ((0, 0), *self.padding)  # a sequence of channels: images of one row
+        return sliding_image(planes[:, None], kernels[:, None], self.values[None], stride, padding, self.mode)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +145,8 @@ def convolve(
     signal: Any,
     kernel: Any,
     mode: str = "convolution",
-    stride: int | Sequence[int] = 1,
-    padding: int | Sequence[int] | str = 0,
+    stride: PerAxis = 1,
+    padding: PerAxis | str = 0,
     at: Any = None,
     over: tuple[float, float] = (-np.inf, np.inf),
 ) -> Convolution | ContinuousConvolution:
@@ -172,7 +165,7 @@ def convolve(
         padding: zeros around the signal, one number or one per axis; "valid" is none, "full" as many as let the
             kernel touch the signal with one element, "same" as many as give as many values as the signal has at
             stride 1: the middle of "full", as in NumPy and SciPy.
-        at: for functions: the values of t; 201 from −5 to 5 unless given.
+        at: for functions: the values of t; by default 201 from −5 to 5.
         over: for functions: between which bounds τ goes.
 
     Whole numbers stay whole; other numbers are taken as float64.
@@ -194,7 +187,7 @@ def convolve(
     functions = [callable(one) or isinstance(one, str | sp.Expr) for one in (signal, kernel)]
     if all(functions):
         if stride != 1 or padding != 0:
-            raise UsageError("two functions have no stride and no padding; leave both out.")
+            raise UsageError("stride= and padding= are for numbers; leave them out for two functions.")
         return _continuous(signal, kernel, mode, at, over)
     if any(functions):
         raise UsageError("a function and numbers cannot be convolved; give two functions, or numbers for both.")
@@ -203,49 +196,42 @@ def convolve(
     return _discrete(_numbers(signal, "signal"), _numbers(kernel, "kernel"), mode, stride, padding)
 
 
-def _numbers(given: Any, what: str) -> np.ndarray:
+def _numbers(data: Any, what: str) -> np.ndarray:
     try:
-        found = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
+        array = np.asarray(data.detach().cpu() if hasattr(data, "detach") else data)
     except ValueError as error:
         raise UsageError(f"the {what} is not an array ({error}); its rows must be equally long.") from error
-    if found.dtype.kind == "b":
-        found = found.astype(np.int64)
-    if found.dtype.kind not in "iuf" or found.size == 0:
-        raise UsageError(f"the {what} is of {found.dtype}, shape {found.shape}; give real numbers, at least one.")
-    return found.astype(np.int64 if found.dtype.kind in "iu" else np.float64)
+    if array.dtype.kind not in "biuf" or array.size == 0:
+        raise UsageError(f"the {what} is of {array.dtype}, shape {array.shape}; give real numbers, at least one.")
+    return array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
 
 
 def _discrete(
-    signal: np.ndarray, kernel: np.ndarray, mode: str, stride: int | Sequence[int], padding: int | Sequence[int] | str
+    signal: np.ndarray, kernel: np.ndarray, mode: str, stride: PerAxis, padding: PerAxis | str
 ) -> Convolution:
     import torch
 
-    axes, planes, filters = _laid_out(signal, kernel)
+    axes, planes, filters = _with_channels(signal, kernel)
     lengths, sizes = planes.shape[1:], filters.shape[2:]
-    steps = _per_axis(stride, axes, "stride", least=1)
-    zeros = _zeros(padding, sizes, axes)
+    steps, zeros = _per_axis(stride, axes, "stride", least=1), _zeros(padding, sizes, axes)
     for n, k, (before, after) in zip(lengths, sizes, zeros, strict=True):
-        if n + before + after < k:
+        if (room := n + before + after) < k:
             raise UsageError(
-                f"a kernel of {k} is longer than the {n + before + after} elements it is to lie in; "
-                "give a shorter one, "
-                "or padding='full'."
+                f"a kernel of {k} is longer than the {room} elements; give a shorter one, or padding='full'."
             )
-    turned = np.array(_turned(filters, mode, axes), dtype=np.float64, order="C")  # torch knows no flipped strides
+    weights = np.array(_flipped(filters, mode, axes), dtype=np.float64, order="C")  # torch lacks negative strides
     padded = np.pad(planes, ((0, 0), *zeros)).astype(np.float64)
     slide = torch.nn.functional.conv1d if axes == 1 else torch.nn.functional.conv2d
-    values = slide(torch.from_numpy(padded)[None], torch.from_numpy(turned), stride=steps)[0].numpy()
+    values = slide(torch.from_numpy(padded)[None], torch.from_numpy(weights), stride=steps)[0].numpy()
     if signal.dtype == kernel.dtype == np.int64:
-        most = np.abs(padded).max() * np.abs(turned).sum(axis=tuple(range(1, turned.ndim))).max()
+        most = np.abs(padded).max() * np.abs(weights).sum(axis=tuple(range(1, weights.ndim))).max()
         if most >= _EXACT:
             raise UsageError("the whole numbers are too large to be added up exactly; give them as floats.")
         values = np.rint(values).astype(np.int64)
-    if kernel.ndim < filters.ndim:
-        values = values[0]
-    return Convolution(signal, kernel, mode, steps, zeros, values)
+    return Convolution(signal, kernel, mode, steps, zeros, values[0] if kernel.ndim < filters.ndim else values)
 
 
-def _laid_out(signal: np.ndarray, kernel: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+def _with_channels(signal: np.ndarray, kernel: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     """(axes, signal (channels, …), kernel (outputs, channels, …))."""
     pair = signal.ndim, kernel.ndim
     if pair in ((1, 1), (2, 2)):
@@ -259,36 +245,38 @@ def _laid_out(signal: np.ndarray, kernel: np.ndarray) -> tuple[int, np.ndarray, 
             )
         return signal.ndim - 1, signal, filters
     raise UsageError(
-        f"a signal of shape {signal.shape} and a kernel of shape {kernel.shape} do not fit: give (n,) "
-        "and (k,), (height, "
-        "width) and (rows, columns), or (channels, …) and (outputs, channels, …)."
+        f"a signal of shape {signal.shape} and a kernel of shape {kernel.shape} do not fit: give (n,) and (k,), "
+        "(height, width) and (rows, columns), or (channels, …) and (outputs, channels, …)."
     )
 
 
-def _turned(kernel: np.ndarray, mode: str, axes: int) -> np.ndarray:
+def _flipped(kernel: np.ndarray, mode: str, axes: int) -> np.ndarray:
     return np.flip(kernel, tuple(range(kernel.ndim - axes, kernel.ndim))) if mode == "convolution" else kernel
 
 
-def _zeros(padding: int | Sequence[int] | str, sizes: Sequence[int], axes: int) -> tuple[tuple[int, int], ...]:
-    if padding == "valid":
-        return ((0, 0),) * axes
-    if padding == "full":
-        return tuple((k - 1, k - 1) for k in sizes)
-    if padding == "same":
-        return tuple((k // 2, (k - 1) // 2) for k in sizes)
-    if isinstance(padding, str):
+PADDINGS: dict[str, Callable[[int], tuple[int, int]]] = {  # k → zeros before and after
+    "valid": lambda k: (0, 0),
+    "same": lambda k: (k // 2, (k - 1) // 2),
+    "full": lambda k: (k - 1, k - 1),
+}
+
+
+def _zeros(padding: PerAxis | str, sizes: Sequence[int], axes: int) -> tuple[tuple[int, int], ...]:
+    if not isinstance(padding, str):
+        return tuple((n, n) for n in _per_axis(padding, axes, "padding", least=0))
+    if padding not in PADDINGS:
         raise UsageError(f"the padding is {padding!r}; give a number of zeros, or {', '.join(PADDINGS)}.")
-    return tuple((n, n) for n in _per_axis(padding, axes, "padding", least=0))
+    return tuple(map(PADDINGS[padding], sizes))
 
 
-def _per_axis(given: int | Sequence[int], axes: int, what: str, least: int) -> tuple[int, ...]:
-    found = tuple(given) if isinstance(given, list | tuple) else (given,) * axes
-    whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= least for n in found)
-    if len(found) != axes or not whole:
+def _per_axis(value: PerAxis, axes: int, what: str, least: int) -> tuple[int, ...]:
+    numbers: Any = tuple(value) if isinstance(value, list | tuple) else (value,) * axes
+    whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= least for n in numbers)
+    if len(numbers) != axes or not whole:
         raise UsageError(
-            f"the {what} is {given!r}; give a whole number, {least} or more, or one for each of {axes} axes."
+            f"the {what} is {value!r}; give a whole number, {least} or more, or one for each of {axes} axes."
         )
-    return tuple(int(n) for n in found)  # type: ignore[arg-type]
+    return tuple(map(int, numbers))
 
 
 def _continuous(f: Any, g: Any, mode: str, at: Any, over: tuple[float, float]) -> ContinuousConvolution:
@@ -306,10 +294,9 @@ def _continuous(f: Any, g: Any, mode: str, at: Any, over: tuple[float, float]) -
         shifted = points - tau if mode == "convolution" else tau - points
         return first(np.asarray(tau)) * second(shifted)
 
+    options = {"epsabs": _TOLERANCE, "epsrel": _TOLERANCE, "norm": "max", "limit": 20_000}
     with np.errstate(all="ignore"):
-        values, error, _ = quad_vec(
-            product, low, high, epsabs=_TOLERANCE, epsrel=_TOLERANCE, norm="max", limit=20_000, full_output=True
-        )  # type: ignore[misc]
+        values, error = quad_vec(product, low, high, **options)[:2]
     scale = max(1.0, float(np.abs(values).max()))
     if not np.isfinite(values).all() or error > 1e4 * _TOLERANCE * scale:
         raise UsageError(
@@ -319,23 +306,22 @@ def _continuous(f: Any, g: Any, mode: str, at: Any, over: tuple[float, float]) -
     return ContinuousConvolution(first, second, (name, other), mode, points, (low, high), values, float(error))
 
 
-def _function(given: Any) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+def _function(source: Any) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
     """A function of one array, and its name; empty for a lambda."""
-    if isinstance(given, str | sp.Expr):
+    if isinstance(source, str | sp.Expr):
         from .calculus import function
 
-        given = function(given)
-        if len(given.variables) != 1:
-            raise UsageError(
-                f"{given} has {len(given.variables)} variables ({', '.join(given.variables)}); give a function of one."
-            )
-        name = str(given)
+        source = function(source)
+        names = source.variables
+        if len(names) != 1:
+            raise UsageError(f"{source} has {len(names)} variables ({', '.join(names)}); give a function of one.")
+        name = str(source)
     else:
-        name = getattr(given, "__name__", type(given).__name__)
+        name = getattr(source, "__name__", type(source).__name__)
 
     def values(x: np.ndarray) -> np.ndarray:
         try:
-            return np.broadcast_to(np.asarray(given(x), dtype=np.float64), np.shape(x))
+            return np.broadcast_to(np.asarray(source(x), dtype=np.float64), np.shape(x))
         except (TypeError, ValueError) as error:
             raise UsageError(
                 f"{name} cannot be evaluated on an array ({error}); write it in NumPy's functions, np.where for if."

@@ -36,7 +36,7 @@ def test_a_picture_gives_others_the_colours_that_are_free():
 def test_see_through_colours_change_with_the_ground():
     black, light = style.faded(style.BLACK, 0.35), style.DARK[style.BLACK]
     assert style.DARK[black] == style.faded(light, 0.35)
-    with pytest.raises(ValueError, match="would stay as it is on dark"):
+    with pytest.raises(ValueError, match="lacks a counterpart on dark"):
         style.faded(style.BLACK, 0.5)
 
 

@@ -169,14 +169,14 @@ def test_letters_no_font_has_are_boxes_and_one_warning(tmp_path: Path, monkeypat
 
 
 def test_a_font_that_has_the_letters_is_found_and_used() -> None:
-    own = fonts._letters(fonts._path(fonts.OWN))
+    built_in = fonts._letters(fonts._path(fonts.BUILT_IN))
     others = {letter for name in ("STIXGeneral", "cmsy10") for letter in fonts._letters(fonts._path(name))}
-    letter = min(one for one in others - own if one.isprintable() and one.isalpha())
+    letter = min(one for one in others - built_in if one.isprintable() and one.isalpha())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         first, second = fonts.families([f"a{letter}"])
         Drawing(made(TRACES["lines"], title=heading(f"a{letter}"))).image()
-    assert (first, second) == (fonts.OWN, second)
+    assert (first, second) == (fonts.BUILT_IN, second)
     assert letter in fonts._letters(fonts._installed()[second])
 
 

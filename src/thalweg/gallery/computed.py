@@ -23,8 +23,8 @@ def catalogue() -> list[dict[str, Any]]:
     return [{key: getattr(rule, key) for key in keys} for rule in formulas.FORMULAS.values()]
 
 
-_LONG = ("lambda", "multiplicative", "chained", "sequential")  # their labels are
-_SHOWN = {
+_LONG_LABELS = ("lambda", "multiplicative", "chained", "sequential")
+_EXAMPLES = {
     "exponential": "exponential(gamma=0.97)",
     "exponential_decay": "exponential_decay(k=0.03)",
     "inverse_time": "inverse_time(k=0.1)",
@@ -37,16 +37,16 @@ _SHOWN = {
 
 def every_schedule(steps: int) -> dict[str, np.ndarray]:
     """The label of each schedule → (steps,) what it multiplies the rate by, with arguments that show what it does."""
-    found = {}
+    factors = {}
     for name in schedules.names():
-        one = schedules.get(_SHOWN[name]) if name in _SHOWN else schedules.example(name)
+        one = schedules.get(_EXAMPLES[name]) if name in _EXAMPLES else schedules.example(name)
         values = _plateau(one, steps) if one.closed else one.factor(np.arange(steps), steps)
-        found[name if name in _LONG else one.label] = values
-    return found
+        factors[name if name in _LONG_LABELS else one.label] = values
+    return factors
 
 
 def _plateau(schedule: Any, steps: int) -> np.ndarray:
-    """What it does to a loss that falls, stays, and falls a little again; looked at every fourth step."""
+    """What it does to a loss that falls, stays, and falls a little again; observed at every fourth step."""
     epoch = np.arange(steps // 4)
     losses = np.where(epoch < 8, 1 - epoch / 10, np.where(epoch < 16, 0.2, 0.2 - (epoch - 16) / 100).clip(0.17))
     state, values = schedule.start(np.ones(1)), []
@@ -62,8 +62,8 @@ def tuned(surface: str, names: Iterable[str], steps: int) -> tuple[dict[str, flo
     path = descend(surface, optimizer=list(names), lr=rates, steps=steps)
     means = np.nan_to_num(path.all_losses[0].mean(axis=-1), nan=np.inf)  # (optimizers, rates)
     best = rates[means.argmin(axis=1)]
-    said = f"Tuned: each at the best of {len(rates)} rates from 0.001 to 1000, by the mean of its losses."
-    return {name: float(f"{rate:.3g}") for name, rate in zip(path.optimizers, best, strict=True)}, said
+    note = f"Tuned: each at the best of {len(rates)} rates from 0.001 to 1000, by the mean of its losses."
+    return {name: float(f"{rate:.3g}") for name, rate in zip(path.optimizers, best, strict=True)}, note
 
 
 def few_digits() -> Problem:
@@ -73,24 +73,17 @@ def few_digits() -> Problem:
     inputs, targets = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(inputs))
     inputs, targets = inputs[order] / 16, targets[order]
-    train, validation, test = slice(0, 150), slice(150, 900), slice(900, None)
-    wrong = targets[train].copy()
-    wrong[::5] = np.roll(wrong[::5], 1)
+    targets[:150:5] = np.roll(targets[:150:5], 1)
+    splits = [(inputs[part], targets[part]) for part in (slice(0, 150), slice(150, 900), slice(900, None))]
 
     def model() -> torch.nn.Module:
         return torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
 
-    return Problem(
-        model,
-        (inputs[train], wrong),
-        (inputs[validation], targets[validation]),
-        (inputs[test], targets[test]),
-        name="150 digits",
-    )
+    return Problem(model, *splits, name="150 digits")
 
 
 def widths(*sizes: int) -> dict[int, Callable[[], torch.nn.Module]]:
-    """A function that makes a network of one hidden layer, for each width."""
+    """A function that makes a network with one hidden layer, for each width."""
 
     def network(width: int) -> torch.nn.Module:
         return torch.nn.Sequential(torch.nn.Linear(1, width), torch.nn.Tanh(), torch.nn.Linear(width, 1))
@@ -120,13 +113,13 @@ def fitted(x: Tensor, target: Tensor, *, reverse: bool, start: tuple[float, floa
     def log_density(values: Tensor) -> Tensor:
         return torch.distributions.Normal(values[0], values[1].exp()).log_prob(x)
 
-    def value_and_gradient(given: np.ndarray) -> tuple[float, np.ndarray]:
-        values = torch.tensor(given, requires_grad=True)
+    def value_and_gradient(point: np.ndarray) -> tuple[float, np.ndarray]:
+        values = torch.tensor(point, requires_grad=True)
         divergence = loss(log_density(values).log_softmax(0)[None], p)
         (gradient,) = torch.autograd.grad(divergence, values)
         return divergence.item(), gradient.numpy()
 
-    found = minimize(value_and_gradient, [start[0], np.log(start[1])], jac=True, method="L-BFGS-B", tol=1e-12)
+    least = minimize(value_and_gradient, [start[0], np.log(start[1])], jac=True, method="L-BFGS-B", tol=1e-12)
     label = "reverse, D(Q‖P)" if reverse else "forward, D(P‖Q)"
-    density = log_density(torch.tensor(found.x)).exp().numpy()
-    return Fit(label, density, float(found.x[0]), float(np.exp(found.x[1])), float(found.fun))
+    density = log_density(torch.tensor(least.x)).exp().numpy()
+    return Fit(label, density, float(least.x[0]), float(np.exp(least.x[1])), float(least.fun))

@@ -17,16 +17,16 @@ from thalweg.pictures.schedules import schedule_grid
 def loss_from_likelihood() -> go.Figure:
     """Laplace noise gives the absolute error, Gaussian noise the squared one: the loss is the noise's −log p."""
     noise = torch.linspace(-3, 3, 121)
-    made = {k: tw.losses.from_distribution(k, fixed={"scale": 1.0}) for k in ("Laplace", "Normal")}
-    values = {f"{k} noise": loss.per_sample(torch.zeros(121), noise).numpy() for k, loss in made.items()}
+    losses = {k: tw.losses.from_distribution(k, fixed={"scale": 1.0}) for k in ("Laplace", "Normal")}
+    values = {f"{k} noise": loss.per_sample(torch.zeros(121), noise).numpy() for k, loss in losses.items()}
     return likelihood(noise.numpy(), values)
 
 
 def regression_losses() -> go.Figure:
     """Loss against residual: L1 is a cone, the squared error a parabola, Huber a parabola that turns into a line."""
     residual = torch.linspace(-3, 3, 121)
-    shown = {name: tw.losses.get(name) for name in ("l1", "mse", "huber", "huber(delta=0.5)")}
-    values = {name: loss.per_sample(residual, torch.zeros(121)).numpy() for name, loss in shown.items()}
+    losses = {name: tw.losses.get(name) for name in ("l1", "mse", "huber", "huber(delta=0.5)")}
+    values = {name: loss.per_sample(residual, torch.zeros(121)).numpy() for name, loss in losses.items()}
     return lines([Panel(residual.numpy(), values, "residual x − y", "loss")], "What a loss makes of a residual")
 
 
@@ -42,7 +42,7 @@ def entropy() -> go.Figure:
         "cross-entropy H(P, fair)": tw.losses.cross_entropy_of(any_coin, fair),
         "D(P‖fair)": tw.losses.KLDiv(outputs="probabilities").per_sample(fair, any_coin),
     }
-    return coin(heads.numpy(), {name: own.numpy() for name, own in values.items()})
+    return coin(heads.numpy(), {name: nats.numpy() for name, nats in values.items()})
 
 
 def kullback_leibler() -> go.Figure:

@@ -85,8 +85,8 @@ def race_from_a_saddle() -> go.Figure:
 
 def basins() -> go.Figure:
     """Which start falls into which of Himmelblau's four minima, with momentum: not always the nearest."""
-    found = tw.basins("himmelblau", "momentum", lr=0.005, steps=200, resolution=300)
-    return found.picture("Himmelblau's function: which start falls into which minimum")
+    starts = tw.basins("himmelblau", "momentum", lr=0.005, steps=200, resolution=300)
+    return starts.picture("Himmelblau's function: which start falls into which minimum")
 
 
 def where_it_converges() -> go.Figure:
@@ -94,8 +94,8 @@ def where_it_converges() -> go.Figure:
 
     The dashed boundary is taken from the formula's own equations.
     """
-    found = tw.landscapes.convergence("quadratic(condition=10)", "momentum")
-    return found.picture("Where momentum converges, and how fast")
+    speed = tw.landscapes.convergence("quadratic(condition=10)", "momentum")
+    return speed.picture("Where momentum converges, and how fast")
 
 
 def noise_and_falling_rates() -> go.Figure:

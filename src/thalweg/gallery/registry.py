@@ -64,35 +64,23 @@ def _imports(make: Callable[[], go.Figure], used: set[str]) -> Iterator[str]:
 
 _SECTIONS = {
     "Where losses come from": (
-        concepts.loss_from_likelihood,
-        concepts.regression_losses,
-        concepts.entropy,
-        concepts.kullback_leibler,
+        *(concepts.loss_from_likelihood, concepts.regression_losses),
+        *(concepts.entropy, concepts.kullback_leibler),
     ),
     "The slope": (calculus.secant_to_tangent,),
     "Going down": (
-        paths.steps_on_a_curve,
-        paths.start_sensitivity,
-        paths.rate_sensitivity_on_a_curve,
-        paths.small_medium_large_rate,
-        paths.where_it_converges,
-        paths.noise_and_falling_rates,
-        paths.basins,
+        *(paths.steps_on_a_curve, paths.start_sensitivity, paths.rate_sensitivity_on_a_curve),
+        *(paths.small_medium_large_rate, paths.where_it_converges, paths.noise_and_falling_rates, paths.basins),
     ),
     "Momentum and what else is in a step": (
-        paths.momentum_in_a_ravine,
-        paths.nesterov_look_ahead,
-        paths.what_is_in_a_step,
-        paths.surface_to_turn,
+        *(paths.momentum_in_a_ravine, paths.nesterov_look_ahead),
+        *(paths.what_is_in_a_step, paths.surface_to_turn),
     ),
     "Races": (paths.race_in_a_ravine, paths.race_from_a_saddle),
     "Convolution": (kernels.convolution, kernels.cross_correlation),
     "Training": (
-        studies.early_stopping,
-        studies.rate_sensitivity,
-        networks.bias_and_variance,
-        networks.training_path,
-        networks.sharp_and_flat_minima,
+        *(studies.early_stopping, studies.rate_sensitivity),
+        *(networks.bias_and_variance, networks.training_path, networks.sharp_and_flat_minima),
     ),
     "The rules and their rates": (concepts.family_tree, concepts.rule_table, concepts.schedules),
 }
@@ -117,9 +105,9 @@ def get(name: str) -> Picture:
     """The picture of that name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: an unknown name.
     """
-    found = PICTURES.get(name.strip().replace("_", "-"))
-    if found is None:
+    key = name.strip().replace("_", "-")
+    if key not in PICTURES:
         raise UsageError(unknown("picture", name, PICTURES))
-    return found
+    return PICTURES[key]

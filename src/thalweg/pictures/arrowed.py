@@ -1,4 +1,4 @@
-"""What happens in a step: gradient, momentum, second moment and update as arrows, and Nesterov's look ahead."""
+"""What happens in a step: gradient, momentum, second moment and update as arrows, and Nesterov's lookahead."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def arrows_picture(path: Any, at: Sequence[int] = (0, 2, 5, 10)) -> go.Figure:
     titles = [bold(name) for name in path.optimizers] if count > 1 else None
     figure = panels(cols=count, titles=titles, shared_yaxes=True, horizontal_spacing=0.03)
     longest = LONGEST * float(np.ptp(path.surface.bounds[0]))
-    listed: set[str] = set()
+    labels: set[str] = set()
     for o, name in enumerate(path.optimizers):
         places = path.all_points[0, o, 0]
         steps = [k for k in at if k < len(places) - 1 and np.isfinite(places[k + 1]).all()]
@@ -43,9 +43,9 @@ def arrows_picture(path: Any, at: Sequence[int] = (0, 2, 5, 10)) -> go.Figure:
             length = float(np.linalg.norm(vectors[steps], axis=1).max()) if steps else 0.0
             if length > 0:
                 heads = places[steps] + longest * vectors[steps] / length
-                more = {"legendgroup": label, "showlegend": label not in listed}
+                more = {"legendgroup": label, "showlegend": label not in labels}
                 traces.append(arrows(places[steps], heads, tint, label, **more))
-                listed.add(label)
+                labels.add(label)
         figure.add_traces(traces, rows=1, cols=o + 1)
     return dress(view(figure, path.surface), 110 + shape(path.surface, count), b=78)
 
@@ -56,22 +56,15 @@ def _vectors(path: Any, o: int, name: str) -> dict[str, tuple[np.ndarray, str]]:
     tints = iter(_OTHERS)
     for state, values in path.all_states[name].items():
         after = values[0, 0, 1:]
-        squares = bool((np.nan_to_num(after) >= 0).all()) and bool((np.nan_to_num(after) > 0).any())
-        if squares:
+        if (np.nan_to_num(after) >= 0).all() and np.nansum(after) > 0:
             vectors["root of the second moment"] = (np.sqrt(after), PURPLE)
         elif "momentum, downhill" not in vectors:
-            downhill = _sign(path, o, after)
-            vectors["momentum, downhill"] = (downhill * after, ORANGE)
+            gradients = np.nansum(after[0] * path.all_gradients[0, o, 0, 0]) > 0  # a rule may also sum up its steps
+            vectors["momentum, downhill"] = (-after if gradients else after, ORANGE)
         else:
             vectors[f"state {state}"] = (after, next(tints, MUTED))
     vectors["update"] = (np.diff(path.all_points[0, o, 0], axis=0), BLUE)
     return vectors
-
-
-def _sign(path: Any, o: int, state: np.ndarray) -> float:
-    """−1 where a rule accumulates gradients, 1 where it accumulates steps."""
-    along = np.nansum(state[0] * path.all_gradients[0, o, 0, 0])
-    return -1.0 if along > 0 else 1.0
 
 
 def lookahead_picture(path: Any, at: int = 1) -> go.Figure:
@@ -86,12 +79,12 @@ def lookahead_picture(path: Any, at: int = 1) -> go.Figure:
     titles = [bold(name) for name in path.optimizers]
     figure = panels(cols=count, titles=titles, shared_yaxes=True, shared_xaxes="all", horizontal_spacing=0.04)
     steps = [_step(path, o, at) for o in range(count)]
-    seen = np.array([end for s in steps for end in (s.here, s.here + s.jump, s.new, s.lookahead + s.slope)])
-    half = 0.62 * float(np.ptp(seen, axis=0).max())
-    bounds = [(float(m - half), float(m + half)) for m in (seen.min(axis=0) + seen.max(axis=0)) / 2]
+    ends = np.array([end for s in steps for end in (s.here, s.here + s.jump, s.new, s.lookahead + s.slope)])
+    half = 0.62 * float(np.ptp(ends, axis=0).max())
+    bounds = [(float(m - half), float(m + half)) for m in (ends.min(axis=0) + ends.max(axis=0)) / 2]
     for o, step in enumerate(steps):
         before = path.all_points[0, o, 0, : at + 1]
-        traces = [*levels(path.surface, bounds=bounds), *_taken_apart(step, before, o == 0)]
+        traces = [*levels(path.surface, bounds=bounds), *_parts(step, before, o == 0)]
         figure.add_traces(traces, rows=1, cols=o + 1)
     return dress(view(figure, path.surface, bounds, equal=False), 470, b=96)
 
@@ -113,25 +106,14 @@ def _step(path: Any, o: int, at: int) -> Step:
     return Step(here, path.all_looks[0, o, 0, at], new, new - here - slope, slope)
 
 
-def _taken_apart(step: Step, before: np.ndarray, shown: bool) -> list[go.Scatter]:
-    here, led = step.here, step.lookahead
-    silent = {"showlegend": False, "hoverinfo": "skip"}
-    listed = {"showlegend": shown}
+def _parts(step: Step, before: np.ndarray, in_legend: bool) -> list[go.Scatter]:
+    here, ahead, legend = step.here, step.lookahead, {"showlegend": in_legend}
+    ring, name = Style(VERMILION, marker="circle-open"), {"name": "where g is taken", "legendgroup": "look"}
     return [
-        line(before[:, 0], before[:, 1], MUTED, 1.2, **silent),
-        arrows([here], [here + step.jump], ORANGE, "momentum, μ·a", legendgroup="jump", **listed),
-        arrows([led], [led + step.slope], BLACK, "−η·g, drawn where g is taken", legendgroup="slope", **listed),
-        arrows([here], [step.new], Style(BLUE, "dash"), "update: the sum of both", legendgroup="update", **listed),
+        line(before[:, 0], before[:, 1], MUTED, 1.2, showlegend=False, hoverinfo="skip"),
+        arrows([here], [here + step.jump], ORANGE, "momentum, μ·a", legendgroup="jump", **legend),
+        arrows([ahead], [ahead + step.slope], BLACK, "−η·g, drawn where g is taken", legendgroup="slope", **legend),
+        arrows([here], [step.new], Style(BLUE, "dash"), "update: the sum of both", legendgroup="update", **legend),
         points(here[:1], here[1:], INK, 9, hover=[point(here)], showlegend=False),
-        points(
-            led[:1],
-            led[1:],
-            Style(VERMILION, marker="circle-open"),
-            13,
-            edge={"width": 2},
-            name="where g is taken",
-            legendgroup="look",
-            hoverinfo="name",
-            **listed,
-        ),
+        points(ahead[:1], ahead[1:], ring, 13, edge={"width": 2}, hoverinfo="name", **name, **legend),
     ]

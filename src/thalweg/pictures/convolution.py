@@ -1,7 +1,7 @@
 """A kernel on its way over a signal, place by place: bars for sequences, cells for images, lines for functions.
 
-What is under the kernel, the kernel as it is laid on, and the values so far; one frame for each place, or for
-every second, third, … where there are more than can be watched.
+What is under the kernel, the kernel (flipped for a convolution), and the values so far; one frame for each place, or
+for every second, third, … where there are more than can be watched.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def sliding_line(
 
     Args:
         padded: (n,) the signal with its zeros.
-        slid: (k,) the kernel as it is laid on the signal.
+        slid: (k,) the kernel, flipped for a convolution.
         values: (m,) what comes out.
         stride: how far the kernel moves.
         padding: how many of the zeros are before and after the signal.
         mode: what it is called.
     """
     across = np.arange(len(padded)) - padding[0]
-    places = _chosen(len(values), len(padded) + len(slid) + len(values))
+    places = _places(len(values), len(padded) + len(slid) + len(values))
 
     def moving(place: int) -> list[go.Bar | go.Scatter]:
         start = place * stride
@@ -56,8 +56,8 @@ def sliding_line(
 
     figure = panels(rows=3, vertical_spacing=0.1)
     figure.add_traces(moving(places[_still(places)]), rows=[1, 1, 2, 3, 3, 3], cols=1)
-    for row, shown, name in ((1, padded, "signal"), (2, slid, f"kernel{_turned(mode)}"), (3, values, mode)):
-        low, high = min(0.0, float(np.min(shown))), max(0.0, float(np.max(shown)))
+    for row, bars, name in ((1, padded, "signal"), (2, slid, f"kernel{_flip(mode)}"), (3, values, mode)):
+        low, high = _ends(bars)
         room = 0.12 * (high - low or 1)
         top = _top(values) if row == 3 else high + room
         figure.update_yaxes(range=[low - room * (low < 0), top], title_text=name, row=row)
@@ -69,40 +69,32 @@ def sliding_line(
     return animated(figure, frames, "value", _still(places))
 
 
+Padding = Sequence[tuple[int, int]]
+
+
 def sliding_image(
-    planes: np.ndarray,
-    kernels: np.ndarray,
-    values: np.ndarray,
-    stride: Sequence[int],
-    padding: Sequence[tuple[int, int]],
-    mode: str,
+    planes: np.ndarray, kernels: np.ndarray, values: np.ndarray, stride: Sequence[int], padding: Padding, mode: str
 ) -> go.Figure:
     """An image, the kernel's place on it, and the values so far, as cells; one row of panels for each channel.
 
     Args:
         planes: (channels, height, width) with its zeros; at most 4 channels.
-        kernels: (channels, rows, columns) as they are laid on the image.
+        kernels: (channels, rows, columns), flipped for a convolution.
         values: (rows, columns) what comes out.
         stride, padding: along each axis.
         mode: what it is called.
     """
     channels, rows, columns = kernels.shape
     shapes = [planes[0].shape, kernels[0].shape, values.shape]
-    figure = panels(
-        channels,
-        3,
-        ["image" + ", with zeros around it" * any(padding[-1]), f"kernel{_turned(mode)}", mode],
-        column_widths=_widths(shapes),
-        horizontal_spacing=0.04,
-        vertical_spacing=0.06,
-    )
-    figure.update_annotations(font={"color": MUTED})
+    titles = ["image" + ", with zeros around it" * any(padding[-1]), f"kernel{_flip(mode)}", mode]
+    gaps = {"column_widths": _widths(shapes), "horizontal_spacing": 0.04, "vertical_spacing": 0.06}
+    figure = panels(channels, 3, titles, **gaps).update_annotations(font={"color": MUTED})
     most = float(np.abs(kernels).max())
     for row, (plane, kernel) in enumerate(zip(planes, kernels, strict=True), start=1):
         figure.add_traces([_cells(plane, planes.min(), planes.max()), _kernel(kernel, most)], rows=row, cols=[1, 2])
     low, high = float(values.min()), float(values.max())
     spots = list(np.ndindex(values.shape))
-    places = _chosen(len(spots), values.size)
+    places = _places(len(spots), values.size)
 
     def moving(place: int) -> list[go.Heatmap | go.Scatter]:
         y, x = spots[place]
@@ -116,8 +108,8 @@ def sliding_image(
     _cell_axes(figure, shapes, channels)
     height = 120 + max(230, 250 * channels)
     dress(figure, height, *_titles(f"{mode} with a kernel of {rows}×{columns}", stride, padding), t=76, b=90)
-    ours = list(range(first, len(figure.data)))
-    frames = [go.Frame(data=moving(place), name=str(place), traces=ours) for place in places]
+    traces = list(range(first, len(figure.data)))
+    frames = [go.Frame(data=moving(place), name=str(place), traces=traces) for place in places]
     return animated(figure, frames, "value", _still(places))
 
 
@@ -135,14 +127,11 @@ def _cell_axes(figure: go.Figure, shapes: Sequence[tuple[int, ...]], channels: i
         figure.update_xaxes(visible=False, row=row, col=3).update_yaxes(visible=False, row=row, col=3)
 
 
+Function = Callable[[np.ndarray], np.ndarray]
+
+
 def sliding_function(
-    f: Callable[[np.ndarray], np.ndarray],
-    g: Callable[[np.ndarray], np.ndarray],
-    names: tuple[str, str],
-    mode: str,
-    at: np.ndarray,
-    values: np.ndarray,
-    most: int = 60,
+    f: Function, g: Function, names: tuple[str, str], mode: str, at: np.ndarray, values: np.ndarray, most: int = 60
 ) -> go.Figure:
     """f, the moving g, their product as an area, and below the integral as far as it has come.
 
@@ -155,13 +144,12 @@ def sliding_function(
     order = np.argsort(at)
     at, values = at[order], values[order]
     tau = np.linspace(at[0], at[-1], 401) if len(at) > 1 else np.linspace(at[0] - 5, at[0] + 5, 401)
-    turned, sign = (True, "∗") if mode == "convolution" else (False, "⋆")
-    inside = "t − τ" if turned else "τ − t"
-    places = np.unique(np.linspace(0, len(at) - 1, min(most, len(at))).round().astype(int)).tolist()
-    fixed = f(tau)
+    flipped = mode == "convolution"
+    sign, inside = ("∗", "t − τ") if flipped else ("⋆", "τ − t")
+    places, fixed = _even(len(at), most), f(tau)
 
     def moving(place: int) -> list[go.Scatter]:
-        moved = g(at[place] - tau) if turned else g(tau - at[place])
+        moved = g(at[place] - tau) if flipped else g(tau - at[place])
         area: dict[str, Any] = {"fill": "tozeroy", "fillcolor": faded(PURPLE, 0.35)}
         return [
             line(tau, moved, Style(ORANGE, "dash"), name=f"g({inside})"),
@@ -173,29 +161,33 @@ def sliding_function(
     figure = panels(rows=2, vertical_spacing=0.16)
     figure.add_traces([line(tau, fixed, BLUE, name="f(τ)"), line(at, values, GRID, showlegend=False)], [1, 2], [1, 1])
     figure.add_traces(moving(places[_still(places)]), rows=[1, 1, 2, 2], cols=1)
-    shown = [fixed, g(tau - at[len(at) // 2])]
-    low, high = min(0.0, *(float(one.min()) for one in shown)), max(float(one.max()) for one in shown)
+    both = np.concatenate([fixed, g(tau - at[len(at) // 2])])
+    low, high = min(0.0, float(both.min())), float(both.max())
     room = 0.08 * (high - low or 1)
     figure.update_yaxes(range=[low - room, high + room], row=1)
     figure.update_xaxes(range=[tau[0], tau[-1]], title_text="τ").update_xaxes(title_text="t", row=2)
     integral = f"(f{sign}g)(t) = ∫ f(τ)·g({inside}) dτ"
-    known = [f"{letter} = {name}" for letter, name in zip("fg", names, strict=True) if name]
-    dress(figure, 560, mode.capitalize(), ",  ".join([integral, *known]), t=60, b=120)
+    formulas = [f"{letter} = {name}" for letter, name in zip("fg", names, strict=True) if name]
+    dress(figure, 560, mode.capitalize(), ",  ".join([integral, *formulas]), t=60, b=120)
     frames = [go.Frame(data=moving(k), name=short(float(at[k])), traces=[2, 3, 4, 5]) for k in places]
     return animated(figure, frames, "t =", _still(places))
 
 
-def _turned(mode: str) -> str:
+def _flip(mode: str) -> str:
     return ", flipped" if mode == "convolution" else ""
 
 
-def _chosen(count: int, size: int) -> list[int]:
+def _places(count: int, size: int) -> list[int]:
     """Which places have a frame; the last one always."""
-    most = max(12, min(FRAMES, CELLS // max(size, 1)))
+    return _even(count, max(12, min(FRAMES, CELLS // max(size, 1))))
+
+
+def _even(count: int, most: int) -> list[int]:
+    """At most so many of 0, …, count − 1, evenly spaced, both ends among them."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
 
 
-def _still(places: Sequence[int] | np.ndarray) -> int:
+def _still(places: Sequence[int]) -> int:
     """Which frame stands where nothing moves: one with the kernel under way and most values computed."""
     return int(0.6 * (len(places) - 1))
 
@@ -209,7 +201,7 @@ def _cells(z: np.ndarray, low: float, high: float) -> go.Heatmap:
 
 
 def _kernel(z: np.ndarray, most: float) -> go.Heatmap:
-    """Its own numbers in it, as long as there is room; 0 in the middle of the colours."""
+    """Its numbers in it, as long as there is room; 0 in the middle of the colours."""
     ground = [[0, faded(BLUE, 0.6)], [0.5, SHADE], [1, faded(ORANGE, 0.8)]]
     cells = go.Heatmap(z=z, colorscale=ground, zmin=-most, zmax=most, showscale=False)
     if max(z.shape) > WRITTEN:
@@ -231,9 +223,13 @@ def _widths(shapes: Sequence[tuple[int, ...]]) -> list[float]:
     return [part / sum(parts) for part in parts]
 
 
+def _ends(bars: np.ndarray) -> tuple[float, float]:
+    return min(0.0, float(np.min(bars))), max(0.0, float(np.max(bars)))
+
+
 def _top(values: np.ndarray) -> float:
     """Room above the bars for the sum."""
-    low, high = min(0.0, float(np.min(values))), max(0.0, float(np.max(values)))
+    low, high = _ends(values)
     return high + 0.45 * (high - low or 1)
 
 
@@ -245,7 +241,7 @@ def _sum(products: np.ndarray, value: float) -> str:
     return f"{terms.removeprefix(' + ').removeprefix(' ').replace('− ', '−', terms[1] == '−')} = {short(float(value))}"
 
 
-def _titles(title: str, stride: Sequence[int], padding: Sequence[tuple[int, int]]) -> tuple[str, str]:
+def _titles(title: str, stride: Sequence[int], padding: Padding) -> tuple[str, str]:
     """The title, and a note that says the stride and the zeros around."""
     steps = "×".join(map(str, sorted(set(stride))))
     zeros = sorted({f"{before}" if before == after else f"{before} and {after}" for before, after in padding})

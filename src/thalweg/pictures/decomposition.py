@@ -37,7 +37,7 @@ def decomposition(table: pd.DataFrame, along: str, measure: str, known: bool, ti
     words |= {"noise": "noise"} if known else {}
     table = table.sort_values(along) if along == "lr" else table
     across = list(table["lr"]) if along == "lr" else [str(level) for level in table[along]]
-    rates, figure = table.get("lr"), go.Figure()
+    figure = go.Figure()
     for name, label in words.items():
         style = _STYLES[name]
         if name != "noise":
@@ -45,10 +45,12 @@ def decomposition(table: pd.DataFrame, along: str, measure: str, known: bool, ti
         hover = [f"{label} {short(float(value))}" for value in table[name]]
         figure.add_trace(line(across, table[name], style, 2, size=8, hover=hover, hoverinfo="x+text", name=label))
     whole = table[[name for name in words if name != "error"]].sum(axis=1)
-    said = "%{x}: sum %{y:.4g}<extra></extra>"
-    figure.add_trace(points(across, whole, Style(GREEN, marker="x"), 7, name="sum of the parts", hovertemplate=said))
-    if along == "lr" and rates is not None:
-        figure.update_xaxes(type="log", title_text=_AXES[along], **log_ticks(rates.min(), rates.max(), (1,)))
+    hover = "%{x}: sum %{y:.4g}<extra></extra>"
+    figure.add_trace(points(across, whole, Style(GREEN, marker="x"), 7, name="sum of the parts", hovertemplate=hover))
+    if along == "lr":
+        figure.update_xaxes(
+            type="log", title_text=_AXES[along], **log_ticks(table["lr"].min(), table["lr"].max(), (1,))
+        )
     else:
         figure.update_xaxes(type="category", title_text=_AXES.get(along, along.replace("_", " ")))
     return dress(figure, 420, title, t=44, b=80).update_yaxes(title_text=measure, rangemode="tozero")

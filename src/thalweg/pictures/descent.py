@@ -1,4 +1,4 @@
-"""What a picture of a descent needs to know of it, and what all these pictures share: labels, styles, notes, marks.
+"""What all pictures of descents share: labels, styles, notes, marks.
 
 A `path` in these pictures is what `tw.descend` gives: points, losses, gradients and states of descents on a surface by
 start, optimizer, rate and step.
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from .marks import LOST, points
+from .marks import DIVERGED, points
 from .numbers import short
 from .style import PAPER, Style, plain_styles, styles
 
@@ -57,25 +57,16 @@ def lines_of(path: Any, panels: bool = True) -> list[Line]:
         parts += [f"from {point(path.starts[s])}"] if starts > 1 else []
         labels[s, o, r] = ", ".join(parts)
     by_rule = optimizers > 1 or len(set(labels.values())) == 1
-    drawn = styles(path.optimizers) if by_rule else plain_styles(labels.values())
+    by_name = styles(path.optimizers) if by_rule else plain_styles(labels.values())
     return [
-        Line(
-            label,
-            drawn[path.optimizers[o] if by_rule else label],
-            r,
-            path.all_points[s, o, r],
-            path.all_losses[s, o, r],
-            int(path.all_diverged[s, o, r]),
-        )
-        for (s, o, r), label in labels.items()
+        Line(label, style, place[2], path.all_points[place], path.all_losses[place], int(path.all_diverged[place]))
+        for place, label in labels.items()
+        for style in [by_name[path.optimizers[place[1]] if by_rule else label]]
     ]
 
 
 def note(path: Any) -> str:
-    """What a reader must know to judge the race: rates and how they were chosen, steps, start, schedule, noise.
-
-    Whether it is fair is for the reader to say; what was done is said here.
-    """
+    """What a reader must know to judge its fairness: rates and how they were chosen, steps, start, schedule, noise."""
     if path.rates.shape[1] > 1 or len(set(path.rates[:, 0])) == 1:
         rates = f"rate{'s' * (path.rates.shape[1] > 1)} {', '.join(short(one) for one in path.rates[0])}"
     else:
@@ -124,17 +115,10 @@ def hover(line: Line) -> list[str]:
     ]
 
 
-def crosses(lines: Sequence[Line], where: Sequence[Any], shown: bool) -> go.Scatter:
-    """A × for each path that diverged, where it was last seen."""
-    lost = [(one, at) for one, at in zip(lines, where, strict=True) if one.diverged >= 0]
-    return points(
-        [at[0] for _, at in lost],
-        [at[1] for _, at in lost],
-        LOST,
-        12,
-        edge={"width": 1.5, "color": PAPER},
-        hover=[f"{one.label} diverged at step {one.diverged}" for one, _ in lost],
-        name="diverged",
-        legendgroup="diverged",
-        showlegend=shown and bool(lost),
-    )
+def crosses(lines: Sequence[Line], where: Sequence[Any], in_legend: bool) -> go.Scatter:
+    """A × for each path that diverged, at its last point in sight."""
+    ruined = [(one, at) for one, at in zip(lines, where, strict=True) if one.diverged >= 0]
+    hover = [f"{one.label} diverged at step {one.diverged}" for one, _ in ruined]
+    legend = {"name": "diverged", "legendgroup": "diverged", "showlegend": in_legend and bool(ruined)}
+    x, y = ([at[side] for _, at in ruined] for side in (0, 1))
+    return points(x, y, DIVERGED, 12, edge={"width": 1.5, "color": PAPER}, hover=hover, **legend)

@@ -22,7 +22,7 @@ def family_tree(rules: Sequence[Rule], title: str = "The family of optimizers") 
     """Each rule on a row of its own, at its year; a line leads to it from its first parent, a dotted one from others.
 
     Args:
-        rules: each has `name`, `year` (None where none is known) and `parents`, names of other rules.
+        rules: each has `name`, `year` (None if unknown) and `parents`, names of other rules.
         title: above the tree.
 
     Years are evenly spaced, whatever lies between them, because half of the rules are from the last few.
@@ -32,61 +32,49 @@ def family_tree(rules: Sequence[Rule], title: str = "The family of optimizers") 
     >>> [(trace.x, trace.y) for trace in figure.data if trace.mode == "markers+text"]
     [((0,), (0,)), ((1,), (1,))]
     """
-    known = {rule["name"]: rule for rule in rules}
+    by_name = {rule["name"]: rule for rule in rules}
     years = sorted({rule["year"] for rule in rules if rule["year"]})
     column = {rule["name"]: years.index(rule["year"]) if rule["year"] else len(years) for rule in rules}
-    rows = {name: row for row, name in enumerate(_order(known, column))}
-    drawn, figure = styles(known), go.Figure()
-    for name, rule in known.items():
-        for count, parent in enumerate(p for p in rule["parents"] if p in known):
+    rows = {name: row for row, name in enumerate(_order(by_name, column))}
+    figure = go.Figure()
+    for name, rule in by_name.items():
+        for count, parent in enumerate(p for p in rule["parents"] if p in by_name):
             figure.add_trace(_branch(column, rows, parent, name, first=count == 0))
-    for name, rule in known.items():
-        figure.add_trace(
-            points(
-                [column[name]],
-                [rows[name]],
-                drawn[name],
-                11,
-                hover=f"{bold(name)} {rule['year'] or NO_YEAR}<br>from "
-                + text(", ".join(rule["parents"]) or "nothing before"),
-                mode="markers+text",
-                name=text(name),
-                text=[_dated(rule)],
-                textposition="middle right",
-                textfont={"size": 12.5, "color": INK},
-                showlegend=False,
-            )
-        )
+    label = {"mode": "markers+text", "textposition": "middle right", "textfont": {"size": 12.5, "color": INK}}
+    for name, style in styles(by_name).items():
+        rule = by_name[name]
+        parents = text(", ".join(rule["parents"]) or "nothing before")
+        more = {"hover": f"{bold(name)} {rule['year'] or NO_YEAR}<br>from {parents}", "text": [_dated(rule)], **label}
+        figure.add_trace(points([column[name]], [rows[name]], style, 11, name=text(name), showlegend=False, **more))
     note = "A line comes from the rule it grew from, a dotted one from a second parent. Years are evenly spaced."
     labels = [str(year) for year in years] + ([NO_YEAR] if len(years) in column.values() else [])
     columns = {"tickvals": list(range(len(labels))), "ticktext": labels}
     figure.update_xaxes(**columns, range=[-0.4, len(labels) + 2.2], tickangle=-90)
-    figure.update_yaxes(range=[len(known) - 0.4, -0.6], showticklabels=False, showgrid=False)
-    return dress(figure, 120 + ROW * len(known), title, note, t=66).update_layout(meta={"least": 460})
+    figure.update_yaxes(range=[len(rows) - 0.4, -0.6], showticklabels=False, showgrid=False)
+    return dress(figure, 120 + ROW * len(rows), title, note, t=66).update_layout(meta={"least": 460})
 
 
 def _dated(rule: Rule) -> str:
     return f"{text(rule['name'])} {rule['year'] or ''}".strip()
 
 
-def _order(known: Mapping[str, Rule], column: Mapping[str, int]) -> list[str]:
+def _order(rules: Mapping[str, Rule], column: Mapping[str, int]) -> list[str]:
     """Each rule above its children; a family below those its second parents are in, older ones first."""
-    first = {name: next((p for p in rule["parents"] if p in known), None) for name, rule in known.items()}
+    first = {name: next((p for p in rule["parents"] if p in rules), None) for name, rule in rules.items()}
+
+    def needs(members: Sequence[str], others: Sequence[str]) -> bool:
+        return any(parent in others for name in members for parent in rules[name]["parents"])
 
     def family(name: str | None) -> list[str]:
-        waiting = {child: [child, *family(child)] for child in known if first[child] == name}
-        ordered: list[str] = []
+        waiting = {child: [child, *family(child)] for child in rules if first[child] == name}
+        order: list[str] = []
         while waiting:
-            free = [c for c in waiting if not any(_needs(known, waiting[c], o) for n, o in waiting.items() if n != c)]
+            free = [c for c in waiting if not any(needs(waiting[c], o) for n, o in waiting.items() if n != c)]
             child = min(free or waiting, key=lambda n: (column[n], n))
-            ordered += waiting.pop(child)
-        return ordered
+            order += waiting.pop(child)
+        return order
 
     return family(None)
-
-
-def _needs(known: Mapping[str, Rule], family: Sequence[str], other: Sequence[str]) -> bool:
-    return any(parent in other for name in family for parent in known[name]["parents"])
 
 
 def _branch(column: Mapping[str, int], rows: Mapping[str, int], parent: str, child: str, *, first: bool) -> go.Scatter:
@@ -115,15 +103,15 @@ def rule_table(rules: Sequence[Rule], title: str = "Where rules step, and how fa
     middles, left, width = (tops[:-1] + np.array(lines) / 2).tolist(), 0.04, len(directions) + 1
     columns = [k + 1.06 for k in range(len(directions))]
     figure = go.Figure(words([left], [1.5], ["direction →<br>rate ↓"], MUTED))
-    figure.add_trace(words(columns, [1.5] * len(directions), [_wrapped(direction) for direction in directions]))
-    figure.add_trace(words([left] * len(rates), middles, [_wrapped(rate) for rate in rates]))
+    figure.add_trace(words(columns, [1.5] * len(directions), list(map(_lines, directions))))
+    figure.add_trace(words([left] * len(rates), middles, list(map(_lines, rates))))
     for (direction, rate), names in cells.items():
         if names:
-            at = columns[directions.index(direction)], middles[rates.index(rate)]
-            figure.add_trace(words([at[0]], [at[1]], ["<br>".join(names)]))
+            x, y = columns[directions.index(direction)], middles[rates.index(rate)]
+            figure.add_trace(words([x], [y], ["<br>".join(names)]))
     for row, top in enumerate(tops):
-        rule_line = {"color": MUTED if row == 0 else GRID, "width": 1}
-        figure.add_shape(type="line", x0=0, x1=width, y0=top, y1=top, line=rule_line)
+        colour = MUTED if row == 0 else GRID
+        figure.add_shape(type="line", x0=0, x1=width, y0=top, y1=top, line={"color": colour, "width": 1})
     box = {"type": "rect", "x0": 0, "x1": 1, "y0": 0, "y1": int(tops[-1]), "fillcolor": SHADE, "layer": "below"}
     figure.add_shape(**box, line={"width": 0})
     figure.update_xaxes(range=[0, width], visible=False).update_yaxes(range=[int(tops[-1]), 0], visible=False)
@@ -131,5 +119,5 @@ def rule_table(rules: Sequence[Rule], title: str = "Where rules step, and how fa
     return figure.update_layout(showlegend=False, meta={"least": 150 * width})
 
 
-def _wrapped(words: str) -> str:
+def _lines(words: str) -> str:
     return "<br>".join(text(line) for line in textwrap.wrap(words, 17))

@@ -35,32 +35,22 @@ def ranks(values: np.ndarray) -> np.ndarray:
     return np.interp(values, flat, np.linspace(0, 1, flat.size))
 
 
-def levels(surface: Any, shown: bool = False, bounds: Any = None) -> list[go.Contour | go.Scatter]:
+def levels(surface: Any, in_legend: bool = False, bounds: Any = None) -> list[go.Contour | go.Scatter]:
     """Level lines, lighter where the surface is lower, and a ring on each known minimum in sight.
 
     Args:
-        shown: whether the legend explains the rings.
-        bounds: what is drawn; the surface's own unless given.
+        in_legend: whether the legend explains the rings.
+        bounds: of what is drawn, by default the surface's.
     """
     bounds = bounds or surface.bounds
     x, y, values = heights(surface, bounds=bounds)
-    ground = go.Contour(
-        x=x,
-        y=y,
-        z=ranks(values),
-        colorscale=[[0, PAPER], [1, HIGH]],
-        showscale=False,
-        hoverinfo="skip",
-        contours={"start": 1 / LEVELS, "end": 1 - 1 / LEVELS, "size": 1 / LEVELS, "coloring": "fill"},
-        line={"color": LEVEL, "width": 0.7},
-        zmin=0,
-        zmax=1,
-        name="level lines",
-        showlegend=False,
-    )
-    seen = [m for m in surface.minima if all(a <= v <= b for v, (a, b) in zip(m, bounds, strict=True))]
-    rings = minima(surface, seen, Style(MUTED, marker="circle-open"), 15, {"width": 1.5}, name="minimum")
-    return [ground, rings.update(legendgroup="minimum", showlegend=shown and bool(seen))]
+    colours = {"colorscale": [[0, PAPER], [1, HIGH]], "zmin": 0, "zmax": 1, "showscale": False}
+    lines = {"start": 1 / LEVELS, "end": 1 - 1 / LEVELS, "size": 1 / LEVELS, "coloring": "fill"}
+    more = {"name": "level lines", "showlegend": False, "hoverinfo": "skip", "line": {"color": LEVEL, "width": 0.7}}
+    ground = go.Contour(x=x, y=y, z=ranks(values), contours=lines, **colours, **more)
+    inside = [m for m in surface.minima if all(a <= v <= b for v, (a, b) in zip(m, bounds, strict=True))]
+    rings = minima(surface, inside, Style(MUTED, marker="circle-open"), 15, {"width": 1.5}, name="minimum")
+    return [ground, rings.update(legendgroup="minimum", showlegend=in_legend and bool(inside))]
 
 
 def minima(surface: Any, at: Any, style: Style, size: float, edge: dict[str, Any], **more: Any) -> go.Scatter:

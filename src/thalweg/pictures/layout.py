@@ -12,36 +12,13 @@ from plotly.subplots import make_subplots
 from .numbers import short
 from .style import FONT, GRID, INK, MUTED, PAPER, text
 
-_AXIS = {
-    "gridcolor": GRID,
-    "linecolor": GRID,
-    "zeroline": False,
-    "ticks": "",
-    "automargin": True,
-    "tickfont": {"color": MUTED, "size": 12},
-    "title": {"font": {"color": MUTED, "size": 13}, "standoff": 8},
-    "exponentformat": "power",
-    "minor": {"showgrid": False},
-}
-_SPACE_AXIS = {
-    "gridcolor": GRID,
-    "zerolinecolor": GRID,
-    "linecolor": GRID,
-    "showbackground": False,
-    "showspikes": False,
-    "tickfont": {"color": MUTED, "size": 11},
-    "title": {"font": {"color": MUTED, "size": 13}},
-}
-_LEGEND = {
-    "orientation": "h",
-    "yref": "container",
-    "y": 0,
-    "yanchor": "bottom",
-    "x": 0,
-    "xanchor": "left",
-    "font": {"color": INK, "size": 13},
-    "bgcolor": "rgba(0,0,0,0)",
-}
+_LINES, _WORDS = {"gridcolor": GRID, "linecolor": GRID}, {"color": MUTED, "size": 13}
+_AXIS = _LINES | {"zeroline": False, "ticks": "", "automargin": True, "exponentformat": "power"}
+_AXIS |= {"tickfont": _WORDS | {"size": 12}, "title": {"font": _WORDS, "standoff": 8}, "minor": {"showgrid": False}}
+_SPACE_AXIS = _LINES | {"zerolinecolor": GRID, "showbackground": False, "showspikes": False}
+_SPACE_AXIS |= {"tickfont": _WORDS | {"size": 11}, "title": {"font": _WORDS}}
+_LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yanchor": "bottom", "yref": "container"}
+_LEGEND |= {"font": {"color": INK, "size": 13}, "bgcolor": "rgba(0,0,0,0)"}
 TEMPLATE = go.layout.Template(
     layout={
         "font": {"family": FONT, "size": 13, "color": INK},
@@ -69,14 +46,10 @@ def bold(words: str) -> str:
 
 
 def dress(figure: go.Figure, height: int, title: str = "", note: str = "", **margin: int) -> go.Figure:
-    """The template and the height, a heading, and margins of 8 pixels but for the top (28) and those given by side."""
+    """The template and the height, a heading, and margins of 8 pixels but for the top (28) and those in `margin`."""
     _hang_titles(figure)
-    return figure.update_layout(
-        template=TEMPLATE,
-        height=height,
-        margin={"l": 8, "r": 8, "t": 28, "b": 8} | margin,
-        title=heading(title, note) if title or note else None,
-    )
+    sides, words = {"l": 8, "r": 8, "t": 28, "b": 8} | margin, heading(title, note) if title or note else None
+    return figure.update_layout(template=TEMPLATE, height=height, margin=sides, title=words)
 
 
 def heading(title: str, note: str = "") -> dict[str, Any]:
@@ -91,10 +64,9 @@ def heading(title: str, note: str = "") -> dict[str, Any]:
 
 def headed(figure: go.Figure, title: str, note: str = "") -> go.Figure:
     """The figure with a heading, and as much higher as that needs."""
-    words = heading(title, note)
-    grown = 46 + 17 * (len(words["subtitle"]["text"]) > 120)
-    top = (figure.layout.margin.t or 28) + grown
-    return figure.update_layout(title=words, height=(figure.layout.height or 400) + grown, margin={"t": top})
+    room, layout = 46 + 17 * (len(text(note)) > 120), figure.layout
+    height, margin = (layout.height or 400) + room, {"t": (layout.margin.t or 28) + room}
+    return figure.update_layout(title=heading(title, note), height=height, margin=margin)
 
 
 def _hang_titles(figure: go.Figure) -> None:
@@ -119,27 +91,22 @@ def row_axis(figure: go.Figure, names: Sequence[str]) -> None:
     figure.update_yaxes(**rows, range=[len(names) - 0.5, -0.5], showgrid=False, tickfont=font)
 
 
-_PARTS = (
-    (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9),
-    (1, 1.2, 1.5, 2, 3, 4, 6, 8),
-    (1, 1.5, 2, 3, 5, 7),
-    (1, 2, 5),
-    (1, 3),
-    (1,),
-)  # fine to coarse
+_PARTS = (  # fine to coarse
+    *((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9), (1, 1.2, 1.5, 2, 3, 4, 6, 8)),
+    *((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)),
+)
+PerDecade = tuple[float, ...] | None
 
 
-def log_axis(low: float, high: float, per_decade: tuple[float, ...] | None = None, most: int = 7) -> dict[str, Any]:
+def log_axis(low: float, high: float, per_decade: PerDecade = None, most: int = 7) -> dict[str, Any]:
     """A logarithmic axis from `low` to `high` with `log_ticks`."""
     return {"type": "log", "range": [math.log10(low), math.log10(high)], **log_ticks(low, high, per_decade, most)}
 
 
-def log_ticks(
-    low: float, high: float, per_decade: tuple[float, ...] | None = None, most: int = 7
-) -> dict[str, list[Any]]:
+def log_ticks(low: float, high: float, per_decade: PerDecade = None, most: int = 7) -> dict[str, list[Any]]:
     """Tick values and labels of one size from `low` to `high` on a log axis, where Plotly mixes two sizes.
 
-    They are at `per_decade` times the powers of ten; unless given, the finest choice with at most `most` labels.
+    They are at `per_decade` times the powers of ten, by default the finest choice with at most `most` labels.
 
     >>> log_ticks(0.08, 2.3)["ticktext"], log_ticks(0.081, 0.103)["ticktext"]
     (['0.1', '0.2', '0.5', '1', '2'], ['0.09', '0.1'])

@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from .layout import bold, dress, log_ticks, panels
-from .marks import LOST, band, line, points
+from .marks import DIVERGED, band, line, points
 from .numbers import number, short
 from .style import Style, styles, text
 
@@ -35,11 +35,11 @@ def learning_table(curves: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (optimizer, metric), part in curves.groupby(["optimizer", "metric"], sort=False):
         wide = part.pivot_table(index="step", columns="member", values="value", aggfunc="last", dropna=False)
-        lost = set(part.loc[part["status"] == "diverged", "member"]) if "status" in part else set()
+        diverged = set(part.loc[part["status"] == "diverged", "member"]) if "status" in part else set()
         there = part.assign(there=1).pivot_table(index="step", columns="member", values="there").notna()
         broken = (there & ~np.isfinite(wide)).cummax()
         for member in wide.columns:
-            if member in lost:
+            if member in diverged:
                 broken[member] |= ~there[member] & ~there[member][::-1].cummax()[::-1]
         wide = wide.mask(broken, np.inf)
         spread = {"mean": wide.mean(axis=1), "low": wide.min(axis=1), "high": wide.max(axis=1)}
@@ -53,7 +53,7 @@ def learning(
     curves: pd.DataFrame,
     *,
     order: Sequence[str] = (),
-    metrics: Sequence[str] = ("validation_loss", "train_loss"),
+    metrics: Sequence[str] = tuple(TITLES),
     columns: int = 2,
     axis: str = "training step",
 ) -> go.Figure:
@@ -71,17 +71,12 @@ def learning(
     """
     table = learning_table(curves[curves["metric"].isin(list(metrics))])
     names = [name for name in dict.fromkeys([*order, *table["optimizer"]]) if name in set(table["optimizer"])]
-    drawn = styles(dict.fromkeys([*order, *names]))
+    style = styles([*order, *names])
     seeds = int(table["seeds"].max()) if len(table) else 0
     rows = math.ceil(len(metrics) / columns)
-    figure = panels(
-        rows,
-        columns,
-        [bold(TITLES.get(metric, metric.replace("_", " "))) for metric in metrics],
-        shared_yaxes="all",
-        horizontal_spacing=0.04 if columns > 1 else 0,
-        vertical_spacing=0.16 if rows > 1 else 0,
-    )
+    titles = [bold(TITLES.get(metric, metric.replace("_", " "))) for metric in metrics]
+    gaps = {"horizontal_spacing": 0.04 * (columns > 1), "vertical_spacing": 0.16 * (rows > 1)}
+    figure = panels(rows, columns, titles, shared_yaxes="all", **gaps)
     values = table[["mean", "low"]].to_numpy(dtype=float)
     finite = values[np.isfinite(values)]
     logarithmic = bool(finite.size) and finite.min() > 0
@@ -89,7 +84,7 @@ def learning(
     for name in names:
         for place, metric in enumerate(metrics):
             part = table[(table["optimizer"] == name) & (table["metric"] == metric)]
-            traces = _curve(part, text(name), drawn[name], seeds, top, axis.split()[-1])
+            traces = _curve(part, text(name), style[name], seeds, top, axis.split()[-1])
             traces[1].showlegend = place == 0
             figure.add_traces(traces, rows=place // columns + 1, cols=place % columns + 1)
     legend = 28 * math.ceil(max(1, len(names)) / (7 if columns > 1 else 3))
@@ -110,15 +105,14 @@ def _curve(table: pd.DataFrame, name: str, style: Style, seeds: int, top: float,
         f"from {number(row['low'])} to {number(row['high'])}"
         for row in whole.to_dict("records")
     ]
-    few = {"maxdisplayed": 5}
+    mean, more = list(whole["mean"]), {"marker": {"maxdisplayed": 5}, "hover": hover, "name": name}
     traces = [
         band(steps, high, low, style.colour, legendgroup=name, name=f"{name}: band"),
         # a line that diverged at once still has its name in the legend
-        line(steps or [None], list(whole["mean"]) or [None], style, size=7, marker=few, hover=hover, name=name),
+        line(steps or [None], mean or [None], style, size=7, legendgroup=name, **more),
     ]
-    traces[1].legendgroup = name
     if broken.any():
         step = table.loc[broken, "step"].iloc[0]
-        said = {"hover": [f"<b>{name}</b> diverged at {unit} {short(step, 8)}"], "name": f"{name}: diverged"}
-        traces.append(points([step], [top], LOST, 9, legendgroup=name, showlegend=False, **said))
+        words = {"hover": [f"<b>{name}</b> diverged at {unit} {short(step, 8)}"], "name": f"{name}: diverged"}
+        traces.append(points([step], [top], DIVERGED, 9, legendgroup=name, showlegend=False, **words))
     return traces

@@ -16,7 +16,7 @@ from .style import MUTED, SHADE, plain_styles, text
 
 
 def likelihood(noise: np.ndarray, losses: Mapping[str, np.ndarray]) -> go.Figure:
-    """Densities of some noise, and beside them their negative logarithms, which are losses.
+    """Densities of noise, and beside them their negative logarithms, which are losses.
 
     Args:
         noise: (points,) target minus prediction.
@@ -58,15 +58,15 @@ class Fit:
 
 def gaussian_fits(x: np.ndarray, target: np.ndarray, fits: Sequence[Fit], note: str = "") -> go.Figure:
     """A density and the Gaussians fitted to it, with the numbers of each."""
-    drawn = plain_styles(fit.label for fit in fits)
+    style = plain_styles(fit.label for fit in fits)
     ground = {"fill": "tozeroy", "fillcolor": SHADE, "name": "P, what is fitted", "showlegend": True}
     figure = go.Figure(line(x, target, MUTED, 1.5, **ground))
     for fit in fits:
         mean, deviation, divergence = (short(round(v, 3)) for v in (fit.mean, fit.deviation, fit.divergence))
         name = f"{text(fit.label)}: mean {mean}, deviation {deviation}, {divergence} nats"
-        figure.add_trace(line(x, fit.density, drawn[fit.label], 2.4, name=name, showlegend=True))
-    seen = x[np.maximum.reduce([target, *(fit.density for fit in fits)]) > 1e-3 * target.max()]
-    figure.update_xaxes(title_text="x", range=[seen.min(), seen.max()])
+        figure.add_trace(line(x, fit.density, style[fit.label], 2.4, name=name, showlegend=True))
+    inside = x[np.maximum.reduce([target, *(fit.density for fit in fits)]) > 1e-3 * target.max()]
+    figure.update_xaxes(title_text="x", range=[inside.min(), inside.max()])
     figure.update_yaxes(title_text="density", rangemode="tozero")
     title = "One Gaussian fitted to two: forward covers both, reverse settles on one"
     return dress(figure, 420, title, note, t=66, b=90)

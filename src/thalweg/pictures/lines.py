@@ -44,15 +44,15 @@ def lines(panels: Sequence[Panel], title: str = "", note: str = "") -> go.Figure
     >>> [(trace.name, trace.y.tolist()) for trace in figure.data]
     [('l1', [1.0, 0.5, 0.0, 0.5, 1.0]), ('mse', [1.0, 0.25, 0.0, 0.25, 1.0])]
     """
-    drawn = plain_styles(label for panel in panels for label in panel.lines)
+    style = plain_styles(label for panel in panels for label in panel.lines)
     titles = [bold(panel.title) if panel.title else "" for panel in panels]
     figure = layout.panels(cols=len(panels), titles=titles, horizontal_spacing=0.12)
-    listed: set[str] = set()
+    labels: set[str] = set()
     for column, panel in enumerate(panels, start=1):
         for label, values in panel.lines.items():
-            more = {"name": text(label), "legendgroup": label, "showlegend": label not in listed}
-            figure.add_trace(line(panel.x, values, drawn[label], **more), row=1, col=column)
-            listed.add(label)
+            more = {"name": text(label), "legendgroup": label, "showlegend": label not in labels}
+            figure.add_trace(line(panel.x, values, style[label], **more), row=1, col=column)
+            labels.add(label)
         figure.update_xaxes(title_text=text(panel.across), col=column)
         figure.update_yaxes(title_text=text(panel.up), col=column)
     above = 40 * bool(title) + 20 * bool(note)

@@ -21,9 +21,9 @@ NAMED = 6  # minima that the legend names; more of them are in the hover words
 
 
 def basin_map(basins: Any, title: str = "") -> go.Figure:
-    """Each start in the colour of the minimum it falls into, paler where that takes longer; `basins` is of `tw.basins`.
+    """Each start in the colour of the minimum it falls into, paler where that takes longer; a curve if of one variable.
 
-    A surface of one variable is a curve in these colours.
+    `basins` is what `tw.basins` gives.
     """
     flat = len(basins.axes) == 1
     figure = go.Figure(_coloured_curve(basins) if flat else _ground(basins)).add_traces(_entries(basins))
@@ -33,12 +33,12 @@ def basin_map(basins: Any, title: str = "") -> go.Figure:
         edge = {"width": 2, "color": "#1D1F23"}
         figure.add_trace(minima(basins.surface, basins.minima, Style(PAPER), 10, edge, showlegend=False))
         view(figure, basins.surface, [(axis[0], axis[-1]) for axis in basins.axes])
-    said = (
+    note = (
         f"{basins.formula.label} at rate {short(basins.rate)}, {basins.steps} steps from each of "
         f"{' × '.join(map(str, basins.labels.shape))} starts; paler where it takes longer to settle."
     )
     title = title or f"{basins.surface.name}: which start falls into which minimum"
-    return dress(figure, 420 if flat else 600, title, said, t=74, b=100)
+    return dress(figure, 420 if flat else 600, title, note, t=74, b=100)
 
 
 def _ground(basins: Any) -> go.Heatmap:
@@ -77,44 +77,32 @@ def _tint(minimum: int) -> str:
 def _entries(basins: Any) -> list[go.Scatter]:
     """What the colours mean, with the share of the starts."""
     shares = [float((basins.labels == k).mean()) for k in range(len(basins.minima))]
-    named = [
-        (_tint(k), f"{point(np.round(basins.minima[k], 3))}: {share:.1%} of the starts")
-        for k, share in enumerate(shares[:NAMED])
-    ]
-    lost = float((basins.labels < 0).mean())
-    named += [(NOWHERE, f"none: {lost:.1%}")] if lost else []
-    return [entry(text(words), Style(tint, marker="square"), 12, showlegend=True) for tint, words in named]
+    places = [point(np.round(minimum, 3)) for minimum in basins.minima]
+    labels = [(_tint(k), f"{places[k]}: {share:.1%} of the starts") for k, share in enumerate(shares[:NAMED])]
+    nowhere = float((basins.labels < 0).mean())
+    labels += [(NOWHERE, f"none: {nowhere:.1%}")] if nowhere else []
+    return [entry(text(words), Style(tint, marker="square"), 12, showlegend=True) for tint, words in labels]
 
 
 def convergence_map(rule: Any, title: str = "") -> go.Figure:
     """How many steps a tenth of the distance to the minimum takes, at each rate and value of the hyperparameter.
 
-    `rule` is what `tw.landscapes.convergence` gives. Where it does not converge the map is
-    empty; the dashed line is where theory has it end.
+    `rule` is what `tw.landscapes.convergence` gives. Where it does not converge the map is empty; the dashed line is
+    where theory has it end.
     """
     name, rates, values = text(rule.hyperparameter), rule.rates, rule.values
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.where(rule.converges, np.maximum(-1 / np.log10(rule.factors), 0.1), np.nan)
     decades = np.log10(steps)
-    known = decades[np.isfinite(decades)]
-    low, high = np.quantile(known, [0.001, 0.98]) if known.size else (0.0, 1.0)
+    finite = decades[np.isfinite(decades)]
+    low, high = np.quantile(finite, [0.001, 0.98]) if finite.size else (0.0, 1.0)
     ticks = log_ticks(10.0**low, 10.0**high, (1, 3))
     bar = {"tickvals": np.log10(ticks["tickvals"]).tolist(), "ticktext": ticks["ticktext"], "outlinewidth": 0}
-    figure = go.Figure(
-        go.Heatmap(
-            x=rates,
-            y=values,
-            z=decades,
-            colorscale=SURFACE,
-            zmin=low,
-            zmax=high,
-            colorbar=bar | {"title": {"text": "steps for a tenth of the distance"}},
-            hovertemplate=f"rate %{{x:.4g}}, {name} %{{y:.3g}}<br>%{{customdata:.4g}} steps<extra></extra>",
-            customdata=steps,
-            name="converges",
-            showlegend=False,
-        )
-    )
+    colours = {"colorscale": SURFACE, "zmin": low, "zmax": high}
+    colours["colorbar"] = bar | {"title": {"text": "steps for a tenth of the distance"}}
+    hover = f"rate %{{x:.4g}}, {name} %{{y:.3g}}<br>%{{customdata:.4g}} steps<extra></extra>"
+    words = {"name": "converges", "showlegend": False, "customdata": steps, "hovertemplate": hover}
+    figure = go.Figure(go.Heatmap(x=rates, y=values, z=decades, **colours, **words))
     if rule.boundary is not None:
         dashed = Style(VERMILION, "dash")
         figure.add_trace(line(rule.boundary, values, dashed, 3, name="boundary in theory", showlegend=True))

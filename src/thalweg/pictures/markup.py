@@ -41,9 +41,9 @@ def joined(pieces: Iterable[object], between: LiteralString = "") -> Markup:
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int, lead: int = 0) -> Markup:
     """A table in a container that scrolls by itself; the first `words` columns are words, column `lead` names a row."""
     kinds = ["word" if place < words else "number" for place in range(len(heads))]
-    unseen = piece("<span class=unseen>Rank</span>")
+    hidden = piece("<span class=unseen>Rank</span>")
     top = joined(
-        piece('<th scope="col" class="{}">{}</th>', kind, head or unseen)
+        piece('<th scope="col" class="{}">{}</th>', kind, head or hidden)
         for kind, head in zip(kinds, heads, strict=True)
     )
     body = []
@@ -53,29 +53,18 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int, le
             for place, (kind, cell) in enumerate(zip(kinds, row, strict=True))
         ]
         body.append(piece("<tr>{}</tr>", joined(cells)))
-    return piece(
-        '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
-        "<thead><tr>{}</tr></thead>\n<tbody>{}</tbody></table></div>",
-        top,
-        joined(body, "\n"),
-    )
+    lines = piece("<thead><tr>{}</tr></thead>\n<tbody>{}</tbody>", top, joined(body, "\n"))
+    return piece('<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>{}</table></div>', lines)
 
 
 def chart(figures: Mapping[str, go.Figure], label: str, caption: str, data: Markup | str) -> Markup:
     """A figure, drawn `wide` or `narrow` as there is room, its caption, and its numbers to unfold."""
     packed = embedded({kind: figure.to_plotly_json() for kind, figure in figures.items()})
     height = next(iter(figures.values())).layout.height
-    unfold = piece("<details><summary>The numbers of this chart</summary>{}</details>", data) if data else ""
-    return piece(
-        '<figure><div class="chart" role="img" aria-label="{}" style="min-height:{}px">'
-        '<script type="application/json">{}</script></div>'
-        "<figcaption>{}</figcaption>{}</figure>",
-        label,
-        height,
-        packed,
-        caption,
-        unfold,
-    )
+    numbers = piece("<details><summary>The numbers of this chart</summary>{}</details>", data) if data else ""
+    frame = '<div class="chart" role="img" aria-label="{}" style="min-height:{}px">{}</div>'
+    drawing = piece(frame, label, height, piece('<script type="application/json">{}</script>', packed))
+    return piece("<figure>{}<figcaption>{}</figcaption>{}</figure>", drawing, caption, numbers)
 
 
 def filled(package: LiteralString, template: LiteralString, parts: Mapping[str, object]) -> str:
@@ -83,15 +72,15 @@ def filled(package: LiteralString, template: LiteralString, parts: Mapping[str, 
     from plotly.offline import get_plotlyjs
 
     text = resources.files(package).joinpath(template).read_text(encoding="utf-8")
-    known = {**parts, "plotly": Markup(get_plotlyjs())}
+    values = {**parts, "plotly": Markup(get_plotlyjs())}
 
     def fill(part: str) -> str:
         # one pass, so that braces inside a study's own words stay what they are
-        return re.sub(r"\{\{(\w+)\}\}", lambda name: escape(known[name[1]]), part)
+        return re.sub(r"\{\{(\w+)\}\}", lambda name: escape(values[name[1]]), part)
 
     # Of the template alone: a script that comes with a study is not among them, and a browser refuses it.
     hashes = map(_hash, map(fill, re.findall("<script>(.*?)</script>", text, re.DOTALL)))
-    known["scripts"] = joined(map(Markup, hashes), " ")
+    values["scripts"] = joined(map(Markup, hashes), " ")
     return fill(text)
 
 

@@ -27,16 +27,14 @@ def noisy_picture(runs: Mapping[str, Any], last: int = 200, title: str = "") -> 
     The band holds the middle 90% of the runs; nothing is smoothed.
     """
     some = next(iter(runs.values()))
-    drawn = plain_styles(runs)
     titles = [f"the last {last} steps of one run", f"loss: mean of {len(some.starts)} runs, and {SHARE:.0%} of them"]
     figure = panels(cols=2, titles=titles, column_widths=[0.42, 0.58], horizontal_spacing=0.11)
     ends = np.concatenate([path.all_points[0, 0, 0, -last:] for path in runs.values()])
     half = 1.1 * np.abs(ends - ends.mean(axis=0)).max()
     bounds = [(float(m - half), float(m + half)) for m in ends.mean(axis=0)]
     figure.add_traces(levels(some.surface, bounds=bounds), rows=1, cols=1)
-    for label, path in runs.items():
-        style = drawn[label]
-        more: dict[str, Any] = {"name": text(label), "legendgroup": label}
+    for label, style in plain_styles(runs).items():
+        path, more = runs[label], dict[str, Any](name=text(label), legendgroup=label)
         tail = path.all_points[0, 0, 0, -last:]
         walk = line(tail[:, 0], tail[:, 1], style.colour, 1.2, showlegend=False, hoverinfo="name", **more)
         steps, mean, low, high = _fall(path)
@@ -46,11 +44,11 @@ def noisy_picture(runs: Mapping[str, Any], last: int = 200, title: str = "") -> 
     means = np.concatenate([path.all_losses[:, 0, 0].mean(axis=0) for path in runs.values()])
     figure.update_xaxes(title_text="step", rangemode="tozero", col=2)
     figure.update_yaxes(**log_axis(float(means.min()) / 3, float(means.max()) * 2, most=6), col=2)
-    said = (
+    note = (
         f"{some.optimizers[0]}, rate {short(float(some.rates[0, 0]))} at first, {some.steps} steps; noise "
         f"σ = {short(some.noise)} in each gradient, the same for all, seed {some.seed}."
     )
-    return dress(figure, 480, title, said, t=92, b=84)
+    return dress(figure, 480, title, note, t=92, b=84)
 
 
 def _fall(path: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -21,32 +21,20 @@ def page(figure: go.Figure) -> str:
     title = figure.layout.title
     head, note = plain(title.text or ""), plain(title.subtitle.text or "")
     layout = {k: v for k, v in figure.layout.to_plotly_json().items() if k not in ("title", "updatemenus", "sliders")}
-    drawn = go.Figure(data=figure.data, layout=layout)
-    margin = {"t": 34 if drawn.layout.annotations else 14}
-    removed = (figure.layout.margin.t or 28) - margin["t"]
-    drawn.update_layout(margin=margin, width=None, height=(figure.layout.height or 420) - max(0, removed))
-    content = drawn.to_plotly_json()
-    frames = [
-        {"name": f.name, "data": [one.to_plotly_json() for one in f.data], "traces": f.traces} for f in figure.frames
-    ]
+    bare = go.Figure(data=figure.data, layout=layout)
+    top = 34 if bare.layout.annotations else 14
+    cut = max(0, (figure.layout.margin.t or 28) - top)
+    bare.update_layout(margin={"t": top}, width=None, height=(figure.layout.height or 420) - cut)
+    content = bare.to_plotly_json()
+    keys = "name", "data", "traces"
+    frames = [{key: frame.to_plotly_json().get(key) for key in keys} for frame in figure.frames]
     slider = figure.layout.sliders[0] if figure.layout.sliders else None
     prefix, start = (slider.currentvalue.prefix, slider.active) if slider else ("", None)
-    source = {
-        "data": content["data"],
-        "wide": content["layout"],
-        "narrow": stacked(drawn),
-        "frames": frames,
-        "prefix": prefix,
-        "start": start,
-        "pace": PACE,
-        "dark": dict(DARK),
-    }
-    parts = {
-        "title": head.replace("\n", " ") or "Picture",
-        "head": joined(piece("<h1>{}</h1>", line) for line in head.split("\n") if line),
-        "note": joined(piece("<p>{}</p>", line) for line in note.split("\n") if line),
-        "source": embedded(source),
-    }
+    source = {"data": content["data"], "wide": content["layout"], "narrow": stacked(bare), "frames": frames}
+    source |= {"prefix": prefix, "start": start, "pace": PACE, "dark": dict(DARK)}
+    heads = joined(piece("<h1>{}</h1>", line) for line in head.split("\n") if line)
+    notes = joined(piece("<p>{}</p>", line) for line in note.split("\n") if line)
+    parts = {"title": head.replace("\n", " ") or "Picture", "head": heads, "note": notes, "source": embedded(source)}
     return filled("thalweg.pictures", "page.html", parts)
 
 

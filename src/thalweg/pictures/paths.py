@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from .layout import dress, headed, log_axis, panels
 from .marks import line, points
 from .moving import animated
 from .numbers import short
-from .style import INK, PAPER, SURFACE, Style, text
+from .style import INK, PAPER, SURFACE, text
 
 NEAR = 0.03  # of the picture's width: steps nearer than that to a labelled one have no label
 
@@ -26,8 +27,8 @@ def path_picture(path: Any, kind: str | None = None, *, title: str = "", said: s
     Args:
         path: from `tw.descend`.
         kind: ``curve`` for one variable, with the steps x₀, x₁, …; ``levels``, ``surface`` (3-D) and ``race`` (moves)
-            for two; ``arrows`` and ``lookahead`` for what happens in a step; ``losses`` for any number. Unless
-            given: curve, levels or losses by the number of variables.
+            for two; ``arrows`` and ``lookahead`` for what happens in a step; ``losses`` for any number, and the
+            default above two; curve and levels are the defaults for one and two.
         title: unless given, the surface's name.
         said: a further sentence for the note, such as how the rates were tuned.
         more: arguments of that kind: ``at``, the steps that arrows and lookahead show.
@@ -35,7 +36,7 @@ def path_picture(path: Any, kind: str | None = None, *, title: str = "", said: s
     What makes a comparison fair or not (rates, whether tuned, steps, noise) is written below the title.
 
     Raises:
-        ValueError: a kind that is none, or that does not fit the number of variables.
+        ValueError: an unknown kind, or one that does not fit the number of variables.
     """
     dimensions = len(path.surface.variables)
     kind = kind or {1: "curve", 2: "levels"}.get(dimensions, "losses")
@@ -77,19 +78,17 @@ def curve_picture(path: Any) -> go.Figure:
 def _window(path: Any, lines: list[Line]) -> tuple[float, float, float, float]:
     """What is drawn: the surface's bounds, and as much more as the paths need, up to twice as much."""
     (low, high), *_ = path.surface.bounds
-    seen = np.concatenate([one.points[: one.end + 1, 0] for one in lines])
+    x = np.concatenate([one.points[: one.end + 1, 0] for one in lines])
     half = (high - low) / 2
     room = 0.06 * half  # for the name of a step outside
-    low = low if seen.min() >= low else max(low - half, float(seen.min()) - room)
-    high = high if seen.max() <= high else min(high + half, float(seen.max()) + room)
+    low = low if x.min() >= low else max(low - half, float(x.min()) - room)
+    high = high if x.max() <= high else min(high + half, float(x.max()) + room)
     values = path.surface(np.linspace(low, high, 401)[:, None])
     room = 0.1 * (np.ptp(values[np.isfinite(values)]) or 1.0)
     return low, high, float(np.nanmin(values)) - room, float(np.nanmax(values)) + room
 
 
-def _steps(
-    steps: Line, surface: Any, window: tuple[float, float, float, float], near: float, shown: bool
-) -> go.Scatter:
+def _steps(steps: Line, surface: Any, window: Sequence[float], near: float, in_legend: bool) -> go.Scatter:
     """The steps on the curve, each with its name where there is room, on the side away from the curve."""
     low, high, bottom, top = window
     x, y = steps.points[:, 0], steps.losses
@@ -102,53 +101,39 @@ def _steps(
             labels[k], placed = subscript(k), np.vstack([placed, at[k]])
     rises = np.nan_to_num(surface.gradient(steps.points)[:, 0]) * (high - low) / (top - bottom)
     sides = ["bottom center" if abs(rise) < 0.3 else "middle right" if rise > 0 else "middle left" for rise in rises]
-    return line(
-        x,
-        y,
-        Style(steps.style.colour, "dot", steps.style.marker),
-        1,
-        size=8,
-        hover=hover(steps),
-        mode="lines+markers+text",
-        text=labels,
-        textposition=sides,
-        textfont={"size": 13, "color": steps.style.colour},
-        name=text(steps.label),
-        showlegend=shown,
-        legendgroup=steps.label,
-    )
+    style, font = replace(steps.style, dash="dot"), {"size": 13, "color": steps.style.colour}
+    words = {"mode": "lines+markers+text", "text": labels, "textposition": sides, "textfont": font}
+    legend = {"name": text(steps.label), "showlegend": in_legend, "legendgroup": steps.label}
+    return line(x, y, style, 1, size=8, hover=hover(steps), **words, **legend)
 
 
 def levels_picture(path: Any) -> go.Figure:
     """Level lines with the paths on them; a panel for each rate."""
     lines, count = lines_of(path), path.rates.shape[1]
     figure = _rate_panels(path)
-    listed = len({one.label for one in lines}) > 1
+    several = len({one.label for one in lines}) > 1
     for panel in range(count):
         here = [one for one in lines if one.rate == panel]
-        walks = [_walk(one, panel == 0 and listed) for one in here]
-        lost = crosses(here, [_last_seen(one, path) for one in here], panel == 0)
-        traces = [*levels(path.surface, panel == 0), *walks, _starts(path), lost]
-        figure.add_traces(traces, rows=1, cols=panel + 1)
+        walks = [_walk(one, panel == 0 and several) for one in here]
+        ends = crosses(here, [_last_seen(one, path) for one in here], panel == 0)
+        figure.add_traces([*levels(path.surface, panel == 0), *walks, _starts(path), ends], rows=1, cols=panel + 1)
     return dress(view(figure, path.surface), 110 + shape(path.surface, count), b=78)
 
 
-def _walk(one: Line, shown: bool) -> go.Scatter:
-    marker = {"opacity": 1, "line": {"width": 0}}
-    return _named(one, one.points[:, 0], one.points[:, 1], sizes(one), shown, marker)
+def _walk(one: Line, in_legend: bool) -> go.Scatter:
+    x, y = one.points.T
+    return _named(one, x, y, sizes(one), in_legend, {"opacity": 1, "line": {"width": 0}})
 
 
-def _named(one: Line, x: Any, y: Any, size: Any, shown: bool, marker: dict[str, Any]) -> go.Scatter:
-    options = {"name": text(one.label), "legendgroup": one.label, "showlegend": shown, "marker": marker}
+def _named(one: Line, x: Any, y: Any, size: Any, in_legend: bool, marker: dict[str, Any]) -> go.Scatter:
+    options = {"name": text(one.label), "legendgroup": one.label, "showlegend": in_legend, "marker": marker}
     return line(x, y, one.style, size=size, hover=hover(one), **options)
 
 
 def _starts(path: Any) -> go.Scatter:
-    hover = [f"start {point(one)}" for one in path.starts]
-    edge = {"width": 2, "color": INK}
-    return points(
-        path.starts[:, 0], path.starts[:, 1], PAPER, 10, edge=edge, hover=hover, name="start", showlegend=False
-    )
+    more = {"hover": [f"start {point(one)}" for one in path.starts], "name": "start", "showlegend": False}
+    x, y = path.starts.T
+    return points(x, y, PAPER, 10, edge={"width": 2, "color": INK}, **more)
 
 
 def _last_seen(one: Line, path: Any) -> Any:
@@ -167,22 +152,15 @@ def surface_picture(path: Any) -> go.Figure:
     figure = go.Figure(go.Surface(x=x, y=y, z=np.minimum(values, high), surfacecolor=ranks(values), **sheet))
     lines, sides = lines_of(path, panels=False), np.array(path.surface.bounds).T
     for one in lines:
-        seen = ((one.points >= sides[0]) & (one.points <= sides[1])).all(axis=1) & (one.losses <= high)
-        height = np.where(seen, one.losses + 0.012 * (high - low), np.nan)
-        figure.add_scatter3d(
-            **dict(zip("xyz", (*one.points.T, height), strict=True)),
-            mode="lines+markers",
-            name=text(one.label),
-            line={"color": one.style.colour, "width": 6},
-            marker={"size": 3, "color": one.style.colour},
-            hovertext=hover(one),
-            hoverinfo="text",
-            showlegend=len(lines) > 1,
-        )
+        inside = ((one.points >= sides[0]) & (one.points <= sides[1])).all(axis=1) & (one.losses <= high)
+        z, tint = np.where(inside, one.losses + 0.012 * (high - low), np.nan), one.style.colour
+        style = {"mode": "lines+markers", "line": {"color": tint, "width": 6}, "marker": {"size": 3, "color": tint}}
+        words = {"name": text(one.label), "hovertext": hover(one), "hoverinfo": "text", "showlegend": len(lines) > 1}
+        figure.add_scatter3d(x=one.points[:, 0], y=one.points[:, 1], z=z, **style, **words)
     titles = zip("xyz", (*path.surface.variables, "loss"), strict=True)
     scene = {f"{side}axis": {"title": {"text": name}, "nticks": 6} for side, name in titles}
-    seen_from = {"camera": {"eye": {"x": -1.25, "y": -1.35, "z": 0.95}}, "aspectratio": {"x": 1.2, "y": 1.2, "z": 0.75}}
-    return dress(figure, 560, l=0, r=0, b=60).update_layout(scene=scene | seen_from, dragmode="orbit")
+    eye = {"camera": {"eye": {"x": -1.25, "y": -1.35, "z": 0.95}}, "aspectratio": {"x": 1.2, "y": 1.2, "z": 0.75}}
+    return dress(figure, 560, l=0, r=0, b=60).update_layout(scene=scene | eye, dragmode="orbit")
 
 
 def losses_picture(path: Any) -> go.Figure:
@@ -193,18 +171,18 @@ def losses_picture(path: Any) -> go.Figure:
     return dress(figure, 420, b=90)
 
 
-def _fall(one: Line, shown: bool) -> go.Scatter:
-    every = -(-len(one.losses) // 8)
-    size = [7 if k % every == 0 else 0 for k in range(len(one.losses))]
-    return _named(one, np.arange(len(one.losses)), one.losses, size, shown, {"line": {"width": 0}})
+def _fall(one: Line, in_legend: bool) -> go.Scatter:
+    steps = np.arange(len(one.losses))
+    size = [7 if k % -(-len(steps) // 8) == 0 else 0 for k in steps]
+    return _named(one, steps, one.losses, size, in_legend, {"line": {"width": 0}})
 
 
 def _loss_axis(figure: go.Figure, path: Any, **where: int) -> None:
-    seen = path.all_losses[np.isfinite(path.all_losses)]
+    losses = path.all_losses[np.isfinite(path.all_losses)]
     if len(path.surface.variables) == 2:  # a surface without a bottom is followed as far as it is drawn
-        drawn = heights(path.surface, 41)[2]
-        seen = seen[seen >= float(np.nanmin(drawn)) - 0.1 * float(np.ptp(drawn[np.isfinite(drawn)]))]
-    low, high = (float(seen.min()), min(float(seen.max()), 1e3 * float(np.nanmax(path.all_losses[..., 0]))))
+        ground = heights(path.surface, 41)[2]
+        losses = losses[losses >= float(np.nanmin(ground)) - 0.1 * float(np.ptp(ground[np.isfinite(ground)]))]
+    low, high = float(losses.min()), min(float(losses.max()), 1e3 * float(np.nanmax(path.all_losses[..., 0])))
     if low > 0:
         low = max(low, 1e-8 * high)
         figure.update_yaxes(**log_axis(low, high, most=6), **where)
@@ -215,7 +193,7 @@ def _loss_axis(figure: go.Figure, path: Any, **where: int) -> None:
 
 
 def race_picture(path: Any, frames: int = 60) -> go.Figure:
-    """All paths run side by side, on the level lines and, beside them, down the loss; moves when it is asked to.
+    """All paths run side by side, on the level lines and, beside them, down the loss; moves when it is played.
 
     Args:
         frames: at most so many, evenly spaced over the steps.
@@ -246,15 +224,15 @@ def _moment(path: Any, lines: list[Line], step: int) -> list[go.Scatter]:
     ends = [min(step, one.end) for one in lines]
     walks = [(*one.points[: end + 1].T, 11.0) for one, end in zip(lines, ends, strict=True)]
     falls = [(np.arange(end + 1), one.losses[: end + 1], 9.0) for one, end in zip(lines, ends, strict=True)]
-    lost = [_last_seen(one, path) for one in lines if 0 <= one.diverged <= step]
-    moved = [
-        go.Scatter(x=_few(x), y=_few(y), marker={"size": [0.0] * (len(x) - 1) + [size]})
+    ruined = [_last_seen(one, path) for one in lines if 0 <= one.diverged <= step]
+    traces = [
+        go.Scatter(x=_single(x), y=_single(y), marker={"size": [0.0] * (len(x) - 1) + [size]})
         for x, y, size in [*walks, *falls]
     ]
-    return [*moved, go.Scatter(x=[at[0] for at in lost], y=[at[1] for at in lost])]
+    return [*traces, go.Scatter(x=[at[0] for at in ruined], y=[at[1] for at in ruined])]
 
 
-def _few(values: np.ndarray) -> np.ndarray:
+def _single(values: np.ndarray) -> np.ndarray:
     """Single precision: enough for a picture, half the page."""
     return values.astype(np.float32) if values.dtype.kind == "f" else values
 

@@ -27,23 +27,21 @@ def range_picture(table: pd.DataFrame, suggestion: float, start: float, title: s
         suggestion: the rate to ring; nan for none.
         start: the loss before the first step, a dotted line.
     """
-    known = table[np.isfinite(table["validation_loss"])]
-    lost = table[~np.isfinite(table["validation_loss"])]
-    hover = [
-        f"rate {short(r.lr)}: loss {short(r.validation_loss)} [{short(r.low)}, {short(r.high)}]"
-        for r in known.itertuples()
-    ]
-    bottom, top = _limits(known, start)
-    interval = band(list(known["lr"]), list(known["high"]), list(known["low"]), BLUE)
+    finite = np.isfinite(table["validation_loss"])
+    means, diverged = table[finite], table[~finite]
+    words = "rate {0.lr}: loss {0.validation_loss} [{0.low}, {0.high}]"
+    hover = [words.format(row) for row in means.map(short).itertuples()]
+    bottom, top = _limits(means, start)
+    interval = band(list(means["lr"]), list(means["high"]), list(means["low"]), BLUE)
     interval.update(fillcolor=faded(BLUE, 0.24), name="95% interval", showlegend=None)
-    at_top = [top - 0.03 * (top - bottom)] * len(lost)
+    at_top = [top - 0.03 * (top - bottom)] * len(diverged)
     traces = [
         interval,
-        line(known["lr"], known["validation_loss"], BLUE, 2, size=6, hover=hover, name="mean over seeds"),
-        points(lost["lr"], at_top, Style(BLUE, marker="x"), 6, hoverinfo="x", name="a seed diverged"),
+        line(means["lr"], means["validation_loss"], BLUE, 2, size=6, hover=hover, name="mean over seeds"),
+        points(diverged["lr"], at_top, Style(BLUE, marker="x"), 6, hoverinfo="x", name="a seed diverged"),
     ]
     if not math.isnan(suggestion):
-        at = known.loc[known["lr"] == suggestion, "validation_loss"]
+        at = means.loc[means["lr"] == suggestion, "validation_loss"]
         ring, more = Style(VERMILION, marker="circle-open"), {"name": f"suggestion {short(suggestion)}"}
         traces.append(points([suggestion], at, ring, 15, edge={"width": 2.5}, hoverinfo="skip", **more))
     figure = go.Figure(traces).add_hline(y=start, line={"color": MUTED, "dash": "dot", "width": 1})
@@ -52,9 +50,9 @@ def range_picture(table: pd.DataFrame, suggestion: float, start: float, title: s
     return dress(figure, 380, title, t=44, b=70)
 
 
-def _limits(known: pd.DataFrame, start: float) -> tuple[float, float]:
+def _limits(means: pd.DataFrame, start: float) -> tuple[float, float]:
     """From below the lowest loss to above the start; what is far above leaves the plot at the top."""
-    losses = [*known["validation_loss"], start]
+    losses = [*means["validation_loss"], start]
     low, high = min(losses), min(max(losses), max(TOP * start, start))
     room = 0.06 * ((high - low) or 1.0)
     return low - room, high + room

@@ -1,7 +1,7 @@
 """The ranking: one dot and one interval per optimizer (or anything else), best on top, ties on one ground.
 
-Intervals of the single optimizers overlap more than their paired differences do, so the groups are not read off the
-bars: they are given, and drawn as a bracket.
+Intervals of the single optimizers overlap more than their paired differences do, so the ranks of the entries, not the
+bars, say which are tied.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from .layout import dress, log_axis, row_axis
-from .marks import LOST, points
+from .marks import DIVERGED, points
 from .numbers import number
 from .style import GRID, INK, MUTED, SHADE, Style, styles, text
 
@@ -47,12 +47,12 @@ def ranking(
     rows = list(entries)
     figure = go.Figure()
     names = [row["name"] for row in rows]
-    drawn = styles(names) if coloured else dict.fromkeys(names, Style(INK))
+    style = styles(names) if coloured else dict.fromkeys(names, Style(INK))
     finite = [row[key] for row in rows for key in ("mean", "low", "high") if math.isfinite(row[key])]
     logarithmic = bool(finite) and min(finite) > 0
     right = _right_end(finite, logarithmic)
     for place, row in enumerate(rows):
-        figure.add_trace(_dot(row, place, drawn[row["name"]], right, 8 if compact else 11))
+        figure.add_trace(_dot(row, place, style[row["name"]], right, 8 if compact else 11))
     for rank, group in groupby(enumerate(rows), key=lambda pair: pair[1]["rank"]):
         places = [place for place, _ in group]
         _bracket(figure, rank, min(places), max(places))
@@ -75,22 +75,16 @@ def _right_end(finite: list[float], logarithmic: bool) -> float:
 
 
 def _dot(row: Mapping[str, Any], place: int, style: Style, right: float, size: int) -> go.Scatter:
-    mean, low, high = row["mean"], row["low"], row["high"]
-    name = text(row["name"])
+    mean, low, high, name = row["mean"], row["low"], row["high"], text(row["name"])
     if not math.isfinite(mean):
-        return points([right], [place], LOST, 11, name=name, hover=f"<b>{name}</b><br>diverged: mean {number(mean)}")
+        hover = f"<b>{name}</b><br>diverged: mean {number(mean)}"
+        return points([right], [place], DIVERGED, 11, name=name, hover=hover)
+    hover = f"<b>{name}</b><br>{number(mean)} [{number(low)}, {number(high)}]"
     high = min(high, right) if not math.isnan(high) else mean
     low = mean if not math.isfinite(low) else low
     ends = {"type": "data", "symmetric": False, "array": [high - mean], "arrayminus": [mean - low]}
-    return points(
-        [mean],
-        [place],
-        style,
-        size,
-        name=name,
-        error_x=ends | {"color": style.colour, "thickness": 3, "width": 0},
-        hover=f"<b>{name}</b><br>{number(mean)} [{number(row['low'])}, {number(row['high'])}]",
-    )
+    bar = ends | {"color": style.colour, "thickness": 3, "width": 0}
+    return points([mean], [place], style, size, name=name, error_x=bar, hover=hover)
 
 
 def _bracket(figure: go.Figure, rank: int, first: int, last: int) -> None:

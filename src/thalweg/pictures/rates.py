@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from .layout import bold, dress, log_ticks, panels
-from .marks import LOST, band, entry, line, points
+from .marks import DIVERGED, band, entry, line, points
 from .numbers import number, short
 from .style import BAND, INK, MUTED, Style, faded, styles, text
 
@@ -25,26 +25,20 @@ RING = Style(INK, marker="circle-open")
 
 
 def rate_table(members: pd.DataFrame) -> pd.DataFrame:
-    """One row per optimizer, schedule and rate: `mean`, `low`, `high` (smallest, largest), `seeds`, `diverged`,
-    `stopped`.
+    """One row per optimizer, schedule, rate: `mean`, `low`, `high` (smallest, largest), `seeds`, `diverged`, `stopped`.
 
     `members` has columns `optimizer`, `schedule`, `lr`, `status` and `validation_loss`; only those with status
     `finished`, `diverged` or `stopped` count. A diverged run has infinite loss, and so has every mean with one in
     it; a run that was stopped has the loss it had then.
     """
-    done = members[members["status"].isin(["finished", "diverged", "stopped"])]
-    loss = done["validation_loss"].astype(float)
-    bad = (done["status"] == "diverged") | ~np.isfinite(loss)
-    done = done.assign(loss=loss.mask(bad, np.inf), bad=bad, halted=done["status"] == "stopped")
-    groups = done.groupby(["optimizer", "schedule", "lr"], sort=True)
-    return groups.agg(
-        mean=("loss", "mean"),
-        low=("loss", "min"),
-        high=("loss", "max"),
-        seeds=("loss", "size"),
-        diverged=("bad", "sum"),
-        stopped=("halted", "sum"),
-    ).reset_index()
+    runs = members[members["status"].isin(["finished", "diverged", "stopped"])]
+    loss, stopped = runs["validation_loss"].astype(float), runs["status"] == "stopped"
+    diverged = (runs["status"] == "diverged") | ~np.isfinite(loss)
+    runs = runs.assign(loss=loss.mask(diverged, np.inf), diverged=diverged, stopped=stopped)
+    groups = runs.groupby(["optimizer", "schedule", "lr"], sort=True)
+    statistics = {"mean": "mean", "low": "min", "high": "max", "seeds": "size"}
+    counts = {name: (name, "sum") for name in ("diverged", "stopped")}
+    return groups.agg(**{name: ("loss", how) for name, how in statistics.items()}, **counts).reset_index()
 
 
 def rates(
@@ -68,22 +62,15 @@ def rates(
     """
     table = rate_table(members)
     names = list(dict.fromkeys([*chosen, *table["optimizer"]]))
-    drawn = styles(names)
     rows = max(1, math.ceil(len(names) / columns))
-    figure = panels(
-        rows,
-        columns,
-        [_title(name, chosen.get(name)) for name in names],
-        shared_xaxes="all",
-        shared_yaxes="all",
-        horizontal_spacing=0.03 if columns > 1 else 0,
-        vertical_spacing=42 / (180 * rows) if rows > 1 else 0,
-    )
+    titles = [bold(name) + (f"  {text(chosen[name][1])}" if name in chosen else "") for name in names]
+    gaps = {"horizontal_spacing": 0.03 * (columns > 1), "vertical_spacing": 42 / (180 * rows) * (rows > 1)}
+    figure = panels(rows, columns, titles, shared_xaxes="all", shared_yaxes="all", **gaps)
     finite = [value for value in table["mean"] if math.isfinite(value)]
     logarithmic = not finite or min(finite) > 0
     top, limits = _limits(finite, logarithmic)
-    for place, name in enumerate(names):
-        traces = _panel(table[table["optimizer"] == name], chosen.get(name), drawn[name], top, text(name))
+    for place, (name, style) in enumerate(styles(names).items()):
+        traces = _panel(table[table["optimizer"] == name], chosen.get(name), style, top, text(name))
         figure.add_traces(traces, rows=place // columns + 1, cols=place % columns + 1)
     figure.add_traces(_legend(int(table["seeds"].max()) if len(table) else 0, table["stopped"].any()))
     figure.update_xaxes(type="log", showline=True, **_decades(table["lr"]))
@@ -93,9 +80,9 @@ def rates(
     for place in range(max(0, len(names) - columns), len(names)):
         figure.update_xaxes(showticklabels=True, row=place // columns + 1, col=place % columns + 1)
     dress(figure, 130 + 180 * rows, t=58, b=8 + 30 * (3 if columns < 3 else 2))
-    said = f"{text(measure)} against learning rate, {'log scales' if logarithmic else 'log rate'}"
+    axes = f"{text(measure)} against learning rate, {'log scales' if logarithmic else 'log rate'}"
     above = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "yshift": 44, "xanchor": "left"}
-    return figure.add_annotation(text=said, **above, showarrow=False, font={"color": MUTED, "size": 13})
+    return figure.add_annotation(text=axes, **above, showarrow=False, font={"color": MUTED, "size": 13})
 
 
 def _decades(rates: Sequence[float]) -> dict[str, list]:
@@ -106,10 +93,6 @@ def _decades(rates: Sequence[float]) -> dict[str, list]:
     words, last = ticks["ticktext"], len(ticks["ticktext"]) - 1
     step = 1 if last < 3 else 2 if last < 7 else 3
     return ticks | {"ticktext": [word if (last - place) % step == 0 else "" for place, word in enumerate(words)]}
-
-
-def _title(name: str, choice: tuple[float, str] | None) -> str:
-    return bold(name) + (f"  {text(choice[1])}" if choice else "")
 
 
 def _limits(finite: Sequence[float], logarithmic: bool) -> tuple[float, list[float] | None]:
@@ -135,28 +118,23 @@ def _panel(
     best = table[table["schedule"] == main]
     mean, finite = table["mean"], np.isfinite(table["mean"])
     above = Style(style.colour, marker="triangle-up")
-    traces = [
-        *(_line(table[table["schedule"] == one], style, top, name, strong=False) for one in schedules if one != main),
-        *_early(best[(best["stopped"] > 0) & (best["mean"] <= top)], style, name),
+    traces = [_line(table[table["schedule"] == one], style, top, name, False) for one in schedules if one != main]
+    early = best[(best["stopped"] > 0) & (best["mean"] <= top)]  # at the loss they had when they were stopped
+    if len(early):
+        hover = [_words(row, name) for row in early.to_dict("records")]
+        mark, more = Style(style.colour, marker=f"{style.marker}-open"), {"name": f"{name}: stopped early"}
+        traces.append(points(list(early["lr"]), list(early["mean"]), mark, 6, hover=hover, showlegend=False, **more))
+    traces += [
         _band(best, style.colour, top),
-        _line(best, style, top, name, strong=True),
-        *_at_top(table[~finite], LOST, top, name, "diverged"),
+        _line(best, style, top, name, True),
+        *_at_top(table[~finite], DIVERGED, top, name, "diverged"),
         *_at_top(table[finite & (mean > top)], above, top, name, "above the plot"),
     ]
     ring = best[np.isclose(best["lr"], choice[0], rtol=1e-9, atol=0)] if choice else best[:0]
     if len(ring):
-        at = [value if value <= top else top for value in ring["mean"]]
         more = {"hoverinfo": "skip", "showlegend": False, "name": f"{name}: chosen"}
-        traces.append(points(list(ring["lr"]), at, RING, 17, edge={"width": 2}, **more))
+        traces.append(points(list(ring["lr"]), list(ring["mean"].clip(upper=top)), RING, 17, edge={"width": 2}, **more))
     return traces
-
-
-def _early(table: pd.DataFrame, style: Style, name: str) -> list[go.Scatter]:
-    """Open marks for runs that were stopped early, at the loss they had then."""
-    hover = [_words(row, name) for row in table.to_dict("records")]
-    mark, more = Style(style.colour, marker=f"{style.marker}-open"), {"name": f"{name}: stopped early"}
-    shown = points(list(table["lr"]), list(table["mean"]), mark, 6, hover=hover, showlegend=False, **more)
-    return [shown] if len(table) else []
 
 
 def _at_top(table: pd.DataFrame, style: Style, top: float, name: str, why: str) -> list[go.Scatter]:
@@ -168,21 +146,20 @@ def _at_top(table: pd.DataFrame, style: Style, top: float, name: str, why: str) 
 
 
 def _words(row: Mapping[str, float], name: str) -> str:
-    lost = f", {row['diverged']} of {row['seeds']} seeds diverged" if row["diverged"] else ""
-    lost += ", when they were stopped early" if row["stopped"] else ""
+    end = f", {row['diverged']} of {row['seeds']} seeds diverged" if row["diverged"] else ""
+    end += ", when they were stopped early" if row["stopped"] else ""
     many = f"{row['seeds']} seeds" if row["seeds"] != 1 else "1 seed"
     return (
         f"<b>{name}</b> {text(row['schedule'])}, rate {short(row['lr'])}<br>"
-        f"{number(row['mean'])}, {many} from {number(row['low'])} to {number(row['high'])}{lost}"
+        f"{number(row['mean'])}, {many} from {number(row['low'])} to {number(row['high'])}{end}"
     )
 
 
-def _line(table: pd.DataFrame, style: Style, top: float, name: str, *, strong: bool) -> go.Scatter:
-    schedule = text(next(iter(table["schedule"]), ""))
-    ended = zip(table["mean"], table["stopped"], strict=True)
-    losses = [value if value <= top and not early else None for value, early in ended]
-    more = {"hover": [_words(row, name) for row in table.to_dict("records")], "showlegend": False}
-    more["name"] = f"{name}: {schedule}"
+def _line(table: pd.DataFrame, style: Style, top: float, name: str, strong: bool) -> go.Scatter:
+    rows = table.to_dict("records")
+    losses = [row["mean"] if row["mean"] <= top and not row["stopped"] else None for row in rows]
+    more = {"hover": [_words(row, name) for row in rows], "showlegend": False}
+    more["name"] = f"{name}: {text(next(iter(table['schedule']), ''))}"
     if strong:
         return line(list(table["lr"]), losses, style, size=7, **more)
     return line(list(table["lr"]), losses, style.colour, 1.2, opacity=0.6, **more)
@@ -190,8 +167,7 @@ def _line(table: pd.DataFrame, style: Style, top: float, name: str, *, strong: b
 
 def _band(table: pd.DataFrame, colour: str, top: float) -> go.Scatter:
     """One closed outline per run of rates at which nothing diverged; a gap separates them."""
-    x: list[float | None] = []
-    y: list[float | None] = []
+    x, y = [], []
     inside = (table["mean"] <= top) & (table["stopped"] == 0)
     for _, run in table[inside].groupby((~inside).cumsum()[inside]):
         high = run["high"].clip(upper=top)
@@ -203,15 +179,12 @@ def _band(table: pd.DataFrame, colour: str, top: float) -> go.Scatter:
 def _legend(seeds: int, stopped: bool) -> list[go.Scatter]:
     """Entries that explain the marks, in no optimizer's colour."""
     many = f"mean of {seeds} seeds" if seeds != 1 else "1 seed"
-    nowhere = {"x": [None], "y": [None], "hoverinfo": "skip"}
-    entries = [
-        line(**nowhere, style=MUTED, width=width, name=words)
-        for words, width in ((f"chosen schedule, {many}", 2.2), ("other schedules", 1.2))
-    ]
+    schedules = ((f"chosen schedule, {many}", 2.2), ("other schedules", 1.2))
+    entries = [line([None], [None], MUTED, width, name=words, hoverinfo="skip") for words, width in schedules]
     if seeds > 1:
         ground = Style(faded(MUTED, 2 * BAND), marker="square")
         entries.append(entry(f"smallest to largest of {seeds}", ground, 13))
-    entries += [entry("chosen rate", RING, 13, edge={"width": 2}), entry("a seed diverged", LOST, 8)]
+    entries += [entry("chosen rate", RING, 13, edge={"width": 2}), entry("a seed diverged", DIVERGED, 8)]
     if stopped:
         entries.append(entry("stopped early, loss at the stop", Style(MUTED, marker="circle-open"), 6))
     return entries

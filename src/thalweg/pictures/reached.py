@@ -15,7 +15,7 @@ from .style import styles, text
 def reached(
     curves: Mapping[str, Sequence[tuple[float, float]]], budgets: Mapping[str, float], target: float
 ) -> go.Figure:
-    """Stairs, one per optimizer; one that never reaches the target stays below 1 to the end of the budget.
+    """Stairs, one per optimizer; those of one that never reaches the target stay below 1 to the end of the budget.
 
     Args:
         curves: optimizer → (step, share of runs that have reached the target by then), ascending.

@@ -19,15 +19,11 @@ SILENT = {"hoverinfo": "skip"}
 DOTTED = Style(VERMILION, "dot")
 
 
+Function = Callable[[np.ndarray], np.ndarray]
+
+
 def secant(
-    x: np.ndarray,
-    y: np.ndarray,
-    at: float,
-    slope: float,
-    h: float,
-    along: Callable[[np.ndarray], np.ndarray],
-    title: str,
-    name: str = "x",
+    x: np.ndarray, y: np.ndarray, at: float, slope: float, h: float, along: Function, title: str, name: str = "x"
 ) -> go.Figure:
     """A curve, its tangent in grey, and the secant from `at` to `at + h` for h shrinking to 0.
 
@@ -48,12 +44,12 @@ def secant(
     def moving(place: int) -> list[go.Scatter]:
         d, end = distances[place], ends[place]
         steep = (end - here) / d if d else slope
-        said = f"h = {_two(d)}, slope {short(steep)}" if d else f"h → 0, slope {short(slope)}: the derivative"
+        label = f"h = {_two(d)}, slope {short(steep)}" if d else f"h → 0, slope {short(slope)}: the derivative"
         return [
             line(wide, here + steep * (wide - at), VERMILION, 2.0, name="secant", **SILENT),
             line([at, at + d, at + d], [here, here, end], DOTTED, 1.4, name="h, f(x + h) − f(x)", **SILENT),
             points([at, at + d], [here, end], VERMILION, 9, showlegend=False, **SILENT),
-            words([x[0]], [top], [said], size=15, textposition="bottom right"),
+            words([x[0]], [top], [label], size=15, textposition="bottom right"),
         ]
 
     spread = max(float(np.abs(ends - here).max()), abs(slope * h))

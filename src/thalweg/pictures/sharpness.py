@@ -38,13 +38,13 @@ def sharpness(
         epsilon: the length of the step of `rise`.
     """
     order = sorted(levels, key=_number)
-    drawn = styles(order)
+    style_of = styles(order)
     titles = ["Largest Hessian eigenvalue", f"Rise within ε = {epsilon:g}", *(title for title, _ in _LINES.values())]
     figure = panels(2, 2, [bold(title) for title in titles], horizontal_spacing=0.1, vertical_spacing=0.2)
     start = lines[lines["distance"] == 0].groupby(["level", "seed"])["loss"].first()
     rises = lines["loss"] - lines.set_index(["level", "seed"]).index.map(start)
     for level in order:
-        runs, style, name = table[table["level"] == level], drawn[level], text(level)
+        runs, style, name = table[table["level"] == level], style_of[level], text(level)
         dot, bar = Style(faded(style.colour, 0.45), marker=style.marker), Style(style.colour, marker="line-ew")
         for column, measure in enumerate(MEASURES, 1):
             values, edge = runs[measure], {"width": 3, "color": style.colour}

@@ -33,14 +33,10 @@ def line(t: np.ndarray, losses: np.ndarray, ends: Sequence[float], title: str, n
     chord = np.linspace(0, 1, 101)
     straight = (1 - chord) * ends[0] + chord * ends[1]
     silent = {"showlegend": False, "hoverinfo": "skip"}
-    said = "t = %{x:.3g}: %{y:.4g}<extra></extra>"
-    figure = go.Figure(
-        [
-            marks.line(t, losses, BLUE, 2.4, showlegend=False, hovertemplate=said),
-            marks.line(chord, straight, Style(MUTED, "dot"), 1.4, **silent),
-            points([0, 1], list(ends), VERMILION, 10, **silent),
-        ]
-    )
+    hover = "t = %{x:.3g}: %{y:.4g}<extra></extra>"
+    curve = marks.line(t, losses, BLUE, 2.4, showlegend=False, hovertemplate=hover)
+    between = marks.line(chord, straight, Style(MUTED, "dot"), 1.4, **silent)
+    figure = go.Figure([curve, between, points([0, 1], list(ends), VERMILION, 10, **silent)])
     figure.update_xaxes(title_text="from the first solution, 0, to the second, 1")
     figure.update_yaxes(title_text="loss", **_log_axis(np.append(losses, ends)))
     return dress(figure, 420, title, note, t=80, b=48)
@@ -64,31 +60,17 @@ def contours(
         path: (iterates, 2); without one, the network at (0, 0) is marked.
         path_losses: (iterates,) the losses of the points themselves, shown when pointed at.
     """
-    shown, ticks = _scaled(losses)
-    figure = go.Figure(
-        go.Contour(
-            x=axes[0],
-            y=axes[1],
-            z=shown,
-            colorscale=SCALE,
-            ncontours=LEVELS,
-            line={"width": 0.4, "color": PAPER},
-            colorbar={"title": {"text": "loss", "side": "right"}, "outlinewidth": 0, **ticks},
-            text=np.vectorize(number)(losses),
-            hovertemplate="%{text}<extra></extra>",
-        )
-    )
+    z, ticks = _logarithms(losses)
+    bar = {"title": {"text": "loss", "side": "right"}, "outlinewidth": 0, **ticks}
+    lines = {"ncontours": LEVELS, "line": {"width": 0.4, "color": PAPER}}
+    figure = go.Figure(go.Contour(z=z, colorbar=bar, **_ground(axes, losses), **lines))
     if path is not None:
-        known = [""] * len(path) if path_losses is None else [f": loss {number(float(v))}" for v in path_losses]
-        hover = [f"point {k}{loss}" for k, loss in enumerate(known)]
+        words = [""] * len(path) if path_losses is None else [f": loss {number(float(v))}" for v in path_losses]
+        hover = [f"point {k}{loss}" for k, loss in enumerate(words)]
         (x, y), start, edge = path.T, Style(VERMILION, marker="circle-open"), {"width": 2}
-        figure.add_traces(
-            [
-                marks.line(x, y, PAPER, 5, showlegend=False, hoverinfo="skip"),
-                marks.line(x, y, VERMILION, 2, size=5, hover=hover, name="path", showlegend=False),
-                points(x[:1], y[:1], start, 12, edge=edge, name="start", hoverinfo="skip"),
-            ]
-        )
+        figure.add_trace(marks.line(x, y, PAPER, 5, showlegend=False, hoverinfo="skip"))
+        figure.add_trace(marks.line(x, y, VERMILION, 2, size=5, hover=hover, name="path", showlegend=False))
+        figure.add_trace(points(x[:1], y[:1], start, 12, edge=edge, name="start", hoverinfo="skip"))
     end = path[-1:] if path is not None else np.zeros((1, 2))
     star, edge = Style(VERMILION, marker="star"), {"width": 1, "color": PAPER}
     figure.add_trace(points(end[:, 0], end[:, 1], star, 15, edge=edge, name="the network", hoverinfo="skip"))
@@ -107,9 +89,8 @@ def sheet(
     path_losses: np.ndarray | None = None,
 ) -> go.Figure:
     """The same as a surface that one can turn; the path runs at the losses of its own points."""
-    shown, ticks = _scaled(losses)
-    said = {"text": np.vectorize(number)(losses), "hovertemplate": "%{text}<extra></extra>"}
-    figure = go.Figure(go.Surface(x=axes[0], y=axes[1], z=shown, colorscale=SCALE, showscale=False, **said))
+    z, ticks = _logarithms(losses)
+    figure = go.Figure(go.Surface(z=z, showscale=False, **_ground(axes, losses)))
     if path is not None and path_losses is not None:
         heights = np.log10(path_losses) if ticks else path_losses
         style = {"line": {"color": VERMILION, "width": 6}, "marker": {"size": 3, "color": VERMILION}}
@@ -118,19 +99,22 @@ def sheet(
     titles = zip("xyz", (*map(text, labels), "loss"), strict=True)
     scene: dict[str, Any] = {f"{side}axis": {"title": {"text": name}} for side, name in titles}
     scene["zaxis"] |= ticks
-    seen_from = {"aspectmode": "cube", "camera": {"eye": {"x": 1.45, "y": -1.45, "z": 1.05}}}
-    dress(figure, 620, title, note, t=80, b=48)
-    return figure.update_layout(scene=scene | seen_from, dragmode="turntable")
+    eye = {"aspectmode": "cube", "camera": {"eye": {"x": 1.45, "y": -1.45, "z": 1.05}}}
+    return dress(figure, 620, title, note, t=80, b=48).update_layout(scene=scene | eye, dragmode="turntable")
 
 
-def _scaled(losses: np.ndarray) -> tuple[np.ndarray, dict[str, list[object]]]:
-    """The losses as they are drawn, and the ticks that name them: logarithms where all are above 0."""
-    finite = losses[np.isfinite(losses)]
-    shown = np.where(np.isfinite(losses), losses, np.nan)
+def _ground(axes: Sequence[np.ndarray], losses: np.ndarray) -> dict[str, Any]:
+    words = {"text": np.vectorize(number)(losses), "hovertemplate": "%{text}<extra></extra>"}
+    return {"x": axes[0], "y": axes[1], "colorscale": SCALE, **words}
+
+
+def _logarithms(losses: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+    """The logarithms of the losses and ticks with the losses' names; the losses themselves where one is not above 0."""
+    finite, z = losses[np.isfinite(losses)], np.where(np.isfinite(losses), losses, np.nan)
     if not len(finite) or finite.min() <= 0 or finite.min() == finite.max():
-        return shown, {}
+        return z, {}
     ticks = log_ticks(float(finite.min()), float(finite.max()))
-    return np.log10(shown), {"tickvals": [math.log10(v) for v in ticks["tickvals"]], "ticktext": ticks["ticktext"]}
+    return np.log10(z), ticks | {"tickvals": [math.log10(v) for v in ticks["tickvals"]]}
 
 
 def _log_axis(losses: np.ndarray) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def stopping_picture(curves: pd.DataFrame, patience: int, title: str = "") -> go
         outline = band(epochs, wide.max(axis=1).tolist(), wide.min(axis=1).tolist(), style.colour)
         figure.add_trace(outline.update(name=f"{name}: band", legendgroup=name))
         figure.add_trace(line(epochs, mean, style, 2.4, name=name, legendgroup=name, showlegend=True))
-    best, stop = _stopped(values[1], patience)
+    best, stop = _best_and_stop(values[1], patience)
     ring, edge = Style(VERMILION, marker="circle-open"), {"width": 2.5}
     name = f"best epoch, {best + 1}"
     figure.add_trace(points([best + 1], [values[1][best]], ring, 15, edge=edge, name=name, showlegend=True))
@@ -45,16 +45,15 @@ def stopping_picture(curves: pd.DataFrame, patience: int, title: str = "") -> go
         box = {"type": "rect", "xref": "x", "yref": "y domain", "x0": stop + 1, "x1": len(values[1]), "y0": 0, "y1": 1}
         figure.add_shape(**box, fillcolor=SHADE, line={"width": 0}, layer="below")
         corner = {"x": stop + 1, "y": 1, "xref": "x", "yref": "y domain", "xanchor": "left", "yanchor": "top"}
-        font = {"color": INK, "size": 12.5}
-        figure.add_annotation(**corner, text="  stopped here", showarrow=False, font=font)
-    low, high = (float(min(map(np.min, values))) / 1.5, float(max(map(np.max, values))) * 1.5)
+        figure.add_annotation(**corner, text="  stopped here", showarrow=False, font={"color": INK, "size": 12.5})
+    low, high = float(min(map(np.min, values))) / 1.5, float(max(map(np.max, values))) * 1.5
     figure.update_xaxes(title_text="epoch", range=[1, len(values[1])])
     figure.update_yaxes(title_text="loss", **log_axis(low, high))
-    said = f"Mean of {members} seeds, bands from the smallest to the largest; patience {patience} epochs."
-    return dress(figure, 440, title, said, t=74, b=84)
+    note = f"Mean of {members} seeds, bands from the smallest to the largest; patience {patience} epochs."
+    return dress(figure, 440, title, note, t=74, b=84)
 
 
-def _stopped(losses: np.ndarray, patience: int) -> tuple[int, int]:
+def _best_and_stop(losses: np.ndarray, patience: int) -> tuple[int, int]:
     """The best epoch before the stop, and the one at which patience ends; the last if it does not."""
     best = 0
     for epoch, loss in enumerate(losses):

@@ -1,8 +1,8 @@
 """How every picture looks: one colour, dash and marker per optimizer, the same in all pictures and all reports.
 
 Colours are those of Okabe and Ito, which the colour-blind can tell apart; dash and marker repeat the message for
-those who print in grey. Two of the eight cannot be seen on every ground: yellow on white and black on dark. So
-figures are made for light paper, and `DARK` says what each of their colours becomes on dark.
+prints in grey. Two of the eight cannot be seen on every ground: yellow on white and black on dark. So figures are made
+for light paper, and `DARK` says what each of their colours becomes on dark.
 
 Source: Okabe & Ito 2008, Color Universal Design, https://jfly.uni-koeln.de/color/.
 """
@@ -49,19 +49,11 @@ STYLES: Mapping[str, Style] = {
     "adam": Style(BLUE, "solid", "hexagon"),
     "adamw": Style(VERMILION, "14px,3px", "star"),
 }
-_COLOURS = tuple(style.colour for style in STYLES.values())
-_DASHES = tuple(style.dash for style in STYLES.values())
+_COLOURS, _DASHES = zip(*((style.colour, style.dash) for style in STYLES.values()), strict=True)
 _MARKERS = ("pentagon", "star-diamond", "hourglass", "triangle-right", "bowtie", "triangle-left", "star-square")
-
-
 _PLAIN = (
-    (BLUE, "solid"),
-    (VERMILION, "dash"),
-    (GREEN, "dot"),
-    (PURPLE, "dashdot"),
-    (ORANGE, "longdash"),
-    (SKY, "longdashdot"),
-    (BLACK, "8px,3px,2px,3px"),
+    *((BLUE, "solid"), (VERMILION, "dash"), (GREEN, "dot"), (PURPLE, "dashdot")),
+    *((ORANGE, "longdash"), (SKY, "longdashdot"), (BLACK, "8px,3px,2px,3px")),
 )
 
 
@@ -86,23 +78,19 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
 
     A variant is drawn like its rule where the picture has nothing else of that rule.
 
-    >>> drawn = styles(["adam", "adam(beta2=0.9)", "adam(beta2=0.99)", "lion", "sgd"])
-    >>> len({style.colour for style in drawn.values()}), drawn["adam"] == style_of("adam")
+    >>> by_name = styles(["adam", "adam(beta2=0.9)", "adam(beta2=0.99)", "lion", "sgd"])
+    >>> len({style.colour for style in by_name.values()}), by_name["adam"] == style_of("adam")
     (5, True)
     """
     names = list(dict.fromkeys(names))
     rules = [name.partition("(")[0] for name in names]
-    fixed = {
-        name: STYLES[rule]
-        for name, rule in zip(names, rules, strict=True)
-        if name in STYLES or (rule in STYLES and rules.count(rule) == 1)
-    }
-    taken = {style.colour for style in fixed.values()}
-    for name in sorted(set(names) - set(fixed)):
+    pairs = zip(names, rules, strict=True)
+    by_name = {n: STYLES[r] for n, r in pairs if n in STYLES or (r in STYLES and rules.count(r) == 1)}
+    for name in sorted(set(names) - set(by_name)):
+        used = {style.colour for style in by_name.values()}
         candidates = [style_of(name, skip) for skip in range(len(_COLOURS))]
-        fixed[name] = next((style for style in candidates if style.colour not in taken), candidates[0])
-        taken.add(fixed[name].colour)
-    return {name: fixed[name] for name in names}
+        by_name[name] = next((style for style in candidates if style.colour not in used), candidates[0])
+    return {name: by_name[name] for name in names}
 
 
 def plain_styles(labels: Iterable[str]) -> dict[str, Style]:
@@ -121,23 +109,13 @@ def faded(colour: str, opacity: float = BAND) -> str:
     'rgba(0,114,178,0.12)'
     """
     if opacity not in FADES:
-        raise ValueError(f"a colour of opacity {opacity} would stay as it is on dark; add it to FADES")
+        raise ValueError(f"opacity {opacity} lacks a counterpart on dark; give one of {FADES}, or add it to them")
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-_ON_DARK = {
-    PAPER: "#15171B",
-    INK: "#ECEDEF",
-    MUTED: "#A2A7B0",
-    GRID: "#2D3037",
-    SHADE: "#1D2025",
-    BLACK: "#F4F4F5",
-    HIGH: "#34434F",
-    LEVEL: "#4A5C6B",
-    YELLOW_ON_PAPER: YELLOW,
-    BLUE: "#3E9BD8",
-}
+_ON_DARK = {PAPER: "#15171B", INK: "#ECEDEF", MUTED: "#A2A7B0", GRID: "#2D3037", SHADE: "#1D2025", BLACK: "#F4F4F5"}
+_ON_DARK |= {HIGH: "#34434F", LEVEL: "#4A5C6B", YELLOW_ON_PAPER: YELLOW, BLUE: "#3E9BD8"}
 DARK: Mapping[str, str] = _ON_DARK | {
     faded(light, opacity): faded(dark, opacity) for light, dark in _ON_DARK.items() for opacity in FADES
 }

@@ -34,22 +34,19 @@ def widths(rows: Sequence[Mapping[str, Any]], grid: tuple[float, float], *, comp
     """
     figure = go.Figure()
     names = [str(row["optimizer"]) for row in rows]
-    drawn = styles(names)
+    style = styles(names)
     for place, row in enumerate(rows):
-        style, name = drawn[names[place]], text(names[place])
+        colour, name = style[names[place]].colour, text(names[place])
         for share, (thick, opacity) in _BARS.items():
             low, high = row[f"low_{share}"], row[f"high_{share}"]
             if low is not None:
-                tint = faded(style.colour, opacity) if opacity < 1 else style.colour
+                tint = faded(colour, opacity) if opacity < 1 else colour
                 hover = f"<b>{name}</b> within {share}%: rates {short(low)} to {short(high)}"
-                figure.add_trace(
-                    line([low, high], [place] * 2, tint, thick, hover=hover, name=f"{name}: within {share}%")
-                )
+                bar = line([low, high], [place] * 2, tint, thick, hover=hover, name=f"{name}: within {share}%")
+                figure.add_trace(bar)
         if row["low_1"] is not None:
-            best, edge = Style(INK, marker="line-ns"), {"color": INK, "width": 2}
-            figure.add_trace(
-                points([row["lr"]], [place], best, 22, edge=edge, hoverinfo="skip", name=f"{name}: best rate")
-            )
+            best, more = Style(INK, marker="line-ns"), {"hoverinfo": "skip", "name": f"{name}: best rate"}
+            figure.add_trace(points([row["lr"]], [place], best, 22, edge={"color": INK, "width": 2}, **more))
     axis = log_axis(grid[0] / 1.3, grid[1] * 1.3, (1,), most=4 if compact else 7)
     figure.update_xaxes(title_text="learning rate, log scale", **axis)
     for end in grid:

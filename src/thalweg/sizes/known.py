@@ -1,6 +1,6 @@
 """Models that `thalweg size` knows by name: the networks that convolution arithmetic is taught with.
 
-They are made without memory for their weights (on torch's meta device): what is asked of them is their shape.
+They are made without memory for their weights, on torch's meta device, because only their shape is needed.
 """
 
 from __future__ import annotations

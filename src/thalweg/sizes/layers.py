@@ -1,9 +1,9 @@
 """A model's layers, one by one: what they give, what they hold, and how often they multiply and add.
 
-The model itself is never run. A shadow of it, the same modules around tensors that have a shape and no values (torch's
-meta device), is; so a model of any size is counted in milliseconds and nothing of it changes. Where a forward pass
-needs values, a copy is run. Multiply-adds are those of the matrix products and convolutions that are really called,
-as `torch.utils.flop_counter` sees them below autograd, whatever module or function they come from.
+The model itself is never run, but a shadow of it: the same modules around tensors that have a shape and lack values
+(torch's meta device); so a model of any size is counted in milliseconds and nothing of it changes. Where a forward
+pass needs values, a copy is run. Multiply-adds are those of the matrix products and convolutions that are really
+called, as `torch.utils.flop_counter` sees them below autograd, whatever module or function they come from.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -39,8 +40,7 @@ class Layer:
         output: the shape of what it gave last, the first tensor of several; None where it was not called.
         kernel, stride, padding: of convolutions and pooling, one number per axis, or torch's word ("same").
         groups: of a convolution.
-        weights, biases: parameters of its own, not of the modules in it; those shared with a module before it count
-            there.
+        weights, biases: its parameters without those of the modules in it or shared with a module before it.
         shared: parameters that it has from a module before it.
         multiply_adds: made in it and not in the modules in it.
         calls: how often a forward pass comes by.
@@ -65,12 +65,12 @@ class Layer:
         return self.name.count(".") + 1 if self.name else 0
 
 
-def layers(model: nn.Module, inputs: Inputs | None, meant: str = "") -> tuple[list[Layer], nn.Module]:
-    """Every module of a model in the order of its forward pass, and the model with all its parameters made.
+def layers(model: nn.Module, inputs: Inputs | None, words: str = "this input") -> tuple[list[Layer], nn.Module]:
+    """Every module of a model in the order of its forward pass, and the model with all its parameters, lazy ones too.
 
     Args:
         inputs: what to call it with; None counts parameters alone, in the order of declaration.
-        meant: how the input was given, for the sentence if the model refuses it.
+        words: what the inputs are, for the message if the model fails on them.
 
     Raises:
         UsageError: the model has parameters whose shape only an input tells, or fails on the input.
@@ -81,62 +81,59 @@ def layers(model: nn.Module, inputs: Inputs | None, meant: str = "") -> tuple[li
                 f"{type(model).__name__} makes its weights at its first call; give input=, the shape of one sample, "
                 "so that it can be called."
             )
-        return _described(model, _Seen()), model
+        return _described(model, _Trace()), model
     faults = []
     for shadow in (_shadow, copy.deepcopy):
-        seen = _Seen()
+        trace = _Trace()
         try:
             twin = shadow(model).eval()
-            seen.watch(twin, inputs)
+            trace.watch(twin, inputs)
         except Exception as fault:  # whatever a user's forward pass may raise
             faults.append(fault)
         else:
-            return _described(twin, seen), twin
-    words = str(faults[-1]).strip().splitlines() or [type(faults[-1]).__name__]
+            return _described(twin, trace), twin
+    lines = str(faults[-1]).strip().splitlines() or [type(faults[-1]).__name__]
     raise UsageError(
-        f"{type(model).__name__} fails on {meant or 'this input'} ({words[0][:200]}); give the shape of one sample "
-        "without the batch, 3,224,224, and with a dtype where the model reads numbers of words or classes, 32:int64."
+        f"{type(model).__name__} fails on {words} ({lines[0][:200]}); give the shape of one sample without the batch, "
+        "3,224,224, and with a dtype where the model reads numbers of words or classes, 32:int64."
     ) from faults[-1]
 
 
 def _shadow(model: nn.Module) -> nn.Module:
-    """A copy of the modules whose tensors have no values; what is shared stays shared."""
+    """A copy of the modules with tensors on the meta device; what is shared stays shared."""
     memo: dict[int, Any] = {}
     for tensor in (*model.parameters(), *model.buffers()):
         if is_lazy(tensor):
-            raise UsageError("weights that are not there have no shadow")
+            raise UsageError("lazy weights lack a shape, so a copy is run")
         empty = torch.empty_like(tensor, device="meta")
         memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
     return copy.deepcopy(model, memo)
 
 
-class _Seen:
-    """What is seen of each module in one forward pass, by its identity."""
+class _Trace:
+    """What one forward pass shows of each module, by its identity."""
 
     def __init__(self) -> None:
-        self.order: list[int] = []
         self.output: dict[int, tuple[int, ...]] = {}
-        self.multiply_adds: dict[int, int] = {}
-        self.calls: dict[int, int] = {}
+        self.multiply_adds: Counter[int] = Counter()
+        self.calls: Counter[int] = Counter()  # in the order of the first calls
 
     def watch(self, model: nn.Module, inputs: Inputs) -> None:
         """Call the model; what is counted between two events belongs to the innermost module at work."""
         stack: list[int] = []
-        done = 0
+        before = 0
 
         def settle() -> None:
-            nonlocal done
+            nonlocal before
             total = counter.get_total_flops()
             if stack:
-                self.multiply_adds[stack[-1]] = self.multiply_adds.get(stack[-1], 0) + (total - done) // 2
-            done = total
+                self.multiply_adds[stack[-1]] += (total - before) // 2
+            before = total
 
         def enter(module: nn.Module, *_: Any) -> None:
             settle()
             stack.append(id(module))
-            if id(module) not in self.calls:
-                self.order.append(id(module))
-            self.calls[id(module)] = self.calls.get(id(module), 0) + 1
+            self.calls[id(module)] += 1
 
         def leave(module: nn.Module, _: Any, output: Any) -> None:
             settle()
@@ -187,11 +184,11 @@ _VECTORS: dict[Any, Callable[..., int]] = {
 }
 
 
-def _described(model: nn.Module, seen: _Seen) -> list[Layer]:
+def _described(model: nn.Module, trace: _Trace) -> list[Layer]:
     """The modules, containers before their contents, siblings in the order they were called in."""
-    taken: set[int] = set()
-    place = {identity: k for k, identity in enumerate(seen.order)}
-    return [_layer(name, module, seen, taken) for name, module in _walk("", model, place, set())]
+    counted: set[int] = set()
+    place = {identity: k for k, identity in enumerate(trace.calls)}
+    return [_layer(name, module, trace, counted) for name, module in _walk("", model, place, set())]
 
 
 def _walk(name: str, module: nn.Module, place: Mapping[int, int], visited: set[int]) -> Iterator[tuple[str, nn.Module]]:
@@ -199,32 +196,22 @@ def _walk(name: str, module: nn.Module, place: Mapping[int, int], visited: set[i
     visited.add(id(module))
     yield name, module
     first = {id(c): min(place.get(id(m), len(place)) for m in c.modules()) for c in module.children()}
-    for own, child in sorted(module.named_children(), key=lambda pair: first[id(pair[1])]):
+    for key, child in sorted(module.named_children(), key=lambda pair: first[id(pair[1])]):
         if id(child) not in visited:
-            yield from _walk(f"{name}.{own}" if name else own, child, place, visited)
+            yield from _walk(f"{name}.{key}" if name else key, child, place, visited)
 
 
-def _layer(name: str, module: nn.Module, seen: _Seen, taken: set[int]) -> Layer:
+def _layer(name: str, module: nn.Module, trace: _Trace, counted: set[int]) -> Layer:
     counts = {"weights": 0, "biases": 0, "shared": 0}
     for key, parameter in module.named_parameters(recurse=False):
-        where = "shared" if id(parameter) in taken else "biases" if "bias" in key else "weights"
+        where = "shared" if id(parameter) in counted else "biases" if "bias" in key else "weights"
         counts[where] += parameter.numel()
-        taken.add(id(parameter))
-    axes = _axes(module)
+        counted.add(id(parameter))
+    axes, identity = _axes(module), id(module)
     kernel, stride, padding = (_spread(getattr(module, key, None), axes) for key in _PER_AXIS)
-    groups = getattr(module, "groups", None) if kernel else None
-    return Layer(
-        name,
-        type(module).__name__,
-        seen.output.get(id(module)),
-        kernel,
-        stride,
-        padding,
-        groups,
-        **counts,
-        multiply_adds=seen.multiply_adds.get(id(module), 0),
-        calls=seen.calls.get(id(module), 0),
-    )  # type: ignore[arg-type]
+    groups, output = getattr(module, "groups", None) if kernel else None, trace.output.get(identity)
+    counts |= {"multiply_adds": trace.multiply_adds[identity], "calls": trace.calls[identity]}
+    return Layer(name, type(module).__name__, output, kernel, stride, padding, groups, **counts)
 
 
 def _axes(module: nn.Module) -> int:

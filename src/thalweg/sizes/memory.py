@@ -14,7 +14,7 @@ from ..kernels import storage
 from ..kernels.lower import lower
 
 FORMATS = ("float32", "bfloat16", "int8")
-_KEPT = 8  # bytes of a number that is the same for a whole tensor
+_PER_TENSOR = 8  # bytes of a number that is the same for a whole tensor
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Bytes:
     sizes: dict[str, int]
 
 
-def held(counts: Sequence[int], form: str) -> int:
+def tensor_bytes(counts: Sequence[int], form: str) -> int:
     """Bytes of tensors with so many values each, in a format.
 
-    >>> held([1000], "float32"), held([1000], "bfloat16"), held([1000], "int8")
+    >>> tensor_bytes([1000], "float32"), tensor_bytes([1000], "bfloat16"), tensor_bytes([1000], "int8")
     (4000, 2000, 1016)
     """
     scales = sum(map(storage.scales, counts)) if form == "int8" else 0
@@ -46,7 +46,7 @@ def held(counts: Sequence[int], form: str) -> int:
 
 def plain(what: str, counts: Sequence[int]) -> Bytes:
     """One value per weight."""
-    return Bytes(what, 1, 0, {form: held(counts, form) for form in FORMATS})
+    return Bytes(what, 1, 0, {form: tensor_bytes(counts, form) for form in FORMATS})
 
 
 def states(formula: Formula, counts: Sequence[int]) -> Bytes:
@@ -58,6 +58,6 @@ def states(formula: Formula, counts: Sequence[int]) -> Bytes:
     """
     program = lower(formula.equations)
     per_weight, per_tensor = len(program.states), len(program.kept)
-    kept = _KEPT * per_tensor * len(counts)
-    sizes = {form: per_weight * held(counts, form) + kept for form in FORMATS}
+    further = _PER_TENSOR * per_tensor * len(counts)
+    sizes = {form: per_weight * tensor_bytes(counts, form) + further for form in FORMATS}
     return Bytes(formula.label, per_weight, per_tensor, sizes)

@@ -7,6 +7,8 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ..formulas import Formula
@@ -47,7 +49,7 @@ class Size:
     @property
     def trainable(self) -> int:
         """Parameters with a gradient."""
-        return sum(count for count, own in self.tensors if own)
+        return sum(count for count, trainable in self.tensors if trainable)
 
     @property
     def weights(self) -> int:
@@ -61,8 +63,9 @@ class Size:
 
     def whole(self, layer: Layer) -> tuple[int, int, int]:
         """(weights, biases, multiply-adds) of a layer with everything in it."""
-        inside = [o for o in self.layers if not layer.name or f"{o.name}.".startswith(f"{layer.name}.")]
-        return (sum(o.weights for o in inside), sum(o.biases for o in inside), sum(o.multiply_adds for o in inside))
+        inside = [_counts(o) for o in self.layers if not layer.name or f"{o.name}.".startswith(f"{layer.name}.")]
+        weights, biases, multiply_adds = map(sum, zip(*inside, strict=True))
+        return weights, biases, multiply_adds
 
     def table(self, depth: int | None = None) -> pd.DataFrame:
         """One row per layer, in the order of the forward pass; every column of numbers adds up to the model's total.
@@ -78,26 +81,13 @@ class Size:
             if layer.depth > deepest:
                 continue
             whole = layer.depth == deepest
-            own = (layer.weights, layer.biases, layer.multiply_adds)
-            weights, biases, multiply_adds = self.whole(layer) if whole else own
+            weights, biases, multiply_adds = self.whole(layer) if whole else _counts(layer)
             container = any(o.name.startswith(f"{layer.name}.") for o in self.layers) or not layer.name
-            if container and len(self.layers) > 1 and not (whole or any(own)):
+            if container and len(self.layers) > 1 and not (whole or any(_counts(layer))):
                 continue
-            rows.append(
-                {
-                    "layer": layer.name,
-                    "kind": layer.kind,
-                    "output": layer.output,
-                    "kernel": layer.kernel,
-                    "stride": layer.stride,
-                    "padding": layer.padding,
-                    "groups": layer.groups,
-                    "weights": weights,
-                    "biases": biases,
-                    "parameters": weights + biases,
-                    "multiply_adds": multiply_adds,
-                }
-            )
+            row = {key: getattr(layer, key) for key in ("kind", "output", "kernel", "stride", "padding", "groups")}
+            counts = {"weights": weights, "biases": biases, "parameters": weights + biases}
+            rows.append({"layer": layer.name, **row, **counts, "multiply_adds": multiply_adds})
         return pd.DataFrame(rows)
 
     def memory(self) -> pd.DataFrame:
@@ -107,40 +97,37 @@ class Size:
         """
         import pandas as pd
 
-        rows = [{"what": b.what, **_plain(b)} for b in self.bytes()]
-        return pd.DataFrame(rows).set_index("what")
+        return pd.DataFrame(map(_plain, self.bytes())).set_index("what")
 
     def bytes(self) -> list[Bytes]:
         """The rows of `memory`."""
-        trained = [count for count, own in self.tensors if own]
-        return [
-            plain("weights", [count for count, _ in self.tensors]),
-            plain("gradients", trained),
-            *(states(formula, trained) for formula in self.optimizers),
-        ]
+        counts, trainable = [n for n, _ in self.tensors], [n for n, trainable in self.tensors if trainable]
+        per_rule = [states(formula, trainable) for formula in self.optimizers]
+        return [plain("weights", counts), plain("gradients", trainable), *per_rule]
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as plain data."""
-        shown = self.table().astype(object)
+        table, keys = self.table().astype(object), ("name", "input", "parameters", "trainable", "weights")
         return {
-            "name": self.name,
-            "input": self.input,
-            "parameters": self.parameters,
-            "trainable": self.trainable,
-            "weights": self.weights,
+            **{key: getattr(self, key) for key in keys},
             "multiply_adds": self.multiply_adds if self.input else None,
             "buffer_bytes": self.buffers,
             "note": self.note,
-            "layers": shown.where(shown.notna(), None).to_dict("records"),
-            "bytes": [{"what": b.what, **_plain(b)} for b in self.bytes()],
+            "layers": table.where(table.notna(), None).to_dict("records"),
+            "bytes": list(map(_plain, self.bytes())),
         }
 
     def __str__(self) -> str:
         return text(self)
 
 
-def _plain(row: Bytes) -> dict[str, int]:
-    return {"per_weight": row.per_weight, "per_tensor": row.per_tensor, **row.sizes}
+def _counts(layer: Layer) -> tuple[int, int, int]:
+    """(weights, biases, multiply-adds) of a layer without what is in it."""
+    return layer.weights, layer.biases, layer.multiply_adds
+
+
+def _plain(row: Bytes) -> dict[str, Any]:
+    return {"what": row.what, "per_weight": row.per_weight, "per_tensor": row.per_tensor, **row.sizes}
 
 
 def text(size: Size, depth: int | None = None, width: int = 80) -> str:
@@ -200,45 +187,25 @@ def amount(count: int, unit: str = "", whole: float = 1e6) -> str:
 
 
 def _layers(size: Size, depth: int | None) -> Any:
-    table = _table(
-        ("layer", "left"),
-        ("", "left"),
-        ("output", "left"),
-        ("kernel", "left"),
-        ("weights", "right"),
-        ("biases", "right"),
-        ("mult-adds", "right"),
-    )
+    table = _table(("layer", "", "output", "kernel"), ("weights", "biases", "mult-adds"))
     before: Any = size.input[0] if len(size.input) == 1 else None
-    top = [layer for layer in size.layers if layer.depth or len(size.layers) == 1 or _holds(layer)]
-    for layer in top:
-        if depth is not None and layer.depth > depth:
+    for layer in size.layers:
+        part = layer.depth or len(size.layers) == 1  # or the model, which has a row for what is not in its parts
+        whole = size.whole(layer) if part else _counts(layer)
+        if not (part or any(whole)) or (depth is not None and layer.depth > depth):
             continue
-        whole = (
-            size.whole(layer)
-            if layer.depth or len(size.layers) == 1
-            else (layer.weights, layer.biases, layer.multiply_adds)
-        )
         quiet = not any(whole) and not layer.shared and not layer.kernel
         if size.input and quiet and layer.output in (before, None):
             continue
         before = layer.output or before
-        weights, biases, multiply_adds = (f"{n:,}" if n else "" for n in whole)
         name = layer.name.rpartition(".")[2] or "(itself)"
-        table.add_row(
-            "  " * max(layer.depth - 1, 0) + name,
-            layer.kind + (f" ×{layer.calls}" if layer.calls > 1 else ""),
-            "×".join(map(str, (layer.output or ())[1:])),
-            _window(layer),
-            weights or ("shared" if layer.shared else ""),
-            biases,
-            amount(whole[2]) if multiply_adds else "",
-        )
+        kind = layer.kind + (f" ×{layer.calls}" if layer.calls > 1 else "")
+        output = "×".join(map(str, (layer.output or ())[1:]))
+        weights, biases = (f"{n:,}" if n else "" for n in whole[:2])
+        weights, multiply_adds = weights or "shared" * bool(layer.shared), amount(whole[2]) if whole[2] else ""
+        row = "  " * max(layer.depth - 1, 0) + name, kind, output, _window(layer), weights, biases, multiply_adds
+        table.add_row(*row)
     return table
-
-
-def _holds(layer: Layer) -> bool:
-    return bool(layer.weights or layer.biases or layer.multiply_adds)
 
 
 def _window(layer: Layer) -> str:
@@ -265,9 +232,8 @@ def _totals(size: Size) -> str:
         words += f"; {size.trainable:,} of them trainable"
     if not size.input:
         return words + "; give an input to see shapes and multiply-adds"
-    return (
-        f"{words};\n{size.multiply_adds:,} multiply-adds for {' and '.join('×'.join(map(str, s)) for s in size.input)}"
-    )
+    inputs = " and ".join("×".join(map(str, shape)) for shape in size.input)
+    return f"{words};\n{size.multiply_adds:,} multiply-adds for {inputs}"
 
 
 def _stored(count: int) -> str:
@@ -275,36 +241,34 @@ def _stored(count: int) -> str:
 
 
 def _bytes(size: Size) -> Any:
-    table = _table(("bytes", "left"), *((form, "right") for form in FORMATS))
-    rows = size.bytes()
-    for row in rows[:2]:
-        table.add_row(row.what, *(_stored(row.sizes[form]) for form in FORMATS))
-    alike: dict[int, list[Bytes]] = {}
-    for row in rows[2:]:
-        alike.setdefault(row.per_weight, []).append(row)
-    for per_weight, group in sorted(alike.items()):
-        values = f"{per_weight} per weight" if per_weight else "none per weight"
-        least = min(group, key=lambda row: row.per_tensor)
-        table.add_row(
-            f"states, {values}: {', '.join(row.what for row in group)}",
-            *(_stored(least.sizes[form]) for form in FORMATS),
-        )
+    table = _table(("bytes",), FORMATS)
+    weights, gradients, *rules = size.bytes()
+    rows = [(weights.what, weights), (gradients.what, gradients)]
+    per_weight = attrgetter("per_weight")
+    for count, group in groupby(sorted(rules, key=per_weight), per_weight):
+        alike = list(group)
+        words = f"states, {count or 'none'} per weight: {', '.join(row.what for row in alike)}"
+        rows.append((words, min(alike, key=attrgetter("per_tensor"))))
+    for words, row in rows:
+        table.add_row(words, *(_stored(row.sizes[form]) for form in FORMATS))
     return table
 
 
-def _table(*columns: tuple[str, Any]) -> Any:
+def _table(left: Sequence[str], right: Sequence[str]) -> Any:
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for name, side in columns:
-        table.add_column(name, justify=side, overflow="fold", no_wrap=False)
+    for name in left:
+        table.add_column(name, overflow="fold")
+    for name in right:
+        table.add_column(name, justify="right", overflow="fold")
     return table
 
 
 def _print(out: io.StringIO, table: Any, width: int) -> None:
     from rich.console import Console
 
-    shown = io.StringIO()
-    Console(file=shown, width=width, highlight=False, markup=False, color_system=None).print(table)
-    out.write("\n".join(line.rstrip() for line in shown.getvalue().splitlines()) + "\n")
+    lines = io.StringIO()
+    Console(file=lines, width=width, highlight=False, markup=False, color_system=None).print(table)
+    out.write("\n".join(line.rstrip() for line in lines.getvalue().splitlines()) + "\n")

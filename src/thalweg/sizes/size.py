@@ -24,7 +24,7 @@ from .known import KNOWN
 from .layers import Inputs, layers
 from .shown import Size
 
-OWN = "your own is given as file.py:function or package.module:function, which returns a torch.nn.Module"
+YOURS = "your own is given as file.py:function or package.module:function, which returns a torch.nn.Module"
 
 
 def size(
@@ -47,35 +47,30 @@ def size(
             shapes for a model with several inputs; a mapping of them by name; or tensors, with their batch. Known
             models and problems have one. Without any, parameters alone are counted.
         batch: samples at once; multiply-adds grow with it, parameters do not.
-        optimizers: whose states to count, by name, with options if need be (``"adam(amsgrad=True)"``); every rule of
-            `tw.formulas` unless given.
+        optimizers: whose states to count, by name, with options if need be (``"adam(amsgrad=True)"``); by default
+            every rule of `tw.formulas`.
 
     Raises:
-        UsageError: there is no such model, or it fails on the input.
+        UsageError: an unknown model, or one that fails on the input.
 
     >>> import thalweg as tw
-    >>> found = tw.size("alexnet-2gpu")
-    >>> [row.weights for row in found.table(depth=1).itertuples() if row.weights]
+    >>> alexnet = tw.size("alexnet-2gpu")
+    >>> [row.weights for row in alexnet.table(depth=1).itertuples() if row.weights]
     [34848, 307200, 884736, 663552, 442368, 177209344, 16777216, 4096000]
-    >>> found.memory().loc["adam", "float32"] == 2 * 4 * found.parameters
+    >>> alexnet.memory().loc["adam", "float32"] == 2 * 4 * alexnet.parameters
     True
     """
     batch = Range(1, whole=True, unit="samples").check("the batch", batch)
-    chosen = tuple(formulas.get(f) for f in (formulas.FORMULAS.values() if optimizers is None else optimizers))
-    name, module, example, note = _found(model)
-    inputs = example if input is None else _inputs(input, batch, _dtype(module))
-    if input is None and isinstance(example, _Shape):
-        inputs = _inputs(example.text, batch, _dtype(module))
-    counted, made = layers(module, inputs, _words(inputs))
-    return Size(
-        name,
-        tuple(counted),
-        _shapes(inputs),
-        tuple((p.numel(), p.requires_grad) for p in made.parameters()),
-        sum(b.numel() * b.element_size() for b in made.buffers()),
-        chosen,
-        note,
-    )
+    rules = tuple(formulas.get(f) for f in (formulas.FORMULAS.values() if optimizers is None else optimizers))
+    name, module, example, note = _resolved(model)
+    shape = example.text if input is None and isinstance(example, _Shape) else input
+    inputs: Any = example if shape is None else _inputs(shape, batch, _dtype(module))
+    tensors = _tensors(inputs)
+    words = " and ".join(f"{'×'.join(map(str, t.shape))} {_name(t.dtype)}" for t in tensors)
+    rows, counted = layers(module, inputs, f"an input of {words}" if tensors else "this input")
+    parameters = tuple((p.numel(), p.requires_grad) for p in counted.parameters())
+    buffers = sum(b.numel() * b.element_size() for b in counted.buffers())
+    return Size(name, tuple(rows), tuple(tuple(t.shape) for t in tensors), parameters, buffers, rules, note)
 
 
 @dataclass(frozen=True)
@@ -85,8 +80,10 @@ class _Shape:
     text: str
 
 
-def _found(model: Any) -> tuple[str, nn.Module, Any, str]:
-    """(name, module, its input as a `_Shape` or as it is called or None, note)."""
+Resolved = tuple[str, nn.Module, Any, str]  # name, module, its input (a `_Shape`, what to call it with, None), note
+
+
+def _resolved(model: Any) -> Resolved:
     if isinstance(model, nn.Module):
         return type(model).__name__, model, None, ""
     if isinstance(model, Problem):
@@ -99,20 +96,20 @@ def _found(model: Any) -> tuple[str, nn.Module, Any, str]:
             "tw.Problem or a name."
         )
     if model in KNOWN:
-        known = KNOWN[model]
+        entry = KNOWN[model]
         with torch.device("meta"):
-            return model, known.make(), _Shape(",".join(map(str, known.input))), known.note
+            return model, entry.make(), _Shape(",".join(map(str, entry.input))), entry.note
     if is_spec(model):
-        with opened(model, UsageError) as found:
-            return _returned(found.name, found.get(), model)
+        with opened(model, UsageError) as function:
+            return _returned(function.name, function.get(), model)
     if model in PROBLEMS:
         return _of_problem(load(model))
     if model.endswith(".py"):
         raise UsageError(f"{model!r} names a file and no function in it; write {model}:function.")
-    raise UsageError(unknown("model", model, [*KNOWN, *PROBLEMS]).removesuffix(".") + f"; {OWN}.")
+    raise UsageError(unknown("model", model, [*KNOWN, *PROBLEMS]).removesuffix(".") + f"; {YOURS}.")
 
 
-def _returned(name: str, function: Any, spec: str = "") -> tuple[str, nn.Module, Any, str]:
+def _returned(name: str, function: Any, spec: str = "") -> Resolved:
     """What a user's function gives: a module, a module and an example input, or a problem."""
     if isinstance(function, nn.Module):
         return name, function, None, ""
@@ -120,7 +117,7 @@ def _returned(name: str, function: Any, spec: str = "") -> tuple[str, nn.Module,
         raise UsageError(f"{spec!r}: {name} is a {type(function).__name__}; give a function.")
     try:
         with torch.random.fork_rng(devices=[]):
-            made = function()
+            model = function()
     except (Exception, SystemExit) as fault:  # whatever a user's function may raise
         if spec:
             raise failed(spec, f"function {name}", fault, UsageError) from fault
@@ -128,29 +125,28 @@ def _returned(name: str, function: Any, spec: str = "") -> tuple[str, nn.Module,
             f"{name}() fails with {type(fault).__name__} ({first_line(fault)}); give a function without arguments "
             "that returns a torch.nn.Module."
         ) from fault
-    if isinstance(made, Problem):
-        return _of_problem(made, name)
+    if isinstance(model, Problem):
+        return _of_problem(model, name)
     example = None
-    if isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module):
-        made, example = made
-        example = _called(example)
-    if not isinstance(made, nn.Module):
+    if isinstance(model, tuple) and len(model) == 2 and isinstance(model[0], nn.Module):
+        model, example = model[0], _arguments(model[1])
+    if not isinstance(model, nn.Module):
         raise UsageError(
-            f"{spec or name} returned a {type(made).__name__}; it must return a torch.nn.Module, a pair (module, "
+            f"{spec or name} returned a {type(model).__name__}; it must return a torch.nn.Module, a pair (module, "
             "example input) or a tw.Problem."
         )
-    return name, made, example, ""
+    return name, model, example, ""
 
 
-def _of_problem(problem: Problem, name: str = "") -> tuple[str, nn.Module, Any, str]:
+def _of_problem(problem: Problem, name: str = "") -> Resolved:
     try:
         ready = prepare(problem)
     except ProblemError as fault:
         raise UsageError(str(fault)) from fault
     sample = sample_of_train(ready)[0]
+    shape = f"{','.join(map(str, sample.shape[1:]))}:{_name(sample.dtype)}"
     with torch.random.fork_rng(devices=[]):
-        shape = ",".join(map(str, sample.shape[1:]))
-        return problem.name or name, ready.model(), _Shape(f"{shape}:{_name(sample.dtype)}"), ""
+        return problem.name or name, ready.model(), _Shape(shape), ""
 
 
 def _dtype(module: nn.Module) -> torch.dtype:
@@ -165,28 +161,29 @@ def _name(dtype: torch.dtype) -> str:
 _SHAPE = re.compile(r"\s*(\d+(?:\s*,\s*\d+)*)?\s*(?::\s*(\w+)\s*)?")
 
 
-def _inputs(given: Any, batch: int, dtype: torch.dtype) -> Inputs:
+def _inputs(input: Any, batch: int, dtype: torch.dtype) -> Inputs:
     """What to call the model with, from shapes or tensors."""
-    if isinstance(given, Mapping):
-        return (), {str(key): _tensor(value, batch, dtype) for key, value in given.items()}
-    if isinstance(given, list | tuple) and not all(isinstance(n, int) for n in given):
-        return tuple(_tensor(one, batch, dtype) for one in given), {}
-    return (_tensor(given, batch, dtype),), {}
+    if isinstance(input, list | tuple) and all(isinstance(n, int) for n in input):
+        input = [input]  # one shape
+    arguments, named = _arguments(input)
+    return tuple(_tensor(a, batch, dtype) for a in arguments), {
+        str(k): _tensor(a, batch, dtype) for k, a in named.items()
+    }
 
 
-def _called(example: Any) -> Inputs:
-    if isinstance(example, Mapping):
-        return (), dict(example)
-    return (tuple(example) if isinstance(example, list | tuple) else (example,)), {}
+def _arguments(input: Any) -> Inputs:
+    if isinstance(input, Mapping):
+        return (), dict(input)
+    return (tuple(input) if isinstance(input, list | tuple) else (input,)), {}
 
 
-def _tensor(given: Any, batch: int, dtype: torch.dtype) -> Tensor:
-    """A tensor as it is; of a shape, zeros without memory, which every embedding can look up."""
-    if isinstance(given, Tensor):
+def _tensor(value: Any, batch: int, dtype: torch.dtype) -> Tensor:
+    """The tensor itself; of a shape, zeros without memory, which every embedding can look up."""
+    if isinstance(value, Tensor):
         if batch != 1:
             raise UsageError("a tensor has its batch already; give either a shape and a batch, or the tensor alone.")
-        return given
-    text = given if isinstance(given, str) else ",".join(map(str, given)) if isinstance(given, Sequence) else str(given)
+        return value
+    text = ",".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
     match = _SHAPE.fullmatch(text)
     kind = getattr(torch, match[2], None) if match and match[2] else dtype
     sizes = [int(n) for n in (match[1] or "").split(",") if n.strip()] if match else []
@@ -198,12 +195,5 @@ def _tensor(given: Any, batch: int, dtype: torch.dtype) -> Tensor:
     return torch.zeros(1, dtype=kind).expand(batch, *sizes)
 
 
-def _shapes(inputs: Inputs | None) -> tuple[tuple[int, ...], ...]:
-    leaves = pytree.tree_leaves(inputs) if inputs is not None else []
-    return tuple(tuple(t.shape) for t in leaves if isinstance(t, Tensor))
-
-
-def _words(inputs: Inputs | None) -> str:
-    leaves = pytree.tree_leaves(inputs) if inputs is not None else []
-    tensors = [f"{'×'.join(map(str, t.shape))} {_name(t.dtype)}" for t in leaves if isinstance(t, Tensor)]
-    return f"an input of {' and '.join(tensors)}" if tensors else "this input"
+def _tensors(inputs: Inputs | None) -> list[Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)]

@@ -101,7 +101,7 @@ def dress_axes(axes: Any, across: Any, up: Any) -> None:
 def _ticks(place: Any, axis: Any, log: bool) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-    font, shown = axis.tickfont, axis.showticklabels is not False
+    font, visible = axis.tickfont, axis.showticklabels is not False
     if axis.tickvals is not None:
         place.set_ticks(list(axis.tickvals), labels=[plain(str(one)) for one in axis.ticktext])
         place.set_ticks([], minor=True)
@@ -111,4 +111,4 @@ def _ticks(place: Any, axis: Any, log: bool) -> None:
     elif axis.nticks:
         place.set_major_locator(MaxNLocator(axis.nticks, steps=[1, 2, 5, 10]))
     options = {"length": 0, "labelsize": (font.size or 12) * POINT, "labelcolor": font.color or MUTED}
-    place.set_tick_params(which="both", **options, labelbottom=shown, labelleft=shown)
+    place.set_tick_params(which="both", **options, labelbottom=visible, labelleft=visible)

@@ -22,25 +22,12 @@ from .notes import annotate, draw_shape
 from .traces import DRAW, POINT, check, colour, lined, marked
 
 WIDTH = 760  # pixels, of a figure that does not say
-_RC: dict[str, Any] = {
-    "svg.hashsalt": "thalweg",
-    "svg.fonttype": "none",
-    "font.size": 12 * POINT,
-    "text.color": INK,
-    "text.parse_math": False,
-    "axes.labelcolor": MUTED,
-    "axes.labelsize": 12.5 * POINT,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.xmargin": 0.02,
-    "axes.edgecolor": GRID,
-    **{f"axes.spines.{side}": False for side in ("left", "right", "top", "bottom")},
-    "grid.color": GRID,
-    "grid.linewidth": 0.7,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "lines.scale_dashes": False,
-}
+_RC: dict[str, Any] = {"svg.hashsalt": "thalweg", "svg.fonttype": "none", "lines.scale_dashes": False}
+_RC |= {"font.size": 12 * POINT, "text.color": INK, "text.parse_math": False}
+_RC |= {"axes.labelcolor": MUTED, "axes.labelsize": 12.5 * POINT, "xtick.color": MUTED, "ytick.color": MUTED}
+_RC |= {"axes.grid": True, "axes.axisbelow": True, "axes.xmargin": 0.02, "axes.edgecolor": GRID}
+_RC |= {"grid.color": GRID, "grid.linewidth": 0.7}
+_RC |= {f"axes.spines.{side}": False for side in ("left", "right", "top", "bottom")}
 
 
 class Drawing:
@@ -48,7 +35,7 @@ class Drawing:
 
     Attributes:
         figure: Matplotlib's, on an Agg canvas.
-        artists: for each trace, what was drawn of it.
+        artists: of each trace.
         clock: the line of words that names a frame, or None.
 
     Raises:
@@ -68,7 +55,8 @@ class Drawing:
             inches: Any = [side / 100 for side in self.size]
             self.figure = Figure(figsize=inches, dpi=100, facecolor=PAPER, layout="constrained")
             FigureCanvasAgg(self.figure)
-            self._engine().set(w_pad=0.09, h_pad=0.09, wspace=0.02, hspace=0.02)
+            self.engine: Any = self.figure.get_layout_engine()
+            self.engine.set(w_pad=0.09, h_pad=0.09, wspace=0.02, hspace=0.02)
             self.panels = panels_of(source, self.figure)
             self.artists = [self.draw(trace, place) for place, trace in enumerate(source.data)]
             for key, axes in self.panels.items():
@@ -82,9 +70,6 @@ class Drawing:
             self.clock: Any = self._line("", 10, 13, MUTED, right=True) if source.frames else None
             self._heading()
             self._legend()
-
-    def _engine(self) -> Any:
-        return self.figure.get_layout_engine()
 
     @contextlib.contextmanager
     def styled(self) -> Iterator[None]:
@@ -114,7 +99,7 @@ class Drawing:
         notes = self.source.layout.annotations
         above = max((n.yshift or 0 for n in notes if (n.xref, n.yref, n.y) == ("paper", "paper", 1)), default=0)
         if top > 8 or above:
-            self._engine().set(rect=(0, 0, 1, 1 - (top + 4 + 0.5 * above) / self.size[1]))
+            self.engine.set(rect=(0, 0, 1, 1 - (top + 4 + 0.5 * above) / self.size[1]))
 
     def _line(self, words: str, top: float, size: float, ink: str, weight: str = "normal", right: bool = False) -> Any:
         wide, high = self.size
@@ -124,23 +109,14 @@ class Drawing:
 
     def _legend(self) -> None:
         data = self.source.data
-        named = [t for t in data if t.name and t.showlegend is not False and t.type in ("scatter", "scatter3d")]
-        if self.source.layout.showlegend is False or not named or (len(data) == 1 and not named[0].showlegend):
+        entries = [t for t in data if t.name and t.showlegend is not False and t.type in ("scatter", "scatter3d")]
+        if self.source.layout.showlegend is False or not entries or (len(data) == 1 and not entries[0].showlegend):
             return
-        labels = [plain(trace.name) for trace in named]
+        labels = [plain(trace.name) for trace in entries]
         columns = max(1, int((self.size[0] - 20) // (48 + 6.6 * max(map(len, labels)))))
-        self.figure.legend(
-            [_handle(trace) for trace in named],
-            labels,
-            loc="outside lower left",
-            ncols=min(columns, len(labels)),
-            frameon=False,
-            fontsize=12 * POINT,
-            handlelength=2.6,
-            columnspacing=1.4,
-            borderpad=0.2,
-            labelcolor=INK,
-        )
+        spaces = {"handlelength": 2.6, "columnspacing": 1.4, "borderpad": 0.2, "ncols": min(columns, len(labels))}
+        words: Any = {"fontsize": 12 * POINT, "labelcolor": INK, "frameon": False, "loc": "outside lower left"}
+        self.figure.legend(list(map(_handle, entries)), labels, **spaces, **words)
 
     def image(self, scale: float = 1.0) -> np.ndarray:
         """(height, width, 3) bytes."""
@@ -173,7 +149,6 @@ def write_still(source: go.Figure, path: str | Path, scale: float = 2.0) -> Path
         scale: pixels of a .png for each pixel of the figure.
     """
     drawing = Drawing(source)
-    # No date inside: the same picture is the same file.
     metadata = {"Date": None} if str(path).lower().endswith(".svg") else {}
     with drawing.styled():
         drawing.figure.savefig(path, dpi=100 * scale, metadata=metadata)
@@ -181,6 +156,6 @@ def write_still(source: go.Figure, path: str | Path, scale: float = 2.0) -> Path
 
 
 def _words(source: go.Figure) -> str:
-    """All letters of a figure, for fonts to be found; those of hover words are never drawn."""
-    shown = [{k: v for k, v in t.to_plotly_json().items() if not k.startswith("hover")} for t in source.data]
-    return str([shown, source.layout.to_plotly_json()])
+    """All letters of a figure that need a font; those of hover words are never drawn."""
+    traces = [{k: v for k, v in t.to_plotly_json().items() if not k.startswith("hover")} for t in source.data]
+    return str([traces, source.layout.to_plotly_json()])

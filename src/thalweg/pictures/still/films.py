@@ -61,7 +61,7 @@ def _frames(drawing: Drawing, scale: float, most: int) -> Iterator[np.ndarray]:
 
 
 def _ground(drawing: Drawing, canvas: Any) -> Any:
-    """What stands still, drawn once; from then on the layout stays as it is."""
+    """What stands still, drawn once; from then on the layout stays."""
     canvas.draw()
     drawing.figure.set_layout_engine("none")
     for axes in drawing.panels.values():
@@ -75,17 +75,15 @@ def write_gif(figure: go.Figure, path: str | Path, scale: float = 1.0, most: int
     from PIL import Image
     from scipy.spatial import cKDTree
 
-    shown = list(images(figure, scale, most))
-    palette = _palette(figure, shown[-1])
-    # the number of every colour, of which 6 bits of red, green and blue are looked at
-    nearest = cKDTree(palette).query(_CELLS + 2)[1].astype(np.uint8)
+    pixels = list(images(figure, scale, most))
+    palette = _palette(figure, pixels[-1])
+    # the number of every colour, of which 6 bits of red, green and blue are read
+    nearest, place = cKDTree(palette).query(_CELLS + 2)[1].astype(np.uint8), np.array([1 << 12, 1 << 6, 1])
     exact = palette[::-1].astype(int) >> 2  # those of the palette are themselves, the paper above all
-    nearest[exact @ [1 << 12, 1 << 6, 1]] = np.arange(len(palette))[::-1]
-    indexed = []
-    for one in shown:
-        cells = one.astype(np.int32) >> 2
-        indexed.append(Image.fromarray(nearest[(cells[..., 0] << 12) + (cells[..., 1] << 6) + cells[..., 2]]))
-        indexed[-1].putpalette(palette.astype(np.uint8).flatten().tolist())
+    nearest[exact @ place] = np.arange(len(palette))[::-1]
+    indexed = [Image.fromarray(nearest[(image.astype(np.int32) >> 2) @ place]) for image in pixels]
+    for image in indexed:
+        image.putpalette(palette.astype(np.uint8).flatten().tolist())
     pace = [PACE * -(-len(figure.frames) // most)] * (len(indexed) - 1)
     indexed[0].save(path, save_all=True, append_images=indexed[1:], duration=[*pace, REST], loop=0, optimize=True)
     return Path(path)
@@ -102,8 +100,8 @@ def _palette(figure: go.Figure, picture: np.ndarray) -> np.ndarray:
     from PIL import Image
 
     paper = picture[0, 0].astype(float)
-    named = set(re.findall(r"#[0-9A-Fa-f]{6}", json.dumps([t.to_plotly_json() for t in figure.data], default=str)))
-    tints = np.array([[int(one[k : k + 2], 16) for k in (1, 3, 5)] for one in sorted({*named, INK, MUTED})])
+    names = set(re.findall(r"#[0-9A-Fa-f]{6}", json.dumps([t.to_plotly_json() for t in figure.data], default=str)))
+    tints = np.array([list(bytes.fromhex(name[1:])) for name in sorted({*names, INK, MUTED})])
     mixed = np.concatenate([paper + (tints - paper) * share for share in (1, 0.75, 0.5, 0.25)])[:160]
     common = Image.fromarray(picture).quantize(255 - len(mixed), dither=Image.Dither.NONE)
     ground = np.array(common.getpalette()).reshape(-1, 3)[: 255 - len(mixed)]
@@ -120,17 +118,14 @@ def write_mp4(figure: go.Figure, path: str | Path, scale: float = 2.0, most: int
     try:
         import imageio_ffmpeg
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "an .mp4 file needs imageio-ffmpeg: pip install 'thalweg[video]', or write a .gif."
-        ) from error
-    shown = [image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2] for image in images(figure, scale, most)]
-    shown += [shown[-1]] * (REST // PACE)
-    size = shown[0].shape[1], shown[0].shape[0]
-    writer = imageio_ffmpeg.write_frames(
-        str(path), size, fps=1000 / PACE, quality=8, macro_block_size=1, output_params=["-movflags", "+faststart"]
-    )
+        message = "an .mp4 file needs imageio-ffmpeg: pip install 'thalweg[video]', or write a .gif."
+        raise ModuleNotFoundError(message) from error
+    pixels = [image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2] for image in images(figure, scale, most)]
+    pixels += [pixels[-1]] * (REST // PACE)
+    options = {"quality": 8, "macro_block_size": 1, "output_params": ["-movflags", "+faststart"]}
+    writer = imageio_ffmpeg.write_frames(str(path), pixels[0].shape[1::-1], fps=1000 / PACE, **options)
     writer.send(None)
-    for image in shown:
+    for image in pixels:
         writer.send(np.ascontiguousarray(image))
     writer.close()
     return Path(path)

@@ -1,21 +1,22 @@
 """Fonts for still pictures: whatever is installed that has the characters, Korean ones among them.
 
-Matplotlib takes the first font of a list that has a character, and draws a box for one that none has. So the words
-of a picture are looked at first, and only fonts that are needed are added to its own.
+Matplotlib takes the first font of a list that has a character, and draws a box if none has. So the characters of a
+picture are read first, and only fonts that are needed are added to Matplotlib's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
 from collections.abc import Iterable
 
-OWN = "DejaVu Sans"  # comes with matplotlib
+BUILT_IN = "DejaVu Sans"  # comes with Matplotlib
 PREFERRED = ("Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "Apple SD Gothic Neo", "Malgun Gothic")
 
 
 def families(words: Iterable[str]) -> list[str]:
-    """Names of fonts that together have every character of the words, matplotlib's own first.
+    """Names of fonts that together have every character of the words, Matplotlib's first.
 
     Warns once, naming the characters, if no installed font has them.
 
@@ -23,15 +24,12 @@ def families(words: Iterable[str]) -> list[str]:
     ['DejaVu Sans']
     """
     missing = {letter for word in words for letter in word if letter.isprintable() and not letter.isspace()}
-    missing -= _letters(_path(OWN))
-    fonts = [OWN]
-    if missing:
-        for family, path in _installed().items():
-            if missing & _letters(path):
-                fonts.append(family)
-                missing -= _letters(path)
-            if not missing:
-                break
+    missing -= _letters(_path(BUILT_IN))
+    fonts = [BUILT_IN]
+    for family, path in _installed().items() if missing else ():
+        if missing & _letters(path):
+            fonts.append(family)
+            missing -= _letters(path)
     if missing:
         warnings.warn(
             f"no installed font has {''.join(sorted(missing)[:8])!r}, so boxes stand in their place: install a font "
@@ -60,13 +58,9 @@ def _installed() -> dict[str, str]:
     from matplotlib import font_manager
 
     manager = font_manager.fontManager
-    known = {font.fname for font in manager.ttflist}
-    for path in font_manager.findSystemFonts():
-        if path not in known:
-            try:
-                manager.addfont(path)
-            except (OSError, RuntimeError):  # not a font that matplotlib can draw
-                continue
-    fonts = {font.name: font.fname for font in manager.ttflist if font.style == "normal"}
+    for path in {*font_manager.findSystemFonts()} - {font.fname for font in manager.ttflist}:
+        with contextlib.suppress(OSError, RuntimeError):  # of a font that Matplotlib cannot draw
+            manager.addfont(path)
+    fonts = {font.name: font.fname for font in manager.ttflist if font.style == "normal" and font.name != BUILT_IN}
     order = sorted(fonts, key=lambda name: (PREFERRED.index(name) if name in PREFERRED else 99, name))
-    return {name: fonts[name] for name in order if name != OWN}
+    return {name: fonts[name] for name in order}

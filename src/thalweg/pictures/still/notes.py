@@ -29,14 +29,12 @@ def annotate(panels: Mapping[str, Any], note: Any) -> None:
     if (note.yref or "").endswith("domain") and (note.x, note.y, note.yanchor) == (0, 1, "bottom"):
         axes.set_title(words, loc="left", pad=4, **font)
         return
-    align = {
-        "ha": note.xanchor if note.xanchor in ("left", "right") else "center",
-        "va": note.yanchor if note.yanchor in ("top", "bottom") else "center",
-    }
+    ha = note.xanchor if note.xanchor in ("left", "right") else "center"
+    va = note.yanchor if note.yanchor in ("top", "bottom") else "center"
     shift = (note.xshift or 0) * POINT, (note.yshift or 0) * POINT
     options = {"xycoords": transform, "textcoords": "offset points", "annotation_clip": False, "zorder": 5}
-    shown = axes.annotate(words, (note.x, note.y), shift, **options, **align, **font)
-    shown.set_in_layout((note.xref, note.yref) != ("paper", "paper"))
+    artist = axes.annotate(words, (note.x, note.y), shift, ha=ha, va=va, **options, **font)
+    artist.set_in_layout((note.xref, note.yref) != ("paper", "paper"))
 
 
 def draw_shape(panels: Mapping[str, Any], shape: Any) -> None:
@@ -50,8 +48,6 @@ def draw_shape(panels: Mapping[str, Any], shape: Any) -> None:
     if shape.type == "line":
         axes.plot((shape.x0, shape.x1), (shape.y0, shape.y1), **lined(shape.line), **options)
     else:
-        size = shape.x1 - shape.x0, shape.y1 - shape.y0
-        axes.add_patch(
-            Rectangle((shape.x0, shape.y0), *size, facecolor=colour(shape.fillcolor), linewidth=0, **options)
-        )
+        corner, size = (shape.x0, shape.y0), (shape.x1 - shape.x0, shape.y1 - shape.y0)
+        axes.add_patch(Rectangle(corner, *size, facecolor=colour(shape.fillcolor), linewidth=0, **options))
     axes.set(**limits)

@@ -18,27 +18,11 @@ from ..style import INK, plain
 
 POINT = 0.72  # points in a pixel
 
-_MARKS: dict[str, Any] = {
-    "circle": "o",
-    "square": "s",
-    "diamond": "D",
-    "cross": "P",
-    "x": "X",
-    "triangle-up": "^",
-    "triangle-down": "v",
-    "triangle-left": "<",
-    "triangle-right": ">",
-    "star": "*",
-    "hexagon": "h",
-    "pentagon": "p",
-    "star-diamond": (4, 1, 0),
-    "star-square": (4, 1, 45),
-    "hourglass": [(-1, 1), (1, 1), (-1, -1), (1, -1), (-1, 1)],
-    "bowtie": [(-1, 1), (-1, -1), (1, 1), (1, -1), (-1, 1)],
-    "arrow": ">",
-    "line-ns": "|",
-    "line-ew": "_",
-}
+_MARKS: dict[str, Any] = {"circle": "o", "square": "s", "diamond": "D", "cross": "P", "x": "X", "star": "*"}
+_MARKS |= {"hexagon": "h", "pentagon": "p", "star-diamond": (4, 1, 0), "star-square": (4, 1, 45)}
+_MARKS |= {"triangle-up": "^", "triangle-down": "v", "triangle-left": "<", "triangle-right": ">", "arrow": ">"}
+_MARKS |= {"line-ns": "|", "line-ew": "_", "hourglass": [(-1, 1), (1, 1), (-1, -1), (1, -1), (-1, 1)]}
+_MARKS |= {"bowtie": [(-1, 1), (-1, -1), (1, 1), (1, -1), (-1, 1)]}
 _DASHES = {"dot": (1, 1), "dash": (3, 3), "longdash": (5, 5), "dashdot": (3, 1, 1, 1), "longdashdot": (5, 2, 1, 2)}
 _UNSEEN = {  # of a live figure only, or read elsewhere
     *("type", "name", "visible", "xaxis", "yaxis", "scene", "showlegend", "legendgroup", "lighting"),
@@ -67,31 +51,30 @@ def check(figure: go.Figure) -> None:
             raise ValueError(f"a {trace.type} trace needs a browser: write .html, or draw one of {', '.join(DRAWN)}.")
         other = sorted(set(trace.to_plotly_json()) - DRAWN[trace.type] - _UNSEEN)
         if other:
-            raise ValueError(
-                f"{', '.join(other)} of a {trace.type} trace needs a browser: write .html, or leave it out."
-            )
+            names = ", ".join(other)
+            raise ValueError(f"{names} of a {trace.type} trace needs a browser: write .html, or leave it out.")
     if any(note.showarrow is not False for note in figure.layout.annotations):
         raise ValueError("an annotation with an arrow needs a browser: write .html, or set showarrow=False.")
 
 
-def values(given: Any) -> np.ndarray:
+def values(data: Any) -> np.ndarray:
     """A trace's array; Plotly keeps some as base64."""
-    if isinstance(given, Mapping):
-        flat = np.frombuffer(base64.b64decode(given["bdata"]), given["dtype"])
-        return flat.reshape([int(n) for n in str(given["shape"]).split(",")]) if "shape" in given else flat
-    array = np.asarray(given)
+    if isinstance(data, Mapping):
+        flat = np.frombuffer(base64.b64decode(data["bdata"]), data["dtype"])
+        return flat.reshape([int(n) for n in str(data["shape"]).split(",")]) if "shape" in data else flat
+    array = np.asarray(data)
     return np.asarray([np.nan if one is None else one for one in array]) if array.dtype == object else array
 
 
-def colour(given: Any) -> Any:
-    """Plotly's colour as Matplotlib's: `#RRGGBB` as it is, `rgb(...)` and `rgba(...)` as numbers.
+def colour(tint: Any) -> Any:
+    """Plotly's colour as Matplotlib's: `#RRGGBB` unchanged, `rgb(...)` and `rgba(...)` as numbers.
 
     >>> colour("rgba(255,0,51,0.5)"), colour("#123456")
     ((1.0, 0.0, 0.2, 0.5), '#123456')
     """
-    parts = re.fullmatch(r"rgba?\(([^)]*)\)", given)
+    parts = re.fullmatch(r"rgba?\(([^)]*)\)", tint)
     if parts is None:
-        return given
+        return tint
     numbers = [float(part) for part in parts[1].split(",")]
     return (*(part / 255 for part in numbers[:3]), *numbers[3:])
 
@@ -160,9 +143,8 @@ def _fill(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) ->
         return [axes.fill_between(x, 0, y, **options)]
     if x.dtype.kind in "OU":  # names of categories
         return axes.fill(x, y, **options)
-    rings = np.split(np.arange(len(x)), np.flatnonzero(np.isnan(x)))
-    rings = [ring[~np.isnan(x[ring])] for ring in rings]
-    return [patch for ring in rings if len(ring) for patch in axes.fill(x[ring], y[ring], **options)]
+    rings = np.ma.clump_unmasked(np.ma.masked_invalid(x)) if len(x) else []
+    return [patch for ring in rings for patch in axes.fill(x[ring], y[ring], **options)]
 
 
 def _arrows(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -> list[Any]:
@@ -190,17 +172,15 @@ def _texts(axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, height: float) -
     places = [trace.textposition] * len(y) if isinstance(trace.textposition, str | None) else trace.textposition
     away = (4 + (trace.marker.size or 6) / 2) * POINT if "markers" in trace.mode else 0
     font = {"fontsize": (trace.textfont.size or 12) * POINT, "color": colour(trace.textfont.color or INK)}
+    font |= {"textcoords": "offset points", "zorder": height + 0.5, "clip_on": True}
+    across = {"left": ("right", -away), "right": ("left", away)}  # side → alignment, shift
+    along = {"top": ("bottom", away), "bottom": ("top", -away)}
     artists = []
     for word, place, at in zip(trace.text, places, zip(x, y, strict=True), strict=True):
         if word and np.isfinite(at).all():
             up, _, side = (place or "middle center").partition(" ")
-            shift = {"left": -away, "right": away}.get(side, 0), {"top": away, "bottom": -away}.get(up, 0)
-            align = {
-                "ha": {"left": "right", "right": "left"}.get(side, "center"),
-                "va": {"top": "bottom", "bottom": "top"}.get(up, "center_baseline"),
-            }
-            options = align | font | {"textcoords": "offset points", "zorder": height + 0.5, "clip_on": True}
-            artists.append(axes.annotate(plain(str(word)), at, shift, **options))
+            (ha, dx), (va, dy) = across.get(side, ("center", 0)), along.get(up, ("center_baseline", 0))
+            artists.append(axes.annotate(plain(str(word)), at, (dx, dy), ha=ha, va=va, **font))
     return artists
 
 
@@ -216,8 +196,9 @@ def _grid(trace: Any) -> tuple[np.ndarray, np.ndarray, np.ma.MaskedArray]:
     return x, y, z
 
 
-def _tints(trace: Any, low: float | None, high: float | None, z: Any) -> dict[str, Any]:
+def _tints(trace: Any, z: Any) -> dict[str, Any]:
     """The colour map and its ends."""
+    low, high = trace.zmin, trace.zmax
     ends = {"vmin": z.min() if low is None else low, "vmax": z.max() if high is None else high}
     return {"cmap": colours(trace.colorscale), **ends}
 
@@ -225,20 +206,20 @@ def _tints(trace: Any, low: float | None, high: float | None, z: Any) -> dict[st
 def contour(axes: Any, trace: Any, height: float) -> list[Any]:
     """Level lines, and the ground between them."""
     x, y, z = _grid(trace)
-    tints, lines = _tints(trace, trace.zmin, trace.zmax, z), trace.contours
+    tints, lines = _tints(trace, z), trace.contours
     levels = np.linspace(tints["vmin"], tints["vmax"], (trace.ncontours or 15) + 1)[1:-1]
     if lines.size:
         levels = np.arange(lines.start, lines.end + lines.size / 2, lines.size)
     ground = axes.contourf(x, y, z, levels=levels, extend="both", zorder=height - 0.9, **tints)
     _scale(axes, trace, ground)
-    drawn = {"linewidths": (trace.line.width or 0.5) * POINT, "colors": [colour(trace.line.color or INK)]}
-    return [ground, axes.contour(x, y, z, levels=levels, linestyles="solid", zorder=height - 0.8, **drawn)]
+    stroke = {"linewidths": (trace.line.width or 0.5) * POINT, "colors": [colour(trace.line.color or INK)]}
+    return [ground, axes.contour(x, y, z, levels=levels, linestyles="solid", zorder=height - 0.8, **stroke)]
 
 
 def heatmap(axes: Any, trace: Any, height: float) -> list[Any]:
     """Cells, each centred on its point, with words in them where the trace has some."""
     x, y, z = _grid(trace)
-    tints = _tints(trace, trace.zmin, trace.zmax, z)
+    tints = _tints(trace, z)
     mesh = axes.pcolormesh(x, y, z, shading="nearest", zorder=height - 0.9, rasterized=True, **tints)
     _scale(axes, trace, mesh)
     if not trace.texttemplate:
@@ -249,17 +230,17 @@ def heatmap(axes: Any, trace: Any, height: float) -> list[Any]:
     return [mesh, *(axes.text(x[k], y[row], plain(str(trace.text[row][k])), **options) for row, k in places)]
 
 
-def _scale(axes: Any, trace: Any, shown: Any) -> None:
+def _scale(axes: Any, trace: Any, artist: Any) -> None:
     """The colour bar, once: an animation draws the trace again and keeps its bar."""
     if trace.showscale is False or getattr(axes, "has_scale", False):
         return
     axes.has_scale = True
-    bar, given = axes.figure.colorbar(shown, ax=axes, shrink=0.9, aspect=28, pad=0.02), trace.colorbar
+    bar, source = axes.figure.colorbar(artist, ax=axes, shrink=0.9, aspect=28, pad=0.02), trace.colorbar
     bar.outline.set_visible(False)
-    if given.tickvals is not None:
-        bar.set_ticks(list(given.tickvals), labels=list(given.ticktext))
+    if source.tickvals is not None:
+        bar.set_ticks(list(source.tickvals), labels=list(source.ticktext))
     bar.ax.tick_params(length=0, labelsize=11 * POINT)
-    bar.set_label(plain(given.title.text or ""), fontsize=12 * POINT)
+    bar.set_label(plain(source.title.text or ""), fontsize=12 * POINT)
 
 
 def surface(axes: Any, trace: Any, height: float) -> list[Any]:
@@ -284,10 +265,5 @@ def scatter3d(axes: Any, trace: Any, height: float) -> list[Any]:
 
 
 DRAW: Mapping[str, Callable[[Any, Any, float], list[Any]]] = {
-    "scatter": scatter,
-    "bar": bar,
-    "contour": contour,
-    "heatmap": heatmap,
-    "surface": surface,
-    "scatter3d": scatter3d,
+    kind.__name__: kind for kind in (scatter, bar, contour, heatmap, surface, scatter3d)
 }
