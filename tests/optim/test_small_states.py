@@ -13,8 +13,7 @@ from torch import nn
 import thalweg as tw
 from thalweg.errors import UsageError
 from thalweg.formulas import get, names
-from thalweg.optim import FormulaOptimizer, states
-from thalweg.optim import parameter
+from thalweg.optim import FormulaOptimizer, parameter, states
 
 SHAPES = ((300, 7), (513,), (1,), (0, 3), ())
 SMALL = (torch.bfloat16, "int8")
