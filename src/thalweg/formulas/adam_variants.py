@@ -1,4 +1,4 @@
-"""Adam with another first step: Nesterov's look ahead, and a variance that is trusted only when it is known."""
+"""Adam with another first step: Nesterov's lookahead, and a variance that counts only after enough steps."""
 
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ Read next: `equations.py` (how the function is run and checked), then `kernels/l
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -169,38 +168,27 @@ def formula(
     >>> sign_descent.hyperparameters
     {'lr': 0.001}
     """
-    if function is None:
-        return functools.partial(
-            formula,
-            name=name,
+
+    def declare(function: Callable[..., Update]) -> Formula:
+        rule, first = name or function.__name__, dict(initial or {})
+        hyperparameters, options = signature(function, rule)
+        words = {**SHARED, **(meanings or {})}
+        return Formula(
+            name=rule,
+            equations=read(function, rule, hyperparameters, options, first),
+            hyperparameters=hyperparameters,
+            options=options,
             source=source,
             year=year,
-            parents=parents,
-            initial=initial,
+            parents=tuple(parents),
             direction=direction,
             rate=rate,
             departs=departs,
-            meanings=meanings,
+            meanings={n: m for n, m in words.items() if n in hyperparameters or n in options},
             drop_ins=drop_ins,
+            doc=inspect.getdoc(function) or "",
+            function=function,
+            initial=first,
         )
-    rule = name or function.__name__
-    hyperparameters, options = signature(function, rule)
-    first = dict(initial or {})
-    equations = read(function, rule, hyperparameters, options, first)
-    return Formula(
-        name=rule,
-        equations=equations,
-        hyperparameters=hyperparameters,
-        options=options,
-        source=source,
-        year=year,
-        parents=tuple(parents),
-        doc=inspect.getdoc(function) or "",
-        function=function,
-        initial=first,
-        direction=direction,
-        rate=rate,
-        departs=departs,
-        meanings={n: m for n, m in {**SHARED, **(meanings or {})}.items() if n in hyperparameters or n in options},
-        drop_ins=drop_ins,
-    )
+
+    return declare if function is None else declare(function)

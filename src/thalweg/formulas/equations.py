@@ -9,6 +9,7 @@ Read next: `vocabulary.py` (the functions a formula may use), then `kernels/lowe
 from __future__ import annotations
 
 import inspect
+import math
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -21,24 +22,8 @@ from ..errors import FormulaError, unknown
 from . import vocabulary
 
 RESERVED = {"g": "gradient", "w": "weight", "t": "step counted from 1", "loss": "loss of the batch"}
-ELEMENTWISE = (
-    sp.Add,
-    sp.Mul,
-    sp.Pow,
-    sp.Abs,
-    sp.sign,
-    sp.exp,
-    sp.log,
-    sp.tanh,
-    sp.sin,
-    sp.cos,
-    sp.Min,
-    sp.Max,
-    sp.floor,
-    sp.Piecewise,
-    sp.UnevaluatedExpr,
-    ExprCondPair,
-)
+_FUNCTIONS = (sp.Abs, sp.sign, sp.exp, sp.log, sp.tanh, sp.sin, sp.cos, sp.Min, sp.Max, sp.floor)
+ELEMENTWISE = (sp.Add, sp.Mul, sp.Pow, *_FUNCTIONS, sp.Piecewise, sp.UnevaluatedExpr, ExprCondPair)
 CONDITIONS = (sp.core.relational.Relational, sp.And, sp.Or, sp.Not, sp.logic.boolalg.BooleanAtom)
 _NOT_NUMBERS = (sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I)
 _WORDS = ", ".join(vocabulary.__all__)
@@ -49,9 +34,8 @@ Option = bool | str | None
 class Update:
     """What a formula returns: the step added to the weight, and the new value of each state.
 
-    w ← w + step, and each state takes the value named for it. `step` and the states are expressions
-    in the formula's parameters. `at`, for the rules that need it, is how far from w the gradient g is to
-    be taken.
+    w ← w + step, and each state takes the value named for it. `step` and the states are expressions in the formula's
+    parameters. `at`, for the rules that need it, is how far from w the gradient g is to be taken.
 
     >>> import thalweg as tw
     >>> @tw.formula()
@@ -92,7 +76,7 @@ class Equations:
         if self.at is None:
             return None
         states = tuple((name, symbol(name)) for name in self.state_names)
-        return replace(self, name=f"{self.name}_look", step=self.at, states=states, at=None)
+        return replace(self, name=f"{self.name}_lookahead", step=self.at, states=states, at=None)
 
     @property
     def state_names(self) -> tuple[str, ...]:
@@ -153,8 +137,8 @@ def read(
     positional = [name for name, p in parameters.items() if p.kind is not p.KEYWORD_ONLY]
     numbers = tuple(name for name in parameters if name in set(hyperparameters))
     symbols = {name: symbol(name) for name in (*positional, *numbers)}
-    given = {**{name: symbols[name] for name in numbers}, **options}
-    result = _run(function, rule, [symbols[name] for name in positional], given)
+    named = {**{name: symbols[name] for name in numbers}, **options}
+    result = _run(function, rule, [symbols[name] for name in positional], named)
     states = [name for name in positional if name not in RESERVED]
     _has_all_states(rule, states, result.states)
     step = _elementwise(rule, "the step", result.step, symbols)
@@ -177,19 +161,19 @@ def read(
 
 def _single(changed: Mapping[str, sp.Expr], numbers: tuple[str, ...]) -> tuple[str, ...]:
     """Of the states that change, those that never meet a gradient, a weight, or a state that does."""
-    single, known = dict(changed), {symbol(name) for name in ("t", "loss", *numbers)}
+    single, uniform = dict(changed), {symbol(name) for name in ("t", "loss", *numbers)}
     while True:
-        read = known | {symbol(name) for name in single}
-        mixed = [name for name, value in single.items() if not value.free_symbols <= read]
+        allowed = uniform | {symbol(name) for name in single}
+        mixed = [name for name, value in single.items() if not value.free_symbols <= allowed]
         if not mixed:
             return tuple(single)
         for name in mixed:
             del single[name]
 
 
-def _run(function: Callable[..., Update], rule: str, positional: list[Any], given: dict[str, Any]) -> Update:
+def _run(function: Callable[..., Update], rule: str, positional: list[Any], named: dict[str, Any]) -> Update:
     try:
-        result = _with_vocabulary(function)(*positional, **given)
+        result = _with_vocabulary(function)(*positional, **named)
     except FormulaError:
         raise
     except Exception as error:  # whatever a user's function may raise on symbols
@@ -215,15 +199,10 @@ def _with_vocabulary(function: Callable[..., Update]) -> Callable[..., Update]:
     words = {name: getattr(vocabulary, name) for name in vocabulary.__all__}
     if not isinstance(function, types.FunctionType):
         return function
-    seen = types.FunctionType(
-        function.__code__,
-        {**function.__globals__, **words},
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
-    )
-    seen.__kwdefaults__ = function.__kwdefaults__
-    return seen
+    code, names = function.__code__, {**function.__globals__, **words}
+    symbolic = types.FunctionType(code, names, function.__name__, function.__defaults__, function.__closure__)
+    symbolic.__kwdefaults__ = function.__kwdefaults__
+    return symbolic
 
 
 def _has_all_states(rule: str, states: list[str], returned: Mapping[str, Any]) -> None:
@@ -303,8 +282,8 @@ def number(rule: str, name: str, value: Any) -> float:
     try:
         result = float(value)
     except OverflowError:
-        result = float("inf")
-    if result != result or result in (float("inf"), float("-inf")):
+        result = math.inf
+    if not math.isfinite(result):
         shown = f"a number of {len(bin(value))} bits" if isinstance(value, int) else repr(value)
         raise FormulaError(f"formula {rule}: hyperparameter {name} must be finite, not {shown}.")
     return result

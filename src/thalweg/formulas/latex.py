@@ -59,9 +59,8 @@ def plain(equations: Equations) -> list[str]:
         return _Plain().doprint(expression.xreplace(names)).replace("**", "^").replace("*", "·").replace("-", "−")
 
     *before, step = rows.values()
-    lines = [
-        f"{text(name)} {'←' if name == _g else '='} {text(value)}" for name, value in zip(rows, before, strict=False)
-    ]
+    arrow = {_g: "←"}
+    lines = [f"{text(name)} {arrow.get(name, '=')} {text(value)}" for name, value in zip(rows, before, strict=False)]
     if equations.at is not None:
         lines.insert(0, f"g[t] = ∇f({text(_w + equations.at)})")
     moved = text(step)
@@ -125,7 +124,7 @@ def _with_decay(rows: Rows, equations: Equations) -> Rows:
 
 def _with_hats(rows: Rows, hats: Mapping[sp.Symbol, sp.Symbol]) -> Rows:
     """A row ŝ = s / (1 − βᵗ) before the weight's, for each state that is used so."""
-    found: Rows = {}
+    corrections: Rows = {}
 
     def rewrite(expression: Any) -> Any:
         if not expression.args:
@@ -134,13 +133,13 @@ def _with_hats(rows: Rows, hats: Mapping[sp.Symbol, sp.Symbol]) -> Rows:
         for state, hat in hats.items():
             for factor in expression.args if isinstance(expression, sp.Mul) else ():
                 if state in expression.args and _is_correction(factor, rows[state]):
-                    found[hat] = state * factor
+                    corrections[hat] = state * factor
                     expression = expression / (state * factor) * hat
         return expression
 
     step = rewrite(rows[_w])
-    hatted = {hat: found[hat] for hat in hats.values() if hat in found}
-    return {**{name: value for name, value in rows.items() if name != _w}, **hatted, _w: step}
+    in_place = {hat: corrections[hat] for hat in hats.values() if hat in corrections}
+    return {**{name: value for name, value in rows.items() if name != _w}, **in_place, _w: step}
 
 
 def _is_correction(factor: sp.Expr, state: sp.Expr) -> bool:

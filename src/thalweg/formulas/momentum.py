@@ -20,9 +20,7 @@ from .vocabulary import where
         "dampening": Meaning("share of each new gradient that is left out", SHARE),
         "rate_inside": Meaning("multiply each gradient by the rate before it is accumulated", SWITCH),
     },
-    drop_ins=(
-        DropIn("SGD", {"a": "momentum_buffer"}, options=("dampening",), chosen_by=("momentum",), keeps_step=False),
-    ),
+    drop_ins=(DropIn("SGD", {"a": "momentum_buffer"}, ("dampening",), chosen_by=("momentum",), keeps_step=False),),
 )
 def momentum(g, w, t, a, *, lr=1e-3, momentum=0.9, dampening=None, weight_decay=0.0, rate_inside=False):
     """Gradients are accumulated: a ← μa + g, w ← w − ηa; with rate_inside, a ← μa − ηg, w ← w + a.

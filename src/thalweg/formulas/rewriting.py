@@ -23,17 +23,17 @@ def in_terms_of_states(equations: Equations, fresh: Sequence[sp.Symbol]) -> tupl
     """
     uniform = {symbol(name) for name in ("t", "loss", *equations.hyperparameters)}
     values = [value for _, value in equations.states]
-    known: list[tuple[sp.Expr, sp.Symbol]] = []
-    named = list(values)
+    names: list[tuple[sp.Expr, sp.Symbol]] = []
+    rewritten = list(values)
     for i in sorted(range(len(values)), key=lambda i: (sp.count_ops(values[i]), i)):
-        named[i] = _with_names(values[i], known)
+        rewritten[i] = _with_names(values[i], names)
         if values[i].args and not values[i].free_symbols <= uniform:
-            known.insert(0, (values[i], fresh[i]))  # longest first
-    return tuple(named), _with_names(equations.step, known)
+            names.insert(0, (values[i], fresh[i]))  # longest first
+    return tuple(rewritten), _with_names(equations.step, names)
 
 
-def _with_names(expression: sp.Expr, known: Sequence[tuple[sp.Expr, sp.Symbol]]) -> sp.Expr:
-    for value, name in known:
+def _with_names(expression: sp.Expr, names: Sequence[tuple[sp.Expr, sp.Symbol]]) -> sp.Expr:
+    for value, name in names:
         expression = replace_part(expression, value, name)
     return expression
 
@@ -59,8 +59,8 @@ def replace_part(expression: sp.Basic, value: sp.Expr, name: sp.Symbol) -> Any:
 
 def in_order(assignments: Sequence[Assignment]) -> tuple[Assignment, ...]:
     """Each assignment behind those it reads."""
-    waiting, done = dict(assignments), {}
-    while waiting:
-        ready = [name for name, value in waiting.items() if not value.free_symbols & waiting.keys()]
-        done |= {name: waiting.pop(name) for name in ready}
-    return tuple(done.items())
+    rest, ordered = dict(assignments), {}
+    while rest:
+        ready = [name for name, value in rest.items() if not value.free_symbols & rest.keys()]
+        ordered |= {name: rest.pop(name) for name in ready}
+    return tuple(ordered.items())

@@ -7,6 +7,8 @@ from .drop_in import DropIn
 from .meanings import SWITCH, Meaning
 from .vocabulary import maximum, sqrt
 
+_STATES = {"v": "square_avg", "m": "grad_avg", "b": "momentum_buffer"}
+
 
 @formula(
     source="Tieleman & Hinton 2012, Lecture 6.5; Graves 2013 (centered, momentum)",
@@ -19,11 +21,7 @@ from .vocabulary import maximum, sqrt
         "alpha": Meaning("share of the past in the average of squares", "[0, 1]"),
         "centered": Meaning("divide by the deviation of gradients instead of their size", SWITCH),
     },
-    drop_ins=(
-        DropIn(
-            "RMSprop", {"v": "square_avg", "m": "grad_avg", "b": "momentum_buffer"}, options=("momentum", "centered")
-        ),
-    ),
+    drop_ins=(DropIn("RMSprop", _STATES, ("momentum", "centered")),),
 )
 def rmsprop(
     g, w, v, m, b, *, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=None, centered=False, eps_inside=False

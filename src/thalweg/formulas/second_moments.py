@@ -8,6 +8,8 @@ from .drop_in import MEANS, DropIn
 from .meanings import SHARE, Meaning
 from .vocabulary import sign, sqrt, where
 
+_ADAN_STATES = {"m": "exp_avg", "d": "exp_avg_diff", "n": "exp_avg_sq", "previous": "previous_grad"}
+
 
 @formula(
     source="Zhuang et al. 2020, Algorithm 2",
@@ -73,13 +75,7 @@ def qhadam(g, w, t, m, v, *, lr=1e-3, beta1=0.995, beta2=0.999, nu1=0.7, nu2=1.0
     departs="β weighs the past, as in Adam (the paper's β is 1 − ours), and the averages start at 0 and are "
     "corrected for it; bias_correction=False leaves that out.",
     meanings={"beta3": Meaning("share of the past in the average of squares", SHARE)},
-    drop_ins=(
-        DropIn(
-            "Adan",
-            {"m": "exp_avg", "d": "exp_avg_diff", "n": "exp_avg_sq", "previous": "previous_grad"},
-            in_torch=False,
-        ),
-    ),
+    drop_ins=(DropIn("Adan", _ADAN_STATES, in_torch=False),),
 )
 def adan(
     g,

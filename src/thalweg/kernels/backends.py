@@ -34,23 +34,12 @@ class Kernel(Protocol):
     @property
     def kept(self) -> int: ...
 
-    def launch(
-        self,
-        address: np.ndarray,
-        length: np.ndarray,
-        row: np.ndarray,
-        active: np.ndarray,
-        t: np.ndarray,
-        loss: np.ndarray,
-        table: np.ndarray,
-        fused: np.ndarray | None = None,
-        kept: np.ndarray | None = None,
-        noise: np.ndarray | None = None,
-    ) -> Launch: ...
+    @property
+    def launch(self) -> Callable[..., Launch]: ...
 
 
 class Round(Protocol):
-    """Launches, for being carried out again and again."""
+    """Launches, to be carried out again and again."""
 
     def run(self) -> None: ...
 

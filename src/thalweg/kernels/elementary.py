@@ -14,24 +14,17 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic
+
+from .memory import operation
 
 _LONG = ir.IntType(64)
 
 
-@intrinsic
-def _power(typingctx: Any, n: Any) -> Any:
+@operation(types.float64, types.float64)
+def _power_of_two(builder: Any, n: Any) -> Any:
     """2ⁿ of a whole float64 n between −1022 and 1023; n + 1023 stands in the last bits of a sum with 2⁵²."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.DoubleType()
-        shifted = builder.fadd(arguments[0], ir.Constant(kind, 2.0**52 + 1023))
-        return builder.bitcast(builder.shl(builder.bitcast(shifted, _LONG), _LONG(52)), kind)
-
-    return types.float64(types.float64), generate
-
-
-_power_of_two: Any = _power  # Numba calls it without the context
+    shifted = builder.fadd(n, ir.Constant(ir.DoubleType(), 2.0**52 + 1023))
+    return builder.bitcast(builder.shl(builder.bitcast(shifted, _LONG), _LONG(52)), ir.DoubleType())
 
 
 @njit(inline="always")
@@ -45,42 +38,21 @@ def _quarters(x):
 @njit(inline="always")
 def _sine(r):
     z = r * r
-    return r + r * z * (
-        -0.16666666666666632
-        + z
-        * (
-            0.00833333333332249
-            + z
-            * (
-                -0.0001984126982985795
-                + z * (2.7557313707070068e-06 + z * (-2.5050760253406863e-08 + z * 1.58969099521155e-10))
-            )
-        )
-    )
+    series = -2.5050760253406863e-08 + z * 1.58969099521155e-10
+    series = 2.7557313707070068e-06 + z * series
+    series = 0.00833333333332249 + z * (-0.0001984126982985795 + z * series)
+    return r + r * z * (-0.16666666666666632 + z * series)
 
 
 @njit(inline="always")
 def _cosine(r):
     z = r * r
-    tail = (
-        z
-        * z
-        * (
-            0.0416666666666666
-            + z
-            * (
-                -0.001388888888887411
-                + z
-                * (
-                    2.480158728947673e-05
-                    + z * (-2.7557314351390663e-07 + z * (2.087572321298175e-09 + z * -1.1359647557788195e-11))
-                )
-            )
-        )
-    )
+    series = 2.087572321298175e-09 + z * -1.1359647557788195e-11
+    series = 2.480158728947673e-05 + z * (-2.7557314351390663e-07 + z * series)
+    tail = z * z * (0.0416666666666666 + z * (-0.001388888888887411 + z * series))
     half = 0.5 * z
-    whole = 1.0 - half
-    return whole + (((1.0 - whole) - half) + tail)
+    rough = 1.0 - half
+    return rough + (((1.0 - rough) - half) + tail)
 
 
 @njit(inline="always")
@@ -105,14 +77,8 @@ def exp(x):
     high, low = x - n * 0.6931471803691238, n * 1.9082149292705877e-10
     r = high - low
     z = r * r
-    c = r - z * (
-        0.16666666666666602
-        + z
-        * (
-            -0.0027777777777015593
-            + z * (6.613756321437934e-05 + z * (-1.6533902205465252e-06 + z * 4.1381367970572385e-08))
-        )
-    )
+    series = 6.613756321437934e-05 + z * (-1.6533902205465252e-06 + z * 4.1381367970572385e-08)
+    c = r - z * (0.16666666666666602 + z * (-0.0027777777777015593 + z * series))
     first = np.floor(0.5 * n)  # in two steps, so that the end of the range is reached from inside
     return (1.0 - ((low - r * c / (2.0 - c)) - high)) * _power_of_two(first) * _power_of_two(n - first)
 

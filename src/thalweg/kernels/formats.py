@@ -31,8 +31,8 @@ class FusedOptions:
     @property
     def numbers(self) -> tuple[str, ...]:
         """The numbers a row needs for it, in the order of `Kernel.launch`'s `fused`."""
-        wanted = {"_factor": self.factor, "_bound": self.bound, "_share": self.average}
-        return tuple(name for name, on in wanted.items() if on)
+        switches = {"_factor": self.factor, "_bound": self.bound, "_share": self.average}
+        return tuple(name for name, on in switches.items() if on)
 
     def before(self) -> list[str]:
         """What is done to the gradient."""

@@ -41,18 +41,17 @@ def module(text: str, name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(unique, path)
     assert spec is not None
     assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[unique] = made
+    generated = importlib.util.module_from_spec(spec)
+    sys.modules[unique] = generated
     with _lock:  # Numba compiles in one thread at a time anyway
-        spec.loader.exec_module(made)
-    return made
+        spec.loader.exec_module(generated)
+    return generated
 
 
 @functools.lru_cache(maxsize=1)
 def cache_folder() -> Path:
     """Where generated kernels live: THALWEG_CACHE, else the user's cache, else a temporary folder."""
-    choices = [os.environ.get("THALWEG_CACHE"), os.environ.get("XDG_CACHE_HOME"), "~/.cache"]
-    for base in filter(None, choices):
+    for base in filter(None, [os.environ.get("THALWEG_CACHE"), os.environ.get("XDG_CACHE_HOME"), "~/.cache"]):
         folder = Path(base).expanduser() / "thalweg" / "kernels"
         try:
             folder.mkdir(parents=True, exist_ok=True)

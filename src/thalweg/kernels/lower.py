@@ -1,15 +1,13 @@
 """A formula becomes a program: once-a-step scalars first, then one short loop body per weight.
 
-Every expression in a formula is of one of two kinds. What depends only on t, the loss and the
-hyperparameters has the same value for all the weights of a member; it is hoisted, so that a kernel
-computes it once per step, in float64. What is left mentions g, w or a state, and is computed per
-weight with common subexpressions shared. For Adam this leaves two powers per step and, per weight,
-a square root, a division and a handful of multiplications.
+Every expression in a formula is of one of two kinds. What depends only on t, the loss and the hyperparameters has the
+same value for all the weights of a member; it is hoisted, so that a kernel computes it once per step, in float64. What
+is left mentions g, w or a state, and is computed per weight with common subexpressions shared. For Adam this leaves two
+powers per step and, per weight, a square root, a division and a handful of multiplications.
 
-`lower` is cached on the equations: formulas that differ only in defaults share one program and
-therefore one compiled kernel. A state that depends on nothing else (NAdam's product of momenta) is such a scalar too,
-and takes no memory per weight. The kernels print a `Program` through `Printer`, each with its own
-spelling of the few operations there are.
+`lower` is cached on the equations: formulas that differ only in defaults share one program and therefore one compiled
+kernel. A state that depends on nothing else (NAdam's product of momenta) is such a scalar too, and takes no memory per
+weight. The kernels print a `Program` through `Printer`, each with its own spelling of the few operations there are.
 """
 
 from __future__ import annotations
@@ -62,27 +60,27 @@ class Program:
 @functools.cache
 def lower(equations: Equations) -> Program:
     """Split the equations into once-a-step scalars and a per-weight body."""
-    fresh = {name: _made(f"new_{name}") for name in equations.state_names}
-    kept = equations.single
-    uniform = {symbol(name) for name in ("t", "loss", *equations.hyperparameters, *kept)}
-    uniform |= {fresh[name] for name in kept}
+    fresh = {name: _name(f"new_{name}") for name in equations.state_names}
+    of_rows = equations.single  # states that are one number per row
+    uniform = {symbol(name) for name in ("t", "loss", *equations.hyperparameters, *of_rows)}
+    uniform |= {fresh[name] for name in of_rows}
     values, step = in_terms_of_states(equations, tuple(fresh.values()))
-    once = [value for name, value in zip(fresh, values, strict=True) if name in kept]
-    each = {fresh[name]: value for name, value in zip(fresh, values, strict=True) if name not in kept}
+    once = [value for name, value in zip(fresh, values, strict=True) if name in of_rows]
+    each = {fresh[name]: value for name, value in zip(fresh, values, strict=True) if name not in of_rows}
     hoisted: dict[sp.Basic, sp.Symbol] = {}
     bodies = [_hoist(body, uniform, hoisted) for body in (*each.values(), step)]
-    shared, reduced = _shared(bodies, "x")
+    shared, reduced = _common(bodies, "x")
     needed: set[sp.Basic] = set().union(*(e.free_symbols for e in (*reduced, *(v for _, v in shared))))
     passed: dict[sp.Symbol, Any] = {name: value for value, name in hoisted.items() if name in needed}
-    common, scalars = _shared([*once, *passed.values()], "c")
-    named = zip((*(fresh[name] for name in kept), *passed), scalars, strict=True)
+    common, scalars = _common([*once, *passed.values()], "c")
+    assignments = zip((*(fresh[name] for name in of_rows), *passed), scalars, strict=True)
     return Program(
         equations=equations,
-        scalars=in_order([*common, *named]),
+        scalars=in_order([*common, *assignments]),
         shared=in_order([*shared, *zip(each, reduced[:-1], strict=True)]),
         step=reduced[-1],
-        states=tuple((name, new) for name, new in fresh.items() if name not in kept),
-        kept=tuple((name, fresh[name]) for name in kept),
+        states=tuple((name, new) for name, new in fresh.items() if name not in of_rows),
+        kept=tuple((name, fresh[name]) for name in of_rows),
         passed=tuple(passed),
     )
 
@@ -91,12 +89,12 @@ def _hoist(expression: Any, uniform: set[sp.Symbol], hoisted: dict[sp.Basic, sp.
     """`expression` with every part that is the same for all weights replaced by a name in `hoisted`."""
     if isinstance(expression, sp.Number | BooleanAtom):
         return expression
-    if isinstance(expression, ExprCondPair):  # (value, condition): no expression itself
+    if isinstance(expression, ExprCondPair):  # (value, condition) is not an expression
         return ExprCondPair(*(_hoist(a, uniform, hoisted) for a in expression.args))
     if expression.free_symbols <= uniform:
         if isinstance(expression, Boolean) and not expression.is_Symbol:
             return _hoist(sp.Piecewise((1, expression), (0, True)), uniform, hoisted) > sp.S.Half
-        return hoisted.setdefault(expression, _made(f"s{len(hoisted)}"))
+        return hoisted.setdefault(expression, _name(f"s{len(hoisted)}"))
     if isinstance(expression, sp.Add | sp.Mul):
         once = [a for a in expression.args if a.free_symbols <= uniform]
         each = [_hoist(a, uniform, hoisted) for a in expression.args if not a.free_symbols <= uniform]
@@ -107,13 +105,13 @@ def _hoist(expression: Any, uniform: set[sp.Symbol], hoisted: dict[sp.Basic, sp.
     return expression.func(*(_hoist(a, uniform, hoisted) for a in expression.args))
 
 
-def _made(name: str) -> sp.Symbol:
+def _name(name: str) -> sp.Symbol:
     return sp.Symbol(f"_{name}", real=True)
 
 
-def _shared(expressions: Sequence[Any], letter: str) -> tuple[list[Assignment], list[sp.Expr]]:
+def _common(expressions: Sequence[Any], letter: str) -> tuple[list[Assignment], list[sp.Expr]]:
     """Common subexpressions with a name each, and the expressions written with those names."""
-    names = (_made(f"{letter}{i}") for i in itertools.count())
+    names = (_name(f"{letter}{i}") for i in itertools.count())
     return cast(Any, sp.cse(expressions, symbols=names, order="none"))
 
 
@@ -142,21 +140,11 @@ class Printer(StrPrinter):
     def choose(self, condition: str, yes: str, no: str) -> str:
         return f"({yes} if {condition} else {no})"
 
-    def _print_Integer(self, expr: sp.Integer) -> str:
+    def _print_Float(self, expr: Any) -> str:
         return self.number(float(expr))
 
-    def _print_Rational(self, expr: sp.Rational) -> str:
-        return self.number(float(expr))
-
-    def _print_Float(self, expr: sp.Float) -> str:
-        return self.number(float(expr))
-
-    _print_One = _print_NegativeOne = _print_Zero = _print_Half = _print_Integer
-
-    def _print_NumberSymbol(self, expr: Any) -> Any:
-        return self.number(float(expr))
-
-    _print_Pi = _print_Exp1 = _print_NumberSymbol
+    _print_Integer = _print_One = _print_NegativeOne = _print_Zero = _print_Rational = _print_Half = _print_Float
+    _print_NumberSymbol = _print_Pi = _print_Exp1 = _print_Float
 
     def _print_Add(self, expr: sp.Add, order: str | None = None) -> str:
         parts = []
@@ -209,10 +197,10 @@ class Printer(StrPrinter):
     _print_floor = _print_Function
 
     def _print_Max(self, expr: sp.Max) -> str:
-        return functools.reduce(lambda a, b: self.call("maximum", a, b), self._sorted(expr.args))
+        return self._pairwise("maximum", expr)
 
     def _print_Min(self, expr: sp.Min) -> str:
-        return functools.reduce(lambda a, b: self.call("minimum", a, b), self._sorted(expr.args))
+        return self._pairwise("minimum", expr)
 
     def _print_Piecewise(self, expr: Any) -> str:
         *branches, (last, _) = expr.args
@@ -233,9 +221,24 @@ class Printer(StrPrinter):
     def _print_Not(self, expr: sp.Not) -> str:
         return self.call("logical_not", self._print(expr.args[0]))
 
+    def _pairwise(self, function: str, expr: sp.Basic) -> str:
+        """f(f(a, b), c) for a function of two arguments."""
+        return functools.reduce(lambda a, b: self.call(function, a, b), self._sorted(expr.args))
+
     def _sorted(self, arguments: Sequence[sp.Basic]) -> list[str]:
         """SymPy keeps the arguments of symmetric functions in sets; the text must not depend on that."""
         return [self._print(a) for a in sorted(arguments, key=sp.default_sort_key)]
+
+
+class ConstantsPrinter(Printer):
+    """Names each number: a kernel converts it to the dtype of the computation once, outside the loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.constants: dict[float, str] = {}
+
+    def number(self, value: float) -> str:
+        return self.constants.setdefault(value, f"_k{len(self.constants)}")
 
 
 def _negated(term: sp.Expr) -> sp.Expr | None:
@@ -243,4 +246,4 @@ def _negated(term: sp.Expr) -> sp.Expr | None:
     return -term if term.could_extract_minus_sign() and precedence(-term) >= precedence(term) else None
 
 
-__all__ = ["Printer", "Program", "lower"]
+__all__ = ["ConstantsPrinter", "Printer", "Program", "lower"]

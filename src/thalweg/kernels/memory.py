@@ -86,10 +86,10 @@ def _is_number(builder: Any, word: Any) -> Any:
 
 
 def _rounded(builder: Any, word: Any, added: Any) -> Any:
-    """The upper half of a float32 word after an addition; of NaN and infinity, the upper half as it is."""
+    """The upper half of a float32 word after an addition; of NaN and infinity, the upper half unchanged."""
     quiet = builder.fcmp_unordered("uno", *[builder.bitcast(word, ir.FloatType())] * 2)
-    whole = builder.select(quiet, builder.or_(word, _WORD(0x400000)), word)
-    return _upper_half(builder, builder.select(_is_number(builder, word), builder.add(word, added), whole))
+    special = builder.select(quiet, builder.or_(word, _WORD(0x400000)), word)
+    return _upper_half(builder, builder.select(_is_number(builder, word), builder.add(word, added), special))
 
 
 def _from_bfloat16(builder: Any, half: Any) -> Any:
@@ -107,24 +107,36 @@ load_float64, store_float64 = _pair(types.float64, ir.DoubleType())
 load_int64, store_int64 = _pair(types.int64, ir.IntType(64))
 load_bool, store_bool = _pair(types.int8, ir.IntType(8))
 load_bfloat16, store_bfloat16 = _pair(types.float32, _HALF, _from_bfloat16, _to_bfloat16)
-_, store_cut = _pair(
-    types.float32, _HALF, _from_bfloat16, lambda b, v: _upper_half(b, b.bitcast(v, _WORD))
-)  # the upper half of a float32 as it is
-load_int8, store_int8 = _pair(
-    types.int32, ir.IntType(8), lambda b, v: b.sext(v, _WORD), lambda b, v: b.trunc(v, ir.IntType(8))
-)
+# the upper half of a float32, without rounding
+_, store_cut = _pair(types.float32, _HALF, _from_bfloat16, lambda b, v: _upper_half(b, b.bitcast(v, _WORD)))
+_BYTE = ir.IntType(8)
+load_int8, store_int8 = _pair(types.int32, _BYTE, lambda b, v: b.sext(v, _WORD), lambda b, v: b.trunc(v, _BYTE))
 
 
-@intrinsic
-def jitter(typingctx: Any, value: Any, bits: Any) -> Any:
+def operation(result: types.Type, *operands: types.Type) -> Callable[[Callable[..., Any]], Any]:
+    """Make f(builder, *operands), which writes LLVM's instructions, a function for compiled loops to call."""
+
+    def declare(write: Callable[..., Any]) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return write(builder, *arguments)
+
+        def unary(typingctx: Any, a: Any) -> Any:
+            return result(*operands), generate
+
+        def binary(typingctx: Any, a: Any, b: Any) -> Any:
+            return result(*operands), generate
+
+        return intrinsic(unary if len(operands) == 1 else binary)
+
+    return declare
+
+
+@operation(types.float32, types.float32, types.uint32)
+def jitter(builder: Any, value: Any, bits: Any) -> Any:
     """A float32 moved up by 16 random bits, for `store_cut`; what is not finite stays."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word, drawn = builder.bitcast(arguments[0], _WORD), arguments[1]
-        moved = builder.select(_is_number(builder, word), builder.add(word, drawn), word)
-        return builder.bitcast(moved, ir.FloatType())
-
-    return types.float32(types.float32, types.uint32), generate
+    word = builder.bitcast(value, _WORD)
+    moved = builder.select(_is_number(builder, word), builder.add(word, bits), word)
+    return builder.bitcast(moved, ir.FloatType())
 
 
 def _mixed(builder: Any, x: Any) -> Any:
@@ -147,16 +159,12 @@ def origin(typingctx: Any, tensor: Any, t: Any, first: Any, pair: Any) -> Any:
     return types.uint32(types.int64, types.int64, types.int64, pair), generate
 
 
-@intrinsic
-def draw(typingctx: Any, element: Any, origin: Any) -> Any:
+@operation(types.uint32, types.int64, types.uint32)
+def draw(builder: Any, element: Any, origin: Any) -> Any:
     """32 random bits for an element: 16 each for the streams 2·pair and 2·pair + 1; `storage.noise`."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        x = builder.add(builder.mul(builder.trunc(arguments[0], _WORD), _WORD(_GOLDEN)), arguments[1])
-        x = builder.mul(builder.xor(x, builder.lshr(x, _WORD(16))), _WORD(0x85EBCA6B))
-        return builder.xor(x, builder.lshr(x, _WORD(15)))
-
-    return types.uint32(types.int64, types.uint32), generate
+    x = builder.add(builder.mul(builder.trunc(element, _WORD), _WORD(_GOLDEN)), origin)
+    x = builder.mul(builder.xor(x, builder.lshr(x, _WORD(16))), _WORD(0x85EBCA6B))
+    return builder.xor(x, builder.lshr(x, _WORD(15)))
 
 
 @intrinsic(prefer_literal=True)
@@ -170,56 +178,35 @@ def half(typingctx: Any, bits: Any, which: Any) -> Any:
     return types.uint32(types.uint32, which), generate
 
 
-@intrinsic
-def magnitude(typingctx: Any, value: Any) -> Any:
+@operation(types.uint32, types.float32)
+def magnitude(builder: Any, value: Any) -> Any:
     """|x| of a float32 as a word: they are in order as the values are, and NaN is the largest."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.and_(builder.bitcast(arguments[0], _WORD), _WORD(0x7FFFFFFF))
-
-    return types.uint32(types.float32), generate
+    return builder.and_(builder.bitcast(value, _WORD), _WORD(0x7FFFFFFF))
 
 
-@intrinsic
-def is_negative(typingctx: Any, value: Any) -> Any:
+@operation(types.uint32, types.float32)
+def is_negative(builder: Any, value: Any) -> Any:
     """A word that is not 0 where a float32 is below 0: a comparison of words, because one of floats, with its care
     for NaN, would keep the loop from becoming vectors."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word = builder.bitcast(arguments[0], _WORD)
-        return builder.zext(builder.icmp_unsigned(">", word, _WORD(0x80000000)), _WORD)
-
-    return types.uint32(types.float32), generate
+    return builder.zext(builder.icmp_unsigned(">", builder.bitcast(value, _WORD), _WORD(0x80000000)), _WORD)
 
 
-@intrinsic
-def either(typingctx: Any, a: Any, b: Any) -> Any:
+@operation(types.uint32, types.uint32, types.uint32)
+def either(builder: Any, a: Any, b: Any) -> Any:
     """The bits of one word or the other."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.or_(*arguments)
-
-    return types.uint32(types.uint32, types.uint32), generate
+    return builder.or_(a, b)
 
 
-@intrinsic
-def larger(typingctx: Any, a: Any, b: Any) -> Any:
+@operation(types.uint32, types.uint32, types.uint32)
+def larger(builder: Any, a: Any, b: Any) -> Any:
     """The larger of two words."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.select(builder.icmp_unsigned(">", *arguments), *arguments)
-
-    return types.uint32(types.uint32, types.uint32), generate
+    return builder.select(builder.icmp_unsigned(">", a, b), a, b)
 
 
-@intrinsic
-def as_float32(typingctx: Any, word: Any) -> Any:
+@operation(types.float32, types.uint32)
+def as_float32(builder: Any, word: Any) -> Any:
     """The float32 of a word."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.uint32), generate
+    return builder.bitcast(word, ir.FloatType())
 
 
 @intrinsic(prefer_literal=True)

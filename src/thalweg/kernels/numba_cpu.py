@@ -31,8 +31,9 @@ import torch
 from ..formulas.equations import Equations
 from .formats import UPDATE_ONLY, Formats, FusedOptions
 from .generated import cache_folder, module
-from .lower import Printer, Program, lower
-from .storage import BLOCK, FORMATS, stochastic
+from .layout import Layout
+from .lower import ConstantsPrinter, Printer
+from .storage import BLOCK, FORMATS
 from .threads import Launch, Round, Rows, addresses, run
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}
@@ -46,15 +47,8 @@ class _ScalarPrinter(Printer):
         return f"_{function}({', '.join(arguments)})"
 
 
-class _ElementPrinter(_ScalarPrinter):
-    """In the dtype of the computation: every number is converted once, outside the loop."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.constants: dict[float, str] = {}
-
-    def number(self, value: float) -> str:
-        return self.constants.setdefault(value, f"_k{len(self.constants)}")
+class _ElementPrinter(ConstantsPrinter, _ScalarPrinter):
+    """In the dtype of the computation."""
 
 
 _FUNCTIONS = """
@@ -75,67 +69,44 @@ _compiled = _cfunc("void(int64, int64, int64)", nopython=True, cache=True, error
 FASTMATH = ("contract", "nsz")
 
 
-class _Source:
-    """The text of one kernel; only the formula's own names start without an underscore."""
+class _Source(Layout):
+    """The text of one kernel."""
 
     def __init__(self, equations: Equations, formats: Formats, fused: FusedOptions) -> None:
-        self.equations, self.formats, self.fused = equations, formats, fused
-        self.program: Program = lower(equations)
-        names = [name for name, _ in self.program.states]
-        self.packed = [name for name, form in zip(names, formats.states, strict=True) if form == "int8"]
-        form = dict(
-            zip(
-                ("w", "g", *names, "_a"),
-                (formats.weight, formats.gradient, *formats.states, formats.average),
-                strict=True,
-            )
-        )
-        if not fused.average:
-            del form["_a"]
-        self.form = form
-        scales = [f"_scale_{name}" for name in self.packed]
-        self.scope = {name: k for k, name in enumerate((*form, *scales, *(f"_room_{n}" for n in self.packed)))}
-        self.streams = (*form, *scales)
-        self.drawn = {n: k for k, n in enumerate(n for n in ("w", *names) if stochastic(form[n]))}
-        self.passed = tuple(map(str, self.program.passed))
+        super().__init__(equations, formats, fused)
+        self.scope = {name: k for k, name in enumerate((*self.streams, *(f"_room_{n}" for n in self.packed)))}
         self.columns = len(self.passed) + bool(self.drawn) or 1
         self.scalar, self.element = _ScalarPrinter(), _ElementPrinter()
 
     def text(self) -> str:
         body = self._body()  # first: it finds out which constants there are
+        loop = self._blocks(body) if self.packed else ["for _i in range(_count):", *(f"    {line}" for line in body)]
+        dtype, streams = self.formats.computed, len(self.streams)
+        at = (f"_at_{name} = _load_int64(_address, {streams}*_n + {k}, 99)" for k, name in enumerate(self.streams))
         return "\n".join(
             [
-                f'"""{self.equations.name}, {self.formats.computed}: generated from its formula."""',
+                f'"""{self.equations.name}, {dtype}: generated from its formula."""',
                 _FUNCTIONS.format(fastmath=FASTMATH),
                 *self._rows(),
                 "",
                 "@_compiled",
                 "def segments(_job, _start, _stop):",
                 *(f"    {name} = _load_int64(_job, {k}, 99)" for k, name in enumerate(_SEGMENTS)),
-                *(
-                    f"    {name} = _{self.formats.computed}({value!r})"
-                    for value, name in self.element.constants.items()
-                ),
+                *(f"    {name} = _{dtype}({value!r})" for value, name in self.element.constants.items()),
                 *(f"    _room_{name} = _memory.scratch({BLOCK})" for name in self.packed),
                 "    for _n in range(_start, _stop):",
                 "        _r = _load_int64(_row, _n, 99)",
                 "        if _load_bool(_active, _r, 99) == 0:",
                 "            continue",
-                *(
-                    f"        _at_{name} = _load_int64(_address, {len(self.streams)}*_n + {k}, 99)"
-                    for k, name in enumerate(self.streams)
-                ),
-                *(f"        {line}" for line in self._numbers()),
-                *(f"        {line}" for line in self._origins()),
                 "        _count = _load_int64(_length, _n, 99)",
-                *(f"        {line}" for line in (self._blocks(body) if self.packed else self._loop(body))),
+                *(f"        {line}" for line in (*at, *self._numbers(), *self._origins(), *loop)),
                 "",
             ]
         )
 
     def _rows(self) -> Iterator[str]:
         """Once a step for each row: its scalars, in float64."""
-        numbers, kept = self.equations.hyperparameters, self.program.kept
+        numbers, states = self.equations.hyperparameters, self.program.kept
         yield "@_compiled"
         yield "def rows(_job, _start, _stop):"
         yield from (f"    {name} = _load_int64(_job, {k}, 99)" for k, name in enumerate(_ROWS))
@@ -146,23 +117,21 @@ class _Source:
         yield "        loss = _load_float64(_loss, _r, 99)"
         for k, name in enumerate(numbers):
             yield f"        {name} = _load_float64(_table, {len(numbers)}*_r + {k}, 99)"
-        for k, (name, _) in enumerate(kept):
-            yield f"        {name} = _load_float64(_kept, {len(kept)}*_r + {k}, 99)"
+        for k, (name, _) in enumerate(states):
+            yield f"        {name} = _load_float64(_kept, {len(states)}*_r + {k}, 99)"
         for name, value in self.program.scalars:
             yield f"        {name} = {self.scalar.doprint(value)}"
         for k, name in enumerate(self.program.passed):
             yield f"        _store_float64(_scalars, {self.columns}*_r + {k}, 99, _float64({name}))"
         if self.drawn:
             yield f"        _store_float64(_scalars, {self.columns}*_r + {self.columns - 1}, 99, t)"
-        for k, (_, new) in enumerate(kept):
-            yield f"        _store_float64(_kept, {len(kept)}*_r + {k}, 99, _float64({new}))"
+        for k, (_, new) in enumerate(states):
+            yield f"        _store_float64(_kept, {len(states)}*_r + {k}, 99, _float64({new}))"
 
     def _numbers(self) -> Iterator[str]:
         """What the loop over weights needs of its row, in the dtype of the computation."""
-        for place, names, columns in (
-            ("_scalars", self.passed, self.columns),
-            ("_whole", self.fused.numbers, len(self.fused.numbers)),
-        ):
+        fused = self.fused.numbers
+        for place, names, columns in (("_scalars", self.passed, self.columns), ("_fused", fused, len(fused))):
             for k, name in enumerate(names):
                 yield f"{name} = _{self.formats.computed}(_load_float64({place}, {columns}*_r + {k}, 99))"
 
@@ -183,29 +152,24 @@ class _Source:
         lines += [f"{name} = {print_(value)}" for name, value in self.program.shared]
         lines += [f"_w = w + ({print_(self.program.step)})", self._stored("w", "_w")]
         for name, new in self.program.states:
-            lines += self._kept_aside(name, str(new)) if name in self.packed else [self._stored(name, str(new))]
+            lines += self._set_aside(name, str(new)) if name in self.packed else [self._stored(name, str(new))]
         if self.fused.average:
             lines += [f"_a = {self._loaded('_a')}", self._stored("_a", "_a + _share*(_w - _a)")]
         if self.fused.zero:
             lines += [self._stored("g", self.element.number(0.0))]
         return lines
 
-    def _loop(self, body: Sequence[str]) -> list[str]:
-        return ["for _i in range(_count):", *(f"    {line}" for line in body)]
-
     def _blocks(self, body: Sequence[str]) -> list[str]:
-        """Block by block: unpack and compute, keeping aside what is to be packed; then pack."""
+        """Block by block: unpack and compute, set aside what is to be packed; then pack."""
         lines, names = [], self.packed
         lines += [f"_scaled_{n} = _memory.load_float32(_at__scale_{n}, _b, {self.scope[f'_scale_{n}']})" for n in names]
         lines += [f"_wrap_{n}, _part_{n}, _size_{n} = _memory.unpacking(_scaled_{n})" for n in names]
         lines += [f"_top_{n} = _below_{n} = _memory.magnitude(_float32(0))" for n in names]
         lines += ["for _i in range(_from, _to):", *(f"    {line}" for line in body)]
         for n in names:
-            lines += [
-                f"_found_{n} = _memory.packing(_memory.as_float32(_top_{n}), _below_{n} > 0)",
-                f"_scaled_{n}, _inverse_{n}, _most_{n}, _part_{n} = _found_{n}",
-                f"_memory.store_float32(_at__scale_{n}, _b, {self.scope[f'_scale_{n}']}, _scaled_{n})",
-            ]
+            packing = f"_memory.packing(_memory.as_float32(_top_{n}), _below_{n} > 0)"
+            lines += [f"_scaled_{n}, _inverse_{n}, _most_{n}, _part_{n} = {packing}"]
+            lines += [f"_memory.store_float32(_at__scale_{n}, _b, {self.scope[f'_scale_{n}']}, _scaled_{n})"]
         lines += ["for _i in range(_from, _to):", *(f"    {line}" for line in self._draws(names))]
         for n in names:
             value = f"_memory.load_float32(_room_{n}, _i - _from, {self.scope[f'_room_{n}']})"
@@ -246,7 +210,7 @@ class _Source:
             value, kind = f"_memory.jitter({value}, {self._bits(name)})", "cut"
         return f"_memory.store_{kind}(_at_{name}, _i, {self.scope[name]}, {value})"
 
-    def _kept_aside(self, name: str, value: str) -> list[str]:
+    def _set_aside(self, name: str, value: str) -> list[str]:
         return [
             f"_x = {self._float32(value)}",
             f"_memory.store_float32(_room_{name}, _i - _from, {self.scope[f'_room_{name}']}, _x)",
@@ -258,7 +222,7 @@ class _Source:
         return value if self.formats.computed == "float32" else f"_float32({value})"
 
 
-_SEGMENTS = ("_address", "_length", "_row", "_active", "_scalars", "_whole", "_noise")
+_SEGMENTS = ("_address", "_length", "_row", "_active", "_scalars", "_fused", "_noise")
 _ROWS = ("_t", "_loss", "_table", "_kept", "_scalars", "_active")
 
 
@@ -301,7 +265,7 @@ class Kernel:
         kept: np.ndarray | None = None,
         noise: np.ndarray | None = None,
     ) -> Launch:
-        """A step for every segment whose row is active; hand it to `run`, as often as is wanted.
+        """A step for every segment whose row is active, for `run`.
 
         The arrays may be changed in place between two runs; all are contiguous.
 
@@ -316,27 +280,14 @@ class Kernel:
             kept: (rows, kept) float64, the states that are one number per row; advanced by each run.
             noise: (segments, 2) int64, the number of each segment's tensor, and of its first element there.
         """
-        scalars = np.empty((len(table), self.columns))
-        none = np.empty((len(table), 0))
-        kept = none if kept is None else kept
+        scalars, empty = np.empty((len(table), self.columns)), np.empty((len(table), 0))
+        kept = empty if kept is None else kept
         assert kept.shape == (len(table), self.kept)
         once = addresses(t, loss, table, kept, scalars, active)
-        each = (
-            address,
-            length,
-            row,
-            active,
-            scalars,
-            none if fused is None else fused,
-            length if noise is None else noise,
-        )
-        return Launch(
-            self.segments.address,
-            addresses(*each),
-            length,
-            (*each, once, t, loss, table, kept),
-            Rows(self.rows.address, once, len(table)),
-        )
+        fused, noise = empty if fused is None else fused, length if noise is None else noise
+        each = (address, length, row, active, scalars, fused, noise)
+        arrays, rows = (*each, once, t, loss, table, kept), Rows(self.rows.address, once, len(table))
+        return Launch(self.segments.address, addresses(*each), length, arrays, rows)
 
 
 def compiled(equations: Equations, formats: Formats | torch.dtype, fused: FusedOptions = UPDATE_ONLY) -> Kernel:
@@ -350,10 +301,9 @@ def compiled(equations: Equations, formats: Formats | torch.dtype, fused: FusedO
 
 @functools.cache
 def _compiled(equations: Equations, formats: Formats, fused: FusedOptions) -> Kernel:
-    text = _Source(equations, formats, fused)
-    made = module(text.text(), equations.name)
-    kept = len(text.program.kept)
-    return Kernel(equations, made.segments, made.rows, len(text.streams), kept, text.columns)
+    source = _Source(equations, formats, fused)
+    generated, row_states = module(source.text(), equations.name), len(source.program.kept)
+    return Kernel(equations, generated.segments, generated.rows, len(source.streams), row_states, source.columns)
 
 
 _SQUARES = """
@@ -382,7 +332,7 @@ def _squares(form: str) -> Any:
 def squares(form: str, address: np.ndarray, length: np.ndarray) -> tuple[Launch, np.ndarray]:
     """A launch that reads the gradients once, and where it leaves Σg² of each segment, in float64.
 
-    What it leaves does not depend on the number of threads.
+    The sums do not depend on the number of threads.
     """
     sums, shape = np.zeros(len(length)), np.array([address.shape[1]])
     arrays = (address, length, sums, shape)
@@ -398,13 +348,8 @@ def segment_table(
         weights, gradients: contiguous tensors of one dtype.
         states: for each tensor, its states; those that are one number aside.
     """
-    address = np.array(
-        [
-            [w.data_ptr(), g.data_ptr(), *(s.data_ptr() for s in row)]
-            for w, g, row in zip(weights, gradients, states, strict=True)
-        ],
-        dtype=np.int64,
-    )
+    streams = ([w, g, *row] for w, g, row in zip(weights, gradients, states, strict=True))
+    address = np.array([[s.data_ptr() for s in row] for row in streams], dtype=np.int64)
     return address, np.array([w.numel() for w in weights], dtype=np.int64)
 
 

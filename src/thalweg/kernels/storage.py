@@ -6,11 +6,10 @@ A format says what one value becomes in memory:
 - ``bfloat16 stochastic``: rounded up or down at random, with a probability in proportion to how near each
   neighbour is, so that the mean is exact. To the nearest, a moving average that changes by less than half
   of the last bit in a step would never change at all.
-- ``int8``: blocks of 256 values share one float32 scale s, the largest magnitude among them, and each is
-  kept as a whole number k: x = s·sign(k)·(k/n)⁴ with n = 127, or 255 where no value of the block is
-  negative, which a negative scale tells. The fourth power spaces the codes by a share of the value (4/k),
-  over eight decades. Rounding is stochastic, and what is not 0 never becomes 0: 0 under a root is an
-  infinite step.
+- ``int8``: blocks of 256 values share one float32 scale s, the largest magnitude among them, and each is kept as a
+  whole number k: x = s·sign(k)·(k/n)⁴ with n = 127, or 255 where no value of the block is negative, which a negative
+  scale tells. The fourth power spaces the codes by a share of the value (4/k), over eight decades. Rounding is
+  stochastic, and what is not 0 never becomes 0: 0 under a root is an infinite step.
 
 The random bits are a hash of (tensor, step, element), so that a run can be repeated, and taken up again,
 without any state of a generator. Tensor and step are mixed well, once; elements by one multiplication each,
@@ -77,8 +76,8 @@ def to_bfloat16(x: Tensor, bits: Tensor | None = None) -> Tensor:
         return x.to(torch.bfloat16)
     word = x.float().view(torch.int32).long() & _ALL
     up = (word + bits.to(x.device).reshape(x.shape)) >> 16
-    kept = torch.where(x.isfinite(), up, (x.to(torch.bfloat16).view(torch.int16).long() & 0xFFFF))
-    return torch.where(kept > 0x7FFF, kept - 0x10000, kept).to(torch.int16).view(torch.bfloat16)
+    half = torch.where(x.isfinite(), up, (x.to(torch.bfloat16).view(torch.int16).long() & 0xFFFF))
+    return torch.where(half > 0x7FFF, half - 0x10000, half).to(torch.int16).view(torch.bfloat16)
 
 
 def to_int8(x: Tensor, bits: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -141,7 +141,7 @@ def carry_out(_items, _start, _stop):
 {more}
 """
 # A team may be smaller than was asked for: then its threads take more than one share.
-_SHARED = """
+_SHARE = """
 @_cfunc("void(int64)", nopython=True, cache=True)
 def share(_work):
     _items, _edges, _shares = _load(_work, 0, 99), _load(_work, 1, 99), _load(_work, 2, 99)
@@ -149,7 +149,7 @@ def share(_work):
         for _i in range(_load(_edges, _k, 99), _load(_edges, _k + 1, 99)):
             _do(_items, _i)
 """
-_ASKS = """from numba.core.types import ExternalFunction as _External, int32 as _int32
+_TEAM_IMPORTS = """from numba.core.types import ExternalFunction as _External, int32 as _int32
 _number = _External("thalweg_thread_number", _int32())
 _team = _External("thalweg_team_size", _int32())
 """
@@ -157,8 +157,8 @@ _team = _External("thalweg_team_size", _int32())
 
 @functools.cache
 def _carry_out() -> Callable[[int, int, int], None]:
-    made = module(_SOURCE.format(imports="", more=""), "threads").carry_out
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)(made.address)
+    address = module(_SOURCE.format(imports="", more=""), "threads").carry_out.address
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)(address)
 
 
 @functools.cache
@@ -167,16 +167,14 @@ def _openmp() -> Callable[[int, int], None] | None:
     name = {"darwin": "libtorch_cpu.dylib", "win32": "torch_cpu.dll"}.get(sys.platform, "libtorch_cpu.so")
     try:  # what a library is linked to is searched too, so this is torch's own runtime, whichever it is
         torch_cpu = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / name))
-        begin, number, team = (
-            getattr(torch_cpu, f) for f in ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
-        )
+        names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+        begin, number, team = (getattr(torch_cpu, name) for name in names)
     except (OSError, AttributeError):
         return None
     for symbol, function in (("thalweg_thread_number", number), ("thalweg_team_size", team)):
         llvm.add_symbol(symbol, ctypes.cast(function, ctypes.c_void_p).value)
-    made = module(_SOURCE.format(imports=_ASKS, more=_SHARED), "team").share
+    address = module(_SOURCE.format(imports=_TEAM_IMPORTS, more=_SHARE), "team").share.address
     begin.argtypes, begin.restype = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint, ctypes.c_uint), None
-    address = made.address
     return lambda work, threads: begin(address, work, threads, 0)
 
 

@@ -1,8 +1,7 @@
 """The reference: a formula as plain torch operations, in whatever dtype and on whatever device.
 
-It is what the other kernels are measured against, and what runs where no compiled kernel exists.
-Scalars are float64; `exact` states and weights in float64 give the trajectory that a float32 kernel
-approximates.
+It is what the other kernels are measured against, and what runs where no compiled kernel exists. Scalars are float64;
+`exact` states and weights in float64 give the trajectory that a float32 kernel approximates.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ Reference = Callable[..., "list[torch.Tensor]"]
 
 @functools.cache
 def scalar_function(equations: Equations) -> Callable[..., tuple]:
-    """f(t, loss, hyperparameters…, kept states…) → (what the body needs, the kept states' new values).
+    """f(t, loss, hyperparameters…, states of one number…) → (what the body needs, those states' new values).
 
     Arguments may be numbers or NumPy arrays with one value per member.
     """
@@ -54,8 +53,8 @@ def scalar_function(equations: Equations) -> Callable[..., tuple]:
     lines = [f"    {name} = {printer.doprint(value)}" for name, value in program.scalars]
     arguments = ", ".join(("t", "loss", *equations.hyperparameters, *(name for name, _ in program.kept)))
     passed = "".join(f"{name}, " for name in program.passed)
-    kept = "".join(f"{name}, " for _, name in program.kept)
-    source = "\n".join([f"def scalars({arguments}):", *lines, f"    return ({passed}), ({kept})"])
+    advanced = "".join(f"{name}, " for _, name in program.kept)
+    source = "\n".join([f"def scalars({arguments}):", *lines, f"    return ({passed}), ({advanced})"])
     namespace: dict = {"_np": np}
     exec(compile(source, f"<{equations.name} scalars>", "exec"), namespace)
     return namespace["scalars"]
@@ -98,18 +97,13 @@ def update(
     >>> w, a
     (tensor([ 0.9500, -2.0500]), tensor([0.5000, 0.5000]))
     """
-    equations, kept = formula.equations, {name for name, _ in lower(formula.equations).kept}
+    equations = formula.equations
     values = {**formula.hyperparameters, **(hyperparameters or {})}
-    single = [s for name, s in zip(formula.states, states, strict=True) if name in kept]
-    each = [s for name, s in zip(formula.states, states, strict=True) if name not in kept]
-    numbers = (
-        t,
-        loss,
-        *(values[name] for name in equations.hyperparameters),
-        *(float(s.reshape(-1)[0]) for s in single),
-    )
+    single = [s for name, s in zip(formula.states, states, strict=True) if name in equations.single]
+    each = [s for name, s in zip(formula.states, states, strict=True) if name not in equations.single]
+    numbers = [values[name] for name in equations.hyperparameters] + [float(s.reshape(-1)[0]) for s in single]
     with np.errstate(all="ignore"):  # 1/0 is inf here as in every kernel
-        passed, advanced = scalar_function(equations)(*map(np.float64, numbers))
+        passed, advanced = scalar_function(equations)(*map(np.float64, (t, loss, *numbers)))
     step, *new = _body(equations)(g, w, *each, *map(float, passed))
     after = [_tensor(value, w).expand_as(w).clone() for value in new]  # a new value may be an old state
     w.add_(step)
@@ -133,13 +127,12 @@ def lookahead(
 def initial_states(formula: Formula, w: torch.Tensor, hyperparameters: Mapping[str, float]) -> list[torch.Tensor]:
     """The states before the first step: each shaped like `w`, or a float64 number where it is one for all."""
     values = {**formula.hyperparameters, **hyperparameters}
-    kept = {name for name, _ in lower(formula.equations).kept}
-    made = []
+    states = []
     for name, first in formula.equations.initial:
         value = values[first] if isinstance(first, str) else float(first)
-        one = torch.tensor(value, dtype=torch.float64, device=w.device)
-        made.append(one if name in kept else torch.full_like(w, value))
-    return made
+        number = torch.tensor(value, dtype=torch.float64, device=w.device)
+        states.append(number if name in formula.equations.single else torch.full_like(w, value))
+    return states
 
 
 def _tensor(value: torch.Tensor | float, w: torch.Tensor) -> torch.Tensor:

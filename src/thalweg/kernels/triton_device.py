@@ -192,10 +192,10 @@ def summed(at, i, mask, at_sum):
 def squares(_table, _owner, _sums, kind: tl.constexpr, block: tl.constexpr, aligned: tl.constexpr):
     """Σg² of each instance's gradients, in float64, where no square overflows."""
     p = tl.program_id(0)
-    own = _table + tl.load(_owner + p).to(tl.int64) * 3
-    start = (p - tl.load(own + 1)) * block
-    left = tl.load(own + 2) - start
-    at = tl.load(own).to(tl.pointer_type(kind)) + start
+    line = _table + tl.load(_owner + p).to(tl.int64) * 3
+    start = (p - tl.load(line + 1)) * block
+    left = tl.load(line + 2) - start
+    at = tl.load(line).to(tl.pointer_type(kind)) + start
     if aligned:
         at = tl.multiple_of(at, 16)
     i = tl.arange(0, block)

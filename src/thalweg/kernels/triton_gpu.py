@@ -39,7 +39,7 @@ _FORMATS = frozenset(("float32", "float64", "bfloat16", "bfloat16 stochastic", "
 
 
 class Launch(Protocol):
-    """What `run` can start, as often as is wanted; its arrays may be changed in place before each start."""
+    """What `run` can start again and again; its arrays may be changed in place before each start."""
 
     device: torch.device
 
@@ -82,31 +82,14 @@ class Kernel:
     warps: int
     device: torch.device
 
-    def launch(
-        self,
-        address: np.ndarray,
-        length: np.ndarray,
-        row: np.ndarray,
-        active: np.ndarray,
-        t: np.ndarray,
-        loss: np.ndarray,
-        table: np.ndarray,
-        fused: np.ndarray | None = None,
-        kept: np.ndarray | None = None,
-        noise: np.ndarray | None = None,
-    ) -> Step:
+    def launch(self, *arrays: np.ndarray, **others: np.ndarray | None) -> Step:
         """A step for every segment whose row is active; arguments as of `numba_cpu.Kernel.launch`."""
-        rows = len(table)
-        fused = np.empty((rows, 0)) if fused is None else fused
-        kept = np.empty((rows, 0)) if kept is None else kept
-        noise = np.zeros((len(length), 2), dtype=np.int64) if noise is None else noise
-        assert kept.shape == (rows, self.kept)
-        return Step(self, address, length, row, active, t, loss, table, fused, kept, noise)
+        return Step(self, *arrays, **others)
 
 
 @dataclass(eq=False)
 class Step:
-    """A launch of a `Kernel`.
+    """A launch of a `Kernel`; for the arrays see `numba_cpu.Kernel.launch`.
 
     Attributes:
         factor: one float64 on the device that multiplies `fused`'s factor; 1 until something else is put there.
@@ -120,21 +103,25 @@ class Step:
     t: np.ndarray
     loss: np.ndarray
     table: np.ndarray
-    fused: np.ndarray
-    kept: np.ndarray
-    noise: np.ndarray
+    fused: Any = None
+    kept: Any = None
+    noise: Any = None
 
     def __post_init__(self) -> None:
         kernel, length, row, table = self.kernel, self.length, self.row, self.table
+        empty = np.empty((len(table), 0))
+        self.fused, self.kept = empty if self.fused is None else self.fused, empty if self.kept is None else self.kept
+        assert self.kept.shape == (len(table), kernel.kept)
+        self.noise = np.zeros((len(length), 2), dtype=np.int64) if self.noise is None else self.noise
         self.device = kernel.device
         self.factor = torch.ones((), dtype=torch.float64, device=self.device)
         self.owner, first = _instances(length, self.device)
         # what is sent: a line per segment, then the scalars of each row in the dtype of the computation
         scalars = (len(table), len(lower(kernel.equations).passed) + self.fused.shape[1])
         lines, size = len(length) * (kernel.streams + COLUMNS) * 8, np.dtype(kernel.dtype).itemsize
-        self.sent = np.zeros(-(-(lines + scalars[0] * scalars[1] * size) // 8), dtype=np.int64)
-        self.lines = self.sent[: lines // 8].reshape(len(length), -1)
-        in_bytes = self.sent.view(np.uint8)[lines : lines + scalars[0] * scalars[1] * size]
+        self.message = np.zeros(-(-(lines + scalars[0] * scalars[1] * size) // 8), dtype=np.int64)
+        self.lines = self.message[: lines // 8].reshape(len(length), -1)
+        in_bytes = self.message.view(np.uint8)[lines : lines + scalars[0] * scalars[1] * size]
         self.scalars = in_bytes.view(kernel.dtype).reshape(scalars)
         self.lines[:, kernel.streams :] = np.stack([first, length, row, row, self.noise[:, 1]], axis=1)
 
@@ -156,7 +143,7 @@ class Step:
         if kernel.noisy:
             self.lines[:, kernel.streams + 3] = _keys(self.noise[:, 0], self.t[self.row])
         aligned = not (self.address & 15).any()
-        arguments = (_sent(self.sent, self.device), self.owner, count, self.factor, aligned)
+        arguments = (_send(self.message, self.device), self.owner, count, self.factor, aligned)
         kernel.segments[(len(self.owner),)](*arguments, num_warps=kernel.warps)
 
     def _fill_scalars(self) -> None:
@@ -190,7 +177,7 @@ def _instances(length: np.ndarray, device: torch.device) -> tuple[torch.Tensor, 
     return torch.from_numpy(owner).to(device), np.cumsum(counts) - counts
 
 
-def _sent(array: np.ndarray, device: torch.device) -> torch.Tensor:
+def _send(array: np.ndarray, device: torch.device) -> torch.Tensor:
     """The array on the device, without waiting: pinned memory is not used anew before it has been read."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
@@ -204,22 +191,14 @@ def compiled(equations: Equations, formats: Formats, fused: FusedOptions, device
         UsageError: if Triton is not installed.
     """
     device_functions()
-    text = Source(equations, formats, fused)
-    made = module(text.text(), f"{equations.name}_triton")
-    return Kernel(
-        equations,
-        made.segments,
-        len(text.streams),
-        len(text.program.kept),
-        bool(text.drawn),
-        formats.computed,
-        8 if text.packed else 4,
-        device,
-    )
+    source = Source(equations, formats, fused)
+    segments = module(source.text(), f"{equations.name}_triton").segments
+    streams, row_states, warps = len(source.streams), len(source.program.kept), 8 if source.packed else 4
+    return Kernel(equations, segments, streams, row_states, bool(source.drawn), formats.computed, warps, device)
 
 
 def installed() -> bool:
-    """Whether Triton is."""
+    """Whether Triton is installed."""
     return importlib.util.find_spec("triton") is not None
 
 
@@ -247,14 +226,14 @@ class Squares:
         self.address, self.length, self.device = address, length, device
         self.owner, self.first = _instances(length, device)
         self.sums = torch.zeros(len(self.owner), dtype=torch.float64, device=device)
-        made, kind = device_functions(), form.split()[0]
-        self.function, self.kind = made.squares, getattr(made.tl, POINTERS.get(kind, kind))
+        functions, kind = device_functions(), form.split()[0]
+        self.function, self.kind = functions.squares, getattr(functions.tl, POINTERS.get(kind, kind))
 
     def start(self) -> None:
         if not len(self.owner):
             return
         gradients = self.address[:, 1]
-        table = _sent(np.stack([gradients, self.first, self.length], axis=1), self.device)
+        table = _send(np.stack([gradients, self.first, self.length], axis=1), self.device)
         aligned = not (gradients & 15).any()
         self.function[(len(self.owner),)](table, self.owner, self.sums, self.kind, BLOCK, aligned)
 
@@ -280,7 +259,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Round:
-    """Launches, for being started again and again."""
+    """Launches, to be started again and again."""
 
     launches: Sequence[Launch]
 

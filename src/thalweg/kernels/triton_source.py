@@ -1,23 +1,22 @@
 """The text of a GPU kernel, from a formula's program; `triton_gpu.py` compiles and launches it.
 
 It has two functions. ``segments`` finds out what a program instance is to do, from a table: a line of integers for each
-segment (the addresses of its streams, then `COLUMNS` more), and behind the lines the scalars of each row.
-``_update`` does it: the same text twice, with and without a mask, since only loads without one are 16 bytes wide
-for certain.
+segment (the addresses of its streams, then `COLUMNS` more), and behind the lines the scalars of each row. ``_update``
+does it: the same text twice, with and without a mask, since only loads without one are 16 bytes wide for certain.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 
 import sympy as sp
 
 from ..formulas.base import Equations
 from .formats import Formats, FusedOptions
-from .lower import Printer, lower
+from .layout import Layout
+from .lower import ConstantsPrinter
 from .storage import BLOCK as ACROSS
-from .storage import PAIR, stochastic
+from .storage import PAIR
 
 BLOCK = 1024  # weights of a program instance
 # Of a segment in the table, behind its addresses: first instance, length, row, key, first element.
@@ -25,19 +24,12 @@ COLUMNS = 5
 POINTERS = {"bfloat16": "uint16"}  # as which its values are read and written; see triton_device.py
 
 
-class _ElementPrinter(Printer):
+class _ElementPrinter(ConstantsPrinter):
     """In the dtype of the computation."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.constants: dict[float, str] = {}
-
-    def number(self, value: float) -> str:
-        return self.constants.setdefault(value, f"_k{len(self.constants)}")
-
     def call(self, function: str, *arguments: str) -> str:
-        own = {"abs": "_tl.abs", "floor": "_tl.floor"}.get(function, f"_{function}")
-        return f"{own}({', '.join(arguments)})"
+        name = f"_tl.{function}" if function in ("abs", "floor") else f"_{function}"
+        return f"{name}({', '.join(arguments)})"
 
     def root(self, argument: str) -> str:
         return self.call("root", argument)
@@ -52,65 +44,32 @@ class _ElementPrinter(Printer):
         return f"_tl.where({condition}, {yes}, {no})"
 
     def _print_And(self, expr: sp.And) -> str:
-        return functools.reduce(lambda a, b: self.call("logical_and", a, b), self._sorted(expr.args))
+        return self._pairwise("logical_and", expr)
 
     def _print_Or(self, expr: sp.Or) -> str:
-        return functools.reduce(lambda a, b: self.call("logical_or", a, b), self._sorted(expr.args))
+        return self._pairwise("logical_or", expr)
 
 
+_FUNCTIONS = """cos draw exp inlined load log logical_and logical_not logical_or maximum minimum pack power ratio root
+sign sin store tanh unpack whole_power"""
 _HEADER = """
 import triton as _triton
 import triton.language as _tl
 from triton.language import constexpr
 """
-_HEADER += "\n".join(
-    f"from thalweg.kernels.triton_device import {name} as _{name}"
-    for name in (
-        "cos",
-        "draw",
-        "exp",
-        "inlined",
-        "load",
-        "log",
-        "logical_and",
-        "logical_not",
-        "logical_or",
-        "maximum",
-        "minimum",
-        "pack",
-        "power",
-        "ratio",
-        "root",
-        "sign",
-        "sin",
-        "store",
-        "tanh",
-        "unpack",
-        "whole_power",
-    )
-)
+_HEADER += "\n".join(f"from thalweg.kernels.triton_device import {name} as _{name}" for name in _FUNCTIONS.split())
 
 
-class Source:
+class Source(Layout):
     """The text of one kernel; only the formula's own names start without an underscore."""
 
     def __init__(self, equations: Equations, formats: Formats, fused: FusedOptions) -> None:
-        self.equations, self.fused, self.program = equations, fused, lower(equations)
-        self.dtype = f"_tl.{formats.computed}"
-        names = [name for name, _ in self.program.states]
-        self.form = {"w": formats.weight, "g": formats.gradient}
-        self.form |= dict(zip(names, formats.states, strict=True))
-        if fused.average:
-            self.form["_a"] = formats.average
-        self.packed = [name for name in names if self.form[name] == "int8"]
-        self.streams = (*self.form, *(f"_scale_{name}" for name in self.packed))
-        drawn = [n for n in ("w", *names) if stochastic(self.form[n])]
-        self.drawn = {name: k for k, name in enumerate(drawn)}
-        self.passed = (*map(str, self.program.passed), *fused.numbers)
-        self.element = _ElementPrinter()
+        super().__init__(equations, formats, fused)
+        self.dtype, self.element = f"_tl.{formats.computed}", _ElementPrinter()
+        self.scalars = (*self.passed, *fused.numbers)
 
     def text(self) -> str:
-        arguments = ["_i", "_mask", *(f"_at_{name}" for name in self.streams), *self.passed]
+        arguments = ["_i", "_mask", *(f"_at_{name}" for name in self.streams), *self.scalars]
         arguments += ["_block", "_present"] if self.packed else []
         arguments += ["_key", "_element"] if self.drawn else []
         body = [f"    {line}" for line in self._body()]  # first: it finds out which constants there are
@@ -133,25 +92,25 @@ class Source:
 
     def _segment(self, arguments: Sequence[str]) -> Iterator[str]:
         """Where this instance's weights lie, and the scalars of their row; `Kernel.launch` lays out the table."""
-        streams, passed = len(self.streams), len(self.passed)
+        streams, scalars = len(self.streams), len(self.scalars)
         yield "_p = _tl.program_id(0)"
         yield "_n = _tl.load(_owner + _p).to(_tl.int64)"
-        yield f"_own = _table + _n*{streams + COLUMNS}"
-        yield f"_start = (_p - _tl.load(_own + {streams}))*{BLOCK}"
-        yield f"_left = _tl.load(_own + {streams + 1}) - _start"
-        yield f"_row = _tl.load(_own + {streams + 2})"
+        yield f"_line = _table + _n*{streams + COLUMNS}"
+        yield f"_start = (_p - _tl.load(_line + {streams}))*{BLOCK}"
+        yield f"_left = _tl.load(_line + {streams + 1}) - _start"
+        yield f"_row = _tl.load(_line + {streams + 2})"
         kind = f"_tl.pointer_type({self.dtype})"
-        yield f"_scalars = (_table + _count.to(_tl.int64)*{streams + COLUMNS}).to({kind}) + _row*{passed}"
-        yield from (f"{name} = _tl.load(_scalars + {k})" for k, name in enumerate(self.passed))
+        yield f"_scalars = (_table + _count.to(_tl.int64)*{streams + COLUMNS}).to({kind}) + _row*{scalars}"
+        yield from (f"{name} = _tl.load(_scalars + {k})" for k, name in enumerate(self.scalars))
         if self.fused.factor:
             yield f"_factor = _factor*_tl.load(_factor_at).to({self.dtype})"
         if self.drawn:
-            yield f"_key = _tl.load(_own + {streams + 3}).to(_tl.uint32)"
-            yield f"_first = _tl.load(_own + {streams + 4})"
+            yield f"_key = _tl.load(_line + {streams + 3}).to(_tl.uint32)"
+            yield f"_first = _tl.load(_line + {streams + 4})"
         for k, name in enumerate(self.streams):
             form = self.form.get(name, "float32").split()[0]
             per = f"//{ACROSS}" if name not in self.form else ""
-            yield f"_at_{name} = _tl.load(_own + {k}).to(_tl.pointer_type(_tl.{POINTERS.get(form, form)}))"
+            yield f"_at_{name} = _tl.load(_line + {k}).to(_tl.pointer_type(_tl.{POINTERS.get(form, form)}))"
             yield f"_at_{name} += _start{per}"
         yield "if ALIGNED:"
         yield from (f"    _at_{name} = _tl.multiple_of(_at_{name}, 16)" for name in self.form)

@@ -1,10 +1,11 @@
-"""Optimizer classes made from formulas: the drop-ins, and a class for any formula of one's own."""
+"""Optimizer classes made from formulas: the drop-ins, and a class for any other formula."""
 
 from __future__ import annotations
 
 import copyreg
 import importlib
 import inspect
+import operator
 import pickle
 from typing import Any
 
@@ -41,18 +42,18 @@ def from_formula(formula: Formula | str) -> type[FormulaOptimizer]:
     """
     formula = get(formula)
     rule = rule_of_formula(formula)
-    taken = [a.name for a in rule.arguments[:-1] if a.name in ("params", "maximize", *WHOLE_STEP)]
-    if taken:
+    reserved = [a.name for a in rule.arguments[:-1] if a.name in ("params", "maximize", *WHOLE_STEP)]
+    if reserved:
         raise FormulaError(
-            f"formula {formula.name}: {taken[0]} is an argument of every optimizer; give the hyperparameter "
+            f"formula {formula.name}: {reserved[0]} is an argument of every optimizer; give the hyperparameter "
             "another name."
         )
-    return _made(_OfFormula, formula.name, formula, rule, __name__)
+    return _class(_OfFormula, formula.name, formula, rule, __name__)
 
 
 def drop_in(name: str) -> type[FormulaOptimizer]:
     """The class of `tw.optim` with that name, made from the formula that declares it."""
-    return _made(type, name, forms_of(name)[0][0], RULES[name], "thalweg.optim")
+    return _class(type, name, forms_of(name)[0][0], RULES[name], "thalweg.optim")
 
 
 class _OfFormula(type):
@@ -61,7 +62,7 @@ class _OfFormula(type):
     formula: Formula
 
 
-def _made(kind: type, class_name: str, formula: Formula, rule: Rule, module: str) -> type[FormulaOptimizer]:
+def _class(kind: type, class_name: str, formula: Formula, rule: Rule, module: str) -> type[FormulaOptimizer]:
     whole = [p for p in inspect.signature(FormulaOptimizer.__init__).parameters.values() if p.name in WHOLE_STEP]
     params = inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     body = {
@@ -83,15 +84,15 @@ def _document(formula: Formula, rule: Rule) -> str:
     return "\n\n".join([*parts, "See `FormulaOptimizer` for max_norm, clip_value, ema_decay and zero_grad."])
 
 
-def _place(made: Any) -> tuple[Any, ...]:
+def _place(of_formula: Any) -> tuple[Any, ...]:
     """How to make the class again in another process: from where its formula stands, and what was changed."""
-    formula = made.formula
+    formula = of_formula.formula
     where = (formula.function.__module__, formula.function.__qualname__)
     try:
-        found = _found(*where)
+        there = _formula_at(*where)
     except (ImportError, AttributeError, UsageError):
-        found = None
-    if found is None or found.equations != formula.with_(**found.options).equations:
+        there = None
+    if there is None or there.equations != formula.with_(**there.options).equations:
         raise pickle.PicklingError(
             f"an optimizer of formula {formula.label} cannot be pickled, because {where[1]} is not found in "
             f"{where[0]}: declare the formula at the top of a module, or save optimizer.state_dict()."
@@ -99,17 +100,15 @@ def _place(made: Any) -> tuple[Any, ...]:
     return _again, (*where, formula.changed)
 
 
-def _found(module: str, name: str) -> Formula:
-    thing: Any = importlib.import_module(module)
-    for part in name.split("."):
-        thing = getattr(thing, part)
-    if not isinstance(thing, Formula):
+def _formula_at(module: str, name: str) -> Formula:
+    formula = operator.attrgetter(name)(importlib.import_module(module))
+    if not isinstance(formula, Formula):
         raise UsageError(f"{name} of {module} is not a formula any more.")
-    return thing
+    return formula
 
 
 def _again(module: str, name: str, changed: tuple[tuple[str, Any], ...]) -> type[FormulaOptimizer]:
-    formula = _found(module, name)
+    formula = _formula_at(module, name)
     return from_formula(formula.with_(**dict(changed)) if changed else formula)
 
 

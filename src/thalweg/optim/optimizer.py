@@ -78,10 +78,10 @@ class FormulaOptimizer(torch.optim.Optimizer):
         stochastic_rounding: bool = False,
         **named: Any,
     ) -> None:
-        given = inspect.Signature(self.rule.arguments).bind(*arguments, **named)
-        given.apply_defaults()
-        check(given.arguments, grouped=self.rule.grouped)
-        self.rule.verify(given.arguments)
+        bound = inspect.Signature(self.rule.arguments).bind(*arguments, **named)
+        bound.apply_defaults()
+        check(bound.arguments, grouped=self.rule.grouped)
+        self.rule.verify(bound.arguments)
         _check_whole_step(max_norm, clip_value, ema_decay)
         format_of(state_dtype)  # refuses an unknown format
         self.options = StepOptions(
@@ -89,13 +89,16 @@ class FormulaOptimizer(torch.optim.Optimizer):
         )
         self._plan: Plan | None = None
         self.scaled = False
-        super().__init__(params, dict(given.arguments))
+        super().__init__(params, dict(bound.arguments))
 
     @property
     def _step_supports_amp_scaling(self) -> bool:
         """Whether GradScaler hands its scale to `step` in place of unscaling the gradients itself."""
         a = self.options
         return a.zero_grad or any(v is not None for v in (a.max_norm, a.clip_value, a.ema_decay))
+
+    def _params(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
@@ -105,7 +108,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
             closure: computes gradients and returns the loss; needed by rules that read the loss or look ahead.
         """
         loss = self._loss(closure)
-        params = [p for group in self.param_groups for p in group["params"]]
+        params = self._params()
         gradients = list(map(_GRADIENT, params))
         scale, overflow = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         if overflow is not None and float(overflow):
@@ -165,39 +168,34 @@ class FormulaOptimizer(torch.optim.Optimizer):
         """The moving averages of the weights, in the order of the parameters; needs ``ema_decay=``."""
         if self.options.ema_decay is None:
             raise UsageError("there is no average of the weights: give the optimizer ema_decay=, e.g. 0.999.")
-        params = [p for group in self.param_groups for p in group["params"]]
-        return [self.state.get(p, {}).get("ema", p.detach()) for p in params]
+        return [self.state.get(p, {}).get("ema", p.detach()) for p in self._params()]
 
     @torch.no_grad()
     def swap_ema(self) -> None:
         """Exchange the weights and their moving averages, in place; a second call undoes it."""
-        averages = self.ema_parameters()
-        params = [p for group in self.param_groups for p in group["params"]]
-        for p, average in zip(params, averages, strict=True):
+        for p, average in zip(self._params(), self.ema_parameters(), strict=True):
             before = p.detach().clone()
             p.copy_(average)
             average.copy_(before)
 
     def state_dict(self) -> dict[str, Any]:
         """As torch's: a class that torch.optim has too can load it, and the other way round."""
-        made = super().state_dict()
-        groups = [(k, group) for group in made["param_groups"] for k in group["params"]]
-        for k, group in groups:
-            if k in made["state"]:
-                made["state"][k] = self._packed(made["state"][k], group)
-        return made
+        saved = super().state_dict()
+        states = saved["state"]
+        for group in saved["param_groups"]:
+            states |= {k: self._packed(states[k], group) for k in group["params"] if k in states}
+        return saved
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up a state of this class or of torch.optim's; the dtypes of states stay as they were saved."""
         read: list[dict[str, Any]] = []
-        handle = self.register_load_state_dict_pre_hook(lambda _, given: read.append(given))
+        handle = self.register_load_state_dict_pre_hook(lambda _, prepared: read.append(prepared))
         try:
             super().load_state_dict(state_dict)
         finally:
             handle.remove()
         saved = [k for group in read[0]["param_groups"] for k in group["params"]]
-        params = [p for group in self.param_groups for p in group["params"]]
-        for k, p in zip(saved, params, strict=True):
+        for k, p in zip(saved, self._params(), strict=True):
             if k in read[0]["state"]:
                 self.state[p] = self._unpacked(read[0]["state"][k], p)
 
@@ -212,15 +210,13 @@ class FormulaOptimizer(torch.optim.Optimizer):
 
     def _unpacked(self, state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:
         """What `_packed` gave, or torch, as the kernels need it, on the weight's device."""
-        kept: dict[str, Any] = {}
-        for name, value in state.items():
-            if name == "step" or not isinstance(value, Tensor):
-                kept[name] = value.detach().clone() if isinstance(value, Tensor) else value
-            else:
-                kept[name] = value.detach().to(p.device, copy=True)
-        if "ax" in kept:
-            del kept["mu"]
-        return {name: value for name, value in kept.items() if value is not None}
+        values = {name: value for name, value in state.items() if value is not None}
+        for name, value in values.items():
+            if isinstance(value, Tensor):
+                values[name] = value.detach().to(value.device if name == "step" else p.device, copy=True)
+        if "ax" in values:
+            del values["mu"]
+        return values
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "options": self.options}

@@ -52,8 +52,8 @@ class Rule:
 
     def places(self, formula: Formula, argument: str) -> list[tuple[int, int | None]]:
         """Which hyperparameters an argument holds: the place of each among them, and in the argument, if a tuple."""
-        found = _places(formula.equations.hyperparameters, self.grouped)
-        return [(k, place) for k, (name, place) in enumerate(found) if name == argument]
+        places = _places(formula.equations.hyperparameters, self.grouped)
+        return [(k, place) for k, (name, place) in enumerate(places) if name == argument]
 
     def verify(self, group: Group) -> None:
         """Refuse what no formula can be chosen for, and hyperparameters that are not numbers."""
@@ -164,12 +164,12 @@ def rule_of_formula(formula: Formula, states: Mapping[str, str] | None = None, *
         return formula.with_(**dict(chosen))
 
     def choose(group: Group) -> Formula:
-        wanted = {name: group[name] for name in (*options, *(absent & formula.hyperparameters.keys()))}
-        for name in absent & wanted.keys():  # only whether there is one: its value is a number in a table
-            given = wanted[name] is not None and not (grouped and wanted[name] == 0)
-            wanted[name] = 0.5 if given else None
+        choices = {name: group[name] for name in (*options, *(absent & formula.hyperparameters.keys()))}
+        for name in absent & choices.keys():  # only whether there is one: its value is a number in a table
+            missing = choices[name] is None or (grouped and choices[name] == 0)
+            choices[name] = None if missing else 0.5
         present = {**formula.options, **dict.fromkeys(absent & formula.hyperparameters.keys(), 0.5)}
-        changes = {name: value for name, value in wanted.items() if present[name] != value}
+        changes = {name: value for name, value in choices.items() if present[name] != value}
         return form(tuple(sorted(changes.items()))) if changes else formula
 
     return Rule(tuple(arguments), choose, states or {}, grouped=grouped)

@@ -29,7 +29,7 @@ def is_sharded(t: Any) -> bool:
 
 
 def local(t: Any) -> Tensor:
-    """The part of a DTensor that lies here; any other tensor as it is."""
+    """The part of a DTensor that lies here; any other tensor unchanged."""
     if not is_sharded(t):
         return t
     part = t._local_tensor  # to_local() would give another view each time
@@ -111,10 +111,10 @@ class Shards:
         """Whether the parts are where they were."""
         return self._pointers() == self.pointers
 
-    def gradients(self, given: Sequence[Any]) -> tuple[list[Tensor], list[Tensor]]:
+    def gradients(self, present: Sequence[Any]) -> tuple[list[Tensor], list[Tensor]]:
         """The parts of the gradients that belong to the parts of the weights; and which had to be moved for it."""
         parts, moved = [], []
-        for g, p in zip(given, self.weights, strict=True):
+        for g, p in zip(present, self.weights, strict=True):
             _check_both(p, g)
             if is_sharded(g) and not _alike(g, p):
                 moved.append(g)

@@ -2,8 +2,7 @@
 
 In a state_dict a state has one tensor under its name, or, as int8, two: ``exp_avg_int8`` with the codes and
 ``exp_avg_scale`` with the scale of each block of 256, in order of memory. The names differ on purpose: what does not
-know the format finds nothing, and no wrong numbers. What was saved in another format is converted when it is
-taken up.
+know the format finds nothing, and no wrong numbers. What was saved in another format is converted when it is taken up.
 """
 
 from __future__ import annotations
@@ -27,66 +26,66 @@ def format_of(state_dtype: StateDtype) -> str | None:
     """The format that ``state_dtype=`` asks for; None: as the weights are."""
     forms = {None: None, torch.float32: "float32", torch.bfloat16: "bfloat16 stochastic", torch.int8: "int8"}
     named = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
-    wanted = named.get(state_dtype, state_dtype) if isinstance(state_dtype, str) else state_dtype
-    if wanted not in forms:
+    dtype = named.get(state_dtype, state_dtype) if isinstance(state_dtype, str) else state_dtype
+    if dtype not in forms:
         raise UsageError(
             f'Invalid state_dtype: {state_dtype!r}; it must be torch.float32, torch.bfloat16 or "int8", '
             "or None for that of the weights."
         )
-    return forms[wanted]
+    return forms[dtype]
 
 
-def take_up(kept: dict[str, Any], key: str, p: Tensor, first: float, form: str | None) -> tuple[Tensor, Tensor | None]:
-    """The state of that name in the format, made or converted where it is not there yet: values or codes, and scales.
+def take_up(state: dict[str, Any], key: str, p: Tensor, first: float, form: str | None) -> tuple[Tensor, Tensor | None]:
+    """The values or codes, and the scales, of the state of that name, created or converted where it is missing.
 
     Args:
-        kept: all that is kept of the parameter; the state is left in it.
+        state: all states of the parameter; this one is left in it.
         first: its value before the first step.
-        form: a format, or None to leave what is there as it is.
+        form: a format, or None to leave the present one.
     """
     if form != "int8":
-        present = kept.get(key)
-        if present is None and key + CODES in kept:
-            present = unpacked(kept.pop(key + CODES), kept.pop(key + SCALE))
+        present = state.get(key)
+        if present is None and key + CODES in state:
+            present = unpacked(state.pop(key + CODES), state.pop(key + SCALE))
         dtype = None if form is None else storage.dtype_of(form)
         if present is None:
             present = torch.full_like(p, first, dtype=dtype, requires_grad=False)
-        kept[key] = laid_out(sharded.placed(present, p), p, dtype or present.dtype)
-        return kept[key], None
-    codes, scale = kept.get(key + CODES), kept.get(key + SCALE)
+        state[key] = laid_out(sharded.placed(present, p), p, dtype or present.dtype)
+        return state[key], None
+    codes, scale = state.get(key + CODES), state.get(key + SCALE)
     if codes is None or scale is None or (codes.shape, codes.stride()) != (p.shape, p.stride()):
-        wide = kept.pop(key, None)
+        wide = state.pop(key, None)
         if codes is not None and scale is not None:
             wide = unpacked(codes, scale)
         if wide is None:
             wide = torch.full_like(p, first, dtype=torch.float32, requires_grad=False)
         codes, scale = packed(laid_out(wide, p, torch.float32))
-    kept[key + CODES], kept[key + SCALE] = codes, scale
+    state[key + CODES], state[key + SCALE] = codes, scale
     return codes, scale
 
 
-def readable(kept: Mapping[str, Any], key: str) -> Tensor | None:
+def readable(state: Mapping[str, Any], key: str) -> Tensor | None:
     """The state of that name as values, whatever its format."""
-    if key + CODES in kept:
-        return unpacked(kept[key + CODES], kept[key + SCALE])
-    return kept.get(key)
+    if key + CODES in state:
+        return unpacked(state[key + CODES], state[key + SCALE])
+    return state.get(key)
 
 
-def name_of(dtype: torch.dtype, form: str | None) -> str | None:
-    """The format of a tensor of that dtype, or None where no compiled kernel has it."""
-    return form or _NAMES.get(dtype)
+def name_of(dtype: torch.dtype) -> str:
+    """The format of a tensor of that dtype; the name of a dtype that no compiled kernel has is not a format."""
+    return _NAMES.get(dtype, str(dtype))
 
 
-def laid_out(state: Tensor, p: Tensor, dtype: torch.dtype) -> Tensor:
+def laid_out(value: Tensor, p: Tensor, dtype: torch.dtype) -> Tensor:
     """The state in that dtype, with the strides of the weight."""
-    if state.shape != p.shape:
+    if value.shape != p.shape:
         raise UsageError(
-            f"a state of shape {tuple(state.shape)} was loaded for a parameter of shape {tuple(p.shape)}; "
+            f"a state of shape {tuple(value.shape)} was loaded for a parameter of shape {tuple(p.shape)}; "
             "load the state_dict of an optimizer of the same model, with its parameters in the same order."
         )
-    if state.dtype == dtype and state.stride() == p.stride():
-        return state
-    return torch.empty_like(p, dtype=dtype, requires_grad=False).copy_(state)
+    if value.dtype == dtype and value.stride() == p.stride():
+        return value
+    return torch.empty_like(p, dtype=dtype, requires_grad=False).copy_(value)
 
 
 def packed(value: Tensor, bits: Tensor | None = None) -> tuple[Tensor, Tensor]:
