@@ -295,7 +295,7 @@ REGULARIZERS = [
     "none + l2(1)",
     "none(1)",
     "l2(1)l1(1)",
-    "early_stopping(1,_seen={})",
+    "early_stopping(1,_memory={})",
     "l2(name='x')",
     "l2(varying=())",
     "chain(l2(1))",

@@ -347,12 +347,12 @@ def test_files_that_are_no_such_ensemble_are_a_sentence(classes: Ensemble, tmp_p
     whole = path.read_bytes()
     for content in (b"", b"pickle", whole[:40], whole[:-1]):
         path.write_bytes(content)
-        with pytest.raises(StoreError, match=r"cannot be read \(.*\); it is damaged, or no ensemble"):
+        with pytest.raises(StoreError, match=r"cannot be read \(.*\); it is damaged, or not an ensemble"):
             tw.Ensemble.load(path, model=small)
     from safetensors.torch import save
 
     path.write_bytes(save({"a": torch.zeros(1)}))
-    with pytest.raises(StoreError, match="is no ensemble of thalweg"):
+    with pytest.raises(StoreError, match="is not an ensemble of thalweg"):
         tw.Ensemble.load(path, model=small)
     with pytest.raises(StoreError, match="cannot be written"):
         classes.save(path / "inside")

@@ -88,8 +88,8 @@ class Loss(Declared, ABC):
             values = values * weights.reshape(-1, *[1] * (values.ndim - 1))
             return values.sum() if self.reduction == "sum" else values
         rows, counts = self._rows(outputs, targets), self.counts(targets)
-        counted = weights if counts is None else weights * counts.to(rows.dtype)
-        return (weights * rows).sum() / counted.sum()
+        totals = weights if counts is None else weights * counts.to(rows.dtype)
+        return (weights * rows).sum() / totals.sum()
 
     def per_sample(self, outputs: Tensor, targets: Any) -> Tensor:
         """One value per sample, (samples,): torch's ``reduction="none"``, averaged over a sample's own values."""

@@ -105,9 +105,9 @@ class CrossEntropy(Loss):
     def counts(self, targets: Tensor) -> Tensor | None:
         if targets.is_floating_point():  # torch divides by the number of samples then
             return None
-        counted = targets != self.ignore_index
-        share = counted.double()
+        valid = targets != self.ignore_index
+        share = valid.double()
         weight = self._weight(share.dtype, share.device)
         if weight is not None:
-            share = share * weight[torch.where(counted, targets, 0)]
+            share = share * weight[torch.where(valid, targets, 0)]
         return share.flatten(1).mean(1) if share.ndim > 1 else share

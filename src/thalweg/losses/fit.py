@@ -13,9 +13,9 @@ from ..errors import ProblemError
 
 def as_many(outputs: Tensor, targets: Tensor | None, weights: Tensor | None) -> None:
     """As many targets, and as many weights, as outputs."""
-    for what, given in (("targets", targets), ("sample weights", weights)):
-        if given is not None and outputs.ndim and given.shape[:1] != outputs.shape[:1]:
-            many = len(given) if given.ndim else "a single value"
+    for what, tensor in (("targets", targets), ("sample weights", weights)):
+        if tensor is not None and outputs.ndim and tensor.shape[:1] != outputs.shape[:1]:
+            many = len(tensor) if tensor.ndim else "a single value"
             raise ProblemError(f"there are {len(outputs)} outputs, and for {what} {many}; give one for each output.")
     if weights is not None and weights.ndim != 1:
         raise ProblemError(
@@ -72,10 +72,10 @@ def classes(name: str, outputs: Tensor, targets: Tensor, where: str = "", *, sof
 
 def in_range(targets: Tensor, count: int, where: str = "", ignored: int | None = None) -> None:
     """Class ids from 0 to `count` − 1, apart from those that are ignored."""
-    kept = targets if ignored is None else targets[targets != ignored]
-    if not kept.numel():
+    ids = targets if ignored is None else targets[targets != ignored]
+    if not ids.numel():
         return
-    low, high = int(kept.min()), int(kept.max())
+    low, high = int(ids.min()), int(ids.max())
     if low < 0 or high >= count:
         raise ProblemError(
             f"the {_whose(where)} run from {low} to {high}, and a model with {count} outputs "

@@ -26,12 +26,11 @@ from .base import Loss
 Fixed = Mapping[str, Any]
 
 
-def _distribution(what: str, given: Any, error: type[UsageError]) -> type[Any]:
-    kind = given
+def _distribution(what: str, kind: Any, error: type[UsageError]) -> type[Any]:
     if isinstance(kind, str):
-        known = [n for n in torch.distributions.__all__ if _is_distribution(getattr(torch.distributions, n))]
-        if kind not in known:
-            raise error(unknown("distribution of torch.distributions", kind, known))
+        names = [n for n in torch.distributions.__all__ if _is_distribution(getattr(torch.distributions, n))]
+        if kind not in names:
+            raise error(unknown("distribution of torch.distributions", kind, names))
         kind = getattr(torch.distributions, kind)
     if not isinstance(kind, type) or getattr(kind, "log_prob", None) in (None, Distribution.log_prob):
         name = kind.__name__ if isinstance(kind, type) else repr(kind)
@@ -132,8 +131,8 @@ class NegativeLogLikelihood(Loss):
         if twice:
             raise ProblemError(f"{self._called} is given {sorted(twice)[0]} twice; make it an output or fix it.")
         for parameter, needed in inspect.signature(self.distribution).parameters.items():  # type: ignore[arg-type]
-            given = parameter in (*self._names, *self.fixed)
-            if needed.default is needed.empty and needed.kind is needed.POSITIONAL_OR_KEYWORD and not given:
+            missing = parameter not in (*self._names, *self.fixed)
+            if needed.default is needed.empty and needed.kind is needed.POSITIONAL_OR_KEYWORD and missing:
                 raise ProblemError(f"{self._called} needs {parameter} too; name it in outputs= or give it in fixed=.")
         for parameter, value in self.fixed.items():
             if parameter == "dim":  # of the matrices of LKJCholesky
@@ -141,8 +140,8 @@ class NegativeLogLikelihood(Loss):
             _check_fixed(f"{self.name} of {self._called}: {parameter}", value)
 
     def _constraint(self, parameter: str) -> Any:
-        known = getattr(self.distribution, "arg_constraints", {})
-        return known.get(parameter, constraints.real) if isinstance(known, Mapping) else constraints.real
+        by_name = getattr(self.distribution, "arg_constraints", {})
+        return by_name.get(parameter, constraints.real) if isinstance(by_name, Mapping) else constraints.real
 
     def _to(self, parameter: str) -> Any:
         try:
@@ -180,8 +179,8 @@ class NegativeLogLikelihood(Loss):
         return values if reduction == "none" else getattr(values, reduction)()
 
     def fit(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
-        made = self.made(outputs)
-        draw = (*made.batch_shape, *made.event_shape)
+        distribution = self.made(outputs)
+        draw = (*distribution.batch_shape, *distribution.event_shape)
         if len(draw) != targets.ndim or draw[1:] != tuple(targets.shape[1:]):
             raise ProblemError(
                 f"{self._called} of outputs {fit.shape(outputs)} draws {fit.shape(outputs.new_empty(draw))}, and the "

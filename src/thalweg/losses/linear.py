@@ -25,6 +25,7 @@ from .classification import class_weights
 CHUNK = 16 * 2**20  # bytes of a chunk's logits
 FEWEST = 256  # tokens in a chunk: each reads and writes the gradient of all weights, which must be worth it
 
+Inputs = tuple[Tensor, Tensor, Tensor | None]  # hidden, weight, bias
 Gradients = list[Tensor | None]
 
 
@@ -101,15 +102,8 @@ def linear_cross_entropy(
         fit.in_range(targets, len(weight), ignored=ignore_index)
     options = _Options(ignore_index, float(label_smoothing), reduction)
     with torch.autocast(hidden.device.type, enabled=False):
-        value = _Function.apply(
-            hidden.reshape(-1, hidden.shape[-1]),
-            weight,
-            bias,
-            targets.reshape(-1),
-            share,
-            options,
-            torch.is_grad_enabled(),
-        )
+        tokens, learning = hidden.reshape(-1, hidden.shape[-1]), torch.is_grad_enabled()
+        value = _Function.apply(tokens, weight, bias, targets.reshape(-1), share, options, learning)
     assert isinstance(value, Tensor)
     value = value if mixed else value.to(hidden.dtype)
     return value.reshape(targets.shape) if reduction == "none" else value
@@ -131,9 +125,9 @@ class _Function(torch.autograd.Function):
         ctx.save_for_backward(hidden, weight, bias, targets, share)
         total = _total(hidden, targets, share, options)
         now = learning and options.reduction != "none"
-        wanted = ctx.needs_input_grad[:3] if now else (False, False, False)
-        values, found = _run(hidden, weight, bias, targets, share, options, 1 / total, wanted)
-        ctx.ready = found if now else None
+        needs = ctx.needs_input_grad[:3] if now else (False, False, False)
+        values, slopes = _run((hidden, weight, bias), targets, share, options, 1 / total, needs)
+        ctx.slopes = slopes if now else None
         return values if options.reduction == "none" else values.sum() / total
 
     @staticmethod
@@ -144,15 +138,14 @@ class _Function(torch.autograd.Function):
                 "torch.nn.functional.cross_entropy(torch.nn.functional.linear(hidden, weight, bias), targets)."
             )
         (gradient,) = gradients
-        found, ctx.ready = ctx.ready, None  # scaled in place, which only the first backward may do
-        if found is not None:
-            found = [g if g is None else g.mul_(gradient) for g in found]
+        slopes, ctx.slopes = ctx.slopes, None  # scaled in place, which only the first backward may do
+        if slopes is not None:
+            slopes = [g if g is None else g.mul_(gradient) for g in slopes]
         else:
             hidden, weight, bias, targets, share = ctx.saved_tensors
             scale = gradient / _total(hidden, targets, share, ctx.options)
-            wanted = ctx.needs_input_grad[:3]
-            found = _run(hidden, weight, bias, targets, share, ctx.options, scale, wanted)[1]
-        return *found, None, None, None, None
+            slopes = _run((hidden, weight, bias), targets, share, ctx.options, scale, ctx.needs_input_grad[:3])[1]
+        return *slopes, None, None, None, None
 
 
 def _total(hidden: Tensor, targets: Tensor, share: Tensor | None, options: _Options) -> Tensor:
@@ -164,42 +157,35 @@ def _total(hidden: Tensor, targets: Tensor, share: Tensor | None, options: _Opti
 
 def _class_weight(targets: Tensor, share: Tensor | None, options: _Options, dtype: torch.dtype) -> Tensor:
     """The weight of each token's class, (tokens,); 0 where it is ignored."""
-    counted = targets != options.ignore_index
-    return counted.to(dtype) if share is None else share.to(dtype)[torch.where(counted, targets, 0)] * counted
+    valid = targets != options.ignore_index
+    return valid.to(dtype) if share is None else share.to(dtype)[torch.where(valid, targets, 0)] * valid
 
 
 def _run(
-    hidden: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    targets: Tensor,
-    share: Tensor | None,
-    options: _Options,
-    scale: Tensor,
-    wanted: Sequence[bool],
+    inputs: Inputs, targets: Tensor, share: Tensor | None, options: _Options, scale: Tensor, needs: Sequence[bool]
 ) -> tuple[Tensor, Gradients]:
     """The loss of each token (tokens,), and the gradients of Σ scaleᵢ lossᵢ by hidden, weight and bias."""
-    inputs = (hidden, weight, bias)
-    found: Gradients = [
-        torch.zeros_like(t) if t is not None and w else None for t, w in zip(inputs, wanted, strict=True)
+    hidden, weight, bias = inputs
+    slopes: Gradients = [
+        torch.zeros_like(t) if t is not None and need else None for t, need in zip(inputs, needs, strict=True)
     ]
     values = hidden.new_empty(len(hidden), dtype=_wide(hidden))
     size = max(FEWEST, CHUNK // (len(weight) * hidden.element_size()))
     for start in range(0, len(hidden), size):
         part = slice(start, start + size)
         logits = F.linear(hidden[part], weight, bias)  # (chunk, classes)
-        own = scale if scale.ndim == 0 else scale[part]
-        values[part], change = _chunk(logits, targets[part], share, options, own, any(wanted))
+        scales = scale if scale.ndim == 0 else scale[part]
+        values[part], change = _chunk(logits, targets[part], share, options, scales, any(needs))
         del logits
         if change is not None:
-            _add(found, change, hidden, weight, part)
+            _add(slopes, change, hidden, weight, part)
         del change  # both make room before the next chunk
-    return values, found
+    return values, slopes
 
 
-def _add(found: Gradients, change: Tensor, hidden: Tensor, weight: Tensor, part: slice) -> None:
+def _add(slopes: Gradients, change: Tensor, hidden: Tensor, weight: Tensor, part: slice) -> None:
     """What a chunk's gradient by its logits, (tokens, classes), means for hidden, weight and bias."""
-    by_hidden, by_weight, by_bias = found
+    by_hidden, by_weight, by_bias = slopes
     if by_hidden is not None:
         torch.mm(change, weight, out=by_hidden[part])
     if by_weight is not None:
@@ -216,25 +202,25 @@ def _chunk(
     With ε the smoothing, each −log softmax counts (1 − ε) w_y at the target and ε w_c/C everywhere.
     """
     dtype = _wide(logits)
-    counted = targets != options.ignore_index
-    at = torch.where(counted, targets, 0).unsqueeze(1)
+    valid = targets != options.ignore_index
+    at = torch.where(valid, targets, 0).unsqueeze(1)
     sharp = (1 - options.label_smoothing) * _class_weight(targets, share, options, dtype)
-    even = counted.to(dtype) * (options.label_smoothing / logits.shape[1])
+    even = valid.to(dtype) * (options.label_smoothing / logits.shape[1])
     top, where = logits.max(1, keepdim=True)
     chances = torch.softmax(logits, 1)
     # log Σ exp, from the largest logit and its probability: nothing overflows, and no second large tensor
     whole = (top.to(dtype) - chances.gather(1, where).to(dtype).log()).squeeze(1)
-    values = torch.where(counted, sharp * (whole - logits.gather(1, at).squeeze(1).to(dtype)), 0)
+    values = torch.where(valid, sharp * (whole - logits.gather(1, at).squeeze(1).to(dtype)), 0)
     weights = None if share is None else share.to(logits.dtype)
     if options.label_smoothing:
         sums = (logits.sum(1) if weights is None else torch.mv(logits, weights)).to(dtype)
         mass = logits.shape[1] if weights is None else weights.sum(dtype=dtype)
-        values = values + torch.where(counted, even * (mass * whole - sums), 0)
+        values = values + torch.where(valid, even * (mass * whole - sums), 0)
     else:
         mass = 0.0
     if not learning:
         return values, None
-    scale = torch.where(counted, scale, 0)  # (tokens,); a mean over nothing is 0/0, and its gradient 0
+    scale = torch.where(valid, scale, 0)  # (tokens,); a mean over nothing is 0/0, and its gradient 0
     # factors in the logits' own type, since torch would copy a half-precision chunk to multiply it by float32
     change = chances.mul_(((sharp + even * mass) * scale).to(chances.dtype).unsqueeze(1))
     change.scatter_add_(1, at, -(sharp * scale).to(change.dtype).unsqueeze(1))

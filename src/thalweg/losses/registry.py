@@ -34,7 +34,7 @@ METRICS: dict[str, Measure] = {"accuracy": accuracy, "mae": MAE(), "mse": MSE()}
 
 
 @dataclass(frozen=True, eq=False)
-class Own(Loss, listed=False):
+class Custom(Loss, listed=False):
     """A function or module of the user's, (outputs, targets) → a scalar or one value per sample."""
 
     name: ClassVar[str] = "own"
@@ -87,7 +87,7 @@ def get(loss: str | Measure) -> Loss:
         return build(Loss, "loss", name, arguments) if arguments or name not in LOSSES else LOSSES[name]
     if not callable(loss):
         raise _neither("loss", loss, list(LOSSES))
-    return _of_torch(loss) or Own(loss)
+    return _of_torch(loss) or Custom(loss)
 
 
 def get_metric(metric: str | Measure) -> Measure:
@@ -129,8 +129,8 @@ def _of_torch(measure: Any) -> Loss | None:
     return next((loss for loss in LOSSES.values() if measure is type(loss).counterpart), None)
 
 
-def _neither(kind: str, given: Any, known: list[str]) -> ProblemError:
+def _neither(kind: str, value: Any, names: list[str]) -> ProblemError:
     return ProblemError(
-        f"the {kind} is a {type(given).__name__}; give one of {', '.join(known)}, "
+        f"the {kind} is a {type(value).__name__}; give one of {', '.join(names)}, "
         "or a function (outputs, targets) -> scalar or per-sample values."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -53,17 +54,8 @@ class TripletMargin(Loss):
             )
 
     def compute(self, outputs: Tensor, targets: Tensor | None, reduction: str) -> Tensor:
-        anchor, positive, negative = outputs.unbind(1)
+        distance = functools.partial(F.pairwise_distance, p=self.p, eps=self.eps)
         # torch's triplet_margin_loss has no rule for vmap; its form with a distance is the same, and runs under it
         return F.triplet_margin_with_distance_loss(
-            anchor,
-            positive,
-            negative,
-            distance_function=self._distance,
-            margin=self.margin,
-            swap=self.swap,
-            reduction=reduction,
+            *outputs.unbind(1), distance_function=distance, margin=self.margin, swap=self.swap, reduction=reduction
         )
-
-    def _distance(self, x: Tensor, y: Tensor) -> Tensor:
-        return F.pairwise_distance(x, y, p=self.p, eps=self.eps)

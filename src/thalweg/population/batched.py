@@ -23,11 +23,12 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from .. import losses
 from ..errors import BatchingError, TrainingError, first_line
 from ..regularizers.base import Regularizer, criterion
-from .draws import Drawn, Replayed, numbers, recorded
+from .draws import Draw, Replayed, numbers, recorded
 from .moving import cumulative, moving_buffers
 from .rewrites import REWRITES
 
 Tensors = tuple[Tensor, ...]
+Groups = Sequence[Sequence[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,10 @@ class _Graph(NamedTuple):
     """A batched program, and what its model draws at each step."""
 
     call: Callable[..., Tensors]
-    drawn: list[Drawn]
+    draws: list[Draw]
 
 
-class _Layout:
+class Layout:
     """Where in one flat list of tensors each kind of them stands; the traced graph takes and gives such lists."""
 
     def __init__(self, *groups: Sequence[object]) -> None:
@@ -78,7 +79,7 @@ class _Layout:
 # What a model may make the tracer raise: control flow that depends on data, operations without a rule, its own checks.
 UNTRACEABLE = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
 # PyTorch traces for the whole process: of two programs traced at once one may fail, run untraced, and round otherwise.
-_TRACING = threading.Lock()
+TRACING = threading.Lock()
 
 
 class Batched:
@@ -147,23 +148,7 @@ class Batched:
         """
         amounts = [a for part in extra.amounts for a in part]
         draws = [d for part in extra.draws for d in part]
-        groups = (weights, moving, amounts, (inputs, targets), fixed, draws)
-        programs = tuple(part.program for part in extra.parts)
-        key = (
-            "gradient",
-            len(weights[0]),
-            inputs.shape,
-            inputs.dtype,
-            targets.shape,
-            targets.dtype,
-            programs,
-            extra.per_member,
-        )
-        graph = self._graph(key, groups, extra)
-        each = [numbers(graph.drawn, seed) for seed in extra.seeds] if graph.drawn else [()]
-        drawn = [torch.stack(one) for one in zip(*each, strict=True)] if extra.per_member else each[0]
-        with torch.no_grad():
-            return graph.call(*weights, *moving, *amounts, inputs, targets, *fixed, *draws, *drawn)
+        return self._run((weights, moving, amounts, (inputs, targets), fixed, draws), extra, extra.data)
 
     def evaluate(
         self,
@@ -175,26 +160,35 @@ class Batched:
         per_member: bool = False,
     ) -> Tensors:
         """The loss and each metric, (members,) each, in evaluation mode; `per_member`: fixed are (members, *shape)."""
-        groups = (weights, moving, (), (inputs, targets), fixed, ())
-        key = ("evaluate", len(weights[0]), inputs.shape, inputs.dtype, targets.shape, targets.dtype, per_member)
-        graph = self._graph(key, groups, None, 0 if per_member else None)
+        return self._run((weights, moving, (), (inputs, targets), fixed, ()), None, 0 if per_member else None)
+
+    def _run(self, groups: Groups, extra: Extra | None, fixed: int | None) -> Tensors:
+        """A step of training with `extra`, or an evaluation without it; `fixed` is vmap's in_dim of fixed tensors."""
+        graph = self._graph(groups, extra, fixed)
+        draws: Sequence[Tensor] = ()
+        if graph.draws and extra is not None:
+            each = [numbers(graph.draws, seed) for seed in extra.seeds]
+            draws = [torch.stack(one) for one in zip(*each, strict=True)] if extra.per_member else each[0]
         with torch.no_grad():
-            return graph.call(*weights, *moving, inputs, targets, *fixed)
+            return graph.call(*(t for group in groups for t in group), *draws)
 
     def _call(self, weights: Tensors, buffers: dict[str, Tensor], inputs: Tensor, fixed: Tensors) -> Tensor:
         """The outputs; buffers that the model moves are moved in `buffers`."""
         buffers |= zip((*self.names, *self.fixed), (*weights, *fixed), strict=True)
         return functional_call(self.model, buffers, (inputs,))
 
-    def _one_gradient(self, extra: Extra, groups: Sequence[Tensors], layouts: Sequence[_Layout]) -> Tensors:
-        """One member's gradients, loss and moved buffers."""
-        weights, moving, amounts, (inputs, targets), fixed, draws = groups
-        amount, draw = (layout.split(flat) for layout, flat in zip(layouts, (amounts, draws), strict=True))
+    def _member(self, extra: Extra | None, groups: Groups) -> Tensors:
+        """One member's gradients, loss and moved buffers; without `extra` its loss and metrics."""
+        return self._one_evaluation(groups) if extra is None else self._one_gradient(extra, groups)
+
+    def _one_gradient(self, extra: Extra, groups: Groups) -> Tensors:
+        weights, moving, amounts, (inputs, targets), fixed, draws = map(tuple, groups)
+        amount, draw = Layout(*extra.amounts).split(amounts), Layout(*extra.draws).split(draws)
         parts = list(zip(extra.parts, draw, amount, strict=True))
         point, y = weights, targets
-        for part, drawn, strengths in parts:
-            inputs, y = part.batch(inputs, y, drawn, strengths)
-            point = part.point(point, drawn, strengths)
+        for part, random, strengths in parts:
+            inputs, y = part.batch(inputs, y, random, strengths)
+            point = part.point(point, random, strengths)
         loss = criterion(self.loss, extra.parts, amount)
 
         def objective(w: Tensors) -> tuple[Tensor, Tensors]:
@@ -205,20 +199,20 @@ class Batched:
                 value = value if added is None else value + added
             return value, tuple(buffers[name].detach() for name in self.moving)
 
-        gradients, value, moved = self._derive(objective, point)
+        gradients, value, buffers = self._derive(objective, point)
         for part, _, strengths in parts:
             gradients = part.gradient(gradients, strengths)
-        return (*gradients, value, *moved)
+        return (*gradients, value, *buffers)
 
     def _derive(
         self, objective: Callable[[Tensors], tuple[Tensor, Tensors]], point: Tensors
     ) -> tuple[Tensors, Tensor, Tensors]:
         """The gradients, the value, and what comes with it."""
-        gradients, (value, moved) = grad_and_value(objective, has_aux=True)(point)
-        return gradients, value, moved
+        gradients, (value, buffers) = grad_and_value(objective, has_aux=True)(point)
+        return gradients, value, buffers
 
-    def _one_evaluation(self, groups: Sequence[Tensors]) -> Tensors:
-        weights, moving, _, (inputs, targets), fixed, _ = groups
+    def _one_evaluation(self, groups: Groups) -> Tensors:
+        weights, moving, _, (inputs, targets), fixed, _ = map(tuple, groups)
         outputs = self._call(weights, dict(zip(self.moving, moving, strict=True)), inputs, fixed)
         return (self.judge(outputs, targets), *(self._metric(name, outputs, targets) for name in self.metrics))
 
@@ -229,70 +223,69 @@ class Batched:
             words = f"the metric {name} cannot be computed for a population: {first_line(error)}."
             raise BatchingError(words, metric=name) from error
 
-    def _graph(
-        self, key: tuple, groups: Sequence[Sequence[Tensor]], extra: Extra | None, fixed: int | None = None
-    ) -> _Graph:
+    def _graph(self, groups: Groups, extra: Extra | None, fixed: int | None) -> _Graph:
+        programs = None if extra is None else tuple(part.program for part in extra.parts)
+        key = (len(groups[0][0]), *((t.shape, t.dtype) for t in groups[3]), programs, fixed)
         graph = self._graphs.get(key)
         if graph is None:
-            with _TRACING, self._lock:
+            with TRACING, self._lock:
                 graph = self._graphs.get(key) or self._trace(groups, extra, fixed)
                 self._graphs[key] = graph
         return graph
 
-    def _trace(self, groups: Sequence[Sequence[Tensor]], extra: Extra | None, fixed: int | None) -> _Graph:
-        training = extra is not None
-        drawn = self._drawn(groups, extra) if extra is not None else []
+    def _trace(self, groups: Groups, extra: Extra | None, fixed: int | None) -> _Graph:
+        draws = [] if extra is None else self._draws(groups, extra)
+        each = extra is not None and extra.per_member
         example = [t for group in groups for t in group]
-        data = extra.data if extra is not None else None
-        example += [n.expand(len(groups[0][0]), *n.shape) if data == 0 else n for n in numbers(drawn, 0)]
-        layout = _Layout(*groups, drawn)
-        inner = [_Layout(*extra.amounts), _Layout(*extra.draws)] if extra is not None else []
+        example += [n.expand(len(groups[0][0]), *n.shape) if each else n for n in numbers(draws, 0)]
+        layout = Layout(*groups, draws)
+        random = "error" if not draws else "different" if each else "same"
 
-        def one(*members: Tensors) -> Tensors:
-            if extra is not None:
-                return self._one_gradient(extra, members, inner)
-            return self._one_evaluation(members)
+        def one(*member: Tensors) -> Tensors:
+            return self._member(extra, member)
 
-        axes = (0, 0, 0, data, fixed if extra is None else data, data)
-        random = "error" if not drawn else "different" if data == 0 else "same"
-        batched = vmap(one, in_dims=axes, randomness=random)
+        batched = vmap(one, in_dims=axes(extra, fixed), randomness=random)
 
         def flat(*tensors: Tensor) -> Tensors:
-            *given, random_numbers = layout.split(tensors)
-            with Replayed(random_numbers) if drawn else nullcontext():
-                return batched(*given)
+            *stacks, random_numbers = layout.split(tensors)
+            with Replayed(random_numbers) if draws else nullcontext():
+                return batched(*stacks)
 
         def untraced(*tensors: Tensor) -> Tensors:
             with self._lock, self._mode(extra):
                 return flat(*tensors)
 
         with self._mode(extra):
-            try:
-                with warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", "There is a performance drop")  # of this one call
-                    flat(*example)
-            except TrainingError:
-                raise
-            except (RuntimeError, NotImplementedError, ValueError, TypeError, IndexError) as error:
-                raise BatchingError(_explain(self.model, error, training)) from error
+            self._try(flat, example, extra is not None)
             failure = None
             for table in (REWRITES, None):
                 # Tracing is an optimisation: what it cannot follow is traced without rewrites, or runs untraced.
                 try:
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore")
-                        return _Graph(make_fx(flat, decomposition_table=table)(*example), drawn)
+                        return _Graph(make_fx(flat, decomposition_table=table)(*example), draws)
                 except UNTRACEABLE as error:
                     failure = error
         assert failure is not None
         self._note(f"{type(self.model).__name__} runs untraced, which is slower: {first_line(failure)}.")
-        return _Graph(untraced, drawn)
+        return _Graph(untraced, draws)
+
+    def _try(self, call: Callable[..., object], tensors: Sequence[Tensor], training: bool) -> None:
+        """Call it once; what a population cannot do becomes a sentence."""
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "There is a performance drop")  # of this one call
+                call(*tensors)
+        except TrainingError:
+            raise
+        except (RuntimeError, NotImplementedError, ValueError, TypeError, IndexError) as error:
+            raise BatchingError(_explain(self.model, error, training)) from error
 
     def _note(self, sentence: str) -> None:
         if sentence not in self.notes:
             self.notes.append(sentence)
 
-    def _drawn(self, groups: Sequence[Sequence[Tensor]], extra: Extra) -> list[Drawn]:
+    def _draws(self, groups: Groups, extra: Extra) -> list[Draw]:
         """What the first member draws by itself in a forward pass."""
         weights, moving, _, (inputs, targets), fixed, _ = groups
         if extra.per_member:
@@ -320,6 +313,12 @@ class Batched:
             for part in extra.parts if extra is not None else ():
                 stack.enter_context(part.inside(self.model))
             yield
+
+
+def axes(extra: Extra | None, fixed: int | None) -> tuple[int | None, ...]:
+    """vmap's in_dims of the groups: weights, moving buffers, amounts, data, fixed tensors, random numbers."""
+    data = None if extra is None else extra.data
+    return 0, 0, 0, data, fixed, data
 
 
 def _explain(model: nn.Module, error: Exception, training: bool = True) -> str:

@@ -7,6 +7,7 @@ hyperparameters each. Members never mix: what happens to one changes no bit of a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -86,8 +87,8 @@ class Block:
         moving = {name: fixed[name] for name in task.batched.moving if name in fixed}
         fixed = {name: tensor for name, tensor in fixed.items() if name not in moving}
         self.fixed = [torch.stack([f[n] for _, f in each]) if self.per_member else t for n, t in fixed.items()]
-        self.weights = [self._stacked(w, [trained[name] for trained, _ in each]) for name, w in start.items()]
-        self.moving = [self._stacked(b, [rest[name] for _, rest in each]) for name, b in moving.items()]
+        self.weights = [self._stacked([weights[name] for weights, _ in each]) for name in start]
+        self.moving = [self._stacked([rest[name] for _, rest in each]) for name in moving]
         if (list(start), list(fixed)) != (task.batched.names, task.batched.fixed):
             raise TrainingError(
                 "the model function returns a different model at each call; it must always be the same."
@@ -104,19 +105,17 @@ class Block:
         for part in self.updates:
             part.allocate(self.weights)
 
-    def _stacked(self, one: Tensor, each: Sequence[Tensor]) -> Tensor:
-        """(members, *shape), of the tensor of the one seed or of each member's."""
-        return (
-            torch.stack(list(each)) if self.per_member else one.unsqueeze(0).repeat(len(self.members), *[1] * one.dim())
-        )
+    def _stacked(self, each: Sequence[Tensor]) -> Tensor:
+        """(members, *shape), of each seed's tensor."""
+        stack = torch.stack(list(each))
+        return stack if self.per_member else stack.repeat(len(self.members), *[1] * (stack.dim() - 1))
 
     def _by_formula(self) -> Iterator[Update]:
         first = 0
-        for k in range(1, len(self.members) + 1):
-            here = self.members[first].formula.equations
-            if k == len(self.members) or self.members[k].formula.equations != here:
-                yield Update(here, first, self.members[first:k], self.total)
-                first = k
+        for equations, group in itertools.groupby(self.members, key=lambda m: m.formula.equations):
+            members = tuple(group)
+            yield Update(equations, first, members, self.total)
+            first += len(members)
 
     @property
     def diverged(self) -> np.ndarray:
@@ -130,28 +129,27 @@ class Block:
     def train(self, until: int | None = None) -> Iterator[Epoch | None]:
         """Train from wherever the block stands to the end, or to the end of the pass `until`.
 
-        Yields None after every step and an `Epoch` after every pass over the data. The block may be
-        saved (`tensors`) between any two yields, and taken up again later. Schedules go by the whole run,
-        wherever it is cut.
+        Yields None after every step and an `Epoch` after every pass over the data. The block may be saved (`tensors`)
+        between any two yields, and taken up again later. Schedules go by the whole run, wherever it is cut.
         """
         per_epoch = self.task.batches.steps
         end = self.total if until is None else min(self.total, until * per_epoch)
         if self.step == 0 and self.task.validation is not None:
             self.untrained[:] = self.evaluate(*self.task.validation)["loss"]
         while True:
-            epoch, done = divmod(self.step, per_epoch)
-            if done == 0 and self.step > self.recorded:
-                passed = self._epoch(per_epoch)
-                yield passed
+            epoch, place = divmod(self.step, per_epoch)
+            if place == 0 and self.step > self.recorded:
+                report = self._epoch(per_epoch)
+                yield report
                 # Only now: a run that stops before this point sees the same epoch again, and loses nothing.
                 self.recorded = self.step
                 for part in self.updates if self.task.validation is not None else ():
-                    part.scheduling.observe(passed.values["validation_loss"][part.start : part.stop])
+                    part.scheduling.observe(report.values["validation_loss"][part.start : part.stop])
                 self.loss_sum.fill(0)
             if self.step >= end:
                 return
             for i, (inputs, targets) in enumerate(self.task.batches.epoch(self.seed, epoch)):
-                if i >= done:
+                if i >= place:
                     self._step(inputs, targets)
                     yield None
 
@@ -194,17 +192,17 @@ class Block:
         train_loss = self.loss_sum / steps
         if self.task.validation is None:
             return Epoch(self.step, {"train_loss": train_loss})
-        judged = self.evaluate(*self.task.validation)
+        measures = self.evaluate(*self.task.validation)
         last = self.step >= self.total
-        if self.regularized.stop(judged["loss"], train_loss, self.active, self.step, last):
-            judged = self.evaluate(*self.task.validation)
-        far = (self.untrained > 0) & (judged["loss"] > RUINED * self.untrained)
+        if self.regularized.stop(measures["loss"], train_loss, self.active, self.step, last):
+            measures = self.evaluate(*self.task.validation)
+        far = (self.untrained > 0) & (measures["loss"] > RUINED * self.untrained)
         self.ruined_since[:] = np.where(far, np.where(self.ruined_since < 0, self.step, self.ruined_since), -1)
-        values = {"train_loss": train_loss} | {f"validation_{name}": value for name, value in judged.items()}
+        values = {"train_loss": train_loss} | {f"validation_{name}": value for name, value in measures.items()}
         if self.regularized.stopping:
             stopped = self.regularized.stopped
-            trained = np.where(self.broken >= 0, self.broken, np.where(stopped >= 0, stopped, self.step))
-            values["trained_steps"] = trained.astype(np.float64)
+            last_steps = np.where(self.broken >= 0, self.broken, np.where(stopped >= 0, stopped, self.step))
+            values["trained_steps"] = last_steps.astype(np.float64)
         return Epoch(self.step, values)
 
     def evaluate(self, inputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
@@ -212,16 +210,16 @@ class Block:
         batched = self.task.batched
         names = ("loss", *batched.metrics)
         weights, moving = self.regularized.evaluated
-        sums, counted = np.zeros((len(names), len(self.members))), np.zeros((len(names), 1))
+        sums, shares = np.zeros((len(names), len(self.members))), np.zeros((len(names), 1))
         for x, y in zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True):
             each = batched.evaluate(weights, x, y, self.fixed, moving, self.per_member)
             values = np.stack([v.double().numpy() for v in each])
-            counts = batched.judge.counts(y)  # with class weights a chunk's loss is no plain mean over its samples
-            share = np.full_like(counted, len(x))
+            counts = batched.judge.counts(y)  # with class weights a chunk's loss is not a plain mean over its samples
+            share = np.full_like(shares, len(x))
             share[0] = len(x) if counts is None else float(counts.sum())
             sums += np.where(share > 0, values * share, 0)
-            counted += share
-        means = np.where(self.broken >= 0, np.nan, sums / counted)
+            shares += share
+        means = np.where(self.broken >= 0, np.nan, sums / shares)
         return dict(zip(names, means, strict=True))
 
     def state(self) -> dict[str, Tensor]:
@@ -265,13 +263,8 @@ class Block:
         return [*self.weights, *self._counters().values(), *self.regularized.stacks().values()]
 
     def _counters(self) -> dict[str, Tensor]:
-        counters = {
-            "active": self.active,
-            "diverged": self.broken,
-            "loss_sum": self.loss_sum,
-            "untrained": self.untrained,
-            "above": self.ruined_since,
-        }
+        counters = {"active": self.active, "diverged": self.broken, "loss_sum": self.loss_sum}
+        counters |= {"untrained": self.untrained, "above": self.ruined_since}
         return {name: torch.from_numpy(array) for name, array in counters.items()}
 
     def load(self, saved: Mapping[str, Tensor]) -> None:

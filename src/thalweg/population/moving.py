@@ -28,12 +28,12 @@ def moving_buffers(
         return []
     if len(inputs) == 1:
         inputs = torch.cat([inputs, inputs])  # batch normalization needs two
-    held = {name: b.clone() for name, b in before.items()}
-    versions = {name: b._version for name, b in held.items()}
-    given = dict(held)
+    buffers = {name: b.clone() for name, b in before.items()}
+    versions = {name: b._version for name, b in buffers.items()}
+    originals = dict(buffers)
     model.train()
     with torch.no_grad(), cumulative(model):
-        watched(lambda: functional_call(model, held, (inputs,)))
+        watched(lambda: functional_call(model, buffers, (inputs,)))
     # Batch normalization moves its statistics without telling PyTorch's counter of versions.
     norms = {
         f"{n}.{b}".lstrip(".")
@@ -41,7 +41,7 @@ def moving_buffers(
         if isinstance(layer, _NormBase)
         for b, _ in layer.named_buffers()
     }
-    return [n for n, b in given.items() if held[n] is not b or b._version != versions[n] or n in norms]
+    return [n for n, b in originals.items() if buffers[n] is not b or b._version != versions[n] or n in norms]
 
 
 @contextmanager

@@ -19,63 +19,22 @@ import torch
 from torch import Tensor
 
 from ..errors import TrainingError
-from .batched import PLAIN, Batched, Extra, Tensors, _Layout
+from .batched import Batched, Extra, Groups, Tensors, axes
 from .batches import RANDOM
 
 
 class OneByOne(Batched):
     """`Batched` without a batched program."""
 
-    def gradient(
-        self,
-        weights: Sequence[Tensor],
-        inputs: Tensor,
-        targets: Tensor,
-        fixed: Sequence[Tensor] = (),
-        moving: Sequence[Tensor] = (),
-        extra: Extra = PLAIN,
-    ) -> Tensors:
-        """As of `Batched`."""
-        layouts = [_Layout(*extra.amounts), _Layout(*extra.draws)]
-        draws = tuple(d for part in extra.draws for d in part)
-
+    def _run(self, groups: Groups, extra: Extra | None, fixed: int | None) -> Tensors:
         def one(k: int) -> Tensors:
-            data, still, drawn = (
-                tuple(t[k] for t in group) if extra.per_member else tuple(group)
-                for group in ((inputs, targets), fixed, draws)
-            )
-            groups = (
-                tuple(w[k] for w in weights),
-                tuple(b[k] for b in moving),
-                tuple(a[k] for part in extra.amounts for a in part),
-                data,
-                still,
-                drawn,
-            )
-            torch.manual_seed(extra.seeds[k if extra.per_member else 0])
-            return self._one_gradient(extra, groups, layouts)
+            if extra is not None:
+                torch.manual_seed(extra.seeds[k if extra.per_member else 0])
+            pairs = zip(groups, axes(extra, fixed), strict=True)
+            return self._member(extra, [[t[k] for t in group] if axis == 0 else group for group, axis in pairs])
 
-        with self._at_work(extra):
-            return _stacked([one(k) for k in range(len(weights[0]))])
-
-    def evaluate(
-        self,
-        weights: Sequence[Tensor],
-        inputs: Tensor,
-        targets: Tensor,
-        fixed: Sequence[Tensor] = (),
-        moving: Sequence[Tensor] = (),
-        per_member: bool = False,
-    ) -> Tensors:
-        """As of `Batched`."""
-
-        def one(k: int) -> Tensors:
-            still = tuple(f[k] for f in fixed) if per_member else tuple(fixed)
-            trained = tuple(w[k] for w in weights), tuple(b[k] for b in moving)
-            return self._one_evaluation((*trained, (), (inputs, targets), still, ()))
-
-        with self._at_work(None), torch.no_grad():
-            return _stacked([one(k) for k in range(len(weights[0]))])
+        with self._at_work(extra), torch.set_grad_enabled(extra is not None):
+            return _stacked([one(k) for k in range(len(groups[0][0]))])
 
     def _watched(self, forward: Callable[[], object]) -> None:
         with RANDOM, torch.random.fork_rng(devices=[]):
@@ -87,19 +46,16 @@ class OneByOne(Batched):
         with RANDOM, self._lock, torch.random.fork_rng(devices=[]), self._mode(extra):
             tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
             before = {name: t.data for name, t in tensors.items()}
-            gradients = torch.is_grad_enabled()
-            torch.set_grad_enabled(True)
             try:
                 yield
             finally:
-                torch.set_grad_enabled(gradients)
                 for name, tensor in tensors.items():
                     tensor.data = before[name]
 
     def _call(self, weights: Tensors, buffers: dict[str, Tensor], inputs: Tensor, fixed: Tensors) -> Tensor:
         tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
-        given = {**dict(zip((*self.names, *self.fixed), (*weights, *fixed), strict=True)), **buffers}
-        for name, tensor in given.items():
+        values = dict(zip((*self.names, *self.fixed), (*weights, *fixed), strict=True)) | buffers
+        for name, tensor in values.items():
             tensors[name].data = tensor.data
         outputs = self.model(inputs)
         after = dict(self.model.named_buffers())
@@ -112,19 +68,18 @@ class OneByOne(Batched):
     def _derive(
         self, objective: Callable[[Tensors], tuple[Tensor, Tensors]], point: Tensors
     ) -> tuple[Tensors, Tensor, Tensors]:
-        parameters = dict(self.model.named_parameters())
-        trained = tuple(parameters[name] for name in self.names)
-        for parameter, values in zip(trained, point, strict=True):
+        by_name = dict(self.model.named_parameters())
+        parameters = tuple(by_name[name] for name in self.names)
+        for parameter, values in zip(parameters, point, strict=True):
             parameter.data = values.detach()
-        value, moved = objective(trained)
+        value, buffers = objective(parameters)
+        gradients: Sequence[Tensor | None] = [None] * len(parameters)
         if value.requires_grad:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                gradients = torch.autograd.grad(value, trained, allow_unused=True)
-        else:
-            gradients = [None] * len(trained)
-        zeroed = (torch.zeros_like(p) if g is None else g for g, p in zip(gradients, trained, strict=True))
-        return tuple(zeroed), value.detach(), moved
+                gradients = torch.autograd.grad(value, parameters, allow_unused=True)
+        zeroed = (torch.zeros_like(p) if g is None else g for g, p in zip(gradients, parameters, strict=True))
+        return tuple(zeroed), value.detach(), buffers
 
 
 def _stacked(rows: Sequence[Tensors]) -> Tensors:

@@ -19,20 +19,14 @@ def _pool(x: np.ndarray, best: np.ndarray, place: np.ndarray) -> None:
         for i in range(height // 2):
             for j in range(width // 2):
                 # Selections, not branches: which of the four is largest cannot be predicted.
-                largest, at = x[p, 2 * i, 2 * j], 2 * i * width + 2 * j
-                first = at
-                value = x[p, 2 * i, 2 * j + 1]
-                wins = (value > largest) | (value != value)
-                largest = value if wins else largest
-                at = first + 1 if wins else at
-                value = x[p, 2 * i + 1, 2 * j]
-                wins = (value > largest) | (value != value)
-                largest = value if wins else largest
-                at = first + width if wins else at
-                value = x[p, 2 * i + 1, 2 * j + 1]
-                wins = (value > largest) | (value != value)
-                largest = value if wins else largest
-                at = first + width + 1 if wins else at
+                first = 2 * i * width + 2 * j
+                largest, at = x[p, 2 * i, 2 * j], first
+                for k in range(1, 4):
+                    down, right = k // 2, k % 2
+                    value = x[p, 2 * i + down, 2 * j + right]
+                    wins = (value > largest) | (value != value)
+                    largest = value if wins else largest
+                    at = first + down * width + right if wins else at
                 best[p, i, j] = largest
                 place[p, i, j] = at
 

@@ -25,7 +25,7 @@ class Regularized:
 
     Attributes:
         stopped: (members,) the step at which a member stopped early, or −1.
-        average, average_moving: what is evaluated in place of weights and moving buffers; None without an average.
+        average: what is evaluated in place of weights, then of moving buffers; None without an average.
     """
 
     def __init__(self, members: Sequence[Member], weights: Sequence[Tensor], moving: Sequence[Tensor]) -> None:
@@ -44,23 +44,22 @@ class Regularized:
         self.decays = [part for part in self.each if type(part[0]).shrink is not Regularizer.shrink]
         averages = [part for part in self.each if part[0].share(0, 1, 1) is not None]
         self.averaging = averages[0] if averages else None
-        self.average = [w.clone() for w in weights] if averages else None
-        self.average_moving = [b.clone() for b in moving] if averages else None
+        self.average = [t.clone() for t in (*weights, *moving)] if averages else None
         stopping = [part for part in self.each if isinstance(part[0], EarlyStopping)]
         self.stopping = stopping[0] if stopping else None
         if self.stopping:
             self.patience = Patience(len(members))
             self.best = [t.clone() for t in (*weights, *moving)]
             self.last_loss = np.full(len(members), np.nan)
-            self.seen = np.zeros(1, dtype=np.int64)  # the last step after which the losses were looked at
+            self.last_step = np.zeros(1, dtype=np.int64)  # the last step after which the losses were looked at
             self.limits = np.array([p.strengths for p in self.stopping])  # type: ignore[attr-defined]
 
     @property
     def evaluated(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """Weights and moving buffers that stand for the members."""
-        if self.average is None or self.average_moving is None:
+        if self.average is None:
             return self.weights, self.moving
-        return self.average, self.average_moving
+        return self.average[: len(self.weights)], self.average[len(self.weights) :]
 
     def extra(self, seeds: Sequence[int], step: int, inputs: Tensor, per_member: bool) -> Extra:
         """The random numbers and the amounts of one step.
@@ -72,16 +71,16 @@ class Regularized:
         single, members = [w[0] for w in self.weights], len(self.weights[0])
         draws, amounts, dtype = [], [], self.weights[0].dtype
         for part, rows in zip(self.parts, self.strengths, strict=True):
-            drawn, tables = [], []
+            random, tables = [], []
             for k, seed in enumerate(seeds):
                 x = inputs[k] if per_member else inputs
-                drawn.append(part.draws(seed, step, x, single))
-                tables.append(part.amounts(rows[k : k + 1] if per_member else rows, drawn[-1], x))
-            draws.append(tuple(map(torch.stack, zip(*drawn, strict=True))) if per_member else drawn[0])
+                random.append(part.draws(seed, step, x, single))
+                tables.append(part.amounts(rows[k : k + 1] if per_member else rows, random[-1], x))
+            draws.append(tuple(map(torch.stack, zip(*random, strict=True))) if per_member else random[0])
             table = np.concatenate(tables).reshape(members, -1)
             amounts.append(tuple(torch.from_numpy(np.ascontiguousarray(c)).to(dtype) for c in table.T))
-        drawing = tuple(draw_seed(seed, step) for seed in seeds)
-        return Extra(self.parts, tuple(amounts), tuple(draws), drawing, per_member)
+        model_seeds = tuple(draw_seed(seed, step) for seed in seeds)
+        return Extra(self.parts, tuple(amounts), tuple(draws), model_seeds, per_member)
 
     def shrink(self, rates: np.ndarray, active: np.ndarray) -> None:
         """Decoupled decay, before the update, at the rates (members,) of this step."""
@@ -99,13 +98,13 @@ class Regularized:
 
     def after(self, step: int, per_epoch: int, total: int, active: np.ndarray) -> None:
         """Averages, after the update of this step."""
-        if self.averaging is None or self.average is None or self.average_moving is None:
+        if self.averaging is None or self.average is None:
             return
         shares = np.array([part.share(step, per_epoch, total) for part in self.averaging], dtype=np.float64)
         share = torch.from_numpy(np.where(active, shares, 0.0))
         if not share.any():
             return
-        for a, now in zip((*self.average, *self.average_moving), (*self.weights, *self.moving), strict=True):
+        for a, now in zip(self.average, (*self.weights, *self.moving), strict=True):
             if a.is_floating_point():
                 a.lerp_(now, shaped(share, a))
             else:
@@ -119,8 +118,8 @@ class Regularized:
         if self.stopping is None:
             return False
         back = np.zeros_like(active)
-        if step > self.seen[0]:  # a pass that was interrupted as it was reported is met again
-            self.seen[0] = step
+        if step > self.last_step[0]:  # a pass that was interrupted as it was reported is met again
+            self.last_step[0] = step
             better, over = self.patience.see(np.where(active, losses, np.nan), self.limits[:, 1], self.limits[:, 0])
             over &= active
             back = active & ~better & (over | last) & np.isfinite(self.patience.best)
@@ -140,21 +139,15 @@ class Regularized:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that lasts from step to step, by name."""
-        seen = {"seen": torch.from_numpy(self.seen)} if self.stopping is not None else {}
-        return self.stacks() | seen
+        return self.stacks() | ({} if self.stopping is None else {"seen": torch.from_numpy(self.last_step)})
 
     def stacks(self) -> dict[str, Tensor]:
         """What lasts of each member, (members, …), by name."""
         saved = {f"moving.{i}": b for i, b in enumerate(self.moving)}
-        for i, a in enumerate((*(self.average or ()), *(self.average_moving or ()))):
-            saved[f"average.{i}"] = a
+        saved |= {f"average.{i}": a for i, a in enumerate(self.average or ())}
         if self.stopping is not None:
             saved |= {f"best.{i}": b for i, b in enumerate(self.best)}
-            counters = {
-                "stopped": self.stopped,
-                "best_loss": self.patience.best,
-                "waited": self.patience.waited,
-                "held_loss": self.last_loss,
-            }
+            counters = {"stopped": self.stopped, "best_loss": self.patience.best}
+            counters |= {"waited": self.patience.waited, "held_loss": self.last_loss}
             saved |= {name: torch.from_numpy(array) for name, array in counters.items()}
         return saved

@@ -25,7 +25,7 @@ from torch.func import grad, grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ..errors import TrainingError, first_line
-from .batched import _TRACING, Batched, Tensors, _Layout
+from .batched import TRACING, Batched, Layout, Tensors
 
 CHUNK = 1024  # samples at once
 ITERATIONS = 300
@@ -112,7 +112,7 @@ class Landscape:
 
     def _traced(self, call: Callable[..., Tensors], groups: Sequence[Sequence[Tensor]]) -> Callable[..., Tensors]:
         """The call for members side by side, as a flat graph of tensor operations."""
-        layout = _Layout(*groups)
+        layout = Layout(*groups)
 
         def member(moving: Tensors, *rest: Tensors) -> Tensors:
             *stacks, fixed, (x, y) = rest
@@ -124,7 +124,7 @@ class Landscape:
             return call(value, *stacks)
 
         every = vmap(member, in_dims=(*[0] * (len(groups) - 2), None, None))
-        with _TRACING, self.batched._lock, self.batched._mode(None), torch.no_grad(), warnings.catch_warnings():
+        with TRACING, self.batched._lock, self.batched._mode(None), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
                 return make_fx(lambda *flat: every(*layout.split(flat)))(*(t for group in groups for t in group))
@@ -144,16 +144,16 @@ def curvature(at: Landscape, weights: Sequence[Tensor], epsilon: float = 0.05, s
     """
     gradients, loss = at.gradient(weights)
     length = lengths(gradients).clamp_min(torch.finfo(loss.dtype).tiny)
-    moved = [w + epsilon * g / _column(length, g) for w, g in zip(weights, gradients, strict=True)]
+    ahead = [w + epsilon * g / _column(length, g) for w, g in zip(weights, gradients, strict=True)]
     value, direction, settled = _power(at, weights, torch.zeros_like(loss), seed)
     if (value < 0).any():
         shift = value.clamp_max(0)
-        shifted, other, again = _power(at, weights, shift, seed)
+        shifted, other, other_settled = _power(at, weights, shift, seed)
         below = value < 0
         value = torch.where(below, shifted, value)
         direction = [torch.where(_column(below, d), o, d) for d, o in zip(direction, other, strict=True)]
-        settled = torch.where(below, again, settled)
-    rise = at.loss(moved) - loss
+        settled = torch.where(below, other_settled, settled)
+    rise = at.loss(ahead) - loss
     return Curvature(loss.double().numpy(), value.double().numpy(), rise.double().numpy(), direction, settled.numpy())
 
 

@@ -27,11 +27,11 @@ def block_size(weights: int, states: int, activations: int, element: int = 4) ->
 
 def activations_of(model: nn.Module, sample: Tensor) -> float:
     """Outputs of the model's layers per sample, measured on a few."""
-    counted = 0
+    outputs = 0
 
     def count(layer: nn.Module, inputs: object, output: object) -> None:
-        nonlocal counted
-        counted += output.numel() if isinstance(output, Tensor) else 0
+        nonlocal outputs
+        outputs += output.numel() if isinstance(output, Tensor) else 0
 
     hooks = [layer.register_forward_hook(count) for layer in model.modules() if not list(layer.children())]
     try:
@@ -40,4 +40,4 @@ def activations_of(model: nn.Module, sample: Tensor) -> float:
     finally:
         for hook in hooks:
             hook.remove()
-    return counted / len(sample)
+    return outputs / len(sample)

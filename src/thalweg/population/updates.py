@@ -70,21 +70,9 @@ class Update:
         """Move copies of the weights, given by their addresses, to where the formula wants its gradient."""
         if self.lookahead is None:
             return None
-        self.scheduling.write(self.table, step)
         address = self.address.copy()
         address[:, 0] = address[:, 1] = (points[:, None] + self.stride).reshape(-1)
-        t = np.full(self.count, float(step + 1))
-        training = active[self.start : self.stop]
-        return self.lookahead.launch(
-            address,
-            self.length,
-            self.row,
-            training,
-            t,
-            np.full(self.count, np.nan),
-            self.table,
-            kept=self.row_states.copy(),
-        )
+        return self._launch(self.lookahead, address, np.full(self.count, np.nan), active, step, self.row_states.copy())
 
     def has(self, places: np.ndarray) -> np.ndarray:
         """Which of these places in the block are among its rows."""
@@ -109,17 +97,19 @@ class Update:
         return self.table[:, names.index("lr")]
 
     def launch(self, gradients: np.ndarray, losses: np.ndarray, active: np.ndarray, step: int) -> numba_cpu.Launch:
-        self.scheduling.write(self.table, step)
+        """The update by gradients, given by their addresses."""
         self.address[:, 1] = (gradients[:, None] + self.stride).reshape(-1)
-        t = np.full(self.count, float(step + 1))
-        loss = losses[self.start : self.stop]
-        return self.kernel.launch(
-            self.address,
-            self.length,
-            self.row,
-            active[self.start : self.stop],
-            t,
-            loss,
-            self.table,
-            kept=self.row_states,
-        )
+        return self._launch(self.kernel, self.address, losses[self.start : self.stop], active, step, self.row_states)
+
+    def _launch(
+        self,
+        kernel: numba_cpu.Kernel,
+        address: np.ndarray,
+        loss: np.ndarray,
+        active: np.ndarray,
+        step: int,
+        row_states: np.ndarray,
+    ) -> numba_cpu.Launch:
+        self.scheduling.write(self.table, step)
+        t, training = np.full(self.count, float(step + 1)), active[self.start : self.stop]
+        return kernel.launch(address, self.length, self.row, training, t, loss, self.table, kept=row_states)

@@ -1,9 +1,8 @@
 """What a regularizer is: hooks around one training step, each a pure function of tensors.
 
-The same hooks serve a plain PyTorch loop, where they are called with one member's numbers, and a population,
-where they run under `torch.func.vmap` with a row of numbers for each member. Random numbers are drawn from
-the seed and the step alone, before the hooks run: members of one seed share them whatever their strength,
-and so does the same run alone.
+The same hooks serve a plain PyTorch loop, where they are called with one member's numbers, and a population, where they
+run under `torch.func.vmap` with a row of numbers for each member. Random numbers are drawn from the seed and the step
+alone, before the hooks run: members of one seed share them whatever their strength, and so does the same run alone.
 Read next: `mixing.py` for hooks on a batch, `penalties.py` for the shortest regularizer.
 """
 
@@ -220,16 +219,16 @@ def chain(*regularizers: Regularizer) -> Regularizer:
     """
     parts = tuple(part for one in regularizers for part in one.parts)
     for what in ("name", "exclusive"):
-        seen: dict[str, Regularizer] = {}
+        first: dict[str, Regularizer] = {}
         for part in parts:
             key = getattr(part, what, None)
-            if key in seen:
+            if key in first:
                 raise PlanError(
-                    f"{seen[key].label} and {part.label} cannot be chained: both {EXCLUSIVE.get(key, f'are {key}')}; "
+                    f"{first[key].label} and {part.label} cannot be chained: both {EXCLUSIVE.get(key, f'are {key}')}; "
                     "keep one of them."
                 )
             if key is not None:
-                seen[key] = part
+                first[key] = part
     return parts[0] if len(parts) == 1 else Chain(parts)
 
 

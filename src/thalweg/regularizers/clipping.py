@@ -72,5 +72,5 @@ class ClipValue(Regularizer):
         return Lines(gradient=f"torch.nn.utils.clip_grad_value_(model.parameters(), {self.max_value!r})")
 
 
-def _parameters(given: nn.Module | list[nn.Parameter]) -> list[Tensor]:
-    return list(given.parameters()) if isinstance(given, nn.Module) else list(given)
+def _parameters(source: nn.Module | list[nn.Parameter]) -> list[Tensor]:
+    return list(source.parameters()) if isinstance(source, nn.Module) else list(source)

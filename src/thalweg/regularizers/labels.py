@@ -51,11 +51,11 @@ class LabelSmoothing(Regularizer):
         def smoothed(outputs: Tensor, targets: Any) -> Tensor:
             if targets.is_floating_point():
                 return loss(outputs, (1 - epsilon) * targets + epsilon / outputs.shape[1])
-            counted = (targets >= 0).to(outputs.dtype)
+            valid = (targets >= 0).to(outputs.dtype)
             sure = one_hot(targets, outputs.shape[1], outputs.dtype)
-            q = ((1 - epsilon) * sure + epsilon / outputs.shape[1]) * counted.unsqueeze(1)
-            # The mean goes over all targets; that of the counted ones is meant.
-            return loss(outputs, q) * (targets.numel() / counted.sum())
+            q = ((1 - epsilon) * sure + epsilon / outputs.shape[1]) * valid.unsqueeze(1)
+            # The mean goes over all targets; that of the valid ones is meant.
+            return loss(outputs, q) * (targets.numel() / valid.sum())
 
         return smoothed
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..arguments import number
 from ..errors import PlanError
+from ..losses.fit import dtype
 from .base import Lines, Loss, Mixed, Regularizer, Tensors, criterion
 from .noise import OnBatch, real_inputs
 
@@ -107,8 +108,8 @@ class CutMix(_Mixing):
     def amounts(self, strengths: np.ndarray, draws: Tensors, inputs: Tensor) -> np.ndarray:
         """(members, 5): λ after clipping, and top, bottom, left and right of the box."""
         size = np.array(inputs.shape[-2:])
-        drawn = betaincinv(strengths, strengths, draws[0][0].item())  # (members, 1)
-        sides = np.floor(size * np.sqrt(1 - drawn))
+        shares = betaincinv(strengths, strengths, draws[0][0].item())  # (members, 1)
+        sides = np.floor(size * np.sqrt(1 - shares))
         middle = np.floor(size * draws[0][1:].numpy())
         low = np.clip(middle - sides // 2, 0, size)
         high = np.clip(middle - sides // 2 + sides, 0, size)
@@ -130,7 +131,7 @@ def _mix(targets: Tensor, partner: Tensor, share: Tensor) -> Any:
 
 def _mixable(regularizer: Regularizer, targets: Tensor) -> None:
     if not isinstance(targets, Tensor) or targets.is_complex() or targets.dtype == torch.bool or not targets.ndim:
-        what = str(targets.dtype).removeprefix("torch.") if isinstance(targets, Tensor) else type(targets).__name__
+        what = dtype(targets) if isinstance(targets, Tensor) else type(targets).__name__
         raise PlanError(
             f"{regularizer.label} mixes targets that are class ids, numbers or probabilities, one row for each "
             f"sample, and these are {what}; convert them, or leave it out."
@@ -140,8 +141,7 @@ def _mixable(regularizer: Regularizer, targets: Tensor) -> None:
 def images(regularizer: Regularizer, inputs: Tensor) -> None:
     """Refuse what is not (samples, channels, height, width)."""
     if inputs.ndim != 4 or not inputs.is_floating_point():
-        kind = str(inputs.dtype).removeprefix("torch.")
         raise PlanError(
             f"{regularizer.label} needs images of shape (samples, channels, height, width) in floats, and the "
-            f"inputs are {kind} of shape {('samples', *inputs.shape[1:])}; reshape them, or leave it out."
+            f"inputs are {dtype(inputs)} of shape {('samples', *inputs.shape[1:])}; reshape them, or leave it out."
         )

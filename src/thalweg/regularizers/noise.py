@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..arguments import number
 from ..errors import PlanError
+from ..losses.fit import dtype
 from .base import Lines, Loss, Regularizer, Tensors
 from .penalties import trainable
 
@@ -94,8 +95,8 @@ class WeightNoise(Regularizer):
         """The model's weights with noise while inside; the same weights afterwards, to the bit."""
         weights = trainable(model)
         before = [w.detach().clone() for w in weights]
-        moved = self.point(tuple(before), self.draws(seed, step, before[0], before), self.alone((), before[0]))
-        _set(weights, moved)
+        noisy = self.point(tuple(before), self.draws(seed, step, before[0], before), self.alone((), before[0]))
+        _set(weights, noisy)
         try:
             yield
         finally:
@@ -118,6 +119,6 @@ def real_inputs(regularizer: Regularizer, inputs: Tensor) -> None:
     """Refuse ids, which have no values in between."""
     if not inputs.is_floating_point():
         raise PlanError(
-            f"{regularizer.label} needs inputs that are real numbers, and these are "
-            f"{str(inputs.dtype).removeprefix('torch.')}; leave it out, or convert them to floats."
+            f"{regularizer.label} needs inputs that are real numbers, and these are {dtype(inputs)}; leave it out, or "
+            "convert them to floats."
         )

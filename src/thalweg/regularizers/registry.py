@@ -51,10 +51,10 @@ def get(given: str | Regularizer | tuple[Any, ...] | list[Any] | None) -> Regula
 def _one(text: str) -> Regularizer:
     call = calls.read(text, PlanError, "mixup(0.2)")
     kind = class_of(Regularizer, "regularizer", call.name)
-    known = [f.name for f in fields(kind) if f.init]  # pyright: ignore[reportArgumentType]
-    first = dict(zip(known, call.positional, strict=False))
+    arguments = [f.name for f in fields(kind) if f.init]  # pyright: ignore[reportArgumentType]
+    first = dict(zip(arguments, call.positional, strict=False))
     if any(isinstance(value, calls.Call) for value in (*call.positional, *call.named.values())):
         raise PlanError(f"{calls.short(text.strip())!r} is not of the form name(strength), e.g. mixup(0.2).")
     if len(first) < len(call.positional) or first.keys() & call.named.keys():
-        raise PlanError(f"{calls.short(text.strip())!r} cannot be read: {call.name} takes {', '.join(known)}.")
+        raise PlanError(f"{calls.short(text.strip())!r} cannot be read: {call.name} takes {', '.join(arguments)}.")
     return build(Regularizer, "regularizer", call.name, {**first, **call.named})

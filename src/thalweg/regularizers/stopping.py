@@ -25,7 +25,7 @@ class Patience:
         self.waited = np.zeros(members, dtype=np.int64)
 
     def see(self, losses: np.ndarray, min_delta: np.ndarray, patience: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Who is better than ever, by more than `min_delta`, and whose patience has ended; (members,) each."""
+        """Whether each member is better than ever by more than `min_delta`, and whether its patience has ended."""
         better = losses < self.best - min_delta
         better |= np.isinf(self.best) & (losses < np.inf)
         self.best[better] = losses[better]
@@ -55,26 +55,26 @@ class EarlyStopping(Regularizer):
 
     patience: int = whole(5, 1, unit="passes")
     min_delta: float = number(0.0, 0)
-    _seen: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     name: ClassVar[str] = "early_stopping"
     varying: ClassVar[tuple[str, ...]] = ("patience", "min_delta")
 
     def __call__(self, loss: float, model: nn.Module) -> bool:
         """Whether to stop, now that the validation loss of this pass is known; then `model` is the best one."""
-        if not self._seen:
-            self._seen["patience"] = Patience(1)
-        given = (np.array([float(loss)]), np.array([self.min_delta]), np.array([self.patience]))
-        better, over = self._seen["patience"].see(*given)
+        if not self._memory:
+            self._memory["patience"] = Patience(1)
+        row = (np.array([float(loss)]), np.array([self.min_delta]), np.array([self.patience]))
+        better, over = self._memory["patience"].see(*row)
         if better[0]:
-            self._seen["state"] = {n: t.detach().clone() for n, t in model.state_dict().items()}
+            self._memory["state"] = {n: t.detach().clone() for n, t in model.state_dict().items()}
         if over[0]:
             self.restore(model)
         return bool(over[0])
 
     def restore(self, model: nn.Module) -> None:
         """Give the model the weights and buffers of the best pass; for the end of a run that did not stop."""
-        if "state" in self._seen:
-            model.load_state_dict(self._seen["state"])
+        if "state" in self._memory:
+            model.load_state_dict(self._memory["state"])
 
     def lines(self) -> Lines:
         return Lines(

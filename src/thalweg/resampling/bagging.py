@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,11 +35,11 @@ from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
 from ..regularizers.base import draw_seed
-from .ensemble import Ensemble, outputs_of
+from .ensemble import Ensemble, assemble, outputs_of
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class Outcome:
     """Runs at their end.
 
     Attributes:
@@ -82,25 +83,22 @@ def bag(
     >>> len(forest), forest.predict(inputs).shape, forest.out_of_bag["accuracy"] > 0.9
     (5, torch.Size([114]), True)
     """
-    programs = one_setting(problem, optimizer, lr, epochs, schedule, batch_size, regularizer)
+    programs = programs_of(problem, [optimizer], [lr], [schedule], epochs, batch_size, regularizers=[regularizer])
     return averaged_members(programs, programs.plan.settings[0], "bagging", members, seed)
 
 
-def one_setting(
+def programs_of(
     problem: Problem | str,
-    optimizer: str | Formula,
-    lr: float,
+    optimizers: Sequence[str | Formula],
+    rates: Sequence[float],
+    schedules: Sequence[str],
     epochs: int,
-    schedule: str,
     batch_size: int | str,
-    regularizer: object,
+    **levels: Any,
 ) -> Programs:
-    """The programs of a plan that varies nothing."""
-    ready = prepare(load(problem))
-    wanted = plan(
-        [optimizer], [lr], [schedule], 1, epochs, confirmation=0, batch_sizes=[batch_size], regularizers=[regularizer]
-    )
-    return Programs(wanted, ready)
+    """The programs of a plan of one seed without confirmation; `levels` as `plan` takes them."""
+    single = plan(optimizers, rates, schedules, 1, epochs, confirmation=0, batch_sizes=[batch_size], **levels)
+    return Programs(single, prepare(load(problem)))
 
 
 def averaged_members(programs: Programs, setting: Setting, kind: str, members: int, seed: int = 0) -> Ensemble:
@@ -110,36 +108,26 @@ def averaged_members(programs: Programs, setting: Setting, kind: str, members: i
         kind: "bagging", or "seeds" for members that all have all samples.
     """
     count = COUNT.check("members", members, PlanError)
-    (inputs, targets), validation = learned(programs)
+    problem = programs.problem
+    (inputs, targets), validation = training_data(programs)
     seeds = [seed + k for k in range(count)]
     if kind == "bagging":
-        rows = torch.stack([resample(len(inputs), own) for own in seeds])
+        rows = torch.stack([resample(len(inputs), each) for each in seeds])
     else:
         rows = torch.arange(len(inputs)).expand(count, -1)
-    done = train(programs, [(setting, own) for own in seeds], rows, (inputs, targets), validation)
-    if lost := int(done.diverged.sum()):
+    outcome = train(programs, [(setting, each) for each in seeds], rows, (inputs, targets), validation)
+    if failures := int(outcome.diverged.sum()):
         raise TrainingError(
-            f"{lost} of {count} members diverged with {setting.optimizer} at rate {setting.lr:g}, and their mean would "
-            "say nothing; give a lower rate."
+            f"{failures} of {count} members diverged with {setting.optimizer} at rate {setting.lr:g}, and their mean "
+            "would say nothing; give a lower rate."
         )
-    classes = classes_of(programs.problem, (inputs, targets))
-    table = pd.DataFrame({"seed": seeds, **columns(setting), "validation_loss": done.validation})
-    made = Ensemble(
-        kind,
-        programs.problem.model,
-        done.state,
-        torch.full((count,), 1.0 if classes else 1 / count, dtype=torch.float64),
-        None,
-        classes,
-        programs.problem.loss,
-        programs.problem.metrics,
-        {},
-        table,
-        programs.problem.name,
-    )
+    classes = classes_of(problem, (inputs, targets))
+    table = pd.DataFrame({"seed": seeds, **columns(setting), "validation_loss": outcome.validation})
+    weights = torch.full((count,), 1.0 if classes else 1 / count, dtype=torch.float64)
+    ensemble = assemble(kind, problem, outcome.state, weights, classes, table)
     if kind != "bagging":
-        return made
-    return replace(made, out_of_bag=_out_of_bag(made, built(programs.problem), inputs, targets, rows))
+        return ensemble
+    return replace(ensemble, out_of_bag=_out_of_bag(ensemble, built(problem), inputs, targets, rows))
 
 
 def resample(samples: int, seed: int) -> Tensor:
@@ -152,7 +140,7 @@ def resample(samples: int, seed: int) -> Tensor:
     return torch.randint(0, samples, (samples,), generator=generator)
 
 
-def learned(programs: Programs) -> tuple[Pair, Pair | None]:
+def training_data(programs: Programs) -> tuple[Pair, Pair | None]:
     """What an ensemble of a study learns from, and what judges its members on the way: after a cross-validation
     all samples, and nothing.
 
@@ -160,17 +148,23 @@ def learned(programs: Programs) -> tuple[Pair, Pair | None]:
         PlanError: the train data are a DataLoader.
     """
     problem = programs.problem
+    data = tensors_of(problem)
+    return (problem.pool, None) if programs.plan.folds is not None else (data, problem.validation)
+
+
+def tensors_of(problem: Prepared) -> Pair:
+    """The training data, from which members draw."""
     if isinstance(problem.train, DataLoader):
         raise PlanError(
             "the train data are a DataLoader, which draws its own samples; give the data as tensors, arrays or a "
             "Dataset, from which members can draw theirs."
         )
-    return (problem.pool, None) if programs.plan.folds is not None else (problem.train, problem.validation)
+    return problem.train
 
 
 def train(
     programs: Programs, runs: Sequence[tuple[Setting, int]], rows: Tensor, data: Pair, validation: Pair | None
-) -> Trained:
+) -> Outcome:
     """Train runs (setting, seed), each on rows of its own, in blocks that share a program.
 
     Args:
@@ -195,7 +189,7 @@ def train(
             order += places
     back = torch.from_numpy(np.argsort(order))
     state = {name: torch.cat([one[name] for one in states])[back] for name in states[0]}
-    return Trained(state, diverged, losses)
+    return Outcome(state, diverged, losses)
 
 
 def _blocks(programs: Programs, runs: Sequence[tuple[Setting, int]], samples: int) -> list[list[int]]:
@@ -239,18 +233,20 @@ def classes_of(problem: Prepared, data: Pair) -> int | None:
         return built(problem).eval()(data[0][:2]).shape[1]
 
 
-def _out_of_bag(made: Ensemble, module: nn.Module, inputs: Tensor, targets: Tensor, rows: Tensor) -> dict[str, float]:
+def _out_of_bag(
+    ensemble: Ensemble, module: nn.Module, inputs: Tensor, targets: Tensor, rows: Tensor
+) -> dict[str, float]:
     """Loss and metrics of the answers of members that did not draw a sample, over those that some did not."""
     left_out = torch.ones(len(rows), len(inputs), dtype=torch.bool).scatter_(1, rows, value=False)
     answers = []
-    for x, out in zip(inputs.split(EVALUATION_BATCH), left_out.split(EVALUATION_BATCH, dim=1), strict=True):
-        each = outputs_of(module, made.state, x)
-        each = each if made.classes is None else each.softmax(2)
+    every = outputs_of(module, ensemble.state, inputs)
+    for each, out in zip(every, left_out.split(EVALUATION_BATCH, dim=1), strict=True):
+        each = each if ensemble.classes is None else each.softmax(2)
         share = out.reshape(*out.shape, *[1] * (each.ndim - 2)).to(each.dtype)
         answers.append((each * share).sum(0) / share.sum(0))
-    seen = left_out.any(0)
-    if not seen.any():
+    unseen = left_out.any(0)
+    if not unseen.any():
         return {"samples": 0}
-    mean = torch.cat(answers)[seen]
-    judged = made.judged(mean if made.classes is None else mean.log(), targets[seen])
-    return {**judged, "samples": int(seen.sum())}
+    mean = torch.cat(answers)[unseen]
+    scores = ensemble.judged(mean if ensemble.classes is None else mean.log(), targets[unseen])
+    return {**scores, "samples": int(unseen.sum())}

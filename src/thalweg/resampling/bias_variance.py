@@ -28,20 +28,17 @@ import pandas as pd
 import torch
 from scipy import stats
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from ..engine.programs import Programs, built
 from ..errors import PlanError
 from ..formulas import Formula
 from ..numbers import Range
 from ..plan.factors import Setting
-from ..plan.plan import plan
-from ..population.block import EVALUATION_BATCH
 from ..problem.data import Pair
 from ..problem.declaration import Problem
 from ..problem.find import load
-from ..problem.prepare import Prepared, prepare
-from .bagging import Trained, columns, resample, train
+from ..problem.prepare import Prepared
+from .bagging import columns, programs_of, resample, tensors_of, train
 from .ensemble import outputs_of
 
 if TYPE_CHECKING:
@@ -82,21 +79,16 @@ class BiasVariance:
         return [name for name in first if self.rows[name].nunique(dropna=False) > 1]
 
     def __str__(self) -> str:
-        able = self.rows[np.isfinite(self.rows["error"])]
-        if able.empty:
+        finite = self.rows[np.isfinite(self.rows["error"])]
+        if finite.empty:
             return f"Every setting diverged on some resample of {self.name}; try lower rates."
-        best = able.loc[able["error"].idxmin()]
+        best = finite.loc[finite["error"].idxmin()]
         where = ", ".join(
             f"{name} {best[name]:g}" if isinstance(best[name], float) else f"{name} {best[name]}"
             for name in self.varied
         )
-        parts = {
-            "bias": "bias²" if self.measure == "squared error" else "bias",
-            "variance": "variance",
-            "noise": "noise",
-        }
-        if not self.known:
-            parts["bias"] += " and noise"
+        bias = ("bias²" if self.measure == "squared error" else "bias") + ("" if self.known else " and noise")
+        parts = {"bias": bias, "variance": "variance", "noise": "noise"}
         shares = [f"{words} {best[name]:.3g}" for name, words in parts.items() if math.isfinite(best[name])]
         at = f" at {where}" if where else ""
         return (
@@ -121,8 +113,8 @@ class BiasVariance:
         axis = along or varied[0]
         if axis not in varied:
             raise PlanError(f"{axis!r} does not vary here; name one of {', '.join(varied) or 'nothing'}.")
-        able = self.rows[np.isfinite(self.rows["error"])]
-        best = able.loc[able.groupby(axis, sort=False)["error"].idxmin()]
+        finite = self.rows[np.isfinite(self.rows["error"])]
+        best = finite.loc[finite.groupby(axis, sort=False)["error"].idxmin()]
         title = f"{self.name}, {self.members} resamples of each setting"
         return decomposition(best, axis, self.measure, self.known, title)
 
@@ -147,7 +139,7 @@ def bias_variance(
         members: resamples of the training data, the same for every setting; at least two.
         epochs: passes over each member's samples.
         models: label → function, several models to take apart in place of the problem's own, e.g. of several sizes.
-        noise: what nobody could know: the variance of the targets around what can be known of them, or the entropy
+        noise: what no model can learn: the variance of the targets around what can be known of them, or the entropy
             of classes in nats; the problem's own `noise` unless given. Where it is not known it is part of the bias.
 
     Judged on the validation part, so that settings may be chosen by it; the test part is untouched.
@@ -161,29 +153,21 @@ def bias_variance(
     >>> row["rest_low"] < 0 < row["rest_high"], parts.known
     (True, True)
     """
+
+    def apart(declared: Problem) -> BiasVariance:
+        further = {"regularizers": regularizers, "hyperparameters": hyperparameters}
+        programs = programs_of(declared, optimizers, rates, schedules, epochs, batch_size, **further)
+        return taken_apart(programs, programs.plan.settings, members, noise)
+
     declared = load(problem)
-    wanted = plan(
-        optimizers,
-        rates,
-        schedules,
-        1,
-        epochs,
-        confirmation=0,
-        batch_sizes=[batch_size],
-        regularizers=regularizers,
-        hyperparameters=hyperparameters,
-    )
     if models is None:
-        return taken_apart(Programs(wanted, prepare(declared)), wanted.settings, members, noise)
+        return apart(declared)
     if not isinstance(models, Mapping) or not models:
         raise PlanError(f"models must map labels to functions that return a module, not {models!r}.")
-    found = []
-    for label, model in models.items():
-        one = Programs(wanted, prepare(replace(declared, model=model)))
-        found.append((label, taken_apart(one, wanted.settings, members, noise)))
-    rows = pd.concat([one.rows.assign(model=label) for label, one in found], ignore_index=True)
+    by_model = {label: apart(replace(declared, model=model)) for label, model in models.items()}
+    rows = pd.concat([parts.rows.assign(model=label) for label, parts in by_model.items()], ignore_index=True)
     rows.insert(0, "model", rows.pop("model"))
-    return replace(found[0][1], rows=rows)
+    return replace(next(iter(by_model.values())), rows=rows)
 
 
 def taken_apart(
@@ -191,28 +175,27 @@ def taken_apart(
 ) -> BiasVariance:
     """The parts of the error of those settings."""
     problem, count = programs.problem, Range(2, whole=True).check("members", members, PlanError)
-    if isinstance(problem.train, DataLoader):
-        raise PlanError(
-            "the train data are a DataLoader, which draws its own samples; give the data as tensors, arrays or a "
-            "Dataset, from which members can draw theirs."
-        )
-    known = _noise(problem.noise if noise is None else noise)
-    data, held = problem.train, problem.validation
-    drawn = torch.stack([resample(len(data[0]), k) for k in range(count)])
-    rows = []
+    data, validation = tensors_of(problem), problem.validation
+    level = _noise(problem.noise if noise is None else noise)
+    resamples = torch.stack([resample(len(data[0]), k) for k in range(count)])
+    module, rows = built(problem), []
+    size = max(1, 512 // count)
     # A few settings at a time: their members' weights are kept until they have answered.
-    for some in _few(settings, max(1, 512 // count)):
-        runs = list(itertools.product(some, range(count)))
-        done = train(programs, runs, drawn.repeat(len(some), 1), data, held)
-        for k, setting in enumerate(some):
-            own = slice(k * count, (k + 1) * count)
-            lost = int(done.diverged[own].sum())
-            parts = _diverged() if lost else _parts(problem, _answers(programs, done, own, held[0]), held, known)
-            rows.append({**columns(setting), **parts, "diverged": lost})
-    values = data[1].is_floating_point()
-    return BiasVariance(
-        pd.DataFrame(rows), "squared error" if values else "cross-entropy", known is not None, count, problem.name
-    )
+    for few in (settings[k : k + size] for k in range(0, len(settings), size)):
+        runs = list(itertools.product(few, range(count)))
+        outcome = train(programs, runs, resamples.repeat(len(few), 1), data, validation)
+        for k, setting in enumerate(few):
+            places = slice(k * count, (k + 1) * count)
+            failures = int(outcome.diverged[places].sum())
+            if failures:
+                parts = _diverged()
+            else:
+                state = {name: t[places] for name, t in outcome.state.items()}
+                answers = torch.cat(list(outputs_of(module, state, validation[0])), dim=1)
+                parts = _parts(problem, answers, validation, level)
+            rows.append({**columns(setting), **parts, "diverged": failures})
+    measure = "squared error" if data[1].is_floating_point() else "cross-entropy"
+    return BiasVariance(pd.DataFrame(rows), measure, level is not None, count, problem.name)
 
 
 def squares(
@@ -227,8 +210,8 @@ def squares(
     {'error': 1.25, 'bias': -1.0, 'variance': 2.0, 'noise': 0.25}
     """
     middle, spread = answers.mean(0), answers.var(0, ddof=1)
-    known = targets if truth is None else truth
-    off = (middle - known) ** 2 - spread / len(answers)
+    reference = targets if truth is None else truth
+    off = (middle - reference) ** 2 - spread / len(answers)
     if truth is None and noise is not None:
         off = off - noise
     parts = {
@@ -262,18 +245,18 @@ def entropies(log_probabilities: np.ndarray, targets: np.ndarray, noise: float |
     return {name: values.reshape(len(values), -1).mean(1) for name, values in parts.items()}
 
 
-def _parts(problem: Prepared, answers: Tensor, held: Pair, noise: float | None) -> dict[str, float]:
+def _parts(problem: Prepared, answers: Tensor, validation: Pair, noise: float | None) -> dict[str, float]:
     """Means over samples with their intervals, and what the parts miss the error by."""
-    inputs, targets = held
+    inputs, targets = validation
     if targets.is_floating_point():
         truth = None if problem.truth is None else problem.truth(inputs).double().numpy()
-        found = squares(answers.double().numpy(), targets.double().numpy(), truth, noise)
+        parts = squares(answers.double().numpy(), targets.double().numpy(), truth, noise)
     else:
-        found = entropies(answers.double().log_softmax(2).numpy(), targets.numpy(), noise)
-    whole = found["bias"] + found["variance"] + np.nan_to_num(found["noise"])
+        parts = entropies(answers.double().log_softmax(2).numpy(), targets.numpy(), noise)
+    whole = parts["bias"] + parts["variance"] + np.nan_to_num(parts["noise"])
     return {
         key: value
-        for name, values in {**found, "rest": whole - found["error"]}.items()
+        for name, values in {**parts, "rest": whole - parts["error"]}.items()
         for key, value in _interval(name, values)
     }
 
@@ -290,19 +273,9 @@ def _diverged() -> dict[str, float]:
     return {name: math.inf if name.startswith("error") else math.nan for name in names}
 
 
-def _answers(programs: Programs, done: Trained, own: slice, inputs: Tensor) -> Tensor:
-    """(members, samples, …)"""
-    module, state = built(programs.problem), {name: t[own] for name, t in done.state.items()}
-    return torch.cat([outputs_of(module, state, x) for x in inputs.split(EVALUATION_BATCH)], dim=1)
-
-
-def _few(settings: Sequence[Setting], count: int) -> Iterator[Sequence[Setting]]:
-    yield from (settings[k : k + count] for k in range(0, len(settings), count))
-
-
-def _noise(given: float | None) -> float | None:
-    if given is None:
+def _noise(level: float | None) -> float | None:
+    if level is None:
         return None
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
-        raise PlanError(f"noise is {given!r}; give a number that is not negative: a variance, or an entropy in nats.")
-    return float(given)
+    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 <= level < math.inf:
+        raise PlanError(f"noise is {level!r}; give a number that is not negative: a variance, or an entropy in nats.")
+    return float(level)

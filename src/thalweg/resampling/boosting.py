@@ -28,15 +28,11 @@ from ..losses import L1, MSE, Huber
 from ..losses import get as loss_of
 from ..numbers import COUNT, Range
 from ..plan.factors import Setting
-from ..plan.plan import plan
-from ..population.block import EVALUATION_BATCH
 from ..problem.data import Pair
 from ..problem.declaration import Problem
-from ..problem.find import load
-from ..problem.prepare import prepare
 from ..regularizers.base import draw_seed
-from .bagging import Trained, classes_of, columns, learned, train
-from .ensemble import Ensemble, outputs_of
+from .bagging import Outcome, classes_of, columns, programs_of, train, training_data
+from .ensemble import Ensemble, assemble, outputs_of
 
 
 def boost(
@@ -73,9 +69,8 @@ def boost(
     >>> stages.table()[["optimizer", "lr", "draw"]].shape, stages.start is None
     ((3, 3), True)
     """
-    wanted = plan(optimizers, rates, schedules, 1, epochs, confirmation=0, batch_sizes=[batch_size])
-    programs = Programs(wanted, prepare(load(problem)))
-    return boosted(programs, wanted.settings, members, draws, shrinkage, seed)
+    programs = programs_of(problem, optimizers, rates, schedules, epochs, batch_size)
+    return boosted(programs, programs.plan.settings, members, draws, shrinkage, seed)
 
 
 def boosted(
@@ -88,54 +83,43 @@ def boosted(
 ) -> Ensemble:
     """The boosting whose candidates have those settings."""
     count, several = COUNT.check("members", members, PlanError), COUNT.check("draws", draws, PlanError)
-    data, validation = learned(programs)
+    data, validation = training_data(programs)
     classes = classes_of(programs.problem, data)
-    share = _shrinkage(shrinkage, 1.0 if classes else 0.5)
+    weight = 1.0 if classes else 0.5
+    if shrinkage is not None:
+        weight = float(Range(0, 1, above=True).check("shrinkage", shrinkage, PlanError))
     if classes is None:
-        made: _Values | _Classes = _Values.of(programs, data, validation, share)
+        target: _Values | _Classes = _Values.of(programs, data, validation, weight)
     elif data[1].ndim == 1:
         even = torch.full((len(data[1]),), 1 / len(data[1]), dtype=torch.float64)
-        made = _Classes(data, validation, even, classes, share)
+        target = _Classes(data, validation, even, classes, weight)
     else:
         raise PlanError(
             f"the targets have {data[1].ndim} axes, and a boosting weighs samples of one class each; use bagging."
         )
-    kept: list[dict[str, Tensor]] = []
+    states: list[dict[str, Tensor]] = []
     table: list[dict[str, object]] = []
     for stage in range(count):
         numbers = range(seed + stage * several, seed + (stage + 1) * several)
         runs = list(itertools.product(settings, numbers))
-        rows = torch.stack([made.draw(number) for _, number in runs])
-        done = train(programs, runs, rows, made.data, made.held)
-        choice = made.choose(done, functools.partial(_answers, programs, done))
+        rows = torch.stack([target.draw(number) for _, number in runs])
+        outcome = train(programs, runs, rows, target.data, target.validation)
+        choice = target.choose(outcome, functools.partial(_answers, programs, outcome))
         if choice is None:
             break
-        k, weight, measured = choice
-        kept.append({name: t[k : k + 1] for name, t in done.state.items()})
-        table.append({**columns(runs[k][0]), "draw": runs[k][1], "weight": weight, **measured})
-        if made.finished:
+        k, weight, measures = choice
+        states.append({name: t[k : k + 1] for name, t in outcome.state.items()})
+        table.append({**columns(runs[k][0]), "draw": runs[k][1], "weight": weight, **measures})
+        if target.finished:
             break
-    if not kept:
+    if not states:
         raise TrainingError(
             "no candidate of the first stage is better than chance, so there is nothing to boost; give other rates, or "
             "more epochs."
         )
-    state = {name: torch.cat([one[name] for one in kept]) for name in kept[0]}
+    state = {name: torch.cat([one[name] for one in states]) for name in states[0]}
     weights = torch.tensor([float(row["weight"]) for row in table], dtype=torch.float64)  # type: ignore[arg-type]
-    problem = programs.problem
-    return Ensemble(
-        "boosting",
-        problem.model,
-        state,
-        weights,
-        made.start,
-        classes,
-        problem.loss,
-        problem.metrics,
-        {},
-        pd.DataFrame(table),
-        problem.name,
-    )
+    return assemble("boosting", programs.problem, state, weights, classes, pd.DataFrame(table), target.start)
 
 
 Choice = tuple[int, float, dict[str, float]]  # which candidate, what it counts, what it was worth
@@ -147,7 +131,7 @@ class _Classes:
     """The samples' weights, from stage to stage."""
 
     data: Pair
-    held: Pair | None
+    validation: Pair | None
     weights: Tensor
     classes: int
     shrinkage: float
@@ -158,18 +142,18 @@ class _Classes:
         generator = torch.Generator().manual_seed(draw_seed(number, 0, "boosting"))
         return torch.multinomial(self.weights, len(self.weights), replacement=True, generator=generator)
 
-    def choose(self, done: Trained, answer: Answer) -> Choice | None:
+    def choose(self, outcome: Outcome, answer: Answer) -> Choice | None:
         """The candidate with the smallest weighted error, what it counts, and the weights for the next stage."""
         wrong = answer(self.data[0]).argmax(2) != self.data[1]  # (candidates, samples)
-        errors = torch.where(torch.from_numpy(done.diverged), math.inf, (wrong * self.weights).sum(1))
+        errors = torch.where(torch.from_numpy(outcome.diverged), math.inf, (wrong * self.weights).sum(1))
         k = int(errors.argmin())
         error = float(errors[k])
         if not error < 1 - 1 / self.classes:
             return None
-        measured = {"error": error, "train_error": float(wrong[k].double().mean())}
+        measures = {"error": error, "train_error": float(wrong[k].double().mean())}
         self.finished = error <= 0
         weight, self.weights = samme(self.weights, wrong[k], self.classes, self.shrinkage)
-        return k, weight, measured
+        return k, weight, measures
 
 
 def samme(weights: Tensor, wrong: Tensor, classes: int, shrinkage: float = 1.0) -> tuple[float, Tensor]:
@@ -200,14 +184,14 @@ class _Values:
     """The residuals, from stage to stage."""
 
     data: Pair
-    held: Pair | None
+    validation: Pair | None
     loss: L1 | MSE | Huber
     start: Tensor
     shrinkage: float
     finished: bool = False
 
     @classmethod
-    def of(cls, programs: Programs, data: Pair, held: Pair | None, shrinkage: float) -> _Values:
+    def of(cls, programs: Programs, data: Pair, validation: Pair | None, shrinkage: float) -> _Values:
         loss = loss_of(programs.problem.loss)
         if not isinstance(loss, L1 | MSE | Huber):
             raise PlanError(
@@ -215,42 +199,35 @@ class _Values:
                 "residuals a stage could fit; gradient boosting takes mse, l1 and huber."
             )
         start = data[1].mean(0) if isinstance(loss, MSE) else data[1].median(0).values
-        begun = [(x, y - start) for x, y in (data, held or data)]
-        return cls(begun[0], held and begun[1], loss, start, shrinkage)
+        (inputs, targets), further = data, validation and (validation[0], validation[1] - start)
+        return cls((inputs, targets - start), further, loss, start, shrinkage)
 
     def draw(self, number: int) -> Tensor:
         return torch.arange(len(self.data[1]))
 
-    def choose(self, done: Trained, answer: Answer) -> Choice | None:
+    def choose(self, outcome: Outcome, answer: Answer) -> Choice | None:
         """The candidate that fits the residuals best, and the residuals for the next stage."""
         losses = [float(self.loss(one, self.data[1])) for one in answer(self.data[0])]
-        able = [k for k in range(len(losses)) if not done.diverged[k] and math.isfinite(losses[k])]
-        if not able:
+        finite = [k for k in range(len(losses)) if not outcome.diverged[k] and math.isfinite(losses[k])]
+        if not finite:
             return None
-        k = min(able, key=losses.__getitem__)
-        measured = {"fitted_loss": losses[k]}
+        k = min(finite, key=losses.__getitem__)
+        measures = {"fitted_loss": losses[k]}
         self.data = self._without(self.data, answer, k)
-        measured["train_loss"] = self._left(self.data)
-        if self.held is not None:
-            self.held = self._without(self.held, answer, k)
-            measured["validation_loss"] = self._left(self.held)
-        return k, self.shrinkage, measured
+        measures["train_loss"] = self._remaining_loss(self.data)
+        if self.validation is not None:
+            self.validation = self._without(self.validation, answer, k)
+            measures["validation_loss"] = self._remaining_loss(self.validation)
+        return k, self.shrinkage, measures
 
     def _without(self, data: Pair, answer: Answer, k: int) -> Pair:
         return data[0], data[1] - self.shrinkage * answer(data[0])[k]
 
-    def _left(self, data: Pair) -> float:
+    def _remaining_loss(self, data: Pair) -> float:
         """The loss of the sum so far, which is that of answering nothing to what is left."""
         return float(self.loss(torch.zeros_like(data[1]), data[1]))
 
 
-def _answers(programs: Programs, done: Trained, inputs: Tensor) -> Tensor:
+def _answers(programs: Programs, outcome: Outcome, inputs: Tensor) -> Tensor:
     """(candidates, samples, …) outputs on all training samples."""
-    module = built(programs.problem)
-    return torch.cat([outputs_of(module, done.state, x) for x in inputs.split(EVALUATION_BATCH)], dim=1)
-
-
-def _shrinkage(given: float | None, usual: float) -> float:
-    if given is None:
-        return usual
-    return float(Range(0, 1, above=True).check("shrinkage", given, PlanError))
+    return torch.cat(list(outputs_of(built(programs.problem), outcome.state, inputs)), dim=1)

@@ -32,6 +32,7 @@ from ..population.batches import RANDOM
 from ..population.block import EVALUATION_BATCH
 from ..problem.declaration import Problem
 from ..problem.find import load
+from ..problem.prepare import Prepared
 
 FORMAT = "thalweg ensemble 1"
 
@@ -81,15 +82,14 @@ class Ensemble:
         """The same, for a few samples at a time."""
         with RANDOM, torch.random.fork_rng(devices=[]):
             module = self.model()
-        for x in self._inputs(inputs).split(EVALUATION_BATCH):
-            yield outputs_of(module, self.state, x)
+        yield from outputs_of(module, self.state, self._inputs(inputs))
 
     def predict(self, inputs: Any, vote: bool = False) -> Tensor:
         """The ensemble's answer: class ids (samples, …), or values (samples, …).
 
         Args:
             vote: the class that most members vote for, the first of several, in place of the one with the highest
-                mean probability; a boosting votes in any case.
+                mean probability; a boosting always votes.
 
         Raises:
             PlanError: values cannot be voted on.
@@ -97,8 +97,8 @@ class Ensemble:
         if vote and self.classes is None:
             raise PlanError("vote=True is for classes, and this ensemble predicts values; leave it out.")
         combine = self._sum if self.classes is None else self._votes if vote else self._probabilities
-        found = torch.cat([combine(answers) for answers in self._answers(inputs)])
-        return found if self.classes is None else found.argmax(1)
+        answer = torch.cat([combine(answers) for answers in self._answers(inputs)])
+        return answer if self.classes is None else answer.argmax(1)
 
     def predict_proba(self, inputs: Any) -> Tensor:
         """The probability of each class, (samples, classes, …); rows sum to 1.
@@ -131,8 +131,8 @@ class Ensemble:
             )
         if len(self) < 2:
             raise PlanError("one member agrees with itself; train several to see how they differ.")
-        found = [self._spread(answers) for answers in self._answers(inputs)]
-        return {name: torch.cat([one[name] for one in found]) for name in found[0]}
+        spreads = [self._spread(answers) for answers in self._answers(inputs)]
+        return {name: torch.cat([spread[name] for spread in spreads]) for name in spreads[0]}
 
     def _spread(self, answers: Tensor) -> dict[str, Tensor]:
         if self.classes is None:
@@ -180,13 +180,13 @@ class Ensemble:
         return (decision / (self.classes - 1)).softmax(1)
 
     def _inputs(self, inputs: Any) -> Tensor:
-        given = torch.as_tensor(inputs)
+        tensor = torch.as_tensor(inputs)
         floats = [t for t in self.state.values() if t.is_floating_point()]
-        return given.to(floats[0].dtype) if given.is_floating_point() and floats else given
+        return tensor.to(floats[0].dtype) if tensor.is_floating_point() and floats else tensor
 
     def _targets(self, targets: Any) -> Tensor:
-        given = torch.as_tensor(targets)
-        return self._inputs(given) if given.is_floating_point() else given.to(torch.int64)
+        tensor = torch.as_tensor(targets)
+        return self._inputs(tensor) if tensor.is_floating_point() else tensor.to(torch.int64)
 
     def save(self, path: str | Path) -> Path:
         """Write the ensemble to one safetensors file, by a temporary name that is then renamed.
@@ -231,7 +231,7 @@ class Ensemble:
                 unknown, and the ensemble judges by those that have names.
 
         Raises:
-            StoreError: the file is missing, damaged, no ensemble, or of another model.
+            StoreError: the file is missing or damaged, or holds something else or another model.
 
         >>> import thalweg as tw, tempfile
         >>> bag = tw.bag("breast-cancer", "adam", lr=0.01, members=3, epochs=2)
@@ -243,37 +243,39 @@ class Ensemble:
         """
         tensors, about = _read(Path(path))
         problem = load(model) if isinstance(model, str | Problem) else None
-        made = problem.model if problem is not None else model
-        if not callable(made):
-            raise ProblemError(f"the model is a {type(made).__name__}; give the function that returns the module.")
+        function = problem.model if problem is not None else model
+        if not callable(function):
+            raise ProblemError(f"the model is a {type(function).__name__}; give the function that returns the module.")
         state = {name.removeprefix("state."): t for name, t in tensors.items() if name.startswith("state.")}
-        _same_model(path, made, state)
+        _same_model(path, function, state)
         loss, metrics = _measures(about, problem)
-        return cls(
-            about["kind"],
-            made,
-            state,
-            tensors["weights"],
-            tensors.get("start"),
-            about["classes"],
-            loss,
-            metrics,
-            about["out_of_bag"],
-            pd.DataFrame(about["rows"]),
-            about["name"],
-        )
+        values = {name: about[name] for name in ("kind", "classes", "out_of_bag", "name")}
+        values |= {"weights": tensors["weights"], "start": tensors.get("start"), "rows": pd.DataFrame(about["rows"])}
+        return cls(model=function, state=state, loss=loss, metrics=metrics, **values)
 
 
-def outputs_of(module: nn.Module, state: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-    """(members, samples, …) the outputs of a module in evaluation mode with each member's weights."""
+def assemble(
+    kind: str,
+    problem: Prepared,
+    state: Mapping[str, Tensor],
+    weights: Tensor,
+    classes: int | None,
+    rows: pd.DataFrame,
+    start: Tensor | None = None,
+) -> Ensemble:
+    """The ensemble of members that were trained on this problem."""
+    measures = (problem.loss, problem.metrics)
+    return Ensemble(kind, problem.model, state, weights, start, classes, *measures, {}, rows, problem.name)
+
+
+def outputs_of(module: nn.Module, state: Mapping[str, Tensor], inputs: Tensor) -> Iterator[Tensor]:
+    """(members, samples, …) the outputs in evaluation mode with each member's weights, for a few samples at a time."""
     module.eval()
-
-    def one(tensors: dict[str, Tensor]) -> Tensor:
-        return functional_call(module, tensors, (inputs,))
-
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "There is a performance drop")
-        return vmap(one)(dict(state))
+    for x in inputs.split(EVALUATION_BATCH):
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "There is a performance drop")
+            every = vmap(lambda tensors, x=x: functional_call(module, tensors, (x,)))(dict(state))
+        yield every
 
 
 def _entropy(probabilities: Tensor, axis: int) -> Tensor:
@@ -287,25 +289,23 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {}).get("thalweg", "{}"))
             if about.get("format") != FORMAT:
-                raise StoreError(f"{path} is no ensemble of thalweg; name a file that Ensemble.save wrote.")
+                raise StoreError(f"{path} is not an ensemble of thalweg; name a file that Ensemble.save wrote.")
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
     except FileNotFoundError as error:
         raise StoreError(f"{path} does not exist; name a file that Ensemble.save wrote.") from error
     except (OSError, SafetensorError, ValueError, AttributeError) as error:
         if isinstance(error, StoreError):
             raise
-        raise StoreError(f"{path} cannot be read ({first_line(error)}); it is damaged, or no ensemble.") from error
+        raise StoreError(f"{path} cannot be read ({first_line(error)}); it is damaged, or not an ensemble.") from error
 
 
 def _same_model(path: Any, model: Callable[[], nn.Module], state: Mapping[str, Tensor]) -> None:
     with RANDOM, torch.random.fork_rng(devices=[]):
         module = model()
-    own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    for name in {**own, **state}:
-        here, there = (
-            None if t is None else tuple(t)
-            for t in (own[name].shape if name in own else None, state[name].shape[1:] if name in state else None)
-        )
+    expected = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    for name in {**expected, **state}:
+        here = tuple(expected[name].shape) if name in expected else None
+        there = tuple(state[name].shape[1:]) if name in state else None
         if here != there:
             raise StoreError(
                 f"{path} holds an ensemble of another model ({name} is {there or 'not'} there, and {here or 'not'} in "

@@ -85,10 +85,10 @@ class Schedule(Declared, ABC):
         """The factor at step `t` of `T`, in the operators and functions of the vocabulary `m`."""
 
     @property
-    @abstractmethod
     def decay(self) -> float | None:
         """p if the rate falls like t⁻ᵖ in a run without end (0 if not at all, ∞ if faster than any power);
         None if the schedule ends with the run, nan if it cannot be known."""
+        return None
 
     def factor(self, step: Any, total: int | None = None) -> np.ndarray:
         """The factor at each step (counted from 0) of a run of `total` steps; float64.
@@ -130,10 +130,8 @@ class Schedule(Declared, ABC):
         arguments = self.torch_arguments(T)
         if arguments is None:
             return None
-        written = (
-            f"{name}={value if isinstance(value, Text | Code) else repr(value)}" for name, value in arguments.items()
-        )
-        return f"lr_scheduler.{self.counterpart}(optimizer, {', '.join(written)})"
+        pairs = (f"{name}={v if isinstance(v, Text | Code) else repr(v)}" for name, v in arguments.items())
+        return f"lr_scheduler.{self.counterpart}(optimizer, {', '.join(pairs)})"
 
     def torch_arguments(self, T: Text) -> Mapping[str, Any] | None:
         """Those of the counterpart, where it is equal."""
@@ -157,13 +155,9 @@ class Schedule(Declared, ABC):
             return Scheduler(optimizer, {hyperparameter: self}, total_steps)
         from torch.optim import lr_scheduler
 
-        scope: dict[str, Any] = {
-            "lr_scheduler": lr_scheduler,
-            "optimizer": optimizer,
-            "total_steps": total_steps,
-            "math": math,
-        }
-        return eval(self.code(), scope)  # text that this package wrote, of numbers that it checked
+        names: dict[str, Any] = {"lr_scheduler": lr_scheduler, "math": math}
+        names |= {"optimizer": optimizer, "total_steps": total_steps}
+        return eval(self.code(), names)  # text that this package wrote, of numbers that it checked
 
     def on(self, hyperparameters: Iterable[str]) -> Mapping[str, Schedule]:
         """Which hyperparameters of a rule that has these it moves, and how each."""

@@ -42,10 +42,10 @@ class Chained(Schedule):
         return None if None in each else sum(p for p in each if p is not None)
 
     def own_class(self, T: Text) -> str | None:
-        own = [one.own_class(T) for one in self.schedules]
-        if None in own or not all(one.multiplies for one in self.schedules):
+        classes = [one.own_class(T) for one in self.schedules]
+        if None in classes or not all(one.multiplies for one in self.schedules):
             return None
-        return f"lr_scheduler.ChainedScheduler([{', '.join(map(str, own))}])"
+        return f"lr_scheduler.ChainedScheduler([{', '.join(map(str, classes))}])"
 
 
 @dataclass(frozen=True, eq=False)

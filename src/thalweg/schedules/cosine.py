@@ -33,9 +33,5 @@ class Cosine(Schedule):
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
         return self.end + (1 - self.end) * ((1 + m.cos(m.pi * t / T)) / 2)
 
-    @property
-    def decay(self) -> None:
-        return None
-
     def torch_arguments(self, T: Text) -> Mapping[str, Any] | None:
         return {"T_max": T} if self.end == 0 else None

@@ -39,9 +39,9 @@ class Cycle(Schedule):  # not a dataclass: where these arguments stand is for ea
         return {"cycle_momentum": cycled, "base_momentum": self.base_momentum, "max_momentum": self.max_momentum}
 
     def on(self, hyperparameters: Iterable[str]) -> Mapping[str, Schedule]:
-        known = set(hyperparameters)
-        moved = [name for name in ("momentum", "beta1") if name in known and self.cycle_momentum]
-        return {"lr": self, **{name: Opposite(self) for name in moved[:1]}}
+        available = set(hyperparameters) if self.cycle_momentum else set()
+        names = [name for name in ("momentum", "beta1") if name in available]
+        return {"lr": self, **{name: Opposite(self) for name in names[:1]}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,15 +119,10 @@ class OneCycle(Cycle):
             return (end - start) * share + start
         return end + (start - end) / 2 * (m.cos(m.pi * share) + 1)
 
-    @property
-    def decay(self) -> None:
-        return None
-
     def torch_arguments(self, T: Text) -> Mapping[str, Any]:
-        names = ("div_factor", "final_div_factor", "three_phase")
         shape = {"pct_start": self.pct_start, "anneal_strategy": self.anneal_strategy}
-        own = {name: getattr(self, name) for name in names}
-        return {"max_lr": _RATES, "total_steps": T, **shape, **self._momenta, **own}
+        ends = {name: getattr(self, name) for name in ("div_factor", "final_div_factor", "three_phase")}
+        return {"max_lr": _RATES, "total_steps": T, **shape, **self._momenta, **ends}
 
 
 @dataclass(frozen=True, eq=False)

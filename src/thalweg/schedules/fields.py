@@ -67,8 +67,8 @@ def milestones() -> Any:
     """Steps at which something happens: whole, positive and in order."""
 
     def read(what: str, value: Any, error: type[UsageError]) -> tuple[int, ...]:
-        listed = tuple(value) if isinstance(value, tuple | list | np.ndarray) else (value,)
-        steps = [int(step) if isinstance(step, np.integer) else step for step in listed]
+        several = tuple(value) if isinstance(value, tuple | list | np.ndarray) else (value,)
+        steps = [int(step) if isinstance(step, np.integer) else step for step in several]
         if any(step not in STEPS for step in steps) or any(a >= b for a, b in itertools.pairwise(steps)):
             raise error(f"{what} are {short(repr(value))}; give whole steps above 0 in rising order, e.g. (30, 80).")
         return tuple(steps)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class _Own(Schedule):
+class _Function(Schedule):
     """What both have in common: the function is called with one whole step at a time."""
 
     function: Callable[[int], float] = function()
@@ -61,7 +61,7 @@ class _Own(Schedule):
 
 
 @dataclass(frozen=True, eq=False)
-class Lambda(_Own):
+class Lambda(_Function):
     """η_t = f(t)·η for a function f of your own, of the step counted from 0.
 
     >>> Lambda(lambda step: 0.5**step).factor(range(4))
@@ -78,7 +78,7 @@ class Lambda(_Own):
 
 
 @dataclass(frozen=True, eq=False)
-class Multiplicative(_Own):
+class Multiplicative(_Function):
     """η_t = f(1)·f(2)⋯f(t)·η: each step multiplies the rate before it by a function of your own.
 
     >>> Multiplicative(lambda step: 0.5).factor(range(4))

@@ -33,10 +33,6 @@ class Linear(Schedule):
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
         return self.start + (self.end - self.start) * m.minimum(1.0, t / steps_of(self.steps, T, m))
 
-    @property
-    def decay(self) -> None:
-        return None
-
     def torch_arguments(self, T: Text) -> Mapping[str, Any] | None:
         if isinstance(self.start, tuple) or isinstance(self.end, tuple):
             return None
@@ -65,10 +61,6 @@ class Polynomial(Schedule):
 
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
         return (1 - m.minimum(1.0, t / steps_of(self.steps, T, m))) ** self.power
-
-    @property
-    def decay(self) -> None:
-        return None
 
     def torch_arguments(self, T: Text) -> Mapping[str, Any]:
         return {"total_iters": steps_of(self.steps, T, PYTHON), "power": self.power}

@@ -16,7 +16,7 @@ from .base import Schedule, checked_total
 
 SCHEDULES = Schedule.registry
 EXAMPLE = "step(size=30, gamma=0.1)"
-DRAWN = Range(1, 10**7, whole=True, unit="steps")
+DRAWABLE = Range(1, 10**7, whole=True, unit="steps")
 
 
 def names() -> list[str]:
@@ -38,7 +38,7 @@ def one(given: str | Schedule) -> Schedule:
     if own_function(given):
         object_ = f"tw.schedules.{kind.__name__}(function)" if kind.sample else "the schedule itself"
         raise PlanError(f"{calls.short(given)} is of a function of your own, which no name can find; give {object_}.")
-    return _made(calls.read(given, PlanError, EXAMPLE))
+    return _built(calls.read(given, PlanError, EXAMPLE))
 
 
 def own_function(label: str) -> bool:
@@ -50,9 +50,9 @@ def own_function(label: str) -> bool:
     return any(kind.sample and re.search(rf"\b{name}\b", label) for name, kind in SCHEDULES.items())
 
 
-def _made(call: calls.Call) -> Schedule:
-    values = [_made(v) if isinstance(v, calls.Call) else v for v in call.positional]
-    named = {n: _made(v) if isinstance(v, calls.Call) else v for n, v in call.named.items()}
+def _built(call: calls.Call) -> Schedule:
+    values = [_built(v) if isinstance(v, calls.Call) else v for v in call.positional]
+    named = {n: _built(v) if isinstance(v, calls.Call) else v for n, v in call.named.items()}
     if values:
         first = next(iter(fields(class_of(Schedule, "schedule", call.name))), None)
         if first is None or first.metadata["kind"] != "part" or first.name in named:
@@ -83,10 +83,10 @@ def shown(schedule: Schedule, total: int, rate: float = 1.0) -> dict[str, np.nda
     dict_keys(['lr', 'momentum'])
     """
     schedule.for_one_member()
-    moved = {"lr": one("constant")} | dict(schedule.on({"lr", "momentum", *schedule.hyperparameters}))
-    steps = np.arange(DRAWN.check("the total", checked_total(total), PlanError))
+    schedules = {"lr": one("constant")} | dict(schedule.on({"lr", "momentum", *schedule.hyperparameters}))
+    steps = np.arange(DRAWABLE.check("the total", checked_total(total), PlanError))
     values = {}
-    for name, each in moved.items():
+    for name, each in schedules.items():
         with np.errstate(over="ignore"):
             value = each.factor(steps, total) * (rate if name == "lr" else 1)
         if not np.isfinite(value).all():

@@ -49,9 +49,5 @@ class Ramp(Schedule):
             share = (1 - m.cos(m.pi * share)) / 2
         return self.start + (self.end - self.start) * share
 
-    @property
-    def decay(self) -> None:
-        return None
-
     def written(self, T: Text) -> str:
         return self.by_label(T)

@@ -60,9 +60,6 @@ class Scheduler(LRScheduler):
         """Tell the schedules that follow the loss what it is after a pass over the data."""
         for name, state in self.loops.items():
             self.loops[name] = self.schedules[name].observe(np.array(state), np.array(float(loss))).tolist()
-        self._update_lr_of_groups()
-
-    def _update_lr_of_groups(self) -> None:
         for k, group in enumerate(self.optimizer.param_groups):
             for name in self.loops:
                 _write(group, name, self._value(name, k, group))
@@ -77,9 +74,9 @@ def _read(group: dict[str, Any], name: str) -> Any:
         return group[name]
     if name in _PLACES and "betas" in group:
         return group["betas"][_PLACES[name]]
-    known = [key for key in group if key != "params" and isinstance(group[key], int | float)]
+    numbers = [key for key in group if key != "params" and isinstance(group[key], int | float)]
     betas = [key for key, place in _PLACES.items() if place < len(group.get("betas", ()))]
-    raise PlanError(unknown("hyperparameter of this optimizer", name, [*known, *betas]))
+    raise PlanError(unknown("hyperparameter of this optimizer", name, [*numbers, *betas]))
 
 
 def _write(group: dict[str, Any], name: str, value: float) -> None:

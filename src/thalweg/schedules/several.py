@@ -104,9 +104,9 @@ class Several(Schedule, listed=False):
         return self._rate.robbins_monro
 
     def on(self, hyperparameters: Iterable[str]) -> Mapping[str, Schedule]:
-        known = set(hyperparameters)
-        moved = dict(self._rate.on(known))
-        return moved | {name: schedule for name, schedule in self.schedules if name in known and name != "lr"}
+        names = set(hyperparameters)
+        others = {name: schedule for name, schedule in self.schedules if name in names and name != "lr"}
+        return {**self._rate.on(names), **others}
 
     def written(self, T: Text) -> str:
         if not self.writable:
@@ -120,11 +120,11 @@ class Several(Schedule, listed=False):
         # torch's SGD and RMSprop have a momentum of 0 where they have none.
         momentum = ["momentum"] if optimizer.defaults.get("momentum") else []
         beta1 = ["beta1"] if "betas" in optimizer.defaults else []
-        moved = {**self._rate.on(momentum + beta1), **{n: one for n, one in self.schedules if n != "lr"}}
-        return Scheduler(optimizer, moved, total_steps)
+        schedules = {**self._rate.on(momentum + beta1), **{n: one for n, one in self.schedules if n != "lr"}}
+        return Scheduler(optimizer, schedules, total_steps)
 
     def within(self, hyperparameters: Iterable[str]) -> Schedule:
         """The same for a rule that has these alone."""
-        known = {"lr", *hyperparameters}
-        moved = [(name, schedule) for name, schedule in self.schedules if name in known]
-        return Several(moved) if moved else Constant()  # pyright: ignore[reportArgumentType]
+        names = {"lr", *hyperparameters}
+        pairs = [(name, schedule) for name, schedule in self.schedules if name in names]
+        return Several(pairs) if pairs else Constant()  # pyright: ignore[reportArgumentType]

@@ -19,8 +19,27 @@ def geometric(gamma: Number) -> float:
     return math.inf if np.max(gamma) < 1 else 0.0 if np.max(gamma) == 1 else -math.inf
 
 
+class Stairs(Schedule):  # not a dataclass: the steps of a stair have a name of their own in each
+    """η_t = η·γ^⌊t/width⌋; `width` names the field with the steps of one stair."""
+
+    counterpart: ClassVar[str] = "StepLR"
+    multiplies: ClassVar[bool] = True
+    width: ClassVar[str]
+    gamma: Number
+
+    def formula(self, t: Any, T: Any, m: Any) -> Factor:
+        return self.gamma ** (t // steps_of(getattr(self, self.width), T, m))
+
+    @property
+    def decay(self) -> float:
+        return geometric(self.gamma)
+
+    def torch_arguments(self, T: Text) -> Mapping[str, Any]:
+        return {"step_size": steps_of(getattr(self, self.width), T, PYTHON), "gamma": self.gamma}
+
+
 @dataclass(frozen=True, eq=False)
-class Step(Schedule):
+class Step(Stairs):
     """η_t = η·γ^⌊t/size⌋: down by γ every `size` steps.
 
     Args:
@@ -32,24 +51,13 @@ class Step(Schedule):
     """
 
     name: ClassVar[str] = "step"
-    counterpart: ClassVar[str] = "StepLR"
-    multiplies: ClassVar[bool] = True
+    width: ClassVar[str] = "size"
     size: Length = length(0.3)
     gamma: Number = positive(0.1)
 
-    def formula(self, t: Any, T: Any, m: Any) -> Factor:
-        return self.gamma ** (t // steps_of(self.size, T, m))
-
-    @property
-    def decay(self) -> float:
-        return geometric(self.gamma)
-
-    def torch_arguments(self, T: Text) -> Mapping[str, Any]:
-        return {"step_size": steps_of(self.size, T, PYTHON), "gamma": self.gamma}
-
 
 @dataclass(frozen=True, eq=False)
-class StepDecay(Schedule):
+class StepDecay(Stairs):
     """η_t = η·γ^⌊t/every⌋ with γ = ½: half every few epochs.
 
     Args:
@@ -61,20 +69,9 @@ class StepDecay(Schedule):
     """
 
     name: ClassVar[str] = "step_decay"
-    counterpart: ClassVar[str] = "StepLR"
-    multiplies: ClassVar[bool] = True
+    width: ClassVar[str] = "every"
     every: Length = length(0.25)
     gamma: Number = positive(0.5)
-
-    def formula(self, t: Any, T: Any, m: Any) -> Factor:
-        return self.gamma ** (t // steps_of(self.every, T, m))
-
-    @property
-    def decay(self) -> float:
-        return geometric(self.gamma)
-
-    def torch_arguments(self, T: Text) -> Mapping[str, Any]:
-        return {"step_size": steps_of(self.every, T, PYTHON), "gamma": self.gamma}
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,22 @@ from typing import Any
 import numpy as np
 
 
+def _binary(operator: type[ast.operator], neutral: int | None = None, reflected: bool = False) -> Any:
+    """The method of a binary operator; a `neutral` other operand changes nothing."""
+
+    def method(self: Text, other: Any) -> Text:
+        if neutral is not None and not isinstance(other, Text) and other == neutral:
+            return self
+        left, right = (Text.of(other), self) if reflected else (self, Text.of(other))
+        return Text(ast.BinOp(left.node, operator(), right.node))
+
+    return method
+
+
+def _comparison(operator: type[ast.cmpop]) -> Any:
+    return lambda self, other: Text(ast.Compare(self.node, [operator()], [Text.of(other).node]))
+
+
 class Text:
     """Python text that grows with every operator; what changes nothing (+ 0, · 1) is left out.
 
@@ -39,59 +55,16 @@ class Text:
     def __str__(self) -> str:
         return ast.unparse(ast.fix_missing_locations(ast.Expression(self.node)))
 
-    def __add__(self, other: Any) -> Text:
-        return self if _is(other, 0) else self._binary(ast.Add(), other)
-
-    def __radd__(self, other: Any) -> Text:
-        return self if _is(other, 0) else Text.of(other)._binary(ast.Add(), self)
-
-    def __sub__(self, other: Any) -> Text:
-        return self if _is(other, 0) else self._binary(ast.Sub(), other)
-
-    def __rsub__(self, other: Any) -> Text:
-        return Text.of(other)._binary(ast.Sub(), self)
-
-    def __mul__(self, other: Any) -> Text:
-        return self if _is(other, 1) else self._binary(ast.Mult(), other)
-
-    def __rmul__(self, other: Any) -> Text:
-        return self if _is(other, 1) else Text.of(other)._binary(ast.Mult(), self)
-
-    def __truediv__(self, other: Any) -> Text:
-        return self if _is(other, 1) else self._binary(ast.Div(), other)
-
-    def __rtruediv__(self, other: Any) -> Text:
-        return Text.of(other)._binary(ast.Div(), self)
-
-    def __floordiv__(self, other: Any) -> Text:
-        return self._binary(ast.FloorDiv(), other)
-
-    def __mod__(self, other: Any) -> Text:
-        return self._binary(ast.Mod(), other)
-
-    def __pow__(self, other: Any) -> Text:
-        return self if _is(other, 1) else self._binary(ast.Pow(), other)
-
-    def __rpow__(self, other: Any) -> Text:
-        return Text.of(other)._binary(ast.Pow(), self)
+    __add__, __radd__ = _binary(ast.Add, neutral=0), _binary(ast.Add, neutral=0, reflected=True)
+    __sub__, __rsub__ = _binary(ast.Sub, neutral=0), _binary(ast.Sub, reflected=True)
+    __mul__, __rmul__ = _binary(ast.Mult, neutral=1), _binary(ast.Mult, neutral=1, reflected=True)
+    __truediv__, __rtruediv__ = _binary(ast.Div, neutral=1), _binary(ast.Div, reflected=True)
+    __pow__, __rpow__ = _binary(ast.Pow, neutral=1), _binary(ast.Pow, reflected=True)
+    __floordiv__, __mod__ = _binary(ast.FloorDiv), _binary(ast.Mod)
+    __lt__, __le__, __ge__ = _comparison(ast.Lt), _comparison(ast.LtE), _comparison(ast.GtE)
 
     def __neg__(self) -> Text:
         return Text(ast.UnaryOp(ast.USub(), self.node))
-
-    def __lt__(self, other: Any) -> Text:
-        return self._compare(ast.Lt(), other)
-
-    def __le__(self, other: Any) -> Text:
-        return self._compare(ast.LtE(), other)
-
-    def __ge__(self, other: Any) -> Text:
-        return self._compare(ast.GtE(), other)
-
-    def _binary(self, operator: ast.operator, other: Any) -> Text:
-        return Text(ast.BinOp(self.node, operator, Text.of(other).node))
-
-    def _compare(self, operator: ast.cmpop, other: Any) -> Text:
-        return Text(ast.Compare(self.node, [operator], [Text.of(other).node]))
 
 
 class Code(str):
@@ -102,42 +75,26 @@ def _parsed(text: str) -> ast.expr:
     return ast.parse(text, mode="eval").body
 
 
-def _is(value: Any, number: int) -> bool:
-    return not isinstance(value, Text) and value == number
-
-
 def _where(condition: Any, yes: Any, no: Any) -> Text:
     return Text(ast.IfExp(Text.of(condition).node, Text.of(yes).node, Text.of(no).node))
 
 
 def _call(name: str) -> Callable[..., Text]:
     function = _parsed(name)
-    return lambda *given: Text(ast.Call(function, [Text.of(value).node for value in given], []))
+    return lambda *values: Text(ast.Call(function, [Text.of(value).node for value in values], []))
 
 
 NUMBERS: Any = SimpleNamespace(
-    pi=np.pi,
-    where=np.where,
     passed=lambda milestones, t: np.searchsorted(milestones, t, side="right"),
-    exp=np.exp,
-    log=np.log,
-    cos=np.cos,
-    sqrt=np.sqrt,
-    floor=np.floor,
-    minimum=np.minimum,
-    maximum=np.maximum,
     round=np.rint,
+    **{name: getattr(np, name) for name in ("pi", "where", "exp", "log", "cos", "sqrt", "floor", "minimum", "maximum")},
 )
 PYTHON: Any = SimpleNamespace(
     pi=Text.name("math.pi"),
     where=_where,
     passed=lambda milestones, t: Text(_parsed(f"sum([{t} >= step for step in {milestones}])")),
-    exp=_call("math.exp"),
-    log=_call("math.log"),
-    cos=_call("math.cos"),
-    sqrt=_call("math.sqrt"),
-    floor=_call("math.floor"),
     minimum=_call("min"),
     maximum=_call("max"),
     round=_call("round"),
+    **{name: _call(f"math.{name}") for name in ("exp", "log", "cos", "sqrt", "floor")},
 )

@@ -10,7 +10,7 @@ from ..errors import PlanError
 from .base import Factor, Schedule, steps_of
 from .cosine import Cosine
 from .fields import Length, Number, length, number, part
-from .vocabulary import PYTHON, Text
+from .vocabulary import NUMBERS, PYTHON, Text
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Warmup(Schedule):
         return m.where(t < steps, up, self.schedule.formula(t - steps, T - steps, m))
 
     def check(self, total: int) -> None:
-        steps = self.steps if isinstance(self.steps, int) else max(round(self.steps * total), 1)
+        steps = int(steps_of(self.steps, total, NUMBERS))
         if steps >= total:
             raise PlanError(
                 f"a warm-up of {steps} steps leaves nothing of a run of {total}; shorten it, or train for longer."
@@ -100,13 +100,8 @@ class WarmupStableDecay(Schedule):
         return m.minimum(1.0, (t + 1) / (up + 1)) * (1 - (1 - self.end) * share)
 
     def check(self, total: int) -> None:
-        lengths = (self.warmup, self.decay_steps)
-        up, down = (s if isinstance(s, int) else max(round(s * total), 1) for s in lengths)
+        up, down = (int(steps_of(length, total, NUMBERS)) for length in (self.warmup, self.decay_steps))
         if up + down > total:
             raise PlanError(
                 f"wsd with {up} steps of warm-up and {down} of decay does not fit into a run of {total} steps."
             )
-
-    @property
-    def decay(self) -> None:
-        return None
