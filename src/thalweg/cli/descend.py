@@ -61,8 +61,8 @@ def descend(
     rules, rates = _rules(optimizer, rate)
     path = walk(surface, _starts(start), rules, rates, schedule, steps, noise=noise, seed=seed)
     if output is not None:
-        drawn = kind or ("race" if output.suffix.lower() in (".gif", ".mp4") else None)
-        write_picture(output, lambda: path.picture(drawn), MOVING)
+        shape = kind or ("race" if output.suffix.lower() in (".gif", ".mp4") else None)
+        write_picture(output, lambda: path.picture(shape), MOVING)
     if json:
         print_json(_facts(path), indent=None)
     elif output is not None:

@@ -119,8 +119,8 @@ def finish(
     if verdict.entries:
         console.print()
     for section in (ranking(verdict, study.plan[verdict.factor].kind), tuned(verdict)):
-        if (drawn := table(section, console.width)) is not None:
-            console.print(drawn)
+        if (lines := table(section, console.width)) is not None:
+            console.print(lines)
             console.print()
     recipe_run = [] if study.recipe_run is None else [str(study.recipe_run)]
     remarked = remarks(study.generalization(by))
