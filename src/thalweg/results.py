@@ -2,7 +2,7 @@
 
 Whatever shows a study or trains its settings again (reports, the command line, exports, probes, ensembles) takes
 `Results`. Another process may be writing the store meanwhile: each of its transactions raises the `revision`, and what
-takes long to read or to judge is kept for as long as that stays.
+takes long to read or to judge is cached until then.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class Results:
     def __init__(
         self,
         path: str | Path,
-        given: Mapping[str, Mapping[str, Any]] | None = None,
+        objects: Mapping[str, Mapping[str, Any]] | None = None,
         declared: Problem | str | None = None,
     ) -> None:
         self.path, self.declared = Path(path), declared
-        self._given = given or {}  # argument of `compare` → label → object of the user's own
+        self._objects = objects or {}  # argument of `compare` → label → object of the user's own
         self._cache: tuple[int, dict[str, Any]] = (-1, {})  # a revision, and what was read or judged at it
 
     @classmethod
@@ -71,10 +71,10 @@ class Results:
             trust: whether files and modules that the store names may be run although they never ran on this machine.
 
         Raises:
-            StoreError: the file is missing, no store, damaged or of another version; it is left as it was.
+            StoreError: the file is missing, not a store, damaged or of another version; it is left as it was.
         """
-        given = {OPTIMIZER: optimizers, SCHEDULE: schedules, LOSS: losses, REGULARIZER: regularizers}
-        results = cls(path, {kind.argument: factor(kind, own).found for kind, own in given.items() if own})
+        objects = {OPTIMIZER: optimizers, SCHEDULE: schedules, LOSS: losses, REGULARIZER: regularizers}
+        results = cls(path, {kind.argument: factor(kind, levels).found for kind, levels in objects.items() if levels})
         Store.open(path).close()
         if trust:
             trusted.remember(results.specs)
@@ -107,20 +107,20 @@ class Results:
 
     @property
     def plan(self) -> Plan:
-        """What was asked for, and what the grid of rates has grown by."""
-        return self._once("plan", lambda: Plan.from_json(self.stored_plan, self._given))
+        """The plan that the study was begun with, and what the grid of rates has grown by."""
+        return self._once("plan", lambda: Plan.from_json(self.stored_plan, self._objects))
 
     @property
     def problem(self) -> dict[str, Any]:
-        """What the store knows of the problem: name, kind, spec, source text, fingerprint, sizes."""
-        unsaid = dict.fromkeys(("name", "kind", "spec", "fingerprint", "loss", "text"), "")
-        return {**unsaid, **self._meta("problem", {})}
+        """The problem as the store has it: name, kind, spec, source text, fingerprint, sizes."""
+        empty = dict.fromkeys(("name", "kind", "spec", "fingerprint", "loss", "text"), "")
+        return {**empty, **self._meta("problem", {})}
 
     @property
     def specs(self) -> list[str]:
         """What training would load: the problem and the formulas and losses that the store names by file or module."""
-        named = as_now(self.stored_plan)["specs"].values()
-        return [self.problem["spec"], *(spec for one in named for spec in one.values())]
+        by_factor = as_now(self.stored_plan)["specs"].values()
+        return [self.problem["spec"], *(spec for specs in by_factor for spec in specs.values())]
 
     def prepared(
         self, problem: Problem | str | None = None, otherwise: str = "give that object as problem=."
@@ -135,12 +135,12 @@ class Results:
         Raises:
             PlanError: it is needed and missing, is not trusted, or is not the problem that the study was begun with.
         """
-        facts, given = self.problem, self.declared if problem is None else problem
-        if given is None and facts["kind"] == "object":
+        facts, source = self.problem, self.declared if problem is None else problem
+        if source is None and facts["kind"] == "object":
             raise PlanError(f"{self.path} was begun with a tw.Problem object; {otherwise}")
-        if given is None:
+        if source is None:
             trusted.check(facts["spec"])
-        ready = prepare(load(facts["spec"] if given is None else given))
+        ready = prepare(load(facts["spec"] if source is None else source))
         if ready.fingerprint != facts["fingerprint"]:
             raise PlanError(
                 f"the problem {ready.name} is not the one {self.path} was begun with (its model, data or loss "
@@ -159,7 +159,7 @@ class Results:
         plan = self.plan
         for each in plan.factors:
             for level in each.levels:
-                _ = each.found[level]  # whatever cannot be found is said before anything is prepared
+                _ = each.found[level]  # whatever cannot be found is reported before anything is prepared
         return plan, self.prepared(problem, otherwise)
 
     @property
@@ -169,8 +169,8 @@ class Results:
     @property
     def provenance(self) -> dict[str, Any]:
         """Versions, machine and times, and the fingerprint of problem and data."""
-        known = {k: v for k, v in self.problem.items() if k != "text"}
-        return {**self._meta("provenance"), **{f"problem {k}": v for k, v in known.items()}, "store": str(self.path)}
+        problem = {f"problem {k}": v for k, v in self.problem.items() if k != "text"}
+        return {**self._meta("provenance"), **problem, "store": str(self.path)}
 
     @property
     def sessions(self) -> list[dict[str, Any]]:
@@ -182,13 +182,13 @@ class Results:
         """Whether nothing is left to run."""
         with Store.open(self.path) as store:
             stages = store.stages()
-            wanted = {"search"} | ({"confirmation"} if store.meta("plan")["confirmation"] else set())
-            done = store.meta("costs") is not None and store.meta("recipe_run", {}) is not None
-        return done and wanted <= stages.keys() and set().union(*stages.values()) <= set(ENDED)
+            planned = {"search"} | ({"confirmation"} if store.meta("plan")["confirmation"] else set())
+            measured = store.meta("costs") is not None and store.meta("recipe_run", {}) is not None
+        return measured and planned <= stages.keys() and set().union(*stages.values()) <= set(ENDED)
 
     @property
     def batching(self) -> list[str]:
-        """Why members were trained one by one, or run slower than they could; empty where nothing is worth knowing."""
+        """Why members were trained one by one, or run slower than they could; empty if neither holds."""
         return one_by_one(self._meta("batching", {}))
 
     @property
@@ -229,17 +229,17 @@ class Results:
         >>> import thalweg as tw, tempfile
         >>> study = tw.compare("breast-cancer", ["sgd"], [0.001], ["constant"], seeds=3, epochs=5, confirmation=3,
         ...                    store=tempfile.mkdtemp() + "/a.db", progress=False)
-        >>> (found,) = study.generalization()
-        >>> found.word, found.stop, found.steps
+        >>> (sgd,) = study.generalization()
+        >>> sgd.word, sgd.stop, sgd.steps
         ('underfits', 30, 30)
         """
         verdict = self.verdict_by(by)
         return generalization(self.plan, verdict, self.table(), self.curves(verdict.stage))
 
     def table(self) -> pd.DataFrame:
-        """One row per member: stage, optimizer, lr, schedule, every other factor that varies (NaN where it does
-        not apply), seed, fold (of a cross-validation; missing for those trained on all samples), status, step, and
-        its last losses."""
+        """One row per member: stage, optimizer, lr, schedule, every other factor that varies (NaN where it does not
+        apply), seed, fold (of a cross-validation; missing for those trained on all samples), status, step, and its last
+        losses."""
 
         def read() -> pd.DataFrame:
             with Store.open(self.path) as store:
@@ -288,8 +288,8 @@ class Results:
 
         None while the study is unfinished, where nothing could be chosen, and for stores that never had it.
         """
-        kept = self._meta("recipe_run")
-        return RecipeRun.from_json(kept) if kept else None
+        stored = self._meta("recipe_run")
+        return RecipeRun.from_json(stored) if stored else None
 
     def sensitivity(self) -> pd.DataFrame:
         """How much the rate matters: one row per optimizer, everything but the rate at its chosen level.
@@ -328,5 +328,5 @@ class Results:
         [['sgd', 3, 3, 6.0]]
         """
         verdict = self.verdict
-        found = race(verdict, self.table(), self.curves(verdict.stage), target)
-        return pd.DataFrame() if found is None else found.table()
+        ways = race(verdict, self.table(), self.curves(verdict.stage), target)
+        return pd.DataFrame() if ways is None else ways.table()

@@ -212,7 +212,11 @@ def test_stopped_before_there_is_a_store(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (done.exit_code, done.stdout, done.stderr) == (130, "", "thalweg: stopped.\n")
 
 
-@pytest.mark.parametrize("words", [["problems"], ["formula", "adam"], ["formula"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [["problems"], ["formula", "adam"], ["formula"], ["--help"], ["show", "--help"], ["--version"]],
+    ids=" ".join,
+)
 def test_a_pipe_that_closes(words: list[str]) -> None:
     """`thalweg show … | head -1` ends quietly, with the status of a program that SIGPIPE ended."""
     program = subprocess.Popen(

@@ -102,7 +102,7 @@ def test_the_list_of_surfaces() -> None:
         (("himmelblau", "--steps", "0"), "steps is 0"),
         (("himmelblau", "--noise", "-1"), "noise is -1"),
         (("himmelblau", "--steps", "1000000000"), "bytes, and at most"),
-        (("himmelblau", "-o", "path.pdf"), "is no picture's name"),
+        (("himmelblau", "-o", "path.pdf"), "cannot name a picture"),
         (("himmelblau", "--kind", "race"), "say where to draw it with -o"),
     ],
 )

@@ -35,7 +35,7 @@ def test_as_json(tiny: Study) -> None:
 def test_refused(tiny: Study, tmp_path: Path) -> None:
     for words, sentence in (
         ((tiny.path, "--kind", "pca"), "the kind is 'pca'"),
-        ((tiny.path, "-o", tmp_path / "a.txt"), "is no picture's name"),
+        ((tiny.path, "-o", tmp_path / "a.txt"), "cannot name a picture"),
         ((tmp_path / "none.db",), "none.db"),
     ):
         done = run(*words)

@@ -59,8 +59,8 @@ def test_code_and_json() -> None:
     [
         (["famly-tree"], "did you mean family-tree"),
         (["entropy", "-o", "a.jpg"], "must end in .html"),
-        (["-o", "a.png"], "there is no picture to draw"),
-        (["--code"], "there is no picture to draw"),
+        (["-o", "a.png"], "the picture to draw is missing"),
+        (["--code"], "the picture to draw is missing"),
         (["entropy", "-o", "."], "must end in"),
         (["entropy", "-o", "/dev/null/a.png"], "not a folder"),
     ],

@@ -270,7 +270,7 @@ def test_settings_are_chosen_by_the_mean_over_folds_and_seeds(crossed: Study) ->
     (means,) = [note for note in verdict.notes if "means over" in note]
     (tests,) = [note for note in verdict.notes if "Test numbers" in note]
     assert "means over 4 folds, StratifiedKFold(n_splits=4, shuffle=True, random_state=0)" in means
-    assert "fresh seeds, trained once more on all training and validation samples" in tests
+    assert "fresh seeds, trained again on all training and validation samples" in tests
 
 
 def test_a_report_says_how_it_was_judged(crossed: Study, tmp_path: Path) -> None:

@@ -312,7 +312,7 @@ def test_members_of_a_study_are_those_of_the_study(tiny: Study) -> None:
         ({"to": nn.Linear(6, 3)}, r"has weight of shape \(3, 6\), and the network one of shape \(2, 6\)"),
         ({"to": nn.ReLU()}, "has no weight"),
         ({"to": 3}, "the second solution is a int"),
-        ({"path": [linear()]}, "goes in no two directions"),
+        ({"path": [linear()]}, "spans fewer than two directions"),
         ({"path": [linear(), 3]}, "point 1 of the path is a int"),
         ({"points": 2}, "points is 2; give a whole number of at least 3"),
         ({"samples": 0}, "samples is 0"),

@@ -181,7 +181,7 @@ def test_a_missing_package_is_a_sentence(
 
 
 def test_what_cannot_be_meant(tiny: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(PlanError, match=r"ends in \.xlsx, which is no form of export: name a \.parquet or"):
+    with pytest.raises(PlanError, match=r"ends in \.xlsx, which is not a form of export: name a \.parquet or"):
         tiny.export(tmp_path / "runs.xlsx")
     monkeypatch.setattr(export, "MOST_RUNS", 10)
     with pytest.raises(PlanError, match=r"has 26 runs, and TensorBoard shows 10 at most; name a \.parquet file"):

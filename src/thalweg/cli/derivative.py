@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .options import Everything
+from .result import finite, print_json, split
+
 if TYPE_CHECKING:
     from ..calculus import Derivative, Gradient, Limit
 
@@ -25,7 +28,7 @@ def derivative(
     ] = None,
     limit: Annotated[bool, typer.Option("--limit", help="By the definition, as h goes to 0.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    json: Everything = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -48,61 +51,45 @@ def derivative(
             raise UsageError(f"{output} shows a secant becoming the tangent at a point; give --limit and --at too.")
         check_picture(output, MOVING)
     f = calculus.function(expression)
-    place = point(at)
-    found: Derivative | Gradient | Limit
+    place = None if at is None else split(at)
+    result: Derivative | Gradient | Limit
     if limit:
-        found = calculus.derivative(f, wrt, order, place, method="limit")
+        result = calculus.derivative(f, wrt, order, place, method="limit")
         if output is not None:
-            write_picture(output, found.picture, MOVING)
+            write_picture(output, result.picture, MOVING)
     elif wrt is None and order == 1 and len(f.variables) > 1:
-        found = calculus.gradient(f, place)
+        result = calculus.gradient(f, place)
     else:
-        found = calculus.derivative(f, wrt, order, place)
+        result = calculus.derivative(f, wrt, order, place)
     if json:
-        import json as encoder
-
-        print(encoder.dumps(_facts(found), indent=2, ensure_ascii=False))
+        print_json(_facts(result))
     elif latex:
-        print(found.latex())
-        if isinstance(found, calculus.Derivative) and found.steps:
-            print(f"\n{found.steps_latex()}")
+        print(result.latex())
+        if isinstance(result, calculus.Derivative) and result.steps:
+            print(f"\n{result.steps_latex()}")
     else:
-        print(output if output is not None else found)
+        print(output if output is not None else result)
 
 
-def point(text: str | None) -> list[str] | None:
-    """``1,pi/2`` → its numbers, still as text."""
-    from .result import split
-
-    return None if text is None else split(text)
-
-
-def _facts(found: Derivative | Gradient | Limit) -> dict[str, Any]:
+def _facts(result: Derivative | Gradient | Limit) -> dict[str, Any]:
     from .. import calculus
 
-    facts: dict[str, Any] = {"function": str(found.function), "variables": list(found.function.variables)}
-    if found.at is not None:
-        facts["at"] = list(found.at)
-    if isinstance(found, calculus.Limit):
+    facts: dict[str, Any] = {"function": str(result.function), "variables": list(result.function.variables)}
+    if result.at is not None:
+        facts["at"] = list(result.at)
+    if isinstance(result, calculus.Limit):
         table = [
-            {"h": h, "right": numbers(right), "left": numbers(left)}
-            for h, right, left in zip(found.h, found.right, found.left, strict=False)
+            {"h": h, "right": finite(right), "left": finite(left)}
+            for h, right, left in zip(result.h, result.right, result.left, strict=False)
         ]
-        symbolic = None if found.expression is None else calculus.function(found.expression)
-        facts |= {"wrt": found.wrt, "derivative": None if symbolic is None else str(symbolic)}
-        facts |= {"value": numbers(found.value), "error": numbers(found.error), "note": found.note, "table": table}
-        return facts | {"latex": found.latex()}
-    if isinstance(found, calculus.Gradient):
-        parts = {part.wrt: str(part.slope) for part in found.parts}
-        value = None if found.value is None else [numbers(v) for v in found.value]
-        return facts | {"gradient": parts, "value": value, "latex": found.latex()}
-    steps = [{"rule": s.rule, "law": s.law, "claim": str(s), "latex": s.latex()} for s in found.steps]
-    facts |= {"wrt": found.wrt, "order": found.order, "derivative": str(found.slope)}
-    return facts | {"value": numbers(found.value), "note": found.note, "latex": found.latex(), "steps": steps}
-
-
-def numbers(value: float | None) -> float | None:
-    """JSON has no NaN and no infinity."""
-    import math
-
-    return float(value) if value is not None and math.isfinite(value) else None
+        symbolic = None if result.expression is None else calculus.function(result.expression)
+        facts |= {"wrt": result.wrt, "derivative": None if symbolic is None else str(symbolic)}
+        facts |= {"value": finite(result.value), "error": finite(result.error), "note": result.note, "table": table}
+        return facts | {"latex": result.latex()}
+    if isinstance(result, calculus.Gradient):
+        parts = {part.wrt: str(part.slope) for part in result.parts}
+        value = None if result.value is None else [finite(v) for v in result.value]
+        return facts | {"gradient": parts, "value": value, "latex": result.latex()}
+    steps = [{"rule": s.rule, "law": s.law, "claim": str(s), "latex": s.latex()} for s in result.steps]
+    facts |= {"wrt": result.wrt, "order": result.order, "derivative": str(result.slope)}
+    return facts | {"value": finite(result.value), "note": result.note, "latex": result.latex(), "steps": steps}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import SurfaceError, UsageError
+from .options import Everything, Json
+from .result import finite, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,7 +48,7 @@ def descend(
     kind: Annotated[
         str | None, typer.Option(help="Of the picture: curve, levels, surface, race, arrows, lookahead or losses.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print all points and losses as JSON.")] = False,
+    json: Everything = False,
 ) -> None:
     """Go down a surface from every start, with every optimizer, at every rate; draw the paths or list their ends."""
     from ..landscapes.descents import descend as walk
@@ -56,27 +57,25 @@ def descend(
     if output is not None:
         check_picture(output, MOVING)
     elif kind is not None:
-        raise UsageError(f"--kind {kind} is of a picture; say where to draw it with -o, e.g. -o path.html.")
+        raise UsageError(f"--kind {kind} is for a picture; say where to draw it with -o, e.g. -o path.html.")
     rules, rates = _rules(optimizer, rate)
     path = walk(surface, _starts(start), rules, rates, schedule, steps, noise=noise, seed=seed)
     if output is not None:
-        chosen = kind or ("race" if output.suffix.lower() in (".gif", ".mp4") else None)
-        write_picture(output, lambda: path.picture(chosen), MOVING)
+        shape = kind or ("race" if output.suffix.lower() in (".gif", ".mp4") else None)
+        write_picture(output, lambda: path.picture(shape), MOVING)
     if json:
-        import json as encoder
-
-        print(encoder.dumps(_facts(path), ensure_ascii=False, allow_nan=False))
+        print_json(_facts(path), indent=None)
     elif output is not None:
         print(output)
     else:
         _print(path)
 
 
-def _starts(given: list[str] | None) -> list[Any] | None:
-    if not given:
+def _starts(texts: list[str] | None) -> list[Any] | None:
+    if not texts:
         return None
     points = []
-    for text in given:
+    for text in texts:
         try:
             points.append([float(part) for part in text.split(",")])
         except ValueError as error:
@@ -103,13 +102,13 @@ def _rules(optimizer: str, rate: str | None) -> tuple[Any, list[float] | None]:
 
 
 def _rule(name: str) -> Any:
-    """A name as it is, or the formula in somebody's file."""
+    """The name, or the formula that file.py:formula names."""
     from ..problem.source import is_spec, opened
 
     if not is_spec(name):
         return name
-    with opened(name, SurfaceError) as found:
-        return found.get()
+    with opened(name, SurfaceError) as source:
+        return source.get()
 
 
 def _facts(path: Descent) -> dict[str, Any]:
@@ -120,7 +119,7 @@ def _facts(path: Descent) -> dict[str, Any]:
             {
                 "start": path.starts[s].tolist(),
                 "optimizer": path.optimizers[o],
-                "lr": None if math.isnan(path.rates[o, r]) else path.rates[o, r],
+                "lr": finite(path.rates[o, r]),
                 "diverged": None if diverged < 0 else diverged,
                 "points": path.all_points[s, o, r, :stop].tolist(),
                 "losses": path.all_losses[s, o, r, :stop].tolist(),
@@ -168,13 +167,13 @@ def _ends(path: Descent) -> Table:
     def point(values: Any) -> str:
         return ", ".join(short(float(v), 4 if len(values) == 1 else 3) for v in values)
 
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in ("optimizer", "rate", "start", "end", "loss", ""):
-        shown.add_column(name, justify="left" if name in ("optimizer", "") else "right", overflow="fold")
+        table.add_column(name, justify="left" if name in ("optimizer", "") else "right", overflow="fold")
     for (s, o, r), diverged in _each(path)[:SHOWN]:
         last = path.steps if diverged < 0 else diverged - 1
         rate = path.rates[o, r]
-        shown.add_row(
+        table.add_row(
             path.optimizers[o],
             "" if math.isnan(rate) else short(rate),
             point(path.starts[s]),
@@ -182,17 +181,15 @@ def _ends(path: Descent) -> Table:
             short(float(path.all_losses[s, o, r, last])),
             "" if diverged < 0 else f"diverged at {diverged}",
         )
-    return shown
+    return table
 
 
-def surfaces(json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False) -> None:
+def surfaces(json: Json = False) -> None:
     """List the surfaces that are known by name."""
     from ..landscapes import SURFACES
 
-    found = {name: make() for name, make in SURFACES.items()}
+    entries = {name: (make(), (make.__doc__ or "").strip().splitlines()[0]) for name, make in SURFACES.items()}
     if json:
-        import json as encoder
-
         rows = [
             {
                 "name": name,
@@ -202,24 +199,20 @@ def surfaces(json: Annotated[bool, typer.Option("--json", help="Print the list a
                 "start": one.start,
                 "latex": one.latex(),
                 "source": one.source,
-                "words": _words(SURFACES[name]),
+                "words": words,
             }
-            for name, one in found.items()
+            for name, (one, words) in entries.items()
         ]
-        print(encoder.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
         return
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in ("surface", "in", "what it is"):
-        shown.add_column(name, no_wrap=name == "surface", overflow="fold")
-    for name, one in found.items():
-        shown.add_row(name, ", ".join(one.variables), _words(SURFACES[name]))
-    Console(highlight=False).print(shown)
+        table.add_column(name, no_wrap=name == "surface", overflow="fold")
+    for name, (one, words) in entries.items():
+        table.add_row(name, ", ".join(one.variables), words)
+    Console(highlight=False).print(table)
     print("One of them: thalweg descend himmelblau. With arguments: 'quadratic(condition=100)'.")
-
-
-def _words(make: Callable[..., Any]) -> str:
-    return (make.__doc__ or "").strip().splitlines()[0]

@@ -31,8 +31,8 @@ def formula(
         raise UsageError("--latex and --json exclude each other; give one of them.")
     chosen = [formulas.get(name)] if name else list(formulas.FORMULAS.values())
     if json:
-        shown = [_facts(rule) for rule in chosen]
-        print_json(shown[0] if name else shown)
+        facts = [_facts(rule) for rule in chosen]
+        print_json(facts[0] if name else facts)
     elif latex:
         print("\n\n".join(rule.latex() for rule in chosen))
     elif name:
@@ -48,18 +48,18 @@ def _catalogue(rules: list[Formula]) -> None:
     from rich.table import Table
 
     rates = list(dict.fromkeys(rule.rate for rule in rules))
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
-    shown.add_column("rate ↓  direction →")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
+    table.add_column("rate ↓  direction →")
     directions = list(dict.fromkeys(rule.direction for rule in rules))
     for direction in directions:
-        shown.add_column(direction)
+        table.add_column(direction)
     for rate in rates:
         cells = []
         for direction in directions:
             here = [r for r in rules if (r.rate, r.direction) == (rate, direction)]
             cells.append("\n".join(f"{r.name} {r.year or ''}".rstrip() for r in here))
-        shown.add_row(rate, *cells, end_section=True)
-    Console(highlight=False).print(shown)
+        table.add_row(rate, *cells, end_section=True)
+    Console(highlight=False).print(table)
     print("One of them: thalweg formula adam. Years are those of the first publication.")
 
 
@@ -78,10 +78,10 @@ def _one(rule: Formula) -> str:
     width = max(map(len, values), default=0)
     lines += ["", "hyperparameters and options, with what they are unless changed:"]
     for key, value in values.items():
-        shown = "absent" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        default = "absent" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
         meaning = rule.meanings.get(key)
-        told = f"{meaning.words}; {meaning.range}" if meaning else ""
-        lines.append(f"    {key:<{width}}  {shown:<7} {told}".rstrip())
+        words = f"{meaning.words}; {meaning.range}" if meaning else ""
+        lines.append(f"    {key:<{width}}  {default:<7} {words}".rstrip())
     return "\n".join(lines)
 
 

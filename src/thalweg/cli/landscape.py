@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .options import Json, Store
 from .picture import Drawn, check_picture, write_picture
+from .result import print_json
 from .trust import Trust, ask
 
 EXAMPLE = "Example: thalweg landscape runs/digits.db --optimizer adam -o path.html"
 
 
 def landscape(
-    store: Annotated[Path, typer.Argument(help="The study's store.")],
+    store: Store,
     optimizer: Annotated[
         str | None, typer.Option(help="Whose chosen setting to train again; the best unless given.")
     ] = None,
@@ -31,7 +32,7 @@ def landscape(
     seed: Annotated[int, typer.Option(help="Of random directions and samples.")] = 0,
     surface: Annotated[bool, typer.Option("--surface", help="Draw a plane as a surface to turn.")] = False,
     output: Drawn = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    json: Json = False,
     trust: Trust = False,
 ) -> None:
     """Slice through the loss of a member's network: along its training path, at random, or to another's."""
@@ -42,13 +43,11 @@ def landscape(
         check_picture(output)
     results = Results.open(store)
     ask(results, trust)
-    found = run(results, optimizer=optimizer, to=to, kind=kind, points=points, samples=samples, seed=seed)
+    result = run(results, optimizer=optimizer, to=to, kind=kind, points=points, samples=samples, seed=seed)
     if output is not None:
-        write_picture(output, lambda: found.picture(surface) if surface else found.picture())
+        write_picture(output, lambda: result.picture(surface) if surface else result.picture())
     if json:
-        import json as encoder
-
-        print(encoder.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        print_json(result.to_json())
     else:
-        print(f"{found.name}: {found.note}")
+        print(f"{result.name}: {result.note}")
         print(output if output is not None else "Draw it: -o landscape.html")

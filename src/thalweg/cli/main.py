@@ -38,8 +38,8 @@ app = typer.Typer(
 CLOSED_PIPE = 141  # 128 + SIGPIPE
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(flag: bool) -> None:
+    if flag:
         print(f"thalweg {__version__}")
         raise typer.Exit
 
@@ -77,15 +77,9 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     """The one place where errors become a sentence and an exit status."""
 
     @functools.wraps(command)
-    def run(*args: object, **given: object) -> None:
+    def run(*args: object, **options: object) -> None:
         try:
-            command(*args, **given)
-            sys.stdout.flush()
-        except (BrokenPipeError, SystemExit) as end:
-            if not isinstance(end, BrokenPipeError) and not isinstance(end.__context__, BrokenPipeError):
-                raise  # rich answers a closed pipe with SystemExit
-            _write_nowhere()
-            raise typer.Exit(CLOSED_PIPE) from None
+            command(*args, **options)
         except ThalwegError as error:
             status, words = error.exit_status, str(error)
         except KeyboardInterrupt as stop:
@@ -114,4 +108,13 @@ app.command("surfaces", epilog=descend.LIST_EXAMPLE)(_guarded(descend.surfaces))
 
 def main() -> None:
     """The entry point of the `thalweg` program."""
-    app()
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except (BrokenPipeError, SystemExit) as end:
+        if not isinstance(end, BrokenPipeError) and not isinstance(end.__context__, BrokenPipeError):
+            raise  # rich and typer answer a closed pipe with SystemExit
+        _write_nowhere()
+        sys.exit(CLOSED_PIPE)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .derivative import SETTINGS, numbers, point
+from .derivative import SETTINGS
+from .options import Everything
+from .result import finite, print_json, split
 
 if TYPE_CHECKING:
     from ..calculus import Minimum
@@ -28,7 +30,7 @@ def minimum(
         str | None, typer.Option(help="Go down from here, e.g. 2.5, or 1,2 in the order of the variables' names.")
     ] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    json: Everything = False,
 ) -> None:
     """Find the lowest value: where the slope is 0, which kind of point it is, and how far it holds."""
     from .. import calculus
@@ -41,13 +43,12 @@ def minimum(
     if resolution is not None and not grid:
         raise UsageError("--resolution is of a grid; give --grid too.")
     method = "grid" if grid else "exact" if start is None else "descent"
-    found = calculus.minimum(expression, _bounds(bounds), method=method, start=point(start), resolution=resolution)
+    place = None if start is None else split(start)
+    result = calculus.minimum(expression, _bounds(bounds), method=method, start=place, resolution=resolution)
     if json:
-        import json as encoder
-
-        print(encoder.dumps(_facts(found), indent=2, ensure_ascii=False))
+        print_json(_facts(result))
     else:
-        print(found.latex() if latex else found)
+        print(result.latex() if latex else result)
 
 
 def _bounds(text: str | None) -> list[tuple[str, str]] | None:
@@ -56,37 +57,39 @@ def _bounds(text: str | None) -> list[tuple[str, str]] | None:
 
     if text is None:
         return None
-    pairs = [tuple(part.split(":")) for part in point(text) or []]
+    pairs = [tuple(part.split(":")) for part in split(text)]
     if any(len(pair) != 2 for pair in pairs):
-        raise UsageError(f"{text!r} are no bounds; give low:high, e.g. -5:5, or one for each variable: -5:5,0:2.")
+        raise UsageError(
+            f"{text!r} cannot be read as bounds; give low:high, e.g. -5:5, or one for each variable: -5:5,0:2."
+        )
     return pairs  # pyright: ignore[reportReturnType]
 
 
-def _facts(found: Minimum) -> dict[str, Any]:
+def _facts(result: Minimum) -> dict[str, Any]:
     from .. import calculus
 
-    names = found.function.variables
+    names = result.function.variables
     points = [
         {
             "at": dict(zip(names, one.at, strict=True)),
-            "value": numbers(one.value),
+            "value": finite(one.value),
             "kind": one.kind,
             "reason": one.reason,
             "exact": None if one.exact is None else [str(calculus.function(form)) for form in one.exact],
         }
-        for one in found.points
+        for one in result.points
     ]
     return {
-        "function": str(found.function),
+        "function": str(result.function),
         "variables": list(names),
-        "method": found.method,
+        "method": result.method,
         "points": points,
-        "at": None if found.at is None else list(found.at),
-        "value": numbers(found.value),
-        "square": None if found.square is None else str(calculus.function(found.square)),
-        "everywhere": found.everywhere,
-        "verdict": found.verdict,
-        "note": found.note,
-        "bounds": [list(pair) for pair in found.bounds],
-        "latex": found.latex(),
+        "at": None if result.at is None else list(result.at),
+        "value": finite(result.value),
+        "square": None if result.square is None else str(calculus.function(result.square)),
+        "everywhere": result.everywhere,
+        "verdict": result.verdict,
+        "note": result.note,
+        "bounds": [list(pair) for pair in result.bounds],
+        "latex": result.latex(),
     }

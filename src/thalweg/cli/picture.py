@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError, WorkError
-from .result import check_report
+from .options import Json
+from .result import check_report, print_json
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -34,19 +35,17 @@ def picture(
         ),
     ] = None,
     code: Annotated[bool, typer.Option("--code", help="Print the lines that make it; draw nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print names, captions and code as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """List the pictures of the gallery, or draw one of them."""
     from .. import gallery
 
     if name is None and (output is not None or code):
-        raise UsageError("there is no picture to draw; name one, e.g. thalweg picture family-tree.")
+        raise UsageError("the picture to draw is missing; name one, e.g. thalweg picture family-tree.")
     chosen = list(gallery.PICTURES.values()) if name is None else [gallery.get(name)]
     if json:
-        import json as encoder
-
         rows = [{"name": p.name, "section": p.section, "words": p.words, "code": p.code} for p in chosen]
-        print(encoder.dumps(rows if name is None else rows[0], indent=2, ensure_ascii=False))
+        print_json(rows if name is None else rows[0])
     elif code:
         print(chosen[0].code)
     elif name is None:
@@ -65,20 +64,20 @@ def _list(pictures: Sequence[Picture]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    shown.add_column("picture", no_wrap=True)
-    shown.add_column("what there is to see", overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("picture", no_wrap=True)
+    table.add_column("what there is to see", overflow="fold")
     for one, after in zip(pictures, [*pictures[1:], None], strict=True):
         last = after is None or after.section != one.section
-        shown.add_row(one.name, Text(one.words.split("\n\n")[0].replace("\n", " ")), end_section=last)
-    Console(highlight=False).print(shown)
+        table.add_row(one.name, Text(one.words.split("\n\n")[0].replace("\n", " ")), end_section=last)
+    Console(highlight=False).print(table)
     print("One of them: thalweg picture family-tree -o tree.svg; --code shows its lines.")
 
 
 def check_picture(path: Path, endings: tuple[str, ...] = STILL) -> None:
     """Refuse a file that could not be written, before any work is done for it."""
     if path.suffix.lower() not in endings:
-        raise UsageError(f"{path} is no picture's name: it must end in {', '.join(endings[:-1])} or {endings[-1]}.")
+        raise UsageError(f"{path} cannot name a picture: it must end in {', '.join(endings[:-1])} or {endings[-1]}.")
     if path.suffix.lower() == ".mp4":
         from importlib.util import find_spec
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
+from .options import Json
 from .result import print_json
 
 EXAMPLE = "Example: thalweg problems"
 
 
-def problems(json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False) -> None:
+def problems(json: Json = False) -> None:
     """List the built-in problems; all of them work offline."""
     from ..problem.builtin import PROBLEMS
 

@@ -8,7 +8,7 @@ import typer
 
 from .options import BatchSize, Json, Problem
 from .picture import Drawn, check_picture, write_picture
-from .result import print_json
+from .result import finite, print_json
 
 EXAMPLE = "Example: thalweg range digits --optimizer adam --steps 200 -o range.html"
 
@@ -30,23 +30,18 @@ def range_test(
 
     if output is not None:
         check_picture(output)
-    found = run(problem, optimizer, low, high, rates, seeds, steps, batch_size)
+    result = run(problem, optimizer, low, high, rates, seeds, steps, batch_size)
     if output is not None:
-        write_picture(output, found.picture)
+        write_picture(output, result.picture)
     if json:
-        import math
-
-        def plain(value: float) -> float | None:
-            return value if math.isfinite(value) else None
-
-        rows = [{k: plain(float(v)) for k, v in row.items()} for row in found.table().to_dict("records")]
-        facts = {"suggestion": plain(found.suggestion), "sureness": found.sureness, "sentence": found.sentence}
+        rows = [{k: finite(v) for k, v in row.items()} for row in result.table().to_dict("records")]
+        facts = {"suggestion": finite(result.suggestion), "sureness": result.sureness, "sentence": result.sentence}
         print_json(facts | {"rates": rows})
         return
-    print(found.sentence)
+    print(result.sentence)
     print()
-    for row in found.table().itertuples():
-        ring = "←" if row.lr == found.suggestion else ""
+    for row in result.table().itertuples():
+        ring = "←" if row.lr == result.suggestion else ""
         lost = f"  {row.diverged} of {seeds} diverged" if row.diverged else ""
         loss = "∞" if row.diverged else f"{row.validation_loss:.4g} [{row.low:.4g}, {row.high:.4g}]"
         print(f"{row.lr:>10.3g}  {loss:<28} {row.chance:>4.0%}{lost} {ring}".rstrip())

@@ -32,7 +32,7 @@ def rerun(
 
     if (study := Study.open(store)).finished:
         ask(study, trust)
-    done = run(store, into, progress=False if quiet else None)
-    finish(done.study, None, json, rerun=done)
-    if not done.same_verdict:
+    result = run(store, into, progress=False if quiet else None)
+    finish(result.study, None, json, rerun=result)
+    if not result.same_verdict:
         raise typer.Exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -42,20 +43,20 @@ def batch_size_of(word: str) -> int | str:
 
 
 def values_of(texts: list[str]) -> dict[str, list[Any]]:
-    """``beta2=0.99,0.999`` → {"beta2": [0.99, 0.999]}; words that are no literals stay words.
+    """``beta2=0.99,0.999`` → {"beta2": [0.99, 0.999]}; words that are not literals stay words.
 
     >>> values_of(["weight_decay=0,1e-4", "amsgrad=True,False"])
     {'weight_decay': [0, 0.0001], 'amsgrad': [True, False]}
     """
-    found: dict[str, list[Any]] = {}
+    levels: dict[str, list[Any]] = {}
     for text in texts:
         name, sign, values = (part.strip() for part in text.partition("="))
         if not (name and sign and values):
             raise UsageError(f"{text!r} is not of the form NAME=VALUE,VALUE, e.g. beta2=0.99,0.999.")
-        if name in found:
+        if name in levels:
             raise UsageError(f"hyperparameter {name} is given twice; list all its values at once.")
-        found[name] = [_literal(value) for value in split(values)]
-    return found
+        levels[name] = [_literal(value) for value in split(values)]
+    return levels
 
 
 def _literal(word: str) -> Any:
@@ -79,9 +80,14 @@ def check_report(report: Path | None) -> None:
         raise UsageError(f"{report} cannot be written: permission denied; name another file.")
 
 
-def print_json(value: Any) -> None:
+def print_json(value: Any, indent: int | None = 2) -> None:
     """What every command prints for `--json`."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
+
+
+def finite(value: float | None) -> float | None:
+    """The number for JSON, which lacks NaN and infinity: None in their place."""
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def finish(
@@ -103,7 +109,7 @@ def finish(
     from ..report.terminal import table
     from ..verdict.generalization import remarks
 
-    # A file or a pipe has no width of its own.
+    # A file or a pipe lacks a width.
     console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
     console.print()
     console.print(verdict.sentence, style="bold", markup=False, highlight=False)
@@ -113,17 +119,12 @@ def finish(
     if verdict.entries:
         console.print()
     for section in (ranking(verdict, study.plan[verdict.factor].kind), tuned(verdict)):
-        if (drawn := table(section, console.width)) is not None:
-            console.print(drawn)
+        if (lines := table(section, console.width)) is not None:
+            console.print(lines)
             console.print()
-    ran = study.recipe_run
-    notes = [
-        *verdict.notes,
-        *remarks(study.generalization(by)),
-        *study.batching,
-        *([] if ran is None else [str(ran)]),
-        *_others(study, verdict),
-    ]
+    recipe_run = [] if study.recipe_run is None else [str(study.recipe_run)]
+    remarked = remarks(study.generalization(by))
+    notes = [*verdict.notes, *remarked, *study.batching, *recipe_run, *_others(study, verdict)]
     for note in notes:
         console.print(f"· {note}", markup=False, highlight=False, style="dim")
     if notes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import Everything
 from .picture import Drawn, write_picture
+from .result import finite, print_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +31,7 @@ def schedule(
     steps: Annotated[int, typer.Option(help="Steps of the run.")] = 100,
     rate: Annotated[float, typer.Option(help="The learning rate that it multiplies.")] = 1.0,
     output: Drawn = None,
-    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    json: Everything = False,
 ) -> None:
     """List the schedules, or draw one: its values at each step, and the torch code that gives them."""
     from .. import schedules
@@ -46,12 +47,11 @@ def schedule(
     Range(0.0, above=True).check("the rate", int(rate) if rate.is_integer() else rate)
     values = schedules.shown(kind, steps, rate)
     if output is not None:
-        _draw(kind, values, output)
-    if json:
-        import json as encoder
+        from ..pictures.schedules import schedule_picture
 
-        facts = _facts(kind) | {"values": {k: v.tolist() for k, v in values.items()}}
-        print(encoder.dumps(facts, indent=2, ensure_ascii=False))
+        write_picture(output, lambda: schedule_picture(values, kind.label))
+    if json:
+        print_json(_facts(kind) | {"values": {name: [*map(finite, column)] for name, column in values.items()}})
     elif output is not None:
         print(output)
     else:
@@ -68,9 +68,7 @@ def _catalogue(json: bool) -> None:
 
     kinds = {name: schedules.example(name) for name in schedules.names()}
     if json:
-        import json as encoder
-
-        print(encoder.dumps([_facts(kind) for kind in kinds.values()], indent=2, ensure_ascii=False))
+        print_json([_facts(kind) for kind in kinds.values()])
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in ("schedule", "formula", "Ση = ∞ and Ση² < ∞"):
@@ -88,17 +86,17 @@ def _line(kind: Schedule) -> str:
 
 
 def _facts(kind: Schedule) -> dict[str, object]:
-    said = kind.robbins_monro
+    conditions = kind.robbins_monro
     return {
         "name": kind.name,
         "label": kind.label,
         "formula": _line(kind),
         "code": kind.code() if kind.writable else None,
         "robbins_monro": {
-            "satisfied": bool(said),
-            "sum_diverges": said.sum_diverges,
-            "squares_converge": said.squares_converge,
-            "reason": said.reason,
+            "satisfied": bool(conditions),
+            "sum_diverges": conditions.sum_diverges,
+            "squares_converge": conditions.squares_converge,
+            "reason": conditions.reason,
         },
     }
 
@@ -125,9 +123,3 @@ def _sparkline(values: np.ndarray) -> str:
     return "".join(
         BLOCKS[round(float((mean - low) / span) * (len(BLOCKS) - 1))] if span else BLOCKS[-1] for mean in means
     )
-
-
-def _draw(kind: Schedule, values: dict[str, np.ndarray], output: Path) -> None:
-    from ..pictures.schedules import schedule_picture
-
-    write_picture(output, lambda: schedule_picture(values, kind.label))

@@ -39,12 +39,12 @@ def size(
     """Count a model: shapes, parameters and multiply-adds of each layer, bytes of weights, gradients and states."""
     from ..sizes.size import size as run
 
-    found = run(model, input or None, batch, optimizer or None)
+    result = run(model, input or None, batch, optimizer or None)
     if json:
-        print_json(found.to_json())
+        print_json(result.to_json())
         return
     from rich.console import Console
 
     from ..sizes.shown import text
 
-    print(text(found, depth, min(Console().width, 110)))
+    print(text(result, depth, min(Console().width, 110)))

@@ -123,9 +123,9 @@ class Landscape:
         def plain(values: np.ndarray | None) -> Any:
             if values is None:
                 return None
-            found = values.astype(object)
-            found[~np.isfinite(values)] = None
-            return found.tolist()
+            objects = values.astype(object)
+            objects[~np.isfinite(values)] = None
+            return objects.tolist()
 
         return {
             "name": self.name,
@@ -181,7 +181,7 @@ def landscape(
 ) -> Landscape:
     """The loss of a network along a line to another solution, in a random plane, or in the plane of its path.
 
-    The network is left as it is, bit for bit; a copy is evaluated, without dropout and with the running statistics of
+    The network is not changed; a copy is evaluated, without dropout and with the running statistics of
     its norms, for many points at once where it allows that.
 
     Args:
@@ -191,7 +191,7 @@ def landscape(
         to: another solution, a network or its state_dict: the line between the two. Of a study: another optimizer.
             Running statistics go along with the weights, and beyond the ends stay those of the nearer one.
         path: the networks or state_dicts that training came by, in order, the network itself last; or, kind="path".
-        kind: "path", "random" or "line"; what `to` and `path` ask for, else "path" of a study and "random" of a
+        kind: "path", "random" or "line"; what `to` and `path` imply, else "path" of a study and "random" of a
             network.
         optimizer: of a study, whose chosen setting is shown; the best unless given.
         points: along each axis of a plane, 25 unless given; between the ends of a line, 41, and a quarter as many on
@@ -207,8 +207,8 @@ def landscape(
     >>> import torch, thalweg as tw
     >>> _ = torch.manual_seed(0)
     >>> net = torch.nn.Sequential(torch.nn.Linear(64, 16), torch.nn.ReLU(), torch.nn.Linear(16, 10))
-    >>> found = tw.landscape(net, "digits", points=5)
-    >>> found.losses.shape, bool(abs(found.losses[2, 2] - found.ends[0]) < 1e-6)
+    >>> plane = tw.landscape(net, "digits", points=5)
+    >>> plane.losses.shape, bool(abs(plane.losses[2, 2] - plane.ends[0]) < 1e-6)
     ((5, 5), True)
     """
     _check(kind, points, span, part, samples)
@@ -220,25 +220,17 @@ def landscape(
         name, module, ready, states, other = solutions(model, problem, optimizer, to, chosen)
     else:
         if optimizer is not None:
-            raise UsageError("optimizer= chooses a member of a study; a network needs none.")
+            raise UsageError("optimizer= chooses a member of a study; leave it out for a network.")
         chosen = kind or ("line" if to is not None else "path" if path is not None else "random")
         _agree(chosen, to is not None, path is not None)
         name, module, ready = type(model).__name__, model, _prepared(model, problem)
         states, other = path, to
     inputs, targets, total = _samples(ready, part, samples, seed)
     slices = _slices(module, ready, inputs, targets)
-    made = {"line": _line, "random": _random, "path": _along}[chosen]
-    facts = made(slices, module, states, other, points, span, seed)
-    return Landscape(
-        name=name,
-        kind=chosen,
-        loss_name=ready.loss_name,
-        part=part,
-        samples=len(inputs),
-        total=total,
-        batched=slices.batched,
-        **facts,
-    )
+    measure = {"line": _line, "random": _random, "path": _along}[chosen]
+    facts = measure(slices, module, states, other, points, span, seed)
+    measured = {"loss_name": ready.loss_name, "part": part, "samples": len(inputs), "total": total}
+    return Landscape(name=name, kind=chosen, batched=slices.batched, **measured, **facts)
 
 
 def _check(kind: str | None, points: int | None, span: float, part: str, samples: int | None) -> None:
@@ -273,10 +265,10 @@ def _prepared(model: Any, problem: Any) -> Any:
 
 def _samples(ready: Any, part: str, samples: int | None, seed: int) -> tuple[Tensor, Tensor, int]:
     """(inputs, targets, how many there are in all)."""
-    found = ready.validation if part == "validation" else ready.train
-    if not isinstance(found, tuple):
+    data = ready.validation if part == "validation" else ready.train
+    if not isinstance(data, tuple):
         raise UsageError("the train data are a DataLoader, which draws; measure on part='validation'.")
-    inputs, targets = found
+    inputs, targets = data
     if samples is None or samples >= len(inputs):
         return inputs, targets, len(inputs)
     chosen = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed))[:samples]
@@ -319,13 +311,8 @@ def _random(
     axis = np.linspace(-span, span, points or GRID)
     directions = tuple(filter_normalised(slices.model, slices.names, 2 * seed + k) for k in range(2))
     here = slices.here()
-    losses = _grid(slices, here, directions, (axis, axis))
-    return {
-        "axes": (axis, axis),
-        "losses": losses,
-        "ends": tuple(slices.losses([here.__getitem__]).tolist()),
-        "directions": directions,
-    }
+    losses, ends = _grid(slices, here, directions, (axis, axis)), slices.losses([here.__getitem__])
+    return {"axes": (axis, axis), "losses": losses, "ends": tuple(ends.tolist()), "directions": directions}
 
 
 def _along(slices: Slices, model: nn.Module, path: Any, _: Any, points: int | None, *__: Any) -> dict[str, Any]:
@@ -336,22 +323,22 @@ def _along(slices: Slices, model: nn.Module, path: Any, _: Any, points: int | No
     plane: Plane | None = principal(states, slices.names)
     if plane is None:
         raise UsageError(
-            f"a path of {len(states)} points, the network among them, goes in no two directions; give "
-            "more of its points."
+            f"a path of {len(states)} points, the network among them, spans fewer than two directions; "
+            "give more of its points."
         )
     axes = []
     for values in plane.coordinates.T:
         room = MARGIN * float(np.ptp(values))
         axes.append(np.linspace(values.min() - room, values.max() + room, points or GRID))
     losses = _grid(slices, here, plane.directions, (axes[0], axes[1]))
-    own = slices.losses([state.__getitem__ for state in states])
+    path_losses = slices.losses([state.__getitem__ for state in states])
     return {
         "axes": tuple(axes),
         "losses": losses,
-        "ends": (float(own[-1]),),
+        "ends": (float(path_losses[-1]),),
         "directions": plane.directions,
         "path": plane.coordinates,
-        "path_losses": own,
+        "path_losses": path_losses,
         "explained": plane.explained,
         "projection_error": plane.errors,
     }
@@ -371,16 +358,16 @@ def _grid(slices: Slices, here: State, directions: Sequence[State], axes: tuple[
     return slices.losses(points).reshape(len(axes[1]), len(axes[0]))
 
 
-def _state(slices: Slices, given: Any, what: str) -> State:
+def _state(slices: Slices, source: Any, what: str) -> State:
     """The tensors of a network or a state_dict that belong to a point."""
-    if not isinstance(given, nn.Module | Mapping):
-        raise UsageError(f"{what} is a {type(given).__name__}; give a network or its state_dict.")
-    held = given.state_dict() if isinstance(given, nn.Module) else given
-    own = slices.here()
-    for name, tensor in own.items():
-        if name not in held or held[name].shape != tensor.shape:
-            has = f"{name} of shape {tuple(held[name].shape)}" if name in held else f"no {name}"
+    if not isinstance(source, nn.Module | Mapping):
+        raise UsageError(f"{what} is a {type(source).__name__}; give a network or its state_dict.")
+    state = source.state_dict() if isinstance(source, nn.Module) else source
+    here = slices.here()
+    for name, tensor in here.items():
+        if name not in state or state[name].shape != tensor.shape:
+            has = f"{name} of shape {tuple(state[name].shape)}" if name in state else f"no {name}"
             raise UsageError(
                 f"{what} has {has}, and the network one of shape {tuple(tensor.shape)}; both must be of the same kind."
             )
-    return {n: held[n].detach().to(t) for n, t in own.items()}
+    return {name: state[name].detach().to(tensor) for name, tensor in here.items()}

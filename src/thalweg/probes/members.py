@@ -1,4 +1,4 @@
-"""Members of a study as they trained: each is trained again, alone, and its weights are kept on the way.
+"""Members of a study as they trained: each is trained again, alone, and its weights on the way are retained.
 
 A block of one member has the same initial weights, batches and kernels as the block it was trained in, so it follows
 the same path.
@@ -20,7 +20,7 @@ from ..problem.prepare import Prepared
 from ..results import Results
 from ..verdict.verdict import matching
 
-KEPT = 60  # points of a path, evenly spaced over its steps
+POINTS = 60  # points of a path, evenly spaced over its steps
 
 
 def solutions(
@@ -30,7 +30,7 @@ def solutions(
     ready = results.prepared(problem)
     programs = Programs(results.plan, ready)
     setting = results.chosen(optimizer)
-    states = _path(results, programs, setting, KEPT if kind == "path" else 1)
+    states = _path(results, programs, setting, POINTS if kind == "path" else 1)
     module = built(ready)
     module.load_state_dict(states[-1], strict=False)
     if to is None:
@@ -41,22 +41,22 @@ def solutions(
     return f"{setting.optimizer} to {to} on {ready.name}", module, ready, states, other
 
 
-def _path(results: Results, programs: Programs, setting: Setting, kept: int) -> list[State]:
+def _path(results: Results, programs: Programs, setting: Setting, points: int) -> list[State]:
     """The weights of one run of a setting, from the first step to the last."""
     table = results.table()
-    own = table[matching(table, setting) & (table["status"] == "finished")]
-    if own.empty:
+    runs = table[matching(table, setting) & (table["status"] == "finished")]
+    if runs.empty:
         raise UsageError(
-            f"all runs of {setting.optimizer} diverged, so there is no network to look at; choose another optimizer."
+            f"all runs of {setting.optimizer} diverged, so no network can be looked at; choose another optimizer."
         )
-    last = "confirmation" if "confirmation" in set(own["stage"]) else "search"
-    run_seed = int(own[own["stage"] == last]["seed"].min())
+    last = "confirmation" if "confirmation" in set(runs["stage"]) else "search"
+    run_seed = int(runs[runs["stage"] == last]["seed"].min())
     block = Block(programs.task(setting), [programs.plan.member(setting, run_seed)], programs.plan.epochs)
-    every = max(1, -(-block.total // kept))
-    states = [_state(block)] if kept > 1 else []
+    every = max(1, -(-block.total // points))
+    states = [_state(block)] if points > 1 else []
     with one_thread():
         for passed in block.train():
-            if passed is None and kept > 1 and block.step % every == 0 and block.step < block.total:
+            if passed is None and points > 1 and block.step % every == 0 and block.step < block.total:
                 states.append(_state(block))
     return [*states, _state(block)]
 

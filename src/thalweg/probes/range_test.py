@@ -1,7 +1,7 @@
 """Which learning rate to begin with: a range test that knows how sure it is.
 
 The usual test raises the rate within one run and reads a point off one noisy curve of training losses: what the
-run has learned and forgotten on the way is in every point. Here each rate trains a copy of its own from the same
+run has learned and forgotten on the way is in every point. Here each rate trains another copy from the same
 start, for a few steps and several seeds, as one population, and is judged by the loss on validation data.
 """
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What a range test found; `str` of it says it in a sentence.
+    """The result of a range test; `str` of it says it in a sentence.
 
     Attributes:
         name, optimizer: of the problem and the rule.
@@ -171,25 +171,21 @@ def range_test(
         seeds: runs of each rate; a seed fixes initial weights and batch order. At least two.
         steps: of each run; long enough to see a rate that is too high fail.
         batch_size: samples per step; a DataLoader has its own.
-        model: begin with the weights of this very model, as it is now, in place of fresh ones. It is copied
+        model: begin with the present weights of this model in place of fresh ones. It is copied
             and never changed; seeds then differ in the order of batches alone.
 
     Nothing is written, and the global random state is left as it was.
 
     Raises:
-        PlanError, ProblemError: what was asked does not fit together.
+        PlanError, ProblemError: the arguments do not fit together.
 
-    >>> found = range_test("breast-cancer", "sgd", low=1e-3, high=10, rates=5, steps=20)
-    >>> found.rates.tolist(), found.losses.shape
+    >>> test = range_test("breast-cancer", "sgd", low=1e-3, high=10, rates=5, steps=20)
+    >>> test.rates.tolist(), test.losses.shape
     ([0.001, 0.01, 0.1, 1.0, 10.0], (5, 5))
     """
     grid = log_range(low, high, rates)
-    for what, value, least in (
-        ("rates", rates, 2),
-        ("seeds", seeds, 2),
-        ("steps", steps, 1),
-        ("batch_size", batch_size, 1),
-    ):
+    counts = {"rates": (rates, 2), "seeds": (seeds, 2), "steps": (steps, 1), "batch_size": (batch_size, 1)}
+    for what, (value, least) in counts.items():
         Range(least, whole=True).check(what, value, PlanError)
     rule = formulas.get(optimizer)
     if "lr" not in rule.hyperparameters:
@@ -199,13 +195,13 @@ def range_test(
     task = _task(ready, steps, batch_size)
     sizes = activations_of(task.batched.model, ready.validation[0][:8]) * batch_size
     size = block_size(ready.weights, len(rule.states), int(sizes))
-    found, start = [], []
+    by_seed, start = [], []
     for seed in range(seeds):
         members = [Member(rule, {"lr": lr}, {}, seed) for lr in grid]
         blocks = [Block(task, [members[k] for k in places], 1) for places in cut(members, size)]
         start.append(blocks[0].evaluate(*ready.validation)["loss"][0])
-        found.append(np.concatenate([_trained(block) for block in blocks]))
-    losses = np.stack(found, axis=1)
+        by_seed.append(np.concatenate([_trained(block) for block in blocks]))
+    losses = np.stack(by_seed, axis=1)
     return RangeTest(ready.name, rule.label, np.array(grid), losses, np.array(start), int(steps))
 
 
@@ -213,8 +209,8 @@ def _copies(model: nn.Module) -> Any:
     """A function that gives a model just like this one, each time."""
     if not isinstance(model, nn.Module):
         raise ProblemError(f"model is a {type(model).__name__}; give the torch.nn.Module to begin with.")
-    kept = copy.deepcopy(model).cpu()
-    return lambda: copy.deepcopy(kept)
+    start = copy.deepcopy(model).cpu()
+    return lambda: copy.deepcopy(start)
 
 
 def _task(ready: Prepared, steps: int, batch_size: int) -> Task:

@@ -1,7 +1,7 @@
 """How sharp the minima are that settings end in: of one trained model, or of a study's chosen settings.
 
-The settings that the verdict ranks along a factor, a batch size for instance, are trained once more with the seeds of
-their confirmation, which repeats those runs, and looked at where they end. The measures and their sources are those
+The settings that the verdict ranks along a factor, a batch size for instance, are trained again with the seeds of their
+confirmation, which repeats those runs, and measured where they end. The measures and their sources are those
 of `population/sharpness.py`. That small batches end in flatter minima than large ones is a claim of Keskar et al. 2017;
 this measures it for a problem at hand, with intervals over seeds.
 """
@@ -101,14 +101,14 @@ def sharpness(model: nn.Module, problem: Problem | str, epsilon: float = EPSILON
         seed: of the direction that power iteration begins with.
 
     Raises:
-        ProblemError: the model is none, or does not take the problem's inputs.
+        ProblemError: the model is not a module, or does not take the problem's inputs.
 
     >>> import thalweg as tw, torch
     >>> problem = tw.Problem(model=lambda: torch.nn.Linear(2, 1, bias=False), loss="mse",
     ...                      train=(torch.eye(2) * torch.tensor([1., 3.]), torch.zeros(2, 1)),
     ...                      validation=(torch.eye(2), torch.zeros(2, 1)), test=(torch.eye(2), torch.zeros(2, 1)))
-    >>> found = tw.sharpness(torch.nn.Linear(2, 1, bias=False), problem)  # L = (w₁² + 9 w₂²) / 2
-    >>> round(found.eigenvalue, 3)
+    >>> minimum = tw.sharpness(torch.nn.Linear(2, 1, bias=False), problem)  # L = (w₁² + 9 w₂²) / 2
+    >>> round(minimum.eigenvalue, 3)
     9.0
     """
     _check_epsilon(epsilon)
@@ -125,12 +125,12 @@ def sharpness(model: nn.Module, problem: Problem | str, epsilon: float = EPSILON
         at = Landscape(
             batched, inputs, targets, [values[n] for n in batched.fixed], [values[n][None] for n in batched.moving]
         )
-        found = curvature(at, [values[n][None] for n in batched.names], epsilon, seed)
+        result = curvature(at, [values[n][None] for n in batched.names], epsilon, seed)
     finally:
         for layer, mode in training:
             layer.training = mode
     return Sharpness(
-        float(found.loss[0]), float(found.eigenvalue[0]), float(found.rise[0]), epsilon, bool(found.converged[0])
+        float(result.loss[0]), float(result.eigenvalue[0]), float(result.rise[0]), epsilon, bool(result.converged[0])
     )
 
 
@@ -149,11 +149,11 @@ def of_study(
     programs = Programs(plan, results.prepared(problem))
     levels = {entry.setting: verdict.level(entry) for entry in verdict.entries}
     first = plan.seeds if verdict.confirmed else 0
-    taken = range(first, first + min(seeds, plan.confirmation if verdict.confirmed else plan.seeds))
+    member_seeds = range(first, first + min(seeds, plan.confirmation if verdict.confirmed else plan.seeds))
     tables, lines = [], []
-    for seed, settings, _ in programs.blocks(list(levels), taken):
+    for seed, settings, _ in programs.blocks(list(levels), member_seeds):
         with one_thread():
-            table, line = _looked_at(programs, settings, seed, epsilon)
+            table, line = _measured(programs, settings, seed, epsilon)
         names = np.array([levels[setting] for setting in settings])
         tables.append(table.assign(level=names, seed=seed))
         lines.append(line.assign(level=names[line.pop("member")], seed=seed))
@@ -162,7 +162,7 @@ def of_study(
     return Sharpnesses(verdict.factor, tuple(levels.values()), epsilon, table.reindex(columns=order), line)
 
 
-def _looked_at(
+def _measured(
     programs: Programs, settings: Sequence[Setting], seed: int, epsilon: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train members to their end, and measure them there: a row each, and the losses along lines."""
@@ -173,33 +173,21 @@ def _looked_at(
         last = last if epoch is None else epoch.values
     weights, moving = block.regularized.evaluated
     at = Landscape(task.batched, *_samples(programs.problem), block.fixed, moving)
-    found = curvature(at, weights, epsilon)
+    result = curvature(at, weights, epsilon)
 
     def loss(steps: Tensor) -> Tensor:
-        moved = [w + shaped(steps, w) * d for w, d in zip(weights, found.direction, strict=True)]
-        return at.loss(moved).double()
+        shifted = [w + shaped(steps, w) * d for w, d in zip(weights, result.direction, strict=True)]
+        return at.loss(shifted).double()
 
+    members = range(len(settings))
     lines = [
-        pd.DataFrame(
-            {
-                "member": range(len(settings)),
-                "unit": unit,
-                "distance": reach,
-                "loss": loss(float(reach) * length).numpy(),
-            }
-        )
+        pd.DataFrame({"member": members, "unit": unit, "distance": reach, "loss": loss(float(reach) * length).numpy()})
         for unit, length in zip(UNITS, (untrained, lengths(weights)), strict=True)
         for reach in REACH
     ]
-    table = pd.DataFrame(
-        {
-            "loss": found.loss,
-            "eigenvalue": found.eigenvalue,
-            "rise": found.rise,
-            "converged": found.converged,
-            "validation_loss": last.get("validation_loss", np.full(len(settings), np.nan)),
-        }
-    )
+    columns = {name: getattr(result, name) for name in ("loss", "eigenvalue", "rise", "converged")}
+    validation = last.get("validation_loss", np.full(len(settings), np.nan))
+    table = pd.DataFrame(columns | {"validation_loss": validation})
     return table, pd.concat(lines, ignore_index=True)
 
 

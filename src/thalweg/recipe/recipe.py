@@ -1,6 +1,6 @@
 """The winner as plain PyTorch: torch.optim, torch.optim.lr_scheduler, and nothing else to install.
 
-A rule that torch.optim has not is made by `tw.optim.from_formula`, and takes its place in the same script.
+A rule that torch.optim lacks is made by `tw.optim.from_formula`, and takes its place in the same script.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..plan.plan import Plan
 from ..regularizers.base import Regularizer
 from .script import Script
 
-# of which a script has those that it needs
+# a script has those of these that it needs
 _EVERY_IMPORT = """
 import importlib, math, runpy
 import thalweg as tw
@@ -49,7 +49,7 @@ class Recipe:
     def build(self, model: nn.Module, total_steps: int) -> tuple[Optimizer, LRScheduler]:
         """The optimizer and its scheduler for your model; call `scheduler.step()` after each step.
 
-        One that follows the loss wants it after each pass over the data, as the script does."""
+        One that follows the loss needs it after each pass over the data, as in the script."""
         scope: dict[str, Any] = {"model": model, "total_steps": total_steps}
         exec(_EVERY_IMPORT, scope)
         scope["optimizer"] = eval(self.optimizer, scope)
@@ -62,7 +62,7 @@ def recipe(
     """The script that repeats one member of a study, unbatched.
 
     Args:
-        problem: what the store knows of it: name, spec, kind, loader, and whether the model draws random numbers.
+        problem: as the store has it: name, spec, kind, loader, and whether the model draws random numbers.
         seed: of the member; the script's initial weights, batches and random numbers are that member's.
         passes: over the data, at most, of a script that is run with `problem` at hand; its losses are in `losses`.
     """
@@ -106,12 +106,9 @@ def recipe(
 
 def _uses(optimizer: bool, regularizer: bool) -> str:
     """What the script needs thalweg for."""
-    own = [name for name, used in (("the optimizer", optimizer), ("the regularizer", regularizer)) if used]
-    return (
-        f"for {' and '.join(own)}; and for the model, the data and the loss"
-        if own
-        else ("for the model, the data and the loss alone")
-    )
+    parts = [name for name, used in (("the optimizer", optimizer), ("the regularizer", regularizer)) if used]
+    rest = "the model, the data and the loss"
+    return f"for {' and '.join(parts)}; and for {rest}" if parts else f"for {rest} alone"
 
 
 def _loss_line(plan: Plan, setting: Setting) -> str:
@@ -146,23 +143,23 @@ def optimizer_line(
     Raises:
         PlanError: the formula was given as an object, which no script can find again.
     """
-    known = _catalogued(formula)
-    if known and (drop_in := _in_torch(formula)):
+    catalogued = _catalogued(formula)
+    if catalogued and (drop_in := _in_torch(formula)):
         arguments = ", ".join(f"{name}={value!r}" for name, value in drop_in.arguments(formula, lr=lr).items())
         return f"torch.optim.{drop_in.name}(model.parameters(), {arguments})"
-    if known:
+    if catalogued:
         changed = ", ".join(f"{name}={value!r}" for name, value in formula.changed if name != "lr")
-        found = repr(f"{formula.name}({changed})" if changed else formula.name)
+        rule = repr(f"{formula.name}({changed})" if changed else formula.name)
     elif spec is not None:
-        found = _from_spec(spec)
+        rule = _from_spec(spec)
         if changes:
-            found += f".with_({', '.join(f'{name}={value!r}' for name, value in changes.items())})"
+            rule += f".with_({', '.join(f'{name}={value!r}' for name, value in changes.items())})"
     else:
         raise PlanError(
             f"{formula.label} was given as an object that a script cannot find again, so it has no recipe: "
             "name it as file.py:name, or make it with tw.optim.from_formula."
         )
-    return f"tw.optim.from_formula({found})(model.parameters(), lr={lr!r})"
+    return f"tw.optim.from_formula({rule})(model.parameters(), lr={lr!r})"
 
 
 def _from_spec(spec: str) -> str:
@@ -175,10 +172,10 @@ def _from_spec(spec: str) -> str:
 
 def _catalogued(formula: Formula) -> bool:
     """Whether it is the catalogue's formula of that name, whatever was changed by `with_`."""
-    known = FORMULAS.get(formula.name)
-    if known is None or known.function is not formula.function:
+    usual = FORMULAS.get(formula.name)
+    if usual is None or usual.function is not formula.function:
         return False
-    return known.with_(**dict(formula.changed)).equations == formula.equations
+    return usual.with_(**dict(formula.changed)).equations == formula.equations
 
 
 def _in_torch(formula: Formula) -> DropIn | None:
@@ -193,7 +190,7 @@ def _needs_closure(formula: Formula) -> bool:
 
 
 def _scheduler_calls(schedule: schedules.Schedule) -> tuple[str, str]:
-    """What the loop tells the scheduler after each step, and after each pass with its validation loss."""
+    """The scheduler's calls in the loop: after each step, and after each pass with its validation loss."""
     if isinstance(schedule, schedules.Plateau):
         return "", "scheduler.step(value)"
     return "scheduler.step()", "scheduler.observe(value)" if schedule.closed else ""

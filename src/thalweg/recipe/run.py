@@ -51,16 +51,16 @@ class RecipeRun:
         return asdict(self) | {n: v if math.isfinite(v) else None for n, v in numbers.items()}
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> RecipeRun:
-        known: dict[str, Any] = {f.name: kept[f.name] for f in fields(cls) if f.name in kept}
-        known |= {n: math.nan if kept[n] is None else float(kept[n]) for n in ("first", "largest")}
-        return cls(**known)
+    def from_json(cls, stored: Mapping[str, Any]) -> RecipeRun:
+        values: dict[str, Any] = {f.name: stored[f.name] for f in fields(cls) if f.name in stored}
+        values |= {n: math.nan if stored[n] is None else float(stored[n]) for n in ("first", "largest")}
+        return cls(**values)
 
     def __str__(self) -> str:
         """In words."""
-        who = f"the winner ({self.optimizer}, rate {self.lr:.3g}, {self.schedule})"
+        winner = f"the winner ({self.optimizer}, rate {self.lr:.3g}, {self.schedule})"
         if self.reason:
-            return f"The recipe of {who} was not run: {self.reason}"
+            return f"The recipe of {winner} was not run: {self.reason}"
         means = "in plain PyTorch" if self.plain else "in PyTorch with thalweg's optimizer"
         which = "fresh seed" if self.stage == "confirmation" else "seed"
         passes = f"{self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}"
@@ -68,22 +68,22 @@ class RecipeRun:
             passes = f"the first {self.epochs} of {self.planned} epochs"
         over = f"over {passes} of {which} {self.seed}"
         if self.largest == 0:
-            return f"The recipe was run: trained alone {means}, {who} gives the very same losses {over}."
+            return f"The recipe was run: trained alone {means}, {winner} gives the very same losses {over}."
         if not math.isfinite(self.largest):
             return (
-                f"The recipe was run: trained alone {means}, {who} has {self.compared} losses {over} that are numbers "
-                "where those of the study are not, or the other way round."
+                f"The recipe was run: trained alone {means}, {winner} has {self.compared} losses {over} that are "
+                "numbers where those of the study are not, or the other way round."
             )
         several = self.epochs > 1 and self.compared == "validation" and math.isfinite(self.first)
         first = f" ({_power(self.first)} after the first)" if several else ""
-        grown = (
+        rounding = (
             f", most at epoch {self.at}: rounding, which training that is not steady makes grow"
             if self.largest > 1e-3 > self.first
             else ""
         )
         return (
-            f"The recipe was run: trained alone {means}, {who} has {self.compared} losses that differ by at most "
-            f"{_power(self.largest)} relative{first} {over}{grown}."
+            f"The recipe was run: trained alone {means}, {winner} has {self.compared} losses that differ by at most "
+            f"{_power(self.largest)} relative{first} {over}{rounding}."
         )
 
 

@@ -21,13 +21,13 @@ class Script:
     Attributes:
         title: its docstring.
         uses: what it needs thalweg for.
-        loading: the line that makes `problem`; empty where it is given.
+        loading: the line that makes `problem`; empty if the script runs with it at hand.
         batches: the body of `batches(epoch)`.
         seed, epochs, passes: passes over the data that a whole run has, and those that are made.
         optimizer, scheduler: expressions of `model`, and of `optimizer` and `total_steps`.
         steps: of a pass over the data.
         loss: an expression of the loss that trains; empty for the problem's own.
-        after_step, after_pass: what the scheduler is told.
+        after_step, after_pass: calls of the scheduler.
         closure: whether the optimizer computes the gradient itself.
         draws: whether the model draws random numbers in its forward pass.
         judged_on: the data of `problem` that judge each pass, and what their loss is called.
@@ -111,9 +111,9 @@ class Script:
                     "decoupled decay stands between the gradient and the update, and this optimizer computes both in "
                     "one call, so it has no recipe; use l2 instead."
                 )
-            given = "inputs=inputs, targets=targets" + (", step=step" if self.counts else "")
+            batch = "inputs=inputs, targets=targets" + (", step=step" if self.counts else "")
             body = indent(f"{self._gradient()}\nreturn value", "    ")
-            update = f"\ndef closure({given}):\n{body}\n\noptimizer.step(closure)"
+            update = f"\ndef closure({batch}):\n{body}\n\noptimizer.step(closure)"
         count = "step += 1" if self.counts else ""
         return _lines(self._each("batch"), update, self._each("after"), self.after_step, count)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def contents(results: Results) -> list[Section]:
-    """The answer first; of a study with nothing finished, what is known of it without."""
+    """The answer first; of a study without a finished run, what is known of it so far."""
     verdict, plan, table = results.verdict, results.plan, results.table()
     sections = [ranking.answer(verdict, plan, table)]
     if verdict.entries:

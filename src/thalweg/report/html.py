@@ -93,8 +93,8 @@ def rendered(section: Section) -> Markup:
     body = [piece(template, *(_first(text) if ranked else [text])) for text in paragraphs]
     table = _table(section)
     for figure in section.figures:
-        drawn = {"wide": figure.draw(False), "narrow": figure.draw(True)}
-        body.append(markup.chart(drawn, figure.label, figure.caption, table if section.folded else ""))
+        charts = {"wide": figure.draw(False), "narrow": figure.draw(True)}
+        body.append(markup.chart(charts, figure.label, figure.caption, table if section.folded else ""))
     if not section.folded:
         body.append(table)
     if section.notes:

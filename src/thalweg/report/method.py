@@ -22,7 +22,7 @@ the rest.
 
 Intervals say how far other seeds would move a mean. Differences are taken seed by seed, because a seed gives all runs
 the same start and the same order of samples. Since many pairs are compared, a difference has to be surer than one alone
-to count: those who are alike are called tied in at least 95% of studies, however many there are. Places are the ranks
+to count: equal settings are called tied in at least 95% of studies, however many there are. Places are the ranks
 that this leaves open, for all at once.
 
 The search reports the lowest of many numbers, which is partly luck. So each chosen setting is run again with fresh
@@ -34,8 +34,8 @@ _FOLDS = """
 
 Settings were judged by cross-validation: each training and validation sample is held out by some fold, of which the
 others train a model that is judged on it. Seeds and folds are both resampled; since folds train on samples in common,
-their spread is corrected after Nadeau and Bengio (2003). The test numbers are of the same fresh seeds trained once
-more, on all training and validation samples."""
+their spread is corrected after Nadeau and Bengio (2003). The test numbers are of the same fresh seeds trained
+again on all training and validation samples."""
 
 
 def method(verdict: Verdict) -> Section:
@@ -47,7 +47,7 @@ def notes(verdict: Verdict, batching: list[str]) -> Section:
 
 
 def recipe(results: Results, verdict: Verdict) -> Section:
-    """The winner's script; for a rule that is nowhere but in thalweg, why there is none, and its equations."""
+    """The winner's script; for a rule that a script cannot name, the reason, and its equations."""
     try:
         code, words = results.recipe().code, "The winner in plain PyTorch."
     except ThalwegError as error:

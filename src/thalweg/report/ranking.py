@@ -20,12 +20,12 @@ def answer(verdict: Verdict, plan: Plan, table: pd.DataFrame) -> Section:
     """The verdict in words, what is unfinished, and the key facts."""
     search = table[table["stage"] == "search"]
     fresh = len(table) - len(search)
-    going = int((~table["status"].isin(["finished", "diverged", "stopped"])).sum())
+    unfinished = int((~table["status"].isin(["finished", "diverged", "stopped"])).sum())
     warnings = []
-    if going or not verdict.entries:
+    if unfinished or not verdict.entries:
         warnings.append(
-            f"This study is not finished. {going:,} of {len(table):,} runs have not ended; what follows is from those "
-            "that have, and may change."
+            f"This study is not finished. {unfinished:,} of {len(table):,} runs have not ended; what follows is from "
+            "those that have, and may change."
         )
     elif not verdict.confirmed:
         warnings.append(
@@ -33,7 +33,7 @@ def answer(verdict: Verdict, plan: Plan, table: pd.DataFrame) -> Section:
             "look a little better than they are; there are no test numbers."
         )
     counts = search["status"].value_counts()
-    ended = f"finished, {int(counts.get('diverged', 0)):,} diverged" + (f", {going:,} to go" if going else "")
+    ended = f"finished, {int(counts.get('diverged', 0)):,} diverged" + (f", {unfinished:,} to go" if unfinished else "")
     ended += f", {int(counts['stopped']):,} stopped early" if "stopped" in counts else ""
     behind = "fresh seeds behind the intervals" if verdict.confirmed else "seeds behind the intervals"
     stopped = {"full": "", "halving": " that was not stopped before"}[plan.budget]
@@ -64,7 +64,7 @@ def ranking(verdict: Verdict, kind: Kind = OPTIMIZER) -> Section:
     ]
     rows[:1] = [row | {"difference": "best"} for row in rows[:1]]
     parts = _columns(verdict, kind), rows, [_figure(verdict, kind)]
-    if kind is OPTIMIZER:  # whose sentence is the answer
+    if kind is OPTIMIZER:  # its sentence is the answer
         return Section("ranking", "Ranking", "", *parts)
     return Section(f"by-{kind.name}", f"Which {kind.words}", verdict.sentence, *parts)
 
@@ -98,15 +98,9 @@ def _tests(title: str, verdict: Verdict, loss: int, others: int) -> list[Column]
     """A column for each metric of the test part; the loss is worth so much in a terminal, and other metrics so much."""
     metrics = list(dict.fromkeys(metric for entry in verdict.entries for metric in entry.test)) or ["loss", "accuracy"]
     return [
-        Column(
-            f"test {m}",
-            title.format(m),
-            "mean",
-            lambda row, m=m: row["test"].get(m),
-            f"test\n{m}",
-            loss if m == "loss" else others,
-        )
+        Column(f"test {m}", title.format(m), "mean", lambda row, m=m: row["test"].get(m), f"test\n{m}", worth)
         for m in metrics
+        for worth in [loss if m == "loss" else others]
     ]
 
 

@@ -11,10 +11,10 @@ from ..plan.factors import words_of
 from ..plan.folds import FOLD, averaged
 from ..plan.plan import Plan
 from ..verdict import sensitivity as valleys
-from ..verdict.entries import Entry, Verdict
+from ..verdict.entries import Verdict
 from ..verdict.generalization import Generalization
 from ..verdict.targets import race
-from ..verdict.verdict import matching, points
+from ..verdict.verdict import having, matching, points
 from .sections import Column, Figure, Row, Section
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def rates(verdict: Verdict, table: pd.DataFrame) -> Section:
     search = table[table["stage"] == "search"]
     further = [words_of(name) for name in verdict.entries[0].further]
     if further:
-        search = search[functools.reduce(operator.or_, (_alike(search, entry) for entry in verdict.entries))]
+        levels = ({"optimizer": entry.optimizer, **entry.further} for entry in verdict.entries)
+        search = search[functools.reduce(operator.or_, (having(search, each) for each in levels))]
     stopped = (search["status"] == "stopped").any()
     columns = [
         Column("optimizer", "Optimizer", "level"),
@@ -61,14 +62,6 @@ def rates(verdict: Verdict, table: pd.DataFrame) -> Section:
     figure = Figure(lambda narrow: picture(search, chosen, columns=2 if narrow else wide), label, caption)
     rows = rate_table(search).to_dict("records")
     return Section("rates", "Loss against rate", "", columns, rows, [figure], folded=True)
-
-
-def _alike(table: pd.DataFrame, entry: Entry) -> pd.Series:
-    """The rows of the entry's optimizer with its levels of everything beyond rate and schedule."""
-    rows = table["optimizer"] == entry.optimizer
-    for name, level in entry.further.items():
-        rows &= table[name].isna() if level is None else table[name] == level
-    return rows
 
 
 def sensitivity(plan: Plan, table: pd.DataFrame) -> Section:

@@ -38,14 +38,14 @@ def table(section: Section, width: int) -> Table | None:
     if not rows:
         return None
     columns = fitting(section, width)
-    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+    lines = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
     for column in columns:
-        drawn.add_column(column.head, justify="left" if column.left else "right", overflow="fold")
+        lines.add_column(column.head, justify="left" if column.left else "right", overflow="fold")
     ranks = [row.get("rank") for row in rows]
     ends = [here != after for here, after in pairwise([*ranks, ranks[-1]])]
     for end, *cells in zip(ends, *(column.cells for column in columns), strict=True):
-        drawn.add_row(*map(Text, cells), end_section=end)
-    return drawn
+        lines.add_row(*map(Text, cells), end_section=end)
+    return lines
 
 
 def fitting(section: Section, width: int) -> list[Cells]:

@@ -44,7 +44,7 @@ def export(study: Results, path: str | os.PathLike[str]) -> list[Path]:
         if suffix in _TABLES:
             return _tables(study, target, _TABLES[suffix])
         if suffix and not target.is_dir():
-            raise PlanError(f"{target} ends in {suffix}, which is no form of export: {FORMS}.")
+            raise PlanError(f"{target} ends in {suffix}, which is not a form of export: {FORMS}.")
         return [_tensorboard(study, target)]
     except OSError as error:
         raise WorkError(
@@ -59,7 +59,7 @@ def _tables(study: Results, target: Path, write: Callable[[pd.DataFrame, Path, R
             raise _taken(file)
     runs, points = study.table(), study.curves()
     target.parent.mkdir(parents=True, exist_ok=True)
-    # The runs come last: whoever sees them finds their curves.
+    # The runs come last: once they are there, so are their curves.
     for file, table in ((curves, points), (target, plain(runs))):
         with draft(file) as place:
             write(table, place, study)
@@ -80,13 +80,13 @@ def plain(runs: pd.DataFrame) -> pd.DataFrame:
     >>> plain(pd.DataFrame({"batch_size": [64, "full", None]}))["batch_size"].tolist()
     ['64', 'full', None]
     """
-    made = runs.copy()
-    for name in filter(lambda n: pd.api.types.is_object_dtype(made[n]), made.columns):
-        values = [None if _missing(value) else value for value in made[name]]
+    table = runs.copy()
+    for name in filter(lambda n: pd.api.types.is_object_dtype(table[n]), table.columns):
+        values = [None if _missing(value) else value for value in table[name]]
         if len({type(value) for value in values} - {type(None)}) > 1:
             values = [None if value is None else str(value) for value in values]
-        made[name] = pd.Series(values, index=made.index, dtype=object)
-    return made
+        table[name] = pd.Series(values, index=table.index, dtype=object)
+    return table
 
 
 def _missing(value: Any) -> bool:
@@ -102,10 +102,10 @@ def _parquet(table: pd.DataFrame, path: Path, study: Results) -> None:
         from pyarrow import parquet
     except ModuleNotFoundError as error:
         raise _without("Parquet", "pyarrow") from error
-    made = pyarrow.Table.from_pandas(table, preserve_index=False)
+    columns = pyarrow.Table.from_pandas(table, preserve_index=False)
     about = {"schema": SCHEMA, "thalweg": __version__, "study": study.name, "finished": study.finished}
-    known = {**(made.schema.metadata or {}), b"thalweg": json.dumps(about).encode()}
-    parquet.write_table(made.replace_schema_metadata(known), path, compression="zstd")
+    metadata = {**(columns.schema.metadata or {}), b"thalweg": json.dumps(about).encode()}
+    parquet.write_table(columns.replace_schema_metadata(metadata), path, compression="zstd")
 
 
 def _csv(table: pd.DataFrame, path: Path, study: Results) -> None:
@@ -125,7 +125,7 @@ def _without(what: str, package: str) -> WorkError:
 
 
 def _tensorboard(study: Results, folder: Path) -> Path:
-    """A folder of its own for each run; TensorBoard shows the folder's name as the run's."""
+    """A folder for each run; TensorBoard shows the folder's name as the run's."""
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise _taken(folder)
     runs, points = study.table(), study.curves()
@@ -139,13 +139,13 @@ def _tensorboard(study: Results, folder: Path) -> Path:
         raise StoreError(f"{study.path} does not say when it was started ({error}); it is damaged.") from error
     settings = _hyperparameters(plain(runs), set(points["metric"].cat.categories))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    own = dict(tuple(points.groupby("member", sort=False)))
+    curves = dict(tuple(points.groupby("member", sort=False)))
     with draft(folder) as place:
         place.mkdir()
         for run, setting in settings.items():
             (inner := place / _name(run, setting)).mkdir()
             file = inner / f"events.out.tfevents.{int(started)}.thalweg"
-            _write_events(file, run, setting, own.get(run, points[:0]), started)
+            _write_events(file, run, setting, curves.get(run, points[:0]), started)
         if folder.exists():
             folder.rmdir()  # empty
         os.rename(place, folder)

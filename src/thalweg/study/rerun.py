@@ -1,7 +1,7 @@
 """A study run again, from what its store holds, and compared with itself.
 
 The store names the problem and keeps its text, but a store is data: what is run is the file or function that is
-found under that name today, and only if data, model and loss still have the fingerprint that was kept. On the same
+found under that name today, and only if data, model and loss still have the stored fingerprint. On the same
 machine with the same versions every number comes out the same, bit for bit; where one does not, what differs
 between the two is named beside it.
 """
@@ -38,8 +38,8 @@ class Rerun:
         of: the store that was repeated.
         same_verdict: whether every ranking has the same settings in the same groups.
         same_curves: whether every point of every run is the same, bit for bit.
-        largest: the largest relative difference of two points; infinite if one has a point the other has not.
-        differences: what is not as it was: versions, machine, the problem's text.
+        largest: the largest relative difference of two points; infinite if one has a point that the other lacks.
+        differences: what has changed: versions, machine, the problem's text.
     """
 
     study: Study
@@ -58,9 +58,9 @@ class Rerun:
             losses = f"the curves differ by at most {self.largest:.1g} relative"
         else:
             losses = "some points are there, or are numbers, in one of the two alone"
-        known = "; ".join(self.differences)
+        changes = "; ".join(self.differences)
         return f"{verdict}: {losses}. " + (
-            f"What is not as it was: {known}." if known else "Versions and machine are as they were."
+            f"What is not as it was: {changes}." if changes else "Versions and machine are as they were."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -98,8 +98,8 @@ def rerun(
         trust: whether files and modules that the store names may be run although they never ran on this machine.
 
     Raises:
-        PlanError: the study is unfinished, names a file or module that is not trusted, or its problem or formulas are
-            not what they were.
+        PlanError: the study is unfinished, names a file or module that is not trusted, or its problem or formulas have
+            changed.
         StoreError: the new store cannot be written, or holds something else; nothing is overwritten.
 
     >>> import thalweg as tw, tempfile
@@ -115,16 +115,16 @@ def rerun(
     path = Path(into) if into is not None else _beside(study.path)
     if path.exists() and path.resolve() == study.path.resolve():
         raise PlanError(f"{path} is the study that is to be run again; name another file for the new one.")
-    wanted, ready = study.to_train(problem, f"rerun it from Python: tw.rerun({str(study.path)!r}, problem=…).")
-    return compared(study, begin(path, wanted, ready, progress))
+    plan, ready = study.to_train(problem, f"rerun it from Python: tw.rerun({str(study.path)!r}, problem=…).")
+    return compared(study, begin(path, plan, ready, progress))
 
 
 def _beside(path: Path) -> Path:
     """<name>-rerun.db, which may hold a rerun that was stopped; the next number if it is finished."""
     for number in range(1, 10_000):
-        found = path.with_name(f"{path.stem}-rerun{'' if number == 1 else f'-{number}'}{path.suffix}")
-        if kind_of(found) == "none" or (kind_of(found) == "store" and not Results(found).finished):
-            return found
+        file = path.with_name(f"{path.stem}-rerun{'' if number == 1 else f'-{number}'}{path.suffix}")
+        if kind_of(file) == "none" or (kind_of(file) == "store" and not Results(file).finished):
+            return file
     raise PlanError(f"{path} has too many reruns beside it; name a file for the new one.")
 
 
@@ -162,7 +162,7 @@ def _rankings(study: Results) -> list[Any]:
 def _changes(old: Results, new: Results) -> Iterator[str]:
     """Versions and machine of all sessions of the old study against those of the new one."""
     for name in dict.fromkeys(name for session in (*old.sessions, *new.sessions) for name in session):
-        before, after = (list(dict.fromkeys(str(s.get(name, "–")) for s in own.sessions)) for own in (old, new))
+        before, after = (list(dict.fromkeys(str(s.get(name, "–")) for s in study.sessions)) for study in (old, new))
         if name not in _TIMES and before != after:
             yield f"{name} {', '.join(before)} → {', '.join(after)}"
     if old.problem["text"] != new.problem["text"]:

@@ -16,7 +16,7 @@ from ..engine.progress import Progress, progress_for
 from ..errors import PlanError, StoreError
 from ..formulas import Formula
 from ..plan.factors import FULL, STORED_BATCH_SIZE, factor
-from ..plan.folds import Folds, check_unwatched
+from ..plan.folds import check_unwatched
 from ..plan.folds import folds as cut
 from ..plan.plan import FULL_BUDGET, GROW, Plan, as_now, checked, plan
 from ..problem import trust as trusted
@@ -47,7 +47,7 @@ class Study(Results):
         """How sharp the minima are that the chosen settings end in: the largest eigenvalue of the loss's Hessian, and
         how much the loss rises by a step of length ε up its gradient; `.table`, `.interval(level)`, `.picture()`.
 
-        The chosen setting of each level of a factor is trained once more, with the seeds its confirmation had.
+        The chosen setting of each level of a factor is trained again, with the seeds of its confirmation.
 
         Args:
             by: as `verdict_by` takes it, e.g. "batch_size".
@@ -58,8 +58,8 @@ class Study(Results):
         >>> import thalweg as tw, tempfile
         >>> study = tw.compare("breast-cancer", ["sgd"], [0.1], ["constant"], seeds=2, epochs=5, confirmation=2,
         ...                    store=tempfile.mkdtemp() + "/a.db", progress=False)
-        >>> found = study.sharpness()
-        >>> found.table.shape, bool(found.table["converged"].all())
+        >>> minima = study.sharpness()
+        >>> minima.table.shape, bool(minima.table["converged"].all())
         ((2, 7), True)
         """
         from ..probes.sharpness import of_study  # what only training needs is imported where it is needed
@@ -127,7 +127,7 @@ class Study(Results):
         return bias_variance(self, members, noise, problem)
 
     def landscape(self, optimizer: str | None = None, **how: Any) -> Landscape:
-        """The loss of a member's network along its path, or as `tw.landscape` is told; the member is trained again.
+        """The loss of a member's network along its training path, or as the arguments say; the member is trained again.
 
         Args:
             optimizer: whose chosen setting; the best unless given.
@@ -190,7 +190,7 @@ def compare(
             which still judges validation and test: values of different losses cannot be compared.
         batch_sizes: instead of `batch_size`, several to compare; ``"full"`` is all training samples.
         hyperparameters: name → values, for every formula that has that hyperparameter or option, e.g.
-            ``{"weight_decay": [0, 1e-4], "beta2": [0.99, 0.999]}``; a formula that has it not is tried once,
+            ``{"weight_decay": [0, 1e-4], "beta2": [0.99, 0.999]}``; a formula that lacks it is tried once,
             which tables show as –.
         folds: cross-validate instead of judging by one validation part: a number of folds of all training and
             validation samples, stratified for class ids and grouped by the problem's `groups`; or a splitter of
@@ -200,13 +200,14 @@ def compare(
         budget: "full", or "halving": settings that cannot win any more are stopped after an eighth, a quarter
             and a half of the epochs, and the rest goes on without them; see `thalweg.engine.halving`.
         grow: where an optimizer's best rate is the lowest or the highest, the grid grows that way for all of them, by
-            one rate at a time and at most so many on each side; 0 leaves it as it is, and so are one or two rates.
+            one rate at a time and at most so many on each side; 0 keeps the grid, and one or two
+            rates never grow.
         batched: whether members are trained in batched programs. "auto" tries both on a few steps, and trains a
             model that cannot be batched, or is slow batched, member by member in processes of their own, with the
             same results; see `thalweg.engine.batching`.
 
     Raises:
-        PlanError, ProblemError: what was asked does not fit together.
+        PlanError, ProblemError: the arguments do not fit together.
         StoreError: the store cannot be written, or holds something else; nothing is overwritten.
 
     >>> import thalweg as tw, tempfile
@@ -219,86 +220,68 @@ def compare(
 
     check_asked(batched)
     declared = load(problem)
-    own = isinstance(declared.train, DataLoader)
-    wanted = plan(
-        optimizers,
-        rates,
-        schedules,
-        seeds,
-        epochs,
-        batch_size,
-        confirmation,
-        losses,
-        batch_sizes,
-        hyperparameters,
-        regularizers,
-        budget,
-        grow,
-    )
-    if own:
-        wanted = _for_loader(wanted, batch_sizes)
+    counts = (seeds, epochs, batch_size, confirmation)
+    further = (losses, batch_sizes, hyperparameters, regularizers)
+    planned = plan(optimizers, rates, schedules, *counts, *further, budget, grow)
+    if isinstance(declared.train, DataLoader):
+        planned = _for_loader(planned, batch_sizes)
     ready = prepare(declared)
     if folds is not None:
-        wanted = _cross_validated(wanted, cut(folds, ready, declared.seed))
-    _check_further(wanted, ready)
-    path = Path(store) if store is not None else _free_path(_facts(ready), wanted)
-    return begin(path, wanted, ready, progress, batched, declared)
+        check_unwatched(planned["schedule"], planned["regularizer"])
+        planned = checked(replace(planned, folds=cut(folds, ready, declared.seed)))
+    _check_further(planned, ready)
+    path = Path(store) if store is not None else _free_path(_facts(ready), planned)
+    return begin(path, planned, ready, progress, batched, declared)
 
 
 def begin(
     path: Path,
-    wanted: Plan,
+    planned: Plan,
     ready: Prepared,
     progress: bool | None,
     batched: bool | str = "auto",
     declared: Problem | str | None = None,
 ) -> Study:
     """Run a plan in a new store, or in one that already holds this very study."""
-    facts, wanted = _facts(ready), wanted.grown_to(())
+    facts, planned = _facts(ready), planned.grown_to(())
     if kind_of(path) == "store":
-        _same_study(path, facts, wanted)
+        _same_study(path, facts, planned)
     else:
-        Store.create(
-            path,
-            {"plan": wanted.to_json(), "problem": facts, "provenance": provenance(), "batching": {"asked": batched}},
-        ).close()
-    given = {f.kind.argument: f.found for f in wanted.factors if f.kind.named}
+        batching = {"asked": batched}
+        meta = {"plan": planned.to_json(), "problem": facts, "provenance": provenance(), "batching": batching}
+        Store.create(path, meta).close()
+    objects = {f.kind.argument: f.found for f in planned.factors if f.kind.named}
     trusted.remember([facts["spec"]])
-    return _carry_on(Study(path, given, declared), wanted, ready, progress)
+    return _carry_on(Study(path, objects, declared), planned, ready, progress)
 
 
-def _for_loader(wanted: Plan, batch_sizes: Sequence[int | str] | None) -> Plan:
+def _for_loader(planned: Plan, batch_sizes: Sequence[int | str] | None) -> Plan:
     if batch_sizes is not None:
         raise PlanError(
             "the train data are a DataLoader, which makes its own batches, so batch_sizes cannot be varied; "
             "give the data as tensors, arrays or a Dataset, or leave batch_sizes out."
         )
-    return wanted.with_factor(factor(STORED_BATCH_SIZE, [0]))
+    return planned.with_factor(factor(STORED_BATCH_SIZE, [0]))
 
 
-def _cross_validated(wanted: Plan, folds: Folds) -> Plan:
-    check_unwatched(wanted["schedule"], wanted["regularizer"])
-    return checked(replace(wanted, folds=folds))
-
-
-def _check_further(wanted: Plan, ready: Prepared) -> None:
+def _check_further(planned: Plan, ready: Prepared) -> None:
     """Refuse losses, regularizers and batch sizes that do not fit the problem."""
     from ..engine.programs import built
 
-    for regularizer in wanted["regularizer"].found.values():
+    for regularizer in planned["regularizer"].found.values():
         for part in regularizer.parts if regularizer is not None else ():
-            for loss in wanted["loss"].found.values():
+            for loss in planned["loss"].found.values():
                 part.check(ready.loss if loss is None else loss, *sample_of_train(ready))
             with part.inside(built(ready)):
-                pass  # refuses a model without what it acts on
-    for label, loss in wanted["loss"].found.items():
+                pass  # refuses a model that lacks what it acts on
+    for label, loss in planned["loss"].found.items():
         if label is not None:
             check_loss(ready, loss)
-    if isinstance(ready.train, DataLoader) or not wanted["batch_size"].varied:
+    if isinstance(ready.train, DataLoader) or not planned["batch_size"].varied:
         return
-    fewest = wanted.folds and min(len(kept) for kept, _ in wanted.folds.rows(ready))
+    fewest = planned.folds and min(len(train) for train, _ in planned.folds.rows(ready))
     samples = fewest or len(ready.train[0])
-    for size in wanted.batch_sizes:
+    for size in planned.batch_sizes:
         if size != FULL and int(size) >= samples:
             raise PlanError(
                 f"batch size {size} is all {samples:,} training samples or more; give {FULL!r} for all of them."
@@ -323,32 +306,32 @@ def resume(
         trust: whether files and modules that the store names may be run although they never ran on this machine.
 
     Raises:
-        PlanError: the problem or a formula is not what it was, or the store names one that is not trusted.
+        PlanError: the problem or a formula has changed, or the store names one that is not trusted.
     """
     study = Study.open(store, optimizers, schedules, losses, regularizers, trust)
     study.declared = problem
     if study.finished:
         return study
-    wanted, ready = study.to_train(otherwise=f"resume it from Python: tw.resume({str(study.path)!r}, problem=…).")
-    return _carry_on(study, wanted, ready, progress)
+    planned, ready = study.to_train(otherwise=f"resume it from Python: tw.resume({str(study.path)!r}, problem=…).")
+    return _carry_on(study, planned, ready, progress)
 
 
-def _carry_on(study: Study, wanted: Plan, ready: Prepared, progress: bool | None) -> Study:
+def _carry_on(study: Study, planned: Plan, ready: Prepared, progress: bool | None) -> Study:
     if study.finished:
         return study
-    shown: Progress = progress_for(progress)
+    display: Progress = progress_for(progress)
     from ..engine.execute import execute  # what only training needs is imported when it begins
 
     with Store.open(study.path, write=True) as store, store.writing():
         store.stamp(provenance())
         try:
-            execute(store, wanted, ready, shown)
+            execute(store, planned, ready, display)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"stopped; what is done is safe: carry on with `thalweg resume {study.path}`."
             ) from None
         finally:
-            shown.stop()
+            display.stop()
     return study
 
 
@@ -372,7 +355,7 @@ def _facts(ready: Prepared) -> dict[str, Any]:
     }
 
 
-def _free_path(facts: dict[str, Any], wanted: Plan) -> Path:
+def _free_path(facts: dict[str, Any], planned: Plan) -> Path:
     """runs/<name>.db, or the next number if that holds another study."""
     stem = re.sub(r"[^\w.-]+", "-", facts["name"]).strip("-.") or "study"
     path = Path("runs") / f"{stem}.db"
@@ -382,22 +365,21 @@ def _free_path(facts: dict[str, Any], wanted: Plan) -> Path:
             break
         if kind == "store":
             with suppress(StoreError):
-                _same_study(path, facts, wanted)
+                _same_study(path, facts, planned)
                 break
         path = Path("runs") / f"{stem}-{number}.db"
     return path
 
 
-def _same_study(path: Path, facts: dict[str, Any], wanted: Plan) -> None:
+def _same_study(path: Path, facts: dict[str, Any], planned: Plan) -> None:
     """Refuse a store that holds anything but this very study."""
     results = Results(path)
-    known, problem = results.stored_plan, results.problem
-    stored = as_now(known)
-    asked = json.loads(json.dumps(wanted.to_json()))
+    before, problem = results.stored_plan, results.problem
+    stored = as_now(before)
+    new = json.loads(json.dumps(planned.to_json()))
     words = {"batch_sizes": "batch sizes", "seeds": "number of seeds", "epochs": "number of epochs"}
-    passed = {"specs", "states", "applies", "defaults", "grown"} | ({"grow"} - set(known))
-    kept: list[str] = [key for key in asked if key not in passed]
-    changed = [words.get(key, key) for key in kept if asked[key] != stored.get(key)]
+    derived = {"specs", "states", "applies", "defaults", "grown"} | ({"grow"} - set(before))
+    changed = [str(words.get(k, k)) for k in new if k not in derived and new[k] != stored.get(k)]
     if problem.get("fingerprint") != facts["fingerprint"]:
         changed.insert(0, "problem")
     if changed:

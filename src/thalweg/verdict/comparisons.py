@@ -1,15 +1,15 @@
-"""Who is reliably better than whom, and the order and the places that allows.
+"""Which settings are reliably better than which, and the order and places that follow.
 
 All settings share a seed's initial weights and order of samples, so differences are taken seed by seed. Each
 pair is tested by its paired differences (Student's t), and because many pairs are tested, some would differ by
 chance alone; so the p-values are adjusted as Shaffer (1986, "Modified sequentially rejective multiple test
 procedures", S1) does for all pairs of means: as Holm, but counting only as many hypotheses as can still be true
-together. The chance that anybody is told apart who is alike stays under 5%, however many there are.
+together. The chance that any two equal settings are told apart stays below 5%, however many there are.
 
-Better is who has an adjusted p-value under 5%. Those that nobody is better than are tied for the first place,
-and so on down, so within a group nobody can be told from anybody. A place is at least one after those who are
-better and at most one before those who are worse: simultaneous intervals of the ranks, as Mogstad, Romano,
-Shaikh & Wilhelm (2024) derive them from pairs.
+A setting is better than another if their adjusted p-value is below 5%. Settings that none is better than are tied for
+the first place, and so on down, so no two of a group can be told apart. A place is at least one after all better
+settings and at most one before all worse ones: simultaneous intervals of the ranks, as Mogstad, Romano, Shaikh &
+Wilhelm (2024) derive them from pairs.
 
 A run that diverged has an infinite loss, and so has every mean with one in it; that decides the order. In the test it
 counts as the worst loss that any run here reached. One that always diverged is worse than one that never did.
@@ -41,7 +41,7 @@ class Ranking:
         places: first and last place it may have, 95% simultaneous.
         mean, difference: with intervals; the difference is to the best, paired, each interval for itself.
         probability: share of resamples of seeds (and folds) in which it is the best.
-        more_seeds: how many more seeds would tell it from the best; 0 where nothing is open, ∞ for more
+        more_seeds: how many more seeds would tell it from the best; 0 where they are already told apart, ∞ for more
             than `MOST_SEEDS`.
         comparisons: how many pairs were tested.
     """
@@ -58,8 +58,8 @@ class Ranking:
 def rank(losses: np.ndarray, seed: int = 0, overlap: float = 0.0) -> tuple[list[int], Ranking]:
     """Order columns from best to worst, with intervals, tie groups and places.
 
-    A candidate's group is the one after the last group that holds somebody better. So within a group nobody
-    can be told from anybody, and the first group holds all that nobody is better than.
+    A candidate's group is the one after the last group that holds a better one. So no two of a group can be told
+    apart, and the first group holds all that none is better than.
 
     Args:
         losses: (seeds, candidates) or (seeds, folds, candidates); inf for a run that diverged.
@@ -100,7 +100,7 @@ def badness(losses: np.ndarray) -> tuple[int, float]:
 
 def paired(losses: np.ndarray, others: np.ndarray, overlap: float = 0.0) -> Interval:
     """How much higher the losses are, seed by seed; both (seeds,) or (seeds, folds)."""
-    # Both infinite is no difference that could be told.
+    # Two infinite losses are counted as equal.
     with np.errstate(invalid="ignore"):
         gap = np.nan_to_num(losses - others, nan=0.0, posinf=np.inf, neginf=-np.inf)
     if np.isposinf(gap).any() and np.isneginf(gap).any():
@@ -113,8 +113,8 @@ def _chances(cells: np.ndarray, seed: int, overlap: float) -> list[float]:
 
     A resample gives every seed and every fold, as a whole, a random weight with a normal distribution and divides
     by a spread drawn with it, so that a difference varies as Student's t does: the chance of being better than
-    another never contradicts the test. Who diverged is out of a resample as often as a diverged seed is among as
-    many drawn with replacement.
+    another never contradicts the test. A candidate that diverged is out of a resample as often as a diverged seed is
+    among as many drawn with replacement.
     """
     seeds, folds, width = cells.shape
     draw = np.random.default_rng(seed)
@@ -164,7 +164,7 @@ class _Pairs:
         return cls(better, factor)
 
     def more_seeds(self, cells: np.ndarray, k: int, leader: int, overlap: float) -> float:
-        """How many more seeds would tell `k` from the leader if their difference stays as it is; 0 if none needed."""
+        """How many more seeds would tell `k` from the leader if their difference stays the same; 0 if none needed."""
         if k == leader or self.better[leader, k] or len(cells) < 2:
             return 0.0
         if not np.isfinite(cells[..., [k, leader]]).all():
@@ -197,10 +197,10 @@ def _p_values(cells: np.ndarray, before: np.ndarray, after: np.ndarray, overlap:
     if cells[..., 0].size > 1 and not lost.all():
         capped = np.where(lost, cells[~lost].max(), cells)
         gaps = np.moveaxis(capped[..., after] - capped[..., before], -1, 0)  # (pairs, seeds, folds)
-        found = estimate(gaps, overlap)
+        gap = estimate(gaps, overlap)
         with np.errstate(divide="ignore", invalid="ignore"):
-            t = found.mean / found.error  # nan where there is no difference at all
-        p = np.where(t > 0, 2 * special.stdtr(found.freedom, -t), 1.0)
+            t = gap.mean / gap.error  # nan where the losses are equal
+        p = np.where(t > 0, 2 * special.stdtr(gap.freedom, -t), 1.0)
     always, never = np.asarray(lost.all(axis=(0, 1))), np.asarray(~lost.any(axis=(0, 1)))
     seeds = lost.any(axis=1).sum(axis=0)  # on how many seeds it diverged
     for at in np.flatnonzero(always[after] & ~always[before]):

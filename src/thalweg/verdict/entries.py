@@ -46,7 +46,7 @@ class Entry:
         difference: to the best entry, paired by seed; its interval is for this difference alone.
         probability_best: the share of resamples of seeds in which it has the lowest mean.
         search_loss: mean over the search's seeds, by which the setting was chosen.
-        more_seeds: that would tell it from the best, if the difference stays as it is; 0 if they are told apart,
+        more_seeds: that would tell it from the best, if the difference stays the same; 0 if they are told apart,
             infinite for more than 1,000, which is not worth it.
         edge: "lowest" or "highest" if the chosen rate is the grid's last in that direction.
         runs, diverged: of all settings with this level in the search.

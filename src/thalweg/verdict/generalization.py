@@ -13,7 +13,7 @@ folds), paired within each run. A setting is said to
 
 A rise from the lowest of many epochs is a little too large, as every lowest of many is; the interval asks for more than
 that luck where there are a few seeds or more. The gap compares the loss that was trained with the one that is
-judged by, so there is none where a regularizer or a loss of its own makes these two different things. The training
+judged by, so it is missing where a regularizer or another loss makes these two different. The training
 loss of an epoch is the mean over its steps, of a model that was learning meanwhile: the gap leaves out what
 was learned in the second half of that epoch.
 
@@ -91,21 +91,21 @@ def generalization(plan: Plan, verdict: Verdict, members: pd.DataFrame, curves: 
     stage = members[members["stage"] == verdict.stage]
     if FOLD in stage:
         stage = stage[stage[FOLD].notna()]
-    seen = [_curves(stage[matching(stage, entry.setting)], curves) for entry in verdict.entries]
-    finite = [one.train[-1] for one in seen if one is not None and np.isfinite(one.train[-1]).all()]
+    measured = [_curves(stage[matching(stage, entry.setting)], curves) for entry in verdict.entries]
+    finite = [one.train[-1] for one in measured if one is not None and np.isfinite(one.train[-1]).all()]
     lowest = min(finite, key=np.mean, default=None)
     return [
         _judged(plan, verdict, entry, one, lowest)
-        for entry, one in zip(verdict.entries, seen, strict=True)
+        for entry, one in zip(verdict.entries, measured, strict=True)
         if one is not None
     ]
 
 
-def _curves(own: pd.DataFrame, curves: pd.DataFrame) -> _Curves | None:
+def _curves(runs: pd.DataFrame, curves: pd.DataFrame) -> _Curves | None:
     """Of the seeds that have ended, None while there are none; a run that diverged has infinite losses."""
-    going = own.loc[~own["status"].isin(["finished", "diverged"]), "seed"]
-    own = own[~own["seed"].isin(going)]
-    keyed = own.assign(fold=own.get(FOLD, 0))[["member", "seed", "fold", "status", "step"]]
+    unfinished = runs.loc[~runs["status"].isin(["finished", "diverged"]), "seed"]
+    runs = runs[~runs["seed"].isin(unfinished)]
+    keyed = runs.assign(fold=runs.get(FOLD, 0))[["member", "seed", "fold", "status", "step"]]
     rows = points(curves[curves["metric"].isin(["train_loss", "validation_loss"])], keyed)
     if rows.empty:
         return None
@@ -126,10 +126,8 @@ def _judged(plan: Plan, verdict: Verdict, entry: Entry, curves: _Curves, lowest:
     comparable = plan.level(entry.setting, "loss") is None and plan.level(entry.setting, "regularizer") == "none"
     level = verdict.level(entry)
     if not (np.isfinite(validation).all() and np.isfinite(train).all()):
-        none = Interval(math.inf, math.inf, math.inf)
-        return Generalization(
-            level, DIVERGED, f"{level} diverged.", none, none, None, int(curves.steps[-1]), int(curves.steps[-1]), none
-        )
+        end, infinite = int(curves.steps[-1]), Interval(math.inf, math.inf, math.inf)
+        return Generalization(level, DIVERGED, f"{level} diverged.", infinite, infinite, None, end, end, infinite)
 
     def difference(values: np.ndarray) -> Interval:
         return interval(values, skewed=False, overlap=plan.overlap)
@@ -181,11 +179,11 @@ def _gap(gap: Interval | None) -> str:
     return f"; validation lies {gap} above training"
 
 
-def remarks(found: Sequence[Generalization]) -> list[str]:
+def remarks(judged: Sequence[Generalization]) -> list[str]:
     """A sentence for the best setting, and one that names all others by their word."""
-    if not found:
+    if not judged:
         return []
-    first, *rest = found
+    first, *rest = judged
     words = [
         f"{', '.join(shown(one.level) for one in rest if one.word == word)}: {word}"
         for word in (OVERFITS, UNDERFITS, FITS, DIVERGED)

@@ -16,7 +16,7 @@ interval then lies too low. It is corrected for the skewness seen, by the cubic 
 For so few values this covers better than any bootstrap; `docs/method.md` has the measured coverage of each.
 Differences of two settings are much less skewed, and keep Student's interval, by which ties are decided too.
 
-Read next: `comparisons.py`, who is better than whom.
+Read next: `comparisons.py`, which settings are better than which.
 """
 
 from __future__ import annotations
@@ -101,10 +101,10 @@ def bounds(values: np.ndarray, skewed: bool = True, overlap: float = 0.0) -> tup
         values, overlap: as `estimate` takes them.
         skewed: correct for skewness; differences are left uncorrected.
     """
-    found = estimate(values, overlap)
-    quantile = special.stdtrit(found.freedom, (1 + LEVEL) / 2)
-    skewness = found.skewness if skewed else np.zeros_like(found.mean)
-    low, high = (found.mean - _untransformed(q, skewness) * found.error for q in (quantile, -quantile))
+    means = estimate(values, overlap)
+    quantile = special.stdtrit(means.freedom, (1 + LEVEL) / 2)
+    skewness = means.skewness if skewed else np.zeros_like(means.mean)
+    low, high = (means.mean - _untransformed(q, skewness) * means.error for q in (quantile, -quantile))
     return low, high
 
 
@@ -118,7 +118,7 @@ def _untransformed(quantile: np.ndarray, skewness: np.ndarray) -> np.ndarray:
 def interval(values: np.ndarray, skewed: bool = True, overlap: float = 0.0) -> Interval:
     """The mean of values (seeds,) or (seeds, folds) with its 95% interval.
 
-    One value alone gives an interval without ends: a single seed says nothing about others.
+    One value alone gives an unbounded interval: a single seed says nothing about others.
 
     >>> print(interval(np.array([1.0, 2.0, 3.0])))
     2 [-0.4841, 4.484]

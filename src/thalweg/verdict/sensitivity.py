@@ -54,8 +54,8 @@ def valley(rates: np.ndarray, losses: np.ndarray, share: float) -> Valley | None
         losses: (rates,), inf where a seed diverged, nan where runs were stopped before their end.
 
     >>> rates, losses = np.array([0.01, 0.1, 1.0, 10.0]), np.array([1.4, 1.0, 1.2, np.inf])
-    >>> found = valley(rates, losses, 0.1)
-    >>> print(f"{found.decades:.2f}", found.open_below, found.open_above)
+    >>> ten_percent = valley(rates, losses, 0.1)
+    >>> print(f"{ten_percent.decades:.2f}", ten_percent.open_below, ten_percent.open_above)
     0.75 False False
     """
     if not np.isfinite(losses).any():
@@ -74,7 +74,7 @@ def _end(place: np.ndarray, losses: np.ndarray, limit: float) -> tuple[float, bo
     if not len(beyond):
         return float(place[-1]), True
     last, first = beyond[0] - 1, beyond[0]
-    if not math.isfinite(losses[first]):  # of one that was stopped nobody knows
+    if not math.isfinite(losses[first]):  # the loss of one that was stopped is unknown
         return float(place[last]), math.isnan(losses[first])
     way = (limit - losses[last]) / (losses[first] - losses[last])
     return float(place[last] + way * (place[first] - place[last])), False
@@ -91,9 +91,9 @@ def sensitivity(plan: Plan, members: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(plan: Plan, setting: Setting, means: dict[Setting, float], lost: pd.DataFrame) -> dict[str, object]:
-    own = [replace(setting, lr=rate) for rate in plan.rates]
-    rates, losses = np.array(plan.rates), np.array([means.get(one, math.nan) for one in own])
-    diverged = [bool(matching(lost, one).any()) for one in own]
+    settings = [replace(setting, lr=rate) for rate in plan.rates]
+    rates, losses = np.array(plan.rates), np.array([means.get(one, math.nan) for one in settings])
+    diverged = [bool(matching(lost, one).any()) for one in settings]
     row: dict[str, object] = {
         "optimizer": setting.optimizer,
         "schedule": setting.schedule,
@@ -102,8 +102,8 @@ def _row(plan: Plan, setting: Setting, means: dict[Setting, float], lost: pd.Dat
         "validation_loss": means[setting],
     }
     for share in SHARES:
-        found, name = valley(rates, losses, share), f"{share:.0%}".rstrip("%")
-        row[f"decades_{name}"] = math.nan if found is None else found.decades
-        row[f"low_{name}"], row[f"high_{name}"] = (None, None) if found is None else (found.low, found.high)
-        row[f"at_least_{name}"] = found is not None and found.bounded
+        around, name = valley(rates, losses, share), f"{share:.0%}".rstrip("%")
+        row[f"decades_{name}"] = math.nan if around is None else around.decades
+        row[f"low_{name}"], row[f"high_{name}"] = (None, None) if around is None else (around.low, around.high)
+        row[f"at_least_{name}"] = around is not None and around.bounded
     return row | {"rates": len(rates), "diverged": float(np.mean(diverged))}

@@ -22,7 +22,7 @@ _BUDGETS = {
 
 
 def sentence(plan: Plan, factor: Factor, name: str, entries: Sequence[Entry], seeds: int, confirmed: bool) -> str:
-    """The answer: who is best, or who cannot be told apart, and with what loss."""
+    """The answer: which level is best, or which cannot be told apart, and with what loss."""
     best = entries[0]
     if not math.isfinite(best.validation_loss.mean):
         return f"No {factor.kind.words} trained {name} without diverging; try lower rates."
@@ -53,38 +53,38 @@ def notes(
     plan: Plan, factor: Factor, entries: Sequence[Entry], confirmed: bool, seeds: int, comparisons: int
 ) -> list[str]:
     """What to beware of, and what would help."""
-    found = []
+    words = []
     for entry in entries:
         if entry.edge and factor.name != "lr":
             side = "higher" if entry.edge == "highest" else "lower"
-            found.append(
+            words.append(
                 f"{called(factor, entry.setting[factor.name])}: its best rate {entry.lr:.3g} is the {entry.edge} "
                 f"tried; a {side} one may be better."
             )
-    found += _grown(plan)
+    words += _grown(plan)
     lost = sum(e.diverged for e in entries)
     if lost:
-        found.append(
+        words.append(
             f"{lost} of {sum(e.runs for e in entries)} runs diverged (their loss is not finite, or ended above "
             f"{RUINED:.0f} times that of the untrained weights) and count as infinitely bad."
         )
-    found += _lost(plan, factor, entries, confirmed, seeds)
+    words += _lost(plan, factor, entries, confirmed, seeds)
     halted = sum(e.stopped for e in entries)
     if halted:
-        found.append(
+        words.append(
             f"{halted} of {sum(e.runs for e in entries)} runs were stopped early: after some of the epochs, others "
             "that share all but their rate and hyperparameters were ahead of them."
         )
-    found += _open(factor, entries) + _by_chance(factor, entries, comparisons)
-    found += [_BUDGETS[f.name] for f in plan.further if f.name in _BUDGETS]
-    found += _cross_validated(plan.folds, confirmed) if plan.folds is not None else []
-    found.append(_luck(factor, entries[0]) if confirmed else _unconfirmed(plan, factor, seeds))
-    found += _untuned(plan, entries) if confirmed and factor.name == "optimizer" else []
-    return [*filter(None, found)]
+    words += _open(factor, entries) + _by_chance(factor, entries, comparisons)
+    words += [_BUDGETS[f.name] for f in plan.further if f.name in _BUDGETS]
+    words += _cross_validated(plan.folds, confirmed) if plan.folds is not None else []
+    words.append(_luck(factor, entries[0]) if confirmed else _unconfirmed(plan, factor, seeds))
+    words += _untuned(plan, entries) if confirmed and factor.name == "optimizer" else []
+    return [*filter(None, words)]
 
 
 def _lost(plan: Plan, factor: Factor, entries: Sequence[Entry], confirmed: bool, seeds: int) -> list[str]:
-    """Whose chosen setting diverged on some of the runs that it is judged by."""
+    """Levels whose chosen setting diverged on some of the runs that it is judged by."""
     runs, kind = seeds * len(plan.search_folds), "fresh runs" if confirmed else "runs"
     return [
         f"{called(factor, e.setting[factor.name])} diverged on {e.lost} of the {runs} {kind} of its chosen setting, so "
@@ -102,15 +102,16 @@ def _grown(plan: Plan) -> list[str]:
     below, above = [r for r in plan.rates if r < low], [r for r in plan.rates if r > high]
     words = [f"{len(below)} below {low:.3g}, down to {below[0]:.3g}"] if below else []
     words += [f"{len(above)} above {high:.3g}, up to {above[-1]:.3g}"] if above else []
-    note = (
-        f"A best rate lay on the edge of the grid asked for, so it grew for all alike: by {' and '.join(words)} "
-        f"(at most {plan.grow} on each side)."
-    )
-    return [note]
+    return [
+        (
+            f"A best rate lay on the edge of the grid asked for, so it grew for all alike: by {' and '.join(words)} "
+            f"(at most {plan.grow} on each side)."
+        )
+    ]
 
 
 def _open(factor: Factor, entries: Sequence[Entry]) -> list[str]:
-    """How many more seeds would settle who is the best."""
+    """How many more seeds would settle which is the best."""
     several = [e for e in entries[1:] if e.more_seeds]
     if not several:
         return []
@@ -128,16 +129,17 @@ def _open(factor: Factor, entries: Sequence[Entry]) -> list[str]:
 
 
 def _by_chance(factor: Factor, entries: Sequence[Entry], comparisons: int) -> list[str]:
-    """Why some are tied although their own interval lies on one side of zero."""
+    """Why some are tied although their interval lies on one side of zero."""
     names = [shown(e.setting[factor.name]) for e in entries[1:] if e.rank == 1 and 0 < e.difference.low < math.inf]
     if not names:
         return []
-    own, they = ("its", "it is") if len(names) == 1 else ("their", "they are")
-    note = (
-        f"{listed(names)}: looked at alone, {own} difference to the best would count; among {comparisons} "
-        f"comparisons such a one is likely by chance, so {they} tied."
-    )
-    return [note]
+    their, they = ("its", "it is") if len(names) == 1 else ("their", "they are")
+    return [
+        (
+            f"{listed(names)}: looked at alone, {their} difference to the best would count; among {comparisons} "
+            f"comparisons such a one is likely by chance, so {they} tied."
+        )
+    ]
 
 
 def _luck(factor: Factor, best: Entry) -> str:
@@ -153,21 +155,21 @@ def _luck(factor: Factor, best: Entry) -> str:
 
 
 def _untuned(plan: Plan, entries: Sequence[Entry]) -> list[str]:
-    """What tuning gave, and who is best without it."""
-    found = []
-    if len(known := [e for e in entries if e.default and math.isfinite(e.default.validation_loss.mean)]):
-        best = min(known, key=lambda e: e.default.validation_loss.mean if e.default else math.inf)
+    """What tuning gave, and which optimizer is best without it."""
+    words = []
+    if len(with_default := [e for e in entries if e.default and math.isfinite(e.default.validation_loss.mean)]):
+        best = min(with_default, key=lambda e: e.default.validation_loss.mean if e.default else math.inf)
         default = best.default
         assert default is not None
-        found.append(
+        words.append(
             f"Untuned, at its own defaults, {best.optimizer} (rate {default.lr:.3g}, {default.schedule}) is the "
             f"lowest: {default.validation_loss}; tuned, {entries[0].optimizer} has "
             f"{entries[0].validation_loss.mean:.4g}."
         )
     without = [e.optimizer for e in entries if plan.default(e.setting) is None]
     if plan.defaults and without:
-        found.append(f"{listed(without)}: no default rate above 0, so tuned numbers only.")
-    return found
+        words.append(f"{listed(without)}: no default rate above 0, so tuned numbers only.")
+    return words
 
 
 def passed_over(
@@ -186,23 +188,24 @@ def passed_over(
     if first == at or ranked.rank[0] == 1:
         return []
     other, loss = settings[first], f"{ranked.mean[1].mean:.4g}"
-    words = f"{called(factor, other[factor.name])} ({rest(plan, factor, other)})"
-    note = (
-        f"{words} did better with fresh seeds ({loss}) than the best above, but not in the search, by which "
-        "settings are chosen; more seeds would choose more surely."
-    )
-    return [note]
+    return [
+        (
+            f"{called(factor, other[factor.name])} ({rest(plan, factor, other)}) did better with fresh seeds ({loss}) "
+            "than the best above, but not in the search, by which settings are chosen; more seeds would choose "
+            "more surely."
+        )
+    ]
 
 
 def _cross_validated(folds: Folds, confirmed: bool) -> list[str]:
-    """What the two kinds of loss are measured on, when there is no validation part."""
-    found = [f"Validation losses are means over {folds}; their intervals allow for samples that folds share."]
+    """What the two kinds of loss are measured on, without a validation part."""
+    words = [f"Validation losses are means over {folds}; their intervals allow for samples that folds share."]
     if confirmed:
-        found.append(
-            "Test numbers are of the same fresh seeds, trained once more on all training and validation samples; no "
+        words.append(
+            "Test numbers are of the same fresh seeds, trained again on all training and validation samples; no "
             "validation loss belongs to these last runs."
         )
-    return found
+    return words
 
 
 def _unconfirmed(plan: Plan, factor: Factor, seeds: int) -> str:
@@ -243,7 +246,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def one_by_one(batching: Mapping[str, Any]) -> list[str]:
-    """Why members were trained one by one, or run slower than they could; empty where nothing is worth knowing.
+    """Why members were trained one by one, or run slower than they could; empty if neither holds.
 
     Args:
         batching: what the store holds of it.

@@ -7,7 +7,7 @@ The share of runs that are still on their way is estimated as Kaplan & Meier (19
 median is where it falls to a half, with the interval of Brookmeyer & Crowley (1982), and the restricted mean is the
 area under it, the mean number of steps if all runs were stopped at the end of the budget.
 
-With folds the runs of a seed are one: its loss after a pass is the mean over folds, as it is where settings are judged.
+With folds the runs of a seed are one: its loss after a pass is the mean over folds, as where settings are judged.
 Runs of one seed share more than those of two, and to count each would make the interval too narrow.
 """
 
@@ -56,30 +56,24 @@ class Reached:
 def reached(steps: np.ndarray, budget: float) -> Reached:
     """The estimate from the steps at which runs reached the target; inf for those that never did.
 
-    >>> found = reached(np.array([30.0, 10.0, 20.0, np.inf]), budget=100)
-    >>> found.reached, found.median.mean, found.restricted_mean
+    >>> result = reached(np.array([30.0, 10.0, 20.0, np.inf]), budget=100)
+    >>> result.reached, result.median.mean, result.restricted_mean
     (3, 20.0, 40.0)
     """
-    got = np.sort(steps[np.isfinite(steps)])
-    data = stats.CensoredData(uncensored=got, right=np.full(len(steps) - len(got), budget))
+    times = np.sort(steps[np.isfinite(steps)])
+    data = stats.CensoredData(uncensored=times, right=np.full(len(steps) - len(times), budget))
     left = stats.ecdf(data).sf  # the share that is still on its way
     with warnings.catch_warnings():
-        # Where nobody, or everybody, has arrived the formula has no interval.
+        # Where no run, or every run, has arrived the formula lacks an interval.
         warnings.simplefilter("ignore", RuntimeWarning)
         ends = left.confidence_interval(LEVEL, method="log-log")
     places, shares = left.quantiles, left.probabilities
     low, high = (_falls(places, np.nan_to_num(end.probabilities, nan=0.0)) for end in (ends.low, ends.high))
     median = _falls(places, shares)
     whole = np.diff(np.concatenate([[0.0], places, [budget]])) @ np.concatenate([[1.0], shares])
-    curve = [(0.0, 0.0), *((float(p), float(1 - s)) for p, s in zip(places, shares, strict=True) if p in got)]
-    return Reached(
-        tuple(got.tolist()),
-        len(steps),
-        budget,
-        Interval(median, min(low, median), max(high, median)),
-        float(whole),
-        tuple(curve),
-    )
+    curve = [(0.0, 0.0), *((float(p), float(1 - s)) for p, s in zip(places, shares, strict=True) if p in times)]
+    around = Interval(median, min(low, median), max(high, median))
+    return Reached(tuple(times.tolist()), len(steps), budget, around, float(whole), tuple(curve))
 
 
 def _falls(places: np.ndarray, shares: np.ndarray) -> float:
@@ -110,17 +104,11 @@ class Race:
 
     def _row(self, name: str, one: Reached) -> dict[str, Any]:
         second = self.seconds_per_step[name]
-        times = {
-            "median": one.median.mean,
-            "low": one.median.low,
-            "high": one.median.high,
-            "restricted_mean": one.restricted_mean,
-        }
+        ends = {"low": one.median.low, "high": one.median.high}
+        times = {"median": one.median.mean, **ends, "restricted_mean": one.restricted_mean}
+        facts = {"optimizer": name, "target": self.target, "runs": one.runs, "reached": one.reached}
         return {
-            "optimizer": name,
-            "target": self.target,
-            "runs": one.runs,
-            "reached": one.reached,
+            **facts,
             **{f"steps_{key}": value for key, value in times.items()},
             **{f"seconds_{key}": value * second for key, value in times.items()},
         }
@@ -149,18 +137,18 @@ def race(verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame, target: 
         target = float(best.groupby("seed")["value"].last().median()) if len(best) else math.inf
         if not math.isfinite(target):
             return None
-    found = {}
-    for name, own in means.items():
-        steps = own["step"].where(own["value"] <= target, math.inf).groupby(own["seed"]).min()
+    ways = {}
+    for name, losses in means.items():
+        steps = losses["step"].where(losses["value"] <= target, math.inf).groupby(losses["seed"]).min()
         # Of a setting of which every run broke off, its steps so far are all that is known.
         budget = max((e.steps for e in verdict.entries if e.optimizer == name), default=0)
-        found[name] = reached(steps.to_numpy(float), float(budget or own["step"].max()))
-    return Race(float(target), found, {e.optimizer: e.seconds_per_step for e in verdict.entries}, verdict.confirmed)
+        ways[name] = reached(steps.to_numpy(float), float(budget or losses["step"].max()))
+    return Race(float(target), ways, {e.optimizer: e.seconds_per_step for e in verdict.entries}, verdict.confirmed)
 
 
-def _by_seed(losses: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+def _by_seed(losses: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """seed, step and value after each pass: the mean over the runs of a seed, infinite from where one diverged on."""
-    rows = points(losses, own[["member", "seed", "status", "step"]])
+    rows = points(losses, runs[["member", "seed", "status", "step"]])
     rows["value"] = rows["value"].fillna(math.inf)
     # Folds may have a different number of steps in a pass.
     rows["pass"] = rows.groupby("member")["step"].rank("dense")

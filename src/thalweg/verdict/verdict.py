@@ -1,13 +1,13 @@
 """The ranking, along any factor, and how sure it is.
 
-Each level of the factor that is ranked (each optimizer, unless another is asked for) is represented by its
+Each level of the factor that is ranked (each optimizer by default) is represented by its
 best setting: the one with the lowest mean validation loss over the search's seeds among all that have this
 level, whatever their other factors. What is reported about that setting comes, once the study is complete,
 from fresh seeds that had no part in the choice. A run that diverged, whose loss stopped being finite or ended above ten
 times that of its untrained weights, counts as an infinite loss. Validation is
 always judged by the problem's own loss, so that settings trained with different losses can be compared.
 
-Read next: `comparisons.py`, who is better than whom; `intervals.py`, how sure a mean is.
+Read next: `comparisons.py`, which settings are better than which; `intervals.py`, how sure a mean is.
 """
 
 from __future__ import annotations
@@ -79,11 +79,11 @@ def _best(factor: Factor, losses: Losses) -> Chosen:
         (*badness(row), s.lr, s.schedule, k)
         for k, (s, row) in enumerate(zip(losses.settings, losses.values, strict=True))
     ]
-    found: Chosen = {}
+    best: Chosen = {}
     for *_, k in sorted(means):
         setting = losses.settings[k]
-        found.setdefault(setting[factor.name], (setting, float(losses.values[k].mean())))
-    return {level: found[level] for level in factor.levels if level in found}
+        best.setdefault(setting[factor.name], (setting, float(losses.values[k].mean())))
+    return {level: best[level] for level in factor.levels if level in best}
 
 
 def search_losses(plan: Plan, members: pd.DataFrame) -> Losses:
@@ -104,13 +104,13 @@ def _names(plan: Plan) -> list[str]:
     return ["optimizer", "lr", "schedule", *(f.name for f in plan.further)]
 
 
-def _among(rows: pd.DataFrame, some: pd.DataFrame) -> pd.Series:
-    """Which rows are found among some others."""
-    if some.empty:
+def _among(rows: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
+    """Which rows are among the others."""
+    if others.empty:
         return pd.Series(False, index=rows.index)
-    both = pd.concat([some, rows])
+    both = pd.concat([others, rows])
     codes = both.groupby(list(rows), sort=False, dropna=False).ngroup().to_numpy()
-    return pd.Series(np.isin(codes[len(some) :], codes[: len(some)]), index=rows.index)
+    return pd.Series(np.isin(codes[len(others) :], codes[: len(others)]), index=rows.index)
 
 
 def _losses(plan: Plan, members: pd.DataFrame) -> Losses:
@@ -148,7 +148,7 @@ def judge(plan: Plan, name: str, members: pd.DataFrame, costs: Mapping[str, Any]
 
     Args:
         members: `Store.members()`.
-        costs: what `run.measure_costs` found.
+        costs: as the store has them.
         by: the factor whose levels are ranked.
 
     Raises:
@@ -171,11 +171,12 @@ def judge(plan: Plan, name: str, members: pd.DataFrame, costs: Mapping[str, Any]
     if plan.folds is not None:
         fresh = averaged(fresh)
     steps = dict(zip(search.settings, search.steps, strict=True))
-    entries, by_levels = [], factor.name != "optimizer"
+    tuned = confirmed is not None and factor.name == "optimizer"
+    entries = []
     for k in order:
-        setting, found = settings[k], [*chosen.values()][k][1]
+        setting, search_loss = [*chosen.values()][k]
         lost, mean_of_rest = badness(losses[..., k])
-        own = runs.get_group(setting[factor.name])
+        status = runs.get_group(setting[factor.name])
         entries.append(
             Entry(
                 optimizer=setting.optimizer,
@@ -185,19 +186,19 @@ def judge(plan: Plan, name: str, members: pd.DataFrame, costs: Mapping[str, Any]
                 validation_loss=ranked.mean[k],
                 difference=ranked.difference[k],
                 probability_best=ranked.probability[k],
-                search_loss=found,
+                search_loss=search_loss,
                 edge=_edge(plan, setting.lr),
-                runs=int(own.size),
-                diverged=int((own == "diverged").sum()),
-                test={} if confirmed is None else _test(plan, fresh, setting),
+                runs=int(status.size),
+                diverged=int((status == "diverged").sum()),
+                test={} if confirmed is None else _test(fresh, setting),
                 seconds_per_step=seconds_per_step(plan, costs, setting),
                 state_bytes_per_weight=4.0 * plan.states_of(setting),
                 further=dict(setting.further),
                 steps=steps[setting],
                 places=ranked.places[k],
                 more_seeds=ranked.more_seeds[k],
-                default=None if confirmed is None or by_levels else _default(plan, fresh, again, setting),
-                stopped=int((own == "stopped").sum()),
+                default=_default(plan, fresh, again, setting) if tuned else None,
+                stopped=int((status == "stopped").sum()),
                 lost=lost,
                 mean_of_rest=mean_of_rest,
             )
@@ -205,32 +206,25 @@ def judge(plan: Plan, name: str, members: pd.DataFrame, costs: Mapping[str, Any]
     ranks = sorted({e.rank for e in entries})
     groups = tuple(tuple(shown(e.setting[factor.name]) for e in entries if e.rank == r) for r in ranks)
     count, final = len(losses), confirmed is not None
+    answer = sentence(plan, factor, name, entries, count, final)
     words = notes(plan, factor, entries, final, count, ranked.comparisons)
     if final:
         words += passed_over(plan, factor, entries[0].setting, again.settings, again.values)
-    return Verdict(
-        tuple(entries),
-        groups,
-        sentence(plan, factor, name, entries, count, final),
-        tuple(words),
-        count,
-        final,
-        factor.name,
-        plan.folds.count if plan.folds is not None else 0,
-    )
+    folds = plan.folds.count if plan.folds is not None else 0
+    return Verdict(tuple(entries), groups, answer, tuple(words), count, final, factor.name, folds)
 
 
 def rankable(plan: Plan, by: str) -> Factor:
     """The factor of that name, if it has levels to rank; words as in sentences are taken too."""
-    found = {f.name: f for f in plan.factors if f.varied or f.name == "optimizer"}
-    words = {f.kind.words: f for f in found.values()}
-    if by not in {**found, **words}:
-        raise PlanError(unknown("factor that this study varies", str(by), found))
-    return {**words, **found}[by]
+    factors = {f.name: f for f in plan.factors if f.varied or f.name == "optimizer"}
+    names = {f.kind.words: f for f in factors.values()} | factors
+    if by not in names:
+        raise PlanError(unknown("factor that this study varies", str(by), factors))
+    return names[by]
 
 
 def _if_ended(members: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the confirmation; none while one of them has not ended."""
+    """The runs of the confirmation; none while one of them still runs."""
     return members if members["status"].isin(_ENDED).all() else members[:0]
 
 
@@ -247,48 +241,43 @@ def _default(plan: Plan, fresh: pd.DataFrame, again: Losses, setting: Setting) -
     default = plan.default(setting)
     if default is None or (rows := again.rows([default, setting])) is None:
         return None
-    chosen, own, tuned = default == setting, rows[..., 0], rows[..., 1]
-    difference = Interval(0.0, 0.0, 0.0) if chosen else paired(own, tuned, plan.overlap)
-    return Default(
-        default.lr,
-        default.schedule,
-        dict(default.further),
-        chosen,
-        interval(own, overlap=plan.overlap),
-        difference,
-        _test(plan, fresh, default),
-    )
+    chosen, untuned, tuned = default == setting, rows[..., 0], rows[..., 1]
+    difference = Interval(0.0, 0.0, 0.0) if chosen else paired(untuned, tuned, plan.overlap)
+    loss, test = interval(untuned, overlap=plan.overlap), _test(fresh, default)
+    return Default(default.lr, default.schedule, dict(default.further), chosen, loss, difference, test)
 
 
-def _test(plan: Plan, fresh: pd.DataFrame, setting: Setting) -> dict[str, Interval]:
+def _test(fresh: pd.DataFrame, setting: Setting) -> dict[str, Interval]:
     """metric → interval over the fresh seeds of a setting, on the test part."""
-    own = fresh[matching(fresh, setting)]
+    runs = fresh[matching(fresh, setting)]
     # A diverged run has an infinite loss; its other metrics count where they are numbers.
-    loss = own.get("test_loss", pd.Series(dtype=float)).where(own["status"] != "diverged").fillna(math.inf)
-    values = {
-        m: (loss if m == "test_loss" else own[m].dropna()).to_numpy(float) for m in own.columns if m.startswith("test_")
-    }
+    loss = runs.get("test_loss", pd.Series(dtype=float)).where(runs["status"] != "diverged").fillna(math.inf)
+    names = [name for name in runs.columns if name.startswith("test_")]
+    values = {m: (loss if m == "test_loss" else runs[m].dropna()).to_numpy(float) for m in names}
     return {m.removeprefix("test_"): interval(v) for m, v in values.items() if len(v)}
 
 
 def matching(members: pd.DataFrame, setting: Setting) -> pd.Series:
     """Which rows of the table of members have that setting."""
     first = {"optimizer": setting.optimizer, "lr": setting.lr, "schedule": setting.schedule}
+    return having(members, {**first, **dict(setting.further)})
+
+
+def having(members: pd.DataFrame, levels: Mapping[str, Level]) -> pd.Series:
+    """Which rows have these levels; None stands for a factor that does not apply."""
     rows = pd.Series(True, index=members.index)
-    for name, level in {**first, **dict(setting.further)}.items():
+    for name, level in levels.items():
         rows &= members[name].isna() if level is None else members[name] == level
     return rows
 
 
 def points(curves: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
     """The points of these members, beside each its member's row; infinite from where a run diverged on."""
-    ends = members.rename(columns={"step": "last"})
-    rows = curves.merge(ends, on="member")
+    rows = curves.merge(members.rename(columns={"step": "last"}), on="member")
     lost = (rows["status"] == "diverged") & (rows["step"] >= rows["last"])
     return rows.assign(value=rows["value"].mask(lost, math.inf))
 
 
 def _edge(plan: Plan, lr: float) -> str | None:
-    if len(plan.rates) < 2:
-        return None
-    return "lowest" if lr == plan.rates[0] else "highest" if lr == plan.rates[-1] else None
+    ends = {plan.rates[0]: "lowest", plan.rates[-1]: "highest"}
+    return ends.get(lr) if len(plan.rates) > 1 else None
