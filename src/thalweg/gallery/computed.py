@@ -74,12 +74,12 @@ def few_digits() -> Problem:
     order = np.random.default_rng(0).permutation(len(inputs))
     inputs, targets = inputs[order] / 16, targets[order]
     targets[:150:5] = np.roll(targets[:150:5], 1)
-    splits = [(inputs[part], targets[part]) for part in (slice(0, 150), slice(150, 900), slice(900, None))]
+    train, validation, test = ((inputs[part], targets[part]) for part in np.split(np.arange(len(inputs)), (150, 900)))
 
     def model() -> torch.nn.Module:
         return torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
 
-    return Problem(model, *splits, name="150 digits")
+    return Problem(model, train, validation=validation, test=test, name="150 digits")
 
 
 def widths(*sizes: int) -> dict[int, Callable[[], torch.nn.Module]]:
