@@ -72,6 +72,14 @@ def test_value_and_gradients_are_those_of_the_plain_way(
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11, equal_nan=True)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+def test_targets_of_no_weight_are_as_in_the_plain_way(smoothing: float) -> None:
+    options: dict[str, Any] = {"label_smoothing": smoothing, "class_weight": torch.eye(7, dtype=torch.float64)[3]}
+    mine, theirs = (gradients(loss, inputs(), ids(0, 8, high=2), **options) for loss in (linear_cross_entropy, plain))
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a, b, equal_nan=True)
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_gradients_by_finite_differences(reduction: str, smoothing: float) -> None:

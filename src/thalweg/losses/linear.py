@@ -152,7 +152,8 @@ def _total(hidden: Tensor, targets: Tensor, share: Tensor | None, options: _Opti
     """What the sum of all losses is divided by, as a scalar."""
     if options.reduction != "mean":
         return hidden.new_ones((), dtype=_wide(hidden))
-    return _class_weight(targets, share, options, _wide(hidden)).sum()
+    total = _class_weight(targets, share, options, _wide(hidden)).sum()
+    return total.masked_fill(total == 0, torch.nan)  # as in torch, the mean over no weight is not a number
 
 
 def _class_weight(targets: Tensor, share: Tensor | None, options: _Options, dtype: torch.dtype) -> Tensor:
