@@ -259,6 +259,8 @@ def test_a_program_that_is_slow_or_wrong_is_not_used(
 
     def gradient(self: Batched, weights: Sequence[Tensor], *rest: Any, **named: Any) -> Any:
         made = real(self, weights, *rest, **named)
+        if type(self) is not Batched:
+            return made
         if fault == "slow":
             time.sleep(0.02 * len(weights[0]))
             return made

@@ -20,6 +20,7 @@ from thalweg.kernels import torch_ref
 from thalweg.optim import classes
 from thalweg.optim import optimizer as optimizer_module
 
+from ..cases import mostly_slow
 from .models import EACH, OPTIONS, OWN, close, network, train, weights
 
 each = pytest.mark.parametrize(("name", "options"), EACH, ids=str)
@@ -146,6 +147,7 @@ def test_half_precision_is_computed_in_single_and_rounded_once(name: str) -> Non
     assert torch.equal(rounded, single.bfloat16())
 
 
+@pytest.mark.slow
 @each
 def test_half_precision_state_dicts_keep_their_dtype(name: str, options: dict[str, Any]) -> None:
     single = network(torch.float32)
@@ -160,7 +162,7 @@ def test_half_precision_state_dicts_keep_their_dtype(name: str, options: dict[st
 
 
 @pytest.mark.parametrize("name", [*OPTIONS, *OWN])
-@pytest.mark.parametrize("way", ["deepcopy", "pickle", "torch.save"])
+@pytest.mark.parametrize("way", mostly_slow(["deepcopy", "pickle", "torch.save"], "torch.save"))
 def test_copies_go_on_alike(name: str, way: str) -> None:
     def copied(thing: Any) -> Any:
         if way == "deepcopy":

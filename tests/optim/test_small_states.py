@@ -15,6 +15,8 @@ from thalweg.errors import UsageError
 from thalweg.formulas import get, names
 from thalweg.optim import FormulaOptimizer, parameter, states
 
+from ..cases import mostly_slow
+
 SHAPES = ((300, 7), (513,), (1,), (0, 3), ())
 SMALL = (torch.bfloat16, "int8")
 rules = pytest.mark.parametrize("name", names())
@@ -45,7 +47,7 @@ def values(optimizer: FormulaOptimizer) -> list[torch.Tensor]:
 
 @rules
 @small
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", mostly_slow([torch.float32, torch.float64, torch.bfloat16], torch.bfloat16), ids=str)
 def test_the_kernel_does_what_the_reference_does(
     name: str, state_dtype: Any, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:

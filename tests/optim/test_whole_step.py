@@ -88,6 +88,7 @@ def test_whole_step_equals_separate_calls(name: str, options: dict[str, Any]) ->
     compared(ours, theirs, a, b, options, 1e-6 if name in ("NAdam", "ASGD") else 1e-10)
 
 
+@pytest.mark.slow
 @whole
 @pytest.mark.parametrize("name", OWN)
 def test_whole_step_of_the_others_equals_separate_calls(name: str, options: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from thalweg.sizes.layers import layers
 from thalweg.sizes.memory import FORMATS
 from thalweg.sizes.size import Size
 
+from ..cases import mostly_slow
 from . import models
 
 # What the layers of AlexNet come to by hand, without biases, and the digit up to which it is said.
@@ -93,7 +94,7 @@ def test_torchinfo_counts_the_same(name: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("name", tw.formulas.names())
+@pytest.mark.parametrize("name", mostly_slow(tw.formulas.names(), "sgd", "adam"))
 def test_states_take_what_a_real_optimizer_allocates(name: str, form: str) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(30, 20), nn.Linear(20, 7, bias=False))  # 600, 20 and 140 weights

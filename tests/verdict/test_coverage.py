@@ -131,7 +131,10 @@ def tied(rankings: list[comparisons.Ranking]) -> float:
 
 
 @pytest.mark.parametrize("draw", POPULATIONS.values(), ids=POPULATIONS)
-@pytest.mark.parametrize(("optimizers", "seeds"), [(2, 5), (2, 10), (8, 3), (8, 10)])
+@pytest.mark.parametrize(
+    ("optimizers", "seeds"),
+    [(2, 5), *(pytest.param(*two, marks=pytest.mark.slow) for two in ((2, 10), (8, 3), (8, 10)))],
+)
 def test_identical_optimizers_are_tied(
     draw: Draw, optimizers: int, seeds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
