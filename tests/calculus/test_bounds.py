@@ -65,6 +65,7 @@ def test_what_once_fell(use: str) -> None:
         asked(text, USES[use])
 
 
+@pytest.mark.slow
 def test_descents_on_what_once_fell() -> None:
     tw.descend("x^2", start=HERE, steps=2)  # kernels are compiled by the first
     for text in attacks():

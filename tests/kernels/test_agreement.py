@@ -34,6 +34,7 @@ def test_float64_agrees_with_torch_or_the_paper(case: Case, shape: list[int], se
             assert difference(path.states[name], value) <= 1e-10, name
 
 
+@pytest.mark.slow
 @every_case
 @given(shape=shapes, seed=seeds)
 @few

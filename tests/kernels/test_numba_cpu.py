@@ -90,6 +90,7 @@ def test_two_threads_give_the_bits_of_one(name: str) -> None:
     assert same(bits(one), bits(two))
 
 
+@pytest.mark.slow
 @every_formula
 def test_float32_is_never_widened_inside_the_loop(name: str) -> None:
     assert "fpext float" not in machine_code(get(name).equations)[0]

@@ -138,6 +138,7 @@ def test_classes_that_torch_has_not_follow_their_formula(name: str) -> None:
     assert not close(w.detach(), torch.linspace(-1, 1, 9, dtype=torch.float64), 1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*OPTIONS, *OWN])
 def test_half_precision_is_computed_in_single_and_rounded_once(name: str) -> None:
     rounded, single = (nn.Parameter(torch.linspace(-2, 2, 9).to(d)) for d in (torch.bfloat16, torch.float32))

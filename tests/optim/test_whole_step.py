@@ -11,6 +11,7 @@ from torch import nn
 import thalweg as tw
 from thalweg.errors import UsageError
 
+from ..cases import mostly_slow
 from .models import OPTIONS, OWN, close, network, train, weights
 
 WHOLE: list[dict[str, Any]] = [
@@ -79,7 +80,7 @@ def parameters(dtype: torch.dtype) -> list[nn.Parameter]:
 
 
 @whole
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", mostly_slow(OPTIONS, "Adam", "SGD"))
 def test_whole_step_equals_separate_calls(name: str, options: dict[str, Any]) -> None:
     a, b = parameters(torch.float64), parameters(torch.float64)
     own = {"momentum": 0.9} if name == "SGD" else {}

@@ -18,6 +18,8 @@ from thalweg.population.block import Block, Task
 from thalweg.population.member import Member
 from thalweg.population.one_by_one import OneByOne
 
+from ..cases import mostly_slow
+
 MEMBERS, SAMPLES, BATCH, EPOCHS = 5, 21, 8, 2
 _DRAWN = torch.Generator().manual_seed(3)
 INPUTS = torch.randn(SAMPLES, 4, generator=_DRAWN, dtype=torch.float64)
@@ -111,13 +113,13 @@ def one_by_one(model: Callable[[], nn.Module], regularizer: str | None) -> None:
     assert len(set(losses.round(9))) == MEMBERS
 
 
-@pytest.mark.parametrize("model", [plain, dropping, normalized, frozen, noisy])
+@pytest.mark.parametrize("model", mostly_slow([plain, dropping, normalized, frozen, noisy], dropping, normalized))
 def test_every_kind_of_model_trains_as_alone(model: Callable[[], nn.Module]) -> None:
     one_by_one(model, None)
 
 
 @pytest.mark.parametrize(
-    "regularizer", ["mixup(0.4)", "input_noise(0.2)", "weight_noise(0.1)", "ema", "early_stopping"]
+    "regularizer", mostly_slow(["mixup(0.4)", "input_noise(0.2)", "weight_noise(0.1)", "ema", "early_stopping"], "ema")
 )
 def test_every_kind_of_regularizer_acts_as_alone(regularizer: str) -> None:
     one_by_one(plain, regularizer)

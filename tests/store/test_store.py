@@ -25,8 +25,6 @@ from thalweg.store import file as store_module
 from thalweg.store.file import Compacted, Store, kind_of
 from thalweg.study.study import Study, compare, resume
 
-from ..cases import mostly_slow
-
 SETTINGS = [Setting("sgd", 0.1, "constant"), Setting("adam", 1 / 3, "cosine"), Setting("adam", 0.5, "cosine")]
 ALIVE = np.array([-1, -1, -1])
 
@@ -298,7 +296,8 @@ def test_two_writers(store: Store, path: Path) -> None:
     assert not path.with_name("study.db.lock").exists()
 
 
-@pytest.mark.parametrize("through", mostly_slow(["file", "folder"], "file"))
+@pytest.mark.slow
+@pytest.mark.parametrize("through", ["file", "folder"])
 def test_two_writers_through_a_symlink(through: str, store: Store, path: Path) -> None:
     link = path.with_name("link.db") if through == "file" else path.parent.with_name("link") / path.name
     link.symlink_to(path) if through == "file" else link.parent.symlink_to(path.parent)
