@@ -148,6 +148,10 @@ def _autograd(f: tw.Function, at: torch.Tensor) -> float:
     return float(found[0])
 
 
+def test_a_constant_that_is_not_real_is_nan_among_tensors() -> None:
+    assert math.isnan(tw.function("(-(x^0))^.25", variables="x")(torch.tensor(0.5)))
+
+
 def test_everything_at_once_and_twice() -> None:
     f = tw.function(EVERYTHING)
     at = np.random.default_rng(2).uniform(-1.7, 1.7, (2, 40))

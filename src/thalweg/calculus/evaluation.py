@@ -214,7 +214,8 @@ def _torch() -> dict[str, Any]:
         def function(*values: Any) -> Any:
             like = next((value for value in values if isinstance(value, torch.Tensor)), None)
             if like is None:
-                return float(plain[name](*values))
+                with np.errstate(all="ignore"):
+                    return float(plain[name](*values))
             return tensors(*(v if isinstance(v, torch.Tensor) else torch.full_like(like, v) for v in values))
 
         return function
