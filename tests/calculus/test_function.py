@@ -299,3 +299,9 @@ def test_written(text: str, plain: str | None, latex: str) -> None:
 def test_functions_are_values() -> None:
     assert tw.function("x+1") == tw.function("1 + x")
     assert len({tw.function("x"), tw.function("x"), tw.function("x", variables="x y")}) == 2
+
+
+def test_a_sign_before_a_sum_keeps_its_brackets() -> None:
+    f = tw.function("|-(min(x, y − x))|")
+    assert str(f) == "abs(min(x, −(x − y)))"
+    assert tw.function(str(f))(0.0, 1.0) == f(0.0, 1.0) == 0

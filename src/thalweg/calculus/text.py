@@ -70,7 +70,7 @@ class _Text(StrPrinter):
     def _print_Mul(self, expr: Any) -> str:
         minus, coefficient, above, below = _fraction(expr)
         numbers = [coefficient] if coefficient != 1 or not above else []
-        top = self._product([*numbers, *above], bool(below))
+        top = self._product([*numbers, *above], minus or bool(below))
         if below:
             bottom = self._product(below, True)
             simple = len(below) == 1 or bottom.isdigit()
