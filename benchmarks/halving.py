@@ -70,7 +70,7 @@ def row(name: str) -> list[str]:
         half, half_seconds, half_steps = run(name, "halving", folder)
         best, theirs = half.verdict.best, full.verdict.best
         level = next(e for e in full.verdict.entries if e.optimizer == best.optimizer)
-        same = "the same" if best.setting == theirs.setting else "tied" if level.rank == 1 else "NO"
+        same = "the same" if best.setting == theirs.setting else "tied" if level.may_be_best else "NO"
         within = level.validation_loss.low <= best.validation_loss.mean <= level.validation_loss.high
         winners = [f"{e.optimizer} {e.lr:.3g} {e.schedule}, {e.validation_loss}" for e in (theirs, best)]
         return [

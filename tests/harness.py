@@ -159,8 +159,8 @@ def update_by(prepared: Callable[[Formula, torch.Tensor, Formats], Kernel], run:
         values = {**formula.hyperparameters, **(hyperparameters or {})}
         program, named = lower(formula.equations), dict(zip(formula.states, states, strict=True))
         streamed = [named[name] for name, _ in program.states]
-        single = [named[name] for name, _ in program.kept]
-        kept = np.array([[float(s.reshape(-1)[0]) for s in single]]).reshape(1, -1)
+        single = [named[name] for name, _ in program.row_states]
+        row_states = np.array([[float(s.reshape(-1)[0]) for s in single]]).reshape(1, -1)
         forms = [str(x.dtype).removeprefix("torch.") for x in (w, g, *streamed)]
         address, length = numba_cpu.segment_table([w], [g.contiguous()], [streamed])
         launch = prepared(formula, w, Formats(forms[0], forms[1], tuple(forms[2:]), forms[0])).launch(
@@ -171,10 +171,10 @@ def update_by(prepared: Callable[[Formula, torch.Tensor, Formats], Kernel], run:
             np.array([float(t)]),
             np.array([loss]),
             np.array([[values[name] for name in formula.equations.hyperparameters]]),
-            kept=kept,
+            row_states=row_states,
         )
         run(launch)
-        for state, value in zip(single, kept[0].tolist(), strict=True):
+        for state, value in zip(single, row_states[0].tolist(), strict=True):
             state.fill_(value)
 
     return update
@@ -219,12 +219,12 @@ def kernel_step(
 ) -> None:
     """One call of the compiled kernel over many segments, the i-th with the i-th set of hyperparameters."""
     program = lower(formula.equations)
-    streamed, kept = ([name for name, _ in part] for part in (program.states, program.kept))
+    streamed, row_states = ([name for name, _ in part] for part in (program.states, program.row_states))
     named = [dict(zip(formula.states, row, strict=True)) for row in states]
     address, length = numba_cpu.segment_table(weights, gradients, [[row[n] for n in streamed] for row in named])
     names, count = formula.equations.hyperparameters, len(weights)
     table = np.array([[{**formula.hyperparameters, **row}[name] for name in names] for row in tables])
-    single = np.array([[float(row[n]) for n in kept] for row in named]).reshape(count, len(kept))
+    single = np.array([[float(row[n]) for n in row_states] for row in named]).reshape(count, len(row_states))
     on = np.array(active or [True] * count)
     launch = numba_cpu.compiled(formula.equations, weights[0].dtype).launch(
         address,
@@ -234,11 +234,11 @@ def kernel_step(
         np.full(count, float(t)),
         np.full(count, 0.5),
         table.reshape(count, len(names)),
-        kept=single,
+        row_states=single,
     )
     numba_cpu.run([launch], threads)
     for row, values in zip(named, single, strict=True):
-        for name, value in zip(kept, values, strict=True):
+        for name, value in zip(row_states, values, strict=True):
             row[name].fill_(value)
 
 

@@ -46,7 +46,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     right = results.judge
 
     def judge(*given: Any) -> Any:
-        factors.append(given[-1])
+        factors.append(given[4])
         return right(*given)
 
     monkeypatch.setattr(results, "judge", judge)

@@ -25,6 +25,7 @@ from .recipe import recipe as recipes
 from .recipe.run import RecipeRun
 from .schedules import Given
 from .store.file import ENDED, Store
+from .verdict.comparisons import MARGIN
 from .verdict.entries import Verdict
 from .verdict.generalization import Generalization, generalization
 from .verdict.sensitivity import sensitivity
@@ -74,7 +75,7 @@ class Results:
             StoreError: the file is missing, not a store, damaged or of another version; it is left as it was.
         """
         objects = {OPTIMIZER: optimizers, SCHEDULE: schedules, LOSS: losses, REGULARIZER: regularizers}
-        results = cls(path, {kind.argument: factor(kind, levels).found for kind, levels in objects.items() if levels})
+        results = cls(path, {kind.argument: factor(kind, levels).objects for kind, levels in objects.items() if levels})
         Store.open(path).close()
         if trust:
             trusted.remember(results.specs)
@@ -159,7 +160,7 @@ class Results:
         plan = self.plan
         for each in plan.factors:
             for level in each.levels:
-                _ = each.found[level]  # whatever cannot be found is reported before anything is prepared
+                _ = each.objects[level]  # whatever cannot be found is reported before anything is prepared
         return plan, self.prepared(problem, otherwise)
 
     @property
@@ -196,7 +197,7 @@ class Results:
         """Which optimizer is best here, and how sure that is; of what is finished so far."""
         return self.verdict_by("optimizer")
 
-    def verdict_by(self, factor: str) -> Verdict:
+    def verdict_by(self, factor: str, margin: float = MARGIN) -> Verdict:
         """Which level of any factor the study varies is best here: which schedule, batch size, loss, ….
 
         Each level is represented by its best setting, tuned over everything else, with the same intervals,
@@ -204,9 +205,10 @@ class Results:
 
         Args:
             factor: "optimizer", "schedule", "loss", "batch_size", "lr", or a hyperparameter's name.
+            margin: differences up to that share of the best loss do not matter: 1% unless told.
 
         Raises:
-            PlanError: the study does not vary that factor.
+            PlanError: the study does not vary that factor, or the margin is below 0.
 
         >>> import thalweg as tw, tempfile
         >>> study = tw.compare("breast-cancer", ["adam"], [0.01], ["constant"], seeds=2, epochs=2, confirmation=3,
@@ -215,9 +217,14 @@ class Results:
         >>> verdict.groups, [entry.steps for entry in verdict.entries]
         ((('16',), ('full',)), [46, 2])
         """
-        return self._once(
-            f"verdict by {factor}", lambda: judge(self.plan, self.name, self.table(), self._meta("costs") or {}, factor)
-        )
+
+        def judged() -> Verdict:
+            with Store.open(self.path) as store:
+                parts = store.parts()
+            evidence = self.table(), self._meta("costs") or {}, factor, parts, self.problem.get("validation_samples", 0)
+            return judge(self.plan, self.name, *evidence, margin)
+
+        return self._once(f"verdict by {factor} {margin}", judged)
 
     def generalization(self, by: str = "optimizer") -> list[Generalization]:
         """The gap between training and validation, over- and underfitting in words, and where to stop, for the chosen

@@ -90,10 +90,10 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 def test_every_optimizer_has_the_same_grown_grid(grown: Study) -> None:
     made = grown.plan
-    assert made.asked == (1e-4, 1e-3, 1e-2)
+    assert made.requested_rates == (1e-4, 1e-3, 1e-2)
     assert made.grown
     assert min(made.grown) > 1e-2
-    assert made.rates == (*made.asked, *sorted(made.grown))
+    assert made.rates == (*made.requested_rates, *sorted(made.grown))
     search = grown.table().query("stage == 'search'")
     for _, own in search.groupby(["optimizer", "seed"]):
         assert tuple(sorted(own["lr"])) == made.rates

@@ -127,7 +127,7 @@ class Tensors:
             for k, form in enumerate(self.formats.states):
                 row[k] = (row[k] + 0.01).to(dtype_of(form))
         self.scale = [[torch.full((scales(n),), 0.5) for _ in self.formats.states] for n in lengths]
-        self.kept = np.array([[0.5] * len(lower(formula.equations).kept)] * len(lengths))
+        self.row_states = np.array([[0.5] * len(lower(formula.equations).row_states)] * len(lengths))
         self.average = [x.to(dtype_of(self.formats.average), copy=True) for x in made]
 
     def step(
@@ -163,7 +163,7 @@ class Tensors:
             np.full(count, 0.5),
             table,
             fused,
-            kept=self.kept,
+            row_states=self.row_states,
             noise=np.array([[40 + i, 0] for i in range(count)]),
         )
         if factor is not None:

@@ -10,9 +10,9 @@ from thalweg.pictures.ranking import ranking
 from thalweg.pictures.style import style_of
 
 ROWS = [
-    {"name": "adam", "rank": 1, "mean": 0.10, "low": 0.09, "high": 0.12},
-    {"name": "adamw", "rank": 1, "mean": 0.11, "low": 0.10, "high": 0.13},
-    {"name": "sgd", "rank": 2, "mean": 0.30, "low": 0.20, "high": 0.40},
+    {"name": "adam", "letters": "a", "ground": True, "mean": 0.10, "low": 0.09, "high": 0.12},
+    {"name": "adamw", "letters": "a", "ground": True, "mean": 0.11, "low": 0.10, "high": 0.13},
+    {"name": "sgd", "letters": "b", "ground": False, "mean": 0.30, "low": 0.20, "high": 0.40},
 ]
 
 
@@ -29,9 +29,10 @@ def test_one_dot_with_its_interval_and_colour_each():
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]  # the best on top
 
 
-def test_groups_are_bracketed_and_called_ties():
-    words = [note.text for note in ranking(ROWS).layout.annotations]
-    assert words == ["1 · tied", "2"]
+def test_letters_stand_beside_the_rows_and_a_ground_under_what_may_be_best():
+    layout = ranking(ROWS).layout
+    assert [note.text for note in layout.annotations] == ["a", "a", "b"]
+    assert [(shape.y0, shape.y1) for shape in layout.shapes if shape.type == "rect"] == [(-0.5, 0.5), (0.5, 1.5)]
 
 
 def test_the_axis_is_logarithmic_only_where_it_can_be():
@@ -43,7 +44,9 @@ def test_the_axis_is_logarithmic_only_where_it_can_be():
 
 @pytest.mark.parametrize("lost", [math.inf, math.nan])
 def test_the_diverged_are_shown_at_the_right_end(lost: float):
-    figure = ranking([*ROWS, {"name": "rprop", "rank": 3, "mean": lost, "low": lost, "high": lost}])
+    figure = ranking(
+        [*ROWS, {"name": "rprop", "letters": "c", "ground": False, "mean": lost, "low": lost, "high": lost}]
+    )
     mark = figure.data[-1]
     assert mark.marker.symbol == "x"
     assert max(row["high"] for row in ROWS) < mark.x[0] <= 10 ** figure.layout.xaxis.range[1]

@@ -205,8 +205,8 @@ def test_round_trip() -> None:
     assert again.settings == made.settings
     assert again.runs == made.runs
     assert [again.member(s, 1) for s in again.settings] == [made.member(s, 1) for s in made.settings]
-    assert [again["loss"].found[label] for label in again["loss"].levels] == [
-        made["loss"].found[label] for label in made["loss"].levels
+    assert [again["loss"].objects[label] for label in again["loss"].levels] == [
+        made["loss"].objects[label] for label in made["loss"].levels
     ]
 
 
@@ -216,14 +216,14 @@ def test_a_loss_of_ones_own_is_found_by_its_file_or_passed_again(tmp_path: Path)
     made = plan(**BOTH, losses=["mse", f"{file}:halved"])
     assert made["loss"].levels == ("mse", "halved")
     kept = json.loads(json.dumps(made.to_json()))
-    value = Plan.from_json(kept)["loss"].found["halved"](torch.ones(4), torch.zeros(4))
+    value = Plan.from_json(kept)["loss"].objects["halved"](torch.ones(4), torch.zeros(4))
     assert value == 0.5
     file.unlink()
     with pytest.raises(PlanError, match=r"compares halved, and it cannot be found again: .* there is no file"):
-        Plan.from_json(kept)["loss"].found["halved"]
+        Plan.from_json(kept)["loss"].objects["halved"]
     passed = Plan.from_json(json.loads(json.dumps(plan(**BOTH, losses=[own_loss]).to_json())))
     with pytest.raises(PlanError, match=r"own_loss, a loss of your own: pass it again from Python, losses=\["):
-        passed["loss"].found["own_loss"]
+        passed["loss"].objects["own_loss"]
 
 
 @pytest.mark.parametrize(

@@ -141,16 +141,12 @@ def test_verdict_is_confirmed(tiny: Study) -> None:
         own = fresh[(fresh["optimizer"] == entry.optimizer) & (fresh["schedule"] == entry.schedule)]
         default = own[own["lr"] == 0.001]  # outside of the grid
         assert entry.default is not None
-        assert (
-            entry.default.validation_loss.mean
-            == fresh.query(f"optimizer == '{entry.optimizer}' and lr == 0.001 and schedule == 'constant'")[
-                "validation_loss"
-            ].mean()
-        )
+        untuned = fresh.query(f"optimizer == '{entry.optimizer}' and lr == 0.001 and schedule == 'constant'")
+        assert entry.default.validation_loss.mean == pytest.approx(untuned["validation_loss"].mean(), rel=1e-6)
         own = own.drop(default.index)
-        assert entry.validation_loss.mean == own["validation_loss"].mean()
+        assert entry.validation_loss.mean == pytest.approx(own["validation_loss"].mean(), rel=1e-6)
         assert set(entry.test) == {"loss", "accuracy"}
-        assert entry.test["loss"].mean == own["test_loss"].mean()
+        assert entry.test["loss"].mean == pytest.approx(own["test_loss"].mean(), rel=1e-6)
         assert 0 < entry.seconds_per_step < 1
         assert (own["lr"] == entry.lr).all()
 

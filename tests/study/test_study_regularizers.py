@@ -46,7 +46,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def test_levels_are_labels_and_are_found_again(study: Study) -> None:
     again = Study.open(study.path)
     assert again.plan["regularizer"].levels == LABELS
-    assert [again.plan["regularizer"].found[label] for label in LABELS] == list(map(tw.regularizers.get, GIVEN))
+    assert [again.plan["regularizer"].objects[label] for label in LABELS] == list(map(tw.regularizers.get, GIVEN))
     assert set(again.table()["regularizer"]) == set(LABELS)
 
 

@@ -72,7 +72,7 @@ def test_labels_are_stored_and_found_again(study: Study) -> None:
     labels = [S.get(one).label for one in GIVEN]
     again = Study.open(study.path)
     assert list(again.plan.schedules) == labels
-    assert [again.plan["schedule"].found[label] for label in labels] == [S.get(one) for one in GIVEN]
+    assert [again.plan["schedule"].objects[label] for label in labels] == [S.get(one) for one in GIVEN]
     assert set(again.table()["schedule"]) == set(labels)
     assert len(again.verdict.entries) == 2
 
@@ -114,9 +114,9 @@ def test_a_function_of_your_own_has_to_be_given_again(problem: str, tmp_path: Pa
     with pytest.raises(
         PlanError, match=r"compares warmup\(lambda\(halve\), steps=2\), a schedule of your own: pass it again"
     ) as e:
-        again.plan["schedule"].found[label]
+        again.plan["schedule"].objects[label]
     assert "\n" not in str(e.value)
-    assert Study.open(store, schedules=[own]).plan["schedule"].found[label] is own
+    assert Study.open(store, schedules=[own]).plan["schedule"].objects[label] is own
     with Store.open(study.path, write=True) as opened:
         opened.set_meta("costs", None)
     with pytest.raises(PlanError, match="pass it again"):
@@ -153,7 +153,7 @@ def test_a_store_with_a_schedule_that_cannot_be_is_refused_when_it_is_needed(stu
     with Store.open(damaged.path, write=True) as opened:
         opened.set_meta("plan", {**opened.meta("plan"), "schedules": ["step(size=-1)"]})
     with pytest.raises(PlanError, match=r"this study compares step\(size=-1\)"):
-        damaged.plan["schedule"].found["step(size=-1)"]
+        damaged.plan["schedule"].objects["step(size=-1)"]
 
 
 def test_a_rule_moves_only_what_it_has() -> None:

@@ -14,7 +14,7 @@ import pytest
 import thalweg as tw
 from thalweg.errors import PlanError
 from thalweg.plan.plan import Plan, Setting, plan
-from thalweg.verdict import comparisons
+from thalweg.verdict import chances
 from thalweg.verdict.comparisons import rank
 from thalweg.verdict.entries import Verdict
 from thalweg.verdict.verdict import judge, points, to_confirm
@@ -35,7 +35,9 @@ def test_known_order_and_intervals() -> None:
     losses = np.array([3.0, 1.0, 2.0]) + 0.01 * rng.normal(size=(8, 3))
     order, result = ranked(losses)
     assert order == [1, 2, 0]
-    assert result.rank == [3, 1, 2]
+    assert result.letters == ["c", "a", "b"]
+    assert result.may_be_best == [False, True, False]
+    assert result.standing == ["worse", "best", "worse"]
     assert result.probability == [0, 1, 0]
     for k in range(3):
         assert result.mean[k].mean == losses[:, k].mean()
@@ -48,58 +50,66 @@ def test_identical_candidates_tie_and_share_the_probability() -> None:
     column = np.random.default_rng(1).normal(size=(5, 1))
     order, result = ranked(np.hstack([column, column, column + 1]))
     assert order == [0, 1, 2]
-    assert result.rank == [1, 1, 2]
-    assert result.probability == [0.5, 0.5, 0]
+    assert result.letters == ["a", "a", "b"]
+    assert result.standing == ["best", "practically the same", "worse"]
+    assert result.probability[0] == pytest.approx(0.5, abs=0.02)
+    assert result.probability[2] < 0.01
 
 
 def test_differences_are_paired_by_seed() -> None:
     """Seeds differ far more than candidates do; only the pairing can tell these two apart."""
     seeds = np.arange(6.0)[:, None] * 10
     _, result = ranked(np.hstack([seeds, seeds + 0.1 + 0.01 * np.cos(seeds)]))
-    assert result.rank == [1, 2]
+    assert result.letters == ["a", "b"]
     assert result.mean[0].high > result.mean[1].low
 
 
-def test_nobody_in_a_group_can_be_told_from_another() -> None:
-    """The third is tied with the first and with the second; the second is reliably worse than the first."""
+def test_a_wide_one_is_told_from_neither() -> None:
+    """The third cannot be told from the first nor from the second; the second is reliably worse than the first."""
     rng = np.random.default_rng(2)
     first = np.zeros(10)
     second = first + 0.1 + 0.001 * rng.normal(size=10)
     third = first + 0.2 + 3 * np.tile([1.0, -1.0], 5)
     order, result = ranked(np.stack([first, second, third], axis=1))
-    assert order == [0, 2, 1]
-    assert result.rank == [1, 2, 1]
+    assert order == [0, 1, 2]  # by mean, whatever is told apart
+    assert result.letters == ["a", "b", "ab"]
+    assert result.groups == [[0, 2], [1, 2]]
+    assert result.may_be_best == [True, False, True]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_groups_keep_apart_whom_the_intervals_keep_apart(seed: int) -> None:
+def test_letters_places_and_order_agree(seed: int) -> None:
     rng = np.random.default_rng(seed)
     losses = rng.normal(size=(6, 7)) * rng.uniform(0.1, 2, 7) + np.linspace(0, 2, 7)
     order, result = ranked(losses)
     for j in range(7):
         for k in range(7):
-            alone = ranked(losses[:, [j, k]])[1]
+            apart = not set(result.letters[j]) & set(result.letters[k])
             if result.places[j][1] < result.places[k][0]:  # told apart among all: then also alone
-                assert alone.rank[0] < alone.rank[1]
-                assert result.rank[j] < result.rank[k]
+                assert apart
+                assert len(ranked(losses[:, [j, k]])[1].groups) == 2
+            if apart and j == order[0]:
+                assert result.standing[k] == "worse"
         first, last = result.places[j]
         assert first <= 1 + order.index(j) <= last
-    assert result.rank[order[0]] == 1
-    assert order[0] == int(losses.mean(axis=0).argmin())
-    assert [result.rank[k] for k in order] == sorted(result.rank)
+        assert result.letters[j]
+    assert order == sorted(range(7), key=lambda k: losses[:, k].mean())
+    assert result.may_be_best[order[0]]
 
 
 def test_the_chance_to_be_best_does_not_contradict_the_interval() -> None:
     """Two seeds agree on who is ahead, but by gaps so unequal that the interval covers zero."""
     _, result = ranked([[1.0, 1.1], [1.0, 3.0]])
-    assert result.rank == [1, 1]
-    assert 0.6 < result.probability[0] < 0.9
+    assert result.letters == ["a", "a"]
+    assert 0.5 < result.probability[0] < 0.9
 
 
 def test_one_seed_ties_everybody() -> None:
     order, result = ranked([[2.0, 1.0, 3.0]])
     assert order == [1, 0, 2]
-    assert result.rank == [1, 1, 1]
+    assert result.letters == ["a", "a", "a"]
+    assert all(result.may_be_best)
+    assert result.regret == [math.inf] * 3
     assert (result.mean[0].mean, result.mean[0].low, result.mean[0].high) == (2, -math.inf, math.inf)
 
 
@@ -107,23 +117,23 @@ INF = math.inf
 
 
 @pytest.mark.parametrize(
-    ("losses", "order", "groups"),
+    ("losses", "order", "letters"),
     [
-        ([[1.0, 2.0], [1.1, INF], [1.2, 2.1]], [0, 1], [1, 2]),  # once
-        ([[INF, 2.0], [INF, 2.1], [INF, 2.2]], [1, 0], [2, 1]),  # always
-        ([[INF, INF], [INF, INF]], [0, 1], [1, 1]),  # everybody, always
-        ([[INF, 1.0, 2.0], [1.0, INF, 2.0], [1.0, 1.0, INF]], [0, 1, 2], [1, 1, 1]),  # everybody, once
+        ([[1.0, 2.0], [1.1, INF], [1.2, 2.1]], [0, 1], ["a", "b"]),  # once
+        ([[INF, 2.0], [INF, 2.1], [INF, 2.2]], [1, 0], ["b", "a"]),  # always
+        ([[INF, INF], [INF, INF]], [0, 1], ["a", "a"]),  # everybody, always
+        ([[INF, 1.0, 2.0], [1.0, INF, 2.0], [1.0, 1.0, INF]], [0, 1, 2], ["a", "a", "a"]),  # everybody, once
         (
             [[1.0, INF, INF], [1.1, INF, 3.0], [1.0, INF, 3.0]],
             [0, 2, 1],
-            [1, 2, 2],
+            ["a", "b", "b"],
         ),  # always, and sometimes: three seeds cannot tell these apart
     ],
 )
-def test_infinite_losses(losses: Any, order: list[int], groups: list[int]) -> None:
+def test_infinite_losses(losses: Any, order: list[int], letters: list[str]) -> None:
     found, result = ranked(losses)
     assert found == order
-    assert result.rank == groups
+    assert result.letters == letters
     assert sum(result.probability) == pytest.approx(1)
     assert not any(math.isnan(v.mean) for v in [*result.mean, *result.difference])
 
@@ -212,11 +222,19 @@ def test_a_clear_winner_stands_alone() -> None:
     assert [e.optimizer for e in result.entries] == ["adam", "momentum", "sgd"]
     assert result.groups == (("adam",), ("momentum",), ("sgd",))
     best = result.best
-    assert (best.lr, best.schedule, best.rank, best.edge, best.runs, best.diverged) == (0.1, "cosine", 1, None, 24, 0)
+    assert (best.lr, best.schedule, best.letters, best.edge, best.runs, best.diverged) == (
+        0.1,
+        "cosine",
+        "a",
+        None,
+        24,
+        0,
+    )
     assert (best.seconds_per_step, best.state_bytes_per_weight) == (1e-5, 8.0)
     assert result.to_json()["entries"][1]["seconds_per_step"] is None
     assert result.sentence.startswith("adam (rate 0.1, cosine) is best on hills: validation loss 1.4")
-    assert result.sentence.endswith("over 3 fresh seeds and no other comes level.")
+    assert "over 3 fresh seeds and no other comes level. Worse than the best: momentum (by " in result.sentence
+    assert result.sentence.endswith("This is about other seeds on this very split of the data.")
     luck, untuned = result.notes
     assert untuned.startswith("Untuned, at its own defaults, adam (rate 0.001, constant) is the lowest: 3.9")
     assert untuned.endswith("; tuned, adam has 1.496.")
@@ -321,13 +339,13 @@ def test_a_tie_is_called_a_tie() -> None:
 
     result = judged(wanted, table(wanted, level, {"loss": level}))
     assert result.groups == ((*[e.optimizer for e in result.entries],),)
-    assert " cannot be told apart on hills: a tie. " in result.sentence
-    assert "chance of being the best." in result.sentence
-    assert result.sentence.count(result.best.optimizer) == 2
     second = result.entries[1]
-    assert (second.places, second.more_seeds > 0) == ((1, 2), True)
     best, other = result.best.optimizer, second.optimizer
-    assert f"tell {best} apart, if the differences stay as they are: from {other} about" in result.notes[0]
+    assert f"over 3 fresh seeds; {other} may be as good. " in result.sentence
+    assert f"{best} is the safest choice: whichever is truly best, it costs at most " in result.sentence
+    assert "chance" not in result.sentence
+    assert (second.places, second.standing, second.more_seeds) == ((1, 2), "open", INF)
+    assert result.notes[0] == f"No number of seeds can be promised to tell {best} apart from {other}."
     assert result.to_json()["entries"][0]["optimism"] == result.best.optimism
 
 
@@ -339,7 +357,7 @@ def test_an_interval_on_one_side_of_zero_that_chance_explains_is_said_to_be_a_ti
 
     def level(optimizer: str, lr: float, schedule: str, seed: int) -> float:
         noise = np.random.default_rng([seed + 7, *map(ord, optimizer)]).normal()
-        return 5 + abs(math.log10(lr) + 1) + (schedule == "constant") + 0.1 * noise
+        return 1 + abs(math.log10(lr) + 1) + (schedule == "constant") + 0.1 * noise
 
     result = judged(wanted, table(wanted, level, {"loss": level}))
     assert len(result.groups) == 1
@@ -348,8 +366,7 @@ def test_an_interval_on_one_side_of_zero_that_chance_explains_is_said_to_be_a_ti
     (note,) = [n for n in result.notes if "looked at alone" in n]
     assert note.startswith(alone[0])
     assert "among 28 comparisons such a one is likely by chance" in note
-    (seeds,) = [n for n in result.notes if n.startswith("More seeds")]
-    assert seeds.count("from ") >= 2
+    assert any(" seeds " in n and " tell " in n and alone[0] in n for n in result.notes)
 
 
 def test_differences_too_small_for_any_seeds_are_said_to_be_so() -> None:
@@ -357,11 +374,11 @@ def test_differences_too_small_for_any_seeds_are_said_to_be_so() -> None:
 
     def level(optimizer: str, lr: float, schedule: str, seed: int) -> float:
         side = (optimizer == "sgd") * (1 if seed % 2 else -1)
-        return 5 + abs(math.log10(lr) + 1) + (schedule == "constant") + side + 1e-6 * (optimizer == "adam")
+        return 5 + abs(math.log10(lr) + 1) + (schedule == "constant") + side + 1e-3 * (optimizer == "adam")
 
     result = judged(wanted, table(wanted, level, {"loss": level}))
     assert result.entries[1].more_seeds == INF
-    assert "from adam more than 1,000, which is not worth it." in result.notes[0]
+    assert "No number of seeds can be promised to tell sgd apart from adam." in result.notes
     assert result.to_json()["entries"][1]["more_seeds"] is None
 
 
@@ -420,7 +437,7 @@ def test_an_optimizer_that_always_diverges_comes_last() -> None:
     )
     result = judged(wanted, members)
     last = result.entries[-1]
-    assert (last.optimizer, last.rank, last.validation_loss.mean) == ("adam", 3, INF)
+    assert (last.optimizer, last.letters, last.validation_loss.mean) == ("adam", "c", INF)
     assert (last.probability_best, last.diverged, last.test["loss"].mean) == (0, 24, INF)
     assert "accuracy" not in last.test
     assert result.to_json()["entries"][-1]["validation_loss"] == {"mean": None, "low": None, "high": None}
@@ -553,11 +570,12 @@ def test_batch_sizes_are_ranked_as_they_were_made(known: tuple[Plan, pd.DataFram
         assert entry.test["loss"].mean == pytest.approx(entry.validation_loss.mean + 1)
         # seeds × rates and schedules × formulas
         assert (entry.runs, entry.diverged) == (4 * 6 * (1 + 1 + 2), 0)
-    assert result.sentence.startswith("Batch sizes ")
-    assert "1 and 16 cannot be told apart on hills: a tie. Batch size 1 " in result.sentence
-    assert "(adam, rate 0.1, cosine, beta2 0.999) has the lowest validation loss" in result.sentence
+    first = "Batch size 1 (adam, rate 0.1, cosine, beta2 0.999) has the lowest validation loss 1.5"
+    assert result.sentence.startswith(first)
+    assert "; 16 may be as good. Batch size 1 is the safest choice" in result.sentence
+    assert "Worse than the best: 64 (by 18%) and full (by 66%)." in result.sentence
     assert any(note.startswith("Every batch size had the same number of epochs") for note in result.notes)
-    assert result.notes[0].startswith("More seeds that would tell batch size 1 apart")
+    assert any("tell batch size 1 apart" in note for note in result.notes)
 
 
 def test_only_formulas_that_have_it_are_ranked_along_a_hyperparameter(known: tuple[Plan, pd.DataFrame]) -> None:
@@ -618,7 +636,7 @@ def test_a_setting_that_fresh_seeds_like_better_is_named_and_not_chosen() -> Non
 @pytest.mark.slow
 def test_levels_that_are_alike_are_seldom_told_apart_and_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """On many made-up studies: how often is a difference claimed where there is none, and where there is one?"""
-    monkeypatch.setattr(comparisons, "RESAMPLES", 1)
+    monkeypatch.setattr(chances, "RESAMPLES", 1)
     wanted = made(
         optimizers=["sgd"], rates=[0.1], schedule_names=["constant"], batch_sizes=[1, 16, 64], seeds=1, confirmation=6
     )
@@ -638,3 +656,28 @@ def test_levels_that_are_alike_are_seldom_told_apart_and_others_are(monkeypatch:
     wrong, right = np.mean([claims(study) for study in range(150)], axis=0)
     assert wrong < 0.09  # 5% at the most, and a binomial's play
     assert right > 0.8
+
+
+def test_ties_by_accuracy_stand_beside_the_loss() -> None:
+    """adam has the lowest loss, and accuracy tells it from nothing; sgd diverges in a run, and has none."""
+    wanted = made(confirmation=6)
+    members = table(wanted, valley, {"loss": worse})
+    fresh = members["stage"] == "confirmation"
+    rng = np.random.default_rng(0)
+    members["validation_accuracy"] = np.where(fresh, 0.9 + 0.01 * rng.normal(size=len(members)), np.nan)
+    members.loc[fresh & (members["optimizer"] == "sgd") & (members["seed"] == 5), "validation_accuracy"] = np.nan
+    result = judged(wanted, members)
+    judged_by = {e.optimizer: e.metrics["accuracy"] for e in result.entries}
+    assert result.groups == (("adam",), ("momentum",), ("sgd",))
+    assert judged_by["adam"].letters == judged_by["momentum"].letters == "a"
+    assert 0.88 < judged_by["adam"].value.low < judged_by["adam"].value.mean < judged_by["adam"].value.high < 0.92
+    assert math.isnan(judged_by["sgd"].value.mean)
+    (note,) = [n for n in result.notes if n.startswith("By accuracy instead of loss: ")]
+    assert "has the highest, 0.9" in note
+    assert "may be as good." in note
+
+
+def test_a_margin_below_zero_is_refused() -> None:
+    wanted = made()
+    with pytest.raises(PlanError, match="margin"):
+        judge(wanted, "hills", table(wanted, valley), {}, margin=-0.1)

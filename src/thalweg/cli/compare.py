@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from .options import BatchSize, Json, Problem, Quiet, Report
 
 EXAMPLE = "Example: thalweg compare digits --optimizers sgd,adam --rates 1e-4:1:13 --report report.html"
+
+OWN = ("problem", "problems", "store", "report", "json", "quiet")  # what is the command's, and not of the comparison
 
 
 def compare(
@@ -67,29 +70,26 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Train every optimizer at every rate under every schedule (and whatever else varies), and say which is best."""
-    from ..plan.plan import parse_rates
+    given = arguments(locals())
     from ..study.study import compare as run
-    from .result import batch_size_of, check_report, finish, split, values_of
+    from .result import check_report, finish
 
     check_report(report)
-    study = run(
-        problem,
-        optimizers=None if optimizers is None else split(optimizers),
-        rates=parse_rates(rates),
-        schedules=split(schedules),
-        seeds=seeds,
-        epochs=epochs,
-        batch_size=batch_size,
-        confirmation=confirmation,
-        store=store,
-        regularizers=None if regularizers is None else split(regularizers),
-        losses=None if losses is None else split(losses),
-        batch_sizes=None if batch_sizes is None else [batch_size_of(word) for word in split(batch_sizes)],
-        hyperparameters=values_of(hyperparameters or []),
-        folds=folds,
-        budget=budget,
-        grow=grow,
-        batched="auto" if batched is None else batched,
-        progress=False if quiet else None,
-    )
+    study = run(problem, store=store, progress=False if quiet else None, **given)
     finish(study, report, json)
+
+
+def arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the command line as the arguments of `tw.compare`, without those that are None or a command's `OWN`.
+
+    >>> arguments({"optimizers": "sgd,adam", "batch_sizes": "16,full", "epochs": 3, "losses": None, "quiet": True})
+    {'optimizers': ['sgd', 'adam'], 'batch_sizes': [16, 'full'], 'epochs': 3}
+    """
+    from ..plan.plan import parse_rates
+    from .result import batch_size_of, split, values_of
+
+    read: dict[str, Callable[[Any], Any]] = dict.fromkeys(("optimizers", "schedules", "regularizers", "losses"), split)
+    read |= {"rates": parse_rates, "hyperparameters": values_of}
+    read |= {"batch_sizes": lambda words: [batch_size_of(word) for word in split(words)]}
+    given = {name: value for name, value in options.items() if value is not None and name not in OWN}
+    return {name: read.get(name, lambda value: value)(value) for name, value in given.items()}

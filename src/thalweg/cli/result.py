@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..results import Results
     from ..study.rerun import Rerun
     from ..verdict.entries import Verdict
@@ -90,11 +92,23 @@ def finite(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
+def terminal() -> Console:
+    """Where results are printed; a file or a pipe lacks a width."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+
+
 def finish(
-    study: Results, report: Path | None, as_json: bool, by: str = "optimizer", rerun: Rerun | None = None
+    study: Results,
+    report: Path | None,
+    as_json: bool,
+    by: str = "optimizer",
+    rerun: Rerun | None = None,
+    margin: float = 0.01,
 ) -> None:
     """Write the report if it is wanted, and print the result: the ranking of optimizers, or of another factor."""
-    verdict = study.verdict_by(by)
+    verdict = study.verdict_by(by, margin)
     if report is not None:
         from ..report.html import write
 
@@ -103,14 +117,11 @@ def finish(
         result = _result(study, verdict, report) | ({} if rerun is None else {"rerun": rerun.to_json()})
         print_json(result)
         return
-    from rich.console import Console
-
     from ..report.ranking import ranking, tuned
-    from ..report.terminal import table
+    from ..report.terminal import fitting, table
     from ..verdict.generalization import remarks
 
-    # A file or a pipe lacks a width.
-    console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+    console = terminal()
     console.print()
     console.print(verdict.sentence, style="bold", markup=False, highlight=False)
     if rerun is not None:
@@ -121,6 +132,11 @@ def finish(
     for section in (ranking(verdict, study.plan[verdict.factor].kind), tuned(verdict)):
         if (lines := table(section, console.width)) is not None:
             console.print(lines)
+            heads = [" ".join(column.head.split("\n")).lower() for column in fitting(section, console.width)]
+            for term, meaning in section.terms.items():
+                if not any(term.lower() in head for head in heads):
+                    continue
+                console.print(f"{term}: {meaning}.", markup=False, highlight=False, style="dim")
             console.print()
     recipe_run = [] if study.recipe_run is None else [str(study.recipe_run)]
     remarked = remarks(study.generalization(by))

@@ -16,10 +16,13 @@ def show(
     by: Annotated[
         str, typer.Option(help="What to rank: optimizer, schedule, batch_size, loss, or a hyperparameter.")
     ] = "optimizer",
+    margin: Annotated[
+        float, typer.Option(help="The share of the best loss up to which differences do not matter.")
+    ] = 0.01,
     json: Json = False,
 ) -> None:
     """Print the verdict of a study; of what is finished so far, if it still runs."""
     from ..study.study import Study
     from .result import finish
 
-    finish(Study.open(store), None, json, by)
+    finish(Study.open(store), None, json, by, margin=margin)

@@ -32,7 +32,7 @@ SAME = 1e-2  # relative difference of gradients that rounding may make
 ASKED = "as asked"
 
 
-def check_asked(batched: Any) -> None:
+def check_batched(batched: Any) -> None:
     """Refuse anything but "auto", True and False."""
     if batched not in (AUTO, True, False):
         raise PlanError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+import numpy as np
 from safetensors.torch import load, save
 
 from ..errors import ThalwegError, TrainingError, first_line
@@ -52,10 +53,11 @@ def _train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
             last_report, step = now, block.step
         if epoch is not None:
             finished = block.step == block.total
-            values = dict(epoch.values)
+            values, parts = dict(epoch.values), {}
             if finished and job.tested:
                 values |= {f"test_{n}": v for n, v in block.evaluate(*programs.problem.test).items()}
-            yield Passed(block.step, values, block.diverged.copy(), time.monotonic() - pass_start, finished)
+                parts = _parts(block, programs)
+            yield Passed(block.step, values, block.diverged.copy(), time.monotonic() - pass_start, finished, parts)
             pass_start = time.monotonic()
             if finished:  # a checkpoint now would make it look unfinished
                 return
@@ -68,6 +70,17 @@ def _train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
             return
     # At a rung, where others may still be on their way.
     yield _saved(block)
+
+
+def _parts(block: Block, programs: Programs) -> dict[str, np.ndarray]:
+    """Each metric on parts of the validation samples, where these judge, and on parts of the test samples."""
+    of = {"validation": block.task.validation, "test": programs.problem.test}
+    return {
+        f"{part}_{name}": values
+        for part, pair in of.items()
+        if pair is not None
+        for name, values in block.by_parts(*pair).items()
+    }
 
 
 def _steps(block: Block) -> Steps:

@@ -60,11 +60,11 @@ def _update_seconds(formula: Formula, weights: int, dtype: torch.dtype, rows: in
     address, length = numba_cpu.segment_table(list(w), list(g), [[s[k] for s in states] for k in range(rows)])
     row = np.arange(rows, dtype=np.int64)
     table = np.tile([formula.hyperparameters[n] for n in formula.equations.hyperparameters], (rows, 1))
-    ones, values = np.ones(rows), np.ones((rows, len(program.kept)))
+    ones, values = np.ones(rows), np.ones((rows, len(program.row_states)))
     kernel = numba_cpu.compiled(formula.equations, dtype)
 
     def update() -> None:
-        launch = kernel.launch(address, length, row, ones > 0, ones, ones, table, kept=values)
+        launch = kernel.launch(address, length, row, ones > 0, ones, ones, table, row_states=values)
         numba_cpu.run([launch], threads=1)
 
     return float(np.median(timeit.repeat(update, repeat=9, number=1))) / rows

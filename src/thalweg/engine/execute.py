@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from ..plan.plan import HALVING, Plan
+from ..errors import PlanError
+from ..plan.plan import HALVING, MOST_RUNS, Plan
 from ..problem.prepare import Prepared
 from ..store.file import BlockRow, Store
 from ..verdict.sentences import one_by_one
@@ -124,6 +125,22 @@ def _confirm(ledger: Ledger, programs: Programs) -> None:
     ledger.progress.begin("confirmation", _member_steps(programs, rows), _steps_done(rows))
     _train(ledger, programs, "confirmation")
     ledger.progress.end()
+
+
+def add_seeds(store: Store, plan: Plan, problem: Prepared) -> None:
+    """Put the blocks of the seeds by which a plan was extended into the store, and the plan, in one transaction."""
+    programs = Programs(plan, problem, store.meta("batching", {}).get("reasons", ()))
+    before = store.blocks("confirmation")
+    settings = list(dict.fromkeys(setting for row in before for setting in row.settings))
+    if len(settings) * plan.confirmation * len(plan.fresh_folds) > MOST_RUNS:
+        raise PlanError(
+            f"{len(settings)} settings with {plan.confirmation:,} fresh seeds are more runs than the {MOST_RUNS:,} "
+            "that are allowed; give fewer seeds."
+        )
+    first = plan.seeds + (plan.looks[-1] if plan.looks else 0)
+    blocks = programs.blocks(settings, range(first, plan.seeds + plan.confirmation), plan.fresh_folds) if before else []
+    changes = {"confirmation": plan.confirmation, "looks": list(plan.looks)}
+    store.add_blocks("confirmation", blocks, {"plan": {**store.meta("plan"), **changes}})
 
 
 def _member_steps(programs: Programs, rows: Sequence[BlockRow]) -> int:

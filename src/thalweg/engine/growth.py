@@ -26,16 +26,16 @@ FEWEST = 3  # rates that have an inside
 
 def further(plan: Plan, members: pd.DataFrame) -> list[float]:
     """The rates to try next; none where every best rate lies inside of the grid, or the grid may grow no more."""
-    asked = plan.asked  # without those that were added
-    if len(asked) < FEWEST:
+    requested = plan.requested_rates  # without those that were added
+    if len(requested) < FEWEST:
         return []
     best = {setting.lr for setting, _ in chosen_settings(plan, members).values()}
-    below, above = (sum(rate < asked[0] for rate in plan.grown), sum(rate > asked[-1] for rate in plan.grown))
+    below, above = (sum(rate < requested[0] for rate in plan.grown), sum(rate > requested[-1] for rate in plan.grown))
     rates = []
     if plan.rates[0] in best and below < plan.grow:
-        rates.append(_beyond(asked, below + 1))
+        rates.append(_beyond(requested, below + 1))
     if plan.rates[-1] in best and above < plan.grow:
-        rates.append(_beyond(asked[::-1], above + 1))
+        rates.append(_beyond(requested[::-1], above + 1))
     return rates if plan.grown_to([*plan.grown, *rates]).runs <= MOST_RUNS else []
 
 

@@ -59,7 +59,8 @@ class Ledger:
             case Steps():
                 self._show(job, event)
             case Passed():
-                self.store.record(job.block, event.step, event.values, event.diverged, event.seconds, event.finished)
+                work = event.diverged, event.seconds, event.finished, event.parts
+                self.store.record(job.block, event.step, event.values, *work)
                 if event.finished:
                     self.store.drop_checkpoints(job.block)
             case Saved():

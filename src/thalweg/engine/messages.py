@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,13 +50,15 @@ class Steps:
 @dataclass(frozen=True)
 class Passed:
     """A pass over the data has ended: the values (members,) of each metric, the step at which each member diverged
-    (−1: not), and the seconds since the pass before."""
+    (−1: not), and the seconds since the pass before; with the last pass of a confirmation, `parts`: the values
+    (members, parts) of metrics on parts of the samples."""
 
     step: int
     values: Mapping[str, np.ndarray]
     diverged: np.ndarray
     seconds: float
     finished: bool
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

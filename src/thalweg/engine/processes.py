@@ -43,7 +43,7 @@ def portable(programs: Programs) -> bytes | None:
     try:
         for factor in Plan.from_json(portable_plan).factors:
             for level in factor.levels:
-                _ = factor.found[level]
+                _ = factor.objects[level]
     except PlanError:
         portable_plan = plan
     spec = problem.source.get("spec") if problem.source.get("kind", "object") != "object" else None

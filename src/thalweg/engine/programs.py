@@ -76,7 +76,7 @@ class Programs:
     def of(self, setting: Setting) -> Program:
         """What tells the setting's program from others."""
         size, loss, label = (self.plan.level(setting, name) for name in ("batch_size", "loss", "regularizer"))
-        regularizer = self.plan["regularizer"].found[label]
+        regularizer = self.plan["regularizer"].objects[label]
         return size, loss, None if regularizer is None else regularizer.program
 
     def task(self, setting: Setting, fold: int | None = None, one_by_one: bool | None = None) -> Task:
@@ -98,7 +98,7 @@ class Programs:
         """Programs that differ in batch size alone share what is traced."""
         if (loss, alone) not in self._batched:
             problem, kind = self.problem, OneByOne if alone else Batched
-            trained = problem.loss if loss is None else self.plan["loss"].found[loss]
+            trained = problem.loss if loss is None else self.plan["loss"].objects[loss]
             self._batched[loss, alone] = kind(built(problem), trained, problem.metrics, problem.loss)
         return self._batched[loss, alone]
 

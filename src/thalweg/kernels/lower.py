@@ -40,7 +40,7 @@ class Program:
         step: added to the weight.
         states: (name, the name of its new value in `shared`) in the order of `Equations.states`, those
             that are the same for all the weights of a member aside.
-        kept: (name, the name of its new value in `scalars`) of the states that are the same for all.
+        row_states: (name, the name of its new value in `scalars`) of the states that are the same for all.
         passed: the scalars that the loop over weights needs.
     """
 
@@ -49,7 +49,7 @@ class Program:
     shared: tuple[Assignment, ...]
     step: sp.Expr
     states: tuple[tuple[str, sp.Symbol], ...]
-    kept: tuple[tuple[str, sp.Symbol], ...]
+    row_states: tuple[tuple[str, sp.Symbol], ...]
     passed: tuple[sp.Symbol, ...]
 
     @property
@@ -80,7 +80,7 @@ def lower(equations: Equations) -> Program:
         shared=in_order([*shared, *zip(each, reduced[:-1], strict=True)]),
         step=reduced[-1],
         states=tuple((name, new) for name, new in fresh.items() if name not in of_rows),
-        kept=tuple((name, fresh[name]) for name in of_rows),
+        row_states=tuple((name, fresh[name]) for name in of_rows),
         passed=tuple(passed),
     )
 

@@ -106,7 +106,7 @@ class _Source(Layout):
 
     def _rows(self) -> Iterator[str]:
         """Once a step for each row: its scalars, in float64."""
-        numbers, states = self.equations.hyperparameters, self.program.kept
+        numbers, states = self.equations.hyperparameters, self.program.row_states
         yield "@_compiled"
         yield "def rows(_job, _start, _stop):"
         yield from (f"    {name} = _load_int64(_job, {k}, 99)" for k, name in enumerate(_ROWS))
@@ -118,7 +118,7 @@ class _Source(Layout):
         for k, name in enumerate(numbers):
             yield f"        {name} = _load_float64(_table, {len(numbers)}*_r + {k}, 99)"
         for k, (name, _) in enumerate(states):
-            yield f"        {name} = _load_float64(_kept, {len(states)}*_r + {k}, 99)"
+            yield f"        {name} = _load_float64(_row_states, {len(states)}*_r + {k}, 99)"
         for name, value in self.program.scalars:
             yield f"        {name} = {self.scalar.doprint(value)}"
         for k, name in enumerate(self.program.passed):
@@ -126,7 +126,7 @@ class _Source(Layout):
         if self.drawn:
             yield f"        _store_float64(_scalars, {self.columns}*_r + {self.columns - 1}, 99, t)"
         for k, (_, new) in enumerate(states):
-            yield f"        _store_float64(_kept, {len(states)}*_r + {k}, 99, _float64({new}))"
+            yield f"        _store_float64(_row_states, {len(states)}*_r + {k}, 99, _float64({new}))"
 
     def _numbers(self) -> Iterator[str]:
         """What the loop over weights needs of its row, in the dtype of the computation."""
@@ -223,7 +223,7 @@ class _Source(Layout):
 
 
 _SEGMENTS = ("_address", "_length", "_row", "_active", "_scalars", "_fused", "_noise")
-_ROWS = ("_t", "_loss", "_table", "_kept", "_scalars", "_active")
+_ROWS = ("_t", "_loss", "_table", "_row_states", "_scalars", "_active")
 
 
 def source(equations: Equations, formats: Formats | str, fused: FusedOptions = UPDATE_ONLY) -> str:
@@ -242,14 +242,14 @@ class Kernel:
     Attributes:
         streams: how many addresses a segment has: weight, gradient and states, the average of the weights
             where one is kept, and the scales of int8 states.
-        kept: how many states are one number per row.
+        row_states: how many states are one number per row.
     """
 
     equations: Equations
     segments: Any
     rows: Any
     streams: int
-    kept: int
+    row_states: int
     columns: int
 
     def launch(
@@ -262,7 +262,7 @@ class Kernel:
         loss: np.ndarray,
         table: np.ndarray,
         fused: np.ndarray | None = None,
-        kept: np.ndarray | None = None,
+        row_states: np.ndarray | None = None,
         noise: np.ndarray | None = None,
     ) -> Launch:
         """A step for every segment whose row is active, for `run`.
@@ -277,16 +277,16 @@ class Kernel:
             t, loss: (rows,) float64.
             table: (rows, hyperparameters) float64, in the order of `equations.hyperparameters`.
             fused: (rows, numbers) float64, in the order of `FusedOptions.numbers`.
-            kept: (rows, kept) float64, the states that are one number per row; advanced by each run.
+            row_states: (rows, row states) float64, the states that are one number per row; advanced by each run.
             noise: (segments, 2) int64, the number of each segment's tensor, and of its first element there.
         """
         scalars, empty = np.empty((len(table), self.columns)), np.empty((len(table), 0))
-        kept = empty if kept is None else kept
-        assert kept.shape == (len(table), self.kept)
-        once = addresses(t, loss, table, kept, scalars, active)
+        row_states = empty if row_states is None else row_states
+        assert row_states.shape == (len(table), self.row_states)
+        once = addresses(t, loss, table, row_states, scalars, active)
         fused, noise = empty if fused is None else fused, length if noise is None else noise
         each = (address, length, row, active, scalars, fused, noise)
-        arrays, rows = (*each, once, t, loss, table, kept), Rows(self.rows.address, once, len(table))
+        arrays, rows = (*each, once, t, loss, table, row_states), Rows(self.rows.address, once, len(table))
         return Launch(self.segments.address, addresses(*each), length, arrays, rows)
 
 
@@ -302,7 +302,7 @@ def compiled(equations: Equations, formats: Formats | torch.dtype, fused: FusedO
 @functools.cache
 def _compiled(equations: Equations, formats: Formats, fused: FusedOptions) -> Kernel:
     source = _Source(equations, formats, fused)
-    generated, row_states = module(source.text(), equations.name), len(source.program.kept)
+    generated, row_states = module(source.text(), equations.name), len(source.program.row_states)
     return Kernel(equations, generated.segments, generated.rows, len(source.streams), row_states, source.columns)
 
 

@@ -51,9 +51,9 @@ def scalar_function(equations: Equations) -> Callable[..., tuple]:
     """
     program, printer = lower(equations), _ScalarPrinter()
     lines = [f"    {name} = {printer.doprint(value)}" for name, value in program.scalars]
-    arguments = ", ".join(("t", "loss", *equations.hyperparameters, *(name for name, _ in program.kept)))
+    arguments = ", ".join(("t", "loss", *equations.hyperparameters, *(name for name, _ in program.row_states)))
     passed = "".join(f"{name}, " for name in program.passed)
-    advanced = "".join(f"{name}, " for _, name in program.kept)
+    advanced = "".join(f"{name}, " for _, name in program.row_states)
     source = "\n".join([f"def scalars({arguments}):", *lines, f"    return ({passed}), ({advanced})"])
     namespace: dict = {"_np": np}
     exec(compile(source, f"<{equations.name} scalars>", "exec"), namespace)

@@ -66,7 +66,7 @@ class Kernel:
     Attributes:
         streams: how many addresses a segment has: weight, gradient and states, the average of the weights
             where one is kept, and the scales of int8 states.
-        kept: how many states are one number per row.
+        row_states: how many states are one number per row.
         noisy: whether anything is rounded at random.
         dtype: of the computation.
         warps: of an instance; 8 give packing the registers it needs.
@@ -76,7 +76,7 @@ class Kernel:
     equations: Equations
     segments: Any
     streams: int
-    kept: int
+    row_states: int
     noisy: bool
     dtype: str
     warps: int
@@ -104,14 +104,15 @@ class Step:
     loss: np.ndarray
     table: np.ndarray
     fused: Any = None
-    kept: Any = None
+    row_states: Any = None
     noise: Any = None
 
     def __post_init__(self) -> None:
         kernel, length, row, table = self.kernel, self.length, self.row, self.table
         empty = np.empty((len(table), 0))
-        self.fused, self.kept = empty if self.fused is None else self.fused, empty if self.kept is None else self.kept
-        assert self.kept.shape == (len(table), kernel.kept)
+        self.fused = empty if self.fused is None else self.fused
+        self.row_states = empty if self.row_states is None else self.row_states
+        assert self.row_states.shape == (len(table), kernel.row_states)
         self.noise = np.zeros((len(length), 2), dtype=np.int64) if self.noise is None else self.noise
         self.device = kernel.device
         self.factor = torch.ones((), dtype=torch.float64, device=self.device)
@@ -147,14 +148,14 @@ class Step:
         kernel.segments[(len(self.owner),)](*arguments, num_warps=kernel.warps)
 
     def _fill_scalars(self) -> None:
-        """Each row's, computed in float64; `kept` is advanced where the row is active."""
+        """Each row's, computed in float64; `row_states` is advanced where the row is active."""
         compute = scalar_function(self.kernel.equations)
         with np.errstate(all="ignore"):
-            passed, advanced = compute(self.t, self.loss, *self.table.T, *self.kept.T.copy())
+            passed, advanced = compute(self.t, self.loss, *self.table.T, *self.row_states.T.copy())
             for k, column in enumerate((*passed, *self.fused.T)):
                 self.scalars[:, k] = column
         for k, column in enumerate(advanced):
-            np.copyto(self.kept[:, k], column, where=self.active)
+            np.copyto(self.row_states[:, k], column, where=self.active)
 
 
 def _keys(tensors: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -193,7 +194,7 @@ def compiled(equations: Equations, formats: Formats, fused: FusedOptions, device
     device_functions()
     source = Source(equations, formats, fused)
     segments = module(source.text(), f"{equations.name}_triton").segments
-    streams, row_states, warps = len(source.streams), len(source.program.kept), 8 if source.packed else 4
+    streams, row_states, warps = len(source.streams), len(source.program.row_states), 8 if source.packed else 4
     return Kernel(equations, segments, streams, row_states, bool(source.drawn), formats.computed, warps, device)
 
 

@@ -72,7 +72,7 @@ class Walkers:
         self.states = {
             name: first[name][self.row_of, None].repeat(points.shape[1], axis=1) for name, _ in program.states
         }
-        self.scalar_names = [name for name, _ in program.kept]
+        self.scalar_names = [name for name, _ in program.row_states]
         self.scalars = np.array([first[n] for n in self.scalar_names], dtype=np.float64).reshape(-1, rows).T.copy()
         self.active = np.ones(rows, dtype=np.bool_)
         self.first = np.arange(0, len(points), segment)
@@ -85,7 +85,7 @@ class Walkers:
         """A step with these gradients (walkers, dimensions), losses and numbers of the step (rows,)."""
         streams = (self.points, gradients, *self.states.values())
         return self.kernel.launch(
-            self._addresses(streams), self.length, self.row, self.active, t, losses, self.table, kept=self.scalars
+            self._addresses(streams), self.length, self.row, self.active, t, losses, self.table, row_states=self.scalars
         )
 
     def launch_lookahead(self, points: np.ndarray, t: np.ndarray) -> Launch:
@@ -93,7 +93,7 @@ class Walkers:
         assert self.lookahead_kernel
         streams, losses = (points, points, *self.states.values()), np.full(self.count, np.nan)
         return self.lookahead_kernel.launch(
-            self._addresses(streams), self.length, self.row, self.active, t, losses, self.table, kept=self.scalars
+            self._addresses(streams), self.length, self.row, self.active, t, losses, self.table, row_states=self.scalars
         )
 
     def _addresses(self, streams: Sequence[np.ndarray]) -> np.ndarray:

@@ -31,6 +31,7 @@ def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 LOSSES: dict[str, Loss] = {name: kind() for name, kind in Loss.registry.items()}
 METRICS: dict[str, Measure] = {"accuracy": accuracy, "mae": MAE(), "mse": MSE()}
+SIGNS = {"accuracy": -1.0, "mae": 1.0, "mse": 1.0}  # metric → −1 where higher is better
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,7 +51,7 @@ class Batch:
         self._offset = starts * parameters[0].weight.element_size()  # gradients have the dtype of the weights
         noise = np.stack([np.array([h.index for h in parameters])[owner], starts], axis=1)
         arrays = (self._address, length, self.row[owner], np.ones(rows, dtype=np.bool_), self.t, self.loss, self.table)
-        self.launch = kernel.launch(*arrays, fused=self.fused, kept=self.row_states, noise=noise)
+        self.launch = kernel.launch(*arrays, fused=self.fused, row_states=self.row_states, noise=noise)
         self.reading, self.squares = backend.squares(formats.gradient, self._address, length)
 
     def point(self, pointers: np.ndarray) -> None:

@@ -1,14 +1,13 @@
-"""The ranking: one dot and one interval per optimizer (or anything else), best on top, ties on one ground.
+"""The ranking: one dot and one interval per optimizer (or anything else), best on top; what may be best, on a ground.
 
-Intervals of the single optimizers overlap more than their paired differences do, so the ranks of the entries, not the
-bars, say which are tied.
+Intervals of the single optimizers overlap more than their paired differences do, so the letters of the entries, not the
+bars, say which cannot be told apart.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from itertools import groupby
 from typing import Any
 
 import plotly.graph_objects as go
@@ -16,7 +15,7 @@ import plotly.graph_objects as go
 from .layout import dress, log_axis, row_axis
 from .marks import DIVERGED, points
 from .numbers import number
-from .style import GRID, INK, MUTED, SHADE, Style, styles, text
+from .style import INK, MUTED, SHADE, Style, styles, text
 
 
 def ranking(
@@ -30,7 +29,8 @@ def ranking(
     """Dots with interval bars, one row per name, in the given order.
 
     Args:
-        entries: best first; each has `name`, `rank` (equal for ties), `mean`, `low` and `high`.
+        entries: best first; each has `name`, `mean`, `low` and `high`, `letters` (two that share one are not told
+            apart) and `ground` (whether it may be the best).
         measure: what the axis shows. The axis is logarithmic when all numbers on it are positive.
         level: the level of the intervals, for the axis title.
         compact: for a narrow page: smaller marks, fewer ticks.
@@ -38,8 +38,8 @@ def ranking(
 
     An infinite mean (a run diverged) is a × at the right end.
 
-    >>> rows = [{"name": "adam", "rank": 1, "mean": 0.1, "low": 0.09, "high": 0.12},
-    ...         {"name": "sgd", "rank": 2, "mean": 0.3, "low": 0.2, "high": 0.4}]
+    >>> rows = [{"name": "adam", "letters": "a", "ground": True, "mean": 0.1, "low": 0.09, "high": 0.12},
+    ...         {"name": "sgd", "letters": "b", "ground": False, "mean": 0.3, "low": 0.2, "high": 0.4}]
     >>> figure = ranking(rows)
     >>> [trace.name for trace in figure.data], figure.layout.xaxis.type
     (['adam', 'sgd'], 'log')
@@ -53,9 +53,8 @@ def ranking(
     right = _right_end(finite, logarithmic)
     for place, row in enumerate(rows):
         figure.add_trace(_dot(row, place, style[row["name"]], right, 8 if compact else 11))
-    for rank, group in groupby(enumerate(rows), key=lambda pair: pair[1]["rank"]):
-        places = [place for place, _ in group]
-        _bracket(figure, rank, min(places), max(places))
+    for place, row in enumerate(rows):
+        _letters(figure, row, place)
     if rows and math.isfinite(rows[0]["mean"]):
         figure.add_vline(x=rows[0]["mean"], line={"color": MUTED, "width": 1, "dash": "dot"}, layer="below")
     title = f"{text(measure)}: mean and {text(level)} interval" + (", log scale" if logarithmic else "")
@@ -87,13 +86,10 @@ def _dot(row: Mapping[str, Any], place: int, style: Style, right: float, size: i
     return points([mean], [place], style, size, name=name, error_x=bar, hover=hover)
 
 
-def _bracket(figure: go.Figure, rank: int, first: int, last: int) -> None:
-    """The ground and the bracket of one tie group, rows `first` to `last`."""
-    if rank % 2:
-        ground = {"x0": 0, "x1": 1, "y0": first - 0.5, "y1": last + 0.5, "fillcolor": SHADE, "line_width": 0}
+def _letters(figure: go.Figure, row: Mapping[str, Any], place: int) -> None:
+    """The letters of a row, and the ground of one that may be the best."""
+    if row["ground"]:
+        ground = {"x0": 0, "x1": 1, "y0": place - 0.5, "y1": place + 0.5, "fillcolor": SHADE, "line_width": 0}
         figure.add_shape(type="rect", xref="paper", layer="below", **ground)
-    line = {"color": MUTED if last > first else GRID, "width": 2}
-    figure.add_shape(type="line", xref="paper", x0=1.012, x1=1.012, y0=first - 0.36, y1=last + 0.36, line=line)
-    words = f"{rank} · tied" if last > first else f"{rank}"
-    at = {"xref": "paper", "x": 1.022, "y": (first + last) / 2, "xanchor": "left"}
-    figure.add_annotation(**at, showarrow=False, text=words, font={"color": MUTED, "size": 13})
+    at = {"xref": "paper", "x": 1.022, "y": place, "xanchor": "left"}
+    figure.add_annotation(**at, showarrow=False, text=text(row["letters"]), font={"color": MUTED, "size": 13})

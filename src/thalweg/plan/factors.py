@@ -76,7 +76,7 @@ class Factor:
 
     Attributes:
         levels: plain values, in the order given.
-        found: level → the object behind it.
+        objects: level → the object behind it.
         specs: level → ``file.py:name`` for objects that were given so.
         only: the optimizers that have this hyperparameter; None where it applies to all.
     """
@@ -84,7 +84,7 @@ class Factor:
     kind: Kind = field(repr=False, compare=False)
     name: str
     levels: tuple[Any, ...]
-    found: Mapping[Any, Any] = field(repr=False, compare=False)
+    objects: Mapping[Any, Any] = field(repr=False, compare=False)
     specs: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     only: tuple[str, ...] | None = None
 

@@ -117,8 +117,8 @@ def folds(count: Any, ready: Prepared, seed: int) -> Folds:
 
 def check_unwatched(schedule: Factor, regularizer: Factor) -> None:
     """Refuse what needs a validation part to the end: the last runs train on all samples, and have none."""
-    watching = {label: "schedule" for label, rule in schedule.found.items() if rule.closed}
-    for label, rule in regularizer.found.items():
+    watching = {label: "schedule" for label, rule in schedule.objects.items() if rule.closed}
+    for label, rule in regularizer.objects.items():
         if rule is not None and any(isinstance(part, EarlyStopping) for part in rule.parts):
             watching[label] = "regularizer"
     for label, kind in watching.items():

@@ -57,6 +57,7 @@ class Plan:
             optimizer whose default rate is 0, at which nothing moves, has none.
         grow: at most so many rates are added on each side, where an optimizer does best on the edge of the grid.
         grown: the rates that were added to those asked for; `rates` has both.
+        looks: how many seeds the confirmation had at each time it was extended.
         budget: "full": every run goes to its end; "halving": those that cannot win any more are stopped.
     """
 
@@ -70,6 +71,7 @@ class Plan:
     budget: str = FULL_BUDGET
     grow: int = 0
     grown: tuple[float, ...] = ()
+    looks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name, low in (("seeds", 1), ("epochs", 1), ("confirmation", 0), ("grow", 0)):
@@ -84,14 +86,14 @@ class Plan:
         return replace(self, factors=tuple(other if f.name == other.name else f for f in self.factors))
 
     @property
-    def asked(self) -> tuple[float, ...]:
+    def requested_rates(self) -> tuple[float, ...]:
         """The rates that were asked for."""
         return tuple(rate for rate in self.rates if rate not in self.grown)
 
     def grown_to(self, grown: Iterable[float]) -> Plan:
         """The plan with these rates beside those asked for, in place of others that were."""
         added = tuple(map(float, grown))
-        return replace(self.with_factor(factor(RATE, [*self.asked, *added])), grown=added)
+        return replace(self.with_factor(factor(RATE, [*self.requested_rates, *added])), grown=added)
 
     @property
     def optimizers(self) -> tuple[str, ...]:
@@ -113,7 +115,7 @@ class Plan:
     @property
     def formulas(self) -> Mapping[str, Formula]:
         """label → formula; those of a store are looked up when they are asked for."""
-        return self["optimizer"].found
+        return self["optimizer"].objects
 
     @property
     def hyperparameters(self) -> tuple[Factor, ...]:
@@ -166,6 +168,15 @@ class Plan:
         """Those of the confirmation: each again, then None, which trains on all samples and meets the test part."""
         return (None,) if self.folds is None else (*self.search_folds, None)
 
+    def extended(self, seeds: int) -> Plan:
+        """The plan with so many more fresh seeds; what the confirmation was before becomes a look.
+
+        Raises:
+            PlanError: that would be more runs than are allowed.
+        """
+        looks = (*self.looks, self.confirmation) if self.confirmation else ()
+        return replace(self, confirmation=self.confirmation + seeds, looks=looks)
+
     def level(self, setting: Setting, name: str) -> Any:
         """The level of any factor in a setting: its own, or the only one the plan has."""
         if name in ("optimizer", "lr", "schedule", *dict(setting.further)):
@@ -187,7 +198,7 @@ class Plan:
     def schedule(self, setting: Setting) -> schedules.Schedule:
         """The setting's schedule; the default, which need not be among those compared, is found by its name."""
         compared = self["schedule"]
-        return compared.found[setting.schedule] if setting.schedule in compared.levels else schedules.get(CONSTANT)
+        return compared.objects[setting.schedule] if setting.schedule in compared.levels else schedules.get(CONSTANT)
 
     def changes(self, setting: Setting) -> dict[str, Any]:
         """The hyperparameters, the rate apart, that the setting gives a value."""
@@ -215,16 +226,17 @@ class Plan:
     def member(self, setting: Setting, seed: int) -> Member:
         formula = self.formula(setting)
         varies = self.schedule(setting).on(formula.hyperparameters)
-        regularizer = self["regularizer"].found[self.level(setting, "regularizer")]
+        regularizer = self["regularizer"].objects[self.level(setting, "regularizer")]
         return Member(formula, {"lr": setting.lr}, varies, seed, regularizer)
 
     def described(self) -> dict[str, Any]:
         """Plain values, for which no formula is loaded."""
         levels = {f.kind.argument: list(f.levels) for f in self.factors[: len(FIXED)]}
         return levels | {
-            "rates": list(self.asked),
+            "rates": list(self.requested_rates),
             "grow": self.grow,
             "grown": list(self.grown),
+            "looks": list(self.looks),
             "hyperparameters": {f.name: list(f.levels) for f in self.hyperparameters},
             "applies": {f.name: list(f.only or ()) for f in self.hyperparameters},
             "seeds": self.seeds,
@@ -269,6 +281,7 @@ class Plan:
             hyper = (stored(hyperparameter(name), levels, {}, only=applies[name]) for name, levels in varied)
             names = ("seeds", "epochs", "confirmation", "states", "defaults", "budget", "grow")
             values = {name: plain[name] for name in names}
+            values["looks"] = tuple(plain["looks"])
             plan = cls((*map(fixed, FIXED), *hyper), folds=Folds.from_json(plain["folds"]), **values)
             return checked(plan.grown_to(plain["grown"]))
         except PlanError as error:
@@ -288,6 +301,9 @@ def _check_stored(plain: Mapping[str, Any]) -> None:
     for name, labels in (("states", "optimizers"), ("equations", "optimizers"), ("applies", "hyperparameters")):
         if missing := [label for label in plain[labels] if label not in plain[name]]:
             raise PlanError(f"{name} lacks {missing[0]}")
+    looks = [*plain["looks"], plain["confirmation"]]
+    if any(before >= after for before, after in itertools.pairwise(looks)):
+        raise PlanError("looks are not fewer and fewer seeds than the confirmation has")
     if columns := [name for name in plain["hyperparameters"] if name in _COLUMNS]:
         raise PlanError(f"{columns[0]} is not a hyperparameter")
 
@@ -300,6 +316,7 @@ def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
         plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
         plain["specs"] = {"optimizers": plain["specs"]} if plain.get("specs") else {}
     usual = {"regularizers": ["none"], "folds": None, "defaults": {}, "budget": FULL_BUDGET, "grow": 0, "grown": []}
+    usual |= {"looks": []}
     return {**usual, **plain}
 
 
@@ -320,7 +337,7 @@ def plan(
 ) -> Plan:
     """Check every part of a plan; PlanError says in a sentence which part is invalid."""
     rules = factor(OPTIMIZER, optimizers if optimizers is not None else formulas.CLASSIC)
-    for label, rule in rules.found.items():
+    for label, rule in rules.objects.items():
         if "lr" not in rule.hyperparameters:
             raise PlanError(f"{label} has no hyperparameter lr, so there is no rate to compare it at; add lr to it.")
     if batch_sizes is not None and batch_size != 64:
@@ -328,7 +345,7 @@ def plan(
             f"both batch_size={batch_size!r} and batch_sizes are given; give batch_sizes alone, with all of them."
         )
     schedule = factor(SCHEDULE, schedule_names)
-    _check_scheduled(schedule.found.values(), rules.found.values())
+    _check_scheduled(schedule.objects.values(), rules.objects.values())
     fixed = (
         rules,
         factor(RATE, rates if rates is not None else log_range(1e-4, 1, 13)),
@@ -337,9 +354,9 @@ def plan(
         Factor(LOSS, "loss", (None,), {None: None}) if losses is None else factor(LOSS, losses),
         factor(BATCH_SIZE, [COUNT.check("batch_size", batch_size, PlanError)] if batch_sizes is None else batch_sizes),
     )
-    varied = _hyperparameters(rules.found, hyperparameters)
-    states = {label: len(rule.states) for label, rule in rules.found.items()}
-    defaults = _defaults(rules.found, varied)
+    varied = _hyperparameters(rules.objects, hyperparameters)
+    states = {label: len(rule.states) for label, rule in rules.objects.items()}
+    defaults = _defaults(rules.objects, varied)
     plan = Plan((*fixed, *varied), seeds, epochs, confirmation, states, defaults=defaults, budget=budget, grow=grow)
     if budget not in (FULL_BUDGET, HALVING):
         raise PlanError(f"the budget is {budget!r}; give {FULL_BUDGET!r}, or {HALVING!r} to stop runs that cannot win.")

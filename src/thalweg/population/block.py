@@ -25,6 +25,7 @@ from .regularized import Regularized
 from .updates import Update
 
 EVALUATION_BATCH = 1024  # samples evaluated at once
+PARTS = 64  # of the samples, at most: enough to see how much the mean depends on them
 
 
 @dataclass(frozen=True)
@@ -207,10 +208,32 @@ class Block:
 
     def evaluate(self, inputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
         """Mean loss and metrics over the samples, (members,) each; NaN where the loss stopped being finite."""
+        sums, shares = self._summed(inputs, targets)
+        means = np.where(self.broken >= 0, np.nan, sums / shares)
+        return dict(zip(("loss", *self.task.batched.metrics), means, strict=True))
+
+    def by_parts(self, inputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
+        """Loss and metrics on each of `PARTS` parts of the samples, (members, parts) each; NaN as in `evaluate`.
+
+        A part is every so-manieth sample, so that an order of the samples does not matter. Each value is linearised, so
+        that the plain mean over parts is the value over all samples, and its variance that of parts of their own sizes.
+        """
+        size = -(-len(inputs) // PARTS)
+        order = (torch.arange(len(inputs)) % -(-len(inputs) // size)).argsort(stable=True)
+        each = [self._summed(inputs[rows], targets[rows]) for rows in order.split(size)]
+        sums, shares = (np.stack(column, axis=-1) for column in zip(*each, strict=True))  # (names, members or 1, parts)
+        total = shares.sum(axis=-1, keepdims=True)
+        mean = sums.sum(axis=-1, keepdims=True) / total
+        values = mean + (sums - mean * shares) * shares.shape[-1] / total
+        values = np.where(self.broken[:, None] >= 0, np.nan, values)
+        return dict(zip(("loss", *self.task.batched.metrics), values, strict=True))
+
+    def _summed(self, inputs: Tensor, targets: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Loss and metrics summed over the samples, (names, members), and what to divide them by, (names, 1)."""
         batched = self.task.batched
-        names = ("loss", *batched.metrics)
         weights, moving = self.regularized.evaluated
-        sums, shares = np.zeros((len(names), len(self.members))), np.zeros((len(names), 1))
+        count = 1 + len(batched.metrics)
+        sums, shares = np.zeros((count, len(self.members))), np.zeros((count, 1))
         for x, y in zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True):
             each = batched.evaluate(weights, x, y, self.fixed, moving, self.per_member)
             values = np.stack([v.double().numpy() for v in each])
@@ -219,8 +242,7 @@ class Block:
             share[0] = len(x) if counts is None else float(counts.sum())
             sums += np.where(share > 0, values * share, 0)
             shares += share
-        means = np.where(self.broken >= 0, np.nan, sums / shares)
-        return dict(zip(names, means, strict=True))
+        return sums, shares
 
     def state(self) -> dict[str, Tensor]:
         """name → (members, *shape) of every parameter and buffer of the model, as they are evaluated."""

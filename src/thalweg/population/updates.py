@@ -39,7 +39,7 @@ class Update:
         }
         program = lower(equations)
         self.initial = [initial[name] for name, _ in program.states]
-        once = [initial[name] for name, _ in program.kept]
+        once = [initial[name] for name, _ in program.row_states]
         self.row_states = np.array(once, dtype=np.float64).reshape(-1, self.count).T.copy()
 
     def allocate(self, weights: Sequence[Tensor]) -> None:
@@ -112,4 +112,4 @@ class Update:
     ) -> numba_cpu.Launch:
         self.scheduling.write(self.table, step)
         t, training = np.full(self.count, float(step + 1)), active[self.start : self.stop]
-        return kernel.launch(address, self.length, self.row, training, t, loss, self.table, kept=row_states)
+        return kernel.launch(address, self.length, self.row, training, t, loss, self.table, row_states=row_states)

@@ -74,7 +74,7 @@ def recipe(
         schedule = schedule.within(formula.hyperparameters)
     scheduler = schedule.code()
     size = plan.level(setting, "batch_size")
-    regularizer: Regularizer | None = plan["regularizer"].found[plan.level(setting, "regularizer")]
+    regularizer: Regularizer | None = plan["regularizer"].objects[plan.level(setting, "regularizer")]
     ours = optimizer.startswith("tw.")
     means = "PyTorch with thalweg's optimizer" if ours else "plain PyTorch"
     against = f", {regularizer.label}" if regularizer else ""

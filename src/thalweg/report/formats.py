@@ -53,6 +53,10 @@ def _probability(share: float) -> str:
     return f"{share:.2f}" if math.isfinite(share) else EMPTY
 
 
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if math.isfinite(share) else "∞"
+
+
 def _places(places: tuple[int, int]) -> str:
     return "–".join(map(str, dict.fromkeys(places)))
 
@@ -111,7 +115,11 @@ FORMATS = {
     "part": Format(lambda value: f"{value[0]:,} of {value[1]:,}", lambda value: f"{value[0]}/{value[1]}"),
     "places": Format(_places, _places),
     "probability": Format(_probability, lambda share: f"{share:.0%}" if math.isfinite(share) else ""),
-    "percent": Format(lambda share: f"{share:.0%}"),
+    "lettered": Format(
+        lambda one: (number(one.value.mean), one.letters), lambda one: f"{brief(one.value.mean)} {one.letters}"
+    ),
+    "yes": Format(lambda flag: "yes" if flag else "no", lambda flag: "yes" if flag else ""),
+    "percent": Format(_percent, _percent),
     "number": Format(number, brief),
     "short": Format(short),
     "change": Format(_change, lambda value: brief(value, "+")),

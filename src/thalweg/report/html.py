@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,12 @@ def write(results: Results, path: str | os.PathLike[str]) -> Path:
     Raises:
         WorkError: the file cannot be written; what was there is left as it was.
     """
+    return save(page(results), path)
+
+
+def save(text: str, path: str | os.PathLike[str]) -> Path:
+    """Write a page; what holds for `write` holds here."""
     target = Path(path)
-    text = page(results)
     try:
         put(target, text.encode())
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
@@ -47,13 +52,18 @@ def write(results: Results, path: str | os.PathLike[str]) -> Path:
 
 def page(results: Results) -> str:
     """The report as one HTML document; the study may be unfinished, or have nothing finished at all."""
+    return document(results.name, contents(results))
+
+
+def document(title: str, sections: Sequence[Section]) -> str:
+    """Sections as one HTML document, the first of them its head."""
     from ..pictures import style
 
-    answer, *sections = contents(results)
+    answer, *others = sections
     parts = {
-        "title": results.name,
+        "title": title,
         "lead": _lead(answer),
-        "sections": joined(map(rendered, sections), "\n"),
+        "sections": joined(map(rendered, others), "\n"),
         "dark": markup.embedded(dict(style.DARK)),
     }
     return markup.filled("thalweg.report", "report.html", parts)
@@ -87,7 +97,7 @@ def _first(words: str) -> tuple[str, str]:
 
 def rendered(section: Section) -> Markup:
     """A section as a piece of a page."""
-    ranked = section.columns and section.columns[0].name == "rank"
+    ranked = bool(section.terms)
     template = '<p class="answer"><strong>{}</strong> {}</p>' if ranked else "<p>{}</p>"
     paragraphs = section.sentence.split("\n\n") if section.sentence else []
     body = [piece(template, *(_first(text) if ranked else [text])) for text in paragraphs]
@@ -97,6 +107,9 @@ def rendered(section: Section) -> Markup:
         body.append(markup.chart(charts, figure.label, figure.caption, table if section.folded else ""))
     if not section.folded:
         body.append(table)
+    if section.terms:
+        terms = (piece("<div><dt>{}</dt><dd>{}</dd></div>", *term) for term in section.terms.items())
+        body.append(piece('<dl class="terms">{}</dl>', joined(terms)))
     if section.notes:
         body.append(piece("<ul>{}</ul>", joined(piece("<li>{}</li>", note) for note in section.notes)))
     if section.code:
@@ -124,7 +137,7 @@ def _table(section: Section) -> Markup:
         return Markup("")
     rows = [[_cell(column, row) for column in columns] for row in section.rows]
     named = (place for place, column in enumerate(columns) if column.format == "name")
-    words = sum(column.writes.words or column.name == "rank" for column in columns)
+    words = sum(column.writes.words and column.name != "letters" and column.name != "standing" for column in columns)
     return markup.table([column.title for column in columns], rows, words=words, lead=next(named, 0))
 
 

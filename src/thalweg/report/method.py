@@ -20,10 +20,10 @@ as infinite: one whose loss is no longer finite, or ended above ten times that o
 schedule, a batch size or anything else is ranked, each of its values stands for its own best setting, tuned over all
 the rest.
 
-Intervals say how far other seeds would move a mean. Differences are taken seed by seed, because a seed gives all runs
-the same start and the same order of samples. Since many pairs are compared, a difference has to be surer than one alone
-to count: equal settings are called tied in at least 95% of studies, however many there are. Places are the ranks
-that this leaves open, for all at once.
+Intervals say how far other seeds would move a mean, and, once confirmed, other samples like those of the validation
+part. Differences are taken seed by seed and sample by sample, because a seed gives all runs the same start and the same
+order of samples, and all are judged on the same ones. Since many pairs are compared, a difference has to be surer than
+one alone to count: equal settings are not told apart in at least 95% of studies, however many there are.
 
 The search reports the lowest of many numbers, which is partly luck. So each chosen setting is run again with fresh
 seeds, and that number is the one reported; “change from search” is how much the search’s lay below it. Each optimizer

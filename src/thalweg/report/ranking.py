@@ -58,15 +58,39 @@ def _batches(sizes: tuple[int | str, ...]) -> str:
 
 def ranking(verdict: Verdict, kind: Kind = OPTIMIZER) -> Section:
     """The levels of a factor, best first."""
+    best = abs(verdict.entries[0].validation_loss.mean) if verdict.entries else math.nan
     rows = [
-        vars(entry) | {"optimism": entry.optimism, "lr": (entry.lr, entry.edge), **entry.further}
+        vars(entry)
+        | {"optimism": entry.optimism, "lr": (entry.lr, entry.edge), **entry.further}
+        | {"regret_share": entry.regret / best if best else math.inf}
         for entry in verdict.entries
     ]
     rows[:1] = [row | {"difference": "best"} for row in rows[:1]]
     parts = _columns(verdict, kind), rows, [_figure(verdict, kind)]
     if kind is OPTIMIZER:  # its sentence is the answer
-        return Section("ranking", "Ranking", "", *parts)
-    return Section(f"by-{kind.name}", f"Which {kind.words}", verdict.sentence, *parts)
+        return Section("ranking", "Ranking", "Ordered by mean.", *parts, terms=_terms(verdict))
+    return Section(f"by-{kind.name}", f"Which {kind.words}", verdict.sentence, *parts, terms=_terms(verdict))
+
+
+def _terms(verdict: Verdict) -> dict[str, str]:
+    """The words of the table, each in a line."""
+    margin = f"{100 * verdict.margin:g}%"
+    over = "seeds and samples" if verdict.samples else "seeds and folds" if verdict.folds else "seeds on this split"
+    return {
+        "[95% interval]": f"holds the mean over all {over} in 95% of studies; the best's allows for its having been "
+        "picked as the lowest",
+        "Not told apart": "two with a letter in common cannot be told apart, all pairs considered together",
+        "May be best": "no other is reliably better than it, in tests of each other alone; the truly best is among "
+        "these in 95% of studies",
+        "Regret at most": "by how much its mean is above that of the truly best at the most, in percent of the lowest",
+        "Against the best": f"practically the same: within {margin} of the lowest loss; worse: reliably; open: neither "
+        "is shown",
+        **{
+            f"Validation {name}": "with the letters of a ranking by it"
+            for name in (verdict.entries[0].metrics if verdict.entries else ())
+        },
+        "Chance of best": "that its mean is truly the lowest, if the true means scatter as far as these show",
+    }
 
 
 def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
@@ -80,17 +104,37 @@ def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
     change = Column("optimism", "Change from search", "change", None, "change from\nsearch", 5, page=False)
     time = Column("time", "Time per run", "duration", _time)
     return [
-        Column("rank", "", "count", worth=0),
         level(kind.name, "chosen rate" if kind is GRID else "name", worth=0),
         *setting,
         Column("validation_loss", "Validation loss", "interval", None, f"validation loss\n{interval}", 0),
         *([change] if verdict.confirmed else []),
+        Column("letters", "Not told apart", "name", None, "not told\napart", 0),
+        Column("may_be_best", "May be best", "yes", None, "may be\nbest", 1),
+        Column("regret_share", "Regret at most", "percent", None, "regret\nat most", 1),
+        Column("standing", "Against the best", "level", None, "against\nthe best", 8),
         Column("difference", "Difference to best", "difference", None, f"behind the best\n{interval}", 7),
-        Column("places", "Places", "places", None, "places\n[95%]", 3),
-        Column("probability_best", "Probability best", "probability", None, "chance\nof best", 2),
-        *_tests("Test {}", verdict, 4, 1),
+        Column("places", "Places", "places", page=False),
+        Column("probability_best", "Chance of best", "probability", None, "chance\nof best", 3),
+        *_by_metric(verdict),
+        *_tests("Test {}", verdict, 4, 2),
         Column("diverged", "Diverged", "part", lambda row: (row["diverged"], row["runs"]), "diverged", 6),
         *([] if kind is OPTIMIZER else [time]),
+    ]
+
+
+def _by_metric(verdict: Verdict) -> list[Column]:
+    """Each metric on the validation part, with its letters."""
+    names = list(verdict.entries[0].metrics) if verdict.entries else []
+    return [
+        Column(
+            f"by {name}",
+            f"Validation {name}",
+            "lettered",
+            lambda row, n=name: row["metrics"].get(n),
+            f"validation\n{name}",
+            9,
+        )
+        for name in names
     ]
 
 
@@ -107,14 +151,16 @@ def _tests(title: str, verdict: Verdict, loss: int, others: int) -> list[Column]
 def _figure(verdict: Verdict, kind: Kind) -> Figure:
     seeds = f"{verdict.seeds} {'fresh seeds' if verdict.confirmed else 'seeds of the search'}"
     seeds += f" × {verdict.folds} folds" if verdict.folds else ""
+    seeds += f" × {verdict.samples:,} samples" if verdict.samples else ""
     caption = (
-        f"Dot: mean validation loss over {seeds}. Bar: its 95% interval. A bracket joins "
-        "optimizers that are tied. Lower is better; × means that a run diverged."
+        f"Dot: mean validation loss over {seeds}. Bar: its 95% interval. Two with a letter in common cannot be told "
+        "apart; those on the ground may be the best. Lower is better; × means that a run diverged."
     )
     if kind is not OPTIMIZER:
         caption = (
             f"Each {kind.words} at its best setting, which the table names: mean validation loss over "
-            f"{seeds} with its 95% interval. A bracket joins those that are tied."
+            f"{seeds} with its 95% interval. Two with a letter in common cannot be told apart; those on the ground may "
+            "be the best."
         )
     names = [verdict.level(entry) for entry in verdict.entries]
     label = f"Validation loss of {len(names)} {kind.many} with 95% intervals"
@@ -124,7 +170,7 @@ def _figure(verdict: Verdict, kind: Kind) -> Figure:
         from ..pictures.ranking import ranking
 
         dots = [
-            {"name": name, "rank": entry.rank, **vars(entry.validation_loss)}
+            {"name": name, "letters": entry.letters, "ground": entry.may_be_best, **vars(entry.validation_loss)}
             for name, entry in zip(names, verdict.entries, strict=True)
         ]
         return ranking(dots, compact=narrow, coloured=kind is OPTIMIZER)

@@ -8,7 +8,7 @@ are drawn only when a page asks for them. A new statistic of the ranking is a fi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..plan.factors import words_of
@@ -75,6 +75,7 @@ class Section:
         sentence: what to know first, or how to read the table; an empty line parts paragraphs.
         notes: sentences that stand alone.
         code: a script.
+        terms: the words of the table → what each means, in a line.
         folded: whether the table is the numbers of the figure, to be unfolded.
     """
 
@@ -86,6 +87,7 @@ class Section:
     figures: Sequence[Figure] = ()
     notes: Sequence[str] = ()
     code: str = ""
+    terms: Mapping[str, str] = field(default_factory=dict)
     folded: bool = False
 
     def to_json(self) -> list[dict[str, Any]]:

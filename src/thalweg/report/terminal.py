@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .sections import Column, Row, Section
@@ -29,7 +28,7 @@ class Cells:
 
 
 def table(section: Section, width: int) -> Table | None:
-    """The table, at most so wide; a blank line parts groups of equal rank. None where there is nothing to show."""
+    """The table, at most so wide. None where there is nothing to show."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -41,10 +40,8 @@ def table(section: Section, width: int) -> Table | None:
     lines = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
     for column in columns:
         lines.add_column(column.head, justify="left" if column.left else "right", overflow="fold")
-    ranks = [row.get("rank") for row in rows]
-    ends = [here != after for here, after in pairwise([*ranks, ranks[-1]])]
-    for end, *cells in zip(ends, *(column.cells for column in columns), strict=True):
-        lines.add_row(*map(Text, cells), end_section=end)
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        lines.add_row(*map(Text, cells))
     return lines
 
 

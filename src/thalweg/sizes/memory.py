@@ -57,7 +57,7 @@ def states(formula: Formula, counts: Sequence[int]) -> Bytes:
     {'float32': 8000, 'bfloat16': 4000, 'int8': 2032}
     """
     program = lower(formula.equations)
-    per_weight, per_tensor = len(program.states), len(program.kept)
+    per_weight, per_tensor = len(program.states), len(program.row_states)
     further = _PER_TENSOR * per_tensor * len(counts)
     sizes = {form: per_weight * tensor_bytes(counts, form) + further for form in FORMATS}
     return Bytes(formula.label, per_weight, per_tensor, sizes)

@@ -144,6 +144,19 @@ def curve(value: Any, count: int | None, metric: Any, step: Any) -> np.ndarray:
     return np.frombuffer(value, "<f8")
 
 
+def parts(value: Any, count: int | None, metric: Any) -> np.ndarray:
+    """A metric on each part of the samples, (members, parts).
+
+    Args:
+        count: of the block's members; None for a block that the store lacks.
+    """
+    if not isinstance(metric, str) or not re.fullmatch(r"(validation|test)_.{1,200}", metric, re.DOTALL):
+        raise Damage(f"parts has {_short(metric)} as metric")
+    if not count or not isinstance(value, bytes) or not value or len(value) % (8 * count):
+        raise Damage(f"parts has a value of {metric} that is not so many numbers for each member of its block")
+    return np.frombuffer(value, "<f8").reshape(count, -1)
+
+
 # The JSON of meta
 
 
@@ -195,6 +208,7 @@ _FOLDS = {"splitter": TEXT, "arguments": _ARGUMENTS, "count": SEVERAL, "overlap"
 _PLAN = {
     **{name: [TEXT] for name in ("optimizers", "schedules", "regularizers")},
     **{name: [RATE] for name in ("rates", "grown")},
+    "looks": [SEVERAL],
     "losses": [(NONE, TEXT)],
     "batch_sizes": [BATCH],
     "hyperparameters": Named([LEVEL[1:]]),
@@ -227,7 +241,7 @@ SHAPES = {
         "name": TEXT,
         **dict.fromkeys(("kind?", "spec?", "fingerprint?", "loss?", "text?"), TEXT),
         **dict.fromkeys(("loader?", "stream?", "draws?"), YES_NO),
-        "weights?": COUNT,
+        **dict.fromkeys(("weights?", "validation_samples?"), COUNT),
         "metrics?": [TEXT],
         "?": LEVEL,
     },

@@ -18,7 +18,7 @@ from ..errors import StoreError
 from . import checks
 
 APPLICATION = 0x7468616C  # "thal"
-VERSION = 2
+VERSION = 3
 LONGEST = 2**24  # bytes of one value in a store: the plan of a million runs is as long
 WORK = 10_000_000  # steps of SQLite that any question may take,
 WORK_PER_BYTE = 20  # and those per byte of the file: several times what the largest of our own take
@@ -40,9 +40,13 @@ CREATE TABLE curves (
     PRIMARY KEY (block, step, metric)
 ) WITHOUT ROWID;
 CREATE INDEX curves_by_metric ON curves (block, metric, step);  -- so that the last points are found without the others
+CREATE TABLE parts (
+    block INTEGER NOT NULL REFERENCES blocks, metric TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (block, metric)
+) WITHOUT ROWID;
 """
 
-SCHEMAS = {1: SCHEMA.replace("further TEXT NOT NULL DEFAULT '{}', ", ""), 2: SCHEMA}
+_SECOND = SCHEMA[: SCHEMA.index("CREATE TABLE parts")]
+SCHEMAS = {1: _SECOND.replace("further TEXT NOT NULL DEFAULT '{}', ", ""), 2: _SECOND, VERSION: SCHEMA}
 
 
 def kind_of(path: Path) -> str:
@@ -67,7 +71,7 @@ def kind_of(path: Path) -> str:
     if application != APPLICATION:
         return f"{path} is another program's database; it is left as it was: name another file."
     if version not in SCHEMAS:
-        readable = f"this thalweg reads versions {' and '.join(map(str, SCHEMAS))}"
+        readable = f"this thalweg reads versions {min(SCHEMAS)} to {max(SCHEMAS)}"
         return f"{path} is a store of version {version}, and {readable}; it is left as it was."
     return "store"
 
@@ -138,6 +142,6 @@ def damage(path: Path) -> Iterator[None]:
     """Whatever a damaged store makes of reading it, in one sentence."""
     try:
         yield
-    except (sqlite3.Error, OSError, pd.errors.DatabaseError, checks.Damage) as error:
+    except (sqlite3.Error, OSError, pd.errors.DatabaseError, UnicodeDecodeError, checks.Damage) as error:
         reason = " ".join(str(error).split())
         raise StoreError(f"{path} cannot be read as a store ({reason}); it is damaged, and left as it was.") from error

@@ -5,6 +5,7 @@
     members   id, block, position in it, optimizer, lr, schedule, further (JSON: the levels of the other
               factors that vary, and last the fold), seed, diverged (step, or −1)
     curves    block, step, metric → float64 values, little-endian, in the order of the block's members
+    parts     block, metric → float64 values of each member on each part of the samples, of runs of the confirmation
 
 What a block has learned after a pass over the data goes in as one transaction: a killed process leaves either all of it
 or none. Curves are kept as one array per block, step and metric, so that a study of a hundred thousand members opens at
@@ -12,8 +13,10 @@ once. Checkpoints (safetensors) lie beside the file in ``<store>.checkpoints/``,
 renamed, and are named in `blocks` only then; the name carries a digest of the content, which exposes a damaged one. One
 process writes, with a lock; any number read. Lock and checkpoints belong to the file, not to a symlink to it.
 
-A store of the first schema, whose members lack `further`, is read and continued in that schema: its study varied
-nothing else. Read next: `connection.py` (how the file is opened), `blocks.py`, `checks.py` (what it may hold).
+A store of an older schema is read and continued in that schema. The members of the first lack `further`: its study
+varied nothing else. The second lacks `parts`.
+
+Read next: `connection.py` (how the file is opened), `blocks.py`, `checks.py` (what it may hold).
 """
 
 from __future__ import annotations
@@ -64,7 +67,8 @@ class Store:
         self._turn = threading.Lock()  # the workers of a study share one connection
         self._checked = False  # whether the rows have been
         with self._reading():
-            self._plain = connection.execute("PRAGMA user_version").fetchone() == (1,)  # of the first schema
+            (self._version,) = connection.execute("PRAGMA user_version").fetchone()
+        self._plain = self._version == 1
 
     @classmethod
     def create(cls, path: str | Path, meta: Mapping[str, Any]) -> Store:
@@ -212,13 +216,18 @@ class Store:
         diverged: np.ndarray,
         seconds: float,
         finished: bool = False,
+        parts: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Curve points of one block at one step, its members' fate and the time it took, in one transaction."""
+        """Curve points of one block at one step, its members' fate and the time it took, in one transaction; at the
+        end of a confirmation also its values on parts of the samples, (members, parts)."""
         arrays = [(block, step, name, v.astype("<f8").tobytes()) for name, v in values.items()]
         divergences = [(int(s), block, k) for k, s in enumerate(diverged.tolist()) if s >= 0]
         work = ("finished" if finished else "started", step, seconds, block)
         with self._transaction() as db:
             db.executemany("INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?)", arrays)
+            if parts and self._version >= 3:
+                blobs = [(block, name, v.astype("<f8").tobytes()) for name, v in parts.items()]
+                db.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", blobs)
             db.executemany("UPDATE members SET diverged = ? WHERE block = ? AND position = ?", divergences)
             db.execute("UPDATE blocks SET status = ?, step = max(step, ?), seconds = seconds + ? WHERE id = ?", work)
 
@@ -394,6 +403,23 @@ class Store:
             )
             count = self._counts()[block]
             return np.array([checks.curve(value, count, metric, step)[position] for value, step in arrays])
+
+    def parts(self) -> dict[str, pd.DataFrame]:
+        """Metric → its values on each part of the samples, for runs of the confirmation that have ended: a row for each
+        member, by its number, and a column for each part. Older stores have none."""
+        rows: dict[str, dict[int, np.ndarray]] = {}
+        if self._version < 3:
+            return {}
+        with self._reading(rows=True):
+            counts = self._counts()
+            first = dict(self._db.execute("SELECT block, min(id) FROM members GROUP BY block"))
+            for block, metric, value in self._db.execute("SELECT block, metric, value FROM parts"):
+                table = checks.parts(value, counts.get(block), metric)
+                rows.setdefault(metric, {}).update((first[block] + k, row) for k, row in enumerate(table))
+            for metric, each in rows.items():
+                if len({len(row) for row in each.values()}) > 1:
+                    raise checks.Damage(f"parts of {metric} are not as many for each member")
+        return {metric: pd.DataFrame.from_dict(each, orient="index") for metric, each in rows.items()}
 
     @contextmanager
     def _reading(self, rows: bool = False) -> Iterator[None]:

@@ -156,7 +156,7 @@ def _largest(a: np.ndarray, b: np.ndarray) -> float:
 def _rankings(study: Results) -> list[Any]:
     """Every ranking of the study: settings in their order, each with its group."""
     verdicts = [study.verdict_by(factor.name) for factor in study.plan.ranked]
-    return [[(entry.setting, entry.rank) for entry in verdict.entries] for verdict in verdicts]
+    return [[(entry.setting, entry.letters) for entry in verdict.entries] for verdict in verdicts]
 
 
 def _changes(old: Results, new: Results) -> Iterator[str]:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from ..engine.progress import Progress, progress_for
 from ..errors import PlanError, StoreError
 from ..formulas import Formula
+from ..numbers import Range
 from ..plan.factors import FULL, STORED_BATCH_SIZE, factor
 from ..plan.folds import check_unwatched
 from ..plan.folds import folds as cut
@@ -126,6 +127,45 @@ class Study(Results):
 
         return bias_variance(self, members, noise, problem)
 
+    def extend(self, seeds: int = 10, problem: Problem | str | None = None, progress: bool | None = None) -> Study:
+        """More evidence in the same store: so many more fresh seeds for every setting of the confirmation.
+
+        The settings stay those that the search chose. Until the new seeds have all ended, the verdict is that of the
+        seeds before; then it is over all of them, at a level that keeps looking again within 5%
+        (docs/method.md, "More evidence"). A study without a confirmation is given one. Stopped in between, it is
+        carried on by `resume`.
+
+        Args:
+            seeds: how many more.
+            problem: needed only for a study that was opened, and was given a `tw.Problem` object.
+            progress: False for silence.
+
+        Returns:
+            This study.
+
+        Raises:
+            PlanError: the number is not a whole one of at least 1, or so large that there would be more than a million
+                runs; the problem or a formula has changed; the study is not finished.
+            StoreError: the store cannot be written.
+
+        >>> import thalweg as tw, tempfile
+        >>> study = tw.compare("breast-cancer", ["sgd"], [0.1], ["constant"], seeds=2, epochs=2, confirmation=2,
+        ...                    store=tempfile.mkdtemp() + "/a.db", progress=False)
+        >>> study.extend(seeds=3, progress=False).verdict.seeds
+        5
+        """
+        from ..engine.execute import add_seeds  # what only training needs is imported when it begins
+
+        if not self.finished:
+            raise PlanError(f"{self.path} is unfinished; `thalweg resume {self.path}` first, then extend it.")
+        seeds = Range(1, whole=True).check("seeds", seeds, PlanError)
+        otherwise = "give that object as problem=."
+        planned, ready = self.to_train(problem, otherwise)
+        planned = planned.extended(seeds)
+        with Store.open(self.path, write=True) as store, store.writing():
+            add_seeds(store, planned, ready)
+        return _carry_on(self, planned, ready, progress)
+
     def landscape(self, optimizer: str | None = None, **how: Any) -> Landscape:
         """The loss of a member's network along its training path, or as the arguments say; the member is trained again.
 
@@ -216,9 +256,9 @@ def compare(
     >>> len(study.table()), len(study.verdict.entries)
     (26, 2)
     """
-    from ..engine.batching import check_asked
+    from ..engine.batching import check_batched
 
-    check_asked(batched)
+    check_batched(batched)
     declared = load(problem)
     counts = (seeds, epochs, batch_size, confirmation)
     further = (losses, batch_sizes, hyperparameters, regularizers)
@@ -250,7 +290,7 @@ def begin(
         batching = {"asked": batched}
         meta = {"plan": planned.to_json(), "problem": facts, "provenance": provenance(), "batching": batching}
         Store.create(path, meta).close()
-    objects = {f.kind.argument: f.found for f in planned.factors if f.kind.named}
+    objects = {f.kind.argument: f.objects for f in planned.factors if f.kind.named}
     trusted.remember([facts["spec"]])
     return _carry_on(Study(path, objects, declared), planned, ready, progress)
 
@@ -268,13 +308,13 @@ def _check_further(planned: Plan, ready: Prepared) -> None:
     """Refuse losses, regularizers and batch sizes that do not fit the problem."""
     from ..engine.programs import built
 
-    for regularizer in planned["regularizer"].found.values():
+    for regularizer in planned["regularizer"].objects.values():
         for part in regularizer.parts if regularizer is not None else ():
-            for loss in planned["loss"].found.values():
+            for loss in planned["loss"].objects.values():
                 part.check(ready.loss if loss is None else loss, *sample_of_train(ready))
             with part.inside(built(ready)):
                 pass  # refuses a model that lacks what it acts on
-    for label, loss in planned["loss"].found.items():
+    for label, loss in planned["loss"].objects.items():
         if label is not None:
             check_loss(ready, loss)
     if isinstance(ready.train, DataLoader) or not planned["batch_size"].varied:
@@ -346,6 +386,7 @@ def _facts(ready: Prepared) -> dict[str, Any]:
         "spec": source.get("spec", ""),
         "fingerprint": ready.fingerprint,
         "weights": ready.weights,
+        "validation_samples": len(ready.validation[0]),
         "loss": ready.loss_name,
         "metrics": list(ready.metrics),
         "loader": isinstance(ready.train, DataLoader),
@@ -378,7 +419,9 @@ def _same_study(path: Path, facts: dict[str, Any], planned: Plan) -> None:
     stored = as_now(before)
     new = json.loads(json.dumps(planned.to_json()))
     words = {"batch_sizes": "batch sizes", "seeds": "number of seeds", "epochs": "number of epochs"}
-    derived = {"specs", "states", "applies", "defaults", "grown"} | ({"grow"} - set(before))
+    derived = {"specs", "states", "applies", "defaults", "grown", "looks"} | ({"grow"} - set(before))
+    if new["confirmation"] in stored["looks"]:  # it has been extended since
+        derived.add("confirmation")
     changed = [str(words.get(k, k)) for k in new if k not in derived and new[k] != stored.get(k)]
     if problem.get("fingerprint") != facts["fingerprint"]:
         changed.insert(0, "problem")

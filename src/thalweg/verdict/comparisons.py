@@ -1,18 +1,17 @@
-"""Which settings are reliably better than which, and the order and places that follow.
+"""Where each of several candidates stands: the order by mean, which can be told apart, and what a choice may cost.
 
-All settings share a seed's initial weights and order of samples, so differences are taken seed by seed. Each
-pair is tested by its paired differences (Student's t), and because many pairs are tested, some would differ by
-chance alone; so the p-values are adjusted as Shaffer (1986, "Modified sequentially rejective multiple test
-procedures", S1) does for all pairs of means: as Holm, but counting only as many hypotheses as can still be true
-together. The chance that any two equal settings are told apart stays below 5%, however many there are.
+Whatever is said of a candidate follows from its paired differences to all others (`pairs.py`):
 
-A setting is better than another if their adjusted p-value is below 5%. Settings that none is better than are tied for
-the first place, and so on down, so no two of a group can be told apart. A place is at least one after all better
-settings and at most one before all worse ones: simultaneous intervals of the ranks, as Mogstad, Romano, Shaikh &
-Wilhelm (2024) derive them from pairs.
+- **letters**: two that share one cannot be told apart, all pairs together;
+- **may be best**: no other is better by a one-sided test at level/(K − 1), of two at level/2 (Hsu 1981, "Simultaneous
+  confidence intervals for all distances from the best"): the truly best of K is called so in 95% of studies at least;
+- **regret at most**: the largest upper end, of those same tests, of what the candidate loses against any other;
+- **against the leader**: practically the same, where the 90% interval of the difference lies within the margin (two
+  one-sided tests at 5%, Schuirmann 1987); worse, where the two are told apart; open else;
+- **places**: at least one after all better ones and at most one before all worse ones, simultaneous intervals of the
+  ranks, as Mogstad, Romano, Shaikh & Wilhelm (2024) derive them from pairs.
 
-A run that diverged has an infinite loss, and so has every mean with one in it; that decides the order. In the test it
-counts as the worst loss that any run here reached. One that always diverged is worse than one that never did.
+An infinite loss makes the mean infinite, and that decides the order. Read next: `chances.py`.
 """
 
 from __future__ import annotations
@@ -22,14 +21,17 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
+from .chances import chances
 from .intervals import LEVEL, Interval, estimate, interval
+from .pairs import Pairs, groups, letters
 
-RESAMPLES = 10_000
+MARGIN = 0.01  # of the leader's loss: differences up to it do not matter
 MOST_SEEDS = 1000  # more than so many further seeds is not worth it
 POWER = 0.8
-_MANY = 60  # above, the refinement over Holm is small and long to compute
+FIRST_LOOK = 0.04  # of the 5%; what is left is for later looks at more seeds
+BEST, SAME, WORSE, OPEN = "best", "practically the same", "worse", "open"
 
 
 @dataclass(frozen=True)
@@ -37,57 +39,86 @@ class Ranking:
     """For each column of a table of losses, where it stands.
 
     Attributes:
-        rank: 1 for the group of the best, 2 for the next group, …
+        groups: the largest groups of which no two can be told apart; a column may be in several.
+        letters: one for each of its groups: two that share one cannot be told apart.
         places: first and last place it may have, 95% simultaneous.
-        mean, difference: with intervals; the difference is to the best, paired, each interval for itself.
-        probability: share of resamples of seeds (and folds) in which it is the best.
-        more_seeds: how many more seeds would tell it from the best; 0 where they are already told apart, ∞ for more
-            than `MOST_SEEDS`.
+        mean, difference: with intervals; that of the leader's mean allows for its having been picked as the lowest. The
+            difference is to the leader, paired, each interval for itself.
+        probability: the chance that it is the best.
+        may_be_best: whether none is reliably better, by tests against each alone.
+        regret: how much higher than the best its true mean is at the most; infinite without evidence.
+        standing: against the leader: `BEST`, `SAME`, `WORSE` or `OPEN`.
+        more_seeds, more_parts: how many more seeds, or how many times as many samples, would tell it from the leader;
+            0 where nothing is open, ∞ where none can be promised to.
         comparisons: how many pairs were tested.
     """
 
-    rank: list[int]
+    groups: list[list[int]]
+    letters: list[str]
     places: list[tuple[int, int]]
     mean: list[Interval]
     difference: list[Interval]
     probability: list[float]
+    may_be_best: list[bool]
+    regret: list[float]
+    standing: list[str]
     more_seeds: list[float]
+    more_parts: list[float]
     comparisons: int
 
 
-def rank(losses: np.ndarray, seed: int = 0, overlap: float = 0.0) -> tuple[list[int], Ranking]:
-    """Order columns from best to worst, with intervals, tie groups and places.
+def spent(looks: int) -> float:
+    """The level of a look at the evidence, after so many before: all looks together stay at 5%.
 
-    A candidate's group is the one after the last group that holds a better one. So no two of a group can be told
-    apart, and the first group holds all that none is better than.
+    >>> [spent(looks) for looks in range(4)]
+    [0.04, 0.005, 0.0025, 0.00125]
+    """
+    return FIRST_LOOK if looks == 0 else (1 - LEVEL - FIRST_LOOK) / 2**looks
+
+
+def rank(
+    losses: np.ndarray, seed: int = 0, overlap: float = 0.0, margin: float = MARGIN, looks: int = 0
+) -> tuple[list[int], Ranking]:
+    """Order columns by their means, and say of each where it stands.
 
     Args:
-        losses: (seeds, candidates) or (seeds, folds, candidates); inf for a run that diverged.
+        losses: (seeds, candidates), or (seeds, folds or parts of the samples, candidates); inf for a run that diverged.
         overlap: of the folds, as `intervals.estimate` takes it.
+        margin: a difference of so much of the leader's loss does not matter.
+        looks: how often the same evidence, less of it, has been tested before.
 
     Returns:
         The order (best first), and the ranking by column.
     """
-    cells = losses.reshape(len(losses), -1, losses.shape[-1])  # (seeds, folds, candidates)
-    width = cells.shape[-1]
-    flat = cells.reshape(-1, width)
-    by_mean = sorted(range(width), key=lambda k: (*badness(flat[:, k]), k))
-    pairs = _Pairs.of(cells, by_mean, overlap)
-    groups = [1] * width
-    for place, k in enumerate(by_mean):
-        groups[k] = 1 + max((groups[j] for j in by_mean[:place] if pairs.better[j, k]), default=0)
-    order = sorted(by_mean, key=lambda k: groups[k])
+    cells = losses.reshape(len(losses), -1, losses.shape[-1])  # (seeds, folds or parts, candidates)
+    width, level = cells.shape[-1], spent(looks)
+    bad = [badness(cells[..., k]) for k in range(width)]
+    order = sorted(range(width), key=lambda k: (*bad[k], k))
+    leader, pairs = order[0], Pairs.of(cells, order, overlap, level)
+    # Of two that are alike one alone would else be called the best in twice as many studies.
+    grouped, each = groups(pairs.better, order), level / max(2, width - 1)
+    most = pairs.most(each)
+    infinite = np.array([lost > 0 for lost, _ in bad])
+    near, picked = abs(bad[leader][1]) * margin, _picked_from(cells[..., leader], pairs.error[leader], overlap)
+    standing = [_standing(pairs, cells, k, leader, near) for k in range(width)]
+    advice = [_more(pairs, cells, k, leader, overlap, spent(looks + 1), near, standing[k]) for k in range(width)]
     ahead, behind = pairs.better.sum(axis=0), pairs.better.sum(axis=1)
+    regret = np.where(infinite, np.inf, np.where(infinite, -np.inf, most).max(axis=1, initial=0.0))
     return order, Ranking(
-        rank=groups,
+        groups=grouped,
+        letters=letters(grouped, width),
         places=[(1 + int(ahead[k]), width - int(behind[k])) for k in range(width)],
-        mean=[interval(cells[..., k], overlap=overlap) for k in range(width)],
+        mean=[interval(cells[..., k], overlap=overlap, picked_from=picked if k == leader else 1) for k in range(width)],
         difference=[
-            Interval(0.0, 0.0, 0.0) if k == order[0] else paired(cells[..., k], cells[..., order[0]], overlap)
+            Interval(0.0, 0.0, 0.0) if k == leader else paired(cells[..., k], cells[..., leader], overlap, width)
             for k in range(width)
         ],
-        probability=_chances(cells, seed, overlap),
-        more_seeds=[pairs.more_seeds(cells, k, order[0], overlap) for k in range(width)],
+        probability=chances(cells, np.array([mean for _, mean in bad]), seed, overlap),
+        may_be_best=((pairs.most(1 - each).max(axis=1, initial=-np.inf) <= 0) & (ahead == 0)).tolist(),
+        regret=regret.tolist(),
+        standing=standing,
+        more_seeds=[seeds for seeds, _ in advice],
+        more_parts=[parts for _, parts in advice],
         comparisons=width * (width - 1) // 2,
     )
 
@@ -98,152 +129,87 @@ def badness(losses: np.ndarray) -> tuple[int, float]:
     return losses.size - finite.size, float(finite.mean()) if finite.size else math.inf
 
 
-def paired(losses: np.ndarray, others: np.ndarray, overlap: float = 0.0) -> Interval:
-    """How much higher the losses are, seed by seed; both (seeds,) or (seeds, folds)."""
+def paired(losses: np.ndarray, others: np.ndarray, overlap: float = 0.0, picked_from: float = 1) -> Interval:
+    """How much higher the losses are, cell by cell; both (seeds,) or (seeds, folds or parts).
+
+    Args:
+        picked_from: of how many the others have the lowest mean, so that differences to them are too large.
+    """
     # Two infinite losses are counted as equal.
     with np.errstate(invalid="ignore"):
-        gap = np.nan_to_num(losses - others, nan=0.0, posinf=np.inf, neginf=-np.inf)
+        gap = np.nan_to_num(others - losses, nan=0.0, posinf=np.inf, neginf=-np.inf)
     if np.isposinf(gap).any() and np.isneginf(gap).any():
         return Interval(math.inf, -math.inf, math.inf)  # each diverged where the other did not
-    return interval(gap, skewed=False, overlap=overlap)
+    lower = interval(gap, skewed=False, overlap=overlap, picked_from=picked_from)
+    return Interval(-lower.mean, -lower.high, -lower.low)
 
 
-def _chances(cells: np.ndarray, seed: int, overlap: float) -> list[float]:
-    """In which share of resamples each is the best.
+def _picked_from(values: np.ndarray, errors: np.ndarray, overlap: float) -> float:
+    """Of how many means the lowest is as lucky as the leader's is, which were independent of each other.
 
-    A resample gives every seed and every fold, as a whole, a random weight with a normal distribution and divides
-    by a spread drawn with it, so that a difference varies as Student's t does: the chance of being better than
-    another never contradicts the test. A candidate that diverged is out of a resample as often as a diverged seed is
-    among as many drawn with replacement.
+    A pick is lucky only in what is the leader's own: what seeds and samples add for all alike plays no part in it.
+
+    Args:
+        values: (seeds, folds or parts), of the leader.
+        errors: (candidates,) of its differences to the others; that to itself is not used.
     """
-    seeds, folds, width = cells.shape
-    draw = np.random.default_rng(seed)
-    lost = ~np.isfinite(cells)
-    centre = np.array([badness(cells[..., k])[1] for k in range(width)])
-    centre = np.where(np.isfinite(centre), centre, 0.0)
-    apart = np.where(lost, 0.0, cells - centre)
-    several = [
-        (n, math.sqrt((1 / n + more) / (n - 1)) * apart.mean(axis=axis))
-        for n, axis, more in ((seeds, 1, 0.0), (folds, 0, overlap))
-        if n > 1
-    ]
-    means = np.tile(centre, (RESAMPLES, 1))
-    if several:
-        freedom = min(n for n, _ in several) - 1
-        spread = np.sqrt(freedom / draw.chisquare(freedom, (RESAMPLES, 1)))
-        means += spread * sum(draw.normal(size=(RESAMPLES, n)) @ by for n, by in several)
-    by_seed = lost.any(axis=1)  # (seeds, candidates)
-    drawn = draw.multinomial(seeds, [1 / seeds] * seeds, RESAMPLES) > 0
-    means[drawn @ by_seed] = math.inf
-    lowest = means == means.min(axis=1, keepdims=True)
-    return (lowest / lowest.sum(axis=1, keepdims=True)).mean(axis=0).tolist()
+    width = len(errors)
+    if width < 2 or values.size < 2 or not (np.isfinite(values).all() and np.isfinite(errors).all()):
+        return 1.0
+    total = float(estimate(values, overlap).error) ** 2
+    own = (np.square(errors).sum() - 1) / (width - 1) / 2  # the diagonal holds ones
+    share = min(1.0, own / total) if total > 0 else 1.0
+    tail = (1 - LEVEL) / 2
+    one, several = special.ndtri(tail), special.ndtri(tail / width)
+    return tail / float(special.ndtr(-math.sqrt((1 - share) * one**2 + share * several**2)))
 
 
-@dataclass(frozen=True)
-class _Pairs:
-    """What the tests of all pairs say.
+def _standing(pairs: Pairs, cells: np.ndarray, k: int, leader: int, near: float) -> str:
+    """Against the leader, where differences up to `near` do not matter."""
+    if k == leader:
+        return BEST
+    gap, error, freedom = (table[k, leader] for table in (pairs.gap, pairs.error, pairs.freedom))
+    finite = np.isfinite(cells[..., [k, leader]]).all()
+    reach = special.stdtrit(freedom, LEVEL) * error
+    if finite and cells[..., 0].size > 1 and abs(gap) + reach <= near:
+        return SAME
+    return WORSE if pairs.better[leader, k] else OPEN
 
-    Attributes:
-        better: (candidates, candidates) whether the row is reliably better than the column.
-        factor: (candidates, candidates) what its p-value was multiplied with.
+
+def _more(
+    pairs: Pairs, cells: np.ndarray, k: int, leader: int, overlap: float, level: float, near: float, standing: str
+) -> tuple[float, float]:
+    """How many more seeds, or times as many samples, would tell `k` from the leader in 4 of 5 studies at least.
+
+    From the lower end of the difference's one-sided 80% interval: from the difference itself half of all studies would
+    be promised too much.
     """
-
-    better: np.ndarray
-    factor: np.ndarray
-
-    @classmethod
-    def of(cls, cells: np.ndarray, by_mean: list[int], overlap: float) -> _Pairs:
-        width = cells.shape[-1]
-        better, factor = np.zeros((width, width), dtype=bool), np.ones((width, width))
-        # The first of a pair is the one before the other in the order.
-        before, after = (np.array(by_mean)[index] for index in np.triu_indices(width, 1))
-        if len(before):
-            p, times = _adjusted(_p_values(cells, before, after, overlap), width)
-            better[before, after] = p < 1 - LEVEL
-            factor[before, after] = factor[after, before] = times
-        return cls(better, factor)
-
-    def more_seeds(self, cells: np.ndarray, k: int, leader: int, overlap: float) -> float:
-        """How many more seeds would tell `k` from the leader if their difference stays the same; 0 if none needed."""
-        if k == leader or self.better[leader, k] or len(cells) < 2:
-            return 0.0
-        if not np.isfinite(cells[..., [k, leader]]).all():
-            return math.inf
-        gaps = cells[..., k] - cells[..., leader]
-        gap, by_fold = gaps.mean(axis=1), gaps.mean(axis=0)
-        folds = len(by_fold)  # whose part of the variance no further seed takes away
-        stays = by_fold.var(ddof=1) * (1 / folds + overlap) if folds > 1 else 0.0
-        counts = np.arange(len(gap) + 1, len(gap) + MOST_SEEDS + 1)
-        spread = np.sqrt(gap.var(ddof=1) + counts * stays)
-        enough = abs(gap.mean()) > _needed(len(gap), self.factor[leader, k]) * spread
-        return 1.0 + int(enough.argmax()) if enough.any() else math.inf
+    if standing != OPEN or len(cells) < 2:
+        return 0.0, 0.0
+    if not np.isfinite(cells[..., [k, leader]]).all() or math.isinf(pairs.error[k, leader]):
+        return math.inf, math.inf
+    gaps = cells[..., k] - cells[..., leader]
+    some = estimate(gaps, overlap)
+    least = float(some.mean - special.stdtrit(some.freedom, POWER) * some.error)
+    if least <= near:
+        return math.inf, math.inf
+    by_seed, by_part = gaps.mean(axis=1), gaps.mean(axis=0)
+    seeds, parts = gaps.shape
+    of_seeds = by_seed.var(ddof=1)
+    of_parts = by_part.var(ddof=1) * (1 / parts + overlap) if parts > 1 else 0.0  # no further seed takes it away
+    counts = np.arange(seeds + 1, seeds + MOST_SEEDS + 1)
+    needed = _needed(seeds, level / pairs.factor[leader, k])
+    enough = least > needed * np.sqrt(of_seeds / counts + of_parts)
+    more = 1.0 + int(enough.argmax()) if enough.any() else math.inf
+    left = (least / needed[0]) ** 2 - of_seeds / seeds  # of the variance, for the samples
+    return more, max(1.0, of_parts / left) if left > 0 and of_parts > 0 and not overlap else math.inf
 
 
 @functools.lru_cache(maxsize=256)
-def _needed(seeds: int, factor: float) -> np.ndarray:
-    """How large a difference must be, in its standard deviations, with 1 … `MOST_SEEDS` more seeds.
+def _needed(seeds: int, level: float) -> np.ndarray:
+    """How large a difference must be, in its standard errors, with 1 … `MOST_SEEDS` more seeds.
 
     So large that its t exceeds the quantile that it has to in `POWER` of all studies.
     """
-    counts = np.arange(seeds + 1, seeds + MOST_SEEDS + 1)
-    level = 1 - (1 - LEVEL) / (2 * factor)
-    return (special.stdtrit(counts - 1, level) + special.stdtrit(counts - 1, POWER)) / np.sqrt(counts)
-
-
-def _p_values(cells: np.ndarray, before: np.ndarray, after: np.ndarray, overlap: float) -> np.ndarray:
-    """For each pair, of its paired differences; 1 where these do not agree with the order."""
-    lost = ~np.isfinite(cells)
-    p = np.ones(len(before))
-    if cells[..., 0].size > 1 and not lost.all():
-        capped = np.where(lost, cells[~lost].max(), cells)
-        gaps = np.moveaxis(capped[..., after] - capped[..., before], -1, 0)  # (pairs, seeds, folds)
-        gap = estimate(gaps, overlap)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t = gap.mean / gap.error  # nan where the losses are equal
-        p = np.where(t > 0, 2 * special.stdtr(gap.freedom, -t), 1.0)
-    always, never = np.asarray(lost.all(axis=(0, 1))), np.asarray(~lost.any(axis=(0, 1)))
-    seeds = lost.any(axis=1).sum(axis=0)  # on how many seeds it diverged
-    for at in np.flatnonzero(always[after] & ~always[before]):
-        # Two that are alike would part so on one of n seeds in 4⁻ⁿ of all studies at the most.
-        if never[before[at]]:
-            p[at] = 0.0 if len(cells) > 2 else 1.0
-        else:
-            p[at] = _barnard(int(seeds[after[at]]), int(seeds[before[at]]), len(cells))
-    return p
-
-
-@functools.cache
-def _barnard(one: int, other: int, count: int) -> float:
-    """Whether two chances to diverge differ: the exact test of Barnard (1945)."""
-    if one == other:
-        return 1.0
-    return float(stats.barnard_exact([[one, other], [count - one, count - other]]).pvalue)
-
-
-def _adjusted(p: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Shaffer's adjusted p-values of all pairs of `width` means, and the factor of each."""
-    order = np.argsort(p, kind="stable")
-    true = _true_together(width)
-    left = len(p) - np.arange(len(p))
-    factor = true[np.searchsorted(true, left, side="right") - 1].astype(float)
-    factor = np.maximum(factor, 1)
-    adjusted, times = np.empty_like(p), np.empty_like(p)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(factor * p[order]))
-    times[order] = factor
-    return adjusted, times
-
-
-@functools.cache
-def _true_together(width: int) -> np.ndarray:
-    """How many of the pairs of `width` means can be equal at once, ascending; as bits of one number.
-
-    >>> _true_together(4)
-    array([0, 1, 2, 3, 6])
-    """
-    if width > _MANY:
-        return np.arange(math.comb(width, 2) + 1)
-    bits = [1]
-    for n in range(1, width + 1):
-        # A group of j that are equal, and any partition of the rest.
-        bits.append(functools.reduce(int.__or__, (bits[n - j] << math.comb(j, 2) for j in range(1, n + 1))))
-    return np.flatnonzero([int(bit) for bit in reversed(f"{bits[width]:b}")])
+    freedom = np.arange(seeds + 1, seeds + MOST_SEEDS + 1) - 1
+    return special.stdtrit(freedom, 1 - level / 2) + special.stdtrit(freedom, POWER)

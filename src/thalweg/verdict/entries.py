@@ -35,19 +35,37 @@ class Default:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """An entry by a metric other than the loss.
+
+    Attributes:
+        value: over the fresh seeds (and samples), on the validation part; NaN where a run diverged.
+        letters, may_be_best: as of an `Entry`, by this metric.
+    """
+
+    value: Interval
+    letters: str
+    may_be_best: bool
+
+
+@dataclass(frozen=True)
 class Entry:
     """One level of the ranked factor, at its best setting.
 
     Attributes:
         optimizer, lr, schedule, further: the setting; `further` maps the other factors that vary to levels.
-        rank: 1 for the group of the best, 2 for the next group, …
+        letters: two entries that share one cannot be told apart.
         validation_loss: over fresh seeds once confirmed, else over the search's seeds.
         places: first and last rank it may have among all; these hold for all entries together in 95% of studies.
-        difference: to the best entry, paired by seed; its interval is for this difference alone.
-        probability_best: the share of resamples of seeds in which it has the lowest mean.
+        difference: to the best entry, paired by seed and sample; its interval is for this difference alone.
+        standing: against the best entry: "best", "practically the same", "worse" (reliably) or "open".
+        may_be_best: whether no other is reliably better, in tests of each other alone.
+        regret: by how much its mean over all seeds and samples is above the best one's at the most; infinite where
+            nothing is known of it.
+        probability_best: the chance that its mean is the lowest.
         search_loss: mean over the search's seeds, by which the setting was chosen.
-        more_seeds: that would tell it from the best, if the difference stays the same; 0 if they are told apart,
-            infinite for more than 1,000, which is not worth it.
+        more_seeds, more_samples: so many more seeds, or samples in all, would tell it from the best, the other staying
+            as it is; 0 where nothing is open, infinite where no number can be promised to.
         edge: "lowest" or "highest" if the chosen rate is the grid's last in that direction.
         runs, diverged: of all settings with this level in the search.
         test: metric → interval over fresh seeds; empty before confirmation.
@@ -58,15 +76,22 @@ class Entry:
             and for a rule without a default rate.
         stopped: runs of the search, of all settings with this level, that halving stopped.
         lost: of the runs behind `validation_loss`, those that diverged.
+        spread: standard errors of the mean that come from the seeds, and from the samples (or folds); NaN where one
+            is not known.
+        metrics: name → where it stands by that metric, once confirmed; those of which it is known whether higher is
+            better.
         mean_of_rest: of the validation losses of the others; infinite where there are none.
     """
 
     optimizer: str
-    rank: int
+    letters: str
     lr: float
     schedule: str
     validation_loss: Interval
     difference: Interval
+    standing: str
+    may_be_best: bool
+    regret: float
     probability_best: float
     search_loss: float
     edge: str | None
@@ -79,6 +104,9 @@ class Entry:
     steps: int = 0
     places: tuple[int, int] = (1, 1)
     more_seeds: float = 0.0
+    more_samples: float = 0.0
+    spread: tuple[float, float] = (math.nan, math.nan)
+    metrics: Mapping[str, Judged] = field(default_factory=dict)
     default: Default | None = None
     stopped: int = 0
     lost: int = 0
@@ -100,8 +128,11 @@ class Verdict:
 
     Attributes:
         factor: what is ranked, e.g. "optimizer" or "batch_size".
-        entries: best first; `groups` are their levels, those in one group tied.
+        entries: best first, by mean; `groups` has for each letter the levels that share it.
         folds: of the cross-validation; 0 where the problem's own validation part judges.
+        samples: of the validation part, where the evidence is over them too; 0 where it is over seeds alone.
+        margin: differences up to that share of the best loss do not matter.
+        looks: how often the study had been confirmed before with fewer seeds.
     """
 
     entries: tuple[Entry, ...]
@@ -112,6 +143,9 @@ class Verdict:
     confirmed: bool
     factor: str = "optimizer"
     folds: int = 0
+    samples: int = 0
+    margin: float = 0.01
+    looks: int = 0
 
     @property
     def best(self) -> Entry:

@@ -135,7 +135,7 @@ def _judged(plan: Plan, verdict: Verdict, entry: Entry, curves: _Curves, lowest:
     at = int(validation.mean(axis=(1, 2)).argmin())
     rise = difference(validation[-1] - validation[at])
     gap = difference(validation[-1] - train[-1]) if comparable else None
-    word, why = _word(curves, at, rise, lowest if comparable and entry.rank > 1 else None, difference)
+    word, why = _word(curves, at, rise, lowest if comparable and not entry.may_be_best else None, difference)
     return Generalization(
         level,
         word,

@@ -94,17 +94,22 @@ def _moment(values: np.ndarray, order: int) -> np.ndarray:
     return ((values - values.mean(axis=-1, keepdims=True)) ** order).mean(axis=-1)
 
 
-def bounds(values: np.ndarray, skewed: bool = True, overlap: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def bounds(
+    values: np.ndarray, skewed: bool = True, overlap: float = 0.0, picked_from: float = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """The ends of the 95% intervals of means over the last two axes.
 
     Args:
         values, overlap: as `estimate` takes them.
         skewed: correct for skewness; differences are left uncorrected.
+        picked_from: of how many independent means each is the lowest, which makes it too low: the upper end is then at
+            a level divided by their number.
     """
     means = estimate(values, overlap)
-    quantile = special.stdtrit(means.freedom, (1 + LEVEL) / 2)
     skewness = means.skewness if skewed else np.zeros_like(means.mean)
-    low, high = (means.mean - _untransformed(q, skewness) * means.error for q in (quantile, -quantile))
+    tail = (1 - LEVEL) / 2
+    quantiles = special.stdtrit(means.freedom, 1 - tail), special.stdtrit(means.freedom, tail / picked_from)
+    low, high = (means.mean - _untransformed(q, skewness) * means.error for q in quantiles)
     return low, high
 
 
@@ -115,8 +120,8 @@ def _untransformed(quantile: np.ndarray, skewness: np.ndarray) -> np.ndarray:
     return np.where(straight, quantile, 3 * (np.cbrt(1 + a * (quantile - a / 6)) - 1) / a)
 
 
-def interval(values: np.ndarray, skewed: bool = True, overlap: float = 0.0) -> Interval:
-    """The mean of values (seeds,) or (seeds, folds) with its 95% interval.
+def interval(values: np.ndarray, skewed: bool = True, overlap: float = 0.0, picked_from: float = 1) -> Interval:
+    """The mean of values (seeds,) or (seeds, folds) with its 95% interval; arguments are those of `bounds`.
 
     One value alone gives an unbounded interval: a single seed says nothing about others.
 
@@ -129,5 +134,21 @@ def interval(values: np.ndarray, skewed: bool = True, overlap: float = 0.0) -> I
         return Interval(mean, -math.inf, math.inf)
     if not math.isfinite(mean):
         return Interval(mean, mean, mean)
-    low, high = bounds(table, skewed, overlap)
+    low, high = bounds(table, skewed, overlap, picked_from)
     return Interval(mean, float(low), float(high))
+
+
+def spread(values: np.ndarray, overlap: float = 0.0) -> tuple[float, float]:
+    """The standard errors of the mean that come from the seeds, and from the folds or parts of the samples.
+
+    Args:
+        values: (seeds, folds or parts).
+
+    NaN where there is only one, or a mean is infinite.
+    """
+    if not np.isfinite(values).all():
+        return math.nan, math.nan
+    seeds, parts = values.shape
+    of_seeds = math.sqrt(values.mean(axis=1).var(ddof=1) / seeds) if seeds > 1 else math.nan
+    of_parts = math.sqrt(values.mean(axis=0).var(ddof=1) * (1 / parts + overlap)) if parts > 1 else math.nan
+    return of_seeds, of_parts

@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from ..losses.registry import SIGNS
 from ..plan.factors import Factor, Level, Setting, shown
 from ..plan.folds import Folds
 from ..plan.plan import Plan
 from ..population.member import RUINED
-from .comparisons import MOST_SEEDS, badness, rank
-from .entries import Entry
+from .comparisons import OPEN, SAME, badness, rank
+from .entries import Entry, Verdict
+from .pairs import ROUNDING
+
+FEW_SAMPLES = 5000  # below, cross-validation tells more
 
 _BUDGETS = {
     "batch_size": "Every batch size had the same number of epochs, so smaller batches took more steps.",
@@ -21,38 +25,83 @@ _BUDGETS = {
 }
 
 
-def sentence(plan: Plan, factor: Factor, name: str, entries: Sequence[Entry], seeds: int, confirmed: bool) -> str:
-    """The answer: which level is best, or which cannot be told apart, and with what loss."""
-    best = entries[0]
+def sentence(plan: Plan, factor: Factor, name: str, verdict: Verdict) -> str:
+    """The answer: which level is best or the safest choice, what may be as good, and what that is about."""
+    entries, seeds, best = verdict.entries, verdict.seeds, verdict.entries[0]
     if not math.isfinite(best.validation_loss.mean):
         return f"No {factor.kind.words} trained {name} without diverging; try lower rates."
-    kind = "fresh seeds" if confirmed else "seeds"
-    over = f"over {seeds} {kind}" if seeds > 1 else f"over one {kind.rstrip('s')}"
-    over += f" × {plan.folds.count} folds" if plan.folds else ""
-    at = rest(plan, factor, best.setting)
-    loss = (
-        f"validation loss {best.validation_loss}"
-        if math.isfinite(best.validation_loss.high)
-        else f"validation loss {best.validation_loss.mean:.4g}"
-    )
-    levels = [e.setting[factor.name] for e in entries if e.rank == 1]
-    first = called(factor, levels[0])
+    first = f"{called(factor, best.setting[factor.name])} ({rest(plan, factor, best.setting)})"
+    loss = f"validation loss {best.validation_loss}"
+    if not math.isfinite(best.validation_loss.high):
+        loss = f"validation loss {best.validation_loss.mean:.4g}"
     if seeds < 2 and not plan.folds and len(entries) > 1:
-        return f"{first} ({at}) has the lowest {loss} on {name}, but one seed cannot tell {factor.kind.many} apart."
-    if len(levels) == 1:
+        return f"{first} has the lowest {loss} on {name}, but one seed cannot tell {factor.kind.many} apart."
+    over = evidence(verdict)
+    if not any(e.may_be_best for e in entries[1:]):
         alone = " and no other comes level" if len(entries) > 1 else ""
-        return f"{first} ({at}) is best on {name}: {loss} {over}{alone}."
-    several = "" if factor.name == "optimizer" else f"{_capital(factor, factor.kind.many)} "
-    return (
-        f"{several}{listed([*map(shown, levels)])} cannot be told apart on {name}: a tie. "
-        f"{first} ({at}) has the lowest {loss} {over}, and a {best.probability_best:.0%} chance of being the best."
-    )
+        return f"{first} is best on {name}: {loss} over {over}{alone}.{_others(factor, verdict)}{_scope(verdict)}"
+    as_good = listed([shown(e.setting[factor.name]) for e in entries[1:] if e.may_be_best])
+    answer = f"{first} has the lowest {loss} on {name}, over {over}; {as_good} may be as good."
+    return f"{answer} {_price(factor, verdict)}{_others(factor, verdict)}{_scope(verdict)}"
 
 
-def notes(
-    plan: Plan, factor: Factor, entries: Sequence[Entry], confirmed: bool, seeds: int, comparisons: int
-) -> list[str]:
+def evidence(verdict: Verdict) -> str:
+    """What the numbers are means over.
+
+    >>> evidence(Verdict((), (), "", (), 10, True, samples=288))
+    '10 fresh seeds × 288 samples'
+    """
+    kind = "fresh seeds" if verdict.confirmed else "seeds"
+    over = f"{verdict.seeds} {kind}" if verdict.seeds > 1 else f"one {kind.rstrip('s')}"
+    if verdict.folds:
+        return f"{over} × {verdict.folds} folds"
+    return f"{over} × {verdict.samples:,} samples" if verdict.samples else over
+
+
+def _scope(verdict: Verdict) -> str:
+    """For what else it holds."""
+    if verdict.folds or verdict.samples:
+        return " This is about other seeds and other data like these."
+    return " This is about other seeds on this very split of the data." if verdict.seeds > 1 else ""
+
+
+def _price(factor: Factor, verdict: Verdict) -> str:
+    """What the safest choice costs at the most, whichever is truly the best."""
+    safe = min(verdict.entries, key=lambda e: e.regret)  # of equals the first
+    best = abs(verdict.entries[0].validation_loss.mean)
+    if not math.isfinite(safe.regret) or best == 0:
+        return "What a choice may cost is not known."
+    name = called(factor, safe.setting[factor.name])
+    most = _percent(safe.regret / best)
+    return f"{name} is the safest choice: whichever is truly best, it costs at most {most} more loss."
+
+
+def _others(factor: Factor, verdict: Verdict) -> str:
+    """By how much those that are not the best are worse."""
+    best = abs(verdict.entries[0].validation_loss.mean)
+    worse = [e for e in verdict.entries[1:] if not e.may_be_best]
+    words = [
+        f"{shown(e.setting[factor.name])} (by {_percent(e.difference.mean / best)})"
+        if best and math.isfinite(e.difference.mean)
+        else f"{shown(e.setting[factor.name])} (diverges)"
+        for e in worse
+    ]
+    if not words:
+        return ""
+    return f" Worse than the best: {listed(words)}."
+
+
+def _percent(share: float) -> str:
+    """
+    >>> _percent(0.049), _percent(0.0049), _percent(3.2)
+    ('5%', '0.5%', '320%')
+    """
+    return f"{share:.0%}" if share >= 0.01 or share == 0 else f"{100 * share:.1g}%"
+
+
+def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> list[str]:
     """What to beware of, and what would help."""
+    entries, confirmed, seeds = verdict.entries, verdict.confirmed, verdict.seeds
     words = []
     for entry in entries:
         if entry.edge and factor.name != "lr":
@@ -75,12 +124,63 @@ def notes(
             f"{halted} of {sum(e.runs for e in entries)} runs were stopped early: after some of the epochs, others "
             "that share all but their rate and hyperparameters were ahead of them."
         )
-    words += _open(factor, entries) + _by_chance(factor, entries, comparisons)
+    words += _by_metrics(factor, verdict) + _same(factor, verdict) + _seedless(verdict) + _open(factor, verdict)
+    words += _by_chance(factor, entries, comparisons) + _spreads(verdict)
     words += [_BUDGETS[f.name] for f in plan.further if f.name in _BUDGETS]
     words += _cross_validated(plan.folds, confirmed) if plan.folds is not None else []
     words.append(_luck(factor, entries[0]) if confirmed else _unconfirmed(plan, factor, seeds))
     words += _untuned(plan, entries) if confirmed and factor.name == "optimizer" else []
     return [*filter(None, words)]
+
+
+def _by_metrics(factor: Factor, verdict: Verdict) -> list[str]:
+    """What a ranking by each metric would say: another best, and what may be as good."""
+    words = []
+    for name in verdict.entries[0].metrics:
+        higher = SIGNS[name] < 0
+        ranked = [e for e in verdict.entries if math.isfinite(e.metrics[name].value.mean)]
+        if not ranked:
+            continue
+        order = sorted(ranked, key=lambda e: SIGNS[name] * e.metrics[name].value.mean)
+        first, *others = [shown(e.setting[factor.name]) for e in order]
+        as_good = [shown(e.setting[factor.name]) for e in order[1:] if e.metrics[name].may_be_best]
+        rest_of = f"; {listed(as_good)} may be as good" if as_good else " and no other comes level" if others else ""
+        words.append(
+            f"By {name} instead of loss: {first} has the {'highest' if higher else 'lowest'}, "
+            f"{order[0].metrics[name].value}{rest_of}."
+        )
+    return words
+
+
+def _same(factor: Factor, verdict: Verdict) -> list[str]:
+    """Which differ from the best by less than matters."""
+    names = [shown(e.setting[factor.name]) for e in verdict.entries if e.standing == SAME]
+    best = shown(verdict.entries[0].setting[factor.name])
+    within = f"within {_percent(verdict.margin)} of its loss"
+    return [f"Practically the same as {best} ({within}): {listed(names)}."] if names else []
+
+
+def _seedless(verdict: Verdict) -> list[str]:
+    """Seeds that make no difference are no evidence."""
+    spreads = [(e.spread[0], abs(e.validation_loss.mean)) for e in verdict.entries if math.isfinite(e.spread[0])]
+    if not spreads or verdict.seeds < 2 or any(error > ROUNDING * mean for error, mean in spreads):
+        return []
+    tested = "" if verdict.samples or verdict.folds else ", so they are no evidence and nothing was tested"
+    return [f"Seeds change nothing here: the losses of {verdict.seeds} of them agree to rounding{tested}."]
+
+
+def _spreads(verdict: Verdict) -> list[str]:
+    """How much of the uncertainty comes from seeds, and how much from samples."""
+    best = verdict.entries[0]
+    of_seeds, of_samples = best.spread
+    if not verdict.samples or not math.isfinite(of_seeds + of_samples):
+        return []
+    words = (
+        f"The best mean is uncertain by {of_seeds:.2g} because of the seeds and by {of_samples:.2g} because of the "
+        f"{verdict.samples:,} validation samples (standard errors)"
+    )
+    few = verdict.samples < FEW_SAMPLES and of_samples > of_seeds
+    return [f"{words}; cross-validation (folds=) judges on all samples." if few else f"{words}."]
 
 
 def _lost(plan: Plan, factor: Factor, entries: Sequence[Entry], confirmed: bool, seeds: int) -> list[str]:
@@ -98,7 +198,7 @@ def _grown(plan: Plan) -> list[str]:
     """By how much the grid grew, and in which direction."""
     if not plan.grown:
         return []
-    low, high = plan.asked[0], plan.asked[-1]
+    low, high = plan.requested_rates[0], plan.requested_rates[-1]
     below, above = [r for r in plan.rates if r < low], [r for r in plan.rates if r > high]
     words = [f"{len(below)} below {low:.3g}, down to {below[0]:.3g}"] if below else []
     words += [f"{len(above)} above {high:.3g}, up to {above[-1]:.3g}"] if above else []
@@ -110,34 +210,54 @@ def _grown(plan: Plan) -> list[str]:
     ]
 
 
-def _open(factor: Factor, entries: Sequence[Entry]) -> list[str]:
-    """How many more seeds would settle which is the best."""
-    several = [e for e in entries[1:] if e.more_seeds]
+def _open(factor: Factor, verdict: Verdict) -> list[str]:
+    """How many more seeds, or samples, would settle which is the best."""
+    several = [e for e in verdict.entries[1:] if e.standing == OPEN and e.more_seeds]
     if not several:
         return []
-    best = factor.called(entries[0].setting[factor.name])
-    others = [shown(e.setting[factor.name]) for e in several]
+    best = factor.called(verdict.entries[0].setting[factor.name])
     within = [
-        f"from {name} about {e.more_seeds:.0f}"
-        for name, e in zip(others, several, strict=True)
-        if math.isfinite(e.more_seeds)
+        f"from {shown(e.setting[factor.name])} about {e.more_seeds:.0f}" for e in several if math.isfinite(e.more_seeds)
     ]
-    beyond = [name for name, e in zip(others, several, strict=True) if not math.isfinite(e.more_seeds)]
+    words = []
+    if within:
+        words.append(
+            f"More seeds that would tell {best} apart in 4 of 5 studies: {', '.join(within)} (`thalweg extend`)."
+        )
+    samples = [e for e in several if math.isinf(e.more_seeds) and verdict.samples and math.isfinite(e.more_samples)]
+    if samples:
+        each = [f"from {shown(e.setting[factor.name])} about {_rounded(e.more_samples)}" for e in samples]
+        words.append(
+            f"No number of seeds tells {best} apart from all others, but samples would: {', '.join(each)} in place of "
+            f"{verdict.samples:,}."
+        )
+    beyond = [shown(e.setting[factor.name]) for e in several if math.isinf(e.more_seeds) and e not in samples]
     if beyond:
-        within.append(f"from {listed(beyond)} more than {MOST_SEEDS:,}, which is not worth it")
-    return [f"More seeds that would tell {best} apart, if the differences stay as they are: {', '.join(within)}."]
+        words.append(f"No number of seeds can be promised to tell {best} apart from {listed(beyond)}.")
+    return words
+
+
+def _rounded(count: float) -> str:
+    """To two digits.
+
+    >>> _rounded(1234.5)
+    '1,200'
+    """
+    return f"{float(f'{count:.2g}'):,.0f}"
 
 
 def _by_chance(factor: Factor, entries: Sequence[Entry], comparisons: int) -> list[str]:
     """Why some are tied although their interval lies on one side of zero."""
-    names = [shown(e.setting[factor.name]) for e in entries[1:] if e.rank == 1 and 0 < e.difference.low < math.inf]
+    names = [
+        shown(e.setting[factor.name]) for e in entries[1:] if e.standing == OPEN and 0 < e.difference.low < math.inf
+    ]
     if not names:
         return []
     their, they = ("its", "it is") if len(names) == 1 else ("their", "they are")
     return [
         (
             f"{listed(names)}: looked at alone, {their} difference to the best would count; among {comparisons} "
-            f"comparisons such a one is likely by chance, so {they} tied."
+            f"comparisons such a one is likely by chance, so {they} not told apart."
         )
     ]
 
@@ -185,7 +305,7 @@ def passed_over(
     at = settings.index(best)
     first = min(range(len(settings)), key=lambda k: (*badness(values[k]), k))
     _, ranked = rank(np.moveaxis(values[[at, first]], 0, -1), overlap=plan.overlap)
-    if first == at or ranked.rank[0] == 1:
+    if first == at or len(ranked.groups) == 1:
         return []
     other, loss = settings[first], f"{ranked.mean[1].mean:.4g}"
     return [

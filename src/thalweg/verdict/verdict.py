@@ -15,19 +15,21 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..errors import PlanError, unknown
+from ..losses.registry import SIGNS
+from ..numbers import Range
 from ..plan.factors import Factor, Level, Setting, shown
 from ..plan.folds import FOLD, averaged
 from ..plan.plan import Plan
-from .comparisons import badness, paired, rank
-from .entries import Default, Entry, Verdict
-from .intervals import Interval, interval
+from .comparisons import MARGIN, badness, paired, rank
+from .entries import Default, Entry, Judged, Verdict
+from .intervals import Interval, interval, spread
 from .sentences import notes, passed_over, sentence
 
 _ENDED = ("finished", "diverged", "stopped")
@@ -113,17 +115,17 @@ def _among(rows: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
     return pd.Series(np.isin(codes[len(others) :], codes[: len(others)]), index=rows.index)
 
 
-def _losses(plan: Plan, members: pd.DataFrame) -> Losses:
+def _losses(plan: Plan, members: pd.DataFrame, metric: str = "validation_loss") -> Losses:
     if plan.folds is not None:
         members = members[members[FOLD].notna()]
-    if members.empty or "validation_loss" not in members:
+    if members.empty or metric not in members:
         return Losses([], np.zeros((0, 0, 0)), [])
     names = _names(plan)
     code = members.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
     _, first = np.unique(code, return_index=True)
     settings = [_setting(row) for row in members.iloc[first][names].to_dict("records")]
     seeds, column = np.unique(members["seed"], return_inverse=True)
-    loss = members["validation_loss"].where(members["status"] != "diverged").fillna(math.inf)
+    loss = members[metric].where(members["status"] != "diverged").fillna(math.inf)
     values = np.full((len(settings), len(seeds), len(plan.search_folds)), math.nan)
     fold = members[FOLD].to_numpy(int) if plan.folds is not None else 0
     values[code, column, fold] = loss.to_numpy(float)
@@ -143,17 +145,30 @@ def _setting(row: Mapping[str, Any]) -> Setting:
     return Setting(str(row["optimizer"]), float(row["lr"]), str(row["schedule"]), levels)
 
 
-def judge(plan: Plan, name: str, members: pd.DataFrame, costs: Mapping[str, Any], by: str = "optimizer") -> Verdict:
+def judge(
+    plan: Plan,
+    name: str,
+    members: pd.DataFrame,
+    costs: Mapping[str, Any],
+    by: str = "optimizer",
+    parts: Mapping[str, pd.DataFrame] | None = None,
+    samples: int = 0,
+    margin: float = MARGIN,
+) -> Verdict:
     """The verdict on whatever the study has finished so far.
 
     Args:
         members: `Store.members()`.
         costs: as the store has them.
         by: the factor whose levels are ranked.
+        parts: `Store.parts()`; without them the evidence is over seeds alone.
+        samples: of the validation part.
+        margin: differences up to that share of the best loss do not matter.
 
     Raises:
-        PlanError: the study does not vary that factor.
+        PlanError: the study does not vary that factor, or the margin is not a number of at least 0.
     """
+    margin = Range(0).check("margin", margin, PlanError)
     factor = rankable(plan, by)
     search = search_losses(plan, members)
     chosen = _best(factor, search)
@@ -161,12 +176,16 @@ def judge(plan: Plan, name: str, members: pd.DataFrame, costs: Mapping[str, Any]
         nothing = f"Nothing can be said about {name} yet: no seed is complete."
         return Verdict((), (), nothing, (), 0, False, factor.name)
     settings = [setting for setting, _ in chosen.values()]
-    fresh = _if_ended(members[members["stage"] == "confirmation"])
+    fresh, looks = _ended(plan, members[members["stage"] == "confirmation"])
     again = _losses(plan, fresh)
     confirmed = again.rows(settings)
     losses = search.rows(settings) if confirmed is None else confirmed
     assert losses is not None  # the search is complete on its seeds
-    order, ranked = rank(losses, overlap=plan.overlap)
+    each_run, parts = losses, {} if parts is None or plan.folds else parts
+    by_part = None if confirmed is None else _by_part(fresh, parts.get("validation_loss"), settings)
+    losses, samples = (losses, 0) if by_part is None else (by_part, samples)
+    order, ranked = rank(losses, overlap=plan.overlap, margin=margin, looks=looks)
+    metrics = {} if confirmed is None else _by_metrics(plan, fresh, parts, settings, looks)
     runs = members[members["stage"] == "search"].groupby(factor.name, sort=False)["status"]
     if plan.folds is not None:
         fresh = averaged(fresh)
@@ -175,43 +194,49 @@ def judge(plan: Plan, name: str, members: pd.DataFrame, costs: Mapping[str, Any]
     entries = []
     for k in order:
         setting, search_loss = [*chosen.values()][k]
-        lost, mean_of_rest = badness(losses[..., k])
+        lost, mean_of_rest = badness(each_run[..., k])
         status = runs.get_group(setting[factor.name])
         entries.append(
             Entry(
                 optimizer=setting.optimizer,
-                rank=ranked.rank[k],
+                letters=ranked.letters[k],
                 lr=setting.lr,
                 schedule=setting.schedule,
                 validation_loss=ranked.mean[k],
                 difference=ranked.difference[k],
+                standing=ranked.standing[k],
+                may_be_best=ranked.may_be_best[k],
+                regret=ranked.regret[k],
                 probability_best=ranked.probability[k],
                 search_loss=search_loss,
                 edge=_edge(plan, setting.lr),
                 runs=int(status.size),
                 diverged=int((status == "diverged").sum()),
-                test={} if confirmed is None else _test(fresh, setting),
+                test={} if confirmed is None else _test(fresh, setting, parts),
                 seconds_per_step=seconds_per_step(plan, costs, setting),
                 state_bytes_per_weight=4.0 * plan.states_of(setting),
                 further=dict(setting.further),
                 steps=steps[setting],
                 places=ranked.places[k],
                 more_seeds=ranked.more_seeds[k],
-                default=_default(plan, fresh, again, setting) if tuned else None,
+                more_samples=ranked.more_parts[k] * (samples or 1),
+                spread=spread(losses[..., k], plan.overlap),
+                metrics={name: judged[k] for name, judged in metrics.items()},
+                default=_default(plan, fresh, again, setting, parts) if tuned else None,
                 stopped=int((status == "stopped").sum()),
                 lost=lost,
                 mean_of_rest=mean_of_rest,
             )
         )
-    ranks = sorted({e.rank for e in entries})
-    groups = tuple(tuple(shown(e.setting[factor.name]) for e in entries if e.rank == r) for r in ranks)
+    levels = [shown(setting[factor.name]) for setting in settings]
+    groups = tuple(tuple(levels[k] for k in group) for group in ranked.groups)
     count, final = len(losses), confirmed is not None
-    answer = sentence(plan, factor, name, entries, count, final)
-    words = notes(plan, factor, entries, final, count, ranked.comparisons)
+    folds = plan.folds.count if plan.folds is not None else 0
+    verdict = Verdict(tuple(entries), groups, "", (), count, final, factor.name, folds, samples, margin, looks)
+    words = notes(plan, factor, verdict, ranked.comparisons)
     if final:
         words += passed_over(plan, factor, entries[0].setting, again.settings, again.values)
-    folds = plan.folds.count if plan.folds is not None else 0
-    return Verdict(tuple(entries), groups, answer, tuple(words), count, final, factor.name, folds)
+    return replace(verdict, sentence=sentence(plan, factor, name, verdict), notes=tuple(words))
 
 
 def rankable(plan: Plan, by: str) -> Factor:
@@ -223,9 +248,44 @@ def rankable(plan: Plan, by: str) -> Factor:
     return names[by]
 
 
-def _if_ended(members: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the confirmation; none while one of them still runs."""
-    return members if members["status"].isin(_ENDED).all() else members[:0]
+def _ended(plan: Plan, members: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The runs of the confirmation, and how often it had been looked at before; none while one of them still runs, but
+    for those that had ended before it was extended."""
+    for looks, count in reversed([*enumerate(plan.looks), (len(plan.looks), math.inf)]):
+        runs = members[members["seed"] < plan.seeds + count]
+        if len(runs) and runs["status"].isin(_ENDED).all():
+            return runs, looks
+    return members[:0], 0
+
+
+def _by_metrics(
+    plan: Plan, fresh: pd.DataFrame, parts: Mapping[str, pd.DataFrame], settings: Sequence[Setting], looks: int
+) -> dict[str, list[Judged]]:
+    """Metric → where each setting stands by it, for the metrics of which it is known whether higher is better."""
+    result = {}
+    for name, sign in SIGNS.items():
+        column = f"validation_{name}"
+        if column not in fresh:
+            continue
+        values = _by_part(fresh, parts.get(column), settings)
+        if values is None:
+            values = _losses(plan, fresh, column).rows(settings)
+        if values is None:
+            continue
+        bad = np.where(np.isfinite(values), sign * values, np.inf)
+        _, ranked = rank(bad, overlap=plan.overlap, looks=looks)
+        result[name] = [
+            Judged(_signed(one, sign), letters, may)
+            for one, letters, may in zip(ranked.mean, ranked.letters, ranked.may_be_best, strict=True)
+        ]
+    return result
+
+
+def _signed(one: Interval, sign: float) -> Interval:
+    """An interval of badness in the metric's own direction."""
+    if not math.isfinite(one.mean):
+        return Interval(math.nan, math.nan, math.nan)
+    return one if sign > 0 else Interval(-one.mean, -one.high, -one.low)
 
 
 def seconds_per_step(plan: Plan, costs: Mapping[str, Any], setting: Setting) -> float:
@@ -237,24 +297,46 @@ def seconds_per_step(plan: Plan, costs: Mapping[str, Any], setting: Setting) -> 
     return costs.get("seconds_per_step", {}).get(setting.optimizer, math.nan)
 
 
-def _default(plan: Plan, fresh: pd.DataFrame, again: Losses, setting: Setting) -> Default | None:
+def _default(
+    plan: Plan, fresh: pd.DataFrame, again: Losses, setting: Setting, parts: Mapping[str, pd.DataFrame]
+) -> Default | None:
     default = plan.default(setting)
     if default is None or (rows := again.rows([default, setting])) is None:
         return None
+    if (by_part := _by_part(fresh, parts.get("validation_loss"), [default, setting])) is not None:
+        rows = by_part
     chosen, untuned, tuned = default == setting, rows[..., 0], rows[..., 1]
     difference = Interval(0.0, 0.0, 0.0) if chosen else paired(untuned, tuned, plan.overlap)
-    loss, test = interval(untuned, overlap=plan.overlap), _test(fresh, default)
+    loss, test = interval(untuned, overlap=plan.overlap), _test(fresh, default, parts)
     return Default(default.lr, default.schedule, dict(default.further), chosen, loss, difference, test)
 
 
-def _test(fresh: pd.DataFrame, setting: Setting) -> dict[str, Interval]:
-    """metric → interval over the fresh seeds of a setting, on the test part."""
+def _test(fresh: pd.DataFrame, setting: Setting, parts: Mapping[str, pd.DataFrame]) -> dict[str, Interval]:
+    """metric → interval over the fresh seeds (and samples) of a setting, on the test part."""
     runs = fresh[matching(fresh, setting)]
     # A diverged run has an infinite loss; its other metrics count where they are numbers.
     loss = runs.get("test_loss", pd.Series(dtype=float)).where(runs["status"] != "diverged").fillna(math.inf)
     names = [name for name in runs.columns if name.startswith("test_")]
     values = {m: (loss if m == "test_loss" else runs[m].dropna()).to_numpy(float) for m in names}
+    for m in names:
+        by_part = _by_part(fresh, parts.get(m), [setting])
+        if by_part is not None and np.isfinite(by_part).all():
+            values[m] = by_part[..., 0]
     return {m.removeprefix("test_"): interval(v) for m, v in values.items() if len(v)}
+
+
+def _by_part(fresh: pd.DataFrame, parts: pd.DataFrame | None, settings: Sequence[Setting]) -> np.ndarray | None:
+    """Values (seeds, parts of the samples, settings), infinite where a run diverged; None where they are not known.
+
+    One seed alone tells nothing of others, on however many samples.
+    """
+    each = [fresh[matching(fresh, setting)].sort_values("seed") for setting in settings]
+    members = np.array([runs["member"] for runs in each])
+    if parts is None or members.shape[1] < 2 or not np.isin(members, parts.index).all():
+        return None
+    values = parts.loc[members.ravel()].to_numpy(float).reshape(*members.shape, -1)
+    lost = np.array([runs["status"] == "diverged" for runs in each])[..., None] | ~np.isfinite(values)
+    return np.moveaxis(np.where(lost, np.inf, values), 0, -1)
 
 
 def matching(members: pd.DataFrame, setting: Setting) -> pd.Series:

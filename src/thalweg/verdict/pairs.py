@@ -1,0 +1,186 @@
+"""All pairs of candidates, compared by their paired differences: which is reliably better, and how far apart they are.
+
+All candidates share a seed's initial weights and order of samples, and they are judged on the same samples (or folds),
+so differences are taken cell by cell. Each pair is tested by them (Student's t), and because many pairs are tested,
+some would differ by chance alone; so the p-values are adjusted as Shaffer (1986, "Modified sequentially rejective
+multiple test procedures", S1) does for all pairs of means: as Holm, but counting only as many hypotheses as can still
+be true together. The chance that any two equal candidates are told apart stays below the level, however many there are.
+
+Losses that agree to float rounding are equal, and where all seeds agree to rounding they are no evidence. A run
+that diverged has an infinite loss; in the test it counts as the worst loss that any run here reached. One that always
+diverged is worse than one that never did.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import string
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special, stats
+
+from .intervals import estimate
+
+ROUNDING = 1e-6  # relative: what float32 leaves uncertain of a mean loss
+_MANY = 60  # above, the refinement over Holm is small and long to compute
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What the tests of all pairs say, (candidates, candidates) each.
+
+    Attributes:
+        gap: mean loss of the row less that of the column; infinite losses count as the worst that was reached.
+        error, freedom: of the gap: standard error and degrees of freedom. The error is infinite without evidence.
+        better: whether the row is reliably better than the column.
+        factor: what the pair's p-value was multiplied with.
+    """
+
+    gap: np.ndarray
+    error: np.ndarray
+    freedom: np.ndarray
+    better: np.ndarray
+    factor: np.ndarray
+
+    @classmethod
+    def of(cls, cells: np.ndarray, by_mean: list[int], overlap: float, level: float) -> Pairs:
+        """Test them all.
+
+        Args:
+            cells: (seeds, folds or parts of the samples, candidates).
+            by_mean: the candidates in the order of their means.
+            overlap: as `intervals.estimate` takes it.
+            level: of significance, for all pairs together.
+        """
+        width = cells.shape[-1]
+        gap, error, freedom, factor = np.zeros((width, width)), *(np.ones((width, width)) for _ in range(3))
+        better = np.zeros((width, width), dtype=bool)
+        # The first of a pair is the one before the other in the order.
+        before, after = (np.array(by_mean)[index] for index in np.triu_indices(width, 1))
+        if len(before):
+            lost = ~np.isfinite(cells)
+            apart, spread, free = _differences(cells, lost, before, after, overlap)
+            p = _p_values(apart, spread, free)
+            _p_of_divergence(p, lost, before, after)
+            p, times = _adjusted(p, width)
+            better[before, after] = p < level
+            for table, values in ((error, spread), (freedom, free), (factor, times)):
+                table[before, after] = table[after, before] = values
+            gap[after, before], gap[before, after] = apart, -apart
+        return cls(gap, error, freedom, better, factor)
+
+    def most(self, level: float) -> np.ndarray:
+        """(rows, columns) how much worse than the column the row is at the most: the one-sided bound at that level."""
+        most = self.gap + special.stdtrit(self.freedom, 1 - level) * self.error
+        return np.where(np.eye(len(most), dtype=bool), -np.inf, most)
+
+
+def _differences(
+    cells: np.ndarray, lost: np.ndarray, before: np.ndarray, after: np.ndarray, overlap: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each pair by how much the later one is higher, with standard error and degrees of freedom."""
+    if lost.all():
+        return np.zeros(len(before)), np.full(len(before), np.inf), np.ones(len(before))
+    capped = np.where(lost, cells[~lost].max(), cells)
+    gaps = np.moveaxis(capped[..., after] - capped[..., before], -1, 0)  # (pairs, seeds, folds or parts)
+    if cells[..., 0].size < 2:
+        return gaps[:, 0, 0], np.full(len(before), np.inf), np.ones(len(before))
+    rounding = ROUNDING * abs(capped.mean(axis=(0, 1)))
+    stable = capped.mean(axis=1).std(axis=0) <= rounding  # its seeds agree
+    rounding = np.maximum(rounding[before], rounding[after])
+    some = estimate(gaps, overlap)
+    equal = abs(some.mean) <= rounding
+    nothing = stable[before] & stable[after] & (some.error <= rounding) & ~equal
+    error = np.where(nothing, np.inf, np.maximum(some.error, rounding))
+    return np.where(equal, 0.0, some.mean), error, some.freedom
+
+
+def _p_values(gap: np.ndarray, error: np.ndarray, freedom: np.ndarray) -> np.ndarray:
+    """Of each pair's difference; 1 where it does not agree with the order."""
+    with np.errstate(divide="ignore", invalid="ignore"):  # losses may all be 0
+        t = gap / error
+    return np.where(t > 0, 2 * special.stdtr(freedom, -t), 1.0)
+
+
+def _p_of_divergence(p: np.ndarray, lost: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
+    """Put in the p-values of pairs of which the later always diverged and the earlier did not."""
+    always, never = np.asarray(lost.all(axis=(0, 1))), np.asarray(~lost.any(axis=(0, 1)))
+    seeds, count = lost.any(axis=1).sum(axis=0), len(lost)  # on how many seeds each diverged, of how many
+    for at in np.flatnonzero(always[after] & ~always[before]):
+        # Two that are alike would part so on one of n seeds in 4⁻ⁿ of all studies at the most.
+        if never[before[at]]:
+            p[at] = 0.0 if count > 2 else 1.0
+        else:
+            p[at] = _barnard(int(seeds[after[at]]), int(seeds[before[at]]), count)
+
+
+@functools.cache
+def _barnard(one: int, other: int, count: int) -> float:
+    """Whether two chances to diverge differ: the exact test of Barnard (1945)."""
+    if one == other:
+        return 1.0
+    return float(stats.barnard_exact([[one, other], [count - one, count - other]]).pvalue)
+
+
+def _adjusted(p: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Shaffer's adjusted p-values of all pairs of `width` means, and the factor of each."""
+    order = np.argsort(p, kind="stable")
+    true = _true_together(width)
+    left = len(p) - np.arange(len(p))
+    factor = true[np.searchsorted(true, left, side="right") - 1].astype(float)
+    factor = np.maximum(factor, 1)
+    adjusted, times = np.empty_like(p), np.empty_like(p)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(factor * p[order]))
+    times[order] = factor
+    return adjusted, times
+
+
+@functools.cache
+def _true_together(width: int) -> np.ndarray:
+    """How many of the pairs of `width` means can be equal at once, ascending; as bits of one number.
+
+    >>> _true_together(4)
+    array([0, 1, 2, 3, 6])
+    """
+    if width > _MANY:
+        return np.arange(math.comb(width, 2) + 1)
+    bits = [1]
+    for n in range(1, width + 1):
+        # A group of j that are equal, and any partition of the rest.
+        bits.append(functools.reduce(int.__or__, (bits[n - j] << math.comb(j, 2) for j in range(1, n + 1))))
+    return np.flatnonzero([int(bit) for bit in reversed(f"{bits[width]:b}")])
+
+
+def groups(better: np.ndarray, order: list[int]) -> list[list[int]]:
+    """The largest groups of which no two candidates are told apart, as a compact letter display has (Piepho 2004).
+
+    Args:
+        better: (candidates, candidates) whether the row is reliably better than the column.
+        order: the candidates, best first; so are those of a group, and the groups by their first.
+
+    >>> apart = np.zeros((3, 3), dtype=bool)
+    >>> apart[0, 2] = True
+    >>> groups(apart, [0, 1, 2])
+    [[0, 1], [1, 2]]
+    """
+    place = {k: at for at, k in enumerate(order)}
+    whole = [frozenset(order)]
+    for one, other in np.argwhere(better).tolist():
+        parted = {group - {k} for group in whole if {one, other} <= group for k in (one, other)}
+        whole = [group for group in whole if not {one, other} <= group]
+        for group in sorted(parted, key=len, reverse=True):
+            if not any(group <= larger for larger in whole):
+                whole.append(group)
+    return sorted((sorted(group, key=place.__getitem__) for group in whole), key=lambda g: [place[k] for k in g])
+
+
+def letters(grouped: list[list[int]], count: int) -> list[str]:
+    """The letters of each candidate, one for each of its groups: those that share one cannot be told apart.
+
+    >>> letters([[0, 1], [1, 2]], 3)
+    ['a', 'ab', 'b']
+    """
+    names = [string.ascii_letters[n] if n < 52 else chr(0x3B1 + n - 52) for n in range(len(grouped))]
+    return ["".join(name for name, group in zip(names, grouped, strict=True) if k in group) for k in range(count)]
