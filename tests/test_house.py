@@ -21,7 +21,7 @@ ROOT = Path(thalweg.__file__).parent
 ROOMS = (
     *("errors", "files", "version", "numbers", "arguments", "calls", "pictures", "calculus", "convolution", "formulas"),
     *("kernels", "optim", "schedules", "losses", "regularizers", "population", "landscapes", "problem", "plan"),
-    *("store", "verdict", "recipe", "results", "engine", "resampling", "probes", "report", "study", "sizes"),
+    *("store", "verdict", "recipe", "results", "engine", "resampling", "probes", "report", "study", "suites", "sizes"),
     *("__init__", "gallery", "cli"),
 )
 LARGEST = 0.12  # share of a room in all lines

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .study.study import Study as Study
     from .study.study import compare as compare
     from .study.study import resume as resume
+    from .suites.suite import suite as suite
 
 _MODULES = ("calculus", "formulas", "landscapes", "losses", "optim", "regularizers", "schedules")
 _WHERE = {
@@ -78,6 +79,7 @@ _WHERE = {
     "resume": "study.study",
     "sharpness": "probes.sharpness",
     "size": "sizes.size",
+    "suite": "suites.suite",
 }
 
 __all__ = ["__version__", *_MODULES, *_WHERE]  # pyright: ignore[reportUnsupportedDunderAll]

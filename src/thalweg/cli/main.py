@@ -20,7 +20,7 @@ from ..version import __version__
 from . import descend
 
 COMMANDS = (
-    *("compare", "resume", "extend", "show", "report", "export", "recipe", "problems", "formula", "schedule"),
+    *("compare", "suite", "resume", "extend", "show", "report", "export", "recipe", "problems", "formula", "schedule"),
     *("descend", "range_test", "rerun", "size", "landscape", "picture", "derivative", "minimum"),
 )  # in the order of the help
 

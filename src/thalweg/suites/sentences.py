@@ -1,0 +1,74 @@
+"""What a verdict over several problems says in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ..plan.plan import as_now
+from ..results import Results
+from ..verdict.sentences import listed
+from .evidence import Evidence
+from .ranks import Ranks
+from .standings import Standing
+
+FEW = 5  # problems, below which no number of seeds helps
+# What studies may differ in, and what sentences call it.
+_PLANNED = {name: name for name in ("rates", "schedules", "regularizers", "losses", "hyperparameters")}
+_PLANNED |= {"batch_sizes": "batch sizes", "seeds": "seeds", "epochs": "epochs", "confirmation": "fresh seeds"}
+_PLANNED |= {"budget": "budget", "folds": "folds"}
+
+
+def sentence(standings: Sequence[Standing], ranked: Ranks, problems: int) -> str:
+    """The answer: which optimizer ranks best, and whether these problems tell that from chance."""
+    first = standings[0]
+    level = [one.optimizer for one in standings if math.isclose(one.average_rank, first.average_rank)]
+    verb, subject = ("rank alike as the best", "They are") if len(level) > 1 else ("ranks best", "It is")
+    lead = f"{listed(level)} {verb} over {problems} problems: average rank {first.average_rank:.3g} of {len(standings)}"
+    if len(level) == 1 and first.ratio and math.isfinite(first.ratio.mean):
+        lead += f", and {first.ratio.mean:.3g} times the lowest loss of each problem"
+        near = min((one for one in standings if one.ratio), key=lambda one: one.ratio.mean if one.ratio else math.inf)
+        if near.ratio and near.ratio.mean < first.ratio.mean:
+            lead += f" ({near.optimizer} is closer to it: {near.ratio.mean:.3g} times)"
+    test = "Friedman’s test" if len(standings) > 2 else "sign test"
+    chance = f"{test}, p = {ranked.p:.2g}"
+    behind = [one.optimizer for one in standings if one.apart]
+    if not ranked.differ:
+        return f"{lead}. But these problems do not tell the optimizers apart ({chance})."
+    if not behind:
+        return f"{lead}. The optimizers differ ({chance}), but none can be told apart from {first.optimizer}."
+    return f"{lead}. {subject} reliably ahead of {listed(behind)} ({chance})."
+
+
+def notes(studies: Mapping[str, Results], facts: Evidence) -> Iterator[str]:
+    """What to beware of, and what would help; first whether problems are missing."""
+    count = len(studies)
+    if count < FEW:
+        yield (
+            f"Problems, not seeds, are what is missing: {count} are too few to say which optimizer is best on others "
+            f"like them, however many seeds each has; give {FEW} or more."
+        )
+    if without := [name for name in studies if name not in facts.positive]:
+        yield (
+            f"Some losses of {listed(without)} are not above 0, where a ratio of losses means nothing: no ratios and "
+            "no shared setting are computed there; ranks and times to the target are."
+        )
+    for name, row in facts.losses.iterrows():
+        if lost := [str(optimizer) for optimizer in row.index[np.isinf(row)]]:
+            yield f"{listed(lost)} diverged on {name} even at the best setting, which counts as an infinite loss."
+    if unconfirmed := [name for name, study in studies.items() if not study.verdict.confirmed]:
+        yield (
+            f"Not confirmed on fresh seeds: {listed(unconfirmed)}. The seeds that chose the settings gave the losses, "
+            "which makes them look a little better than they are."
+        )
+    if other := _differing(studies):
+        yield f"The studies differ in {listed(other)}, so that their problems do too in how hard optimizers were tuned."
+
+
+def _differing(studies: Mapping[str, Results]) -> list[str]:
+    """What is not the same in all plans, as a sentence calls it."""
+    plans = [as_now(study.stored_plan) for study in studies.values()]
+    plans = [plan | {"folds": (plan["folds"] or {}).get("count")} for plan in plans]
+    return [words for name, words in _PLANNED.items() if any(plan[name] != plans[0][name] for plan in plans)]

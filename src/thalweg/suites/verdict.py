@@ -1,0 +1,122 @@
+"""One verdict over several problems, each with a study of its own.
+
+A study says which optimizer is best on its problem, and how sure that is over seeds. Whether that holds for
+another problem only other problems can say: here they are the replicates, with one number each for every
+optimizer, the mean validation loss of its chosen setting over the study's fresh seeds. Seeds never count as problems.
+
+Ratios of losses need losses above 0. A loss such as a negative log-density may be negative, and its zero is a matter of
+units, so a problem with such losses has no ratios; it counts in ranks and in times to a target, which need none.
+
+Read next: `standings.py`, `ranks.py` and `profiles.py`, what is computed; `shared.py`, one setting for all;
+`sections.py`, how it is shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from ..plan.factors import Setting
+from ..results import Results
+from ..verdict.entries import plain
+from ..verdict.intervals import Interval
+from . import profiles
+from .evidence import evidence
+from .ranks import Ranks, ranks
+from .sentences import notes, sentence
+from .shared import Shared, best, shared, tried
+from .standings import Standing, standings
+
+
+@dataclass(frozen=True, eq=False)
+class SuiteVerdict:
+    """Which optimizer is best over several problems, how sure that is, and what to beware of.
+
+    Attributes:
+        standings: one for each optimizer, the best average rank first.
+        ranks: the average ranks, the test whether they differ, and which are told apart.
+        losses: one row per problem, one column per optimizer: mean validation losses, infinite where a run diverged.
+        ratios: losses over the lowest of their row, of the problems whose losses are above 0.
+        targets: problem → the validation loss to reach, as `Study.time_to_target` has it.
+        steps, seconds: tables like `losses`: median times to the target, infinite where half of the runs miss it.
+        shared: one setting for all problems, judged on each problem by a choice on the others.
+        setting: the one that is best over all problems; None where they have none in common.
+    """
+
+    standings: tuple[Standing, ...]
+    sentence: str
+    notes: tuple[str, ...]
+    ranks: Ranks = field(repr=False)
+    losses: pd.DataFrame = field(repr=False)
+    ratios: pd.DataFrame = field(repr=False)
+    targets: Mapping[str, float] = field(repr=False)
+    steps: pd.DataFrame = field(repr=False)
+    seconds: pd.DataFrame = field(repr=False)
+    shared: tuple[Shared, ...] = field(repr=False)
+    setting: Setting | None = field(repr=False)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return tuple(self.losses.index)
+
+    @property
+    def optimizers(self) -> tuple[str, ...]:
+        """The best first."""
+        return tuple(standing.optimizer for standing in self.standings)
+
+    def table(self) -> pd.DataFrame:
+        """One row per optimizer, the best first: optimizer, average_rank, apart (told apart from the best), best_on,
+        and ratio and score, each with `…_low` and `…_high`, the ends of its 95% interval, and score_seconds."""
+        rows = []
+        for one in self.standings:
+            row = {name: getattr(one, name) for name in ("optimizer", "average_rank", "apart", "best_on")}
+            for name in ("ratio", "score"):
+                value = getattr(one, name) or Interval(*[math.nan] * 3)
+                row |= {name: value.mean, f"{name}_low": value.low, f"{name}_high": value.high}
+            rows.append(row | {"score_seconds": one.score_seconds})
+        return pd.DataFrame(rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; infinite and missing numbers are None."""
+        tables = {name: getattr(self, name).T.to_dict() for name in ("losses", "ratios", "steps", "seconds")}
+        facts = {
+            "sentence": self.sentence,
+            "notes": self.notes,
+            "standings": [asdict(one) for one in self.standings],
+            "p": self.ranks.p,
+            "critical_difference": self.ranks.critical_difference,
+            "groups": self.ranks.groups,
+            **tables,
+            "targets": self.targets,
+            "shared": [asdict(one) for one in self.shared],
+            "setting": self.setting and asdict(self.setting),
+        }
+        return plain(facts)
+
+    def __str__(self) -> str:
+        return "\n".join([self.sentence, *(f"  {note}" for note in self.notes)])
+
+
+def judge(studies: Mapping[str, Results]) -> SuiteVerdict:
+    """The verdict over these studies: problem → its study, two or more, finished, of the same optimizers."""
+    facts = evidence(studies)
+    ranked, ratios = ranks(facts.losses), profiles.to_best(facts.losses.loc[[*facts.positive]])
+    searches = {name: facts.searches[name] for name in facts.positive}
+    order = standings(facts, ranked, ratios)
+    return SuiteVerdict(
+        order,
+        sentence(order, ranked, len(studies)),
+        tuple(notes(studies, facts)),
+        ranked,
+        facts.losses,
+        ratios,
+        facts.targets,
+        facts.steps,
+        facts.seconds,
+        tuple(shared(searches)),
+        best(tried(searches)),
+    )
