@@ -45,6 +45,7 @@ bench: setup
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/sharpness.py
 	$(BIN)/python benchmarks/intervals.py
+	$(BIN)/python benchmarks/verdicts.py
 	$(BIN)/python benchmarks/basins.py
 	$(BIN)/python benchmarks/halving.py
 

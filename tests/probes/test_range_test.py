@@ -101,7 +101,7 @@ def made(losses: list[list[float]], start: float = 2.0) -> RangeTest:
 def test_how_sure_it_is() -> None:
     clear = made([[2, 2, 2], [1.5, 1.6, 1.4], [0.5, 0.51, 0.52], [1.4, 1.5, 1.6], [9, 9, math.inf]])
     assert (clear.suggestion, clear.sureness, clear.edge) == (100.0, 1.0, None)
-    assert clear.chances.tolist() == pytest.approx([0, 0, 1, 0, 0], abs=0.01)
+    assert clear.chances.tolist() == pytest.approx([0, 0, 1, 0, 0], abs=0.05)
     assert clear.table()["diverged"].tolist() == [0, 0, 0, 0, 1]
     assert clear.table()["chance"].sum() == pytest.approx(1)
     # two valleys far apart that only seeds tell from each other: unsure, and it says so

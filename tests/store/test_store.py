@@ -529,7 +529,7 @@ def test_a_store_of_the_first_schema_reads_as_it_did(first: Path) -> None:
     assert len(table) == 20
     verdict = study.verdict
     assert verdict.sentence == (
-        "adam(beta2=0.99) (rate 0.1, cosine) has the lowest validation loss 0.1546 [0.02259, 0.419] on breast-cancer, "
+        "adam(beta2=0.99) (rate 0.1, cosine) has the lowest validation loss 0.1546 [0.02259, 0.3838] on breast-cancer, "
         "over 2 fresh seeds; sgd may be as good. adam(beta2=0.99) is the safest choice: whichever is truly best, it "
         "costs at most 31% more loss. This is about other seeds on this very split of the data."
     )
