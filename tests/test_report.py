@@ -323,7 +323,7 @@ def test_every_factor_has_its_section(tmp_path: Path):
     )
     assert "rate 0.001 constant, batch size" in tuned
     assert "beta2 0.999" in tuned
-    assert "Regret at most by how much its mean is above that of the truly best" in sections["batch size"]
+    assert "Regret at most by how much its mean is worse than that of the truly best" in sections["batch size"]
     assert "Batch size Optimizer Rate Schedule beta2 Validation loss" in sections["batch size"]
     assert "beta2 Optimizer Rate Schedule Batch size Validation loss" in sections["beta2"]
     assert "Time per run" in sections["batch size"]

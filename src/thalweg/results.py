@@ -197,7 +197,7 @@ class Results:
         """Which optimizer is best here, and how sure that is; of what is finished so far."""
         return self.verdict_by("optimizer")
 
-    def verdict_by(self, factor: str, margin: float = MARGIN) -> Verdict:
+    def verdict_by(self, factor: str, margin: float = MARGIN, by_metric: str | None = None) -> Verdict:
         """Which level of any factor the study varies is best here: which schedule, batch size, loss, ….
 
         Each level is represented by its best setting, tuned over everything else, with the same intervals,
@@ -205,10 +205,12 @@ class Results:
 
         Args:
             factor: "optimizer", "schedule", "loss", "batch_size", "lr", or a hyperparameter's name.
-            margin: differences up to that share of the best loss do not matter: 1% unless told.
+            margin: differences up to that share of the best value do not matter: 1% unless told.
+            by_metric: ranks by another metric than the study chose its settings by, e.g. "accuracy", or "f1:max" for
+                one of your own, of which higher is better; "f1:min" for lower.
 
         Raises:
-            PlanError: the study does not vary that factor, or the margin is below 0.
+            PlanError: the study does not vary that factor, the margin is below 0, or it has no such metric.
 
         >>> import thalweg as tw, tempfile
         >>> study = tw.compare("breast-cancer", ["adam"], [0.01], ["constant"], seeds=2, epochs=2, confirmation=3,
@@ -222,9 +224,9 @@ class Results:
             with Store.open(self.path) as store:
                 parts = store.parts()
             evidence = self.table(), self._meta("costs") or {}, factor, parts, self.problem.get("validation_samples", 0)
-            return judge(self.plan, self.name, *evidence, margin)
+            return judge(self.plan, self.name, *evidence, margin, by_metric)
 
-        return self._once(f"verdict by {factor} {margin}", judged)
+        return self._once(f"verdict by {factor} {margin} {by_metric}", judged)
 
     def generalization(self, by: str = "optimizer") -> list[Generalization]:
         """The gap between training and validation, over- and underfitting in words, and where to stop, for the chosen
@@ -245,8 +247,8 @@ class Results:
 
     def table(self) -> pd.DataFrame:
         """One row per member: stage, optimizer, lr, schedule, every other factor that varies (NaN where it does not
-        apply), seed, fold (of a cross-validation; missing for those trained on all samples), status, step, and its last
-        losses."""
+        apply), seed, fold (of a cross-validation; missing for those trained on all samples), status, step, and its
+        losses and metrics: the last ones, or those of the epochs by which the study judges."""
 
         def read() -> pd.DataFrame:
             with Store.open(self.path) as store:
@@ -301,7 +303,8 @@ class Results:
     def sensitivity(self) -> pd.DataFrame:
         """How much the rate matters: one row per optimizer, everything but the rate at its chosen level.
 
-        Columns: optimizer, schedule, other factors that vary, lr and validation_loss of the best rate; for 1, 5 and
+        Columns: optimizer, schedule, other factors that vary, lr and validation_loss (or the metric that the study
+        judges by) of the best rate; for 1, 5 and
         10%: `decades_…`, how many decades of rate have a mean validation loss within so much of the best (straight
         lines between the rates tried), from `low_…` to `high_…`, and `at_least_…`, whether the grid ends inside of
         them; rates, how many were tried, and diverged, the share of them at which a seed diverged.

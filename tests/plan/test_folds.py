@@ -259,7 +259,7 @@ def test_settings_are_chosen_by_the_mean_over_folds_and_seeds(crossed: Study) ->
         own = table[(table["stage"] == "search") & (table["optimizer"] == entry.optimizer)]
         means = own.groupby("lr")["validation_loss"].mean()
         assert entry.lr == means.idxmin()
-        assert entry.search_loss == pytest.approx(means.min())
+        assert entry.search_value == pytest.approx(means.min())
         assert entry.runs == 2 * 2 * 4
         again = table[(table["stage"] == "confirmation") & (table["optimizer"] == entry.optimizer)]
         again = again[again["lr"] == entry.lr]

@@ -419,6 +419,21 @@ def test_blocks_are_read_whole_while_one_is_halved(store: Store, monkeypatch: py
     ]
 
 
+def test_values_on_parts_of_the_samples_move_with_their_members(store: Store) -> None:
+    first = store.blocks()[0]
+    tables = {step: np.arange(6.0).reshape(3, 2) + step for step in (4, 8)}
+    for step, table in tables.items():
+        store.record(first.id, step, values([1, 2, 3]), ALIVE, 1, parts={"validation_loss": table})
+    before = store.parts()["validation_loss"]
+    assert before.to_numpy().tolist() == tables[8].tolist()
+    halves = [Compacted(first.id, [(first.id, 1)], "waiting"), Compacted(9, [(first.id, 2), (first.id, 0)], "waiting")]
+    store.compact([first], halves, {})
+    after = store.parts()["validation_loss"]
+    assert sorted(after.to_numpy().tolist()) == sorted(before.to_numpy().tolist())
+    losses = store.members().set_index("member")["validation_loss"]
+    assert after[0].tolist() == [(loss - 1) * 2 + 8 for loss in losses[after.index]]  # as recorded
+
+
 # Checkpoints
 
 

@@ -142,7 +142,7 @@ def test_verdict_is_confirmed(tiny: Study) -> None:
         default = own[own["lr"] == 0.001]  # outside of the grid
         assert entry.default is not None
         untuned = fresh.query(f"optimizer == '{entry.optimizer}' and lr == 0.001 and schedule == 'constant'")
-        assert entry.default.validation_loss.mean == pytest.approx(untuned["validation_loss"].mean(), rel=1e-6)
+        assert entry.default.value.mean == pytest.approx(untuned["validation_loss"].mean(), rel=1e-6)
         own = own.drop(default.index)
         assert entry.validation_loss.mean == pytest.approx(own["validation_loss"].mean(), rel=1e-6)
         assert set(entry.test) == {"loss", "accuracy"}

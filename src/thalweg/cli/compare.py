@@ -55,6 +55,12 @@ def compare(
     budget: Annotated[
         str, typer.Option(help="full, or halving: runs that cannot win any more are stopped early.")
     ] = "full",
+    by_metric: Annotated[
+        str, typer.Option(help="Choose and rank by it: loss, accuracy, …; f1:max for a metric of your own.")
+    ] = "loss",
+    judge: Annotated[
+        str, typer.Option(help='The epochs that count: last, best (each run\'s own), or "average of the last 3".')
+    ] = "last",
     batched: Annotated[
         bool | None,
         typer.Option(

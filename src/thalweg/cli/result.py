@@ -106,9 +106,10 @@ def finish(
     by: str = "optimizer",
     rerun: Rerun | None = None,
     margin: float = 0.01,
+    by_metric: str | None = None,
 ) -> None:
     """Write the report if it is wanted, and print the result: the ranking of optimizers, or of another factor."""
-    verdict = study.verdict_by(by, margin)
+    verdict = study.verdict_by(by, margin, by_metric)
     if report is not None:
         from ..report.html import write
 

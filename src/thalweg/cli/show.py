@@ -17,12 +17,15 @@ def show(
         str, typer.Option(help="What to rank: optimizer, schedule, batch_size, loss, or a hyperparameter.")
     ] = "optimizer",
     margin: Annotated[
-        float, typer.Option(help="The share of the best loss up to which differences do not matter.")
+        float, typer.Option(help="The share of the best value up to which differences do not matter.")
     ] = 0.01,
+    by_metric: Annotated[
+        str | None, typer.Option(help="Rank the chosen settings by another metric, e.g. accuracy, or f1:max.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Print the verdict of a study; of what is finished so far, if it still runs."""
     from ..study.study import Study
     from .result import finish
 
-    finish(Study.open(store), None, json, by, margin=margin)
+    finish(Study.open(store), None, json, by, margin=margin, by_metric=by_metric)

@@ -9,6 +9,7 @@ import numpy as np
 from safetensors.torch import load, save
 
 from ..errors import ThalwegError, TrainingError, first_line
+from ..plan.plan import Plan
 from ..population.block import Block
 from .memory import out_of_memory
 from .messages import Ended, Event, Failed, Job, Passed, Saved, Steps, StopFlag, TooLarge
@@ -54,7 +55,7 @@ def _train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
         if epoch is not None:
             finished = block.step == block.total
             values, parts = dict(epoch.values), {}
-            if finished and job.tested:
+            if job.tested and (finished or _judges(block, plan)):
                 values |= {f"test_{n}": v for n, v in block.evaluate(*programs.problem.test).items()}
                 parts = _parts(block, programs)
             yield Passed(block.step, values, block.diverged.copy(), time.monotonic() - pass_start, finished, parts)
@@ -70,6 +71,13 @@ def _train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
             return
     # At a rung, where others may still be on their way.
     yield _saved(block)
+
+
+def _judges(block: Block, plan: Plan) -> bool:
+    """Whether the epoch that has just ended may be among those that a run is judged by; without a validation part the
+    last alone is."""
+    epoch = block.step // block.task.batches.steps
+    return block.task.validation is not None and epoch >= plan.criterion.first(plan.epochs)
 
 
 def _parts(block: Block, programs: Programs) -> dict[str, np.ndarray]:

@@ -1,11 +1,11 @@
 """Successive halving: settings that cannot win any more are stopped at rungs, and the rest goes on without them.
 
-A run of E epochs has its rungs after E/8, E/4 and E/2 of them. There the settings that share everything but
-numbers (rate, hyperparameters) compete: the better half of them, by the mean validation loss over all seeds and folds,
-goes on. Optimizers, schedules, losses, regularizers and batch sizes never compete before the end, because one
-that decays its rate, or takes smaller steps, looks bad early on and may win all the same; and the best setting
-so far of every level that is ranked stays. So no optimizer leaves the search, and at 13 rates it costs 36%
-of all member-steps. Rates by which the grid grows later meet the same rungs, and what the others were there.
+A run of E epochs has its rungs after E/8, E/4 and E/2 of them. There the settings that share everything but numbers
+(rate, hyperparameters) compete: the better half of them, by the mean over all seeds and folds of what the study judges
+by, goes on. Optimizers, schedules, losses, regularizers and batch sizes never compete before the end, because one that
+decays its rate, or takes smaller steps, looks bad early on and may win all the same; and the best setting so far of
+every level that is ranked stays. So no optimizer leaves the search, and at 13 rates it costs 36% of all member-steps.
+Rates by which the grid grows later meet the same rungs, and what the others were there.
 
 All seeds of a setting live and die together. Rungs cut the run, not its schedule: a run that goes on is the run
 it would have been anyway. The survivors' weights, optimizer states and whatever else is kept between steps are
@@ -91,7 +91,7 @@ def survivors(plan: Plan, losses: Mapping[Setting, np.ndarray]) -> list[Setting]
     """The settings that go on, in the plan's order.
 
     Args:
-        losses: validation losses (seeds and folds,) of each setting at the rung, infinite where a run diverged.
+        losses: (seeds and folds,) of each setting at the rung, as `losses_at` gives them.
     """
     order = sorted(losses, key=lambda s: (*badness(losses[s]), s.lr))
     better = {s for group in _groups(plan, order) for s in group[: math.ceil(len(group) / ETA)]}
@@ -130,16 +130,18 @@ def regrouped(
 def losses_at(
     programs: Programs, rows: Sequence[BlockRow], epoch: int, point: Callable[[int, int, str], np.ndarray]
 ) -> dict[Setting, np.ndarray]:
-    """Validation losses (seeds and folds,) of each setting after that epoch, in the plan's order.
+    """What each setting is judged by after that epoch, the lower the better, (seeds and folds,), in the plan's order.
 
     Args:
         point: block, step and metric → the values of its members.
     """
     losses: dict[Setting, list[float]] = {}
     for row in sorted(rows, key=lambda r: (r.seed, r.fold or 0)):
-        step = epoch * programs.steps(row.settings[0], row.fold)
-        if step > row.step:
+        per_epoch, criterion = programs.steps(row.settings[0], row.fold), programs.plan.criterion
+        if epoch * per_epoch > row.step:
             continue  # stopped at a rung before
-        for setting, value in zip(row.settings, point(row.id, step, "validation_loss").tolist(), strict=True):
+        steps = [per_epoch * each for each in range(criterion.first(epoch), epoch + 1)]
+        values = np.stack([point(row.id, step, criterion.column) for step in steps])
+        for setting, value in zip(row.settings, criterion.badness(values).tolist(), strict=True):
             losses.setdefault(setting, []).append(value if math.isfinite(value) else math.inf)
     return {setting: np.array(losses[setting]) for setting in programs.plan.settings if setting in losses}

@@ -24,15 +24,15 @@ SPAN = 1000.0  # losses above SPAN times the smallest leave the plot at the top,
 RING = Style(INK, marker="circle-open")
 
 
-def rate_table(members: pd.DataFrame) -> pd.DataFrame:
+def rate_table(members: pd.DataFrame, metric: str = "validation_loss") -> pd.DataFrame:
     """One row per optimizer, schedule, rate: `mean`, `low`, `high` (smallest, largest), `seeds`, `diverged`, `stopped`.
 
-    `members` has columns `optimizer`, `schedule`, `lr`, `status` and `validation_loss`; only those with status
+    `members` has columns `optimizer`, `schedule`, `lr`, `status` and that metric's; only those with status
     `finished`, `diverged` or `stopped` count. A diverged run has infinite loss, and so has every mean with one in
     it; a run that was stopped has the loss it had then.
     """
     runs = members[members["status"].isin(["finished", "diverged", "stopped"])]
-    loss, stopped = runs["validation_loss"].astype(float), runs["status"] == "stopped"
+    loss, stopped = runs[metric].astype(float), runs["status"] == "stopped"
     diverged = (runs["status"] == "diverged") | ~np.isfinite(loss)
     runs = runs.assign(loss=loss.mask(diverged, np.inf), diverged=diverged, stopped=stopped)
     groups = runs.groupby(["optimizer", "schedule", "lr"], sort=True)
@@ -42,11 +42,7 @@ def rate_table(members: pd.DataFrame) -> pd.DataFrame:
 
 
 def rates(
-    members: pd.DataFrame,
-    chosen: Mapping[str, tuple[float, str]],
-    *,
-    columns: int = 4,
-    measure: str = "validation loss",
+    members: pd.DataFrame, chosen: Mapping[str, tuple[float, str]], *, columns: int = 4, metric: str = "validation_loss"
 ) -> go.Figure:
     """Small multiples: mean loss over seeds at each rate, in log–log axes shared by all panels.
 
@@ -55,12 +51,12 @@ def rates(
         chosen: each optimizer's chosen (rate, schedule), in the order of the panels. Its schedule is the strong
             line with a band from the smallest to the largest seed; other schedules are thin; a ring marks the choice.
         columns: panels in a row.
-        measure: what the vertical axis shows; logarithmic unless a loss is not positive.
+        metric: what the vertical axis shows; logarithmic unless a value is not positive.
 
     A × at the top marks a rate at which at least one seed diverged; the hover text says how many. Small open marks,
     which no line joins, are rates at which runs were stopped early, at the loss they had then.
     """
-    table = rate_table(members)
+    table = rate_table(members, metric)
     names = list(dict.fromkeys([*chosen, *table["optimizer"]]))
     rows = max(1, math.ceil(len(names) / columns))
     titles = [bold(name) + (f"  {text(chosen[name][1])}" if name in chosen else "") for name in names]
@@ -80,7 +76,7 @@ def rates(
     for place in range(max(0, len(names) - columns), len(names)):
         figure.update_xaxes(showticklabels=True, row=place // columns + 1, col=place % columns + 1)
     dress(figure, 130 + 180 * rows, t=58, b=8 + 30 * (3 if columns < 3 else 2))
-    axes = f"{text(measure)} against learning rate, {'log scales' if logarithmic else 'log rate'}"
+    axes = f"{text(metric.replace('_', ' '))} against learning rate, {'log scales' if logarithmic else 'log rate'}"
     above = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "yshift": 44, "xanchor": "left"}
     return figure.add_annotation(text=axes, **above, showarrow=False, font={"color": MUTED, "size": 13})
 

@@ -15,6 +15,7 @@ from ..errors import PlanError, StoreError, unknown
 from ..formulas import Formula
 from ..numbers import COUNT, Range
 from ..population.member import Member
+from .criterion import FINAL_LOSS, LAST, Criterion
 from .factors import (
     BATCH_SIZE,
     LOSS,
@@ -58,6 +59,7 @@ class Plan:
         grow: at most so many rates are added on each side, where an optimizer does best on the edge of the grid.
         grown: the rates that were added to those asked for; `rates` has both.
         looks: how many seeds the confirmation had at each time it was extended.
+        criterion: by what runs are judged, where settings are chosen and ranked.
         budget: "full": every run goes to its end; "halving": those that cannot win any more are stopped.
     """
 
@@ -72,6 +74,7 @@ class Plan:
     grow: int = 0
     grown: tuple[float, ...] = ()
     looks: tuple[int, ...] = ()
+    criterion: Criterion = FINAL_LOSS
 
     def __post_init__(self) -> None:
         for name, low in (("seeds", 1), ("epochs", 1), ("confirmation", 0), ("grow", 0)):
@@ -237,6 +240,8 @@ class Plan:
             "grow": self.grow,
             "grown": list(self.grown),
             "looks": list(self.looks),
+            "by_metric": self.criterion.by_metric,
+            "judge": self.criterion.judge,
             "hyperparameters": {f.name: list(f.levels) for f in self.hyperparameters},
             "applies": {f.name: list(f.only or ()) for f in self.hyperparameters},
             "seeds": self.seeds,
@@ -282,6 +287,7 @@ class Plan:
             names = ("seeds", "epochs", "confirmation", "states", "defaults", "budget", "grow")
             values = {name: plain[name] for name in names}
             values["looks"] = tuple(plain["looks"])
+            values["criterion"] = Criterion.of(plain["by_metric"], plain["judge"])
             plan = cls((*map(fixed, FIXED), *hyper), folds=Folds.from_json(plain["folds"]), **values)
             return checked(plan.grown_to(plain["grown"]))
         except PlanError as error:
@@ -316,7 +322,7 @@ def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
         plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
         plain["specs"] = {"optimizers": plain["specs"]} if plain.get("specs") else {}
     usual = {"regularizers": ["none"], "folds": None, "defaults": {}, "budget": FULL_BUDGET, "grow": 0, "grown": []}
-    usual |= {"looks": []}
+    usual |= {"looks": [], "by_metric": "loss", "judge": LAST}
     return {**usual, **plain}
 
 
@@ -334,6 +340,8 @@ def plan(
     regularizers: Sequence[Any] | None = None,
     budget: str = FULL_BUDGET,
     grow: int = GROW,
+    by_metric: str = "loss",
+    judge: str = LAST,
 ) -> Plan:
     """Check every part of a plan; PlanError says in a sentence which part is invalid."""
     rules = factor(OPTIMIZER, optimizers if optimizers is not None else formulas.CLASSIC)
@@ -357,7 +365,11 @@ def plan(
     varied = _hyperparameters(rules.objects, hyperparameters)
     states = {label: len(rule.states) for label, rule in rules.objects.items()}
     defaults = _defaults(rules.objects, varied)
-    plan = Plan((*fixed, *varied), seeds, epochs, confirmation, states, defaults=defaults, budget=budget, grow=grow)
+    criterion = Criterion.of(by_metric, judge)
+    named = {"states": states, "defaults": defaults, "budget": budget, "grow": grow, "criterion": criterion}
+    plan = Plan((*fixed, *varied), seeds, epochs, confirmation, **named)
+    if criterion.epochs > plan.epochs:
+        raise PlanError(f"judge is {judge!r}, and a run has {plan.epochs}; give more epochs, or average fewer.")
     if budget not in (FULL_BUDGET, HALVING):
         raise PlanError(f"the budget is {budget!r}; give {FULL_BUDGET!r}, or {HALVING!r} to stop runs that cannot win.")
     if budget == HALVING and plan.epochs < 2:

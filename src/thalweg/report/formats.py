@@ -41,7 +41,7 @@ class Format:
 def _interval(value: Interval) -> Written:
     """The mean, with its interval beneath."""
     if not math.isfinite(value.mean):
-        return number(value.mean)
+        return number(abs(value.mean))
     return number(value.mean), f"[{number(value.low)}, {number(value.high)}]"
 
 
@@ -116,7 +116,8 @@ FORMATS = {
     "places": Format(_places, _places),
     "probability": Format(_probability, lambda share: f"{share:.0%}" if math.isfinite(share) else ""),
     "lettered": Format(
-        lambda one: (number(one.value.mean), one.letters), lambda one: f"{brief(one.value.mean)} {one.letters}"
+        lambda one: (number(one.value.mean) if math.isfinite(one.value.mean) else "∞", one.letters),
+        lambda one: f"{brief(one.value.mean)} {one.letters}",
     ),
     "yes": Format(lambda flag: "yes" if flag else "no", lambda flag: "yes" if flag else ""),
     "percent": Format(_percent, _percent),

@@ -58,7 +58,7 @@ def _batches(sizes: tuple[int | str, ...]) -> str:
 
 def ranking(verdict: Verdict, kind: Kind = OPTIMIZER) -> Section:
     """The levels of a factor, best first."""
-    best = abs(verdict.entries[0].validation_loss.mean) if verdict.entries else math.nan
+    best = abs(verdict.entries[0].value.mean) if verdict.entries else math.nan
     rows = [
         vars(entry)
         | {"optimism": entry.optimism, "lr": (entry.lr, entry.edge), **entry.further}
@@ -74,22 +74,23 @@ def ranking(verdict: Verdict, kind: Kind = OPTIMIZER) -> Section:
 
 def _terms(verdict: Verdict) -> dict[str, str]:
     """The words of the table, each in a line."""
-    margin = f"{100 * verdict.margin:g}%"
+    margin, by = f"{100 * verdict.margin:g}%", verdict.criterion
     over = "seeds and samples" if verdict.samples else "seeds and folds" if verdict.folds else "seeds on this split"
     return {
         "[95% interval]": f"holds the mean over all {over} in 95% of studies; the best's allows for its having been "
-        "picked as the lowest",
+        "picked as the best",
         "Not told apart": "two with a letter in common cannot be told apart, all pairs considered together",
         "May be best": "no other is reliably better than it, in tests of each other alone; the truly best is among "
         "these in 95% of studies",
-        "Regret at most": "by how much its mean is above that of the truly best at the most, in percent of the lowest",
-        "Against the best": f"practically the same: within {margin} of the lowest loss; worse: reliably; open: neither "
-        "is shown",
+        "Regret at most": "by how much its mean is worse than that of the truly best at the most, in percent of the "
+        "best",
+        "Against the best": f"practically the same: within {margin} of the {by.extreme} {by.metric}; worse: reliably; "
+        "open: neither is shown",
         **{
             f"Validation {name}": "with the letters of a ranking by it"
             for name in (verdict.entries[0].metrics if verdict.entries else ())
         },
-        "Chance of best": "that its mean is truly the lowest, if the true means scatter as far as these show",
+        "Chance of best": f"that its mean is truly the {by.extreme}, if the true means scatter as far as these show",
     }
 
 
@@ -100,13 +101,13 @@ def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
         for name in ("optimizer", "lr", "schedule", *further)
         if name != kind.name
     ]
-    interval = "[95% interval]"
+    interval, by = "[95% interval]", verdict.criterion
     change = Column("optimism", "Change from search", "change", None, "change from\nsearch", 5, page=False)
     time = Column("time", "Time per run", "duration", _time)
     return [
         level(kind.name, "chosen rate" if kind is GRID else "name", worth=0),
         *setting,
-        Column("validation_loss", "Validation loss", "interval", None, f"validation loss\n{interval}", 0),
+        Column("value", by.words.capitalize(), "interval", None, f"{by.words}\n{interval}", 0),
         *([change] if verdict.confirmed else []),
         Column("letters", "Not told apart", "name", None, "not told\napart", 0),
         Column("may_be_best", "May be best", "yes", None, "may be\nbest", 1),
@@ -149,31 +150,33 @@ def _tests(title: str, verdict: Verdict, loss: int, others: int) -> list[Column]
 
 
 def _figure(verdict: Verdict, kind: Kind) -> Figure:
+    by = verdict.criterion
     seeds = f"{verdict.seeds} {'fresh seeds' if verdict.confirmed else 'seeds of the search'}"
     seeds += f" × {verdict.folds} folds" if verdict.folds else ""
     seeds += f" × {verdict.samples:,} samples" if verdict.samples else ""
     caption = (
-        f"Dot: mean validation loss over {seeds}. Bar: its 95% interval. Two with a letter in common cannot be told "
-        "apart; those on the ground may be the best. Lower is better; × means that a run diverged."
+        f"Dot: mean {by.words}{by.when} over {seeds}. Bar: its 95% interval. Two with a letter in common cannot be "
+        f"told apart; those on the ground may be the best. {'Higher' if by.higher else 'Lower'} is better; × means "
+        "that a run diverged."
     )
     if kind is not OPTIMIZER:
         caption = (
-            f"Each {kind.words} at its best setting, which the table names: mean validation loss over "
+            f"Each {kind.words} at its best setting, which the table names: mean {by.words}{by.when} over "
             f"{seeds} with its 95% interval. Two with a letter in common cannot be told apart; those on the ground may "
             "be the best."
         )
     names = [verdict.level(entry) for entry in verdict.entries]
-    label = f"Validation loss of {len(names)} {kind.many} with 95% intervals"
+    label = f"{by.words.capitalize()} of {len(names)} {kind.many} with 95% intervals"
     label += f", from {names[0]} (best) to {names[-1]}." if names else "."
 
     def draw(narrow: bool) -> go.Figure:
         from ..pictures.ranking import ranking
 
         dots = [
-            {"name": name, "letters": entry.letters, "ground": entry.may_be_best, **vars(entry.validation_loss)}
+            {"name": name, "letters": entry.letters, "ground": entry.may_be_best, **vars(entry.value)}
             for name, entry in zip(names, verdict.entries, strict=True)
         ]
-        return ranking(dots, compact=narrow, coloured=kind is OPTIMIZER)
+        return ranking(dots, measure=by.words, compact=narrow, coloured=kind is OPTIMIZER)
 
     return Figure(draw, label, caption)
 
@@ -181,41 +184,41 @@ def _figure(verdict: Verdict, kind: Kind) -> Figure:
 def tuned(verdict: Verdict) -> Section:
     """What the search found, what fresh seeds give, and what the optimizer gives without any tuning."""
     defaults = [entry.default for entry in verdict.entries if entry.default is not None]
-    further = defaults[0].further if defaults else {}
+    further, by = defaults[0].further if defaults else {}, verdict.criterion
     interval = "[95% interval]"
     columns = [
         Column("optimizer", "Optimizer", "name", None, "at its\ndefaults", 0),
-        Column("search_loss", "Search", "number"),
-        Column("validation_loss", "Tuned, fresh seeds", "interval"),
+        Column("search_value", "Search", "number"),
+        Column("value", "Tuned, fresh seeds", "interval"),
         Column("optimism", "Change from search", "change"),
         Column("setting", "Default", "setting"),
         level("lr", "rate", worth=0, page=False),
         *(level(name, worth=3, page=False) for name in further),
-        Column("loss", "At its defaults", "interval", None, f"validation loss\n{interval}", 0),
+        Column("at_defaults", "At its defaults", "interval", None, f"{by.words}\n{interval}", 0),
         Column("difference", "Default − tuned", "difference", None, f"default − tuned\n{interval}", 0),
         *_tests("Test {} at defaults", verdict, 2, 1),
     ]
     sentence = (
-        "Mean validation loss of the chosen setting in the search and with fresh seeds, and of the optimizer at its "
-        "formula’s own defaults with the same fresh seeds. The last columns are from the test part, used once."
+        f"Mean {by.words}{by.when} of the chosen setting in the search and with fresh seeds, and of the optimizer at "
+        "its formula’s own defaults with the same fresh seeds. The last columns are from the test part, used once."
     )
     rows = [_beside_default(entry) for entry in verdict.entries]
     return Section("tuned", "Search, fresh seeds, defaults", sentence, columns, rows)
 
 
 def _beside_default(entry: Entry) -> Row:
-    names = ("optimizer", "search_loss", "validation_loss", "optimism")
+    names = ("optimizer", "search_value", "value", "optimism")
     row = {name: getattr(entry, name) for name in names} | {"test": {}}
     default = entry.default
     if default is None:
         return row
     words = [f"{words_of(name)} {shown(value)}" for name, value in default.further.items() if value is not None]
-    lost = default.difference.mean == -math.inf
+    lost = math.isinf(default.difference.mean) and math.isinf(entry.value.mean)
     return row | {
         **default.further,
         "lr": default.lr,
         "setting": (default.lr, [default.schedule, *words]),
-        "loss": default.validation_loss,
+        "at_defaults": default.value,
         "difference": "chosen" if default.chosen else "tuned diverges" if lost else default.difference,
         "test": default.test,
     }

@@ -27,11 +27,11 @@ _SEEDS = Column("seeds", "Seeds", "count")
 
 
 def rates(verdict: Verdict, table: pd.DataFrame) -> Section:
-    """The search: mean loss at each rate, for each optimizer and schedule."""
+    """The search: the mean of what judges at each rate, for each optimizer and schedule."""
     from ..pictures.rates import rate_table
     from ..pictures.rates import rates as picture
 
-    table = averaged(table) if verdict.folds else table
+    table, by = averaged(table) if verdict.folds else table, verdict.criterion
     chosen = {entry.optimizer: (entry.lr, entry.schedule) for entry in verdict.entries}
     search = table[table["stage"] == "search"]
     further = [words_of(name) for name in verdict.entries[0].further]
@@ -57,11 +57,22 @@ def rates(verdict: Verdict, table: pd.DataFrame) -> Section:
         caption += " Small open marks are runs that were stopped early, at the loss they had then."
     if further:
         caption += f" Each panel is at its optimizer’s chosen {' and '.join(further)}."
-    label = f"Validation loss against learning rate for {len(chosen)} optimizers, log scales."
+    label = f"{by.words.capitalize()} against learning rate for {len(chosen)} optimizers, log scales."
     wide = min(4, max(2, len(chosen)))
-    figure = Figure(lambda narrow: picture(search, chosen, columns=2 if narrow else wide), label, caption)
-    rows = rate_table(search).to_dict("records")
-    return Section("rates", "Loss against rate", "", columns, rows, [figure], folded=True)
+
+    def draw(narrow: bool) -> go.Figure:
+        return picture(search, chosen, columns=2 if narrow else wide, metric=by.column)
+
+    rows = rate_table(search, by.column).to_dict("records")
+    return Section(
+        "rates",
+        f"{by.metric.capitalize()} against rate",
+        "",
+        columns,
+        rows,
+        [Figure(draw, label, caption)],
+        folded=True,
+    )
 
 
 def sensitivity(plan: Plan, table: pd.DataFrame) -> Section:
@@ -75,8 +86,8 @@ def sensitivity(plan: Plan, table: pd.DataFrame) -> Section:
         Column("diverged", "Rates that diverge", "percent"),
     ]
     caption = (
-        "The rates whose mean validation loss over the search’s seeds is within 1% (thick), 5% and 10% (thin) of the "
-        "optimizer’s best, which a stroke marks; everything else as chosen. Dotted lines are the ends of the grid: "
+        f"The rates whose mean {plan.criterion.words} over the search’s seeds is within 1% (thick), 5% and 10% (thin) "
+        "of the optimizer’s best, which a stroke marks; everything else as chosen. Dotted lines are the grid’s ends: "
         "a bar that touches one may go on (≥ in the table). A wide bar forgives a rate that is off."
     )
     label = f"Width of the valley of good learning rates for {len(rows)} optimizers, log scale."

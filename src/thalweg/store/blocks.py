@@ -54,13 +54,18 @@ class _Contents:
         self.members = [dict(zip(names[1:], values[1:], strict=True)) for values in rows]
         curves = db.execute("SELECT step, metric, value FROM curves WHERE block = ?", (row.id,))
         self.curves = {(s, metric): checks.curve(value, len(self.members), metric, s) for s, metric, value in curves}
+        self.parts: dict[tuple[int, str], np.ndarray] = {}
+        if has_parts(db):
+            tables = db.execute("SELECT step, metric, value FROM parts WHERE block = ?", (row.id,))
+            self.parts = {(s, metric): checks.parts(v, len(self.members), metric, s) for s, metric, v in tables}
 
 
 def compact(db: sqlite3.Connection, rows: Sequence[BlockRow], new: Sequence[Compacted]) -> None:
     """Replace blocks by new ones; what these leave of an old one is stopped."""
     contents = {row.id: _Contents(db, row) for row in rows}
     ids = [(row.id,) for row in rows]
-    for table, column in (("members", "block"), ("curves", "block"), ("blocks", "id")):
+    tables = {"members": "block", "curves": "block", "blocks": "id"} | ({"parts": "block"} if has_parts(db) else {})
+    for table, column in tables.items():
         db.executemany(f"DELETE FROM {table} WHERE {column} = ?", ids)
     moved = {origin for block in new for origin in block.origins}
     for row in rows:
@@ -83,6 +88,13 @@ def _insert(db: sqlite3.Connection, new: Compacted, contents: Mapping[int, _Cont
         member = source.members[place] | {"block": new.id, "position": k}
         marks = ", ".join("?" * len(member))
         db.execute(f"INSERT INTO members ({', '.join(member)}) VALUES ({marks})", list(member.values()))
-    for step, metric in curves:
-        array = np.array([source.curves[step, metric][place] for source, place in sources])
-        db.execute("INSERT INTO curves VALUES (?, ?, ?, ?)", (new.id, step, metric, array.tobytes()))
+    for table, keys in (("curves", curves), ("parts", sources[0][0].parts)):
+        for key in keys:
+            array = np.array([getattr(source, table)[key][place] for source, place in sources])
+            db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?)", (new.id, *key, array.tobytes()))
+
+
+def has_parts(db: sqlite3.Connection) -> bool:
+    """Whether the store is of a schema with values on parts of the samples."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return version >= 3

@@ -22,6 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import PlanError
+from ..plan.criterion import LAST, Criterion
 from ..plan.factors import FULL
 from ..plan.folds import FOLD
 from ..plan.plan import CONSTANT, FULL_BUDGET, HALVING, MOST_RUNS, as_now
@@ -137,14 +139,18 @@ def curve(value: Any, count: int | None, metric: Any, step: Any) -> np.ndarray:
     names = r"(train|validation|test)_.{1,200}|trained_steps"
     if not isinstance(metric, str) or not re.fullmatch(names, metric, re.DOTALL):
         raise Damage(f"curves has {_short(metric)} as metric")
-    if not isinstance(step, int) or not 0 <= step <= 2**53:
-        raise Damage(f"curves has {_short(step)} as step")
+    _check_step("curves", step)
     if count is None or not isinstance(value, bytes) or len(value) != 8 * count:
         raise Damage(f"curves has a value of {metric} that is not one number for each member of its block")
     return np.frombuffer(value, "<f8")
 
 
-def parts(value: Any, count: int | None, metric: Any) -> np.ndarray:
+def _check_step(table: str, step: Any) -> None:
+    if not isinstance(step, int) or not 0 <= step <= 2**53:
+        raise Damage(f"{table} has {_short(step)} as step")
+
+
+def parts(value: Any, count: int | None, metric: Any, step: Any) -> np.ndarray:
     """A metric on each part of the samples, (members, parts).
 
     Args:
@@ -152,6 +158,7 @@ def parts(value: Any, count: int | None, metric: Any) -> np.ndarray:
     """
     if not isinstance(metric, str) or not re.fullmatch(r"(validation|test)_.{1,200}", metric, re.DOTALL):
         raise Damage(f"parts has {_short(metric)} as metric")
+    _check_step("parts", step)
     if not count or not isinstance(value, bytes) or not value or len(value) % (8 * count):
         raise Damage(f"parts has a value of {metric} that is not so many numbers for each member of its block")
     return np.frombuffer(value, "<f8").reshape(count, -1)
@@ -202,6 +209,16 @@ REASON = Plain(
     "[why, seconds]",
     lambda value: isinstance(value, list) and len(value) == 2 and TEXT.fits(value[0]) and SECONDS.fits(value[1]),
 )
+
+
+def _judges(by_metric: Any, judge: Any) -> bool:
+    try:
+        Criterion.of(by_metric, judge)
+    except PlanError:
+        return False
+    return True
+
+
 _ARGUMENTS = Named((*LEVEL, [(NUMBER, TEXT)]))
 _FOLDS = {"splitter": TEXT, "arguments": _ARGUMENTS, "count": SEVERAL, "overlap": SECONDS, "digest": TEXT}
 # Of a plan as this thalweg has it, see `plan.as_now`.
@@ -219,6 +236,8 @@ _PLAN = {
     "specs": Named(Named(TEXT)),
     "states": Named(COUNT),
     "budget": Plain("'full' or 'halving'", lambda value: value in (FULL_BUDGET, HALVING)),
+    "by_metric": Plain("a metric", lambda value: _judges(value, LAST)),
+    "judge": Plain("the epochs that judge", lambda value: _judges("loss", value)),
     "folds": (NONE, _FOLDS),
     "defaults": Named({"lr": RATE, "?": LEVEL}),
 }

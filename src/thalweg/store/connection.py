@@ -41,7 +41,8 @@ CREATE TABLE curves (
 ) WITHOUT ROWID;
 CREATE INDEX curves_by_metric ON curves (block, metric, step);  -- so that the last points are found without the others
 CREATE TABLE parts (
-    block INTEGER NOT NULL REFERENCES blocks, metric TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (block, metric)
+    block INTEGER NOT NULL REFERENCES blocks, step INTEGER NOT NULL, metric TEXT NOT NULL, value BLOB NOT NULL,
+    PRIMARY KEY (block, step, metric)
 ) WITHOUT ROWID;
 """
 

@@ -5,7 +5,8 @@
     members   id, block, position in it, optimizer, lr, schedule, further (JSON: the levels of the other
               factors that vary, and last the fold), seed, diverged (step, or −1)
     curves    block, step, metric → float64 values, little-endian, in the order of the block's members
-    parts     block, metric → float64 values of each member on each part of the samples, of runs of the confirmation
+    parts     block, step, metric → float64 values of each member on each part of the samples, where runs of the
+              confirmation are judged
 
 What a block has learned after a pass over the data goes in as one transaction: a killed process leaves either all of it
 or none. Curves are kept as one array per block, step and metric, so that a study of a hundred thousand members opens at
@@ -42,11 +43,14 @@ from filelock import FileLock, Timeout
 
 from ..errors import StoreError
 from ..files import put_new
+from ..plan.criterion import Criterion
 from ..plan.factors import Setting
 from ..plan.folds import FOLD
+from ..plan.plan import as_now
 from . import checks
 from .blocks import BlockRow, Compacted, compact
 from .connection import APPLICATION, SCHEMA, VERSION, bounded, check_file, connect, damage, kind_of, mode
+from .values import judged, judged_parts
 
 ENDED = ("finished", "stopped")  # of a block: nothing is left to train
 DRAFTS = 10  # tries to make one
@@ -218,16 +222,16 @@ class Store:
         finished: bool = False,
         parts: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Curve points of one block at one step, its members' fate and the time it took, in one transaction; at the
-        end of a confirmation also its values on parts of the samples, (members, parts)."""
+        """Curve points of one block at one step, its members' fate and the time it took, in one transaction; where a
+        confirmation is judged also its values on parts of the samples, (members, parts)."""
         arrays = [(block, step, name, v.astype("<f8").tobytes()) for name, v in values.items()]
         divergences = [(int(s), block, k) for k, s in enumerate(diverged.tolist()) if s >= 0]
         work = ("finished" if finished else "started", step, seconds, block)
         with self._transaction() as db:
             db.executemany("INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?)", arrays)
             if parts and self._version >= 3:
-                blobs = [(block, name, v.astype("<f8").tobytes()) for name, v in parts.items()]
-                db.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", blobs)
+                blobs = [(block, step, name, v.astype("<f8").tobytes()) for name, v in parts.items()]
+                db.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?)", blobs)
             db.executemany("UPDATE members SET diverged = ? WHERE block = ? AND position = ?", divergences)
             db.execute("UPDATE blocks SET status = ?, step = max(step, ?), seconds = seconds + ? WHERE id = ?", work)
 
@@ -345,7 +349,8 @@ class Store:
 
     def members(self) -> pd.DataFrame:
         """One row per member: member, stage, optimizer, lr, schedule, each further factor that varies, seed,
-        status, step, then the last value of each metric; NaN until there is one."""
+        status, step, then the value of each metric that it is judged by (see `values.py`), which is the last one unless
+        the study says otherwise; NaN until there is one."""
         with self._reading(rows=True):
             table = pd.read_sql_query(
                 "SELECT m.id AS member, m.block, m.position, b.stage, m.optimizer, m.lr, m.schedule, "
@@ -355,16 +360,10 @@ class Store:
                 "FROM members m JOIN blocks b ON b.id = m.block ORDER BY m.block, m.position",
                 self._db,
             )
-            last = self._db.execute(
-                "SELECT c.block, c.metric, c.step, c.value FROM curves c JOIN (SELECT block, metric, max(step) AS step "
-                "FROM curves GROUP BY block, metric) l USING (block, step, metric)"
-            )
             first = np.flatnonzero(table["position"].to_numpy() == 0)
             start = dict(zip(table["block"].to_numpy()[first].tolist(), first.tolist(), strict=True))
             columns: dict[str, np.ndarray] = {}
-            counts = self._counts()
-            for block, metric, step, value in last:
-                array = checks.curve(value, counts.get(block), metric, step)
+            for block, metric, array in judged(self._db, self._counts(), self._criterion()):
                 column = columns.setdefault(metric, np.full(len(table), np.nan))
                 column[start[block] : start[block] + len(array)] = array
             table = _spread(table)
@@ -405,21 +404,19 @@ class Store:
             return np.array([checks.curve(value, count, metric, step)[position] for value, step in arrays])
 
     def parts(self) -> dict[str, pd.DataFrame]:
-        """Metric → its values on each part of the samples, for runs of the confirmation that have ended: a row for each
-        member, by its number, and a column for each part. Older stores have none."""
-        rows: dict[str, dict[int, np.ndarray]] = {}
+        """Metric → its values on each part of the samples, for runs of the confirmation: a row for each member, by its
+        number, and a column for each part, of the epochs that judge. Older stores have none."""
         if self._version < 3:
             return {}
         with self._reading(rows=True):
-            counts = self._counts()
             first = dict(self._db.execute("SELECT block, min(id) FROM members GROUP BY block"))
-            for block, metric, value in self._db.execute("SELECT block, metric, value FROM parts"):
-                table = checks.parts(value, counts.get(block), metric)
-                rows.setdefault(metric, {}).update((first[block] + k, row) for k, row in enumerate(table))
-            for metric, each in rows.items():
-                if len({len(row) for row in each.values()}) > 1:
-                    raise checks.Damage(f"parts of {metric} are not as many for each member")
-        return {metric: pd.DataFrame.from_dict(each, orient="index") for metric, each in rows.items()}
+            return judged_parts(self._db, self._counts(), first, self._criterion())
+
+    def _criterion(self) -> Criterion:
+        """By what the study judges, read within a transaction that is open; the default where there is no plan."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'plan'").fetchone()
+        plan = as_now({} if row is None else checks.meta("plan", *row))
+        return Criterion.of(plan["by_metric"], plan["judge"])
 
     @contextmanager
     def _reading(self, rows: bool = False) -> Iterator[None]:

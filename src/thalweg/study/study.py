@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.data import DataLoader
 
 from ..engine.progress import Progress, progress_for
-from ..errors import PlanError, StoreError
+from ..errors import PlanError, StoreError, unknown
 from ..formulas import Formula
 from ..numbers import Range
+from ..plan.criterion import LAST
 from ..plan.factors import FULL, STORED_BATCH_SIZE, factor
 from ..plan.folds import check_unwatched
 from ..plan.folds import folds as cut
@@ -203,12 +204,15 @@ def compare(
     budget: str = FULL_BUDGET,
     grow: int = GROW,
     batched: bool | str = "auto",
+    by_metric: str = "loss",
+    judge: str = LAST,
 ) -> Study:
     """Train every optimizer at every level of every other factor, for every seed, as populations.
 
-    The best setting of each optimizer, and of each level of everything else that varies but the rates, by
-    mean validation loss over the seeds, is then run again with fresh seeds, which give the intervals and the
-    test numbers; and so is each optimizer at its formula's own rate and hyperparameters, with no schedule.
+    The best setting of each optimizer, and of each level of everything else that varies but the rates, by mean
+    validation loss over the seeds (or what `by_metric` and `judge` say), is then run again with fresh seeds, which give
+    the intervals and the test numbers; and so is each optimizer at its formula's own rate and hyperparameters, with no
+    schedule.
 
     Args:
         problem: a `tw.Problem`, a built-in's name, ``"package.module:function"`` or ``"file.py:function"``.
@@ -245,6 +249,10 @@ def compare(
         batched: whether members are trained in batched programs. "auto" tries both on a few steps, and trains a
             model that cannot be batched, or is slow batched, member by member in processes of their own, with the
             same results; see `thalweg.engine.batching`.
+        by_metric: by what settings are chosen and ranked, on the validation part: "loss", or one of the problem's
+            metrics; one whose direction is not known says it, ``"f1:max"`` where higher is better, else ``"f1:min"``.
+        judge: by which epochs: "last"; "best", each run's own, chosen on the validation part, as with early stopping;
+            or "average of the last 3", the mean of the values of so many epochs. For validation and test alike.
 
     Raises:
         PlanError, ProblemError: the arguments do not fit together.
@@ -262,7 +270,7 @@ def compare(
     declared = load(problem)
     counts = (seeds, epochs, batch_size, confirmation)
     further = (losses, batch_sizes, hyperparameters, regularizers)
-    planned = plan(optimizers, rates, schedules, *counts, *further, budget, grow)
+    planned = plan(optimizers, rates, schedules, *counts, *further, budget, grow, by_metric, judge)
     if isinstance(declared.train, DataLoader):
         planned = _for_loader(planned, batch_sizes)
     ready = prepare(declared)
@@ -305,9 +313,11 @@ def _for_loader(planned: Plan, batch_sizes: Sequence[int | str] | None) -> Plan:
 
 
 def _check_further(planned: Plan, ready: Prepared) -> None:
-    """Refuse losses, regularizers and batch sizes that do not fit the problem."""
+    """Refuse a metric, losses, regularizers and batch sizes that do not fit the problem."""
     from ..engine.programs import built
 
+    if planned.criterion.metric not in (names := ["loss", *ready.metrics]):
+        raise PlanError(unknown("metric of this problem", planned.criterion.metric, names))
     for regularizer in planned["regularizer"].objects.values():
         for part in regularizer.parts if regularizer is not None else ():
             for loss in planned["loss"].objects.values():

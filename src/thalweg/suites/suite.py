@@ -163,6 +163,8 @@ def _check_options(options: Mapping[str, Any], finished: bool) -> None:
     for name in options:
         if name not in known:
             raise PlanError(unknown("option of a suite", name, known))
+    if options.get("by_metric", "loss") != "loss":
+        raise PlanError(f"a suite compares losses; by_metric={options['by_metric']!r} is for one study, tw.compare.")
     if options and finished:
         raise PlanError(f"all studies of this suite are finished, so {listed([*options])} cannot change; leave it out.")
 
@@ -181,6 +183,8 @@ def _check_alike(studies: Mapping[str, Results]) -> None:
                 f"{first} compares {listed(others)}, and {name} compares {listed(labels)}; "
                 "all problems of a suite need the same optimizers."
             )
+        if plan["by_metric"] != "loss":
+            raise PlanError(f"a suite compares losses, and {name} chose its settings by {plan['by_metric']}.")
         if changed := [each for each in labels if plan["equations"][each] != other["equations"][each]]:
             raise PlanError(f"{changed[0]} is one formula on {first} and another on {name}; give them different names.")
         if (same := problems.setdefault(studies[name].problem["fingerprint"], name)) != name:

@@ -5,6 +5,9 @@ true means are taken to scatter normally about a common one, with a spread τ of
 its order of magnitude (half-Cauchy, Gelman 2006), and the chance is that of the posterior, integrated over τ: where the
 candidates differ by no more than their errors do, τ is small and all chances are alike; where they lie far apart,
 nothing is shrunk.
+
+The covariance of the means' errors is that of a few seeds, which would leave directions without any error; so it is
+shrunk towards equal errors of all, by as much as the oracle approximation of Chen, Wiesel, Eldar & Hero (2010) says.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import math
 import numpy as np
 
 RESAMPLES = 10_000
+TYPICAL = 2.0  # errors that true means scatter by, beforehand
 _SPREADS = np.geomspace(0.03, 30, 25)  # of τ, in units of the errors of the means
 
 
@@ -31,8 +35,9 @@ def chances(cells: np.ndarray, centre: np.ndarray, seed: int, overlap: float) ->
     seeds, _, width = cells.shape
     draw, lost = np.random.default_rng(seed), ~np.isfinite(cells)
     centre = np.where(np.isfinite(centre), centre, 0.0)
-    noise, freedom = _covariance(np.where(lost, 0.0, cells - centre), overlap)
-    means = _drawn(centre, noise, freedom, draw) if width > 1 else np.zeros((RESAMPLES, 1))
+    means = np.zeros((RESAMPLES, 1))
+    if width > 1:
+        means = _drawn(centre, *_covariance(np.where(lost, 0.0, cells - centre), overlap), draw)
     drawn = draw.multinomial(seeds, [1 / seeds] * seeds, RESAMPLES) > 0
     means[drawn @ lost.any(axis=1)] = math.inf
     lowest = means == means.min(axis=1, keepdims=True)
@@ -40,18 +45,21 @@ def chances(cells: np.ndarray, centre: np.ndarray, seed: int, overlap: float) ->
 
 
 def _covariance(apart: np.ndarray, overlap: float) -> tuple[np.ndarray, float]:
-    """Of the means, as `intervals.estimate` has their variances, and its degrees of freedom.
+    """Of the means' differences to their common mean, as `intervals.estimate` has variances; its degrees of freedom.
 
     Args:
         apart: (seeds, folds or parts, candidates), less the candidates' means.
     """
     seeds, parts, width = apart.shape
+    apart = apart - apart.mean(axis=2, keepdims=True)  # what all have in common says nothing of which is the best
     total, freedom = np.zeros((width, width)), 0.0
     for mean, count, more in ((apart.mean(axis=1), seeds, 0.0), (apart.mean(axis=0), parts, overlap)):
         if count > 1:
-            one = mean.T @ mean / (count - 1) * (1 / count + more)
-            # Each part's degrees of freedom count by its share of the variance (Satterthwaite 1946).
-            freedom += np.trace(one) ** 2 / (count - 1)
+            one, share = _shrunk(mean)
+            one *= 1 / count + more
+            # Each part's degrees of freedom count by its share of the variance (Satterthwaite 1946); what is shrunk is
+            # known from all candidates.
+            freedom += np.trace(one) ** 2 / ((count - 1) * (1 + share * (width - 2)))
             total += one
     if min(seeds, parts) > 1:  # what both count
         rest = apart - apart.mean(axis=1, keepdims=True) - apart.mean(axis=0, keepdims=True)
@@ -63,18 +71,28 @@ def _covariance(apart: np.ndarray, overlap: float) -> tuple[np.ndarray, float]:
     return total, max(1.0, total_trace**2 / freedom) if freedom > 0 else math.inf
 
 
+def _shrunk(means: np.ndarray) -> tuple[np.ndarray, float]:
+    """The covariance of rows of contrasts, and by which share it was shrunk towards equal variances of all."""
+    count, width = len(means) - 1, means.shape[1] - 1  # both less what the means took
+    plain = means.T @ means / count
+    trace, square = np.trace(plain), float((plain**2).sum())
+    excess = (count + 1 - 2 / width) * (square - trace**2 / width)
+    share = min(1.0, ((1 - 2 / width) * square + trace**2) / excess) if width > 1 and excess > 0 else 0.0
+    equal = (np.eye(width + 1) - 1 / (width + 1)) * trace / width
+    return (1 - share) * plain + share * equal, share
+
+
 def _drawn(centre: np.ndarray, noise: np.ndarray, freedom: float, draw: np.random.Generator) -> np.ndarray:
     """(draws, candidates) from the posterior of the true means."""
     width = len(centre)
-    level = np.eye(width) - 1 / width  # what all have in common says nothing of which is the best
-    noise = level @ noise @ level
     scale = math.sqrt(max(0.0, np.trace(noise)) / (width - 1))
     if scale <= 1e-12 * np.ptp(centre):
         return np.tile(centre, (RESAMPLES, 1))
     spreads = scale * _SPREADS
     each = [_posterior(centre, noise, tau, freedom) for tau in spreads]
-    # Half-Cauchy of the scale of the errors; the points are even over log τ, which gives each a weight of τ.
-    weight = np.array([evidence for evidence, *_ in each]) - np.log1p((spreads / scale) ** 2) + np.log(spreads)
+    # Half-Cauchy, whose median is `TYPICAL` errors; the points are even over log τ, which gives each a weight of τ.
+    prior = np.log(spreads) - np.log1p((spreads / (TYPICAL * scale)) ** 2)
+    weight = np.array([evidence for evidence, *_ in each]) + prior
     weight = np.exp(weight - weight.max())
     counts = draw.multinomial(RESAMPLES, weight / weight.sum())
     rows = [

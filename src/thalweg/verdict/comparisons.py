@@ -24,7 +24,7 @@ import numpy as np
 from scipy import special
 
 from .chances import chances
-from .intervals import LEVEL, Interval, estimate, interval
+from .intervals import LEVEL, Interval, estimate, interval, reach
 from .pairs import Pairs, groups, letters
 
 MARGIN = 0.01  # of the leader's loss: differences up to it do not matter
@@ -99,7 +99,7 @@ def rank(
     grouped, each = groups(pairs.better, order), level / max(2, width - 1)
     most = pairs.most(each)
     infinite = np.array([lost > 0 for lost, _ in bad])
-    near, picked = abs(bad[leader][1]) * margin, _picked_from(cells[..., leader], pairs.error[leader], overlap)
+    near, picked = abs(bad[leader][1]) * margin, _picked_from(cells[..., leader], pairs.errors[0, leader], overlap)
     standing = [_standing(pairs, cells, k, leader, near) for k in range(width)]
     advice = [_more(pairs, cells, k, leader, overlap, spent(looks + 1), near, standing[k]) for k in range(width)]
     ahead, behind = pairs.better.sum(axis=0), pairs.better.sum(axis=1)
@@ -168,10 +168,9 @@ def _standing(pairs: Pairs, cells: np.ndarray, k: int, leader: int, near: float)
     """Against the leader, where differences up to `near` do not matter."""
     if k == leader:
         return BEST
-    gap, error, freedom = (table[k, leader] for table in (pairs.gap, pairs.error, pairs.freedom))
     finite = np.isfinite(cells[..., [k, leader]]).all()
-    reach = special.stdtrit(freedom, LEVEL) * error
-    if finite and cells[..., 0].size > 1 and abs(gap) + reach <= near:
+    off = reach(pairs.errors[:, k, leader], pairs.freedoms[:, k, leader], 1 - LEVEL)
+    if finite and cells[..., 0].size > 1 and abs(pairs.gap[k, leader]) + off <= near:
         return SAME
     return WORSE if pairs.better[leader, k] else OPEN
 
@@ -186,11 +185,11 @@ def _more(
     """
     if standing != OPEN or len(cells) < 2:
         return 0.0, 0.0
-    if not np.isfinite(cells[..., [k, leader]]).all() or math.isinf(pairs.error[k, leader]):
+    if not np.isfinite(cells[..., [k, leader]]).all() or math.isinf(pairs.errors[0, k, leader]):
         return math.inf, math.inf
     gaps = cells[..., k] - cells[..., leader]
     some = estimate(gaps, overlap)
-    least = float(some.mean - special.stdtrit(some.freedom, POWER) * some.error)
+    least = float(some.mean - some.reach(1 - POWER))
     if least <= near:
         return math.inf, math.inf
     by_seed, by_part = gaps.mean(axis=1), gaps.mean(axis=0)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..plan.criterion import FINAL_LOSS, Criterion
 from ..plan.factors import Level, Setting, shown
 from .intervals import Interval
 
@@ -21,7 +22,8 @@ class Default:
     Attributes:
         lr, schedule, further: the setting.
         chosen: whether the search chose this very setting, which is then not run twice.
-        difference: to the tuned setting, paired by seed; above 0 where tuning helped.
+        value: as of an `Entry`.
+        difference: to the tuned setting, paired by seed; above 0 where tuning helped, if lower is better.
         test: metric → interval.
     """
 
@@ -29,7 +31,7 @@ class Default:
     schedule: str
     further: Mapping[str, Level]
     chosen: bool
-    validation_loss: Interval
+    value: Interval
     difference: Interval
     test: Mapping[str, Interval]
 
@@ -39,7 +41,7 @@ class Judged:
     """An entry by a metric other than the loss.
 
     Attributes:
-        value: over the fresh seeds (and samples), on the validation part; NaN where a run diverged.
+        value: over the fresh seeds (and samples), on the validation part; infinitely bad where a run diverged.
         letters, may_be_best: as of an `Entry`, by this metric.
     """
 
@@ -55,15 +57,16 @@ class Entry:
     Attributes:
         optimizer, lr, schedule, further: the setting; `further` maps the other factors that vary to levels.
         letters: two entries that share one cannot be told apart.
-        validation_loss: over fresh seeds once confirmed, else over the search's seeds.
+        value: by what the verdict judges, over fresh seeds once confirmed, else over the search's seeds.
+        validation_loss: the same of the loss, which `value` is unless another metric judges.
         places: first and last rank it may have among all; these hold for all entries together in 95% of studies.
-        difference: to the best entry, paired by seed and sample; its interval is for this difference alone.
+        difference: to the best entry's value, paired by seed and sample; its interval is for this difference alone.
         standing: against the best entry: "best", "practically the same", "worse" (reliably) or "open".
         may_be_best: whether no other is reliably better, in tests of each other alone.
-        regret: by how much its mean over all seeds and samples is above the best one's at the most; infinite where
+        regret: by how much its mean over all seeds and samples is worse than the best one's at the most; infinite where
             nothing is known of it.
-        probability_best: the chance that its mean is the lowest.
-        search_loss: mean over the search's seeds, by which the setting was chosen.
+        probability_best: the chance that its mean is the best.
+        search_value: mean over the search's seeds.
         more_seeds, more_samples: so many more seeds, or samples in all, would tell it from the best, the other staying
             as it is; 0 where nothing is open, infinite where no number can be promised to.
         edge: "lowest" or "highest" if the chosen rate is the grid's last in that direction.
@@ -75,25 +78,26 @@ class Entry:
         default: the optimizer at its defaults; None before confirmation, where another factor is ranked,
             and for a rule without a default rate.
         stopped: runs of the search, of all settings with this level, that halving stopped.
-        lost: of the runs behind `validation_loss`, those that diverged.
+        lost: of the runs behind `value`, those that diverged.
         spread: standard errors of the mean that come from the seeds, and from the samples (or folds); NaN where one
             is not known.
         metrics: name → where it stands by that metric, once confirmed; those of which it is known whether higher is
             better.
-        mean_of_rest: of the validation losses of the others; infinite where there are none.
+        mean_of_rest: of the values of the others; infinite where there are none.
     """
 
     optimizer: str
     letters: str
     lr: float
     schedule: str
+    value: Interval
     validation_loss: Interval
     difference: Interval
     standing: str
     may_be_best: bool
     regret: float
     probability_best: float
-    search_loss: float
+    search_value: float
     edge: str | None
     runs: int
     diverged: int
@@ -114,8 +118,8 @@ class Entry:
 
     @property
     def optimism(self) -> float:
-        """How much lower the search's number is than the one reported: what was luck in its choice."""
-        return self.validation_loss.mean - self.search_loss
+        """How far the number reported is from the search's: what was luck in its choice."""
+        return self.value.mean - self.search_value
 
     @property
     def setting(self) -> Setting:
@@ -131,8 +135,9 @@ class Verdict:
         entries: best first, by mean; `groups` has for each letter the levels that share it.
         folds: of the cross-validation; 0 where the problem's own validation part judges.
         samples: of the validation part, where the evidence is over them too; 0 where it is over seeds alone.
-        margin: differences up to that share of the best loss do not matter.
+        margin: differences up to that share of the best value do not matter.
         looks: how often the study had been confirmed before with fewer seeds.
+        criterion: by what runs are judged.
     """
 
     entries: tuple[Entry, ...]
@@ -146,6 +151,7 @@ class Verdict:
     samples: int = 0
     margin: float = 0.01
     looks: int = 0
+    criterion: Criterion = FINAL_LOSS
 
     @property
     def best(self) -> Entry:
@@ -163,7 +169,9 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """Plain values; infinite and missing numbers are None."""
         entries = [asdict(e) | {"optimism": e.optimism} for e in self.entries]
-        return plain(asdict(self) | {"entries": entries})
+        judged = {"by_metric": self.criterion.by_metric, "judge": self.criterion.judge}
+        values = {name: value for name, value in asdict(self).items() if name != "criterion"}
+        return plain(values | judged | {"entries": entries})
 
     def __str__(self) -> str:
         return "\n".join([self.sentence, *(f"  {note}" for note in self.notes)])

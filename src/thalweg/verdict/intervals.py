@@ -3,7 +3,9 @@
 A seed gives every run the same initial weights and order of samples, and a fold the same data, so runs of one
 seed or fold are one piece of evidence: the standard error is that of seeds and folds, not of runs. For seeds
 alone it is the usual one. Where every seed meets every fold, the variances of both add, less what they count
-twice (Cameron, Gelbach & Miller 2011, eq. 2.11), with the degrees of freedom of Satterthwaite (1946).
+twice (Cameron, Gelbach & Miller 2011, eq. 2.11), with the degrees of freedom of Satterthwaite (1946). Where the few
+seeds at hand happen to agree, that is too narrow; so an interval is never narrower than that of the seeds alone with
+their own freedom, nor than that of the folds alone.
 
 Folds train on samples in common, so their losses are alike and show too little of their variance, which no estimate
 from one cross-validation gets right (Bengio & Grandvalet 2004, section 4). The variance of the mean over F folds is
@@ -38,18 +40,43 @@ class Interval:
     low: float
     high: float
 
+    def times(self, sign: float) -> Interval:
+        """Of values that are higher where these are lower, for a sign of −1."""
+        return self if sign > 0 else Interval(-self.mean, -self.high, -self.low)
+
     def __str__(self) -> str:
         return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Means of many sets of values at once, each with its standard error, degrees of freedom and skewness."""
+    """Means of many sets of values at once.
+
+    Attributes:
+        mean, skewness: of each set.
+        errors, freedoms: (ways, …) standard errors and degrees of freedom: those of seeds and folds together, then,
+            where there are both, those of each alone.
+    """
 
     mean: np.ndarray
-    error: np.ndarray
-    freedom: np.ndarray
+    errors: np.ndarray
+    freedoms: np.ndarray
     skewness: np.ndarray
+
+    @property
+    def error(self) -> np.ndarray:
+        return self.errors[0]
+
+    def reach(self, tail: float) -> np.ndarray:
+        """How far above its mean the true one lies at the most, but for that share of studies."""
+        return reach(self.errors, self.freedoms, tail)
+
+
+def reach(errors: np.ndarray, freedoms: np.ndarray, tail: float) -> np.ndarray:
+    """As of an `Estimate`: the widest over the ways (first axis) of estimating an error; negative above a half."""
+    if tail > 0.5:
+        return -reach(errors, freedoms, 1 - tail)
+    return (special.stdtrit(freedoms, 1 - tail) * errors).max(axis=0)
 
 
 def estimate(values: np.ndarray, overlap: float = 0.0) -> Estimate:
@@ -61,25 +88,25 @@ def estimate(values: np.ndarray, overlap: float = 0.0) -> Estimate:
     """
     seeds, folds = values.shape[-2:]
     by_seed, by_fold, mean = values.mean(axis=-1), values.mean(axis=-2), values.mean(axis=(-2, -1))
-    square, freedom = _mean_square(values, by_seed, by_fold, mean, 1 + overlap * folds)
+    squares, freedoms = _mean_squares(values, by_seed, by_fold, mean, 1 + overlap * folds)
     # Third and second central moments of the mean: those of the seeds' means and of the folds' means add.
     third = sum(_moment(one, 3) / one.shape[-1] ** 2 for one in (by_seed, by_fold))
     second = sum(_moment(one, 2) / one.shape[-1] for one in (by_seed, by_fold))
     skewness = np.divide(third, second**1.5, out=np.zeros_like(mean), where=second > 0)
-    return Estimate(mean, np.sqrt(square / (seeds * folds)), freedom, skewness)
+    return Estimate(mean, np.sqrt(squares / (seeds * folds)), freedoms, skewness)
 
 
-def _mean_square(
+def _mean_squares(
     values: np.ndarray, by_seed: np.ndarray, by_fold: np.ndarray, mean: np.ndarray, common: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The mean square that belongs to the mean of all values, and its degrees of freedom.
+    """The mean squares that belong to the mean of all values, and their degrees of freedom, (ways, …) each.
 
     `common` is what the variance of folds is too small by.
     """
     seeds, folds = values.shape[-2:]
     if 1 in (seeds, folds):
         square = values.var(axis=(-2, -1), ddof=1) * (common if folds > 1 else 1.0)
-        return square, np.full(mean.shape, seeds * folds - 1.0)
+        return square[None], np.full((1, *mean.shape), seeds * folds - 1.0)
     rest = values - by_seed[..., None] - by_fold[..., None, :] + mean[..., None, None]
     several = (seeds - 1) * (folds - 1)
     of_seeds, of_folds = folds * by_seed.var(axis=-1, ddof=1), common * seeds * by_fold.var(axis=-1, ddof=1)
@@ -87,7 +114,9 @@ def _mean_square(
     # Never less than either alone, which chance can make of the difference.
     square = np.maximum(of_seeds + of_folds - both, np.maximum(of_seeds, of_folds))
     noise = of_seeds**2 / (seeds - 1) + of_folds**2 / (folds - 1) + both**2 / several
-    return square, np.divide(square**2, noise, out=np.full(mean.shape, 1.0), where=noise > 0)
+    together = np.divide(square**2, noise, out=np.full(mean.shape, 1.0), where=noise > 0)
+    each = [np.full(mean.shape, count - 1.0) for count in (seeds, folds)]
+    return np.stack([square, of_seeds, of_folds]), np.stack([together, *each])
 
 
 def _moment(values: np.ndarray, order: int) -> np.ndarray:
@@ -108,7 +137,8 @@ def bounds(
     means = estimate(values, overlap)
     skewness = means.skewness if skewed else np.zeros_like(means.mean)
     tail = (1 - LEVEL) / 2
-    quantiles = special.stdtrit(means.freedom, 1 - tail), special.stdtrit(means.freedom, tail / picked_from)
+    error = np.where(means.error > 0, means.error, 1.0)
+    quantiles = means.reach(tail) / error, -means.reach(tail / picked_from) / error
     low, high = (means.mean - _untransformed(q, skewness) * means.error for q in quantiles)
     return low, high
 

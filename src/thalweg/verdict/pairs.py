@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from .intervals import estimate
+from .intervals import estimate, reach
 
 ROUNDING = 1e-6  # relative: what float32 leaves uncertain of a mean loss
 _MANY = 60  # above, the refinement over Holm is small and long to compute
@@ -33,14 +33,15 @@ class Pairs:
 
     Attributes:
         gap: mean loss of the row less that of the column; infinite losses count as the worst that was reached.
-        error, freedom: of the gap: standard error and degrees of freedom. The error is infinite without evidence.
+        errors, freedoms: (ways, candidates, candidates) of the gap, as an `intervals.Estimate` has them. The errors are
+            infinite without evidence.
         better: whether the row is reliably better than the column.
         factor: what the pair's p-value was multiplied with.
     """
 
     gap: np.ndarray
-    error: np.ndarray
-    freedom: np.ndarray
+    errors: np.ndarray
+    freedoms: np.ndarray
     better: np.ndarray
     factor: np.ndarray
 
@@ -55,53 +56,56 @@ class Pairs:
             level: of significance, for all pairs together.
         """
         width = cells.shape[-1]
-        gap, error, freedom, factor = np.zeros((width, width)), *(np.ones((width, width)) for _ in range(3))
+        gap, factor = np.zeros((width, width)), np.ones((width, width))
+        errors, freedoms = np.ones((2, 1, width, width))
         better = np.zeros((width, width), dtype=bool)
         # The first of a pair is the one before the other in the order.
         before, after = (np.array(by_mean)[index] for index in np.triu_indices(width, 1))
         if len(before):
             lost = ~np.isfinite(cells)
-            apart, spread, free = _differences(cells, lost, before, after, overlap)
-            p = _p_values(apart, spread, free)
+            apart, spreads, free = _differences(cells, lost, before, after, overlap)
+            p = _p_values(apart, spreads, free)
             _p_of_divergence(p, lost, before, after)
             p, times = _adjusted(p, width)
             better[before, after] = p < level
-            for table, values in ((error, spread), (freedom, free), (factor, times)):
-                table[before, after] = table[after, before] = values
+            errors, freedoms = np.ones((2, len(spreads), width, width))
+            for table, values in ((errors, spreads), (freedoms, free), (factor, times)):
+                table[..., before, after] = table[..., after, before] = values
             gap[after, before], gap[before, after] = apart, -apart
-        return cls(gap, error, freedom, better, factor)
+        return cls(gap, errors, freedoms, better, factor)
 
     def most(self, level: float) -> np.ndarray:
         """(rows, columns) how much worse than the column the row is at the most: the one-sided bound at that level."""
-        most = self.gap + special.stdtrit(self.freedom, 1 - level) * self.error
+        most = self.gap + reach(self.errors, self.freedoms, level)
         return np.where(np.eye(len(most), dtype=bool), -np.inf, most)
 
 
 def _differences(
     cells: np.ndarray, lost: np.ndarray, before: np.ndarray, after: np.ndarray, overlap: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each pair by how much the later one is higher, with standard error and degrees of freedom."""
+    """For each pair by how much the later one is higher, with standard errors and degrees of freedom, (ways, pairs)."""
+    nothing_known = np.full((1, len(before)), np.inf), np.ones((1, len(before)))
     if lost.all():
-        return np.zeros(len(before)), np.full(len(before), np.inf), np.ones(len(before))
+        return np.zeros(len(before)), *nothing_known
     capped = np.where(lost, cells[~lost].max(), cells)
     gaps = np.moveaxis(capped[..., after] - capped[..., before], -1, 0)  # (pairs, seeds, folds or parts)
     if cells[..., 0].size < 2:
-        return gaps[:, 0, 0], np.full(len(before), np.inf), np.ones(len(before))
+        return gaps[:, 0, 0], *nothing_known
     rounding = ROUNDING * abs(capped.mean(axis=(0, 1)))
     stable = capped.mean(axis=1).std(axis=0) <= rounding  # its seeds agree
     rounding = np.maximum(rounding[before], rounding[after])
     some = estimate(gaps, overlap)
     equal = abs(some.mean) <= rounding
     nothing = stable[before] & stable[after] & (some.error <= rounding) & ~equal
-    error = np.where(nothing, np.inf, np.maximum(some.error, rounding))
-    return np.where(equal, 0.0, some.mean), error, some.freedom
+    errors = np.where(nothing, np.inf, np.maximum(some.errors, rounding))
+    return np.where(equal, 0.0, some.mean), errors, some.freedoms
 
 
-def _p_values(gap: np.ndarray, error: np.ndarray, freedom: np.ndarray) -> np.ndarray:
-    """Of each pair's difference; 1 where it does not agree with the order."""
+def _p_values(gap: np.ndarray, errors: np.ndarray, freedoms: np.ndarray) -> np.ndarray:
+    """Of each pair's difference, the largest of all ways; 1 where it does not agree with the order."""
     with np.errstate(divide="ignore", invalid="ignore"):  # losses may all be 0
-        t = gap / error
-    return np.where(t > 0, 2 * special.stdtr(freedom, -t), 1.0)
+        t = gap / errors
+    return np.where(t > 0, 2 * special.stdtr(freedoms, -t), 1.0).max(axis=0)
 
 
 def _p_of_divergence(p: np.ndarray, lost: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:

@@ -1,16 +1,17 @@
 """How much a rate matters: how wide the valley of each optimizer is, and how many rates diverge.
 
 A best loss alone says nothing of how hard it was to find. The width is how many decades of learning rate keep the mean
-validation loss within 1%, 5% or 10% of the optimizer's best, everything else as chosen. Between two rates of the grid
-the loss is taken to lie on a straight line over the logarithm of the rate; a rate at which a seed diverged ends
-the valley at its last good neighbour. Where the grid ends inside of the valley, or a rate was stopped before its end,
-the width is at least so much.
+validation loss (or what else the study judges by) within 1%, 5% or 10% of the optimizer's best, everything else as
+chosen. Between two rates of the grid the loss is taken to lie on a straight line over the logarithm of the rate; a rate
+at which a seed diverged ends the valley at its last good neighbour. Where the grid ends inside of the valley, or a rate
+was stopped before its end, the width is at least so much.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,20 +87,20 @@ def sensitivity(plan: Plan, members: pd.DataFrame) -> pd.DataFrame:
     means = dict(zip(losses.settings, losses.values.mean(axis=(1, 2)), strict=True)) if losses.settings else {}
     lost = members[(members["stage"] == "search") & (members["status"] == "diverged")]
     rows = [_row(plan, setting, means, lost) for setting, _ in chosen_settings(plan, members).values()]
-    table = pd.DataFrame(rows)
-    return table.sort_values("validation_loss", kind="stable", ignore_index=True) if rows else table
+    rows.sort(key=lambda row: plan.criterion.sign * row[plan.criterion.column])
+    return pd.DataFrame(rows)
 
 
-def _row(plan: Plan, setting: Setting, means: dict[Setting, float], lost: pd.DataFrame) -> dict[str, object]:
+def _row(plan: Plan, setting: Setting, means: dict[Setting, float], lost: pd.DataFrame) -> dict[str, Any]:
     settings = [replace(setting, lr=rate) for rate in plan.rates]
     rates, losses = np.array(plan.rates), np.array([means.get(one, math.nan) for one in settings])
     diverged = [bool(matching(lost, one).any()) for one in settings]
-    row: dict[str, object] = {
+    row: dict[str, Any] = {
         "optimizer": setting.optimizer,
         "schedule": setting.schedule,
         **dict(setting.further),
         "lr": setting.lr,
-        "validation_loss": means[setting],
+        plan.criterion.column: plan.criterion.sign * means[setting],
     }
     for share in SHARES:
         around, name = valley(rates, losses, share), f"{share:.0%}".rstrip("%")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..losses.registry import SIGNS
+from ..plan.criterion import Criterion
 from ..plan.factors import Factor, Level, Setting, shown
 from ..plan.folds import Folds
 from ..plan.plan import Plan
@@ -27,21 +27,20 @@ _BUDGETS = {
 
 def sentence(plan: Plan, factor: Factor, name: str, verdict: Verdict) -> str:
     """The answer: which level is best or the safest choice, what may be as good, and what that is about."""
-    entries, seeds, best = verdict.entries, verdict.seeds, verdict.entries[0]
-    if not math.isfinite(best.validation_loss.mean):
+    entries, seeds, best, by = verdict.entries, verdict.seeds, verdict.entries[0], verdict.criterion
+    if not math.isfinite(best.value.mean):
         return f"No {factor.kind.words} trained {name} without diverging; try lower rates."
     first = f"{called(factor, best.setting[factor.name])} ({rest(plan, factor, best.setting)})"
-    loss = f"validation loss {best.validation_loss}"
-    if not math.isfinite(best.validation_loss.high):
-        loss = f"validation loss {best.validation_loss.mean:.4g}"
+    bounded = math.isfinite(best.value.high) and math.isfinite(best.value.low)
+    value = f"{by.words} {best.value if bounded else f'{best.value.mean:.4g}'}{by.when}"
     if seeds < 2 and not plan.folds and len(entries) > 1:
-        return f"{first} has the lowest {loss} on {name}, but one seed cannot tell {factor.kind.many} apart."
+        return f"{first} has the {by.extreme} {value} on {name}, but one seed cannot tell {factor.kind.many} apart."
     over = evidence(verdict)
     if not any(e.may_be_best for e in entries[1:]):
         alone = " and no other comes level" if len(entries) > 1 else ""
-        return f"{first} is best on {name}: {loss} over {over}{alone}.{_others(factor, verdict)}{_scope(verdict)}"
+        return f"{first} is best on {name}: {value} over {over}{alone}.{_others(factor, verdict)}{_scope(verdict)}"
     as_good = listed([shown(e.setting[factor.name]) for e in entries[1:] if e.may_be_best])
-    answer = f"{first} has the lowest {loss} on {name}, over {over}; {as_good} may be as good."
+    answer = f"{first} has the {by.extreme} {value} on {name}, over {over}; {as_good} may be as good."
     return f"{answer} {_price(factor, verdict)}{_others(factor, verdict)}{_scope(verdict)}"
 
 
@@ -68,20 +67,23 @@ def _scope(verdict: Verdict) -> str:
 def _price(factor: Factor, verdict: Verdict) -> str:
     """What the safest choice costs at the most, whichever is truly the best."""
     safe = min(verdict.entries, key=lambda e: e.regret)  # of equals the first
-    best = abs(verdict.entries[0].validation_loss.mean)
+    best = abs(verdict.entries[0].value.mean)
     if not math.isfinite(safe.regret) or best == 0:
         return "What a choice may cost is not known."
     name = called(factor, safe.setting[factor.name])
     most = _percent(safe.regret / best)
-    return f"{name} is the safest choice: whichever is truly best, it costs at most {most} more loss."
+    cost = f"{most} of the {verdict.criterion.metric}" if verdict.criterion.higher else f"{most} more loss"
+    if verdict.criterion.metric != "loss" and not verdict.criterion.higher:
+        cost = f"{most} more {verdict.criterion.metric}"
+    return f"{name} is the safest choice: whichever is truly best, it costs at most {cost}."
 
 
 def _others(factor: Factor, verdict: Verdict) -> str:
     """By how much those that are not the best are worse."""
-    best = abs(verdict.entries[0].validation_loss.mean)
+    best = abs(verdict.entries[0].value.mean)
     worse = [e for e in verdict.entries[1:] if not e.may_be_best]
     words = [
-        f"{shown(e.setting[factor.name])} (by {_percent(e.difference.mean / best)})"
+        f"{shown(e.setting[factor.name])} (by {_percent(abs(e.difference.mean) / best)})"
         if best and math.isfinite(e.difference.mean)
         else f"{shown(e.setting[factor.name])} (diverges)"
         for e in worse
@@ -117,7 +119,7 @@ def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> lis
             f"{lost} of {sum(e.runs for e in entries)} runs diverged (their loss is not finite, or ended above "
             f"{RUINED:.0f} times that of the untrained weights) and count as infinitely bad."
         )
-    words += _lost(plan, factor, entries, confirmed, seeds)
+    words += _lost(plan, factor, verdict)
     halted = sum(e.stopped for e in entries)
     if halted:
         words.append(
@@ -125,28 +127,27 @@ def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> lis
             "that share all but their rate and hyperparameters were ahead of them."
         )
     words += _by_metrics(factor, verdict) + _same(factor, verdict) + _seedless(verdict) + _open(factor, verdict)
-    words += _by_chance(factor, entries, comparisons) + _spreads(verdict)
+    words += _by_chance(factor, entries, comparisons) + _spreads(verdict) + _at_best(verdict)
     words += [_BUDGETS[f.name] for f in plan.further if f.name in _BUDGETS]
     words += _cross_validated(plan.folds, confirmed) if plan.folds is not None else []
-    words.append(_luck(factor, entries[0]) if confirmed else _unconfirmed(plan, factor, seeds))
-    words += _untuned(plan, entries) if confirmed and factor.name == "optimizer" else []
+    words.append(_luck(factor, verdict) if confirmed else _unconfirmed(plan, factor, seeds))
+    words += _untuned(plan, verdict) if confirmed and factor.name == "optimizer" else []
     return [*filter(None, words)]
 
 
 def _by_metrics(factor: Factor, verdict: Verdict) -> list[str]:
     """What a ranking by each metric would say: another best, and what may be as good."""
     words = []
-    for name in verdict.entries[0].metrics:
-        higher = SIGNS[name] < 0
+    for name, sign in verdict.criterion.directions(verdict.entries[0].metrics).items():
         ranked = [e for e in verdict.entries if math.isfinite(e.metrics[name].value.mean)]
         if not ranked:
             continue
-        order = sorted(ranked, key=lambda e: SIGNS[name] * e.metrics[name].value.mean)
+        order = sorted(ranked, key=lambda e: sign * e.metrics[name].value.mean)
         first, *others = [shown(e.setting[factor.name]) for e in order]
         as_good = [shown(e.setting[factor.name]) for e in order[1:] if e.metrics[name].may_be_best]
         rest_of = f"; {listed(as_good)} may be as good" if as_good else " and no other comes level" if others else ""
         words.append(
-            f"By {name} instead of loss: {first} has the {'highest' if higher else 'lowest'}, "
+            f"By {name} instead of {verdict.criterion.metric}: {first} has the {'highest' if sign < 0 else 'lowest'}, "
             f"{order[0].metrics[name].value}{rest_of}."
         )
     return words
@@ -156,17 +157,17 @@ def _same(factor: Factor, verdict: Verdict) -> list[str]:
     """Which differ from the best by less than matters."""
     names = [shown(e.setting[factor.name]) for e in verdict.entries if e.standing == SAME]
     best = shown(verdict.entries[0].setting[factor.name])
-    within = f"within {_percent(verdict.margin)} of its loss"
+    within = f"within {_percent(verdict.margin)} of its {verdict.criterion.metric}"
     return [f"Practically the same as {best} ({within}): {listed(names)}."] if names else []
 
 
 def _seedless(verdict: Verdict) -> list[str]:
     """Seeds that make no difference are no evidence."""
-    spreads = [(e.spread[0], abs(e.validation_loss.mean)) for e in verdict.entries if math.isfinite(e.spread[0])]
+    spreads = [(e.spread[0], abs(e.value.mean)) for e in verdict.entries if math.isfinite(e.spread[0])]
     if not spreads or verdict.seeds < 2 or any(error > ROUNDING * mean for error, mean in spreads):
         return []
     tested = "" if verdict.samples or verdict.folds else ", so they are no evidence and nothing was tested"
-    return [f"Seeds change nothing here: the losses of {verdict.seeds} of them agree to rounding{tested}."]
+    return [f"Seeds change nothing here: the values of {verdict.seeds} of them agree to rounding{tested}."]
 
 
 def _spreads(verdict: Verdict) -> list[str]:
@@ -183,13 +184,25 @@ def _spreads(verdict: Verdict) -> list[str]:
     return [f"{words}; cross-validation (folds=) judges on all samples." if few else f"{words}."]
 
 
-def _lost(plan: Plan, factor: Factor, entries: Sequence[Entry], confirmed: bool, seeds: int) -> list[str]:
+def _at_best(verdict: Verdict) -> list[str]:
+    """That values at a run's best epoch are too good."""
+    if verdict.criterion.epochs:
+        return []
+    return [
+        (
+            "Each run counts at its best epoch, chosen by the validation part that also judges it, which makes the "
+            "values a little too good; test numbers are those of that epoch."
+        )
+    ]
+
+
+def _lost(plan: Plan, factor: Factor, verdict: Verdict) -> list[str]:
     """Levels whose chosen setting diverged on some of the runs that it is judged by."""
-    runs, kind = seeds * len(plan.search_folds), "fresh runs" if confirmed else "runs"
+    runs, kind = verdict.seeds * len(plan.search_folds), "fresh runs" if verdict.confirmed else "runs"
     return [
         f"{called(factor, e.setting[factor.name])} diverged on {e.lost} of the {runs} {kind} of its chosen setting, so "
         "its mean is infinite" + (f"; that of the others is {e.mean_of_rest:.4g}." if e.lost < runs else ".")
-        for e in entries
+        for e in verdict.entries
         if e.lost
     ]
 
@@ -249,7 +262,9 @@ def _rounded(count: float) -> str:
 def _by_chance(factor: Factor, entries: Sequence[Entry], comparisons: int) -> list[str]:
     """Why some are tied although their interval lies on one side of zero."""
     names = [
-        shown(e.setting[factor.name]) for e in entries[1:] if e.standing == OPEN and 0 < e.difference.low < math.inf
+        shown(e.setting[factor.name])
+        for e in entries[1:]
+        if e.standing == OPEN and math.isfinite(e.difference.mean) and e.difference.low * e.difference.high > 0
     ]
     if not names:
         return []
@@ -262,29 +277,29 @@ def _by_chance(factor: Factor, entries: Sequence[Entry], comparisons: int) -> li
     ]
 
 
-def _luck(factor: Factor, best: Entry) -> str:
+def _luck(factor: Factor, verdict: Verdict) -> str:
     """The winner's curse of the search, and its size."""
+    best = verdict.best
     if not math.isfinite(best.optimism):
         return ""
     name, much = called(factor, best.setting[factor.name]), f"{abs(best.optimism):.2g}"
     side = "higher" if best.optimism >= 0 else "lower"
     return (
-        f"{name}: {best.validation_loss.mean:.4g} with fresh seeds is {much} {side} than the {best.search_loss:.4g} "
-        "of the search, whose lowest of many is partly luck; so the fresh number is the one reported."
+        f"{name}: {best.value.mean:.4g} with fresh seeds is {much} {side} than the {best.search_value:.4g} of the "
+        f"search, whose {verdict.criterion.extreme} of many is partly luck; so the fresh number is the one reported."
     )
 
 
-def _untuned(plan: Plan, entries: Sequence[Entry]) -> list[str]:
+def _untuned(plan: Plan, verdict: Verdict) -> list[str]:
     """What tuning gave, and which optimizer is best without it."""
-    words = []
-    if len(with_default := [e for e in entries if e.default and math.isfinite(e.default.validation_loss.mean)]):
-        best = min(with_default, key=lambda e: e.default.validation_loss.mean if e.default else math.inf)
+    words, entries, by = [], verdict.entries, verdict.criterion
+    if len(with_default := [e for e in entries if e.default and math.isfinite(e.default.value.mean)]):
+        best = min(with_default, key=lambda e: by.sign * e.default.value.mean if e.default else math.inf)
         default = best.default
         assert default is not None
         words.append(
             f"Untuned, at its own defaults, {best.optimizer} (rate {default.lr:.3g}, {default.schedule}) is the "
-            f"lowest: {default.validation_loss}; tuned, {entries[0].optimizer} has "
-            f"{entries[0].validation_loss.mean:.4g}."
+            f"{by.extreme}: {default.value}; tuned, {entries[0].optimizer} has {entries[0].value.mean:.4g}."
         )
     without = [e.optimizer for e in entries if plan.default(e.setting) is None]
     if plan.defaults and without:
@@ -293,21 +308,23 @@ def _untuned(plan: Plan, entries: Sequence[Entry]) -> list[str]:
 
 
 def passed_over(
-    plan: Plan, factor: Factor, best: Setting, settings: Sequence[Setting], values: np.ndarray
+    plan: Plan, factor: Factor, by: Criterion, best: Setting, settings: Sequence[Setting], values: np.ndarray
 ) -> list[str]:
     """What the fresh seeds say against the choice of the search: another setting that did reliably better.
 
     It stays unchosen, because the numbers of the one that did best there would be too good.
 
     Args:
-        settings, values: all that were confirmed, and their losses (settings, seeds, folds).
+        by: what the values are of.
+        settings, values: all that were confirmed, and what they are judged by (settings, seeds, folds), the lower the
+            better.
     """
     at = settings.index(best)
     first = min(range(len(settings)), key=lambda k: (*badness(values[k]), k))
     _, ranked = rank(np.moveaxis(values[[at, first]], 0, -1), overlap=plan.overlap)
     if first == at or len(ranked.groups) == 1:
         return []
-    other, loss = settings[first], f"{ranked.mean[1].mean:.4g}"
+    other, loss = settings[first], f"{by.sign * ranked.mean[1].mean:.4g}"
     return [
         (
             f"{called(factor, other[factor.name])} ({rest(plan, factor, other)}) did better with fresh seeds ({loss}) "

@@ -1,11 +1,12 @@
 """The ranking, along any factor, and how sure it is.
 
-Each level of the factor that is ranked (each optimizer by default) is represented by its
-best setting: the one with the lowest mean validation loss over the search's seeds among all that have this
-level, whatever their other factors. What is reported about that setting comes, once the study is complete,
-from fresh seeds that had no part in the choice. A run that diverged, whose loss stopped being finite or ended above ten
-times that of its untrained weights, counts as an infinite loss. Validation is
-always judged by the problem's own loss, so that settings trained with different losses can be compared.
+Each level of the factor that is ranked (each optimizer by default) is represented by its best setting: the one with the
+best mean over the search's seeds among all that have this level, whatever their other factors. What is reported about
+that setting comes, once the study is complete, from fresh seeds that had no part in the choice. The mean is of what
+the study judges by (`plan.criterion`): the validation loss at the end unless it says otherwise. A run that diverged,
+whose loss stopped being finite or ended above ten times that of its untrained weights, counts as infinitely bad.
+Validation is always judged by the problem's own loss or metrics, so that settings trained with different losses can be
+compared.
 
 Read next: `comparisons.py`, which settings are better than which; `intervals.py`, how sure a mean is.
 """
@@ -22,8 +23,8 @@ import numpy as np
 import pandas as pd
 
 from ..errors import PlanError, unknown
-from ..losses.registry import SIGNS
 from ..numbers import Range
+from ..plan.criterion import Criterion
 from ..plan.factors import Factor, Level, Setting, shown
 from ..plan.folds import FOLD, averaged
 from ..plan.plan import Plan
@@ -39,7 +40,7 @@ Chosen = dict[Level, tuple[Setting, float]]
 
 
 def chosen_settings(plan: Plan, members: pd.DataFrame, by: str = "optimizer") -> Chosen:
-    """level → (setting, mean validation loss) with the lowest mean over the search's seeds.
+    """level → (setting, its mean) with the best mean over the search's seeds; the mean is the lower the better.
 
     Seeds whose search is not complete are left out, so that every setting is judged on the same seeds.
     Where every setting diverged on some seed, the one that did on the fewest. Ties go to the smaller rate.
@@ -58,9 +59,10 @@ def to_confirm(plan: Plan, members: pd.DataFrame) -> list[Setting]:
 
 @dataclass(frozen=True)
 class Losses:
-    """Validation losses (settings, seeds, folds), infinite where a run diverged, and how far the runs came.
+    """What runs are judged by (settings, seeds, folds), the lower the better, and how far they came.
 
-    There is one fold without cross-validation.
+    Infinite where a run diverged; a metric of which higher is better is negated. There is one fold without
+    cross-validation.
     """
 
     settings: list[Setting]
@@ -88,8 +90,12 @@ def _best(factor: Factor, losses: Losses) -> Chosen:
     return {level: best[level] for level in factor.levels if level in best}
 
 
-def search_losses(plan: Plan, members: pd.DataFrame) -> Losses:
-    """The losses of the search, for each seed that every setting has finished."""
+def search_losses(plan: Plan, members: pd.DataFrame, criterion: Criterion | None = None) -> Losses:
+    """The losses of the search, for each seed that every setting has finished.
+
+    Args:
+        criterion: another than the plan's.
+    """
     search = members[members["stage"] == "search"]
     # While the grid grows, what it had before stands.
     growing = set(plan.grown) & set(search.loc[~search["status"].isin(_ENDED), "lr"])
@@ -99,7 +105,7 @@ def search_losses(plan: Plan, members: pd.DataFrame) -> Losses:
     # A setting that was stopped is stopped on every seed, those on which it had diverged before among them.
     names = _names(plan)
     halted = whole.loc[whole["status"] == "stopped", names].drop_duplicates()
-    return _losses(plan, whole[~_among(whole[names], halted)])
+    return _losses(plan, whole[~_among(whole[names], halted)], criterion or plan.criterion)
 
 
 def _names(plan: Plan) -> list[str]:
@@ -115,17 +121,17 @@ def _among(rows: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
     return pd.Series(np.isin(codes[len(others) :], codes[: len(others)]), index=rows.index)
 
 
-def _losses(plan: Plan, members: pd.DataFrame, metric: str = "validation_loss") -> Losses:
+def _losses(plan: Plan, members: pd.DataFrame, criterion: Criterion) -> Losses:
     if plan.folds is not None:
         members = members[members[FOLD].notna()]
-    if members.empty or metric not in members:
+    if members.empty or criterion.column not in members:
         return Losses([], np.zeros((0, 0, 0)), [])
     names = _names(plan)
     code = members.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
     _, first = np.unique(code, return_index=True)
     settings = [_setting(row) for row in members.iloc[first][names].to_dict("records")]
     seeds, column = np.unique(members["seed"], return_inverse=True)
-    loss = members[metric].where(members["status"] != "diverged").fillna(math.inf)
+    loss = (criterion.sign * members[criterion.column]).where(members["status"] != "diverged").fillna(math.inf)
     values = np.full((len(settings), len(seeds), len(plan.search_folds)), math.nan)
     fold = members[FOLD].to_numpy(int) if plan.folds is not None else 0
     values[code, column, fold] = loss.to_numpy(float)
@@ -154,6 +160,7 @@ def judge(
     parts: Mapping[str, pd.DataFrame] | None = None,
     samples: int = 0,
     margin: float = MARGIN,
+    by_metric: str | None = None,
 ) -> Verdict:
     """The verdict on whatever the study has finished so far.
 
@@ -163,29 +170,34 @@ def judge(
         by: the factor whose levels are ranked.
         parts: `Store.parts()`; without them the evidence is over seeds alone.
         samples: of the validation part.
-        margin: differences up to that share of the best loss do not matter.
+        margin: differences up to that share of the best value do not matter.
+        by_metric: ranks the chosen settings by it; by what the study judges by unless given.
 
     Raises:
-        PlanError: the study does not vary that factor, or the margin is not a number of at least 0.
+        PlanError: the study does not vary that factor, the margin is not a number of at least 0, or the metric is not
+            known.
     """
     margin = Range(0).check("margin", margin, PlanError)
     factor = rankable(plan, by)
+    criterion = plan.criterion if by_metric is None else _ranked_by(plan, members, by_metric)
     search = search_losses(plan, members)
     chosen = _best(factor, search)
     if not chosen:
         nothing = f"Nothing can be said about {name} yet: no seed is complete."
-        return Verdict((), (), nothing, (), 0, False, factor.name)
+        return Verdict((), (), nothing, (), 0, False, factor.name, criterion=criterion)
     settings = [setting for setting, _ in chosen.values()]
     fresh, looks = _ended(plan, members[members["stage"] == "confirmation"])
-    again = _losses(plan, fresh)
+    again = _losses(plan, fresh, criterion)
     confirmed = again.rows(settings)
-    losses = search.rows(settings) if confirmed is None else confirmed
+    searched = search_losses(plan, members, criterion).rows(settings)
+    losses = searched if confirmed is None else confirmed
     assert losses is not None  # the search is complete on its seeds
+    assert searched is not None
     each_run, parts = losses, {} if parts is None or plan.folds else parts
-    by_part = None if confirmed is None else _by_part(fresh, parts.get("validation_loss"), settings)
+    by_part = None if confirmed is None else _by_part(fresh, parts, settings, criterion)
     losses, samples = (losses, 0) if by_part is None else (by_part, samples)
     order, ranked = rank(losses, overlap=plan.overlap, margin=margin, looks=looks)
-    metrics = {} if confirmed is None else _by_metrics(plan, fresh, parts, settings, looks)
+    metrics = _by_metrics(plan, members, None if confirmed is None else (fresh, parts), settings, looks, criterion)
     runs = members[members["stage"] == "search"].groupby(factor.name, sort=False)["status"]
     if plan.folds is not None:
         fresh = averaged(fresh)
@@ -193,7 +205,7 @@ def judge(
     tuned = confirmed is not None and factor.name == "optimizer"
     entries = []
     for k in order:
-        setting, search_loss = [*chosen.values()][k]
+        setting, value = settings[k], ranked.mean[k].times(criterion.sign)
         lost, mean_of_rest = badness(each_run[..., k])
         status = runs.get_group(setting[factor.name])
         entries.append(
@@ -202,13 +214,14 @@ def judge(
                 letters=ranked.letters[k],
                 lr=setting.lr,
                 schedule=setting.schedule,
-                validation_loss=ranked.mean[k],
-                difference=ranked.difference[k],
+                value=value,
+                validation_loss=value if criterion.metric == "loss" else metrics["loss"][k].value,
+                difference=ranked.difference[k].times(criterion.sign),
                 standing=ranked.standing[k],
                 may_be_best=ranked.may_be_best[k],
                 regret=ranked.regret[k],
                 probability_best=ranked.probability[k],
-                search_loss=search_loss,
+                search_value=criterion.sign * float(searched[..., k].mean()),
                 edge=_edge(plan, setting.lr),
                 runs=int(status.size),
                 diverged=int((status == "diverged").sum()),
@@ -221,21 +234,22 @@ def judge(
                 more_seeds=ranked.more_seeds[k],
                 more_samples=ranked.more_parts[k] * (samples or 1),
                 spread=spread(losses[..., k], plan.overlap),
-                metrics={name: judged[k] for name, judged in metrics.items()},
-                default=_default(plan, fresh, again, setting, parts) if tuned else None,
+                metrics={name: judged[k] for name, judged in metrics.items()} if confirmed is not None else {},
+                default=_default(plan, fresh, again, setting, parts, criterion) if tuned else None,
                 stopped=int((status == "stopped").sum()),
                 lost=lost,
-                mean_of_rest=mean_of_rest,
+                mean_of_rest=criterion.sign * mean_of_rest,
             )
         )
     levels = [shown(setting[factor.name]) for setting in settings]
     groups = tuple(tuple(levels[k] for k in group) for group in ranked.groups)
     count, final = len(losses), confirmed is not None
     folds = plan.folds.count if plan.folds is not None else 0
-    verdict = Verdict(tuple(entries), groups, "", (), count, final, factor.name, folds, samples, margin, looks)
+    evidence = (factor.name, folds, samples, margin, looks, criterion)
+    verdict = Verdict(tuple(entries), groups, "", (), count, final, *evidence)
     words = notes(plan, factor, verdict, ranked.comparisons)
     if final:
-        words += passed_over(plan, factor, entries[0].setting, again.settings, again.values)
+        words += passed_over(plan, factor, criterion, entries[0].setting, again.settings, again.values)
     return replace(verdict, sentence=sentence(plan, factor, name, verdict), notes=tuple(words))
 
 
@@ -258,34 +272,44 @@ def _ended(plan: Plan, members: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return members[:0], 0
 
 
+def _ranked_by(plan: Plan, members: pd.DataFrame, by_metric: str) -> Criterion:
+    """Another metric at the epochs that the study judges by."""
+    criterion = replace(Criterion.of(by_metric), epochs=plan.criterion.epochs)
+    if criterion.column not in members:
+        names = [name.removeprefix("validation_") for name in members if name.startswith("validation_")]
+        raise PlanError(unknown("metric of this study", criterion.metric, names))
+    return criterion
+
+
 def _by_metrics(
-    plan: Plan, fresh: pd.DataFrame, parts: Mapping[str, pd.DataFrame], settings: Sequence[Setting], looks: int
+    plan: Plan,
+    members: pd.DataFrame,
+    fresh: tuple[pd.DataFrame, Mapping[str, pd.DataFrame]] | None,
+    settings: Sequence[Setting],
+    looks: int,
+    criterion: Criterion,
 ) -> dict[str, list[Judged]]:
-    """Metric → where each setting stands by it, for the metrics of which it is known whether higher is better."""
+    """Metric → where each setting stands by it, for the metrics of which it is known whether higher is better.
+
+    Args:
+        fresh: the runs of the confirmation and their values on parts of the samples; None judges by the search.
+    """
     result = {}
-    for name, sign in SIGNS.items():
-        column = f"validation_{name}"
-        if column not in fresh:
-            continue
-        values = _by_part(fresh, parts.get(column), settings)
+    names = [name.removeprefix("validation_") for name in members if name.startswith("validation_")]
+    for name, sign in criterion.directions(names).items():
+        other = Criterion(name, sign, criterion.epochs)
+        values = None if fresh is None else _by_part(*fresh, settings, other)
         if values is None:
-            values = _losses(plan, fresh, column).rows(settings)
+            runs = search_losses(plan, members, other) if fresh is None else _losses(plan, fresh[0], other)
+            values = runs.rows(settings)
         if values is None:
             continue
-        bad = np.where(np.isfinite(values), sign * values, np.inf)
-        _, ranked = rank(bad, overlap=plan.overlap, looks=looks)
+        _, ranked = rank(values, overlap=plan.overlap, looks=looks)
         result[name] = [
-            Judged(_signed(one, sign), letters, may)
+            Judged(one.times(sign), letters, may)
             for one, letters, may in zip(ranked.mean, ranked.letters, ranked.may_be_best, strict=True)
         ]
     return result
-
-
-def _signed(one: Interval, sign: float) -> Interval:
-    """An interval of badness in the metric's own direction."""
-    if not math.isfinite(one.mean):
-        return Interval(math.nan, math.nan, math.nan)
-    return one if sign > 0 else Interval(-one.mean, -one.high, -one.low)
 
 
 def seconds_per_step(plan: Plan, costs: Mapping[str, Any], setting: Setting) -> float:
@@ -298,17 +322,23 @@ def seconds_per_step(plan: Plan, costs: Mapping[str, Any], setting: Setting) -> 
 
 
 def _default(
-    plan: Plan, fresh: pd.DataFrame, again: Losses, setting: Setting, parts: Mapping[str, pd.DataFrame]
+    plan: Plan,
+    fresh: pd.DataFrame,
+    again: Losses,
+    setting: Setting,
+    parts: Mapping[str, pd.DataFrame],
+    criterion: Criterion,
 ) -> Default | None:
     default = plan.default(setting)
     if default is None or (rows := again.rows([default, setting])) is None:
         return None
-    if (by_part := _by_part(fresh, parts.get("validation_loss"), [default, setting])) is not None:
+    if (by_part := _by_part(fresh, parts, [default, setting], criterion)) is not None:
         rows = by_part
     chosen, untuned, tuned = default == setting, rows[..., 0], rows[..., 1]
     difference = Interval(0.0, 0.0, 0.0) if chosen else paired(untuned, tuned, plan.overlap)
-    loss, test = interval(untuned, overlap=plan.overlap), _test(fresh, default, parts)
-    return Default(default.lr, default.schedule, dict(default.further), chosen, loss, difference, test)
+    value, sign = interval(untuned, overlap=plan.overlap), criterion.sign
+    rest = value.times(sign), difference.times(sign), _test(fresh, default, parts)
+    return Default(default.lr, default.schedule, dict(default.further), chosen, *rest)
 
 
 def _test(fresh: pd.DataFrame, setting: Setting, parts: Mapping[str, pd.DataFrame]) -> dict[str, Interval]:
@@ -319,13 +349,21 @@ def _test(fresh: pd.DataFrame, setting: Setting, parts: Mapping[str, pd.DataFram
     names = [name for name in runs.columns if name.startswith("test_")]
     values = {m: (loss if m == "test_loss" else runs[m].dropna()).to_numpy(float) for m in names}
     for m in names:
-        by_part = _by_part(fresh, parts.get(m), [setting])
+        by_part = _cells(fresh, parts.get(m), [setting])
         if by_part is not None and np.isfinite(by_part).all():
             values[m] = by_part[..., 0]
     return {m.removeprefix("test_"): interval(v) for m, v in values.items() if len(v)}
 
 
-def _by_part(fresh: pd.DataFrame, parts: pd.DataFrame | None, settings: Sequence[Setting]) -> np.ndarray | None:
+def _by_part(
+    runs: pd.DataFrame, parts: Mapping[str, pd.DataFrame], settings: Sequence[Setting], criterion: Criterion
+) -> np.ndarray | None:
+    """What `Losses.rows` gives, by parts of the samples in the place of folds; None where these are not known."""
+    values = _cells(runs, parts.get(criterion.column), settings)
+    return None if values is None else np.where(np.isfinite(values), criterion.sign * values, np.inf)
+
+
+def _cells(fresh: pd.DataFrame, parts: pd.DataFrame | None, settings: Sequence[Setting]) -> np.ndarray | None:
     """Values (seeds, parts of the samples, settings), infinite where a run diverged; None where they are not known.
 
     One seed alone tells nothing of others, on however many samples.
