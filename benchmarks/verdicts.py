@@ -10,26 +10,46 @@ those measured on digits (a seed moves a run by 0.013, a sample by 0.6). Claims 
 - **regret**: how often no optimizer costs more than "regret at most" says, all eight at once;
 - **best kept**: how often the truly best is among those that may be the best;
 - **alike**: how often identical optimizers are told apart, any pair of them (wanted: at most 5%);
-- **chance**: by how much the shown chance of being best differs from the share of studies in which that is true, at the
-  most over five bins of shown chances (only bins with 200 studies or more).
+- **chance**: the mean of the leader's chance of being best less the share of studies in which it is, in points: below 0
+  it claims too little; **in a bin**: the largest such difference of studies with a like chance, in five bins (those
+  with 200 studies or more, of which chance alone makes some three points).
 
-    python benchmarks/verdicts.py [--studies 1000]
+Then a real study on each of several splits of digits into training, validation and test part: for every two optimizers
+the difference of their losses is estimated on the validation part and, of the same weights, on the test part. Both
+estimate the same difference of all data like these, so they must agree within what they say of themselves:
+
+- **agree**: pairs whose two differences are within 1.96 standard errors of each other (wanted: 93% or more);
+- **confirmed**, **reversed**: pairs reliably told apart on the validation part that are so on the test part as well, or
+  the other way round (wanted: at most 2.5%).
+
+    python benchmarks/verdicts.py [--studies 2000] [--splits 16]
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import machine
 import numpy as np
+import torch
 
+import thalweg as tw
 from thalweg.population.block import PARTS
+from thalweg.problem.find import load
+from thalweg.store.file import Store
 from thalweg.verdict import chances
 from thalweg.verdict.comparisons import rank
+from thalweg.verdict.intervals import estimate
+from thalweg.verdict.pairs import Pairs
+from thalweg.verdict.verdict import matching
 
 Draw = Callable[..., np.ndarray]
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 OPTIMIZERS, BINS = 8, (0.0, 0.4, 0.6, 0.8, 0.9, 1.0)
 
 
@@ -130,19 +150,76 @@ def row(name: str, world: World, studies: int) -> list[str]:
     truths = rng.normal(size=(studies, OPTIMIZERS)) * spread * rng.choice([0.5, 1, 2, 4], size=(studies, 1))
     result = claims(world, truths, rng)
     shares = [np.mean(result[claim]) for claim in ("mean", "difference", "leader", "regret", "best kept")]
-    off = calibration(result["shown"], result["is best"])
+    off = 100 * (np.mean(result["shown"]) - np.mean(result["is best"]))
+    most = 100 * calibration(result["shown"], result["is best"])
     chances.RESAMPLES = 1
     shares.append(alike(world, studies, rng))
-    print(name, world.seeds, world.samples, [f"{share:.1%}" for share in shares], f"{off:.1%}", flush=True)
-    points = f"{100 * off:.0f} points" if off == off else "–"
-    return [name, str(world.seeds), f"{world.samples:,}", *(f"{share:.1%}" for share in shares), points]
+    points = [f"{off:+.1f}".replace("-", "−"), f"{most:.0f}" if most == most else "–"]
+    line = [name, str(world.seeds), f"{world.samples:,}", *(f"{share:.1%}" for share in shares), *points]
+    print(*line, flush=True)
+    return line
+
+
+def resplit(seed: int) -> tw.Problem:
+    """Digits with its samples dealt anew into three parts of the same sizes."""
+    digits = load("digits")
+    parts = (digits.train, digits.validation, digits.test)
+    inputs, targets = (torch.cat([torch.as_tensor(part[k]) for part in parts]) for k in (0, 1))
+    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed))
+    rows = order.split([len(part[0]) for part in parts])
+    dealt = {name: (inputs[at], targets[at]) for name, at in zip(("train", "validation", "test"), rows, strict=True)}
+    return replace(digits, **dealt, name=f"digits-{seed}")
+
+
+def of_split(seed: int, folder: Path) -> np.ndarray:
+    """Of each pair: whether both parts agree, whether told apart by validation, confirmed by test, and reversed."""
+    grid = {"rates": RATES, "schedules": ["constant"], "seeds": 3, "epochs": 10, "confirmation": 10, "grow": 0}
+    study = tw.compare(resplit(seed), **grid, store=folder / f"{seed}.db", progress=False)
+    with Store.open(study.path) as store:
+        parts = store.parts()
+    fresh = study.table().query("stage == 'confirmation'")
+    settings = [entry.setting for entry in study.verdict.entries if np.isfinite(entry.value.mean)]
+    runs = [fresh[matching(fresh, setting)].sort_values("seed")["member"] for setting in settings]
+    cells = {
+        part: np.stack([parts[f"{part}_loss"].loc[one].to_numpy() for one in runs], axis=-1)
+        for part in ("validation", "test")
+    }
+    better = {part: told_apart(table) for part, table in cells.items()}
+    rows = []
+    for one, other in itertools.combinations(range(len(settings)), 2):
+        gaps = [estimate(table[..., one] - table[..., other]) for table in cells.values()]
+        error = np.hypot(*(gap.error for gap in gaps))
+        first, second = ((one, other), (other, one))
+        by_validation = [pair for pair in (first, second) if better["validation"][pair]]
+        again = [bool(better["test"][pair]) for pair in by_validation]
+        back = [bool(better["test"][pair[::-1]]) for pair in by_validation]
+        rows.append([abs(gaps[0].mean - gaps[1].mean) <= 1.96 * error, bool(by_validation), any(again), any(back)])
+    return np.array(rows)
+
+
+def told_apart(cells: np.ndarray) -> np.ndarray:
+    """(optimizers, optimizers) whether the row is reliably better than the column."""
+    return Pairs.of(cells, rank(cells)[0], 0.0, 0.05).better
+
+
+def splits(count: int) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        rows = np.concatenate([of_split(seed, Path(folder)) for seed in range(count)])
+    agree, apart, confirmed, back = rows.mean(axis=0)
+    head = ["splits", "pairs", "agree", "told apart by validation", "of these confirmed", "of these reversed"]
+    shares = [f"{agree:.1%}", f"{apart:.1%}", f"{confirmed / apart:.1%}", f"{back / apart:.1%}"]
+    return machine.table(head, [[str(count), str(len(rows)), *shares]])
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--studies", type=int, default=1000)
+    options.add_argument("--studies", type=int, default=2000)
+    options.add_argument("--splits", type=int, default=16)
     studies = options.parse_args().studies
-    head = ["noise", "seeds", "samples", "mean", "difference", "leader", "regret", "best kept", "alike", "chance"]
+    between = splits(options.parse_args().splits)
+    print(between, flush=True)
+    head = ["noise", "seeds", "samples", "mean", "difference", "leader", "regret", "best kept", "alike"]
+    head += ["chance", "in a bin"]
     rows = [
         row(name, World(noise, seeds, samples), studies)
         for name, noise in NOISES.items()
@@ -150,7 +227,8 @@ def main() -> None:
         for samples in (288, 2000)
     ]
     words = (__doc__ or "").split("\n\n    python")[0]
-    machine.write("verdicts", f"{machine.heading('What a verdict says')}\n{words}\n\n{machine.table(head, rows)}")
+    tables = f"{machine.table(head, rows)}\n{between}"
+    machine.write("verdicts", f"{machine.heading('What a verdict says')}\n{words}\n\n{tables}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 from thalweg.verdict import chances, comparisons, intervals, pairs
 from thalweg.verdict.comparisons import rank
 from thalweg.verdict.intervals import bounds
+from thalweg.verdict.sentences import uneven
 
 Draw = Callable[..., np.ndarray]
 STUDIES = 20_000
@@ -170,7 +171,9 @@ def test_true_places_lie_in_their_intervals(monkeypatch: pytest.MonkeyPatch) -> 
 # How many more seeds
 
 
-@pytest.mark.parametrize(("gap", "optimizers"), [(0.5, 2), (1.0, 2), (1.0, 4)])
+@pytest.mark.parametrize(
+    ("gap", "optimizers"), [(1.0, 2), *(pytest.param(*two, marks=pytest.mark.slow) for two in ((0.5, 2), (1.0, 4)))]
+)
 def test_so_many_more_seeds_do_settle_it(gap: float, optimizers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of those that are given a number and follow it, four of five at least, although the number is from few seeds."""
     monkeypatch.setattr(chances, "RESAMPLES", 1)
@@ -211,7 +214,7 @@ def test_so_many_samples_do_settle_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.mean(settled) >= 0.75
 
 
-@pytest.mark.parametrize("optimizers", [2, 4])
+@pytest.mark.parametrize("optimizers", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_looking_again_four_times_keeps_false_separations_rare(
     optimizers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +280,42 @@ def test_what_a_verdict_over_seeds_and_samples_says(noise: str, seeds: int, monk
     least = 0.95 - 2.5 * math.sqrt(0.95 * 0.05 / 400)
     assert min(shares["mean"], shares["leader"], shares["regret"], shares["best"]) >= least, shares
     assert shares["seeds alone"] < 0.7
+
+
+def test_few_seeds_that_happen_to_agree_tell_nothing_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seeds make most of the noise, and samples a little of it; the errors of both together alone would be too sure."""
+    monkeypatch.setattr(chances, "RESAMPLES", 1)
+
+    def apart() -> float:
+        rng, told = RNG(3), []
+        for _ in range(300):
+            own = rng.normal(size=(3, 1, 8)) + 2.5 * rng.normal(size=(1, 64, 8)) + 0.5 * rng.normal(size=(3, 64, 8))
+            told.append(len(rank(own + 50)[1].groups) > 1)
+        return float(np.mean(told))
+
+    assert apart() <= 0.05
+    monkeypatch.setattr(pairs, "estimate", lambda gaps, overlap: together(intervals.estimate(gaps, overlap)))
+    assert apart() > 0.12
+
+
+def together(one: intervals.Estimate) -> intervals.Estimate:
+    """Without the errors of seeds alone and samples alone."""
+    return intervals.Estimate(one.mean, one.errors[:1], one.freedoms[:1], one.skewness)
+
+
+@pytest.mark.parametrize("seeds", [5, 10, 20])
+def test_differences_of_runs_that_scatter_and_are_skewed_unequally_are_warned_of(seeds: int) -> None:
+    rng = RNG(seeds)
+    narrow, wide = (lognormal(rng, (STUDIES, seeds, 1), sigma) - math.exp(sigma**2 / 2) for sigma in (0.25, 0.8))
+    assert 0.87 < coverage(wide - narrow, 0.0, skewed=False) < 0.93
+
+    def warned(one: np.ndarray, other: np.ndarray) -> float:
+        spreads = ([(float(each.std(ddof=1)), math.nan) for each in runs[:2000]] for runs in (one, other))
+        return float(np.mean([uneven(*two) for two in zip(*spreads, strict=True)]))
+
+    assert warned(wide, narrow) > {5: 0.65, 10: 0.75, 20: 0.87}[seeds]
+    alike = lognormal(rng, (STUDIES, seeds, 1), 0.25)
+    assert warned(alike, narrow) < {5: 0.15, 10: 0.03, 20: 0.002}[seeds]
 
 
 def test_seeds_that_agree_are_no_evidence() -> None:

@@ -70,7 +70,7 @@ class Ranking:
 def spent(looks: int) -> float:
     """The level of a look at the evidence, after so many before: all looks together stay at 5%.
 
-    >>> [spent(looks) for looks in range(4)]
+    >>> [round(spent(looks), 6) for looks in range(4)]
     [0.04, 0.005, 0.0025, 0.00125]
     """
     return FIRST_LOOK if looks == 0 else (1 - LEVEL - FIRST_LOOK) / 2**looks

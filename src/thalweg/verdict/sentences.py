@@ -19,6 +19,9 @@ from .pairs import ROUNDING
 
 FEW_SAMPLES = 5000  # below, cross-validation tells more
 
+UNEVEN = 2.5  # times as much scatter over seeds, above which a skew of one of two runs is seen in their difference
+_FEWEST = 5  # seeds that show how much runs scatter
+
 _BUDGETS = {
     "batch_size": "Every batch size had the same number of epochs, so smaller batches took more steps.",
     "loss": "Runs trained with the loss of their setting; validation and test are judged by the problem's own.",
@@ -127,7 +130,7 @@ def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> lis
             "that share all but their rate and hyperparameters were ahead of them."
         )
     words += _by_metrics(factor, verdict) + _same(factor, verdict) + _seedless(verdict) + _open(factor, verdict)
-    words += _by_chance(factor, entries, comparisons) + _spreads(verdict) + _at_best(verdict)
+    words += _by_chance(factor, entries, comparisons) + _spreads(verdict) + _at_best(verdict) + _uneven(factor, verdict)
     words += [_BUDGETS[f.name] for f in plan.further if f.name in _BUDGETS]
     words += _cross_validated(plan.folds, confirmed) if plan.folds is not None else []
     words.append(_luck(factor, verdict) if confirmed else _unconfirmed(plan, factor, seeds))
@@ -182,6 +185,34 @@ def _spreads(verdict: Verdict) -> list[str]:
     )
     few = verdict.samples < FEW_SAMPLES and of_samples > of_seeds
     return [f"{words}; cross-validation (folds=) judges on all samples." if few else f"{words}."]
+
+
+def _uneven(factor: Factor, verdict: Verdict) -> list[str]:
+    """Whose runs scatter so differently from the best's that a skew would make the intervals too narrow."""
+    first, *others = verdict.entries
+    names = [shown(e.setting[factor.name]) for e in others if uneven(e.spread, first.spread)]
+    if not names or verdict.seeds < _FEWEST:
+        return []
+    return [
+        (
+            f"Over seeds {listed(names)} and the best scatter very differently (more than {UNEVEN:g} times). If the "
+            "wider is skewed as well, intervals of the difference hold in 88% to 93% of studies, not in 95%."
+        )
+    ]
+
+
+def uneven(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether seeds make one mean far more uncertain than the other, and samples do not make both alike.
+
+    Args:
+        one, other: standard errors that come from the seeds, and from the samples (NaN where these are not known).
+
+    >>> uneven((0.4, float("nan")), (0.1, float("nan"))), uneven((0.4, 0.9), (0.1, 0.9))
+    (True, False)
+    """
+    less, more = sorted((one[0], other[0]))
+    of_samples = max(0.0 if math.isnan(share) else share for share in (one[1], other[1]))
+    return math.isfinite(more) and more > UNEVEN * less and more > of_samples
 
 
 def _at_best(verdict: Verdict) -> list[str]:
