@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from typing import Any
 
 import pytest
@@ -52,11 +51,6 @@ def test_other_texts_are_refused_in_one_sentence(text: str) -> None:
     with pytest.raises(PlanError, match=r"is not of the form name\(argument=value, …\), e\.g\. name\(a=1\)\.$") as e:
         parse(text)
     assert len(str(e.value)) < 200
-
-
-def test_examples_in_docstrings() -> None:
-    result = doctest.testmod(calls)
-    assert (result.failed, result.attempted) == (0, 3)
 
 
 def test_calls_within_calls() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import math
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thalweg import numbers
 from thalweg.errors import PlanError, UsageError
 from thalweg.numbers import Range
 
@@ -75,9 +73,3 @@ def test_numbers_of_numpy_become_pythons_own() -> None:
     assert type(Range(whole=True).check("x", np.int64(3))) is int
     with pytest.raises(UsageError, match="whole number"):
         Range(whole=True).check("x", 3.0)
-
-
-def test_examples_in_docstrings() -> None:
-    result = doctest.testmod(numbers)
-    assert result.failed == 0
-    assert result.attempted == 2

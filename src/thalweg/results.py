@@ -240,7 +240,7 @@ class Results:
         ...                    store=tempfile.mkdtemp() + "/a.db", progress=False)
         >>> (sgd,) = study.generalization()
         >>> sgd.word, sgd.stop, sgd.steps
-        ('underfits', 30, 30)
+        ('fits', 30, 30)
         """
         verdict = self.verdict_by(by)
         return generalization(self.plan, verdict, self.table(), self.curves(verdict.stage))

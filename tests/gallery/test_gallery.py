@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import importlib.util
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +11,7 @@ import plotly.graph_objects as go
 import pytest
 
 from thalweg.errors import UsageError
-from thalweg.gallery import PICTURES, get, names, registry
+from thalweg.gallery import PICTURES, get, names
 from thalweg.pictures.page import page
 from thalweg.pictures.still import images
 from thalweg.pictures.style import PAPER
@@ -111,9 +110,3 @@ def test_a_fair_coin_is_worth_log_two() -> None:
     middle = len(entropy.y) // 2
     np.testing.assert_allclose([entropy.y[middle], cross.y[0], divergence.y[0]], np.log(2), atol=1e-6)
     np.testing.assert_allclose(entropy.y + divergence.y, cross.y, atol=1e-5)
-
-
-def test_examples_in_docstrings() -> None:
-    result = doctest.testmod(registry)
-    assert result.failed == 0
-    assert result.attempted > 1

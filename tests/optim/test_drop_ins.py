@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import doctest
 import inspect
 import io
 import pickle
@@ -17,8 +16,6 @@ from torch.optim import lr_scheduler
 import thalweg as tw
 from thalweg.errors import UsageError
 from thalweg.kernels import torch_ref
-from thalweg.optim import classes
-from thalweg.optim import optimizer as optimizer_module
 
 from ..cases import mostly_slow
 from .models import EACH, OPTIONS, OWN, close, network, train, weights
@@ -246,12 +243,6 @@ def test_where_a_decoupled_decay_departs_from_torchs(name: str) -> None:
     assert ends[1][0].isinf()
     assert torch.allclose(ends[0][1], ends[1][1])
     assert "becomes NaN at the next decay" in tw.formulas.get(name.lower()).departs
-
-
-def test_the_modules_examples() -> None:
-    assert doctest.testmod(tw.optim).attempted > 3
-    for module in (tw.optim, classes, optimizer_module):
-        assert doctest.testmod(module).failed == 0
 
 
 def test_every_class_is_documented() -> None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import doctest
-
-import pytest
-
 from thalweg import formulas
-from thalweg.pictures import family, likelihood
 from thalweg.pictures.family import family_tree, rule_table
 from thalweg.pictures.still import Drawing
 
@@ -71,9 +66,3 @@ def test_every_rule_is_in_its_cell_of_the_table() -> None:
         cell = cells[column[rule["direction"]], row[rule["rate"].replace("long-term", "long-term")]]
         assert f"{rule['name']} {rule['year'] or ''}".strip() in cell.split("<br>")
     assert figure.layout.meta["least"] > 600, "a narrow page scrolls it"
-
-
-@pytest.mark.parametrize(("module", "count"), [(family, 4), (likelihood, 2)])
-def test_examples_in_docstrings(module, count: int) -> None:
-    result = doctest.testmod(module)
-    assert (result.failed, result.attempted) == (0, count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import re
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 from PIL import Image
 from plotly.subplots import make_subplots
 
-from thalweg.pictures import files, moving, narrow
+from thalweg.pictures import moving, narrow
 from thalweg.pictures.files import write
 from thalweg.pictures.layout import dress, heading
 from thalweg.pictures.moving import animated
@@ -140,9 +139,3 @@ def test_narrow_pages_stack_panels() -> None:
     assert titles["d"] == ("x4 domain", "y4 domain")
     single = dress(go.Figure(go.Scatter(y=[1])), 300)
     assert narrow.stacked(single)["height"] == 300
-
-
-def test_examples_in_docstrings() -> None:
-    for module, count in ((files, 3), (narrow, 5)):
-        result = doctest.testmod(module)
-        assert (result.failed, result.attempted) == (0, count), module

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 
-from thalweg.pictures import lines as module
 from thalweg.pictures.lines import Panel, lines
 
 
@@ -23,8 +20,3 @@ def test_every_line_is_drawn_in_its_panel_and_listed_once() -> None:
     assert [t.showlegend for t in figure.data] == [True, True, False]
     assert [t.text for t in figure.layout.annotations] == ["<b>Noise &amp; more</b>", "<b>Loss</b>"]
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis2.title.text) == ("noise", "loss")
-
-
-def test_examples_in_docstrings() -> None:
-    result = doctest.testmod(module)
-    assert (result.failed, result.attempted) == (0, 3)

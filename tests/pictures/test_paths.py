@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import plotly.graph_objects as go
 import pytest
@@ -11,7 +9,7 @@ import pytest
 import thalweg as tw
 from thalweg.errors import SurfaceError
 from thalweg.landscapes.path import Path
-from thalweg.pictures import descent, ground
+from thalweg.pictures import ground
 from thalweg.pictures.still import Drawing
 from thalweg.pictures.style import STYLES, VERMILION
 
@@ -216,9 +214,3 @@ def test_equal_ground_lies_between_level_lines() -> None:
     shares = ground.ranks(surface(np.random.default_rng(0).uniform(-2, 2, (4000, 2))))
     counts, _ = np.histogram(shares, np.linspace(0, 1, 11))
     assert np.abs(counts - 400).max() <= 1
-
-
-@pytest.mark.parametrize(("module", "count"), [(descent, 2), (ground, 1)])
-def test_examples_in_docstrings(module, count: int) -> None:
-    result = doctest.testmod(module)
-    assert (result.failed, result.attempted) == (0, count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import warnings
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 from plotly.subplots import make_subplots
 
-from thalweg.pictures import layout, style
+from thalweg.pictures import style
 from thalweg.pictures.files import write
 from thalweg.pictures.layout import dress, heading
 from thalweg.pictures.still import Drawing, fonts, traces
@@ -178,9 +177,3 @@ def test_a_font_that_has_the_letters_is_found_and_used() -> None:
         Drawing(made(TRACES["lines"], title=heading(f"a{letter}"))).image()
     assert (first, second) == (fonts.BUILT_IN, second)
     assert letter in fonts._letters(fonts._installed()[second])
-
-
-def test_examples_in_docstrings() -> None:
-    for module, count in ((style, 7), (layout, 3), (traces, 1), (fonts, 1)):
-        result = doctest.testmod(module)
-        assert (result.failed, result.attempted) == (0, count), module

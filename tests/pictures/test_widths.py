@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import math
 from typing import Any
-
-import pytest
 
 from thalweg.pictures.style import styles
 from thalweg.pictures.widths import widths
@@ -49,9 +45,3 @@ def test_the_ends_of_the_grid_are_in_sight() -> None:
 def test_words_stay_words() -> None:
     figure = widths([{**ROW, "optimizer": "<b>"}], (1e-4, 1.0))
     assert all("<b>: " not in trace.name for trace in figure.data)
-
-
-@pytest.mark.parametrize("name", ["widths", "reached"])
-def test_examples(name: str) -> None:
-    found = doctest.testmod(importlib.import_module(f"thalweg.pictures.{name}"))
-    assert (found.failed, found.attempted > 0) == (0, True)

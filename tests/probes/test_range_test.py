@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import doctest
-import importlib
 import math
 
 import numpy as np
@@ -156,9 +154,3 @@ def test_pictures(tmp_path) -> None:
         assert file.read_bytes().startswith(magic)
         again = write(found.picture(), tmp_path / f"b.{ending}")
         assert file.read_bytes() == again.read_bytes()
-
-
-def test_examples_in_docstrings() -> None:
-    module = importlib.import_module("thalweg.probes.range_test")
-    result = doctest.testmod(module)
-    assert (result.failed, result.attempted) == (0, 2)

@@ -44,7 +44,7 @@ class InputNoise(OnBatch):
 
     >>> inputs, targets = InputNoise(0.5)(torch.zeros(1, 3), torch.zeros(1), seed=0, step=0)
     >>> inputs
-    tensor([[ 0.4296, -0.0020, 0.3930]])
+    tensor([[ 0.4296, -0.0020,  0.3930]])
     """
 
     sigma: float = number(0.1, 0)

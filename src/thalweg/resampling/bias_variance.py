@@ -150,7 +150,7 @@ def bias_variance(
     >>> import thalweg as tw
     >>> parts = tw.bias_variance("wave", "adam", rates=[0.01], members=5, epochs=5)
     >>> row = parts.table().iloc[0]
-    >>> row["rest_low"] < 0 < row["rest_high"], parts.known
+    >>> bool(row["rest_low"] < 0 < row["rest_high"]), parts.known
     (True, True)
     """
 

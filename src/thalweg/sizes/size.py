@@ -57,7 +57,7 @@ def size(
     >>> alexnet = tw.size("alexnet-2gpu")
     >>> [row.weights for row in alexnet.table(depth=1).itertuples() if row.weights]
     [34848, 307200, 884736, 663552, 442368, 177209344, 16777216, 4096000]
-    >>> alexnet.memory().loc["adam", "float32"] == 2 * 4 * alexnet.parameters
+    >>> bool(alexnet.memory().loc["adam", "float32"] == 2 * 4 * alexnet.parameters)
     True
     """
     batch = Range(1, whole=True, unit="samples").check("the batch", batch)
