@@ -25,6 +25,7 @@ from .recipe import recipe as recipes
 from .recipe.run import RecipeRun
 from .schedules import Given
 from .store.file import ENDED, Store
+from .verdict.budget import expected_best
 from .verdict.comparisons import MARGIN
 from .verdict.entries import Verdict
 from .verdict.generalization import Generalization, generalization
@@ -337,3 +338,30 @@ class Results:
         verdict = self.verdict
         ways = race(verdict, self.table(), self.curves(verdict.stage), target)
         return pd.DataFrame() if ways is None else ways.table()
+
+    def expected_best(self, by: str = "optimizer") -> pd.DataFrame:
+        """What a smaller search would have given: the lowest loss among k settings picked at random from the grid.
+
+        One row per level of a factor and number k, from 1 to all of its settings. Columns: the factor; `tried`, k;
+        `settings`, of how many; `median` of the lowest mean validation loss over the search's seeds, with the middle
+        half (`low_50`, `high_50`) and the middle 80% (`low_80`, `high_80`) of all draws without replacement; `seed_low`
+        and `seed_high`, the smallest and largest median that a single seed gives; `mean`, the expected value, which is
+        infinite while k settings may all diverge; and `all_diverged`, the chance that they do. Nothing is drawn: the
+        numbers are exact. A setting that was stopped early counts with the loss it had then.
+
+        Args:
+            by: as `verdict_by` takes it.
+
+        Raises:
+            PlanError: the study does not vary that factor.
+
+        >>> import thalweg as tw, tempfile
+        >>> study = tw.compare("breast-cancer", ["sgd"], [0.001, 0.01, 0.1], ["constant"], seeds=2, epochs=2,
+        ...                    confirmation=0, grow=0, store=tempfile.mkdtemp() + "/a.db", progress=False)
+        >>> table = study.expected_best()
+        >>> table["tried"].tolist(), bool(table["median"].is_monotonic_decreasing)
+        ([1, 2, 3], True)
+        >>> bool(table["median"].iloc[-1] == study.verdict.best.search_loss)
+        True
+        """
+        return expected_best(self.plan, self.table(), by)

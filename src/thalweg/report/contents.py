@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import method, ranking, runs
+from . import method, ranking, runs, searched
 
 if TYPE_CHECKING:
     from ..results import Results
@@ -21,6 +21,7 @@ def contents(results: Results) -> list[Section]:
             ranking.ranking(verdict),
             runs.rates(verdict, table),
             runs.sensitivity(plan, table),
+            searched.budget(plan, table),
             *(ranking.ranking(results.verdict_by(factor.name), factor.kind) for factor in plan.ranked[1:]),
             *([ranking.tuned(verdict)] if verdict.confirmed else []),
             runs.targets(verdict, table, curves),

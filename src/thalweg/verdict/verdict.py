@@ -88,14 +88,20 @@ def _best(factor: Factor, losses: Losses) -> Chosen:
     return {level: best[level] for level in factor.levels if level in best}
 
 
-def search_losses(plan: Plan, members: pd.DataFrame) -> Losses:
-    """The losses of the search, for each seed that every setting has finished."""
+def search_losses(plan: Plan, members: pd.DataFrame, stopped: bool = False) -> Losses:
+    """The losses of the search, for each seed that every setting has finished.
+
+    Args:
+        stopped: whether settings that halving stopped count too, with the losses they had then.
+    """
     search = members[members["stage"] == "search"]
     # While the grid grows, what it had before stands.
     growing = set(plan.grown) & set(search.loc[~search["status"].isin(_ENDED), "lr"])
     search = search[~search["lr"].isin(growing)]
     unfinished = search.loc[~search["status"].isin(_ENDED), "seed"]
     whole = search[~search["seed"].isin(unfinished)]
+    if stopped:
+        return _losses(plan, whole)
     # A setting that was stopped is stopped on every seed, those on which it had diverged before among them.
     names = _names(plan)
     halted = whole.loc[whole["status"] == "stopped", names].drop_duplicates()
