@@ -320,8 +320,11 @@ def test_every_factor_has_its_section(tmp_path: Path):
     sections = {name: seen.text.split(f"Which {name}")[1].split("Which")[0] for name in ("batch size", "beta2")}
     tuned = seen.text.split("Search, fresh seeds, defaults")[1]
     assert (
-        "Tuned, fresh seeds Change from search Default At its defaults Default − tuned Test loss at defaults" in tuned
+        "Tuned, fresh seeds Change from search Default At its defaults Default − tuned "
+        "Default worse by Test loss at defaults" in tuned
     )
+    for one in ("Tuning matters most for ", "at its defaults, and least for "):
+        assert one in tuned
     assert "rate 0.001 constant, batch size" in tuned
     assert "beta2 0.999" in tuned
     assert "Regret at most by how much its mean is above that of the truly best" in sections["batch size"]

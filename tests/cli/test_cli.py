@@ -432,6 +432,7 @@ def test_defaults_stand_beside_what_was_tuned(width: int) -> None:
     assert max(map(len, lines)) <= width
     assert lines[3].split("  ")[0] == "adam(beta2=0.99)"
     assert "0.001  1.31 [1.27, 1.34]  +1.16 [1.13, 1.20]" in lines[3]
+    assert "1429%" in lines[3]  # 1.16 of 0.0812
     assert re.search(r"^adadelta .* chosen", lines[4])
     assert "nesterov" not in "".join(lines)
     assert terminal.table(tuned(WIDE), width) is None

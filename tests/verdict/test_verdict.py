@@ -269,8 +269,11 @@ def test_defaults_stand_beside_the_tuned_setting() -> None:
         assert default.difference.mean == pytest.approx(gain)
         assert default.difference.low == pytest.approx(gain)  # the noise of a seed is shared
         assert default.test["loss"].mean == pytest.approx(default.validation_loss.mean + 1)
+        assert entry.tunability == pytest.approx(gain / entry.validation_loss.mean)
+    assert result.to_json()["entries"][2]["tunability"] == result.entries[2].tunability
     assert result.to_json()["entries"][0]["default"]["validation_loss"]["mean"] > 3.9
-    assert all(e.default is None for e in judge(wanted, "hills", table(wanted, valley), {}).entries)
+    unconfirmed = judge(wanted, "hills", table(wanted, valley), {})
+    assert all(e.default is None and math.isnan(e.tunability) for e in unconfirmed.entries)
     along = judge(wanted, "hills", table(wanted, valley, {"loss": worse}), {}, "schedule")
     assert all(e.default is None for e in along.entries)
 

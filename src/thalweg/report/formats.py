@@ -13,6 +13,7 @@ from typing import Any
 from ..pictures.numbers import duration, number, short
 from ..plan.factors import shown
 from ..verdict.intervals import Interval
+from ..verdict.sentences import percent
 
 EMPTY = "—"
 Written = str | tuple[str, str]  # the second stands small beneath the first
@@ -120,7 +121,7 @@ FORMATS = {
     ),
     "yes": Format(lambda flag: "yes" if flag else "no", lambda flag: "yes" if flag else ""),
     "percent": Format(_percent, _percent),
-    "chance": Format(lambda share: f"{short(100 * share, 2)}%"),  # also a small one
+    "fine percent": Format(percent, percent),  # also of small shares
     "number": Format(number, brief),
     "short": Format(short),
     "change": Format(_change, lambda value: brief(value, "+")),

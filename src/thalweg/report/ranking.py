@@ -9,6 +9,7 @@ from ..plan.factors import FULL, OPTIMIZER, Kind, shown, words_of
 from ..plan.factors import RATE as GRID
 from ..plan.plan import Plan, grid
 from ..verdict.entries import Entry, Verdict
+from ..verdict.sentences import percent
 from .sections import Column, Figure, Row, Section, level
 
 if TYPE_CHECKING:
@@ -193,19 +194,32 @@ def tuned(verdict: Verdict) -> Section:
         *(level(name, worth=3, page=False) for name in further),
         Column("loss", "At its defaults", "interval", None, f"validation loss\n{interval}", 0),
         Column("difference", "Default − tuned", "difference", None, f"default − tuned\n{interval}", 0),
+        Column("tunability", "Default worse by", "fine percent", None, "default\nworse by", 1),
         *_tests("Test {} at defaults", verdict, 2, 1),
     ]
     sentence = (
         "Mean validation loss of the chosen setting in the search and with fresh seeds, and of the optimizer at its "
         "formula’s own defaults with the same fresh seeds. The last columns are from the test part, used once."
+        f"{_most_tunable(verdict)}"
     )
     rows = [_beside_default(entry) for entry in verdict.entries]
     return Section("tuned", "Search, fresh seeds, defaults", sentence, columns, rows)
 
 
+def _most_tunable(verdict: Verdict) -> str:
+    """For which optimizer tuning matters most, and for which least."""
+    rated = sorted((e.tunability, e.optimizer) for e in verdict.entries if not math.isnan(e.tunability))
+    if len(rated) < 2 or rated[0][0] == rated[-1][0]:
+        return ""
+    (least, first), (most, last) = rated[0], rated[-1]
+    end = f"is {percent(most)} worse" if math.isfinite(most) else "diverges"
+    return f" Tuning matters most for {last}, which {end} at its defaults, and least for {first} ({percent(least)})."
+
+
 def _beside_default(entry: Entry) -> Row:
     names = ("optimizer", "search_loss", "validation_loss", "optimism")
     row = {name: getattr(entry, name) for name in names} | {"test": {}}
+    row |= {} if math.isnan(entry.tunability) else {"tunability": entry.tunability}
     default = entry.default
     if default is None:
         return row

@@ -27,7 +27,7 @@ def budget(plan: Plan, table: pd.DataFrame, by: str = OPTIMIZER.name) -> Section
         Column("median", "Median of the best", "quartiles", lambda row: tuple(map(row.get, _QUARTILES))),
         Column("high_80", "90% of draws below", "number"),
         Column("mean", "Expected best", "number"),
-        Column("all_diverged", "All diverge", "chance"),
+        Column("all_diverged", "All diverge", "fine percent"),
         Column("seeds", "Median, seed by seed", "range", lambda row: (row["seed_low"], row["seed_high"])),
     ]
     stopped = " A run that was stopped early counts with the loss it had then."

@@ -118,6 +118,16 @@ class Entry:
         return self.validation_loss.mean - self.search_loss
 
     @property
+    def tunability(self) -> float:
+        """How far the loss at the optimizer's defaults is above the tuned one, in shares of the tuned one (Probst,
+        Boulesteix & Bischl 2019, relative to the loss); infinite where the defaults diverge, NaN where it is not known.
+        """
+        if self.default is None or not math.isfinite(tuned := self.validation_loss.mean):
+            return math.nan
+        gap = self.default.difference.mean
+        return gap / abs(tuned) if tuned else math.nan
+
+    @property
     def setting(self) -> Setting:
         return Setting(self.optimizer, self.lr, self.schedule, tuple(self.further.items()))
 
@@ -162,7 +172,7 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; infinite and missing numbers are None."""
-        entries = [asdict(e) | {"optimism": e.optimism} for e in self.entries]
+        entries = [asdict(e) | {"optimism": e.optimism, "tunability": e.tunability} for e in self.entries]
         return plain(asdict(self) | {"entries": entries})
 
     def __str__(self) -> str:
