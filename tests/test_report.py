@@ -90,6 +90,7 @@ def test_every_section_is_there_in_order(study: Study, page: Page):
         "ranking",
         "rates",
         "sensitivity",
+        "importance",
         "budget",
         "by-schedule",
         "tuned",
@@ -140,7 +141,7 @@ def test_each_chart_has_a_label_and_its_numbers(page: Page):
 
 
 def test_every_table_scrolls_in_its_own_container(page: Page):
-    assert page.count("table") == page.count("div", **{"class": "scroll", "role": "region"}) == 11
+    assert page.count("table") == page.count("div", **{"class": "scroll", "role": "region"}) == 12
 
 
 def test_sensitivity_and_time_to_target_are_in_words_and_numbers(page: Page):
@@ -312,7 +313,16 @@ def test_every_factor_has_its_section(tmp_path: Path):
         progress=False,
     )
     seen = Page(html.page(study))
-    assert ids(seen)[:7] == ["ranking", "rates", "sensitivity", "budget", "by-batch_size", "by-beta2", "tuned"]
+    assert ids(seen)[:8] == [
+        "ranking",
+        "rates",
+        "sensitivity",
+        "importance",
+        "budget",
+        "by-batch_size",
+        "by-beta2",
+        "tuned",
+    ]
     assert "× 2 batch sizes × 2 values of beta2 (where it applies) × 2 seeds" in seen.text
     assert "epochs for every run, batches of 16 or all samples" in seen.text
     for name in ("batch_size", "beta2"):

@@ -29,6 +29,7 @@ from .verdict.budget import expected_best
 from .verdict.comparisons import MARGIN
 from .verdict.entries import Verdict
 from .verdict.generalization import Generalization, generalization
+from .verdict.importance import importance, importance_table
 from .verdict.sensitivity import sensitivity
 from .verdict.sentences import one_by_one
 from .verdict.targets import race
@@ -365,3 +366,24 @@ class Results:
         True
         """
         return expected_best(self.plan, self.table(), by)
+
+    def importance(self) -> pd.DataFrame:
+        """How much each factor matters: the shares of the variance of ranks over the search's runs that it explains.
+
+        One row per grid and factor, with columns `optimizer` ("all": the grids of all of them together), `factor` and
+        `share`. A factor alone is its main effect, "lr × schedule" what two explain together beyond that, "rest" the
+        interactions of more of them, "specific" the hyperparameters that not every optimizer has, and "seeds" what
+        differs within settings. The shares of a grid sum to 1. The split is exact, since the grid is complete; a run
+        that diverged has the highest rank, and one that was stopped early that of the loss it had then. Empty until
+        a seed is complete.
+
+        >>> import thalweg as tw, tempfile
+        >>> study = tw.compare("breast-cancer", ["sgd", "adam"], [0.01, 0.1], ["constant"], seeds=2, epochs=2,
+        ...                    confirmation=0, store=tempfile.mkdtemp() + "/a.db", progress=False)
+        >>> table = study.importance()
+        >>> table.loc[table["optimizer"] == "all", "factor"].tolist()
+        ['optimizer', 'lr', 'optimizer × lr', 'seeds']
+        >>> table.groupby("optimizer")["share"].sum().round(6).tolist()
+        [1.0, 1.0, 1.0]
+        """
+        return importance_table(importance(self.plan, self.table()))

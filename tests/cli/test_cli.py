@@ -272,6 +272,7 @@ def test_json_is_json_and_nothing_else(tiny: Study, copied: Path) -> None:
         "verdict",
         "recipe_run",
         "sensitivity",
+        "importance",
         "expected_best",
         "time_to_target",
         "generalization",

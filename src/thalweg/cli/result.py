@@ -162,7 +162,7 @@ def _others(study: Results, verdict: Verdict) -> list[str]:
 
 def _result(study: Results, verdict: Verdict, report: Path | None) -> dict[str, Any]:
     from ..report.runs import generalization, sensitivity, targets
-    from ..report.searched import budget
+    from ..report.searched import budget, importance
 
     members, best = study.table(), study.verdict
     return {
@@ -171,6 +171,7 @@ def _result(study: Results, verdict: Verdict, report: Path | None) -> dict[str, 
         "verdict": verdict.to_json(),
         "recipe_run": None if (ran := study.recipe_run) is None else {"sentence": str(ran), **ran.to_json()},
         "sensitivity": sensitivity(study.plan, members).to_json(),
+        "importance": importance(study.plan, members).to_json(),
         "expected_best": budget(study.plan, members).to_json(),
         "time_to_target": targets(best, members, study.curves(best.stage)).to_json(),
         "generalization": generalization(study.generalization(verdict.factor)).to_json(),

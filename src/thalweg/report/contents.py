@@ -21,6 +21,7 @@ def contents(results: Results) -> list[Section]:
             ranking.ranking(verdict),
             runs.rates(verdict, table),
             runs.sensitivity(plan, table),
+            searched.importance(plan, table),
             searched.budget(plan, table),
             *(ranking.ranking(results.verdict_by(factor.name), factor.kind) for factor in plan.ranked[1:]),
             *([ranking.tuned(verdict)] if verdict.confirmed else []),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..plan.factors import OPTIMIZER, shown
+from ..plan.factors import OPTIMIZER, shown, words_of
 from ..plan.plan import Plan
 from ..verdict import budget as budgets
+from ..verdict import importance as importances
+from ..verdict.importance import Shares
 from ..verdict.verdict import rankable
 from .sections import Column, Figure, Row, Section, level
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+MOST_PAIRS = 3  # more have one column together
 _QUARTILES = ("median", "low_50", "high_50")
 
 
@@ -51,3 +55,42 @@ def budget(plan: Plan, table: pd.DataFrame, by: str = OPTIMIZER.name) -> Section
     few = [row for row in rows if row["tried"] & (row["tried"] - 1) == 0 or row["tried"] == row["settings"]]
     sentence = budgets.sentence(budgets.leads(rows, factor), factor)
     return Section("budget", "Fewer settings", sentence, columns, few, [figure], folded=True)
+
+
+def importance(plan: Plan, table: pd.DataFrame) -> Section:
+    """What each factor explains of the differences between runs."""
+    shares = importances.importance(plan, table)
+    rows = [_split(one) for one in shares]
+    pairs = list(dict.fromkeys(names for one in shares for names in one.pairs))
+    columns = [
+        Column("grid", "Runs of", "name"),
+        *(_share(level(name).title, (name,)) for name in dict.fromkeys(name for one in shares for name in one.main)),
+        *([_share(" × ".join(map(words_of, pair)), pair) for pair in pairs] if len(pairs) <= MOST_PAIRS else []),
+        *([Column("two", "Two together", "percent")] if len(pairs) > MOST_PAIRS else []),
+        Column("rest", "Three and more", "percent"),
+        Column("specific", "Not of all", "percent"),
+        Column("seeds", "Seeds", "percent"),
+    ]
+    used = [column for column in columns if any(column.value(row) is not None for row in rows)]
+    return Section("importance", "What matters", _explained(shares), used, rows)
+
+
+def _share(title: str, names: tuple[str, ...]) -> Column:
+    return Column(importances.TIMES.join(names), title, "percent")
+
+
+def _split(one: Shares) -> Row:
+    row = {"grid": one.grid, "runs": one.runs}
+    row |= {importances.TIMES.join(names): share for names, share in one.effects.items()}
+    row |= {"two": sum(one.pairs.values()), "seeds": one.seeds}
+    row |= {"rest": one.rest} if len(one.main) > 2 else {}
+    return row | ({"specific": one.specific} if one.specific else {})
+
+
+def _explained(shares: Sequence[Shares]) -> str:
+    """The sentence, and how to read the table."""
+    return (
+        f"{importances.sentence(shares)}\n\nAn exact analysis of variance of the whole grid: of all runs the lowest "
+        "loss has the lowest rank, and those that diverged share the highest. A factor’s share is what it explains "
+        "alone; “rate × schedule” is what the two explain together beyond that. Each row sums to 100%."
+    )
