@@ -120,6 +120,8 @@ def test_the_ranking_table_has_a_row_each_with_interval_and_test(study: Study, p
         assert f"[{loss.low:#.4g}, {loss.high:#.4g}]".replace("-", "−") in page.text
         assert f"{entry.test['accuracy'].mean:#.4g}" in page.text
         assert f"{abs(entry.optimism):#.3g}".rstrip(".") in page.text
+        assert f"{entry.percentile_90:#.4g}" in page.text
+    assert "90% of seeds below that loss, estimated from so few seeds that it is the largest of them" in page.text
     assert (
         "Validation loss Not told apart May be best Regret at most Against the best Difference to best Chance of best"
         in page.text

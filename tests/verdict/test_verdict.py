@@ -251,6 +251,8 @@ def test_confirmation_replaces_the_numbers_of_the_search() -> None:
         assert entry.validation_loss.mean == pytest.approx(BASE[entry.optimizer] + 0.5, abs=0.05)
         assert entry.search_loss == pytest.approx(BASE[entry.optimizer], abs=0.05)
         assert entry.optimism == entry.validation_loss.mean - entry.search_loss
+        fresh = [worse(entry.optimizer, entry.lr, entry.schedule, seed) for seed in (4, 5, 6)]
+        assert entry.percentile_90 == max(fresh)
         assert entry.test["loss"].mean == pytest.approx(entry.validation_loss.mean + 1)
         assert entry.test["accuracy"].mean == pytest.approx(0.9)
 

@@ -12,6 +12,8 @@ from ..verdict.entries import Entry, Verdict
 from ..verdict.sentences import percent
 from .sections import Column, Figure, Row, Section, level
 
+FEW_SEEDS = 6  # of which the largest stands for the loss that 90% stay below
+
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
@@ -90,6 +92,10 @@ def _terms(verdict: Verdict) -> dict[str, str]:
             f"Validation {name}": "with the letters of a ranking by it"
             for name in (verdict.entries[0].metrics if verdict.entries else ())
         },
+        "90% of seeds below": "that loss, estimated from "
+        + (
+            f"the {verdict.seeds} seeds" if verdict.seeds > FEW_SEEDS else "so few seeds that it is the largest of them"
+        ),
         "Chance of best": "that its mean is truly the lowest, if the true means scatter as far as these show",
     }
 
@@ -116,6 +122,7 @@ def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
         Column("difference", "Difference to best", "difference", None, f"behind the best\n{interval}", 7),
         Column("places", "Places", "places", page=False),
         Column("probability_best", "Chance of best", "probability", None, "chance\nof best", 3),
+        Column("percentile_90", "90% of seeds below", "number", None, "90% of\nseeds below", 10),
         *_by_metric(verdict),
         *_tests("Test {}", verdict, 4, 2),
         Column("diverged", "Diverged", "part", lambda row: (row["diverged"], row["runs"]), "diverged", 6),

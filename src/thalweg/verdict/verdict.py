@@ -29,7 +29,7 @@ from ..plan.folds import FOLD, averaged
 from ..plan.plan import Plan
 from .comparisons import MARGIN, badness, paired, rank
 from .entries import Default, Entry, Judged, Verdict
-from .intervals import Interval, interval, spread
+from .intervals import Interval, interval, quantile, spread
 from .sentences import notes, passed_over, sentence
 
 _ENDED = ("finished", "diverged", "stopped")
@@ -232,6 +232,7 @@ def judge(
                 stopped=int((status == "stopped").sum()),
                 lost=lost,
                 mean_of_rest=mean_of_rest,
+                percentile_90=quantile(each_run[..., k].mean(axis=1), 0.9),
             )
         )
     levels = [shown(setting[factor.name]) for setting in settings]
