@@ -96,6 +96,7 @@ def test_every_section_is_there_in_order(study: Study, page: Page):
         "tuned",
         "targets",
         "learning",
+        "leaders",
         "generalization",
         "cost",
         "notes",
@@ -132,18 +133,18 @@ def test_the_ranking_table_has_a_row_each_with_interval_and_test(study: Study, p
 
 
 def test_each_chart_has_a_label_and_its_numbers(page: Page):
-    assert page.count("div", **{"class": "chart", "role": "img"}) == 7
+    assert page.count("div", **{"class": "chart", "role": "img"}) == 8
     for kind, attributes in page.elements:
         if kind == "div" and attributes.get("class") == "chart":
             assert len(attributes["aria-label"] or "") > 30
-    assert page.count("details") == 3  # the rankings' numbers stand open under them
+    assert page.count("details") == 4  # the rankings' numbers stand open under them
     charts = [one for one in page.json if "wide" in one]
-    assert [sorted(one) for one in charts] == [["narrow", "wide"]] * 7
+    assert [sorted(one) for one in charts] == [["narrow", "wide"]] * 8
     assert all(one["wide"]["data"] and one["wide"]["layout"]["height"] for one in charts)
 
 
 def test_every_table_scrolls_in_its_own_container(page: Page):
-    assert page.count("table") == page.count("div", **{"class": "scroll", "role": "region"}) == 12
+    assert page.count("table") == page.count("div", **{"class": "scroll", "role": "region"}) == 13
 
 
 def test_sensitivity_and_time_to_target_are_in_words_and_numbers(page: Page):
@@ -167,7 +168,7 @@ def test_nothing_is_loaded_from_elsewhere(full: str, page: Page):
 
 
 def test_json_holds_no_nan_and_no_infinity(full: str, page: Page):
-    assert len(page.json) == 8  # seven charts and the dark colours; `parse_constant` fails on NaN
+    assert len(page.json) == 9  # eight charts and the dark colours; `parse_constant` fails on NaN
     assert markup.embedded({"a": [math.nan, (math.inf, 1.5)]}) == '{"a":[null,[null,1.5]]}'
 
 

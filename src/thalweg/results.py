@@ -30,6 +30,8 @@ from .verdict.comparisons import MARGIN
 from .verdict.entries import Verdict
 from .verdict.generalization import Generalization, generalization
 from .verdict.importance import importance, importance_table
+from .verdict.leaders import leaders
+from .verdict.leaders import table as leader_table
 from .verdict.sensitivity import sensitivity
 from .verdict.sentences import one_by_one
 from .verdict.targets import race
@@ -387,3 +389,26 @@ class Results:
         [1.0, 1.0, 1.0]
         """
         return importance_table(importance(self.plan, self.table()))
+
+    def leaders(self, by: str = "optimizer") -> pd.DataFrame:
+        """Which level is ahead after each epoch, at the settings chosen for the whole budget.
+
+        One row per epoch and level, best level of the verdict first. Columns: epoch; the factor; `validation_loss`, the
+        mean over fresh seeds once confirmed, infinite where a run has diverged by then; `rank`; `leads`, whether it is
+        ahead of all; and `behind`, the difference to the level that leads after that epoch, paired by seed, with its
+        95% interval (`behind_low`, `behind_high`), each for itself.
+
+        Args:
+            by: as `verdict_by` takes it.
+
+        Raises:
+            PlanError: the study does not vary that factor.
+
+        >>> import thalweg as tw, tempfile
+        >>> study = tw.compare("breast-cancer", ["sgd", "adam"], [0.001, 0.01], ["constant"], seeds=3, epochs=2,
+        ...                    confirmation=0, store=tempfile.mkdtemp() + "/a.db", progress=False)
+        >>> study.leaders()[["epoch", "optimizer", "rank"]].values.tolist()
+        [[1, 'adam', 1], [1, 'sgd', 2], [2, 'adam', 1], [2, 'sgd', 2]]
+        """
+        verdict = self.verdict_by(by)
+        return leader_table(leaders(self.plan, verdict, self.table(), self.curves(verdict.stage)), verdict.factor)

@@ -275,6 +275,7 @@ def test_json_is_json_and_nothing_else(tiny: Study, copied: Path) -> None:
         "importance",
         "expected_best",
         "time_to_target",
+        "leaders",
         "generalization",
         "plan",
         "store",

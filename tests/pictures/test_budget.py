@@ -33,6 +33,11 @@ def test_a_loss_may_be_negative_and_all_may_diverge() -> None:
     assert lost.data[1].name == "sgd"
 
 
+def test_many_bands_would_hide_each_other() -> None:
+    assert len(budget(dict.fromkeys("abcd", ROWS)).data) == 8
+    assert [trace.name for trace in budget(dict.fromkeys("abcde", ROWS)).data] == [*"abcde"]
+
+
 def test_words_stay_words() -> None:
     assert all("<b>" not in trace.name for trace in budget({"<b>": ROWS}).data)
 

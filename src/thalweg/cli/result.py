@@ -162,9 +162,10 @@ def _others(study: Results, verdict: Verdict) -> list[str]:
 
 def _result(study: Results, verdict: Verdict, report: Path | None) -> dict[str, Any]:
     from ..report.runs import generalization, sensitivity, targets
-    from ..report.searched import budget, importance
+    from ..report.searched import budget, importance, leaders
 
     members, best = study.table(), study.verdict
+    curves = study.curves(best.stage)
     return {
         "problem": study.name,
         "finished": study.finished,
@@ -173,7 +174,8 @@ def _result(study: Results, verdict: Verdict, report: Path | None) -> dict[str, 
         "sensitivity": sensitivity(study.plan, members).to_json(),
         "importance": importance(study.plan, members).to_json(),
         "expected_best": budget(study.plan, members).to_json(),
-        "time_to_target": targets(best, members, study.curves(best.stage)).to_json(),
+        "time_to_target": targets(best, members, curves).to_json(),
+        "leaders": leaders(study.plan, best, members, curves).to_json(),
         "generalization": generalization(study.generalization(verdict.factor)).to_json(),
         "plan": study.plan.described(),
         "store": str(study.path),

@@ -13,12 +13,13 @@ from .marks import band, line
 from .numbers import number
 from .style import Style, styles, text
 
+MOST_BANDS = 4  # more hide each other
 SPAN = 1000.0  # losses above so many times the smallest leave the plot at the top
 Rows = Sequence[Mapping[str, Any]]
 
 
 def budget(levels: Mapping[str, Rows]) -> go.Figure:
-    """One line per level, the median of the best of k, with a band of the middle half of all draws.
+    """One line per level, the median of the best of k; of few levels also a band, the middle half of all draws.
 
     A line begins where half of the draws have a finite loss; a band that goes on to infinity ends at the top.
 
@@ -36,7 +37,8 @@ def budget(levels: Mapping[str, Rows]) -> go.Figure:
     top = min(high, low * SPAN) * 1.1 if logarithmic else high + 0.1 * abs(high - low)
     figure = go.Figure()
     for name, style in styles(levels).items():
-        figure.add_traces(_drawn(levels[name], text(name), style, top))
+        ground, median = _drawn(levels[name], text(name), style, top)
+        figure.add_traces([ground, median] if len(levels) <= MOST_BANDS else [median])
     end = max([2, *(row["tried"] for row in _all(levels))])
     figure.update_xaxes(title_text="settings tried, log scale", **log_axis(0.95, end * 1.05), showline=True)
     up = {"title_text": "validation loss of the best so far" + ", log scale" * logarithmic, "nticks": 6}
@@ -50,7 +52,7 @@ def _all(levels: Mapping[str, Rows]) -> Iterable[Mapping[str, Any]]:
     return (row for rows in levels.values() for row in rows)
 
 
-def _drawn(rows: Rows, name: str, style: Style, top: float) -> list[go.Scatter]:
+def _drawn(rows: Rows, name: str, style: Style, top: float) -> tuple[go.Scatter, go.Scatter]:
     """The band and the line."""
     inside = [row for row in rows if row["median"] <= top]
     tried = [row["tried"] for row in inside]
@@ -61,8 +63,8 @@ def _drawn(rows: Rows, name: str, style: Style, top: float) -> list[go.Scatter]:
         for row in inside
     ]
     more = {"hover": hover, "name": name, "legendgroup": name, "marker": {"maxdisplayed": 6}}
-    return [
+    return (
         band(tried, low, high, style.colour, name=f"{name}: middle half", legendgroup=name),
         # one that diverges in half of the draws still has its name in the legend
         line(tried or [None], [row["median"] for row in inside] or [None], style, size=7, **more),
-    ]
+    )

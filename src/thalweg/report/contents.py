@@ -27,6 +27,7 @@ def contents(results: Results) -> list[Section]:
             *([ranking.tuned(verdict)] if verdict.confirmed else []),
             runs.targets(verdict, table, curves),
             runs.learning(verdict, table, curves),
+            *([searched.leaders(plan, verdict, table, curves)] if len(verdict.entries) > 1 else []),
             *([runs.generalization(judged)] if (judged := results.generalization()) else []),
             ranking.cost(verdict),
             *([notes] if (notes := method.notes(verdict, results.batching)).notes else []),

@@ -9,8 +9,9 @@ from ..plan.factors import OPTIMIZER, shown, words_of
 from ..plan.plan import Plan
 from ..verdict import budget as budgets
 from ..verdict import importance as importances
+from ..verdict import leaders as ahead
+from ..verdict.entries import Verdict
 from ..verdict.importance import Shares
-from ..verdict.verdict import rankable
 from .sections import Column, Figure, Row, Section, level
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ MOST_PAIRS = 3  # more have one column together
 _QUARTILES = ("median", "low_50", "high_50")
 
 
-def budget(plan: Plan, table: pd.DataFrame, by: str = OPTIMIZER.name) -> Section:
+def budget(plan: Plan, table: pd.DataFrame) -> Section:
     """The best of k settings, for every k."""
-    factor = rankable(plan, by)
+    factor = plan[OPTIMIZER.name]
     rows = budgets.rows(plan, table, factor)
     columns = [
         level(factor.name, "name"),
@@ -37,9 +38,9 @@ def budget(plan: Plan, table: pd.DataFrame, by: str = OPTIMIZER.name) -> Section
     stopped = " A run that was stopped early counts with the loss it had then."
     caption = (
         f"If only so many of each {factor.kind.words}’s settings had been tried, picked at random: the lowest mean "
-        "validation loss over the search’s seeds. Line: the median of all such picks; band: the middle half. The "
-        "numbers are exact, since the whole grid was run. The expected value is ∞ while all picks may diverge; a "
-        f"median is not.{stopped * bool((table['status'] == 'stopped').any())}"
+        "validation loss over the search’s seeds. Line: the median of all such picks; band, with few lines: the middle "
+        "half. The numbers are exact, since the whole grid was run. The expected value is ∞ while all picks may "
+        f"diverge; a median is not.{stopped * bool((table['status'] == 'stopped').any())}"
     )
     levels: dict[str, list[Row]] = {}
     for row in rows:
@@ -94,3 +95,35 @@ def _explained(shares: Sequence[Shares]) -> str:
         "loss has the lowest rank, and those that diverged share the highest. A factor’s share is what it explains "
         "alone; “rate × schedule” is what the two explain together beyond that. Each row sums to 100%."
     )
+
+
+def leaders(plan: Plan, verdict: Verdict, table: pd.DataFrame, curves: pd.DataFrame) -> Section:
+    """Which optimizer is ahead after each epoch."""
+    factor = plan[verdict.factor]
+    standings = ahead.leaders(plan, verdict, table, curves)
+    columns = [
+        Column("epoch", "Epoch", "count"),
+        level(factor.name, "name"),
+        Column("rank", "Rank", "count"),
+        Column("validation_loss", "Validation loss", "number"),
+        Column("behind", "Behind the leader", "difference"),
+    ]
+    caption = (
+        f"The rank after each epoch, by the mean validation loss over {verdict.seeds} "
+        f"{'fresh ' * verdict.confirmed}seeds; where lines cross, the order turns over. Settings and schedules are "
+        "those chosen for the whole budget: with fewer epochs others might have been chosen."
+    )
+    rows = [{**vars(one), factor.name: one.level, "behind": "leads" if one.leads else one.behind} for one in standings]
+    ranks: dict[str, list[tuple[int, int, float]]] = {}
+    for one in standings:
+        ranks.setdefault(shown(one.level), []).append((one.epoch, one.rank, one.validation_loss))
+    label = f"Rank of {len(ranks)} {factor.kind.many} after each epoch."
+
+    def draw(narrow: bool) -> go.Figure:
+        from ..pictures.leaders import leaders as picture
+
+        return picture(ranks)
+
+    figures = [Figure(draw, label, caption)] if standings else []
+    sentence = ahead.sentence(standings, factor)
+    return Section("leaders", "Ahead after each epoch", sentence, columns, rows, figures, folded=True)
