@@ -255,6 +255,14 @@ def test_quiet(tmp_path: Path) -> None:
     assert (done.exit_code, done.stderr) == (0, "")
 
 
+def test_what_the_search_says_is_said_in_a_sentence_each(copied: Path) -> None:
+    shown = " ".join(call("show", copied).stdout.split())
+    for words in ("What matters: The ", "Fewer settings: ", "Ahead after each epoch: "):
+        assert words in shown
+    assert "An exact analysis of variance" not in shown
+    assert "What matters" not in call("show", copied, "--by", "schedule").stdout
+
+
 def test_json_is_json_and_nothing_else(tiny: Study, copied: Path) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")

@@ -14,7 +14,7 @@ import pytest
 from thalweg.errors import PlanError
 from thalweg.study.study import Study
 from thalweg.verdict import budget
-from thalweg.verdict.budget import Lead, best_of, expected_best, leads, rows, sentence
+from thalweg.verdict.budget import Lead, best_of, expected_best, leads, rows, sentence, turns
 from thalweg.verdict.verdict import rankable
 
 from .test_verdict import made, table
@@ -77,16 +77,21 @@ def test_where_the_order_turns_over() -> None:
         ("adam", 1, 2, 4, 4),
         ("sgd", 3, 5, 4, 4),
     ]
-    assert sentence(order, factor) == (
+    assert turns(order, factor) == (
         "With at most 2 settings tried adam is ahead (median 2.015, in front on 4 of 4 seeds alone), sgd from 3 on "
         "(median 1.015, in front on 4 of 4 seeds alone)."
     )
-    assert sentence(order[:1], factor).startswith("adam is ahead however many settings are tried (with 1: median 2.015")
+    assert sentence(rows(wanted, members, factor), factor) == turns(order, factor)
+    alone = [row for row in rows(wanted, members, factor) if row["optimizer"] == "sgd"]
+    assert sentence(alone, factor) == (
+        "The median of the best is 4.015 of 1, 3.015 of 2, 1.015 of 4 and 1.015 of 5 settings of sgd."
+    )
+    assert turns(order[:1], factor).startswith("adam is ahead however many settings are tried (with 1: median 2.015")
     many = [Lead(level, 2 * k + 1, 2 * k + 2, 2.0, 1, 4) for k, level in enumerate(["sgd", "adam"] * 3)]
-    assert sentence(many, factor).endswith("adam from 11 on (median 2, in front on 1 of 4 seeds alone); in between the "
+    assert turns(many, factor).endswith("adam from 11 on (median 2, in front on 1 of 4 seeds alone); in between the "
                                            "lead changes 5 times.")  # fmt: skip
-    assert "adam with 3 to 4, sgd with 5 to 6 and adam from 7 on" in sentence(many[:4], factor)
-    assert sentence([], factor) == "No number of settings gives a finite loss in half of the draws."
+    assert "adam with 3 to 4, sgd with 5 to 6 and adam from 7 on" in turns(many[:4], factor)
+    assert turns([], factor) == "No number of settings gives a finite loss in half of the draws."
 
 
 def test_a_lead_of_few_seeds_says_so() -> None:

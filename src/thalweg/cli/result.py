@@ -140,7 +140,8 @@ def finish(
             console.print()
     recipe_run = [] if study.recipe_run is None else [str(study.recipe_run)]
     remarked = remarks(study.generalization(by))
-    notes = [*verdict.notes, *remarked, *study.batching, *recipe_run, *_others(study, verdict)]
+    notes = [*verdict.notes, *remarked, *_searched(study, verdict), *study.batching, *recipe_run]
+    notes += _others(study, verdict)
     for note in notes:
         console.print(f"· {note}", markup=False, highlight=False, style="dim")
     if notes:
@@ -150,6 +151,19 @@ def finish(
         print(f"report: {report}")
     if not study.finished:
         print(f"unfinished: carry on with `thalweg resume {study.path}`")
+
+
+def _searched(study: Results, verdict: Verdict) -> list[str]:
+    """What the stored search says beyond its lowest losses, in a sentence each."""
+    plan, members = study.plan, study.table()
+    if not verdict.entries or verdict.factor != "optimizer" or len(plan.settings) == 1:
+        return []
+    from ..report.searched import budget, importance, leaders
+
+    sections = [importance(plan, members), budget(plan, members)]
+    if len(verdict.entries) > 1:
+        sections.append(leaders(plan, verdict, members, study.curves(verdict.stage)))
+    return [f"{section.title}: {section.sentence.splitlines()[0]}" for section in sections]
 
 
 def _others(study: Results, verdict: Verdict) -> list[str]:

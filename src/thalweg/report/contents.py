@@ -16,13 +16,12 @@ def contents(results: Results) -> list[Section]:
     verdict, plan, table = results.verdict, results.plan, results.table()
     sections = [ranking.answer(verdict, plan, table)]
     if verdict.entries:
-        curves = results.curves(verdict.stage)
+        curves, several = results.curves(verdict.stage), len(plan.settings) > 1
         sections += [
             ranking.ranking(verdict),
             runs.rates(verdict, table),
             runs.sensitivity(plan, table),
-            searched.importance(plan, table),
-            searched.budget(plan, table),
+            *([searched.importance(plan, table), searched.budget(plan, table)] if several else []),
             *(ranking.ranking(results.verdict_by(factor.name), factor.kind) for factor in plan.ranked[1:]),
             *([ranking.tuned(verdict)] if verdict.confirmed else []),
             runs.targets(verdict, table, curves),

@@ -35,12 +35,11 @@ def budget(plan: Plan, table: pd.DataFrame) -> Section:
         Column("all_diverged", "All diverge", "fine percent"),
         Column("seeds", "Median, seed by seed", "range", lambda row: (row["seed_low"], row["seed_high"])),
     ]
-    stopped = " A run that was stopped early counts with the loss it had then."
     caption = (
         f"If only so many of each {factor.kind.words}’s settings had been tried, picked at random: the lowest mean "
         "validation loss over the search’s seeds. Line: the median of all such picks; band, with few lines: the middle "
         "half. The numbers are exact, since the whole grid was run. The expected value is ∞ while all picks may "
-        f"diverge; a median is not.{stopped * bool((table['status'] == 'stopped').any())}"
+        f"diverge; a median is not.{_stopped(table)}"
     )
     levels: dict[str, list[Row]] = {}
     for row in rows:
@@ -54,7 +53,7 @@ def budget(plan: Plan, table: pd.DataFrame) -> Section:
 
     figure = Figure(draw, label, caption)
     few = [row for row in rows if row["tried"] & (row["tried"] - 1) == 0 or row["tried"] == row["settings"]]
-    sentence = budgets.sentence(budgets.leads(rows, factor), factor)
+    sentence = budgets.sentence(rows, factor)
     return Section("budget", "Fewer settings", sentence, columns, few, [figure], folded=True)
 
 
@@ -73,7 +72,7 @@ def importance(plan: Plan, table: pd.DataFrame) -> Section:
         Column("seeds", "Seeds", "percent"),
     ]
     used = [column for column in columns if any(column.value(row) is not None for row in rows)]
-    return Section("importance", "What matters", _explained(shares), used, rows)
+    return Section("importance", "What matters", _explained(shares) + _stopped(table), used, rows)
 
 
 def _share(title: str, names: tuple[str, ...]) -> Column:
@@ -127,3 +126,8 @@ def leaders(plan: Plan, verdict: Verdict, table: pd.DataFrame, curves: pd.DataFr
     figures = [Figure(draw, label, caption)] if standings else []
     sentence = ahead.sentence(standings, factor)
     return Section("leaders", "Ahead after each epoch", sentence, columns, rows, figures, folded=True)
+
+
+def _stopped(table: pd.DataFrame) -> str:
+    early = bool((table["status"] == "stopped").any())
+    return " A run that was stopped early counts with the loss it had then." * early

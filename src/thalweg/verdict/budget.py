@@ -169,8 +169,21 @@ def _tried(row: Mapping[str, Any]) -> int:
     return row["tried"]
 
 
-def sentence(order: Sequence[Lead], factor: Factor) -> str:
-    """Which is ahead with few settings tried, and where that turns over."""
+def sentence(of_levels: Sequence[Mapping[str, Any]], factor: Factor) -> str:
+    """Which is ahead with few settings tried, and where that turns over; of a single level, what more settings give.
+
+    Args:
+        of_levels: as `rows` gives them.
+    """
+    if len({row[factor.name] for row in of_levels}) != 1:
+        return turns(leads(of_levels, factor), factor)
+    few = [row for row in of_levels if row["tried"] in (1, 2, 4, 8) or row["tried"] == row["settings"]]
+    words = [f"{row['median']:.4g} of {row['tried']}".replace("inf", "∞") for row in few]
+    return f"The median of the best is {listed(words)} settings of {factor.called(few[0][factor.name])}."
+
+
+def turns(order: Sequence[Lead], factor: Factor) -> str:
+    """Which is ahead, in words."""
     if not order:
         return "No number of settings gives a finite loss in half of the draws."
     names = [factor.called(one.level) for one in order]
