@@ -133,13 +133,13 @@ def test_the_ranking_table_has_a_row_each_with_interval_and_test(study: Study, p
 
 
 def test_each_chart_has_a_label_and_its_numbers(page: Page):
-    assert page.count("div", **{"class": "chart", "role": "img"}) == 8
+    assert page.count("div", **{"class": "chart", "role": "img"}) == 9
     for kind, attributes in page.elements:
         if kind == "div" and attributes.get("class") == "chart":
             assert len(attributes["aria-label"] or "") > 30
-    assert page.count("details") == 4  # the rankings' numbers stand open under them
+    assert page.count("details") == 5  # the rankings' numbers stand open under them
     charts = [one for one in page.json if "wide" in one]
-    assert [sorted(one) for one in charts] == [["narrow", "wide"]] * 8
+    assert [sorted(one) for one in charts] == [["narrow", "wide"]] * 9
     assert all(one["wide"]["data"] and one["wide"]["layout"]["height"] for one in charts)
 
 
@@ -168,7 +168,7 @@ def test_nothing_is_loaded_from_elsewhere(full: str, page: Page):
 
 
 def test_json_holds_no_nan_and_no_infinity(full: str, page: Page):
-    assert len(page.json) == 9  # eight charts and the dark colours; `parse_constant` fails on NaN
+    assert len(page.json) == 10  # nine charts and the dark colours; `parse_constant` fails on NaN
     assert markup.embedded({"a": [math.nan, (math.inf, 1.5)]}) == '{"a":[null,[null,1.5]]}'
 
 

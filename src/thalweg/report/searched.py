@@ -65,14 +65,28 @@ def importance(plan: Plan, table: pd.DataFrame) -> Section:
     columns = [
         Column("grid", "Runs of", "name"),
         *(_share(level(name).title, (name,)) for name in dict.fromkeys(name for one in shares for name in one.main)),
-        *([_share(" × ".join(map(words_of, pair)), pair) for pair in pairs] if len(pairs) <= MOST_PAIRS else []),
+        *(
+            [_share(" × ".join([level(pair[0]).title, words_of(pair[1])]), pair) for pair in pairs]
+            if len(pairs) <= MOST_PAIRS
+            else []
+        ),
         *([Column("two", "Two together", "percent")] if len(pairs) > MOST_PAIRS else []),
         Column("rest", "Three and more", "percent"),
         Column("specific", "Not of all", "percent"),
         Column("seeds", "Seeds", "percent"),
     ]
     used = [column for column in columns if any(column.value(row) is not None for row in rows)]
-    return Section("importance", "What matters", _explained(shares) + _stopped(table), used, rows)
+    bars = {row["grid"]: {column.title: column.value(row) or 0.0 for column in used[1:]} for row in rows}
+
+    def draw(narrow: bool) -> go.Figure:
+        from ..pictures.shares import shares as picture
+
+        return picture(bars, "share of the variance of ranks")
+
+    caption = "What each factor explains of the differences between all runs of the search: of all grids, and of each."
+    label = f"Shares of the variance of ranks that factors explain, for {len(rows)} grids."
+    figures = [Figure(draw, label, caption)] if rows else []
+    return Section("importance", "What matters", _explained(shares) + _stopped(table), used, rows, figures, folded=True)
 
 
 def _share(title: str, names: tuple[str, ...]) -> Column:
