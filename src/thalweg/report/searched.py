@@ -90,13 +90,13 @@ def importance(plan: Plan, table: pd.DataFrame) -> Section:
 
 
 def _share(title: str, names: tuple[str, ...]) -> Column:
-    return Column(importances.TIMES.join(names), title, "percent")
+    effect = importances.TIMES.join(names)
+    return Column(effect, title, "percent", lambda row: row["effects"].get(effect))
 
 
 def _split(one: Shares) -> Row:
-    row = {"grid": one.grid, "runs": one.runs}
-    row |= {importances.TIMES.join(names): share for names, share in one.effects.items()}
-    row |= {"two": sum(one.pairs.values()), "seeds": one.seeds}
+    row = {"grid": one.grid, "runs": one.runs, "two": sum(one.pairs.values()), "seeds": one.seeds}
+    row |= {"effects": {importances.TIMES.join(names): share for names, share in one.effects.items()}}
     row |= {"rest": one.rest} if len(one.main) > 2 else {}
     return row | ({"specific": one.specific} if one.specific else {})
 
