@@ -116,6 +116,12 @@ def test_many_changes_are_counted() -> None:
     assert sentence(standings, wanted["optimizer"]).endswith(
         "The order of all is that of the end from epoch 9 of 10 on."
     )
+    once = {"sgd": lambda epoch, seed: 2.0 - (epoch in (1, 4, 5)), "adam": lambda epoch, seed: 1.5}
+    wanted, standings = raced(once)
+    assert sentence(standings, wanted["optimizer"]) == (
+        "sgd leads at epoch 1 (reliably ahead of adam in 1 of 1), adam leads at epochs 2 to 3 (reliably ahead of sgd "
+        "in 2 of 2), sgd leads at epochs 4 to 5 (reliably ahead of adam in 2 of 2) and adam from 6 on."
+    )
     wanted, standings = raced({"sgd": FALLS["sgd"]})
     assert sentence(standings, wanted["optimizer"]) == "sgd leads after every epoch."
     assert sentence([], wanted["optimizer"]) == "No epoch of these runs has been recorded."

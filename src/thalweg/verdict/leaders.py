@@ -171,6 +171,6 @@ def sentence(standings: Sequence[Standing], factor: Factor) -> str:
 
 def _reign(one: Reign, after: Reign, factor: Factor) -> str:
     count = one.last - one.first + 1
-    when = f"at epochs {one.first} to {one.last}" if count > 1 else f"at epoch {one.first}"
-    words = f"{factor.called(one.level)} leads {f'until epoch {one.last}' if one.first == 1 else when}"
+    several = f"until epoch {one.last}" if one.first == 1 else f"at epochs {one.first} to {one.last}"
+    words = f"{factor.called(one.level)} leads {several if count > 1 else f'at epoch {one.first}'}"
     return f"{words} (reliably ahead of {factor.called(after.level)} in {one.reliable} of {count})"
