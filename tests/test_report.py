@@ -90,10 +90,13 @@ def test_every_section_is_there_in_order(study: Study, page: Page):
         "ranking",
         "rates",
         "sensitivity",
+        "importance",
+        "budget",
         "by-schedule",
         "tuned",
         "targets",
         "learning",
+        "leaders",
         "generalization",
         "cost",
         "notes",
@@ -118,6 +121,8 @@ def test_the_ranking_table_has_a_row_each_with_interval_and_test(study: Study, p
         assert f"[{loss.low:#.4g}, {loss.high:#.4g}]".replace("-", "−") in page.text
         assert f"{entry.test['accuracy'].mean:#.4g}" in page.text
         assert f"{abs(entry.optimism):#.3g}".rstrip(".") in page.text
+        assert f"{entry.percentile_90:#.4g}" in page.text
+    assert "90% of seeds below that loss, estimated from so few seeds that it is the worst of them" in page.text
     assert (
         "Validation loss Not told apart May be best Regret at most Against the best Difference to best Chance of best"
         in page.text
@@ -128,18 +133,18 @@ def test_the_ranking_table_has_a_row_each_with_interval_and_test(study: Study, p
 
 
 def test_each_chart_has_a_label_and_its_numbers(page: Page):
-    assert page.count("div", **{"class": "chart", "role": "img"}) == 6
+    assert page.count("div", **{"class": "chart", "role": "img"}) == 9
     for kind, attributes in page.elements:
         if kind == "div" and attributes.get("class") == "chart":
             assert len(attributes["aria-label"] or "") > 30
-    assert page.count("details") == 2  # the rankings' numbers stand open under them
+    assert page.count("details") == 5  # the rankings' numbers stand open under them
     charts = [one for one in page.json if "wide" in one]
-    assert [sorted(one) for one in charts] == [["narrow", "wide"]] * 6
+    assert [sorted(one) for one in charts] == [["narrow", "wide"]] * 9
     assert all(one["wide"]["data"] and one["wide"]["layout"]["height"] for one in charts)
 
 
 def test_every_table_scrolls_in_its_own_container(page: Page):
-    assert page.count("table") == page.count("div", **{"class": "scroll", "role": "region"}) == 10
+    assert page.count("table") == page.count("div", **{"class": "scroll", "role": "region"}) == 13
 
 
 def test_sensitivity_and_time_to_target_are_in_words_and_numbers(page: Page):
@@ -163,7 +168,7 @@ def test_nothing_is_loaded_from_elsewhere(full: str, page: Page):
 
 
 def test_json_holds_no_nan_and_no_infinity(full: str, page: Page):
-    assert len(page.json) == 7  # six charts and the dark colours; `parse_constant` fails on NaN
+    assert len(page.json) == 10  # nine charts and the dark colours; `parse_constant` fails on NaN
     assert markup.embedded({"a": [math.nan, (math.inf, 1.5)]}) == '{"a":[null,[null,1.5]]}'
 
 
@@ -311,7 +316,16 @@ def test_every_factor_has_its_section(tmp_path: Path):
         progress=False,
     )
     seen = Page(html.page(study))
-    assert ids(seen)[:6] == ["ranking", "rates", "sensitivity", "by-batch_size", "by-beta2", "tuned"]
+    assert ids(seen)[:8] == [
+        "ranking",
+        "rates",
+        "sensitivity",
+        "importance",
+        "budget",
+        "by-batch_size",
+        "by-beta2",
+        "tuned",
+    ]
     assert "× 2 batch sizes × 2 values of beta2 (where it applies) × 2 seeds" in seen.text
     assert "epochs for every run, batches of 16 or all samples" in seen.text
     for name in ("batch_size", "beta2"):
@@ -319,8 +333,11 @@ def test_every_factor_has_its_section(tmp_path: Path):
     sections = {name: seen.text.split(f"Which {name}")[1].split("Which")[0] for name in ("batch size", "beta2")}
     tuned = seen.text.split("Search, fresh seeds, defaults")[1]
     assert (
-        "Tuned, fresh seeds Change from search Default At its defaults Default − tuned Test loss at defaults" in tuned
+        "Tuned, fresh seeds Change from search Default At its defaults Default − tuned "
+        "Default worse by Test loss at defaults" in tuned
     )
+    for one in ("Tuning matters most for ", "at its defaults, and least for "):
+        assert one in tuned
     assert "rate 0.001 constant, batch size" in tuned
     assert "beta2 0.999" in tuned
     assert "Regret at most by how much its mean is worse than that of the truly best" in sections["batch size"]

@@ -25,9 +25,13 @@ from .recipe import recipe as recipes
 from .recipe.run import RecipeRun
 from .schedules import Given
 from .store.file import ENDED, Store
+from .verdict.budget import expected_best
 from .verdict.comparisons import MARGIN
 from .verdict.entries import Verdict
 from .verdict.generalization import Generalization, generalization
+from .verdict.importance import importance, importance_table
+from .verdict.leaders import leaders
+from .verdict.leaders import table as leader_table
 from .verdict.sensitivity import sensitivity
 from .verdict.sentences import one_by_one
 from .verdict.targets import race
@@ -340,3 +344,75 @@ class Results:
         verdict = self.verdict
         ways = race(verdict, self.table(), self.curves(verdict.stage), target)
         return pd.DataFrame() if ways is None else ways.table()
+
+    def expected_best(self, by: str = "optimizer") -> pd.DataFrame:
+        """What a smaller search would have given: the best among k settings picked at random from the grid.
+
+        One row per level of a factor and number k, from 1 to all of its settings. Columns: the factor; `tried`, k;
+        `settings`, of how many; `median` of the best mean over the search's seeds, by what the study judges by, with
+        the middle half (`low_50`, `high_50`) and the middle 80% (`low_80`, `high_80`) of all draws without replacement;
+        `seed_low` and `seed_high`, the smallest and largest median that a single seed gives; `mean`, the expected
+        value, which is infinite while k settings may all diverge; and `all_diverged`, the chance that they do. Nothing
+        is drawn: the numbers are exact. A setting that was stopped early counts with the loss it had then.
+
+        Args:
+            by: as `verdict_by` takes it.
+
+        Raises:
+            PlanError: the study does not vary that factor.
+
+        >>> import thalweg as tw, tempfile
+        >>> study = tw.compare("breast-cancer", ["sgd"], [0.001, 0.01, 0.1], ["constant"], seeds=2, epochs=2,
+        ...                    confirmation=0, grow=0, store=tempfile.mkdtemp() + "/a.db", progress=False)
+        >>> table = study.expected_best()
+        >>> table["tried"].tolist(), bool(table["median"].is_monotonic_decreasing)
+        ([1, 2, 3], True)
+        >>> bool(table["median"].iloc[-1] == study.verdict.best.search_value)
+        True
+        """
+        return expected_best(self.plan, self.table(), by)
+
+    def importance(self) -> pd.DataFrame:
+        """How much each factor matters: the shares of the variance of ranks over the search's runs that it explains.
+
+        One row per grid and factor, with columns `optimizer` ("all": the grids of all of them together), `factor` and
+        `share`. A factor alone is its main effect, "lr × schedule" what two explain together beyond that, "rest" the
+        interactions of more of them, "specific" the hyperparameters that not every optimizer has, and "seeds" what
+        differs within settings. The shares of a grid sum to 1. The split is exact, since the grid is complete; a run
+        that diverged has the highest rank, and one that was stopped early that of the loss it had then. Empty until
+        a seed is complete.
+
+        >>> import thalweg as tw, tempfile
+        >>> study = tw.compare("breast-cancer", ["sgd", "adam"], [0.01, 0.1], ["constant"], seeds=2, epochs=2,
+        ...                    confirmation=0, store=tempfile.mkdtemp() + "/a.db", progress=False)
+        >>> table = study.importance()
+        >>> table.loc[table["optimizer"] == "all", "factor"].tolist()
+        ['optimizer', 'lr', 'optimizer × lr', 'seeds']
+        >>> table.groupby("optimizer")["share"].sum().round(6).tolist()
+        [1.0, 1.0, 1.0]
+        """
+        return importance_table(importance(self.plan, self.table()))
+
+    def leaders(self, by: str = "optimizer") -> pd.DataFrame:
+        """Which level is ahead after each epoch, at the settings chosen for the whole budget.
+
+        One row per epoch and level, best level of the verdict first. Columns: epoch; the factor; `validation_loss` (or
+        the metric that the study judges by), the mean over fresh seeds once confirmed, infinite where a run has
+        diverged by then; `rank`; `leads`, whether it is ahead of all; and `behind`, the difference to the level that
+        leads after that epoch, paired by seed, with its 95% interval (`behind_low`, `behind_high`), each for itself.
+
+        Args:
+            by: as `verdict_by` takes it.
+
+        Raises:
+            PlanError: the study does not vary that factor.
+
+        >>> import thalweg as tw, tempfile
+        >>> study = tw.compare("breast-cancer", ["sgd", "adam"], [0.001, 0.01], ["constant"], seeds=3, epochs=2,
+        ...                    confirmation=0, store=tempfile.mkdtemp() + "/a.db", progress=False)
+        >>> study.leaders()[["epoch", "optimizer", "rank"]].values.tolist()
+        [[1, 'adam', 1], [1, 'sgd', 2], [2, 'adam', 1], [2, 'sgd', 2]]
+        """
+        verdict = self.verdict_by(by)
+        standings = leaders(self.plan, verdict, self.table(), self.curves(verdict.stage))
+        return leader_table(standings, verdict.factor, verdict.criterion.column)

@@ -255,6 +255,14 @@ def test_quiet(tmp_path: Path) -> None:
     assert (done.exit_code, done.stderr) == (0, "")
 
 
+def test_what_the_search_says_is_said_in_a_sentence_each(copied: Path) -> None:
+    shown = " ".join(call("show", copied).stdout.split())
+    for words in ("What matters: The ", "Fewer settings: ", "Ahead after each epoch: "):
+        assert words in shown
+    assert "An exact analysis of variance" not in shown
+    assert "What matters" not in call("show", copied, "--by", "schedule").stdout
+
+
 def test_json_is_json_and_nothing_else(tiny: Study, copied: Path) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
@@ -272,7 +280,10 @@ def test_json_is_json_and_nothing_else(tiny: Study, copied: Path) -> None:
         "verdict",
         "recipe_run",
         "sensitivity",
+        "importance",
+        "expected_best",
         "time_to_target",
+        "leaders",
         "generalization",
         "plan",
         "store",
@@ -422,7 +433,11 @@ def test_defaults_stand_beside_what_was_tuned(width: int) -> None:
     first, second, third = WIDE.entries
     default = Default(0.001, "constant", {}, False, loss, Interval(1.16, 1.13, 1.2), {"accuracy": loss})
     chosen = dataclasses.replace(default, chosen=True, difference=Interval(0, 0, 0))
-    entries = (dataclasses.replace(first, default=default), dataclasses.replace(second, default=chosen), third)
+    entries = (
+        dataclasses.replace(first, default=default, tunability=14.29),
+        dataclasses.replace(second, default=chosen),
+        third,
+    )
     shown = terminal.table(tuned(dataclasses.replace(WIDE, entries=entries)), width)
     assert shown is not None
     console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
@@ -432,6 +447,7 @@ def test_defaults_stand_beside_what_was_tuned(width: int) -> None:
     assert max(map(len, lines)) <= width
     assert lines[3].split("  ")[0] == "adam(beta2=0.99)"
     assert "0.001  1.31 [1.27, 1.34]  +1.16 [1.13, 1.20]" in lines[3]
+    assert "1429%" in lines[3]
     assert re.search(r"^adadelta .* chosen", lines[4])
     assert "nesterov" not in "".join(lines)
     assert terminal.table(tuned(WIDE), width) is None

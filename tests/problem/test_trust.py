@@ -54,6 +54,7 @@ def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_only_shows_runs_nothing(foreign: Path) -> None:
     study = Study.open(foreign)
     _ = study.verdict, study.table(), study.curves(), study.sensitivity(), study.generalization(), study.recipe("sgd")
+    _ = study.expected_best(), study.importance(), study.leaders()
     study.report(foreign.with_name("report.html"))
     study.export(foreign.with_name("runs.csv"))
     finish(study, None, as_json=True)

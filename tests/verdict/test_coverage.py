@@ -346,3 +346,21 @@ def test_the_chance_of_being_best_is_shrunk_where_nothing_differs() -> None:
             shown.append(ranked.probability[order[0]])
             true.append(means[order[0]] == means.min() if spread else 1 / 6)
         assert abs(np.mean(shown) - np.mean(true)) <= allowed, (spread, np.mean(shown), np.mean(true))
+
+
+@pytest.mark.parametrize("seeds", [7, 10, 20])
+def test_the_loss_that_nine_of_ten_seeds_stay_below_is_about_as_often_too_high_as_too_low(seeds: int) -> None:
+    """Whatever the distribution: here one with a long tail."""
+    draws = np.exp(np.random.default_rng(0).normal(size=(4000, seeds)))
+    truth = math.exp(1.2815515655)  # of the standard normal's 90%
+    above = np.mean([intervals.quantile(draw, 0.9) > truth for draw in draws])
+    assert 0.45 < above < 0.58
+
+
+def test_runs_that_diverged_are_beyond_every_loss() -> None:
+    of_ten = np.array([*range(1, 10), math.inf])
+    assert intervals.quantile(of_ten, 0.9) == math.inf
+    # of 19 at place 17.73, between 9 and 9.5
+    assert intervals.quantile(np.append(of_ten, of_ten[:-1] + 0.5), 0.9) == pytest.approx(9 + 0.5 * 0.7333, abs=1e-4)
+    assert intervals.quantile(np.full(3, math.inf), 0.9) == math.inf
+    assert intervals.quantile(np.array([2.0, 1.0]), 0.9) == 2.0

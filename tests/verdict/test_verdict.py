@@ -251,6 +251,8 @@ def test_confirmation_replaces_the_numbers_of_the_search() -> None:
         assert entry.validation_loss.mean == pytest.approx(BASE[entry.optimizer] + 0.5, abs=0.05)
         assert entry.search_value == pytest.approx(BASE[entry.optimizer], abs=0.05)
         assert entry.optimism == entry.validation_loss.mean - entry.search_value
+        fresh = [worse(entry.optimizer, entry.lr, entry.schedule, seed) for seed in (4, 5, 6)]
+        assert entry.percentile_90 == max(fresh)
         assert entry.test["loss"].mean == pytest.approx(entry.validation_loss.mean + 1)
         assert entry.test["accuracy"].mean == pytest.approx(0.9)
 
@@ -269,8 +271,11 @@ def test_defaults_stand_beside_the_tuned_setting() -> None:
         assert default.difference.mean == pytest.approx(gain)
         assert default.difference.low == pytest.approx(gain)  # the noise of a seed is shared
         assert default.test["loss"].mean == pytest.approx(default.value.mean + 1)
+        assert entry.tunability == pytest.approx(gain / entry.validation_loss.mean)
+    assert result.to_json()["entries"][2]["tunability"] == result.entries[2].tunability
     assert result.to_json()["entries"][0]["default"]["value"]["mean"] > 3.9
-    assert all(e.default is None for e in judge(wanted, "hills", table(wanted, valley), {}).entries)
+    unconfirmed = judge(wanted, "hills", table(wanted, valley), {})
+    assert all(e.default is None and math.isnan(e.tunability) for e in unconfirmed.entries)
     along = judge(wanted, "hills", table(wanted, valley, {"loss": worse}), {}, "schedule")
     assert all(e.default is None for e in along.entries)
 

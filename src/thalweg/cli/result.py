@@ -141,7 +141,8 @@ def finish(
             console.print()
     recipe_run = [] if study.recipe_run is None else [str(study.recipe_run)]
     remarked = remarks(study.generalization(by))
-    notes = [*verdict.notes, *remarked, *study.batching, *recipe_run, *_others(study, verdict)]
+    notes = [*verdict.notes, *remarked, *_searched(study, verdict), *study.batching, *recipe_run]
+    notes += _others(study, verdict)
     for note in notes:
         console.print(f"· {note}", markup=False, highlight=False, style="dim")
     if notes:
@@ -151,6 +152,19 @@ def finish(
         print(f"report: {report}")
     if not study.finished:
         print(f"unfinished: carry on with `thalweg resume {study.path}`")
+
+
+def _searched(study: Results, verdict: Verdict) -> list[str]:
+    """What the stored search says beyond its lowest losses, in a sentence each."""
+    plan, members = study.plan, study.table()
+    if not verdict.entries or verdict.factor != "optimizer" or len(plan.settings) == 1:
+        return []
+    from ..report.searched import budget, importance, leaders
+
+    sections = [importance(plan, members), budget(plan, members)]
+    if len(verdict.entries) > 1:
+        sections.append(leaders(plan, verdict, members, study.curves(verdict.stage)))
+    return [f"{section.title}: {section.sentence.splitlines()[0]}" for section in sections]
 
 
 def _others(study: Results, verdict: Verdict) -> list[str]:
@@ -163,15 +177,20 @@ def _others(study: Results, verdict: Verdict) -> list[str]:
 
 def _result(study: Results, verdict: Verdict, report: Path | None) -> dict[str, Any]:
     from ..report.runs import generalization, sensitivity, targets
+    from ..report.searched import budget, importance, leaders
 
     members, best = study.table(), study.verdict
+    curves = study.curves(best.stage)
     return {
         "problem": study.name,
         "finished": study.finished,
         "verdict": verdict.to_json(),
         "recipe_run": None if (ran := study.recipe_run) is None else {"sentence": str(ran), **ran.to_json()},
         "sensitivity": sensitivity(study.plan, members).to_json(),
-        "time_to_target": targets(best, members, study.curves(best.stage)).to_json(),
+        "importance": importance(study.plan, members).to_json(),
+        "expected_best": budget(study.plan, members).to_json(),
+        "time_to_target": targets(best, members, curves).to_json(),
+        "leaders": leaders(study.plan, best, members, curves).to_json(),
         "generalization": generalization(study.generalization(verdict.factor)).to_json(),
         "plan": study.plan.described(),
         "store": str(study.path),

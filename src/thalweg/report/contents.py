@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import method, ranking, runs
+from . import method, ranking, runs, searched
 
 if TYPE_CHECKING:
     from ..results import Results
@@ -16,15 +16,17 @@ def contents(results: Results) -> list[Section]:
     verdict, plan, table = results.verdict, results.plan, results.table()
     sections = [ranking.answer(verdict, plan, table)]
     if verdict.entries:
-        curves = results.curves(verdict.stage)
+        curves, several = results.curves(verdict.stage), len(plan.settings) > 1
         sections += [
             ranking.ranking(verdict),
             runs.rates(verdict, table),
             runs.sensitivity(plan, table),
+            *([searched.importance(plan, table), searched.budget(plan, table)] if several else []),
             *(ranking.ranking(results.verdict_by(factor.name), factor.kind) for factor in plan.ranked[1:]),
             *([ranking.tuned(verdict)] if verdict.confirmed else []),
             runs.targets(verdict, table, curves),
             runs.learning(verdict, table, curves),
+            *([searched.leaders(plan, verdict, table, curves)] if len(verdict.entries) > 1 else []),
             *([runs.generalization(judged)] if (judged := results.generalization()) else []),
             ranking.cost(verdict),
             *([notes] if (notes := method.notes(verdict, results.batching)).notes else []),

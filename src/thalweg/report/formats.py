@@ -13,6 +13,7 @@ from typing import Any
 from ..pictures.numbers import duration, number, short
 from ..plan.factors import shown
 from ..verdict.intervals import Interval
+from ..verdict.sentences import percent
 
 EMPTY = "—"
 Written = str | tuple[str, str]  # the second stands small beneath the first
@@ -121,6 +122,7 @@ FORMATS = {
     ),
     "yes": Format(lambda flag: "yes" if flag else "no", lambda flag: "yes" if flag else ""),
     "percent": Format(_percent, _percent),
+    "fine percent": Format(percent, percent),  # also of small shares
     "number": Format(number, brief),
     "short": Format(short),
     "change": Format(_change, lambda value: brief(value, "+")),
@@ -128,6 +130,8 @@ FORMATS = {
     "mean": Format(_interval, lambda value: brief(value.mean)),  # a terminal shows it without its interval
     "difference": Format(_or_word(_interval), _or_word(lambda value: _spread(value, "+"))),  # or a word in its place
     "steps": Format(lambda value: (short(value[0]), f"[{short(value[1])}, {short(value[2])}]")),  # (median, low, high)
+    "quartiles": Format(lambda value: (number(value[0]), f"[{number(value[1])}, {number(value[2])}]")),  # median first
+    "range": Format(lambda ends: f"{number(ends[0])} to {number(ends[1])}"),
     "decades": Format(lambda value: "≥ " * value[1] + number(value[0], 2)),  # (decades, whether at least so many)
     "ratio": Format(lambda ratio: f"{ratio:.2f}×" if math.isfinite(ratio) else EMPTY),
     "duration": Format(duration),

@@ -9,7 +9,10 @@ from ..plan.factors import FULL, OPTIMIZER, Kind, shown, words_of
 from ..plan.factors import RATE as GRID
 from ..plan.plan import Plan, grid
 from ..verdict.entries import Entry, Verdict
+from ..verdict.sentences import percent
 from .sections import Column, Figure, Row, Section, level
+
+FEW_SEEDS = 6  # of which the largest stands for the loss that 90% stay below
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,6 +93,8 @@ def _terms(verdict: Verdict) -> dict[str, str]:
             f"Validation {name}": "with the letters of a ranking by it"
             for name in (verdict.entries[0].metrics if verdict.entries else ())
         },
+        f"90% of seeds {'above' if by.higher else 'below'}": f"that {by.metric}, estimated from "
+        + (f"the {verdict.seeds} seeds" if verdict.seeds > FEW_SEEDS else "so few seeds that it is the worst of them"),
         "Chance of best": f"that its mean is truly the {by.extreme}, if the true means scatter as far as these show",
     }
 
@@ -116,6 +121,7 @@ def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
         Column("difference", "Difference to best", "difference", None, f"behind the best\n{interval}", 7),
         Column("places", "Places", "places", page=False),
         Column("probability_best", "Chance of best", "probability", None, "chance\nof best", 3),
+        Column("percentile_90", "90% of seeds below", "number", None, "90% of\nseeds below", 10),
         *_by_metric(verdict),
         *_tests("Test {}", verdict, 4, 2),
         Column("diverged", "Diverged", "part", lambda row: (row["diverged"], row["runs"]), "diverged", 6),
@@ -196,19 +202,32 @@ def tuned(verdict: Verdict) -> Section:
         *(level(name, worth=3, page=False) for name in further),
         Column("at_defaults", "At its defaults", "interval", None, f"{by.words}\n{interval}", 0),
         Column("difference", "Default − tuned", "difference", None, f"default − tuned\n{interval}", 0),
+        Column("tunability", "Default worse by", "fine percent", None, "default\nworse by", 1),
         *_tests("Test {} at defaults", verdict, 2, 1),
     ]
     sentence = (
         f"Mean {by.words}{by.when} of the chosen setting in the search and with fresh seeds, and of the optimizer at "
         "its formula’s own defaults with the same fresh seeds. The last columns are from the test part, used once."
+        f"{_most_tunable(verdict)}"
     )
     rows = [_beside_default(entry) for entry in verdict.entries]
     return Section("tuned", "Search, fresh seeds, defaults", sentence, columns, rows)
 
 
+def _most_tunable(verdict: Verdict) -> str:
+    """For which optimizer tuning matters most, and for which least."""
+    rated = sorted((e.tunability, e.optimizer) for e in verdict.entries if not math.isnan(e.tunability))
+    if len(rated) < 2 or rated[0][0] == rated[-1][0]:
+        return ""
+    (least, first), (most, last) = rated[0], rated[-1]
+    end = f"is {percent(most)} worse" if math.isfinite(most) else "diverges"
+    return f" Tuning matters most for {last}, which {end} at its defaults, and least for {first} ({percent(least)})."
+
+
 def _beside_default(entry: Entry) -> Row:
     names = ("optimizer", "search_value", "value", "optimism")
     row = {name: getattr(entry, name) for name in names} | {"test": {}}
+    row |= {} if math.isnan(entry.tunability) else {"tunability": entry.tunability}
     default = entry.default
     if default is None:
         return row

@@ -84,6 +84,11 @@ class Entry:
         metrics: name → where it stands by that metric, once confirmed; those of which it is known whether higher is
             better.
         mean_of_rest: of the values of the others; infinite where there are none.
+        tunability: by how much the value at the optimizer's defaults is worse than the tuned one, in shares of that
+            (Probst, Boulesteix & Bischl 2019, relative to it); infinite where the defaults diverge, NaN where it is
+            not known.
+        percentile_90: the value that 9 of 10 seeds are better than, as `intervals.quantile` estimates it from the
+            seeds behind `value`, each on all samples (with folds the mean over them).
     """
 
     optimizer: str
@@ -115,6 +120,8 @@ class Entry:
     stopped: int = 0
     lost: int = 0
     mean_of_rest: float = math.inf
+    tunability: float = math.nan
+    percentile_90: float = math.inf
 
     @property
     def optimism(self) -> float:

@@ -74,7 +74,7 @@ def _price(factor: Factor, verdict: Verdict) -> str:
     if not math.isfinite(safe.regret) or best == 0:
         return "What a choice may cost is not known."
     name = called(factor, safe.setting[factor.name])
-    most = _percent(safe.regret / best)
+    most = percent(safe.regret / best)
     cost = f"{most} of the {verdict.criterion.metric}" if verdict.criterion.higher else f"{most} more loss"
     if verdict.criterion.metric != "loss" and not verdict.criterion.higher:
         cost = f"{most} more {verdict.criterion.metric}"
@@ -86,7 +86,7 @@ def _others(factor: Factor, verdict: Verdict) -> str:
     best = abs(verdict.entries[0].value.mean)
     worse = [e for e in verdict.entries[1:] if not e.may_be_best]
     words = [
-        f"{shown(e.setting[factor.name])} (by {_percent(abs(e.difference.mean) / best)})"
+        f"{shown(e.setting[factor.name])} (by {percent(abs(e.difference.mean) / best)})"
         if best and math.isfinite(e.difference.mean)
         else f"{shown(e.setting[factor.name])} (diverges)"
         for e in worse
@@ -96,12 +96,13 @@ def _others(factor: Factor, verdict: Verdict) -> str:
     return f" Worse than the best: {listed(words)}."
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """
-    >>> _percent(0.049), _percent(0.0049), _percent(3.2)
-    ('5%', '0.5%', '320%')
+    >>> percent(0.049), percent(0.0049), percent(3.2), percent(-0.02)
+    ('5%', '0.5%', '320%', '−2%')
     """
-    return f"{share:.0%}" if share >= 0.01 or share == 0 else f"{100 * share:.1g}%"
+    written = f"{share:.0%}" if abs(share) >= 0.01 or share == 0 else f"{100 * share:.1g}%"
+    return written.replace("-", "−").replace("inf", "∞").replace("∞%", "∞")
 
 
 def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> list[str]:
@@ -160,7 +161,7 @@ def _same(factor: Factor, verdict: Verdict) -> list[str]:
     """Which differ from the best by less than matters."""
     names = [shown(e.setting[factor.name]) for e in verdict.entries if e.standing == SAME]
     best = shown(verdict.entries[0].setting[factor.name])
-    within = f"within {_percent(verdict.margin)} of its {verdict.criterion.metric}"
+    within = f"within {percent(verdict.margin)} of its {verdict.criterion.metric}"
     return [f"Practically the same as {best} ({within}): {listed(names)}."] if names else []
 
 

@@ -30,7 +30,7 @@ from ..plan.folds import FOLD, averaged
 from ..plan.plan import Plan
 from .comparisons import MARGIN, badness, paired, rank
 from .entries import Default, Entry, Judged, Verdict
-from .intervals import Interval, interval, spread
+from .intervals import Interval, interval, quantile, spread
 from .sentences import notes, passed_over, sentence
 
 _ENDED = ("finished", "diverged", "stopped")
@@ -90,11 +90,14 @@ def _best(factor: Factor, losses: Losses) -> Chosen:
     return {level: best[level] for level in factor.levels if level in best}
 
 
-def search_losses(plan: Plan, members: pd.DataFrame, criterion: Criterion | None = None) -> Losses:
+def search_losses(
+    plan: Plan, members: pd.DataFrame, criterion: Criterion | None = None, stopped: bool = False
+) -> Losses:
     """The losses of the search, for each seed that every setting has finished.
 
     Args:
         criterion: another than the plan's.
+        stopped: whether settings that halving stopped count too, with the losses they had then.
     """
     search = members[members["stage"] == "search"]
     # While the grid grows, what it had before stands.
@@ -102,6 +105,8 @@ def search_losses(plan: Plan, members: pd.DataFrame, criterion: Criterion | None
     search = search[~search["lr"].isin(growing)]
     unfinished = search.loc[~search["status"].isin(_ENDED), "seed"]
     whole = search[~search["seed"].isin(unfinished)]
+    if stopped:
+        return _losses(plan, whole, criterion or plan.criterion)
     # A setting that was stopped is stopped on every seed, those on which it had diverged before among them.
     names = _names(plan)
     halted = whole.loc[whole["status"] == "stopped", names].drop_duplicates()
@@ -206,6 +211,7 @@ def judge(
     entries = []
     for k in order:
         setting, value = settings[k], ranked.mean[k].times(criterion.sign)
+        default = _default(plan, fresh, again, setting, parts, criterion) if tuned else None
         lost, mean_of_rest = badness(each_run[..., k])
         status = runs.get_group(setting[factor.name])
         entries.append(
@@ -235,10 +241,12 @@ def judge(
                 more_samples=ranked.more_parts[k] * (samples or 1),
                 spread=spread(losses[..., k], plan.overlap),
                 metrics={name: judged[k] for name, judged in metrics.items()} if confirmed is not None else {},
-                default=_default(plan, fresh, again, setting, parts, criterion) if tuned else None,
+                default=default,
+                tunability=_tunability(default, value, criterion),
                 stopped=int((status == "stopped").sum()),
                 lost=lost,
                 mean_of_rest=criterion.sign * mean_of_rest,
+                percentile_90=criterion.sign * quantile(each_run[..., k].mean(axis=1), 0.9),
             )
         )
     levels = [shown(setting[factor.name]) for setting in settings]
@@ -339,6 +347,12 @@ def _default(
     value, sign = interval(untuned, overlap=plan.overlap), criterion.sign
     rest = value.times(sign), difference.times(sign), _test(fresh, default, parts)
     return Default(default.lr, default.schedule, dict(default.further), chosen, *rest)
+
+
+def _tunability(default: Default | None, tuned: Interval, criterion: Criterion) -> float:
+    if default is None or not math.isfinite(tuned.mean) or not tuned.mean:
+        return math.nan
+    return criterion.sign * default.difference.mean / abs(tuned.mean)
 
 
 def _test(fresh: pd.DataFrame, setting: Setting, parts: Mapping[str, pd.DataFrame]) -> dict[str, Interval]:

@@ -1,0 +1,45 @@
+"""Which is ahead after each epoch: the rank of every optimizer, the first on top."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from .layout import bold, dress
+from .marks import line
+from .numbers import number
+from .style import styles, text
+
+Point = tuple[int, int, float]  # epoch, rank, mean validation loss
+
+
+def leaders(ranks: Mapping[str, Sequence[Point]]) -> go.Figure:
+    """One line per optimizer; where two cross, their order turns over.
+
+    Args:
+        ranks: optimizer → its points, ascending by epoch.
+
+    >>> figure = leaders({"adam": [(1, 1, 0.5), (2, 2, 0.4)], "sgd": [(1, 2, 0.6), (2, 1, 0.3)]})
+    >>> [(trace.name, trace.x, trace.y) for trace in figure.data]
+    [('adam', (1, 2), (1, 2)), ('sgd', (1, 2), (2, 1))]
+    """
+    figure = go.Figure()
+    for name, style in styles(ranks).items():
+        epochs, places, losses = zip(*ranks[name], strict=True)
+        hover = [
+            f"{bold(name)} is {place} of {len(ranks)} after epoch {epoch}<br>validation loss {number(loss)}"
+            for epoch, place, loss in zip(epochs, places, losses, strict=True)
+        ]
+        more = {"hover": hover, "name": text(name), "marker": {"maxdisplayed": 20}}
+        figure.add_trace(line(epochs, places, style, 2.6, size=8, **more))
+    last = max((points[-1][0] for points in ranks.values()), default=1)
+    room, count = 0.02 * max(last - 1, 1), len(ranks)
+    whole = (
+        {"tickvals": list(range(1, last + 1)), "ticktext": [str(k) for k in range(1, last + 1)]} if last < 13 else {}
+    )
+    figure.update_xaxes(title_text="epoch", range=[1 - room, last + room], nticks=10, showgrid=False, **whole)
+    numbers = list(range(1, count + 1))
+    places = {"tickvals": numbers, "ticktext": [str(place) for place in numbers], "range": [count + 0.5, 0.5]}
+    figure.update_yaxes(title_text="rank by validation loss", **places)
+    return dress(figure, 110 + 34 * max(3, count), t=8, b=8 + 24 * (1 + count // 5))
