@@ -52,6 +52,7 @@ def compare(
     grow: Annotated[
         int, typer.Option(help="Rates to add on each side, at most, where a best rate lies on the edge of the grid.")
     ] = 6,
+    refine: Annotated[int, typer.Option(help="Rounds that try two finer rates around each best one; 0 for none.")] = 2,
     budget: Annotated[
         str, typer.Option(help="full, or halving: runs that cannot win any more are stopped early.")
     ] = "full",

@@ -32,12 +32,16 @@ from .factors import (
 )
 from .folds import FOLD, Folds
 from .rates import log_range, parse_rates
+from .rounds import Round, checked_rounds, plain, read
 
 MOST_RUNS = 1_000_000
 GROW = 6  # rates on each side, at most; at three per decade two decades
+REFINE = 2  # rounds, each with half the step of the one before
+FINEST = 10  # rounds, at most: then the step is a thousandth of the grid's
 CONSTANT = "constant"  # the schedule of a default setting
 FULL_BUDGET, HALVING = "full", "halving"
 FIXED = (OPTIMIZER, RATE, SCHEDULE, REGULARIZER, LOSS, STORED_BATCH_SIZE)  # in every plan; hyperparameters come after
+_ANY_COUNT = Range(0, whole=True)
 # Columns of the table of members, which no hyperparameter may be called.
 _COLUMNS = {*(kind.name for kind in FIXED), "member", "stage", "seed", FOLD, "status", "step"}
 
@@ -57,6 +61,8 @@ class Plan:
             optimizer whose default rate is 0, at which nothing moves, has none.
         grow: at most so many rates are added on each side, where an optimizer does best on the edge of the grid.
         grown: the rates that were added to those asked for; `rates` has both.
+        refine: so many rounds try finer rates around each best one.
+        refined: the settings of the rounds so far, beside those of the grid.
         looks: how many seeds the confirmation had at each time it was extended.
         budget: "full": every run goes to its end; "halving": those that cannot win any more are stopped.
     """
@@ -72,11 +78,13 @@ class Plan:
     grow: int = 0
     grown: tuple[float, ...] = ()
     looks: tuple[int, ...] = ()
+    refine: int = 0
+    refined: tuple[Round, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, low in (("seeds", 1), ("epochs", 1), ("confirmation", 0), ("grow", 0)):
-            number = Range(low, whole=True).check(name, getattr(self, name), PlanError)
-            object.__setattr__(self, name, number)
+        ranges = dict.fromkeys(("seeds", "epochs"), COUNT) | dict.fromkeys(("confirmation", "grow"), _ANY_COUNT)
+        for name, allowed in {**ranges, "refine": Range(0, FINEST, whole=True)}.items():
+            object.__setattr__(self, name, allowed.check(name, getattr(self, name), PlanError))
 
     def __getitem__(self, name: str) -> Factor:
         return next(f for f in self.factors if f.name == name)
@@ -94,6 +102,25 @@ class Plan:
         """The plan with these rates beside those asked for, in place of others that were."""
         added = tuple(map(float, grown))
         return replace(self.with_factor(factor(RATE, [*self.requested_rates, *added])), grown=added)
+
+    @property
+    def as_asked(self) -> Plan:
+        """The plan before its search added anything to it."""
+        return replace(self.grown_to(()), refined=())
+
+    def as_far_as(self, stored_plan: Mapping[str, Any]) -> Plan:
+        """The plan with what the search of a store has added to it so far."""
+        added = as_now(stored_plan)
+        return replace(self.grown_to(added["grown"]), refined=read(added["refined"]))
+
+    def finer(self, by: str) -> tuple[Setting, ...]:
+        """The settings by which the search was refined for the levels of that factor."""
+        return tuple(setting for one in self.refined for setting in one.get(by, ()))
+
+    def rates_of(self, setting: Setting, by: str = "optimizer") -> tuple[float, ...]:
+        """The rates tried at the setting's other levels, where the levels of that factor are ranked; ascending."""
+        near = {one.lr for one in self.finer(by) if replace(one, lr=setting.lr) == setting}
+        return tuple(sorted({*self.rates, *near}))
 
     @property
     def optimizers(self) -> tuple[str, ...]:
@@ -138,12 +165,19 @@ class Plan:
 
     @cached_property
     def settings(self) -> list[Setting]:
+        """All of the search: the product's, then those by which it was refined."""
         names = [f.name for f in self.further]
-        return [
+        product = [
             Setting(optimizer, lr, schedule, tuple(zip(names, rest, strict=True)))
             for optimizer in self.optimizers
             for lr, schedule, *rest in itertools.product(*self._axes(optimizer))
         ]
+        return [*product, *self.refinement]
+
+    @property
+    def refinement(self) -> list[Setting]:
+        """The settings of all rounds so far, each once."""
+        return list(dict.fromkeys(s for one in self.refined for settings in one.values() for s in settings))
 
     def _axes(self, optimizer: str) -> list[tuple[Any, ...]]:
         return [f.of(optimizer) for f in (self["lr"], self["schedule"], *self.further)]
@@ -151,7 +185,7 @@ class Plan:
     @property
     def runs(self) -> int:
         settings = sum(math.prod(map(len, self._axes(optimizer))) for optimizer in self.optimizers)
-        return self.seeds * settings * len(self.search_folds)
+        return self.seeds * (settings + len(self.refinement)) * len(self.search_folds)
 
     @property
     def overlap(self) -> float:
@@ -237,6 +271,8 @@ class Plan:
             "grow": self.grow,
             "grown": list(self.grown),
             "looks": list(self.looks),
+            "refine": self.refine,
+            "refined": plain(self.refined),
             "hyperparameters": {f.name: list(f.levels) for f in self.hyperparameters},
             "applies": {f.name: list(f.only or ()) for f in self.hyperparameters},
             "seeds": self.seeds,
@@ -261,8 +297,8 @@ class Plan:
         Args:
             objects: argument of `compare` → label → the user's own object, which the store knows by label alone.
         """
-        plain, objects = as_now(stored_plan), objects or {}
-        specs, equations, applies = plain["specs"], plain["equations"], plain["applies"]
+        now, objects = as_now(stored_plan), objects or {}
+        specs, equations, applies = now["specs"], now["equations"], now["applies"]
 
         def check_formula(label: str, rule: Formula) -> None:
             if equations_text(rule) != equations[label]:
@@ -273,17 +309,19 @@ class Plan:
 
         def fixed(kind: Kind) -> Factor:
             name, check = kind.argument, check_formula if kind is OPTIMIZER else None
-            return stored(kind, plain[name], specs.get(name, {}), objects.get(name, {}), check=check)
+            return stored(kind, now[name], specs.get(name, {}), objects.get(name, {}), check=check)
 
         try:
-            _check_stored(plain)
-            varied = plain["hyperparameters"].items()
+            _check_stored(now)
+            varied = now["hyperparameters"].items()
             hyper = (stored(hyperparameter(name), levels, {}, only=applies[name]) for name, levels in varied)
-            names = ("seeds", "epochs", "confirmation", "states", "defaults", "budget", "grow")
-            values = {name: plain[name] for name in names}
-            values["looks"] = tuple(plain["looks"])
-            plan = cls((*map(fixed, FIXED), *hyper), folds=Folds.from_json(plain["folds"]), **values)
-            return checked(plan.grown_to(plain["grown"]))
+            names = ("seeds", "epochs", "confirmation", "states", "defaults", "budget", "grow", "refine")
+            values = {name: now[name] for name in names}
+            values["looks"] = tuple(now["looks"])
+            plan = cls((*map(fixed, FIXED), *hyper), folds=Folds.from_json(now["folds"]), **values)
+            plan = checked(plan.as_far_as(now))
+            checked_rounds(plan.refined, plan.refine, replace(plan, refined=()).settings, plan.ranked)
+            return plan
         except PlanError as error:
             raise StoreError(f"the plan in the store cannot be read ({error}); it is damaged.") from error
 
@@ -316,7 +354,7 @@ def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
         plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
         plain["specs"] = {"optimizers": plain["specs"]} if plain.get("specs") else {}
     usual = {"regularizers": ["none"], "folds": None, "defaults": {}, "budget": FULL_BUDGET, "grow": 0, "grown": []}
-    usual |= {"looks": []}
+    usual |= {"looks": [], "refine": 0, "refined": []}
     return {**usual, **plain}
 
 
@@ -334,6 +372,7 @@ def plan(
     regularizers: Sequence[Any] | None = None,
     budget: str = FULL_BUDGET,
     grow: int = GROW,
+    refine: int = REFINE,
 ) -> Plan:
     """Check every part of a plan; PlanError says in a sentence which part is invalid."""
     rules = factor(OPTIMIZER, optimizers if optimizers is not None else formulas.CLASSIC)
@@ -357,7 +396,8 @@ def plan(
     varied = _hyperparameters(rules.objects, hyperparameters)
     states = {label: len(rule.states) for label, rule in rules.objects.items()}
     defaults = _defaults(rules.objects, varied)
-    plan = Plan((*fixed, *varied), seeds, epochs, confirmation, states, defaults=defaults, budget=budget, grow=grow)
+    more = {"defaults": defaults, "budget": budget, "grow": grow, "refine": refine}
+    plan = Plan((*fixed, *varied), seeds, epochs, confirmation, states, **more)
     if budget not in (FULL_BUDGET, HALVING):
         raise PlanError(f"the budget is {budget!r}; give {FULL_BUDGET!r}, or {HALVING!r} to stop runs that cannot win.")
     if budget == HALVING and plan.epochs < 2:
@@ -382,7 +422,8 @@ def grid(plan: Plan) -> str:
         everywhere = f.only is None or len(f.only) == len(plan.optimizers)
         sizes.append(f"{len(f.levels)} {f.kind.many}{'' if everywhere else ' (where it applies)'}")
     sizes.append(f"{plan.seeds} seed{'s' * (plan.seeds > 1)}")
-    return " × ".join([*sizes, f"{plan.folds.count} folds"] if plan.folds else sizes)
+    words = " × ".join([*sizes, f"{plan.folds.count} folds"] if plan.folds else sizes)
+    return f"{words}, and {len(plan.refinement)} finer settings" if plan.refined else words
 
 
 def _hyperparameters(rules: Mapping[str, Formula], levels: Mapping[str, Sequence[Any]] | None) -> list[Factor]:

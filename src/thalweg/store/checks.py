@@ -24,7 +24,7 @@ import numpy as np
 
 from ..plan.factors import FULL
 from ..plan.folds import FOLD
-from ..plan.plan import CONSTANT, FULL_BUDGET, HALVING, MOST_RUNS, as_now
+from ..plan.plan import CONSTANT, FINEST, FULL_BUDGET, HALVING, MOST_RUNS, as_now
 
 STAGES, STATUSES = ("search", "confirmation"), ("waiting", "started", "finished", "stopped")
 
@@ -121,6 +121,7 @@ def check_levels(db: sqlite3.Connection) -> None:
         return
     plan = as_now(meta("plan", *row))
     rates = {*plan["rates"], *plan["grown"], *(default["lr"] for default in plan["defaults"].values())}
+    rates |= {setting["lr"] for one in plan["refined"] for settings in one.values() for setting in settings}
     levels = {"optimizer": {*plan["optimizers"]}, "lr": rates, "schedule": {*plan["schedules"], CONSTANT}}
     for name, allowed in levels.items():
         for (level,) in db.execute(f"SELECT DISTINCT {name} FROM members"):
@@ -216,6 +217,8 @@ _PLAN = {
     "seeds": SEVERAL,
     "epochs": POSITIVE,
     **dict.fromkeys(("confirmation", "grow"), FEW),
+    "refine": _whole(0, FINEST),
+    "refined": [Named([{"optimizer": TEXT, "lr": RATE, "schedule": TEXT, "further": Named(LEVEL)}])],
     "specs": Named(Named(TEXT)),
     "states": Named(COUNT),
     "budget": Plain("'full' or 'halving'", lambda value: value in (FULL_BUDGET, HALVING)),

@@ -19,7 +19,7 @@ from ..numbers import Range
 from ..plan.factors import FULL, STORED_BATCH_SIZE, factor
 from ..plan.folds import check_unwatched
 from ..plan.folds import folds as cut
-from ..plan.plan import FULL_BUDGET, GROW, Plan, as_now, checked, plan
+from ..plan.plan import FULL_BUDGET, GROW, REFINE, Plan, as_now, checked, plan
 from ..problem import trust as trusted
 from ..problem.declaration import Problem
 from ..problem.find import load
@@ -203,6 +203,7 @@ def compare(
     budget: str = FULL_BUDGET,
     grow: int = GROW,
     batched: bool | str = "auto",
+    refine: int = REFINE,
 ) -> Study:
     """Train every optimizer at every level of every other factor, for every seed, as populations.
 
@@ -245,6 +246,10 @@ def compare(
         batched: whether members are trained in batched programs. "auto" tries both on a few steps, and trains a
             model that cannot be batched, or is slow batched, member by member in processes of their own, with the
             same results; see `thalweg.engine.batching`.
+        refine: rounds of a finer search, at most 10. Each tries, for every optimizer and every level of whatever else
+            is ranked, two rates half-way between its best one and the next on either side, so that it matters little
+            where the grid has its rates; 0 for none, and one or two rates are not refined. See
+            `thalweg.engine.refinement`.
 
     Raises:
         PlanError, ProblemError: the arguments do not fit together.
@@ -262,7 +267,7 @@ def compare(
     declared = load(problem)
     counts = (seeds, epochs, batch_size, confirmation)
     further = (losses, batch_sizes, hyperparameters, regularizers)
-    planned = plan(optimizers, rates, schedules, *counts, *further, budget, grow)
+    planned = plan(optimizers, rates, schedules, *counts, *further, budget, grow, refine)
     if isinstance(declared.train, DataLoader):
         planned = _for_loader(planned, batch_sizes)
     ready = prepare(declared)
@@ -283,7 +288,7 @@ def begin(
     declared: Problem | str | None = None,
 ) -> Study:
     """Run a plan in a new store, or in one that already holds this very study."""
-    facts, planned = _facts(ready), planned.grown_to(())
+    facts, planned = _facts(ready), planned.as_asked
     if kind_of(path) == "store":
         _same_study(path, facts, planned)
     else:
@@ -419,7 +424,8 @@ def _same_study(path: Path, facts: dict[str, Any], planned: Plan) -> None:
     stored = as_now(before)
     new = json.loads(json.dumps(planned.to_json()))
     words = {"batch_sizes": "batch sizes", "seeds": "number of seeds", "epochs": "number of epochs"}
-    derived = {"specs", "states", "applies", "defaults", "grown", "looks"} | ({"grow"} - set(before))
+    derived = {"specs", "states", "applies", "defaults", "grown", "looks", "refined"}
+    derived |= {"grow", "refine"} - set(before)
     if new["confirmation"] in stored["looks"]:  # it has been extended since
         derived.add("confirmation")
     changed = [str(words.get(k, k)) for k in new if k not in derived and new[k] != stored.get(k)]

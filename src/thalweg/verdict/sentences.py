@@ -110,7 +110,7 @@ def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> lis
                 f"{called(factor, entry.setting[factor.name])}: its best rate {entry.lr:.3g} is the {entry.edge} "
                 f"tried; a {side} one may be better."
             )
-    words += _grown(plan)
+    words += _grown(plan) + _refined(plan, factor)
     lost = sum(e.diverged for e in entries)
     if lost:
         words.append(
@@ -208,6 +208,15 @@ def _grown(plan: Plan) -> list[str]:
             f"(at most {plan.grow} on each side)."
         )
     ]
+
+
+def _refined(plan: Plan, factor: Factor) -> list[str]:
+    """How many finer settings each level had, and how fine."""
+    rounds = sum(bool(one.get(factor.name)) for one in plan.refined)
+    if not rounds:
+        return []
+    more = f"{2 * rounds} more, down to 1/{2**rounds} of the grid's step"
+    return [f"Around its best rate each {factor.kind.words} was tried at {more}."]
 
 
 def _open(factor: Factor, verdict: Verdict) -> list[str]:

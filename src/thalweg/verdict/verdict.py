@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,14 +44,14 @@ def chosen_settings(plan: Plan, members: pd.DataFrame, by: str = "optimizer") ->
     Seeds whose search is not complete are left out, so that every setting is judged on the same seeds.
     Where every setting diverged on some seed, the one that did on the fewest. Ties go to the smaller rate.
     """
-    return _best(plan[by], search_losses(plan, members))
+    return _best(plan[by], search_losses(plan, members, by))
 
 
 def to_confirm(plan: Plan, members: pd.DataFrame) -> list[Setting]:
     """The settings to run again with fresh seeds: the best of each level of each factor that is ranked, and
     each optimizer's defaults."""
-    search = search_losses(plan, members)
-    best = {factor.name: [s for s, _ in _best(factor, search).values()] for factor in plan.ranked}
+    chosen = {factor.name: chosen_settings(plan, members, factor.name) for factor in plan.ranked}
+    best = {name: [setting for setting, _ in levels.values()] for name, levels in chosen.items()}
     defaults = [plan.default(setting) for setting in best["optimizer"]]
     return list(dict.fromkeys(filter(None, [*itertools.chain(*best.values()), *defaults])))
 
@@ -88,18 +88,44 @@ def _best(factor: Factor, losses: Losses) -> Chosen:
     return {level: best[level] for level in factor.levels if level in best}
 
 
-def search_losses(plan: Plan, members: pd.DataFrame) -> Losses:
-    """The losses of the search, for each seed that every setting has finished."""
-    search = members[members["stage"] == "search"]
-    # While the grid grows, what it had before stands.
+def search_losses(plan: Plan, members: pd.DataFrame, by: str = "optimizer") -> Losses:
+    """The losses of the search behind a ranking by that factor, for each seed that every setting has finished."""
+    search = searched(plan, members, by)
+    # While the grid grows, or is refined, what it had before stands.
     growing = set(plan.grown) & set(search.loc[~search["status"].isin(_ENDED), "lr"])
     search = search[~search["lr"].isin(growing)]
+    search = search[~_unfinished_round(plan, search, by)]
     unfinished = search.loc[~search["status"].isin(_ENDED), "seed"]
     whole = search[~search["seed"].isin(unfinished)]
     # A setting that was stopped is stopped on every seed, those on which it had diverged before among them.
     names = _names(plan)
     halted = whole.loc[whole["status"] == "stopped", names].drop_duplicates()
     return _losses(plan, whole[~_among(whole[names], halted)])
+
+
+def searched(plan: Plan, members: pd.DataFrame, by: str = "optimizer") -> pd.DataFrame:
+    """The runs of the search behind a ranking by that factor: without those by which it was refined for others."""
+    search = members[members["stage"] == "search"]
+    others = set(plan.refinement) - set(plan.finer(by))
+    return search[~_of(plan, search, others)]
+
+
+def _unfinished_round(plan: Plan, search: pd.DataFrame, by: str) -> pd.Series:
+    """Which runs belong to a round of the refinement that is not complete."""
+    rows = pd.Series(False, index=search.index)
+    for one in plan.refined:
+        of_round = _of(plan, search, set(one.get(by, ())))
+        if not search.loc[of_round, "status"].isin(_ENDED).all():
+            rows |= of_round
+    return rows
+
+
+def _of(plan: Plan, search: pd.DataFrame, settings: Container[Setting]) -> pd.Series:
+    """Which runs have one of these settings, whose rates are not of the grid."""
+    rows = ~search["lr"].isin(plan.rates)
+    finer = search.loc[rows, _names(plan)].to_dict("records")
+    rows[rows] = np.array([_setting(row) in settings for row in finer], dtype=bool)
+    return rows
 
 
 def _names(plan: Plan) -> list[str]:
@@ -170,7 +196,7 @@ def judge(
     """
     margin = Range(0).check("margin", margin, PlanError)
     factor = rankable(plan, by)
-    search = search_losses(plan, members)
+    search = search_losses(plan, members, factor.name)
     chosen = _best(factor, search)
     if not chosen:
         nothing = f"Nothing can be said about {name} yet: no seed is complete."
@@ -186,7 +212,7 @@ def judge(
     losses, samples = (losses, 0) if by_part is None else (by_part, samples)
     order, ranked = rank(losses, overlap=plan.overlap, margin=margin, looks=looks)
     metrics = {} if confirmed is None else _by_metrics(plan, fresh, parts, settings, looks)
-    runs = members[members["stage"] == "search"].groupby(factor.name, sort=False)["status"]
+    runs = searched(plan, members, factor.name).groupby(factor.name, sort=False)["status"]
     if plan.folds is not None:
         fresh = averaged(fresh)
     steps = dict(zip(search.settings, search.steps, strict=True))
@@ -209,7 +235,7 @@ def judge(
                 regret=ranked.regret[k],
                 probability_best=ranked.probability[k],
                 search_loss=search_loss,
-                edge=_edge(plan, setting.lr),
+                edge=_edge(plan.rates_of(setting, factor.name), setting.lr),
                 runs=int(status.size),
                 diverged=int((status == "diverged").sum()),
                 test={} if confirmed is None else _test(fresh, setting, parts),
@@ -360,6 +386,5 @@ def points(curves: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(value=rows["value"].mask(lost, math.inf))
 
 
-def _edge(plan: Plan, lr: float) -> str | None:
-    ends = {plan.rates[0]: "lowest", plan.rates[-1]: "highest"}
-    return ends.get(lr) if len(plan.rates) > 1 else None
+def _edge(rates: Sequence[float], lr: float) -> str | None:
+    return {rates[0]: "lowest", rates[-1]: "highest"}.get(lr) if len(rates) > 1 else None
