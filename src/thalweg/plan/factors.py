@@ -256,6 +256,8 @@ LOSS = Kind("loss", "losses", "loss", "losses", _loss, True, True)
 BATCH_SIZE = Kind("batch_size", "batch_sizes", "batch size", "batch sizes", _batch_size)
 STORED_BATCH_SIZE = Kind("batch_size", "batch_sizes", "batch size", "batch sizes", _stored_batch_size)
 
+FIXED = (OPTIMIZER, RATE, SCHEDULE, REGULARIZER, LOSS, STORED_BATCH_SIZE)  # in every plan; hyperparameters come after
+
 
 def words_of(name: str) -> str:
     """What sentences and tables call the factor of that name; hyperparameters keep theirs.

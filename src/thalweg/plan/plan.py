@@ -11,18 +11,18 @@ from functools import cached_property
 from typing import Any
 
 from .. import formulas, schedules
-from ..errors import PlanError, StoreError, unknown
+from ..errors import PlanError, StoreError
 from ..formulas import Formula
 from ..numbers import COUNT, Range
 from ..population.member import Member
 from .factors import (
     BATCH_SIZE,
+    FIXED,
     LOSS,
     OPTIMIZER,
     RATE,
     REGULARIZER,
     SCHEDULE,
-    STORED_BATCH_SIZE,
     Factor,
     Kind,
     Setting,
@@ -30,7 +30,8 @@ from .factors import (
     hyperparameter,
     stored,
 )
-from .folds import FOLD, Folds
+from .folds import Folds
+from .hyperparameters import COLUMNS, at_defaults, check_scheduled, defaults_of, varied_by
 from .rates import log_range, parse_rates
 from .rounds import Round, checked_rounds, plain, read
 
@@ -40,10 +41,7 @@ REFINE = 2  # rounds, each with half the step of the one before
 FINEST = 10  # rounds, at most: then the step is a thousandth of the grid's
 CONSTANT = "constant"  # the schedule of a default setting
 FULL_BUDGET, HALVING = "full", "halving"
-FIXED = (OPTIMIZER, RATE, SCHEDULE, REGULARIZER, LOSS, STORED_BATCH_SIZE)  # in every plan; hyperparameters come after
 _ANY_COUNT = Range(0, whole=True)
-# Columns of the table of members, which no hyperparameter may be called.
-_COLUMNS = {*(kind.name for kind in FIXED), "member", "stage", "seed", FOLD, "status", "step"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +59,7 @@ class Plan:
             optimizer whose default rate is 0, at which nothing moves, has none.
         grow: at most so many rates are added on each side, where an optimizer does best on the edge of the grid.
         grown: the rates that were added to those asked for; `rates` has both.
+        untuned: optimizer → hyperparameters that stayed at its formula's own values.
         refine: so many rounds try finer rates around each best one.
         refined: the settings of the rounds so far, beside those of the grid.
         looks: how many seeds the confirmation had at each time it was extended.
@@ -78,6 +77,7 @@ class Plan:
     grow: int = 0
     grown: tuple[float, ...] = ()
     looks: tuple[int, ...] = ()
+    untuned: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False, compare=False)
     refine: int = 0
     refined: tuple[Round, ...] = ()
 
@@ -279,6 +279,7 @@ class Plan:
             "epochs": self.epochs,
             "confirmation": self.confirmation,
             "states": dict(self.states),
+            "untuned": {label: list(names) for label, names in self.untuned.items()},
             "budget": self.budget,
             "folds": None if self.folds is None else self.folds.to_json(),
             "defaults": {label: dict(values) for label, values in self.defaults.items()},
@@ -315,7 +316,7 @@ class Plan:
             _check_stored(now)
             varied = now["hyperparameters"].items()
             hyper = (stored(hyperparameter(name), levels, {}, only=applies[name]) for name, levels in varied)
-            names = ("seeds", "epochs", "confirmation", "states", "defaults", "budget", "grow", "refine")
+            names = ("seeds", "epochs", "confirmation", "states", "defaults", "budget", "grow", "refine", "untuned")
             values = {name: now[name] for name in names}
             values["looks"] = tuple(now["looks"])
             plan = cls((*map(fixed, FIXED), *hyper), folds=Folds.from_json(now["folds"]), **values)
@@ -342,7 +343,7 @@ def _check_stored(plain: Mapping[str, Any]) -> None:
     looks = [*plain["looks"], plain["confirmation"]]
     if any(before >= after for before, after in itertools.pairwise(looks)):
         raise PlanError("looks are not fewer and fewer seeds than the confirmation has")
-    if columns := [name for name in plain["hyperparameters"] if name in _COLUMNS]:
+    if columns := [name for name in plain["hyperparameters"] if name in COLUMNS]:
         raise PlanError(f"{columns[0]} is not a hyperparameter")
 
 
@@ -354,7 +355,7 @@ def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
         plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
         plain["specs"] = {"optimizers": plain["specs"]} if plain.get("specs") else {}
     usual = {"regularizers": ["none"], "folds": None, "defaults": {}, "budget": FULL_BUDGET, "grow": 0, "grown": []}
-    usual |= {"looks": [], "refine": 0, "refined": []}
+    usual |= {"looks": [], "refine": 0, "refined": [], "untuned": {}}
     return {**usual, **plain}
 
 
@@ -384,7 +385,7 @@ def plan(
             f"both batch_size={batch_size!r} and batch_sizes are given; give batch_sizes alone, with all of them."
         )
     schedule = factor(SCHEDULE, schedule_names)
-    _check_scheduled(schedule.objects.values(), rules.objects.values())
+    check_scheduled(schedule.objects.values(), rules.objects.values())
     fixed = (
         rules,
         factor(RATE, rates if rates is not None else log_range(1e-4, 1, 13)),
@@ -393,10 +394,13 @@ def plan(
         Factor(LOSS, "loss", (None,), {None: None}) if losses is None else factor(LOSS, losses),
         factor(BATCH_SIZE, [COUNT.check("batch_size", batch_size, PlanError)] if batch_sizes is None else batch_sizes),
     )
-    varied = _hyperparameters(rules.objects, hyperparameters)
+    varied = varied_by(rules.objects, hyperparameters)
     states = {label: len(rule.states) for label, rule in rules.objects.items()}
-    defaults = _defaults(rules.objects, varied)
-    more = {"defaults": defaults, "budget": budget, "grow": grow, "refine": refine}
+    more = {
+        "defaults": defaults_of(rules.objects, varied),
+        "untuned": at_defaults(rules.objects, varied, schedule.objects),
+    }
+    more |= {"budget": budget, "grow": grow, "refine": refine}
     plan = Plan((*fixed, *varied), seeds, epochs, confirmation, states, **more)
     if budget not in (FULL_BUDGET, HALVING):
         raise PlanError(f"the budget is {budget!r}; give {FULL_BUDGET!r}, or {HALVING!r} to stop runs that cannot win.")
@@ -426,45 +430,6 @@ def grid(plan: Plan) -> str:
     return f"{words}, and {len(plan.refinement)} finer settings" if plan.refined else words
 
 
-def _hyperparameters(rules: Mapping[str, Formula], levels: Mapping[str, Sequence[Any]] | None) -> list[Factor]:
-    """A factor for each, applying to the formulas that have it."""
-    if not isinstance(levels, Mapping | None):
-        raise PlanError(f"hyperparameters must map names to values, e.g. {{'beta2': [0.99, 0.999]}}, not {levels!r}.")
-    factors = []
-    for name, values in (levels or {}).items():
-        if name == "lr":
-            raise PlanError("hyperparameters names lr; give its values as rates.")
-        if name in _COLUMNS:
-            raise PlanError(f"{name!r} is a column of the study's table; give that hyperparameter another name.")
-        labels = tuple(label for label, rule in rules.items() if name in _arguments(rule))
-        if not labels:
-            names = dict.fromkeys(n for rule in rules.values() for n in _arguments(rule) if n != "lr")
-            raise PlanError(unknown("hyperparameter of these optimizers", str(name), names))
-        for label in labels:
-            if name in dict(rules[label].changed):
-                raise PlanError(
-                    f"{label} sets {name}, and hyperparameters varies it; name it {rules[label].name}, "
-                    f"or leave {name} out of hyperparameters."
-                )
-        varied = replace(factor(hyperparameter(name), values), only=labels)
-        for label, value in itertools.product(labels, varied.levels):
-            rules[label].with_(**{name: value})  # refuses a value of the wrong kind
-        factors.append(varied)
-    return factors
-
-
-def _arguments(rule: Formula) -> dict[str, Any]:
-    return {**rule.hyperparameters, **rule.options}
-
-
-def _defaults(rules: Mapping[str, Formula], factors: Sequence[Factor]) -> dict[str, dict[str, Any]]:
-    """Each formula's own rate, and its values of what varies and it has."""
-    varied = [f for f in factors if f.varied]
-    names = {label: ("lr", *(f.name for f in varied if label in (f.only or ()))) for label in rules}
-    values = {label: _arguments(rule) for label, rule in rules.items()}
-    return {label: {n: values[label][n] for n in names[label]} for label in rules if values[label]["lr"] > 0}
-
-
 def _with_states(plan: Plan) -> Plan:
     """The plan with the number of states of every formula that its hyperparameters make."""
     states = dict(plan.states)
@@ -476,17 +441,6 @@ def _with_states(plan: Plan) -> Plan:
             if count != states[label]:
                 states[_variant(label, changes)] = count
     return replace(plan, states=states)
-
-
-def _check_scheduled(compared: Iterable[schedules.Schedule], rules: Iterable[Formula]) -> None:
-    """Each hyperparameter that is scheduled must be of one of the optimizers."""
-    names = {name for rule in rules for name in rule.hyperparameters}
-    for schedule in compared:
-        schedule.on(names)  # refuses what cannot move a rate
-        if isinstance(schedule, schedules.Several):
-            for name, _ in schedule.schedules:
-                if name not in names:
-                    raise PlanError(unknown("hyperparameter of these optimizers", name, sorted(names)))
 
 
 def equations_text(rule: Formula) -> list[str]:

@@ -213,7 +213,7 @@ _PLAN = {
     "losses": [(NONE, TEXT)],
     "batch_sizes": [BATCH],
     "hyperparameters": Named([LEVEL[1:]]),
-    **dict.fromkeys(("applies", "equations"), Named([TEXT])),
+    **dict.fromkeys(("applies", "equations", "untuned"), Named([TEXT])),
     "seeds": SEVERAL,
     "epochs": POSITIVE,
     **dict.fromkeys(("confirmation", "grow"), FEW),

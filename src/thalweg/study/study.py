@@ -424,7 +424,7 @@ def _same_study(path: Path, facts: dict[str, Any], planned: Plan) -> None:
     stored = as_now(before)
     new = json.loads(json.dumps(planned.to_json()))
     words = {"batch_sizes": "batch sizes", "seeds": "number of seeds", "epochs": "number of epochs"}
-    derived = {"specs", "states", "applies", "defaults", "grown", "looks", "refined"}
+    derived = {"specs", "states", "applies", "defaults", "grown", "looks", "refined", "untuned"}
     derived |= {"grow", "refine"} - set(before)
     if new["confirmation"] in stored["looks"]:  # it has been extended since
         derived.add("confirmation")

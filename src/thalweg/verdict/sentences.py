@@ -110,7 +110,7 @@ def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> lis
                 f"{called(factor, entry.setting[factor.name])}: its best rate {entry.lr:.3g} is the {entry.edge} "
                 f"tried; a {side} one may be better."
             )
-    words += _grown(plan) + _refined(plan, factor)
+    words += _grown(plan) + _refined(plan, factor) + _unequal(factor, verdict)
     lost = sum(e.diverged for e in entries)
     if lost:
         words.append(
@@ -130,6 +130,7 @@ def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> lis
     words += _cross_validated(plan.folds, confirmed) if plan.folds is not None else []
     words.append(_luck(factor, entries[0]) if confirmed else _unconfirmed(plan, factor, seeds))
     words += _untuned(plan, entries) if confirmed and factor.name == "optimizer" else []
+    words += _at_defaults(plan) if factor.name == "optimizer" else []
     return [*filter(None, words)]
 
 
@@ -208,6 +209,20 @@ def _grown(plan: Plan) -> list[str]:
             f"(at most {plan.grow} on each side)."
         )
     ]
+
+
+def _unequal(factor: Factor, verdict: Verdict) -> list[str]:
+    """Which were tuned over more settings than others, and how to make it equal."""
+    counts: dict[int, list[str]] = {}
+    for entry in verdict.entries:
+        counts.setdefault(entry.settings, []).append(shown(entry.setting[factor.name]))
+    if len(counts) < 2:
+        return []
+    (first, names), *others = sorted(counts.items(), reverse=True)
+    words = [f"{listed(names)} {'was' if len(names) == 1 else 'were'} tuned over {first} settings"]
+    words += [f"{listed(names)} over {count}" for count, names in others]
+    luck = "the lowest of more is lower by luck alone. Vary as many hyperparameters of each optimizer"
+    return [f"{', '.join(words)}: {luck}."]
 
 
 def _refined(plan: Plan, factor: Factor) -> list[str]:
@@ -299,6 +314,19 @@ def _untuned(plan: Plan, entries: Sequence[Entry]) -> list[str]:
     if plan.defaults and without:
         words.append(f"{listed(without)}: no default rate above 0, so tuned numbers only.")
     return words
+
+
+def _at_defaults(plan: Plan) -> list[str]:
+    """The hyperparameters that were not tuned, those of the same optimizers together."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name in dict.fromkeys(name for names in plan.untuned.values() for name in names):
+        having = tuple(label for label in plan.optimizers if name in plan.untuned.get(label, ()))
+        groups.setdefault(having, []).append(name)
+    words = [
+        f"{listed(names)} ({', '.join(having) if len(having) < len(plan.optimizers) else 'all'})"
+        for having, names in sorted(groups.items(), key=lambda group: -len(group[0]))
+    ]
+    return [f"Left at their defaults: {', '.join(words)}."] if words else []
 
 
 def passed_over(

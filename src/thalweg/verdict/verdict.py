@@ -212,7 +212,9 @@ def judge(
     losses, samples = (losses, 0) if by_part is None else (by_part, samples)
     order, ranked = rank(losses, overlap=plan.overlap, margin=margin, looks=looks)
     metrics = {} if confirmed is None else _by_metrics(plan, fresh, parts, settings, looks)
-    runs = searched(plan, members, factor.name).groupby(factor.name, sort=False)["status"]
+    behind = searched(plan, members, factor.name)
+    runs = behind.groupby(factor.name, sort=False)["status"]
+    tried = behind[_names(plan)].drop_duplicates()[factor.name].value_counts()
     if plan.folds is not None:
         fresh = averaged(fresh)
     steps = dict(zip(search.settings, search.steps, strict=True))
@@ -237,6 +239,7 @@ def judge(
                 search_loss=search_loss,
                 edge=_edge(plan.rates_of(setting, factor.name), setting.lr),
                 runs=int(status.size),
+                settings=int(tried[setting[factor.name]]),
                 diverged=int((status == "diverged").sum()),
                 test={} if confirmed is None else _test(fresh, setting, parts),
                 seconds_per_step=seconds_per_step(plan, costs, setting),
