@@ -9,7 +9,7 @@ the last one tried, the rate beyond is as far away as the one inside, so that al
 
 What a round tries follows from the losses of all before it, and the store has it before the round begins, so a study
 that is stopped in between goes on as it would have. Halving stops none of these runs: they are few, and near the best.
-One or two rates are a list, not a grid, and are not refined.
+One or two rates are a list, not a grid, and are not refined; and neither are rates drawn from a range.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .programs import Programs
 
 def next_round(plan: Plan, members: pd.DataFrame) -> Round | None:
     """The settings to try next, for each factor that is ranked; None if nothing is to be refined any more."""
-    if len(plan.refined) >= plan.refine or len(plan.requested_rates) < FEWEST:
+    if len(plan.refined) >= plan.refine or len(plan.requested_rates) < FEWEST or plan.points:
         return None
     chosen = {factor.name: chosen_settings(plan, members, factor.name) for factor in plan.ranked}
     finer = {

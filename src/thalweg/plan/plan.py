@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,7 @@ from .factors import (
     SCHEDULE,
     Factor,
     Kind,
+    Level,
     Setting,
     factor,
     hyperparameter,
@@ -32,6 +33,7 @@ from .factors import (
 )
 from .folds import Folds
 from .hyperparameters import COLUMNS, at_defaults, check_scheduled, defaults_of, varied_by
+from .points import GRID, checked_points, drawn
 from .rates import log_range, parse_rates
 from .rounds import Round, checked_rounds, plain, read
 
@@ -62,6 +64,8 @@ class Plan:
         untuned: optimizer → hyperparameters that stayed at its formula's own values.
         refine: so many rounds try finer rates around each best one.
         refined: the settings of the rounds so far, beside those of the grid.
+        search: "grid": all combinations of levels; "random" or "sobol": `points`.
+        points: of such a search, the same for all optimizers: rate and hyperparameters → their values.
         looks: how many seeds the confirmation had at each time it was extended.
         budget: "full": every run goes to its end; "halving": those that cannot win any more are stopped.
     """
@@ -80,6 +84,8 @@ class Plan:
     untuned: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False, compare=False)
     refine: int = 0
     refined: tuple[Round, ...] = ()
+    search: str = GRID
+    points: tuple[Mapping[str, Level], ...] = ()
 
     def __post_init__(self) -> None:
         ranges = dict.fromkeys(("seeds", "epochs"), COUNT) | dict.fromkeys(("confirmation", "grow"), _ANY_COUNT)
@@ -119,8 +125,9 @@ class Plan:
 
     def rates_of(self, setting: Setting, by: str = "optimizer") -> tuple[float, ...]:
         """The rates tried at the setting's other levels, where the levels of that factor are ranked; ascending."""
-        near = {one.lr for one in self.finer(by) if replace(one, lr=setting.lr) == setting}
-        return tuple(sorted({*self.rates, *near}))
+        others = self.settings if self.points else self.finer(by)
+        near = {one.lr for one in others if replace(one, lr=setting.lr) == setting}
+        return tuple(sorted(near if self.points else {*self.rates, *near}))
 
     @property
     def optimizers(self) -> tuple[str, ...]:
@@ -158,33 +165,44 @@ class Plan:
     def ranked(self) -> tuple[Factor, ...]:
         """The factors whose levels are run again with fresh seeds: optimizers, and whatever else varies.
 
-        Rates apart: they are tuned within everything else, and a rate that suits one optimizer says
-        nothing about another.
+        Rates apart, and hyperparameters that were drawn: they are tuned within everything else, and a rate that
+        suits one optimizer says nothing about another.
         """
-        return (self["optimizer"], *(f for f in self.factors[1:] if f.varied and f.name != "lr"))
+        return (self["optimizer"], *(f for f in self.factors[1:] if f.varied and f.name not in {"lr", *self.drawn}))
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The rate and the hyperparameters that were drawn."""
+        return tuple(self.points[0]) if self.points else ()
 
     @cached_property
     def settings(self) -> list[Setting]:
-        """All of the search: the product's, then those by which it was refined."""
+        """All of the search: the product's, or those of the points, then those by which it was refined."""
+        factors = [self["lr"], self["schedule"], *self.further]
         names = [f.name for f in self.further]
         product = [
             Setting(optimizer, lr, schedule, tuple(zip(names, rest, strict=True)))
             for optimizer in self.optimizers
-            for lr, schedule, *rest in itertools.product(*self._axes(optimizer))
+            for lr, schedule, *rest in self.combinations(optimizer, factors)
         ]
         return [*product, *self.refinement]
+
+    def combinations(self, optimizer: str, factors: Sequence[Factor]) -> Iterator[tuple[Any, ...]]:
+        """The levels of these factors that an optimizer is tried at; those that were drawn belong together."""
+        for point in self.points or ({},):
+            axes = [(point[f.name],) if f.name in point and f.applies(optimizer) else f.of(optimizer) for f in factors]
+            yield from itertools.product(*axes)
 
     @property
     def refinement(self) -> list[Setting]:
         """The settings of all rounds so far, each once."""
         return list(dict.fromkeys(s for one in self.refined for settings in one.values() for s in settings))
 
-    def _axes(self, optimizer: str) -> list[tuple[Any, ...]]:
-        return [f.of(optimizer) for f in (self["lr"], self["schedule"], *self.further)]
-
     @property
     def runs(self) -> int:
-        settings = sum(math.prod(map(len, self._axes(optimizer))) for optimizer in self.optimizers)
+        lists = [f for f in (self["lr"], self["schedule"], *self.further) if f.name not in self.drawn]
+        product = sum(math.prod(len(f.of(optimizer)) for f in lists) for optimizer in self.optimizers)
+        settings = product * max(1, len(self.points))
         return self.seeds * (settings + len(self.refinement)) * len(self.search_folds)
 
     @property
@@ -273,6 +291,8 @@ class Plan:
             "looks": list(self.looks),
             "refine": self.refine,
             "refined": plain(self.refined),
+            "search": self.search,
+            "points": [dict(point) for point in self.points],
             "hyperparameters": {f.name: list(f.levels) for f in self.hyperparameters},
             "applies": {f.name: list(f.only or ()) for f in self.hyperparameters},
             "seeds": self.seeds,
@@ -316,10 +336,22 @@ class Plan:
             _check_stored(now)
             varied = now["hyperparameters"].items()
             hyper = (stored(hyperparameter(name), levels, {}, only=applies[name]) for name, levels in varied)
-            names = ("seeds", "epochs", "confirmation", "states", "defaults", "budget", "grow", "refine", "untuned")
+            names = (
+                "seeds",
+                "epochs",
+                "confirmation",
+                "states",
+                "defaults",
+                "budget",
+                "grow",
+                "refine",
+                "untuned",
+                "search",
+            )
             values = {name: now[name] for name in names}
-            values["looks"] = tuple(now["looks"])
+            values |= {name: tuple(now[name]) for name in ("looks", "points")}
             plan = cls((*map(fixed, FIXED), *hyper), folds=Folds.from_json(now["folds"]), **values)
+            checked_points(plan.points, {f.name: f.levels for f in (plan["lr"], *plan.hyperparameters)})
             plan = checked(plan.as_far_as(now))
             checked_rounds(plan.refined, plan.refine, replace(plan, refined=()).settings, plan.ranked)
             return plan
@@ -355,7 +387,7 @@ def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
         plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
         plain["specs"] = {"optimizers": plain["specs"]} if plain.get("specs") else {}
     usual = {"regularizers": ["none"], "folds": None, "defaults": {}, "budget": FULL_BUDGET, "grow": 0, "grown": []}
-    usual |= {"looks": [], "refine": 0, "refined": [], "untuned": {}}
+    usual |= {"looks": [], "refine": 0, "refined": [], "untuned": {}, "search": GRID, "points": []}
     return {**usual, **plain}
 
 
@@ -374,6 +406,8 @@ def plan(
     budget: str = FULL_BUDGET,
     grow: int = GROW,
     refine: int = REFINE,
+    search: str = GRID,
+    settings: int | None = None,
 ) -> Plan:
     """Check every part of a plan; PlanError says in a sentence which part is invalid."""
     rules = factor(OPTIMIZER, optimizers if optimizers is not None else formulas.CLASSIC)
@@ -386,21 +420,23 @@ def plan(
         )
     schedule = factor(SCHEDULE, schedule_names)
     check_scheduled(schedule.objects.values(), rules.objects.values())
+    numbers = [factor(RATE, rates if rates is not None else log_range(1e-4, 1, 13))]
+    numbers += varied_by(rules.objects, hyperparameters)
+    (lr, *varied), points = drawn(numbers, rules.objects, search, settings)
     fixed = (
         rules,
-        factor(RATE, rates if rates is not None else log_range(1e-4, 1, 13)),
+        lr,
         schedule,
         factor(REGULARIZER, [None] if regularizers is None else regularizers),
         Factor(LOSS, "loss", (None,), {None: None}) if losses is None else factor(LOSS, losses),
         factor(BATCH_SIZE, [COUNT.check("batch_size", batch_size, PlanError)] if batch_sizes is None else batch_sizes),
     )
-    varied = varied_by(rules.objects, hyperparameters)
     states = {label: len(rule.states) for label, rule in rules.objects.items()}
     more = {
         "defaults": defaults_of(rules.objects, varied),
         "untuned": at_defaults(rules.objects, varied, schedule.objects),
     }
-    more |= {"budget": budget, "grow": grow, "refine": refine}
+    more |= {"budget": budget, "grow": grow, "refine": refine, "search": search, "points": points}
     plan = Plan((*fixed, *varied), seeds, epochs, confirmation, states, **more)
     if budget not in (FULL_BUDGET, HALVING):
         raise PlanError(f"the budget is {budget!r}; give {FULL_BUDGET!r}, or {HALVING!r} to stop runs that cannot win.")
@@ -422,7 +458,9 @@ def checked(plan: Plan) -> Plan:
 def grid(plan: Plan) -> str:
     """The plan's size in words, e.g. ``2 optimizers × 13 rates × 1 schedule × 5 seeds``."""
     sizes = [f"{len(f.levels)} {f.kind.many if f.varied else f.kind.words}" for f in plan.factors[:3]]
-    for f in plan.further:
+    if plan.points:
+        sizes[1] = f"{len(plan.points)} points ({plan.search})"
+    for f in [f for f in plan.further if f.name not in plan.drawn]:
         everywhere = f.only is None or len(f.only) == len(plan.optimizers)
         sizes.append(f"{len(f.levels)} {f.kind.many}{'' if everywhere else ' (where it applies)'}")
     sizes.append(f"{plan.seeds} seed{'s' * (plan.seeds > 1)}")
@@ -434,8 +472,8 @@ def _with_states(plan: Plan) -> Plan:
     """The plan with the number of states of every formula that its hyperparameters make."""
     states = dict(plan.states)
     for label in plan.optimizers if plan.hyperparameters else ():
-        factors = [f for f in plan.hyperparameters if f.only is None or label in f.only]
-        for levels in itertools.product(*(f.levels for f in factors)):
+        factors = [f for f in plan.hyperparameters if f.applies(label)]
+        for levels in dict.fromkeys(plan.combinations(label, factors)):
             changes = {f.name: level for f, level in zip(factors, levels, strict=True)}
             count = len(plan.formulas[label].with_(**changes).states)
             if count != states[label]:

@@ -19,8 +19,8 @@ def contents(results: Results) -> list[Section]:
         curves = results.curves(verdict.stage)
         sections += [
             ranking.ranking(verdict),
-            runs.rates(verdict, table),
-            runs.sensitivity(plan, table),
+            runs.rates(plan, verdict, table),
+            *([runs.sensitivity(plan, table)] if len(plan.drawn) < 2 else []),  # else no two rates share the rest
             *(ranking.ranking(results.verdict_by(factor.name), factor.kind) for factor in plan.ranked[1:]),
             *([ranking.tuned(verdict)] if verdict.confirmed else []),
             runs.targets(verdict, table, curves),

@@ -25,6 +25,7 @@ import numpy as np
 from ..plan.factors import FULL
 from ..plan.folds import FOLD
 from ..plan.plan import CONSTANT, FINEST, FULL_BUDGET, HALVING, MOST_RUNS, as_now
+from ..plan.points import SEARCHES
 
 STAGES, STATUSES = ("search", "confirmation"), ("waiting", "started", "finished", "stopped")
 
@@ -222,6 +223,8 @@ _PLAN = {
     "specs": Named(Named(TEXT)),
     "states": Named(COUNT),
     "budget": Plain("'full' or 'halving'", lambda value: value in (FULL_BUDGET, HALVING)),
+    "search": Plain("'grid', 'random' or 'sobol'", lambda value: value in SEARCHES),
+    "points": [Named(LEVEL[1:])],
     "folds": (NONE, _FOLDS),
     "defaults": Named({"lr": RATE, "?": LEVEL}),
 }

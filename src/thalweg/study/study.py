@@ -20,6 +20,7 @@ from ..plan.factors import FULL, STORED_BATCH_SIZE, factor
 from ..plan.folds import check_unwatched
 from ..plan.folds import folds as cut
 from ..plan.plan import FULL_BUDGET, GROW, REFINE, Plan, as_now, checked, plan
+from ..plan.points import GRID
 from ..problem import trust as trusted
 from ..problem.declaration import Problem
 from ..problem.find import load
@@ -204,6 +205,8 @@ def compare(
     grow: int = GROW,
     batched: bool | str = "auto",
     refine: int = REFINE,
+    search: str = GRID,
+    settings: int | None = None,
 ) -> Study:
     """Train every optimizer at every level of every other factor, for every seed, as populations.
 
@@ -250,6 +253,12 @@ def compare(
             is ranked, two rates half-way between its best one and the next on either side, so that it matters little
             where the grid has its rates; 0 for none, and one or two rates are not refined. See
             `thalweg.engine.refinement`.
+        search: "grid": all combinations of rates and hyperparameters. "random" or "sobol": points between the lowest
+            and the highest value given of each, ``rates=[1e-4, 1]``, ``{"weight_decay": (1e-6, 1e-2)}``, the same for
+            every optimizer, so that all have equally many settings; for more than two numbers. These neither grow nor
+            are refined. See `thalweg.plan.points`.
+        settings: points of such a search, each tried with every schedule, batch size, …; as many as the grid of the
+            numbers given, but at most 32, unless given.
 
     Raises:
         PlanError, ProblemError: the arguments do not fit together.
@@ -267,7 +276,7 @@ def compare(
     declared = load(problem)
     counts = (seeds, epochs, batch_size, confirmation)
     further = (losses, batch_sizes, hyperparameters, regularizers)
-    planned = plan(optimizers, rates, schedules, *counts, *further, budget, grow, refine)
+    planned = plan(optimizers, rates, schedules, *counts, *further, budget, grow, refine, search, settings)
     if isinstance(declared.train, DataLoader):
         planned = _for_loader(planned, batch_sizes)
     ready = prepare(declared)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..losses.registry import SIGNS
-from ..plan.factors import Factor, Level, Setting, shown
+from ..plan.factors import Factor, Level, Setting, shown, words_of
 from ..plan.folds import Folds
 from ..plan.plan import Plan
 from ..population.member import RUINED
@@ -110,7 +110,7 @@ def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> lis
                 f"{called(factor, entry.setting[factor.name])}: its best rate {entry.lr:.3g} is the {entry.edge} "
                 f"tried; a {side} one may be better."
             )
-    words += _grown(plan) + _refined(plan, factor) + _unequal(factor, verdict)
+    words += _grown(plan) + _drawn(plan) + _refined(plan, factor) + _unequal(factor, verdict)
     lost = sum(e.diverged for e in entries)
     if lost:
         words.append(
@@ -211,6 +211,18 @@ def _grown(plan: Plan) -> list[str]:
     ]
 
 
+def _drawn(plan: Plan) -> list[str]:
+    """How many points were drawn, and how far they reach."""
+    if not plan.points:
+        return []
+    words = []
+    for name in plan.drawn:
+        levels = plan[name].levels
+        numbers = all(isinstance(level, float) for level in levels)
+        words.append(f"{words_of(name)} from {min(levels):.3g} to {max(levels):.3g}" if numbers else name)
+    return [f"Every optimizer was tried at the same {len(plan.points)} points ({plan.search}): {listed(words)}."]
+
+
 def _unequal(factor: Factor, verdict: Verdict) -> list[str]:
     """Which were tuned over more settings than others, and how to make it equal."""
     counts: dict[int, list[str]] = {}
@@ -221,7 +233,7 @@ def _unequal(factor: Factor, verdict: Verdict) -> list[str]:
     (first, names), *others = sorted(counts.items(), reverse=True)
     words = [f"{listed(names)} {'was' if len(names) == 1 else 'were'} tuned over {first} settings"]
     words += [f"{listed(names)} over {count}" for count, names in others]
-    luck = "the lowest of more is lower by luck alone. Vary as many hyperparameters of each optimizer"
+    luck = "the lowest of more is lower by luck alone. search='sobol' gives all as many"
     return [f"{', '.join(words)}: {luck}."]
 
 

@@ -237,7 +237,7 @@ def judge(
                 regret=ranked.regret[k],
                 probability_best=ranked.probability[k],
                 search_loss=search_loss,
-                edge=_edge(plan.rates_of(setting, factor.name), setting.lr),
+                edge=_edge([*plan.rates, *plan.rates_of(setting, factor.name)], setting.lr),
                 runs=int(status.size),
                 settings=int(tried[setting[factor.name]]),
                 diverged=int((status == "diverged").sum()),
@@ -270,7 +270,7 @@ def judge(
 
 def rankable(plan: Plan, by: str) -> Factor:
     """The factor of that name, if it has levels to rank; words as in sentences are taken too."""
-    factors = {f.name: f for f in plan.factors if f.varied or f.name == "optimizer"}
+    factors = {f.name: f for f in plan.factors if f.name == "optimizer" or (f.varied and f.name not in plan.drawn)}
     names = {f.kind.words: f for f in factors.values()} | factors
     if by not in names:
         raise PlanError(unknown("factor that this study varies", str(by), factors))
@@ -390,4 +390,4 @@ def points(curves: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
 
 
 def _edge(rates: Sequence[float], lr: float) -> str | None:
-    return {rates[0]: "lowest", rates[-1]: "highest"}.get(lr) if len(rates) > 1 else None
+    return {min(rates): "lowest", max(rates): "highest"}.get(lr) if len(set(rates)) > 1 else None
