@@ -95,6 +95,7 @@ def _unit(search: str, count: int, dimensions: int) -> np.ndarray:
 def _spread(f: Factor, unit: np.ndarray, share: bool) -> list[float]:
     """Values of a factor between its lowest and its highest level.
 
+    >>> from thalweg.plan.factors import RATE
     >>> rates = factor(RATE, [0.01, 1])
     >>> _spread(rates, np.array([0.0, 0.5, 1.0]), share=False)
     [0.01, 0.1, 1.0]
