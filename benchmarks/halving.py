@@ -58,6 +58,7 @@ def timed(name: str, budget: str, folder: str) -> tuple[Path, float]:
         confirmation=5,
         budget=budget,
         grow=0,  # the same grid for both
+        refine=0,
         store=Path(folder) / f"{name}-{budget}.db",
         progress=False,
     )

@@ -311,7 +311,7 @@ class Results:
         judges by) of the best rate; for 1, 5 and
         10%: `decades_…`, how many decades of rate have a mean validation loss within so much of the best (straight
         lines between the rates tried), from `low_…` to `high_…`, and `at_least_…`, whether the grid ends inside of
-        them; rates, how many were tried, and diverged, the share of them at which a seed diverged.
+        them; rates, how many the grid has, and diverged, the share of them at which a seed diverged.
 
         >>> import thalweg as tw, tempfile
         >>> study = tw.compare("breast-cancer", ["sgd"], [0.01, 0.1], ["constant"], seeds=2, epochs=2,

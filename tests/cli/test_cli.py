@@ -309,6 +309,18 @@ def test_report(copied: Path) -> None:
     assert Path("page.html").read_text().lstrip().lower().startswith("<!doctype html>")
 
 
+def test_points_are_drawn(tmp_path: Path) -> None:
+    size = ("--schedules", "cosine", "--seeds", 1, "--epochs", 1, "--confirmation", 1)
+    numbers = ("--rates", "0.01,1", "--hyperparameters", "beta2=0.9,0.999", "--search", "sobol")
+    done = call("compare", "breast-cancer", "--optimizers", "sgd,adam", *size, *numbers, "--settings", 3, "-q")
+    assert done.exit_code == 0, done.output
+    plan = Study.open("runs/breast-cancer.db").plan
+    assert (plan.search, len(plan.points), plan.drawn) == ("sobol", 3, ("lr", "beta2"))
+    refused = call("compare", "breast-cancer", *size, "--settings", 3)
+    assert refused.exit_code != 0
+    assert "give search='sobol'" in " ".join(refused.output.split())
+
+
 def test_everything_that_varies(tmp_path: Path) -> None:
     done = call(
         "compare",

@@ -28,6 +28,7 @@ GRID: dict[str, Any] = {
     "epochs": 2,
     "batch_size": 16,
     "confirmation": 2,
+    "refine": 0,
     "progress": False,
 }
 

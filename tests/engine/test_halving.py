@@ -41,7 +41,7 @@ BUILT_IN: dict[str, dict[str, Any]] = {
         "schedules": ["constant", "cosine"],
     },
 }
-BUDGET: dict[str, Any] = {"seeds": 2, "epochs": 8, "grow": 0, "progress": False}
+BUDGET: dict[str, Any] = {"seeds": 2, "epochs": 8, "grow": 0, "refine": 0, "progress": False}
 
 
 def curves(study: Study) -> pd.DataFrame:
@@ -176,6 +176,7 @@ def test_a_study_along_other_factors_keeps_them_all(tmp_path: Path) -> None:
         regularizers=[None, "l2(1e-3)+early_stopping(1)"],
         budget="halving",
         grow=0,
+        refine=0,
         store=tmp_path / "a.db",
         progress=False,
     )
@@ -192,6 +193,7 @@ def test_a_study_along_other_factors_keeps_them_all(tmp_path: Path) -> None:
         regularizers=[None, "l2(1e-3)+early_stopping(1)"],
         store=tmp_path / "b.db",
         grow=0,
+        refine=0,
         progress=False,
     )
     keys = ["lr", "batch_size", "regularizer", "seed", "step", "metric"]
@@ -221,6 +223,7 @@ def test_folds_live_and_die_together(tmp_path: Path) -> None:
         "epochs": 4,
         "folds": 3,
         "grow": 0,
+        "refine": 0,
         "progress": False,
     }
     half = compare("diabetes", **asked, confirmation=2, budget="halving", store=tmp_path / "half.db")
@@ -280,6 +283,7 @@ WANTED: dict[str, Any] = {
     "confirmation": 2,
     "budget": "halving",
     "grow": 0,
+    "refine": 0,
     "progress": False,
 }
 
@@ -351,6 +355,8 @@ def test_a_killed_process_goes_on_to_the_same_end(whole: Study, tmp_path: Path, 
         "--budget",
         "halving",
         "--grow",
+        0,
+        "--refine",
         0,
         "--store",
         path,

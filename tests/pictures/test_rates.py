@@ -105,6 +105,18 @@ def test_the_choice_is_ringed_and_the_band_is_named():
     assert band.y == (0.3, 0.1, 0.2, 0.5, None)
 
 
+def test_points_that_differ_in_more_than_their_rate_are_not_joined():
+    figure = rates(TABLE, CHOSEN, joined=False)
+    chosen, other = named(figure, "adam: cosine"), named(figure, "adam: constant")
+    assert (chosen.mode, other.mode) == ("markers", "markers")
+    assert chosen.y == (pytest.approx(0.4), pytest.approx(0.15), None)
+    assert chosen.marker.size > other.marker.size
+    assert not [trace for trace in figure.data if trace.name == "band"]
+    shown = [trace.name for trace in figure.data if trace.showlegend is not False]
+    assert "chosen schedule, mean of 2 seeds" in shown
+    assert "smallest to largest of 2" not in shown
+
+
 def test_huge_losses_do_not_flatten_the_valley():
     table = members(sgd={"cosine": [[0.1], [0.2], [1e30]]})
     figure = rates(table, {"sgd": (1e-3, "cosine")})

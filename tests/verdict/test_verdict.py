@@ -235,7 +235,7 @@ def test_a_clear_winner_stands_alone() -> None:
     assert result.sentence.startswith("adam (rate 0.1, cosine) is best on hills: validation loss 1.4")
     assert "over 3 fresh seeds and no other comes level. Worse than the best: momentum (by " in result.sentence
     assert result.sentence.endswith("This is about other seeds on this very split of the data.")
-    luck, untuned = result.notes
+    luck, untuned, _ = result.notes
     assert untuned.startswith("Untuned, at its own defaults, adam (rate 0.001, constant) is the lowest: 3.9")
     assert untuned.endswith("; tuned, adam has 1.496.")
     assert luck.startswith("adam: 1.496 with fresh seeds is 0.5 higher than the 0.9993 of the search, whose lowest")
@@ -333,7 +333,7 @@ def test_before_the_confirmation_the_test_part_is_untouched() -> None:
     result = judged(wanted, members)
     assert (result.confirmed, result.seeds, result.best.test) == (False, 4, {})
     assert result.best.validation_loss.mean == pytest.approx(1, abs=0.05)
-    assert "Not confirmed: the search is complete" in result.notes[-1]
+    assert "Not confirmed: the search is complete" in result.notes[-2]
 
 
 def test_a_tie_is_called_a_tie() -> None:
@@ -517,7 +517,7 @@ def test_only_complete_seeds_count_while_the_search_runs() -> None:
     result = judged(wanted, table(wanted, loss, status=status))
     assert (result.seeds, result.confirmed) == (2, False)
     assert result.best.validation_loss.mean == pytest.approx(1, abs=0.05)
-    assert "2 of 4 seeds are complete" in result.notes[-1]
+    assert "2 of 4 seeds are complete" in result.notes[-2]
 
 
 def test_nothing_can_be_said_before_a_seed_is_complete() -> None:

@@ -52,6 +52,17 @@ def compare(
     grow: Annotated[
         int, typer.Option(help="Rates to add on each side, at most, where a best rate lies on the edge of the grid.")
     ] = 6,
+    refine: Annotated[int, typer.Option(help="Rounds that try two finer rates around each best one; 0 for none.")] = 2,
+    search: Annotated[
+        str,
+        typer.Option(
+            help="grid, or random or sobol: points between the lowest and the highest value of rates and "
+            "hyperparameters, as many for every optimizer."
+        ),
+    ] = "grid",
+    settings: Annotated[
+        int | None, typer.Option(help="Points of a random or sobol search; at most 32 unless given.")
+    ] = None,
     budget: Annotated[
         str, typer.Option(help="full, or halving: runs that cannot win any more are stopped early.")
     ] = "full",

@@ -1,16 +1,17 @@
 """Carrying a plan out: search, choose, confirm; stopping and taking up again.
 
 The search goes seed by seed, so that a study stopped half way holds whole seeds of everything rather
-than all seeds of something; with halving (see `halving.py`) it goes rung by rung. Then the chosen settings, of
-each optimizer and each level of whatever else is ranked, run again with fresh seeds, and only those runs ever
-meet the test part. Read next: `ledger.py`, which writes what workers report.
+than all seeds of something; with halving (see `halving.py`) it goes rung by rung. Where a best rate lies on its edge
+the grid grows (`growth.py`), and around each best rate finer ones are tried (`refinement.py`). Then the chosen
+settings, of each optimizer and each level of whatever else is ranked, run again with fresh seeds, and only those runs
+ever meet the test part. Read next: `ledger.py`, which writes what workers report.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -19,6 +20,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..errors import PlanError
+from ..plan.factors import Setting
 from ..plan.plan import HALVING, MOST_RUNS, Plan
 from ..problem.prepare import Prepared
 from ..store.file import BlockRow, Store
@@ -34,7 +36,11 @@ from .processes import Processes, portable
 from .programs import Programs
 from .progress import Progress
 from .recipe_run import run_recipe
+from .refinement import refined
 from .threads import Threads
+
+Wider = tuple[Programs, list[Setting]]
+ADDED = ("grow", "grown", "refine", "refined")  # of a stored plan, by its search
 
 
 def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> None:
@@ -43,7 +49,7 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
     After Ctrl-C the block at work is saved as it stands, and KeyboardInterrupt raised.
     """
     ledger = Ledger(store, progress)
-    programs = Programs(plan.grown_to(store.meta("plan").get("grown", ())), problem)
+    programs = Programs(plan.as_far_as(store.meta("plan")), problem)
     for line in _set_batching(store, programs):
         progress.note(line)
     _note(ledger, programs)
@@ -52,9 +58,10 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
     if not store.blocks("search"):
         store.add_blocks("search", programs.blocks(plan.settings, range(plan.seeds), plan.search_folds))
     _search(ledger, programs)
-    while (wider := _grow(store, programs)) is not None:
-        programs = wider
-        _search(ledger, programs)
+    for more in (grown, refined):
+        while (wider := _widened(store, programs, more)) is not None:
+            programs = wider
+            _search(ledger, programs)
     if plan.confirmation:
         _confirm(ledger, programs)
     store.clear_checkpoints()
@@ -102,14 +109,19 @@ def _halve(ledger: Ledger, programs: Programs, epoch: int) -> None:
     ledger.regroup(programs, rows, regrouped(programs, rows, losses), {"rungs": decided})
 
 
-def _grow(store: Store, programs: Programs) -> Programs | None:
-    """Add what is to be tried next to the store, as blocks of the search; None if nothing is."""
-    wider = grown(programs, store.members())
+def _widened(store: Store, programs: Programs, more: Callable[..., Wider | None]) -> Programs | None:
+    """Add what is to be tried next to the store, as blocks of the search; None if nothing is.
+
+    Args:
+        more: programs and the table of members → the programs with what comes next, and the settings that this adds.
+    """
+    wider = more(programs, store.members())
     if wider is None or store.blocks("confirmation") or store.meta("costs") is not None:
         return None
     programs, settings = wider
     plan = programs.plan
-    meta = {"plan": {**store.meta("plan"), "grow": plan.grow, "grown": list(plan.grown)}}
+    added = {name: value for name, value in plan.described().items() if name in ADDED}
+    meta = {"plan": {**store.meta("plan"), **added}}
     store.add_blocks("search", programs.blocks(settings, range(plan.seeds), plan.search_folds), meta)
     return programs
 

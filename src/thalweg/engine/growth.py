@@ -6,7 +6,7 @@ every seed and everything else that varies, so that all still have the same grid
 lies inside, or the side has grown by as many rates as the plan allows. The rates asked for and those added stand apart
 in the store; which rates come next follows from both, so a study that is stopped in between grows as it would have.
 
-One or two rates are a list, not a grid: they have no inside, and do not grow.
+One or two rates are a list, not a grid: they have no inside, and do not grow; and neither does a range.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FEWEST = 3  # rates that have an inside
 def further(plan: Plan, members: pd.DataFrame) -> list[float]:
     """The rates to try next; none where every best rate lies inside of the grid, or the grid may grow no more."""
     requested = plan.requested_rates  # without those that were added
-    if len(requested) < FEWEST:
+    if len(requested) < FEWEST or plan.points:
         return []
     best = {setting.lr for setting, _ in chosen_settings(plan, members).values()}
     below, above = (sum(rate < requested[0] for rate in plan.grown), sum(rate > requested[-1] for rate in plan.grown))

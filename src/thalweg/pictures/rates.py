@@ -5,6 +5,7 @@ How wide the valley is matters as much as how deep: an optimizer that is best at
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -42,7 +43,12 @@ def rate_table(members: pd.DataFrame, metric: str = "validation_loss") -> pd.Dat
 
 
 def rates(
-    members: pd.DataFrame, chosen: Mapping[str, tuple[float, str]], *, columns: int = 4, metric: str = "validation_loss"
+    members: pd.DataFrame,
+    chosen: Mapping[str, tuple[float, str]],
+    *,
+    columns: int = 4,
+    metric: str = "validation_loss",
+    joined: bool = True,
 ) -> go.Figure:
     """Small multiples: mean loss over seeds at each rate, in log–log axes shared by all panels.
 
@@ -52,6 +58,7 @@ def rates(
             line with a band from the smallest to the largest seed; other schedules are thin; a ring marks the choice.
         columns: panels in a row.
         metric: what the vertical axis shows; logarithmic unless a value is not positive.
+        joined: whether lines join the rates; without them, where settings differ in more than their rate.
 
     A × at the top marks a rate at which at least one seed diverged; the hover text says how many. Small open marks,
     which no line joins, are rates at which runs were stopped early, at the loss they had then.
@@ -66,9 +73,9 @@ def rates(
     logarithmic = not finite or min(finite) > 0
     top, limits = _limits(finite, logarithmic)
     for place, (name, style) in enumerate(styles(names).items()):
-        traces = _panel(table[table["optimizer"] == name], chosen.get(name), style, top, text(name))
+        traces = _panel(table[table["optimizer"] == name], chosen.get(name), style, top, text(name), joined)
         figure.add_traces(traces, rows=place // columns + 1, cols=place % columns + 1)
-    figure.add_traces(_legend(int(table["seeds"].max()) if len(table) else 0, table["stopped"].any()))
+    figure.add_traces(_legend(int(table["seeds"].max()) if len(table) else 0, table["stopped"].any(), joined))
     figure.update_xaxes(type="log", showline=True, **_decades(table["lr"]))
     ticks = log_ticks(10 ** limits[0], 10 ** limits[1]) if logarithmic and limits else {}
     figure.update_yaxes(type="log" if logarithmic else "linear", range=limits, nticks=5, **ticks)
@@ -106,7 +113,7 @@ def _limits(finite: Sequence[float], logarithmic: bool) -> tuple[float, list[flo
 
 
 def _panel(
-    table: pd.DataFrame, choice: tuple[float, str] | None, style: Style, top: float, name: str
+    table: pd.DataFrame, choice: tuple[float, str] | None, style: Style, top: float, name: str, joined: bool
 ) -> list[go.Scatter]:
     """Other schedules thin, the chosen one strong with its band, then what diverged and what was chosen."""
     schedules = list(dict.fromkeys(table["schedule"]))
@@ -114,15 +121,16 @@ def _panel(
     best = table[table["schedule"] == main]
     mean, finite = table["mean"], np.isfinite(table["mean"])
     above = Style(style.colour, marker="triangle-up")
-    traces = [_line(table[table["schedule"] == one], style, top, name, False) for one in schedules if one != main]
+    draw = functools.partial(_line, style=style, top=top, name=name, joined=joined)
+    traces = [draw(table[table["schedule"] == one], strong=False) for one in schedules if one != main]
     early = best[(best["stopped"] > 0) & (best["mean"] <= top)]  # at the loss they had when they were stopped
     if len(early):
         hover = [_words(row, name) for row in early.to_dict("records")]
         mark, more = Style(style.colour, marker=f"{style.marker}-open"), {"name": f"{name}: stopped early"}
         traces.append(points(list(early["lr"]), list(early["mean"]), mark, 6, hover=hover, showlegend=False, **more))
     traces += [
-        _band(best, style.colour, top),
-        _line(best, style, top, name, True),
+        *([_band(best, style.colour, top)] if joined else []),
+        draw(best, strong=True),
         *_at_top(table[~finite], DIVERGED, top, name, "diverged"),
         *_at_top(table[finite & (mean > top)], above, top, name, "above the plot"),
     ]
@@ -151,11 +159,13 @@ def _words(row: Mapping[str, float], name: str) -> str:
     )
 
 
-def _line(table: pd.DataFrame, style: Style, top: float, name: str, strong: bool) -> go.Scatter:
+def _line(table: pd.DataFrame, style: Style, top: float, name: str, joined: bool, strong: bool) -> go.Scatter:
     rows = table.to_dict("records")
     losses = [row["mean"] if row["mean"] <= top and not row["stopped"] else None for row in rows]
     more = {"hover": [_words(row, name) for row in rows], "showlegend": False}
     more["name"] = f"{name}: {text(next(iter(table['schedule']), ''))}"
+    if not joined:
+        return points(list(table["lr"]), losses, style, 7 if strong else 4, **more)
     if strong:
         return line(list(table["lr"]), losses, style, size=7, **more)
     return line(list(table["lr"]), losses, style.colour, 1.2, opacity=0.6, **more)
@@ -172,12 +182,14 @@ def _band(table: pd.DataFrame, colour: str, top: float) -> go.Scatter:
     return band([], [], [], colour, name="band").update(x=x, y=y)
 
 
-def _legend(seeds: int, stopped: bool) -> list[go.Scatter]:
+def _legend(seeds: int, stopped: bool, joined: bool) -> list[go.Scatter]:
     """Entries that explain the marks, in no optimizer's colour."""
     many = f"mean of {seeds} seeds" if seeds != 1 else "1 seed"
     schedules = ((f"chosen schedule, {many}", 2.2), ("other schedules", 1.2))
     entries = [line([None], [None], MUTED, width, name=words, hoverinfo="skip") for words, width in schedules]
-    if seeds > 1:
+    if not joined:
+        entries = [entry(words, Style(MUTED), 7 - 3 * k) for k, (words, _) in enumerate(schedules)]
+    elif seeds > 1:
         ground = Style(faded(MUTED, 2 * BAND), marker="square")
         entries.append(entry(f"smallest to largest of {seeds}", ground, 13))
     entries += [entry("chosen rate", RING, 13, edge={"width": 2}), entry("a seed diverged", DIVERGED, 8)]

@@ -94,7 +94,11 @@ class Factor:
 
     def of(self, optimizer: str) -> tuple[Any, ...]:
         """The levels this optimizer is tried at: one, which is None, where the factor does not apply."""
-        return self.levels if self.only is None or optimizer in self.only else (None,)
+        return self.levels if self.applies(optimizer) else (None,)
+
+    def applies(self, optimizer: str) -> bool:
+        """Whether this optimizer has it."""
+        return self.only is None or optimizer in self.only
 
     def called(self, level: Level) -> str:
         """What a sentence calls a level: an optimizer by its name alone, others with what they are."""
@@ -255,6 +259,8 @@ REGULARIZER = Kind("regularizer", "regularizers", "regularizer", "regularizers",
 LOSS = Kind("loss", "losses", "loss", "losses", _loss, True, True)
 BATCH_SIZE = Kind("batch_size", "batch_sizes", "batch size", "batch sizes", _batch_size)
 STORED_BATCH_SIZE = Kind("batch_size", "batch_sizes", "batch size", "batch sizes", _stored_batch_size)
+
+FIXED = (OPTIMIZER, RATE, SCHEDULE, REGULARIZER, LOSS, STORED_BATCH_SIZE)  # in every plan; hyperparameters come after
 
 
 def words_of(name: str) -> str:

@@ -5,42 +5,46 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from .. import formulas, schedules
-from ..errors import PlanError, StoreError, unknown
+from ..errors import PlanError, StoreError
 from ..formulas import Formula
 from ..numbers import COUNT, Range
 from ..population.member import Member
 from .criterion import FINAL_LOSS, LAST, Criterion
 from .factors import (
     BATCH_SIZE,
+    FIXED,
     LOSS,
     OPTIMIZER,
     RATE,
     REGULARIZER,
     SCHEDULE,
-    STORED_BATCH_SIZE,
     Factor,
     Kind,
+    Level,
     Setting,
     factor,
     hyperparameter,
     stored,
 )
-from .folds import FOLD, Folds
+from .folds import Folds
+from .hyperparameters import COLUMNS, at_defaults, check_scheduled, defaults_of, varied_by
+from .points import GRID, checked_points, drawn
 from .rates import log_range, parse_rates
+from .rounds import Round, checked_rounds, plain, read
 
 MOST_RUNS = 1_000_000
 GROW = 6  # rates on each side, at most; at three per decade two decades
+REFINE = 2  # rounds, each with half the step of the one before
+FINEST = 10  # rounds, at most: then the step is a thousandth of the grid's
 CONSTANT = "constant"  # the schedule of a default setting
 FULL_BUDGET, HALVING = "full", "halving"
-FIXED = (OPTIMIZER, RATE, SCHEDULE, REGULARIZER, LOSS, STORED_BATCH_SIZE)  # in every plan; hyperparameters come after
-# Columns of the table of members, which no hyperparameter may be called.
-_COLUMNS = {*(kind.name for kind in FIXED), "member", "stage", "seed", FOLD, "status", "step"}
+_ANY_COUNT = Range(0, whole=True)
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,11 @@ class Plan:
             optimizer whose default rate is 0, at which nothing moves, has none.
         grow: at most so many rates are added on each side, where an optimizer does best on the edge of the grid.
         grown: the rates that were added to those asked for; `rates` has both.
+        untuned: optimizer → hyperparameters that stayed at its formula's own values.
+        refine: so many rounds try finer rates around each best one.
+        refined: the settings of the rounds so far, beside those of the grid.
+        search: "grid": all combinations of levels; "random" or "sobol": `points`.
+        points: of such a search, the same for all optimizers: rate and hyperparameters → their values.
         looks: how many seeds the confirmation had at each time it was extended.
         criterion: by what runs are judged, where settings are chosen and ranked.
         budget: "full": every run goes to its end; "halving": those that cannot win any more are stopped.
@@ -75,11 +84,16 @@ class Plan:
     grown: tuple[float, ...] = ()
     looks: tuple[int, ...] = ()
     criterion: Criterion = FINAL_LOSS
+    untuned: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False, compare=False)
+    refine: int = 0
+    refined: tuple[Round, ...] = ()
+    search: str = GRID
+    points: tuple[Mapping[str, Level], ...] = ()
 
     def __post_init__(self) -> None:
-        for name, low in (("seeds", 1), ("epochs", 1), ("confirmation", 0), ("grow", 0)):
-            number = Range(low, whole=True).check(name, getattr(self, name), PlanError)
-            object.__setattr__(self, name, number)
+        ranges = dict.fromkeys(("seeds", "epochs"), COUNT) | dict.fromkeys(("confirmation", "grow"), _ANY_COUNT)
+        for name, allowed in {**ranges, "refine": Range(0, FINEST, whole=True)}.items():
+            object.__setattr__(self, name, allowed.check(name, getattr(self, name), PlanError))
 
     def __getitem__(self, name: str) -> Factor:
         return next(f for f in self.factors if f.name == name)
@@ -97,6 +111,26 @@ class Plan:
         """The plan with these rates beside those asked for, in place of others that were."""
         added = tuple(map(float, grown))
         return replace(self.with_factor(factor(RATE, [*self.requested_rates, *added])), grown=added)
+
+    @property
+    def as_asked(self) -> Plan:
+        """The plan before its search added anything to it."""
+        return replace(self.grown_to(()), refined=())
+
+    def as_far_as(self, stored_plan: Mapping[str, Any]) -> Plan:
+        """The plan with what the search of a store has added to it so far."""
+        added = as_now(stored_plan)
+        return replace(self.grown_to(added["grown"]), refined=read(added["refined"]))
+
+    def finer(self, by: str) -> tuple[Setting, ...]:
+        """The settings by which the search was refined for the levels of that factor."""
+        return tuple(setting for one in self.refined for setting in one.get(by, ()))
+
+    def rates_of(self, setting: Setting, by: str = "optimizer") -> tuple[float, ...]:
+        """The rates tried at the setting's other levels, where the levels of that factor are ranked; ascending."""
+        others = self.settings if self.points else self.finer(by)
+        near = {one.lr for one in others if replace(one, lr=setting.lr) == setting}
+        return tuple(sorted(near if self.points else {*self.rates, *near}))
 
     @property
     def optimizers(self) -> tuple[str, ...]:
@@ -134,27 +168,45 @@ class Plan:
     def ranked(self) -> tuple[Factor, ...]:
         """The factors whose levels are run again with fresh seeds: optimizers, and whatever else varies.
 
-        Rates apart: they are tuned within everything else, and a rate that suits one optimizer says
-        nothing about another.
+        Rates apart, and hyperparameters that were drawn: they are tuned within everything else, and a rate that
+        suits one optimizer says nothing about another.
         """
-        return (self["optimizer"], *(f for f in self.factors[1:] if f.varied and f.name != "lr"))
+        return (self["optimizer"], *(f for f in self.factors[1:] if f.varied and f.name not in {"lr", *self.drawn}))
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """The rate and the hyperparameters that were drawn."""
+        return tuple(self.points[0]) if self.points else ()
 
     @cached_property
     def settings(self) -> list[Setting]:
+        """All of the search: the product's, or those of the points, then those by which it was refined."""
+        factors = [self["lr"], self["schedule"], *self.further]
         names = [f.name for f in self.further]
-        return [
+        product = [
             Setting(optimizer, lr, schedule, tuple(zip(names, rest, strict=True)))
             for optimizer in self.optimizers
-            for lr, schedule, *rest in itertools.product(*self._axes(optimizer))
+            for lr, schedule, *rest in self.combinations(optimizer, factors)
         ]
+        return [*product, *self.refinement]
 
-    def _axes(self, optimizer: str) -> list[tuple[Any, ...]]:
-        return [f.of(optimizer) for f in (self["lr"], self["schedule"], *self.further)]
+    def combinations(self, optimizer: str, factors: Sequence[Factor]) -> Iterator[tuple[Any, ...]]:
+        """The levels of these factors that an optimizer is tried at; those that were drawn belong together."""
+        for point in self.points or ({},):
+            axes = [(point[f.name],) if f.name in point and f.applies(optimizer) else f.of(optimizer) for f in factors]
+            yield from itertools.product(*axes)
+
+    @property
+    def refinement(self) -> list[Setting]:
+        """The settings of all rounds so far, each once."""
+        return list(dict.fromkeys(s for one in self.refined for settings in one.values() for s in settings))
 
     @property
     def runs(self) -> int:
-        settings = sum(math.prod(map(len, self._axes(optimizer))) for optimizer in self.optimizers)
-        return self.seeds * settings * len(self.search_folds)
+        lists = [f for f in (self["lr"], self["schedule"], *self.further) if f.name not in self.drawn]
+        product = sum(math.prod(len(f.of(optimizer)) for f in lists) for optimizer in self.optimizers)
+        settings = product * max(1, len(self.points))
+        return self.seeds * (settings + len(self.refinement)) * len(self.search_folds)
 
     @property
     def overlap(self) -> float:
@@ -242,12 +294,17 @@ class Plan:
             "looks": list(self.looks),
             "by_metric": self.criterion.by_metric,
             "judge": self.criterion.judge,
+            "refine": self.refine,
+            "refined": plain(self.refined),
+            "search": self.search,
+            "points": [dict(point) for point in self.points],
             "hyperparameters": {f.name: list(f.levels) for f in self.hyperparameters},
             "applies": {f.name: list(f.only or ()) for f in self.hyperparameters},
             "seeds": self.seeds,
             "epochs": self.epochs,
             "confirmation": self.confirmation,
             "states": dict(self.states),
+            "untuned": {label: list(names) for label, names in self.untuned.items()},
             "budget": self.budget,
             "folds": None if self.folds is None else self.folds.to_json(),
             "defaults": {label: dict(values) for label, values in self.defaults.items()},
@@ -266,8 +323,8 @@ class Plan:
         Args:
             objects: argument of `compare` → label → the user's own object, which the store knows by label alone.
         """
-        plain, objects = as_now(stored_plan), objects or {}
-        specs, equations, applies = plain["specs"], plain["equations"], plain["applies"]
+        now, objects = as_now(stored_plan), objects or {}
+        specs, equations, applies = now["specs"], now["equations"], now["applies"]
 
         def check_formula(label: str, rule: Formula) -> None:
             if equations_text(rule) != equations[label]:
@@ -278,18 +335,22 @@ class Plan:
 
         def fixed(kind: Kind) -> Factor:
             name, check = kind.argument, check_formula if kind is OPTIMIZER else None
-            return stored(kind, plain[name], specs.get(name, {}), objects.get(name, {}), check=check)
+            return stored(kind, now[name], specs.get(name, {}), objects.get(name, {}), check=check)
 
         try:
-            _check_stored(plain)
-            varied = plain["hyperparameters"].items()
+            _check_stored(now)
+            varied = now["hyperparameters"].items()
             hyper = (stored(hyperparameter(name), levels, {}, only=applies[name]) for name, levels in varied)
             names = ("seeds", "epochs", "confirmation", "states", "defaults", "budget", "grow")
-            values = {name: plain[name] for name in names}
-            values["looks"] = tuple(plain["looks"])
-            values["criterion"] = Criterion.of(plain["by_metric"], plain["judge"])
-            plan = cls((*map(fixed, FIXED), *hyper), folds=Folds.from_json(plain["folds"]), **values)
-            return checked(plan.grown_to(plain["grown"]))
+            names += ("refine", "untuned", "search")
+            values = {name: now[name] for name in names}
+            values |= {name: tuple(now[name]) for name in ("looks", "points")}
+            values["criterion"] = Criterion.of(now["by_metric"], now["judge"])
+            plan = cls((*map(fixed, FIXED), *hyper), folds=Folds.from_json(now["folds"]), **values)
+            checked_points(plan.points, {f.name: f.levels for f in (plan["lr"], *plan.hyperparameters)})
+            plan = checked(plan.as_far_as(now))
+            checked_rounds(plan.refined, plan.refine, replace(plan, refined=()).settings, plan.ranked)
+            return plan
         except PlanError as error:
             raise StoreError(f"the plan in the store cannot be read ({error}); it is damaged.") from error
 
@@ -310,7 +371,7 @@ def _check_stored(plain: Mapping[str, Any]) -> None:
     looks = [*plain["looks"], plain["confirmation"]]
     if any(before >= after for before, after in itertools.pairwise(looks)):
         raise PlanError("looks are not fewer and fewer seeds than the confirmation has")
-    if columns := [name for name in plain["hyperparameters"] if name in _COLUMNS]:
+    if columns := [name for name in plain["hyperparameters"] if name in COLUMNS]:
         raise PlanError(f"{columns[0]} is not a hyperparameter")
 
 
@@ -322,7 +383,8 @@ def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
         plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
         plain["specs"] = {"optimizers": plain["specs"]} if plain.get("specs") else {}
     usual = {"regularizers": ["none"], "folds": None, "defaults": {}, "budget": FULL_BUDGET, "grow": 0, "grown": []}
-    usual |= {"looks": [], "by_metric": "loss", "judge": LAST}
+    usual |= {"looks": [], "refine": 0, "refined": [], "untuned": {}, "search": GRID, "points": []}
+    usual |= {"by_metric": "loss", "judge": LAST}
     return {**usual, **plain}
 
 
@@ -342,6 +404,9 @@ def plan(
     grow: int = GROW,
     by_metric: str = "loss",
     judge: str = LAST,
+    refine: int = REFINE,
+    search: str = GRID,
+    settings: int | None = None,
 ) -> Plan:
     """Check every part of a plan; PlanError says in a sentence which part is invalid."""
     rules = factor(OPTIMIZER, optimizers if optimizers is not None else formulas.CLASSIC)
@@ -353,21 +418,26 @@ def plan(
             f"both batch_size={batch_size!r} and batch_sizes are given; give batch_sizes alone, with all of them."
         )
     schedule = factor(SCHEDULE, schedule_names)
-    _check_scheduled(schedule.objects.values(), rules.objects.values())
+    check_scheduled(schedule.objects.values(), rules.objects.values())
+    numbers = [factor(RATE, rates if rates is not None else log_range(1e-4, 1, 13))]
+    numbers += varied_by(rules.objects, hyperparameters)
+    (lr, *varied), points = drawn(numbers, rules.objects, search, settings)
     fixed = (
         rules,
-        factor(RATE, rates if rates is not None else log_range(1e-4, 1, 13)),
+        lr,
         schedule,
         factor(REGULARIZER, [None] if regularizers is None else regularizers),
         Factor(LOSS, "loss", (None,), {None: None}) if losses is None else factor(LOSS, losses),
         factor(BATCH_SIZE, [COUNT.check("batch_size", batch_size, PlanError)] if batch_sizes is None else batch_sizes),
     )
-    varied = _hyperparameters(rules.objects, hyperparameters)
     states = {label: len(rule.states) for label, rule in rules.objects.items()}
-    defaults = _defaults(rules.objects, varied)
     criterion = Criterion.of(by_metric, judge)
-    named = {"states": states, "defaults": defaults, "budget": budget, "grow": grow, "criterion": criterion}
-    plan = Plan((*fixed, *varied), seeds, epochs, confirmation, **named)
+    more = {
+        "defaults": defaults_of(rules.objects, varied),
+        "untuned": at_defaults(rules.objects, varied, schedule.objects),
+    }
+    more |= {"budget": budget, "grow": grow, "refine": refine, "search": search, "points": points}
+    plan = Plan((*fixed, *varied), seeds, epochs, confirmation, states, criterion=criterion, **more)
     if criterion.epochs > plan.epochs:
         raise PlanError(f"judge is {judge!r}, and a run has {plan.epochs}; give more epochs, or average fewer.")
     if budget not in (FULL_BUDGET, HALVING):
@@ -390,74 +460,27 @@ def checked(plan: Plan) -> Plan:
 def grid(plan: Plan) -> str:
     """The plan's size in words, e.g. ``2 optimizers × 13 rates × 1 schedule × 5 seeds``."""
     sizes = [f"{len(f.levels)} {f.kind.many if f.varied else f.kind.words}" for f in plan.factors[:3]]
-    for f in plan.further:
+    if plan.points:
+        sizes[1] = f"{len(plan.points)} points ({plan.search})"
+    for f in [f for f in plan.further if f.name not in plan.drawn]:
         everywhere = f.only is None or len(f.only) == len(plan.optimizers)
         sizes.append(f"{len(f.levels)} {f.kind.many}{'' if everywhere else ' (where it applies)'}")
     sizes.append(f"{plan.seeds} seed{'s' * (plan.seeds > 1)}")
-    return " × ".join([*sizes, f"{plan.folds.count} folds"] if plan.folds else sizes)
-
-
-def _hyperparameters(rules: Mapping[str, Formula], levels: Mapping[str, Sequence[Any]] | None) -> list[Factor]:
-    """A factor for each, applying to the formulas that have it."""
-    if not isinstance(levels, Mapping | None):
-        raise PlanError(f"hyperparameters must map names to values, e.g. {{'beta2': [0.99, 0.999]}}, not {levels!r}.")
-    factors = []
-    for name, values in (levels or {}).items():
-        if name == "lr":
-            raise PlanError("hyperparameters names lr; give its values as rates.")
-        if name in _COLUMNS:
-            raise PlanError(f"{name!r} is a column of the study's table; give that hyperparameter another name.")
-        labels = tuple(label for label, rule in rules.items() if name in _arguments(rule))
-        if not labels:
-            names = dict.fromkeys(n for rule in rules.values() for n in _arguments(rule) if n != "lr")
-            raise PlanError(unknown("hyperparameter of these optimizers", str(name), names))
-        for label in labels:
-            if name in dict(rules[label].changed):
-                raise PlanError(
-                    f"{label} sets {name}, and hyperparameters varies it; name it {rules[label].name}, "
-                    f"or leave {name} out of hyperparameters."
-                )
-        varied = replace(factor(hyperparameter(name), values), only=labels)
-        for label, value in itertools.product(labels, varied.levels):
-            rules[label].with_(**{name: value})  # refuses a value of the wrong kind
-        factors.append(varied)
-    return factors
-
-
-def _arguments(rule: Formula) -> dict[str, Any]:
-    return {**rule.hyperparameters, **rule.options}
-
-
-def _defaults(rules: Mapping[str, Formula], factors: Sequence[Factor]) -> dict[str, dict[str, Any]]:
-    """Each formula's own rate, and its values of what varies and it has."""
-    varied = [f for f in factors if f.varied]
-    names = {label: ("lr", *(f.name for f in varied if label in (f.only or ()))) for label in rules}
-    values = {label: _arguments(rule) for label, rule in rules.items()}
-    return {label: {n: values[label][n] for n in names[label]} for label in rules if values[label]["lr"] > 0}
+    words = " × ".join([*sizes, f"{plan.folds.count} folds"] if plan.folds else sizes)
+    return f"{words}, and {len(plan.refinement)} finer settings" if plan.refined else words
 
 
 def _with_states(plan: Plan) -> Plan:
     """The plan with the number of states of every formula that its hyperparameters make."""
     states = dict(plan.states)
     for label in plan.optimizers if plan.hyperparameters else ():
-        factors = [f for f in plan.hyperparameters if f.only is None or label in f.only]
-        for levels in itertools.product(*(f.levels for f in factors)):
+        factors = [f for f in plan.hyperparameters if f.applies(label)]
+        for levels in dict.fromkeys(plan.combinations(label, factors)):
             changes = {f.name: level for f, level in zip(factors, levels, strict=True)}
             count = len(plan.formulas[label].with_(**changes).states)
             if count != states[label]:
                 states[_variant(label, changes)] = count
     return replace(plan, states=states)
-
-
-def _check_scheduled(compared: Iterable[schedules.Schedule], rules: Iterable[Formula]) -> None:
-    """Each hyperparameter that is scheduled must be of one of the optimizers."""
-    names = {name for rule in rules for name in rule.hyperparameters}
-    for schedule in compared:
-        schedule.on(names)  # refuses what cannot move a rate
-        if isinstance(schedule, schedules.Several):
-            for name, _ in schedule.schedules:
-                if name not in names:
-                    raise PlanError(unknown("hyperparameter of these optimizers", name, sorted(names)))
 
 
 def equations_text(rule: Formula) -> list[str]:

@@ -19,9 +19,10 @@ def contents(results: Results) -> list[Section]:
         curves, several = results.curves(verdict.stage), len(plan.settings) > 1
         sections += [
             ranking.ranking(verdict),
-            runs.rates(verdict, table),
-            runs.sensitivity(plan, table),
-            *([searched.importance(plan, table), searched.budget(plan, table)] if several else []),
+            runs.rates(plan, verdict, table),
+            *([runs.sensitivity(plan, table)] if len(plan.drawn) < 2 else []),  # else no two rates share the rest
+            *([searched.importance(plan, table)] if several and not plan.points else []),
+            *([searched.budget(plan, table)] if several else []),
             *(ranking.ranking(results.verdict_by(factor.name), factor.kind) for factor in plan.ranked[1:]),
             *([ranking.tuned(verdict)] if verdict.confirmed else []),
             runs.targets(verdict, table, curves),

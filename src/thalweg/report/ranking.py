@@ -124,9 +124,15 @@ def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
         Column("percentile_90", "90% of seeds below", "number", None, "90% of\nseeds below", 10),
         *_by_metric(verdict),
         *_tests("Test {}", verdict, 4, 2),
+        *([Column("settings", "Settings tried", "count", None, "settings\ntried", 3)] if _uneven(verdict) else []),
         Column("diverged", "Diverged", "part", lambda row: (row["diverged"], row["runs"]), "diverged", 6),
         *([] if kind is OPTIMIZER else [time]),
     ]
+
+
+def _uneven(verdict: Verdict) -> bool:
+    """Whether some levels were tuned over more settings than others."""
+    return len({entry.settings for entry in verdict.entries}) > 1
 
 
 def _by_metric(verdict: Verdict) -> list[Column]:

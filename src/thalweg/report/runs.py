@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..pictures.numbers import number
@@ -26,7 +27,7 @@ _ENDS = ("median", "low", "high")
 _SEEDS = Column("seeds", "Seeds", "count")
 
 
-def rates(verdict: Verdict, table: pd.DataFrame) -> Section:
+def rates(plan: Plan, verdict: Verdict, table: pd.DataFrame) -> Section:
     """The search: the mean of what judges at each rate, for each optimizer and schedule."""
     from ..pictures.rates import rate_table
     from ..pictures.rates import rates as picture
@@ -34,9 +35,10 @@ def rates(verdict: Verdict, table: pd.DataFrame) -> Section:
     table, by = averaged(table) if verdict.folds else table, verdict.criterion
     chosen = {entry.optimizer: (entry.lr, entry.schedule) for entry in verdict.entries}
     search = table[table["stage"] == "search"]
-    further = [words_of(name) for name in verdict.entries[0].further]
+    names = [name for name in verdict.entries[0].further if name not in plan.drawn]
+    further = [words_of(name) for name in names]
     if further:
-        levels = ({"optimizer": entry.optimizer, **entry.further} for entry in verdict.entries)
+        levels = ({"optimizer": e.optimizer, **{name: e.further[name] for name in names}} for e in verdict.entries)
         search = search[functools.reduce(operator.or_, (having(search, each) for each in levels))]
     stopped = (search["status"] == "stopped").any()
     columns = [
@@ -48,31 +50,34 @@ def rates(verdict: Verdict, table: pd.DataFrame) -> Section:
         Column("diverged", "Diverged", "count"),
         *([Column("stopped", "Stopped", "count")] if stopped else []),
     ]
-    caption = (
-        "One panel per optimizer, all on the same axes. The strong line is the chosen schedule, with a band from the "
-        "smallest to the largest seed; thin lines are the other schedules. A ring marks the chosen rate, a × a rate "
-        "at which at least one seed diverged, and a triangle a loss above the plot."
-    )
-    if stopped:
-        caption += " Small open marks are runs that were stopped early, at the loss they had then."
-    if further:
-        caption += f" Each panel is at its optimizer’s chosen {' and '.join(further)}."
+    caption = _rates_caption(bool(plan.points), stopped, further)
     label = f"{by.words.capitalize()} against learning rate for {len(chosen)} optimizers, log scales."
     wide = min(4, max(2, len(chosen)))
 
     def draw(narrow: bool) -> go.Figure:
-        return picture(search, chosen, columns=2 if narrow else wide, metric=by.column)
+        joined = not plan.points  # which differ in more than their rate
+        return picture(search, chosen, columns=2 if narrow else wide, metric=by.column, joined=joined)
 
-    rows = rate_table(search, by.column).to_dict("records")
-    return Section(
-        "rates",
-        f"{by.metric.capitalize()} against rate",
-        "",
-        columns,
-        rows,
-        [Figure(draw, label, caption)],
-        folded=True,
+    title, figure = f"{by.metric.capitalize()} against rate", Figure(draw, label, caption)
+    return Section("rates", title, "", columns, rate_table(search, by.column).to_dict("records"), [figure], folded=True)
+
+
+def _rates_caption(drawn: bool, stopped: bool, further: Sequence[str]) -> str:
+    points = (
+        "A mark for each point that was drawn: large ones have the chosen schedule, small ones another. A ring marks "
+        "the chosen point, a × one"
     )
+    lines = (
+        "The strong line is the chosen schedule, with a band from the smallest to the largest seed; thin lines are the "
+        "other schedules. A ring marks the chosen rate, a × a rate"
+    )
+    caption = f"One panel per optimizer, all on the same axes. {points if drawn else lines}"
+    caption += " at which at least one seed diverged, and a triangle a loss above the plot."
+    if stopped:
+        caption += " Small open marks are runs that were stopped early, at the loss they had then."
+    if further:
+        caption += f" Each panel is at its optimizer’s chosen {' and '.join(further)}."
+    return caption
 
 
 def sensitivity(plan: Plan, table: pd.DataFrame) -> Section:

@@ -25,8 +25,8 @@ _QUARTILES = ("median", "low_50", "high_50")
 def budget(plan: Plan, table: pd.DataFrame) -> Section:
     """The best of k settings, for every k."""
     factor, by = plan[OPTIMIZER.name], plan.criterion
-    found = budgets.rows(plan, table, factor)
-    rows = [budgets.signed(row, by.sign) for row in found]
+    of_levels = budgets.rows(plan, table, factor)
+    rows = [budgets.signed(row, by.sign) for row in of_levels]
     columns = [
         level(factor.name, "name"),
         Column("tried", "Settings tried", "part", lambda row: (row["tried"], row["settings"])),
@@ -58,7 +58,7 @@ def budget(plan: Plan, table: pd.DataFrame) -> Section:
 
     figure = Figure(draw, label, caption)
     few = [row for row in rows if row["tried"] & (row["tried"] - 1) == 0 or row["tried"] == row["settings"]]
-    sentence = budgets.sentence(found, factor, by.sign)
+    sentence = budgets.sentence(of_levels, factor, by.sign)
     return Section("budget", "Fewer settings", sentence, columns, few, [figure], folded=True)
 
 

@@ -26,7 +26,8 @@ from ..errors import PlanError
 from ..plan.criterion import LAST, Criterion
 from ..plan.factors import FULL
 from ..plan.folds import FOLD
-from ..plan.plan import CONSTANT, FULL_BUDGET, HALVING, MOST_RUNS, as_now
+from ..plan.plan import CONSTANT, FINEST, FULL_BUDGET, HALVING, MOST_RUNS, as_now
+from ..plan.points import SEARCHES
 
 STAGES, STATUSES = ("search", "confirmation"), ("waiting", "started", "finished", "stopped")
 
@@ -123,6 +124,7 @@ def check_levels(db: sqlite3.Connection) -> None:
         return
     plan = as_now(meta("plan", *row))
     rates = {*plan["rates"], *plan["grown"], *(default["lr"] for default in plan["defaults"].values())}
+    rates |= {setting["lr"] for one in plan["refined"] for settings in one.values() for setting in settings}
     levels = {"optimizer": {*plan["optimizers"]}, "lr": rates, "schedule": {*plan["schedules"], CONSTANT}}
     for name, allowed in levels.items():
         for (level,) in db.execute(f"SELECT DISTINCT {name} FROM members"):
@@ -229,15 +231,19 @@ _PLAN = {
     "losses": [(NONE, TEXT)],
     "batch_sizes": [BATCH],
     "hyperparameters": Named([LEVEL[1:]]),
-    **dict.fromkeys(("applies", "equations"), Named([TEXT])),
+    **dict.fromkeys(("applies", "equations", "untuned"), Named([TEXT])),
     "seeds": SEVERAL,
     "epochs": POSITIVE,
     **dict.fromkeys(("confirmation", "grow"), FEW),
+    "refine": _whole(0, FINEST),
+    "refined": [Named([{"optimizer": TEXT, "lr": RATE, "schedule": TEXT, "further": Named(LEVEL)}])],
     "specs": Named(Named(TEXT)),
     "states": Named(COUNT),
     "budget": Plain("'full' or 'halving'", lambda value: value in (FULL_BUDGET, HALVING)),
     "by_metric": Plain("a metric", lambda value: _judges(value, LAST)),
     "judge": Plain("the epochs that judge", lambda value: _judges("loss", value)),
+    "search": Plain("'grid', 'random' or 'sobol'", lambda value: value in SEARCHES),
+    "points": [Named(LEVEL[1:])],
     "folds": (NONE, _FOLDS),
     "defaults": Named({"lr": RATE, "?": LEVEL}),
 }

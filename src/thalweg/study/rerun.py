@@ -141,7 +141,7 @@ def _points(study: Results) -> tuple[list[str], pd.Series]:
     """The runs in words, and every value by (run, step, metric), in an order that does not depend on blocks."""
     runs, curves = study.table(), study.curves()
     names = ["stage", "optimizer", "lr", "schedule", *(f.name for f in study.plan.further), "seed"]
-    code, words = pd.factorize(runs[names].astype(str).agg(" ".join, axis=1), sort=True)
+    code, words = pd.factorize(runs[names].map(str).agg(" ".join, axis=1), sort=True)
     place = pd.Series(code, index=runs["member"])
     index = [place.loc[curves["member"]].to_numpy(), curves["step"], curves["metric"].astype(str)]
     return list(words), curves["value"].set_axis(pd.MultiIndex.from_arrays(index)).sort_index(kind="stable")

@@ -20,7 +20,8 @@ from ..plan.criterion import LAST
 from ..plan.factors import FULL, STORED_BATCH_SIZE, factor
 from ..plan.folds import check_unwatched
 from ..plan.folds import folds as cut
-from ..plan.plan import FULL_BUDGET, GROW, Plan, as_now, checked, plan
+from ..plan.plan import FULL_BUDGET, GROW, REFINE, Plan, as_now, checked, plan
+from ..plan.points import GRID
 from ..problem import trust as trusted
 from ..problem.declaration import Problem
 from ..problem.find import load
@@ -206,6 +207,9 @@ def compare(
     batched: bool | str = "auto",
     by_metric: str = "loss",
     judge: str = LAST,
+    refine: int = REFINE,
+    search: str = GRID,
+    settings: int | None = None,
 ) -> Study:
     """Train every optimizer at every level of every other factor, for every seed, as populations.
 
@@ -253,6 +257,16 @@ def compare(
             metrics; one whose direction is not known says it, ``"f1:max"`` where higher is better, else ``"f1:min"``.
         judge: by which epochs: "last"; "best", each run's own, chosen on the validation part, as with early stopping;
             or "average of the last 3", the mean of the values of so many epochs. For validation and test alike.
+        refine: rounds of a finer search, at most 10. Each tries, for every optimizer and every level of whatever else
+            is ranked, two rates half-way between its best one and the next on either side, so that it matters little
+            where the grid has its rates; 0 for none, and one or two rates are not refined. See
+            `thalweg.engine.refinement`.
+        search: "grid": all combinations of rates and hyperparameters. "random" or "sobol": points between the lowest
+            and the highest value given of each, ``rates=[1e-4, 1]``, ``{"weight_decay": (1e-6, 1e-2)}``, the same for
+            every optimizer, so that all have equally many settings; for more than two numbers. These neither grow nor
+            are refined. See `thalweg.plan.points`.
+        settings: points of such a search, each tried with every schedule, batch size, …; as many as the grid of the
+            numbers given, but at most 32, unless given.
 
     Raises:
         PlanError, ProblemError: the arguments do not fit together.
@@ -270,7 +284,8 @@ def compare(
     declared = load(problem)
     counts = (seeds, epochs, batch_size, confirmation)
     further = (losses, batch_sizes, hyperparameters, regularizers)
-    planned = plan(optimizers, rates, schedules, *counts, *further, budget, grow, by_metric, judge)
+    chosen = (by_metric, judge, refine, search, settings)
+    planned = plan(optimizers, rates, schedules, *counts, *further, budget, grow, *chosen)
     if isinstance(declared.train, DataLoader):
         planned = _for_loader(planned, batch_sizes)
     ready = prepare(declared)
@@ -291,7 +306,7 @@ def begin(
     declared: Problem | str | None = None,
 ) -> Study:
     """Run a plan in a new store, or in one that already holds this very study."""
-    facts, planned = _facts(ready), planned.grown_to(())
+    facts, planned = _facts(ready), planned.as_asked
     if kind_of(path) == "store":
         _same_study(path, facts, planned)
     else:
@@ -429,7 +444,8 @@ def _same_study(path: Path, facts: dict[str, Any], planned: Plan) -> None:
     stored = as_now(before)
     new = json.loads(json.dumps(planned.to_json()))
     words = {"batch_sizes": "batch sizes", "seeds": "number of seeds", "epochs": "number of epochs"}
-    derived = {"specs", "states", "applies", "defaults", "grown", "looks"} | ({"grow"} - set(before))
+    derived = {"specs", "states", "applies", "defaults", "grown", "looks", "refined", "untuned"}
+    derived |= {"grow", "refine"} - set(before)
     if new["confirmation"] in stored["looks"]:  # it has been extended since
         derived.add("confirmation")
     changed = [str(words.get(k, k)) for k in new if k not in derived and new[k] != stored.get(k)]

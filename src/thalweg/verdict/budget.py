@@ -98,7 +98,7 @@ def signed(row: Mapping[str, Any], sign: float) -> Mapping[str, Any]:
 
 def rows(plan: Plan, members: pd.DataFrame, factor: Factor) -> list[dict[str, Any]]:
     """The rows of `expected_best`, the lower the better, with `alone`: the median that each seed gives."""
-    search = search_losses(plan, members, stopped=True)
+    search = search_losses(plan, members, factor.name, stopped=True, grid=True)
     by_seed = search.values.mean(axis=2) if search.settings else np.zeros((0, 0))
     result = []
     for level in factor.levels:

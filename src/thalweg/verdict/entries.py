@@ -71,6 +71,7 @@ class Entry:
             as it is; 0 where nothing is open, infinite where no number can be promised to.
         edge: "lowest" or "highest" if the chosen rate is the grid's last in that direction.
         runs, diverged: of all settings with this level in the search.
+        settings: how many these are.
         test: metric → interval over fresh seeds; empty before confirmation.
         seconds_per_step: per member, its share of the batched program.
         state_bytes_per_weight: of float32 states.
@@ -118,6 +119,7 @@ class Entry:
     metrics: Mapping[str, Judged] = field(default_factory=dict)
     default: Default | None = None
     stopped: int = 0
+    settings: int = 0
     lost: int = 0
     mean_of_rest: float = math.inf
     tunability: float = math.nan

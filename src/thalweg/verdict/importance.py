@@ -86,7 +86,9 @@ def effects(values: np.ndarray, order: int = 2) -> dict[tuple[int, ...], float]:
 
 def importance(plan: Plan, members: pd.DataFrame) -> list[Shares]:
     """The split of all optimizers' grid together, if there are several, then of each; none where runs are missing."""
-    grids = _grids(plan, search_losses(plan, members, stopped=True))
+    if plan.points:  # which are not a grid
+        return []
+    grids = _grids(plan, search_losses(plan, members, stopped=True, grid=True))
     factors = [plan["lr"], plan["schedule"], *plan.further]
     names = ["optimizer", *(factor.name for factor in factors)]
     partial = tuple(k for k, factor in enumerate(factors) if not {*grids} <= {*(factor.only or grids)})
@@ -100,9 +102,9 @@ def _grids(plan: Plan, search: Losses) -> dict[str, np.ndarray]:
     """optimizer → losses (rates, schedules, levels of each further factor, seeds), where all of them are known."""
     place = {setting: k for k, setting in enumerate(search.settings)}
     rates = {setting.lr for setting in search.settings}  # those by which the grid still grows are not among them
-    grids = {}
+    grids, finer = {}, {*plan.refinement}
     for optimizer in plan.optimizers:
-        settings = [one for one in plan.settings if one.optimizer == optimizer and one.lr in rates]
+        settings = [one for one in plan.settings if one.optimizer == optimizer and one.lr in rates and one not in finer]
         at = [place[setting] for setting in settings if setting in place]
         losses = search.values[at].mean(axis=2) if at else np.full((1, 1), np.nan)
         if len(at) == len(settings) and not np.isnan(losses).any():

@@ -92,9 +92,10 @@ def sensitivity(plan: Plan, members: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(plan: Plan, setting: Setting, means: dict[Setting, float], lost: pd.DataFrame) -> dict[str, Any]:
-    settings = [replace(setting, lr=rate) for rate in plan.rates]
-    rates, losses = np.array(plan.rates), np.array([means.get(one, math.nan) for one in settings])
-    diverged = [bool(matching(lost, one).any()) for one in settings]
+    rates = np.array(plan.rates_of(setting))
+    losses = np.array([means.get(replace(setting, lr=rate), math.nan) for rate in rates.tolist()])
+    shared = plan.rates_of(setting) if plan.points else plan.rates  # without what only some were tried at
+    diverged = [bool(matching(lost, replace(setting, lr=rate)).any()) for rate in shared]
     row: dict[str, Any] = {
         "optimizer": setting.optimizer,
         "schedule": setting.schedule,
@@ -107,4 +108,4 @@ def _row(plan: Plan, setting: Setting, means: dict[Setting, float], lost: pd.Dat
         row[f"decades_{name}"] = math.nan if around is None else around.decades
         row[f"low_{name}"], row[f"high_{name}"] = (None, None) if around is None else (around.low, around.high)
         row[f"at_least_{name}"] = around is not None and around.bounded
-    return row | {"rates": len(rates), "diverged": float(np.mean(diverged))}
+    return row | {"rates": len(shared), "diverged": float(np.mean(diverged))}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..plan.criterion import Criterion
-from ..plan.factors import Factor, Level, Setting, shown
+from ..plan.factors import Factor, Level, Setting, shown, words_of
 from ..plan.folds import Folds
 from ..plan.plan import Plan
 from ..population.member import RUINED
@@ -116,7 +116,7 @@ def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> lis
                 f"{called(factor, entry.setting[factor.name])}: its best rate {entry.lr:.3g} is the {entry.edge} "
                 f"tried; a {side} one may be better."
             )
-    words += _grown(plan)
+    words += _grown(plan) + _drawn(plan) + _refined(plan, factor) + _unequal(factor, verdict)
     lost = sum(e.diverged for e in entries)
     if lost:
         words.append(
@@ -136,6 +136,7 @@ def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> lis
     words += _cross_validated(plan.folds, confirmed) if plan.folds is not None else []
     words.append(_luck(factor, verdict) if confirmed else _unconfirmed(plan, factor, seeds))
     words += _untuned(plan, verdict) if confirmed and factor.name == "optimizer" else []
+    words += _at_defaults(plan) if factor.name == "optimizer" else []
     return [*filter(None, words)]
 
 
@@ -255,6 +256,41 @@ def _grown(plan: Plan) -> list[str]:
     ]
 
 
+def _drawn(plan: Plan) -> list[str]:
+    """How many points were drawn, and how far they reach."""
+    if not plan.points:
+        return []
+    words = []
+    for name in plan.drawn:
+        levels = plan[name].levels
+        numbers = all(isinstance(level, float) for level in levels)
+        words.append(f"{words_of(name)} from {min(levels):.3g} to {max(levels):.3g}" if numbers else name)
+    return [f"Every optimizer was tried at the same {len(plan.points)} points ({plan.search}): {listed(words)}."]
+
+
+def _unequal(factor: Factor, verdict: Verdict) -> list[str]:
+    """Which were tuned over more settings than others, and how to make it equal."""
+    counts: dict[int, list[str]] = {}
+    for entry in verdict.entries:
+        counts.setdefault(entry.settings, []).append(shown(entry.setting[factor.name]))
+    if len(counts) < 2:
+        return []
+    (first, names), *others = sorted(counts.items(), reverse=True)
+    words = [f"{listed(names)} {'was' if len(names) == 1 else 'were'} tuned over {first} settings"]
+    words += [f"{listed(names)} over {count}" for count, names in others]
+    luck = "the lowest of more is lower by luck alone. search='sobol' gives all as many"
+    return [f"{', '.join(words)}: {luck}."]
+
+
+def _refined(plan: Plan, factor: Factor) -> list[str]:
+    """How many finer settings each level had, and how fine."""
+    rounds = sum(bool(one.get(factor.name)) for one in plan.refined)
+    if not rounds:
+        return []
+    more = f"{2 * rounds} more, down to 1/{2**rounds} of the grid's step"
+    return [f"Around its best rate each {factor.kind.words} was tried at {more}."]
+
+
 def _open(factor: Factor, verdict: Verdict) -> list[str]:
     """How many more seeds, or samples, would settle which is the best."""
     several = [e for e in verdict.entries[1:] if e.standing == OPEN and e.more_seeds]
@@ -337,6 +373,19 @@ def _untuned(plan: Plan, verdict: Verdict) -> list[str]:
     if plan.defaults and without:
         words.append(f"{listed(without)}: no default rate above 0, so tuned numbers only.")
     return words
+
+
+def _at_defaults(plan: Plan) -> list[str]:
+    """The hyperparameters that were not tuned, those of the same optimizers together."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name in dict.fromkeys(name for names in plan.untuned.values() for name in names):
+        having = tuple(label for label in plan.optimizers if name in plan.untuned.get(label, ()))
+        groups.setdefault(having, []).append(name)
+    words = [
+        f"{listed(names)} ({', '.join(having) if len(having) < len(plan.optimizers) else 'all'})"
+        for having, names in sorted(groups.items(), key=lambda group: -len(group[0]))
+    ]
+    return [f"Left at their defaults: {', '.join(words)}."] if words else []
 
 
 def passed_over(

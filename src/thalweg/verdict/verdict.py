@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,14 +45,14 @@ def chosen_settings(plan: Plan, members: pd.DataFrame, by: str = "optimizer") ->
     Seeds whose search is not complete are left out, so that every setting is judged on the same seeds.
     Where every setting diverged on some seed, the one that did on the fewest. Ties go to the smaller rate.
     """
-    return _best(plan[by], search_losses(plan, members))
+    return _best(plan[by], search_losses(plan, members, by))
 
 
 def to_confirm(plan: Plan, members: pd.DataFrame) -> list[Setting]:
     """The settings to run again with fresh seeds: the best of each level of each factor that is ranked, and
     each optimizer's defaults."""
-    search = search_losses(plan, members)
-    best = {factor.name: [s for s, _ in _best(factor, search).values()] for factor in plan.ranked}
+    chosen = {factor.name: chosen_settings(plan, members, factor.name) for factor in plan.ranked}
+    best = {name: [setting for setting, _ in levels.values()] for name, levels in chosen.items()}
     defaults = [plan.default(setting) for setting in best["optimizer"]]
     return list(dict.fromkeys(filter(None, [*itertools.chain(*best.values()), *defaults])))
 
@@ -91,18 +91,26 @@ def _best(factor: Factor, losses: Losses) -> Chosen:
 
 
 def search_losses(
-    plan: Plan, members: pd.DataFrame, criterion: Criterion | None = None, stopped: bool = False
+    plan: Plan,
+    members: pd.DataFrame,
+    by: str = "optimizer",
+    criterion: Criterion | None = None,
+    stopped: bool = False,
+    grid: bool = False,
 ) -> Losses:
-    """The losses of the search, for each seed that every setting has finished.
+    """The losses of the search behind a ranking by that factor, for each seed that every setting has finished.
 
     Args:
         criterion: another than the plan's.
         stopped: whether settings that halving stopped count too, with the losses they had then.
+        grid: whether to leave out those by which the search was refined.
     """
-    search = members[members["stage"] == "search"]
-    # While the grid grows, what it had before stands.
+    search = searched(plan, members, by)
+    search = search[~_of(plan, search, {*plan.refinement})] if grid else search
+    # While the grid grows, or is refined, what it had before stands.
     growing = set(plan.grown) & set(search.loc[~search["status"].isin(_ENDED), "lr"])
     search = search[~search["lr"].isin(growing)]
+    search = search[~_unfinished_round(plan, search, by)]
     unfinished = search.loc[~search["status"].isin(_ENDED), "seed"]
     whole = search[~search["seed"].isin(unfinished)]
     if stopped:
@@ -111,6 +119,31 @@ def search_losses(
     names = _names(plan)
     halted = whole.loc[whole["status"] == "stopped", names].drop_duplicates()
     return _losses(plan, whole[~_among(whole[names], halted)], criterion or plan.criterion)
+
+
+def searched(plan: Plan, members: pd.DataFrame, by: str = "optimizer") -> pd.DataFrame:
+    """The runs of the search behind a ranking by that factor: without those by which it was refined for others."""
+    search = members[members["stage"] == "search"]
+    others = set(plan.refinement) - set(plan.finer(by))
+    return search[~_of(plan, search, others)]
+
+
+def _unfinished_round(plan: Plan, search: pd.DataFrame, by: str) -> pd.Series:
+    """Which runs belong to a round of the refinement that is not complete."""
+    rows = pd.Series(False, index=search.index)
+    for one in plan.refined:
+        of_round = _of(plan, search, set(one.get(by, ())))
+        if not search.loc[of_round, "status"].isin(_ENDED).all():
+            rows |= of_round
+    return rows
+
+
+def _of(plan: Plan, search: pd.DataFrame, settings: Container[Setting]) -> pd.Series:
+    """Which runs have one of these settings, whose rates are not of the grid."""
+    rows = ~search["lr"].isin(plan.rates)
+    finer = search.loc[rows, _names(plan)].to_dict("records")
+    rows[rows] = np.array([_setting(row) in settings for row in finer], dtype=bool)
+    return rows
 
 
 def _names(plan: Plan) -> list[str]:
@@ -185,7 +218,7 @@ def judge(
     margin = Range(0).check("margin", margin, PlanError)
     factor = rankable(plan, by)
     criterion = plan.criterion if by_metric is None else _ranked_by(plan, members, by_metric)
-    search = search_losses(plan, members)
+    search = search_losses(plan, members, factor.name)
     chosen = _best(factor, search)
     if not chosen:
         nothing = f"Nothing can be said about {name} yet: no seed is complete."
@@ -194,16 +227,19 @@ def judge(
     fresh, looks = _ended(plan, members[members["stage"] == "confirmation"])
     again = _losses(plan, fresh, criterion)
     confirmed = again.rows(settings)
-    searched = search_losses(plan, members, criterion).rows(settings)
-    losses = searched if confirmed is None else confirmed
+    before = search_losses(plan, members, factor.name, criterion).rows(settings)
+    losses = before if confirmed is None else confirmed
     assert losses is not None  # the search is complete on its seeds
-    assert searched is not None
+    assert before is not None
     each_run, parts = losses, {} if parts is None or plan.folds else parts
     by_part = None if confirmed is None else _by_part(fresh, parts, settings, criterion)
     losses, samples = (losses, 0) if by_part is None else (by_part, samples)
     order, ranked = rank(losses, overlap=plan.overlap, margin=margin, looks=looks)
-    metrics = _by_metrics(plan, members, None if confirmed is None else (fresh, parts), settings, looks, criterion)
-    runs = members[members["stage"] == "search"].groupby(factor.name, sort=False)["status"]
+    runs_and_parts = None if confirmed is None else (fresh, parts)
+    metrics = _by_metrics(plan, members, factor.name, runs_and_parts, settings, looks, criterion)
+    behind = searched(plan, members, factor.name)
+    runs = behind.groupby(factor.name, sort=False)["status"]
+    tried = behind[_names(plan)].drop_duplicates()[factor.name].value_counts()
     if plan.folds is not None:
         fresh = averaged(fresh)
     steps = dict(zip(search.settings, search.steps, strict=True))
@@ -227,9 +263,10 @@ def judge(
                 may_be_best=ranked.may_be_best[k],
                 regret=ranked.regret[k],
                 probability_best=ranked.probability[k],
-                search_value=criterion.sign * float(searched[..., k].mean()),
-                edge=_edge(plan, setting.lr),
+                search_value=criterion.sign * float(before[..., k].mean()),
+                edge=_edge([*plan.rates, *plan.rates_of(setting, factor.name)], setting.lr),
                 runs=int(status.size),
+                settings=int(tried[setting[factor.name]]),
                 diverged=int((status == "diverged").sum()),
                 test={} if confirmed is None else _test(fresh, setting, parts),
                 seconds_per_step=seconds_per_step(plan, costs, setting),
@@ -263,7 +300,7 @@ def judge(
 
 def rankable(plan: Plan, by: str) -> Factor:
     """The factor of that name, if it has levels to rank; words as in sentences are taken too."""
-    factors = {f.name: f for f in plan.factors if f.varied or f.name == "optimizer"}
+    factors = {f.name: f for f in plan.factors if f.name == "optimizer" or (f.varied and f.name not in plan.drawn)}
     names = {f.kind.words: f for f in factors.values()} | factors
     if by not in names:
         raise PlanError(unknown("factor that this study varies", str(by), factors))
@@ -292,6 +329,7 @@ def _ranked_by(plan: Plan, members: pd.DataFrame, by_metric: str) -> Criterion:
 def _by_metrics(
     plan: Plan,
     members: pd.DataFrame,
+    by: str,
     fresh: tuple[pd.DataFrame, Mapping[str, pd.DataFrame]] | None,
     settings: Sequence[Setting],
     looks: int,
@@ -308,7 +346,7 @@ def _by_metrics(
         other = Criterion(name, sign, criterion.epochs)
         values = None if fresh is None else _by_part(*fresh, settings, other)
         if values is None:
-            runs = search_losses(plan, members, other) if fresh is None else _losses(plan, fresh[0], other)
+            runs = search_losses(plan, members, by, other) if fresh is None else _losses(plan, fresh[0], other)
             values = runs.rows(settings)
         if values is None:
             continue
@@ -412,6 +450,5 @@ def points(curves: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(value=rows["value"].mask(lost, math.inf))
 
 
-def _edge(plan: Plan, lr: float) -> str | None:
-    ends = {plan.rates[0]: "lowest", plan.rates[-1]: "highest"}
-    return ends.get(lr) if len(plan.rates) > 1 else None
+def _edge(rates: Sequence[float], lr: float) -> str | None:
+    return {min(rates): "lowest", max(rates): "highest"}.get(lr) if len(set(rates)) > 1 else None

@@ -1,0 +1,83 @@
+"""The hyperparameters of a plan's optimizers, the rate apart: those that vary, and those left at their defaults."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .. import schedules
+from ..errors import PlanError, unknown
+from ..formulas import Formula
+from .factors import FIXED, Factor, factor, hyperparameter
+from .folds import FOLD
+
+# Columns of the table of members, which no hyperparameter may be called.
+COLUMNS = {*(kind.name for kind in FIXED), "member", "stage", "seed", FOLD, "status", "step"}
+
+
+def varied_by(rules: Mapping[str, Formula], levels: Mapping[str, Sequence[Any]] | None) -> list[Factor]:
+    """A factor for each, applying to the formulas that have it."""
+    if not isinstance(levels, Mapping | None):
+        raise PlanError(f"hyperparameters must map names to values, e.g. {{'beta2': [0.99, 0.999]}}, not {levels!r}.")
+    factors = []
+    for name, values in (levels or {}).items():
+        if name == "lr":
+            raise PlanError("hyperparameters names lr; give its values as rates.")
+        if name in COLUMNS:
+            raise PlanError(f"{name!r} is a column of the study's table; give that hyperparameter another name.")
+        labels = tuple(label for label, rule in rules.items() if name in _arguments(rule))
+        if not labels:
+            names = dict.fromkeys(n for rule in rules.values() for n in _arguments(rule) if n != "lr")
+            raise PlanError(unknown("hyperparameter of these optimizers", str(name), names))
+        for label in labels:
+            if name in dict(rules[label].changed):
+                raise PlanError(
+                    f"{label} sets {name}, and hyperparameters varies it; name it {rules[label].name}, "
+                    f"or leave {name} out of hyperparameters."
+                )
+        varied = replace(factor(hyperparameter(name), values), only=labels)
+        for label, value in itertools.product(labels, varied.levels):
+            rules[label].with_(**{name: value})  # refuses a value of the wrong kind
+        factors.append(varied)
+    return factors
+
+
+def _arguments(rule: Formula) -> dict[str, Any]:
+    return {**rule.hyperparameters, **rule.options}
+
+
+def defaults_of(rules: Mapping[str, Formula], factors: Sequence[Factor]) -> dict[str, dict[str, Any]]:
+    """Each formula's own rate, and its values of what varies and it has."""
+    varied = [f for f in factors if f.varied]
+    names = {label: ("lr", *(f.name for f in varied if label in (f.only or ()))) for label in rules}
+    values = {label: _arguments(rule) for label, rule in rules.items()}
+    return {label: {n: values[label][n] for n in names[label]} for label in rules if values[label]["lr"] > 0}
+
+
+def at_defaults(
+    rules: Mapping[str, Formula], factors: Sequence[Factor], compared: Mapping[str, schedules.Schedule]
+) -> dict[str, list[str]]:
+    """The numbers of each formula's equations that nothing varies or sets: no factor, schedule or argument of its own.
+
+    >>> from thalweg import formulas
+    >>> at_defaults({"adam(beta2=0.99)": formulas.get("adam(beta2=0.99)")}, [], {})
+    {'adam(beta2=0.99)': ['beta1', 'eps', 'weight_decay']}
+    """
+    names = {label: {"lr", *dict(rule.changed)} for label, rule in rules.items()}
+    for label, rule in rules.items():
+        names[label] |= {f.name for f in factors if label in (f.only or ())}
+        names[label] |= {name for one in compared.values() for name in one.on(rule.hyperparameters)}
+    return {label: [n for n in rule.hyperparameters if n not in names[label]] for label, rule in rules.items()}
+
+
+def check_scheduled(compared: Iterable[schedules.Schedule], rules: Iterable[Formula]) -> None:
+    """Each hyperparameter that is scheduled must be of one of the optimizers."""
+    names = {name for rule in rules for name in rule.hyperparameters}
+    for schedule in compared:
+        schedule.on(names)  # refuses what cannot move a rate
+        if isinstance(schedule, schedules.Several):
+            for name, _ in schedule.schedules:
+                if name not in names:
+                    raise PlanError(unknown("hyperparameter of these optimizers", name, sorted(names)))
