@@ -240,7 +240,7 @@ def rates_until(wanted: Plan) -> set[float]:
 def test_the_choice_is_better_or_as_good(study: Study, tmp_path: Path) -> None:
     coarse = compare(problem(), **GRID, refine=0, store=tmp_path / "a.db")
     assert coarse.plan.refined == ()
-    before, after = ({e.optimizer: e.search_loss for e in one.verdict.entries} for one in (coarse, study))
+    before, after = ({e.optimizer: e.search_value for e in one.verdict.entries} for one in (coarse, study))
     assert all(after[name] <= before[name] for name in before)
     assert after != before
 
@@ -254,7 +254,7 @@ def test_a_shifted_grid_has_the_same_choice(tmp_path: Path) -> None:
         store = tmp_path / f"{refine} {shift}.db"
         result = compare("diabetes", rates=grid, refine=refine, store=store, progress=False, **asked)
         entries = {e.optimizer: e for e in result.verdict.entries}
-        losses[refine, shift > 1] = np.array([entries[name].search_loss for name in ("sgd", "adam")])
+        losses[refine, shift > 1] = np.array([entries[name].search_value for name in ("sgd", "adam")])
         letters[refine, shift > 1] = {name: (e.letters, e.may_be_best) for name, e in entries.items()}
     np.testing.assert_allclose(losses[2, True], losses[2, False], rtol=1e-3)
     assert letters[2, True] == letters[2, False]
