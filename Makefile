@@ -46,6 +46,7 @@ bench: setup
 	$(BIN)/python benchmarks/sharpness.py
 	$(BIN)/python benchmarks/intervals.py
 	$(BIN)/python benchmarks/verdicts.py
+	$(BIN)/python benchmarks/tuning.py
 	$(BIN)/python benchmarks/basins.py
 	$(BIN)/python benchmarks/halving.py
 

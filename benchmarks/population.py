@@ -42,7 +42,9 @@ def population(name: str) -> float:
     """Member-steps per second of the search stage of a study."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        study = tw.compare(name, **STUDY[name], confirmation=0, grow=0, store=Path(folder) / "study.db", progress=False)
+        study = tw.compare(
+            name, **STUDY[name], confirmation=0, grow=0, refine=0, store=Path(folder) / "study.db", progress=False
+        )
         elapsed = time.perf_counter() - begun
         with Store.open(study.path) as store:
             steps = sum(row.step * len(row.settings) for row in store.blocks())

@@ -32,6 +32,7 @@ def main() -> None:
             epochs=20,
             batch_sizes=[8, 32, 128, "full"],
             confirmation=5,
+            refine=0,
             store=Path(folder) / "digits.db",
             progress=False,
         )
