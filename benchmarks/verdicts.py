@@ -45,8 +45,8 @@ from thalweg.store.file import Store
 from thalweg.verdict import chances
 from thalweg.verdict.comparisons import rank
 from thalweg.verdict.intervals import estimate
+from thalweg.verdict.losses import matching
 from thalweg.verdict.pairs import Pairs
-from thalweg.verdict.verdict import matching
 
 Draw = Callable[..., np.ndarray]
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1)

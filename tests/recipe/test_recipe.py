@@ -18,7 +18,7 @@ from thalweg.errors import PlanError
 from thalweg.plan.plan import Setting, plan
 from thalweg.recipe.recipe import Recipe, recipe
 from thalweg.study.study import Study, compare
-from thalweg.verdict.verdict import matching
+from thalweg.verdict.losses import matching
 
 from ..cases import mostly_slow
 

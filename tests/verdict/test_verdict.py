@@ -17,7 +17,8 @@ from thalweg.plan.plan import Plan, Setting, plan
 from thalweg.verdict import chances
 from thalweg.verdict.comparisons import rank
 from thalweg.verdict.entries import Verdict
-from thalweg.verdict.verdict import judge, points, to_confirm
+from thalweg.verdict.losses import points
+from thalweg.verdict.verdict import judge, to_confirm
 
 Loss = Callable[[str, float, str, int], float]
 RATES = (0.01, 0.1, 1.0)

@@ -29,7 +29,8 @@ from ..problem.prepare import Prepared
 from ..recipe.recipe import Recipe, recipe
 from ..recipe.run import RecipeRun, differences
 from ..verdict.entries import Verdict
-from ..verdict.verdict import judge, matching
+from ..verdict.losses import matching
+from ..verdict.verdict import judge
 from .programs import Programs, built, one_thread
 
 STEPS = 10_000  # of a longer run, the first passes are repeated: as many as begin within these steps

@@ -18,7 +18,7 @@ from ..population.block import Block
 from ..problem.declaration import Problem
 from ..problem.prepare import Prepared
 from ..results import Results
-from ..verdict.verdict import matching
+from ..verdict.losses import matching
 
 POINTS = 60  # points of a path, evenly spaced over its steps
 

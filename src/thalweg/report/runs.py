@@ -14,8 +14,8 @@ from ..plan.plan import Plan
 from ..verdict import sensitivity as valleys
 from ..verdict.entries import Verdict
 from ..verdict.generalization import Generalization
+from ..verdict.losses import having, matching, points
 from ..verdict.targets import race
-from ..verdict.verdict import having, matching, points
 from .sections import Column, Figure, Row, Section
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ from ..plan.folds import FOLD
 from ..plan.plan import Plan
 from .entries import Entry, Verdict, plain
 from .intervals import Interval, interval
-from .verdict import matching, points
+from .losses import matching, points
 
 LAST = 0.2  # the part of the run over which a loss may still fall
 LEAST = 0.01  # of the loss: a smaller fall is not worth more epochs

@@ -27,8 +27,8 @@ from scipy import stats
 
 from ..plan.factors import words_of
 from ..plan.plan import Plan
+from .losses import Losses, search_losses
 from .sentences import listed, percent
-from .verdict import Losses, search_losses
 
 ALL = "all"  # the grid of all optimizers together
 SEEDS, REST, SPECIFIC = "seeds", "rest", "specific"

@@ -25,8 +25,8 @@ from ..plan.plan import Plan
 from .comparisons import badness, paired
 from .entries import Verdict
 from .intervals import Interval
+from .losses import matching, points
 from .sentences import listed
-from .verdict import matching, points
 
 MOST_CHANGES = 3  # more are counted and not listed
 

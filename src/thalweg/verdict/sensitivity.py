@@ -18,7 +18,8 @@ import pandas as pd
 
 from ..plan.factors import Setting
 from ..plan.plan import Plan
-from .verdict import chosen_settings, matching, search_losses
+from .losses import matching, search_losses
+from .verdict import chosen_settings
 
 SHARES = (0.01, 0.05, 0.1)
 

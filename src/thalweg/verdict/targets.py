@@ -27,7 +27,7 @@ from ..errors import PlanError
 from ..plan.folds import FOLD
 from .entries import Verdict
 from .intervals import LEVEL, Interval
-from .verdict import matching, points
+from .losses import matching, points
 
 
 @dataclass(frozen=True)

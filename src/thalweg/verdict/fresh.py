@@ -1,0 +1,105 @@
+"""The runs of a confirmation: what each setting is judged by over fresh seeds, and over the samples it is judged on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from ..plan.criterion import Criterion
+from ..plan.factors import Setting
+from ..plan.folds import averaged
+from ..plan.plan import Plan
+from .comparisons import paired
+from .entries import Default
+from .intervals import Interval, interval
+from .losses import ENDED, Losses, losses_of, matching
+
+
+@dataclass(frozen=True, eq=False)
+class Fresh:
+    """The fresh runs that all have ended; none while one of them still runs.
+
+    Attributes:
+        runs: their rows of the table of members.
+        parts: metric → their values on parts of the samples; none with folds, and in older stores.
+        looks: how often the confirmation had been looked at before.
+    """
+
+    plan: Plan
+    runs: pd.DataFrame
+    parts: Mapping[str, pd.DataFrame]
+    looks: int
+
+    @classmethod
+    def of(cls, plan: Plan, members: pd.DataFrame, parts: Mapping[str, pd.DataFrame] | None) -> Fresh:
+        """Of a study that is being extended, the runs that had ended before."""
+        parts = {} if parts is None or plan.folds is not None else parts
+        fresh = members[members["stage"] == "confirmation"]
+        for looks, count in reversed([*enumerate(plan.looks), (len(plan.looks), math.inf)]):
+            runs = fresh[fresh["seed"] < plan.seeds + count]
+            if len(runs) and runs["status"].isin(ENDED).all():
+                return cls(plan, runs, parts, looks)
+        return cls(plan, fresh[:0], parts, 0)
+
+    def losses(self, criterion: Criterion) -> Losses:
+        """What all settings are judged by, each run on all samples."""
+        return losses_of(self.plan, self.runs, criterion)
+
+    def by_part(self, settings: Sequence[Setting], criterion: Criterion) -> np.ndarray | None:
+        """What `Losses.rows` gives, by parts of the samples in the place of folds; None where these are not known."""
+        values = self._cells(criterion.column, settings)
+        return None if values is None else np.where(np.isfinite(values), criterion.sign * values, np.inf)
+
+    def cells(self, settings: Sequence[Setting], criterion: Criterion) -> np.ndarray | None:
+        """What `Losses.rows` gives: (seeds, parts of the samples or folds, settings); None if a setting is missing."""
+        values = self.by_part(settings, criterion)
+        return self.losses(criterion).rows(settings) if values is None else values
+
+    def _cells(self, metric: str, settings: Sequence[Setting]) -> np.ndarray | None:
+        """Values (seeds, parts of the samples, settings), infinite where a run diverged; None where they are not known.
+
+        One seed alone tells nothing of others, on however many samples.
+        """
+        each = [self.runs[matching(self.runs, setting)].sort_values("seed") for setting in settings]
+        members, parts = np.array([runs["member"] for runs in each]), self.parts.get(metric)
+        if parts is None or members.shape[1] < 2 or not np.isin(members, parts.index).all():
+            return None
+        values = parts.loc[members.ravel()].to_numpy(float).reshape(*members.shape, -1)
+        lost = np.array([runs["status"] == "diverged" for runs in each])[..., None] | ~np.isfinite(values)
+        return np.moveaxis(np.where(lost, np.inf, values), 0, -1)
+
+    def test(self, setting: Setting) -> dict[str, Interval]:
+        """metric → interval over the fresh seeds (and samples) of a setting, on the test part."""
+        runs = self._averaged[matching(self._averaged, setting)]
+        # A diverged run has an infinite loss; its other metrics count where they are numbers.
+        loss = runs.get("test_loss", pd.Series(dtype=float)).where(runs["status"] != "diverged").fillna(math.inf)
+        names = [name for name in runs.columns if name.startswith("test_")]
+        values = {m: (loss if m == "test_loss" else runs[m].dropna()).to_numpy(float) for m in names}
+        for m in names:
+            by_part = self._cells(m, [setting])
+            if by_part is not None and np.isfinite(by_part).all():
+                values[m] = by_part[..., 0]
+        return {m.removeprefix("test_"): interval(v) for m, v in values.items() if len(v)}
+
+    @cached_property
+    def _averaged(self) -> pd.DataFrame:
+        """The runs, of a cross-validation the means over its folds."""
+        return self.runs if self.plan.folds is None else averaged(self.runs)
+
+    def default(self, setting: Setting, criterion: Criterion) -> Default | None:
+        """The optimizer of that setting at its own defaults; None where that was not run."""
+        default, sign = self.plan.default(setting), criterion.sign
+        if default is None or self.losses(criterion).rows([default, setting]) is None:
+            return None
+        rows = self.cells([default, setting], criterion)
+        assert rows is not None  # both settings are there
+        chosen, untuned, tuned = default == setting, rows[..., 0], rows[..., 1]
+        difference = Interval(0.0, 0.0, 0.0) if chosen else paired(untuned, tuned, self.plan.overlap)
+        value = interval(untuned, overlap=self.plan.overlap).times(sign)
+        further = dict(default.further)
+        return Default(default.lr, default.schedule, further, chosen, value, difference.times(sign), self.test(default))

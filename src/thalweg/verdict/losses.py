@@ -1,0 +1,159 @@
+"""The tables of a study's runs as arrays: what each run is judged by, the lower the better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..plan.criterion import Criterion
+from ..plan.factors import Level, Setting
+from ..plan.folds import FOLD
+from ..plan.plan import Plan
+
+ENDED = ("finished", "diverged", "stopped")
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What runs are judged by (settings, seeds, folds), the lower the better, and how far they came.
+
+    Infinite where a run diverged; a metric of which higher is better is negated. There is one fold without
+    cross-validation.
+    """
+
+    settings: list[Setting]
+    values: np.ndarray
+    steps: list[int]
+
+    def rows(self, settings: Sequence[Setting]) -> np.ndarray | None:
+        """(seeds, folds, settings), or None if one of them is missing."""
+        place = {setting: k for k, setting in enumerate(self.settings)}
+        if any(setting not in place for setting in settings):
+            return None
+        rows = self.values[[place[setting] for setting in settings]]
+        return None if np.isnan(rows).any() or not rows.size else np.moveaxis(rows, 0, -1)
+
+
+def search_losses(
+    plan: Plan,
+    members: pd.DataFrame,
+    by: str = "optimizer",
+    criterion: Criterion | None = None,
+    stopped: bool = False,
+    grid: bool = False,
+) -> Losses:
+    """The losses of the search behind a ranking by that factor, for each seed that every setting has finished.
+
+    Args:
+        criterion: another than the plan's.
+        stopped: whether settings that halving stopped count too, with the losses they had then.
+        grid: whether to leave out those by which the search was refined.
+    """
+    search = searched(plan, members, by)
+    search = search[~_of(plan, search, {*plan.refinement})] if grid else search
+    # While the grid grows, or is refined, what it had before stands.
+    growing = set(plan.grown) & set(search.loc[~search["status"].isin(ENDED), "lr"])
+    search = search[~search["lr"].isin(growing)]
+    search = search[~_unfinished_round(plan, search, by)]
+    unfinished = search.loc[~search["status"].isin(ENDED), "seed"]
+    whole = search[~search["seed"].isin(unfinished)]
+    if stopped:
+        return losses_of(plan, whole, criterion or plan.criterion)
+    # A setting that was stopped is stopped on every seed, those on which it had diverged before among them.
+    names = setting_columns(plan)
+    halted = whole.loc[whole["status"] == "stopped", names].drop_duplicates()
+    return losses_of(plan, whole[~_among(whole[names], halted)], criterion or plan.criterion)
+
+
+def searched(plan: Plan, members: pd.DataFrame, by: str = "optimizer") -> pd.DataFrame:
+    """The runs of the search behind a ranking by that factor: without those by which it was refined for others."""
+    search = members[members["stage"] == "search"]
+    others = set(plan.refinement) - set(plan.finer(by))
+    return search[~_of(plan, search, others)]
+
+
+def _unfinished_round(plan: Plan, search: pd.DataFrame, by: str) -> pd.Series:
+    """Which runs belong to a round of the refinement that is not complete."""
+    rows = pd.Series(False, index=search.index)
+    for one in plan.refined:
+        of_round = _of(plan, search, set(one.get(by, ())))
+        if not search.loc[of_round, "status"].isin(ENDED).all():
+            rows |= of_round
+    return rows
+
+
+def _of(plan: Plan, search: pd.DataFrame, settings: Container[Setting]) -> pd.Series:
+    """Which runs have one of these settings, whose rates are not of the grid."""
+    rows = ~search["lr"].isin(plan.rates)
+    finer = search.loc[rows, setting_columns(plan)].to_dict("records")
+    rows[rows] = np.array([_setting(row) in settings for row in finer], dtype=bool)
+    return rows
+
+
+def setting_columns(plan: Plan) -> list[str]:
+    return ["optimizer", "lr", "schedule", *(f.name for f in plan.further)]
+
+
+def _among(rows: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
+    """Which rows are among the others."""
+    if others.empty:
+        return pd.Series(False, index=rows.index)
+    both = pd.concat([others, rows])
+    codes = both.groupby(list(rows), sort=False, dropna=False).ngroup().to_numpy()
+    return pd.Series(np.isin(codes[len(others) :], codes[: len(others)]), index=rows.index)
+
+
+def losses_of(plan: Plan, members: pd.DataFrame, criterion: Criterion) -> Losses:
+    if plan.folds is not None:
+        members = members[members[FOLD].notna()]
+    if members.empty or criterion.column not in members:
+        return Losses([], np.zeros((0, 0, 0)), [])
+    names = setting_columns(plan)
+    code = members.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
+    _, first = np.unique(code, return_index=True)
+    settings = [_setting(row) for row in members.iloc[first][names].to_dict("records")]
+    seeds, column = np.unique(members["seed"], return_inverse=True)
+    loss = (criterion.sign * members[criterion.column]).where(members["status"] != "diverged").fillna(math.inf)
+    values = np.full((len(settings), len(seeds), len(plan.search_folds)), math.nan)
+    fold = members[FOLD].to_numpy(int) if plan.folds is not None else 0
+    values[code, column, fold] = loss.to_numpy(float)
+    steps = members["step"].where(members["status"] == "finished", 0).to_numpy()
+    longest = np.zeros(len(settings), dtype=np.int64)
+    np.maximum.at(longest, code, steps.astype(np.int64))
+    return Losses(settings, values, longest.tolist())
+
+
+def _setting(row: Mapping[str, Any]) -> Setting:
+    """The setting of a row of the table, whose numbers are NumPy's and whose missing levels are NaN."""
+    levels = tuple(
+        (name, None if isinstance(value, float) and math.isnan(value) else value)
+        for name, value in row.items()
+        if name not in ("optimizer", "lr", "schedule")
+    )
+    return Setting(str(row["optimizer"]), float(row["lr"]), str(row["schedule"]), levels)
+
+
+def matching(members: pd.DataFrame, setting: Setting) -> pd.Series:
+    """Which rows of the table of members have that setting."""
+    first = {"optimizer": setting.optimizer, "lr": setting.lr, "schedule": setting.schedule}
+    return having(members, {**first, **dict(setting.further)})
+
+
+def having(members: pd.DataFrame, levels: Mapping[str, Level]) -> pd.Series:
+    """Which rows have these levels; None stands for a factor that does not apply."""
+    rows = pd.Series(True, index=members.index)
+    for name, level in levels.items():
+        rows &= members[name].isna() if level is None else members[name] == level
+    return rows
+
+
+def points(curves: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
+    """The points of these members, beside each its member's row; infinite from where a run diverged on."""
+    rows = curves.merge(members.rename(columns={"step": "last"}), on="member")
+    lost = (rows["status"] == "diverged") & (rows["step"] >= rows["last"])
+    return rows.assign(value=rows["value"].mask(lost, math.inf))
