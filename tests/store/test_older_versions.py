@@ -42,6 +42,18 @@ def test_a_finished_store_reads_as_it_did(tmp_path: Path) -> None:
     assert study.verdict.sentence == EXPECTED["sentence"]
 
 
+def test_a_store_with_values_on_parts_of_the_samples(tmp_path: Path) -> None:
+    """Of schema 3: refined, with a grid that has grown."""
+    study = tw.Study.open(shutil.copy(STORES / "schema-3.db", tmp_path / "a.db"))
+    assert study.finished
+    assert (len(study.plan.refinement), study.plan.grown) == (4, (10.0,))
+    assert (study.verdict.seeds, study.verdict.samples) == (2, 91)
+    assert [entry.optimizer for entry in study.verdict.entries] == ["sgd", "adam"]
+    again = tw.rerun(study.path, progress=False)
+    assert again.same_verdict
+    assert study.extend(1, progress=False).verdict.seeds == 3
+
+
 def test_a_stopped_store_is_carried_on(stopped: Path) -> None:
     before, table = tw.Study.open(stopped).curves(), tw.Study.open(stopped).table()
     study = tw.resume(stopped, progress=False)
