@@ -241,6 +241,12 @@ def test_each_place_with_wrong_values(key: str, path: Path) -> None:
     sweep_meta(path, key, ["show", "recipe", "export", "resume"], every=4)
 
 
+def test_runs_of_a_finer_search_that_the_plan_lacks(path: Path) -> None:
+    at = ("refined", 0, "optimizer", 0)
+    set_meta(path, "plan", json.dumps(replaced(stored_meta()["plan"], at, DELETED)))
+    survives(path, at, ["show", "report"])
+
+
 @pytest.mark.parametrize("key", sorted(stored_meta()))
 def test_a_value_that_is_missing(key: str, path: Path) -> None:
     changed(path, f"DELETE FROM meta WHERE key = '{key}'")

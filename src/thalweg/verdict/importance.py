@@ -101,7 +101,8 @@ def importance(plan: Plan, members: pd.DataFrame) -> list[Shares]:
 def _grids(plan: Plan, search: Losses) -> dict[str, np.ndarray]:
     """optimizer → losses (rates, schedules, levels of each further factor, seeds), where all of them are known."""
     place = {setting: k for k, setting in enumerate(search.settings)}
-    rates = {setting.lr for setting in search.settings}  # those by which the grid still grows are not among them
+    # Those by which the grid still grows are not among them, nor those of a finer search.
+    rates = {setting.lr for setting in search.settings} & {*plan.rates}
     grids, finer = {}, {*plan.refinement}
     for optimizer in plan.optimizers:
         settings = [one for one in plan.settings if one.optimizer == optimizer and one.lr in rates and one not in finer]
