@@ -225,9 +225,9 @@ class Results:
         """
 
         def judged() -> Verdict:
-            with Store.open(self.path) as store:
-                parts = store.parts()
-            evidence = self.table(), self._meta("costs") or {}, factor, parts, self.problem.get("validation_samples", 0)
+            with Store.open(self.path) as store:  # whose rows are checked once
+                table, parts = self._once("table", store.members), store.parts()
+            evidence = table, self._meta("costs") or {}, factor, parts, self.problem.get("validation_samples", 0)
             return judge(self.plan, self.name, *evidence, margin, by_metric)
 
         return self._once(f"verdict by {factor} {margin} {by_metric}", judged)

@@ -53,7 +53,8 @@ def judged_parts(
         first: block → the number of its first member.
     """
     judging: dict[int, dict[int, np.ndarray]] = {}
-    for block, step, value in db.execute("SELECT block, step, value FROM curves WHERE metric = ?", [criterion.column]):
+    points = "SELECT block, step, value FROM curves WHERE metric = ? AND block IN (SELECT block FROM parts)"
+    for block, step, value in db.execute(points, [criterion.column]) if criterion.epochs != 1 else ():
         judging.setdefault(block, {})[step] = checks.curve(value, counts.get(block), criterion.column, step)
     rows: dict[str, dict[int, np.ndarray]] = {}
     read = db.execute("SELECT block, metric, step, value FROM parts ORDER BY block, metric, step")

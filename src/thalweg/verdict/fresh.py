@@ -48,7 +48,13 @@ class Fresh:
 
     def losses(self, criterion: Criterion) -> Losses:
         """What all settings are judged by, each run on all samples."""
-        return losses_of(self.plan, self.runs, criterion)
+        if criterion not in self._losses:
+            self._losses[criterion] = losses_of(self.plan, self.runs, criterion)
+        return self._losses[criterion]
+
+    @cached_property
+    def _losses(self) -> dict[Criterion, Losses]:
+        return {}
 
     def by_part(self, settings: Sequence[Setting], criterion: Criterion) -> np.ndarray | None:
         """What `Losses.rows` gives, by parts of the samples in the place of folds; None where these are not known."""

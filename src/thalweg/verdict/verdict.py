@@ -97,13 +97,16 @@ def judge(
     margin = Range(0).check("margin", margin, PlanError)
     factor = rankable(plan, by)
     criterion = plan.criterion if by_metric is None else _ranked_by(plan, members, by_metric)
-    chosen = chosen_settings(plan, members, factor.name)
+    search = search_losses(plan, members, factor.name)
+    chosen = _best(factor, search)
     if not chosen:
         nothing = f"Nothing can be said about {name} yet: no seed is complete."
         return Verdict((), (), nothing, (), 0, False, factor.name, criterion=criterion)
     settings = [setting for setting, _ in chosen.values()]
     fresh = Fresh.of(plan, members, parts)
-    search, again = search_losses(plan, members, factor.name, criterion), fresh.losses(criterion)
+    if criterion != plan.criterion:
+        search = search_losses(plan, members, factor.name, criterion)
+    again = fresh.losses(criterion)
     before, confirmed = search.rows(settings), again.rows(settings)
     assert before is not None  # the search is complete on its seeds
     judged = _Judged(plan, factor, criterion, members, costs, search, settings, before, confirmed, fresh)
@@ -166,10 +169,12 @@ class _Judged:
             samples: of the validation part, where they are evidence.
         """
         metrics, tried = self._metrics(), self._tried()
+        steps = dict(zip(self.search.settings, self.search.steps, strict=True))
         evidence = {
             k: {
                 "more_samples": ranked.more_parts[k] * (samples or 1),
                 "spread": spread(cells[..., k], self.plan.overlap),
+                "steps": steps[self.settings[k]],
                 **tried[self.settings[k][self.factor.name]],
             }
             for k in order
@@ -184,7 +189,6 @@ class _Judged:
         tuned = final and self.factor.name == "optimizer"
         default = self.fresh.default(setting, self.criterion) if tuned else None
         lost, mean_of_rest = badness(self.each_run[..., k])
-        steps = dict(zip(self.search.settings, self.search.steps, strict=True))
         return Entry(
             optimizer=setting.optimizer,
             letters=ranked.letters[k],
@@ -203,7 +207,6 @@ class _Judged:
             seconds_per_step=seconds_per_step(plan, self.costs, setting),
             state_bytes_per_weight=4.0 * plan.states_of(setting),
             further=dict(setting.further),
-            steps=steps[setting],
             places=ranked.places[k],
             more_seeds=ranked.more_seeds[k],
             metrics={name: judged[k] for name, judged in metrics.items()} if final else {},
