@@ -90,10 +90,10 @@ def _terms(verdict: Verdict) -> dict[str, str]:
         "Against the best": f"practically the same: within {margin} of the {by.extreme} {by.metric}; worse: reliably; "
         "open: neither is shown",
         **{
-            f"Validation {name}": "with the letters of a ranking by it"
+            f"Validation {name}": "beneath it the letters of a ranking by it"
             for name in (verdict.entries[0].metrics if verdict.entries else ())
         },
-        f"90% of seeds {'above' if by.higher else 'below'}": f"that {by.metric}, estimated from "
+        f"90% of seeds {'above' if by.higher else 'below'}": f"the {by.metric} that 9 of 10 seeds are better than, from "
         + (f"the {verdict.seeds} seeds" if verdict.seeds > FEW_SEEDS else "so few seeds that it is the worst of them"),
         "Chance of best": f"that its mean is truly the {by.extreme}, if the true means scatter as far as these show",
     }
