@@ -43,6 +43,7 @@ def rate_sensitivity() -> go.Figure:
         ["constant"],
         seeds=3,
         epochs=5,
+        refine=0,
         confirmation=0,
         store=mkdtemp() + "/rates.db",
         progress=False,
