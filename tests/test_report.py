@@ -122,7 +122,7 @@ def test_the_ranking_table_has_a_row_each_with_interval_and_test(study: Study, p
         assert f"{entry.test['accuracy'].mean:#.4g}" in page.text
         assert f"{abs(entry.optimism):#.3g}".rstrip(".") in page.text
         assert f"{entry.percentile_90:#.4g}" in page.text
-    assert "90% of seeds below the loss that 9 of 10 seeds are better than, from so few seeds that it is the worst of them" in page.text
+    assert "90% of seeds below 9 of 10 seeds have a better loss, says the worst of these few" in page.text
     assert (
         "Validation loss Not told apart May be best Regret at most Against the best Difference to best Chance of best"
         in page.text

@@ -93,8 +93,8 @@ def _terms(verdict: Verdict) -> dict[str, str]:
             f"Validation {name}": "beneath it the letters of a ranking by it"
             for name in (verdict.entries[0].metrics if verdict.entries else ())
         },
-        f"90% of seeds {'above' if by.higher else 'below'}": f"the {by.metric} that 9 of 10 seeds are better than, from "
-        + (f"the {verdict.seeds} seeds" if verdict.seeds > FEW_SEEDS else "so few seeds that it is the worst of them"),
+        f"90% of seeds {'above' if by.higher else 'below'}": f"9 of 10 seeds have a better {by.metric}, says "
+        + (f"the {verdict.seeds} seeds" if verdict.seeds > FEW_SEEDS else "the worst of these few"),
         "Chance of best": f"that its mean is truly the {by.extreme}, if the true means scatter as far as these show",
     }
 
