@@ -363,7 +363,7 @@ class Results:
 
         >>> import thalweg as tw, tempfile
         >>> study = tw.compare("breast-cancer", ["sgd"], [0.001, 0.01, 0.1], ["constant"], seeds=2, epochs=2,
-        ...                    confirmation=0, grow=0, store=tempfile.mkdtemp() + "/a.db", progress=False)
+        ...                    confirmation=0, grow=0, refine=0, store=tempfile.mkdtemp() + "/a.db", progress=False)
         >>> table = study.expected_best()
         >>> table["tried"].tolist(), bool(table["median"].is_monotonic_decreasing)
         ([1, 2, 3], True)
