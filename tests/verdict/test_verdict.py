@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -681,6 +682,13 @@ def test_ties_by_accuracy_stand_beside_the_loss() -> None:
     (note,) = [n for n in result.notes if n.startswith("By accuracy instead of loss: ")]
     assert "has the highest, 0.9" in note
     assert "may be as good." in note
+
+
+def test_a_difference_by_rounding_is_no_luck() -> None:
+    wanted = made()
+    best = judged(wanted, table(wanted, valley, {"loss": worse})).best
+    assert best.optimism == pytest.approx(0.5, abs=0.05)
+    assert dataclasses.replace(best, search_value=best.value.mean * (1 + 1e-9)).optimism == 0
 
 
 def test_a_margin_below_zero_is_refused() -> None:

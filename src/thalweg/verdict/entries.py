@@ -12,7 +12,7 @@ from typing import Any
 
 from ..plan.criterion import FINAL_LOSS, Criterion
 from ..plan.factors import Level, Setting, shown
-from .intervals import Interval
+from .intervals import ROUNDING, Interval
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,9 @@ class Entry:
 
     @property
     def optimism(self) -> float:
-        """How far the number reported is from the search's: what was luck in its choice."""
-        return self.value.mean - self.search_value
+        """How far the number reported is from the search's: what was luck in its choice; 0 if both agree."""
+        gap = self.value.mean - self.search_value
+        return 0.0 if math.isclose(self.value.mean, self.search_value, rel_tol=ROUNDING) else gap
 
     @property
     def setting(self) -> Setting:

@@ -30,6 +30,7 @@ import numpy as np
 from scipy import special
 
 LEVEL = 0.95
+ROUNDING = 1e-6  # relative: what float32 leaves uncertain of a mean loss
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from .intervals import estimate, reach
+from .intervals import ROUNDING, estimate, reach
 
-ROUNDING = 1e-6  # relative: what float32 leaves uncertain of a mean loss
 _MANY = 60  # above, the refinement over Holm is small and long to compute
 
 

@@ -15,7 +15,7 @@ from ..plan.plan import Plan
 from ..population.member import RUINED
 from .comparisons import OPEN, SAME, badness, rank
 from .entries import Entry, Verdict
-from .pairs import ROUNDING
+from .intervals import ROUNDING
 
 FEW_SAMPLES = 5000  # below, cross-validation tells more
 
@@ -352,6 +352,8 @@ def _luck(factor: Factor, verdict: Verdict) -> str:
         return ""
     name, much = called(factor, best.setting[factor.name]), f"{abs(best.optimism):.2g}"
     side = "higher" if best.optimism >= 0 else "lower"
+    if not best.optimism:
+        return f"{name}: {best.value.mean:.4g} with fresh seeds is what the search gave too."
     return (
         f"{name}: {best.value.mean:.4g} with fresh seeds is {much} {side} than the {best.search_value:.4g} of the "
         f"search, whose {verdict.criterion.extreme} of many is partly luck; so the fresh number is the one reported."
