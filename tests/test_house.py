@@ -20,7 +20,18 @@ ROOT = Path(thalweg.__file__).parent
 # From the ground up: a room's files import from their own room and from those before it.
 ROOMS = (
     *("errors", "files", "version", "numbers", "arguments", "calls", "pictures", "calculus", "convolution", "formulas"),
-    *("kernels", "optim", "schedules", "losses", "regularizers", "population", "landscapes", "problem", "plan"),
+    *(
+        "kernels",
+        "optim",
+        "schedules",
+        "losses",
+        "regularizers",
+        "programs",
+        "population",
+        "landscapes",
+        "problem",
+        "plan",
+    ),
     *("store", "verdict", "recipe", "results", "engine", "resampling", "probes", "report", "study", "suites", "sizes"),
     *("__init__", "gallery", "cli"),
 )

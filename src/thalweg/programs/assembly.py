@@ -1,0 +1,420 @@
+"""A step put together: kernels and matrix products in order, the room that each result takes, and the code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from llvmlite import ir
+
+from .dims import ONE, ZERO, Affine, Dim, product
+from .emit import F32, I8, I32, I64, Body, Counter, in_memory
+from .loops import Axes, Nest, Probe
+from .values import Buffer, Index, Place, Value, permuted, stored
+
+FEW = 512  # multiplications; below, loops of our own take less time than the start of a BLAS
+
+
+@dataclass
+class _Call:
+    """A kernel of the step, and the buffers it is given."""
+
+    function: ir.Function
+    buffers: list[Buffer]
+
+
+@dataclass
+class _Product:
+    """count × (rows × inner) @ (inner × columns), each matrix at its place in a buffer, through BLAS."""
+
+    left: tuple[Place, bool, Dim]
+    right: tuple[Place, bool, Dim]
+    out: Buffer
+    sizes: tuple[Dim, Dim, Dim]
+    count: Dim
+    steps: tuple[Dim, Dim, Dim]
+
+    @property
+    def buffers(self) -> list[Buffer]:
+        return [self.left[0].buffer, self.right[0].buffer, self.out]
+
+
+@dataclass
+class Assembly:
+    """Collects what a step does; `text` is the LLVM module of it.
+
+    Attributes:
+        room: bytes of the arena.
+        made: what rules made of a value once, for several operations.
+    """
+
+    steps: list[_Call | _Product] = field(default_factory=list)
+    room: Dim = ZERO
+    made: dict[Any, tuple[Value, Value]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.module = ir.Module("step")
+
+    def value(self, shape: Sequence[Dim], dtype: torch.dtype) -> Value:
+        """Room in the arena."""
+        return stored(Buffer(dtype, product(shape)), tuple(shape))
+
+    def kernel(self, buffers: Sequence[Buffer]) -> Body:
+        """A loop of its own; write its inside, and call `finish`."""
+        buffers = list(dict.fromkeys(buffers))
+        kinds = [I64, *(in_memory(b.dtype).as_pointer() for b in buffers)]
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), f"kernel{len(self.steps)}")
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        function.attributes.add("nounwind")
+        self.steps.append(_Call(function, buffers))
+        return Body(function, buffers)
+
+    def store(self, value: Value, out: Value | None = None, dense: bool = False) -> Value:
+        """The value in memory, in the order in which it is read where `out` and `dense` do not say another."""
+        if out is None:
+            out = self.value(value.shape, value.dtype) if dense else self._like_reads(value)
+        assert out.place is not None
+        buffer = out.place.buffer
+
+        def both(e: Any, index: Index) -> Any:
+            e.load(buffer, _where(out, index))  # for the probe: the loop goes through it too
+            return value.at(e, index)
+
+        nest = Nest(value.shape, both)
+        e = self.kernel([*nest.buffers, buffer])
+        _loops(e, nest.counters, lambda: e.store(buffer, _where(out, nest.index), value.at(e, nest.index)))
+        e.builder.ret_void()
+        return out
+
+    def _like_reads(self, value: Value) -> Value:
+        """Room whose axes lie in the order in which most of what the value reads has them."""
+        axes = Axes(value.shape, value.at)
+        order = axes.order()
+        room = self.value([value.shape[k] for k in order], value.dtype)
+        return permuted(room, [order.index(k) for k in range(value.rank)])
+
+    def memory(self, value: Value) -> Value:
+        return value if value.place is not None else self.store(value)
+
+    def dense(self, value: Value) -> Value:
+        """In memory with its elements side by side."""
+        if value.place is not None:
+            fresh = stored(value.place.buffer, value.shape)
+            assert fresh.place is not None
+            if fresh.place.strides == value.place.strides:
+                return value
+        return self.store(value, dense=True)
+
+    def reduced(
+        self,
+        value: Value,
+        axes: Sequence[int],
+        start: Callable[[Any], Any],
+        step: Callable[[Any, Any, Any], Any],
+        dtype: torch.dtype | None = None,
+    ) -> Value:
+        """Without these axes, over which step(body, so far, element) goes from start(body)."""
+        over = sorted({a % value.rank for a in axes})
+        left = [k for k in range(value.rank) if k not in over]
+        out = self.value([value.shape[k] for k in left], dtype or value.dtype)
+        assert out.place is not None
+        buffer = out.place.buffer
+        order = [*left, *over]
+        shape = [value.shape[k] for k in order]
+
+        def at(e: Any, index: Index) -> Any:
+            back = dict(zip(order, index, strict=True))
+            return value.at(e, [back[k] for k in range(value.rank)])
+
+        nest = Nest(shape, at, apart=(len(left),))
+        outer = [c for k, c in nest.axes if k < len(left)]
+        inner = [c for k, c in nest.axes if k >= len(left)]
+        e = self.kernel([*nest.buffers, buffer])
+        target = Affine()
+        # The outer loops that are left go through the result in order.
+        size = ONE
+        for counter in reversed(outer):
+            target = target + Affine(((counter, size),))
+            size = size * counter.size
+        best = max(nest.counters, key=lambda c: (nest.side_by_side(c), nest.counters.index(c)), default=None)
+        if outer and inner and best in outer:
+            # Neighbours in memory belong to neighbours of the result: all of it is gone through again and again.
+            _loops(e, outer, lambda: e.store(buffer, target, start(e)))
+
+            def more() -> None:
+                e.store(buffer, target, step(e, e.load(buffer, target), at(e, nest.index)))
+
+            outer.sort(key=lambda c: c is best)
+            _loops(e, [*inner, *outer], more)
+        else:
+            inner.sort(key=lambda c: nest.side_by_side(c))
+
+            def whole() -> None:
+                total = _folded(e, inner, start(e), lambda so_far: step(e, so_far, at(e, nest.index)))
+                e.store(buffer, target, total)
+
+            _loops(e, outer, whole)
+        e.builder.ret_void()
+        return out
+
+    def matmul(self, left: Value, right: Value) -> Value:
+        """(…, rows, inner) @ (…, inner, columns); the axes in front are the same in both."""
+        *lead, rows, inner = left.shape
+        columns = right.shape[-1]
+        out = self.value([*lead, rows, columns], left.dtype)
+        assert out.place is not None
+        count = product(lead)
+        work = rows * inner * columns
+        few = work.fixed is not None and work.fixed <= FEW
+        if few or inner == ONE or columns == ONE or rows == ONE:
+            return self._by_loops(left, right)
+        a, step_a = self._matrix(left)
+        b, step_b = self._matrix(right)
+        self.steps.append(
+            _Product(a, b, out.place.buffer, (rows, inner, columns), count, (step_a, step_b, rows * columns))
+        )
+        return out
+
+    def _by_loops(self, left: Value, right: Value) -> Value:
+        left, right = self.memory(left), self.memory(right)
+        *lead, rows, inner = left.shape
+        columns = right.shape[-1]
+
+        def at(e: Any, index: Index) -> Any:
+            *front, i, j, k = index
+            return e.mul(left.at(e, [*front, i, k]), right.at(e, [*front, k, j]))
+
+        pairs = Value((*lead, rows, columns, inner), left.dtype, at, None, 1)
+        if inner == ONE:
+            return self.store(Value((*lead, rows, columns), left.dtype, lambda e, index: at(e, [*index, Affine()])))
+        return self.reduced(pairs, [-1], lambda e: e.number(0, in_memory(left.dtype)), lambda e, a, b: e.total(a, b))
+
+    def _matrix(self, value: Value) -> tuple[tuple[Place, bool, Dim], Dim]:
+        """Where the matrices of a stack lie, whether transposed, how far rows are apart, and how far matrices are."""
+        value = self.memory(value)
+        form = _blas_form(value)
+        if form is None:
+            value = self.store(value, dense=True)
+            form = _blas_form(value)
+            assert form is not None
+        place = value.place
+        assert place is not None
+        return (place, *form), _stack_step(value) or ZERO
+
+    def text(self, name: str, arguments: Sequence[Buffer]) -> str:
+        """The module, with the function name(addresses of the arguments, samples, address of the arena)."""
+        offsets, self.room = _rooms(self.steps)
+        byte_pointer = I8.as_pointer()
+        kinds = [I64.as_pointer(), I64, byte_pointer]
+        main = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), name)
+        e = _Main(main)
+        pointers: dict[Buffer, Any] = {}
+
+        def pointer(buffer: Buffer) -> Any:
+            if buffer not in pointers:
+                kind = in_memory(buffer.dtype).as_pointer()
+                b = e.builder
+                if buffer.argument is not None:
+                    address = b.load(b.gep(main.args[0], [I64(buffer.argument)]))
+                    pointers[buffer] = b.inttoptr(address, kind)
+                else:
+                    pointers[buffer] = b.bitcast(b.gep(main.args[2], [e.dim(offsets[buffer])]), kind)
+            return pointers[buffer]
+
+        for step in self.steps:
+            if isinstance(step, _Call):
+                e.builder.call(step.function, [main.args[1], *(pointer(b) for b in step.buffers)])
+            else:
+                self._product(e, step, pointer)
+        e.builder.ret_void()
+        return str(self.module)
+
+    def _product(self, e: Any, step: _Product, pointer: Callable[[Buffer], Any]) -> None:
+        """C = AB by rows is Cᵀ = BᵀAᵀ by columns, as BLAS has it."""
+        (rows, inner, columns), b = step.sizes, e.builder
+        kind = in_memory(step.out.dtype)
+        gemm = self._gemm(kind)
+        numbers = [e.dim(d) for d in (columns, rows, inner, step.right[2], step.left[2], columns)]
+        flags = [I32(int(step.right[1])), I32(int(step.left[1]))]
+
+        def once(k: Any) -> None:
+            places = []
+            for (place, *_), by in ((step.right, step.steps[1]), (step.left, step.steps[0])):
+                where = b.add(e.dim(place.offset), b.mul(k, e.dim(by)))
+                places.append(b.gep(pointer(place.buffer), [where]))
+            places.append(b.gep(pointer(step.out), [b.mul(k, e.dim(step.steps[2]))]))
+            b.call(gemm, [*flags, *numbers, *places])
+
+        for place, *_ in (step.right, step.left):
+            pointer(place.buffer)  # before the loop, so that they are known after it
+        pointer(step.out)
+        with e.loop(step.count) as (counter, _):
+            once(counter.value)
+
+    def _gemm(self, kind: Any) -> ir.Function:
+        """A function of LLVM's numbers that calls Fortran's, which wants the address of each."""
+        name = "gemm_float" if kind == F32 else "gemm_double"
+        if name in self.module.globals:
+            return self.module.globals[name]
+        p, ip = kind.as_pointer(), I32.as_pointer()
+        blas_kinds = [I8.as_pointer()] * 2 + [ip] * 3 + [p, p, ip, p, ip, p, p, ip]
+        blas = ir.Function(
+            self.module, ir.FunctionType(ir.VoidType(), blas_kinds), "thalweg_sgemm" if kind == F32 else "thalweg_dgemm"
+        )
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [I32] * 2 + [I64] * 6 + [p] * 3), name)
+        function.linkage = "internal"
+        b = ir.IRBuilder(function.append_basic_block("entry"))
+        ta, tb, m, n, k, lda, ldb, ldc, a, bb, c = function.args
+
+        def held(value: Any) -> Any:
+            slot = b.alloca(value.type)
+            b.store(value, slot)
+            return slot
+
+        def letter(flag: Any) -> Any:
+            return held(b.select(b.icmp_signed("!=", flag, I32(0)), I8(ord("t")), I8(ord("n"))))
+
+        m, n, k, lda, ldb, ldc = (held(b.trunc(v, I32)) for v in (m, n, k, lda, ldb, ldc))
+        one, zero = held(ir.Constant(kind, 1.0)), held(ir.Constant(kind, 0.0))
+        b.call(blas, [letter(ta), letter(tb), m, n, k, one, a, lda, bb, ldb, zero, c, ldc])
+        b.ret_void()
+        return function
+
+
+class _Main(Body):
+    """The body of the whole step: sizes and loops over stacks of matrices."""
+
+    def __init__(self, function: ir.Function) -> None:
+        self.builder = ir.IRBuilder(function.append_basic_block("entry"))
+        self.samples = function.args[1]
+        self._powers = [I64(1), self.samples]
+
+
+def _where(value: Value, index: Index) -> Affine:
+    assert value.place is not None
+    where = Affine((), value.place.offset)
+    for i, stride in zip(index, value.place.strides, strict=True):
+        where = where + i * stride
+    return where
+
+
+def _loops(e: Body, counters: Sequence[Any], inside: Callable[[], None]) -> None:
+    if not counters:
+        inside()
+        return
+    first, *rest = counters
+    with e.loop(first.size) as (counter, _):
+        first.value = counter.value
+        _loops(e, rest, inside)
+
+
+def loops_over(assembly: Assembly, shape: Sequence[Dim], inside: Callable[[Any, Index], None], written: Buffer) -> None:
+    """A kernel that goes through a shape, one axis after the other, and reads and writes as `inside` does."""
+    nest = Nest(shape, inside)
+    e = assembly.kernel([*nest.buffers, written])
+    _loops(e, nest.counters, lambda: inside(e, nest.index))
+    e.builder.ret_void()
+
+
+def arg_extreme(assembly: Assembly, x: Value, axis: int, largest: bool) -> Value:
+    """The place of the first of the largest (or smallest) values along an axis; NaN comes before every number."""
+    shape = [s for k, s in enumerate(x.shape) if k != axis]
+    out = assembly.value(shape, torch.int64)
+    assert out.place is not None
+    counters, along = [Counter(s) for s in shape], Counter(x.shape[axis])
+    index = [Affine(((c, ONE),)) for c in counters]
+    whole = [*index[:axis], Affine(((along, ONE),)), *index[axis:]]
+    probe = Probe()
+    x.at(probe, whole)
+    e = assembly.kernel([*(buffer for buffer, _ in probe.reads), out.place.buffer])
+
+    def inside() -> None:
+        along.value = I64(0)
+        best, place = x.at(e, whole), I64(0)
+        with e.loop(along.size, best, place) as (counter, handed):
+            along.value = counter.value
+            value, (best, place) = x.at(e, whole), handed
+            better = e.compare(">" if largest else "<", value, best)
+            if x.dtype.is_floating_point:
+                better = e.either(better, e.both(e.isnan(value), e.inverted(e.isnan(best))))
+            handed[:] = [e.choose(better, value, best), e.choose(better, counter.value, place)]
+        assert out.place is not None
+        e.store(out.place.buffer, _where(out, index), handed[1])
+
+    _loops(e, counters, inside)
+    e.builder.ret_void()
+    return out
+
+
+def _folded(e: Body, counters: Sequence[Any], start: Any, step: Callable[[Any], Any]) -> Any:
+    """`step` from `start` over all rounds of the loops."""
+    if not counters:
+        return step(start)
+    first, *rest = counters
+    with e.loop(first.size, start) as (counter, handed):
+        first.value = counter.value
+        handed[0] = _folded(e, rest, handed[0], step)
+    return handed[0]
+
+
+def _blas_form(value: Value) -> tuple[bool, Dim] | None:
+    """Whether a stack's matrices are transposed, and how far their rows are apart; None where BLAS cannot read them."""
+    assert value.place is not None
+    *_, rows, columns = value.shape
+    *_, down, right = value.place.strides
+    if _stack_step(value) is None:
+        return None
+    if right == ONE or columns == ONE:
+        far = columns if rows == ONE else down
+        if far.covers(columns) and (columns != ONE or far.covers(ONE)):
+            return False, far
+    if down == ONE or rows == ONE:
+        far = rows if columns == ONE else right
+        if far.covers(rows):
+            return True, far
+    return None
+
+
+def _stack_step(value: Value) -> Dim | None:
+    """How far the matrices of a stack are apart; None where no one number says it."""
+    assert value.place is not None
+    step: Dim | None = None
+    size = ONE
+    for s, stride in reversed(list(zip(value.shape[:-2], value.place.strides[:-2], strict=True))):
+        if s == ONE:
+            continue
+        if step is None:
+            step = stride
+        elif stride != step * size:
+            return None
+        size = size * s
+    return ZERO if step is None else step
+
+
+def _rooms(steps: Sequence[_Call | _Product]) -> tuple[dict[Buffer, Dim], Dim]:
+    """Where in the arena each buffer lies, and how large the arena is: room is used again once a result is read."""
+    last = {b: k for k, step in enumerate(steps) for b in step.buffers if b.argument is None}
+    offsets: dict[Buffer, Dim] = {}
+    sizes: dict[Buffer, Dim] = {}
+    free: list[tuple[Dim, Dim]] = []
+    end = ZERO
+    for k, step in enumerate(steps):
+        for buffer in step.buffers:
+            if buffer.argument is not None or buffer in offsets:
+                continue
+            need = buffer.size.bytes(buffer.dtype.itemsize)
+            fits = [slot for slot in free if slot[1].covers(need)]
+            if fits:
+                slot = min(fits, key=lambda s: s[1].coefficients[::-1])
+                free.remove(slot)
+                offsets[buffer], sizes[buffer] = slot
+            else:
+                offsets[buffer], sizes[buffer] = end, need
+                end = end + need
+        for buffer in dict.fromkeys(step.buffers):
+            if buffer.argument is None and last[buffer] == k:
+                free.append((offsets[buffer], sizes[buffer]))
+    return offsets, end

@@ -1,0 +1,184 @@
+"""A graph as one compiled function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import elementwise, gathers, sums, windows  # noqa: F401  register their rules
+from .assembly import Assembly
+from .dims import Dim, product
+from .native import Code
+from .operations import DEAR, RULES, VIEWS, Context, Uncovered
+from .trace import Graph, Node, Ref
+from .values import Buffer, Value, stored
+
+NAME = "step"
+
+
+@dataclass
+class Step:
+    """A compiled step.
+
+    `function` is the address of f(addresses, samples, arena): `addresses` has one for each input, then for each output,
+    then for each constant; all are contiguous.
+
+    Attributes:
+        room: bytes of the arena, by the number of samples.
+        shapes: of the outputs.
+    """
+
+    code: Code
+    graph: Graph
+    room: Dim
+    constants: list[Tensor]
+    shapes: list[tuple[Dim, ...]]
+    dtypes: list[torch.dtype]
+
+    @property
+    def function(self) -> int:
+        return self.code.address(NAME)
+
+
+def compile_graph(graph: Graph) -> Step:
+    """The graph's code.
+
+    Raises:
+        Uncovered: it has an operation without a rule.
+    """
+    lowering = _Lowering(graph)
+    text = lowering.text()
+    outputs = [lowering.results[ref.node][0] for ref in graph.outputs]
+    return Step(
+        Code(text),
+        graph,
+        lowering.assembly.room,
+        lowering.constants,
+        [o.shape for o in outputs],
+        [o.dtype for o in outputs],
+    )
+
+
+class _Lowering:
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.assembly = graph, Assembly()
+        self.constants: list[Tensor] = []
+        self.results: list[tuple[Value, ...]] = []
+        self.uses = _uses(graph)
+        clone = torch.ops.aten.clone.default
+        self.views = {
+            a.node
+            for n in graph.nodes
+            if n.target in VIEWS and n.target is not clone
+            for a in n.args
+            if isinstance(a, Ref)
+        }
+        for k, node in enumerate(graph.nodes):
+            self.results.append(self._result(k, node))
+
+    def _result(self, k: int, node: Node) -> tuple[Any, ...]:
+        if k < self.graph.inputs:
+            return (stored(Buffer(node.dtypes[0], product(node.shapes[0]), k), node.shapes[0]),)
+        if isinstance(node.target, Tensor):
+            return (self._constant(node.target),)
+        if getattr(node.target, "__name__", "") == "getitem":
+            ref, place = node.args
+            return (self.results[ref.node][place],)
+        if getattr(node.target, "_schema", None) is not None and node.target._schema.is_mutable:
+            return self._moved(node)
+        found = RULES.get(node.target)
+        if found is None:
+            raise Uncovered(f"no rule for {str(node.target).removesuffix('.default')}")
+        context = Context(self.assembly, node.shapes, node.dtypes, node.target)
+        result = found(context, *self._given(node.args), **self._given(node.kwargs))
+        values = result if isinstance(result, tuple) else (result,)
+        if node.target in VIEWS:
+            return values
+        return tuple(
+            self.assembly.store(v) if v is not None and v.cost > DEAR and self.uses[k] > 1 else v for v in values
+        )
+
+    def _moved(self, node: Node) -> tuple[Value, ...]:
+        """The result of an operation in place, which stands for what it changed from here on."""
+        name, _, overload = str(node.target).partition(".")[2].partition(".")
+        packet = getattr(torch.ops.aten, name.removesuffix("_"), None)
+        changed = node.args[0].node
+        found = RULES.get(getattr(packet, overload, None)) if packet else None
+        source = self.graph.nodes[changed]
+        viewed = source.target in VIEWS and source.target is not torch.ops.aten.clone.default
+        if found is None or viewed or changed < self.graph.inputs or changed in self.views:
+            raise Uncovered(f"no rule for {str(node.target).removesuffix('.default')}")
+        context = Context(self.assembly, source.shapes, source.dtypes, node.target)
+        result = self.assembly.memory(found(context, *self._given(node.args), **self._given(node.kwargs)))
+        self.results[changed] = (result,)
+        return (result,)
+
+    def _constant(self, tensor: Tensor) -> Value:
+        if tensor.dim() == 0 and tensor.numel() == 1:
+            number = tensor.item()
+            return Context(self.assembly, [()], [tensor.dtype]).constant((), tensor.dtype, number)
+        place = self.graph.inputs + len(self.graph.outputs) + len(self.constants)
+        self.constants.append(tensor.detach().contiguous().clone())
+        shape = tuple(Dim.of(s) for s in tensor.shape)
+        return stored(Buffer(tensor.dtype, product(shape), place), shape)
+
+    def _given(self, value: Any) -> Any:
+        if isinstance(value, Ref):
+            results = self.results[value.node]
+            return results[0] if len(results) == 1 else results
+        if isinstance(value, dict):
+            return {k: self._given(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._given(v) for v in value]
+        return value
+
+    def text(self) -> str:
+        """The module; each output is written where its argument says."""
+        bound: set[Buffer] = set()
+        for k, ref in enumerate(self.graph.outputs):
+            (value,) = self.results[ref.node]
+            argument = self.graph.inputs + k
+            value = self.assembly.memory(value)
+            dense = self.assembly.dense(value)
+            assert dense.place is not None
+            buffer = dense.place.buffer
+            whole = buffer.size == product(dense.shape) and not dense.place.offset.coefficients
+            if buffer.argument is None and buffer not in bound and whole:
+                buffer.argument = argument
+                bound.add(buffer)
+            else:
+                self.assembly.store(dense, stored(Buffer(dense.dtype, product(dense.shape), argument), dense.shape))
+        return self.assembly.text(NAME, ())
+
+
+def _uses(graph: Graph) -> list[int]:
+    """How often each result is read, views of it counted as it."""
+    direct: list[list[int]] = [[] for _ in graph.nodes]
+
+    def visit(value: Any, reader: int) -> None:
+        if isinstance(value, Ref):
+            direct[value.node].append(reader)
+        elif isinstance(value, list | tuple):
+            for v in value:
+                visit(v, reader)
+        elif isinstance(value, dict):
+            visit(list(value.values()), reader)
+
+    for k, node in enumerate(graph.nodes):
+        visit((node.args, node.kwargs), k)
+    visit(graph.outputs, -1)
+    uses = [0] * len(graph.nodes)
+    for k in range(len(graph.nodes) - 1, -1, -1):
+        uses[k] = sum(
+            uses[reader] if reader >= 0 and graph.nodes[reader].target in VIEWS else 1 for reader in direct[k]
+        )
+    return uses
+
+
+def addresses(tensors: Sequence[Tensor]) -> np.ndarray:
+    return np.array([t.data_ptr() for t in tensors], dtype=np.int64)

@@ -1,0 +1,213 @@
+"""Reading and writing at indices that are data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from .assembly import arg_extreme, loops_over
+from .dims import ONE, Affine, Dim
+from .emit import TYPES
+from .operations import Context, Uncovered, aten, rule, start_of
+from .values import Index, Value, broadcast, expanded, selected, sliced, with_axis
+
+
+class _Read:
+    """A number read from memory, as a counter."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _indexed(e: Any, ids: Value, index: Index, size: Dim) -> Affine:
+    """The place that an index names, counted from the end where it is below 0."""
+    k = e.convert(ids.at(e, index), torch.int64)
+    k = e.choose(e.compare("<", k, 0), e.add(k, e.dim(size)), k)
+    return Affine(((_Read(k), ONE),))
+
+
+def _plain(e: Any, ids: Value, index: Index) -> Affine:
+    return Affine(((_Read(e.convert(ids.at(e, index), torch.int64)), ONE),))
+
+
+@rule(aten.embedding.default)
+def _embedding(c: Context, weight: Value, ids: Value, *_: Any) -> Value:
+    weight = c.assembly.memory(weight)
+
+    def at(e: Any, index: Index) -> Any:
+        *row, column = index
+        return weight.at(e, [_plain(e, ids, row), column])
+
+    return Value(c.shape, c.dtype, at, None, 1)
+
+
+@rule(aten.embedding_dense_backward.default)
+def _embedding_backward(c: Context, g: Value, ids: Value, rows: Any, padding: Any, scaled: bool) -> Value:
+    if scaled:
+        raise Uncovered("no rule for an embedding scaled by frequency")
+    if (Dim.of(padding).fixed or 0) >= 0:
+        keep = c.pointwise(lambda e, k: e.compare("!=", k, padding), ids, of=torch.int64)
+        keep.dtype = torch.bool
+        for _ in range(g.rank - ids.rank):
+            keep = with_axis(keep, keep.rank)
+        keep = expanded(keep, g.shape)
+        given = g
+        g = Value(g.shape, g.dtype, lambda e, i: e.choose(keep.at(e, i), given.at(e, i), 0.0), None, g.cost + 2)
+    return _added(c, c.shape, [ids], g, ids.rank)
+
+
+def _added(c: Context, shape: Sequence[Dim], ids: Sequence[Value], g: Value, leading: int) -> Value:
+    """Zeros, to which g is added at the rows that the ids, all of g's first `leading` axes, name."""
+    out = c.assembly.store(c.constant(shape, c.dtype, 0), dense=True)
+    _add_into(c, out, ids, g, leading)
+    return out
+
+
+def _add_into(c: Context, out: Value, ids: Sequence[Value], g: Value, leading: int, add: bool = True) -> None:
+    assert out.place is not None
+    strides, buffer = out.place.strides, out.place.buffer
+
+    def inside(e: Any, index: Index) -> None:
+        where = Affine((), out.place.offset)  # type: ignore[union-attr]
+        rows = [_indexed(e, i, index[leading - i.rank : leading], n) for i, n in zip(ids, out.shape, strict=False)]
+        for k, stride in zip([*rows, *index[leading:]], strides, strict=True):
+            where = where + k * stride
+        value = e.convert(g.at(e, index), out.dtype)
+        e.store(buffer, where, e.total(e.load(buffer, where), value) if add else value)
+
+    loops_over(c.assembly, g.shape, inside, buffer)
+
+
+@rule(aten.gather.default)
+def _gather(c: Context, x: Value, axis: int, ids: Value, **_: Any) -> Value:
+    if not x.rank:
+        return x
+    x, axis = c.assembly.memory(x), axis % x.rank
+
+    def at(e: Any, index: Index) -> Any:
+        return x.at(e, [_plain(e, ids, index) if k == axis else i for k, i in enumerate(index)])
+
+    return Value(c.shape, c.dtype, at, None, 1)
+
+
+@rule(aten.scatter.value, aten.scatter.src)
+def _scatter(c: Context, x: Value, axis: int, ids: Value, source: Any) -> Value:
+    """With one index along the axis it is a choice between two values; else it is written element by element."""
+    axis %= x.rank
+    if ids.shape[axis] == ONE and all(
+        a == b for k, (a, b) in enumerate(zip(ids.shape, x.shape, strict=True)) if k != axis
+    ):
+
+        def at(e: Any, index: Index) -> Any:
+            row = [Affine() if k == axis else i for k, i in enumerate(index)]
+            hit = e.compare("==", e.convert(ids.at(e, row), torch.int64), e.index(index[axis]))
+            value = source.at(e, row) if isinstance(source, Value) else e.number(source, TYPES[c.dtype])
+            return e.choose(hit, value, x.at(e, index))
+
+        return Value(c.shape, c.dtype, at, None, 2 + x.cost)
+    return _written(c, x, axis, ids, source, False)
+
+
+@rule(aten.scatter_add.default)
+def _scatter_add(c: Context, x: Value, axis: int, ids: Value, source: Value) -> Value:
+    return _written(c, x, axis % x.rank, ids, source, True)
+
+
+def _written(c: Context, x: Value, axis: int, ids: Value, source: Any, add: bool) -> Value:
+    out = c.assembly.store(x, c.assembly.value(x.shape, x.dtype))
+    add_at(c, out, axis, ids, source, add)
+    return out
+
+
+def add_at(c: Context, out: Value, axis: int, ids: Value, source: Any, add: bool = True) -> None:
+    """out[…, ids[…, j, …], …] += source[…, j, …] along an axis, or = where `add` is false."""
+    assert out.place is not None
+    place = out.place
+
+    def inside(e: Any, index: Index) -> None:
+        where = Affine((), place.offset)
+        at = [_plain(e, ids, index) if k == axis else i for k, i in enumerate(index)]
+        for i, stride in zip(at, place.strides, strict=True):
+            where = where + i * stride
+        value = (
+            e.convert(source.at(e, index), out.dtype)
+            if isinstance(source, Value)
+            else e.number(source, TYPES[out.dtype])
+        )
+        e.store(place.buffer, where, e.total(e.load(place.buffer, where), value) if add else value)
+
+    loops_over(c.assembly, ids.shape, inside, place.buffer)
+
+
+@rule(aten.index.Tensor)
+def _index(c: Context, x: Value, ids: Sequence[Value | None]) -> Value:
+    """x[ids]: integer tensors, which lie side by side among the axes."""
+    given = [k for k, i in enumerate(ids) if i is not None]
+    tensors = [i for i in ids if i is not None]
+    if any(i.dtype == torch.bool for i in tensors) or given != list(range(given[0], given[0] + len(given))):
+        raise Uncovered("no rule for an index by a mask, or by tensors apart")
+    x, first = c.assembly.memory(x), given[0]
+    shape = broadcast([i.shape for i in tensors])
+    spread = [expanded(i, shape) for i in tensors]
+
+    def at(e: Any, index: Index) -> Any:
+        inner = index[first : first + len(shape)]
+        rows = [_indexed(e, i, inner, x.shape[k]) for i, k in zip(spread, given, strict=True)]
+        return x.at(e, [*index[:first], *rows, *index[first + len(shape) :]])
+
+    return Value(c.shape, c.dtype, at, None, 3)
+
+
+@rule(aten.index_put.default)
+def _index_put(c: Context, x: Value, ids: Sequence[Value | None], values: Value, accumulate: bool = False) -> Value:
+    tensors = [i for i in ids if i is not None]
+    if any(i.dtype == torch.bool for i in tensors) or any(i is None for i in ids[: len(tensors)]):
+        raise Uncovered("no rule for writing by a mask, or by tensors behind other axes")
+    shape = broadcast([i.shape for i in tensors])
+    spread = [expanded(i, shape) for i in tensors]
+    whole = expanded(values, (*shape, *x.shape[len(tensors) :]))
+    out = c.assembly.store(x, c.assembly.value(x.shape, x.dtype))
+    _add_into(c, out, spread, whole, len(shape), accumulate)
+    return out
+
+
+@rule(aten.index_select.default)
+def _index_select(c: Context, x: Value, axis: int, ids: Value) -> Value:
+    x, axis = c.assembly.memory(x), axis % x.rank
+
+    def at(e: Any, index: Index) -> Any:
+        return x.at(e, [_plain(e, ids, [i]) if k == axis else i for k, i in enumerate(index)])
+
+    return Value(c.shape, c.dtype, at, None, 1)
+
+
+@rule(aten.argmax.default, aten.argmin.default)
+def _arg_extreme(c: Context, x: Value, axis: int | None = None, keep: bool = False) -> Value:
+    """Where the first of the largest values lies; NaN is above every number."""
+    if axis is None:
+        raise Uncovered("no rule for the place of the largest of all values")
+    axis %= x.rank
+    largest = c.target == aten.argmax.default
+    out = arg_extreme(c.assembly, x, axis, largest)
+    return with_axis(out, axis) if keep else out
+
+
+@rule(aten.select_scatter.default)
+def _select_scatter(c: Context, x: Value, source: Value, axis: int, at: Any) -> Value:
+    axis %= x.rank
+    out = c.assembly.store(x, c.assembly.value(x.shape, x.dtype))
+    place = Dim.of(at)
+    c.assembly.store(source, selected(out, axis, place + x.shape[axis] if (place.fixed or 0) < 0 else place))
+    return out
+
+
+@rule(aten.slice_scatter.default)
+def _slice_scatter(
+    c: Context, x: Value, source: Value, axis: int = 0, start: Any = None, end: Any = None, step: int = 1
+) -> Value:
+    axis %= x.rank
+    out = c.assembly.store(x, c.assembly.value(x.shape, x.dtype))
+    c.assembly.store(source, sliced(out, axis, start_of(start, x.shape[axis]), source.shape[axis], step))
+    return out

@@ -1,0 +1,83 @@
+"""Loops over the elements of a value: as few and as long as what they read allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .dims import ONE, Affine, Dim, contiguous
+from .emit import Counter
+from .values import Buffer, Index
+
+
+class Probe:
+    """Has the operations of `emit.Body` and writes nothing: it notes what a loop's inside reads, and where."""
+
+    def __init__(self) -> None:
+        self.reads: list[tuple[Buffer, Affine]] = []
+        self.raw: set[Any] = set()  # counters that are used as numbers
+
+    def load(self, buffer: Buffer, at: Affine) -> None:
+        self.reads.append((buffer, at))
+
+    def index(self, at: Affine) -> None:
+        self.raw |= {counter for counter, _ in at.terms}
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments, **options: None
+
+
+class Axes:
+    """How a value's reads lie in memory, axis by axis."""
+
+    def __init__(self, shape: Sequence[Dim], at: Callable[[Any, Index], Any]) -> None:
+        self.shape = shape
+        counters = [Counter(s) for s in shape]
+        probe = Probe()
+        at(probe, [Affine(((c, ONE),)) for c in counters])
+        self.strides = [[place.factor(c) for c in counters] for _, place in probe.reads]
+
+    def order(self) -> list[int]:
+        """The axes, widest strides first, as the read with the most elements has them."""
+        full = [s for s in self.strides if all(f.coefficients or n == ONE for f, n in zip(s, self.shape, strict=True))]
+        axes = list(range(len(self.shape)))
+        if not full or full[0] == list(contiguous(self.shape)):
+            return axes
+        wide = [(len(f.coefficients), f.coefficients[::-1]) for f in full[0]]
+        return sorted(axes, key=lambda k: wide[k], reverse=True)
+
+
+class Nest:
+    """Loops over a shape, neighbours joined where one counter can stand for both.
+
+    Attributes:
+        counters: of the loops that are left, from outermost to innermost.
+        index: of an element, in terms of those counters.
+        buffers: what is read.
+    """
+
+    def __init__(self, shape: Sequence[Dim], at: Callable[[Any, Index], Any], apart: Sequence[int] = ()) -> None:
+        """`apart`: axes that may not be joined with the one before them."""
+        each = [Counter(s) for s in shape]
+        self.index = [Affine() if c.size == ONE else Affine(((c, ONE),)) for c in each]
+        probe = Probe()
+        at(probe, self.index)
+        self.places = [place for _, place in probe.reads]
+        self.buffers = list(dict.fromkeys(buffer for buffer, _ in probe.reads))
+        self.axes: list[tuple[int, Counter]] = []
+        for k, counter in enumerate(each):
+            if counter.size == ONE:
+                continue
+            if self.axes and not any(a in apart for a in range(self.axes[-1][0] + 1, k + 1)):
+                _, outer = self.axes[-1]
+                alike = all(p.factor(outer) == p.factor(counter) * counter.size for p in self.places)
+                if alike and not probe.raw & {outer, counter}:
+                    counter.size = counter.size * outer.size
+                    self.index[self.axes[-1][0]] = Affine()
+                    self.axes.pop()
+            self.axes.append((k, counter))
+        self.counters = [counter for _, counter in self.axes]
+
+    def side_by_side(self, counter: Counter) -> int:
+        """How many of the reads follow each other in memory as this counter goes on."""
+        return sum(place.factor(counter) == ONE for place in self.places)

@@ -1,0 +1,147 @@
+"""Sums, extremes, softmax, norms of layers, and products of matrices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from .dims import Dim, product
+from .emit import TYPES
+from .operations import Context, Uncovered, aten, converted, rule
+from .values import Value, reshaped, with_axis, without
+
+
+@rule(aten.sum.dim_IntList, aten.sum.default)
+def _sum(c: Context, x: Value, dims: Any = None, keep: bool = False, dtype: Any = None) -> Value:
+    return c.summed(x, c.axes(x, dims), keep, c.dtype)
+
+
+@rule(aten.mean.dim, aten.mean.default)
+def _mean(c: Context, x: Value, dims: Any = None, keep: bool = False, dtype: Any = None) -> Value:
+    axes = c.axes(x, dims)
+    total = c.summed(x, axes, keep, c.dtype)
+    return c.pointwise(lambda e, a, b: e.div(a, b), total, product([x.shape[a] for a in axes]), cost=3)
+
+
+@rule(aten.var.correction, aten.var_mean.correction)
+def _var(c: Context, x: Value, dims: Any = None, correction: Any = 1, keepdim: bool = False) -> Any:
+    axes = c.axes(x, dims)
+    count = product([x.shape[a] for a in axes])
+    mean = c.summed(x, axes, True, c.dtype)
+    mean = c.assembly.store(c.pointwise(lambda e, a, b: e.div(a, b), mean, count))
+    squares = c.pointwise(lambda e, a, m: (lambda d: e.mul(d, d))(e.sub(a, m)), x, mean, cost=2)
+    total = c.summed(squares, axes, True, c.dtype)
+    var = c.pointwise(lambda e, a, b: e.div(a, b), total, count - int(correction or 0), cost=3)
+    both = [v if keepdim else without(v, axes) for v in (var, mean)]
+    return tuple(both) if len(c.shapes) > 1 else both[0]
+
+
+@rule(aten.native_layer_norm.default)
+def _layer_norm(c: Context, x: Value, shape: Sequence[Any], weight: Any, bias: Any, eps: float) -> Any:
+    """The layer's result, the mean, and one over the standard deviation."""
+    x = c.assembly.memory(x)
+    out, mean, scale = _normalised(c, x, list(range(x.rank - len(shape), x.rank)), eps)
+    if weight is not None:
+        out = c.pointwise(lambda e, a, b: e.mul(a, b), out, weight)
+    if bias is not None:
+        out = c.pointwise(lambda e, a, b: e.add(a, b), out, bias)
+    return c.assembly.store(out), mean, scale
+
+
+def _normalised(c: Context, x: Value, axes: Sequence[int], eps: float) -> tuple[Value, Value, Value]:
+    """(x − mean) · scale over these axes, the mean, and the scale 1/√(variance + eps)."""
+    count = product([x.shape[a] for a in axes])
+    mean = c.summed(x, axes, True)
+    mean = c.assembly.store(c.pointwise(lambda e, a, b: e.div(a, b), mean, count))
+    squares = c.pointwise(lambda e, a, m: (lambda d: e.mul(d, d))(e.sub(a, m)), x, mean, cost=2)
+    total = c.summed(squares, axes, True)
+    scale = c.pointwise(lambda e, a, b: e.div(e.number(1.0, a), e.sqrt(e.add(e.div(a, b), eps))), total, count, cost=9)
+    scale = c.assembly.store(scale)
+    return c.pointwise(lambda e, a, m, s: e.mul(e.sub(a, m), s), x, mean, scale, cost=2), mean, scale
+
+
+@rule(aten.native_group_norm.default)
+def _group_norm(
+    c: Context, x: Value, weight: Any, bias: Any, samples: Any, channels: Any, size: Any, groups: int, eps: float
+) -> tuple[Value, ...]:
+    per = x.shape[1].fixed
+    if per is None:
+        raise Uncovered("no rule for a group norm whose channels are the samples")
+    x = c.assembly.memory(x)
+    cut = reshaped(x, (x.shape[0], Dim.of(groups), Dim.of(per // groups), *x.shape[2:]))
+    if cut is None:
+        raise Uncovered("no rule for such groups of channels")
+    inner = Context(c.assembly, [cut.shape], c.dtypes)
+    normal, mean, scale = _normalised(inner, cut, list(range(2, cut.rank)), eps)
+    axes = list(range(2, cut.rank))
+    out = reshaped(c.assembly.store(normal, dense=True), x.shape)
+    assert out is not None
+    for value, how in ((weight, "mul"), (bias, "add")):
+        if value is not None:
+            for _ in range(x.rank - 2):
+                value = with_axis(value, value.rank)
+            out = c.pointwise(lambda e, a, b, how=how: getattr(e, how)(a, b), out, value)
+    return out, without(mean, axes), without(scale, axes)
+
+
+def _lowest(e: Any, dtype: torch.dtype) -> Any:
+    return e.number(-math.inf if dtype.is_floating_point else torch.iinfo(dtype).min, TYPES[dtype])
+
+
+@rule(aten.amax.default, aten.max.default)
+def _amax(c: Context, x: Value, dims: Any = None, keep: bool = False) -> Value:
+    return c.reduced(x, c.axes(x, dims), keep, lambda e: _lowest(e, x.dtype), lambda e, a, b: e.maximum(a, b))
+
+
+@rule(aten.amin.default, aten.min.default)
+def _amin(c: Context, x: Value, dims: Any = None, keep: bool = False) -> Value:
+    def highest(e: Any) -> Any:
+        return e.number(math.inf if x.dtype.is_floating_point else torch.iinfo(x.dtype).max, TYPES[x.dtype])
+
+    return c.reduced(x, c.axes(x, dims), keep, highest, lambda e, a, b: e.minimum(a, b))
+
+
+@rule(aten.any.dim, aten.any.dims, aten.any.default)
+def _any(c: Context, x: Value, dims: Any = None, keep: bool = False) -> Value:
+    flags = converted(x, torch.bool)
+    return c.reduced(
+        flags, c.axes(x, dims), keep, lambda e: e.number(0, TYPES[torch.bool]), lambda e, a, b: e.either(a, b)
+    )
+
+
+@rule(aten._softmax.default)
+def _softmax(c: Context, x: Value, axis: int, half: bool) -> Value:
+    x = c.assembly.memory(x)
+    top = _amax(c, x, [axis], True)
+    powers = c.assembly.store(c.pointwise(lambda e, a, b: e.exp(e.sub(a, b)), x, top, cost=21))
+    total = c.summed(powers, [axis % x.rank], True)
+    return c.pointwise(lambda e, a, b: e.div(a, b), powers, total, cost=3)
+
+
+@rule(aten._log_softmax.default)
+def _log_softmax(c: Context, x: Value, axis: int, half: bool) -> Value:
+    x = c.assembly.memory(x)
+    top = _amax(c, x, [axis], True)
+    powers = c.pointwise(lambda e, a, b: e.exp(e.sub(a, b)), x, top, cost=21)
+    total = c.summed(powers, [axis % x.rank], True)
+    shift = c.assembly.store(c.pointwise(lambda e, s, m: e.add(e.log(s), m), total, top))
+    return c.pointwise(lambda e, a, b: e.sub(a, b), x, shift)
+
+
+# products of matrices
+
+
+@rule(aten.mm.default, aten.bmm.default)
+def _mm(c: Context, x: Value, y: Value) -> Value:
+    return c.assembly.matmul(x, y)
+
+
+@rule(aten.addmm.default, aten.baddbmm.default)
+def _addmm(c: Context, added: Value, x: Value, y: Value, beta: float = 1, alpha: float = 1) -> Value:
+    out = c.assembly.matmul(x, y)
+    return c.pointwise(
+        lambda e, a, b: e.add(b if alpha == 1 else e.mul(b, alpha), a if beta == 1 else e.mul(a, beta)), added, out
+    )

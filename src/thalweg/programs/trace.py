@@ -1,0 +1,207 @@
+"""One member's step as a graph of ATen operations, for batches of any size.
+
+The step is traced twice, with batches of two sizes. Where both graphs have the same operations, every size in them is a
+polynomial in the number of samples, and one compiled function serves every batch: the last one of a pass, the
+chunks of an evaluation, and the parts on which a verdict rests. Where they differ, each size has a graph of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx
+from torch._decomp import core_aten_decompositions, decomposition_table
+from torch.func import functionalize
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.node import map_arg
+
+from .dims import Dim
+
+
+class Unlike(Exception):
+    """Two traces differ in more than their sizes."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A number that depends on the samples n in a batch: (a + bn) / (c + n), such as 1/n and n/(n − 1)."""
+
+    a: float
+    b: float
+    c: float
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation, or an input: what it is, its arguments with nodes by number, and each result's shape and dtype."""
+
+    target: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    shapes: tuple[tuple[Dim, ...], ...]
+    dtypes: tuple[torch.dtype, ...]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """The result of the node of this number."""
+
+    node: int
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Operations in order.
+
+    Attributes:
+        inputs: how many of the nodes, the first ones, are inputs.
+        outputs: the results, in their order.
+        sizes: the batch sizes it holds for; None: any above 1.
+    """
+
+    nodes: tuple[Node, ...]
+    inputs: int
+    outputs: tuple[Any, ...]
+    size: int | None
+
+
+Call = Callable[..., Sequence[Tensor]]
+
+
+def graph(call: Call, examples: Sequence[tuple[int, Sequence[Tensor]]], kept: Container[Any]) -> Graph:
+    """The graph of a call.
+
+    Args:
+        call: tensors → tensors.
+        examples: a batch size and the call's arguments at it; two of them for a graph that holds for all sizes.
+        kept: operations that stay; what else PyTorch can express in others is.
+    """
+    traced = [(size, _traced(call, arguments, kept)) for size, arguments in examples]
+    if len(traced) > 1:
+        try:
+            return _merged(traced)
+        except Unlike:
+            pass
+    return _merged(traced[:1])
+
+
+def _traced(call: Call, arguments: Sequence[Tensor], kept: Container[Any]) -> fx.GraphModule:
+    decompositions = {op: rule for op, rule in _table().items() if op not in kept}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with torch.backends.mkldnn.flags(enabled=False):
+            module = make_fx(functionalize(call), decomposition_table=decompositions)(*arguments)
+    module.graph.eliminate_dead_code()
+    return module
+
+
+@functools.cache
+def _table() -> dict[Any, Any]:
+    """PyTorch's rules for its core set, and those beyond it that are written in ATen operations."""
+    more = {op: rule for op, rule in decomposition_table.items() if rule.__module__ == "torch._decomp.decompositions"}
+    return {**more, **core_aten_decompositions()}
+
+
+def _merged(traced: Sequence[tuple[int, fx.GraphModule]]) -> Graph:
+    sizes = [size for size, _ in traced]
+    each = [list(module.graph.nodes) for _, module in traced]
+    if len({len(nodes) for nodes in each}) > 1:
+        raise Unlike
+    numbers = [{node: k for k, node in enumerate(nodes)} for nodes in each]
+    merge = _Merge(sizes)
+    nodes: list[Node] = []
+    outputs: tuple[Any, ...] = ()
+    for column in zip(*each, strict=True):
+        if len({(n.op, str(n.target)) for n in column}) > 1:
+            raise Unlike
+        first = column[0]
+        args = merge([_referred(n.args, numbers[k]) for k, n in enumerate(column)])
+        kwargs = merge([_referred(n.kwargs, numbers[k]) for k, n in enumerate(column)])
+        if first.op == "output":
+            outputs = tuple(args[0])
+            continue
+        target = first.target
+        if first.op == "get_attr":
+            constants = [getattr(module, str(n.target)) for n, (_, module) in zip(column, traced, strict=True)]
+            if any(c.shape != constants[0].shape or not torch.equal(c, constants[0]) for c in constants):
+                raise Unlike
+            target = constants[0]
+        shapes, dtypes = _results(column, merge, target)
+        nodes.append(Node(target, tuple(args), dict(kwargs), shapes, dtypes))
+    inputs = sum(n.op == "placeholder" for n in each[0])
+    return Graph(tuple(nodes), inputs, outputs, None if len(traced) > 1 else sizes[0])
+
+
+def _referred(arguments: Any, numbers: Mapping[fx.Node, int]) -> Any:
+    return map_arg(arguments, cast(Any, lambda node: Ref(numbers[node])))
+
+
+def _results(column: Sequence[fx.Node], merge: _Merge, target: Any) -> tuple[tuple, tuple]:
+    if isinstance(target, Tensor):
+        return (tuple(Dim.of(s) for s in target.shape),), (target.dtype,)
+    values = [n.meta["val"] for n in column]
+    each = [v if isinstance(v, list | tuple) else [v] for v in values]
+    shapes = tuple(
+        () if tensors[0] is None else tuple(Dim.of(d) for d in merge([tuple(t.shape) for t in tensors]))
+        for tensors in zip(*each, strict=True)
+    )
+    return shapes, tuple(torch.float32 if t is None else t.dtype for t in each[0])
+
+
+class _Merge:
+    """What stands in both traces, with what differs by the batch size as a function of it."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self.sizes = sizes
+
+    def __call__(self, values: Sequence[Any]) -> Any:
+        first = values[0]
+        if isinstance(first, list | tuple):
+            if len({len(v) for v in values}) > 1:
+                raise Unlike
+            return [self(each) for each in zip(*values, strict=True)]
+        if isinstance(first, dict):
+            if len({tuple(v) for v in values}) > 1:
+                raise Unlike
+            return {key: self([v[key] for v in values]) for key in first}
+        if all(type(v) is type(first) and v == first for v in values):
+            return first
+        if all(type(v) is int for v in values):
+            return self._polynomial(values)
+        if all(type(v) is float for v in values):
+            if all(math.isnan(v) for v in values):
+                return first
+            return self._share(values)
+        raise Unlike
+
+    def _polynomial(self, values: Sequence[int]) -> Dim:
+        (small, large), (a, b) = self.sizes, values
+        slope, rest = divmod(b - a, large - small)
+        if not rest:
+            return Dim((a - slope * small, slope)) if a - slope * small or slope else Dim()
+        slope, rest = divmod(b - a, large**2 - small**2)  # of all pairs of samples
+        if rest or a != slope * small**2:
+            raise Unlike
+        return Dim((0, 0, slope))
+
+    def _share(self, values: Sequence[float]) -> Share:
+        (small, large), (a, b) = self.sizes, values
+        if math.isclose(a * small, b * large, rel_tol=1e-12):
+            return Share(a * small, 0.0, 0.0)
+        # unbiased variances over k values of each sample: c kn / (kn − 1), whose inverse is linear in 1/n
+        slope = (1 / a - 1 / b) / (1 / small - 1 / large)
+        end = 1 / a - slope / small
+        k = -end / slope
+        if not (1 <= k < 2**31 and math.isclose(k, round(k), rel_tol=1e-6)):
+            raise Unlike
+        k = round(k)
+        factor = a * (k * small - 1) / (k * small)
+        if not math.isclose(factor, b * (k * large - 1) / (k * large), rel_tol=1e-12):
+            raise Unlike
+        return Share(0.0, factor, -1 / k)

@@ -1,0 +1,209 @@
+"""Results of operations: numbers in memory, views of them, and what is computed where it is used.
+
+A `Value` says how one of its elements is got, for an index; most operations only compose such functions, and the loop
+that finally stores a value computes the whole chain for each element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from .dims import ONE, ZERO, Affine, Dim, contiguous, product
+
+Index = Sequence[Affine]
+Shape = tuple[Dim, ...]
+
+
+@dataclass(eq=False)
+class Buffer:
+    """A run of values in memory: an argument of the step, or room in the arena while it is needed."""
+
+    dtype: torch.dtype
+    size: Dim
+    argument: int | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value's elements lie: at offset + Σ index · stride of a buffer."""
+
+    buffer: Buffer
+    strides: Shape
+    offset: Dim = ZERO
+
+
+@dataclass(eq=False)
+class Value:
+    """A result: its shape, and how an element is got.
+
+    Attributes:
+        at: (body of a loop, index) → the element.
+        place: where it lies, if it is in memory.
+        cost: operations for each element; 0 in memory and for constants.
+    """
+
+    shape: Shape
+    dtype: torch.dtype
+    at: Callable[[Any, Index], Any]
+    place: Place | None = None
+    cost: int = 0
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+
+def stored(buffer: Buffer, shape: Shape, strides: Shape | None = None, offset: Dim = ZERO) -> Value:
+    """What lies in a buffer."""
+    place = Place(buffer, contiguous(shape) if strides is None else strides, offset)
+
+    def at(e: Any, index: Index) -> Any:
+        where = Affine((), place.offset)
+        for i, stride in zip(index, place.strides, strict=True):
+            where = where + i * stride
+        return e.load(buffer, where)
+
+    return Value(tuple(shape), buffer.dtype, at, place)
+
+
+def _moved(value: Value, shape: Shape, strides: Shape, offset: Dim, old: Callable[[Index], Index]) -> Value:
+    """A view: of memory at other strides, or of what is computed at another index."""
+    if value.place is not None:
+        return stored(value.place.buffer, shape, strides, offset)
+    return replace(value, shape=shape, at=lambda e, index: value.at(e, old(index)))
+
+
+def _strides(value: Value) -> tuple[Shape, Dim]:
+    return (value.place.strides, value.place.offset) if value.place else ((ZERO,) * value.rank, ZERO)
+
+
+def permuted(value: Value, order: Sequence[int]) -> Value:
+    order = [d % value.rank for d in order]
+    strides, offset = _strides(value)
+    back = [order.index(d) for d in range(value.rank)]
+    shape = tuple(value.shape[d] for d in order)
+    return _moved(value, shape, tuple(strides[d] for d in order), offset, lambda index: [index[k] for k in back])
+
+
+def expanded(value: Value, shape: Shape) -> Value:
+    """Repeated along axes of size 1 and along new ones in front."""
+    if tuple(shape) == value.shape:
+        return value
+    strides, offset = _strides(value)
+    new = len(shape) - value.rank
+    repeats = [value.shape[k] == ONE and shape[new + k] != ONE for k in range(value.rank)]
+    strides = (ZERO,) * new + tuple(ZERO if r else s for r, s in zip(repeats, strides, strict=True))
+
+    def old(index: Index) -> Index:
+        return [Affine() if r else i for r, i in zip(repeats, index[new:], strict=True)]
+
+    return _moved(value, tuple(shape), strides, offset, old)
+
+
+def sliced(value: Value, axis: int, start: int | Dim, length: Dim, step: int = 1) -> Value:
+    axis %= value.rank
+    strides, offset = _strides(value)
+    offset = offset + strides[axis] * start
+    strides = tuple(s * step if k == axis else s for k, s in enumerate(strides))
+    shape = tuple(length if k == axis else s for k, s in enumerate(value.shape))
+    return _moved(
+        value, shape, strides, offset, lambda index: [i * step + start if k == axis else i for k, i in enumerate(index)]
+    )
+
+
+def selected(value: Value, axis: int, at: int | Dim) -> Value:
+    axis %= value.rank
+    return without(sliced(value, axis, at, ONE), [axis])
+
+
+def without(value: Value, axes: Sequence[int]) -> Value:
+    """Without these axes of size 1."""
+    gone = {a % value.rank for a in axes}
+    strides, offset = _strides(value)
+    left = [k for k in range(value.rank) if k not in gone]
+
+    def old(index: Index) -> Index:
+        given = iter(index)
+        return [Affine() if k in gone else next(given) for k in range(value.rank)]
+
+    return _moved(value, tuple(value.shape[k] for k in left), tuple(strides[k] for k in left), offset, old)
+
+
+def with_axis(value: Value, axis: int) -> Value:
+    axis %= value.rank + 1
+    strides, offset = _strides(value)
+    shape = (*value.shape[:axis], ONE, *value.shape[axis:])
+    new = (*strides[:axis], ZERO, *strides[axis:])
+    return _moved(value, shape, new, offset, lambda index: [i for k, i in enumerate(index) if k != axis])
+
+
+def reshaped(value: Value, shape: Shape) -> Value | None:
+    """The same elements in another shape; None where memory has to be written for that."""
+    if tuple(shape) == value.shape:
+        return value
+    single = [k for k, s in enumerate(value.shape) if s == ONE]
+    slim = without(value, single) if single else value
+    wanted = [s for s in shape if s != ONE]
+    if slim.place is not None:
+        slim = _joined(slim)
+    result = _split(slim, wanted)
+    if result is None:
+        return None
+    for k, s in enumerate(shape):
+        if s == ONE:
+            result = with_axis(result, k)
+    return result
+
+
+def _joined(value: Value) -> Value:
+    """Neighbouring axes that one stride reaches, as one axis."""
+    assert value.place is not None
+    shape: list[Dim] = []
+    strides: list[Dim] = []
+    for size, stride in zip(value.shape, value.place.strides, strict=True):
+        if shape and strides[-1] == stride * size:
+            shape[-1], strides[-1] = shape[-1] * size, stride
+        else:
+            shape.append(size)
+            strides.append(stride)
+    return stored(value.place.buffer, tuple(shape), tuple(strides), value.place.offset)
+
+
+def _split(value: Value, wanted: Sequence[Dim]) -> Value | None:
+    """Each axis cut into the wanted ones."""
+    groups, k = [], 0
+    for size in value.shape:
+        group: list[Dim] = []
+        while product(group) != size:
+            if k == len(wanted):
+                return None
+            group.append(wanted[k])
+            k += 1
+            if len(group) > len(wanted):
+                return None
+        groups.append(group)
+    if k < len(wanted):
+        return None
+    strides, offset = _strides(value)
+    new = tuple(s * inner for s, group in zip(strides, groups, strict=True) for inner in contiguous(group))
+
+    def old(index: Index) -> Index:
+        given, result = iter(index), []
+        for group in groups:
+            where = Affine()
+            for inner in contiguous(group):
+                where = where + next(given) * inner
+            result.append(where)
+        return result
+
+    return _moved(value, tuple(wanted), new, offset, old)
+
+
+def broadcast(shapes: Sequence[Shape]) -> Shape:
+    rank = max(map(len, shapes), default=0)
+    padded = [(ONE,) * (rank - len(s)) + tuple(s) for s in shapes]
+    return tuple(next((s for s in column if s != ONE), ONE) for column in zip(*padded, strict=True))

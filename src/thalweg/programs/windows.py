@@ -1,0 +1,420 @@
+"""Convolutions as patches and one product of matrices, and pooling.
+
+Channels come last in memory, so that patches are runs of neighbouring values and one product serves the whole batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .assembly import loops_over
+from .dims import ONE, Affine, Dim, product
+from .gathers import add_at
+from .operations import Context, Uncovered, aten, rule
+from .values import Index, Value, permuted, reshaped, sliced, stored, with_axis
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Windows over an image: their size, how far they are apart, the margin of the image, how far their points are."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    @staticmethod
+    def of(kernel: Sequence[Any], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]) -> _Windows:
+        rank = len(kernel)
+
+        def each(values: Sequence[int], default: Sequence[int]) -> tuple[int, ...]:
+            values = list(values) or list(default)
+            return tuple(values * rank if len(values) == 1 else values)
+
+        sizes = tuple(int(k if isinstance(k, int) else k.fixed) for k in kernel)
+        return _Windows(sizes, each(stride, sizes), each(padding, [0]), each(dilation, [1]))
+
+    @property
+    def touching(self) -> bool:
+        """Whether every point is in exactly one window, or in none."""
+        plain = set(self.padding) == {0} and set(self.dilation) == {1}
+        return plain and self.kernel == self.stride
+
+    def over(self, image: Value, counts: Sequence[Dim]) -> Value:
+        """(batch, *counts, *kernel, channels) of an image (batch, *size + margins, channels) in memory."""
+        assert image.place is not None
+        batch, *sides, channel = image.place.strides
+        shape = (image.shape[0], *counts, *map(Dim.of, self.kernel), image.shape[-1])
+        apart = [s * k for s, k in zip(sides, self.stride, strict=True)]
+        inside = [s * k for s, k in zip(sides, self.dilation, strict=True)]
+        return stored(image.place.buffer, shape, (batch, *apart, *inside, channel), image.place.offset)
+
+    def framed(self, c: Context, image: Value, number: float = 0.0) -> Value:
+        """The image (batch, *size, channels) with margins, in memory."""
+        if not any(self.padding):
+            return c.assembly.memory(image)
+        shape = [
+            image.shape[0],
+            *(s + 2 * p for s, p in zip(image.shape[1:-1], self.padding, strict=True)),
+            image.shape[-1],
+        ]
+        whole = c.assembly.store(c.constant(shape, image.dtype, number), dense=True)
+        c.assembly.store(image, self.inside(whole))
+        return whole
+
+    def inside(self, whole: Value) -> Value:
+        """An image without its margins."""
+        for axis, p in enumerate(self.padding, 1):
+            if p:
+                whole = sliced(whole, axis, p, whole.shape[axis] - 2 * p)
+        return whole
+
+
+def _last(x: Value) -> Value:
+    """Channels last."""
+    return permuted(x, [0, *range(2, x.rank), 1])
+
+
+def _first(x: Value) -> Value:
+    """Channels behind the batch."""
+    return permuted(x, [0, x.rank - 1, *range(1, x.rank - 1)])
+
+
+def _view(c: Context, x: Value, shape: Sequence[Dim]) -> Value:
+    view = reshaped(x, tuple(shape))
+    if view is None:
+        view = reshaped(c.assembly.store(x, dense=True), tuple(shape))
+    assert view is not None
+    return view
+
+
+def _columns(c: Context, x: Value, windows: _Windows, counts: Sequence[Dim], groups: int) -> Value:
+    """(groups, windows, points × channels of a group) of x (batch, channels, *size); made once for each x."""
+    key = ("columns", id(x), windows, groups)
+    if key not in c.assembly.made:
+        image = windows.framed(c, _last(x))
+        each = windows.over(image, counts)
+        points = math.prod(windows.kernel)
+        channels = image.shape[-1]
+        per_group = _per_group(channels, groups)
+        rank = len(counts)
+        if groups == 1:
+            dense = c.assembly.dense(each)
+            result = with_axis(_view(c, dense, (product([each.shape[0], *counts]), channels * points)), 0)
+        else:
+            split = _view_last(each, groups, per_group)
+            moved = permuted(split, [2 * rank + 1, *range(2 * rank + 1), 2 * rank + 2])
+            dense = c.assembly.store(moved, dense=True)
+            result = _view(c, dense, (Dim.of(groups), product([each.shape[0], *counts]), per_group * points))
+        c.assembly.made[key] = (x, result)
+    return c.assembly.made[key][1]
+
+
+def _per_group(channels: Dim, groups: int) -> Dim:
+    if channels.fixed is None:
+        raise Uncovered("no rule for a convolution whose channels are the samples")
+    return Dim.of(channels.fixed // groups)
+
+
+def _view_last(x: Value, groups: int, each: Dim) -> Value:
+    """The last axis cut into groups."""
+    view = reshaped(x, (*x.shape[:-1], Dim.of(groups), each)) if groups > 1 else with_axis(x, x.rank - 1)
+    if view is None:
+        raise Uncovered("no rule for such groups of channels")
+    return view
+
+
+def _rows(c: Context, x: Value, groups: int) -> Value:
+    """(groups, positions, channels of a group) of x (batch, channels, *size)."""
+    last = _last(x)
+    if last.place is None:
+        last = c.assembly.store(last, dense=True)
+    flat = _view(c, last, (product(last.shape[:-1]), last.shape[-1]))
+    split = _view_last(flat, groups, _per_group(last.shape[-1], groups))
+    return permuted(split, [1, 0, 2])
+
+
+def _weights(c: Context, w: Value, groups: int) -> Value:
+    """(groups, first axis of a group, points × second axis) of w (first, second of a group, *kernel)."""
+    key = ("weights", id(w), groups)
+    if key not in c.assembly.made:
+        rank = w.rank - 2
+        last = c.assembly.dense(permuted(w, [0, *range(2, 2 + rank), 1]))
+        shape = (Dim.of(groups), _per_group(w.shape[0], groups), product(last.shape[1:]))
+        c.assembly.made[key] = (w, _view(c, last, shape))
+    return c.assembly.made[key][1]
+
+
+def _weights_back(c: Context, flat: Value, like: Sequence[Dim]) -> Value:
+    """(groups, first, points × second) as w's (first, second, *kernel)."""
+    first, second, *kernel = like
+    last = _view(c, flat, (first, *kernel, second))
+    return permuted(last, [0, last.rank - 1, *range(1, last.rank - 1)])
+
+
+def _spread_out(
+    c: Context, columns: Value, windows: _Windows, batch: Dim, counts: Sequence[Dim], size: Sequence[Dim], channels: Dim
+) -> Value:
+    """The image (batch, channels, *size) to which each window's points are added; the opposite of `_columns`."""
+    groups = columns.shape[0]
+    each = _per_group(channels, groups.fixed or 1)
+    framed = [s + 2 * p for s, p in zip(size, windows.padding, strict=True)]
+    whole = c.assembly.store(c.constant((batch, *framed, channels), columns.dtype, 0), dense=True)
+    target = windows.over(whole, counts)
+    source = _view(c, columns, (groups, batch, *counts, *map(Dim.of, windows.kernel), each))
+    source = permuted(source, [*range(1, source.rank - 1), 0, source.rank - 1])
+    cut = _view_last(target, groups.fixed or 1, each)
+    assert cut.place is not None
+    place = cut.place
+
+    def inside(e: Any, index: Index) -> None:
+        where = Affine((), place.offset)
+        for i, stride in zip(index, place.strides, strict=True):
+            where = where + i * stride
+        e.store(place.buffer, where, e.add(e.load(place.buffer, where), source.at(e, index)))
+
+    loops_over(c.assembly, cut.shape, inside, place.buffer)
+    return _first(windows.inside(whole))
+
+
+@rule(aten.convolution.default)
+def _convolution(
+    c: Context,
+    x: Value,
+    w: Value,
+    bias: Value | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+) -> Value:
+    batch, channels, *size = tuple(c.shape)
+    windows = _Windows.of(w.shape[2:], stride, padding, dilation)
+    if transposed:
+        columns = c.assembly.matmul(_rows(c, x, groups), _weights(c, w, groups))
+        out = _spread_out(c, columns, windows, batch, x.shape[2:], size, channels)
+    else:
+        columns = _columns(c, x, windows, size, groups)
+        flat = c.assembly.matmul(columns, permuted(_weights(c, w, groups), [0, 2, 1]))
+        out = _from_rows(c, flat, (batch, *size, channels))
+    if bias is None:
+        return out
+    for _ in size:
+        bias = with_axis(bias, bias.rank)
+    return c.pointwise(lambda e, a, b: e.add(a, b), out, bias)
+
+
+def _from_rows(c: Context, flat: Value, last: Sequence[Dim]) -> Value:
+    """(groups, positions, channels of a group) as (batch, channels, *size)."""
+    if flat.shape[0] != ONE:
+        flat = permuted(flat, [1, 0, 2])
+    return _first(_view(c, flat, last))
+
+
+@rule(aten.convolution_backward.default)
+def _convolution_backward(
+    c: Context,
+    g: Value,
+    x: Value,
+    w: Value,
+    bias: Any,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+    wanted: Sequence[bool],
+) -> tuple[Value | None, ...]:
+    windows = _Windows.of(w.shape[2:], stride, padding, dilation)
+    g = c.assembly.memory(g)
+    by_x: Value | None = None
+    by_w: Value | None = None
+    if transposed:
+        columns, rows = _columns(c, g, windows, x.shape[2:], groups), _rows(c, x, groups)
+        if wanted[0]:
+            flat = c.assembly.matmul(columns, permuted(_weights(c, w, groups), [0, 2, 1]))
+            by_x = _from_rows(c, flat, (x.shape[0], *x.shape[2:], x.shape[1]))
+    else:
+        columns, rows = _columns(c, x, windows, g.shape[2:], groups), _rows(c, g, groups)
+        if wanted[0]:
+            spread = c.assembly.matmul(rows, _weights(c, w, groups))
+            by_x = _spread_out(c, spread, windows, x.shape[0], g.shape[2:], x.shape[2:], x.shape[1])
+    if wanted[1]:
+        by_w = _weights_back(c, c.assembly.matmul(permuted(rows, [0, 2, 1]), columns), w.shape)
+    by_bias = c.summed(g, [0, *range(2, g.rank)]) if wanted[2] else None
+    return by_x, by_w, by_bias
+
+
+# pooling
+
+
+def _points(windows: _Windows) -> list[tuple[int, ...]]:
+    points: list[tuple[int, ...]] = [()]
+    for size in windows.kernel:
+        points = [(*p, k) for p in points for k in range(size)]
+    return points
+
+
+@rule(aten.max_pool2d_with_indices.default)
+def _max_pool(
+    c: Context,
+    x: Value,
+    kernel: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0,),
+    dilation: Sequence[int] = (1,),
+    ceil_mode: bool = False,
+) -> tuple[Value, Value]:
+    """The largest of each window and its place in the plane; the first of equals, and NaN before every number."""
+    if ceil_mode or x.rank != 4:
+        raise Uncovered("no rule for max pooling with ceil_mode, or of one image")
+    windows = _Windows.of(list(kernel) * (2 if len(kernel) == 1 else 1), stride, padding, dilation)
+    image = windows.framed(c, _last(x), -math.inf)
+    over = windows.over(image, c.shape[2:])
+    width = x.shape[3]
+
+    def both(e: Any, index: Index) -> tuple[Any, Any]:
+        batch, channel, down, right = index
+        best = place = None
+        for i, j in _points(windows):
+            value = over.at(e, [batch, down, right, Affine.of(i), Affine.of(j), channel])
+            row = down * windows.stride[0] + (i * windows.dilation[0] - windows.padding[0])
+            column = right * windows.stride[1] + (j * windows.dilation[1] - windows.padding[1])
+            where = e.index(row * width + column)
+            if place is None:
+                best, place = value, where
+                continue
+            better = e.either(e.compare(">", value, best), e.isnan(value))
+            best, place = e.choose(better, value, best), e.choose(better, where, place)
+        return best, place
+
+    cost = 4 * len(_points(windows))
+    values = Value(c.shape, x.dtype, lambda e, i: both(e, i)[0], None, cost)
+    places = Value(c.shape, c.dtypes[1], lambda e, i: both(e, i)[1], None, cost)
+    return c.assembly.store(values), c.assembly.store(places)
+
+
+@rule(aten.max_pool2d_with_indices_backward.default)
+def _max_pool_backward(
+    c: Context,
+    g: Value,
+    x: Value,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    ceil_mode: bool,
+    places: Value,
+) -> Value:
+    windows = _Windows.of(list(kernel) * (2 if len(kernel) == 1 else 1), stride, padding, dilation)
+    batch, channels, height, width = x.shape
+    down, right = g.shape[2:]
+    fits = (down * windows.kernel[0], right * windows.kernel[1]) == (height, width)
+    g = c.assembly.memory(g)
+    if windows.touching and fits:
+
+        def at(e: Any, index: Index) -> Any:
+            b, i, k, j, m, channel = index
+            here = e.index((i * windows.kernel[0] + k) * width + (j * windows.kernel[1] + m))
+            hit = e.compare("==", places.at(e, [b, channel, i, j]), here)
+            return e.choose(hit, g.at(e, [b, channel, i, j]), 0.0)
+
+        shape = (batch, down, Dim.of(windows.kernel[0]), right, Dim.of(windows.kernel[1]), channels)
+        dense = c.assembly.store(Value(shape, g.dtype, at, None, 3), dense=True)
+        return _first(_view(c, dense, (batch, height, width, channels)))
+    out = c.assembly.store(c.constant((batch, channels, height * width), g.dtype, 0), dense=True)
+    flat_g = _view(c, g, (batch, channels, down * right))
+    flat = _view(c, places, (batch, channels, down * right))
+    add_at(c, out, 2, flat, flat_g)
+    return _view(c, out, c.shape)
+
+
+@rule(aten.avg_pool2d.default)
+def _avg_pool(
+    c: Context,
+    x: Value,
+    kernel: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0, 0),
+    ceil_mode: bool = False,
+    with_margin: bool = True,
+    divisor: int | None = None,
+) -> Value:
+    windows, share = _average(x, kernel, stride, padding, ceil_mode, with_margin, divisor)
+    over = windows.over(windows.framed(c, _last(x)), c.shape[2:])
+
+    def at(e: Any, index: Index) -> Any:
+        batch, channel, down, right = index
+        each = [over.at(e, [batch, down, right, *map(Affine.of, p), channel]) for p in _points(windows)]
+        total = each[0]
+        for value in each[1:]:
+            total = e.add(total, value)
+        return e.mul(total, share)
+
+    return Value(c.shape, c.dtype, at, None, len(_points(windows)))
+
+
+def _average(
+    x: Value,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    ceil_mode: bool,
+    with_margin: bool,
+    divisor: int | None,
+) -> tuple[_Windows, float]:
+    windows = _Windows.of(list(kernel) * (2 if len(kernel) == 1 else 1), stride, padding, (1,))
+    if ceil_mode or x.rank != 4 or (any(windows.padding) and not with_margin):
+        raise Uncovered("no rule for average pooling with ceil_mode or count_include_pad=False")
+    return windows, 1 / (divisor or math.prod(windows.kernel))
+
+
+@rule(aten.avg_pool2d_backward.default)
+def _avg_pool_backward(
+    c: Context,
+    g: Value,
+    x: Value,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    ceil_mode: bool,
+    with_margin: bool,
+    divisor: int | None,
+) -> Value:
+    windows, share = _average(x, kernel, stride, padding, ceil_mode, with_margin, divisor)
+    batch, channels, *size = x.shape
+    last = _last(c.assembly.memory(g))
+    points = [Dim.of(k) for k in windows.kernel]
+    shape = (batch, *g.shape[2:], *points, channels)
+
+    def at(e: Any, index: Index) -> Any:
+        b, down, right, _, _, channel = index
+        return e.mul(last.at(e, [b, down, right, channel]), share)
+
+    columns = c.assembly.store(Value(shape, g.dtype, at, None, 1), dense=True)
+    flat = with_axis(_view(c, columns, (product(shape[:3]), product(shape[3:]))), 0)
+    return _spread_out(c, flat, windows, batch, g.shape[2:], size, channels)
+
+
+@rule(aten._adaptive_avg_pool2d_backward.default)
+def _adaptive_backward(c: Context, g: Value, x: Value) -> Value:
+    """Where each output is the mean of a window of its own."""
+    batch, channels, height, width = x.shape
+    sides = [(n.fixed, k.fixed) for n, k in zip((height, width), g.shape[2:], strict=True)]
+    if any(n is None or k is None or n % k for n, k in sides):
+        raise Uncovered("no rule for adaptive pooling into windows that overlap")
+    (down, right) = (n // k for n, k in sides if n is not None and k is not None)
+    g = c.assembly.memory(g)
+
+    def at(e: Any, index: Index) -> Any:
+        b, channel, i, _, j, _ = index
+        return e.mul(g.at(e, [b, channel, i, j]), 1 / (down * right))
+
+    shape = (batch, channels, g.shape[2], Dim.of(down), g.shape[3], Dim.of(right))
+    return _view(c, c.assembly.store(Value(shape, g.dtype, at, None, 1), dense=True), x.shape)
