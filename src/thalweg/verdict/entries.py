@@ -1,4 +1,4 @@
-"""What a verdict consists of: `Verdict`, an `Entry` for each level that is ranked, and a level's `Default`.
+"""What a verdict consists of: `Verdict`, an `Entry` for each level that is ranked, its `Default` and each `Judged`.
 
 `verdict.py` makes them, and `sentences.py` puts them into words.
 """
