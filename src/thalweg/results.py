@@ -26,12 +26,12 @@ from .recipe.run import RecipeRun
 from .schedules import Given
 from .store.file import ENDED, Store
 from .verdict.budget import expected_best
-from .verdict.comparisons import MARGIN
 from .verdict.entries import Verdict
 from .verdict.generalization import Generalization, generalization
 from .verdict.importance import importance, importance_table
 from .verdict.leaders import leaders
 from .verdict.leaders import table as leader_table
+from .verdict.margin import MARGIN
 from .verdict.sensitivity import sensitivity
 from .verdict.sentences import one_by_one
 from .verdict.targets import race

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from thalweg.engine import block_run, growth
+from thalweg.engine import growth
 from thalweg.engine.growth import further
 from thalweg.errors import PlanError, StoreError
 from thalweg.plan.plan import MOST_RUNS, log_range
@@ -17,7 +17,8 @@ from thalweg.study.study import Study, compare, resume
 from thalweg.verdict.verdict import judge
 
 from ..cases import mostly_slow
-from ..study.test_study import Breaks, problem, same, training_is_forbidden
+from ..studies import stopped_at
+from ..study.test_study import problem, same, training_is_forbidden
 from ..verdict.test_verdict import made, table
 
 GRID: dict[str, Any] = {
@@ -125,22 +126,15 @@ def test_zero_leaves_the_grid_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", mostly_slow([26, 40], 40))
-def test_stopped_while_it_grows(step: int, grown: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_while_it_grows(step: int, grown: Study, tmp_path: Path) -> None:
     """The search of the rates that were asked for takes 24 steps of its blocks; the verdict on them stays."""
-    path = tmp_path / "cut.db"
-    with monkeypatch.context() as patch:
-        patch.setattr(block_run, "STEPS_SECONDS", 0.0)  # so that it hears of every step
-        patch.setattr("thalweg.study.study.progress_for", lambda wanted: Breaks(step))
-        with pytest.raises(SystemExit):
-            compare(problem(), **GRID, store=path)
-    study = Study.open(path)
-    assert not study.finished
+    study = stopped_at(step, problem(), tmp_path / "cut.db", **GRID)
     table = study.table()
     assert set(table["stage"]) == {"search"}
     assert len(set(table["lr"])) > 3
     assert set(table.loc[table["lr"] > 0.01, "status"]) != {"finished"}
     assert len(study.verdict.entries) == 2
-    same(resume(path, problem(), progress=False), grown)
+    same(resume(study.path, problem(), progress=False), grown)
 
 
 def test_while_it_grows_the_verdict_is_on_what_is_complete() -> None:

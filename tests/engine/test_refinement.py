@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg.engine import block_run, refinement
+from thalweg.engine import refinement
 from thalweg.engine.refinement import next_round
 from thalweg.errors import PlanError, StoreError
 from thalweg.plan.plan import Plan, log_range
@@ -25,7 +24,8 @@ from thalweg.verdict.sensitivity import sensitivity
 from thalweg.verdict.verdict import chosen_settings, judge
 
 from ..cases import mostly_slow
-from ..study.test_study import Breaks, problem, same, training_is_forbidden
+from ..studies import stopped_at, with_plan_changed
+from ..study.test_study import problem, same, training_is_forbidden
 from ..verdict.test_verdict import made, table
 
 Loss = Callable[[str, float, str, int], float]
@@ -293,29 +293,18 @@ def test_what_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_plan_is_refused(
     change: Callable[[dict[str, Any]], object], words: str, study: Study, tmp_path: Path
 ) -> None:
-    path = Path(shutil.copy(study.path, tmp_path / "a.db"))
-    with Store.open(path, write=True) as store:
-        plan = store.meta("plan")
-        change(plan)
-        store.set_meta("plan", plan)
+    damaged = with_plan_changed(study.path, tmp_path / "a.db", change)
     with pytest.raises(StoreError, match=words):
-        Study.open(path).verdict  # noqa: B018
+        damaged.verdict  # noqa: B018
 
 
 @pytest.mark.parametrize("step", mostly_slow([26, 34, 42], 42))
-def test_stopped_while_it_is_refined(step: int, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "cut.db"
-    with monkeypatch.context() as patch:
-        patch.setattr(block_run, "STEPS_SECONDS", 0.0)  # so that it hears of every step
-        patch.setattr("thalweg.study.study.progress_for", lambda wanted: Breaks(step))
-        with pytest.raises(SystemExit):
-            compare(problem(), **GRID, store=path)
-    cut = Study.open(path)
-    assert not cut.finished
+def test_stopped_while_it_is_refined(step: int, study: Study, tmp_path: Path) -> None:
+    cut = stopped_at(step, problem(), tmp_path / "cut.db", **GRID)
     assert cut.plan.refined
     assert set(cut.table()["stage"]) == {"search"}
     assert len(cut.verdict.entries) == 2
-    same(resume(path, problem(), progress=False), study)
+    same(resume(cut.path, problem(), progress=False), study)
 
 
 @pytest.mark.parametrize("more", [{"budget": "halving", "epochs": 4}, {"folds": 3}], ids=["halving", "folds"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,15 +12,14 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg.engine import block_run
 from thalweg.errors import PlanError, StoreError
 from thalweg.plan.plan import Plan, grid, log_range, plan
 from thalweg.report.contents import contents
-from thalweg.store.file import Store
 from thalweg.study.study import Study, compare, resume
 
 from ..cases import mostly_slow
-from ..study.test_study import Breaks, problem, same
+from ..studies import stopped_at, with_plan_changed
+from ..study.test_study import problem, same
 
 ASKED: dict[str, Any] = {
     "optimizers": ["sgd", "momentum", "adam"],
@@ -181,15 +179,9 @@ def test_the_same_arguments_ask_for_this_very_study(study: Study) -> None:
 
 
 @pytest.mark.parametrize("step", mostly_slow([3, 8], 8))
-def test_stopped_and_carried_on(step: int, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "cut.db"
-    with monkeypatch.context() as patch:
-        patch.setattr(block_run, "STEPS_SECONDS", 0.0)  # so that it hears of every step
-        patch.setattr("thalweg.study.study.progress_for", lambda wanted: Breaks(step))
-        with pytest.raises(SystemExit):
-            compare(problem(), **SMALL, store=path)
-    assert not Study.open(path).finished
-    same(resume(path, problem(), progress=False), study)
+def test_stopped_and_carried_on(step: int, study: Study, tmp_path: Path) -> None:
+    cut = stopped_at(step, problem(), tmp_path / "cut.db", **SMALL)
+    same(resume(cut.path, problem(), progress=False), study)
 
 
 def test_halving_stops_points(tmp_path: Path) -> None:
@@ -210,10 +202,6 @@ def test_halving_stops_points(tmp_path: Path) -> None:
 def test_a_damaged_plan_is_refused(
     change: Callable[[dict[str, Any]], object], words: str, study: Study, tmp_path: Path
 ) -> None:
-    path = Path(shutil.copy(study.path, tmp_path / "a.db"))
-    with Store.open(path, write=True) as store:
-        stored = store.meta("plan")
-        change(stored)
-        store.set_meta("plan", stored)
+    damaged = with_plan_changed(study.path, tmp_path / "a.db", change)
     with pytest.raises(StoreError, match=words):
-        Study.open(path).verdict  # noqa: B018
+        damaged.verdict  # noqa: B018

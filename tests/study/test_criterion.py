@@ -23,6 +23,7 @@ from thalweg.errors import PlanError
 from thalweg.plan.criterion import Criterion
 from thalweg.problem.find import load
 from thalweg.problem.prepare import prepare
+from thalweg.report.ranking import ranking
 from thalweg.store.file import Store
 
 NAMES = ["optimizer", "lr", "schedule", "seed"]
@@ -133,6 +134,12 @@ def test_parts_of_the_samples_are_of_the_same_epochs(name: str, request: pytest.
     for metric in ("validation_loss", "validation_accuracy", "test_loss"):
         means = parts[metric].mean(axis=1)
         assert means.tolist() == pytest.approx(table.loc[means.index, metric].tolist(), rel=1e-6)
+
+
+def test_where_higher_is_better_most_seeds_are_above(by_accuracy: tw.Study) -> None:
+    section = ranking(by_accuracy.verdict)
+    assert "90% of seeds above" in section.terms
+    assert {column.title for column in section.columns if "of seeds" in column.title} == {"90% of seeds above"}
 
 
 def test_rungs_are_decided_by_it(by_accuracy: tw.Study, at_best: tw.Study) -> None:

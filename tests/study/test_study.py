@@ -30,7 +30,7 @@ from thalweg.store.file import Store
 from thalweg.study.study import Study, _free_path, compare, resume
 
 from ..cases import mostly_slow
-from ..studies import TINY, steps_recorded, wait_for
+from ..studies import TINY, steps_recorded, stopped_at, wait_for
 
 INPUTS = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
 CLASSES = (INPUTS.sum(1) > 0).long()
@@ -401,17 +401,6 @@ def stop_at(patch: pytest.MonkeyPatch, step: int) -> None:
     patch.setattr(Block, "_step", counted)
 
 
-class Breaks(Progress):
-    """Breaks off at the given step of all, as hard as Python can."""
-
-    def __init__(self, step: int) -> None:
-        self.step, self.taken = step, itertools.count(1)  # which several threads may share
-
-    def advance(self, block: int, members: int, alive: int, steps: int | None = None) -> None:
-        if next(self.taken) >= self.step:
-            raise SystemExit
-
-
 @pytest.mark.parametrize("step", mostly_slow([1, 4, 9, 24], 9))
 def test_taken_up_from_a_checkpoint(
     step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: Callable[[int], None]
@@ -421,15 +410,9 @@ def test_taken_up_from_a_checkpoint(
     asked = {**SMALL, "optimizers": ["sgd", "adam"], "epochs": 3}
     ready = prepare(problem())
     whole = compare(problem(), **asked, store=tmp_path / "whole.db")
-    path = tmp_path / "cut.db"
     with monkeypatch.context() as patch:
         patch.setattr(block_run, "CHECKPOINT_SECONDS", 0.0)
-        patch.setattr(block_run, "STEPS_SECONDS", 0.0)  # so that it hears of every step
-        patch.setattr("thalweg.study.study.progress_for", lambda wanted: Breaks(step))
-        with pytest.raises(SystemExit):
-            compare(problem(), **asked, store=path)
-    study = Study.open(path)
-    assert not study.finished
+        study = stopped_at(step, problem(), tmp_path / "cut.db", **asked)
     with Store.open(study.path) as store:
         assert step == 1 or any(row.checkpoint for row in store.blocks())
     again = Progress()

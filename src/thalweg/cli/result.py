@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
+from ..verdict.margin import MARGIN
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..report.contents import Parts
+    from ..report.sections import Section
     from ..results import Results
     from ..study.rerun import Rerun
     from ..verdict.entries import Verdict
+    from ..verdict.generalization import Generalization
 
 
 def split(text: str) -> list[str]:
@@ -105,22 +109,31 @@ def finish(
     as_json: bool,
     by: str = "optimizer",
     rerun: Rerun | None = None,
-    margin: float = 0.01,
+    margin: float = MARGIN,
     by_metric: str | None = None,
 ) -> None:
     """Write the report if it is wanted, and print the result: the ranking of optimizers, or of another factor."""
-    verdict = study.verdict_by(by, margin, by_metric)
-    if report is not None:
-        from ..report.html import write
+    from ..report.contents import Parts, contents
 
-        write(study, report)
+    verdict, parts = study.verdict_by(by, margin, by_metric), Parts(study)
+    if report is not None:
+        from ..report.html import document, save
+
+        save(document(study.name, contents(study, parts)), report)
     if as_json:
-        result = _result(study, verdict, report) | ({} if rerun is None else {"rerun": rerun.to_json()})
-        print_json(result)
+        print_json(_result(parts, verdict, report) | ({} if rerun is None else {"rerun": rerun.to_json()}))
         return
+    _show(parts, verdict, rerun)
+    print(f"store: {study.path}")
+    if report is not None:
+        print(f"report: {report}")
+    if not study.finished:
+        print(f"unfinished: carry on with `thalweg resume {study.path}`")
+
+
+def _show(parts: Parts, verdict: Verdict, rerun: Rerun | None) -> None:
+    """The verdict in words, its tables, and notes."""
     from ..report.ranking import ranking, tuned
-    from ..report.terminal import fitting, table
-    from ..verdict.generalization import remarks
 
     console = terminal()
     console.print()
@@ -130,40 +143,54 @@ def finish(
         console.print(str(rerun), style="bold", markup=False, highlight=False)
     if verdict.entries:
         console.print()
-    for section in (ranking(verdict, study.plan[verdict.factor].kind), tuned(verdict)):
-        if (lines := table(section, console.width)) is not None:
-            console.print(lines)
-            heads = [" ".join(column.head.split("\n")).lower() for column in fitting(section, console.width)]
-            for term, meaning in section.terms.items():
-                if not any(term.lower() in head for head in heads):
-                    continue
-                console.print(f"{term}: {meaning}.", markup=False, highlight=False, style="dim")
-            console.print()
-    recipe_run = [] if study.recipe_run is None else [str(study.recipe_run)]
-    remarked = remarks(study.generalization(by))
-    notes = [*verdict.notes, *remarked, *_searched(study, verdict), *study.batching, *recipe_run]
-    notes += _others(study, verdict)
+    for section in (ranking(verdict, parts.plan[verdict.factor].kind), tuned(verdict)):
+        _show_table(section, console)
+    notes = _notes(parts, verdict)
     for note in notes:
         console.print(f"· {note}", markup=False, highlight=False, style="dim")
     if notes:
         console.print()
-    print(f"store: {study.path}")
-    if report is not None:
-        print(f"report: {report}")
-    if not study.finished:
-        print(f"unfinished: carry on with `thalweg resume {study.path}`")
 
 
-def _searched(study: Results, verdict: Verdict) -> list[str]:
+def _show_table(section: Section, console: Console) -> None:
+    """As much of the table as fits, and what its heads mean."""
+    from ..report.terminal import fitting, table
+
+    if (lines := table(section, console.width)) is None:
+        return
+    console.print(lines)
+    heads = [" ".join(column.head.split("\n")).lower() for column in fitting(section, console.width)]
+    for term, meaning in section.terms.items():
+        if any(term.lower() in head for head in heads):
+            console.print(f"{term}: {meaning}.", markup=False, highlight=False, style="dim")
+    console.print()
+
+
+def _notes(parts: Parts, verdict: Verdict) -> list[str]:
+    from ..verdict.generalization import remarks
+
+    study = parts.results
+    recipe_run = [] if study.recipe_run is None else [str(study.recipe_run)]
+    remarked = remarks(_generalization(parts, verdict))
+    notes = [*verdict.notes, *remarked, *_searched(parts, verdict), *study.batching, *recipe_run]
+    return notes + _others(study, verdict)
+
+
+def _generalization(parts: Parts, verdict: Verdict) -> list[Generalization]:
+    optimizers = verdict.factor == "optimizer"
+    return parts.generalization if optimizers else parts.results.generalization(verdict.factor)
+
+
+def _searched(parts: Parts, verdict: Verdict) -> list[str]:
     """What the stored search says beyond its lowest losses, in a sentence each."""
-    plan, members = study.plan, study.table()
-    if not verdict.entries or verdict.factor != "optimizer" or len(plan.settings) == 1:
+    if not verdict.entries or verdict.factor != "optimizer" or len(parts.plan.settings) == 1:
         return []
-    from ..report.searched import budget, importance, leaders
+    from ..report.searched import leaders
 
-    sections = [importance(plan, members), budget(plan, members)]
+    sections = [parts.importance, parts.budget]
     if len(verdict.entries) > 1:
-        sections.append(leaders(plan, verdict, members, study.curves(verdict.stage)))
+        other = verdict is not parts.verdict
+        sections.append(leaders(parts.plan, verdict, parts.table, parts.curves) if other else parts.leaders)
     return [f"{section.title}: {section.sentence.splitlines()[0]}" for section in sections]
 
 
@@ -175,23 +202,21 @@ def _others(study: Results, verdict: Verdict) -> list[str]:
     return [f"Ranked along others: thalweg show {study.path} --by {' | '.join(names)}"]
 
 
-def _result(study: Results, verdict: Verdict, report: Path | None) -> dict[str, Any]:
-    from ..report.runs import generalization, sensitivity, targets
-    from ..report.searched import budget, importance, leaders
+def _result(parts: Parts, verdict: Verdict, report: Path | None) -> dict[str, Any]:
+    from ..report.runs import generalization
 
-    members, best = study.table(), study.verdict
-    curves = study.curves(best.stage)
+    study = parts.results
     return {
         "problem": study.name,
         "finished": study.finished,
         "verdict": verdict.to_json(),
         "recipe_run": None if (ran := study.recipe_run) is None else {"sentence": str(ran), **ran.to_json()},
-        "sensitivity": sensitivity(study.plan, members).to_json(),
-        "importance": importance(study.plan, members).to_json(),
-        "expected_best": budget(study.plan, members).to_json(),
-        "time_to_target": targets(best, members, curves).to_json(),
-        "leaders": leaders(study.plan, best, members, curves).to_json(),
-        "generalization": generalization(study.generalization(verdict.factor)).to_json(),
+        "sensitivity": parts.sensitivity.to_json(),
+        "importance": parts.importance.to_json(),
+        "expected_best": parts.budget.to_json(),
+        "time_to_target": parts.targets.to_json(),
+        "leaders": parts.leaders.to_json(),
+        "generalization": generalization(_generalization(parts, verdict)).to_json(),
         "plan": study.plan.described(),
         "store": str(study.path),
         "report": None if report is None else str(report),

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..verdict.margin import MARGIN
 from .options import Json, Store
 
 EXAMPLE = "Example: thalweg show runs/digits.db"
@@ -18,7 +19,7 @@ def show(
     ] = "optimizer",
     margin: Annotated[
         float, typer.Option(help="The share of the best value up to which differences do not matter.")
-    ] = 0.01,
+    ] = MARGIN,
     by_metric: Annotated[
         str | None, typer.Option(help="Rank the chosen settings by another metric, e.g. accuracy, or f1:max.")
     ] = None,

@@ -32,7 +32,7 @@ Point = Mapping[str, Level]
 GRID, RANDOM, SOBOL = "grid", "random", "sobol"
 SEARCHES = (GRID, RANDOM, SOBOL)
 MOST = 32  # points, unless more are asked for
-COUNT = Range(2, 10_000, whole=True)
+SETTINGS = Range(2, 10_000, whole=True)
 
 
 def drawn(
@@ -59,7 +59,7 @@ def drawn(
         raise PlanError(f"search={search!r} draws rates from a range; give a lowest and a highest rate.")
     varied = [f for f in factors if f.varied]
     most = min(MOST, math.prod(len(f.levels) for f in varied))
-    number = most if count is None else COUNT.check("settings", count, PlanError)
+    number = most if count is None else SETTINGS.check("settings", count, PlanError)
     unit = _unit(search, number, len(varied))
     columns = {f.name: _values(f, u, rules) for f, u in zip(varied, unit, strict=True)}
     if len(set(columns[factors[0].name])) < number:

@@ -2,33 +2,85 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..verdict.generalization import Generalization, generalization
 from . import method, ranking, runs, searched
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..results import Results
+    from ..verdict.entries import Verdict
     from .sections import Section
 
 
-def contents(results: Results) -> list[Section]:
-    """The answer first; of a study without a finished run, what is known of it so far."""
-    verdict, plan, table = results.verdict, results.plan, results.table()
+class Parts:
+    """What page, terminal and JSON have in common of a study, each computed when it is first asked for, and once."""
+
+    def __init__(self, results: Results) -> None:
+        self.results, self.plan, self.table = results, results.plan, results.table()
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """On the optimizers."""
+        return self.results.verdict
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Of the runs that the verdict's losses are of."""
+        return self.results.curves(self.verdict.stage)
+
+    @cached_property
+    def generalization(self) -> list[Generalization]:
+        """As `Results.generalization` has it of optimizers."""
+        return generalization(self.plan, self.verdict, self.table, self.curves)
+
+    @cached_property
+    def sensitivity(self) -> Section:
+        return runs.sensitivity(self.plan, self.table)
+
+    @cached_property
+    def importance(self) -> Section:
+        return searched.importance(self.plan, self.table)
+
+    @cached_property
+    def budget(self) -> Section:
+        return searched.budget(self.plan, self.table)
+
+    @cached_property
+    def targets(self) -> Section:
+        return runs.targets(self.verdict, self.table, self.curves)
+
+    @cached_property
+    def leaders(self) -> Section:
+        return searched.leaders(self.plan, self.verdict, self.table, self.curves)
+
+
+def contents(results: Results, parts: Parts | None = None) -> list[Section]:
+    """The answer first; of a study without a finished run, what is known of it so far.
+
+    Args:
+        parts: of these results, where they are shown elsewhere too.
+    """
+    parts = Parts(results) if parts is None else parts
+    verdict, plan, table = parts.verdict, parts.plan, parts.table
     sections = [ranking.answer(verdict, plan, table)]
     if verdict.entries:
-        curves, several = results.curves(verdict.stage), len(plan.settings) > 1
+        several = len(plan.settings) > 1
         sections += [
             ranking.ranking(verdict),
             runs.rates(plan, verdict, table),
-            *([runs.sensitivity(plan, table)] if len(plan.drawn) < 2 else []),  # else no two rates share the rest
-            *([searched.importance(plan, table)] if several and not plan.points else []),
-            *([searched.budget(plan, table)] if several else []),
+            *([parts.sensitivity] if len(plan.drawn) < 2 else []),  # else no two rates share the rest
+            *([parts.importance] if several and not plan.points else []),
+            *([parts.budget] if several else []),
             *(ranking.ranking(results.verdict_by(factor.name), factor.kind) for factor in plan.ranked[1:]),
             *([ranking.tuned(verdict)] if verdict.confirmed else []),
-            runs.targets(verdict, table, curves),
-            runs.learning(verdict, table, curves),
-            *([searched.leaders(plan, verdict, table, curves)] if len(verdict.entries) > 1 else []),
-            *([runs.generalization(judged)] if (judged := results.generalization()) else []),
+            parts.targets,
+            runs.learning(verdict, table, parts.curves),
+            *([parts.leaders] if len(verdict.entries) > 1 else []),
+            *([runs.generalization(judged)] if (judged := parts.generalization) else []),
             ranking.cost(verdict),
             *([notes] if (notes := method.notes(verdict, results.batching)).notes else []),
             method.recipe(results, verdict),

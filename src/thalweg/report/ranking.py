@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ..plan.criterion import Criterion
 from ..plan.factors import FULL, OPTIMIZER, Kind, shown, words_of
 from ..plan.factors import RATE as GRID
 from ..plan.plan import Plan, grid
@@ -12,11 +13,11 @@ from ..verdict.entries import Entry, Verdict
 from ..verdict.sentences import percent
 from .sections import Column, Figure, Row, Section, level
 
-FEW_SEEDS = 6  # of which the largest stands for the loss that 90% stay below
-
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+
+FEW_SEEDS = 6  # of which the worst stands for the value that 90% are better than
 
 
 def answer(verdict: Verdict, plan: Plan, table: pd.DataFrame) -> Section:
@@ -93,7 +94,7 @@ def _terms(verdict: Verdict) -> dict[str, str]:
             f"Validation {name}": "beneath it the letters of a ranking by it"
             for name in (verdict.entries[0].metrics if verdict.entries else ())
         },
-        f"90% of seeds {'above' if by.higher else 'below'}": f"9 of 10 seeds have a better {by.metric}, says "
+        f"90% of seeds {_better_side(by)}": f"9 of 10 seeds have a better {by.metric}, says "
         + (f"the {verdict.seeds} seeds" if verdict.seeds > FEW_SEEDS else "the worst of these few"),
         "Chance of best": f"that its mean is truly the {by.extreme}, if the true means scatter as far as these show",
     }
@@ -107,6 +108,7 @@ def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
         if name != kind.name
     ]
     interval, by = "[95% interval]", verdict.criterion
+    side = _better_side(by)
     change = Column("optimism", "Change from search", "change", None, "change from\nsearch", 5, page=False)
     time = Column("time", "Time per run", "duration", _time)
     return [
@@ -121,13 +123,18 @@ def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
         Column("difference", "Difference to best", "difference", None, f"behind the best\n{interval}", 7),
         Column("places", "Places", "places", page=False),
         Column("probability_best", "Chance of best", "probability", None, "chance\nof best", 3),
-        Column("percentile_90", "90% of seeds below", "number", None, "90% of\nseeds below", 10),
+        Column("percentile_90", f"90% of seeds {side}", "number", None, f"90% of\nseeds {side}", 10),
         *_by_metric(verdict),
         *_tests("Test {}", verdict, 4, 2),
         *([Column("settings", "Settings tried", "count", None, "settings\ntried", 3)] if _uneven(verdict) else []),
         Column("diverged", "Diverged", "part", lambda row: (row["diverged"], row["runs"]), "diverged", 6),
         *([] if kind is OPTIMIZER else [time]),
     ]
+
+
+def _better_side(by: Criterion) -> str:
+    """On which side of a value the better ones lie."""
+    return "above" if by.higher else "below"
 
 
 def _uneven(verdict: Verdict) -> bool:

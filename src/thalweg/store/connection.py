@@ -1,4 +1,4 @@
-"""How a store is opened: what the file is, whether it is whole, and a connection that does bounded work.
+"""How a store is opened: what the file is called, what it is, whether it is whole, and a connection of bounded work.
 
 Nothing here writes, and where no process writes, nothing is made beside the file.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -48,6 +49,15 @@ CREATE TABLE parts (
 
 _SECOND = SCHEMA[: SCHEMA.index("CREATE TABLE parts")]
 SCHEMAS = {1: _SECOND.replace("further TEXT NOT NULL DEFAULT '{}', ", ""), 2: _SECOND, VERSION: SCHEMA}
+
+
+def stem_of(name: str) -> str:
+    """A problem's name as that of its store, without the ending.
+
+    >>> stem_of("../été: 1"), stem_of("///")
+    ('été-1', 'study')
+    """
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "study"
 
 
 def kind_of(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -28,6 +27,7 @@ from ..problem.find import load
 from ..problem.prepare import Prepared, check_loss, prepare, sample_of_train
 from ..results import Results
 from ..schedules import Given
+from ..store.connection import stem_of
 from ..store.file import Store, kind_of
 from ..store.provenance import provenance
 
@@ -423,7 +423,7 @@ def _facts(ready: Prepared) -> dict[str, Any]:
 
 def _free_path(facts: dict[str, Any], planned: Plan) -> Path:
     """runs/<name>.db, or the next number if that holds another study."""
-    stem = re.sub(r"[^\w.-]+", "-", facts["name"]).strip("-.") or "study"
+    stem = stem_of(facts["name"])
     path = Path("runs") / f"{stem}.db"
     for number in range(2, 10_000):
         kind = kind_of(path)

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-LEVEL = 0.05
+SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Ranks:
     @property
     def differ(self) -> bool:
         """Whether the test finds any difference."""
-        return self.p < LEVEL
+        return self.p < SIGNIFICANCE
 
     def apart(self, one: str, other: str) -> bool:
         """Whether the two are told apart."""
@@ -60,10 +60,10 @@ def ranks(losses: pd.DataFrame) -> Ranks:
     """
     table = losses.rank(axis=1)
     mean, (problems, optimizers) = table.mean().sort_values(kind="stable"), table.shape
-    quantile = stats.studentized_range.ppf(1 - LEVEL, optimizers, math.inf) / math.sqrt(2)
+    quantile = stats.studentized_range.ppf(1 - SIGNIFICANCE, optimizers, math.inf) / math.sqrt(2)
     difference = float(quantile * math.sqrt(optimizers * (optimizers + 1) / (6 * problems)))
     p = _p(table.to_numpy())
-    return Ranks(mean, p, difference, _groups(mean, difference if p < LEVEL else math.inf))
+    return Ranks(mean, p, difference, _groups(mean, difference if p < SIGNIFICANCE else math.inf))
 
 
 def _p(table: np.ndarray) -> float:

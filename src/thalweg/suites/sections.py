@@ -14,7 +14,7 @@ from ..plan.factors import Setting, shown, words_of
 from ..report.sections import Column, Figure, Row, Section
 from ..results import Results
 from . import profiles
-from .ranks import LEVEL
+from .ranks import SIGNIFICANCE
 from .sentences import FEW
 from .standings import geometric
 from .verdict import SuiteVerdict
@@ -98,13 +98,14 @@ def ranks(verdict: SuiteVerdict) -> Section:
     sentence = (
         f"{test} asks how often optimizers that are alike would rank this differently by chance: p = {ranked.p:.2g}. "
     )
+    level = f"{SIGNIFICANCE:.0%}"
     if ranked.differ and several:
         sentence += (
-            f"That is below {LEVEL:.0%}, so pairs are compared: two optimizers are told apart if their average ranks "
-            f"are at least {ranked.critical_difference:.3g} apart (Nemenyi’s critical difference at {LEVEL:.0%})."
+            f"That is below {level}, so pairs are compared: two optimizers are told apart if their average ranks "
+            f"are at least {ranked.critical_difference:.3g} apart (Nemenyi’s critical difference at {level})."
         )
     elif not ranked.differ:
-        sentence += f"That is not below {LEVEL:.0%}, so no pair is told apart."
+        sentence += f"That is not below {level}, so no pair is told apart."
     caption = (
         "Each optimizer at its average rank over the problems, the best on the left. A thick bar joins optimizers that "
         "are not told apart; the thin line on top is as long as the critical difference."

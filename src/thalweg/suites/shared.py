@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..plan.factors import Level, Setting
+from ..plan.factors import Setting
 from ..results import Results
+from ..verdict.losses import losses_of
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,9 @@ def searched(study: Results) -> pd.Series:
     """Setting → mean validation loss over the search's seeds; infinite where a run diverged or was stopped."""
     table = study.table()
     search = table[table["stage"] == "search"]
-    loss = search["validation_loss"].where(search["status"] == "finished").fillna(np.inf)
-    further = [factor.name for factor in study.plan.further]
-    columns = [search[name] for name in ("optimizer", "lr", "schedule", *further)]
-    means = loss.groupby(columns, dropna=False, sort=False).mean()
-    settings = [
-        Setting(optimizer, float(lr), schedule, tuple(zip(further, map(_level, levels), strict=True)))
-        for optimizer, lr, schedule, *levels in means.index
-    ]
-    return pd.Series(means.to_numpy(), pd.Index(settings))
-
-
-def _level(value: Any) -> Level:
-    """A level as plans have it: tables have NumPy's numbers, and NaN where a factor does not apply."""
-    return None if pd.isna(value) else value.item() if isinstance(value, np.generic) else value
+    search = search.assign(status=search["status"].replace("stopped", "diverged"))
+    losses = losses_of(study.plan, search, study.plan.criterion)
+    return pd.Series(losses.values.mean(axis=(1, 2)), pd.Index(losses.settings))
 
 
 def tried(searches: Mapping[str, pd.Series]) -> pd.DataFrame:

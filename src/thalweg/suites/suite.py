@@ -7,7 +7,6 @@ together into another one. Read next: `verdict.py`.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,7 @@ from ..problem.builtin import PROBLEMS
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..results import Results
-from ..store.file import kind_of
+from ..store.connection import kind_of, stem_of
 from ..study.study import Study, compare
 from ..verdict.sentences import listed
 from .verdict import SuiteVerdict, judge
@@ -117,7 +116,7 @@ def suite(
         raise PlanError("a suite has two or more problems, and one is given; compare on one with tw.compare.")
     given = {}
     for item in map(_opened, items):
-        if any(_stem(item.name) == _stem(name) for name in given):
+        if any(stem_of(item.name) == stem_of(name) for name in given):
             raise PlanError(
                 f"the problem {item.name} is given twice; give each once, and problems of your own different names, "
                 "tw.Problem(…, name=…)."
@@ -128,7 +127,7 @@ def suite(
     _check_alike(studies)
     for name, item in given.items():
         if isinstance(item, Problem):
-            studies[name] = _compared(item, Path(store) / f"{_stem(name)}.db", progress, options)
+            studies[name] = _compared(item, Path(store) / f"{stem_of(name)}.db", progress, options)
             _check_alike(studies)
     return Suite({name: studies[name] for name in given})
 
@@ -151,11 +150,6 @@ def _opened(item: Any) -> Problem | Results:
     if not item.finished:
         raise StoreError(f"{item.path} is not finished; carry it on first, with `thalweg resume {item.path}`.")
     return item
-
-
-def _stem(name: str) -> str:
-    """The name as a file's."""
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "study"
 
 
 def _check_options(options: Mapping[str, Any], finished: bool) -> None:

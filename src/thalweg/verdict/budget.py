@@ -25,13 +25,12 @@ import pandas as pd
 from ..plan.factors import Factor, Level
 from ..plan.plan import Plan
 from .losses import search_losses
-from .sentences import listed
+from .sentences import MOST_CHANGES, listed
 from .verdict import rankable
 
 QUANTILES = {"median": 0.5, "low_50": 0.25, "high_50": 0.75, "low_80": 0.1, "high_80": 0.9}
 MOST_POINTS = 64  # each number of settings up to it, and about so many beyond
-ROUNDING = 1e-12
-MOST_CHANGES = 3  # more are counted and not listed
+SLACK = 1e-12  # of chances that are added up, by rounding
 _COLUMNS = ("tried", "settings", *QUANTILES, "seed_low", "seed_high", "mean", "all_diverged")
 
 
@@ -60,7 +59,7 @@ class BestOf:
 
     def quantile(self, share: float) -> float:
         """The smallest loss that the lowest is at or below with that probability."""
-        return float(self.losses[int(np.argmax(np.cumsum(self.chances) >= share - ROUNDING))])
+        return float(self.losses[int(np.argmax(np.cumsum(self.chances) >= share - SLACK))])
 
 
 def best_of(losses: np.ndarray, count: int) -> BestOf:

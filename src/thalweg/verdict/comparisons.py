@@ -25,9 +25,9 @@ from scipy import special
 
 from .chances import chances
 from .intervals import LEVEL, Interval, estimate, interval, reach
+from .margin import MARGIN
 from .pairs import Pairs, groups, letters
 
-MARGIN = 0.01  # of the leader's loss: differences up to it do not matter
 MOST_SEEDS = 1000  # more than so many further seeds is not worth it
 POWER = 0.8
 FIRST_LOOK = 0.04  # of the 5%; what is left is for later looks at more seeds

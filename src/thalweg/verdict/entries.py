@@ -1,4 +1,4 @@
-"""What a verdict consists of: `Verdict`, an `Entry` for each level that is ranked, and a level's `Default`.
+"""What a verdict consists of: `Verdict`, an `Entry` for each level that is ranked, its `Default` and each `Judged`.
 
 `verdict.py` makes them, and `sentences.py` puts them into words.
 """
@@ -13,6 +13,7 @@ from typing import Any
 from ..plan.criterion import FINAL_LOSS, Criterion
 from ..plan.factors import Level, Setting, shown
 from .intervals import ROUNDING, Interval
+from .margin import MARGIN
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Verdict:
     factor: str = "optimizer"
     folds: int = 0
     samples: int = 0
-    margin: float = 0.01
+    margin: float = MARGIN
     looks: int = 0
     criterion: Criterion = FINAL_LOSS
 

@@ -26,9 +26,7 @@ from .comparisons import badness, paired
 from .entries import Verdict
 from .intervals import Interval
 from .losses import matching, points
-from .sentences import listed
-
-MOST_CHANGES = 3  # more are counted and not listed
+from .sentences import MOST_CHANGES, listed
 
 
 @dataclass(frozen=True)

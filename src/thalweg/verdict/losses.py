@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,12 +54,11 @@ def search_losses(
         stopped: whether settings that halving stopped count too, with the losses they had then.
         grid: whether to leave out those by which the search was refined.
     """
-    search = searched(plan, members, by)
-    search = search[~_of(plan, search, {*plan.refinement})] if grid else search
+    search, finer = _behind(plan, members, () if grid else plan.finer(by))
     # While the grid grows, or is refined, what it had before stands.
     growing = set(plan.grown) & set(search.loc[~search["status"].isin(ENDED), "lr"])
     search = search[~search["lr"].isin(growing)]
-    search = search[~_unfinished_round(plan, search, by)]
+    search = search.drop(_unfinished_rounds(plan, search, finer, by))
     unfinished = search.loc[~search["status"].isin(ENDED), "seed"]
     whole = search[~search["seed"].isin(unfinished)]
     if stopped:
@@ -72,27 +71,23 @@ def search_losses(
 
 def searched(plan: Plan, members: pd.DataFrame, by: str = "optimizer") -> pd.DataFrame:
     """The runs of the search behind a ranking by that factor: without those by which it was refined for others."""
+    search, _ = _behind(plan, members, plan.finer(by))
+    return search
+
+
+def _behind(plan: Plan, members: pd.DataFrame, finer: Sequence[Setting]) -> tuple[pd.DataFrame, pd.Series]:
+    """The runs of the search on the grid and at these finer settings, and the settings of the latter."""
     search = members[members["stage"] == "search"]
-    others = set(plan.refinement) - set(plan.finer(by))
-    return search[~_of(plan, search, others)]
+    beside = search.loc[~search["lr"].isin(plan.rates), setting_columns(plan)]
+    settings = pd.Series([_setting(row) for row in beside.to_dict("records")], beside.index, dtype=object)
+    others = settings.isin({*plan.refinement} - {*finer})
+    return search.drop(settings.index[others]), settings[~others]
 
 
-def _unfinished_round(plan: Plan, search: pd.DataFrame, by: str) -> pd.Series:
+def _unfinished_rounds(plan: Plan, search: pd.DataFrame, finer: pd.Series, by: str) -> list[int]:
     """Which runs belong to a round of the refinement that is not complete."""
-    rows = pd.Series(False, index=search.index)
-    for one in plan.refined:
-        of_round = _of(plan, search, set(one.get(by, ())))
-        if not search.loc[of_round, "status"].isin(ENDED).all():
-            rows |= of_round
-    return rows
-
-
-def _of(plan: Plan, search: pd.DataFrame, settings: Container[Setting]) -> pd.Series:
-    """Which runs have one of these settings, whose rates are not of the grid."""
-    rows = ~search["lr"].isin(plan.rates)
-    finer = search.loc[rows, setting_columns(plan)].to_dict("records")
-    rows[rows] = np.array([_setting(row) in settings for row in finer], dtype=bool)
-    return rows
+    rounds = [finer.index[finer.isin([*one.get(by, ())])] for one in plan.refined]
+    return [run for runs in rounds if not search.loc[runs, "status"].isin(ENDED).all() for run in runs]
 
 
 def setting_columns(plan: Plan) -> list[str]:

@@ -18,7 +18,7 @@ from .entries import Entry, Verdict
 from .intervals import ROUNDING
 
 FEW_SAMPLES = 5000  # below, cross-validation tells more
-
+MOST_CHANGES = 3  # of the lead: more are counted and not listed
 UNEVEN = 2.5  # times as much scatter over seeds, above which a skew of one of two runs is seen in their difference
 _FEWEST = 5  # seeds that show how much runs scatter
 
@@ -328,7 +328,7 @@ def _rounded(count: float) -> str:
 
 
 def _by_chance(factor: Factor, entries: Sequence[Entry], comparisons: int) -> list[str]:
-    """Why some are tied although their interval lies on one side of zero."""
+    """Why some are not told apart from the best although their interval lies on one side of zero."""
     names = [
         shown(e.setting[factor.name])
         for e in entries[1:]

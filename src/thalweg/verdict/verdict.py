@@ -28,11 +28,12 @@ from ..numbers import Range
 from ..plan.criterion import Criterion
 from ..plan.factors import Factor, Level, Setting, shown
 from ..plan.plan import Plan
-from .comparisons import MARGIN, Ranking, badness, rank
+from .comparisons import Ranking, badness, rank
 from .entries import Default, Entry, Judged, Verdict
 from .fresh import Fresh
 from .intervals import Interval, quantile, spread
 from .losses import Losses, search_losses, searched, setting_columns
+from .margin import MARGIN
 from .sentences import notes, passed_over, sentence
 
 Chosen = dict[Level, tuple[Setting, float]]
