@@ -8,6 +8,7 @@ hyperparameters each. Members never mix: what happens to one changes no bit of a
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,13 +19,17 @@ from torch import Tensor, nn
 from ..errors import PlanError, TrainingError
 from ..formulas.base import Equations
 from ..kernels import numba_cpu
-from .batched import Batched
-from .batches import RANDOM, Batches, OwnBatches
+from .batched import Batched, Extra, Groups
+from .batches import RANDOM, Batch, Batches, OwnBatches
+from .compiled import Compiled
 from .member import RUINED, Member
+from .passes import advance
 from .regularized import Regularized
 from .updates import Update
 
 EVALUATION_BATCH = 1024  # samples evaluated at once
+SLICE = 0.2  # seconds in which a block takes steps without a look at whether it shall stop
+MOST_STEPS = 512  # at once: what they need beforehand takes memory
 PARTS = 64  # of the samples, at most: enough to see how much the mean depends on them
 
 
@@ -101,6 +106,7 @@ class Block:
         self.ruined_since = self.broken.copy()
         self.step = 0
         self.recorded = 0
+        self.seconds: float | None = None  # of a step, as the last ones took
         self.loss_sum = np.zeros(len(members))
         self.updates = list(self._by_formula())
         for part in self.updates:
@@ -119,6 +125,11 @@ class Block:
             first += len(members)
 
     @property
+    def per_epoch(self) -> int:
+        """Steps in a pass over the data."""
+        return self.task.batches.steps
+
+    @property
     def diverged(self) -> np.ndarray:
         """(members,) the step at which a member diverged, or −1.
 
@@ -133,7 +144,7 @@ class Block:
         Yields None after every step and an `Epoch` after every pass over the data. The block may be saved (`tensors`)
         between any two yields, and taken up again later. Schedules go by the whole run, wherever it is cut.
         """
-        per_epoch = self.task.batches.steps
+        per_epoch = self.per_epoch
         end = self.total if until is None else min(self.total, until * per_epoch)
         if self.step == 0 and self.task.validation is not None:
             self.untrained[:] = self.evaluate(*self.task.validation)["loss"]
@@ -149,16 +160,40 @@ class Block:
                 self.loss_sum.fill(0)
             if self.step >= end:
                 return
-            for i, (inputs, targets) in enumerate(self.task.batches.epoch(self.seed, epoch)):
-                if i >= place:
-                    self._step(inputs, targets)
-                    yield None
+            batches = itertools.islice(self.task.batches.epoch(self.seed, epoch), place, None)
+            while taken := list(itertools.islice(batches, self._at_once())):
+                self._advance(taken)
+                yield None
+
+    def _at_once(self) -> int:
+        """Steps until somebody may ask for a stop."""
+        if not isinstance(self.task.batched, Compiled) or self.seconds is None:
+            return 1
+        return max(1, min(MOST_STEPS, int(SLICE / self.seconds)))
+
+    def _advance(self, batches: Sequence[Batch]) -> None:
+        batched, first = self.task.batched, batches[0]
+        if self.step == 0:
+            for part in self.regularized.parts:
+                part.check(batched.loss, *((t[0] for t in first) if self.per_member else first))
+        if isinstance(batched, Compiled):
+            start = time.perf_counter()
+            done = advance(self, batched, batches)
+            self.seconds = (time.perf_counter() - start) / len(batches)
+            if done:
+                return
+        for inputs, targets in batches:
+            self._step(inputs, targets)
+
+    def given(self, step: int, inputs: Tensor, targets: Tensor) -> tuple[Groups, Extra]:
+        """What a program is given at a step of training."""
+        extra = self.regularized.extra(self.seeds, step, inputs, self.per_member)
+        amounts = [a for part in extra.amounts for a in part]
+        draws = [d for part in extra.draws for d in part]
+        return (self.weights, self.moving, amounts, (inputs, targets), self.fixed, draws), extra
 
     def _step(self, inputs: Tensor, targets: Tensor) -> None:
         batched, regularized = self.task.batched, self.regularized
-        if self.step == 0:
-            for part in regularized.parts:
-                part.check(batched.loss, *((inputs[0], targets[0]) if self.per_member else (inputs, targets)))
         extra = regularized.extra(self.seeds, self.step, inputs, self.per_member)
         results = batched.gradient(self._points(), inputs, targets, self.fixed, self.moving, extra)
         count = len(self.weights)
@@ -176,7 +211,7 @@ class Block:
         if regularized.decays:  # a launch has set the rates of this step
             regularized.shrink(np.concatenate([part.rates() for part in self.updates]), self.active)
         numba_cpu.run(launches, threads=1)
-        regularized.after(self.step, self.task.batches.steps, self.total, self.active)
+        regularized.after(self.step, self.per_epoch, self.total, self.active)
         self.step += 1
 
     def _points(self) -> list[Tensor]:

@@ -84,11 +84,14 @@ class Regularized:
 
     def shrink(self, rates: np.ndarray, active: np.ndarray) -> None:
         """Decoupled decay, before the update, at the rates (members,) of this step."""
-        for decay in self.decays:
-            factors = [one.shrink(lr) for one, lr in zip(decay, rates, strict=True)]
-            factor = torch.from_numpy(np.where(active, factors, 1.0))
-            for w in self.weights:
-                w.mul_(shaped(factor, w))
+        factor = torch.from_numpy(np.where(active, self.factors(rates), 1.0))
+        for w in self.weights:
+            w.mul_(shaped(factor, w))
+
+    def factors(self, rates: np.ndarray) -> np.ndarray:
+        """(members,) by which decoupled decay multiplies the weights, at these rates (members,)."""
+        each = [[one.shrink(lr) for one, lr in zip(decay, rates, strict=True)] for decay in self.decays]
+        return np.prod(each, axis=0)
 
     def move(self, moved: Sequence[Tensor], active: np.ndarray) -> None:
         """Take the moving buffers of members that still train."""
@@ -100,8 +103,9 @@ class Regularized:
         """Averages, after the update of this step."""
         if self.averaging is None or self.average is None:
             return
-        shares = np.array([part.share(step, per_epoch, total) for part in self.averaging], dtype=np.float64)
-        share = torch.from_numpy(np.where(active, shares, 0.0))
+        shares = self.shares(range(step, step + 1), per_epoch, total)
+        assert shares is not None
+        share = torch.from_numpy(np.where(active, shares[0], 0.0))
         if not share.any():
             return
         for a, now in zip(self.average, (*self.weights, *self.moving), strict=True):
@@ -109,6 +113,13 @@ class Regularized:
                 a.lerp_(now, shaped(share, a))
             else:
                 a.copy_(now)
+
+    def shares(self, steps: range, per_epoch: int, total: int) -> np.ndarray | None:
+        """(steps, members) shares of the new weights in their average after each of these steps; None without one."""
+        if self.averaging is None:
+            return None
+        each = [[part.share(step, per_epoch, total) for part in self.averaging] for step in steps]
+        return np.array(each, dtype=np.float64)
 
     def stop(self, losses: np.ndarray, train_loss: np.ndarray, active: np.ndarray, step: int, last: bool) -> bool:
         """Early stopping after a pass over the data; whether the weights of some member went back to its best.

@@ -53,6 +53,15 @@ class Scheduling:
         for row, column, _, state in self.loops:
             table[row, column] = state[0]
 
+    def over(self, table: np.ndarray, steps: range) -> np.ndarray:
+        """The table at each of these steps, (steps, *table.shape); none of them lies behind the end of a pass."""
+        each = np.repeat(table[None], len(steps), axis=0)
+        if len(self.rows):
+            each[:, self.rows, self.columns] = self.scale * self.factors[steps.start : steps.stop, self.kinds]
+        for row, column, _, state in self.loops:
+            each[:, row, column] = state[0]
+        return each
+
     def observe(self, losses: np.ndarray) -> None:
         """Tell the schedules that follow the loss what it is, (members,), after a pass over the data."""
         for row, _, one, state in self.loops:

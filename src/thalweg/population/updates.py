@@ -43,36 +43,43 @@ class Update:
         self.row_states = np.array(once, dtype=np.float64).reshape(-1, self.count).T.copy()
 
     def allocate(self, weights: Sequence[Tensor]) -> None:
-        """States for every weight tensor, and the table of addresses the kernel works on."""
+        """States for every weight tensor, and the table of addresses the kernel works on: member by member."""
         self.states: list[list[Tensor]] = []
-        addresses, lengths = [], []
-        for w in weights:
+        addresses, sizes = [], np.array([w[0].numel() for w in weights], dtype=np.int64)
+        for w, size in zip(weights, sizes, strict=True):
             shape = (self.count, *w.shape[1:])
             first = [torch.tensor(values, dtype=w.dtype) for values in self.initial]
             states = [f.reshape(-1, *[1] * (w.dim() - 1)).expand(shape).clone() for f in first]
             self.states.append(states)
-            size = w[0].numel()
             stride = np.arange(self.count) * size * w.element_size()
             starts = [w.data_ptr() + self.start * size * w.element_size(), 0, *(s.data_ptr() for s in states)]
             addresses.append(np.array(starts, dtype=np.int64)[None, :] + stride[:, None])
-            lengths.append(np.full(self.count, size))
-        self.stride = (
-            np.array([w[0].numel() * w.element_size() for w in weights])[:, None]
-            * (np.arange(self.start, self.stop)[None, :])
-        )
-        self.address = np.ascontiguousarray(np.concatenate(addresses), dtype=np.int64)
-        self.length = np.concatenate(lengths).astype(np.int64)
-        self.row = np.tile(np.arange(self.count), len(weights)).astype(np.int64)
+        element = np.array([w.element_size() for w in weights])
+        self.stride = np.arange(self.start, self.stop)[:, None] * (sizes * element)[None, :]  # (count, tensors)
+        self.address = np.stack(addresses, axis=1).reshape(-1, addresses[0].shape[1]).astype(np.int64)
+        self.length = np.tile(sizes, self.count)
+        self.row = np.repeat(np.arange(self.count), len(weights)).astype(np.int64)
         self.kernel = numba_cpu.compiled(self.equations, weights[0].dtype)
         self.lookahead = self.equations.lookahead and numba_cpu.compiled(self.equations.lookahead, weights[0].dtype)
+
+    def addressed(self, gradients: np.ndarray) -> np.ndarray:
+        """The table of addresses with gradients at these: of stacks (tensors,), or each member's (count, tensors)."""
+        self.address[:, 1] = (gradients + self.stride if gradients.ndim == 1 else gradients).reshape(-1)
+        return self.address
+
+    def ahead(self, points: np.ndarray) -> np.ndarray:
+        """The same for copies of the weights, which a rule moves to where it wants its gradient."""
+        address = self.address.copy()
+        address[:, 0] = address[:, 1] = (points + self.stride if points.ndim == 1 else points).reshape(-1)
+        return address
 
     def launch_lookahead(self, points: np.ndarray, active: np.ndarray, step: int) -> numba_cpu.Launch | None:
         """Move copies of the weights, given by their addresses, to where the formula wants its gradient."""
         if self.lookahead is None:
             return None
-        address = self.address.copy()
-        address[:, 0] = address[:, 1] = (points[:, None] + self.stride).reshape(-1)
-        return self._launch(self.lookahead, address, np.full(self.count, np.nan), active, step, self.row_states.copy())
+        self.scheduling.write(self.table, step)
+        loss = np.full(self.count, np.nan)
+        return self.prepared(self.lookahead, self.ahead(points), loss, active, step, self.row_states.copy())
 
     def has(self, places: np.ndarray) -> np.ndarray:
         """Which of these places in the block are among its rows."""
@@ -89,19 +96,24 @@ class Update:
 
     def rates(self) -> np.ndarray:
         """The learning rates of the step that was launched last, (members,)."""
+        return self.rates_of(self.table)
+
+    def rates_of(self, tables: np.ndarray) -> np.ndarray:
+        """The column of learning rates, (…, members), of tables (…, members, hyperparameters)."""
         names = self.equations.hyperparameters
         if "lr" not in names:
             raise PlanError(
                 f"{self.equations.name} has no hyperparameter lr, which decoupled decay goes by; add lr to it."
             )
-        return self.table[:, names.index("lr")]
+        return tables[..., names.index("lr")]
 
     def launch(self, gradients: np.ndarray, losses: np.ndarray, active: np.ndarray, step: int) -> numba_cpu.Launch:
         """The update by gradients, given by their addresses."""
-        self.address[:, 1] = (gradients[:, None] + self.stride).reshape(-1)
-        return self._launch(self.kernel, self.address, losses[self.start : self.stop], active, step, self.row_states)
+        self.scheduling.write(self.table, step)
+        losses = losses[self.start : self.stop]
+        return self.prepared(self.kernel, self.addressed(gradients), losses, active, step, self.row_states)
 
-    def _launch(
+    def prepared(
         self,
         kernel: numba_cpu.Kernel,
         address: np.ndarray,
@@ -110,6 +122,6 @@ class Update:
         step: int,
         row_states: np.ndarray,
     ) -> numba_cpu.Launch:
-        self.scheduling.write(self.table, step)
+        """A launch at this step, with the hyperparameters that stand in the table."""
         t, training = np.full(self.count, float(step + 1)), active[self.start : self.stop]
         return kernel.launch(address, self.length, self.row, training, t, loss, self.table, row_states=row_states)

@@ -1,0 +1,217 @@
+"""The members of a block one after another, each member's steps in one compiled function.
+
+From forward pass to update nothing of a member leaves the cache, nothing is dispatched, and the interpreter's lock
+is free: `advance` takes all members through a run of steps in one call. What a step computes is traced from the
+model's own code (`programs`); the update is the formula's own kernel. What has no rule runs stacked, as `Batched` does.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..kernels.generated import module
+from ..programs.compiled import Step, compile_graph
+from ..programs.operations import RULES, Uncovered
+from ..programs.trace import graph
+from .batched import TRACING, UNTRACEABLE, Batched, Extra, Groups, Layout, Tensors, axes
+from .draws import Draw, Replayed, numbers
+from .driver import DRIVER
+
+_own = threading.local()
+
+
+class Compiled(Batched):
+    """`Batched`, where what is traced is compiled for a single member.
+
+    Attributes:
+        uncovered: why something of it runs stacked after all; None where nothing does.
+    """
+
+    uncovered: str | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._steps: dict[tuple, Step | None] = {}
+        self._drawn: dict[tuple, list[Draw]] = {}
+
+    def _run(self, groups: Groups, extra: Extra | None, fixed: int | None) -> Tensors:
+        step = self._step(groups, extra)
+        if step is None:
+            return super()._run(groups, extra, fixed)
+        members, samples = len(groups[0][0]), _samples(groups, extra)
+        table = Table(step, members, 1)
+        table.put(0, 0, self._tensors(groups, extra), self._moves(groups, extra, fixed))
+        outputs = tuple(
+            torch.empty((members, *(d.at(samples) for d in shape)), dtype=dtype)
+            for shape, dtype in zip(step.shapes, step.dtypes, strict=True)
+        )
+        table.put(0, step.graph.inputs, outputs, [True] * len(outputs))
+        table.samples[0] = samples
+        drivers().each(table.job(), 0, members)
+        return outputs
+
+    def table(self, members: int, steps: Sequence[tuple[Groups, Extra]]) -> Table | None:
+        """What the driver needs of these steps of training; None where one of them is not compiled as the others."""
+        compiled = {id(one): one for one in (self._step(*step) for step in steps)}
+        (step, *others) = compiled.values()
+        if step is None or others:
+            return None
+        table = Table(step, members, len(steps))
+        for k, (groups, extra) in enumerate(steps):
+            table.put(k, 0, self._tensors(groups, extra), self._moves(groups, extra, extra.data))
+            table.samples[k] = _samples(groups, extra)
+        return table
+
+    def _tensors(self, groups: Groups, extra: Extra | None) -> list[Tensor]:
+        """What the step is given, in its order."""
+        given = [t for group in groups for t in group]
+        if extra is not None and (draws := self._drawn_by(groups, extra)):
+            each = [numbers(draws, seed) for seed in extra.seeds]
+            given += [torch.stack(one) for one in zip(*each, strict=True)] if extra.per_member else each[0]
+        return [t.contiguous() for t in given]
+
+    def _moves(self, groups: Groups, extra: Extra | None, fixed: int | None) -> list[bool]:
+        """Whether each of these has a row for each member."""
+        moves = [axis == 0 for group, axis in zip(groups, axes(extra, fixed), strict=True) for _ in group]
+        drawn = len(self._drawn_by(groups, extra)) if extra is not None else 0
+        return [*moves, *[extra is not None and extra.per_member] * drawn]
+
+    def _drawn_by(self, groups: Groups, extra: Extra) -> list[Draw]:
+        """What the model draws in a forward pass on such a batch."""
+        key = (*self._kind(groups, extra), _samples(groups, extra))
+        if key not in self._drawn:
+            with TRACING, self._lock:
+                self._drawn[key] = self._draws(groups, extra)
+        return self._drawn[key]
+
+    def _kind(self, groups: Groups, extra: Extra | None) -> tuple:
+        """What steps must have in common to be one program, their batch sizes aside."""
+        skip = 2 if extra is not None and extra.per_member else 1
+        programs = None if extra is None else tuple(part.program for part in extra.parts)
+        return programs, *((t.shape[skip:], t.dtype) for t in groups[3])
+
+    def _step(self, groups: Groups, extra: Extra | None) -> Step | None:
+        """The compiled step of such groups; None where it has none."""
+        kind, samples = self._kind(groups, extra), _samples(groups, extra)
+        for key in ((*kind, None), (*kind, samples)):
+            if (samples > 1 or key[-1] is not None) and key in self._steps:
+                return self._steps[key]
+        with TRACING, self._lock:
+            try:
+                step = self._compile(groups, extra, samples)
+            except (Uncovered, *UNTRACEABLE) as error:
+                self.uncovered, step = str(error), None
+            self._steps[*kind, None if step and step.graph.size is None else samples] = step
+        return step
+
+    def _compile(self, groups: Groups, extra: Extra | None, samples: int) -> Step:
+        sizes = [samples, samples // 2 + 1 if samples > 2 else 4][: 1 if samples == 1 else 2]
+        single = _single(groups, extra)
+        examples, draws = [], 0
+        for size in sizes:
+            arguments, draws = self._example(single, extra, size)
+            examples.append((size, arguments))
+        layout = Layout(*single, range(draws))
+
+        def call(*tensors: Tensor) -> Tensors:
+            *stacks, random = layout.split(tensors)
+            with Replayed(random) if draws else nullcontext():
+                return self._member(extra, stacks)
+
+        with self._mode(extra):
+            return compile_graph(graph(call, examples, RULES))
+
+    def _example(self, single: list[list[Tensor]], extra: Extra | None, size: int) -> tuple[list[Tensor], int]:
+        """The arguments of one member's step with so many samples, and how many of them the model draws."""
+        weights, moving, amounts, data, fixed, draws = single
+        rows = torch.arange(size) % len(data[0])
+        data = [t[rows] for t in data]
+        drawn: list[Tensor] = []
+        if extra is not None:
+            draws = [d for part in extra.parts for d in part.draws(0, 0, data[0], weights)]
+            stacks = [[t.unsqueeze(0) for t in weights], [t.unsqueeze(0) for t in moving], (), data, fixed, ()]
+            shared = Extra(extra.parts, extra.amounts, extra.draws)
+            drawn = numbers(self._draws(stacks, shared), 0)
+        return [*weights, *moving, *amounts, *data, *fixed, *draws, *drawn], len(drawn)
+
+
+def _single(groups: Groups, extra: Extra | None) -> list[list[Tensor]]:
+    """The first member's."""
+    weights, moving, amounts, data, fixed, draws = groups
+    own = extra is not None and extra.per_member
+    first = [[t[0] for t in group] for group in (weights, moving, amounts)]
+    shared = [[t[0] if own else t for t in group] for group in (data, fixed, draws)]
+    return [[t.detach().clone() for t in group] for group in (*first, *shared)]
+
+
+def _samples(groups: Groups, extra: Extra | None) -> int:
+    inputs = groups[3][0]
+    return inputs.shape[1] if extra is not None and extra.per_member else inputs.shape[0]
+
+
+class Table:
+    """Where a step finds its arguments: an address for each step, and how far the members are apart.
+
+    Attributes:
+        base: (steps, arguments) addresses.
+        stride: (arguments,) bytes from a member to the next.
+        samples: (steps,) in the batch.
+        arrays: what must not be freed before the call.
+    """
+
+    def __init__(self, step: Step, members: int, steps: int) -> None:
+        self.step = step
+        count = step.graph.inputs + len(step.shapes) + len(step.constants)
+        self.base = np.zeros((steps, count), dtype=np.int64)
+        self.stride = np.zeros(count, dtype=np.int64)
+        self.samples = np.zeros(steps, dtype=np.int64)
+        self.base[:, count - len(step.constants) :] = [c.data_ptr() for c in step.constants]
+        self.arrays: list[Any] = []
+
+    def put(self, at: int, first: int, tensors: Sequence[Tensor], moves: Sequence[bool]) -> None:
+        """The arguments from `first` on, at one step; those that move have a row for each member."""
+        self.arrays.extend(tensors)
+        for k, (tensor, moving) in enumerate(zip(tensors, moves, strict=True), first):
+            self.base[at, k] = tensor.data_ptr()
+            self.stride[k] = tensor.stride(0) * tensor.element_size() if moving else 0
+
+    def job(self, more: Sequence[int] = ()) -> int:
+        """The address of what the driver reads."""
+        arena = _arena(self.step.room.at(int(self.samples.max())))
+        self.given = np.zeros(len(self.stride), dtype=np.int64)
+        arrays = (self.base, self.stride, self.given, self.samples)
+        numbers = [self.step.function, *(a.ctypes.data for a in arrays), arena, *self.base.shape, *more]
+        self.numbers = np.array(numbers, dtype=np.int64)
+        return self.numbers.ctypes.data
+
+
+def _arena(size: int) -> int:
+    """The address of this thread's memory for results in between, 64 bytes apart."""
+    room = getattr(_own, "arena", None)
+    if room is None or len(room) < size + 64:
+        _own.arena = room = np.empty(size + 64, dtype=np.uint8)
+    return -(-room.ctypes.data // 64) * 64
+
+
+class _Drivers:
+    """The compiled loops over members."""
+
+    def __init__(self) -> None:
+        import ctypes
+
+        made = module(DRIVER, "driver")
+        prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
+        self.each, self.run = prototype(made.each.address), prototype(made.run.address)
+
+
+@functools.cache
+def drivers() -> _Drivers:
+    return _Drivers()
