@@ -33,7 +33,7 @@ from .verdict.leaders import leaders
 from .verdict.leaders import table as leader_table
 from .verdict.margin import MARGIN
 from .verdict.sensitivity import sensitivity
-from .verdict.sentences import one_by_one
+from .verdict.sentences import trained_as
 from .verdict.targets import race
 from .verdict.verdict import judge
 
@@ -194,7 +194,7 @@ class Results:
     @property
     def batching(self) -> list[str]:
         """Why members were trained one by one, or run slower than they could; empty if neither holds."""
-        return one_by_one(self._meta("batching", {}))
+        return trained_as(self._meta("batching", {}))
 
     @property
     def verdict(self) -> Verdict:

@@ -11,10 +11,10 @@ from torch import nn
 from torch.func import functional_call, jacrev
 from torch.nn import functional as F
 
-from thalweg.engine.programs import one_thread
 from thalweg.population import sharpness
 from thalweg.population.batched import Batched
 from thalweg.population.sharpness import Landscape, curvature
+from thalweg.programs.native import single_threaded
 
 from ..cases import mostly_slow
 
@@ -50,7 +50,7 @@ def descend(module: nn.Module) -> None:
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    with one_thread():
+    with single_threaded():
         yield
 
 

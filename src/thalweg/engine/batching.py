@@ -1,18 +1,17 @@
-"""Whether a model is trained as a population, or its members one by one: tried out before the study begins.
+"""How the members of each program are trained: tried out before the study begins.
 
-Each batched program of the plan is built at the size its blocks will have, and takes a few steps beside a plain loop.
-Members are trained one by one where the program cannot be built or run, where it gives other numbers than the loop,
-and where it takes more time for a member's step than the loop does, by so much that processes of their own pay. What
-was decided, and why, is kept in the store: a study that is resumed goes on as it began.
-
-Members that are trained one by one learn the same, to float rounding (see `population/one_by_one.py`), each block in
-a process of its own (see `processes.py`).
+Compiled, one after another (`population/compiled.py`): where every operation of the model has a rule, the numbers are
+those of a plain loop, and it is no slower. Else stacked, as one batched program (`population/batched.py`), at the size
+that blocks will have. Else one by one in plain PyTorch (`population/one_by_one.py`), each block in a process of its
+own (`processes.py`): where a batched program cannot be built or run, gives other numbers than the loop, or takes more
+time for a member's step than it does, by so much that processes pay. Members learn the same in each way, to float
+rounding. What was decided, and why, is kept in the store: a study that is resumed goes on as it began.
 """
 
 from __future__ import annotations
 
 import timeit
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,8 +20,10 @@ from torch import Tensor
 from ..errors import PlanError, TrainingError, first_line
 from ..plan.factors import Setting
 from ..population.block import EVALUATION_BATCH, Block
+from ..population.compiled import Compiled
+from ..programs.native import single_threaded
 from .memory import out_of_memory
-from .programs import Alone, Programs, one_thread
+from .programs import ALONE, COMPILED, STACKED, Programs, Way
 
 AUTO = "auto"
 STEPS = 3  # that are timed; the fastest counts
@@ -33,55 +34,109 @@ ASKED = "as asked"
 
 
 def check_batched(batched: Any) -> None:
-    """Refuse anything but "auto", True and False."""
-    if batched not in (AUTO, True, False):
+    """Refuse anything but "auto", "compiled", "stacked", True and False."""
+    if batched not in (AUTO, COMPILED, STACKED, True, False):
         raise PlanError(
-            f"batched is {batched!r}; give True, False, or {AUTO!r} to train one by one what cannot be batched."
+            f"batched is {batched!r}; give True, False, {COMPILED!r} or {STACKED!r}, or {AUTO!r} to train one by one "
+            "what cannot be batched."
         )
 
 
-def decide(programs: Programs, batched: Any) -> list[Alone | None]:
-    """For each program of the plan why its members are better trained one by one, as is measured now; or None."""
-    with one_thread():
-        return [_alone(programs, settings, batched) for settings in programs.all.values()]
+def decide(programs: Programs, batched: Any) -> list[Way]:
+    """For each program of the plan how its members are best trained, as is measured now."""
+    with single_threaded():
+        return [_Trial(programs, settings).best(batched) for settings in programs.all.values()]
 
 
-def _alone(programs: Programs, settings: Sequence[Setting], batched: Any) -> Alone | None:
-    """Why members of a program are better trained one by one; None where they are not."""
-    if batched is True:
-        return None
-    plan, name = programs.plan, type(programs.structure).__name__
-    (_, members, fold), *_ = programs.blocks(settings, range(plan.seeds), plan.search_folds)
-    tasks = {one_by_one: programs.task(members[0], fold, one_by_one) for one_by_one in (False, True)}
+def ways_of(batching: Mapping[str, Any]) -> list[Way]:
+    """What a store holds of how its members are trained; older ones know stacked and alone."""
+    reasons = [Way(STACKED) if one is None else Way(ALONE, *one) for one in batching.get("reasons", ())]
+    return [Way(*one) for one in batching["ways"]] if "ways" in batching else reasons
 
-    def measured(count: int, steps: int, one_by_one: bool) -> tuple[list[Tensor], float]:
-        return _measured(Block(tasks[one_by_one], [plan.member(s, 0) for s in members[:count]], plan.epochs), steps)
 
-    if batched is False:
-        return Alone(ASKED, measured(1, 1, True)[1])
-    try:
-        together, seconds = measured(len(members), STEPS, False)
-    except Exception as error:  # whatever a user's model may raise under vmap
-        if out_of_memory(error):
-            return None  # which halves the block when it is trained
+class _Trial:
+    """A few steps of a program in each of the ways."""
+
+    def __init__(self, programs: Programs, settings: Sequence[Setting]) -> None:
+        self.programs, self.settings = programs, settings
+        self.name = type(programs.structure).__name__
+        plan = programs.plan
+        (_, self.members, self.fold), *_ = programs.blocks(settings, range(plan.seeds), plan.search_folds)
+
+    def measured(self, way: str, members: int, steps: int = STEPS) -> tuple[list[Tensor], float]:
+        """The first step's gradients and losses, and the seconds of a member's step."""
+        plan, task = self.programs.plan, self.programs.task(self.members[0], self.fold, way)
+        block = Block(task, [plan.member(s, 0) for s in self.members[:members]], plan.epochs)
+        tensors, seconds = _measured(block, steps)
+        return tensors, seconds / len(block.members)
+
+    def best(self, batched: Any) -> Way:
+        if batched is False:
+            return Way(ALONE, ASKED, self.measured(ALONE, 1, 1)[1])
+        why = None if batched == STACKED else self.against_compiled(batched)
+        if batched != STACKED and why is None:
+            return Way(COMPILED)
+        if batched == COMPILED:
+            raise PlanError(f"{self.name} cannot be compiled: {why}; give batched='auto' to train it in another way.")
+        if batched in (True, STACKED):
+            return Way(STACKED, why)
+        return self.stacked_or_alone(why)
+
+    def against_compiled(self, batched: Any) -> str | None:
+        """Why a program is better not compiled; None where it is."""
         try:
-            _, alone_seconds = measured(1, 1, True)
+            compiled, seconds = self.measured(COMPILED, 2)
+        except Exception as error:  # whatever a user's model may raise: it is said where it is trained
+            return first_line(error)
+        task = self.programs.task(self.members[0], self.fold, COMPILED)
+        if isinstance(task.batched, Compiled) and task.batched.uncovered is not None:
+            return task.batched.uncovered
+        try:
+            alone, alone_seconds = self.measured(ALONE, 2)
+        except Exception as error:
+            return first_line(error)
+        if not _alike(compiled, alone):
+            return "it gives other numbers than plain PyTorch"
+        if batched == COMPILED or seconds < alone_seconds / 2:
+            return None
+        try:
+            _, stacked_seconds = self.measured(STACKED, len(self.members))
         except Exception:
-            return None  # nor can it be trained alone, which is said when it is
+            stacked_seconds = alone_seconds
+        fastest = min(stacked_seconds, alone_seconds)
+        if seconds <= fastest:
+            return None
+        return f"a step takes {_time(seconds)} for a member, and {_time(fastest)} otherwise"
+
+    def stacked_or_alone(self, why: str | None) -> Way:
+        try:
+            together, seconds = self.measured(STACKED, len(self.members))
+        except Exception as error:  # whatever a user's model may raise under vmap
+            return self.unless_alone(error, why)
+        alone, alone_seconds = self.measured(ALONE, 2)
+        if not _alike(together, alone):
+            return Way(ALONE, f"because {self.name} gives other numbers in a batched program", alone_seconds)
+        plan, programs = self.programs.plan, self.programs
+        steps = plan.seeds * len(plan.search_folds) * len(self.settings) * plan.epochs
+        saving = steps * programs.steps(self.members[0], self.fold) * (seconds - alone_seconds)
+        if seconds > SLOWER * alone_seconds and saving / torch.get_num_threads() > WORTH:
+            each = f"{_time(seconds)} for each of {len(self.members)} members, and {_time(alone_seconds)} alone"
+            slow = f"because {self.name} is slow in a batched program: a step takes {each}"
+            return Way(ALONE, slow, alone_seconds)
+        return Way(STACKED, why)
+
+    def unless_alone(self, error: Exception, why: str | None) -> Way:
+        """Alone, where a batched program failed with this error."""
+        if out_of_memory(error):
+            return Way(STACKED, why)  # which halves the block when it is trained
+        try:
+            _, seconds = self.measured(ALONE, 1, 1)
+        except Exception:
+            return Way(STACKED, why)  # nor can it be trained alone, which is said when it is
         cause = error.__cause__ if isinstance(error, TrainingError) and error.__cause__ else error
         metric = getattr(error, "metric", None)
-        what = name if metric is None else f"the metric {metric}"
-        return Alone(f"because {what} cannot be batched ({_short(cause)})", alone_seconds)
-    alone, alone_seconds = measured(2, STEPS, True)
-    if not _alike(together, alone):
-        return Alone(f"because {name} gives other numbers in a batched program", alone_seconds)
-    seconds, alone_seconds = seconds / len(members), alone_seconds / len(members[:2])
-    steps = plan.seeds * len(plan.search_folds) * len(settings) * plan.epochs * programs.steps(members[0], fold)
-    saving = steps * (seconds - alone_seconds) / torch.get_num_threads()
-    if seconds > SLOWER * alone_seconds and saving > WORTH:
-        why = f"a step takes {_time(seconds)} for each of {len(members)} members, and {_time(alone_seconds)} alone"
-        return Alone(f"because {name} is slow in a batched program: {why}", alone_seconds)
-    return None
+        what = self.name if metric is None else f"the metric {metric}"
+        return Way(ALONE, f"because {what} cannot be batched ({_short(cause)})", seconds)
 
 
 def _measured(block: Block, count: int) -> tuple[list[Tensor], float]:

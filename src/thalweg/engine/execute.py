@@ -24,9 +24,9 @@ from ..plan.factors import Setting
 from ..plan.plan import HALVING, MOST_RUNS, Plan
 from ..problem.prepare import Prepared
 from ..store.file import BlockRow, Store
-from ..verdict.sentences import one_by_one
+from ..verdict.sentences import trained_as
 from ..verdict.verdict import to_confirm
-from .batching import AUTO, WORTH, decide
+from .batching import AUTO, WORTH, decide, ways_of
 from .costs import measure_costs
 from .growth import grown
 from .halving import ahead, expected, losses_at, regrouped, stopped
@@ -73,13 +73,13 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
 
 
 def _set_batching(store: Store, programs: Programs) -> list[str]:
-    """Set which programs are trained one by one, as the store says, or as is measured now; why, in words."""
+    """Set how members of each program are trained, as the store says, or as is measured now; in words."""
     batching = store.meta("batching", {})
-    if "reasons" not in batching:
-        batching = {**batching, "reasons": decide(programs, batching.get("asked", AUTO))}
+    if "ways" not in batching and "reasons" not in batching:
+        batching = {**batching, "ways": decide(programs, batching.get("asked", AUTO))}
         store.set_meta("batching", batching)
-    programs.alone(batching["reasons"])
-    return one_by_one(batching)
+    programs.train_as(ways_of(batching))
+    return trained_as(batching)
 
 
 def _search(ledger: Ledger, programs: Programs) -> None:
@@ -141,7 +141,7 @@ def _confirm(ledger: Ledger, programs: Programs) -> None:
 
 def add_seeds(store: Store, plan: Plan, problem: Prepared) -> None:
     """Put the blocks of the seeds by which a plan was extended into the store, and the plan, in one transaction."""
-    programs = Programs(plan, problem, store.meta("batching", {}).get("reasons", ()))
+    programs = Programs(plan, problem, ways_of(store.meta("batching", {})))
     before = store.blocks("confirmation")
     settings = list(dict.fromkeys(setting for row in before for setting in row.settings))
     if len(settings) * plan.confirmation * len(plan.fresh_folds) > MOST_RUNS:
@@ -166,7 +166,7 @@ def _steps_done(rows: Sequence[BlockRow]) -> int:
 def _train(ledger: Ledger, programs: Programs, stage: str, until: int | None = None) -> None:
     """Train blocks to the end, or to the end of the pass `until`: those that are batched, then all others."""
     waiting = ledger.waiting(stage)
-    alone = [row for row in waiting if programs.of(row.settings[0]) in programs.one_by_one]
+    alone = [row for row in waiting if programs.alone(row.settings[0])]
     batched = [row for row in waiting if row not in alone]
     with _interrupts() as stop:
         if batched:
@@ -194,7 +194,7 @@ def _workers(progress: Progress, programs: Programs, rows: Sequence[BlockRow], u
     take longer to start than to work."""
     cores = min(torch.get_num_threads(), len(rows))
     steps = [len(row.settings) * programs.steps(row.settings[0], row.fold) for row in rows]
-    step_seconds = [programs.one_by_one[programs.of(row.settings[0])].seconds for row in rows]
+    step_seconds = [programs.way(row.settings[0]).seconds for row in rows]
     if cores > 1 and np.dot(steps, step_seconds) * (until or programs.plan.epochs) >= WORTH:
         if (content := portable(programs)) is not None:
             return Processes(content, cores)

@@ -48,7 +48,7 @@ def portable(programs: Programs) -> bytes | None:
         portable_plan = plan
     spec = problem.source.get("spec") if problem.source.get("kind", "object") != "object" else None
     try:
-        content = pickle.dumps((portable_plan, spec or problem, problem.fingerprint, programs.reasons))
+        content = pickle.dumps((portable_plan, spec or problem, problem.fingerprint, programs.ways))
     except Exception:  # whatever a user's objects may raise
         return None
     return None if b"__main__" in content else content
@@ -123,7 +123,7 @@ _HERE: dict[str, Any] = {}
 def _begin(content: bytes, queue: Any, stopping: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
     torch.set_num_threads(1)
-    plan, problem, fingerprint, reasons = pickle.loads(content)
+    plan, problem, fingerprint, ways = pickle.loads(content)
     if isinstance(plan, dict):
         remember(spec for specs in plan["specs"].values() for spec in specs.values())  # the parent has loaded them
         plan = Plan.from_json(plan)
@@ -133,7 +133,7 @@ def _begin(content: bytes, queue: Any, stopping: Any) -> None:
         raise TrainingError(
             f"the problem {problem.name} is another each time it is made; give its data and its model a seed."
         )
-    _HERE.update(programs=Programs(plan, problem, reasons), queue=queue, stopping=stopping)
+    _HERE.update(programs=Programs(plan, problem, ways), queue=queue, stopping=stopping)
 
 
 def _work(job: Job) -> None:

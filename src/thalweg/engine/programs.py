@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from ..plan.plan import Plan
 from ..population.batched import Batched
 from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
 from ..population.block import Task, arranged
+from ..population.compiled import Compiled
 from ..population.member import Member
 from ..population.one_by_one import OneByOne
 from ..population.sizing import activations_of, block_size
@@ -29,11 +29,22 @@ Program = tuple[Any, ...]
 FEW = 8  # members in a block whose members are trained one by one, so that each process has several blocks
 
 
-class Alone(NamedTuple):
-    """Why members of a program are trained one by one, and the seconds that a step of one takes."""
+COMPILED, STACKED, ALONE = "compiled", "stacked", "alone"
+KINDS: dict[str, type[Batched]] = {COMPILED: Compiled, STACKED: Batched, ALONE: OneByOne}
 
-    why: str
-    seconds: float
+
+class Way(NamedTuple):
+    """How members of a program are trained.
+
+    Attributes:
+        name: compiled, one after the other; stacked, as one batched program; or alone, in plain PyTorch.
+        why: it is not the first of these; None where it is, or as was asked.
+        seconds: that a step of one member takes; 0 where members are not alone.
+    """
+
+    name: str
+    why: str | None = None
+    seconds: float = 0.0
 
 
 class Programs:
@@ -43,19 +54,26 @@ class Programs:
     can be trained as one.
     """
 
-    def __init__(self, plan: Plan, problem: Prepared, reasons: Sequence[Sequence[Any] | None] = ()) -> None:
+    def __init__(self, plan: Plan, problem: Prepared, ways: Sequence[Sequence[Any]] = ()) -> None:
         self.plan, self.problem = plan, problem
         self._batched: dict[Any, Batched] = {}
-        self._tasks: dict[tuple[Program, int | None, bool], Task] = {}
+        self._tasks: dict[tuple[Program, int | None, str], Task] = {}
         self._limits: dict[Program, int] = {}
         self._lock = threading.Lock()
         self._folds = plan.folds.rows(problem) if plan.folds else []
-        self.alone(reasons)
+        self.train_as(ways)
 
-    def alone(self, reasons: Sequence[Sequence[Any] | None]) -> None:
-        """Train the members of some programs one by one: for each of `all` why, and the seconds of a step, or None."""
-        self.reasons = list(reasons)
-        self.one_by_one = {p: Alone(*why) for p, why in zip(self.all, reasons, strict=False) if why}
+    def train_as(self, ways: Sequence[Sequence[Any]]) -> None:
+        """Train the members of each of `all` in one of the ways; stacked where none is given."""
+        self.ways = [Way(*way) for way in ways]
+        self._ways = dict(zip(self.all, self.ways, strict=False))
+
+    def way(self, setting: Setting) -> Way:
+        """How members of the setting are trained."""
+        return self._ways.get(self.of(setting), Way(STACKED))
+
+    def alone(self, setting: Setting) -> bool:
+        return self.way(setting).name == ALONE
 
     @cached_property
     def all(self) -> dict[Program, list[Setting]]:
@@ -79,34 +97,34 @@ class Programs:
         regularizer = self.plan["regularizer"].objects[label]
         return size, loss, None if regularizer is None else regularizer.program
 
-    def task(self, setting: Setting, fold: int | None = None, one_by_one: bool | None = None) -> Task:
+    def task(self, setting: Setting, fold: int | None = None, way: str | None = None) -> Task:
         """The problem as the setting's block trains it: in that fold, or, in a plan with folds, on all samples.
 
         Args:
-            one_by_one: whether members are not batched; as the program's are unless given.
+            way: of `KINDS`; the program's unless given.
         """
         program = size, loss, _ = self.of(setting)
-        alone = program in self.one_by_one if one_by_one is None else one_by_one
-        key = program, fold, alone
+        way = way or self.way(setting).name
+        key = program, fold, way
         with self._lock:
             if key not in self._tasks:
                 batches, validation = self._data(size, fold)
-                self._tasks[key] = Task(self.problem.model, self.gradients(loss, alone), batches, validation)
+                self._tasks[key] = Task(self.problem.model, self.gradients(loss, way), batches, validation)
             return self._tasks[key]
 
-    def gradients(self, loss: Any, alone: bool = False) -> Batched:
+    def gradients(self, loss: Any, way: str = STACKED) -> Batched:
         """Programs that differ in batch size alone share what is traced."""
-        if (loss, alone) not in self._batched:
-            problem, kind = self.problem, OneByOne if alone else Batched
+        if (loss, way) not in self._batched:
+            problem, kind = self.problem, KINDS[way]
             trained = problem.loss if loss is None else self.plan["loss"].objects[loss]
-            self._batched[loss, alone] = kind(built(problem), trained, problem.metrics, problem.loss)
-        return self._batched[loss, alone]
+            self._batched[loss, way] = kind(built(problem), trained, problem.metrics, problem.loss)
+        return self._batched[loss, way]
 
     @property
     def notes(self) -> list[str]:
-        """What batched programs say of how they run, e.g. untraced; each sentence once."""
-        losses = {loss for _, loss, _ in self.all.keys() - self.one_by_one.keys()}
-        batched = [program for (loss, alone), program in self._batched.items() if loss in losses and not alone]
+        """What stacked programs say of how they run, e.g. untraced; each sentence once."""
+        losses = {program[1] for program, way in self._ways.items() if way.name == STACKED}
+        batched = [program for (loss, way), program in self._batched.items() if loss in losses and way == STACKED]
         return [*dict.fromkeys(sentence for program in batched for sentence in program.notes)]
 
     def _data(self, size: int | str, fold: int | None) -> tuple[Batches, Pair | None]:
@@ -157,9 +175,8 @@ class Programs:
         states = max(map(plan.states_of, settings))
         blocks: list[list[Setting]] = []
         for group in sorted(groups.values(), key=lambda g: -self.steps(g[0], folds[0])):
-            program = self.of(group[0])
             size = block_size(problem.weights, states, int(self.samples(group[0]) * outputs))
-            size = min(size, self._limits.get(program, size), FEW if program in self.one_by_one else size)
+            size = min(size, self._limits.get(self.of(group[0]), size), FEW if self.alone(group[0]) else size)
             fewest = torch.get_num_threads() // (len(repeats) * len(groups))
             cuts = cut([plan.member(s, 0) for s in group], size, fewest)
             blocks += [[group[k] for k in places] for places in cuts]
@@ -184,17 +201,6 @@ def built(problem: Prepared) -> nn.Module:
     with RANDOM, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return problem.model()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """PyTorch with a single thread for each operation, as blocks are trained."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def dtype_of(problem: Prepared) -> torch.dtype:

@@ -26,12 +26,13 @@ from ..plan.folds import FOLD
 from ..population.batches import RANDOM
 from ..population.sizing import activations_of
 from ..problem.prepare import Prepared
+from ..programs.native import single_threaded
 from ..recipe.recipe import Recipe, recipe
 from ..recipe.run import RecipeRun, differences
 from ..verdict.entries import Verdict
 from ..verdict.losses import matching
 from ..verdict.verdict import judge
-from .programs import Programs, built, one_thread
+from .programs import Programs, built
 
 STEPS = 10_000  # of a longer run, the first passes are repeated: as many as begin within these steps
 MEMORY = 2**31  # bytes; the script judges all validation samples at once
@@ -127,7 +128,7 @@ def _run(script: Recipe, problem: Prepared) -> tuple[list[float], nn.Module]:
     scope: dict[str, Any] = {"problem": problem}
     generator = problem.train.generator if isinstance(problem.train, DataLoader) else None
     before = None if generator is None else generator.get_state()
-    with RANDOM, torch.random.fork_rng(devices=[]), warnings.catch_warnings(), one_thread():
+    with RANDOM, torch.random.fork_rng(devices=[]), warnings.catch_warnings(), single_threaded():
         warnings.simplefilter("ignore")  # of the user's own code, which were shown in training
         try:
             with contextlib.redirect_stdout(io.StringIO()):

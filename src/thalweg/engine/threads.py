@@ -15,6 +15,7 @@ from queue import SimpleQueue
 
 import torch
 
+from ..programs.native import single_threaded
 from .block_run import train
 from .messages import Event, Job, Saved, StopFlag
 from .programs import Programs
@@ -49,11 +50,11 @@ class Threads:
 @contextmanager
 def threads(several: bool) -> Iterator[ThreadPoolExecutor]:
     """A thread for every core, or one alone, which then has all cores for its operations."""
-    before = torch.get_num_threads()
-    workers, each = (before, 1) if several else (1, before)
+    cores = torch.get_num_threads()
+    workers, each = (cores, 1) if several else (1, cores)
     pool = ThreadPoolExecutor(workers, "thalweg-block", initializer=torch.set_num_threads, initargs=(each,))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        torch.set_num_threads(before)
+    with single_threaded():
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

@@ -10,13 +10,14 @@ from typing import Any
 
 from torch import nn
 
-from ..engine.programs import Programs, built, one_thread
+from ..engine.programs import Programs, built
 from ..errors import UsageError
 from ..landscapes.slices import State
 from ..plan.factors import Setting
 from ..population.block import Block
 from ..problem.declaration import Problem
 from ..problem.prepare import Prepared
+from ..programs.native import single_threaded
 from ..results import Results
 from ..verdict.losses import matching
 
@@ -54,7 +55,7 @@ def _path(results: Results, programs: Programs, setting: Setting, points: int) -
     block = Block(programs.task(setting), [programs.plan.member(setting, run_seed)], programs.plan.epochs)
     every = max(1, -(-block.total // points))
     states = [_state(block)] if points > 1 else []
-    with one_thread():
+    with single_threaded():
         for passed in block.train():
             if passed is None and points > 1 and block.step % every == 0 and block.step < block.total:
                 states.append(_state(block))

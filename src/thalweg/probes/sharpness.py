@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ..engine.programs import Programs, one_thread
+from ..engine.programs import Programs
 from ..errors import PlanError, ProblemError
 from ..plan.factors import Setting, shown, words_of
 from ..population.batched import Batched
@@ -26,6 +26,7 @@ from ..population.sharpness import Landscape, curvature, lengths
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
+from ..programs.native import single_threaded
 from ..regularizers.averaging import shaped
 from ..results import Results
 from ..verdict.intervals import Interval, interval
@@ -152,7 +153,7 @@ def of_study(
     member_seeds = range(first, first + min(seeds, plan.confirmation if verdict.confirmed else plan.seeds))
     tables, lines = [], []
     for seed, settings, _ in programs.blocks(list(levels), member_seeds):
-        with one_thread():
+        with single_threaded():
             table, line = _measured(programs, settings, seed, epsilon)
         names = np.array([levels[setting] for setting in settings])
         tables.append(table.assign(level=names, seed=seed))

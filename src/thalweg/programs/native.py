@@ -7,10 +7,14 @@ import hashlib
 import os
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
+import torch
+from threadpoolctl import threadpool_limits
 
 from ..kernels.generated import cache_folder
 
@@ -29,6 +33,19 @@ def _host() -> tuple[Any, str, str]:
         llvm.add_symbol(f"thalweg_{name}", get_cython_function_address("scipy.linalg.cython_blas", name))
     features = llvm.get_host_cpu_features().flatten()
     return llvm.Target.from_default_triple(), llvm.get_host_cpu_name(), features
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """One thread for each operation, of PyTorch and of BLAS: who is inside works beside others."""
+    _host()
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1, "blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Code:

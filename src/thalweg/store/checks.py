@@ -211,6 +211,17 @@ REASON = Plain(
     "[why, seconds]",
     lambda value: isinstance(value, list) and len(value) == 2 and TEXT.fits(value[0]) and SECONDS.fits(value[1]),
 )
+WAY = Plain(
+    "[compiled, stacked or alone, why, seconds]",
+    lambda value: (
+        isinstance(value, list)
+        and len(value) == 3
+        and value[0] in ("compiled", "stacked", "alone")
+        and (NONE.fits(value[1]) if value[0] == "compiled" else TEXT.fits(value[1]) or NONE.fits(value[1]))
+        and (value[0] != "alone" or TEXT.fits(value[1]))
+        and SECONDS.fits(value[2])
+    ),
+)
 
 
 def _judges(by_metric: Any, judge: Any) -> bool:
@@ -278,8 +289,9 @@ SHAPES = {
         {**dict.fromkeys(("seconds_per_step", "update_seconds?"), Named(SECONDS)), "programs?": [_PROGRAM]},
     ),
     "batching": {
-        "asked?": (Plain("'auto'", lambda value: value == "auto"), YES_NO),
+        "asked?": (Plain("'auto', 'compiled' or 'stacked'", {"auto", "compiled", "stacked"}.__contains__), YES_NO),
         "reasons?": [(NONE, REASON)],
+        "ways?": [WAY],
         "notes?": [TEXT],
     },
     "recipe_run": (NONE, EMPTY, _RECIPE_RUN),

@@ -465,11 +465,15 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def one_by_one(batching: Mapping[str, Any]) -> list[str]:
-    """Why members were trained one by one, or run slower than they could; empty if neither holds.
+def trained_as(batching: Mapping[str, Any]) -> list[str]:
+    """How members were trained, where it is not compiled, and why; what else slowed them down.
 
     Args:
         batching: what the store holds of it.
     """
-    reasons = dict.fromkeys(one[0] for one in batching.get("reasons", ()) if one)
-    return [*(f"Members were trained one by one, {why}." for why in reasons), *batching.get("notes", ())]
+    alone = [one[0] for one in batching.get("reasons", ()) if one]
+    alone += [why for name, why, _ in batching.get("ways", ()) if name == "alone"]
+    stacked = [why for name, why, _ in batching.get("ways", ()) if name == "stacked" and why]
+    said = [f"Members were trained one by one, {why}." for why in dict.fromkeys(alone)]
+    said += [f"Members were trained stacked, not compiled: {why.rstrip('.')}." for why in dict.fromkeys(stacked)]
+    return [*said, *batching.get("notes", ())]
