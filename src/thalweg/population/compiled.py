@@ -43,7 +43,7 @@ class Compiled(Batched):
         self._drawn: dict[tuple, list[Draw]] = {}
 
     def _run(self, groups: Groups, extra: Extra | None, fixed: int | None) -> Tensors:
-        step = self._step(groups, extra)
+        step = self._step(groups, extra, fixed)
         if step is None:
             return super()._run(groups, extra, fixed)
         members, samples = len(groups[0][0]), _samples(groups, extra)
@@ -60,7 +60,7 @@ class Compiled(Batched):
 
     def table(self, members: int, steps: Sequence[tuple[Groups, Extra]]) -> Table | None:
         """What the driver needs of these steps of training; None where one of them is not compiled as the others."""
-        compiled = {id(one): one for one in (self._step(*step) for step in steps)}
+        compiled = {id(one): one for one in (self._step(*step, step[1].data) for step in steps)}
         (step, *others) = compiled.values()
         if step is None or others:
             return None
@@ -98,7 +98,7 @@ class Compiled(Batched):
         programs = None if extra is None else tuple(part.program for part in extra.parts)
         return programs, *((t.shape[skip:], t.dtype) for t in groups[3])
 
-    def _step(self, groups: Groups, extra: Extra | None) -> Step | None:
+    def _step(self, groups: Groups, extra: Extra | None, fixed: int | None) -> Step | None:
         """The compiled step of such groups; None where it has none."""
         kind, samples = self._kind(groups, extra), _samples(groups, extra)
         for key in ((*kind, None), (*kind, samples)):
@@ -106,15 +106,15 @@ class Compiled(Batched):
                 return self._steps[key]
         with TRACING, self._lock:
             try:
-                step = self._compile(groups, extra, samples)
+                step = self._compile(groups, extra, fixed, samples)
             except (Uncovered, *UNTRACEABLE) as error:
                 self.uncovered, step = str(error), None
             self._steps[*kind, None if step and step.graph.size is None else samples] = step
         return step
 
-    def _compile(self, groups: Groups, extra: Extra | None, samples: int) -> Step:
+    def _compile(self, groups: Groups, extra: Extra | None, fixed: int | None, samples: int) -> Step:
         sizes = [samples, samples // 2 + 1 if samples > 2 else 4][: 1 if samples == 1 else 2]
-        single = _single(groups, extra)
+        single = _single(groups, axes(extra, fixed))
         examples, draws = [], 0
         for size in sizes:
             arguments, draws = self._example(single, extra, size)
@@ -143,13 +143,10 @@ class Compiled(Batched):
         return [*weights, *moving, *amounts, *data, *fixed, *draws, *drawn], len(drawn)
 
 
-def _single(groups: Groups, extra: Extra | None) -> list[list[Tensor]]:
-    """The first member's."""
-    weights, moving, amounts, data, fixed, draws = groups
-    own = extra is not None and extra.per_member
-    first = [[t[0] for t in group] for group in (weights, moving, amounts)]
-    shared = [[t[0] if own else t for t in group] for group in (data, fixed, draws)]
-    return [[t.detach().clone() for t in group] for group in (*first, *shared)]
+def _single(groups: Groups, rows: Sequence[int | None]) -> list[list[Tensor]]:
+    """The first member's; `rows`: of which groups each member has its own."""
+    pairs = zip(groups, rows, strict=True)
+    return [[(t if axis is None else t[0]).detach().clone() for t in group] for group, axis in pairs]
 
 
 def _samples(groups: Groups, extra: Extra | None) -> int:
