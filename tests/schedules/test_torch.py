@@ -258,3 +258,21 @@ def test_any_hyperparameter_can_be_handed_to_torch(key: str, data: st.DataObject
 def test_a_hyperparameter_the_optimizer_has_not() -> None:
     with pytest.raises(PlanError, match=r"'momentun' is not a hyperparameter of this optimizer: did you mean momentum"):
         S.get("cosine").torch(optimizer("momentum"), 10, "momentun")
+
+
+def test_a_rate_in_a_tensor_is_changed_where_it_lies() -> None:
+    lr = torch.tensor(0.5, dtype=torch.float64)
+    opt = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+    scheduler = S.get("ramp(start=0.5, end=1)").torch(opt, 10)
+    opt.step()
+    scheduler.step()
+    assert opt.param_groups[0]["lr"] is lr
+    assert float(lr) == pytest.approx(0.55, rel=1e-15)
+
+
+def test_a_function_of_your_own_moves_any_hyperparameter() -> None:
+    opt = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5, momentum=0.8)
+    scheduler = S.Lambda(lambda step: 1 / (1 + step)).torch(opt, 10, "momentum")
+    opt.step()
+    scheduler.step()
+    assert (opt.param_groups[0]["lr"], opt.param_groups[0]["momentum"]) == (0.5, 0.4)
