@@ -260,14 +260,25 @@ def test_a_hyperparameter_the_optimizer_has_not() -> None:
         S.get("cosine").torch(optimizer("momentum"), 10, "momentun")
 
 
-def test_a_rate_in_a_tensor_is_changed_where_it_lies() -> None:
-    lr = torch.tensor(0.5, dtype=torch.float64)
-    opt = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=lr)
-    scheduler = S.get("ramp(start=0.5, end=1)").torch(opt, 10)
-    opt.step()
-    scheduler.step()
-    assert opt.param_groups[0]["lr"] is lr
-    assert float(lr) == pytest.approx(0.55, rel=1e-15)
+@pytest.mark.parametrize(
+    "text",
+    ["ramp(start=0.5, end=1)", "lr: cosine; momentum: ramp(end=0.95)", "lr: plateau(patience=1); momentum: ramp"],
+)
+def test_a_rate_in_a_tensor_moves_where_it_lies_as_a_number_does(text: str) -> None:
+    def path(lr: Any) -> list[float]:
+        opt = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=0.9)
+        scheduler, values = S.get(text).torch(opt, 20), []
+        for _ in range(8):
+            values.append(float(opt.param_groups[0]["lr"]))
+            opt.step()
+            scheduler.step()
+            scheduler.observe(1.0)
+        assert opt.param_groups[0]["lr"] is lr or isinstance(lr, float)
+        return values
+
+    moved = path(0.5)
+    assert len(set(moved)) > 3
+    np.testing.assert_allclose(path(torch.tensor(0.5, dtype=torch.float64)), moved, rtol=1e-12)
 
 
 def test_a_function_of_your_own_moves_any_hyperparameter() -> None:
