@@ -172,6 +172,41 @@ def test_in_processes_as_in_one(
     assert "search: 100%" in said
 
 
+WORKERS = f"""
+import multiprocessing, os
+{FILE}
+class Dying(Branches):
+    def forward(self, x):
+        if multiprocessing.parent_process() is not None:
+            os._exit(9)
+        return super().forward(x)
+
+def dying():
+    return tw.Problem(model=Dying, train=branching().train)
+
+def changing():
+    return tw.Problem(model=Branches, train=(torch.randn(120, 6), branching().train[1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("dying", "a worker process ended by force, perhaps for want of memory"),
+        ("changing", "the problem changing is another each time it is made; give its data and its model a seed"),
+    ],
+)
+def test_what_goes_wrong_in_a_worker_is_a_sentence(
+    function: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: Callable[[int], None]
+) -> None:
+    monkeypatch.setattr(run, "WORTH", 0.0)
+    cores(2)
+    (tmp_path / "workers.py").write_text(WORKERS)
+    with pytest.raises(TrainingError, match=words):
+        compare(f"{tmp_path / 'workers.py'}:{function}", **WANTED, store=tmp_path / "workers.db")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGHUP])
 def test_a_killed_study_leaves_no_process(end: signal.Signals, spec: str, single: Study, tmp_path: Path) -> None:
