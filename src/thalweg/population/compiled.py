@@ -155,11 +155,11 @@ def _samples(groups: Groups, extra: Extra | None) -> int:
 
 
 class Table:
-    """Where a step finds its arguments: an address for each step, and how far the members are apart.
+    """Where a step finds its arguments: for each step an address, and how far the members are apart.
 
     Attributes:
         base: (steps, arguments) addresses.
-        stride: (arguments,) bytes from a member to the next.
+        stride: (steps, arguments) bytes from a member to the next, which go by the size of the batch.
         samples: (steps,) in the batch.
         arrays: what must not be freed before the call.
     """
@@ -168,7 +168,7 @@ class Table:
         self.step = step
         count = step.graph.inputs + len(step.shapes) + len(step.constants)
         self.base = np.zeros((steps, count), dtype=np.int64)
-        self.stride = np.zeros(count, dtype=np.int64)
+        self.stride = np.zeros_like(self.base)
         self.samples = np.zeros(steps, dtype=np.int64)
         self.base[:, count - len(step.constants) :] = [c.data_ptr() for c in step.constants]
         self.arrays: list[Any] = []
@@ -178,12 +178,12 @@ class Table:
         self.arrays.extend(tensors)
         for k, (tensor, moving) in enumerate(zip(tensors, moves, strict=True), first):
             self.base[at, k] = tensor.data_ptr()
-            self.stride[k] = tensor.stride(0) * tensor.element_size() if moving else 0
+            self.stride[at, k] = tensor.stride(0) * tensor.element_size() if moving else 0
 
     def job(self, more: Sequence[int] = ()) -> int:
         """The address of what the driver reads."""
         arena = _arena(self.step.room.at(int(self.samples.max())))
-        self.given = np.zeros(len(self.stride), dtype=np.int64)
+        self.given = np.zeros(self.base.shape[1], dtype=np.int64)
         arrays = (self.base, self.stride, self.given, self.samples)
         numbers = [self.step.function, *(a.ctypes.data for a in arrays), arena, *self.base.shape, *more]
         self.numbers = np.array(numbers, dtype=np.int64)
