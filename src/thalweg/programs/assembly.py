@@ -14,8 +14,6 @@ from .emit import F32, I8, I32, I64, Body, Counter, in_memory
 from .loops import Axes, Nest, Probe
 from .values import Buffer, Index, Place, Value, permuted, stored
 
-FEW = 512  # multiplications; below, loops of our own take less time than the start of a BLAS
-
 
 @dataclass
 class _Call:
@@ -80,12 +78,12 @@ class Assembly:
         buffer = out.place.buffer
 
         def both(e: Any, index: Index) -> Any:
-            e.load(buffer, _where(out, index))  # for the probe: the loop goes through it too
+            e.load(buffer, where(out, index))  # for the probe: the loop goes through it too
             return value.at(e, index)
 
         nest = Nest(value.shape, both)
         e = self.kernel([*nest.buffers, buffer])
-        _loops(e, nest.counters, lambda: e.store(buffer, _where(out, nest.index), value.at(e, nest.index)))
+        loops(e, nest.counters, lambda: e.store(buffer, where(out, nest.index), value.at(e, nest.index)))
         e.builder.ret_void()
         return out
 
@@ -142,13 +140,13 @@ class Assembly:
         best = max(nest.counters, key=lambda c: (nest.side_by_side(c), nest.counters.index(c)), default=None)
         if outer and inner and best in outer:
             # Neighbours in memory belong to neighbours of the result: all of it is gone through again and again.
-            _loops(e, outer, lambda: e.store(buffer, target, start(e)))
+            loops(e, outer, lambda: e.store(buffer, target, start(e)))
 
             def more() -> None:
                 e.store(buffer, target, step(e, e.load(buffer, target), at(e, nest.index)))
 
             outer.sort(key=lambda c: c is best)
-            _loops(e, [*inner, *outer], more)
+            loops(e, [*inner, *outer], more)
         else:
             inner.sort(key=lambda c: nest.side_by_side(c))
 
@@ -156,41 +154,21 @@ class Assembly:
                 total = _folded(e, inner, start(e), lambda so_far: step(e, so_far, at(e, nest.index)))
                 e.store(buffer, target, total)
 
-            _loops(e, outer, whole)
+            loops(e, outer, whole)
         e.builder.ret_void()
         return out
 
-    def matmul(self, left: Value, right: Value) -> Value:
-        """(…, rows, inner) @ (…, inner, columns); the axes in front are the same in both."""
+    def blas(self, left: Value, right: Value) -> Value:
+        """(…, rows, inner) @ (…, inner, columns) by BLAS."""
         *lead, rows, inner = left.shape
         columns = right.shape[-1]
         out = self.value([*lead, rows, columns], left.dtype)
         assert out.place is not None
-        count = product(lead)
-        work = rows * inner * columns
-        few = work.fixed is not None and work.fixed <= FEW
-        if few or inner == ONE or columns == ONE or rows == ONE:
-            return self._by_loops(left, right)
         a, step_a = self._matrix(left)
         b, step_b = self._matrix(right)
-        self.steps.append(
-            _Product(a, b, out.place.buffer, (rows, inner, columns), count, (step_a, step_b, rows * columns))
-        )
+        sizes, steps = (rows, inner, columns), (step_a, step_b, rows * columns)
+        self.steps.append(_Product(a, b, out.place.buffer, sizes, product(lead), steps))
         return out
-
-    def _by_loops(self, left: Value, right: Value) -> Value:
-        left, right = self.memory(left), self.memory(right)
-        *lead, rows, inner = left.shape
-        columns = right.shape[-1]
-
-        def at(e: Any, index: Index) -> Any:
-            *front, i, j, k = index
-            return e.mul(left.at(e, [*front, i, k]), right.at(e, [*front, k, j]))
-
-        pairs = Value((*lead, rows, columns, inner), left.dtype, at, None, 1)
-        if inner == ONE:
-            return self.store(Value((*lead, rows, columns), left.dtype, lambda e, index: at(e, [*index, Affine()])))
-        return self.reduced(pairs, [-1], lambda e: e.number(0, in_memory(left.dtype)), lambda e, a, b: e.total(a, b))
 
     def _matrix(self, value: Value) -> tuple[tuple[Place, bool, Dim], Dim]:
         """Where the matrices of a stack lie, whether transposed, how far rows are apart, and how far matrices are."""
@@ -293,7 +271,7 @@ class _Main(Body):
         self._powers = [I64(1), self.samples]
 
 
-def _where(value: Value, index: Index) -> Affine:
+def where(value: Value, index: Index) -> Affine:
     assert value.place is not None
     where = Affine((), value.place.offset)
     for i, stride in zip(index, value.place.strides, strict=True):
@@ -301,21 +279,21 @@ def _where(value: Value, index: Index) -> Affine:
     return where
 
 
-def _loops(e: Body, counters: Sequence[Any], inside: Callable[[], None]) -> None:
+def loops(e: Body, counters: Sequence[Any], inside: Callable[[], None]) -> None:
     if not counters:
         inside()
         return
     first, *rest = counters
     with e.loop(first.size) as (counter, _):
         first.value = counter.value
-        _loops(e, rest, inside)
+        loops(e, rest, inside)
 
 
 def loops_over(assembly: Assembly, shape: Sequence[Dim], inside: Callable[[Any, Index], None], written: Buffer) -> None:
     """A kernel that goes through a shape, one axis after the other, and reads and writes as `inside` does."""
     nest = Nest(shape, inside)
     e = assembly.kernel([*nest.buffers, written])
-    _loops(e, nest.counters, lambda: inside(e, nest.index))
+    loops(e, nest.counters, lambda: inside(e, nest.index))
     e.builder.ret_void()
 
 
@@ -342,9 +320,9 @@ def arg_extreme(assembly: Assembly, x: Value, axis: int, largest: bool) -> Value
                 better = e.either(better, e.both(e.isnan(value), e.inverted(e.isnan(best))))
             handed[:] = [e.choose(better, value, best), e.choose(better, counter.value, place)]
         assert out.place is not None
-        e.store(out.place.buffer, _where(out, index), handed[1])
+        e.store(out.place.buffer, where(out, index), handed[1])
 
-    _loops(e, counters, inside)
+    loops(e, counters, inside)
     e.builder.ret_void()
     return out
 

@@ -338,16 +338,17 @@ class Body(Arithmetic):
         return quotient if kind == F64 else self.builder.fptrunc(quotient, kind)
 
     @contextmanager
-    def loop(self, size: Dim | int, *carried: Any) -> Iterator[tuple[Counter, list[Any]]]:
+    def loop(self, size: Dim | int, *carried: Any, end: Any = None) -> Iterator[tuple[Counter, list[Any]]]:
         """A loop from 0 to `size` − 1, which is at least 1. `carried` are values that one round hands to the next: put
-        the new ones into the list that is given, which holds the last ones afterwards."""
+        the new ones into the list that is given, which holds the last ones afterwards. `end`: the size, where it is
+        known only here."""
         size, b = Dim.of(size), self.builder
         counter, handed = Counter(size), list(carried)
-        if size.fixed == 1:
+        if size.fixed == 1 and end is None:
             counter.value = I64(0)
             yield counter, handed
             return
-        end = self.dim(size)
+        end = self.dim(size) if end is None else end
         before, head, after = b.block, b.append_basic_block("loop"), b.append_basic_block("after")
         b.branch(head)
         b.position_at_end(head)
@@ -366,6 +367,13 @@ class Body(Arithmetic):
             one.add_incoming(value, b.block)
         b.cbranch(b.icmp_signed("<", following, end), head, after)
         b.position_at_end(after)
+
+
+    @contextmanager
+    def rounds(self, count: Any) -> Iterator[Any]:
+        """A loop of `count` rounds, at least 1; gives its counter."""
+        with self.loop(0, end=count) as (counter, _):
+            yield counter.value
 
 
 class Counter:

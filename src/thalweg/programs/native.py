@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import platform
 import tempfile
 import threading
 from pathlib import Path
@@ -29,6 +30,17 @@ def _host() -> tuple[Any, str, str]:
         llvm.add_symbol(f"thalweg_{name}", get_cython_function_address("scipy.linalg.cython_blas", name))
     features = llvm.get_host_cpu_features().flatten()
     return llvm.Target.from_default_triple(), llvm.get_host_cpu_name(), features
+
+
+@functools.cache
+def registers() -> tuple[int, int]:
+    """This processor's vector registers: bytes of one, and how many there are."""
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 64, 32
+    if features.get("avx2"):
+        return 32, 16
+    return 16, 32 if platform.machine() in ("arm64", "aarch64") else 16
 
 
 class Code:

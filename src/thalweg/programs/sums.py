@@ -11,6 +11,7 @@ import torch
 from .dims import Dim, product
 from .emit import TYPES
 from .operations import Context, Uncovered, aten, converted, rule
+from .products import matmul
 from .values import Value, reshaped, with_axis, without
 
 
@@ -136,12 +137,12 @@ def _log_softmax(c: Context, x: Value, axis: int, half: bool) -> Value:
 
 @rule(aten.mm.default, aten.bmm.default)
 def _mm(c: Context, x: Value, y: Value) -> Value:
-    return c.assembly.matmul(x, y)
+    return matmul(c.assembly, x, y)
 
 
 @rule(aten.addmm.default, aten.baddbmm.default)
 def _addmm(c: Context, added: Value, x: Value, y: Value, beta: float = 1, alpha: float = 1) -> Value:
-    out = c.assembly.matmul(x, y)
+    out = matmul(c.assembly, x, y)
     return c.pointwise(
         lambda e, a, b: e.add(b if alpha == 1 else e.mul(b, alpha), a if beta == 1 else e.mul(a, beta)), added, out
     )

@@ -14,6 +14,7 @@ from .assembly import loops_over
 from .dims import ONE, Affine, Dim, product
 from .gathers import add_at
 from .operations import Context, Uncovered, aten, rule
+from .products import matmul
 from .values import Index, Value, permuted, reshaped, sliced, stored, with_axis
 
 
@@ -196,11 +197,11 @@ def _convolution(
     batch, channels, *size = tuple(c.shape)
     windows = _Windows.of(w.shape[2:], stride, padding, dilation)
     if transposed:
-        columns = c.assembly.matmul(_rows(c, x, groups), _weights(c, w, groups))
+        columns = matmul(c.assembly, _rows(c, x, groups), _weights(c, w, groups))
         out = _spread_out(c, columns, windows, batch, x.shape[2:], size, channels)
     else:
         columns = _columns(c, x, windows, size, groups)
-        flat = c.assembly.matmul(columns, permuted(_weights(c, w, groups), [0, 2, 1]))
+        flat = matmul(c.assembly, columns, permuted(_weights(c, w, groups), [0, 2, 1]))
         out = _from_rows(c, flat, (batch, *size, channels))
     if bias is None:
         return out
@@ -238,15 +239,15 @@ def _convolution_backward(
     if transposed:
         columns, rows = _columns(c, g, windows, x.shape[2:], groups), _rows(c, x, groups)
         if wanted[0]:
-            flat = c.assembly.matmul(columns, permuted(_weights(c, w, groups), [0, 2, 1]))
+            flat = matmul(c.assembly, columns, permuted(_weights(c, w, groups), [0, 2, 1]))
             by_x = _from_rows(c, flat, (x.shape[0], *x.shape[2:], x.shape[1]))
     else:
         columns, rows = _columns(c, x, windows, g.shape[2:], groups), _rows(c, g, groups)
         if wanted[0]:
-            spread = c.assembly.matmul(rows, _weights(c, w, groups))
+            spread = matmul(c.assembly, rows, _weights(c, w, groups))
             by_x = _spread_out(c, spread, windows, x.shape[0], g.shape[2:], x.shape[2:], x.shape[1])
     if wanted[1]:
-        by_w = _weights_back(c, c.assembly.matmul(permuted(rows, [0, 2, 1]), columns), w.shape)
+        by_w = _weights_back(c, matmul(c.assembly, permuted(rows, [0, 2, 1]), columns), w.shape)
     by_bias = c.summed(g, [0, *range(2, g.rank)]) if wanted[2] else None
     return by_x, by_w, by_bias
 
