@@ -76,14 +76,16 @@ class Assembly:
             out = self.value(value.shape, value.dtype) if dense else self._like_reads(value)
         assert out.place is not None
         buffer = out.place.buffer
+        order = _widest_first(out.place.strides)
+        value, target = permuted(value, order), permuted(out, order)
 
         def both(e: Any, index: Index) -> Any:
-            e.load(buffer, where(out, index))  # for the probe: the loop goes through it too
+            e.load(buffer, where(target, index))  # for the probe: the loop goes through it too
             return value.at(e, index)
 
         nest = Nest(value.shape, both)
         e = self.kernel([*nest.buffers, buffer])
-        loops(e, nest.counters, lambda: e.store(buffer, where(out, nest.index), value.at(e, nest.index)))
+        loops(e, nest.counters, lambda: e.store(buffer, where(target, nest.index), value.at(e, nest.index)), True)
         e.builder.ret_void()
         return out
 
@@ -151,8 +153,11 @@ class Assembly:
             inner.sort(key=lambda c: nest.side_by_side(c))
 
             def whole() -> None:
-                total = _folded(e, inner, start(e), lambda so_far: step(e, so_far, at(e, nest.index)))
-                e.store(buffer, target, total)
+                e.store(buffer, target, _folded(e, inner, start(e), one))
+
+            def one(so_far: Any, counts: Any) -> Any:
+                element = at(e, nest.index)
+                return step(e, so_far, element if counts is None else e.choose(counts, element, start(e)))
 
             loops(e, outer, whole)
         e.builder.ret_void()
@@ -279,14 +284,34 @@ def where(value: Value, index: Index) -> Affine:
     return where
 
 
-def loops(e: Body, counters: Sequence[Any], inside: Callable[[], None]) -> None:
+def _widest_first(strides: Sequence[Dim]) -> list[int]:
+    """The axes of memory, those whose neighbours are farthest apart first."""
+    wide = [(len(s.coefficients), s.coefficients[::-1]) for s in strides]
+    return sorted(range(len(strides)), key=lambda k: wide[k], reverse=True)
+
+
+def loops(e: Body, counters: Sequence[Any], inside: Callable[[], None], twice: bool = False) -> None:
+    """Nested loops. `twice`: an element may be computed again, so that the last ones of a row are a whole vector too."""
     if not counters:
         inside()
         return
     first, *rest = counters
-    with e.loop(first.size) as (counter, _):
-        first.value = counter.value
-        loops(e, rest, inside)
+    width = _width(first.size) if twice and not rest else None
+    if width is None:
+        with e.loop(first.size) as (counter, _):
+            first.value = counter.value
+            loops(e, rest, inside, twice)
+        return
+    size = first.size.fixed or 0
+    for start, count in ((0, size // width * width), (size - width, width)):
+        with e.loop(count) as (counter, _):
+            first.value = e.builder.add(counter.value, I64(start))
+            inside()
+
+
+def _width(size: Dim) -> int | None:
+    """How many lanes the end of a loop of this size takes; None where it ends with a whole vector, or is too short."""
+    return next((w for w in (16, 8, 4) if (size.fixed or 0) > w and (size.fixed or 0) % w), None)
 
 
 def loops_over(assembly: Assembly, shape: Sequence[Dim], inside: Callable[[Any, Index], None], written: Buffer) -> None:
@@ -327,14 +352,24 @@ def arg_extreme(assembly: Assembly, x: Value, axis: int, largest: bool) -> Value
     return out
 
 
-def _folded(e: Body, counters: Sequence[Any], start: Any, step: Callable[[Any], Any]) -> Any:
-    """`step` from `start` over all rounds of the loops."""
+def _folded(e: Body, counters: Sequence[Any], start: Any, step: Callable[[Any, Any], Any]) -> Any:
+    """step(so far, whether the element counts; None: it does) from `start` over all rounds of the loops."""
     if not counters:
-        return step(start)
+        return step(start, None)
     first, *rest = counters
-    with e.loop(first.size, start) as (counter, handed):
+    width = None if rest else _width(first.size)
+    if width is None:
+        with e.loop(first.size, start) as (counter, handed):
+            first.value = counter.value
+            handed[0] = _folded(e, rest, handed[0], step)
+        return handed[0]
+    size = first.size.fixed or 0
+    with e.loop(size // width * width, start) as (counter, handed):
         first.value = counter.value
-        handed[0] = _folded(e, rest, handed[0], step)
+        handed[0] = step(handed[0], None)
+    with e.loop(width, handed[0]) as (counter, handed):  # a whole vector, of which the last ones are new
+        first.value = e.builder.add(counter.value, I64(size - width))
+        handed[0] = step(handed[0], e.compare(">=", counter.value, width - size % width))
     return handed[0]
 
 

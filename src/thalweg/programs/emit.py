@@ -137,7 +137,7 @@ class Arithmetic:
         f = self.builder.module.declare_intrinsic(
             f"llvm.{name}", [kind], ir.FunctionType(kind, [kind] * len(arguments))
         )
-        return self.builder.call(f, arguments)
+        return self.builder.call(f, arguments, fastmath=("nsz",) if name in ("maximum", "minimum") else ())
 
     def library(self, name: str, *arguments: Any) -> Any:
         """The C library's function."""
@@ -180,7 +180,8 @@ class Arithmetic:
         if x.type != F32:
             return self.library("exp", x)
         x = self.choose(self.compare(">", x, 89.0), 89.0, x)
-        x = self.choose(self.compare("<", x, -104.0), -104.0, x)
+        tiny = self.compare("<", x, -104.0)
+        x = self.choose(tiny, 0.0, x)  # numbers below the smallest normal one take a hundred times as long
         n = self.intrinsic("rint", self.mul(x, 1.44269504088896341))
         r = self.sub(self.sub(x, self.mul(n, 0.693359375)), self.mul(n, -2.12194440e-4))
         series = self._polynomial(
@@ -188,7 +189,8 @@ class Arithmetic:
         )
         value = self.add(self.add(self.mul(self.mul(r, r), series), r), 1.0)
         half = self.intrinsic("floor", self.mul(n, 0.5))  # in two steps, so that the end of the range is reached
-        return self.mul(self.mul(value, self._power_of_two(half)), self._power_of_two(self.sub(n, half)))
+        value = self.mul(self.mul(value, self._power_of_two(half)), self._power_of_two(self.sub(n, half)))
+        return self.choose(tiny, 0.0, value)
 
     def log(self, x: Any) -> Any:
         if x.type != F32:

@@ -106,7 +106,7 @@ def _scatter(c: Context, x: Value, axis: int, ids: Value, source: Any) -> Value:
             value = source.at(e, row) if isinstance(source, Value) else e.number(source, TYPES[c.dtype])
             return e.choose(hit, value, x.at(e, index))
 
-        return Value(c.shape, c.dtype, at, None, 2 + x.cost)
+        return Value(c.shape, c.dtype, at, None, 1 + x.cost)
     return _written(c, x, axis, ids, source, False)
 
 

@@ -85,5 +85,6 @@ def _write(path: Path, content: bytes) -> None:
 def _optimise(module: Any, machine: Any) -> None:
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     tuning.loop_vectorization, tuning.slp_vectorization = True, False
+    tuning.loop_unrolling = False  # an inner loop that is gone leaves gathers over the outer one
     builder = llvm.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)

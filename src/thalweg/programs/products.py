@@ -56,14 +56,21 @@ def suits(inner: Sequence[Dim], columns: Dim) -> bool:
 
 def matmul(assembly: Assembly, left: Value, right: Value) -> Value:
     """(…, rows, inner) @ (…, inner, columns); the axes in front are the same in both."""
+    out = with_bias(assembly, None, left, right)
+    assert out is not None
+    return out
+
+
+def with_bias(assembly: Assembly, bias: Value | None, left: Value, right: Value) -> Value | None:
+    """bias + left @ right, with one number of the bias for each column; None where they are no single loop."""
     *lead, rows, inner = left.shape
     columns = right.shape[-1]
     if ONE in (rows, inner, columns):
-        return _by_loops(assembly, left, right)
+        return None if bias else _by_loops(assembly, left, right)
     if not suits([inner], columns):
-        return assembly.blas(left, right)
+        return None if bias else assembly.blas(left, right)
     left, right = assembly.memory(left), columns_last(assembly, right)
-    return contracted(assembly, left, right, len(lead), 1)
+    return contracted(assembly, left, right, len(lead), 1, bias=bias)
 
 
 def _by_loops(assembly: Assembly, left: Value, right: Value) -> Value:
@@ -89,18 +96,28 @@ def columns_last(assembly: Assembly, value: Value) -> Value:
     strides = value.place.strides
     if strides[-1] == ONE:
         return value
-    if strides[-2] == ONE:
+    if len(strides) > 1 and strides[-2] == ONE:
         return _turned(assembly, value)
     return assembly.store(value, dense=True)
 
 
-def contracted(assembly: Assembly, left: Value, right: Value, lead: int, inner: int, out: Value | None = None) -> Value:
+def contracted(
+    assembly: Assembly,
+    left: Value,
+    right: Value,
+    lead: int,
+    inner: int,
+    out: Value | None = None,
+    bias: Value | None = None,
+) -> Value:
     """Σ over the inner axes: (lead…, rows…, inner…), (lead…, inner…, columns) → (lead…, rows…, columns).
 
     Args:
         left, right: in memory; the right one's columns lie side by side, and their number is fixed.
         lead: how many axes in front are the same in both.
         inner: how many axes the sum goes over.
+        out: where the result goes, its columns side by side.
+        bias: (columns,), what each sum starts from.
     """
     rows = left.shape[lead : left.rank - inner]
     columns = right.shape[-1]
@@ -108,8 +125,10 @@ def contracted(assembly: Assembly, left: Value, right: Value, lead: int, inner: 
         out = assembly.value([*left.shape[:lead], *rows, columns], left.dtype)
     assert left.place is not None and right.place is not None and out.place is not None
     tile = _Tile.of(columns.fixed or 0, left.dtype)
-    e = assembly.kernel([left.place.buffer, right.place.buffer, out.place.buffer])
-    _Contraction(e, tile, left, right, out, lead, inner).write()
+    bias = columns_last(assembly, bias) if bias is not None else None
+    places = [v.place for v in (left, right, out, bias) if v is not None]
+    e = assembly.kernel([p.buffer for p in places if p is not None])
+    _Contraction(e, tile, left, right, out, lead, inner, bias).write()
     e.builder.ret_void()
     return out
 
@@ -190,7 +209,10 @@ def _axes(shape: Sequence[Dim], first: Sequence[Dim], second: Sequence[Dim]) -> 
 class _Contraction:
     """The loops of one sum of products: (axes in front, blocks of the sum, columns, rows) and then the tile's sum."""
 
-    def __init__(self, e: Body, tile: _Tile, left: Value, right: Value, out: Value, lead: int, inner: int) -> None:
+    def __init__(
+        self, e: Body, tile: _Tile, left: Value, right: Value, out: Value, lead: int, inner: int, bias: Value | None
+    ) -> None:
+        self.bias = bias.place if bias is not None else None
         assert left.place is not None and right.place is not None and out.place is not None
         self.e, self.tile = e, tile
         self.vectors = _Vectors(e, in_memory(left.dtype), tile.lanes)
@@ -237,7 +259,7 @@ class _Contraction:
 
         def over(first: Any, columns: int) -> None:
             here = [at[0], b.add(at[1], first), b.add(at[2], first)]
-            self._over_rows(list(self.rows), here, columns, length, again)
+            self._over_rows(list(self.rows), here, columns, length, (again, self._start(first, columns)))
 
         if whole:
             with self.e.rounds(I64(whole)) as k:
@@ -245,7 +267,21 @@ class _Contraction:
         if self.columns % self.tile.columns:
             over(I64(whole * self.tile.columns), self.columns % self.tile.columns)
 
-    def _over_rows(self, axes: list[_Axis], at: list[Any], columns: int, length: Any, again: Any) -> None:
+    def _masks(self, columns: int) -> list[Any]:
+        lanes = self.tile.lanes
+        counts = [min(columns - k, lanes) for k in range(0, columns, lanes)]
+        return [None if count == lanes else self.vectors.mask(count) for count in counts]
+
+    def _start(self, first: Any, columns: int) -> list[Any]:
+        """What the sums of one row start from."""
+        b, v = self.e.builder, self.vectors
+        masks = self._masks(columns)
+        if self.bias is None:
+            return [v.zero() for _ in masks]
+        source = b.gep(self.e.pointers[self.bias.buffer], [b.add(self.e.dim(self.bias.offset), first)])
+        return [v.load(b.gep(source, [I64(k * v.lanes)]), mask) for k, mask in enumerate(masks)]
+
+    def _over_rows(self, axes: list[_Axis], at: list[Any], columns: int, length: Any, start: Any) -> None:
         """Loops over the rows; the last axes of a fixed size, and a run of the one before them, are the tile's."""
         room, points = self.tile.rows, [(ZERO, ZERO)]
         while axes and (axes[-1].size.fixed or room + 1) <= room:
@@ -261,9 +297,9 @@ class _Contraction:
             for counter, axis in zip(counters, axes, strict=True):
                 here = self._along(here, axis, counter.value)
             if split is None:
-                self._one(here, points, columns, length, again)
+                self._one(here, points, columns, length, start)
             else:
-                self._runs(split, room, here, points, columns, length, again)
+                self._runs(split, room, here, points, columns, length, start)
 
         loops(self.e, counters, inside)
 
@@ -303,18 +339,18 @@ class _Contraction:
             with otherwise, e.rounds(size) as k:
                 self._one(self._along(at, axis, k), points, *rest)
 
-    def _one(self, at: list[Any], points: list[tuple[Dim, Dim]], columns: int, length: Any, again: Any) -> None:
-        """One tile: its sum over the inner axes, to memory."""
+    def _one(self, at: list[Any], points: list[tuple[Dim, Dim]], columns: int, length: Any, start: Any) -> None:
+        """One tile: its sum over the inner axes, to memory. `start`: whether to go on from memory, and else from where."""
         e, b, v = self.e, self.e.builder, self.vectors
-        vectors = -(-columns // v.lanes)
-        masks = [None if (k + 1) * v.lanes <= columns else v.mask(columns - k * v.lanes) for k in range(vectors)]
+        masks, (again, first) = self._masks(columns), start
+        vectors = len(masks)
         left, right, out = (e.pointers[p.buffer] for p in (self.left, self.right, self.out))
         targets = [b.gep(out, [b.add(at[2], e.dim(o))], inbounds=True) for _, o in points]
         places = [b.gep(t, [I64(k * v.lanes)]) for t in targets for k in range(vectors)]
-        sums: list[Any] = [v.zero()] * len(places)
+        sums: list[Any] = first * len(points)
         if again is not None:
             before = [v.load(p, m) for p, m in zip(places, masks * len(points), strict=True)]
-            sums = [b.select(again, one, v.zero()) for one in before]
+            sums = [b.select(again, one, other) for one, other in zip(before, sums, strict=True)]
         rows = [e.dim(offset) for offset, _ in points]
 
         def step(x: Any, y: Any, so_far: list[Any]) -> list[Any]:

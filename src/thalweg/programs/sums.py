@@ -11,7 +11,7 @@ import torch
 from .dims import Dim, product
 from .emit import TYPES
 from .operations import Context, Uncovered, aten, converted, rule
-from .products import matmul
+from .products import matmul, with_bias
 from .values import Value, reshaped, with_axis, without
 
 
@@ -142,6 +142,10 @@ def _mm(c: Context, x: Value, y: Value) -> Value:
 
 @rule(aten.addmm.default, aten.baddbmm.default)
 def _addmm(c: Context, added: Value, x: Value, y: Value, beta: float = 1, alpha: float = 1) -> Value:
+    if added.rank == 1 and added.shape == (y.shape[-1],) and beta == alpha == 1:
+        out = with_bias(c.assembly, added, x, y)
+        if out is not None:
+            return out
     out = matmul(c.assembly, x, y)
     return c.pointwise(
         lambda e, a, b: e.add(b if alpha == 1 else e.mul(b, alpha), a if beta == 1 else e.mul(a, beta)), added, out

@@ -14,7 +14,7 @@ from .assembly import loops_over
 from .dims import ONE, Affine, Dim, product
 from .gathers import add_at
 from .operations import Context, Uncovered, aten, rule
-from .products import matmul
+from .products import columns_last, contracted, matmul, suits
 from .values import Index, Value, permuted, reshaped, sliced, stored, with_axis
 
 
@@ -199,6 +199,9 @@ def _convolution(
     if transposed:
         columns = matmul(c.assembly, _rows(c, x, groups), _weights(c, w, groups))
         out = _spread_out(c, columns, windows, batch, x.shape[2:], size, channels)
+    elif suits([*w.shape[1:]], _per_group(channels, groups)):
+        over = _grouped(c, windows.over(_framed(c, x, windows), size), groups)
+        return _summed(c, over, _flat_weights(c, w, groups), (batch, *size), bias)
     else:
         columns = _columns(c, x, windows, size, groups)
         flat = matmul(c.assembly, columns, permuted(_weights(c, w, groups), [0, 2, 1]))
@@ -208,6 +211,71 @@ def _convolution(
     for _ in size:
         bias = with_axis(bias, bias.rank)
     return c.pointwise(lambda e, a, b: e.add(a, b), out, bias)
+
+
+def _framed(c: Context, x: Value, windows: _Windows) -> Value:
+    """x (batch, channels, *size) with margins, channels last; made once for each x."""
+    key = ("framed", id(x), windows)
+    if key not in c.assembly.made:
+        c.assembly.made[key] = (x, windows.framed(c, _last(x)))
+    return c.assembly.made[key][1]
+
+
+def _grouped(c: Context, x: Value, groups: int) -> Value:
+    """(groups, …, channels of a group) of x (…, channels)."""
+    split = _view_last(x, groups, _per_group(x.shape[-1], groups))
+    return permuted(split, [split.rank - 2, *range(split.rank - 2), split.rank - 1])
+
+
+def _flat_weights(c: Context, w: Value, groups: int) -> Value:
+    """(groups, *kernel, second axis, first axis of a group) of w (first, second of a group, *kernel)."""
+    last = _grouped(c, permuted(w, [*range(2, w.rank), 1, 0]), groups)
+    return c.assembly.store(last, dense=True)
+
+
+def _summed(c: Context, over: Value, weights: Value, rows: Sequence[Dim], bias: Value | None = None) -> Value:
+    """(batch, channels, *size) of windows (groups, batch, *size, *kernel, inner) and (groups, *kernel, inner, each)."""
+    groups, *_, each = weights.shape
+    last = c.assembly.value((*rows, groups * each), over.dtype)
+    out = _grouped(c, last, groups.fixed or 1)
+    if groups == ONE:
+        contracted(c.assembly, over, weights, 1, weights.rank - 2, out, bias)
+        return _first(last)
+    contracted(c.assembly, over, weights, 1, weights.rank - 2, out)
+    return _first(last if bias is None else c.pointwise(lambda e, a, b: e.add(a, b), last, bias))
+
+
+def _by_input(c: Context, g: Value, w: Value, windows: _Windows, shape: Sequence[Dim], groups: int) -> Value:
+    """The gradient of an image (batch, channels, *size): a convolution with turned weights where windows move by one."""
+    batch, channels, *size = shape
+    margins = [d * (k - 1) - p for d, k, p in zip(windows.dilation, windows.kernel, windows.padding, strict=True)]
+    if set(windows.stride) != {1} or min(margins) < 0:
+        spread = matmul(c.assembly, _rows(c, g, groups), _weights(c, w, groups))
+        return _spread_out(c, spread, windows, batch, g.shape[2:], size, channels)
+    back = _Windows(windows.kernel, windows.stride, tuple(margins), windows.dilation)
+    over = _grouped(c, back.over(_framed(c, g, back), size), groups)
+    each = _per_group(w.shape[0], groups)
+
+    def turned(e: Any, index: Index) -> Any:
+        group, *points, first, second = index
+        points = [i * -1 + (k - 1) for i, k in zip(points, windows.kernel, strict=True)]
+        return w.at(e, [group * each + first, second, *points])
+
+    kernel = [Dim.of(k) for k in windows.kernel]
+    weights = c.assembly.store(Value((Dim.of(groups), *kernel, each, w.shape[1]), w.dtype, turned), dense=True)
+    return _summed(c, over, weights, (batch, *size))
+
+
+def _by_weights(c: Context, g: Value, x: Value, windows: _Windows, groups: int) -> Value:
+    """The gradient of the weights (first, second of a group, *kernel): each point of the windows with each gradient."""
+    size, rank = g.shape[2:], g.rank - 2
+    over = _grouped(c, windows.over(_framed(c, x, windows), size), groups)
+    points = permuted(over, [0, *range(2 + rank, over.rank), *range(1, 2 + rank)])
+    gradients = _grouped(c, columns_last(c.assembly, _last(g)), groups)
+    out = contracted(c.assembly, points, gradients, 1, 1 + rank)  # (groups, *kernel, second, first of a group)
+    kernel = [Dim.of(k) for k in windows.kernel]
+    moved = permuted(out, [0, out.rank - 1, out.rank - 2, *range(1, 1 + rank)])
+    return _view(c, moved, (g.shape[1], over.shape[-1], *kernel))
 
 
 def _from_rows(c: Context, flat: Value, last: Sequence[Dim]) -> Value:
@@ -236,17 +304,23 @@ def _convolution_backward(
     g = c.assembly.memory(g)
     by_x: Value | None = None
     by_w: Value | None = None
+    columns = rows = g
     if transposed:
         columns, rows = _columns(c, g, windows, x.shape[2:], groups), _rows(c, x, groups)
         if wanted[0]:
             flat = matmul(c.assembly, columns, permuted(_weights(c, w, groups), [0, 2, 1]))
             by_x = _from_rows(c, flat, (x.shape[0], *x.shape[2:], x.shape[1]))
+    elif suits([g.shape[0]], _per_group(g.shape[1], groups)) and suits([], w.shape[1]):
+        if wanted[0]:
+            by_x = _by_input(c, g, w, windows, x.shape, groups)
+        if wanted[1]:
+            by_w = _by_weights(c, g, x, windows, groups)
     else:
         columns, rows = _columns(c, x, windows, g.shape[2:], groups), _rows(c, g, groups)
         if wanted[0]:
             spread = matmul(c.assembly, rows, _weights(c, w, groups))
             by_x = _spread_out(c, spread, windows, x.shape[0], g.shape[2:], x.shape[2:], x.shape[1])
-    if wanted[1]:
+    if wanted[1] and by_w is None:
         by_w = _weights_back(c, matmul(c.assembly, permuted(rows, [0, 2, 1]), columns), w.shape)
     by_bias = c.summed(g, [0, *range(2, g.rank)]) if wanted[2] else None
     return by_x, by_w, by_bias
