@@ -190,6 +190,7 @@ class Assembly:
     def text(self, name: str, arguments: Sequence[Buffer]) -> str:
         """The module, with the function name(addresses of the arguments, samples, address of the arena)."""
         offsets, self.room = _rooms(self.steps)
+        self._share_kernels()
         byte_pointer = I8.as_pointer()
         kinds = [I64.as_pointer(), I64, byte_pointer]
         main = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), name)
@@ -214,6 +215,17 @@ class Assembly:
                 self._product(e, step, pointer)
         e.builder.ret_void()
         return str(self.module)
+
+    def _share_kernels(self) -> None:
+        """One function for all kernels of the same text, such as those of a recurrent layer's steps."""
+        first: dict[str, ir.Function] = {}
+        for step in self.steps:
+            if isinstance(step, _Call):
+                function = step.function
+                same = first.setdefault(str(function).replace(function.name, "", 1), function)
+                if same is not function:
+                    del self.module.globals[function.name]
+                    step.function = same
 
     def _product(self, e: Any, step: _Product, pointer: Callable[[Buffer], Any]) -> None:
         """C = AB by rows is Cᵀ = BᵀAᵀ by columns, as BLAS has it."""

@@ -20,6 +20,8 @@ _UNARY: dict[Any, tuple[str, int]] = {
     aten.tanh: ("tanh", 30),
     aten.sigmoid: ("sigmoid", 24),
     aten.erf: ("erf", 40),
+    aten.log1p: ("log1p", 30),
+    aten.expm1: ("expm1", 50),
     aten.abs: ("abs", 1),
     aten.sign: ("sign", 2),
 }
@@ -32,8 +34,6 @@ _LIBRARY = (
     "atan",
     "sinh",
     "cosh",
-    "log1p",
-    "expm1",
     "log2",
     "log10",
     "exp2",

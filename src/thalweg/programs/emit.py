@@ -224,6 +224,27 @@ class Arithmetic:
         y = self.choose(self.compare("==", x, 0.0), -np.inf, y)
         return self.choose(self.compare("<", x, 0.0), np.nan, y)
 
+    def log1p(self, x: Any) -> Any:
+        """log(1 + x): log(u) · x / (u − 1) with u = 1 + x as it is rounded, whose errors cancel (Kahan)."""
+        if x.type != F32:
+            return self.library("log1p", x)
+        u = self.add(x, 1.0)
+        less = self.sub(u, 1.0)
+        value = self.mul(self.log(u), self.div(x, less))
+        value = self.choose(self.compare("==", x, np.inf), x, value)
+        return self.choose(self.compare("==", less, 0.0), x, value)
+
+    def expm1(self, x: Any) -> Any:
+        """exp(x) − 1: (u − 1) · x / log(u) with u = exp(x) as it is rounded (Kahan)."""
+        if x.type != F32:
+            return self.library("expm1", x)
+        u = self.exp(x)
+        less = self.sub(u, 1.0)
+        value = self.mul(less, self.div(x, self.log(u)))
+        value = self.choose(self.compare("==", u, np.inf), u, value)
+        value = self.choose(self.compare("==", less, -1.0), -1.0, value)
+        return self.choose(self.compare("==", less, 0.0), x, value)
+
     def tanh(self, x: Any) -> Any:
         if x.type != F32:
             return self.library("tanh", x)

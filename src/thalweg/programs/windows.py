@@ -6,12 +6,15 @@ Channels come last in memory, so that patches are runs of neighbouring values an
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from .assembly import loops_over
 from .dims import ONE, Affine, Dim, product
+from .emit import TYPES
 from .gathers import add_at
 from .operations import Context, Uncovered, aten, rule
 from .products import columns_last, contracted, matmul, suits
@@ -350,29 +353,41 @@ def _max_pool(
     if ceil_mode or x.rank != 4:
         raise Uncovered("no rule for max pooling with ceil_mode, or of one image")
     windows = _Windows.of(list(kernel) * (2 if len(kernel) == 1 else 1), stride, padding, dilation)
-    image = windows.framed(c, _last(x), -math.inf)
-    over = windows.over(image, c.shape[2:])
-    width = x.shape[3]
+    best = _largest(windows, _pooled(c, x, windows), c.shape[2:], x.shape[3])
+    cost = 4 * math.prod(windows.kernel)
+    values = Value(c.shape, x.dtype, lambda e, i: best(e, i)[0], None, cost)
+    places = Value(c.shape, c.dtypes[1], lambda e, i: best(e, i)[1])  # of no cost: written only where they are read
+    return c.assembly.store(values), places
 
-    def both(e: Any, index: Index) -> tuple[Any, Any]:
+
+def _pooled(c: Context, x: Value, windows: _Windows) -> Value:
+    """x (batch, channels, *size) with margins below every number, channels last; made once for each x."""
+    key = ("pooled", id(x), windows.padding)
+    if key not in c.assembly.made:
+        c.assembly.made[key] = (x, windows.framed(c, _last(x), -math.inf))
+    return c.assembly.made[key][1]
+
+
+def _largest(windows: _Windows, image: Value, counts: Sequence[Dim], width: Dim) -> Callable[..., tuple[Any, Any]]:
+    """f(body, index of a window) → the first of its largest values, and its place in the plane."""
+    over = windows.over(image, counts)
+
+    def best(e: Any, index: Index) -> tuple[Any, Any]:
         batch, channel, down, right = index
-        best = place = None
+        value = place = None
         for i, j in _points(windows):
-            value = over.at(e, [batch, down, right, Affine.of(i), Affine.of(j), channel])
+            other = over.at(e, [batch, down, right, Affine.of(i), Affine.of(j), channel])
             row = down * windows.stride[0] + (i * windows.dilation[0] - windows.padding[0])
             column = right * windows.stride[1] + (j * windows.dilation[1] - windows.padding[1])
             where = e.index(row * width + column)
             if place is None:
-                best, place = value, where
+                value, place = other, where
                 continue
-            better = e.either(e.compare(">", value, best), e.isnan(value))
-            best, place = e.choose(better, value, best), e.choose(better, where, place)
-        return best, place
+            better = e.either(e.compare(">", other, value), e.isnan(other))
+            value, place = e.choose(better, other, value), e.choose(better, where, place)
+        return value, place
 
-    cost = 4 * len(_points(windows))
-    values = Value(c.shape, x.dtype, lambda e, i: both(e, i)[0], None, cost)
-    places = Value(c.shape, c.dtypes[1], lambda e, i: both(e, i)[1], None, cost)
-    return c.assembly.store(values), c.assembly.store(places)
+    return best
 
 
 @rule(aten.max_pool2d_with_indices_backward.default)
@@ -393,21 +408,41 @@ def _max_pool_backward(
     fits = (down * windows.kernel[0], right * windows.kernel[1]) == (height, width)
     g = c.assembly.memory(g)
     if windows.touching and fits:
-
-        def at(e: Any, index: Index) -> Any:
-            b, i, k, j, m, channel = index
-            here = e.index((i * windows.kernel[0] + k) * width + (j * windows.kernel[1] + m))
-            hit = e.compare("==", places.at(e, [b, channel, i, j]), here)
-            return e.choose(hit, g.at(e, [b, channel, i, j]), 0.0)
-
-        shape = (batch, down, Dim.of(windows.kernel[0]), right, Dim.of(windows.kernel[1]), channels)
-        dense = c.assembly.store(Value(shape, g.dtype, at, None, 3), dense=True)
-        return _first(_view(c, dense, (batch, height, width, channels)))
+        return _to_largest(c, g, x, windows)
     out = c.assembly.store(c.constant((batch, channels, height * width), g.dtype, 0), dense=True)
     flat_g = _view(c, g, (batch, channels, down * right))
-    flat = _view(c, places, (batch, channels, down * right))
+    flat = _view(c, c.assembly.memory(places), (batch, channels, down * right))
     add_at(c, out, 2, flat, flat_g)
     return _view(c, out, c.shape)
+
+
+def _to_largest(c: Context, g: Value, x: Value, windows: _Windows) -> Value:
+    """g at each window's largest value and 0 elsewhere, where every point is in one window."""
+    image = _pooled(c, x, windows)
+    over, last = windows.over(image, g.shape[2:]), _last(g)
+    whole = c.assembly.value(image.shape, g.dtype)
+    target = windows.over(whole, g.shape[2:])
+    assert target.place is not None
+    place, points = target.place, _points(windows)
+
+    def inside(e: Any, index: Index) -> None:
+        batch, down, right, channel = index
+        each = [over.at(e, [batch, down, right, *map(Affine.of, p), channel]) for p in points]
+        value, hits = each[0], [e.number(1, TYPES[torch.bool])]
+        for other in each[1:]:
+            better = e.either(e.compare(">", other, value), e.isnan(other))
+            hits = [*(e.both(hit, e.inverted(better)) for hit in hits), better]
+            value = e.choose(better, other, value)
+        share = last.at(e, [batch, down, right, channel])
+        for p, hit in zip(points, hits, strict=True):
+            at = Affine((), place.offset)
+            for i, stride in zip([batch, down, right, *map(Affine.of, p), channel], place.strides, strict=True):
+                at = at + i * stride
+            e.store(place.buffer, at, e.choose(hit, share, 0.0))
+
+    shape = (g.shape[0], *g.shape[2:], g.shape[1])
+    loops_over(c.assembly, shape, inside, place.buffer)
+    return _first(whole)
 
 
 @rule(aten.avg_pool2d.default)
