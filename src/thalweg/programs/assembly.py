@@ -364,6 +364,27 @@ def arg_extreme(assembly: Assembly, x: Value, axis: int, largest: bool) -> Value
     return out
 
 
+def running(assembly: Assembly, x: Value, axis: int) -> Value:
+    """Sums along an axis up to each element."""
+    out = assembly.value(x.shape, x.dtype)
+    assert out.place is not None
+    buffer, counters = out.place.buffer, [Counter(s) for s in x.shape]
+    index = [Affine(((c, ONE),)) for c in counters]
+    probe = Probe()
+    x.at(probe, index)
+    e = assembly.kernel([*(b for b, _ in probe.reads), buffer])
+
+    def inside() -> None:
+        with e.loop(x.shape[axis], e.number(0, in_memory(x.dtype))) as (counter, handed):
+            counters[axis].value = counter.value
+            handed[0] = e.add(handed[0], x.at(e, index))
+            e.store(buffer, where(out, index), handed[0])
+
+    loops(e, [c for k, c in enumerate(counters) if k != axis], inside)
+    e.builder.ret_void()
+    return out
+
+
 def _folded(e: Body, counters: Sequence[Any], start: Any, step: Callable[[Any, Any], Any]) -> Any:
     """step(so far, whether the element counts; None: it does) from `start` over all rounds of the loops."""
     if not counters:

@@ -87,6 +87,10 @@ class Arithmetic:
     def div(self, a: Any, b: Any) -> Any:
         return self._two("sdiv", "fdiv", a, self.like(b, a))
 
+    def rest(self, a: Any, b: Any) -> Any:
+        """What is left of a after whole b, with the sign of a."""
+        return self._two("srem", "frem", a, self.like(b, a))
+
     def neg(self, a: Any) -> Any:
         return self.sub(self.number(0, a), a) if isinstance(a.type, ir.IntType) else self.builder.fneg(a, flags=FLAGS)
 

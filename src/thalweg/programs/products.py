@@ -20,6 +20,7 @@ from .emit import I1, I32, I64, Body, Counter, in_memory
 from .native import registers
 from .values import Index, Value
 
+FEW = 512  # values of a matrix up to which it is turned one by one, for there is less to compile
 BLOCK = 256  # steps of a sum after which the tile goes to memory and the next tile comes: both factors stay near
 WIDE = 1 << 16  # values of the right factor beyond which packing pays, and BLAS takes the product
 
@@ -96,7 +97,8 @@ def columns_last(assembly: Assembly, value: Value) -> Value:
     strides = value.place.strides
     if strides[-1] == ONE:
         return value
-    if len(strides) > 1 and strides[-2] == ONE:
+    few = product(value.shape[-2:]).fixed
+    if len(strides) > 1 and strides[-2] == ONE and (few is None or few > FEW):
         return _turned(assembly, value)
     return assembly.store(value, dense=True)
 
@@ -390,7 +392,7 @@ def _turned(assembly: Assembly, value: Value) -> Value:
     """A stack of matrices whose columns lie side by side in memory, by rows: squares of lanes × lanes at a time."""
     out = assembly.value(value.shape, value.dtype)
     assert value.place is not None and out.place is not None
-    lanes = registers()[0] // value.dtype.itemsize
+    lanes = min(8, registers()[0] // value.dtype.itemsize)
     e = assembly.kernel([value.place.buffer, out.place.buffer])
     v, b = _Vectors(e, in_memory(value.dtype), lanes), e.builder
     *lead, rows, columns = value.shape

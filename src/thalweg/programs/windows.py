@@ -528,3 +528,15 @@ def _adaptive_backward(c: Context, g: Value, x: Value) -> Value:
 
     shape = (batch, channels, g.shape[2], Dim.of(down), g.shape[3], Dim.of(right))
     return _view(c, c.assembly.store(Value(shape, g.dtype, at, None, 1), dense=True), x.shape)
+
+
+@rule(aten.upsample_nearest2d_backward.default)
+def _nearest_backward(c: Context, g: Value, *_: Any) -> Value:
+    """Each point's copies summed, where it has as many as every other."""
+    batch, channels, height, width = c.shape
+    sides = [(n.fixed, k.fixed) for n, k in zip(g.shape[2:], (height, width), strict=True)]
+    if any(n is None or k is None or n % k for n, k in sides):
+        raise Uncovered("no rule for upsampling by a share")
+    down, right = (Dim.of(n // k) for n, k in sides if n is not None and k is not None)
+    copies = _view(c, g, (batch, channels, height, down, width, right))
+    return c.summed(copies, [3, 5])
