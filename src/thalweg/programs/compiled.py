@@ -49,10 +49,15 @@ def compile_graph(graph: Graph) -> Step:
     """The graph's code.
 
     Raises:
-        Uncovered: it has an operation without a rule.
+        Uncovered: it has an operation without a rule, or one in a use that its rule does not foresee.
     """
-    lowering = _Lowering(graph)
-    text = lowering.text()
+    try:
+        lowering = _Lowering(graph)
+        text = lowering.text()
+    except Uncovered:
+        raise
+    except Exception as error:  # a use of an operation that its rule does not foresee
+        raise Uncovered(f"the step cannot be compiled: {type(error).__name__}: {error}") from error
     outputs = [lowering.results[ref.node][0] for ref in graph.outputs]
     return Step(
         Code(text),
@@ -70,14 +75,6 @@ class _Lowering:
         self.constants: list[Tensor] = []
         self.results: list[tuple[Value, ...]] = []
         self.uses = _uses(graph)
-        clone = torch.ops.aten.clone.default
-        self.views = {
-            a.node
-            for n in graph.nodes
-            if n.target in VIEWS and n.target is not clone
-            for a in n.args
-            if isinstance(a, Ref)
-        }
         for k, node in enumerate(graph.nodes):
             self.results.append(self._result(k, node))
 
@@ -89,36 +86,23 @@ class _Lowering:
         if getattr(node.target, "__name__", "") == "getitem":
             ref, place = node.args
             return (self.results[ref.node][place],)
-        if getattr(node.target, "_schema", None) is not None and node.target._schema.is_mutable:
-            return self._moved(node)
-        found = RULES.get(node.target)
-        if found is None:
+        rule = RULES.get(node.target)
+        if rule is None:
             raise Uncovered(f"no rule for {str(node.target).removesuffix('.default')}")
         context = Context(self.assembly, node.shapes, node.dtypes, node.target)
-        result = found(context, *self._given(node.args), **self._given(node.kwargs))
+        name = str(node.target).removesuffix(".default")
+        try:
+            result = rule(context, *self._given(node.args), **self._given(node.kwargs))
+        except Uncovered:
+            raise
+        except Exception as error:  # a use that the rule does not foresee
+            raise Uncovered(f"no rule for such a use of {name}: {type(error).__name__}: {error}") from error
         values = result if isinstance(result, tuple) else (result,)
         if node.target in VIEWS:
             return values
         return tuple(
             self.assembly.store(v) if v is not None and v.cost > DEAR and self.uses[k] > 1 else v for v in values
         )
-
-    def _moved(self, node: Node) -> tuple[Value, ...]:
-        """The result of an operation in place, which stands for what it changed from here on."""
-        name, _, overload = str(node.target).partition(".")[2].partition(".")
-        packet = getattr(torch.ops.aten, name.removesuffix("_"), None)
-        changed = node.args[0].node
-        overloads = [overload, *packet.overloads()] if packet else []
-        target = next((t for one in overloads if (t := getattr(packet, one, None)) in RULES), None)
-        source = self.graph.nodes[changed]
-        viewed = source.target in VIEWS and source.target is not torch.ops.aten.clone.default
-        shared = target not in VIEWS and (viewed or changed in self.views)
-        if target is None or shared or changed < self.graph.inputs:
-            raise Uncovered(f"no rule for {str(node.target).removesuffix('.default')}")
-        context = Context(self.assembly, node.shapes, node.dtypes, node.target)
-        result = self.assembly.memory(RULES[target](context, *self._given(node.args), **self._given(node.kwargs)))
-        self.results[changed] = (result,)
-        return (result,)
 
     def _constant(self, tensor: Tensor) -> Value:
         if tensor.dim() == 0 and tensor.numel() == 1:

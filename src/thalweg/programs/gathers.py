@@ -11,7 +11,7 @@ from .assembly import arg_extreme, loops_over
 from .dims import ONE, Affine, Dim
 from .emit import TYPES
 from .operations import Context, Uncovered, aten, rule, start_of
-from .values import Index, Value, broadcast, expanded, selected, sliced, with_axis
+from .values import Index, Value, broadcast, expanded, permuted, selected, sliced, with_axis
 
 
 class _Read:
@@ -106,7 +106,7 @@ def _scatter(c: Context, x: Value, axis: int, ids: Value, source: Any) -> Value:
             value = source.at(e, row) if isinstance(source, Value) else e.number(source, TYPES[c.dtype])
             return e.choose(hit, value, x.at(e, index))
 
-        return Value(c.shape, c.dtype, at, None, 2 + x.cost)
+        return Value(c.shape, c.dtype, at, None, 1 + x.cost)
     return _written(c, x, axis, ids, source, False)
 
 
@@ -162,14 +162,17 @@ def _index(c: Context, x: Value, ids: Sequence[Value | None]) -> Value:
 
 @rule(aten.index_put.default)
 def _index_put(c: Context, x: Value, ids: Sequence[Value | None], values: Value, accumulate: bool = False) -> Value:
-    tensors = [i for i in ids if i is not None]
-    if any(i.dtype == torch.bool for i in tensors) or any(i is None for i in ids[: len(tensors)]):
-        raise Uncovered("no rule for writing by a mask, or by tensors behind other axes")
-    shape = broadcast([i.shape for i in tensors])
+    tensors, given = [i for i in ids if i is not None], [k for k, i in enumerate(ids) if i is not None]
+    if any(i.dtype == torch.bool for i in tensors) or given != list(range(given[0], given[0] + len(given))):
+        raise Uncovered("no rule for writing by a mask, or by tensors apart")
+    shape, first, last = broadcast([i.shape for i in tensors]), given[0], given[-1] + 1
     spread = [expanded(i, shape) for i in tensors]
-    whole = expanded(values, (*shape, *x.shape[len(tensors) :]))
+    whole = expanded(values, (*x.shape[:first], *shape, *x.shape[last:]))
     out = c.assembly.store(x, c.assembly.value(x.shape, x.dtype))
-    _add_into(c, out, spread, whole, len(shape), accumulate)
+    rows = list(range(first, first + len(shape)))
+    whole = permuted(whole, [*rows, *(k for k in range(whole.rank) if k not in rows)])
+    turned = permuted(out, [*given, *(k for k in range(out.rank) if k not in given)])
+    _add_into(c, turned, spread, whole, len(shape), accumulate)
     return out
 
 
