@@ -87,14 +87,15 @@ def same(one: Study, other: Study) -> None:
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Ctrl-C after so many steps, and a checkpoint of the block at work."""
-    right, taken = block_run.Block._step, itertools.count(1)  # which several threads may share
+    right, taken = block_run.Block._advance, itertools.count(1)  # which several threads may share
 
     def step(self: Any, *batch: Any) -> None:
         if next(taken) == steps:
             raise KeyboardInterrupt
         right(self, *batch)
 
-    monkeypatch.setattr(block_run.Block, "_step", step)
+    monkeypatch.setattr(block_run.Block, "_advance", step)
+    monkeypatch.setattr(block_run, "STEPS_SECONDS", 0.0)  # one at a time
 
 
 @pytest.fixture
@@ -361,6 +362,7 @@ def test_checkpoints_become_rarer_where_they_cost_much(tmp_path: Path, monkeypat
         clock += 1.0
 
     monkeypatch.setattr(block_run.time, "monotonic", monotonic)
+    monkeypatch.setattr(block_run, "STEPS_SECONDS", 0.0)  # one step at a time
     monkeypatch.setattr(Store, "save_checkpoint", slow)
     monkeypatch.setattr(block_run, "CHECKPOINT_SECONDS", 2.0)
     asked = {**TINY, "optimizers": ["sgd"], "rates": [0.1], "schedules": ["constant"], "seeds": 1, "confirmation": 0}
