@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import TrainingError
 from ..kernels.generated import module
 from ..programs.compiled import Step, compile_graph
 from ..programs.operations import RULES, Uncovered
@@ -56,6 +57,7 @@ class Compiled(Batched):
         table.put(0, step.graph.inputs, outputs, [True] * len(outputs))
         table.samples[0] = samples
         drivers().each(table.job(), 0, members)
+        table.check()
         return outputs
 
     def table(self, members: int, steps: Sequence[tuple[Groups, Extra]]) -> Table | None:
@@ -166,12 +168,22 @@ class Table:
 
     def __init__(self, step: Step, members: int, steps: int) -> None:
         self.step = step
-        count = step.graph.inputs + len(step.shapes) + len(step.constants)
+        count = step.graph.inputs + len(step.shapes) + 1 + len(step.constants)
         self.base = np.zeros((steps, count), dtype=np.int64)
         self.stride = np.zeros_like(self.base)
         self.samples = np.zeros(steps, dtype=np.int64)
         self.base[:, count - len(step.constants) :] = [c.data_ptr() for c in step.constants]
+        self.status = np.zeros(1, dtype=np.int64)
+        self.base[:, step.graph.inputs + len(step.shapes)] = self.status.ctypes.data
         self.arrays: list[Any] = []
+
+    def check(self) -> None:
+        """Raise TrainingError where an index of the data named no place."""
+        if self.status[0]:
+            raise TrainingError(
+                "a class id, a token id or another index in the data is out of range; ids go from 0 to one less than "
+                "their number."
+            )
 
     def put(self, at: int, first: int, tensors: Sequence[Tensor], moves: Sequence[bool]) -> None:
         """The arguments from `first` on, at one step; those that move have a row for each member."""

@@ -46,6 +46,7 @@ class Assembly:
     Attributes:
         room: bytes of the arena.
         made: what rules made of a value once, for several operations.
+        status: not 0 once an index has named no place.
     """
 
     steps: list[_Call | _Product] = field(default_factory=list)
@@ -54,6 +55,7 @@ class Assembly:
 
     def __post_init__(self) -> None:
         self.module = ir.Module("step")
+        self.status = Buffer(torch.int64, ONE)
 
     def value(self, shape: Sequence[Dim], dtype: torch.dtype) -> Value:
         """Room in the arena."""

@@ -26,7 +26,7 @@ class Step:
     """A compiled step.
 
     `function` is the address of f(addresses, samples, arena): `addresses` has one for each input, then for each output,
-    then for each constant; all are contiguous.
+    then of a whole number that is not 0 once an index has named no place, then for each constant; all are contiguous.
 
     Attributes:
         room: bytes of the arena, by the number of samples.
@@ -72,6 +72,7 @@ def compile_graph(graph: Graph) -> Step:
 class _Lowering:
     def __init__(self, graph: Graph) -> None:
         self.graph, self.assembly = graph, Assembly()
+        self.assembly.status.argument = graph.inputs + len(graph.outputs)
         self.constants: list[Tensor] = []
         self.results: list[tuple[Value, ...]] = []
         self.uses = _uses(graph)
@@ -108,7 +109,7 @@ class _Lowering:
         if tensor.dim() == 0 and tensor.numel() == 1:
             number = tensor.item()
             return Context(self.assembly, [()], [tensor.dtype]).constant((), tensor.dtype, number)
-        place = self.graph.inputs + len(self.graph.outputs) + len(self.constants)
+        place = self.graph.inputs + len(self.graph.outputs) + 1 + len(self.constants)
         self.constants.append(tensor.detach().contiguous().clone())
         shape = tuple(Dim.of(s) for s in tensor.shape)
         return stored(Buffer(tensor.dtype, product(shape), place), shape)
