@@ -254,7 +254,7 @@ FUNCTIONS = {
         "sort": lambda x: x.sort(1).values,
         "topk": lambda x: x.topk(2, 1).values,
         "mask": lambda x: x[:, torch.tensor([True, False, True])],
-        "mode": lambda x: x.median(1).values,
+        "median": lambda x: x.median(1).values,
         "linspace": lambda x: x * torch.linspace(0, 1, 4, dtype=x.dtype),
         "positions": lambda x: x + torch.arange(4, dtype=x.dtype),
         "one hot": lambda x: F.one_hot(x.argmax(2), 4).to(x.dtype) * x,
@@ -298,4 +298,26 @@ LOSSES = {
     "triplet": _loss(lambda a, b: F.triplet_margin_loss(a, b, a.flip(0))),
     "cosine": _loss(lambda a, b: 1 - F.cosine_similarity(a, b).mean()),
 }  # fmt: skip
-MODELS = {**ACTIVATIONS, **NORMS, **IMAGES, **SEQUENCES, **FUNCTIONS, **LOSSES}
+
+UNTRACED = "_local_scalar_dense"
+_NAMES = {
+    "batch norm, all means": UNTRACED,
+    "local response norm": r"aten\.avg_pool3d",
+    "adaptive average, overlap": "adaptive pooling into windows that overlap",
+    "adaptive max": r"aten\.adaptive_max_pool2d",
+    "bilinear": r"aten\.upsample_bilinear2d",
+    "embedding bag": r"aten\._embedding_bag",
+    "prod": r"aten\.cumprod",
+    "cdist": r"aten\._cdist_forward",
+    "logcumsumexp": r"aten\.logcumsumexp",
+    "sort": r"aten\.sort",
+    "topk": r"aten\.topk",
+    "mask": "by a mask",
+    "median": r"aten\.median",
+    "one hot": UNTRACED,
+    "gaussian": UNTRACED,
+    "multi margin": r"aten\.multi_margin_loss",
+}
+_ALL = {**ACTIVATIONS, **NORMS, **IMAGES, **SEQUENCES, **FUNCTIONS, **LOSSES}
+MODELS = {name: case for name, case in _ALL.items() if name not in _NAMES}
+UNCOVERED = {name: (_ALL[name], pattern) for name, pattern in _NAMES.items()}  # a case, and what its message names

@@ -395,7 +395,6 @@ class Body(Arithmetic):
         b.cbranch(b.icmp_signed("<", following, end), head, after)
         b.position_at_end(after)
 
-
     @contextmanager
     def rounds(self, count: Any) -> Iterator[Any]:
         """A loop of `count` rounds, at least 1; gives its counter."""
