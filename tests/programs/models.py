@@ -79,7 +79,7 @@ class Two(nn.Module):
 
 def head(*layers: nn.Module) -> Callable[[], nn.Module]:
     """The layers anew for each model, then flat, then 5 classes."""
-    return lambda: nn.Sequential(*(type(l) is Do and l or _fresh(l) for l in layers), nn.Flatten(), nn.LazyLinear(5))
+    return lambda: nn.Sequential(*(_fresh(layer) for layer in layers), nn.Flatten(), nn.LazyLinear(5))
 
 
 def _fresh(layer: nn.Module) -> nn.Module:
@@ -246,7 +246,7 @@ FUNCTIONS = {
         "trace": lambda x: x[:, :, :3].diagonal(dim1=1, dim2=2).sum(-1, keepdim=True),
         "bmm": lambda x: torch.bmm(x, x.transpose(1, 2)),
         "baddbmm": lambda x: torch.baddbmm(x[:, :, :3], x, x.transpose(1, 2), beta=0.5, alpha=2.0),
-        "tensordot": lambda x: torch.tensordot(x, x[0], dims=([1], [0])),
+        "einsum of two": lambda x: torch.einsum("nij,ik->njk", x, x[0]),
         "floor": lambda x: x.floor() + x.ceil() * x + x.round(),
         "sinc": lambda x: torch.sinc(x),
         "heaviside": lambda x: (x > 0).to(x.dtype) * x,
@@ -270,6 +270,10 @@ def _loss(loss: Callable[[Tensor, Tensor], Tensor], targets: Callable[[int], Ten
     return Case(lambda: nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 5)), (6,), None, loss, targets)
 
 
+def _chances(n: int) -> Tensor:
+    return torch.rand(n, 5).softmax(-1)
+
+
 def _ids(n: int) -> Tensor:
     return torch.randint(5, (n,))
 
@@ -285,9 +289,9 @@ LOSSES = {
         lambda a, b: F.cross_entropy(a, b, weight=torch.arange(1.0, 6.0, dtype=a.dtype)), _ids
     ),
     "cross entropy, ignored": _loss(lambda a, b: F.cross_entropy(a, b, ignore_index=2), _ids),
-    "cross entropy, shares": _loss(F.cross_entropy, lambda n: torch.rand(n, 5).softmax(-1)),
+    "cross entropy, shares": _loss(F.cross_entropy, _chances),
     "nll": _loss(lambda a, b: F.nll_loss(a.log_softmax(-1), b), _ids),
-    "kl": _loss(lambda a, b: F.kl_div(a.log_softmax(-1), b, reduction="batchmean"), lambda n: torch.rand(n, 5).softmax(-1)),
+    "kl": _loss(lambda a, b: F.kl_div(a.log_softmax(-1), b, reduction="batchmean"), _chances),
     "bce": _loss(lambda a, b: F.binary_cross_entropy(a.sigmoid(), b), lambda n: torch.rand(n, 5)),
     "bce of logits": _loss(F.binary_cross_entropy_with_logits, lambda n: torch.rand(n, 5)),
     "poisson": _loss(F.poisson_nll_loss, lambda n: torch.rand(n, 5)),

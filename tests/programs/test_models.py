@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -21,10 +23,10 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5}
 TRACED, OTHERS = (6, 4), (3, 13)
 
 
-def compare(case: Case, mode: type[Call] | object, dtype: torch.dtype) -> None:
+def compare(case: Case, mode: Callable[..., Call], dtype: torch.dtype) -> None:
     model = made(case, dtype)
     model.train(mode is training)
-    call, state = mode(model, case.loss), state_of(model)  # type: ignore[operator]
+    call, state = mode(model, case.loss), state_of(model)
     batches = {n: (*case.batch(n, dtype), *state) for n in (*TRACED, *OTHERS)}
     step = compiled(call, *((n, batches[n]) for n in TRACED))
     sizes = batches if step.graph.size is None else TRACED[:1]

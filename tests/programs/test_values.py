@@ -62,7 +62,7 @@ def fixed(shape: tuple[int, ...] | list[int] | torch.Size) -> tuple[Dim, ...]:
 
 @st.composite
 def views(draw: st.DrawFn) -> tuple[torch.Tensor, Value, np.ndarray]:
-    """A tensor after random views, the same as a value, and the memory of both; half of them computed, not in memory."""
+    """A tensor after random views, the same as a value, and the memory of both; half are computed."""
     shape = draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
     array = np.arange(1.0, math.prod(shape) + 1)
     tensor = torch.from_numpy(array).reshape(shape)
@@ -128,6 +128,7 @@ def test_contiguous_memory_takes_every_shape() -> None:
     value = values.stored(Buffer(torch.float32, rows * 24), (rows, Dim.of(4), Dim.of(6)))
     for shape in ((rows * 24,), (rows, Dim.of(24)), (rows * 4, Dim.of(2), Dim.of(3)), (dims.ONE, rows * 8, Dim.of(3))):
         other = values.reshaped(value, shape)
-        assert other is not None and other.place is not None
+        assert other is not None
+        assert other.place is not None
         strides = [s for s, n in zip(other.place.strides, shape, strict=True) if n != dims.ONE]
         assert strides == [s for s, n in zip(dims.contiguous(shape), shape, strict=True) if n != dims.ONE]

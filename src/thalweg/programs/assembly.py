@@ -303,7 +303,7 @@ def _widest_first(strides: Sequence[Dim]) -> list[int]:
 
 
 def loops(e: Body, counters: Sequence[Any], inside: Callable[[], None], twice: bool = False) -> None:
-    """Nested loops. `twice`: an element may be computed again, so that the last ones of a row are a whole vector too."""
+    """Nested loops. `twice`: an element may be computed again, so that a row ends with a whole vector too."""
     if not counters:
         inside()
         return
