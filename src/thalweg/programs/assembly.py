@@ -14,6 +14,8 @@ from .emit import F32, I8, I32, I64, Body, Counter, in_memory
 from .loops import Axes, Nest, Probe
 from .values import Buffer, Index, Place, Value, permuted, stored
 
+LINE = 64  # bytes of a cache line
+
 
 @dataclass
 class _Call:
@@ -130,36 +132,10 @@ class Assembly:
             return value.at(e, [back[k] for k in range(value.rank)])
 
         nest = Nest(shape, at, apart=(len(left),))
+        e = self.kernel([*nest.buffers, buffer])
         outer = [c for k, c in nest.axes if k < len(left)]
         inner = [c for k, c in nest.axes if k >= len(left)]
-        e = self.kernel([*nest.buffers, buffer])
-        target = Affine()
-        # The outer loops that are left go through the result in order.
-        size = ONE
-        for counter in reversed(outer):
-            target = target + Affine(((counter, size),))
-            size = size * counter.size
-        best = max(nest.counters, key=lambda c: (nest.side_by_side(c), nest.counters.index(c)), default=None)
-        if outer and inner and best in outer:
-            # Neighbours in memory belong to neighbours of the result: all of it is gone through again and again.
-            loops(e, outer, lambda: e.store(buffer, target, start(e)))
-
-            def more() -> None:
-                e.store(buffer, target, step(e, e.load(buffer, target), at(e, nest.index)))
-
-            outer.sort(key=lambda c: c is best)
-            loops(e, [*inner, *outer], more)
-        else:
-            inner.sort(key=lambda c: nest.side_by_side(c))
-
-            def whole() -> None:
-                e.store(buffer, target, _folded(e, inner, start(e), one))
-
-            def one(so_far: Any, counts: Any) -> Any:
-                element = at(e, nest.index)
-                return step(e, so_far, element if counts is None else e.choose(counts, element, start(e)))
-
-            loops(e, outer, whole)
+        _Reduction(e, nest, outer, inner, buffer, start, lambda so_far, element: step(e, so_far, element), at).write()
         e.builder.ret_void()
         return out
 
@@ -189,12 +165,14 @@ class Assembly:
 
     def text(self, name: str, arguments: Sequence[Buffer]) -> str:
         """The module, with the function name(addresses of the arguments, samples, address of the arena)."""
-        offsets, self.room = _rooms(self.steps)
+        offsets, room = _rooms(self.steps)
+        self.room = room + LINE
         self._share_kernels()
         byte_pointer = I8.as_pointer()
         kinds = [I64.as_pointer(), I64, byte_pointer]
         main = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), name)
         e = _Main(main)
+        arena = e.aligned(main.args[2])
         pointers: dict[Buffer, Any] = {}
 
         def pointer(buffer: Buffer) -> Any:
@@ -205,7 +183,7 @@ class Assembly:
                     address = b.load(b.gep(main.args[0], [I64(buffer.argument)]))
                     pointers[buffer] = b.inttoptr(address, kind)
                 else:
-                    pointers[buffer] = b.bitcast(b.gep(main.args[2], [e.dim(offsets[buffer])]), kind)
+                    pointers[buffer] = b.bitcast(b.gep(arena, [e.dim(offsets[buffer])]), kind)
             return pointers[buffer]
 
         for step in self.steps:
@@ -279,6 +257,51 @@ class Assembly:
         return function
 
 
+@dataclass
+class _Reduction:
+    """The loops of a reduction: over the result's elements, `outer`, and over what each is made of, `inner`."""
+
+    e: Body
+    nest: Nest
+    outer: list[Any]
+    inner: list[Any]
+    buffer: Buffer
+    start: Callable[[Any], Any]
+    step: Callable[[Any, Any], Any]
+    at: Callable[[Any, Index], Any]
+
+    def write(self) -> None:
+        near = self.nest.side_by_side
+        best = max(self.nest.counters, key=lambda c: (near(c), self.nest.counters.index(c)), default=None)
+        target, size = Affine(), ONE
+        for counter in reversed(self.outer):  # they go through the result in order
+            target, size = target + Affine(((counter, size),)), size * counter.size
+        if self.outer and self.inner and best in self.outer:
+            self._again_and_again(target, best)
+        else:
+            self.inner.sort(key=near)
+            loops(self.e, self.outer, lambda: self._one(target))
+
+    def _again_and_again(self, target: Affine, last: Any) -> None:
+        """Neighbours in memory belong to neighbours of the result, which is gone through once for each inner round."""
+        e, outer = self.e, self.outer
+        loops(e, outer, lambda: e.store(self.buffer, target, self.start(e)))
+
+        def more() -> None:
+            e.store(self.buffer, target, self.step(e.load(self.buffer, target), self.at(e, self.nest.index)))
+
+        loops(e, [*self.inner, *sorted(outer, key=lambda c: c is last)], more)
+
+    def _one(self, target: Affine) -> None:
+        e = self.e
+
+        def one(so_far: Any, counts: Any) -> Any:
+            element = self.at(e, self.nest.index)
+            return self.step(so_far, element if counts is None else e.choose(counts, element, self.start(e)))
+
+        e.store(self.buffer, target, _folded(e, self.inner, self.start(e), one))
+
+
 class _Main(Body):
     """The body of the whole step: sizes and loops over stacks of matrices."""
 
@@ -286,6 +309,12 @@ class _Main(Body):
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
         self.samples = function.args[1]
         self._powers = [I64(1), self.samples]
+
+    def aligned(self, address: Any) -> Any:
+        """The start of the next cache line, where vectors of any size lie in one line."""
+        b = self.builder
+        number = b.and_(b.add(b.ptrtoint(address, I64), I64(LINE - 1)), I64(-LINE))
+        return b.inttoptr(number, address.type)
 
 
 def where(value: Value, index: Index) -> Affine:
