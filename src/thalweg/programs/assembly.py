@@ -11,7 +11,8 @@ from llvmlite import ir
 
 from .dims import ONE, ZERO, Affine, Dim, product
 from .emit import F32, I8, I32, I64, Body, Counter, in_memory
-from .loops import Axes, Nest, Probe
+from .loops import Axes, Nest, Probe, loops, widest_first
+from .reductions import Reduction
 from .values import Buffer, Index, Place, Value, permuted, stored
 
 LINE = 64  # bytes of a cache line
@@ -78,7 +79,7 @@ class Assembly:
             out = self.value(value.shape, value.dtype) if dense else self._like_reads(value)
         assert out.place is not None
         buffer = out.place.buffer
-        order = _widest_first(out.place.strides)
+        order = widest_first(out.place.strides)
         value, target = permuted(value, order), permuted(out, order)
 
         def both(e: Any, index: Index) -> Any:
@@ -132,10 +133,12 @@ class Assembly:
             return value.at(e, [back[k] for k in range(value.rank)])
 
         nest = Nest(shape, at, apart=(len(left),))
-        e = self.kernel([*nest.buffers, buffer])
         outer = [c for k, c in nest.axes if k < len(left)]
         inner = [c for k, c in nest.axes if k >= len(left)]
-        _Reduction(e, nest, outer, inner, buffer, start, lambda so_far, element: step(e, so_far, element), at).write()
+        part = Buffer(buffer.dtype, buffer.size)  # used where a sum of many rows goes by blocks
+        reduction = Reduction(nest, outer, inner, buffer, part, start, step, at)
+        e = self.kernel([*nest.buffers, buffer, *([part] if reduction.by_blocks else [])])
+        reduction.write(e)
         e.builder.ret_void()
         return out
 
@@ -257,51 +260,6 @@ class Assembly:
         return function
 
 
-@dataclass
-class _Reduction:
-    """The loops of a reduction: over the result's elements, `outer`, and over what each is made of, `inner`."""
-
-    e: Body
-    nest: Nest
-    outer: list[Any]
-    inner: list[Any]
-    buffer: Buffer
-    start: Callable[[Any], Any]
-    step: Callable[[Any, Any], Any]
-    at: Callable[[Any, Index], Any]
-
-    def write(self) -> None:
-        near = self.nest.side_by_side
-        best = max(self.nest.counters, key=lambda c: (near(c), self.nest.counters.index(c)), default=None)
-        target, size = Affine(), ONE
-        for counter in reversed(self.outer):  # they go through the result in order
-            target, size = target + Affine(((counter, size),)), size * counter.size
-        if self.outer and self.inner and best in self.outer:
-            self._again_and_again(target, best)
-        else:
-            self.inner.sort(key=near)
-            loops(self.e, self.outer, lambda: self._one(target))
-
-    def _again_and_again(self, target: Affine, last: Any) -> None:
-        """Neighbours in memory belong to neighbours of the result, which is gone through once for each inner round."""
-        e, outer = self.e, self.outer
-        loops(e, outer, lambda: e.store(self.buffer, target, self.start(e)))
-
-        def more() -> None:
-            e.store(self.buffer, target, self.step(e.load(self.buffer, target), self.at(e, self.nest.index)))
-
-        loops(e, [*self.inner, *sorted(outer, key=lambda c: c is last)], more)
-
-    def _one(self, target: Affine) -> None:
-        e = self.e
-
-        def one(so_far: Any, counts: Any) -> Any:
-            element = self.at(e, self.nest.index)
-            return self.step(so_far, element if counts is None else e.choose(counts, element, self.start(e)))
-
-        e.store(self.buffer, target, _folded(e, self.inner, self.start(e), one))
-
-
 class _Main(Body):
     """The body of the whole step: sizes and loops over stacks of matrices."""
 
@@ -323,36 +281,6 @@ def where(value: Value, index: Index) -> Affine:
     for i, stride in zip(index, value.place.strides, strict=True):
         where = where + i * stride
     return where
-
-
-def _widest_first(strides: Sequence[Dim]) -> list[int]:
-    """The axes of memory, those whose neighbours are farthest apart first."""
-    wide = [(len(s.coefficients), s.coefficients[::-1]) for s in strides]
-    return sorted(range(len(strides)), key=lambda k: wide[k], reverse=True)
-
-
-def loops(e: Body, counters: Sequence[Any], inside: Callable[[], None], twice: bool = False) -> None:
-    """Nested loops. `twice`: an element may be computed again, so that a row ends with a whole vector too."""
-    if not counters:
-        inside()
-        return
-    first, *rest = counters
-    width = _width(first.size) if twice and not rest else None
-    if width is None:
-        with e.loop(first.size) as (counter, _):
-            first.value = counter.value
-            loops(e, rest, inside, twice)
-        return
-    size = first.size.fixed or 0
-    for start, count in ((0, size // width * width), (size - width, width)):
-        with e.loop(count) as (counter, _):
-            first.value = e.builder.add(counter.value, I64(start))
-            inside()
-
-
-def _width(size: Dim) -> int | None:
-    """How many lanes the end of a loop of this size takes; None where it ends with a whole vector, or is too short."""
-    return next((w for w in (16, 8, 4) if (size.fixed or 0) > w and (size.fixed or 0) % w), None)
 
 
 def loops_over(assembly: Assembly, shape: Sequence[Dim], inside: Callable[[Any, Index], None], written: Buffer) -> None:
@@ -412,27 +340,6 @@ def running(assembly: Assembly, x: Value, axis: int) -> Value:
     loops(e, [c for k, c in enumerate(counters) if k != axis], inside)
     e.builder.ret_void()
     return out
-
-
-def _folded(e: Body, counters: Sequence[Any], start: Any, step: Callable[[Any, Any], Any]) -> Any:
-    """step(so far, whether the element counts; None: it does) from `start` over all rounds of the loops."""
-    if not counters:
-        return step(start, None)
-    first, *rest = counters
-    width = None if rest else _width(first.size)
-    if width is None:
-        with e.loop(first.size, start) as (counter, handed):
-            first.value = counter.value
-            handed[0] = _folded(e, rest, handed[0], step)
-        return handed[0]
-    size = first.size.fixed or 0
-    with e.loop(size // width * width, start) as (counter, handed):
-        first.value = counter.value
-        handed[0] = step(handed[0], None)
-    with e.loop(width, handed[0]) as (counter, handed):  # a whole vector, of which the last ones are new
-        first.value = e.builder.add(counter.value, I64(size - width))
-        handed[0] = step(handed[0], e.compare(">=", counter.value, width - size % width))
-    return handed[0]
 
 
 def _blas_form(value: Value) -> tuple[bool, Dim] | None:

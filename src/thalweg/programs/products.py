@@ -14,9 +14,10 @@ from typing import Any
 
 from llvmlite import ir
 
-from .assembly import Assembly, loops, where
+from .assembly import Assembly, where
 from .dims import ONE, ZERO, Affine, Dim, product
 from .emit import I1, I32, I64, Body, Counter, in_memory
+from .loops import loops
 from .native import registers
 from .values import Index, Place, Value
 
