@@ -23,7 +23,7 @@ from .batched import Batched, Extra, Groups
 from .batches import RANDOM, Batch, Batches, OwnBatches
 from .compiled import Compiled
 from .member import RUINED, Member
-from .passes import advance
+from .passes import Room, advance
 from .regularized import Regularized
 from .updates import Update
 
@@ -106,6 +106,7 @@ class Block:
         self.step = 0
         self.recorded = 0
         self.seconds: float | None = None  # of a step, as the last ones took
+        self.rooms: dict[int, Room] = {}  # of each compiled step
         self.loss_sum = np.zeros(len(members))
         self.updates = list(self._by_formula())
         for part in self.updates:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..kernels.numba_cpu import Launch
+from ..programs.compiled import Step
 from .batched import Extra, Groups
 from .batches import Batch
 from .compiled import Compiled, Table, drivers
@@ -29,6 +30,7 @@ class Trained(Protocol):
     loss_sum: np.ndarray
     step: int
     total: int
+    rooms: dict[int, Room]
 
     @property
     def per_epoch(self) -> int: ...
@@ -45,13 +47,11 @@ def advance(block: Trained, program: Compiled, batches: Sequence[Batch]) -> bool
     table = program.table(len(block.active), [block.given(s, *b) for s, b in zip(steps, batches, strict=True)])
     if table is None:
         return False
-    outputs = [torch.empty([d.at(0) for d in s], dtype=d) for s, d in _results(table)]
-    table.put(0, table.step.graph.inputs, outputs, [False] * len(outputs))
-    first = table.step.graph.inputs
-    table.base[:, first : first + len(outputs)] = table.base[0, first : first + len(outputs)]
-    count = len(block.weights)
-    parts = [_Part(part, block, outputs[:count], steps) for part in block.updates]
-    whole = _Whole(block, parts, outputs[count:], steps)
+    if id(table.step) not in block.rooms:
+        block.rooms[id(table.step)] = Room(block, table.step)
+    room = block.rooms[id(table.step)]
+    room.enter(table, block, steps)
+    whole = _Whole(block, room, steps)
     drivers().run(table.job(whole.numbers), 0, len(block.active))
     table.check()
     for part in block.updates:
@@ -60,44 +60,55 @@ def advance(block: Trained, program: Compiled, batches: Sequence[Batch]) -> bool
     return True
 
 
-def _results(table: Table) -> list[tuple[Any, torch.dtype]]:
-    return list(zip(table.step.shapes, table.step.dtypes, strict=True))
+class Room:
+    """Where a compiled step leaves what it gives of the member at work, and what the driver reads of each formula."""
+
+    def __init__(self, block: Trained, step: Step) -> None:
+        self.step = step
+        pairs = zip(step.shapes, step.dtypes, strict=True)
+        self.outputs = [torch.empty([d.at(0) for d in shape], dtype=dtype) for shape, dtype in pairs]
+        self.parts = [_Part(part, block, self.outputs[: len(block.weights)]) for part in block.updates]
+
+    def enter(self, table: Table, block: Trained, steps: range) -> None:
+        """Before the driver runs: addresses, and the hyperparameters at each step."""
+        first = self.step.graph.inputs
+        table.put(0, first, self.outputs, [False] * len(self.outputs))
+        table.base[:, first : first + len(self.outputs)] = table.base[0, first : first + len(self.outputs)]
+        for mine, part in zip(self.parts, block.updates, strict=True):
+            mine.enter(part, steps)
 
 
 class _Part:
     """What the driver reads of the members of one formula; `numbers` holds the addresses."""
 
-    def __init__(self, part: Update, block: Trained, gradients: Sequence[Tensor], steps: range) -> None:
-        tensors = len(gradients)
-        self.tables = part.scheduling.over(part.table, steps)
-        at = np.array([g.data_ptr() for g in gradients], dtype=np.int64)
+    def __init__(self, part: Update, block: Trained, gradients: Sequence[Tensor]) -> None:
+        self.at = _rows([g.data_ptr() for g in gradients], part.count)
         loss = np.full(part.count, np.nan)
-        each = np.tile(at, (part.count, 1))
-        launch = part.prepared(part.kernel, part.addressed(each), loss, block.active, steps[0], part.row_states)
-        rows = launch.rows
-        assert rows is not None
+        launch = part.prepared(part.kernel, part.addressed(self.at), loss, block.active, 0, part.row_states)
         numbers = [part.start, part.count, part.table.shape[1], *_called(launch)]
-        numbers += [self.tables.ctypes.data, part.table.ctypes.data, _t(launch).ctypes.data, loss.ctypes.data]
+        numbers += [0, part.table.ctypes.data, _t(launch).ctypes.data, loss.ctypes.data]
         self.arrays: list[Any] = [launch, loss]
         if part.lookahead is not None:
             points = [torch.empty_like(w[0]) for w in block.weights]
-            point_at = np.array([p.data_ptr() for p in points], dtype=np.int64)
-            rows_before = part.row_states.copy()
-            ahead = part.prepared(
-                part.lookahead,
-                part.ahead(np.tile(point_at, (part.count, 1))),
-                np.full(part.count, np.nan),
-                block.active,
-                steps[0],
-                rows_before,
-            )
-            numbers += [*_called(ahead), point_at.ctypes.data, rows_before.ctypes.data]
-            numbers += [part.row_states.ctypes.data, rows_before.nbytes, _t(ahead).ctypes.data]
-            self.arrays += [ahead, points, point_at, rows_before]
+            at = _rows([p.data_ptr() for p in points], part.count)
+            before, none = part.row_states.copy(), np.full(part.count, np.nan)
+            ahead = part.prepared(part.lookahead, part.ahead(at), none, block.active, 0, before)
+            numbers += [*_called(ahead), at.ctypes.data, before.ctypes.data]
+            numbers += [part.row_states.ctypes.data, before.nbytes, _t(ahead).ctypes.data]
+            self.arrays += [ahead, points, at, before, none]
         else:
             numbers += [0] * 9
-        assert tensors == len(block.weights)
         self.numbers = np.array(numbers, dtype=np.int64)
+
+    def enter(self, part: Update, steps: range) -> None:
+        part.addressed(self.at)  # a step that is not compiled may have set others
+        self.tables = part.scheduling.over(part.table, steps)
+        self.numbers[7] = self.tables.ctypes.data
+
+
+def _rows(addresses: Sequence[int], count: int) -> np.ndarray:
+    """The same addresses for each member, (count, addresses)."""
+    return np.tile(np.array(addresses, dtype=np.int64), (count, 1))
 
 
 def _called(launch: Launch) -> list[int]:
@@ -114,8 +125,8 @@ def _t(launch: Launch) -> np.ndarray:
 class _Whole:
     """What the driver reads beside the table of the step and the parts."""
 
-    def __init__(self, block: Trained, parts: Sequence[_Part], rest: Sequence[Tensor], steps: range) -> None:
-        loss, *moved = rest
+    def __init__(self, block: Trained, room: Room, steps: range) -> None:
+        parts, (loss, *moved) = room.parts, room.outputs[len(block.weights) :]
         regularized, weights = block.regularized, block.weights
         part_of = np.repeat(np.arange(len(parts)), [p.count for p in block.updates]).astype(np.int64)
         at = np.array([p.numbers.ctypes.data for p in parts], dtype=np.int64)
