@@ -332,6 +332,23 @@ def test_a_compiled_program_that_is_wrong_runs_stacked(tmp_path: Path, monkeypat
         compare("breast-cancer", **asked, batched="compiled", store=tmp_path / "refused.db")
 
 
+def test_a_study_begun_stacked_goes_on_stacked(tmp_path: Path) -> None:
+    """Stores of before know of stacked and of alone."""
+    assert batching.ways_of({"reasons": [None, ["as asked", 0.5]]}) == [Way("stacked"), Way("alone", "as asked", 0.5)]
+    path = tmp_path / "old.db"
+    whole = compare("breast-cancer", **WANTED, batched="stacked", store=tmp_path / "whole.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "_confirm", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            compare("breast-cancer", **WANTED, batched="stacked", store=path)
+    with Store.open(path, write=True) as store:
+        store.set_meta("batching", {"asked": "auto", "reasons": [None]})
+        assert Programs(plan(), prepare("breast-cancer"), batching.ways_of(store.meta("batching"))).ways == [
+            Way("stacked")
+        ]
+    same(resume(path, progress=False), whole, exact=True)
+
+
 @pytest.mark.slow
 def test_a_resumed_study_goes_on_as_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stopped(BaseException):
