@@ -108,13 +108,15 @@ class _Lowering:
         name, _, overload = str(node.target).partition(".")[2].partition(".")
         packet = getattr(torch.ops.aten, name.removesuffix("_"), None)
         changed = node.args[0].node
-        found = RULES.get(getattr(packet, overload, None)) if packet else None
+        overloads = [overload, *packet.overloads()] if packet else []
+        target = next((t for one in overloads if (t := getattr(packet, one, None)) in RULES), None)
         source = self.graph.nodes[changed]
         viewed = source.target in VIEWS and source.target is not torch.ops.aten.clone.default
-        if found is None or viewed or changed < self.graph.inputs or changed in self.views:
+        shared = target not in VIEWS and (viewed or changed in self.views)
+        if target is None or shared or changed < self.graph.inputs:
             raise Uncovered(f"no rule for {str(node.target).removesuffix('.default')}")
-        context = Context(self.assembly, source.shapes, source.dtypes, node.target)
-        result = self.assembly.memory(found(context, *self._given(node.args), **self._given(node.kwargs)))
+        context = Context(self.assembly, node.shapes, node.dtypes, node.target)
+        result = self.assembly.memory(RULES[target](context, *self._given(node.args), **self._given(node.kwargs)))
         self.results[changed] = (result,)
         return (result,)
 

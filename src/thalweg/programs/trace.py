@@ -17,7 +17,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, fx
 from torch._decomp import core_aten_decompositions, decomposition_table
-from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
 
@@ -96,7 +95,7 @@ def _traced(call: Call, arguments: Sequence[Tensor], kept: Container[Any]) -> fx
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with torch.backends.mkldnn.flags(enabled=False):
-            module = make_fx(functionalize(call), decomposition_table=decompositions)(*arguments)
+            module = make_fx(call, decomposition_table=decompositions)(*arguments)
     module.graph.eliminate_dead_code()
     return module
 
