@@ -35,7 +35,6 @@ test-all: lint
 
 bench: setup
 	$(BIN)/python benchmarks/population.py
-	$(BIN)/python benchmarks/rewrites.py
 	$(BIN)/python benchmarks/optimizers.py
 	$(BIN)/python benchmarks/first_step.py
 	$(BIN)/python benchmarks/groups.py

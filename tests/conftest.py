@@ -7,10 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from thalweg.population.compiled import Compiled
 from thalweg.study.study import Study, compare
 
 from .studies import PROGRAM, TINY
@@ -28,6 +30,25 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Study:
     """breast-cancer: sgd and adam, 2 rates, constant and cosine, 2 + 2 seeds, 2 epochs. Look, don't touch."""
     return compare(**TINY, store=tmp_path_factory.mktemp("tiny") / "tiny.db")
+
+
+@pytest.fixture(params=["stacked", "compiled"])
+def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test's `Batched` is, in turn, each way in which members are trained together."""
+    made: list[Compiled] = []
+
+    class Watched(Compiled):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            made.append(self)
+
+    if request.param == "compiled":
+        for name, module in list(sys.modules.items()):
+            if name.startswith("tests.") and hasattr(module, "Batched"):
+                monkeypatch.setattr(module, "Batched", Watched)
+    yield
+    if request.node.get_closest_marker("uncovered") is None:
+        assert [one.uncovered for one in made if one.uncovered] == []
 
 
 @pytest.fixture

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from thalweg.files import draft, put
+from thalweg.files import draft, put, put_new
 
 
 def test_a_file_is_replaced_and_nothing_stays_beside_it(tmp_path: Path) -> None:
@@ -40,3 +41,19 @@ def test_a_draft_that_is_a_folder_is_removed_with_all_in_it(tmp_path: Path) -> N
 def test_the_longest_names_can_be_written(tmp_path: Path, name: str) -> None:
     put(tmp_path / name, b"one")
     assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_a_new_file_never_replaces_one(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    for content in (b"one", b"two"):
+        (tmp_path / content.decode()).write_bytes(content)
+    path = tmp_path / "new"
+    put_new(tmp_path / "one", path)
+    with pytest.raises(FileExistsError):
+        put_new(tmp_path / "two", path)
+    assert path.read_bytes() == b"one"

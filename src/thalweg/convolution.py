@@ -87,21 +87,25 @@ class Convolution:
         """
         from .pictures.convolution import CHANNELS, sliding_image, sliding_line
 
-        axes, outputs = len(self.stride), len(self.values)
-        if self.values.ndim > axes:
-            raise UsageError(f"the kernel has {outputs} outputs and a picture shows one; convolve with kernel[0], say.")
-        planes, kernels = (part if self.signal.ndim > axes else part[None] for part in (self.padded, self.slid))
+        axes, values, slid = len(self.stride), self.values, self.slid
+        if values.ndim > axes:
+            if len(values) > 1:
+                raise UsageError(
+                    f"the kernel has {len(values)} outputs and a picture shows one; convolve with kernel[:1], say."
+                )
+            values, slid = values[0], slid[0]
+        planes, kernels = (part if self.signal.ndim > axes else part[None] for part in (self.padded, slid))
         count = len(planes)
         if count > CHANNELS:
             raise UsageError(
                 f"a picture shows at most {CHANNELS} channels, and there are {count}; convolve some of them."
             )
         if self.signal.ndim == 1:
-            return sliding_line(self.padded, self.slid, self.values, self.stride[0], self.padding[0], self.mode)
+            return sliding_line(self.padded, slid, values, self.stride[0], self.padding[0], self.mode)
         if axes == 2:
-            return sliding_image(planes, kernels, self.values, self.stride, self.padding, self.mode)
+            return sliding_image(planes, kernels, values, self.stride, self.padding, self.mode)
         stride, padding = (1, *self.stride), ((0, 0), *self.padding)  # a sequence of channels: images of one row
-        return sliding_image(planes[:, None], kernels[:, None], self.values[None], stride, padding, self.mode)
+        return sliding_image(planes[:, None], kernels[:, None], values[None], stride, padding, self.mode)
 
 
 @dataclass(frozen=True, eq=False)

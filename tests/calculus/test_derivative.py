@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -247,3 +248,43 @@ def test_no_derivative_grows_without_bound() -> None:
         with contextlib.suppress(ExpressionError):
             str(tw.derivative(formula, order=order))
     assert time.perf_counter() - start < 60
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda at: tw.derivative("3x*y² + x³", "x", at=at),
+        lambda at: tw.derivative("3x*y² + x³", "x", at=at, method="limit"),
+        lambda at: tw.gradient("3x*y² + x³", at=at),
+        lambda at: tw.hessian("3x*y² + x³", at=at),
+        lambda at: tw.minimum("3x*y² + x³", bounds={"y": (at[0], 2), "x": (-1, 1)}),
+    ],
+)
+def test_answers_are_values(answer: Callable[..., object]) -> None:
+    assert answer([1, 2]) == answer([1, 2]) != answer([0, 2])
+    assert len({answer([1, 2]), answer([1, 2]), answer([0, 2])}) == 2
+
+
+def test_a_gradient_has_the_steps_of_its_parts_and_a_hessian_each_mixed_part_once() -> None:
+    found, second = tw.gradient("x² + y³"), tw.hessian("x³*y²")
+    assert [step.rule for step in found.steps] == ["power", "sum"] * 2
+    assert {step.variable for step in found.steps} == {"x", "y"}
+    upper = [second.parts[0][0], second.parts[0][1], second.parts[1][1]]
+    assert second.steps == tuple(step for part in upper for step in part.steps)
+    assert second.latex() == (
+        r"\nabla^2 f = \begin{pmatrix} 6 x y^{2} & 6 x^{2} y \\ 6 x^{2} y & 2 x^{3} \end{pmatrix}"
+    )
+
+
+def test_sympy_works_out_what_has_no_rule_here() -> None:
+    x = sp.Symbol("x", real=True)
+    pieces = tw.derivative(sp.Piecewise((3 * x, x > 0), (x**2, True)), at=-2)
+    assert (pieces.value, pieces(2.0), pieces.steps[-1].rule) == (-4, 3, "SymPy")
+    bessel = tw.derivative(sp.besselj(0, x))
+    assert (bessel.expression, bessel.steps[-1].rule) == (-sp.besselj(1, x), "SymPy")
+    with pytest.raises(ExpressionError, match=r"besselj\(0, x\) has no numeric form"):
+        tw.function(sp.besselj(0, x))(1.0)
+
+
+def test_zero_to_a_power_that_varies_is_level() -> None:
+    assert tw.derivative("0^x").expression == 0

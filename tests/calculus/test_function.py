@@ -305,3 +305,21 @@ def test_a_sign_before_a_sum_keeps_its_brackets() -> None:
     f = tw.function("|-(min(x, y − x))|")
     assert str(f) == "abs(min(x, −(x − y)))"
     assert tw.function(str(f))(0.0, 1.0) == f(0.0, 1.0) == 0
+
+
+def test_the_named_functions_have_numbers_in_sympy_too() -> None:
+    assert float(tw.function("sigmoid(1)").expression.evalf()) == pytest.approx(0.7310585786300049, abs=1e-14)
+    assert float(tw.function("softplus(1)").expression.evalf()) == pytest.approx(1.3132616875182228, abs=1e-14)
+
+
+def test_a_number_beyond_floats_is_infinite_and_one_that_is_not_real_is_nan() -> None:
+    x = symbol("x")
+    assert tw.function(sp.Integer(10) ** 400 * x)(1.0) == np.inf
+    assert tw.function(-(sp.Integer(10) ** 400) * x)(1.0) == -np.inf
+    assert np.isnan(tw.function(sp.I * x)(1.0))
+
+
+def test_a_builtin_does_not_say_its_arguments() -> None:
+    with pytest.raises(ExpressionError, match="max> does not say its arguments; name them with variables="):
+        tw.function(max)
+    assert tw.function(max, variables="x y")(1.0, 2.0) == 2

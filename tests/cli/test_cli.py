@@ -18,9 +18,11 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from thalweg.cli import compare, main, problems, recipe, report, result, resume, show
+from thalweg.plan.plan import plan
 from thalweg.problem.builtin import PROBLEMS
 from thalweg.report import formats, terminal
 from thalweg.report.ranking import ranking, tuned
+from thalweg.store.file import Store
 from thalweg.study.study import Study
 from thalweg.verdict.entries import Default, Entry, Verdict
 from thalweg.verdict.verdict import Interval
@@ -307,6 +309,21 @@ def test_report(copied: Path) -> None:
     done = call("report", copied, "-o", "page.html")
     assert (done.exit_code, done.stdout) == (0, "report: page.html\n")
     assert Path("page.html").read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+def test_a_study_ends_with_the_place_of_its_report_and_of_its_store(copied: Path) -> None:
+    done = call("resume", copied, "-q", "--report", "page.html")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[-2:] == [f"store: {copied}", "report: page.html"]
+    assert Path("page.html").read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+def test_an_unfinished_study_says_how_it_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = {"problem": {"name": "hills"}, "plan": plan(["sgd"]).to_json(), "provenance": {"started": "2026-01-01"}}
+    Store.create(tmp_path / "new.db", facts).close()
+    result.finish(Study.open(tmp_path / "new.db"), None, False)
+    said = capsys.readouterr().out
+    assert said.endswith(f"unfinished: carry on with `thalweg resume {tmp_path / 'new.db'}`\n")
 
 
 def test_points_are_drawn(tmp_path: Path) -> None:

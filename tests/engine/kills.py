@@ -80,7 +80,7 @@ class Instants:
         setattr(owner, name, call)
 
     def watch(self) -> None:
-        self.around(block_run.Block, "_step", "step")
+        self.around(block_run.Block, "_advance", "step")
         self.around(os, "fsync", "flushed")
         self.around(os, "replace", "renamed")
         self.around(os, "link", "linked")

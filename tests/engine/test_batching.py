@@ -24,11 +24,14 @@ from thalweg.engine import batching, block_run
 from thalweg.engine import execute as run
 from thalweg.engine.memory import out_of_memory
 from thalweg.engine.processes import portable
-from thalweg.engine.programs import Programs
+from thalweg.engine.programs import COMPILED, Programs, Way
 from thalweg.engine.progress import Lines
 from thalweg.errors import PlanError, TrainingError
 from thalweg.plan.plan import plan
+from thalweg.population import block
 from thalweg.population.batched import Batched
+from thalweg.population.compiled import Compiled
+from thalweg.population.one_by_one import OneByOne
 from thalweg.problem.find import load
 from thalweg.problem.prepare import prepare
 from thalweg.store.file import Store
@@ -124,7 +127,8 @@ class Untraceable(nn.Module):
 def test_a_model_that_runs_untraced_is_said_to_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     problem = replace(load("breast-cancer"), model=Untraceable)
     study = compare(problem, **{**WANTED, "epochs": 1, "progress": True, "batched": True}, store=tmp_path / "slow.db")
-    (line,) = study.batching
+    why, line = study.batching
+    assert why == "Members were trained stacked, not compiled: the step cannot be traced: no tracing here."
     assert line.startswith("Untraceable runs untraced, which is slower: no tracing here")
     assert capsys.readouterr().err.splitlines().count(line) == 1
     assert line in study.report(tmp_path / "r.html").read_text(encoding="utf-8")
@@ -170,6 +174,41 @@ def test_in_processes_as_in_one(
     said = capfd.readouterr().err
     assert said.count("one by one") == 1
     assert "search: 100%" in said
+
+
+WORKERS = f"""
+import multiprocessing, os
+{FILE}
+class Dying(Branches):
+    def forward(self, x):
+        if multiprocessing.parent_process() is not None:
+            os._exit(9)
+        return super().forward(x)
+
+def dying():
+    return tw.Problem(model=Dying, train=branching().train)
+
+def changing():
+    return tw.Problem(model=Branches, train=(torch.randn(120, 6), branching().train[1]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("dying", "a worker process ended by force, perhaps for want of memory"),
+        ("changing", "the problem changing is another each time it is made; give its data and its model a seed"),
+    ],
+)
+def test_what_goes_wrong_in_a_worker_is_a_sentence(
+    function: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: Callable[[int], None]
+) -> None:
+    monkeypatch.setattr(run, "WORTH", 0.0)
+    cores(2)
+    (tmp_path / "workers.py").write_text(WORKERS)
+    with pytest.raises(TrainingError, match=words):
+        compare(f"{tmp_path / 'workers.py'}:{function}", **WANTED, store=tmp_path / "workers.db")
 
 
 @pytest.mark.slow
@@ -246,8 +285,8 @@ def test_batched_when_asked_refuses_what_cannot_be(spec: str, tmp_path: Path) ->
         compare(spec, **WANTED, batched=True, store=tmp_path / "refused.db")
 
 
-def test_only_three_answers() -> None:
-    with pytest.raises(PlanError, match="batched is 'maybe'; give True, False, or 'auto'"):
+def test_other_answers_are_refused() -> None:
+    with pytest.raises(PlanError, match="batched is 'maybe'; give True, False, 'compiled' or 'stacked', or 'auto'"):
         compare("digits", batched="maybe")
 
 
@@ -259,7 +298,7 @@ def test_a_program_that_is_slow_or_wrong_is_not_used(
 
     def gradient(self: Batched, weights: Sequence[Tensor], *rest: Any, **named: Any) -> Any:
         made = real(self, weights, *rest, **named)
-        if type(self) is not Batched:
+        if isinstance(self, OneByOne):
             return made
         if fault == "slow":
             time.sleep(0.02 * len(weights[0]))
@@ -276,6 +315,23 @@ def test_a_program_that_is_slow_or_wrong_is_not_used(
     same(study, plain, exact=False)
 
 
+def test_a_compiled_program_that_is_wrong_runs_stacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gradient(self: Compiled, *given: Any, **named: Any) -> Any:
+        first, *rest = Batched.gradient(self, *given, **named)
+        return first * 1.1, *rest
+
+    asked = {**WANTED, "rates": [0.01, 0.1], "confirmation": 0}
+    plain = compare("breast-cancer", **asked, store=tmp_path / "plain.db")
+    assert plain.batching == []
+    monkeypatch.setattr(Compiled, "gradient", gradient)
+    study = compare("breast-cancer", **asked, store=tmp_path / "faulty.db")
+    (line,) = study.batching
+    assert line == "Members were trained stacked, not compiled: it gives other numbers than plain PyTorch."
+    same(study, plain, exact=False)
+    with pytest.raises(PlanError, match="Sequential cannot be compiled: it gives other numbers than plain PyTorch"):
+        compare("breast-cancer", **asked, batched="compiled", store=tmp_path / "refused.db")
+
+
 @pytest.mark.slow
 def test_a_resumed_study_goes_on_as_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stopped(BaseException):
@@ -289,7 +345,7 @@ def test_a_resumed_study_goes_on_as_it_began(tmp_path: Path, monkeypatch: pytest
         patch.setattr(run, "_search", stops)
         with pytest.raises(Stopped):
             compare("breast-cancer", **WANTED, batched=False, store=path)
-    monkeypatch.setattr(batching, "_alone", stops)  # nothing is tried out again
+    monkeypatch.setattr(batching._Trial, "best", stops)  # nothing is tried out again
     assert resume(path, progress=False).batching == ["Members were trained one by one, as asked."]
 
 
@@ -341,7 +397,7 @@ def test_a_block_that_does_not_fit_becomes_two(
         def note(self, sentence: str) -> None: ...
 
     monkeypatch.setattr("thalweg.study.study.progress_for", lambda wanted: Told())
-    study = compare("breast-cancer", **WANTED, store=tmp_path / "starved.db")
+    study = compare("breast-cancer", **WANTED, batched="stacked", store=tmp_path / "starved.db")
     same(study, roomy, exact=False)
     assert max(sizes[after:]) <= 2
     assert [done for done, _ in told] == [total for _, total in told]
@@ -354,7 +410,24 @@ def test_one_run_that_does_not_fit_is_a_sentence(tmp_path: Path, monkeypatch: py
     gradient, _ = starved(0)
     monkeypatch.setattr(Batched, "gradient", gradient)
     with pytest.raises(TrainingError, match="a single run on breast-cancer does not fit into memory"):
-        compare("breast-cancer", **WANTED, batched=True, store=tmp_path / "none.db")
+        compare("breast-cancer", **WANTED, batched="stacked", store=tmp_path / "none.db")
+
+
+def test_a_compiled_block_that_does_not_fit_becomes_two(
+    roomy: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, sizes = block.advance, []
+
+    def advance(given: Any, *rest: Any) -> bool:
+        if len(given.active) > 2:
+            raise MemoryError
+        sizes.append(len(given.active))
+        return real(given, *rest)
+
+    monkeypatch.setattr(block, "advance", advance)
+    study = compare("breast-cancer", **WANTED, store=tmp_path / "starved.db")
+    same(study, roomy, exact=False)
+    assert max(sizes) <= 2
 
 
 def test_what_counts_as_want_of_memory() -> None:
@@ -371,6 +444,6 @@ def test_decisions_see_nothing_of_the_study() -> None:
     """Trying out moves neither PyTorch's random state nor its threads, and gives one answer for each program."""
     programs = Programs(plan(optimizers=["sgd"], batch_sizes=[16, 64]), prepare("breast-cancer"))
     before, threads = torch.get_rng_state(), torch.get_num_threads()
-    assert batching.decide(programs, batching.AUTO) == [None, None]
+    assert batching.decide(programs, batching.AUTO) == [Way(COMPILED), Way(COMPILED)]
     assert torch.equal(before, torch.get_rng_state())
     assert torch.get_num_threads() == threads

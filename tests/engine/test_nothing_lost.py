@@ -7,17 +7,19 @@ import errno
 import itertools
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from thalweg.engine import block_run
+from thalweg.engine import block_run, execute
 from thalweg.errors import StoreError
 from thalweg.store.file import Store
 from thalweg.study.study import Study, compare, resume
@@ -85,14 +87,15 @@ def same(one: Study, other: Study) -> None:
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Ctrl-C after so many steps, and a checkpoint of the block at work."""
-    right, taken = block_run.Block._step, itertools.count(1)  # which several threads may share
+    right, taken = block_run.Block._advance, itertools.count(1)  # which several threads may share
 
     def step(self: Any, *batch: Any) -> None:
         if next(taken) == steps:
             raise KeyboardInterrupt
         right(self, *batch)
 
-    monkeypatch.setattr(block_run.Block, "_step", step)
+    monkeypatch.setattr(block_run.Block, "_advance", step)
+    monkeypatch.setattr(block_run, "STEPS_SECONDS", 0.0)  # one at a time
 
 
 @pytest.fixture
@@ -359,6 +362,7 @@ def test_checkpoints_become_rarer_where_they_cost_much(tmp_path: Path, monkeypat
         clock += 1.0
 
     monkeypatch.setattr(block_run.time, "monotonic", monotonic)
+    monkeypatch.setattr(block_run, "STEPS_SECONDS", 0.0)  # one step at a time
     monkeypatch.setattr(Store, "save_checkpoint", slow)
     monkeypatch.setattr(block_run, "CHECKPOINT_SECONDS", 2.0)
     asked = {**TINY, "optimizers": ["sgd"], "rates": [0.1], "schedules": ["constant"], "seeds": 1, "confirmation": 0}
@@ -367,3 +371,25 @@ def test_checkpoints_become_rarer_where_they_cost_much(tmp_path: Path, monkeypat
     assert saved[0][1] < 10
     assert gaps
     assert min(gaps) > 40
+
+
+def test_a_second_interrupt_stops_at_once_and_a_thread_has_none() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with execute._interrupts() as stop:
+        assert not stop.is_set()
+        signal.raise_signal(signal.SIGINT)
+        assert stop.is_set()
+        assert stop.interrupted
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+    inside: list[object] = []
+
+    def work() -> None:
+        with execute._interrupts() as stop:
+            inside.extend([stop.is_set(), signal.getsignal(signal.SIGINT)])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert inside == [False, before]

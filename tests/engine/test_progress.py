@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import re
+import sys
 from types import SimpleNamespace
 
 import pytest
 
 from thalweg.engine import progress
-from thalweg.engine.progress import Lines
+from thalweg.engine.progress import Bar, Lines, progress_for
 
 
 class Clock:
@@ -69,3 +72,35 @@ def test_lines_say_that_the_time_is_unknown(clock: Clock, capsys: pytest.Capture
     clock.now += 60
     lines.advance(0, 10, 9)
     assert capsys.readouterr().err == "search: 1%, 9 of 10 members alive, 0 member-steps/s, ? left\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+    def last(self) -> str:
+        """The last line, without colours."""
+        return re.sub(r"\x1b\[[\d;?]*\w", "", self.getvalue()).strip().splitlines()[-1]
+
+
+def test_a_terminal_gets_a_bar_that_ends_with_the_time(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    bar = progress_for(None)
+    assert isinstance(bar, Bar)
+    bar.stop()  # before it began, which says nothing
+    assert screen.getvalue() == ""
+    bar.begin("search", 1000, 0)
+    bar.block(0, seed=0, members=10, ahead=0)
+    clock.now += 100
+    bar.advance(0, 10, 8, steps=500)
+    bar.stop()
+    assert screen.last().endswith(" 50% 8 of 10 members alive, 5 member-steps/s, ? left")
+    bar.begin("confirmation", 1000, 0)
+    bar.block(1, seed=0, members=5, ahead=0)
+    clock.now += 83
+    bar.advance(1, 5, 5, steps=1000)
+    bar.end()
+    assert screen.last().startswith("confirmation ")
+    assert screen.last().endswith("100% 5 of 5 members alive, 12 member-steps/s, 1:23")

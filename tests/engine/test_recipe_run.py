@@ -161,7 +161,7 @@ def test_it_is_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not study.finished
     assert study.recipe_run is None
     monkeypatch.undo()
-    monkeypatch.setattr(Block, "_step", stopped)
+    monkeypatch.setattr(Block, "_advance", stopped)
     assert ran(resume(study.path, progress=False)).largest < 1e-5
     assert study.finished
 

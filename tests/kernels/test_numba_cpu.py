@@ -16,7 +16,7 @@ import torch
 import thalweg as tw
 from tests.harness import kernel_step, machine_code, numba_update
 from thalweg.formulas import Formula, get, names
-from thalweg.kernels import numba_cpu, torch_ref
+from thalweg.kernels import generated, numba_cpu, threads, torch_ref
 
 every_formula = pytest.mark.parametrize("name", names())
 Parts = tuple[list[torch.Tensor], list[torch.Tensor], list[list[torch.Tensor]]]
@@ -88,6 +88,45 @@ def test_two_threads_give_the_bits_of_one(name: str) -> None:
         kernel_step(formula, *one, [{}] * 5, t, threads=1)
         kernel_step(formula, *two, [{}] * 5, t, threads=2)
     assert same(bits(one), bits(two))
+
+
+def test_without_openmp_threads_of_python_give_the_bits_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_openmp", lambda: None)
+    pools: list[int] = []
+    pool = threads._pool
+    monkeypatch.setattr(threads, "_pool", lambda count: pools.append(count) or pool(count))
+    sizes = [20_000, 3, 30_000, 17, 15_000]
+    one, three = parts(get("adam"), sizes, [{}] * 5), parts(get("adam"), sizes, [{}] * 5)
+    kernel_step(get("adam"), *one, [{}] * 5, 1, threads=1)
+    assert not pools
+    kernel_step(get("adam"), *three, [{}] * 5, 1, threads=3)
+    assert set(pools) == {3}
+    assert same(bits(one), bits(three))
+
+
+def test_kernels_go_where_a_file_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = generated.cache_folder.__wrapped__
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("THALWEG_CACHE", str(tmp_path / "file"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert place() == tmp_path / "cache" / "thalweg" / "kernels"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    last = place()
+    assert last.is_dir()
+    assert last.name.startswith("thalweg-kernels-")
+
+
+def test_generated_source_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generated, "cache_folder", lambda: tmp_path)
+    first = generated.module("answer = 42", "question")
+    (path,) = tmp_path.glob("*.py")
+    written = path.stat().st_mtime_ns
+    assert (first.answer, path.read_text(), list(tmp_path.glob("*.tmp"))) == (42, "answer = 42", [])
+    assert generated.module("answer = 42", "question").answer == 42
+    assert path.stat().st_mtime_ns == written
+    assert generated.module("answer = 43", "question").answer == 43
+    assert len(list(tmp_path.glob("*.py"))) == 2
 
 
 @pytest.mark.slow

@@ -181,3 +181,9 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
 def test_what_cannot_be_meant_is_refused(given: dict[str, Any], error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         tw.basins(**{"surface": "himmelblau", **given})
+
+
+def test_one_variable_takes_a_pair_of_bounds() -> None:
+    given, each = (tw.basins("x**4 - x**2", lr=0.1, resolution=9, bounds=b) for b in ((-1, 1), [(-1, 1)]))
+    assert given.axes[0].tolist() == each.axes[0].tolist() == np.linspace(-1, 1, 9).tolist()
+    assert given.labels.tolist() == each.labels.tolist()

@@ -120,6 +120,17 @@ def test_torch_functions_are_surfaces() -> None:
         np.testing.assert_allclose(mine.hessian((1.0, 1.0)), known.hessian((1.0, 1.0)))
 
 
+def test_a_builtin_takes_one_point_and_a_function_without_a_formula_its_variables() -> None:
+    total = tw.landscapes.surface(torch.sum, dimensions=3)
+    assert float(total([1.0, 2.0, 4.0])) == 7
+    assert total.gradient([1.0, 2.0, 4.0]).tolist() == [1, 1, 1]
+    later = tw.function(lambda v, u: torch.as_tensor(v) * u, variables="v u")
+    assert later.expression is None
+    made = tw.landscapes.surface(later)
+    assert made.variables == ("v", "u")
+    assert made.gradient([3.0, 5.0]).tolist() == [5, 3]
+
+
 def test_corners_and_steps_have_the_slope_a_walker_sees() -> None:
     x = sp.Symbol("x")
     for expression, at, slope in (
@@ -208,6 +219,7 @@ def test_points_of_any_shape() -> None:
         (sp.Integer(3), "3 has no variable to go down along"),
         (sp.Symbol("x") + sp.Symbol("x", positive=True), "has two variables named x"),
         (42, "a int is not a surface"),
+        ("quadratic(rotation=1e400)", "quadratic: rotation is inf, and must be a number of degrees."),
     ],
 )
 def test_what_is_no_surface_is_refused(given: Any, said: str) -> None:
@@ -227,5 +239,9 @@ def test_functions_that_are_no_surface_are_refused() -> None:
         tw.landscapes.surface(lambda x: float(x))([1.0])
     with pytest.raises(SurfaceError, match="takes no point"):
         tw.landscapes.surface(lambda: 3)
+    with pytest.raises(SurfaceError, match="takes 2 numbers, and a point of 3 was given"):
+        tw.landscapes.surface(lambda x, y: x + y, dimensions=3)
+    with pytest.raises(SurfaceError, match=r"gamma\(.*\) has no compiled form; use"):
+        tw.descend(sp.gamma(sp.Symbol("x")), 2.0)
     with pytest.raises(SurfaceError, match="which has 2 variables"):
         tw.landscapes.get("saddle")([1.0, 2.0, 3.0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -211,3 +211,20 @@ def test_the_fitted_scale_is_the_residuals_own(seed: int) -> None:
     loss = losses.from_distribution("Normal", ("loc", "scale"), transform=True)
     _, gradient = with_gradient(loss, x, y)
     assert gradient.sum(0).abs().max() < 1e-9
+
+
+def test_a_constraint_without_a_transform_is_refused_and_left_to_the_model() -> None:
+    class Coin:
+        arg_constraints: ClassVar = {"side": distributions.constraints.boolean}
+        batch_shape, event_shape, support = torch.Size([5]), torch.Size(), None
+
+        def __init__(self, side: Tensor) -> None:
+            self.side = side
+
+        def log_prob(self, value: Tensor) -> Tensor:
+            return -((value - self.side) ** 2)
+
+    with pytest.raises(ProblemError, match="has no transform to side of Coin; say transform=False"):
+        losses.from_distribution(Coin, "side", transform=True)
+    x, y = draw(0, 5), draw(1, 5)
+    torch.testing.assert_close(losses.from_distribution(Coin, "side", transform=False)(x, y), ((x - y) ** 2).mean())

@@ -24,6 +24,8 @@ from thalweg.problem.prepare import prepare
 from .cases import CLASSES, batch, chances, draw, ids
 from .test_registry import LABELS
 
+pytestmark = pytest.mark.usefixtures("program")
+
 MEMBERS = 3
 MEANS = [label for label in LABELS if "reduction" not in label and "log_target" not in label]
 

@@ -106,6 +106,8 @@ def test_texts_that_make_no_loss(text: str, words: str) -> None:
 def test_something_that_is_neither_name_nor_function_is_refused() -> None:
     with pytest.raises(ProblemError, match=r"loss is a int; give one of cross_entropy, mse, l1, huber"):
         losses.get(3)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ProblemError, match=r"metric is a int; give one of .*mae"):
+        losses.get_metric(3)  # pyright: ignore[reportArgumentType]
 
 
 def test_values_per_sample_are_averaged_and_scalars_kept() -> None:

@@ -95,3 +95,16 @@ def test_the_formula_is_asked_for_only_when_what_chose_it_changed(monkeypatch: p
     groups[0]["momentum"] = 0.8
     assert table.fill(groups)
     assert len(asked) == len(groups)
+
+
+def test_groups_of_several_forms_take_their_numbers_each() -> None:
+    rule = rule_of_formula(tw.formulas.get("rmsprop"))
+    groups = groups_of(rule)
+    groups[1]["momentum"] = 0.9
+    table = Table(rule, groups)
+    assert len({id(formula) for formula in table.formulas}) == 2
+    before = table.numbers.tolist()
+    groups[0]["lr"], groups[1]["alpha"] = 0.5, 0.25
+    assert table.fill(groups)
+    assert table.numbers.tolist() == Table(rule, groups).numbers.tolist()
+    assert [row == old for row, old in zip(table.numbers.tolist(), before, strict=True)] == [False, False, True, True]

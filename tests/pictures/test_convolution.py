@@ -55,6 +55,37 @@ def test_frames_of_an_image() -> None:
     assert [figure.data[k].texttemplate is not None for k in range(4)] == [False, True, False, True]
 
 
+def test_frames_of_a_sequence_of_channels() -> None:
+    signal, kernel = RNG.normal(size=(3, 8)), RNG.normal(size=(2, 3, 4))
+    with pytest.raises(
+        UsageError, match=r"the kernel has 2 outputs and a picture shows one; convolve with kernel\[:1\]"
+    ):
+        tw.convolve(signal, kernel).picture()
+    found = tw.convolve(signal, kernel[:1], stride=2)
+    figure = found.picture()
+    np.testing.assert_array_equal([row.z[0] for row in figure.data[0:6:2]], signal)
+    np.testing.assert_array_equal([row.z[0] for row in figure.data[1:6:2]], kernel[0, :, ::-1])
+    values, cell, *outlines = figure.frames[-1].data
+    np.testing.assert_array_equal(shown(values.z[0]), found.values[0])
+    assert (min(cell.x), max(cell.x)) == (1.5, 2.5)
+    assert [(min(o.x), max(o.x), min(o.y), max(o.y)) for o in outlines] == [(3.5, 7.5, -0.5, 0.5)] * 3
+
+
+def test_one_output_is_drawn_as_its_only_kernel() -> None:
+    image, kernel = RNG.normal(size=(2, 4, 5)), RNG.normal(size=(1, 2, 3, 2))
+    assert tw.convolve(image, kernel).picture() == tw.convolve(image, kernel[0]).picture()
+
+
+def test_numbers_that_would_not_fit_are_left_out() -> None:
+    _, wide, _ = (
+        map_ for map_ in tw.convolve(np.ones((12, 12)), np.ones((10, 3))).picture().data if map_.type == "heatmap"
+    )
+    assert wide.z.shape == (10, 3)
+    assert wide.texttemplate is None
+    frame = tw.convolve(np.arange(9.0), np.ones(8)).picture().frames[-1]
+    assert frame.data[-1].text[0] == "the sum of 8 products is 36"
+
+
 def test_a_large_image_has_as_many_frames_as_can_be_watched() -> None:
     figure = tw.convolve(RNG.normal(size=(40, 60)), np.ones((3, 3))).picture()
     assert len(figure.frames) == 120

@@ -177,3 +177,27 @@ def test_a_font_that_has_the_letters_is_found_and_used() -> None:
         Drawing(made(TRACES["lines"], title=heading(f"a{letter}"))).image()
     assert (first, second) == (fonts.BUILT_IN, second)
     assert letter in fonts._letters(fonts._installed()[second])
+
+
+def test_words_stand_where_an_annotation_puts_them() -> None:
+    figure = made(go.Scatter(x=[0, 4], y=[0, 4], mode="lines", line={"color": "#FFFFFF"}))
+    figure.update_xaxes(range=[0, 4]).update_yaxes(range=[0, 4])
+    for x, anchor, tint in ((1, "left", BLUE), (1, "right", VERMILION), (3, "center", GREEN)):
+        figure.add_annotation(x=x, y=3, text="WWW", xanchor=anchor, showarrow=False, font={"color": tint, "size": 20})
+    image = Drawing(figure).image()
+    left, right, middle = (centre(image, tint) for tint in (VERMILION, BLUE, GREEN))
+    start, end = 1 / 4 * 0.9, 3 / 4
+    assert left[0] < right[0] < middle[0]
+    np.testing.assert_allclose([left[1], right[1], middle[1]], 0.75, atol=0.08)
+    np.testing.assert_allclose([(left[0] + right[0]) / 2, middle[0]], [start + 0.03, end], atol=0.05)
+    figure.update_annotations(yshift=-100, selector={"x": 3})
+    assert centre(Drawing(figure).image(), GREEN)[1] < middle[1] - 0.1
+
+
+def test_arrays_are_read_as_plotly_packs_them() -> None:
+    table = np.arange(6.0).reshape(2, 3)
+    packed = go.Figure(go.Heatmap(z=table)).to_plotly_json()["data"][0]["z"]
+    assert packed["shape"] == "2, 3"
+    np.testing.assert_array_equal(traces.values(packed), table)
+    line = go.Figure(go.Scatter(y=table[1])).to_plotly_json()["data"][0]["y"]
+    np.testing.assert_array_equal(traces.values(line), [3, 4, 5])

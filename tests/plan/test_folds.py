@@ -285,7 +285,7 @@ def test_taken_up_where_it_was_stopped(
     step: int, crossed: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = [0]
-    train = Block._step
+    train = Block._advance
 
     def stopping(block: Any, *batch: Any) -> None:
         taken[0] += 1
@@ -295,7 +295,7 @@ def test_taken_up_where_it_was_stopped(
 
     path = tmp_path / "cut.db"
     with monkeypatch.context() as patch:
-        patch.setattr(Block, "_step", stopping)
+        patch.setattr(Block, "_advance", stopping)
         with pytest.raises(KeyboardInterrupt):
             study(path)
     found = resume(path, problem(), progress=False)

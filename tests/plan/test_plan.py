@@ -261,3 +261,19 @@ def test_a_damaged_plan_is_refused(damage: dict[str, Any], tmp_path: Path) -> No
         Store.create(path, {"plan": damaged, "problem": {"name": "hills"}, "provenance": {}}).close()
         with pytest.raises(StoreError, match=r"cannot be read.*damaged"):
             _ = Results(path).plan
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"optimizers": ["sgd", "sgd"]}, "optimizers are listed twice"),
+        ({"looks": [10]}, "looks are not fewer and fewer seeds than the confirmation has"),
+        ({"looks": [3, 2]}, "looks are not fewer and fewer seeds than the confirmation has"),
+        ({"hyperparameters": ["seed"], "applies": {"seed": {}}}, "seed is not a hyperparameter"),
+    ],
+)
+def test_a_stored_plan_whose_parts_do_not_fit_together_is_damaged(changes: dict[str, Any], words: str) -> None:
+    stored = plan(["sgd", "adam"]).to_json()
+    assert Plan.from_json(stored).optimizers == ("sgd", "adam")
+    with pytest.raises(StoreError, match=rf"the plan in the store cannot be read \({words}\); it is damaged"):
+        Plan.from_json({**stored, **changes})

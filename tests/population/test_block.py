@@ -21,6 +21,8 @@ from thalweg.population.sizing import activations_of, block_size
 
 from ..cases import mostly_slow
 
+pytestmark = pytest.mark.usefixtures("program")
+
 EPOCHS = 3
 TORCH = {
     "sgd": lambda p, lr: torch.optim.SGD(p, lr=lr),
@@ -251,13 +253,14 @@ def test_checkpoints_of_older_versions_go_on() -> None:
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 4, 7, 9])
-def test_saved_anywhere_and_taken_up_again_gives_the_same_bits(stop: int) -> None:
+def test_saved_anywhere_and_taken_up_again_gives_the_same_bits(stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Yields come after each step and each pass: every one of them is a place to stop."""
     task, members = make_task(), make_members()
     members[3] = Member(members[3].formula, {"lr": 1e300}, {}, 0)
     members[5] = Member(members[5].formula, {"lr": 1e6}, {}, 0)
     whole = Block(task, members, EPOCHS)
     curves = epochs_of(whole)
+    monkeypatch.setattr("thalweg.population.block.MOST_STEPS", 1)
     first = Block(task, members, EPOCHS)
     seen: dict[int, dict[str, np.ndarray]] = {}
     steps = first.train()
@@ -308,7 +311,8 @@ def test_evaluation_weighs_every_sample_alike(monkeypatch: pytest.MonkeyPatch) -
     assert set(whole) == {"loss", "accuracy"}
 
 
-def test_a_scheduled_rate_is_the_schedule_times_the_rate() -> None:
+def test_a_scheduled_rate_is_the_schedule_times_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thalweg.population.block.MOST_STEPS", 1)
     task = make_task()
     member = Member(formulas.get("sgd"), {"lr": 0.3}, {"lr": schedules.get("cosine")}, 0)
     block = Block(task, [member], EPOCHS)
@@ -404,6 +408,7 @@ def test_batch_normalization_without_running_statistics_is_the_same_alone() -> N
     np.testing.assert_allclose(curve, alone(task, member)[0], rtol=1e-9)
 
 
+@pytest.mark.uncovered
 @pytest.mark.parametrize(
     ("model", "words"), [(Throws, "random numbers by multinomial"), (AlwaysDrops, "in evaluation mode")]
 )
@@ -414,6 +419,7 @@ def test_what_cannot_be_honoured_is_said_in_a_sentence(model: type[nn.Module], w
         epochs_of(Block(task, make_members(), EPOCHS))
 
 
+@pytest.mark.uncovered
 def test_a_model_that_cannot_be_traced_runs_untraced_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     traced = epochs_of(Block(make_task(), make_members(), EPOCHS))
 
@@ -421,6 +427,7 @@ def test_a_model_that_cannot_be_traced_runs_untraced_with_the_same_result(monkey
         raise RuntimeError("cannot trace")
 
     monkeypatch.setattr("thalweg.population.batched.make_fx", refuse)
+    monkeypatch.setattr("thalweg.programs.trace.make_fx", refuse)
     task = make_task()
     untraced = epochs_of(Block(task, make_members(), EPOCHS))
     assert task.batched.notes == [f"{type(task.batched.model).__name__} runs untraced, which is slower: cannot trace."]

@@ -20,6 +20,8 @@ from thalweg.regularizers import draw_seed
 from ..cases import mostly_slow
 from .test_block import EPOCHS, accuracy, epochs_of, make_task
 
+pytestmark = pytest.mark.usefixtures("program")
+
 DOUBLE = torch.float64
 
 

@@ -20,6 +20,8 @@ from thalweg.population.one_by_one import OneByOne
 
 from ..cases import mostly_slow
 
+pytestmark = pytest.mark.usefixtures("program")
+
 MEMBERS, SAMPLES, BATCH, EPOCHS = 5, 21, 8, 2
 _DRAWN = torch.Generator().manual_seed(3)
 INPUTS = torch.randn(SAMPLES, 4, generator=_DRAWN, dtype=torch.float64)

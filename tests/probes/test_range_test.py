@@ -91,6 +91,11 @@ def test_twice_the_same_also_with_a_loader() -> None:
     assert first.sentence == second.sentence
 
 
+@tw.formula()
+def fixed(g):
+    return tw.Update(-0.1 * g)
+
+
 def made(losses: list[list[float]], start: float = 2.0) -> RangeTest:
     rates = 10.0 ** np.arange(len(losses))
     return RangeTest("p", "adam", rates, np.array(losses, dtype=float), np.full(len(losses[0]), start), 50)
@@ -119,6 +124,7 @@ def test_what_it_says_when_nothing_works() -> None:
     assert lost.sureness == 0
     assert "diverge" in lost.sentence
     assert lost.edge is None
+    assert str(made([[2.5, 2.5], [3, 3]])) == made([[2.5, 2.5], [3, 3]]).sentence
     assert "No rate from 1 to 10 lowers the loss" in made([[2.5, 2.5], [3, 3]]).sentence
     for found in (lost, made([[1, 2], [math.inf, 3]])):
         found.picture().to_json()
@@ -134,6 +140,7 @@ def test_what_it_says_when_nothing_works() -> None:
         ({"low": -1}, "both ends"),
         ({"low": 1, "high": 0.1}, "the low end is above"),
         ({"optimizer": "adm"}, "did you mean adam"),
+        ({"optimizer": fixed}, "fixed has no hyperparameter lr, so there is no rate to test; add lr to it"),
         ({"problem": "digit"}, "did you mean digits"),
         ({"model": net}, "model is a function; give the torch.nn.Module"),
     ],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import thalweg as tw
 from thalweg.errors import PlanError, ProblemError
@@ -101,3 +103,17 @@ def test_what_cannot_be_meant(study: Study) -> None:
         tw.sharpness(nn.Linear(30, 2), "breast-cancer", epsilon=0)
     with pytest.raises(PlanError, match="is not the one"):
         study.sharpness(problem="diabetes")
+
+
+def test_a_loader_s_batches_are_the_samples() -> None:
+    torch.manual_seed(0)
+    samples, model = (torch.randn(40, 3), torch.randn(40, 1)), nn.Linear(3, 1)
+    loader = DataLoader(TensorDataset(*samples), batch_size=16, shuffle=True)
+    rest: dict[str, Any] = {"validation": samples, "test": samples, "loss": "mse"}
+    whole, batches = (
+        tw.sharpness(model, tw.Problem(lambda: nn.Linear(3, 1), train, **rest)) for train in (samples, loader)
+    )
+    assert batches.loss == pytest.approx(whole.loss, rel=1e-5)
+    assert batches.eigenvalue == pytest.approx(whole.eigenvalue, rel=1e-4)
+    rows = torch.cat([samples[0], torch.ones(40, 1)], 1)
+    assert whole.eigenvalue == pytest.approx(float(torch.linalg.eigvalsh(2 * rows.T @ rows / 40)[-1]), rel=1e-3)

@@ -12,10 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from thalweg.errors import ProblemError
-from thalweg.problem.data import split
+from thalweg.problem.data import split, tensors_of
 from thalweg.problem.declaration import Problem
 from thalweg.problem.prepare import Prepared, prepare
 
@@ -388,3 +388,14 @@ def test_measures_that_do_not_fit(case: str) -> None:
 def test_torch_functions_are_checked_like_their_names() -> None:
     loss: Callable[..., Any] = nn.functional.cross_entropy
     refused(change(train=(INPUTS, CLASSES - 100), loss=loss), r"run from -99 to -98")
+
+
+def test_a_loader_of_a_part_of_a_part_has_the_rows_it_would_draw() -> None:
+    data = TensorDataset(torch.arange(12.0)[:, None], torch.arange(12))
+    part = Subset(Subset(data, [7, 3, 9, 1, 5]), [4, 0, 2])
+    pair = tensors_of(DataLoader(part))
+    assert pair is not None
+    inputs, targets = pair
+    assert targets.tolist() == [int(part[k][1]) for k in range(3)] == [5, 7, 9]
+    assert inputs[:, 0].tolist() == [5, 7, 9]
+    assert tensors_of(DataLoader(Subset(TensorDataset(torch.zeros(3)), [0]))) is None

@@ -144,3 +144,19 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 def test_problems_are_compared_by_identity() -> None:
     inputs = torch.zeros(3, 1)
     assert Problem(model=make_line, train=(inputs, inputs)) != Problem(model=make_line, train=(inputs, inputs))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import nowhere_to_be_found", r"module {} fails with ModuleNotFoundError \(No module named 'nowhere"),
+        ("raise SystemExit(3)", r"module {} fails with SystemExit \(3\); repair it"),
+        ("half = 1 / 0", r"module {} fails with ZeroDivisionError \(division by zero\)"),
+    ],
+)
+def test_modules_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str) -> None:
+    name = f"failing_{text.split()[0].lower()}"
+    write(tmp_path, text, f"{name}.py")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ProblemError, match=words.format(name)):
+        load(f"{name}:line")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import thalweg as tw
 from tests.studies import PROGRAM
 from thalweg.cli.result import finish
+from thalweg.cli.trust import ask
 from thalweg.errors import PlanError, ThalwegError
 from thalweg.problem import trust
 from thalweg.store.file import Store
@@ -127,3 +129,28 @@ def test_without_a_terminal_the_command_is_refused(foreign: Path) -> None:
     assert "say so with --trust" in refused.stderr
     assert not foreign.with_name("ran").exists()
     assert run("--trust").returncode == 0
+
+
+def test_on_a_terminal_a_yes_decides_for_each_and_a_word_for_all(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    study, specs = Study.open(copied), ["one.py:f", "two.py:g"]
+    monkeypatch.setattr(Study, "specs", specs)
+    remembered: list[str] = []
+    monkeypatch.setattr(trust, "unknown", lambda given: [spec for spec in given if spec not in remembered])
+    monkeypatch.setattr(trust, "remember", remembered.extend)
+    monkeypatch.setattr(sys, "stdin", Terminal("n\ny\n"))
+    ask(study, trust=False)
+    assert remembered == ["two.py:g"]
+    assert f"{copied} names one.py:f, which never ran on this machine as it is now. Run it? [y/N]" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))  # which is not a terminal
+    ask(study, trust=False)
+    assert remembered == ["two.py:g"]
+    ask(study, trust=True)
+    assert remembered == ["two.py:g", *specs]

@@ -234,6 +234,17 @@ def test_averages_of_weights() -> None:
     assert mean == pytest.approx(path[[7, 9, 11]].mean())
 
 
+def test_stochastic_weight_averaging_averages_buffers_too() -> None:
+    model = nn.BatchNorm1d(1).double()
+    average = r.SWA(0.5).averaged(model)
+    for mean in (1.0, 2.0, 6.0):
+        nn.init.constant_(model.weight, 2 * mean)
+        model.get_buffer("running_mean").fill_(mean)
+        average.update_parameters(model)
+    assert average.module.weight.item() == pytest.approx(6)
+    assert average.module.get_buffer("running_mean").item() == pytest.approx(3)
+
+
 @pytest.mark.parametrize(
     "label",
     [
@@ -305,5 +316,6 @@ def test_data_that_cannot_be_regularized_so() -> None:
         r.MixUp(1)(flat, CLASSES[:4] > 1, seed=0)
     with pytest.raises(PlanError, match="the loss mse compares numbers"):
         r.LabelSmoothing(0.1).check(F.mse_loss, flat, flat)
+    r.LabelSmoothing(0.1).check(None, flat, flat)  # which loss is not known, so nothing is refused
     with pytest.raises(PlanError, match="Linear has none"):
         r.Dropout(0.1)(nn.Linear(1, 1))

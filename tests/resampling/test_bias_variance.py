@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,9 @@ def test_a_setting_that_diverged_is_shown() -> None:
     assert math.isfinite(calm["error"])
     assert (wild["error"], wild["diverged"]) == (math.inf, 3)
     assert math.isnan(wild["bias"])
+    assert str(found).startswith("wave: squared error 0.642 at lr 0.01")
+    every = replace(found, rows=found.rows.assign(error=math.inf))
+    assert str(every) == "Every setting diverged on some resample of wave; try lower rates."
 
 
 def test_a_study_takes_its_settings_apart(tiny: Study) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import thalweg as tw
-from thalweg.errors import PlanError, StoreError, TrainingError
+from thalweg.errors import PlanError, ProblemError, StoreError, TrainingError
 from thalweg.problem.prepare import prepare
 from thalweg.resampling import boosting
 from thalweg.resampling.bagging import resample
@@ -344,6 +344,8 @@ def test_files_that_are_no_such_ensemble_are_a_sentence(classes: Ensemble, tmp_p
         tw.Ensemble.load(path, model=line)
     with pytest.raises(StoreError, match="does not exist"):
         tw.Ensemble.load(tmp_path / "none", model=small)
+    with pytest.raises(ProblemError, match="the model is a int; give the function that returns the module"):
+        tw.Ensemble.load(path, model=3)  # pyright: ignore[reportArgumentType]
     whole = path.read_bytes()
     for content in (b"", b"pickle", whole[:40], whole[:-1]):
         path.write_bytes(content)
@@ -417,6 +419,7 @@ def test_what_cannot_be_is_a_sentence(
         (lambda: regression.predict(INPUTS, vote=True), "vote=True is for classes"),
         (lambda: regression.predict_proba(INPUTS), "predict_proba is for classes"),
         (lambda: adaboost.uncertainty(INPUTS), "the members of a boosting correct one another"),
+        (lambda: bag(problem(), members=1).uncertainty(INPUTS), "one member agrees with itself; train several"),
         (lambda: boosted(values(loss=lambda o, t: (o - t) ** 2)), "takes mse, l1 and huber"),
         (lambda: boosted(problem(), shrinkage=0), "shrinkage is 0; give a number above 0 and at most 1"),
         (lambda: boosted(problem(), draws=0), "draws is 0; give a whole number"),

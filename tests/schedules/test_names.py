@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from thalweg import calls
 from thalweg import schedules as S
 from thalweg.errors import PlanError
 from thalweg.schedules import Schedule
@@ -247,6 +248,8 @@ def test_a_function_that_gives_no_number() -> None:
         S.Lambda(3)  # type: ignore[arg-type]
     with pytest.raises(PlanError, match="which no script can find again"):
         S.Warmup(S.Lambda(abs)).code()
+    with pytest.raises(PlanError, match="which no script can find again"):
+        S.Several({"lr": "cosine", "momentum": S.Lambda(abs)}).code()
 
 
 def test_code_reads_as_a_person_would_write_it() -> None:
@@ -256,3 +259,11 @@ def test_code_reads_as_a_person_would_write_it() -> None:
         "lr_scheduler.SequentialLR(optimizer, [lr_scheduler.LinearLR(optimizer, start_factor=0.16666666666666666, "
         "total_iters=5), lr_scheduler.CosineAnnealingLR(optimizer, T_max=total_steps - 5)], milestones=[5])"
     )
+
+
+def test_objects_are_nested_no_deeper_than_texts() -> None:
+    deep = S.get("constant")
+    for _ in range(calls.DEEPEST - 1):
+        deep = S.Warmup(deep)
+    with pytest.raises(PlanError, match="warmup: schedule is made of schedules 8 deep; give one of fewer"):
+        S.Warmup(deep)

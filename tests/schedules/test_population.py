@@ -19,6 +19,8 @@ from thalweg.population.batches import TensorBatches
 from thalweg.population.block import Block, Task, arranged
 from thalweg.population.member import Member
 
+pytestmark = pytest.mark.usefixtures("program")
+
 EPOCHS, STEPS = 6, 4
 TEXTS = (
     "constant",
@@ -133,7 +135,7 @@ def test_population_equals_alone_for_every_schedule() -> None:
 
 
 @pytest.mark.parametrize("stop", [1, 5, 9, 10, 11, 14, 15, 16, 20, 24, 29])
-def test_a_plateau_goes_on_from_a_checkpoint(stop: int) -> None:
+def test_a_plateau_goes_on_from_a_checkpoint(stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Saved after any step and any pass: the reductions made so far, and the patience left, are kept."""
     task = make_task()
     plateau = S.get("plateau(patience=1, gamma=0.3, threshold=0.1)")
@@ -142,6 +144,7 @@ def test_a_plateau_goes_on_from_a_checkpoint(stop: int) -> None:
     for _ in whole.train():
         pass
     assert (whole.updates[0].table[:3, 0] < [0.01, 0.1, 1.0]).any()
+    monkeypatch.setattr("thalweg.population.block.MOST_STEPS", 1)
     first = Block(task, members, EPOCHS)
     steps = first.train()
     for _ in range(stop):

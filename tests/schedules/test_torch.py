@@ -258,3 +258,32 @@ def test_any_hyperparameter_can_be_handed_to_torch(key: str, data: st.DataObject
 def test_a_hyperparameter_the_optimizer_has_not() -> None:
     with pytest.raises(PlanError, match=r"'momentun' is not a hyperparameter of this optimizer: did you mean momentum"):
         S.get("cosine").torch(optimizer("momentum"), 10, "momentun")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ramp(start=0.5, end=1)", "lr: cosine; momentum: ramp(end=0.95)", "lr: plateau(patience=1); momentum: ramp"],
+)
+def test_a_rate_in_a_tensor_moves_where_it_lies_as_a_number_does(text: str) -> None:
+    def path(lr: Any) -> list[float]:
+        opt = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=0.9)
+        scheduler, values = S.get(text).torch(opt, 20), []
+        for _ in range(8):
+            values.append(float(opt.param_groups[0]["lr"]))
+            opt.step()
+            scheduler.step()
+            scheduler.observe(1.0)
+        assert opt.param_groups[0]["lr"] is lr or isinstance(lr, float)
+        return values
+
+    moved = path(0.5)
+    assert len(set(moved)) > 3
+    np.testing.assert_allclose(path(torch.tensor(0.5, dtype=torch.float64)), moved, rtol=1e-12)
+
+
+def test_a_function_of_your_own_moves_any_hyperparameter() -> None:
+    opt = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5, momentum=0.8)
+    scheduler = S.Lambda(lambda step: 1 / (1 + step)).torch(opt, 10, "momentum")
+    opt.step()
+    scheduler.step()
+    assert (opt.param_groups[0]["lr"], opt.param_groups[0]["momentum"]) == (0.5, 0.4)

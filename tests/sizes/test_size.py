@@ -265,3 +265,20 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     assert "gpu1" not in run("alexnet-2gpu", "--depth", "1").output
     refused = run(f"{file}:nett")
     assert (refused.exit_code, refused.output.count("\n")) == (2, 1)
+
+
+def test_a_spec_names_a_module_or_a_function_that_works(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("import torch\nlayer = torch.nn.Linear(3, 2)\nnumber = 3\ndef broken():\n    return 1 / 0\n")
+    assert tw.size(f"{path}:layer", (3,)).parameters == 8
+    with pytest.raises(UsageError, match=r"mine.py:number': number is a int; give a function"):
+        tw.size(f"{path}:number")
+    with pytest.raises(UsageError, match=r"function broken fails with ZeroDivisionError \(division by zero\)"):
+        tw.size(f"{path}:broken")
+    with pytest.raises(UsageError, match="the train inputs are a list; they must be a single tensor or array"):
+        tw.size(tw.Problem(lambda: nn.Linear(2, 1), ([[0.0]], [[1.0]])))
+
+
+def test_a_padding_with_a_name_is_said_by_it() -> None:
+    table = str(tw.size(nn.Sequential(nn.Conv2d(1, 2, 3, padding="same")), (1, 8, 8)))
+    assert "2×8×8   3×3 same " in table

@@ -172,14 +172,14 @@ def test_where_it_goes(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compare("breast-cancer", ["sgd"], [0.1], **ASKED, store=other)
     with pytest.raises(StoreError, match="already holds another study"):
         tw.rerun(copied, other, progress=False)
-    right, steps = block_run.Block._step, itertools.count(1)  # which several threads may share
+    right, steps = block_run.Block._advance, itertools.count(1)  # which several threads may share
 
     def stopped(self: Any, *batch: Any) -> None:
         if next(steps) == 20:
             raise KeyboardInterrupt
         right(self, *batch)
 
-    monkeypatch.setattr(block_run.Block, "_step", stopped)
+    monkeypatch.setattr(block_run.Block, "_advance", stopped)
     with pytest.raises(KeyboardInterrupt, match=r"thalweg resume .*copy-rerun\.db"):
         tw.rerun(copied, progress=False)
     monkeypatch.undo()

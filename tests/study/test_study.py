@@ -78,7 +78,7 @@ def training_is_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise AssertionError("something was trained")
 
-    monkeypatch.setattr(Block, "_step", fail)
+    monkeypatch.setattr(Block, "_advance", fail)
 
 
 # What is left behind
@@ -388,17 +388,18 @@ def test_a_data_loader_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.Monk
 
 def stop_at(patch: pytest.MonkeyPatch, step: int) -> None:
     """As if Ctrl-C were pressed when that many steps are taken."""
-    taken, real = itertools.count(1), Block._step  # which several threads may share
+    taken, real = itertools.count(1), Block._advance  # which several threads may share
 
-    def counted(self: Any, inputs: Any, targets: Any) -> None:
-        real(self, inputs, targets)
+    def counted(self: Any, batches: Any) -> None:
+        real(self, batches)
         if next(taken) == step:
             signal.raise_signal(signal.SIGINT) if run.threading.current_thread() is run.threading.main_thread() else (
                 signal.pthread_kill(run.threading.main_thread().ident, signal.SIGINT)  # type: ignore[arg-type]
             )
             time.sleep(0.1)  # the main thread takes notice
 
-    patch.setattr(Block, "_step", counted)
+    patch.setattr(Block, "_advance", counted)
+    patch.setattr(block_run, "STEPS_SECONDS", 0.0)  # one at a time
 
 
 @pytest.mark.parametrize("step", mostly_slow([1, 4, 9, 24], 9))

@@ -13,8 +13,11 @@ from scipy import integrate, stats
 
 from thalweg.plan.factors import Setting
 from thalweg.suites.profiles import TAU, profile, score, to_best
-from thalweg.suites.ranks import ranks
+from thalweg.suites.ranks import Ranks, ranks
+from thalweg.suites.sentences import sentence
 from thalweg.suites.shared import shared
+from thalweg.suites.standings import Standing
+from thalweg.verdict.intervals import Interval
 
 # Demšar 2006, "Statistical comparisons of classifiers over multiple data sets", Journal of Machine Learning Research 7,
 # table 6: ranks of four classifiers on 14 data sets by AUC, and what the text makes of them.
@@ -159,3 +162,23 @@ def test_only_settings_that_all_problems_tried_are_shared() -> None:
     assert [(row.problem, row.setting, row.regret) for row in rows] == [("a", large, 3.0), ("b", small, math.inf)]
     assert shared({"a": searches["a"]}) == []
     assert shared({"a": pd.Series([1.0], [small]), "b": pd.Series([1.0], [large])}) == []
+
+
+def test_the_answer_says_what_is_closer_and_what_cannot_be_told() -> None:
+    def answer(ratios: list[float], p: float, apart: bool) -> str:
+        table = [
+            Standing(name, rank, Interval(ratio, ratio, ratio), 3, Interval(1, 1, 1), None, apart and name != "adam")
+            for name, rank, ratio in zip(["adam", "sgd", "lion"], [1.2, 1.9, 2.9], ratios, strict=True)
+        ]
+        return sentence(table, Ranks(pd.Series({"adam": 1.2}), p, 1.0, ()), 6)
+
+    lead = "adam ranks best over 6 problems: average rank 1.2 of 3, and 1.5 times the lowest loss of each problem"
+    test = "(Friedman’s test, p = {})"
+    assert answer([1.5, 1.6, 2], 0.4, False) == (
+        f"{lead}. But these problems do not tell the optimizers apart {test.format(0.4)}."
+    )
+    assert answer([1.5, 1.2, 2], 0.01, False) == (
+        f"{lead} (sgd is closer to it: 1.2 times). The optimizers differ {test.format(0.01)}, but "
+        "none can be told apart from adam."
+    )
+    assert answer([1.5, 1.6, 2], 0.01, True) == f"{lead}. It is reliably ahead of sgd and lion {test.format(0.01)}."

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 import thalweg as tw
 from thalweg.errors import PlanError
 from thalweg.plan.plan import Plan, Setting, plan
-from thalweg.verdict import chances
+from thalweg.verdict import chances, sentences
 from thalweg.verdict.comparisons import rank
 from thalweg.verdict.entries import Verdict
 from thalweg.verdict.losses import points
@@ -387,6 +388,18 @@ def test_differences_too_small_for_any_seeds_are_said_to_be_so() -> None:
     assert result.entries[1].more_seeds == INF
     assert "No number of seeds can be promised to tell sgd apart from adam." in result.notes
     assert result.to_json()["entries"][1]["more_seeds"] is None
+
+
+def test_samples_that_would_settle_what_seeds_cannot_are_named() -> None:
+    wanted = made(optimizers=["sgd", "momentum", "adam"])
+    result = judged(wanted, table(wanted, valley, {"loss": worse}))
+    best, *others = (e.optimizer for e in result.entries)
+    needs = [{"more_seeds": 0.0}, {"more_seeds": INF, "more_samples": 4567.0}, {"more_seeds": INF, "more_samples": INF}]
+    entries = [dataclasses.replace(e, standing="open", **need) for e, need in zip(result.entries, needs, strict=True)]
+    told = sentences._open(wanted["optimizer"], SimpleNamespace(entries=entries, samples=1200))  # type: ignore
+    assert told[0].startswith(f"No number of seeds tells {best} apart from all others, but samples would: from ")
+    assert told[0].endswith(f" from {others[0]} about 4,600 in place of 1,200.")
+    assert told[1:] == [f"No number of seeds can be promised to tell {best} apart from {others[1]}."]
 
 
 def test_one_optimizer_alone_is_compared_with_nobody() -> None:

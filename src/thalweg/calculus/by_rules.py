@@ -80,9 +80,6 @@ class Derivative:
             lines += [f"  {count:>2}  {step.rule}: {step.law}", f"      {step}"]
         return "\n".join(lines)
 
-    def __hash__(self) -> int:
-        return hash((self.function, self.wrt, self.order, self.at))
-
     @property
     def _partial(self) -> bool:
         return len(self.function.variables) > 1

@@ -140,13 +140,6 @@ def _over(above: Any, below: Any) -> Any:
     return above / below
 
 
-def _float(number: Any) -> float:
-    try:
-        return float(number)
-    except OverflowError:
-        return float("inf") if number > 0 else float("-inf")
-
-
 @functools.lru_cache(maxsize=512)
 def compiled(expression: Any, variables: tuple[str, ...], backend: str = "numpy") -> _Program:
     """f(*values) without regard to shapes and types; `backend` is numpy or torch."""
@@ -195,7 +188,7 @@ def _numpy() -> dict[str, Any]:
         for name in (*_SAME, "maximum", "minimum", "power", "where")
     }
     return table | {
-        "number": _float,
+        "number": float,
         "erf": special.erf,
         "sigmoid": special.expit,
         "heaviside": np.heaviside,
@@ -230,7 +223,7 @@ def _torch() -> dict[str, Any]:
         "heaviside": heaviside,
     }
     either_way = {name: either(name, function) for name, function in functions.items()}
-    return either_way | {"where": torch.where, "number": _float}
+    return either_way | {"where": torch.where, "number": float}
 
 
 def precisely(expression: Any, variables: tuple[str, ...]) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ Results are functions too: called with numbers, they give the slopes there.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Gradient:
     function: Function
     parts: tuple[Derivative, ...]
     at: tuple[float, ...] | None = None
-    value: np.ndarray | None = None
+    value: np.ndarray | None = field(default=None, compare=False)
 
     @property
     def expression(self) -> Any:
@@ -63,9 +63,6 @@ class Gradient:
             where, there = (", ".join(map(digits, map(float, values))) for values in (self.at, self.value))
             lines += ["", f"∇f({where}) = ({there})"]
         return "\n".join(lines)
-
-    def __hash__(self) -> int:
-        return hash((self.function, self.at))
 
 
 def gradient(formula: Formula, at: Point = None, *, variables: str | Iterable[str] | None = None) -> Gradient:
@@ -109,7 +106,7 @@ class Hessian:
     function: Function
     parts: tuple[tuple[Derivative, ...], ...]
     at: tuple[float, ...] | None = None
-    value: np.ndarray | None = None
+    value: np.ndarray | None = field(default=None, compare=False)
 
     @property
     def expression(self) -> Any:
@@ -142,9 +139,6 @@ class Hessian:
                 for j in range(i, len(names))
             ]
         return "\n".join([f"f = {self.function}", "", *lines])
-
-    def __hash__(self) -> int:
-        return hash((self.function, self.at))
 
 
 def hessian(formula: Formula, at: Point = None, *, variables: str | Iterable[str] | None = None) -> Hessian:

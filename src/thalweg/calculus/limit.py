@@ -10,7 +10,7 @@ table is best near h = 10⁻⁸: from there on rounding, about 10⁻¹⁶·|f|/h
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,9 +53,9 @@ class Limit:
     quotient: Any
     expression: Any
     at: tuple[float, ...] | None
-    h: np.ndarray
-    right: np.ndarray
-    left: np.ndarray
+    h: np.ndarray = field(compare=False)
+    right: np.ndarray = field(compare=False)
+    left: np.ndarray = field(compare=False)
     value: float | None
     error: float
     note: str = ""
@@ -89,9 +89,6 @@ class Limit:
         if self.at is not None:
             lines += ["", *self._rows(), "", self._value_in_words()]
         return "\n".join(lines)
-
-    def __hash__(self) -> int:
-        return hash((self.function, self.wrt, self.at))
 
     def _rows(self) -> list[str]:
         rows = [("h", "from the right", "from the left")]

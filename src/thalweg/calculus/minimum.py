@@ -105,9 +105,6 @@ class Minimum:
             lines.append(f"{self.note[0].upper()}{self.note[1:]}.")
         return "\n".join(lines)
 
-    def __hash__(self) -> int:
-        return hash((self.function, self.method, self.bounds))
-
     def _rows(self) -> list[str]:
         lowest = sorted(self.points, key=lambda one: one.value)[:MOST_ROWS]
         points = [one for one in self.points if one in lowest]

@@ -51,7 +51,7 @@ def _train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
     yield _steps(block)
     pass_start = last_checkpoint = last_report = time.monotonic()
     pause, step = CHECKPOINT_SECONDS, block.step
-    for epoch in block.train(job.until):
+    for epoch in block.train(job.until, STEPS_SECONDS):
         now = time.monotonic()
         if block.step > step and (epoch is not None or now - last_report >= STEPS_SECONDS):
             yield _steps(block)

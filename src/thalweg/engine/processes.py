@@ -6,6 +6,7 @@ come back through a queue, so only the first process knows the store; a worker t
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import pickle
 import signal
@@ -123,7 +124,13 @@ _HERE: dict[str, Any] = {}
 def _begin(content: bytes, queue: Any, stopping: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
     torch.set_num_threads(1)
-    plan, problem, fingerprint, ways = pickle.loads(content)
+    _HERE.update(content=content, queue=queue, stopping=stopping)
+
+
+@functools.cache
+def _programs() -> Programs:
+    """Made with the first job and not before: an error there ends the job, and has its sentence."""
+    plan, problem, fingerprint, ways = pickle.loads(_HERE["content"])
     if isinstance(plan, dict):
         remember(spec for specs in plan["specs"].values() for spec in specs.values())  # the parent has loaded them
         plan = Plan.from_json(plan)
@@ -133,11 +140,11 @@ def _begin(content: bytes, queue: Any, stopping: Any) -> None:
         raise TrainingError(
             f"the problem {problem.name} is another each time it is made; give its data and its model a seed."
         )
-    _HERE.update(programs=Programs(plan, problem, ways), queue=queue, stopping=stopping)
+    return Programs(plan, problem, ways)
 
 
 def _work(job: Job) -> None:
-    for event in train(job, _HERE["programs"], _HERE["stopping"]):
+    for event in train(job, _programs(), _HERE["stopping"]):
         if isinstance(event, Failed) and event.error.__cause__ is not None:  # which would be lost on the way
             event.error.add_note("".join(traceback.format_exception(event.error.__cause__)))
         _HERE["queue"].put((job.block, event))

@@ -25,7 +25,6 @@ from ..errors import BatchingError, TrainingError, first_line
 from ..regularizers.base import Regularizer, criterion
 from .draws import Draw, Replayed, numbers, recorded
 from .moving import cumulative, moving_buffers
-from .rewrites import REWRITES
 
 Tensors = tuple[Tensor, ...]
 Groups = Sequence[Sequence[Tensor]]
@@ -257,17 +256,12 @@ class Batched:
 
         with self._mode(extra):
             self._try(flat, example, extra is not None)
-            failure = None
-            for table in (REWRITES, None):
-                # Tracing is an optimisation: what it cannot follow is traced without rewrites, or runs untraced.
-                try:
-                    with warnings.catch_warnings():
-                        warnings.simplefilter("ignore")
-                        return _Graph(make_fx(flat, decomposition_table=table)(*example), draws)
-                except UNTRACEABLE as error:
-                    failure = error
-        assert failure is not None
-        self._note(f"{type(self.model).__name__} runs untraced, which is slower: {first_line(failure)}.")
+            try:  # Tracing is an optimisation: what it cannot follow runs untraced.
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    return _Graph(make_fx(flat)(*example), draws)
+            except UNTRACEABLE as error:
+                self._note(f"{type(self.model).__name__} runs untraced, which is slower: {first_line(error)}.")
         return _Graph(untraced, draws)
 
     def _try(self, call: Callable[..., object], tensors: Sequence[Tensor], training: bool) -> None:

@@ -28,7 +28,6 @@ from .regularized import Regularized
 from .updates import Update
 
 EVALUATION_BATCH = 1024  # samples evaluated at once
-SLICE = 0.2  # seconds in which a block takes steps without a look at whether it shall stop
 MOST_STEPS = 512  # at once: what they need beforehand takes memory
 PARTS = 64  # of the samples, at most: enough to see how much the mean depends on them
 
@@ -138,11 +137,14 @@ class Block:
         """
         return np.where((self.broken < 0) & (self.step >= self.total), self.ruined_since, self.broken)
 
-    def train(self, until: int | None = None) -> Iterator[Epoch | None]:
+    def train(self, until: int | None = None, pause: float = 0.2) -> Iterator[Epoch | None]:
         """Train from wherever the block stands to the end, or to the end of the pass `until`.
 
-        Yields None after every step and an `Epoch` after every pass over the data. The block may be saved (`tensors`)
+        Yields None after some steps, and an `Epoch` after every pass over the data. The block may be saved (`tensors`)
         between any two yields, and taken up again later. Schedules go by the whole run, wherever it is cut.
+
+        Args:
+            pause: seconds that a compiled program may go on without a yield; others yield after every step.
         """
         per_epoch = self.per_epoch
         end = self.total if until is None else min(self.total, until * per_epoch)
@@ -161,15 +163,15 @@ class Block:
             if self.step >= end:
                 return
             batches = itertools.islice(self.task.batches.epoch(self.seed, epoch), place, None)
-            while taken := list(itertools.islice(batches, self._at_once())):
+            while taken := list(itertools.islice(batches, self._at_once(pause))):
                 self._advance(taken)
                 yield None
 
-    def _at_once(self) -> int:
-        """Steps until somebody may ask for a stop."""
+    def _at_once(self, pause: float) -> int:
+        """Steps that take about so many seconds."""
         if not isinstance(self.task.batched, Compiled) or self.seconds is None:
             return 1
-        return max(1, min(MOST_STEPS, int(SLICE / self.seconds)))
+        return max(1, min(MOST_STEPS, int(pause / self.seconds)))
 
     def _advance(self, batches: Sequence[Batch]) -> None:
         batched, first = self.task.batched, batches[0]

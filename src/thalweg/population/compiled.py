@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import TrainingError
 from ..kernels.generated import module
 from ..programs.compiled import Step, compile_graph
 from ..programs.operations import RULES, Uncovered
@@ -43,7 +44,7 @@ class Compiled(Batched):
         self._drawn: dict[tuple, list[Draw]] = {}
 
     def _run(self, groups: Groups, extra: Extra | None, fixed: int | None) -> Tensors:
-        step = self._step(groups, extra)
+        step = self._step(groups, extra, fixed)
         if step is None:
             return super()._run(groups, extra, fixed)
         members, samples = len(groups[0][0]), _samples(groups, extra)
@@ -56,11 +57,12 @@ class Compiled(Batched):
         table.put(0, step.graph.inputs, outputs, [True] * len(outputs))
         table.samples[0] = samples
         drivers().each(table.job(), 0, members)
+        table.check()
         return outputs
 
     def table(self, members: int, steps: Sequence[tuple[Groups, Extra]]) -> Table | None:
         """What the driver needs of these steps of training; None where one of them is not compiled as the others."""
-        compiled = {id(one): one for one in (self._step(*step) for step in steps)}
+        compiled = {id(one): one for one in (self._step(*step, step[1].data) for step in steps)}
         (step, *others) = compiled.values()
         if step is None or others:
             return None
@@ -108,7 +110,7 @@ class Compiled(Batched):
         programs = None if extra is None else tuple(part.program for part in extra.parts)
         return programs, *((t.shape[skip:], t.dtype) for t in groups[3])
 
-    def _step(self, groups: Groups, extra: Extra | None) -> Step | None:
+    def _step(self, groups: Groups, extra: Extra | None, fixed: int | None) -> Step | None:
         """The compiled step of such groups; None where it has none."""
         kind, samples = self._kind(groups, extra), _samples(groups, extra)
         for key in ((*kind, None), (*kind, samples)):
@@ -116,15 +118,15 @@ class Compiled(Batched):
                 return self._steps[key]
         with TRACING, self._lock:
             try:
-                step = self._compile(groups, extra, samples)
+                step = self._compile(groups, extra, fixed, samples)
             except (Uncovered, *UNTRACEABLE) as error:
                 self.uncovered, step = str(error), None
             self._steps[*kind, None if step and step.graph.size is None else samples] = step
         return step
 
-    def _compile(self, groups: Groups, extra: Extra | None, samples: int) -> Step:
+    def _compile(self, groups: Groups, extra: Extra | None, fixed: int | None, samples: int) -> Step:
         sizes = [samples, samples // 2 + 1 if samples > 2 else 4][: 1 if samples == 1 else 2]
-        single = _single(groups, extra)
+        single = _single(groups, axes(extra, fixed))
         examples, draws = [], 0
         for size in sizes:
             arguments, draws = self._example(single, extra, size)
@@ -153,13 +155,10 @@ class Compiled(Batched):
         return [*weights, *moving, *amounts, *data, *fixed, *draws, *drawn], len(drawn)
 
 
-def _single(groups: Groups, extra: Extra | None) -> list[list[Tensor]]:
-    """The first member's."""
-    weights, moving, amounts, data, fixed, draws = groups
-    own = extra is not None and extra.per_member
-    first = [[t[0] for t in group] for group in (weights, moving, amounts)]
-    shared = [[t[0] if own else t for t in group] for group in (data, fixed, draws)]
-    return [[t.detach().clone() for t in group] for group in (*first, *shared)]
+def _single(groups: Groups, rows: Sequence[int | None]) -> list[list[Tensor]]:
+    """The first member's; `rows`: of which groups each member has its own."""
+    pairs = zip(groups, rows, strict=True)
+    return [[(t if axis is None else t[0]).detach().clone() for t in group] for group, axis in pairs]
 
 
 def _samples(groups: Groups, extra: Extra | None) -> int:
@@ -168,35 +167,45 @@ def _samples(groups: Groups, extra: Extra | None) -> int:
 
 
 class Table:
-    """Where a step finds its arguments: an address for each step, and how far the members are apart.
+    """Where a step finds its arguments: for each step an address, and how far the members are apart.
 
     Attributes:
         base: (steps, arguments) addresses.
-        stride: (arguments,) bytes from a member to the next.
+        stride: (steps, arguments) bytes from a member to the next, which go by the size of the batch.
         samples: (steps,) in the batch.
         arrays: what must not be freed before the call.
     """
 
     def __init__(self, step: Step, members: int, steps: int) -> None:
         self.step = step
-        count = step.graph.inputs + len(step.shapes) + len(step.constants)
+        count = step.graph.inputs + len(step.shapes) + 1 + len(step.constants)
         self.base = np.zeros((steps, count), dtype=np.int64)
-        self.stride = np.zeros(count, dtype=np.int64)
+        self.stride = np.zeros_like(self.base)
         self.samples = np.zeros(steps, dtype=np.int64)
         self.base[:, count - len(step.constants) :] = [c.data_ptr() for c in step.constants]
+        self.status = np.zeros(1, dtype=np.int64)
+        self.base[:, step.graph.inputs + len(step.shapes)] = self.status.ctypes.data
         self.arrays: list[Any] = []
+
+    def check(self) -> None:
+        """Raise TrainingError where an index of the data named no place."""
+        if self.status[0]:
+            raise TrainingError(
+                "a class id, a token id or another index in the data is out of range; ids go from 0 to one less than "
+                "their number."
+            )
 
     def put(self, at: int, first: int, tensors: Sequence[Tensor], moves: Sequence[bool]) -> None:
         """The arguments from `first` on, at one step; those that move have a row for each member."""
         self.arrays.extend(tensors)
         for k, (tensor, moving) in enumerate(zip(tensors, moves, strict=True), first):
             self.base[at, k] = tensor.data_ptr()
-            self.stride[k] = tensor.stride(0) * tensor.element_size() if moving else 0
+            self.stride[at, k] = tensor.stride(0) * tensor.element_size() if moving else 0
 
     def job(self, more: Sequence[int] = ()) -> int:
         """The address of what the driver reads."""
         arena = _arena(self.step.room.at(int(self.samples.max())))
-        self.given = np.zeros(len(self.stride), dtype=np.int64)
+        self.given = np.zeros(self.base.shape[1], dtype=np.int64)
         arrays = (self.base, self.stride, self.given, self.samples)
         numbers = [self.step.function, *(a.ctypes.data for a in arrays), arena, *self.base.shape, *more]
         self.numbers = np.array(numbers, dtype=np.int64)

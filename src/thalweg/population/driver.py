@@ -75,7 +75,7 @@ def run(_job, _first, _last):
                 _value = _load_double(_load(_p, 7, 99), (_s*_rows + _r)*_columns + _h, 99)
                 _store_double(_load(_p, 8, 99), _r*_columns + _h, 99, _value)
             for _k in range(_count):
-                _store(_given, _k, 99, _load(_base, _s*_count + _k, 99) + _m*_load(_stride, _k, 99))
+                _store(_given, _k, 99, _load(_base, _s*_count + _k, 99) + _m*_load(_stride, _s*_count + _k, 99))
             _store_double(_load(_p, 9, 99), _r, 99, _float64(_begun + _s + 1))
             if _load(_p, 11, 99):
                 for _k in range(_tensors):

@@ -53,6 +53,7 @@ def advance(block: Trained, program: Compiled, batches: Sequence[Batch]) -> bool
     parts = [_Part(part, block, outputs[:count], steps) for part in block.updates]
     whole = _Whole(block, parts, outputs[count:], steps)
     drivers().run(table.job(whole.numbers), 0, len(block.active))
+    table.check()
     for part in block.updates:
         part.scheduling.write(part.table, steps[-1])
     block.step += len(batches)

@@ -14,8 +14,6 @@ from .emit import F32, I8, I32, I64, Body, Counter, in_memory
 from .loops import Axes, Nest, Probe
 from .values import Buffer, Index, Place, Value, permuted, stored
 
-FEW = 512  # multiplications; below, loops of our own take less time than the start of a BLAS
-
 
 @dataclass
 class _Call:
@@ -48,6 +46,7 @@ class Assembly:
     Attributes:
         room: bytes of the arena.
         made: what rules made of a value once, for several operations.
+        status: not 0 once an index has named no place.
     """
 
     steps: list[_Call | _Product] = field(default_factory=list)
@@ -56,6 +55,7 @@ class Assembly:
 
     def __post_init__(self) -> None:
         self.module = ir.Module("step")
+        self.status = Buffer(torch.int64, ONE)
 
     def value(self, shape: Sequence[Dim], dtype: torch.dtype) -> Value:
         """Room in the arena."""
@@ -78,14 +78,16 @@ class Assembly:
             out = self.value(value.shape, value.dtype) if dense else self._like_reads(value)
         assert out.place is not None
         buffer = out.place.buffer
+        order = _widest_first(out.place.strides)
+        value, target = permuted(value, order), permuted(out, order)
 
         def both(e: Any, index: Index) -> Any:
-            e.load(buffer, _where(out, index))  # for the probe: the loop goes through it too
+            e.load(buffer, where(target, index))  # for the probe: the loop goes through it too
             return value.at(e, index)
 
         nest = Nest(value.shape, both)
         e = self.kernel([*nest.buffers, buffer])
-        _loops(e, nest.counters, lambda: e.store(buffer, _where(out, nest.index), value.at(e, nest.index)))
+        loops(e, nest.counters, lambda: e.store(buffer, where(target, nest.index), value.at(e, nest.index)), True)
         e.builder.ret_void()
         return out
 
@@ -142,55 +144,38 @@ class Assembly:
         best = max(nest.counters, key=lambda c: (nest.side_by_side(c), nest.counters.index(c)), default=None)
         if outer and inner and best in outer:
             # Neighbours in memory belong to neighbours of the result: all of it is gone through again and again.
-            _loops(e, outer, lambda: e.store(buffer, target, start(e)))
+            loops(e, outer, lambda: e.store(buffer, target, start(e)))
 
             def more() -> None:
                 e.store(buffer, target, step(e, e.load(buffer, target), at(e, nest.index)))
 
             outer.sort(key=lambda c: c is best)
-            _loops(e, [*inner, *outer], more)
+            loops(e, [*inner, *outer], more)
         else:
             inner.sort(key=lambda c: nest.side_by_side(c))
 
             def whole() -> None:
-                total = _folded(e, inner, start(e), lambda so_far: step(e, so_far, at(e, nest.index)))
-                e.store(buffer, target, total)
+                e.store(buffer, target, _folded(e, inner, start(e), one))
 
-            _loops(e, outer, whole)
+            def one(so_far: Any, counts: Any) -> Any:
+                element = at(e, nest.index)
+                return step(e, so_far, element if counts is None else e.choose(counts, element, start(e)))
+
+            loops(e, outer, whole)
         e.builder.ret_void()
         return out
 
-    def matmul(self, left: Value, right: Value) -> Value:
-        """(…, rows, inner) @ (…, inner, columns); the axes in front are the same in both."""
+    def blas(self, left: Value, right: Value) -> Value:
+        """(…, rows, inner) @ (…, inner, columns) by BLAS."""
         *lead, rows, inner = left.shape
         columns = right.shape[-1]
         out = self.value([*lead, rows, columns], left.dtype)
         assert out.place is not None
-        count = product(lead)
-        work = rows * inner * columns
-        few = work.fixed is not None and work.fixed <= FEW
-        if few or inner == ONE or columns == ONE or rows == ONE:
-            return self._by_loops(left, right)
         a, step_a = self._matrix(left)
         b, step_b = self._matrix(right)
-        self.steps.append(
-            _Product(a, b, out.place.buffer, (rows, inner, columns), count, (step_a, step_b, rows * columns))
-        )
+        sizes, steps = (rows, inner, columns), (step_a, step_b, rows * columns)
+        self.steps.append(_Product(a, b, out.place.buffer, sizes, product(lead), steps))
         return out
-
-    def _by_loops(self, left: Value, right: Value) -> Value:
-        left, right = self.memory(left), self.memory(right)
-        *lead, rows, inner = left.shape
-        columns = right.shape[-1]
-
-        def at(e: Any, index: Index) -> Any:
-            *front, i, j, k = index
-            return e.mul(left.at(e, [*front, i, k]), right.at(e, [*front, k, j]))
-
-        pairs = Value((*lead, rows, columns, inner), left.dtype, at, None, 1)
-        if inner == ONE:
-            return self.store(Value((*lead, rows, columns), left.dtype, lambda e, index: at(e, [*index, Affine()])))
-        return self.reduced(pairs, [-1], lambda e: e.number(0, in_memory(left.dtype)), lambda e, a, b: e.total(a, b))
 
     def _matrix(self, value: Value) -> tuple[tuple[Place, bool, Dim], Dim]:
         """Where the matrices of a stack lie, whether transposed, how far rows are apart, and how far matrices are."""
@@ -207,6 +192,7 @@ class Assembly:
     def text(self, name: str, arguments: Sequence[Buffer]) -> str:
         """The module, with the function name(addresses of the arguments, samples, address of the arena)."""
         offsets, self.room = _rooms(self.steps)
+        self._share_kernels()
         byte_pointer = I8.as_pointer()
         kinds = [I64.as_pointer(), I64, byte_pointer]
         main = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), name)
@@ -231,6 +217,17 @@ class Assembly:
                 self._product(e, step, pointer)
         e.builder.ret_void()
         return str(self.module)
+
+    def _share_kernels(self) -> None:
+        """One function for all kernels of the same text, such as those of a recurrent layer's steps."""
+        first: dict[str, ir.Function] = {}
+        for step in self.steps:
+            if isinstance(step, _Call):
+                function = step.function
+                same = first.setdefault(str(function).replace(function.name, "", 1), function)
+                if same is not function:
+                    del self.module.globals[function.name]
+                    step.function = same
 
     def _product(self, e: Any, step: _Product, pointer: Callable[[Buffer], Any]) -> None:
         """C = AB by rows is Cᵀ = BᵀAᵀ by columns, as BLAS has it."""
@@ -293,7 +290,7 @@ class _Main(Body):
         self._powers = [I64(1), self.samples]
 
 
-def _where(value: Value, index: Index) -> Affine:
+def where(value: Value, index: Index) -> Affine:
     assert value.place is not None
     where = Affine((), value.place.offset)
     for i, stride in zip(index, value.place.strides, strict=True):
@@ -301,21 +298,41 @@ def _where(value: Value, index: Index) -> Affine:
     return where
 
 
-def _loops(e: Body, counters: Sequence[Any], inside: Callable[[], None]) -> None:
+def _widest_first(strides: Sequence[Dim]) -> list[int]:
+    """The axes of memory, those whose neighbours are farthest apart first."""
+    wide = [(len(s.coefficients), s.coefficients[::-1]) for s in strides]
+    return sorted(range(len(strides)), key=lambda k: wide[k], reverse=True)
+
+
+def loops(e: Body, counters: Sequence[Any], inside: Callable[[], None], twice: bool = False) -> None:
+    """Nested loops. `twice`: an element may be computed again, so that the last ones of a row are a whole vector too."""
     if not counters:
         inside()
         return
     first, *rest = counters
-    with e.loop(first.size) as (counter, _):
-        first.value = counter.value
-        _loops(e, rest, inside)
+    width = _width(first.size) if twice and not rest else None
+    if width is None:
+        with e.loop(first.size) as (counter, _):
+            first.value = counter.value
+            loops(e, rest, inside, twice)
+        return
+    size = first.size.fixed or 0
+    for start, count in ((0, size // width * width), (size - width, width)):
+        with e.loop(count) as (counter, _):
+            first.value = e.builder.add(counter.value, I64(start))
+            inside()
+
+
+def _width(size: Dim) -> int | None:
+    """How many lanes the end of a loop of this size takes; None where it ends with a whole vector, or is too short."""
+    return next((w for w in (16, 8, 4) if (size.fixed or 0) > w and (size.fixed or 0) % w), None)
 
 
 def loops_over(assembly: Assembly, shape: Sequence[Dim], inside: Callable[[Any, Index], None], written: Buffer) -> None:
     """A kernel that goes through a shape, one axis after the other, and reads and writes as `inside` does."""
     nest = Nest(shape, inside)
     e = assembly.kernel([*nest.buffers, written])
-    _loops(e, nest.counters, lambda: inside(e, nest.index))
+    loops(e, nest.counters, lambda: inside(e, nest.index))
     e.builder.ret_void()
 
 
@@ -342,21 +359,52 @@ def arg_extreme(assembly: Assembly, x: Value, axis: int, largest: bool) -> Value
                 better = e.either(better, e.both(e.isnan(value), e.inverted(e.isnan(best))))
             handed[:] = [e.choose(better, value, best), e.choose(better, counter.value, place)]
         assert out.place is not None
-        e.store(out.place.buffer, _where(out, index), handed[1])
+        e.store(out.place.buffer, where(out, index), handed[1])
 
-    _loops(e, counters, inside)
+    loops(e, counters, inside)
     e.builder.ret_void()
     return out
 
 
-def _folded(e: Body, counters: Sequence[Any], start: Any, step: Callable[[Any], Any]) -> Any:
-    """`step` from `start` over all rounds of the loops."""
+def running(assembly: Assembly, x: Value, axis: int) -> Value:
+    """Sums along an axis up to each element."""
+    out = assembly.value(x.shape, x.dtype)
+    assert out.place is not None
+    buffer, counters = out.place.buffer, [Counter(s) for s in x.shape]
+    index = [Affine(((c, ONE),)) for c in counters]
+    probe = Probe()
+    x.at(probe, index)
+    e = assembly.kernel([*(b for b, _ in probe.reads), buffer])
+
+    def inside() -> None:
+        with e.loop(x.shape[axis], e.number(0, in_memory(x.dtype))) as (counter, handed):
+            counters[axis].value = counter.value
+            handed[0] = e.add(handed[0], x.at(e, index))
+            e.store(buffer, where(out, index), handed[0])
+
+    loops(e, [c for k, c in enumerate(counters) if k != axis], inside)
+    e.builder.ret_void()
+    return out
+
+
+def _folded(e: Body, counters: Sequence[Any], start: Any, step: Callable[[Any, Any], Any]) -> Any:
+    """step(so far, whether the element counts; None: it does) from `start` over all rounds of the loops."""
     if not counters:
-        return step(start)
+        return step(start, None)
     first, *rest = counters
-    with e.loop(first.size, start) as (counter, handed):
+    width = None if rest else _width(first.size)
+    if width is None:
+        with e.loop(first.size, start) as (counter, handed):
+            first.value = counter.value
+            handed[0] = _folded(e, rest, handed[0], step)
+        return handed[0]
+    size = first.size.fixed or 0
+    with e.loop(size // width * width, start) as (counter, handed):
         first.value = counter.value
-        handed[0] = _folded(e, rest, handed[0], step)
+        handed[0] = step(handed[0], None)
+    with e.loop(width, handed[0]) as (counter, handed):  # a whole vector, of which the last ones are new
+        first.value = e.builder.add(counter.value, I64(size - width))
+        handed[0] = step(handed[0], e.compare(">=", counter.value, width - size % width))
     return handed[0]
 
 

@@ -26,7 +26,7 @@ class Step:
     """A compiled step.
 
     `function` is the address of f(addresses, samples, arena): `addresses` has one for each input, then for each output,
-    then for each constant; all are contiguous.
+    then of a whole number that is not 0 once an index has named no place, then for each constant; all are contiguous.
 
     Attributes:
         room: bytes of the arena, by the number of samples.
@@ -49,10 +49,15 @@ def compile_graph(graph: Graph) -> Step:
     """The graph's code.
 
     Raises:
-        Uncovered: it has an operation without a rule.
+        Uncovered: it has an operation without a rule, or one in a use that its rule does not foresee.
     """
-    lowering = _Lowering(graph)
-    text = lowering.text()
+    try:
+        lowering = _Lowering(graph)
+        text = lowering.text()
+    except Uncovered:
+        raise
+    except Exception as error:  # a use of an operation that its rule does not foresee
+        raise Uncovered(f"the step cannot be compiled: {type(error).__name__}: {error}") from error
     outputs = [lowering.results[ref.node][0] for ref in graph.outputs]
     return Step(
         Code(text),
@@ -67,17 +72,10 @@ def compile_graph(graph: Graph) -> Step:
 class _Lowering:
     def __init__(self, graph: Graph) -> None:
         self.graph, self.assembly = graph, Assembly()
+        self.assembly.status.argument = graph.inputs + len(graph.outputs)
         self.constants: list[Tensor] = []
         self.results: list[tuple[Value, ...]] = []
         self.uses = _uses(graph)
-        clone = torch.ops.aten.clone.default
-        self.views = {
-            a.node
-            for n in graph.nodes
-            if n.target in VIEWS and n.target is not clone
-            for a in n.args
-            if isinstance(a, Ref)
-        }
         for k, node in enumerate(graph.nodes):
             self.results.append(self._result(k, node))
 
@@ -89,13 +87,17 @@ class _Lowering:
         if getattr(node.target, "__name__", "") == "getitem":
             ref, place = node.args
             return (self.results[ref.node][place],)
-        if getattr(node.target, "_schema", None) is not None and node.target._schema.is_mutable:
-            return self._moved(node)
-        found = RULES.get(node.target)
-        if found is None:
+        rule = RULES.get(node.target)
+        if rule is None:
             raise Uncovered(f"no rule for {str(node.target).removesuffix('.default')}")
         context = Context(self.assembly, node.shapes, node.dtypes, node.target)
-        result = found(context, *self._given(node.args), **self._given(node.kwargs))
+        name = str(node.target).removesuffix(".default")
+        try:
+            result = rule(context, *self._given(node.args), **self._given(node.kwargs))
+        except Uncovered:
+            raise
+        except Exception as error:  # a use that the rule does not foresee
+            raise Uncovered(f"no rule for such a use of {name}: {type(error).__name__}: {error}") from error
         values = result if isinstance(result, tuple) else (result,)
         if node.target in VIEWS:
             return values
@@ -103,28 +105,11 @@ class _Lowering:
             self.assembly.store(v) if v is not None and v.cost > DEAR and self.uses[k] > 1 else v for v in values
         )
 
-    def _moved(self, node: Node) -> tuple[Value, ...]:
-        """The result of an operation in place, which stands for what it changed from here on."""
-        name, _, overload = str(node.target).partition(".")[2].partition(".")
-        packet = getattr(torch.ops.aten, name.removesuffix("_"), None)
-        changed = node.args[0].node
-        overloads = [overload, *packet.overloads()] if packet else []
-        target = next((t for one in overloads if (t := getattr(packet, one, None)) in RULES), None)
-        source = self.graph.nodes[changed]
-        viewed = source.target in VIEWS and source.target is not torch.ops.aten.clone.default
-        shared = target not in VIEWS and (viewed or changed in self.views)
-        if target is None or shared or changed < self.graph.inputs:
-            raise Uncovered(f"no rule for {str(node.target).removesuffix('.default')}")
-        context = Context(self.assembly, node.shapes, node.dtypes, node.target)
-        result = self.assembly.memory(RULES[target](context, *self._given(node.args), **self._given(node.kwargs)))
-        self.results[changed] = (result,)
-        return (result,)
-
     def _constant(self, tensor: Tensor) -> Value:
         if tensor.dim() == 0 and tensor.numel() == 1:
             number = tensor.item()
             return Context(self.assembly, [()], [tensor.dtype]).constant((), tensor.dtype, number)
-        place = self.graph.inputs + len(self.graph.outputs) + len(self.constants)
+        place = self.graph.inputs + len(self.graph.outputs) + 1 + len(self.constants)
         self.constants.append(tensor.detach().contiguous().clone())
         shape = tuple(Dim.of(s) for s in tensor.shape)
         return stored(Buffer(tensor.dtype, product(shape), place), shape)

@@ -20,25 +20,12 @@ _UNARY: dict[Any, tuple[str, int]] = {
     aten.tanh: ("tanh", 30),
     aten.sigmoid: ("sigmoid", 24),
     aten.erf: ("erf", 40),
+    aten.log1p: ("log1p", 30),
+    aten.expm1: ("expm1", 50),
     aten.abs: ("abs", 1),
     aten.sign: ("sign", 2),
 }
-_LIBRARY = (
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "sinh",
-    "cosh",
-    "log1p",
-    "expm1",
-    "log2",
-    "log10",
-    "exp2",
-    "erfc",
-)
+_LIBRARY = ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "log2", "log10", "exp2", "erfc")
 _ROUNDED = ("floor", "ceil", "trunc")
 
 
@@ -138,6 +125,33 @@ def _div_rounded(c: Context, x: Any, y: Any, rounding_mode: str | None = None) -
     return c.pointwise(lambda e, a, b: e.intrinsic(ends, e.div(a, b)) if ends else e.div(a, b), x, y, cost=4)
 
 
+@rule(aten.fmod.Scalar, aten.fmod.Tensor)
+def _fmod(c: Context, x: Any, y: Any) -> Value:
+    return c.pointwise(lambda e, a, b: e.rest(a, b), x, y, cost=20)
+
+
+@rule(aten.remainder.Scalar, aten.remainder.Tensor)
+def _remainder(c: Context, x: Any, y: Any) -> Value:
+    """With the sign of the divisor."""
+
+    def remainder(e: Any, a: Any, b: Any) -> Any:
+        rest = e.rest(a, b)
+        other = e.differ(e.compare("<", rest, 0), e.compare("<", b, 0))
+        return e.choose(e.both(e.compare("!=", rest, 0), other), e.add(rest, b), rest)
+
+    return c.pointwise(remainder, x, y, cost=22)
+
+
+@rule(aten.atan2.default)
+def _atan2(c: Context, x: Any, y: Any) -> Value:
+    return c.pointwise(lambda e, a, b: e.library("atan2", a, b), x, y, cost=40)
+
+
+@rule(aten.softshrink_backward.default, aten.hardshrink_backward.default)
+def _shrink_backward(c: Context, g: Value, x: Value, within: float) -> Value:
+    return c.pointwise(lambda e, a, b: e.choose(e.compare("<=", e.abs(b), within), 0.0, a), g, x, cost=2)
+
+
 @rule(aten.pow.Tensor_Scalar)
 def _pow(c: Context, x: Value, y: Any) -> Value:
     simple = float(y) in (0.0, 1.0, 2.0, 3.0, -1.0, -2.0)
@@ -170,6 +184,20 @@ def _clamp(c: Context, x: Value, low: Any = None, high: Any = None) -> Value:
         return a if high is None else e.choose(e.compare(">", a, high), high, a)
 
     return c.pointwise(bounded, x, cost=2)
+
+
+@rule(aten.clamp.Tensor, aten.clamp_min.Tensor, aten.clamp_max.Tensor)
+def _clamp_by(c: Context, x: Value, low: Any = None, high: Any = None) -> Value:
+    if c.target == aten.clamp_max.Tensor:
+        low, high = None, low
+    if low is not None:
+        x = c.pointwise(lambda e, a, b: e.maximum(a, b), x, low)
+    return x if high is None else c.pointwise(lambda e, a, b: e.minimum(a, b), x, high)
+
+
+@rule(aten.clamp_min.default, aten.clamp_max.default)
+def _clamp_one(c: Context, x: Value, end: Any) -> Value:
+    return _clamp(c, x, end) if c.target == aten.clamp_min.default else _clamp(c, x, None, end)
 
 
 @rule(aten.leaky_relu.default)

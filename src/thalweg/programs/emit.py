@@ -87,6 +87,10 @@ class Arithmetic:
     def div(self, a: Any, b: Any) -> Any:
         return self._two("sdiv", "fdiv", a, self.like(b, a))
 
+    def rest(self, a: Any, b: Any) -> Any:
+        """What is left of a after whole b, with the sign of a."""
+        return self._two("srem", "frem", a, self.like(b, a))
+
     def neg(self, a: Any) -> Any:
         return self.sub(self.number(0, a), a) if isinstance(a.type, ir.IntType) else self.builder.fneg(a, flags=FLAGS)
 
@@ -137,7 +141,7 @@ class Arithmetic:
         f = self.builder.module.declare_intrinsic(
             f"llvm.{name}", [kind], ir.FunctionType(kind, [kind] * len(arguments))
         )
-        return self.builder.call(f, arguments)
+        return self.builder.call(f, arguments, fastmath=("nsz",) if name in ("maximum", "minimum") else ())
 
     def library(self, name: str, *arguments: Any) -> Any:
         """The C library's function."""
@@ -180,7 +184,8 @@ class Arithmetic:
         if x.type != F32:
             return self.library("exp", x)
         x = self.choose(self.compare(">", x, 89.0), 89.0, x)
-        x = self.choose(self.compare("<", x, -104.0), -104.0, x)
+        tiny = self.compare("<", x, -104.0)
+        x = self.choose(tiny, 0.0, x)  # numbers below the smallest normal one take a hundred times as long
         n = self.intrinsic("rint", self.mul(x, 1.44269504088896341))
         r = self.sub(self.sub(x, self.mul(n, 0.693359375)), self.mul(n, -2.12194440e-4))
         series = self._polynomial(
@@ -188,7 +193,8 @@ class Arithmetic:
         )
         value = self.add(self.add(self.mul(self.mul(r, r), series), r), 1.0)
         half = self.intrinsic("floor", self.mul(n, 0.5))  # in two steps, so that the end of the range is reached
-        return self.mul(self.mul(value, self._power_of_two(half)), self._power_of_two(self.sub(n, half)))
+        value = self.mul(self.mul(value, self._power_of_two(half)), self._power_of_two(self.sub(n, half)))
+        return self.choose(tiny, 0.0, value)
 
     def log(self, x: Any) -> Any:
         if x.type != F32:
@@ -221,6 +227,27 @@ class Arithmetic:
         y = self.choose(self.builder.fcmp_ordered("<", x, self.number(np.inf, x)), y, x)  # of infinity and NaN, itself
         y = self.choose(self.compare("==", x, 0.0), -np.inf, y)
         return self.choose(self.compare("<", x, 0.0), np.nan, y)
+
+    def log1p(self, x: Any) -> Any:
+        """log(1 + x): log(u) · x / (u − 1) with u = 1 + x as it is rounded, whose errors cancel (Kahan)."""
+        if x.type != F32:
+            return self.library("log1p", x)
+        u = self.add(x, 1.0)
+        less = self.sub(u, 1.0)
+        value = self.mul(self.log(u), self.div(x, less))
+        value = self.choose(self.compare("==", x, np.inf), x, value)
+        return self.choose(self.compare("==", less, 0.0), x, value)
+
+    def expm1(self, x: Any) -> Any:
+        """exp(x) − 1: (u − 1) · x / log(u) with u = exp(x) as it is rounded (Kahan)."""
+        if x.type != F32:
+            return self.library("expm1", x)
+        u = self.exp(x)
+        less = self.sub(u, 1.0)
+        value = self.mul(less, self.div(x, self.log(u)))
+        value = self.choose(self.compare("==", u, np.inf), u, value)
+        value = self.choose(self.compare("==", less, -1.0), -1.0, value)
+        return self.choose(self.compare("==", less, 0.0), x, value)
 
     def tanh(self, x: Any) -> Any:
         if x.type != F32:
@@ -338,16 +365,17 @@ class Body(Arithmetic):
         return quotient if kind == F64 else self.builder.fptrunc(quotient, kind)
 
     @contextmanager
-    def loop(self, size: Dim | int, *carried: Any) -> Iterator[tuple[Counter, list[Any]]]:
+    def loop(self, size: Dim | int, *carried: Any, end: Any = None) -> Iterator[tuple[Counter, list[Any]]]:
         """A loop from 0 to `size` − 1, which is at least 1. `carried` are values that one round hands to the next: put
-        the new ones into the list that is given, which holds the last ones afterwards."""
+        the new ones into the list that is given, which holds the last ones afterwards. `end`: the size, where it is
+        known only here."""
         size, b = Dim.of(size), self.builder
         counter, handed = Counter(size), list(carried)
-        if size.fixed == 1:
+        if size.fixed == 1 and end is None:
             counter.value = I64(0)
             yield counter, handed
             return
-        end = self.dim(size)
+        end = self.dim(size) if end is None else end
         before, head, after = b.block, b.append_basic_block("loop"), b.append_basic_block("after")
         b.branch(head)
         b.position_at_end(head)
@@ -366,6 +394,12 @@ class Body(Arithmetic):
             one.add_incoming(value, b.block)
         b.cbranch(b.icmp_signed("<", following, end), head, after)
         b.position_at_end(after)
+
+    @contextmanager
+    def rounds(self, count: Any) -> Iterator[Any]:
+        """A loop of `count` rounds, at least 1; gives its counter."""
+        with self.loop(0, end=count) as (counter, _):
+            yield counter.value
 
 
 class Counter:

@@ -11,7 +11,7 @@ from .assembly import arg_extreme, loops_over
 from .dims import ONE, Affine, Dim
 from .emit import TYPES
 from .operations import Context, Uncovered, aten, rule, start_of
-from .values import Index, Value, broadcast, expanded, selected, sliced, with_axis
+from .values import Index, Value, broadcast, expanded, permuted, selected, sliced, with_axis
 
 
 class _Read:
@@ -21,15 +21,19 @@ class _Read:
         self.value = value
 
 
-def _indexed(e: Any, ids: Value, index: Index, size: Dim) -> Affine:
-    """The place that an index names, counted from the end where it is below 0."""
+def _row(c: Context, e: Any, ids: Value, index: Index, size: Dim, wraps: bool = False) -> Affine:
+    """The place that an index names, counted from the end where it is below 0 and `wraps`.
+
+    One that names no place is noted (`Assembly.status`) and taken as 0, so that nothing outside is read or written.
+    """
     k = e.convert(ids.at(e, index), torch.int64)
-    k = e.choose(e.compare("<", k, 0), e.add(k, e.dim(size)), k)
-    return Affine(((_Read(k), ONE),))
-
-
-def _plain(e: Any, ids: Value, index: Index) -> Affine:
-    return Affine(((_Read(e.convert(ids.at(e, index), torch.int64)), ONE),))
+    end = e.dim(size)
+    if wraps:
+        k = e.choose(e.compare("<", k, 0), e.add(k, end), k)
+    outside = e.either(e.compare("<", k, 0), e.compare(">=", k, end))
+    status = c.assembly.status
+    e.store(status, Affine(), e.either(e.load(status, Affine()), e.convert(outside, torch.int64)))
+    return Affine(((_Read(e.choose(outside, 0, k)), ONE),))
 
 
 @rule(aten.embedding.default)
@@ -38,7 +42,7 @@ def _embedding(c: Context, weight: Value, ids: Value, *_: Any) -> Value:
 
     def at(e: Any, index: Index) -> Any:
         *row, column = index
-        return weight.at(e, [_plain(e, ids, row), column])
+        return weight.at(e, [_row(c, e, ids, row, weight.shape[0]), column])
 
     return Value(c.shape, c.dtype, at, None, 1)
 
@@ -71,7 +75,10 @@ def _add_into(c: Context, out: Value, ids: Sequence[Value], g: Value, leading: i
 
     def inside(e: Any, index: Index) -> None:
         where = Affine((), out.place.offset)  # type: ignore[union-attr]
-        rows = [_indexed(e, i, index[leading - i.rank : leading], n) for i, n in zip(ids, out.shape, strict=False)]
+        rows = [
+            _row(c, e, i, index[leading - i.rank : leading], n, wraps=True)
+            for i, n in zip(ids, out.shape, strict=False)
+        ]
         for k, stride in zip([*rows, *index[leading:]], strides, strict=True):
             where = where + k * stride
         value = e.convert(g.at(e, index), out.dtype)
@@ -87,7 +94,7 @@ def _gather(c: Context, x: Value, axis: int, ids: Value, **_: Any) -> Value:
     x, axis = c.assembly.memory(x), axis % x.rank
 
     def at(e: Any, index: Index) -> Any:
-        return x.at(e, [_plain(e, ids, index) if k == axis else i for k, i in enumerate(index)])
+        return x.at(e, [_row(c, e, ids, index, x.shape[k]) if k == axis else i for k, i in enumerate(index)])
 
     return Value(c.shape, c.dtype, at, None, 1)
 
@@ -106,7 +113,7 @@ def _scatter(c: Context, x: Value, axis: int, ids: Value, source: Any) -> Value:
             value = source.at(e, row) if isinstance(source, Value) else e.number(source, TYPES[c.dtype])
             return e.choose(hit, value, x.at(e, index))
 
-        return Value(c.shape, c.dtype, at, None, 2 + x.cost)
+        return Value(c.shape, c.dtype, at, None, 1 + x.cost)
     return _written(c, x, axis, ids, source, False)
 
 
@@ -128,7 +135,7 @@ def add_at(c: Context, out: Value, axis: int, ids: Value, source: Any, add: bool
 
     def inside(e: Any, index: Index) -> None:
         where = Affine((), place.offset)
-        at = [_plain(e, ids, index) if k == axis else i for k, i in enumerate(index)]
+        at = [_row(c, e, ids, index, out.shape[k]) if k == axis else i for k, i in enumerate(index)]
         for i, stride in zip(at, place.strides, strict=True):
             where = where + i * stride
         value = (
@@ -154,7 +161,7 @@ def _index(c: Context, x: Value, ids: Sequence[Value | None]) -> Value:
 
     def at(e: Any, index: Index) -> Any:
         inner = index[first : first + len(shape)]
-        rows = [_indexed(e, i, inner, x.shape[k]) for i, k in zip(spread, given, strict=True)]
+        rows = [_row(c, e, i, inner, x.shape[k], wraps=True) for i, k in zip(spread, given, strict=True)]
         return x.at(e, [*index[:first], *rows, *index[first + len(shape) :]])
 
     return Value(c.shape, c.dtype, at, None, 3)
@@ -162,14 +169,17 @@ def _index(c: Context, x: Value, ids: Sequence[Value | None]) -> Value:
 
 @rule(aten.index_put.default)
 def _index_put(c: Context, x: Value, ids: Sequence[Value | None], values: Value, accumulate: bool = False) -> Value:
-    tensors = [i for i in ids if i is not None]
-    if any(i.dtype == torch.bool for i in tensors) or any(i is None for i in ids[: len(tensors)]):
-        raise Uncovered("no rule for writing by a mask, or by tensors behind other axes")
-    shape = broadcast([i.shape for i in tensors])
+    tensors, given = [i for i in ids if i is not None], [k for k, i in enumerate(ids) if i is not None]
+    if any(i.dtype == torch.bool for i in tensors) or given != list(range(given[0], given[0] + len(given))):
+        raise Uncovered("no rule for writing by a mask, or by tensors apart")
+    shape, first, last = broadcast([i.shape for i in tensors]), given[0], given[-1] + 1
     spread = [expanded(i, shape) for i in tensors]
-    whole = expanded(values, (*shape, *x.shape[len(tensors) :]))
+    whole = expanded(values, (*x.shape[:first], *shape, *x.shape[last:]))
     out = c.assembly.store(x, c.assembly.value(x.shape, x.dtype))
-    _add_into(c, out, spread, whole, len(shape), accumulate)
+    rows = list(range(first, first + len(shape)))
+    whole = permuted(whole, [*rows, *(k for k in range(whole.rank) if k not in rows)])
+    turned = permuted(out, [*given, *(k for k in range(out.rank) if k not in given)])
+    _add_into(c, turned, spread, whole, len(shape), accumulate)
     return out
 
 
@@ -178,7 +188,7 @@ def _index_select(c: Context, x: Value, axis: int, ids: Value) -> Value:
     x, axis = c.assembly.memory(x), axis % x.rank
 
     def at(e: Any, index: Index) -> Any:
-        return x.at(e, [_plain(e, ids, [i]) if k == axis else i for k, i in enumerate(index)])
+        return x.at(e, [_row(c, e, ids, [i], x.shape[k]) if k == axis else i for k, i in enumerate(index)])
 
     return Value(c.shape, c.dtype, at, None, 1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import platform
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -46,6 +47,17 @@ def single_threaded() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@functools.cache
+def registers() -> tuple[int, int]:
+    """This processor's vector registers: bytes of one, and how many there are."""
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 64, 32
+    if features.get("avx2"):
+        return 32, 16
+    return 16, 32 if platform.machine() in ("arm64", "aarch64") else 16
 
 
 class Code:
@@ -90,5 +102,6 @@ def _write(path: Path, content: bytes) -> None:
 def _optimise(module: Any, machine: Any) -> None:
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     tuning.loop_vectorization, tuning.slp_vectorization = True, False
+    tuning.loop_unrolling = False  # an inner loop that is gone leaves gathers over the outer one
     builder = llvm.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)

@@ -14,8 +14,21 @@ import torch
 from .assembly import Assembly
 from .dims import ONE, ZERO, Dim
 from .emit import TYPES
-from .trace import Share
-from .values import Index, Shape, Value, broadcast, expanded, permuted, reshaped, selected, sliced, with_axis, without
+from .trace import Share, Uncovered
+from .values import (
+    Index,
+    Shape,
+    Value,
+    broadcast,
+    diagonal,
+    expanded,
+    permuted,
+    reshaped,
+    selected,
+    sliced,
+    with_axis,
+    without,
+)
 
 aten = torch.ops.aten
 DEAR = 2  # operations for an element beyond which a result that is read several times is written to memory
@@ -36,10 +49,6 @@ def rule(*targets: Any, view: bool = False) -> Callable[[Rule], Rule]:
         return function
 
     return register
-
-
-class Uncovered(Exception):
-    """A step has an operation that cannot be compiled; the message names it."""
 
 
 class Context:
@@ -255,6 +264,41 @@ def _unbind(c: Context, x: Value, axis: int = 0) -> tuple[Value, ...]:
     if count is None:
         raise Uncovered("unbind over the samples")
     return tuple(selected(x, axis, k) for k in range(count))
+
+
+@rule(aten.repeat.default)
+def _repeat(c: Context, x: Value, repeats: Sequence[Any]) -> Value:
+    for _ in range(len(repeats) - x.rank):
+        x = with_axis(x, 0)
+    shape: list[Dim] = []
+    for k, (times, size) in enumerate(zip(repeats, x.shape, strict=True)):
+        x = with_axis(x, 2 * k)
+        shape += [Dim.of(times), size]
+    return _view(c, c.spread(x, tuple(shape)))
+
+
+@rule(aten.diagonal.default)
+def _diagonal(c: Context, x: Value, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Value:
+    return diagonal(x, offset, dim1, dim2, c.shape[-1])
+
+
+@rule(aten.diagonal_scatter.default)
+def _diagonal_scatter(c: Context, x: Value, source: Value, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Value:
+    out = c.assembly.store(x, c.assembly.value(x.shape, x.dtype))
+    c.assembly.store(source, diagonal(out, offset, dim1, dim2, source.shape[-1]))
+    return out
+
+
+@rule(aten.unfold.default)
+def _unfold(c: Context, x: Value, axis: int, size: int, step: int) -> Value:
+    axis = axis % x.rank if x.rank else 0
+    x = c.assembly.memory(x)
+
+    def at(e: Any, index: Index) -> Any:
+        *outer, within = index
+        return x.at(e, [i * step + within if k == axis else i for k, i in enumerate(outer)])
+
+    return Value(c.shape, x.dtype, at)
 
 
 @rule(aten.flip.default)

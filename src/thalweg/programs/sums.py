@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 
+from .assembly import arg_extreme, running
 from .dims import Dim, product
 from .emit import TYPES
 from .operations import Context, Uncovered, aten, converted, rule
+from .products import matmul, with_bias
 from .values import Value, reshaped, with_axis, without
 
 
@@ -104,6 +106,55 @@ def _amin(c: Context, x: Value, dims: Any = None, keep: bool = False) -> Value:
     return c.reduced(x, c.axes(x, dims), keep, highest, lambda e, a, b: e.minimum(a, b))
 
 
+@rule(aten.max.dim, aten.min.dim)
+def _extreme(c: Context, x: Value, axis: int, keep: bool = False) -> tuple[Value, Value]:
+    """The largest (or smallest) along an axis, and where the first of them is."""
+    x, largest = c.assembly.memory(x), c.target == aten.max.dim
+    values = (_amax if largest else _amin)(c, x, [axis], keep)
+    places = arg_extreme(c.assembly, x, axis % x.rank, largest)
+    return values, with_axis(places, axis % x.rank) if keep else places
+
+
+@rule(aten.prod.default, aten.prod.dim_int)
+def _prod(c: Context, x: Value, dims: Any = None, keep: bool = False, dtype: Any = None) -> Value:
+    x = converted(x, c.dtype)
+    return c.reduced(x, c.axes(x, dims), keep, lambda e: e.number(1, TYPES[c.dtype]), lambda e, a, b: e.mul(a, b))
+
+
+@rule(aten.linalg_vector_norm.default)
+def _norm(c: Context, x: Value, order: float = 2, dims: Any = None, keep: bool = False, dtype: Any = None) -> Value:
+    """(Σ |x|ᵖ)^(1/p), or the largest |x|."""
+    axes = c.axes(x, dims)
+    sizes = c.pointwise(lambda e, a: e.abs(a), converted(x, c.dtype))
+    if order == math.inf:
+        return _amax(c, sizes, axes, keep)
+    if order == 1:
+        return c.summed(sizes, axes, keep)
+    if order <= 0:
+        raise Uncovered(f"no rule for a norm of order {order}")
+    total = c.summed(c.pointwise(lambda e, a: e.power(a, order), sizes, cost=2 if order == 2 else 40), axes, keep)
+    return c.pointwise(lambda e, a: e.sqrt(a) if order == 2 else e.power(a, 1 / order), total, cost=4)
+
+
+@rule(aten._trilinear.default)
+def _trilinear(
+    c: Context, x: Value, y: Value, z: Value, new_x: Any, new_y: Any, new_z: Any, over: Sequence[int], unrolled: int = 1
+) -> Value:
+    """Σ x y z over some axes, after new axes of size 1 in each."""
+    factors = []
+    for value, axes in ((x, new_x), (y, new_y), (z, new_z)):
+        for axis in sorted(axes):
+            value = with_axis(value, axis)
+        factors.append(value)
+    product = c.pointwise(lambda e, a, b, d: e.mul(e.mul(a, b), d), *factors, cost=2)
+    return c.summed(product, over)
+
+
+@rule(aten.cumsum.default)
+def _cumsum(c: Context, x: Value, axis: int, dtype: Any = None) -> Value:
+    return running(c.assembly, converted(x, c.dtype), axis % x.rank) if x.rank else x
+
+
 @rule(aten.any.dim, aten.any.dims, aten.any.default)
 def _any(c: Context, x: Value, dims: Any = None, keep: bool = False) -> Value:
     flags = converted(x, torch.bool)
@@ -136,12 +187,16 @@ def _log_softmax(c: Context, x: Value, axis: int, half: bool) -> Value:
 
 @rule(aten.mm.default, aten.bmm.default)
 def _mm(c: Context, x: Value, y: Value) -> Value:
-    return c.assembly.matmul(x, y)
+    return matmul(c.assembly, x, y)
 
 
 @rule(aten.addmm.default, aten.baddbmm.default)
 def _addmm(c: Context, added: Value, x: Value, y: Value, beta: float = 1, alpha: float = 1) -> Value:
-    out = c.assembly.matmul(x, y)
+    if added.rank == 1 and added.shape == (y.shape[-1],) and beta == alpha == 1:
+        out = with_bias(c.assembly, added, x, y)
+        if out is not None:
+            return out
+    out = matmul(c.assembly, x, y)
     return c.pointwise(
         lambda e, a, b: e.add(b if alpha == 1 else e.mul(b, alpha), a if beta == 1 else e.mul(a, beta)), added, out
     )

@@ -17,14 +17,20 @@ from typing import Any, cast
 import torch
 from torch import Tensor, fx
 from torch._decomp import core_aten_decompositions, decomposition_table
+from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .dims import Dim
 
 
 class Unlike(Exception):
     """Two traces differ in more than their sizes."""
+
+
+class Uncovered(Exception):
+    """A step has an operation that cannot be compiled; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class Graph:
 
 
 Call = Callable[..., Sequence[Tensor]]
+ROUNDS = 3  # of a trace: PyTorch's rules for some operations write in place, which the next round takes out
 
 
 def graph(call: Call, examples: Sequence[tuple[int, Sequence[Tensor]]], kept: Container[Any]) -> Graph:
@@ -80,6 +87,9 @@ def graph(call: Call, examples: Sequence[tuple[int, Sequence[Tensor]]], kept: Co
         call: tensors → tensors.
         examples: a batch size and the call's arguments at it; two of them for a graph that holds for all sizes.
         kept: operations that stay; what else PyTorch can express in others is.
+
+    Raises:
+        Uncovered: the call cannot be traced, as when a tensor's value decides what it does next.
     """
     traced = [(size, _traced(call, arguments, kept)) for size, arguments in examples]
     if len(traced) > 1:
@@ -94,10 +104,29 @@ def _traced(call: Call, arguments: Sequence[Tensor], kept: Container[Any]) -> fx
     decompositions = {op: rule for op, rule in _table().items() if op not in kept}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with torch.backends.mkldnn.flags(enabled=False):
-            module = make_fx(call, decomposition_table=decompositions)(*arguments)
+        with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+            try:
+                # What replays a model's draws does not survive functionalization: that comes after.
+                module = make_fx(call, decomposition_table=decompositions)(*arguments)
+                for _ in range(ROUNDS):
+                    if not any(_in_place(node) for node in module.graph.nodes):
+                        break
+                    module = make_fx(functionalize(module), decomposition_table=decompositions)(*arguments)
+            except Exception as error:
+                raise Uncovered(f"the step cannot be traced: {_reason(error)}") from error
     module.graph.eliminate_dead_code()
     return module
+
+
+def _reason(error: Exception) -> str:
+    if "_local_scalar_dense" in str(error):
+        return "a number read from a tensor (aten._local_scalar_dense) decides what it does"
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _in_place(node: fx.Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable
 
 
 @functools.cache
@@ -197,7 +226,7 @@ class _Merge:
         slope = (1 / a - 1 / b) / (1 / small - 1 / large)
         end = 1 / a - slope / small
         k = -end / slope
-        if not (1 <= k < 2**31 and math.isclose(k, round(k), rel_tol=1e-6)):
+        if not (1 <= round(k) < 2**31 and math.isclose(k, round(k), rel_tol=1e-6)):
             raise Unlike
         k = round(k)
         factor = a * (k * small - 1) / (k * small)

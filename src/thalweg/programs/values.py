@@ -120,6 +120,23 @@ def selected(value: Value, axis: int, at: int | Dim) -> Value:
     return without(sliced(value, axis, at, ONE), [axis])
 
 
+def diagonal(value: Value, offset: int, first: int, second: int, length: Dim) -> Value:
+    """The elements whose indices along two axes differ by `offset`, as a last axis."""
+    first, second = first % value.rank, second % value.rank
+    strides, start = _strides(value)
+    down, right = max(0, -offset), max(0, offset)
+    left = [k for k in range(value.rank) if k not in (first, second)]
+
+    def old(index: Index) -> Index:
+        *rest, k = index
+        given = iter(rest)
+        return [k + down if d == first else k + right if d == second else next(given) for d in range(value.rank)]
+
+    shape = (*(value.shape[k] for k in left), length)
+    new = (*(strides[k] for k in left), strides[first] + strides[second])
+    return _moved(value, shape, new, start + strides[first] * down + strides[second] * right, old)
+
+
 def without(value: Value, axes: Sequence[int]) -> Value:
     """Without these axes of size 1."""
     gone = {a % value.rank for a in axes}

@@ -6,14 +6,18 @@ Channels come last in memory, so that patches are runs of neighbouring values an
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from .assembly import loops_over
 from .dims import ONE, Affine, Dim, product
+from .emit import TYPES
 from .gathers import add_at
 from .operations import Context, Uncovered, aten, rule
+from .products import columns_last, contracted, matmul, suits
 from .values import Index, Value, permuted, reshaped, sliced, stored, with_axis
 
 
@@ -196,17 +200,85 @@ def _convolution(
     batch, channels, *size = tuple(c.shape)
     windows = _Windows.of(w.shape[2:], stride, padding, dilation)
     if transposed:
-        columns = c.assembly.matmul(_rows(c, x, groups), _weights(c, w, groups))
+        columns = matmul(c.assembly, _rows(c, x, groups), _weights(c, w, groups))
         out = _spread_out(c, columns, windows, batch, x.shape[2:], size, channels)
+    elif suits([*w.shape[1:]], _per_group(channels, groups)):
+        over = _grouped(c, windows.over(_framed(c, x, windows), size), groups)
+        return _summed(c, over, _flat_weights(c, w, groups), (batch, *size), bias)
     else:
         columns = _columns(c, x, windows, size, groups)
-        flat = c.assembly.matmul(columns, permuted(_weights(c, w, groups), [0, 2, 1]))
+        flat = matmul(c.assembly, columns, permuted(_weights(c, w, groups), [0, 2, 1]))
         out = _from_rows(c, flat, (batch, *size, channels))
     if bias is None:
         return out
     for _ in size:
         bias = with_axis(bias, bias.rank)
     return c.pointwise(lambda e, a, b: e.add(a, b), out, bias)
+
+
+def _framed(c: Context, x: Value, windows: _Windows) -> Value:
+    """x (batch, channels, *size) with margins, channels last; made once for each x."""
+    key = ("framed", id(x), windows)
+    if key not in c.assembly.made:
+        c.assembly.made[key] = (x, windows.framed(c, _last(x)))
+    return c.assembly.made[key][1]
+
+
+def _grouped(c: Context, x: Value, groups: int) -> Value:
+    """(groups, …, channels of a group) of x (…, channels)."""
+    split = _view_last(x, groups, _per_group(x.shape[-1], groups))
+    return permuted(split, [split.rank - 2, *range(split.rank - 2), split.rank - 1])
+
+
+def _flat_weights(c: Context, w: Value, groups: int) -> Value:
+    """(groups, *kernel, second axis, first axis of a group) of w (first, second of a group, *kernel)."""
+    last = _grouped(c, permuted(w, [*range(2, w.rank), 1, 0]), groups)
+    return c.assembly.store(last, dense=True)
+
+
+def _summed(c: Context, over: Value, weights: Value, rows: Sequence[Dim], bias: Value | None = None) -> Value:
+    """(batch, channels, *size) of windows (groups, batch, *size, *kernel, inner) and (groups, *kernel, inner, each)."""
+    groups, *_, each = weights.shape
+    last = c.assembly.value((*rows, groups * each), over.dtype)
+    out = _grouped(c, last, groups.fixed or 1)
+    if groups == ONE:
+        contracted(c.assembly, over, weights, 1, weights.rank - 2, out, bias)
+        return _first(last)
+    contracted(c.assembly, over, weights, 1, weights.rank - 2, out)
+    return _first(last if bias is None else c.pointwise(lambda e, a, b: e.add(a, b), last, bias))
+
+
+def _by_input(c: Context, g: Value, w: Value, windows: _Windows, shape: Sequence[Dim], groups: int) -> Value:
+    """The gradient of an image (batch, channels, *size): a convolution with turned weights where windows move by one."""
+    batch, channels, *size = shape
+    margins = [d * (k - 1) - p for d, k, p in zip(windows.dilation, windows.kernel, windows.padding, strict=True)]
+    if set(windows.stride) != {1} or min(margins) < 0:
+        spread = matmul(c.assembly, _rows(c, g, groups), _weights(c, w, groups))
+        return _spread_out(c, spread, windows, batch, g.shape[2:], size, channels)
+    back = _Windows(windows.kernel, windows.stride, tuple(margins), windows.dilation)
+    over = _grouped(c, back.over(_framed(c, g, back), size), groups)
+    each = _per_group(w.shape[0], groups)
+
+    def turned(e: Any, index: Index) -> Any:
+        group, *points, first, second = index
+        points = [i * -1 + (k - 1) for i, k in zip(points, windows.kernel, strict=True)]
+        return w.at(e, [group * each + first, second, *points])
+
+    kernel = [Dim.of(k) for k in windows.kernel]
+    weights = c.assembly.store(Value((Dim.of(groups), *kernel, each, w.shape[1]), w.dtype, turned), dense=True)
+    return _summed(c, over, weights, (batch, *size))
+
+
+def _by_weights(c: Context, g: Value, x: Value, windows: _Windows, groups: int) -> Value:
+    """The gradient of the weights (first, second of a group, *kernel): each point of the windows with each gradient."""
+    size, rank = g.shape[2:], g.rank - 2
+    over = _grouped(c, windows.over(_framed(c, x, windows), size), groups)
+    points = permuted(over, [0, *range(2 + rank, over.rank), *range(1, 2 + rank)])
+    gradients = _grouped(c, columns_last(c.assembly, _last(g)), groups)
+    out = contracted(c.assembly, points, gradients, 1, 1 + rank)  # (groups, *kernel, second, first of a group)
+    kernel = [Dim.of(k) for k in windows.kernel]
+    moved = permuted(out, [0, out.rank - 1, out.rank - 2, *range(1, 1 + rank)])
+    return _view(c, moved, (g.shape[1], over.shape[-1], *kernel))
 
 
 def _from_rows(c: Context, flat: Value, last: Sequence[Dim]) -> Value:
@@ -235,18 +307,24 @@ def _convolution_backward(
     g = c.assembly.memory(g)
     by_x: Value | None = None
     by_w: Value | None = None
+    columns = rows = g
     if transposed:
         columns, rows = _columns(c, g, windows, x.shape[2:], groups), _rows(c, x, groups)
         if wanted[0]:
-            flat = c.assembly.matmul(columns, permuted(_weights(c, w, groups), [0, 2, 1]))
+            flat = matmul(c.assembly, columns, permuted(_weights(c, w, groups), [0, 2, 1]))
             by_x = _from_rows(c, flat, (x.shape[0], *x.shape[2:], x.shape[1]))
+    elif suits([g.shape[0]], _per_group(g.shape[1], groups)) and suits([], w.shape[1]):
+        if wanted[0]:
+            by_x = _by_input(c, g, w, windows, x.shape, groups)
+        if wanted[1]:
+            by_w = _by_weights(c, g, x, windows, groups)
     else:
         columns, rows = _columns(c, x, windows, g.shape[2:], groups), _rows(c, g, groups)
         if wanted[0]:
-            spread = c.assembly.matmul(rows, _weights(c, w, groups))
+            spread = matmul(c.assembly, rows, _weights(c, w, groups))
             by_x = _spread_out(c, spread, windows, x.shape[0], g.shape[2:], x.shape[2:], x.shape[1])
-    if wanted[1]:
-        by_w = _weights_back(c, c.assembly.matmul(permuted(rows, [0, 2, 1]), columns), w.shape)
+    if wanted[1] and by_w is None:
+        by_w = _weights_back(c, matmul(c.assembly, permuted(rows, [0, 2, 1]), columns), w.shape)
     by_bias = c.summed(g, [0, *range(2, g.rank)]) if wanted[2] else None
     return by_x, by_w, by_bias
 
@@ -275,29 +353,41 @@ def _max_pool(
     if ceil_mode or x.rank != 4:
         raise Uncovered("no rule for max pooling with ceil_mode, or of one image")
     windows = _Windows.of(list(kernel) * (2 if len(kernel) == 1 else 1), stride, padding, dilation)
-    image = windows.framed(c, _last(x), -math.inf)
-    over = windows.over(image, c.shape[2:])
-    width = x.shape[3]
+    best = _largest(windows, _pooled(c, x, windows), c.shape[2:], x.shape[3])
+    cost = 4 * math.prod(windows.kernel)
+    values = Value(c.shape, x.dtype, lambda e, i: best(e, i)[0], None, cost)
+    places = Value(c.shape, c.dtypes[1], lambda e, i: best(e, i)[1])  # of no cost: written only where they are read
+    return c.assembly.store(values), places
 
-    def both(e: Any, index: Index) -> tuple[Any, Any]:
+
+def _pooled(c: Context, x: Value, windows: _Windows) -> Value:
+    """x (batch, channels, *size) with margins below every number, channels last; made once for each x."""
+    key = ("pooled", id(x), windows.padding)
+    if key not in c.assembly.made:
+        c.assembly.made[key] = (x, windows.framed(c, _last(x), -math.inf))
+    return c.assembly.made[key][1]
+
+
+def _largest(windows: _Windows, image: Value, counts: Sequence[Dim], width: Dim) -> Callable[..., tuple[Any, Any]]:
+    """f(body, index of a window) → the first of its largest values, and its place in the plane."""
+    over = windows.over(image, counts)
+
+    def best(e: Any, index: Index) -> tuple[Any, Any]:
         batch, channel, down, right = index
-        best = place = None
+        value = place = None
         for i, j in _points(windows):
-            value = over.at(e, [batch, down, right, Affine.of(i), Affine.of(j), channel])
+            other = over.at(e, [batch, down, right, Affine.of(i), Affine.of(j), channel])
             row = down * windows.stride[0] + (i * windows.dilation[0] - windows.padding[0])
             column = right * windows.stride[1] + (j * windows.dilation[1] - windows.padding[1])
             where = e.index(row * width + column)
             if place is None:
-                best, place = value, where
+                value, place = other, where
                 continue
-            better = e.either(e.compare(">", value, best), e.isnan(value))
-            best, place = e.choose(better, value, best), e.choose(better, where, place)
-        return best, place
+            better = e.either(e.compare(">", other, value), e.isnan(other))
+            value, place = e.choose(better, other, value), e.choose(better, where, place)
+        return value, place
 
-    cost = 4 * len(_points(windows))
-    values = Value(c.shape, x.dtype, lambda e, i: both(e, i)[0], None, cost)
-    places = Value(c.shape, c.dtypes[1], lambda e, i: both(e, i)[1], None, cost)
-    return c.assembly.store(values), c.assembly.store(places)
+    return best
 
 
 @rule(aten.max_pool2d_with_indices_backward.default)
@@ -318,21 +408,41 @@ def _max_pool_backward(
     fits = (down * windows.kernel[0], right * windows.kernel[1]) == (height, width)
     g = c.assembly.memory(g)
     if windows.touching and fits:
-
-        def at(e: Any, index: Index) -> Any:
-            b, i, k, j, m, channel = index
-            here = e.index((i * windows.kernel[0] + k) * width + (j * windows.kernel[1] + m))
-            hit = e.compare("==", places.at(e, [b, channel, i, j]), here)
-            return e.choose(hit, g.at(e, [b, channel, i, j]), 0.0)
-
-        shape = (batch, down, Dim.of(windows.kernel[0]), right, Dim.of(windows.kernel[1]), channels)
-        dense = c.assembly.store(Value(shape, g.dtype, at, None, 3), dense=True)
-        return _first(_view(c, dense, (batch, height, width, channels)))
+        return _to_largest(c, g, x, windows)
     out = c.assembly.store(c.constant((batch, channels, height * width), g.dtype, 0), dense=True)
     flat_g = _view(c, g, (batch, channels, down * right))
-    flat = _view(c, places, (batch, channels, down * right))
+    flat = _view(c, c.assembly.memory(places), (batch, channels, down * right))
     add_at(c, out, 2, flat, flat_g)
     return _view(c, out, c.shape)
+
+
+def _to_largest(c: Context, g: Value, x: Value, windows: _Windows) -> Value:
+    """g at each window's largest value and 0 elsewhere, where every point is in one window."""
+    image = _pooled(c, x, windows)
+    over, last = windows.over(image, g.shape[2:]), _last(g)
+    whole = c.assembly.value(image.shape, g.dtype)
+    target = windows.over(whole, g.shape[2:])
+    assert target.place is not None
+    place, points = target.place, _points(windows)
+
+    def inside(e: Any, index: Index) -> None:
+        batch, down, right, channel = index
+        each = [over.at(e, [batch, down, right, *map(Affine.of, p), channel]) for p in points]
+        value, hits = each[0], [e.number(1, TYPES[torch.bool])]
+        for other in each[1:]:
+            better = e.either(e.compare(">", other, value), e.isnan(other))
+            hits = [*(e.both(hit, e.inverted(better)) for hit in hits), better]
+            value = e.choose(better, other, value)
+        share = last.at(e, [batch, down, right, channel])
+        for p, hit in zip(points, hits, strict=True):
+            at = Affine((), place.offset)
+            for i, stride in zip([batch, down, right, *map(Affine.of, p), channel], place.strides, strict=True):
+                at = at + i * stride
+            e.store(place.buffer, at, e.choose(hit, share, 0.0))
+
+    shape = (g.shape[0], *g.shape[2:], g.shape[1])
+    loops_over(c.assembly, shape, inside, place.buffer)
+    return _first(whole)
 
 
 @rule(aten.avg_pool2d.default)
@@ -418,3 +528,15 @@ def _adaptive_backward(c: Context, g: Value, x: Value) -> Value:
 
     shape = (batch, channels, g.shape[2], Dim.of(down), g.shape[3], Dim.of(right))
     return _view(c, c.assembly.store(Value(shape, g.dtype, at, None, 1), dense=True), x.shape)
+
+
+@rule(aten.upsample_nearest2d_backward.default)
+def _nearest_backward(c: Context, g: Value, *_: Any) -> Value:
+    """Each point's copies summed, where it has as many as every other."""
+    batch, channels, height, width = c.shape
+    sides = [(n.fixed, k.fixed) for n, k in zip(g.shape[2:], (height, width), strict=True)]
+    if any(n is None or k is None or n % k for n, k in sides):
+        raise Uncovered("no rule for upsampling by a share")
+    down, right = (Dim.of(n // k) for n, k in sides if n is not None and k is not None)
+    copies = _view(c, g, (batch, channels, height, down, width, right))
+    return c.summed(copies, [3, 5])

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..engine.programs import Program, Programs, built, cut, samples_per_step
+from ..engine.programs import COMPILED, Program, Programs, built, cut, samples_per_step
 from ..engine.threads import threads
 from ..errors import PlanError, TrainingError
 from ..formulas import Formula
@@ -216,7 +216,7 @@ def _block(
     plan, (setting, _) = programs.plan, runs[0]
     batch = samples_per_step(plan.level(setting, "batch_size"), rows.shape[1])
     batches = OwnBatches(*data, batch, rows, [seed for _, seed in runs])
-    task = Task(programs.problem.model, programs.gradients(plan.level(setting, "loss")), batches, validation)
+    task = Task(programs.problem.model, programs.gradients(plan.level(setting, "loss"), COMPILED), batches, validation)
     return Block(task, [plan.member(*run) for run in runs], plan.epochs)
 
 

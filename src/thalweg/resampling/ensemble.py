@@ -294,8 +294,6 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except FileNotFoundError as error:
         raise StoreError(f"{path} does not exist; name a file that Ensemble.save wrote.") from error
     except (OSError, SafetensorError, ValueError, AttributeError) as error:
-        if isinstance(error, StoreError):
-            raise
         raise StoreError(f"{path} cannot be read ({first_line(error)}); it is damaged, or not an ensemble.") from error
 
 

@@ -59,10 +59,6 @@ class Opposite(Schedule, listed=False):
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
         return self.schedule.momentum(t, T, m)
 
-    @property
-    def decay(self) -> float | None:
-        return self.schedule.decay
-
 
 @dataclass(frozen=True, eq=False)
 class OneCycle(Cycle):

@@ -31,7 +31,7 @@ class Scheduler(LRScheduler):
         groups = optimizer.param_groups
         for group in groups:
             for name in self.schedules:
-                group.setdefault(f"initial_{name}", _read(group, name))
+                group.setdefault(f"initial_{name}", float(_read(group, name)))  # a tensor would move with the steps
         self.loops = {
             name: one.start(np.array([float(group[f"initial_{name}"]) for group in groups])).tolist()
             for name, one in self.schedules.items()

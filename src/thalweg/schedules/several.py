@@ -96,10 +96,6 @@ class Several(Schedule, listed=False):
         raise PlanError(f"{self.label} moves several hyperparameters; ask each schedule for its own factor.")
 
     @property
-    def decay(self) -> float | None:
-        return self._rate.decay
-
-    @property
     def robbins_monro(self) -> RobbinsMonro:
         return self._rate.robbins_monro
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from .. import formulas
-from ..errors import ProblemError, UsageError, first_line, unknown
+from ..errors import UsageError, first_line, unknown
 from ..formulas import Formula
 from ..numbers import Range
 from ..problem.builtin import PROBLEMS
@@ -139,10 +139,7 @@ def _returned(name: str, function: Any, spec: str = "") -> Resolved:
 
 
 def _of_problem(problem: Problem, name: str = "") -> Resolved:
-    try:
-        ready = prepare(problem)
-    except ProblemError as fault:
-        raise UsageError(str(fault)) from fault
+    ready = prepare(problem)
     sample = sample_of_train(ready)[0]
     shape = f"{','.join(map(str, sample.shape[1:]))}:{_name(sample.dtype)}"
     with torch.random.fork_rng(devices=[]):

@@ -289,7 +289,10 @@ SHAPES = {
         {**dict.fromkeys(("seconds_per_step", "update_seconds?"), Named(SECONDS)), "programs?": [_PROGRAM]},
     ),
     "batching": {
-        "asked?": (Plain("'auto', 'compiled' or 'stacked'", {"auto", "compiled", "stacked"}.__contains__), YES_NO),
+        "asked?": (
+            Plain("'auto', 'compiled' or 'stacked'", lambda value: value in ("auto", "compiled", "stacked")),
+            YES_NO,
+        ),
         "reasons?": [(NONE, REASON)],
         "ways?": [WAY],
         "notes?": [TEXT],
