@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader
 
 from ..kernels.lower import lower
 from ..plan.factors import Setting
-from ..population.block import EVALUATION_BATCH, MOST_STEPS, SLICE
+from ..population.block import EVALUATION_BATCH, MOST_STEPS
 from ..population.compiled import Compiled
 from ..population.sizing import activations_of
 from ..regularizers.stopping import EarlyStopping
+from .block_run import STEPS_SECONDS
 from .programs import Programs, dtype_of
 
 GRADIENTS = 3  # times a layer's outputs that a step of plain PyTorch takes: forward, gradient, and in between
@@ -51,14 +52,14 @@ class Footprint:
 
 
 def footprint(
-    programs: Programs, settings: Sequence[Setting], fold: int | None = None, pause: float = 0.0
+    programs: Programs, settings: Sequence[Setting], fold: int | None = None, step_seconds: float = 0.0
 ) -> Footprint:
     """What a block of members with these settings takes, in the way that its program is trained.
 
     Args:
         settings: one for each member.
         fold: that the block trains in.
-        pause: seconds of a step of the whole block, by which it takes several at once; 0: as many as it may.
+        step_seconds: of the whole block, which takes several steps at once; 0: as many as it may.
     """
     task, members = programs.task(settings[0], fold), len(settings)
     model, plan = programs.structure, programs.plan
@@ -70,7 +71,9 @@ def footprint(
     batch, samples = _batch(programs, settings[0])
     compiled = isinstance(task.batched, Compiled) and task.batched.uncovered is None
     at_once = (
-        min(MOST_STEPS, task.batches.steps, max(1, int(SLICE / pause)) if pause else MOST_STEPS) if compiled else 1
+        min(MOST_STEPS, task.batches.steps, max(1, int(STEPS_SECONDS / step_seconds)) if step_seconds else MOST_STEPS)
+        if compiled
+        else 1
     )
     return Footprint(
         weights=members * weights,
