@@ -8,7 +8,9 @@ not foreseen.
 
 from __future__ import annotations
 
+import statistics
 import time
+import timeit
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -19,12 +21,12 @@ from ..plan.plan import Plan
 from ..population.block import EVALUATION_BATCH, Block
 from ..problem.prepare import Prepared
 from ..programs.native import single_threaded
-from .batching import AUTO, decide
+from .batching import AUTO, STEPS, decide
 from .block_run import failure
 from .footprint import Footprint, at_work, data_bytes, free_memory, shown, too_large
 from .growth import FEWEST
 from .halving import planned_epochs
-from .programs import FEW, STACKED, Programs
+from .programs import FEW, Programs
 
 SECONDS = 0.3  # for which the steps of a block are timed
 LONG = 10_000  # epochs of a block that is timed, so that it does not end
@@ -170,8 +172,9 @@ def _program(programs: Programs, settings: Sequence[Setting]) -> ProgramForecast
     plan, (size, loss, _), way = programs.plan, programs.of(settings[0]), programs.way(settings[0])
     blocks = programs.blocks(settings, range(plan.seeds), plan.search_folds)
     (_, largest, fold), *_ = sorted(blocks, key=lambda block: -len(block[1]))
-    # Stacked members share each operation, so that few of them would be too slow; others take as long beside any.
-    members = largest if way.name == STACKED else largest[:: -(-len(largest) // FEW)]
+    free = free_memory()
+    fits = free is None or at_work(programs, blocks)[0].total < free
+    members = largest if fits else largest[:: -(-len(largest) // FEW)]
     with single_threaded():  # as workers are
         step, evaluation = _timed(programs, members, fold)
     taken = at_work(programs, blocks, step)
@@ -198,12 +201,13 @@ def _timed(programs: Programs, settings: Sequence[Setting], fold: int | None) ->
     block = Block(replace(task, validation=None), [programs.plan.member(s, 0) for s in settings], LONG)
     steps = block.train()
     next(steps)  # which is compiled
-    start, first = time.perf_counter(), block.step
-    for _ in steps:
-        if time.perf_counter() - start > SECONDS and block.step > first:
-            break
-    step = (time.perf_counter() - start) / (block.step - first)
-    return step / len(settings), _evaluation(block, task.validation) / len(settings)
+    each, begun = [], time.perf_counter()
+    while time.perf_counter() - begun < SECONDS or not each:
+        start, first = time.perf_counter(), block.step
+        next(steps)
+        if block.step > first:  # else a pass has ended
+            each.append((time.perf_counter() - start) / (block.step - first))
+    return statistics.median(each) / len(settings), _evaluation(block, task.validation) / len(settings)
 
 
 def _evaluation(block: Block, validation: Any) -> float:
@@ -212,9 +216,8 @@ def _evaluation(block: Block, validation: Any) -> float:
         return 0.0
     part = [t[:EVALUATION_BATCH] for t in validation]
     block.evaluate(*part)  # which is compiled
-    start = time.perf_counter()
-    block.evaluate(*part)
-    return (time.perf_counter() - start) * len(validation[0]) / len(part[0])
+    seconds = min(timeit.repeat(lambda: block.evaluate(*part), repeat=STEPS, number=1))
+    return seconds * len(validation[0]) / len(part[0])
 
 
 def _search(programs: Programs, foreseen: Sequence[ProgramForecast]) -> Stage:
