@@ -1,10 +1,15 @@
 """What a member-step costs as populations grow, with several rules and on more threads; and what compiling costs.
 
-python benchmarks/population_costs.py --first-step digits
+A part of `population.py`, which measures what is in a process of its own by
+
+    python benchmarks/population_costs.py --first-step digits
+    python benchmarks/population_costs.py --memory compiled
 """
 
 from __future__ import annotations
 
+import functools
+import gc
 import json
 import math
 import os
@@ -20,7 +25,7 @@ from pathlib import Path
 import machine
 import torch
 from population_peers import Population
-from population_problems import BATCH, ROWS, RULES, Row
+from population_problems import BATCH, ROWS, RULES, Row, here
 
 import thalweg as tw
 from thalweg.engine.programs import COMPILED, Programs, Way
@@ -28,21 +33,24 @@ from thalweg.plan.plan import plan
 from thalweg.population.block import Block
 from thalweg.population.compiled import Compiled, drivers
 from thalweg.programs.native import single_threaded
+from thalweg.study.forecast import forecast
 
 SIZES = (8, 64, 512, 4096, 16384)
 REFERENCE = 64  # members that others are compared with
 WORK = 60_000  # member-steps of a measurement, at least one pass
 
 
-def programs(problem: str, rates: Sequence[float], epochs: int) -> Programs:
-    wanted = plan(list(RULES), list(rates), ["constant"], seeds=1, epochs=epochs, batch_size=BATCH)
+@functools.cache
+def programs(problem: str, members: int) -> Programs:
+    """The eight rules at as many rates as make so many members; compiled once, whatever is measured of them."""
+    rates = tw.log_range(1e-4, 1e-2, members // len(RULES)) if members > len(RULES) else [1e-3]
+    wanted = plan(list(RULES), rates, ["constant"], seeds=1, epochs=1, batch_size=BATCH)
     return Programs(wanted, tw.prepare(problem), [Way(COMPILED)])
 
 
 def cost(members: int, work: int = WORK) -> float:
     """Microseconds of a member-step on digits, on one thread, in blocks as a study cuts them; no validation."""
-    rates = tw.log_range(1e-4, 1e-2, members // len(RULES)) if members > len(RULES) else [1e-3]
-    made = programs("digits", rates, 1)
+    made = programs("digits", members)
     settings = made.plan.settings
     epochs = max(1, work // (members * made.steps(settings[0])))
     seconds, steps = 0.0, 0
@@ -61,7 +69,8 @@ def cost(members: int, work: int = WORK) -> float:
 def by_size(rounds: int, quick: bool) -> str:
     """How flat the cost of a member-step is."""
     sizes = SIZES[:3] if quick else SIZES
-    cost(REFERENCE, 1)  # compiled
+    for size in sizes:
+        cost(size, 1)  # compiled
     each = {size: [] for size in sizes}
     for _ in range(rounds):
         for size in sizes:
@@ -100,7 +109,7 @@ def compared(rounds: int, seconds: float) -> str:
 def first_step(problem: str) -> dict[str, float | str]:
     """Seconds until a member has taken its first step, in a process that has not met the model."""
     with single_threaded():
-        made = programs(problem, [1e-3], 1)
+        made = programs(problem, len(RULES))
         setting = made.plan.settings[0]
         task = made.task(setting)
         block = Block(task, [made.plan.member(setting, 0)], 1)
@@ -124,7 +133,7 @@ def compiles(rows: Sequence[Row]) -> str:
     lines = []
     for row in rows:
         with tempfile.TemporaryDirectory() as folder:
-            cold, cached = (_in_process(row.problem, folder) for _ in range(2))
+            cold, cached = (_in_process("--first-step", row.problem, THALWEG_CACHE=folder) for _ in range(2))
         shown = [cold["why"] or f"{cold['model']:.1f}", "–" if cold["why"] else f"{cached['model']:.2f}"]
         lines.append([row.name, *shown, f"{cold['driver']:.1f}", f"{cached['driver']:.2f}"])
         print(f"{row.name}: first step {', '.join(lines[-1][1:])} s", flush=True)
@@ -132,22 +141,55 @@ def compiles(rows: Sequence[Row]) -> str:
     return machine.table([*head, "loop over members, new", "from the cache"], lines)
 
 
-def _in_process(problem: str, folder: str) -> dict:
-    command = [sys.executable, str(Path(__file__)), "--first-step", problem]
-    environment = {**os.environ, "THALWEG_CACHE": folder}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+def _in_process(option: str, value: str, **environment: str) -> dict:
+    """What `first_step` or `memory` gives in a process of its own."""
+    command = [sys.executable, str(Path(__file__)), option, value]
+    done = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def memory(way: str) -> dict[str, int]:
+    """Bytes that a study of a large network is said to take, and by which this process grows."""
+    given = {"optimizers": ["momentum", "adam"], "rates": tw.log_range(1e-4, 1e-3, 8), "schedules": ["constant"]}
+    given |= {"seeds": 1, "epochs": 2, "confirmation": 0, "refine": 0, "grow": 0, "batched": way}
+    foreseen = forecast(here("large"), **given).memory
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _status("VmRSS")
+    with tempfile.TemporaryDirectory() as folder:
+        tw.compare(here("large"), **given, store=Path(folder) / "study.db", progress=False)
+    return {"foreseen": foreseen, "grown": _status("VmHWM") - before}
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def memories(quick: bool) -> str:
+    """Memory foreseen and taken; empty where the system does not say how a process grew."""
+    if not Path("/proc/self/clear_refs").exists():
+        return ""
+    lines = []
+    for way in ("compiled",) if quick else ("compiled", "stacked"):
+        # What is freed goes back to the system at once, so that the trial before is not counted.
+        taken = _in_process("--memory", way, MALLOC_MMAP_THRESHOLD_="1000000")
+        foreseen, grown = taken["foreseen"], taken["grown"]
+        lines.append([way, f"{foreseen / 2**20:,.0f}", f"{grown / 2**20:,.0f}", f"{foreseen / grown:.2f}", "0.85–1.15"])
+    head = ["blocks of a network 2000-2000-2", "MiB foreseen", "MiB by which the process grew", "ratio", "wanted"]
+    return machine.table(head, lines)
+
+
 def text(rows: Sequence[Row], rounds: int, seconds: float, quick: bool) -> str:
-    parts = [by_size(rounds, quick), compared(rounds, seconds), compiles(rows)]
+    parts = [by_size(rounds, quick), compared(rounds, seconds), compiles(rows), memories(quick)]
     return (
         "\n"
-        + "\n".join(parts)
+        + "\n".join(filter(None, parts))
         + "\nFirst step: tracing and compiling a model's training and evaluation step, and running each once, in a "
         "process of its own with an empty cache of compiled code, and in a second one after it.\n"
     )
 
 
 if __name__ == "__main__":
-    print(json.dumps(first_step(sys.argv[sys.argv.index("--first-step") + 1])))
+    option, value = sys.argv[1:]
+    print(json.dumps({"--first-step": first_step, "--memory": memory}[option](value)))

@@ -139,6 +139,17 @@ def resnet() -> tw.Problem:
     return replace(PROBLEMS["digits-cnn"](), model=residual_network, name="digits-resnet")
 
 
+def large() -> tw.Problem:
+    """Four million weights, beside which all else that a process takes is small."""
+    inputs = torch.randn(256, 2000, generator=torch.Generator().manual_seed(0))
+    targets = (inputs.sum(1) > 0).long()
+    return tw.Problem(large_network, (inputs, targets), name="large")
+
+
+def large_network() -> nn.Module:
+    return nn.Sequential(nn.Linear(2000, 2000), nn.ReLU(), nn.Linear(2000, 2))
+
+
 def _shaped(part: tuple[Tensor, Tensor], shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     inputs, targets = part
     return inputs.reshape(-1, *shape), targets
