@@ -193,7 +193,7 @@ class Results:
 
     @property
     def batching(self) -> list[str]:
-        """Why members were trained one by one, or run slower than they could; empty if neither holds."""
+        """How members were trained where that is not compiled, and why; what else slowed them down."""
         return trained_as(self._meta("batching", {}))
 
     @property

@@ -24,7 +24,8 @@ def run(step: Step, inputs: Sequence[Tensor], n: int) -> list[Tensor]:
     """The step's results for these tensors, with the number of samples among them."""
     inputs = [t.contiguous() for t in inputs]
     outputs = [torch.empty([d.at(n) for d in s], dtype=k) for s, k in zip(step.shapes, step.dtypes, strict=True)]
-    places = addresses([*inputs, *outputs, *step.constants])
+    status = torch.zeros(1, dtype=torch.int64)
+    places = addresses([*inputs, *outputs, status, *step.constants])
     arena = np.full(step.room.at(n) + 64, 0xFF, dtype=np.uint8)  # NaN, so that reading before writing is seen
     call = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(step.function)
     call(places.ctypes.data, n, arena.ctypes.data)

@@ -34,7 +34,7 @@ from .halving import ahead, expected, losses_at, regrouped, stopped
 from .ledger import Ledger
 from .messages import StopFlag, Workers
 from .processes import Processes, portable
-from .programs import Programs
+from .programs import COMPILED, Programs
 from .progress import Progress
 from .recipe_run import run_recipe
 from .refinement import refined
@@ -80,7 +80,11 @@ def _set_batching(store: Store, programs: Programs) -> list[str]:
         batching = {**batching, "ways": decide(programs, batching.get("asked", AUTO))}
         store.set_meta("batching", batching)
     programs.train_as(ways_of(batching))
-    return trained_as(batching)
+    whole = all(way.name == COMPILED for way in programs.ways) and bool(programs.ways)
+    return [
+        *(["Members are trained compiled: each step of a run is one function."] if whole else []),
+        *trained_as(batching),
+    ]
 
 
 def _search(ledger: Ledger, programs: Programs) -> None:

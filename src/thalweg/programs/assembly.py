@@ -11,8 +11,11 @@ from llvmlite import ir
 
 from .dims import ONE, ZERO, Affine, Dim, product
 from .emit import F32, I8, I32, I64, Body, Counter, in_memory
-from .loops import Axes, Nest, Probe
+from .loops import Axes, Nest, Probe, loops, widest_first
+from .reductions import Reduction
 from .values import Buffer, Index, Place, Value, permuted, stored
+
+LINE = 64  # bytes of a cache line
 
 
 @dataclass
@@ -78,7 +81,7 @@ class Assembly:
             out = self.value(value.shape, value.dtype) if dense else self._like_reads(value)
         assert out.place is not None
         buffer = out.place.buffer
-        order = _widest_first(out.place.strides)
+        order = widest_first(out.place.strides)
         value, target = permuted(value, order), permuted(out, order)
 
         def both(e: Any, index: Index) -> Any:
@@ -134,34 +137,10 @@ class Assembly:
         nest = Nest(shape, at, apart=(len(left),))
         outer = [c for k, c in nest.axes if k < len(left)]
         inner = [c for k, c in nest.axes if k >= len(left)]
-        e = self.kernel([*nest.buffers, buffer])
-        target = Affine()
-        # The outer loops that are left go through the result in order.
-        size = ONE
-        for counter in reversed(outer):
-            target = target + Affine(((counter, size),))
-            size = size * counter.size
-        best = max(nest.counters, key=lambda c: (nest.side_by_side(c), nest.counters.index(c)), default=None)
-        if outer and inner and best in outer:
-            # Neighbours in memory belong to neighbours of the result: all of it is gone through again and again.
-            loops(e, outer, lambda: e.store(buffer, target, start(e)))
-
-            def more() -> None:
-                e.store(buffer, target, step(e, e.load(buffer, target), at(e, nest.index)))
-
-            outer.sort(key=lambda c: c is best)
-            loops(e, [*inner, *outer], more)
-        else:
-            inner.sort(key=lambda c: nest.side_by_side(c))
-
-            def whole() -> None:
-                e.store(buffer, target, _folded(e, inner, start(e), one))
-
-            def one(so_far: Any, counts: Any) -> Any:
-                element = at(e, nest.index)
-                return step(e, so_far, element if counts is None else e.choose(counts, element, start(e)))
-
-            loops(e, outer, whole)
+        part = Buffer(buffer.dtype, buffer.size)  # used where a sum of many rows goes by blocks
+        reduction = Reduction(nest, outer, inner, buffer, part, start, step, at)
+        e = self.kernel([*nest.buffers, buffer, *([part] if reduction.by_blocks else [])])
+        reduction.write(e)
         e.builder.ret_void()
         return out
 
@@ -191,12 +170,14 @@ class Assembly:
 
     def text(self, name: str, arguments: Sequence[Buffer]) -> str:
         """The module, with the function name(addresses of the arguments, samples, address of the arena)."""
-        offsets, self.room = _rooms(self.steps)
+        offsets, room = _rooms(self.steps)
+        self.room = room + LINE
         self._share_kernels()
         byte_pointer = I8.as_pointer()
         kinds = [I64.as_pointer(), I64, byte_pointer]
         main = ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), name)
         e = _Main(main)
+        arena = e.aligned(main.args[2])
         pointers: dict[Buffer, Any] = {}
 
         def pointer(buffer: Buffer) -> Any:
@@ -207,7 +188,7 @@ class Assembly:
                     address = b.load(b.gep(main.args[0], [I64(buffer.argument)]))
                     pointers[buffer] = b.inttoptr(address, kind)
                 else:
-                    pointers[buffer] = b.bitcast(b.gep(main.args[2], [e.dim(offsets[buffer])]), kind)
+                    pointers[buffer] = b.bitcast(b.gep(arena, [e.dim(offsets[buffer])]), kind)
             return pointers[buffer]
 
         for step in self.steps:
@@ -289,6 +270,12 @@ class _Main(Body):
         self.samples = function.args[1]
         self._powers = [I64(1), self.samples]
 
+    def aligned(self, address: Any) -> Any:
+        """The start of the next cache line, where vectors of any size lie in one line."""
+        b = self.builder
+        number = b.and_(b.add(b.ptrtoint(address, I64), I64(LINE - 1)), I64(-LINE))
+        return b.inttoptr(number, address.type)
+
 
 def where(value: Value, index: Index) -> Affine:
     assert value.place is not None
@@ -296,36 +283,6 @@ def where(value: Value, index: Index) -> Affine:
     for i, stride in zip(index, value.place.strides, strict=True):
         where = where + i * stride
     return where
-
-
-def _widest_first(strides: Sequence[Dim]) -> list[int]:
-    """The axes of memory, those whose neighbours are farthest apart first."""
-    wide = [(len(s.coefficients), s.coefficients[::-1]) for s in strides]
-    return sorted(range(len(strides)), key=lambda k: wide[k], reverse=True)
-
-
-def loops(e: Body, counters: Sequence[Any], inside: Callable[[], None], twice: bool = False) -> None:
-    """Nested loops. `twice`: an element may be computed again, so that the last ones of a row are a whole vector too."""
-    if not counters:
-        inside()
-        return
-    first, *rest = counters
-    width = _width(first.size) if twice and not rest else None
-    if width is None:
-        with e.loop(first.size) as (counter, _):
-            first.value = counter.value
-            loops(e, rest, inside, twice)
-        return
-    size = first.size.fixed or 0
-    for start, count in ((0, size // width * width), (size - width, width)):
-        with e.loop(count) as (counter, _):
-            first.value = e.builder.add(counter.value, I64(start))
-            inside()
-
-
-def _width(size: Dim) -> int | None:
-    """How many lanes the end of a loop of this size takes; None where it ends with a whole vector, or is too short."""
-    return next((w for w in (16, 8, 4) if (size.fixed or 0) > w and (size.fixed or 0) % w), None)
 
 
 def loops_over(assembly: Assembly, shape: Sequence[Dim], inside: Callable[[Any, Index], None], written: Buffer) -> None:
@@ -385,27 +342,6 @@ def running(assembly: Assembly, x: Value, axis: int) -> Value:
     loops(e, [c for k, c in enumerate(counters) if k != axis], inside)
     e.builder.ret_void()
     return out
-
-
-def _folded(e: Body, counters: Sequence[Any], start: Any, step: Callable[[Any, Any], Any]) -> Any:
-    """step(so far, whether the element counts; None: it does) from `start` over all rounds of the loops."""
-    if not counters:
-        return step(start, None)
-    first, *rest = counters
-    width = None if rest else _width(first.size)
-    if width is None:
-        with e.loop(first.size, start) as (counter, handed):
-            first.value = counter.value
-            handed[0] = _folded(e, rest, handed[0], step)
-        return handed[0]
-    size = first.size.fixed or 0
-    with e.loop(size // width * width, start) as (counter, handed):
-        first.value = counter.value
-        handed[0] = step(handed[0], None)
-    with e.loop(width, handed[0]) as (counter, handed):  # a whole vector, of which the last ones are new
-        first.value = e.builder.add(counter.value, I64(size - width))
-        handed[0] = step(handed[0], e.compare(">=", counter.value, width - size % width))
-    return handed[0]
 
 
 def _blas_form(value: Value) -> tuple[bool, Dim] | None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import elementwise, gathers, sums, windows  # noqa: F401  register their rules
+from . import elementwise, gathers, pooling, sums, windows  # noqa: F401  register their rules
 from .assembly import Assembly
 from .dims import Dim, product
 from .native import Code

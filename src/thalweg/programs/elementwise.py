@@ -178,12 +178,9 @@ def _clamp(c: Context, x: Value, low: Any = None, high: Any = None) -> Value:
     if c.target == aten.hardtanh.default:
         low, high = -1 if low is None else low, 1 if high is None else high
 
-    def bounded(e: Any, a: Any) -> Any:
-        if low is not None:
-            a = e.choose(e.compare("<", a, low), low, a)
-        return a if high is None else e.choose(e.compare(">", a, high), high, a)
-
-    return c.pointwise(bounded, x, cost=2)
+    if low is not None:
+        x = c.pointwise(lambda e, a, b: e.choose(e.compare("<", a, b), b, a), x, low)
+    return x if high is None else c.pointwise(lambda e, a, b: e.choose(e.compare(">", a, b), b, a), x, high)
 
 
 @rule(aten.clamp.Tensor, aten.clamp_min.Tensor, aten.clamp_max.Tensor)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .dims import ONE, Affine, Dim, contiguous
-from .emit import Counter
+from .emit import I64, Body, Counter
 from .values import Buffer, Index
 
 
@@ -81,3 +81,54 @@ class Nest:
     def side_by_side(self, counter: Counter) -> int:
         """How many of the reads follow each other in memory as this counter goes on."""
         return sum(place.factor(counter) == ONE for place in self.places)
+
+
+def widest_first(strides: Sequence[Dim]) -> list[int]:
+    """The axes of memory, those whose neighbours are farthest apart first."""
+    wide = [(len(s.coefficients), s.coefficients[::-1]) for s in strides]
+    return sorted(range(len(strides)), key=lambda k: wide[k], reverse=True)
+
+
+def loops(e: Body, counters: Sequence[Any], inside: Callable[[], None], twice: bool = False) -> None:
+    """Nested loops. `twice`: an element may be computed again, so that a row ends with a whole vector too."""
+    if not counters:
+        inside()
+        return
+    first, *rest = counters
+    width = _width(first.size) if twice and not rest else None
+    if width is None:
+        with e.loop(first.size) as (counter, _):
+            first.value = counter.value
+            loops(e, rest, inside, twice)
+        return
+    size = first.size.fixed or 0
+    for start, count in ((0, size // width * width), (size - width, width)):
+        with e.loop(count) as (counter, _):
+            first.value = e.builder.add(counter.value, I64(start))
+            inside()
+
+
+def _width(size: Dim) -> int | None:
+    """How many lanes the end of a loop of this size takes; None where it ends with a whole vector, or is too short."""
+    return next((w for w in (16, 8, 4) if (size.fixed or 0) > w and (size.fixed or 0) % w), None)
+
+
+def folded(e: Body, counters: Sequence[Any], start: Any, step: Callable[[Any, Any], Any]) -> Any:
+    """step(so far, whether the element counts; None: it does) from `start` over all rounds of the loops."""
+    if not counters:
+        return step(start, None)
+    first, *rest = counters
+    width = None if rest else _width(first.size)
+    if width is None:
+        with e.loop(first.size, start) as (counter, handed):
+            first.value = counter.value
+            handed[0] = folded(e, rest, handed[0], step)
+        return handed[0]
+    size = first.size.fixed or 0
+    with e.loop(size // width * width, start) as (counter, handed):
+        first.value = counter.value
+        handed[0] = step(handed[0], None)
+    with e.loop(width, handed[0]) as (counter, handed):  # a whole vector, of which the last ones are new
+        first.value = e.builder.add(counter.value, I64(size - width))
+        handed[0] = step(handed[0], e.compare(">=", counter.value, width - size % width))
+    return handed[0]

@@ -1,7 +1,7 @@
 """What each ATen operation is in a compiled step. An operation that is not here makes the program run stacked.
 
 The graph has been decomposed into PyTorch's core set before (`trace.py`), so that one entry serves many layers.
-Read next: `windows.py` for convolutions and pooling, `gathers.py` for reading and writing at indices.
+Read next: `windows.py` for convolutions, `pooling.py`, `gathers.py` for reading and writing at indices.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Context:
         self, assembly: Assembly, shapes: Sequence[Shape], dtypes: Sequence[torch.dtype], target: Any = None
     ) -> None:
         self.assembly, self.shapes, self.dtypes, self.target = assembly, shapes, dtypes, target
-        self.shape = shapes[0] if shapes else ()
+        self.shape: Shape = shapes[0] if shapes else ()
         self.dtype = dtypes[0] if dtypes else torch.float32
 
     def pointwise(

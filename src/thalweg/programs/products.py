@@ -14,11 +14,12 @@ from typing import Any
 
 from llvmlite import ir
 
-from .assembly import Assembly, loops, where
+from .assembly import Assembly, where
 from .dims import ONE, ZERO, Affine, Dim, product
 from .emit import I1, I32, I64, Body, Counter, in_memory
+from .loops import loops
 from .native import registers
-from .values import Index, Value
+from .values import Index, Place, Value
 
 FEW = 512  # values of a matrix up to which it is turned one by one, for there is less to compile
 BLOCK = 256  # steps of a sum after which the tile goes to memory and the next tile comes: both factors stay near
@@ -125,11 +126,9 @@ def contracted(
     columns = right.shape[-1]
     if out is None:
         out = assembly.value([*left.shape[:lead], *rows, columns], left.dtype)
-    assert left.place is not None and right.place is not None and out.place is not None
     tile = _Tile.of(columns.fixed or 0, left.dtype)
     bias = columns_last(assembly, bias) if bias is not None else None
-    places = [v.place for v in (left, right, out, bias) if v is not None]
-    e = assembly.kernel([p.buffer for p in places if p is not None])
+    e = assembly.kernel([_place(v).buffer for v in (left, right, out, bias) if v is not None])
     _Contraction(e, tile, left, right, out, lead, inner, bias).write()
     e.builder.ret_void()
     return out
@@ -187,6 +186,11 @@ class _Vectors:
         return module.globals.get(name) or ir.Function(module, kind, name)
 
 
+def _place(value: Value) -> Place:
+    assert value.place is not None
+    return value.place
+
+
 @dataclass
 class _Axis:
     """One axis of a contraction: its size, and how far neighbours are apart in each of two places."""
@@ -215,12 +219,11 @@ class _Contraction:
         self, e: Body, tile: _Tile, left: Value, right: Value, out: Value, lead: int, inner: int, bias: Value | None
     ) -> None:
         self.bias = bias.place if bias is not None else None
-        assert left.place is not None and right.place is not None and out.place is not None
         self.e, self.tile = e, tile
         self.vectors = _Vectors(e, in_memory(left.dtype), tile.lanes)
-        self.left, self.right, self.out = left.place, right.place, out.place
+        self.left, self.right, self.out = (_place(v) for v in (left, right, out))
         self.columns = right.shape[-1].fixed or 0
-        a, b, c, cut = left.place.strides, right.place.strides, out.place.strides, left.rank - inner
+        a, b, c, cut = self.left.strides, self.right.strides, self.out.strides, left.rank - inner
         self.lead = [Counter(s) for s in left.shape[:lead]]
         self.rows = _axes(left.shape[lead:cut], a[lead:cut], c[lead:-1])
         self.inner = _axes(left.shape[cut:], a[cut:], b[lead:-1])
@@ -342,7 +345,7 @@ class _Contraction:
                 self._one(self._along(at, axis, k), points, *rest)
 
     def _one(self, at: list[Any], points: list[tuple[Dim, Dim]], columns: int, length: Any, start: Any) -> None:
-        """One tile: its sum over the inner axes, to memory. `start`: whether to go on from memory, and else from where."""
+        """One tile: its sum over the inner axes, to memory. `start`: whether to go on from there, else from what."""
         e, b, v = self.e, self.e.builder, self.vectors
         masks, (again, first) = self._masks(columns), start
         vectors = len(masks)
@@ -391,18 +394,18 @@ def _points(axis: _Axis, size: int, inner: Sequence[tuple[Dim, Dim]]) -> list[tu
 def _turned(assembly: Assembly, value: Value) -> Value:
     """A stack of matrices whose columns lie side by side in memory, by rows: squares of lanes × lanes at a time."""
     out = assembly.value(value.shape, value.dtype)
-    assert value.place is not None and out.place is not None
     lanes = min(8, registers()[0] // value.dtype.itemsize)
-    e = assembly.kernel([value.place.buffer, out.place.buffer])
+    here, there = _place(value), _place(out)
+    e = assembly.kernel([here.buffer, there.buffer])
     v, b = _Vectors(e, in_memory(value.dtype), lanes), e.builder
     *lead, rows, columns = value.shape
     counters = [Counter(s) for s in lead]
-    source, target = e.pointers[value.place.buffer], e.pointers[out.place.buffer]
+    source, target = e.pointers[here.buffer], e.pointers[there.buffer]
 
     def inside() -> None:
         index = [*(Affine(((c, ONE),)) for c in counters), Affine(), Affine()]
         start, end = e.index(where(value, index)), e.index(where(out, index))
-        height, width, apart = e.dim(rows), e.dim(columns), e.dim(value.place.strides[-1])
+        height, width, apart = e.dim(rows), e.dim(columns), e.dim(here.strides[-1])
         with _squares(e, height, lanes) as (i, down), _squares(e, width, lanes) as (j, right):
             square = []
             for k in range(lanes):

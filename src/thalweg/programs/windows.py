@@ -1,28 +1,25 @@
-"""Convolutions as patches and one product of matrices, and pooling.
+"""Convolutions as sums of products over windows of an image.
 
-Channels come last in memory, so that patches are runs of neighbouring values and one product serves the whole batch.
+Channels come last in memory, so that the products of all channels are vectors and the windows are read from the image
+itself. Very wide layers write the windows out as rows of a matrix, for a BLAS. Read next: `pooling.py`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from .assembly import loops_over
 from .dims import ONE, Affine, Dim, product
-from .emit import TYPES
-from .gathers import add_at
 from .operations import Context, Uncovered, aten, rule
 from .products import columns_last, contracted, matmul, suits
 from .values import Index, Value, permuted, reshaped, sliced, stored, with_axis
 
 
 @dataclass(frozen=True)
-class _Windows:
+class Windows:
     """Windows over an image: their size, how far they are apart, the margin of the image, how far their points are."""
 
     kernel: tuple[int, ...]
@@ -31,7 +28,7 @@ class _Windows:
     dilation: tuple[int, ...]
 
     @staticmethod
-    def of(kernel: Sequence[Any], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]) -> _Windows:
+    def of(kernel: Sequence[Any], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]) -> Windows:
         rank = len(kernel)
 
         def each(values: Sequence[int], default: Sequence[int]) -> tuple[int, ...]:
@@ -39,7 +36,7 @@ class _Windows:
             return tuple(values * rank if len(values) == 1 else values)
 
         sizes = tuple(int(k if isinstance(k, int) else k.fixed) for k in kernel)
-        return _Windows(sizes, each(stride, sizes), each(padding, [0]), each(dilation, [1]))
+        return Windows(sizes, each(stride, sizes), each(padding, [0]), each(dilation, [1]))
 
     @property
     def touching(self) -> bool:
@@ -77,17 +74,17 @@ class _Windows:
         return whole
 
 
-def _last(x: Value) -> Value:
+def channels_last(x: Value) -> Value:
     """Channels last."""
     return permuted(x, [0, *range(2, x.rank), 1])
 
 
-def _first(x: Value) -> Value:
+def channels_first(x: Value) -> Value:
     """Channels behind the batch."""
     return permuted(x, [0, x.rank - 1, *range(1, x.rank - 1)])
 
 
-def _view(c: Context, x: Value, shape: Sequence[Dim]) -> Value:
+def in_shape(c: Context, x: Value, shape: Sequence[Dim]) -> Value:
     view = reshaped(x, tuple(shape))
     if view is None:
         view = reshaped(c.assembly.store(x, dense=True), tuple(shape))
@@ -95,11 +92,11 @@ def _view(c: Context, x: Value, shape: Sequence[Dim]) -> Value:
     return view
 
 
-def _columns(c: Context, x: Value, windows: _Windows, counts: Sequence[Dim], groups: int) -> Value:
+def _columns(c: Context, x: Value, windows: Windows, counts: Sequence[Dim], groups: int) -> Value:
     """(groups, windows, points × channels of a group) of x (batch, channels, *size); made once for each x."""
     key = ("columns", id(x), windows, groups)
     if key not in c.assembly.made:
-        image = windows.framed(c, _last(x))
+        image = windows.framed(c, channels_last(x))
         each = windows.over(image, counts)
         points = math.prod(windows.kernel)
         channels = image.shape[-1]
@@ -107,12 +104,12 @@ def _columns(c: Context, x: Value, windows: _Windows, counts: Sequence[Dim], gro
         rank = len(counts)
         if groups == 1:
             dense = c.assembly.dense(each)
-            result = with_axis(_view(c, dense, (product([each.shape[0], *counts]), channels * points)), 0)
+            result = with_axis(in_shape(c, dense, (product([each.shape[0], *counts]), channels * points)), 0)
         else:
             split = _view_last(each, groups, per_group)
             moved = permuted(split, [2 * rank + 1, *range(2 * rank + 1), 2 * rank + 2])
             dense = c.assembly.store(moved, dense=True)
-            result = _view(c, dense, (Dim.of(groups), product([each.shape[0], *counts]), per_group * points))
+            result = in_shape(c, dense, (Dim.of(groups), product([each.shape[0], *counts]), per_group * points))
         c.assembly.made[key] = (x, result)
     return c.assembly.made[key][1]
 
@@ -133,10 +130,10 @@ def _view_last(x: Value, groups: int, each: Dim) -> Value:
 
 def _rows(c: Context, x: Value, groups: int) -> Value:
     """(groups, positions, channels of a group) of x (batch, channels, *size)."""
-    last = _last(x)
+    last = channels_last(x)
     if last.place is None:
         last = c.assembly.store(last, dense=True)
-    flat = _view(c, last, (product(last.shape[:-1]), last.shape[-1]))
+    flat = in_shape(c, last, (product(last.shape[:-1]), last.shape[-1]))
     split = _view_last(flat, groups, _per_group(last.shape[-1], groups))
     return permuted(split, [1, 0, 2])
 
@@ -148,19 +145,19 @@ def _weights(c: Context, w: Value, groups: int) -> Value:
         rank = w.rank - 2
         last = c.assembly.dense(permuted(w, [0, *range(2, 2 + rank), 1]))
         shape = (Dim.of(groups), _per_group(w.shape[0], groups), product(last.shape[1:]))
-        c.assembly.made[key] = (w, _view(c, last, shape))
+        c.assembly.made[key] = (w, in_shape(c, last, shape))
     return c.assembly.made[key][1]
 
 
 def _weights_back(c: Context, flat: Value, like: Sequence[Dim]) -> Value:
     """(groups, first, points × second) as w's (first, second, *kernel)."""
     first, second, *kernel = like
-    last = _view(c, flat, (first, *kernel, second))
+    last = in_shape(c, flat, (first, *kernel, second))
     return permuted(last, [0, last.rank - 1, *range(1, last.rank - 1)])
 
 
-def _spread_out(
-    c: Context, columns: Value, windows: _Windows, batch: Dim, counts: Sequence[Dim], size: Sequence[Dim], channels: Dim
+def spread_out(
+    c: Context, columns: Value, windows: Windows, batch: Dim, counts: Sequence[Dim], size: Sequence[Dim], channels: Dim
 ) -> Value:
     """The image (batch, channels, *size) to which each window's points are added; the opposite of `_columns`."""
     groups = columns.shape[0]
@@ -168,7 +165,7 @@ def _spread_out(
     framed = [s + 2 * p for s, p in zip(size, windows.padding, strict=True)]
     whole = c.assembly.store(c.constant((batch, *framed, channels), columns.dtype, 0), dense=True)
     target = windows.over(whole, counts)
-    source = _view(c, columns, (groups, batch, *counts, *map(Dim.of, windows.kernel), each))
+    source = in_shape(c, columns, (groups, batch, *counts, *map(Dim.of, windows.kernel), each))
     source = permuted(source, [*range(1, source.rank - 1), 0, source.rank - 1])
     cut = _view_last(target, groups.fixed or 1, each)
     assert cut.place is not None
@@ -181,7 +178,7 @@ def _spread_out(
         e.store(place.buffer, where, e.add(e.load(place.buffer, where), source.at(e, index)))
 
     loops_over(c.assembly, cut.shape, inside, place.buffer)
-    return _first(windows.inside(whole))
+    return channels_first(windows.inside(whole))
 
 
 @rule(aten.convolution.default)
@@ -198,10 +195,10 @@ def _convolution(
     groups: int,
 ) -> Value:
     batch, channels, *size = tuple(c.shape)
-    windows = _Windows.of(w.shape[2:], stride, padding, dilation)
+    windows = Windows.of(w.shape[2:], stride, padding, dilation)
     if transposed:
         columns = matmul(c.assembly, _rows(c, x, groups), _weights(c, w, groups))
-        out = _spread_out(c, columns, windows, batch, x.shape[2:], size, channels)
+        out = spread_out(c, columns, windows, batch, x.shape[2:], size, channels)
     elif suits([*w.shape[1:]], _per_group(channels, groups)):
         over = _grouped(c, windows.over(_framed(c, x, windows), size), groups)
         return _summed(c, over, _flat_weights(c, w, groups), (batch, *size), bias)
@@ -216,11 +213,11 @@ def _convolution(
     return c.pointwise(lambda e, a, b: e.add(a, b), out, bias)
 
 
-def _framed(c: Context, x: Value, windows: _Windows) -> Value:
+def _framed(c: Context, x: Value, windows: Windows) -> Value:
     """x (batch, channels, *size) with margins, channels last; made once for each x."""
     key = ("framed", id(x), windows)
     if key not in c.assembly.made:
-        c.assembly.made[key] = (x, windows.framed(c, _last(x)))
+        c.assembly.made[key] = (x, windows.framed(c, channels_last(x)))
     return c.assembly.made[key][1]
 
 
@@ -243,19 +240,19 @@ def _summed(c: Context, over: Value, weights: Value, rows: Sequence[Dim], bias: 
     out = _grouped(c, last, groups.fixed or 1)
     if groups == ONE:
         contracted(c.assembly, over, weights, 1, weights.rank - 2, out, bias)
-        return _first(last)
+        return channels_first(last)
     contracted(c.assembly, over, weights, 1, weights.rank - 2, out)
-    return _first(last if bias is None else c.pointwise(lambda e, a, b: e.add(a, b), last, bias))
+    return channels_first(last if bias is None else c.pointwise(lambda e, a, b: e.add(a, b), last, bias))
 
 
-def _by_input(c: Context, g: Value, w: Value, windows: _Windows, shape: Sequence[Dim], groups: int) -> Value:
-    """The gradient of an image (batch, channels, *size): a convolution with turned weights where windows move by one."""
+def _by_input(c: Context, g: Value, w: Value, windows: Windows, shape: Sequence[Dim], groups: int) -> Value:
+    """The gradient of an image (batch, channels, *size): a convolution with turned weights if windows move by one."""
     batch, channels, *size = shape
     margins = [d * (k - 1) - p for d, k, p in zip(windows.dilation, windows.kernel, windows.padding, strict=True)]
     if set(windows.stride) != {1} or min(margins) < 0:
         spread = matmul(c.assembly, _rows(c, g, groups), _weights(c, w, groups))
-        return _spread_out(c, spread, windows, batch, g.shape[2:], size, channels)
-    back = _Windows(windows.kernel, windows.stride, tuple(margins), windows.dilation)
+        return spread_out(c, spread, windows, batch, g.shape[2:], size, channels)
+    back = Windows(windows.kernel, windows.stride, tuple(margins), windows.dilation)
     over = _grouped(c, back.over(_framed(c, g, back), size), groups)
     each = _per_group(w.shape[0], groups)
 
@@ -269,23 +266,23 @@ def _by_input(c: Context, g: Value, w: Value, windows: _Windows, shape: Sequence
     return _summed(c, over, weights, (batch, *size))
 
 
-def _by_weights(c: Context, g: Value, x: Value, windows: _Windows, groups: int) -> Value:
+def _by_weights(c: Context, g: Value, x: Value, windows: Windows, groups: int) -> Value:
     """The gradient of the weights (first, second of a group, *kernel): each point of the windows with each gradient."""
     size, rank = g.shape[2:], g.rank - 2
     over = _grouped(c, windows.over(_framed(c, x, windows), size), groups)
     points = permuted(over, [0, *range(2 + rank, over.rank), *range(1, 2 + rank)])
-    gradients = _grouped(c, columns_last(c.assembly, _last(g)), groups)
+    gradients = _grouped(c, columns_last(c.assembly, channels_last(g)), groups)
     out = contracted(c.assembly, points, gradients, 1, 1 + rank)  # (groups, *kernel, second, first of a group)
     kernel = [Dim.of(k) for k in windows.kernel]
     moved = permuted(out, [0, out.rank - 1, out.rank - 2, *range(1, 1 + rank)])
-    return _view(c, moved, (g.shape[1], over.shape[-1], *kernel))
+    return in_shape(c, moved, (g.shape[1], over.shape[-1], *kernel))
 
 
 def _from_rows(c: Context, flat: Value, last: Sequence[Dim]) -> Value:
     """(groups, positions, channels of a group) as (batch, channels, *size)."""
     if flat.shape[0] != ONE:
         flat = permuted(flat, [1, 0, 2])
-    return _first(_view(c, flat, last))
+    return channels_first(in_shape(c, flat, last))
 
 
 @rule(aten.convolution_backward.default)
@@ -303,7 +300,7 @@ def _convolution_backward(
     groups: int,
     wanted: Sequence[bool],
 ) -> tuple[Value | None, ...]:
-    windows = _Windows.of(w.shape[2:], stride, padding, dilation)
+    windows = Windows.of(w.shape[2:], stride, padding, dilation)
     g = c.assembly.memory(g)
     by_x: Value | None = None
     by_w: Value | None = None
@@ -322,221 +319,8 @@ def _convolution_backward(
         columns, rows = _columns(c, x, windows, g.shape[2:], groups), _rows(c, g, groups)
         if wanted[0]:
             spread = matmul(c.assembly, rows, _weights(c, w, groups))
-            by_x = _spread_out(c, spread, windows, x.shape[0], g.shape[2:], x.shape[2:], x.shape[1])
+            by_x = spread_out(c, spread, windows, x.shape[0], g.shape[2:], x.shape[2:], x.shape[1])
     if wanted[1] and by_w is None:
         by_w = _weights_back(c, matmul(c.assembly, permuted(rows, [0, 2, 1]), columns), w.shape)
     by_bias = c.summed(g, [0, *range(2, g.rank)]) if wanted[2] else None
     return by_x, by_w, by_bias
-
-
-# pooling
-
-
-def _points(windows: _Windows) -> list[tuple[int, ...]]:
-    points: list[tuple[int, ...]] = [()]
-    for size in windows.kernel:
-        points = [(*p, k) for p in points for k in range(size)]
-    return points
-
-
-@rule(aten.max_pool2d_with_indices.default)
-def _max_pool(
-    c: Context,
-    x: Value,
-    kernel: Sequence[int],
-    stride: Sequence[int] = (),
-    padding: Sequence[int] = (0,),
-    dilation: Sequence[int] = (1,),
-    ceil_mode: bool = False,
-) -> tuple[Value, Value]:
-    """The largest of each window and its place in the plane; the first of equals, and NaN before every number."""
-    if ceil_mode or x.rank != 4:
-        raise Uncovered("no rule for max pooling with ceil_mode, or of one image")
-    windows = _Windows.of(list(kernel) * (2 if len(kernel) == 1 else 1), stride, padding, dilation)
-    best = _largest(windows, _pooled(c, x, windows), c.shape[2:], x.shape[3])
-    cost = 4 * math.prod(windows.kernel)
-    values = Value(c.shape, x.dtype, lambda e, i: best(e, i)[0], None, cost)
-    places = Value(c.shape, c.dtypes[1], lambda e, i: best(e, i)[1])  # of no cost: written only where they are read
-    return c.assembly.store(values), places
-
-
-def _pooled(c: Context, x: Value, windows: _Windows) -> Value:
-    """x (batch, channels, *size) with margins below every number, channels last; made once for each x."""
-    key = ("pooled", id(x), windows.padding)
-    if key not in c.assembly.made:
-        c.assembly.made[key] = (x, windows.framed(c, _last(x), -math.inf))
-    return c.assembly.made[key][1]
-
-
-def _largest(windows: _Windows, image: Value, counts: Sequence[Dim], width: Dim) -> Callable[..., tuple[Any, Any]]:
-    """f(body, index of a window) → the first of its largest values, and its place in the plane."""
-    over = windows.over(image, counts)
-
-    def best(e: Any, index: Index) -> tuple[Any, Any]:
-        batch, channel, down, right = index
-        value = place = None
-        for i, j in _points(windows):
-            other = over.at(e, [batch, down, right, Affine.of(i), Affine.of(j), channel])
-            row = down * windows.stride[0] + (i * windows.dilation[0] - windows.padding[0])
-            column = right * windows.stride[1] + (j * windows.dilation[1] - windows.padding[1])
-            where = e.index(row * width + column)
-            if place is None:
-                value, place = other, where
-                continue
-            better = e.either(e.compare(">", other, value), e.isnan(other))
-            value, place = e.choose(better, other, value), e.choose(better, where, place)
-        return value, place
-
-    return best
-
-
-@rule(aten.max_pool2d_with_indices_backward.default)
-def _max_pool_backward(
-    c: Context,
-    g: Value,
-    x: Value,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    ceil_mode: bool,
-    places: Value,
-) -> Value:
-    windows = _Windows.of(list(kernel) * (2 if len(kernel) == 1 else 1), stride, padding, dilation)
-    batch, channels, height, width = x.shape
-    down, right = g.shape[2:]
-    fits = (down * windows.kernel[0], right * windows.kernel[1]) == (height, width)
-    g = c.assembly.memory(g)
-    if windows.touching and fits:
-        return _to_largest(c, g, x, windows)
-    out = c.assembly.store(c.constant((batch, channels, height * width), g.dtype, 0), dense=True)
-    flat_g = _view(c, g, (batch, channels, down * right))
-    flat = _view(c, c.assembly.memory(places), (batch, channels, down * right))
-    add_at(c, out, 2, flat, flat_g)
-    return _view(c, out, c.shape)
-
-
-def _to_largest(c: Context, g: Value, x: Value, windows: _Windows) -> Value:
-    """g at each window's largest value and 0 elsewhere, where every point is in one window."""
-    image = _pooled(c, x, windows)
-    over, last = windows.over(image, g.shape[2:]), _last(g)
-    whole = c.assembly.value(image.shape, g.dtype)
-    target = windows.over(whole, g.shape[2:])
-    assert target.place is not None
-    place, points = target.place, _points(windows)
-
-    def inside(e: Any, index: Index) -> None:
-        batch, down, right, channel = index
-        each = [over.at(e, [batch, down, right, *map(Affine.of, p), channel]) for p in points]
-        value, hits = each[0], [e.number(1, TYPES[torch.bool])]
-        for other in each[1:]:
-            better = e.either(e.compare(">", other, value), e.isnan(other))
-            hits = [*(e.both(hit, e.inverted(better)) for hit in hits), better]
-            value = e.choose(better, other, value)
-        share = last.at(e, [batch, down, right, channel])
-        for p, hit in zip(points, hits, strict=True):
-            at = Affine((), place.offset)
-            for i, stride in zip([batch, down, right, *map(Affine.of, p), channel], place.strides, strict=True):
-                at = at + i * stride
-            e.store(place.buffer, at, e.choose(hit, share, 0.0))
-
-    shape = (g.shape[0], *g.shape[2:], g.shape[1])
-    loops_over(c.assembly, shape, inside, place.buffer)
-    return _first(whole)
-
-
-@rule(aten.avg_pool2d.default)
-def _avg_pool(
-    c: Context,
-    x: Value,
-    kernel: Sequence[int],
-    stride: Sequence[int] = (),
-    padding: Sequence[int] = (0, 0),
-    ceil_mode: bool = False,
-    with_margin: bool = True,
-    divisor: int | None = None,
-) -> Value:
-    windows, share = _average(x, kernel, stride, padding, ceil_mode, with_margin, divisor)
-    over = windows.over(windows.framed(c, _last(x)), c.shape[2:])
-
-    def at(e: Any, index: Index) -> Any:
-        batch, channel, down, right = index
-        each = [over.at(e, [batch, down, right, *map(Affine.of, p), channel]) for p in _points(windows)]
-        total = each[0]
-        for value in each[1:]:
-            total = e.add(total, value)
-        return e.mul(total, share)
-
-    return Value(c.shape, c.dtype, at, None, len(_points(windows)))
-
-
-def _average(
-    x: Value,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    ceil_mode: bool,
-    with_margin: bool,
-    divisor: int | None,
-) -> tuple[_Windows, float]:
-    windows = _Windows.of(list(kernel) * (2 if len(kernel) == 1 else 1), stride, padding, (1,))
-    if ceil_mode or x.rank != 4 or (any(windows.padding) and not with_margin):
-        raise Uncovered("no rule for average pooling with ceil_mode or count_include_pad=False")
-    return windows, 1 / (divisor or math.prod(windows.kernel))
-
-
-@rule(aten.avg_pool2d_backward.default)
-def _avg_pool_backward(
-    c: Context,
-    g: Value,
-    x: Value,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    ceil_mode: bool,
-    with_margin: bool,
-    divisor: int | None,
-) -> Value:
-    windows, share = _average(x, kernel, stride, padding, ceil_mode, with_margin, divisor)
-    batch, channels, *size = x.shape
-    last = _last(c.assembly.memory(g))
-    points = [Dim.of(k) for k in windows.kernel]
-    shape = (batch, *g.shape[2:], *points, channels)
-
-    def at(e: Any, index: Index) -> Any:
-        b, down, right, _, _, channel = index
-        return e.mul(last.at(e, [b, down, right, channel]), share)
-
-    columns = c.assembly.store(Value(shape, g.dtype, at, None, 1), dense=True)
-    flat = with_axis(_view(c, columns, (product(shape[:3]), product(shape[3:]))), 0)
-    return _spread_out(c, flat, windows, batch, g.shape[2:], size, channels)
-
-
-@rule(aten._adaptive_avg_pool2d_backward.default)
-def _adaptive_backward(c: Context, g: Value, x: Value) -> Value:
-    """Where each output is the mean of a window of its own."""
-    batch, channels, height, width = x.shape
-    sides = [(n.fixed, k.fixed) for n, k in zip((height, width), g.shape[2:], strict=True)]
-    if any(n is None or k is None or n % k for n, k in sides):
-        raise Uncovered("no rule for adaptive pooling into windows that overlap")
-    (down, right) = (n // k for n, k in sides if n is not None and k is not None)
-    g = c.assembly.memory(g)
-
-    def at(e: Any, index: Index) -> Any:
-        b, channel, i, _, j, _ = index
-        return e.mul(g.at(e, [b, channel, i, j]), 1 / (down * right))
-
-    shape = (batch, channels, g.shape[2], Dim.of(down), g.shape[3], Dim.of(right))
-    return _view(c, c.assembly.store(Value(shape, g.dtype, at, None, 1), dense=True), x.shape)
-
-
-@rule(aten.upsample_nearest2d_backward.default)
-def _nearest_backward(c: Context, g: Value, *_: Any) -> Value:
-    """Each point's copies summed, where it has as many as every other."""
-    batch, channels, height, width = c.shape
-    sides = [(n.fixed, k.fixed) for n, k in zip(g.shape[2:], (height, width), strict=True)]
-    if any(n is None or k is None or n % k for n, k in sides):
-        raise Uncovered("no rule for upsampling by a share")
-    down, right = (Dim.of(n // k) for n, k in sides if n is not None and k is not None)
-    copies = _view(c, g, (batch, channels, height, down, width, right))
-    return c.summed(copies, [3, 5])

@@ -251,9 +251,10 @@ def compare(
         grow: where an optimizer's best rate is the lowest or the highest, the grid grows that way for all of them, by
             one rate at a time and at most so many on each side; 0 keeps the grid, and one or two
             rates never grow.
-        batched: whether members are trained in batched programs. "auto" tries both on a few steps, and trains a
-            model that cannot be batched, or is slow batched, member by member in processes of their own, with the
-            same results; see `thalweg.engine.batching`.
+        batched: how members are trained, with the same results to float rounding. "auto" tries it out on a few steps:
+            compiled, one member after another, where each operation of the model has a rule; else stacked, as one
+            batched program; else one by one in plain PyTorch, in processes of their own. "compiled" and "stacked" force
+            a way; True allows these two, False neither. See `thalweg.engine.batching`.
         by_metric: by what settings are chosen and ranked, on the validation part: "loss", or one of the problem's
             metrics; one whose direction is not known says it, ``"f1:max"`` where higher is better, else ``"f1:min"``.
         judge: by which epochs: "last"; "best", each run's own, chosen on the validation part, as with early stopping;

@@ -1,0 +1,227 @@
+"""Pooling, and the sums over copies that are its opposite. The windows are those of a convolution (`windows.py`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from .assembly import loops_over
+from .dims import Affine, Dim, product
+from .emit import TYPES
+from .gathers import add_at
+from .operations import Context, Uncovered, aten, rule
+from .values import Index, Value, with_axis
+from .windows import Windows, channels_first, channels_last, in_shape, spread_out
+
+
+def _points(windows: Windows) -> list[tuple[int, ...]]:
+    points: list[tuple[int, ...]] = [()]
+    for size in windows.kernel:
+        points = [(*p, k) for p in points for k in range(size)]
+    return points
+
+
+@rule(aten.max_pool2d_with_indices.default)
+def _max_pool(
+    c: Context,
+    x: Value,
+    kernel: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0,),
+    dilation: Sequence[int] = (1,),
+    ceil_mode: bool = False,
+) -> tuple[Value, Value]:
+    """The largest of each window and its place in the plane; the first of equals, and NaN before every number."""
+    if ceil_mode or x.rank != 4:
+        raise Uncovered("no rule for max pooling with ceil_mode, or of one image")
+    windows = Windows.of(list(kernel) * (2 if len(kernel) == 1 else 1), stride, padding, dilation)
+    best = _largest(windows, _pooled(c, x, windows), c.shape[2:], x.shape[3])
+    cost = 4 * math.prod(windows.kernel)
+    values = Value(c.shape, x.dtype, lambda e, i: best(e, i)[0], None, cost)
+    places = Value(c.shape, c.dtypes[1], lambda e, i: best(e, i)[1])  # of no cost: written only where they are read
+    return c.assembly.store(values), places
+
+
+def _pooled(c: Context, x: Value, windows: Windows) -> Value:
+    """x (batch, channels, *size) with margins below every number, channels last; made once for each x."""
+    key = ("pooled", id(x), windows.padding)
+    if key not in c.assembly.made:
+        c.assembly.made[key] = (x, windows.framed(c, channels_last(x), -math.inf))
+    return c.assembly.made[key][1]
+
+
+def _largest(windows: Windows, image: Value, counts: Sequence[Dim], width: Dim) -> Callable[..., tuple[Any, Any]]:
+    """f(body, index of a window) → the first of its largest values, and its place in the plane."""
+    over = windows.over(image, counts)
+
+    def best(e: Any, index: Index) -> tuple[Any, Any]:
+        batch, channel, down, right = index
+        value = place = None
+        for i, j in _points(windows):
+            other = over.at(e, [batch, down, right, Affine.of(i), Affine.of(j), channel])
+            row = down * windows.stride[0] + (i * windows.dilation[0] - windows.padding[0])
+            column = right * windows.stride[1] + (j * windows.dilation[1] - windows.padding[1])
+            where = e.index(row * width + column)
+            if place is None:
+                value, place = other, where
+                continue
+            better = e.either(e.compare(">", other, value), e.isnan(other))
+            value, place = e.choose(better, other, value), e.choose(better, where, place)
+        return value, place
+
+    return best
+
+
+@rule(aten.max_pool2d_with_indices_backward.default)
+def _max_pool_backward(
+    c: Context,
+    g: Value,
+    x: Value,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    ceil_mode: bool,
+    places: Value,
+) -> Value:
+    windows = Windows.of(list(kernel) * (2 if len(kernel) == 1 else 1), stride, padding, dilation)
+    batch, channels, height, width = x.shape
+    down, right = g.shape[2:]
+    fits = (down * windows.kernel[0], right * windows.kernel[1]) == (height, width)
+    g = c.assembly.memory(g)
+    if windows.touching and fits:
+        return _to_largest(c, g, x, windows)
+    out = c.assembly.store(c.constant((batch, channels, height * width), g.dtype, 0), dense=True)
+    flat_g = in_shape(c, g, (batch, channels, down * right))
+    flat = in_shape(c, c.assembly.memory(places), (batch, channels, down * right))
+    add_at(c, out, 2, flat, flat_g)
+    return in_shape(c, out, c.shape)
+
+
+def _to_largest(c: Context, g: Value, x: Value, windows: Windows) -> Value:
+    """g at each window's largest value and 0 elsewhere, where every point is in one window."""
+    image = _pooled(c, x, windows)
+    over, last = windows.over(image, g.shape[2:]), channels_last(g)
+    whole = c.assembly.value(image.shape, g.dtype)
+    target = windows.over(whole, g.shape[2:])
+    assert target.place is not None
+    place, points = target.place, _points(windows)
+
+    def inside(e: Any, index: Index) -> None:
+        batch, down, right, channel = index
+        each = [over.at(e, [batch, down, right, *map(Affine.of, p), channel]) for p in points]
+        value, hits = each[0], [e.number(1, TYPES[torch.bool])]
+        for other in each[1:]:
+            better = e.either(e.compare(">", other, value), e.isnan(other))
+            hits = [*(e.both(hit, e.inverted(better)) for hit in hits), better]
+            value = e.choose(better, other, value)
+        share = last.at(e, [batch, down, right, channel])
+        for p, hit in zip(points, hits, strict=True):
+            at = Affine((), place.offset)
+            for i, stride in zip([batch, down, right, *map(Affine.of, p), channel], place.strides, strict=True):
+                at = at + i * stride
+            e.store(place.buffer, at, e.choose(hit, share, 0.0))
+
+    shape = (g.shape[0], *g.shape[2:], g.shape[1])
+    loops_over(c.assembly, shape, inside, place.buffer)
+    return channels_first(whole)
+
+
+@rule(aten.avg_pool2d.default)
+def _avg_pool(
+    c: Context,
+    x: Value,
+    kernel: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0, 0),
+    ceil_mode: bool = False,
+    with_margin: bool = True,
+    divisor: int | None = None,
+) -> Value:
+    windows, share = _average(x, kernel, stride, padding, ceil_mode, with_margin, divisor)
+    over = windows.over(windows.framed(c, channels_last(x)), c.shape[2:])
+
+    def at(e: Any, index: Index) -> Any:
+        batch, channel, down, right = index
+        each = [over.at(e, [batch, down, right, *map(Affine.of, p), channel]) for p in _points(windows)]
+        total = each[0]
+        for value in each[1:]:
+            total = e.add(total, value)
+        return e.mul(total, share)
+
+    return Value(c.shape, c.dtype, at, None, len(_points(windows)))
+
+
+def _average(
+    x: Value,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    ceil_mode: bool,
+    with_margin: bool,
+    divisor: int | None,
+) -> tuple[Windows, float]:
+    windows = Windows.of(list(kernel) * (2 if len(kernel) == 1 else 1), stride, padding, (1,))
+    if ceil_mode or x.rank != 4 or (any(windows.padding) and not with_margin):
+        raise Uncovered("no rule for average pooling with ceil_mode or count_include_pad=False")
+    return windows, 1 / (divisor or math.prod(windows.kernel))
+
+
+@rule(aten.avg_pool2d_backward.default)
+def _avg_pool_backward(
+    c: Context,
+    g: Value,
+    x: Value,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    ceil_mode: bool,
+    with_margin: bool,
+    divisor: int | None,
+) -> Value:
+    windows, share = _average(x, kernel, stride, padding, ceil_mode, with_margin, divisor)
+    batch, channels, *size = x.shape
+    last = channels_last(c.assembly.memory(g))
+    points = [Dim.of(k) for k in windows.kernel]
+    shape = (batch, *g.shape[2:], *points, channels)
+
+    def at(e: Any, index: Index) -> Any:
+        b, down, right, _, _, channel = index
+        return e.mul(last.at(e, [b, down, right, channel]), share)
+
+    columns = c.assembly.store(Value(shape, g.dtype, at, None, 1), dense=True)
+    flat = with_axis(in_shape(c, columns, (product(shape[:3]), product(shape[3:]))), 0)
+    return spread_out(c, flat, windows, batch, g.shape[2:], size, channels)
+
+
+@rule(aten._adaptive_avg_pool2d_backward.default)
+def _adaptive_backward(c: Context, g: Value, x: Value) -> Value:
+    """Where each output is the mean of a window of its own."""
+    batch, channels, height, width = x.shape
+    sides = [(n.fixed, k.fixed) for n, k in zip((height, width), g.shape[2:], strict=True)]
+    if any(n is None or k is None or n % k for n, k in sides):
+        raise Uncovered("no rule for adaptive pooling into windows that overlap")
+    (down, right) = (n // k for n, k in sides if n is not None and k is not None)
+    g = c.assembly.memory(g)
+
+    def at(e: Any, index: Index) -> Any:
+        b, channel, i, _, j, _ = index
+        return e.mul(g.at(e, [b, channel, i, j]), 1 / (down * right))
+
+    shape = (batch, channels, g.shape[2], Dim.of(down), g.shape[3], Dim.of(right))
+    return in_shape(c, c.assembly.store(Value(shape, g.dtype, at, None, 1), dense=True), x.shape)
+
+
+@rule(aten.upsample_nearest2d_backward.default)
+def _nearest_backward(c: Context, g: Value, *_: Any) -> Value:
+    """Each point's copies summed, where it has as many as every other."""
+    batch, channels, height, width = tuple(c.shape)
+    sides = [(n.fixed, k.fixed) for n, k in zip(g.shape[2:], (height, width), strict=True)]
+    if any(n is None or k is None or n % k for n, k in sides):
+        raise Uncovered("no rule for upsampling by a share")
+    down, right = (Dim.of(n // k) for n, k in sides if n is not None and k is not None)
+    copies = in_shape(c, g, (batch, channels, height, down, width, right))
+    return c.summed(copies, [3, 5])
