@@ -8,6 +8,7 @@ under `vmap`; Optax's rules, the same rates, schedules and batch size, and the v
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import time
 from collections.abc import Callable
@@ -20,6 +21,13 @@ BATCH, CLASSES = 64, 10
 
 def installed() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("jax", "optax"))
+
+
+def versions() -> str:
+    """Of JAX and Optax, where they are installed."""
+    if not installed():
+        return "not installed"
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "optax"))
 
 
 def rules() -> dict[str, Any]:
@@ -120,6 +128,6 @@ def serve(given: tuple[Any, ...], wanted: Any, rates: Any) -> None:
     """Run the whole study for each word that comes, and say how fast it was; once before, which compiles."""
     peer = Peer(*given)
     peer.run()
-    rates.put("ready")
+    rates.put(0.0)  # ready
     while wanted.get() is not None:
         rates.put(peer.run())

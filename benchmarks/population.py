@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax_population
 import machine
 import numpy as np
 import population_costs
@@ -150,7 +151,8 @@ def notes(rounds: int) -> str:
         "with its store, the eight rules × rates between 1e-4 and 1e-2 × {constant, cosine}, batches of 64. Plain "
         "PyTorch: the same members, fused optimizers where torch has them, else foreach; the faster of two processes "
         "of one thread and one of two. JAX: JAX and Optax by hand, vmap over members and scan over batches, with "
-        "nothing stored. Peak: a product of two float32 matrices of 2048 × 2048 by SciPy's BLAS on all cores; "
+        f"nothing stored ({jax_population.versions()}). Peak: a product of two float32 matrices of 2048 × 2048 by "
+        "SciPy's BLAS on all cores; "
         "operations of a member-step: those of its matrix products and convolutions, forward and backward, as "
         "`torch.utils.flop_counter` counts them.\n"
     )

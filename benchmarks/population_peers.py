@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import multiprocessing
+import queue
 import sys
 import tempfile
 import time
@@ -102,12 +103,21 @@ class Server:
         for process in self.processes:
             process.start()
         for _ in self.processes:  # each says that it is ready
-            self.rates.get()
+            self._answer()
 
     def rate(self) -> float:
         for _ in self.processes:
             self.words.put("go")
-        return sum(self.rates.get() for _ in self.processes) if self.processes else math.nan
+        return sum(self._answer() for _ in self.processes) if self.processes else math.nan
+
+    def _answer(self) -> float:
+        """The next answer; nan where a process has failed."""
+        while all(process.is_alive() for process in self.processes):
+            try:
+                return self.rates.get(timeout=1)
+            except queue.Empty:
+                pass
+        return math.nan
 
     def end(self) -> None:
         for _ in self.processes:
@@ -140,7 +150,7 @@ def serve_plain(row: Row, threads: int, seconds: float, first: int, every: int, 
     slices = max(len(RULES), int(seconds / 0.1))
     settings = settings[:: len(settings) // slices | 1]  # odd, so that both schedules come
     train_alone(problem, wanted, settings[0], time.perf_counter() + 0.5)
-    rates.put("ready")
+    rates.put(0.0)  # ready
     while words.get() is not None:
         begun, steps = time.perf_counter(), 0
         for setting in itertools.cycle(settings):
