@@ -1,4 +1,4 @@
-"""The population of `population.py` on digits in JAX: the strongest peer, written for this one network by hand.
+"""The populations of `population.py` on digits in JAX: the strongest peer, written for one kind of network by hand.
 
 A scan over the batches of an epoch, compiled once for each optimizer, with its settings and the seeds side by side
 under `vmap`; Optax's rules, the same rates, schedules and batch size, and the validation part after every epoch.
@@ -8,6 +8,7 @@ under `vmap`; Optax's rules, the same rates, schedules and batch size, and the v
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import time
 from collections.abc import Callable
@@ -15,11 +16,18 @@ from typing import Any
 
 import numpy as np
 
-BATCH, HIDDEN, CLASSES = 64, 64, 10
+BATCH, CLASSES = 64, 10
 
 
 def installed() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("jax", "optax"))
+
+
+def versions() -> str:
+    """Of JAX and Optax, where they are installed."""
+    if not installed():
+        return "not installed"
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "optax"))
 
 
 def rules() -> dict[str, Any]:
@@ -42,14 +50,16 @@ class Peer:
 
     Args:
         train, validation: inputs and targets.
+        hidden: units of the one hidden layer.
         rates, seeds, epochs: of the study; each rate with a constant and with a cosine schedule.
     """
 
-    def __init__(self, train: Any, validation: Any, rates: Any, seeds: int, epochs: int) -> None:
+    def __init__(self, train: Any, validation: Any, hidden: int, rates: Any, seeds: int, epochs: int) -> None:
         self.jax: Any = importlib.import_module("jax")
         self.np: Any = importlib.import_module("jax.numpy")
         self.train = [self.np.asarray(part) for part in train]
         self.validation = [self.np.asarray(part) for part in validation]
+        self.hidden = hidden
         self.seeds, self.epochs, self.steps = seeds, epochs, -(-len(train[0]) // BATCH)
         self.rates, self.cosine = (
             self.np.asarray(part, dtype=float) for part in (np.repeat(rates, 2), np.tile([0.0, 1.0], len(rates)))
@@ -85,7 +95,7 @@ class Peer:
         """Weights (seeds, settings, …) as torch.nn.Linear draws them, and the optimizer's state."""
 
         def weights(key: Any) -> Any:
-            sizes = [(self.train[0].shape[1], HIDDEN), (HIDDEN, CLASSES)]
+            sizes = [(self.train[0].shape[1], self.hidden), (self.hidden, CLASSES)]
             keys = self.jax.random.split(key, 2 * len(sizes))
 
             def uniform(key: Any, shape: Any, inputs: int) -> Any:
@@ -115,7 +125,9 @@ class Peer:
 
 
 def serve(given: tuple[Any, ...], wanted: Any, rates: Any) -> None:
-    """Run the whole study for each word that comes, and say how fast it was; the first compiles."""
+    """Run the whole study for each word that comes, and say how fast it was; once before, which compiles."""
     peer = Peer(*given)
+    peer.run()
+    rates.put(0.0)  # ready
     while wanted.get() is not None:
         rates.put(peer.run())

@@ -1,215 +1,190 @@
-"""A population against the same runs one by one: member-steps per second, side by side.
+"""A population against the same runs one by one, against JAX, and against itself: member-steps per second.
 
-The population is a study as a user runs it, store and progress included: the eight classic optimizers ×
-13 rates × {constant, cosine}. The peer is a plain PyTorch loop over the same members with torch.optim's
-fastest form of each optimizer (fused where there is one, else foreach), two processes of one thread each,
-or one process of two threads, whichever is faster. Both draw the same batches and evaluate the validation
-part after every epoch. A second peer, on digits and where it is installed, is the same study in JAX, written for
-it by hand (`jax_population.py`). Rounds are interleaved, so that a noisy machine is noisy for all; medians are
-reported.
+A population is the search of a study as a user runs it, store and passes over the validation part included: the eight
+classic optimizers × rates × {constant, cosine}. Contestants, in one run and in interleaved rounds, so that a noisy
+machine is noisy for all:
 
-    python benchmarks/population.py [--problems digits,digits-cnn] [--rounds 5] [--seconds 5]
+- plain PyTorch: a loop over the same members with torch.optim's fastest form of each optimizer (fused where there is
+  one, else foreach), two processes of one thread each, or one process of two threads, whichever is faster;
+- JAX, where it is installed, for networks with one hidden layer: vmap over members and scan over batches, written for
+  them by hand (`jax_population.py`);
+- stacked: one batched PyTorch program for all members of a block;
+- compiled: one compiled function for a member's step.
+
+Ratios are taken within each round. `population_costs.py` measures what a member-step costs as populations grow, and
+what the first compile costs; a whole study is measured at the end.
+
+    python benchmarks/population.py [--problems digits,digits-cnn] [--rounds 7] [--seconds 3] [--quick]
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import math
-import multiprocessing
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax_population
 import machine
+import numpy as np
+import population_costs
 import torch
+from population_peers import Population, jax, plain
+from population_problems import ROWS, Row, flops
+from scipy.linalg.blas import sgemm
 
 import thalweg as tw
-from thalweg.plan.plan import Plan, Setting, plan
-from thalweg.population.batches import order_seed
-from thalweg.recipe.recipe import optimizer_line
-from thalweg.store.file import Store
 
-STUDY = {"digits": {"seeds": 5, "epochs": 20}, "digits-cnn": {"seeds": 2, "epochs": 5}}
-FUSED = ("SGD", "Adam", "AdamW", "Adagrad")
-TARGET = {"digits": 5.0, "digits-cnn": 2.0}
+SIDE = 2048  # of the matrices whose product is the peak
+WHOLE = 12.0  # times plain PyTorch, that a whole study shall reach
+SHORT: dict[str, Any] = {"rates": tw.log_range(1e-3, 0.1, 3), "seeds": 1, "epochs": 2, "confirmation": 2}
+Rounds = dict[str, list[float]]
 
 
-def population(name: str) -> float:
-    """Member-steps per second of the search stage of a study."""
-    with tempfile.TemporaryDirectory() as folder:
-        begun = time.perf_counter()
-        study = tw.compare(
-            name, **STUDY[name], confirmation=0, grow=0, refine=0, store=Path(folder) / "study.db", progress=False
-        )
-        elapsed = time.perf_counter() - begun
-        with Store.open(study.path) as store:
-            steps = sum(row.step * len(row.settings) for row in store.blocks())
-    return steps / elapsed
+def peak() -> float:
+    """The most operations per second that SciPy's BLAS gives on all cores."""
+    a, b = (np.asfortranarray(np.random.default_rng(k).standard_normal((SIDE, SIDE), dtype=np.float32)) for k in (0, 1))
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        sgemm(1.0, a, b)
+        seconds.append(time.perf_counter() - start)
+    return 2 * SIDE**3 / min(seconds)
 
 
-def train_alone(problem: Any, wanted: Plan, setting: Setting, seed: int, until: float) -> int:
-    """One member as a plain PyTorch loop, until it is done or the time is up; the steps it took."""
-    torch.manual_seed(seed)
-    model = problem.model()
-    line = optimizer_line(wanted.formulas[setting.optimizer], setting.lr)
-    form = "fused=True" if any(f"optim.{n}(" in line for n in FUSED) else "foreach=True"
-    optimizer = eval(line[:-1] + f", {form})", {"torch": torch, "model": model})
-    inputs, targets = problem.train
-    total, steps = wanted.epochs * -(-len(inputs) // int(wanted.batch_sizes[0])), 0
-    scheduler = None
-    if setting.schedule == "cosine":
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
-    for epoch in range(wanted.epochs):
-        order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(order_seed(seed, epoch)))
-        for chosen in order.split(int(wanted.batch_sizes[0])):
-            optimizer.zero_grad()
-            problem.loss(model(inputs[chosen]), targets[chosen]).backward()
-            optimizer.step()
-            if scheduler is not None:
-                scheduler.step()
-            steps += 1
-            if time.perf_counter() > until:
-                return steps
-        with torch.no_grad():
-            outputs = model(problem.validation[0])
-            problem.loss(outputs, problem.validation[1])
-            for metric in problem.metrics.values():
-                metric(outputs, problem.validation[1])
-    return steps
+def measured(row: Row, rounds: int, seconds: float, quick: bool) -> Rounds:
+    """Each contestant's member-steps per second in each round, and the peak's operations per second."""
+    cores = torch.get_num_threads()
+    contestants = {
+        "processes": plain(row, cores, 1, seconds),
+        "threads": plain(row, 1, cores, seconds),
+        "jax": jax(row, quick),
+        "stacked": Population(row, "stacked", seconds),
+        "compiled": Population(row, "compiled", seconds),
+    }
+    values: Rounds = {name: [] for name in ("peak", *contestants)}
+    for k in range(rounds):
+        values["peak"].append(peak())
+        for name, contestant in contestants.items():
+            values[name].append(contestant.rate())
+        shown = ", ".join(f"{name} {each[-1]:,.0f}" for name, each in values.items() if name != "peak")
+        print(f"{row.name}, round {k + 1}: {shown} member-steps/s; {values['peak'][-1] / 1e9:.0f} GFLOP/s", flush=True)
+    for contestant in contestants.values():
+        contestant.end()
+    values["plain"] = [max(pair) for pair in zip(values["processes"], values["threads"], strict=True)]
+    return values
 
 
-def loop(name: str, threads: int, seconds: float, first: int, ready: Any, go: Any, results: Any) -> None:
-    """One process of the peer: member after member, for as long as it is given."""
-    torch.set_num_threads(threads)
-    problem, wanted = tw.prepare(name), plan(**STUDY[name])
-    # Every third of the members, so that each process meets every optimizer in the time it has.
-    settings = [s for s in wanted.settings if 1e-3 <= s.lr <= 1e-1][first::3]
-    train_alone(problem, wanted, settings[0], 0, time.perf_counter() + 0.5)
-    ready.wait()
-    go.wait()
-    begun, steps = time.perf_counter(), 0
-    # A slice of each, so that fast and slow optimizers weigh as they do in the study.
-    for setting in itertools.cycle(settings):
-        share = time.perf_counter() + seconds / len(settings)
-        steps += train_alone(problem, wanted, setting, 0, min(share, begun + seconds))
-        if time.perf_counter() - begun >= seconds:
-            break
-    results.put((steps, time.perf_counter() - begun))
+def number(values: Sequence[float]) -> str:
+    middle = statistics.median(values)
+    return "–" if math.isnan(middle) else f"{middle:,.0f}"
 
 
-def peer(name: str, processes: int, threads: int, seconds: float) -> float:
-    """Member-steps per second of plain loops in so many processes at once."""
-    context = multiprocessing.get_context("spawn")
-    ready, go, results = context.Barrier(processes + 1), context.Event(), context.Queue()
-    workers = [
-        context.Process(target=loop, args=(name, threads, seconds, k, ready, go, results)) for k in range(processes)
+def ratio(ours: Sequence[float], theirs: Sequence[float], wanted: float | None = None) -> str:
+    """Round by round: median, smallest and largest, and what was wanted."""
+    each = [a / b for a, b in zip(ours, theirs, strict=True)]
+    if math.isnan(statistics.median(each)):
+        return "–"
+    text = f"{statistics.median(each):.1f}× ({min(each):.1f}–{max(each):.1f})"
+    return text if wanted is None else f"{text}; ≥ {wanted:g}×"
+
+
+def share(row: Row, values: Rounds) -> str:
+    """Of the peak, by the products and convolutions of a step."""
+    work = flops(tw.prepare(row.problem))
+    each = [rate * work / most for rate, most in zip(values["compiled"], values["peak"], strict=True)]
+    if math.isnan(statistics.median(each)):
+        return "–"
+    text = f"{statistics.median(each):.0%}"
+    return text if row.peak is None else f"{text}; ≥ {row.peak:.0%}"
+
+
+def speeds(rows: Sequence[tuple[Row, Rounds]]) -> str:
+    head = ["problem", "members", "plain PyTorch", "JAX", "stacked", "compiled"]
+    head += ["compiled / plain; wanted", "compiled / JAX; wanted", "compiled / stacked", "share of peak; wanted"]
+    lines = [
+        [
+            row.name,
+            str(row.members),
+            *(number(values[name]) for name in ("plain", "jax", "stacked", "compiled")),
+            ratio(values["compiled"], values["plain"], row.torch),
+            ratio(values["compiled"], values["jax"], row.jax),
+            ratio(values["compiled"], values["stacked"]),
+            share(row, values),
+        ]
+        for row, values in rows
     ]
-    for worker in workers:
-        worker.start()
-    ready.wait()
-    go.set()
-    rate = sum(steps / elapsed for steps, elapsed in (results.get() for _ in workers))
-    for worker in workers:
-        worker.join()
-    return rate
+    return machine.table(head, lines)
 
 
-def ratio(ours: list[float], theirs: list[float], digits: int) -> str:
-    """Round by round: median, smallest and largest."""
-    found = [a / b for a, b in zip(ours, theirs, strict=True)]
-    return f"{statistics.median(found):.{digits}f}× ({min(found):.{digits}f}–{max(found):.{digits}f})"
+def whole(rates: Sequence[float], rounds: int, quick: bool) -> str:
+    """A whole study of digits: search, growth, refinement, confirmation, store, recipe run, verdict and report.
+
+    Args:
+        rates: member-steps per second of plain PyTorch.
+    """
+    seconds, steps = [], 0
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            study = tw.compare("digits", store=Path(folder) / "study.db", progress=False, **(SHORT if quick else {}))
+            assert study.verdict.entries
+            study.report(Path(folder) / "report.html")
+            seconds.append(time.perf_counter() - start)
+            steps = int(study.table()["step"].sum())
+    middle, loop = statistics.median(seconds), steps / statistics.median(rates)
+    head = ["`thalweg compare digits`, after import", "member-steps", "seconds", "plain PyTorch", "ratio; wanted"]
+    name = "shortened" if quick else "all defaults"
+    return machine.table(
+        head, [[name, f"{steps:,}", f"{middle:.1f}", f"{loop:.1f}", f"{loop / middle:.1f}×; ≥ {WHOLE:g}×"]]
+    )
 
 
-class Jax:
-    """The study in JAX, in a process of its own, compiled once; nan where it is not to be had."""
+def notes(rounds: int) -> str:
+    return (
+        f"\nMember-steps per second, medians of {rounds} interleaved rounds; ratios are taken within each round "
+        "(median, smallest–largest), and what is wanted stands behind them. Populations: the search of `tw.compare` "
+        "with its store, the eight rules × rates between 1e-4 and 1e-2 × {constant, cosine}, batches of 64. Plain "
+        "PyTorch: the same members, fused optimizers where torch has them, else foreach; the faster of two processes "
+        "of one thread and one of two. JAX: JAX and Optax by hand, vmap over members and scan over batches, with "
+        f"nothing stored ({jax_population.versions()}). Peak: a product of two float32 matrices of 2048 × 2048 by "
+        "SciPy's BLAS on all cores; "
+        "operations of a member-step: those of its matrix products and convolutions, forward and backward, as "
+        "`torch.utils.flop_counter` counts them.\n"
+    )
 
-    def __init__(self, name: str) -> None:
-        self.process = None
-        if name != "digits" or not jax_population.installed():
-            return
-        problem, wanted = tw.prepare(name), plan(**STUDY[name])
-        parts = ([part.numpy() for part in two] for two in (problem.train, problem.validation))
-        context = multiprocessing.get_context("spawn")
-        self.words, self.rates = context.SimpleQueue(), context.SimpleQueue()
-        given = (*parts, wanted.rates, wanted.seeds, wanted.epochs)
-        self.process = context.Process(target=jax_population.serve, args=(given, self.words, self.rates))
-        self.process.start()
-        self.rate()
 
-    def rate(self) -> float:
-        """Member-steps per second."""
-        if self.process is None:
-            return math.nan
-        self.words.put("go")
-        return self.rates.get()
-
-    def end(self) -> None:
-        if self.process is not None:
-            self.words.put(None)
-            self.process.join()
+def chosen(names: str) -> list[Row]:
+    wanted = set(filter(None, names.split(",")))
+    rows = [row for row in ROWS if not wanted or wanted & {row.name, row.problem}]
+    if not rows:
+        raise SystemExit(f"no problem of {names!r} is known; give some of {', '.join(row.name for row in ROWS)}")
+    return rows
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--problems", default="digits,digits-cnn")
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=float, default=5.0, help="of each plain loop in each round")
+    options.add_argument("--problems", default="", help="names, separated by commas; all unless given")
+    options.add_argument("--rounds", type=int, default=7)
+    options.add_argument("--seconds", type=float, default=3.0, help="of each contestant in each round")
+    options.add_argument("--quick", action="store_true", help="one short round of digits; nothing is kept")
     given = options.parse_args()
-    cores = torch.get_num_threads()
-    rows = []
-    for name in given.problems.split(","):
-        population(name)  # once unmeasured: kernels compiled, caches warm
-        jax = Jax(name)
-        measured: dict[str, list[float]] = {"two": [], "one": [], "jax": [], "population": []}
-        for k in range(given.rounds):
-            measured["two"].append(peer(name, cores, 1, given.seconds))
-            measured["one"].append(peer(name, 1, cores, given.seconds))
-            measured["jax"].append(jax.rate())
-            measured["population"].append(population(name))
-            shown = ", ".join(f"{what} {values[-1]:,.0f}" for what, values in measured.items())
-            print(f"{name}, round {k + 1}: {shown} member-steps/s", flush=True)
-        jax.end()
-        median = {what: statistics.median(values) for what, values in measured.items()}
-        faster = [max(pair) for pair in zip(measured["two"], measured["one"], strict=True)]
-        rows.append(
-            [
-                name,
-                f"{median['two']:,.0f}",
-                f"{median['one']:,.0f}",
-                f"{median['population']:,.0f}",
-                ratio(measured["population"], faster, 1),
-                f"≥ {TARGET.get(name, 0):g}×",
-                *(
-                    ["–"] * 2
-                    if math.isnan(median["jax"])
-                    else [f"{median['jax']:,.0f}", ratio(measured["population"], measured["jax"], 2)]
-                ),
-            ]
-        )
-    head = [
-        "problem",
-        f"{cores} processes",
-        f"1 process, {cores} threads",
-        "population",
-        "ratio to the faster",
-        "wanted",
-        "JAX",
-        "ratio to JAX",
-    ]
-    notes = (
-        f"\nMember-steps per second, medians of {given.rounds} interleaved rounds; the ratio is taken within each "
-        "round (median, smallest–largest). Population: the search stage of `tw.compare` with its store, "
-        + "; ".join(f"{n}: {STUDY[n]['seeds']} seeds × {STUDY[n]['epochs']} epochs × 208 settings" for n in STUDY)
-        + ". Plain loops: the same members, fused optimizers where torch has them, else foreach. JAX: digits in JAX "
-        "and "
-        "Optax by hand, vmap over members and scan over batches, with nothing stored.\n"
-    )
-    text = machine.heading("A population against plain loops") + "\n" + machine.table(head, rows) + notes
-    machine.write("population", text)
+    quick = given.quick
+    rows = chosen(given.problems or "digits" * quick)
+    rounds, seconds = (1, 0.3) if quick else (given.rounds, given.seconds)
+    results = [(row, measured(row, rounds, seconds, quick)) for row in rows]
+    text = machine.heading("Populations") + "\n" + speeds(results) + notes(rounds)
+    text += population_costs.text(rows, rounds, seconds, quick)
+    if digits := [values["plain"] for row, values in results if row.problem == "digits"]:
+        text += "\n" + whole(digits[0], 1 if quick else 3, quick)
+    if quick or given.problems:
+        print(text)
+    else:
+        machine.write("population", text)
 
 
 if __name__ == "__main__":

@@ -518,3 +518,36 @@ def test_numbers_keep_their_digits() -> None:
     assert [formats.brief(v) for v in (0.16, 1.0, 123.0, 1e-7, -2.5)] == ["0.160", "1.00", "123", "1.00e−07", "−2.50"]
     assert formats.brief(0.5, "+") == "+0.500"
     assert formats.brief(float("inf")) == "∞"
+
+
+# Before a study begins
+
+SMALL = ["--optimizers", "sgd,adam", "--rates", "0.01,0.1", "--seeds", "2", "--epochs", "2", "--confirmation", "2"]
+
+
+def test_a_dry_run_says_what_would_be_trained_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    done = call("compare", "breast-cancer", *SMALL, "--dry-run", "--report", tmp_path / "a.html")
+    assert done.exit_code == 0, done.output
+    first, search, confirmation, program, data = done.stdout.splitlines()
+    assert re.match(r"breast-cancer: about [\d.]+ s on \d cores?, [\d.]+ [KM]iB of memory", first)
+    assert search.startswith("search: 8 settings, 16 runs, 192 steps; about ")
+    assert confirmation.startswith("confirmation: at most 6 settings, 12 runs, 144 steps; about ")
+    assert re.match(r"batch size 64: compiled; [\d.]+ µs for a member's step; \d blocks of at most \d members", program)
+    assert data.startswith("data: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_as_json(tmp_path: Path) -> None:
+    done = call("compare", "breast-cancer", *SMALL, "--no-batched", "--dry-run", "--json")
+    would = json.loads(done.stdout)
+    assert would["problem"] == "breast-cancer"
+    assert [(stage["name"], stage["runs"]) for stage in would["stages"]] == [("search", 16), ("confirmation", 12)]
+    assert [(program["way"], program["why"]) for program in would["programs"]] == [("alone", "as asked")]
+    assert would["seconds"] > 0 < would["memory"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_refuses_what_a_study_refuses() -> None:
+    done = call("compare", "breast-cancer", "--rates", "x", "--dry-run")
+    assert done.exit_code == 2
+    assert "rates 'x' cannot be read" in done.stderr

@@ -12,7 +12,15 @@ from .options import BatchSize, Json, Problem, Quiet, Report
 
 EXAMPLE = "Example: thalweg compare digits --optimizers sgd,adam --rates 1e-4:1:13 --report report.html"
 
-OWN = ("problem", "problems", "store", "report", "json", "quiet")  # what is the command's, and not of the comparison
+OWN = (
+    "problem",
+    "problems",
+    "store",
+    "report",
+    "dry_run",
+    "json",
+    "quiet",
+)  # what is the command's, and not of the comparison
 
 
 def compare(
@@ -83,17 +91,36 @@ def compare(
         Path | None, typer.Option(help="The file to keep the study in (runs/PROBLEM.db unless given).")
     ] = None,
     report: Report = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say how many runs there would be, how they are trained, the time and memory."),
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train every optimizer at every rate under every schedule (and whatever else varies), and say which is best."""
     given = arguments(locals())
+    if dry_run:
+        _foresee(problem, given, json)
+        return
     from ..study.study import compare as run
     from .result import check_report, finish
 
     check_report(report)
     study = run(problem, store=store, progress=False if quiet else None, **given)
     finish(study, report, json)
+
+
+def _foresee(problem: str, given: Mapping[str, Any], json: bool) -> None:
+    """Print what the study would take."""
+    from ..study.forecast import forecast
+    from .result import print_json
+
+    would = forecast(problem, **given)
+    if json:
+        print_json(would.to_json())
+    else:
+        print(would)
 
 
 def arguments(options: Mapping[str, Any]) -> dict[str, Any]:

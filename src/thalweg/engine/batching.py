@@ -27,6 +27,7 @@ from .programs import ALONE, COMPILED, STACKED, Programs, Way
 
 AUTO = "auto"
 STEPS = 3  # that are timed; the fastest counts
+COMPARED = 2  # members whose gradients must be the same in each way
 SLOWER = 1.25  # times the plain loop's time, beyond which a batched program counts as slow
 WORTH = 15.0  # seconds that must be saved: processes take some to start
 SAME = 1e-2  # relative difference of gradients that rounding may make
@@ -64,7 +65,7 @@ class _Trial:
         (_, self.members, self.fold), *_ = programs.blocks(settings, range(plan.seeds), plan.search_folds)
 
     def measured(self, way: str, members: int, steps: int = STEPS) -> tuple[list[Tensor], float]:
-        """The first step's gradients and losses, and the seconds of a member's step."""
+        """The first members' gradients and losses of the first step, and the seconds of a member's step."""
         plan, task = self.programs.plan, self.programs.task(self.members[0], self.fold, way)
         block = Block(task, [plan.member(s, 0) for s in self.members[:members]], plan.epochs)
         tensors, seconds = _measured(block, steps)
@@ -85,14 +86,14 @@ class _Trial:
     def against_compiled(self, batched: Any) -> str | None:
         """Why a program is better not compiled; None where it is."""
         try:
-            compiled, seconds = self.measured(COMPILED, 2)
+            compiled, seconds = self.measured(COMPILED, COMPARED)
         except Exception as error:  # whatever a user's model may raise: it is said where it is trained
             return first_line(error)
         task = self.programs.task(self.members[0], self.fold, COMPILED)
         if isinstance(task.batched, Compiled) and task.batched.uncovered is not None:
             return task.batched.uncovered
         try:
-            alone, alone_seconds = self.measured(ALONE, 2)
+            alone, alone_seconds = self.measured(ALONE, COMPARED)
         except Exception as error:
             return first_line(error)
         if not _alike(compiled, alone):
@@ -113,7 +114,7 @@ class _Trial:
             together, seconds = self.measured(STACKED, len(self.members))
         except Exception as error:  # whatever a user's model may raise under vmap
             return self.unless_alone(error, why)
-        alone, alone_seconds = self.measured(ALONE, 2)
+        alone, alone_seconds = self.measured(ALONE, COMPARED)
         if not _alike(together, alone):
             return Way(ALONE, f"because {self.name} gives other numbers in a batched program", alone_seconds)
         plan, programs = self.programs.plan, self.programs
@@ -140,7 +141,7 @@ class _Trial:
 
 
 def _measured(block: Block, count: int) -> tuple[list[Tensor], float]:
-    """The first step's gradients and losses of a block, and the time of the fastest of a few such steps."""
+    """The first members' gradients and losses of the first step, and the time of the fastest of a few such steps."""
     batched, task = block.task.batched, block.task
     inputs, targets = next(iter(task.batches.epoch(block.seed, 0)))
     for part in block.regularized.parts:
@@ -150,10 +151,10 @@ def _measured(block: Block, count: int) -> tuple[list[Tensor], float]:
     def step() -> tuple[Tensor, ...]:
         return batched.gradient(block.weights, inputs, targets, block.fixed, block.moving, extra)
 
-    gradients = step()
+    first = [t[:COMPARED].clone() for t in step()[: len(block.weights) + 1]]  # the rest takes memory as a block does
     if task.validation is not None:
         block.evaluate(*(part[:EVALUATION_BATCH] for part in task.validation))
-    return [t.clone() for t in gradients[: len(block.weights) + 1]], min(timeit.repeat(step, repeat=count, number=1))
+    return first, min(timeit.repeat(step, repeat=count, number=1))
 
 
 def _alike(together: Sequence[Tensor], alone: Sequence[Tensor]) -> bool:

@@ -30,12 +30,16 @@ def train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
         if out_of_memory(error):
             yield TooLarge()
             return
-        name, kind = programs.problem.name, type(error).__name__
-        failure = TrainingError(f"training on {name} fails with {kind} ({first_line(error)})")
-        failure.__cause__ = error
-        yield Failed(failure, "repair it, then ")
+        yield Failed(failure(error, programs.problem.name), "repair it, then ")
     else:
         yield Ended()
+
+
+def failure(error: Exception, problem: str) -> TrainingError:
+    """What a user's model, loss or loader raised, as a sentence."""
+    said = TrainingError(f"training on {problem} fails with {type(error).__name__} ({first_line(error)})")
+    said.__cause__ = error
+    return said
 
 
 def _train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:

@@ -13,9 +13,12 @@ import torch
 from ..formulas import Formula
 from ..kernels import numba_cpu
 from ..kernels.lower import lower
+from ..population.sizing import CACHE
 from ..store.file import ENDED, BlockRow
 from ..verdict.verdict import chosen_settings, seconds_per_step
 from .programs import Program, Programs, dtype_of
+
+ROWS = 16  # members whose update is timed at once
 
 
 def measure_costs(programs: Programs, rows: Sequence[BlockRow], members: pd.DataFrame) -> dict[str, Any]:
@@ -52,9 +55,11 @@ def _by_program(programs: Programs, rows: Sequence[BlockRow]) -> dict[Program, l
     return groups
 
 
-def _update_seconds(formula: Formula, weights: int, dtype: torch.dtype, rows: int = 16) -> float:
+def _update_seconds(formula: Formula, weights: int, dtype: torch.dtype) -> float:
     """The median time of one member's update, among a few that share a launch as in a block."""
     program = lower(formula.equations)
+    each = weights * (2 + len(program.states)) * dtype.itemsize
+    rows = max(1, min(ROWS, CACHE // each))  # so that a large model takes less memory here than in training
     tensors = [torch.zeros(rows, weights, dtype=dtype) for _ in range(2 + len(program.states))]
     w, g, *states = tensors
     address, length = numba_cpu.segment_table(list(w), list(g), [[s[k] for s in states] for k in range(rows)])

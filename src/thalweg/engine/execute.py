@@ -28,6 +28,7 @@ from ..verdict.sentences import trained_as
 from ..verdict.verdict import to_confirm
 from .batching import AUTO, WORTH, decide, ways_of
 from .costs import measure_costs
+from .footprint import too_large
 from .growth import grown
 from .halving import ahead, expected, losses_at, regrouped, stopped
 from .ledger import Ledger
@@ -50,7 +51,7 @@ def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> 
     """
     ledger = Ledger(store, progress)
     programs = Programs(plan.as_far_as(store.meta("plan")), problem)
-    for line in _set_batching(store, programs):
+    for line in [*_set_batching(store, programs), *too_large(programs)]:
         progress.note(line)
     _note(ledger, programs)
     if store.meta("recipe_run") is None:

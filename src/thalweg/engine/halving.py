@@ -74,6 +74,11 @@ def expected(programs: Programs, rows: Sequence[BlockRow], upcoming: Sequence[in
     )
 
 
+def planned_epochs(plan: Plan, settings: Iterable[Setting]) -> int:
+    """Epochs that settings take in all, of one seed each, if none of them diverges."""
+    return sum(_epochs(plan, len(group), rungs(plan)) for group in _groups(plan, settings))
+
+
 def _repeats(rows: Sequence[BlockRow]) -> list[tuple[int, int | None]]:
     """Each seed and fold that settings are trained with."""
     return list(dict.fromkeys((row.seed, row.fold) for row in rows))

@@ -72,6 +72,16 @@ class Compiled(Batched):
             table.samples[k] = _samples(groups, extra)
         return table
 
+    def room(self, samples: int, evaluated: int) -> int:
+        """The bytes that a thread needs between operations, of what was compiled so far.
+
+        Args:
+            samples: in a batch.
+            evaluated: in a part of an evaluation.
+        """
+        sizes = {True: evaluated, False: samples}
+        return max((step.room.at(sizes[kind[0] is None]) for kind, step in self._steps.items() if step), default=0)
+
     def _tensors(self, groups: Groups, extra: Extra | None) -> list[Tensor]:
         """What the step is given, in its order."""
         given = [t for group in groups for t in group]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -279,23 +280,27 @@ def compare(
     >>> len(study.table()), len(study.verdict.entries)
     (26, 2)
     """
-    from ..engine.batching import check_batched
-
-    check_batched(batched)
-    declared = load(problem)
-    counts = (seeds, epochs, batch_size, confirmation)
-    further = (losses, batch_sizes, hyperparameters, regularizers)
-    chosen = (by_metric, judge, refine, search, settings)
-    planned = plan(optimizers, rates, schedules, *counts, *further, budget, grow, *chosen)
-    if isinstance(declared.train, DataLoader):
-        planned = _for_loader(planned, batch_sizes)
-    ready = prepare(declared)
-    if folds is not None:
-        check_unwatched(planned["schedule"], planned["regularizer"])
-        planned = checked(replace(planned, folds=cut(folds, ready, declared.seed)))
-    _check_further(planned, ready)
+    declared, planned, ready = asked(locals())
     path = Path(store) if store is not None else _free_path(_facts(ready), planned)
     return begin(path, planned, ready, progress, batched, declared)
+
+
+def asked(given: Mapping[str, Any]) -> tuple[Problem, Plan, Prepared]:
+    """What the arguments of `compare`, by name, ask for: the problem, the plan, and the problem prepared; checked."""
+    from ..engine.batching import check_batched
+
+    check_batched(given["batched"])
+    declared = load(given["problem"])
+    names = [name for name in inspect.signature(plan).parameters if name in given]
+    planned = plan(schedule_names=given["schedules"], **{name: given[name] for name in names})
+    if isinstance(declared.train, DataLoader):
+        planned = _for_loader(planned, given["batch_sizes"])
+    ready = prepare(declared)
+    if given["folds"] is not None:
+        check_unwatched(planned["schedule"], planned["regularizer"])
+        planned = checked(replace(planned, folds=cut(given["folds"], ready, declared.seed)))
+    _check_further(planned, ready)
+    return declared, planned, ready
 
 
 def begin(

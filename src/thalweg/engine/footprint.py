@@ -1,0 +1,199 @@
+"""The memory that a block takes while it trains, from the sizes of what it is made of: nothing is allocated for it."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ..kernels.lower import lower
+from ..plan.factors import Setting
+from ..population.block import EVALUATION_BATCH, MOST_STEPS
+from ..population.compiled import Compiled
+from ..population.sizing import activations_of
+from ..regularizers.stopping import EarlyStopping
+from .block_run import STEPS_SECONDS
+from .programs import Programs, dtype_of
+
+GRADIENTS = 3  # times a layer's outputs that a step of plain PyTorch takes: forward, gradient, and in between
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes of a block at work.
+
+    A checkpoint, which is written now and then, takes a copy of all but gradients, results and batches for a moment.
+
+    Attributes:
+        weights, states: of all its members, and of their optimizers.
+        further: of all its members: buffers that training moves, averages, and the best weights of early stopping.
+        gradients: of one member where members are compiled, else of all.
+        results: in between, of one member's step; of all members' where they are stacked.
+        batches: drawn at once.
+        fresh: a model as it is made and its copy, from which a block begins; the allocator may keep that memory.
+    """
+
+    weights: int
+    states: int
+    further: int
+    gradients: int
+    results: int
+    batches: int
+    fresh: int
+
+    @property
+    def total(self) -> int:
+        return sum(asdict(self).values())
+
+
+def footprint(
+    programs: Programs, settings: Sequence[Setting], fold: int | None = None, step_seconds: float = 0.0
+) -> Footprint:
+    """What a block of members with these settings takes, in the way that its program is trained.
+
+    Args:
+        settings: one for each member.
+        fold: that the block trains in.
+        step_seconds: of the whole block, which takes several steps at once; 0: as many as it may.
+    """
+    task, members = programs.task(settings[0], fold), len(settings)
+    model, plan = programs.structure, programs.plan
+    weights = sum(p.nbytes for p in model.parameters() if p.requires_grad)
+    task.batched.find_moving_buffers(task.sample)
+    moving = sum(b.nbytes for name, b in model.named_buffers() if name in task.batched.moving)
+    states = sum(weights * len(lower(plan.formula(s).equations).states) for s in settings)
+    copies = _copies(programs, settings[0]) * members * (weights + moving)
+    batch, samples = _batch(programs, settings[0])
+    compiled = isinstance(task.batched, Compiled) and task.batched.uncovered is None
+    at_once = (
+        min(MOST_STEPS, task.batches.steps, max(1, int(STEPS_SECONDS / step_seconds)) if step_seconds else MOST_STEPS)
+        if compiled
+        else 1
+    )
+    return Footprint(
+        weights=members * weights,
+        states=states,
+        further=members * moving + copies,
+        gradients=weights * (1 if compiled else members),
+        results=_results(programs, settings, samples),
+        batches=at_once * batch,
+        fresh=2 * (weights + moving),
+    )
+
+
+Cut = tuple[int, Sequence[Setting], int | None]  # a block as `Programs.blocks` has it
+
+
+def at_work(programs: Programs, blocks: Sequence[Cut], step_seconds: float = 0.0) -> list[Footprint]:
+    """What the largest blocks take, as many as train at once, if they happen to do so together; the largest first.
+
+    Args:
+        blocks: of one program.
+        step_seconds: of one member; 0 where it is not known.
+    """
+    each: dict[tuple[Setting, ...], Footprint] = {}
+    for _, settings, fold in blocks:
+        if (members := tuple(settings)) not in each:
+            each[members] = footprint(programs, members, fold, step_seconds * len(members))
+    every = (each[tuple(settings)] for _, settings, _ in blocks)
+    return heapq.nlargest(workers(programs, blocks), every, key=lambda one: one.total)
+
+
+def _copies(programs: Programs, setting: Setting) -> int:
+    """How often weights and moved buffers are kept beside those that are trained."""
+    regularizer = programs.plan["regularizer"].objects[programs.plan.level(setting, "regularizer")]
+    parts = () if regularizer is None else regularizer.parts
+    return sum((part.share(0, 1, 1) is not None) + isinstance(part, EarlyStopping) for part in parts)
+
+
+def _batch(programs: Programs, setting: Setting) -> tuple[int, int]:
+    """Bytes of a batch, and the samples in it."""
+    samples = programs.samples(setting)
+    inputs, targets = programs.problem.validation
+    return samples * sum(t[:1].nbytes for t in (inputs, targets)), samples
+
+
+def _results(programs: Programs, settings: Sequence[Setting], samples: int) -> int:
+    task = programs.task(settings[0])
+    evaluated = min(EVALUATION_BATCH, len(programs.problem.validation[0]))
+    if isinstance(task.batched, Compiled) and task.batched.uncovered is None:
+        return task.batched.room(samples, evaluated)
+    inputs = programs.problem.validation[0]
+    each = (
+        int(activations_of(programs.structure, inputs[:8]) * max(GRADIENTS * samples, evaluated))
+        * dtype_of(programs.problem).itemsize
+    )
+    return each if programs.alone(settings[0]) else each * len(settings)
+
+
+def data_bytes(programs: Programs) -> int:
+    """Of the samples in memory; a DataLoader has its own."""
+    problem = programs.problem
+    parts = [problem.validation, problem.test, *([] if isinstance(problem.train, DataLoader) else [problem.train])]
+    return sum(t.nbytes for part in parts for t in part if isinstance(t, Tensor))
+
+
+def workers(programs: Programs, blocks: Sequence[Cut]) -> int:
+    """How many of these blocks train at once."""
+    several = not isinstance(programs.problem.train, DataLoader) or programs.alone(blocks[0][1][0])
+    return min(torch.get_num_threads() if several else 1, len(blocks))
+
+
+def free_memory() -> int | None:
+    """Bytes that this process may still take, as Linux and the process's control group say; None elsewhere."""
+    limits = [value for value in (_available(), _in_group()) if value is not None]
+    return min(limits, default=None)
+
+
+def _available() -> int | None:
+    lines = _text("/proc/meminfo").splitlines()
+    words = [line.split() for line in lines if line.startswith("MemAvailable:")]
+    return int(words[0][1]) * 1024 if words else None
+
+
+def _in_group() -> int | None:
+    most, used = (_text(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
+    return max(0, int(most) - int(used)) if most.isdigit() and used.isdigit() else None
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def too_large(programs: Programs) -> list[str]:
+    """A sentence for each program whose blocks do not fit into the memory that is free."""
+    free = free_memory()
+    if free is None:
+        return []
+    sentences = []
+    for settings in programs.all.values():
+        blocks = programs.blocks(settings, range(programs.plan.seeds), programs.plan.search_folds)
+        taken = at_work(programs, blocks)
+        need, count = sum(one.total for one in taken), len(taken)
+        if need > free:
+            members = max(len(block) for _, block, _ in blocks)
+            sentences.append(
+                f"{count} block{'s' * (count > 1)} of {members} members at once take about {shown(need)}, and "
+                f"{shown(free)} are free: give a smaller model or smaller batches, or fewer cores (OMP_NUM_THREADS=1)."
+            )
+    return list(dict.fromkeys(sentences))
+
+
+def shown(size: float) -> str:
+    """Bytes for people.
+
+    >>> shown(512), shown(3 * 2**20), shown(1.5 * 2**30)
+    ('512 bytes', '3.0 MiB', '1.5 GiB')
+    """
+    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size:.0f} bytes"

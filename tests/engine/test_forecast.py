@@ -1,0 +1,201 @@
+"""What a study is said to take before it begins, compared with what it takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from thalweg.engine import footprint as memory
+from thalweg.engine.footprint import footprint, free_memory
+from thalweg.engine.forecast import Forecast
+from thalweg.engine.halving import planned_epochs
+from thalweg.engine.programs import Programs, Way
+from thalweg.errors import ThalwegError
+from thalweg.plan.plan import plan
+from thalweg.population.block import Block
+from thalweg.problem.declaration import Problem
+from thalweg.problem.prepare import prepare
+from thalweg.store.file import Store
+from thalweg.study.forecast import forecast
+from thalweg.study.study import compare
+
+from ..studies import TINY
+
+SPREAD: dict[str, Any] = {**TINY, "batch_sizes": [32, 64], "rates": [0.01, 0.03, 0.1], "refine": 1, "grow": 0}
+
+
+@pytest.fixture(scope="module")
+def foreseen() -> Forecast:
+    return forecast(**SPREAD)
+
+
+def test_a_forecast_has_the_runs_and_steps_of_the_study(foreseen: Forecast, tmp_path: Path) -> None:
+    study = compare(**SPREAD, store=tmp_path / "a.db")
+    with Store.open(study.path) as store:
+        rows = {stage: store.blocks(stage) for stage in ("search", "confirmation")}
+    search, refinement, confirmation = foreseen.stages
+    runs, steps = (
+        {stage: sum(len(r.settings) * factor(r) for r in each) for stage, each in rows.items()}
+        for factor in (lambda r: 1, lambda r: r.step)
+    )
+    assert search.runs == study.plan.seeds * search.settings == 48
+    assert search.runs < runs["search"] <= search.runs + refinement.runs
+    assert search.steps == 2 * 24 * (6 + 12)  # epochs × runs of each batch size × steps of 364 samples
+    assert search.steps < steps["search"] <= search.steps + refinement.steps + refinement.runs * 2 * 3
+    assert 0 < runs["confirmation"] <= confirmation.runs
+    assert foreseen.runs == search.runs + refinement.runs + confirmation.runs
+
+
+def test_a_forecast_says_how_members_are_trained(foreseen: Forecast) -> None:
+    assert [(p.batch_size, p.way, p.why, p.settings) for p in foreseen.programs] == [
+        (32, "compiled", None, 12),
+        (64, "compiled", None, 12),
+    ]
+    stacked = forecast(**TINY, batched="stacked")
+    assert [p.way for p in stacked.programs] == ["stacked"]
+    assert stacked.memory > foreseen.memory / 2
+    assert "batch size 64: stacked; " in str(stacked)
+
+
+def test_seconds_follow_from_those_of_a_step(foreseen: Forecast) -> None:
+    each = [p.at_once for p in foreseen.programs]
+    seconds = [
+        24 * 2 * (steps * p.step_seconds + p.evaluation_seconds) / p.at_once
+        for p, steps in zip(foreseen.programs, (12, 6), strict=True)
+    ]
+    assert foreseen.stages[0].seconds == pytest.approx(sum(seconds))
+    assert foreseen.cores == max(each)
+    assert 1e-7 < foreseen.programs[0].step_seconds < 1e-2
+
+
+def test_a_forecast_is_plain_values(foreseen: Forecast) -> None:
+    values = json.loads(json.dumps(foreseen.to_json(), allow_nan=False))
+    assert values["memory"] == foreseen.memory
+    assert values["programs"][0]["footprint"]["weights"] == foreseen.programs[0].footprint.weights
+    assert [stage["name"] for stage in values["stages"]] == ["search", "refinement", "confirmation"]
+
+
+def test_what_never_comes_is_not_foreseen() -> None:
+    given = {**TINY, "confirmation": 0, "refine": 2}  # two rates are a list, which is not refined
+    assert [stage.name for stage in forecast(**given).stages] == ["search"]
+
+
+def test_a_mistake_is_said_as_by_the_study() -> None:
+    with pytest.raises(ThalwegError, match="nope"):
+        forecast("breast-cancer", optimizers=["nope"])
+
+
+def test_halving_is_foreseen() -> None:
+    wanted = plan(["sgd"], [10.0**-k for k in range(8)], ["constant"], epochs=16, budget="halving")
+    assert planned_epochs(wanted, wanted.settings) == 8 * 2 + 4 * 2 + 2 * 4 + 1 * 8
+    assert planned_epochs(replace(wanted, budget="full"), wanted.settings) == 8 * 16
+
+
+def test_a_model_that_cannot_be_trained_is_a_sentence() -> None:
+    class Refuses(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            if len(input) > 40:
+                raise RuntimeError("too many samples.\nReally.")
+            return super().forward(input)
+
+    inputs = torch.randn(200, 4)
+    problem = Problem(lambda: Refuses(4, 2), (inputs, (inputs.sum(1) > 0).long()), name="refuses")
+    with pytest.raises(ThalwegError, match=r"^[^\n]*too many samples[^\n]*$"):
+        forecast(problem, optimizers=["sgd"], rates=[0.1], confirmation=0)
+
+
+# Memory
+
+
+def normalised() -> nn.Module:
+    return nn.Sequential(nn.Linear(12, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
+
+
+@pytest.mark.parametrize("regularizer", [None, "early_stopping(3)", "ema(0.9)"])
+def test_the_memory_of_what_lasts_is_that_of_a_block(regularizer: str | None) -> None:
+    inputs = torch.randn(200, 12)
+    problem = prepare(Problem(normalised, (inputs, (inputs.sum(1) > 0).long()), name="normalised"))
+    wanted = plan(["sgd", "momentum", "adam"], [0.01, 0.1], ["constant"], seeds=1, regularizers=[regularizer])
+    programs = Programs(wanted, problem, [Way("compiled")])
+    ((_, settings, fold),) = programs.blocks(wanted.settings, [0])
+    block = Block(programs.task(settings[0], fold), [wanted.member(s, 0) for s in settings], 1)
+    saved, taken = block.tensors(), footprint(programs, settings, fold)
+
+    def size(*names: str) -> int:
+        return sum(t.nbytes for name, t in saved.items() if name.partition(".")[0] in names and name != "best_loss")
+
+    assert taken.weights == size("weight")
+    assert taken.states == size("state")
+    assert taken.further == size("moving", "average", "best")
+    assert taken.further > 0
+    assert taken.total == sum(vars(taken).values())
+
+
+def test_blocks_that_do_not_fit_are_said_before_they_are_trained(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda: 2**14)
+    (warning,) = forecast(**TINY).warnings
+    assert "8 members at once take about" in warning
+    assert "16.0 KiB are free: give a smaller model" in warning
+    compare(**{**TINY, "progress": None}, store=tmp_path / "a.db")
+    before, _, _ = capfd.readouterr().err.partition("search")
+    assert "members at once take about" in before
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="the system does not say how much memory is free")
+def test_free_memory_is_what_the_system_says() -> None:
+    free = free_memory()
+    assert free is not None
+    assert 0 < free <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+GROWS = """
+import gc, json, sys, torch
+from torch import nn
+import thalweg as tw
+from thalweg.study.forecast import forecast
+
+def status(name):
+    lines = open("/proc/self/status").read().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name + ":"))
+
+inputs = torch.randn(256, 2000)
+model = lambda: nn.Sequential(nn.Linear(2000, 2000), nn.ReLU(), nn.Linear(2000, 2))
+problem = tw.Problem(model, (inputs, (inputs.sum(1) > 0).long()), name="large")
+given = dict(optimizers=["momentum", "adam"], rates=tw.log_range(1e-4, 1e-3, 8), schedules=["constant"], seeds=1,
+             epochs=2, confirmation=0, refine=0, grow=0, batched=sys.argv[2])
+would = forecast(problem, **given)
+gc.collect()
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")  # the peak begins anew
+before = status("VmRSS")
+tw.compare(problem, **given, store=sys.argv[1], progress=False)
+print(json.dumps([would.memory, status("VmHWM") - before]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not say how a process grew")
+@pytest.mark.parametrize("way", ["compiled", "stacked"])
+def test_a_study_takes_the_memory_that_was_foreseen(way: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", GROWS, str(tmp_path / "a.db"), way],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        # What is freed goes back to the system at once, so that what earlier work left behind is not counted here.
+        env={**os.environ, "OMP_NUM_THREADS": "2", "MALLOC_MMAP_THRESHOLD_": "1000000"},
+    )
+    foreseen, grown = json.loads(done.stdout.splitlines()[-1])
+    assert grown > 200 * 2**20
+    assert foreseen == pytest.approx(grown, rel=0.15)
