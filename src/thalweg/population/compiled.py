@@ -113,16 +113,25 @@ class Compiled(Batched):
     def _step(self, groups: Groups, extra: Extra | None, fixed: int | None) -> Step | None:
         """The compiled step of such groups; None where it has none."""
         kind, samples = self._kind(groups, extra), _samples(groups, extra)
-        for key in ((*kind, None), (*kind, samples)):
-            if (samples > 1 or key[-1] is not None) and key in self._steps:
-                return self._steps[key]
-        with TRACING, self._lock:
-            try:
-                step = self._compile(groups, extra, fixed, samples)
-            except (Uncovered, *UNTRACEABLE) as error:
-                self.uncovered, step = str(error), None
-            self._steps[*kind, None if step and step.graph.size is None else samples] = step
-        return step
+        every, this = (*kind, None), (*kind, samples)
+
+        def known() -> tuple | None:
+            return next((k for k in ((every, this) if samples > 1 else (this,)) if k in self._steps), None)
+
+        if (key := known()) is None:
+            with TRACING, self._lock:
+                if (key := known()) is None:  # another thread may have been faster
+                    step = self._compiled(groups, extra, fixed, samples)
+                    key = every if step is not None and step.graph.size is None else this
+                    self._steps[key] = step
+        return self._steps[key]
+
+    def _compiled(self, groups: Groups, extra: Extra | None, fixed: int | None, samples: int) -> Step | None:
+        try:
+            return self._compile(groups, extra, fixed, samples)
+        except (Uncovered, *UNTRACEABLE) as error:
+            self.uncovered = str(error)
+            return None
 
     def _compile(self, groups: Groups, extra: Extra | None, fixed: int | None, samples: int) -> Step:
         sizes = [samples, samples // 2 + 1 if samples > 2 else 4][: 1 if samples == 1 else 2]
