@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,8 @@ def normalised() -> nn.Module:
 
 
 @pytest.mark.parametrize("regularizer", [None, "early_stopping(3)", "ema(0.9)"])
-def test_the_memory_of_what_lasts_is_that_of_a_block(regularizer: str | None) -> None:
+def test_the_memory_of_what_lasts_is_that_of_a_block(regularizer: str | None, cores: Callable[[int], None]) -> None:
+    cores(1)
     inputs = torch.randn(200, 12)
     problem = prepare(Problem(normalised, (inputs, (inputs.sum(1) > 0).long()), name="normalised"))
     wanted = plan(["sgd", "momentum", "adam"], [0.01, 0.1], ["constant"], seeds=1, regularizers=[regularizer])
