@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -23,9 +23,11 @@ from ..programs.compiled import Step, compile_graph
 from ..programs.operations import RULES, Uncovered
 from ..programs.trace import graph
 from .batched import TRACING, UNTRACEABLE, Batched, Extra, Groups, Layout, Tensors, axes
+from .batches import Batch
 from .draws import Draw, Replayed, numbers
 from .driver import DRIVER
 
+Given = Callable[[int], tuple[Groups, Extra]]
 _own = threading.local()
 
 
@@ -60,16 +62,30 @@ class Compiled(Batched):
         table.check()
         return outputs
 
-    def table(self, members: int, steps: Sequence[tuple[Groups, Extra]]) -> Table | None:
-        """What the driver needs of these steps of training; None where one of them is not compiled as the others."""
-        compiled = {id(one): one for one in (self._step(*step, step[1].data) for step in steps)}
-        (step, *others) = compiled.values()
-        if step is None or others:
+    def table(self, members: int, batches: Sequence[Batch], given: Given) -> Table | None:
+        """What the driver needs of the steps of these batches; None where one of them is not compiled as the others.
+
+        Args:
+            given: a place among the batches → what a program is given there.
+        """
+        groups, extra = given(0)
+        step, data = self._step(groups, extra, extra.data), sum(map(len, groups[:3]))
+        if step is None:
             return None
-        table = Table(step, members, len(steps))
-        for k, (groups, extra) in enumerate(steps):
-            table.put(k, 0, self._tensors(groups, extra), self._moves(groups, extra, extra.data))
-            table.samples[k] = _samples(groups, extra)
+        table = Table(step, members, len(batches))
+        random = bool(extra.parts) or bool(self._drawn_by(groups, extra))
+        for k, batch in enumerate(batches):
+            if random or k == 0 or extra.per_member:
+                groups, extra = given(k)
+                if self._step(groups, extra, extra.data) is not step:
+                    return None
+                table.put(k, 0, self._tensors(groups, extra), self._moves(groups, extra, extra.data))
+            else:  # all but the batch is where it was
+                if self._step((*groups[:3], batch, *groups[4:]), extra, extra.data) is not step:
+                    return None
+                table.base[k], table.stride[k] = table.base[0], table.stride[0]
+                table.put(k, data, [t.contiguous() for t in batch], [False, False])
+            table.samples[k] = batch[0].shape[1 if extra.per_member else 0]
         return table
 
     def room(self, samples: int, evaluated: int) -> int:

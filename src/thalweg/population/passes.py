@@ -44,7 +44,7 @@ def advance(block: Trained, program: Compiled, batches: Sequence[Batch]) -> bool
     Nothing of a member but its weights, states and moved buffers outlasts a step, so that none can disturb another.
     """
     steps = range(block.step, block.step + len(batches))
-    table = program.table(len(block.active), [block.given(s, *b) for s, b in zip(steps, batches, strict=True)])
+    table = program.table(len(block.active), batches, lambda k: block.given(steps[k], *batches[k]))
     if table is None:
         return False
     if id(table.step) not in block.rooms:
