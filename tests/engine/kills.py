@@ -81,6 +81,7 @@ class Instants:
 
     def watch(self) -> None:
         self.around(block_run.Block, "_advance", "step")
+        block_run.STEPS_SECONDS = 0.0  # one at a time
         self.around(os, "fsync", "flushed")
         self.around(os, "replace", "renamed")
         self.around(os, "link", "linked")

@@ -96,14 +96,14 @@ def test_models_of_images(case: Case, sizes: tuple[int, int], other: int) -> Non
 
 
 @pytest.mark.slow
-@settings(max_examples=100, **{**QUIET, "derandomize": False})
+@settings(max_examples=30, **QUIET)
 @given(flat(), SIZES, OTHER)
 def test_many_flat_models(case: Case, sizes: tuple[int, int], other: int) -> None:
     agree(case, sizes, other)
 
 
 @pytest.mark.slow
-@settings(max_examples=100, **{**QUIET, "derandomize": False})
+@settings(max_examples=30, **QUIET)
 @given(images(), SIZES, OTHER)
 def test_many_models_of_images(case: Case, sizes: tuple[int, int], other: int) -> None:
     agree(case, sizes, other)

@@ -180,6 +180,7 @@ def test_where_it_goes(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         right(self, *batch)
 
     monkeypatch.setattr(block_run.Block, "_advance", stopped)
+    monkeypatch.setattr(block_run, "STEPS_SECONDS", 0.0)  # one at a time
     with pytest.raises(KeyboardInterrupt, match=r"thalweg resume .*copy-rerun\.db"):
         tw.rerun(copied, progress=False)
     monkeypatch.undo()
