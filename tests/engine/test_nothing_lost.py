@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     def step(self: Any, *batch: Any) -> None:
         if next(taken) == steps:
             raise KeyboardInterrupt
+        time.sleep(0.02)  # compiled steps are quick: every block at work is to take some
         right(self, *batch)
 
     monkeypatch.setattr(block_run.Block, "_advance", step)
