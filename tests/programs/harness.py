@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
-from thalweg.programs.compiled import Step, addresses, compile_graph
+from thalweg.programs.compiled import Step, compile_graph
 from thalweg.programs.operations import RULES
 from thalweg.programs.trace import graph
 
@@ -25,7 +25,7 @@ def run(step: Step, inputs: Sequence[Tensor], n: int) -> list[Tensor]:
     inputs = [t.contiguous() for t in inputs]
     outputs = [torch.empty([d.at(n) for d in s], dtype=k) for s, k in zip(step.shapes, step.dtypes, strict=True)]
     status = torch.zeros(1, dtype=torch.int64)
-    places = addresses([*inputs, *outputs, status, *step.constants])
+    places = np.array([t.data_ptr() for t in [*inputs, *outputs, status, *step.constants]], dtype=np.int64)
     arena = np.full(step.room.at(n) + 64, 0xFF, dtype=np.uint8)  # NaN, so that reading before writing is seen
     call = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(step.function)
     call(places.ctypes.data, n, arena.ctypes.data)

@@ -11,7 +11,7 @@ from llvmlite import ir
 
 from .dims import ONE, ZERO, Affine, Dim, product
 from .emit import F32, I8, I32, I64, Body, Counter, in_memory
-from .loops import Axes, Nest, Probe, loops, widest_first
+from .loops import Nest, Probe, loops, read_order, widest_first
 from .reductions import Reduction
 from .values import Buffer, Index, Place, Value, permuted, stored
 
@@ -82,22 +82,22 @@ class Assembly:
         assert out.place is not None
         buffer = out.place.buffer
         order = widest_first(out.place.strides)
-        value, target = permuted(value, order), permuted(out, order)
+        value, target = permuted(value, order), permuted(out, order).place
+        assert target is not None
 
         def both(e: Any, index: Index) -> Any:
-            e.load(buffer, where(target, index))  # for the probe: the loop goes through it too
+            e.load(buffer, target.at(index))  # for the probe: the loop goes through it too
             return value.at(e, index)
 
         nest = Nest(value.shape, both)
         e = self.kernel([*nest.buffers, buffer])
-        loops(e, nest.counters, lambda: e.store(buffer, where(target, nest.index), value.at(e, nest.index)), True)
+        loops(e, nest.counters, lambda: e.store(buffer, target.at(nest.index), value.at(e, nest.index)), True)
         e.builder.ret_void()
         return out
 
     def _like_reads(self, value: Value) -> Value:
         """Room whose axes lie in the order in which most of what the value reads has them."""
-        axes = Axes(value.shape, value.at)
-        order = axes.order()
+        order = read_order(value.shape, value.at)
         room = self.value([value.shape[k] for k in order], value.dtype)
         return permuted(room, [order.index(k) for k in range(value.rank)])
 
@@ -168,7 +168,7 @@ class Assembly:
         assert place is not None
         return (place, *form), _stack_step(value) or ZERO
 
-    def text(self, name: str, arguments: Sequence[Buffer]) -> str:
+    def text(self, name: str) -> str:
         """The module, with the function name(addresses of the arguments, samples, address of the arena)."""
         offsets, room = _rooms(self.steps)
         self.room = room + LINE
@@ -277,14 +277,6 @@ class _Main(Body):
         return b.inttoptr(number, address.type)
 
 
-def where(value: Value, index: Index) -> Affine:
-    assert value.place is not None
-    where = Affine((), value.place.offset)
-    for i, stride in zip(index, value.place.strides, strict=True):
-        where = where + i * stride
-    return where
-
-
 def loops_over(assembly: Assembly, shape: Sequence[Dim], inside: Callable[[Any, Index], None], written: Buffer) -> None:
     """A kernel that goes through a shape, one axis after the other, and reads and writes as `inside` does."""
     nest = Nest(shape, inside)
@@ -297,13 +289,14 @@ def arg_extreme(assembly: Assembly, x: Value, axis: int, largest: bool) -> Value
     """The place of the first of the largest (or smallest) values along an axis; NaN comes before every number."""
     shape = [s for k, s in enumerate(x.shape) if k != axis]
     out = assembly.value(shape, torch.int64)
-    assert out.place is not None
+    target = out.place
+    assert target is not None
     counters, along = [Counter(s) for s in shape], Counter(x.shape[axis])
     index = [Affine(((c, ONE),)) for c in counters]
     whole = [*index[:axis], Affine(((along, ONE),)), *index[axis:]]
     probe = Probe()
     x.at(probe, whole)
-    e = assembly.kernel([*(buffer for buffer, _ in probe.reads), out.place.buffer])
+    e = assembly.kernel([*(buffer for buffer, _ in probe.reads), target.buffer])
 
     def inside() -> None:
         along.value = I64(0)
@@ -315,8 +308,7 @@ def arg_extreme(assembly: Assembly, x: Value, axis: int, largest: bool) -> Value
             if x.dtype.is_floating_point:
                 better = e.either(better, e.both(e.isnan(value), e.inverted(e.isnan(best))))
             handed[:] = [e.choose(better, value, best), e.choose(better, counter.value, place)]
-        assert out.place is not None
-        e.store(out.place.buffer, where(out, index), handed[1])
+        e.store(target.buffer, target.at(index), handed[1])
 
     loops(e, counters, inside)
     e.builder.ret_void()
@@ -326,18 +318,19 @@ def arg_extreme(assembly: Assembly, x: Value, axis: int, largest: bool) -> Value
 def running(assembly: Assembly, x: Value, axis: int) -> Value:
     """Sums along an axis up to each element."""
     out = assembly.value(x.shape, x.dtype)
-    assert out.place is not None
-    buffer, counters = out.place.buffer, [Counter(s) for s in x.shape]
+    target = out.place
+    assert target is not None
+    counters = [Counter(s) for s in x.shape]
     index = [Affine(((c, ONE),)) for c in counters]
     probe = Probe()
     x.at(probe, index)
-    e = assembly.kernel([*(b for b, _ in probe.reads), buffer])
+    e = assembly.kernel([*(buffer for buffer, _ in probe.reads), target.buffer])
 
     def inside() -> None:
         with e.loop(x.shape[axis], e.number(0, in_memory(x.dtype))) as (counter, handed):
             counters[axis].value = counter.value
             handed[0] = e.add(handed[0], x.at(e, index))
-            e.store(buffer, where(out, index), handed[0])
+            e.store(target.buffer, target.at(index), handed[0])
 
     loops(e, [c for k, c in enumerate(counters) if k != axis], inside)
     e.builder.ret_void()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -140,7 +138,7 @@ class _Lowering:
                 bound.add(buffer)
             else:
                 self.assembly.store(dense, stored(Buffer(dense.dtype, product(dense.shape), argument), dense.shape))
-        return self.assembly.text(NAME, ())
+        return self.assembly.text(NAME)
 
 
 def _uses(graph: Graph) -> list[int]:
@@ -165,7 +163,3 @@ def _uses(graph: Graph) -> list[int]:
             uses[reader] if reader >= 0 and graph.nodes[reader].target in VIEWS else 1 for reader in direct[k]
         )
     return uses
-
-
-def addresses(tensors: Sequence[Tensor]) -> np.ndarray:
-    return np.array([t.data_ptr() for t in tensors], dtype=np.int64)

@@ -9,8 +9,7 @@ import torch
 
 from .assembly import arg_extreme, loops_over
 from .dims import ONE, Affine, Dim
-from .emit import TYPES
-from .operations import Context, Uncovered, aten, rule, start_of
+from .operations import Context, Uncovered, aten, element, rule, start_of
 from .values import Index, Value, broadcast, expanded, permuted, selected, sliced, with_axis
 
 
@@ -52,8 +51,9 @@ def _embedding_backward(c: Context, g: Value, ids: Value, rows: Any, padding: An
     if scaled:
         raise Uncovered("no rule for an embedding scaled by frequency")
     if (Dim.of(padding).fixed or 0) >= 0:
-        keep = c.pointwise(lambda e, k: e.compare("!=", k, padding), ids, of=torch.int64)
-        keep.dtype = torch.bool
+        keep = Context(c.assembly, [ids.shape], [torch.bool]).pointwise(
+            lambda e, k: e.compare("!=", k, padding), ids, of=torch.int64
+        )
         for _ in range(g.rank - ids.rank):
             keep = with_axis(keep, keep.rank)
         keep = expanded(keep, g.shape)
@@ -70,21 +70,18 @@ def _added(c: Context, shape: Sequence[Dim], ids: Sequence[Value], g: Value, lea
 
 
 def _add_into(c: Context, out: Value, ids: Sequence[Value], g: Value, leading: int, add: bool = True) -> None:
-    assert out.place is not None
-    strides, buffer = out.place.strides, out.place.buffer
+    place = out.place
+    assert place is not None
 
     def inside(e: Any, index: Index) -> None:
-        where = Affine((), out.place.offset)  # type: ignore[union-attr]
         rows = [
             _row(c, e, i, index[leading - i.rank : leading], n, wraps=True)
             for i, n in zip(ids, out.shape, strict=False)
         ]
-        for k, stride in zip([*rows, *index[leading:]], strides, strict=True):
-            where = where + k * stride
-        value = e.convert(g.at(e, index), out.dtype)
-        e.store(buffer, where, e.total(e.load(buffer, where), value) if add else value)
+        where, value = place.at([*rows, *index[leading:]]), e.convert(g.at(e, index), out.dtype)
+        e.store(place.buffer, where, e.total(e.load(place.buffer, where), value) if add else value)
 
-    loops_over(c.assembly, g.shape, inside, buffer)
+    loops_over(c.assembly, g.shape, inside, place.buffer)
 
 
 @rule(aten.gather.default)
@@ -110,8 +107,7 @@ def _scatter(c: Context, x: Value, axis: int, ids: Value, source: Any) -> Value:
         def at(e: Any, index: Index) -> Any:
             row = [Affine() if k == axis else i for k, i in enumerate(index)]
             hit = e.compare("==", e.convert(ids.at(e, row), torch.int64), e.index(index[axis]))
-            value = source.at(e, row) if isinstance(source, Value) else e.number(source, TYPES[c.dtype])
-            return e.choose(hit, value, x.at(e, index))
+            return e.choose(hit, element(e, source, row, c.dtype), x.at(e, index))
 
         return Value(c.shape, c.dtype, at, None, 1 + x.cost)
     return _written(c, x, axis, ids, source, False)
@@ -130,19 +126,12 @@ def _written(c: Context, x: Value, axis: int, ids: Value, source: Any, add: bool
 
 def add_at(c: Context, out: Value, axis: int, ids: Value, source: Any, add: bool = True) -> None:
     """out[…, ids[…, j, …], …] += source[…, j, …] along an axis, or = where `add` is false."""
-    assert out.place is not None
     place = out.place
+    assert place is not None
 
     def inside(e: Any, index: Index) -> None:
-        where = Affine((), place.offset)
-        at = [_row(c, e, ids, index, out.shape[k]) if k == axis else i for k, i in enumerate(index)]
-        for i, stride in zip(at, place.strides, strict=True):
-            where = where + i * stride
-        value = (
-            e.convert(source.at(e, index), out.dtype)
-            if isinstance(source, Value)
-            else e.number(source, TYPES[out.dtype])
-        )
+        where = place.at([_row(c, e, ids, index, out.shape[k]) if k == axis else i for k, i in enumerate(index)])
+        value = element(e, source, index, out.dtype)
         e.store(place.buffer, where, e.total(e.load(place.buffer, where), value) if add else value)
 
     loops_over(c.assembly, ids.shape, inside, place.buffer)
@@ -208,8 +197,7 @@ def _arg_extreme(c: Context, x: Value, axis: int | None = None, keep: bool = Fal
 def _select_scatter(c: Context, x: Value, source: Value, axis: int, at: Any) -> Value:
     axis %= x.rank
     out = c.assembly.store(x, c.assembly.value(x.shape, x.dtype))
-    place = Dim.of(at)
-    c.assembly.store(source, selected(out, axis, place + x.shape[axis] if (place.fixed or 0) < 0 else place))
+    c.assembly.store(source, selected(out, axis, start_of(at, x.shape[axis])))
     return out
 
 

@@ -27,24 +27,16 @@ class Probe:
         return lambda *arguments, **options: None
 
 
-class Axes:
-    """How a value's reads lie in memory, axis by axis."""
-
-    def __init__(self, shape: Sequence[Dim], at: Callable[[Any, Index], Any]) -> None:
-        self.shape = shape
-        counters = [Counter(s) for s in shape]
-        probe = Probe()
-        at(probe, [Affine(((c, ONE),)) for c in counters])
-        self.strides = [[place.factor(c) for c in counters] for _, place in probe.reads]
-
-    def order(self) -> list[int]:
-        """The axes, widest strides first, as the read with the most elements has them."""
-        full = [s for s in self.strides if all(f.coefficients or n == ONE for f, n in zip(s, self.shape, strict=True))]
-        axes = list(range(len(self.shape)))
-        if not full or full[0] == list(contiguous(self.shape)):
-            return axes
-        wide = [(len(f.coefficients), f.coefficients[::-1]) for f in full[0]]
-        return sorted(axes, key=lambda k: wide[k], reverse=True)
+def read_order(shape: Sequence[Dim], at: Callable[[Any, Index], Any]) -> list[int]:
+    """The axes of a value, widest strides first, as the first read that goes through all of them has them."""
+    counters = [Counter(s) for s in shape]
+    probe = Probe()
+    at(probe, [Affine(((c, ONE),)) for c in counters])
+    each = [[place.factor(c) for c in counters] for _, place in probe.reads]
+    full = [s for s in each if all(f.coefficients or n == ONE for f, n in zip(s, shape, strict=True))]
+    if not full or full[0] == list(contiguous(shape)):
+        return list(range(len(shape)))
+    return widest_first(full[0])
 
 
 class Nest:

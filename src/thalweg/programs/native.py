@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from ..kernels.generated import cache_folder
 
 _lock = threading.Lock()
-BLAS = {"float": "sgemm", "double": "dgemm"}
+BLAS = ("sgemm", "dgemm")
 
 
 @functools.cache
@@ -30,7 +30,7 @@ def _host() -> tuple[Any, str, str]:
     llvm.initialize_native_asmprinter()
     from numba.extending import get_cython_function_address
 
-    for name in BLAS.values():
+    for name in BLAS:
         llvm.add_symbol(f"thalweg_{name}", get_cython_function_address("scipy.linalg.cython_blas", name))
     features = llvm.get_host_cpu_features().flatten()
     return llvm.Target.from_default_triple(), llvm.get_host_cpu_name(), features

@@ -79,7 +79,7 @@ class Context:
         spread = [self.spread(o, shape) if isinstance(o, Value) else o for o in operands]
 
         def at(e: Any, index: Index) -> Any:
-            return function(e, *(_element(e, o, index, kind) for o in spread))
+            return function(e, *(element(e, o, index, kind) for o in spread))
 
         total = cost + sum(o.cost for o in spread if isinstance(o, Value))
         return Value(shape, self.dtype, at, None, total)
@@ -91,9 +91,18 @@ class Context:
 
     def constant(self, shape: Sequence[Dim], dtype: torch.dtype, number: Any) -> Value:
         def at(e: Any, index: Index) -> Any:
-            return _element(e, number, index, dtype)
+            return element(e, number, index, dtype)
 
         return Value(tuple(shape), dtype, at)
+
+    def reshaped(self, value: Value, shape: Sequence[Dim]) -> Value:
+        """The same elements in another shape: a view where there is one, else written anew."""
+        view = reshaped(value, tuple(shape))
+        if view is None:
+            view = reshaped(self.assembly.store(value, dense=True), tuple(shape))
+        if view is None:
+            raise Uncovered("a reshape of unknown sizes")
+        return view
 
     def axes(self, value: Value, dims: Sequence[int] | int | None) -> list[int]:
         if dims is None or (isinstance(dims, Sequence) and not dims):
@@ -113,7 +122,7 @@ class Context:
         return out
 
 
-def _element(e: Any, operand: Any, index: Index, kind: torch.dtype) -> Any:
+def element(e: Any, operand: Any, index: Index, kind: torch.dtype) -> Any:
     if isinstance(operand, Value):
         return e.convert(operand.at(e, index), kind)
     if isinstance(operand, Share):
@@ -213,12 +222,7 @@ def _expand(c: Context, x: Value, *_: Any, **options: Any) -> Value:
 
 @rule(aten.view.default, aten.reshape.default, aten._unsafe_view.default, view=True)
 def _view(c: Context, x: Value, *_: Any) -> Value:
-    view = reshaped(x, c.shape)
-    if view is None:
-        view = reshaped(c.assembly.store(x, dense=True), c.shape)
-    if view is None:
-        raise Uncovered("a reshape of unknown sizes")
-    return view
+    return c.reshaped(x, c.shape)
 
 
 @rule(aten.unsqueeze.default, view=True)

@@ -14,7 +14,7 @@ from .emit import TYPES
 from .gathers import add_at
 from .operations import Context, Uncovered, aten, rule
 from .values import Index, Value, with_axis
-from .windows import Windows, channels_first, channels_last, in_shape, spread_out
+from .windows import Windows, channels_first, channels_last, spread_out
 
 
 def _points(windows: Windows) -> list[tuple[int, ...]]:
@@ -37,7 +37,7 @@ def _max_pool(
     """The largest of each window and its place in the plane; the first of equals, and NaN before every number."""
     if ceil_mode or x.rank != 4:
         raise Uncovered("no rule for max pooling with ceil_mode, or of one image")
-    windows = Windows.of(list(kernel) * (2 if len(kernel) == 1 else 1), stride, padding, dilation)
+    windows = Windows.plane(kernel, stride, padding, dilation)
     best = _largest(windows, _pooled(c, x, windows), c.shape[2:], x.shape[3])
     cost = 4 * math.prod(windows.kernel)
     values = Value(c.shape, x.dtype, lambda e, i: best(e, i)[0], None, cost)
@@ -87,7 +87,7 @@ def _max_pool_backward(
     ceil_mode: bool,
     places: Value,
 ) -> Value:
-    windows = Windows.of(list(kernel) * (2 if len(kernel) == 1 else 1), stride, padding, dilation)
+    windows = Windows.plane(kernel, stride, padding, dilation)
     batch, channels, height, width = x.shape
     down, right = g.shape[2:]
     fits = (down * windows.kernel[0], right * windows.kernel[1]) == (height, width)
@@ -95,10 +95,10 @@ def _max_pool_backward(
     if windows.touching and fits:
         return _to_largest(c, g, x, windows)
     out = c.assembly.store(c.constant((batch, channels, height * width), g.dtype, 0), dense=True)
-    flat_g = in_shape(c, g, (batch, channels, down * right))
-    flat = in_shape(c, c.assembly.memory(places), (batch, channels, down * right))
+    flat_g = c.reshaped(g, (batch, channels, down * right))
+    flat = c.reshaped(c.assembly.memory(places), (batch, channels, down * right))
     add_at(c, out, 2, flat, flat_g)
-    return in_shape(c, out, c.shape)
+    return c.reshaped(out, c.shape)
 
 
 def _to_largest(c: Context, g: Value, x: Value, windows: Windows) -> Value:
@@ -120,9 +120,7 @@ def _to_largest(c: Context, g: Value, x: Value, windows: Windows) -> Value:
             value = e.choose(better, other, value)
         share = last.at(e, [batch, down, right, channel])
         for p, hit in zip(points, hits, strict=True):
-            at = Affine((), place.offset)
-            for i, stride in zip([batch, down, right, *map(Affine.of, p), channel], place.strides, strict=True):
-                at = at + i * stride
+            at = place.at([batch, down, right, *map(Affine.of, p), channel])
             e.store(place.buffer, at, e.choose(hit, share, 0.0))
 
     shape = (g.shape[0], *g.shape[2:], g.shape[1])
@@ -131,17 +129,8 @@ def _to_largest(c: Context, g: Value, x: Value, windows: Windows) -> Value:
 
 
 @rule(aten.avg_pool2d.default)
-def _avg_pool(
-    c: Context,
-    x: Value,
-    kernel: Sequence[int],
-    stride: Sequence[int] = (),
-    padding: Sequence[int] = (0, 0),
-    ceil_mode: bool = False,
-    with_margin: bool = True,
-    divisor: int | None = None,
-) -> Value:
-    windows, share = _average(x, kernel, stride, padding, ceil_mode, with_margin, divisor)
+def _avg_pool(c: Context, x: Value, *how: Any) -> Value:
+    windows, share = _average(x, *how)
     over = windows.over(windows.framed(c, channels_last(x)), c.shape[2:])
 
     def at(e: Any, index: Index) -> Any:
@@ -158,31 +147,22 @@ def _avg_pool(
 def _average(
     x: Value,
     kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    ceil_mode: bool,
-    with_margin: bool,
-    divisor: int | None,
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0, 0),
+    ceil_mode: bool = False,
+    with_margin: bool = True,
+    divisor: int | None = None,
 ) -> tuple[Windows, float]:
-    windows = Windows.of(list(kernel) * (2 if len(kernel) == 1 else 1), stride, padding, (1,))
+    """The windows, and the share of each of a window's points in its mean."""
+    windows = Windows.plane(kernel, stride, padding, (1,))
     if ceil_mode or x.rank != 4 or (any(windows.padding) and not with_margin):
         raise Uncovered("no rule for average pooling with ceil_mode or count_include_pad=False")
     return windows, 1 / (divisor or math.prod(windows.kernel))
 
 
 @rule(aten.avg_pool2d_backward.default)
-def _avg_pool_backward(
-    c: Context,
-    g: Value,
-    x: Value,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    ceil_mode: bool,
-    with_margin: bool,
-    divisor: int | None,
-) -> Value:
-    windows, share = _average(x, kernel, stride, padding, ceil_mode, with_margin, divisor)
+def _avg_pool_backward(c: Context, g: Value, x: Value, *how: Any) -> Value:
+    windows, share = _average(x, *how)
     batch, channels, *size = x.shape
     last = channels_last(c.assembly.memory(g))
     points = [Dim.of(k) for k in windows.kernel]
@@ -193,18 +173,23 @@ def _avg_pool_backward(
         return e.mul(last.at(e, [b, down, right, channel]), share)
 
     columns = c.assembly.store(Value(shape, g.dtype, at, None, 1), dense=True)
-    flat = with_axis(in_shape(c, columns, (product(shape[:3]), product(shape[3:]))), 0)
+    flat = with_axis(c.reshaped(columns, (product(shape[:3]), product(shape[3:]))), 0)
     return spread_out(c, flat, windows, batch, g.shape[2:], size, channels)
+
+
+def _times(large: Sequence[Dim], small: Sequence[Dim], otherwise: str) -> list[int]:
+    """How many times as long each side is; Uncovered where that is no whole number."""
+    sides = [(n.fixed, k.fixed) for n, k in zip(large, small, strict=True)]
+    if any(n is None or k is None or n % k for n, k in sides):
+        raise Uncovered(otherwise)
+    return [n // k for n, k in sides if n is not None and k is not None]
 
 
 @rule(aten._adaptive_avg_pool2d_backward.default)
 def _adaptive_backward(c: Context, g: Value, x: Value) -> Value:
     """Where each output is the mean of a window of its own."""
     batch, channels, height, width = x.shape
-    sides = [(n.fixed, k.fixed) for n, k in zip((height, width), g.shape[2:], strict=True)]
-    if any(n is None or k is None or n % k for n, k in sides):
-        raise Uncovered("no rule for adaptive pooling into windows that overlap")
-    (down, right) = (n // k for n, k in sides if n is not None and k is not None)
+    down, right = _times((height, width), g.shape[2:], "no rule for adaptive pooling into windows that overlap")
     g = c.assembly.memory(g)
 
     def at(e: Any, index: Index) -> Any:
@@ -212,16 +197,13 @@ def _adaptive_backward(c: Context, g: Value, x: Value) -> Value:
         return e.mul(g.at(e, [b, channel, i, j]), 1 / (down * right))
 
     shape = (batch, channels, g.shape[2], Dim.of(down), g.shape[3], Dim.of(right))
-    return in_shape(c, c.assembly.store(Value(shape, g.dtype, at, None, 1), dense=True), x.shape)
+    return c.reshaped(c.assembly.store(Value(shape, g.dtype, at, None, 1), dense=True), x.shape)
 
 
 @rule(aten.upsample_nearest2d_backward.default)
 def _nearest_backward(c: Context, g: Value, *_: Any) -> Value:
     """Each point's copies summed, where it has as many as every other."""
     batch, channels, height, width = tuple(c.shape)
-    sides = [(n.fixed, k.fixed) for n, k in zip(g.shape[2:], (height, width), strict=True)]
-    if any(n is None or k is None or n % k for n, k in sides):
-        raise Uncovered("no rule for upsampling by a share")
-    down, right = (Dim.of(n // k) for n, k in sides if n is not None and k is not None)
-    copies = in_shape(c, g, (batch, channels, height, down, width, right))
+    down, right = _times(g.shape[2:], (height, width), "no rule for upsampling by a share")
+    copies = c.reshaped(g, (batch, channels, height, Dim.of(down), width, Dim.of(right)))
     return c.summed(copies, [3, 5])

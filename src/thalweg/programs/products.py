@@ -14,7 +14,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from .assembly import Assembly, where
+from .assembly import Assembly
 from .dims import ONE, ZERO, Affine, Dim, product
 from .emit import I1, I32, I64, Body, Counter, in_memory
 from .loops import loops
@@ -404,7 +404,7 @@ def _turned(assembly: Assembly, value: Value) -> Value:
 
     def inside() -> None:
         index = [*(Affine(((c, ONE),)) for c in counters), Affine(), Affine()]
-        start, end = e.index(where(value, index)), e.index(where(out, index))
+        start, end = e.index(here.at(index)), e.index(there.at(index))
         height, width, apart = e.dim(rows), e.dim(columns), e.dim(here.strides[-1])
         with _squares(e, height, lanes) as (i, down), _squares(e, width, lanes) as (j, right):
             square = []

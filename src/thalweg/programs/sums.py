@@ -31,14 +31,18 @@ def _mean(c: Context, x: Value, dims: Any = None, keep: bool = False, dtype: Any
 @rule(aten.var.correction, aten.var_mean.correction)
 def _var(c: Context, x: Value, dims: Any = None, correction: Any = 1, keepdim: bool = False) -> Any:
     axes = c.axes(x, dims)
-    count = product([x.shape[a] for a in axes])
-    mean = c.summed(x, axes, True, c.dtype)
-    mean = c.assembly.store(c.pointwise(lambda e, a, b: e.div(a, b), mean, count))
-    squares = c.pointwise(lambda e, a, m: (lambda d: e.mul(d, d))(e.sub(a, m)), x, mean, cost=2)
-    total = c.summed(squares, axes, True, c.dtype)
+    count, mean, total = _moments(c, x, axes)
     var = c.pointwise(lambda e, a, b: e.div(a, b), total, count - int(correction or 0), cost=3)
     both = [v if keepdim else without(v, axes) for v in (var, mean)]
     return tuple(both) if len(c.shapes) > 1 else both[0]
+
+
+def _moments(c: Context, x: Value, axes: Sequence[int]) -> tuple[Dim, Value, Value]:
+    """How many values these axes have, their mean, and the sum of squares around it; the axes stay, of size 1."""
+    count = product([x.shape[a] for a in axes])
+    mean = c.assembly.store(c.pointwise(lambda e, a, b: e.div(a, b), c.summed(x, axes, True, c.dtype), count))
+    squares = c.pointwise(lambda e, a, m: (lambda d: e.mul(d, d))(e.sub(a, m)), x, mean, cost=2)
+    return count, mean, c.summed(squares, axes, True, c.dtype)
 
 
 @rule(aten.native_layer_norm.default)
@@ -55,11 +59,7 @@ def _layer_norm(c: Context, x: Value, shape: Sequence[Any], weight: Any, bias: A
 
 def _normalised(c: Context, x: Value, axes: Sequence[int], eps: float) -> tuple[Value, Value, Value]:
     """(x − mean) · scale over these axes, the mean, and the scale 1/√(variance + eps)."""
-    count = product([x.shape[a] for a in axes])
-    mean = c.summed(x, axes, True)
-    mean = c.assembly.store(c.pointwise(lambda e, a, b: e.div(a, b), mean, count))
-    squares = c.pointwise(lambda e, a, m: (lambda d: e.mul(d, d))(e.sub(a, m)), x, mean, cost=2)
-    total = c.summed(squares, axes, True)
+    count, mean, total = _moments(c, x, axes)
     scale = c.pointwise(lambda e, a, b: e.div(e.number(1.0, a), e.sqrt(e.add(e.div(a, b), eps))), total, count, cost=9)
     scale = c.assembly.store(scale)
     return c.pointwise(lambda e, a, m, s: e.mul(e.sub(a, m), s), x, mean, scale, cost=2), mean, scale
@@ -79,8 +79,7 @@ def _group_norm(
     inner = Context(c.assembly, [cut.shape], c.dtypes)
     normal, mean, scale = _normalised(inner, cut, list(range(2, cut.rank)), eps)
     axes = list(range(2, cut.rank))
-    out = reshaped(c.assembly.store(normal, dense=True), x.shape)
-    assert out is not None
+    out = c.reshaped(c.assembly.store(normal, dense=True), x.shape)
     for value, how in ((weight, "mul"), (bias, "add")):
         if value is not None:
             for _ in range(x.rank - 2):
@@ -89,21 +88,23 @@ def _group_norm(
     return out, without(mean, axes), without(scale, axes)
 
 
-def _lowest(e: Any, dtype: torch.dtype) -> Any:
-    return e.number(-math.inf if dtype.is_floating_point else torch.iinfo(dtype).min, TYPES[dtype])
+def _end(dtype: torch.dtype, sign: int) -> float:
+    """What every value of a dtype lies above (−1) or below (1)."""
+    if dtype.is_floating_point:
+        return sign * math.inf
+    return torch.iinfo(dtype).max if sign > 0 else torch.iinfo(dtype).min
 
 
 @rule(aten.amax.default, aten.max.default)
 def _amax(c: Context, x: Value, dims: Any = None, keep: bool = False) -> Value:
-    return c.reduced(x, c.axes(x, dims), keep, lambda e: _lowest(e, x.dtype), lambda e, a, b: e.maximum(a, b))
+    start, kind = _end(x.dtype, -1), TYPES[x.dtype]
+    return c.reduced(x, c.axes(x, dims), keep, lambda e: e.number(start, kind), lambda e, a, b: e.maximum(a, b))
 
 
 @rule(aten.amin.default, aten.min.default)
 def _amin(c: Context, x: Value, dims: Any = None, keep: bool = False) -> Value:
-    def highest(e: Any) -> Any:
-        return e.number(math.inf if x.dtype.is_floating_point else torch.iinfo(x.dtype).max, TYPES[x.dtype])
-
-    return c.reduced(x, c.axes(x, dims), keep, highest, lambda e, a, b: e.minimum(a, b))
+    start, kind = _end(x.dtype, 1), TYPES[x.dtype]
+    return c.reduced(x, c.axes(x, dims), keep, lambda e: e.number(start, kind), lambda e, a, b: e.minimum(a, b))
 
 
 @rule(aten.max.dim, aten.min.dim)

@@ -35,6 +35,13 @@ class Place:
     strides: Shape
     offset: Dim = ZERO
 
+    def at(self, index: Index) -> Affine:
+        """Where the element of this index lies."""
+        where = Affine((), self.offset)
+        for i, stride in zip(index, self.strides, strict=True):
+            where = where + i * stride
+        return where
+
 
 @dataclass(eq=False)
 class Value:
@@ -61,13 +68,7 @@ def stored(buffer: Buffer, shape: Shape, strides: Shape | None = None, offset: D
     """What lies in a buffer."""
     place = Place(buffer, contiguous(shape) if strides is None else strides, offset)
 
-    def at(e: Any, index: Index) -> Any:
-        where = Affine((), place.offset)
-        for i, stride in zip(index, place.strides, strict=True):
-            where = where + i * stride
-        return e.load(buffer, where)
-
-    return Value(tuple(shape), buffer.dtype, at, place)
+    return Value(tuple(shape), buffer.dtype, lambda e, index: e.load(buffer, place.at(index)), place)
 
 
 def _moved(value: Value, shape: Shape, strides: Shape, offset: Dim, old: Callable[[Index], Index]) -> Value:

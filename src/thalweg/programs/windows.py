@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .assembly import loops_over
-from .dims import ONE, Affine, Dim, product
+from .dims import ONE, Dim, product
 from .operations import Context, Uncovered, aten, rule
 from .products import columns_last, contracted, matmul, suits
 from .values import Index, Value, permuted, reshaped, sliced, stored, with_axis
@@ -37,6 +37,11 @@ class Windows:
 
         sizes = tuple(int(k if isinstance(k, int) else k.fixed) for k in kernel)
         return Windows(sizes, each(stride, sizes), each(padding, [0]), each(dilation, [1]))
+
+    @staticmethod
+    def plane(kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]) -> Windows:
+        """Of images; one number holds for both sides."""
+        return Windows.of(list(kernel) * (2 if len(kernel) == 1 else 1), stride, padding, dilation)
 
     @property
     def touching(self) -> bool:
@@ -84,14 +89,6 @@ def channels_first(x: Value) -> Value:
     return permuted(x, [0, x.rank - 1, *range(1, x.rank - 1)])
 
 
-def in_shape(c: Context, x: Value, shape: Sequence[Dim]) -> Value:
-    view = reshaped(x, tuple(shape))
-    if view is None:
-        view = reshaped(c.assembly.store(x, dense=True), tuple(shape))
-    assert view is not None
-    return view
-
-
 def _columns(c: Context, x: Value, windows: Windows, counts: Sequence[Dim], groups: int) -> Value:
     """(groups, windows, points × channels of a group) of x (batch, channels, *size); made once for each x."""
     key = ("columns", id(x), windows, groups)
@@ -104,12 +101,12 @@ def _columns(c: Context, x: Value, windows: Windows, counts: Sequence[Dim], grou
         rank = len(counts)
         if groups == 1:
             dense = c.assembly.dense(each)
-            result = with_axis(in_shape(c, dense, (product([each.shape[0], *counts]), channels * points)), 0)
+            result = with_axis(c.reshaped(dense, (product([each.shape[0], *counts]), channels * points)), 0)
         else:
             split = _view_last(each, groups, per_group)
             moved = permuted(split, [2 * rank + 1, *range(2 * rank + 1), 2 * rank + 2])
             dense = c.assembly.store(moved, dense=True)
-            result = in_shape(c, dense, (Dim.of(groups), product([each.shape[0], *counts]), per_group * points))
+            result = c.reshaped(dense, (Dim.of(groups), product([each.shape[0], *counts]), per_group * points))
         c.assembly.made[key] = (x, result)
     return c.assembly.made[key][1]
 
@@ -133,7 +130,7 @@ def _rows(c: Context, x: Value, groups: int) -> Value:
     last = channels_last(x)
     if last.place is None:
         last = c.assembly.store(last, dense=True)
-    flat = in_shape(c, last, (product(last.shape[:-1]), last.shape[-1]))
+    flat = c.reshaped(last, (product(last.shape[:-1]), last.shape[-1]))
     split = _view_last(flat, groups, _per_group(last.shape[-1], groups))
     return permuted(split, [1, 0, 2])
 
@@ -145,14 +142,14 @@ def _weights(c: Context, w: Value, groups: int) -> Value:
         rank = w.rank - 2
         last = c.assembly.dense(permuted(w, [0, *range(2, 2 + rank), 1]))
         shape = (Dim.of(groups), _per_group(w.shape[0], groups), product(last.shape[1:]))
-        c.assembly.made[key] = (w, in_shape(c, last, shape))
+        c.assembly.made[key] = (w, c.reshaped(last, shape))
     return c.assembly.made[key][1]
 
 
 def _weights_back(c: Context, flat: Value, like: Sequence[Dim]) -> Value:
     """(groups, first, points × second) as w's (first, second, *kernel)."""
     first, second, *kernel = like
-    last = in_shape(c, flat, (first, *kernel, second))
+    last = c.reshaped(flat, (first, *kernel, second))
     return permuted(last, [0, last.rank - 1, *range(1, last.rank - 1)])
 
 
@@ -165,37 +162,37 @@ def spread_out(
     framed = [s + 2 * p for s, p in zip(size, windows.padding, strict=True)]
     whole = c.assembly.store(c.constant((batch, *framed, channels), columns.dtype, 0), dense=True)
     target = windows.over(whole, counts)
-    source = in_shape(c, columns, (groups, batch, *counts, *map(Dim.of, windows.kernel), each))
+    source = c.reshaped(columns, (groups, batch, *counts, *map(Dim.of, windows.kernel), each))
     source = permuted(source, [*range(1, source.rank - 1), 0, source.rank - 1])
     cut = _view_last(target, groups.fixed or 1, each)
-    assert cut.place is not None
     place = cut.place
+    assert place is not None
 
     def inside(e: Any, index: Index) -> None:
-        where = Affine((), place.offset)
-        for i, stride in zip(index, place.strides, strict=True):
-            where = where + i * stride
+        where = place.at(index)
         e.store(place.buffer, where, e.add(e.load(place.buffer, where), source.at(e, index)))
 
     loops_over(c.assembly, cut.shape, inside, place.buffer)
     return channels_first(windows.inside(whole))
 
 
-@rule(aten.convolution.default)
-def _convolution(
-    c: Context,
-    x: Value,
+def _how(
     w: Value,
-    bias: Value | None,
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
     transposed: bool,
     output_padding: Sequence[int],
     groups: int,
-) -> Value:
+) -> tuple[Windows, bool, int]:
+    """The windows of a convolution, whether it is transposed, and the groups of its channels."""
+    return Windows.of(w.shape[2:], stride, padding, dilation), transposed, groups
+
+
+@rule(aten.convolution.default)
+def _convolution(c: Context, x: Value, w: Value, bias: Value | None, *how: Any) -> Value:
     batch, channels, *size = tuple(c.shape)
-    windows = Windows.of(w.shape[2:], stride, padding, dilation)
+    windows, transposed, groups = _how(w, *how)
     if transposed:
         columns = matmul(c.assembly, _rows(c, x, groups), _weights(c, w, groups))
         out = spread_out(c, columns, windows, batch, x.shape[2:], size, channels)
@@ -275,32 +272,20 @@ def _by_weights(c: Context, g: Value, x: Value, windows: Windows, groups: int) -
     out = contracted(c.assembly, points, gradients, 1, 1 + rank)  # (groups, *kernel, second, first of a group)
     kernel = [Dim.of(k) for k in windows.kernel]
     moved = permuted(out, [0, out.rank - 1, out.rank - 2, *range(1, 1 + rank)])
-    return in_shape(c, moved, (g.shape[1], over.shape[-1], *kernel))
+    return c.reshaped(moved, (g.shape[1], over.shape[-1], *kernel))
 
 
 def _from_rows(c: Context, flat: Value, last: Sequence[Dim]) -> Value:
     """(groups, positions, channels of a group) as (batch, channels, *size)."""
     if flat.shape[0] != ONE:
         flat = permuted(flat, [1, 0, 2])
-    return channels_first(in_shape(c, flat, last))
+    return channels_first(c.reshaped(flat, last))
 
 
 @rule(aten.convolution_backward.default)
-def _convolution_backward(
-    c: Context,
-    g: Value,
-    x: Value,
-    w: Value,
-    bias: Any,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    transposed: bool,
-    output_padding: Sequence[int],
-    groups: int,
-    wanted: Sequence[bool],
-) -> tuple[Value | None, ...]:
-    windows = Windows.of(w.shape[2:], stride, padding, dilation)
+def _convolution_backward(c: Context, g: Value, x: Value, w: Value, bias: Any, *how: Any) -> tuple[Value | None, ...]:
+    *given, wanted = how
+    windows, transposed, groups = _how(w, *given)
     g = c.assembly.memory(g)
     by_x: Value | None = None
     by_w: Value | None = None
