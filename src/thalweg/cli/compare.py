@@ -12,15 +12,8 @@ from .options import BatchSize, Json, Problem, Quiet, Report
 
 EXAMPLE = "Example: thalweg compare digits --optimizers sgd,adam --rates 1e-4:1:13 --report report.html"
 
-OWN = (
-    "problem",
-    "problems",
-    "store",
-    "report",
-    "dry_run",
-    "json",
-    "quiet",
-)  # what is the command's, and not of the comparison
+# what is the command's, and not of the comparison
+OWN = ("problem", "problems", "store", "report", "dry_run", "json", "quiet")
 
 
 def compare(
@@ -83,7 +76,7 @@ def compare(
     batched: Annotated[
         bool | None,
         typer.Option(
-            help="Train members in batched programs, or one by one; what suits the model unless given.",
+            help="Train members compiled or batched, or one by one; what suits the model unless given.",
             show_default=False,
         ),
     ] = None,

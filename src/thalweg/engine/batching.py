@@ -63,9 +63,15 @@ class _Trial:
         self.name = type(programs.structure).__name__
         plan = programs.plan
         (_, self.members, self.fold), *_ = programs.blocks(settings, range(plan.seeds), plan.search_folds)
+        self._seen: dict[tuple[str, int, int], tuple[list[Tensor], float]] = {}
 
     def measured(self, way: str, members: int, steps: int = STEPS) -> tuple[list[Tensor], float]:
         """The first members' gradients and losses of the first step, and the seconds of a member's step."""
+        if (asked := (way, members, steps)) not in self._seen:
+            self._seen[asked] = self._measured(*asked)
+        return self._seen[asked]
+
+    def _measured(self, way: str, members: int, steps: int) -> tuple[list[Tensor], float]:
         plan, task = self.programs.plan, self.programs.task(self.members[0], self.fold, way)
         block = Block(task, [plan.member(s, 0) for s in self.members[:members]], plan.epochs)
         tensors, seconds = _measured(block, steps)

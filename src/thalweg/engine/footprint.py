@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from ..kernels.lower import lower
 from ..plan.factors import Setting
-from ..population.block import EVALUATION_BATCH, MOST_STEPS
+from ..population.block import EVALUATION_BATCH, Task, at_once
 from ..population.compiled import Compiled
 from ..population.sizing import activations_of
 from ..regularizers.stopping import EarlyStopping
@@ -69,19 +69,15 @@ def footprint(
     states = sum(weights * len(lower(plan.formula(s).equations).states) for s in settings)
     copies = _copies(programs, settings[0]) * members * (weights + moving)
     batch, samples = _batch(programs, settings[0])
-    compiled = isinstance(task.batched, Compiled) and task.batched.uncovered is None
-    at_once = (
-        min(MOST_STEPS, task.batches.steps, max(1, int(STEPS_SECONDS / step_seconds)) if step_seconds else MOST_STEPS)
-        if compiled
-        else 1
-    )
+    compiled = _compiled(task) is not None
+    steps = min(task.batches.steps, at_once(STEPS_SECONDS, step_seconds)) if compiled else 1
     return Footprint(
         weights=members * weights,
         states=states,
         further=members * moving + copies,
         gradients=weights * (1 if compiled else members),
         results=_results(programs, settings, samples),
-        batches=at_once * batch,
+        batches=steps * batch,
         fresh=2 * (weights + moving),
     )
 
@@ -118,11 +114,17 @@ def _batch(programs: Programs, setting: Setting) -> tuple[int, int]:
     return samples * sum(t[:1].nbytes for t in (inputs, targets)), samples
 
 
+def _compiled(task: Task) -> Compiled | None:
+    """The program of a task whose members are compiled."""
+    program = task.batched
+    return program if isinstance(program, Compiled) and program.uncovered is None else None
+
+
 def _results(programs: Programs, settings: Sequence[Setting], samples: int) -> int:
     task = programs.task(settings[0])
     evaluated = min(EVALUATION_BATCH, len(programs.problem.validation[0]))
-    if isinstance(task.batched, Compiled) and task.batched.uncovered is None:
-        return task.batched.room(samples, evaluated)
+    if (program := _compiled(task)) is not None:
+        return program.room(samples, evaluated)
     inputs = programs.problem.validation[0]
     each = (
         int(activations_of(programs.structure, inputs[:8]) * max(GRADIENTS * samples, evaluated))

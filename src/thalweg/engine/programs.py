@@ -1,4 +1,4 @@
-"""The batched programs of a study: what members must share to be trained as one."""
+"""The programs of a study: what members must share to be trained in one block, and how they are."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Way(NamedTuple):
 
 
 class Programs:
-    """The batched programs of a study: one for each batch size, loss and kind of regularizer.
+    """The programs of a study: one for each batch size, loss and kind of regularizer.
 
     Members whose settings differ in nothing else share a program, so only a block whose members share one
     can be trained as one.

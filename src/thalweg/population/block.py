@@ -1,8 +1,9 @@
-"""A block: members of one seed, trained as one batched program.
+"""A block: members of one seed, trained as one job.
 
-Weights are stacked on a leading axis, gradients of all members come from one batched call, and the
-members of each formula, which lie side by side, are updated by that formula's kernel with a row of
-hyperparameters each. Members never mix: what happens to one changes no bit of another.
+Weights are stacked on a leading axis, and the members of each formula, which lie side by side, are updated by that
+formula's kernel with a row of hyperparameters each. A compiled program takes one member after another through many
+steps (`passes.py`); other programs give the gradients of all members at each step. Members never mix: what happens to
+one changes no bit of another.
 """
 
 from __future__ import annotations
@@ -170,9 +171,8 @@ class Block:
 
     def _at_once(self, pause: float) -> int:
         """Steps that take about so many seconds."""
-        if not isinstance(self.task.batched, Compiled) or self.seconds is None:
-            return 1
-        return max(1, min(MOST_STEPS, int(pause / self.seconds)))
+        compiled = isinstance(self.task.batched, Compiled) and self.seconds is not None
+        return at_once(pause, self.seconds or 0.0) if compiled else 1
 
     def _advance(self, batches: Sequence[Batch]) -> None:
         batched, first = self.task.batched, batches[0]
@@ -337,6 +337,11 @@ class Block:
         for name, tensor in state.items():
             tensor.copy_(saved[name])
         self.step, self.recorded = int(saved["step"]), int(saved["recorded"])
+
+
+def at_once(pause: float, seconds: float) -> int:
+    """How many steps of so many seconds a compiled program takes until a pause; as many as it may where they take 0."""
+    return max(1, min(MOST_STEPS, int(pause / seconds))) if seconds else MOST_STEPS
 
 
 def initial_tensors(model: Callable[[], nn.Module], seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

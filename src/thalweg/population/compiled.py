@@ -7,6 +7,7 @@ model's own code (`programs`); the update is the formula's own kernel. What has 
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import threading
 from collections.abc import Callable, Sequence
@@ -238,19 +239,17 @@ class Table:
 
 
 def _arena(size: int) -> int:
-    """The address of this thread's memory for results in between, 64 bytes apart."""
+    """The address of this thread's memory for results in between."""
     room = getattr(_own, "arena", None)
-    if room is None or len(room) < size + 64:
-        _own.arena = room = np.empty(size + 64, dtype=np.uint8)
-    return -(-room.ctypes.data // 64) * 64
+    if room is None or len(room) < size:
+        _own.arena = room = np.empty(size, dtype=np.uint8)
+    return room.ctypes.data
 
 
 class _Drivers:
     """The compiled loops over members."""
 
     def __init__(self) -> None:
-        import ctypes
-
         made = module(DRIVER, "driver")
         prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
         self.each, self.run = prototype(made.each.address), prototype(made.run.address)

@@ -50,9 +50,7 @@ def advance(block: Trained, program: Compiled, batches: Sequence[Batch]) -> bool
     if id(table.step) not in block.rooms:
         block.rooms[id(table.step)] = Room(block, table.step)
     room = block.rooms[id(table.step)]
-    room.enter(table, block, steps)
-    whole = _Whole(block, room, steps)
-    drivers().run(table.job(whole.numbers), 0, len(block.active))
+    drivers().run(table.job(room.enter(table, block, steps)), 0, len(block.active))
     table.check()
     for part in block.updates:
         part.scheduling.write(part.table, steps[-1])
@@ -61,21 +59,48 @@ def advance(block: Trained, program: Compiled, batches: Sequence[Batch]) -> bool
 
 
 class Room:
-    """Where a compiled step leaves what it gives of the member at work, and what the driver reads of each formula."""
+    """Where a compiled step leaves what it gives of the member at work, and what the driver reads of a block."""
 
     def __init__(self, block: Trained, step: Step) -> None:
-        self.step = step
+        self.step, count = step, len(block.weights)
         pairs = zip(step.shapes, step.dtypes, strict=True)
         self.outputs = [torch.empty([d.at(0) for d in shape], dtype=dtype) for shape, dtype in pairs]
-        self.parts = [_Part(part, block, self.outputs[: len(block.weights)]) for part in block.updates]
+        gradients, (self.loss, *moved) = self.outputs[:count], self.outputs[count:]
+        self.parts = [_Part(part, block, gradients) for part in block.updates]
+        self.part_of = np.repeat(np.arange(len(self.parts)), [p.count for p in block.updates]).astype(np.int64)
+        self.at = np.array([p.numbers.ctypes.data for p in self.parts], dtype=np.int64)
+        self.weights = _table([[w.data_ptr(), *_extent(w), int(w.dtype == torch.float64)] for w in block.weights])
+        pairs = zip(moved, block.moving, strict=True)
+        self.copied = _table([[m.data_ptr(), b.data_ptr(), _bytes(b), 0] for m, b in pairs])
+        self.averaged = _table(
+            [
+                [
+                    a.data_ptr(),
+                    b.data_ptr(),
+                    *_extent(a),
+                    int(a.dtype == torch.float64) if a.is_floating_point() else -1,
+                ]
+                for a, b in zip(block.regularized.average or (), (*block.weights, *block.moving), strict=False)
+            ]
+        )
 
-    def enter(self, table: Table, block: Trained, steps: range) -> None:
-        """Before the driver runs: addresses, and the hyperparameters at each step."""
+    def enter(self, table: Table, block: Trained, steps: range) -> list[int]:
+        """Addresses and numbers for the driver, with the hyperparameters at each step."""
         first = self.step.graph.inputs
         table.put(0, first, self.outputs, [False] * len(self.outputs))
         table.base[:, first : first + len(self.outputs)] = table.base[0, first : first + len(self.outputs)]
         for mine, part in zip(self.parts, block.updates, strict=True):
             mine.enter(part, steps)
+        self.factors = _factors(block, self.parts, steps)
+        self.shares = block.regularized.shares(steps, block.per_epoch, block.total)
+        return [
+            *(a.ctypes.data for a in (block.active, block.broken, block.loss_sum)),
+            *(self.loss.data_ptr(), int(self.loss.dtype == torch.float64), steps[0]),
+            *(self.part_of.ctypes.data, self.at.ctypes.data, len(block.active)),
+            *(len(self.weights), self.weights.ctypes.data, len(self.copied), self.copied.ctypes.data),
+            *(0 if a is None else a.ctypes.data for a in (self.factors, self.shares)),
+            *(len(self.averaged), self.averaged.ctypes.data),
+        ]
 
 
 class _Part:
@@ -120,35 +145,6 @@ def _called(launch: Launch) -> list[int]:
 def _t(launch: Launch) -> np.ndarray:
     """The steps (rows,) that a launch's rows are at."""
     return launch.arrays[8]
-
-
-class _Whole:
-    """What the driver reads beside the table of the step and the parts."""
-
-    def __init__(self, block: Trained, room: Room, steps: range) -> None:
-        parts, (loss, *moved) = room.parts, room.outputs[len(block.weights) :]
-        regularized, weights = block.regularized, block.weights
-        part_of = np.repeat(np.arange(len(parts)), [p.count for p in block.updates]).astype(np.int64)
-        at = np.array([p.numbers.ctypes.data for p in parts], dtype=np.int64)
-        self.weights = _table([[w.data_ptr(), *_extent(w), int(w.dtype == torch.float64)] for w in weights])
-        copies = [[m.data_ptr(), b.data_ptr(), _bytes(b), 0] for m, b in zip(moved, block.moving, strict=True)]
-        self.copied = _table(copies)
-        self.factors = _factors(block, parts, steps)
-        self.shares = regularized.shares(steps, block.per_epoch, block.total)
-        averages = [
-            [a.data_ptr(), now.data_ptr(), *_extent(a), int(a.dtype == torch.float64) if a.is_floating_point() else -1]
-            for a, now in zip(regularized.average or (), (*weights, *block.moving), strict=False)
-        ]
-        self.averaged = _table(averages)
-        self.arrays = (part_of, at, loss, moved)
-        self.numbers = [
-            *(a.ctypes.data for a in (block.active, block.broken, block.loss_sum)),
-            *(loss.data_ptr(), int(loss.dtype == torch.float64), steps[0]),
-            *(part_of.ctypes.data, at.ctypes.data, len(block.active)),
-            *(len(weights), self.weights.ctypes.data, len(copies), self.copied.ctypes.data),
-            *(0 if a is None else a.ctypes.data for a in (self.factors, self.shares)),
-            *(len(averages), self.averaged.ctypes.data),
-        ]
 
 
 def _factors(block: Trained, parts: Sequence[_Part], steps: range) -> np.ndarray | None:

@@ -48,10 +48,7 @@ class Scheduling:
 
     def write(self, table: np.ndarray, step: int) -> None:
         """Put the values of this step into the table."""
-        if len(self.rows):
-            table[self.rows, self.columns] = self.scale * self.factors[step, self.kinds]
-        for row, column, _, state in self.loops:
-            table[row, column] = state[0]
+        table[:] = self.over(table, range(step, step + 1))[0]
 
     def over(self, table: np.ndarray, steps: range) -> np.ndarray:
         """The table at each of these steps, (steps, *table.shape); none of them lies behind the end of a pass."""
