@@ -13,11 +13,13 @@ from torch.nn import functional as F
 
 from thalweg import formulas, regularizers, schedules
 from thalweg.errors import TrainingError
+from thalweg.losses import CrossEntropy
 from thalweg.population.batched import Batched
 from thalweg.population.batches import TensorBatches, order_seed
 from thalweg.population.block import Block, Task, arranged, initial_tensors
 from thalweg.population.member import Member
 from thalweg.population.sizing import activations_of, block_size
+from thalweg.samples import Samples
 
 from ..cases import mostly_slow
 
@@ -445,7 +447,7 @@ def test_blocks_shrink_with_the_model_and_below_eight_only_to_save_memory() -> N
 def test_activations_are_counted_per_sample_and_leave_no_hooks() -> None:
     model = Small(torch.float64)
     sample = torch.zeros(5, 1, 4, 4, dtype=torch.float64)
-    assert activations_of(model, sample) == 3 * 16 + 12 + 4
+    assert activations_of(model, Samples(sample, torch.zeros(5, dtype=torch.int64)), CrossEntropy()) == 3 * 16 + 12 + 4
     assert not any(layer._forward_hooks for layer in model.modules())
 
 

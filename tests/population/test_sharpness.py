@@ -15,6 +15,7 @@ from thalweg.population import sharpness
 from thalweg.population.batched import Batched
 from thalweg.population.sharpness import Landscape, curvature
 from thalweg.programs.native import single_threaded
+from thalweg.samples import Samples
 
 from ..cases import mostly_slow
 
@@ -64,12 +65,12 @@ def made(model: Callable[[], nn.Module], members: int = 3) -> tuple[Landscape, l
             if isinstance(layer, nn.BatchNorm2d):
                 layer.running_mean.uniform_(-1, 1)  # type: ignore[union-attr]
     batched = Batched(model(), F.cross_entropy, {})
-    batched.find_moving_buffers(INPUTS[:2])
+    batched.find_moving_buffers(Samples(INPUTS[:2], CLASSES[:2]))
     states = [dict(m.named_parameters()) | dict(m.named_buffers()) for m in modules]
     weights, moving = (
         [torch.stack([s[n].detach() for s in states]) for n in names] for names in (batched.names, batched.moving)
     )
-    return Landscape(batched, INPUTS, CLASSES, [], moving), weights, modules
+    return Landscape(batched, Samples(INPUTS, CLASSES), [], moving), weights, modules
 
 
 def whole_hessian(module: nn.Module) -> np.ndarray:
@@ -116,8 +117,8 @@ def test_a_negative_eigenvalue_that_is_larger_in_size_is_passed_over() -> None:
 
     batched = Batched(Weights(), lambda outputs, targets: outputs.mean(), {})
     x = torch.ones(6, 1, dtype=DOUBLE)
-    batched.find_moving_buffers(x)
-    found = curvature(Landscape(batched, x, x), [torch.ones(2, 4, dtype=DOUBLE)], epsilon=0.1)
+    batched.find_moving_buffers(Samples(x, x))
+    found = curvature(Landscape(batched, Samples(x, x)), [torch.ones(2, 4, dtype=DOUBLE)], epsilon=0.1)
     np.testing.assert_allclose(found.eigenvalue, [2.0, 2.0], rtol=1e-3)
     g = coefficients.numpy()
     stepped = 1 + 0.1 * g / np.linalg.norm(g)
@@ -129,9 +130,9 @@ def test_a_model_that_is_linear(loss: Callable[..., torch.Tensor]) -> None:
     """Of ‖Xw − y‖²/n the Hessian is 2XᵀX/n; near its minimum, Huber's is half of that."""
     x = torch.linspace(-1, 1, 64, dtype=DOUBLE)[:, None]
     batched = Batched(nn.Linear(1, 1, dtype=DOUBLE), loss, {})
-    batched.find_moving_buffers(x)
+    batched.find_moving_buffers(Samples(x, x))
     weights = [torch.full((2, 1, 1), 2.0, dtype=DOUBLE), torch.ones(2, 1, dtype=DOUBLE)]
-    value = curvature(Landscape(batched, x, 2 * x + 0.9), weights).eigenvalue
+    value = curvature(Landscape(batched, Samples(x, 2 * x + 0.9)), weights).eigenvalue
     np.testing.assert_allclose(value, [2.0 if loss is F.mse_loss else 1.0] * 2, rtol=1e-3)
 
 
@@ -173,9 +174,9 @@ def test_populations_share_what_was_traced_and_not_their_fixed_tensors() -> None
 
     batched = Batched(Scaled(), lambda outputs, targets: outputs.mean(), {})
     x = torch.ones(6, 1, dtype=DOUBLE)
-    batched.find_moving_buffers(x)
+    batched.find_moving_buffers(Samples(x, x))
     losses = [
-        Landscape(batched, x, x, [torch.tensor([scale], dtype=DOUBLE)]).loss([torch.ones(2, 1, dtype=DOUBLE)])
+        Landscape(batched, Samples(x, x), [torch.tensor([scale], dtype=DOUBLE)]).loss([torch.ones(2, 1, dtype=DOUBLE)])
         for scale in (1.0, 3.0)
     ]
     assert [loss.tolist() for loss in losses] == [[1.0, 1.0], [3.0, 3.0]]

@@ -229,6 +229,14 @@ class Failing(Rows):
         raise OSError("disk on fire")
 
 
+class Trees(Rows):
+    """Samples of which the last holds a tensor more."""
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        inputs, target = super().__getitem__(index)
+        return ((inputs, inputs) if index == len(self) - 1 else (inputs,)), target
+
+
 BAD_DATA: dict[str, tuple[Any, str]] = {
     "nan": ((spoiled(np.nan), CLASSES), r"train inputs hold 2 values of 240 that are NaN or infinite"),
     "infinite": ((spoiled(np.inf), CLASSES), r"train inputs hold 2 values"),
@@ -237,14 +245,25 @@ BAD_DATA: dict[str, tuple[Any, str]] = {
     "empty": ((INPUTS[:0], CLASSES[:0]), r"train inputs are empty, of shape \(0, 4\); give at least one"),
     "lengths": ((INPUTS, CLASSES[:50]), r"60 inputs and 50 targets; give one target for each input"),
     "none": (None, r"train data are a NoneType; give a pair \(inputs, targets\)"),
-    "three": ((INPUTS, CLASSES, CLASSES), r"train data hold a tuple of 3; give \(inputs, targets\)"),
-    "lists": ((INPUTS.tolist(), CLASSES), r"train inputs are a list; they must be a single tensor"),
-    "two inputs": (((X, X), Y), r"train inputs are a tuple; they must be a single tensor"),
+    "four": ((INPUTS, CLASSES, CLASSES, CLASSES), r"train data are a tuple of 4; give a pair \(inputs, targets\)"),
+    "weights below 0": ((INPUTS, CLASSES, -np.ones(60)), r"train weights must be 0 or more, and one of them"),
+    "all weights 0": ((INPUTS, CLASSES, np.zeros(60)), r"train weights must be 0 or more, and one of them"),
+    "weights of values": ((INPUTS, CLASSES, INPUTS), r"train weights are of shape \(60, 4\); give one number"),
+    "few weights": ((INPUTS, CLASSES, np.ones(50)), r"60 inputs and 50 weights; give one row for each sample"),
+    "ragged lists": (([[1.0], [1.0, 2.0]] * 30, CLASSES), r"train inputs differ in length .*pad or crop"),
+    "two inputs": (((X, X), Y), r"cannot take the train inputs, of a tuple of .*make its first layer"),
+    "two lengths": (((X, X[:50]), Y), r"60 inputs\[0\] and 50 inputs\[1\]; give one row for each sample"),
+    "no targets": ({"a": X, "b": X}, r"are a dict of 'a', 'b'; call the targets one of labels"),
+    "two kinds of targets": ({"a": X, "y": Y, "labels": Y}, r"call the targets one of labels"),
+    "an object inside": (({"a": X, "b": object()}, Y), r"train inputs\['b'\] are a object; give a tensor"),
+    "nan inside": (({"a": X * torch.nan}, Y), r"train inputs\['a'\] hold 240 values of 240"),
+    "no tensor": (((), Y), r"train data hold no tensor"),
+    "trees that differ": (Trees(), r"train samples differ in what they hold \(a tree of 2 .* and a tree of 3"),
     "text": ((np.array(["a"] * 60), CLASSES), r"train inputs are an array of <U1; give floats or integers"),
     "booleans": ((X > 0, Y), r"train inputs are bool; convert them"),
     "sparse": ((X.to_sparse(), Y), r"train inputs are sparse_coo; convert them to dense"),
     "one sample": ((X[:1], Y[:1]), r"too few to split \(1 sample\); give validation="),
-    "dictionary": (Rows([{"a": 1}] * 9, CLASSES), r"hold a dict as inputs or targets of a sample"),
+    "dictionary": (Rows([{"a": 1}] * 9, CLASSES), r"cannot take the train inputs, of a dict"),
     "ragged": (Rows([np.zeros(i + 1) for i in range(9)], CLASSES), r"samples differ in shape .*pad or crop"),
     "failing": (Failing(), r"cannot be read to the end \(disk on fire\); repair the dataset"),
     "high class": ((INPUTS, CLASSES + 1), r"train targets run from 1 to 3, .*allows classes 0 to 2"),
@@ -277,7 +296,7 @@ def test_the_other_parts_are_checked_too(where: str) -> None:
         (DataLoader(Rows(), 8), r"cannot take the train inputs, .* float64"),
         (DataLoader(Failing(), 8), r"dataset of the train DataLoader fails .*disk on fire"),
         (DataLoader(Rows([], [])), r"the train DataLoader has no samples"),
-        (DataLoader(TensorDataset(X), 8), r"train data hold a list of 1; give \(inputs, targets\)"),
+        (DataLoader(TensorDataset(X), 8), r"train data are a list of 1; give a pair \(inputs, targets\)"),
     ],
     ids=["classes", "nan", "double", "failing", "empty", "single"],
 )
@@ -316,7 +335,7 @@ BAD_MODELS: dict[str, tuple[Any, str]] = {
     "complex": (lambda: network().to(torch.complex64), r"parameters are complex64; make them real"),
     "lazy": (lambda: nn.LazyLinear(3), r"parameters without values"),
     "meta": (lambda: nn.Linear(4, 3, device="meta"), r"parameters without values"),
-    "tuple": (lambda: nn.LSTM(4, 3), r"model returns a tuple; it must return a single tensor"),
+    "tuple": (lambda: nn.LSTM(4, 3), r"model returns a tuple; let it return a single tensor"),
     "no rows": (lambda: nn.Sequential(network(), nn.Flatten(0)), r"shape \(24,\) .*from 8 samples; .*row"),
 }
 

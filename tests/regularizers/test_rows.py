@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from thalweg import regularizers as r
 from thalweg.errors import PlanError
+from thalweg.samples import Samples
 
 IMAGES = torch.rand(12, 2, 6, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 CLASSES = torch.arange(12) % 5
@@ -195,7 +196,7 @@ def test_batch_normalization() -> None:
     model = nn.BatchNorm1d(3, dtype=torch.float64)
     x = torch.randn(8, 3, dtype=torch.float64)
     batched = Batched(model, lambda outputs, targets: (outputs * targets).sum(), {})
-    batched.find_moving_buffers(x)
+    batched.find_moving_buffers(Samples(x, x))
     weight, bias = torch.tensor([[1.0] * 3, [2.0] * 3]).double(), torch.zeros(2, 3).double()
     moving = [torch.zeros(2, 3).double(), torch.ones(2, 3).double(), torch.zeros(2, dtype=torch.int64)]
     *_, losses, mean, variance, count = batched.gradient([weight, bias], x, x, (), moving)

@@ -22,6 +22,7 @@ from ..plan.factors import Setting
 from ..population.block import EVALUATION_BATCH, Block
 from ..population.compiled import Compiled
 from ..programs.native import single_threaded
+from ..samples import Samples
 from .memory import out_of_memory
 from .programs import ALONE, COMPILED, STACKED, Programs, Way
 
@@ -149,9 +150,9 @@ class _Trial:
 def _measured(block: Block, count: int) -> tuple[list[Tensor], float]:
     """The first members' gradients and losses of the first step, and the time of the fastest of a few such steps."""
     batched, task = block.task.batched, block.task
-    inputs, targets = next(iter(task.batches.epoch(block.seed, 0)))
+    batch = inputs, targets = next(iter(task.batches.epoch(block.seed, 0)))
     for part in block.regularized.parts:
-        part.check(batched.loss, inputs, targets)
+        part.fits(batched.loss, batch)
     extra = block.regularized.extra(block.seeds, 0, inputs, block.per_member)
 
     def step() -> tuple[Tensor, ...]:
@@ -159,7 +160,7 @@ def _measured(block: Block, count: int) -> tuple[list[Tensor], float]:
 
     first = [t[:COMPARED].clone() for t in step()[: len(block.weights) + 1]]  # the rest takes memory as a block does
     if task.validation is not None:
-        block.evaluate(*(part[:EVALUATION_BATCH] for part in task.validation))
+        block.evaluate(*Samples(*task.validation).take(slice(EVALUATION_BATCH)))
     return first, min(timeit.repeat(step, repeat=count, number=1))
 
 

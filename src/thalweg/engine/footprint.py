@@ -8,14 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..kernels.lower import lower
 from ..plan.factors import Setting
 from ..population.block import EVALUATION_BATCH, Task, at_once
 from ..population.compiled import Compiled
-from ..population.sizing import activations_of
 from ..regularizers.stopping import EarlyStopping
 from .block_run import STEPS_SECONDS
 from .programs import Programs, dtype_of
@@ -110,8 +108,7 @@ def _copies(programs: Programs, setting: Setting) -> int:
 def _batch(programs: Programs, setting: Setting) -> tuple[int, int]:
     """Bytes of a batch, and the samples in it."""
     samples = programs.samples(setting)
-    inputs, targets = programs.problem.validation
-    return samples * sum(t[:1].nbytes for t in (inputs, targets)), samples
+    return samples * sum(t[:1].nbytes for t in programs.problem.validation.leaves), samples
 
 
 def _compiled(task: Task) -> Compiled | None:
@@ -122,12 +119,11 @@ def _compiled(task: Task) -> Compiled | None:
 
 def _results(programs: Programs, settings: Sequence[Setting], samples: int) -> int:
     task = programs.task(settings[0])
-    evaluated = min(EVALUATION_BATCH, len(programs.problem.validation[0]))
+    evaluated = min(EVALUATION_BATCH, programs.problem.validation.size)
     if (program := _compiled(task)) is not None:
         return program.room(samples, evaluated)
-    inputs = programs.problem.validation[0]
     each = (
-        int(activations_of(programs.structure, inputs[:8]) * max(GRADIENTS * samples, evaluated))
+        int(programs.problem.activations(programs.structure) * max(GRADIENTS * samples, evaluated))
         * dtype_of(programs.problem).itemsize
     )
     return each if programs.alone(settings[0]) else each * len(settings)
@@ -137,7 +133,7 @@ def data_bytes(programs: Programs) -> int:
     """Of the samples in memory; a DataLoader has its own."""
     problem = programs.problem
     parts = [problem.validation, problem.test, *([] if isinstance(problem.train, DataLoader) else [problem.train])]
-    return sum(t.nbytes for part in parts for t in part if isinstance(t, Tensor))
+    return sum(t.nbytes for part in parts for t in part.leaves)
 
 
 def workers(programs: Programs, blocks: Sequence[Cut]) -> int:

@@ -21,6 +21,7 @@ from ..plan.plan import Plan
 from ..population.block import EVALUATION_BATCH, Block
 from ..problem.prepare import Prepared
 from ..programs.native import single_threaded
+from ..samples import Samples
 from .batching import AUTO, STEPS, decide
 from .block_run import failure
 from .footprint import Footprint, at_work, data_bytes, free_memory, shown, too_large
@@ -207,17 +208,18 @@ def _timed(programs: Programs, settings: Sequence[Setting], fold: int | None) ->
         next(steps)
         if block.step > first:  # else a pass has ended
             each.append((time.perf_counter() - start) / (block.step - first))
-    return statistics.median(each) / len(settings), _evaluation(block, task.validation) / len(settings)
+    return statistics.median(each) / len(settings), _evaluation(block) / len(settings)
 
 
-def _evaluation(block: Block, validation: Any) -> float:
-    """Seconds of all samples, by those of the first."""
-    if validation is None:
+def _evaluation(block: Block) -> float:
+    """Seconds of all samples that a block is judged on, by those of the first."""
+    if block.task.validation is None:
         return 0.0
-    part = [t[:EVALUATION_BATCH] for t in validation]
+    validation = Samples(*block.task.validation)
+    part = validation.take(slice(EVALUATION_BATCH))
     block.evaluate(*part)  # which is compiled
     seconds = min(timeit.repeat(lambda: block.evaluate(*part), repeat=STEPS, number=1))
-    return seconds * len(validation[0]) / len(part[0])
+    return seconds * validation.size / part.size
 
 
 def _search(programs: Programs, foreseen: Sequence[ProgramForecast]) -> Stage:

@@ -21,9 +21,9 @@ from ..population.block import Task, arranged
 from ..population.compiled import Compiled
 from ..population.member import Member
 from ..population.one_by_one import OneByOne
-from ..population.sizing import activations_of, block_size
-from ..problem.data import Pair
+from ..population.sizing import block_size
 from ..problem.prepare import Prepared
+from ..samples import Samples
 
 Program = tuple[Any, ...]
 FEW = 8  # members in a block whose members are trained one by one, so that each process has several blocks
@@ -127,19 +127,18 @@ class Programs:
         batched = [program for (loss, way), program in self._batched.items() if loss in losses and way == STACKED]
         return [*dict.fromkeys(sentence for program in batched for sentence in program.notes)]
 
-    def _data(self, size: int | str, fold: int | None) -> tuple[Batches, Pair | None]:
+    def _data(self, size: int | str, fold: int | None) -> tuple[Batches, Samples | None]:
         """What to train on, and what to judge on."""
         problem = self.problem
         if isinstance(problem.train, DataLoader):
-            return LoaderBatches(problem.train), problem.validation
+            return LoaderBatches(problem.train, problem.given), problem.validation
         if not self._folds:
-            return TensorBatches(*problem.train, samples_per_step(size, len(problem.train[0]))), problem.validation
-        inputs, targets = problem.pool
+            return TensorBatches(*problem.train, samples_per_step(size, problem.train.size)), problem.validation
+        pool = problem.pool
         if fold is None:
-            return TensorBatches(inputs, targets, samples_per_step(size, len(inputs))), None
+            return TensorBatches(*pool, samples_per_step(size, pool.size)), None
         training, judging = self._folds[fold]
-        batches = TensorBatches(inputs, targets, samples_per_step(size, len(training)), training)
-        return batches, (inputs[judging], targets[judging])
+        return TensorBatches(*pool, samples_per_step(size, len(training)), training), pool.take(judging)
 
     def samples(self, setting: Setting) -> int:
         """Samples in the largest batch of the setting."""
@@ -170,7 +169,7 @@ class Programs:
         one is begun last."""
         plan, problem = self.plan, self.problem
         groups = self._grouped(settings)
-        outputs = activations_of(self.structure, problem.validation[0][:8])
+        outputs = problem.activations(self.structure)
         repeats = list(itertools.product(seeds, folds))
         states = max(map(plan.states_of, settings))
         blocks: list[list[Setting]] = []

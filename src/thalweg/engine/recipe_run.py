@@ -24,7 +24,6 @@ from torch.utils.data import DataLoader
 from ..errors import ThalwegError, first_line
 from ..plan.folds import FOLD
 from ..population.batches import RANDOM
-from ..population.sizing import activations_of
 from ..problem.prepare import Prepared
 from ..programs.native import single_threaded
 from ..recipe.recipe import Recipe, recipe
@@ -93,7 +92,7 @@ def run_recipe(
         return replace(run, reason=f"it takes more than {STEPS:,} steps, and its end alone could be compared.")
     problem = programs.problem
     with torch.no_grad():
-        test = float(problem.loss(model.eval()(problem.test[0]), problem.test[1]))
+        test = float(problem.loss.over(model.eval(), problem.test))
     ran = _compared(run, [test], np.array([float(row["test_loss"])]))
     return replace(ran, epochs=plan.epochs, planned=plan.epochs, at=plan.epochs)
 
@@ -112,11 +111,11 @@ def _member(verdict: Verdict, members: pd.DataFrame) -> Any:
 
 
 def _check_memory(problem: Prepared) -> None:
-    inputs, _ = problem.validation
-    need = activations_of(built(problem), inputs[:8]) * len(inputs) * inputs.element_size()
+    model, samples = built(problem), problem.validation.size
+    need = problem.activations(model) * samples * next(model.parameters()).element_size()
     if need > MEMORY:
         raise ThalwegError(
-            f"it judges all {len(inputs):,} validation samples at once, which would take up to {need / 2**30:.0f} GiB."
+            f"it judges all {samples:,} validation samples at once, which would take up to {need / 2**30:.0f} GiB."
         )
 
 

@@ -21,13 +21,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 
 from ..errors import TrainingError
+from ..losses import Measure
 from ..population.batched import Batched
 from ..population.block import EVALUATION_BATCH
 from ..population.sizing import activations_of, block_size
+from ..samples import Samples, Tree, with_tensors
 
 State = dict[str, Tensor]  # weights, and buffers that training moves, by name
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -134,23 +135,21 @@ class Slices:
         batched: whether many points are evaluated at once; known after the first.
     """
 
-    def __init__(
-        self, model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, targets: Tensor
-    ) -> None:
+    def __init__(self, model: nn.Module, loss: Measure, inputs: Tree, targets: Tree) -> None:
         self.model = copy.deepcopy(model)
         if not any(p.requires_grad for p in self.model.parameters()):
             self.model.requires_grad_(True)
         device = next(self.model.parameters()).device
-        self.inputs, self.targets = inputs.to(device), targets.to(device)
+        self.samples = Samples(inputs, targets).map(lambda t: t.to(device))
         self.engine = Batched(self.model, loss, {})
         with torch.random.fork_rng(devices=[]):
-            self.engine.find_moving_buffers(self.inputs[:2])
-            activations = activations_of(self.model.eval(), self.inputs[:8])
+            self.engine.find_moving_buffers(self.samples.take(slice(2)))
+            activations = activations_of(self.model.eval(), self.samples.take(slice(8)), self.engine.loss)
         self.names, self.moving = self.engine.names, self.engine.moving
         tensors = self._all()
         self.fixed = [tensors[n].detach() for n in self.engine.fixed]
         weights = sum(tensors[n].numel() for n in self.names)
-        self.chunk = block_size(weights, 0, int(activations * min(len(self.inputs), EVALUATION_BATCH)))
+        self.chunk = block_size(weights, 0, int(activations * min(self.samples.size, EVALUATION_BATCH)))
         self.batched = True
 
     def _all(self) -> dict[str, Tensor]:
@@ -181,26 +180,24 @@ class Slices:
             [torch.stack([point(name) for point in points]) for name in names] for names in (self.names, self.moving)
         )
         return self._mean(
-            lambda x, y: self.engine.evaluate(weights, x, y, self.fixed, moving)[0].double().cpu().numpy()
+            lambda chunk: self.engine.evaluate(weights, *chunk, self.fixed, moving)[0].double().cpu().numpy()
         ).tolist()
 
     def _alone(self, point: Callable[[str], Tensor]) -> float:
         tensors = {n: point(n) for n in (*self.names, *self.moving)}
 
-        def value(x: Tensor, y: Tensor) -> np.ndarray:
+        def value(chunk: Samples) -> np.ndarray:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                outputs = functional_call(self.model, tensors, (x,))
-                return np.array(float(self.engine.judge(outputs, y)))
+                return np.array(
+                    float(with_tensors(self.model, tensors, lambda model: self.engine.judge.over(model, chunk)))
+                )
 
         return float(self._mean(value))
 
-    def _mean(self, value: Callable[[Tensor, Tensor], np.ndarray]) -> np.ndarray:
+    def _mean(self, value: Callable[[Samples], np.ndarray]) -> np.ndarray:
         """Over all samples, in batches; where samples count unequally each batch counts as its samples do."""
         total, samples = np.zeros(()), 0.0
-        batches = (values.split(EVALUATION_BATCH) for values in (self.inputs, self.targets))
-        for x, y in zip(*batches, strict=True):
-            counts = self.engine.judge.counts(y)
-            count = float(len(x) if counts is None else counts.sum())
-            if count:
-                total, samples = total + count * value(x, y), samples + count
+        for chunk in self.samples.split(EVALUATION_BATCH):
+            if count := self.engine.judge.total(chunk):
+                total, samples = total + count * value(chunk), samples + count
         return total / samples

@@ -17,7 +17,7 @@ from .triplet import TripletMargin
 from .likelihood import NegativeLogLikelihood, from_distribution
 from .information import cross_entropy_of, entropy
 from .linear import linear_cross_entropy
-from .registry import LOSSES, METRICS, accuracy, get, get_metric, name_of
+from .registry import LOSSES, METRICS, Custom, OfModel, accuracy, get, get_metric, name_of, seen, sees_model
 
 __all__ = [
     "L1",
@@ -25,11 +25,13 @@ __all__ = [
     "METRICS",
     "MSE",
     "CrossEntropy",
+    "Custom",
     "Huber",
     "KLDiv",
     "Loss",
     "Measure",
     "NegativeLogLikelihood",
+    "OfModel",
     "TripletMargin",
     "accuracy",
     "cross_entropy_of",
@@ -39,4 +41,6 @@ __all__ = [
     "get_metric",
     "linear_cross_entropy",
     "name_of",
+    "seen",
+    "sees_model",
 ]

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import arguments, calls
 from ..arguments import Declared, choice, declared
 from ..errors import ProblemError
 from ..numbers import Range
+from ..samples import Samples, Weighted, call, scores
 from . import fit
 
 Measure = Callable[[Tensor, Tensor], Tensor]
@@ -79,6 +80,8 @@ class Loss(Declared, ABC):
         Raises:
             ProblemError: for shapes that do not fit.
         """
+        if isinstance(targets, Weighted):
+            targets, weights = targets
         self.fit(outputs, targets)
         fit.as_many(outputs, targets, weights)
         if weights is None:
@@ -90,6 +93,23 @@ class Loss(Declared, ABC):
         rows, counts = self._rows(outputs, targets), self.counts(targets)
         totals = weights if counts is None else weights * counts.to(rows.dtype)
         return (weights * rows).sum() / totals.sum()
+
+    def over(self, model: nn.Module, samples: Samples, criterion: Measure | None = None) -> Tensor:
+        """The loss of a model on these samples.
+
+        Args:
+            criterion: what takes the place of this loss, made of it by regularizers.
+        """
+        return (criterion or self)(scores(call(model, samples.inputs)), samples.targets)
+
+    def total(self, samples: Samples) -> float:
+        """What the mean over these samples is to be multiplied by to be their sum."""
+        weights = samples.targets.weights if isinstance(samples.targets, Weighted) else None
+        counts = self.counts(samples.plain_targets)
+        if weights is None or counts is None:
+            each = counts if weights is None else weights
+            return float(samples.size) if each is None else float(each.sum())
+        return float((weights * counts).sum())
 
     def per_sample(self, outputs: Tensor, targets: Any) -> Tensor:
         """One value per sample, (samples,): torch's ``reduction="none"``, averaged over a sample's own values."""

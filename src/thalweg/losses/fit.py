@@ -13,6 +13,8 @@ from ..errors import ProblemError
 
 def as_many(outputs: Tensor, targets: Tensor | None, weights: Tensor | None) -> None:
     """As many targets, and as many weights, as outputs."""
+    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor | None):
+        return  # trees, whose rows a function of the user's looks at
     for what, tensor in (("targets", targets), ("sample weights", weights)):
         if tensor is not None and outputs.ndim and tensor.shape[:1] != outputs.shape[:1]:
             many = len(tensor) if tensor.ndim else "a single value"

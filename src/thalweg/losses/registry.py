@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import calls
 from ..arguments import build, class_of
 from ..errors import ProblemError, unknown
+from ..samples import Samples, call, scores
 from .base import Loss, Measure
 from .regression import MAE, MSE
 
@@ -58,16 +60,52 @@ class Custom(Loss, listed=False):
             )
         return values
 
+    def over(self, model: nn.Module, samples: Samples, criterion: Measure | None = None) -> Tensor:
+        return (criterion or self)(call(model, samples.inputs), samples.targets)
+
     @property
     def label(self) -> str:
         return name_of(self.function)
 
 
+@dataclass(frozen=True, eq=False)
+class OfModel(Custom, listed=False):
+    """A function of the user's that sees the model: (model, batch) → a scalar or one value per sample."""
+
+    of_classes: ClassVar[bool] = False
+    function: Callable[[nn.Module, Any], Tensor]
+
+    def __call__(self, model: Any, batch: Any, weights: Tensor | None = None) -> Tensor:
+        values = self.function(model, batch)
+        return values.mean() if values.ndim else values
+
+    def over(self, model: nn.Module, samples: Samples, criterion: Measure | None = None) -> Tensor:
+        return self(model, samples.batch)
+
+    def total(self, samples: Samples) -> float:
+        return float(samples.size)
+
+
+def seen(measure: Measure, outputs: Any) -> Any:
+    """What a measure is given of a model's outputs: all of them if it is the user's own, else the scores."""
+    return outputs if isinstance(measure, Custom) else scores(outputs)
+
+
+def sees_model(loss: object) -> bool:
+    """Whether a loss is a function of (model, batch): its first argument is called `model`, `module` or `net`."""
+    try:
+        first = next(iter(inspect.signature(loss).parameters), "")  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return first in ("model", "module", "net")
+
+
 def get(loss: str | Measure) -> Loss:
     """The loss of that name, of that text with arguments, or made of that callable.
 
-    A callable (outputs, targets) may return a scalar or one value per sample; the latter are averaged.
-    Torch's own functions are the losses of the same name.
+    A callable (outputs, targets) may return a scalar or one value per sample; the latter are averaged. One whose
+    first argument is called `model` is given the model, and the batch as the user gave it. Torch's own functions are
+    the losses of the same name.
 
     Raises:
         ProblemError: for an unknown name or argument, or something that is neither a name nor callable.
@@ -88,7 +126,9 @@ def get(loss: str | Measure) -> Loss:
         return build(Loss, "loss", name, arguments) if arguments or name not in LOSSES else LOSSES[name]
     if not callable(loss):
         raise _neither("loss", loss, list(LOSSES))
-    return _of_torch(loss) or Custom(loss)
+    if (same := _of_torch(loss)) is not None:
+        return same
+    return OfModel(cast(Any, loss)) if sees_model(loss) else Custom(loss)
 
 
 def get_metric(metric: str | Measure) -> Measure:

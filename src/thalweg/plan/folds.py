@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import PlanError, StoreError, first_line
 from ..regularizers.stopping import EarlyStopping
+from ..samples import Samples
 
 if TYPE_CHECKING:
     from ..problem.prepare import Prepared
@@ -151,11 +152,10 @@ def _splitter(count: Any, ready: Prepared, seed: int) -> Any:
             f"folds={count!r} is not allowed: give a whole number of at least 2, since each fold is judged on what "
             "the others train on."
         )
-    count, labels = int(count), _labels(ready.pool[1])
-    if count > len(ready.pool[0]):
+    count, labels = int(count), _labels(ready.pool)
+    if count > ready.pool.size:
         raise PlanError(
-            f"{count} folds cannot be cut from {len(ready.pool[0])} samples of training and "
-            "validation; give fewer folds."
+            f"{count} folds cannot be cut from {ready.pool.size} samples of training and validation; give fewer folds."
         )
     if ready.groups is not None and (groups := len(np.unique(ready.groups))) < count:
         raise PlanError(f"{count} folds cannot be cut from {groups} groups; give at most {groups}.")
@@ -173,9 +173,11 @@ def _splitter(count: Any, ready: Prepared, seed: int) -> Any:
     return sk.KFold(count, **shuffle) if labels is None else sk.StratifiedKFold(count, **shuffle)
 
 
-def _labels(targets: Tensor) -> np.ndarray | None:
+def _labels(pool: Samples) -> np.ndarray | None:
     """Class ids, one for each sample, if that is what the targets are."""
-    return None if targets.is_floating_point() or targets.ndim != 1 else targets.numpy()
+    targets = pool.plain_targets
+    ids = isinstance(targets, Tensor) and not targets.is_floating_point() and targets.ndim == 1
+    return targets.numpy() if ids else None
 
 
 def _arguments(splitter: Any) -> dict[str, Any]:
@@ -215,9 +217,8 @@ def _rebuilt(name: str, arguments: Mapping[str, Any]) -> Any:
 
 def _split(splitter: Any, ready: Prepared) -> list[Rows]:
     """The rows of each fold, with whatever scikit-learn has against it in one sentence."""
-    inputs, targets = ready.pool
-    labels = _labels(targets)
-    data = np.zeros((len(inputs), 1)), np.zeros(len(inputs)) if labels is None else labels, ready.groups
+    count, labels = ready.pool.size, _labels(ready.pool)
+    data = np.zeros((count, 1)), np.zeros(count) if labels is None else labels, ready.groups
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
@@ -225,7 +226,7 @@ def _split(splitter: Any, ready: Prepared) -> list[Rows]:
             rows = [tuple(map(np.asarray, pair)) for pair in splitter.split(*data)]
     except (ValueError, TypeError, UserWarning) as error:
         raise PlanError(
-            f"{type(splitter).__name__} cannot split these {len(inputs)} samples ({first_line(error)}); "
+            f"{type(splitter).__name__} cannot split these {count} samples ({first_line(error)}); "
             "give other folds" + (", or groups= to the problem." if "group" in str(error) else ".")
         ) from error
     if len(rows) < 2 or not all(len(part) for pair in rows for part in pair):

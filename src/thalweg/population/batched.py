@@ -13,16 +13,18 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils import _pytree as pytree
 
 from .. import losses
 from ..errors import BatchingError, TrainingError, first_line
 from ..regularizers.base import Regularizer, criterion
+from ..samples import Samples, Tree, call, with_tensors
 from .draws import Draw, Replayed, numbers, recorded
 from .moving import cumulative, moving_buffers
 
@@ -77,6 +79,7 @@ class Layout:
 
 # What a model may make the tracer raise: control flow that depends on data, operations without a rule, its own checks.
 UNTRACEABLE = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
+SLOW = "There is a performance drop"  # how vmap warns of an operation that it takes member by member
 # PyTorch traces for the whole process: of two programs traced at once one may fail, run untraced, and round otherwise.
 TRACING = threading.Lock()
 
@@ -98,9 +101,9 @@ class Batched:
     def __init__(
         self,
         model: nn.Module,
-        loss: Callable[[Tensor, Tensor], Tensor],
-        metrics: Mapping[str, Callable[[Tensor, Tensor], Tensor]],
-        judge: Callable[[Tensor, Tensor], Tensor] | None = None,
+        loss: losses.Measure,
+        metrics: Mapping[str, losses.Measure],
+        judge: losses.Measure | None = None,
     ) -> None:
         self.model, self.loss, self.metrics = model, losses.get(loss), dict(metrics)
         self.judge = self.loss if judge is None else losses.get(judge)
@@ -112,14 +115,15 @@ class Batched:
         self._knows_moving = False
         self._lock = threading.RLock()  # the model's mode and weights are swapped while it is called
         self._graphs: dict[tuple, _Graph] = {}
+        self._forms: dict[bool, pytree.TreeSpec] = {}  # of samples in training, and in evaluations
         self.extra_programs: dict[tuple, Callable[..., Tensors]] = {}
 
-    def find_moving_buffers(self, inputs: Tensor) -> None:
-        """Move the names of the buffers that training changes from `fixed` to `moving`; a few inputs show which."""
+    def find_moving_buffers(self, samples: Samples) -> None:
+        """Move the names of the buffers that training changes from `fixed` to `moving`; a few samples show which."""
         with self._lock:
             if not self._knows_moving:
                 try:
-                    self.moving = moving_buffers(self.model, inputs, self._watched)
+                    self.moving = moving_buffers(self.model, self.loss, samples, self._watched)
                 except Exception as error:  # whatever a user's model may raise
                     raise BatchingError(_explain(self.model, error)) from error
                 self.fixed = [name for name in self.fixed if name not in self.moving]
@@ -132,8 +136,8 @@ class Batched:
     def gradient(
         self,
         weights: Sequence[Tensor],
-        inputs: Tensor,
-        targets: Tensor,
+        inputs: Tree,
+        targets: Tree,
         fixed: Sequence[Tensor] = (),
         moving: Sequence[Tensor] = (),
         extra: Extra = PLAIN,
@@ -147,19 +151,30 @@ class Batched:
         """
         amounts = [a for part in extra.amounts for a in part]
         draws = [d for part in extra.draws for d in part]
-        return self._run((weights, moving, amounts, (inputs, targets), fixed, draws), extra, extra.data)
+        data = self.flat(Samples(inputs, targets), training=True)
+        return self._run((weights, moving, amounts, data, fixed, draws), extra, extra.data)
 
     def evaluate(
         self,
         weights: Sequence[Tensor],
-        inputs: Tensor,
-        targets: Tensor,
+        inputs: Tree,
+        targets: Tree,
         fixed: Sequence[Tensor] = (),
         moving: Sequence[Tensor] = (),
         per_member: bool = False,
     ) -> Tensors:
         """The loss and each metric, (members,) each, in evaluation mode; `per_member`: fixed are (members, *shape)."""
-        return self._run((weights, moving, (), (inputs, targets), fixed, ()), None, 0 if per_member else None)
+        data = self.flat(Samples(inputs, targets), training=False)
+        return self._run((weights, moving, (), data, fixed, ()), None, 0 if per_member else None)
+
+    def flat(self, samples: Samples, training: bool) -> list[Tensor]:
+        """The tensors of samples, which a program takes in this order; how they stand in trees is noted."""
+        tensors, self._forms[training] = pytree.tree_flatten(tuple(samples))
+        return tensors
+
+    def _samples(self, tensors: Tensors, training: bool) -> Samples:
+        """The samples that `flat` took apart."""
+        return Samples(*pytree.tree_unflatten(tensors, self._forms[training]))
 
     def _run(self, groups: Groups, extra: Extra | None, fixed: int | None) -> Tensors:
         """A step of training with `extra`, or an evaluation without it; `fixed` is vmap's in_dim of fixed tensors."""
@@ -171,28 +186,31 @@ class Batched:
         with torch.no_grad():
             return graph.call(*(t for group in groups for t in group), *draws)
 
-    def _call(self, weights: Tensors, buffers: dict[str, Tensor], inputs: Tensor, fixed: Tensors) -> Tensor:
-        """The outputs; buffers that the model moves are moved in `buffers`."""
+    def _with(
+        self, weights: Tensors, buffers: dict[str, Tensor], fixed: Tensors, use: Callable[[nn.Module], Any]
+    ) -> Any:
+        """What `use` makes of the model with these weights; buffers that the model moves are moved in `buffers`."""
         buffers |= zip((*self.names, *self.fixed), (*weights, *fixed), strict=True)
-        return functional_call(self.model, buffers, (inputs,))
+        return with_tensors(self.model, buffers, use)
 
     def _member(self, extra: Extra | None, groups: Groups) -> Tensors:
         """One member's gradients, loss and moved buffers; without `extra` its loss and metrics."""
         return self._one_evaluation(groups) if extra is None else self._one_gradient(extra, groups)
 
     def _one_gradient(self, extra: Extra, groups: Groups) -> Tensors:
-        weights, moving, amounts, (inputs, targets), fixed, draws = map(tuple, groups)
+        weights, moving, amounts, data, fixed, draws = map(tuple, groups)
+        inputs, y = self._samples(data, True)
         amount, draw = Layout(*extra.amounts).split(amounts), Layout(*extra.draws).split(draws)
         parts = list(zip(extra.parts, draw, amount, strict=True))
-        point, y = weights, targets
+        point = weights
         for part, random, strengths in parts:
-            inputs, y = part.batch(inputs, y, random, strengths)
+            inputs, y = part.on_batch(inputs, y, random, strengths)
             point = part.point(point, random, strengths)
         loss = criterion(self.loss, extra.parts, amount)
 
         def objective(w: Tensors) -> tuple[Tensor, Tensors]:
             buffers = {name: b.clone() for name, b in zip(self.moving, moving, strict=True)}
-            value = loss(self._call(w, buffers, inputs, fixed), y)
+            value = self._with(w, buffers, fixed, lambda model: self.loss.over(model, Samples(inputs, y), loss))
             for part, _, strengths in parts:
                 added = part.penalty(w, strengths)
                 value = value if added is None else value + added
@@ -211,13 +229,22 @@ class Batched:
         return gradients, value, buffers
 
     def _one_evaluation(self, groups: Groups) -> Tensors:
-        weights, moving, _, (inputs, targets), fixed, _ = map(tuple, groups)
-        outputs = self._call(weights, dict(zip(self.moving, moving, strict=True)), inputs, fixed)
-        return (self.judge(outputs, targets), *(self._metric(name, outputs, targets) for name in self.metrics))
+        weights, moving, _, data, fixed, _ = map(tuple, groups)
+        samples = self._samples(data, False)
 
-    def _metric(self, name: str, outputs: Tensor, targets: Tensor) -> Tensor:
+        def judged(model: nn.Module) -> Tensors:
+            if isinstance(self.judge, losses.OfModel):
+                value, outputs = self.judge.over(model, samples), call(model, samples.inputs) if self.metrics else None
+            else:
+                outputs = call(model, samples.inputs)
+                value = self.judge(losses.seen(self.judge, outputs), samples.targets)
+            return (value, *(self._metric(name, outputs, samples.plain_targets) for name in self.metrics))
+
+        return self._with(weights, dict(zip(self.moving, moving, strict=True)), fixed, judged)
+
+    def _metric(self, name: str, outputs: Any, targets: Tree) -> Tensor:
         try:
-            return self.metrics[name](outputs, targets)
+            return self.metrics[name](losses.seen(self.metrics[name], outputs), targets)
         except Exception as error:  # whatever a user's metric may raise under vmap
             words = f"the metric {name} cannot be computed for a population: {first_line(error)}."
             raise BatchingError(words, metric=name) from error
@@ -251,7 +278,8 @@ class Batched:
                 return batched(*stacks)
 
         def untraced(*tensors: Tensor) -> Tensors:
-            with self._lock, self._mode(extra):
+            with self._lock, self._mode(extra), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", SLOW)
                 return flat(*tensors)
 
         with self._mode(extra):
@@ -268,7 +296,7 @@ class Batched:
         """Call it once; what a population cannot do becomes a sentence."""
         try:
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "There is a performance drop")  # of this one call
+                warnings.filterwarnings("ignore", SLOW)
                 call(*tensors)
         except TrainingError:
             raise
@@ -281,14 +309,15 @@ class Batched:
 
     def _draws(self, groups: Groups, extra: Extra) -> list[Draw]:
         """What the first member draws by itself in a forward pass."""
-        weights, moving, _, (inputs, targets), fixed, _ = groups
+        weights, moving, _, data, fixed, _ = groups
         if extra.per_member:
-            inputs, targets, fixed = inputs[0], targets[0], [f[0] for f in fixed]
+            data, fixed = [t[0] for t in data], [f[0] for f in fixed]
+        samples = self._samples(tuple(data), True)
         buffers = {name: b[0].clone() for name, b in zip(self.moving, moving, strict=True)}
         first = tuple(w[0].detach().clone().requires_grad_() for w in weights)
 
         def forward() -> None:
-            self.loss(self._call(first, buffers, inputs, tuple(fixed)), targets)
+            self._with(first, buffers, tuple(fixed), lambda model: self.loss.over(model, samples))
 
         with self._mode(extra):
             try:

@@ -7,7 +7,7 @@ run takes up where it stopped, and a plain PyTorch loop can draw the very same b
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -16,9 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..errors import TrainingError
-
-Batch = tuple[Tensor, Tensor]
-
+from ..samples import Samples, Tree
 
 RANDOM = threading.Lock()  # held while PyTorch's global random state is seeded
 
@@ -34,32 +32,32 @@ class Batches(Protocol):
     @property
     def steps(self) -> int: ...
 
-    def epoch(self, seed: int, epoch: int) -> Iterator[Batch]: ...
+    def epoch(self, seed: int, epoch: int) -> Iterator[Samples]: ...
 
 
 class TensorBatches:
     """Random mini-batches of tensors: shuffle, cut, repeat each epoch; the last batch may be smaller.
 
     Args:
-        inputs, targets: first axis is the sample.
+        inputs, targets: tensors or trees of them, whose first axis is the sample.
         batch_size: samples per batch; at most all of them.
         rows: the samples to take, which may come several times; all of them unless given.
     """
 
-    def __init__(self, inputs: Tensor, targets: Tensor, batch_size: int, rows: Tensor | None = None) -> None:
-        self.inputs, self.targets, self.rows = inputs, targets, rows
-        self.samples = len(inputs if rows is None else rows)
+    def __init__(self, inputs: Tree, targets: Tree, batch_size: int, rows: Tensor | None = None) -> None:
+        self.data, self.rows = Samples(inputs, targets), rows
+        self.samples = self.data.size if rows is None else len(rows)
         self.batch_size = min(batch_size, self.samples)
 
     @property
     def steps(self) -> int:
         return -(-self.samples // self.batch_size)
 
-    def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
+    def epoch(self, seed: int, epoch: int) -> Iterator[Samples]:
         order = _order(self.samples, seed, epoch)
         order = order if self.rows is None else self.rows[order]
         for chosen in order.split(self.batch_size):
-            yield self.inputs[chosen], self.targets[chosen]
+            yield self.data.take(chosen)
 
 
 class OwnBatches:
@@ -72,18 +70,18 @@ class OwnBatches:
         seeds: (members,) whose order each follows.
     """
 
-    def __init__(self, inputs: Tensor, targets: Tensor, batch_size: int, rows: Tensor, seeds: Sequence[int]) -> None:
-        self.inputs, self.targets, self.rows, self.seeds = inputs, targets, rows, tuple(seeds)
+    def __init__(self, inputs: Tree, targets: Tree, batch_size: int, rows: Tensor, seeds: Sequence[int]) -> None:
+        self.data, self.rows, self.seeds = Samples(inputs, targets), rows, tuple(seeds)
         self.batch_size = min(batch_size, rows.shape[1])
 
     @property
     def steps(self) -> int:
         return -(-self.rows.shape[1] // self.batch_size)
 
-    def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
+    def epoch(self, seed: int, epoch: int) -> Iterator[Samples]:
         orders = [_order(self.rows.shape[1], one, epoch) for one in self.seeds]
         for chosen in self.rows.gather(1, torch.stack(orders)).split(self.batch_size, dim=1):
-            yield self.inputs[chosen], self.targets[chosen]
+            yield self.data.take(chosen)
 
 
 def _order(samples: int, seed: int, epoch: int) -> Tensor:
@@ -96,12 +94,15 @@ class LoaderBatches:
     The global random state is the loader's own while it makes a batch, and is put back afterwards, so
     that shuffling and random transforms repeat and no other random numbers change.
 
+    Args:
+        given: what the loader yields → samples.
+
     Raises:
         TrainingError: a pass has fewer or more batches than `steps`.
     """
 
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        self.loader = loader
+    def __init__(self, loader: DataLoader[Any], given: Callable[[Any], Samples] = lambda b: Samples(*b)) -> None:
+        self.loader, self.given = loader, given
 
     @property
     def steps(self) -> int:
@@ -114,7 +115,7 @@ class LoaderBatches:
         except TypeError:  # a stream, whose length is unknown before it has been read
             return sum(1 for _ in self._batches(0, 0))
 
-    def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
+    def epoch(self, seed: int, epoch: int) -> Iterator[Samples]:
         count = 0
         for count, batch in enumerate(self._batches(seed, epoch), 1):
             if count > self.steps:
@@ -127,7 +128,7 @@ class LoaderBatches:
                 "let it give as many in each, or give tensors."
             )
 
-    def _batches(self, seed: int, epoch: int) -> Iterator[Batch]:
+    def _batches(self, seed: int, epoch: int) -> Iterator[Samples]:
         inside: Tensor | None = None
         batches: Iterator[Any] = iter(())
         while True:
@@ -145,5 +146,4 @@ class LoaderBatches:
                 torch.set_rng_state(outside)
             if batch is None:
                 return
-            inputs, targets = batch
-            yield inputs, targets
+            yield self.given(batch)

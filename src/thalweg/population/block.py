@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from ..errors import PlanError, TrainingError
 from ..formulas.base import Equations
 from ..kernels import numba_cpu
+from ..samples import Samples, Tree
 from .batched import Batched, Extra, Groups
-from .batches import RANDOM, Batch, Batches, OwnBatches
+from .batches import RANDOM, Batches, OwnBatches
 from .compiled import Compiled
 from .member import RUINED, Member
 from .passes import Room, advance
@@ -40,15 +41,15 @@ class Task:
     model: Callable[[], nn.Module]
     batched: Batched
     batches: Batches
-    validation: tuple[Tensor, Tensor] | None
+    validation: tuple[Tree, Tree] | None
 
     @property
-    def sample(self) -> Tensor:
-        """The inputs of a few samples."""
+    def sample(self) -> Samples:
+        """A few samples."""
         if self.validation is not None:
-            return self.validation[0][:2]
-        inputs = next(iter(self.batches.epoch(0, 0)))[0]
-        return (inputs[0] if isinstance(self.batches, OwnBatches) else inputs)[:2]
+            return Samples(*self.validation).take(slice(2))
+        batch = next(iter(self.batches.epoch(0, 0)))
+        return (batch.take(0) if isinstance(self.batches, OwnBatches) else batch).take(slice(2))
 
 
 @dataclass(frozen=True)
@@ -174,11 +175,11 @@ class Block:
         compiled = isinstance(self.task.batched, Compiled) and self.seconds is not None
         return at_once(pause, self.seconds or 0.0) if compiled else 1
 
-    def _advance(self, batches: Sequence[Batch]) -> None:
+    def _advance(self, batches: Sequence[Samples]) -> None:
         batched, first = self.task.batched, batches[0]
         if self.step == 0:
             for part in self.regularized.parts:
-                part.check(batched.loss, *((t[0] for t in first) if self.per_member else first))
+                part.fits(batched.loss, first.take(0) if self.per_member else first)
         if isinstance(batched, Compiled):
             start = time.perf_counter()
             done = advance(self, batched, batches)
@@ -188,14 +189,15 @@ class Block:
         for inputs, targets in batches:
             self._step(inputs, targets)
 
-    def given(self, step: int, inputs: Tensor, targets: Tensor) -> tuple[Groups, Extra]:
+    def given(self, step: int, inputs: Tree, targets: Tree) -> tuple[Groups, Extra]:
         """What a program is given at a step of training."""
         extra = self.regularized.extra(self.seeds, step, inputs, self.per_member)
         amounts = [a for part in extra.amounts for a in part]
         draws = [d for part in extra.draws for d in part]
-        return (self.weights, self.moving, amounts, (inputs, targets), self.fixed, draws), extra
+        data = self.task.batched.flat(Samples(inputs, targets), training=True)
+        return (self.weights, self.moving, amounts, data, self.fixed, draws), extra
 
-    def _step(self, inputs: Tensor, targets: Tensor) -> None:
+    def _step(self, inputs: Tree, targets: Tree) -> None:
         batched, regularized = self.task.batched, self.regularized
         extra = regularized.extra(self.seeds, self.step, inputs, self.per_member)
         results = batched.gradient(self._points(), inputs, targets, self.fixed, self.moving, extra)
@@ -244,21 +246,22 @@ class Block:
             values["trained_steps"] = last_steps.astype(np.float64)
         return Epoch(self.step, values)
 
-    def evaluate(self, inputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
+    def evaluate(self, inputs: Tree, targets: Tree) -> dict[str, np.ndarray]:
         """Mean loss and metrics over the samples, (members,) each; NaN where the loss stopped being finite."""
-        sums, shares = self._summed(inputs, targets)
+        sums, shares = self._summed(Samples(inputs, targets))
         means = np.where(self.broken >= 0, np.nan, sums / shares)
         return dict(zip(("loss", *self.task.batched.metrics), means, strict=True))
 
-    def by_parts(self, inputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
+    def by_parts(self, inputs: Tree, targets: Tree) -> dict[str, np.ndarray]:
         """Loss and metrics on each of `PARTS` parts of the samples, (members, parts) each; NaN as in `evaluate`.
 
         A part is every so-manieth sample, so that an order of the samples does not matter. Each value is linearised, so
         that the plain mean over parts is the value over all samples, and its variance that of parts of their own sizes.
         """
-        size = -(-len(inputs) // PARTS)
-        order = (torch.arange(len(inputs)) % -(-len(inputs) // size)).argsort(stable=True)
-        each = [self._summed(inputs[rows], targets[rows]) for rows in order.split(size)]
+        samples = Samples(inputs, targets)
+        size = -(-samples.size // PARTS)
+        order = (torch.arange(samples.size) % -(-samples.size // size)).argsort(stable=True)
+        each = [self._summed(samples.take(rows)) for rows in order.split(size)]
         sums, shares = (np.stack(column, axis=-1) for column in zip(*each, strict=True))  # (names, members or 1, parts)
         total = shares.sum(axis=-1, keepdims=True)
         mean = sums.sum(axis=-1, keepdims=True) / total
@@ -266,18 +269,17 @@ class Block:
         values = np.where(self.broken[:, None] >= 0, np.nan, values)
         return dict(zip(("loss", *self.task.batched.metrics), values, strict=True))
 
-    def _summed(self, inputs: Tensor, targets: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def _summed(self, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
         """Loss and metrics summed over the samples, (names, members), and what to divide them by, (names, 1)."""
         batched = self.task.batched
         weights, moving = self.regularized.evaluated
         count = 1 + len(batched.metrics)
         sums, shares = np.zeros((count, len(self.members))), np.zeros((count, 1))
-        for x, y in zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True):
-            each = batched.evaluate(weights, x, y, self.fixed, moving, self.per_member)
+        for chunk in samples.split(EVALUATION_BATCH):
+            each = batched.evaluate(weights, *chunk, self.fixed, moving, self.per_member)
             values = np.stack([v.double().numpy() for v in each])
-            counts = batched.judge.counts(y)  # with class weights a chunk's loss is not a plain mean over its samples
-            share = np.full_like(shares, len(x))
-            share[0] = len(x) if counts is None else float(counts.sum())
+            share = np.full_like(shares, chunk.size)
+            share[0] = batched.judge.total(chunk)  # with weights a chunk's loss is not a plain mean over its samples
             sums += np.where(share > 0, values * share, 0)
             shares += share
         return sums, shares

@@ -23,8 +23,8 @@ from ..kernels.generated import module
 from ..programs.compiled import Step, compile_graph
 from ..programs.operations import RULES, Uncovered
 from ..programs.trace import graph
+from ..samples import Samples, measured
 from .batched import TRACING, UNTRACEABLE, Batched, Extra, Groups, Layout, Tensors, axes
-from .batches import Batch
 from .draws import Draw, Replayed, numbers
 from .driver import DRIVER
 
@@ -63,7 +63,7 @@ class Compiled(Batched):
         table.check()
         return outputs
 
-    def table(self, members: int, batches: Sequence[Batch], given: Given) -> Table | None:
+    def table(self, members: int, batches: Sequence[Samples], given: Given) -> Table | None:
         """What the driver needs of the steps of these batches; None where one of them is not compiled as the others.
 
         Args:
@@ -82,11 +82,12 @@ class Compiled(Batched):
                     return None
                 table.put(k, 0, self._tensors(groups, extra), self._moves(groups, extra, extra.data))
             else:  # all but the batch is where it was
-                if self._step((*groups[:3], batch, *groups[4:]), extra, extra.data) is not step:
+                tensors = self.flat(batch, training=True)
+                if self._step((*groups[:3], tensors, *groups[4:]), extra, extra.data) is not step:
                     return None
                 table.base[k], table.stride[k] = table.base[0], table.stride[0]
-                table.put(k, data, [t.contiguous() for t in batch], [False, False])
-            table.samples[k] = batch[0].shape[1 if extra.per_member else 0]
+                table.put(k, data, [t.contiguous() for t in tensors], [False] * len(tensors))
+            table.samples[k] = batch.leaves[0].shape[1 if extra.per_member else 0]
         return table
 
     def room(self, samples: int, evaluated: int) -> int:
@@ -174,7 +175,8 @@ class Compiled(Batched):
         data = [t[rows] for t in data]
         drawn: list[Tensor] = []
         if extra is not None:
-            draws = [d for part in extra.parts for d in part.draws(0, 0, data[0], weights)]
+            inputs = measured(self._samples(tuple(data), True).inputs)
+            draws = [d for part in extra.parts for d in part.draws(0, 0, inputs, weights)]
             stacks = [[t.unsqueeze(0) for t in weights], [t.unsqueeze(0) for t in moving], (), data, fixed, ()]
             shared = Extra(extra.parts, extra.amounts, extra.draws)
             drawn = numbers(self._draws(stacks, shared), 0)

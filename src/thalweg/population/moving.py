@@ -7,33 +7,35 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
+from ..losses import Loss
+from ..samples import Samples, with_tensors
 from .draws import recorded
 
 
 def moving_buffers(
-    model: nn.Module, inputs: Tensor, watched: Callable[[Callable[[], object]], object] = recorded
+    model: nn.Module, loss: Loss, samples: Samples, watched: Callable[[Callable[[], object]], object] = recorded
 ) -> list[str]:
     """The names of the buffers that a forward pass in training mode changes; the model stays as it was.
 
     Args:
-        inputs: a few samples.
+        loss: what calls the model.
+        samples: a few.
         watched: runs the forward pass and leaves PyTorch's random state as it was.
     """
     before = dict(model.named_buffers())
     if not before:
         return []
-    if len(inputs) == 1:
-        inputs = torch.cat([inputs, inputs])  # batch normalization needs two
+    if samples.size == 1:
+        samples = samples.joined(samples)  # batch normalization needs two
     buffers = {name: b.clone() for name, b in before.items()}
     versions = {name: b._version for name, b in buffers.items()}
     originals = dict(buffers)
     model.train()
     with torch.no_grad(), cumulative(model):
-        watched(lambda: functional_call(model, buffers, (inputs,)))
+        watched(lambda: with_tensors(model, buffers, lambda inner: loss.over(inner, samples)))
     # Batch normalization moves its statistics without telling PyTorch's counter of versions.
     norms = {
         f"{n}.{b}".lstrip(".")

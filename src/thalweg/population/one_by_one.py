@@ -14,11 +14,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from .. import losses
 from ..errors import TrainingError
+from ..samples import Tree
 from .batched import Batched, Extra, Groups, Tensors, axes
 from .batches import RANDOM
 
@@ -52,18 +55,20 @@ class OneByOne(Batched):
                 for name, tensor in tensors.items():
                     tensor.data = before[name]
 
-    def _call(self, weights: Tensors, buffers: dict[str, Tensor], inputs: Tensor, fixed: Tensors) -> Tensor:
+    def _with(
+        self, weights: Tensors, buffers: dict[str, Tensor], fixed: Tensors, use: Callable[[nn.Module], Any]
+    ) -> Any:
         tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
         values = dict(zip((*self.names, *self.fixed), (*weights, *fixed), strict=True)) | buffers
         for name, tensor in values.items():
             tensors[name].data = tensor.data
-        outputs = self.model(inputs)
+        result = use(self.model)
         after = dict(self.model.named_buffers())
         buffers |= {name: after[name].detach() for name in self.moving}
-        return outputs
+        return result
 
-    def _metric(self, name: str, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self.metrics[name](outputs, targets)
+    def _metric(self, name: str, outputs: Any, targets: Tree) -> Tensor:
+        return self.metrics[name](losses.seen(self.metrics[name], outputs), targets)
 
     def _derive(
         self, objective: Callable[[Tensors], tuple[Tensor, Tensors]], point: Tensors

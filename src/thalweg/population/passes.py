@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..kernels.numba_cpu import Launch
 from ..programs.compiled import Step
+from ..samples import Samples, Tree
 from .batched import Extra, Groups
-from .batches import Batch
 from .compiled import Compiled, Table, drivers
 from .regularized import Regularized
 from .updates import Update
@@ -35,10 +35,10 @@ class Trained(Protocol):
     @property
     def per_epoch(self) -> int: ...
 
-    def given(self, step: int, inputs: Tensor, targets: Tensor) -> tuple[Groups, Extra]: ...
+    def given(self, step: int, inputs: Tree, targets: Tree) -> tuple[Groups, Extra]: ...
 
 
-def advance(block: Trained, program: Compiled, batches: Sequence[Batch]) -> bool:
+def advance(block: Trained, program: Compiled, batches: Sequence[Samples]) -> bool:
     """Train every member on these batches, one member after the other; False where the program cannot.
 
     Nothing of a member but its weights, states and moved buffers outlasts a step, so that none can disturb another.

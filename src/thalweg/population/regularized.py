@@ -16,6 +16,7 @@ from ..errors import PlanError
 from ..regularizers.averaging import shaped
 from ..regularizers.base import Regularizer, draw_seed
 from ..regularizers.stopping import EarlyStopping, Patience
+from ..samples import Tree, measured
 from .batched import Extra
 from .member import Member
 
@@ -61,13 +62,14 @@ class Regularized:
             return self.weights, self.moving
         return self.average[: len(self.weights)], self.average[len(self.weights) :]
 
-    def extra(self, seeds: Sequence[int], step: int, inputs: Tensor, per_member: bool) -> Extra:
+    def extra(self, seeds: Sequence[int], step: int, inputs: Tree, per_member: bool) -> Extra:
         """The random numbers and the amounts of one step.
 
         Args:
             seeds: one for all members, or one for each.
             inputs: (batch, …), or (members, batch, …) where each member has a batch of its own.
         """
+        inputs = measured(inputs)
         single, members = [w[0] for w in self.weights], len(self.weights[0])
         draws, amounts, dtype = [], [], self.weights[0].dtype
         for part, rows in zip(self.parts, self.strengths, strict=True):

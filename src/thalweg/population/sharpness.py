@@ -25,6 +25,7 @@ from torch.func import grad, grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ..errors import TrainingError, first_line
+from ..samples import Samples
 from .batched import TRACING, Batched, Layout, Tensors
 
 CHUNK = 1024  # samples at once
@@ -54,22 +55,16 @@ class Landscape:
 
     Args:
         batched: the model and its loss.
-        inputs, targets: the samples, taken a thousand at once.
+        samples: taken a thousand at once.
         fixed, moving: as `Batched.gradient` takes them.
     """
 
     def __init__(
-        self,
-        batched: Batched,
-        inputs: Tensor,
-        targets: Tensor,
-        fixed: Sequence[Tensor] = (),
-        moving: Sequence[Tensor] = (),
+        self, batched: Batched, samples: Samples, fixed: Sequence[Tensor] = (), moving: Sequence[Tensor] = ()
     ) -> None:
         self.batched, self.fixed, self.moving = batched, tuple(fixed), tuple(moving)
-        self.chunks = list(zip(inputs.split(CHUNK), targets.split(CHUNK), strict=True))
-        counts = [batched.loss.counts(y) for _, y in self.chunks]
-        sizes = [len(y) if c is None else float(c.sum()) for c, (_, y) in zip(counts, self.chunks, strict=True)]
+        self.chunks = list(samples.split(CHUNK))
+        sizes = [batched.loss.total(chunk) for chunk in self.chunks]
         self.shares = [size / sum(sizes) for size in sizes]
 
     def loss(self, weights: Sequence[Tensor]) -> Tensor:
@@ -98,8 +93,8 @@ class Landscape:
     def _over(self, call: Callable[..., Tensors], *stacks: Sequence[Tensor]) -> Tensors:
         """The mean over the chunks of what a call gives, members side by side."""
         total: list[Tensor] | None = None
-        for (x, y), share in zip(self.chunks, self.shares, strict=True):
-            groups = (self.moving, *stacks, self.fixed, (x, y))
+        for chunk, share in zip(self.chunks, self.shares, strict=True):
+            groups = (self.moving, *stacks, self.fixed, self.batched.flat(chunk, training=False))
             flat = [t for group in groups for t in group]
             # Populations of one size share it, whatever their seed.
             key = (call.__qualname__, *((t.shape, t.dtype) for t in flat))
@@ -115,11 +110,12 @@ class Landscape:
         layout = Layout(*groups)
 
         def member(moving: Tensors, *rest: Tensors) -> Tensors:
-            *stacks, fixed, (x, y) = rest
+            *stacks, fixed, data = rest
+            samples = self.batched._samples(data, False)
 
             def value(w: Tensors) -> Tensor:
                 buffers = dict(zip(self.batched.moving, moving, strict=True))
-                return self.batched.loss(self.batched._call(w, buffers, x, fixed), y)
+                return self.batched._with(w, buffers, fixed, lambda model: self.batched.loss.over(model, samples))
 
             return call(value, *stacks)
 

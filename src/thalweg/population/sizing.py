@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..losses import Loss
+from ..samples import Samples, leaves
+
 CACHE = 24 * 2**20  # bytes
 MEMORY = 2**30  # bytes
 
@@ -25,19 +28,19 @@ def block_size(weights: int, states: int, activations: int, element: int = 4) ->
     return max(1, min(max(8, int(CACHE / each)), int(MEMORY / each)))
 
 
-def activations_of(model: nn.Module, sample: Tensor) -> float:
-    """Outputs of the model's layers per sample, measured on a few."""
+def activations_of(model: nn.Module, samples: Samples, loss: Loss) -> float:
+    """Outputs of the model's layers per sample, measured on a few as the loss calls the model."""
     outputs = 0
 
     def count(layer: nn.Module, inputs: object, output: object) -> None:
         nonlocal outputs
-        outputs += output.numel() if isinstance(output, Tensor) else 0
+        outputs += sum(t.numel() for t in leaves(output) if isinstance(t, Tensor))
 
     hooks = [layer.register_forward_hook(count) for layer in model.modules() if not list(layer.children())]
     try:
         with torch.no_grad():
-            model.eval()(sample)
+            loss.over(model.eval(), samples)
     finally:
         for hook in hooks:
             hook.remove()
-    return outputs / len(sample)
+    return outputs / samples.size

@@ -14,6 +14,7 @@ from ..errors import ProblemError, UsageError
 from ..landscapes.slices import Plane, Slices, State, filter_normalised, principal
 from ..numbers import POSITIVE, Range
 from ..results import Results
+from ..samples import Samples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -225,11 +226,11 @@ def landscape(
         _agree(chosen, to is not None, path is not None)
         name, module, ready = type(model).__name__, model, _prepared(model, problem)
         states, other = path, to
-    inputs, targets, total = _samples(ready, part, samples, seed)
-    slices = _slices(module, ready, inputs, targets)
+    chosen_samples, total = _samples(ready, part, samples, seed)
+    slices = _slices(module, ready, chosen_samples)
     measure = {"line": _line, "random": _random, "path": _along}[chosen]
     facts = measure(slices, module, states, other, points, span, seed)
-    measured = {"loss_name": ready.loss_name, "part": part, "samples": len(inputs), "total": total}
+    measured = {"loss_name": ready.loss_name, "part": part, "samples": chosen_samples.size, "total": total}
     return Landscape(name=name, kind=chosen, batched=slices.batched, **measured, **facts)
 
 
@@ -263,21 +264,20 @@ def _prepared(model: Any, problem: Any) -> Any:
     return prepare(problem)
 
 
-def _samples(ready: Any, part: str, samples: int | None, seed: int) -> tuple[Tensor, Tensor, int]:
-    """(inputs, targets, how many there are in all)."""
+def _samples(ready: Any, part: str, samples: int | None, seed: int) -> tuple[Samples, int]:
+    """The samples to measure on, and how many there are in all."""
     data = ready.validation if part == "validation" else ready.train
-    if not isinstance(data, tuple):
+    if not isinstance(data, Samples):
         raise UsageError("the train data are a DataLoader, which draws; measure on part='validation'.")
-    inputs, targets = data
-    if samples is None or samples >= len(inputs):
-        return inputs, targets, len(inputs)
-    chosen = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed))[:samples]
-    return inputs[chosen], targets[chosen], len(inputs)
+    if samples is None or samples >= data.size:
+        return data, data.size
+    chosen = torch.randperm(data.size, generator=torch.Generator().manual_seed(seed))[:samples]
+    return data.take(chosen), data.size
 
 
-def _slices(model: nn.Module, ready: Any, inputs: Tensor, targets: Tensor) -> Slices:
+def _slices(model: nn.Module, ready: Any, samples: Samples) -> Slices:
     try:
-        return Slices(model, ready.loss, inputs, targets)
+        return Slices(model, ready.loss, *samples)
     except Exception as fault:  # whatever a user's forward pass may raise
         words = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
         raise ProblemError(

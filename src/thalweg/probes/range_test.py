@@ -27,13 +27,14 @@ from ..formulas import Formula
 from ..numbers import Range
 from ..plan.plan import log_range
 from ..population.batched import Batched
-from ..population.batches import RANDOM, Batch, Batches, LoaderBatches, TensorBatches
+from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
 from ..population.block import Block, Task
 from ..population.member import Member
-from ..population.sizing import activations_of, block_size
+from ..population.sizing import block_size
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
+from ..samples import Samples
 from ..verdict.comparisons import Ranking, rank
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class _Few:
     batches: Batches
     steps: int
 
-    def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
+    def epoch(self, seed: int, epoch: int) -> Iterator[Samples]:
         passes = range(-(-self.steps // self.batches.steps))
         yield from islice((b for k in passes for b in self.batches.epoch(seed, k)), self.steps)
 
@@ -193,7 +194,7 @@ def range_test(
     declared = load(problem)
     ready = prepare(declared if model is None else replace(declared, model=_copies(model)))
     task = _task(ready, steps, batch_size)
-    sizes = activations_of(task.batched.model, ready.validation[0][:8]) * batch_size
+    sizes = ready.activations(task.batched.model) * batch_size
     size = block_size(ready.weights, len(rule.states), int(sizes))
     by_seed, start = [], []
     for seed in range(seeds):
@@ -219,7 +220,7 @@ def _task(ready: Prepared, steps: int, batch_size: int) -> Task:
         structure = ready.model()
     whole: Batches
     if isinstance(ready.train, DataLoader):
-        whole = LoaderBatches(ready.train)
+        whole = LoaderBatches(ready.train, ready.given)
     else:
         whole = TensorBatches(*ready.train, batch_size)
     return Task(ready.model, Batched(structure, ready.loss, {}), _Few(whole, steps), ready.validation)

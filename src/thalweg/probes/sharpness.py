@@ -29,6 +29,7 @@ from ..problem.prepare import Prepared, prepare
 from ..programs.native import single_threaded
 from ..regularizers.averaging import shaped
 from ..results import Results
+from ..samples import Samples
 from ..verdict.intervals import Interval, interval
 
 if TYPE_CHECKING:
@@ -117,15 +118,13 @@ def sharpness(model: nn.Module, problem: Problem | str, epsilon: float = EPSILON
         raise ProblemError(f"model is a {type(model).__name__}; give the trained torch.nn.Module.")
     ready = prepare(load(problem))
     batched = Batched(model, ready.loss, {})
-    inputs, targets = _samples(ready)
+    samples = _samples(ready)
     training = [(layer, layer.training) for layer in model.modules()]
     try:
-        batched.find_moving_buffers(inputs[:2])
+        batched.find_moving_buffers(samples.take(slice(2)))
         named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         values = {name: tensor.detach().clone() for name, tensor in named.items()}
-        at = Landscape(
-            batched, inputs, targets, [values[n] for n in batched.fixed], [values[n][None] for n in batched.moving]
-        )
+        at = Landscape(batched, samples, [values[n] for n in batched.fixed], [values[n][None] for n in batched.moving])
         result = curvature(at, [values[n][None] for n in batched.names], epsilon, seed)
     finally:
         for layer, mode in training:
@@ -173,7 +172,7 @@ def _measured(
     for epoch in block.train():
         last = last if epoch is None else epoch.values
     weights, moving = block.regularized.evaluated
-    at = Landscape(task.batched, *_samples(programs.problem), block.fixed, moving)
+    at = Landscape(task.batched, _samples(programs.problem), block.fixed, moving)
     result = curvature(at, weights, epsilon)
 
     def loss(steps: Tensor) -> Tensor:
@@ -192,13 +191,13 @@ def _measured(
     return table, pd.concat(lines, ignore_index=True)
 
 
-def _samples(ready: Prepared) -> tuple[Tensor, Tensor]:
+def _samples(ready: Prepared) -> Samples:
     """All training samples, in order."""
-    if isinstance(ready.train, tuple):
+    if isinstance(ready.train, Samples):
         return ready.train
     with torch.random.fork_rng(devices=[]):
-        inputs, targets = zip(*ready.train, strict=True)
-    return torch.cat(inputs), torch.cat(targets)
+        first, *others = map(ready.given, ready.train)
+    return first.joined(*others)
 
 
 def _check_epsilon(epsilon: Any) -> None:

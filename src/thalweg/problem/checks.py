@@ -16,7 +16,7 @@ from torch import nn
 from .. import losses
 from ..errors import ProblemError, first_line
 from ..losses import fit
-from .data import Pair
+from ..samples import Samples, Tree, call, is_tree, leaves, scores
 
 
 def build(model: Callable[[], Any]) -> nn.Module:
@@ -72,18 +72,34 @@ def _check_parameters(module: nn.Module) -> None:
         raise ProblemError(f"the model's parameters are {dtypes[0]}; make them real, e.g. with .float().")
 
 
-def forward(module: nn.Module, inputs: torch.Tensor, where: str) -> torch.Tensor:
-    """Outputs for a few samples, (samples, …)."""
+def forward(module: nn.Module, inputs: Tree, where: str) -> Any:
+    """What the model makes of a few samples."""
     try:
-        outputs = module(inputs)
+        return call(module, inputs)
     except Exception as error:  # whatever a user's model may raise
-        ids = "" if inputs.is_floating_point() else "; integer inputs are taken as ids, so make measurements floats"
+        floats = all(t.is_floating_point() for t in leaves(inputs))
+        ids = "" if floats or is_tree(inputs) else "; integer inputs are taken as ids, so make measurements floats"
         raise ProblemError(
-            f"the model cannot take the {where} inputs, of shape {fit.shape(inputs)} and type {fit.dtype(inputs)} "
+            f"the model cannot take the {where} inputs, of {_described(inputs)} "
             f"({first_line(error)}); make its first layer and the data fit{ids}."
         ) from error
+
+
+def _described(inputs: Any) -> str:
+    if not is_tree(inputs):
+        return f"shape {fit.shape(inputs)} and type {fit.dtype(inputs)}"
+    tensors = [t for t in leaves(inputs) if isinstance(t, torch.Tensor)]
+    return f"a {type(inputs).__name__} of {', '.join(f'{fit.shape(t)} {fit.dtype(t)}' for t in tensors)}"
+
+
+def check_outputs(outputs: Any, inputs: torch.Tensor) -> torch.Tensor:
+    """Refuse outputs that are not one tensor, (samples, …), which is what losses and metrics with a name take."""
+    outputs = scores(outputs)
     if not isinstance(outputs, torch.Tensor):
-        raise ProblemError(f"the model returns a {type(outputs).__name__}; it must return a single tensor.")
+        raise ProblemError(
+            f"the model returns a {type(outputs).__name__}; let it return a single tensor or an object with `logits`, "
+            "or give a loss and metrics of your own that take what it returns."
+        )
     if outputs.ndim == 0 or len(outputs) != len(inputs) or not outputs.is_floating_point():
         raise ProblemError(
             f"the model makes outputs of shape {tuple(outputs.shape)} and type {fit.dtype(outputs)} "
@@ -92,36 +108,70 @@ def forward(module: nn.Module, inputs: torch.Tensor, where: str) -> torch.Tensor
     return outputs
 
 
-def check_measure(kind: str, spec: Any, outputs: torch.Tensor, targets: torch.Tensor, part: Pair, where: str) -> None:
-    """Refuse outputs and targets on which this loss or metric would fail, or be broadcast into nonsense."""
+def check_measure(kind: str, spec: Any, module: nn.Module, few: Samples, part: Samples, where: str) -> None:
+    """Refuse a model and samples on which this loss or metric would fail, or be broadcast into nonsense.
+
+    Args:
+        few: samples to run it on.
+        part: all of them, whose values are looked at.
+    """
     name = losses.name_of(spec)
     measure = losses.get(spec) if kind == "loss" else losses.get_metric(spec)
+    if isinstance(measure, losses.OfModel):
+        if kind == "metric":
+            raise ProblemError(f"the metric {name} is a function of the model; let it be one of (outputs, targets).")
+        _check_value(kind, name, _tried(kind, name, lambda: measure.function(module, few.batch), where), few)
+        return
+    outputs, targets = forward(module, few.inputs, where), few.plain_targets
+    if not isinstance(measure, losses.Custom) or not is_tree(outputs):
+        outputs = check_outputs(outputs, leaves(few.inputs)[0])
+    if not isinstance(measure, losses.Custom) and is_tree(targets):
+        raise ProblemError(
+            f"the {kind} {name} compares outputs with one tensor of targets, and the {where} targets are a "
+            f"{type(targets).__name__} of {len(leaves(targets))}; give a function (outputs, targets) of your own."
+        )
     if isinstance(measure, losses.Loss):
-        measure.check(outputs, part[1], where)
+        measure.check(outputs, part.plain_targets, where)
         if measure.reduction not in ("mean", "batchmean"):
             raise ProblemError(
                 f"the {kind} {name} is not a mean, and a study compares means over samples; leave reduction= away."
             )
     elif measure is losses.accuracy:
-        fit.classes(name, outputs, part[1], where)
-        fit.in_range(part[1], outputs.shape[1], where)
+        fit.classes(name, outputs, part.plain_targets, where)
+        fit.in_range(part.plain_targets, outputs.shape[1], where)
+    weighted = kind == "loss" and few.targets is not targets
+    value = _tried(
+        kind,
+        name,
+        lambda: measure(outputs, few.targets) if weighted else (spec if callable(spec) else measure)(outputs, targets),
+        where,
+        f" on outputs of {_described(outputs)} and {where} targets of {_described(targets)}",
+    )
+    _check_value(kind, name, value, few)
+
+
+def _tried(kind: str, name: str, call: Callable[[], Any], where: str, on: str = "") -> Any:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Using a target size")  # torch is about to broadcast
-            value = (spec if callable(spec) else measure)(outputs, targets)
+            return call()
+    except ProblemError:
+        raise
     except Exception as error:  # whatever a user's loss may raise
         raise ProblemError(
-            f"the {kind} {name} fails on outputs of shape {fit.shape(outputs)} and {where} targets of shape "
-            f"{fit.shape(targets)} and type {fit.dtype(targets)} ({first_line(error)}); make them fit."
+            f"the {kind} {name} fails{on or f' on the {where} samples'} ({first_line(error)}); make them fit."
         ) from error
+
+
+def _check_value(kind: str, name: str, value: Any, few: Samples) -> None:
     if not isinstance(value, torch.Tensor):
         raise ProblemError(
             f"the {kind} {name} returned a {type(value).__name__}; it must return a tensor, "
             "a scalar or one value per sample."
         )
-    if value.ndim and len(value) != len(outputs):
+    if value.ndim and len(value) != few.size:
         raise ProblemError(
-            f"the {kind} {name} returned a tensor of shape {tuple(value.shape)} for {len(outputs)} samples; "
+            f"the {kind} {name} returned a tensor of shape {tuple(value.shape)} for {few.size} samples; "
             "it must return a scalar or one value per sample."
         )
     if kind == "loss" and not value.requires_grad:

@@ -1,49 +1,82 @@
 """How a user's data become tensors, and how validation and test parts are split off them.
 
-A part of a problem (train, validation or test) is a pair of arrays or tensors, a torch Dataset or a DataLoader; all
-become one pair of tensors on the CPU, floats in the model's dtype and integers as int64. Only a DataLoader given for
-training stays a DataLoader, because its order and batches are the user's.
+A part of a problem (train, validation or test) is inputs and targets, a torch Dataset or a DataLoader; inputs and
+targets are arrays, tensors or trees of them, and become tensors on the CPU, floats in the model's dtype and integers as
+int64. Only a DataLoader given for training stays a DataLoader, because its order and batches are the user's.
 Read next: `prepare.py`, which checks the tensors against the model and the loss.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from ..errors import ProblemError, first_line
+from ..samples import Samples, Weighted, known
 
-Pair = tuple[torch.Tensor, torch.Tensor]
-FORMS = "a pair (inputs, targets) of tensors or arrays, a torch Dataset or a DataLoader"
+FORMS = (
+    "a pair (inputs, targets) of tensors, arrays or trees of them, a triple with weights of samples, a dict with "
+    "labels, a torch Dataset or a DataLoader"
+)
+TARGETS = ("labels", "label", "targets", "target", "y")  # names of the targets in a dict
 HELD_OUT = 0.2
 
 
-def read(part: Any, where: str, dtype: torch.dtype) -> Pair:
-    """All samples of `part` as (inputs, targets), floats in `dtype`, integers as int64.
+def read(part: Any, where: str, dtype: torch.dtype, whole: bool = False) -> Samples:
+    """All samples of `part`, floats in `dtype`, integers as int64.
+
+    Args:
+        whole: the loss sees the model and a batch as it is, so targets need not be told apart.
 
     Raises:
-        ProblemError: for anything but a pair, a Dataset or a DataLoader; for inputs or targets that are
-            not a single tensor each; for empty data, different lengths, NaN and infinities.
+        ProblemError: for what is none of `FORMS`; for empty data, different lengths, NaN and infinities.
     """
-    inputs, targets = _pair(part, where)
-    pair = _tensor(inputs, f"{where} inputs", dtype), _tensor(targets, f"{where} targets", dtype)
-    for tensor, what in zip(pair, ("inputs", "targets"), strict=True):
+    samples = _samples(part, where, whole)
+    inputs = _tensors(samples.inputs, f"{where} inputs", dtype)
+    if isinstance(samples.targets, Weighted):
+        targets: Any = Weighted(
+            _tensors(samples.targets.targets, f"{where} targets", dtype),
+            _weights(samples.targets.weights, f"{where} weights", dtype),
+        )
+    else:
+        targets = _tensors(samples.targets, f"{where} targets", dtype)
+    samples = Samples(inputs, targets)
+    _check_rows(samples, where)
+    return samples
+
+
+def _check_rows(samples: Samples, where: str) -> None:
+    """As many rows, at least one, in every tensor."""
+    named = [(f"{what}{pytree.keystr(path)}", t) for what, path, t in _named(samples)]
+    if not named or not any(name.startswith("inputs") for name, _ in named):
+        raise ProblemError(f"the {where} data hold no tensor; give {FORMS}.")
+    for name, tensor in named:
         if tensor.ndim == 0 or tensor.numel() == 0:
             raise ProblemError(
-                f"the {where} {what} are empty, of shape {tuple(tensor.shape)}; give at least one sample."
+                f"the {where} {name} are empty, of shape {tuple(tensor.shape)}; give at least one sample."
             )
-    if len(pair[0]) != len(pair[1]):
-        raise ProblemError(
-            f"the {where} data have {len(pair[0])} inputs and {len(pair[1])} targets; give one target for each input."
-        )
-    return pair
+    (first, one), *others = named
+    for name, tensor in others:
+        if len(tensor) != len(one):
+            each = "one target for each input" if name == "targets" else "one row for each sample"
+            raise ProblemError(f"the {where} data have {len(one)} {first} and {len(tensor)} {name}; give {each}.")
 
 
-def sample_of(loader: DataLoader[Any], count: int) -> Pair:
+def _named(samples: Samples) -> list[tuple[str, Any, torch.Tensor]]:
+    """What each tensor is part of, its path in there, and the tensor."""
+    parts = {"inputs": samples.inputs, "targets": samples.plain_targets}
+    if isinstance(samples.targets, Weighted):
+        parts["weights"] = samples.targets.weights
+    return [(what, path, t) for what, part in parts.items() for path, t in pytree.tree_flatten_with_path(part)[0]]
+
+
+def sample_of(loader: DataLoader[Any], count: int, whole: bool = False) -> Samples:
     """A batch of the loader's first samples, read from its dataset so that its own order is not advanced.
 
     Nothing is converted: a train DataLoader is used unchanged, so what does not fit must be seen.
@@ -63,16 +96,17 @@ def sample_of(loader: DataLoader[Any], count: int) -> Pair:
         ) from error
     if not samples:
         raise ProblemError("the train DataLoader has no samples; give at least one.")
-    inputs, targets = _two(batch, "train")
-    if not isinstance(inputs, torch.Tensor) or not isinstance(targets, torch.Tensor):
-        raise ProblemError(
-            f"a batch of the train DataLoader is ({type(inputs).__name__}, {type(targets).__name__}); "
-            "inputs and targets must be a single tensor each."
-        )
-    return inputs, targets
+    few = given(batch, "train", whole)
+    for what, path, tensor in _named(few):
+        if not isinstance(tensor, torch.Tensor):
+            raise ProblemError(
+                f"a batch of the train DataLoader holds a {type(tensor).__name__} as {what}{pytree.keystr(path)}; "
+                "let it give tensors, or trees of tensors."
+            )
+    return few
 
 
-def tensors_of(loader: DataLoader[Any]) -> Pair | None:
+def tensors_of(loader: DataLoader[Any]) -> Samples | None:
     """The data behind a loader where they lie in memory as tensors, else None.
 
     Other datasets may be huge, or random as with augmentation, and are not read here.
@@ -84,8 +118,8 @@ def tensors_of(loader: DataLoader[Any]) -> Pair | None:
         dataset = dataset.dataset
     if not isinstance(dataset, TensorDataset) or len(dataset.tensors) != 2:
         return None
-    inputs, targets = dataset.tensors
-    return (inputs, targets) if rows is None else (inputs[rows], targets[rows])
+    samples = Samples(*dataset.tensors)
+    return samples if rows is None else samples.take(rows)
 
 
 def split(inputs: Any, targets: Any, seed: int = 0) -> tuple[tuple[Any, Any], ...]:
@@ -166,15 +200,45 @@ def _strata(targets: Any, share: float) -> np.ndarray | None:
     return labels if counts.min() >= 2 and len(counts) <= min(size, len(labels) - size) else None
 
 
-def _pair(part: Any, where: str) -> tuple[Any, Any]:
+def _samples(part: Any, where: str, whole: bool) -> Samples:
     if isinstance(part, TensorDataset):
-        return _two(part.tensors, where)
+        return given(part.tensors, where, whole)
     if isinstance(part, DataLoader | Dataset):
-        batched, pairs = isinstance(part, DataLoader), [_two(item, where) for item in _iterated(part, where)]
-        return _joined([x for x, _ in pairs], where, batched), _joined([y for _, y in pairs], where, batched)
-    if isinstance(part, tuple | list):
-        return _two(part, where)
-    raise ProblemError(f"the {where} data are a {type(part).__name__}; give {FORMS}.")
+        batched = isinstance(part, DataLoader)
+        each = [given(item, where, whole) for item in _iterated(part, where)]
+        return Samples(*_joined([tuple(one) for one in each], where, batched)) if each else Samples(torch.empty(0))
+    return given(part, where, whole)
+
+
+def given(item: Any, where: str, whole: bool = False) -> Samples:
+    """Samples in any form that a user may give: (inputs, targets), (inputs, targets, weights), or a dict with labels.
+
+    Args:
+        whole: the loss sees the model and a batch as it is, which need not have targets.
+
+    Raises:
+        ProblemError: it is none of these.
+    """
+    if isinstance(item, Samples):
+        return item
+    if isinstance(item, tuple | list) and not hasattr(item, "_fields"):
+        if len(item) == 2:
+            return Samples(*map(known, item))
+        if len(item) == 3:
+            return Samples(known(item[0]), Weighted(known(item[1]), item[2]))
+    if whole:
+        return Samples(known(item))
+    if isinstance(item, Mapping):
+        names = [name for name in TARGETS if name in item]
+        if len(names) == 1:
+            inputs = {name: known(value) for name, value in item.items() if name != names[0]}
+            return Samples(inputs, known(item[names[0]]))
+        raise ProblemError(
+            f"the {where} data are a dict of {', '.join(map(repr, item))}; call the targets one of "
+            f"{', '.join(TARGETS)}, or give (inputs, targets)."
+        )
+    size = f" of {len(item)}" if isinstance(item, tuple | list) else ""
+    raise ProblemError(f"the {where} data are a {type(item).__name__}{size}; give {FORMS}.")
 
 
 def _iterated(part: Any, where: str) -> list[Any]:
@@ -189,20 +253,27 @@ def _iterated(part: Any, where: str) -> list[Any]:
         ) from error
 
 
-def _two(item: Any, where: str) -> tuple[Any, Any]:
-    if not isinstance(item, tuple | list) or len(item) != 2:
-        size = f" of {len(item)}" if isinstance(item, tuple | list) else ""
-        raise ProblemError(f"the {where} data hold a {type(item).__name__}{size}; give (inputs, targets).")
-    return item[0], item[1]
+def _joined(pieces: list[Any], where: str, batched: bool) -> Any:
+    """The trees of single samples, or of batches, as one."""
+    flat, forms = zip(*map(pytree.tree_flatten, pieces), strict=True)
+    if any(form != forms[0] for form in forms):
+        raise ProblemError(
+            f"the {where} samples differ in what they hold ({_shape(forms[0])} and "
+            f"{_shape(next(form for form in forms if form != forms[0]))}); give each the same."
+        )
+    columns = [_column(list(column), where, batched) for column in zip(*flat, strict=True)]
+    return pytree.tree_unflatten(columns, forms[0])
 
 
-def _joined(pieces: list[Any], where: str, batched: bool) -> torch.Tensor:
-    if not pieces:
-        return torch.empty(0)
+def _shape(form: Any) -> str:
+    return f"a tree of {form.num_leaves} tensors"
+
+
+def _column(pieces: list[Any], where: str, batched: bool) -> torch.Tensor:
     if not all(isinstance(piece, torch.Tensor | np.ndarray | np.generic | int | float) for piece in pieces):
         raise ProblemError(
-            f"the {where} data hold a {type(pieces[0]).__name__} as inputs or targets of a sample; "
-            "inputs and targets must be a single tensor each."
+            f"the {where} data hold a {type(pieces[0]).__name__} in a sample; "
+            "give tensors, arrays or numbers, or trees of them."
         )
     try:
         tensors = [p if isinstance(p, torch.Tensor) else _from_numpy(np.asarray(p), f"{where} data") for p in pieces]
@@ -213,18 +284,40 @@ def _joined(pieces: list[Any], where: str, batched: bool) -> torch.Tensor:
         ) from error
 
 
+def _tensors(values: Any, what: str, dtype: torch.dtype) -> Any:
+    """The same tree, of tensors as they are trained on; lists of numbers are arrays."""
+    if isinstance(values, list) and all(isinstance(leaf, int | float) for leaf in pytree.tree_leaves(values)):
+        try:
+            values = np.array(values)
+        except ValueError as error:
+            raise ProblemError(f"the {what} differ in length ({first_line(error)}); pad or crop them.") from error
+    flat, form = pytree.tree_flatten_with_path(values)
+    return pytree.tree_unflatten([_tensor(leaf, what + pytree.keystr(path), dtype) for path, leaf in flat], form)
+
+
+def _weights(values: Any, what: str, dtype: torch.dtype) -> torch.Tensor:
+    """How much each sample counts."""
+    weights = _tensor(values, what, dtype).to(dtype)
+    if weights.ndim != 1:
+        raise ProblemError(f"the {what} are of shape {tuple(weights.shape)}; give one number for each sample.")
+    if bool((weights < 0).any()) or not bool((weights > 0).any()):
+        raise ProblemError(f"the {what} must be 0 or more, and one of them at least above 0; these are not.")
+    return weights
+
+
 def _tensor(values: Any, what: str, dtype: torch.dtype) -> torch.Tensor:
     if isinstance(values, torch.Tensor):
         tensor = values.detach().cpu()
     elif hasattr(values, "__array__"):
         tensor = _from_numpy(np.asarray(values), what)
     else:
-        raise ProblemError(
-            f"the {what} are a {type(values).__name__}; they must be a single tensor or array, so join or stack them."
-        )
-    if tensor.layout is not torch.strided or tensor.is_complex() or tensor.dtype is torch.bool:
+        raise ProblemError(f"the {what} are a {type(values).__name__}; give a tensor or an array, or a tree of them.")
+    masks = "[" in what  # beside other tensors a mask has its place; as all there is it is a mistake
+    if tensor.layout is not torch.strided or tensor.is_complex() or (tensor.dtype is torch.bool and not masks):
         kind = str(tensor.dtype if tensor.layout is torch.strided else tensor.layout).removeprefix("torch.")
         raise ProblemError(f"the {what} are {kind}; convert them to dense floats or integers.")
+    if tensor.dtype is torch.bool:
+        return tensor.contiguous()
     if not tensor.is_floating_point():
         return tensor.to(torch.int64).contiguous()
     converted = tensor.to(dtype).contiguous()

@@ -20,15 +20,20 @@ class Problem:
         model: a function without arguments that returns a fresh `torch.nn.Module`. A function, because
             each member starts from an initialisation of its own seed.
         train: a pair (inputs, targets) of tensors or arrays with one row per sample, inputs
-            (samples, …); a torch Dataset, which is read into memory; or a DataLoader, which is used unchanged (its
-            own order, batch size, drop_last and dtypes).
+            (samples, …); a triple with a weight for each sample, (samples,), so that losses are Σ wᵢ lᵢ / Σ wᵢ; a
+            dict with labels; a torch Dataset of such samples, which is read into memory; or a DataLoader, which is used
+            unchanged (its own order, batch size, drop_last and dtypes). Inputs and targets may be trees of tensors:
+            tuples, lists, dicts, named tuples and dataclasses. The model is called as its `forward` is written:
+            ``model(*inputs)``, ``model(**inputs)`` or ``model(inputs)``.
         validation, test: the same forms; a DataLoader is read through once. A missing test part is 20% of
             the training data, a missing validation part 20% of what is left, drawn by `seed` and
             stratified by class where possible. Nothing can be split off a train DataLoader: it needs
             `validation`, half of which becomes the test part if `test` is missing.
         loss: a name of `tw.losses`, with arguments if need be (``huber(delta=0.5)``), one of its objects, or
-            a function (outputs, targets) → scalar or per-sample values. Cross-entropy by default, as for most
-            networks: outputs (samples, classes, …) and class ids (samples, …).
+            a function (outputs, targets) → scalar or per-sample values; or one whose first argument is called `model`,
+            (model, batch) → the same, which is given the model and a batch as `train` gives it. Cross-entropy by
+            default, as for most networks: outputs (samples, classes, …), or an object with such `logits`, and class ids
+            (samples, …).
         metrics: names (``accuracy``, ``mae``, ``mse``) or functions like a loss; reported, never minimised.
         groups: one label for each sample of `train`, and then of `validation` if that is given: the patient, the
             speaker, the day. Samples of one group never stand on both sides of a split, drawn here or by ``folds=``.

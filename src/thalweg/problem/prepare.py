@@ -22,8 +22,10 @@ from torch.utils.data import DataLoader
 from .. import losses
 from ..errors import ProblemError, TrainingError
 from ..population.draws import recorded
-from .checks import build, check_measure, forward
-from .data import HELD_OUT, Pair, check_finite, hold_out, labels_of, read, sample_of, tensors_of
+from ..population.sizing import activations_of
+from ..samples import Samples, Weighted, call, is_tree, leaves, stars
+from .checks import build, check_measure
+from .data import HELD_OUT, check_finite, given, hold_out, labels_of, read, sample_of, tensors_of
 from .declaration import Problem
 from .find import load
 
@@ -37,11 +39,11 @@ class Prepared:
     Attributes:
         name: the problem's.
         model: a function that returns a fresh module.
-        loss: (outputs, targets) → scalar; runs under `torch.func.vmap`.
+        loss: (outputs, targets) → scalar, or, `over` a model, samples → scalar; runs under `torch.func.vmap`.
         loss_name: what tables call it.
         metrics: name → (outputs, targets) → scalar.
-        train: (inputs, targets), or the user's DataLoader.
-        validation, test: (inputs, targets), one row per sample.
+        train: `Samples`, which are (inputs, targets), or the user's DataLoader.
+        validation, test: `Samples`, one row per sample.
         fingerprint: sha256 over data, model and loss; equal for equal problems.
         weights: number of trainable parameters.
         source: where the problem came from: kind, spec, text and sha256.
@@ -54,12 +56,12 @@ class Prepared:
 
     name: str
     model: Callable[[], nn.Module]
-    loss: losses.Measure = field(repr=False)
+    loss: losses.Loss = field(repr=False)
     loss_name: str
     metrics: Mapping[str, losses.Measure] = field(repr=False)
-    train: Pair | DataLoader[Any] = field(repr=False)
-    validation: Pair = field(repr=False)
-    test: Pair = field(repr=False)
+    train: Samples | DataLoader[Any] = field(repr=False)
+    validation: Samples = field(repr=False)
+    test: Samples = field(repr=False)
     fingerprint: str
     weights: int
     source: Mapping[str, str] = field(repr=False)
@@ -71,13 +73,40 @@ class Prepared:
     truth: Callable[[Any], Any] | None = field(default=None, repr=False)
 
     @cached_property
-    def pool(self) -> Pair:
+    def pool(self) -> Samples:
         """All samples of training and validation, in the order given."""
         if isinstance(self.train, DataLoader) or self.order is None:
             raise ProblemError("the train data are a DataLoader, which cannot be joined with the validation part.")
         place = torch.from_numpy(np.argsort(self.order, kind="stable"))
-        inputs, targets = (torch.cat(two)[place] for two in zip(self.train, self.validation, strict=True))
-        return inputs, targets
+        return self.train.joined(self.validation).take(place)
+
+    def given(self, batch: Any) -> Samples:
+        """What the user's DataLoader yields, as samples."""
+        return given(batch, "train", isinstance(self.loss, losses.OfModel))
+
+    @cached_property
+    def form(self) -> dict[str, str]:
+        """How a script calls the model and the loss, where that is not ``loss(model(inputs), targets)``.
+
+        ``inputs``: one, several (positional) or named; ``judged``: the model's outputs, their logits, or the model on a
+        batch that is a pair, a triple with weights, or a whole.
+        """
+        few = _first(self.validation)
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            model = build(self.model).eval()
+            if isinstance(self.loss, losses.OfModel):
+                weighted = isinstance(few.targets, Weighted)
+                judged = "triple" if weighted else "pair" if few.batch is not few.inputs else "whole"
+            else:
+                outputs = call(model, few.inputs)
+                judged = "outputs" if losses.seen(self.loss, outputs) is outputs else "logits"
+        named = {"": "one", "*": "several", "**": "named"}[stars(model, few.inputs)]
+        tree = is_tree(few.inputs) or is_tree(few.targets)
+        return {} if (named, judged, tree) == ("one", "outputs", False) else {"inputs": named, "judged": judged}
+
+    def activations(self, model: nn.Module) -> float:
+        """Outputs of the model's layers per sample."""
+        return activations_of(model, _first(self.validation), self.loss)
 
 
 def prepare(problem: Problem | str) -> Prepared:
@@ -102,19 +131,20 @@ def prepare(problem: Problem | str) -> Prepared:
         trainable = [p for p in module.parameters() if p.requires_grad]
         train, validation, test, order, groups = _parts(problem, trainable[0].dtype)
         if isinstance(train, DataLoader):
-            sample, train_data = sample_of(train, SAMPLES), tensors_of(train)
-            for tensor, what in zip(train_data or sample, ("inputs", "targets"), strict=True):
-                check_finite(tensor, f"train {what}")
+            sample, train_data = sample_of(train, SAMPLES, isinstance(loss, losses.OfModel)), tensors_of(train)
+            for what, part in zip(("inputs", "targets"), train_data or sample, strict=True):
+                for tensor in leaves(part):
+                    check_finite(tensor, f"train {what}")
         else:
             sample, train_data = _first(train), train
         parts = {"train": train_data or sample, "validation": validation, "test": test}
-        for name, (inputs, targets) in {**{n: _first(p) for n, p in parts.items()}, "train": sample}.items():
-            outputs = forward(module.train(name == "train"), inputs, name)
+        for name, few in {**{n: _first(p) for n, p in parts.items()}, "train": sample}.items():
+            module.train(name == "train")
+            check_measure("loss", problem.loss, module, few, parts[name], name)
             if name == "train":
-                draws = _draws(lambda module=module, inputs=inputs: module(inputs))
-            check_measure("loss", problem.loss, outputs, targets, parts[name], name)
+                draws = _draws(lambda few=few: loss.over(module, few))
             for metric in problem.metrics:
-                check_measure("metric", metric, outputs, targets, parts[name], name)
+                check_measure("metric", metric, module, few, parts[name], name)
     return Prepared(
         **{name: getattr(problem, name) for name in ("name", "model", "source", "noise", "truth")},
         loss=loss,
@@ -138,18 +168,17 @@ def check_loss(ready: Prepared, loss: losses.Measure) -> None:
     Raises:
         ProblemError: it does not fit the model's outputs or the targets.
     """
-    sample = inputs, _ = sample_of_train(ready)
+    sample = sample_of_train(ready)
     data = tensors_of(ready.train) if isinstance(ready.train, DataLoader) else ready.train
     with torch.random.fork_rng(devices=[]):
-        outputs = forward(build(ready.model).train(), inputs, "train")
-    check_measure("loss", loss, outputs, sample[1], data or sample, "train")
+        check_measure("loss", loss, build(ready.model).train(), sample, data or sample, "train")
 
 
-def sample_of_train(ready: Prepared) -> Pair:
+def sample_of_train(ready: Prepared) -> Samples:
     """A few of the training samples."""
     if isinstance(ready.train, DataLoader):
         with torch.random.fork_rng(devices=[]):
-            return sample_of(ready.train, SAMPLES)
+            return sample_of(ready.train, SAMPLES, isinstance(ready.loss, losses.OfModel))
     return _first(ready.train)
 
 
@@ -177,11 +206,12 @@ def _metrics(problem: Problem) -> dict[str, losses.Measure]:
 
 def _parts(
     problem: Problem, dtype: torch.dtype
-) -> tuple[Pair | DataLoader[Any], Pair, Pair, np.ndarray | None, np.ndarray | None]:
+) -> tuple[Samples | DataLoader[Any], Samples, Samples, np.ndarray | None, np.ndarray | None]:
     """(train, validation, test), with what is missing split off by the problem's seed; then where the rows of train
     and validation stood in the data as given, and the groups of those data that are not for testing."""
-    validation = None if problem.validation is None else read(problem.validation, "validation", dtype)
-    test = None if problem.test is None else read(problem.test, "test", dtype)
+    whole = losses.sees_model(problem.loss)
+    validation = None if problem.validation is None else read(problem.validation, "validation", dtype, whole)
+    test = None if problem.test is None else read(problem.test, "test", dtype, whole)
     if isinstance(problem.train, DataLoader):
         if problem.groups is not None:
             raise ProblemError(
@@ -196,9 +226,9 @@ def _parts(
         if test is None:
             validation, test = _split_off(validation, 0.5, problem.seed, "validation")[:2]
         return problem.train, validation, test, None, None
-    train = read(problem.train, "train", dtype)
-    count = len(train[0])
-    rows = np.arange(count + (0 if validation is None else len(validation[0])))
+    train = read(problem.train, "train", dtype, whole)
+    count = train.size
+    rows = np.arange(count + (0 if validation is None else validation.size))
     groups = None if problem.groups is None else labels_of(problem.groups, len(rows))
     train_rows, validation_rows = rows[:count], rows[count:]
     if test is None:
@@ -213,19 +243,23 @@ def _parts(
 
 
 def _split_off(
-    part: Pair, share: float, seed: int, where: str, groups: np.ndarray | None = None
-) -> tuple[Pair, Pair, np.ndarray]:
+    part: Samples, share: float, seed: int, where: str, groups: np.ndarray | None = None
+) -> tuple[Samples, Samples, np.ndarray]:
     """(the rest, what is held out, the rows of the rest)."""
-    rows = hold_out(part[1], share, seed, where, None if groups is None else groups[: len(part[1])])
-    rest, held_out = ((part[0][places], part[1][places]) for places in map(torch.from_numpy, rows))
+    labels = part.plain_targets
+    labels = labels if isinstance(labels, torch.Tensor) else np.zeros(part.size)  # nothing to stratify by
+    rows = hold_out(labels, share, seed, where, None if groups is None else groups[: part.size])
+    rest, held_out = (part.take(places) for places in map(torch.from_numpy, rows))
     return rest, held_out, rows[0]
 
 
-def _first(part: Pair) -> Pair:
-    return part[0][:SAMPLES], part[1][:SAMPLES]
+def _first(part: Samples) -> Samples:
+    return part.take(slice(SAMPLES))
 
 
-def _fingerprint(problem: Problem, module: nn.Module, train: Any, parts: list[Pair], groups: np.ndarray | None) -> str:
+def _fingerprint(
+    problem: Problem, module: nn.Module, train: Any, parts: list[Samples], groups: np.ndarray | None
+) -> str:
     """Equal for equal problems, in this process and the next: nothing that holds an address goes in."""
     digest = hashlib.sha256()
     model = re.sub(r" at 0x[0-9a-f]+", "", repr(module))
@@ -234,7 +268,7 @@ def _fingerprint(problem: Problem, module: nn.Module, train: Any, parts: list[Pa
         described += [type(train.dataset).__qualname__, type(train.sampler).__qualname__]
         described += [str(train.batch_size), str(train.drop_last)]
     digest.update("\n".join([model, losses.name_of(problem.loss), *described]).encode())
-    for tensor in (tensor for part in parts for tensor in part):
+    for tensor in (tensor for part in parts for tensor in part.leaves):
         digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     if groups is not None:

@@ -86,7 +86,7 @@ def recipe(
         f"{_words(problem['name'])}, in {means}.",
         uses=_uses(ours, regularizer is not None),
         loading=_loading(problem) if passes is None else "",
-        batches=_LOADER if problem.get("loader") else _tensors(size, data),
+        batches=_loader("inputs" in problem) if problem.get("loader") else _tensors(size, data, "inputs" in problem),
         seed=seed,
         epochs=plan.epochs,
         passes=plan.epochs if passes is None else min(passes, plan.epochs),
@@ -99,6 +99,7 @@ def recipe(
         closure=_needs_closure(formula),
         draws=problem.get("draws", False),
         judged_on=("validation", "validation loss") if plan.folds is None else ("pool", "loss on what it trains on"),
+        value=_value(problem),
         regularizers=[part.lines() for part in (regularizer.parts if regularizer else ())],
     )
     return Recipe(str(script), optimizer, scheduler)
@@ -212,22 +213,45 @@ def _steps(problem: Mapping[str, Any], batch_size: Level, data: str) -> str:
         return f"sum(1 for _ in problem.{data})"
     if problem.get("loader"):
         return f"len(problem.{data})"
-    return "1" if batch_size == FULL else f"-(-len(problem.{data}[0]) // {batch_size})"
+    samples = f"problem.{data}.size" if "inputs" in problem else f"len(problem.{data}[0])"
+    return "1" if batch_size == FULL else f"-(-{samples} // {batch_size})"
 
 
-def _tensors(batch_size: Level, data: str) -> str:
-    size = "len(inputs)" if batch_size == FULL else str(batch_size)
+CALLS = {"one": "{model}(inputs)", "several": "{model}(*inputs)", "named": "{model}(**inputs)"}
+BATCHES = {"pair": "(inputs, targets)", "triple": "(inputs, *targets)", "whole": "inputs"}
+
+
+def _value(problem: Mapping[str, Any]) -> str:
+    """The loss of a batch, as the problem calls its model and its loss."""
+    judged = problem.get("judged", "outputs")
+    if judged in BATCHES:
+        return f"{{loss}}({{model}}, {BATCHES[judged]})"
+    outputs = CALLS.get(problem.get("inputs", "one"), CALLS["one"])
+    return f"{{loss}}({outputs}{'.logits' if judged == 'logits' else ''}, targets)"
+
+
+def _tensors(batch_size: Level, data: str, tree: bool) -> str:
+    """The body of `batches(epoch)`.
+
+    Args:
+        tree: inputs or targets are several tensors.
+    """
+    samples = f"problem.{data}.size" if tree else "len(inputs)"
+    size = samples if batch_size == FULL else str(batch_size)
+    each = "tree_map(lambda t, rows=chosen: t[rows], (inputs, targets))"
+    chosen = each if tree else "inputs[chosen], targets[chosen]"
     return f"""
 inputs, targets = problem.{data}
-order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(1_000_003 * SEED + epoch))
+order = torch.randperm({samples}, generator=torch.Generator().manual_seed(1_000_003 * SEED + epoch))
 for chosen in order.split({size}):
-    yield inputs[chosen], targets[chosen]
+    yield {chosen}
 """.strip()
 
 
-_LOADER = """
+def _loader(tree: bool) -> str:
+    return f"""
 torch.manual_seed(1_000_003 * SEED + epoch)
 if problem.train.generator is not None:
     problem.train.generator.manual_seed(1_000_003 * SEED + epoch)
-yield from problem.train
+yield from {"map(problem.given, problem.train)" if tree else "problem.train"}
 """.strip()

@@ -31,6 +31,7 @@ class Script:
         closure: whether the optimizer computes the gradient itself.
         draws: whether the model draws random numbers in its forward pass.
         judged_on: the data of `problem` that judge each pass, and what their loss is called.
+        value: the loss of a batch, in the names ``{loss}`` and ``{model}``.
         regularizers: the lines of each.
     """
 
@@ -50,6 +51,7 @@ class Script:
     closure: bool
     draws: bool
     judged_on: tuple[str, str]
+    value: str = "{loss}({model}(inputs), targets)"
     regularizers: Sequence[Lines] = ()
 
     def __str__(self) -> str:
@@ -68,8 +70,9 @@ class Script:
         head = _lines(f"SEED, EPOCHS = {self.seed}, {self.epochs}", self.loading)
         modules = [name for name in ("math", "runpy", "importlib") if f"{name}." in body]
         imports = "".join(f"import {name}\n\n" for name in modules)
+        trees = "from torch.utils._pytree import tree_map\n" if "tree_map" in self.batches else ""
         return (
-            f'"""{self.title}"""\n\n{imports}import torch\nfrom torch.optim import lr_scheduler\n\n'
+            f'"""{self.title}"""\n\n{imports}import torch\nfrom torch.optim import lr_scheduler\n{trees}\n'
             f"import thalweg as tw  # {self.uses}: put your own in their place\n\n{head}\n\n\n"
             f"def batches(epoch):\n{indent(self.batches, '    ')}\n\n\n{body}\nlosses = []\n\n"
             f"for epoch in range({passes}):\n{indent(self._pass(), '    ')}\n{self._end()}"
@@ -88,7 +91,7 @@ class Script:
         criterion = (self.loss and "loss") or "problem.loss"
         for lines in self.regularizers:
             criterion = lines.criterion.format(criterion)
-        forward = f"value = {criterion}(model(inputs), targets)"
+        forward = f"value = {self.value.format(loss=criterion, model='model')}"
         if self.draws:
             forward = (
                 "with torch.random.fork_rng(devices=[]):\n"
@@ -123,7 +126,7 @@ class Script:
         chosen = f"({judged})" if " " in judged else judged
         return (
             f"judged = {chosen}.eval()\nwith torch.no_grad():\n    inputs, targets = problem.{data}\n"
-            "    value = problem.loss(judged(inputs), targets).item()"
+            f"    value = {self.value.format(loss='problem.loss', model='judged')}.item()"
         )
 
     def _pass(self) -> str:

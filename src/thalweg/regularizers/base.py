@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from .. import calls
 from ..arguments import Declared
 from ..errors import PlanError
+from ..samples import Samples, Tree, measured
 
 Tensors = tuple[Tensor, ...]
 Loss = Callable[[Tensor, Any], Tensor]
@@ -97,6 +98,14 @@ class Regularizer(Declared, ABC):
 
     def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:
         """Raise PlanError, in one sentence, where such data or such a loss cannot be regularized so."""
+
+    def fits(self, loss: Loss | None, batch: Samples) -> None:
+        """`check` of a batch that may be a tree of tensors."""
+        self.check(loss, measured(batch.inputs), batch.targets)
+
+    def on_batch(self, inputs: Tree, targets: Any, draws: Tensors, amounts: Tensors) -> tuple[Tree, Any]:
+        """`batch` of inputs that may be a tree of tensors."""
+        return inputs, targets
 
     def inside(self, model: nn.Module) -> AbstractContextManager[None]:
         """The model as it trains."""

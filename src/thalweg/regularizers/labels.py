@@ -37,6 +37,11 @@ class LabelSmoothing(Regularizer):
     def check(self, loss: Loss | None, inputs: Tensor, targets: Tensor) -> None:
         if loss is None:
             return
+        if not isinstance(targets, Tensor):
+            raise PlanError(
+                f"{self.label} spreads classes, and the targets are a {type(targets).__name__}; leave it out, or give "
+                "the loss smoothed targets yourself."
+            )
         measure = losses.get(loss)
         soft = targets.is_floating_point() and not isinstance(measure, losses.CrossEntropy)
         if soft or not measure.of_classes:

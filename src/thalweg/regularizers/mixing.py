@@ -14,6 +14,7 @@ from torch import Tensor
 from ..arguments import number
 from ..errors import PlanError
 from ..losses.fit import dtype
+from ..samples import Samples, is_tree, leaves
 from .base import Lines, Loss, Mixed, Regularizer, Tensors, criterion
 from .noise import OnBatch, real_inputs
 
@@ -32,6 +33,14 @@ class _Mixing(OnBatch):
     alpha: float
     varying: ClassVar[tuple[str, ...]] = ("alpha",)
     exclusive: ClassVar[str] = "mixes"
+
+    def fits(self, loss: Loss | None, batch: Samples) -> None:
+        if is_tree(batch.inputs):
+            raise PlanError(
+                f"{self.label} mixes inputs that are one tensor, and here they are {len(leaves(batch.inputs))} in a "
+                f"{type(batch.inputs).__name__}; leave it out, or mix the samples in your Dataset."
+            )
+        super().fits(loss, batch)
 
     def draw(self, generator: torch.Generator, inputs: Tensor, weights: Sequence[Tensor]) -> Tensors:
         uniform = torch.rand(3, generator=generator, dtype=torch.float64)  # λ, and the middle of the box

@@ -13,18 +13,36 @@ from torch import Tensor, nn
 from ..arguments import number
 from ..errors import PlanError
 from ..losses.fit import dtype
+from ..samples import Samples, Tree, changed, is_tree, leaves, measured
 from .base import Lines, Loss, Regularizer, Tensors
 from .penalties import trainable
 
 
 class OnBatch(Regularizer):
-    """A regularizer that changes the batch, and is called with it in a plain loop."""
+    """A regularizer that changes the batch, and is called with it in a plain loop.
 
-    def __call__(self, inputs: Tensor, targets: Any, *, seed: int, step: int = 0) -> tuple[Tensor, Any]:
+    Of inputs that are a tree of tensors it changes the one of floats.
+    """
+
+    def __call__(self, inputs: Tree, targets: Any, *, seed: int, step: int = 0) -> tuple[Tree, Any]:
         """The batch as it is trained on; `step` counts from 0."""
-        self.check(None, inputs, targets)
-        draws = self.draws(seed, step, inputs)
-        return self.batch(inputs, targets, draws, self.alone(draws, inputs))
+        self.fits(None, Samples(inputs, targets))
+        tensor = measured(inputs)
+        draws = self.draws(seed, step, tensor)
+        return self.on_batch(inputs, targets, draws, self.alone(draws, tensor))
+
+    def fits(self, loss: Loss | None, batch: Samples) -> None:
+        floats = sum(t.is_floating_point() for t in leaves(batch.inputs))
+        if is_tree(batch.inputs) and floats != 1:
+            raise PlanError(
+                f"{self.label} changes one tensor of floats, and the inputs hold {floats}; leave it out, or change the "
+                "samples in your Dataset."
+            )
+        super().fits(loss, batch)
+
+    def on_batch(self, inputs: Tree, targets: Any, draws: Tensors, amounts: Tensors) -> tuple[Tree, Any]:
+        tensor, targets = self.batch(measured(inputs), targets, draws, amounts)
+        return changed(inputs, tensor), targets
 
     def lines(self) -> Lines:
         return Lines(

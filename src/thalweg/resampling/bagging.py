@@ -24,17 +24,18 @@ from ..engine.programs import COMPILED, Program, Programs, built, cut, samples_p
 from ..engine.threads import threads
 from ..errors import PlanError, TrainingError
 from ..formulas import Formula
+from ..losses import OfModel
 from ..numbers import COUNT
 from ..plan.factors import Setting
 from ..plan.plan import plan
 from ..population.batches import OwnBatches
 from ..population.block import EVALUATION_BATCH, Block, Task
-from ..population.sizing import activations_of, block_size
-from ..problem.data import Pair
+from ..population.sizing import block_size
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
 from ..regularizers.base import draw_seed
+from ..samples import Samples, call, is_tree, leaves, scores
 from .ensemble import Ensemble, assemble, outputs_of
 
 
@@ -109,25 +110,25 @@ def averaged_members(programs: Programs, setting: Setting, kind: str, members: i
     """
     count = COUNT.check("members", members, PlanError)
     problem = programs.problem
-    (inputs, targets), validation = training_data(programs)
+    data, validation = training_data(programs)
     seeds = [seed + k for k in range(count)]
     if kind == "bagging":
-        rows = torch.stack([resample(len(inputs), each) for each in seeds])
+        rows = torch.stack([resample(data.size, each) for each in seeds])
     else:
-        rows = torch.arange(len(inputs)).expand(count, -1)
-    outcome = train(programs, [(setting, each) for each in seeds], rows, (inputs, targets), validation)
+        rows = torch.arange(data.size).expand(count, -1)
+    outcome = train(programs, [(setting, each) for each in seeds], rows, data, validation)
     if failures := int(outcome.diverged.sum()):
         raise TrainingError(
             f"{failures} of {count} members diverged with {setting.optimizer} at rate {setting.lr:g}, and their mean "
             "would say nothing; give a lower rate."
         )
-    classes = classes_of(problem, (inputs, targets))
+    classes = classes_of(problem, data)
     table = pd.DataFrame({"seed": seeds, **columns(setting), "validation_loss": outcome.validation})
     weights = torch.full((count,), 1.0 if classes else 1 / count, dtype=torch.float64)
     ensemble = assemble(kind, problem, outcome.state, weights, classes, table)
     if kind != "bagging":
         return ensemble
-    return replace(ensemble, out_of_bag=_out_of_bag(ensemble, built(problem), inputs, targets, rows))
+    return replace(ensemble, out_of_bag=_out_of_bag(ensemble, built(problem), data, rows))
 
 
 def resample(samples: int, seed: int) -> Tensor:
@@ -140,7 +141,7 @@ def resample(samples: int, seed: int) -> Tensor:
     return torch.randint(0, samples, (samples,), generator=generator)
 
 
-def training_data(programs: Programs) -> tuple[Pair, Pair | None]:
+def training_data(programs: Programs) -> tuple[Samples, Samples | None]:
     """What an ensemble of a study learns from, and what judges its members on the way: after a cross-validation
     all samples, and nothing.
 
@@ -152,18 +153,24 @@ def training_data(programs: Programs) -> tuple[Pair, Pair | None]:
     return (problem.pool, None) if programs.plan.folds is not None else (data, problem.validation)
 
 
-def tensors_of(problem: Prepared) -> Pair:
+def tensors_of(problem: Prepared) -> Samples:
     """The training data, from which members draw."""
     if isinstance(problem.train, DataLoader):
         raise PlanError(
             "the train data are a DataLoader, which draws its own samples; give the data as tensors, arrays or a "
             "Dataset, from which members can draw theirs."
         )
+    if is_tree(problem.train.targets) or isinstance(problem.loss, OfModel):
+        raise PlanError(
+            "an ensemble joins its members' answers to one tensor of targets, and this problem has "
+            f"{'a loss that sees the model' if isinstance(problem.loss, OfModel) else 'several tensors of targets'}; "
+            "give one with a single tensor of targets and a loss (outputs, targets)."
+        )
     return problem.train
 
 
 def train(
-    programs: Programs, runs: Sequence[tuple[Setting, int]], rows: Tensor, data: Pair, validation: Pair | None
+    programs: Programs, runs: Sequence[tuple[Setting, int]], rows: Tensor, data: Samples, validation: Samples | None
 ) -> Outcome:
     """Train runs (setting, seed), each on rows of its own, in blocks that share a program.
 
@@ -199,19 +206,20 @@ def _blocks(programs: Programs, runs: Sequence[tuple[Setting, int]], samples: in
     for k, (setting, _) in enumerate(runs):
         groups.setdefault(programs.of(setting), []).append(k)
     with torch.random.fork_rng(devices=[]):
-        outputs = activations_of(built(problem), problem.validation[0][:8])
+        outputs = problem.activations(built(problem))
+    inputs = sum(t[0].numel() for t in leaves(problem.validation.inputs))
     states = max(plan.states_of(setting) for setting, _ in runs)
     blocks = []
     for places in groups.values():
         batch = samples_per_step(plan.level(runs[places[0]][0], "batch_size"), samples)
-        size = block_size(problem.weights, states, int(batch * (outputs + problem.validation[0][0].numel())))
+        size = block_size(problem.weights, states, int(batch * (outputs + inputs)))
         cuts = cut([plan.member(*runs[p]) for p in places], size, torch.get_num_threads() // len(groups))
         blocks += [[places[k] for k in one] for one in cuts]
     return blocks
 
 
 def _block(
-    programs: Programs, runs: Sequence[tuple[Setting, int]], rows: Tensor, data: Pair, validation: Pair | None
+    programs: Programs, runs: Sequence[tuple[Setting, int]], rows: Tensor, data: Samples, validation: Samples | None
 ) -> Block:
     plan, (setting, _) = programs.plan, runs[0]
     batch = samples_per_step(plan.level(setting, "batch_size"), rows.shape[1])
@@ -225,21 +233,19 @@ def columns(setting: Setting) -> dict[str, object]:
     return {"optimizer": setting.optimizer, "lr": setting.lr, "schedule": setting.schedule, **dict(setting.further)}
 
 
-def classes_of(problem: Prepared, data: Pair) -> int | None:
+def classes_of(problem: Prepared, data: Samples) -> int | None:
     """How many classes the model scores; None where the targets are values."""
     if data[1].is_floating_point():
         return None
     with torch.no_grad():
-        return built(problem).eval()(data[0][:2]).shape[1]
+        return scores(call(built(problem).eval(), data.take(slice(2)).inputs)).shape[1]
 
 
-def _out_of_bag(
-    ensemble: Ensemble, module: nn.Module, inputs: Tensor, targets: Tensor, rows: Tensor
-) -> dict[str, float]:
+def _out_of_bag(ensemble: Ensemble, module: nn.Module, data: Samples, rows: Tensor) -> dict[str, float]:
     """Loss and metrics of the answers of members that did not draw a sample, over those that some did not."""
-    left_out = torch.ones(len(rows), len(inputs), dtype=torch.bool).scatter_(1, rows, value=False)
+    left_out = torch.ones(len(rows), data.size, dtype=torch.bool).scatter_(1, rows, value=False)
     answers = []
-    every = outputs_of(module, ensemble.state, inputs)
+    every = outputs_of(module, ensemble.state, data.inputs)
     for each, out in zip(every, left_out.split(EVALUATION_BATCH, dim=1), strict=True):
         each = each if ensemble.classes is None else each.softmax(2)
         share = out.reshape(*out.shape, *[1] * (each.ndim - 2)).to(each.dtype)
@@ -248,5 +254,5 @@ def _out_of_bag(
     if not unseen.any():
         return {"samples": 0}
     mean = torch.cat(answers)[unseen]
-    scores = ensemble.judged(mean if ensemble.classes is None else mean.log(), targets[unseen])
+    scores = ensemble.judged(mean if ensemble.classes is None else mean.log(), data.targets[unseen])
     return {**scores, "samples": int(unseen.sum())}

@@ -34,10 +34,10 @@ from ..errors import PlanError
 from ..formulas import Formula
 from ..numbers import Range
 from ..plan.factors import Setting
-from ..problem.data import Pair
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared
+from ..samples import Samples
 from .bagging import columns, programs_of, resample, tensors_of, train
 from .ensemble import outputs_of
 
@@ -177,7 +177,7 @@ def taken_apart(
     problem, count = programs.problem, Range(2, whole=True).check("members", members, PlanError)
     data, validation = tensors_of(problem), problem.validation
     level = _noise(problem.noise if noise is None else noise)
-    resamples = torch.stack([resample(len(data[0]), k) for k in range(count)])
+    resamples = torch.stack([resample(data.size, k) for k in range(count)])
     module, rows = built(problem), []
     size = max(1, 512 // count)
     # A few settings at a time: their members' weights are kept until they have answered.
@@ -245,7 +245,7 @@ def entropies(log_probabilities: np.ndarray, targets: np.ndarray, noise: float |
     return {name: values.reshape(len(values), -1).mean(1) for name, values in parts.items()}
 
 
-def _parts(problem: Prepared, answers: Tensor, validation: Pair, noise: float | None) -> dict[str, float]:
+def _parts(problem: Prepared, answers: Tensor, validation: Samples, noise: float | None) -> dict[str, float]:
     """Means over samples with their intervals, and what the parts miss the error by."""
     inputs, targets = validation
     if targets.is_floating_point():

@@ -28,9 +28,9 @@ from ..losses import L1, MSE, Huber
 from ..losses import get as loss_of
 from ..numbers import COUNT, Range
 from ..plan.factors import Setting
-from ..problem.data import Pair
 from ..problem.declaration import Problem
 from ..regularizers.base import draw_seed
+from ..samples import Samples
 from .bagging import Outcome, classes_of, columns, programs_of, train, training_data
 from .ensemble import Ensemble, assemble, outputs_of
 
@@ -130,8 +130,8 @@ Answer = Callable[[Tensor], Tensor]  # inputs → (candidates, samples, …)
 class _Classes:
     """The samples' weights, from stage to stage."""
 
-    data: Pair
-    validation: Pair | None
+    data: Samples
+    validation: Samples | None
     weights: Tensor
     classes: int
     shrinkage: float
@@ -183,15 +183,15 @@ def samme(weights: Tensor, wrong: Tensor, classes: int, shrinkage: float = 1.0) 
 class _Values:
     """The residuals, from stage to stage."""
 
-    data: Pair
-    validation: Pair | None
+    data: Samples
+    validation: Samples | None
     loss: L1 | MSE | Huber
     start: Tensor
     shrinkage: float
     finished: bool = False
 
     @classmethod
-    def of(cls, programs: Programs, data: Pair, validation: Pair | None, shrinkage: float) -> _Values:
+    def of(cls, programs: Programs, data: Samples, validation: Samples | None, shrinkage: float) -> _Values:
         loss = loss_of(programs.problem.loss)
         if not isinstance(loss, L1 | MSE | Huber):
             raise PlanError(
@@ -199,8 +199,8 @@ class _Values:
                 "residuals a stage could fit; gradient boosting takes mse, l1 and huber."
             )
         start = data[1].mean(0) if isinstance(loss, MSE) else data[1].median(0).values
-        (inputs, targets), further = data, validation and (validation[0], validation[1] - start)
-        return cls((inputs, targets - start), further, loss, start, shrinkage)
+        (inputs, targets), further = data, validation and Samples(validation[0], validation[1] - start)
+        return cls(Samples(inputs, targets - start), further, loss, start, shrinkage)
 
     def draw(self, number: int) -> Tensor:
         return torch.arange(len(self.data[1]))
@@ -220,10 +220,10 @@ class _Values:
             measures["validation_loss"] = self._remaining_loss(self.validation)
         return k, self.shrinkage, measures
 
-    def _without(self, data: Pair, answer: Answer, k: int) -> Pair:
-        return data[0], data[1] - self.shrinkage * answer(data[0])[k]
+    def _without(self, data: Samples, answer: Answer, k: int) -> Samples:
+        return Samples(data[0], data[1] - self.shrinkage * answer(data[0])[k])
 
-    def _remaining_loss(self, data: Pair) -> float:
+    def _remaining_loss(self, data: Samples) -> float:
         """The loss of the sum so far, which is that of answering nothing to what is left."""
         return float(self.loss(torch.zeros_like(data[1]), data[1]))
 

@@ -23,7 +23,8 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
+from torch.utils import _pytree as pytree
 
 from .. import losses
 from ..errors import PlanError, ProblemError, StoreError, first_line
@@ -33,6 +34,7 @@ from ..population.block import EVALUATION_BATCH
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared
+from ..samples import Samples, Tree, call, known, scores, with_tensors
 
 FORMAT = "thalweg ensemble 1"
 
@@ -179,10 +181,17 @@ class Ensemble:
         decision = (self.classes * self._votes(answers) - 1) / (self.classes - 1)
         return (decision / (self.classes - 1)).softmax(1)
 
-    def _inputs(self, inputs: Any) -> Tensor:
-        tensor = torch.as_tensor(inputs)
-        floats = [t for t in self.state.values() if t.is_floating_point()]
-        return tensor.to(floats[0].dtype) if tensor.is_floating_point() and floats else tensor
+    def _inputs(self, inputs: Any) -> Tree:
+        """As tensors, floats in the dtype of the weights."""
+        floats = [t.dtype for t in self.state.values() if t.is_floating_point()]
+
+        def ready(values: Any) -> Tensor:
+            tensor = torch.as_tensor(values)
+            return tensor.to(floats[0]) if tensor.is_floating_point() and floats else tensor
+
+        if isinstance(inputs, tuple | Mapping):
+            return pytree.tree_map(ready, known(inputs))
+        return ready(inputs)
 
     def _targets(self, targets: Any) -> Tensor:
         tensor = torch.as_tensor(targets)
@@ -268,13 +277,15 @@ def assemble(
     return Ensemble(kind, problem.model, state, weights, start, classes, *measures, {}, rows, problem.name)
 
 
-def outputs_of(module: nn.Module, state: Mapping[str, Tensor], inputs: Tensor) -> Iterator[Tensor]:
+def outputs_of(module: nn.Module, state: Mapping[str, Tensor], inputs: Tree) -> Iterator[Tensor]:
     """(members, samples, …) the outputs in evaluation mode with each member's weights, for a few samples at a time."""
     module.eval()
-    for x in inputs.split(EVALUATION_BATCH):
+    for x, _ in Samples(inputs).split(EVALUATION_BATCH):
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "There is a performance drop")
-            every = vmap(lambda tensors, x=x: functional_call(module, tensors, (x,)))(dict(state))
+            every = vmap(lambda tensors, x=x: with_tensors(module, dict(tensors), lambda m: scores(call(m, x))))(
+                dict(state)
+            )
         yield every
 
 

@@ -342,7 +342,7 @@ def _check_further(planned: Plan, ready: Prepared) -> None:
     for regularizer in planned["regularizer"].objects.values():
         for part in regularizer.parts if regularizer is not None else ():
             for loss in planned["loss"].objects.values():
-                part.check(ready.loss if loss is None else loss, *sample_of_train(ready))
+                part.fits(ready.loss if loss is None else loss, sample_of_train(ready))
             with part.inside(built(ready)):
                 pass  # refuses a model that lacks what it acts on
     for label, loss in planned["loss"].objects.items():
@@ -351,7 +351,7 @@ def _check_further(planned: Plan, ready: Prepared) -> None:
     if isinstance(ready.train, DataLoader) or not planned["batch_size"].varied:
         return
     fewest = planned.folds and min(len(train) for train, _ in planned.folds.rows(ready))
-    samples = fewest or len(ready.train[0])
+    samples = fewest or ready.train.size
     for size in planned.batch_sizes:
         if size != FULL and int(size) >= samples:
             raise PlanError(
@@ -417,13 +417,14 @@ def _facts(ready: Prepared) -> dict[str, Any]:
         "spec": source.get("spec", ""),
         "fingerprint": ready.fingerprint,
         "weights": ready.weights,
-        "validation_samples": len(ready.validation[0]),
+        "validation_samples": ready.validation.size,
         "loss": ready.loss_name,
         "metrics": list(ready.metrics),
         "loader": isinstance(ready.train, DataLoader),
         "stream": isinstance(ready.train, DataLoader) and not hasattr(ready.train.dataset, "__len__"),
         "text": source.get("text", ""),
         "draws": ready.draws,
+        **ready.form,
     }
 
 
