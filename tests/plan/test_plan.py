@@ -53,7 +53,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"optimizers": []}, "optimizers is empty"),
     ({"optimizers": ["sgd", "sgd"]}, "sgd is listed twice"),
     ({"optimizers": ["adam", "adam()"]}, "adam is listed twice"),
-    ({"optimizers": [3]}, "an optimizer is a name or a formula, not 3"),
+    ({"optimizers": [3]}, "an optimizer is a name, a formula, a class .* not 3"),
     ({"optimizers": 3}, "optimizers must be a list, not 3"),
     ({"optimizers": ["adam(beta3=1)"]}, "beta3"),
     ({"optimizers": ["adam("]}, "form name"),
@@ -90,7 +90,7 @@ def test_refused(wrong: dict[str, Any], words: str) -> None:
 
 
 def test_refused_things_in_files(rules: Path) -> None:
-    with pytest.raises(PlanError, match="is a int, not a formula; decorate"):
+    with pytest.raises(PlanError, match="is a int, not an optimizer; name a formula"):
         plan(optimizers=[f"{rules}:number"])
     with pytest.raises(PlanError, match="'file' is not a function or formula there"):
         plan(optimizers=[f"{rules}:file"])

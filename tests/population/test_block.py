@@ -102,9 +102,9 @@ def alone(task: Task, member: Member) -> tuple[list[float], nn.Module]:
     losses = []
     for epoch in range(EPOCHS):
         generator = torch.Generator().manual_seed(order_seed(member.seed, epoch))
-        for chosen in torch.randperm(len(batches.inputs), generator=generator).split(batches.batch_size):
+        for chosen in torch.randperm(len(batches.data.inputs), generator=generator).split(batches.batch_size):
             optimizer.zero_grad()
-            F.cross_entropy(model(batches.inputs[chosen]), batches.targets[chosen]).backward()
+            F.cross_entropy(model(batches.data.inputs[chosen]), batches.data.targets[chosen]).backward()
             optimizer.step()
             scheduler.step()
         with torch.no_grad():

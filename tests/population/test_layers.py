@@ -131,10 +131,10 @@ def alone(task: Task, member: Member) -> tuple[list[float], nn.Module]:
     for epoch in range(EPOCHS):
         model.train()
         generator = torch.Generator().manual_seed(order_seed(member.seed, epoch))
-        for chosen in torch.randperm(len(batches.inputs), generator=generator).split(batches.batch_size):  # type: ignore[attr-defined]
+        for chosen in torch.randperm(len(batches.data.inputs), generator=generator).split(batches.batch_size):  # type: ignore[attr-defined]
             torch.manual_seed(draw_seed(member.seed, step))
             optimizer.zero_grad()
-            F.cross_entropy(model(batches.inputs[chosen]), batches.targets[chosen]).backward()  # type: ignore[attr-defined]
+            F.cross_entropy(model(batches.data.inputs[chosen]), batches.data.targets[chosen]).backward()  # type: ignore[attr-defined]
             optimizer.step()
             step += 1
         model.eval()

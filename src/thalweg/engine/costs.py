@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from ..formulas import Formula
+from ..formulas.opaque import Opaque
 from ..kernels import numba_cpu
 from ..kernels.lower import lower
 from ..population.sizing import CACHE
@@ -33,13 +34,20 @@ def measure_costs(programs: Programs, rows: Sequence[BlockRow], members: pd.Data
     """
     plan, dtype = programs.plan, dtype_of(programs.problem)
     chosen = {str(o): s for o, (s, _) in chosen_settings(plan, members).items()}
-    update = {o: _update_seconds(plan.formula(s), programs.problem.weights, dtype) for o, s in chosen.items()}
-    usual = float(np.mean(list(update.values())))
+    rules = {o: plan.formula(s) for o, s in chosen.items()}
+    kernels = {o: rule for o, rule in rules.items() if not isinstance(rule, Opaque)}
+    update = {o: _update_seconds(rule, programs.problem.weights, dtype) for o, rule in kernels.items()}
+    usual = float(np.mean(list(update.values()))) if update else 0.0
     shares = []
-    for (size, loss, _), blocks in _by_program(programs, rows).items():
+    for (size, loss, _, own), blocks in _by_program(programs, rows).items():
         steps = sum(row.step * len(row.settings) for row in blocks)
         # A block's time is one thread's: what a member costs on one core.
         seconds = sum(row.seconds for row in blocks) / steps if steps else float("nan")
+        if own:  # a whole step is the optimizer's own
+            update |= {str(s.optimizer): seconds for row in blocks for s in row.settings}
+            seconds = usual
+            if any(one["batch_size"] == size and one["loss"] == loss for one in shares):
+                continue
         share = {"batch_size": size, "loss": loss, "seconds": max(0.0, seconds - usual)}
         regularizers = {plan.level(s, "regularizer") for row in blocks for s in row.settings}
         shares += [{**share, "regularizer": label} for label in sorted(regularizers)]

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
+from ..formulas import Formula
+from ..formulas.opaque import Opaque
 from ..kernels.lower import lower
 from ..plan.factors import Setting
 from ..population.block import EVALUATION_BATCH, Task, at_once
@@ -64,7 +66,7 @@ def footprint(
     weights = sum(p.nbytes for p in model.parameters() if p.requires_grad)
     task.batched.find_moving_buffers(task.sample)
     moving = sum(b.nbytes for name, b in model.named_buffers() if name in task.batched.moving)
-    states = sum(weights * len(lower(plan.formula(s).equations).states) for s in settings)
+    states = sum(weights * _states(plan.formula(s)) for s in settings)
     copies = _copies(programs, settings[0]) * members * (weights + moving)
     batch, samples = _batch(programs, settings[0])
     compiled = _compiled(task) is not None
@@ -96,6 +98,11 @@ def at_work(programs: Programs, blocks: Sequence[Cut], step_seconds: float = 0.0
             each[members] = footprint(programs, members, fold, step_seconds * len(members))
     every = (each[tuple(settings)] for _, settings, _ in blocks)
     return heapq.nlargest(workers(programs, blocks), every, key=lambda one: one.total)
+
+
+def _states(rule: Formula) -> int:
+    """Values that a rule remembers for each weight."""
+    return len(rule.states if isinstance(rule, Opaque) else lower(rule.equations).states)
 
 
 def _copies(programs: Programs, setting: Setting) -> int:

@@ -170,7 +170,7 @@ def forecast(plan: Plan, problem: Prepared, batched: Any = AUTO) -> Forecast:
 
 
 def _program(programs: Programs, settings: Sequence[Setting]) -> ProgramForecast:
-    plan, (size, loss, _), way = programs.plan, programs.of(settings[0]), programs.way(settings[0])
+    plan, (size, loss, *_), way = programs.plan, programs.of(settings[0]), programs.way(settings[0])
     blocks = programs.blocks(settings, range(plan.seeds), plan.search_folds)
     (_, largest, fold), *_ = sorted(blocks, key=lambda block: -len(block[1]))
     free = free_memory()

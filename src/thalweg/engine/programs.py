@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ..formulas.opaque import Opaque
 from ..plan.factors import FULL, Setting
 from ..plan.plan import Plan
 from ..population.batched import Batched
@@ -95,7 +96,8 @@ class Programs:
         """What tells the setting's program from others."""
         size, loss, label = (self.plan.level(setting, name) for name in ("batch_size", "loss", "regularizer"))
         regularizer = self.plan["regularizer"].objects[label]
-        return size, loss, None if regularizer is None else regularizer.program
+        own = isinstance(self.plan.formula(setting), Opaque)  # whose members step one by one
+        return size, loss, None if regularizer is None else regularizer.program, own
 
     def task(self, setting: Setting, fold: int | None = None, way: str | None = None) -> Task:
         """The problem as the setting's block trains it: in that fold, or, in a plan with folds, on all samples.
@@ -103,7 +105,7 @@ class Programs:
         Args:
             way: of `KINDS`; the program's unless given.
         """
-        program = size, loss, _ = self.of(setting)
+        program = size, loss, *_ = self.of(setting)
         way = way or self.way(setting).name
         key = program, fold, way
         with self._lock:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
+import re
 from pathlib import Path
+from typing import Any
 
 from .. import calls
 from ..errors import FormulaError, unknown
 from .base import Formula
+from .equations import Equations, symbol
+from .opaque import Opaque, is_maker, numbers_of
 
 
 def _declared() -> list[Formula]:
@@ -34,8 +39,56 @@ def names() -> list[str]:
     return list(FORMULAS)
 
 
+def of(maker: Any) -> Formula:
+    """The formula that a class of optimizers stands for, or the class itself as `Opaque`.
+
+    Args:
+        maker: a class of torch.optim or `tw.optim`, somebody's own class, or a function (params, lr) → optimizer.
+
+    >>> import torch
+    >>> of(torch.optim.AdamW).name, of(torch.optim.LBFGS).label
+    ('adamw', 'lbfgs')
+    """
+    if isinstance(known := getattr(maker, "formula", None), Formula):
+        return known
+    if (known := _catalogued(maker)) is not None:
+        return known
+    numbers, types = numbers_of(maker)
+    name = maker.__name__.strip("<>").lower()
+    lr, g = symbol("lr"), symbol("g")
+    equations = Equations(f"opaque {name} of {maker.__module__}", tuple(numbers), -lr * g, (), ())
+    return Opaque(
+        name, equations, numbers, {}, source=f"{maker.__module__}.{maker.__qualname__}", maker=maker, types=types
+    )
+
+
+def _catalogued(maker: Any) -> Formula | None:
+    """The formula that agrees with a class of torch.optim."""
+    if not str(maker.__module__).startswith("torch.optim"):
+        return None
+    return next((f for f in FORMULAS.values() if f.drop_ins and f.drop_ins[0].name == maker.__name__), None)
+
+
+def _in_torch(name: str) -> Formula | None:
+    """What a class of torch.optim of that name, however written, stands for."""
+    import torch
+
+    plain = name.replace("_", "").lower()
+    kinds = (kind for kind in vars(torch.optim).values() if inspect.isclass(kind) and is_maker(kind))
+    return next((of(kind) for kind in kinds if kind.__name__.lower() == plain), None)
+
+
+def _otherwise(name: str) -> Formula | None:
+    """The formula that is written so, or what a class of torch.optim of that name stands for."""
+    plain = re.sub(r"[ _-]", "", name).lower()
+    written = (rule for rule in FORMULAS.values() if rule.name.replace("_", "") == plain)
+    return next(written, None) or _in_torch(name)
+
+
 def get(text: str | Formula) -> Formula:
-    """The formula of that name; ``adam(beta2=0.99)`` gives it with another default.
+    """The formula of that name, its case and separators aside; ``adam(beta2=0.99)`` gives it with another default.
+
+    A class of torch.optim that has no formula, such as ``LBFGS``, is `Opaque`.
 
     >>> get("adam(beta2=0.99)").hyperparameters["beta2"]
     0.99
@@ -43,7 +96,7 @@ def get(text: str | Formula) -> Formula:
     if isinstance(text, Formula):
         return text
     name, _, _ = text.strip().partition("(")
-    rule = FORMULAS.get(name.strip())
+    rule = FORMULAS.get(name.strip()) or _otherwise(name.strip())
     if rule is None:
         raise FormulaError(unknown("optimizer", calls.short(name.strip()), FORMULAS))
     changes = calls.parse(text, FormulaError, "adam(beta2=0.99)")[1]

@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import formulas, losses, regularizers, schedules
 from ..errors import PlanError, UsageError
-from ..formulas import Formula
+from ..formulas import Formula, opaque
 from ..numbers import COUNT
 from ..problem import trust
 from ..problem.source import is_spec, opened
@@ -193,8 +193,11 @@ def _read(kind: Kind, item: Any) -> tuple[Any, Any, str | None]:
         return *kind.read(item), None
     with opened(item, PlanError) as definition:
         thing = definition.get()
-    if kind is OPTIMIZER and not isinstance(thing, Formula):
-        raise PlanError(f"{item} is a {type(thing).__name__}, not a formula; decorate the function with @tw.formula().")
+    if kind is OPTIMIZER and not isinstance(thing, Formula) and not opaque.is_maker(thing):
+        raise PlanError(
+            f"{item} is a {type(thing).__name__}, not an optimizer; name a formula (@tw.formula()), a class of "
+            "torch.optim's kind or a function (params, lr) -> optimizer."
+        )
     path, _, name = item.rpartition(":")
     return *kind.read(thing), f"{Path(path).resolve()}:{name}" if path.endswith(".py") else item
 
@@ -203,11 +206,12 @@ def _read(kind: Kind, item: Any) -> tuple[Any, Any, str | None]:
 
 
 def _optimizer(item: Any) -> tuple[str, Formula]:
-    if not isinstance(item, str | Formula):
+    if not isinstance(item, str | Formula) and not opaque.is_maker(item):
         raise PlanError(
-            f"an optimizer is a name or a formula, not {item!r}; known names: {', '.join(formulas.names())}."
+            "an optimizer is a name, a formula, a class of torch.optim's kind or a function (params, lr) -> optimizer, "
+            f"not {item!r}; known names: {', '.join(formulas.names())}."
         )
-    rule = formulas.get(item)
+    rule = formulas.get(item) if isinstance(item, str | Formula) else formulas.of(item)
     return rule.label, rule
 
 

@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -49,6 +49,15 @@ class Extra:
     draws: tuple[Tensors, ...] = ()
     seeds: tuple[int, ...] = (0,)
     per_member: bool = False
+
+    def of(self, member: int) -> Extra:
+        """The same for one member alone."""
+        row = slice(member, member + 1)
+        amounts = tuple(tuple(a[row] for a in part) for part in self.amounts)
+        if not self.per_member:
+            return replace(self, amounts=amounts)
+        draws = tuple(tuple(d[row] for d in part) for part in self.draws)
+        return Extra(self.parts, amounts, draws, self.seeds[row], True)
 
     @property
     def data(self) -> int | None:

@@ -19,12 +19,14 @@ from torch import Tensor, nn
 
 from ..errors import PlanError, TrainingError
 from ..formulas.base import Equations
+from ..formulas.opaque import Opaque
 from ..kernels import numba_cpu
 from ..samples import Samples, Tree
 from .batched import Batched, Extra, Groups
 from .batches import RANDOM, Batches, OwnBatches
 from .compiled import Compiled
 from .member import RUINED, Member
+from .own_updates import OwnUpdates
 from .passes import Room, advance
 from .regularized import Regularized
 from .updates import Update
@@ -113,6 +115,7 @@ class Block:
         self.updates = list(self._by_formula())
         for part in self.updates:
             part.allocate(self.weights)
+        self.own = isinstance(self.updates[0], OwnUpdates)
 
     def _stacked(self, each: Sequence[Tensor]) -> Tensor:
         """(members, *shape), of each seed's tensor."""
@@ -123,7 +126,8 @@ class Block:
         first = 0
         for equations, group in itertools.groupby(self.members, key=lambda m: m.formula.equations):
             members = tuple(group)
-            yield Update(equations, first, members, self.total)
+            kind = OwnUpdates if isinstance(members[0].formula, Opaque) else Update
+            yield kind(equations, first, members, self.total)
             first += len(members)
 
     @property
@@ -180,6 +184,10 @@ class Block:
         if self.step == 0:
             for part in self.regularized.parts:
                 part.fits(batched.loss, first.take(0) if self.per_member else first)
+        if self.own:
+            for batch in batches:
+                self._own_step(batch)
+            return
         if isinstance(batched, Compiled):
             start = time.perf_counter()
             done = advance(self, batched, batches)
@@ -218,6 +226,40 @@ class Block:
         numba_cpu.run(launches, threads=1)
         regularized.after(self.step, self.per_epoch, self.total, self.active)
         self.step += 1
+
+    def _own_step(self, batch: Samples) -> None:
+        """A step of members whose optimizers are their own code, one after another."""
+        every = self.regularized.extra(self.seeds, self.step, batch.inputs, self.per_member)
+        for part in self.updates:
+            assert isinstance(part, OwnUpdates)
+            part.scheduling.write(part.table, self.step)
+        if self.regularized.decays:
+            self.regularized.shrink(np.concatenate([part.rates() for part in self.updates]), self.active)
+        for part in self.updates:
+            assert isinstance(part, OwnUpdates)
+            for k in range(part.start, part.stop):
+                if self.active[k]:
+                    loss = part.step(k - part.start, lambda k=k: self._gradient_of(k, batch, every))
+                    self.loss_sum[k] += loss
+                    if not np.isfinite(loss):
+                        self.active[k], self.broken[k], self.loss_sum[k] = False, self.step, np.nan
+                else:
+                    self.loss_sum[k] = np.nan
+        self.regularized.after(self.step, self.per_epoch, self.total, self.active)
+        self.step += 1
+
+    def _gradient_of(self, k: int, batch: Samples, every: Extra) -> tuple[list[Tensor], float]:
+        """One member's gradients and loss where its weights are now; its moved buffers are moved."""
+        row, own = slice(k, k + 1), self.per_member
+        extra = every.of(k)
+        fixed = [f[row] for f in self.fixed] if own else self.fixed
+        inputs, targets = batch.take(row) if own else batch
+        weights, moving = ([t[row] for t in stacks] for stacks in (self.weights, self.moving))
+        results = self.task.batched.gradient(weights, inputs, targets, fixed, moving, extra)
+        count = len(weights)
+        for old, new in zip(moving, results[count + 1 :], strict=True):
+            old.copy_(new)
+        return [g[0].contiguous() for g in results[:count]], float(results[count][0])
 
     def _points(self) -> list[Tensor]:
         """Where the gradients are taken: at the weights, or ahead of them for rules that look ahead."""
@@ -301,6 +343,7 @@ class Block:
         for k, part in enumerate(self.updates):
             saved |= {f"{k}.{name}": s for name, s in part.scheduling.tensors().items()}
         places = {"step": torch.tensor(self.step), "recorded": torch.tensor(self.recorded)}
+        saved |= {f"own.{k}.{name}": t for k, part in enumerate(self.updates) for name, t in part.saved().items()}
         saved |= self.regularized.tensors()
         return saved | self._counters() | places
 
@@ -334,10 +377,15 @@ class Block:
         state = self.tensors()
         # Checkpoints of older versions lack what an end far above the untrained loss is judged by.
         saved = {name: state[name] for name in ("untrained", "above")} | dict(saved)
+        own = {name: saved.pop(name) for name in list(saved) if name.startswith("own.")}
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("own.")}
         if state.keys() != saved.keys() or any(state[n].shape != saved[n].shape for n in state):
             raise TrainingError("the checkpoint belongs to another population; delete it to start this block afresh.")
         for name, tensor in state.items():
             tensor.copy_(saved[name])
+        for k, part in enumerate(self.updates):
+            first = f"own.{k}."
+            part.load({name.removeprefix(first): t for name, t in own.items() if name.startswith(first)})
         self.step, self.recorded = int(saved["step"]), int(saved["recorded"])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -28,7 +28,8 @@ class Update:
     def __init__(self, equations: Equations, start: int, members: Sequence[Member], total: int) -> None:
         self.equations, self.start, self.count = equations, start, len(members)
         self.stop = start + len(members)
-        names = equations.hyperparameters
+        self.names = names = equations.hyperparameters
+        self.members = tuple(members)
         base = [{**m.formula.hyperparameters, **m.hyperparameters} for m in members]
         self.base = np.array([[values[name] for name in names] for values in base]).reshape(len(members), len(names))
         self.table = self.base.copy()
@@ -93,6 +94,13 @@ class Update:
                 state[rows] = old_state[before]
         self.row_states[rows] = other.row_states[before]
         self.scheduling.adopt(other.scheduling, dict(zip(before.tolist(), rows.tolist(), strict=True)))
+
+    def saved(self) -> dict[str, Tensor]:
+        """What belongs into a checkpoint beside states and schedules, by name."""
+        return {}
+
+    def load(self, saved: Mapping[str, Tensor]) -> None:
+        """Take up what `saved` gave."""
 
     def rates(self) -> np.ndarray:
         """The learning rates of the step that was launched last, (members,)."""

@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from .. import losses, schedules
-from ..errors import PlanError, ProblemError
+from ..errors import FormulaError, PlanError, ProblemError
 from ..formulas import FORMULAS, Formula
 from ..formulas.drop_in import DropIn
+from ..formulas.opaque import Opaque, needs_closure
 from ..kernels.lower import lower
 from ..plan.factors import FULL, Level, Setting
 from ..plan.plan import Plan
@@ -144,6 +146,8 @@ def optimizer_line(
     Raises:
         PlanError: the formula was given as an object, which no script can find again.
     """
+    if isinstance(formula, Opaque):
+        return _own_line(formula, lr, spec)
     catalogued = _catalogued(formula)
     if catalogued and (drop_in := _in_torch(formula)):
         arguments = ", ".join(f"{name}={value!r}" for name, value in drop_in.arguments(formula, lr=lr).items())
@@ -161,6 +165,20 @@ def optimizer_line(
             "name it as file.py:name, or make it with tw.optim.from_formula."
         )
     return f"tw.optim.from_formula({rule})(model.parameters(), lr={lr!r})"
+
+
+def _own_line(rule: Opaque, lr: float, spec: str | None) -> str:
+    """The line of an optimizer without equations: a class of torch.optim, or what stands in a file."""
+    numbers = {"lr": lr} | {name: rule.typed(name, value) for name, value in rule.changed}
+    given = ", ".join(f"{name}={value!r}" for name, value in numbers.items())
+    if spec is None and rule.origin.startswith("torch.optim."):
+        return f"torch.optim.{rule.maker.__name__}(model.parameters(), {given})"
+    if spec is None:
+        raise PlanError(
+            f"{rule.label} was given as an object that a script cannot find again, so it has no recipe: "
+            "name it as file.py:name."
+        )
+    return f"{_from_spec(spec)}(list(model.parameters()), {given if rule.is_class else repr(lr)})"
 
 
 def _from_spec(spec: str) -> str:
@@ -187,6 +205,12 @@ def _in_torch(formula: Formula) -> DropIn | None:
 
 def _needs_closure(formula: Formula) -> bool:
     """Whether its step has to compute the gradient itself, to know the loss or to look ahead."""
+    if isinstance(formula, Opaque):
+        parameter = nn.Parameter(torch.zeros(2, 2))
+        try:
+            return needs_closure(formula.build([parameter]))
+        except FormulaError:  # it wants other parameters
+            return False
     return formula.equations.at is not None or lower(formula.equations).uses_loss
 
 

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from ..engine.progress import Progress, progress_for
 from ..errors import PlanError, StoreError, unknown
 from ..formulas import Formula
+from ..formulas.opaque import Opaque
 from ..numbers import Range
 from ..plan.criterion import LAST
 from ..plan.factors import FULL, STORED_BATCH_SIZE, factor
@@ -348,6 +349,9 @@ def _check_further(planned: Plan, ready: Prepared) -> None:
     for label, loss in planned["loss"].objects.items():
         if label is not None:
             check_loss(ready, loss)
+    for rule in planned.formulas.values():
+        if isinstance(rule, Opaque):
+            rule.build([p for p in built(ready).parameters() if p.requires_grad])
     if isinstance(ready.train, DataLoader) or not planned["batch_size"].varied:
         return
     fewest = planned.folds and min(len(train) for train, _ in planned.folds.rows(ready))

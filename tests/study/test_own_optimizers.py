@@ -1,0 +1,163 @@
+"""Optimizers that have no formula: classes of torch.optim, one's own class, a function (params, lr) → optimizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+import thalweg as tw
+from tests.studies import stopped_at
+from thalweg import formulas
+from thalweg.errors import FormulaError, PlanError
+from thalweg.formulas import opaque
+
+_draw = torch.Generator().manual_seed(0)
+X = torch.randn(120, 6, generator=_draw, dtype=torch.float64)
+Y = (X[:, :2] * X[:, 2:4]).sum(1, keepdim=True)
+
+
+def network() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(6, 8, bias=False), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.1), nn.Linear(8, 1)
+    ).double()
+
+
+def line() -> nn.Module:
+    return nn.Linear(6, 1, bias=False).double()
+
+
+PROBLEM = tw.Problem(model=network, train=(X, Y), loss="mse", name="own")
+LINE = tw.Problem(model=line, train=(X, Y), loss="mse", name="line")
+
+
+class SignDescent(Optimizer):
+    """w ← w − lr sign(g); its step takes no closure."""
+
+    def __init__(self, params: Any, lr: float = 0.1, power: int = 1) -> None:
+        super().__init__(params, {"lr": lr, "power": power})
+
+    def step(self) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                assert isinstance(group["power"], int)
+                p.data.sub_(group["lr"] * p.grad.sign() ** group["power"])
+
+
+def two_rates(params: Any, lr: float) -> Optimizer:
+    first, *others = params
+    return torch.optim.RAdam([{"params": [first], "lr": lr}, {"params": others, "lr": lr / 10}], lr=lr)
+
+
+def study(problem: tw.Problem, store: Path, **asked: Any) -> tw.Study:
+    few = {"rates": [1e-2, 1e-1], "schedules": ["cosine"], "epochs": 3, "seeds": 1, "confirmation": 2}
+    return tw.compare(problem, store=store, progress=False, grow=0, refine=0, **(few | asked))
+
+
+def test_names_and_classes_mean_formulas_where_there_are_some() -> None:
+    for given in ("AdamW", "ADAMW", "adam_w"):
+        assert formulas.get(given) == formulas.get("adamw")
+    for kind, name in ((torch.optim.AdamW, "adamw"), (torch.optim.SGD, "sgd"), (tw.optim.Lion, "lion")):
+        assert formulas.of(kind) == formulas.get(name)
+    lbfgs = formulas.get("LBFGS(max_iter=5)")
+    assert isinstance(lbfgs, opaque.Opaque)
+    assert (lbfgs.label, lbfgs.hyperparameters["max_iter"]) == ("lbfgs(max_iter=5)", 5.0)
+    with pytest.raises(FormulaError, match="is not an optimizer: did you mean adam"):
+        formulas.get("adamm")
+    with pytest.raises(FormulaError, match="number among the arguments of lbfgs"):
+        lbfgs.with_(iterations=3)
+    with pytest.raises(FormulaError, match="max_iter is 'many'; give a number"):
+        lbfgs.with_(max_iter="many")
+
+
+@pytest.mark.parametrize("way", ["compiled", "stacked", False])
+@pytest.mark.parametrize("own", ["LBFGS(max_iter=4)", torch.optim.Adafactor])
+def test_a_class_of_torch_follows_its_recipe(own: Any, way: Any, tmp_path: Path) -> None:
+    """Batch norm, dropout and a schedule beside it; the recipe is torch.optim's own class in a plain loop."""
+    done = study(PROBLEM, tmp_path / "own.db", optimizers=[own], batched=way)
+    run = done.recipe_run
+    assert run is not None
+    assert not run.reason
+    assert run.largest < 1e-9, run
+    assert np.isfinite(done.table()["validation_loss"]).all()
+
+
+def test_matrices_alone_by_muon(tmp_path: Path) -> None:
+    done = study(LINE, tmp_path / "muon.db", optimizers=["muon", "sgd"])
+    assert done.recipe("muon").optimizer.startswith("torch.optim.Muon(model.parameters(), lr=")
+    assert {entry.optimizer for entry in done.verdict.entries} == {"muon", "sgd"}
+    with pytest.raises(FormulaError, match=r"muon cannot be made for this model: .*2D"):
+        study(PROBLEM, tmp_path / "no.db", optimizers=["muon"])
+
+
+def plain(problem: tw.Problem, make: Any, lr: float, seed: int, epochs: int) -> float:
+    """The validation loss of the same run in a plain loop at a constant rate."""
+    ready = tw.prepare(problem)
+    torch.manual_seed(seed)
+    model = ready.model()
+    optimizer = make(list(model.parameters()), lr)
+    inputs, targets = ready.train
+    for epoch in range(epochs):
+        order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(1_000_003 * seed + epoch))
+        for rows in order.split(64):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(inputs[rows]), targets[rows]).backward()
+            optimizer.step()
+    with torch.no_grad():
+        return float(nn.functional.mse_loss(model(ready.validation[0]), ready.validation[1]))
+
+
+def test_own_classes_and_functions_train_as_in_a_plain_loop(tmp_path: Path) -> None:
+    pair = tw.Problem(
+        model=lambda: nn.Sequential(line(), nn.Linear(1, 1).double()), train=(X, Y), loss="mse", name="pair"
+    )
+    done = study(pair, tmp_path / "own.db", optimizers=[SignDescent, two_rates, "adam"], schedules=["constant"])
+    table = done.table()
+    for label, make in (("signdescent", SignDescent), ("two_rates", two_rates)):
+        rows = table[(table["optimizer"] == label) & (table["stage"] == "search")]
+        assert len(rows) == 2
+        for _, row in rows.iterrows():
+            expected = plain(pair, make, row["lr"], int(row["seed"]), 3)
+            assert row["validation_loss"] == pytest.approx(expected, rel=1e-9)
+    with pytest.raises(PlanError, match="two_rates was given as an object that a script cannot find again"):
+        done.recipe("two_rates")
+
+
+def test_whole_numbers_stay_whole_and_are_tuned(tmp_path: Path) -> None:
+    done = study(LINE, tmp_path / "whole.db", optimizers=[SignDescent], hyperparameters={"power": [1, 3]})
+    assert sorted(done.table()["power"].dropna().unique()) == [1.0, 3.0]
+
+
+@pytest.mark.parametrize("own", ["lbfgs(max_iter=2)", "adafactor"])
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(own: str, tmp_path: Path) -> None:
+    asked = {"optimizers": [own], "rates": [1e-2], "schedules": ["cosine"], "epochs": 4, "seeds": 1, "confirmation": 1}
+    whole = tw.compare(PROBLEM, store=tmp_path / "whole.db", progress=False, **asked)
+    stopped = stopped_at(5, PROBLEM, tmp_path / "cut.db", **asked)
+    again = tw.resume(stopped.path, problem=PROBLEM, progress=False)
+    for a, b in zip(whole.curves()["value"], again.curves()["value"], strict=True):
+        assert a == b or (np.isnan(a) and np.isnan(b))
+
+
+def test_one_that_diverges_harms_no_other(tmp_path: Path) -> None:
+    wild = study(LINE, tmp_path / "wild.db", optimizers=[SignDescent], rates=[1e-2, 1e200])
+    calm = study(LINE, tmp_path / "calm.db", optimizers=[SignDescent], rates=[1e-2])
+    a, b = (s.table().query("lr == 0.01 and stage == 'search'")["validation_loss"].tolist() for s in (wild, calm))
+    assert a == b
+    assert (wild.table().query("lr == 1e200")["status"] == "diverged").all()
+
+
+def test_an_optimizer_in_a_file_has_a_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("import torch\n\n\ndef halved(params, lr):\n    return torch.optim.ASGD(params, lr=lr / 2)\n")
+    done = study(PROBLEM, tmp_path / "file.db", optimizers=[f"{file}:halved"], schedules=["constant"])
+    assert "runpy.run_path(" in done.recipe().optimizer
+    assert done.recipe_run is not None
+    assert done.recipe_run.largest < 1e-9
+    file.write_text("halved = 3\n")
+    with pytest.raises(PlanError, match="is a int, not an optimizer; name a formula"):
+        study(PROBLEM, tmp_path / "no.db", optimizers=[f"{file}:halved"])
