@@ -37,6 +37,7 @@ class Choice:
         search: (candidates,) the mean by which each was chosen.
         left_out: how many runs of the chosen settings have a seed that not all share.
         unequal: how many settings could not be chosen because they have fewer runs than others of their candidate.
+        reused: how many runs of the confirmation have a seed that also chose their setting.
         missing: candidates that are not compared: each setting was pruned, or none was confirmed.
     """
 
@@ -48,6 +49,7 @@ class Choice:
     search: list[float]
     left_out: int
     unequal: int
+    reused: int
     missing: list[Level]
 
 
@@ -65,6 +67,7 @@ def choose(runs: Runs) -> Choice:
     judging = fresh if confirmed else search
     each = [judging.loc[judging["setting"] == setting].set_index("seed")["badness"] for setting in best.index]
     cells, paired, left_out = _cells(each, runs.seeded)
+    both = fresh.merge(search, on=["setting", "seed"]) if confirmed else fresh[:0]
     return Choice(
         candidates=[plain(level) for level in best["candidate"]],
         rows=best["row"].tolist(),
@@ -74,6 +77,7 @@ def choose(runs: Runs) -> Choice:
         search=[mean if not lost else math.inf for mean, lost in zip(best["mean"], best["lost"], strict=True)],
         left_out=left_out,
         unequal=unequal,
+        reused=int(both["setting"].isin(best.index).sum()),
         missing=[plain(level) for level in missing],
     )
 

@@ -33,6 +33,7 @@ class Columns:
             of settings.
         ignored: columns that are read as none of these.
         titles: column → what tables and sentences call it.
+        assumed: whether only Optuna's habit of minimizing says which values are better.
     """
 
     by: tuple[str, ...]
@@ -44,6 +45,7 @@ class Columns:
     confirmation: str | None
     ignored: tuple[str, ...]
     titles: dict[str, str]
+    assumed: bool = False
 
     @property
     def criterion(self) -> Criterion:
@@ -59,11 +61,10 @@ class Columns:
 
     @property
     def sentence(self) -> str:
-        """What was read from where.
-
-        A column is named where its name is not what it holds.
-        """
-        better = "higher" if self.sign < 0 else "lower"
+        """What is read from where."""
+        better = "higher is better" if self.sign < 0 else "lower is better"
+        if self.assumed:
+            better += ", as Optuna minimizes unless it is told otherwise"
         settings = ", ".join(map(repr, self.settings)) or "no column, each is compared at its only one"
         seed = (
             "no seed column, so runs of one setting are its repeats"
@@ -72,7 +73,7 @@ class Columns:
         )
         words = [
             f"{self.ranked} from {' and '.join(map(repr, self.by))}",
-            f"judged by {self.metric!r} ({better} is better)",
+            f"judged by {self.metric!r} ({better})",
             seed,
             f"settings from {settings}",
             *([f"state from {self.status!r}"] if self.status else []),
@@ -116,7 +117,8 @@ def find_columns(
             raise UsageError(f"settings names {short(both[0])!r}, which is read as something else; leave it out.")
     ignored = tuple(name.column for name in search.names if name.column not in (*taken, *varied))
     titles = search.titles([*chosen_by, judged, *varied])
-    return Columns(chosen_by, judged, sign, varied, seed_column, state, fresh, ignored, titles)
+    assumed = maximize is None and not Name.of(judged).measure and not str(metric).endswith((":min", ":max"))
+    return Columns(chosen_by, judged, sign, varied, seed_column, state, fresh, ignored, titles, assumed)
 
 
 def _listed(given: str | Sequence[str]) -> list[str]:
@@ -166,6 +168,8 @@ class _Search:
         if given is not None:
             return self.given(given)
         fits = best(self.names, tiers)
+        if tiers is SEEDS and not fits:
+            fits = [name for name in self.names if name.base.endswith("_seed")]
         return self.only(fits, f"{what} column", f"say which with {what}={fits[0].column!r}") if fits else None
 
     def judged(self, metric: str | None, maximize: bool | None) -> tuple[str, float]:
@@ -190,7 +194,9 @@ class _Search:
     def guessed_metric(self) -> str:
         tiers: dict[int, list[Name]] = {}
         for name in self.names:
-            tier = None if name.kind in (PARAMETER, ATTRIBUTE) or not self.numeric(name.column) else name.judges
+            # A loss in words is the one that was trained with.
+            trained_with = name.base == "loss" and not self.numeric(name.column)
+            tier = None if name.kind in (PARAMETER, ATTRIBUTE) or trained_with else name.judges
             if tier is not None:
                 tiers.setdefault(tier, []).append(name)
         if not tiers:
@@ -219,7 +225,8 @@ class _Search:
     def settings(self, taken: Sequence[str]) -> tuple[str, ...]:
         """The columns that tell settings apart: what is marked as a parameter where any is, else what is left."""
         marked = any(name.kind == PARAMETER for name in self.names)
-        left = [name for name in self.names if name.column not in taken]
+        apart = {*sum((*SEEDS, *STATES), ())}  # neither seeds nor states make a setting, also where they are not read
+        left = [n for n in self.names if n.column not in taken and n.base not in apart and not n.base.endswith("_seed")]
         if marked:
             left = [name for name in left if name.kind == PARAMETER]
         else:

@@ -62,9 +62,12 @@ def ranking(verdict: Verdict, factor: Factor) -> Section:
     section = ranking_of(verdict, factor.kind)
     empty = {"time", *(name for name in ("optimizer", "lr", "schedule") if not _known(verdict, name))} - {factor.name}
     heads = [one for one in section.columns if one.name not in empty and not one.name.startswith("test ")]
-    if all(entry.repeats or verdict.seeds < 2 for entry in verdict.entries) and verdict.seeds < 2:
-        heads = [one for one in heads if one.name not in _OF_EVIDENCE]
-    return replace(section, name="ranking", title="Ranking", sentence="Ordered by mean.", columns=heads)
+    section = replace(section, name="ranking", title="Ranking", sentence="Ordered by mean.", columns=heads)
+    if max(verdict.seeds, *(entry.repeats for entry in verdict.entries)) > 1:
+        return section
+    # One run each: values, and no word on how sure they are.
+    heads = [replace(one, brief=one.brief.partition("\n[")[0]) for one in heads if one.name not in _OF_EVIDENCE]
+    return replace(section, sentence="Ordered by one run each.", columns=heads, figures=[], terms={})
 
 
 _OF_EVIDENCE = ("letters", "may_be_best", "regret_share", "standing", "places", "probability_best", "percentile_90")

@@ -67,15 +67,17 @@ def _ended(verdict: Verdict, runs: Runs) -> list[str]:
     words = []
     if lost:
         words.append(
-            f"{lost:,} of {total:,} runs diverged (they failed, or their {runs.columns.criterion.metric} is missing or "
-            "not finite) and count as infinitely bad."
+            f"Diverged: {lost:,} of {total:,} runs (they failed, or their {runs.columns.criterion.metric} is "
+            "missing or not finite). They count as infinitely bad."
         )
     if halted:
-        words.append(f"{halted:,} of {total:,} runs were pruned; a setting with such a run cannot be chosen.")
+        words.append(f"Pruned: {halted:,} of {total:,} runs; a setting with such a run cannot be chosen.")
     if runs.unfinished:
-        words.append(f"{runs.unfinished:,} of {total:,} runs have not ended and are left out.")
+        words.append(f"Left out, because they have not ended: {runs.unfinished:,} of {total:,} runs.")
     if runs.nameless:
-        words.append(f"{runs.nameless:,} of {total:,} runs do not say their {runs.columns.ranked} and are left out.")
+        words.append(
+            f"Left out, because they do not say their {runs.columns.ranked}: {runs.nameless:,} of {total:,} runs."
+        )
     if runs.odd:
         words.append(f"States that are not known: {', '.join(runs.odd[:5])}; such runs count as finished.")
     return words
@@ -89,13 +91,18 @@ def _left_out(factor: Factor, runs: Runs, choice: Choice) -> list[str]:
         words.append(f"Not ranked, because there is {why}: {_names(choice.missing)}.")
     if choice.unequal:
         words.append(
-            f"{choice.unequal:,} settings have fewer runs than others of their {factor.kind.words}, so they were not "
-            "chosen from: the mean of fewer is low more often by luck."
+            f"Settings with fewer runs than others of their {factor.kind.words}: {choice.unequal:,}. They were not "
+            "chosen from, because the mean of fewer is low more often by luck."
         )
     if choice.left_out:
         words.append(
-            f"{choice.left_out:,} runs of the chosen settings have seeds that not all share; they are left out, since "
-            "differences are taken seed by seed."
+            f"Runs of the chosen settings with a seed that not all share: {choice.left_out:,}. They are left out, "
+            "since differences are taken seed by seed."
+        )
+    if choice.reused:
+        words.append(
+            f"Runs of the confirmation with a seed that also chose their setting: {choice.reused:,}. They are not "
+            "fresh, so the values shown are a little too good."
         )
     return words
 

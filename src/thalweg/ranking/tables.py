@@ -36,7 +36,7 @@ def read(runs: Table) -> tuple[pd.DataFrame, str]:
         frame, name = _of_values(runs), "these runs"
     frame = _flat(frame)
     if frame.empty:
-        raise UsageError(f"{printable(name)} has no runs; give a table with a row for each.")
+        raise UsageError("the table has no runs; give one with a row for each.")
     return frame, printable(name)
 
 
@@ -47,8 +47,8 @@ def _of_values(runs: Any) -> pd.DataFrame:
         return pd.DataFrame(runs)
     except (ValueError, TypeError) as error:
         raise UsageError(
-            f"runs is a {type(runs).__name__} that is not a table ({first_line(error)}); give a data frame, a file's "
-            "name, or a list with a dictionary for each run."
+            f"runs is of type {type(runs).__name__}, which is not a table ({first_line(error)}); give a data frame, a "
+            "file's name, or a list with a dictionary for each run."
         ) from error
 
 

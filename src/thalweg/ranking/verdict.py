@@ -28,6 +28,8 @@ def factor_of(runs: Runs) -> Factor:
     """What is ranked, as the factor of a study."""
     name = runs.columns.ranked
     kind: Kind = _KINDS.get(name) or hyperparameter(name)
+    if len(runs.columns.by) > 1:
+        kind = replace(kind, words="combination", many="combinations")
     levels = tuple(plain(level) for level in runs.frame["candidate"].unique())
     if kind is RATE and not all(isinstance(level, int | float) for level in levels):
         kind = hyperparameter(name)
