@@ -115,9 +115,10 @@ def rank(
     later = spent(looks + 1)
     if independent:
         advice = [(_more_repeats(pairs, columns, k, leader, later, near, standing[k]), math.inf) for k in range(width)]
-        free = pairs.freedoms[0]
         behind_leader = [
-            repeats.difference(columns[k], columns[leader], pairs.errors[0, k, leader], free[k, leader], width)
+            repeats.difference(
+                columns[k], columns[leader], pairs.errors[:, k, leader], pairs.freedoms[:, k, leader], width
+            )
             for k in range(width)
         ]
     else:

@@ -2,8 +2,9 @@
 
 The difference of two means then has the sum of both variances, and the degrees of freedom of Welch (1947, "The
 generalization of Student's problem when several different population variances are involved"). Nothing that seeds have
-in common is taken out, so the same runs tell less than paired ones. A candidate with one run alone shows no scatter,
-and nothing can be told from it.
+in common is taken out, so the same runs tell less than paired ones. Where a few repeats happen to agree, those degrees
+are too many; so an interval is never narrower than that of either candidate alone with its own. A candidate with one
+run shows no scatter, and nothing can be told from it.
 
 Everywhere cells are (repeats, candidates), infinite where a run diverged, and NaN where a candidate has fewer.
 """
@@ -33,7 +34,8 @@ def variances(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def differences(cells: np.ndarray, before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each pair by how much the later one is higher, with standard errors and degrees of freedom, (1, pairs)."""
+    """For each pair by how much the later one is higher, with standard errors and degrees of freedom, (ways, pairs):
+    those of both candidates together, then those of each alone."""
     if not np.isfinite(cells).any():
         return np.zeros(len(before)), np.full((1, len(before)), np.inf), np.ones((1, len(before)))
     means, squares, freedoms = variances(np.where(np.isposinf(cells), cells[np.isfinite(cells)].max(), cells))
@@ -45,26 +47,28 @@ def differences(cells: np.ndarray, before: np.ndarray, after: np.ndarray) -> tup
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = squares[before] ** 2 / freedoms[before] + squares[after] ** 2 / freedoms[after]
         freedom = np.where(np.isfinite(square) & (square > 0), square**2 / shares, 1.0)
-    errors = np.where(stable[before] & stable[after] & ~equal, np.inf, np.maximum(np.sqrt(square), rounding))
-    return np.where(equal, 0.0, gap), errors[None], freedom[None]
+    nothing = stable[before] & stable[after] & ~equal
+    errors = np.sqrt(np.stack([square, squares[before], squares[after]]))
+    ways = np.stack([freedom, *(np.where(np.isfinite(freedoms[one]), freedoms[one], 1.0) for one in (before, after))])
+    return np.where(equal, 0.0, gap), np.where(nothing, np.inf, np.maximum(errors, rounding)), ways
 
 
 def difference(
-    losses: np.ndarray, others: np.ndarray, error: float, freedom: float, picked_from: float = 1
+    losses: np.ndarray, others: np.ndarray, errors: np.ndarray, freedoms: np.ndarray, picked_from: float = 1
 ) -> Interval:
     """How much higher the mean of some losses is, with its 95% interval; see `comparisons.paired`.
 
     Args:
         losses, others: (repeats,) of each.
-        error, freedom: of the difference.
+        errors, freedoms: (ways,) of the difference.
     """
     lost = ~np.isfinite(losses).all(), ~np.isfinite(others).all()
     if any(lost):
         return Interval(math.inf, -math.inf if all(lost) else math.inf, math.inf)
     gap, tail = float(losses.mean() - others.mean()), (1 - LEVEL) / 2
-    if not math.isfinite(error):
+    if not np.isfinite(errors).all():
         return Interval(gap, -math.inf, math.inf)
-    low, high = (reach(np.array([error]), np.array([freedom]), share) for share in (tail / picked_from, tail))
+    low, high = (reach(errors, freedoms, share) for share in (tail / picked_from, tail))
     return Interval(gap, gap - float(low), gap + float(high))
 
 
