@@ -121,7 +121,7 @@ def _best(means: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 def _cells(each: Sequence[pd.Series], seeded: bool) -> tuple[np.ndarray, bool, int]:
     """(seeds or repeats, candidates), whether rows are seeds, and how many runs are left out."""
     fewest = min(map(len, each), default=0)
-    if seeded:
+    if seeded and each:
         shared = functools.reduce(pd.Index.intersection, (one.index for one in each))
         if len(shared) == fewest or (len(shared) > 1 and 2 * len(shared) >= fewest):
             cells = np.column_stack([one.loc[shared] for one in each])

@@ -201,9 +201,8 @@ class _Search:
                 tiers.setdefault(tier, []).append(name)
         if not tiers:
             if several := [name.column for name in self.names if name.base.startswith("values_")]:
-                raise UsageError(
-                    f"{several[0]!r} and others could be what judges; say which with metric={several[0]!r}."
-                )
+                first, last = several[0], several[-1]
+                raise UsageError(f"{first!r} and {last!r} could both be the metric; say which with metric={first!r}.")
             known = ", ".join(short(name.column) for name in self.names if self.numeric(name.column))
             raise UsageError(
                 "no column is called val_loss, loss or value; say with metric= what judges the runs. Columns of "

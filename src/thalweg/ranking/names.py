@@ -141,7 +141,11 @@ class Name:
     def bookkeeping(self) -> bool:
         """Whether it says when, where and under which name a run was made, or how far it came."""
         base = self.base
-        return base in _BOOKKEEPING or self.short.startswith("_") or base.startswith(tuple(f"{w}_" for w in _TIMED))
+        return (
+            base in (*_BOOKKEEPING, *_TIMED)
+            or self.short.startswith("_")
+            or base.startswith(tuple(f"{w}_" for w in _TIMED))
+        )
 
 
 def _base(text: str) -> str:

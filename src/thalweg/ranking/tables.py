@@ -86,8 +86,11 @@ def _of_text(data: bytes, separator: str) -> pd.DataFrame:
 
 
 def _of_json_lines(file: BinaryIO) -> pd.DataFrame:
-    lines = io.TextIOWrapper(file, encoding="utf-8-sig")
-    return pd.DataFrame([json.loads(line) for line in lines if line.strip()])
+    records = [json.loads(line) for line in file.read().decode("utf-8-sig").split("\n") if line.strip()]
+    for place, record in enumerate(records, 1):
+        if not isinstance(record, dict):
+            raise ValueError(f"record {place} is {short(repr(record))}, not an object")
+    return pd.DataFrame(records)
 
 
 _READERS = {
