@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .probes.sharpness import sharpness as sharpness
     from .problem.declaration import Problem as Problem
     from .problem.prepare import prepare as prepare
+    from .ranking.rank import rank as rank
     from .resampling.bagging import bag as bag
     from .resampling.bias_variance import bias_variance as bias_variance
     from .resampling.boosting import boost as boost
@@ -75,6 +76,7 @@ _WHERE = {
     "minimum": "calculus",
     "prepare": "problem.prepare",
     "range_test": "probes.range_test",
+    "rank": "ranking.rank",
     "rerun": "study.rerun",
     "resume": "study.study",
     "sharpness": "probes.sharpness",

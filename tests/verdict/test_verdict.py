@@ -396,7 +396,8 @@ def test_samples_that_would_settle_what_seeds_cannot_are_named() -> None:
     best, *others = (e.optimizer for e in result.entries)
     needs = [{"more_seeds": 0.0}, {"more_seeds": INF, "more_samples": 4567.0}, {"more_seeds": INF, "more_samples": INF}]
     entries = [dataclasses.replace(e, standing="open", **need) for e, need in zip(result.entries, needs, strict=True)]
-    told = sentences._open(wanted["optimizer"], SimpleNamespace(entries=entries, samples=1200))  # type: ignore
+    verdict: Any = SimpleNamespace(entries=entries, samples=1200, replicate="seed")
+    told = sentences._open(wanted["optimizer"], verdict, "")
     assert told[0].startswith(f"No number of seeds tells {best} apart from all others, but samples would: from ")
     assert told[0].endswith(f" from {others[0]} about 4,600 in place of 1,200.")
     assert told[1:] == [f"No number of seeds can be promised to tell {best} apart from {others[1]}."]

@@ -20,8 +20,8 @@ from ..version import __version__
 from . import descend
 
 COMMANDS = (
-    *("compare", "suite", "resume", "extend", "show", "report", "export", "recipe", "problems", "formula", "schedule"),
-    *("descend", "range_test", "rerun", "size", "landscape", "picture", "derivative", "minimum"),
+    *("compare", "suite", "rank", "resume", "extend", "show", "report", "export", "recipe", "problems", "formula"),
+    *("schedule", "descend", "range_test", "rerun", "size", "landscape", "picture", "derivative", "minimum"),
 )  # in the order of the help
 
 app = typer.Typer(

@@ -144,7 +144,7 @@ def _show(parts: Parts, verdict: Verdict, rerun: Rerun | None) -> None:
     if verdict.entries:
         console.print()
     for section in (ranking(verdict, parts.plan[verdict.factor].kind), tuned(verdict)):
-        _show_table(section, console)
+        show_table(section, console)
     notes = _notes(parts, verdict)
     for note in notes:
         console.print(f"· {note}", markup=False, highlight=False, style="dim")
@@ -152,7 +152,7 @@ def _show(parts: Parts, verdict: Verdict, rerun: Rerun | None) -> None:
         console.print()
 
 
-def _show_table(section: Section, console: Console) -> None:
+def show_table(section: Section, console: Console) -> None:
     """As much of the table as fits, and what its heads mean."""
     from ..report.terminal import fitting, table
 

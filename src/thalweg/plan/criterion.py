@@ -24,11 +24,13 @@ class Criterion:
         metric: "loss", or the name of one of the problem's metrics.
         sign: −1 where higher is better, else 1: times it a value is the lower the better.
         epochs: so many of the last, over which values are averaged; 0 for the best one of each run.
+        part: of the data that it is measured on; empty where the metric's name says all that is known.
     """
 
     metric: str = "loss"
     sign: float = 1.0
     epochs: int = 1
+    part: str = "validation"
 
     @classmethod
     def of(cls, by_metric: str = "loss", judge: str = LAST) -> Criterion:
@@ -86,7 +88,7 @@ class Criterion:
         >>> Criterion.of("accuracy").words
         'validation accuracy'
         """
-        return f"validation {self.metric}"
+        return f"{self.part} {self.metric}".lstrip()
 
     @property
     def when(self) -> str:

@@ -16,12 +16,14 @@ import math
 
 import numpy as np
 
+from .repeats import covariance
+
 RESAMPLES = 10_000
 TYPICAL = 2.0  # errors that true means scatter by, beforehand
 _SPREADS = np.geomspace(0.03, 30, 25)  # of τ, in units of the errors of the means
 
 
-def chances(cells: np.ndarray, centre: np.ndarray, seed: int, overlap: float) -> list[float]:
+def chances(cells: np.ndarray, centre: np.ndarray, seed: int, overlap: float, paired: bool = True) -> list[float]:
     """In which share of draws from the posterior each is the best.
 
     A candidate that diverged on some seeds is out of a draw as often as one of those seeds is among as many drawn with
@@ -31,15 +33,22 @@ def chances(cells: np.ndarray, centre: np.ndarray, seed: int, overlap: float) ->
         cells: (seeds, folds or parts of the samples, candidates), infinite where a run diverged.
         centre: (candidates,) the means of the finite ones.
         overlap: as `intervals.estimate` takes it.
+        paired: else these are independent repeats, as `repeats` takes them, and each is out by its own.
     """
     seeds, _, width = cells.shape
-    draw, lost = np.random.default_rng(seed), ~np.isfinite(cells)
+    draw, lost = np.random.default_rng(seed), np.isposinf(cells)
     centre = np.where(np.isfinite(centre), centre, 0.0)
     means = np.zeros((RESAMPLES, 1))
     if width > 1:
-        means = _drawn(centre, *_covariance(np.where(lost, 0.0, cells - centre), overlap), draw)
-    drawn = draw.multinomial(seeds, [1 / seeds] * seeds, RESAMPLES) > 0
-    means[drawn @ lost.any(axis=1)] = math.inf
+        known = _covariance(np.where(lost, 0.0, cells - centre), overlap) if paired else covariance(cells[:, 0])
+        means = _drawn(centre, *known, draw)
+    if paired:
+        drawn = draw.multinomial(seeds, [1 / seeds] * seeds, RESAMPLES) > 0
+        means[drawn @ lost.any(axis=1)] = math.inf
+    else:
+        counts = (~np.isnan(cells[:, 0])).sum(axis=0)
+        out = 1 - (1 - lost[:, 0].sum(axis=0) / counts) ** counts
+        means = np.where(draw.random((RESAMPLES, width)) < out, math.inf, means)
     lowest = means == means.min(axis=1, keepdims=True)
     return (lowest / lowest.sum(axis=1, keepdims=True)).mean(axis=0).tolist()
 

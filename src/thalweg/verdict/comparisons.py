@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
+from . import repeats
 from .chances import chances
 from .intervals import LEVEL, Interval, estimate, interval, reach
 from .margin import MARGIN
@@ -77,7 +79,12 @@ def spent(looks: int) -> float:
 
 
 def rank(
-    losses: np.ndarray, seed: int = 0, overlap: float = 0.0, margin: float = MARGIN, looks: int = 0
+    losses: np.ndarray,
+    seed: int = 0,
+    overlap: float = 0.0,
+    margin: float = MARGIN,
+    looks: int = 0,
+    independent: bool = False,
 ) -> tuple[list[int], Ranking]:
     """Order columns by their means, and say of each where it stands.
 
@@ -86,34 +93,49 @@ def rank(
         overlap: of the folds, as `intervals.estimate` takes it.
         margin: a difference of so much of the leader's loss does not matter.
         looks: how often the same evidence, less of it, has been tested before.
+        independent: whether rows are not of one seed each, but repeats, (repeats, candidates); NaN where a candidate
+            has fewer.
 
     Returns:
         The order (best first), and the ranking by column.
     """
     cells = losses.reshape(len(losses), -1, losses.shape[-1])  # (seeds, folds or parts, candidates)
     width, level = cells.shape[-1], spent(looks)
-    bad = [badness(cells[..., k]) for k in range(width)]
-    order = sorted(range(width), key=lambda k: (*bad[k], k))
-    leader, pairs = order[0], Pairs.of(cells, order, overlap, level)
+    columns = [_runs(cells[..., k]) for k in range(width)]
+    bad = [badness(column) for column in columns]
+    order = sorted(range(width), key=lambda k: (bad[k][0] / columns[k].size, bad[k][1], k))
+    leader, pairs = order[0], Pairs.of(cells, order, overlap, level, not independent)
     # Of two that are alike one alone would else be called the best in twice as many studies.
     grouped, each = groups(pairs.better, order), level / max(2, width - 1)
     most = pairs.most(each)
     infinite = np.array([lost > 0 for lost, _ in bad])
-    near, picked = abs(bad[leader][1]) * margin, _picked_from(cells[..., leader], pairs.errors[0, leader], overlap)
-    standing = [_standing(pairs, cells, k, leader, near) for k in range(width)]
-    advice = [_more(pairs, cells, k, leader, overlap, spent(looks + 1), near, standing[k]) for k in range(width)]
+    near, errors = abs(bad[leader][1]) * margin, pairs.errors[0, leader]
+    picked = _picked_from(columns[leader], errors[np.isfinite(errors)] if independent else errors, overlap)
+    standing = [_standing(pairs, columns, k, leader, near) for k in range(width)]
+    later = spent(looks + 1)
+    if independent:
+        advice = [(_more_repeats(pairs, columns, k, leader, later, near, standing[k]), math.inf) for k in range(width)]
+        behind_leader = [
+            repeats.difference(
+                columns[k], columns[leader], pairs.errors[:, k, leader], pairs.freedoms[:, k, leader], width
+            )
+            for k in range(width)
+        ]
+    else:
+        advice = [_more(pairs, cells, k, leader, overlap, later, near, standing[k]) for k in range(width)]
+        behind_leader = [paired(columns[k], columns[leader], overlap, width) for k in range(width)]
+    behind_leader[leader] = Interval(0.0, 0.0, 0.0)
     ahead, behind = pairs.better.sum(axis=0), pairs.better.sum(axis=1)
     regret = np.where(infinite, np.inf, np.where(infinite, -np.inf, most).max(axis=1, initial=0.0))
     return order, Ranking(
         groups=grouped,
         letters=letters(grouped, width),
         places=[(1 + int(ahead[k]), width - int(behind[k])) for k in range(width)],
-        mean=[interval(cells[..., k], overlap=overlap, picked_from=picked if k == leader else 1) for k in range(width)],
-        difference=[
-            Interval(0.0, 0.0, 0.0) if k == leader else paired(cells[..., k], cells[..., leader], overlap, width)
-            for k in range(width)
+        mean=[
+            interval(one, overlap=overlap, picked_from=picked if k == leader else 1) for k, one in enumerate(columns)
         ],
-        probability=chances(cells, np.array([mean for _, mean in bad]), seed, overlap),
+        difference=behind_leader,
+        probability=chances(cells, np.array([mean for _, mean in bad]), seed, overlap, not independent),
         may_be_best=((pairs.most(1 - each).max(axis=1, initial=-np.inf) <= 0) & (ahead == 0)).tolist(),
         regret=regret.tolist(),
         standing=standing,
@@ -121,6 +143,11 @@ def rank(
         more_parts=[parts for _, parts in advice],
         comparisons=width * (width - 1) // 2,
     )
+
+
+def _runs(losses: np.ndarray) -> np.ndarray:
+    """Without the repeats that a candidate does not have."""
+    return losses[~np.isnan(losses).any(axis=1)]
 
 
 def badness(losses: np.ndarray) -> tuple[int, float]:
@@ -164,13 +191,14 @@ def _picked_from(values: np.ndarray, errors: np.ndarray, overlap: float) -> floa
     return tail / float(special.ndtr(-math.sqrt((1 - share) * one**2 + share * several**2)))
 
 
-def _standing(pairs: Pairs, cells: np.ndarray, k: int, leader: int, near: float) -> str:
+def _standing(pairs: Pairs, columns: Sequence[np.ndarray], k: int, leader: int, near: float) -> str:
     """Against the leader, where differences up to `near` do not matter."""
     if k == leader:
         return BEST
-    finite = np.isfinite(cells[..., [k, leader]]).all()
+    both = [columns[k], columns[leader]]
+    finite = all(np.isfinite(one).all() for one in both)
     off = reach(pairs.errors[:, k, leader], pairs.freedoms[:, k, leader], 1 - LEVEL)
-    if finite and cells[..., 0].size > 1 and abs(pairs.gap[k, leader]) + off <= near:
+    if finite and min(one.size for one in both) > 1 and abs(pairs.gap[k, leader]) + off <= near:
         return SAME
     return WORSE if pairs.better[leader, k] else OPEN
 
@@ -202,6 +230,26 @@ def _more(
     more = 1.0 + int(enough.argmax()) if enough.any() else math.inf
     left = (least / needed[0]) ** 2 - of_seeds / seeds  # of the variance, for the samples
     return more, max(1.0, of_parts / left) if left > 0 and of_parts > 0 and not overlap else math.inf
+
+
+def _more_repeats(
+    pairs: Pairs, columns: Sequence[np.ndarray], k: int, leader: int, level: float, near: float, standing: str
+) -> float:
+    """How many more repeats of both would; see `_more`."""
+    both = [columns[k], columns[leader]]
+    fewest = min(one.size for one in both)
+    if standing != OPEN or fewest < 2:
+        return 0.0
+    errors = pairs.errors[:, k, leader]
+    if not all(np.isfinite(one).all() for one in both) or not np.isfinite(errors).all():
+        return math.inf
+    least = pairs.gap[k, leader] - float(reach(errors, pairs.freedoms[:, k, leader], 1 - POWER))
+    if least <= near:
+        return math.inf
+    more = np.arange(1, MOST_SEEDS + 1)
+    squares = sum(one.var(ddof=1) / (one.size + more) for one in both)
+    enough = least > _needed(fewest, level / pairs.factor[leader, k]) * np.sqrt(squares)
+    return 1.0 + int(enough.argmax()) if enough.any() else math.inf
 
 
 @functools.lru_cache(maxsize=256)

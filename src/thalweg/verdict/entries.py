@@ -56,7 +56,8 @@ class Entry:
     """One level of the ranked factor, at its best setting.
 
     Attributes:
-        optimizer, lr, schedule, further: the setting; `further` maps the other factors that vary to levels.
+        optimizer, lr, schedule, further: the setting; `further` maps the other factors that vary to levels. Of runs
+            made elsewhere that do not say the first three, they are empty, and the rate is NaN.
         letters: two entries that share one cannot be told apart.
         value: by what the verdict judges, over fresh seeds once confirmed, else over the search's seeds.
         validation_loss: the same of the loss, which `value` is unless another metric judges.
@@ -91,6 +92,7 @@ class Entry:
             not known.
         percentile_90: the value that 9 of 10 seeds are better than, as `intervals.quantile` estimates it from the
             seeds behind `value`, each on all samples (with folds the mean over them).
+        repeats: the runs behind `value`, where entries may have different numbers of them; else 0.
     """
 
     optimizer: str
@@ -125,6 +127,7 @@ class Entry:
     mean_of_rest: float = math.inf
     tunability: float = math.nan
     percentile_90: float = math.inf
+    repeats: int = 0
 
     @property
     def optimism(self) -> float:
@@ -149,6 +152,7 @@ class Verdict:
         margin: differences up to that share of the best value do not matter.
         looks: how often the study had been confirmed before with fewer seeds.
         criterion: by what runs are judged.
+        replicate: what `seeds` counts: "seed", or "run" where runs made elsewhere do not say their seeds.
     """
 
     entries: tuple[Entry, ...]
@@ -163,6 +167,7 @@ class Verdict:
     margin: float = MARGIN
     looks: int = 0
     criterion: Criterion = FINAL_LOSS
+    replicate: str = "seed"
 
     @property
     def best(self) -> Entry:

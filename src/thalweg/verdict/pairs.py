@@ -1,10 +1,11 @@
 """All pairs of candidates, compared by their paired differences: which is reliably better, and how far apart they are.
 
 All candidates share a seed's initial weights and order of samples, and they are judged on the same samples (or folds),
-so differences are taken cell by cell. Each pair is tested by them (Student's t), and because many pairs are tested,
-some would differ by chance alone; so the p-values are adjusted as Shaffer (1986, "Modified sequentially rejective
-multiple test procedures", S1) does for all pairs of means: as Holm, but counting only as many hypotheses as can still
-be true together. The chance that any two equal candidates are told apart stays below the level, however many there are.
+so differences are taken cell by cell; runs that share no seeds are in `repeats.py`. Each pair is tested by them
+(Student's t), and because many pairs are tested, some would differ by chance alone; so the p-values are adjusted as
+Shaffer (1986, "Modified sequentially rejective multiple test procedures", S1) does for all pairs of means: as Holm, but
+counting only as many hypotheses as can still be true together. The chance that any two equal candidates are told apart
+stays below the level, however many there are.
 
 Losses that agree to float rounding are equal, and where all seeds agree to rounding they are no evidence. A run
 that diverged has an infinite loss; in the test it counts as the worst loss that any run here reached. One that always
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
+from . import repeats
 from .intervals import ROUNDING, estimate, reach
 
 _MANY = 60  # above, the refinement over Holm is small and long to compute
@@ -45,11 +47,12 @@ class Pairs:
     factor: np.ndarray
 
     @classmethod
-    def of(cls, cells: np.ndarray, by_mean: list[int], overlap: float, level: float) -> Pairs:
+    def of(cls, cells: np.ndarray, by_mean: list[int], overlap: float, level: float, paired: bool = True) -> Pairs:
         """Test them all.
 
         Args:
             cells: (seeds, folds or parts of the samples, candidates).
+            paired: else these are independent repeats, without folds, as `repeats` takes them.
             by_mean: the candidates in the order of their means.
             overlap: as `intervals.estimate` takes it.
             level: of significance, for all pairs together.
@@ -61,10 +64,13 @@ class Pairs:
         # The first of a pair is the one before the other in the order.
         before, after = (np.array(by_mean)[index] for index in np.triu_indices(width, 1))
         if len(before):
-            lost = ~np.isfinite(cells)
-            apart, spreads, free = _differences(cells, lost, before, after, overlap)
+            lost = np.isposinf(cells)
+            if paired:
+                apart, spreads, free = _differences(cells, lost, before, after, overlap)
+            else:
+                apart, spreads, free = repeats.differences(cells[:, 0], before, after)
             p = _p_values(apart, spreads, free)
-            _p_of_divergence(p, lost, before, after)
+            _p_of_divergence(p, lost, ~np.isnan(cells), before, after)
             p, times = _adjusted(p, width)
             better[before, after] = p < level
             errors, freedoms = np.ones((2, len(spreads), width, width))
@@ -107,24 +113,25 @@ def _p_values(gap: np.ndarray, errors: np.ndarray, freedoms: np.ndarray) -> np.n
     return np.where(t > 0, 2 * special.stdtr(freedoms, -t), 1.0).max(axis=0)
 
 
-def _p_of_divergence(p: np.ndarray, lost: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
+def _p_of_divergence(p: np.ndarray, lost: np.ndarray, ran: np.ndarray, before: np.ndarray, after: np.ndarray) -> None:
     """Put in the p-values of pairs of which the later always diverged and the earlier did not."""
-    always, never = np.asarray(lost.all(axis=(0, 1))), np.asarray(~lost.any(axis=(0, 1)))
-    seeds, count = lost.any(axis=1).sum(axis=0), len(lost)  # on how many seeds each diverged, of how many
+    seeds, counts = lost.any(axis=1).sum(axis=0), ran.any(axis=1).sum(axis=0)  # on how many each diverged, of how many
+    always, never = np.asarray((lost | ~ran).all(axis=(0, 1))), np.asarray(~lost.any(axis=(0, 1)))
     for at in np.flatnonzero(always[after] & ~always[before]):
+        one, other = after[at], before[at]
         # Two that are alike would part so on one of n seeds in 4⁻ⁿ of all studies at the most.
-        if never[before[at]]:
-            p[at] = 0.0 if count > 2 else 1.0
+        if never[other]:
+            p[at] = 0.0 if min(counts[one], counts[other]) > 2 else 1.0
         else:
-            p[at] = _barnard(int(seeds[after[at]]), int(seeds[before[at]]), count)
+            p[at] = _barnard(int(seeds[one]), int(counts[one]), int(seeds[other]), int(counts[other]))
 
 
 @functools.cache
-def _barnard(one: int, other: int, count: int) -> float:
+def _barnard(one: int, runs: int, other: int, of_other: int) -> float:
     """Whether two chances to diverge differ: the exact test of Barnard (1945)."""
-    if one == other:
+    if one * of_other == other * runs:
         return 1.0
-    return float(stats.barnard_exact([[one, other], [count - one, count - other]]).pvalue)
+    return float(stats.barnard_exact([[one, other], [runs - one, of_other - other]]).pvalue)
 
 
 def _adjusted(p: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:

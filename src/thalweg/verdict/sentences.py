@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..plan.criterion import Criterion
-from ..plan.factors import Factor, Level, Setting, shown, words_of
+from ..plan.factors import Factor, Setting, shown, words_of
 from ..plan.folds import Folds
 from ..plan.plan import Plan
 from ..population.member import RUINED
+from .answer import answer, called, listed, percent
 from .comparisons import OPEN, SAME, badness, rank
 from .entries import Entry, Verdict
 from .intervals import ROUNDING
@@ -29,85 +30,45 @@ _BUDGETS = {
 
 
 def sentence(plan: Plan, factor: Factor, name: str, verdict: Verdict) -> str:
-    """The answer: which level is best or the safest choice, what may be as good, and what that is about."""
-    entries, seeds, best, by = verdict.entries, verdict.seeds, verdict.entries[0], verdict.criterion
-    if not math.isfinite(best.value.mean):
-        return f"No {factor.kind.words} trained {name} without diverging; try lower rates."
-    first = f"{called(factor, best.setting[factor.name])} ({rest(plan, factor, best.setting)})"
-    bounded = math.isfinite(best.value.high) and math.isfinite(best.value.low)
-    value = f"{by.words} {best.value if bounded else f'{best.value.mean:.4g}'}{by.when}"
-    if seeds < 2 and not plan.folds and len(entries) > 1:
-        return f"{first} has the {by.extreme} {value} on {name}, but one seed cannot tell {factor.kind.many} apart."
-    over = evidence(verdict)
-    if not any(e.may_be_best for e in entries[1:]):
-        alone = " and no other comes level" if len(entries) > 1 else ""
-        return f"{first} is best on {name}: {value} over {over}{alone}.{_others(factor, verdict)}{_scope(verdict)}"
-    as_good = listed([shown(e.setting[factor.name]) for e in entries[1:] if e.may_be_best])
-    answer = f"{first} has the {by.extreme} {value} on {name}, over {over}; {as_good} may be as good."
-    return f"{answer} {_price(factor, verdict)}{_others(factor, verdict)}{_scope(verdict)}"
-
-
-def evidence(verdict: Verdict) -> str:
-    """What the numbers are means over.
-
-    >>> evidence(Verdict((), (), "", (), 10, True, samples=288))
-    '10 fresh seeds × 288 samples'
-    """
-    kind = "fresh seeds" if verdict.confirmed else "seeds"
-    over = f"{verdict.seeds} {kind}" if verdict.seeds > 1 else f"one {kind.rstrip('s')}"
-    if verdict.folds:
-        return f"{over} × {verdict.folds} folds"
-    return f"{over} × {verdict.samples:,} samples" if verdict.samples else over
-
-
-def _scope(verdict: Verdict) -> str:
-    """For what else it holds."""
+    """The answer, and for what else it holds."""
+    scope = ""
     if verdict.folds or verdict.samples:
-        return " This is about other seeds and other data like these."
-    return " This is about other seeds on this very split of the data." if verdict.seeds > 1 else ""
-
-
-def _price(factor: Factor, verdict: Verdict) -> str:
-    """What the safest choice costs at the most, whichever is truly the best."""
-    safe = min(verdict.entries, key=lambda e: e.regret)  # of equals the first
-    best = abs(verdict.entries[0].value.mean)
-    if not math.isfinite(safe.regret) or best == 0:
-        return "What a choice may cost is not known."
-    name = called(factor, safe.setting[factor.name])
-    most = percent(safe.regret / best)
-    cost = f"{most} of the {verdict.criterion.metric}" if verdict.criterion.higher else f"{most} more loss"
-    if verdict.criterion.metric != "loss" and not verdict.criterion.higher:
-        cost = f"{most} more {verdict.criterion.metric}"
-    return f"{name} is the safest choice: whichever is truly best, it costs at most {cost}."
-
-
-def _others(factor: Factor, verdict: Verdict) -> str:
-    """By how much those that are not the best are worse."""
-    best = abs(verdict.entries[0].value.mean)
-    worse = [e for e in verdict.entries[1:] if not e.may_be_best]
-    words = [
-        f"{shown(e.setting[factor.name])} (by {percent(abs(e.difference.mean) / best)})"
-        if best and math.isfinite(e.difference.mean)
-        else f"{shown(e.setting[factor.name])} (diverges)"
-        for e in worse
-    ]
-    if not words:
-        return ""
-    return f" Worse than the best: {listed(words)}."
-
-
-def percent(share: float) -> str:
-    """
-    >>> percent(0.049), percent(0.0049), percent(3.2), percent(-0.02)
-    ('5%', '0.5%', '320%', '−2%')
-    """
-    written = f"{share:.0%}" if abs(share) >= 0.01 or share == 0 else f"{100 * share:.1g}%"
-    return written.replace("-", "−").replace("inf", "∞").replace("∞%", "∞")
+        scope = " This is about other seeds and other data like these."
+    elif verdict.seeds > 1:
+        scope = " This is about other seeds on this very split of the data."
+    return answer(factor, name, verdict, rest(plan, factor, verdict.best.setting), scope)
 
 
 def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> list[str]:
     """What to beware of, and what would help."""
     entries, confirmed, seeds = verdict.entries, verdict.confirmed, verdict.seeds
+    words = edges(factor, entries)
+    words += _grown(plan) + _drawn(plan) + _refined(plan, factor)
+    words += unequal(factor, verdict, ". search='sobol' gives all as many")
+    lost = sum(e.diverged for e in entries)
+    if lost:
+        words.append(
+            f"{lost} of {sum(e.runs for e in entries)} runs diverged (their loss is not finite, or ended above "
+            f"{RUINED:.0f} times that of the untrained weights) and count as infinitely bad."
+        )
+    words += lost_runs(factor, verdict)
+    halted = sum(e.stopped for e in entries)
+    if halted:
+        words.append(
+            f"{halted} of {sum(e.runs for e in entries)} runs were stopped early: after some of the epochs, others "
+            "that share all but their rate and hyperparameters were ahead of them."
+        )
+    words += _by_metrics(factor, verdict) + apart(factor, verdict, comparisons, " (`thalweg extend`)")
+    words += [_BUDGETS[f.name] for f in plan.further if f.name in _BUDGETS]
+    words += _cross_validated(plan.folds, confirmed) if plan.folds is not None else []
+    words.append(luck(factor, verdict) if confirmed else _unconfirmed(plan, factor, seeds))
+    words += _untuned(plan, verdict) if confirmed and factor.name == "optimizer" else []
+    words += _at_defaults(plan) if factor.name == "optimizer" else []
+    return [*filter(None, words)]
+
+
+def edges(factor: Factor, entries: Sequence[Entry]) -> list[str]:
+    """Which best rates are the last ones tried."""
     words = []
     for entry in entries:
         if entry.edge and factor.name != "lr":
@@ -116,28 +77,18 @@ def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> lis
                 f"{called(factor, entry.setting[factor.name])}: its best rate {entry.lr:.3g} is the {entry.edge} "
                 f"tried; a {side} one may be better."
             )
-    words += _grown(plan) + _drawn(plan) + _refined(plan, factor) + _unequal(factor, verdict)
-    lost = sum(e.diverged for e in entries)
-    if lost:
-        words.append(
-            f"{lost} of {sum(e.runs for e in entries)} runs diverged (their loss is not finite, or ended above "
-            f"{RUINED:.0f} times that of the untrained weights) and count as infinitely bad."
-        )
-    words += _lost(plan, factor, verdict)
-    halted = sum(e.stopped for e in entries)
-    if halted:
-        words.append(
-            f"{halted} of {sum(e.runs for e in entries)} runs were stopped early: after some of the epochs, others "
-            "that share all but their rate and hyperparameters were ahead of them."
-        )
-    words += _by_metrics(factor, verdict) + _same(factor, verdict) + _seedless(verdict) + _open(factor, verdict)
-    words += _by_chance(factor, entries, comparisons) + _spreads(verdict) + _at_best(verdict) + _uneven(factor, verdict)
-    words += [_BUDGETS[f.name] for f in plan.further if f.name in _BUDGETS]
-    words += _cross_validated(plan.folds, confirmed) if plan.folds is not None else []
-    words.append(_luck(factor, verdict) if confirmed else _unconfirmed(plan, factor, seeds))
-    words += _untuned(plan, verdict) if confirmed and factor.name == "optimizer" else []
-    words += _at_defaults(plan) if factor.name == "optimizer" else []
-    return [*filter(None, words)]
+    return words
+
+
+def apart(factor: Factor, verdict: Verdict, comparisons: int, remedy: str) -> list[str]:
+    """How surely the levels are told apart, and what would tell more of them apart.
+
+    Args:
+        remedy: how to get more seeds.
+    """
+    words = _same(factor, verdict) + _seedless(verdict) + _open(factor, verdict, remedy)
+    words += _by_chance(factor, verdict.entries, comparisons) + _spreads(verdict) + _at_best(verdict)
+    return words + _uneven(factor, verdict)
 
 
 def _by_metrics(factor: Factor, verdict: Verdict) -> list[str]:
@@ -172,7 +123,12 @@ def _seedless(verdict: Verdict) -> list[str]:
     if not spreads or verdict.seeds < 2 or any(error > ROUNDING * mean for error, mean in spreads):
         return []
     tested = "" if verdict.samples or verdict.folds else ", so they are no evidence and nothing was tested"
-    return [f"Seeds change nothing here: the values of {verdict.seeds} of them agree to rounding{tested}."]
+    return [
+        (
+            f"{verdict.replicate.capitalize()}s change nothing here: the values of {verdict.seeds} of them agree to "
+            f"rounding{tested}."
+        )
+    ]
 
 
 def _spreads(verdict: Verdict) -> list[str]:
@@ -197,8 +153,9 @@ def _uneven(factor: Factor, verdict: Verdict) -> list[str]:
         return []
     return [
         (
-            f"Over seeds {listed(names)} and the best scatter very differently (more than {UNEVEN:g} times). If the "
-            "wider is skewed as well, intervals of the difference hold in 88% to 93% of studies, not in 95%."
+            f"Over {verdict.replicate}s {listed(names)} and the best scatter very differently (more than {UNEVEN:g} "
+            "times). If the wider is skewed as well, intervals of the difference hold in 88% to 93% of studies, not in "
+            "95%."
         )
     ]
 
@@ -229,12 +186,13 @@ def _at_best(verdict: Verdict) -> list[str]:
     ]
 
 
-def _lost(plan: Plan, factor: Factor, verdict: Verdict) -> list[str]:
+def lost_runs(factor: Factor, verdict: Verdict) -> list[str]:
     """Levels whose chosen setting diverged on some of the runs that it is judged by."""
-    runs, kind = verdict.seeds * len(plan.search_folds), "fresh runs" if verdict.confirmed else "runs"
+    runs, kind = verdict.seeds * max(1, verdict.folds), "fresh runs" if verdict.confirmed else "runs"
     return [
-        f"{called(factor, e.setting[factor.name])} diverged on {e.lost} of the {runs} {kind} of its chosen setting, so "
-        "its mean is infinite" + (f"; that of the others is {e.mean_of_rest:.4g}." if e.lost < runs else ".")
+        f"{called(factor, e.setting[factor.name])} diverged on {e.lost} of the {e.repeats or runs} {kind} of its "
+        "chosen setting, so its mean is infinite"
+        + (f"; that of the others is {e.mean_of_rest:.4g}." if e.lost < (e.repeats or runs) else ".")
         for e in verdict.entries
         if e.lost
     ]
@@ -268,7 +226,7 @@ def _drawn(plan: Plan) -> list[str]:
     return [f"Every optimizer was tried at the same {len(plan.points)} points ({plan.search}): {listed(words)}."]
 
 
-def _unequal(factor: Factor, verdict: Verdict) -> list[str]:
+def unequal(factor: Factor, verdict: Verdict, remedy: str) -> list[str]:
     """Which were tuned over more settings than others, and how to make it equal."""
     counts: dict[int, list[str]] = {}
     for entry in verdict.entries:
@@ -278,8 +236,7 @@ def _unequal(factor: Factor, verdict: Verdict) -> list[str]:
     (first, names), *others = sorted(counts.items(), reverse=True)
     words = [f"{listed(names)} {'was' if len(names) == 1 else 'were'} tuned over {first} settings"]
     words += [f"{listed(names)} over {count}" for count, names in others]
-    luck = "the lowest of more is lower by luck alone. search='sobol' gives all as many"
-    return [f"{', '.join(words)}: {luck}."]
+    return [f"{', '.join(words)}: the lowest of more is lower by luck alone{remedy}."]
 
 
 def _refined(plan: Plan, factor: Factor) -> list[str]:
@@ -291,7 +248,7 @@ def _refined(plan: Plan, factor: Factor) -> list[str]:
     return [f"Around its best rate each {factor.kind.words} was tried at {more}."]
 
 
-def _open(factor: Factor, verdict: Verdict) -> list[str]:
+def _open(factor: Factor, verdict: Verdict, remedy: str) -> list[str]:
     """How many more seeds, or samples, would settle which is the best."""
     several = [e for e in verdict.entries[1:] if e.standing == OPEN and e.more_seeds]
     if not several:
@@ -302,19 +259,18 @@ def _open(factor: Factor, verdict: Verdict) -> list[str]:
     ]
     words = []
     if within:
-        words.append(
-            f"More seeds that would tell {best} apart in 4 of 5 studies: {', '.join(within)} (`thalweg extend`)."
-        )
+        more = f"More {verdict.replicate}s that would tell {best} apart in 4 of 5 studies"
+        words.append(f"{more}: {', '.join(within)}{remedy}.")
     samples = [e for e in several if math.isinf(e.more_seeds) and verdict.samples and math.isfinite(e.more_samples)]
     if samples:
         each = [f"from {shown(e.setting[factor.name])} about {_rounded(e.more_samples)}" for e in samples]
         words.append(
-            f"No number of seeds tells {best} apart from all others, but samples would: {', '.join(each)} in place of "
-            f"{verdict.samples:,}."
+            f"No number of {verdict.replicate}s tells {best} apart from all others, but samples would: "
+            f"{', '.join(each)} in place of {verdict.samples:,}."
         )
     beyond = [shown(e.setting[factor.name]) for e in several if math.isinf(e.more_seeds) and e not in samples]
     if beyond:
-        words.append(f"No number of seeds can be promised to tell {best} apart from {listed(beyond)}.")
+        words.append(f"No number of {verdict.replicate}s can be promised to tell {best} apart from {listed(beyond)}.")
     return words
 
 
@@ -345,7 +301,7 @@ def _by_chance(factor: Factor, entries: Sequence[Entry], comparisons: int) -> li
     ]
 
 
-def _luck(factor: Factor, verdict: Verdict) -> str:
+def luck(factor: Factor, verdict: Verdict) -> str:
     """The winner's curse of the search, and its size."""
     best = verdict.best
     if not math.isfinite(best.optimism):
@@ -447,22 +403,6 @@ def rest(plan: Plan, factor: Factor, setting: Setting) -> str:
         **{f.name: f.called(setting[f.name]) for f in plan.further if setting[f.name] is not None},
     }
     return ", ".join(text for name, text in words.items() if name != factor.name)
-
-
-def called(factor: Factor, level: Level) -> str:
-    """A level at the beginning of a sentence."""
-    return _capital(factor, factor.called(level))
-
-
-def _capital(factor: Factor, text: str) -> str:
-    """Names of optimizers and hyperparameters are left as they are written."""
-    name = factor.name == "optimizer" or (factor.only is not None and text.startswith(factor.name))
-    return text if name else text[0].upper() + text[1:]
-
-
-def listed(names: Sequence[str]) -> str:
-    """a, b and c"""
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def trained_as(batching: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,110 @@
+"""A verdict in one answer: which level is best or the safest choice, what may be as good, and what a choice may cost.
+
+Read next: `sentences.py`, what else a study says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ..plan.factors import Factor, Level, shown
+from .entries import Verdict
+
+
+def answer(factor: Factor, name: str, verdict: Verdict, setting: str, scope: str) -> str:
+    """Which level is best or the safest choice, and what may be as good.
+
+    Args:
+        name: of what was trained.
+        setting: the best one in words, apart from what is ranked.
+        scope: what the answer is about; said where there is evidence.
+    """
+    entries, best, by = verdict.entries, verdict.entries[0], verdict.criterion
+    if not math.isfinite(best.value.mean):
+        return f"No {factor.kind.words} trained {name} without diverging; try lower rates."
+    first = called(factor, best.setting[factor.name]) + (f" ({setting})" if setting else "")
+    bounded = math.isfinite(best.value.high) and math.isfinite(best.value.low)
+    value = f"{by.words} {best.value if bounded else f'{best.value.mean:.4g}'}{by.when}"
+    several = max(verdict.seeds, verdict.folds, *(entry.repeats for entry in entries)) > 1
+    if not several and len(entries) > 1:
+        return (
+            f"{first} has the {by.extreme} {value} on {name}, but one {verdict.replicate} cannot tell "
+            f"{factor.kind.many} apart."
+        )
+    over = evidence(verdict)
+    if not any(e.may_be_best for e in entries[1:]):
+        alone = " and no other comes level" if len(entries) > 1 else ""
+        return f"{first} is best on {name}: {value} over {over}{alone}.{_others(factor, verdict)}{scope}"
+    as_good = listed([shown(e.setting[factor.name]) for e in entries[1:] if e.may_be_best])
+    words = f"{first} has the {by.extreme} {value} on {name}, over {over}; {as_good} may be as good."
+    return f"{words} {_price(factor, verdict)}{_others(factor, verdict)}{scope}"
+
+
+def evidence(verdict: Verdict) -> str:
+    """What the numbers are means over.
+
+    >>> evidence(Verdict((), (), "", (), 10, True, samples=288))
+    '10 fresh seeds × 288 samples'
+    """
+    kind = f"fresh {verdict.replicate}" if verdict.confirmed else verdict.replicate
+    most = max((entry.repeats for entry in verdict.entries), default=0)
+    over = f"{verdict.seeds} {kind}s" if verdict.seeds > 1 else f"one {kind}"
+    over = f"{verdict.seeds} to {most} {kind}s" if most > verdict.seeds else over
+    if verdict.folds:
+        return f"{over} × {verdict.folds} folds"
+    return f"{over} × {verdict.samples:,} samples" if verdict.samples else over
+
+
+def _price(factor: Factor, verdict: Verdict) -> str:
+    """What the safest choice costs at the most, whichever is truly the best."""
+    safe = min(verdict.entries, key=lambda e: e.regret)  # of equals the first
+    best = abs(verdict.entries[0].value.mean)
+    if not math.isfinite(safe.regret) or best == 0:
+        return "What a choice may cost is not known."
+    name = called(factor, safe.setting[factor.name])
+    most = percent(safe.regret / best)
+    cost = f"{most} of the {verdict.criterion.metric}" if verdict.criterion.higher else f"{most} more loss"
+    if verdict.criterion.metric != "loss" and not verdict.criterion.higher:
+        cost = f"{most} more {verdict.criterion.metric}"
+    return f"{name} is the safest choice: whichever is truly best, it costs at most {cost}."
+
+
+def _others(factor: Factor, verdict: Verdict) -> str:
+    """By how much those that are not the best are worse."""
+    best = abs(verdict.entries[0].value.mean)
+    worse = [e for e in verdict.entries[1:] if not e.may_be_best]
+    words = [
+        f"{shown(e.setting[factor.name])} (by {percent(abs(e.difference.mean) / best)})"
+        if best and math.isfinite(e.difference.mean)
+        else f"{shown(e.setting[factor.name])} (diverges)"
+        for e in worse
+    ]
+    if not words:
+        return ""
+    return f" Worse than the best: {listed(words)}."
+
+
+def percent(share: float) -> str:
+    """
+    >>> percent(0.049), percent(0.0049), percent(3.2), percent(-0.02)
+    ('5%', '0.5%', '320%', '−2%')
+    """
+    written = f"{share:.0%}" if abs(share) >= 0.01 or share == 0 else f"{100 * share:.1g}%"
+    return written.replace("-", "−").replace("inf", "∞").replace("∞%", "∞")
+
+
+def called(factor: Factor, level: Level) -> str:
+    """A level at the beginning of a sentence."""
+    return _capital(factor, factor.called(level))
+
+
+def _capital(factor: Factor, text: str) -> str:
+    """Names of optimizers and hyperparameters are left as they are written."""
+    name = factor.name == "optimizer" or (factor.only is not None and text.startswith(factor.name))
+    return text if name else text[0].upper() + text[1:]
+
+
+def listed(names: Sequence[str]) -> str:
+    """a, b and c"""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
