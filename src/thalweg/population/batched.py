@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -87,10 +87,13 @@ class Batched:
     Args:
         model: an instance; its own weights are not used, only its structure.
         loss: (outputs, targets) → scalar, which is trained, as `thalweg.losses.get` takes it.
-        metrics: name → (outputs, targets) → scalar.
+        metrics: name → a metric, as `thalweg.losses.get_metric` takes it.
         judge: the loss that evaluations report; the one that is trained unless given.
 
     Attributes:
+        inside: of the metrics, the means over samples that the program computes; the others are computed of its
+            outputs, so that a metric never changes how a model is trained (`measured.py`).
+        failures: sentences on metrics that had no value somewhere; each once.
         notes: sentences for the user about how it runs, e.g. that the model could not be traced; each once.
         extra_programs: programs of the same model that are traced elsewhere, by what tells them apart.
     """
@@ -99,16 +102,19 @@ class Batched:
         self,
         model: nn.Module,
         loss: Callable[[Tensor, Tensor], Tensor],
-        metrics: Mapping[str, Callable[[Tensor, Tensor], Tensor]],
+        metrics: Mapping[str, Any],
         judge: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
-        self.model, self.loss, self.metrics = model, losses.get(loss), dict(metrics)
+        self.model, self.loss = model, losses.get(loss)
+        self.metrics = {name: losses.get_metric(metric) for name, metric in metrics.items()}
+        self.inside = {name: mean for name, m in self.metrics.items() if (mean := losses.in_program(m)) is not None}
         self.judge = self.loss if judge is None else losses.get(judge)
         self.names = [name for name, p in model.named_parameters() if p.requires_grad]
         self.fixed = [name for name, p in model.named_parameters() if not p.requires_grad]
         self.fixed += [name for name, _ in model.named_buffers()]
         self.moving: list[str] = []
         self.notes: list[str] = []
+        self.failures: list[str] = []
         self._knows_moving = False
         self._lock = threading.RLock()  # the model's mode and weights are swapped while it is called
         self._graphs: dict[tuple, _Graph] = {}
@@ -158,7 +164,8 @@ class Batched:
         moving: Sequence[Tensor] = (),
         per_member: bool = False,
     ) -> Tensors:
-        """The loss and each metric, (members,) each, in evaluation mode; `per_member`: fixed are (members, *shape)."""
+        """The loss and each mean of `inside`, (members,) each, in evaluation mode; then, if there are other metrics,
+        the outputs, (members, samples, …). `per_member`: fixed are (members, *shape)."""
         return self._run((weights, moving, (), (inputs, targets), fixed, ()), None, 0 if per_member else None)
 
     def _run(self, groups: Groups, extra: Extra | None, fixed: int | None) -> Tensors:
@@ -177,7 +184,7 @@ class Batched:
         return functional_call(self.model, buffers, (inputs,))
 
     def _member(self, extra: Extra | None, groups: Groups) -> Tensors:
-        """One member's gradients, loss and moved buffers; without `extra` its loss and metrics."""
+        """One member's gradients, loss and moved buffers; without `extra` its loss, metrics and outputs."""
         return self._one_evaluation(groups) if extra is None else self._one_gradient(extra, groups)
 
     def _one_gradient(self, extra: Extra, groups: Groups) -> Tensors:
@@ -213,14 +220,22 @@ class Batched:
     def _one_evaluation(self, groups: Groups) -> Tensors:
         weights, moving, _, (inputs, targets), fixed, _ = map(tuple, groups)
         outputs = self._call(weights, dict(zip(self.moving, moving, strict=True)), inputs, fixed)
-        return (self.judge(outputs, targets), *(self._metric(name, outputs, targets) for name in self.metrics))
+        means = [
+            m.mean(outputs, targets) if isinstance(m, losses.Mean) else m(outputs, targets)
+            for m in self.inside.values()
+        ]
+        return (self.judge(outputs, targets), *means, *([outputs] if self.outside else []))
 
-    def _metric(self, name: str, outputs: Tensor, targets: Tensor) -> Tensor:
-        try:
-            return self.metrics[name](outputs, targets)
-        except Exception as error:  # whatever a user's metric may raise under vmap
-            words = f"the metric {name} cannot be computed for a population: {first_line(error)}."
-            raise BatchingError(words, metric=name) from error
+    @property
+    def outside(self) -> dict[str, Any]:
+        """The metrics that are computed of the outputs."""
+        return {name: metric for name, metric in self.metrics.items() if name not in self.inside}
+
+    def fail(self, metric: str, error: Exception) -> None:
+        """Note that a metric has no value somewhere."""
+        sentence = f"the metric {metric} is missing where it fails ({first_line(error)})."
+        if sentence not in self.failures:
+            self.failures.append(sentence)
 
     def _graph(self, groups: Groups, extra: Extra | None, fixed: int | None) -> _Graph:
         programs = None if extra is None else tuple(part.program for part in extra.parts)

@@ -23,6 +23,7 @@ from ..kernels import numba_cpu
 from .batched import Batched, Extra, Groups
 from .batches import RANDOM, Batch, Batches, OwnBatches
 from .compiled import Compiled
+from .measured import Measured
 from .member import RUINED, Member
 from .passes import Room, advance
 from .regularized import Regularized
@@ -245,42 +246,41 @@ class Block:
         return Epoch(self.step, values)
 
     def evaluate(self, inputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
-        """Mean loss and metrics over the samples, (members,) each; NaN where the loss stopped being finite."""
-        sums, shares = self._summed(inputs, targets)
-        means = np.where(self.broken >= 0, np.nan, sums / shares)
-        return dict(zip(("loss", *self.task.batched.metrics), means, strict=True))
+        """Loss and metrics over the samples, (members,) each; NaN where the loss stopped being finite."""
+        return self._measured([(inputs, targets)]).values()
 
     def by_parts(self, inputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
-        """Loss and metrics on each of `PARTS` parts of the samples, (members, parts) each; NaN as in `evaluate`.
+        """What the samples say of loss and metrics, (members, parts) each, at most `PARTS`; NaN as in `evaluate`.
 
-        A part is every so-manieth sample, so that an order of the samples does not matter. Each value is linearised, so
-        that the plain mean over parts is the value over all samples, and its variance that of parts of their own sizes.
+        A part is every so-manieth sample, so that an order of the samples does not matter; see `Measured.by_parts`.
         """
         size = -(-len(inputs) // PARTS)
         order = (torch.arange(len(inputs)) % -(-len(inputs) // size)).argsort(stable=True)
-        each = [self._summed(inputs[rows], targets[rows]) for rows in order.split(size)]
-        sums, shares = (np.stack(column, axis=-1) for column in zip(*each, strict=True))  # (names, members or 1, parts)
-        total = shares.sum(axis=-1, keepdims=True)
-        mean = sums.sum(axis=-1, keepdims=True) / total
-        values = mean + (sums - mean * shares) * shares.shape[-1] / total
-        values = np.where(self.broken[:, None] >= 0, np.nan, values)
-        return dict(zip(("loss", *self.task.batched.metrics), values, strict=True))
+        return self._measured([(inputs[rows], targets[rows]) for rows in order.split(size)]).by_parts()
 
-    def _summed(self, inputs: Tensor, targets: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Loss and metrics summed over the samples, (names, members), and what to divide them by, (names, 1)."""
+    def _measured(self, parts: Sequence[tuple[Tensor, Tensor]]) -> Measured:
+        each = [self._summed(*part) for part in parts]
+        sums, shares, outputs = zip(*each, strict=True)
+        targets = [y for _, y in parts]
+        return Measured(self.task.batched, np.stack(sums, -1), np.stack(shares, -1), outputs, targets, self.broken >= 0)
+
+    def _summed(self, inputs: Tensor, targets: Tensor) -> tuple[np.ndarray, np.ndarray, Tensor | None]:
+        """Loss and means summed over the samples, (names, members), what to divide them by, (names, 1), and the
+        outputs where metrics ask for them, (members, samples, …)."""
         batched = self.task.batched
         weights, moving = self.regularized.evaluated
-        count = 1 + len(batched.metrics)
-        sums, shares = np.zeros((count, len(self.members))), np.zeros((count, 1))
+        measures = (batched.judge, *batched.inside.values())
+        sums, shares = np.zeros((len(measures), len(self.members))), np.zeros((len(measures), 1))
+        outputs: list[Tensor] = []
         for x, y in zip(inputs.split(EVALUATION_BATCH), targets.split(EVALUATION_BATCH), strict=True):
             each = batched.evaluate(weights, x, y, self.fixed, moving, self.per_member)
-            values = np.stack([v.double().numpy() for v in each])
-            counts = batched.judge.counts(y)  # with class weights a chunk's loss is not a plain mean over its samples
-            share = np.full_like(shares, len(x))
-            share[0] = len(x) if counts is None else float(counts.sum())
+            values = np.stack([v.double().numpy() for v in each[: len(measures)]])
+            outputs += each[len(measures) :]
+            counts = [m.counts(y) for m in measures]  # with class weights a chunk's mean is not one over its samples
+            share = np.array([[len(x) if c is None else float(c.sum())] for c in counts])
             sums += np.where(share > 0, values * share, 0)
             shares += share
-        return sums, shares
+        return sums, shares, torch.cat(outputs, dim=1) if outputs else None
 
     def state(self) -> dict[str, Tensor]:
         """name → (members, *shape) of every parameter and buffer of the model, as they are evaluated."""

@@ -62,9 +62,6 @@ class OneByOne(Batched):
         buffers |= {name: after[name].detach() for name in self.moving}
         return outputs
 
-    def _metric(self, name: str, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self.metrics[name](outputs, targets)
-
     def _derive(
         self, objective: Callable[[Tensors], tuple[Tensor, Tensors]], point: Tensors
     ) -> tuple[Tensors, Tensor, Tensors]:

@@ -95,16 +95,12 @@ def forward(module: nn.Module, inputs: torch.Tensor, where: str) -> torch.Tensor
 def check_measure(kind: str, spec: Any, outputs: torch.Tensor, targets: torch.Tensor, part: Pair, where: str) -> None:
     """Refuse outputs and targets on which this loss or metric would fail, or be broadcast into nonsense."""
     name = losses.name_of(spec)
-    measure = losses.get(spec) if kind == "loss" else losses.get_metric(spec)
-    if isinstance(measure, losses.Loss):
-        measure.check(outputs, part[1], where)
-        if measure.reduction not in ("mean", "batchmean"):
-            raise ProblemError(
-                f"the {kind} {name} is not a mean, and a study compares means over samples; leave reduction= away."
-            )
-    elif measure is losses.accuracy:
-        fit.classes(name, outputs, part[1], where)
-        fit.in_range(part[1], outputs.shape[1], where)
+    measure = losses.get(spec)
+    measure.check(outputs, part[1], where)
+    if measure.reduction not in ("mean", "batchmean"):
+        raise ProblemError(
+            f"the {kind} {name} is not a mean, and a study compares means over samples; leave reduction= away."
+        )
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Using a target size")  # torch is about to broadcast

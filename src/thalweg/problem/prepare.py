@@ -26,6 +26,7 @@ from .checks import build, check_measure, forward
 from .data import HELD_OUT, Pair, check_finite, hold_out, labels_of, read, sample_of, tensors_of
 from .declaration import Problem
 from .find import load
+from .metrics import check_metrics
 
 SAMPLES = 8
 
@@ -113,12 +114,11 @@ def prepare(problem: Problem | str) -> Prepared:
             if name == "train":
                 draws = _draws(lambda module=module, inputs=inputs: module(inputs))
             check_measure("loss", problem.loss, outputs, targets, parts[name], name)
-            for metric in problem.metrics:
-                check_measure("metric", metric, outputs, targets, parts[name], name)
+        check_metrics(metrics, module, {"validation": validation, "test": test})
     return Prepared(
         **{name: getattr(problem, name) for name in ("name", "model", "source", "noise", "truth")},
         loss=loss,
-        loss_name=losses.name_of(problem.loss),
+        loss_name=losses.name_of(loss),
         metrics=metrics,
         train=train,
         validation=validation,
@@ -233,7 +233,7 @@ def _fingerprint(problem: Problem, module: nn.Module, train: Any, parts: list[Pa
     if isinstance(train, DataLoader):
         described += [type(train.dataset).__qualname__, type(train.sampler).__qualname__]
         described += [str(train.batch_size), str(train.drop_last)]
-    digest.update("\n".join([model, losses.name_of(problem.loss), *described]).encode())
+    digest.update("\n".join([model, losses.name_of(losses.get(problem.loss)), *described]).encode())
     for tensor in (tensor for part in parts for tensor in part):
         digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
