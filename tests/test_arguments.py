@@ -408,7 +408,7 @@ def test_files_of_a_room_import_one_way(room: str) -> None:
 
 def test_what_is_declared() -> None:
     """The name that a text calls it by, the line that says what it is, and torch's own of the same kind."""
-    for base in (schedules.Schedule, losses.Loss, regularizers.Regularizer):
+    for base in (schedules.Schedule, losses.Loss, losses.Metric, regularizers.Regularizer):
         for name, kind in base.registry.items():
             assert kind.name == name
             assert kind.__name__ in importlib.import_module(kind.__module__.rpartition(".")[0]).__all__, name
@@ -423,6 +423,8 @@ def test_what_is_declared() -> None:
     assert losses.get(F.mse_loss) is losses.get("mse")
     assert {kind.counterpart for kind in losses.Loss.registry.values()} - {None} == {
         F.cross_entropy,
+        F.nll_loss,
+        F.binary_cross_entropy_with_logits,
         F.mse_loss,
         F.l1_loss,
         F.huber_loss,

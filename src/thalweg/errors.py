@@ -68,15 +68,7 @@ class TrainingError(WorkError):
 
 
 class BatchingError(TrainingError):
-    """The model cannot be trained as a population; one by one its members can.
-
-    Attributes:
-        metric: the name of the metric that cannot be computed for a population, where that is why.
-    """
-
-    def __init__(self, message: str, metric: str | None = None) -> None:
-        super().__init__(message)
-        self.metric = metric
+    """The model cannot be trained as a population; one by one its members can."""
 
 
 def short(text: str) -> str:
@@ -98,13 +90,13 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     "'adm' is not an optimizer: did you mean adam or adamw? Known: sgd, adam, adamw."
     """
     names = list(allowed)
-    spelled, plain = {_plain(name): name for name in names}, _plain(given)
-    close = [plain] if plain in spelled else difflib.get_close_matches(plain, spelled, n=3, cutoff=0.5)
+    spelled, wanted = {plain(name): name for name in names}, plain(given)
+    close = [wanted] if wanted in spelled else difflib.get_close_matches(wanted, spelled, n=3, cutoff=0.5)
     article = "an" if kind[0] in "aeiou" else "a"
     hint = f"did you mean {' or '.join(spelled[match] for match in close)}? " if close else ""
     return f"{short(given)!r} is not {article} {kind}: {hint}Known: {', '.join(names)}."
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """The name in lower case, without separators."""
     return re.sub(r"[\W_]", "", name).lower()

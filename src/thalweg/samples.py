@@ -50,7 +50,7 @@ class Samples(NamedTuple):
 
     def take(self, rows: Any) -> Samples:
         """The samples at these rows, as tensors are indexed."""
-        return self.map(lambda t: t[rows])
+        return Samples(*take(tuple(self), rows))
 
     def split(self, size: int) -> Iterator[Samples]:
         """So many samples at a time."""
@@ -95,6 +95,11 @@ def known(tree: Tree) -> Tree:
 def leaves(tree: Tree) -> list[Tensor]:
     """The tensors of a tree, in their order."""
     return pytree.tree_leaves(tree)
+
+
+def take(tree: Tree, rows: Any) -> Tree:
+    """The samples of a tree at these rows."""
+    return pytree.tree_map(lambda t: t[rows], tree)
 
 
 def stars(model: nn.Module, inputs: Tree) -> str:

@@ -134,21 +134,6 @@ def test_a_model_that_runs_untraced_is_said_to_once(tmp_path: Path, capsys: pyte
     assert line in study.report(tmp_path / "r.html").read_text(encoding="utf-8")
 
 
-def picky(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """A metric with a branch on its data."""
-    return outputs.mean() if outputs.mean() > 0 else targets.double().mean()
-
-
-def test_a_metric_that_cannot_be_batched_is_named(tmp_path: Path) -> None:
-    problem = replace(load("breast-cancer"), metrics=("accuracy", picky))
-    few = {**WANTED, "seeds": 1, "epochs": 1, "confirmation": 0}
-    (line,) = compare(problem, **few, store=tmp_path / "metric.db").batching
-    words = "because the metric picky cannot be batched (It looks like you're attempting to use a Tensor"
-    assert line.startswith(f"Members were trained one by one, {words}")
-    with pytest.raises(TrainingError, match="the metric picky cannot be computed for a population: vmap: It looks"):
-        compare(problem, **few, batched=True, store=tmp_path / "refused.db")
-
-
 @pytest.mark.slow
 def test_in_processes_as_in_one(
     spec: str,

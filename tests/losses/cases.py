@@ -29,7 +29,14 @@ def chances(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tenso
 def batch(label: str, seed: int = 0, count: int = 6) -> tuple[Tensor, Tensor]:
     """Outputs and targets that suit the loss or metric of that label."""
     name = label.partition("(")[0]
-    if name in ("cross_entropy", "accuracy"):
+    if "axis=" in label:  # the classes on the last axis
+        outputs = draw(seed, count, 3, CLASSES)
+        return (outputs.log_softmax(2) if name == "nll" else outputs), ids(seed, count, 3)
+    if name == "nll":
+        return draw(seed, count, CLASSES).log_softmax(1), ids(seed, count)
+    if name == "bce":
+        return draw(seed, count, CLASSES), ids(seed, count, CLASSES, high=2).double()
+    if name in ("cross_entropy", "accuracy", "top_k", "perplexity", "f1", "auc"):
         return draw(seed, count, CLASSES), ids(seed, count)
     if name == "kl_div":
         outputs = draw(seed, count, CLASSES)

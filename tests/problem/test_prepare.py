@@ -392,7 +392,7 @@ BAD_MEASURES: dict[str, tuple[dict[str, Any], str]] = {
     "mae on classes": ({"metrics": ("mae",)}, r"mae compares numbers"),
     "accuracy of values": (
         {"train": (INPUTS, VALUES), "model": regression, "loss": "mse"},
-        r"accuracy needs integer class ids, and the train targets are float32",
+        r"accuracy of outputs shaped like the targets asks for targets of 0 and 1, and the validation",
     ),
     "no classes": ({"model": lambda: nn.Sequential(regression(), nn.Flatten(0))}, r"needs scores of shape"),
 }

@@ -13,6 +13,7 @@ from scipy import ndimage, stats
 from torch import nn
 from torch.nn import functional as F
 
+from thalweg import losses
 from thalweg import regularizers as r
 from thalweg.errors import PlanError
 from thalweg.samples import Samples
@@ -320,3 +321,15 @@ def test_data_that_cannot_be_regularized_so() -> None:
     r.LabelSmoothing(0.1).check(None, flat, flat)  # which loss is not known, so nothing is refused
     with pytest.raises(PlanError, match="Linear has none"):
         r.Dropout(0.1)(nn.Linear(1, 1))
+
+
+def test_label_smoothing_finds_classes_on_the_last_axis() -> None:
+    scores, targets = (
+        torch.randn(6, 3, 5, generator=torch.Generator().manual_seed(0)),
+        torch.arange(18).reshape(6, 3) % 5,
+    )
+    ours = r.get("label_smoothing(0.2)")(losses.CrossEntropy())
+    plain = F.cross_entropy(scores.movedim(-1, 1), targets, label_smoothing=0.2)
+    torch.testing.assert_close(ours(scores, targets), plain)
+    with pytest.raises(PlanError, match=r"finds the classes by their shapes, and cross_entropy\(axis=-1\) says where"):
+        r.get("label_smoothing(0.2)").check(losses.CrossEntropy(axis=-1), scores, targets)

@@ -431,3 +431,14 @@ def test_what_cannot_be_is_a_sentence(
         bag(values(), lr=1e300)
     with pytest.raises(TrainingError, match="no candidate of the first stage is better than chance"):
         boosted(values(), rates=[1e300])
+
+
+def test_answers_that_cannot_be_joined_are_refused() -> None:
+    """Classes on the last axis, and yes and no as integers, would be read as other classes."""
+    words = torch.arange(360).reshape(60, 6) % 5
+    language = tw.Problem(lambda: torch.nn.Embedding(5, 5), (words, words))
+    inputs = torch.arange(120.0).reshape(60, 2) / 60
+    yes = tw.Problem(lambda: torch.nn.Linear(2, 2), (inputs, (inputs > 1).long()), loss="bce")
+    for problem in (language, yes):
+        with pytest.raises(PlanError, match=r"let the model have its classes on axis 1"):
+            tw.bag(problem, "adam", lr=0.01, members=2, epochs=1)

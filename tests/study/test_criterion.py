@@ -212,7 +212,7 @@ def test_mistakes_are_one_sentence(arguments: dict[str, str], words: str, tmp_pa
 
 
 def test_what_a_store_keeps_gives_the_same_criterion() -> None:
-    for by_metric, judge in (("loss", "last"), ("accuracy", "best"), ("f1:max", "average of the last 12")):
+    for by_metric, judge in (("loss", "last"), ("accuracy", "best"), ("mine:max", "average of the last 12")):
         one = Criterion.of(by_metric, judge)
         assert (one.by_metric, one.judge) == (by_metric, judge)
         assert Criterion.of(one.by_metric, one.judge) == one

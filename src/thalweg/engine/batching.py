@@ -142,9 +142,7 @@ class _Trial:
         except Exception:
             return Way(STACKED, why)  # nor can it be trained alone, which is said when it is
         cause = error.__cause__ if isinstance(error, TrainingError) and error.__cause__ else error
-        metric = getattr(error, "metric", None)
-        what = self.name if metric is None else f"the metric {metric}"
-        return Way(ALONE, f"because {what} cannot be batched ({_short(cause)})", seconds)
+        return Way(ALONE, f"because {self.name} cannot be batched ({_short(cause)})", seconds)
 
 
 def _measured(block: Block, count: int) -> tuple[list[Tensor], float]:

@@ -124,10 +124,11 @@ class Programs:
 
     @property
     def notes(self) -> list[str]:
-        """What stacked programs say of how they run, e.g. untraced; each sentence once."""
+        """What stacked programs say of how they run, e.g. untraced, and all of metrics that fail; each once."""
         losses = {program[1] for program, way in self._ways.items() if way.name == STACKED}
         batched = [program for (loss, way), program in self._batched.items() if loss in losses and way == STACKED]
-        return [*dict.fromkeys(sentence for program in batched for sentence in program.notes)]
+        failures = [sentence for program in self._batched.values() for sentence in program.failures]
+        return [*dict.fromkeys([*(sentence for program in batched for sentence in program.notes), *failures])]
 
     def _data(self, size: int | str, fold: int | None) -> tuple[Batches, Samples | None]:
         """What to train on, and what to judge on."""

@@ -1,16 +1,21 @@
-"""Cross-entropy with the softmax inside, for class ids and for probabilities."""
+"""Losses of class ids: cross-entropy with the softmax inside, also for probabilities, and of log-probabilities.
+
+The classes are on axis 1 as in torch, or on the last axis as in language models, (samples, positions, classes): the one
+that the shapes allow (`fit.class_axis`), or the one that `axis` says.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..arguments import declared, whole
+from ..arguments import declared, optional, whole
 from ..errors import ProblemError, UsageError, short
 from ..numbers import Range
 from . import fit
@@ -31,11 +36,68 @@ def class_weights(what: str, weight: Any, error: type[UsageError]) -> tuple[floa
 
 
 @dataclass(frozen=True, eq=False)
-class CrossEntropy(Loss):
+class _OfClasses(Loss):
+    of_classes: ClassVar[bool] = True
+    soft: ClassVar[bool] = False  # whether targets may be probabilities
+    weight: Sequence[float] | Tensor | None = declared(class_weights, None)
+    ignore_index: int = whole(-100)
+    axis: int | None = field(default=None, kw_only=True, metadata=optional(whole(1, -8, 8)).metadata)
+
+    def fit(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
+        classes = fit.classes(self.name, outputs, targets, where, soft=self.soft, axis=self.axis)
+        if self.weight is not None and len(self.weight) != classes:
+            raise ProblemError(
+                f"{self.name} has {len(self.weight)} class weights, and the outputs are scores for "
+                f"{classes} classes; give one weight per class."
+            )
+
+    def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
+        self.fit(outputs, targets, where)
+        if not targets.is_floating_point():
+            fit.in_range(targets, self._classes(outputs, targets), where, self.ignore_index)
+            if bool((targets == self.ignore_index).all()):
+                raise ProblemError(
+                    f"all {where + ' ' if where else ''}targets are {self.ignore_index}, which {self.name} ignores; "
+                    "choose another ignore_index."
+                )
+
+    def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        axis = fit.class_axis(self.name, outputs, targets, self.axis)
+        if axis == 1:
+            return self.of_scores(outputs, targets, reduction)
+        if targets.is_floating_point():
+            return self.of_scores(outputs.movedim(axis, 1), targets.movedim(axis, 1), reduction)
+        # The classes of one position lie side by side in memory: no copy, as language models do it.
+        values = self.of_scores(outputs.movedim(axis, -1).flatten(0, -2), targets.flatten(), reduction)
+        return values.reshape(targets.shape) if reduction == "none" else values
+
+    @abstractmethod
+    def of_scores(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        """Torch's function, of outputs with the classes on axis 1."""
+
+    def _classes(self, outputs: Tensor, targets: Tensor) -> int:
+        return outputs.shape[fit.class_axis(self.name, outputs, targets, self.axis)]
+
+    def _weight(self, dtype: torch.dtype, device: torch.device) -> Tensor | None:
+        return None if self.weight is None else torch.as_tensor(self.weight, dtype=dtype, device=device)
+
+    def counts(self, targets: Tensor) -> Tensor | None:
+        if targets.is_floating_point():  # torch divides by the number of samples then
+            return None
+        valid = targets != self.ignore_index
+        share = valid.double()
+        weight = self._weight(share.dtype, share.device)
+        if weight is not None:
+            share = share * weight[torch.where(valid, targets, 0)]
+        return share.flatten(1).mean(1) if share.ndim > 1 else share
+
+
+@dataclass(frozen=True, eq=False)
+class CrossEntropy(_OfClasses):
     """−w_y log softmax(x)_y, `torch.nn.functional.cross_entropy`.
 
-    Outputs (samples, classes, …) are scores before any softmax. Targets are class ids (samples, …), or
-    probabilities shaped like the outputs, −Σ_c w_c p_c log softmax(x)_c.
+    Outputs (samples, classes, …) or (samples, …, classes) are scores before any softmax. Targets are class ids
+    (samples, …), or probabilities shaped like the outputs, −Σ_c w_c p_c log softmax(x)_c.
 
     Args:
         weight: w, one number per class; all 1 unless given. The mean is then weighted too:
@@ -44,45 +106,30 @@ class CrossEntropy(Loss):
             sample of a batch the mean is 0/0: NaN, as in torch.
         label_smoothing: ε from 0 to 1: the target becomes (1 − ε) of its class plus ε/C of each of the C
             classes (Szegedy et al. 2016, section 7). 0, no smoothing.
+        axis: of the outputs, where the classes are; the one that the shapes of outputs and class ids allow unless
+            given, and 1 for probabilities.
 
     `weight` and `label_smoothing` may be tensors under vmap: one per member.
 
     Raises:
-        ProblemError: for ε outside [0, 1], weights below 0 or not one per class, targets that do not fit.
+        ProblemError: for ε outside [0, 1], weights below 0 or not one per class, targets that do not fit, shapes that
+            allow two axes of classes.
 
     >>> import torch
     >>> scores = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     >>> targets = torch.tensor([0, 2])
     >>> CrossEntropy()(scores, targets), CrossEntropy(label_smoothing=0.1)(scores, targets)
     (tensor(0.8955), tensor(0.9455))
+    >>> CrossEntropy()(scores.unsqueeze(0), targets.unsqueeze(0))  # (samples, positions, classes)
+    tensor(0.8955)
     """
 
     name: ClassVar[str] = "cross_entropy"
     counterpart: ClassVar[Callable[..., Tensor]] = F.cross_entropy
-    of_classes: ClassVar[bool] = True
-    weight: Sequence[float] | Tensor | None = declared(class_weights, None)
-    ignore_index: int = whole(-100)
+    soft: ClassVar[bool] = True
     label_smoothing: float | Tensor = number(0.0, 0.0, 1.0)
 
-    def fit(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
-        fit.classes(self.name, outputs, targets, where, soft=True)
-        if self.weight is not None and len(self.weight) != outputs.shape[1]:
-            raise ProblemError(
-                f"cross_entropy has {len(self.weight)} class weights, and the outputs are scores for "
-                f"{outputs.shape[1]} classes; give one weight per class."
-            )
-
-    def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
-        self.fit(outputs, targets, where)
-        if not targets.is_floating_point():
-            fit.in_range(targets, outputs.shape[1], where, self.ignore_index)
-            if bool((targets == self.ignore_index).all()):
-                raise ProblemError(
-                    f"all {where + ' ' if where else ''}targets are {self.ignore_index}, which cross_entropy ignores; "
-                    "choose another ignore_index."
-                )
-
-    def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+    def of_scores(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         smoothing = self.label_smoothing
         if isinstance(smoothing, Tensor):  # torch takes a Python number alone, and the loss is linear in it
             sharp, even = (self._torch(outputs, targets, reduction, edge) for edge in (0.0, 1.0))
@@ -99,15 +146,34 @@ class CrossEntropy(Loss):
             fit.in_range(targets, outputs.shape[1], ignored=self.ignore_index)
             raise
 
-    def _weight(self, dtype: torch.dtype, device: torch.device) -> Tensor | None:
-        return None if self.weight is None else torch.as_tensor(self.weight, dtype=dtype, device=device)
 
-    def counts(self, targets: Tensor) -> Tensor | None:
-        if targets.is_floating_point():  # torch divides by the number of samples then
-            return None
-        valid = targets != self.ignore_index
-        share = valid.double()
-        weight = self._weight(share.dtype, share.device)
-        if weight is not None:
-            share = share * weight[torch.where(valid, targets, 0)]
-        return share.flatten(1).mean(1) if share.ndim > 1 else share
+@dataclass(frozen=True, eq=False)
+class NLL(_OfClasses):
+    """−w_y x_y of log-probabilities x, `torch.nn.functional.nll_loss`.
+
+    Outputs (samples, classes, …) or (samples, …, classes) are logarithms of probabilities, as log_softmax gives them;
+    targets are class ids (samples, …). Of log_softmax(x) it is the cross-entropy of x.
+
+    Args:
+        weight, ignore_index, axis: as of `CrossEntropy`.
+
+    >>> import torch
+    >>> scores = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    >>> NLL()(scores.log_softmax(1), torch.tensor([0, 2]))
+    tensor(0.8955)
+    """
+
+    name: ClassVar[str] = "nll"
+    counterpart: ClassVar[Callable[..., Tensor]] = F.nll_loss
+
+    def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
+        super().check(outputs, targets, where)
+        if (highest := float(outputs.detach().max())) > 0:
+            raise ProblemError(
+                f"nll needs log-probabilities, which are at most 0, and the outputs reach {highest:g}; "
+                "end the model in log_softmax, or give cross_entropy, which takes scores."
+            )
+
+    def of_scores(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        weight = self._weight(outputs.dtype, outputs.device)
+        return F.nll_loss(outputs, targets, weight, ignore_index=self.ignore_index, reduction=reduction)

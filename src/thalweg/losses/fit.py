@@ -54,22 +54,56 @@ def scores(name: str, outputs: Tensor) -> None:
         )
 
 
-def classes(name: str, outputs: Tensor, targets: Tensor, where: str = "", *, soft: bool = False) -> None:
-    """Class ids (samples, …) for scores (samples, classes, …), or where `soft` probabilities like the scores."""
+def classes(
+    name: str, outputs: Tensor, targets: Tensor, where: str = "", *, soft: bool = False, axis: int | None = None
+) -> int:
+    """How many classes, of class ids (samples, …), or where `soft` probabilities like the scores."""
     scores(name, outputs)
+    at = class_axis(name, outputs, targets, axis)
     if targets.is_floating_point():
         if soft and targets.shape[1:] == outputs.shape[1:]:
-            return
+            return outputs.shape[at]
         also = f" or probabilities of shape {shape(outputs)}" if soft else ""
         raise ProblemError(
             f"{name} needs integer class ids{also}, and the {_whose(where)} are {dtype(targets)} of shape "
             f"{shape(targets)}; convert them to int64."
         )
-    if targets.ndim != outputs.ndim - 1 or targets.shape[1:] != outputs.shape[2:]:
+    if targets.ndim != outputs.ndim - 1 or targets.shape[1:] != outputs.select(at, 0).shape[1:]:
         raise ProblemError(
             f"{name} on outputs of shape {shape(outputs)} needs class ids of shape "
-            f"{shape(outputs[:, 0])}, and the {_whose(where)} are {shape(targets)}; make them fit."
+            f"{shape(outputs.select(at, 0))}, and the {_whose(where)} are {shape(targets)}; make them fit."
         )
+    return outputs.shape[at]
+
+
+def class_axis(name: str, outputs: Tensor, targets: Tensor, axis: int | None = None) -> int:
+    """The axis of the outputs that holds the classes, from 1 on.
+
+    Axis 1, as in torch, unless class ids (samples, …) fit the outputs with the last axis left out and not with axis 1
+    left out, as those of language models do: (samples, positions, classes) and (samples, positions).
+
+    Args:
+        axis: as was asked.
+
+    Raises:
+        ProblemError: the ids fit both ways, or there is no such axis.
+    """
+    count = outputs.ndim
+    if axis is not None:
+        if axis % count == 0 or not -count < axis < count:
+            raise ProblemError(
+                f"{name}: axis is {axis}, and the outputs are {shape(outputs)}; give the one of the classes, from 1 to "
+                f"{count - 1}, or -1 for the last."
+            )
+        return axis % count
+    if count < 3 or targets.is_floating_point() or targets.shape[1:] != outputs.shape[1:-1]:
+        return 1
+    if targets.shape[1:] == outputs.shape[2:]:
+        raise ProblemError(
+            f"{name} cannot tell which axis of the outputs {shape(outputs)} holds the classes, since class ids "
+            f"{shape(targets)} fit both; give {name}(axis=1), or {name}(axis=-1) if it is the last."
+        )
+    return count - 1
 
 
 def in_range(targets: Tensor, count: int, where: str = "", ignored: int | None = None) -> None:
@@ -94,6 +128,26 @@ def probabilities(name: str, targets: Tensor, dim: int, where: str = "") -> None
             f"{name} needs probabilities that sum to 1 along axis {dim}, and the {_whose(where)} run from "
             f"{float(targets.min()):g} to {float(targets.max()):g} with sums from {low:g} to {high:g}; "
             "normalise them."
+        )
+
+
+def chances(name: str, targets: Tensor, where: str = "") -> None:
+    """Targets from 0 to 1."""
+    low, high = float(targets.min()), float(targets.max())
+    if low < 0 or high > 1:
+        raise ProblemError(
+            f"{name} needs targets from 0 to 1, and the {_whose(where)} run from {low:g} to {high:g}; make them 0 and "
+            "1, or give another loss."
+        )
+
+
+def answers(name: str, targets: Tensor, where: str = "") -> None:
+    """Targets of 0 and 1 alone."""
+    if not bool(((targets == 0) | (targets == 1)).all()):
+        raise ProblemError(
+            f"{name} of outputs shaped like the targets asks for targets of 0 and 1, and the {_whose(where)} run from "
+            f"{float(targets.min()):g} to {float(targets.max()):g}; give class ids with a score for each class, or "
+            "another metric."
         )
 
 

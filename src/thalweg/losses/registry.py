@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
 from .. import calls
-from ..arguments import build, class_of
-from ..errors import ProblemError, unknown
+from ..arguments import build
+from ..errors import ProblemError
 from ..samples import Samples, call, scores
 from .base import Loss, Measure
+from .foreign import Foreign
+from .likelihood import NegativeLogLikelihood
+from .metrics import Accuracy, Mean, Metric
+from .names import LOSS_ALIASES, METRIC_ALIASES, resolved
 from .regression import MAE, MSE
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """The share of samples whose largest score is at the target's class.
-
-    `outputs` (batch, classes) with `targets` (batch,), or (batch, classes, positions) with
-    (batch, positions); where scores are equal the first class counts, as in `torch.argmax`.
+    """The share of right answers, `Accuracy` with its defaults.
 
     >>> import torch
     >>> accuracy(torch.tensor([[2.0, 1.0], [0.0, 3.0], [5.0, 4.0]]), torch.tensor([0, 1, 1]))
     tensor(0.6667)
     """
-    return (outputs.argmax(dim=1) == targets).to(outputs.dtype).mean()
+    return METRICS["accuracy"](outputs, targets)
 
 
 LOSSES: dict[str, Loss] = {name: kind() for name, kind in Loss.registry.items()}
-METRICS: dict[str, Measure] = {"accuracy": accuracy, "mae": MAE(), "mse": MSE()}
-SIGNS = {"accuracy": -1.0, "mae": 1.0, "mse": 1.0}  # metric → −1 where higher is better
+NAMED: dict[str, type[Loss | Metric]] = {"mae": MAE, "mse": MSE, **Metric.registry}
+METRICS: dict[str, Loss | Metric] = {"accuracy": Accuracy(), **{name: NAMED[name]() for name in sorted(NAMED)}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,15 +115,14 @@ def get(loss: str | Measure) -> Loss:
     >>> get("huber")(torch.tensor([0.0, 3.0]), torch.tensor([0.5, 0.0]))
     tensor(1.3125)
     >>> get("cross_entropy(label_smoothing=0.1)")
-    CrossEntropy(reduction='mean', weight=None, ignore_index=-100, label_smoothing=0.1)
+    CrossEntropy(reduction='mean', weight=None, ignore_index=-100, axis=None, label_smoothing=0.1)
     >>> get(lambda outputs, targets: (outputs - targets).abs())(torch.tensor([1.0, 4.0]), torch.zeros(2))
     tensor(2.5000)
     """
     if isinstance(loss, Loss):
         return loss
     if isinstance(loss, str):
-        class_of(Loss, "loss", loss.partition("(")[0].strip())
-        name, arguments = calls.parse(loss, ProblemError, "cross_entropy(label_smoothing=0.1)")
+        name, arguments = _call("loss", loss, Loss.registry, LOSS_ALIASES)
         return build(Loss, "loss", name, arguments) if arguments or name not in LOSSES else LOSSES[name]
     if not callable(loss):
         raise _neither("loss", loss, list(LOSSES))
@@ -131,20 +131,55 @@ def get(loss: str | Measure) -> Loss:
     return OfModel(cast(Any, loss)) if sees_model(loss) else Custom(loss)
 
 
-def get_metric(metric: str | Measure) -> Measure:
-    """The metric of that name, or the callable, as (outputs, targets) → scalar; like `get`.
+def get_metric(metric: str | Measure) -> Loss | Metric | Foreign:
+    """The metric of that name, of that text with arguments, or the callable, as (outputs, targets) → scalar.
+
+    Losses are metrics too. A function of `sklearn.metrics`, an object or a function of torchmetrics and a function
+    (outputs, targets) are taken as they are; see `foreign.py`.
 
     >>> import torch
     >>> get_metric("mae")(torch.tensor([1.0, 4.0]), torch.zeros(2))
     tensor(2.5000)
+    >>> get_metric("top_k(k=2)").label, get_metric("F1 score").label
+    ('top_k(k=2)', 'f1')
     """
+    if isinstance(metric, Loss | Metric | Foreign):
+        return metric
     if isinstance(metric, str):
-        if metric not in METRICS:
-            raise ProblemError(unknown("metric", metric, METRICS))
-        return METRICS[metric]
+        name, arguments = _call("metric", metric, list({**METRICS, **LOSSES}), METRIC_ALIASES)
+        if not arguments and name in METRICS:
+            return METRICS[name]
+        return build(Metric if name in Metric.registry else Loss, "metric", name, arguments)
     if not callable(metric):
         raise _neither("metric", metric, list(METRICS))
-    return metric if metric is accuracy else get(metric)
+    return METRICS["accuracy"] if metric is accuracy else _of_torch(metric) or Foreign.of(metric)
+
+
+def in_program(measure: Loss | Metric | Foreign) -> Loss | Mean | None:
+    """The metric, if it is computed inside a population's program: a mean over samples that every program covers."""
+    own = isinstance(measure, Mean | Loss) and not isinstance(measure, Custom | NegativeLogLikelihood)
+    return measure if own else None  # type: ignore[return-value]
+
+
+def direction(measure: str | Measure) -> float | None:
+    """−1 where higher values of a metric are better, 1 where lower ones are, None where nothing says so.
+
+    >>> import sklearn.metrics
+    >>> direction("auc"), direction("mse"), direction(sklearn.metrics.f1_score), direction(lambda x, y: x)
+    (-1.0, 1.0, -1.0, None)
+    """
+    found = get_metric(measure)
+    if isinstance(found, Foreign):
+        return found.sign
+    return -1.0 if isinstance(found, Metric) and found.higher else 1.0
+
+
+def direction_of(name: str) -> float | None:
+    """The `direction` of the metric that tables call so; None where it is none of this package's."""
+    try:
+        return direction(name)
+    except ProblemError:
+        return None
 
 
 def name_of(measure: str | Measure) -> str:
@@ -155,14 +190,23 @@ def name_of(measure: str | Measure) -> str:
     ('cross_entropy', 'huber(delta=0.5)', 'CrossEntropyLoss')
     """
     if isinstance(measure, str):
-        return measure if measure in METRICS else get(measure).label
-    if isinstance(measure, Loss):
+        measure = get_metric(measure)
+    if isinstance(measure, Loss | Metric):
         return measure.label
+    if isinstance(measure, Foreign):
+        return name_of(measure.function)
     if (same := _of_torch(measure)) is not None:
         return same.label
     if isinstance(measure, functools.partial):
         return name_of(measure.func)
     return getattr(measure, "__name__", type(measure).__name__).strip("<>")
+
+
+def _call(kind: str, text: str, names: Collection[str], aliases: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """The name that a text means, and the arguments it gives."""
+    given, bracket, rest = text.strip().partition("(")
+    name = resolved(kind, given.strip(), names, aliases)
+    return calls.parse(f"{name}{bracket}{rest}", ProblemError, "cross_entropy(label_smoothing=0.1)")
 
 
 def _of_torch(measure: Any) -> Loss | None:

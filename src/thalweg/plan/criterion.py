@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from ..errors import PlanError
-from ..losses.registry import SIGNS
+from ..losses.registry import direction_of
 
 LAST, BEST = "last", "best"
 _AVERAGE = re.compile(r"average of the last (\d{1,9})")
@@ -33,12 +34,15 @@ class Criterion:
     part: str = "validation"
 
     @classmethod
-    def of(cls, by_metric: str = "loss", judge: str = LAST) -> Criterion:
+    def of(
+        cls, by_metric: str = "loss", judge: str = LAST, directions: Mapping[str, float] = MappingProxyType({})
+    ) -> Criterion:
         """What the arguments of `compare` say.
 
         Args:
             by_metric: a metric; one whose direction is not known with it, ``"f1:max"``.
             judge: "last", "best" or "average of the last k", with a number.
+            directions: what else is known: metric → −1 where higher is better, else 1.
 
         Raises:
             PlanError: the direction is missing or unknown, or `judge` is none of the three.
@@ -49,24 +53,24 @@ class Criterion:
         if not isinstance(by_metric, str) or not by_metric:
             raise PlanError(f"by_metric is {by_metric!r}; give a metric's name, e.g. 'accuracy', or 'f1:max'.")
         metric, colon, direction = by_metric.rpartition(":") if ":" in by_metric else (by_metric, "", "")
-        signs = {"loss": 1.0, **SIGNS}
-        if not colon and metric not in signs:
+        known = directions.get(metric, _known(metric))
+        if not colon and known is None:
             raise PlanError(
                 f"by_metric={by_metric!r} leaves open which values are better; give '{metric}:max' if the higher, "
                 f"'{metric}:min' if the lower."
             )
         if colon and direction not in _DIRECTIONS:
             raise PlanError(f"by_metric={by_metric!r} ends in {direction!r}; give '{metric}:max' or '{metric}:min'.")
-        sign = _DIRECTIONS[direction] if colon else signs[metric]
-        if sign != signs.get(metric, sign):
+        sign = _DIRECTIONS[direction] if colon else known
+        assert sign is not None
+        if known is not None and sign != known:
             raise PlanError(f"by_metric={by_metric!r}: of {metric} the other end is the better one; give {metric!r}.")
         return cls(metric, sign, _epochs(judge))
 
     @property
     def by_metric(self) -> str:
         """The metric with its direction, as `of` takes it."""
-        known = self.metric in ("loss", *SIGNS)
-        return self.metric if known else f"{self.metric}:{'max' if self.higher else 'min'}"
+        return self.metric if _known(self.metric) is not None else f"{self.metric}:{'max' if self.higher else 'min'}"
 
     @property
     def judge(self) -> str:
@@ -134,14 +138,21 @@ class Criterion:
         shares = self.shares(values)
         return self.sign * np.where(shares > 0, shares * values, 0.0).sum(axis=0)
 
-    def directions(self, names: Iterable[str]) -> dict[str, float]:
+    def directions(self, names: Iterable[str], more: Mapping[str, float] = MappingProxyType({})) -> dict[str, float]:
         """Of these metrics and the loss, this one apart, those of which it is known whether higher is better.
+
+        Args:
+            more: what is known of metrics that are not this package's.
 
         >>> Criterion.of("accuracy").directions(["accuracy", "mae", "own"])
         {'loss': 1.0, 'mae': 1.0}
         """
-        signs = {"loss": 1.0, **SIGNS}
-        return {name: signs[name] for name in ("loss", *names) if name in signs and name != self.metric}
+        signs = {name: more.get(name, _known(name)) for name in ("loss", *names)}
+        return {name: sign for name, sign in signs.items() if sign is not None and name != self.metric}
+
+
+def _known(name: str) -> float | None:
+    return 1.0 if name == "loss" else direction_of(name)
 
 
 FINAL_LOSS = Criterion()

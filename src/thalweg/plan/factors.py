@@ -233,7 +233,7 @@ def _regularizer(item: Any) -> tuple[str, regularizers.Regularizer | None]:
 
 def _loss(item: Any) -> tuple[str, losses.Measure]:
     measure = losses.get(item)
-    return losses.name_of(item), measure
+    return losses.name_of(measure), measure
 
 
 def _batch_size(item: Any) -> tuple[str | int, str | int]:

@@ -69,6 +69,7 @@ class Plan:
         search: "grid": all combinations of levels; "random" or "sobol": `points`.
         points: of such a search, the same for all optimizers: rate and hyperparameters → their values.
         looks: how many seeds the confirmation had at each time it was extended.
+        directions: metric of the problem → −1 where higher is better, else 1, where its name alone does not say so.
         criterion: by what runs are judged, where settings are chosen and ranked.
         budget: "full": every run goes to its end; "halving": those that cannot win any more are stopped.
     """
@@ -90,6 +91,7 @@ class Plan:
     refined: tuple[Round, ...] = ()
     search: str = GRID
     points: tuple[Mapping[str, Level], ...] = ()
+    directions: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ranges = dict.fromkeys(("seeds", "epochs"), COUNT) | dict.fromkeys(("confirmation", "grow"), _ANY_COUNT)
@@ -295,6 +297,7 @@ class Plan:
             "looks": list(self.looks),
             "by_metric": self.criterion.by_metric,
             "judge": self.criterion.judge,
+            "directions": dict(self.directions),
             "refine": self.refine,
             "refined": plain(self.refined),
             "search": self.search,
@@ -343,7 +346,7 @@ class Plan:
             varied = now["hyperparameters"].items()
             hyper = (stored(hyperparameter(name), levels, {}, only=applies[name]) for name, levels in varied)
             names = ("seeds", "epochs", "confirmation", "states", "defaults", "budget", "grow")
-            names += ("refine", "untuned", "search")
+            names += ("refine", "untuned", "search", "directions")
             values = {name: now[name] for name in names}
             values |= {name: tuple(now[name]) for name in ("looks", "points")}
             values["criterion"] = Criterion.of(now["by_metric"], now["judge"])
@@ -385,7 +388,7 @@ def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
         plain["specs"] = {"optimizers": plain["specs"]} if plain.get("specs") else {}
     usual = {"regularizers": ["none"], "folds": None, "defaults": {}, "budget": FULL_BUDGET, "grow": 0, "grown": []}
     usual |= {"looks": [], "refine": 0, "refined": [], "untuned": {}, "search": GRID, "points": []}
-    usual |= {"by_metric": "loss", "judge": LAST}
+    usual |= {"by_metric": "loss", "judge": LAST, "directions": {}}
     return {**usual, **plain}
 
 
@@ -408,6 +411,7 @@ def plan(
     refine: int = REFINE,
     search: str = GRID,
     settings: int | None = None,
+    directions: Mapping[str, float] | None = None,
 ) -> Plan:
     """Check every part of a plan; PlanError says in a sentence which part is invalid."""
     rules = factor(OPTIMIZER, optimizers if optimizers is not None else formulas.CLASSIC)
@@ -432,8 +436,10 @@ def plan(
         factor(BATCH_SIZE, [COUNT.check("batch_size", batch_size, PlanError)] if batch_sizes is None else batch_sizes),
     )
     states = {label: len(rule.states) for label, rule in rules.objects.items()}
-    criterion = Criterion.of(by_metric, judge)
+    directions = directions or {}
+    criterion = Criterion.of(by_metric, judge, directions)
     more = {
+        "directions": directions,
         "defaults": defaults_of(rules.objects, varied),
         "untuned": at_defaults(rules.objects, varied, schedule.objects),
     }

@@ -24,7 +24,7 @@ from torch.utils import _pytree as pytree
 from .. import losses
 from ..errors import BatchingError, TrainingError, first_line
 from ..regularizers.base import Regularizer, criterion
-from ..samples import Samples, Tree, call, with_tensors
+from ..samples import Samples, Tree, call, known, scores, with_tensors
 from .draws import Draw, Replayed, numbers, recorded
 from .moving import cumulative, moving_buffers
 
@@ -99,32 +99,34 @@ class Batched:
     Args:
         model: an instance; its own weights are not used, only its structure.
         loss: (outputs, targets) → scalar, which is trained, as `thalweg.losses.get` takes it.
-        metrics: name → (outputs, targets) → scalar.
+        metrics: name → a metric, as `thalweg.losses.get_metric` takes it.
         judge: the loss that evaluations report; the one that is trained unless given.
 
     Attributes:
+        inside: of the metrics, the means over samples that the program computes; the others are computed of its
+            outputs, so that a metric never changes how a model is trained (`measured.py`).
+        failures: sentences on metrics that had no value somewhere; each once.
         notes: sentences for the user about how it runs, e.g. that the model could not be traced; each once.
         extra_programs: programs of the same model that are traced elsewhere, by what tells them apart.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        loss: losses.Measure,
-        metrics: Mapping[str, losses.Measure],
-        judge: losses.Measure | None = None,
+        self, model: nn.Module, loss: losses.Measure, metrics: Mapping[str, Any], judge: losses.Measure | None = None
     ) -> None:
-        self.model, self.loss, self.metrics = model, losses.get(loss), dict(metrics)
+        self.model, self.loss = model, losses.get(loss)
+        self.metrics = {name: losses.get_metric(metric) for name, metric in metrics.items()}
+        self.inside = {name: mean for name, m in self.metrics.items() if (mean := losses.in_program(m)) is not None}
         self.judge = self.loss if judge is None else losses.get(judge)
         self.names = [name for name, p in model.named_parameters() if p.requires_grad]
         self.fixed = [name for name, p in model.named_parameters() if not p.requires_grad]
         self.fixed += [name for name, _ in model.named_buffers()]
         self.moving: list[str] = []
         self.notes: list[str] = []
+        self.failures: list[str] = []
         self._knows_moving = False
         self._lock = threading.RLock()  # the model's mode and weights are swapped while it is called
         self._graphs: dict[tuple, _Graph] = {}
-        self._forms: dict[bool, pytree.TreeSpec] = {}  # of samples in training, and in evaluations
+        self._forms: dict[Any, pytree.TreeSpec] = {}  # of samples in training and in evaluations, and of outputs
         self.extra_programs: dict[tuple, Callable[..., Tensors]] = {}
 
     def find_moving_buffers(self, samples: Samples) -> None:
@@ -172,7 +174,8 @@ class Batched:
         moving: Sequence[Tensor] = (),
         per_member: bool = False,
     ) -> Tensors:
-        """The loss and each metric, (members,) each, in evaluation mode; `per_member`: fixed are (members, *shape)."""
+        """The loss and each mean of `inside`, (members,) each, in evaluation mode; then, if there are other metrics,
+        the tensors of the outputs, (members, samples, …). `per_member`: fixed are (members, *shape)."""
         data = self.flat(Samples(inputs, targets), training=False)
         return self._run((weights, moving, (), data, fixed, ()), None, 0 if per_member else None)
 
@@ -184,6 +187,10 @@ class Batched:
     def _samples(self, tensors: Tensors, training: bool) -> Samples:
         """The samples that `flat` took apart."""
         return Samples(*pytree.tree_unflatten(tensors, self._forms[training]))
+
+    def outputs(self, tensors: Tensors) -> Tree:
+        """The outputs that an evaluation gave as tensors."""
+        return pytree.tree_unflatten(tensors, self._forms["outputs"])
 
     def _run(self, groups: Groups, extra: Extra | None, fixed: int | None) -> Tensors:
         """A step of training with `extra`, or an evaluation without it; `fixed` is vmap's in_dim of fixed tensors."""
@@ -203,7 +210,7 @@ class Batched:
         return with_tensors(self.model, buffers, use)
 
     def _member(self, extra: Extra | None, groups: Groups) -> Tensors:
-        """One member's gradients, loss and moved buffers; without `extra` its loss and metrics."""
+        """One member's gradients, loss and moved buffers; without `extra` its loss, metrics and outputs."""
         return self._one_evaluation(groups) if extra is None else self._one_gradient(extra, groups)
 
     def _one_gradient(self, extra: Extra, groups: Groups) -> Tensors:
@@ -247,16 +254,28 @@ class Batched:
             else:
                 outputs = call(model, samples.inputs)
                 value = self.judge(losses.seen(self.judge, outputs), samples.targets)
-            return (value, *(self._metric(name, outputs, samples.plain_targets) for name in self.metrics))
+            answers, targets = known(scores(outputs)), samples.plain_targets
+            means = [
+                m.mean(answers, targets) if isinstance(m, losses.Mean) else m(answers, targets)
+                for m in self.inside.values()
+            ]
+            if not self.outside:
+                return (value, *means)
+            tensors, self._forms["outputs"] = pytree.tree_flatten(answers)
+            return (value, *means, *tensors)
 
         return self._with(weights, dict(zip(self.moving, moving, strict=True)), fixed, judged)
 
-    def _metric(self, name: str, outputs: Any, targets: Tree) -> Tensor:
-        try:
-            return self.metrics[name](losses.seen(self.metrics[name], outputs), targets)
-        except Exception as error:  # whatever a user's metric may raise under vmap
-            words = f"the metric {name} cannot be computed for a population: {first_line(error)}."
-            raise BatchingError(words, metric=name) from error
+    @property
+    def outside(self) -> dict[str, Any]:
+        """The metrics that are computed of the outputs."""
+        return {name: metric for name, metric in self.metrics.items() if name not in self.inside}
+
+    def fail(self, metric: str, error: Exception) -> None:
+        """Note that a metric has no value somewhere."""
+        sentence = f"the metric {metric} is missing where it fails ({first_line(error)})."
+        if sentence not in self.failures:
+            self.failures.append(sentence)
 
     def _graph(self, groups: Groups, extra: Extra | None, fixed: int | None) -> _Graph:
         programs = None if extra is None else tuple(part.program for part in extra.parts)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from ..errors import PlanError, TrainingError
 from ..formulas.base import Equations
@@ -25,6 +26,7 @@ from ..samples import Samples, Tree
 from .batched import Batched, Extra, Groups
 from .batches import RANDOM, Batches, OwnBatches
 from .compiled import Compiled
+from .measured import Measured
 from .member import RUINED, Member
 from .own_updates import OwnUpdates
 from .passes import Room, advance
@@ -289,42 +291,44 @@ class Block:
         return Epoch(self.step, values)
 
     def evaluate(self, inputs: Tree, targets: Tree) -> dict[str, np.ndarray]:
-        """Mean loss and metrics over the samples, (members,) each; NaN where the loss stopped being finite."""
-        sums, shares = self._summed(Samples(inputs, targets))
-        means = np.where(self.broken >= 0, np.nan, sums / shares)
-        return dict(zip(("loss", *self.task.batched.metrics), means, strict=True))
+        """Loss and metrics over the samples, (members,) each; NaN where the loss stopped being finite."""
+        return self._measured([Samples(inputs, targets)]).values()
 
     def by_parts(self, inputs: Tree, targets: Tree) -> dict[str, np.ndarray]:
-        """Loss and metrics on each of `PARTS` parts of the samples, (members, parts) each; NaN as in `evaluate`.
+        """What the samples say of loss and metrics, (members, parts) each, at most `PARTS`; NaN as in `evaluate`.
 
-        A part is every so-manieth sample, so that an order of the samples does not matter. Each value is linearised, so
-        that the plain mean over parts is the value over all samples, and its variance that of parts of their own sizes.
+        A part is every so-manieth sample, so that an order of the samples does not matter; see `Measured.by_parts`.
         """
         samples = Samples(inputs, targets)
         size = -(-samples.size // PARTS)
         order = (torch.arange(samples.size) % -(-samples.size // size)).argsort(stable=True)
-        each = [self._summed(samples.take(rows)) for rows in order.split(size)]
-        sums, shares = (np.stack(column, axis=-1) for column in zip(*each, strict=True))  # (names, members or 1, parts)
-        total = shares.sum(axis=-1, keepdims=True)
-        mean = sums.sum(axis=-1, keepdims=True) / total
-        values = mean + (sums - mean * shares) * shares.shape[-1] / total
-        values = np.where(self.broken[:, None] >= 0, np.nan, values)
-        return dict(zip(("loss", *self.task.batched.metrics), values, strict=True))
+        return self._measured([samples.take(rows) for rows in order.split(size)]).by_parts()
 
-    def _summed(self, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
-        """Loss and metrics summed over the samples, (names, members), and what to divide them by, (names, 1)."""
+    def _measured(self, parts: Sequence[Samples]) -> Measured:
+        sums, shares, outputs = zip(*map(self._summed, parts), strict=True)
+        targets = [part.plain_targets for part in parts]
+        return Measured(self.task.batched, np.stack(sums, -1), np.stack(shares, -1), outputs, targets, self.broken >= 0)
+
+    def _summed(self, samples: Samples) -> tuple[np.ndarray, np.ndarray, Tree | None]:
+        """Loss and means summed over the samples, (names, members), what to divide them by, (names, 1), and the
+        outputs where metrics ask for them, (members, samples, …)."""
         batched = self.task.batched
         weights, moving = self.regularized.evaluated
-        count = 1 + len(batched.metrics)
-        sums, shares = np.zeros((count, len(self.members))), np.zeros((count, 1))
+        means = list(batched.inside.values())
+        sums, shares = np.zeros((1 + len(means), len(self.members))), np.zeros((1 + len(means), 1))
+        outputs: list[Tree] = []
         for chunk in samples.split(EVALUATION_BATCH):
             each = batched.evaluate(weights, *chunk, self.fixed, moving, self.per_member)
-            values = np.stack([v.double().numpy() for v in each])
-            share = np.full_like(shares, chunk.size)
-            share[0] = batched.judge.total(chunk)  # with weights a chunk's loss is not a plain mean over its samples
+            values = np.stack([v.double().numpy() for v in each[: 1 + len(means)]])
+            outputs += [batched.outputs(each[1 + len(means) :])] if batched.outside else []
+            counts = [m.counts(chunk.plain_targets) for m in means]
+            # With weights of samples or of classes a chunk's mean is not one over its samples.
+            counted = [chunk.size if c is None else float(c.sum()) for c in counts]
+            share = np.array([batched.judge.total(chunk), *counted])[:, None]
             sums += np.where(share > 0, values * share, 0)
             shares += share
-        return sums, shares
+        joined = pytree.tree_map(lambda *t: torch.cat(t, dim=1), *outputs) if outputs else None
+        return sums, shares, joined
 
     def state(self) -> dict[str, Tensor]:
         """name → (members, *shape) of every parameter and buffer of the model, as they are evaluated."""

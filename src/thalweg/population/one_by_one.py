@@ -19,9 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import losses
 from ..errors import TrainingError
-from ..samples import Tree
 from .batched import Batched, Extra, Groups, Tensors, axes
 from .batches import RANDOM
 
@@ -66,9 +64,6 @@ class OneByOne(Batched):
         after = dict(self.model.named_buffers())
         buffers |= {name: after[name].detach() for name in self.moving}
         return result
-
-    def _metric(self, name: str, outputs: Any, targets: Tree) -> Tensor:
-        return self.metrics[name](losses.seen(self.metrics[name], outputs), targets)
 
     def _derive(
         self, objective: Callable[[Tensors], tuple[Tensor, Tensors]], point: Tensors

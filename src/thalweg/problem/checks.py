@@ -80,12 +80,12 @@ def forward(module: nn.Module, inputs: Tree, where: str) -> Any:
         floats = all(t.is_floating_point() for t in leaves(inputs))
         ids = "" if floats or is_tree(inputs) else "; integer inputs are taken as ids, so make measurements floats"
         raise ProblemError(
-            f"the model cannot take the {where} inputs, of {_described(inputs)} "
+            f"the model cannot take the {where} inputs, of {described(inputs)} "
             f"({first_line(error)}); make its first layer and the data fit{ids}."
         ) from error
 
 
-def _described(inputs: Any) -> str:
+def described(inputs: Any) -> str:
     if not is_tree(inputs):
         return f"shape {fit.shape(inputs)} and type {fit.dtype(inputs)}"
     tensors = [t for t in leaves(inputs) if isinstance(t, torch.Tensor)]
@@ -108,49 +108,47 @@ def check_outputs(outputs: Any, inputs: torch.Tensor) -> torch.Tensor:
     return outputs
 
 
-def check_measure(kind: str, spec: Any, module: nn.Module, few: Samples, part: Samples, where: str) -> None:
-    """Refuse a model and samples on which this loss or metric would fail, or be broadcast into nonsense.
+def check_loss(spec: Any, module: nn.Module, few: Samples, part: Samples, where: str) -> None:
+    """Refuse a model and samples on which this loss would fail, or be broadcast into nonsense.
 
     Args:
         few: samples to run it on.
         part: all of them, whose values are looked at.
     """
     name = losses.name_of(spec)
-    measure = losses.get(spec) if kind == "loss" else losses.get_metric(spec)
+    measure = losses.get(spec)
     if isinstance(measure, losses.OfModel):
-        if kind == "metric":
-            raise ProblemError(f"the metric {name} is a function of the model; let it be one of (outputs, targets).")
-        _check_value(kind, name, _tried(kind, name, lambda: measure.function(module, few.batch), where), few)
+        _check_value(name, _tried(name, lambda: measure.function(module, few.batch), f" on the {where} samples"), few)
         return
     outputs, targets = forward(module, few.inputs, where), few.plain_targets
     if not isinstance(measure, losses.Custom) or not is_tree(outputs):
         outputs = check_outputs(outputs, leaves(few.inputs)[0])
-    if not isinstance(measure, losses.Custom) and is_tree(targets):
+    if not isinstance(measure, losses.Custom):
+        check_targets(f"the loss {name}", targets, where)
+    measure.check(outputs, part.plain_targets, where)
+    if measure.reduction not in ("mean", "batchmean"):
         raise ProblemError(
-            f"the {kind} {name} compares outputs with one tensor of targets, and the {where} targets are a "
-            f"{type(targets).__name__} of {len(leaves(targets))}; give a function (outputs, targets) of your own."
+            f"the loss {name} is not a mean, and a study compares means over samples; leave reduction= away."
         )
-    if isinstance(measure, losses.Loss):
-        measure.check(outputs, part.plain_targets, where)
-        if measure.reduction not in ("mean", "batchmean"):
-            raise ProblemError(
-                f"the {kind} {name} is not a mean, and a study compares means over samples; leave reduction= away."
-            )
-    elif measure is losses.accuracy:
-        fit.classes(name, outputs, part.plain_targets, where)
-        fit.in_range(part.plain_targets, outputs.shape[1], where)
-    weighted = kind == "loss" and few.targets is not targets
+    weighted = few.targets is not targets
     value = _tried(
-        kind,
         name,
         lambda: measure(outputs, few.targets) if weighted else (spec if callable(spec) else measure)(outputs, targets),
-        where,
-        f" on outputs of {_described(outputs)} and {where} targets of {_described(targets)}",
+        f" on outputs of {described(outputs)} and {where} targets of {described(targets)}",
     )
-    _check_value(kind, name, value, few)
+    _check_value(name, value, few)
 
 
-def _tried(kind: str, name: str, call: Callable[[], Any], where: str, on: str = "") -> Any:
+def check_targets(what: str, targets: Any, where: str) -> None:
+    """Refuse several tensors of targets."""
+    if is_tree(targets):
+        raise ProblemError(
+            f"{what} compares outputs with one tensor of targets, and the {where} targets are a "
+            f"{type(targets).__name__} of {len(leaves(targets))}; give a function (outputs, targets) of your own."
+        )
+
+
+def _tried(name: str, call: Callable[[], Any], on: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Using a target size")  # torch is about to broadcast
@@ -158,23 +156,21 @@ def _tried(kind: str, name: str, call: Callable[[], Any], where: str, on: str = 
     except ProblemError:
         raise
     except Exception as error:  # whatever a user's loss may raise
-        raise ProblemError(
-            f"the {kind} {name} fails{on or f' on the {where} samples'} ({first_line(error)}); make them fit."
-        ) from error
+        raise ProblemError(f"the loss {name} fails{on} ({first_line(error)}); make them fit.") from error
 
 
-def _check_value(kind: str, name: str, value: Any, few: Samples) -> None:
+def _check_value(name: str, value: Any, few: Samples) -> None:
     if not isinstance(value, torch.Tensor):
         raise ProblemError(
-            f"the {kind} {name} returned a {type(value).__name__}; it must return a tensor, "
+            f"the loss {name} returned a {type(value).__name__}; it must return a tensor, "
             "a scalar or one value per sample."
         )
     if value.ndim and len(value) != few.size:
         raise ProblemError(
-            f"the {kind} {name} returned a tensor of shape {tuple(value.shape)} for {few.size} samples; "
+            f"the loss {name} returned a tensor of shape {tuple(value.shape)} for {few.size} samples; "
             "it must return a scalar or one value per sample."
         )
-    if kind == "loss" and not value.requires_grad:
+    if not value.requires_grad:
         raise ProblemError(
             f"the loss {name} does not depend on the model's parameters; compute it from outputs, without detach()."
         )

@@ -32,9 +32,11 @@ class Problem:
         loss: a name of `tw.losses`, with arguments if need be (``huber(delta=0.5)``), one of its objects, or
             a function (outputs, targets) → scalar or per-sample values; or one whose first argument is called `model`,
             (model, batch) → the same, which is given the model and a batch as `train` gives it. Cross-entropy by
-            default, as for most networks: outputs (samples, classes, …), or an object with such `logits`, and class ids
-            (samples, …).
-        metrics: names (``accuracy``, ``mae``, ``mse``) or functions like a loss; reported, never minimised.
+            default, as for most networks: outputs (samples, classes, …) or (samples, …, classes), or an object with
+            such `logits`, and class ids (samples, …).
+        metrics: names (``accuracy``, ``f1``, ``auc``, ``top_k(k=5)``, ``r2``, ``perplexity``, …, or of a loss),
+            functions of `sklearn.metrics`, metrics of torchmetrics, or functions (outputs, targets) → a number or
+            per-sample values; reported, never minimised.
         groups: one label for each sample of `train`, and then of `validation` if that is given: the patient, the
             speaker, the day. Samples of one group never stand on both sides of a split, drawn here or by ``folds=``.
         noise: the irreducible part of the loss, where it is known: the variance of the targets around their mean for

@@ -24,10 +24,12 @@ from ..errors import ProblemError, TrainingError
 from ..population.draws import recorded
 from ..population.sizing import activations_of
 from ..samples import Samples, Weighted, call, is_tree, leaves, stars
-from .checks import build, check_measure
+from . import checks
+from .checks import build
 from .data import HELD_OUT, check_finite, given, hold_out, labels_of, read, sample_of, tensors_of
 from .declaration import Problem
 from .find import load
+from .metrics import check_metrics
 
 SAMPLES = 8
 
@@ -140,15 +142,14 @@ def prepare(problem: Problem | str) -> Prepared:
         parts = {"train": train_data or sample, "validation": validation, "test": test}
         for name, few in {**{n: _first(p) for n, p in parts.items()}, "train": sample}.items():
             module.train(name == "train")
-            check_measure("loss", problem.loss, module, few, parts[name], name)
+            checks.check_loss(problem.loss, module, few, parts[name], name)
             if name == "train":
                 draws = _draws(lambda few=few: loss.over(module, few))
-            for metric in problem.metrics:
-                check_measure("metric", metric, module, few, parts[name], name)
+        check_metrics(metrics, module, {"validation": validation, "test": test})
     return Prepared(
         **{name: getattr(problem, name) for name in ("name", "model", "source", "noise", "truth")},
         loss=loss,
-        loss_name=losses.name_of(problem.loss),
+        loss_name=losses.name_of(loss),
         metrics=metrics,
         train=train,
         validation=validation,
@@ -171,7 +172,7 @@ def check_loss(ready: Prepared, loss: losses.Measure) -> None:
     sample = sample_of_train(ready)
     data = tensors_of(ready.train) if isinstance(ready.train, DataLoader) else ready.train
     with torch.random.fork_rng(devices=[]):
-        check_measure("loss", loss, build(ready.model).train(), sample, data or sample, "train")
+        checks.check_loss(loss, build(ready.model).train(), sample, data or sample, "train")
 
 
 def sample_of_train(ready: Prepared) -> Samples:
@@ -267,7 +268,7 @@ def _fingerprint(
     if isinstance(train, DataLoader):
         described += [type(train.dataset).__qualname__, type(train.sampler).__qualname__]
         described += [str(train.batch_size), str(train.drop_last)]
-    digest.update("\n".join([model, losses.name_of(problem.loss), *described]).encode())
+    digest.update("\n".join([model, losses.name_of(losses.get(problem.loss)), *described]).encode())
     for tensor in (tensor for part in parts for tensor in part.leaves):
         digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)

@@ -11,6 +11,7 @@ from torch import Tensor
 from .. import losses
 from ..arguments import number
 from ..errors import PlanError
+from ..losses import fit
 from .base import Lines, Loss, Regularizer, Tensors, criterion, one_hot
 
 
@@ -49,6 +50,11 @@ class LabelSmoothing(Regularizer):
                 f"{self.label} spreads classes, and the loss {measure.label} compares numbers; use it with "
                 "cross_entropy."
             )
+        if getattr(measure, "axis", None) is not None:
+            raise PlanError(
+                f"{self.label} finds the classes by their shapes, and {measure.label} says where they are; give "
+                "cross_entropy(axis=…, label_smoothing=…) as the loss instead."
+            )
 
     def loss(self, loss: Loss, amounts: Tensors) -> Loss:
         epsilon = amounts[0]
@@ -56,6 +62,7 @@ class LabelSmoothing(Regularizer):
         def smoothed(outputs: Tensor, targets: Any) -> Tensor:
             if targets.is_floating_point():
                 return loss(outputs, (1 - epsilon) * targets + epsilon / outputs.shape[1])
+            outputs = outputs.movedim(fit.class_axis(self.name, outputs, targets), 1)
             valid = (targets >= 0).to(outputs.dtype)
             sure = one_hot(targets, outputs.shape[1], outputs.dtype)
             q = ((1 - epsilon) * sure + epsilon / outputs.shape[1]) * valid.unsqueeze(1)

@@ -24,7 +24,7 @@ from ..engine.programs import COMPILED, Program, Programs, built, cut, samples_p
 from ..engine.threads import threads
 from ..errors import PlanError, TrainingError
 from ..formulas import Formula
-from ..losses import OfModel
+from ..losses import OfModel, fit
 from ..numbers import COUNT
 from ..plan.factors import Setting
 from ..plan.plan import plan
@@ -111,6 +111,7 @@ def averaged_members(programs: Programs, setting: Setting, kind: str, members: i
     count = COUNT.check("members", members, PlanError)
     problem = programs.problem
     data, validation = training_data(programs)
+    classes = classes_of(problem, data)
     seeds = [seed + k for k in range(count)]
     if kind == "bagging":
         rows = torch.stack([resample(data.size, each) for each in seeds])
@@ -122,7 +123,6 @@ def averaged_members(programs: Programs, setting: Setting, kind: str, members: i
             f"{failures} of {count} members diverged with {setting.optimizer} at rate {setting.lr:g}, and their mean "
             "would say nothing; give a lower rate."
         )
-    classes = classes_of(problem, data)
     table = pd.DataFrame({"seed": seeds, **columns(setting), "validation_loss": outcome.validation})
     weights = torch.full((count,), 1.0 if classes else 1 / count, dtype=torch.float64)
     ensemble = assemble(kind, problem, outcome.state, weights, classes, table)
@@ -238,7 +238,14 @@ def classes_of(problem: Prepared, data: Samples) -> int | None:
     if data[1].is_floating_point():
         return None
     with torch.no_grad():
-        return scores(call(built(problem).eval(), data.take(slice(2)).inputs)).shape[1]
+        outputs = scores(call(built(problem).eval(), data.take(slice(2)).inputs))
+    if outputs.shape[2:] != data[1].shape[1:]:
+        raise PlanError(
+            f"the outputs are {fit.shape(outputs)} and the integer targets {fit.shape(data[1])}, and the answers of "
+            "several models are joined by scores (samples, classes, …): let the model have its classes on axis 1, or "
+            "give yes and no as floats."
+        )
+    return outputs.shape[1]
 
 
 def _out_of_bag(ensemble: Ensemble, module: nn.Module, data: Samples, rows: Tensor) -> dict[str, float]:

@@ -29,6 +29,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from .. import losses
 from ..engine.programs import Programs, built
 from ..errors import PlanError
 from ..formulas import Formula
@@ -38,7 +39,7 @@ from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared
 from ..samples import Samples
-from .bagging import columns, programs_of, resample, tensors_of, train
+from .bagging import classes_of, columns, programs_of, resample, tensors_of, train
 from .ensemble import outputs_of
 
 if TYPE_CHECKING:
@@ -176,6 +177,11 @@ def taken_apart(
     """The parts of the error of those settings."""
     problem, count = programs.problem, Range(2, whole=True).check("members", members, PlanError)
     data, validation = tensors_of(problem), problem.validation
+    if isinstance(problem.loss, losses.BCE):
+        raise PlanError(
+            "the parts of an error are of class ids or values, not of bce; give two classes and cross_entropy."
+        )
+    classes_of(problem, data)
     level = _noise(problem.noise if noise is None else noise)
     resamples = torch.stack([resample(data.size, k) for k in range(count)])
     module, rows = built(problem), []

@@ -322,11 +322,11 @@ def _same_model(path: Any, model: Callable[[], nn.Module], state: Mapping[str, T
             )
 
 
-def _measures(about: Mapping[str, Any], problem: Problem | None) -> tuple[losses.Measure, dict[str, losses.Measure]]:
+def _measures(about: Mapping[str, Any], problem: Problem | None) -> tuple[losses.Measure, Mapping[str, losses.Measure]]:
     """Loss and metrics, by their objects where there is a problem, else by their names."""
     if problem is not None:
         return losses.get(problem.loss), {losses.name_of(m): losses.get_metric(m) for m in problem.metrics}
-    metrics = {name: losses.get_metric(name) for name in about["metrics"] if name in losses.METRICS}
+    metrics = {name: losses.get_metric(name) for name in about["metrics"] if losses.direction_of(name) is not None}
     try:
         return losses.get(about["loss"]), metrics
     except ProblemError:

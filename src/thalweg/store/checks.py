@@ -252,6 +252,7 @@ _PLAN = {
     "states": Named(COUNT),
     "budget": Plain("'full' or 'halving'", lambda value: value in (FULL_BUDGET, HALVING)),
     "by_metric": Plain("a metric", lambda value: _judges(value, LAST)),
+    "directions": Named(Plain("1 or -1", lambda value: value in (1.0, -1.0))),
     "judge": Plain("the epochs that judge", lambda value: _judges("loss", value)),
     "search": Plain("'grid', 'random' or 'sobol'", lambda value: value in SEARCHES),
     "points": [Named(LEVEL[1:])],

@@ -26,6 +26,7 @@ from ..plan.points import GRID
 from ..problem import trust as trusted
 from ..problem.declaration import Problem
 from ..problem.find import load
+from ..problem.metrics import judged_by
 from ..problem.prepare import Prepared, check_loss, prepare, sample_of_train
 from ..results import Results
 from ..schedules import Given
@@ -293,7 +294,8 @@ def asked(given: Mapping[str, Any]) -> tuple[Problem, Plan, Prepared]:
     check_batched(given["batched"])
     declared = load(given["problem"])
     names = [name for name in inspect.signature(plan).parameters if name in given]
-    planned = plan(schedule_names=given["schedules"], **{name: given[name] for name in names})
+    values = {name: given[name] for name in names} | judged_by(declared, given.get("by_metric", "loss"))
+    planned = plan(schedule_names=given["schedules"], **values)
     if isinstance(declared.train, DataLoader):
         planned = _for_loader(planned, given["batch_sizes"])
     ready = prepare(declared)
@@ -455,7 +457,7 @@ def _same_study(path: Path, facts: dict[str, Any], planned: Plan) -> None:
     stored = as_now(before)
     new = json.loads(json.dumps(planned.to_json()))
     words = {"batch_sizes": "batch sizes", "seeds": "number of seeds", "epochs": "number of epochs"}
-    derived = {"specs", "states", "applies", "defaults", "grown", "looks", "refined", "untuned"}
+    derived = {"directions", "specs", "states", "applies", "defaults", "grown", "looks", "refined", "untuned"}
     derived |= {"grow", "refine"} - set(before)
     if new["confirmation"] in stored["looks"]:  # it has been extended since
         derived.add("confirmation")

@@ -58,7 +58,7 @@ def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> lis
             f"{halted} of {sum(e.runs for e in entries)} runs were stopped early: after some of the epochs, others "
             "that share all but their rate and hyperparameters were ahead of them."
         )
-    words += _by_metrics(factor, verdict) + apart(factor, verdict, comparisons, " (`thalweg extend`)")
+    words += _by_metrics(plan, factor, verdict) + apart(factor, verdict, comparisons, " (`thalweg extend`)")
     words += [_BUDGETS[f.name] for f in plan.further if f.name in _BUDGETS]
     words += _cross_validated(plan.folds, confirmed) if plan.folds is not None else []
     words.append(luck(factor, verdict) if confirmed else _unconfirmed(plan, factor, seeds))
@@ -91,10 +91,11 @@ def apart(factor: Factor, verdict: Verdict, comparisons: int, remedy: str) -> li
     return words + _uneven(factor, verdict)
 
 
-def _by_metrics(factor: Factor, verdict: Verdict) -> list[str]:
+def _by_metrics(plan: Plan, factor: Factor, verdict: Verdict) -> list[str]:
     """What a ranking by each metric would say: another best, and what may be as good."""
     words = []
-    for name, sign in verdict.criterion.directions(verdict.entries[0].metrics).items():
+    metrics = verdict.entries[0].metrics
+    for name, sign in verdict.criterion.directions(metrics, plan.directions).items() if metrics else ():
         ranked = [e for e in verdict.entries if math.isfinite(e.metrics[name].value.mean)]
         if not ranked:
             continue

@@ -237,7 +237,7 @@ class _Judged:
         """Metric → where each setting stands by it, for the metrics of which it is known whether higher is better."""
         result = {}
         names = [name.removeprefix("validation_") for name in self.members if name.startswith("validation_")]
-        for name, sign in self.criterion.directions(names).items():
+        for name, sign in self.criterion.directions(names, self.plan.directions).items():
             other = Criterion(name, sign, self.criterion.epochs)
             if self.confirmed is None:
                 values = search_losses(self.plan, self.members, self.factor.name, other).rows(self.settings)
@@ -264,7 +264,7 @@ def rankable(plan: Plan, by: str) -> Factor:
 
 def _ranked_by(plan: Plan, members: pd.DataFrame, by_metric: str) -> Criterion:
     """Another metric at the epochs that the study judges by."""
-    criterion = replace(Criterion.of(by_metric), epochs=plan.criterion.epochs)
+    criterion = replace(Criterion.of(by_metric, directions=plan.directions), epochs=plan.criterion.epochs)
     if criterion.column not in members:
         names = [name.removeprefix("validation_") for name in members if name.startswith("validation_")]
         raise PlanError(unknown("metric of this study", criterion.metric, names))
