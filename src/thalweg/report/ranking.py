@@ -10,7 +10,7 @@ from ..plan.factors import FULL, OPTIMIZER, Kind, shown, words_of
 from ..plan.factors import RATE as GRID
 from ..plan.plan import Plan, grid
 from ..verdict.entries import Entry, Verdict
-from ..verdict.sentences import percent
+from ..verdict.words import percent
 from .sections import Column, Figure, Row, Section, level
 
 if TYPE_CHECKING:

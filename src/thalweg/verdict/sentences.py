@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from ..plan.criterion import Criterion
-from ..plan.factors import Factor, Level, Setting, shown, words_of
+from ..plan.factors import Factor, Setting, shown, words_of
 from ..plan.folds import Folds
 from ..plan.plan import Plan
 from ..population.member import RUINED
+from .advice import in_parts, spreads, still_open
 from .comparisons import OPEN, SAME, badness, rank
 from .entries import Entry, Verdict
 from .intervals import ROUNDING
+from .words import called, listed, percent, rest
 
-FEW_SAMPLES = 5000  # below, cross-validation tells more
 MOST_CHANGES = 3  # of the lead: more are counted and not listed
 UNEVEN = 2.5  # times as much scatter over seeds, above which a skew of one of two runs is seen in their difference
 _FEWEST = 5  # seeds that show how much runs scatter
@@ -36,7 +37,7 @@ def sentence(plan: Plan, factor: Factor, name: str, verdict: Verdict) -> str:
     first = f"{called(factor, best.setting[factor.name])} ({rest(plan, factor, best.setting)})"
     bounded = math.isfinite(best.value.high) and math.isfinite(best.value.low)
     value = f"{by.words} {best.value if bounded else f'{best.value.mean:.4g}'}{by.when}"
-    if seeds < 2 and not plan.folds and len(entries) > 1:
+    if seeds < 2 and not plan.folds and not verdict.swaps and len(entries) > 1:
         return f"{first} has the {by.extreme} {value} on {name}, but one seed cannot tell {factor.kind.many} apart."
     over = evidence(verdict)
     if not any(e.may_be_best for e in entries[1:]):
@@ -52,17 +53,22 @@ def evidence(verdict: Verdict) -> str:
 
     >>> evidence(Verdict((), (), "", (), 10, True, samples=288))
     '10 fresh seeds × 288 samples'
+    >>> evidence(Verdict((), (), "", (), 10, True, samples=575, swaps=1))
+    '10 fresh seeds × 575 samples in 2 parts'
     """
     kind = "fresh seeds" if verdict.confirmed else "seeds"
     over = f"{verdict.seeds} {kind}" if verdict.seeds > 1 else f"one {kind.rstrip('s')}"
     if verdict.folds:
         return f"{over} × {verdict.folds} folds"
-    return f"{over} × {verdict.samples:,} samples" if verdict.samples else over
+    parts = f"{1 + verdict.swaps} parts"
+    if verdict.samples:
+        return f"{over} × {verdict.samples:,} samples" + (f" in {parts}" if verdict.swaps else "")
+    return f"{over} × {parts} of the samples" if verdict.swaps else over
 
 
 def _scope(verdict: Verdict) -> str:
     """For what else it holds."""
-    if verdict.folds or verdict.samples:
+    if verdict.folds or verdict.samples or verdict.swaps:
         return " This is about other seeds and other data like these."
     return " This is about other seeds on this very split of the data." if verdict.seeds > 1 else ""
 
@@ -96,15 +102,6 @@ def _others(factor: Factor, verdict: Verdict) -> str:
     return f" Worse than the best: {listed(words)}."
 
 
-def percent(share: float) -> str:
-    """
-    >>> percent(0.049), percent(0.0049), percent(3.2), percent(-0.02)
-    ('5%', '0.5%', '320%', '−2%')
-    """
-    written = f"{share:.0%}" if abs(share) >= 0.01 or share == 0 else f"{100 * share:.1g}%"
-    return written.replace("-", "−").replace("inf", "∞").replace("∞%", "∞")
-
-
 def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> list[str]:
     """What to beware of, and what would help."""
     entries, confirmed, seeds = verdict.entries, verdict.confirmed, verdict.seeds
@@ -130,11 +127,11 @@ def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> lis
             f"{halted} of {sum(e.runs for e in entries)} runs were stopped early: after some of the epochs, others "
             "that share all but their rate and hyperparameters were ahead of them."
         )
-    words += _by_metrics(factor, verdict) + _same(factor, verdict) + _seedless(verdict) + _open(factor, verdict)
-    words += _by_chance(factor, entries, comparisons) + _spreads(verdict) + _at_best(verdict) + _uneven(factor, verdict)
+    words += _by_metrics(factor, verdict) + _same(factor, verdict) + _seedless(verdict) + still_open(factor, verdict)
+    words += _by_chance(factor, entries, comparisons) + spreads(verdict) + _at_best(verdict) + _uneven(factor, verdict)
     words += [_BUDGETS[f.name] for f in plan.further if f.name in _BUDGETS]
-    words += _cross_validated(plan.folds, confirmed) if plan.folds is not None else []
-    words.append(_luck(factor, verdict) if confirmed else _unconfirmed(plan, factor, seeds))
+    words += _cross_validated(plan.folds, confirmed) if plan.folds is not None else in_parts(verdict)
+    words.append(_luck(plan, factor, verdict) if confirmed else _unconfirmed(plan, factor, seeds))
     words += _untuned(plan, verdict) if confirmed and factor.name == "optimizer" else []
     words += _at_defaults(plan) if factor.name == "optimizer" else []
     return [*filter(None, words)]
@@ -171,22 +168,10 @@ def _seedless(verdict: Verdict) -> list[str]:
     spreads = [(e.spread[0], abs(e.value.mean)) for e in verdict.entries if math.isfinite(e.spread[0])]
     if not spreads or verdict.seeds < 2 or any(error > ROUNDING * mean for error, mean in spreads):
         return []
-    tested = "" if verdict.samples or verdict.folds else ", so they are no evidence and nothing was tested"
-    return [f"Seeds change nothing here: the values of {verdict.seeds} of them agree to rounding{tested}."]
-
-
-def _spreads(verdict: Verdict) -> list[str]:
-    """How much of the uncertainty comes from seeds, and how much from samples."""
-    best = verdict.entries[0]
-    of_seeds, of_samples = best.spread
-    if not verdict.samples or not math.isfinite(of_seeds + of_samples):
-        return []
-    words = (
-        f"The best mean is uncertain by {of_seeds:.2g} because of the seeds and by {of_samples:.2g} because of the "
-        f"{verdict.samples:,} validation samples (standard errors)"
+    tested = (
+        "" if verdict.samples or verdict.folds or verdict.swaps else ", so they are no evidence and nothing was tested"
     )
-    few = verdict.samples < FEW_SAMPLES and of_samples > of_seeds
-    return [f"{words}; cross-validation (folds=) judges on all samples." if few else f"{words}."]
+    return [f"Seeds change nothing here: the values of {verdict.seeds} of them agree to rounding{tested}."]
 
 
 def _uneven(factor: Factor, verdict: Verdict) -> list[str]:
@@ -231,7 +216,7 @@ def _at_best(verdict: Verdict) -> list[str]:
 
 def _lost(plan: Plan, factor: Factor, verdict: Verdict) -> list[str]:
     """Levels whose chosen setting diverged on some of the runs that it is judged by."""
-    runs, kind = verdict.seeds * len(plan.search_folds), "fresh runs" if verdict.confirmed else "runs"
+    runs, kind = verdict.seeds * (len(plan.search_folds) + verdict.swaps), "fresh runs" if verdict.confirmed else "runs"
     return [
         f"{called(factor, e.setting[factor.name])} diverged on {e.lost} of the {runs} {kind} of its chosen setting, so "
         "its mean is infinite" + (f"; that of the others is {e.mean_of_rest:.4g}." if e.lost < runs else ".")
@@ -291,42 +276,6 @@ def _refined(plan: Plan, factor: Factor) -> list[str]:
     return [f"Around its best rate each {factor.kind.words} was tried at {more}."]
 
 
-def _open(factor: Factor, verdict: Verdict) -> list[str]:
-    """How many more seeds, or samples, would settle which is the best."""
-    several = [e for e in verdict.entries[1:] if e.standing == OPEN and e.more_seeds]
-    if not several:
-        return []
-    best = factor.called(verdict.entries[0].setting[factor.name])
-    within = [
-        f"from {shown(e.setting[factor.name])} about {e.more_seeds:.0f}" for e in several if math.isfinite(e.more_seeds)
-    ]
-    words = []
-    if within:
-        words.append(
-            f"More seeds that would tell {best} apart in 4 of 5 studies: {', '.join(within)} (`thalweg extend`)."
-        )
-    samples = [e for e in several if math.isinf(e.more_seeds) and verdict.samples and math.isfinite(e.more_samples)]
-    if samples:
-        each = [f"from {shown(e.setting[factor.name])} about {_rounded(e.more_samples)}" for e in samples]
-        words.append(
-            f"No number of seeds tells {best} apart from all others, but samples would: {', '.join(each)} in place of "
-            f"{verdict.samples:,}."
-        )
-    beyond = [shown(e.setting[factor.name]) for e in several if math.isinf(e.more_seeds) and e not in samples]
-    if beyond:
-        words.append(f"No number of seeds can be promised to tell {best} apart from {listed(beyond)}.")
-    return words
-
-
-def _rounded(count: float) -> str:
-    """To two digits.
-
-    >>> _rounded(1234.5)
-    '1,200'
-    """
-    return f"{float(f'{count:.2g}'):,.0f}"
-
-
 def _by_chance(factor: Factor, entries: Sequence[Entry], comparisons: int) -> list[str]:
     """Why some are not told apart from the best although their interval lies on one side of zero."""
     names = [
@@ -345,10 +294,10 @@ def _by_chance(factor: Factor, entries: Sequence[Entry], comparisons: int) -> li
     ]
 
 
-def _luck(factor: Factor, verdict: Verdict) -> str:
+def _luck(plan: Plan, factor: Factor, verdict: Verdict) -> str:
     """The winner's curse of the search, and its size."""
     best = verdict.best
-    if not math.isfinite(best.optimism):
+    if not math.isfinite(best.optimism) or verdict.epochs > plan.epochs:  # where epochs make the difference
         return ""
     name, much = called(factor, best.setting[factor.name]), f"{abs(best.optimism):.2g}"
     side = "higher" if best.optimism >= 0 else "lower"
@@ -436,33 +385,6 @@ def _unconfirmed(plan: Plan, factor: Factor, seeds: int) -> str:
         f"Not confirmed: {complete}, and the settings were not run again with fresh seeds, "
         "so the losses shown are a little too good and the test part is untouched."
     )
-
-
-def rest(plan: Plan, factor: Factor, setting: Setting) -> str:
-    """The setting apart from the factor that is ranked."""
-    words = {
-        "optimizer": setting.optimizer,
-        "lr": f"rate {setting.lr:.3g}",
-        "schedule": setting.schedule,
-        **{f.name: f.called(setting[f.name]) for f in plan.further if setting[f.name] is not None},
-    }
-    return ", ".join(text for name, text in words.items() if name != factor.name)
-
-
-def called(factor: Factor, level: Level) -> str:
-    """A level at the beginning of a sentence."""
-    return _capital(factor, factor.called(level))
-
-
-def _capital(factor: Factor, text: str) -> str:
-    """Names of optimizers and hyperparameters are left as they are written."""
-    name = factor.name == "optimizer" or (factor.only is not None and text.startswith(factor.name))
-    return text if name else text[0].upper() + text[1:]
-
-
-def listed(names: Sequence[str]) -> str:
-    """a, b and c"""
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def trained_as(batching: Mapping[str, Any]) -> list[str]:
