@@ -275,9 +275,10 @@ class Results:
         Raises:
             PlanError: there is no such stage.
         """
-        allowed = list(dict.fromkeys([SEARCH, CONFIRMATION, *stages_of(as_now(self.stored_plan))]))
-        if stage not in (None, *allowed):
-            raise PlanError(unknown("stage", str(stage), allowed))
+        if stage not in (None, SEARCH, CONFIRMATION):
+            allowed = list(dict.fromkeys([SEARCH, CONFIRMATION, *stages_of(as_now(self.stored_plan))]))
+            if stage not in allowed:
+                raise PlanError(unknown("stage", str(stage), allowed))
         with Store.open(self.path) as store:
             return store.curves(stage)
 

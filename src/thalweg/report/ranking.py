@@ -44,6 +44,7 @@ def answer(verdict: Verdict, plan: Plan, table: pd.DataFrame) -> Section:
     facts = {
         f"runs: {grid(plan)}": len(search),
         f"epochs for every run{stopped}, {_batches(plan.batch_sizes)}": plan.epochs,
+        **({"epochs of the confirmation": verdict.epochs} if verdict.epochs > plan.epochs else {}),
         ended: int(counts.get("finished", 0)),
         behind + (f", {fresh:,} more runs" if fresh else ""): verdict.seeds,
     }

@@ -121,8 +121,12 @@ def check_rows(db: sqlite3.Connection, absent: str = "") -> None:
             raise Damage(f"block {row[0]} has {words}")
 
 
-def check_levels(db: sqlite3.Connection) -> None:
-    """Refuse members whose optimizer, rate, schedule or stage is not in the plan, if there is one."""
+def check_levels(db: sqlite3.Connection, absent: str = "") -> None:
+    """Refuse members whose optimizer, rate, schedule, stage or fold is not in the plan, if there is one.
+
+    Args:
+        absent: as in `check_rows`.
+    """
     row = db.execute("SELECT value FROM meta WHERE key = 'plan'").fetchone()
     if row is None:
         return
@@ -137,6 +141,22 @@ def check_levels(db: sqlite3.Connection) -> None:
     for (stage,) in db.execute("SELECT DISTINCT stage FROM blocks"):
         if stage not in stages(plan):
             raise Damage(f"blocks has {_short(stage)} as stage, which is not in the plan")
+    if not absent:
+        _check_folds(db, plan)
+
+
+def _check_folds(db: sqlite3.Connection, plan: Mapping[str, Any]) -> None:
+    """Refuse runs of folds that the plan has not, and runs of the search that have none where they should."""
+    count = plan["folds"]["count"] if plan["folds"] else 0
+    swaps = plan["swaps"]["used"] if plan["swaps"] else 0
+    rows = db.execute(
+        f"SELECT DISTINCT b.stage = '{SEARCH}', json_extract(m.further, '$.{FOLD}') "
+        "FROM members m JOIN blocks b ON b.id = m.block"
+    )
+    for searched, fold in rows:
+        none = fold is None and not (searched and count)
+        if not none and not (isinstance(fold, int) and 0 <= fold < (count if searched else count or swaps)):
+            raise Damage(f"members has {_short(fold)} as {FOLD}, which is not in the plan")
 
 
 def curve(value: Any, count: int | None, metric: Any, step: Any) -> np.ndarray:

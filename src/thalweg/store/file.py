@@ -432,7 +432,7 @@ class Store:
             try:
                 if rows and not self._checked:
                     checks.check_rows(self._db, "further" if self._plain else "")
-                    checks.check_levels(self._db)
+                    checks.check_levels(self._db, "further" if self._plain else "")
                     self._checked = True
                 yield
             finally:
