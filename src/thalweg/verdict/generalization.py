@@ -158,7 +158,8 @@ def _word(curves: _Curves, at: int, rise: Interval, lowest: np.ndarray | None, d
         fall = difference(validation[since] - validation[-1])
         if fall.low > 0 and fall.mean >= LEAST * abs(validation[-1].mean()):
             share = f"the last {len(steps) - 1 - since} of {len(steps)} epochs"
-            return (UNDERFITS, f"its validation loss still fell by {fall} over {share}, so more epochs would help")
+            help_of = f"so more epochs would help (`thalweg extend --epochs {2 * len(steps)}`)"
+            return (UNDERFITS, f"its validation loss still fell by {fall} over {share}, {help_of}")
     if lowest is not None and lowest.shape == train[-1].shape:
         above = difference(train[-1] - lowest)
         if above.low > 0 and train[-1].mean() > MORE * lowest.mean():
