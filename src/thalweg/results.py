@@ -294,7 +294,7 @@ class Results:
     @property
     def judged_plan(self) -> Plan:
         """The plan with as many epochs as the runs have that the verdict judges, which an extension may have raised."""
-        return replace(self.plan, epochs=self.verdict.epochs)
+        return replace(self.plan, epochs=self.verdict.epochs or self.plan.epochs)
 
     def chosen(self, optimizer: str | None = None) -> Setting:
         """The chosen setting of that optimizer, of the best unless one is named."""
