@@ -69,7 +69,7 @@ def made_study(
             _run(store, "search", seed, wanted.settings, valleys, ends=seed < ended)
         if confirmed:
             fresh = to_confirm(wanted, store.members())
-            for seed in (100, 101):
+            for seed in range(wanted.seeds, wanted.seeds + 2):
                 _run(store, "confirmation", seed, fresh, valleys)
     finally:
         store.close()
@@ -81,7 +81,7 @@ def _run(store: Store, stage: str, seed: int, settings: list[Setting], valleys: 
     store.add_blocks(stage, [(seed, settings)])
     if not ends:
         return
-    noise = np.random.default_rng([7, seed])
+    noise = np.random.default_rng([7, seed + 98 * (stage == "confirmation")])
     block = store.blocks()[-1].id
     ends_at, broken = np.array([_end(setting, seed, valleys) for setting in settings]).T
     ends_at = ends_at * np.exp(0.05 * noise.standard_normal(len(settings)))

@@ -8,6 +8,7 @@ takes long to read or to judge is cached until then.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -16,7 +17,10 @@ import pandas as pd
 from .errors import PlanError, StoreError, unknown
 from .formulas import Formula
 from .plan.factors import LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, Setting, factor
-from .plan.plan import Plan, as_now
+from .plan.looks import CONFIRMATION, SEARCH
+from .plan.looks import stages as stages_of
+from .plan.plan import Plan
+from .plan.stored import as_now
 from .problem import trust as trusted
 from .problem.declaration import Problem
 from .problem.find import load
@@ -187,9 +191,9 @@ class Results:
         """Whether nothing is left to run."""
         with Store.open(self.path) as store:
             stages = store.stages()
-            planned = {"search"} | ({"confirmation"} if store.meta("plan")["confirmation"] else set())
+            planned = stages_of(as_now(store.meta("plan")))
             measured = store.meta("costs") is not None and store.meta("recipe_run", {}) is not None
-        return measured and planned <= stages.keys() and set().union(*stages.values()) <= set(ENDED)
+        return measured and stages.keys() >= {*planned} and set().union(*stages.values()) <= set(ENDED)
 
     @property
     def batching(self) -> list[str]:
@@ -227,7 +231,8 @@ class Results:
         def judged() -> Verdict:
             with Store.open(self.path) as store:  # whose rows are checked once
                 table, parts = self._once("table", store.members), store.parts()
-            evidence = table, self._meta("costs") or {}, factor, parts, self.problem.get("validation_samples", 0)
+            samples = (self.problem.get("validation_samples", 0), self.problem.get("pool_samples", 0))
+            evidence = table, self._meta("costs") or {}, factor, parts, samples
             return judge(self.plan, self.name, *evidence, margin, by_metric)
 
         return self._once(f"verdict by {factor} {margin} {by_metric}", judged)
@@ -264,13 +269,16 @@ class Results:
         """member, step, metric, value: one point per member, metric and pass over the data.
 
         Args:
-            stage: "search" or "confirmation" alone; both unless given.
+            stage: "search" or "confirmation" alone, or "confirmation at 40 epochs" of a study that was extended to so
+                many; all unless given.
 
         Raises:
             PlanError: there is no such stage.
         """
-        if stage not in (None, "search", "confirmation"):
-            raise PlanError(unknown("stage", str(stage), ["search", "confirmation"]))
+        if stage not in (None, SEARCH, CONFIRMATION):
+            allowed = list(dict.fromkeys([SEARCH, CONFIRMATION, *stages_of(as_now(self.stored_plan))]))
+            if stage not in allowed:
+                raise PlanError(unknown("stage", str(stage), allowed))
         with Store.open(self.path) as store:
             return store.curves(stage)
 
@@ -281,7 +289,12 @@ class Results:
             optimizer: a label of the plan; the best unless given.
             seed: whose initial weights and batch order the script repeats.
         """
-        return recipes.recipe(self.plan, self.problem, self.chosen(optimizer), seed)
+        return recipes.recipe(self.judged_plan, self.problem, self.chosen(optimizer), seed)
+
+    @property
+    def judged_plan(self) -> Plan:
+        """The plan with as many epochs as the runs have that the verdict judges, which an extension may have raised."""
+        return replace(self.plan, epochs=self.verdict.epochs or self.plan.epochs)
 
     def chosen(self, optimizer: str | None = None) -> Setting:
         """The chosen setting of that optimizer, of the best unless one is named."""

@@ -263,12 +263,24 @@ def test_a_damaged_plan_is_refused(damage: dict[str, Any], tmp_path: Path) -> No
             _ = Results(path).plan
 
 
+LOOKS = "looks do not have less and less of what the confirmation has"
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"optimizers": ["sgd", "sgd"]}, "optimizers are listed twice"),
-        ({"looks": [10]}, "looks are not fewer and fewer seeds than the confirmation has"),
-        ({"looks": [3, 2]}, "looks are not fewer and fewer seeds than the confirmation has"),
+        ({"looks": [10]}, "looks do not have less and less of what the confirmation has"),
+        ({"looks": [3, 2]}, "looks do not have less and less of what the confirmation has"),
+        (
+            {"looks": [{"seeds": 3, "epochs": 99, "swaps": 0}]},
+            "looks do not have less and less of what the confirmation has",
+        ),
+        (
+            {"looks": [{"seeds": 3, "epochs": 20, "swaps": 1}]},
+            "looks do not have less and less of what the confirmation has",
+        ),
+        ({"confirmation_epochs": 1}, "the confirmation has fewer epochs than the search"),
         ({"hyperparameters": ["seed"], "applies": {"seed": {}}}, "seed is not a hyperparameter"),
     ],
 )

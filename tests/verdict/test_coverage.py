@@ -195,25 +195,6 @@ def test_so_many_more_seeds_do_settle_it(gap: float, optimizers: int, monkeypatc
     assert np.mean(settled) >= 0.8 - 2.5 * math.sqrt(0.16 / len(settled))
 
 
-def test_so_many_samples_do_settle_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chances, "RESAMPLES", 1)
-    rng = RNG(2)
-
-    def study(parts: int) -> np.ndarray:
-        """Seeds hardly matter; a sample moves the difference by 1."""
-        of_samples = rng.normal(size=(1, parts, 2)) / math.sqrt(2) + 3 * rng.normal(size=(1, parts, 1))
-        return 5 + np.array([0.0, 0.45]) + of_samples + 0.01 * rng.normal(size=(8, parts, 2))
-
-    settled = []
-    for _ in range(400):
-        order, ranked = rank(study(20))
-        if order[0] == 0 and 0 < ranked.more_parts[1] < math.inf:
-            assert ranked.more_seeds[1] == math.inf
-            settled.append(rank(study(math.ceil(20 * ranked.more_parts[1])))[1].standing[1] != "open")
-    assert len(settled) > 40
-    assert np.mean(settled) >= 0.75
-
-
 @pytest.mark.parametrize("optimizers", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_looking_again_four_times_keeps_false_separations_rare(
     optimizers: int, monkeypatch: pytest.MonkeyPatch

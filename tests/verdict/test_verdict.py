@@ -16,7 +16,7 @@ import pytest
 import thalweg as tw
 from thalweg.errors import PlanError
 from thalweg.plan.plan import Plan, Setting, plan
-from thalweg.verdict import chances, sentences
+from thalweg.verdict import advice, chances
 from thalweg.verdict.comparisons import rank
 from thalweg.verdict.entries import Verdict
 from thalweg.verdict.losses import points
@@ -396,11 +396,17 @@ def test_samples_that_would_settle_what_seeds_cannot_are_named() -> None:
     best, *others = (e.optimizer for e in result.entries)
     needs = [{"more_seeds": 0.0}, {"more_seeds": INF, "more_samples": 4567.0}, {"more_seeds": INF, "more_samples": INF}]
     entries = [dataclasses.replace(e, standing="open", **need) for e, need in zip(result.entries, needs, strict=True)]
-    verdict: Any = SimpleNamespace(entries=entries, samples=1200, replicate="seed")
-    told = sentences._open(wanted["optimizer"], verdict, "")
-    assert told[0].startswith(f"No number of seeds tells {best} apart from all others, but samples would: from ")
-    assert told[0].endswith(f" from {others[0]} about 4,600 in place of 1,200.")
-    assert told[1:] == [f"No number of seeds can be promised to tell {best} apart from {others[1]}."]
+    beyond = f"No number of seeds can be promised to tell {best} apart from {others[1]}."
+    for most, rest in (
+        (0, ""),
+        (6000, " (`thalweg extend --samples 4567`)"),
+        (3000, ", and training and validation have 3,000 together, so more data would be needed"),
+    ):
+        verdict: Any = SimpleNamespace(entries=entries, samples=1200, most_samples=most, replicate="seed")
+        told = advice.still_open(wanted["optimizer"], verdict)
+        assert told[0].startswith(f"No number of seeds tells {best} apart from all others, but samples would: from ")
+        assert told[0].endswith(f" from {others[0]} about 4,600 in place of 1,200{rest}.")
+        assert told[1:] == [beyond]
 
 
 def test_one_optimizer_alone_is_compared_with_nobody() -> None:

@@ -14,15 +14,34 @@ EXAMPLE = "Example: thalweg extend runs/digits.db --seeds 20"
 
 def extend(
     store: Store,
-    seeds: Annotated[int, typer.Option(help="How many more fresh seeds, for every setting that was confirmed.")] = 10,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many more fresh seeds; 10 if nothing is asked for.", show_default=False)
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            help="Until so many samples judge: parts of the training samples change places with the validation part, "
+            "one after the other. The test part stays untouched.",
+            show_default=False,
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Run the chosen settings to so many epochs, from the same seeds; schedules are those of a run that "
+            "long, and the verdict is then at so many.",
+            show_default=False,
+        ),
+    ] = None,
     report: Report = None,
     json: Json = False,
     quiet: Quiet = False,
     trust: Trust = False,
 ) -> None:
-    """Run the chosen settings with more fresh seeds, and give the verdict over all of them.
+    """Give the chosen settings more fresh seeds, more samples to be judged on, or more epochs, in the same store.
 
-    Each further look is tested at a smaller level, so that looking again stays within 5%.
+    The verdict is then over all of them. Each further look is tested at a smaller level, so that looking again stays
+    within 5%.
     """
     from ..study.study import Study
     from .result import check_report, finish
@@ -30,4 +49,4 @@ def extend(
     check_report(report)
     study = Study.open(store)
     ask(study, trust)
-    finish(study.extend(seeds, progress=False if quiet else None), report, json)
+    finish(study.extend(seeds, samples, epochs, progress=False if quiet else None), report, json)

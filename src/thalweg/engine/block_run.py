@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from safetensors.torch import load, save
@@ -45,7 +45,7 @@ def failure(error: Exception, problem: str) -> TrainingError:
 def _train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
     plan = programs.plan
     task = programs.task(job.settings[0], job.fold)
-    block = Block(task, [plan.member(s, job.seed) for s in job.settings], plan.epochs)
+    block = Block(task, [plan.member(s, job.seed) for s in job.settings], job.epochs)
     if job.checkpoint is not None:
         block.load(load(job.checkpoint))
     yield _steps(block)
@@ -59,9 +59,10 @@ def _train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
         if epoch is not None:
             finished = block.step == block.total
             values, parts = dict(epoch.values), {}
-            if job.tested and (finished or _judges(block, plan)):
-                values |= {f"test_{n}": v for n, v in block.evaluate(*programs.problem.test).items()}
-                parts = _parts(block, programs)
+            if job.parts and (finished or _judges(block, plan)):
+                if "test" in job.parts:
+                    values |= {f"test_{n}": v for n, v in block.evaluate(*programs.problem.test).items()}
+                parts = _parts(block, programs, job.parts)
             yield Passed(block.step, values, block.diverged.copy(), time.monotonic() - pass_start, finished, parts)
             pass_start = time.monotonic()
             if finished:  # a checkpoint now would make it look unfinished
@@ -81,16 +82,16 @@ def _judges(block: Block, plan: Plan) -> bool:
     """Whether the epoch that has just ended may be among those that a run is judged by; without a validation part the
     last alone is."""
     epoch = block.step // block.task.batches.steps
-    return block.task.validation is not None and epoch >= plan.criterion.first(plan.epochs)
+    return block.task.validation is not None and epoch >= plan.criterion.first(block.epochs)
 
 
-def _parts(block: Block, programs: Programs) -> dict[str, np.ndarray]:
-    """Each metric on parts of the validation samples, where these judge, and on parts of the test samples."""
+def _parts(block: Block, programs: Programs, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Each metric on parts of the samples of these parts of the data, of validation where there is one."""
     of = {"validation": block.task.validation, "test": programs.problem.test}
     return {
         f"{part}_{name}": values
         for part, pair in of.items()
-        if pair is not None
+        if part in names and pair is not None
         for name, values in block.by_parts(*pair).items()
     }
 

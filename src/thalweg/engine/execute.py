@@ -21,7 +21,9 @@ from torch.utils.data import DataLoader
 
 from ..errors import PlanError
 from ..plan.factors import Setting
-from ..plan.plan import HALVING, MOST_RUNS, Plan
+from ..plan.looks import SEARCH, Look
+from ..plan.plan import MOST_RUNS, Plan
+from ..plan.stored import HALVING
 from ..problem.prepare import Prepared
 from ..store.file import BlockRow, Store
 from ..verdict.sentences import trained_as
@@ -121,7 +123,7 @@ def _widened(store: Store, programs: Programs, more: Callable[..., Wider | None]
         more: programs and the table of members → the programs with what comes next, and the settings that this adds.
     """
     wider = more(programs, store.members())
-    if wider is None or store.blocks("confirmation") or store.meta("costs") is not None:
+    if wider is None or store.stages().keys() - {SEARCH} or store.meta("costs") is not None:
         return None
     programs, settings = wider
     plan = programs.plan
@@ -134,34 +136,49 @@ def _widened(store: Store, programs: Programs, more: Callable[..., Wider | None]
 def _confirm(ledger: Ledger, programs: Programs) -> None:
     """The chosen settings again, with fresh seeds."""
     store, plan = ledger.store, programs.plan
-    if not store.blocks("confirmation"):
-        fresh = range(plan.seeds, plan.seeds + plan.confirmation)
-        settings = to_confirm(plan, store.members())
-        store.add_blocks("confirmation", programs.blocks(settings, fresh, plan.fresh_folds))
-    rows = store.blocks("confirmation")
-    ledger.progress.begin("confirmation", _member_steps(programs, rows), _steps_done(rows))
-    _train(ledger, programs, "confirmation")
-    ledger.progress.end()
+    for look in plan.confirmations:  # a rerun has the looks of the study that it repeats from the start
+        if blocks := _lacking(store, programs, look):
+            store.add_blocks(plan.stage(look), blocks)
+    for stage in dict.fromkeys(map(plan.stage, plan.confirmations)):
+        rows = store.blocks(stage)
+        ledger.progress.begin(stage, _member_steps(programs, rows), _steps_done(rows))
+        _train(ledger, programs, stage)
+        ledger.progress.end()
 
 
-def add_seeds(store: Store, plan: Plan, problem: Prepared) -> None:
-    """Put the blocks of the seeds by which a plan was extended into the store, and the plan, in one transaction."""
+def _lacking(store: Store, programs: Programs, look: Look) -> list[tuple[int, list[Setting], int | None]]:
+    """The blocks of a look at the confirmation that are not in the store."""
+    plan, blocks, stage = programs.plan, store.blocks(), programs.plan.stage(look)
+    there = {(row.seed, row.fold) for row in blocks if row.stage == stage}
+    before = [setting for row in blocks if row.stage != SEARCH for setting in row.settings]
+    settings = list(dict.fromkeys(before)) or to_confirm(plan, store.members())
+    seeds: dict[tuple[int | None, ...], list[int]] = {}  # by the folds that they lack
+    for seed in range(plan.seeds, plan.seeds + look.seeds):
+        if folds := tuple(fold for fold in plan.fresh_folds(look) if (seed, fold) not in there):
+            seeds.setdefault(folds, []).append(seed)
+    return [block for folds, some in seeds.items() for block in programs.blocks(settings, some, folds)]
+
+
+def add_fresh(store: Store, plan: Plan, problem: Prepared) -> None:
+    """Put the blocks by which a plan was extended into the store, and the plan, in one transaction.
+
+    Raises:
+        PlanError: that would be more runs than are allowed.
+    """
     programs = Programs(plan, problem, ways_of(store.meta("batching", {})))
-    before = store.blocks("confirmation")
-    settings = list(dict.fromkeys(setting for row in before for setting in row.settings))
-    if len(settings) * plan.confirmation * len(plan.fresh_folds) > MOST_RUNS:
+    look, settings = plan.confirmations[-1], len(to_confirm(plan, store.members()))
+    if settings * look.seeds * len(plan.fresh_folds(look)) > MOST_RUNS:
         raise PlanError(
-            f"{len(settings)} settings with {plan.confirmation:,} fresh seeds are more runs than the {MOST_RUNS:,} "
+            f"{settings} settings with {look.seeds:,} fresh seeds are more runs than the {MOST_RUNS:,} "
             "that are allowed; give fewer seeds."
         )
-    first = plan.seeds + (plan.looks[-1] if plan.looks else 0)
-    blocks = programs.blocks(settings, range(first, plan.seeds + plan.confirmation), plan.fresh_folds) if before else []
-    changes = {"confirmation": plan.confirmation, "looks": list(plan.looks)}
-    store.add_blocks("confirmation", blocks, {"plan": {**store.meta("plan"), **changes}})
+    meta = {"plan": {**store.meta("plan"), **plan.extension()}, "recipe_run": None}
+    store.add_blocks(plan.stage(look), _lacking(store, programs, look), meta)
 
 
 def _member_steps(programs: Programs, rows: Sequence[BlockRow]) -> int:
-    return sum(len(r.settings) * programs.plan.epochs * programs.steps(r.settings[0], r.fold) for r in rows)
+    epochs = programs.plan.epochs_of
+    return sum(len(r.settings) * epochs(r.stage) * programs.steps(r.settings[0], r.fold) for r in rows)
 
 
 def _steps_done(rows: Sequence[BlockRow]) -> int:
@@ -199,8 +216,10 @@ def _workers(progress: Progress, programs: Programs, rows: Sequence[BlockRow], u
     take longer to start than to work."""
     cores = min(torch.get_num_threads(), len(rows))
     steps = [len(row.settings) * programs.steps(row.settings[0], row.fold) for row in rows]
-    step_seconds = [programs.way(row.settings[0]).seconds for row in rows]
-    if cores > 1 and np.dot(steps, step_seconds) * (until or programs.plan.epochs) >= WORTH:
+    step_seconds = [
+        programs.way(row.settings[0]).seconds * (until or programs.plan.epochs_of(row.stage)) for row in rows
+    ]
+    if cores > 1 and np.dot(steps, step_seconds) >= WORTH:
         if (content := portable(programs)) is not None:
             return Processes(content, cores)
         progress.note(

@@ -253,7 +253,7 @@ def _followed(programs: Programs, foreseen: Sequence[ProgramForecast]) -> list[S
     finer = 2 * levels * plan.refine if refines else 0
     chosen = levels + len(plan.optimizers)
     stages = [stage("refinement", finer, plan.seeds * len(plan.search_folds))]
-    stages += [stage("confirmation", chosen, plan.confirmation * len(plan.fresh_folds))]
+    stages += [stage("confirmation", chosen, look.seeds * len(plan.fresh_folds(look))) for look in plan.confirmations]
     return [one for one in stages if one.runs]
 
 

@@ -25,7 +25,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from ..plan.factors import Setting
-from ..plan.plan import HALVING, Plan
+from ..plan.plan import Plan
+from ..plan.stored import HALVING
 from ..store.file import ENDED, BlockRow
 from ..verdict.comparisons import badness
 from .programs import Programs

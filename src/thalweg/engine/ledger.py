@@ -17,6 +17,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ..errors import StoreError, TrainingError
+from ..plan.looks import SEARCH
+from ..plan.plan import Plan
 from ..population.block import Block
 from ..store.file import ENDED, BlockRow, Compacted, Store
 from .messages import Ended, Event, Failed, Job, Passed, Saved, Steps, StopFlag, TooLarge, Workers
@@ -48,9 +50,9 @@ class Ledger:
             if programs.fits(row.settings[0], len(row.settings)):
                 self._step[row.id] = row.step
                 self._begun.discard(row.id)
-                tested = row.stage == "confirmation" and row.fold is None
-                content = self.store.load_checkpoint(row)
-                return Job(row.id, row.settings, row.seed, row.fold, until, tested, content)
+                parts = _judging_parts(programs.plan, row)
+                content, epochs = self.store.load_checkpoint(row), programs.plan.epochs_of(row.stage)
+                return Job(row.id, row.settings, row.seed, epochs, row.fold, until, parts, content)
             self._halve(programs, row.id)
         return None
 
@@ -151,6 +153,13 @@ class Ledger:
         return [row for row in self.store.blocks(stage) if row.status not in ENDED]
 
 
+def _judging_parts(plan: Plan, row: BlockRow) -> tuple[str, ...]:
+    """The parts of the data on whose samples the runs of a block count one by one."""
+    if row.stage == SEARCH or (plan.folds is not None and row.fold is not None):
+        return ()
+    return ("validation", "test") if row.fold is None else ("validation",)
+
+
 def _gathered(
     programs: Programs, origins: Sequence[tuple[BlockRow, int]], saved: Mapping[int, Mapping[str, Tensor]]
 ) -> Block:
@@ -161,10 +170,11 @@ def _gathered(
         saved: the checkpoint of each of those blocks, by its number.
     """
     plan, (first, _) = programs.plan, origins[0]
+    epochs = plan.epochs_of(first.stage)
     task = programs.task(first.settings[0], first.fold)
-    block = Block(task, [plan.member(row.settings[at], row.seed) for row, at in origins], plan.epochs)
+    block = Block(task, [plan.member(row.settings[at], row.seed) for row, at in origins], epochs)
     for row in {row.id: row for row, _ in origins}.values():
-        old = Block(task, [plan.member(s, row.seed) for s in row.settings], plan.epochs)
+        old = Block(task, [plan.member(s, row.seed) for s in row.settings], epochs)
         old.load(saved[row.id])
         block.adopt(old, [(k, at) for k, (source, at) in enumerate(origins) if source.id == row.id])
     return block

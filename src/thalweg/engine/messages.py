@@ -25,17 +25,20 @@ class Job:
         block: its number in the store.
         settings: of its members, in their order; they share a program.
         seed, fold: of all its members.
+        epochs: of a whole run.
         until: the pass over the data at whose end to stop; None goes on to the last.
-        tested: whether it is evaluated on the test part at its end.
+        parts: of the data, "validation" and "test", on which it is also judged by parts of the samples where it may
+            be judged; the test part is used at no other time.
         checkpoint: the content of a safetensors file to go on from; None begins anew.
     """
 
     block: int
     settings: tuple[Setting, ...]
     seed: int
+    epochs: int
     fold: int | None = None
     until: int | None = None
-    tested: bool = False
+    parts: tuple[str, ...] = ()
     checkpoint: bytes | None = None
 
 

@@ -61,7 +61,8 @@ class Programs:
         self._tasks: dict[tuple[Program, int | None, str], Task] = {}
         self._limits: dict[Program, int] = {}
         self._lock = threading.Lock()
-        self._folds = plan.folds.rows(problem) if plan.folds else []
+        folds = plan.folds or plan.swaps
+        self._folds = folds.rows(problem) if folds else []
         self.train_as(ways)
 
     def train_as(self, ways: Sequence[Sequence[Any]]) -> None:
@@ -135,7 +136,7 @@ class Programs:
         problem = self.problem
         if isinstance(problem.train, DataLoader):
             return LoaderBatches(problem.train, problem.given), problem.validation
-        if not self._folds:
+        if fold is None and self.plan.folds is None:
             return TensorBatches(*problem.train, samples_per_step(size, problem.train.size)), problem.validation
         pool = problem.pool
         if fold is None:

@@ -22,14 +22,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..errors import ThalwegError, first_line
-from ..plan.folds import FOLD
 from ..population.batches import RANDOM
 from ..problem.prepare import Prepared
 from ..programs.native import single_threaded
 from ..recipe.recipe import Recipe, recipe
 from ..recipe.run import RecipeRun, differences
 from ..verdict.entries import Verdict
-from ..verdict.losses import matching
+from ..verdict.losses import fold_codes, matching
 from ..verdict.verdict import judge
 from .programs import Programs, built
 
@@ -54,7 +53,7 @@ def run_recipe(
     verdict = judge(plan, programs.problem.name, members, costs)
     if not verdict.entries:
         return None
-    setting = verdict.best.setting
+    setting, plan = verdict.best.setting, replace(plan, epochs=verdict.epochs)
     winner: dict[str, Any] = {
         "optimizer": setting.optimizer,
         "lr": setting.lr,
@@ -62,11 +61,9 @@ def run_recipe(
         "further": dict(setting.further),
         "compared": "validation" if plan.folds is None else "test",
     }
-    if plan.folds is not None:
-        if not plan.confirmation:
-            return RecipeRun(**winner, reason="nothing was confirmed, so no run had all samples, as the recipe has.")
-        members = members[members[FOLD].isna()]
-    row = _member(verdict, members)
+    if plan.folds is not None and not plan.confirmation:
+        return RecipeRun(**winner, reason="nothing was confirmed, so no run had all samples, as the recipe has.")
+    row = _member(verdict, members[fold_codes(members) < 0])
     if row is None:
         return RecipeRun(**winner, reason="all its runs diverged.")
     passes = min(plan.epochs, -(-STEPS // programs.task(setting).batches.steps))

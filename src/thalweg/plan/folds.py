@@ -17,7 +17,7 @@ import inspect
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,19 @@ if TYPE_CHECKING:
 FOLD = "fold"  # the column of tables
 Rows = tuple[Tensor, Tensor]  # to train on, to judge on
 _STATUSES = ("finished", "diverged", "started", "waiting")  # folds together have the last that one of them has
+
+
+class Rowed(NamedTuple):
+    """Samples to split: how many, their class ids if targets are that, and their groups if the problem has some."""
+
+    size: int
+    labels: np.ndarray | None
+    groups: np.ndarray | None
+
+    @classmethod
+    def of_pool(cls, ready: Prepared) -> Rowed:
+        """Those of training and validation."""
+        return cls(ready.pool.size, labels_of(ready.pool), ready.groups)
 
 
 @dataclass(frozen=True)
@@ -71,19 +84,22 @@ class Folds:
         Raises:
             PlanError: this version of scikit-learn splits otherwise than the one the study was begun with.
         """
-        rows = _split(_rebuilt(self.splitter, self.arguments), ready)
-        if _digest(rows) != self.digest:
+        rows = self._rows(_rebuilt(self.splitter, self.arguments), ready)
+        if digest_of(rows) != self.digest:
             raise PlanError(
                 f"{self.splitter} of this scikit-learn draws other folds than those the study was begun with; "
                 "use the version that its provenance names, or start a new study."
             )
         return rows
 
+    def _rows(self, splitter: Any, ready: Prepared) -> list[Rows]:
+        return split(splitter, Rowed.of_pool(ready))
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any] | None) -> Folds | None:
+    def from_json(cls, values: Mapping[str, Any] | None) -> Self | None:
         return None if values is None else cls(**{f.name: values[f.name] for f in fields(cls)})
 
 
@@ -105,15 +121,19 @@ def folds(count: Any, ready: Prepared, seed: int) -> Folds:
         )
     splitter = _splitter(count, ready, seed) if isinstance(count, int | np.integer) else count
     name = type(splitter).__name__
-    arguments = _arguments(splitter)
+    arguments = arguments_of(splitter)
     if name == "TimeSeriesSplit" and "test" in ready.drawn:
         raise PlanError(
             "TimeSeriesSplit judges on what comes later, and the test part would be drawn at random from all times; "
             "give the problem a test part, the latest samples."
         )
-    rows = _split(splitter, ready)
-    overlap = float(np.mean([len(judging) / len(training) for training, judging in rows]))
-    return Folds(name, arguments, len(rows), overlap, _digest(rows))
+    rows = split(splitter, Rowed.of_pool(ready))
+    return Folds(name, arguments, len(rows), overlap_of(rows), digest_of(rows))
+
+
+def overlap_of(rows: list[Rows]) -> float:
+    """Samples that a fold judges on per sample it trains on, on average."""
+    return float(np.mean([len(judging) / len(training) for training, judging in rows]))
 
 
 def check_unwatched(schedule: Factor, regularizer: Factor) -> None:
@@ -145,14 +165,12 @@ def averaged(members: pd.DataFrame) -> pd.DataFrame:
 
 
 def _splitter(count: Any, ready: Prepared, seed: int) -> Any:
-    from sklearn import model_selection as sk
-
     if isinstance(count, bool) or count < 2:
         raise PlanError(
             f"folds={count!r} is not allowed: give a whole number of at least 2, since each fold is judged on what "
             "the others train on."
         )
-    count, labels = int(count), _labels(ready.pool)
+    count, labels = int(count), labels_of(ready.pool)
     if count > ready.pool.size:
         raise PlanError(
             f"{count} folds cannot be cut from {ready.pool.size} samples of training and validation; give fewer folds."
@@ -167,20 +185,27 @@ def _splitter(count: Any, ready: Prepared, seed: int) -> Any:
                 f"{count} folds; give fewer folds, or a splitter that does not stratify, such as "
                 f"KFold({count}, shuffle=True, random_state=0)."
             )
+    return shuffled(count, labels is not None, ready.groups is not None, seed)
+
+
+def shuffled(count: int, stratified: bool, grouped: bool, seed: int) -> Any:
+    """A splitter that draws folds at random, where that is possible."""
+    from sklearn import model_selection as sk
+
     shuffle = {"shuffle": True, "random_state": seed}
-    if ready.groups is not None:
-        return sk.GroupKFold(count) if labels is None else sk.StratifiedGroupKFold(count, **shuffle)
-    return sk.KFold(count, **shuffle) if labels is None else sk.StratifiedKFold(count, **shuffle)
+    if grouped:
+        return sk.StratifiedGroupKFold(count, **shuffle) if stratified else sk.GroupKFold(count)
+    return sk.StratifiedKFold(count, **shuffle) if stratified else sk.KFold(count, **shuffle)
 
 
-def _labels(pool: Samples) -> np.ndarray | None:
+def labels_of(pool: Samples) -> np.ndarray | None:
     """Class ids, one for each sample, if that is what the targets are."""
     targets = pool.plain_targets
     ids = isinstance(targets, Tensor) and not targets.is_floating_point() and targets.ndim == 1
     return targets.numpy() if ids else None
 
 
-def _arguments(splitter: Any) -> dict[str, Any]:
+def arguments_of(splitter: Any) -> dict[str, Any]:
     """What makes an equal splitter; refused if that is not all there is to it."""
     from sklearn import model_selection
 
@@ -215,10 +240,10 @@ def _rebuilt(name: str, arguments: Mapping[str, Any]) -> Any:
     return kind(**arguments)
 
 
-def _split(splitter: Any, ready: Prepared) -> list[Rows]:
+def split(splitter: Any, samples: Rowed) -> list[Rows]:
     """The rows of each fold, with whatever scikit-learn has against it in one sentence."""
-    count, labels = ready.pool.size, _labels(ready.pool)
-    data = np.zeros((count, 1)), np.zeros(count) if labels is None else labels, ready.groups
+    size, labels, groups = samples
+    data = np.zeros((size, 1)), np.zeros(size) if labels is None else labels, groups
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
@@ -226,7 +251,7 @@ def _split(splitter: Any, ready: Prepared) -> list[Rows]:
             rows = [tuple(map(np.asarray, pair)) for pair in splitter.split(*data)]
     except (ValueError, TypeError, UserWarning) as error:
         raise PlanError(
-            f"{type(splitter).__name__} cannot split these {count} samples ({first_line(error)}); "
+            f"{type(splitter).__name__} cannot split these {size} samples ({first_line(error)}); "
             "give other folds" + (", or groups= to the problem." if "group" in str(error) else ".")
         ) from error
     if len(rows) < 2 or not all(len(part) for pair in rows for part in pair):
@@ -234,7 +259,7 @@ def _split(splitter: Any, ready: Prepared) -> list[Rows]:
             f"{type(splitter).__name__} leaves {'one fold alone' if len(rows) < 2 else 'a fold without samples'}; "
             "give at least 2 folds, each with samples to train on and samples to judge on."
         )
-    if ready.groups is not None and any(np.isin(ready.groups[a], ready.groups[b]).any() for a, b in rows):
+    if groups is not None and any(np.isin(groups[a], groups[b]).any() for a, b in rows):
         raise PlanError(
             f"{type(splitter).__name__} tears groups apart, to train on some of their samples and judge on others; "
             "give a number of folds, a splitter for groups such as GroupKFold(5), or a problem without groups."
@@ -242,7 +267,7 @@ def _split(splitter: Any, ready: Prepared) -> list[Rows]:
     return [(torch.from_numpy(training), torch.from_numpy(judging)) for training, judging in rows]
 
 
-def _digest(rows: list[Rows]) -> str:
+def digest_of(rows: list[Rows]) -> str:
     digest = hashlib.sha256()
     for part in (part for fold in rows for part in fold):
         digest.update(f"{len(part)} ".encode())

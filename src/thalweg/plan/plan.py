@@ -34,17 +34,19 @@ from .factors import (
     stored,
 )
 from .folds import Folds
-from .hyperparameters import COLUMNS, at_defaults, check_scheduled, defaults_of, varied_by
+from .hyperparameters import at_defaults, check_scheduled, defaults_of, varied_by
+from .looks import Look, check_looks, plain_looks, read_looks, stage_of
 from .points import GRID, checked_points, drawn
 from .rates import log_range, parse_rates
 from .rounds import Round, checked_rounds, plain, read
+from .stored import FULL_BUDGET, HALVING, as_now, check_stored
+from .swaps import Swaps
 
 MOST_RUNS = 1_000_000
 GROW = 6  # rates on each side, at most; at three per decade two decades
 REFINE = 2  # rounds, each with half the step of the one before
 FINEST = 10  # rounds, at most: then the step is a thousandth of the grid's
 CONSTANT = "constant"  # the schedule of a default setting
-FULL_BUDGET, HALVING = "full", "halving"
 _ANY_COUNT = Range(0, whole=True)
 
 
@@ -68,7 +70,9 @@ class Plan:
         refined: the settings of the rounds so far, beside those of the grid.
         search: "grid": all combinations of levels; "random" or "sobol": `points`.
         points: of such a search, the same for all optimizers: rate and hyperparameters → their values.
-        looks: how many seeds the confirmation had at each time it was extended.
+        looks: what the confirmation had at each time it was extended.
+        confirmation_epochs: of its runs, where it was extended to more than `epochs`.
+        swaps: parts of the training samples that judge beside the validation part; None where that alone does.
         directions: metric of the problem → −1 where higher is better, else 1, where its name alone does not say so.
         criterion: by what runs are judged, where settings are chosen and ranked.
         budget: "full": every run goes to its end; "halving": those that cannot win any more are stopped.
@@ -84,7 +88,9 @@ class Plan:
     budget: str = FULL_BUDGET
     grow: int = 0
     grown: tuple[float, ...] = ()
-    looks: tuple[int, ...] = ()
+    looks: tuple[Look, ...] = ()
+    confirmation_epochs: int | None = None
+    swaps: Swaps | None = None
     criterion: Criterion = FINAL_LOSS
     untuned: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False, compare=False)
     refine: int = 0
@@ -121,9 +127,11 @@ class Plan:
         return replace(self.grown_to(()), refined=())
 
     def as_far_as(self, stored_plan: Mapping[str, Any]) -> Plan:
-        """The plan with what the search of a store has added to it so far."""
+        """The plan with what the search of a store has added to it so far, and extensions have."""
         added = as_now(stored_plan)
-        return replace(self.grown_to(added["grown"]), refined=read(added["refined"]))
+        values = {name: added[name] for name in ("confirmation", "confirmation_epochs")}
+        values |= {"looks": read_looks(added["looks"]), "swaps": Swaps.from_json(added["swaps"])}
+        return replace(self.grown_to(added["grown"]), refined=read(added["refined"]), **values)
 
     def finer(self, by: str) -> tuple[Setting, ...]:
         """The settings by which the search was refined for the levels of that factor."""
@@ -221,19 +229,39 @@ class Plan:
         """The folds of a run of the search; without cross-validation the one that is None."""
         return (None,) if self.folds is None else tuple(range(self.folds.count))
 
-    @property
-    def fresh_folds(self) -> tuple[int | None, ...]:
-        """Those of the confirmation: each again, then None, which trains on all samples and meets the test part."""
-        return (None,) if self.folds is None else (*self.search_folds, None)
-
-    def extended(self, seeds: int) -> Plan:
-        """The plan with so many more fresh seeds; what the confirmation was before becomes a look.
-
-        Raises:
-            PlanError: that would be more runs than are allowed.
+    def fresh_folds(self, look: Look) -> tuple[int | None, ...]:
+        """Those of the confirmation at a look: each again, then None, which trains on all samples and meets the test
+        part; without cross-validation None, judged on the validation part, then the parts that change places with it.
         """
-        looks = (*self.looks, self.confirmation) if self.confirmation else ()
-        return replace(self, confirmation=self.confirmation + seeds, looks=looks)
+        if self.folds is None:
+            return (None, *range(look.swaps))
+        return (*self.search_folds, None)
+
+    @property
+    def confirmations(self) -> tuple[Look, ...]:
+        """What the confirmation had each time, and has now; nothing without one."""
+        swaps = 0 if self.swaps is None else self.swaps.used
+        now = Look(self.confirmation, self.confirmation_epochs or self.epochs, swaps)
+        return (*self.looks, now) if self.confirmation or self.looks else ()
+
+    def stage(self, look: Look) -> str:
+        """The stage of that look's runs."""
+        return stage_of(look.epochs, self.epochs)
+
+    def epochs_of(self, stage: str) -> int:
+        """To which the runs of a stage are trained."""
+        return {self.stage(look): look.epochs for look in self.confirmations}.get(stage, self.epochs)
+
+    def extended(self, seeds: int = 0, epochs: int | None = None, swaps: Swaps | None = None) -> Plan:
+        """The plan with so many more fresh seeds, more epochs or more parts that judge; what the confirmation was
+        before becomes a look."""
+        return replace(
+            self,
+            looks=self.confirmations,
+            confirmation=self.confirmation + seeds,
+            confirmation_epochs=self.confirmation_epochs if epochs is None else epochs,
+            swaps=self.swaps if swaps is None else swaps,
+        )
 
     def level(self, setting: Setting, name: str) -> Any:
         """The level of any factor in a setting: its own, or the only one the plan has."""
@@ -294,7 +322,7 @@ class Plan:
             "rates": list(self.requested_rates),
             "grow": self.grow,
             "grown": list(self.grown),
-            "looks": list(self.looks),
+            **self.extension(),
             "by_metric": self.criterion.by_metric,
             "judge": self.criterion.judge,
             "directions": dict(self.directions),
@@ -306,12 +334,20 @@ class Plan:
             "applies": {f.name: list(f.only or ()) for f in self.hyperparameters},
             "seeds": self.seeds,
             "epochs": self.epochs,
-            "confirmation": self.confirmation,
             "states": dict(self.states),
             "untuned": {label: list(names) for label, names in self.untuned.items()},
             "budget": self.budget,
             "folds": None if self.folds is None else self.folds.to_json(),
             "defaults": {label: dict(values) for label, values in self.defaults.items()},
+        }
+
+    def extension(self) -> dict[str, Any]:
+        """Of the plain values, those that an extension changes."""
+        return {
+            "confirmation": self.confirmation,
+            "confirmation_epochs": self.confirmation_epochs,
+            "swaps": None if self.swaps is None else self.swaps.to_json(),
+            "looks": plain_looks(self.looks),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -342,17 +378,17 @@ class Plan:
             return stored(kind, now[name], specs.get(name, {}), objects.get(name, {}), check=check)
 
         try:
-            _check_stored(now)
+            check_stored(now)
             varied = now["hyperparameters"].items()
             hyper = (stored(hyperparameter(name), levels, {}, only=applies[name]) for name, levels in varied)
             names = ("seeds", "epochs", "confirmation", "states", "defaults", "budget", "grow")
             names += ("refine", "untuned", "search", "directions")
-            values = {name: now[name] for name in names}
-            values |= {name: tuple(now[name]) for name in ("looks", "points")}
+            values: dict[str, Any] = {name: now[name] for name in names} | {"points": tuple(now["points"])}
             values["criterion"] = Criterion.of(now["by_metric"], now["judge"])
             plan = cls((*map(fixed, FIXED), *hyper), folds=Folds.from_json(now["folds"]), **values)
             checked_points(plan.points, {f.name: f.levels for f in (plan["lr"], *plan.hyperparameters)})
             plan = checked(plan.as_far_as(now))
+            check_looks(plan.confirmations, plan.epochs)
             checked_rounds(plan.refined, plan.refine, replace(plan, refined=()).settings, plan.ranked)
             return plan
         except PlanError as error:
@@ -361,35 +397,6 @@ class Plan:
 
 def _variant(optimizer: str, changes: Mapping[str, Any]) -> str:
     return f"{optimizer} {json.dumps(changes)}" if changes else optimizer
-
-
-def _check_stored(plain: Mapping[str, Any]) -> None:
-    """Refuse a stored plan whose parts, each of its shape, do not fit together."""
-    for kind in FIXED:
-        levels = plain[kind.argument]
-        if len(set(levels)) < len(levels):
-            raise PlanError(f"{kind.many} are listed twice")
-    for name, labels in (("states", "optimizers"), ("equations", "optimizers"), ("applies", "hyperparameters")):
-        if missing := [label for label in plain[labels] if label not in plain[name]]:
-            raise PlanError(f"{name} lacks {missing[0]}")
-    looks = [*plain["looks"], plain["confirmation"]]
-    if any(before >= after for before, after in itertools.pairwise(looks)):
-        raise PlanError("looks are not fewer and fewer seeds than the confirmation has")
-    if columns := [name for name in plain["hyperparameters"] if name in COLUMNS]:
-        raise PlanError(f"{columns[0]} is not a hyperparameter")
-
-
-def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
-    """A store's plan in today's form: what the first schema did not know has its one default level."""
-    plain = dict(stored_plan)
-    if "batch_size" in plain:
-        plain["batch_sizes"] = [plain.pop("batch_size")]
-        plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
-        plain["specs"] = {"optimizers": plain["specs"]} if plain.get("specs") else {}
-    usual = {"regularizers": ["none"], "folds": None, "defaults": {}, "budget": FULL_BUDGET, "grow": 0, "grown": []}
-    usual |= {"looks": [], "refine": 0, "refined": [], "untuned": {}, "search": GRID, "points": []}
-    usual |= {"by_metric": "loss", "judge": LAST, "directions": {}}
-    return {**usual, **plain}
 
 
 def plan(

@@ -29,7 +29,7 @@ def solutions(
 ) -> tuple[str, nn.Module, Prepared, list[State], State | None]:
     """(name, the trained network, its problem, its path, the network of another optimizer or None)."""
     ready = results.prepared(problem)
-    programs = Programs(results.plan, ready)
+    programs = Programs(results.judged_plan, ready)
     setting = results.chosen(optimizer)
     states = _path(results, programs, setting, POINTS if kind == "path" else 1)
     module = built(ready)
@@ -50,8 +50,8 @@ def _path(results: Results, programs: Programs, setting: Setting, points: int) -
         raise UsageError(
             f"all runs of {setting.optimizer} diverged, so no network can be looked at; choose another optimizer."
         )
-    last = "confirmation" if "confirmation" in set(runs["stage"]) else "search"
-    run_seed = int(runs[runs["stage"] == last]["seed"].min())
+    judged = runs[runs["stage"] == results.verdict.stage]
+    run_seed = int((runs if judged.empty else judged)["seed"].min())
     block = Block(programs.task(setting), [programs.plan.member(setting, run_seed)], programs.plan.epochs)
     every = max(1, -(-block.total // points))
     states = [_state(block)] if points > 1 else []

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..plan.factors import Factor, Level, Setting, shown, words_of
-from ..verdict.answer import answer, called, listed
+from ..verdict.answer import answer
 from ..verdict.entries import Verdict
 from ..verdict.sentences import apart, edges, lost_runs, luck, unequal
+from ..verdict.words import called, listed
 from .choice import Choice
 from .runs import Runs
 
@@ -38,7 +39,7 @@ def notes(factor: Factor, verdict: Verdict, runs: Runs, choice: Choice, comparis
     """What to beware of, and what would help."""
     words = [*_single(factor, verdict), *edges(factor, verdict.entries), *unequal(factor, verdict, "")]
     words += _ended(verdict, runs) + lost_runs(factor, verdict) + _left_out(factor, runs, choice)
-    words += apart(factor, verdict, comparisons, "")
+    words += apart(factor, verdict, comparisons, in_store=False)
     words += _unpaired(choice, runs) if verdict.seeds > 1 else []
     words.append(luck(factor, verdict) if choice.confirmed else _lucky(factor, verdict))
     return [*filter(None, words)]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..plan.factors import Level
+from ..plan.looks import SEARCH
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class RecipeRun:
         if self.reason:
             return f"The recipe of {winner} was not run: {self.reason}"
         means = "in plain PyTorch" if self.plain else "in PyTorch with thalweg's optimizer"
-        which = "fresh seed" if self.stage == "confirmation" else "seed"
+        which = "seed" if self.stage == SEARCH else "fresh seed"
         passes = f"{self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}"
         if self.epochs < self.planned:
             passes = f"the first {self.epochs} of {self.planned} epochs"

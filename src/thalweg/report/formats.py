@@ -13,7 +13,7 @@ from typing import Any
 from ..pictures.numbers import duration, number, short
 from ..plan.factors import shown
 from ..verdict.intervals import Interval
-from ..verdict.sentences import percent
+from ..verdict.words import percent
 
 EMPTY = "—"
 Written = str | tuple[str, str]  # the second stands small beneath the first

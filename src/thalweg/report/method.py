@@ -37,9 +37,15 @@ others train a model that is judged on it. Seeds and folds are both resampled; s
 their spread is corrected after Nadeau and Bengio (2003). The test numbers are of the same fresh seeds trained
 again on all training and validation samples."""
 
+_SWAPS = """
+
+Parts of the training samples judged too, each in its turn, while the rest and the validation samples trained. Intervals
+are about the mean performance of these models on other samples like these (Bayle, Bayle, Janson and Mackey 2020)."""
+
 
 def method(verdict: Verdict) -> Section:
-    return Section("method", "How to read this", METHOD + (_FOLDS if verdict.folds else ""))
+    further = _FOLDS if verdict.folds else _SWAPS if verdict.swaps else ""
+    return Section("method", "How to read this", METHOD + further)
 
 
 def notes(verdict: Verdict, batching: list[str]) -> Section:

@@ -10,7 +10,7 @@ from ..plan.factors import FULL, OPTIMIZER, Kind, shown, words_of
 from ..plan.factors import RATE as GRID
 from ..plan.plan import Plan, grid
 from ..verdict.entries import Entry, Verdict
-from ..verdict.sentences import percent
+from ..verdict.words import percent
 from .sections import Column, Figure, Row, Section, level
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def answer(verdict: Verdict, plan: Plan, table: pd.DataFrame) -> Section:
     facts = {
         f"runs: {grid(plan)}": len(search),
         f"epochs for every run{stopped}, {_batches(plan.batch_sizes)}": plan.epochs,
+        **({"epochs of the confirmation": verdict.epochs} if verdict.epochs > plan.epochs else {}),
         ended: int(counts.get("finished", 0)),
         behind + (f", {fresh:,} more runs" if fresh else ""): verdict.seeds,
     }

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from ..pictures.numbers import number
 from ..plan.factors import words_of
-from ..plan.folds import FOLD, averaged
+from ..plan.folds import averaged
 from ..plan.plan import Plan
 from ..verdict import sensitivity as valleys
 from ..verdict.entries import Verdict
 from ..verdict.generalization import Generalization
-from ..verdict.losses import having, matching, points
+from ..verdict.losses import having, matching, points, recorded
 from ..verdict.targets import race
 from .sections import Column, Figure, Row, Section
 
@@ -149,8 +149,7 @@ def learning(verdict: Verdict, table: pd.DataFrame, curves: pd.DataFrame) -> Sec
     from ..pictures.learning import learning_table
 
     section = functools.partial(Section, "learning", "Learning curves")
-    members = table[table["stage"] == verdict.stage]
-    members = members[members[FOLD].notna()] if verdict.folds else members
+    members = recorded(table, verdict)
     members = members[functools.reduce(operator.or_, (matching(members, one.setting) for one in verdict.entries))]
     curves = curves[curves["metric"].isin(["train_loss", "validation_loss"])]
     curves = points(curves, members[["member", "optimizer", "status", "step"]])

@@ -128,8 +128,8 @@ def leaders(plan: Plan, verdict: Verdict, table: pd.DataFrame, curves: pd.DataFr
     ]
     caption = (
         f"The rank after each epoch, by the mean {by.words} over {verdict.seeds} "
-        f"{'fresh ' * verdict.confirmed}seeds; where lines cross, the order turns over. Settings and schedules are "
-        "those chosen for the whole budget: with fewer epochs others might have been chosen."
+        f"{'fresh ' * verdict.confirmed}seeds; where lines cross, the order turns over. Settings are those chosen "
+        f"for {plan.epochs} epochs, and schedules those of {verdict.epochs}: with fewer others might have been chosen."
     )
     rows = [{**vars(one), factor.name: one.level, "behind": "leads" if one.leads else one.behind} for one in standings]
     ranks: dict[str, list[tuple[int, int, float]]] = {}

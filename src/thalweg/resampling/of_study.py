@@ -25,7 +25,8 @@ def ensemble(
     if kind not in KINDS:
         raise PlanError(unknown("kind of ensemble", str(kind), KINDS))
     setting = results.chosen(optimizer)
-    programs = Programs(*results.to_train(problem))
+    _, ready = results.to_train(problem)
+    programs = Programs(results.judged_plan, ready)
     if kind != "boosting":
         return averaged_members(programs, setting, kind, members)
     every = [entry.setting for entry in results.verdict.entries]

@@ -26,10 +26,12 @@ from ..errors import PlanError
 from ..plan.criterion import LAST, Criterion
 from ..plan.factors import FULL
 from ..plan.folds import FOLD
-from ..plan.plan import CONSTANT, FINEST, FULL_BUDGET, HALVING, MOST_RUNS, as_now
+from ..plan.looks import CONFIRMATION, SEARCH, stages
+from ..plan.plan import CONSTANT, FINEST, MOST_RUNS
 from ..plan.points import SEARCHES
+from ..plan.stored import FULL_BUDGET, HALVING, as_now
 
-STAGES, STATUSES = ("search", "confirmation"), ("waiting", "started", "finished", "stopped")
+STATUSES = ("waiting", "started", "finished", "stopped")
 
 
 class Damage(Exception):
@@ -66,11 +68,13 @@ def check_tables(db: sqlite3.Connection, schemas: Mapping[int, str]) -> None:
 # Rows
 
 _WHOLE = "typeof({0}) = 'integer' AND {0} BETWEEN {1} AND 9007199254740992"
+# "confirmation at 40 epochs": nothing but a number stands in the place of the 40.
+_LONGER = f"stage = '{CONFIRMATION} at ' || CAST(substr(stage, {len(CONFIRMATION) + 5}) AS INTEGER) || ' epochs'"
 _TEXT = "typeof({0}) = 'text' AND length({0}) <= 10000"
 _COLUMNS = {
     "blocks": {
         "id": _WHOLE.format("id", 1),
-        "stage": f"stage IN {STAGES}",
+        "stage": f"stage IN {(SEARCH, CONFIRMATION)} OR {_LONGER}",
         "seed": _WHOLE.format("seed", 0),
         "status": f"status IN {STATUSES}",
         "step": _WHOLE.format("step", 0),
@@ -117,8 +121,12 @@ def check_rows(db: sqlite3.Connection, absent: str = "") -> None:
             raise Damage(f"block {row[0]} has {words}")
 
 
-def check_levels(db: sqlite3.Connection) -> None:
-    """Refuse members whose optimizer, rate or schedule is not in the plan, if there is one."""
+def check_levels(db: sqlite3.Connection, absent: str = "") -> None:
+    """Refuse members whose optimizer, rate, schedule, stage or fold is not in the plan, if there is one.
+
+    Args:
+        absent: as in `check_rows`.
+    """
     row = db.execute("SELECT value FROM meta WHERE key = 'plan'").fetchone()
     if row is None:
         return
@@ -130,6 +138,25 @@ def check_levels(db: sqlite3.Connection) -> None:
         for (level,) in db.execute(f"SELECT DISTINCT {name} FROM members"):
             if level not in allowed:
                 raise Damage(f"members has {_short(level)} as {name}, which is not in the plan")
+    for (stage,) in db.execute("SELECT DISTINCT stage FROM blocks"):
+        if stage not in stages(plan):
+            raise Damage(f"blocks has {_short(stage)} as stage, which is not in the plan")
+    if not absent:
+        _check_folds(db, plan)
+
+
+def _check_folds(db: sqlite3.Connection, plan: Mapping[str, Any]) -> None:
+    """Refuse runs of folds that the plan has not, and runs of the search that have none where they should."""
+    count = plan["folds"]["count"] if plan["folds"] else 0
+    swaps = plan["swaps"]["used"] if plan["swaps"] else 0
+    rows = db.execute(
+        f"SELECT DISTINCT b.stage = '{SEARCH}', json_extract(m.further, '$.{FOLD}') "
+        "FROM members m JOIN blocks b ON b.id = m.block"
+    )
+    for searched, fold in rows:
+        none = fold is None and not (searched and count)
+        if not none and not (isinstance(fold, int) and 0 <= fold < (count if searched else count or swaps)):
+            raise Damage(f"members has {_short(fold)} as {FOLD}, which is not in the plan")
 
 
 def curve(value: Any, count: int | None, metric: Any, step: Any) -> np.ndarray:
@@ -238,7 +265,8 @@ _FOLDS = {"splitter": TEXT, "arguments": _ARGUMENTS, "count": SEVERAL, "overlap"
 _PLAN = {
     **{name: [TEXT] for name in ("optimizers", "schedules", "regularizers")},
     **{name: [RATE] for name in ("rates", "grown")},
-    "looks": [SEVERAL],
+    "looks": [{"seeds": SEVERAL, "epochs": POSITIVE, "swaps": FEW}],
+    "confirmation_epochs": (NONE, POSITIVE),
     "losses": [(NONE, TEXT)],
     "batch_sizes": [BATCH],
     "hyperparameters": Named([LEVEL[1:]]),
@@ -257,6 +285,7 @@ _PLAN = {
     "search": Plain("'grid', 'random' or 'sobol'", lambda value: value in SEARCHES),
     "points": [Named(LEVEL[1:])],
     "folds": (NONE, _FOLDS),
+    "swaps": (NONE, {**_FOLDS, "sizes": [SEVERAL], "used": SEVERAL}),
     "defaults": Named({"lr": RATE, "?": LEVEL}),
 }
 _SESSION = {"started?": TEXT, "?": LEVEL}

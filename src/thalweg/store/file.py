@@ -46,7 +46,7 @@ from ..files import put_new
 from ..plan.criterion import Criterion
 from ..plan.factors import Setting
 from ..plan.folds import FOLD
-from ..plan.plan import as_now
+from ..plan.stored import as_now
 from . import checks
 from .blocks import BlockRow, Compacted, compact
 from .connection import APPLICATION, SCHEMA, VERSION, bounded, check_file, connect, damage, kind_of, mode
@@ -409,8 +409,10 @@ class Store:
         if self._version < 3:
             return {}
         with self._reading(rows=True):
-            first = dict(self._db.execute("SELECT block, min(id) FROM members GROUP BY block"))
-            return judged_parts(self._db, self._counts(), first, self._criterion())
+            rows = self._db.execute("SELECT block, id, further FROM members WHERE position = 0").fetchall()
+            first = {block: member for block, member, _ in rows}
+            folds = {block: dict(_levels(further)).get(FOLD) for block, _, further in rows}
+            return judged_parts(self._db, self._counts(), first, folds, self._criterion())
 
     def _criterion(self) -> Criterion:
         """By what the study judges, read within a transaction that is open; the default where there is no plan."""
@@ -430,7 +432,7 @@ class Store:
             try:
                 if rows and not self._checked:
                     checks.check_rows(self._db, "further" if self._plain else "")
-                    checks.check_levels(self._db)
+                    checks.check_levels(self._db, "further" if self._plain else "")
                     self._checked = True
                 yield
             finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,18 +46,24 @@ def judged(
 
 
 def judged_parts(
-    db: sqlite3.Connection, counts: Mapping[int, int], first: Mapping[int, int], criterion: Criterion
+    db: sqlite3.Connection,
+    counts: Mapping[int, int],
+    first: Mapping[int, int],
+    folds: Mapping[int, Any],
+    criterion: Criterion,
 ) -> dict[str, pd.DataFrame]:
     """Metric → a table with a row for each member and a column for each part of the samples.
 
     Args:
         first: block → the number of its first member.
+        folds: block → the fold of its members. Another one may have fewer parts: the last columns are then NaN.
     """
     judging: dict[int, dict[int, np.ndarray]] = {}
     points = "SELECT block, step, value FROM curves WHERE metric = ? AND block IN (SELECT block FROM parts)"
     for block, step, value in db.execute(points, [criterion.column]) if criterion.epochs != 1 else ():
         judging.setdefault(block, {})[step] = checks.curve(value, counts.get(block), criterion.column, step)
     rows: dict[str, dict[int, np.ndarray]] = {}
+    parts: dict[tuple[str, Any], int] = {}
     read = db.execute("SELECT block, metric, step, value FROM parts ORDER BY block, metric, step")
     tables = ((b, m, s, checks.parts(value, counts.get(b), m, s)) for b, m, s, value in read)
     for block, points in _by_block(tables):
@@ -64,10 +71,9 @@ def judged_parts(
         for metric, values in points.items():
             table = weighted(values, shares) if shares else None
             table = values[max(values)] if table is None else table
+            if parts.setdefault((metric, folds[block]), table.shape[1]) != table.shape[1]:
+                raise checks.Damage(f"parts of {metric} are not as many for each member")
             rows.setdefault(metric, {}).update((first[block] + k, row) for k, row in enumerate(table))
-    for metric, each in rows.items():
-        if len({len(row) for row in each.values()}) > 1:
-            raise checks.Damage(f"parts of {metric} are not as many for each member")
     return {metric: pd.DataFrame.from_dict(each, orient="index") for metric, each in rows.items()}
 
 

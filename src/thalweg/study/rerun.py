@@ -19,6 +19,7 @@ import pandas as pd
 
 from ..errors import PlanError
 from ..formulas import Formula
+from ..plan.folds import FOLD
 from ..problem.declaration import Problem
 from ..recipe.run import differences
 from ..results import Results
@@ -141,6 +142,7 @@ def _points(study: Results) -> tuple[list[str], pd.Series]:
     """The runs in words, and every value by (run, step, metric), in an order that does not depend on blocks."""
     runs, curves = study.table(), study.curves()
     names = ["stage", "optimizer", "lr", "schedule", *(f.name for f in study.plan.further), "seed"]
+    names += [FOLD] if FOLD in runs else []
     code, words = pd.factorize(runs[names].map(str).agg(" ".join, axis=1), sort=True)
     place = pd.Series(code, index=runs["member"])
     index = [place.loc[curves["member"]].to_numpy(), curves["step"], curves["metric"].astype(str)]

@@ -16,13 +16,13 @@ from ..engine.progress import Progress, progress_for
 from ..errors import PlanError, StoreError, unknown
 from ..formulas import Formula
 from ..formulas.opaque import Opaque
-from ..numbers import Range
 from ..plan.criterion import LAST
 from ..plan.factors import FULL, STORED_BATCH_SIZE, factor
 from ..plan.folds import check_unwatched
 from ..plan.folds import folds as cut
-from ..plan.plan import FULL_BUDGET, GROW, REFINE, Plan, as_now, checked, plan
+from ..plan.plan import GROW, REFINE, Plan, checked, plan
 from ..plan.points import GRID
+from ..plan.stored import FULL_BUDGET, as_now
 from ..problem import trust as trusted
 from ..problem.declaration import Problem
 from ..problem.find import load
@@ -33,6 +33,7 @@ from ..schedules import Given
 from ..store.connection import stem_of
 from ..store.file import Store, kind_of
 from ..store.provenance import provenance
+from .extension import extended
 
 if TYPE_CHECKING:
     from ..probes.landscape import Landscape
@@ -132,16 +133,28 @@ class Study(Results):
 
         return bias_variance(self, members, noise, problem)
 
-    def extend(self, seeds: int = 10, problem: Problem | str | None = None, progress: bool | None = None) -> Study:
-        """More evidence in the same store: so many more fresh seeds for every setting of the confirmation.
+    def extend(
+        self,
+        seeds: int | None = None,
+        samples: int | None = None,
+        epochs: int | None = None,
+        problem: Problem | str | None = None,
+        progress: bool | None = None,
+    ) -> Study:
+        """More evidence in the same store about every setting of the confirmation: fresh seeds, samples, or epochs.
 
-        The settings stay those that the search chose. Until the new seeds have all ended, the verdict is that of the
-        seeds before; then it is over all of them, at a level that keeps looking again within 5%
+        The settings stay those that the search chose. Until the new runs have all ended, the verdict is that of the
+        runs before; then it is over all of them, at a level that keeps looking again within 5%
         (docs/method.md, "More evidence"). A study without a confirmation is given one. Stopped in between, it is
         carried on by `resume`.
 
         Args:
-            seeds: how many more.
+            seeds: how many more; 10 if nothing is given.
+            samples: until so many judge at least: parts of the training samples, each about as large as the validation
+                part, change places with it one after the other, so all of training and validation can judge. The test
+                part stays untouched.
+            epochs: the runs are made again, from the same fresh seeds, to so many epochs; schedules are those of a run
+                that long. The verdict is then at so many epochs. The runs before stay in the store.
             problem: needed only for a study that was opened, and was given a `tw.Problem` object.
             progress: False for silence.
 
@@ -149,8 +162,9 @@ class Study(Results):
             This study.
 
         Raises:
-            PlanError: the number is not a whole one of at least 1, or so large that there would be more than a million
-                runs; the problem or a formula has changed; the study is not finished.
+            PlanError: a number that is not a whole one, or not more than there is; more samples than there are; more
+                than a million runs; data that are a DataLoader, or a study with folds, for `samples`; the problem or a
+                formula has changed; the study is not finished.
             StoreError: the store cannot be written.
 
         >>> import thalweg as tw, tempfile
@@ -158,17 +172,18 @@ class Study(Results):
         ...                    store=tempfile.mkdtemp() + "/a.db", progress=False)
         >>> study.extend(seeds=3, progress=False).verdict.seeds
         5
+        >>> verdict = study.extend(samples=150, epochs=3, progress=False).verdict
+        >>> verdict.seeds, verdict.samples, verdict.epochs, verdict.looks
+        (5, 182, 3, 2)
         """
-        from ..engine.execute import add_seeds  # what only training needs is imported when it begins
+        from ..engine.execute import add_fresh  # what only training needs is imported when it begins
 
         if not self.finished:
             raise PlanError(f"{self.path} is unfinished; `thalweg resume {self.path}` first, then extend it.")
-        seeds = Range(1, whole=True).check("seeds", seeds, PlanError)
-        otherwise = "give that object as problem=."
-        planned, ready = self.to_train(problem, otherwise)
-        planned = planned.extended(seeds)
+        planned, ready = self.to_train(problem)
+        planned = extended(planned, ready, seeds, samples, epochs)
         with Store.open(self.path, write=True) as store, store.writing():
-            add_seeds(store, planned, ready)
+            add_fresh(store, planned, ready)
         return _carry_on(self, planned, ready, progress)
 
     def landscape(self, optimizer: str | None = None, **how: Any) -> Landscape:
@@ -424,6 +439,7 @@ def _facts(ready: Prepared) -> dict[str, Any]:
         "fingerprint": ready.fingerprint,
         "weights": ready.weights,
         "validation_samples": ready.validation.size,
+        "pool_samples": 0 if isinstance(ready.train, DataLoader) else ready.train.size + ready.validation.size,
         "loss": ready.loss_name,
         "metrics": list(ready.metrics),
         "loader": isinstance(ready.train, DataLoader),
@@ -459,7 +475,8 @@ def _same_study(path: Path, facts: dict[str, Any], planned: Plan) -> None:
     words = {"batch_sizes": "batch sizes", "seeds": "number of seeds", "epochs": "number of epochs"}
     derived = {"directions", "specs", "states", "applies", "defaults", "grown", "looks", "refined", "untuned"}
     derived |= {"grow", "refine"} - set(before)
-    if new["confirmation"] in stored["looks"]:  # it has been extended since
+    derived |= {"confirmation_epochs", "swaps"}
+    if new["confirmation"] in [look["seeds"] for look in stored["looks"]]:  # it has been extended since
         derived.add("confirmation")
     changed = [str(words.get(k, k)) for k in new if k not in derived and new[k] != stored.get(k)]
     if problem.get("fingerprint") != facts["fingerprint"]:

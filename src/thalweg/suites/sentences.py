@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ..plan.plan import as_now
+from ..plan.stored import as_now
 from ..results import Results
-from ..verdict.sentences import listed
+from ..verdict.words import listed
 from .evidence import Evidence
 from .ranks import Ranks
 from .standings import Standing

@@ -17,14 +17,14 @@ import pandas as pd
 
 from ..errors import PlanError, StoreError, unknown
 from ..plan.factors import sequence
-from ..plan.plan import as_now
+from ..plan.stored import as_now
 from ..problem.builtin import PROBLEMS
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..results import Results
 from ..store.connection import kind_of, stem_of
 from ..study.study import Study, compare
-from ..verdict.sentences import listed
+from ..verdict.words import listed
 from .verdict import SuiteVerdict, judge
 
 if TYPE_CHECKING:

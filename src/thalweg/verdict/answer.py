@@ -6,10 +6,10 @@ Read next: `sentences.py`, what else a study says.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-from ..plan.factors import Factor, Level, shown
+from ..plan.factors import Factor, shown
 from .entries import Verdict
+from .words import called, listed, percent
 
 
 def answer(factor: Factor, name: str, verdict: Verdict, setting: str, scope: str) -> str:
@@ -26,7 +26,7 @@ def answer(factor: Factor, name: str, verdict: Verdict, setting: str, scope: str
     first = called(factor, best.setting[factor.name]) + (f" ({setting})" if setting else "")
     bounded = math.isfinite(best.value.high) and math.isfinite(best.value.low)
     value = f"{by.words} {best.value if bounded else f'{best.value.mean:.4g}'}{by.when}"
-    several = max(verdict.seeds, verdict.folds, *(entry.repeats for entry in entries)) > 1
+    several = max(verdict.seeds, verdict.folds, 1 + verdict.swaps, *(entry.repeats for entry in entries)) > 1
     if not several and len(entries) > 1:
         return (
             f"{first} has the {by.extreme} {value} on {name}, but one {verdict.replicate} cannot tell "
@@ -46,6 +46,8 @@ def evidence(verdict: Verdict) -> str:
 
     >>> evidence(Verdict((), (), "", (), 10, True, samples=288))
     '10 fresh seeds × 288 samples'
+    >>> evidence(Verdict((), (), "", (), 10, True, samples=575, swaps=1))
+    '10 fresh seeds × 575 samples in 2 parts'
     """
     kind = f"fresh {verdict.replicate}" if verdict.confirmed else verdict.replicate
     most = max((entry.repeats for entry in verdict.entries), default=0)
@@ -53,7 +55,10 @@ def evidence(verdict: Verdict) -> str:
     over = f"{verdict.seeds} to {most} {kind}s" if most > verdict.seeds else over
     if verdict.folds:
         return f"{over} × {verdict.folds} folds"
-    return f"{over} × {verdict.samples:,} samples" if verdict.samples else over
+    parts = f"{1 + verdict.swaps} parts"
+    if verdict.samples:
+        return f"{over} × {verdict.samples:,} samples" + (f" in {parts}" if verdict.swaps else "")
+    return f"{over} × {parts} of the samples" if verdict.swaps else over
 
 
 def _price(factor: Factor, verdict: Verdict) -> str:
@@ -83,28 +88,3 @@ def _others(factor: Factor, verdict: Verdict) -> str:
     if not words:
         return ""
     return f" Worse than the best: {listed(words)}."
-
-
-def percent(share: float) -> str:
-    """
-    >>> percent(0.049), percent(0.0049), percent(3.2), percent(-0.02)
-    ('5%', '0.5%', '320%', '−2%')
-    """
-    written = f"{share:.0%}" if abs(share) >= 0.01 or share == 0 else f"{100 * share:.1g}%"
-    return written.replace("-", "−").replace("inf", "∞").replace("∞%", "∞")
-
-
-def called(factor: Factor, level: Level) -> str:
-    """A level at the beginning of a sentence."""
-    return _capital(factor, factor.called(level))
-
-
-def _capital(factor: Factor, text: str) -> str:
-    """Names of optimizers and hyperparameters are left as they are written."""
-    name = factor.name == "optimizer" or (factor.only is not None and text.startswith(factor.name))
-    return text if name else text[0].upper() + text[1:]
-
-
-def listed(names: Sequence[str]) -> str:
-    """a, b and c"""
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

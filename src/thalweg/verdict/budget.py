@@ -25,8 +25,9 @@ import pandas as pd
 from ..plan.factors import Factor, Level
 from ..plan.plan import Plan
 from .losses import search_losses
-from .sentences import MOST_CHANGES, listed
+from .sentences import MOST_CHANGES
 from .verdict import rankable
+from .words import listed
 
 QUANTILES = {"median": 0.5, "low_50": 0.25, "high_50": 0.75, "low_80": 0.1, "high_80": 0.9}
 MOST_POINTS = 64  # each number of settings up to it, and about so many beyond

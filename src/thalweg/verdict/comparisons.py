@@ -32,6 +32,7 @@ from .pairs import Pairs, groups, letters
 
 MOST_SEEDS = 1000  # more than so many further seeds is not worth it
 POWER = 0.8
+_TIMES = np.geomspace(1, 1000, 700)  # as many samples: a hundredth more each
 FIRST_LOOK = 0.04  # of the 5%; what is left is for later looks at more seeds
 BEST, SAME, WORSE, OPEN = "best", "practically the same", "worse", "open"
 
@@ -224,12 +225,27 @@ def _more(
     seeds, parts = gaps.shape
     of_seeds = by_seed.var(ddof=1)
     of_parts = by_part.var(ddof=1) * (1 / parts + overlap) if parts > 1 else 0.0  # no further seed takes it away
-    counts = np.arange(seeds + 1, seeds + MOST_SEEDS + 1)
-    needed = _needed(seeds, level / pairs.factor[leader, k])
-    enough = least > needed * np.sqrt(of_seeds / counts + of_parts)
+    counts, each = np.arange(seeds + 1, seeds + MOST_SEEDS + 1), level / pairs.factor[leader, k]
+    enough = least > _needed(seeds, each) * np.sqrt(of_seeds / counts + of_parts)
     more = 1.0 + int(enough.argmax()) if enough.any() else math.inf
-    left = (least / needed[0]) ** 2 - of_seeds / seeds  # of the variance, for the samples
-    return more, max(1.0, of_parts / left) if left > 0 and of_parts > 0 and not overlap else math.inf
+    return more, math.inf if overlap or parts < 2 else _times(least, of_seeds / seeds, of_parts, gaps.shape, each)
+
+
+def _times(least: float, of_seeds: float, of_parts: float, shape: tuple[int, ...], level: float) -> float:
+    """Times as many samples with which a difference of that size exceeds what it has to, in `POWER` of all studies.
+
+    By the errors of `intervals.estimate`, those of seeds and samples together, and those of the seeds alone.
+
+    Args:
+        of_seeds, of_parts: the variances of the mean that come from each.
+        shape: seeds and parts behind them.
+    """
+    seeds, parts = shape
+    share = of_parts / _TIMES
+    freedom = (of_seeds + share) ** 2 / (of_seeds**2 / (seeds - 1) + share**2 / (parts * _TIMES - 1))
+    together = _quantiles(freedom, level) * np.sqrt(of_seeds + share)
+    enough = least > np.maximum(together, _quantiles(np.array(seeds - 1.0), level) * math.sqrt(of_seeds))
+    return float(_TIMES[enough.argmax()]) if of_parts > 0 and enough.any() else math.inf
 
 
 def _more_repeats(
@@ -258,5 +274,9 @@ def _needed(seeds: int, level: float) -> np.ndarray:
 
     So large that its t exceeds the quantile that it has to in `POWER` of all studies.
     """
-    freedom = np.arange(seeds + 1, seeds + MOST_SEEDS + 1) - 1
+    return _quantiles(np.arange(seeds, seeds + MOST_SEEDS), level)
+
+
+def _quantiles(freedom: np.ndarray, level: float) -> np.ndarray:
+    """How large a difference must be, in its standard errors, with these degrees of freedom."""
     return special.stdtrit(freedom, 1 - level / 2) + special.stdtrit(freedom, POWER)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..plan.criterion import FINAL_LOSS, Criterion
 from ..plan.factors import Level, Setting, shown
+from ..plan.looks import SEARCH
 from .intervals import ROUNDING, Interval
 from .margin import MARGIN
 
@@ -148,9 +149,12 @@ class Verdict:
         factor: what is ranked, e.g. "optimizer" or "batch_size".
         entries: best first, by mean; `groups` has for each letter the levels that share it.
         folds: of the cross-validation; 0 where the problem's own validation part judges.
-        samples: of the validation part, where the evidence is over them too; 0 where it is over seeds alone.
+        samples: that judge, of the validation part and of the parts of the training samples that change places with it
+            (`swaps`), where the evidence is over them too; 0 where it is over seeds alone.
+        epochs, stage: of the runs that the entries' losses are of; 0 epochs where there are none.
+        most_samples: that can judge; 0 where that is not known.
         margin: differences up to that share of the best value do not matter.
-        looks: how often the study had been confirmed before with fewer seeds.
+        looks: how often the study had been confirmed before with less.
         criterion: by what runs are judged.
         replicate: what `seeds` counts: "seed", or "run" where runs made elsewhere do not say their seeds.
     """
@@ -168,15 +172,14 @@ class Verdict:
     looks: int = 0
     criterion: Criterion = FINAL_LOSS
     replicate: str = "seed"
+    swaps: int = 0
+    epochs: int = 0
+    stage: str = SEARCH
+    most_samples: int = 0
 
     @property
     def best(self) -> Entry:
         return self.entries[0]
-
-    @property
-    def stage(self) -> str:
-        """Of the runs that the entries' losses are of."""
-        return "confirmation" if self.confirmed else "search"
 
     def level(self, entry: Entry) -> str:
         """What is ranked in that entry, as tables show it: an optimizer's label, a batch size, …"""

@@ -13,11 +13,12 @@ import pandas as pd
 from ..plan.criterion import Criterion
 from ..plan.factors import Setting
 from ..plan.folds import averaged
+from ..plan.looks import Look
 from ..plan.plan import Plan
 from .comparisons import paired
 from .entries import Default
 from .intervals import Interval, interval
-from .losses import ENDED, Losses, losses_of, matching
+from .losses import ENDED, Losses, fold_codes, losses_of, matching
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,23 +29,32 @@ class Fresh:
         runs: their rows of the table of members.
         parts: metric → their values on parts of the samples; none with folds, and in older stores.
         looks: how often the confirmation had been looked at before.
+        look: what the runs are; None without any.
     """
 
     plan: Plan
     runs: pd.DataFrame
     parts: Mapping[str, pd.DataFrame]
     looks: int
+    look: Look | None
 
     @classmethod
-    def of(cls, plan: Plan, members: pd.DataFrame, parts: Mapping[str, pd.DataFrame] | None) -> Fresh:
-        """Of a study that is being extended, the runs that had ended before."""
+    def of(
+        cls, plan: Plan, members: pd.DataFrame, parts: Mapping[str, pd.DataFrame] | None, epochs: int | None = None
+    ) -> Fresh:
+        """Of a study that is being extended, the runs that had ended before.
+
+        Args:
+            epochs: looks at runs of so many alone; at all unless given.
+        """
         parts = {} if parts is None or plan.folds is not None else parts
-        fresh = members[members["stage"] == "confirmation"]
-        for looks, count in reversed([*enumerate(plan.looks), (len(plan.looks), math.inf)]):
-            runs = fresh[fresh["seed"] < plan.seeds + count]
-            if len(runs) and runs["status"].isin(ENDED).all():
-                return cls(plan, runs, parts, looks)
-        return cls(plan, fresh[:0], parts, 0)
+        codes = fold_codes(members)
+        for looks, look in reversed([*enumerate(plan.confirmations)]):
+            rows = (members["stage"] == plan.stage(look)) & (members["seed"] < plan.seeds + look.seeds)
+            runs = members[rows & (plan.folds is not None or codes < look.swaps)]
+            if epochs in (None, look.epochs) and len(runs) and runs["status"].isin(ENDED).all():
+                return cls(plan, runs, parts, looks, look)
+        return cls(plan, members[:0], parts, 0, None)
 
     def losses(self, criterion: Criterion) -> Losses:
         """What all settings are judged by, each run on all samples."""
@@ -72,30 +82,46 @@ class Fresh:
         One seed alone tells nothing of others, on however many samples.
         """
         each = [self.runs[matching(self.runs, setting)].sort_values("seed") for setting in settings]
+        tables = [self._of_fold(metric, [runs[fold_codes(runs) == fold] for runs in each]) for fold in self._folds]
+        present = [table for table in tables if table is not None]
+        return np.concatenate(present, axis=1) if len(present) == len(tables) > 0 else None
+
+    @property
+    def _folds(self) -> list[int]:
+        return np.unique(fold_codes(self.runs)).tolist()
+
+    def _of_fold(self, metric: str, each: Sequence[pd.DataFrame]) -> np.ndarray | None:
+        """As `_cells`, of the samples of one fold.
+
+        Args:
+            each: the runs of each setting on that fold, in the order of their seeds.
+        """
         members, parts = np.array([runs["member"] for runs in each]), self.parts.get(metric)
         if parts is None or members.shape[1] < 2 or not np.isin(members, parts.index).all():
             return None
-        values = parts.loc[members.ravel()].to_numpy(float).reshape(*members.shape, -1)
+        table = parts.loc[members.ravel()].to_numpy(float)
+        known = np.flatnonzero((~np.isnan(table)).any(axis=0))  # a smaller fold may have fewer parts
+        values = table[:, : known[-1] + 1 if known.size else 1].reshape(*members.shape, -1)
         lost = np.array([runs["status"] == "diverged" for runs in each])[..., None] | ~np.isfinite(values)
         return np.moveaxis(np.where(lost, np.inf, values), 0, -1)
 
     def test(self, setting: Setting) -> dict[str, Interval]:
         """metric → interval over the fresh seeds (and samples) of a setting, on the test part."""
-        runs = self._averaged[matching(self._averaged, setting)]
+        runs = self._tested[matching(self._tested, setting)]
         # A diverged run has an infinite loss; its other metrics count where they are numbers.
         loss = runs.get("test_loss", pd.Series(dtype=float)).where(runs["status"] != "diverged").fillna(math.inf)
         names = [name for name in runs.columns if name.startswith("test_")]
         values = {m: (loss if m == "test_loss" else runs[m].dropna()).to_numpy(float) for m in names}
         for m in names:
-            by_part = self._cells(m, [setting])
+            by_part = self._of_fold(m, [runs]) if self.plan.folds is None else None
             if by_part is not None and np.isfinite(by_part).all():
                 values[m] = by_part[..., 0]
         return {m.removeprefix("test_"): interval(v) for m, v in values.items() if len(v)}
 
     @cached_property
-    def _averaged(self) -> pd.DataFrame:
-        """The runs, of a cross-validation the means over its folds."""
-        return self.runs if self.plan.folds is None else averaged(self.runs)
+    def _tested(self) -> pd.DataFrame:
+        """The runs that met the test part, of a cross-validation beside the means over its folds."""
+        return self.runs[fold_codes(self.runs) < 0] if self.plan.folds is None else averaged(self.runs)
 
     def default(self, setting: Setting, criterion: Criterion) -> Default | None:
         """The optimizer of that setting at its own defaults; None where that was not run."""

@@ -32,11 +32,10 @@ import numpy as np
 import pandas as pd
 
 from ..plan.factors import shown
-from ..plan.folds import FOLD
 from ..plan.plan import Plan
 from .entries import Entry, Verdict, plain
 from .intervals import Interval, interval
-from .losses import matching, points
+from .losses import fold_codes, matching, points, recorded
 
 LAST = 0.2  # the part of the run over which a loss may still fall
 LEAST = 0.01  # of the loss: a smaller fall is not worth more epochs
@@ -88,9 +87,7 @@ def generalization(plan: Plan, verdict: Verdict, members: pd.DataFrame, curves: 
     Args:
         members, curves: `Study.table()` and `Study.curves()`.
     """
-    stage = members[members["stage"] == verdict.stage]
-    if FOLD in stage:
-        stage = stage[stage[FOLD].notna()]
+    stage = recorded(members, verdict)
     measured = [_curves(stage[matching(stage, entry.setting)], curves) for entry in verdict.entries]
     finite = [one.train[-1] for one in measured if one is not None and np.isfinite(one.train[-1]).all()]
     lowest = min(finite, key=np.mean, default=None)
@@ -105,7 +102,7 @@ def _curves(runs: pd.DataFrame, curves: pd.DataFrame) -> _Curves | None:
     """Of the seeds that have ended, None while there are none; a run that diverged has infinite losses."""
     unfinished = runs.loc[~runs["status"].isin(["finished", "diverged"]), "seed"]
     runs = runs[~runs["seed"].isin(unfinished)]
-    keyed = runs.assign(fold=runs.get(FOLD, 0))[["member", "seed", "fold", "status", "step"]]
+    keyed = runs.assign(fold=fold_codes(runs))[["member", "seed", "fold", "status", "step"]]
     rows = points(curves[curves["metric"].isin(["train_loss", "validation_loss"])], keyed)
     if rows.empty:
         return None
@@ -161,7 +158,8 @@ def _word(curves: _Curves, at: int, rise: Interval, lowest: np.ndarray | None, d
         fall = difference(validation[since] - validation[-1])
         if fall.low > 0 and fall.mean >= LEAST * abs(validation[-1].mean()):
             share = f"the last {len(steps) - 1 - since} of {len(steps)} epochs"
-            return (UNDERFITS, f"its validation loss still fell by {fall} over {share}, so more epochs would help")
+            help_of = f"so more epochs would help (`thalweg extend --epochs {2 * len(steps)}`)"
+            return (UNDERFITS, f"its validation loss still fell by {fall} over {share}, {help_of}")
     if lowest is not None and lowest.shape == train[-1].shape:
         above = difference(train[-1] - lowest)
         if above.low > 0 and train[-1].mean() > MORE * lowest.mean():

@@ -28,7 +28,7 @@ from scipy import stats
 from ..plan.factors import words_of
 from ..plan.plan import Plan
 from .losses import Losses, search_losses
-from .sentences import listed, percent
+from .words import listed, percent
 
 ALL = "all"  # the grid of all optimizers together
 SEEDS, REST, SPECIFIC = "seeds", "rest", "specific"

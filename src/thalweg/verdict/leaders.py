@@ -25,8 +25,9 @@ from ..plan.plan import Plan
 from .comparisons import badness, paired
 from .entries import Verdict
 from .intervals import Interval
-from .losses import matching, points
-from .sentences import MOST_CHANGES, listed
+from .losses import fold_codes, matching, points, recorded
+from .sentences import MOST_CHANGES
+from .words import listed
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,9 @@ def leaders(plan: Plan, verdict: Verdict, members: pd.DataFrame, curves: pd.Data
 
 def _values(verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame) -> np.ndarray:
     """What judges (levels, epochs, seeds, folds), the lower the better, of the seeds that all levels have."""
-    runs = members[(members["stage"] == verdict.stage) & members["status"].isin(["finished", "diverged"])]
-    runs = runs[runs[FOLD].notna()] if verdict.folds else runs.assign(**{FOLD: 0})
+    runs = recorded(members, verdict)
+    runs = runs[runs["status"].isin(["finished", "diverged"])]
+    runs = runs.assign(**{FOLD: fold_codes(runs)})
     by = verdict.criterion
     losses = points(curves[curves["metric"] == by.column], runs[["member", "seed", FOLD, "status", "step"]])
     of_levels = [_by_epoch(losses, runs[matching(runs, entry.setting)]) for entry in verdict.entries]

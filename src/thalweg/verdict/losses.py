@@ -14,6 +14,7 @@ from ..plan.criterion import Criterion
 from ..plan.factors import Level, Setting
 from ..plan.folds import FOLD
 from ..plan.plan import Plan
+from .entries import Verdict
 
 ENDED = ("finished", "diverged", "stopped")
 
@@ -23,7 +24,7 @@ class Losses:
     """What runs are judged by (settings, seeds, folds), the lower the better, and how far they came.
 
     Infinite where a run diverged; a metric of which higher is better is negated. There is one fold without
-    cross-validation.
+    cross-validation, and one more for each part of the training samples that judges too.
     """
 
     settings: list[Setting]
@@ -114,13 +115,25 @@ def losses_of(plan: Plan, members: pd.DataFrame, criterion: Criterion) -> Losses
     settings = [_setting(row) for row in members.iloc[first][names].to_dict("records")]
     seeds, column = np.unique(members["seed"], return_inverse=True)
     loss = (criterion.sign * members[criterion.column]).where(members["status"] != "diverged").fillna(math.inf)
-    values = np.full((len(settings), len(seeds), len(plan.search_folds)), math.nan)
-    fold = members[FOLD].to_numpy(int) if plan.folds is not None else 0
+    folds, fold = np.unique(fold_codes(members), return_inverse=True)
+    values = np.full((len(settings), len(seeds), len(folds)), math.nan)
     values[code, column, fold] = loss.to_numpy(float)
     steps = members["step"].where(members["status"] == "finished", 0).to_numpy()
     longest = np.zeros(len(settings), dtype=np.int64)
     np.maximum.at(longest, code, steps.astype(np.int64))
     return Losses(settings, values, longest.tolist())
+
+
+def fold_codes(members: pd.DataFrame) -> np.ndarray:
+    """The fold of each run, (runs,); −1 where it has none."""
+    return members[FOLD].fillna(-1).to_numpy(int) if FOLD in members else np.full(len(members), -1)
+
+
+def recorded(members: pd.DataFrame, verdict: Verdict) -> pd.DataFrame:
+    """The runs behind a verdict whose curves are shown: of a cross-validation those of its folds, and else those that
+    are judged on the validation part, without the ones that further samples judge."""
+    runs = members[members["stage"] == verdict.stage]
+    return runs[(fold_codes(runs) >= 0) == bool(verdict.folds)]
 
 
 def _setting(row: Mapping[str, Any]) -> Setting:

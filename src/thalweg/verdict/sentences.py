@@ -13,12 +13,13 @@ from ..plan.factors import Factor, Setting, shown, words_of
 from ..plan.folds import Folds
 from ..plan.plan import Plan
 from ..population.member import RUINED
-from .answer import answer, called, listed, percent
+from .advice import in_parts, spreads, still_open
+from .answer import answer
 from .comparisons import OPEN, SAME, badness, rank
 from .entries import Entry, Verdict
 from .intervals import ROUNDING
+from .words import called, listed, percent, rest
 
-FEW_SAMPLES = 5000  # below, cross-validation tells more
 MOST_CHANGES = 3  # of the lead: more are counted and not listed
 UNEVEN = 2.5  # times as much scatter over seeds, above which a skew of one of two runs is seen in their difference
 _FEWEST = 5  # seeds that show how much runs scatter
@@ -32,7 +33,7 @@ _BUDGETS = {
 def sentence(plan: Plan, factor: Factor, name: str, verdict: Verdict) -> str:
     """The answer, and for what else it holds."""
     scope = ""
-    if verdict.folds or verdict.samples:
+    if verdict.folds or verdict.samples or verdict.swaps:
         scope = " This is about other seeds and other data like these."
     elif verdict.seeds > 1:
         scope = " This is about other seeds on this very split of the data."
@@ -58,10 +59,11 @@ def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> lis
             f"{halted} of {sum(e.runs for e in entries)} runs were stopped early: after some of the epochs, others "
             "that share all but their rate and hyperparameters were ahead of them."
         )
-    words += _by_metrics(plan, factor, verdict) + apart(factor, verdict, comparisons, " (`thalweg extend`)")
+    words += _by_metrics(plan, factor, verdict) + apart(factor, verdict, comparisons)
     words += [_BUDGETS[f.name] for f in plan.further if f.name in _BUDGETS]
-    words += _cross_validated(plan.folds, confirmed) if plan.folds is not None else []
-    words.append(luck(factor, verdict) if confirmed else _unconfirmed(plan, factor, seeds))
+    words += _cross_validated(plan.folds, confirmed) if plan.folds is not None else in_parts(verdict)
+    if verdict.epochs <= plan.epochs:  # beyond, epochs make the difference
+        words.append(luck(factor, verdict) if confirmed else _unconfirmed(plan, factor, seeds))
     words += _untuned(plan, verdict) if confirmed and factor.name == "optimizer" else []
     words += _at_defaults(plan) if factor.name == "optimizer" else []
     return [*filter(None, words)]
@@ -80,14 +82,14 @@ def edges(factor: Factor, entries: Sequence[Entry]) -> list[str]:
     return words
 
 
-def apart(factor: Factor, verdict: Verdict, comparisons: int, remedy: str) -> list[str]:
+def apart(factor: Factor, verdict: Verdict, comparisons: int, in_store: bool = True) -> list[str]:
     """How surely the levels are told apart, and what would tell more of them apart.
 
     Args:
-        remedy: how to get more seeds.
+        in_store: whether they are of a study, which can be extended.
     """
-    words = _same(factor, verdict) + _seedless(verdict) + _open(factor, verdict, remedy)
-    words += _by_chance(factor, verdict.entries, comparisons) + _spreads(verdict) + _at_best(verdict)
+    words = _same(factor, verdict) + _seedless(verdict) + still_open(factor, verdict, in_store)
+    words += _by_chance(factor, verdict.entries, comparisons) + spreads(verdict) + _at_best(verdict)
     return words + _uneven(factor, verdict)
 
 
@@ -123,27 +125,15 @@ def _seedless(verdict: Verdict) -> list[str]:
     spreads = [(e.spread[0], abs(e.value.mean)) for e in verdict.entries if math.isfinite(e.spread[0])]
     if not spreads or verdict.seeds < 2 or any(error > ROUNDING * mean for error, mean in spreads):
         return []
-    tested = "" if verdict.samples or verdict.folds else ", so they are no evidence and nothing was tested"
+    tested = (
+        "" if verdict.samples or verdict.folds or verdict.swaps else ", so they are no evidence and nothing was tested"
+    )
     return [
         (
             f"{verdict.replicate.capitalize()}s change nothing here: the values of {verdict.seeds} of them agree to "
             f"rounding{tested}."
         )
     ]
-
-
-def _spreads(verdict: Verdict) -> list[str]:
-    """How much of the uncertainty comes from seeds, and how much from samples."""
-    best = verdict.entries[0]
-    of_seeds, of_samples = best.spread
-    if not verdict.samples or not math.isfinite(of_seeds + of_samples):
-        return []
-    words = (
-        f"The best mean is uncertain by {of_seeds:.2g} because of the seeds and by {of_samples:.2g} because of the "
-        f"{verdict.samples:,} validation samples (standard errors)"
-    )
-    few = verdict.samples < FEW_SAMPLES and of_samples > of_seeds
-    return [f"{words}; cross-validation (folds=) judges on all samples." if few else f"{words}."]
 
 
 def _uneven(factor: Factor, verdict: Verdict) -> list[str]:
@@ -189,7 +179,8 @@ def _at_best(verdict: Verdict) -> list[str]:
 
 def lost_runs(factor: Factor, verdict: Verdict) -> list[str]:
     """Levels whose chosen setting diverged on some of the runs that it is judged by."""
-    runs, kind = verdict.seeds * max(1, verdict.folds), "fresh runs" if verdict.confirmed else "runs"
+    runs = verdict.seeds * (max(1, verdict.folds) + verdict.swaps)
+    kind = "fresh runs" if verdict.confirmed else "runs"
     return [
         f"{called(factor, e.setting[factor.name])} diverged on {e.lost} of the {e.repeats or runs} {kind} of its "
         "chosen setting, so its mean is infinite"
@@ -247,41 +238,6 @@ def _refined(plan: Plan, factor: Factor) -> list[str]:
         return []
     more = f"{2 * rounds} more, down to 1/{2**rounds} of the grid's step"
     return [f"Around its best rate each {factor.kind.words} was tried at {more}."]
-
-
-def _open(factor: Factor, verdict: Verdict, remedy: str) -> list[str]:
-    """How many more seeds, or samples, would settle which is the best."""
-    several = [e for e in verdict.entries[1:] if e.standing == OPEN and e.more_seeds]
-    if not several:
-        return []
-    best = factor.called(verdict.entries[0].setting[factor.name])
-    within = [
-        f"from {shown(e.setting[factor.name])} about {e.more_seeds:.0f}" for e in several if math.isfinite(e.more_seeds)
-    ]
-    words = []
-    if within:
-        more = f"More {verdict.replicate}s that would tell {best} apart in 4 of 5 studies"
-        words.append(f"{more}: {', '.join(within)}{remedy}.")
-    samples = [e for e in several if math.isinf(e.more_seeds) and verdict.samples and math.isfinite(e.more_samples)]
-    if samples:
-        each = [f"from {shown(e.setting[factor.name])} about {_rounded(e.more_samples)}" for e in samples]
-        words.append(
-            f"No number of {verdict.replicate}s tells {best} apart from all others, but samples would: "
-            f"{', '.join(each)} in place of {verdict.samples:,}."
-        )
-    beyond = [shown(e.setting[factor.name]) for e in several if math.isinf(e.more_seeds) and e not in samples]
-    if beyond:
-        words.append(f"No number of {verdict.replicate}s can be promised to tell {best} apart from {listed(beyond)}.")
-    return words
-
-
-def _rounded(count: float) -> str:
-    """To two digits.
-
-    >>> _rounded(1234.5)
-    '1,200'
-    """
-    return f"{float(f'{count:.2g}'):,.0f}"
 
 
 def _by_chance(factor: Factor, entries: Sequence[Entry], comparisons: int) -> list[str]:
@@ -393,17 +349,6 @@ def _unconfirmed(plan: Plan, factor: Factor, seeds: int) -> str:
         f"Not confirmed: {complete}, and the settings were not run again with fresh seeds, "
         "so the losses shown are a little too good and the test part is untouched."
     )
-
-
-def rest(plan: Plan, factor: Factor, setting: Setting) -> str:
-    """The setting apart from the factor that is ranked."""
-    words = {
-        "optimizer": setting.optimizer,
-        "lr": f"rate {setting.lr:.3g}",
-        "schedule": setting.schedule,
-        **{f.name: f.called(setting[f.name]) for f in plan.further if setting[f.name] is not None},
-    }
-    return ", ".join(text for name, text in words.items() if name != factor.name)
 
 
 def trained_as(batching: Mapping[str, Any]) -> list[str]:

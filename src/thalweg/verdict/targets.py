@@ -24,10 +24,9 @@ import pandas as pd
 from scipy import stats
 
 from ..errors import PlanError
-from ..plan.folds import FOLD
 from .entries import Verdict
 from .intervals import LEVEL, Interval
-from .losses import matching, points
+from .losses import matching, points, recorded
 
 
 @dataclass(frozen=True)
@@ -126,10 +125,8 @@ def race(verdict: Verdict, members: pd.DataFrame, curves: pd.DataFrame, target: 
         raise PlanError(f"target {target!r} is not allowed: give a validation loss, a finite number.")
     if not verdict.entries:
         return None
-    runs = members[members["stage"] == verdict.stage]
+    runs = recorded(members, verdict)
     runs = runs[runs["status"].isin(["finished", "diverged"])]
-    if verdict.folds:  # those that train on all samples have no validation loss
-        runs = runs[runs[FOLD].notna()]
     losses = curves[curves["metric"] == "validation_loss"]
     means = {e.optimizer: _by_seed(losses, runs[matching(runs, e.setting)]) for e in verdict.entries}
     if target is None:

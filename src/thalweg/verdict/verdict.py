@@ -27,7 +27,9 @@ from ..errors import PlanError, unknown
 from ..numbers import Range
 from ..plan.criterion import Criterion
 from ..plan.factors import Factor, Level, Setting, shown
+from ..plan.looks import SEARCH
 from ..plan.plan import Plan
+from .advice import longer
 from .comparisons import Ranking, badness, rank
 from .entries import Default, Entry, Judged, Verdict
 from .fresh import Fresh
@@ -76,7 +78,7 @@ def judge(
     costs: Mapping[str, Any],
     by: str = "optimizer",
     parts: Mapping[str, pd.DataFrame] | None = None,
-    samples: int = 0,
+    samples: tuple[int, int] = (0, 0),
     margin: float = MARGIN,
     by_metric: str | None = None,
 ) -> Verdict:
@@ -87,7 +89,7 @@ def judge(
         costs: as the store has them.
         by: the factor whose levels are ranked.
         parts: `Store.parts()`; without them the evidence is over seeds alone.
-        samples: of the validation part.
+        samples: of the validation part, and of it and the training samples together; 0 where that is not known.
         margin: differences up to that share of the best value do not matter.
         by_metric: ranks the chosen settings by it; by what the study judges by unless given.
 
@@ -112,12 +114,13 @@ def judge(
     assert before is not None  # the search is complete on its seeds
     judged = _Judged(plan, factor, criterion, members, costs, search, settings, before, confirmed, fresh)
     by_part = None if confirmed is None else fresh.by_part(settings, criterion)
-    samples = 0 if by_part is None else samples
+    swaps = 0 if fresh.look is None else fresh.look.swaps
+    judging = 0 if by_part is None else samples[0] + (plan.swaps.samples(swaps) if plan.swaps else 0)
     cells = judged.each_run if by_part is None else by_part
     order, ranked = rank(cells, overlap=plan.overlap, margin=margin, looks=fresh.looks)
     levels = [shown(setting[factor.name]) for setting in settings]
     verdict = Verdict(
-        entries=judged.entries(order, ranked, cells, samples),
+        entries=judged.entries(order, ranked, cells, judging),
         groups=tuple(tuple(levels[k] for k in group) for group in ranked.groups),
         sentence="",
         notes=(),
@@ -125,15 +128,30 @@ def judge(
         confirmed=confirmed is not None,
         factor=factor.name,
         folds=0 if plan.folds is None else plan.folds.count,
-        samples=samples,
+        samples=judging,
         margin=margin,
         looks=fresh.looks,
         criterion=criterion,
+        swaps=swaps,
+        epochs=plan.epochs if fresh.look is None else fresh.look.epochs,
+        stage=SEARCH if fresh.look is None else plan.stage(fresh.look),
+        most_samples=0 if plan.folds is not None else samples[1],
     )
-    words = notes(plan, factor, verdict, ranked.comparisons)
+    words = notes(plan, factor, verdict, ranked.comparisons) + longer(plan, factor, verdict, _before(judged, parts))
     if verdict.confirmed:
         words += passed_over(plan, factor, criterion, verdict.best.setting, again.settings, again.values)
     return replace(verdict, sentence=sentence(plan, factor, name, verdict), notes=tuple(words))
+
+
+def _before(judged: _Judged, parts: Mapping[str, pd.DataFrame] | None) -> dict[Setting, float]:
+    """What the chosen settings had with the fewer epochs for which they were chosen, the lower the better; nothing
+    where the runs have no more than these."""
+    plan, look = judged.plan, judged.fresh.look
+    if look is None or look.epochs == plan.epochs:
+        return {}
+    fewer = Fresh.of(plan, judged.members, parts, plan.epochs)
+    values = fewer.cells(judged.settings, judged.criterion) if fewer.look is not None else None
+    return {} if values is None else dict(zip(judged.settings, values.mean(axis=(0, 1)).tolist(), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,10 +185,11 @@ class _Judged:
 
         Args:
             cells: what was ranked.
-            samples: of the validation part, where they are evidence.
+            samples: that judge, where they are evidence.
         """
         metrics, tried = self._metrics(), self._tried()
-        steps = dict(zip(self.search.settings, self.search.steps, strict=True))
+        longer = 1 if self.fresh.look is None else self.fresh.look.epochs / self.plan.epochs
+        steps = {s: round(longer * n) for s, n in zip(self.search.settings, self.search.steps, strict=True)}
         evidence = {
             k: {
                 "more_samples": ranked.more_parts[k] * (samples or 1),

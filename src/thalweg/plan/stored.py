@@ -1,0 +1,42 @@
+"""A plan as a store has it: older ones in today's form, and whether its parts fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import PlanError
+from .criterion import LAST
+from .factors import FIXED
+from .hyperparameters import COLUMNS
+from .looks import as_mappings
+from .points import GRID
+
+FULL_BUDGET, HALVING = "full", "halving"
+
+
+def check_stored(plain: Mapping[str, Any]) -> None:
+    """Refuse a stored plan whose parts, each of its shape, do not fit together."""
+    for kind in FIXED:
+        levels = plain[kind.argument]
+        if len(set(levels)) < len(levels):
+            raise PlanError(f"{kind.many} are listed twice")
+    for name, labels in (("states", "optimizers"), ("equations", "optimizers"), ("applies", "hyperparameters")):
+        if missing := [label for label in plain[labels] if label not in plain[name]]:
+            raise PlanError(f"{name} lacks {missing[0]}")
+    if columns := [name for name in plain["hyperparameters"] if name in COLUMNS]:
+        raise PlanError(f"{columns[0]} is not a hyperparameter")
+
+
+def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
+    """A store's plan in today's form: what the first schema did not know has its one default level."""
+    plain = dict(stored_plan)
+    if "batch_size" in plain:
+        plain["batch_sizes"] = [plain.pop("batch_size")]
+        plain |= {"losses": [None], "hyperparameters": {}, "applies": {}}
+        plain["specs"] = {"optimizers": plain["specs"]} if plain.get("specs") else {}
+    usual = {"regularizers": ["none"], "folds": None, "defaults": {}, "budget": FULL_BUDGET, "grow": 0, "grown": []}
+    usual |= {"looks": [], "refine": 0, "refined": [], "untuned": {}, "search": GRID, "points": []}
+    usual |= {"by_metric": "loss", "judge": LAST, "confirmation_epochs": None, "swaps": None, "directions": {}}
+    plain = {**usual, **plain}
+    return plain | {"looks": as_mappings(plain["looks"], plain.get("epochs"))}

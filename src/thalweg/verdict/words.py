@@ -1,0 +1,44 @@
+"""Words that sentences of a verdict share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..plan.factors import Factor, Level, Setting
+from ..plan.plan import Plan
+
+
+def percent(share: float) -> str:
+    """
+    >>> percent(0.049), percent(0.0049), percent(3.2), percent(-0.02)
+    ('5%', '0.5%', '320%', '−2%')
+    """
+    written = f"{share:.0%}" if abs(share) >= 0.01 or share == 0 else f"{100 * share:.1g}%"
+    return written.replace("-", "−").replace("inf", "∞").replace("∞%", "∞")
+
+
+def rest(plan: Plan, factor: Factor, setting: Setting) -> str:
+    """The setting apart from the factor that is ranked."""
+    words = {
+        "optimizer": setting.optimizer,
+        "lr": f"rate {setting.lr:.3g}",
+        "schedule": setting.schedule,
+        **{f.name: f.called(setting[f.name]) for f in plan.further if setting[f.name] is not None},
+    }
+    return ", ".join(text for name, text in words.items() if name != factor.name)
+
+
+def called(factor: Factor, level: Level) -> str:
+    """A level at the beginning of a sentence."""
+    return _capital(factor, factor.called(level))
+
+
+def _capital(factor: Factor, text: str) -> str:
+    """Names of optimizers and hyperparameters are left as they are written."""
+    name = factor.name == "optimizer" or (factor.only is not None and text.startswith(factor.name))
+    return text if name else text[0].upper() + text[1:]
+
+
+def listed(names: Sequence[str]) -> str:
+    """a, b and c"""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
