@@ -20,6 +20,7 @@ from ..errors import TrainingError
 Batch = tuple[Tensor, Tensor]
 
 
+GATHERED = 1 << 20  # bytes of samples that are picked out at once: one call for many small batches
 RANDOM = threading.Lock()  # held while PyTorch's global random state is seeded
 
 
@@ -58,8 +59,12 @@ class TensorBatches:
     def epoch(self, seed: int, epoch: int) -> Iterator[Batch]:
         order = _order(self.samples, seed, epoch)
         order = order if self.rows is None else self.rows[order]
-        for chosen in order.split(self.batch_size):
-            yield self.inputs[chosen], self.targets[chosen]
+        sample = (self.inputs[:1].nbytes + self.targets[:1].nbytes) or 1
+        at_once = max(1, GATHERED // (sample * self.batch_size)) * self.batch_size
+        for chosen in order.split(at_once):
+            yield from zip(
+                self.inputs[chosen].split(self.batch_size), self.targets[chosen].split(self.batch_size), strict=True
+            )
 
 
 class OwnBatches:
