@@ -58,5 +58,5 @@ def grown(programs: Programs, members: pd.DataFrame) -> tuple[Programs, list[Set
     more = further(plan, members)
     if not more:
         return None
-    wider = Programs(plan.grown_to([*plan.grown, *more]), programs.problem, programs.ways)
+    wider = programs.wider(plan.grown_to([*plan.grown, *more]))
     return wider, [setting for setting in wider.plan.settings if setting.lr in more]

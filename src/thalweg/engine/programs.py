@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import threading
 from collections.abc import Iterable, Sequence
@@ -64,6 +65,14 @@ class Programs:
         folds = plan.folds or plan.swaps
         self._folds = folds.rows(problem) if folds else []
         self.train_as(ways)
+
+    def wider(self, plan: Plan) -> Programs:
+        """The programs of a plan that has more settings; what is traced and compiled is shared."""
+        other = copy.copy(self)
+        other.plan = plan
+        other.__dict__.pop("all", None)  # what the settings of the narrower plan gave
+        other.train_as(self.ways)
+        return other
 
     def train_as(self, ways: Sequence[Sequence[Any]]) -> None:
         """Train the members of each of `all` in one of the ways; stacked where none is given."""

@@ -66,6 +66,6 @@ def refined(programs: Programs, members: pd.DataFrame) -> tuple[Programs, list[S
     finer = next_round(plan, members)
     if finer is None:
         return None
-    after = Programs(replace(plan, refined=(*plan.refined, finer)), programs.problem, programs.ways)
+    after = programs.wider(replace(plan, refined=(*plan.refined, finer)))
     before = set(plan.settings)
     return after, [setting for setting in after.plan.settings if setting not in before]

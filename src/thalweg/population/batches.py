@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from ..errors import TrainingError
 from ..samples import Samples, Tree
 
+GATHERED = 1 << 20  # bytes of samples that are picked out at once: one call for many small batches
 RANDOM = threading.Lock()  # held while PyTorch's global random state is seeded
 
 
@@ -56,8 +57,10 @@ class TensorBatches:
     def epoch(self, seed: int, epoch: int) -> Iterator[Samples]:
         order = _order(self.samples, seed, epoch)
         order = order if self.rows is None else self.rows[order]
-        for chosen in order.split(self.batch_size):
-            yield self.data.take(chosen)
+        sample = sum(t[:1].nbytes for t in self.data.leaves) or 1
+        at_once = max(1, GATHERED // (sample * self.batch_size)) * self.batch_size
+        for chosen in order.split(at_once):
+            yield from self.data.take(chosen).split(self.batch_size)
 
 
 class OwnBatches:

@@ -21,6 +21,7 @@ from torch import Tensor
 from ..errors import TrainingError
 from ..kernels.generated import module
 from ..programs.compiled import Step, compile_graph
+from ..programs.native import flushed
 from ..programs.operations import RULES, Uncovered
 from ..programs.trace import graph
 from ..samples import Samples, measured
@@ -59,7 +60,9 @@ class Compiled(Batched):
         )
         table.put(0, step.graph.inputs, outputs, [True] * len(outputs))
         table.samples[0] = samples
-        drivers().each(table.job(), 0, members)
+        job = table.job()
+        with flushed():
+            drivers().each(job, 0, members)
         table.check()
         return outputs
 
@@ -82,8 +85,9 @@ class Compiled(Batched):
                     return None
                 table.put(k, 0, self._tensors(groups, extra), self._moves(groups, extra, extra.data))
             else:  # all but the batch is where it was
-                tensors = self.flat(batch, training=True)
-                if self._step((*groups[:3], tensors, *groups[4:]), extra, extra.data) is not step:
+                tensors, before = self.flat(batch, training=True), batches[k - 1].leaves
+                alike = all(a.shape == b.shape and a.dtype == b.dtype for a, b in zip(tensors, before, strict=True))
+                if not alike and self._step((*groups[:3], tensors, *groups[4:]), extra, extra.data) is not step:
                     return None
                 table.base[k], table.stride[k] = table.base[0], table.stride[0]
                 table.put(k, data, [t.contiguous() for t in tensors], [False] * len(tensors))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..kernels.numba_cpu import Launch
 from ..programs.compiled import Step
+from ..programs.native import flushed
 from ..samples import Samples, Tree
 from .batched import Extra, Groups
 from .compiled import Compiled, Table, drivers
@@ -50,7 +51,9 @@ def advance(block: Trained, program: Compiled, batches: Sequence[Samples]) -> bo
     if id(table.step) not in block.rooms:
         block.rooms[id(table.step)] = Room(block, table.step)
     room = block.rooms[id(table.step)]
-    drivers().run(table.job(room.enter(table, block, steps)), 0, len(block.active))
+    job = table.job(room.enter(table, block, steps))
+    with flushed():
+        drivers().run(job, 0, len(block.active))
     table.check()
     for part in block.updates:
         part.scheduling.write(part.table, steps[-1])

@@ -17,6 +17,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, fx
 from torch._decomp import core_aten_decompositions, decomposition_table
+from torch._guards import TracingContext, tracing
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
@@ -104,7 +106,9 @@ def _traced(call: Call, arguments: Sequence[Tensor], kept: Container[Any]) -> fx
     decompositions = {op: rule for op, rule in _table().items() if op not in kept}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+        # With one mode for what the tracer notes of each result; else it makes a new one for each.
+        noting = tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True)))
+        with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH), noting:
             try:
                 # What replays a model's draws does not survive functionalization: that comes after.
                 module = make_fx(call, decomposition_table=decompositions)(*arguments)
