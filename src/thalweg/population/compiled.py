@@ -85,7 +85,9 @@ class Compiled(Batched):
                     return None
                 table.put(k, 0, self._tensors(groups, extra), self._moves(groups, extra, extra.data))
             else:  # all but the batch is where it was
-                alike = all(a.shape == b.shape and a.dtype == b.dtype for a, b in zip(batch, batches[k - 1], strict=True))
+                alike = all(
+                    a.shape == b.shape and a.dtype == b.dtype for a, b in zip(batch, batches[k - 1], strict=True)
+                )
                 if not alike and self._step((*groups[:3], batch, *groups[4:]), extra, extra.data) is not step:
                     return None
                 table.base[k], table.stride[k] = table.base[0], table.stride[0]

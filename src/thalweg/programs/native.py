@@ -33,8 +33,10 @@ def _host() -> tuple[Any, str, str]:
 
     for name in BLAS:
         llvm.add_symbol(f"thalweg_{name}", get_cython_function_address("scipy.linalg.cython_blas", name))
-    features = llvm.get_host_cpu_features().flatten()
-    return llvm.Target.from_default_triple(), llvm.get_host_cpu_name(), features
+    features = llvm.get_host_cpu_features()
+    # Vectors of 512 bits where there are such: a step is hardly anything but arithmetic.
+    wide = ",-prefer-256-bit" if features.get("avx512f") else ""
+    return llvm.Target.from_default_triple(), llvm.get_host_cpu_name(), features.flatten() + wide
 
 
 @contextmanager
