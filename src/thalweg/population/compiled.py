@@ -21,7 +21,6 @@ from torch import Tensor
 from ..errors import TrainingError
 from ..kernels.generated import module
 from ..programs.compiled import Step, compile_graph
-from ..programs.native import flushed
 from ..programs.operations import RULES, Uncovered
 from ..programs.trace import graph
 from ..samples import Samples, measured
@@ -60,9 +59,7 @@ class Compiled(Batched):
         )
         table.put(0, step.graph.inputs, outputs, [True] * len(outputs))
         table.samples[0] = samples
-        job = table.job()
-        with flushed():
-            drivers().each(job, 0, members)
+        drivers().each(table.job(), 0, members)
         table.check()
         return outputs
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..kernels.numba_cpu import Launch
 from ..programs.compiled import Step
-from ..programs.native import flushed
 from ..samples import Samples, Tree
 from .batched import Extra, Groups
 from .compiled import Compiled, Table, drivers
@@ -51,9 +50,7 @@ def advance(block: Trained, program: Compiled, batches: Sequence[Samples]) -> bo
     if id(table.step) not in block.rooms:
         block.rooms[id(table.step)] = Room(block, table.step)
     room = block.rooms[id(table.step)]
-    job = table.job(room.enter(table, block, steps))
-    with flushed():
-        drivers().run(job, 0, len(block.active))
+    drivers().run(table.job(room.enter(table, block, steps)), 0, len(block.active))
     table.check()
     for part in block.updates:
         part.scheduling.write(part.table, steps[-1])

@@ -78,7 +78,7 @@ class Assembly:
     def store(self, value: Value, out: Value | None = None, dense: bool = False) -> Value:
         """The value in memory, in the order in which it is read where `out` and `dense` do not say another."""
         if out is None:
-            out = self.value(value.shape, value.dtype) if dense else self._like_reads(value)
+            out = self.value(value.shape, value.dtype) if dense else self.like(value)
         assert out.place is not None
         buffer = out.place.buffer
         order = widest_first(out.place.strides)
@@ -95,7 +95,7 @@ class Assembly:
         e.builder.ret_void()
         return out
 
-    def _like_reads(self, value: Value) -> Value:
+    def like(self, value: Value) -> Value:
         """Room whose axes lie in the order in which most of what the value reads has them."""
         order = read_order(value.shape, value.at)
         room = self.value([value.shape[k] for k in order], value.dtype)

@@ -33,6 +33,15 @@ def in_memory(dtype: torch.dtype) -> Any:
     return I8 if dtype == torch.bool else TYPES[dtype]
 
 
+def _element(kind: Any) -> Any:
+    return kind.element if isinstance(kind, ir.VectorType) else kind
+
+
+def _as(kind: Any, like: Any) -> Any:
+    """`kind`, or so many of it as `like` has."""
+    return ir.VectorType(kind, like.count) if isinstance(like, ir.VectorType) else kind
+
+
 class Arithmetic:
     """Operations on values, written by `builder`. A `Probe` (see `loops.py`) has the same ones and writes nothing."""
 
@@ -43,6 +52,8 @@ class Arithmetic:
 
     def number(self, value: float, like: Any) -> Any:
         kind = like if isinstance(like, ir.Type) else like.type
+        if isinstance(kind, ir.VectorType):
+            return ir.Constant(kind, [self.number(value, kind.element)] * kind.count)
         if isinstance(kind, ir.IntType):
             return ir.Constant(kind, int(value))
         return ir.Constant(kind, float(np.float32(value)) if kind == F32 else float(value))
@@ -137,10 +148,10 @@ class Arithmetic:
         return self.intrinsic(name, a, b)
 
     def intrinsic(self, name: str, *arguments: Any) -> Any:
-        kind = arguments[0].type
-        f = self.builder.module.declare_intrinsic(
-            f"llvm.{name}", [kind], ir.FunctionType(kind, [kind] * len(arguments))
-        )
+        kind, module = arguments[0].type, self.builder.module
+        lanes = f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
+        full = f"llvm.{name}.{lanes}{_element(kind).intrinsic_name}"
+        f = module.globals.get(full) or ir.Function(module, ir.FunctionType(kind, [kind] * len(arguments)), full)
         return self.builder.call(f, arguments, fastmath=("nsz",) if name in ("maximum", "minimum") else ())
 
     def library(self, name: str, *arguments: Any) -> Any:
@@ -171,18 +182,19 @@ class Arithmetic:
         return value
 
     def _bits(self, x: Any) -> Any:
-        return self.builder.bitcast(x, I32)
+        return self.builder.bitcast(x, _as(I32, x.type))
 
     def _real(self, bits: Any) -> Any:
-        return self.builder.bitcast(bits, F32)
+        return self.builder.bitcast(bits, _as(F32, bits.type))
 
     def _power_of_two(self, n: Any) -> Any:
         """2ⁿ of a whole float32 n between −126 and 127; n + 127 stands in the last bits of a sum with 1.5 · 2²³."""
-        return self._real(self.builder.shl(self._bits(self.add(n, 12582912.0 + 127)), I32(23)))
+        bits = self._bits(self.add(n, 12582912.0 + 127))
+        return self._real(self.builder.shl(bits, self.number(23, bits)))
 
     def exp(self, x: Any) -> Any:
-        if x.type != F32:
-            return self.library("exp", x)
+        if _element(x.type) != F32:
+            return self.intrinsic("exp", x) if isinstance(x.type, ir.VectorType) else self.library("exp", x)
         x = self.choose(self.compare(">", x, 89.0), 89.0, x)
         tiny = self.compare("<", x, -104.0)
         x = self.choose(tiny, 0.0, x)  # numbers below the smallest normal one take a hundred times as long

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
-import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
@@ -33,8 +32,10 @@ def _host() -> tuple[Any, str, str]:
 
     for name in BLAS:
         llvm.add_symbol(f"thalweg_{name}", get_cython_function_address("scipy.linalg.cython_blas", name))
-    features = llvm.get_host_cpu_features().flatten()
-    return llvm.Target.from_default_triple(), llvm.get_host_cpu_name(), features
+    features = llvm.get_host_cpu_features()
+    # Vectors of 512 bits where there are such: a step is hardly anything but arithmetic.
+    wide = ",-prefer-256-bit" if features.get("avx512f") else ""
+    return llvm.Target.from_default_triple(), llvm.get_host_cpu_name(), features.flatten() + wide
 
 
 @contextmanager
@@ -48,22 +49,6 @@ def single_threaded() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def flushed() -> Iterator[None]:
-    """Numbers below the smallest normal one are 0 on this thread, where the processor can do that.
-
-    What a member no longer needs, such as the momentum of a unit that is always off, decays to them after some 800
-    steps, and each operation on one takes a hundred times as long.
-    """
-    tiny = np.finfo(np.float32).tiny
-    before = tiny * np.float32(0.5) == 0
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(bool(before))
 
 
 @functools.cache

@@ -134,7 +134,7 @@ def contracted(
     return out
 
 
-class _Vectors:
+class Vectors:
     """Loads and stores of several neighbours at once, all of them or the first ones."""
 
     def __init__(self, e: Body, kind: Any, lanes: int) -> None:
@@ -220,7 +220,7 @@ class _Contraction:
     ) -> None:
         self.bias = bias.place if bias is not None else None
         self.e, self.tile = e, tile
-        self.vectors = _Vectors(e, in_memory(left.dtype), tile.lanes)
+        self.vectors = Vectors(e, in_memory(left.dtype), tile.lanes)
         self.left, self.right, self.out = (_place(v) for v in (left, right, out))
         self.columns = right.shape[-1].fixed or 0
         a, b, c, cut = self.left.strides, self.right.strides, self.out.strides, left.rank - inner
@@ -397,7 +397,7 @@ def _turned(assembly: Assembly, value: Value) -> Value:
     lanes = min(8, registers()[0] // value.dtype.itemsize)
     here, there = _place(value), _place(out)
     e = assembly.kernel([here.buffer, there.buffer])
-    v, b = _Vectors(e, in_memory(value.dtype), lanes), e.builder
+    v, b = Vectors(e, in_memory(value.dtype), lanes), e.builder
     *lead, rows, columns = value.shape
     counters = [Counter(s) for s in lead]
     source, target = e.pointers[here.buffer], e.pointers[there.buffer]

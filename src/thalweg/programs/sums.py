@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from . import rows
 from .assembly import arg_extreme, running
 from .dims import Dim, product
 from .emit import TYPES
@@ -166,7 +167,9 @@ def _any(c: Context, x: Value, dims: Any = None, keep: bool = False) -> Value:
 
 @rule(aten._softmax.default)
 def _softmax(c: Context, x: Value, axis: int, half: bool) -> Value:
-    x = c.assembly.memory(x)
+    x, axis = c.assembly.memory(x), axis % x.rank if x.rank else 0
+    if x.rank and rows.suits(x, axis):
+        return rows.softmax(c.assembly, x, axis)
     top = _amax(c, x, [axis], True)
     powers = c.assembly.store(c.pointwise(lambda e, a, b: e.exp(e.sub(a, b)), x, top, cost=21))
     total = c.summed(powers, [axis % x.rank], True)
@@ -175,10 +178,13 @@ def _softmax(c: Context, x: Value, axis: int, half: bool) -> Value:
 
 @rule(aten._log_softmax.default)
 def _log_softmax(c: Context, x: Value, axis: int, half: bool) -> Value:
-    x = c.assembly.memory(x)
-    top = _amax(c, x, [axis], True)
-    powers = c.pointwise(lambda e, a, b: e.exp(e.sub(a, b)), x, top, cost=21)
-    total = c.summed(powers, [axis % x.rank], True)
+    x, axis = c.assembly.memory(x), axis % x.rank if x.rank else 0
+    if x.rank and rows.suits(x, axis):
+        top, total = rows.largest_and_sum(c.assembly, x, axis)
+    else:
+        top = _amax(c, x, [axis], True)
+        powers = c.pointwise(lambda e, a, b: e.exp(e.sub(a, b)), x, top, cost=21)
+        total = c.summed(powers, [axis], True)
     shift = c.assembly.store(c.pointwise(lambda e, s, m: e.add(e.log(s), m), total, top))
     return c.pointwise(lambda e, a, b: e.sub(a, b), x, shift)
 

@@ -1,0 +1,120 @@
+"""Softmax over rows that lie side by side in memory: a row stays in vector registers from its first use to its last.
+
+As loops of one operation each, a row is read three times, and the largest value and the sum, which end in a few steps
+that wait for one another, are most of the work. Here a vector has the neighbours of one row, and rows overlap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llvmlite import ir
+
+from .assembly import Assembly
+from .dims import ONE, Affine
+from .emit import I32, Body, Counter, in_memory
+from .loops import loops
+from .native import registers
+from .products import Vectors
+from .values import Place, Value
+
+MOST = 8  # vectors of a row, that are kept at once
+
+
+def suits(x: Value, axis: int) -> bool:
+    """Whether rows along the axis lie side by side, and fit into registers."""
+    size = x.shape[axis].fixed
+    lanes = registers()[0] // x.dtype.itemsize
+    return x.place is not None and x.place.strides[axis] == ONE and size is not None and 1 < size <= MOST * lanes
+
+
+def softmax(assembly: Assembly, x: Value, axis: int) -> Value:
+    """exp(x − largest) / Σ exp(x − largest), the axes in memory as they are in x."""
+    out = assembly.like(x)
+
+    def row(rows: _Rows) -> None:
+        powers, _, total = rows.powers()
+        each = rows.e.div(rows.e.number(1.0, total), total)
+        rows.write(out, [rows.e.mul(p, each) for p in powers])
+
+    _Rows(assembly, x, axis, [out]).over(row)
+    return out
+
+
+def largest_and_sum(assembly: Assembly, x: Value, axis: int) -> tuple[Value, Value]:
+    """The largest of each row, and Σ exp(x − largest); the axis stays, of size 1. In a row with NaN both are not to be
+    used but in an operation with the sum, which is NaN."""
+    shape = [ONE if k == axis else s for k, s in enumerate(x.shape)]
+    top, total = (assembly.value(shape, x.dtype) for _ in range(2))
+
+    def row(rows: _Rows) -> None:
+        _, most, sums = rows.powers()
+        rows.write_one(top, most)
+        rows.write_one(total, sums)
+
+    _Rows(assembly, x, axis, [top, total]).over(row)
+    return top, total
+
+
+class _Rows:
+    """A kernel that goes from row to row along an axis of x."""
+
+    def __init__(self, assembly: Assembly, x: Value, axis: int, written: Sequence[Value]) -> None:
+        self.x, self.axis, self.size = x, axis, x.shape[axis].fixed or 0
+        self.e: Body = assembly.kernel([_place(v).buffer for v in (x, *written)])
+        self.lanes = min(registers()[0] // x.dtype.itemsize, 1 << (self.size - 1).bit_length())
+        self.v = Vectors(self.e, in_memory(x.dtype), self.lanes)
+        counters = [Counter(ONE if k == axis else s) for k, s in enumerate(x.shape)]
+        self.counters = [c for k, c in enumerate(counters) if k != axis]
+        self.index = [Affine() if k == axis else Affine(((c, ONE),)) for k, c in enumerate(counters)]
+        counts = [min(self.size - k, self.lanes) for k in range(0, self.size, self.lanes)]
+        self.masks = [None if count == self.lanes else self.v.mask(count) for count in counts]
+
+    def over(self, row: Callable[[_Rows], None]) -> None:
+        loops(self.e, self.counters, lambda: row(self))
+        self.e.builder.ret_void()
+
+    def powers(self) -> tuple[list[Any], Any, Any]:
+        """exp(x − largest) in vectors, the largest, and the sum of the powers, in all lanes.
+
+        The largest of a row with NaN may be any: what is NaN then makes the sum so.
+        """
+        e, b = self.e, self.e.builder
+        values = [self.v.load(p, m) for p, m in zip(self._pointers(self.x), self.masks, strict=True)]
+        below = e.number(-math.inf, values[0])  # whose power is 0
+        values = [v if m is None else b.select(m, v, below) for v, m in zip(values, self.masks, strict=True)]
+        most = self._all(values, lambda a, c: b.select(b.fcmp_ordered(">", a, c), a, c))
+        powers = [e.exp(e.sub(v, most)) for v in values]
+        return powers, most, self._all(powers, e.total)
+
+    def write(self, out: Value, values: Sequence[Any]) -> None:
+        for pointer, value, mask in zip(self._pointers(out), values, self.masks, strict=True):
+            self.v.store(value, pointer, mask)
+
+    def write_one(self, out: Value, value: Any) -> None:
+        place = _place(out)
+        self.e.store(place.buffer, place.at(self.index), self.e.builder.extract_element(value, I32(0)))
+
+    def _pointers(self, value: Value) -> list[Any]:
+        place, b = _place(value), self.e.builder
+        first = b.gep(self.e.pointers[place.buffer], [self.e.index(place.at(self.index))])
+        return [b.gep(first, [I32(k * self.lanes)]) for k in range(len(self.masks))]
+
+    def _all(self, values: Sequence[Any], join: Callable[[Any, Any], Any]) -> Any:
+        """All lanes of all vectors joined, in every lane: each round joins lanes that are half as far apart."""
+        b, (whole, *rest) = self.e.builder, values
+        for value in rest:
+            whole = join(whole, value)
+        far, kind = self.lanes // 2, ir.VectorType(I32, self.lanes)
+        while far:
+            order = ir.Constant(kind, [k ^ far for k in range(self.lanes)])
+            whole = join(whole, b.shuffle_vector(whole, ir.Constant(whole.type, ir.Undefined), order))
+            far //= 2
+        return whole
+
+
+def _place(value: Value) -> Place:
+    assert value.place is not None
+    return value.place
