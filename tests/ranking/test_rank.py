@@ -315,3 +315,14 @@ def test_a_hundred_thousand_runs_are_ranked_whole() -> None:
     ranked = tw.rank(runs)
     assert sum(entry.runs for entry in ranked.verdict.entries) == count
     assert ranked.verdict.best.value.mean == runs["val_loss"].min()
+
+
+@pytest.mark.parametrize(("rates", "warned"), [(9, False), (10, True)])
+def test_many_settings_against_one_are_warned_of(rates: int, warned: bool) -> None:
+    noises = np.random.default_rng(0).normal(0.3, 0.01, (rates + 1, 4))
+    rows = [
+        {"optimizer": "sgd" if k == rates else "adam", "lr": 10.0**-k, "seed": seed, "val_loss": noises[k, seed]}
+        for k in range(rates + 1)
+        for seed in range(4)
+    ]
+    assert said(tw.rank(pd.DataFrame(rows)), "do not rely on such differences") == warned

@@ -10,6 +10,8 @@ from ..verdict.words import called, listed
 from .choice import Choice
 from .runs import Runs
 
+UNEQUAL = 10  # times as many settings: the lowest of them is then lower by luck, more often than a test allows
+
 
 def sentence(factor: Factor, name: str, verdict: Verdict) -> str:
     """The answer, and for what else it holds."""
@@ -122,13 +124,18 @@ def _unpaired(choice: Choice, runs: Runs) -> list[str]:
 
 def _lucky(factor: Factor, verdict: Verdict) -> str:
     """That the runs that chose a setting also judge it."""
-    most = max(entry.settings for entry in verdict.entries)
+    counts = [entry.settings for entry in verdict.entries]
+    most, uneven = max(counts), max(counts) >= UNEQUAL * min(counts)
     if most < 2:
         return ""
+    lopsided = (
+        f" Some had at least {UNEQUAL} times as many settings as others, and are ahead by luck more often than the "
+        "intervals allow for: do not rely on such differences."
+    )
     extreme = verdict.criterion.extreme
     return (
         f"Not confirmed: the same runs chose each {factor.kind.words}'s setting, the {extreme} of up to {most:,}, and "
         f"are judged here. The {extreme} of many is partly luck, so the values shown are too good, the more so the "
         "more settings there were; run the chosen settings again with new seeds, and mark those runs by a column "
-        "'confirmation' of True and False."
+        "'confirmation' of True and False." + lopsided * uneven
     )
