@@ -48,7 +48,7 @@ class Criterion:
             PlanError: the direction is missing or unknown, or `judge` is none of the three.
 
         >>> Criterion.of("accuracy"), Criterion.of("f1:max", "average of the last 3").epochs
-        (Criterion(metric='accuracy', sign=-1.0, epochs=1), 3)
+        (Criterion(metric='accuracy', sign=-1.0, epochs=1, part='validation'), 3)
         """
         if not isinstance(by_metric, str) or not by_metric:
             raise PlanError(f"by_metric is {by_metric!r}; give a metric's name, e.g. 'accuracy', or 'f1:max'.")
