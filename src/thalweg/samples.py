@@ -41,7 +41,7 @@ class Samples(NamedTuple):
 
     @property
     def leaves(self) -> list[Tensor]:
-        return leaves(tuple(self))
+        return [*leaves(self.inputs), *leaves(self.targets)]
 
     @property
     def size(self) -> int:
@@ -50,7 +50,7 @@ class Samples(NamedTuple):
 
     def take(self, rows: Any) -> Samples:
         """The samples at these rows, as tensors are indexed."""
-        return Samples(*take(tuple(self), rows))
+        return Samples(take(self.inputs, rows), take(self.targets, rows))
 
     def split(self, size: int) -> Iterator[Samples]:
         """So many samples at a time."""
@@ -94,12 +94,12 @@ def known(tree: Tree) -> Tree:
 
 def leaves(tree: Tree) -> list[Tensor]:
     """The tensors of a tree, in their order."""
-    return pytree.tree_leaves(tree)
+    return [tree] if isinstance(tree, Tensor) else pytree.tree_leaves(tree)
 
 
 def take(tree: Tree, rows: Any) -> Tree:
     """The samples of a tree at these rows."""
-    return pytree.tree_map(lambda t: t[rows], tree)
+    return tree[rows] if isinstance(tree, Tensor) else pytree.tree_map(lambda t: t[rows], tree)
 
 
 def stars(model: nn.Module, inputs: Tree) -> str:

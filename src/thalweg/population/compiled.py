@@ -75,20 +75,21 @@ class Compiled(Batched):
             return None
         table = Table(step, members, len(batches))
         random = bool(extra.parts) or bool(self._drawn_by(groups, extra))
-        for k, batch in enumerate(batches):
+        flat = [self.flat(batch, training=True) for batch in batches]
+        for k, tensors in enumerate(flat):
             if random or k == 0 or extra.per_member:
                 groups, extra = given(k)
                 if self._step(groups, extra, extra.data) is not step:
                     return None
                 table.put(k, 0, self._tensors(groups, extra), self._moves(groups, extra, extra.data))
             else:  # all but the batch is where it was
-                tensors, before = self.flat(batch, training=True), batches[k - 1].leaves
-                alike = all(a.shape == b.shape and a.dtype == b.dtype for a, b in zip(tensors, before, strict=True))
+                pairs = zip(tensors, flat[k - 1], strict=True)
+                alike = all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs)
                 if not alike and self._step((*groups[:3], tensors, *groups[4:]), extra, extra.data) is not step:
                     return None
                 table.base[k], table.stride[k] = table.base[0], table.stride[0]
                 table.put(k, data, [t.contiguous() for t in tensors], [False] * len(tensors))
-            table.samples[k] = batch.leaves[0].shape[1 if extra.per_member else 0]
+            table.samples[k] = tensors[0].shape[1 if extra.per_member else 0]
         return table
 
     def room(self, samples: int, evaluated: int) -> int:
