@@ -16,6 +16,7 @@ from tests.studies import stopped_at
 from thalweg import formulas
 from thalweg.errors import FormulaError, PlanError
 from thalweg.formulas import opaque
+from thalweg.study.forecast import forecast
 
 _draw = torch.Generator().manual_seed(0)
 X = torch.randn(120, 6, generator=_draw, dtype=torch.float64)
@@ -141,6 +142,22 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(own: str, tmp_path: Path) ->
     again = tw.resume(stopped.path, problem=PROBLEM, progress=False)
     for a, b in zip(whole.curves()["value"], again.curves()["value"], strict=True):
         assert a == b or (np.isnan(a) and np.isnan(b))
+
+
+@pytest.mark.parametrize("order", [("adafactor", "adam"), ("adam", "adafactor")])
+def test_what_a_step_costs_is_known_whatever_comes_first(order: tuple[str, str], tmp_path: Path) -> None:
+    """A step costs its share of the program, an optimizer of its own the rest of its steps' time."""
+    asked = {"optimizers": list(order), "rates": [1e-2], "epochs": 2, "seeds": 1, "confirmation": 1}
+    done = tw.compare(PROBLEM, store=tmp_path / "costs.db", progress=False, **asked)
+    costs = done._meta("costs")
+    (program,) = costs["programs"]
+    seconds = {entry.optimizer: entry.seconds_per_step for entry in done.verdict.entries}
+    assert program["seconds"] > 0
+    for name in order:
+        assert seconds[name] == pytest.approx(program["seconds"] + costs["update_seconds"][name])
+    foreseen = forecast(PROBLEM, optimizers=list(order), rates=[1e-2], epochs=2, seeds=1, confirmation=1)
+    assert sorted(str(one.own) for one in foreseen.programs) == ["None", "adafactor"]
+    assert "batch size 64, optimizer adafactor: compiled;" in str(foreseen)
 
 
 def test_one_that_diverges_harms_no_other(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ class ProgramForecast:
     Attributes:
         batch_size, loss, regularizer: what they share; None for the problem's own loss, and for a regularizer
             that all share.
+        own: optimizers whose update is their own code, of members that step one by one; None of others.
         way, why: as `programs.Way` has them.
         settings, blocks, members: of the search; members of its largest block.
         step_seconds, evaluation_seconds: of one member on one core; of its update too, and of the validation part.
@@ -76,6 +77,7 @@ class ProgramForecast:
     batch_size: int | str
     loss: str | None
     regularizer: str | None
+    own: str | None
     way: str
     why: str | None
     settings: int
@@ -88,7 +90,7 @@ class ProgramForecast:
     memory: int
 
     def __str__(self) -> str:
-        names = {"loss": self.loss, "regularizer": self.regularizer}
+        names = {"loss": self.loss, "regularizer": self.regularizer, "optimizer": self.own}
         what = ", ".join([f"batch size {self.batch_size}", *(f"{k} {v}" for k, v in names.items() if v is not None)])
         way = self.way if self.why is None else f"{self.way} ({self.why.rstrip('.')})"
         return (
@@ -170,7 +172,7 @@ def forecast(plan: Plan, problem: Prepared, batched: Any = AUTO) -> Forecast:
 
 
 def _program(programs: Programs, settings: Sequence[Setting]) -> ProgramForecast:
-    plan, (size, loss, *_), way = programs.plan, programs.of(settings[0]), programs.way(settings[0])
+    plan, (size, loss, _, own), way = programs.plan, programs.of(settings[0]), programs.way(settings[0])
     blocks = programs.blocks(settings, range(plan.seeds), plan.search_folds)
     (_, largest, fold), *_ = sorted(blocks, key=lambda block: -len(block[1]))
     free = free_memory()
@@ -183,6 +185,7 @@ def _program(programs: Programs, settings: Sequence[Setting]) -> ProgramForecast
         batch_size=size,
         loss=loss,
         regularizer=plan.level(settings[0], "regularizer") if plan["regularizer"].varied else None,
+        own=" and ".join(sorted({str(s.optimizer) for s in settings})) if own else None,
         way=way.name,
         why=way.why,
         settings=len(settings),
