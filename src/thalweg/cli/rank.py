@@ -51,7 +51,7 @@ def rank(
     the first line printed says how.
     """
     from ..ranking.rank import rank as run
-    from .result import check_report, print_json
+    from .result import check_report, give
 
     check_report(report)
     result = run(
@@ -65,12 +65,7 @@ def rank(
         confirmation=_column(confirmation),
         margin=margin,
     )
-    if report is not None:
-        result.report(report)
-    if json:
-        print_json(result.to_json() | {"report": None if report is None else str(report)})
-    else:
-        _print(result, report)
+    give(result, report, json, _print)
 
 
 def _listed(names: str) -> list[str]:

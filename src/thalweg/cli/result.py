@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,16 @@ def check_report(report: Path | None) -> None:
 def print_json(value: Any, indent: int | None = 2) -> None:
     """What every command prints for `--json`."""
     print(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
+
+
+def give(result: Any, report: Path | None, json: bool, show: Callable[[Any, Path | None], None]) -> None:
+    """Write the report of a result with sections, and print the result, or show it."""
+    if report is not None:
+        result.report(report)
+    if json:
+        print_json(result.to_json() | {"report": None if report is None else str(report)})
+    else:
+        show(result, report)
 
 
 def finite(value: float | None) -> float | None:

@@ -38,18 +38,13 @@ def suite(
 ) -> None:
     """Compare on several problems, each in a store of its own, and say which optimizer is best over all of them."""
     from ..suites.suite import suite as run
-    from .result import check_report, print_json, split
+    from .result import check_report, give, split
 
     check_report(report)
     # What was not given is left to the library, and to the studies that are finished.
     chosen = {name: value for name, value in options.items() if _given(context, name)}
     result = run(split(problems), store=store, progress=False if quiet else None, **compare.arguments(chosen))
-    if report is not None:
-        result.report(report)
-    if json:
-        print_json(result.to_json() | {"report": None if report is None else str(report)})
-    else:
-        _print(result, report)
+    give(result, report, json, _print)
 
 
 def _given(context: typer.Context, name: str) -> bool:

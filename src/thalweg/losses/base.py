@@ -26,8 +26,27 @@ Measure = Callable[[Tensor, Tensor], Tensor]
 REDUCTIONS = ("mean", "sum", "none")
 
 
+class Labelled(Declared):
+    """A frozen dataclass that is equal to another of the same call."""
+
+    @property
+    def label(self) -> str:
+        """The call that makes it, with what differs from the defaults; the registry reads it back."""
+        changed = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}  # pyright: ignore[reportArgumentType]
+        return calls.write(self.name, {k: v for k, v in changed.items() if v != _default(type(self), k)})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Labelled) and type(self) is type(other) and self.label == other.label
+
+    def __hash__(self) -> int:
+        return hash(self.label)
+
+    def __str__(self) -> str:
+        return self.label
+
+
 @dataclass(frozen=True, eq=False)
-class Loss(Declared, ABC):
+class Loss(Labelled, ABC):
     """A loss: ``loss(outputs, targets)``.
 
     Args:
@@ -125,21 +144,6 @@ class Loss(Declared, ABC):
         """How much each sample counts in the mean, (samples,), which is Σ per_sample / Σ counts; None for 1 each."""
         return None
 
-    @property
-    def label(self) -> str:
-        """The call that makes it, with what differs from the defaults; `losses.get` reads it back."""
-        changed = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
-        return calls.write(self.name, {k: v for k, v in changed.items() if v != _default(type(self), k)})
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.label == other.label  # type: ignore[attr-defined]
-
-    def __hash__(self) -> int:
-        return hash(self.label)
-
-    def __str__(self) -> str:
-        return self.label
-
 
 def number(default: float, low: float, high: float = Range.high, *, above: bool = False) -> Any:
     """An argument that is a number, or a tensor, which passes unchecked."""
@@ -148,8 +152,8 @@ def number(default: float, low: float, high: float = Range.high, *, above: bool 
     return declared(read, default, "number")
 
 
-def _default(kind: type[Loss], name: str) -> Any:
-    (one,) = (f for f in fields(kind) if f.name == name)
+def _default(kind: type[Labelled], name: str) -> Any:
+    (one,) = (f for f in fields(kind) if f.name == name)  # pyright: ignore[reportArgumentType]
     return _plain(one.default_factory() if callable(one.default_factory) else one.default)
 
 

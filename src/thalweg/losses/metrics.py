@@ -10,17 +10,17 @@ Read next: `foreign.py`, for metrics of other libraries and of the user.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .. import calls
-from ..arguments import Declared, choice, number, optional, whole
+from ..arguments import choice, number, optional, whole
 from ..errors import ProblemError
 from . import fit
+from .base import Labelled
 from .classification import CrossEntropy
 
 
@@ -29,7 +29,7 @@ def _axis() -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class Metric(Declared, ABC):
+class Metric(Labelled, ABC):
     """A metric: ``metric(outputs, targets)`` is its value over these samples.
 
     Attributes:
@@ -47,21 +47,6 @@ class Metric(Declared, ABC):
     @abstractmethod
     def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
         """Refuse shapes, types and values that make no sense; arguments as of `Loss.check`."""
-
-    @property
-    def label(self) -> str:
-        """The call that makes it, with what differs from the defaults; `losses.get_metric` reads it back."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return calls.write(self.name, {f.name: values[f.name] for f in fields(self) if values[f.name] != f.default})
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.label == other.label  # type: ignore[attr-defined]
-
-    def __hash__(self) -> int:
-        return hash(self.label)
-
-    def __str__(self) -> str:
-        return self.label
 
 
 class Mean(Metric):
@@ -147,10 +132,7 @@ class Accuracy(Mean):
     axis: int | None = _axis()
 
     def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
-        if binary(outputs, targets):
-            answers(self.label, outputs, targets, where, self.threshold)
-        else:
-            fit.in_range(targets, fit.classes(self.name, outputs, targets, where, axis=self.axis), where, IGNORED)
+        _check_decided(self, outputs, targets, where)
 
     def mean(self, outputs: Tensor, targets: Tensor) -> Tensor:
         if binary(outputs, targets):
@@ -227,10 +209,7 @@ class F1(Whole):
     axis: int | None = _axis()
 
     def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
-        if binary(outputs, targets):
-            answers(self.label, outputs, targets, where, self.threshold)
-        else:
-            fit.in_range(targets, fit.classes(self.name, outputs, targets, where, axis=self.axis), where, IGNORED)
+        _check_decided(self, outputs, targets, where)
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         if binary(outputs, targets):
@@ -317,6 +296,14 @@ IGNORED = -100  # torch's class id for positions that do not count
 def binary(outputs: Tensor, targets: Tensor) -> bool:
     """Whether each output is a question of its own, as for `bce`."""
     return outputs.shape[1:] == targets.shape[1:] and outputs.ndim == targets.ndim
+
+
+def _check_decided(metric: Accuracy | F1, outputs: Tensor, targets: Tensor, where: str) -> None:
+    """Refuse answers of yes and no, or classes, that such a metric cannot decide on."""
+    if binary(outputs, targets):
+        answers(metric.label, outputs, targets, where, metric.threshold)
+    else:
+        fit.in_range(targets, fit.classes(metric.name, outputs, targets, where, axis=metric.axis), where, IGNORED)
 
 
 def answers(name: str, outputs: Tensor, targets: Tensor, where: str, threshold: float) -> None:

@@ -117,7 +117,7 @@ class Block:
         self.updates = list(self._by_formula())
         for part in self.updates:
             part.allocate(self.weights)
-        self.own = isinstance(self.updates[0], OwnUpdates)
+        self.own = [part for part in self.updates if isinstance(part, OwnUpdates)]  # all of them or none
 
     def _stacked(self, each: Sequence[Tensor]) -> Tensor:
         """(members, *shape), of each seed's tensor."""
@@ -232,13 +232,11 @@ class Block:
     def _own_step(self, batch: Samples) -> None:
         """A step of members whose optimizers are their own code, one after another."""
         every = self.regularized.extra(self.seeds, self.step, batch.inputs, self.per_member)
-        for part in self.updates:
-            assert isinstance(part, OwnUpdates)
+        for part in self.own:
             part.scheduling.write(part.table, self.step)
         if self.regularized.decays:
-            self.regularized.shrink(np.concatenate([part.rates() for part in self.updates]), self.active)
-        for part in self.updates:
-            assert isinstance(part, OwnUpdates)
+            self.regularized.shrink(np.concatenate([part.rates() for part in self.own]), self.active)
+        for part in self.own:
             for k in range(part.start, part.stop):
                 if self.active[k]:
                     loss = part.step(k - part.start, lambda k=k: self._gradient_of(k, batch, every))

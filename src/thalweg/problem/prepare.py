@@ -50,6 +50,9 @@ class Prepared:
         weights: number of trainable parameters.
         source: where the problem came from: kind, spec, text and sha256.
         draws: whether the model draws random numbers in training, as dropout does.
+        form: how a script calls the model and the loss, where that is not ``loss(model(inputs), targets)``: ``inputs``
+            one, several (positional) or named; ``judged`` the model's outputs, their logits, or the model on a batch
+            that is a pair, a triple with weights, or a whole.
         order: where the rows of train, and then of validation, stood in the data as given; None for a DataLoader.
         drawn: which of validation and test were split off at random.
         groups: a label for each sample of the pool, if the problem has groups.
@@ -68,6 +71,7 @@ class Prepared:
     weights: int
     source: Mapping[str, str] = field(repr=False)
     draws: bool = False
+    form: Mapping[str, str] = field(default_factory=dict, repr=False)
     order: np.ndarray | None = field(default=None, repr=False)
     drawn: tuple[str, ...] = ()
     groups: np.ndarray | None = field(default=None, repr=False)
@@ -85,26 +89,6 @@ class Prepared:
     def given(self, batch: Any) -> Samples:
         """What the user's DataLoader yields, as samples."""
         return given(batch, "train", isinstance(self.loss, losses.OfModel))
-
-    @cached_property
-    def form(self) -> dict[str, str]:
-        """How a script calls the model and the loss, where that is not ``loss(model(inputs), targets)``.
-
-        ``inputs``: one, several (positional) or named; ``judged``: the model's outputs, their logits, or the model on a
-        batch that is a pair, a triple with weights, or a whole.
-        """
-        few = _first(self.validation)
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            model = build(self.model).eval()
-            if isinstance(self.loss, losses.OfModel):
-                weighted = isinstance(few.targets, Weighted)
-                judged = "triple" if weighted else "pair" if few.batch is not few.inputs else "whole"
-            else:
-                outputs = call(model, few.inputs)
-                judged = "outputs" if losses.seen(self.loss, outputs) is outputs else "logits"
-        named = {"": "one", "*": "several", "**": "named"}[stars(model, few.inputs)]
-        tree = is_tree(few.inputs) or is_tree(few.targets)
-        return {} if (named, judged, tree) == ("one", "outputs", False) else {"inputs": named, "judged": judged}
 
     def activations(self, model: nn.Module) -> float:
         """Outputs of the model's layers per sample."""
@@ -146,6 +130,7 @@ def prepare(problem: Problem | str) -> Prepared:
             if name == "train":
                 draws = _draws(lambda few=few: loss.over(module, few))
         check_metrics(metrics, module, {"validation": validation, "test": test})
+        form = _form(loss, module, _first(validation))
     return Prepared(
         **{name: getattr(problem, name) for name in ("name", "model", "source", "noise", "truth")},
         loss=loss,
@@ -157,6 +142,7 @@ def prepare(problem: Problem | str) -> Prepared:
         fingerprint=_fingerprint(problem, module, train, [*filter(None, (train_data, validation, test))], groups),
         weights=sum(p.numel() for p in trainable),
         draws=draws,
+        form=form,
         order=order,
         drawn=tuple(part for part in ("validation", "test") if getattr(problem, part) is None),
         groups=groups,
@@ -181,6 +167,20 @@ def sample_of_train(ready: Prepared) -> Samples:
         with torch.random.fork_rng(devices=[]):
             return sample_of(ready.train, SAMPLES, isinstance(ready.loss, losses.OfModel))
     return _first(ready.train)
+
+
+def _form(loss: losses.Loss, module: nn.Module, few: Samples) -> dict[str, str]:
+    """What `Prepared.form` says, of a few samples."""
+    if isinstance(loss, losses.OfModel):
+        weighted = isinstance(few.targets, Weighted)
+        judged = "triple" if weighted else "pair" if few.batch is not few.inputs else "whole"
+    else:
+        with torch.no_grad():
+            outputs = call(module, few.inputs)
+        judged = "outputs" if losses.seen(loss, outputs) is outputs else "logits"
+    named = {"": "one", "*": "several", "**": "named"}[stars(module, few.inputs)]
+    tree = is_tree(few.inputs) or is_tree(few.targets)
+    return {} if (named, judged, tree) == ("one", "outputs", False) else {"inputs": named, "judged": judged}
 
 
 def _draws(call: Callable[[], object]) -> bool:
