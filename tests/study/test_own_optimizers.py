@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load, save
 from torch import nn
 from torch.optim import Optimizer
 
@@ -16,6 +18,10 @@ from tests.studies import stopped_at
 from thalweg import formulas
 from thalweg.errors import FormulaError, PlanError
 from thalweg.formulas import opaque
+from thalweg.population.batched import Batched
+from thalweg.population.batches import TensorBatches
+from thalweg.population.block import Block, Task
+from thalweg.population.member import Member
 from thalweg.study.forecast import forecast
 
 _draw = torch.Generator().manual_seed(0)
@@ -158,6 +164,38 @@ def test_what_a_step_costs_is_known_whatever_comes_first(order: tuple[str, str],
     foreseen = forecast(PROBLEM, optimizers=list(order), rates=[1e-2], epochs=2, seeds=1, confirmation=1)
     assert sorted(str(one.own) for one in foreseen.programs) == ["None", "adafactor"]
     assert "batch size 64, optimizer adafactor: compiled;" in str(foreseen)
+
+
+def block(problem: tw.Problem, own: Any, lr: float) -> Block:
+    ready = tw.prepare(problem)
+    batches = TensorBatches(*ready.train, 16)
+    task = Task(ready.model, Batched(ready.model(), ready.loss, {}), batches, ready.validation)
+    rule = formulas.of(own) if isinstance(own, type) else formulas.get(own)
+    return Block(task, [Member(rule, {"lr": lr}, {}, 3), Member(rule, {"lr": lr / 2}, {}, 3)], 2)
+
+
+@pytest.mark.parametrize("own", ["lbfgs(max_iter=2)", "adafactor"])
+def test_a_checkpoint_has_all_that_an_optimizer_remembers(own: str) -> None:
+    whole, first = block(LINE, own, 0.1), block(LINE, own, 0.1)
+    for _ in whole.train():
+        pass
+    for _ in itertools.islice(first.train(), 3):
+        pass
+    again = block(LINE, own, 0.1)
+    again.load(load(save({name: t.contiguous() for name, t in first.tensors().items()})))
+    assert again.step == 3
+    for _ in again.train():
+        pass
+    for a, b in zip(whole.weights, again.weights, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_loss_that_is_not_finite_moves_nothing() -> None:
+    lost = block(LINE, SignDescent, 1e200)
+    for _ in lost.train():
+        pass
+    assert (lost.broken >= 0).all()
+    assert all(bool(torch.isfinite(w).all()) for w in lost.weights)
 
 
 def test_one_that_diverges_harms_no_other(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 import thalweg as tw
 from thalweg.errors import PlanError, ProblemError
 from thalweg.problem.prepare import prepare
-from thalweg.samples import Samples
+from thalweg.samples import Samples, Weighted
 
 DOUBLE = torch.float64
 _draw = torch.Generator().manual_seed(0)
@@ -211,6 +211,15 @@ def test_weights_count_in_training_and_in_judging(tmp_path: Path) -> None:
         curves = [s.curves() for s in (one, other)]
         a, b = (c[c["metric"] == metric]["value"].to_numpy() for c in curves)
         np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "cross_entropy(weight=(1.0, 3.0))"])
+def test_chunks_count_as_the_weights_of_their_samples(loss: str) -> None:
+    """What an evaluation makes of chunks is what the loss of all samples at once is."""
+    measure, model, samples = tw.losses.get(loss), nn.Linear(6, 2, dtype=DOUBLE), Samples(A, Weighted(C, WEIGHTS))
+    chunks = [(measure.total(chunk), measure.over(model, chunk).item()) for chunk in samples.split(40)]
+    together = sum(total * value for total, value in chunks) / sum(total for total, _ in chunks)
+    assert together == pytest.approx(measure.over(model, samples).item(), rel=1e-12)
 
 
 def test_folds_and_resamples_are_drawn_from_trees(tmp_path: Path) -> None:
