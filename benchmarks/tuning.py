@@ -1,4 +1,5 @@
-"""What a default study should spend its runs on: a fine grid of rates, finer rates around the best, or weight decay.
+"""What a default study should spend its runs on: a fine grid of rates, finer rates around the best, weight decay and
+momentum on the grid, or at the best alone.
 
 Built-in problems that take seconds are studied with several plans (the eight classic optimizers, {constant, cosine},
 5 seeds, 20 epochs), whose chosen settings are all confirmed with the same 10 fresh seeds. An optimizer is tuned better
@@ -21,14 +22,16 @@ import numpy as np
 import thalweg as tw
 from thalweg.store.file import Store
 
-PROBLEMS = "breast-cancer,diabetes,wave"
+PROBLEMS = "breast-cancer,diabetes,wave,digits"
 DECAY = {"weight_decay": [0, 1e-3]}
 BY_DECADE = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
 PLANS: dict[str, dict[str, Any]] = {
     "13 rates": {"refine": 0},
-    "13 rates, 2 rounds": {},
-    "9 rates, 2 rounds": {"rates": tw.log_range(1e-4, 1, 9)},
-    "5 rates, 2 rounds": {"rates": BY_DECADE},
+    "13 rates, 2 rounds": {"tune": False},
+    "13 rates, 2 rounds, then decay and momentum": {},
+    "9 rates, 2 rounds": {"rates": tw.log_range(1e-4, 1, 9), "tune": False},
+    "9 rates, 2 rounds, then decay and momentum": {"rates": tw.log_range(1e-4, 1, 9)},
+    "5 rates, 2 rounds": {"rates": BY_DECADE, "tune": False},
     "5 rates × 2 weight decays, 2 rounds": {"rates": BY_DECADE, "hyperparameters": DECAY},
     "9 rates × 2 weight decays, 2 rounds": {"rates": tw.log_range(1e-4, 1, 9), "hyperparameters": DECAY},
     "13 points of rate and weight decay": {

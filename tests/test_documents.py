@@ -25,6 +25,8 @@ def test_there_are_examples_to_run() -> None:
     assert any(output for found in PYTHON.values() for _, output in found)
 
 
+@pytest.mark.filterwarnings("ignore:.*does not have many workers which may be a bottleneck")  # Lightning's
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")
 @pytest.mark.parametrize("path", mostly_slow(PYTHON, ROOT / "docs" / "store.md"), ids=lambda p: p.name)
 def test_python_runs(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

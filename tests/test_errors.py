@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from thalweg import formulas, schedules
-from thalweg.errors import unknown
+from thalweg.errors import UsageError, line_of, unknown
+from thalweg.numbers import Range
 
 
 @pytest.mark.parametrize(
@@ -26,3 +30,17 @@ def test_names_that_differ_only_in_case_and_separators_come_first(given: str, al
 
 def test_nothing_is_suggested_for_a_name_like_no_other() -> None:
     assert unknown("optimizer", "--", ["sgd"]) == "'--' is not an optimizer: Known: sgd."
+
+
+def test_an_error_names_the_line_of_the_users_own_code(tmp_path: Path) -> None:
+    """Not that of a library, nor one of ours."""
+    file = tmp_path / "mine.py"
+    file.write_text("import json\n\ndef broken():\n    return json.loads('{')\n")
+    names: dict[str, Any] = {}
+    exec(compile(file.read_text(), str(file), "exec"), names)
+    with pytest.raises(ValueError) as caught:
+        names["broken"]()
+    assert line_of(caught.value) == f" at {file}, line 4"
+    with pytest.raises(UsageError) as ours:
+        Range(0).check("x", -1, UsageError)
+    assert "numbers.py" not in line_of(ours.value)

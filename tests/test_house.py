@@ -33,7 +33,8 @@ ROOMS = (
         "problem",
         "plan",
     ),
-    *("store", "verdict", "recipe", "results", "engine", "resampling", "probes", "report", "ranking", "study"),
+    *("store", "verdict", "recipe", "results", "engine", "callbacks", "resampling", "probes", "report", "ranking"),
+    "study",
     *("suites", "sizes", "__init__", "gallery", "cli"),
 )
 LARGEST = 0.12  # share of a room in all lines

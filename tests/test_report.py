@@ -85,6 +85,16 @@ def ids(page: Page) -> list[str | None]:
     return [attributes["id"] for kind, attributes in page.elements if kind == "section"]
 
 
+def test_a_notebook_shows_verdict_and_table(study: Study, tmp_path: Path):
+    seen = Page(study._repr_html_())
+    assert study.verdict.sentence.split(". ")[0] in seen.text
+    assert all(entry.optimizer in seen.text for entry in study.verdict.entries)
+    assert "<script" not in study._repr_html_()
+    assert repr(study) == f"Study({str(study.path)!r})"
+    assert repr(study.verdict) == str(study.verdict)
+    assert "Nothing can be said" in made_study(tmp_path / "a.db", confirmed=False, ended=0, begun=1)._repr_html_()
+
+
 def test_every_section_is_there_in_order(study: Study, page: Page):
     assert ids(page) == [
         "ranking",

@@ -13,6 +13,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from . import calculus as calculus
+    from . import callbacks as callbacks
     from . import formulas as formulas
     from . import landscapes as landscapes
     from . import losses as losses
@@ -37,25 +38,29 @@ if TYPE_CHECKING:
     from .probes.range_test import range_test as range_test
     from .probes.sharpness import sharpness as sharpness
     from .problem.declaration import Problem as Problem
+    from .problem.of_table import table as table
     from .problem.prepare import prepare as prepare
+    from .problem.run import Run as Run
     from .ranking.rank import rank as rank
     from .resampling.bagging import bag as bag
     from .resampling.bias_variance import bias_variance as bias_variance
     from .resampling.boosting import boost as boost
     from .resampling.ensemble import Ensemble as Ensemble
     from .sizes.size import size as size
+    from .study.forecast import forecast as forecast
     from .study.rerun import rerun as rerun
     from .study.study import Study as Study
     from .study.study import compare as compare
     from .study.study import resume as resume
     from .suites.suite import suite as suite
 
-_MODULES = ("calculus", "formulas", "landscapes", "losses", "optim", "regularizers", "schedules")
+_MODULES = ("calculus", "callbacks", "formulas", "landscapes", "losses", "optim", "regularizers", "schedules")
 _WHERE = {
     "Ensemble": "resampling.ensemble",
     "Formula": "formulas",
     "Function": "calculus",
     "Problem": "problem.declaration",
+    "Run": "problem.run",
     "Study": "study.study",
     "ThalwegError": "errors",
     "Update": "formulas",
@@ -67,6 +72,7 @@ _WHERE = {
     "convolve": "convolution",
     "derivative": "calculus",
     "descend": "landscapes.descents",
+    "forecast": "study.forecast",
     "formula": "formulas",
     "function": "calculus",
     "gradient": "calculus",
@@ -82,6 +88,7 @@ _WHERE = {
     "sharpness": "probes.sharpness",
     "size": "sizes.size",
     "suite": "suites.suite",
+    "table": "problem.of_table",
 }
 
 __all__ = ["__version__", *_MODULES, *_WHERE]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -19,7 +19,9 @@ a status of its member.
 from __future__ import annotations
 
 import difflib
+import os
 import re
+import sys
 from collections.abc import Iterable
 
 
@@ -79,6 +81,20 @@ def short(text: str) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, without its full stop; the error's type where it has none."""
     return next(iter(str(error).strip().splitlines()), "").rstrip(" .:") or type(error).__name__
+
+
+_NOT_THEIRS = (os.path.dirname(os.path.abspath(__file__)) + os.sep, sys.base_prefix + os.sep, "<")
+
+
+def line_of(error: BaseException) -> str:
+    """The last line of the user's own code that an error came through, as words that follow."""
+    places, trace = [], error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not (file.startswith(_NOT_THEIRS) or "site-packages" in file):
+            places.append((file, trace.tb_lineno))
+        trace = trace.tb_next
+    return f" at {places[-1][0]}, line {places[-1][1]}" if places else ""
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:

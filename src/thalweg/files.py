@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .errors import ThalwegError
+
 
 @contextmanager
 def draft(path: Path) -> Iterator[Path]:
@@ -30,6 +32,16 @@ def put(path: Path, content: bytes) -> None:
     with draft(path) as place:
         place.write_bytes(content)
         os.replace(place, path)
+
+
+def check_place(path: Path, error: type[ThalwegError]) -> None:
+    """Refuse a file that could not be written, before any work is done for it; nothing is made."""
+    # Folders that are missing will be made; what has to exist is something above them to make them in.
+    above = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if above != path and not above.is_dir():
+        raise error(f"{path} cannot be written: {above.name} is a file, not a folder; name another place.")
+    if not os.access(above, os.W_OK):
+        raise error(f"{path} cannot be written: permission denied; name another file.")
 
 
 def put_new(place: Path, path: Path) -> None:

@@ -23,9 +23,11 @@ from .plan.plan import Plan
 from .plan.stored import as_now
 from .problem import trust as trusted
 from .problem.declaration import Problem
-from .problem.find import load
+from .problem.find import declared
+from .problem.loop import Loop
 from .problem.prepare import Prepared, prepare
 from .recipe import recipe as recipes
+from .recipe.own import loop_recipe
 from .recipe.run import RecipeRun
 from .schedules import Given
 from .store.file import ENDED, Store
@@ -49,14 +51,11 @@ class Results:
 
     Attributes:
         path: of the store.
-        declared: the problem, where it was given and not only named by the store.
+        declared: the problem or training loop, where it was given and not only named by the store.
     """
 
     def __init__(
-        self,
-        path: str | Path,
-        objects: Mapping[str, Mapping[str, Any]] | None = None,
-        declared: Problem | str | None = None,
+        self, path: str | Path, objects: Mapping[str, Mapping[str, Any]] | None = None, declared: Any = None
     ) -> None:
         self.path, self.declared = Path(path), declared
         self._objects = objects or {}  # argument of `compare` → label → object of the user's own
@@ -131,29 +130,51 @@ class Results:
         by_factor = as_now(self.stored_plan)["specs"].values()
         return [self.problem["spec"], *(spec for specs in by_factor for spec in specs.values())]
 
+    @property
+    def stored_callbacks(self) -> list[str]:
+        """The callbacks that the store names, as `thalweg.callbacks.named` takes them."""
+        return self._meta("callbacks", [])
+
     def prepared(
         self, problem: Problem | str | None = None, otherwise: str = "give that object as problem=."
     ) -> Prepared:
-        """The problem, ready to train. Here alone a problem that a store names is loaded.
+        """The problem, ready to train; arguments and errors are those of `trained`.
+
+        Raises:
+            PlanError: the study is of a training loop of the user's own.
+        """
+        ready = self.trained(problem, otherwise)
+        if isinstance(ready, Loop):
+            raise PlanError(
+                f"{self.path} is a study of {ready.name}, a training loop of your own, whose model and data are not "
+                "known; this needs a study of a tw.Problem."
+            )
+        return ready
+
+    def trained(self, problem: Any = None, otherwise: str = "give that object as problem=.") -> Prepared | Loop:
+        """The problem, ready to train, or the training loop. Here alone what a store names is loaded.
 
         Args:
-            problem: needed only where the study was given a `tw.Problem` object, which no store can name, and that is
+            problem: needed only where the study was given an object or a function, which no store can name, and that is
                 not at hand as `declared`.
             otherwise: what to do where it is needed and missing.
 
         Raises:
-            PlanError: it is needed and missing, is not trusted, or is not the problem that the study was begun with.
+            PlanError: it is needed and missing, is not trusted, or is not what the study was begun with.
         """
         facts, source = self.problem, self.declared if problem is None else problem
         if source is None and facts["kind"] == "object":
-            raise PlanError(f"{self.path} was begun with a tw.Problem object; {otherwise}")
+            what = "a function of your own" if facts.get("loop") else "a tw.Problem object"
+            raise PlanError(f"{self.path} was begun with {what}; {otherwise}")
         if source is None:
             trusted.check(facts["spec"])
-        ready = prepare(load(facts["spec"] if source is None else source))
+        thing = declared(facts["spec"] if source is None else source)
+        ready = thing if isinstance(thing, Loop) else prepare(thing)
         if ready.fingerprint != facts["fingerprint"]:
+            what = "its name" if isinstance(ready, Loop) else "its model, data or loss"
             raise PlanError(
-                f"the problem {ready.name} is not the one {self.path} was begun with (its model, data or loss "
-                "changed); bring the old one back, or start a new study."
+                f"the problem {ready.name} is not the one {self.path} was begun with ({what} changed); bring the old "
+                "one back, or start a new study."
             )
         return ready
 
@@ -165,11 +186,21 @@ class Results:
         Raises:
             PlanError: something of the plan cannot be found.
         """
+        return self._whole_plan(), self.prepared(problem, otherwise)
+
+    def to_go_on(
+        self, problem: Any = None, otherwise: str = "give that object as problem=."
+    ) -> tuple[Plan, Prepared | Loop]:
+        """As `to_train`, of a training loop too."""
+        return self._whole_plan(), self.trained(problem, otherwise)
+
+    def _whole_plan(self) -> Plan:
+        """The plan, of which everything has been found: whatever cannot be is reported before anything is prepared."""
         plan = self.plan
         for each in plan.factors:
             for level in each.levels:
-                _ = each.objects[level]  # whatever cannot be found is reported before anything is prepared
-        return plan, self.prepared(problem, otherwise)
+                _ = each.objects[level]
+        return plan
 
     @property
     def name(self) -> str:
@@ -196,9 +227,16 @@ class Results:
         return measured and stages.keys() >= {*planned} and set().union(*stages.values()) <= set(ENDED)
 
     @property
+    def limit(self) -> dict[str, Any]:
+        """The time that the study was given, and `words` for what was left out for it; empty where it had no limit."""
+        return self._meta("limit", {})
+
+    @property
     def batching(self) -> list[str]:
-        """How members were trained where that is not compiled, and why; what else slowed them down."""
-        return trained_as(self._meta("batching", {}))
+        """What was left out for want of time; how members were trained where that is not compiled, and why; what else
+        slowed them down; which callbacks failed."""
+        left_out = self.limit.get("words", ())
+        return [*left_out, *trained_as(self._meta("batching", {})), *self._meta("unheard", [])]
 
     @property
     def verdict(self) -> Verdict:
@@ -289,7 +327,8 @@ class Results:
             optimizer: a label of the plan; the best unless given.
             seed: whose initial weights and batch order the script repeats.
         """
-        return recipes.recipe(self.judged_plan, self.problem, self.chosen(optimizer), seed)
+        of = loop_recipe if self.problem.get("loop") else recipes.recipe
+        return of(self.judged_plan, self.problem, self.chosen(optimizer), seed)
 
     @property
     def judged_plan(self) -> Plan:

@@ -242,7 +242,8 @@ def test_compare_then_the_others(tmp_path: Path) -> None:
     assert done.stdout.startswith("\nsgd (rate 0.1, ")
     assert "store: a.db" in done.stdout
     assert "unfinished" not in done.stdout
-    assert done.stderr.startswith("Members are trained compiled: ")
+    assert done.stderr.startswith("breast-cancer: 2 runs of ")
+    assert "\nMembers are trained compiled: " in done.stderr
     assert "\nsearch: 100%, " in done.stderr
     again = call("compare", *words)
     assert (again.exit_code, again.stderr) == (0, "")
@@ -281,6 +282,7 @@ def test_json_is_json_and_nothing_else(tiny: Study, copied: Path) -> None:
         "problem",
         "finished",
         "verdict",
+        "sanity",
         "recipe_run",
         "sensitivity",
         "importance",
@@ -529,7 +531,7 @@ def test_a_dry_run_says_what_would_be_trained_and_leaves_nothing_behind(tmp_path
     done = call("compare", "breast-cancer", *SMALL, "--dry-run", "--report", tmp_path / "a.html")
     assert done.exit_code == 0, done.output
     first, search, confirmation, program, data = done.stdout.splitlines()
-    assert re.match(r"breast-cancer: about [\d.]+ s on \d cores?, [\d.]+ [KM]iB of memory", first)
+    assert re.match(r"breast-cancer: about [\d.]+ s on \d cores?; [\d.]+ [KM]iB of memory.* of disk", first)
     assert search.startswith("search: 8 settings, 16 runs, 192 steps; about ")
     assert confirmation.startswith("confirmation: at most 6 settings, 12 runs, 144 steps; about ")
     assert re.match(r"batch size 64: compiled; [\d.]+ µs for a member's step; \d blocks of at most \d members", program)

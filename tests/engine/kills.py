@@ -198,12 +198,12 @@ def main(asked: dict[str, Any], folder: Path, count: int, seed: int) -> None:
     block_run.Block = Watched
     traced: dict[Any, Any] = {}  # once, for all
 
-    def programs(*given: Any) -> Programs:
-        made = Programs(*given)
-        made._batched = traced
-        return made
+    class Traced(Programs):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            self._batched = traced
 
-    run.Programs = programs  # type: ignore[misc]
+    run.Programs = Traced  # type: ignore[misc]
     reference = content(compare(**asked, store=folder / "reference.db"))
     weights, Watched.last = Watched.last, {}
     with Store.open(folder / "reference.db") as store:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,13 +16,14 @@ import pytest
 import torch
 from torch import nn
 
+from thalweg.engine import disk
 from thalweg.engine import footprint as memory
 from thalweg.engine.footprint import footprint, free_memory
 from thalweg.engine.forecast import Forecast
 from thalweg.engine.halving import planned_epochs
 from thalweg.engine.programs import Programs, Way
 from thalweg.errors import ThalwegError
-from thalweg.plan.plan import plan
+from thalweg.plan.plan import log_range, plan
 from thalweg.population.block import Block
 from thalweg.problem.declaration import Problem
 from thalweg.problem.prepare import prepare
@@ -90,6 +92,38 @@ def test_what_never_comes_is_not_foreseen() -> None:
     assert [stage.name for stage in forecast(**given).stages] == ["search"]
 
 
+def test_what_the_grid_may_grow_by_is_named_and_not_counted() -> None:
+    would = forecast(**{**SPREAD, "batch_sizes": None, "grow": 3, "hyperparameters": {"beta2": [0.99, 0.999]}})
+    search, growth, *_ = would.stages
+    assert search.settings == 3 * 2 * (1 + 2)
+    assert (growth.name, growth.settings, growth.runs, growth.at_most) == ("growth", 2 * 3 * 2 * (1 + 2), 72, True)
+    assert would.longest == pytest.approx(would.seconds + growth.seconds)
+    assert would.runs == sum(stage.runs for stage in would.stages) - growth.runs
+    assert "(at most " in str(would)
+    assert "if best rates lie on the edges" in str(would)
+
+
+def test_a_forecast_is_a_line(foreseen: Forecast) -> None:
+    assert re.fullmatch(
+        r"breast-cancer: 48 runs of 18 steps for the search, at most \d+ of refinement and \d+ of confirmation; "
+        r"compiled, [\d.]+ .?s to [\d.]+ .?s for a member's step: about [\d.e-]+ m?s on \d+ cores?, .* of memory, "
+        r".* of disk\.",
+        foreseen.line,
+    ), foreseen.line
+
+
+def test_the_disk_that_is_foreseen_is_about_that_of_the_store(tmp_path: Path) -> None:
+    wide = {**TINY, "rates": log_range(1e-3, 1, 40), "seeds": 5, "epochs": 15, "grow": 0, "refine": 0}
+    taken = sum(file.stat().st_size for file in compare(**wide, store=tmp_path / "a.db").path.parent.iterdir())
+    assert taken < forecast(**wide).disk < 2 * (taken + disk.LOG)
+
+
+def test_halving_keeps_checkpoints_of_all_that_waits() -> None:
+    full, halved = (forecast(**{**TINY, "epochs": 8, "budget": budget}) for budget in ("full", "halving"))
+    (program,) = full.programs
+    assert program.saved * 16 == pytest.approx(halved.disk - full.disk, rel=0.01)
+
+
 def test_a_mistake_is_said_as_by_the_study() -> None:
     with pytest.raises(ThalwegError, match="nope"):
         forecast("breast-cancer", optimizers=["nope"])
@@ -150,7 +184,7 @@ def test_blocks_that_do_not_fit_are_said_before_they_are_trained(
     assert "8 members at once take about" in warning
     assert "16.0 KiB are free: give a smaller model" in warning
     compare(**{**TINY, "progress": None}, store=tmp_path / "a.db")
-    before, _, _ = capfd.readouterr().err.partition("search")
+    before, _, _ = capfd.readouterr().err.partition("\nsearch: ")
     assert "members at once take about" in before
 
 

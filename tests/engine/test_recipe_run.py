@@ -144,7 +144,7 @@ def test_validation_data_that_would_not_fit(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_where_every_run_diverged(tmp_path: Path) -> None:
-    found = ran(studied(tmp_path, optimizers=["sgd"], rates=[1e30], epochs=1))
+    found = ran(studied(tmp_path, optimizers=["sgd"], rates=[1e30], epochs=1, confirmation=0))  # nor at defaults
     assert found.reason == "all its runs diverged."
 
 
@@ -208,3 +208,33 @@ def test_it_is_kept_and_shown(tiny: Study, tmp_path: Path, capsys: pytest.Captur
     assert json.loads(capsys.readouterr().out)["recipe_run"]["sentence"] == str(found)
     finish(tiny, None, as_json=False)
     assert f"· {found}" in " ".join(capsys.readouterr().out.split())
+
+
+class Noisy(nn.Module):
+    """Draws random numbers whether it trains or not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.line(x) + 0.3 * torch.randn(len(x), 1)
+
+
+def test_random_numbers_in_evaluation_are_a_warning(tmp_path: Path) -> None:
+    x = torch.randn(120, 4, generator=torch.Generator().manual_seed(0))
+    problem = tw.Problem(model=Noisy, train=(x, x.sum(1, keepdim=True)), loss="mse", name="noisy")
+    found = ran(studied(tmp_path, problem))
+    assert found.scatter > 1e-3
+    assert found.largest > 1e-3
+    assert str(found).startswith("Warning: The recipe was run")
+    assert "draws random numbers in evaluation" in str(found)
+    assert RecipeRun.from_json(found.to_json()) == found
+
+
+def test_what_is_more_than_rounding_after_one_pass_is_a_warning() -> None:
+    usual = RecipeRun("adam", 0.1, "constant", epochs=2, planned=2, first=1e-7, largest=2e-7, at=2)
+    assert not str(usual).startswith("Warning")
+    assert str(replace(usual, first=0.02, largest=0.02)).startswith("Warning: ")
+    assert "that no seed fixes" in str(replace(usual, first=0.02, largest=0.02))
+    assert not str(replace(usual, largest=0.02)).startswith("Warning")

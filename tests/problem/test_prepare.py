@@ -324,7 +324,10 @@ SHARED = network()
 BAD_MODELS: dict[str, tuple[Any, str]] = {
     "instance": (network(), r"the model is a Linear module; give a function .*model=lambda: Linear"),
     "not callable": (3, r"the model is a int; give a function without arguments"),
-    "failing": (broken, r"model function fails with RuntimeError \(no such layer\); it must run"),
+    "failing": (
+        broken,
+        r"model function fails with RuntimeError \(no such layer\) at .*test_prepare\.py, line \d+; it must run",
+    ),
     "arguments": (nn.Linear, r"model function fails with TypeError .*missing"),
     "something else": (lambda: [3], r"model function returned a list; it must return a torch\.nn\.Module"),
     "same module": (lambda: SHARED, r"same parameters twice; it must build a fresh module"),

@@ -263,16 +263,16 @@ def test_paths_are_numbered(tiny: Study, tmp_path: Path, monkeypatch: pytest.Mon
     facts, wanted = tiny.problem, tiny.plan
     other = replace(wanted, seeds=9)
     runs = Path("runs")
-    assert _free_path(facts, wanted) == runs / "breast-cancer.db"
+    assert _free_path(facts, wanted, None) == runs / "breast-cancer.db"
     assert not runs.exists()
     runs.mkdir()
     shutil.copy(tiny.path, runs / "breast-cancer.db")
-    assert _free_path(facts, wanted) == runs / "breast-cancer.db"
-    assert _free_path(facts, other) == runs / "breast-cancer-2.db"
+    assert _free_path(facts, wanted, None) == runs / "breast-cancer.db"
+    assert _free_path(facts, other, None) == runs / "breast-cancer-2.db"
     (runs / "breast-cancer-2.db").write_text("a note")
-    assert _free_path(facts, other) == runs / "breast-cancer-3.db"
-    assert _free_path({**facts, "name": "../été: 1"}, wanted) == runs / "été-1.db"
-    assert _free_path({**facts, "name": "///"}, wanted) == runs / "study.db"
+    assert _free_path(facts, other, None) == runs / "breast-cancer-3.db"
+    assert _free_path({**facts, "name": "../été: 1"}, wanted, None) == runs / "été-1.db"
+    assert _free_path({**facts, "name": "///"}, wanted, None) == runs / "study.db"
 
 
 def test_bad_problem_or_plan_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -455,7 +455,8 @@ class Breaking(Dataset):
 def test_what_fails_in_a_worker_is_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     broken = problem(train=DataLoader(Breaking(), batch_size=10), validation=(INPUTS, CLASSES))
-    with pytest.raises(TrainingError, match=r"problem fails with LookupError \(the disk went away\); what is done"):
+    words = r"LookupError \(the disk went away\) at .*test_study\.py, line \d+; what is done"
+    with pytest.raises(TrainingError, match=words):
         compare(broken, **{**SMALL, "epochs": 50}, store=path)
     study = Study.open(path)
     assert not study.finished

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -345,3 +346,32 @@ def test_runs_that_diverged_are_beyond_every_loss() -> None:
     assert intervals.quantile(np.append(of_ten, of_ten[:-1] + 0.5), 0.9) == pytest.approx(9 + 0.5 * 0.7333, abs=1e-4)
     assert intervals.quantile(np.full(3, math.inf), 0.9) == math.inf
     assert intervals.quantile(np.array([2.0, 1.0]), 0.9) == 2.0
+
+
+@pytest.mark.parametrize("levels", [(6, 1, 1), (8, 1)])
+def test_picks_among_unequally_many_hold(levels: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that are alike, of which each level is represented by the lowest: none is told apart too often for
+    having been picked among more, and what a choice may cost holds against all."""
+    monkeypatch.setattr(chances, "RESAMPLES", 1)
+    rng, studies = np.random.default_rng(0), 250
+    ends = np.cumsum([0, *levels])
+    apart = naive = wrong = outside = 0
+    for study in range(studies):
+        true = 5 + (0.05 * rng.normal(size=ends[-1]) if study % 2 else np.zeros(ends[-1]))
+        cells = true + 0.2 * rng.normal(size=(5, 1)) + 0.05 * rng.normal(size=(5, ends[-1]))
+        places = [start + int(cells[:, start:end].mean(axis=0).argmin()) for start, end in itertools.pairwise(ends)]
+        rivals = [
+            np.delete(cells[:, None, start:end], at - start, axis=-1)
+            for (start, end), at in zip(itertools.pairwise(ends), places, strict=True)
+        ]
+        _, ranked = rank(cells[:, places], rivals=rivals)
+        if study % 2:
+            wrong += any(true[at] - true.min() > most for at, most in zip(places, ranked.regret, strict=True))
+            outside += sum(not one.low <= true[at] <= one.high for at, one in zip(places, ranked.mean, strict=True))
+        else:
+            apart += len(ranked.groups) > 1
+            naive += len(rank(cells[:, places])[1].groups) > 1
+    assert apart < 0.09 * studies / 2  # 5%, and a binomial's play
+    assert naive > apart
+    assert wrong < 0.09 * studies / 2
+    assert outside < 0.08 * len(levels) * studies / 2

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import BatchSize, Json, Problem, Quiet, Report
+from .options import BatchSize, Json, Log, Problem, Quiet, Report, Yes
+from .tables import Ignore, Loss, Metrics, Model, Raw, Target, Test, Validation, named
 
 EXAMPLE = "Example: thalweg compare digits --optimizers sgd,adam --rates 1e-4:1:13 --report report.html"
 
 # what is the command's, and not of the comparison
-OWN = ("problem", "problems", "store", "report", "dry_run", "json", "quiet")
+OWN = ("problem", "problems", "store", "report", "dry_run", "yes", "json", "quiet")
 
 
 def compare(
@@ -54,6 +55,14 @@ def compare(
         int, typer.Option(help="Rates to add on each side, at most, where a best rate lies on the edge of the grid.")
     ] = 6,
     refine: Annotated[int, typer.Option(help="Rounds that try two finer rates around each best one; 0 for none.")] = 2,
+    tune: Annotated[
+        bool | None,
+        typer.Option(
+            "--tune/--no-tune",
+            help="Try another weight decay and momentum around each best setting; unless told, where rates are refined "
+            "and no hyperparameters are given.",
+        ),
+    ] = None,
     search: Annotated[
         str,
         typer.Option(
@@ -73,6 +82,31 @@ def compare(
     judge: Annotated[
         str, typer.Option(help='The epochs that count: last, best (each run\'s own), or "average of the last 3".')
     ] = "last",
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            help='Parameters with numbers of their own: "no decay on biases and norms", '
+            '"*.bias: weight_decay=0; head.*: rate_factor=10; embed.*: frozen", or file.py:function.'
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="The time it may take: halving, a coarser grid and fewer seeds, three at least, make it fit.",
+            show_default=False,
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Instead, when it has to end, e.g. 18:00.", show_default=False)
+    ] = None,
+    target: Target = None,
+    model: Model = None,
+    loss: Loss = None,
+    metrics: Metrics = None,
+    ignore: Ignore = None,
+    validation: Validation = None,
+    test: Test = None,
+    raw: Raw = False,
     batched: Annotated[
         bool | None,
         typer.Option(
@@ -83,24 +117,29 @@ def compare(
     store: Annotated[
         Path | None, typer.Option(help="The file to keep the study in (runs/PROBLEM.db unless given).")
     ] = None,
+    log: Log = None,
     report: Report = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Say how many runs there would be, how they are trained, the time and memory."),
     ] = False,
+    yes: Yes = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train every optimizer at every rate under every schedule (and whatever else varies), and say which is best."""
-    given = arguments(locals())
+    options = dict(locals())
+    problem = named(problem, options)
+    given = arguments(options)
     if dry_run:
         _foresee(problem, given, json)
         return
     from ..study.study import compare as run
+    from .asking import asks
     from .result import check_report, finish
 
     check_report(report)
-    study = run(problem, store=store, progress=False if quiet else None, **given)
+    study = run(problem, store=store, progress=False if quiet else None, ask=asks(yes, quiet), **given)
     finish(study, report, json)
 
 
@@ -129,4 +168,5 @@ def arguments(options: Mapping[str, Any]) -> dict[str, Any]:
     read |= {"rates": parse_rates, "hyperparameters": values_of}
     read |= {"batch_sizes": lambda words: [batch_size_of(word) for word in split(words)]}
     given = {name: value for name, value in options.items() if value is not None and name not in OWN}
-    return {name: read.get(name, lambda value: value)(value) for name, value in given.items()}
+    called = {"log": "callbacks"}  # of options that the library calls by another name
+    return {called.get(name, name): read.get(name, lambda value: value)(value) for name, value in given.items()}

@@ -29,7 +29,6 @@ app = typer.Typer(
     help="Which optimizer, learning rate and schedule is best here, and how sure is that?",
     epilog="Example: thalweg compare digits --report report.html",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
+from ..files import check_place
 from ..verdict.margin import MARGIN
 
 if TYPE_CHECKING:
@@ -79,12 +80,7 @@ def check_report(report: Path | None) -> None:
         return
     if report.is_dir():
         raise UsageError(f"{report} is a folder; name a file for the report, e.g. {report / 'report.html'}.")
-    # Folders that are missing will be made; what has to exist is something above them to make them in.
-    above = next(p for p in (report, *report.absolute().parents) if p.exists())
-    if above != report and not above.is_dir():
-        raise UsageError(f"{report} cannot be written: {above.name} is a file, not a folder; name another place.")
-    if not os.access(above, os.W_OK):
-        raise UsageError(f"{report} cannot be written: permission denied; name another file.")
+    check_place(report, UsageError)
 
 
 def print_json(value: Any, indent: int | None = 2) -> None:
@@ -149,6 +145,8 @@ def _show(parts: Parts, verdict: Verdict, rerun: Rerun | None) -> None:
     console = terminal()
     console.print()
     console.print(verdict.sentence, style="bold", markup=False, highlight=False)
+    for sign in parts.signs:
+        console.print(f"! {sign}", style="yellow", markup=False, highlight=False)
     if rerun is not None:
         console.print()
         console.print(str(rerun), style="bold", markup=False, highlight=False)
@@ -221,6 +219,7 @@ def _result(parts: Parts, verdict: Verdict, report: Path | None) -> dict[str, An
         "problem": study.name,
         "finished": study.finished,
         "verdict": verdict.to_json(),
+        "sanity": parts.signs,
         "recipe_run": None if (ran := study.recipe_run) is None else {"sentence": str(ran), **ran.to_json()},
         "sensitivity": parts.sensitivity.to_json(),
         "importance": parts.importance.to_json(),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from .options import Json, Quiet, Report, Store
+from .options import Json, Log, Quiet, Report, Store
 from .trust import Trust, ask
 
 EXAMPLE = "Example: thalweg resume runs/digits.db"
 
 
-def resume(store: Store, report: Report = None, json: Json = False, quiet: Quiet = False, trust: Trust = False) -> None:
+def resume(
+    store: Store, log: Log = None, report: Report = None, json: Json = False, quiet: Quiet = False, trust: Trust = False
+) -> None:
     """Carry a stopped study on; the results are those of one that never stopped."""
     from ..study.study import Study
     from ..study.study import resume as run
@@ -17,4 +19,4 @@ def resume(store: Store, report: Report = None, json: Json = False, quiet: Quiet
     check_report(report)
     if not (study := Study.open(store)).finished:
         ask(study, trust)
-    finish(run(store, progress=False if quiet else None), report, json)
+    finish(run(store, progress=False if quiet else None, callbacks=log), report, json)

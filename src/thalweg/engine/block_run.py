@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from safetensors.torch import load, save
 
-from ..errors import ThalwegError, TrainingError, first_line
+from ..errors import ThalwegError, TrainingError, first_line, line_of
 from ..plan.plan import Plan
 from ..population.block import Block
+from ..samples import Samples
 from .memory import out_of_memory
 from .messages import Ended, Event, Failed, Job, Passed, Saved, Steps, StopFlag, TooLarge
 from .programs import Programs
@@ -37,7 +38,9 @@ def train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
 
 def failure(error: Exception, problem: str) -> TrainingError:
     """What a user's model, loss or loader raised, as a sentence."""
-    said = TrainingError(f"training on {problem} fails with {type(error).__name__} ({first_line(error)})")
+    said = TrainingError(
+        f"training on {problem} fails with {type(error).__name__} ({first_line(error)}){line_of(error)}"
+    )
     said.__cause__ = error
     return said
 
@@ -61,8 +64,8 @@ def _train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
             values, parts = dict(epoch.values), {}
             if job.parts and (finished or _judges(block, plan)):
                 if "test" in job.parts:
-                    values |= {f"test_{n}": v for n, v in block.evaluate(*programs.problem.test).items()}
-                parts = _parts(block, programs, job.parts)
+                    values |= {f"test_{n}": v for n, v in block.evaluate(*programs.test(job.fold)).items()}
+                parts = _parts(block, programs.test(job.fold), job.parts)
             yield Passed(block.step, values, block.diverged.copy(), time.monotonic() - pass_start, finished, parts)
             pass_start = time.monotonic()
             if finished:  # a checkpoint now would make it look unfinished
@@ -85,9 +88,9 @@ def _judges(block: Block, plan: Plan) -> bool:
     return block.task.validation is not None and epoch >= plan.criterion.first(block.epochs)
 
 
-def _parts(block: Block, programs: Programs, names: Sequence[str]) -> dict[str, np.ndarray]:
+def _parts(block: Block, test: Samples, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Each metric on parts of the samples of these parts of the data, of validation where there is one."""
-    of = {"validation": block.task.validation, "test": programs.problem.test}
+    of = {"validation": block.task.validation, "test": test}
     return {
         f"{part}_{name}": values
         for part, pair in of.items()

@@ -14,9 +14,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import numpy as np
-import torch
 from torch.utils.data import DataLoader
 
 from ..errors import PlanError
@@ -24,55 +24,98 @@ from ..plan.factors import Setting
 from ..plan.looks import SEARCH, Look
 from ..plan.plan import MOST_RUNS, Plan
 from ..plan.stored import HALVING
+from ..problem.loop import Loop
 from ..problem.prepare import Prepared
 from ..store.file import BlockRow, Store
 from ..verdict.sentences import trained_as
 from ..verdict.verdict import to_confirm
 from .batching import AUTO, WORTH, decide, ways_of
 from .costs import measure_costs
+from .deadline import Deadline
 from .footprint import too_large
 from .growth import grown
 from .halving import ahead, expected, losses_at, regrouped, stopped
 from .ledger import Ledger
-from .messages import StopFlag, Workers
+from .loops import Loops
+from .messages import Follow, StopFlag, Workers
+from .pace import Opened, Pace
 from .processes import Processes, portable
-from .programs import COMPILED, Programs
+from .programs import COMPILED, Members, Programs
 from .progress import Progress
 from .recipe_run import run_recipe
 from .refinement import refined
 from .threads import Threads
 
-Wider = tuple[Programs, list[Setting]]
+Wider = tuple[Members, list[Setting]]
 ADDED = ("grow", "grown", "refine", "refined")  # of a stored plan, by its search
 
 
-def execute(store: Store, plan: Plan, problem: Prepared, progress: Progress) -> None:
+def execute(
+    store: Store,
+    plan: Plan,
+    problem: Prepared | Loop,
+    progress: Progress,
+    new: Opened | None = None,
+    follow: Follow | None = None,
+) -> None:
     """Do whatever the plan still wants done. The store holds all that is finished at any moment.
 
     After Ctrl-C the block at work is saved as it stands, and KeyboardInterrupt raised.
+
+    Args:
+        new: the programs of this plan and problem, where they were made before, with what was foreseen of them.
+        follow: hears of each pass in the store.
     """
-    ledger = Ledger(store, progress)
-    programs = Programs(plan.as_far_as(store.meta("plan")), problem)
-    for line in [*_set_batching(store, programs), *too_large(programs)]:
-        progress.note(line)
-    _note(ledger, programs)
+    ledger = Ledger(store, progress, follow)
+    plan = plan.as_far_as(store.meta("plan"))
+    members: Members = _members(store, plan, problem) if new is None else new.programs.wider(plan)
+    if isinstance(members, Programs):
+        for line in [*_set_batching(store, members), *too_large(members)]:
+            progress.note(line)
+    _note(ledger, members)
     if store.meta("recipe_run") is None:
         store.set_meta("recipe_run", None)  # still to be run; finished studies of older versions lack the key
     if not store.blocks("search"):
-        store.add_blocks("search", programs.blocks(plan.settings, range(plan.seeds), plan.search_folds))
-    _search(ledger, programs)
+        store.add_blocks("search", members.blocks(plan.settings, range(plan.seeds), plan.search_folds))
+    if new is not None:
+        assert isinstance(members, Programs)
+        ledger.pace = pace = Pace(members, new.would)
+        ledger.deadline = None if new.end is None else Deadline(new.end, pace, new.would, store, progress)
+    members = _search(ledger, members)
     for more in (grown, refined):
-        while (wider := _widened(store, programs, more)) is not None:
-            programs = wider
-            _search(ledger, programs)
+        while (wider := _widened(ledger, members, more)) is not None:
+            members = _search(ledger, wider)
     if plan.confirmation:
-        _confirm(ledger, programs)
+        members = _confirm(ledger, members)
     store.clear_checkpoints()
     if store.meta("costs") is None:
-        store.set_meta("costs", measure_costs(programs, store.blocks("search"), store.members()))
+        store.set_meta("costs", _costs(members, store))
     if not store.meta("recipe_run"):
-        ran = run_recipe(programs, store.members(), store.meta("costs"), store.meta("problem", {}), store.curve)
-        store.set_meta("recipe_run", {} if ran is None else ran.to_json())
+        store.set_meta("recipe_run", _recipe_run(members, store))
+
+
+def _members(store: Store, plan: Plan, problem: Prepared | Loop) -> Members:
+    if isinstance(problem, Loop):
+        return Loops(plan, problem, store.meta("problem").get("text"))
+    return Programs(plan, problem, ways_of(store.meta("batching", {})))
+
+
+def _costs(programs: Members, store: Store) -> dict[str, Any]:
+    """What a step of each optimizer costs."""
+    rows = store.blocks("search")
+    if isinstance(programs, Programs):
+        return measure_costs(programs, rows, store.members())
+    assert isinstance(programs, Loops)
+    return programs.costs(rows)
+
+
+def _recipe_run(programs: Members, store: Store) -> dict[str, Any]:
+    """What came of running the winner's recipe; nothing of a loop of the user's own, which is all that would run."""
+    if not isinstance(programs, Programs):
+        return {}
+    facts = store.meta("costs"), store.meta("problem", {})
+    ran = run_recipe(programs, store.members(), *facts, store.curve, store.parts())
+    return {} if ran is None else ran.to_json()
 
 
 def _set_batching(store: Store, programs: Programs) -> list[str]:
@@ -89,8 +132,12 @@ def _set_batching(store: Store, programs: Programs) -> list[str]:
     ]
 
 
-def _search(ledger: Ledger, programs: Programs) -> None:
-    """Every block to the end, or with halving: to each rung in turn, and there on with those that go on."""
+def _search(ledger: Ledger, programs: Members) -> Members:
+    """Every block to the end, or with halving: to each rung in turn, and there on with those that go on.
+
+    Returns:
+        The programs of the plan as it is then: seeds may have been left out.
+    """
     store, progress, plan = ledger.store, ledger.progress, programs.plan
     rows = store.blocks("search")
     progress.begin("search", _member_steps(programs, rows), _steps_done(rows))
@@ -103,39 +150,60 @@ def _search(ledger: Ledger, programs: Programs) -> None:
         if epoch is not None:
             _halve(ledger, programs, epoch)
     progress.end()
+    return _as_stored(ledger, programs)
 
 
-def _halve(ledger: Ledger, programs: Programs, epoch: int) -> None:
+def _as_stored(ledger: Ledger, programs: Members) -> Members:
+    plan = programs.plan.as_far_as(ledger.store.meta("plan"))
+    return programs if plan == programs.plan else programs.wider(plan)
+
+
+def _halve(ledger: Ledger, programs: Members, epoch: int) -> None:
     """Stop what cannot win any more; every block has reached the rung."""
     rows = ledger.waiting("search")
     if not rows:
         return  # all rates by which the grid grew have been stopped before
     store = ledger.store
     losses = losses_at(programs, store.blocks("search"), epoch, ledger.point)
-    decided = [*store.meta("rungs", []), [len(programs.plan.grown), epoch]]
-    ledger.regroup(programs, rows, regrouped(programs, rows, losses), {"rungs": decided})
+    rung = [len(programs.plan.grown), epoch]
+    meta: dict[str, Any] = {"rungs": [*store.meta("rungs", []), rung]}
+    narrow = tuple(rung) in programs.plan.narrow
+    if ledger.deadline is not None and not narrow:
+        meta |= (short := ledger.deadline.narrow(programs, rows, rung))
+        narrow = bool(short)
+    ledger.regroup(programs, rows, regrouped(programs, rows, losses, narrow), meta)
 
 
-def _widened(store: Store, programs: Programs, more: Callable[..., Wider | None]) -> Programs | None:
+def _widened(ledger: Ledger, programs: Members, more: Callable[..., Wider | None]) -> Members | None:
     """Add what is to be tried next to the store, as blocks of the search; None if nothing is.
 
     Args:
         more: programs and the table of members → the programs with what comes next, and the settings that this adds.
     """
+    store = ledger.store
     wider = more(programs, store.members())
     if wider is None or store.stages().keys() - {SEARCH} or store.meta("costs") is not None:
         return None
-    programs, settings = wider
+    before, (programs, settings) = programs.plan, wider
     plan = programs.plan
+    if ledger.deadline is not None:
+        limits = {"grow_total": len(before.grown)} if more is grown else {"refine_total": len(before.refined)}
+        words = "further rates beyond the edges of the grid" if more is grown else "further rounds around the best"
+        if not ledger.deadline.allows(programs, settings, limits, words):
+            return None
     added = {name: value for name, value in plan.described().items() if name in ADDED}
     meta = {"plan": {**store.meta("plan"), **added}}
     store.add_blocks("search", programs.blocks(settings, range(plan.seeds), plan.search_folds), meta)
     return programs
 
 
-def _confirm(ledger: Ledger, programs: Programs) -> None:
-    """The chosen settings again, with fresh seeds."""
-    store, plan = ledger.store, programs.plan
+def _confirm(ledger: Ledger, programs: Members) -> Members:
+    """The chosen settings again, with fresh seeds; as `_search` returns."""
+    store = ledger.store
+    if ledger.deadline is not None and not store.stages().keys() - {SEARCH}:
+        ledger.deadline.fresh(programs, to_confirm(programs.plan, store.members()))
+        programs = _as_stored(ledger, programs)
+    plan = programs.plan
     for look in plan.confirmations:  # a rerun has the looks of the study that it repeats from the start
         if blocks := _lacking(store, programs, look):
             store.add_blocks(plan.stage(look), blocks)
@@ -144,9 +212,10 @@ def _confirm(ledger: Ledger, programs: Programs) -> None:
         ledger.progress.begin(stage, _member_steps(programs, rows), _steps_done(rows))
         _train(ledger, programs, stage)
         ledger.progress.end()
+    return _as_stored(ledger, programs)
 
 
-def _lacking(store: Store, programs: Programs, look: Look) -> list[tuple[int, list[Setting], int | None]]:
+def _lacking(store: Store, programs: Members, look: Look) -> list[tuple[int, list[Setting], int | None]]:
     """The blocks of a look at the confirmation that are not in the store."""
     plan, blocks, stage = programs.plan, store.blocks(), programs.plan.stage(look)
     there = {(row.seed, row.fold) for row in blocks if row.stage == stage}
@@ -159,13 +228,13 @@ def _lacking(store: Store, programs: Programs, look: Look) -> list[tuple[int, li
     return [block for folds, some in seeds.items() for block in programs.blocks(settings, some, folds)]
 
 
-def add_fresh(store: Store, plan: Plan, problem: Prepared) -> None:
+def add_fresh(store: Store, plan: Plan, problem: Prepared | Loop) -> None:
     """Put the blocks by which a plan was extended into the store, and the plan, in one transaction.
 
     Raises:
         PlanError: that would be more runs than are allowed.
     """
-    programs = Programs(plan, problem, ways_of(store.meta("batching", {})))
+    programs = _members(store, plan, problem)
     look, settings = plan.confirmations[-1], len(to_confirm(plan, store.members()))
     if settings * look.seeds * len(plan.fresh_folds(look)) > MOST_RUNS:
         raise PlanError(
@@ -176,7 +245,7 @@ def add_fresh(store: Store, plan: Plan, problem: Prepared) -> None:
     store.add_blocks(plan.stage(look), _lacking(store, programs, look), meta)
 
 
-def _member_steps(programs: Programs, rows: Sequence[BlockRow]) -> int:
+def _member_steps(programs: Members, rows: Sequence[BlockRow]) -> int:
     epochs = programs.plan.epochs_of
     return sum(len(r.settings) * epochs(r.stage) * programs.steps(r.settings[0], r.fold) for r in rows)
 
@@ -185,13 +254,18 @@ def _steps_done(rows: Sequence[BlockRow]) -> int:
     return sum(len(row.settings) * row.step for row in rows)
 
 
-def _train(ledger: Ledger, programs: Programs, stage: str, until: int | None = None) -> None:
+def _train(ledger: Ledger, programs: Members, stage: str, until: int | None = None) -> None:
     """Train blocks to the end, or to the end of the pass `until`: those that are batched, then all others."""
-    waiting = ledger.waiting(stage)
-    alone = [row for row in waiting if programs.alone(row.settings[0])]
-    batched = [row for row in waiting if row not in alone]
     with _interrupts() as stop:
-        if batched:
+        if isinstance(programs, Loops) and programs.seconds is None and (first := ledger.waiting(stage)[:1]):
+            few = min(2, until or 2)  # reports, which say what workers are worth
+            ledger.train(Threads(programs, several=False), programs, first, few, stop)
+        waiting = ledger.waiting(stage)
+        if programs.restarts and until is not None:
+            waiting = [row for row in waiting if row.step < until]
+        alone = [row for row in waiting if programs.alone(row.settings[0])]
+        if batched := [row for row in waiting if row not in alone]:
+            assert isinstance(programs, Programs)
             several = not isinstance(programs.problem.train, DataLoader)
             ledger.train(Threads(programs, several), programs, batched, until, stop)
         if alone and not stop.is_set():
@@ -201,7 +275,7 @@ def _train(ledger: Ledger, programs: Programs, stage: str, until: int | None = N
             raise KeyboardInterrupt
 
 
-def _note(ledger: Ledger, programs: Programs) -> None:
+def _note(ledger: Ledger, programs: Members) -> None:
     """Say, and keep in the store, what the programs note about how they run; each sentence once."""
     batching = ledger.store.meta("batching", {})
     before = batching.get("notes", [])
@@ -211,13 +285,13 @@ def _note(ledger: Ledger, programs: Programs) -> None:
         ledger.progress.note(sentence)
 
 
-def _workers(progress: Progress, programs: Programs, rows: Sequence[BlockRow], until: int | None) -> Workers:
+def _workers(progress: Progress, programs: Members, rows: Sequence[BlockRow], until: int | None) -> Workers:
     """For blocks whose members are not batched: processes, or one thread where there can be none, or where they would
     take longer to start than to work."""
-    cores = min(torch.get_num_threads(), len(rows))
+    cores = min(programs.at_once, len(rows))
     steps = [len(row.settings) * programs.steps(row.settings[0], row.fold) for row in rows]
     step_seconds = [
-        programs.way(row.settings[0]).seconds * (until or programs.plan.epochs_of(row.stage)) for row in rows
+        programs.step_seconds(row.settings[0]) * (until or programs.plan.epochs_of(row.stage)) for row in rows
     ]
     if cores > 1 and np.dot(steps, step_seconds) >= WORTH:
         if (content := portable(programs)) is not None:

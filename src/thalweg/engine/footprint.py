@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
@@ -16,6 +15,7 @@ from ..kernels.lower import lower
 from ..plan.factors import Setting
 from ..population.block import EVALUATION_BATCH, Task, at_once
 from ..population.compiled import Compiled
+from ..population.memory import free_memory, shown
 from ..regularizers.stopping import EarlyStopping
 from .block_run import STEPS_SECONDS
 from .programs import Programs, dtype_of
@@ -149,30 +149,6 @@ def workers(programs: Programs, blocks: Sequence[Cut]) -> int:
     return min(torch.get_num_threads() if several else 1, len(blocks))
 
 
-def free_memory() -> int | None:
-    """Bytes that this process may still take, as Linux and the process's control group say; None elsewhere."""
-    limits = [value for value in (_available(), _in_group()) if value is not None]
-    return min(limits, default=None)
-
-
-def _available() -> int | None:
-    lines = _text("/proc/meminfo").splitlines()
-    words = [line.split() for line in lines if line.startswith("MemAvailable:")]
-    return int(words[0][1]) * 1024 if words else None
-
-
-def _in_group() -> int | None:
-    most, used = (_text(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
-    return max(0, int(most) - int(used)) if most.isdigit() and used.isdigit() else None
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError:
-        return ""
-
-
 def too_large(programs: Programs) -> list[str]:
     """A sentence for each program whose blocks do not fit into the memory that is free."""
     free = free_memory()
@@ -190,15 +166,3 @@ def too_large(programs: Programs) -> list[str]:
                 f"{shown(free)} are free: give a smaller model or smaller batches, or fewer cores (OMP_NUM_THREADS=1)."
             )
     return list(dict.fromkeys(sentences))
-
-
-def shown(size: float) -> str:
-    """Bytes for people.
-
-    >>> shown(512), shown(3 * 2**20), shown(1.5 * 2**30)
-    ('512 bytes', '3.0 MiB', '1.5 GiB')
-    """
-    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if size >= unit:
-            return f"{size / unit:.1f} {name}"
-    return f"{size:.0f} bytes"

@@ -2,8 +2,8 @@
 
 Each program is tried out as a study begins: the way is chosen (`batching.py`), a block takes a few steps in it, and its
 validation part is evaluated. What follows from the search is counted as if it took the most: the confirmation of every
-level that is ranked and of every optimizer's defaults, and all rounds of refinement. Rates by which the grid grows are
-not foreseen.
+level that is ranked and of every optimizer's defaults, and all rounds of refinement. Rates by which the grid may grow
+are a stage of their own, which is not part of the sums: it comes only where a best rate lies on an edge.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from typing import Any
 
 from ..errors import ThalwegError
 from ..plan.factors import Setting
-from ..plan.plan import Plan
+from ..plan.plan import FEWEST
 from ..population.block import EVALUATION_BATCH, Block
-from ..problem.prepare import Prepared
 from ..programs.native import single_threaded
 from ..samples import Samples
-from .batching import AUTO, STEPS, decide
+from .batching import STEPS
 from .block_run import failure
+from .disk import disk_bytes
 from .footprint import Footprint, at_work, data_bytes, free_memory, shown, too_large
-from .growth import FEWEST
 from .halving import planned_epochs
-from .programs import FEW, Programs
+from .memory import out_of_memory
+from .programs import ALONE, FEW, Programs
 
+GROWTH = "growth"
 SECONDS = 0.3  # for which the steps of a block are timed
 LONG = 10_000  # epochs of a block that is timed, so that it does not end
 
@@ -38,7 +39,7 @@ class Stage:
     """A part of a study.
 
     Attributes:
-        name: search, refinement or confirmation.
+        name: search, growth, refinement or confirmation.
         settings, runs, steps: how many; steps of all runs together.
         seconds: on all cores.
         at_most: whether there may be fewer.
@@ -52,9 +53,11 @@ class Stage:
     at_most: bool = False
 
     def __str__(self) -> str:
+        most = "at most " * self.at_most
+        where = " more, if best rates lie on the edges of the grid" * (self.name == GROWTH)
         return (
-            f"{self.name}: {'at most ' * self.at_most}{self.settings:,} settings, {self.runs:,} runs, "
-            f"{self.steps:,} steps; about {_time(self.seconds)}"
+            f"{self.name}: {most}{self.settings:,} settings, {self.runs:,} runs, {self.steps:,} steps{where}; "
+            f"about {duration(self.seconds)}"
         )
 
 
@@ -89,12 +92,18 @@ class ProgramForecast:
     footprint: Footprint
     memory: int
 
+    @property
+    def saved(self) -> int:
+        """Bytes that a checkpoint has of a member."""
+        block = self.footprint
+        return (block.weights + block.states + block.further) // self.members
+
     def __str__(self) -> str:
         names = {"loss": self.loss, "regularizer": self.regularizer, "optimizer": self.own}
         what = ", ".join([f"batch size {self.batch_size}", *(f"{k} {v}" for k, v in names.items() if v is not None)])
         way = self.way if self.why is None else f"{self.way} ({self.why.rstrip('.')})"
         return (
-            f"{what}: {way}; {self.step_seconds * 1e6:.3g} µs for a member's step; {self.blocks:,} blocks of at most "
+            f"{what}: {way}; {_step(self.step_seconds)} for a member's step; {self.blocks:,} blocks of at most "
             f"{self.members:,} members; {shown(self.memory)} for {self.at_once} at once"
         )
 
@@ -106,9 +115,10 @@ class Forecast:
     Attributes:
         problem: its name.
         cores: that train.
-        stages: search, refinement and confirmation, those that there are.
+        stages: search, growth, refinement and confirmation, those that there may be.
         programs: one for each batch size, loss and kind of regularizer.
         data: bytes of the samples, which are in memory before anything is trained.
+        disk: bytes of the store and of the checkpoints beside it while it runs, growth included.
         free: bytes of memory; None where the system does not say.
         warnings: a sentence for each program whose blocks do not fit.
     """
@@ -118,54 +128,103 @@ class Forecast:
     stages: tuple[Stage, ...]
     programs: tuple[ProgramForecast, ...]
     data: int
+    disk: int
     free: int | None
     warnings: tuple[str, ...]
 
     @property
     def runs(self) -> int:
-        return sum(stage.runs for stage in self.stages)
+        return sum(stage.runs for stage in self._likely)
 
     @property
     def seconds(self) -> float:
+        """On all cores, unless the grid grows."""
+        return sum(stage.seconds for stage in self._likely)
+
+    @property
+    def longest(self) -> float:
+        """Seconds if the grid grows on both sides as far as it may."""
         return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def _likely(self) -> list[Stage]:
+        return [stage for stage in self.stages if stage.name != GROWTH]
 
     @property
     def memory(self) -> int:
         """Bytes by which the process grows: by the largest blocks at work; programs train one after another."""
         return max(program.memory for program in self.programs)
 
+    @property
+    def line(self) -> str:
+        """What opens a study."""
+        search, *others = self._likely
+        counts = [f"{search.runs:,} runs of {search.steps // search.runs:,} steps for the search"]
+        counts += ["at most " + " and ".join(f"{one.runs:,} of {one.name}" for one in others)] if others else []
+        steps = sorted(one.step_seconds for one in self.programs)
+        each = f"{_step(steps[0])}" if len(steps) == 1 else f"{_step(steps[0])} to {_step(steps[-1])}"
+        ways = ", ".join(dict.fromkeys(one.way for one in self.programs))
+        return (
+            f"{self.problem}: {', '.join(counts)}; {ways}, {each} for a member's step: {self._time}, "
+            f"{shown(self.memory)} of memory, {shown(self.disk)} of disk."
+        )
+
+    @property
+    def _time(self) -> str:
+        cores = f"{self.cores} core{'s' * (self.cores > 1)}"
+        grown = f" (at most {duration(self.longest)}, if the grid grows)" if self.longest > self.seconds else ""
+        return f"about {duration(self.seconds)}{grown} on {cores}"
+
+    def of(self, *names: str) -> float:
+        """Seconds of the stages of these names."""
+        return sum(stage.seconds for stage in self.stages if stage.name in names)
+
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "runs": self.runs, "seconds": self.seconds, "memory": self.memory}
+        sums = {"runs": self.runs, "seconds": self.seconds, "longest": self.longest, "memory": self.memory}
+        return {**asdict(self), **sums}
 
     def __str__(self) -> str:
         free = "" if self.free is None else f", of {shown(self.free)} that are free"
-        cores = f"{self.cores} core{'s' * (self.cores > 1)}"
-        head = f"{self.problem}: about {_time(self.seconds)} on {cores}, {shown(self.memory)} of memory{free}."
+        head = f"{self.problem}: {self._time}; {shown(self.memory)} of memory{free}; {shown(self.disk)} of disk."
         data = f"data: {shown(self.data)}"
         return "\n".join([head, *self.warnings, *map(str, self.stages), *map(str, self.programs), data])
 
 
-def forecast(plan: Plan, problem: Prepared, batched: Any = AUTO) -> Forecast:
-    """Foresee a study by trying a few steps of each of its programs; nothing is stored.
+def foresee(programs: Programs) -> Forecast:
+    """Foresee a study by trying a few steps of each of its programs, whose ways are decided; nothing is stored.
+
+    What is compiled for it is there for the study.
 
     Raises:
         ThalwegError: its members cannot be trained.
     """
-    programs = Programs(plan, problem)
-    programs.train_as(decide(programs, batched))
     try:
         foreseen = [_program(programs, settings) for settings in programs.all.values()]
     except ThalwegError:
         raise
     except Exception as error:  # whatever a user's model, loss or loader may raise
-        raise failure(error, problem.name) from error
+        raise failure(error, programs.problem.name) from error
+    return _of(programs, foreseen)
+
+
+def smaller(programs: Programs, would: Forecast) -> Forecast:
+    """What programs of a smaller plan would take, by the steps that were tried for a larger one."""
+    plan, foreseen = programs.plan, []
+    for settings, one in zip(programs.all.values(), would.programs, strict=True):
+        blocks = len(programs.blocks(settings, range(plan.seeds), plan.search_folds))
+        foreseen.append(replace(one, settings=len(settings), blocks=blocks))
+    return _of(programs, foreseen)
+
+
+def _of(programs: Programs, foreseen: Sequence[ProgramForecast]) -> Forecast:
     stages = [_search(programs, foreseen), *_followed(programs, foreseen)]
     return Forecast(
-        problem=problem.name,
+        problem=programs.problem.name,
         cores=max(one.at_once for one in foreseen),
         stages=tuple(stages),
         programs=tuple(foreseen),
         data=data_bytes(programs),
+        disk=disk_bytes(programs, stages, [(one.saved, one.members * one.at_once) for one in foreseen]),
         free=free_memory(),
         warnings=tuple(too_large(programs)),
     )
@@ -178,8 +237,9 @@ def _program(programs: Programs, settings: Sequence[Setting]) -> ProgramForecast
     free = free_memory()
     fits = free is None or at_work(programs, blocks)[0].total < free
     members = largest if fits else largest[:: -(-len(largest) // FEW)]
+    members = members[:1] if way.name == ALONE else members
     with single_threaded():  # as workers are
-        step, evaluation = _timed(programs, members, fold)
+        step, evaluation = _timed_that_fit(programs, members, fold)
     taken = at_work(programs, blocks, step)
     return ProgramForecast(
         batch_size=size,
@@ -197,6 +257,17 @@ def _program(programs: Programs, settings: Sequence[Setting]) -> ProgramForecast
         footprint=taken[0],
         memory=sum(one.total for one in taken),
     )
+
+
+def _timed_that_fit(programs: Programs, settings: Sequence[Setting], fold: int | None) -> tuple[float, float]:
+    """`_timed` of as many settings as fit into memory."""
+    while True:
+        try:
+            return _timed(programs, settings, fold)
+        except Exception as error:
+            if len(settings) == 1 or not out_of_memory(error):
+                raise
+            settings = settings[: len(settings) // 2]
 
 
 def _timed(programs: Programs, settings: Sequence[Setting], fold: int | None) -> tuple[float, float]:
@@ -238,7 +309,7 @@ def _search(programs: Programs, foreseen: Sequence[ProgramForecast]) -> Stage:
 
 
 def _followed(programs: Programs, foreseen: Sequence[ProgramForecast]) -> list[Stage]:
-    """Refinement and confirmation, at most; which settings they have is not known, so they count as usual ones."""
+    """Growth, refinement and confirmation, at most; their settings are not known, so they count as usual ones."""
     plan, total, counts = programs.plan, 0.0, 0.0
     for settings, one in zip(programs.all.values(), foreseen, strict=True):
         per_pass = programs.steps(settings[0], plan.search_folds[0])
@@ -252,15 +323,34 @@ def _followed(programs: Programs, foreseen: Sequence[ProgramForecast]) -> list[S
         return Stage(name, settings, runs, round(runs * usual), runs * seconds / cores, at_most=True)
 
     levels = sum(len(factor.levels) for factor in plan.ranked)
-    refines = len(plan.requested_rates) >= FEWEST and not plan.points
-    finer = 2 * levels * plan.refine if refines else 0
-    chosen = levels + len(plan.optimizers)
-    stages = [stage("refinement", finer, plan.seeds * len(plan.search_folds))]
+    widens = len(plan.requested_rates) >= FEWEST and not plan.points
+    finer, wider = (
+        (2 * levels * plan.rounds, 2 * plan.grow * len(plan.settings) // len(plan.rates)) if widens else (0, 0)
+    )
+    chosen, repeats = levels + len(plan.optimizers), plan.seeds * len(plan.search_folds)
+    stages = [stage(GROWTH, wider, repeats), stage("refinement", finer, repeats)]
     stages += [stage("confirmation", chosen, look.seeds * len(plan.fresh_folds(look))) for look in plan.confirmations]
     return [one for one in stages if one.runs]
 
 
-def _time(seconds: float) -> str:
+def _step(seconds: float) -> str:
+    return (
+        f"{seconds:.2g} s"
+        if seconds >= 1
+        else f"{seconds * 1e3:.3g} ms"
+        if seconds >= 1e-3
+        else f"{seconds * 1e6:.3g} µs"
+    )
+
+
+def duration(seconds: float) -> str:
+    """For people.
+
+    >>> duration(7.93), duration(600), duration(2e4), duration(1e6)
+    ('7.9 s', '10.0 min', '5.6 h', '11.6 days')
+    """
+    if seconds >= 3 * 24 * 3600:
+        return f"{seconds / (24 * 3600):.1f} days"
     if seconds >= 90 * 60:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.1f} min" if seconds >= 90 else f"{seconds:.2g} s"

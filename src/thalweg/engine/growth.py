@@ -17,11 +17,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..plan.factors import Setting
-from ..plan.plan import MOST_RUNS, Plan
+from ..plan.plan import FEWEST, MOST_RUNS, Plan
 from ..verdict.verdict import chosen_settings
-from .programs import Programs
-
-FEWEST = 3  # rates that have an inside
+from .programs import Members
 
 
 def further(plan: Plan, members: pd.DataFrame) -> list[float]:
@@ -36,6 +34,8 @@ def further(plan: Plan, members: pd.DataFrame) -> list[float]:
         rates.append(_beyond(requested, below + 1))
     if plan.rates[-1] in best and above < plan.grow:
         rates.append(_beyond(requested[::-1], above + 1))
+    if plan.grow_total is not None and len(plan.grown) + len(rates) > plan.grow_total:
+        return []
     return rates if plan.grown_to([*plan.grown, *rates]).runs <= MOST_RUNS else []
 
 
@@ -52,7 +52,7 @@ def _beyond(rates: Sequence[float], steps: int) -> float:
     return float(f"{rates[0] * step**steps:.12g}")
 
 
-def grown(programs: Programs, members: pd.DataFrame) -> tuple[Programs, list[Setting]] | None:
+def grown(programs: Members, members: pd.DataFrame) -> tuple[Members, list[Setting]] | None:
     """The programs of the grid with the rates to try next, and the settings that these add; None if there are none."""
     plan = programs.plan
     more = further(plan, members)

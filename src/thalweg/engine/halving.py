@@ -29,7 +29,7 @@ from ..plan.plan import Plan
 from ..plan.stored import HALVING
 from ..store.file import ENDED, BlockRow
 from ..verdict.comparisons import badness
-from .programs import Programs
+from .programs import Members
 
 ETA = 2  # one in so many goes on
 PARTS = (8, 4, 2)  # a rung after this part of the epochs
@@ -58,7 +58,7 @@ def stopped(rows: Sequence[BlockRow]) -> int:
     return sum(len(row.settings) for row in rows if row.status == STOPPED)
 
 
-def expected(programs: Programs, rows: Sequence[BlockRow], upcoming: Sequence[int]) -> int:
+def expected(programs: Members, rows: Sequence[BlockRow], upcoming: Sequence[int]) -> int:
     """Member-steps of the whole search: what was spent on those that have ended, and what the rest takes at most.
 
     Args:
@@ -80,6 +80,15 @@ def planned_epochs(plan: Plan, settings: Iterable[Setting]) -> int:
     return sum(_epochs(plan, len(group), rungs(plan)) for group in _groups(plan, settings))
 
 
+def mean_epochs(plan: Plan, settings: Iterable[Setting], upcoming: Sequence[int]) -> dict[Setting, float]:
+    """Epochs that each setting takes on average over those that it competes with, if these rungs are to come."""
+    return {
+        setting: _epochs(plan, len(group), upcoming) / len(group)
+        for group in _groups(plan, settings)
+        for setting in group
+    }
+
+
 def _repeats(rows: Sequence[BlockRow]) -> list[tuple[int, int | None]]:
     """Each seed and fold that settings are trained with."""
     return list(dict.fromkeys((row.seed, row.fold) for row in rows))
@@ -93,14 +102,15 @@ def _epochs(plan: Plan, count: int, upcoming: Sequence[int]) -> int:
     return total
 
 
-def survivors(plan: Plan, losses: Mapping[Setting, np.ndarray]) -> list[Setting]:
+def survivors(plan: Plan, losses: Mapping[Setting, np.ndarray], narrow: bool = False) -> list[Setting]:
     """The settings that go on, in the plan's order.
 
     Args:
+        narrow: whether the best of each level alone do, because time is short.
         losses: (seeds and folds,) of each setting at the rung, as `losses_at` gives them.
     """
     order = sorted(losses, key=lambda s: (*badness(losses[s]), s.lr))
-    better = {s for group in _groups(plan, order) for s in group[: math.ceil(len(group) / ETA)]}
+    better = set() if narrow else {s for group in _groups(plan, order) for s in group[: math.ceil(len(group) / ETA)]}
     levels = {(f.name, plan.level(s, f.name)): s for s in reversed(order) for f in plan.ranked}  # the best of each
     better.update(levels.values())
     return [setting for setting in losses if setting in better]
@@ -117,16 +127,17 @@ def _groups(plan: Plan, settings: Iterable[Setting]) -> list[list[Setting]]:
 
 
 def regrouped(
-    programs: Programs, rows: Sequence[BlockRow], losses: Mapping[Setting, np.ndarray]
+    programs: Members, rows: Sequence[BlockRow], losses: Mapping[Setting, np.ndarray], narrow: bool = False
 ) -> list[list[tuple[BlockRow, int]]]:
     """What goes on from a rung, as new blocks: the block and the place in it that each member comes from.
 
     Args:
         rows: the blocks that have reached the rung.
         losses: of all settings that ever did; rates that were added later compete with what the others were there.
+        narrow: as `survivors` takes it.
     """
     competitors = {setting for row in rows for setting in row.settings}
-    best = [s for s in survivors(programs.plan, losses) if s in competitors]
+    best = [s for s in survivors(programs.plan, losses, narrow) if s in competitors]
     place = {(r.seed, r.fold, s): (r, k) for r in rows for k, s in enumerate(r.settings)}
     seeds, folds = (list(dict.fromkeys(values)) for values in zip(*_repeats(rows), strict=True))
     blocks = programs.blocks(best, seeds, folds) if best else ()
@@ -134,7 +145,7 @@ def regrouped(
 
 
 def losses_at(
-    programs: Programs, rows: Sequence[BlockRow], epoch: int, point: Callable[[int, int, str], np.ndarray]
+    programs: Members, rows: Sequence[BlockRow], epoch: int, point: Callable[[int, int, str], np.ndarray]
 ) -> dict[Setting, np.ndarray]:
     """What each setting is judged by after that epoch, the lower the better, (seeds and folds,), in the plan's order.
 

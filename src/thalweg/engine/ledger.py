@@ -13,30 +13,31 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load, save
-from torch import Tensor
 
 from ..errors import StoreError, TrainingError
 from ..plan.looks import SEARCH
 from ..plan.plan import Plan
-from ..population.block import Block
 from ..store.file import ENDED, BlockRow, Compacted, Store
-from .messages import Ended, Event, Failed, Job, Passed, Saved, Steps, StopFlag, TooLarge, Workers
-from .programs import Programs
+from .deadline import Deadline
+from .messages import Ended, Event, Failed, Follow, Job, Passed, Saved, Steps, StopFlag, TooLarge, Workers
+from .pace import Pace
+from .programs import Members
 from .progress import Progress
 
 
 class Ledger:
-    """A study's store while it is written, and the progress shown of it."""
+    """A study's store while it is written, and the progress shown of it; `follow` hears of each pass in the store."""
 
-    def __init__(self, store: Store, progress: Progress) -> None:
-        self.store, self.progress = store, progress
+    def __init__(self, store: Store, progress: Progress, follow: Follow | None = None) -> None:
+        self.store, self.progress, self.follow = store, progress, follow
+        self.pace: Pace | None = None  # where the time left is told, or limited
+        self.deadline: Deadline | None = None
         self._waiting: deque[BlockRow] = deque()
         self._step: dict[int, int] = {}  # where each block at work stands
         self._begun: set[int] = set()
 
     def train(
-        self, workers: Workers, programs: Programs, rows: Sequence[BlockRow], until: int | None, stop: StopFlag
+        self, workers: Workers, programs: Members, rows: Sequence[BlockRow], until: int | None, stop: StopFlag
     ) -> None:
         """Train blocks to the end, or to the end of the pass `until`; one that does not fit into memory becomes two."""
         self._waiting = deque(rows)
@@ -44,27 +45,31 @@ class Ledger:
             for job, event in events:
                 self._write(programs, job, event)
 
-    def _next(self, programs: Programs, until: int | None) -> Job | None:
+    def _next(self, programs: Members, until: int | None) -> Job | None:
         while self._waiting:
             row = self._waiting.popleft()
+            if self.deadline is not None and not self.deadline.begins(programs, row):
+                continue
             if programs.fits(row.settings[0], len(row.settings)):
                 self._step[row.id] = row.step
                 self._begun.discard(row.id)
                 parts = _judging_parts(programs.plan, row)
                 content, epochs = self.store.load_checkpoint(row), programs.plan.epochs_of(row.stage)
-                return Job(row.id, row.settings, row.seed, epochs, row.fold, until, parts, content)
+                return Job(row.id, row.settings, row.seed, epochs, row.fold, until, parts, content, row.stage)
             self._halve(programs, row.id)
         return None
 
-    def _write(self, programs: Programs, job: Job, event: Event) -> None:
+    def _write(self, programs: Members, job: Job, event: Event) -> None:
         match event:
             case Steps():
-                self._show(job, event)
+                self._show(programs, job, event)
             case Passed():
                 work = event.diverged, event.seconds, event.finished, event.parts
                 self.store.record(job.block, event.step, event.values, *work)
                 if event.finished:
                     self.store.drop_checkpoints(job.block)
+                if self.follow is not None:
+                    self.follow(job, event)
             case Saved():
                 self.store.save_checkpoint(job.block, event.step, event.content)
             case TooLarge():
@@ -81,16 +86,18 @@ class Ledger:
             case Ended():
                 pass
 
-    def _show(self, job: Job, event: Steps) -> None:
+    def _show(self, programs: Members, job: Job, event: Steps) -> None:
         members, steps = len(job.settings), event.step - self._step[job.block]
         self._step[job.block] = event.step
+        if self.pace is not None and job.block in self._begun:
+            self.pace.spent += self.pace.cost(programs, job.settings, steps)
         if job.block not in self._begun:
             self._begun.add(job.block)
             self.progress.block(job.block, job.seed, members, steps * members)
         else:
             self.progress.advance(job.block, members, event.alive, steps * members)
 
-    def _halve(self, programs: Programs, block: int) -> BlockRow:
+    def _halve(self, programs: Members, block: int) -> BlockRow:
         """Let a block go on as two, from its checkpoint or anew; the block as it stood."""
         (row,) = (row for row in self.store.blocks() if row.id == block)  # with what has been saved since
         count = len(row.settings)
@@ -106,7 +113,7 @@ class Ledger:
 
     def regroup(
         self,
-        programs: Programs,
+        programs: Members,
         rows: Sequence[BlockRow],
         groups: Sequence[Sequence[tuple[BlockRow, int]]],
         meta: Mapping[str, Any] | None = None,
@@ -127,9 +134,9 @@ class Ledger:
             sources = {row.id: row for row, _ in origins}
             contents = {block: self.store.load_checkpoint(row) for block, row in sources.items()}
             if None not in contents.values():
-                block = _gathered(programs, origins, {k: load(content) for k, content in contents.items() if content})
-                name = self.store.write_checkpoint(number, block.step, save(block.tensors()))
-            elif not anew:
+                step, content = programs.joined(origins, {k: c for k, c in contents.items() if c is not None})
+                name = self.store.write_checkpoint(number, step, content)
+            elif not (anew or programs.restarts):
                 raise StoreError(
                     f"a checkpoint in {self.store.checkpoints} is missing or damaged; what {self.store.path} holds is "
                     f"safe: `thalweg resume {self.store.path}` trains that block again."
@@ -158,23 +165,3 @@ def _judging_parts(plan: Plan, row: BlockRow) -> tuple[str, ...]:
     if row.stage == SEARCH or (plan.folds is not None and row.fold is not None):
         return ()
     return ("validation", "test") if row.fold is None else ("validation",)
-
-
-def _gathered(
-    programs: Programs, origins: Sequence[tuple[BlockRow, int]], saved: Mapping[int, Mapping[str, Tensor]]
-) -> Block:
-    """A block of members that go on from where they stand in other blocks.
-
-    Args:
-        origins: the block and the place in it that each member comes from; the blocks share seed, fold and program.
-        saved: the checkpoint of each of those blocks, by its number.
-    """
-    plan, (first, _) = programs.plan, origins[0]
-    epochs = plan.epochs_of(first.stage)
-    task = programs.task(first.settings[0], first.fold)
-    block = Block(task, [plan.member(row.settings[at], row.seed) for row, at in origins], epochs)
-    for row in {row.id: row for row, _ in origins}.values():
-        old = Block(task, [plan.member(s, row.seed) for s in row.settings], epochs)
-        old.load(saved[row.id])
-        block.adopt(old, [(k, at) for k, (source, at) in enumerate(origins) if source.id == row.id])
-    return block

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..plan.factors import Setting
+from ..plan.looks import SEARCH
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Job:
         parts: of the data, "validation" and "test", on which it is also judged by parts of the samples where it may
             be judged; the test part is used at no other time.
         checkpoint: the content of a safetensors file to go on from; None begins anew.
+        stage: of the study.
     """
 
     block: int
@@ -40,6 +42,7 @@ class Job:
     until: int | None = None
     parts: tuple[str, ...] = ()
     checkpoint: bytes | None = None
+    stage: str = SEARCH
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Ended:
 
 Event = Steps | Passed | Saved | TooLarge | Failed | Ended
 LAST = (TooLarge, Failed, Ended)
+Follow = Callable[[Job, Passed], None]  # called after each pass that the store has
 
 
 class StopFlag:

@@ -20,24 +20,28 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
+import cloudpickle
 import torch
 
 from ..errors import PlanError, TrainingError
 from ..plan.plan import Plan
-from ..problem.find import load
+from ..problem.find import declared, load
+from ..problem.loop import Loop
 from ..problem.prepare import prepare
 from ..problem.trust import remember
-from .block_run import train
+from .loops import Loops
 from .messages import Event, Failed, Job, StopFlag
 from .orphans import begin
-from .programs import Programs
+from .programs import Members, Programs
 from .relay import Events, relay
+from .work import work
 
 
-def portable(programs: Programs) -> bytes | None:
+def portable(programs: Members) -> bytes | None:
     """What a process needs to train the same; None where it could not be made again there.
 
-    A problem or a formula that a script or a notebook holds itself exists nowhere else.
+    A problem or a formula that a script or a notebook holds itself exists nowhere else. A loop of the user's own is
+    sent with all that it refers to there.
     """
     plan, problem = programs.plan, programs.problem
     portable_plan: Any = plan.to_json()
@@ -47,8 +51,12 @@ def portable(programs: Programs) -> bytes | None:
                 _ = factor.objects[level]
     except PlanError:
         portable_plan = plan
-    spec = problem.source.get("spec") if problem.source.get("kind", "object") != "object" else None
     try:
+        if isinstance(programs, Loops):
+            found = problem.kind in ("file", "module")
+            return cloudpickle.dumps((portable_plan, problem.spec if found else problem, problem.fingerprint, None))
+        assert isinstance(programs, Programs)
+        spec = problem.source.get("spec") if problem.source.get("kind", "object") != "object" else None
         content = pickle.dumps((portable_plan, spec or problem, problem.fingerprint, programs.ways))
     except Exception:  # whatever a user's objects may raise
         return None
@@ -128,12 +136,16 @@ def _begin(content: bytes, queue: Any, stopping: Any) -> None:
 
 
 @functools.cache
-def _programs() -> Programs:
+def _members() -> Members:
     """Made with the first job and not before: an error there ends the job, and has its sentence."""
     plan, problem, fingerprint, ways = pickle.loads(_HERE["content"])
     if isinstance(plan, dict):
         remember(spec for specs in plan["specs"].values() for spec in specs.values())  # the parent has loaded them
         plan = Plan.from_json(plan)
+    if ways is None:
+        loop = declared(problem)
+        assert isinstance(loop, Loop)
+        return Loops(plan, loop)
     if isinstance(problem, str):
         problem = prepare(load(problem))
     if problem.fingerprint != fingerprint:
@@ -144,7 +156,9 @@ def _programs() -> Programs:
 
 
 def _work(job: Job) -> None:
-    for event in train(job, _programs(), _HERE["stopping"]):
+    def tell(event: Event) -> None:
         if isinstance(event, Failed) and event.error.__cause__ is not None:  # which would be lost on the way
             event.error.add_note("".join(traceback.format_exception(event.error.__cause__)))
         _HERE["queue"].put((job.block, event))
+
+    work(job, _members(), _HERE["stopping"], tell)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import itertools
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
+from safetensors.torch import load, save
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -19,13 +21,15 @@ from ..plan.factors import FULL, Setting
 from ..plan.plan import Plan
 from ..population.batched import Batched
 from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
-from ..population.block import Task, arranged
+from ..population.block import Block, Task, arranged
 from ..population.compiled import Compiled
+from ..population.groups import Freezing, ParameterGroups
 from ..population.member import Member
 from ..population.one_by_one import OneByOne
 from ..population.sizing import block_size
 from ..problem.prepare import Prepared
 from ..samples import Samples
+from ..store.file import BlockRow
 
 Program = tuple[Any, ...]
 FEW = 8  # members in a block whose members are trained one by one, so that each process has several blocks
@@ -49,6 +53,67 @@ class Way(NamedTuple):
     seconds: float = 0.0
 
 
+class Members(Protocol):
+    """What the settings of a plan are trained by: the programs of a problem, or a loop of the user's own.
+
+    Attributes:
+        restarts: whether a run whose checkpoint is missing may begin anew where members are put together.
+        problem: of which the name is known.
+        notes: sentences on how members run.
+    """
+
+    plan: Plan
+    restarts: bool
+
+    @property
+    def at_once(self) -> int:
+        """How many processes may train members that are alone."""
+        ...
+
+    def step_seconds(self, setting: Setting) -> float:
+        """Of one member that is trained alone."""
+        ...
+
+    @property
+    def problem(self) -> Any: ...
+
+    @property
+    def notes(self) -> list[str]: ...
+
+    def wider(self, plan: Plan) -> Self:
+        """The same for a plan that has more settings."""
+        ...
+
+    def of(self, setting: Setting) -> Program:
+        """What tells the setting's program from others."""
+        ...
+
+    def alone(self, setting: Setting) -> bool:
+        """Whether its members are trained one by one."""
+        ...
+
+    def steps(self, setting: Setting, fold: int | None = None) -> int:
+        """Of a pass over the data."""
+        ...
+
+    def fits(self, setting: Setting, members: int) -> bool: ...
+
+    def limit(self, setting: Setting, members: int) -> None: ...
+
+    def blocks(
+        self, settings: Sequence[Setting], seeds: Sequence[int], folds: Sequence[int | None] = (None,)
+    ) -> list[tuple[int, list[Setting], int | None]]: ...
+
+    def joined(self, origins: Sequence[tuple[BlockRow, int]], contents: Mapping[int, bytes]) -> tuple[int, bytes]:
+        """The step and the checkpoint of a block of members that go on from where they stand in other blocks.
+
+        Args:
+            origins: the block and the place in it that each member comes from; the blocks share seed, fold and program.
+            contents: the checkpoint of each of those blocks, by its number.
+        """
+        ...
+
+
 class Programs:
     """The programs of a study: one for each batch size, loss and kind of regularizer.
 
@@ -56,14 +121,17 @@ class Programs:
     can be trained as one.
     """
 
+    restarts = False
+
     def __init__(self, plan: Plan, problem: Prepared, ways: Sequence[Sequence[Any]] = ()) -> None:
-        self.plan, self.problem = plan, problem
+        self.plan, self.problem = plan, with_frozen(problem, plan.groups)
         self._batched: dict[Any, Batched] = {}
         self._tasks: dict[tuple[Program, int | None, str], Task] = {}
         self._limits: dict[Program, int] = {}
         self._lock = threading.Lock()
         folds = plan.folds or plan.swaps
         self._folds = folds.rows(problem) if folds else []
+        self._fitted: dict[int | None, tuple[Samples, Samples]] = {}
         self.train_as(ways)
 
     def wider(self, plan: Plan) -> Programs:
@@ -147,11 +215,23 @@ class Programs:
             return LoaderBatches(problem.train, problem.given), problem.validation
         if fold is None and self.plan.folds is None:
             return TensorBatches(*problem.train, samples_per_step(size, problem.train.size)), problem.validation
-        pool = problem.pool
+        pool, _ = self._parts(fold)
         if fold is None:
             return TensorBatches(*pool, samples_per_step(size, pool.size)), None
         training, judging = self._folds[fold]
         return TensorBatches(*pool, samples_per_step(size, len(training)), training), pool.take(judging)
+
+    def test(self, fold: int | None) -> Samples:
+        """The test part as a member meets it that was trained in that fold; see `task`."""
+        return self.problem.test if fold is None and self.plan.folds is None else self._parts(fold)[1]
+
+    def _parts(self, fold: int | None) -> tuple[Samples, Samples]:
+        """All samples of training and validation, and the test part, preprocessed for what the fold trains on."""
+        if self.problem.preprocessing is None:
+            return self.problem.pool, self.problem.test
+        if fold not in self._fitted:
+            self._fitted[fold] = self.problem.fitted(None if fold is None else self._folds[fold][0])
+        return self._fitted[fold]
 
     def samples(self, setting: Setting) -> int:
         """Samples in the largest batch of the setting."""
@@ -173,6 +253,25 @@ class Programs:
     def fits(self, setting: Setting, members: int) -> bool:
         """Whether nothing is known against a block of so many members."""
         return members <= self._limits.get(self.of(setting), members)
+
+    @property
+    def at_once(self) -> int:
+        return torch.get_num_threads()
+
+    def step_seconds(self, setting: Setting) -> float:
+        return self.way(setting).seconds
+
+    def joined(self, origins: Sequence[tuple[BlockRow, int]], contents: Mapping[int, bytes]) -> tuple[int, bytes]:
+        """As `Members.joined`."""
+        plan, (first, _) = self.plan, origins[0]
+        epochs = plan.epochs_of(first.stage)
+        task = self.task(first.settings[0], first.fold)
+        block = Block(task, [plan.member(row.settings[at], row.seed) for row, at in origins], epochs)
+        for row in {row.id: row for row, _ in origins}.values():
+            old = Block(task, [plan.member(s, row.seed) for s in row.settings], epochs)
+            old.load(load(contents[row.id]))
+            block.adopt(old, [(k, at) for k, (source, at) in enumerate(origins) if source.id == row.id])
+        return block.step, save(block.tensors())
 
     def blocks(
         self, settings: Sequence[Setting], seeds: Sequence[int], folds: Sequence[int | None] = (None,)
@@ -213,6 +312,18 @@ def built(problem: Prepared) -> nn.Module:
     with RANDOM, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return problem.model()
+
+
+def with_frozen(problem: Prepared, groups: ParameterGroups | None) -> Prepared:
+    """The problem with a model that does not train what the groups freeze."""
+    if groups is None:
+        return problem
+    structure = built(problem)
+    groups.check(structure)
+    if not groups.frozen:
+        return problem
+    less = sum(structure.get_parameter(name).numel() for name in groups.frozen)
+    return replace(problem, model=Freezing(problem.model, groups.frozen), weights=problem.weights - less)
 
 
 def dtype_of(problem: Prepared) -> torch.dtype:

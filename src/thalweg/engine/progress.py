@@ -20,6 +20,8 @@ class Progress:
     what should be known, `end` after the stage, and `stop` whatever happened. Several threads may call at once.
     """
 
+    shown = False
+
     def begin(self, stage: str, total: int, done: int) -> None: ...
 
     def block(self, block: int, seed: int, members: int, ahead: int) -> None: ...
@@ -41,6 +43,7 @@ class Progress:
 class Lines(Progress):
     """A plain line on standard error every few seconds and at the end of a stage."""
 
+    shown = True
     interval = LINE_SECONDS
 
     def note(self, sentence: str) -> None:

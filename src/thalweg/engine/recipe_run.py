@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -42,15 +43,17 @@ def run_recipe(
     costs: Mapping[str, Any],
     facts: Mapping[str, Any],
     curve: Callable[[int, str], np.ndarray],
+    parts: Mapping[str, pd.DataFrame],
 ) -> RecipeRun | None:
     """Run the winner's recipe for a member of the finished study; None without a winner.
 
     Args:
         members, costs, facts: the table of all runs, what was measured, and what the store knows of the problem.
         curve: member and metric → its values, in the order of the steps.
+        parts: `Store.parts()`.
     """
     plan = programs.plan
-    verdict = judge(plan, programs.problem.name, members, costs)
+    verdict = judge(plan, programs.problem.name, members, costs, parts=parts)
     if not verdict.entries:
         return None
     setting, plan = verdict.best.setting, replace(plan, epochs=verdict.epochs)
@@ -82,6 +85,7 @@ def run_recipe(
         seed=int(row["seed"]),
         seconds=time.perf_counter() - start,
         plain="tw." not in script.optimizer,
+        scatter=_scatter(model, programs.problem),
     )
     if plan.folds is None:
         return _compared(run, losses, curve(int(row["member"]), "validation_loss"))
@@ -89,9 +93,19 @@ def run_recipe(
         return replace(run, reason=f"it takes more than {STEPS:,} steps, and its end alone could be compared.")
     problem = programs.problem
     with torch.no_grad():
-        test = float(problem.loss.over(model.eval(), problem.test))
+        test = float(problem.loss.over(model.eval(), programs.test(None)))
     ran = _compared(run, [test], np.array([float(row["test_loss"])]))
     return replace(ran, epochs=plan.epochs, planned=plan.epochs, at=plan.epochs)
+
+
+def _scatter(model: nn.Module, problem: Prepared) -> float:
+    """The relative difference of two evaluations of the same weights."""
+    part = problem.validation if problem.validation.size else problem.test
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        one, other = (float(problem.loss.over(model.eval(), part)) for _ in range(2))
+    gap = float(differences([one], np.array([other]))[0])
+    return gap if math.isfinite(gap) else 0.0
 
 
 def _compared(run: RecipeRun, losses: Sequence[float], expected: np.ndarray) -> RecipeRun:

@@ -10,10 +10,15 @@ the last one tried, the rate beyond is as far away as the one inside, so that al
 What a round tries follows from the losses of all before it, and the store has it before the round begins, so a study
 that is stopped in between goes on as it would have. Halving stops none of these runs: they are few, and near the best.
 One or two rates are a list, not a grid, and are not refined; and neither are rates drawn from a range.
+
+After the last round of rates one more tries, at each best setting, what decides most beside the rate: another weight
+decay, and another momentum, each alone (`thalweg.plan.hyperparameters.others`). An optimizer with fewer than two such
+values has finer rates instead, so that all have equally many settings.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,23 +26,32 @@ from dataclasses import replace
 import pandas as pd
 
 from ..plan.factors import Setting
-from ..plan.plan import MOST_RUNS, Plan
+from ..plan.hyperparameters import TRIED, others
+from ..plan.plan import FEWEST, MOST_RUNS, Plan
 from ..plan.rounds import Round
 from ..verdict.verdict import chosen_settings
-from .growth import FEWEST
-from .programs import Programs
+from .programs import Members
 
 
 def next_round(plan: Plan, members: pd.DataFrame) -> Round | None:
     """The settings to try next, for each factor that is ranked; None if nothing is to be refined any more."""
-    if len(plan.refined) >= plan.refine or len(plan.requested_rates) < FEWEST or plan.points:
+    if len(plan.refined) >= plan.rounds or len(plan.requested_rates) < FEWEST or plan.points:
         return None
     chosen = {factor.name: chosen_settings(plan, members, factor.name) for factor in plan.ranked}
+    near = _beside if len(plan.refined) < plan.refine else _otherwise
     finer = {
-        name: tuple(near for setting, _ in levels.values() for near in _beside(plan, setting, name))
+        name: tuple(one for setting, _ in levels.values() for one in near(plan, setting, name))
         for name, levels in chosen.items()
     }
     return finer if replace(plan, refined=(*plan.refined, finer)).runs <= MOST_RUNS else None
+
+
+def _otherwise(plan: Plan, setting: Setting, by: str) -> list[Setting]:
+    """The setting with other values of what is tuned around the best, or else at finer rates."""
+    usual = {f.name: f.usual[setting.optimizer] for f in plan.tuned if f.applies(setting.optimizer)}
+    levels = dict(setting.further)
+    tried = [replace(setting, further=tuple({**levels, name: value}.items())) for name, value in others(usual)]
+    return [*tried, *itertools.islice(_beside(plan, setting, by), TRIED - len(tried))]
 
 
 def _beside(plan: Plan, setting: Setting, by: str) -> Iterator[Setting]:
@@ -60,7 +74,7 @@ def halfway(a: float, b: float) -> float:
     return float(f"{math.sqrt(a) * math.sqrt(b):.12g}")
 
 
-def refined(programs: Programs, members: pd.DataFrame) -> tuple[Programs, list[Setting]] | None:
+def refined(programs: Members, members: pd.DataFrame) -> tuple[Members, list[Setting]] | None:
     """The programs of the plan with another round, and the settings that this adds; None if there is none."""
     plan = programs.plan
     finer = next_round(plan, members)

@@ -16,10 +16,10 @@ from queue import SimpleQueue
 import torch
 
 from ..programs.native import single_threaded
-from .block_run import train
 from .messages import Event, Job, Saved, StopFlag
-from .programs import Programs
+from .programs import Members
 from .relay import Events, relay
+from .work import work as work_on
 
 
 class Threads:
@@ -28,7 +28,7 @@ class Threads:
     A DataLoader, which is one thing, gets one worker, and so do plain loops.
     """
 
-    def __init__(self, programs: Programs, several: bool) -> None:
+    def __init__(self, programs: Members, several: bool) -> None:
         self.programs, self.several = programs, several
 
     def run(self, jobs: Callable[[], Job | None], stop: StopFlag) -> Generator[tuple[Job, Event], None, None]:
@@ -36,11 +36,14 @@ class Threads:
 
         def work(job: Job) -> None:
             handled = threading.Semaphore(0)
-            for event in train(job, self.programs, stop):
+
+            def tell(event: Event) -> None:
                 saved = isinstance(event, Saved)
                 events.put((job.block, event, handled.release if saved else int))
                 if saved:
                     handled.acquire()  # until it is on disk, so that checkpoints are as rare as they are slow
+
+            work_on(job, self.programs, stop, tell)
 
         count = torch.get_num_threads() if self.several else 1
         with threads(self.several) as pool:

@@ -12,6 +12,7 @@ from typing import Any
 from .. import calls
 from ..errors import FormulaError, unknown
 from .base import Formula
+from .drop_in import DropIn
 from .equations import Equations, symbol
 from .opaque import Opaque, is_maker, numbers_of
 
@@ -101,3 +102,19 @@ def get(text: str | Formula) -> Formula:
         raise FormulaError(unknown("optimizer", calls.short(name.strip()), FORMULAS))
     changes = calls.parse(text, FormulaError, "adam(beta2=0.99)")[1]
     return rule.with_(**changes) if changes else rule
+
+
+def catalogued(formula: Formula) -> bool:
+    """Whether it is the catalogue's formula of that name, whatever was changed by `with_`."""
+    usual = FORMULAS.get(formula.name)
+    if usual is None or usual.function is not formula.function:
+        return False
+    return usual.with_(**dict(formula.changed)).equations == formula.equations
+
+
+def torch_class(formula: Formula) -> DropIn | None:
+    """The class of torch.optim that is this form of a catalogued formula."""
+    if not catalogued(formula):
+        return None
+    usual = FORMULAS[formula.name]
+    return next((d for d in usual.drop_ins if d.in_torch and d.means(formula, usual)), None)

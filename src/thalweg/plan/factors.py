@@ -43,9 +43,13 @@ class Setting:
     schedule: str
     further: tuple[tuple[str, Level], ...] = ()
 
+    @property
+    def levels(self) -> dict[str, Level]:
+        """Factor → its level, in the order of a table's columns."""
+        return {"optimizer": self.optimizer, "lr": self.lr, "schedule": self.schedule, **dict(self.further)}
+
     def __getitem__(self, factor: str) -> Level:
-        first = {"optimizer": self.optimizer, "lr": self.lr, "schedule": self.schedule}
-        return {**first, **dict(self.further)}[factor]
+        return self.levels[factor]
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class Factor:
         objects: level → the object behind it.
         specs: level → ``file.py:name`` for objects that were given so.
         only: the optimizers that have this hyperparameter; None where it applies to all.
+        usual: optimizer → its level on the grid, of a hyperparameter whose other levels are tried at the best alone.
     """
 
     kind: Kind = field(repr=False, compare=False)
@@ -87,6 +92,7 @@ class Factor:
     objects: Mapping[Any, Any] = field(repr=False, compare=False)
     specs: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     only: tuple[str, ...] | None = None
+    usual: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def varied(self) -> bool:
@@ -94,11 +100,17 @@ class Factor:
 
     def of(self, optimizer: str) -> tuple[Any, ...]:
         """The levels this optimizer is tried at: one, which is None, where the factor does not apply."""
-        return self.levels if self.applies(optimizer) else (None,)
+        levels = (self.usual[optimizer],) if optimizer in self.usual else self.levels
+        return levels if self.applies(optimizer) else (None,)
 
     def applies(self, optimizer: str) -> bool:
         """Whether this optimizer has it."""
         return self.only is None or optimizer in self.only
+
+    def tells(self, level: Level, optimizer: str) -> bool:
+        """Whether a level says more of this optimizer's runs than its name: it applies, and is another than the usual
+        one."""
+        return level is not None and level != self.usual.get(optimizer)
 
     def called(self, level: Level) -> str:
         """What a sentence calls a level: an optimizer by its name alone, others with what they are."""
@@ -128,6 +140,7 @@ def stored(
     objects: Mapping[str, Any] | None = None,
     only: Sequence[str] | None = None,
     check: Callable[[str, Any], None] | None = None,
+    usual: Mapping[str, float] | None = None,
 ) -> Factor:
     """The factor as a store knows it; a named object is looked up at its first use, and not before.
 
@@ -140,7 +153,7 @@ def stored(
     if not kind.named:
         pairs = [kind.read(level) for level in sequence(kind.argument, levels)]
         applies = None if only is None else tuple(map(str, only))
-        return Factor(kind, kind.name, tuple(level for level, _ in pairs), dict(pairs), {}, applies)
+        return Factor(kind, kind.name, tuple(level for level, _ in pairs), dict(pairs), {}, applies, usual or {})
     labels = tuple(None if level is None else str(level) for level in sequence(kind.argument, levels))
     return Factor(kind, kind.name, labels, _LazyObjects(kind, labels, specs, objects or {}, check), dict(specs))
 

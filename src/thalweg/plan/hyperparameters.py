@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from .. import schedules
-from ..errors import PlanError, unknown
+from ..errors import PlanError, UsageError, unknown
 from ..formulas import Formula
 from .factors import FIXED, Factor, factor, hyperparameter
 from .folds import FOLD
@@ -17,8 +17,14 @@ from .folds import FOLD
 COLUMNS = {*(kind.name for kind in FIXED), "member", "stage", "seed", FOLD, "status", "step"}
 
 
-def varied_by(rules: Mapping[str, Formula], levels: Mapping[str, Sequence[Any]] | None) -> list[Factor]:
-    """A factor for each, applying to the formulas that have it."""
+def varied_by(
+    rules: Mapping[str, Formula], levels: Mapping[str, Sequence[Any]] | None, own: bool = False
+) -> list[Factor]:
+    """A factor for each, applying to the formulas that have it.
+
+    Args:
+        own: whether one that no formula has is the training loop's, and applies to all.
+    """
     if not isinstance(levels, Mapping | None):
         raise PlanError(f"hyperparameters must map names to values, e.g. {{'beta2': [0.99, 0.999]}}, not {levels!r}.")
     factors = []
@@ -28,6 +34,9 @@ def varied_by(rules: Mapping[str, Formula], levels: Mapping[str, Sequence[Any]] 
         if name in COLUMNS:
             raise PlanError(f"{name!r} is a column of the study's table; give that hyperparameter another name.")
         labels = tuple(label for label, rule in rules.items() if name in _arguments(rule))
+        if not labels and own:
+            factors.append(replace(factor(hyperparameter(name), values), only=tuple(rules)))
+            continue
         if not labels:
             names = dict.fromkeys(n for rule in rules.values() for n in _arguments(rule) if n != "lr")
             raise PlanError(unknown("hyperparameter of these optimizers", str(name), names))
@@ -44,6 +53,12 @@ def varied_by(rules: Mapping[str, Formula], levels: Mapping[str, Sequence[Any]] 
     return factors
 
 
+def accepted(rule: Formula, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the changes that the formula has."""
+    arguments = _arguments(rule)
+    return {name: value for name, value in changes.items() if name in arguments}
+
+
 def _arguments(rule: Formula) -> dict[str, Any]:
     return {**rule.hyperparameters, **rule.options}
 
@@ -53,7 +68,11 @@ def defaults_of(rules: Mapping[str, Formula], factors: Sequence[Factor]) -> dict
     varied = [f for f in factors if f.varied]
     names = {label: ("lr", *(f.name for f in varied if label in (f.only or ()))) for label in rules}
     values = {label: _arguments(rule) for label, rule in rules.items()}
-    return {label: {n: values[label][n] for n in names[label]} for label in rules if values[label]["lr"] > 0}
+    return {
+        label: {n: values[label][n] for n in names[label] if n in values[label]}
+        for label in rules
+        if values[label]["lr"] > 0
+    }
 
 
 def at_defaults(
@@ -70,6 +89,51 @@ def at_defaults(
         names[label] |= {f.name for f in factors if label in (f.only or ())}
         names[label] |= {name for one in compared.values() for name in one.on(rule.hyperparameters)}
     return {label: [n for n in rule.hyperparameters if n not in names[label]] for label, rule in rules.items()}
+
+
+DECAY, MOMENTA = "weight_decay", ("momentum", "beta1")  # what the literature finds to decide beside the rate
+TRIED = 2  # settings, as in a round of finer rates
+
+
+def others(usual: Mapping[str, float]) -> list[tuple[str, float]]:
+    """What is tried in place of an optimizer's usual values: a weight decay of 0.001, or of ten times as much as usual,
+    and a momentum whose memory is half as long; where it has no momentum, ten times that weight decay.
+
+    >>> others({"weight_decay": 0.01, "beta1": 0.9}), others({"weight_decay": 0.0})
+    ([('weight_decay', 0.1), ('beta1', 0.8)], [('weight_decay', 0.001), ('weight_decay', 0.01)])
+    """
+    decay = 10 * usual[DECAY] or 1e-3 if DECAY in usual else None
+    decays = [] if decay is None else [(DECAY, decay), (DECAY, 10 * decay)]
+    momenta = [(name, 2 * usual[name] - 1) for name in MOMENTA if usual.get(name, 0) > 0.5]
+    return [(name, float(f"{value:.12g}")) for name, value in [*decays[:1], *momenta, *decays[1:]][:TRIED]]
+
+
+def tuned_beside(
+    rules: Mapping[str, Formula], factors: Sequence[Factor], compared: Mapping[str, schedules.Schedule]
+) -> list[Factor]:
+    """The hyperparameters of which other values are tried around each best rate, where nothing else varies them."""
+    names = at_defaults(rules, factors, compared)
+    usual: dict[str, dict[str, float]] = {}
+    for label, rule in rules.items():
+        numbers = {n: rule.hyperparameters[n] for n in (DECAY, *MOMENTA) if n in names[label]}
+        numbers = {n: float(v) for n, v in numbers.items() if isinstance(v, int | float)}
+        for name in dict.fromkeys(name for name, value in others(numbers) if _allowed(rule, name, value)):
+            usual.setdefault(name, {})[label] = numbers[name]
+    result = []
+    for name, values in usual.items():
+        levels = dict.fromkeys(values.values())
+        of_all = ({n: at[label] for n, at in usual.items() if label in at} for label in values)
+        levels |= dict.fromkeys(value for one in of_all for n, value in others(one) if n == name)
+        result.append(replace(factor(hyperparameter(name), list(levels)), only=tuple(values), usual=values))
+    return result
+
+
+def _allowed(rule: Formula, name: str, value: float) -> bool:
+    try:
+        rule.with_(**{name: value})
+    except UsageError:
+        return False
+    return True
 
 
 def check_scheduled(compared: Iterable[schedules.Schedule], rules: Iterable[Formula]) -> None:

@@ -15,6 +15,7 @@ from ..errors import PlanError, StoreError
 from ..formulas import Formula
 from ..formulas.opaque import Opaque
 from ..numbers import COUNT, Range
+from ..population.groups import ParameterGroups
 from ..population.member import Member
 from .criterion import FINAL_LOSS, LAST, Criterion
 from .factors import (
@@ -34,15 +35,16 @@ from .factors import (
     stored,
 )
 from .folds import Folds
-from .hyperparameters import at_defaults, check_scheduled, defaults_of, varied_by
+from .hyperparameters import accepted, at_defaults, check_scheduled, defaults_of, tuned_beside, varied_by
 from .looks import Look, check_looks, plain_looks, read_looks, stage_of
 from .points import GRID, checked_points, drawn
 from .rates import log_range, parse_rates
-from .rounds import Round, checked_rounds, plain, read
+from .rounds import Round, plain, read
 from .stored import FULL_BUDGET, HALVING, as_now, check_stored
 from .swaps import Swaps
 
 MOST_RUNS = 1_000_000
+FEWEST = 3  # rates that have an inside, and so are a grid
 GROW = 6  # rates on each side, at most; at three per decade two decades
 REFINE = 2  # rounds, each with half the step of the one before
 FINEST = 10  # rounds, at most: then the step is a thousandth of the grid's
@@ -66,7 +68,12 @@ class Plan:
         grow: at most so many rates are added on each side, where an optimizer does best on the edge of the grid.
         grown: the rates that were added to those asked for; `rates` has both.
         untuned: optimizer → hyperparameters that stayed at its formula's own values.
-        refine: so many rounds try finer rates around each best one.
+        grow_total: at most so many rates are added in all, where there was no time for more; None without such a limit.
+        narrow: the rungs, each as the number of rates added and the epoch, from which only the best of each level
+            went on, because time was short.
+        refine: so many rounds try finer rates around each best one; then, where hyperparameters are tuned around the
+            best (`Factor.usual`), one tries these.
+        refine_total: at most so many rounds in all, as `grow_total`.
         refined: the settings of the rounds so far, beside those of the grid.
         search: "grid": all combinations of levels; "random" or "sobol": `points`.
         points: of such a search, the same for all optimizers: rate and hyperparameters → their values.
@@ -76,6 +83,7 @@ class Plan:
         directions: metric of the problem → −1 where higher is better, else 1, where its name alone does not say so.
         criterion: by what runs are judged, where settings are chosen and ranked.
         budget: "full": every run goes to its end; "halving": those that cannot win any more are stopped.
+        groups: parameters of the model with numbers of their own, the same for all runs; None without.
     """
 
     factors: tuple[Factor, ...]
@@ -98,6 +106,10 @@ class Plan:
     search: str = GRID
     points: tuple[Mapping[str, Level], ...] = ()
     directions: Mapping[str, float] = field(default_factory=dict)
+    groups: ParameterGroups | None = None
+    grow_total: int | None = None
+    refine_total: int | None = None
+    narrow: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         ranges = dict.fromkeys(("seeds", "epochs"), COUNT) | dict.fromkeys(("confirmation", "grow"), _ANY_COUNT)
@@ -129,7 +141,8 @@ class Plan:
     def as_far_as(self, stored_plan: Mapping[str, Any]) -> Plan:
         """The plan with what the search of a store has added to it so far, and extensions have."""
         added = as_now(stored_plan)
-        values = {name: added[name] for name in ("confirmation", "confirmation_epochs")}
+        names = ("confirmation", "confirmation_epochs", "seeds", "refine_total", "grow_total")
+        values = {name: added[name] for name in names} | {"narrow": tuple(map(tuple, added["narrow"]))}
         values |= {"looks": read_looks(added["looks"]), "swaps": Swaps.from_json(added["swaps"])}
         return replace(self.grown_to(added["grown"]), refined=read(added["refined"]), **values)
 
@@ -137,9 +150,32 @@ class Plan:
         """The settings by which the search was refined for the levels of that factor."""
         return tuple(setting for one in self.refined for setting in one.get(by, ()))
 
+    @property
+    def tuned(self) -> tuple[Factor, ...]:
+        """The hyperparameters of which the search tries other values around the best settings alone."""
+        return tuple(f for f in self.hyperparameters if f.usual)
+
+    @property
+    def rounds(self) -> int:
+        """How often the search is refined, at most."""
+        most = self.refine + bool(self.refine and self.tuned)
+        return most if self.refine_total is None else min(most, self.refine_total)
+
+    def on_grid(self, setting: Setting) -> Setting:
+        """The setting with the hyperparameters that are tuned around the best at their usual values."""
+        usual = {f.name: f.of(setting.optimizer)[0] for f in self.tuned}
+        further = tuple((name, usual.get(name, level)) for name, level in setting.further)
+        return replace(setting, further=further) if usual else setting
+
+    def told(self, setting: Setting) -> dict[str, Level]:
+        """The levels beyond optimizer, rate and schedule that words on the setting name: those that apply, and were
+        chosen."""
+        return {name: level for name, level in setting.further if self[name].tells(level, setting.optimizer)}
+
     def rates_of(self, setting: Setting, by: str = "optimizer") -> tuple[float, ...]:
-        """The rates tried at the setting's other levels, where the levels of that factor are ranked; ascending."""
-        others = self.settings if self.points else self.finer(by)
+        """The rates tried at the setting's other levels, where the levels of that factor are ranked; ascending. Those
+        that are tuned around the best have their usual values."""
+        setting, others = self.on_grid(setting), self.settings if self.points else self.finer(by)
         near = {one.lr for one in others if replace(one, lr=setting.lr) == setting}
         return tuple(sorted(near if self.points else {*self.rates, *near}))
 
@@ -182,7 +218,8 @@ class Plan:
         Rates apart, and hyperparameters that were drawn: they are tuned within everything else, and a rate that
         suits one optimizer says nothing about another.
         """
-        return (self["optimizer"], *(f for f in self.factors[1:] if f.varied and f.name not in {"lr", *self.drawn}))
+        drawn = {"lr", *self.drawn}
+        return (self["optimizer"], *(f for f in self.factors[1:] if f.varied and not f.usual and f.name not in drawn))
 
     @property
     def drawn(self) -> tuple[str, ...]:
@@ -265,8 +302,9 @@ class Plan:
 
     def level(self, setting: Setting, name: str) -> Any:
         """The level of any factor in a setting: its own, or the only one the plan has."""
-        if name in ("optimizer", "lr", "schedule", *dict(setting.further)):
-            return setting[name]
+        levels = setting.levels
+        if name in levels:
+            return levels[name]
         (only,) = self[name].of(setting.optimizer)
         return only
 
@@ -288,8 +326,8 @@ class Plan:
 
     def changes(self, setting: Setting) -> dict[str, Any]:
         """The hyperparameters, the rate apart, that the setting gives a value."""
-        values = {f.name: self.level(setting, f.name) for f in self.hyperparameters}
-        return {name: value for name, value in values.items() if value is not None}
+        pairs = [(f, self.level(setting, f.name)) for f in self.hyperparameters]
+        return {f.name: value for f, value in pairs if f.tells(value, setting.optimizer)}
 
     def formula(self, setting: Setting) -> Formula:
         """The setting's formula with its hyperparameters."""
@@ -297,6 +335,7 @@ class Plan:
         key = _variant(setting.optimizer, changes)
         if key not in self._variants:
             rule = self.formulas[setting.optimizer]
+            changes = accepted(rule, changes)  # others are of a training loop of the user's own
             self._variants[key] = rule.with_(**changes) if changes else rule
         return self._variants[key]
 
@@ -313,7 +352,7 @@ class Plan:
         formula = self.formula(setting)
         varies = self.schedule(setting).on(formula.hyperparameters)
         regularizer = self["regularizer"].objects[self.level(setting, "regularizer")]
-        return Member(formula, {"lr": setting.lr}, varies, seed, regularizer)
+        return Member(formula, {"lr": setting.lr}, varies, seed, regularizer, self.groups)
 
     def described(self) -> dict[str, Any]:
         """Plain values, for which no formula is loaded."""
@@ -328,16 +367,21 @@ class Plan:
             "directions": dict(self.directions),
             "refine": self.refine,
             "refined": plain(self.refined),
+            "grow_total": self.grow_total,
+            "refine_total": self.refine_total,
+            "narrow": [list(rung) for rung in self.narrow],
             "search": self.search,
             "points": [dict(point) for point in self.points],
             "hyperparameters": {f.name: list(f.levels) for f in self.hyperparameters},
             "applies": {f.name: list(f.only or ()) for f in self.hyperparameters},
+            "usual": {f.name: dict(f.usual) for f in self.tuned},
             "seeds": self.seeds,
             "epochs": self.epochs,
             "states": dict(self.states),
             "untuned": {label: list(names) for label, names in self.untuned.items()},
             "budget": self.budget,
             "folds": None if self.folds is None else self.folds.to_json(),
+            "groups": None if self.groups is None else self.groups.to_json(),
             "defaults": {label: dict(values) for label, values in self.defaults.items()},
         }
 
@@ -379,20 +423,41 @@ class Plan:
 
         try:
             check_stored(now)
-            varied = now["hyperparameters"].items()
-            hyper = (stored(hyperparameter(name), levels, {}, only=applies[name]) for name, levels in varied)
+            varied, usual = now["hyperparameters"].items(), now["usual"]
+            hyper = (
+                stored(hyperparameter(name), levels, {}, only=applies[name], usual=usual.get(name))
+                for name, levels in varied
+            )
             names = ("seeds", "epochs", "confirmation", "states", "defaults", "budget", "grow")
             names += ("refine", "untuned", "search", "directions")
             values: dict[str, Any] = {name: now[name] for name in names} | {"points": tuple(now["points"])}
             values["criterion"] = Criterion.of(now["by_metric"], now["judge"])
-            plan = cls((*map(fixed, FIXED), *hyper), folds=Folds.from_json(now["folds"]), **values)
+            values |= {"folds": Folds.from_json(now["folds"]), "groups": ParameterGroups.from_json(now["groups"])}
+            plan = cls((*map(fixed, FIXED), *hyper), **values)
             checked_points(plan.points, {f.name: f.levels for f in (plan["lr"], *plan.hyperparameters)})
             plan = checked(plan.as_far_as(now))
             check_looks(plan.confirmations, plan.epochs)
-            checked_rounds(plan.refined, plan.refine, replace(plan, refined=()).settings, plan.ranked)
+            _check_rounds(plan)
             return plan
         except PlanError as error:
             raise StoreError(f"the plan in the store cannot be read ({error}); it is damaged.") from error
+
+
+def _check_rounds(plan: Plan) -> None:
+    """Refuse rounds of a store that no study has."""
+    grid = {*replace(plan, refined=()).settings}
+    elsewhere = {replace(setting, lr=1.0) for setting in grid}
+    values = {f.name: {*f.levels} for f in plan.tuned}
+    if len(plan.refined) > plan.rounds:
+        raise PlanError("it was refined more often than was asked for")
+    for one in plan.refined:
+        finer = [setting for each in one.values() for setting in each]
+        known = {f.name for f in plan.ranked}.issuperset(one)
+        known = known and all(replace(plan.on_grid(setting), lr=1.0) in elsewhere for setting in finer)
+        if not known or any(level not in values.get(n, {level}) for s in finer for n, level in plan.told(s).items()):
+            raise PlanError("it was refined by settings whose levels are not in it")
+        if grid.intersection(finer):
+            raise PlanError("it was refined by settings that it has already")
 
 
 def _variant(optimizer: str, changes: Mapping[str, Any]) -> str:
@@ -416,11 +481,17 @@ def plan(
     by_metric: str = "loss",
     judge: str = LAST,
     refine: int = REFINE,
+    tune: bool | None = None,
     search: str = GRID,
     settings: int | None = None,
     directions: Mapping[str, float] | None = None,
+    own: bool = False,
 ) -> Plan:
-    """Check every part of a plan; PlanError says in a sentence which part is invalid."""
+    """Check every part of a plan; PlanError says in a sentence which part is invalid.
+
+    Args:
+        own: whether hyperparameters that no optimizer has are those of a training loop of the user's own.
+    """
     rules = factor(OPTIMIZER, optimizers if optimizers is not None else formulas.CLASSIC)
     for label, rule in rules.objects.items():
         if "lr" not in rule.hyperparameters:
@@ -432,8 +503,16 @@ def plan(
     schedule = factor(SCHEDULE, schedule_names)
     check_scheduled(schedule.objects.values(), rules.objects.values())
     numbers = [factor(RATE, rates if rates is not None else log_range(1e-4, 1, 13))]
-    numbers += varied_by(rules.objects, hyperparameters)
+    numbers += varied_by(rules.objects, hyperparameters, own)
     (lr, *varied), points = drawn(numbers, rules.objects, search, settings)
+    refines = bool(refine) and not points and len(lr.levels) >= FEWEST
+    if tune and not refines:
+        raise PlanError(
+            f"tune=True tries other values around the best of a grid of {FEWEST} rates or more, after refine rounds of "
+            "finer rates; give these, or leave tune out."
+        )
+    if tune or (tune is None and refines and not hyperparameters):
+        varied += tuned_beside(rules.objects, varied, schedule.objects)
     fixed = (
         rules,
         lr,
@@ -476,7 +555,7 @@ def grid(plan: Plan) -> str:
     sizes = [f"{len(f.levels)} {f.kind.many if f.varied else f.kind.words}" for f in plan.factors[:3]]
     if plan.points:
         sizes[1] = f"{len(plan.points)} points ({plan.search})"
-    for f in [f for f in plan.further if f.name not in plan.drawn]:
+    for f in [f for f in plan.further if f.name not in plan.drawn and not f.usual]:
         everywhere = f.only is None or len(f.only) == len(plan.optimizers)
         sizes.append(f"{len(f.levels)} {f.kind.many}{'' if everywhere else ' (where it applies)'}")
     sizes.append(f"{plan.seeds} seed{'s' * (plan.seeds > 1)}")
@@ -491,7 +570,7 @@ def _with_states(plan: Plan) -> Plan:
         factors = [f for f in plan.hyperparameters if f.applies(label)]
         for levels in dict.fromkeys(plan.combinations(label, factors)):
             changes = {f.name: level for f, level in zip(factors, levels, strict=True)}
-            count = len(plan.formulas[label].with_(**changes).states)
+            count = len(plan.formulas[label].with_(**accepted(plan.formulas[label], changes)).states)
             if count != states[label]:
                 states[_variant(label, changes)] = count
     return replace(plan, states=states)

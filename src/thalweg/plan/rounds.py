@@ -7,12 +7,10 @@ settings.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..errors import PlanError
-from .factors import Factor, Setting
+from .factors import Setting
 
 Round = Mapping[str, tuple[Setting, ...]]
 
@@ -43,23 +41,3 @@ def read(stored: Sequence[Mapping[str, Sequence[Mapping[str, Any]]]]) -> tuple[R
 def _read(values: Mapping[str, Any]) -> Setting:
     further = tuple(values["further"].items())
     return Setting(values["optimizer"], float(values["lr"]), values["schedule"], further)
-
-
-def checked_rounds(rounds: Sequence[Round], most: int, grid: Collection[Setting], ranked: Iterable[Factor]) -> None:
-    """Refuse rounds of a store that no study has.
-
-    Args:
-        most: rounds that were asked for.
-        grid: the settings that were tried before them.
-        ranked: the factors whose levels have settings in a round.
-    """
-    names, settings = {f.name for f in ranked}, set(grid)
-    elsewhere = {replace(setting, lr=1.0) for setting in grid}
-    if len(rounds) > most:
-        raise PlanError("it was refined more often than was asked for")
-    for one in rounds:
-        finer = [setting for each in one.values() for setting in each]
-        if not names.issuperset(one) or any(replace(setting, lr=1.0) not in elsewhere for setting in finer):
-            raise PlanError("it was refined by settings whose levels are not in it")
-        if settings.intersection(finer):
-            raise PlanError("it was refined by settings that it has already")

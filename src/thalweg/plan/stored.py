@@ -26,6 +26,10 @@ def check_stored(plain: Mapping[str, Any]) -> None:
             raise PlanError(f"{name} lacks {missing[0]}")
     if columns := [name for name in plain["hyperparameters"] if name in COLUMNS]:
         raise PlanError(f"{columns[0]} is not a hyperparameter")
+    if strange := [name for name in plain["usual"] if name not in plain["hyperparameters"]]:
+        raise PlanError(f"{strange[0]} is tuned and not among the hyperparameters")
+    if any({*usual} != {*plain["applies"].get(name, ())} for name, usual in plain["usual"].items()):
+        raise PlanError("usual values are not of the optimizers that are tuned")
 
 
 def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,5 +42,7 @@ def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
     usual = {"regularizers": ["none"], "folds": None, "defaults": {}, "budget": FULL_BUDGET, "grow": 0, "grown": []}
     usual |= {"looks": [], "refine": 0, "refined": [], "untuned": {}, "search": GRID, "points": []}
     usual |= {"by_metric": "loss", "judge": LAST, "confirmation_epochs": None, "swaps": None, "directions": {}}
+    usual |= {"groups": None, "usual": {}}
+    usual |= {"grow_total": None, "refine_total": None, "narrow": []}
     plain = {**usual, **plain}
     return plain | {"looks": as_mappings(plain["looks"], plain.get("epochs"))}

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 
 from ..errors import PlanError
 from ..numbers import Range
+from ..problem.parts import places_of
 from ..samples import Samples
 from .folds import Folds, Rowed, Rows, arguments_of, digest_of, labels_of, overlap_of, shuffled, split
 
@@ -121,7 +122,7 @@ def _training(ready: Prepared) -> Rowed:
 def _places(ready: Prepared) -> np.ndarray:
     """Where the rows of train, and then of validation, stand in the pool."""
     assert ready.order is not None  # only a DataLoader has none
-    return ready.order.argsort(kind="stable").argsort(kind="stable")
+    return places_of(ready.order)
 
 
 def _rows(splitter: Any, ready: Prepared) -> list[Rows]:

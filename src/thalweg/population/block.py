@@ -90,6 +90,8 @@ class Block:
         self.seeds = tuple(m.seed for m in members) if self.per_member else tuple({m.seed for m in members})
         if len(self.seeds) != (len(members) if self.per_member else 1):
             raise PlanError("members that share their batches have one seed; give those of each a block of its own.")
+        if any(m.groups != members[0].groups for m in members):
+            raise PlanError("members of one block share their parameter groups; give those of each a block of its own.")
         self.task, self.members, self.seed, self.epochs = task, tuple(members), self.seeds[0], epochs
         self.total = epochs * task.batches.steps
         each = [initial_tensors(task.model, seed) for seed in self.seeds]
@@ -129,7 +131,7 @@ class Block:
         for equations, group in itertools.groupby(self.members, key=lambda m: m.formula.equations):
             members = tuple(group)
             kind = OwnUpdates if isinstance(members[0].formula, Opaque) else Update
-            yield kind(equations, first, members, self.total)
+            yield kind(equations, first, members, self.total, self.task.batched.names)
             first += len(members)
 
     @property
@@ -167,7 +169,7 @@ class Block:
                 # Only now: a run that stops before this point sees the same epoch again, and loses nothing.
                 self.recorded = self.step
                 for part in self.updates if self.task.validation is not None else ():
-                    part.scheduling.observe(report.values["validation_loss"][part.start : part.stop])
+                    part.scheduling.observe(part.per_row(report.values["validation_loss"]))
                 self.loss_sum.fill(0)
             if self.step >= end:
                 return
@@ -224,7 +226,7 @@ class Block:
         pointers = np.array([g.data_ptr() for g in gradients], dtype=np.int64)
         launches = [part.launch(pointers, loss, self.active, self.step) for part in self.updates]
         if regularized.decays:  # a launch has set the rates of this step
-            regularized.shrink(np.concatenate([part.rates() for part in self.updates]), self.active)
+            regularized.shrink(self._rates(), self.active, self.updates[0].place)
         numba_cpu.run(launches, threads=1)
         regularized.after(self.step, self.per_epoch, self.total, self.active)
         self.step += 1
@@ -235,7 +237,7 @@ class Block:
         for part in self.own:
             part.scheduling.write(part.table, self.step)
         if self.regularized.decays:
-            self.regularized.shrink(np.concatenate([part.rates() for part in self.own]), self.active)
+            self.regularized.shrink(self._rates(), self.active, self.updates[0].place)
         for part in self.own:
             for k in range(part.start, part.stop):
                 if self.active[k]:
@@ -247,6 +249,10 @@ class Block:
                     self.loss_sum[k] = np.nan
         self.regularized.after(self.step, self.per_epoch, self.total, self.active)
         self.step += 1
+
+    def _rates(self) -> np.ndarray:
+        """The learning rates of this step, (members, rows of each)."""
+        return np.concatenate([part.rates() for part in self.updates])
 
     def _gradient_of(self, k: int, batch: Samples, every: Extra) -> tuple[list[Tensor], float]:
         """One member's gradients and loss where its weights are now; its moved buffers are moved."""

@@ -70,21 +70,25 @@ def run(_job, _first, _last):
             continue
         _p = _load(_parts, _load(_part_of, _m, 99), 99)
         _r, _rows, _columns = _m - _load(_p, 0, 99), _load(_p, 1, 99), _load(_p, 2, 99)
+        _width = _load(_p, 20, 99)
+        _first_row, _end_row = _r*_width, (_r + 1)*_width
         for _s in range(_steps):
             for _h in range(_columns):
                 _value = _load_double(_load(_p, 7, 99), (_s*_rows + _r)*_columns + _h, 99)
                 _store_double(_load(_p, 8, 99), _r*_columns + _h, 99, _value)
             for _k in range(_count):
                 _store(_given, _k, 99, _load(_base, _s*_count + _k, 99) + _m*_load(_stride, _s*_count + _k, 99))
-            _store_double(_load(_p, 9, 99), _r, 99, _float64(_begun + _s + 1))
+            for _h in range(_first_row, _end_row):
+                _store_double(_load(_p, 9, 99), _h, 99, _float64(_begun + _s + 1))
             if _load(_p, 11, 99):
                 for _k in range(_tensors):
                     _to, _from = _load(_load(_p, 15, 99), _k, 99), _load(_given, _k, 99)
-                    _copy(_to, _from, _load(_weights, 4*_k + 2, 99)*(8 if _load(_weights, 4*_k + 3, 99) else 4))
+                    _copy(_to, _from, _load(_weights, 5*_k + 2, 99)*(8 if _load(_weights, 5*_k + 3, 99) else 4))
                     _store(_given, _k, 99, _to)
                 _copy(_load(_p, 16, 99), _load(_p, 17, 99), _load(_p, 18, 99))
-                _store_double(_load(_p, 19, 99), _r, 99, _float64(_begun + _s + 1))
-                _call(_load(_p, 13, 99), _load(_p, 14, 99), _r, _r + 1)
+                for _h in range(_first_row, _end_row):
+                    _store_double(_load(_p, 19, 99), _h, 99, _float64(_begun + _s + 1))
+                _call(_load(_p, 13, 99), _load(_p, 14, 99), _first_row, _end_row)
                 _call(_load(_p, 11, 99), _load(_p, 12, 99), _r*_tensors, (_r + 1)*_tensors)
             _call(_step, _given, _load(_samples, _s, 99), _arena)
             _loss = _load_double(_loss_at, 0, 99) if _wide else _float64(_load_float(_loss_at, 0, 99))
@@ -99,11 +103,13 @@ def run(_job, _first, _last):
                 _copy(_to, _load(_copied, 4*_k, 99), _load(_copied, 4*_k + 2, 99))
             if _factors:
                 for _k in range(_tensors):
-                    _at = _load(_weights, 4*_k, 99) + _m*_load(_weights, 4*_k + 1, 99)
-                    _factor = _load_double(_factors, _s*_members + _m, 99)
-                    _shrink(_at, _load(_weights, 4*_k + 2, 99), _load(_weights, 4*_k + 3, 99), _factor)
-            _store_double(_load(_p, 10, 99), _r, 99, _loss)
-            _call(_load(_p, 5, 99), _load(_p, 6, 99), _r, _r + 1)
+                    _at = _load(_weights, 5*_k, 99) + _m*_load(_weights, 5*_k + 1, 99)
+                    _row = (_s*_members + _m)*_width + _load(_weights, 5*_k + 4, 99)
+                    _factor = _load_double(_factors, _row, 99)
+                    _shrink(_at, _load(_weights, 5*_k + 2, 99), _load(_weights, 5*_k + 3, 99), _factor)
+            for _h in range(_first_row, _end_row):
+                _store_double(_load(_p, 10, 99), _h, 99, _loss)
+            _call(_load(_p, 5, 99), _load(_p, 6, 99), _first_row, _end_row)
             _call(_load(_p, 3, 99), _load(_p, 4, 99), _r*_tensors, (_r + 1)*_tensors)
             if _shares:
                 _share = _load_double(_shares, _s*_members + _m, 99)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ..formulas import Formula
 from ..regularizers.base import Regularizer
 from ..schedules import Schedule
+from .groups import ParameterGroups
 
 RUINED = 10.0  # a run whose loss ends above so many times that of its untrained weights has diverged
 
@@ -22,6 +23,7 @@ class Member:
         schedules: hyperparameter → schedule that multiplies it over the run.
         seed: fixes the initial weights and the order of the batches; members of one seed share both.
         regularizer: what keeps it from overfitting; `regularizers.chain` makes one of several.
+        groups: parameters with numbers of their own.
     """
 
     formula: Formula
@@ -29,3 +31,10 @@ class Member:
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     seed: int = 0
     regularizer: Regularizer | None = None
+    groups: ParameterGroups | None = None
+
+    @property
+    def rows(self) -> list[dict[str, float]]:
+        """Its hyperparameters, for each of its parameter groups; the first row is that of all other parameters."""
+        values = {**self.formula.hyperparameters, **self.hyperparameters}
+        return [values] if self.groups is None else self.groups.rows(values)

@@ -5,7 +5,6 @@ Its parameters are rows of the block's stacked weights, so that everything else 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ..formulas.opaque import Opaque, needs_closure
+from .packing import packed, unpacked
 from .updates import Update
 
 Gradient = Callable[[], tuple[list[Tensor], float]]  # a member's gradients and loss where its weights are
@@ -34,16 +34,24 @@ class OwnUpdates(Update):
         self.parameters = [[nn.Parameter(w[row]) for w in weights] for row in rows]
         self.optimizers = [self._built(k) for k in range(self.count)]
         # A maker may give each group of parameters a rate of its own: a share of the one it was given.
-        rates = self.base[:, self.names.index("lr")]
+        rates = self.base[:: self.width, self.names.index("lr")]
         pairs = zip(self.optimizers, rates, strict=True)
         self.shares = [[group.get("lr", lr) / lr for group in optimizer.param_groups] for optimizer, lr in pairs]
+        at = [dict(zip(map(id, own), self.place.tolist(), strict=True)) for own in self.parameters]
+        self.places = [
+            [places[id(group["params"][0])] if group["params"] else 0 for group in optimizer.param_groups]
+            for places, optimizer in zip(at, self.optimizers, strict=True)
+        ]
         self.varied = [name for name in self.names if any(name in m.schedules for m in self.members)]
         self.closure = needs_closure(self.optimizers[0])
 
     def _built(self, k: int) -> Any:
-        rule = self.members[k].formula
+        member, parameters = self.members[k], self.parameters[k]
+        rule, usual = member.formula, member.rows[0]
         assert isinstance(rule, Opaque)
-        return rule.build(self.parameters[k], lr=float(self.base[k, self.names.index("lr")]))
+        if member.groups is not None:
+            parameters = member.groups.of_torch(parameters, self.parameter_names, rule, usual)
+        return rule.build(parameters, lr=float(usual["lr"]))
 
     def step(self, k: int, gradient: Gradient) -> float:
         """Take the member at place `k` a step; its loss where it stood.
@@ -63,9 +71,11 @@ class OwnUpdates(Update):
             return loss
 
         optimizer = self.optimizers[k]
-        for group, share in zip(optimizer.param_groups, self.shares[k], strict=True):
+        table = self.table[k * self.width : (k + 1) * self.width]
+        for group, share, place in zip(optimizer.param_groups, self.shares[k], self.places[k], strict=True):
             for name in self.varied:
-                group[name] = float(self.table[k, self.names.index(name)]) * (share if name == "lr" else 1)
+                column = table[:, self.names.index(name)]
+                group[name] = float(column[0] * share if name == "lr" else column[place])
         try:
             if self.closure:
                 optimizer.step(closure)
@@ -85,22 +95,13 @@ class OwnUpdates(Update):
             self.optimizers[k].load_state_dict(_copied(other.optimizers[before].state_dict()))
 
     def saved(self) -> dict[str, Tensor]:
-        """What the optimizers remember, by name; numbers and places as JSON in bytes."""
-        tensors: dict[str, Tensor] = {}
-        about = []
-        for k, optimizer in enumerate(self.optimizers):
-            leaves, form = pytree.tree_flatten(optimizer.state_dict())
-            plain = [None if isinstance(leaf, Tensor) else [leaf] for leaf in leaves]
-            tensors |= {f"{k}.{i}": leaf for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)}
-            about.append([pytree.treespec_dumps(form), plain])
-        return {"about": torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8), **tensors}
+        """What the optimizers remember, by name."""
+        return packed([optimizer.state_dict() for optimizer in self.optimizers])
 
     def load(self, saved: Mapping[str, Tensor]) -> None:
         """Take up what `saved` gave."""
-        about = json.loads(saved["about"].numpy().tobytes())
-        for k, (form, plain) in enumerate(about):
-            leaves = [saved[f"{k}.{i}"].clone() if one is None else one[0] for i, one in enumerate(plain)]
-            self.optimizers[k].load_state_dict(pytree.tree_unflatten(leaves, pytree.treespec_loads(form)))
+        for optimizer, state in zip(self.optimizers, unpacked(saved), strict=True):
+            optimizer.load_state_dict(state)
 
 
 def _copied(state: Any) -> Any:

@@ -69,7 +69,8 @@ class Room:
         self.parts = [_Part(part, block, gradients) for part in block.updates]
         self.part_of = np.repeat(np.arange(len(self.parts)), [p.count for p in block.updates]).astype(np.int64)
         self.at = np.array([p.numbers.ctypes.data for p in self.parts], dtype=np.int64)
-        self.weights = _table([[w.data_ptr(), *_extent(w), int(w.dtype == torch.float64)] for w in block.weights])
+        pairs = zip(block.weights, block.updates[0].place.tolist(), strict=True)
+        self.weights = _table([[w.data_ptr(), *_extent(w), int(w.dtype == torch.float64), at] for w, at in pairs])
         pairs = zip(moved, block.moving, strict=True)
         self.copied = _table([[m.data_ptr(), b.data_ptr(), _bytes(b), 0] for m, b in pairs])
         self.averaged = _table(
@@ -108,22 +109,24 @@ class _Part:
 
     def __init__(self, part: Update, block: Trained, gradients: Sequence[Tensor]) -> None:
         self.at = _rows([g.data_ptr() for g in gradients], part.count)
-        loss = np.full(part.count, np.nan)
-        launch = part.prepared(part.kernel, part.addressed(self.at), loss, block.active, 0, part.row_states)
-        numbers = [part.start, part.count, part.table.shape[1], *_called(launch)]
+        rows = len(part.table)
+        # The driver itself leaves out members that no longer train.
+        loss, active = np.full(rows, np.nan), np.ones(rows, dtype=np.bool_)
+        launch = part.prepared(part.kernel, part.addressed(self.at), loss, active, 0, part.row_states)
+        numbers = [part.start, part.count, part.width * part.table.shape[1], *_called(launch)]
         numbers += [0, part.table.ctypes.data, _t(launch).ctypes.data, loss.ctypes.data]
         self.arrays: list[Any] = [launch, loss]
         if part.lookahead is not None:
             points = [torch.empty_like(w[0]) for w in block.weights]
             at = _rows([p.data_ptr() for p in points], part.count)
-            before, none = part.row_states.copy(), np.full(part.count, np.nan)
-            ahead = part.prepared(part.lookahead, part.ahead(at), none, block.active, 0, before)
+            before, none = part.row_states.copy(), np.full(rows, np.nan)
+            ahead = part.prepared(part.lookahead, part.ahead(at), none, active, 0, before)
             numbers += [*_called(ahead), at.ctypes.data, before.ctypes.data]
             numbers += [part.row_states.ctypes.data, before.nbytes, _t(ahead).ctypes.data]
             self.arrays += [ahead, points, at, before, none]
         else:
             numbers += [0] * 9
-        self.numbers = np.array(numbers, dtype=np.int64)
+        self.numbers = np.array([*numbers, part.width], dtype=np.int64)
 
     def enter(self, part: Update, steps: range) -> None:
         part.addressed(self.at)  # a step that is not compiled may have set others
@@ -148,7 +151,7 @@ def _t(launch: Launch) -> np.ndarray:
 
 
 def _factors(block: Trained, parts: Sequence[_Part], steps: range) -> np.ndarray | None:
-    """(steps, members) by which decoupled decay multiplies the weights before each update."""
+    """(steps, members, width) by which decoupled decay multiplies the weights before each update."""
     if not block.regularized.decays:
         return None
     rates = np.concatenate([p.rates_of(one.tables) for p, one in zip(block.updates, parts, strict=True)], axis=1)

@@ -84,14 +84,19 @@ class Regularized:
         model_seeds = tuple(draw_seed(seed, step) for seed in seeds)
         return Extra(self.parts, tuple(amounts), tuple(draws), model_seeds, per_member)
 
-    def shrink(self, rates: np.ndarray, active: np.ndarray) -> None:
-        """Decoupled decay, before the update, at the rates (members,) of this step."""
-        factor = torch.from_numpy(np.where(active, self.factors(rates), 1.0))
-        for w in self.weights:
-            w.mul_(shaped(factor, w))
+    def shrink(self, rates: np.ndarray, active: np.ndarray, place: np.ndarray) -> None:
+        """Decoupled decay, before the update.
+
+        Args:
+            rates: (members, width) of this step.
+            place: (tensors,) which of a member's rates each weight tensor has.
+        """
+        factors = torch.from_numpy(np.where(active[:, None], self.factors(rates), 1.0))
+        for w, column in zip(self.weights, place.tolist(), strict=True):
+            w.mul_(shaped(factors[:, column], w))
 
     def factors(self, rates: np.ndarray) -> np.ndarray:
-        """(members,) by which decoupled decay multiplies the weights, at these rates (members,)."""
+        """(members, width) by which decoupled decay multiplies the weights, at these rates (members, width)."""
         each = [[one.shrink(lr) for one, lr in zip(decay, rates, strict=True)] for decay in self.decays]
         return np.prod(each, axis=0)
 

@@ -19,21 +19,30 @@ from .scheduling import Scheduling
 class Update:
     """The update of the members of one formula: rows [start, stop) of a block's stacked weights.
 
+    A member has a row of the table for each of its parameter groups, the first for all other parameters; without groups
+    it has one.
+
     Attributes:
+        width: rows of the table for each member.
+        place: (tensors,) which of these rows each weight tensor goes by.
         states: for each weight tensor the formula's states, (count, *shape) each.
-        row_states: (count, states) those that a member has once, and not for each weight.
-        table: (count, hyperparameters) as the kernel reads them at this step.
+        row_states: (rows, states) those that a row has once, and not for each weight.
+        table: (rows, hyperparameters) as the kernel reads them at this step.
     """
 
-    def __init__(self, equations: Equations, start: int, members: Sequence[Member], total: int) -> None:
+    def __init__(
+        self, equations: Equations, start: int, members: Sequence[Member], total: int, parameters: Sequence[str]
+    ) -> None:
         self.equations, self.start, self.count = equations, start, len(members)
         self.stop = start + len(members)
         self.names = names = equations.hyperparameters
-        self.members = tuple(members)
-        base = [{**m.formula.hyperparameters, **m.hyperparameters} for m in members]
-        self.base = np.array([[values[name] for name in names] for values in base]).reshape(len(members), len(names))
+        self.members, self.parameter_names = tuple(members), parameters
+        base = [row for m in members for row in m.rows]
+        self.width, groups = len(base) // len(members), members[0].groups
+        self.place = np.zeros(len(parameters), dtype=np.int64) if groups is None else groups.places(parameters)
+        self.base = np.array([[values[name] for name in names] for values in base]).reshape(len(base), len(names))
         self.table = self.base.copy()
-        self.scheduling = Scheduling(members, names, self.base, total)
+        self.scheduling = Scheduling([m for m in members for _ in range(self.width)], names, self.base, total)
         initial = {
             name: [values[first] if isinstance(first, str) else first for values in base]
             for name, first in equations.initial
@@ -41,15 +50,15 @@ class Update:
         program = lower(equations)
         self.initial = [initial[name] for name, _ in program.states]
         once = [initial[name] for name, _ in program.row_states]
-        self.row_states = np.array(once, dtype=np.float64).reshape(-1, self.count).T.copy()
+        self.row_states = np.array(once, dtype=np.float64).reshape(-1, len(base)).T.copy()
 
     def allocate(self, weights: Sequence[Tensor]) -> None:
         """States for every weight tensor, and the table of addresses the kernel works on: member by member."""
         self.states: list[list[Tensor]] = []
         addresses, sizes = [], np.array([w[0].numel() for w in weights], dtype=np.int64)
-        for w, size in zip(weights, sizes, strict=True):
+        for w, size, place in zip(weights, sizes, self.place, strict=True):
             shape = (self.count, *w.shape[1:])
-            first = [torch.tensor(values, dtype=w.dtype) for values in self.initial]
+            first = [torch.tensor(values[place :: self.width], dtype=w.dtype) for values in self.initial]
             states = [f.reshape(-1, *[1] * (w.dim() - 1)).expand(shape).clone() for f in first]
             self.states.append(states)
             stride = np.arange(self.count) * size * w.element_size()
@@ -59,7 +68,7 @@ class Update:
         self.stride = np.arange(self.start, self.stop)[:, None] * (sizes * element)[None, :]  # (count, tensors)
         self.address = np.stack(addresses, axis=1).reshape(-1, addresses[0].shape[1]).astype(np.int64)
         self.length = np.tile(sizes, self.count)
-        self.row = np.repeat(np.arange(self.count), len(weights)).astype(np.int64)
+        self.row = (self.width * np.arange(self.count)[:, None] + self.place).reshape(-1)
         self.kernel = numba_cpu.compiled(self.equations, weights[0].dtype)
         self.lookahead = self.equations.lookahead and numba_cpu.compiled(self.equations.lookahead, weights[0].dtype)
 
@@ -79,8 +88,14 @@ class Update:
         if self.lookahead is None:
             return None
         self.scheduling.write(self.table, step)
-        loss = np.full(self.count, np.nan)
-        return self.prepared(self.lookahead, self.ahead(points), loss, active, step, self.row_states.copy())
+        loss = np.full(len(self.table), np.nan)
+        return self.prepared(
+            self.lookahead, self.ahead(points), loss, self.per_row(active), step, self.row_states.copy()
+        )
+
+    def per_row(self, values: np.ndarray) -> np.ndarray:
+        """Those of the block's members, (members,), for each row of the table."""
+        return np.repeat(values[self.start : self.stop], self.width)
 
     def has(self, places: np.ndarray) -> np.ndarray:
         """Which of these places in the block are among its rows."""
@@ -92,6 +107,7 @@ class Update:
         for states, old in zip(self.states, other.states, strict=True):
             for state, old_state in zip(states, old, strict=True):
                 state[rows] = old_state[before]
+        rows, before = ((self.width * at[:, None] + np.arange(self.width)).reshape(-1) for at in (rows, before))
         self.row_states[rows] = other.row_states[before]
         self.scheduling.adopt(other.scheduling, dict(zip(before.tolist(), rows.tolist(), strict=True)))
 
@@ -103,23 +119,23 @@ class Update:
         """Take up what `saved` gave."""
 
     def rates(self) -> np.ndarray:
-        """The learning rates of the step that was launched last, (members,)."""
+        """The learning rates of the step that was launched last, (members, width)."""
         return self.rates_of(self.table)
 
     def rates_of(self, tables: np.ndarray) -> np.ndarray:
-        """The column of learning rates, (…, members), of tables (…, members, hyperparameters)."""
+        """The column of learning rates, (…, members, width), of tables (…, rows, hyperparameters)."""
         names = self.equations.hyperparameters
         if "lr" not in names:
             raise PlanError(
                 f"{self.equations.name} has no hyperparameter lr, which decoupled decay goes by; add lr to it."
             )
-        return tables[..., names.index("lr")]
+        return tables[..., names.index("lr")].reshape(*tables.shape[:-2], self.count, self.width)
 
     def launch(self, gradients: np.ndarray, losses: np.ndarray, active: np.ndarray, step: int) -> numba_cpu.Launch:
         """The update by gradients, given by their addresses."""
         self.scheduling.write(self.table, step)
-        losses = losses[self.start : self.stop]
-        return self.prepared(self.kernel, self.addressed(gradients), losses, active, step, self.row_states)
+        address, training = self.addressed(gradients), self.per_row(active)
+        return self.prepared(self.kernel, address, self.per_row(losses), training, step, self.row_states)
 
     def prepared(
         self,
@@ -130,6 +146,10 @@ class Update:
         step: int,
         row_states: np.ndarray,
     ) -> numba_cpu.Launch:
-        """A launch at this step, with the hyperparameters that stand in the table."""
-        t, training = np.full(self.count, float(step + 1)), active[self.start : self.stop]
-        return kernel.launch(address, self.length, self.row, training, t, loss, self.table, row_states=row_states)
+        """A launch at this step, with the hyperparameters that stand in the table.
+
+        Args:
+            loss, active: (rows,).
+        """
+        t = np.full(len(self.table), float(step + 1))
+        return kernel.launch(address, self.length, self.row, active, t, loss, self.table, row_states=row_states)

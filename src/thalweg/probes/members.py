@@ -28,8 +28,8 @@ def solutions(
     results: Results, problem: Problem | str | None, optimizer: str | None, to: Any, kind: str
 ) -> tuple[str, nn.Module, Prepared, list[State], State | None]:
     """(name, the trained network, its problem, its path, the network of another optimizer or None)."""
-    ready = results.prepared(problem)
-    programs = Programs(results.judged_plan, ready)
+    programs = Programs(results.judged_plan, results.prepared(problem))
+    ready = programs.problem  # without what parameter groups freeze
     setting = results.chosen(optimizer)
     states = _path(results, programs, setting, POINTS if kind == "path" else 1)
     module = built(ready)
@@ -63,6 +63,4 @@ def _path(results: Results, programs: Programs, setting: Setting, points: int) -
 
 
 def _state(block: Block) -> State:
-    weights, moving = block.regularized.evaluated
-    names = (*block.task.batched.names, *block.task.batched.moving)
-    return {name: tensor[0].clone() for name, tensor in zip(names, (*weights, *moving), strict=True)}
+    return {name: tensor[0].clone() for name, tensor in block.state().items()}

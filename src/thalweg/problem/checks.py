@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from .. import losses
-from ..errors import ProblemError, first_line
+from ..errors import ProblemError, first_line, line_of
 from ..losses import fit
 from ..samples import Samples, Tree, call, is_tree, leaves, scores
 
 
-def build(model: Callable[[], Any]) -> nn.Module:
+def build(model: Any) -> nn.Module:
     """A fresh module from the user's function, checked.
 
     Raises:
@@ -38,10 +38,10 @@ def build(model: Callable[[], Any]) -> nn.Module:
         module, another = model(), model()
     except Exception as error:  # whatever a user's function may raise
         raise ProblemError(
-            f"the model function fails with {type(error).__name__} ({first_line(error)}); "
+            f"the model function fails with {type(error).__name__} ({first_line(error)}){line_of(error)}; "
             "it must run without arguments and return a fresh module."
         ) from error
-    if not isinstance(module, nn.Module):
+    if not isinstance(module, nn.Module) or not isinstance(another, nn.Module):
         raise ProblemError(f"the model function returned a {type(module).__name__}; it must return a torch.nn.Module.")
     if module is another or {id(p) for p in module.parameters()} & {id(p) for p in another.parameters()}:
         raise ProblemError(
@@ -81,7 +81,7 @@ def forward(module: nn.Module, inputs: Tree, where: str) -> Any:
         ids = "" if floats or is_tree(inputs) else "; integer inputs are taken as ids, so make measurements floats"
         raise ProblemError(
             f"the model cannot take the {where} inputs, of {described(inputs)} "
-            f"({first_line(error)}); make its first layer and the data fit{ids}."
+            f"({first_line(error)}){line_of(error)}; make its first layer and the data fit{ids}."
         ) from error
 
 

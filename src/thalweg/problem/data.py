@@ -200,6 +200,11 @@ def _strata(targets: Any, share: float) -> np.ndarray | None:
     return labels if counts.min() >= 2 and len(counts) <= min(size, len(labels) - size) else None
 
 
+def stratified(targets: Any, share: float) -> bool:
+    """Whether a split of these targets keeps the proportions of their classes."""
+    return _strata(targets, share) is not None
+
+
 def _samples(part: Any, where: str, whole: bool) -> Samples:
     if isinstance(part, TensorDataset):
         return given(part.tensors, where, whole)

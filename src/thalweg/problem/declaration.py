@@ -18,7 +18,8 @@ class Problem:
 
     Args:
         model: a function without arguments that returns a fresh `torch.nn.Module`. A function, because
-            each member starts from an initialisation of its own seed.
+            each member starts from an initialisation of its own seed. For tables also ``"linear"`` or
+            ``"mlp(width=64, layers=2)"``, as wide as the data ask for.
         train: a pair (inputs, targets) of tensors or arrays with one row per sample, inputs
             (samples, …); a triple with a weight for each sample, (samples,), so that losses are Σ wᵢ lᵢ / Σ wᵢ; a
             dict with labels; a torch Dataset of such samples, which is read into memory; or a DataLoader, which is used
@@ -38,7 +39,15 @@ class Problem:
             functions of `sklearn.metrics`, metrics of torchmetrics, or functions (outputs, targets) → a number or
             per-sample values; reported, never minimised.
         groups: one label for each sample of `train`, and then of `validation` if that is given: the patient, the
-            speaker, the day. Samples of one group never stand on both sides of a split, drawn here or by ``folds=``.
+            speaker, the day; or the name of a table's column. Samples of one group never stand on both sides of a
+            split, drawn here or by ``folds=``.
+        target: where parts are tables, the name of the column to be learned, or a list of several names. Words (and
+            whole numbers under cross-entropy) become class ids, in the order of the alphabet, or of a category.
+        preprocess: for tables, a transformer of scikit-learn (a Pipeline, a ColumnTransformer, …), fitted on the rows
+            that are trained on and on no others: in each fold anew. ``"plain"`` scales numbers, one-hot encodes words
+            and fills what is missing; None takes columns of numbers unchanged.
+        scale_target: whether targets that are numbers get mean 0 and standard deviation 1 over the rows trained on, so
+            that a mean squared error of 1 is that of guessing the mean. Losses and metrics are in these units.
         noise: the irreducible part of the loss, where it is known: the variance of the targets around their mean for
             given inputs, or the entropy of classes in nats.
         truth: inputs → the mean of the targets for these inputs, where it is known, as for simulated data.
@@ -59,7 +68,7 @@ class Problem:
     [64, 16, 20]
     """
 
-    model: Callable[[], Any]
+    model: Callable[[], Any] | str
     train: Any = field(repr=False)
     validation: Any = field(default=None, repr=False)
     test: Any = field(default=None, repr=False)
@@ -71,3 +80,6 @@ class Problem:
     groups: Any = field(default=None, repr=False)
     noise: float | None = None
     truth: Callable[[Any], Any] | None = field(default=None, repr=False)
+    target: Any = None
+    preprocess: Any = field(default=None, repr=False)
+    scale_target: bool = False

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from ..errors import ProblemError, unknown
 from .builtin import PROBLEMS
 from .declaration import Problem
+from .loop import Loop, loop_of, takes_run
+from .of_table import is_table_spec, of_spec
 from .source import Definition, failed, opened, source_text
 
-FORMS = "your own is given as file.py:function or package.module:function"
+FORMS = "your own is given as file.py:function or package.module:function, a table as data.csv with a target"
 
 
-def load(spec: str | Problem) -> Problem:
+def load(spec: Any) -> Problem:
     """The problem that `spec` names, with its name and source filled in.
 
     `spec` is a Problem, a built-in's name, ``package.module:function`` or ``file.py:function``; the
@@ -29,12 +33,33 @@ def load(spec: str | Problem) -> Problem:
     >>> load("digits").loss
     'cross_entropy'
     """
+    thing = declared(spec)
+    if isinstance(thing, Loop):
+        raise ProblemError(
+            f"{thing.name} is a training loop of your own, whose model and data are not known; this needs a tw.Problem."
+        )
+    return thing
+
+
+def declared(spec: Any) -> Problem | Loop:
+    """As `load`; or the training loop that `spec` is or names, a function that takes a run.
+
+    >>> declared(lambda run: None).name
+    'lambda'
+    """
+    if isinstance(spec, Loop):
+        return spec
     if isinstance(spec, Problem):
         return spec if spec.source else _named(spec, "problem", "object", "", source_text(spec.model))
+    if callable(spec):
+        return loop_of(spec)
     if not isinstance(spec, str):
         raise ProblemError(
-            f"the problem is a {type(spec).__name__}; give a tw.Problem or a name ({', '.join(PROBLEMS)}), or {FORMS}."
+            f"the problem is a {type(spec).__name__}; give a tw.Problem, a training loop (def train(run)) or a name "
+            f"({', '.join(PROBLEMS)}), or {FORMS}."
         )
+    if is_table_spec(spec):
+        return of_spec(spec)
     if spec in PROBLEMS:
         return _named(PROBLEMS[spec](), spec, "built-in", spec, source_text(PROBLEMS[spec]))
     place, colon, function = spec.rpartition(":")
@@ -45,6 +70,9 @@ def load(spec: str | Problem) -> Problem:
     if not place or not function.isidentifier():
         raise ProblemError(f"{spec!r} is not a problem: {FORMS}.")
     with opened(spec, ProblemError) as definition:
+        if takes_run(thing := definition.get()):
+            path = f"{Path(place).expanduser().resolve()}:{function}" if definition.kind == "file" else spec
+            return Loop(thing, function, definition.kind, path, definition.text)
         return _named(_call(definition), function, definition.kind, spec, definition.text)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,10 +26,15 @@ from ..population.sizing import activations_of
 from ..samples import Samples, Weighted, call, is_tree, leaves, stars
 from . import checks
 from .checks import build
-from .data import HELD_OUT, check_finite, given, hold_out, labels_of, read, sample_of, tensors_of
+from .data import check_finite, given, sample_of, tensors_of
 from .declaration import Problem
+from .facts import facts_of
 from .find import load
 from .metrics import check_metrics
+from .networks import fitting
+from .parts import Parts, dtype_of, in_order, parts_of
+from .preprocessing import Preprocessing
+from .tables import Table, opened
 
 SAMPLES = 8
 
@@ -57,6 +62,7 @@ class Prepared:
         drawn: which of validation and test were split off at random.
         groups: a label for each sample of the pool, if the problem has groups.
         noise, truth: the problem's.
+        table, preprocessing: of a problem that was given tables, or something to fit on its training rows.
     """
 
     name: str
@@ -77,14 +83,30 @@ class Prepared:
     groups: np.ndarray | None = field(default=None, repr=False)
     noise: float | None = None
     truth: Callable[[Any], Any] | None = field(default=None, repr=False)
+    table: Table | None = field(default=None, repr=False)
+    preprocessing: Preprocessing | None = field(default=None, repr=False)
 
     @cached_property
     def pool(self) -> Samples:
-        """All samples of training and validation, in the order given."""
+        """All samples of training and validation, in the order given; preprocessing is fitted on all of them."""
+        return self.fitted()[0]
+
+    def fitted(self, training: torch.Tensor | None = None) -> tuple[Samples, Samples]:
+        """All samples of training and validation, in the order given, and those of the test part.
+
+        Args:
+            training: rows of the first on which preprocessing, if there is any, is fitted; all of them unless given.
+        """
         if isinstance(self.train, DataLoader) or self.order is None:
             raise ProblemError("the train data are a DataLoader, which cannot be joined with the validation part.")
-        place = torch.from_numpy(np.argsort(self.order, kind="stable"))
-        return self.train.joined(self.validation).take(place)
+        if self.preprocessing is not None:
+            return self.preprocessing.fitted(training)
+        return in_order(self.train.joined(self.validation), self.order), self.test
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a store keeps of a problem's tables, in plain values."""
+        return facts_of(self.table, self.preprocessing, self.model)
 
     def given(self, batch: Any) -> Samples:
         """What the user's DataLoader yields, as samples."""
@@ -111,11 +133,18 @@ def prepare(problem: Problem | str) -> Prepared:
     if isinstance(problem.seed, bool) or not isinstance(problem.seed, int) or not 0 <= problem.seed < 2**32:
         raise ProblemError(f"the problem's seed is {problem.seed!r}; give an integer from 0 to {2**32 - 1}.")
     loss, metrics = losses.get(problem.loss), _metrics(problem)
+    problem, table = opened(problem)
     draws = False
     with torch.random.fork_rng(devices=[]):
-        module = build(problem.model)
-        trainable = [p for p in module.parameters() if p.requires_grad]
-        train, validation, test, order, groups = _parts(problem, trainable[0].dtype)
+        name = problem.model if isinstance(problem.model, str) else None
+        module = build(problem.model) if name is None else None
+        data = parts_of(problem, table, torch.get_default_dtype() if module is None else dtype_of(module))
+        if name is not None:
+            problem = replace(problem, model=fitting(name, data.train, () if table is None else table.classes))
+        module = module or build(problem.model)
+        if table is not None and table.values:
+            data = data.shaped(module)
+        train, validation, test, order, groups, preprocessing = data
         if isinstance(train, DataLoader):
             sample, train_data = sample_of(train, SAMPLES, isinstance(loss, losses.OfModel)), tensors_of(train)
             for what, part in zip(("inputs", "targets"), train_data or sample, strict=True):
@@ -139,13 +168,15 @@ def prepare(problem: Problem | str) -> Prepared:
         train=train,
         validation=validation,
         test=test,
-        fingerprint=_fingerprint(problem, module, train, [*filter(None, (train_data, validation, test))], groups),
-        weights=sum(p.numel() for p in trainable),
+        fingerprint=_fingerprint(problem, module, data, train_data, table),
+        weights=sum(p.numel() for p in module.parameters() if p.requires_grad),
         draws=draws,
         form=form,
         order=order,
         drawn=tuple(part for part in ("validation", "test") if getattr(problem, part) is None),
         groups=groups,
+        table=table,
+        preprocessing=preprocessing,
     )
 
 
@@ -205,73 +236,29 @@ def _metrics(problem: Problem) -> dict[str, losses.Measure]:
     return metrics
 
 
-def _parts(
-    problem: Problem, dtype: torch.dtype
-) -> tuple[Samples | DataLoader[Any], Samples, Samples, np.ndarray | None, np.ndarray | None]:
-    """(train, validation, test), with what is missing split off by the problem's seed; then where the rows of train
-    and validation stood in the data as given, and the groups of those data that are not for testing."""
-    whole = losses.sees_model(problem.loss)
-    validation = None if problem.validation is None else read(problem.validation, "validation", dtype, whole)
-    test = None if problem.test is None else read(problem.test, "test", dtype, whole)
-    if isinstance(problem.train, DataLoader):
-        if problem.groups is not None:
-            raise ProblemError(
-                "the train data are a DataLoader, in which samples have no places that groups could name; "
-                "give the data as tensors, arrays or a Dataset, or leave groups out."
-            )
-        if validation is None:
-            raise ProblemError(
-                "the train data are a DataLoader, which is used unchanged, so nothing can be split off it; "
-                "give validation= and test= as well."
-            )
-        if test is None:
-            validation, test = _split_off(validation, 0.5, problem.seed, "validation")[:2]
-        return problem.train, validation, test, None, None
-    train = read(problem.train, "train", dtype, whole)
-    count = train.size
-    rows = np.arange(count + (0 if validation is None else validation.size))
-    groups = None if problem.groups is None else labels_of(problem.groups, len(rows))
-    train_rows, validation_rows = rows[:count], rows[count:]
-    if test is None:
-        train, test, rest = _split_off(train, HELD_OUT, problem.seed, "train", groups)
-        train_rows = train_rows[rest]
-    if validation is None:
-        labels = None if groups is None else groups[train_rows]
-        train, validation, rest = _split_off(train, HELD_OUT, problem.seed, "train", labels)
-        train_rows, validation_rows = train_rows[rest], np.setdiff1d(train_rows, train_rows[rest])
-    order = np.concatenate([train_rows, validation_rows])
-    return train, validation, test, order, None if groups is None else groups[np.sort(order)]
-
-
-def _split_off(
-    part: Samples, share: float, seed: int, where: str, groups: np.ndarray | None = None
-) -> tuple[Samples, Samples, np.ndarray]:
-    """(the rest, what is held out, the rows of the rest)."""
-    labels = part.plain_targets
-    labels = labels if isinstance(labels, torch.Tensor) else np.zeros(part.size)  # nothing to stratify by
-    rows = hold_out(labels, share, seed, where, None if groups is None else groups[: part.size])
-    rest, held_out = (part.take(places) for places in map(torch.from_numpy, rows))
-    return rest, held_out, rows[0]
-
-
 def _first(part: Samples) -> Samples:
     return part.take(slice(SAMPLES))
 
 
 def _fingerprint(
-    problem: Problem, module: nn.Module, train: Any, parts: list[Samples], groups: np.ndarray | None
+    problem: Problem, module: nn.Module, data: Parts, train_data: Samples | None, table: Table | None
 ) -> str:
     """Equal for equal problems, in this process and the next: nothing that holds an address goes in."""
-    digest = hashlib.sha256()
+    train, parts, digest = data.train, [train_data, data.validation, data.test], hashlib.sha256()
     model = re.sub(r" at 0x[0-9a-f]+", "", repr(module))
     described = [f"{name} {tuple(p.shape)} {p.dtype} {p.requires_grad}" for name, p in module.named_parameters()]
     if isinstance(train, DataLoader):
         described += [type(train.dataset).__qualname__, type(train.sampler).__qualname__]
         described += [str(train.batch_size), str(train.drop_last)]
     digest.update("\n".join([model, losses.name_of(losses.get(problem.loss)), *described]).encode())
-    for tensor in (tensor for part in parts for tensor in part.leaves):
+    if table is not None:
+        digest.update(repr((table.columns, table.target, table.classes)).encode())
+    if (made := data.preprocessing) is not None:  # whose last digits may differ from version to version
+        digest.update(made.digest())
+        parts = [made.pool, made.test, Samples(torch.from_numpy(data.order))]
+    for tensor in (tensor for part in parts if part is not None for tensor in part.leaves):
         digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    if groups is not None:
-        digest.update(np.unique(groups, return_inverse=True)[1].astype("<i8").tobytes())
+    if data.groups is not None:
+        digest.update(np.unique(data.groups, return_inverse=True)[1].astype("<i8").tobytes())
     return digest.hexdigest()

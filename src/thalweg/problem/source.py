@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..errors import UsageError, first_line, unknown
+from ..errors import UsageError, first_line, line_of, unknown
 from ..formulas import Formula
 
 _SPEC = re.compile(r"[^()]+:[A-Za-z_]\w*")
@@ -118,7 +118,8 @@ def failed(spec: str, what: str, fault: BaseException, error: type[UsageError]) 
     """The sentence for something of the user's that raised."""
     line = f" at line {fault.lineno}" if isinstance(fault, SyntaxError) and fault.lineno else ""
     return error(
-        f"{spec!r}: {what} fails with {type(fault).__name__}{line} ({first_line(fault)}); repair it and try again."
+        f"{spec!r}: {what} fails with {type(fault).__name__}{line} ({first_line(fault)}){line_of(fault)}; "
+        "repair it and try again."
     )
 
 

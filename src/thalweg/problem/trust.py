@@ -22,6 +22,7 @@ from ..errors import PlanError
 from ..files import put
 
 MOST = 1000  # specs that are remembered
+_LOGGED = "logging to "
 _session: set[tuple[str, str]] = set()  # where the file cannot be written
 
 
@@ -43,6 +44,11 @@ def unknown(specs: Iterable[str]) -> list[str]:
     digests = {spec: digest for spec in dict.fromkeys(specs) if (digest := _digest(spec)) is not None}
     trusted = _session if digests.items() <= _session else _session | _remembered()
     return [spec for spec, digest in digests.items() if (spec, digest) not in trusted]
+
+
+def address(callback: str) -> str:
+    """What stands here for a callback that a store names: where a study is logged to is remembered as well."""
+    return _LOGGED + callback
 
 
 def remember(specs: Iterable[str]) -> None:
@@ -69,9 +75,11 @@ def _remembered() -> set[tuple[str, str]]:
 
 def _digest(spec: str) -> str | None:
     """Of the source behind a spec, which is not run; None where there is nothing to run."""
+    if spec.startswith(_LOGGED):
+        return hashlib.sha256(spec.encode()).hexdigest()
     place, _, _ = spec.rpartition(":")
-    if not place:
-        return None  # a name of ours
+    if not place or spec.startswith("table("):
+        return None  # a name of ours, or data
     content = _file_source(Path(place)) if place.endswith(".py") else _module_source(place)
     return None if content is None else hashlib.sha256(content).hexdigest()
 

@@ -16,14 +16,16 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from .. import losses, schedules
 from ..errors import FormulaError, PlanError, ProblemError
-from ..formulas import FORMULAS, Formula
-from ..formulas.drop_in import DropIn
+from ..formulas import Formula
 from ..formulas.opaque import Opaque, needs_closure
+from ..formulas.registry import catalogued, torch_class
 from ..kernels.lower import lower
 from ..plan.factors import FULL, Level, Setting
 from ..plan.plan import Plan
 from ..regularizers.base import Regularizer
+from .groups import groups_code
 from .script import Script
+from .table import loading
 
 # a script has those of these that it needs
 _EVERY_IMPORT = """
@@ -42,18 +44,20 @@ class Recipe:
         code: a runnable script.
         optimizer: the line that makes the optimizer from `model`.
         scheduler: the line that makes its schedule from `optimizer` and `total_steps`.
+        groups: lines that make `groups`, which the optimizer is given, from `model`; empty without parameter groups.
     """
 
     code: str
     optimizer: str
     scheduler: str
+    groups: str = ""
 
     def build(self, model: nn.Module, total_steps: int) -> tuple[Optimizer, LRScheduler]:
         """The optimizer and its scheduler for your model; call `scheduler.step()` after each step.
 
         One that follows the loss needs it after each pass over the data, as in the script."""
         scope: dict[str, Any] = {"model": model, "total_steps": total_steps}
-        exec(_EVERY_IMPORT, scope)
+        exec(f"{_EVERY_IMPORT}\n{self.groups}", scope)
         scope["optimizer"] = eval(self.optimizer, scope)
         return scope["optimizer"], eval(self.scheduler, scope)
 
@@ -70,7 +74,10 @@ def recipe(
     """
     formula = plan.formula(setting)
     spec = plan["optimizer"].specs.get(setting.optimizer)
-    optimizer = optimizer_line(formula, setting.lr, spec, plan.changes(setting))
+    changes = plan.changes(setting)
+    parameters = "groups" if plan.groups is not None and plan.groups.groups else "model.parameters()"
+    optimizer = optimizer_line(formula, setting.lr, spec, changes, parameters)
+    groups = "" if plan.groups is None else groups_code(plan.groups, formula, setting.lr)
     schedule = plan.schedule(setting)
     if isinstance(schedule, schedules.Several):
         schedule = schedule.within(formula.hyperparameters)
@@ -83,16 +90,19 @@ def recipe(
     after_step, after_pass = _scheduler_calls(schedule)
     # After a cross-validation a script trains on training and validation samples, and is judged on none.
     data = "train" if plan.folds is None else "pool"
+    made = loading(problem, data) if passes is None else None  # of a table, which a script can read itself
     script = Script(
-        title=f"{_words(formula.label)} at {setting.lr:g}, {setting.schedule} schedule{against}: chosen on "
-        f"{_words(problem['name'])}, in {means}.",
-        uses=_uses(ours, regularizer is not None),
-        loading=_loading(problem) if passes is None else "",
+        title=f"{plain_words(formula.label)} at {setting.lr:g}, {setting.schedule} schedule{against}: chosen on "
+        f"{plain_words(problem['name'])}, in {means}.",
+        uses=_uses(ours, regularizer is not None, made is None),
+        loading="" if passes is not None else _loading(problem) if made is None else made.lines,
+        imports="import torch" if made is None else made.imports,
         batches=_loader("inputs" in problem) if problem.get("loader") else _tensors(size, data, "inputs" in problem),
         seed=seed,
         epochs=plan.epochs,
         passes=plan.epochs if passes is None else min(passes, plan.epochs),
         optimizer=optimizer,
+        groups=groups,
         scheduler=scheduler,
         steps=_steps(problem, size, data),
         loss=_loss_line(plan, setting),
@@ -104,14 +114,21 @@ def recipe(
         value=_value(problem),
         regularizers=[part.lines() for part in (regularizer.parts if regularizer else ())],
     )
-    return Recipe(str(script), optimizer, scheduler)
+    return Recipe(str(script), optimizer, scheduler, groups)
 
 
-def _uses(optimizer: bool, regularizer: bool) -> str:
-    """What the script needs thalweg for."""
+def _uses(optimizer: bool, regularizer: bool, problem: bool) -> str:
+    """What the script needs thalweg for.
+
+    Args:
+        problem: whether for the problem too.
+    """
     parts = [name for name, used in (("the optimizer", optimizer), ("the regularizer", regularizer)) if used]
+    if not problem:
+        return f"for {' and '.join(parts) or 'the loss'}"
     rest = "the model, the data and the loss"
-    return f"for {' and '.join(parts)}; and for {rest}" if parts else f"for {rest} alone"
+    words = f"for {' and '.join(parts)}; and for {rest}" if parts else f"for {rest} alone"
+    return f"{words}: put your own in their place"
 
 
 def _loss_line(plan: Plan, setting: Setting) -> str:
@@ -120,7 +137,7 @@ def _loss_line(plan: Plan, setting: Setting) -> str:
     if label is None:
         return ""
     if spec := plan["loss"].specs.get(label):
-        return f"tw.losses.get({_from_spec(spec)})"
+        return f"tw.losses.get({from_spec(spec)})"
     try:
         losses.get(label)
     except ProblemError as error:
@@ -132,7 +149,11 @@ def _loss_line(plan: Plan, setting: Setting) -> str:
 
 
 def optimizer_line(
-    formula: Formula, lr: float, spec: str | None = None, changes: Mapping[str, Any] | None = None
+    formula: Formula,
+    lr: float,
+    spec: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    parameters: str = "model.parameters()",
 ) -> str:
     """The line that makes the optimizer from `model`.
 
@@ -142,21 +163,21 @@ def optimizer_line(
     Args:
         spec: the file.py:name or package.module:name that the formula was given as.
         changes: hyperparameters in which the formula differs from the one there.
+        parameters: the expression of what the optimizer is given.
 
     Raises:
         PlanError: the formula was given as an object, which no script can find again.
     """
     if isinstance(formula, Opaque):
-        return _own_line(formula, lr, spec)
-    catalogued = _catalogued(formula)
-    if catalogued and (drop_in := _in_torch(formula)):
+        return _own_line(formula, lr, spec, parameters)
+    if (drop_in := torch_class(formula)) is not None:
         arguments = ", ".join(f"{name}={value!r}" for name, value in drop_in.arguments(formula, lr=lr).items())
-        return f"torch.optim.{drop_in.name}(model.parameters(), {arguments})"
-    if catalogued:
+        return f"torch.optim.{drop_in.name}({parameters}, {arguments})"
+    if catalogued(formula):
         changed = ", ".join(f"{name}={value!r}" for name, value in formula.changed if name != "lr")
         rule = repr(f"{formula.name}({changed})" if changed else formula.name)
     elif spec is not None:
-        rule = _from_spec(spec)
+        rule = from_spec(spec)
         if changes:
             rule += f".with_({', '.join(f'{name}={value!r}' for name, value in changes.items())})"
     else:
@@ -164,43 +185,29 @@ def optimizer_line(
             f"{formula.label} was given as an object that a script cannot find again, so it has no recipe: "
             "name it as file.py:name, or make it with tw.optim.from_formula."
         )
-    return f"tw.optim.from_formula({rule})(model.parameters(), lr={lr!r})"
+    return f"tw.optim.from_formula({rule})({parameters}, lr={lr!r})"
 
 
-def _own_line(rule: Opaque, lr: float, spec: str | None) -> str:
+def _own_line(rule: Opaque, lr: float, spec: str | None, parameters: str) -> str:
     """The line of an optimizer without equations: a class of torch.optim, or what stands in a file."""
     numbers = {"lr": lr} | {name: rule.typed(name, value) for name, value in rule.changed}
     given = ", ".join(f"{name}={value!r}" for name, value in numbers.items())
     if spec is None and rule.origin.startswith("torch.optim."):
-        return f"torch.optim.{rule.maker.__name__}(model.parameters(), {given})"
+        return f"torch.optim.{rule.maker.__name__}({parameters}, {given})"
     if spec is None:
         raise PlanError(
             f"{rule.label} was given as an object that a script cannot find again, so it has no recipe: "
             "name it as file.py:name."
         )
-    return f"{_from_spec(spec)}(list(model.parameters()), {given if rule.is_class else repr(lr)})"
+    return f"{from_spec(spec)}(list({parameters}), {given if rule.is_class else repr(lr)})"
 
 
-def _from_spec(spec: str) -> str:
+def from_spec(spec: str) -> str:
     """The expression of what was given as file.py:name or package.module:name."""
     place, _, name = spec.rpartition(":")
     if place.endswith(".py"):
         return f"runpy.run_path({place!r})[{name!r}]"
     return f"importlib.import_module({place!r}).{name}"
-
-
-def _catalogued(formula: Formula) -> bool:
-    """Whether it is the catalogue's formula of that name, whatever was changed by `with_`."""
-    usual = FORMULAS.get(formula.name)
-    if usual is None or usual.function is not formula.function:
-        return False
-    return usual.with_(**dict(formula.changed)).equations == formula.equations
-
-
-def _in_torch(formula: Formula) -> DropIn | None:
-    """The class of torch.optim that has this form of it."""
-    usual = FORMULAS[formula.name]
-    return next((d for d in usual.drop_ins if d.in_torch and d.means(formula, usual)), None)
 
 
 def _needs_closure(formula: Formula) -> bool:
@@ -221,7 +228,7 @@ def _scheduler_calls(schedule: schedules.Schedule) -> tuple[str, str]:
     return "scheduler.step()", "scheduler.observe(value)" if schedule.closed else ""
 
 
-def _words(text: str) -> str:
+def plain_words(text: str) -> str:
     """Text that may stand in a docstring: a name from a store must not become code."""
     return "".join(c if c.isprintable() and c not in '"\\' else " " for c in text)
 

@@ -12,6 +12,9 @@ import numpy as np
 from ..plan.factors import Level
 from ..plan.looks import SEARCH
 
+ROUNDING = 1e-5  # relative: more than this is not rounding, where something else is known to differ
+LARGE = 1e-3  # after one pass: more than training makes of rounding
+
 
 @dataclass(frozen=True)
 class RecipeRun:
@@ -26,6 +29,7 @@ class RecipeRun:
         seconds: of the run.
         plain: whether the script needs nothing but torch.optim to train.
         reason: why it could not be run; the numbers are then NaN.
+        scatter: relative difference of two evaluations of the same weights, which draw random numbers if it is not 0.
         compared: which losses; "test" after a cross-validation, whose last runs have no validation part, and meet
             the test part at their end.
     """
@@ -45,6 +49,7 @@ class RecipeRun:
     plain: bool = True
     reason: str = ""
     compared: str = "validation"
+    scatter: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; numbers that are not finite are None."""
@@ -77,15 +82,30 @@ class RecipeRun:
             )
         several = self.epochs > 1 and self.compared == "validation" and math.isfinite(self.first)
         first = f" ({_power(self.first)} after the first)" if several else ""
+        warning, why = self._warning()
         rounding = (
             f", most at epoch {self.at}: rounding, which training that is not steady makes grow"
-            if self.largest > 1e-3 > self.first
+            if self.largest > LARGE > self.first
             else ""
         )
         return (
-            f"The recipe was run: trained alone {means}, {winner} has {self.compared} losses that differ by at most "
-            f"{_power(self.largest)} relative{first} {over}{rounding}."
+            f"{warning}The recipe was run: trained alone {means}, {winner} has {self.compared} losses that differ by "
+            f"at most {_power(self.largest)} relative{first} {over}{why or rounding}."
         )
+
+    def _warning(self) -> tuple[str, str]:
+        """Where the losses differ by more than rounding: a warning, and why."""
+        if self.scatter > 0 and self.largest > ROUNDING:
+            return "Warning: ", (
+                f": the problem draws random numbers in evaluation, so that two evaluations of the same weights "
+                f"differ by {_power(self.scatter)}; let it draw only while self.training"
+            )
+        if self.first > LARGE:
+            return "Warning: ", (
+                ": more than rounding, so something gives other numbers each time: random numbers of the model, the "
+                "loss or the data that no seed fixes"
+            )
+        return "", ""
 
 
 def _power(value: float) -> str:

@@ -25,6 +25,7 @@ class Script:
         batches: the body of `batches(epoch)`.
         seed, epochs, passes: passes over the data that a whole run has, and those that are made.
         optimizer, scheduler: expressions of `model`, and of `optimizer` and `total_steps`.
+        groups: lines that make the parameter groups which the optimizer is given; empty without.
         steps: of a pass over the data.
         loss: an expression of the loss that trains; empty for the problem's own.
         after_step, after_pass: calls of the scheduler.
@@ -32,6 +33,7 @@ class Script:
         draws: whether the model draws random numbers in its forward pass.
         judged_on: the data of `problem` that judge each pass, and what their loss is called.
         value: the loss of a batch, in the names ``{loss}`` and ``{model}``.
+        imports: that `loading` needs, torch among them.
         regularizers: the lines of each.
     """
 
@@ -52,13 +54,16 @@ class Script:
     draws: bool
     judged_on: tuple[str, str]
     value: str = "{loss}({model}(inputs), targets)"
+    imports: str = "import torch"
     regularizers: Sequence[Lines] = ()
+    groups: str = ""
 
     def __str__(self) -> str:
         loss = f"loss = {self.loss}  # trains; the problem's own judges" if self.loss else ""
         body = _lines(
             "torch.manual_seed(SEED)",
             "model = problem.model()",
+            self.groups,
             f"optimizer = {self.optimizer}",
             loss,
             f"total_steps = EPOCHS * {self.steps}",
@@ -71,11 +76,14 @@ class Script:
         modules = [name for name in ("math", "runpy", "importlib") if f"{name}." in body]
         imports = "".join(f"import {name}\n\n" for name in modules)
         trees = "from torch.utils._pytree import tree_map\n" if "tree_map" in self.batches else ""
-        return (
-            f'"""{self.title}"""\n\n{imports}import torch\nfrom torch.optim import lr_scheduler\n{trees}\n'
-            f"import thalweg as tw  # {self.uses}: put your own in their place\n\n{head}\n\n\n"
-            f"def batches(epoch):\n{indent(self.batches, '    ')}\n\n\n{body}\nlosses = []\n\n"
+        rest = (
+            f"{head}\n\n\ndef batches(epoch):\n{indent(self.batches, '    ')}\n\n\n{body}\nlosses = []\n\n"
             f"for epoch in range({passes}):\n{indent(self._pass(), '    ')}\n{self._end()}"
+        )
+        thalweg = f"import thalweg as tw  # {self.uses}\n\n" if "tw." in rest or not self.loading else ""
+        return (
+            f'"""{self.title}"""\n\n{imports}{self.imports}\nfrom torch.optim import lr_scheduler\n{trees}\n'
+            f"{thalweg}{rest}"
         )
 
     @property

@@ -45,8 +45,9 @@ class DecoupledDecay(Regularizer):
         return Lines(
             before=(
                 "with torch.no_grad():\n"
-                "    for p in model.parameters():\n"
-                "        if p.requires_grad:\n"
-                f'            p.mul_(1 - optimizer.param_groups[0]["lr"] * {self.decay!r})'
+                "    for group in optimizer.param_groups:\n"
+                '        for p in group["params"]:\n'
+                "            if p.requires_grad:\n"
+                f'                p.mul_(1 - group["lr"] * {self.decay!r})'
             )
         )

@@ -18,8 +18,10 @@ from ..errors import WorkError
 from ..files import put
 from ..pictures import markup
 from ..pictures.markup import Markup, joined, piece
+from ..verdict import sanity
 from .contents import contents
 from .formats import EMPTY
+from .ranking import ranking
 
 if TYPE_CHECKING:
     from ..results import Results
@@ -67,6 +69,14 @@ def document(title: str, sections: Sequence[Section]) -> str:
         "dark": markup.embedded(dict(style.DARK)),
     }
     return markup.filled("thalweg.report", "report.html", parts)
+
+
+def glance(results: Results) -> str:
+    """The verdict, what looks like a mistake, and the table, as a piece of another page, such as a notebook's."""
+    verdict = results.verdict
+    lines = [piece("<p>{}</p>", sign) for sign in sanity.notes(results.problem, results.plan, verdict)]
+    table = [_table(ranking(verdict))] if verdict.entries else []
+    return str(joined([piece("<p><strong>{}</strong> {}</p>", *_first(verdict.sentence)), *lines, *table], "\n"))
 
 
 def _lead(answer: Section) -> Markup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..plan.criterion import Criterion
@@ -20,12 +21,16 @@ if TYPE_CHECKING:
 FEW_SEEDS = 6  # of which the worst stands for the value that 90% are better than
 
 
-def answer(verdict: Verdict, plan: Plan, table: pd.DataFrame) -> Section:
-    """The verdict in words, what is unfinished, and the key facts."""
+def answer(verdict: Verdict, plan: Plan, table: pd.DataFrame, signs: Sequence[str] = ()) -> Section:
+    """The verdict in words, what is unfinished or looks like a mistake, and the key facts.
+
+    Args:
+        signs: as `verdict.sanity` says them.
+    """
     search = table[table["stage"] == "search"]
     fresh = len(table) - len(search)
     unfinished = int((~table["status"].isin(["finished", "diverged", "stopped"])).sum())
-    warnings = []
+    warnings = [*signs]
     if unfinished or not verdict.entries:
         warnings.append(
             f"This study is not finished. {unfinished:,} of {len(table):,} runs have not ended; what follows is from "
@@ -102,10 +107,9 @@ def _terms(verdict: Verdict) -> dict[str, str]:
 
 
 def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
-    further = verdict.entries[0].further if verdict.entries else {}
     setting = [
         level(name, "chosen rate" if name == "lr" else "level", worth=0)
-        for name in ("optimizer", "lr", "schedule", *further)
+        for name in ("optimizer", "lr", "schedule", *verdict.further)
         if name != kind.name
     ]
     interval, by = "[95% interval]", verdict.criterion
@@ -204,7 +208,7 @@ def _figure(verdict: Verdict, kind: Kind) -> Figure:
 def tuned(verdict: Verdict) -> Section:
     """What the search found, what fresh seeds give, and what the optimizer gives without any tuning."""
     defaults = [entry.default for entry in verdict.entries if entry.default is not None]
-    further, by = defaults[0].further if defaults else {}, verdict.criterion
+    further, by = verdict.further if defaults else [], verdict.criterion
     interval = "[95% interval]"
     columns = [
         Column("optimizer", "Optimizer", "name", None, "at its\ndefaults", 0),
@@ -224,7 +228,7 @@ def tuned(verdict: Verdict) -> Section:
         "its formula’s own defaults with the same fresh seeds. The last columns are from the test part, used once."
         f"{_most_tunable(verdict)}"
     )
-    rows = [_beside_default(entry) for entry in verdict.entries]
+    rows = [_beside_default(entry, further) for entry in verdict.entries]
     return Section("tuned", "Search, fresh seeds, defaults", sentence, columns, rows)
 
 
@@ -238,17 +242,18 @@ def _most_tunable(verdict: Verdict) -> str:
     return f" Tuning matters most for {last}, which {end} at its defaults, and least for {first} ({percent(least)})."
 
 
-def _beside_default(entry: Entry) -> Row:
+def _beside_default(entry: Entry, further: Sequence[str]) -> Row:
     names = ("optimizer", "search_value", "value", "optimism")
     row = {name: getattr(entry, name) for name in names} | {"test": {}}
     row |= {} if math.isnan(entry.tunability) else {"tunability": entry.tunability}
     default = entry.default
     if default is None:
         return row
-    words = [f"{words_of(name)} {shown(value)}" for name, value in default.further.items() if value is not None]
+    levels = {name: default.further[name] for name in further}
+    words = [f"{words_of(name)} {shown(value)}" for name, value in levels.items() if value is not None]
     lost = math.isinf(default.difference.mean) and math.isinf(entry.value.mean)
     return row | {
-        **default.further,
+        **levels,
         "lr": default.lr,
         "setting": (default.lr, [default.schedule, *words]),
         "at_defaults": default.value,

@@ -36,9 +36,10 @@ def rates(plan: Plan, verdict: Verdict, table: pd.DataFrame) -> Section:
     chosen = {entry.optimizer: (entry.lr, entry.schedule) for entry in verdict.entries}
     search = table[table["stage"] == "search"]
     names = [name for name in verdict.entries[0].further if name not in plan.drawn]
-    further = [words_of(name) for name in names]
-    if further:
-        levels = ({"optimizer": e.optimizer, **{name: e.further[name] for name in names}} for e in verdict.entries)
+    further = [words_of(name) for name in names if not plan[name].usual]
+    if names:
+        settings = [plan.on_grid(entry.setting) for entry in verdict.entries]
+        levels = ({"optimizer": one.optimizer, **{name: one[name] for name in names}} for one in settings)
         search = search[functools.reduce(operator.or_, (having(search, each) for each in levels))]
     stopped = (search["status"] == "stopped").any()
     columns = [

@@ -123,7 +123,7 @@ def averaged_members(programs: Programs, setting: Setting, kind: str, members: i
             f"{failures} of {count} members diverged with {setting.optimizer} at rate {setting.lr:g}, and their mean "
             "would say nothing; give a lower rate."
         )
-    table = pd.DataFrame({"seed": seeds, **columns(setting), "validation_loss": outcome.validation})
+    table = pd.DataFrame({"seed": seeds, **setting.levels, "validation_loss": outcome.validation})
     weights = torch.full((count,), 1.0 if classes else 1 / count, dtype=torch.float64)
     ensemble = assemble(kind, problem, outcome.state, weights, classes, table)
     if kind != "bagging":
@@ -226,11 +226,6 @@ def _block(
     batches = OwnBatches(*data, batch, rows, [seed for _, seed in runs])
     task = Task(programs.problem.model, programs.gradients(plan.level(setting, "loss"), COMPILED), batches, validation)
     return Block(task, [plan.member(*run) for run in runs], plan.epochs)
-
-
-def columns(setting: Setting) -> dict[str, object]:
-    """A setting as columns of a table."""
-    return {"optimizer": setting.optimizer, "lr": setting.lr, "schedule": setting.schedule, **dict(setting.further)}
 
 
 def classes_of(problem: Prepared, data: Samples) -> int | None:

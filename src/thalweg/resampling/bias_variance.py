@@ -39,7 +39,7 @@ from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared
 from ..samples import Samples
-from .bagging import classes_of, columns, programs_of, resample, tensors_of, train
+from .bagging import classes_of, programs_of, resample, tensors_of, train
 from .ensemble import outputs_of
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def taken_apart(
                 state = {name: t[places] for name, t in outcome.state.items()}
                 answers = torch.cat(list(outputs_of(module, state, validation[0])), dim=1)
                 parts = _parts(problem, answers, validation, level)
-            rows.append({**columns(setting), **parts, "diverged": failures})
+            rows.append({**setting.levels, **parts, "diverged": failures})
     measure = "squared error" if data[1].is_floating_point() else "cross-entropy"
     return BiasVariance(pd.DataFrame(rows), measure, level is not None, count, problem.name)
 

@@ -31,7 +31,7 @@ from ..plan.factors import Setting
 from ..problem.declaration import Problem
 from ..regularizers.base import draw_seed
 from ..samples import Samples
-from .bagging import Outcome, classes_of, columns, programs_of, train, training_data
+from .bagging import Outcome, classes_of, programs_of, train, training_data
 from .ensemble import Ensemble, assemble, outputs_of
 
 
@@ -109,7 +109,7 @@ def boosted(
             break
         k, weight, measures = choice
         states.append({name: t[k : k + 1] for name, t in outcome.state.items()})
-        table.append({**columns(runs[k][0]), "draw": runs[k][1], "weight": weight, **measures})
+        table.append({**runs[k][0].levels, "draw": runs[k][1], "weight": weight, **measures})
         if target.finished:
             break
     if not states:

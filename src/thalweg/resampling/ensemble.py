@@ -33,7 +33,7 @@ from ..population.batches import RANDOM
 from ..population.block import EVALUATION_BATCH
 from ..problem.declaration import Problem
 from ..problem.find import load
-from ..problem.prepare import Prepared
+from ..problem.prepare import Prepared, prepare
 from ..samples import Samples, Tree, call, known, scores, with_tensors
 
 FORMAT = "thalweg ensemble 1"
@@ -252,9 +252,12 @@ class Ensemble:
         """
         tensors, about = _read(Path(path))
         problem = load(model) if isinstance(model, str | Problem) else None
-        function = problem.model if problem is not None else model
-        if not callable(function):
-            raise ProblemError(f"the model is a {type(function).__name__}; give the function that returns the module.")
+        given: Any = model if problem is None else problem.model
+        if problem is not None and isinstance(given, str):  # a network that the data say the size of
+            given = prepare(problem).model
+        if not callable(given):
+            raise ProblemError(f"the model is a {type(given).__name__}; give the function that returns the module.")
+        function: Any = given
         state = {name.removeprefix("state."): t for name, t in tensors.items() if name.startswith("state.")}
         _same_model(path, function, state)
         loss, metrics = _measures(about, problem)

@@ -261,6 +261,8 @@ def _judges(by_metric: Any, judge: Any) -> bool:
 
 _ARGUMENTS = Named((*LEVEL, [(NUMBER, TEXT)]))
 _FOLDS = {"splitter": TEXT, "arguments": _ARGUMENTS, "count": SEVERAL, "overlap": SECONDS, "digest": TEXT}
+_GROUP = {"names": [TEXT], "values": Named(NUMBER), "factors": Named(GAP)}
+_GROUPS = {"label": TEXT, "groups": [_GROUP], "frozen": [TEXT], "others": COUNT, "idle?": [TEXT]}
 # Of a plan as this thalweg has it, see `plan.as_now`.
 _PLAN = {
     **{name: [TEXT] for name in ("optimizers", "schedules", "regularizers")},
@@ -274,6 +276,9 @@ _PLAN = {
     "seeds": SEVERAL,
     "epochs": POSITIVE,
     **dict.fromkeys(("confirmation", "grow"), FEW),
+    **dict.fromkeys(("grow_total", "refine_total"), (NONE, FEW)),
+    "narrow": [[COUNT]],
+    "usual": Named(Named(NUMBER)),
     "refine": _whole(0, FINEST),
     "refined": [Named([{"optimizer": TEXT, "lr": RATE, "schedule": TEXT, "further": Named(LEVEL)}])],
     "specs": Named(Named(TEXT)),
@@ -287,6 +292,7 @@ _PLAN = {
     "folds": (NONE, _FOLDS),
     "swaps": (NONE, {**_FOLDS, "sizes": [SEVERAL], "used": SEVERAL}),
     "defaults": Named({"lr": RATE, "?": LEVEL}),
+    "groups": (NONE, _GROUPS),
 }
 _SESSION = {"started?": TEXT, "?": LEVEL}
 _PROGRAM = {"batch_size": BATCH, "loss": (NONE, TEXT), "seconds": SECONDS, "regularizer?": TEXT}
@@ -298,6 +304,7 @@ _RECIPE_RUN = {
     **dict.fromkeys(("epochs", "planned", "at"), COUNT),
     **dict.fromkeys(("first", "largest"), (NONE, GAP)),
     "seconds": SECONDS,
+    "scatter?": GAP,
     "plain": YES_NO,
 }
 REQUIRED = ("plan", "problem", "provenance")
@@ -308,7 +315,12 @@ SHAPES = {
         **dict.fromkeys(("kind?", "spec?", "fingerprint?", "loss?", "text?"), TEXT),
         **dict.fromkeys(("loader?", "stream?", "draws?"), YES_NO),
         **dict.fromkeys(("weights?", "validation_samples?"), COUNT),
-        "metrics?": [TEXT],
+        **{name: [TEXT] for name in ("metrics?", "columns?", "classes?", "numbers?", "words?", "left_out?", "made?")},
+        "stratified?": [YES_NO],
+        "guess?": NUMBER,
+        "ignored_step?": YES_NO,
+        **{name: [NUMBER] for name in ("input_sizes?", "target_sums?")},
+        "network?": [COUNT],
         "?": LEVEL,
     },
     "provenance": _SESSION,
@@ -329,6 +341,9 @@ SHAPES = {
     },
     "recipe_run": (NONE, EMPTY, _RECIPE_RUN),
     "rungs": [[COUNT]],
+    "callbacks": [TEXT],
+    "unheard": [TEXT],
+    "limit": {"minutes": (NONE, RATE), "until": (NONE, TEXT), "asked": TEXT, "words": [TEXT]},
     "revision": COUNT,
 }
 

@@ -187,8 +187,11 @@ class Store:
     # What is written
 
     def set_meta(self, key: str, value: Any) -> None:
+        self.note({key: value})
+
+    def note(self, meta: Mapping[str, Any]) -> None:
         with self._transaction() as db:
-            _note(db, {key: value})
+            _note(db, meta)
 
     def add_blocks(self, stage: str, blocks: Sequence[BlockPlan], meta: Mapping[str, Any] | None = None) -> None:
         """Blocks of a stage, all at once: (seed, settings in the order of the members) each, with the fold if any.
@@ -211,6 +214,14 @@ class Store:
                     f"INSERT INTO members ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
                     [member[: len(columns)] for member in members],
                 )
+
+    def drop_seeds(self, stage: str, seed: int, meta: Mapping[str, Any]) -> None:
+        """Take the seeds of a stage from this one on out of what is to be trained; none of their blocks has begun."""
+        with self._transaction() as db:
+            _note(db, meta)
+            which = "stage = ? AND seed >= ? AND status = 'waiting' AND step = 0"
+            db.execute(f"DELETE FROM members WHERE block IN (SELECT id FROM blocks WHERE {which})", (stage, seed))
+            db.execute(f"DELETE FROM blocks WHERE {which}", (stage, seed))
 
     def record(
         self,

@@ -74,7 +74,15 @@ def judged_parts(
             if parts.setdefault((metric, folds[block]), table.shape[1]) != table.shape[1]:
                 raise checks.Damage(f"parts of {metric} are not as many for each member")
             rows.setdefault(metric, {}).update((first[block] + k, row) for k, row in enumerate(table))
-    return {metric: pd.DataFrame.from_dict(each, orient="index") for metric, each in rows.items()}
+    return {metric: _filled(each) for metric, each in rows.items()}
+
+
+def _filled(rows: Mapping[int, np.ndarray]) -> pd.DataFrame:
+    """The rows as one table, NaN at the end of the shorter ones."""
+    table = np.full((len(rows), max(map(len, rows.values()))), np.nan)
+    for place, row in zip(table, rows.values(), strict=True):
+        place[: len(row)] = row
+    return pd.DataFrame(table, index=list(rows))
 
 
 def _by_block(rows: Iterator[tuple[int, str, int, np.ndarray]]) -> Iterator[tuple[int, Points]]:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ..callbacks.tensorboard import EventFile, folder_name
 from ..errors import PlanError, StoreError, WorkError
 from ..files import draft, put_new
 from ..results import Results
@@ -173,23 +174,15 @@ def _name(run: int, setting: Mapping[str, Any]) -> str:
         str(v) if n in ("stage", "optimizer", "schedule") else f"{n}={v:g}" if isinstance(v, float) else f"{n}={v}"
         for n, v in setting.items()
     ]
-    allowed = re.sub(r"[^\w.,=()+ -]", "-", " ".join(words))
-    return f"{allowed[:180]} #{run}"
+    return f"{folder_name(' '.join(words))} #{run}"
 
 
 def _write_events(file: Path, run: int, setting: dict[str, Any], points: pd.DataFrame, time: float) -> None:
     try:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.plugins.hparams.summary_v2 import hparams_pb
-        from tensorboard.summary.writer.record_writer import RecordWriter
+        events = EventFile(file, time)
     except ModuleNotFoundError as error:
         raise _without("TensorBoard's event files", "tensorboard") from error
-    with file.open("wb") as stream:
-        writer = RecordWriter(stream)
-        start = hparams_pb(setting, trial_id=str(run), start_time_secs=time)
-        for first in (Event(wall_time=time, file_version="brain.Event:2"), Event(wall_time=time, summary=start)):
-            writer.write(first.SerializeToString())
+    with closing(events):
+        events.hyperparameters(str(run), setting)
         for step, metric, value in zip(points["step"], points["metric"], points["value"], strict=True):
-            point = Summary(value=[Summary.Value(tag=metric, simple_value=value)])
-            writer.write(Event(wall_time=time, step=step, summary=point).SerializeToString())
+            events.scalars(step, {metric: value})

@@ -8,12 +8,13 @@ from ..errors import PlanError
 from ..numbers import COUNT
 from ..plan.plan import Plan
 from ..plan.swaps import swapped
+from ..problem.loop import Loop
 from ..problem.prepare import Prepared
 
 SEEDS = 10  # unless anything is asked for
 
 
-def extended(plan: Plan, ready: Prepared, seeds: Any, samples: Any, epochs: Any) -> Plan:
+def extended(plan: Plan, ready: Prepared | Loop, seeds: Any, samples: Any, epochs: Any) -> Plan:
     """The plan with what is asked for beyond what its confirmation has.
 
     Args:
@@ -33,6 +34,11 @@ def extended(plan: Plan, ready: Prepared, seeds: Any, samples: Any, epochs: Any)
             raise PlanError(f"epochs={epochs:,}, and the runs have {present:,} already; give more.")
     if samples is None:
         return plan.extended(more, epochs)
+    if isinstance(ready, Loop):
+        raise PlanError(
+            f"{ready.name} is a training loop of your own, whose samples are not known, so none can be added; give "
+            "more seeds."
+        )
     if plan.folds is not None:
         raise PlanError(
             "this study has folds, which say what samples judge, so samples cannot be added; give more seeds."

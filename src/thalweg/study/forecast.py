@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
-from ..engine.batching import AUTO
 from ..engine.forecast import Forecast
-from ..engine.forecast import forecast as foreseen
+from ..engine.progress import Progress
+from ..errors import PlanError
 from ..problem.declaration import Problem
+from ..problem.loop import Loop
+from .limit import limit_of
+from .opening import opened
 from .study import asked, compare
 
 
@@ -18,7 +22,8 @@ def forecast(problem: Problem | str, **options: Any) -> Forecast:
     A few steps of each program are tried out on this machine; nothing is stored.
 
     Args:
-        problem, options: as `tw.compare` takes them.
+        problem, options: as `tw.compare` takes them; with ``minutes`` or ``until`` it is of the plan that fits, and
+            the first of its `warnings` says what that leaves out.
 
     Raises:
         PlanError, ProblemError: the arguments do not fit together.
@@ -29,5 +34,12 @@ def forecast(problem: Problem | str, **options: Any) -> Forecast:
     """
     given = inspect.signature(compare).bind(problem, **options)
     given.apply_defaults()
+    limit = limit_of(given.arguments["minutes"], given.arguments["until"])
     _, planned, ready = asked(given.arguments)
-    return foreseen(planned, ready, given.arguments.get("batched", AUTO))
+    if isinstance(ready, Loop):
+        raise PlanError(
+            f"{ready.name} is a training loop of your own, whose time is not known before it has run; its search has "
+            f"{planned.runs:,} runs of {planned.epochs:,} epochs."
+        )
+    new = opened(planned, ready, given.arguments["batched"], Progress(), lambda would: True, limit)
+    return replace(new.would, warnings=(*new.words, *new.would.warnings))

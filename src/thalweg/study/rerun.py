@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..callbacks.names import callbacks_of
 from ..errors import PlanError
 from ..formulas import Formula
 from ..plan.folds import FOLD
@@ -86,6 +87,7 @@ def rerun(
     regularizers: Sequence[Any] = (),
     progress: bool | None = None,
     trust: bool = False,
+    callbacks: Sequence[Any] | None = None,
 ) -> Rerun:
     """Run the study in `store` again, from its plan and seeds, and say whether it comes out the same.
 
@@ -97,6 +99,7 @@ def rerun(
         optimizers, schedules, losses, regularizers: those of your own, needed only if they were given as objects.
         progress: False for silence.
         trust: whether files and modules that the store names may be run although they never ran on this machine.
+        callbacks: as `compare` takes them; none unless given, since what they told of the old study stays as it is.
 
     Raises:
         PlanError: the study is unfinished, names a file or module that is not trusted, or its problem or formulas have
@@ -116,8 +119,9 @@ def rerun(
     path = Path(into) if into is not None else _beside(study.path)
     if path.exists() and path.resolve() == study.path.resolve():
         raise PlanError(f"{path} is the study that is to be run again; name another file for the new one.")
-    plan, ready = study.to_train(problem, f"rerun it from Python: tw.rerun({str(study.path)!r}, problem=…).")
-    return compared(study, begin(path, plan, ready, progress))
+    plan, ready = study.to_go_on(problem, f"rerun it from Python: tw.rerun({str(study.path)!r}, problem=…).")
+    followers = None if callbacks is None else callbacks_of(callbacks)
+    return compared(study, begin(path, plan, ready, progress, callbacks=followers))
 
 
 def _beside(path: Path) -> Path:

@@ -7,26 +7,33 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import DataLoader
 
+from ..callbacks.base import Audience, Callback
+from ..callbacks.names import as_before, callbacks_of, texts_of
 from ..engine.progress import Progress, progress_for
 from ..errors import PlanError, StoreError, unknown
+from ..files import check_place
 from ..formulas import Formula
 from ..formulas.opaque import Opaque
 from ..plan.criterion import LAST
 from ..plan.factors import FULL, STORED_BATCH_SIZE, factor
 from ..plan.folds import check_unwatched
 from ..plan.folds import folds as cut
+from ..plan.groups import resolved
 from ..plan.plan import GROW, REFINE, Plan, checked, plan
 from ..plan.points import GRID
 from ..plan.stored import FULL_BUDGET, as_now
 from ..problem import trust as trusted
 from ..problem.declaration import Problem
-from ..problem.find import load
+from ..problem.find import declared as found
+from ..problem.loop import Loop
 from ..problem.metrics import judged_by
+from ..problem.observed import observed
 from ..problem.prepare import Prepared, check_loss, prepare, sample_of_train
 from ..results import Results
 from ..schedules import Given
@@ -34,10 +41,15 @@ from ..store.connection import stem_of
 from ..store.file import Store, kind_of
 from ..store.provenance import provenance
 from .extension import extended
+from .limit import Limit, digest, limit_of
+from .loops import loop_facts, loop_line, loop_plan
+from .opening import Ask, opened
 
 if TYPE_CHECKING:
+    from ..engine.pace import Opened
     from ..probes.landscape import Landscape
     from ..probes.sharpness import Sharpnesses
+    from ..problem.run import Run
     from ..resampling.bias_variance import BiasVariance
     from ..resampling.ensemble import Ensemble
 
@@ -45,8 +57,16 @@ if TYPE_CHECKING:
 class Study(Results):
     """A study in its store: its results, and what can be made of them: `report`, `export`, `ensemble`, `landscape`, ….
 
-    Open one with `Study.open`; another process may be writing it meanwhile.
+    Open one with `Study.open`; another process may be writing it meanwhile. A notebook shows its verdict and table.
     """
+
+    def __repr__(self) -> str:
+        return f"Study({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        from ..report.html import glance
+
+        return glance(self)
 
     def sharpness(
         self, by: str = "optimizer", seeds: int = 5, epsilon: float = 0.05, problem: Problem | str | None = None
@@ -140,6 +160,7 @@ class Study(Results):
         epochs: int | None = None,
         problem: Problem | str | None = None,
         progress: bool | None = None,
+        callbacks: Sequence[Any] | None = None,
     ) -> Study:
         """More evidence in the same store about every setting of the confirmation: fresh seeds, samples, or epochs.
 
@@ -157,6 +178,7 @@ class Study(Results):
                 that long. The verdict is then at so many epochs. The runs before stay in the store.
             problem: needed only for a study that was opened, and was given a `tw.Problem` object.
             progress: False for silence.
+            callbacks: as `resume` takes them.
 
         Returns:
             This study.
@@ -178,13 +200,14 @@ class Study(Results):
         """
         from ..engine.execute import add_fresh  # what only training needs is imported when it begins
 
+        followers = None if callbacks is None else callbacks_of(callbacks)
         if not self.finished:
             raise PlanError(f"{self.path} is unfinished; `thalweg resume {self.path}` first, then extend it.")
-        planned, ready = self.to_train(problem)
+        planned, ready = self.to_go_on(problem)
         planned = extended(planned, ready, seeds, samples, epochs)
         with Store.open(self.path, write=True) as store, store.writing():
             add_fresh(store, planned, ready)
-        return _carry_on(self, planned, ready, progress)
+        return _carry_on(self, planned, ready, progress_for(progress), callbacks=followers)
 
     def landscape(self, optimizer: str | None = None, **how: Any) -> Landscape:
         """The loss of a member's network along its training path, or as the arguments say; the member is trained again.
@@ -205,7 +228,7 @@ class Study(Results):
 
 
 def compare(
-    problem: Problem | str,
+    problem: Problem | str | Callable[[Run], Any],
     optimizers: Sequence[str | Formula] | None = None,
     rates: Sequence[float] | None = None,
     schedules: Sequence[str] = ("constant", "cosine"),
@@ -226,8 +249,14 @@ def compare(
     by_metric: str = "loss",
     judge: str = LAST,
     refine: int = REFINE,
+    tune: bool | None = None,
     search: str = GRID,
     settings: int | None = None,
+    minutes: float | None = None,
+    until: str | datetime | None = None,
+    ask: Ask | None = None,
+    callbacks: Sequence[Any] | None = None,
+    groups: Any = None,
 ) -> Study:
     """Train every optimizer at every level of every other factor, for every seed, as populations.
 
@@ -237,7 +266,9 @@ def compare(
     schedule.
 
     Args:
-        problem: a `tw.Problem`, a built-in's name, ``"package.module:function"`` or ``"file.py:function"``.
+        problem: a `tw.Problem`, a built-in's name, ``"package.module:function"`` or ``"file.py:function"``; or a
+            training loop of your own, ``def train(run: tw.Run)``, which trains with ``run.optimizer(params)`` and
+            reports to ``run.report(validation_loss=…)`` after each of `epochs`; each run is then trained alone.
         optimizers: names, formulas, or ``"file.py:formula"``; the eight classic ones unless given.
         rates: learning rates, the same for all; 13 from 1e-4 to 1 on a logarithmic axis unless given.
         schedules: names from `thalweg.schedules`, also with arguments, ``"warmup(cosine, steps=100)"``;
@@ -257,7 +288,7 @@ def compare(
         batch_sizes: instead of `batch_size`, several to compare; ``"full"`` is all training samples.
         hyperparameters: name → values, for every formula that has that hyperparameter or option, e.g.
             ``{"weight_decay": [0, 1e-4], "beta2": [0.99, 0.999]}``; a formula that lacks it is tried once,
-            which tables show as –.
+            which tables show as –. Those that no formula has are a training loop's own, as ``run.hyperparameters``.
         folds: cross-validate instead of judging by one validation part: a number of folds of all training and
             validation samples, stratified for class ids and grouped by the problem's `groups`; or a splitter of
             `sklearn.model_selection`, ``LeaveOneOut()``, ``TimeSeriesSplit(5)``. Settings are chosen by the mean over
@@ -280,15 +311,39 @@ def compare(
             is ranked, two rates half-way between its best one and the next on either side, so that it matters little
             where the grid has its rates; 0 for none, and one or two rates are not refined. See
             `thalweg.engine.refinement`.
+        tune: whether a last round tries two settings more around each best one: another weight decay, and another
+            momentum (`momentum`, `beta1`). True and False say so; unless told, where rates are refined and no
+            `hyperparameters` are given.
         search: "grid": all combinations of rates and hyperparameters. "random" or "sobol": points between the lowest
             and the highest value given of each, ``rates=[1e-4, 1]``, ``{"weight_decay": (1e-6, 1e-2)}``, the same for
             every optimizer, so that all have equally many settings; for more than two numbers. These neither grow nor
             are refined. See `thalweg.plan.points`.
         settings: points of such a search, each tried with every schedule, batch size, …; as many as the grid of the
             numbers given, but at most 32, unless given.
+        minutes: that the study may take. If the plan does not fit, by a forecast, it becomes smaller, in this order:
+            halving, a coarser grid with finer rates around the best, fewer seeds, fewer fresh ones, less growth; at
+            least three of both seeds stay, and all that is compared. Where it is slower than was foreseen, more of this
+            is left out while it runs, so that there is time to confirm. What is left out is said, and is part of the
+            stored plan: `resume` and `rerun` carry out that plan, and have all the time they need.
+        until: instead, the time of day at which it has to end, ``"18:00"``, or a date and time.
+        ask: called with the `Forecast` of a study that is expected to take more than an hour, before anything is
+            stored; where it returns False, nothing is. A study without it says so on standard error and begins.
+        callbacks: who else hears of the study while it runs: `tw.callbacks.TensorBoard("runs/tb")`,
+            `tw.callbacks.MLflow("sqlite:///mlflow.db")`, `tw.callbacks.WandB("project", mode="offline")`, the same as
+            text, ``"tensorboard:runs/tb"``, or objects of a class of yours that derives from `tw.callbacks.Callback`.
+            What one raises is said in a note, and the study goes on. A resumed study goes on with those that it was
+            begun with, `callbacks=[]` without.
+        groups: parameters of the model that have hyperparameters of their own, for every run alike:
+            ``"no decay on biases and norms"``; name patterns, ``{"*.bias": {"weight_decay": 0},
+            "head.*": {"rate_factor": 10}, "embed.*": {"frozen": True}}``, also as text,
+            ``"*.bias: weight_decay=0; head.*: rate_factor=10"``; a function (model) → list of groups as in torch.optim,
+            ``{"params": […], "rate_factor": 0.1}``; or ``"file.py:function"``. A group names any hyperparameter of the
+            optimizers, or a factor on what the run has (``rate_factor``, ``weight_decay_factor``, …), and schedules
+            multiply either; an optimizer that lacks a hyperparameter goes without it. See `thalweg.plan.groups`.
 
     Raises:
         PlanError, ProblemError: the arguments do not fit together.
+        WorkError: the package of a callback is missing.
         StoreError: the store cannot be written, or holds something else; nothing is overwritten.
 
     >>> import thalweg as tw, tempfile
@@ -297,17 +352,21 @@ def compare(
     >>> len(study.table()), len(study.verdict.entries)
     (26, 2)
     """
+    limit, followers = limit_of(minutes, until), None if callbacks is None else callbacks_of(callbacks)
     declared, planned, ready = asked(locals())
-    path = Path(store) if store is not None else _free_path(_facts(ready), planned)
-    return begin(path, planned, ready, progress, batched, declared)
+    path = Path(store) if store is not None else _free_path(_facts(ready), planned, limit)
+    return begin(path, planned, ready, progress, batched, declared, ask, followers, limit)
 
 
-def asked(given: Mapping[str, Any]) -> tuple[Problem, Plan, Prepared]:
+def asked(given: Mapping[str, Any]) -> tuple[Problem | Loop, Plan, Prepared | Loop]:
     """What the arguments of `compare`, by name, ask for: the problem, the plan, and the problem prepared; checked."""
     from ..engine.batching import check_batched
+    from ..engine.programs import built
 
     check_batched(given["batched"])
-    declared = load(given["problem"])
+    declared = found(given["problem"])
+    if isinstance(declared, Loop):
+        return declared, loop_plan(given, declared), declared
     names = [name for name in inspect.signature(plan).parameters if name in given]
     values = {name: given[name] for name in names} | judged_by(declared, given.get("by_metric", "loss"))
     planned = plan(schedule_names=given["schedules"], **values)
@@ -317,6 +376,8 @@ def asked(given: Mapping[str, Any]) -> tuple[Problem, Plan, Prepared]:
     if given["folds"] is not None:
         check_unwatched(planned["schedule"], planned["regularizer"])
         planned = checked(replace(planned, folds=cut(given["folds"], ready, declared.seed)))
+    tuned = [f.name for f in planned.hyperparameters]
+    planned = replace(planned, groups=resolved(given["groups"], built(ready), planned.formulas.values(), tuned))
     _check_further(planned, ready)
     return declared, planned, ready
 
@@ -324,22 +385,38 @@ def asked(given: Mapping[str, Any]) -> tuple[Problem, Plan, Prepared]:
 def begin(
     path: Path,
     planned: Plan,
-    ready: Prepared,
+    ready: Prepared | Loop,
     progress: bool | None,
     batched: bool | str = "auto",
-    declared: Problem | str | None = None,
+    declared: Problem | Loop | str | None = None,
+    ask: Ask | None = None,
+    callbacks: Sequence[Callback] | None = None,
+    limit: Limit | None = None,
 ) -> Study:
     """Run a plan in a new store, or in one that already holds this very study."""
     facts, planned = _facts(ready), planned.as_asked
-    if kind_of(path) == "store":
-        _same_study(path, facts, planned)
-    else:
-        batching = {"asked": batched}
-        meta = {"plan": planned.to_json(), "problem": facts, "provenance": provenance(), "batching": batching}
-        Store.create(path, meta).close()
+    display, new = progress_for(progress), None
     objects = {f.kind.argument: f.objects for f in planned.factors if f.kind.named}
+    study = Study(path, objects, declared)
+    if (kind := kind_of(path)) == "store":
+        _same_study(path, facts, planned, limit)
+        planned = study.plan if limit is not None else planned
+    else:
+        if kind != "none":
+            raise StoreError(kind)
+        check_place(path, StoreError)
+        batching: dict[str, Any] = {"asked": batched}
+        meta = {"problem": facts, "provenance": provenance(), "batching": batching}
+        if isinstance(ready, Loop):
+            display.note(loop_line(planned, ready))
+        elif display.shown or ask is not None or limit is not None:
+            new = opened(planned, ready, batched, display, ask, limit)
+            batching["ways"] = new.programs.ways
+            meta |= {} if limit is None else {"limit": limit.to_json(planned, new.words)}
+            planned = new.programs.plan
+        Store.create(path, {"plan": planned.to_json(), **meta}).close()
     trusted.remember([facts["spec"]])
-    return _carry_on(Study(path, objects, declared), planned, ready, progress)
+    return _carry_on(study, planned, ready, display, new, callbacks)
 
 
 def _for_loader(planned: Plan, batch_sizes: Sequence[int | str] | None) -> Plan:
@@ -353,7 +430,7 @@ def _for_loader(planned: Plan, batch_sizes: Sequence[int | str] | None) -> Plan:
 
 def _check_further(planned: Plan, ready: Prepared) -> None:
     """Refuse a metric, losses, regularizers and batch sizes that do not fit the problem."""
-    from ..engine.programs import built
+    from ..engine.programs import built, with_frozen
 
     if planned.criterion.metric not in (names := ["loss", *ready.metrics]):
         raise PlanError(unknown("metric of this problem", planned.criterion.metric, names))
@@ -366,9 +443,14 @@ def _check_further(planned: Plan, ready: Prepared) -> None:
     for label, loss in planned["loss"].objects.items():
         if label is not None:
             check_loss(ready, loss)
+    model = built(with_frozen(ready, planned.groups))
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for rule in planned.formulas.values():
         if isinstance(rule, Opaque):
-            rule.build([p for p in built(ready).parameters() if p.requires_grad])
+            given = list(parameters.values())
+            if planned.groups is not None:
+                given = planned.groups.of_torch(given, list(parameters), rule, rule.hyperparameters)
+            rule.build(given)
     if isinstance(ready.train, DataLoader) or not planned["batch_size"].varied:
         return
     fewest = planned.folds and min(len(train) for train, _ in planned.folds.rows(ready))
@@ -382,52 +464,76 @@ def _check_further(planned: Plan, ready: Prepared) -> None:
 
 def resume(
     store: str | Path,
-    problem: Problem | str | None = None,
+    problem: Problem | str | Callable[[Run], Any] | None = None,
     optimizers: Sequence[str | Formula] = (),
     schedules: Sequence[Given] = (),
     losses: Sequence[Any] = (),
     regularizers: Sequence[Any] = (),
     progress: bool | None = None,
     trust: bool = False,
+    callbacks: Sequence[Any] | None = None,
 ) -> Study:
     """Carry a stopped study on from its store; the results are those of one that never stopped.
 
     Args:
-        problem: needed only for a study that was given a `tw.Problem` object.
+        problem: needed only for a study that was given a `tw.Problem` object or a function of your own.
         optimizers, schedules, losses, regularizers: those of your own, needed only if they were given as objects.
         trust: whether files and modules that the store names may be run although they never ran on this machine.
+        callbacks: as `compare` takes them; those that the study was begun with unless given, as far as a store can name
+            them and this machine has used them before.
 
     Raises:
         PlanError: the problem or a formula has changed, or the store names one that is not trusted.
     """
+    followers = None if callbacks is None else callbacks_of(callbacks)
     study = Study.open(store, optimizers, schedules, losses, regularizers, trust)
     study.declared = problem
     if study.finished:
         return study
-    planned, ready = study.to_train(otherwise=f"resume it from Python: tw.resume({str(study.path)!r}, problem=…).")
-    return _carry_on(study, planned, ready, progress)
+    planned, ready = study.to_go_on(otherwise=f"resume it from Python: tw.resume({str(study.path)!r}, problem=…).")
+    return _carry_on(study, planned, ready, progress_for(progress), callbacks=followers)
 
 
-def _carry_on(study: Study, planned: Plan, ready: Prepared, progress: bool | None) -> Study:
+def _carry_on(
+    study: Study,
+    planned: Plan,
+    ready: Prepared | Loop,
+    display: Progress,
+    new: Opened | None = None,
+    callbacks: Sequence[Callback] | None = None,
+) -> Study:
+    """Train what is not trained yet; without callbacks given those that the store names hear of it."""
     if study.finished:
         return study
-    display: Progress = progress_for(progress)
     from ..engine.execute import execute  # what only training needs is imported when it begins
 
     with Store.open(study.path, write=True) as store, store.writing():
         store.stamp(provenance())
+        before = as_before(study.stored_callbacks, display.note) if callbacks is None else callbacks
+        audience = Audience(before, display.note)
+        if callbacks is not None and (texts := texts_of(callbacks)) != store.meta("callbacks", []):
+            store.set_meta("callbacks", texts)
+            trusted.remember(map(trusted.address, texts))
+        audience.begin(study)
         try:
-            execute(store, planned, ready, display)
+            execute(store, planned, ready, display, new, audience.passed)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"stopped; what is done is safe: carry on with `thalweg resume {study.path}`."
             ) from None
         finally:
             display.stop()
+            audience.end(study)
+            if audience.failures:
+                store.set_meta("unheard", audience.failures)
     return study
 
 
-def _facts(ready: Prepared) -> dict[str, Any]:
+def _facts(ready: Prepared | Loop) -> dict[str, Any]:
+    if isinstance(ready, Loop):
+        return loop_facts(ready)
+    from ..engine.programs import built
+
     source = dict(ready.source)
     if source.get("kind") == "file":
         path, _, function = source["spec"].rpartition(":")
@@ -447,10 +553,12 @@ def _facts(ready: Prepared) -> dict[str, Any]:
         "text": source.get("text", ""),
         "draws": ready.draws,
         **ready.form,
+        **ready.facts,
+        **observed(ready, built(ready)),
     }
 
 
-def _free_path(facts: dict[str, Any], planned: Plan) -> Path:
+def _free_path(facts: dict[str, Any], planned: Plan, limit: Limit | None) -> Path:
     """runs/<name>.db, or the next number if that holds another study."""
     stem = stem_of(facts["name"])
     path = Path("runs") / f"{stem}.db"
@@ -460,25 +568,34 @@ def _free_path(facts: dict[str, Any], planned: Plan) -> Path:
             break
         if kind == "store":
             with suppress(StoreError):
-                _same_study(path, facts, planned)
+                _same_study(path, facts, planned, limit)
                 break
         path = Path("runs") / f"{stem}-{number}.db"
     return path
 
 
-def _same_study(path: Path, facts: dict[str, Any], planned: Plan) -> None:
+def _same_study(path: Path, facts: dict[str, Any], planned: Plan, limit: Limit | None) -> None:
     """Refuse a store that holds anything but this very study."""
     results = Results(path)
+    limited = results.limit
     before, problem = results.stored_plan, results.problem
     stored = as_now(before)
     new = json.loads(json.dumps(planned.to_json()))
     words = {"batch_sizes": "batch sizes", "seeds": "number of seeds", "epochs": "number of epochs"}
     derived = {"directions", "specs", "states", "applies", "defaults", "grown", "looks", "refined", "untuned"}
-    derived |= {"grow", "refine"} - set(before)
+    derived |= {"grow", "refine", "usual"} - set(before)
     derived |= {"confirmation_epochs", "swaps"}
     if new["confirmation"] in [look["seeds"] for look in stored["looks"]]:  # it has been extended since
         derived.add("confirmation")
+    derived |= {"grow_total", "refine_total", "narrow"}
     changed = [str(words.get(k, k)) for k in new if k not in derived and new[k] != stored.get(k)]
+    if limited or limit is not None:  # the stored plan is what fitted into the time
+        same = limited and limited["asked"] == digest(planned)
+        changed = [] if same else ["settings"]
+        if {k: limited.get(k) for k in ("minutes", "until")} != (
+            limit.asked if limit else dict.fromkeys(("minutes", "until"))
+        ):
+            changed.append("time")
     if problem.get("fingerprint") != facts["fingerprint"]:
         changed.insert(0, "problem")
     if changed:

@@ -13,7 +13,7 @@ fewer problems.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -48,7 +48,8 @@ def searched(study: Results) -> pd.Series:
     search = table[table["stage"] == "search"]
     search = search.assign(status=search["status"].replace("stopped", "diverged"))
     losses = losses_of(study.plan, search, study.plan.criterion)
-    return pd.Series(losses.values.mean(axis=(1, 2)), pd.Index(losses.settings))
+    settings = [replace(one, further=tuple(study.plan.told(one).items())) for one in losses.settings]
+    return pd.Series(losses.values.mean(axis=(1, 2)), pd.Index(settings))
 
 
 def tried(searches: Mapping[str, pd.Series]) -> pd.DataFrame:

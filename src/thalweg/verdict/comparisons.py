@@ -29,6 +29,7 @@ from .chances import chances
 from .intervals import LEVEL, Interval, estimate, interval, reach
 from .margin import MARGIN
 from .pairs import Pairs, groups, letters
+from .picked import Picked
 
 MOST_SEEDS = 1000  # more than so many further seeds is not worth it
 POWER = 0.8
@@ -86,6 +87,7 @@ def rank(
     margin: float = MARGIN,
     looks: int = 0,
     independent: bool = False,
+    rivals: Sequence[np.ndarray] | None = None,
 ) -> tuple[list[int], Ranking]:
     """Order columns by their means, and say of each where it stands.
 
@@ -96,6 +98,8 @@ def rank(
         looks: how often the same evidence, less of it, has been tested before.
         independent: whether rows are not of one seed each, but repeats, (repeats, candidates); NaN where a candidate
             has fewer.
+        rivals: for each column the candidates (seeds, folds or parts, rivals) among which it was picked for its lowest
+            mean; none unless given. What is said then allows for all of these picks.
 
     Returns:
         The order (best first), and the ranking by column.
@@ -105,13 +109,17 @@ def rank(
     columns = [_runs(cells[..., k]) for k in range(width)]
     bad = [badness(column) for column in columns]
     order = sorted(range(width), key=lambda k: (bad[k][0] / columns[k].size, bad[k][1], k))
-    leader, pairs = order[0], Pairs.of(cells, order, overlap, level, not independent)
+    luck = Picked.of(cells, rivals, overlap, level)
+    of, whole = luck.counts, int(luck.counts.sum())
+    leader, pairs = order[0], Pairs.of(cells, order, overlap, level, not independent, of)
     # Of two that are alike one alone would else be called the best in twice as many studies.
-    grouped, each = groups(pairs.better, order), level / max(2, width - 1)
+    grouped, each = groups(pairs.better, order), level / max(2, whole - 1)
     most = pairs.most(each)
     infinite = np.array([lost > 0 for lost, _ in bad])
     near, errors = abs(bad[leader][1]) * margin, pairs.errors[0, leader]
-    picked = _picked_from(columns[leader], errors[np.isfinite(errors)] if independent else errors, overlap)
+    chances_of = _picked_from(columns[leader], errors[np.isfinite(errors)] if independent else errors, overlap, whole)
+    # What the others are the lowest of is known by its number alone.
+    lucky = [chances_of if k == leader else float(of[k]) for k in range(width)]
     standing = [_standing(pairs, columns, k, leader, near) for k in range(width)]
     later = spent(looks + 1)
     if independent:
@@ -124,17 +132,18 @@ def rank(
         ]
     else:
         advice = [_more(pairs, cells, k, leader, overlap, later, near, standing[k]) for k in range(width)]
-        behind_leader = [paired(columns[k], columns[leader], overlap, width) for k in range(width)]
+        behind_leader = [
+            paired(columns[k], columns[leader], overlap, whole if width > 1 else 1, float(of[k])) for k in range(width)
+        ]
     behind_leader[leader] = Interval(0.0, 0.0, 0.0)
     ahead, behind = pairs.better.sum(axis=0), pairs.better.sum(axis=1)
     regret = np.where(infinite, np.inf, np.where(infinite, -np.inf, most).max(axis=1, initial=0.0))
+    regret = np.maximum(regret, luck.most(each))
     return order, Ranking(
         groups=grouped,
         letters=letters(grouped, width),
         places=[(1 + int(ahead[k]), width - int(behind[k])) for k in range(width)],
-        mean=[
-            interval(one, overlap=overlap, picked_from=picked if k == leader else 1) for k, one in enumerate(columns)
-        ],
+        mean=[interval(one, overlap=overlap, picked_from=lucky[k]) for k, one in enumerate(columns)],
         difference=behind_leader,
         probability=chances(cells, np.array([mean for _, mean in bad]), seed, overlap, not independent),
         may_be_best=((pairs.most(1 - each).max(axis=1, initial=-np.inf) <= 0) & (ahead == 0)).tolist(),
@@ -157,11 +166,14 @@ def badness(losses: np.ndarray) -> tuple[int, float]:
     return losses.size - finite.size, float(finite.mean()) if finite.size else math.inf
 
 
-def paired(losses: np.ndarray, others: np.ndarray, overlap: float = 0.0, picked_from: float = 1) -> Interval:
+def paired(
+    losses: np.ndarray, others: np.ndarray, overlap: float = 0.0, picked_from: float = 1, picked: float = 1
+) -> Interval:
     """How much higher the losses are, cell by cell; both (seeds,) or (seeds, folds or parts).
 
     Args:
         picked_from: of how many the others have the lowest mean, so that differences to them are too large.
+        picked: of how many the losses have the lowest mean, so that differences are too small.
     """
     # Two infinite losses are counted as equal.
     with np.errstate(invalid="ignore"):
@@ -169,10 +181,11 @@ def paired(losses: np.ndarray, others: np.ndarray, overlap: float = 0.0, picked_
     if np.isposinf(gap).any() and np.isneginf(gap).any():
         return Interval(math.inf, -math.inf, math.inf)  # each diverged where the other did not
     lower = interval(gap, skewed=False, overlap=overlap, picked_from=picked_from)
-    return Interval(-lower.mean, -lower.high, -lower.low)
+    upper = lower if picked == 1 else interval(-gap, skewed=False, overlap=overlap, picked_from=picked)
+    return Interval(-lower.mean, -lower.high, -lower.low if picked == 1 else upper.high)
 
 
-def _picked_from(values: np.ndarray, errors: np.ndarray, overlap: float) -> float:
+def _picked_from(values: np.ndarray, errors: np.ndarray, overlap: float, whole: int) -> float:
     """Of how many means the lowest is as lucky as the leader's is, which were independent of each other.
 
     A pick is lucky only in what is the leader's own: what seeds and samples add for all alike plays no part in it.
@@ -180,15 +193,18 @@ def _picked_from(values: np.ndarray, errors: np.ndarray, overlap: float) -> floa
     Args:
         values: (seeds, folds or parts), of the leader.
         errors: (candidates,) of its differences to the others; that to itself is not used.
+        whole: of how many it is the lowest, which may be more.
     """
     width = len(errors)
+    if whole > width == 1:
+        return float(whole)
     if width < 2 or values.size < 2 or not (np.isfinite(values).all() and np.isfinite(errors).all()):
         return 1.0
     total = float(estimate(values, overlap).error) ** 2
     own = (np.square(errors).sum() - 1) / (width - 1) / 2  # the diagonal holds ones
     share = min(1.0, own / total) if total > 0 else 1.0
     tail = (1 - LEVEL) / 2
-    one, several = special.ndtri(tail), special.ndtri(tail / width)
+    one, several = special.ndtri(tail), special.ndtri(tail / whole)
     return tail / float(special.ndtr(-math.sqrt((1 - share) * one**2 + share * several**2)))
 
 

@@ -141,7 +141,7 @@ class Entry:
         return Setting(self.optimizer, self.lr, self.schedule, tuple(self.further.items()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """Which level is best here, which cannot be told apart from it, and what to beware of.
 
@@ -156,6 +156,8 @@ class Verdict:
         margin: differences up to that share of the best value do not matter.
         looks: how often the study had been confirmed before with less.
         criterion: by what runs are judged.
+        usual: factors that are tuned around the best (`Factor.usual`), and of which no entry has another than its usual
+            level; tables leave them out.
         replicate: what `seeds` counts: "seed", or "run" where runs made elsewhere do not say their seeds.
     """
 
@@ -176,6 +178,12 @@ class Verdict:
     epochs: int = 0
     stage: str = SEARCH
     most_samples: int = 0
+    usual: tuple[str, ...] = ()
+
+    @property
+    def further(self) -> list[str]:
+        """The factors beyond optimizer, rate and schedule that tables show."""
+        return [name for entry in self.entries[:1] for name in entry.further if name not in self.usual]
 
     @property
     def best(self) -> Entry:
@@ -194,6 +202,8 @@ class Verdict:
 
     def __str__(self) -> str:
         return "\n".join([self.sentence, *(f"  {note}" for note in self.notes)])
+
+    __repr__ = __str__
 
 
 def plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,29 @@ import numpy as np
 import pandas as pd
 
 from ..plan.criterion import Criterion
-from ..plan.factors import Setting
+from ..plan.factors import Factor, Setting
 from ..plan.folds import averaged
 from ..plan.looks import Look
 from ..plan.plan import Plan
-from .comparisons import paired
+from .comparisons import badness, paired
 from .entries import Default
 from .intervals import Interval, interval
-from .losses import ENDED, Losses, fold_codes, losses_of, matching
+from .losses import ENDED, Losses, by_setting, fold_codes, losses_of, matching
+
+
+@dataclass(frozen=True)
+class Picks:
+    """Which setting represents each level, and the others with this level that were run with fresh seeds."""
+
+    settings: list[Setting]
+    others: list[list[Setting]]
+
+    def rivals(self, fresh: Fresh, criterion: Criterion) -> list[np.ndarray]:
+        """For each level what the others are judged by, (seeds, folds or parts, others)."""
+        cells = fresh.cells([*self.settings, *(s for some in self.others for s in some)], criterion)
+        assert cells is not None  # all were run
+        ends = len(self.settings) + np.cumsum([0, *map(len, self.others)])
+        return [cells[..., start:end] for start, end in itertools.pairwise(ends)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +97,17 @@ class Fresh:
 
         One seed alone tells nothing of others, on however many samples.
         """
-        each = [self.runs[matching(self.runs, setting)].sort_values("seed") for setting in settings]
+        each = [self._by_setting.get(setting, self.runs[:0]) for setting in settings]
         tables = [self._of_fold(metric, [runs[fold_codes(runs) == fold] for runs in each]) for fold in self._folds]
         present = [table for table in tables if table is not None]
         return np.concatenate(present, axis=1) if len(present) == len(tables) > 0 else None
 
-    @property
+    @cached_property
+    def _by_setting(self) -> dict[Setting, pd.DataFrame]:
+        """The runs of each setting, in the order of their seeds."""
+        return by_setting(self.plan, self.runs.sort_values("seed", kind="stable"))
+
+    @cached_property
     def _folds(self) -> list[int]:
         return np.unique(fold_codes(self.runs)).tolist()
 
@@ -104,6 +125,25 @@ class Fresh:
         values = table[:, : known[-1] + 1 if known.size else 1].reshape(*members.shape, -1)
         lost = np.array([runs["status"] == "diverged" for runs in each])[..., None] | ~np.isfinite(values)
         return np.moveaxis(np.where(lost, np.inf, values), 0, -1)
+
+    def picks(self, factor: Factor, chosen: Sequence[Setting], criterion: Criterion) -> Picks | None:
+        """For each level the best of its settings; None where the search's choice of a level was not run again.
+
+        Args:
+            chosen: the setting of each level that the search has chosen; of equal means it stays.
+        """
+        if self.losses(criterion).rows(chosen) is None:
+            return None
+        levels = [setting[factor.name] for setting in chosen]
+        settings = [s for s in self.losses(criterion).settings if s[factor.name] in levels]
+        cells = self.cells(settings, criterion)
+        if cells is None:
+            return Picks(list(chosen), [[] for _ in chosen])
+        keys = {s: (*badness(cells[..., k]), s not in chosen, s.lr, s.schedule) for k, s in enumerate(settings)}
+        of_level = [[s for s in settings if s[factor.name] == level] for level in levels]
+        best = [min(some, key=keys.__getitem__) for some in of_level]
+        others = [[s for s in some if s != first] for some, first in zip(of_level, best, strict=True)]
+        return Picks(best, others)
 
     def test(self, setting: Setting) -> dict[str, Interval]:
         """metric → interval over the fresh seeds (and samples) of a setting, on the test part."""
@@ -123,15 +163,21 @@ class Fresh:
         """The runs that met the test part, of a cross-validation beside the means over its folds."""
         return self.runs[fold_codes(self.runs) < 0] if self.plan.folds is None else averaged(self.runs)
 
-    def default(self, setting: Setting, criterion: Criterion) -> Default | None:
-        """The optimizer of that setting at its own defaults; None where that was not run."""
-        default, sign = self.plan.default(setting), criterion.sign
+    def default(self, setting: Setting, chosen: Setting, criterion: Criterion) -> Default | None:
+        """The optimizer of that setting at its own defaults; None where that was not run.
+
+        Args:
+            chosen: by the search, with whose batch size, loss and regularizer it was run, if not with the setting's.
+        """
+        sign, there = criterion.sign, self.losses(criterion).settings
+        defaults = [one for one in map(self.plan.default, (setting, chosen)) if one in there]
+        default = defaults[0] if defaults else None
         if default is None or self.losses(criterion).rows([default, setting]) is None:
             return None
         rows = self.cells([default, setting], criterion)
         assert rows is not None  # both settings are there
-        chosen, untuned, tuned = default == setting, rows[..., 0], rows[..., 1]
-        difference = Interval(0.0, 0.0, 0.0) if chosen else paired(untuned, tuned, self.plan.overlap)
+        same, untuned, tuned = default == setting, rows[..., 0], rows[..., 1]
+        difference = Interval(0.0, 0.0, 0.0) if same else paired(untuned, tuned, self.plan.overlap)
         value = interval(untuned, overlap=self.plan.overlap).times(sign)
         further = dict(default.further)
-        return Default(default.lr, default.schedule, further, chosen, value, difference.times(sign), self.test(default))
+        return Default(default.lr, default.schedule, further, same, value, difference.times(sign), self.test(default))

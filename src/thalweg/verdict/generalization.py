@@ -99,12 +99,13 @@ def generalization(plan: Plan, verdict: Verdict, members: pd.DataFrame, curves: 
 
 
 def _curves(runs: pd.DataFrame, curves: pd.DataFrame) -> _Curves | None:
-    """Of the seeds that have ended, None while there are none; a run that diverged has infinite losses."""
+    """Of the seeds that have ended, None while there are none, or where runs lack one of the losses; a run that
+    diverged has infinite ones."""
     unfinished = runs.loc[~runs["status"].isin(["finished", "diverged"]), "seed"]
     runs = runs[~runs["seed"].isin(unfinished)]
     keyed = runs.assign(fold=fold_codes(runs))[["member", "seed", "fold", "status", "step"]]
     rows = points(curves[curves["metric"].isin(["train_loss", "validation_loss"])], keyed)
-    if rows.empty:
+    if rows.empty or rows.groupby("member")["metric"].nunique().reindex(keyed["member"]).ne(2).any():
         return None
     # Folds may have a different number of steps in an epoch.
     rows["epoch"] = rows.groupby(["member", "metric"], observed=True)["step"].rank("dense").astype(int)
@@ -114,6 +115,8 @@ def _curves(runs: pd.DataFrame, curves: pd.DataFrame) -> _Curves | None:
         values = wide.sort_index(axis=1).to_numpy(float)
         seeds = keyed["seed"].nunique()
         tables.append(np.where(np.isfinite(values), values, np.inf).reshape(len(values), seeds, -1))
+    if len(tables[0]) != len(tables[1]):
+        return None
     steps = rows.groupby("epoch")["step"].max().to_numpy()
     return _Curves(steps, *tables)
 
@@ -166,7 +169,10 @@ def _word(curves: _Curves, at: int, rise: Interval, lowest: np.ndarray | None, d
             return UNDERFITS, (
                 f"its training loss {train[-1].mean():.3g} stays above the {lowest.mean():.3g} that another reaches"
             )
-    return FITS, "its validation loss has settled" if since >= 0 else "one epoch shows no course"
+    if since < 0:
+        return FITS, "one epoch shows no course"
+    settled = difference(validation[0] - validation[-1]).low > 0
+    return FITS, "its validation loss has settled" if settled else "its validation loss is as after the first epoch"
 
 
 def _gap(gap: Interval | None) -> str:

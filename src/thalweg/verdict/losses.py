@@ -79,10 +79,20 @@ def searched(plan: Plan, members: pd.DataFrame, by: str = "optimizer") -> pd.Dat
 def _behind(plan: Plan, members: pd.DataFrame, finer: Sequence[Setting]) -> tuple[pd.DataFrame, pd.Series]:
     """The runs of the search on the grid and at these finer settings, and the settings of the latter."""
     search = members[members["stage"] == "search"]
-    beside = search.loc[~search["lr"].isin(plan.rates), setting_columns(plan)]
+    columns = [name for name in setting_columns(plan) if name not in search]  # which an empty table lacks
+    search = search.assign(**dict.fromkeys(columns, math.nan)) if columns else search
+    beside = search.loc[~_on_grid(plan, search), setting_columns(plan)]
     settings = pd.Series([_setting(row) for row in beside.to_dict("records")], beside.index, dtype=object)
     others = settings.isin({*plan.refinement} - {*finer})
     return search.drop(settings.index[others]), settings[~others]
+
+
+def _on_grid(plan: Plan, search: pd.DataFrame) -> pd.Series:
+    """Which runs have a rate of the grid, and usual values of what is tuned around the best."""
+    rows = search["lr"].isin(plan.rates)
+    for f in plan.tuned:
+        rows &= search[f.name].isna() | (search[f.name] == search["optimizer"].map(f.usual))
+    return rows
 
 
 def _unfinished_rounds(plan: Plan, search: pd.DataFrame, finer: pd.Series, by: str) -> list[int]:
@@ -146,10 +156,16 @@ def _setting(row: Mapping[str, Any]) -> Setting:
     return Setting(str(row["optimizer"]), float(row["lr"]), str(row["schedule"]), levels)
 
 
+def by_setting(plan: Plan, members: pd.DataFrame) -> dict[Setting, pd.DataFrame]:
+    """Setting → its rows of the table of members; settings in the order in which they are met."""
+    names = setting_columns(plan)
+    groups = members.groupby(names, sort=False, dropna=False) if len(members) else []
+    return {_setting(rows[names].iloc[:1].to_dict("records")[0]): rows for _, rows in groups}
+
+
 def matching(members: pd.DataFrame, setting: Setting) -> pd.Series:
     """Which rows of the table of members have that setting."""
-    first = {"optimizer": setting.optimizer, "lr": setting.lr, "schedule": setting.schedule}
-    return having(members, {**first, **dict(setting.further)})
+    return having(members, setting.levels)
 
 
 def having(members: pd.DataFrame, levels: Mapping[str, Level]) -> pd.Series:

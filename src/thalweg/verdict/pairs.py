@@ -47,7 +47,15 @@ class Pairs:
     factor: np.ndarray
 
     @classmethod
-    def of(cls, cells: np.ndarray, by_mean: list[int], overlap: float, level: float, paired: bool = True) -> Pairs:
+    def of(
+        cls,
+        cells: np.ndarray,
+        by_mean: list[int],
+        overlap: float,
+        level: float,
+        paired: bool = True,
+        picked: np.ndarray | None = None,
+    ) -> Pairs:
         """Test them all.
 
         Args:
@@ -56,6 +64,8 @@ class Pairs:
             by_mean: the candidates in the order of their means.
             overlap: as `intervals.estimate` takes it.
             level: of significance, for all pairs together.
+            picked: (candidates,) of how many each is the one with the lowest mean: to be the better one of a pair is
+                then as easy for it as that many chances make it (Bonferroni); 1 unless given.
         """
         width = cells.shape[-1]
         gap, factor = np.zeros((width, width)), np.ones((width, width))
@@ -71,7 +81,9 @@ class Pairs:
                 apart, spreads, free = repeats.differences(cells[:, 0], before, after)
             p = _p_values(apart, spreads, free)
             _p_of_divergence(p, lost, ~np.isnan(cells), before, after)
-            p, times = _adjusted(p, width)
+            chances = 1.0 if picked is None else picked[before]
+            p, times = _adjusted(np.minimum(1, chances * p), width)
+            times = chances * times
             better[before, after] = p < level
             errors, freedoms = np.ones((2, len(spreads), width, width))
             for table, values in ((errors, spreads), (freedoms, free), (factor, times)):
@@ -83,6 +95,17 @@ class Pairs:
         """(rows, columns) how much worse than the column the row is at the most: the one-sided bound at that level."""
         most = self.gap + reach(self.errors, self.freedoms, level)
         return np.where(np.eye(len(most), dtype=bool), -np.inf, most)
+
+
+def above(one: np.ndarray, others: np.ndarray, overlap: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """By how much the mean of the one is above those of others, (others,), with (ways, others) errors and freedoms.
+
+    Args:
+        one, others: (seeds, folds or parts), and with a last axis of candidates; all finite.
+    """
+    cells = np.concatenate([others, one[..., None]], axis=-1)
+    last = cells.shape[-1] - 1
+    return _differences(cells, np.zeros(cells.shape, dtype=bool), np.arange(last), np.full(last, last), overlap)
 
 
 def _differences(

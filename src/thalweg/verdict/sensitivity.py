@@ -93,6 +93,7 @@ def sensitivity(plan: Plan, members: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(plan: Plan, setting: Setting, means: dict[Setting, float], lost: pd.DataFrame) -> dict[str, Any]:
+    setting = plan.on_grid(setting)
     rates = np.array(plan.rates_of(setting))
     losses = np.array([means.get(replace(setting, lr=rate), math.nan) for rate in rates.tolist()])
     shared = plan.rates_of(setting) if plan.points else plan.rates  # without what only some were tried at

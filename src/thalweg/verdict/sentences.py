@@ -6,16 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from ..plan.criterion import Criterion
 from ..plan.factors import Factor, Setting, shown, words_of
 from ..plan.folds import Folds
 from ..plan.plan import Plan
 from ..population.member import RUINED
 from .advice import in_parts, spreads, still_open
 from .answer import answer
-from .comparisons import OPEN, SAME, badness, rank
+from .comparisons import OPEN, SAME
 from .entries import Entry, Verdict
 from .intervals import ROUNDING
 from .words import called, listed, percent, rest
@@ -43,7 +40,8 @@ def sentence(plan: Plan, factor: Factor, name: str, verdict: Verdict) -> str:
 def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> list[str]:
     """What to beware of, and what would help."""
     entries, confirmed, seeds = verdict.entries, verdict.confirmed, verdict.seeds
-    words = edges(factor, entries)
+    words = [plan.groups.sentence] if plan.groups is not None else []
+    words += edges(factor, entries)
     words += _grown(plan) + _drawn(plan) + _refined(plan, factor)
     words += unequal(factor, verdict, ". search='sobol' gives all as many")
     lost = sum(e.diverged for e in entries)
@@ -233,11 +231,15 @@ def unequal(factor: Factor, verdict: Verdict, remedy: str) -> list[str]:
 
 def _refined(plan: Plan, factor: Factor) -> list[str]:
     """How many finer settings each level had, and how fine."""
-    rounds = sum(bool(one.get(factor.name)) for one in plan.refined)
-    if not rounds:
+    done = sum(bool(one.get(factor.name)) for one in plan.refined)
+    if not done:
         return []
+    rounds = min(done, plan.refine)
     more = f"{2 * rounds} more, down to 1/{2**rounds} of the grid's step"
-    return [f"Around its best rate each {factor.kind.words} was tried at {more}."]
+    words = [f"Around its best rate each {factor.kind.words} was tried at {more}."]
+    if done > rounds:
+        words.append(f"There it was also tried with another {' or '.join(f.name for f in plan.tuned)}.")
+    return [" ".join(words)]
 
 
 def _by_chance(factor: Factor, entries: Sequence[Entry], comparisons: int) -> list[str]:
@@ -303,29 +305,21 @@ def _at_defaults(plan: Plan) -> list[str]:
     return [f"Left at their defaults: {', '.join(words)}."] if words else []
 
 
-def passed_over(
-    plan: Plan, factor: Factor, by: Criterion, best: Setting, settings: Sequence[Setting], values: np.ndarray
-) -> list[str]:
-    """What the fresh seeds say against the choice of the search: another setting that did reliably better.
-
-    It stays unchosen, because the numbers of the one that did best there would be too good.
+def turned(plan: Plan, factor: Factor, chosen: Sequence[Setting], verdict: Verdict) -> list[str]:
+    """Of which levels another setting did best with fresh seeds than in the search.
 
     Args:
-        by: what the values are of.
-        settings, values: all that were confirmed, and what they are judged by (settings, seeds, folds), the lower the
-            better.
+        chosen: the setting of each level that was best in the search.
     """
-    at = settings.index(best)
-    first = min(range(len(settings)), key=lambda k: (*badness(values[k]), k))
-    _, ranked = rank(np.moveaxis(values[[at, first]], 0, -1), overlap=plan.overlap)
-    if first == at or len(ranked.groups) == 1:
+    best = {entry.setting[factor.name]: entry.setting for entry in verdict.entries}
+    others = [s for s in chosen if best[s[factor.name]] != s]
+    words = [f"{shown(s[factor.name])} {rest(plan, factor, s)}" for s in others]
+    if not words:
         return []
-    other, loss = settings[first], f"{by.sign * ranked.mean[1].mean:.4g}"
     return [
         (
-            f"{called(factor, other[factor.name])} ({rest(plan, factor, other)}) did better with fresh seeds ({loss}) "
-            "than the best above, but not in the search, by which settings are chosen; more seeds would choose "
-            "more surely."
+            "Of the settings that were run again, another one was best with fresh seeds than in the search, which had "
+            f"{listed(words)}; what is said allows for that pick."
         )
     ]
 

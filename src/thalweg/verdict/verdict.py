@@ -1,10 +1,12 @@
 """The ranking, along any factor, and how sure it is.
 
-Each level of the factor that is ranked (each optimizer by default) is represented by its best setting: the one with the
-best mean over the search's seeds among all that have this level, whatever their other factors. What is reported about
-that setting comes, once the study is complete, from fresh seeds that had no part in the choice. The mean is of what
-the study judges by (`plan.criterion`): the validation loss at the end unless it says otherwise. A run that diverged,
-whose loss stopped being finite or ended above ten times that of its untrained weights, counts as infinitely bad.
+The search chooses, for each level of each factor that is ranked, the setting with the best mean over its seeds among
+all that have this level, whatever their other factors. These run again with fresh seeds, and all numbers are of these
+runs. Each level (each optimizer by default) is then represented by the best of all settings with this level that were
+run again, for whichever factor they were chosen: so the first of every ranking of a study is the same setting. What is
+said allows for the pick (`picked.py`). Until the study is complete the search's choice stands. The mean is of what the
+study judges by (`plan.criterion`): the validation loss at the end unless it says otherwise. A run that diverged, whose
+loss stopped being finite or ended above ten times that of its untrained weights, counts as infinitely bad.
 Validation is always judged by the problem's own loss or metrics, so that settings trained with different losses can be
 compared.
 
@@ -32,11 +34,11 @@ from ..plan.plan import Plan
 from .advice import longer
 from .comparisons import Ranking, badness, rank
 from .entries import Default, Entry, Judged, Verdict
-from .fresh import Fresh
+from .fresh import Fresh, Picks
 from .intervals import Interval, quantile, spread
 from .losses import Losses, search_losses, searched, setting_columns
 from .margin import MARGIN
-from .sentences import notes, passed_over, sentence
+from .sentences import notes, sentence, turned
 
 Chosen = dict[Level, tuple[Setting, float]]
 
@@ -109,15 +111,17 @@ def judge(
     fresh = Fresh.of(plan, members, parts)
     if criterion != plan.criterion:
         search = search_losses(plan, members, factor.name, criterion)
-    again = fresh.losses(criterion)
-    before, confirmed = search.rows(settings), again.rows(settings)
-    assert before is not None  # the search is complete on its seeds
-    judged = _Judged(plan, factor, criterion, members, costs, search, settings, before, confirmed, fresh)
+    picks = fresh.picks(factor, settings, criterion)
+    first = settings if picks is None else picks.settings
+    confirmed = None if picks is None else fresh.losses(criterion).rows(first)
+    judged = _Judged(plan, factor, criterion, members, costs, search, settings, first, confirmed, fresh, picks)
+    settings = first
     by_part = None if confirmed is None else fresh.by_part(settings, criterion)
     swaps = 0 if fresh.look is None else fresh.look.swaps
     judging = 0 if by_part is None else samples[0] + (plan.swaps.samples(swaps) if plan.swaps else 0)
     cells = judged.each_run if by_part is None else by_part
-    order, ranked = rank(cells, overlap=plan.overlap, margin=margin, looks=fresh.looks)
+    rivals = None if picks is None else picks.rivals(fresh, criterion)
+    order, ranked = rank(cells, overlap=plan.overlap, margin=margin, looks=fresh.looks, rivals=rivals)
     levels = [shown(setting[factor.name]) for setting in settings]
     verdict = Verdict(
         entries=judged.entries(order, ranked, cells, judging),
@@ -136,10 +140,11 @@ def judge(
         epochs=plan.epochs if fresh.look is None else fresh.look.epochs,
         stage=SEARCH if fresh.look is None else plan.stage(fresh.look),
         most_samples=0 if plan.folds is not None else samples[1],
+        usual=tuple(f.name for f in plan.tuned if not any(f.name in plan.told(setting) for setting in settings)),
     )
     words = notes(plan, factor, verdict, ranked.comparisons) + longer(plan, factor, verdict, _before(judged, parts))
     if verdict.confirmed:
-        words += passed_over(plan, factor, criterion, verdict.best.setting, again.settings, again.values)
+        words += turned(plan, factor, judged.chosen, verdict)
     return replace(verdict, sentence=sentence(plan, factor, name, verdict), notes=tuple(words))
 
 
@@ -160,8 +165,10 @@ class _Judged:
 
     Attributes:
         search: what the search's settings were judged by.
-        before: that of the chosen ones, (seeds, folds, settings).
-        confirmed: the same over fresh seeds; None before the confirmation.
+        chosen: the setting of each level that the search has chosen.
+        settings: the one that represents the level.
+        confirmed: what these were judged by over fresh seeds, (seeds, folds, settings); None before the confirmation.
+        picks: how they were picked; None before.
     """
 
     plan: Plan
@@ -170,15 +177,23 @@ class _Judged:
     members: pd.DataFrame
     costs: Mapping[str, Any]
     search: Losses
+    chosen: Sequence[Setting]
     settings: Sequence[Setting]
-    before: np.ndarray
     confirmed: np.ndarray | None
     fresh: Fresh
+    picks: Picks | None
 
     @property
     def each_run(self) -> np.ndarray:
         """(seeds, folds, settings), each run on all samples."""
-        return self.before if self.confirmed is None else self.confirmed
+        rows = self.search.rows(self.settings) if self.confirmed is None else self.confirmed
+        assert rows is not None  # the search is complete on its seeds
+        return rows
+
+    def before(self, setting: Setting) -> float:
+        """Its mean in the search; NaN for defaults that were not tried there."""
+        rows = self.search.rows([setting])
+        return math.nan if rows is None else self.criterion.sign * float(rows.mean())
 
     def entries(self, order: Sequence[int], ranked: Ranking, cells: np.ndarray, samples: int) -> tuple[Entry, ...]:
         """Best first.
@@ -189,7 +204,9 @@ class _Judged:
         """
         metrics, tried = self._metrics(), self._tried()
         longer = 1 if self.fresh.look is None else self.fresh.look.epochs / self.plan.epochs
-        steps = {s: round(longer * n) for s, n in zip(self.search.settings, self.search.steps, strict=True)}
+        again = self.fresh.losses(self.criterion)
+        steps = dict(zip(again.settings, again.steps, strict=True))  # of defaults that were not in the search
+        steps |= {s: round(longer * n) for s, n in zip(self.search.settings, self.search.steps, strict=True)}
         evidence = {
             k: {
                 "more_samples": ranked.more_parts[k] * (samples or 1),
@@ -207,7 +224,7 @@ class _Judged:
         plan, setting, sign = self.plan, self.settings[k], self.criterion.sign
         value, final = ranked.mean[k].times(sign), self.confirmed is not None
         tuned = final and self.factor.name == "optimizer"
-        default = self.fresh.default(setting, self.criterion) if tuned else None
+        default = self.fresh.default(setting, self.chosen[k], self.criterion) if tuned else None
         lost, mean_of_rest = badness(self.each_run[..., k])
         return Entry(
             optimizer=setting.optimizer,
@@ -221,7 +238,7 @@ class _Judged:
             may_be_best=ranked.may_be_best[k],
             regret=ranked.regret[k],
             probability_best=ranked.probability[k],
-            search_value=sign * float(self.before[..., k].mean()),
+            search_value=self.before(setting),
             edge=_edge([*plan.rates, *plan.rates_of(setting, self.factor.name)], setting.lr),
             test=self.fresh.test(setting) if final else {},
             seconds_per_step=seconds_per_step(plan, self.costs, setting),
@@ -264,7 +281,8 @@ class _Judged:
                 values = self.fresh.cells(self.settings, other)
             if values is None:
                 continue
-            _, ranked = rank(values, overlap=self.plan.overlap, looks=self.fresh.looks)
+            rivals = None if self.picks is None else self.picks.rivals(self.fresh, other)
+            _, ranked = rank(values, overlap=self.plan.overlap, looks=self.fresh.looks, rivals=rivals)
             result[name] = [
                 Judged(one.times(sign), letters, may)
                 for one, letters, may in zip(ranked.mean, ranked.letters, ranked.may_be_best, strict=True)

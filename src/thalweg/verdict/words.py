@@ -23,7 +23,7 @@ def rest(plan: Plan, factor: Factor, setting: Setting) -> str:
         "optimizer": setting.optimizer,
         "lr": f"rate {setting.lr:.3g}",
         "schedule": setting.schedule,
-        **{f.name: f.called(setting[f.name]) for f in plan.further if setting[f.name] is not None},
+        **{name: plan[name].called(level) for name, level in plan.told(setting).items()},
     }
     return ", ".join(text for name, text in words.items() if name != factor.name)
 

@@ -1,0 +1,91 @@
+"""A training loop of the user's own, as what a study trains: `Loop`.
+
+It stands where a prepared problem stands, and is all that is known: a function that is given a `Run` and reports to it.
+Model, data and loss are its own affair. Read next: `run.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import ProblemError
+from .source import source_text
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """A function (run) → None that trains one member.
+
+    Attributes:
+        train: the function.
+        name: what tables call the study.
+        kind: "object", "file", "module" or "command": how it is found again.
+        spec: the file.py:function, package.module:function or command.
+        text: its source.
+        workers: runs at once; None for as many as there are cores.
+    """
+
+    train: Callable[[Any], Any]
+    name: str
+    kind: str = "object"
+    spec: str = ""
+    text: str = field(default="", repr=False)
+    workers: int | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Of its name, and not of its text: a loop that fails is repaired, and its study goes on."""
+        command = self.spec if self.kind == "command" else ""
+        return hashlib.sha256("\n".join(["loop", self.name, command]).encode()).hexdigest()
+
+    @contextlib.contextmanager
+    def importable(self) -> Iterator[None]:
+        """A file's folder on the import path, for what the function imports when it is called."""
+        place, _, _ = self.spec.rpartition(":")
+        folder = str(Path(place).expanduser().resolve().parent)
+        if self.kind != "file" or folder in sys.path:
+            yield
+            return
+        sys.path.insert(0, folder)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ValueError):
+                sys.path.remove(folder)
+
+
+def takes_run(thing: Any) -> bool:
+    """Whether it is a function that must be given one argument, as a loop is.
+
+    >>> takes_run(lambda run: None), takes_run(lambda: None), takes_run(lambda run, data=None: None)
+    (True, False, True)
+    """
+    if not callable(thing) or inspect.isclass(thing):
+        return False
+    try:
+        parameters = inspect.signature(thing).parameters.values()
+    except (TypeError, ValueError):  # of what is not written in Python
+        return False
+    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) == 1
+
+
+def loop_of(train: Callable[[Any], Any]) -> Loop:
+    """A user's function as a loop.
+
+    Raises:
+        ProblemError: it cannot be called with a run alone.
+    """
+    if not takes_run(train):
+        raise ProblemError(
+            f"{getattr(train, '__name__', type(train).__name__)} is not a training loop: give a function of one "
+            "argument, def train(run: tw.Run), or a tw.Problem."
+        )
+    name = getattr(train, "__name__", type(train).__name__).strip("<>")
+    return Loop(train, name, text=source_text(train))

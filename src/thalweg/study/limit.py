@@ -1,0 +1,136 @@
+"""The time that a study has: ``minutes=30`` or ``until="18:00"``, and the plan that fits into it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PlanError, short
+from ..numbers import Range
+from ..plan.plan import Plan
+from ..plan.shorter import left_out, shorter
+from ..plan.stored import FULL_BUDGET
+
+if TYPE_CHECKING:
+    from ..engine.forecast import Forecast
+    from ..engine.programs import Programs
+
+FILLED = 0.8  # of the time, at most, by what is planned: the rest is for growth, and for what was not foreseen
+UNHALVED = 0.4  # by a plan without halving, which can leave less out once it has begun
+_FORMS = "give HH:MM, e.g. 18:00, or a date and time, e.g. 2030-01-31T18:00"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A time that was asked for.
+
+    Attributes:
+        minutes, until: as given; one of them.
+        end: by `time.monotonic`.
+    """
+
+    minutes: float | None
+    until: str | None
+    end: float
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        return {"minutes": self.minutes, "until": self.until}
+
+    def __str__(self) -> str:
+        return f"{self.minutes:g} minutes" if self.until is None else f"the time until {self.until}"
+
+    def to_json(self, asked: Plan, words: Sequence[str]) -> dict[str, Any]:
+        """What a store keeps of it."""
+        return {**self.asked, "asked": digest(asked), "words": [*words]}
+
+
+def digest(plan: Plan) -> str:
+    """What tells the plan that was asked for from others."""
+    return hashlib.sha256(json.dumps(plan.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+def limit_of(minutes: Any, until: Any) -> Limit | None:
+    """The time that the arguments give, from now on; None for neither.
+
+    Raises:
+        PlanError: both are given, or one is not a time to come.
+    """
+    if minutes is not None and until is not None:
+        raise PlanError(f"both minutes={minutes!r} and until={until!r} are given; give one of them.")
+    if minutes is not None:
+        allowed = Range(0, 10**7, above=True)
+        return Limit(float(allowed.check("minutes", minutes, PlanError)), None, time.monotonic() + 60 * minutes)
+    if until is None:
+        return None
+    now = datetime.now()
+    moment = _moment(until, now)
+    return Limit(None, moment.isoformat(timespec="minutes"), time.monotonic() + (moment - now).total_seconds())
+
+
+def _moment(until: Any, now: datetime) -> datetime:
+    """The next moment of that name.
+
+    >>> print(_moment("18:00", datetime(2030, 1, 31, 12, 0)), _moment("9:30", datetime(2030, 1, 31, 12, 0)))
+    2030-01-31 18:00:00 2030-02-01 09:30:00
+    """
+    if not isinstance(until, str | datetime):
+        raise PlanError(f"until is {short(repr(until))}; {_FORMS}.")
+    moment = until
+    if isinstance(moment, str):
+        for form in ("%H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"):
+            try:
+                read = datetime.strptime(moment.strip(), form)
+            except ValueError:
+                continue
+            if form == "%H:%M":
+                read = datetime.combine(now.date(), read.time())
+                read += timedelta(days=read <= now)
+            moment = read
+            break
+    if isinstance(moment, str):
+        raise PlanError(f"until is {short(repr(until))}; {_FORMS}.")
+    if moment.tzinfo is not None:
+        moment = moment.astimezone().replace(tzinfo=None)
+    if moment <= now:
+        raise PlanError(f"until is {until}, and it is {now:%Y-%m-%dT%H:%M} now; give a time to come.")
+    return moment
+
+
+def fitted(programs: Programs, would: Forecast, limit: Limit) -> tuple[Programs, Forecast, list[str]]:
+    """The largest plan that fits, its forecast, and in words what it leaves out.
+
+    Raises:
+        PlanError: even the least does not fit.
+    """
+    from ..engine.forecast import duration, smaller
+
+    asked, left = programs.plan, limit.end - time.monotonic()
+    plan = asked
+    for plan in shorter(asked):
+        narrower = programs.wider(plan)
+        would = smaller(narrower, would)
+        share = UNHALVED if plan.budget == FULL_BUDGET and plan.epochs > 1 else FILLED
+        if would.seconds <= share * left:
+            words = ", ".join(left_out(asked, plan))
+            said = f"To fit into {limit}: {words}." if words else f"It fits into {limit} as it is."
+            return narrower, would, [said]
+    words = ", ".join(left_out(asked, plan)) or "the plan as it is"
+    enough = _enough(limit, would.seconds / FILLED, left)
+    raise PlanError(
+        f"{limit} {'are' if limit.until is None else 'is'} too short: even the least that says something ({words}) "
+        f"takes about {duration(would.seconds)}; give {enough}, fewer optimizers or schedules, or fewer epochs."
+    )
+
+
+def _enough(limit: Limit, seconds: float, left: float) -> str:
+    """What time would do; of the minutes some are over already."""
+    if limit.minutes is None:
+        return f"{(datetime.now() + timedelta(seconds=seconds)):%Y-%m-%dT%H:%M} or later"
+    return f"{math.ceil(10 * (limit.minutes + (seconds - left) / 60)) / 10:g} minutes"

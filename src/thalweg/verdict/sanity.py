@@ -1,0 +1,77 @@
+"""Signs that a result means little, said on top: nothing beats guessing, inputs without a scale, too few samples, ….
+
+Each is a sentence on what is seen, what it means and what to do; the facts are those of `problem/observed.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..plan.plan import Plan
+from .entries import Verdict
+
+BEATEN = 0.99  # times the loss of guessing, below which something was learned
+LARGE = 100.0  # root mean square of a column of inputs
+FEWEST = 30  # validation samples
+SUM = 1e-3  # by which the sum of shares may differ from 1
+
+
+def notes(problem: Mapping[str, Any], plan: Plan, verdict: Verdict) -> list[str]:
+    """The signs that are there.
+
+    Args:
+        problem: as the store has it.
+    """
+    return [*_guessing(problem, verdict), *_inputs(problem), *_targets(problem), *_step(problem), *_few(problem, plan)]
+
+
+def _guessing(problem: Mapping[str, Any], verdict: Verdict) -> Iterator[str]:
+    guess = problem.get("guess")
+    if guess is None or guess <= 0 or not verdict.entries or verdict.criterion.column != "validation_loss":
+        return
+    if (best := verdict.entries[0].value.mean) >= BEATEN * guess:
+        yield (
+            f"Nothing beats guessing: the best validation loss is {best:.3g}, and the same answer for every "
+            f"sample gives {guess:.3g}; check that inputs and targets belong together, then try other rates, "
+            "more epochs or another model."
+        )
+
+
+def _inputs(problem: Mapping[str, Any]) -> Iterator[str]:
+    low, high = _ends(problem.get("input_sizes"), 0.0)
+    if high > LARGE:
+        yield (
+            f"Inputs are not scaled: columns have root mean squares from {low:.2g} to {high:.2g}, so that a rate "
+            "that suits one is far off for another; scale them, e.g. with preprocess=StandardScaler()."
+        )
+
+
+def _targets(problem: Mapping[str, Any]) -> Iterator[str]:
+    low, high = _ends(problem.get("target_sums"), 1.0)
+    if low < 1 - SUM or high > 1 + SUM:
+        yield (
+            f"Rows of the targets sum to {low:.3g} to {high:.3g}, and cross-entropy takes them for shares of one "
+            "whole; did you mean loss='bce', where any number of classes may be true?"
+        )
+
+
+def _step(problem: Mapping[str, Any]) -> Iterator[str]:
+    if problem.get("ignored_step"):
+        yield (
+            f"The model's training_step was not called: its forward and the loss {problem.get('loss')} were; give "
+            "loss=lambda model, batch: model.training_step(batch, 0) to train with it."
+        )
+
+
+def _few(problem: Mapping[str, Any], plan: Plan) -> Iterator[str]:
+    count = problem.get("validation_samples", 0)
+    if 0 < count < FEWEST and plan.folds is None and plan.swaps is None:
+        yield (
+            f"Only {count} validation sample{'s judge' if count > 1 else ' judges'}, so few that other samples "
+            "could turn the order over; give more validation data, or folds=5 (--folds 5)."
+        )
+
+
+def _ends(values: Sequence[float] | None, usual: float) -> tuple[float, float]:
+    return (min(values), max(values)) if values else (usual, usual)
