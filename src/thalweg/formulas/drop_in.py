@@ -11,6 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
+
+from ..errors import UsageError
+
 # The tuples that are arguments of the classes, and the hyperparameters they hold.
 TUPLES = {
     "betas": ("beta1", "beta2", "beta3"),
@@ -66,3 +70,37 @@ class DropIn:
                 together = tuple(values.pop(part) for part in parts if part in values)
                 values = {"lr": values.pop("lr"), whole: together, **values}
         return {**values, **{name: True for name in self.chosen_by if name not in values}}
+
+
+def check(group: Mapping[str, Any], *, grouped: bool) -> None:
+    """Refuse hyperparameters outside of their range, in torch's words; of a rule of one's own, the rate."""
+    for name, value in group.items():
+        if isinstance(value, torch.Tensor) and name != "params" and value.numel() != 1:
+            raise UsageError(f"Tensor {name} must be 1-element, not of shape {tuple(value.shape)}.")
+        if name in (_FROM_ZERO if grouped else ("lr",)) and not value >= 0.0:
+            raise UsageError(f"Invalid {_FROM_ZERO[name]}: {value}; it must be at least 0.")
+        if not grouped:
+            continue
+        for place, beta in enumerate(value if name == "betas" else ()):
+            if not 0.0 <= beta < 1.0:
+                raise UsageError(f"Invalid beta parameter at index {place}: {beta}; it must be in [0, 1).")
+        if name == "rho" and not 0.0 <= value <= 1.0:
+            raise UsageError(f"Invalid rho value: {value}; it must be in [0, 1].")
+        if name == "etas" and not 0.0 < value[0] < 1.0 < value[1]:
+            raise UsageError(f"Invalid eta values: {value[0]}, {value[1]}; one below 1 and one above.")
+    if group.get("nesterov") and (group["momentum"] <= 0 or group["dampening"] != 0):
+        raise UsageError("Nesterov momentum requires a momentum and zero dampening.")
+    for name in ("capturable", "differentiable"):
+        if group.get(name):
+            raise UsageError(f"{name}=True is not available: leave it out, or use torch.optim's own class.")
+
+
+_FROM_ZERO = {
+    "lr": "learning rate",
+    "eps": "epsilon value",
+    "weight_decay": "weight_decay value",
+    "momentum": "momentum value",
+    "lr_decay": "lr_decay value",
+    "momentum_decay": "momentum_decay value",
+    "initial_accumulator_value": "initial_accumulator_value value",
+}

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
+from ..formulas.drop_in import check
 from ..kernels import torch_ref
 from . import sharded
 from .plan import Plan, StepOptions
-from .rules import Rule, check
+from .rules import Rule
 from .states import format_of, readable
 
 WHOLE_STEP = ("max_norm", "clip_value", "ema_decay", "zero_grad", "state_dtype", "stochastic_rounding")

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from ..errors import UsageError
 from ..formulas import FORMULAS, Formula, get
 from ..formulas.drop_in import TUPLES, DropIn
 from ..formulas.equations import number
@@ -74,40 +73,6 @@ def _places(hyperparameters: tuple[str, ...], grouped: bool) -> list[tuple[str, 
     """The argument that holds each hyperparameter, and where in it, if it is a tuple."""
     parts: Mapping[str, tuple[str, int | None]] = _PARTS if grouped else {}
     return [parts.get(name, (name, None)) for name in hyperparameters]
-
-
-def check(group: Group, *, grouped: bool) -> None:
-    """Refuse hyperparameters outside of their range, in torch's words; of a rule of one's own, the rate."""
-    for name, value in group.items():
-        if isinstance(value, torch.Tensor) and name != "params" and value.numel() != 1:
-            raise UsageError(f"Tensor {name} must be 1-element, not of shape {tuple(value.shape)}.")
-        if name in (_FROM_ZERO if grouped else ("lr",)) and not value >= 0.0:
-            raise UsageError(f"Invalid {_FROM_ZERO[name]}: {value}; it must be at least 0.")
-        if not grouped:
-            continue
-        for place, beta in enumerate(value if name == "betas" else ()):
-            if not 0.0 <= beta < 1.0:
-                raise UsageError(f"Invalid beta parameter at index {place}: {beta}; it must be in [0, 1).")
-        if name == "rho" and not 0.0 <= value <= 1.0:
-            raise UsageError(f"Invalid rho value: {value}; it must be in [0, 1].")
-        if name == "etas" and not 0.0 < value[0] < 1.0 < value[1]:
-            raise UsageError(f"Invalid eta values: {value[0]}, {value[1]}; one below 1 and one above.")
-    if group.get("nesterov") and (group["momentum"] <= 0 or group["dampening"] != 0):
-        raise UsageError("Nesterov momentum requires a momentum and zero dampening.")
-    for name in ("capturable", "differentiable"):
-        if group.get(name):
-            raise UsageError(f"{name}=True is not available: leave it out, or use torch.optim's own class.")
-
-
-_FROM_ZERO = {
-    "lr": "learning rate",
-    "eps": "epsilon value",
-    "weight_decay": "weight_decay value",
-    "momentum": "momentum value",
-    "lr_decay": "lr_decay value",
-    "momentum_decay": "momentum_decay value",
-    "initial_accumulator_value": "initial_accumulator_value value",
-}
 
 
 @functools.cache
@@ -177,4 +142,4 @@ def rule_of_formula(formula: Formula, states: Mapping[str, str] | None = None, *
 
 RULES = {name: rule_of_class(name) for name in dict.fromkeys(d.name for f in FORMULAS.values() for d in f.drop_ins)}
 
-__all__ = ["RULES", "Group", "Rule", "check", "forms_of", "rule_of_formula"]
+__all__ = ["RULES", "Group", "Rule", "forms_of", "rule_of_formula"]

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from ..calls import literal
 from ..errors import FormulaError, PlanError, UsageError, first_line, short, unknown
 from ..formulas import Formula
-from ..formulas.drop_in import TUPLES
+from ..formulas.drop_in import TUPLES, check
 from ..formulas.opaque import Opaque
 from ..numbers import Range
-from ..optim.rules import check
 from ..population.groups import ParameterGroup, ParameterGroups
 from ..problem.source import is_spec, opened
 from .parameters import BOTH, Names, few, shown

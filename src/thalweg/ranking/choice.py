@@ -3,7 +3,8 @@
 A candidate's settings are compared by the runs of the search: by how many diverged, then by the mean of the others, as
 in a study. Only those with the most runs (of different seeds) take part, since the mean of fewer is low more often by
 luck. Where a column marks runs of a confirmation, these judge, and had no part in the choice; without one the runs that
-chose also judge.
+chose also judge. Of several settings that were confirmed on the same seeds the best represents its candidate, as in a
+study, and what is said allows for the pick.
 
 Candidates are compared seed by seed where their chosen settings share seeds, at least two and half of those of the
 candidate with the fewest. Otherwise runs are independent repeats.
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from ..plan.factors import Level
+from ..verdict.comparisons import badness
 from .runs import STOPPED, Runs, plain
 
 
@@ -39,6 +41,8 @@ class Choice:
         unequal: how many settings could not be chosen because they have fewer runs than others of their candidate.
         reused: how many runs of the confirmation have a seed that also chose their setting.
         missing: candidates that are not compared: each setting was pruned, or none was confirmed.
+        rivals: of each candidate its other confirmed settings, as `comparisons.rank` takes them; None where the search
+            alone has chosen.
     """
 
     candidates: list[Level]
@@ -51,6 +55,7 @@ class Choice:
     unequal: int
     reused: int
     missing: list[Level]
+    rivals: list[np.ndarray] | None = None
 
 
 def choose(runs: Runs) -> Choice:
@@ -60,25 +65,32 @@ def choose(runs: Runs) -> Choice:
     search = frame if fresh.empty or fresh.shape[0] == len(frame) else frame[~frame["fresh"]]
     means = _means(search)
     if confirmed := search is not frame:
-        # What was chosen elsewhere was confirmed; of several the search decides.
+        # What was chosen elsewhere was confirmed.
         means = means[means.index.isin(fresh["setting"])]
     best, unequal = _best(means)
     missing = [level for level in runs.frame["candidate"].unique() if level not in set(best["candidate"])]
     judging = fresh if confirmed else search
     each = [judging.loc[judging["setting"] == setting].set_index("seed")["badness"] for setting in best.index]
-    cells, paired, left_out = _cells(each, runs.seeded)
+    shared, rivals = _shared(each) if runs.seeded else None, None
+    if shared is None:
+        cells = _repeats(each)
+    elif confirmed:
+        best, cells, rivals = _picked(best, fresh, shared)
+    else:
+        cells = np.column_stack([one.loc[shared] for one in each])
     both = fresh.merge(search, on=["setting", "seed"]) if confirmed else fresh[:0]
     return Choice(
         candidates=[plain(level) for level in best["candidate"]],
         rows=best["row"].tolist(),
         cells=cells,
-        paired=paired,
+        paired=shared is not None,
         confirmed=confirmed,
-        search=[mean if not lost else math.inf for mean, lost in zip(best["mean"], best["lost"], strict=True)],
-        left_out=left_out,
+        search=means["mean"].mask(means["lost"] > 0, math.inf).reindex(best.index).tolist(),
+        left_out=0 if shared is None else sum(map(len, each)) - cells.size,
         unequal=unequal,
         reused=int(both["setting"].isin(best.index).sum()),
         missing=[plain(level) for level in missing],
+        rivals=rivals,
     )
 
 
@@ -118,15 +130,37 @@ def _best(means: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return best.sort_values("row"), int((~enough).sum())
 
 
-def _cells(each: Sequence[pd.Series], seeded: bool) -> tuple[np.ndarray, bool, int]:
-    """(seeds or repeats, candidates), whether rows are seeds, and how many runs are left out."""
-    fewest = min(map(len, each), default=0)
-    if seeded and each:
-        shared = functools.reduce(pd.Index.intersection, (one.index for one in each))
-        if len(shared) == fewest or (len(shared) > 1 and 2 * len(shared) >= fewest):
-            cells = np.column_stack([one.loc[shared] for one in each])
-            return cells, True, sum(map(len, each)) - cells.size
+def _shared(each: Sequence[pd.Series]) -> pd.Index | None:
+    """The seeds on which settings are compared; None where they share too few."""
+    if not each:
+        return None
+    fewest = min(map(len, each))
+    shared = functools.reduce(pd.Index.intersection, (one.index for one in each))
+    return shared if len(shared) == fewest or (len(shared) > 1 and 2 * len(shared) >= fewest) else None
+
+
+def _repeats(each: Sequence[pd.Series]) -> np.ndarray:
+    """(repeats, candidates); NaN where a candidate has fewer."""
     cells = np.full((max(map(len, each), default=0), len(each)), math.nan)
     for k, one in enumerate(each):
         cells[: len(one), k] = one
-    return cells, False, 0
+    return cells
+
+
+def _picked(
+    best: pd.DataFrame, fresh: pd.DataFrame, shared: pd.Index
+) -> tuple[pd.DataFrame, np.ndarray, list[np.ndarray]]:
+    """Of each candidate's confirmed settings the one that was best there, its values, and those of the others.
+
+    Args:
+        best: the search's choices; of equal means these stay.
+        shared: their seeds; a setting that lacks one of them takes no part.
+    """
+    values = fresh.pivot(index="seed", columns="setting", values="badness").loc[shared].dropna(axis=1)
+    facts = fresh.groupby("setting").first()
+    order = {s: (*badness(values[s].to_numpy()), s not in best.index, facts["row"][s]) for s in values}
+    candidates = facts["candidate"][values.columns]
+    of_each = [sorted(values.columns[candidates == one], key=order.__getitem__) for one in best["candidate"]]
+    picked = [some[0] for some in of_each]
+    rivals = [values[some[1:]].to_numpy()[:, None] for some in of_each]
+    return facts.loc[picked], values[picked].to_numpy(), rivals

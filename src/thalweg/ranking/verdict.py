@@ -47,7 +47,7 @@ def judge(runs: Runs, name: str, margin: float) -> tuple[Verdict, Choice]:
     if not choice.candidates:
         nothing = f"Nothing can be said about {name}: every setting was pruned on some run."
         return Verdict((), (), nothing, (), 0, False, factor.name, criterion=criterion), choice
-    order, ranked = rank(choice.cells, margin=margin, independent=not choice.paired)
+    order, ranked = rank(choice.cells, margin=margin, independent=not choice.paired, rivals=choice.rivals)
     entries = _Entries(runs, choice, ranked, factor)
     verdict = Verdict(
         entries=tuple(entries.of(k) for k in order),
