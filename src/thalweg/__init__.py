@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .probes.landscape import landscape as landscape
     from .probes.range_test import range_test as range_test
     from .probes.sharpness import sharpness as sharpness
+    from .problem.command import command as command
     from .problem.declaration import Problem as Problem
     from .problem.of_table import table as table
     from .problem.prepare import prepare as prepare
@@ -68,6 +69,7 @@ _WHERE = {
     "basins": "landscapes.basins",
     "bias_variance": "resampling.bias_variance",
     "boost": "resampling.boosting",
+    "command": "problem.command",
     "compare": "study.study",
     "convolve": "convolution",
     "derivative": "calculus",

@@ -97,6 +97,11 @@ def line_of(error: BaseException) -> str:
     return f" at {places[-1][0]}, line {places[-1][1]}" if places else ""
 
 
+def raised(error: BaseException) -> str:
+    """What a user's own code raised: the error's type, its first line, and the place, as words after "fails with"."""
+    return f"{type(error).__name__} ({first_line(error)}){line_of(error)}"
+
+
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     """One sentence for an unknown name: what differs only in case or separators, or else the near matches, come first.
 

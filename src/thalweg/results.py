@@ -16,6 +16,7 @@ import pandas as pd
 
 from .errors import PlanError, StoreError, unknown
 from .formulas import Formula
+from .formulas.registry import word
 from .plan.factors import LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, Setting, factor
 from .plan.looks import CONFIRMATION, SEARCH
 from .plan.looks import stages as stages_of
@@ -27,7 +28,7 @@ from .problem.find import declared
 from .problem.loop import Loop
 from .problem.prepare import Prepared, prepare
 from .recipe import recipe as recipes
-from .recipe.own import loop_recipe
+from .recipe.own import command_recipe, loop_recipe
 from .recipe.run import RecipeRun
 from .schedules import Given
 from .store.file import ENDED, Store
@@ -116,7 +117,14 @@ class Results:
     @property
     def plan(self) -> Plan:
         """The plan that the study was begun with, and what the grid of rates has grown by."""
-        return self._once("plan", lambda: Plan.from_json(self.stored_plan, self._objects))
+        return self._once("plan", lambda: Plan.from_json(self.stored_plan, {**self._objects, **self._words}))
+
+    @property
+    def _words(self) -> dict[str, dict[str, Formula]]:
+        """The optimizers of a command, which are words and nothing else."""
+        if self.problem["kind"] != "command":
+            return {}
+        return {OPTIMIZER.argument: {label: word(label) for label in as_now(self.stored_plan)[OPTIMIZER.argument]}}
 
     @property
     def problem(self) -> dict[str, Any]:
@@ -146,7 +154,7 @@ class Results:
         ready = self.trained(problem, otherwise)
         if isinstance(ready, Loop):
             raise PlanError(
-                f"{self.path} is a study of {ready.name}, a training loop of your own, whose model and data are not "
+                f"{self.path} is a study of {ready.name}, {ready.what}, whose model and data are not "
                 "known; this needs a study of a tw.Problem."
             )
         return ready
@@ -327,6 +335,8 @@ class Results:
             optimizer: a label of the plan; the best unless given.
             seed: whose initial weights and batch order the script repeats.
         """
+        if self.problem["kind"] == "command":
+            return command_recipe(self.judged_plan, self.problem, self.chosen(optimizer), seed)
         of = loop_recipe if self.problem.get("loop") else recipes.recipe
         return of(self.judged_plan, self.problem, self.chosen(optimizer), seed)
 

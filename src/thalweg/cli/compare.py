@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .options import BatchSize, Json, Log, Problem, Quiet, Report, Yes
+from .options import (
+    BatchSize,
+    BatchSizes,
+    Budget,
+    Confirmation,
+    Grow,
+    Hyperparameters,
+    Json,
+    Judge,
+    Log,
+    Points,
+    Problem,
+    Quiet,
+    Rates,
+    Refine,
+    Report,
+    Schedules,
+    Search,
+    Seeds,
+    StorePath,
+    Yes,
+)
 from .tables import Ignore, Loss, Metrics, Model, Raw, Target, Test, Validation, named
 
 EXAMPLE = "Example: thalweg compare digits --optimizers sgd,adam --rates 1e-4:1:13 --report report.html"
@@ -25,14 +45,12 @@ def compare(
             help="Names, adam(beta2=0.99) or file.py:formula, separated by commas; the eight classic ones unless given."
         ),
     ] = None,
-    rates: Annotated[str, typer.Option(help="LOW:HIGH:COUNT on a logarithmic axis, or a list.")] = "1e-4:1:13",
-    schedules: Annotated[str, typer.Option(help="Names, separated by commas.")] = "constant,cosine",
-    seeds: Annotated[int, typer.Option(help="Runs of every setting.")] = 5,
+    rates: Rates = "1e-4:1:13",
+    schedules: Schedules = "constant,cosine",
+    seeds: Seeds = 5,
     epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 20,
     batch_size: BatchSize = 64,
-    batch_sizes: Annotated[
-        str | None, typer.Option(help="Several to compare, e.g. 1,16,64,full; each has the same number of epochs.")
-    ] = None,
+    batch_sizes: BatchSizes = None,
     regularizers: Annotated[
         str | None, typer.Option(help='Names with their strength, e.g. none,mixup,"label_smoothing(0.1)+l2(1e-4)".')
     ] = None,
@@ -42,19 +60,13 @@ def compare(
             help="Names or file.py:function to train with, separated by commas; the problem's own judges all."
         ),
     ] = None,
-    hyperparameters: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE,VALUE, e.g. weight_decay=0,1e-4; may be given several times.")
-    ] = None,
+    hyperparameters: Hyperparameters = None,
     folds: Annotated[
         int | None, typer.Option(help="Cross-validate in that many folds of the training and validation samples.")
     ] = None,
-    confirmation: Annotated[
-        int, typer.Option(help="Fresh seeds for each chosen setting; 0 leaves the test part untouched.")
-    ] = 10,
-    grow: Annotated[
-        int, typer.Option(help="Rates to add on each side, at most, where a best rate lies on the edge of the grid.")
-    ] = 6,
-    refine: Annotated[int, typer.Option(help="Rounds that try two finer rates around each best one; 0 for none.")] = 2,
+    confirmation: Confirmation = 10,
+    grow: Grow = 6,
+    refine: Refine = 2,
     tune: Annotated[
         bool | None,
         typer.Option(
@@ -63,25 +75,13 @@ def compare(
             "and no hyperparameters are given.",
         ),
     ] = None,
-    search: Annotated[
-        str,
-        typer.Option(
-            help="grid, or random or sobol: points between the lowest and the highest value of rates and "
-            "hyperparameters, as many for every optimizer."
-        ),
-    ] = "grid",
-    settings: Annotated[
-        int | None, typer.Option(help="Points of a random or sobol search; at most 32 unless given.")
-    ] = None,
-    budget: Annotated[
-        str, typer.Option(help="full, or halving: runs that cannot win any more are stopped early.")
-    ] = "full",
+    search: Search = "grid",
+    settings: Points = None,
+    budget: Budget = "full",
     by_metric: Annotated[
         str, typer.Option(help="Choose and rank by it: loss, accuracy, …; f1:max for a metric of your own.")
     ] = "loss",
-    judge: Annotated[
-        str, typer.Option(help='The epochs that count: last, best (each run\'s own), or "average of the last 3".')
-    ] = "last",
+    judge: Judge = "last",
     groups: Annotated[
         str | None,
         typer.Option(
@@ -114,9 +114,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    store: Annotated[
-        Path | None, typer.Option(help="The file to keep the study in (runs/PROBLEM.db unless given).")
-    ] = None,
+    store: StorePath = None,
     log: Log = None,
     report: Report = None,
     dry_run: Annotated[

@@ -20,7 +20,20 @@ from ..version import __version__
 from . import descend
 
 COMMANDS = (
-    *("compare", "suite", "rank", "resume", "extend", "show", "report", "export", "recipe", "problems", "formula"),
+    *(
+        "compare",
+        "run",
+        "suite",
+        "rank",
+        "resume",
+        "extend",
+        "show",
+        "report",
+        "export",
+        "recipe",
+        "problems",
+        "formula",
+    ),
     *("schedule", "descend", "range_test", "rerun", "size", "landscape", "picture", "derivative", "minimum"),
 )  # in the order of the help
 

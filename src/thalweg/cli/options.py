@@ -30,3 +30,32 @@ Log = Annotated[
         show_default=False,
     ),
 ]
+Rates = Annotated[str, typer.Option(help="LOW:HIGH:COUNT on a logarithmic axis, or a list.")]
+Schedules = Annotated[str, typer.Option(help="Names, separated by commas.")]
+Seeds = Annotated[int, typer.Option(help="Runs of every setting.")]
+BatchSizes = Annotated[
+    str | None, typer.Option(help="Several to compare, e.g. 1,16,64,full; each has the same number of epochs.")
+]
+Hyperparameters = Annotated[
+    list[str] | None, typer.Option(help="NAME=VALUE,VALUE, e.g. weight_decay=0,1e-4; may be given several times.")
+]
+Confirmation = Annotated[
+    int, typer.Option(help="Fresh seeds for each chosen setting; 0 leaves the test part untouched.")
+]
+Grow = Annotated[
+    int, typer.Option(help="Rates to add on each side, at most, where a best rate lies on the edge of the grid.")
+]
+Refine = Annotated[int, typer.Option(help="Rounds that try two finer rates around each best one; 0 for none.")]
+Search = Annotated[
+    str,
+    typer.Option(
+        help="grid, or random or sobol: points between the lowest and the highest value of rates and "
+        "hyperparameters, as many for every optimizer."
+    ),
+]
+Points = Annotated[int | None, typer.Option(help="Points of a random or sobol search; at most 32 unless given.")]
+Budget = Annotated[str, typer.Option(help="full, or halving: runs that cannot win any more are stopped early.")]
+Judge = Annotated[
+    str, typer.Option(help='The epochs that count: last, best (each run\'s own), or "average of the last 3".')
+]
+StorePath = Annotated[Path | None, typer.Option(help="The file to keep the study in (runs/PROBLEM.db unless given).")]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from safetensors.torch import load, save
 
-from ..errors import ThalwegError, TrainingError, first_line, line_of
+from ..errors import ThalwegError, TrainingError, raised
 from ..plan.plan import Plan
 from ..population.block import Block
 from ..samples import Samples
@@ -38,9 +38,7 @@ def train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
 
 def failure(error: Exception, problem: str) -> TrainingError:
     """What a user's model, loss or loader raised, as a sentence."""
-    said = TrainingError(
-        f"training on {problem} fails with {type(error).__name__} ({first_line(error)}){line_of(error)}"
-    )
+    said = TrainingError(f"training on {problem} fails with {raised(error)}")
     said.__cause__ = error
     return said
 

@@ -257,17 +257,17 @@ def _steps_done(rows: Sequence[BlockRow]) -> int:
 def _train(ledger: Ledger, programs: Members, stage: str, until: int | None = None) -> None:
     """Train blocks to the end, or to the end of the pass `until`: those that are batched, then all others."""
     with _interrupts() as stop:
-        if isinstance(programs, Loops) and programs.seconds is None and (first := ledger.waiting(stage)[:1]):
+        if isinstance(programs, Loops) and programs.unknown and (first := ledger.waiting(stage)[:1]):
             few = min(2, until or 2)  # reports, which say what workers are worth
-            ledger.train(Threads(programs, several=False), programs, first, few, stop)
+            ledger.train(Threads(programs, 1), programs, first, few, stop)
         waiting = ledger.waiting(stage)
         if programs.restarts and until is not None:
             waiting = [row for row in waiting if row.step < until]
         alone = [row for row in waiting if programs.alone(row.settings[0])]
         if batched := [row for row in waiting if row not in alone]:
             assert isinstance(programs, Programs)
-            several = not isinstance(programs.problem.train, DataLoader)
-            ledger.train(Threads(programs, several), programs, batched, until, stop)
+            one = isinstance(programs.problem.train, DataLoader)
+            ledger.train(Threads(programs, 1 if one else None), programs, batched, until, stop)
         if alone and not stop.is_set():
             ledger.train(_workers(ledger.progress, programs, alone, until), programs, alone, until, stop)
         _note(ledger, programs)
@@ -289,6 +289,8 @@ def _workers(progress: Progress, programs: Members, rows: Sequence[BlockRow], un
     """For blocks whose members are not batched: processes, or one thread where there can be none, or where they would
     take longer to start than to work."""
     cores = min(programs.at_once, len(rows))
+    if isinstance(programs, Loops) and programs.problem.is_command:
+        return Threads(programs, cores)  # which only wait for the processes that they have started
     steps = [len(row.settings) * programs.steps(row.settings[0], row.fold) for row in rows]
     step_seconds = [
         programs.step_seconds(row.settings[0]) * (until or programs.plan.epochs_of(row.stage)) for row in rows
@@ -300,7 +302,7 @@ def _workers(progress: Progress, programs: Members, rows: Sequence[BlockRow], un
             "They are trained one after another in this process, because the problem cannot be made again in "
             "another; give it as file.py:function to use all cores."
         )
-    return Threads(programs, several=False)
+    return Threads(programs, 1)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from ..errors import ThalwegError, TrainingError, first_line, line_of
+from ..errors import ThalwegError, TrainingError, raised
 from ..plan.factors import Factor, Setting, shown
 from ..plan.plan import Plan
 from ..population.batches import RANDOM
@@ -51,7 +51,7 @@ class Loops:
 
     @property
     def notes(self) -> list[str]:
-        what = f"Runs are of {self.problem.name}, a training loop of your own, and a step is one report."
+        what = f"Runs are of {self.problem.name}, {self.problem.what}, and a step is one report."
         over = f"{what} Its samples are not seen here, so intervals are over seeds alone, for its validation data."
         if self.text == self.problem.text:
             return [over]
@@ -61,6 +61,11 @@ class Loops:
         other = Loops(plan, self.problem, self.text)
         other.seconds = self.seconds
         return other
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it has to be found out first whether processes are worth it; a command is one anyway."""
+        return self.seconds is None and not self.problem.is_command
 
     @property
     def at_once(self) -> int:
@@ -125,10 +130,13 @@ def train(job: Job, loops: Loops, stop: StopFlag, tell: Tell) -> None:
     torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))]).step()  # what PyTorch imports now is not the loop's time
     loop, reporter = loops.problem, _Reporter(job, loops, stop, tell)
     try:
-        with _alone(), loop.importable():
-            reporter.run.train(loop.train)
+        if loop.is_command:
+            loop.train(reporter.run)
+        else:
+            with _alone(), loop.importable():
+                reporter.run.train(loop.train)
     except RunEnded:
-        pass
+        reporter.paused = not reporter.finished
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt | GeneratorExit):
             raise
@@ -162,7 +170,7 @@ class _Reporter:
     def __init__(self, job: Job, loops: Loops, stop: StopFlag, tell: Tell) -> None:
         self.job, self.loops, self.plan, self.stop, self.tell = job, loops, loops.plan, stop, tell
         self.run = run_of(self.plan, job.settings[0], job.seed, job.epochs)
-        self.run._tell = self.heard
+        self.run._tell, self.run.stopping = self.heard, stop.is_set
         if job.checkpoint is not None:
             self.run._saved = load(job.checkpoint)
         self.paused = self.finished = self.begun = False
@@ -194,7 +202,7 @@ class _Reporter:
     def end(self) -> None:
         """The function has returned, or was ended."""
         run = self.run
-        if not run.done:
+        if not (run.done or self.paused):
             raise TrainingError("it ends without a report; call run.report(validation_loss=…) after each epoch")
         self._check_use()
         if not (self.finished or self.paused):  # by itself
@@ -272,6 +280,6 @@ def _failure(error: BaseException, loop: Loop) -> TrainingError:
     """What the user's function raised, with its own file and line."""
     if isinstance(error, ThalwegError):
         return _sentence(error, loop)
-    said = TrainingError(f"{loop.name} fails with {type(error).__name__} ({first_line(error)}){line_of(error)}")
+    said = TrainingError(f"{loop.name} fails with {raised(error)}")
     said.__cause__ = error
     return said

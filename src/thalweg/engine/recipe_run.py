@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ..errors import ThalwegError, first_line
+from ..errors import ThalwegError, raised
 from ..population.batches import RANDOM
 from ..problem.prepare import Prepared
 from ..programs.native import single_threaded
@@ -78,7 +78,7 @@ def run_recipe(
     except ThalwegError as error:
         return RecipeRun(**winner, reason=str(error))
     except Exception as error:  # whatever a user's model, loss or loader may raise
-        return RecipeRun(**winner, reason=f"it fails with {type(error).__name__} ({first_line(error)}).")
+        return RecipeRun(**winner, reason=f"it fails with {raised(error)}.")
     run = RecipeRun(
         **winner,
         stage=str(row["stage"]),

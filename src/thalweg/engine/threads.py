@@ -23,13 +23,13 @@ from .work import work as work_on
 
 
 class Threads:
-    """Workers in this process: one for every core, or a single one for what cannot run side by side.
+    """Workers in this process: one for every core unless told otherwise.
 
-    A DataLoader, which is one thing, gets one worker, and so do plain loops.
+    What cannot run side by side gets a single one: a DataLoader, which is one thing, and plain loops.
     """
 
-    def __init__(self, programs: Members, several: bool) -> None:
-        self.programs, self.several = programs, several
+    def __init__(self, programs: Members, count: int | None = None) -> None:
+        self.programs, self.count = programs, count or torch.get_num_threads()
 
     def run(self, jobs: Callable[[], Job | None], stop: StopFlag) -> Generator[tuple[Job, Event], None, None]:
         events: Events = SimpleQueue()
@@ -45,17 +45,15 @@ class Threads:
 
             work_on(job, self.programs, stop, tell)
 
-        count = torch.get_num_threads() if self.several else 1
-        with threads(self.several) as pool:
-            yield from relay(jobs, lambda job: pool.submit(work, job), events, count, stop)
+        with threads(self.count) as pool:
+            yield from relay(jobs, lambda job: pool.submit(work, job), events, self.count, stop)
 
 
 @contextmanager
-def threads(several: bool) -> Iterator[ThreadPoolExecutor]:
-    """A thread for every core, or one alone, which then has all cores for its operations."""
-    cores = torch.get_num_threads()
-    workers, each = (cores, 1) if several else (1, cores)
-    pool = ThreadPoolExecutor(workers, "thalweg-block", initializer=torch.set_num_threads, initargs=(each,))
+def threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """So many threads of one core each, or one alone, which then has all cores for its operations."""
+    each = 1 if count > 1 else torch.get_num_threads()
+    pool = ThreadPoolExecutor(count, "thalweg-block", initializer=torch.set_num_threads, initargs=(each,))
     with single_threaded():
         try:
             yield pool

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import torch
-
 from ..errors import UsageError
 
 # The tuples that are arguments of the classes, and the hyperparameters they hold.
@@ -75,7 +73,7 @@ class DropIn:
 def check(group: Mapping[str, Any], *, grouped: bool) -> None:
     """Refuse hyperparameters outside of their range, in torch's words; of a rule of one's own, the rate."""
     for name, value in group.items():
-        if isinstance(value, torch.Tensor) and name != "params" and value.numel() != 1:
+        if name != "params" and hasattr(value, "numel") and value.numel() != 1:  # a tensor; nothing here needs torch
             raise UsageError(f"Tensor {name} must be 1-element, not of shape {tuple(value.shape)}.")
         if name in (_FROM_ZERO if grouped else ("lr",)) and not value >= 0.0:
             raise UsageError(f"Invalid {_FROM_ZERO[name]}: {value}; it must be at least 0.")

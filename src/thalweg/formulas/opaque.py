@@ -31,7 +31,9 @@ class Opaque(Formula):
 
     @property
     def origin(self) -> str:
-        """Where its code is."""
+        """Where its code is; empty where only its name is known."""
+        if self.maker is None:
+            return ""
         return f"{self.maker.__module__}.{self.maker.__qualname__}"
 
     @property

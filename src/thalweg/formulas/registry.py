@@ -63,6 +63,12 @@ def of(maker: Any) -> Formula:
     )
 
 
+def word(name: str) -> Opaque:
+    """An optimizer that is known by its name alone, which a command is told."""
+    equations = Equations(f"word {name}", ("lr",), -symbol("lr") * symbol("g"), (), ())
+    return Opaque(name, equations, {"lr": 0.0}, {}, source="")
+
+
 def _catalogued(maker: Any) -> Formula | None:
     """The formula that agrees with a class of torch.optim."""
     if not str(maker.__module__).startswith("torch.optim"):

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..calls import literal
-from ..errors import FormulaError, PlanError, UsageError, first_line, short, unknown
+from ..errors import FormulaError, PlanError, UsageError, raised, short, unknown
 from ..formulas import Formula
 from ..formulas.drop_in import TUPLES, check
 from ..formulas.opaque import Opaque
@@ -207,7 +207,7 @@ def _of_function(
     try:
         groups = function(model)
     except Exception as error:  # whatever a user's function may raise
-        raise PlanError(f"groups={label} fails with {type(error).__name__} ({first_line(error)}).") from error
+        raise PlanError(f"groups={label} fails with {raised(error)}.") from error
     if not isinstance(groups, list | tuple) or not all(isinstance(one, Mapping) and "params" in one for one in groups):
         raise PlanError(
             f"groups={label} returns {shown(groups)}; it must return a list of groups, "

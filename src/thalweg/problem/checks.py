@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from .. import losses
-from ..errors import ProblemError, first_line, line_of
+from ..errors import ProblemError, first_line, line_of, raised
 from ..losses import fit
 from ..samples import Samples, Tree, call, is_tree, leaves, scores
 
@@ -38,8 +38,7 @@ def build(model: Any) -> nn.Module:
         module, another = model(), model()
     except Exception as error:  # whatever a user's function may raise
         raise ProblemError(
-            f"the model function fails with {type(error).__name__} ({first_line(error)}){line_of(error)}; "
-            "it must run without arguments and return a fresh module."
+            f"the model function fails with {raised(error)}; it must run without arguments and return a fresh module."
         ) from error
     if not isinstance(module, nn.Module) or not isinstance(another, nn.Module):
         raise ProblemError(f"the model function returned a {type(module).__name__}; it must return a torch.nn.Module.")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ProblemError, unknown
+from . import command
 from .builtin import PROBLEMS
 from .declaration import Problem
 from .loop import Loop, loop_of, takes_run
@@ -36,7 +37,7 @@ def load(spec: Any) -> Problem:
     thing = declared(spec)
     if isinstance(thing, Loop):
         raise ProblemError(
-            f"{thing.name} is a training loop of your own, whose model and data are not known; this needs a tw.Problem."
+            f"{thing.name} is {thing.what}, whose model and data are not known; this needs a tw.Problem."
         )
     return thing
 
@@ -58,6 +59,8 @@ def declared(spec: Any) -> Problem | Loop:
             f"the problem is a {type(spec).__name__}; give a tw.Problem, a training loop (def train(run)) or a name "
             f"({', '.join(PROBLEMS)}), or {FORMS}."
         )
+    if command.is_command_spec(spec):
+        return command.of_spec(spec)
     if is_table_spec(spec):
         return of_spec(spec)
     if spec in PROBLEMS:

@@ -27,8 +27,8 @@ class Loop:
         train: the function.
         name: what tables call the study.
         kind: "object", "file", "module" or "command": how it is found again.
-        spec: the file.py:function, package.module:function or command.
-        text: its source.
+        spec: the file.py:function, package.module:function or call of `command`.
+        text: its source, or the command.
         workers: runs at once; None for as many as there are cores.
     """
 
@@ -40,10 +40,19 @@ class Loop:
     workers: int | None = None
 
     @property
+    def is_command(self) -> bool:
+        return self.kind == "command"
+
+    @property
+    def what(self) -> str:
+        """What sentences call it."""
+        return "a command" if self.is_command else "a training loop of your own"
+
+    @property
     def fingerprint(self) -> str:
         """Of its name, and not of its text: a loop that fails is repaired, and its study goes on."""
-        command = self.spec if self.kind == "command" else ""
-        return hashlib.sha256("\n".join(["loop", self.name, command]).encode()).hexdigest()
+        command = [self.text] if self.is_command else []
+        return hashlib.sha256("\n".join(["loop", self.name, *command]).encode()).hexdigest()
 
     @contextlib.contextmanager
     def importable(self) -> Iterator[None]:

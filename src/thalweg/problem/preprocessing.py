@@ -21,7 +21,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from ..errors import ProblemError, first_line
+from ..errors import ProblemError, first_line, line_of
 from ..samples import Samples, Weighted
 from .data import check_finite
 from .tables import dense, few, kind_of, numbers
@@ -277,7 +277,7 @@ class Preprocessing:
         except Exception as error:  # whatever a user's transformer may raise
             raise ProblemError(
                 f"preprocess={_short(self.transformer)} fails with {type(error).__name__} when it {when} "
-                f"({first_line(error)}); repair it, or give preprocess='plain'."
+                f"({first_line(error)}){line_of(error)}; repair it, or give preprocess='plain'."
             ) from error
 
 

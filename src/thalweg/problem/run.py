@@ -49,6 +49,7 @@ class Run:
         epochs: ``range`` of the epochs that are still to be trained: all of them, or after a restored `checkpoint`
             the rest.
         reports: those made so far, as mappings of numbers by name.
+        stopping: a function that says whether the study is being stopped, so that the next report ends the run.
 
     >>> weight = torch.nn.Parameter(torch.ones(2))
     >>> run = Run("adam", lr=0.1, schedule="cosine", epochs=2)
@@ -87,6 +88,14 @@ class Run:
         self._saved: Mapping[str, Tensor] | None = None
         self._done = 0  # epochs before the checkpoint
         self._tell: Callable[[Run], bool] = _goes_on
+        self.stopping: Callable[[], bool] = bool
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """All that a run is told, by name: optimizer and schedule as they are called, lr, seed, epochs, batch_size and
+        hyperparameters."""
+        names = {"optimizer": self._formula.label, "lr": self._lr, "schedule": self._schedule.label, "seed": self.seed}
+        return {**names, "epochs": self._epochs, "batch_size": self._size, **self._hyperparameters}
 
     @property
     def lr(self) -> float:

@@ -75,7 +75,7 @@ def _remembered() -> set[tuple[str, str]]:
 
 def _digest(spec: str) -> str | None:
     """Of the source behind a spec, which is not run; None where there is nothing to run."""
-    if spec.startswith(_LOGGED):
+    if spec.startswith((_LOGGED, "command(")):
         return hashlib.sha256(spec.encode()).hexdigest()
     place, _, _ = spec.rpartition(":")
     if not place or spec.startswith("table("):

@@ -1,7 +1,8 @@
-"""The winner of a study of a training loop of the user's own: the loop called once more with the chosen setting."""
+"""The winner of a study of a training loop of the user's own, or of a command: called once more with its setting."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from .. import schedules
 from ..plan.factors import Setting
 from ..plan.plan import Plan
+from ..problem.command import OUT, Command, parsed
 from .recipe import Recipe, from_spec, optimizer_line, plain_words
 
 
@@ -63,3 +65,28 @@ for epoch, report in enumerate(run.train({name}), start=1):
     print(f"epoch {{epoch:3d}}  " + "  ".join(f"{{name}} {{value:.6f}}" for name, value in report.items()))
 '''
     return Recipe(code, optimizer, scheduler)
+
+
+def command_line(made: Command, plan: Plan, setting: Setting, seed: int = 0) -> list[str]:
+    """The words of a run, whose own folder is called out."""
+    told = {**setting.levels, "seed": seed, "epochs": plan.epochs, "batch_size": plan.level(setting, "batch_size")}
+    return made.filled({**told, **plan.changes(setting), OUT: OUT})
+
+
+def command_recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: int = 0) -> Recipe:
+    """The script that runs the command with the chosen setting; arguments as of `loop_recipe`."""
+    made = parsed(problem["spec"])
+    line = command_line(made, plan, setting, seed)
+    title = f"{problem['name']} at {setting.lr:g}: chosen of {len(plan.settings):,} settings."
+    folder = f"os.makedirs({OUT!r}, exist_ok=True)\n" if OUT in made.places else ""
+    code = f'''"""{title}"""
+
+import os
+import subprocess
+
+os.chdir({made.folder!r})
+{folder}COMMAND = {line!r}
+print(" ".join(COMMAND))
+subprocess.run(COMMAND, check=True)
+'''
+    return Recipe(code, shlex.join(line), "")

@@ -189,7 +189,7 @@ def train(
         return block, places
 
     order: list[int] = []
-    with threads(True) as pool:
+    with threads(torch.get_num_threads()) as pool:
         for block, places in pool.map(work, blocks):
             diverged[places] = block.diverged >= 0
             states.append(block.state())

@@ -36,8 +36,7 @@ def extended(plan: Plan, ready: Prepared | Loop, seeds: Any, samples: Any, epoch
         return plan.extended(more, epochs)
     if isinstance(ready, Loop):
         raise PlanError(
-            f"{ready.name} is a training loop of your own, whose samples are not known, so none can be added; give "
-            "more seeds."
+            f"{ready.name} is {ready.what}, whose samples are not known, so none can be added; give more seeds."
         )
     if plan.folds is not None:
         raise PlanError(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from dataclasses import replace
 from typing import Any
 
 from ..engine.forecast import Forecast
 from ..engine.progress import Progress
 from ..errors import PlanError
+from ..problem.command import Command
 from ..problem.declaration import Problem
 from ..problem.loop import Loop
+from ..recipe.own import command_line
 from .limit import limit_of
+from .loops import loop_line
 from .opening import opened
 from .study import asked, compare
 
@@ -38,8 +42,22 @@ def forecast(problem: Problem | str, **options: Any) -> Forecast:
     _, planned, ready = asked(given.arguments)
     if isinstance(ready, Loop):
         raise PlanError(
-            f"{ready.name} is a training loop of your own, whose time is not known before it has run; its search has "
+            f"{ready.name} is {ready.what}, whose time is not known before it has run; its search has "
             f"{planned.runs:,} runs of {planned.epochs:,} epochs."
         )
     new = opened(planned, ready, given.arguments["batched"], Progress(), lambda would: True, limit)
     return replace(new.would, warnings=(*new.words, *new.would.warnings))
+
+
+def foreseen(loop: Loop, **options: Any) -> str:
+    """What is known of a study of a command before anything has run: how many runs, and the first.
+
+    Args:
+        loop, options: as `tw.compare` takes them.
+    """
+    given = inspect.signature(compare).bind(loop, **options)
+    given.apply_defaults()
+    _, planned, _ = asked(given.arguments)
+    assert isinstance(loop.train, Command)
+    first = shlex.join(command_line(loop.train, planned, planned.settings[0]))
+    return f"{loop_line(planned, loop)}\nThe first: {first}"

@@ -6,9 +6,13 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import PlanError
+from ..errors import PlanError, unknown
+from ..formulas.registry import word
+from ..plan.factors import shown
 from ..plan.plan import Plan, plan
+from ..problem.command import PLACES, Command
 from ..problem.loop import Loop
+from ..problem.printed import base_of
 
 # arguments of `compare` that act on what only a `tw.Problem` has
 _UNKNOWN = {
@@ -27,16 +31,53 @@ def loop_plan(given: Mapping[str, Any], loop: Loop) -> Plan:
     Raises:
         PlanError: one of them acts on a loss, data or a model, which are not known.
     """
+    if isinstance(loop.train, Command):
+        given = _of_command(given, loop.train)
     for name, reason in _UNKNOWN.items():
         if given.get(name) is not None:
-            raise PlanError(f"{name} is given, and {loop.name} is a training loop of your own: {reason}.")
+            raise PlanError(f"{name} is given, and {loop.name} is {loop.what}: {reason}.")
     if given["batched"] not in ("auto", False):
         raise PlanError(
-            f"batched is {given['batched']!r}, and runs of {loop.name}, a training loop of your own, are trained one "
+            f"batched is {given['batched']!r}, and runs of {loop.name}, {loop.what}, are trained one "
             "by one; leave it out."
         )
     names = [name for name in inspect.signature(plan).parameters if name in given]
-    return plan(schedule_names=given["schedules"], own=True, **{name: given[name] for name in names})
+    planned = plan(schedule_names=given["schedules"], own=True, **{name: given[name] for name in names})
+    if isinstance(loop.train, Command):
+        _check_places(planned, loop.train)
+    return planned
+
+
+def _of_command(given: Mapping[str, Any], made: Command) -> dict[str, Any]:
+    """The arguments, of which those that a command is not told have one level: its optimizers are words."""
+    names = given["optimizers"]
+    if names is None and "optimizer" in made.places:
+        raise PlanError("the command is told {optimizer}; give the words for it as optimizers.")
+    names = [made.name] if names is None else [names] if isinstance(names, str) else names
+    if odd := [name for name in names if not isinstance(name, str)]:
+        raise PlanError(f"a command is told words, and {odd[0]!r} is none; give optimizers as the command names them.")
+    values = {**given, "optimizers": [word(name) for name in names]}
+    if "schedule" not in made.places and tuple(given["schedules"]) == ("constant", "cosine"):  # nobody asked for them
+        values["schedules"] = ["constant"]
+    if given["by_metric"] == "loss":
+        metric, colon, direction = made.metric.partition(":")
+        values["by_metric"] = base_of(metric) + colon + direction
+    return values
+
+
+def _check_places(planned: Plan, made: Command) -> None:
+    """Refuse what is varied and not told, and places that nothing fills."""
+    for factor in planned.factors:
+        if factor.varied and factor.name not in made.places:
+            levels = ", ".join(map(shown, factor.levels[:3])) + ", …" * (len(factor.levels) > 3)
+            raise PlanError(
+                f"the command does not say {{{factor.name}}}, so {factor.kind.many} {levels} would be trained alike; "
+                "write it where the command takes it, or give one."
+            )
+    known = [*PLACES, *(f.name for f in planned.hyperparameters)]
+    if odd := [name for name in sorted(made.places) if name not in known]:
+        words = unknown("word that a command is told", f"{{{odd[0]}}}", known).rstrip(".")
+        raise PlanError(f"{words}; give the values of one of its own as hyperparameters ({odd[0]}=…).")
 
 
 def loop_facts(loop: Loop) -> dict[str, Any]:
@@ -55,5 +96,8 @@ def loop_facts(loop: Loop) -> dict[str, Any]:
 
 def loop_line(planned: Plan, loop: Loop) -> str:
     """What opens its study."""
-    runs = f"{planned.runs:,} runs of {planned.epochs:,} epochs for the search"
-    return f"{loop.name}: {runs}; what a run of a training loop of your own takes is known once one has run."
+    one = "runs" if planned.epochs == 1 else f"runs of {planned.epochs:,} epochs"
+    runs = f"{planned.runs:,} {one} for the search"
+    if isinstance(loop.train, Command) and "seed" not in loop.train.places:
+        runs += ", which are not told {seed} and cannot be repeated alike"
+    return f"{loop.name}: {runs}; what a run of {loop.what} takes is known once one has run."

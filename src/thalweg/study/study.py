@@ -228,7 +228,7 @@ class Study(Results):
 
 
 def compare(
-    problem: Problem | str | Callable[[Run], Any],
+    problem: Problem | Loop | str | Callable[[Run], Any],
     optimizers: Sequence[str | Formula] | None = None,
     rates: Sequence[float] | None = None,
     schedules: Sequence[str] = ("constant", "cosine"),
@@ -406,7 +406,7 @@ def begin(
             raise StoreError(kind)
         check_place(path, StoreError)
         batching: dict[str, Any] = {"asked": batched}
-        meta = {"problem": facts, "provenance": provenance(), "batching": batching}
+        meta = {"problem": {**facts, **_seen(ready)}, "provenance": provenance(), "batching": batching}
         if isinstance(ready, Loop):
             display.note(loop_line(planned, ready))
         elif display.shown or ask is not None or limit is not None:
@@ -532,8 +532,6 @@ def _carry_on(
 def _facts(ready: Prepared | Loop) -> dict[str, Any]:
     if isinstance(ready, Loop):
         return loop_facts(ready)
-    from ..engine.programs import built
-
     source = dict(ready.source)
     if source.get("kind") == "file":
         path, _, function = source["spec"].rpartition(":")
@@ -554,8 +552,16 @@ def _facts(ready: Prepared | Loop) -> dict[str, Any]:
         "draws": ready.draws,
         **ready.form,
         **ready.facts,
-        **observed(ready, built(ready)),
     }
+
+
+def _seen(ready: Prepared | Loop) -> dict[str, Any]:
+    """What the data and an untrained model show; of a training loop of the user's own nothing."""
+    if isinstance(ready, Loop):
+        return {}
+    from ..engine.programs import built
+
+    return observed(ready, built(ready))
 
 
 def _free_path(facts: dict[str, Any], planned: Plan, limit: Limit | None) -> Path:
