@@ -12,7 +12,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -66,7 +66,12 @@ def execute(
         new: the programs of this plan and problem, where they were made before, with what was foreseen of them.
         follow: hears of each pass in the store.
     """
-    ledger = Ledger(store, progress, follow)
+    with closing(Ledger(store, progress, follow)) as ledger:
+        _execute(ledger, plan, problem, new)
+
+
+def _execute(ledger: Ledger, plan: Plan, problem: Prepared | Loop, new: Opened | None) -> None:
+    store, progress = ledger.store, ledger.progress
     plan = plan.as_far_as(store.meta("plan"))
     members: Members = _members(store, plan, problem) if new is None else new.programs.wider(plan)
     if isinstance(members, Programs):
@@ -269,7 +274,7 @@ def _train(ledger: Ledger, programs: Members, stage: str, until: int | None = No
             one = isinstance(programs.problem.train, DataLoader)
             ledger.train(Threads(programs, 1 if one else None), programs, batched, until, stop)
         if alone and not stop.is_set():
-            ledger.train(_workers(ledger.progress, programs, alone, until), programs, alone, until, stop)
+            ledger.train(_workers(ledger, programs, alone, until), programs, alone, until, stop)
         _note(ledger, programs)
         if stop.interrupted:
             raise KeyboardInterrupt
@@ -285,7 +290,7 @@ def _note(ledger: Ledger, programs: Members) -> None:
         ledger.progress.note(sentence)
 
 
-def _workers(progress: Progress, programs: Members, rows: Sequence[BlockRow], until: int | None) -> Workers:
+def _workers(ledger: Ledger, programs: Members, rows: Sequence[BlockRow], until: int | None) -> Workers:
     """For blocks whose members are not batched: processes, or one thread where there can be none, or where they would
     take longer to start than to work."""
     cores = min(programs.at_once, len(rows))
@@ -297,8 +302,10 @@ def _workers(progress: Progress, programs: Members, rows: Sequence[BlockRow], un
     ]
     if cores > 1 and np.dot(steps, step_seconds) >= WORTH:
         if (content := portable(programs)) is not None:
-            return Processes(content, cores)
-        progress.note(
+            ledger.processes = ledger.processes or Processes(content[0], programs.at_once)
+            ledger.processes.plan = content[1]
+            return ledger.processes
+        ledger.progress.note(
             "They are trained one after another in this process, because the problem cannot be made again in "
             "another; give it as file.py:function to use all cores."
         )

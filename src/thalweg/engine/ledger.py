@@ -21,6 +21,7 @@ from ..store.file import ENDED, BlockRow, Compacted, Store
 from .deadline import Deadline
 from .messages import Ended, Event, Failed, Follow, Job, Passed, Saved, Steps, StopFlag, TooLarge, Workers
 from .pace import Pace
+from .processes import Processes
 from .programs import Members
 from .progress import Progress
 
@@ -32,9 +33,15 @@ class Ledger:
         self.store, self.progress, self.follow = store, progress, follow
         self.pace: Pace | None = None  # where the time left is told, or limited
         self.deadline: Deadline | None = None
+        self.processes: Processes | None = None  # once begun, for all that follows
         self._waiting: deque[BlockRow] = deque()
         self._step: dict[int, int] = {}  # where each block at work stands
         self._begun: set[int] = set()
+
+    def close(self) -> None:
+        """Nothing more is trained."""
+        if self.processes is not None:
+            self.processes.close()
 
     def train(
         self, workers: Workers, programs: Members, rows: Sequence[BlockRow], until: int | None, stop: StopFlag

@@ -37,8 +37,8 @@ from .relay import Events, relay
 from .work import work
 
 
-def portable(programs: Members) -> bytes | None:
-    """What a process needs to train the same; None where it could not be made again there.
+def portable(programs: Members) -> tuple[bytes, bytes] | None:
+    """What a process needs to train the same, the problem and the plan; None where these could not be made again there.
 
     A problem or a formula that a script or a notebook holds itself exists nowhere else. A loop of the user's own is
     sent with all that it refers to there.
@@ -54,39 +54,57 @@ def portable(programs: Members) -> bytes | None:
     try:
         if isinstance(programs, Loops):
             found = problem.kind in ("file", "module")
-            return cloudpickle.dumps((portable_plan, problem.spec if found else problem, problem.fingerprint, None))
+            of_problem = cloudpickle.dumps((problem.spec if found else problem, problem.fingerprint))
+            return of_problem, cloudpickle.dumps((portable_plan, None))
         assert isinstance(programs, Programs)
         spec = problem.source.get("spec") if problem.source.get("kind", "object") != "object" else None
-        content = pickle.dumps((portable_plan, spec or problem, problem.fingerprint, programs.ways))
+        of_problem = pickle.dumps((spec or problem, problem.fingerprint))
+        of_plan = pickle.dumps((portable_plan, programs.ways))
     except Exception:  # whatever a user's objects may raise
         return None
-    return None if b"__main__" in content else content
+    return None if b"__main__" in of_problem + of_plan else (of_problem, of_plan)
 
 
 class Processes:
-    """Workers in processes of their own.
+    """Workers in processes of their own, which stay from one stage of a study to the next: to start takes seconds.
 
     Args:
-        content: what `portable` gave.
+        problem: the first of what `portable` gave.
         count: of processes.
+
+    Attributes:
+        plan: the second, of the jobs that come next.
     """
 
-    def __init__(self, content: bytes, count: int) -> None:
-        self.content, self.count = content, count
+    def __init__(self, problem: bytes, count: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.count, self.plan = count, b""
+        self._queue, self._stopping = context.SimpleQueue(), context.Event()
+        self._events: Events = SimpleQueue()
+        self._listener = threading.Thread(target=_listen, args=(self._queue, self._events), daemon=True)
+        self._listener.start()
+        arguments = pickle.dumps(_begin), problem, self._queue, self._stopping
+        self._pool = ProcessPoolExecutor(count, context, begin, arguments)
 
     def run(self, jobs: Callable[[], Job | None], stop: StopFlag) -> Generator[tuple[Job, Event], None, None]:
-        context = multiprocessing.get_context("spawn")
-        queue, stopping, events = context.SimpleQueue(), context.Event(), SimpleQueue()
-        stop.share(stopping)
-        listener = threading.Thread(target=_listen, args=(queue, events), daemon=True)
-        listener.start()
-        pool = ProcessPoolExecutor(self.count, context, begin, (pickle.dumps(_begin), self.content, queue, stopping))
+        self._stopping.clear()
+        stop.share(self._stopping)
+        yield from relay(jobs, self._submit, self._events, self.count, stop, _explain)
+
+    def _submit(self, job: Job) -> Future[None]:
         try:
-            yield from relay(jobs, lambda job: _submit(pool, job), events, self.count, stop, _explain)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-            queue.put(None)
-            listener.join()
+            with _without_main():
+                return self._pool.submit(_work, job, self.plan)
+        except BrokenProcessPool as error:
+            broken: Future[None] = Future()
+            broken.set_exception(error)
+            return broken
+
+    def close(self) -> None:
+        """End the processes."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._queue.put(None)
+        self._listener.join()
 
 
 def _listen(queue: Any, events: Events) -> None:
@@ -100,16 +118,6 @@ def _explain(error: BaseException) -> Failed:
     failure = TrainingError("a worker process ended by force, perhaps for want of memory")
     failure.__cause__ = error
     return Failed(failure, "")
-
-
-def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[None]:
-    try:
-        with _without_main():
-            return pool.submit(_work, job)
-    except BrokenProcessPool as error:
-        broken: Future[None] = Future()
-        broken.set_exception(error)
-        return broken
 
 
 @contextmanager
@@ -129,19 +137,28 @@ def _without_main() -> Iterator[None]:
 _HERE: dict[str, Any] = {}
 
 
-def _begin(content: bytes, queue: Any, stopping: Any) -> None:
+def _begin(problem: bytes, queue: Any, stopping: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
     torch.set_num_threads(1)
-    _HERE.update(content=content, queue=queue, stopping=stopping)
+    _HERE.update(problem=problem, queue=queue, stopping=stopping)
 
 
-@functools.cache
-def _members() -> Members:
+@functools.lru_cache(maxsize=1)
+def _members(content: bytes) -> Members:
     """Made with the first job and not before: an error there ends the job, and has its sentence."""
-    plan, problem, fingerprint, ways = pickle.loads(_HERE["content"])
+    plan, ways = pickle.loads(content)
     if isinstance(plan, dict):
         remember(spec for specs in plan["specs"].values() for spec in specs.values())  # the parent has loaded them
         plan = Plan.from_json(plan)
+    before: Members | None = _HERE.get("members")
+    members = _HERE["members"] = _made(plan, ways) if before is None else before.wider(plan)
+    if isinstance(members, Programs):
+        members.train_as(ways)
+    return members
+
+
+def _made(plan: Plan, ways: Any) -> Members:
+    problem, fingerprint = pickle.loads(_HERE["problem"])
     if ways is None:
         loop = declared(problem)
         assert isinstance(loop, Loop)
@@ -155,10 +172,10 @@ def _members() -> Members:
     return Programs(plan, problem, ways)
 
 
-def _work(job: Job) -> None:
+def _work(job: Job, plan: bytes) -> None:
     def tell(event: Event) -> None:
         if isinstance(event, Failed) and event.error.__cause__ is not None:  # which would be lost on the way
             event.error.add_note("".join(traceback.format_exception(event.error.__cause__)))
         _HERE["queue"].put((job.block, event))
 
-    work(job, _members(), _HERE["stopping"], tell)
+    work(job, _members(plan), _HERE["stopping"], tell)
