@@ -11,6 +11,7 @@ import thalweg as tw
 from thalweg.calculus.extent import degree, multiplies_out
 from thalweg.errors import ThalwegError
 
+from ..cases import share
 from .corpus import anything, attacks, families
 from .test_derivative import STEPPED
 from .test_function import EVERYTHING
@@ -76,13 +77,13 @@ def test_descents_on_what_once_fell() -> None:
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("texts", [[*families(), *STEPPED, EVERYTHING], anything(80)], ids=["families", "anything"])
 def test_families(use: str, texts: list[str]) -> None:
-    for text in texts:
+    for text in share(texts, part=[*USES].index(use)):
         asked(text, USES[use])
 
 
 @pytest.mark.slow
 def test_descents_and_basins_of_families() -> None:
-    for text in families()[::3]:
+    for text in share(families()[::3], of=2):
         asked(text, lambda f: tw.descend(f, start=[HERE] * len(f.variables), lr=0.01, steps=20))
         asked(text, lambda f: tw.basins(f, lr=0.01, steps=5, resolution=20))
 

@@ -23,7 +23,7 @@ from thalweg.study.study import Study, compare, resume
 from thalweg.verdict.sensitivity import sensitivity
 from thalweg.verdict.verdict import chosen_settings, judge, to_confirm
 
-from ..cases import mostly_slow
+from ..cases import WHOLE, mostly_slow
 from ..studies import stopped_at, with_plan_changed
 from ..study.test_study import problem, same, training_is_forbidden
 from ..verdict.test_verdict import made, table
@@ -193,7 +193,7 @@ def verdicts(seed: int, refine: int, noise: float = 0.03) -> list[dict[str, tupl
     return results
 
 
-@pytest.mark.parametrize("problems", mostly_slow([3, 40], 3))
+@pytest.mark.parametrize("problems", mostly_slow([3, 40] if WHOLE else [3], 3))
 def test_where_the_rates_are_changes_little_with_it_and_much_without(problems: int) -> None:
     gaps, changed = {}, {}
     for refine in (0, 2):

@@ -15,7 +15,7 @@ from thalweg.errors import UsageError
 from thalweg.formulas import get, names
 from thalweg.optim import FormulaOptimizer, parameter, states
 
-from ..cases import mostly_slow
+from ..cases import mostly_slow, share
 
 SHAPES = ((300, 7), (513,), (1,), (0, 3), ())
 SMALL = (torch.bfloat16, "int8")
@@ -45,7 +45,10 @@ def values(optimizer: FormulaOptimizer) -> list[torch.Tensor]:
     ]
 
 
-@pytest.mark.parametrize("name", mostly_slow(names(), "sgd", "adam", "lion"))
+FEW = ("sgd", "adam", "lion")
+
+
+@pytest.mark.parametrize("name", mostly_slow(share(names(), *FEW, of=2), *FEW))
 @small
 @pytest.mark.parametrize("dtype", mostly_slow([torch.float32, torch.float64, torch.bfloat16], torch.bfloat16), ids=str)
 def test_the_kernel_does_what_the_reference_does(

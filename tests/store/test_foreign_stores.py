@@ -21,7 +21,7 @@ from thalweg.errors import StoreError, ThalwegError
 from thalweg.store.file import Store
 from thalweg.study.study import Study, resume
 
-from ..cases import mostly_slow
+from ..cases import WHOLE, mostly_slow
 
 FINISHED = Path(__file__).parent / "stores" / "schema-3.db"
 SECONDS = 2.0  # of the processor
@@ -241,7 +241,7 @@ def test_a_wrong_value_somewhere(key: str, path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("key", sorted(stored_meta()))
 def test_each_place_with_wrong_values(key: str, path: Path) -> None:
-    sweep_meta(path, key, ["show", "recipe", "export", "resume"], every=4)
+    sweep_meta(path, key, ["show", "recipe", "export", "resume"], every=4 if WHOLE else 8)
 
 
 def test_runs_of_a_finer_search_that_the_plan_lacks(path: Path) -> None:

@@ -14,6 +14,8 @@ from thalweg.verdict.comparisons import rank
 from thalweg.verdict.intervals import bounds
 from thalweg.verdict.sentences import uneven
 
+from ..cases import times
+
 Draw = Callable[..., np.ndarray]
 STUDIES = 20_000
 RNG = np.random.default_rng
@@ -204,15 +206,17 @@ def test_looking_again_four_times_keeps_false_separations_rare(
     monkeypatch.setattr(chances, "RESAMPLES", 1)
     rng = RNG(optimizers)
 
+    studies = times(500)
+
     def apart(spent: bool) -> float:
         told = []
-        for _ in range(500):
+        for _ in range(studies):
             table = rng.normal(size=(50, optimizers)) + 5
             looks = [rank(table[: 10 * (k + 1)], looks=k if spent else 0)[1] for k in range(5)]
             told.append(any(len(ranked.groups) > 1 for ranked in looks))
         return float(np.mean(told))
 
-    assert apart(spent=True) <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / 500)
+    assert apart(spent=True) <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / studies)
     assert apart(spent=False) > 0.07
 
 

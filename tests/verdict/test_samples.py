@@ -15,6 +15,8 @@ import pytest
 from thalweg.verdict import chances
 from thalweg.verdict.comparisons import paired, rank
 
+from ..cases import times
+
 PARTS, MOST = 20, 25
 
 
@@ -54,7 +56,7 @@ def test_so_many_samples_do_settle_it(candidates: int) -> None:
 @pytest.mark.parametrize("candidates", [2, 4])
 def test_looking_again_at_more_samples_four_times_keeps_false_separations_rare(candidates: int) -> None:
     """Identical candidates, extended until they are told apart or four times; without the levels of each look, more."""
-    rng, studies = np.random.default_rng(candidates), 400
+    rng, studies = np.random.default_rng(candidates), times(400)
     apart = {True: 0, False: 0}
     for _ in range(studies):
         table = study(rng, 0.0, candidates, 5)
