@@ -135,7 +135,7 @@ def test_a_script_that_fails_is_said_and_the_study_stands(tmp_path: Path, monkey
     monkeypatch.setattr(recipe_run, "_run", breaks)
     study = studied(tmp_path, problem(model=lambda: Broken(5, 2).double()))
     assert study.finished
-    assert "was not run: it fails with RuntimeError (no such cable)." in str(ran(study))
+    assert "was not run: it fails with RuntimeError (no such cable) at " in str(ran(study))
 
 
 def test_validation_data_that_would_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from thalweg.errors import ProblemError
-from thalweg.problem.data import split, tensors_of
+from thalweg.problem.data import HELD_OUT, hold_out, tensors_of
 from thalweg.problem.declaration import Problem
 from thalweg.problem.prepare import Prepared, prepare
 
@@ -73,17 +73,17 @@ def tensors(ready: Prepared) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
 @given(count=st.integers(3, 80), classes=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
 def test_a_split_is_a_partition_fixed_by_its_seed(count: int, classes: int, seed: int) -> None:
     rows, targets = np.arange(count), np.arange(count) % classes
-    parts = split(rows, targets, seed)
-    assert sorted(np.concatenate([inputs for inputs, _ in parts])) == list(rows)
-    assert all(len(inputs) for inputs, _ in parts)
-    for (inputs, labels), (again, _) in zip(parts, split(rows, targets, seed), strict=True):
-        assert (labels == targets[inputs]).all()
-        assert (inputs == again).all()
+    rest, held_out = hold_out(targets, HELD_OUT, seed, "train")
+    assert sorted([*rest, *held_out]) == list(rows)
+    assert len(rest)
+    assert len(held_out)
+    again = hold_out(targets, HELD_OUT, seed, "train")
+    assert all(np.array_equal(one, other) for one, other in zip((rest, held_out), again, strict=True))
 
 
 def test_a_class_of_one_sample_prevents_stratifying_and_nothing_else() -> None:
     targets = np.array([0] * 29 + [1])
-    assert sum(len(inputs) for inputs, _ in split(np.arange(30), targets)) == 30
+    assert sum(map(len, hold_out(targets, HELD_OUT, 0, "train"))) == 30
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])

@@ -162,18 +162,13 @@ def test_the_study_gives_its_winner(tiny: Study) -> None:
     assert "SEED, EPOCHS = 0, 2" in made.code
     assert "torch.optim.SGD(model.parameters(), lr=" in tiny.recipe("sgd").optimizer
     assert "SEED, EPOCHS = 3, 2" in tiny.recipe(seed=3).code
-    assert len(made.code.splitlines()) < 40
     with pytest.raises(PlanError, match="'adamw' is not among this study's optimizers: adam, sgd"):
         tiny.recipe("adamw")
 
 
 def test_only_torch_trains(tiny: Study) -> None:
-    used = {
-        n.attr
-        for n in ast.walk(ast.parse(tiny.recipe().code))
-        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == "tw"
-    }
-    assert used == {"prepare"}
+    assert "thalweg" not in tiny.recipe().code
+    assert "tw." not in tiny.recipe().code
 
 
 def test_build(tiny: Study) -> None:

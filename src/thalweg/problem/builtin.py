@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from .data import split
 from .declaration import Problem
 
 LENGTH = 32  # of a sequence of `text`, in characters
@@ -29,7 +27,7 @@ def digits() -> Problem:
     from sklearn.datasets import load_digits
 
     inputs, targets = load_digits(return_X_y=True)
-    return _problem("digits", partial(_network, 64, 64, 10), split(inputs / 16, targets), "cross_entropy", "accuracy")
+    return _problem("digits", partial(_network, 64, 64, 10), _split(inputs / 16, targets), "cross_entropy", "accuracy")
 
 
 def digits_cnn() -> Problem:
@@ -38,7 +36,7 @@ def digits_cnn() -> Problem:
 
     inputs, targets = load_digits(return_X_y=True)
     images = (inputs / 16).reshape(-1, 1, 8, 8)
-    return _problem("digits-cnn", _digits_convolutions, split(images, targets), "cross_entropy", "accuracy")
+    return _problem("digits-cnn", _digits_convolutions, _split(images, targets), "cross_entropy", "accuracy")
 
 
 def breast_cancer() -> Problem:
@@ -46,7 +44,7 @@ def breast_cancer() -> Problem:
     from sklearn.datasets import load_breast_cancer
 
     inputs, targets = load_breast_cancer(return_X_y=True)
-    parts = _standardised(split(inputs, targets))
+    parts = _standardised(_split(inputs, targets))
     return _problem("breast-cancer", partial(_network, 30, 32, 2), parts, "cross_entropy", "accuracy")
 
 
@@ -56,7 +54,7 @@ def diabetes() -> Problem:
 
     inputs, targets = load_diabetes(return_X_y=True)
     column = np.asarray(targets).reshape(-1, 1)  # (samples, 1), like the outputs
-    parts = _standardised(split(inputs, column), targets_too=True)
+    parts = _standardised(_split(inputs, column), targets_too=True)
     return _problem("diabetes", partial(_network, 10, 32, 1), parts, "mse", "mae")
 
 
@@ -69,9 +67,8 @@ def wave() -> Problem:
     inputs = draw.uniform(-1, 1, (2200, 1))
     targets = crest(torch.from_numpy(inputs)).numpy() + NOISE * draw.normal(size=(2200, 1))
     parts = tuple(zip(np.split(inputs, [200, 1200]), np.split(targets, [200, 1200]), strict=True))
-    return replace(
-        _problem("wave", partial(_network, 1, 32, 1, nn.Tanh), parts, "mse", "mae"), noise=NOISE**2, truth=crest
-    )
+    model = partial(_network, 1, 32, 1, nn.Tanh)
+    return _problem("wave", model, parts, "mse", "mae", noise=NOISE**2, truth=crest)
 
 
 def crest(x: torch.Tensor) -> torch.Tensor:
@@ -155,10 +152,22 @@ def _digits_convolutions() -> nn.Module:
 
 
 def _problem(
-    name: str, model: Callable[[], nn.Module], parts: tuple[tuple[Any, Any], ...], loss: str, metric: str
+    name: str, model: Callable[[], nn.Module], parts: tuple[tuple[Any, Any], ...], loss: str, metric: str, **more: Any
 ) -> Problem:
-    train, validation, test = parts
-    return Problem(model=model, train=train, validation=validation, test=test, loss=loss, metrics=(metric,), name=name)
+    given = dict(zip(("train", "validation", "test"), parts, strict=True))
+    return Problem(model=model, loss=loss, metrics=(metric,), name=name, **given, **more)
+
+
+def _split(inputs: np.ndarray, targets: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """(train, validation, test): 20% for testing, then 20% of the rest for validation, classes in proportion."""
+    from sklearn.model_selection import train_test_split
+
+    rows, held_out = np.arange(len(targets)), []
+    for _ in range(2):
+        classes = targets[rows] if targets.dtype.kind == "i" else None
+        rows, part = map(np.sort, train_test_split(rows, test_size=0.2, random_state=0, stratify=classes))
+        held_out.append(part)
+    return tuple((inputs[part], targets[part]) for part in (rows, *reversed(held_out)))
 
 
 def _standardised(parts: tuple[tuple[Any, Any], ...], targets_too: bool = False) -> tuple[tuple[Any, Any], ...]:

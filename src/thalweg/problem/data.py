@@ -122,20 +122,6 @@ def tensors_of(loader: DataLoader[Any]) -> Samples | None:
     return samples if rows is None else samples.take(rows)
 
 
-def split(inputs: Any, targets: Any, seed: int = 0) -> tuple[tuple[Any, Any], ...]:
-    """(train, validation, test): 20% for testing, then 20% of the rest for validation.
-
-    Drawn by `seed`, and stratified where targets are class ids with enough samples of each.
-
-    >>> parts = split(np.arange(100), np.arange(100) % 2)
-    >>> [len(inputs) for inputs, _ in parts], int(parts[2][1].sum())
-    ([64, 16, 20], 10)
-    """
-    rest, test = hold_out(targets, HELD_OUT, seed, "train")
-    train, validation = hold_out(targets[rest], HELD_OUT, seed, "train")
-    return tuple((inputs[rows], targets[rows]) for rows in (rest[train], rest[validation], test))
-
-
 def hold_out(
     targets: Any, share: float, seed: int, where: str, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from .. import losses
 from ..errors import ProblemError
 from ..samples import Samples, Weighted, scores
 from .checks import forward
-from .data import HELD_OUT, hold_out, labels_of, read
+from .data import HELD_OUT, hold_out, labels_of, read, stratified
 from .declaration import Problem
 from .preprocessing import PLAIN, Preprocessing, as_words, columns_of, plain
 from .tables import Table
@@ -136,6 +136,24 @@ def _read(problem: Problem, dtype: torch.dtype) -> Parts:
         train_rows, validation_rows = train_rows[rest], np.setdiff1d(train_rows, train_rows[rest])
     order = np.concatenate([train_rows, validation_rows])
     return Parts(train, validation, test, order, None if groups is None else groups[np.sort(order)])
+
+
+def pairs_of(problem: Problem, parts: Parts) -> dict[str, Any]:
+    """What `Prepared.pairs` says."""
+    given = [part for part in (problem.train, problem.validation, problem.test) if part is not None]
+    if problem.groups is not None or not all(map(_is_pair, given)):
+        return {}
+    missing, keeping = [name for name in ("test", "validation") if getattr(problem, name) is None], []
+    for name in missing:  # in the order in which they are split off
+        left = [parts.train, *(getattr(parts, other) for other in missing[missing.index(name) :])]
+        targets = torch.cat([part.plain_targets for part in left])
+        keeping += [name] if stratified(targets, HELD_OUT) else []
+    return {"drawn": missing, "stratified": keeping, "seed": problem.seed}
+
+
+def _is_pair(part: Any) -> bool:
+    arrays = (np.ndarray, torch.Tensor)
+    return type(part) in (tuple, list) and len(part) == 2 and all(isinstance(one, arrays) for one in part)
 
 
 def _split_off(

@@ -32,7 +32,7 @@ from .facts import facts_of
 from .find import load
 from .metrics import check_metrics
 from .networks import fitting
-from .parts import Parts, dtype_of, in_order, parts_of
+from .parts import Parts, dtype_of, in_order, pairs_of, parts_of
 from .preprocessing import Preprocessing
 from .tables import Table, opened
 
@@ -63,6 +63,8 @@ class Prepared:
         groups: a label for each sample of the pool, if the problem has groups.
         noise, truth: the problem's.
         table, preprocessing: of a problem that was given tables, or something to fit on its training rows.
+        pairs: where all parts were given as (inputs, targets) of one array each: ``drawn``, the parts that were split
+            off, in their order, which of them ``stratified``, and the ``seed`` of that.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Prepared:
     truth: Callable[[Any], Any] | None = field(default=None, repr=False)
     table: Table | None = field(default=None, repr=False)
     preprocessing: Preprocessing | None = field(default=None, repr=False)
+    pairs: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def pool(self) -> Samples:
@@ -105,8 +108,8 @@ class Prepared:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a store keeps of a problem's tables, in plain values."""
-        return facts_of(self.table, self.preprocessing, self.model)
+        """What a store keeps of a problem's tables, or of how its pairs were split, in plain values."""
+        return facts_of(self.table, self.preprocessing, self.model) | ({"pairs": self.pairs} if self.pairs else {})
 
     def given(self, batch: Any) -> Samples:
         """What the user's DataLoader yields, as samples."""
@@ -177,6 +180,7 @@ def prepare(problem: Problem | str) -> Prepared:
         groups=groups,
         table=table,
         preprocessing=preprocessing,
+        pairs={} if table is not None or preprocessing is not None or form else pairs_of(problem, data),
     )
 
 

@@ -25,6 +25,7 @@ from ..plan.plan import Plan
 from ..regularizers.base import Regularizer
 from .groups import groups_code
 from .script import Script
+from .standalone import standalone
 from .table import loading
 
 # a script has those of these that it needs
@@ -90,13 +91,15 @@ def recipe(
     after_step, after_pass = _scheduler_calls(schedule)
     # After a cross-validation a script trains on training and validation samples, and is judged on none.
     data = "train" if plan.folds is None else "pool"
-    made = loading(problem, data) if passes is None else None  # of a table, which a script can read itself
+    # A script reads a table itself, and has the lines of a problem that stands alone.
+    made = (loading(problem, data) or standalone(problem, data)) if passes is None else None
     script = Script(
         title=f"{plain_words(formula.label)} at {setting.lr:g}, {setting.schedule} schedule{against}: chosen on "
         f"{plain_words(problem['name'])}, in {means}.",
         uses=_uses(ours, regularizer is not None, made is None),
         loading="" if passes is not None else _loading(problem) if made is None else made.lines,
         imports="import torch" if made is None else made.imports,
+        alone=made is not None and made.alone,
         batches=_loader("inputs" in problem) if problem.get("loader") else _tensors(size, data, "inputs" in problem),
         seed=seed,
         epochs=plan.epochs,

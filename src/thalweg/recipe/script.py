@@ -34,6 +34,7 @@ class Script:
         judged_on: the data of `problem` that judge each pass, and what their loss is called.
         value: the loss of a batch, in the names ``{loss}`` and ``{model}``.
         imports: that `loading` needs, torch among them.
+        alone: whether `loading` needs no thalweg.
         regularizers: the lines of each.
     """
 
@@ -55,6 +56,7 @@ class Script:
     judged_on: tuple[str, str]
     value: str = "{loss}({model}(inputs), targets)"
     imports: str = "import torch"
+    alone: bool = False
     regularizers: Sequence[Lines] = ()
     groups: str = ""
 
@@ -76,15 +78,15 @@ class Script:
         modules = [name for name in ("math", "runpy", "importlib") if f"{name}." in body]
         imports = "".join(f"import {name}\n\n" for name in modules)
         trees = "from torch.utils._pytree import tree_map\n" if "tree_map" in self.batches else ""
+        future = "from __future__ import annotations\n\n"
+        imports = future * self.imports.startswith(future) + imports + self.imports.removeprefix(future)
         rest = (
             f"{head}\n\n\ndef batches(epoch):\n{indent(self.batches, '    ')}\n\n\n{body}\nlosses = []\n\n"
             f"for epoch in range({passes}):\n{indent(self._pass(), '    ')}\n{self._end()}"
         )
-        thalweg = f"import thalweg as tw  # {self.uses}\n\n" if "tw." in rest or not self.loading else ""
-        return (
-            f'"""{self.title}"""\n\n{imports}{self.imports}\nfrom torch.optim import lr_scheduler\n{trees}\n'
-            f"{thalweg}{rest}"
-        )
+        needed = "tw." in rest.replace(self.loading, "") or not self.alone
+        thalweg = f"import thalweg as tw  # {self.uses}\n\n" if needed else ""
+        return f'"""{self.title}"""\n\n{imports}\nfrom torch.optim import lr_scheduler\n{trees}\n{thalweg}{rest}'
 
     @property
     def counts(self) -> bool:

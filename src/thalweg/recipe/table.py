@@ -47,6 +47,7 @@ class Loading(NamedTuple):
 
     imports: str
     lines: str
+    alone: bool  # without thalweg
 
 
 def loading(problem: Mapping[str, Any], data: str) -> Loading | None:
@@ -85,7 +86,7 @@ def loading(problem: Mapping[str, Any], data: str) -> Loading | None:
         ")",
     ]
     lines = "\n\n\n".join("\n".join(part) for part in (making, samples, made))
-    return Loading(_imports(lines), lines)
+    return Loading(_imports(lines), lines, "tw." not in lines)
 
 
 def _read(given: Mapping[str, Any]) -> list[str]:

@@ -317,6 +317,7 @@ SHAPES = {
         **dict.fromkeys(("weights?", "validation_samples?"), COUNT),
         **{name: [TEXT] for name in ("metrics?", "columns?", "classes?", "numbers?", "words?", "left_out?", "made?")},
         "stratified?": [YES_NO],
+        "pairs?": {"drawn": [TEXT], "stratified": [TEXT], "seed": COUNT},
         "guess?": NUMBER,
         "ignored_step?": YES_NO,
         **{name: [NUMBER] for name in ("input_sizes?", "target_sums?")},
