@@ -281,7 +281,7 @@ def test_on_the_command_line(folder: Path) -> None:
     assert "--lr', '0.1', '--seed', '0'" in told.output
     twice = CliRunner().invoke(app, ["run", line(), *options, "--metric", "val_acc", "--json"])
     assert twice.exit_code == 0
-    assert "accuracy" in json.loads(twice.output)["verdict"]
+    assert "accuracy" in json.loads(twice.output)["verdict"]["sentence"]
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from .options import (
     BatchSize,
     BatchSizes,
     Budget,
+    Compared,
     Confirmation,
     Grow,
     Hyperparameters,
@@ -18,7 +19,6 @@ from .options import (
     Judge,
     Log,
     Points,
-    Problem,
     Quiet,
     Rates,
     Refine,
@@ -29,16 +29,18 @@ from .options import (
     StorePath,
     Yes,
 )
+from .settings import ENDING, write_settings
 from .tables import Ignore, Loss, Metrics, Model, Raw, Target, Test, Validation, named
 
 EXAMPLE = "Example: thalweg compare digits --optimizers sgd,adam --rates 1e-4:1:13 --report report.html"
 
 # what is the command's, and not of the comparison
-OWN = ("problem", "problems", "store", "report", "dry_run", "yes", "json", "quiet")
+OWN = ("context", "problem", "problems", "store", "report", "dry_run", "yes", "json", "quiet")
 
 
 def compare(
-    problem: Problem,
+    context: typer.Context,
+    problem: Compared,
     optimizers: Annotated[
         str | None,
         typer.Option(
@@ -127,6 +129,7 @@ def compare(
 ) -> None:
     """Train every optimizer at every rate under every schedule (and whatever else varies), and say which is best."""
     options = dict(locals())
+    told = {name: value for name, value in options.items() if name != "context"}
     problem = named(problem, options)
     given = arguments(options)
     if dry_run:
@@ -138,6 +141,7 @@ def compare(
 
     check_report(report)
     study = run(problem, store=store, progress=False if quiet else None, ask=asks(yes, quiet), **given)
+    write_settings(context, told, OWN, study.path.with_suffix(ENDING))
     finish(study, report, json)
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .settings import read_settings
+
 Store = Annotated[Path, typer.Argument(help="The store of the study.")]
 Problem = Annotated[
     str,
@@ -14,6 +16,15 @@ Problem = Annotated[
         help="A built-in problem (see `thalweg problems`), file.py:function or package.module:function, also of a "
         "training loop, def train(run); or a table, data.csv with --target, elsewhere "
         "\"table('data.csv', target='column')\"."
+    ),
+]
+Compared = Annotated[
+    str,
+    typer.Argument(
+        help="A built-in problem (see `thalweg problems`), file.py:function or package.module:function, also of a "
+        "training loop, def train(run); a table, data.csv with --target; or study.toml, the options of a study.",
+        is_eager=True,
+        callback=read_settings,
     ),
 ]
 BatchSize = Annotated[int, typer.Option(help="Samples per step; a DataLoader has its own.")]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageError
 from ..files import check_place
 from ..verdict.margin import MARGIN
+from .settings import ENDING
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -132,6 +133,8 @@ def finish(
         return
     _show(parts, verdict, rerun)
     print(f"store: {study.path}")
+    if (options := study.path.with_suffix(ENDING)).exists():
+        print(f"options: {options}")
     if report is not None:
         print(f"report: {report}")
     if not study.finished:
