@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .resampling.ensemble import Ensemble as Ensemble
     from .sizes.size import size as size
     from .study.forecast import forecast as forecast
+    from .study.population import Population as Population
     from .study.rerun import rerun as rerun
     from .study.study import Study as Study
     from .study.study import compare as compare
@@ -60,6 +61,7 @@ _WHERE = {
     "Ensemble": "resampling.ensemble",
     "Formula": "formulas",
     "Function": "calculus",
+    "Population": "study.population",
     "Problem": "problem.declaration",
     "Run": "problem.run",
     "Study": "study.study",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, field, fields
 from typing import Any, ClassVar, TypeVar
 
+from .aliases import called
 from .errors import UsageError, short, unknown
 from .numbers import Range
 
@@ -67,9 +68,9 @@ def build(base: type[Kind], word: str, name: str, arguments: Mapping[str, Any]) 
 
 def class_of(base: type[Kind], word: str, name: str) -> type[Kind]:
     """The class of that name."""
-    if name not in base.registry:
+    if (found := called(word, name, base.registry)) is None:
         raise base.error(unknown(word, name, base.registry))
-    return base.registry[name]
+    return base.registry[found]
 
 
 def declared(read: Read, default: Any = MISSING, kind: str = "") -> Any:

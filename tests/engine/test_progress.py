@@ -104,3 +104,40 @@ def test_a_terminal_gets_a_bar_that_ends_with_the_time(clock: Clock, monkeypatch
     bar.end()
     assert screen.last().startswith("confirmation ")
     assert screen.last().endswith("100% 5 of 5 members alive, 12 member-steps/s, 1:23")
+
+
+def test_a_notebook_gets_a_bar_below_its_cell(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In IPython's own shell, as a kernel has it: one display for each stage, which is updated in its place."""
+    from IPython.core.displaypub import CapturingDisplayPublisher
+    from IPython.core.interactiveshell import InteractiveShell
+
+    assert not isinstance(progress_for(None), progress.Notebook)
+    shell = InteractiveShell.instance()
+    try:
+        assert not isinstance(progress_for(None), progress.Notebook)  # IPython on a terminal
+        shell.kernel = object()
+        shell.display_pub = publisher = CapturingDisplayPublisher(parent=shell)
+        bar = progress_for(None)
+        assert isinstance(bar, progress.Notebook)
+        for stage in ("search", "confirmation"):
+            bar.begin(stage, 100, 0)
+            bar.block(0, seed=0, members=10, ahead=0)
+            clock.now += 2
+            bar.advance(0, 10, 9, steps=50)
+            clock.now += 2
+            bar.advance(0, 10, 9, steps=50)
+            bar.end()
+        bar.stop()
+    finally:
+        InteractiveShell.clear_instance()
+    pages = [(output["update"], output["data"]["text/html"]) for output in publisher.outputs]
+    assert [update for update, _ in pages] == [False, True, True, True] * 2
+    assert "search" in pages[0][1]
+    assert "50%" in pages[1][1]
+    assert "9 of 10 members alive" in pages[1][1]
+    assert "100%" in pages[3][1]
+    assert "done in 0:04" in pages[3][1]
+    assert "confirmation" in pages[4][1]
+    assert len({output["transient"]["display_id"] for output in publisher.outputs}) == 2
+    assert isinstance(progress_for(False), progress.Progress)
+    assert not progress_for(False).shown

@@ -73,11 +73,11 @@ def test_names_of_torch_whatever_the_case_and_the_separators(given_name: str, na
 
 
 def test_every_alias_is_a_name() -> None:
-    from thalweg.losses.names import LOSS_ALIASES, METRIC_ALIASES
+    from thalweg.aliases import ALIASES
 
-    for alias, name in LOSS_ALIASES.items():
+    for alias, name in ALIASES["loss"].items():
         assert losses.get(alias).label == losses.get(name).label
-    for alias, name in METRIC_ALIASES.items():
+    for alias, name in ALIASES["metric"].items():
         assert losses.name_of(alias) == ("mae" if name == "l1" and "l1" not in alias else name)
 
 

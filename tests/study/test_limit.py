@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from thalweg.engine.batching import decide
-from thalweg.engine.forecast import foresee, smaller
+from thalweg.engine.foresee import foresee, smaller
 from thalweg.engine.pace import Pace
 from thalweg.engine.programs import Programs
 from thalweg.errors import PlanError, StoreError

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from .options import Json
-from .result import print_json
+from .result import print_json, terminal
 
 EXAMPLE = "Example: thalweg problems"
 
@@ -18,5 +20,5 @@ def problems(json: Json = False) -> None:
         return
     width = max(map(len, lines))
     for name, line in lines.items():
-        print(f"{name:<{width}}  {line}")
+        print(textwrap.fill(f"{name:<{width}}  {line}", terminal().width, subsequent_indent=" " * (width + 2)))
     print("\nYour own: file.py:function or package.module:function, returning a tw.Problem.")

@@ -1,37 +1,17 @@
 """What a study would take: its runs, how their members are trained, and the seconds and memory that they need.
 
-Each program is tried out as a study begins: the way is chosen (`batching.py`), a block takes a few steps in it, and its
-validation part is evaluated. What follows from the search is counted as if it took the most: the confirmation of every
-level that is ranked and of every optimizer's defaults, and all rounds of refinement. Rates by which the grid may grow
-are a stage of their own, which is not part of the sums: it comes only where a best rate lies on an edge.
+Rates by which the grid may grow are a stage of their own, which is not part of the sums: it comes only where a best
+rate lies on an edge. Read next: `foresee.py`, how it is found out.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
-import timeit
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import ThalwegError
-from ..plan.factors import Setting
-from ..plan.plan import FEWEST
-from ..population.block import EVALUATION_BATCH, Block
-from ..programs.native import single_threaded
-from ..samples import Samples
-from .batching import STEPS
-from .block_run import failure
-from .disk import disk_bytes
-from .footprint import Footprint, at_work, data_bytes, free_memory, shown, too_large
-from .halving import planned_epochs
-from .memory import out_of_memory
-from .programs import ALONE, FEW, Programs
+from .footprint import Footprint, shown
 
 GROWTH = "growth"
-SECONDS = 0.3  # for which the steps of a block are timed
-LONG = 10_000  # epochs of a block that is timed, so that it does not end
 
 
 @dataclass(frozen=True)
@@ -188,149 +168,6 @@ class Forecast:
         head = f"{self.problem}: {self._time}; {shown(self.memory)} of memory{free}; {shown(self.disk)} of disk."
         data = f"data: {shown(self.data)}"
         return "\n".join([head, *self.warnings, *map(str, self.stages), *map(str, self.programs), data])
-
-
-def foresee(programs: Programs) -> Forecast:
-    """Foresee a study by trying a few steps of each of its programs, whose ways are decided; nothing is stored.
-
-    What is compiled for it is there for the study.
-
-    Raises:
-        ThalwegError: its members cannot be trained.
-    """
-    try:
-        foreseen = [_program(programs, settings) for settings in programs.all.values()]
-    except ThalwegError:
-        raise
-    except Exception as error:  # whatever a user's model, loss or loader may raise
-        raise failure(error, programs.problem.name) from error
-    return _of(programs, foreseen)
-
-
-def smaller(programs: Programs, would: Forecast) -> Forecast:
-    """What programs of a smaller plan would take, by the steps that were tried for a larger one."""
-    plan, foreseen = programs.plan, []
-    for settings, one in zip(programs.all.values(), would.programs, strict=True):
-        blocks = len(programs.blocks(settings, range(plan.seeds), plan.search_folds))
-        foreseen.append(replace(one, settings=len(settings), blocks=blocks))
-    return _of(programs, foreseen)
-
-
-def _of(programs: Programs, foreseen: Sequence[ProgramForecast]) -> Forecast:
-    stages = [_search(programs, foreseen), *_followed(programs, foreseen)]
-    return Forecast(
-        problem=programs.problem.name,
-        cores=max(one.at_once for one in foreseen),
-        stages=tuple(stages),
-        programs=tuple(foreseen),
-        data=data_bytes(programs),
-        disk=disk_bytes(programs, stages, [(one.saved, one.members * one.at_once) for one in foreseen]),
-        free=free_memory(),
-        warnings=tuple(too_large(programs)),
-    )
-
-
-def _program(programs: Programs, settings: Sequence[Setting]) -> ProgramForecast:
-    plan, (size, loss, _, own), way = programs.plan, programs.of(settings[0]), programs.way(settings[0])
-    blocks = programs.blocks(settings, range(plan.seeds), plan.search_folds)
-    (_, largest, fold), *_ = sorted(blocks, key=lambda block: -len(block[1]))
-    free = free_memory()
-    fits = free is None or at_work(programs, blocks)[0].total < free
-    members = largest if fits else largest[:: -(-len(largest) // FEW)]
-    members = members[:1] if way.name == ALONE else members
-    with single_threaded():  # as workers are
-        step, evaluation = _timed_that_fit(programs, members, fold)
-    taken = at_work(programs, blocks, step)
-    return ProgramForecast(
-        batch_size=size,
-        loss=loss,
-        regularizer=plan.level(settings[0], "regularizer") if plan["regularizer"].varied else None,
-        own=" and ".join(sorted({str(s.optimizer) for s in settings})) if own else None,
-        way=way.name,
-        why=way.why,
-        settings=len(settings),
-        blocks=len(blocks),
-        members=len(largest),
-        step_seconds=step,
-        evaluation_seconds=evaluation,
-        at_once=len(taken),
-        footprint=taken[0],
-        memory=sum(one.total for one in taken),
-    )
-
-
-def _timed_that_fit(programs: Programs, settings: Sequence[Setting], fold: int | None) -> tuple[float, float]:
-    """`_timed` of as many settings as fit into memory."""
-    while True:
-        try:
-            return _timed(programs, settings, fold)
-        except Exception as error:
-            if len(settings) == 1 or not out_of_memory(error):
-                raise
-            settings = settings[: len(settings) // 2]
-
-
-def _timed(programs: Programs, settings: Sequence[Setting], fold: int | None) -> tuple[float, float]:
-    """Seconds of a member's step, and of its evaluation on the validation part, in a block of these settings."""
-    task = programs.task(settings[0], fold)
-    block = Block(replace(task, validation=None), [programs.plan.member(s, 0) for s in settings], LONG)
-    steps = block.train()
-    next(steps)  # which is compiled
-    each, begun = [], time.perf_counter()
-    while time.perf_counter() - begun < SECONDS or not each:
-        start, first = time.perf_counter(), block.step
-        next(steps)
-        if block.step > first:  # else a pass has ended
-            each.append((time.perf_counter() - start) / (block.step - first))
-    return statistics.median(each) / len(settings), _evaluation(block) / len(settings)
-
-
-def _evaluation(block: Block) -> float:
-    """Seconds of all samples that a block is judged on, by those of the first."""
-    if block.task.validation is None:
-        return 0.0
-    validation = Samples(*block.task.validation)
-    part = validation.take(slice(EVALUATION_BATCH))
-    block.evaluate(*part)  # which is compiled
-    seconds = min(timeit.repeat(lambda: block.evaluate(*part), repeat=STEPS, number=1))
-    return seconds * validation.size / part.size
-
-
-def _search(programs: Programs, foreseen: Sequence[ProgramForecast]) -> Stage:
-    plan, steps, seconds = programs.plan, 0, 0.0
-    for settings, one in zip(programs.all.values(), foreseen, strict=True):
-        passes = planned_epochs(plan, settings)
-        for fold in plan.search_folds:
-            per_pass = programs.steps(settings[0], fold)
-            steps += plan.seeds * passes * per_pass
-            each = per_pass * one.step_seconds + one.evaluation_seconds
-            seconds += plan.seeds * passes * each / one.at_once
-    return Stage("search", len(plan.settings), plan.runs, steps, seconds)
-
-
-def _followed(programs: Programs, foreseen: Sequence[ProgramForecast]) -> list[Stage]:
-    """Growth, refinement and confirmation, at most; their settings are not known, so they count as usual ones."""
-    plan, total, counts = programs.plan, 0.0, 0.0
-    for settings, one in zip(programs.all.values(), foreseen, strict=True):
-        per_pass = programs.steps(settings[0], plan.search_folds[0])
-        counts += len(settings) * per_pass
-        total += len(settings) * (per_pass * one.step_seconds + one.evaluation_seconds)
-    cores = max(one.at_once for one in foreseen)
-    usual, seconds = (plan.epochs * each / len(plan.settings) for each in (counts, total))
-
-    def stage(name: str, settings: int, repeats: int) -> Stage:
-        runs = settings * repeats
-        return Stage(name, settings, runs, round(runs * usual), runs * seconds / cores, at_most=True)
-
-    levels = sum(len(factor.levels) for factor in plan.ranked)
-    widens = len(plan.requested_rates) >= FEWEST and not plan.points
-    finer, wider = (
-        (2 * levels * plan.rounds, 2 * plan.grow * len(plan.settings) // len(plan.rates)) if widens else (0, 0)
-    )
-    chosen, repeats = levels + len(plan.optimizers), plan.seeds * len(plan.search_folds)
-    stages = [stage(GROWTH, wider, repeats), stage("refinement", finer, repeats)]
-    stages += [stage("confirmation", chosen, look.seeds * len(plan.fresh_folds(look))) for look in plan.confirmations]
-    return [one for one in stages if one.runs]
 
 
 def _step(seconds: float) -> str:

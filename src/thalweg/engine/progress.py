@@ -1,4 +1,4 @@
-"""How far a study is: a bar on a terminal, plain lines elsewhere, or nothing."""
+"""How far a study is: a bar on a terminal or in a notebook, plain lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -135,10 +135,46 @@ class Bar(Lines):
             self._bar.stop()
 
 
+class Notebook(Lines):
+    """A bar below a notebook's cell, one for each stage."""
+
+    interval = 0.5
+
+    def note(self, sentence: str) -> None:
+        print(sentence)  # not on standard error, which notebooks show as if something were wrong
+
+    def begin(self, stage: str, total: int, done: int) -> None:
+        from IPython.display import display
+
+        super().begin(stage, total, done)
+        self._cell: Any = display(self._page(""), display_id=True)
+
+    def say(self, what: str) -> None:
+        self._cell.update(self._page(self.facts(what)))
+
+    def _page(self, facts: str) -> Any:
+        from IPython.display import HTML
+
+        share = min(1.0, self.steps / max(1, self.total))
+        return HTML(
+            f'<div style="display:flex;gap:1ch;align-items:center"><span style="min-width:12ch">{self.stage}</span>'
+            f'<progress value="{share:.4f}" style="width:20ch">{share:.0%}</progress>'
+            f'<span style="min-width:4ch">{share:.0%}</span><span style="opacity:.7">{facts}</span></div>'
+        )
+
+
+def in_notebook() -> bool:
+    """Whether what is displayed appears below a cell."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
+
+
 def progress_for(shown: bool | None) -> Progress:
     """A bar on a terminal or in a notebook, plain lines elsewhere; nothing if `shown` is False."""
     if shown is False:
         return Progress()
+    if in_notebook():
+        return Notebook()
     return Bar() if sys.stderr.isatty() else Lines()
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-import re
 from pathlib import Path
 from typing import Any
 
 from .. import calls
+from ..aliases import called
 from ..errors import FormulaError, unknown
 from .base import Formula
 from .drop_in import DropIn
@@ -85,13 +85,6 @@ def _in_torch(name: str) -> Formula | None:
     return next((of(kind) for kind in kinds if kind.__name__.lower() == plain), None)
 
 
-def _otherwise(name: str) -> Formula | None:
-    """The formula that is written so, or what a class of torch.optim of that name stands for."""
-    plain = re.sub(r"[ _-]", "", name).lower()
-    written = (rule for rule in FORMULAS.values() if rule.name.replace("_", "") == plain)
-    return next(written, None) or _in_torch(name)
-
-
 def get(text: str | Formula) -> Formula:
     """The formula of that name, its case and separators aside; ``adam(beta2=0.99)`` gives it with another default.
 
@@ -103,7 +96,8 @@ def get(text: str | Formula) -> Formula:
     if isinstance(text, Formula):
         return text
     name, _, _ = text.strip().partition("(")
-    rule = FORMULAS.get(name.strip()) or _otherwise(name.strip())
+    known = called("optimizer", name.strip(), FORMULAS)
+    rule = _in_torch(name.strip()) if known is None else FORMULAS[known]
     if rule is None:
         raise FormulaError(unknown("optimizer", calls.short(name.strip()), FORMULAS))
     changes = calls.parse(text, FormulaError, "adam(beta2=0.99)")[1]

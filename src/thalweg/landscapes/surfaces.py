@@ -16,6 +16,7 @@ import numpy as np
 import sympy as sp
 
 from .. import calls
+from ..aliases import called
 from ..calculus import Function, function
 from ..errors import SurfaceError, unknown
 from ..numbers import POSITIVE, Range
@@ -201,9 +202,10 @@ def get(name: str) -> Surface:
     """
     if make := _WRITTEN.get(name.replace(" ", "")):
         return make()
-    kind = name.partition("(")[0].strip()
-    if kind not in SURFACES:
-        raise SurfaceError(unknown("surface", calls.short(kind), SURFACES))
+    given = name.partition("(")[0].strip()
+    kind = called("surface", given, SURFACES)
+    if kind is None:
+        raise SurfaceError(unknown("surface", calls.short(given), SURFACES))
     arguments = calls.parse(name, SurfaceError, "quadratic(condition=100)")[1]
     allowed = inspect.signature(SURFACES[kind]).parameters
     for argument in arguments:

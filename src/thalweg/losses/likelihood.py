@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints, transform_to
 
+from ..aliases import called
 from ..arguments import declared, flag, optional, whole
 from ..errors import ProblemError, UsageError, first_line, short, unknown
 from ..numbers import Range
@@ -29,9 +30,9 @@ Fixed = Mapping[str, Any]
 def _distribution(what: str, kind: Any, error: type[UsageError]) -> type[Any]:
     if isinstance(kind, str):
         names = [n for n in torch.distributions.__all__ if _is_distribution(getattr(torch.distributions, n))]
-        if kind not in names:
+        if (name := called("distribution of torch.distributions", kind, names)) is None:
             raise error(unknown("distribution of torch.distributions", kind, names))
-        kind = getattr(torch.distributions, kind)
+        kind = getattr(torch.distributions, name)
     if not isinstance(kind, type) or getattr(kind, "log_prob", None) in (None, Distribution.log_prob):
         name = kind.__name__ if isinstance(kind, type) else repr(kind)
         raise error(f"{short(name)} has no log_prob; give a class that has, such as torch.distributions.Laplace.")

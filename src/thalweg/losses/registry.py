@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -18,7 +18,7 @@ from .base import Loss, Measure
 from .foreign import Foreign
 from .likelihood import NegativeLogLikelihood
 from .metrics import Accuracy, Mean, Metric
-from .names import LOSS_ALIASES, METRIC_ALIASES, resolved
+from .names import resolved
 from .regression import MAE, MSE
 
 
@@ -122,7 +122,7 @@ def get(loss: str | Measure) -> Loss:
     if isinstance(loss, Loss):
         return loss
     if isinstance(loss, str):
-        name, arguments = _call("loss", loss, Loss.registry, LOSS_ALIASES)
+        name, arguments = _call("loss", loss, Loss.registry)
         return build(Loss, "loss", name, arguments) if arguments or name not in LOSSES else LOSSES[name]
     if not callable(loss):
         raise _neither("loss", loss, list(LOSSES))
@@ -146,7 +146,7 @@ def get_metric(metric: str | Measure) -> Loss | Metric | Foreign:
     if isinstance(metric, Loss | Metric | Foreign):
         return metric
     if isinstance(metric, str):
-        name, arguments = _call("metric", metric, list({**METRICS, **LOSSES}), METRIC_ALIASES)
+        name, arguments = _call("metric", metric, list({**METRICS, **LOSSES}))
         if not arguments and name in METRICS:
             return METRICS[name]
         return build(Metric if name in Metric.registry else Loss, "metric", name, arguments)
@@ -202,10 +202,10 @@ def name_of(measure: str | Measure) -> str:
     return getattr(measure, "__name__", type(measure).__name__).strip("<>")
 
 
-def _call(kind: str, text: str, names: Collection[str], aliases: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+def _call(kind: str, text: str, names: Collection[str]) -> tuple[str, dict[str, Any]]:
     """The name that a text means, and the arguments it gives."""
     given, bracket, rest = text.strip().partition("(")
-    name = resolved(kind, given.strip(), names, aliases)
+    name = resolved(kind, given.strip(), names)
     return calls.parse(f"{name}{bracket}{rest}", ProblemError, "cross_entropy(label_smoothing=0.1)")
 
 

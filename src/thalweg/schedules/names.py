@@ -34,7 +34,9 @@ def one(given: str | Schedule) -> Schedule:
         return given
     if not isinstance(given, str):
         raise PlanError(unknown("schedule", str(given), SCHEDULES))
-    kind = class_of(Schedule, "schedule", given.strip().partition("(")[0].strip())
+    name, bracket, rest = given.strip().partition("(")
+    kind = class_of(Schedule, "schedule", name.strip())
+    given = f"{kind.name}{bracket}{rest}"
     if own_function(given):
         object_ = f"tw.schedules.{kind.__name__}(function)" if kind.sample else "the schedule itself"
         raise PlanError(f"{calls.short(given)} is of a function of your own, which no name can find; give {object_}.")

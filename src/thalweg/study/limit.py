@@ -109,7 +109,8 @@ def fitted(programs: Programs, would: Forecast, limit: Limit) -> tuple[Programs,
     Raises:
         PlanError: even the least does not fit.
     """
-    from ..engine.forecast import duration, smaller
+    from ..engine.forecast import duration
+    from ..engine.foresee import smaller
 
     asked, left = programs.plan, limit.end - time.monotonic()
     plan = asked

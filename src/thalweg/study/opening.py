@@ -35,7 +35,8 @@ def opened(
         WorkError: the answer was no.
     """
     from ..engine.batching import decide  # what only training needs is imported when it begins
-    from ..engine.forecast import duration, foresee
+    from ..engine.forecast import duration
+    from ..engine.foresee import foresee
     from ..engine.pace import Opened
     from ..engine.programs import Programs
 

@@ -1,0 +1,115 @@
+"""What things are also called: by PyTorch, scikit-learn and courses, whatever the case and the separators."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+_LOSSES = {
+    "crossentropyloss": "cross_entropy",
+    "nllloss": "nll",
+    "bcewithlogits": "bce",
+    "bcewithlogitsloss": "bce",
+    "binarycrossentropywithlogits": "bce",
+    "mseloss": "mse",
+    "meansquarederror": "mse",
+    "l2": "mse",
+    "l1loss": "l1",
+    "mae": "l1",
+    "meanabsoluteerror": "l1",
+    "huberloss": "huber",
+    "kldivloss": "kl_div",
+    "tripletmarginloss": "triplet_margin",
+}
+# Of a kind of thing: in lower case without separators → the name in this package.
+ALIASES: Mapping[str, Mapping[str, str]] = {
+    "optimizer": {
+        "gd": "sgd",
+        "gradientdescent": "sgd",
+        "steepestdescent": "sgd",
+        "stochasticgradientdescent": "sgd",
+        "경사하강법": "sgd",
+        "확률적경사하강법": "sgd",
+        "heavyball": "momentum",
+        "polyak": "momentum",
+        "sgdm": "momentum",
+        "sgdmomentum": "momentum",
+        "모멘텀": "momentum",
+        "nag": "nesterov",
+        "nesterovmomentum": "nesterov",
+        "nesterovacceleratedgradient": "nesterov",
+        "네스테로프": "nesterov",
+    },
+    "schedule": {
+        "fixed": "constant",
+        "cosineannealing": "cosine",
+        "cosineannealinglr": "cosine",
+        "cosineannealingwarmrestarts": "cosine_restarts",
+        "sgdr": "cosine_restarts",
+        "linearlr": "linear",
+        "polynomiallr": "polynomial",
+        "steplr": "step",
+        "multisteplr": "multistep",
+        "exponentiallr": "exponential",
+        "onecyclelr": "one_cycle",
+        "cycliclr": "cyclic",
+        "reducelronplateau": "plateau",
+        "lambdalr": "lambda",
+        "multiplicativelr": "multiplicative",
+        "sequentiallr": "sequential",
+        "chainedscheduler": "chained",
+    },
+    "regularizer": {
+        "earlystop": "early_stopping",
+        "ridge": "l2",
+        "lasso": "l1",
+        "gaussiannoise": "input_noise",
+        "gradientclipping": "clip_norm",
+        "clipgradnorm": "clip_norm",
+        "clipgradvalue": "clip_value",
+        "exponentialmovingaverage": "ema",
+        "stochasticweightaveraging": "swa",
+        "horizontalflip": "flip",
+        "randomcrop": "crop",
+        "rotation": "rotate",
+    },
+    "loss": _LOSSES,
+    "metric": {
+        **{alias: name for alias, name in _LOSSES.items() if alias != "mae"},  # losses are metrics, too
+        "acc": "accuracy",
+        "accuracyscore": "accuracy",
+        "topkaccuracy": "top_k",
+        "topkaccuracyscore": "top_k",
+        "f1score": "f1",
+        "aucroc": "auc",
+        "auroc": "auc",
+        "rocauc": "auc",
+        "rocaucscore": "auc",
+        "r2score": "r2",
+        "ppl": "perplexity",
+        "meanabsoluteerror": "mae",
+    },
+    "surface": {"banana": "rosenbrock", "bowl": "quadratic", "valley": "ravine"},
+    "distribution of torch.distributions": {"gaussian": "Normal", "t": "StudentT"},
+}
+
+
+def called(kind: str, given: str, names: Collection[str]) -> str | None:
+    """The one of these names that is meant: as it is written, or but for case and separators, or by another name.
+
+    Args:
+        kind: as `ALIASES` has it.
+
+    >>> called("schedule", "CosineAnnealingLR", ["cosine", "step"]), called("loss", "Cross-Entropy", ["cross_entropy"])
+    ('cosine', 'cross_entropy')
+    """
+    if given in names:
+        return given
+    wanted, aliases = _joined(given), ALIASES.get(kind, {})
+    spelled = {_joined(name): name for name in names}
+    return spelled.get(wanted) or (aliases[wanted] if aliases.get(wanted) in names else None)
+
+
+def _joined(name: str) -> str:
+    """In lower case, without spaces, hyphens and underscores."""
+    return re.sub(r"[\s_-]", "", name).lower()

@@ -1,0 +1,87 @@
+"""Other names, those of PyTorch, scikit-learn and the courses, mean what they name wherever a name is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pytest
+import torch
+
+import thalweg as tw
+from thalweg import formulas, losses, regularizers, schedules
+from thalweg.aliases import ALIASES, called
+from thalweg.errors import FormulaError, PlanError, plain
+from thalweg.landscapes import surfaces
+from thalweg.losses.registry import LOSSES, METRICS, get_metric
+from thalweg.plan.plan import plan
+
+NAMES: dict[str, Collection[str]] = {
+    "optimizer": formulas.FORMULAS,
+    "schedule": schedules.names(),
+    "regularizer": regularizers.registry.names(),
+    "loss": LOSSES,
+    "metric": {**METRICS, **LOSSES},
+    "surface": surfaces.names(),
+    "distribution of torch.distributions": torch.distributions.__all__,
+}
+
+
+@pytest.mark.parametrize("kind", ALIASES)
+def test_each_means_something_there_is_and_hides_nothing(kind: str) -> None:
+    names = NAMES[kind]
+    for alias, name in ALIASES[kind].items():
+        assert alias == plain(alias)
+        assert called(kind, alias, names) == called(kind, alias.upper(), names) == name
+        assert alias not in {plain(other) for other in names}
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("SGD", "sgd"),
+        ("RMSProp", "rmsprop"),
+        ("NAG", "nesterov"),
+        ("gradient_descent", "sgd"),
+        ("Heavy-Ball", "momentum"),
+        ("경사 하강법", "sgd"),
+        ("AdamW(weight_decay=0.1)", "adamw(weight_decay=0.1)"),
+    ],
+)
+def test_optimizers(given: str, name: str) -> None:
+    assert formulas.get(given).label == name
+    assert plan([given], confirmation=0).optimizers == (name,)
+    assert tw.descend("x^2", start=1.0, optimizer=given, lr=0.1, steps=2) is not None
+
+
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [
+        ("CosineAnnealingLR", "cosine"),
+        ("OneCycleLR", "one_cycle"),
+        ("onecycle", "one_cycle"),
+        ("one-cycle", "one_cycle"),
+        ("StepLR(size=30)", "step(size=30)"),
+        ("warmup(CosineAnnealingLR, steps=10)", "warmup(cosine, steps=10)"),
+        ("ReduceLROnPlateau", "plateau"),
+    ],
+)
+def test_schedules(given: str, label: str) -> None:
+    assert schedules.get(given).label == label
+
+
+def test_losses_metrics_regularizers_and_surfaces() -> None:
+    assert losses.name_of(losses.get("MSELoss")) == losses.name_of(losses.get("l2")) == "mse"
+    assert losses.name_of(losses.get("KLDivLoss")) == "kl_div"
+    assert losses.name_of(get_metric("Acc")) == "accuracy"
+    assert str(regularizers.get("Ridge(0.1)").label) == "l2(0.1)"  # pyright: ignore[reportOptionalMemberAccess]
+    assert surfaces.get("Banana").gradient([1.0, 2.0]) == pytest.approx(surfaces.get("rosenbrock").gradient([1.0, 2.0]))
+    outputs, targets = torch.zeros(4, 1), torch.ones(4, 1)
+    gaussian, normal = (losses.from_distribution(name, fixed={"scale": 1.0}) for name in ("gaussian", "Normal"))
+    assert torch.equal(gaussian(outputs, targets), normal(outputs, targets))
+
+
+def test_what_means_nothing_is_refused_as_before() -> None:
+    with pytest.raises(FormulaError, match="did you mean adam"):
+        formulas.get("adm")
+    with pytest.raises(PlanError, match="did you mean cosine"):
+        schedules.get("cosin")
