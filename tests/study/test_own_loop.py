@@ -233,7 +233,7 @@ def test_what_a_loop_does_not_have_is_refused(study: tw.Study, tmp_path: Path) -
             compare(passes, tmp_path / "a.db", **{name: value})
     with pytest.raises(ProblemError, match="function of one argument"):
         compare(lambda: None, tmp_path / "a.db")
-    with pytest.raises(PlanError, match="not known before it has run; its search has 16 runs"):
+    with pytest.raises(PlanError, match="passes: 16 runs of 4 epochs for the search; what a run"):
         forecast(passes, **{k: v for k, v in FEW.items() if k != "progress"})  # pyright: ignore[reportArgumentType]
     with pytest.raises(PlanError, match="model and data are not known"):
         study.sharpness(problem=passes)  # pyright: ignore[reportArgumentType]
@@ -359,6 +359,15 @@ def test_a_repaired_file_goes_on_after_a_yes_and_the_change_is_said(loop: Callab
     done = CliRunner().invoke(app, ["resume", "runs/train.db", "--trust"])
     assert done.exit_code == 0, done.output
     assert "The text of train has changed since the study began" in " ".join(done.stdout.split())
+
+
+def test_a_dry_run_says_how_many_runs_there_would_be(loop: Callable[..., str]) -> None:
+    done = CliRunner().invoke(app, ["compare", loop(), *ASKED, "--dry-run"])
+    words = (
+        "train: 16 runs of 2 epochs for the search; what a run of a training loop of your own takes is known once one"
+    )
+    assert done.output.startswith(words)
+    assert not Path("runs").exists()
 
 
 @pytest.mark.slow

@@ -133,7 +133,7 @@ def compare(
     problem = named(problem, options)
     given = arguments(options)
     if dry_run:
-        _foresee(problem, given, json)
+        foresee(problem, given, json)
         return
     from ..study.study import compare as run
     from .asking import asks
@@ -145,14 +145,14 @@ def compare(
     finish(study, report, json)
 
 
-def _foresee(problem: str, given: Mapping[str, Any], json: bool) -> None:
+def foresee(problem: Any, given: Mapping[str, Any], json: bool) -> None:
     """Print what the study would take."""
-    from ..study.forecast import forecast
+    from ..study.forecast import foreseen
     from .result import print_json
 
-    would = forecast(problem, **given)
+    would = foreseen(problem, **given)
     if json:
-        print_json(would.to_json())
+        print_json({"known": would} if isinstance(would, str) else would.to_json())
     else:
         print(would)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .compare import arguments
+from .compare import arguments, foresee
 from .options import (
     BatchSizes,
     Budget,
@@ -94,7 +94,6 @@ def run(
     options = dict(locals())
     from ..problem.command import command as made
     from ..problem.command import places_of
-    from ..study.forecast import foreseen
     from ..study.study import compare
     from .result import check_report, finish
 
@@ -103,7 +102,7 @@ def run(
     given = arguments({name: value for name, value in options.items() if name not in own})
     given["epochs"] = epochs or (20 if "epochs" in places_of(command) else 1)
     if dry_run:
-        print(foreseen(loop, **given))
+        foresee(loop, given, json)
         return
     check_report(report)
     finish(compare(loop, store=store, progress=False if quiet else None, **given), report, json)

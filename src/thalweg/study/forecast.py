@@ -36,28 +36,22 @@ def forecast(problem: Problem | str, **options: Any) -> Forecast:
     >>> [(stage.name, stage.settings, stage.runs) for stage in would.stages]
     [('search', 8, 16), ('confirmation', 6, 60)]
     """
+    would = foreseen(problem, **options)
+    if isinstance(would, str):
+        raise PlanError(would)
+    return would
+
+
+def foreseen(problem: Problem | Loop | str, **options: Any) -> Forecast | str:
+    """As `forecast`; of a training loop of the user's own, or a command, what is known before one has run, in words."""
     given = inspect.signature(compare).bind(problem, **options)
     given.apply_defaults()
     limit = limit_of(given.arguments["minutes"], given.arguments["until"])
     _, planned, ready = asked(given.arguments)
     if isinstance(ready, Loop):
-        raise PlanError(
-            f"{ready.name} is {ready.what}, whose time is not known before it has run; its search has "
-            f"{planned.runs:,} runs of {planned.epochs:,} epochs."
-        )
+        line = loop_line(planned, ready)
+        if not isinstance(ready.train, Command):
+            return line
+        return f"{line}\nThe first: {shlex.join(command_line(ready.train, planned, planned.settings[0]))}"
     new = opened(planned, ready, given.arguments["batched"], Progress(), lambda would: True, limit)
     return replace(new.would, warnings=(*new.words, *new.would.warnings))
-
-
-def foreseen(loop: Loop, **options: Any) -> str:
-    """What is known of a study of a command before anything has run: how many runs, and the first.
-
-    Args:
-        loop, options: as `tw.compare` takes them.
-    """
-    given = inspect.signature(compare).bind(loop, **options)
-    given.apply_defaults()
-    _, planned, _ = asked(given.arguments)
-    assert isinstance(loop.train, Command)
-    first = shlex.join(command_line(loop.train, planned, planned.settings[0]))
-    return f"{loop_line(planned, loop)}\nThe first: {first}"
