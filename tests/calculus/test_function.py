@@ -131,6 +131,10 @@ def test_hostile_texts_are_refused_at_once(refusals: dict[str, tuple[str, float]
         ("x.__class__", "at '.__class__' (character 2): '.' has no meaning here"),
         ("1/2x", "write a/(b*c) or (a/b)*c"),
         ("xy² + x²", "xy, which could be a product"),
+        ("x*sinx", "sinx, which could be sin of x or a variable of its own: write sin(x), or give"),
+        ("log2xy", "log2xy, which could be log2 of xy or a variable of its own: write log2(x*y), or give"),
+        ("x = x^2", "'=' has no meaning here"),
+        ("f(y)=x", "has x, and variables= has y"),
         ("x(x+1)", "write x*(…) for a product"),
         ("sin x", "write sin(…)"),
         ("sine(x)", "did you mean sin"),
@@ -323,3 +327,12 @@ def test_a_builtin_does_not_say_its_arguments() -> None:
     with pytest.raises(ExpressionError, match="max> does not say its arguments; name them with variables="):
         tw.function(max)
     assert tw.function(max, variables="x y")(1.0, 2.0) == 2
+
+
+def test_what_a_formula_is_called_may_stand_before_it() -> None:
+    for text in ("f(x)=x^2-4x+6", "f(x) = x^2-4x+6", "y = x^2-4x+6", "x^2-4x+6"):
+        assert str(tw.function(text)) == "x² − 4x + 6"
+    assert tw.function("g(y, x) = x - y").variables == ("y", "x")
+    assert tw.function("f(x, y) = x").variables == ("x", "y")
+    assert tw.function("sinx + signal", variables="sinx signal").variables == ("sinx", "signal")
+    assert tw.function("signal*x").variables == ("signal", "x")

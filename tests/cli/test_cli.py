@@ -553,3 +553,17 @@ def test_a_dry_run_refuses_what_a_study_refuses() -> None:
     done = call("compare", "breast-cancer", "--rates", "x", "--dry-run")
     assert done.exit_code == 2
     assert "rates 'x' cannot be read" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["descend", "x^2-4x+6", "--start", "4", "--rate", "0.2", "--rate", "0.01"],
+        ["descend", "x^2-4x+6", "--start", "4", "--optimizer=sgd", "--optimizer=adam"],
+        ["compare", "digits", "--rates", "0.1", "--seeds", "2", "--seeds", "3"],
+    ],
+)
+def test_an_option_that_takes_one_value_is_not_given_twice(words: list[str]) -> None:
+    done = call(*words)
+    assert done.exit_code == 2
+    assert "is given 2 times and takes one value" in " ".join(done.stderr.replace("│", " ").split())

@@ -8,6 +8,7 @@ from a program that runs anyway, and are taken as they are.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,7 +110,7 @@ def function(
     Read from a text are numbers, + − * / ** ^ and their signs on paper (x², ·, √, |x|), parentheses, the functions
     sin cos tan, their inverses and hyperbolic forms, exp log log2 log10 sqrt abs sign min max floor ceil heaviside
     erf sigmoid relu softplus, and the constants pi and e. Any other name is a variable. 3x and 2(x − 1) are
-    products; xy is refused beside x or y.
+    products; xy is refused beside x or y, and sinx. What a formula is called may stand before it, ``f(x, y) =``.
 
     Args:
         formula: such a text; a SymPy expression; or a Python callable, which is called with SymPy symbols if it
@@ -153,7 +154,14 @@ def _names(variables: str | Iterable[str]) -> tuple[str, ...]:
     return order
 
 
+_HEAD = re.compile(r"\s*(?:([^\W\d]\w*)\s*\(([^()=]*)\)|([yzfgh]))\s*=(?!=)")  # f(x) = or y =
+
+
 def _parsed(text: str, order: tuple[str, ...] | None) -> Function:
+    head = _HEAD.match(text)
+    if head is not None and not re.search(rf"\b{head[1] or head[3]}\b", text[head.end() :]):
+        text, given = text[head.end() :].strip(), head[2]
+        order = _names(given) if order is None and given is not None else order
     tree = parse(text)
     variables = names(tree)
     if order is None:

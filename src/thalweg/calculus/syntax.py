@@ -319,10 +319,10 @@ def _product(left: Node, right: Node) -> Node:
 
 
 def check_products(text: str, variables: set[str]) -> None:
-    """Refuse xy where x or y is a variable by itself: it could be a product.
+    """Refuse xy where x or y is a variable by itself: it could be a product; and sinx, which could be sin(x).
 
     Raises:
-        ExpressionError: a name made of the letters of other variables.
+        ExpressionError: a name made of the letters of other variables, or of a function and these.
     """
     single = {name for name in variables if len(name) == 1} | set("xyz")
     for name in sorted(variables - {*GREEK.split(), "omicron"}):
@@ -330,4 +330,10 @@ def check_products(text: str, variables: set[str]) -> None:
             raise ExpressionError(
                 f"{shown(text)} has {name}, which could be a product or a variable of its own: write "
                 f"{'*'.join(name)}, or give variables= with {name} in it."
+            )
+        head = max((word for word in FUNCTIONS if name.startswith(word)), key=len, default="")
+        if (inside := name.removeprefix(head)) and head and set(inside) <= single:
+            raise ExpressionError(
+                f"{shown(text)} has {name}, which could be {head} of {inside} or a variable of its own: write "
+                f"{head}({'*'.join(inside)}), or give variables= with {name} in it."
             )

@@ -12,8 +12,10 @@ import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 from ..errors import ThalwegError
 from ..version import __version__
@@ -108,14 +110,31 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+class Once(TyperCommand):
+    """A command of which an option that takes one value is not given twice: all but the last would be lost."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        words = args[: args.index("--")] if "--" in args else args
+        for option in self.params:
+            single = option.param_type_name == "option" and not getattr(option, "multiple", False)
+            if single and not getattr(option, "is_flag", False) and option.nargs == 1:
+                given = [w for w in words if w in option.opts or w.partition("=")[0] in option.opts]
+                if len(given) > 1:
+                    raise typer.BadParameter(
+                        f"{option.opts[0]} is given {len(given)} times and takes one value; where several are allowed, "
+                        "they are separated by commas."
+                    )
+        return super().parse_args(ctx, args)
+
+
 for name in COMMANDS:
     module = import_module(f".{name}", __package__)
     settings = getattr(module, "SETTINGS", {})
-    app.command(name.partition("_")[0], epilog=module.EXAMPLE, context_settings=settings)(
+    app.command(name.partition("_")[0], epilog=module.EXAMPLE, context_settings=settings, cls=Once)(
         _guarded(getattr(module, name))
     )
 
-app.command("surfaces", epilog=descend.LIST_EXAMPLE)(_guarded(descend.surfaces))
+app.command("surfaces", epilog=descend.LIST_EXAMPLE, cls=Once)(_guarded(descend.surfaces))
 
 
 def main() -> None:
