@@ -12,6 +12,7 @@ import pytest
 
 from thalweg.errors import UsageError
 from thalweg.gallery import PICTURES, get, names
+from thalweg.landscapes import path as paths
 from thalweg.pictures.page import page
 from thalweg.pictures.still import images
 from thalweg.pictures.style import PAPER
@@ -110,3 +111,18 @@ def test_a_fair_coin_is_worth_log_two() -> None:
     middle = len(entropy.y) // 2
     np.testing.assert_allclose([entropy.y[middle], cross.y[0], divergence.y[0]], np.log(2), atol=1e-6)
     np.testing.assert_allclose(entropy.y + divergence.y, cross.y, atol=1e-5)
+
+
+def test_momentum_calms_the_zigzag_and_comes_farther() -> None:
+    """What the words beside the picture claim."""
+    scope: dict[str, object] = {}
+    exec(compile(PICTURES["momentum-in-a-ravine"].code, "momentum", "exec"), scope)
+    path = scope["path"]
+    assert isinstance(path, paths.Path)
+    sgd, momentum = path.points
+    across = [np.abs(np.diff(points[:, 1])).sum() for points in (sgd, momentum)]
+    along = [abs(points[-1, 0]) for points in (sgd, momentum)]
+    assert across[1] < across[0] / 4
+    assert np.abs(momentum[8:, 1]).max() < 0.2 * np.abs(momentum[0, 1])  # hardly any more after a few steps
+    assert np.abs(sgd[8:, 1]).max() > 0.5 * np.abs(sgd[0, 1])
+    assert along[1] < along[0] / 3
