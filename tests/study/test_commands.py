@@ -180,9 +180,13 @@ def children(folder: Path) -> list[int]:
 @pytest.mark.skipif(not Path("/proc").exists(), reason="processes are listed in /proc, of Linux")
 def test_ctrl_c_ends_the_runs_with_the_study(folder: Path) -> None:
     process = interrupted(folder / "a.db")
-    wait_for(lambda: len(children(folder)) > 0, process)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    try:
+        wait_for(lambda: len(children(folder)) > 0, process)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
     assert process.returncode == 130
     assert "what is done is safe: carry on with `thalweg resume" in said
     time.sleep(0.2)

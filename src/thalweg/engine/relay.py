@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from .messages import LAST, Event, Failed, Job, StopFlag
 
+SIGNAL_SECONDS = 0.5  # within which Ctrl-C is heard
 # The number of the job's block, what happened to it, and what is called once that has been dealt with.
 Events = SimpleQueue[tuple[int, Event, Callable[[], object]]]
 
@@ -44,7 +46,7 @@ def relay(
                 submit(job).add_done_callback(partial(report, job.block))
             if not busy:
                 break
-            block, event, handled = events.get()
+            block, event, handled = _next(events)
             if block not in busy:
                 continue  # a second last word
             job = busy.pop(block) if isinstance(event, LAST) else busy[block]
@@ -62,7 +64,14 @@ def relay(
         if busy:
             stop.set()
         while busy:
-            block, event, handled = events.get()
+            block, event, handled = _next(events)
             handled()
             if isinstance(event, LAST):
                 busy.pop(block, None)
+
+
+def _next(events: Events) -> tuple[int, Event, Callable[[], object]]:
+    """The next event. A signal that comes just before a wait without an end would be heard only after it."""
+    while True:
+        with suppress(Empty):
+            return events.get(timeout=SIGNAL_SECONDS)
