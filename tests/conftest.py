@@ -11,11 +11,18 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 
 from thalweg.population.compiled import Compiled
 from thalweg.study.study import Study, compare
 
+from .cases import WHOLE
 from .studies import PROGRAM, TINY
+
+# The same cases on every machine, so that a change is judged by itself; `make bench` looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+if not WHOLE:
+    settings.load_profile("same")
 
 
 @pytest.fixture(scope="session", autouse=True)

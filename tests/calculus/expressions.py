@@ -151,7 +151,7 @@ def steady(meaning: Meaning, values: Values, tolerance: float = 1e-9) -> float |
     with np.errstate(all="ignore"):
         here = float(meaning.value(values))
         beside = [
-            float(meaning.value((values[0] * (1 + d), values[1] * (1 + s * d))))
+            float(meaning.value((values[0] * (1 + d) + d, values[1] * (1 + s * d) + s * d)))
             for d in (1e-13, -1e-13)
             for s in (1, -1)
         ]

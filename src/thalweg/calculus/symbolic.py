@@ -65,6 +65,12 @@ class softplus(_Named):
         return sp.log(1 + sp.exp(u))
 
 
+def absolute(u: Any) -> Any:
+    """|u|, left as it stands where SymPy, which knows not that u is real, would speak of parts of complex numbers."""
+    value = sp.Abs(u)
+    return sp.Abs(u, evaluate=False) if value.has(sp.re, sp.im) else value
+
+
 def maximum(*parts: Any) -> Any:
     return sp.Max(*parts, evaluate=False)
 
@@ -82,7 +88,7 @@ BUILD: dict[str, Callable[..., Any]] = SMOOTH | {
     "log2": lambda u: sp.log(u, 2),
     "log10": lambda u: sp.log(u, 10),
     "sqrt": sp.sqrt,
-    "abs": sp.Abs,
+    "abs": absolute,
     "sign": sp.sign,
     "floor": sp.floor,
     "ceil": sp.ceiling,
