@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import fit
-from .base import Loss, number
+from .base import FROM_0, Loss, Scale, number
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,7 @@ class MSE(_Residual):
     """
 
     name: ClassVar[str] = "mse"
+    scale: ClassVar[Scale] = FROM_0
     counterpart: ClassVar[Callable[..., Tensor]] = F.mse_loss
 
     def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
@@ -59,6 +60,7 @@ class L1(_Residual):
     """
 
     name: ClassVar[str] = "l1"
+    scale: ClassVar[Scale] = FROM_0
     counterpart: ClassVar[Callable[..., Tensor]] = F.l1_loss
 
     def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
@@ -96,6 +98,7 @@ class Huber(_Residual):
     """
 
     name: ClassVar[str] = "huber"
+    scale: ClassVar[Scale] = FROM_0
     counterpart: ClassVar[Callable[..., Tensor]] = F.huber_loss
     delta: float | Tensor = number(1.0, 0.0, above=True)
 
