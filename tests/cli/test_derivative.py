@@ -23,6 +23,7 @@ def test_rules_in_the_terminal() -> None:
     shown = run("derivative", "(2x - 1)^3", "--at", "2")
     assert shown.splitlines()[0] == "d/dx (2x − 1)³ = 6(2x − 1)²"
     assert "at x = 2: 54" in shown
+    assert run("derivative", "(2x - 1)(x + 3)").splitlines()[0].endswith("= 2x + 2(x + 3) − 1 = 4x + 5")
     assert "   3  chain, power: (uⁿ)′ = n·uⁿ⁻¹·u′" in shown
     assert max(map(len, shown.splitlines())) <= 80
     assert run("derivative", "-x^2", "--at", "-1").startswith("d/dx (−x²) = −2x\n\nat x = −1: 2")

@@ -23,7 +23,7 @@ def test_the_ends_of_every_path() -> None:
     shown = run("descend", "x*sin(x)", "--start", "2.5", "--start", "1.5", "--rate", "0.25", "--steps", "10")
     lines = [line.split() for line in shown.splitlines() if line.startswith("sgd")]
     assert lines == [["sgd", "0.25", "2.5", "4.913", "−4.814"], ["sgd", "0.25", "1.5", "0.004931", "2.432×10⁻⁵"]]
-    assert "x*sin(x), 10 steps, the same rates for all" in shown
+    assert "x·sin(x), 10 steps, the same rates for all" in shown
 
 
 def test_what_diverges_is_marked() -> None:
@@ -33,6 +33,46 @@ def test_what_diverges_is_marked() -> None:
     assert len(marked) == 1
     assert marked[0].rstrip().endswith(f"diverged at {at}")
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_table_of_the_steps() -> None:
+    shown = run("descend", "x^2-4x+6", "--start", "4", "--rate", "0.2,1.1", "--steps", "10", "--steps-table")
+    lines = [line.split() for line in shown.splitlines()]
+    assert lines[0][:5] == ["x²", "−", "4x", "+", "6,"]
+    assert ["k", "x", "f(x)", "df/dx", "Δx"] in lines
+    assert ["0", "4", "6", "4", "−0.8"] in lines
+    assert ["10", "2.0121", "2.0001", "0.024186"] in lines
+    assert sum(line[:1] == ["sgd,"] for line in lines) == 2
+    words = ("ravine", "--optimizer", "sgd,adam", "--rate", "0.1", "--steps", "4", "--schedule", "cosine")
+    wide = run("descend", *words, "--steps-table").splitlines()
+    assert max(map(len, wide)) <= 80
+    assert sum("rate" in line and "∂f/∂x" in line and "Δy" in line for line in wide) == 2
+    assert sum(line.startswith("4 ") for line in wide) == 2
+
+
+def test_steps_as_a_file_of_columns(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "steps.csv"
+    run("descend", "x^2-4x+6", "--start", "4", "--rate", "0.2", "--steps", "10", "-o", str(file))
+    lines = file.read_text().splitlines()
+    assert lines[0] == "start,optimizer,lr,step,x,loss,gradient_x,update_x,rate"
+    assert len(lines) == 12
+    assert float(lines[-1].split(",")[4]) == pytest.approx(2.0121, abs=5e-5)
+
+
+def test_growing_without_end_is_called_diverging() -> None:
+    shown = run("descend", "x^2-4x+6", "--start", "4", "--rate", "0.2,1.1", "--steps", "40")
+    assert [line.split()[-1] for line in shown.splitlines() if line.startswith("sgd")] == ["2", "diverging"]
+    assert "the loss rises with every step" in shown
+    facts = json.loads(run("descend", "x^2-4x+6", "--start", "4", "--rate", "0.2,1.1", "--steps", "40", "--json"))
+    assert [one["rising"] for one in facts["paths"]] == [False, True]
+
+
+def test_bounds_of_the_drawing(tmp_path: Path) -> None:
+    file = tmp_path / "a.svg"
+    for bounds in ("-2:2.5", "-2,2.5"):
+        words = ("x^4/4-x^3/3-x^2+0.2x", "--start=-1.9", f"--bounds={bounds}", "--rate", "0.1", "--steps", "3")
+        assert run("descend", *words, "-o", str(file)).strip() == str(file)
+    assert run("descend", "ravine", "--bounds", "-5,5;-1,2", "--steps", "2")
 
 
 def test_json_holds_every_point() -> None:
@@ -103,6 +143,11 @@ def test_the_list_of_surfaces() -> None:
         (("himmelblau", "--noise", "-1"), "noise is -1"),
         (("himmelblau", "--steps", "1000000000"), "bytes, and at most"),
         (("himmelblau", "-o", "path.pdf"), "cannot name a picture"),
+        (("himmelblau", "--kind", "race", "-o", "a.csv"), "say where to draw it with -o"),
+        (("himmelblau", "--steps-table", "--json"), "exclude each other"),
+        (("himmelblau", "--bounds", "3"), "'3' cannot be read as bounds; give low:high"),
+        (("himmelblau", "--bounds", "3:-3"), "are not bounds of himmelblau; give low < high"),
+        (("himmelblau", "--bounds", "a:b"), "'a' is not a number"),
         (("himmelblau", "--kind", "race"), "say where to draw it with -o"),
     ],
 )

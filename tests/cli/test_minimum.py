@@ -22,7 +22,10 @@ def test_in_the_terminal() -> None:
     assert "  x = 2   f = 2   minimum: f″ > 0" in shown
     assert "falls below every bound" in run("minimum", "-x^2")
     assert "−2 ≤ x ≤ 3" in run("minimum", "x*exp(x)", "--bounds", "-2:3", "--grid")
-    assert "Reached from 2.5" in run("minimum", "x*sin(x)", "--start", "2.5")
+    reached = run("minimum", "x*sin(x)", "--start", "2.5")
+    assert "Reached from 2.5" in reached
+    assert "minimum: f″ = 5.213" in reached  # 2 cos x − x sin x at 4.913
+    assert "eigenvalue" not in reached
 
 
 def test_json_and_latex() -> None:

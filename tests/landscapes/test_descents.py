@@ -265,14 +265,63 @@ def test_a_path_says_what_it_is() -> None:
         "first_loss",
         "loss",
         "diverged",
+        "rising",
     ]
     assert path.table()["optimizer"].tolist() == ["sgd", "adam"] * 2
     np.testing.assert_array_equal(path.starts, [[0, 0], [1, 1]])
 
 
+def test_a_row_for_every_step() -> None:
+    """Cell 7 of the course's notebook: x ← x − 0.2 (2x − 4) from 4, so xₖ = 2 + 2 · 0.6ᵏ."""
+    table = tw.descend("x^2 - 4x + 6", start=4.0, lr=0.2, steps=10).steps_table()
+    by_hand = 2 + 2 * 0.6 ** np.arange(11)
+    np.testing.assert_allclose(table["x"], by_hand, rtol=1e-12)
+    np.testing.assert_allclose(table["loss"], by_hand**2 - 4 * by_hand + 6, rtol=1e-12)
+    np.testing.assert_allclose(table["gradient_x"], 2 * by_hand - 4, rtol=1e-9)
+    np.testing.assert_allclose(table["update_x"][:-1], -0.2 * table["gradient_x"][:-1], rtol=1e-9)
+    assert table[["update_x", "rate"]].iloc[-1].isna().all()
+    assert table["x"].iloc[-1] == pytest.approx(2.0121, abs=5e-5)
+
+
+def test_every_path_has_its_steps() -> None:
+    path = tw.descend("himmelblau", [[0.0, 0.0], [1.0, 1.0]], ["sgd", "adam"], [0.01, 40.0], "linear", 5)
+    table = path.steps_table()
+    rows = table[(table["start"] == 1) & (table["optimizer"] == "sgd") & (table["lr"] == 0.01)]
+    np.testing.assert_array_equal(rows[["x", "y"]], path.all_points[1, 0, 0])
+    np.testing.assert_array_equal(rows["rate"][:-1], path.all_rates[0, 0])
+    gone = table[(table["start"] == 0) & (table["optimizer"] == "sgd") & (table["lr"] == 40.0)]
+    assert len(gone) == path.all_diverged[0, 0, 1] > 0
+    assert table["x"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("surface", "lr", "steps", "rising"),
+    [
+        ("x^2 - 4x + 6", 1.1, 40, True),
+        ("x^2 - 4x + 6", 1.0, 40, False),  # to and fro
+        ("x^2 - 4x + 6", 1.1, 2, False),  # too few steps to tell
+        ("x^2 - 4x + 6", 0.2, 40, False),
+        ("x^2 - 4x + 6", 50.0, 40, False),  # it has diverged
+    ],
+)
+def test_a_loss_that_rises_with_every_step(surface: str, lr: float, steps: int, rising: bool) -> None:
+    path = tw.descend(surface, start=4.0, lr=lr, steps=steps)
+    assert path.rising.tolist() == [[[rising]]]
+    assert path.table()["rising"].tolist() == [rising]
+
+
+def test_bounds_are_those_of_the_drawing() -> None:
+    path = tw.descend("x^4/4 - x^3/3 - x^2 + 0.2x", start=-2.0, lr=0.1, steps=3, bounds=(-2.5, 2.5))
+    assert path.surface.bounds == ((-2.5, 2.5),)
+    assert tw.descend("ravine", lr=0.1, steps=3, bounds=[(-3, 3), ("-pi", 4)]).surface.bounds[1] == (-np.pi, 4.0)
+    line = path.picture().data[0].x
+    assert (min(line), max(line)) == (-2.5, 2.5)
+
+
 REFUSED: list[tuple[dict[str, Any], type[UsageError], str]] = [
     ({"surface": "rosenbrok"}, SurfaceError, "did you mean rosenbrock"),
     ({"start": [1.0, 2.0, 3.0]}, SurfaceError, "which has 2 variables; give e.g. start="),
+    ({"bounds": (3, -3)}, SurfaceError, "(3, -3) are not bounds of himmelblau; give low < high"),
     ({"start": 1.0}, SurfaceError, "which has 2 variables"),
     ({"start": [[1.0], [2.0]]}, SurfaceError, "which has 2 variables"),
     ({"start": [[]]}, SurfaceError, "which has 2 variables"),

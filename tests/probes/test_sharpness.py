@@ -117,3 +117,9 @@ def test_a_loader_s_batches_are_the_samples() -> None:
     assert batches.eigenvalue == pytest.approx(whole.eigenvalue, rel=1e-4)
     rows = torch.cat([samples[0], torch.ones(40, 1)], 1)
     assert whole.eigenvalue == pytest.approx(float(torch.linalg.eigvalsh(2 * rows.T @ rows / 40)[-1]), rel=1e-3)
+
+
+def test_what_prepare_made_is_a_problem() -> None:
+    ready = tw.prepare("breast-cancer")
+    model = ready.model()
+    assert tw.sharpness(model, ready) == tw.sharpness(model, "breast-cancer")

@@ -134,10 +134,13 @@ def test_momentum_from_half_to_099() -> None:
     for shape in ("linear", "cosine", "memory"):
         values = S.Ramp(0.5, 0.99, steps=100, shape=shape).factor(T)
         assert values[0] == 0.5
-        assert values[100:] == pytest.approx(0.99)
-        assert (np.diff(values[:101]) > 0).all()
+        assert values[98] < values[99]
+        assert values[99:] == pytest.approx(0.99)
+        assert (np.diff(values[:100]) > 0).all()
+        assert S.Ramp(0.5, 0.99, shape=shape).factor(np.arange(60), 60)[-1] == pytest.approx(0.99)
+    assert S.Ramp(0.5, 0.99).factor(np.arange(1), 1).tolist() == [0.5]
     horizon = 1 / (1 - S.Ramp(shape="memory").factor(T, 200))
-    np.testing.assert_allclose(horizon[1:] / horizon[:-1], 50 ** (1 / 200))
+    np.testing.assert_allclose(horizon[1:] / horizon[:-1], 50 ** (1 / 199))
 
 
 def test_warm_up_of_any_schedule() -> None:

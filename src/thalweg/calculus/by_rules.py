@@ -9,12 +9,15 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .extent import Work
+import sympy as sp
+
+from .extent import Work, multiplies_out
 from .function import Function
 from .rules import Rules, Step
 from .symbolic import symbol
 from .text import bracketed, digits, latex, plain
 
+HIGHEST = 12  # degree of what is multiplied out
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -50,6 +53,19 @@ class Derivative:
         """The derivative as a function of the same variables."""
         return Function(self.expression, self.function.variables)
 
+    @property
+    def collected(self) -> Function | None:
+        """A sum multiplied out, its like terms collected; None for a product, or where that is not shorter.
+
+        >>> import thalweg as tw
+        >>> print(tw.derivative("(2x - 1)(x + 3)").collected, tw.derivative("(2x - 1)^3").collected)
+        4x + 5 None
+        """
+        if not (self.expression.is_Add and multiplies_out(self.expression, HIGHEST)):
+            return None
+        together = Function(sp.expand(self.expression), self.function.variables)
+        return together if len(str(together)) < len(plain(self.expression)) else None
+
     def latex(self) -> str:
         r"""The result.
 
@@ -61,7 +77,8 @@ class Derivative:
         of = rf"\left({of}\right)" if self.function.expression.is_Add or of.startswith("-") else of
         d, power = (r"\partial" if self._partial else "d"), f"^{{{self.order}}}" if self.order > 1 else ""
         name = latex(symbol(self.wrt))
-        return rf"\frac{{{d}{power}}}{{{d} {name}{power}}} {of} = {latex(self.expression)}"
+        forms = (self.expression, *(() if self.collected is None else (self.collected.expression,)))
+        return rf"\frac{{{d}{power}}}{{{d} {name}{power}}} {of} = {' = '.join(map(latex, forms))}"
 
     def steps_latex(self) -> str:
         """All steps below each other, with the rules beside them."""
@@ -70,6 +87,8 @@ class Derivative:
 
     def __str__(self) -> str:
         lines = [f"{self._sign} {bracketed(self.function.expression)} = {plain(self.expression)}"]
+        if self.collected is not None:
+            lines[0] += f" = {self.collected}"
         if self.at is not None:
             lines += ["", self._value_in_words()]
         if self.steps:

@@ -9,7 +9,7 @@ The other two ways are for everything else: a search over a grid, and SciPy's de
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from .evaluation import compiled
 from .extent import multiplies_out
 from .function import Function, function
 from .gradient import gradient, hessian
-from .points import Formula, Point, number, point
+from .points import Formula, Point, point, sides
 from .square import completed
 from .stationary import Candidates, Stationary, classified, of_one, of_several
 from .text import digits, latex, plain
@@ -168,7 +168,7 @@ def minimum(
     f = function(formula, variables)
     if not f.variables:
         raise ExpressionError(f"{f} is constant and has no variable; name one with variables=.")
-    limits = _bounds(f, bounds)
+    limits = ((-SPAN, SPAN),) * len(f.variables) if bounds is None else sides(bounds, f.variables, str(f))
     if method == "exact":
         return _exact(f, limits)
     if method == "grid":
@@ -178,31 +178,6 @@ def minimum(
             raise ExpressionError("a descent needs a start; give it with start=.")
         return _descent(f, point(f, start), limits)
     raise ExpressionError(f"{method!r} is not a way to find a minimum; give exact, grid or descent.")
-
-
-def _bounds(f: Function, bounds: Any) -> tuple[tuple[float, float], ...]:
-    count, names = len(f.variables), ", ".join(f.variables)
-    if bounds is None:
-        return ((-SPAN, SPAN),) * count
-    if isinstance(bounds, Mapping):
-        if set(bounds) != set(f.variables):
-            raise ExpressionError(f"the bounds are for {', '.join(map(str, bounds))}, and {f} has {names}.")
-        bounds = [bounds[name] for name in f.variables]
-    try:
-        pairs = [bounds] if np.ndim(bounds) == 1 and not isinstance(bounds[0], list | tuple) else bounds
-        limits = tuple((number(low), number(high)) for low, high in pairs)
-    except ExpressionError:
-        raise
-    except (TypeError, ValueError, KeyError) as error:
-        raise ExpressionError(
-            f"{bounds!r} are not bounds; give (low, high), or one such pair for each variable."
-        ) from error
-    limits = limits * count if len(limits) == 1 else limits
-    if len(limits) != count or any(low >= high for low, high in limits):
-        raise ExpressionError(
-            f"{bounds!r} are not bounds of {f}; give low < high as (low, high), one for each of {names} or one for all."
-        )
-    return limits
 
 
 def _exact(f: Function, bounds: tuple[tuple[float, float], ...]) -> Minimum:

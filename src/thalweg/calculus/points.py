@@ -1,10 +1,12 @@
-"""A point where something is wanted: one number for each variable, in whatever form it is written."""
+"""A point where something is wanted, and the bounds between which: numbers for each variable, however written."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import numpy as np
 
 from ..errors import ExpressionError
 from .function import Function, function
@@ -31,6 +33,42 @@ def point(f: Function, at: Point) -> tuple[float, ...]:
             f"variable{'s' * (len(f.variables) != 1)}; give one number for each."
         )
     return tuple(map(number, words))
+
+
+def sides(bounds: Any, variables: tuple[str, ...], what: str) -> tuple[tuple[float, float], ...]:
+    """(low, high) of each variable.
+
+    Args:
+        bounds: one such pair for all, one for each in the variables' order, or a mapping by name.
+        what: has the variables.
+
+    Raises:
+        ExpressionError: what are not such pairs, or a low end that is not below its high one.
+
+    >>> sides((-1, "pi"), ("x", "y"), "f")
+    ((-1.0, 3.141592653589793), (-1.0, 3.141592653589793))
+    """
+    names = ", ".join(variables)
+    if isinstance(bounds, Mapping):
+        if set(bounds) != set(variables):
+            raise ExpressionError(f"the bounds are for {', '.join(map(str, bounds))}, and {what} has {names}.")
+        bounds = [bounds[name] for name in variables]
+    try:
+        pairs = [bounds] if np.ndim(bounds) == 1 and not isinstance(bounds[0], list | tuple) else bounds
+        limits = tuple((number(low), number(high)) for low, high in pairs)
+    except ExpressionError:
+        raise
+    except (TypeError, ValueError, KeyError) as error:
+        raise ExpressionError(
+            f"{bounds!r} are not bounds; give (low, high), or one such pair for each variable."
+        ) from error
+    limits = limits * len(variables) if len(limits) == 1 else limits
+    if len(limits) != len(variables) or any(low >= high for low, high in limits):
+        raise ExpressionError(
+            f"{bounds!r} are not bounds of {what}; give low < high as (low, high), one for each of {names} or one for "
+            "all."
+        )
+    return limits
 
 
 def number(word: Any) -> float:

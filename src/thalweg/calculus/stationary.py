@@ -343,11 +343,11 @@ def _second(f: Function) -> Hessian:
 def classified(
     f: Function, at: tuple[float, ...], exact: tuple[Any, ...] | None, value: float | None = None
 ) -> Stationary:
-    """By the eigenvalues of the Hessian, and by the values around where they do not decide."""
+    """By the eigenvalues of the Hessian, in one variable f″, and by the values around where they do not decide."""
     eigenvalues = np.linalg.eigvalsh(np.asarray(_second(f)(*at), dtype=float))
     level = LEVEL * max(np.abs(eigenvalues).max(), 1e-9)
     shown = ", ".join(f"{v:.4g}".replace("-", "−") for v in np.where(np.abs(eigenvalues) <= level, 0.0, eigenvalues))
-    reason = f"eigenvalues {shown}"
+    reason = f"eigenvalues {shown}" if len(at) > 1 else f"f″ = {shown}"
     value = float(f(*at)) if value is None else value
     value = 0.0 if abs(value) < 1e-15 else value
     if eigenvalues[0] > level:

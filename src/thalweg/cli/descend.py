@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import SurfaceError, UsageError
-from .options import Everything, Json
-from .result import finite, print_json
+from .listing import columns, print_table
+from .options import Bounds, Everything, Json
+from .result import bounds_of, check_report, finite, print_json, write_file
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 EXAMPLE = 'Example: thalweg descend "x*sin(x)" --start 2.5 --start 1.5 --rate 0.25 --steps 10 -o path.html'
 LIST_EXAMPLE = "Example: thalweg surfaces"
 SHOWN = 40  # paths in the table; --json has all
+DIGITS = {1: 5, 2: 4}  # variables → digits of the numbers of a step, that they fit beside each other
 
 
 def descend(
@@ -42,33 +46,50 @@ def descend(
         float, typer.Option(help="Standard deviation of what is added to gradients, as by mini-batches.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    bounds: Bounds = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Draw it into this .html, .png, .svg, .gif or .mp4 file.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Draw it into this .html, .png, .svg, .gif or .mp4 file, or write its steps as .csv."
+        ),
     ] = None,
     kind: Annotated[
         str | None, typer.Option(help="Of the picture: curve, levels, surface, race, arrows, lookahead or losses.")
     ] = None,
+    steps_table: Annotated[
+        bool, typer.Option("--steps-table", help="Print every step: the point, f, its gradient and what is added.")
+    ] = False,
     json: Everything = False,
 ) -> None:
     """Go down a surface from every start, with every optimizer, at every rate; draw the paths or list their ends."""
     from ..landscapes.descents import descend as walk
     from .picture import MOVING, check_picture, write_picture
 
+    written = output is not None and output.suffix.lower() == ".csv"
     if output is not None:
-        check_picture(output, MOVING)
-    elif kind is not None:
+        check_report(output) if written else check_picture(output, (*MOVING, ".csv"))
+    if kind is not None and (output is None or written):
         raise UsageError(f"--kind {kind} is for a picture; say where to draw it with -o, e.g. -o path.html.")
+    if steps_table and json:
+        raise UsageError("--steps-table and --json exclude each other; --json has every step too.")
     rules, rates = _rules(optimizer, rate)
-    path = walk(surface, _starts(start), rules, rates, schedule, steps, noise=noise, seed=seed)
-    if output is not None:
+    sides = None if bounds is None else bounds_of(bounds)
+    path = walk(surface, _starts(start), rules, rates, schedule, steps, noise=noise, seed=seed, bounds=sides)
+    if output is not None and written:
+        write_file(output, path.steps_table().to_csv(index=False).encode())
+    elif output is not None:
         shape = kind or ("race" if output.suffix.lower() in (".gif", ".mp4") else None)
         write_picture(output, lambda: path.picture(shape), MOVING)
     if json:
         print_json(_facts(path), indent=None)
+    elif steps_table:
+        _print(path, _steps(path))
     elif output is not None:
         print(output)
     else:
-        _print(path)
+        _print(path, [_ends(path)])
+        if path.rising.any():
+            print("diverging: the loss rises with every step, and a smaller rate is needed.")
 
 
 def _starts(texts: list[str] | None) -> list[Any] | None:
@@ -121,6 +142,7 @@ def _facts(path: Descent) -> dict[str, Any]:
                 "optimizer": path.optimizers[o],
                 "lr": finite(path.rates[o, r]),
                 "diverged": None if diverged < 0 else diverged,
+                "rising": bool(path.rising[s, o, r]),
                 "points": path.all_points[s, o, r, :stop].tolist(),
                 "losses": path.all_losses[s, o, r, :stop].tolist(),
             }
@@ -143,7 +165,7 @@ def _each(path: Descent) -> list[tuple[tuple[int, int, int], int]]:
     return [((s, o, r), int(step)) for (s, o, r), step in np.ndenumerate(path.all_diverged)]
 
 
-def _print(path: Descent) -> None:
+def _print(path: Descent, tables: Iterable[Table]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -151,37 +173,60 @@ def _print(path: Descent) -> None:
     schedule = "" if path.schedule.label == "constant" else f", {path.schedule.label}"
     words = f"{path.surface}, {path.steps} step{'s' * (path.steps > 1)}, {path.fairness}{schedule}{noise}"
     console.print(words, style="bold", markup=False)
-    console.print()
-    console.print(_ends(path))
+    for table in tables:
+        console.print()
+        console.print(table)
     hidden = path.all_diverged.size - SHOWN
     if hidden > 0:
         console.print(f"… and {hidden:,} more; --json has all of them.", style="dim")
 
 
-def _ends(path: Descent) -> Table:
-    from rich import box
-    from rich.table import Table
-
+def _point(values: Any) -> str:
     from ..pictures.numbers import short
 
-    def point(values: Any) -> str:
-        return ", ".join(short(float(v), 4 if len(values) == 1 else 3) for v in values)
+    return ", ".join(short(float(v), 4 if len(values) == 1 else 3) for v in values)
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in ("optimizer", "rate", "start", "end", "loss", ""):
-        table.add_column(name, justify="left" if name in ("optimizer", "") else "right", overflow="fold")
+
+def _ends(path: Descent) -> Table:
+    from ..pictures.numbers import short
+
+    rows = []
     for (s, o, r), diverged in _each(path)[:SHOWN]:
         last = path.steps if diverged < 0 else diverged - 1
         rate = path.rates[o, r]
-        table.add_row(
-            path.optimizers[o],
-            "" if math.isnan(rate) else short(rate),
-            point(path.starts[s]),
-            point(path.all_points[s, o, r, last]),
-            short(float(path.all_losses[s, o, r, last])),
-            "" if diverged < 0 else f"diverged at {diverged}",
+        rows.append(
+            (
+                path.optimizers[o],
+                "" if math.isnan(rate) else short(rate),
+                _point(path.starts[s]),
+                _point(path.all_points[s, o, r, last]),
+                short(float(path.all_losses[s, o, r, last])),
+                f"diverged at {diverged}" if diverged >= 0 else "diverging" if path.rising[s, o, r] else "",
+            )
         )
-    return table
+    names = ("optimizer", "rate", "start", "end", "loss", "")
+    return columns(names, rows, right=("rate", "start", "end", "loss"))
+
+
+def _steps(path: Descent) -> Iterator[Table]:
+    """A table of each path: a row for every step, from 0, the start."""
+    from ..pictures.numbers import short
+
+    table, names = path.steps_table(), path.surface.variables
+    digits = DIGITS.get(len(names), 3)
+    sign = "∂f/∂" if len(names) > 1 else "df/d"
+    headings = {"step": "k"} | {v: v for v in names} | {"loss": f"f({', '.join(names)})"}
+    headings |= {f"gradient_{v}": f"{sign}{v}" for v in names} | {f"update_{v}": f"Δ{v}" for v in names}
+    headings |= {"rate": "rate"} if path.schedule.label != "constant" else {}
+    by_path = table.groupby(["start", "optimizer", "lr"], sort=False, dropna=False)
+    for (s, optimizer, lr), rows in itertools.islice(by_path, SHOWN):
+        cells = [
+            [f"{v:g}" if name == "step" else "" if math.isnan(v) else short(v, digits) for name, v in row.items()]
+            for row in rows[list(headings)].to_dict("records")
+        ]
+        rate = "" if math.isnan(lr) else f", rate {short(lr)}"
+        title = f"{optimizer}{rate}, from {_point(path.starts[s])}"
+        yield columns(list(headings.values()), cells, right=headings.values(), title=title)
 
 
 def surfaces(json: Json = False) -> None:
@@ -205,14 +250,6 @@ def surfaces(json: Json = False) -> None:
         ]
         print_json(rows)
         return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in ("surface", "in", "what it is"):
-        table.add_column(name, no_wrap=name == "surface", overflow="fold")
-    for name, (one, words) in entries.items():
-        table.add_row(name, ", ".join(one.variables), words)
-    Console(highlight=False).print(table)
+    rows = [(name, ", ".join(one.variables), words) for name, (one, words) in entries.items()]
+    print_table(columns(("surface", "in", "what it is"), rows, whole=("surface",)))
     print("One of them: thalweg descend himmelblau. With arguments: 'quadratic(condition=100)'.")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .derivative import SETTINGS
-from .options import Everything
-from .result import finite, print_json, split
+from .options import Bounds, Everything
+from .result import bounds_of, finite, print_json, split
 
 if TYPE_CHECKING:
     from ..calculus import Minimum
@@ -20,10 +20,7 @@ EXAMPLE = "Example: thalweg minimum 'x^2 - 4x + 6'"
 
 def minimum(
     expression: Annotated[str, typer.Argument(help="A formula, e.g. 'x^4 - 2x^2' or '(1-x)^2 + 100(y-x^2)^2'.")],
-    bounds: Annotated[
-        str | None,
-        typer.Option(help="Where to look, low:high, one for all variables or one for each, e.g. -5:5,0:2; -10:10."),
-    ] = None,
+    bounds: Bounds = None,
     grid: Annotated[bool, typer.Option("--grid", help="Search a grid over the bounds.")] = False,
     resolution: Annotated[int | None, typer.Option(help="Points of the grid along each variable.")] = None,
     start: Annotated[
@@ -44,25 +41,12 @@ def minimum(
         raise UsageError("--resolution is of a grid; give --grid too.")
     method = "grid" if grid else "exact" if start is None else "descent"
     place = None if start is None else split(start)
-    result = calculus.minimum(expression, _bounds(bounds), method=method, start=place, resolution=resolution)
+    sides = None if bounds is None else bounds_of(bounds)
+    result = calculus.minimum(expression, sides, method=method, start=place, resolution=resolution)
     if json:
         print_json(_facts(result))
     else:
         print(result.latex() if latex else result)
-
-
-def _bounds(text: str | None) -> list[tuple[str, str]] | None:
-    """``-5:5,0:2`` → its pairs, still as text."""
-    from ..errors import UsageError
-
-    if text is None:
-        return None
-    pairs = [tuple(part.split(":")) for part in split(text)]
-    if any(len(pair) != 2 for pair in pairs):
-        raise UsageError(
-            f"{text!r} cannot be read as bounds; give low:high, e.g. -5:5, or one for each variable: -5:5,0:2."
-        )
-    return pairs  # pyright: ignore[reportReturnType]
 
 
 def _facts(result: Minimum) -> dict[str, Any]:

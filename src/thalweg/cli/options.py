@@ -27,6 +27,13 @@ Compared = Annotated[
         callback=read_settings,
     ),
 ]
+Bounds = Annotated[
+    str | None,
+    typer.Option(
+        help="Between which values, e.g. -3:3, or one for each variable: -3:3,-1:4. Also written -3,3;-1,4.",
+        show_default=False,
+    ),
+]
 BatchSize = Annotated[int, typer.Option(help="Samples per step; a DataLoader has its own.")]
 Report = Annotated[Path | None, typer.Option(help="Write the report here when done.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

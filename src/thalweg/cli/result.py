@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
-from ..files import check_place
+from ..errors import UsageError, WorkError
+from ..files import check_place, put
 from ..verdict.margin import MARGIN
 from .settings import ENDING
 
@@ -68,6 +68,21 @@ def values_of(texts: list[str]) -> dict[str, list[Any]]:
     return levels
 
 
+def bounds_of(text: str) -> list[tuple[str, str]]:
+    """The low and high end for each variable, still as text.
+
+    >>> bounds_of("-5:5,0:2"), bounds_of("-3,3;-1,4"), bounds_of("-3,3")
+    ([('-5', '5'), ('0', '2')], [('-3', '3'), ('-1', '4')], [('-3', '3')])
+    """
+    parts, sign = (split(text), ":") if ":" in text else (text.split(";"), ",")
+    pairs = [tuple(end.strip() for end in part.split(sign)) for part in parts]
+    if any(len(pair) != 2 or not all(pair) for pair in pairs):
+        raise UsageError(
+            f"{text!r} cannot be read as bounds; give low:high, e.g. -5:5, or one for each variable: -5:5,0:2."
+        )
+    return pairs  # pyright: ignore[reportReturnType]
+
+
 def _literal(word: str) -> Any:
     try:
         return ast.literal_eval(word)
@@ -82,6 +97,18 @@ def check_report(report: Path | None) -> None:
     if report.is_dir():
         raise UsageError(f"{report} is a folder; name a file for the report, e.g. {report / 'report.html'}.")
     check_place(report, UsageError)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whose place was checked, by a temporary name that is then renamed.
+
+    Raises:
+        WorkError: it cannot be written.
+    """
+    try:
+        put(path, content)
+    except OSError as error:
+        raise WorkError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def print_json(value: Any, indent: int | None = 2) -> None:

@@ -152,10 +152,11 @@ def basins(
     surface = surface_of(surface)
     if surface.dimensions > 2:
         raise SurfaceError(f"{surface} has {surface.dimensions} variables, and a map of basins has one or two.")
+    surface = surface.within(bounds)
     COUNT.check("steps", steps, SurfaceError)
     formula, rate = _one_rule(optimizer, lr)
     schedule = _open(schedule, steps)
-    axes = _axes(surface, resolution, bounds, formula)
+    axes = _axes(surface, resolution, formula)
     reach = RADIUS * max(np.ptp(axis) for axis in axes) if radius is None else radius
     if not 0 < reach < np.inf:
         raise SurfaceError(f"radius is {radius!r}, and must be a positive number.")
@@ -192,19 +193,8 @@ def _open(schedule: Any, steps: int) -> Schedule:
     return resolved
 
 
-def _axes(surface: Surface, resolution: Any, bounds: Any, formula: Formula) -> tuple[np.ndarray, ...]:
+def _axes(surface: Surface, resolution: Any, formula: Formula) -> tuple[np.ndarray, ...]:
     Range(2, whole=True).check("resolution", resolution, SurfaceError)
-    try:
-        sides: Any = np.asarray(surface.bounds if bounds is None else bounds, dtype=np.float64)
-    except (TypeError, ValueError):
-        sides = np.empty(0)
-    if surface.dimensions == 1 and sides.shape == (2,):
-        sides = sides[None]
-    proper = sides.shape == (surface.dimensions, 2) and np.isfinite(sides).all()
-    if not proper or not (sides[:, 0] < sides[:, 1]).all():
-        raise SurfaceError(
-            f"bounds is {bounds!r}; give (low, high) for each of {', '.join(surface.variables)}, low below high."
-        )
     arrays = 5 + len(formula.states) + (formula.equations.lookahead is not None)
     needed = int(resolution) ** surface.dimensions * 8 * (surface.dimensions * arrays + 4)
     if needed > MEMORY:
@@ -212,7 +202,7 @@ def _axes(surface: Surface, resolution: Any, bounds: Any, formula: Formula) -> t
             f"a map of {resolution:,} starts along each axis takes {needed:,} bytes, and at most {MEMORY:,} are "
             "taken; give a smaller resolution."
         )
-    return tuple(np.linspace(low, high, int(resolution)) for low, high in sides)
+    return tuple(np.linspace(low, high, int(resolution)) for low, high in surface.bounds)
 
 
 def _grid(axes: tuple[np.ndarray, ...]) -> np.ndarray:

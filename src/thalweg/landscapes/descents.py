@@ -41,6 +41,7 @@ def descend(
     *,
     noise: float = 0.0,
     seed: int = 0,
+    bounds: Any = None,
 ) -> Path:
     """Go down a surface from each start, with each optimizer, at each rate.
 
@@ -57,9 +58,10 @@ def descend(
         noise: σ of a normal number added to every coordinate of the gradient, as mini-batches add some. The
             numbers depend on seed, step and start alone: every optimizer and rate meets the same.
         seed: of the noise.
+        bounds: (low, high) for all variables or for each, between which pictures show the surface; its own by default.
 
     Raises:
-        SurfaceError: an invalid surface or start, or more paths than memory holds.
+        SurfaceError: an invalid surface, start or bounds, or more paths than memory holds.
         FormulaError, PlanError: an unknown optimizer or schedule.
 
     >>> import thalweg as tw
@@ -68,6 +70,7 @@ def descend(
     ((2, 11), array([4.913, 0.005]))
     """
     surface, starts = _on(surface, start)
+    surface = surface.within(bounds)
     rules = rules_of(optimizer, lr)
     schedule = schedules.get(schedule)
     _check(steps, noise, seed)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
+RISES = 3  # steps in a row that say more than chance
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Path:
     """The points that rules visit on a surface; made by `tw.descend`.
@@ -104,6 +107,21 @@ class Path:
         """(starts, optimizers, rates), without the axes of length 1: the step of divergence, or −1."""
         return self.all_diverged.squeeze()
 
+    @property
+    def rising(self) -> np.ndarray:
+        """(starts, optimizers, rates): whether the loss rises with every one of at least `RISES` steps.
+
+        Such a path diverges too, even where its numbers are still far from infinite: at a rate that is a little
+        too high for x², each step overshoots by more than the one before.
+
+        >>> import thalweg as tw
+        >>> tw.descend("x^2 - 4x + 6", start=4.0, lr=[0.2, 1.0, 1.1], steps=10).rising.tolist()
+        [[[False, False, True]]]
+        """
+        if self.steps < RISES:
+            return np.zeros(self.all_diverged.shape, dtype=bool)
+        return np.array((np.diff(self.all_losses) > 0).all(axis=-1))  # False from the first NaN on
+
     def states(self, optimizer: str) -> dict[str, np.ndarray]:
         """What a rule remembers before each step, by state: (starts, rates, steps + 1, dimensions), squeezed."""
         return {name: values.squeeze() for name, values in self.all_states[optimizer].items()}
@@ -135,7 +153,7 @@ class Path:
             raise SurfaceError(str(error)) from error
 
     def table(self) -> pd.DataFrame:
-        """One row per path: start, optimizer, lr, end, the losses there, the step of divergence (or NA).
+        """One row per path: start, optimizer, lr, end, the losses there, the step of divergence (or NA), and `rising`.
 
         >>> import thalweg as tw
         >>> path = tw.descend("x**2 - 4*x + 6", start=4.0, optimizer="gradient_descent", lr=[0.2, 1.1], steps=10)
@@ -155,4 +173,38 @@ class Path:
         columns |= {"optimizer": np.array(self.optimizers, dtype=object)[o], "lr": self.rates[o, r]}
         columns |= {f"end_{v}": ends[:, k] for k, v in enumerate(self.surface.variables)}
         columns |= {"first_loss": self.all_losses[s, o, r, 0], "loss": self.all_losses[s, o, r, last]}
-        return pd.DataFrame(columns | {"diverged": pd.array(diverged, dtype="Int64")}).replace({"diverged": -1}, pd.NA)
+        columns |= {"diverged": pd.array(diverged, dtype="Int64"), "rising": self.rising[s, o, r]}
+        return pd.DataFrame(columns).replace({"diverged": -1}, pd.NA)
+
+    def steps_table(self) -> pd.DataFrame:
+        """One row per step of each path: where it stands, the loss and gradient there, and what the step adds.
+
+        Columns: the number of the start, optimizer, lr, step; each variable; loss; ``gradient_…``, what the rule is
+        given, with the noise, for a look-ahead rule taken ahead of the point; ``update_…``, what is added to the
+        variable; and rate, that of this step under the schedule. The last row of a path has no update. A path that
+        diverges ends before that.
+
+        >>> import thalweg as tw
+        >>> path = tw.descend("x^2 - 4x + 6", start=4.0, optimizer="gradient_descent", lr=0.2, steps=2)
+        >>> path.steps_table()[["step", "x", "loss", "gradient_x", "update_x"]].round(4)
+           step     x    loss  gradient_x  update_x
+        0     0  4.00  6.0000        4.00     -0.80
+        1     1  3.20  3.4400        2.40     -0.48
+        2     2  2.72  2.5184        1.44       NaN
+        """
+        import pandas as pd
+
+        count = (*self.all_diverged.shape, self.steps + 1)
+        s, o, r, k = (i.ravel() for i in np.indices(count))
+        ends = np.where(self.all_diverged < 0, self.steps + 1, self.all_diverged)
+        s, o, r, k = (i[k < ends[s, o, r]] for i in (s, o, r, k))
+        updates = np.full_like(self.all_points, np.nan)
+        updates[..., :-1, :] = np.diff(self.all_points, axis=3)
+        rates = np.concatenate([self.all_rates, np.full((*self.rates.shape, 1), np.nan)], axis=-1)
+        columns: dict[str, Any] = {"start": s, "optimizer": np.array(self.optimizers, dtype=object)[o]}
+        columns |= {"lr": self.rates[o, r], "step": k}
+        columns |= {v: self.all_points[s, o, r, k, d] for d, v in enumerate(self.surface.variables)}
+        columns |= {"loss": self.all_losses[s, o, r, k]}
+        for name, values in (("gradient", self.all_gradients), ("update", updates)):
+            columns |= {f"{name}_{v}": values[s, o, r, k, d] for d, v in enumerate(self.surface.variables)}
+        return pd.DataFrame(columns | {"rate": rates[o, r, k]})

@@ -9,14 +9,15 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy as sp
 
 from ..calculus import Function, Gradient, gradient, hessian
-from ..errors import SurfaceError
+from ..calculus.points import sides
+from ..errors import ExpressionError, SurfaceError
 from . import compiled
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Surface:
     Made by `tw.landscapes.get` and `tw.landscapes.surface`.
 
     Attributes:
-        name: as `tw.landscapes.get` knows it, or the expression.
+        name: as `tw.landscapes.get` knows it, or the expression as `tw.function` writes it.
         variables: their names, in the order of a point's coordinates.
         bounds: for each variable, from where to where it is drawn.
         minima: local minima known, each a point, the lowest first; not always all there are.
@@ -63,6 +64,26 @@ class Surface:
     def symbols(self) -> tuple[sp.Symbol, ...]:
         """The variables as the expression has them."""
         return tuple(sp.Symbol(name, real=True) for name in self.variables)
+
+    def within(self, bounds: Any) -> Surface:
+        """The same surface, drawn and searched between other bounds.
+
+        Args:
+            bounds: (low, high) of all variables, or one such pair for each; None leaves the surface's own.
+
+        Raises:
+            SurfaceError: something else, or a low end that is not below its high one.
+
+        >>> import thalweg as tw
+        >>> tw.landscapes.surface("x^2").within((-3, 4)).bounds
+        ((-3.0, 4.0),)
+        """
+        if bounds is None:
+            return self
+        try:
+            return replace(self, bounds=sides(bounds, self.variables, self.name))
+        except ExpressionError as error:
+            raise SurfaceError(str(error)) from error
 
     @functools.cached_property
     def is_compiled(self) -> bool:
@@ -147,7 +168,8 @@ def of_expression(expression: Any, name: str = "", variables: tuple[str, ...] | 
     real = {symbol: sp.Symbol(str(symbol), real=True) for symbol in free}
     order = variables or names
     fields = {"bounds": ((-SPAN, SPAN),) * len(order)} | fields
-    return Surface(name or str(expression), order, expression=expression.xreplace(real), **fields)
+    expression = expression.xreplace(real)
+    return Surface(name or str(Function(expression, order)), order, expression=expression, **fields)
 
 
 def of_function(

@@ -31,13 +31,13 @@ WRITTEN_OUT = 16  # variables: a rotated quadratic of more is computed with its 
 def parabola() -> Surface:
     """x² − 4x + 6 = (x − 2)² + 2."""
     value = X**2 - 4 * X + 6
-    return of_expression(value, str(value), bounds=((-1.0, 5.0),), minima=((2.0,),), start=(4.0,), source=NOTEBOOK)
+    return of_expression(value, bounds=((-1.0, 5.0),), minima=((2.0,),), start=(4.0,), source=NOTEBOOK)
 
 
 def wave() -> Surface:
     """x·sin x: many minima, and the start decides which one is found."""
     minima = ((-4.913180439434884,), (4.913180439434884,), (0.0,))
-    return of_expression(X * sp.sin(X), "x*sin(x)", bounds=((-7.0, 7.0),), minima=minima, start=(2.5,), source=NOTEBOOK)
+    return of_expression(X * sp.sin(X), bounds=((-7.0, 7.0),), minima=minima, start=(2.5,), source=NOTEBOOK)
 
 
 def quadratic(condition: float = 10.0, dimensions: int = 2, rotation: float = 0.0) -> Surface:
@@ -184,6 +184,7 @@ _NAMED = (quadratic, ravine, saddle, monkey_saddle, rosenbrock, beale, himmelbla
 SURFACES: dict[str, Callable[..., Surface]] = {"x**2 - 4*x + 6": parabola, "x*sin(x)": wave}
 SURFACES |= {make.__name__: make for make in (*_NAMED, three_hump_camel)}
 _WRITTEN = {name.replace(" ", ""): make for name, make in SURFACES.items()}
+_WRITTEN |= {make().name.replace(" ", ""): make for make in (parabola, wave)}
 
 
 def names() -> list[str]:
@@ -229,8 +230,8 @@ def surface(given: Any, dimensions: int | None = None, **known: Any) -> Surface:
         SurfaceError: none of these, or an expression without variables.
         ExpressionError: a text that is not an expression.
 
-    >>> surface("(x - 1)^2 + 2y^2").gradient([2.0, 1.0])
-    array([2., 4.])
+    >>> surface("(x-1)^2 + 2y^2").gradient([2.0, 1.0]), surface("(x-1)^2 + 2y^2").name
+    (array([2., 4.]), '(x − 1)² + 2y²')
     >>> import sympy
     >>> surface(sympy.Symbol("a") ** 2 + 1)([3.0])
     array(10.)
@@ -242,8 +243,9 @@ def surface(given: Any, dimensions: int | None = None, **known: Any) -> Surface:
     if isinstance(given, str):
         if _is_name(given):
             return get(given)
-        formula = function(given)
-        return of_expression(formula.expression, given.strip(), formula.variables, **known)
+        given = function(given)
+        if not known and (make := _WRITTEN.get(str(given).replace(" ", ""))):
+            return make()
     if isinstance(given, Function):
         if given.expression is None:
             return of_function(given, len(given.variables), names=given.variables, **known)

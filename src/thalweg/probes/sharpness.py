@@ -90,7 +90,9 @@ class Sharpnesses:
         return draw(self.table, self.lines, self.levels, words_of(self.factor), self.epsilon)
 
 
-def sharpness(model: nn.Module, problem: Problem | str, epsilon: float = EPSILON, seed: int = 0) -> Sharpness:
+def sharpness(
+    model: nn.Module, problem: Problem | Prepared | str, epsilon: float = EPSILON, seed: int = 0
+) -> Sharpness:
     """How sharp the minimum is that a trained model is at, on the problem's training samples; the model is not changed.
 
     The largest eigenvalue of the Hessian of the training loss by power iteration, and
@@ -98,7 +100,7 @@ def sharpness(model: nn.Module, problem: Problem | str, epsilon: float = EPSILON
 
     Args:
         model: trained; its trainable parameters are w.
-        problem: as `compare` takes it; its loss is L.
+        problem: as `compare` takes it, or what `tw.prepare` made of it; its loss is L.
         epsilon: the length of the step, above 0.
         seed: of the direction that power iteration begins with.
 
@@ -116,7 +118,7 @@ def sharpness(model: nn.Module, problem: Problem | str, epsilon: float = EPSILON
     _check_epsilon(epsilon)
     if not isinstance(model, nn.Module):
         raise ProblemError(f"model is a {type(model).__name__}; give the trained torch.nn.Module.")
-    ready = prepare(load(problem))
+    ready = problem if isinstance(problem, Prepared) else prepare(load(problem))
     batched = Batched(model, ready.loss, {})
     samples = _samples(ready)
     training = [(layer, layer.training) for layer in model.modules()]

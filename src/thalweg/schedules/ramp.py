@@ -15,15 +15,17 @@ from .vocabulary import Text
 class Ramp(Schedule):
     """β_t from `start` to `end` within `steps`, then `end`: the values themselves, whatever the base is.
 
+    The first step has `start`, the last of them `end`.
+
     Args:
         start, end: values; momentum's 0.5 at first and 0.99 in the end by default.
         steps: how long; the whole run by default.
         shape: linear; cosine (gentle at both ends); or memory, in which the horizon 1/(1 − β) grows by the same
             factor at each step (from 2 steps to 100 by default), for values below 1.
 
-    >>> Ramp().factor(range(5), 4)
+    >>> Ramp().factor(range(5), 5)
     array([0.5   , 0.6225, 0.745 , 0.8675, 0.99  ])
-    >>> Ramp(shape="memory").factor(range(5), 4).round(4)
+    >>> Ramp(shape="memory").factor(range(5), 5).round(4)
     array([0.5   , 0.812 , 0.9293, 0.9734, 0.99  ])
     """
 
@@ -42,7 +44,7 @@ class Ramp(Schedule):
                 read(f"{self.name}: {end} with shape 'memory'", getattr(self, end), self.error)
 
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
-        share = m.minimum(1.0, t / steps_of(self.steps, T, m))
+        share = m.minimum(1.0, t / m.maximum(1.0, steps_of(self.steps, T, m) - 1))
         if self.shape == "memory":
             return 1 - (1 - self.start) ** (1 - share) * (1 - self.end) ** share
         if self.shape == "cosine":

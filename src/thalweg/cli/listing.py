@@ -1,0 +1,140 @@
+"""How commands print catalogues: a table that fits the terminal, and one entry, read from its docstring.
+
+Losses and regularizers are dataclasses whose docstring holds the formula in its first paragraph and what each argument
+means under ``Args:``; nothing is said of them a second time here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from .result import terminal
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_LEFT_OUT = ("Raises:", ">>>", "...")
+
+
+def columns(
+    names: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Collection[str] = (),
+    whole: Collection[str] = (),
+    title: str = "",
+) -> Table:
+    """A table whose cells are text as it stands.
+
+    Args:
+        right: columns of numbers.
+        whole: columns that are never wrapped.
+        title: above the table.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    if title:
+        table.title, table.title_justify, table.title_style = Text(title), "left", ""
+    for name in names:
+        table.add_column(
+            Text(name), justify="right" if name in right else "left", no_wrap=name in whole, overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def print_table(table: Table) -> None:
+    """The table, without colours of its own."""
+    from rich.console import Console
+
+    Console(highlight=False).print(table)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A class of a catalogue.
+
+    Attributes:
+        name: as a text calls it.
+        formula: the first paragraph of the docstring.
+        words: the paragraphs after it, up to the example.
+        options: argument → (default, what it means).
+        facts: further lines, heading → words.
+    """
+
+    name: str
+    formula: str
+    words: tuple[str, ...]
+    options: Mapping[str, tuple[Any, str]]
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Lines of at most the terminal's width."""
+        width = terminal().width
+        lines = [*textwrap.wrap(f"{self.name}: {self.formula}", width, subsequent_indent="    ")]
+        for paragraph in self.words:
+            lines += ["", *textwrap.wrap(paragraph, width)]
+        lines += [""] * bool(self.facts)
+        margin = max(map(len, self.facts), default=0) + 2
+        for heading, words in self.facts.items():
+            lines += textwrap.wrap(f"{heading:<{margin}}{words}", width, subsequent_indent=" " * margin)
+        if self.options:
+            lines += ["", "arguments, with what they are unless given:"]
+        margin = max(map(len, self.options), default=0) + 6
+        for name, (default, words) in self.options.items():
+            head = f"    {name:<{margin - 4}}{default!r:<8} "
+            lines += textwrap.wrap(f"{head}{words}".rstrip(), width, subsequent_indent=" " * (margin + 9))
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """In plain values."""
+        plain = (int, float, str, type(None))
+        options = {
+            name: {"default": default if isinstance(default, plain) else str(default), "words": words}
+            for name, (default, words) in self.options.items()
+        }
+        about = {"name": self.name, "formula": self.formula, "words": list(self.words)}
+        return about | dict(self.facts) | {"arguments": options}
+
+
+def entry(kind: type[Any], facts: Mapping[str, str]) -> Entry:
+    """What a registered dataclass says of itself."""
+    paragraphs = [p for p in re.split(r"\n\s*\n", inspect.cleandoc(kind.__doc__ or "")) if p]
+    arguments = next((p for p in paragraphs if p.startswith("Args:")), "")
+    formula, *others = [_line(p) for p in paragraphs if p != arguments and not p.startswith(_LEFT_OUT)]
+    meanings = _arguments(arguments)
+    options = {
+        f.name: (None if f.default is MISSING else f.default, meanings.get(f.name, "")) for f in fields(kind) if f.init
+    }
+    return Entry(kind.name, formula.removesuffix("."), tuple(others), options, {k: v for k, v in facts.items() if v})
+
+
+def _line(paragraph: str) -> str:
+    return " ".join(paragraph.split()).replace("`", "")
+
+
+def _arguments(paragraph: str) -> dict[str, str]:
+    """``Args:`` as name → words; names that share a line share its words.
+
+    >>> _arguments("Args:\\n    a, b: one\\n        two.\\n    c: three.")
+    {'a': 'one two.', 'b': 'one two.', 'c': 'three.'}
+    """
+    meanings = {}
+    for names, words in re.findall(r"^    (\w[\w, ]*): (.*(?:\n {8}.*)*)", paragraph, re.MULTILINE):
+        meanings |= {name.strip(): _line(words) for name in names.split(",")}
+    return meanings
+
+
+def also_called(kind: str, name: str) -> str:
+    """Other names of an entry, separated by commas."""
+    from ..aliases import ALIASES
+
+    return ", ".join(alias for alias, meant in ALIASES.get(kind, {}).items() if meant == name)
