@@ -103,9 +103,9 @@ class RecipeRun:
         if self.first > LARGE:
             return "Warning: ", (
                 ": more than rounding. Either something gives other numbers each time, such as random numbers of the "
-                "model, the loss or the data that no seed fixes; or a weight has no influence on the training loss, such "
-                "as a bias before batch normalization (bias=False), and its gradient is rounding alone, which rules "
-                "like adam make whole steps of"
+                "model, the loss or the data that no seed fixes; or a weight has no influence on the training loss, as "
+                "a bias has none before batch normalization (bias=False), and its gradient is rounding alone, which "
+                "rules like adam make whole steps of"
             )
         return "", ""
 
