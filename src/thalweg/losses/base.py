@@ -57,12 +57,15 @@ class Loss(Labelled, ABC):
 
     Attributes:
         counterpart: torch's function of this loss, which stands for it and with which it agrees.
+        likelihood: the distribution of a target whose −log p it is, but for a factor and a constant; empty where there
+            is none.
         of_classes: whether its targets may be classes, whose labels can be smoothed.
     """
 
     error = ProblemError
     registry: ClassVar[dict[str, type[Loss]]] = {}
     counterpart: ClassVar[Callable[..., Tensor] | None] = None
+    likelihood: ClassVar[str] = ""
     of_classes: ClassVar[bool] = False
     reduction: str = field(default="mean", kw_only=True, metadata=choice(*REDUCTIONS).metadata)
 

@@ -52,6 +52,7 @@ class BCE(Loss):
     """
 
     name: ClassVar[str] = "bce"
+    likelihood: ClassVar[str] = "Bernoulli"
     counterpart: ClassVar[Callable[..., Tensor]] = F.binary_cross_entropy_with_logits
     pos_weight: float | Sequence[float] | Tensor | None = declared(_positive_weights, None)
 

@@ -125,6 +125,7 @@ class CrossEntropy(_OfClasses):
     """
 
     name: ClassVar[str] = "cross_entropy"
+    likelihood: ClassVar[str] = "Categorical"
     counterpart: ClassVar[Callable[..., Tensor]] = F.cross_entropy
     soft: ClassVar[bool] = True
     label_smoothing: float | Tensor = number(0.0, 0.0, 1.0)
@@ -164,6 +165,7 @@ class NLL(_OfClasses):
     """
 
     name: ClassVar[str] = "nll"
+    likelihood: ClassVar[str] = "Categorical"
     counterpart: ClassVar[Callable[..., Tensor]] = F.nll_loss
 
     def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
