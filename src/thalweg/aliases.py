@@ -19,6 +19,9 @@ _LOSSES = {
     "meanabsoluteerror": "l1",
     "huberloss": "huber",
     "kldivloss": "kl_div",
+    "kl": "kl_div",
+    "kldivergence": "kl_div",
+    "kullbackleibler": "kl_div",
     "tripletmarginloss": "triplet_margin",
 }
 # Of a kind of thing: in lower case without separators → the name in this package.

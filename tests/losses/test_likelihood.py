@@ -228,3 +228,28 @@ def test_a_constraint_without_a_transform_is_refused_and_left_to_the_model() -> 
         losses.from_distribution(Coin, "side", transform=True)
     x, y = draw(0, 5), draw(1, 5)
     torch.testing.assert_close(losses.from_distribution(Coin, "side", transform=False)(x, y), ((x - y) ** 2).mean())
+
+
+@pytest.mark.parametrize("name", [name for name, loss in losses.LOSSES.items() if loss.likelihood])
+def test_a_loss_is_the_likelihood_that_it_says(name: str) -> None:
+    """−log p of the distribution and the loss differ, at all outputs, by a factor and a constant."""
+    loss, kind = losses.LOSSES[name], losses.LOSSES[name].likelihood
+    if kind not in distributions.__all__:
+        assert name in ("huber", "negative_log_likelihood")
+        return
+    scores = torch.linspace(-3, 2, 24, dtype=torch.float64)
+    distribution = getattr(distributions, kind)
+    if kind == "Categorical":
+        outputs, targets = scores.reshape(8, 3).sin(), torch.arange(8) % 3
+        outputs = outputs.log_softmax(1) if name == "nll" else outputs
+        negative = -distribution(logits=outputs).log_prob(targets)
+    elif kind == "Bernoulli":
+        outputs, targets = scores, (torch.arange(24) % 2).double()
+        negative = -distribution(logits=outputs).log_prob(targets)
+    else:
+        outputs, targets = scores, torch.full((24,), 0.5, dtype=torch.float64)
+        negative = -distribution(outputs, 1.0).log_prob(targets)
+    each = loss.per_sample(outputs, targets)
+    factor = (negative[1] - negative[0]) / (each[1] - each[0])
+    torch.testing.assert_close(negative - negative[0], factor * (each - each[0]))
+    assert factor > 0

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import thalweg as tw
 from thalweg.cli.main import app
 from thalweg.errors import UsageError
-from thalweg.sizes.known import KNOWN
+from thalweg.sizes.known import INCEPTIONS, KNOWN, googlenet
 from thalweg.sizes.layers import layers
 from thalweg.sizes.memory import FORMATS
 from thalweg.sizes.size import Size
@@ -74,6 +74,38 @@ def test_alexnet_in_one_piece() -> None:
         assert found[name]["multiply_adds"] == halves[name]["multiply_adds"]
     assert (found["conv1"]["kernel"], found["conv1"]["stride"], found["conv1"]["padding"]) == ((11, 11), (4, 4), (2, 2))
     assert found["conv2"]["groups"] == 2
+
+
+def test_googlenet_block_by_block() -> None:
+    size, each = tw.size("googlenet"), rows(tw.size("googlenet"), depth=1)
+    side = {"3": 28, "4": 14, "5": 7}
+    for name, (inputs, ones, before3, threes, before5, fives, pooled) in INCEPTIONS.items():
+        weights = inputs * (ones + before3 + before5 + pooled) + 9 * before3 * threes + 25 * before5 * fives
+        area = side[name[9]] ** 2
+        assert (each[name]["weights"], each[name]["multiply_adds"]) == (weights, weights * area), name
+        assert each[name]["biases"] == ones + before3 + threes + before5 + fives + pooled
+        assert each[name]["output"] == (1, ones + threes + fives + pooled, side[name[9]], side[name[9]])
+    # Szegedy et al. 2015, table 1, in millions; its 54 of inception5a is not what its own channels make.
+    table = dict(zip(INCEPTIONS, (128, 304, 73, 88, 100, 119, 170, 51, 71), strict=True))
+    assert all(abs(each[name]["multiply_adds"] / 1e6 - ops) < 1 for name, ops in table.items())
+    assert size.parameters == 6_998_552
+
+
+def test_googlenet_as_torchvision_has_it() -> None:
+    """With batch norm in place of biases, and 3×3 where the paper has 5×5, as its published count says."""
+    convolutions = [m for m in googlenet().modules() if isinstance(m, nn.Conv2d)]
+    filters = sum(m.in_channels * m.out_channels * {1: 1, 3: 9, 5: 9, 7: 49}[m.kernel_size[0]] for m in convolutions)
+    norms = 2 * sum(m.out_channels for m in convolutions)
+    assert filters + norms + 1024 * 1000 + 1000 == 6_624_904
+
+
+def test_a_bottleneck_saves_weights() -> None:
+    found = rows(tw.size("bottleneck"))
+    assert found["direct"]["weights"] == 3 * 3 * 128 * 128 == 147_456
+    narrow = found["narrow.reduce"]["weights"], found["narrow.conv"]["weights"]
+    assert narrow == (128 * 32, 3 * 3 * 32 * 128)
+    assert sum(narrow) == 40_960
+    assert found["direct"]["output"] == found["narrow.conv"]["output"] == (1, 128, 28, 28)
 
 
 @pytest.mark.parametrize("name", KNOWN)

@@ -39,7 +39,7 @@ def columns(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), show_header=any(names))
     if title:
         table.title, table.title_justify, table.title_style = Text(title), "left", ""
     for name in names:
@@ -107,14 +107,18 @@ class Entry:
 
 def entry(kind: type[Any], facts: Mapping[str, str]) -> Entry:
     """What a registered dataclass says of itself."""
-    paragraphs = [p for p in re.split(r"\n\s*\n", inspect.cleandoc(kind.__doc__ or "")) if p]
+    defaults = {f.name: None if f.default is MISSING else f.default for f in fields(kind) if f.init}
+    return documented(kind.name, kind, defaults, facts)
+
+
+def documented(name: str, thing: Any, defaults: Mapping[str, Any], facts: Mapping[str, str]) -> Entry:
+    """What a docstring says of a thing and of its arguments, by name with their defaults."""
+    paragraphs = [p for p in re.split(r"\n\s*\n", inspect.getdoc(thing) or "") if p]
     arguments = next((p for p in paragraphs if p.startswith("Args:")), "")
     formula, *others = [_line(p) for p in paragraphs if p != arguments and not p.startswith(_LEFT_OUT)]
     meanings = _arguments(arguments)
-    options = {
-        f.name: (None if f.default is MISSING else f.default, meanings.get(f.name, "")) for f in fields(kind) if f.init
-    }
-    return Entry(kind.name, formula.removesuffix("."), tuple(others), options, {k: v for k, v in facts.items() if v})
+    options = {argument: (default, meanings.get(argument, "")) for argument, default in defaults.items()}
+    return Entry(name, formula.removesuffix("."), tuple(others), options, {k: v for k, v in facts.items() if v})
 
 
 def _line(paragraph: str) -> str:

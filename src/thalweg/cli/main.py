@@ -36,6 +36,7 @@ COMMANDS = (
         "problems",
         "formula",
     ),
+    *("loss", "regularizer", "convolve"),
     *("schedule", "descend", "range_test", "rerun", "size", "landscape", "picture", "derivative", "minimum"),
 )  # in the order of the help
 

@@ -61,6 +61,8 @@ class Loss(Labelled, ABC):
 
     Attributes:
         counterpart: torch's function of this loss, which stands for it and with which it agrees.
+        likelihood: the distribution of a target whose −log p it is, but for a factor and a constant; empty where there
+            is none.
         of_classes: whether its targets may be classes, whose labels can be smoothed.
         scale: the lowest and the highest value that it can have.
     """
@@ -69,6 +71,7 @@ class Loss(Labelled, ABC):
     registry: ClassVar[dict[str, type[Loss]]] = {}
     scale: ClassVar[Scale] = ANY
     counterpart: ClassVar[Callable[..., Tensor] | None] = None
+    likelihood: ClassVar[str] = ""
     of_classes: ClassVar[bool] = False
     reduction: str = field(default="mean", kw_only=True, metadata=choice(*REDUCTIONS).metadata)
 

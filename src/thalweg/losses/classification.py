@@ -125,7 +125,11 @@ class CrossEntropy(_OfClasses):
     """
 
     name: ClassVar[str] = "cross_entropy"
+<<<<<<< HEAD
     scale: ClassVar[Scale] = FROM_0
+=======
+    likelihood: ClassVar[str] = "Categorical"
+>>>>>>> commands
     counterpart: ClassVar[Callable[..., Tensor]] = F.cross_entropy
     soft: ClassVar[bool] = True
     label_smoothing: float | Tensor = number(0.0, 0.0, 1.0)
@@ -165,6 +169,7 @@ class NLL(_OfClasses):
     """
 
     name: ClassVar[str] = "nll"
+    likelihood: ClassVar[str] = "Categorical"
     counterpart: ClassVar[Callable[..., Tensor]] = F.nll_loss
 
     def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:

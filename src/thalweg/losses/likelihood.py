@@ -84,6 +84,7 @@ class NegativeLogLikelihood(Loss):
     """
 
     name: ClassVar[str] = "negative_log_likelihood"
+    likelihood: ClassVar[str] = "any of torch.distributions"
     of_classes: ClassVar[bool] = True
     distribution: str | type[Any] = declared(_distribution, "Normal")
     outputs: str | Sequence[str] = "loc"

@@ -41,6 +41,7 @@ class MSE(_Residual):
 
     name: ClassVar[str] = "mse"
     scale: ClassVar[Scale] = FROM_0
+    likelihood: ClassVar[str] = "Normal"
     counterpart: ClassVar[Callable[..., Tensor]] = F.mse_loss
 
     def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
@@ -61,6 +62,7 @@ class L1(_Residual):
 
     name: ClassVar[str] = "l1"
     scale: ClassVar[Scale] = FROM_0
+    likelihood: ClassVar[str] = "Laplace"
     counterpart: ClassVar[Callable[..., Tensor]] = F.l1_loss
 
     def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
@@ -99,6 +101,7 @@ class Huber(_Residual):
 
     name: ClassVar[str] = "huber"
     scale: ClassVar[Scale] = FROM_0
+    likelihood: ClassVar[str] = "Normal, with the tails of Laplace"
     counterpart: ClassVar[Callable[..., Tensor]] = F.huber_loss
     delta: float | Tensor = number(1.0, 0.0, above=True)
 

@@ -117,6 +117,88 @@ class TwoGPUs(nn.Module):
         return self.dense3(torch.cat(halves, dim=1))
 
 
+class Inception(nn.Module):
+    """Four ways beside each other, joined along the channels; each 1×1 convolution before a larger one saves weights.
+
+    Args:
+        inputs: channels that come in.
+        ones: channels of the 1×1 convolution alone.
+        before_threes, threes: of the 1×1 convolution and the 3×3 one after it.
+        before_fives, fives: of the 1×1 convolution and the 5×5 one after it.
+        pooled: of the 1×1 convolution after a 3×3 pooling.
+    """
+
+    def __init__(
+        self, inputs: int, ones: int, before_threes: int, threes: int, before_fives: int, fives: int, pooled: int
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, ones, 1)
+        self.reduce3, self.conv3 = nn.Conv2d(inputs, before_threes, 1), nn.Conv2d(before_threes, threes, 3, padding=1)
+        self.reduce5, self.conv5 = nn.Conv2d(inputs, before_fives, 1), nn.Conv2d(before_fives, fives, 5, padding=2)
+        self.pool, self.project = nn.MaxPool2d(3, 1, padding=1), nn.Conv2d(inputs, pooled, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        threes, fives = self.conv3(self.reduce3(x).relu()), self.conv5(self.reduce5(x).relu())
+        return torch.cat((self.conv1(x), threes, fives, self.project(self.pool(x))), dim=1).relu()
+
+
+INCEPTIONS = {  # name → the arguments of `Inception`, as in table 1 of the paper
+    "inception3a": (192, 64, 96, 128, 16, 32, 32),
+    "inception3b": (256, 128, 128, 192, 32, 96, 64),
+    "inception4a": (480, 192, 96, 208, 16, 48, 64),
+    "inception4b": (512, 160, 112, 224, 24, 64, 64),
+    "inception4c": (512, 128, 128, 256, 24, 64, 64),
+    "inception4d": (512, 112, 144, 288, 32, 64, 64),
+    "inception4e": (528, 256, 160, 320, 32, 128, 128),
+    "inception5a": (832, 256, 160, 320, 32, 128, 128),
+    "inception5b": (832, 384, 192, 384, 48, 128, 128),
+}
+
+
+def googlenet() -> nn.Module:
+    """GoogLeNet, Inception v1, as it answers: without the two classifiers that help it train."""
+
+    def pool() -> nn.Module:
+        return nn.MaxPool2d(3, 2, ceil_mode=True)
+
+    inceptions = {name: Inception(*channels) for name, channels in INCEPTIONS.items()}
+    third, fourth, fifth = ({n: m for n, m in inceptions.items() if n[9] == stage} for stage in "345")
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(3, 64, 7, stride=2, padding=3),
+            relu1=nn.ReLU(),
+            pool1=pool(),
+            reduce2=nn.Conv2d(64, 64, 1),
+            relu2=nn.ReLU(),
+            conv2=nn.Conv2d(64, 192, 3, padding=1),
+            relu3=nn.ReLU(),
+            pool2=pool(),
+            **third,
+            pool3=pool(),
+            **fourth,
+            pool4=pool(),
+            **fifth,
+            average=nn.AvgPool2d(7),
+            flatten=nn.Flatten(),
+            dense=nn.Linear(1024, 1000),
+        )
+    )
+
+
+class Bottleneck(nn.Module):
+    """A 3×3 convolution of 128 channels, and the same shape by way of 32 channels: 1×1, then 3×3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.direct = nn.Conv2d(128, 128, 3, padding=1, bias=False)
+        self.narrow = nn.Sequential(
+            OrderedDict(reduce=nn.Conv2d(128, 32, 1, bias=False), conv=nn.Conv2d(32, 128, 3, padding=1, bias=False))
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.direct(x), self.narrow(x)
+
+
 KNOWN: dict[str, Known] = {
     "lenet": Known(
         lenet,
@@ -136,5 +218,19 @@ KNOWN: dict[str, Known] = {
         "the layers are 35k, 307k, 884k, 663k, 442k, 177M, 16M and 4M. The 177M take conv5 as it is drawn, 13×13×128 "
         "on each GPU: (13·13·128·2)·(2048·2) = 177,209,344. The network that was trained pools once more before, to "
         "6×6: (6·6·128·2)·(2048·2) = 37,748,736; that one is `alexnet`.",
+    ),
+    "googlenet": Known(
+        googlenet,
+        (3, 224, 224),
+        "Szegedy et al. 2015, table 1, whose multiply-adds per block these are, rounded to millions; only for "
+        "inception5a it has 54, where its own channels make 51. With --depth 1 each block is a row. Response "
+        "normalisation and dropout have no weights and are left out, and so are the two classifiers that only help "
+        "to train it.",
+    ),
+    "bottleneck": Known(
+        Bottleneck,
+        (128, 28, 28),
+        "Two ways from 128 channels to 128, side by side. Directly: 3·3·128·128 = 147,456 weights. By way of 32 "
+        "channels: 1·1·128·32 + 3·3·32·128 = 4,096 + 36,864 = 40,960.",
     ),
 }

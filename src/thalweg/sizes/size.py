@@ -41,8 +41,8 @@ def size(
 
     Args:
         model: an `nn.Module`; a function that returns one, or (module, example input), or a `tw.Problem`; a problem;
-            or a name: ``lenet``, ``alexnet``, ``alexnet-2gpu``, a built-in problem, ``"file.py:function"`` or
-            ``"package.module:function"``.
+            or a name: ``lenet``, ``alexnet``, ``alexnet-2gpu``, ``googlenet``, ``bottleneck``, a built-in problem,
+            ``"file.py:function"`` or ``"package.module:function"``.
         input: the shape of one sample without the batch, ``(3, 224, 224)``; with a dtype, ``"32:int64"``; a list of
             shapes for a model with several inputs; a mapping of them by name; or tensors, with their batch. Known
             models and problems have one. Without any, parameters alone are counted.

@@ -1,0 +1,59 @@
+"""`thalweg regularizer`: the catalogue of regularizers, or one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .listing import also_called, columns, entry, print_table
+from .options import Everything
+from .result import print_json
+
+if TYPE_CHECKING:
+    from .listing import Entry
+
+EXAMPLE = "Example: thalweg regularizer mixup"
+HOOKS = {  # where in a training step a regularizer acts, by the hook of `Regularizer` that it has
+    "batch": "the batch",
+    "inside": "the model in training",
+    "point": "the point of the gradient",
+    "loss": "the loss",
+    "penalty": "a term added to the loss",
+    "gradient": "the gradient",
+    "shrink": "the weights before the update",
+    "share": "the weights that are evaluated",
+}
+RUN = "the length of the run"
+
+
+def regularizer(
+    name: Annotated[
+        str | None, typer.Argument(help="A regularizer, e.g. mixup, ridge or dropout; all of them unless given.")
+    ] = None,
+    json: Everything = False,
+) -> None:
+    """List the regularizers by where they act in a training step, or show one: formula, arguments, source."""
+    from ..arguments import class_of
+    from ..regularizers import REGULARIZERS
+    from ..regularizers.base import Regularizer
+
+    if name is not None:
+        one = _entry(class_of(Regularizer, "regularizer", name.partition("(")[0].strip()))
+        print_json(one.to_json()) if json else print(one)
+        return
+    entries = [_entry(kind) for kind in REGULARIZERS.values()]
+    if json:
+        print_json([one.to_json() for one in entries])
+        return
+    rows = [(one.name, one.facts["acts on"], one.formula) for one in entries]
+    print_table(columns(("regularizer", "acts on", "what it does"), rows, whole=("regularizer",)))
+    print("One of them: thalweg regularizer mixup. In a study: --regularizers none,mixup.")
+
+
+def _entry(kind: type[Any]) -> Entry:
+    from ..regularizers.base import Regularizer
+
+    acts = [words for hook, words in HOOKS.items() if getattr(kind, hook) is not getattr(Regularizer, hook)]
+    facts = {"acts on": ", ".join(acts) or RUN, "also called": also_called("regularizer", kind.name)}
+    return entry(kind, facts)
