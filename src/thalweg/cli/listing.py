@@ -7,6 +7,7 @@ means under ``Args:``; nothing is said of them a second time here.
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .result import terminal
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.table import Table
 
 _LEFT_OUT = ("Raises:", ">>>", "...")
@@ -51,11 +53,44 @@ def columns(
     return table
 
 
+def columns_of(
+    frame: pd.DataFrame, headings: Mapping[str, str], shares: Collection[str] = (), intervals: bool = False
+) -> Table:
+    """Columns of a data frame, numbers to the right, and nothing where one is missing.
+
+    Args:
+        headings: column → what stands above it; the others are left out.
+        shares: columns that are shown in percent.
+        intervals: numbers with a column ``…_high`` beside them get how far that is away, ± half the width.
+    """
+    from ..pictures.numbers import short
+
+    def cell(row: Mapping[str, Any], name: str) -> str:
+        value = row[name]
+        if not isinstance(value, int | float):
+            return str(value)
+        if math.isnan(value):
+            return ""
+        if name in shares:
+            return f"{value:.1%}"
+        half = row.get(f"{name}_high", math.nan) - value if intervals else math.nan
+        return short(value) + (f" ± {short(half, 2)}" if math.isfinite(half) and half > 0 else "")
+
+    rows = [[cell(row, name) for name in headings] for row in frame.to_dict("records")]
+    numbers = [words for name, words in headings.items() if frame[name].dtype.kind in "iuf"]
+    return columns(list(headings.values()), rows, right=numbers)
+
+
 def print_table(table: Table) -> None:
     """The table, without colours of its own."""
     from rich.console import Console
 
     Console(highlight=False).print(table)
+
+
+def print_words(text: str) -> None:
+    """Sentences, in lines of the terminal's width."""
+    print(textwrap.fill(text, terminal().width))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import typer
 from ..errors import UsageError
 from .arrays import array_of, written
 from .derivative import SETTINGS
-from .listing import Entry, also_called, columns, documented, entry, print_table
+from .listing import Entry, also_called, columns, documented, entry, print_table, print_words
 from .options import Everything
 from .result import finite, print_json
 
@@ -196,7 +196,7 @@ def _print_measures(measures: dict[str, Tensor], about: str, json: bool) -> None
     ]
     names = ("", *(["row"] if samples > 1 else []), "nats", "bits")
     print_table(columns(names, rows, right=("row", "nats", "bits")))
-    print(f"{about}; log 2 nats are 1 bit, and 0 · log 0 is 0.")
+    print_words(f"{about}; log 2 nats are 1 bit, and 0 · log 0 is 0.")
 
 
 def _number(value: float) -> str:

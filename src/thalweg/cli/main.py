@@ -37,8 +37,11 @@ COMMANDS = (
         "formula",
     ),
     *("loss", "regularizer", "convolve"),
-    *("schedule", "descend", "range_test", "rerun", "size", "landscape", "picture", "derivative", "minimum"),
+    *("schedule", "descend", "basins", "range_test", "bias_variance", "bag", "boost", "rerun", "size", "landscape"),
+    *("sharpness", "picture", "derivative", "minimum"),
 )  # in the order of the help
+
+NAMES = {"range_test": "range", "bias_variance": "bias-variance"}  # where a command is not called as its function
 
 app = typer.Typer(
     name="thalweg",
@@ -131,7 +134,7 @@ class Once(TyperCommand):
 for name in COMMANDS:
     module = import_module(f".{name}", __package__)
     settings = getattr(module, "SETTINGS", {})
-    app.command(name.partition("_")[0], epilog=module.EXAMPLE, context_settings=settings, cls=Once)(
+    app.command(NAMES.get(name, name), epilog=module.EXAMPLE, context_settings=settings, cls=Once)(
         _guarded(getattr(module, name))
     )
 

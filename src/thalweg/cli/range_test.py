@@ -8,7 +8,7 @@ import typer
 
 from .options import BatchSize, Json, Problem
 from .picture import Drawn, check_picture, write_picture
-from .result import finite, print_json
+from .result import finite, print_json, records
 
 EXAMPLE = "Example: thalweg range digits --optimizer adam --steps 200 -o range.html"
 
@@ -34,7 +34,7 @@ def range_test(
     if output is not None:
         write_picture(output, result.picture)
     if json:
-        rows = [{k: finite(v) for k, v in row.items()} for row in result.table().to_dict("records")]
+        rows = records(result.table())
         facts = {"suggestion": finite(result.suggestion), "sureness": result.sureness, "sentence": result.sentence}
         print_json(facts | {"rates": rows})
         return

@@ -17,6 +17,7 @@ from ..verdict.margin import MARGIN
 from .settings import ENDING
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
     from ..report.contents import Parts
@@ -97,6 +98,12 @@ def check_report(report: Path | None) -> None:
     if report.is_dir():
         raise UsageError(f"{report} is a folder; name a file for the report, e.g. {report / 'report.html'}.")
     check_place(report, UsageError)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a data frame as JSON can hold them: null for a number that is not finite."""
+    rows = frame.to_dict("records")
+    return [{str(k): finite(v) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
 
 
 def write_file(path: Path, content: bytes) -> None:

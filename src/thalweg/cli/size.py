@@ -17,8 +17,7 @@ def size(
         str,
         typer.Argument(
             help="lenet, alexnet, alexnet-2gpu, googlenet, bottleneck, a built-in problem, file.py:function or "
-            "package.module:function; the "
-            "function returns a torch.nn.Module, (module, example input) or a tw.Problem."
+            "package.module:function; the function returns a torch.nn.Module, (module, example input) or a tw.Problem."
         ),
     ],
     input: Annotated[

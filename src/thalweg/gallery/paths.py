@@ -35,8 +35,9 @@ def small_medium_large_rate() -> go.Figure:
 
 
 def loss_curves_of_rates() -> go.Figure:
-    """What a rate does to the loss: a low one falls slowly, a good one fast, a higher one slowly again, because it swings
-    from side to side, and one above 2/λ = 0.2, with λ the largest curvature, rises.
+    """What a rate does to the loss: it falls slowly at a low one, fast at a good one, and slowly again at a higher one.
+
+    There the path swings from side to side. Above 2/λ = 0.2, with λ the largest curvature, the loss rises.
     """
     rates = [0.005, 0.15, 0.195, 0.202]
     path = tw.descend("quadratic", optimizer="sgd", lr=rates, steps=60)

@@ -1,0 +1,53 @@
+"""`thalweg basins`: which start falls into which minimum."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .listing import columns_of, print_table
+from .options import Bounds, Json
+from .picture import Drawn, check_picture, write_picture
+from .result import bounds_of, finite, print_json, records
+
+EXAMPLE = "Example: thalweg basins himmelblau --rate 0.01 -o basins.png"
+
+
+def basins(
+    surface: Annotated[str, typer.Argument(help="Of one or two variables; as for `thalweg descend`.")],
+    optimizer: Annotated[str, typer.Option(help="A rule, also with arguments: 'momentum(momentum=0.5)'.")] = "sgd",
+    rate: Annotated[float | None, typer.Option(help="The rule's own default unless given.")] = None,
+    schedule: Annotated[str, typer.Option(help="Of the rate; see `thalweg schedule`.")] = "constant",
+    steps: Annotated[int, typer.Option(help="Taken by every path.")] = 200,
+    resolution: Annotated[int, typer.Option(help="Starts along each axis.")] = 200,
+    bounds: Bounds = None,
+    radius: Annotated[
+        float | None,
+        typer.Option(help="How near a path must end to a minimum; a hundredth of the widest side unless given."),
+    ] = None,
+    output: Drawn = None,
+    json: Json = False,
+) -> None:
+    """Map a grid of starts by the minimum that the descent from each of them comes to."""
+    from ..landscapes.basins import basins as run
+
+    if output is not None:
+        check_picture(output)
+    sides = None if bounds is None else bounds_of(bounds)
+    result = run(surface, optimizer, rate, schedule, steps, resolution=resolution, bounds=sides, radius=radius)
+    if output is not None:
+        write_picture(output, result.picture)
+    table = result.table()
+    if json:
+        rows = records(table)
+        facts = {"surface": result.surface.name, "optimizer": result.formula.label, "lr": finite(result.rate)}
+        print_json(facts | {"steps": result.steps, "starts": list(result.labels.shape), "minima": rows})
+        return
+    grid = " × ".join(map(str, result.labels.shape))
+    print(f"{result.surface}: {grid} starts, {result.formula.label} at rate {result.rate:g}, {steps} steps\n")
+    headings = {v: v for v in result.surface.variables}
+    print_table(columns_of(table, headings | {"loss": "loss", "share": "starts", "steps": "steps to it"}, ("share",)))
+    print("The last row is of the starts that come to none; the steps are their median.")
+    if output is not None:
+        print(output)

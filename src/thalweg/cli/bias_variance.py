@@ -1,0 +1,70 @@
+"""`thalweg bias-variance`: why models err."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .listing import columns_of, print_table, print_words
+from .options import BatchSize, Hyperparameters, Json, Problem, Schedules
+from .picture import Drawn, check_picture, write_picture
+from .result import print_json, records, split, values_of
+
+EXAMPLE = "Example: thalweg bias-variance wave --rates 0.001,0.01,0.1 --members 10 -o parts.svg"
+
+
+def bias_variance(
+    problem: Problem,
+    optimizers: Annotated[str, typer.Option(help="Names, also with arguments, separated by commas.")] = "adam",
+    rates: Annotated[str, typer.Option(help="LOW:HIGH:COUNT on a logarithmic axis, or a list.")] = "0.01",
+    schedules: Schedules = "constant",
+    members: Annotated[int, typer.Option(help="Resamples of the training data, the same for every setting.")] = 30,
+    epochs: Annotated[int, typer.Option(help="Passes over each resample.")] = 20,
+    batch_size: BatchSize = 64,
+    hyperparameters: Hyperparameters = None,
+    regularizers: Annotated[
+        str | None, typer.Option(help='Several to take apart, e.g. none,"l2(1e-3)"; see `thalweg regularizer`.')
+    ] = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(help="The targets' variance around what can be known, or entropy in nats; the problem's own."),
+    ] = None,
+    along: Annotated[str | None, typer.Option(help="What the picture has on its axis, where several vary.")] = None,
+    output: Drawn = None,
+    json: Json = False,
+) -> None:
+    """Take the error of each setting apart into bias, variance and noise, from models trained on resamples."""
+    from ..plan.plan import parse_rates
+    from ..resampling.bias_variance import bias_variance as run
+
+    if output is not None:
+        check_picture(output)
+    result = run(
+        problem,
+        split(optimizers),
+        parse_rates(rates),
+        split(schedules),
+        members,
+        epochs,
+        batch_size,
+        hyperparameters=values_of(hyperparameters or []) or None,
+        regularizers=None if regularizers is None else split(regularizers),
+        noise=noise,
+    )
+    if output is not None:
+        write_picture(output, lambda: result.picture(along))
+    if json:
+        rows = records(result.table())
+        facts = {"problem": result.name, "measure": result.measure, "noise_known": result.known}
+        print_json(facts | {"members": result.members, "settings": rows})
+        return
+    print_words(str(result))
+    print()
+    squared = "²" if result.measure == "squared error" else ""
+    bias = f"bias{squared}" + ("" if result.known else " and noise")
+    headings = {name: name for name in result.varied} | {"error": result.measure, "bias": bias, "variance": "variance"}
+    print_table(columns_of(result.table(), headings | ({"noise": "noise"} if result.known else {}), intervals=True))
+    print_words("Means over the validation samples, with half the width of their 95% intervals.")
+    if output is not None:
+        print(output)
