@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .derivative import SETTINGS
-from .options import Bounds, Everything
+from .options import Everything
 from .result import bounds_of, finite, print_json, split
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ EXAMPLE = "Example: thalweg minimum 'x^2 - 4x + 6'"
 
 def minimum(
     expression: Annotated[str, typer.Argument(help="A formula, e.g. 'x^4 - 2x^2' or '(1-x)^2 + 100(y-x^2)^2'.")],
-    bounds: Bounds = None,
+    bounds: Annotated[
+        str | None,
+        typer.Option(help="Where to look, e.g. -5:5, or one for each variable, -5:5,0:2; -10:10 unless given."),
+    ] = None,
     grid: Annotated[bool, typer.Option("--grid", help="Search a grid over the bounds.")] = False,
     resolution: Annotated[int | None, typer.Option(help="Points of the grid along each variable.")] = None,
     start: Annotated[

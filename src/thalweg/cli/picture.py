@@ -6,12 +6,14 @@ Live as .html, still as .png or .svg, moving as .gif or .mp4.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import UsageError, WorkError
+from .listing import columns, print_table
 from .options import Json
 from .result import check_report, print_json
 
@@ -59,18 +61,11 @@ def picture(
 
 
 def _list(pictures: Sequence[Picture]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("picture", no_wrap=True)
-    table.add_column("what there is to see", overflow="fold")
-    for one, after in zip(pictures, [*pictures[1:], None], strict=True):
-        last = after is None or after.section != one.section
-        table.add_row(one.name, Text(one.words.split("\n\n")[0].replace("\n", " ")), end_section=last)
-    Console(highlight=False).print(table)
+    rows = [(one.name, one.words.split("\n\n")[0].replace("\n", " ")) for one in pictures]
+    table = columns(("picture", "what there is to see"), rows, whole=("picture",))
+    for row, (one, after) in zip(table.rows, pairwise([*pictures, None]), strict=True):
+        row.end_section = after is None or one is None or after.section != one.section
+    print_table(table)
     print("One of them: thalweg picture family-tree -o tree.svg; --code shows its lines.")
 
 

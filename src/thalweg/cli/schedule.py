@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .listing import columns, print_table
 from .options import Everything
 from .picture import Drawn, write_picture
 from .result import finite, print_json
@@ -63,23 +64,14 @@ def schedule(
 
 
 def _catalogue(json: bool) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     from .. import schedules
 
     kinds = {name: schedules.example(name) for name in schedules.names()}
     if json:
         print_json([_facts(kind) for kind in kinds.values()])
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in ("schedule", "formula", "Ση = ∞ and Ση² < ∞"):
-        table.add_column(column, overflow="fold")
-    for name, kind in kinds.items():
-        table.add_row(*map(Text, (name, _line(kind), str(kind.robbins_monro))))
-    Console(highlight=False).print(table)
+    rows = [(name, _line(kind), str(kind.robbins_monro)) for name, kind in kinds.items()]
+    print_table(columns(("schedule", "formula", "Ση = ∞ and Ση² < ∞"), rows))
     print(
         "One of them: thalweg schedule cosine. Lengths are steps, shares of the run, or epochs: 10 is ten steps, 0.1 a "
         "tenth, '10 epochs' ten passes over the data."

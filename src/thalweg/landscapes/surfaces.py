@@ -231,7 +231,7 @@ def surface(given: Any, dimensions: int | None = None, **known: Any) -> Surface:
         ExpressionError: a text that is not an expression.
 
     >>> surface("(x-1)^2 + 2y^2").gradient([2.0, 1.0]), surface("(x-1)^2 + 2y^2").name
-    (array([2., 4.]), '(x − 1)² + 2y²')
+    (array([2., 4.]), '2y² + (x − 1)²')
     >>> import sympy
     >>> surface(sympy.Symbol("a") ** 2 + 1)([3.0])
     array(10.)
