@@ -119,8 +119,10 @@ def polynomials(degrees: Sequence[int], points: int) -> Fits:
     x, others, grid = np.linspace(-1, 1, points), draw.uniform(-1, 1, 200), np.linspace(-1, 1, 201)
     y, judged = wave_points(x, NOISE, 2), wave_points(others, NOISE, 3)
     fits = {k: np.polynomial.Polynomial.fit(x, y, k) for k in degrees}
-    errors = np.array([[np.mean((fit(a) - b) ** 2) for a, b in ((x, y), (others, judged))] for fit in fits.values()])
-    return Fits(grid, {k: fit(grid) for k, fit in fits.items()}, np.array([*degrees]), *errors.T, (x, y))
+    train, new = (
+        np.array([np.mean((fit(a) - b) ** 2) for fit in fits.values()]) for a, b in ((x, y), (others, judged))
+    )
+    return Fits(grid, {k: fit(grid) for k, fit in fits.items()}, np.array([*degrees]), train, new, (x, y))
 
 
 def widths(*sizes: int) -> dict[int, Callable[[], torch.nn.Module]]:
