@@ -13,7 +13,7 @@ import pytest
 import thalweg as tw
 from thalweg.errors import UsageError
 from thalweg.gallery import PICTURES, get, names
-from thalweg.gallery.computed import Fits
+from thalweg.gallery.computed import Fits, Walks
 from thalweg.landscapes import path as paths
 from thalweg.pictures.page import page
 from thalweg.pictures.still import images
@@ -169,3 +169,17 @@ def test_errors_of_fits() -> None:
     assert fits.train.argmin() == fits.new.argmax() == len(fits.degrees) - 1
     assert (np.diff(fits.train) < 0).all()
     assert fits.new[3] < fits.new[0] / 2
+
+
+def test_the_fewer_samples_the_more_a_path_strays() -> None:
+    """All lead to the minimum of the whole; the way from step to step is longer the smaller the batch."""
+    walks = drawn("batches-on-a-surface")["walks"]
+    assert isinstance(walks, Walks)
+    best = np.array(tw.minimum(walks.loss).points[0].at)
+    every, few, one = walks.paths.values()
+    ways = [np.linalg.norm(np.diff(path, axis=0), axis=1).sum() for path in (every, few, one)]
+    assert ways == sorted(ways)
+    assert np.linalg.norm(every[-1] - best) < 0.01
+    strays = [np.linalg.norm(path[20:] - best, axis=1).mean() for path in (every, few, one)]
+    assert strays == sorted(strays)
+    assert np.linalg.norm(one[20:].mean(axis=0) - best) < 0.5

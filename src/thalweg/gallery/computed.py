@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .. import formulas, losses, schedules
 from ..landscapes.descents import descend
+from ..optim import SGD  # pyright: ignore[reportAttributeAccessIssue]
 from ..pictures.likelihood import Fit
 from ..problem.builtin import NOISE, crest
 from ..problem.declaration import Problem
@@ -123,6 +124,48 @@ def polynomials(degrees: Sequence[int], points: int) -> Fits:
         np.array([np.mean((fit(a) - b) ** 2) for fit in fits.values()]) for a, b in ((x, y), (others, judged))
     )
     return Fits(grid, {k: fit(grid) for k, fit in fits.items()}, np.array([*degrees]), train, new, (x, y))
+
+
+@dataclass(frozen=True)
+class Walks:
+    """Descents of one line through the same samples, with batches of different sizes.
+
+    Attributes:
+        loss: the mean squared error over all samples, as an expression in slope and height.
+        paths: what is in a batch → (steps + 1, 2), slope and height.
+    """
+
+    loss: str
+    paths: dict[str, np.ndarray]
+
+
+def batch_walks(sizes: Sequence[int], samples: int = 64, steps: int = 40, lr: float = 0.15) -> Walks:
+    """From (−1.5, 1.5) to the line through noisy samples; each batch is drawn at random from all of them."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(samples, generator=draw, dtype=torch.float64)
+    y = 0.8 * x - 0.5 + 0.7 * torch.randn(samples, generator=draw, dtype=torch.float64)
+    terms = {
+        "a^2": x @ x,
+        "a*b": 2 * x.sum(),
+        "b^2": torch.tensor(samples),
+        "a": -2 * x @ y,
+        "b": -2 * y.sum(),
+        "1": y @ y,
+    }
+    loss = " + ".join(f"({float(value) / samples})*{term}" for term, value in terms.items())
+    paths = {}
+    for size in sizes:
+        weights = torch.tensor([-1.5, 1.5], dtype=torch.float64, requires_grad=True)
+        optimizer, path = SGD([weights], lr=lr), [weights.detach().clone()]
+        for _ in range(steps):
+            rows = torch.randperm(samples, generator=draw)[:size]
+            optimizer.zero_grad()
+            ((weights[0] * x[rows] + weights[1] - y[rows]) ** 2).mean().backward()
+            optimizer.step()
+            path.append(weights.detach().clone())
+        name = "all samples" if size == samples else "one sample" if size == 1 else f"{size} samples"
+        paths[name] = torch.stack(path).numpy()
+    return Walks(loss, paths)
 
 
 def widths(*sizes: int) -> dict[int, Callable[[], torch.nn.Module]]:

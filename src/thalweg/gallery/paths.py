@@ -6,8 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 import thalweg as tw
-from thalweg.gallery.computed import tuned
-from thalweg.pictures.noisy import noisy_picture
+from thalweg.gallery.computed import batch_walks, tuned
+from thalweg.pictures.noisy import noisy_picture, walked
 
 
 def steps_on_a_curve() -> go.Figure:
@@ -117,6 +117,18 @@ def where_it_converges() -> go.Figure:
     """
     speed = tw.landscapes.convergence("quadratic(condition=10)", "momentum")
     return speed.picture("Where momentum converges, and how fast")
+
+
+def batches_on_a_surface() -> go.Figure:
+    """The same line is fitted three times, with all samples in each step, with 8 of them, and with one.
+
+    The gradient of all leads straight into the minimum. That of a few points there on average, at an eighth of the
+    cost; that of one sample strays most, and goes on straying around the minimum.
+    """
+    walks = batch_walks([64, 8, 1])
+    surface = tw.landscapes.surface(walks.loss, bounds=[(-2.0, 2.6), (-2.0, 2.6)])
+    note = "64 samples, squared error of slope a and height b; 40 steps of sgd at rate 0.15 from (−1.5, 1.5)"
+    return walked(surface, walks.paths, "All samples, a few, or one", note)
 
 
 def noise_and_falling_rates() -> go.Figure:

@@ -73,6 +73,7 @@ _SECTIONS = {
         *(
             paths.small_medium_large_rate,
             paths.loss_curves_of_rates,
+            paths.batches_on_a_surface,
             paths.where_it_converges,
             paths.noise_and_falling_rates,
             paths.basins,

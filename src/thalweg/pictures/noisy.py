@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from .ground import levels, view
 from .layout import dress, log_axis, panels
-from .marks import band, line
+from .marks import band, line, points
 from .numbers import short
 from .style import plain_styles, text
 
@@ -49,6 +49,22 @@ def noisy_picture(runs: Mapping[str, Any], last: int = 200, title: str = "") -> 
         f"σ = {short(some.noise)} in each gradient, the same for all, seed {some.seed}."
     )
     return dress(figure, 480, title, note, t=92, b=84)
+
+
+def walked(surface: Any, paths: Mapping[str, np.ndarray], title: str, note: str) -> go.Figure:
+    """Paths on the level lines of a surface, a panel for each.
+
+    Args:
+        surface: of two variables, with the bounds that are drawn.
+        paths: label → (steps + 1, 2).
+    """
+    figure = panels(cols=len(paths), titles=[text(label) for label in paths], horizontal_spacing=0.06)
+    for column, (path, style) in enumerate(zip(paths.values(), plain_styles(paths).values(), strict=True), start=1):
+        steps = line(path[:, 0], path[:, 1], style.colour, 1.6, showlegend=False, hoverinfo="skip")
+        dots = points(path[:, 0], path[:, 1], style.colour, 5, showlegend=False, hoverinfo="skip")
+        figure.add_traces([*levels(surface, bounds=surface.bounds), steps, dots], rows=1, cols=column)
+        view(figure, surface, surface.bounds, row=1, col=column)
+    return dress(figure, 350, title, note, t=92, b=52)
 
 
 def _fall(path: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
