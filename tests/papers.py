@@ -65,6 +65,41 @@ def adam_folded(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -
     return w
 
 
+def adam_eps_inside(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for t, g in enumerate(gradients, start=1):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        w = w - 1e-3 * (m / (1 - 0.9**t)) / np.sqrt(v / (1 - 0.999**t) + 0.01)
+    return w
+
+
+def adam_uncorrected_inside(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for g in gradients:
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        w = w - 1e-3 * m / np.sqrt(v + 0.01)
+    return w
+
+
+def adam_correction_kept(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for t, g in enumerate(gradients, start=1):
+        m = (0.9 * m + 0.1 * g) / (1 - 0.9**t)
+        v = (0.999 * v + 0.001 * g * g) / (1 - 0.999**t)
+        w = w - 1e-3 * m / (np.sqrt(v) + 1e-8)
+    return w
+
+
+def lookahead_kept(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    """With given gradients the point where they were taken does not show: the step of 2μa − ηg does."""
+    a = np.zeros_like(w)
+    for g in gradients:
+        ahead = w + 0.9 * a
+        a = 0.9 * a - 1e-3 * g
+        w = ahead + a
+    return w
+
+
 def adam_uncorrected(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
     m, v = np.zeros_like(w), np.zeros_like(w)
     for g in gradients:
@@ -176,6 +211,10 @@ PAPERS: dict[str, Rule] = {
     "rmsprop(eps_inside=True,eps=0.01)": rmsprop_inside,
     "adam(folded=True,eps=1e-7)": adam_folded,
     "adam(bias_correction=False)": adam_uncorrected,
+    "adam(eps_inside=True,eps=0.01)": adam_eps_inside,
+    "adam(bias_correction=False,eps_inside=True,eps=0.01)": adam_uncorrected_inside,
+    "adam(correction_kept=True)": adam_correction_kept,
+    "nesterov(lookahead_kept=True)": lookahead_kept,
     "adam(rmsprop_momentum=True)": rmsprop_with_momentum,
     "halving": halving,
     "signsgd": signsgd,

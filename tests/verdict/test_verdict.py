@@ -19,6 +19,7 @@ from thalweg.plan.plan import Plan, Setting, plan
 from thalweg.verdict import advice, chances
 from thalweg.verdict.comparisons import rank
 from thalweg.verdict.entries import Verdict
+from thalweg.verdict.intervals import Interval
 from thalweg.verdict.losses import points
 from thalweg.verdict.verdict import judge, to_confirm
 
@@ -412,8 +413,36 @@ def test_samples_that_would_settle_what_seeds_cannot_are_named() -> None:
 def test_one_optimizer_alone_is_compared_with_nobody() -> None:
     wanted = made(optimizers=["sgd"])
     sentence = judged(wanted, table(wanted, valley, {"loss": worse})).sentence
-    assert sentence.startswith("sgd (rate 0.1, cosine) is best on hills")
-    assert "no other" not in sentence
+    assert sentence.startswith(
+        "sgd (rate 0.1, cosine) has a validation loss 3.496 [3.463, 3.527] on hills, over 3 fresh"
+    )
+    assert "no other optimizer was compared" in sentence
+    assert "best" not in sentence
+
+
+def test_no_interval_leaves_the_scale_of_what_it_is_of() -> None:
+    """Two seeds far apart: Student's interval of the mean reaches below 0, where no squared error is."""
+
+    def wide(optimizer: str, lr: float, schedule: str, seed: int) -> float:
+        return 0.01 + 0.05 * (seed % 2)
+
+    wanted = made(optimizers=["sgd"], confirmation=2)
+    free = judged(wanted, table(wanted, wide)).best
+    assert free.value.low < 0
+    criterion = dataclasses.replace(wanted.criterion, scale=(0.0, math.inf))
+    bounded = dataclasses.replace(wanted, loss_scale=(0.0, math.inf), criterion=criterion)
+    held = judged(bounded, table(bounded, wide)).best
+    assert (held.value.low, held.value.high, held.value.mean) == (0.0, free.value.high, free.value.mean)
+    stored = Plan.from_json(json.loads(json.dumps(bounded.to_json())))
+    assert stored.loss_scale == stored.criterion.scale == (0.0, math.inf)
+
+
+def test_a_scale_is_not_that_of_something_else_of_its_name() -> None:
+    """An accuracy in percent, as a script may print it; and one value alone has no interval to be bounded."""
+    percent, alone = Interval(93.0, 90.0, 96.0), Interval(0.5, -math.inf, math.inf)
+    assert percent.within((0.0, 1.0)) == percent
+    assert alone.within((0.0, 1.0)) == alone
+    assert str(alone) == "0.5 (one value, so no interval)"
 
 
 def test_one_seed_cannot_tell() -> None:

@@ -30,6 +30,9 @@ def schedule(
         ),
     ] = None,
     steps: Annotated[int, typer.Option(help="Steps of the run.")] = 100,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of the run, for lengths in epochs, e.g. 'step(size=10 epochs)'.")
+    ] = None,
     rate: Annotated[float, typer.Option(help="The learning rate that it multiplies.")] = 1.0,
     output: Drawn = None,
     json: Everything = False,
@@ -46,17 +49,18 @@ def schedule(
         return
     kind = schedules.get(name)
     Range(0.0, above=True).check("the rate", int(rate) if rate.is_integer() else rate)
-    values = schedules.shown(kind, steps, rate)
+    counted = kind if epochs is None else kind.over(Range(1, whole=True).check("epochs", epochs), steps)
+    values = schedules.shown(counted, steps, rate)
     if output is not None:
         from ..pictures.schedules import schedule_picture
 
         write_picture(output, lambda: schedule_picture(values, kind.label))
     if json:
-        print_json(_facts(kind) | {"values": {name: [*map(finite, column)] for name, column in values.items()}})
+        print_json(_facts(kind, epochs) | {"values": {name: [*map(finite, column)] for name, column in values.items()}})
     elif output is not None:
         print(output)
     else:
-        print(_one(kind, values))
+        print(_one(kind, values, epochs))
 
 
 def _catalogue(json: bool) -> None:
@@ -69,7 +73,8 @@ def _catalogue(json: bool) -> None:
     rows = [(name, _line(kind), str(kind.robbins_monro)) for name, kind in kinds.items()]
     print_table(columns(("schedule", "formula", "Ση = ∞ and Ση² < ∞"), rows))
     print(
-        "One of them: thalweg schedule cosine. Lengths are steps, or shares of the run: 10 is ten steps, 0.1 a tenth."
+        "One of them: thalweg schedule cosine. Lengths are steps, shares of the run, or epochs: 10 is ten steps, 0.1 a "
+        "tenth, '10 epochs' ten passes over the data."
     )
 
 
@@ -77,13 +82,13 @@ def _line(kind: Schedule) -> str:
     return (type(kind).__doc__ or "").strip().splitlines()[0]
 
 
-def _facts(kind: Schedule) -> dict[str, object]:
+def _facts(kind: Schedule, epochs: int | None = None) -> dict[str, object]:
     conditions = kind.robbins_monro
     return {
         "name": kind.name,
         "label": kind.label,
         "formula": _line(kind),
-        "code": kind.code() if kind.writable else None,
+        "code": kind.code(epochs=epochs) if kind.writable else None,
         "robbins_monro": {
             "satisfied": bool(conditions),
             "sum_diverges": conditions.sum_diverges,
@@ -93,7 +98,7 @@ def _facts(kind: Schedule) -> dict[str, object]:
     }
 
 
-def _one(kind: Schedule, values: dict[str, np.ndarray]) -> str:
+def _one(kind: Schedule, values: dict[str, np.ndarray], epochs: int | None) -> str:
     from ..pictures.numbers import short
 
     width = max(map(len, values))
@@ -101,7 +106,7 @@ def _one(kind: Schedule, values: dict[str, np.ndarray]) -> str:
     for name, each in values.items():
         ends = f"{short(each[0])} … {short(each[-1])}, from {short(each.min())} to {short(each.max())}"
         lines.append(f"    {name:<{width}}  {_sparkline(each)}  {ends}")
-    lines += ["", f"Ση = ∞ and Ση² < ∞  {kind.robbins_monro}", f"torch               {kind.code()}"]
+    lines += ["", f"Ση = ∞ and Ση² < ∞  {kind.robbins_monro}", f"torch               {kind.code(epochs=epochs)}"]
     return "\n".join(lines)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from .base import Update, formula
 from .drop_in import DropIn
 from .meanings import SHARE, Meaning
-from .vocabulary import once, sqrt
+from .roots import root
+from .vocabulary import once
 
 
 @formula(
@@ -23,12 +24,8 @@ def adadelta(g, w, v, u, *, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0, eps_ins
 
     The size is √(v + ε); with eps_inside=False it is √v + ε.
     """
-
-    def size(square):
-        return sqrt(square + eps) if eps_inside else sqrt(square) + eps
-
     g = g + weight_decay * w
     v = rho * v + (1 - rho) * g**2
-    change = once(size(u) / size(v) * g)
+    change = once(root(u, eps, eps_inside) / root(v, eps, eps_inside) * g)
     u = rho * u + (1 - rho) * change**2
     return Update(-lr * change, v=v, u=u)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .base import Update, formula
 from .drop_in import DropIn
 from .meanings import Meaning
-from .vocabulary import sqrt
+from .roots import root
 
 
 @formula(
@@ -24,5 +24,4 @@ def adagrad(
     """Divide by the root of the sum of all squared gradients, √r + ε; with eps_inside, √(r + ε)."""
     g = g + weight_decay * w
     r = r + g**2
-    root = sqrt(r + eps) if eps_inside else sqrt(r) + eps
-    return Update(-lr / (1 + (t - 1) * lr_decay) * g / root, r=r)
+    return Update(-lr / (1 + (t - 1) * lr_decay) * g / root(r, eps, eps_inside), r=r)

@@ -8,6 +8,7 @@ from .base import Update, formula
 from .drop_in import MEANS, DropIn
 from .equations import one_of
 from .meanings import SWITCH, Meaning
+from .roots import root
 from .vocabulary import maximum, sqrt
 
 _STATES = {**MEANS, "v_max": "max_exp_avg_sq"}
@@ -18,11 +19,15 @@ def averages(g: Any, m: Any, v: Any, beta1: Any, beta2: Any) -> tuple[Any, Any]:
     return beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
 
 
-def ratio(t: Any, m: Any, v: Any, beta1: Any, beta2: Any, eps: Any, corrected: bool) -> Any:
-    """m̂ / (√v̂ + ε)."""
-    if corrected:
-        m, v = m / (1 - beta1**t), v / (1 - beta2**t)
-    return m / (sqrt(v) + eps)
+def corrected(t: Any, m: Any, v: Any, beta1: Any, beta2: Any) -> tuple[Any, Any]:
+    """m̂ and v̂: averages that began at zero, each divided by the weight that it has gathered."""
+    return m / (1 - beta1**t), v / (1 - beta2**t)
+
+
+def ratio(t: Any, m: Any, v: Any, beta1: Any, beta2: Any, eps: Any, inside: bool = False) -> Any:
+    """m̂ / (√v̂ + ε), or m̂ / √(v̂ + ε)."""
+    m, v = corrected(t, m, v, beta1, beta2)
+    return m / root(v, eps, inside)
 
 
 @formula(
@@ -35,6 +40,7 @@ def ratio(t: Any, m: Any, v: Any, beta1: Any, beta2: Any, eps: Any, corrected: b
     "Reddi et al. correct nothing.",
     meanings={
         "folded": Meaning("fold the bias corrections into the rate, with eps under the root", SWITCH),
+        "correction_kept": Meaning("go on with the corrected averages, not with the averages", SWITCH),
         "rmsprop_momentum": Meaning("accumulate the steps of rmsprop", SWITCH),
     },
     drop_ins=(DropIn("Adam", _STATES, ("amsgrad",)),),
@@ -55,27 +61,37 @@ def adam(
     amsgrad=False,
     bias_correction=True,
     folded=False,
+    eps_inside=False,
+    correction_kept=False,
     rmsprop_momentum=False,
 ):
     """Moving averages of the gradient and of its square; weight decay is added to the gradient.
 
     amsgrad divides by the largest v so far. folded puts ε inside: −η√(1−β₂ᵗ)/(1−β₁ᵗ)·m/√(v+ε), usually with
-    ε = 1e-7. rmsprop_momentum accumulates RMSprop's steps: v as above, m ← β₁m − ηg/(√v + ε), w ← w + m.
+    ε = 1e-7; eps_inside puts it there in the plain form, −ηm̂/√(v̂ + ε). rmsprop_momentum accumulates RMSprop's steps:
+    v as above, m ← β₁m − ηg/(√v + ε), w ← w + m. correction_kept, as a lecture prints it, goes on with m ← m̂ and
+    v ← v̂: the early gradients then weigh far too much.
     """
-    one_of("adam", amsgrad=amsgrad, folded=folded, rmsprop_momentum=rmsprop_momentum)
-    one_of("adam", no_bias_correction=not bias_correction, folded=folded, rmsprop_momentum=rmsprop_momentum)
+    form = {"folded": folded, "rmsprop_momentum": rmsprop_momentum, "correction_kept": correction_kept}
+    one_of("adam", amsgrad=amsgrad, **form)
+    one_of("adam", no_bias_correction=not bias_correction, **form)
+    one_of("adam", folded=folded, eps_inside=eps_inside)
     g = g + weight_decay * w
     average, v = averages(g, m, v, beta1, beta2)
     if rmsprop_momentum:
-        m = beta1 * m - lr * g / (sqrt(v) + eps)
+        m = beta1 * m - lr * g / root(v, eps, eps_inside)
         return Update(m, m=m, v=v, v_max=v_max)
     m = average
     if folded:
         step = -lr * sqrt(1 - beta2**t) / (1 - beta1**t) * m / sqrt(v + eps)
         return Update(step, m=m, v=v, v_max=v_max)
+    if correction_kept:
+        m, v = corrected(t, m, v, beta1, beta2)
     v_max = maximum(v_max, v) if amsgrad else v_max
-    quotient = ratio(t, m, v_max if amsgrad else v, beta1, beta2, eps, bias_correction)
-    return Update(-lr * quotient, m=m, v=v, v_max=v_max)
+    square = v_max if amsgrad else v
+    if correction_kept or not bias_correction:
+        return Update(-lr * (m / root(square, eps, eps_inside)), m=m, v=v, v_max=v_max)
+    return Update(-lr * ratio(t, m, square, beta1, beta2, eps, eps_inside), m=m, v=v, v_max=v_max)
 
 
 @formula(
@@ -112,5 +128,5 @@ def adamw(g, w, t, m, v, v_max, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, we
     """Adam with weight decay applied to the weight itself, w ← (1 − lr·weight_decay) w, before the step."""
     m, v = averages(g, m, v, beta1, beta2)
     v_max = maximum(v_max, v) if amsgrad else v_max
-    quotient = ratio(t, m, v_max if amsgrad else v, beta1, beta2, eps, corrected=True)
+    quotient = ratio(t, m, v_max if amsgrad else v, beta1, beta2, eps)
     return Update(-lr * weight_decay * w - lr * quotient, m=m, v=v, v_max=v_max)

@@ -44,21 +44,35 @@ def momentum(g, w, t, a, *, lr=1e-3, momentum=0.9, dampening=None, weight_decay=
     "the paper's.",
     meanings={
         "lookahead": Meaning("take the gradient where the momentum leads", SWITCH),
+        "lookahead_kept": Meaning("let the step begin where the momentum leads", SWITCH),
         "change_of_variables": Meaning("follow the point that looks ahead", SWITCH),
     },
     drop_ins=(DropIn("SGD", {"a": "momentum_buffer"}, chosen_by=("momentum", "nesterov"), keeps_step=False),),
 )
-def nesterov(g, w, a, *, lr=1e-3, momentum=0.9, weight_decay=0.0, lookahead=False, change_of_variables=False):
+def nesterov(
+    g,
+    w,
+    a,
+    *,
+    lr=1e-3,
+    momentum=0.9,
+    weight_decay=0.0,
+    lookahead=False,
+    lookahead_kept=False,
+    change_of_variables=False,
+):
     """Momentum that looks one step ahead.
 
     With lookahead, a ← μa − η∇f(w + μa), w ← w + a. With change_of_variables, the same path seen from
-    w + μa: a' = μa − ηg, w ← w − μa + (1 + μ)a'. Otherwise a ← μa + g, w ← w − η(g + μa).
+    w + μa: a' = μa − ηg, w ← w − μa + (1 + μ)a'. Otherwise a ← μa + g, w ← w − η(g + μa). lookahead_kept, as a
+    lecture prints it, is lookahead with the new a added to w + μa in place of w: each step goes μa too far.
     """
-    one_of("nesterov", lookahead=lookahead, change_of_variables=change_of_variables)
-    g = g + weight_decay * (w + momentum * a if lookahead else w)
-    if lookahead:
-        new = momentum * a - lr * g
-        return Update(new, at=momentum * a, a=new)
+    one_of("nesterov", lookahead=lookahead, lookahead_kept=lookahead_kept, change_of_variables=change_of_variables)
+    ahead = momentum * a
+    g = g + weight_decay * (w + ahead if lookahead or lookahead_kept else w)
+    if lookahead or lookahead_kept:
+        new = ahead - lr * g
+        return Update(ahead + new if lookahead_kept else new, at=ahead, a=new)
     if change_of_variables:
         new = momentum * a - lr * g
         return Update(-momentum * a + (1 + momentum) * new, a=new)

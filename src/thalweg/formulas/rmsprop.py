@@ -5,7 +5,8 @@ from __future__ import annotations
 from .base import Update, formula
 from .drop_in import DropIn
 from .meanings import SWITCH, Meaning
-from .vocabulary import maximum, sqrt
+from .roots import root
+from .vocabulary import maximum
 
 _STATES = {"v": "square_avg", "m": "grad_avg", "b": "momentum_buffer"}
 
@@ -36,7 +37,7 @@ def rmsprop(
     if centered:
         m = alpha * m + (1 - alpha) * g
         square = maximum(v - m**2, 0)
-    scaled = g / (sqrt(square + eps) if eps_inside else sqrt(square) + eps)
+    scaled = g / root(square, eps, eps_inside)
     if momentum is None:
         return Update(-lr * scaled, v=v, m=m, b=b)
     b = momentum * b + scaled

@@ -24,7 +24,7 @@ def adabelief(g, w, t, m, s, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weigh
     g = g + weight_decay * w
     m = beta1 * m + (1 - beta1) * g
     s = beta2 * s + (1 - beta2) * (g - m) ** 2 + eps
-    return Update(-lr * ratio(t, m, s, beta1, beta2, eps, corrected=True), m=m, s=s)
+    return Update(-lr * ratio(t, m, s, beta1, beta2, eps), m=m, s=s)
 
 
 @formula(

@@ -9,7 +9,7 @@ Every loss but `linear_cross_entropy` runs under `torch.func.vmap`, in a populat
 Read next: `base.py`.
 """
 
-from .base import Loss, Measure
+from .base import Loss, Measure, Scale
 from .classification import NLL, CrossEntropy
 from .binary import BCE
 from .regression import L1, MSE, Huber
@@ -21,7 +21,7 @@ from .linear import linear_cross_entropy
 from .metrics import AUC, F1, R2, Accuracy, Mean, Metric, Perplexity, TopK
 from .foreign import Foreign
 from .registry import LOSSES, METRICS, Custom, OfModel, accuracy, direction, direction_of, get, get_metric, in_program
-from .registry import name_of, seen, sees_model
+from .registry import name_of, scale_of, seen, sees_model
 
 __all__ = [
     "AUC",
@@ -46,6 +46,7 @@ __all__ = [
     "NegativeLogLikelihood",
     "OfModel",
     "Perplexity",
+    "Scale",
     "TopK",
     "TripletMargin",
     "accuracy",
@@ -59,6 +60,7 @@ __all__ = [
     "in_program",
     "linear_cross_entropy",
     "name_of",
+    "scale_of",
     "seen",
     "sees_model",
 ]

@@ -8,6 +8,7 @@ Read next: `regression.py` (the smallest family), `fit.py` (what is refused), `r
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -24,6 +25,9 @@ from . import fit
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 REDUCTIONS = ("mean", "sum", "none")
+Scale = tuple[float, float]
+ANY: Scale = (-math.inf, math.inf)
+FROM_0: Scale = (0.0, math.inf)
 
 
 class Labelled(Declared):
@@ -60,10 +64,12 @@ class Loss(Labelled, ABC):
         likelihood: the distribution of a target whose −log p it is, but for a factor and a constant; empty where there
             is none.
         of_classes: whether its targets may be classes, whose labels can be smoothed.
+        scale: the lowest and the highest value that it can have.
     """
 
     error = ProblemError
     registry: ClassVar[dict[str, type[Loss]]] = {}
+    scale: ClassVar[Scale] = ANY
     counterpart: ClassVar[Callable[..., Tensor] | None] = None
     likelihood: ClassVar[str] = ""
     of_classes: ClassVar[bool] = False

@@ -14,7 +14,7 @@ from ..arguments import declared
 from ..errors import ProblemError, UsageError, short
 from ..numbers import Range
 from . import fit
-from .base import Loss
+from .base import FROM_0, Loss, Scale
 
 
 def _positive_weights(what: str, weight: Any, error: type[UsageError]) -> float | tuple[float, ...] | Tensor | None:
@@ -53,6 +53,7 @@ class BCE(Loss):
 
     name: ClassVar[str] = "bce"
     likelihood: ClassVar[str] = "Bernoulli"
+    scale: ClassVar[Scale] = FROM_0
     counterpart: ClassVar[Callable[..., Tensor]] = F.binary_cross_entropy_with_logits
     pos_weight: float | Sequence[float] | Tensor | None = declared(_positive_weights, None)
 

@@ -19,7 +19,7 @@ from ..arguments import declared, optional, whole
 from ..errors import ProblemError, UsageError, short
 from ..numbers import Range
 from . import fit
-from .base import Loss, number
+from .base import FROM_0, Loss, Scale, number
 
 
 def class_weights(what: str, weight: Any, error: type[UsageError]) -> tuple[float, ...] | Tensor | None:
@@ -126,6 +126,7 @@ class CrossEntropy(_OfClasses):
 
     name: ClassVar[str] = "cross_entropy"
     likelihood: ClassVar[str] = "Categorical"
+    scale: ClassVar[Scale] = FROM_0
     counterpart: ClassVar[Callable[..., Tensor]] = F.cross_entropy
     soft: ClassVar[bool] = True
     label_smoothing: float | Tensor = number(0.0, 0.0, 1.0)

@@ -9,6 +9,7 @@ Read next: `foreign.py`, for metrics of other libraries and of the user.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -20,8 +21,10 @@ from torch import Tensor
 from ..arguments import choice, number, optional, whole
 from ..errors import ProblemError
 from . import fit
-from .base import Labelled
+from .base import ANY, Labelled, Scale
 from .classification import CrossEntropy
+
+SHARE: Scale = (0.0, 1.0)
 
 
 def _axis() -> Any:
@@ -34,11 +37,13 @@ class Metric(Labelled, ABC):
 
     Attributes:
         higher: whether higher values are better.
+        scale: the lowest and the highest value that it can have.
     """
 
     error = ProblemError
     registry: ClassVar[dict[str, type[Metric]]] = {}
     higher: ClassVar[bool] = True
+    scale: ClassVar[Scale] = ANY
 
     @abstractmethod
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -86,6 +91,7 @@ class TopK(Mean):
     """
 
     name: ClassVar[str] = "top_k"
+    scale: ClassVar[Scale] = SHARE
     k: int = whole(5, 1)
     axis: int | None = _axis()
 
@@ -128,6 +134,7 @@ class Accuracy(Mean):
     """
 
     name: ClassVar[str] = "accuracy"
+    scale: ClassVar[Scale] = SHARE
     threshold: float = number(0.0, -1e9, 1e9)
     axis: int | None = _axis()
 
@@ -159,6 +166,7 @@ class Perplexity(Mean):
     """
 
     name: ClassVar[str] = "perplexity"
+    scale: ClassVar[Scale] = (1.0, math.inf)
     higher: ClassVar[bool] = False
     axis: int | None = _axis()
 
@@ -204,6 +212,7 @@ class F1(Whole):
     """
 
     name: ClassVar[str] = "f1"
+    scale: ClassVar[Scale] = SHARE
     average: str = choice("auto", "macro", "weighted", "micro")
     threshold: float = number(0.0, -1e9, 1e9)
     axis: int | None = _axis()
@@ -247,6 +256,7 @@ class AUC(Whole):
     """
 
     name: ClassVar[str] = "auc"
+    scale: ClassVar[Scale] = SHARE
     axis: int | None = _axis()
 
     def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
@@ -279,6 +289,7 @@ class R2(Whole):
     """
 
     name: ClassVar[str] = "r2"
+    scale: ClassVar[Scale] = (-math.inf, 1.0)
 
     def check(self, outputs: Tensor, targets: Tensor, where: str = "") -> None:
         fit.numbers(self.name, targets, where)

@@ -14,7 +14,7 @@ from .. import calls
 from ..arguments import build
 from ..errors import ProblemError
 from ..samples import Samples, call, scores
-from .base import Loss, Measure
+from .base import ANY, Loss, Measure, Scale
 from .foreign import Foreign
 from .likelihood import NegativeLogLikelihood
 from .metrics import Accuracy, Mean, Metric
@@ -180,6 +180,19 @@ def direction_of(name: str) -> float | None:
         return direction(name)
     except ProblemError:
         return None
+
+
+def scale_of(name: str) -> Scale:
+    """The lowest and the highest value of the metric that tables call so; `ANY` where it is none of this package's.
+
+    >>> scale_of("mse"), scale_of("accuracy"), scale_of("own")
+    ((0.0, inf), (0.0, 1.0), (-inf, inf))
+    """
+    try:
+        found = get_metric(name)
+    except ProblemError:
+        return ANY
+    return ANY if isinstance(found, Foreign) else found.scale
 
 
 def name_of(measure: str | Measure) -> str:

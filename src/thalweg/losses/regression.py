@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import fit
-from .base import Loss, number
+from .base import FROM_0, Loss, Scale, number
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,7 @@ class MSE(_Residual):
 
     name: ClassVar[str] = "mse"
     likelihood: ClassVar[str] = "Normal"
+    scale: ClassVar[Scale] = FROM_0
     counterpart: ClassVar[Callable[..., Tensor]] = F.mse_loss
 
     def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
@@ -61,6 +62,7 @@ class L1(_Residual):
 
     name: ClassVar[str] = "l1"
     likelihood: ClassVar[str] = "Laplace"
+    scale: ClassVar[Scale] = FROM_0
     counterpart: ClassVar[Callable[..., Tensor]] = F.l1_loss
 
     def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
@@ -99,6 +101,7 @@ class Huber(_Residual):
 
     name: ClassVar[str] = "huber"
     likelihood: ClassVar[str] = "Normal, with the tails of Laplace"
+    scale: ClassVar[Scale] = FROM_0
     counterpart: ClassVar[Callable[..., Tensor]] = F.huber_loss
     delta: float | Tensor = number(1.0, 0.0, above=True)
 

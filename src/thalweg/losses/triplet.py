@@ -12,7 +12,7 @@ from torch import Tensor
 from ..arguments import flag
 from ..errors import ProblemError
 from . import fit
-from .base import Loss, number
+from .base import FROM_0, Loss, Scale, number
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,7 @@ class TripletMargin(Loss):
     """
 
     name: ClassVar[str] = "triplet_margin"
+    scale: ClassVar[Scale] = FROM_0
     margin: float = number(1.0, 0.0, above=True)
     p: float = number(2.0, 0.0, above=True)
     eps: float = number(1e-6, 0.0)

@@ -10,7 +10,8 @@ from types import MappingProxyType
 import numpy as np
 
 from ..errors import PlanError
-from ..losses.registry import direction_of
+from ..losses.base import ANY, Scale
+from ..losses.registry import direction_of, scale_of
 
 LAST, BEST = "last", "best"
 _AVERAGE = re.compile(r"average of the last (\d{1,9})")
@@ -26,16 +27,22 @@ class Criterion:
         sign: −1 where higher is better, else 1: times it a value is the lower the better.
         epochs: so many of the last, over which values are averaged; 0 for the best one of each run.
         part: of the data that it is measured on; empty where the metric's name says all that is known.
+        scale: the lowest and the highest value that the metric can have.
     """
 
     metric: str = "loss"
     sign: float = 1.0
     epochs: int = 1
     part: str = "validation"
+    scale: Scale = ANY
 
     @classmethod
     def of(
-        cls, by_metric: str = "loss", judge: str = LAST, directions: Mapping[str, float] = MappingProxyType({})
+        cls,
+        by_metric: str = "loss",
+        judge: str = LAST,
+        directions: Mapping[str, float] = MappingProxyType({}),
+        loss_scale: Scale = ANY,
     ) -> Criterion:
         """What the arguments of `compare` say.
 
@@ -43,12 +50,13 @@ class Criterion:
             by_metric: a metric; one whose direction is not known with it, ``"f1:max"``.
             judge: "last", "best" or "average of the last k", with a number.
             directions: what else is known: metric → −1 where higher is better, else 1.
+            loss_scale: the lowest and the highest value that the problem's loss can have.
 
         Raises:
             PlanError: the direction is missing or unknown, or `judge` is none of the three.
 
         >>> Criterion.of("accuracy"), Criterion.of("f1:max", "average of the last 3").epochs
-        (Criterion(metric='accuracy', sign=-1.0, epochs=1, part='validation'), 3)
+        (Criterion(metric='accuracy', sign=-1.0, epochs=1, part='validation', scale=(0.0, 1.0)), 3)
         """
         if not isinstance(by_metric, str) or not by_metric:
             raise PlanError(f"by_metric is {by_metric!r}; give a metric's name, e.g. 'accuracy', or 'f1:max'.")
@@ -65,7 +73,7 @@ class Criterion:
         assert sign is not None
         if known is not None and sign != known:
             raise PlanError(f"by_metric={by_metric!r}: of {metric} the other end is the better one; give {metric!r}.")
-        return cls(metric, sign, _epochs(judge))
+        return cls(metric, sign, _epochs(judge), scale=loss_scale if metric == "loss" else scale_of(metric))
 
     @property
     def by_metric(self) -> str:

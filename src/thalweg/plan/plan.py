@@ -14,6 +14,8 @@ from .. import formulas, schedules
 from ..errors import PlanError, StoreError
 from ..formulas import Formula
 from ..formulas.opaque import Opaque
+from ..losses.base import ANY, Scale
+from ..losses.registry import scale_of
 from ..numbers import COUNT, Range
 from ..population.groups import ParameterGroups
 from ..population.member import Member
@@ -81,6 +83,7 @@ class Plan:
         confirmation_epochs: of its runs, where it was extended to more than `epochs`.
         swaps: parts of the training samples that judge beside the validation part; None where that alone does.
         directions: metric of the problem → −1 where higher is better, else 1, where its name alone does not say so.
+        loss_scale: the lowest and the highest value that the problem's loss can have.
         criterion: by what runs are judged, where settings are chosen and ranked.
         budget: "full": every run goes to its end; "halving": those that cannot win any more are stopped.
         groups: parameters of the model with numbers of their own, the same for all runs; None without.
@@ -106,6 +109,7 @@ class Plan:
     search: str = GRID
     points: tuple[Mapping[str, Level], ...] = ()
     directions: Mapping[str, float] = field(default_factory=dict)
+    loss_scale: Scale = ANY
     groups: ParameterGroups | None = None
     grow_total: int | None = None
     refine_total: int | None = None
@@ -249,6 +253,10 @@ class Plan:
         """The settings of all rounds so far, each once."""
         return list(dict.fromkeys(s for one in self.refined for settings in one.values() for s in settings))
 
+    def scale(self, metric: str) -> Scale:
+        """The lowest and the highest value that a metric, or the loss, can have."""
+        return self.loss_scale if metric == "loss" else scale_of(metric)
+
     @property
     def runs(self) -> int:
         lists = [f for f in (self["lr"], self["schedule"], *self.further) if f.name not in self.drawn]
@@ -365,6 +373,7 @@ class Plan:
             "by_metric": self.criterion.by_metric,
             "judge": self.criterion.judge,
             "directions": dict(self.directions),
+            "loss_scale": [end if math.isfinite(end) else None for end in self.loss_scale],
             "refine": self.refine,
             "refined": plain(self.refined),
             "grow_total": self.grow_total,
@@ -431,7 +440,9 @@ class Plan:
             names = ("seeds", "epochs", "confirmation", "states", "defaults", "budget", "grow")
             names += ("refine", "untuned", "search", "directions")
             values: dict[str, Any] = {name: now[name] for name in names} | {"points": tuple(now["points"])}
-            values["criterion"] = Criterion.of(now["by_metric"], now["judge"])
+            low, high = now["loss_scale"]
+            values["loss_scale"] = (-math.inf if low is None else low, math.inf if high is None else high)
+            values["criterion"] = Criterion.of(now["by_metric"], now["judge"], loss_scale=values["loss_scale"])
             values |= {"folds": Folds.from_json(now["folds"]), "groups": ParameterGroups.from_json(now["groups"])}
             plan = cls((*map(fixed, FIXED), *hyper), **values)
             checked_points(plan.points, {f.name: f.levels for f in (plan["lr"], *plan.hyperparameters)})
@@ -485,6 +496,7 @@ def plan(
     search: str = GRID,
     settings: int | None = None,
     directions: Mapping[str, float] | None = None,
+    loss_scale: Scale = ANY,
     own: bool = False,
 ) -> Plan:
     """Check every part of a plan; PlanError says in a sentence which part is invalid.
@@ -523,9 +535,10 @@ def plan(
     )
     states = {label: len(rule.states) for label, rule in rules.objects.items()}
     directions = directions or {}
-    criterion = Criterion.of(by_metric, judge, directions)
+    criterion = Criterion.of(by_metric, judge, directions, loss_scale)
     more = {
         "directions": directions,
+        "loss_scale": loss_scale,
         "defaults": defaults_of(rules.objects, varied),
         "untuned": at_defaults(rules.objects, varied, schedule.objects),
     }

@@ -92,8 +92,9 @@ class Block:
             raise PlanError("members that share their batches have one seed; give those of each a block of its own.")
         if any(m.groups != members[0].groups for m in members):
             raise PlanError("members of one block share their parameter groups; give those of each a block of its own.")
-        self.task, self.members, self.seed, self.epochs = task, tuple(members), self.seeds[0], epochs
         self.total = epochs * task.batches.steps
+        members = tuple(member.over(epochs, self.total) for member in members)
+        self.task, self.members, self.seed, self.epochs = task, members, self.seeds[0], epochs
         each = [initial_tensors(task.model, seed) for seed in self.seeds]
         start, fixed = each[0]
         task.batched.find_moving_buffers(task.sample)

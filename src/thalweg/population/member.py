@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..formulas import Formula
 from ..regularizers.base import Regularizer
@@ -38,3 +38,9 @@ class Member:
         """Its hyperparameters, for each of its parameter groups; the first row is that of all other parameters."""
         values = {**self.formula.hyperparameters, **self.hyperparameters}
         return [values] if self.groups is None else self.groups.rows(values)
+
+    def over(self, epochs: int, total: int) -> Member:
+        """Itself in a run of so many epochs and steps, which lengths in epochs ask for."""
+        schedules = {name: schedule.over(epochs, total) for name, schedule in self.schedules.items()}
+        same = all(schedules[name] is schedule for name, schedule in self.schedules.items())
+        return self if same else replace(self, schedules=schedules)

@@ -24,6 +24,7 @@ from .. import formulas
 from ..engine.programs import cut
 from ..errors import PlanError, ProblemError
 from ..formulas import Formula
+from ..losses.base import ANY, Scale
 from ..numbers import Range
 from ..plan.plan import log_range
 from ..population.batched import Batched
@@ -52,6 +53,7 @@ class RangeTest:
         losses: (rates, seeds) validation loss after `steps` steps; ∞ where the run diverged.
         start: (seeds,) validation loss before the first step.
         steps: how long each run was.
+        scale: the lowest and the highest value that the loss can have.
     """
 
     name: str
@@ -60,6 +62,7 @@ class RangeTest:
     losses: np.ndarray = field(repr=False)
     start: np.ndarray = field(repr=False)
     steps: int
+    scale: Scale = ANY
 
     @cached_property
     def _means(self) -> np.ndarray:
@@ -117,7 +120,8 @@ class RangeTest:
         """One row per rate: lr, validation_loss, low, high, diverged (seeds), chance (of being the best)."""
         import pandas as pd
 
-        low, high = ([getattr(one, end) for one in self._ranking.mean] for end in ("low", "high"))
+        ends = [one.within(self.scale) for one in self._ranking.mean]
+        low, high = ([getattr(one, end) for one in ends] for end in ("low", "high"))
         return pd.DataFrame(
             {
                 "lr": self.rates,
@@ -203,7 +207,7 @@ def range_test(
         start.append(blocks[0].evaluate(*ready.validation)["loss"][0])
         by_seed.append(np.concatenate([_trained(block) for block in blocks]))
     losses = np.stack(by_seed, axis=1)
-    return RangeTest(ready.name, rule.label, np.array(grid), losses, np.array(start), int(steps))
+    return RangeTest(ready.name, rule.label, np.array(grid), losses, np.array(start), int(steps), ready.loss.scale)
 
 
 def _copies(model: nn.Module) -> Any:

@@ -27,8 +27,8 @@ FEW, AT_ONCE = 8, 1024  # samples
 
 
 def judged_by(problem: Problem, by_metric: Any) -> dict[str, Any]:
-    """What a plan is told of the metrics: `directions` of those that their names do not say, and `by_metric` as the
-    problem calls it.
+    """What a plan is told of the metrics: `directions` of those that their names do not say, `by_metric` as the
+    problem calls it, and between which ends the loss lies.
 
     >>> judged_by(Problem(model=None, train=None, metrics=("F1 score",)), "F1-Score")["by_metric"]
     'f1'
@@ -36,7 +36,8 @@ def judged_by(problem: Problem, by_metric: Any) -> dict[str, Any]:
     metrics = problem.metrics if isinstance(problem.metrics, tuple | list) else ()
     each = {losses.name_of(metric): losses.direction(metric) for metric in metrics}
     directions = {name: sign for name, sign in each.items() if sign is not None and losses.direction_of(name) is None}
-    return {"directions": directions, "by_metric": _as_called(by_metric, each)}
+    told = {"directions": directions, "by_metric": _as_called(by_metric, each)}
+    return told | {"loss_scale": losses.get(problem.loss).scale}
 
 
 def _as_called(by_metric: Any, names: Mapping[str, Any]) -> Any:

@@ -144,7 +144,8 @@ class Run:
         schedule = self._schedule
         if isinstance(schedule, schedules.Several):
             schedule = schedule.within(self._formula.hyperparameters)
-        return schedule.torch(optimizer, self._epochs if total_steps is None else total_steps)
+        steps = self._epochs if total_steps is None else total_steps
+        return schedule.torch(optimizer, steps, epochs=self._epochs)
 
     def checkpoint(self, *things: Any) -> bool:
         """Go on where a run that was stopped has left off, and keep these things with every report from now on.

@@ -14,6 +14,7 @@ import pandas as pd
 from pandas.api import types
 
 from ..errors import UsageError, short, unknown
+from ..losses.registry import scale_of
 from ..plan.criterion import Criterion
 from .names import ATTRIBUTE, FRESH, METRIC, OPTIMIZERS, PARAMETER, SEEDS, STATES, Name, best
 
@@ -49,7 +50,7 @@ class Columns:
 
     @property
     def criterion(self) -> Criterion:
-        return Criterion(self.title(self.metric), self.sign, part="")
+        return Criterion(self.title(self.metric), self.sign, part="", scale=scale_of(self.metric))
 
     @property
     def ranked(self) -> str:

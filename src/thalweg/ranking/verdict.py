@@ -82,7 +82,7 @@ class _Entries:
         column = self.choice.cells[:, k]
         column = column[~np.isnan(column)]
         lost, mean_of_rest = badness(column)
-        level, value = self.choice.candidates[k], ranked.mean[k].times(sign)
+        level, value = self.choice.candidates[k], ranked.mean[k].by(self.runs.columns.criterion)
         setting = {self.factor.name: level} | self.runs.setting(self.choice.rows[k])
         lr = _rate(setting.get("lr"))
         further = {name: v for name, v in setting.items() if name not in ("optimizer", "schedule")}

@@ -27,7 +27,7 @@ def loop_recipe(plan: Plan, problem: Mapping[str, Any], setting: Setting, seed: 
     optimizer = optimizer_line(formula, setting.lr, spec, changes)
     if isinstance(schedule, schedules.Several):
         schedule = schedule.within(formula.hyperparameters)
-    scheduler = schedule.code()
+    scheduler = schedule.code(epochs=plan.epochs)
     rule = from_spec(spec) if spec is not None else repr(setting.optimizer)
     given = {
         "seed": seed,

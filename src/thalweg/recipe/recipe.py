@@ -82,7 +82,7 @@ def recipe(
     schedule = plan.schedule(setting)
     if isinstance(schedule, schedules.Several):
         schedule = schedule.within(formula.hyperparameters)
-    scheduler = schedule.code()
+    scheduler = schedule.code(epochs=plan.epochs)
     size = plan.level(setting, "batch_size")
     regularizer: Regularizer | None = plan["regularizer"].objects[plan.level(setting, "regularizer")]
     ours = optimizer.startswith("tw.")

@@ -5,7 +5,7 @@ member's rate by it, and `torch` hands the same schedule to a plain PyTorch opti
 and arguments. Read next: `base.py` (what a schedule is), then any family, e.g. `cosine.py`.
 """
 
-from .base import RobbinsMonro, Schedule
+from .base import Epochs, RobbinsMonro, Schedule
 from .constant import Constant
 from .cosine import Cosine
 from .linear import Linear, Polynomial
@@ -28,6 +28,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "Cyclic",
+    "Epochs",
     "Exponential",
     "ExponentialDecay",
     "Given",

@@ -26,6 +26,30 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
 Factor = Any  # an array, or Text
+LENGTHS = ("length", "milestones")  # kinds of fields that may be in epochs
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """A length in passes over the data; how many steps that is, a run with its epochs says.
+
+    >>> Epochs(10), Epochs(0.5)
+    (10 epochs, 0.5 epochs)
+    """
+
+    count: float
+
+    def __repr__(self) -> str:
+        return f"{self.count:g} epochs"
+
+    def __lt__(self, other: Epochs) -> bool:
+        return self.count < other.count
+
+    def of(self, epochs: int, total: Any) -> Any:
+        """In steps of a run of so many epochs and steps; of a text, text."""
+        if isinstance(total, Text):
+            return Text.of(PYTHON.round(self.count * total / epochs))
+        return max(1, round(self.count * total / epochs))
 
 
 @dataclass(frozen=True)
@@ -109,12 +133,41 @@ class Schedule(Declared, ABC):
         shape = np.broadcast_shapes(np.shape(factors), t.shape)
         return np.array(np.broadcast_to(factors, shape), dtype=np.float64)
 
-    def code(self, total: str = "total_steps") -> str:
+    def over(self, epochs: int, total: Any) -> Schedule:
+        """Itself with lengths in epochs as steps of a run of so many epochs and steps in all.
+
+        >>> from thalweg.schedules import get
+        >>> get("step(size=10 epochs)").over(epochs=30, total=600)
+        Step(size=200, gamma=0.1)
+        """
+
+        def resolved(value: Any) -> Any:
+            if isinstance(value, tuple):
+                several = tuple(map(resolved, value))
+                return several if any(a is not b for a, b in zip(several, value, strict=True)) else value
+            if isinstance(value, Schedule):
+                return value.over(epochs, total)
+            return value.of(epochs, total) if isinstance(value, Epochs) else value
+
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed = {name: new for name, value in given.items() if (new := resolved(value)) is not value}
+        if not changed:
+            return self
+        copied = copy.copy(self)
+        for name, value in {**changed, "_source": (self, epochs)}.items():
+            object.__setattr__(copied, name, value)
+        return copied
+
+    def code(self, total: str = "total_steps", epochs: int | None = None) -> str:
         """The same schedule of the rate as a torch.optim.lr_scheduler expression in `optimizer` and `total_steps`.
 
         torch's own class where it has one that is equal, else LambdaLR with the formula.
+
+        Args:
+            epochs: of the run, for lengths in epochs.
         """
-        return self.written(Text.name(total))
+        T = Text.name(total)
+        return (self if epochs is None else self.over(epochs, T)).written(T)
 
     def written(self, T: Text) -> str:
         """`code` for a run whose length is this text."""
@@ -139,15 +192,21 @@ class Schedule(Declared, ABC):
 
     def by_label(self, T: Text) -> str:
         """The code of what thalweg alone can say."""
-        return f"tw.schedules.get({self.label!r}).torch(optimizer, {T})"
+        given, epochs = getattr(self, "_source", (self, 0))
+        return f"tw.schedules.get({given.label!r}).torch(optimizer, {T}{f', epochs={epochs}' if epochs else ''})"
 
-    def torch(self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr") -> LRScheduler:
+    def torch(
+        self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr", epochs: int | None = None
+    ) -> LRScheduler:
         """The same schedule for a torch optimizer; call its `step()` after every `optimizer.step()`.
 
         Args:
             hyperparameter: of the parameter groups, e.g. momentum, weight_decay, or beta2 of ``betas``.
+            epochs: of the run, for lengths in epochs.
         """
         checked_total(total_steps)
+        if epochs is not None:
+            return self.over(epochs, total_steps).torch(optimizer, total_steps, hyperparameter)
         self.check(total_steps)
         if hyperparameter != "lr" or self.absolute or not self.writable:
             from .scheduler import Scheduler
@@ -206,7 +265,7 @@ class Schedule(Declared, ABC):
             elif kind == "function":
                 inside.append(getattr(value, "__qualname__", type(value).__name__))
             elif differs:  # a length has its point, because 1.0 is the whole run and 1 a step
-                inside.append(f"{f.name}={repr(value) if kind == 'length' else calls.literal(value)}")
+                inside.append(f"{f.name}={repr(value) if kind in LENGTHS else calls.literal(value)}")
         return self.name if usual else f"{self.name}({', '.join(inside)})"
 
     def __str__(self) -> str:
@@ -269,9 +328,11 @@ def checked_total(total: Any) -> int:
     return Range(1, whole=True, unit="steps").check("the total", total, PlanError)
 
 
-def steps_of(length: int | float, T: Any, m: Any) -> Any:
+def steps_of(length: Any, T: Any, m: Any) -> Any:
     """A length in steps: itself, or a share of the run, rounded, at least one step."""
-    return length if isinstance(length, int) else T if length == 1 else m.maximum(m.round(length * T), 1)
+    if isinstance(length, Epochs):
+        raise PlanError(f"{length} are no number of steps before the epochs of the run are known; give epochs=.")
+    return length if isinstance(length, int | Text) else T if length == 1 else m.maximum(m.round(length * T), 1)
 
 
 class _Missing:

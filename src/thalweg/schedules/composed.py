@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import PlanError
-from .base import Factor, Schedule
+from .base import Factor, Schedule, steps_of
 from .fields import milestones, parts
-from .vocabulary import Text
+from .vocabulary import NUMBERS, Text, listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class Sequential(Schedule):
 
     Args:
         schedules: of the rate alone.
-        milestones: the steps at which the second, third, … begins.
+        milestones: the steps, or epochs, at which the second, third, … begins.
 
     >>> Sequential(["constant(scale=0.5)", "linear"], milestones=(2,)).factor(range(6), 6)
     array([0.5 , 0.5 , 1.  , 0.75, 0.5 , 0.25])
@@ -65,7 +65,7 @@ class Sequential(Schedule):
     counterpart: ClassVar[str] = "SequentialLR"
     restarts: ClassVar[bool] = False
     schedules: tuple[Schedule, ...] = parts()
-    milestones: tuple[int, ...] = milestones()
+    milestones: tuple[Any, ...] = milestones()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,8 +81,8 @@ class Sequential(Schedule):
 
     def _lengths(self, T: Any) -> list[tuple[int, Any]]:
         """(first step, steps) of each part."""
-        begins = (0, *self.milestones)
-        return [(a, b - a) for a, b in zip(begins, (*self.milestones, T), strict=True)]
+        later = [steps_of(one, T, NUMBERS) for one in self.milestones]
+        return [(a, b - a) for a, b in zip([0, *later], [*later, T], strict=True)]
 
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
         value: Any = None
@@ -92,7 +92,7 @@ class Sequential(Schedule):
         return value
 
     def check(self, total: int) -> None:
-        if self.milestones[-1:] >= (total,):
+        if self.milestones and steps_of(self.milestones[-1], total, NUMBERS) >= total:
             raise PlanError(
                 f"the milestone {self.milestones[-1]} of {self.label} is not before the end of a run of {total} steps."
             )
@@ -108,4 +108,4 @@ class Sequential(Schedule):
             return None
         runs = [Text.of(steps) for _, steps in self._lengths(T)]
         inside = ", ".join(one.written(run) for one, run in zip(self.schedules, runs, strict=True))
-        return f"lr_scheduler.SequentialLR(optimizer, [{inside}], milestones={list(self.milestones)})"
+        return f"lr_scheduler.SequentialLR(optimizer, [{inside}], milestones={listed(self.milestones)})"

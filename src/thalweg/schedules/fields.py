@@ -1,7 +1,7 @@
 """The arguments that schedules alone have: numbers for each member, lengths in steps, and other schedules.
 
 A number may also be several, (members,), so that one call gives every member's factors. A length is a whole
-number of steps, or a float, which is a share of the run: 10 is ten steps, 0.1 a tenth of them all.
+number of steps, or a float, which is a share of the run: 10 is ten steps, 0.1 a tenth of them all; or "10 epochs".
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .. import calls
 from ..arguments import declared
 from ..errors import UsageError, short
 from ..numbers import Range
-from .base import Schedule
-from .names import one
+from .base import Epochs, Schedule
+from .names import EPOCHS, one
 
 Number = Any  # a float, or a tuple or array (members,); in formulas a column of them
-Length = int | float
+Length = int | float | Epochs
 STEPS = Range(1, whole=True, unit="steps")
 MOST = 50  # schedules in one; code for thousands would be nested deeper than Python reads
 
@@ -52,25 +52,36 @@ def length(default: Any = MISSING, whole: bool = True) -> Any:
     share = Range(0.0, 1.0, above=True, below=not whole)
 
     def read(what: str, value: Any, error: type[UsageError]) -> Length:
-        value = value.item() if isinstance(value, np.generic) else value
-        if value in STEPS or (isinstance(value, float) and value in share):
+        value = _in_epochs(value.item() if isinstance(value, np.generic) else value)
+        if isinstance(value, Epochs) or value in STEPS or (isinstance(value, float) and value in share):
             return value
         ends = "above 0 and up to 1.0" if whole else "between 0 and 1"
         raise error(
-            f"{what} is {short(repr(value))}; give {STEPS.text(value)}, or a share of the run {ends}, e.g. 0.1."
+            f"{what} is {short(repr(value))}; give {STEPS.text(value)}, a share of the run {ends}, e.g. 0.1, or "
+            "epochs, e.g. '10 epochs'."
         )
 
     return declared(read, default, "length")
 
 
-def milestones() -> Any:
-    """Steps at which something happens: whole, positive and in order."""
+def _in_epochs(value: Any) -> Any:
+    """``"10 epochs"`` as a length, anything else as it is."""
+    found = EPOCHS.fullmatch(value) if isinstance(value, str) else None
+    return Epochs(float(found[1])) if found and 0 < float(found[1]) < math.inf else value
 
-    def read(what: str, value: Any, error: type[UsageError]) -> tuple[int, ...]:
+
+def milestones() -> Any:
+    """Steps, or epochs, at which something happens: whole steps, positive and in order."""
+
+    def read(what: str, value: Any, error: type[UsageError]) -> tuple[int | Epochs, ...]:
         several = tuple(value) if isinstance(value, tuple | list | np.ndarray) else (value,)
-        steps = [int(step) if isinstance(step, np.integer) else step for step in several]
-        if any(step not in STEPS for step in steps) or any(a >= b for a, b in itertools.pairwise(steps)):
-            raise error(f"{what} are {short(repr(value))}; give whole steps above 0 in rising order, e.g. (30, 80).")
+        steps = [_in_epochs(int(step) if isinstance(step, np.integer) else step) for step in several]
+        alike = all(isinstance(step, Epochs) for step in steps) or all(step in STEPS for step in steps)
+        if not alike or any(not a < b for a, b in itertools.pairwise(steps)):
+            raise error(
+                f"{what} are {short(repr(value))}; give whole steps above 0 in rising order, e.g. (30, 80), or epochs, "
+                "e.g. (30 epochs, 80 epochs)."
+            )
         return tuple(steps)
 
     return declared(read, kind="milestones")

@@ -51,7 +51,9 @@ class _Function(Schedule):
     def text(self, T: Any) -> Any:
         return self.written(T)
 
-    def torch(self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr") -> LRScheduler:
+    def torch(
+        self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr", epochs: int | None = None
+    ) -> LRScheduler:
         from torch.optim import lr_scheduler
 
         if hyperparameter != "lr":

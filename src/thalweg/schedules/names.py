@@ -16,6 +16,7 @@ from .base import Schedule, checked_total
 
 SCHEDULES = Schedule.registry
 EXAMPLE = "step(size=30, gamma=0.1)"
+EPOCHS = re.compile(r"(?<![\w.'\"])(\d+(?:\.\d+)?) ?epochs?\b(?!['\"])")
 DRAWABLE = Range(1, 10**7, whole=True, unit="steps")
 
 
@@ -40,7 +41,7 @@ def one(given: str | Schedule) -> Schedule:
     if own_function(given):
         object_ = f"tw.schedules.{kind.__name__}(function)" if kind.sample else "the schedule itself"
         raise PlanError(f"{calls.short(given)} is of a function of your own, which no name can find; give {object_}.")
-    return _built(calls.read(given, PlanError, EXAMPLE))
+    return _built(calls.read(EPOCHS.sub(r"'\1 epochs'", given), PlanError, EXAMPLE))
 
 
 def own_function(label: str) -> bool:

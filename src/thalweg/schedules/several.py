@@ -109,9 +109,13 @@ class Several(Schedule, listed=False):
             raise PlanError(f"{self.label} has a function of your own, which no script can find again.")
         return self.by_label(T)
 
-    def torch(self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr") -> LRScheduler:
+    def torch(
+        self, optimizer: Optimizer, total_steps: int, hyperparameter: str = "lr", epochs: int | None = None
+    ) -> LRScheduler:
         from .scheduler import Scheduler
 
+        if epochs is not None:
+            return self.over(epochs, total_steps).torch(optimizer, total_steps)
         self.check(checked_total(total_steps))
         # torch's SGD and RMSprop have a momentum of 0 where they have none.
         momentum = ["momentum"] if optimizer.defaults.get("momentum") else []

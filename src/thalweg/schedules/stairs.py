@@ -11,7 +11,7 @@ import numpy as np
 
 from .base import Factor, Schedule, steps_of
 from .fields import Length, Number, length, milestones, positive
-from .vocabulary import PYTHON, Text
+from .vocabulary import PYTHON, Code, Text, listed
 
 
 def geometric(gamma: Number) -> float:
@@ -79,7 +79,7 @@ class MultiStep(Schedule):
     """η_t = η·γ^(milestones passed): down by γ at chosen steps.
 
     Args:
-        milestones: whole steps in rising order, e.g. (300, 800).
+        milestones: whole steps, or epochs, in rising order, e.g. (300, 800) or (30 epochs, 80 epochs).
         gamma: γ; 0.1 as in torch.
 
     >>> MultiStep((1, 3), gamma=0.5).factor(range(5))
@@ -90,15 +90,15 @@ class MultiStep(Schedule):
     needs: ClassVar[str] = "multistep(milestones=(30, 80))"
     counterpart: ClassVar[str] = "MultiStepLR"
     multiplies: ClassVar[bool] = True
-    milestones: tuple[int, ...] = milestones()
+    milestones: tuple[Any, ...] = milestones()
     gamma: Number = positive(0.1)
 
     def formula(self, t: Any, T: Any, m: Any) -> Factor:
-        return self.gamma ** m.passed(self.milestones, t)
+        return self.gamma ** m.passed([steps_of(one, T, m) for one in self.milestones], t)
 
     @property
     def decay(self) -> float:
         return 0.0  # after the last milestone
 
     def torch_arguments(self, T: Text) -> Mapping[str, Any]:
-        return {"milestones": list(self.milestones), "gamma": self.gamma}
+        return {"milestones": Code(listed(self.milestones)), "gamma": self.gamma}

@@ -8,7 +8,7 @@ shows, e.g. ``(1 + math.cos(math.pi * t / total_steps)) / 2``.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -71,6 +71,11 @@ class Code(str):
     """Python text to be taken word for word."""
 
 
+def listed(values: Iterable[Any]) -> str:
+    """A list of numbers and texts, as text."""
+    return f"[{', '.join(map(str, values))}]"
+
+
 def _parsed(text: str) -> ast.expr:
     return ast.parse(text, mode="eval").body
 
@@ -92,7 +97,7 @@ NUMBERS: Any = SimpleNamespace(
 PYTHON: Any = SimpleNamespace(
     pi=Text.name("math.pi"),
     where=_where,
-    passed=lambda milestones, t: Text(_parsed(f"sum([{t} >= step for step in {milestones}])")),
+    passed=lambda milestones, t: Text(_parsed(f"sum([{t} >= step for step in {listed(milestones)}])")),
     minimum=_call("min"),
     maximum=_call("max"),
     round=_call("round"),

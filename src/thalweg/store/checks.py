@@ -251,6 +251,15 @@ WAY = Plain(
 )
 
 
+def _ends(scale: Any) -> bool:
+    """Whether these are the lowest and the highest value of a loss, None where there is no such end."""
+    if not isinstance(scale, list) or len(scale) != 2:
+        return False
+    low, high = scale
+    plain = all(end is None or (isinstance(end, int | float) and math.isfinite(end)) for end in scale)
+    return plain and (low is None or high is None or low < high)
+
+
 def _judges(by_metric: Any, judge: Any) -> bool:
     try:
         Criterion.of(by_metric, judge)
@@ -286,6 +295,7 @@ _PLAN = {
     "budget": Plain("'full' or 'halving'", lambda value: value in (FULL_BUDGET, HALVING)),
     "by_metric": Plain("a metric", lambda value: _judges(value, LAST)),
     "directions": Named(Plain("1 or -1", lambda value: value in (1.0, -1.0))),
+    "loss_scale": Plain("two ends", lambda value: _ends(value)),
     "judge": Plain("the epochs that judge", lambda value: _judges("loss", value)),
     "search": Plain("'grid', 'random' or 'sobol'", lambda value: value in SEARCHES),
     "points": [Named(LEVEL[1:])],

@@ -145,7 +145,9 @@ def rank(
         places=[(1 + int(ahead[k]), width - int(behind[k])) for k in range(width)],
         mean=[interval(one, overlap=overlap, picked_from=lucky[k]) for k, one in enumerate(columns)],
         difference=behind_leader,
-        probability=chances(cells, np.array([mean for _, mean in bad]), seed, overlap, not independent),
+        probability=chances(cells, np.array([mean for _, mean in bad]), seed, overlap, not independent)
+        if width > 1
+        else [math.nan],  # of one alone no chance can be told
         may_be_best=((pairs.most(1 - each).max(axis=1, initial=-np.inf) <= 0) & (ahead == 0)).tolist(),
         regret=regret.tolist(),
         standing=standing,

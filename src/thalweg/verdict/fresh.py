@@ -156,7 +156,8 @@ class Fresh:
             by_part = self._of_fold(m, [runs]) if self.plan.folds is None else None
             if by_part is not None and np.isfinite(by_part).all():
                 values[m] = by_part[..., 0]
-        return {m.removeprefix("test_"): interval(v) for m, v in values.items() if len(v)}
+        found = {m.removeprefix("test_"): interval(v) for m, v in values.items() if len(v)}
+        return {metric: one.within(self.plan.scale(metric)) for metric, one in found.items()}
 
     @cached_property
     def _tested(self) -> pd.DataFrame:
@@ -178,6 +179,6 @@ class Fresh:
         assert rows is not None  # both settings are there
         same, untuned, tuned = default == setting, rows[..., 0], rows[..., 1]
         difference = Interval(0.0, 0.0, 0.0) if same else paired(untuned, tuned, self.plan.overlap)
-        value = interval(untuned, overlap=self.plan.overlap).times(sign)
+        value = interval(untuned, overlap=self.plan.overlap).by(criterion)
         further = dict(default.further)
         return Default(default.lr, default.schedule, further, same, value, difference.times(sign), self.test(default))

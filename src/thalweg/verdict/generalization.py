@@ -9,7 +9,7 @@ folds), paired within each run. A setting is said to
   more than the interval of that fall and by at least 1% of the loss, so that more epochs would help; or it is
   reliably worse than the best, and its training loss stays above the lowest of all settings beside it by more than
   half of that one and more than the interval, so that it fits even its training data less than another would;
-- **fit** otherwise.
+- **fit** otherwise; of one epoch nothing can be said but the second part of what underfits.
 
 A rise from the lowest of many epochs is a little too large, as every lowest of many is; the interval asks for more than
 that luck where there are a few seeds or more. The gap compares the loss that was trained with the one that is
@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..losses.base import ANY
 from ..plan.factors import shown
 from ..plan.plan import Plan
 from .entries import Entry, Verdict, plain
@@ -40,7 +41,7 @@ from .losses import fold_codes, matching, points, recorded
 LAST = 0.2  # the part of the run over which a loss may still fall
 LEAST = 0.01  # of the loss: a smaller fall is not worth more epochs
 MORE = 1.5  # times the lowest training loss
-OVERFITS, UNDERFITS, FITS, DIVERGED = "overfits", "underfits", "fits", "diverged"
+OVERFITS, UNDERFITS, FITS, UNKNOWN, DIVERGED = "overfits", "underfits", "fits", "cannot be judged", "diverged"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Generalization:
 
     Attributes:
         level: of the factor that is ranked: an optimizer, a batch size, …
-        word: "overfits", "underfits", "fits", or "diverged" where a run did.
+        word: "overfits", "underfits", "fits", "cannot be judged" after one epoch, or "diverged" where a run did.
         sentence: the word with its reason and numbers.
         train_loss, validation_loss: at the end.
         gap: validation minus training loss; None where these are different losses.
@@ -140,8 +141,8 @@ def _judged(plan: Plan, verdict: Verdict, entry: Entry, curves: _Curves, lowest:
         level,
         word,
         f"{level} {word}: {why}{_gap(gap)}.",
-        interval(train[-1], overlap=plan.overlap),
-        interval(validation[-1], overlap=plan.overlap),
+        interval(train[-1], overlap=plan.overlap).within(plan.loss_scale if comparable else ANY),
+        interval(validation[-1], overlap=plan.overlap).within(plan.loss_scale),
         gap,
         int(curves.steps[at]),
         int(curves.steps[-1]),
@@ -170,7 +171,7 @@ def _word(curves: _Curves, at: int, rise: Interval, lowest: np.ndarray | None, d
                 f"its training loss {train[-1].mean():.3g} stays above the {lowest.mean():.3g} that another reaches"
             )
     if since < 0:
-        return FITS, "one epoch shows no course"
+        return UNKNOWN, "one epoch shows no course"
     settled = difference(validation[0] - validation[-1]).low > 0
     return FITS, "its validation loss has settled" if settled else "its validation loss is as after the first epoch"
 
@@ -190,7 +191,7 @@ def remarks(judged: Sequence[Generalization]) -> list[str]:
     first, *rest = judged
     words = [
         f"{', '.join(shown(one.level) for one in rest if one.word == word)}: {word}"
-        for word in (OVERFITS, UNDERFITS, FITS, DIVERGED)
+        for word in (OVERFITS, UNDERFITS, FITS, UNKNOWN, DIVERGED)
         if any(one.word == word for one in rest)
     ]
     return [f"Generalization: {first.sentence}" + (f" Others: {'; '.join(words)}." if words else "")]

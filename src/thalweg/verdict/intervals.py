@@ -25,9 +25,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
+
+if TYPE_CHECKING:
+    from ..plan.criterion import Criterion
 
 LEVEL = 0.95
 ROUNDING = 1e-6  # relative: what float32 leaves uncertain of a mean loss
@@ -45,7 +49,26 @@ class Interval:
         """Of values that are higher where these are lower, for a sign of −1."""
         return self if sign > 0 else Interval(-self.mean, -self.high, -self.low)
 
+    def by(self, criterion: Criterion) -> Interval:
+        """Of what is judged, the lower the better, in the metric's own values."""
+        return self.times(criterion.sign).within(criterion.scale)
+
+    def within(self, scale: tuple[float, float]) -> Interval:
+        """Without the part that lies off the scale, where no mean can be: it covers the true one as often as before.
+
+        A mean that lies off the scale itself is of something else of that name, and one value alone says nothing.
+
+        >>> print(Interval(0.1, -0.2, 0.4).within((0.0, math.inf)))
+        0.1 [0, 0.4]
+        """
+        low, high = scale
+        if not low <= self.mean <= high or math.isinf(self.low) or math.isinf(self.high):
+            return self
+        return Interval(self.mean, max(low, self.low), min(high, self.high))
+
     def __str__(self) -> str:
+        if math.isinf(self.low) and math.isinf(self.high) and math.isfinite(self.mean):
+            return f"{self.mean:.4g} (one value, so no interval)"
         return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
 

@@ -222,7 +222,7 @@ class _Judged:
         self, k: int, ranked: Ranking, metrics: Mapping[str, Sequence[Judged]], evidence: Mapping[str, Any]
     ) -> Entry:
         plan, setting, sign = self.plan, self.settings[k], self.criterion.sign
-        value, final = ranked.mean[k].times(sign), self.confirmed is not None
+        value, final = ranked.mean[k].by(self.criterion), self.confirmed is not None
         tuned = final and self.factor.name == "optimizer"
         default = self.fresh.default(setting, self.chosen[k], self.criterion) if tuned else None
         lost, mean_of_rest = badness(self.each_run[..., k])
@@ -273,8 +273,8 @@ class _Judged:
         """Metric → where each setting stands by it, for the metrics of which it is known whether higher is better."""
         result = {}
         names = [name.removeprefix("validation_") for name in self.members if name.startswith("validation_")]
-        for name, sign in self.criterion.directions(names, self.plan.directions).items():
-            other = Criterion(name, sign, self.criterion.epochs)
+        for name in self.criterion.directions(names, self.plan.directions):
+            other = _criterion(self.plan, name)
             if self.confirmed is None:
                 values = search_losses(self.plan, self.members, self.factor.name, other).rows(self.settings)
             else:
@@ -284,7 +284,7 @@ class _Judged:
             rivals = None if self.picks is None else self.picks.rivals(self.fresh, other)
             _, ranked = rank(values, overlap=self.plan.overlap, looks=self.fresh.looks, rivals=rivals)
             result[name] = [
-                Judged(one.times(sign), letters, may)
+                Judged(one.by(other), letters, may)
                 for one, letters, may in zip(ranked.mean, ranked.letters, ranked.may_be_best, strict=True)
             ]
         return result
@@ -299,9 +299,15 @@ def rankable(plan: Plan, by: str) -> Factor:
     return names[by]
 
 
+def _criterion(plan: Plan, by_metric: str) -> Criterion:
+    """That metric, at the epochs that the study judges by."""
+    criterion = Criterion.of(by_metric, directions=plan.directions, loss_scale=plan.loss_scale)
+    return replace(criterion, epochs=plan.criterion.epochs)
+
+
 def _ranked_by(plan: Plan, members: pd.DataFrame, by_metric: str) -> Criterion:
     """Another metric at the epochs that the study judges by."""
-    criterion = replace(Criterion.of(by_metric, directions=plan.directions), epochs=plan.criterion.epochs)
+    criterion = _criterion(plan, by_metric)
     if criterion.column not in members:
         names = [name.removeprefix("validation_") for name in members if name.startswith("validation_")]
         raise PlanError(unknown("metric of this study", criterion.metric, names))
