@@ -3,7 +3,8 @@
 Each cell is the share of 4,000 made-up studies whose interval holds the population's true mean. The study's own
 intervals are the first column; where losses cannot be negative what lies below 0 is cut off, which no true mean is in,
 so that they hold as often and are shorter: by the second column, where they reach below 0 (the third). The others are
-what else could have been used. Losses are normal, or lognormal with σ = 0.25, 0.5 and 1 (a skewness of 0.8, 1.8, 6.2).
+what else could have been used; the last column is the length of intervals of logarithms beside the study's. Losses are
+normal, or lognormal with σ = 0.25, 0.5 and 1 (a skewness of 0.8, 1.8, 6.2).
 
     python benchmarks/intervals.py
 """
@@ -106,24 +107,29 @@ def covered(method: Callable[..., Ends], sigma: float | None, seeds: int) -> flo
     return float(np.mean(held))
 
 
-def cut(sigma: float | None, seeds: int) -> tuple[float, float]:
-    """By how much cutting at 0 shortens the intervals that reach below it (median), and the share that does."""
-    noise = np.random.default_rng([seeds, round(100 * (sigma or 0))]).normal(size=(STUDIES, seeds))
-    low, high = own(noise if sigma is None else np.exp(sigma * noise), noise)
+def lengths(sigma: float, seeds: int) -> list[str]:
+    """Of losses above 0: by how much cutting at 0 shortens the intervals that reach below it (median), the share that
+    does, and how long intervals of logarithms are beside them (ratio of medians)."""
+    noise = np.random.default_rng([seeds, round(100 * sigma)]).normal(size=(STUDIES, seeds))
+    low, high = own(np.exp(sigma * noise), noise)
     below = low < 0
-    return float(np.median(1 - high[below] / (high - low)[below])) if below.any() else 0.0, float(below.mean())
+    shorter = float(np.median(1 - high[below] / (high - low)[below])) if below.any() else 0.0
+    other_low, other_high = of_logarithms(np.exp(sigma * noise), noise)
+    ratio = np.median(other_high - other_low) / np.median(high - np.maximum(low, 0))
+    return [f"{shorter:.0%}", f"{below.mean():.0%}", f"{ratio:.3g}×"]
 
 
 def main() -> None:
     lines = [__doc__.strip().split("\n\n    python")[0], ""] if __doc__ else []
     first, *others = METHODS
-    names = [first, "shorter from 0", "reach below 0", *others]
+    names = [first, "shorter from 0", "reach below 0", *others, "their length"]
     lines += [f"| losses | seeds | {' | '.join(names)} |", f"|---|---|{'---|' * len(names)}"]
     for name, sigma in (("normal", None), *((f"lognormal {s}", s) for s in (0.25, 0.5, 1.0))):
         for seeds in SEEDS:
             held = [covered(method, sigma, seeds) for method in METHODS.values()]
-            shares = [f"{held[0]:.1%}", *("–" if sigma is None else f"{share:.0%}" for share in cut(sigma, seeds))]
-            shares += ["–" if sigma is None and one == 0 else f"{one:.1%}" for one in held[1:]]
+            *cut, longer = ["–"] * 3 if sigma is None else lengths(sigma, seeds)
+            shares = [f"{held[0]:.1%}", *cut, *(f"{one:.1%}" for one in held[1:-1])]
+            shares += ["–" if sigma is None else f"{held[-1]:.1%}", longer]
             lines.append(f"| {name} | {seeds} | {' | '.join(shares)} |")
             print(lines[-1], flush=True)
     target = Path(__file__).parent / "results" / "coverage.md"

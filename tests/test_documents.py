@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 # Python, and what is said to come out of it, where that is the same on every machine.
 BLOCKS = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
-PYTHON = {path: found for path in DOCUMENTS if (found := BLOCKS.findall(path.read_text()))}
+PYTHON = {path: found for path in DOCUMENTS if (found := BLOCKS.findall(path.read_text())) and ".ko." not in path.name}
 
 
 def test_there_are_examples_to_run() -> None:
@@ -39,6 +39,22 @@ def test_python_runs(
         printed = capsys.readouterr().out
         assert printed.strip()
         assert not output or printed == output
+
+
+KOREAN = [path for path in DOCUMENTS if ".ko." in path.name]
+
+
+@pytest.mark.parametrize("path", KOREAN, ids=lambda p: p.name)
+def test_what_the_korean_pages_run_is_what_the_english_ones_do(path: Path) -> None:
+    """The same code, and the same commands without their comments."""
+    english = path.with_name(path.name.replace(".ko.", ".")).read_text()
+    code = [block for block, _ in BLOCKS.findall(path.read_text())]
+    assert code
+    assert all(block in english for block in code)
+    command = re.compile(r"^(?:\$ )?(thalweg \S.*?)(?:\s+#.*)?$", re.MULTILINE)
+    commands = command.findall(path.read_text())
+    assert len(commands) > 10
+    assert {*commands} <= {*command.findall(english)}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)

@@ -19,8 +19,8 @@ import thalweg
 ROOT = Path(thalweg.__file__).parent
 # From the ground up: a room's files import from their own room and from those before it.
 ROOMS = (
-    *("errors", "files", "version", "numbers", "aliases", "arguments", "calls", "samples", "pictures", "calculus"),
-    *("convolution", "formulas"),
+    *("errors", "typeset", "files", "version", "numbers", "aliases", "arguments", "calls", "samples", "pictures"),
+    *("calculus", "convolution", "formulas"),
     *(
         "kernels",
         "optim",

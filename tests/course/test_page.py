@@ -50,6 +50,7 @@ def commands(blocks: list[tuple[str, str]]) -> list[tuple[str, list[str]]]:
     return found
 
 
+@pytest.mark.slow
 def test_every_command_prints_what_the_page_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the top to the bottom in one folder, as a student would."""
     monkeypatch.chdir(tmp_path)

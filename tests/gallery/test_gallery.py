@@ -10,8 +10,10 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+import thalweg as tw
 from thalweg.errors import UsageError
 from thalweg.gallery import PICTURES, get, names
+from thalweg.gallery.computed import Fits
 from thalweg.landscapes import path as paths
 from thalweg.pictures.page import page
 from thalweg.pictures.still import images
@@ -126,3 +128,44 @@ def test_momentum_calms_the_zigzag_and_comes_farther() -> None:
     assert np.abs(momentum[8:, 1]).max() < 0.2 * np.abs(momentum[0, 1])  # hardly any more after a few steps
     assert np.abs(sgd[8:, 1]).max() > 0.5 * np.abs(sgd[0, 1])
     assert along[1] < along[0] / 3
+
+
+def drawn(name: str) -> dict[str, object]:
+    """What the lines of a picture have made."""
+    scope: dict[str, object] = {}
+    exec(compile(PICTURES[name].code, name, "exec"), scope)
+    return scope
+
+
+def test_rates_of_a_race_hold() -> None:
+    """No rule comes back out of the minimum, as adadelta did at a rate that looked best up to the last frame."""
+    rates = drawn("race-in-a-ravine")["rates"]
+    long = tw.descend("ravine", optimizer=rates, steps=480).all_losses[0, :, 0]
+    assert (long[:, 120:].max(axis=-1) <= 1.1 * long[:, 120]).all()
+    assert (long[:, -1] < long.min() + 0.02).all()
+
+
+def test_a_higher_rate_is_slower_again_and_too_high_a_one_rises() -> None:
+    path = drawn("loss-curves-of-rates")["path"]
+    assert isinstance(path, paths.Path)
+    low, good, high, over = path.losses[:, -1]
+    assert good < high < low < path.losses[0, 0] < over
+    *_, below, above = path.rates.ravel()
+    assert below < 2 / 10 < above  # the quadratic is ten times as steep across as along, where its curvature is 1
+
+
+def test_momentum_ends_in_the_deeper_minimum() -> None:
+    path = drawn("leaving-a-local-minimum")["path"]
+    assert isinstance(path, paths.Path)
+    ends = path.points[:, -1]
+    assert ends == pytest.approx([-1.06, 1.97], abs=0.02)
+    assert path.losses[1, -1] < path.losses[0, -1]
+    assert (path.points[1] > 0).any()
+
+
+def test_errors_of_fits() -> None:
+    fits = drawn("under-and-overfitting")["fits"]
+    assert isinstance(fits, Fits)
+    assert fits.train.argmin() == fits.new.argmax() == len(fits.degrees) - 1
+    assert (np.diff(fits.train) < 0).all()
+    assert fits.new[3] < fits.new[0] / 2

@@ -11,6 +11,7 @@ from typing import Any
 
 import sympy as sp
 
+from ..typeset import Typeset
 from .extent import Work, multiplies_out
 from .function import Function
 from .rules import Rules, Step
@@ -22,7 +23,7 @@ _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
-class Derivative:
+class Derivative(Typeset):
     """The derivative of a function, and how it was found; `tw.derivative` makes it.
 
     Attributes:

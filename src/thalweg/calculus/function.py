@@ -16,6 +16,7 @@ from typing import Any
 import sympy as sp
 
 from ..errors import ExpressionError
+from ..typeset import Typeset
 from .bounds import Measure
 from .evaluation import evaluated
 from .symbolic import build, symbol
@@ -24,7 +25,7 @@ from .text import latex, plain
 
 
 @dataclass(frozen=True)
-class Function:
+class Function(Typeset):
     """A real function of named variables; `tw.function` makes it.
 
     Attributes:

@@ -13,6 +13,7 @@ import numpy as np
 import sympy as sp
 
 from ..errors import ExpressionError
+from ..typeset import Typeset
 from .by_rules import Derivative, differentiated, valued
 from .extent import Work
 from .function import Function, function
@@ -22,7 +23,7 @@ from .text import digits, latex, plain
 
 
 @dataclass(frozen=True)
-class Gradient:
+class Gradient(Typeset):
     """All first partial derivatives; `tw.gradient` makes it.
 
     Attributes:
@@ -93,7 +94,7 @@ def gradient(formula: Formula, at: Point = None, *, variables: str | Iterable[st
 
 
 @dataclass(frozen=True)
-class Hessian:
+class Hessian(Typeset):
     """All second partial derivatives; `tw.hessian` makes it.
 
     Attributes:

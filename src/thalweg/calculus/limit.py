@@ -17,6 +17,7 @@ import numpy as np
 import sympy as sp
 
 from ..errors import ExpressionError
+from ..typeset import Typeset
 from .by_rules import differentiated, differing
 from .extent import multiplies_out, operations
 from .function import Function
@@ -33,7 +34,7 @@ TERMS = 60  # operations of a quotient that is worked out
 
 
 @dataclass(frozen=True)
-class Limit:
+class Limit(Typeset):
     """(f(x + h) − f(x))/h and where it goes; `tw.derivative(…, method="limit")` makes it.
 
     Attributes:

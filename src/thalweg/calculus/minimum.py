@@ -17,6 +17,7 @@ import numpy as np
 import sympy as sp
 
 from ..errors import ExpressionError
+from ..typeset import Typeset
 from .ends import falls_below_all, holds_everywhere
 from .evaluation import compiled
 from .extent import multiplies_out
@@ -35,7 +36,7 @@ OPERATIONS = 200_000_000  # on a grid whose resolution is not given
 
 
 @dataclass(frozen=True)
-class Minimum:
+class Minimum(Typeset):
     """A formula's minima and other level points; `tw.minimum` makes it.
 
     Attributes:

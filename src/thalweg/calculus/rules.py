@@ -12,6 +12,7 @@ from typing import Any
 
 import sympy as sp
 
+from ..typeset import Typeset
 from .extent import WORK, Work, operations
 from .symbolic import SMOOTH, product
 from .text import bracketed, latex, plain
@@ -35,7 +36,7 @@ RULES = {
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Typeset):
     """One use of a rule: the derivative of `of` is `result`.
 
     Attributes:

@@ -26,6 +26,7 @@ from typing import Any
 
 from .. import calls
 from ..errors import FormulaError, unknown
+from ..typeset import Typeset
 from .drop_in import DropIn
 from .equations import RESERVED, Equations, Option, Update, number, option, read, signature, symbol
 from .latex import latex
@@ -35,7 +36,7 @@ __all__ = ["RESERVED", "Equations", "Formula", "Update", "formula", "symbol"]
 
 
 @dataclass(frozen=True)
-class Formula:
+class Formula(Typeset):
     """An update rule: its equations, its hyperparameters' defaults, and where it comes from.
 
     Made by `@tw.formula`; `with_` gives the same rule with another default or another option.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from .. import formulas, losses, schedules
 from ..landscapes.descents import descend
 from ..pictures.likelihood import Fit
+from ..problem.builtin import NOISE, crest
 from ..problem.declaration import Problem
 from ..study.study import Study
 
@@ -57,12 +59,18 @@ def _plateau(schedule: Any, steps: int) -> np.ndarray:
 
 
 def tuned(surface: str, names: Iterable[str], steps: int) -> tuple[dict[str, float], str]:
-    """For each rule the rate with the lowest mean loss over so many steps, and a sentence that says so."""
+    """For each rule the rate with the lowest mean loss, and a sentence that says so.
+
+    Of those that hold: whose loss stays as low for three times as many steps more. A rate that leaves the minimum
+    again, perhaps only behind the end of a picture, is not the best.
+    """
     rates = np.geomspace(1e-3, 1e3, 49)
-    path = descend(surface, optimizer=list(names), lr=rates, steps=steps)
-    means = np.nan_to_num(path.all_losses[0].mean(axis=-1), nan=np.inf)  # (optimizers, rates)
+    path = descend(surface, optimizer=list(names), lr=rates, steps=4 * steps)
+    losses = np.nan_to_num(path.all_losses[0], nan=np.inf)  # (optimizers, rates, 4 steps + 1)
+    holds = losses[..., steps:].max(axis=-1) <= 1.1 * losses[..., steps]
+    means = np.where(holds, losses[..., : steps + 1].mean(axis=-1), np.inf)
     best = rates[means.argmin(axis=1)]
-    note = f"Tuned: each at the best of {len(rates)} rates from 0.001 to 1000, by the mean of its losses."
+    note = f"Tuned: each at the best of {len(rates)} rates that do not leave the minimum again, by its mean loss."
     return {name: float(f"{rate:.3g}") for name, rate in zip(path.optimizers, best, strict=True)}, note
 
 
@@ -80,6 +88,41 @@ def few_digits() -> Problem:
         return torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
 
     return Problem(model, train, validation=validation, test=test, name="150 digits")
+
+
+def wave_points(x: np.ndarray, noise: float, seed: int = 0) -> np.ndarray:
+    """Targets like those of the problem `wave`."""
+    return crest(torch.from_numpy(x)).numpy() + noise * np.random.default_rng(seed).normal(size=x.shape)
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Least-squares polynomials of each degree.
+
+    Attributes:
+        x: (201,) where curves are drawn; `curves`: degree → (201,).
+        degrees, train, new: (degrees,) and the mean squared errors on the points of the fit and on new ones.
+        points: x and y of those of the fit.
+    """
+
+    x: np.ndarray
+    curves: dict[int, np.ndarray]
+    degrees: np.ndarray
+    train: np.ndarray
+    new: np.ndarray
+    points: tuple[np.ndarray, np.ndarray]
+
+
+def polynomials(degrees: Sequence[int], points: int) -> Fits:
+    """Fitted to so many points of the wave, and judged on 200 new ones."""
+    draw = np.random.default_rng(1)
+    x, others, grid = np.linspace(-1, 1, points), draw.uniform(-1, 1, 200), np.linspace(-1, 1, 201)
+    y, judged = wave_points(x, NOISE, 2), wave_points(others, NOISE, 3)
+    fits = {k: np.polynomial.Polynomial.fit(x, y, k) for k in degrees}
+    train, new = (
+        np.array([np.mean((fit(a) - b) ** 2) for fit in fits.values()]) for a, b in ((x, y), (others, judged))
+    )
+    return Fits(grid, {k: fit(grid) for k, fit in fits.items()}, np.array([*degrees]), train, new, (x, y))
 
 
 def widths(*sizes: int) -> dict[int, Callable[[], torch.nn.Module]]:

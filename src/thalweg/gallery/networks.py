@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from tempfile import mkdtemp
 
+import numpy as np
 import plotly.graph_objects as go
 
 import thalweg as tw
-from thalweg.gallery.computed import widths
+from thalweg.gallery.computed import polynomials, wave_points, widths
 from thalweg.pictures.layout import headed
+from thalweg.pictures.lines import Panel, lines
+from thalweg.pictures.marks import points
+from thalweg.pictures.style import INK
 
 
 def training_path() -> go.Figure:
@@ -47,6 +51,27 @@ def sharp_and_flat_minima() -> go.Figure:
     )
     figure = study.sharpness(by="batch_size", seeds=3).picture()
     return headed(figure, "Sharp and flat minima", "digits, sgd, 15 epochs, 3 seeds; a bar is their mean.")
+
+
+def under_and_overfitting() -> go.Figure:
+    """Polynomials fitted to 15 points of a wave with noise: a line misses its shape, degree 4 has it.
+
+    Degree 12 goes through nearly all points and swings between them: its error is the smallest on the points that it is
+    fitted to, and the largest on new ones.
+    """
+    truth = wave_points(np.linspace(-1, 1, 201), noise=0.0)
+    fits = polynomials(degrees=range(1, 13), points=15)
+    shown = {"truth": truth} | {f"degree {k}": fits.curves[k] for k in (1, 4, 12)}
+    errors = {"on the points it is fitted to": fits.train, "on new points": fits.new}
+    panels = [
+        Panel(fits.x, {name: np.where(abs(y) < 2.2, y, np.nan) for name, y in shown.items()}, "x", "y", "Three fits"),
+        Panel(fits.degrees, errors, "degree", "mean squared error, log scale", "Every degree"),
+    ]
+    figure = lines(
+        panels, "Under- and overfitting", "15 points of sin(πx)(1 + x) with noise 0.3; new points: 200 others"
+    )
+    figure.add_trace(points(*fits.points, INK, 6, name="the 15 points"), row=1, col=1)
+    return figure.update_yaxes(type="log", row=1, col=2)
 
 
 def bias_and_variance() -> go.Figure:

@@ -34,6 +34,26 @@ def small_medium_large_rate() -> go.Figure:
     return path.picture(title="Small, medium, large and too large a rate")
 
 
+def loss_curves_of_rates() -> go.Figure:
+    """What a rate does to the loss: it falls slowly at a low one, fast at a good one, and slowly again at a higher one.
+
+    There the path swings from side to side. Above 2/λ = 0.2, with λ the largest curvature, the loss rises.
+    """
+    rates = [0.005, 0.15, 0.195, 0.202]
+    path = tw.descend("quadratic", optimizer="sgd", lr=rates, steps=60)
+    return path.picture("losses", title="A low, a good, a high and too high a rate")
+
+
+def leaving_a_local_minimum() -> go.Figure:
+    """Both start on the left. Plain descent stays in the first minimum, at −1.06; momentum rolls through it.
+
+    It goes over the hill behind it, and into the deeper minimum at 1.97.
+    """
+    valley = tw.landscapes.surface("x^4/4 - x^3/3 - x^2 + 0.2x", bounds=[(-2.4, 2.8)])
+    path = tw.descend(valley, start=-2.0, optimizer=["gradient_descent", "momentum"], lr=0.05, steps=80)
+    return path.picture(title="Momentum leaves a local minimum")
+
+
 def momentum_in_a_ravine() -> go.Figure:
     """Momentum calms the zigzag: at the same rate sgd swings across the ravine to the end, and momentum hardly any more
     after a few steps, because gradients across cancel; those along add up, so it also comes farther."""

@@ -70,17 +70,28 @@ _SECTIONS = {
     "The slope": (calculus.secant_to_tangent,),
     "Going down": (
         *(paths.steps_on_a_curve, paths.start_sensitivity, paths.rate_sensitivity_on_a_curve),
-        *(paths.small_medium_large_rate, paths.where_it_converges, paths.noise_and_falling_rates, paths.basins),
+        *(
+            paths.small_medium_large_rate,
+            paths.loss_curves_of_rates,
+            paths.where_it_converges,
+            paths.noise_and_falling_rates,
+            paths.basins,
+        ),
     ),
     "Momentum and what else is in a step": (
-        *(paths.momentum_in_a_ravine, paths.nesterov_look_ahead),
+        *(paths.momentum_in_a_ravine, paths.leaving_a_local_minimum, paths.nesterov_look_ahead),
         *(paths.what_is_in_a_step, paths.surface_to_turn),
     ),
     "Races": (paths.race_in_a_ravine, paths.race_from_a_saddle),
     "Convolution": (kernels.convolution, kernels.cross_correlation),
     "Training": (
         *(studies.early_stopping, studies.rate_sensitivity),
-        *(networks.bias_and_variance, networks.training_path, networks.sharp_and_flat_minima),
+        *(
+            networks.under_and_overfitting,
+            networks.bias_and_variance,
+            networks.training_path,
+            networks.sharp_and_flat_minima,
+        ),
     ),
     "The rules and their rates": (concepts.family_tree, concepts.rule_table, concepts.schedules),
 }

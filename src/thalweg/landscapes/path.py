@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import escape
 
 from ..errors import SurfaceError
 from ..formulas import Formula
@@ -62,6 +63,9 @@ class Path:
     def __repr__(self) -> str:
         starts, optimizers, rates, steps, _ = self.all_points.shape
         return f"<Path on {self.surface}: starts {starts} × optimizers {optimizers} × rates {rates}, {steps - 1} steps>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p>{self.table().to_html(index=False, na_rep='')}"
 
     @property
     def optimizers(self) -> tuple[str, ...]:

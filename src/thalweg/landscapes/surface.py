@@ -18,6 +18,7 @@ import sympy as sp
 from ..calculus import Function, Gradient, gradient, hessian
 from ..calculus.points import sides
 from ..errors import ExpressionError, SurfaceError
+from ..typeset import Typeset
 from . import compiled
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ SPAN = 5.0  # a surface without bounds is drawn from −SPAN to SPAN
 
 
 @dataclass(frozen=True, eq=False)
-class Surface:
+class Surface(Typeset):
     """A function of one or more variables, to descend.
 
     Made by `tw.landscapes.get` and `tw.landscapes.surface`.

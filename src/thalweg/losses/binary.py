@@ -52,8 +52,8 @@ class BCE(Loss):
     """
 
     name: ClassVar[str] = "bce"
-    likelihood: ClassVar[str] = "Bernoulli"
     scale: ClassVar[Scale] = FROM_0
+    likelihood: ClassVar[str] = "Bernoulli"
     counterpart: ClassVar[Callable[..., Tensor]] = F.binary_cross_entropy_with_logits
     pos_weight: float | Sequence[float] | Tensor | None = declared(_positive_weights, None)
 

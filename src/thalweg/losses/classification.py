@@ -125,8 +125,8 @@ class CrossEntropy(_OfClasses):
     """
 
     name: ClassVar[str] = "cross_entropy"
-    likelihood: ClassVar[str] = "Categorical"
     scale: ClassVar[Scale] = FROM_0
+    likelihood: ClassVar[str] = "Categorical"
     counterpart: ClassVar[Callable[..., Tensor]] = F.cross_entropy
     soft: ClassVar[bool] = True
     label_smoothing: float | Tensor = number(0.0, 0.0, 1.0)

@@ -40,8 +40,8 @@ class MSE(_Residual):
     """
 
     name: ClassVar[str] = "mse"
-    likelihood: ClassVar[str] = "Normal"
     scale: ClassVar[Scale] = FROM_0
+    likelihood: ClassVar[str] = "Normal"
     counterpart: ClassVar[Callable[..., Tensor]] = F.mse_loss
 
     def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
@@ -61,8 +61,8 @@ class L1(_Residual):
     """
 
     name: ClassVar[str] = "l1"
-    likelihood: ClassVar[str] = "Laplace"
     scale: ClassVar[Scale] = FROM_0
+    likelihood: ClassVar[str] = "Laplace"
     counterpart: ClassVar[Callable[..., Tensor]] = F.l1_loss
 
     def compute(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
@@ -100,8 +100,8 @@ class Huber(_Residual):
     """
 
     name: ClassVar[str] = "huber"
-    likelihood: ClassVar[str] = "Normal, with the tails of Laplace"
     scale: ClassVar[Scale] = FROM_0
+    likelihood: ClassVar[str] = "Normal, with the tails of Laplace"
     counterpart: ClassVar[Callable[..., Tensor]] = F.huber_loss
     delta: float | Tensor = number(1.0, 0.0, above=True)
 

@@ -1,8 +1,8 @@
 """The built-in problems: small, offline, and different enough that no single optimizer wins them all.
 
 Each is a function without arguments that returns a `Problem`; the dict at the end is the list of names. All data ship
-with scikit-learn or with Python, all splits are fixed (seed 0), and no model uses dropout or batch normalisation, so a
-member's path depends on its seed and its optimizer alone.
+with scikit-learn or with Python, all splits are fixed (seed 0), and only the two that are there for it have dropout and
+batch normalization, so a member's path depends on its seed and its optimizer alone.
 Read next: `declaration.py` (what a problem is), `find.py` (how to give your own).
 """
 
@@ -37,6 +37,22 @@ def digits_cnn() -> Problem:
     inputs, targets = load_digits(return_X_y=True)
     images = (inputs / 16).reshape(-1, 1, 8, 8)
     return _problem("digits-cnn", _digits_convolutions, _split(images, targets), "cross_entropy", "accuracy")
+
+
+def digits_dropout() -> Problem:
+    """The digits with a dropout layer behind the ReLU, which drops nothing until dropout(p) sets it."""
+    from sklearn.datasets import load_digits
+
+    inputs, targets = load_digits(return_X_y=True)
+    return _problem("digits-dropout", _with_dropout, _split(inputs / 16, targets), "cross_entropy", "accuracy")
+
+
+def digits_batch_norm() -> Problem:
+    """The digits with batch normalization before the ReLU."""
+    from sklearn.datasets import load_digits
+
+    inputs, targets = load_digits(return_X_y=True)
+    return _problem("digits-batch-norm", _with_batch_norm, _split(inputs / 16, targets), "cross_entropy", "accuracy")
 
 
 def breast_cancer() -> Problem:
@@ -151,6 +167,15 @@ def _digits_convolutions() -> nn.Module:
     )
 
 
+def _with_dropout() -> nn.Module:
+    return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.0), nn.Linear(64, 10))
+
+
+def _with_batch_norm() -> nn.Module:
+    # A bias before it would have a gradient of rounding alone, which Adam makes whole steps of.
+    return nn.Sequential(nn.Linear(64, 64, bias=False), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 10))
+
+
 def _problem(
     name: str, model: Callable[[], nn.Module], parts: tuple[tuple[Any, Any], ...], loss: str, metric: str, **more: Any
 ) -> Problem:
@@ -185,5 +210,5 @@ def _sequences(ids: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return windows[:, :-1], windows[:, 1:]
 
 
-_FUNCTIONS = (digits, digits_cnn, breast_cancer, diabetes, wave, text)
+_FUNCTIONS = (digits, digits_cnn, digits_dropout, digits_batch_norm, breast_cancer, diabetes, wave, text)
 PROBLEMS: dict[str, Callable[[], Problem]] = {f.__name__.replace("_", "-"): f for f in _FUNCTIONS}

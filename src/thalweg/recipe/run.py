@@ -102,8 +102,10 @@ class RecipeRun:
             )
         if self.first > LARGE:
             return "Warning: ", (
-                ": more than rounding, so something gives other numbers each time: random numbers of the model, the "
-                "loss or the data that no seed fixes"
+                ": more than rounding. Either something gives other numbers each time, such as random numbers of the "
+                "model, the loss or the data that no seed fixes; or a weight has no influence on the training loss, as "
+                "a bias has none before batch normalization (bias=False), and its gradient is rounding alone, which "
+                "rules like adam make whole steps of"
             )
         return "", ""
 

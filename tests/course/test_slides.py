@@ -1,0 +1,404 @@
+"""What else the documents describe, line by line, beside arithmetic written out here."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+import thalweg as tw
+from thalweg.cli.main import app
+from thalweg.study.study import Study
+
+from ..studies import TINY
+
+
+def told(*words: str) -> str:
+    result = CliRunner(env={"COLUMNS": "100", "TERM": "dumb"}).invoke(app, list(words))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+# 1 · batches, rates and schedules
+
+
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    few = {**TINY, "optimizers": ["sgd"], "rates": [0.1], "schedules": ["constant"], "confirmation": 2}
+    return tw.compare(**few, batch_sizes=[1, 32, "full"], store=tmp_path_factory.mktemp("sizes") / "sizes.db")
+
+
+def test_single_samples_batches_and_all_data(sizes: Study) -> None:
+    """364 samples, 2 epochs."""
+    steps = sizes.table().groupby("batch_size")["step"].max()
+    assert {str(size): int(count) for size, count in steps.items()} == {"1": 728, "32": 2 * 12, "full": 2}
+
+
+def test_the_gradient_of_a_batch_is_that_of_all_data_on_average() -> None:
+    ready = tw.prepare("breast-cancer")
+    torch.manual_seed(0)
+    model = ready.model()
+    inputs, targets = ready.train
+
+    def gradient(rows: Any) -> torch.Tensor:
+        (made,) = torch.autograd.grad(ready.loss(model(inputs[rows]), targets[rows]), [model[0].weight])
+        return made
+
+    whole = gradient(slice(None))
+    batches = torch.stack([gradient(rows) for rows in torch.randperm(364).reshape(14, 26)])
+    assert torch.allclose(batches.mean(0), whole, atol=1e-6)
+    assert (batches - whole).abs().max() > 10 * (batches.mean(0) - whole).abs().max()
+
+
+TORCH = [
+    ("LambdaLR", tw.schedules.Lambda(lambda t: 0.95**t), {"lr_lambda": lambda t: 0.95**t}),
+    ("MultiplicativeLR", tw.schedules.Multiplicative(lambda t: 0.95), {"lr_lambda": lambda t: 0.95}),
+    ("StepLR", "step(size=10)", {"step_size": 10}),
+    ("MultiStepLR", "multistep(milestones=(10, 30))", {"milestones": [10, 30]}),
+    ("ConstantLR", "constant(scale=0.5, steps=20)", {"factor": 0.5, "total_iters": 20}),
+    ("LinearLR", "linear(start=0.5, end=1.0, steps=20)", {"start_factor": 0.5, "total_iters": 20}),
+    ("ExponentialLR", "exponential(gamma=0.9)", {"gamma": 0.9}),
+    ("PolynomialLR", "polynomial(power=2.0)", {"total_iters": 60, "power": 2.0}),
+    ("CosineAnnealingLR", "cosine", {"T_max": 60}),
+]
+
+
+@pytest.mark.parametrize(("name", "schedule", "arguments"), TORCH, ids=[case[0] for case in TORCH])
+def test_the_schedulers_of_the_list(name: str, schedule: Any, arguments: dict[str, Any]) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)
+    scheduler = getattr(torch.optim.lr_scheduler, name)(optimizer, **arguments)
+    due = []
+    for _ in range(60):
+        due.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    found = tw.schedules.get(schedule)
+    np.testing.assert_allclose(0.3 * found.factor(np.arange(60), 60), due, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "formula"),
+    [
+        ("one_over_t", lambda t: 1 / (t + 1)),  # t is counted from 1 there
+        ("inverse_time(k=0.1)", lambda t: 1 / (1 + 0.1 * t)),
+        ("exponential_decay(k=0.1)", lambda t: np.exp(-0.1 * t)),
+        ("step_decay(every=5)", lambda t: 0.5 ** (t // 5)),
+    ],
+)
+def test_rates_that_fall(schedule: str, formula: Any) -> None:
+    t = np.arange(40)
+    np.testing.assert_allclose(tw.schedules.get(schedule).factor(t, 40), formula(t), rtol=1e-12)
+
+
+def test_every_few_epochs() -> None:
+    """ "every step_size epochs": 12 batches each."""
+    found = tw.schedules.get("step(size=10 epochs)").over(epochs=30, total=360)
+    np.testing.assert_allclose(found.factor(np.arange(360), 360), 0.1 ** (np.arange(360) // 120), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "holds"),
+    [
+        ("one_over_t", True),
+        ("inverse_time", True),
+        ("constant", False),
+        ("inverse_sqrt", False),
+        ("exponential", False),
+    ],
+)
+def test_robbins_and_monro(schedule: str, holds: bool) -> None:
+    assert bool(tw.schedules.get(schedule).robbins_monro) is holds
+
+
+def test_momentum_that_grows() -> None:
+    """From 0.5 to 0.99, which the last step has."""
+    ramp = tw.schedules.get("momentum: ramp(start=0.5, end=0.99)")
+    values = tw.schedules.shown(ramp, 60)["momentum"]
+    assert values[0] == 0.5
+    assert values[-1] == pytest.approx(0.99)
+    assert (np.diff(values) > 0).all()
+
+
+def test_a_fixed_rate_oscillates_at_the_minimum() -> None:
+    path = tw.descend("quadratic", start=[0.0, 0.0], optimizer="sgd", lr=0.1, noise=1.0, steps=20_000)
+    η, λ = 0.1, np.array([1.0, 10.0])
+    np.testing.assert_allclose(path.points[1000:].std(axis=0), np.sqrt(η / (2 * λ - η * λ**2)), rtol=0.08)
+
+
+def test_too_low_a_good_and_too_high_a_rate() -> None:
+    low, good, high = tw.descend("x^2-4x+6", start=[4.0], lr=[0.01, 0.2, 1.1], steps=40).losses[:, -1]
+    assert 2 <= good < 2.0001 < low < 4 < 1e3 < high
+    assert "diverg" in told("descend", "x^2-4x+6", "--start", "4", "--rate", "1.1", "--steps", "40")
+
+
+# 2 · calculus
+
+
+def test_the_derivative_and_its_limit() -> None:
+    said = told("derivative", "3x³-2x+1", "--limit", "--at", "1")
+    assert "→ 9x² − 2 as h → 0" in said
+    ahead, behind = ((3 * x**3 - 2 * x + 1 - 2) / h for h in (0.01, -0.01) for x in [1 + h])
+    assert f"{ahead:.4f}" in said
+    assert f"{behind:.4f}" in said
+    assert tw.derivative("3x³-2x+1")(2.0) == 9 * 4 - 2
+
+
+def test_partial_derivatives() -> None:
+    gradient = tw.gradient("3x*y²+4x³-5y²+1")
+    np.testing.assert_allclose(gradient(2.0, 3.0), [3 * 9 + 12 * 4, 6 * 2 * 3 - 10 * 3])
+    np.testing.assert_allclose(tw.gradient("3(x-2)²+(y-2)²")(5.0, 7.0), [6 * 3, 2 * 5])
+
+
+def test_the_chain_rule() -> None:
+    found = tw.derivative("(2x-1)^3")
+    assert found(4.0) == 6 * 7**2
+    assert "chain, power" in str(found)
+
+
+@pytest.mark.parametrize("way", [{}, {"grid": True}, {"start": 4.0}], ids=["square and derivative", "grid", "descent"])
+def test_ways_to_one_minimum(way: dict[str, Any]) -> None:
+    words = [f"--{name}" if given is True else f"--{name}={given}" for name, given in way.items()]
+    assert "x = 2 " in told("minimum", "x^2-4x+6", *words)
+
+
+def test_completing_the_square_and_the_second_derivative() -> None:
+    said = told("minimum", "x^2-4x+6")
+    assert "(x − 2)² + 2, by completing the square" in said
+    assert "minimum: f″ > 0" in said
+
+
+def one_variable(slope: Any, x: float, η: float, steps: int) -> list[float]:
+    path = [x]
+    for _ in range(steps):
+        path.append(path[-1] - η * slope(path[-1]))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "slope", "start", "rate", "steps"),
+    [
+        *(("x^2-4x+6", lambda x: 2 * x - 4, 4.0, η, 10) for η in (0.2, 0.01, 1.0)),
+        *(("x*sin(x)", lambda x: math.sin(x) + x * math.cos(x), *case) for case in ((2.5, 0.25, 10), (1.5, 0.25, 10))),
+        *(("x*sin(x)", lambda x: math.sin(x) + x * math.cos(x), *case) for case in ((2.5, 1.0, 5), (2.5, 0.05, 5))),
+    ],
+)
+def test_descents_of_the_notebook(text: str, slope: Any, start: float, rate: float, steps: int) -> None:
+    due = one_variable(slope, start, rate, steps)
+    found = tw.descend(text, start=[start], optimizer="gradient_descent", lr=rate, steps=steps).points
+    np.testing.assert_allclose(found.ravel(), due, rtol=1e-12)
+
+
+def test_the_steps_are_printed() -> None:
+    said = told("descend", "x^2-4x+6", "--start", "4", "--rate", "0.2", "--steps", "10", "--steps-table")
+    for k, x in enumerate(one_variable(lambda x: 2 * x - 4, 4.0, 0.2, 10)):
+        assert any(line.split()[:2] == [str(k), f"{x:.5g}"] for line in said.splitlines()), (k, x)
+
+
+def test_momentum_leaves_a_local_minimum() -> None:
+    path = tw.descend("x^4/4-x^3/3-x^2+0.2x", start=[-2.0], optimizer=["sgd", "momentum"], lr=0.05, steps=200)
+    stays, leaves = path.points[:, -1]
+    assert stays == pytest.approx(-1.062, abs=1e-3)
+    assert leaves == pytest.approx(1.966, abs=1e-3)
+    assert path.losses[1, -1] < path.losses[0, -1]
+
+
+# 5 · losses
+
+
+@pytest.mark.parametrize(("loss", "values"), [("l1", [2.0, 10.0]), ("l2", [4.0, 100.0])])
+def test_l1_and_l2(loss: str, values: list[float]) -> None:
+    outputs, targets = torch.tensor([3.0, 11.0]), torch.ones(2)
+    found = tw.losses.get(loss)
+    assert found.per_sample(outputs, targets).tolist() == values
+    assert float(found(outputs, targets)) == sum(values) / 2
+
+
+def test_losses_are_likelihoods() -> None:
+    """Minus the logarithm of the densities; the outputs that are best are the median and the mean."""
+    y = torch.tensor([0.0, 1.0, 2.0, 3.0, 20.0])
+    laplace, normal = (tw.losses.from_distribution(name, fixed={"scale": 1.0}) for name in ("laplace", "normal"))
+    grid = torch.linspace(0, 20, 2001)
+    for loss, best, each in (
+        (laplace, 2.0, lambda m: (y - m).abs() + math.log(2)),
+        (normal, 5.2, lambda m: (y - m) ** 2 / 2 + math.log(2 * math.pi) / 2),
+    ):
+        values = torch.stack([loss(torch.full((5,), float(m)), y) for m in grid])
+        assert float(values[100]) == pytest.approx(float(each(float(grid[100])).mean()), rel=1e-5)
+        assert float(grid[values.argmin()]) == pytest.approx(best, abs=0.02)
+
+
+def test_entropy() -> None:
+    """Of a fair coin, and of a die with five sides alike."""
+    for p in ([0.5, 0.5], [5 / 6, 1 / 6]):
+        due = -sum(share * math.log(share) for share in p)
+        assert float(tw.losses.entropy(torch.tensor(p))) == pytest.approx(due, rel=1e-6)
+
+
+def test_cross_entropy_with_weights_and_ignored_classes() -> None:
+    x, y, w = (
+        torch.tensor([[2.0, 1.0, 0.1], [0.5, 2.5, 0.3], [1.0, 1.0, 1.0]]),
+        torch.tensor([0, 2, -100]),
+        (1.0, 2.0, 3.0),
+    )
+    each = [-w[c] * float(torch.log_softmax(row, 0)[c]) for row, c in zip(x[:2], (0, 2), strict=True)]
+    found = tw.losses.CrossEntropy(weight=w)(x, y)
+    assert float(found) == pytest.approx(sum(each) / (w[0] + w[2]), rel=1e-6)
+
+
+def test_divergences_forward_and_reverse() -> None:
+    p, q = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.3, 0.3, 0.4])
+    forward = float((p * (p / q).log()).sum())
+    reverse = float((q * (q / p).log()).sum())
+    assert forward != pytest.approx(reverse, rel=0.02)
+    assert float(tw.losses.cross_entropy_of(p, q) - tw.losses.entropy(p)) == pytest.approx(forward, rel=1e-5)
+    assert float(tw.losses.KLDiv()(q.log()[None], p[None])) == pytest.approx(forward, rel=1e-5)
+    assert float(tw.losses.KLDiv(reverse=True)(q.log()[None], p[None])) == pytest.approx(reverse, rel=1e-5)
+
+
+def test_triplets() -> None:
+    """Each output is an anchor with its positive and its negative."""
+    torch.manual_seed(0)
+    outputs = torch.randn(4, 3, 5)
+    near, far = (((outputs[:, 0] - outputs[:, k] + 1e-6) ** 2).sum(-1).sqrt() for k in (1, 2))
+    due = float(torch.relu(near - far + 1.0).mean())
+    assert float(tw.losses.TripletMargin()(outputs, torch.zeros(4))) == pytest.approx(due, rel=1e-5)
+
+
+# 3 · generalization
+
+
+def test_cross_validation_meets_the_test_part_once(tmp_path: Path) -> None:
+    few = {**TINY, "optimizers": ["adam"], "schedules": ["constant"], "folds": 3, "grow": 0, "refine": 0}
+    study = tw.compare(**few, store=tmp_path / "folds.db")
+    table = study.table()
+    search = table[table["stage"] == "search"]
+    assert len(search) == 2 * 2 * 3  # rates × seeds × folds
+    assert search["test_loss"].isna().all()
+    means = search.groupby("lr")["validation_loss"].mean()
+    assert study.verdict.best.lr == means.idxmin() or study.verdict.best.value.mean <= means.min() * 1.5
+    assert table["test_loss"].notna().sum() == len(table[table["stage"] != "search"]) // 4 * 1
+
+
+def test_bias_variance_and_noise_add_up() -> None:
+    parts = tw.bias_variance("wave", rates=(0.01,), members=10, epochs=3).table().iloc[0]
+    together = parts["bias"] + parts["variance"] + parts["noise"]
+    assert parts["noise"] == pytest.approx(0.3**2)
+    assert together == pytest.approx(parts["error"], abs=0.02)
+
+
+def test_bagging_draws_with_replacement_and_boosting_weighs_its_stages() -> None:
+    bag = tw.bag("breast-cancer", members=3, epochs=1)
+    assert bag.rows.shape[0] == 3
+    # A sample is in a draw with a chance of 1 − 1/e, so out of one of three with 1 − 0.632³ = 75%.
+    assert 0.65 < bag.out_of_bag["samples"] / 364 < 0.85
+    stages = tw.boost("breast-cancer", members=3, epochs=1, rates=(0.01,), draws=1).table()
+    due = np.log((1 - stages["error"]) / stages["error"])
+    np.testing.assert_allclose(stages["weight"], due, rtol=1e-6)
+
+
+def test_sharpness_is_the_largest_eigenvalue_of_the_hessian() -> None:
+    ready = tw.prepare("wave")
+    torch.manual_seed(0)
+    model = ready.model()
+    inputs, targets = ready.train
+    weights = {name: weight.detach() for name, weight in model.named_parameters()}
+
+    def loss(flat: torch.Tensor) -> torch.Tensor:
+        cut = torch.split(flat, [weight.numel() for weight in weights.values()])
+        named = {name: part.view_as(weight) for (name, weight), part in zip(weights.items(), cut, strict=True)}
+        return nn.functional.mse_loss(torch.func.functional_call(model, named, (inputs,)), targets)
+
+    flat = torch.cat([weight.flatten() for weight in weights.values()])
+    largest = float(torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, flat))[-1])
+    assert tw.sharpness(model, "wave").eigenvalue == pytest.approx(largest, rel=1e-3)
+
+
+def test_early_stopping() -> None:
+    """Patience 2: stopped at the fifth loss, with the weights of the third."""
+    model, stop = nn.Linear(1, 1), tw.regularizers.EarlyStopping(2)
+    for k, loss in enumerate([5.0, 4.0, 3.0, 3.5, 3.6]):
+        nn.init.constant_(model.weight, float(k))
+        assert stop(loss, model) is (k == 4)
+    assert model.weight.item() == 2.0
+
+
+def test_the_norm_penalty_is_half_of_alpha() -> None:
+    model = nn.Linear(3, 2)
+    due = 0.05 * sum(float((w.detach() ** 2).sum()) for w in model.parameters())
+    assert float(tw.regularizers.L2(0.1)(model).detach()) == pytest.approx(due, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["dropout(0.3)", "none"])
+def test_dropout_and_batch_normalization_have_problems_of_their_own(kind: str, tmp_path: Path) -> None:
+    few = {**TINY, "optimizers": ["adam"], "rates": [0.01], "schedules": ["constant"], "epochs": 1, "confirmation": 0}
+    problem = "digits-dropout" if kind != "none" else "digits-batch-norm"
+    study = tw.compare(**few | {"problem": problem, "regularizers": [kind]}, store=tmp_path / "a.db")
+    assert study.table()["validation_loss"].notna().all()
+
+
+def test_regularizers_side_by_side(tmp_path: Path) -> None:
+    kinds = ["none", "l1(1e-4)", "l2(1e-4)", "decoupled_decay(1e-4)", "early_stopping", "label_smoothing(0.1)", "mixup"]
+    kinds += ["input_noise(0.1)", "weight_noise(0.01)", "dropout(0.2)"]
+    few = {**TINY, "optimizers": ["adam"], "rates": [0.01], "schedules": ["constant"], "epochs": 1, "confirmation": 0}
+    study = tw.compare(**few | {"problem": "digits-dropout", "regularizers": kinds}, store=tmp_path / "all.db")
+    assert study.table()["regularizer"].nunique() == len(kinds) == 10
+
+
+# 3 · convolution and size
+
+
+def test_convolutions_as_sums() -> None:
+    f, g = np.array([1.0, 2.0, 3.0]), np.array([0.0, 1.0, 0.5])
+    due = [sum(f[i] * g[t - i] for i in range(3) if 0 <= t - i < 3) for t in range(5)]
+    np.testing.assert_allclose(tw.convolve(f, g, padding="full").values, due)
+    rng = np.random.default_rng(0)
+    image, kernel = rng.normal(size=(5, 6)), rng.normal(size=(3, 3))
+    due = [
+        [sum(image[i + m, j + n] * kernel[2 - m, 2 - n] for m in range(3) for n in range(3)) for j in range(4)]
+        for i in range(3)
+    ]
+    np.testing.assert_allclose(tw.convolve(image, kernel).values, due, rtol=1e-10)
+
+
+SAID = ("35k", "307k", "884k", "663k", "442k", "177M", "16M", "4M")
+
+
+def test_the_weights_of_alexnet() -> None:
+    """In its two halves, weights only: the eight numbers of the document."""
+    kernels = [
+        11 * 11 * 3 * 48 * 2,
+        5 * 5 * 48 * 128 * 2,
+        3 * 3 * 256 * 192 * 2,
+        3 * 3 * 192 * 192 * 2,
+        3 * 3 * 192 * 128 * 2,
+    ]
+    dense = [13 * 13 * 128 * 2 * 2048 * 2, 2048 * 2 * 2048 * 2, 2048 * 2 * 1000]
+    said = told("size", "alexnet-2gpu")
+    for count, written in zip([*kernels, *dense], SAID, strict=True):
+        assert f" {count:,} " in said
+        assert written in (f"{round(count / 1e3)}k", f"{count // 1000}k", f"{count // 10**6}M")
+    assert f"{sum(kernels) + sum(dense):,}" in said
+
+
+def test_a_bottleneck_has_fewer_weights() -> None:
+    plain = nn.Conv2d(128, 128, 3, bias=False)
+    narrow = nn.Sequential(nn.Conv2d(128, 32, 1, bias=False), nn.Conv2d(32, 128, 3, bias=False))
+    counts = [tw.size(one, (128, 16, 16)).parameters for one in (plain, narrow)]
+    assert counts == [147_456, 128 * 32 + 32 * 128 * 9] == [147_456, 40_960]
+
+
+# 2 · which is best
+
+
+def test_the_question_has_an_answer_with_its_doubt(tiny: Study) -> None:
+    verdict = tiny.verdict
+    assert verdict.best.optimizer in ("sgd", "adam")
+    assert verdict.sentence
+    assert json.loads(json.dumps(verdict.to_json()))["entries"]
