@@ -86,6 +86,7 @@ def test_formulas() -> None:
         (("1,2", "1,2,3"), "a kernel of 3 is longer than the 2 elements"),
         (("1,2;3", "1"), "rows of 2, 1 numbers"),
         (("a.csv", "1"), "the signal a.csv does not exist"),
+        (("1,1e999", "1"), "the signal '1,1e999' is not of finite numbers alone"),
         (("1,2", "exp(-x)"), "cannot be convolved"),
         (("1,2", "1", "--padding", "round"), "the padding is 'round'"),
         (("1,2", "1", "--stride", "0"), "the stride is 0"),

@@ -98,7 +98,10 @@ def test_entropy_and_divergence_of_distributions() -> None:
     assert facts["D(Q‖P), reverse"] == pytest.approx([reverse])
     assert facts["H(P, Q) = −Σ p log q"][0] - facts["H(P) = −Σ p log p"][0] == pytest.approx(forward)
     logs = ("kl_div(outputs='log_probabilities', reverse=True)", "--values", "-1,-1", "--targets", "0.5,0.5")
-    assert "mean" in json.loads(run("loss", *logs, "--json"))
+    reverse = [math.exp(-1) * (-1 - math.log(0.5)) * 2]
+    assert json.loads(run("loss", *logs, "--json"))["losses"] == pytest.approx(reverse)
+    gone = json.loads(run("loss", "kl", "--values", "1,0", "--targets", "0.5,0.5", "--json"))["nats"]
+    assert gone["D(P‖Q), forward"] == [None]  # infinite: Q is 0 where P is not
 
 
 @pytest.mark.parametrize(
@@ -110,6 +113,7 @@ def test_entropy_and_divergence_of_distributions() -> None:
         (("loss", "mse", "--targets", "3"), "--targets are compared with --values"),
         (("loss", "mse", "--values", "3,4", "--targets", "1"), "there are 2 outputs, and for targets 1"),
         (("loss", "mse", "--values", "3,x", "--targets", "1,1"), "'x' is not a number"),
+        (("loss", "mse", "--values", "3,nan", "--targets", "1,1"), "is not of finite numbers alone"),
         (("loss", "mse", "--values", "1,2;3", "--targets", "1,1"), "has rows of 2, 1 numbers"),
         (("loss", "mse", "--values", "none.csv", "--targets", "1"), "none.csv does not exist"),
         (("loss", "entropy", "--values", "0.5,0.6"), "are not a distribution"),

@@ -76,6 +76,7 @@ def test_which_start_comes_to_which_minimum(tmp_path: Path) -> None:
     assert (tmp_path / "b.svg").read_bytes().startswith(b"<?xml")
 
 
+@pytest.mark.slow
 def test_how_sharp_the_minima_of_a_study_are(tmp_path: Path) -> None:
     store = tmp_path / "a.db"
     study = tw.compare(

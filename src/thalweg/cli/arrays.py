@@ -34,7 +34,7 @@ def array_of(text: str, what: str) -> np.ndarray:
 
     if (read := _READERS.get(Path(text).suffix.lower())) is not None:
         try:
-            return np.asarray(read(text))
+            return _checked(np.asarray(read(text)), text, what)
         except FileNotFoundError as error:
             raise UsageError(f"the {what} {text} does not exist; give {FORM}.") from error
         except (OSError, ValueError) as error:
@@ -42,7 +42,24 @@ def array_of(text: str, what: str) -> np.ndarray:
     rows = [[_number(word.strip(), text, what) for word in row.split(",")] for row in text.split(";")]
     if len({len(row) for row in rows}) > 1:
         raise UsageError(f"the {what} {short(text)!r} has rows of {', '.join(str(len(r)) for r in rows)} numbers.")
-    return np.array(rows[0] if len(rows) == 1 else rows)
+    return _checked(np.array(rows[0] if len(rows) == 1 else rows), text, what)
+
+
+def _checked(numbers: np.ndarray, text: str, what: str) -> np.ndarray:
+    import numpy as np
+
+    if numbers.dtype.kind not in "biuf" or not numbers.size or not np.isfinite(numbers).all():
+        raise UsageError(f"the {what} {short(text)!r} is not of finite numbers alone; give {FORM}.")
+    return numbers
+
+
+def plain(numbers: np.ndarray) -> Any:
+    """Nested lists for JSON: null for a number that is not finite."""
+    import numpy as np
+
+    values = numbers.astype(object)
+    values[~np.isfinite(numbers)] = None
+    return values.tolist()
 
 
 def _number(word: str, text: str, what: str) -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import typer
 
-from .listing import columns_of, print_table
+from .listing import columns_of, print_table, print_words
 from .options import Bounds, Json
 from .picture import Drawn, check_picture, write_picture
 from .result import bounds_of, finite, print_json, records
@@ -45,7 +46,9 @@ def basins(
         print_json(facts | {"steps": result.steps, "starts": list(result.labels.shape), "minima": rows})
         return
     grid = " × ".join(map(str, result.labels.shape))
-    print(f"{result.surface}: {grid} starts, {result.formula.label} at rate {result.rate:g}, {steps} steps\n")
+    at = "" if math.isnan(result.rate) else f" at rate {result.rate:g}"
+    print_words(f"{result.surface}: {grid} starts, {result.formula.label}{at}, {steps} steps")
+    print()
     headings = {v: v for v in result.surface.variables}
     print_table(columns_of(table, headings | {"loss": "loss", "share": "starts", "steps": "steps to it"}, ("share",)))
     print("The last row is of the starts that come to none; the steps are their median.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .arrays import FORM, array_of, written
+from .arrays import FORM, array_of, plain, written
 from .derivative import SETTINGS
 from .listing import columns, print_table
 from .options import Everything
@@ -60,7 +60,7 @@ def convolve(
     if output is not None:
         write_picture(output, result.picture, MOVING)
     if json:
-        facts = {"mode": result.mode, "values": result.values.tolist()}
+        facts = {"mode": result.mode, "values": plain(result.values)}
         more = {"at": result.at.tolist(), "error": result.error} if isinstance(result, ContinuousConvolution) else {}
         print_json(facts | more, indent=None)
     elif output is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .arrays import array_of, written
+from .arrays import array_of, plain, written
 from .derivative import SETTINGS
 from .listing import Entry, also_called, columns, documented, entry, print_table, print_words
 from .options import Everything
@@ -109,7 +109,8 @@ def _computed(name: str, values: str, targets: str | None, json: bool) -> None:
     mean = float(kind(outputs, due))
     total = float(each.sum())
     if json:
-        print_json({"loss": kind.label, "losses": each.tolist(), "mean": mean, "sum": total})
+        rows = plain(each.numpy())
+        print_json({"loss": kind.label, "losses": rows, "mean": finite(mean), "sum": finite(total)})
         return
     first = [due[:, None] if due.ndim == 1 else due] if due is not None else []
     parts = (outputs.reshape(len(each), -1), *first, each)
