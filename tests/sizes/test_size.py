@@ -85,9 +85,6 @@ def test_googlenet_block_by_block() -> None:
         assert (each[name]["weights"], each[name]["multiply_adds"]) == (weights, weights * area), name
         assert each[name]["biases"] == ones + before3 + threes + before5 + fives + pooled
         assert each[name]["output"] == (1, ones + threes + fives + pooled, side[name[9]], side[name[9]])
-    # Szegedy et al. 2015, table 1, in millions; its 54 of inception5a is not what its own channels make.
-    table = dict(zip(INCEPTIONS, (128, 304, 73, 88, 100, 119, 170, 51, 71), strict=True))
-    assert all(abs(each[name]["multiply_adds"] / 1e6 - ops) < 1 for name, ops in table.items())
     assert size.parameters == 6_998_552
 
 

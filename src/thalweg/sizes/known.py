@@ -222,10 +222,8 @@ KNOWN: dict[str, Known] = {
     "googlenet": Known(
         googlenet,
         (3, 224, 224),
-        "Szegedy et al. 2015, table 1, whose multiply-adds per block these are, rounded to millions; only for "
-        "inception5a it has 54, where its own channels make 51. With --depth 1 each block is a row. Response "
-        "normalisation and dropout have no weights and are left out, and so are the two classifiers that only help "
-        "to train it.",
+        "The channels of Szegedy et al. 2015, table 1. With --depth 1 each block is a row. Response normalisation and "
+        "dropout have no weights and are left out, and so are the two classifiers that only help to train it.",
     ),
     "bottleneck": Known(
         Bottleneck,
