@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo gallery test test-all lint bench clean
+.PHONY: setup demo gallery docs test test-all lint bench clean
 
 setup: $(STAMP)
 
@@ -18,6 +18,10 @@ demo: setup
 
 gallery: setup
 	$(BIN)/python docs/gallery.py
+
+# The site, in site/; THALWEG_LIVE=1 draws its pictures so that they can be turned and played.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: setup
 	$(BIN)/ruff check .
@@ -51,4 +55,4 @@ bench: setup
 	$(BIN)/python benchmarks/halving.py
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs site

@@ -45,8 +45,9 @@ def test_float32_stays_near_float64(case: Case, shape: list[int], seed: int) -> 
     # Beside where it began: a weight that ends next to 0 has lost digits in the difference of two large ones.
     size = float(expected.weight.norm() + w.norm())
     assert float((path.weight.double() - expected.weight).norm()) <= 1e-5 * size
+    largest = torch.finfo(torch.float32).max  # which a state may outgrow, where averages are overwritten
     for name, value in expected.states.items():
-        assert difference(path.states[name], value) <= 1e-5, name
+        assert difference(path.states[name].clamp(-largest, largest), value.clamp(-largest, largest)) <= 1e-5, name
 
 
 EDGES = [0.0, -0.0, 1e-45, -1e-40, 1e-20, 1e18, -1e30, 3e38, float("inf"), -float("inf"), float("nan")]

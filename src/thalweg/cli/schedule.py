@@ -98,7 +98,7 @@ def _facts(kind: Schedule, epochs: int | None = None) -> dict[str, object]:
     }
 
 
-def _one(kind: Schedule, values: dict[str, np.ndarray], epochs: int | None) -> str:
+def _one(kind: Schedule, values: dict[str, np.ndarray], epochs: int | None = None) -> str:
     from ..pictures.numbers import short
 
     width = max(map(len, values))
