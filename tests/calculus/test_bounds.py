@@ -11,7 +11,7 @@ import thalweg as tw
 from thalweg.calculus.extent import degree, multiplies_out
 from thalweg.errors import ThalwegError
 
-from ..cases import share
+from ..cases import share, times
 from .corpus import anything, attacks, families
 from .test_derivative import STEPPED
 from .test_function import EVERYTHING
@@ -75,7 +75,9 @@ def test_descents_on_what_once_fell() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("use", USES)
-@pytest.mark.parametrize("texts", [[*families(), *STEPPED, EVERYTHING], anything(80)], ids=["families", "anything"])
+@pytest.mark.parametrize(
+    "texts", [[*families(), *STEPPED, EVERYTHING], anything(times(80))], ids=["families", "anything"]
+)
 def test_families(use: str, texts: list[str]) -> None:
     for text in share(texts, part=[*USES].index(use)):
         asked(text, USES[use])

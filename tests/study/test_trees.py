@@ -23,6 +23,8 @@ from thalweg.errors import PlanError, ProblemError
 from thalweg.problem.prepare import prepare
 from thalweg.samples import Samples, Weighted
 
+from ..cases import mostly_slow, share
+
 DOUBLE = torch.float64
 _draw = torch.Generator().manual_seed(0)
 A, B = torch.randn(90, 6, generator=_draw, dtype=DOUBLE), torch.randn(90, 3, generator=_draw, dtype=DOUBLE)
@@ -179,7 +181,7 @@ def study(problem: tw.Problem, store: Path, **asked: Any) -> tw.Study:
 EVERYDAY = ("inputs by name", "weights", "no targets")
 
 
-@pytest.mark.parametrize("form", [pytest.param(f, marks=() if f in EVERYDAY else pytest.mark.slow) for f in FORMS])
+@pytest.mark.parametrize("form", mostly_slow(share([*FORMS], *EVERYDAY, of=2), *EVERYDAY))
 def test_every_form_trains_alike_in_every_way(form: str, tmp_path: Path) -> None:
     problem, curves = tw.Problem(**FORMS[form], name="form"), {}
     for way, name in (("compiled", "compiled"), ("stacked", "stacked"), (False, "alone")):
