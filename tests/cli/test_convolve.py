@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
 import thalweg as tw
-from thalweg.cli.main import app
+from tests.cli import asked
 
-
-def run(*words: str, status: int = 0) -> str:
-    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["convolve", *words])
-    assert result.exit_code == status, result.output
-    return result.output
+run = partial(asked.run, "convolve")
 
 
 def test_each_sum_is_written_out() -> None:

@@ -8,15 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from thalweg.cli.main import app
-
-
-def run(*words: str, status: int = 0) -> str:
-    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, list(words))
-    assert result.exit_code == status, result.output
-    return result.output
+from tests.cli.asked import run
 
 
 def test_rules_in_the_terminal() -> None:

@@ -7,16 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import thalweg as tw
-from thalweg.cli.main import app
-
-
-def run(*words: str, status: int = 0) -> str:
-    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, list(words))
-    assert result.exit_code == status, result.output
-    return result.output
+from tests.cli.asked import run
 
 
 def test_the_ends_of_every_path() -> None:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 
 import pytest
-from typer.testing import CliRunner
 
-from thalweg.cli.main import app
+from tests.cli import asked
 from thalweg.formulas import FORMULAS
 
-
-def run(*words: str, status: int = 0, width: int = 160) -> str:
-    result = CliRunner(env={"COLUMNS": str(width)}).invoke(app, ["formula", *words])
-    assert result.exit_code == status, result.output
-    return result.output
+run = partial(asked.run, "formula", columns=160)
 
 
 @pytest.mark.parametrize("width", [80, 160])
 def test_the_table_holds_every_rule(width: int) -> None:
-    words = run(width=width).split()
+    words = run(columns=width).split()
     assert [name for name in FORMULAS if name not in words] == []
 
 

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
+from functools import partial
 
 import pytest
-from typer.testing import CliRunner
 
-from thalweg.cli.main import app
+from tests.cli import asked
+from tests.cli.asked import refused
 from thalweg.losses import LOSSES
 from thalweg.regularizers import REGULARIZERS
 
-
-def run(*words: str, status: int = 0) -> str:
-    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, list(words))
-    assert result.exit_code == status, result.output
-    assert max(map(len, result.output.splitlines())) <= 80 or status or "--json" in words
-    return result.output
+run = partial(asked.run, fits=True)
 
 
 @pytest.mark.parametrize(("command", "names"), [("loss", [*LOSSES, "entropy"]), ("regularizer", list(REGULARIZERS))])
@@ -126,19 +120,4 @@ def test_entropy_and_divergence_of_distributions() -> None:
     ],
 )
 def test_wrong_use_is_one_sentence(words: tuple[str, ...], said: str) -> None:
-    shown = run(*words, status=2)
-    assert said in shown
-    assert shown.startswith("thalweg: ")
-    assert shown.count("\n") == 1
-
-
-def test_help_needs_no_torch() -> None:
-    code = (
-        "import sys; from thalweg.cli.main import app; from typer.testing import CliRunner\n"
-        "for word in ('loss', 'regularizer', 'convolve'):\n"
-        "    shown = CliRunner().invoke(app, [word, '--help'])\n"
-        "    assert shown.exit_code == 0 and 'Example: thalweg ' + word in shown.output\n"
-        "print({'torch', 'numpy', 'plotly', 'sympy'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
+    assert said in refused(*words)

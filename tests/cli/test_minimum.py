@@ -5,15 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from typer.testing import CliRunner
 
-from thalweg.cli.main import app
-
-
-def run(*words: str, status: int = 0) -> str:
-    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, list(words))
-    assert result.exit_code == status, result.output
-    return result.output
+from tests.cli.asked import run
 
 
 def test_in_the_terminal() -> None:

@@ -8,16 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from thalweg.cli.main import app
+from tests.cli.asked import run
 from thalweg.gallery import PICTURES, names
-
-
-def run(*words: str, status: int = 0) -> str:
-    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, list(words))
-    assert result.exit_code == status, result.output
-    return result.output
 
 
 def test_the_list_names_every_picture_in_eighty_columns() -> None:

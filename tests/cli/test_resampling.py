@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 import thalweg as tw
-from thalweg.cli.main import app
+from tests.cli import asked
+from tests.cli.asked import refused
 
-
-def run(*words: str, status: int = 0) -> str:
-    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, list(words))
-    assert result.exit_code == status, result.output
-    assert max(map(len, result.output.splitlines())) <= 80 or status or "--json" in words
-    return result.output
+run = partial(asked.run, fits=True)
 
 
 def test_the_parts_of_an_error() -> None:
@@ -114,19 +108,4 @@ def test_how_sharp_the_minima_of_a_study_are(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_use_is_one_sentence(words: tuple[str, ...], said: str) -> None:
-    shown = run(*words, status=1 if words[0] == "sharpness" else 2)
-    assert said in shown
-    assert shown.startswith("thalweg: ")
-    assert shown.count("\n") == 1
-
-
-def test_help_needs_no_torch() -> None:
-    code = (
-        "import sys; from thalweg.cli.main import app; from typer.testing import CliRunner\n"
-        "for word in ('bias-variance', 'bag', 'boost', 'basins', 'sharpness'):\n"
-        "    shown = CliRunner(env={'COLUMNS': '120'}).invoke(app, [word, '--help'])\n"
-        "    assert shown.exit_code == 0 and 'Example: thalweg ' + word in shown.output\n"
-        "print({'torch', 'numpy', 'plotly', 'sympy'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
+    assert said in refused(*words, status=1 if words[0] == "sharpness" else 2)

@@ -5,22 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
+from tests.cli import asked
 from thalweg import schedules
-from thalweg.cli.main import app
+
+run = partial(asked.run, columns=160)
 
 ROOT = Path(__file__).parents[2]
-
-
-def run(*words: str, status: int = 0) -> str:
-    result = CliRunner(env={"COLUMNS": "160"}).invoke(app, list(words))
-    assert result.exit_code == status, result.output
-    return result.output
 
 
 def test_the_list_holds_every_schedule_with_its_robbins_monro_answer() -> None:

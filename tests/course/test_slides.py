@@ -282,8 +282,9 @@ def test_cross_validation_meets_the_test_part_once(tmp_path: Path) -> None:
     assert len(search) == 2 * 2 * 3  # rates × seeds × folds
     assert search["test_loss"].isna().all()
     means = search.groupby("lr")["validation_loss"].mean()
-    assert study.verdict.best.lr == means.idxmin() or study.verdict.best.value.mean <= means.min() * 1.5
-    assert table["test_loss"].notna().sum() == len(table[table["stage"] != "search"]) // 4 * 1
+    confirmed = table[table["stage"] != "search"]
+    assert means.idxmin() in set(confirmed["lr"])
+    assert table["test_loss"].notna().sum() == len(confirmed) // 4
 
 
 def test_bias_variance_and_noise_add_up() -> None:

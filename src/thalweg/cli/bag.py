@@ -32,9 +32,9 @@ def bag(
     from ..resampling.bagging import bag as run
 
     check_saved(output)
-    ensemble = run(problem, optimizer, rate, members, epochs, schedule, batch_size, regularizer, seed)
-    ready = prepare(load(problem))
-    scores = compared(ensemble, ready, "member")
+    declared = load(problem)
+    ensemble = run(declared, optimizer, rate, members, epochs, schedule, batch_size, regularizer, seed)
+    scores = compared(ensemble, prepare(declared), "member")
     unseen = dict(ensemble.out_of_bag)
     samples = int(unseen.pop("samples"))
     if unseen:

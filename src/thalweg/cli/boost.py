@@ -37,8 +37,9 @@ def boost(
     from ..resampling.boosting import boost as run
 
     check_saved(output)
+    declared = load(problem)
     ensemble = run(
-        problem,
+        declared,
         split(optimizers),
         parse_rates(rates),
         members,
@@ -49,7 +50,7 @@ def boost(
         shrinkage,
         seed,
     )
-    scores = compared(ensemble, prepare(load(problem)), "stage")
+    scores = compared(ensemble, prepare(declared), "stage")
     if ensemble.classes is None:  # a stage after the first answers residuals, which alone is no answer
         scores.pop("one stage, on average")
     table = ensemble.table()

@@ -182,12 +182,16 @@ def direction_of(name: str) -> float | None:
         return None
 
 
-def scale_of(name: str) -> Scale:
+def scale_of(name: str, loss: Scale = ANY) -> Scale:
     """The lowest and the highest value of the metric that tables call so; `ANY` where it is none of this package's.
+
+    `loss` is that of the problem's own loss, which every table calls "loss".
 
     >>> scale_of("mse"), scale_of("accuracy"), scale_of("own")
     ((0.0, inf), (0.0, 1.0), (-inf, inf))
     """
+    if name == "loss":
+        return loss
     try:
         found = get_metric(name)
     except ProblemError:

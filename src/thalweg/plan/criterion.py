@@ -73,7 +73,7 @@ class Criterion:
         assert sign is not None
         if known is not None and sign != known:
             raise PlanError(f"by_metric={by_metric!r}: of {metric} the other end is the better one; give {metric!r}.")
-        return cls(metric, sign, _epochs(judge), scale=loss_scale if metric == "loss" else scale_of(metric))
+        return cls(metric, sign, _epochs(judge), scale=scale_of(metric, loss_scale))
 
     @property
     def by_metric(self) -> str:

@@ -255,7 +255,7 @@ class Plan:
 
     def scale(self, metric: str) -> Scale:
         """The lowest and the highest value that a metric, or the loss, can have."""
-        return self.loss_scale if metric == "loss" else scale_of(metric)
+        return scale_of(metric, self.loss_scale)
 
     @property
     def runs(self) -> int:

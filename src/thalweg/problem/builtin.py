@@ -24,35 +24,22 @@ LENGTH = 32  # of a sequence of `text`, in characters
 
 def digits() -> Problem:
     """Handwritten digits, 8×8 pixels, ten classes; a network 64-64-10 with ReLU."""
-    from sklearn.datasets import load_digits
-
-    inputs, targets = load_digits(return_X_y=True)
-    return _problem("digits", partial(_network, 64, 64, 10), _split(inputs / 16, targets), "cross_entropy", "accuracy")
+    return _digits("digits", partial(_network, 64, 64, 10))
 
 
 def digits_cnn() -> Problem:
     """The same digits as images; two 3×3 convolutions with pooling, then a linear layer."""
-    from sklearn.datasets import load_digits
-
-    inputs, targets = load_digits(return_X_y=True)
-    images = (inputs / 16).reshape(-1, 1, 8, 8)
-    return _problem("digits-cnn", _digits_convolutions, _split(images, targets), "cross_entropy", "accuracy")
+    return _digits("digits-cnn", _digits_convolutions, (1, 8, 8))
 
 
 def digits_dropout() -> Problem:
     """The digits with a dropout layer behind the ReLU, which drops nothing until dropout(p) sets it."""
-    from sklearn.datasets import load_digits
-
-    inputs, targets = load_digits(return_X_y=True)
-    return _problem("digits-dropout", _with_dropout, _split(inputs / 16, targets), "cross_entropy", "accuracy")
+    return _digits("digits-dropout", _with_dropout)
 
 
 def digits_batch_norm() -> Problem:
     """The digits with batch normalization before the ReLU."""
-    from sklearn.datasets import load_digits
-
-    inputs, targets = load_digits(return_X_y=True)
-    return _problem("digits-batch-norm", _with_batch_norm, _split(inputs / 16, targets), "cross_entropy", "accuracy")
+    return _digits("digits-batch-norm", _with_batch_norm)
 
 
 def breast_cancer() -> Problem:
@@ -148,6 +135,14 @@ def _each_line_once(page: str) -> str:
     printable = "".join(character for character in page if character == "\n" or " " <= character <= "~")
     lines = [line.strip() for line in printable.split("\n")]
     return "\n".join(dict.fromkeys(line for line in lines if re.match(r"[^+|]*[A-Za-z]", line)))
+
+
+def _digits(name: str, model: Callable[[], nn.Module], shape: tuple[int, ...] = (64,)) -> Problem:
+    from sklearn.datasets import load_digits
+
+    inputs, targets = load_digits(return_X_y=True)
+    parts = _split((inputs / 16).reshape(-1, *shape), targets)
+    return _problem(name, model, parts, "cross_entropy", "accuracy")
 
 
 def _network(inputs: int, width: int, outputs: int, activation: type[nn.Module] = nn.ReLU) -> nn.Module:

@@ -588,18 +588,7 @@ def _same_study(path: Path, facts: dict[str, Any], planned: Plan, limit: Limit |
     stored = as_now(before)
     new = json.loads(json.dumps(planned.to_json()))
     words = {"batch_sizes": "batch sizes", "seeds": "number of seeds", "epochs": "number of epochs"}
-    derived = {
-        "directions",
-        "loss_scale",
-        "specs",
-        "states",
-        "applies",
-        "defaults",
-        "grown",
-        "looks",
-        "refined",
-        "untuned",
-    }
+    derived = {"directions", "specs", "states", "applies", "defaults", "grown", "looks", "refined", "untuned"}
     derived |= {"grow", "refine", "usual"} - set(before)
     derived |= {"confirmation_epochs", "swaps", "loss_scale"}
     if new["confirmation"] in [look["seeds"] for look in stored["looks"]]:  # it has been extended since

@@ -36,8 +36,9 @@ def answer(factor: Factor, name: str, verdict: Verdict, setting: str, scope: str
     if len(entries) == 1:
         return f"{first} has a {value} on {name}, over {over}; no other {factor.kind.words} was compared.{scope}"
     if not any(e.may_be_best for e in entries[1:]):
-        level = "no other comes level"
-        return f"{first} is best on {name}: {value} over {over} and {level}.{_others(factor, verdict)}{scope}"
+        return (
+            f"{first} is best on {name}: {value} over {over} and no other comes level.{_others(factor, verdict)}{scope}"
+        )
     as_good = listed([shown(e.setting[factor.name]) for e in entries[1:] if e.may_be_best])
     words = f"{first} has the {by.extreme} {value} on {name}, over {over}; {as_good} may be as good."
     return f"{words} {_price(factor, verdict)}{_others(factor, verdict)}{scope}"
