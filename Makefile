@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo gallery docs test test-all lint bench clean
+.PHONY: setup demo gallery docs messages test test-all lint bench clean
 
 setup: $(STAMP)
 
@@ -22,6 +22,10 @@ gallery: setup
 # The site, in site/; THALWEG_LIVE=1 draws its pictures so that they can be turned and played.
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# What is said, collected into src/thalweg/locale, where its translations are edited.
+messages: setup
+	$(BIN)/python docs/messages.py
 
 lint: setup
 	$(BIN)/ruff check .

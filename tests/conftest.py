@@ -30,6 +30,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What this machine trusts is remembered elsewhere while tests run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("THALWEG_LANGUAGE", "en")
         yield
 
 

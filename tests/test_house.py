@@ -19,7 +19,19 @@ import thalweg
 ROOT = Path(thalweg.__file__).parent
 # From the ground up: a room's files import from their own room and from those before it.
 ROOMS = (
-    *("errors", "typeset", "files", "version", "numbers", "aliases", "arguments", "calls", "samples", "pictures"),
+    *(
+        "errors",
+        "language",
+        "typeset",
+        "files",
+        "version",
+        "numbers",
+        "aliases",
+        "arguments",
+        "calls",
+        "samples",
+        "pictures",
+    ),
     *("calculus", "convolution", "formulas"),
     *(
         "kernels",

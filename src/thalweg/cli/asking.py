@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ..language import say
+
 if TYPE_CHECKING:
     from ..engine.forecast import Forecast
 
@@ -23,4 +25,4 @@ def asks(yes: bool, quiet: bool) -> Callable[[Forecast], bool] | None:
         return None
     if yes:
         return lambda would: True
-    return lambda would: typer.confirm("That is more than an hour. Begin?", default=False, err=True)
+    return lambda would: typer.confirm(say("That is more than an hour. Begin?"), default=False, err=True)

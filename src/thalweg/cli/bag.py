@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..language import mark, say
 from .ensembles import Saved, check_saved, compared, show
 from .options import BatchSize, Json, Problem
 from .result import finite
@@ -34,14 +35,19 @@ def bag(
     check_saved(output)
     declared = load(problem)
     ensemble = run(declared, optimizer, rate, members, epochs, schedule, batch_size, regularizer, seed)
-    scores = compared(ensemble, prepare(declared), "member")
+    scores = compared(ensemble, prepare(declared), mark("one member, on average"))
     unseen = dict(ensemble.out_of_bag)
     samples = int(unseen.pop("samples"))
     if unseen:
         scores["out of the bag, on training samples"] = unseen
-    words = (
-        f"{ensemble.name}: {members} models, each trained by {optimizer} at rate {rate:g} on a resample; "
-        f"{samples:,} training samples were left out by at least one of them."
+    words = say(
+        "{name}: {members} models, each trained by {optimizer} at rate {rate:g} on a resample; "
+        "{samples:,} training samples were left out by at least one of them.",
+        name=ensemble.name,
+        members=members,
+        optimizer=optimizer,
+        rate=rate,
+        samples=samples,
     )
     facts = {"out_of_bag": {"samples": samples} | {k: finite(v) for k, v in unseen.items()}}
     show(ensemble, scores, words, output, json, **facts)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..language import say
 from .listing import columns_of, print_table, print_words
 from .options import Bounds, Json
 from .picture import Drawn, check_picture, write_picture
@@ -46,11 +47,20 @@ def basins(
         print_json(facts | {"steps": result.steps, "starts": list(result.labels.shape), "minima": rows})
         return
     grid = " × ".join(map(str, result.labels.shape))
-    at = "" if math.isnan(result.rate) else f" at rate {result.rate:g}"
-    print_words(f"{result.surface}: {grid} starts, {result.formula.label}{at}, {steps} steps")
+    at = "" if math.isnan(result.rate) else say(" at rate {rate:g}", rate=result.rate)
+    print_words(
+        say(
+            "{surface}: {starts} starts, {label}{at}, {steps} steps",
+            surface=result.surface,
+            starts=grid,
+            label=result.formula.label,
+            at=at,
+            steps=steps,
+        )
+    )
     print()
     headings = {v: v for v in result.surface.variables}
     print_table(columns_of(table, headings | {"loss": "loss", "share": "starts", "steps": "steps to it"}, ("share",)))
-    print("The last row is of the starts that come to none; the steps are their median.")
+    print(say("The last row is of the starts that come to none; the steps are their median."))
     if output is not None:
         print(output)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..language import say
 from .listing import columns_of, print_table, print_words
 from .options import BatchSize, Hyperparameters, Json, Problem, Schedules
 from .picture import Drawn, check_picture, write_picture
@@ -65,6 +66,6 @@ def bias_variance(
     bias = f"bias{squared}" + ("" if result.known else " and noise")
     headings = {name: name for name in result.varied} | {"error": result.measure, "bias": bias, "variance": "variance"}
     print_table(columns_of(result.table(), headings | ({"noise": "noise"} if result.known else {}), intervals=True))
-    print_words("Means over the validation samples, with half the width of their 95% intervals.")
+    print_words(say("Means over the validation samples, with half the width of their 95% intervals."))
     if output is not None:
         print(output)

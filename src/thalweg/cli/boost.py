@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from ..language import mark, say
 from .ensembles import Saved, check_saved, compared, show
 from .listing import columns_of, print_table
 from .options import BatchSize, Json, Problem, Schedules
 from .result import split
 
+ALONE = mark("one stage, on average")
 EXAMPLE = "Example: thalweg boost breast-cancer --rates 0.01 --members 5 --epochs 3"
 
 
@@ -50,14 +52,20 @@ def boost(
         shrinkage,
         seed,
     )
-    scores = compared(ensemble, prepare(declared), "stage")
+    scores = compared(ensemble, prepare(declared), ALONE)
     if ensemble.classes is None:  # a stage after the first answers residuals, which alone is no answer
-        scores.pop("one stage, on average")
+        scores.pop(say(ALONE, member=say(ALONE)))
     table = ensemble.table()
     table.insert(0, "stage", range(1, len(table) + 1))
     if not json:
         shown = {c: c.replace("_", " ") for c in table.columns if table[c].nunique() > 1 or c in ("lr", "weight")}
         print_table(columns_of(table, shown))
         print()
-    words = f"{ensemble.name}: {len(ensemble)} stage{'s' * (len(ensemble) > 1)} of {members}"
+    words = say(
+        "{name}: {stages} stage{s} of {members}",
+        name=ensemble.name,
+        stages=len(ensemble),
+        s="s" * (len(ensemble) > 1),
+        members=members,
+    )
     show(ensemble, scores, words, output, json)

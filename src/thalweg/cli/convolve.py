@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
+from ..language import mark, say
 from .arrays import FORM, array_of, plain, written
 from .derivative import SETTINGS
 from .listing import columns, print_table
@@ -99,7 +100,7 @@ def _print_integrals(result: ContinuousConvolution) -> None:
 
     sign = "∗" if result.mode == "convolution" else "⋆"
     f, g = (name or letter for name, letter in zip(result.names, "fg", strict=True))
-    print(f"({f}) {sign} ({g}), error at most {short(result.error, 2)}\n")
+    print(say("({f}) {sign} ({g}), error at most {error}\n", f=f, sign=sign, g=g, error=short(result.error, 2)))
     places = range(0, len(result.at), max(1, len(result.at) // 20))
     rows = [(short(float(result.at[k]), 4), short(float(result.values[k]), 6)) for k in places]
     print_table(columns(("t", "value"), rows, right=("t", "value")))
@@ -107,11 +108,20 @@ def _print_integrals(result: ContinuousConvolution) -> None:
 
 def _print_sums(result: Convolution) -> None:
     values = result.values
-    flip = "is flipped" if result.mode == "convolution" else "is not flipped"
+    flip = say("is flipped") if result.mode == "convolution" else say("is not flipped")
     strides, zeros = ", ".join(map(str, result.stride)), ", ".join(f"{a}+{b}" for a, b in result.padding)
     signal, kernel, shape = (" × ".join(map(str, part.shape)) for part in (result.signal, result.kernel, values))
-    print(f"{result.mode}: the kernel {flip}")
-    print(f"{signal} with {kernel} gives {shape}; stride {strides}, zeros {zeros}\n")
+    print(say("{mode}: the kernel {flip}", mode=mark(result.mode), flip=flip))
+    print(
+        say(
+            "{signal} with {kernel} gives {shape}; stride {strides}, zeros {zeros}\n",
+            signal=signal,
+            kernel=kernel,
+            shape=shape,
+            strides=strides,
+            zeros=zeros,
+        )
+    )
     if values.ndim == 1 and len(values) <= MOST and result.kernel.size <= TERMS:
         print_table(columns(("place", "sum", "value"), _written_out(result), right=("place", "value")))
         return
@@ -119,7 +129,7 @@ def _print_sums(result: Convolution) -> None:
         shown = [[written(value) for value in row[:MOST]] for row in plane[:MOST]]
         print_table(columns([""] * len(shown[0]), shown, right=("",)))
     if max(values.shape[-2:]) > MOST:
-        print(f"The first {MOST} along each axis; --json has all of them.")
+        print(say("The first {count} along each axis; --json has all of them.", count=MOST))
 
 
 def _written_out(result: Convolution) -> Iterator[tuple[str, str, str]]:

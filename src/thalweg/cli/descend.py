@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import SurfaceError, UsageError
+from ..language import say
 from .listing import columns, print_table
 from .options import Bounds, Everything, Json
 from .result import bounds_of, check_report, finite, print_json, write_file
@@ -89,7 +90,7 @@ def descend(
     else:
         _print(path, [_ends(path)])
         if path.rising.any():
-            print("diverging: the loss rises with every step, and a smaller rate is needed.")
+            print(say("diverging: the loss rises with every step, and a smaller rate is needed."))
 
 
 def _starts(texts: list[str] | None) -> list[Any] | None:
@@ -169,16 +170,24 @@ def _print(path: Descent, tables: Iterable[Table]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    noise = f", noise {path.noise:g} (seed {path.seed})" if path.noise else ""
+    noise = say(", noise {noise:g} (seed {seed})", noise=path.noise, seed=path.seed) if path.noise else ""
     schedule = "" if path.schedule.label == "constant" else f", {path.schedule.label}"
-    words = f"{path.surface}, {path.steps} step{'s' * (path.steps > 1)}, {path.fairness}{schedule}{noise}"
+    words = say(
+        "{surface}, {steps} step{s}, {fairness}{schedule}{noise}",
+        surface=path.surface,
+        steps=path.steps,
+        s="s" * (path.steps > 1),
+        fairness=path.fairness,
+        schedule=schedule,
+        noise=noise,
+    )
     console.print(words, style="bold", markup=False)
     for table in tables:
         console.print()
         console.print(table)
     hidden = path.all_diverged.size - SHOWN
     if hidden > 0:
-        console.print(f"… and {hidden:,} more; --json has all of them.", style="dim")
+        console.print(say("… and {hidden:,} more; --json has all of them.", hidden=hidden), style="dim")
 
 
 def _point(values: Any) -> str:
@@ -201,7 +210,11 @@ def _ends(path: Descent) -> Table:
                 _point(path.starts[s]),
                 _point(path.all_points[s, o, r, last]),
                 short(float(path.all_losses[s, o, r, last])),
-                f"diverged at {diverged}" if diverged >= 0 else "diverging" if path.rising[s, o, r] else "",
+                say("diverged at {step}", step=diverged)
+                if diverged >= 0
+                else say("diverging")
+                if path.rising[s, o, r]
+                else "",
             )
         )
     names = ("optimizer", "rate", "start", "end", "loss", "")
@@ -224,8 +237,8 @@ def _steps(path: Descent) -> Iterator[Table]:
             [f"{v:g}" if name == "step" else "" if math.isnan(v) else short(v, digits) for name, v in row.items()]
             for row in rows[list(headings)].to_dict("records")
         ]
-        rate = "" if math.isnan(lr) else f", rate {short(lr)}"
-        title = f"{optimizer}{rate}, from {_point(path.starts[s])}"
+        rate = "" if math.isnan(lr) else say(", rate {lr}", lr=short(lr))
+        title = say("{optimizer}{rate}, from {start}", optimizer=optimizer, rate=rate, start=_point(path.starts[s]))
         yield columns(list(headings.values()), cells, right=headings.values(), title=title)
 
 
@@ -252,4 +265,4 @@ def surfaces(json: Json = False) -> None:
         return
     rows = [(name, ", ".join(one.variables), words) for name, (one, words) in entries.items()]
     print_table(columns(("surface", "in", "what it is"), rows, whole=("surface",)))
-    print("One of them: thalweg descend himmelblau. With arguments: 'quadratic(condition=100)'.")
+    print(say("One of them: thalweg descend himmelblau. With arguments: 'quadratic(condition=100)'."))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
+from ..language import mark, say
 from .listing import columns, print_table, print_words
 from .result import check_report, finite, print_json, records
 
@@ -27,16 +28,16 @@ def check_saved(output: Path | None) -> None:
     check_report(output)
 
 
-def compared(ensemble: Ensemble, ready: Prepared, member: str) -> dict[str, dict[str, float]]:
+def compared(ensemble: Ensemble, ready: Prepared, alone: str) -> dict[str, dict[str, float]]:
     """Loss and metrics on the validation part: the mean of single members, and all together.
 
     Args:
-        member: what one of them is called.
+        alone: what the mean of single ones is called.
     """
     inputs, targets = ready.validation.inputs, ready.validation.plain_targets
-    alone = [ensemble.judged(each, targets) for each in ensemble.outputs(inputs)]
-    means = {name: sum(one[name] for one in alone) / len(alone) for name in alone[0]}
-    return {f"one {member}, on average": means, "all together": ensemble.score(inputs, targets)}
+    single = [ensemble.judged(each, targets) for each in ensemble.outputs(inputs)]
+    means = {name: sum(one[name] for one in single) / len(single) for name in single[0]}
+    return {alone: means, mark("all together"): ensemble.score(inputs, targets)}
 
 
 def show(
@@ -60,7 +61,7 @@ def show(
     print_words(words)
     print()
     names = list(next(iter(scores.values())))
-    rows = [(which, *(short(one[name]) for name in names)) for which, one in scores.items()]
+    rows = [(say(which), *(short(one[name]) for name in names)) for which, one in scores.items()]
     print_table(columns(("on the validation part", *names), rows, right=names))
     if output is not None:
         print(output)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..language import say
 from .options import Store
 
 EXAMPLE = "Example: thalweg export runs/digits.db -o runs.parquet"
@@ -26,6 +27,6 @@ def export(
 
     written = Study.open(store).export(output)
     if len(written) == 1:
-        print(f"runs: {written[0]} (look at them with `tensorboard --logdir {written[0]}`)")
+        print(say("runs: {written} (look at them with `tensorboard --logdir {written}`)", written=written[0]))
     else:
-        print(f"runs: {written[0]}\ncurves: {written[1]}")
+        print(say("runs: {written}\ncurves: {curves}", written=written[0], curves=written[1]))

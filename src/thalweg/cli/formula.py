@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..language import say
 from .options import Everything
 from .result import print_json
 
@@ -49,7 +50,7 @@ def _catalogue(rules: list[Formula]) -> None:
 
     rates = list(dict.fromkeys(rule.rate for rule in rules))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
-    table.add_column("rate ↓  direction →")
+    table.add_column(say("rate ↓  direction →"))
     directions = list(dict.fromkeys(rule.direction for rule in rules))
     for direction in directions:
         table.add_column(direction)
@@ -60,23 +61,34 @@ def _catalogue(rules: list[Formula]) -> None:
             cells.append("\n".join(f"{r.name} {r.year or ''}".rstrip() for r in here))
         table.add_row(rate, *cells, end_section=True)
     Console(highlight=False).print(table)
-    print("One of them: thalweg formula adam. Years are those of the first publication.")
+    print(say("One of them: thalweg formula adam. Years are those of the first publication."))
 
 
 def _one(rule: Formula) -> str:
     from ..formulas.latex import plain
 
-    lines = [f"{rule.label}: {rule.doc.splitlines()[0] if rule.doc else 'a rule of your own'}", ""]
+    about = say(rule.doc.splitlines()[0]) if rule.doc else say("a rule of your own")
+    lines = [f"{rule.label}: {about}", ""]
     lines += [f"    {row}" for row in plain(rule.equations)]
-    lines += ["", f"direction  {rule.direction}", f"rate       {rule.rate}"] if rule.direction else [""]
-    lines.append(f"states     {', '.join(rule.states) or 'none'}  ({4 * len(rule.states)} bytes per float32 weight)")
-    lines.append(f"grew from  {', '.join(rule.parents) or 'nothing before it'}")
-    lines.append(f"source     {rule.source or 'none given'}")
+    lines += (
+        ["", say("direction  {direction}", direction=rule.direction), say("rate       {rate}", rate=rule.rate)]
+        if rule.direction
+        else [""]
+    )
+    lines.append(
+        say(
+            "states     {states}  ({size} bytes per float32 weight)",
+            states=", ".join(rule.states) or say("none"),
+            size=4 * len(rule.states),
+        )
+    )
+    lines.append(say("grew from  {parents}", parents=", ".join(rule.parents) or say("nothing before it")))
+    lines.append(say("source     {source}", source=rule.source or say("none given")))
     if rule.departs:
-        lines.append(f"departs    {rule.departs}")
+        lines.append(say("departs    {departs}", departs=rule.departs))
     values: dict[str, Any] = {**rule.hyperparameters, **rule.options}
     width = max(map(len, values), default=0)
-    lines += ["", "hyperparameters and options, with what they are unless changed:"]
+    lines += ["", say("hyperparameters and options, with what they are unless changed:")]
     for key, value in values.items():
         default = "absent" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
         meaning = rule.meanings.get(key)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..language import say
 from .options import Json, Store
 from .picture import Drawn, check_picture, write_picture
 from .result import print_json
@@ -50,4 +51,4 @@ def landscape(
         print_json(result.to_json())
     else:
         print(f"{result.name}: {result.note}")
-        print(output if output is not None else "Draw it: -o landscape.html")
+        print(output if output is not None else say("Draw it: -o landscape.html"))

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from ..language import say
 from .result import terminal
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def columns(
         table.title, table.title_justify, table.title_style = Text(title), "left", ""
     for name in names:
         table.add_column(
-            Text(name), justify="right" if name in right else "left", no_wrap=name in whole, overflow="fold"
+            Text(say(name)), justify="right" if name in right else "left", no_wrap=name in whole, overflow="fold"
         )
     for row in rows:
         table.add_row(*map(Text, row))
@@ -90,7 +91,12 @@ def print_table(table: Table) -> None:
 
 def print_words(text: str) -> None:
     """Sentences, in lines of the terminal's width."""
-    print(textwrap.fill(text, terminal().width))
+    from rich.console import Console
+    from rich.text import Text
+
+    width = terminal().width  # in cells, of which a Korean letter takes two
+    for line in Text(text).wrap(Console(width=width), width):
+        print(line.plain.rstrip())
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,7 @@ class Entry:
         for heading, words in self.facts.items():
             lines += textwrap.wrap(f"{heading:<{margin}}{words}", width, subsequent_indent=" " * margin)
         if self.options:
-            lines += ["", "arguments, with what they are unless given:"]
+            lines += ["", say("arguments, with what they are unless given:")]
         margin = max(map(len, self.options), default=0) + 6
         for name, (default, words) in self.options.items():
             head = f"    {name:<{margin - 4}}{default!r:<8} "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
+from ..language import mark, say
 from .arrays import array_of, plain, written
 from .derivative import SETTINGS
 from .listing import Entry, also_called, columns, documented, entry, print_table, print_words
@@ -24,7 +25,7 @@ __all__ = ["EXAMPLE", "SETTINGS", "loss"]
 
 EXAMPLE = "Example: thalweg loss mse --values 3,11 --targets 1,1"
 
-LIKELIHOOD = "−log likelihood of"
+LIKELIHOOD = mark("−log likelihood of")
 
 
 def loss(
@@ -52,7 +53,7 @@ def loss(
     elif name == "entropy":
         if targets is not None:
             raise UsageError("entropy is of one distribution; leave --targets out, or give kl_div for two.")
-        _print_measures(_entropy_of(_distributions(values, "values")), "P the values", json)
+        _print_measures(_entropy_of(_distributions(values, "values")), say("P the values"), json)
     else:
         _computed(name, values, targets, json)
 
@@ -73,7 +74,7 @@ def _entry(kind: type[Loss]) -> Entry:
     from ..losses import LOSSES
 
     name = kind.name if kind.name in LOSSES else "l1"
-    facts = {LIKELIHOOD: kind.likelihood, "also called": also_called("loss", name)}
+    facts: dict[str, str] = {LIKELIHOOD: kind.likelihood, mark("also called"): also_called("loss", name)}
     return entry(kind, facts)
 
 
@@ -86,7 +87,7 @@ def _catalogue(json: bool) -> None:
         return
     rows = [(one.name, _short(one.formula), one.facts.get(LIKELIHOOD, "")) for one in entries]
     print_table(columns(("loss", "formula", LIKELIHOOD), rows, whole=("loss",)))
-    print("One of them: thalweg loss huber. Its value: thalweg loss mse --help.")
+    print(say("One of them: thalweg loss huber. Its value: thalweg loss mse --help."))
 
 
 def _short(formula: str) -> str:
@@ -101,7 +102,7 @@ def _computed(name: str, values: str, targets: str | None, json: bool) -> None:
     kind = losses.get(name)
     if isinstance(kind, losses.KLDiv) and kind == losses.KLDiv():
         p, q = _distributions(_needed(targets, kind), "targets"), _distributions(values, "values")
-        _print_measures(_divergences(p, q), "P the targets, Q the values", json)
+        _print_measures(_divergences(p, q), say("P the targets, Q the values"), json)
         return
     outputs, due = _samples(kind, values, targets)
     kind.check(outputs, due)
@@ -117,7 +118,7 @@ def _computed(name: str, values: str, targets: str | None, json: bool) -> None:
     rows = [(str(k), *(written(part[k].numpy()) for part in parts)) for k in range(len(each))]
     names = ("sample", "values", *["targets"] * len(first), kind.label)
     print_table(columns(names, rows, right=names))
-    print(f"mean {_number(mean)}, sum {_number(total)}")
+    print(say("mean {mean}, sum {total}", mean=_number(mean), total=_number(total)))
 
 
 def _needed(targets: str | None, kind: Loss) -> str:
@@ -197,7 +198,7 @@ def _print_measures(measures: dict[str, Tensor], about: str, json: bool) -> None
     ]
     names = ("", *(["row"] if samples > 1 else []), "nats", "bits")
     print_table(columns(names, rows, right=("row", "nats", "bits")))
-    print_words(f"{about}; log 2 nats are 1 bit, and 0 · log 0 is 0.")
+    print_words(say("{about}; log 2 nats are 1 bit, and 0 · log 0 is 0.", about=about))
 
 
 def _number(value: float) -> str:

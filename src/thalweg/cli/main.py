@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import errno
 import functools
+import inspect
 import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from ..errors import ThalwegError
+from ..language import check
 from ..version import __version__
 from . import descend
+from .help import Commands, in_language
 
 COMMANDS = (
     *(
@@ -45,6 +48,7 @@ NAMES = {"range_test": "range", "bias_variance": "bias-variance"}  # where a com
 
 app = typer.Typer(
     name="thalweg",
+    cls=Commands,
     help="Which optimizer, learning rate and schedule is best here, and how sure is that?",
     epilog="Example: thalweg compare digits --report report.html",
     no_args_is_help=True,
@@ -62,8 +66,22 @@ def _version(flag: bool) -> None:
         raise typer.Exit
 
 
+def _chosen(language: str) -> None:
+    """Refuse an unknown language; `Commands` has chosen already, for the help."""
+    try:
+        check(language)
+    except ThalwegError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+Language = Annotated[
+    str, typer.Option(callback=_chosen, is_eager=True, help="Of what is said: en, ko, or auto, the locale's.")
+]
+
+
 @app.callback()
 def _root(
+    language: Language = "auto",
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
     ),
@@ -95,7 +113,7 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     """The one place where errors become a sentence and an exit status."""
 
     @functools.wraps(command)
-    def run(*args: object, **options: object) -> None:
+    def run(*args: object, language: str, **options: object) -> None:
         try:
             command(*args, **options)
         except ThalwegError as error:
@@ -111,11 +129,19 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
         print(f"thalweg: {words}", file=sys.stderr)
         raise typer.Exit(status)
 
+    # Every command takes the language, also where it stands behind the command's own arguments.
+    own = inspect.signature(command, eval_str=True)
+    added = inspect.Parameter("language", inspect.Parameter.KEYWORD_ONLY, default="auto", annotation=Language)
+    run.__signature__ = own.replace(parameters=[*own.parameters.values(), added])  # pyright: ignore
+    run.__annotations__ = {**command.__annotations__, "language": Language}
     return run
 
 
 class Once(TyperCommand):
     """A command of which an option that takes one value is not given twice: all but the last would be lost."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super(Once, in_language(self)).format_help(ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         words = args[: args.index("--")] if "--" in args else args

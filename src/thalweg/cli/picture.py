@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError, WorkError
+from ..language import say
 from .listing import columns, print_table
 from .options import Json
 from .result import check_report, print_json
@@ -66,7 +67,7 @@ def _list(pictures: Sequence[Picture]) -> None:
     for row, (one, after) in zip(table.rows, pairwise([*pictures, None]), strict=True):
         row.end_section = after is None or one is None or after.section != one.section
     print_table(table)
-    print("One of them: thalweg picture family-tree -o tree.svg; --code shows its lines.")
+    print(say("One of them: thalweg picture family-tree -o tree.svg; --code shows its lines."))
 
 
 def check_picture(path: Path, endings: tuple[str, ...] = STILL) -> None:

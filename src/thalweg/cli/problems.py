@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from ..language import say
 from .options import Json
 from .result import print_json, terminal
 
@@ -21,4 +22,4 @@ def problems(json: Json = False) -> None:
     width = max(map(len, lines))
     for name, line in lines.items():
         print(textwrap.fill(f"{name:<{width}}  {line}", terminal().width, subsequent_indent=" " * (width + 2)))
-    print("\nYour own: file.py:function or package.module:function, returning a tw.Problem.")
+    print(say("\nYour own: file.py:function or package.module:function, returning a tw.Problem."))

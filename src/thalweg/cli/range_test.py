@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..language import say
 from .options import BatchSize, Json, Problem
 from .picture import Drawn, check_picture, write_picture
 from .result import finite, print_json, records
@@ -42,6 +43,6 @@ def range_test(
     print()
     for row in result.table().itertuples():
         ring = "←" if row.lr == result.suggestion else ""
-        lost = f"  {row.diverged} of {seeds} diverged" if row.diverged else ""
+        lost = say("  {diverged} of {seeds} diverged", diverged=row.diverged, seeds=seeds) if row.diverged else ""
         loss = "∞" if row.diverged else f"{row.validation_loss:.4g} [{row.low:.4g}, {row.high:.4g}]"
         print(f"{row.lr:>10.3g}  {loss:<28} {row.chance:>4.0%}{lost} {ring}".rstrip())

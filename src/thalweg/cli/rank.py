@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ..language import say
 from ..verdict.margin import MARGIN
 from .options import Json, Report
 
@@ -92,4 +93,4 @@ def _print(result: RankedRuns, report: Path | None) -> None:
     for note in result.notes:
         console.print(f"· {note}", markup=False, highlight=False, style="dim")
     if report is not None:
-        print(f"report: {report}")
+        print(say("report: {report}", report=report))

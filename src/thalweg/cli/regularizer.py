@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..language import mark, say
 from .listing import also_called, columns, entry, print_table
 from .options import Everything
 from .result import print_json
@@ -15,16 +16,16 @@ if TYPE_CHECKING:
 
 EXAMPLE = "Example: thalweg regularizer mixup"
 HOOKS = {  # where in a training step a regularizer acts, by the hook of `Regularizer` that it has
-    "batch": "the batch",
-    "inside": "the model in training",
-    "point": "the point of the gradient",
-    "loss": "the loss",
-    "penalty": "a term added to the loss",
-    "gradient": "the gradient",
-    "shrink": "the weights before the update",
-    "share": "the weights that are evaluated",
+    "batch": mark("the batch"),
+    "inside": mark("the model in training"),
+    "point": mark("the point of the gradient"),
+    "loss": mark("the loss"),
+    "penalty": mark("a term added to the loss"),
+    "gradient": mark("the gradient"),
+    "shrink": mark("the weights before the update"),
+    "share": mark("the weights that are evaluated"),
 }
-RUN = "the length of the run"
+RUN = mark("the length of the run")
 
 
 def regularizer(
@@ -48,12 +49,15 @@ def regularizer(
         return
     rows = [(one.name, one.facts["acts on"], one.formula) for one in entries]
     print_table(columns(("regularizer", "acts on", "what it does"), rows, whole=("regularizer",)))
-    print("One of them: thalweg regularizer mixup. In a study: --regularizers none,mixup.")
+    print(say("One of them: thalweg regularizer mixup. In a study: --regularizers none,mixup."))
 
 
 def _entry(kind: type[Any]) -> Entry:
     from ..regularizers.base import Regularizer
 
     acts = [words for hook, words in HOOKS.items() if getattr(kind, hook) is not getattr(Regularizer, hook)]
-    facts = {"acts on": ", ".join(acts) or RUN, "also called": also_called("regularizer", kind.name)}
+    facts: dict[str, str] = {
+        mark("acts on"): ", ".join(acts) or RUN,
+        mark("also called"): also_called("regularizer", kind.name),
+    }
     return entry(kind, facts)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..language import say
 from .options import Store
 
 EXAMPLE = "Example: thalweg report runs/digits.db -o report.html"
@@ -21,4 +22,4 @@ def report(
     from .result import check_report
 
     check_report(output)
-    print(f"report: {Study.open(store).report(output)}")
+    print(say("report: {report}", report=Study.open(store).report(output)))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, WorkError
 from ..files import check_place, put
+from ..language import say
 from ..verdict.margin import MARGIN
 from .settings import ENDING
 
@@ -166,13 +167,13 @@ def finish(
         print_json(_result(parts, verdict, report) | ({} if rerun is None else {"rerun": rerun.to_json()}))
         return
     _show(parts, verdict, rerun)
-    print(f"store: {study.path}")
+    print(say("store: {path}", path=study.path))
     if (options := study.path.with_suffix(ENDING)).exists():
-        print(f"options: {options}")
+        print(say("options: {options}", options=options))
     if report is not None:
-        print(f"report: {report}")
+        print(say("report: {report}", report=report))
     if not study.finished:
-        print(f"unfinished: carry on with `thalweg resume {study.path}`")
+        print(say("unfinished: carry on with `thalweg resume {path}`", path=study.path))
 
 
 def _show(parts: Parts, verdict: Verdict, rerun: Rerun | None) -> None:
@@ -245,7 +246,7 @@ def _others(study: Results, verdict: Verdict) -> list[str]:
     names = [f.name for f in study.plan.ranked if f.name != verdict.factor]
     if not verdict.entries or not names:
         return []
-    return [f"Ranked along others: thalweg show {study.path} --by {' | '.join(names)}"]
+    return [say("Ranked along others: thalweg show {path} --by {names}", path=study.path, names=" | ".join(names))]
 
 
 def _result(parts: Parts, verdict: Verdict, report: Path | None) -> dict[str, Any]:

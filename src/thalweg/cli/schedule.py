@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..language import say
 from .listing import columns, print_table
 from .options import Everything
 from .picture import Drawn, write_picture
@@ -73,8 +74,10 @@ def _catalogue(json: bool) -> None:
     rows = [(name, _line(kind), str(kind.robbins_monro)) for name, kind in kinds.items()]
     print_table(columns(("schedule", "formula", "Ση = ∞ and Ση² < ∞"), rows))
     print(
-        "One of them: thalweg schedule cosine. Lengths are steps, shares of the run, or epochs: 10 is ten steps, 0.1 a "
-        "tenth, '10 epochs' ten passes over the data."
+        say(
+            "One of them: thalweg schedule cosine. Lengths are steps, shares of the run, or epochs: "
+            "10 is ten steps, 0.1 a tenth, '10 epochs' ten passes over the data."
+        )
     )
 
 
@@ -104,7 +107,13 @@ def _one(kind: Schedule, values: dict[str, np.ndarray], epochs: int | None = Non
     width = max(map(len, values))
     lines = [f"{kind.label}: {_line(kind)}", ""]
     for name, each in values.items():
-        ends = f"{short(each[0])} … {short(each[-1])}, from {short(each.min())} to {short(each.max())}"
+        ends = say(
+            "{first} … {last}, from {low} to {high}",
+            first=short(each[0]),
+            last=short(each[-1]),
+            low=short(each.min()),
+            high=short(each.max()),
+        )
         lines.append(f"    {name:<{width}}  {_sparkline(each)}  {ends}")
     lines += ["", f"Ση = ∞ and Ση² < ∞  {kind.robbins_monro}", f"torch               {kind.code(epochs=epochs)}"]
     return "\n".join(lines)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..language import say
 from .listing import columns, print_table, print_words
 from .options import Json, Store
 from .picture import Drawn, check_picture, write_picture
@@ -49,10 +50,16 @@ def sharpness(
     print_table(columns((result.factor, *MEASURES.values()), rows, right=MEASURES.values()))
     runs = int(result.table.groupby("level").size().max())
     print_words(
-        f"Means over {runs} run{'s' * (runs > 1)} with their 95% intervals: the largest eigenvalue of the Hessian of "
-        f"the training loss, and how much it rises by a step of length ε = {epsilon:g}; larger is sharper."
+        say(
+            "Means over {runs} run{s} with their 95% intervals: the largest eigenvalue of the "
+            "Hessian of the training loss, and how much it rises by a step of length ε = "
+            "{epsilon:g}; larger is sharper.",
+            runs=runs,
+            s="s" * (runs > 1),
+            epsilon=epsilon,
+        )
     )
     if not result.table["converged"].all():
-        print("Some eigenvalues had not settled to four digits.")
+        print(say("Some eigenvalues had not settled to four digits."))
     if output is not None:
         print(output)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..language import say
 from . import compare
 from .options import Json, Quiet, Report
 
@@ -71,9 +72,9 @@ def _print(result: Suite, report: Path | None) -> None:
         console.print(f"· {note}", markup=False, highlight=False, style="dim")
     console.print()
     for study in result.studies.values():
-        print(f"store: {study.path}")
+        print(say("store: {path}", path=study.path))
     if report is not None:
-        print(f"report: {report}")
+        print(say("report: {report}", report=report))
 
 
 def _signature() -> inspect.Signature:

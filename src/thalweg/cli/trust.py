@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..language import say
+
 if TYPE_CHECKING:
     from ..results import Results
 
@@ -18,6 +20,8 @@ def ask(results: Results, trust: bool) -> None:
     from ..problem.trust import remember, unknown
 
     for spec in results.specs if trust else unknown(results.specs):
-        question = f"{results.path} names {spec}, which never ran on this machine as it is now. Run it?"
+        question = say(
+            "{path} names {spec}, which never ran on this machine as it is now. Run it?", path=results.path, spec=spec
+        )
         if trust or (sys.stdin.isatty() and typer.confirm(question, default=False, err=True)):
             remember([spec])

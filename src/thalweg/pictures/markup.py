@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, LiteralString
 import numpy as np
 from markupsafe import Markup, escape
 
+from ..language import language, say
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
@@ -41,7 +43,7 @@ def joined(pieces: Iterable[object], between: LiteralString = "") -> Markup:
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int, lead: int = 0) -> Markup:
     """A table in a container that scrolls by itself; the first `words` columns are words, column `lead` names a row."""
     kinds = ["word" if place < words else "number" for place in range(len(heads))]
-    hidden = piece("<span class=unseen>Rank</span>")
+    hidden = piece("<span class=unseen>{}</span>", say("Rank"))
     top = joined(
         piece('<th scope="col" class="{}">{}</th>', kind, head or hidden)
         for kind, head in zip(kinds, heads, strict=True)
@@ -54,29 +56,39 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int, le
         ]
         body.append(piece("<tr>{}</tr>", joined(cells)))
     lines = piece("<thead><tr>{}</tr></thead>\n<tbody>{}</tbody>", top, joined(body, "\n"))
-    return piece('<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>{}</table></div>', lines)
+    return piece(
+        '<div class="scroll" tabindex="0" role="region" aria-label="{}"><table>{}</table></div>', say("Table"), lines
+    )
 
 
 def chart(figures: Mapping[str, go.Figure], label: str, caption: str, data: Markup | str) -> Markup:
     """A figure, drawn `wide` or `narrow` as there is room, its caption, and its numbers to unfold."""
     packed = embedded({kind: figure.to_plotly_json() for kind, figure in figures.items()})
     height = next(iter(figures.values())).layout.height
-    numbers = piece("<details><summary>The numbers of this chart</summary>{}</details>", data) if data else ""
+    numbers = ""
+    if data:
+        numbers = piece("<details><summary>{}</summary>{}</details>", say("The numbers of this chart"), data)
     frame = '<div class="chart" role="img" aria-label="{}" style="min-height:{}px">{}</div>'
     drawing = piece(frame, label, height, piece('<script type="application/json">{}</script>', packed))
     return piece("<figure>{}<figcaption>{}</figcaption>{}</figure>", drawing, caption, numbers)
 
 
+WORDS = re.compile(r"\{\{(?:say ([^{}]+)|(\w+))\}\}")
+
+
 def filled(package: LiteralString, template: LiteralString, parts: Mapping[str, object]) -> str:
-    """The page of a template, each ``{{name}}`` replaced by that part, which is escaped unless it is a piece."""
+    """The page of a template, each ``{{name}}`` replaced by that part, which is escaped unless it is a piece.
+
+    ``{{say words}}`` is replaced by these words in the chosen language.
+    """
     from plotly.offline import get_plotlyjs
 
     text = resources.files(package).joinpath(template).read_text(encoding="utf-8")
-    values = {**parts, "plotly": Markup(get_plotlyjs())}
+    values = {**parts, "plotly": Markup(get_plotlyjs()), "language": language()}
 
     def fill(part: str) -> str:
         # one pass, so that braces inside a study's own words stay what they are
-        return re.sub(r"\{\{(\w+)\}\}", lambda name: escape(values[name[1]]), part)
+        return WORDS.sub(lambda found: escape(say(found[1]) if found[1] else values[found[2]]), part)
 
     # Of the template alone: a script that comes with a study is not among them, and a browser refuses it.
     hashes = map(_hash, map(fill, re.findall("<script>(.*?)</script>", text, re.DOTALL)))

@@ -10,11 +10,13 @@ from types import MappingProxyType
 import numpy as np
 
 from ..errors import PlanError
+from ..language import Word, mark, say
 from ..losses.base import ANY, Scale
 from ..losses.registry import direction_of, scale_of
 
 LAST, BEST = "last", "best"
 _AVERAGE = re.compile(r"average of the last (\d{1,9})")
+_SAID = tuple(map(mark, ("validation", "test", "loss", "accuracy")))  # names that sentences have words for
 _DIRECTIONS = {"min": 1.0, "max": -1.0}
 
 
@@ -100,7 +102,7 @@ class Criterion:
         >>> Criterion.of("accuracy").words
         'validation accuracy'
         """
-        return f"{self.part} {self.metric}".lstrip()
+        return say("{part} {metric}", part=mark(self.part), metric=mark(self.metric)).lstrip()
 
     @property
     def when(self) -> str:
@@ -109,12 +111,13 @@ class Criterion:
         >>> Criterion.of(judge="average of the last 3").when
         ' (mean of the last 3 epochs)'
         """
-        return {0: " (each run at its best epoch)", 1: ""}.get(self.epochs, f" (mean of the last {self.epochs} epochs)")
+        mean = say(" (mean of the last {epochs} epochs)", epochs=self.epochs)
+        return {0: say(" (each run at its best epoch)"), 1: ""}.get(self.epochs, mean)
 
     @property
-    def extreme(self) -> str:
+    def extreme(self) -> Word:
         """What the best has: the lowest value, or the highest."""
-        return "highest" if self.higher else "lowest"
+        return mark("highest") if self.higher else mark("lowest")
 
     def first(self, epoch: int) -> int:
         """The first epoch whose value counts at the end of that one, counted from 1."""

@@ -20,6 +20,7 @@ import numpy as np
 from .. import formulas, losses, regularizers, schedules
 from ..errors import PlanError, UsageError
 from ..formulas import Formula, opaque
+from ..language import Word, mark, say
 from ..numbers import COUNT
 from ..problem import trust
 from ..problem.source import is_spec, opened
@@ -114,7 +115,7 @@ class Factor:
 
     def called(self, level: Level) -> str:
         """What a sentence calls a level: an optimizer by its name alone, others with what they are."""
-        return shown(level) if self.name == "optimizer" else f"{self.kind.words} {shown(level)}"
+        return shown(level) if self.name == "optimizer" else f"{say(self.kind.words)} {shown(level)}"
 
 
 def factor(kind: Kind, values: Any) -> Factor:
@@ -269,13 +270,13 @@ def _value(item: Any) -> tuple[Level, Level]:
     return value, value
 
 
-OPTIMIZER = Kind("optimizer", "optimizers", "optimizer", "optimizers", _optimizer, True, True)
-RATE = Kind("lr", "rates", "rate", "rates", _rate)
-SCHEDULE = Kind("schedule", "schedules", "schedule", "schedules", _schedule, named=True)
-REGULARIZER = Kind("regularizer", "regularizers", "regularizer", "regularizers", _regularizer, named=True)
-LOSS = Kind("loss", "losses", "loss", "losses", _loss, True, True)
-BATCH_SIZE = Kind("batch_size", "batch_sizes", "batch size", "batch sizes", _batch_size)
-STORED_BATCH_SIZE = Kind("batch_size", "batch_sizes", "batch size", "batch sizes", _stored_batch_size)
+OPTIMIZER = Kind("optimizer", "optimizers", mark("optimizer"), mark("optimizers"), _optimizer, True, True)
+RATE = Kind("lr", "rates", mark("rate"), mark("rates"), _rate)
+SCHEDULE = Kind("schedule", "schedules", mark("schedule"), mark("schedules"), _schedule, named=True)
+REGULARIZER = Kind("regularizer", "regularizers", mark("regularizer"), mark("regularizers"), _regularizer, named=True)
+LOSS = Kind("loss", "losses", mark("loss"), mark("losses"), _loss, True, True)
+BATCH_SIZE = Kind("batch_size", "batch_sizes", mark("batch size"), mark("batch sizes"), _batch_size)
+STORED_BATCH_SIZE = Kind("batch_size", "batch_sizes", mark("batch size"), mark("batch sizes"), _stored_batch_size)
 
 FIXED = (OPTIMIZER, RATE, SCHEDULE, REGULARIZER, LOSS, STORED_BATCH_SIZE)  # in every plan; hyperparameters come after
 
@@ -291,7 +292,7 @@ def words_of(name: str) -> str:
 
 def hyperparameter(name: str) -> Kind:
     """The kind of factor that a hyperparameter of that name is."""
-    return Kind(name, f"hyperparameters[{name!r}]", name, f"values of {name}", _value)
+    return Kind(name, f"hyperparameters[{name!r}]", mark(name), say("values of {name}", name=name), _value)
 
 
 def shown(level: Level) -> str:
@@ -300,6 +301,8 @@ def shown(level: Level) -> str:
     >>> shown(None), shown(0.0001), shown(64), shown("cosine")
     ('–', '0.0001', '64', 'cosine')
     """
+    if isinstance(level, Word):
+        return say(level)
     return "–" if level is None else f"{level:g}" if isinstance(level, float) else str(level)
 
 

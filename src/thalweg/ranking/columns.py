@@ -14,8 +14,10 @@ import pandas as pd
 from pandas.api import types
 
 from ..errors import UsageError, short, unknown
+from ..language import say
 from ..losses.registry import scale_of
 from ..plan.criterion import Criterion
+from ..verdict.words import listed
 from .names import ATTRIBUTE, FRESH, METRIC, OPTIMIZERS, PARAMETER, SEEDS, STATES, Name, best
 
 Given = str | Literal[False] | None  # a column, none, or the one that is guessed
@@ -63,24 +65,24 @@ class Columns:
     @property
     def sentence(self) -> str:
         """What is read from where."""
-        better = "higher is better" if self.sign < 0 else "lower is better"
+        better = say("higher is better") if self.sign < 0 else say("lower is better")
         if self.assumed:
-            better += ", as Optuna minimizes unless it is told otherwise"
-        settings = ", ".join(map(repr, self.settings)) or "no column, each is compared at its only one"
+            better += say(", as Optuna minimizes unless it is told otherwise")
+        settings = ", ".join(map(repr, self.settings)) or say("no column, each is compared at its only one")
         seed = (
-            "no seed column, so runs of one setting are its repeats"
+            say("no seed column, so runs of one setting are its repeats")
             if self.seed is None
-            else f"seed from {self.seed!r}"
+            else say("seed from {seed!r}", seed=self.seed)
         )
         words = [
-            f"{self.ranked} from {' and '.join(map(repr, self.by))}",
-            f"judged by {self.metric!r} ({better})",
+            say("{ranked} from {columns}", ranked=self.ranked, columns=listed([*map(repr, self.by)])),
+            say("judged by {metric!r} ({better})", metric=self.metric, better=better),
             seed,
-            f"settings from {settings}",
-            *([f"state from {self.status!r}"] if self.status else []),
-            *([f"fresh runs from {self.confirmation!r}"] if self.confirmation else []),
+            say("settings from {settings}", settings=settings),
+            *([say("state from {status!r}", status=self.status)] if self.status else []),
+            *([say("fresh runs from {confirmation!r}", confirmation=self.confirmation)] if self.confirmation else []),
         ]
-        return f"Read as: {'; '.join(words)}."
+        return say("Read as: {parts}.", parts="; ".join(words))
 
 
 def find_columns(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ..language import mark, say
 from ..plan.factors import Factor
 from ..report.ranking import ranking as ranking_of
 from ..report.sections import Column, Row, Section
@@ -14,7 +15,7 @@ from .columns import Columns
 from .runs import STOPPED, Runs
 from .settings import settings
 
-METHOD = """\
+METHOD = mark("""\
 These runs were made elsewhere, so nothing is known of them but the table: whether all had the same budget, data and
 number of tries is for whoever made them to say.
 
@@ -25,7 +26,7 @@ runs are compared as independent repeats.
 
 Intervals say how far other seeds would move a mean. Since many pairs are compared, a difference has to be surer than
 one alone to count: equal settings are not told apart in at least 95% of such tables, however many there are. That holds
-for runs that had no part in the choice of settings; those that chose are a little too good."""
+for runs that had no part in the choice of settings; those that chose are a little too good.""")
 
 
 def contents(runs: Runs, choice: Choice, verdict: Verdict, factor: Factor) -> list[Section]:
@@ -33,9 +34,9 @@ def contents(runs: Runs, choice: Choice, verdict: Verdict, factor: Factor) -> li
     return [
         answer(runs, verdict),
         *([ranking(verdict, factor), settings(runs, choice)] if verdict.entries else []),
-        *([Section("notes", "Notes", notes=verdict.notes)] if verdict.notes else []),
+        *([Section("notes", say("Notes"), notes=verdict.notes)] if verdict.notes else []),
         columns(runs.columns),
-        Section("method", "How to read this", METHOD),
+        Section("method", say("How to read this"), say(METHOD)),
     ]
 
 
@@ -48,13 +49,15 @@ def answer(runs: Runs, verdict: Verdict) -> Section:
         "settings": runs.frame["setting"].nunique(),
         "diverged": int(counts.get("diverged", 0)),
         **({"pruned": int(counts[STOPPED])} if STOPPED in counts else {}),
-        **({"not ended, and left out": runs.unfinished} if runs.unfinished else {}),
-        f"{'fresh ' * verdict.confirmed}{verdict.replicate}s behind each value, at least": verdict.seeds,
+        **({say("not ended, and left out"): runs.unfinished} if runs.unfinished else {}),
+        say(
+            "{replicate}s behind each value, at least", replicate=mark("fresh " * verdict.confirmed + verdict.replicate)
+        ): verdict.seeds,
     }
     heads = [Column("what", "What", "name"), Column("count", "Count", "count")]
     rows = [{"what": what, "count": count} for what, count in facts.items()]
-    warnings = [note for note in verdict.notes if note.startswith(("One noisy run", "Not confirmed"))]
-    return Section("answer", "Answer", verdict.sentence, heads, rows, notes=warnings)
+    warnings = [note for note in verdict.notes if note.startswith((say("One noisy run"), say("Not confirmed")))]
+    return Section("answer", say("Answer"), verdict.sentence, heads, rows, notes=warnings)
 
 
 def ranking(verdict: Verdict, factor: Factor) -> Section:
@@ -62,12 +65,12 @@ def ranking(verdict: Verdict, factor: Factor) -> Section:
     section = ranking_of(verdict, factor.kind)
     empty = {"time", *(name for name in ("optimizer", "lr", "schedule") if not _known(verdict, name))} - {factor.name}
     heads = [one for one in section.columns if one.name not in empty and not one.name.startswith("test ")]
-    section = replace(section, name="ranking", title="Ranking", sentence="Ordered by mean.", columns=heads)
+    section = replace(section, name="ranking", title=say("Ranking"), sentence=say("Ordered by mean."), columns=heads)
     if max(verdict.seeds, *(entry.repeats for entry in verdict.entries)) > 1:
         return section
     # One run each: values, and no word on how sure they are.
     heads = [replace(one, brief=one.brief.partition("\n[")[0]) for one in heads if one.name not in _OF_EVIDENCE]
-    return replace(section, sentence="Ordered by one run each.", columns=heads, figures=[], terms={})
+    return replace(section, sentence=say("Ordered by one run each."), columns=heads, figures=[], terms={})
 
 
 _OF_EVIDENCE = ("letters", "may_be_best", "regret_share", "standing", "places", "probability_best", "percentile_90")
@@ -82,13 +85,13 @@ def columns(read: Columns) -> Section:
     """Which column of the table was read as what."""
     roles: dict[str, Any] = {
         "compared": read.by,
-        f"judges, {'higher' if read.sign < 0 else 'lower'} is better": [read.metric],
-        "tells settings apart": read.settings,
+        say("judges, {side} is better", side=mark("higher" if read.sign < 0 else "lower")): [read.metric],
+        say("tells settings apart"): read.settings,
         "seed": [read.seed],
-        "how the run ended": [read.status],
-        "whether the run is fresh": [read.confirmation],
-        "not read": read.ignored,
+        say("how the run ended"): [read.status],
+        say("whether the run is fresh"): [read.confirmation],
+        say("not read"): read.ignored,
     }
     rows: list[Row] = [{"role": role, "columns": list(filter(None, names))} for role, names in roles.items()]
     heads = [Column("role", "Read as", "name"), Column("columns", "Columns", "fact")]
-    return Section("columns", "How the table was read", read.sentence, heads, rows)
+    return Section("columns", say("How the table was read"), read.sentence, heads, rows)

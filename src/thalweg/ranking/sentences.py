@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..language import mark, say
 from ..plan.factors import Factor, Level, Setting, shown, words_of
 from ..verdict.answer import answer
 from ..verdict.entries import Verdict
@@ -16,7 +17,7 @@ UNEQUAL = 10  # times as many settings: the lowest of them is then lower by luck
 def sentence(factor: Factor, name: str, verdict: Verdict) -> str:
     """The answer, and for what else it holds."""
     several = max(verdict.seeds, *(entry.repeats for entry in verdict.entries)) > 1
-    scope = " This is about other seeds of the same training on the same data." if several else ""
+    scope = say(" This is about other seeds of the same training on the same data.") if several else ""
     return answer(factor, name, verdict, described(factor, verdict.best.setting), scope)
 
 
@@ -29,7 +30,7 @@ def described(factor: Factor, setting: Setting) -> str:
     """
     known = {"optimizer": setting.optimizer, "lr": setting.lr, "schedule": setting.schedule}
     words = [
-        f"rate {value:.3g}" if name == "lr" else str(value)
+        say("rate {lr:.3g}", lr=value) if name == "lr" else str(value)
         for name, value in known.items()
         if name != factor.name and value != "" and value == value
     ]
@@ -55,12 +56,15 @@ def _single(factor: Factor, verdict: Verdict) -> list[str]:
     if len(alone) == len(verdict.entries):
         return [
             (
-                "One noisy run each: no setting was run with a second seed, so nothing is known of how far its value "
-                f"would move with another one. There are no intervals, and {factor.kind.many} are not ranked by this; "
-                "run the best settings again with a few seeds each."
+                say(
+                    "One noisy run each: no setting was run with a second seed, so nothing is known of how "
+                    "far its value would move with another one. There are no intervals, and {many} are not "
+                    "ranked by this; run the best settings again with a few seeds each.",
+                    many=factor.kind.many,
+                )
             )
         ]
-    return [f"{listed(alone)}: one noisy run of the chosen setting, so nothing can be told of it."]
+    return [say("{names}: one noisy run of the chosen setting, so nothing can be told of it.", names=listed(alone))]
 
 
 def _ended(verdict: Verdict, runs: Runs) -> list[str]:
@@ -70,19 +74,43 @@ def _ended(verdict: Verdict, runs: Runs) -> list[str]:
     words = []
     if lost:
         words.append(
-            f"Diverged: {lost:,} of {total:,} runs (they failed, or their {runs.columns.criterion.metric} is "
-            "missing or not finite). They count as infinitely bad."
+            say(
+                "Diverged: {lost:,} of {total:,} runs (they failed, or their {metric} is missing or not "
+                "finite). They count as infinitely bad.",
+                lost=lost,
+                total=total,
+                metric=mark(runs.columns.criterion.metric),
+            )
         )
     if halted:
-        words.append(f"Pruned: {halted:,} of {total:,} runs; a setting with such a run cannot be chosen.")
+        words.append(
+            say(
+                "Pruned: {halted:,} of {total:,} runs; a setting with such a run cannot be chosen.",
+                halted=halted,
+                total=total,
+            )
+        )
     if runs.unfinished:
-        words.append(f"Left out, because they have not ended: {runs.unfinished:,} of {total:,} runs.")
+        words.append(
+            say(
+                "Left out, because they have not ended: {unfinished:,} of {total:,} runs.",
+                unfinished=runs.unfinished,
+                total=total,
+            )
+        )
     if runs.nameless:
         words.append(
-            f"Left out, because they do not say their {runs.columns.ranked}: {runs.nameless:,} of {total:,} runs."
+            say(
+                "Left out, because they do not say their {ranked}: {nameless:,} of {total:,} runs.",
+                ranked=runs.columns.ranked,
+                nameless=runs.nameless,
+                total=total,
+            )
         )
     if runs.odd:
-        words.append(f"States that are not known: {', '.join(runs.odd[:5])}; such runs count as finished.")
+        words.append(
+            say("States that are not known: {states}; such runs count as finished.", states=", ".join(runs.odd[:5]))
+        )
     return words
 
 
@@ -90,22 +118,32 @@ def _left_out(factor: Factor, runs: Runs, choice: Choice) -> list[str]:
     """What could not be compared."""
     words = []
     if choice.missing:
-        why = "no run of a confirmation" if choice.confirmed else "no setting without a pruned run"
-        words.append(f"Not ranked, because there is {why}: {_names(choice.missing)}.")
+        why = say("no run of a confirmation") if choice.confirmed else say("no setting without a pruned run")
+        words.append(say("Not ranked, because there is {why}: {missing}.", why=why, missing=_names(choice.missing)))
     if choice.unequal:
         words.append(
-            f"Settings with fewer runs than others of their {factor.kind.words}: {choice.unequal:,}. They were not "
-            "chosen from, because the mean of fewer is low more often by luck."
+            say(
+                "Settings with fewer runs than others of their {kind}: {unequal:,}. They were not "
+                "chosen from, because the mean of fewer is low more often by luck.",
+                kind=factor.kind.words,
+                unequal=choice.unequal,
+            )
         )
     if choice.left_out:
         words.append(
-            f"Runs of the chosen settings with a seed that not all share: {choice.left_out:,}. They are left out, "
-            "since differences are taken seed by seed."
+            say(
+                "Runs of the chosen settings with a seed that not all share: {left_out:,}. They are left "
+                "out, since differences are taken seed by seed.",
+                left_out=choice.left_out,
+            )
         )
     if choice.reused:
         words.append(
-            f"Runs of the confirmation with a seed that also chose their setting: {choice.reused:,}. They are not "
-            "fresh, so the values shown are a little too good."
+            say(
+                "Runs of the confirmation with a seed that also chose their setting: {reused:,}. They "
+                "are not fresh, so the values shown are a little too good.",
+                reused=choice.reused,
+            )
         )
     return words
 
@@ -118,8 +156,8 @@ def _unpaired(choice: Choice, runs: Runs) -> list[str]:
     """That repeats tell less than runs that share their seeds."""
     if choice.paired:
         return []
-    why = "The chosen settings share too few seeds" if runs.seeded else "The table names no seeds"
-    return [f"{why}, so runs are compared as independent repeats; runs that share seeds would tell more."]
+    why = say("The chosen settings share too few seeds") if runs.seeded else say("The table names no seeds")
+    return [say("{why}, so runs are compared as independent repeats; runs that share seeds would tell more.", why=why)]
 
 
 def _lucky(factor: Factor, verdict: Verdict) -> str:
@@ -128,14 +166,21 @@ def _lucky(factor: Factor, verdict: Verdict) -> str:
     most, uneven = max(counts), max(counts) >= UNEQUAL * min(counts)
     if most < 2:
         return ""
-    lopsided = (
-        f" Some had at least {UNEQUAL} times as many settings as others, and are ahead by luck more often than the "
-        "intervals allow for: do not rely on such differences."
+    lopsided = say(
+        " Some had at least {factor} times as many settings as others, and are ahead by luck "
+        "more often than the intervals allow for: do not rely on such differences.",
+        factor=UNEQUAL,
     )
     extreme = verdict.criterion.extreme
     return (
-        f"Not confirmed: the same runs chose each {factor.kind.words}'s setting, the {extreme} of up to {most:,}, and "
-        f"are judged here. The {extreme} of many is partly luck, so the values shown are too good, the more so the "
-        "more settings there were; run the chosen settings again with new seeds, and mark those runs by a column "
-        "'confirmation' of True and False." + lopsided * uneven
+        say(
+            "Not confirmed: the same runs chose each {kind}'s setting, the {extreme} of up to "
+            "{most:,}, and are judged here. The {extreme} of many is partly luck, so the values "
+            "shown are too good, the more so the more settings there were; run the chosen settings "
+            "again with new seeds, and mark those runs by a column 'confirmation' of True and False.",
+            kind=factor.kind.words,
+            extreme=extreme,
+            most=most,
+        )
+        + lopsided * uneven
     )

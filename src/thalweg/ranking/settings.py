@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..language import say
 from ..report.sections import Column, Section
 from .choice import Choice
 from .runs import Runs, plain
@@ -47,12 +48,12 @@ def settings(runs: Runs, choice: Choice) -> Section:
         Column("candidate", runs.columns.ranked.capitalize(), "name"),
         *(Column(f"of {title}", title, "level") for title in map(runs.columns.title, runs.columns.settings)),
         Column("chosen", "Chosen", "yes"),
-        Column("mean", f"Mean {by.words}", "number"),
+        Column("mean", say("Mean {words}", words=by.words), "number"),
         Column("low", "Smallest", "number"),
         Column("high", "Largest", "number"),
         Column("diverged", "Diverged", "part"),
     ]
     left = len(table) - len(shown)
-    sentence = "Each setting with the mean of its runs that did not diverge, those of a confirmation among them."
-    sentence += f" {left:,} more settings are not shown." if left else ""
-    return Section("settings", "All settings", sentence, columns, rows)
+    sentence = say("Each setting with the mean of its runs that did not diverge, those of a confirmation among them.")
+    sentence += say(" {left:,} more settings are not shown.", left=left) if left else ""
+    return Section("settings", say("All settings"), sentence, columns, rows)

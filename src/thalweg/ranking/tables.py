@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import UsageError, WorkError, first_line, short
+from ..language import say
 
 FORMS = ".csv, .tsv, .parquet, .jsonl or .ndjson"
 STDIN = "-"
@@ -31,9 +32,9 @@ def read(runs: Table) -> tuple[pd.DataFrame, str]:
         WorkError: the file cannot be read.
     """
     if isinstance(runs, str | Path):
-        frame, name = _of_file(runs), "these runs" if str(runs) == STDIN else Path(runs).name
+        frame, name = _of_file(runs), say("these runs") if str(runs) == STDIN else Path(runs).name
     else:
-        frame, name = _of_values(runs), "these runs"
+        frame, name = _of_values(runs), say("these runs")
     frame = _flat(frame)
     if frame.empty:
         raise UsageError("the table has no runs; give one with a row for each.")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..language import say
 from ..plan.factors import OPTIMIZER, RATE, SCHEDULE, Factor, Kind, Level, hyperparameter
 from ..verdict.comparisons import Ranking, badness, rank
 from ..verdict.entries import Entry, Verdict
@@ -45,7 +46,7 @@ def judge(runs: Runs, name: str, margin: float) -> tuple[Verdict, Choice]:
     """
     factor, choice, criterion = factor_of(runs), choose(runs), runs.columns.criterion
     if not choice.candidates:
-        nothing = f"Nothing can be said about {name}: every setting was pruned on some run."
+        nothing = say("Nothing can be said about {name}: every setting was pruned on some run.", name=name)
         return Verdict((), (), nothing, (), 0, False, factor.name, criterion=criterion), choice
     order, ranked = rank(choice.cells, margin=margin, independent=not choice.paired, rivals=choice.rivals)
     entries = _Entries(runs, choice, ranked, factor)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..language import mark, say
 from ..plan.factors import Level
 from ..plan.looks import SEARCH
 
@@ -64,48 +65,76 @@ class RecipeRun:
 
     def __str__(self) -> str:
         """In words."""
-        winner = f"the winner ({self.optimizer}, rate {self.lr:.3g}, {self.schedule})"
+        winner = say(
+            "the winner ({optimizer}, rate {lr:.3g}, {schedule})",
+            optimizer=self.optimizer,
+            lr=self.lr,
+            schedule=self.schedule,
+        )
         if self.reason:
-            return f"The recipe of {winner} was not run: {self.reason}"
-        means = "in plain PyTorch" if self.plain else "in PyTorch with thalweg's optimizer"
-        which = "seed" if self.stage == SEARCH else "fresh seed"
-        passes = f"{self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}"
+            return say("The recipe of {winner} was not run: {reason}", winner=winner, reason=self.reason)
+        means = say("in plain PyTorch") if self.plain else say("in PyTorch with thalweg's optimizer")
+        which = mark("seed") if self.stage == SEARCH else mark("fresh seed")
+        passes = say("{epochs} epoch{s}", epochs=self.epochs, s="s" * (self.epochs > 1))
         if self.epochs < self.planned:
-            passes = f"the first {self.epochs} of {self.planned} epochs"
-        over = f"over {passes} of {which} {self.seed}"
+            passes = say("the first {epochs} of {planned} epochs", epochs=self.epochs, planned=self.planned)
+        over = say("over {passes} of {which} {seed}", passes=passes, which=which, seed=self.seed)
         if self.largest == 0:
-            return f"The recipe was run: trained alone {means}, {winner} gives the very same losses {over}."
+            return say(
+                "The recipe was run: trained alone {means}, {winner} gives the very same losses {over}.",
+                means=means,
+                winner=winner,
+                over=over,
+            )
         if not math.isfinite(self.largest):
-            return (
-                f"The recipe was run: trained alone {means}, {winner} has {self.compared} losses {over} that are "
-                "numbers where those of the study are not, or the other way round."
+            return say(
+                "The recipe was run: trained alone {means}, {winner} has {compared} losses {over} that "
+                "are numbers where those of the study are not, or the other way round.",
+                means=means,
+                winner=winner,
+                compared=mark(self.compared),
+                over=over,
             )
         several = self.epochs > 1 and self.compared == "validation" and math.isfinite(self.first)
-        first = f" ({_power(self.first)} after the first)" if several else ""
+        first = say(" ({first} after the first)", first=_power(self.first)) if several else ""
         warning, why = self._warning()
         rounding = (
-            f", most at epoch {self.at}: rounding, which training that is not steady makes grow"
+            say(", most at epoch {at}: rounding, which training that is not steady makes grow", at=self.at)
             if self.largest > LARGE > self.first
             else ""
         )
-        return (
-            f"{warning}The recipe was run: trained alone {means}, {winner} has {self.compared} losses that differ by "
-            f"at most {_power(self.largest)} relative{first} {over}{why or rounding}."
+        return say(
+            "{warning}The recipe was run: trained alone {means}, {winner} has {compared} losses that "
+            "differ by at most {largest} relative{first} {over}{why}.",
+            warning=warning,
+            means=means,
+            winner=winner,
+            compared=mark(self.compared),
+            largest=_power(self.largest),
+            first=first,
+            over=over,
+            why=why or rounding,
         )
 
     def _warning(self) -> tuple[str, str]:
         """Where the losses differ by more than rounding: a warning, and why."""
         if self.scatter > 0 and self.largest > ROUNDING:
             return "Warning: ", (
-                f": the problem draws random numbers in evaluation, so that two evaluations of the same weights "
-                f"differ by {_power(self.scatter)}; let it draw only while self.training"
+                say(
+                    ": the problem draws random numbers in evaluation, so that two evaluations of the same "
+                    "weights differ by {scatter}; let it draw only while self.training",
+                    scatter=_power(self.scatter),
+                )
             )
         if self.first > LARGE:
             return "Warning: ", (
-                ": more than rounding. Either something gives other numbers each time, such as random numbers of the "
-                "model, the loss or the data that no seed fixes; or a weight has no influence on the training loss, as "
-                "a bias has none before batch normalization (bias=False), and its gradient is rounding alone, which "
-                "rules like adam make whole steps of"
+                say(
+                    ": more than rounding. Either something gives other numbers each time, such as random "
+                    "numbers of the model, the loss or the data that no seed fixes; or a weight has no "
+                    "influence on the training loss, as a bias has none before batch normalization "
+                    "(bias=False), and its gradient is rounding alone, which rules like adam make whole "
+                    "steps of"
+                )
             )
         return "", ""
 

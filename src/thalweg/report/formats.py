@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..language import mark, say
 from ..pictures.numbers import duration, number, short
 from ..plan.factors import shown
 from ..verdict.intervals import Interval
@@ -66,7 +67,7 @@ def _fact(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_fact, value)) or EMPTY
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return {"True": "yes", "False": "no", "None": EMPTY}.get(str(value), str(value))
+        return {"True": say("yes"), "False": say("no"), "None": EMPTY}.get(str(value), str(value))
     return f"{value:,}".replace("-", "−") if isinstance(value, int) else short(value, 6)
 
 
@@ -83,7 +84,7 @@ def brief(value: float, sign: str = "") -> str:
 
 def _spread(spread: Interval, sign: str = "") -> str:
     if not math.isfinite(spread.mean):
-        return "diverges"
+        return say("diverges")
     if not (math.isfinite(spread.low) and math.isfinite(spread.high)):
         return brief(spread.mean, sign)
     return f"{brief(spread.mean, sign)} [{brief(spread.low)}, {brief(spread.high)}]"
@@ -91,15 +92,15 @@ def _spread(spread: Interval, sign: str = "") -> str:
 
 def _or_word(write: Callable[[Any], Written]) -> Callable[[Any], Any]:
     """A word as it stands, anything else written."""
-    return lambda value: value if isinstance(value, str) else write(value)
+    return lambda value: say(value) if isinstance(value, str) else write(value)
 
 
 def _edged(value: tuple[float, str | None]) -> Written:
-    return (short(value[0]), f"grid’s {value[1]}") if value[1] else short(value[0])
+    return (short(value[0]), say("grid’s {edge}", edge=mark(value[1]))) if value[1] else short(value[0])
 
 
 def _setting(value: tuple[float, Sequence[str]]) -> Written:
-    return f"rate {short(value[0])}", ", ".join(value[1])
+    return say("rate {lr}", lr=short(value[0])), ", ".join(value[1])
 
 
 _ARROWS = {"lowest": " ↓", "highest": " ↑", None: ""}
@@ -113,14 +114,16 @@ FORMATS = {
     "chosen rate": Format(_edged, lambda value: f"{value[0]:.3g}{_ARROWS[value[1]]}", words=True),
     "setting": Format(_setting),  # (rate, levels in words)
     "count": Format(lambda count: f"{count:,}"),
-    "part": Format(lambda value: f"{value[0]:,} of {value[1]:,}", lambda value: f"{value[0]}/{value[1]}"),
+    "part": Format(
+        lambda value: say("{some:,} of {all:,}", some=value[0], all=value[1]), lambda value: f"{value[0]}/{value[1]}"
+    ),
     "places": Format(_places, _places),
     "probability": Format(_probability, lambda share: f"{share:.0%}" if math.isfinite(share) else ""),
     "lettered": Format(
         lambda one: (number(one.value.mean) if math.isfinite(one.value.mean) else "∞", one.letters),
         lambda one: f"{brief(one.value.mean)} {one.letters}",
     ),
-    "yes": Format(lambda flag: "yes" if flag else "no", lambda flag: "yes" if flag else ""),
+    "yes": Format(lambda flag: say("yes") if flag else say("no"), lambda flag: say("yes") if flag else ""),
     "percent": Format(_percent, _percent),
     "fine percent": Format(percent, percent),  # also of small shares
     "number": Format(number, brief),
@@ -131,7 +134,7 @@ FORMATS = {
     "difference": Format(_or_word(_interval), _or_word(lambda value: _spread(value, "+"))),  # or a word in its place
     "steps": Format(lambda value: (short(value[0]), f"[{short(value[1])}, {short(value[2])}]")),  # (median, low, high)
     "quartiles": Format(lambda value: (number(value[0]), f"[{number(value[1])}, {number(value[2])}]")),  # median first
-    "range": Format(lambda ends: f"{number(ends[0])} to {number(ends[1])}"),
+    "range": Format(lambda ends: say("{low} to {high}", low=number(ends[0]), high=number(ends[1]))),
     "decades": Format(lambda value: "≥ " * value[1] + number(value[0], 2)),  # (decades, whether at least so many)
     "ratio": Format(lambda ratio: f"{ratio:.2f}×" if math.isfinite(ratio) else EMPTY),
     "duration": Format(duration),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import WorkError
 from ..files import put
+from ..language import say
 from ..pictures import markup
 from ..pictures.markup import Markup, joined, piece
 from ..verdict import sanity
@@ -123,7 +124,7 @@ def rendered(section: Section) -> Markup:
     if section.notes:
         body.append(piece("<ul>{}</ul>", joined(piece("<li>{}</li>", note) for note in section.notes)))
     if section.code:
-        body.append(piece(_CODE, section.code))
+        body.append(piece(_CODE, say("Copy"), section.code))
     return piece(
         '<section id="{}" class="{}" aria-labelledby="{}-title"><h2 id="{}-title">{}</h2>\n{}</section>',
         section.name,
@@ -136,7 +137,7 @@ def rendered(section: Section) -> Markup:
 
 
 _CODE = (
-    '<div class="recipe"><button type="button" class="copy" hidden>Copy</button><span role="status"></span>'
+    '<div class="recipe"><button type="button" class="copy" hidden>{}</button><span role="status"></span>'
     '<pre tabindex="0"><code>{}</code></pre></div>'
 )
 
@@ -148,7 +149,7 @@ def _table(section: Section) -> Markup:
     rows = [[_cell(column, row) for column in columns] for row in section.rows]
     named = (place for place, column in enumerate(columns) if column.format == "name")
     words = sum(column.writes.words and column.name != "letters" and column.name != "standing" for column in columns)
-    return markup.table([column.title for column in columns], rows, words=words, lead=next(named, 0))
+    return markup.table([column.head for column in columns], rows, words=words, lead=next(named, 0))
 
 
 def _cell(column: Column, row: Row) -> Markup | str:

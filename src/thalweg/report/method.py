@@ -7,13 +7,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ThalwegError
+from ..language import mark, say
 from ..verdict.entries import Verdict
 from .sections import Column, Section
 
 if TYPE_CHECKING:
     from ..results import Results
 
-METHOD = """\
+METHOD = mark("""\
 Every optimizer had the same rates, the same choice of everything else, and the same seeds, initial weights, order of
 samples and number of epochs; its setting was chosen by the mean validation loss over seeds, where a diverged run counts
 as infinite: one whose loss is no longer finite, or ended above ten times that of its untrained weights. Where a
@@ -29,42 +30,42 @@ The search reports the lowest of many numbers, which is partly luck. So each cho
 seeds, and that number is the one reported; “change from search” is how much the search’s lay below it. Each optimizer
 also runs at its formula’s own defaults.
 
-Test data played no part in any choice, and the answer holds for this problem, this budget and this grid."""
-_FOLDS = """
+Test data played no part in any choice, and the answer holds for this problem, this budget and this grid.""")
+_FOLDS = mark("""
 
 Settings were judged by cross-validation: each training and validation sample is held out by some fold, of which the
 others train a model that is judged on it. Seeds and folds are both resampled; since folds train on samples in common,
 their spread is corrected after Nadeau and Bengio (2003). The test numbers are of the same fresh seeds trained
-again on all training and validation samples."""
+again on all training and validation samples.""")
 
-_SWAPS = """
+_SWAPS = mark("""
 
 Parts of the training samples judged too, each in its turn, while the rest and the validation samples trained. Intervals
-are about the mean performance of these models on other samples like these (Bayle, Bayle, Janson and Mackey 2020)."""
+are about the mean performance of these models on other samples like these (Bayle, Bayle, Janson and Mackey 2020).""")
 
 
 def method(verdict: Verdict) -> Section:
-    further = _FOLDS if verdict.folds else _SWAPS if verdict.swaps else ""
-    return Section("method", "How to read this", METHOD + further)
+    further = say(_FOLDS) if verdict.folds else say(_SWAPS) if verdict.swaps else ""
+    return Section("method", say("How to read this"), say(METHOD) + further)
 
 
 def notes(verdict: Verdict, batching: list[str]) -> Section:
-    return Section("notes", "Notes", notes=[*verdict.notes, *batching])
+    return Section("notes", say("Notes"), notes=[*verdict.notes, *batching])
 
 
 def recipe(results: Results, verdict: Verdict) -> Section:
     """The winner's script; for a rule that a script cannot name, the reason, and its equations."""
     try:
-        code, words = results.recipe().code, "The winner in plain PyTorch."
+        code, words = results.recipe().code, say("The winner in plain PyTorch.")
     except ThalwegError as error:
         code, words = "", str(error)
         with suppress(ThalwegError):  # a rule of the user's own, which is not at hand
             code = results.plan.formulas[verdict.best.optimizer].latex()
     if code and (run := results.recipe_run):
         words = f"{words} {run}"
-    return Section("recipe", "Recipe", words, code=code)
+    return Section("recipe", say("Recipe"), words, code=code)
 
 
 def provenance(facts: Mapping[str, Any]) -> Section:
     columns = [Column("what", "What", "fact"), Column("value", "Value", "fact")]
-    return Section("provenance", "Provenance", "", columns, [{"what": k, "value": v} for k, v in facts.items()])
+    return Section("provenance", say("Provenance"), "", columns, [{"what": k, "value": v} for k, v in facts.items()])

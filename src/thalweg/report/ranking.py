@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..language import mark, say
 from ..plan.criterion import Criterion
 from ..plan.factors import FULL, OPTIMIZER, Kind, shown, words_of
 from ..plan.factors import RATE as GRID
 from ..plan.plan import Plan, grid
 from ..verdict.entries import Entry, Verdict
-from ..verdict.words import percent
+from ..verdict.words import OR, listed, percent
 from .sections import Column, Figure, Row, Section, level
 
 if TYPE_CHECKING:
@@ -33,37 +34,47 @@ def answer(verdict: Verdict, plan: Plan, table: pd.DataFrame, signs: Sequence[st
     warnings = [*signs]
     if unfinished or not verdict.entries:
         warnings.append(
-            f"This study is not finished. {unfinished:,} of {len(table):,} runs have not ended; what follows is from "
-            "those that have, and may change."
+            say(
+                "This study is not finished. {unfinished:,} of {all:,} runs have not ended; what "
+                "follows is from those that have, and may change.",
+                unfinished=unfinished,
+                all=len(table),
+            )
         )
     elif not verdict.confirmed:
         warnings.append(
-            "Not confirmed on fresh seeds. The same seeds chose the settings and gave the numbers, which makes them "
-            "look a little better than they are; there are no test numbers."
+            say(
+                "Not confirmed on fresh seeds. The same seeds chose the settings and gave the numbers, "
+                "which makes them look a little better than they are; there are no test numbers."
+            )
         )
     counts = search["status"].value_counts()
-    ended = f"finished, {int(counts.get('diverged', 0)):,} diverged" + (f", {unfinished:,} to go" if unfinished else "")
-    ended += f", {int(counts['stopped']):,} stopped early" if "stopped" in counts else ""
-    behind = "fresh seeds behind the intervals" if verdict.confirmed else "seeds behind the intervals"
-    stopped = {"full": "", "halving": " that was not stopped before"}[plan.budget]
+    ended = say("finished, {lost:,} diverged", lost=int(counts.get("diverged", 0))) + (
+        say(", {unfinished:,} to go", unfinished=unfinished) if unfinished else ""
+    )
+    ended += say(", {count:,} stopped early", count=int(counts["stopped"])) if "stopped" in counts else ""
+    behind = say("fresh seeds behind the intervals") if verdict.confirmed else say("seeds behind the intervals")
+    stopped = {"full": "", "halving": say(" that was not stopped before")}[plan.budget]
     facts = {
-        f"runs: {grid(plan)}": len(search),
-        f"epochs for every run{stopped}, {_batches(plan.batch_sizes)}": plan.epochs,
-        **({"epochs of the confirmation": verdict.epochs} if verdict.epochs > plan.epochs else {}),
+        say("runs: {grid}", grid=grid(plan)): len(search),
+        say(
+            "epochs for every run{stopped}, {batches}", stopped=stopped, batches=_batches(plan.batch_sizes)
+        ): plan.epochs,
+        **({say("epochs of the confirmation"): verdict.epochs} if verdict.epochs > plan.epochs else {}),
         ended: int(counts.get("finished", 0)),
-        behind + (f", {fresh:,} more runs" if fresh else ""): verdict.seeds,
+        behind + (say(", {fresh:,} more runs", fresh=fresh) if fresh else ""): verdict.seeds,
     }
-    sentence = verdict.sentence or "No run has finished, so there is no verdict yet."
+    sentence = verdict.sentence or say("No run has finished, so there is no verdict yet.")
     columns = [Column("what", "What", "name"), Column("count", "Count", "count")]
     rows = [{"what": what, "count": count} for what, count in facts.items()]
-    return Section("answer", "Answer", sentence, columns, rows, notes=warnings)
+    return Section("answer", say("Answer"), sentence, columns, rows, notes=warnings)
 
 
 def _batches(sizes: tuple[int | str, ...]) -> str:
     if sizes == (0,):
-        return "the loader’s own batches"
-    words = ["all samples" if size == FULL else f"{size:,}" for size in sizes]
-    return f"batches of {' or '.join(filter(None, [', '.join(words[:-1]), words[-1]]))}"
+        return say("the loader’s own batches")
+    words = [say("all samples") if size == FULL else f"{size:,}" for size in sizes]
+    return say("batches of {sizes}", sizes=listed(words, OR))
 
 
 def ranking(verdict: Verdict, kind: Kind = OPTIMIZER) -> Section:
@@ -75,34 +86,59 @@ def ranking(verdict: Verdict, kind: Kind = OPTIMIZER) -> Section:
         | {"regret_share": entry.regret / best if best else math.inf}
         for entry in verdict.entries
     ]
-    rows[:1] = [row | {"difference": "best"} for row in rows[:1]]
+    rows[:1] = [row | {"difference": mark("best")} for row in rows[:1]]
     parts = _columns(verdict, kind), rows, [_figure(verdict, kind)]
     if kind is OPTIMIZER:  # its sentence is the answer
-        return Section("ranking", "Ranking", "Ordered by mean.", *parts, terms=_terms(verdict))
-    return Section(f"by-{kind.name}", f"Which {kind.words}", verdict.sentence, *parts, terms=_terms(verdict))
+        return Section("ranking", say("Ranking"), say("Ordered by mean."), *parts, terms=_terms(verdict))
+    return Section(
+        f"by-{kind.name}", say("Which {kind}", kind=kind.words), verdict.sentence, *parts, terms=_terms(verdict)
+    )
 
 
 def _terms(verdict: Verdict) -> dict[str, str]:
     """The words of the table, each in a line."""
     margin, by = f"{100 * verdict.margin:g}%", verdict.criterion
-    over = "seeds and samples" if verdict.samples else "seeds and folds" if verdict.folds else "seeds on this split"
+    over = (
+        say("seeds and samples")
+        if verdict.samples
+        else say("seeds and folds")
+        if verdict.folds
+        else say("seeds on this split")
+    )
     return {
-        "[95% interval]": f"holds the mean over all {over} in 95% of studies; the best's allows for its having been "
-        "picked as the best",
-        "Not told apart": "two with a letter in common cannot be told apart, all pairs considered together",
-        "May be best": "no other is reliably better than it, in tests of each other alone; the truly best is among "
-        "these in 95% of studies",
-        "Regret at most": "by how much its mean is worse than that of the truly best at the most, in percent of the "
-        "best",
-        "Against the best": f"practically the same: within {margin} of the {by.extreme} {by.metric}; worse: reliably; "
-        "open: neither is shown",
+        say("[95% interval]"): say(
+            "holds the mean over all {over} in 95% of studies; the best's allows for its having been "
+            "picked as the best",
+            over=over,
+        ),
+        say("Not told apart"): say("two with a letter in common cannot be told apart, all pairs considered together"),
+        say("May be best"): say(
+            "no other is reliably better than it, in tests of each other alone; the truly best is "
+            "among these in 95% of studies"
+        ),
+        say("Regret at most"): say(
+            "by how much its mean is worse than that of the truly best at the most, in percent of the best"
+        ),
+        say("Against the best"): say(
+            "practically the same: within {margin} of the {extreme} {metric}; worse: reliably; open: neither is shown",
+            margin=margin,
+            extreme=by.extreme,
+            metric=mark(by.metric),
+        ),
         **{
-            f"Validation {name}": "beneath it the letters of a ranking by it"
+            say("Validation {name}", name=mark(name)): say("beneath it the letters of a ranking by it")
             for name in (verdict.entries[0].metrics if verdict.entries else ())
         },
-        f"90% of seeds {_better_side(by)}": f"9 of 10 seeds have a better {by.metric}, says "
-        + (f"the {verdict.seeds} seeds" if verdict.seeds > FEW_SEEDS else "the worst of these few"),
-        "Chance of best": f"that its mean is truly the {by.extreme}, if the true means scatter as far as these show",
+        say("90% of seeds {side}", side=_better_side(by)): say(
+            "9 of 10 seeds have a better {metric}, says {whose}",
+            metric=mark(by.metric),
+            whose=say("the {seeds} seeds", seeds=verdict.seeds)
+            if verdict.seeds > FEW_SEEDS
+            else say("the worst of these few"),
+        ),
+        say("Chance of best"): say(
+            "that its mean is truly the {extreme}, if the true means scatter as far as these show", extreme=by.extreme
+        ),
     }
 
 
@@ -112,7 +148,7 @@ def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
         for name in ("optimizer", "lr", "schedule", *verdict.further)
         if name != kind.name
     ]
-    interval, by = "[95% interval]", verdict.criterion
+    interval, by = say("[95% interval]"), verdict.criterion
     side = _better_side(by)
     change = Column("optimism", "Change from search", "change", None, "change from\nsearch", 5, page=False)
     time = Column("time", "Time per run", "duration", _time)
@@ -125,12 +161,26 @@ def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
         Column("may_be_best", "May be best", "yes", None, "may be\nbest", 1),
         Column("regret_share", "Regret at most", "percent", None, "regret\nat most", 1),
         Column("standing", "Against the best", "level", None, "against\nthe best", 8),
-        Column("difference", "Difference to best", "difference", None, f"behind the best\n{interval}", 7),
+        Column(
+            "difference",
+            "Difference to best",
+            "difference",
+            None,
+            say("behind the best\n{interval}", interval=interval),
+            7,
+        ),
         Column("places", "Places", "places", page=False),
         Column("probability_best", "Chance of best", "probability", None, "chance\nof best", 3),
-        Column("percentile_90", f"90% of seeds {side}", "number", None, f"90% of\nseeds {side}", 10),
+        Column(
+            "percentile_90",
+            say("90% of seeds {side}", side=side),
+            "number",
+            None,
+            say("90% of\nseeds {side}", side=side),
+            10,
+        ),
         *_by_metric(verdict),
-        *_tests("Test {}", verdict, 4, 2),
+        *_tests(mark("Test {metric}"), verdict, 4, 2),
         *([Column("settings", "Settings tried", "count", None, "settings\ntried", 3)] if _uneven(verdict) else []),
         Column("diverged", "Diverged", "part", lambda row: (row["diverged"], row["runs"]), "diverged", 6),
         *([] if kind is OPTIMIZER else [time]),
@@ -139,7 +189,7 @@ def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
 
 def _better_side(by: Criterion) -> str:
     """On which side of a value the better ones lie."""
-    return "above" if by.higher else "below"
+    return mark("above") if by.higher else mark("below")
 
 
 def _uneven(verdict: Verdict) -> bool:
@@ -153,10 +203,10 @@ def _by_metric(verdict: Verdict) -> list[Column]:
     return [
         Column(
             f"by {name}",
-            f"Validation {name}",
+            say("Validation {name}", name=mark(name)),
             "lettered",
             lambda row, n=name: row["metrics"].get(n),
-            f"validation\n{name}",
+            say("validation\n{name}", name=mark(name)),
             9,
         )
         for name in names
@@ -167,7 +217,14 @@ def _tests(title: str, verdict: Verdict, loss: int, others: int) -> list[Column]
     """A column for each metric of the test part; the loss is worth so much in a terminal, and other metrics so much."""
     metrics = list(dict.fromkeys(metric for entry in verdict.entries for metric in entry.test)) or ["loss", "accuracy"]
     return [
-        Column(f"test {m}", title.format(m), "mean", lambda row, m=m: row["test"].get(m), f"test\n{m}", worth)
+        Column(
+            f"test {m}",
+            say(title, metric=mark(m)),
+            "mean",
+            lambda row, m=m: row["test"].get(m),
+            say("test\n{metric}", metric=mark(m)),
+            worth,
+        )
         for m in metrics
         for worth in [loss if m == "loss" else others]
     ]
@@ -175,23 +232,36 @@ def _tests(title: str, verdict: Verdict, loss: int, others: int) -> list[Column]
 
 def _figure(verdict: Verdict, kind: Kind) -> Figure:
     by = verdict.criterion
-    seeds = f"{verdict.seeds} {'fresh seeds' if verdict.confirmed else 'seeds of the search'}"
-    seeds += f" × {verdict.folds} folds" if verdict.folds else ""
-    seeds += f" × {verdict.samples:,} samples" if verdict.samples else ""
-    caption = (
-        f"Dot: mean {by.words}{by.when} over {seeds}. Bar: its 95% interval. Two with a letter in common cannot be "
-        f"told apart; those on the ground may be the best. {'Higher' if by.higher else 'Lower'} is better; × means "
-        "that a run diverged."
+    seeds = f"{verdict.seeds} {say('fresh seeds') if verdict.confirmed else say('seeds of the search')}"
+    seeds += say(" × {folds} folds", folds=verdict.folds) if verdict.folds else ""
+    seeds += say(" × {samples:,} samples", samples=verdict.samples) if verdict.samples else ""
+    caption = say(
+        "Dot: mean {measure}{when} over {seeds}. Bar: its 95% interval. Two with a letter in "
+        "common cannot be told apart; those on the ground may be the best. {side} is better; × "
+        "means that a run diverged.",
+        measure=by.words,
+        when=by.when,
+        seeds=seeds,
+        side=mark("Higher" if by.higher else "Lower"),
     )
     if kind is not OPTIMIZER:
-        caption = (
-            f"Each {kind.words} at its best setting, which the table names: mean {by.words}{by.when} over "
-            f"{seeds} with its 95% interval. Two with a letter in common cannot be told apart; those on the ground may "
-            "be the best."
+        caption = say(
+            "Each {kind} at its best setting, which the table names: mean {measure}{when} over "
+            "{seeds} with its 95% interval. Two with a letter in common cannot be told apart; those "
+            "on the ground may be the best.",
+            kind=kind.words,
+            measure=by.words,
+            when=by.when,
+            seeds=seeds,
         )
     names = [verdict.level(entry) for entry in verdict.entries]
-    label = f"{by.words.capitalize()} of {len(names)} {kind.many} with 95% intervals"
-    label += f", from {names[0]} (best) to {names[-1]}." if names else "."
+    label = say(
+        "{measure} of {count} {many} with 95% intervals",
+        measure=by.words.capitalize(),
+        count=len(names),
+        many=kind.many,
+    )
+    label += say(", from {first} (best) to {last}.", first=names[0], last=names[-1]) if names else "."
 
     def draw(narrow: bool) -> go.Figure:
         from ..pictures.ranking import ranking
@@ -209,7 +279,7 @@ def tuned(verdict: Verdict) -> Section:
     """What the search found, what fresh seeds give, and what the optimizer gives without any tuning."""
     defaults = [entry.default for entry in verdict.entries if entry.default is not None]
     further, by = verdict.further if defaults else [], verdict.criterion
-    interval = "[95% interval]"
+    interval = say("[95% interval]")
     columns = [
         Column("optimizer", "Optimizer", "name", None, "at its\ndefaults", 0),
         Column("search_value", "Search", "number"),
@@ -219,17 +289,27 @@ def tuned(verdict: Verdict) -> Section:
         level("lr", "rate", worth=0, page=False),
         *(level(name, worth=3, page=False) for name in further),
         Column("at_defaults", "At its defaults", "interval", None, f"{by.words}\n{interval}", 0),
-        Column("difference", "Default − tuned", "difference", None, f"default − tuned\n{interval}", 0),
+        Column(
+            "difference",
+            "Default − tuned",
+            "difference",
+            None,
+            say("default − tuned\n{interval}", interval=interval),
+            0,
+        ),
         Column("tunability", "Default worse by", "fine percent", None, "default\nworse by", 1),
-        *_tests("Test {} at defaults", verdict, 2, 1),
+        *_tests(mark("Test {metric} at defaults"), verdict, 2, 1),
     ]
-    sentence = (
-        f"Mean {by.words}{by.when} of the chosen setting in the search and with fresh seeds, and of the optimizer at "
-        "its formula’s own defaults with the same fresh seeds. The last columns are from the test part, used once."
-        f"{_most_tunable(verdict)}"
+    sentence = say(
+        "Mean {measure}{when} of the chosen setting in the search and with fresh seeds, and of the "
+        "optimizer at its formula’s own defaults with the same fresh seeds. The last columns are "
+        "from the test part, used once.{most}",
+        measure=by.words,
+        when=by.when,
+        most=_most_tunable(verdict),
     )
     rows = [_beside_default(entry, further) for entry in verdict.entries]
-    return Section("tuned", "Search, fresh seeds, defaults", sentence, columns, rows)
+    return Section("tuned", say("Search, fresh seeds, defaults"), sentence, columns, rows)
 
 
 def _most_tunable(verdict: Verdict) -> str:
@@ -238,8 +318,14 @@ def _most_tunable(verdict: Verdict) -> str:
     if len(rated) < 2 or rated[0][0] == rated[-1][0]:
         return ""
     (least, first), (most, last) = rated[0], rated[-1]
-    end = f"is {percent(most)} worse" if math.isfinite(most) else "diverges"
-    return f" Tuning matters most for {last}, which {end} at its defaults, and least for {first} ({percent(least)})."
+    end = say("is {most} worse", most=percent(most)) if math.isfinite(most) else say("diverges")
+    return say(
+        " Tuning matters most for {last}, which {end} at its defaults, and least for {first} ({least}).",
+        last=last,
+        end=end,
+        first=first,
+        least=percent(least),
+    )
 
 
 def _beside_default(entry: Entry, further: Sequence[str]) -> Row:
@@ -257,7 +343,7 @@ def _beside_default(entry: Entry, further: Sequence[str]) -> Row:
         "lr": default.lr,
         "setting": (default.lr, [default.schedule, *words]),
         "at_defaults": default.value,
-        "difference": "chosen" if default.chosen else "tuned diverges" if lost else default.difference,
+        "difference": mark("chosen") if default.chosen else mark("tuned diverges") if lost else default.difference,
         "test": default.test,
     }
 
@@ -272,11 +358,12 @@ def cost(verdict: Verdict) -> Section:
         Column("time", "Time per run", "duration", _time),
         Column("state_bytes_per_weight", "Bytes per weight", "short"),
     ]
-    sentence = (
-        "Time per step of one run, and of all its steps, measured while runs were trained together in batched "
-        "programs; memory that the optimizer keeps for each weight, in float32. Each at its chosen setting."
+    sentence = say(
+        "Time per step of one run, and of all its steps, measured while runs were trained "
+        "together in batched programs; memory that the optimizer keeps for each weight, in "
+        "float32. Each at its chosen setting."
     )
-    return Section("cost", "Cost", sentence, columns, [vars(entry) for entry in verdict.entries])
+    return Section("cost", say("Cost"), sentence, columns, [vars(entry) for entry in verdict.entries])
 
 
 def _time(row: Row) -> float | None:

@@ -7,6 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..language import mark, say
 from ..pictures.numbers import number
 from ..plan.factors import words_of
 from ..plan.folds import averaged
@@ -16,6 +17,7 @@ from ..verdict.entries import Verdict
 from ..verdict.generalization import Generalization
 from ..verdict.losses import having, matching, points, recorded
 from ..verdict.targets import race
+from ..verdict.words import listed
 from .sections import Column, Figure, Row, Section
 
 if TYPE_CHECKING:
@@ -52,32 +54,36 @@ def rates(plan: Plan, verdict: Verdict, table: pd.DataFrame) -> Section:
         *([Column("stopped", "Stopped", "count")] if stopped else []),
     ]
     caption = _rates_caption(bool(plan.points), stopped, further)
-    label = f"{by.words.capitalize()} against learning rate for {len(chosen)} optimizers, log scales."
+    label = say(
+        "{measure} against learning rate for {count} optimizers, log scales.",
+        measure=by.words.capitalize(),
+        count=len(chosen),
+    )
     wide = min(4, max(2, len(chosen)))
 
     def draw(narrow: bool) -> go.Figure:
         joined = not plan.points  # which differ in more than their rate
         return picture(search, chosen, columns=2 if narrow else wide, metric=by.column, joined=joined)
 
-    title, figure = f"{by.metric.capitalize()} against rate", Figure(draw, label, caption)
+    title, figure = say("{metric} against rate", metric=say(by.metric).capitalize()), Figure(draw, label, caption)
     return Section("rates", title, "", columns, rate_table(search, by.column).to_dict("records"), [figure], folded=True)
 
 
 def _rates_caption(drawn: bool, stopped: bool, further: Sequence[str]) -> str:
-    points = (
-        "A mark for each point that was drawn: large ones have the chosen schedule, small ones another. A ring marks "
-        "the chosen point, a × one"
+    points = say(
+        "A mark for each point that was drawn: large ones have the chosen schedule, small ones "
+        "another. A ring marks the chosen point, a × one"
     )
-    lines = (
-        "The strong line is the chosen schedule, with a band from the smallest to the largest seed; thin lines are the "
-        "other schedules. A ring marks the chosen rate, a × a rate"
+    lines = say(
+        "The strong line is the chosen schedule, with a band from the smallest to the largest "
+        "seed; thin lines are the other schedules. A ring marks the chosen rate, a × a rate"
     )
-    caption = f"One panel per optimizer, all on the same axes. {points if drawn else lines}"
-    caption += " at which at least one seed diverged, and a triangle a loss above the plot."
+    caption = say("One panel per optimizer, all on the same axes. {marks}", marks=points if drawn else lines)
+    caption += say(" at which at least one seed diverged, and a triangle a loss above the plot.")
     if stopped:
-        caption += " Small open marks are runs that were stopped early, at the loss they had then."
+        caption += say(" Small open marks are runs that were stopped early, at the loss they had then.")
     if further:
-        caption += f" Each panel is at its optimizer’s chosen {' and '.join(further)}."
+        caption += say(" Each panel is at its optimizer’s chosen {names}.", names=listed([*map(say, further)]))
     return caption
 
 
@@ -91,41 +97,47 @@ def sensitivity(plan: Plan, table: pd.DataFrame) -> Section:
         *map(_decades, (f"{share:.0%}".rstrip("%") for share in valleys.SHARES)),
         Column("diverged", "Rates that diverge", "percent"),
     ]
-    caption = (
-        f"The rates whose mean {plan.criterion.words} over the search’s seeds is within 1% (thick), 5% and 10% (thin) "
-        "of the optimizer’s best, which a stroke marks; everything else as chosen. Dotted lines are the grid’s ends: "
-        "a bar that touches one may go on (≥ in the table). A wide bar forgives a rate that is off."
+    caption = say(
+        "The rates whose mean {measure} over the search’s seeds is within 1% (thick), 5% and 10% "
+        "(thin) of the optimizer’s best, which a stroke marks; everything else as chosen. Dotted "
+        "lines are the grid’s ends: a bar that touches one may go on (≥ in the table). A wide "
+        "bar forgives a rate that is off.",
+        measure=plan.criterion.words,
     )
-    label = f"Width of the valley of good learning rates for {len(rows)} optimizers, log scale."
+    label = say("Width of the valley of good learning rates for {count} optimizers, log scale.", count=len(rows))
 
     def draw(narrow: bool) -> go.Figure:
         from ..pictures.widths import widths
 
         return widths(rows, (plan.rates[0], plan.rates[-1]), compact=narrow)
 
-    return Section("sensitivity", "Sensitivity to the rate", "", columns, rows, [Figure(draw, label, caption)])
+    return Section("sensitivity", say("Sensitivity to the rate"), "", columns, rows, [Figure(draw, label, caption)])
 
 
 def _decades(share: str) -> Column:
     def of(row: Row) -> tuple[float, bool] | None:
         return None if row[f"low_{share}"] is None else (row[f"decades_{share}"], row[f"at_least_{share}"])
 
-    return Column(f"decades_{share}", f"Decades within {share}%", "decades", of)
+    return Column(f"decades_{share}", say("Decades within {share}%", share=share), "decades", of)
 
 
 def targets(verdict: Verdict, table: pd.DataFrame, curves: pd.DataFrame) -> Section:
     """When the runs of each chosen setting reach the loss that the best ends with."""
     ways = race(verdict, table, curves)
-    section = functools.partial(Section, "targets", "Time to target")
+    section = functools.partial(Section, "targets", say("Time to target"))
     if ways is None:
-        return section("No run of the best setting has ended without diverging.")
-    caption = (
-        f"Target: a validation loss of {number(ways.target)}, the median that the best setting ends with. Lines: the "
-        f"share of {'fresh ' * ways.fresh}seeds that have reached it, looked at after each pass. A run that never "
-        "does, also one that diverged, counts as not yet there at the end of its budget, so a median may be ∞; in "
-        "means it counts with its whole budget."
+        return section(say("No run of the best setting has ended without diverging."))
+    caption = say(
+        "Target: a validation loss of {target}, the median that the best setting ends with. "
+        "Lines: the share of {fresh}seeds that have reached it, looked at after each pass. A run "
+        "that never does, also one that diverged, counts as not yet there at the end of its "
+        "budget, so a median may be ∞; in means it counts with its whole budget.",
+        target=number(ways.target),
+        fresh=say("fresh ") * ways.fresh,
     )
-    label = f"Share of runs that have reached a validation loss of {number(ways.target)} against steps."
+    label = say(
+        "Share of runs that have reached a validation loss of {target} against steps.", target=number(ways.target)
+    )
 
     def draw(narrow: bool) -> go.Figure:
         from ..pictures.reached import reached
@@ -149,16 +161,16 @@ def learning(verdict: Verdict, table: pd.DataFrame, curves: pd.DataFrame) -> Sec
     from ..pictures.learning import learning as picture
     from ..pictures.learning import learning_table
 
-    section = functools.partial(Section, "learning", "Learning curves")
+    section = functools.partial(Section, "learning", say("Learning curves"))
     members = recorded(table, verdict)
     members = members[functools.reduce(operator.or_, (matching(members, one.setting) for one in verdict.entries))]
     curves = curves[curves["metric"].isin(["train_loss", "validation_loss"])]
     curves = points(curves, members[["member", "optimizer", "status", "step"]])
     if curves.empty:
-        return section("No curve has been recorded yet.")
-    axis = "training step"
+        return section(say("No curve has been recorded yet."))
+    axis = mark("training step")
     if "batch_size" in verdict.entries[0].further:  # which have different numbers of steps
-        axis = "epoch"
+        axis = mark("epoch")
         curves["step"] = curves.groupby(["member", "metric"], observed=True)["step"].rank("dense").astype(int)
     columns = [
         Column("optimizer", "Optimizer", "level"),
@@ -168,13 +180,17 @@ def learning(verdict: Verdict, table: pd.DataFrame, curves: pd.DataFrame) -> Sec
         _SEEDS,
     ]
     seeds = curves.groupby("optimizer")["member"].nunique().max()
-    runs, end = ("runs (seeds × folds)", "run") if verdict.folds else ("seeds", "seed")
-    caption = (
-        f"Each optimizer at its chosen setting. Line: mean over {seeds} {'fresh ' * verdict.confirmed}{runs}. "
-        f"Band: smallest to largest {end}. Not smoothed. Choose a name in the legend to hide or show it."
+    runs, end = map(mark, ("runs (seeds × folds)", "run") if verdict.folds else ("seeds", "seed"))
+    caption = say(
+        "Each optimizer at its chosen setting. Line: mean over {seeds} {confirmed}{runs}. Band: "
+        "smallest to largest {end}. Not smoothed. Choose a name in the legend to hide or show it.",
+        seeds=seeds,
+        confirmed=say("fresh ") * verdict.confirmed,
+        runs=runs,
+        end=end,
     )
     order = [entry.optimizer for entry in verdict.entries]
-    label = f"Validation and training loss against {axis} for {len(order)} optimizers."
+    label = say("Validation and training loss against {axis} for {count} optimizers.", axis=axis, count=len(order))
     figure = Figure(lambda narrow: picture(curves, order=order, columns=1 if narrow else 2, axis=axis), label, caption)
     return section("", columns, learning_table(curves).to_dict("records"), [figure], folded=True)
 
@@ -190,11 +206,12 @@ def generalization(judged: list[Generalization]) -> Section:
         Column("stop", "Lowest at step", "part", lambda row: (row["stop"], row["steps"])),
         Column("rise", "Stopping there gains", "interval"),
     ]
-    sentence = (
-        "Each at its chosen setting, at the end of its runs. It “overfits” if its validation loss at the end is above "
-        "its lowest by more than the interval; it “underfits” if that loss still fell over the last fifth, or if it is "
-        "reliably worse than the best and its training loss half above the lowest of all; else it “fits”."
+    sentence = say(
+        "Each at its chosen setting, at the end of its runs. It “overfits” if its validation "
+        "loss at the end is above its lowest by more than the interval; it “underfits” if that "
+        "loss still fell over the last fifth, or if it is reliably worse than the best and its "
+        "training loss half above the lowest of all; else it “fits”."
     )
     if judged:
         sentence += f" {judged[0].sentence}"
-    return Section("generalization", "Generalization", sentence, columns, [vars(one) for one in judged])
+    return Section("generalization", say("Generalization"), sentence, columns, [vars(one) for one in judged])

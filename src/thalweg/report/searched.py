@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..language import say
 from ..plan.factors import OPTIMIZER, shown, words_of
 from ..plan.plan import Plan
 from ..verdict import budget as budgets
@@ -40,16 +41,26 @@ def budget(plan: Plan, table: pd.DataFrame) -> Section:
         Column("all_diverged", "All diverge", "fine percent"),
         Column("seeds", "Median, seed by seed", "range", lambda row: (row["seed_low"], row["seed_high"])),
     ]
-    caption = (
-        f"If only so many of each {factor.kind.words}’s settings had been tried, picked at random: the {by.extreme} "
-        f"mean {by.words} over the search’s seeds. Line: the median of all such picks; band, with few lines: the "
-        "middle half. The numbers are exact, since the whole grid was run. The expected value is ∞ while all picks may "
-        f"diverge; a median is not.{_stopped(table)}"
+    caption = say(
+        "If only so many of each {kind}’s settings had been tried, picked at random: the "
+        "{extreme} mean {measure} over the search’s seeds. Line: the median of all such picks; "
+        "band, with few lines: the middle half. The numbers are exact, since the whole grid was "
+        "run. The expected value is ∞ while all picks may diverge; a median is not.{stopped}",
+        kind=factor.kind.words,
+        extreme=by.extreme,
+        measure=by.words,
+        stopped=_stopped(table),
     )
     levels: dict[str, list[Row]] = {}
     for row in rows:
         levels.setdefault(shown(row[factor.name]), []).append(row)
-    label = f"The {by.extreme} {by.words} against settings tried for {len(levels)} {factor.kind.many}, log scales."
+    label = say(
+        "The {extreme} {measure} against settings tried for {count} {many}, log scales.",
+        extreme=by.extreme,
+        measure=by.words,
+        count=len(levels),
+        many=factor.kind.many,
+    )
 
     def draw(narrow: bool) -> go.Figure:
         from ..pictures.budget import budget as picture
@@ -59,7 +70,7 @@ def budget(plan: Plan, table: pd.DataFrame) -> Section:
     figure = Figure(draw, label, caption)
     few = [row for row in rows if row["tried"] & (row["tried"] - 1) == 0 or row["tried"] == row["settings"]]
     sentence = budgets.sentence(of_levels, factor, by.sign)
-    return Section("budget", "Fewer settings", sentence, columns, few, [figure], folded=True)
+    return Section("budget", say("Fewer settings"), sentence, columns, few, [figure], folded=True)
 
 
 def importance(plan: Plan, table: pd.DataFrame) -> Section:
@@ -86,12 +97,16 @@ def importance(plan: Plan, table: pd.DataFrame) -> Section:
     def draw(narrow: bool) -> go.Figure:
         from ..pictures.shares import shares as picture
 
-        return picture(bars, "share of the variance of ranks")
+        return picture(bars, say("share of the variance of ranks"))
 
-    caption = "What each factor explains of the differences between all runs of the search: of all grids, and of each."
-    label = f"Shares of the variance of ranks that factors explain, for {len(rows)} grids."
+    caption = say(
+        "What each factor explains of the differences between all runs of the search: of all grids, and of each."
+    )
+    label = say("Shares of the variance of ranks that factors explain, for {count} grids.", count=len(rows))
     figures = [Figure(draw, label, caption)] if rows else []
-    return Section("importance", "What matters", _explained(shares) + _stopped(table), used, rows, figures, folded=True)
+    return Section(
+        "importance", say("What matters"), _explained(shares) + _stopped(table), used, rows, figures, folded=True
+    )
 
 
 def _share(title: str, names: tuple[str, ...]) -> Column:
@@ -108,10 +123,12 @@ def _split(one: Shares) -> Row:
 
 def _explained(shares: Sequence[Shares]) -> str:
     """The sentence, and how to read the table."""
-    return (
-        f"{importances.sentence(shares)}\n\nAn exact analysis of variance of the whole grid: of all runs the lowest "
-        "loss has the lowest rank, and those that diverged share the highest. A factor’s share is what it explains "
-        "alone; “rate × schedule” is what the two explain together beyond that. Each row sums to 100%."
+    return say(
+        "{sentence}\n\nAn exact analysis of variance of the whole grid: of all runs the lowest "
+        "loss has the lowest rank, and those that diverged share the highest. A factor’s share "
+        "is what it explains alone; “rate × schedule” is what the two explain together beyond "
+        "that. Each row sums to 100%.",
+        sentence=importances.sentence(shares),
     )
 
 
@@ -126,16 +143,21 @@ def leaders(plan: Plan, verdict: Verdict, table: pd.DataFrame, curves: pd.DataFr
         Column("value", by.words.capitalize(), "number"),
         Column("behind", "Behind the leader", "difference"),
     ]
-    caption = (
-        f"The rank after each epoch, by the mean {by.words} over {verdict.seeds} "
-        f"{'fresh ' * verdict.confirmed}seeds; where lines cross, the order turns over. Settings are those chosen "
-        f"for {plan.epochs} epochs, and schedules those of {verdict.epochs}: with fewer others might have been chosen."
+    caption = say(
+        "The rank after each epoch, by the mean {measure} over {seeds} {confirmed}seeds; where "
+        "lines cross, the order turns over. Settings are those chosen for {epochs} epochs, and "
+        "schedules those of {trained}: with fewer others might have been chosen.",
+        measure=by.words,
+        seeds=verdict.seeds,
+        confirmed=say("fresh ") * verdict.confirmed,
+        epochs=plan.epochs,
+        trained=verdict.epochs,
     )
     rows = [{**vars(one), factor.name: one.level, "behind": "leads" if one.leads else one.behind} for one in standings]
     ranks: dict[str, list[tuple[int, int, float]]] = {}
     for one in standings:
         ranks.setdefault(shown(one.level), []).append((one.epoch, one.rank, one.value))
-    label = f"Rank of {len(ranks)} {factor.kind.many} after each epoch."
+    label = say("Rank of {count} {many} after each epoch.", count=len(ranks), many=factor.kind.many)
 
     def draw(narrow: bool) -> go.Figure:
         from ..pictures.leaders import leaders as picture
@@ -144,9 +166,9 @@ def leaders(plan: Plan, verdict: Verdict, table: pd.DataFrame, curves: pd.DataFr
 
     figures = [Figure(draw, label, caption)] if standings else []
     sentence = ahead.sentence(standings, factor)
-    return Section("leaders", "Ahead after each epoch", sentence, columns, rows, figures, folded=True)
+    return Section("leaders", say("Ahead after each epoch"), sentence, columns, rows, figures, folded=True)
 
 
 def _stopped(table: pd.DataFrame) -> str:
     early = bool((table["status"] == "stopped").any())
-    return " A run that was stopped early counts with the loss it had then." * early
+    return say(" A run that was stopped early counts with the loss it had then.") * early

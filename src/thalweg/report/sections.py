@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..language import say
 from ..plan.factors import words_of
 from ..verdict.entries import plain
 from .formats import FORMATS, Format
@@ -43,6 +44,10 @@ class Column:
     brief: str = ""
     worth: int | None = None
     page: bool = True
+
+    @property
+    def head(self) -> str:
+        return say(self.title)
 
     @property
     def writes(self) -> Format:
@@ -101,7 +106,7 @@ def _fields(value: Any) -> Any:
 
 def level(name: str, format: str = "level", *, worth: int | None = None, page: bool = True) -> Column:
     """The column of a factor's levels; hyperparameters keep their names."""
-    words = words_of(name)
+    words = say(words_of(name))
     title = words if words == name and name not in _CAPITALIZED else words.capitalize()
     return Column(name, title, format, brief=words, worth=worth, page=page)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
+from ..language import say
 from .sections import Column, Row, Section
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ class Cells:
 
     @property
     def width(self) -> int:
-        return GAP + max(map(len, [*self.head.split("\n"), *self.cells]))
+        return GAP + max(map(cell_len, [*self.head.split("\n"), *self.cells]))
 
 
 def table(section: Section, width: int) -> Table | None:
@@ -68,4 +71,4 @@ def _cells(column: Column, worth: int, rows: list[Row]) -> Cells:
     values = [column.value(row) for row in rows]
     cells = ["" if column.writes.lacks(value) else column.writes.terminal(value) for value in values]
     left = column.format in ("interval", "difference") or all(isinstance(value, str) for value in values)
-    return Cells(column.brief, cells, left, worth)
+    return Cells(say(column.brief), cells, left, worth)

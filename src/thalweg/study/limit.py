@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PlanError, short
+from ..language import say
 from ..numbers import Range
 from ..plan.plan import Plan
 from ..plan.shorter import left_out, shorter
@@ -44,7 +45,11 @@ class Limit:
         return {"minutes": self.minutes, "until": self.until}
 
     def __str__(self) -> str:
-        return f"{self.minutes:g} minutes" if self.until is None else f"the time until {self.until}"
+        return (
+            say("{minutes:g} minutes", minutes=self.minutes)
+            if self.until is None
+            else say("the time until {until}", until=self.until)
+        )
 
     def to_json(self, asked: Plan, words: Sequence[str]) -> dict[str, Any]:
         """What a store keeps of it."""
@@ -120,9 +125,13 @@ def fitted(programs: Programs, would: Forecast, limit: Limit) -> tuple[Programs,
         share = UNHALVED if plan.budget == FULL_BUDGET and plan.epochs > 1 else FILLED
         if would.seconds <= share * left:
             words = ", ".join(left_out(asked, plan))
-            said = f"To fit into {limit}: {words}." if words else f"It fits into {limit} as it is."
+            said = (
+                say("To fit into {limit}: {words}.", limit=limit, words=words)
+                if words
+                else say("It fits into {limit} as it is.", limit=limit)
+            )
             return narrower, would, [said]
-    words = ", ".join(left_out(asked, plan)) or "the plan as it is"
+    words = ", ".join(left_out(asked, plan)) or say("the plan as it is")
     enough = _enough(limit, would.seconds / FILLED, left)
     raise PlanError(
         f"{limit} {'are' if limit.until is None else 'is'} too short: even the least that says something ({words}) "

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import PlanError, unknown
 from ..formulas.registry import word
+from ..language import say
 from ..plan.factors import shown
 from ..plan.plan import Plan, plan
 from ..problem.command import PLACES, Command
@@ -96,8 +97,8 @@ def loop_facts(loop: Loop) -> dict[str, Any]:
 
 def loop_line(planned: Plan, loop: Loop) -> str:
     """What opens its study."""
-    one = "runs" if planned.epochs == 1 else f"runs of {planned.epochs:,} epochs"
-    runs = f"{planned.runs:,} {one} for the search"
+    one = say("runs") if planned.epochs == 1 else say("runs of {epochs:,} epochs", epochs=planned.epochs)
+    runs = say("{runs:,} {one} for the search", runs=planned.runs, one=one)
     if isinstance(loop.train, Command) and "seed" not in loop.train.places:
-        runs += ", which are not told {seed} and cannot be repeated alike"
+        runs += say(", which are not told {seed} and cannot be repeated alike")
     return f"{loop.name}: {runs}; what a run of {loop.what} takes is known once one has run."

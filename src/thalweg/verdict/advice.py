@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from ..language import say
 from ..plan.factors import Factor, Setting, shown
 from ..plan.plan import Plan
 from .comparisons import OPEN
@@ -20,14 +21,24 @@ def spreads(verdict: Verdict) -> list[str]:
     of_seeds, of_samples = best.spread
     if not verdict.samples or not math.isfinite(of_seeds + of_samples):
         return []
-    words = (
-        f"The best mean is uncertain by {of_seeds:.2g} because of the seeds and by {of_samples:.2g} because of the "
-        f"{verdict.samples:,} {'validation ' * (not verdict.swaps)}samples (standard errors)"
+    words = say(
+        "The best mean is uncertain by {of_seeds:.2g} because of the seeds and by "
+        "{of_samples:.2g} because of the {samples:,} {of_part}samples (standard errors)",
+        of_seeds=of_seeds,
+        of_samples=of_samples,
+        samples=verdict.samples,
+        of_part=say("validation ") * (not verdict.swaps),
     )
     most = verdict.most_samples
     if not (verdict.samples < min(FEW_SAMPLES, most) and of_samples > of_seeds):
         return [f"{words}."]
-    return [f"{words}; `thalweg extend --samples {most}` lets all {most:,} of training and validation judge."]
+    return [
+        say(
+            "{words}; `thalweg extend --samples {most}` lets all {most:,} of training and validation judge.",
+            words=words,
+            most=most,
+        )
+    ]
 
 
 def still_open(factor: Factor, verdict: Verdict, in_store: bool = True) -> list[str]:
@@ -39,26 +50,57 @@ def still_open(factor: Factor, verdict: Verdict, in_store: bool = True) -> list[
     several = [e for e in verdict.entries[1:] if e.standing == OPEN and e.more_seeds]
     if not several:
         return []
-    seeds = f"{verdict.replicate}s"
+    seeds = say(f"{verdict.replicate}s")
     best = factor.called(verdict.entries[0].setting[factor.name])
     within = [
-        f"from {shown(e.setting[factor.name])} about {e.more_seeds:.0f}" for e in several if math.isfinite(e.more_seeds)
+        say("from {setting} about {more_seeds:.0f}", setting=shown(e.setting[factor.name]), more_seeds=e.more_seeds)
+        for e in several
+        if math.isfinite(e.more_seeds)
     ]
     words = []
     if within:
         most = max(e.more_seeds for e in several if math.isfinite(e.more_seeds))
-        how = f" (`thalweg extend --seeds {most:.0f}`)" if in_store else ""
-        words.append(f"More {seeds} that would tell {best} apart in 4 of 5 studies: {', '.join(within)}{how}.")
+        how = say(" (`thalweg extend --seeds {most:.0f}`)", most=most) if in_store else ""
+        words.append(
+            say(
+                "More {seeds} that would tell {best} apart in 4 of 5 studies: {each}{how}.",
+                seeds=seeds,
+                best=best,
+                each=", ".join(within),
+                how=how,
+            )
+        )
     samples = [e for e in several if math.isinf(e.more_seeds) and verdict.samples and math.isfinite(e.more_samples)]
     if samples:
-        each = [f"from {shown(e.setting[factor.name])} about {_rounded(e.more_samples)}" for e in samples]
+        each = [
+            say(
+                "from {setting} about {more_samples}",
+                setting=shown(e.setting[factor.name]),
+                more_samples=_rounded(e.more_samples),
+            )
+            for e in samples
+        ]
         words.append(
-            f"No number of {seeds} tells {best} apart from all others, but samples would: {', '.join(each)} in place "
-            f"of {verdict.samples:,}{_to_be_had(verdict, samples)}."
+            say(
+                "No number of {seeds} tells {best} apart from all others, but samples would: {each} in "
+                "place of {samples:,}{how}.",
+                seeds=seeds,
+                best=best,
+                each=", ".join(each),
+                samples=verdict.samples,
+                how=_to_be_had(verdict, samples),
+            )
         )
     beyond = [shown(e.setting[factor.name]) for e in several if math.isinf(e.more_seeds) and e not in samples]
     if beyond:
-        words.append(f"No number of {seeds} can be promised to tell {best} apart from {listed(beyond)}.")
+        words.append(
+            say(
+                "No number of {seeds} can be promised to tell {best} apart from {beyond}.",
+                seeds=seeds,
+                best=best,
+                beyond=listed(beyond),
+            )
+        )
     return words
 
 
@@ -69,9 +111,13 @@ def _to_be_had(verdict: Verdict, entries: Sequence[Entry]) -> str:
     if not most:
         return ""
     if not enough:
-        return f", and training and validation have {most:,} together, so more data would be needed"
-    rest = f"; more than the {most:,} of training and validation there are not" if len(enough) < len(counts) else ""
-    return f" (`thalweg extend --samples {min(most, math.ceil(max(enough)))}`{rest})"
+        return say(", and training and validation have {most:,} together, so more data would be needed", most=most)
+    rest = (
+        say("; more than the {most:,} of training and validation there are not", most=most)
+        if len(enough) < len(counts)
+        else ""
+    )
+    return say(" (`thalweg extend --samples {most}`{rest})", most=min(most, math.ceil(max(enough))), rest=rest)
 
 
 def _rounded(count: float) -> str:
@@ -87,11 +133,18 @@ def in_parts(verdict: Verdict) -> list[str]:
     """Which runs judge, where parts of the training samples judge too."""
     if not verdict.swaps:
         return []
-    parts = "a part of the training samples" if verdict.swaps == 1 else f"{verdict.swaps} parts of the training samples"
+    parts = (
+        say("a part of the training samples")
+        if verdict.swaps == 1
+        else say("{swaps} parts of the training samples", swaps=verdict.swaps)
+    )
     return [
         (
-            f"Beside the validation part {parts} judged, each in its turn, while the rest trained; test numbers and "
-            "curves are of the runs on the training part alone."
+            say(
+                "Beside the validation part {parts} judged, each in its turn, while the rest trained; "
+                "test numbers and curves are of the runs on the training part alone.",
+                parts=parts,
+            )
         )
     ]
 
@@ -104,14 +157,22 @@ def longer(plan: Plan, factor: Factor, verdict: Verdict, before: Mapping[Setting
     """
     if verdict.epochs <= plan.epochs:
         return []
-    words = (
-        f"Fresh runs had {verdict.epochs} epochs, with schedules for that many; settings were chosen at {plan.epochs}"
+    words = say(
+        "Fresh runs had {epochs} epochs, with schedules for that many; settings were chosen at {fewer}",
+        epochs=verdict.epochs,
+        fewer=plan.epochs,
     )
     if not before:
         return [f"{words}."]
     sign, now = verdict.criterion.sign, {entry.setting: entry.value.mean for entry in verdict.entries}
     first = min(now, key=lambda setting: before[setting])
-    values = f"{sign * before[first]:.4g}, now {now[first]:.4g}"
+    values = say("{before:.4g}, now {now:.4g}", before=sign * before[first], now=now[first])
     same = first == verdict.best.setting
-    led = f"{words}, where {shown(first[factor.name])} led{' too' * same} with the same seeds ({values})"
-    return [f"{led}." if same else f"{led}: more epochs turn the order of the means over."]
+    led = say(
+        "{words}, where {first} led{too} with the same seeds ({values})",
+        words=words,
+        first=shown(first[factor.name]),
+        too=" too" * same,
+        values=values,
+    )
+    return [f"{led}." if same else say("{led}: more epochs turn the order of the means over.", led=led)]

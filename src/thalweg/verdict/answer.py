@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from ..language import mark, say
 from ..plan.factors import Factor, shown
 from .entries import Verdict
 from .words import called, listed, percent
@@ -22,25 +23,52 @@ def answer(factor: Factor, name: str, verdict: Verdict, setting: str, scope: str
     """
     entries, best, by = verdict.entries, verdict.entries[0], verdict.criterion
     if not math.isfinite(best.value.mean):
-        return f"No {factor.kind.words} trained {name} without diverging; try lower rates."
+        return say("No {kind} trained {name} without diverging; try lower rates.", kind=factor.kind.words, name=name)
     first = called(factor, best.setting[factor.name]) + (f" ({setting})" if setting else "")
     bounded = math.isfinite(best.value.high) and math.isfinite(best.value.low)
     value = f"{by.words} {best.value if bounded else f'{best.value.mean:.4g}'}{by.when}"
     several = max(verdict.seeds, verdict.folds, 1 + verdict.swaps, *(entry.repeats for entry in entries)) > 1
     if not several and len(entries) > 1:
-        return (
-            f"{first} has the {by.extreme} {value} on {name}, but one {verdict.replicate} cannot tell "
-            f"{factor.kind.many} apart."
+        return say(
+            "{first} has the {extreme} {value} on {name}, but one {replicate} cannot tell {many} apart.",
+            first=first,
+            extreme=by.extreme,
+            value=value,
+            name=name,
+            replicate=mark(verdict.replicate),
+            many=factor.kind.many,
         )
     over = evidence(verdict)
     if len(entries) == 1:
-        return f"{first} has a {value} on {name}, over {over}; no other {factor.kind.words} was compared.{scope}"
+        return say(
+            "{first} has a {value} on {name}, over {over}; no other {kind} was compared.{scope}",
+            first=first,
+            value=value,
+            name=name,
+            over=over,
+            kind=factor.kind.words,
+            scope=scope,
+        )
     if not any(e.may_be_best for e in entries[1:]):
-        return (
-            f"{first} is best on {name}: {value} over {over} and no other comes level.{_others(factor, verdict)}{scope}"
+        return say(
+            "{first} is best on {name}: {value} over {over} and no other comes level.{others}{scope}",
+            first=first,
+            name=name,
+            value=value,
+            over=over,
+            others=_others(factor, verdict),
+            scope=scope,
         )
     as_good = listed([shown(e.setting[factor.name]) for e in entries[1:] if e.may_be_best])
-    words = f"{first} has the {by.extreme} {value} on {name}, over {over}; {as_good} may be as good."
+    words = say(
+        "{first} has the {extreme} {value} on {name}, over {over}; {as_good} may be as good.",
+        first=first,
+        extreme=by.extreme,
+        value=value,
+        name=name,
+        over=over,
+        as_good=as_good,
+    )
     return f"{words} {_price(factor, verdict)}{_others(factor, verdict)}{scope}"
 
 
@@ -52,16 +80,18 @@ def evidence(verdict: Verdict) -> str:
     >>> evidence(Verdict((), (), "", (), 10, True, samples=575, swaps=1))
     '10 fresh seeds × 575 samples in 2 parts'
     """
-    kind = f"fresh {verdict.replicate}" if verdict.confirmed else verdict.replicate
+    kind = mark(f"fresh {verdict.replicate}" if verdict.confirmed else verdict.replicate)
     most = max((entry.repeats for entry in verdict.entries), default=0)
-    over = f"{verdict.seeds} {kind}s" if verdict.seeds > 1 else f"one {kind}"
-    over = f"{verdict.seeds} to {most} {kind}s" if most > verdict.seeds else over
+    over = say("{seeds} {kind}s", seeds=verdict.seeds, kind=kind) if verdict.seeds > 1 else say("one {kind}", kind=kind)
+    over = say("{seeds} to {most} {kind}s", seeds=verdict.seeds, most=most, kind=kind) if most > verdict.seeds else over
     if verdict.folds:
-        return f"{over} × {verdict.folds} folds"
-    parts = f"{1 + verdict.swaps} parts"
+        return say("{over} × {folds} folds", over=over, folds=verdict.folds)
+    parts = say("{count} parts", count=1 + verdict.swaps)
     if verdict.samples:
-        return f"{over} × {verdict.samples:,} samples" + (f" in {parts}" if verdict.swaps else "")
-    return f"{over} × {parts} of the samples" if verdict.swaps else over
+        return say("{over} × {samples:,} samples", over=over, samples=verdict.samples) + (
+            say(" in {parts}", parts=parts) if verdict.swaps else ""
+        )
+    return say("{over} × {parts} of the samples", over=over, parts=parts) if verdict.swaps else over
 
 
 def _price(factor: Factor, verdict: Verdict) -> str:
@@ -69,13 +99,17 @@ def _price(factor: Factor, verdict: Verdict) -> str:
     safe = min(verdict.entries, key=lambda e: e.regret)  # of equals the first
     best = abs(verdict.entries[0].value.mean)
     if not math.isfinite(safe.regret) or best == 0:
-        return "What a choice may cost is not known."
+        return say("What a choice may cost is not known.")
     name = called(factor, safe.setting[factor.name])
     most = percent(safe.regret / best)
-    cost = f"{most} of the {verdict.criterion.metric}" if verdict.criterion.higher else f"{most} more loss"
+    cost = (
+        say("{most} of the {metric}", most=most, metric=mark(verdict.criterion.metric))
+        if verdict.criterion.higher
+        else say("{most} more loss", most=most)
+    )
     if verdict.criterion.metric != "loss" and not verdict.criterion.higher:
-        cost = f"{most} more {verdict.criterion.metric}"
-    return f"{name} is the safest choice: whichever is truly best, it costs at most {cost}."
+        cost = say("{most} more {metric}", most=most, metric=mark(verdict.criterion.metric))
+    return say("{name} is the safest choice: whichever is truly best, it costs at most {cost}.", name=name, cost=cost)
 
 
 def _others(factor: Factor, verdict: Verdict) -> str:
@@ -83,11 +117,11 @@ def _others(factor: Factor, verdict: Verdict) -> str:
     best = abs(verdict.entries[0].value.mean)
     worse = [e for e in verdict.entries[1:] if not e.may_be_best]
     words = [
-        f"{shown(e.setting[factor.name])} (by {percent(abs(e.difference.mean) / best)})"
+        say("{level} (by {share})", level=shown(e.setting[factor.name]), share=percent(abs(e.difference.mean) / best))
         if best and math.isfinite(e.difference.mean)
-        else f"{shown(e.setting[factor.name])} (diverges)"
+        else say("{level} (diverges)", level=shown(e.setting[factor.name]))
         for e in worse
     ]
     if not words:
         return ""
-    return f" Worse than the best: {listed(words)}."
+    return say(" Worse than the best: {words}.", words=listed(words))

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..language import say
 from ..plan.factors import Factor, Level
 from ..plan.plan import Plan
 from .losses import search_losses
@@ -148,7 +149,12 @@ class Lead:
     seeds: int
 
     def __str__(self) -> str:
-        return f"median {self.median:.4g}, in front on {self.agree} of {self.seeds} seeds alone"
+        return say(
+            "median {median:.4g}, in front on {agree} of {seeds} seeds alone",
+            median=self.median,
+            agree=self.agree,
+            seeds=self.seeds,
+        )
 
 
 def leads(of_levels: Sequence[Mapping[str, Any]], factor: Factor) -> list[Lead]:
@@ -190,25 +196,52 @@ def sentence(of_levels: Sequence[Mapping[str, Any]], factor: Factor, sign: float
     if len({row[factor.name] for row in of_levels}) != 1:
         return turns([replace(one, median=sign * one.median) for one in leads(of_levels, factor)], factor)
     few = [row for row in of_levels if row["tried"] in (1, 2, 4, 8) or row["tried"] == row["settings"]]
-    words = [f"{sign * row['median']:.4g} of {row['tried']}".replace("inf", "∞") for row in few]
-    return f"The median of the best is {listed(words)} settings of {factor.called(few[0][factor.name])}."
+    words = [
+        say("{median:.4g} of {tried}", median=sign * row["median"], tried=row["tried"]).replace("inf", "∞")
+        for row in few
+    ]
+    return say(
+        "The median of the best is {medians} settings of {level}.",
+        medians=listed(words),
+        level=factor.called(few[0][factor.name]),
+    )
 
 
 def turns(order: Sequence[Lead], factor: Factor) -> str:
     """Which is ahead, in words."""
     if not order:
-        return "No number of settings gives a finite loss in half of the draws."
+        return say("No number of settings gives a finite loss in half of the draws.")
     names = [factor.called(one.level) for one in order]
     first, last = order[0], order[-1]
     if len(order) == 1:
-        return f"{names[0]} is ahead however many settings are tried (with {first.first}: {first})."
-    few = f"at most {first.last} settings" if first.last > 1 else "a single setting"
-    end = f"{names[-1]} from {last.first} on ({last})"
+        return say(
+            "{name} is ahead however many settings are tried (with {count}: {how}).",
+            name=names[0],
+            count=first.first,
+            how=first,
+        )
+    few = say("at most {count} settings", count=first.last) if first.last > 1 else say("a single setting")
+    end = say("{name} from {first} on ({how})", name=names[-1], first=last.first, how=last)
     if len(order) > MOST_CHANGES + 1:
-        changes = f"in between the lead changes {len(order) - 1} times"
-        return f"With {few} tried {names[0]} is ahead ({first}), {end}; {changes}."
+        changes = say("in between the lead changes {count} times", count=len(order) - 1)
+        return say(
+            "With {few} tried {name} is ahead ({how}), {end}; {changes}.",
+            few=few,
+            name=names[0],
+            how=first,
+            end=end,
+            changes=changes,
+        )
     between = [
-        f"{name} with {one.first} to {one.last}" if one.last > one.first else f"{name} with {one.first}"
+        say("{name} with {first} to {last}", name=name, first=one.first, last=one.last)
+        if one.last > one.first
+        else say("{name} with {first}", name=name, first=one.first)
         for name, one in zip(names[1:-1], order[1:-1], strict=True)
     ]
-    return f"With {few} tried {names[0]} is ahead ({first}), {listed([*between, end])}."
+    return say(
+        "With {few} tried {name} is ahead ({how}), {later}.",
+        few=few,
+        name=names[0],
+        how=first,
+        later=listed([*between, end]),
+    )

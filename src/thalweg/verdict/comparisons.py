@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from ..language import mark
 from . import repeats
 from .chances import chances
 from .intervals import LEVEL, Interval, estimate, interval, reach
@@ -35,7 +36,7 @@ MOST_SEEDS = 1000  # more than so many further seeds is not worth it
 POWER = 0.8
 _TIMES = np.geomspace(1, 1000, 700)  # as many samples: a hundredth more each
 FIRST_LOOK = 0.04  # of the 5%; what is left is for later looks at more seeds
-BEST, SAME, WORSE, OPEN = "best", "practically the same", "worse", "open"
+BEST, SAME, WORSE, OPEN = map(mark, ("best", "practically the same", "worse", "open"))
 
 
 @dataclass(frozen=True)

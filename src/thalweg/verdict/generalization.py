@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..language import mark, say
 from ..losses.base import ANY
 from ..plan.factors import shown
 from ..plan.plan import Plan
@@ -41,7 +42,9 @@ from .losses import fold_codes, matching, points, recorded
 LAST = 0.2  # the part of the run over which a loss may still fall
 LEAST = 0.01  # of the loss: a smaller fall is not worth more epochs
 MORE = 1.5  # times the lowest training loss
-OVERFITS, UNDERFITS, FITS, UNKNOWN, DIVERGED = "overfits", "underfits", "fits", "cannot be judged", "diverged"
+OVERFITS, UNDERFITS, FITS, UNKNOWN, DIVERGED = map(
+    mark, ("overfits", "underfits", "fits", "cannot be judged", "diverged")
+)
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,9 @@ def _judged(plan: Plan, verdict: Verdict, entry: Entry, curves: _Curves, lowest:
     level = verdict.level(entry)
     if not (np.isfinite(validation).all() and np.isfinite(train).all()):
         end, infinite = int(curves.steps[-1]), Interval(math.inf, math.inf, math.inf)
-        return Generalization(level, DIVERGED, f"{level} diverged.", infinite, infinite, None, end, end, infinite)
+        return Generalization(
+            level, DIVERGED, say("{level} diverged.", level=level), infinite, infinite, None, end, end, infinite
+        )
 
     def difference(values: np.ndarray) -> Interval:
         return interval(values, skewed=False, overlap=plan.overlap)
@@ -140,7 +145,7 @@ def _judged(plan: Plan, verdict: Verdict, entry: Entry, curves: _Curves, lowest:
     return Generalization(
         level,
         word,
-        f"{level} {word}: {why}{_gap(gap)}.",
+        say("{level} {word}: {why}{gap}.", level=level, word=word, why=why, gap=_gap(gap)),
         interval(train[-1], overlap=plan.overlap).within(plan.loss_scale if comparable else ANY),
         interval(validation[-1], overlap=plan.overlap).within(plan.loss_scale),
         gap,
@@ -155,33 +160,52 @@ def _word(curves: _Curves, at: int, rise: Interval, lowest: np.ndarray | None, d
     train, validation, steps = curves.train, curves.validation, curves.steps
     if rise.low > 0:
         return OVERFITS, (
-            f"its validation loss is lowest at step {steps[at]:,} of {steps[-1]:,}, where stopping gains {rise}"
+            say(
+                "its validation loss is lowest at step {stop:,} of {end:,}, where stopping gains {rise}",
+                stop=steps[at],
+                end=steps[-1],
+                rise=rise,
+            )
         )
     since = len(steps) - 1 - max(1, round(LAST * len(steps)))
     if since >= 0:
         fall = difference(validation[since] - validation[-1])
         if fall.low > 0 and fall.mean >= LEAST * abs(validation[-1].mean()):
-            share = f"the last {len(steps) - 1 - since} of {len(steps)} epochs"
-            help_of = f"so more epochs would help (`thalweg extend --epochs {2 * len(steps)}`)"
-            return (UNDERFITS, f"its validation loss still fell by {fall} over {share}, {help_of}")
+            share = say("the last {some} of {epochs} epochs", some=len(steps) - 1 - since, epochs=len(steps))
+            help_of = say("so more epochs would help (`thalweg extend --epochs {most}`)", most=2 * len(steps))
+            return (
+                UNDERFITS,
+                say(
+                    "its validation loss still fell by {fall} over {share}, {help_of}",
+                    fall=fall,
+                    share=share,
+                    help_of=help_of,
+                ),
+            )
     if lowest is not None and lowest.shape == train[-1].shape:
         above = difference(train[-1] - lowest)
         if above.low > 0 and train[-1].mean() > MORE * lowest.mean():
             return UNDERFITS, (
-                f"its training loss {train[-1].mean():.3g} stays above the {lowest.mean():.3g} that another reaches"
+                say(
+                    "its training loss {loss:.3g} stays above the {lowest:.3g} that another reaches",
+                    loss=train[-1].mean(),
+                    lowest=lowest.mean(),
+                )
             )
     if since < 0:
-        return UNKNOWN, "one epoch shows no course"
+        return UNKNOWN, say("one epoch shows no course")
     settled = difference(validation[0] - validation[-1]).low > 0
-    return FITS, "its validation loss has settled" if settled else "its validation loss is as after the first epoch"
+    return FITS, say("its validation loss has settled") if settled else say(
+        "its validation loss is as after the first epoch"
+    )
 
 
 def _gap(gap: Interval | None) -> str:
     if gap is None:
         return ""
     if gap.mean < 0:
-        return f"; validation lies {Interval(-gap.mean, -gap.high, -gap.low)} below training"
-    return f"; validation lies {gap} above training"
+        return say("; validation lies {gap} below training", gap=Interval(-gap.mean, -gap.high, -gap.low))
+    return say("; validation lies {gap} above training", gap=gap)
 
 
 def remarks(judged: Sequence[Generalization]) -> list[str]:
@@ -190,8 +214,11 @@ def remarks(judged: Sequence[Generalization]) -> list[str]:
         return []
     first, *rest = judged
     words = [
-        f"{', '.join(shown(one.level) for one in rest if one.word == word)}: {word}"
+        f"{', '.join(shown(one.level) for one in rest if one.word == word)}: {say(word)}"
         for word in (OVERFITS, UNDERFITS, FITS, UNKNOWN, DIVERGED)
         if any(one.word == word for one in rest)
     ]
-    return [f"Generalization: {first.sentence}" + (f" Others: {'; '.join(words)}." if words else "")]
+    return [
+        say("Generalization: {sentence}", sentence=first.sentence)
+        + (say(" Others: {others}.", others="; ".join(words)) if words else "")
+    ]

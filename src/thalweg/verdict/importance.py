@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..language import say
 from ..plan.factors import words_of
 from ..plan.plan import Plan
 from .losses import Losses, search_losses
@@ -163,14 +164,24 @@ def importance_table(shares: Sequence[Shares]) -> pd.DataFrame:
 def sentence(shares: Sequence[Shares]) -> str:
     """What matters most, of the first grid."""
     if not shares:
-        return "Nothing differs between the runs, or not all of them have ended."
+        return say("Nothing differs between the runs, or not all of them have ended.")
     one = shares[0]
     first, *others = sorted(one.main.items(), key=lambda effect: -effect[1])
-    whose = "all runs" if one.grid == ALL else f"the runs of {one.grid}"
-    words = f"The {words_of(first[0])} explains {percent(first[1])} of the variance of ranks among {whose}"
+    whose = say("all runs") if one.grid == ALL else say("the runs of {grid}", grid=one.grid)
+    words = say(
+        "The {factor} explains {share} of the variance of ranks among {whose}",
+        factor=words_of(first[0]),
+        share=percent(first[1]),
+        whose=whose,
+    )
     if others:
-        words += f", {listed([f'the {words_of(name)} {percent(share)}' for name, share in others])}"
+        each = [say("the {name} {share}", name=words_of(name), share=percent(share)) for name, share in others]
+        words += f", {listed(each)}"
     if one.pairs:
         pair, share = max(one.pairs.items(), key=lambda effect: effect[1])
-        words += f"; {' and '.join(map(words_of, pair))} together explain {percent(share)} beyond that"
-    return f"{words}, and seeds {percent(one.seeds)}."
+        words += say(
+            "; {names} together explain {share} beyond that",
+            names=listed([say(words_of(name)) for name in pair]),
+            share=percent(share),
+        )
+    return say("{words}, and seeds {seeds}.", words=words, seeds=percent(one.seeds))

@@ -30,6 +30,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
+from ..language import say
+
 if TYPE_CHECKING:
     from ..plan.criterion import Criterion
 
@@ -68,7 +70,7 @@ class Interval:
 
     def __str__(self) -> str:
         if math.isinf(self.low) and math.isinf(self.high) and math.isfinite(self.mean):
-            return f"{self.mean:.4g} (one value, so no interval)"
+            return say("{mean:.4g} (one value, so no interval)", mean=self.mean)
         return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from ..language import say
 from ..plan.factors import Factor, Level
 from ..plan.folds import FOLD
 from ..plan.plan import Plan
@@ -156,23 +157,44 @@ def sentence(standings: Sequence[Standing], factor: Factor) -> str:
     """Which leads when, and from when on nothing changes."""
     order = reigns(standings)
     if not order:
-        return "No epoch of these runs has been recorded."
+        return say("No epoch of these runs has been recorded.")
     epochs, last = standings[-1].epoch, order[-1]
-    end = f"{factor.called(last.level)} from {last.first} on"
+    end = say("{level} from {first} on", level=factor.called(last.level), first=last.first)
     if len(order) == 1:
-        words = f"{factor.called(last.level)} leads after every epoch"
+        words = say("{level} leads after every epoch", level=factor.called(last.level))
     elif len(order) > MOST_CHANGES + 1:
-        changes = f"the lead changes {len(order) - 1} times in {epochs} epochs"
-        words = f"{factor.called(order[0].level)} leads at first; {changes}, and it is {end}"
+        changes = say("the lead changes {count} times in {epochs} epochs", count=len(order) - 1, epochs=epochs)
+        words = say(
+            "{level} leads at first; {changes}, and it is {end}",
+            level=factor.called(order[0].level),
+            changes=changes,
+            end=end,
+        )
     else:
         words = listed([*(_reign(one, after, factor) for one, after in itertools.pairwise(order)), end])
     start = settled(standings)
-    order_of_all = f" The order of all is that of the end from epoch {start} of {epochs} on."
+    order_of_all = say(
+        " The order of all is that of the end from epoch {start} of {epochs} on.", start=start, epochs=epochs
+    )
     return f"{words}.{order_of_all * (len({one.level for one in standings}) > 2)}"
 
 
 def _reign(one: Reign, after: Reign, factor: Factor) -> str:
     count = one.last - one.first + 1
-    several = f"until epoch {one.last}" if one.first == 1 else f"at epochs {one.first} to {one.last}"
-    words = f"{factor.called(one.level)} leads {several if count > 1 else f'at epoch {one.first}'}"
-    return f"{words} (reliably ahead of {factor.called(after.level)} in {one.reliable} of {count})"
+    several = (
+        say("until epoch {last}", last=one.last)
+        if one.first == 1
+        else say("at epochs {first} to {last}", first=one.first, last=one.last)
+    )
+    words = say(
+        "{level} leads {when}",
+        level=factor.called(one.level),
+        when=several if count > 1 else say("at epoch {epoch}", epoch=one.first),
+    )
+    return say(
+        "{words} (reliably ahead of {next} in {reliable} of {count})",
+        words=words,
+        next=factor.called(after.level),
+        reliable=one.reliable,
+        count=count,
+    )

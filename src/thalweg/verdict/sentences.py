@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..language import mark, say
 from ..plan.factors import Factor, Setting, shown, words_of
 from ..plan.folds import Folds
 from ..plan.plan import Plan
@@ -15,15 +16,15 @@ from .answer import answer
 from .comparisons import OPEN, SAME
 from .entries import Entry, Verdict
 from .intervals import ROUNDING
-from .words import called, listed, percent, rest
+from .words import OR, called, listed, percent, rest
 
 MOST_CHANGES = 3  # of the lead: more are counted and not listed
 UNEVEN = 2.5  # times as much scatter over seeds, above which a skew of one of two runs is seen in their difference
 _FEWEST = 5  # seeds that show how much runs scatter
 
 _BUDGETS = {
-    "batch_size": "Every batch size had the same number of epochs, so smaller batches took more steps.",
-    "loss": "Runs trained with the loss of their setting; validation and test are judged by the problem's own.",
+    "batch_size": mark("Every batch size had the same number of epochs, so smaller batches took more steps."),
+    "loss": mark("Runs trained with the loss of their setting; validation and test are judged by the problem's own."),
 }
 
 
@@ -31,9 +32,9 @@ def sentence(plan: Plan, factor: Factor, name: str, verdict: Verdict) -> str:
     """The answer, and for what else it holds."""
     scope = ""
     if verdict.folds or verdict.samples or verdict.swaps:
-        scope = " This is about other seeds and other data like these."
+        scope = say(" This is about other seeds and other data like these.")
     elif verdict.seeds > 1:
-        scope = " This is about other seeds on this very split of the data."
+        scope = say(" This is about other seeds on this very split of the data.")
     return answer(factor, name, verdict, rest(plan, factor, verdict.best.setting), scope)
 
 
@@ -43,22 +44,31 @@ def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> lis
     words = [plan.groups.sentence] if plan.groups is not None else []
     words += edges(factor, entries)
     words += _grown(plan) + _drawn(plan) + _refined(plan, factor)
-    words += unequal(factor, verdict, ". search='sobol' gives all as many")
+    words += unequal(factor, verdict, say(". search='sobol' gives all as many"))
     lost = sum(e.diverged for e in entries)
     if lost:
         words.append(
-            f"{lost} of {sum(e.runs for e in entries)} runs diverged (their loss is not finite, or ended above "
-            f"{RUINED:.0f} times that of the untrained weights) and count as infinitely bad."
+            say(
+                "{lost} of {runs} runs diverged (their loss is not finite, or ended above {factor:.0f} "
+                "times that of the untrained weights) and count as infinitely bad.",
+                lost=lost,
+                runs=sum(e.runs for e in entries),
+                factor=RUINED,
+            )
         )
     words += lost_runs(factor, verdict)
     halted = sum(e.stopped for e in entries)
     if halted:
         words.append(
-            f"{halted} of {sum(e.runs for e in entries)} runs were stopped early: after some of the epochs, others "
-            "that share all but their rate and hyperparameters were ahead of them."
+            say(
+                "{halted} of {runs} runs were stopped early: after some of the epochs, others that "
+                "share all but their rate and hyperparameters were ahead of them.",
+                halted=halted,
+                runs=sum(e.runs for e in entries),
+            )
         )
     words += _by_metrics(plan, factor, verdict) + apart(factor, verdict, comparisons)
-    words += [_BUDGETS[f.name] for f in plan.further if f.name in _BUDGETS]
+    words += [say(_BUDGETS[f.name]) for f in plan.further if f.name in _BUDGETS]
     words += _cross_validated(plan.folds, confirmed) if plan.folds is not None else in_parts(verdict)
     if verdict.epochs <= plan.epochs:  # beyond, epochs make the difference
         words.append(luck(factor, verdict) if confirmed else _unconfirmed(plan, factor, seeds))
@@ -74,8 +84,13 @@ def edges(factor: Factor, entries: Sequence[Entry]) -> list[str]:
         if entry.edge and factor.name != "lr":
             side = "higher" if entry.edge == "highest" else "lower"
             words.append(
-                f"{called(factor, entry.setting[factor.name])}: its best rate {entry.lr:.3g} is the {entry.edge} "
-                f"tried; a {side} one may be better."
+                say(
+                    "{level}: its best rate {lr:.3g} is the {edge} tried; a {side} one may be better.",
+                    level=called(factor, entry.setting[factor.name]),
+                    lr=entry.lr,
+                    edge=mark(entry.edge),
+                    side=mark(side),
+                )
             )
     return words
 
@@ -102,10 +117,23 @@ def _by_metrics(plan: Plan, factor: Factor, verdict: Verdict) -> list[str]:
         order = sorted(ranked, key=lambda e: sign * e.metrics[name].value.mean)
         first, *others = [shown(e.setting[factor.name]) for e in order]
         as_good = [shown(e.setting[factor.name]) for e in order[1:] if e.metrics[name].may_be_best]
-        rest_of = f"; {listed(as_good)} may be as good" if as_good else " and no other comes level" if others else ""
+        rest_of = (
+            say("; {as_good} may be as good", as_good=listed(as_good))
+            if as_good
+            else say(" and no other comes level")
+            if others
+            else ""
+        )
         words.append(
-            f"By {name} instead of {verdict.criterion.metric}: {first} has the {'highest' if sign < 0 else 'lowest'}, "
-            f"{order[0].metrics[name].value}{rest_of}."
+            say(
+                "By {name} instead of {metric}: {first} has the {extreme}, {value}{rest_of}.",
+                name=name,
+                metric=mark(verdict.criterion.metric),
+                first=first,
+                extreme=mark("highest" if sign < 0 else "lowest"),
+                value=order[0].metrics[name].value,
+                rest_of=rest_of,
+            )
         )
     return words
 
@@ -114,8 +142,14 @@ def _same(factor: Factor, verdict: Verdict) -> list[str]:
     """Which differ from the best by less than matters."""
     names = [shown(e.setting[factor.name]) for e in verdict.entries if e.standing == SAME]
     best = shown(verdict.entries[0].setting[factor.name])
-    within = f"within {percent(verdict.margin)} of its {verdict.criterion.metric}"
-    return [f"Practically the same as {best} ({within}): {listed(names)}."] if names else []
+    within = say(
+        "within {margin} of its {metric}", margin=percent(verdict.margin), metric=mark(verdict.criterion.metric)
+    )
+    return (
+        [say("Practically the same as {best} ({within}): {names}.", best=best, within=within, names=listed(names))]
+        if names
+        else []
+    )
 
 
 def _seedless(verdict: Verdict) -> list[str]:
@@ -124,12 +158,18 @@ def _seedless(verdict: Verdict) -> list[str]:
     if not spreads or verdict.seeds < 2 or any(error > ROUNDING * mean for error, mean in spreads):
         return []
     tested = (
-        "" if verdict.samples or verdict.folds or verdict.swaps else ", so they are no evidence and nothing was tested"
+        ""
+        if verdict.samples or verdict.folds or verdict.swaps
+        else say(", so they are no evidence and nothing was tested")
     )
     return [
         (
-            f"{verdict.replicate.capitalize()}s change nothing here: the values of {verdict.seeds} of them agree to "
-            f"rounding{tested}."
+            say(
+                "{replicate}s change nothing here: the values of {seeds} of them agree to rounding{tested}.",
+                replicate=say(verdict.replicate).capitalize(),
+                seeds=verdict.seeds,
+                tested=tested,
+            )
         )
     ]
 
@@ -142,9 +182,14 @@ def _uneven(factor: Factor, verdict: Verdict) -> list[str]:
         return []
     return [
         (
-            f"Over {verdict.replicate}s {listed(names)} and the best scatter very differently (more than {UNEVEN:g} "
-            "times). If the wider is skewed as well, intervals of the difference hold in 88% to 93% of studies, not in "
-            "95%."
+            say(
+                "Over {replicate}s {names} and the best scatter very differently (more than {factor:g} "
+                "times). If the wider is skewed as well, intervals of the difference hold in 88% to 93% "
+                "of studies, not in 95%.",
+                replicate=mark(verdict.replicate),
+                names=listed(names),
+                factor=UNEVEN,
+            )
         )
     ]
 
@@ -169,8 +214,10 @@ def _at_best(verdict: Verdict) -> list[str]:
         return []
     return [
         (
-            "Each run counts at its best epoch, chosen by the validation part that also judges it, which makes the "
-            "values a little too good; test numbers are those of that epoch."
+            say(
+                "Each run counts at its best epoch, chosen by the validation part that also judges it, "
+                "which makes the values a little too good; test numbers are those of that epoch."
+            )
         )
     ]
 
@@ -178,11 +225,16 @@ def _at_best(verdict: Verdict) -> list[str]:
 def lost_runs(factor: Factor, verdict: Verdict) -> list[str]:
     """Levels whose chosen setting diverged on some of the runs that it is judged by."""
     runs = verdict.seeds * (max(1, verdict.folds) + verdict.swaps)
-    kind = "fresh runs" if verdict.confirmed else "runs"
+    kind = mark("fresh runs" if verdict.confirmed else "runs")
     return [
-        f"{called(factor, e.setting[factor.name])} diverged on {e.lost} of the {e.repeats or runs} {kind} of its "
-        "chosen setting, so its mean is infinite"
-        + (f"; that of the others is {e.mean_of_rest:.4g}." if e.lost < (e.repeats or runs) else ".")
+        say(
+            "{level} diverged on {lost} of the {runs} {kind} of its chosen setting, so its mean is infinite",
+            level=called(factor, e.setting[factor.name]),
+            lost=e.lost,
+            runs=e.repeats or runs,
+            kind=kind,
+        )
+        + (say("; that of the others is {mean:.4g}.", mean=e.mean_of_rest) if e.lost < (e.repeats or runs) else ".")
         for e in verdict.entries
         if e.lost
     ]
@@ -194,12 +246,20 @@ def _grown(plan: Plan) -> list[str]:
         return []
     low, high = plan.requested_rates[0], plan.requested_rates[-1]
     below, above = [r for r in plan.rates if r < low], [r for r in plan.rates if r > high]
-    words = [f"{len(below)} below {low:.3g}, down to {below[0]:.3g}"] if below else []
-    words += [f"{len(above)} above {high:.3g}, up to {above[-1]:.3g}"] if above else []
+    words = (
+        [say("{count} below {low:.3g}, down to {end:.3g}", count=len(below), low=low, end=below[0])] if below else []
+    )
+    words += (
+        [say("{count} above {high:.3g}, up to {end:.3g}", count=len(above), high=high, end=above[-1])] if above else []
+    )
     return [
         (
-            f"A best rate lay on the edge of the grid asked for, so it grew for all alike: by {' and '.join(words)} "
-            f"(at most {plan.grow} on each side)."
+            say(
+                "A best rate lay on the edge of the grid asked for, so it grew for all alike: by {counts} "
+                "(at most {grow} on each side).",
+                counts=listed(words),
+                grow=plan.grow,
+            )
         )
     ]
 
@@ -212,8 +272,19 @@ def _drawn(plan: Plan) -> list[str]:
     for name in plan.drawn:
         levels = plan[name].levels
         numbers = all(isinstance(level, float) for level in levels)
-        words.append(f"{words_of(name)} from {min(levels):.3g} to {max(levels):.3g}" if numbers else name)
-    return [f"Every optimizer was tried at the same {len(plan.points)} points ({plan.search}): {listed(words)}."]
+        words.append(
+            say("{name} from {low:.3g} to {high:.3g}", name=words_of(name), low=min(levels), high=max(levels))
+            if numbers
+            else name
+        )
+    return [
+        say(
+            "Every optimizer was tried at the same {points} points ({search}): {words}.",
+            points=len(plan.points),
+            search=plan.search,
+            words=listed(words),
+        )
+    ]
 
 
 def unequal(factor: Factor, verdict: Verdict, remedy: str) -> list[str]:
@@ -224,9 +295,16 @@ def unequal(factor: Factor, verdict: Verdict, remedy: str) -> list[str]:
     if len(counts) < 2:
         return []
     (first, names), *others = sorted(counts.items(), reverse=True)
-    words = [f"{listed(names)} {'was' if len(names) == 1 else 'were'} tuned over {first} settings"]
-    words += [f"{listed(names)} over {count}" for count, names in others]
-    return [f"{', '.join(words)}: the lowest of more is lower by luck alone{remedy}."]
+    words = [
+        say(
+            "{names} {were} tuned over {first} settings",
+            names=listed(names),
+            were="was" if len(names) == 1 else "were",
+            first=first,
+        )
+    ]
+    words += [say("{names} over {count}", names=listed(names), count=count) for count, names in others]
+    return [say("{counts}: the lowest of more is lower by luck alone{remedy}.", counts=", ".join(words), remedy=remedy)]
 
 
 def _refined(plan: Plan, factor: Factor) -> list[str]:
@@ -235,10 +313,12 @@ def _refined(plan: Plan, factor: Factor) -> list[str]:
     if not done:
         return []
     rounds = min(done, plan.refine)
-    more = f"{2 * rounds} more, down to 1/{2**rounds} of the grid's step"
-    words = [f"Around its best rate each {factor.kind.words} was tried at {more}."]
+    more = say("{count} more, down to 1/{parts} of the grid's step", count=2 * rounds, parts=2**rounds)
+    words = [say("Around its best rate each {kind} was tried at {more}.", kind=factor.kind.words, more=more)]
     if done > rounds:
-        words.append(f"There it was also tried with another {' or '.join(f.name for f in plan.tuned)}.")
+        words.append(
+            say("There it was also tried with another {names}.", names=listed([f.name for f in plan.tuned], OR))
+        )
     return [" ".join(words)]
 
 
@@ -254,8 +334,14 @@ def _by_chance(factor: Factor, entries: Sequence[Entry], comparisons: int) -> li
     their, they = ("its", "it is") if len(names) == 1 else ("their", "they are")
     return [
         (
-            f"{listed(names)}: looked at alone, {their} difference to the best would count; among {comparisons} "
-            f"comparisons such a one is likely by chance, so {they} not told apart."
+            say(
+                "{names}: looked at alone, {their} difference to the best would count; among "
+                "{comparisons} comparisons such a one is likely by chance, so {they} not told apart.",
+                names=listed(names),
+                their=their,
+                comparisons=comparisons,
+                they=they,
+            )
         )
     ]
 
@@ -268,10 +354,16 @@ def luck(factor: Factor, verdict: Verdict) -> str:
     name, much = called(factor, best.setting[factor.name]), f"{abs(best.optimism):.2g}"
     side = "higher" if best.optimism >= 0 else "lower"
     if not best.optimism:
-        return f"{name}: {best.value.mean:.4g} with fresh seeds is what the search gave too."
-    return (
-        f"{name}: {best.value.mean:.4g} with fresh seeds is {much} {side} than the {best.search_value:.4g} of the "
-        f"search, whose {verdict.criterion.extreme} of many is partly luck; so the fresh number is the one reported."
+        return say("{name}: {mean:.4g} with fresh seeds is what the search gave too.", name=name, mean=best.value.mean)
+    return say(
+        "{name}: {mean:.4g} with fresh seeds is {much} {side} than the {search_value:.4g} of the "
+        "search, whose {extreme} of many is partly luck; so the fresh number is the one reported.",
+        name=name,
+        mean=best.value.mean,
+        much=much,
+        side=mark(side),
+        search_value=best.search_value,
+        extreme=verdict.criterion.extreme,
     )
 
 
@@ -283,12 +375,21 @@ def _untuned(plan: Plan, verdict: Verdict) -> list[str]:
         default = best.default
         assert default is not None
         words.append(
-            f"Untuned, at its own defaults, {best.optimizer} (rate {default.lr:.3g}, {default.schedule}) is the "
-            f"{by.extreme}: {default.value}; tuned, {entries[0].optimizer} has {entries[0].value.mean:.4g}."
+            say(
+                "Untuned, at its own defaults, {optimizer} (rate {lr:.3g}, {schedule}) is the {extreme}: "
+                "{value}; tuned, {tuned} has {mean:.4g}.",
+                optimizer=best.optimizer,
+                lr=default.lr,
+                schedule=default.schedule,
+                extreme=by.extreme,
+                value=default.value,
+                tuned=entries[0].optimizer,
+                mean=entries[0].value.mean,
+            )
         )
     without = [e.optimizer for e in entries if plan.default(e.setting) is None]
     if plan.defaults and without:
-        words.append(f"{listed(without)}: no default rate above 0, so tuned numbers only.")
+        words.append(say("{names}: no default rate above 0, so tuned numbers only.", names=listed(without)))
     return words
 
 
@@ -299,10 +400,10 @@ def _at_defaults(plan: Plan) -> list[str]:
         having = tuple(label for label in plan.optimizers if name in plan.untuned.get(label, ()))
         groups.setdefault(having, []).append(name)
     words = [
-        f"{listed(names)} ({', '.join(having) if len(having) < len(plan.optimizers) else 'all'})"
+        f"{listed(names)} ({', '.join(having) if len(having) < len(plan.optimizers) else say('all')})"
         for having, names in sorted(groups.items(), key=lambda group: -len(group[0]))
     ]
-    return [f"Left at their defaults: {', '.join(words)}."] if words else []
+    return [say("Left at their defaults: {names}.", names=", ".join(words))] if words else []
 
 
 def turned(plan: Plan, factor: Factor, chosen: Sequence[Setting], verdict: Verdict) -> list[str]:
@@ -318,30 +419,44 @@ def turned(plan: Plan, factor: Factor, chosen: Sequence[Setting], verdict: Verdi
         return []
     return [
         (
-            "Of the settings that were run again, another one was best with fresh seeds than in the search, which had "
-            f"{listed(words)}; what is said allows for that pick."
+            say(
+                "Of the settings that were run again, another one was best with fresh seeds than in the "
+                "search, which had {words}; what is said allows for that pick.",
+                words=listed(words),
+            )
         )
     ]
 
 
 def _cross_validated(folds: Folds, confirmed: bool) -> list[str]:
     """What the two kinds of loss are measured on, without a validation part."""
-    words = [f"Validation losses are means over {folds}; their intervals allow for samples that folds share."]
+    words = [
+        say(
+            "Validation losses are means over {folds}; their intervals allow for samples that folds share.", folds=folds
+        )
+    ]
     if confirmed:
         words.append(
-            "Test numbers are of the same fresh seeds, trained again on all training and validation samples; no "
-            "validation loss belongs to these last runs."
+            say(
+                "Test numbers are of the same fresh seeds, trained again on all training and validation "
+                "samples; no validation loss belongs to these last runs."
+            )
         )
     return words
 
 
 def _unconfirmed(plan: Plan, factor: Factor, seeds: int) -> str:
     if factor.name == "lr":
-        return "Not confirmed: rates are tuned by the search and not run again with fresh seeds, each for itself."
-    complete = f"{seeds} of {plan.seeds} seeds are complete" if seeds < plan.seeds else "the search is complete"
-    return (
-        f"Not confirmed: {complete}, and the settings were not run again with fresh seeds, "
-        "so the losses shown are a little too good and the test part is untouched."
+        return say("Not confirmed: rates are tuned by the search and not run again with fresh seeds, each for itself.")
+    complete = (
+        say("{seeds} of {all} seeds are complete", seeds=seeds, all=plan.seeds)
+        if seeds < plan.seeds
+        else say("the search is complete")
+    )
+    return say(
+        "Not confirmed: {complete}, and the settings were not run again with fresh seeds, so the "
+        "losses shown are a little too good and the test part is untouched.",
+        complete=complete,
     )
 
 
@@ -354,6 +469,8 @@ def trained_as(batching: Mapping[str, Any]) -> list[str]:
     alone = [one[0] for one in batching.get("reasons", ()) if one]
     alone += [why for name, why, _ in batching.get("ways", ()) if name == "alone"]
     stacked = [why for name, why, _ in batching.get("ways", ()) if name == "stacked" and why]
-    said = [f"Members were trained one by one, {why}." for why in dict.fromkeys(alone)]
-    said += [f"Members were trained stacked, not compiled: {why.rstrip('.')}." for why in dict.fromkeys(stacked)]
+    said = [say("Members were trained one by one, {why}.", why=why) for why in dict.fromkeys(alone)]
+    said += [
+        say("Members were trained stacked, not compiled: {why}.", why=why.rstrip(".")) for why in dict.fromkeys(stacked)
+    ]
     return [*said, *batching.get("notes", ())]

@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import PlanError, unknown
+from ..language import say
 from ..numbers import Range
 from ..plan.criterion import Criterion
 from ..plan.factors import Factor, Level, Setting, shown
@@ -105,7 +106,7 @@ def judge(
     search = search_losses(plan, members, factor.name)
     chosen = _best(factor, search)
     if not chosen:
-        nothing = f"Nothing can be said about {name} yet: no seed is complete."
+        nothing = say("Nothing can be said about {name} yet: no seed is complete.", name=name)
         return Verdict((), (), nothing, (), 0, False, factor.name, criterion=criterion)
     settings = [setting for setting, _ in chosen.values()]
     fresh = Fresh.of(plan, members, parts)

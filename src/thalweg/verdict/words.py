@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..language import mark, say
 from ..plan.factors import Factor, Level, Setting
 from ..plan.plan import Plan
 
@@ -21,7 +22,7 @@ def rest(plan: Plan, factor: Factor, setting: Setting) -> str:
     """The setting apart from the factor that is ranked."""
     words = {
         "optimizer": setting.optimizer,
-        "lr": f"rate {setting.lr:.3g}",
+        "lr": say("rate {lr:.3g}", lr=setting.lr),
         "schedule": setting.schedule,
         **{name: plan[name].called(level) for name, level in plan.told(setting).items()},
     }
@@ -39,6 +40,13 @@ def _capital(factor: Factor, text: str) -> str:
     return text if name else text[0].upper() + text[1:]
 
 
-def listed(names: Sequence[str]) -> str:
-    """a, b and c"""
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+AND, OR = mark("{some} and {last}"), mark("{some} or {last}")
+
+
+def listed(names: Sequence[str], joined: str = AND) -> str:
+    """
+    >>> listed(["a", "b", "c"]), listed(["a", "b"], OR), listed(["a"])
+    ('a, b and c', 'a or b', 'a')
+    """
+    *some, last = names
+    return say(joined, some=", ".join(some), last=last) if some else last

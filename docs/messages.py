@@ -1,0 +1,113 @@
+"""Collect what thalweg says, and bring the catalogues of `src/thalweg/locale` up to date with it: `make messages`.
+
+A message is a literal given to `say` or `mark`, the head of a column, or a line of the help. New ones are added with
+an empty translation, those that are gone are dropped, and the compiled catalogue is written beside the edited one.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+from typer.main import get_command
+
+import thalweg
+from thalweg.cli.help import EXAMPLE
+from thalweg.cli.main import app
+from thalweg.language import FOLDER, LANGUAGES
+from thalweg.pictures.markup import WORDS
+
+ROOT = Path(thalweg.__file__).parent
+DATE = datetime(2026, 1, 1, tzinfo=UTC)
+HEADS = {"Column": ((1, 4), ("title", "brief")), "columns": ((0,), ("title",)), "columns_of": ((1,), ())}
+
+
+def collected() -> dict[str, list[str]]:
+    """Message → the files it is said in."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(ROOT.rglob("*.py")) + sorted(ROOT.rglob("*.html")):
+        text = path.read_text(encoding="utf-8")
+        said = _said(ast.parse(text)) if path.suffix == ".py" else (one[1] for one in WORDS.finditer(text) if one[1])
+        for message in dict.fromkeys(said):
+            found.setdefault(message, []).append(path.relative_to(ROOT).as_posix())
+    for message in _helped():
+        found.setdefault(message, []).append("cli")
+    return found
+
+
+def _said(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            continue
+        name = node.func.id
+        if name in ("say", "mark"):
+            yield from _texts(node.args[:1])
+        elif name == "map" and isinstance(node.args[0], ast.Name) and node.args[0].id == "mark":
+            yield from _texts(node.args[1:])
+        elif name in HEADS:
+            places, keywords = HEADS[name]
+            yield from _texts([node.args[place] for place in places if place < len(node.args)])
+            yield from _texts([keyword.value for keyword in node.keywords if keyword.arg in keywords])
+
+
+def _texts(nodes: list[ast.expr]) -> Iterator[str]:
+    """The words among the literals of these expressions, apart from the keys of dictionaries."""
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and any(map(str.isalpha, node.value)):
+            yield node.value
+        elif isinstance(node, ast.IfExp):
+            yield from _texts([node.body, node.orelse])
+        elif isinstance(node, ast.Tuple | ast.List):
+            yield from _texts(node.elts)
+        elif isinstance(node, ast.Dict):
+            yield from _texts(node.values)
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            yield from _texts([node.left, node.right])
+
+
+def _helped() -> Iterator[str]:
+    """What commands and their options say of themselves."""
+    program = get_command(app)
+    for command in (program, *program.commands.values()):  # pyright: ignore
+        yield from (words for words in (command.help, *(getattr(p, "help", None) for p in command.params)) if words)
+        assert command.epilog.startswith(EXAMPLE), command.name
+
+
+def catalogue(language: str) -> Catalog:
+    """That of a language, brought up to date."""
+    path = folder(language) / "thalweg.po"
+    with path.open("rb") as file:
+        old = read_po(file, locale=language)
+    new = Catalog(locale=language, project="thalweg", fuzzy=False, header_comment="# Messages of thalweg.")
+    for message, places in collected().items():
+        known = old.get(message)
+        new.add(message, string=known.string if known else "", locations=[(place, None) for place in places[:1]])
+    return new
+
+
+def folder(language: str) -> Path:
+    return FOLDER / language / "LC_MESSAGES"
+
+
+def written(messages: Catalog) -> tuple[bytes, bytes]:
+    """The catalogue as text and compiled; what no translation has is English."""
+    messages.revision_date = messages.creation_date = DATE  # so that equal messages are equal files
+    text, compiled = io.BytesIO(), io.BytesIO()
+    write_po(text, messages, width=118, sort_output=True)
+    write_mo(compiled, messages)
+    return text.getvalue(), compiled.getvalue()
+
+
+if __name__ == "__main__":
+    for language in LANGUAGES[1:]:
+        text, compiled = written(catalogue(language))
+        (folder(language) / "thalweg.po").write_bytes(text)
+        (folder(language) / "thalweg.mo").write_bytes(compiled)
+        missing = sum(not one.string for one in catalogue(language) if one.id)
+        print(f"{language}: {len(collected())} messages, {missing} without a translation")

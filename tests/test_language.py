@@ -1,0 +1,131 @@
+"""What is said in other languages: every message has its translation, and every surface speaks it."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import re
+import string
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from babel.messages.mofile import read_mo
+from babel.messages.pofile import read_po
+
+import thalweg
+from tests.cli.asked import run
+from thalweg.errors import UsageError
+from thalweg.language import LANGUAGES, language, say, use_language
+from thalweg.study.study import Study
+
+ROOT = Path(thalweg.__file__).parent
+OTHERS = LANGUAGES[1:]
+
+
+@pytest.fixture(autouse=True)
+def english_again() -> Iterator[None]:
+    yield
+    use_language("en")
+
+
+@pytest.fixture(scope="module")
+def messages() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("messages", ROOT.parents[1] / "docs" / "messages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def fields(message: str) -> set[str]:
+    return {name.split(".")[0] for _, name, _, _ in string.Formatter().parse(message) if name is not None}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_message_has_its_translation(messages: ModuleType, name: str) -> None:
+    with (messages.folder(name) / "thalweg.po").open("rb") as file:
+        found = {one.id: one.string for one in read_po(file, locale=name) if one.id}
+    said = messages.collected()
+    assert (set(said) - set(found), set(found) - set(said)) == (set(), set()), "run `make messages`"
+    assert [message for message, text in found.items() if not text] == []
+    assert {m: t for m, t in found.items() if not fields(t) <= fields(m)} == {}
+    with (messages.folder(name) / "thalweg.mo").open("rb") as file:
+        assert {one.id: one.string for one in read_mo(file) if one.id} == found, "run `make messages`"
+
+
+def test_every_message_has_its_values() -> None:
+    wrong = []
+    for path in ROOT.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "say":
+                given = {keyword.arg for keyword in call.keywords}
+                if given and isinstance(call.args[0], ast.Constant) and fields(call.args[0].value) != given:
+                    wrong.append((path.name, call.lineno))
+    assert wrong == []
+
+
+def test_a_verdict_is_said_throughout(tiny: Study) -> None:
+    shown = run("show", str(tiny.path), "--language", "ko")
+    assert "가장 안전한 선택은" in shown or "가장 좋은 것은" in shown
+    assert re.findall(r"(?:\b[a-z]+ ){3,}", shown.replace("thalweg show ", "")) == []  # no English sentence is left
+    assert run("show", "--language=en", str(tiny.path)).count("가") == 0
+    keys = json.loads(run("show", str(tiny.path), "--json", "--language", "ko"))
+    assert keys.keys() == json.loads(run("show", str(tiny.path), "--json")).keys()
+
+
+def test_a_report_is_said_throughout(tiny: Study, tmp_path: Path) -> None:
+    page = tmp_path / "ko.html"
+    run("report", str(tiny.path), "-o", str(page), "--language", "ko")
+    text = page.read_text(encoding="utf-8")
+    body = re.sub(
+        r"<script.*?</script>|<style.*?</style>|<pre.*?</pre>|<section id=\"provenance\".*?</section>",
+        "",
+        text,
+        flags=re.S,
+    )
+    words = re.sub(r"<[^>]*>", " ", body)
+    assert '<html lang="ko">' in text
+    assert re.findall(r"(?:\b[A-Za-z]+ ){4,}", words) == []
+
+
+def test_help_is_said() -> None:
+    for words in (("--language", "ko", "--help"), ("show", "--help", "--language", "ko")):
+        shown = run(*words)
+        assert "이 도움말을 보여 주고 끝냅니다." in " ".join(shown.replace("│", " ").split())
+    assert "Show this message and exit." in run("show", "--help")
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [
+        ({"THALWEG_LANGUAGE": "ko", "LANG": "en_US.UTF-8"}, "ko"),
+        ({"LANG": "ko_KR.UTF-8"}, "ko"),
+        ({"LC_ALL": "C", "LANG": "ko_KR.UTF-8"}, "en"),
+        ({"LANGUAGE": "ko:en", "LANG": "de_DE"}, "ko"),
+        ({"LANG": "de_DE.UTF-8"}, "en"),
+    ],
+)
+def test_the_locale_chooses(monkeypatch: pytest.MonkeyPatch, given: dict[str, str], chosen: str) -> None:
+    for name in ("THALWEG_LANGUAGE", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    use_language("auto")
+    assert language() == chosen
+
+
+def test_a_language_that_is_not_known() -> None:
+    with pytest.raises(UsageError, match="language is 'fr'; it is one of en, ko or auto"):
+        use_language("fr")
+    assert "it is one of en, ko or" in " ".join(run("show", "x", "--language", "fr", status=2).split())
+
+
+def test_particles_follow_their_word() -> None:
+    use_language("ko")
+    assert say("{level} diverged.", level="0.05") == "0.05는 발산했습니다."
+    assert say("{level} diverged.", level="0.03") == "0.03은 발산했습니다."
+    assert say("{level} diverged.", level="adam") == "adam은(는) 발산했습니다."
