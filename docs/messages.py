@@ -7,7 +7,9 @@ an empty translation, those that are gone are dropped, and the compiled catalogu
 from __future__ import annotations
 
 import ast
+import inspect
 import io
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +22,7 @@ from typer.main import get_command
 import thalweg
 from thalweg.cli.help import EXAMPLE
 from thalweg.cli.main import app
+from thalweg.gallery import PICTURES
 from thalweg.language import FOLDER, LANGUAGES
 from thalweg.pictures.markup import WORDS
 
@@ -33,10 +36,14 @@ def collected() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path in sorted(ROOT.rglob("*.py")) + sorted(ROOT.rglob("*.html")):
         text = path.read_text(encoding="utf-8")
-        said = _said(ast.parse(text)) if path.suffix == ".py" else (one[1] for one in WORDS.finditer(text) if one[1])
+        if path.suffix == ".py":
+            tree = ast.parse(text)
+            said = [*_said(tree), *(_drawn(tree) if path.parent.name == "gallery" else ())]
+        else:
+            said = [one[1] for one in WORDS.finditer(text) if one[1]]
         for message in dict.fromkeys(said):
             found.setdefault(message, []).append(path.relative_to(ROOT).as_posix())
-    for message in _helped():
+    for message in (*_helped(), *(inspect.cleandoc(picture.make.__doc__ or "") for picture in PICTURES.values())):
         found.setdefault(message, []).append("cli")
     return found
 
@@ -56,6 +63,17 @@ def _said(tree: ast.AST) -> Iterator[str]:
             yield from _texts([keyword.value for keyword in node.keywords if keyword.arg in keywords])
 
 
+def _drawn(tree: ast.AST) -> Iterator[str]:
+    """What the pictures of the gallery say: the words that are given to what draws them."""
+    silent = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    silent |= {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        words = node.value if isinstance(node, ast.Constant) and id(node) not in silent else None
+        spoken = isinstance(words, str) and re.search(r"[a-z]{2} \S|\S [a-z]{2}", words)
+        if spoken and not re.search(r"[a-z_]\d?=|= $|\*", words):
+            yield words
+
+
 def _texts(nodes: list[ast.expr]) -> Iterator[str]:
     """The words among the literals of these expressions, apart from the keys of dictionaries."""
     for node in nodes:
@@ -65,6 +83,8 @@ def _texts(nodes: list[ast.expr]) -> Iterator[str]:
             yield from _texts([node.body, node.orelse])
         elif isinstance(node, ast.Tuple | ast.List):
             yield from _texts(node.elts)
+        elif isinstance(node, ast.Starred):
+            yield from _texts([node.value])
         elif isinstance(node, ast.Dict):
             yield from _texts(node.values)
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):

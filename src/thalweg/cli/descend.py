@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import SurfaceError, UsageError
-from ..language import say
+from ..language import mark, say
 from .listing import columns, print_table
 from .options import Bounds, Everything, Json
 from .result import bounds_of, check_report, finite, print_json, write_file
@@ -177,7 +177,7 @@ def _print(path: Descent, tables: Iterable[Table]) -> None:
         surface=path.surface,
         steps=path.steps,
         s="s" * (path.steps > 1),
-        fairness=path.fairness,
+        fairness=mark(path.fairness),
         schedule=schedule,
         noise=noise,
     )

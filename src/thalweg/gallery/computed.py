@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .. import formulas, losses, schedules
 from ..landscapes.descents import descend
+from ..language import say
 from ..optim import SGD  # pyright: ignore[reportAttributeAccessIssue]
 from ..pictures.likelihood import Fit
 from ..problem.builtin import NOISE, crest
@@ -71,7 +72,10 @@ def tuned(surface: str, names: Iterable[str], steps: int) -> tuple[dict[str, flo
     holds = losses[..., steps:].max(axis=-1) <= 1.1 * losses[..., steps]
     means = np.where(holds, losses[..., : steps + 1].mean(axis=-1), np.inf)
     best = rates[means.argmin(axis=1)]
-    note = f"Tuned: each at the best of {len(rates)} rates that do not leave the minimum again, by its mean loss."
+    note = say(
+        "Tuned: each at the best of {count} rates that do not leave the minimum again, by its mean loss.",
+        count=len(rates),
+    )
     return {name: float(f"{rate:.3g}") for name, rate in zip(path.optimizers, best, strict=True)}, note
 
 
@@ -163,7 +167,7 @@ def batch_walks(sizes: Sequence[int], samples: int = 64, steps: int = 40, lr: fl
             ((weights[0] * x[rows] + weights[1] - y[rows]) ** 2).mean().backward()
             optimizer.step()
             path.append(weights.detach().clone())
-        name = "all samples" if size == samples else "one sample" if size == 1 else f"{size} samples"
+        name = "all samples" if size == samples else "one sample" if size == 1 else say("{size} samples", size=size)
         paths[name] = torch.stack(path).numpy()
     return Walks(loss, paths)
 
@@ -206,6 +210,6 @@ def fitted(x: Tensor, target: Tensor, *, reverse: bool, start: tuple[float, floa
         return divergence.item(), gradient.numpy()
 
     least = minimize(value_and_gradient, [start[0], np.log(start[1])], jac=True, method="L-BFGS-B", tol=1e-12)
-    label = "reverse, D(Q‖P)" if reverse else "forward, D(P‖Q)"
+    label = say("reverse, D(Q‖P)") if reverse else say("forward, D(P‖Q)")
     density = log_density(torch.tensor(least.x)).exp().numpy()
     return Fit(label, density, float(least.x[0]), float(np.exp(least.x[1])), float(least.fun))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError, unknown
+from ..language import say
 from . import calculus, concepts, kernels, networks, paths, studies
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Picture:
     @property
     def words(self) -> str:
         """The caption: what there is to see."""
-        return inspect.cleandoc(self.make.__doc__ or "")
+        return say(inspect.cleandoc(self.make.__doc__ or ""))
 
     @property
     def code(self) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from .. import calls, formulas, schedules
 from ..errors import SurfaceError
 from ..formulas import Formula
+from ..language import mark
 from ..numbers import COUNT
 from ..schedules import Schedule
 from .path import Path
@@ -26,9 +27,9 @@ MEMORY = 2 * 2**30  # bytes that paths may take
 FAR = 1e6  # times the drawn width: a path that far away has diverged
 ALIASES = {"gradient_descent": "sgd"}
 
-DEFAULTS = "each rule at its own default rate"
-SAME = "the same rates for all"
-CHOSEN = "rates chosen for each rule"
+DEFAULTS = mark("each rule at its own default rate")
+SAME = mark("the same rates for all")
+CHOSEN = mark("rates chosen for each rule")
 
 
 def descend(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import say
 from .descent import point
 from .ground import levels, shape, view
 from .layout import bold, dress, panels
@@ -52,13 +53,13 @@ def arrows_picture(path: Any, at: Sequence[int] = (0, 2, 5, 10)) -> go.Figure:
 
 def _vectors(path: Any, o: int, name: str) -> dict[str, tuple[np.ndarray, str]]:
     """Label → (steps, 2) and a colour; states as they are after the step."""
-    vectors = {"downhill, −gradient": (-path.all_gradients[0, o, 0, :-1], BLACK)}
+    vectors = {say("downhill, −gradient"): (-path.all_gradients[0, o, 0, :-1], BLACK)}
     tints = iter(_OTHERS)
     for state, values in path.all_states[name].items():
         after = values[0, 0, 1:]
         if (np.nan_to_num(after) >= 0).all() and np.nansum(after) > 0:
             vectors["root of the second moment"] = (np.sqrt(after), PURPLE)
-        elif "momentum, downhill" not in vectors:
+        elif say("momentum, downhill") not in vectors:
             gradients = np.nansum(after[0] * path.all_gradients[0, o, 0, 0]) > 0  # a rule may also sum up its steps
             vectors["momentum, downhill"] = (-after if gradients else after, ORANGE)
         else:
@@ -108,12 +109,14 @@ def _step(path: Any, o: int, at: int) -> Step:
 
 def _parts(step: Step, before: np.ndarray, in_legend: bool) -> list[go.Scatter]:
     here, ahead, legend = step.here, step.lookahead, {"showlegend": in_legend}
-    ring, name = Style(VERMILION, marker="circle-open"), {"name": "where g is taken", "legendgroup": "look"}
+    ring, name = Style(VERMILION, marker="circle-open"), {"name": say("where g is taken"), "legendgroup": "look"}
     return [
         line(before[:, 0], before[:, 1], MUTED, 1.2, showlegend=False, hoverinfo="skip"),
-        arrows([here], [here + step.jump], ORANGE, "momentum, μ·a", legendgroup="jump", **legend),
-        arrows([ahead], [ahead + step.slope], BLACK, "−η·g, drawn where g is taken", legendgroup="slope", **legend),
-        arrows([here], [step.new], Style(BLUE, "dash"), "update: the sum of both", legendgroup="update", **legend),
+        arrows([here], [here + step.jump], ORANGE, say("momentum, μ·a"), legendgroup="jump", **legend),
+        arrows(
+            [ahead], [ahead + step.slope], BLACK, say("−η·g, drawn where g is taken"), legendgroup="slope", **legend
+        ),
+        arrows([here], [step.new], Style(BLUE, "dash"), say("update: the sum of both"), legendgroup="update", **legend),
         points(here[:1], here[1:], INK, 9, hover=[point(here)], showlegend=False),
         points(ahead[:1], ahead[1:], ring, 13, edge={"width": 2}, hoverinfo="name", **name, **legend),
     ]

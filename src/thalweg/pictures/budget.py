@@ -8,6 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from ..language import mark, say
 from .layout import dress, log_axis, log_ticks
 from .marks import band, line
 from .numbers import number
@@ -18,7 +19,7 @@ SPAN = 1000.0  # losses above so many times the smallest leave the plot at the t
 Rows = Sequence[Mapping[str, Any]]
 
 
-def budget(levels: Mapping[str, Rows], measure: str = "validation loss") -> go.Figure:
+def budget(levels: Mapping[str, Rows], measure: str = mark("validation loss")) -> go.Figure:
     """One line per level, the median of the best of k; of few levels also a band, the middle half of all draws.
 
     A line begins where half of the draws have a finite loss; a band that goes on to infinity ends at the top.
@@ -41,8 +42,12 @@ def budget(levels: Mapping[str, Rows], measure: str = "validation loss") -> go.F
         ground, median = _drawn(levels[name], text(name), style, top)
         figure.add_traces([ground, median] if len(levels) <= MOST_BANDS else [median])
     end = max([2, *(row["tried"] for row in _all(levels))])
-    figure.update_xaxes(title_text="settings tried, log scale", **log_axis(0.95, end * 1.05), showline=True)
-    up = {"title_text": f"{text(measure)} of the best so far" + ", log scale" * logarithmic, "nticks": 6}
+    figure.update_xaxes(title_text=say("settings tried, log scale"), **log_axis(0.95, end * 1.05), showline=True)
+    up = {
+        "title_text": say("{measure} of the best so far", measure=text(say(measure)))
+        + say(", log scale") * logarithmic,
+        "nticks": 6,
+    }
     if logarithmic:
         up |= {"type": "log", "range": [math.log10(low / 1.08), math.log10(top)], **log_ticks(low / 1.08, top)}
     figure.update_yaxes(**up)
@@ -60,8 +65,14 @@ def _drawn(rows: Rows, name: str, style: Style, top: float) -> tuple[go.Scatter,
     high = [min(row["high_50"], top) for row in inside]
     low = [row["low_50"] if math.isfinite(row["low_50"]) else row["median"] for row in inside]
     hover = [
-        f"<b>{name}</b> best of {row['tried']}: median {number(row['median'])}<br>"
-        f"half of the draws from {number(row['low_50'])} to {number(row['high_50'])}"
+        say(
+            "<b>{name}</b> best of {tried}: median {median}<br>half of the draws from {low} to {high}",
+            name=name,
+            tried=row["tried"],
+            median=number(row["median"]),
+            low=number(row["low_50"]),
+            high=number(row["high_50"]),
+        )
         for row in inside
     ]
     more = {"hover": hover, "name": name, "legendgroup": name, "marker": {"maxdisplayed": 6}}

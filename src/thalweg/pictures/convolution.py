@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import mark, say
 from .layout import dress, panels
 from .marks import line, points, words
 from .moving import animated
@@ -56,14 +57,24 @@ def sliding_line(
 
     figure = panels(rows=3, vertical_spacing=0.1)
     figure.add_traces(moving(places[_still(places)]), rows=[1, 1, 2, 3, 3, 3], cols=1)
-    for row, bars, name in ((1, padded, "signal"), (2, slid, f"kernel{_flip(mode)}"), (3, values, mode)):
+    for row, bars, name in (
+        (1, padded, say("signal")),
+        (2, slid, say("kernel{flipped}", flipped=_flip(mode))),
+        (3, values, say(mode)),
+    ):
         low, high = _ends(bars)
         room = 0.12 * (high - low or 1)
         top = _top(values) if row == 3 else high + room
         figure.update_yaxes(range=[low - room * (low < 0), top], title_text=name, row=row)
     figure.update_xaxes(range=[across[0] - 0.7, across[-1] + 0.7])
-    figure.update_xaxes(range=[-0.7, len(values) - 0.3], title_text="place of the value", row=3)
-    dress(figure, 560, *_titles(f"{mode} with a kernel of {len(slid)}", [stride], [padding]), t=60, b=90)
+    figure.update_xaxes(range=[-0.7, len(values) - 0.3], title_text=say("place of the value"), row=3)
+    dress(
+        figure,
+        560,
+        *_titles(say("{mode} with a kernel of {size}", mode=mark(mode), size=len(slid)), [stride], [padding]),
+        t=60,
+        b=90,
+    )
     figure.update_layout(barmode="overlay", bargap=0.25)
     frames = [go.Frame(data=moving(place), name=str(place), traces=list(range(6))) for place in places]
     return animated(figure, frames, "value", _still(places))
@@ -86,7 +97,11 @@ def sliding_image(
     """
     channels, rows, columns = kernels.shape
     shapes = [planes[0].shape, kernels[0].shape, values.shape]
-    titles = ["image" + ", with zeros around it" * any(padding[-1]), f"kernel{_flip(mode)}", mode]
+    titles = [
+        say("image") + say(", with zeros around it") * any(padding[-1]),
+        say("kernel{flipped}", flipped=_flip(mode)),
+        say(mode),
+    ]
     gaps = {"column_widths": _widths(shapes), "horizontal_spacing": 0.04, "vertical_spacing": 0.06}
     figure = panels(channels, 3, titles, **gaps).update_annotations(font={"color": MUTED})
     most = float(np.abs(kernels).max())
@@ -107,7 +122,17 @@ def sliding_image(
     figure.add_traces(moving(places[_still(places)]), **where)
     _cell_axes(figure, shapes, channels)
     height = 120 + max(230, 250 * channels)
-    dress(figure, height, *_titles(f"{mode} with a kernel of {rows}×{columns}", stride, padding), t=76, b=90)
+    dress(
+        figure,
+        height,
+        *_titles(
+            say("{mode} with a kernel of {rows}×{columns}", mode=mark(mode), rows=rows, columns=columns),
+            stride,
+            padding,
+        ),
+        t=76,
+        b=90,
+    )
     traces = list(range(first, len(figure.data)))
     frames = [go.Frame(data=moving(place), name=str(place), traces=traces) for place in places]
     return animated(figure, frames, "value", _still(places))
@@ -122,7 +147,7 @@ def _cell_axes(figure: go.Figure, shapes: Sequence[tuple[int, ...]], channels: i
     figure.update_yaxes(showgrid=False, showticklabels=False, constrain="domain")
     figure.for_each_yaxis(lambda axis: axis.update(scaleanchor=axis.anchor))
     for row in range(1, channels + 1) if channels > 1 else ():
-        figure.update_yaxes(title_text=f"channel {row}", row=row, col=1)
+        figure.update_yaxes(title_text=say("channel {number}", number=row), row=row, col=1)
     for row in range(2, channels + 1):
         figure.update_xaxes(visible=False, row=row, col=3).update_yaxes(visible=False, row=row, col=3)
 
@@ -154,7 +179,7 @@ def sliding_function(
         return [
             line(tau, moved, Style(ORANGE, "dash"), name=f"g({inside})"),
             line(tau, fixed * moved, PURPLE, name="product", **area),
-            line(at[: place + 1], values[: place + 1], VERMILION, name=f"(f{sign}g)(t), the area"),
+            line(at[: place + 1], values[: place + 1], VERMILION, name=say("(f{sign}g)(t), the area", sign=sign)),
             points([at[place]], [values[place]], VERMILION, 9, showlegend=False),
         ]
 
@@ -174,7 +199,7 @@ def sliding_function(
 
 
 def _flip(mode: str) -> str:
-    return ", flipped" if mode == "convolution" else ""
+    return say(", flipped") if mode == "convolution" else ""
 
 
 def _places(count: int, size: int) -> list[int]:
@@ -236,7 +261,7 @@ def _top(values: np.ndarray) -> float:
 def _sum(products: np.ndarray, value: float) -> str:
     """The products added up, as long as they fit."""
     if len(products) > 7:
-        return f"the sum of {len(products)} products is {short(float(value))}"
+        return say("the sum of {count} products is {value}", count=len(products), value=short(float(value)))
     terms = "".join(f" {'−' if p < 0 else '+'} {short(abs(float(p)))}" for p in products)
     return f"{terms.removeprefix(' + ').removeprefix(' ').replace('− ', '−', terms[1] == '−')} = {short(float(value))}"
 
@@ -244,5 +269,10 @@ def _sum(products: np.ndarray, value: float) -> str:
 def _titles(title: str, stride: Sequence[int], padding: Padding) -> tuple[str, str]:
     """The title, and a note that says the stride and the zeros around."""
     steps = "×".join(map(str, sorted(set(stride))))
-    zeros = sorted({f"{before}" if before == after else f"{before} and {after}" for before, after in padding})
-    return title.capitalize(), f"stride {steps}, zeros around: {', '.join(zeros)}"
+    zeros = sorted(
+        {
+            f"{before}" if before == after else say("{before} and {after}", before=before, after=after)
+            for before, after in padding
+        }
+    )
+    return title.capitalize(), say("stride {steps}, zeros around: {zeros}", steps=steps, zeros=", ".join(zeros))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from ..language import mark, say
 from .layout import dress, log_ticks
 from .marks import band, line, points
 from .numbers import short
@@ -20,7 +21,7 @@ _STYLES = {
     "variance": Style(VERMILION, "dashdot", "diamond"),
     "noise": Style(MUTED, "dot", "circle-open"),
 }
-_AXES = {"lr": "learning rate", "model": "model"}
+_AXES = {"lr": mark("learning rate"), "model": "model"}
 
 
 def decomposition(table: pd.DataFrame, along: str, measure: str, known: bool, title: str = "") -> go.Figure:
@@ -33,7 +34,11 @@ def decomposition(table: pd.DataFrame, along: str, measure: str, known: bool, ti
         known: whether the noise is known.
     """
     square = "²" if measure == "squared error" else ""
-    words = {"error": "error", "bias": f"bias{square}{'' if known else ' and noise'}", "variance": "variance"}
+    words = {
+        "error": say("error"),
+        "bias": say("bias{square}{noise}", square=square, noise="" if known else say(" and noise")),
+        "variance": say("variance"),
+    }
     words |= {"noise": "noise"} if known else {}
     table = table.sort_values(along) if along == "lr" else table
     across = list(table["lr"]) if along == "lr" else [str(level) for level in table[along]]
@@ -45,12 +50,14 @@ def decomposition(table: pd.DataFrame, along: str, measure: str, known: bool, ti
         hover = [f"{label} {short(float(value))}" for value in table[name]]
         figure.add_trace(line(across, table[name], style, 2, size=8, hover=hover, hoverinfo="x+text", name=label))
     whole = table[[name for name in words if name != "error"]].sum(axis=1)
-    hover = "%{x}: sum %{y:.4g}<extra></extra>"
-    figure.add_trace(points(across, whole, Style(GREEN, marker="x"), 7, name="sum of the parts", hovertemplate=hover))
+    hover = "%{x}: %{y:.4g}<extra></extra>"
+    figure.add_trace(
+        points(across, whole, Style(GREEN, marker="x"), 7, name=say("sum of the parts"), hovertemplate=hover)
+    )
     if along == "lr":
         figure.update_xaxes(
-            type="log", title_text=_AXES[along], **log_ticks(table["lr"].min(), table["lr"].max(), (1,))
+            type="log", title_text=say(_AXES[along]), **log_ticks(table["lr"].min(), table["lr"].max(), (1,))
         )
     else:
-        figure.update_xaxes(type="category", title_text=_AXES.get(along, along.replace("_", " ")))
+        figure.update_xaxes(type="category", title_text=say(_AXES.get(along, along.replace("_", " "))))
     return dress(figure, 420, title, t=44, b=80).update_yaxes(title_text=measure, rangemode="tozero")

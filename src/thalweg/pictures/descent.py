@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import say
 from .marks import DIVERGED, points
 from .numbers import short
 from .style import PAPER, Style, plain_styles, styles
@@ -53,8 +54,8 @@ def lines_of(path: Any, panels: bool = True) -> list[Line]:
     labels: dict[tuple[int, int, int], str] = {}
     for s, o, r in itertools.product(range(starts), range(optimizers), range(rates)):
         parts = [path.optimizers[o]] if optimizers > 1 or (starts == 1 and (rates == 1 or panels)) else []
-        parts += [f"rate {short(float(path.rates[o, r]))}"] if rates > 1 and not panels else []
-        parts += [f"from {point(path.starts[s])}"] if starts > 1 else []
+        parts += [say("rate {rate}", rate=short(float(path.rates[o, r])))] if rates > 1 and not panels else []
+        parts += [say("from {start}", start=point(path.starts[s]))] if starts > 1 else []
         labels[s, o, r] = ", ".join(parts)
     by_rule = optimizers > 1 or len(set(labels.values())) == 1
     by_name = styles(path.optimizers) if by_rule else plain_styles(labels.values())
@@ -68,16 +69,32 @@ def lines_of(path: Any, panels: bool = True) -> list[Line]:
 def note(path: Any) -> str:
     """What a reader must know to judge its fairness: rates and how they were chosen, steps, start, schedule, noise."""
     if path.rates.shape[1] > 1 or len(set(path.rates[:, 0])) == 1:
-        rates = f"rate{'s' * (path.rates.shape[1] > 1)} {', '.join(short(one) for one in path.rates[0])}"
+        rates = say(
+            "rate{s} {rates}", s="s" * (path.rates.shape[1] > 1), rates=", ".join(short(one) for one in path.rates[0])
+        )
     else:
         pairs = zip(path.optimizers, path.rates[:, 0], strict=True)
         rates = ", ".join(f"{name} {short(rate)}" for name, rate in pairs)
-    parts = [f"{path.fairness}: {rates}" if len(path.rates) > 1 else f"{path.optimizers[0]} at {rates}"]
+    parts = [
+        f"{say(path.fairness)}: {rates}"
+        if len(path.rates) > 1
+        else say("{optimizer} at {rates}", optimizer=path.optimizers[0], rates=rates)
+    ]
     starts = len(path.starts)
-    parts.append(f"{path.steps} steps from {point(path.starts[0]) if starts == 1 else f'{starts} starts'}")
+    parts.append(
+        say(
+            "{steps} steps from {start}",
+            steps=path.steps,
+            start=point(path.starts[0]) if starts == 1 else say("{starts} starts", starts=starts),
+        )
+    )
     label = getattr(path.schedule, "label", str(path.schedule))
-    parts += [f"schedule {label}"] if label != "constant" else []
-    parts += [f"noise σ = {short(path.noise)} in each gradient, seed {path.seed}"] if path.noise else []
+    parts += [say("schedule {label}", label=label)] if label != "constant" else []
+    parts += (
+        [say("noise σ = {noise} in each gradient, seed {seed}", noise=short(path.noise), seed=path.seed)]
+        if path.noise
+        else []
+    )
     return "; ".join(parts) + "."
 
 
@@ -110,7 +127,9 @@ def sizes(line: Line, each: float = 5, last: float = 10) -> list[float]:
 def hover(line: Line) -> list[str]:
     """The words for each step."""
     return [
-        f"{line.label}, step {k}<br>{point(at)}<br>loss {short(loss)}" if np.isfinite(loss) else ""
+        say("{label}, step {k}<br>{at}<br>loss {loss}", label=line.label, k=k, at=point(at), loss=short(loss))
+        if np.isfinite(loss)
+        else ""
         for k, (at, loss) in enumerate(zip(line.points, line.losses, strict=True))
     ]
 
@@ -118,7 +137,7 @@ def hover(line: Line) -> list[str]:
 def crosses(lines: Sequence[Line], where: Sequence[Any], in_legend: bool) -> go.Scatter:
     """A × for each path that diverged, at its last point in sight."""
     ruined = [(one, at) for one, at in zip(lines, where, strict=True) if one.diverged >= 0]
-    hover = [f"{one.label} diverged at step {one.diverged}" for one, _ in ruined]
+    hover = [say("{label} diverged at step {step}", label=one.label, step=one.diverged) for one, _ in ruined]
     legend = {"name": "diverged", "legendgroup": "diverged", "showlegend": in_legend and bool(ruined)}
     x, y = ([at[side] for _, at in ruined] for side in (0, 1))
     return points(x, y, DIVERGED, 12, edge={"width": 1.5, "color": PAPER}, hover=hover, **legend)

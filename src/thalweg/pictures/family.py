@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import mark, say
 from .layout import bold, dress
 from .marks import line, points, words
 from .style import GRID, INK, MUTED, SHADE, Style, styles, text
 
 Rule = Mapping[str, Any]
 ROW = 27  # pixels
-NO_YEAR = "no year"
+NO_YEAR = mark("no year")
 
 
-def family_tree(rules: Sequence[Rule], title: str = "The family of optimizers") -> go.Figure:
+def family_tree(rules: Sequence[Rule], title: str = mark("The family of optimizers")) -> go.Figure:
     """Each rule on a row of its own, at its year; a line leads to it from its first parent, a dotted one from others.
 
     Args:
@@ -43,11 +44,17 @@ def family_tree(rules: Sequence[Rule], title: str = "The family of optimizers") 
     label = {"mode": "markers+text", "textposition": "middle right", "textfont": {"size": 12.5, "color": INK}}
     for name, style in styles(by_name).items():
         rule = by_name[name]
-        parents = text(", ".join(rule["parents"]) or "nothing before")
-        more = {"hover": f"{bold(name)} {rule['year'] or NO_YEAR}<br>from {parents}", "text": [_dated(rule)], **label}
+        parents = text(", ".join(rule["parents"]) or say("nothing before"))
+        more = {
+            "hover": say(
+                "{name} {year}<br>from {parents}", name=bold(name), year=rule["year"] or say(NO_YEAR), parents=parents
+            ),
+            "text": [_dated(rule)],
+            **label,
+        }
         figure.add_trace(points([column[name]], [rows[name]], style, 11, name=text(name), showlegend=False, **more))
-    note = "A line comes from the rule it grew from, a dotted one from a second parent. Years are evenly spaced."
-    labels = [str(year) for year in years] + ([NO_YEAR] if len(years) in column.values() else [])
+    note = say("A line comes from the rule it grew from, a dotted one from a second parent. Years are evenly spaced.")
+    labels = [str(year) for year in years] + ([say(NO_YEAR)] if len(years) in column.values() else [])
     columns = {"tickvals": list(range(len(labels))), "ticktext": labels}
     figure.update_xaxes(**columns, range=[-0.4, len(labels) + 2.2], tickangle=-90)
     figure.update_yaxes(range=[len(rows) - 0.4, -0.6], showticklabels=False, showgrid=False)
@@ -84,7 +91,7 @@ def _branch(column: Mapping[str, int], rows: Mapping[str, int], parent: str, chi
     return line(x, y, style, 1.4, hoverinfo="skip", showlegend=False, name=f"{parent}–{child}")
 
 
-def rule_table(rules: Sequence[Rule], title: str = "Where rules step, and how far") -> go.Figure:
+def rule_table(rules: Sequence[Rule], title: str = mark("Where rules step, and how far")) -> go.Figure:
     """What each rule follows (columns) against how its rate is set (rows), with years.
 
     Args:
@@ -102,7 +109,7 @@ def rule_table(rules: Sequence[Rule], title: str = "Where rules step, and how fa
     tops = np.cumsum([3, *lines])
     middles, left, width = (tops[:-1] + np.array(lines) / 2).tolist(), 0.04, len(directions) + 1
     columns = [k + 1.06 for k in range(len(directions))]
-    figure = go.Figure(words([left], [1.5], ["direction →<br>rate ↓"], MUTED))
+    figure = go.Figure(words([left], [1.5], [say("direction →<br>rate ↓")], MUTED))
     figure.add_trace(words(columns, [1.5] * len(directions), list(map(_lines, directions))))
     figure.add_trace(words([left] * len(rates), middles, list(map(_lines, rates))))
     for (direction, rate), names in cells.items():

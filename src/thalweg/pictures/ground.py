@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import say
 from .descent import point
 from .marks import line, points
 from .numbers import short
@@ -46,7 +47,12 @@ def levels(surface: Any, in_legend: bool = False, bounds: Any = None) -> list[go
     x, y, values = heights(surface, bounds=bounds)
     colours = {"colorscale": [[0, PAPER], [1, HIGH]], "zmin": 0, "zmax": 1, "showscale": False}
     lines = {"start": 1 / LEVELS, "end": 1 - 1 / LEVELS, "size": 1 / LEVELS, "coloring": "fill"}
-    more = {"name": "level lines", "showlegend": False, "hoverinfo": "skip", "line": {"color": LEVEL, "width": 0.7}}
+    more = {
+        "name": say("level lines"),
+        "showlegend": False,
+        "hoverinfo": "skip",
+        "line": {"color": LEVEL, "width": 0.7},
+    }
     ground = go.Contour(x=x, y=y, z=ranks(values), contours=lines, **colours, **more)
     inside = [m for m in surface.minima if all(a <= v <= b for v, (a, b) in zip(m, bounds, strict=True))]
     rings = minima(surface, inside, Style(MUTED, marker="circle-open"), 15, {"width": 1.5}, name="minimum")
@@ -55,7 +61,7 @@ def levels(surface: Any, in_legend: bool = False, bounds: Any = None) -> list[go
 
 def minima(surface: Any, at: Any, style: Style, size: float, edge: dict[str, Any], **more: Any) -> go.Scatter:
     """A marker on each minimum, with its value and place."""
-    hover = [f"minimum {short(float(surface(m)))} at {point(m)}" for m in at]
+    hover = [say("minimum {lowest} at {point}", lowest=short(float(surface(m))), point=point(m)) for m in at]
     return points([m[0] for m in at], [m[1] for m in at], style, size, edge=edge, hover=hover, **more)
 
 

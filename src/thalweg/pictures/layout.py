@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from ..language import mark, say
 from .numbers import short
 from .style import FONT, GRID, INK, MUTED, PAPER, text
 
@@ -48,8 +49,31 @@ def bold(words: str) -> str:
 def dress(figure: go.Figure, height: int, title: str = "", note: str = "", **margin: int) -> go.Figure:
     """The template and the height, a heading, and margins of 8 pixels but for the top (28) and those in `margin`."""
     _hang_titles(figure)
+    _say_words(figure)
     sides, words = {"l": 8, "r": 8, "t": 28, "b": 8} | margin, heading(title, note) if title or note else None
     return figure.update_layout(template=TEMPLATE, height=height, margin=sides, title=words)
+
+
+_WORDS = tuple(  # that stand alone on axes and in legends
+    map(
+        mark,
+        (
+            *("loss", "step", "epoch", "degree", "density", "truth", "minimum", "start", "path", "residual", "product"),
+            *("secant", "tangent", "convolution", "cross-correlation", "Convolution", "Cross-correlation"),
+            *("converges", "diverged"),
+        ),
+    )
+)
+
+
+def _say_words(figure: go.Figure) -> None:
+    """Axes and legends in the chosen language, where their words are one of its messages."""
+    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
+        if axis.title.text:
+            axis.title.text = say(axis.title.text)
+    for trace in figure.data:
+        if trace.name:
+            trace.name = say(trace.name)
 
 
 def heading(title: str, note: str = "") -> dict[str, Any]:
@@ -58,8 +82,8 @@ def heading(title: str, note: str = "") -> dict[str, Any]:
     >>> heading("x < y")["text"]
     'x &lt; y'
     """
-    below = {"text": text(note), "font": {"size": 12, "color": MUTED}}
-    return {"text": text(title), "x": 0, "xref": "paper", "font": {"size": 15}, "subtitle": below}
+    below = {"text": text(say(note)), "font": {"size": 12, "color": MUTED}}
+    return {"text": text(say(title)), "x": 0, "xref": "paper", "font": {"size": 15}, "subtitle": below}
 
 
 def headed(figure: go.Figure, title: str, note: str = "") -> go.Figure:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from ..language import say
 from .layout import bold, dress
 from .marks import line
 from .numbers import number
@@ -28,7 +29,14 @@ def leaders(ranks: Mapping[str, Sequence[Point]]) -> go.Figure:
     for name, style in styles(ranks).items():
         epochs, places, losses = zip(*ranks[name], strict=True)
         hover = [
-            f"{bold(name)} is {place} of {len(ranks)} after epoch {epoch}<br>validation loss {number(loss)}"
+            say(
+                "{name} is {place} of {count} after epoch {epoch}<br>validation loss {loss}",
+                name=bold(name),
+                place=place,
+                count=len(ranks),
+                epoch=epoch,
+                loss=number(loss),
+            )
             for epoch, place, loss in zip(epochs, places, losses, strict=True)
         ]
         more = {"hover": hover, "name": text(name), "marker": {"maxdisplayed": 20}}
@@ -41,5 +49,5 @@ def leaders(ranks: Mapping[str, Sequence[Point]]) -> go.Figure:
     figure.update_xaxes(title_text="epoch", range=[1 - room, last + room], nticks=10, showgrid=False, **whole)
     numbers = list(range(1, count + 1))
     places = {"tickvals": numbers, "ticktext": [str(place) for place in numbers], "range": [count + 0.5, 0.5]}
-    figure.update_yaxes(title_text="rank by validation loss", **places)
+    figure.update_yaxes(title_text=say("rank by validation loss"), **places)
     return dress(figure, 110 + 34 * max(3, count), t=8, b=8 + 24 * (1 + count // 5))

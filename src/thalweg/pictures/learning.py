@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import mark, say
 from .layout import bold, dress, log_ticks, panels
 from .marks import DIVERGED, band, line, points
 from .numbers import number, short
@@ -20,7 +21,7 @@ from .style import Style, styles, text
 if TYPE_CHECKING:
     import pandas as pd
 
-TITLES = {"validation_loss": "Validation loss", "train_loss": "Training loss"}
+TITLES = {"validation_loss": mark("Validation loss"), "train_loss": mark("Training loss")}
 
 
 def learning_table(curves: pd.DataFrame) -> pd.DataFrame:
@@ -55,7 +56,7 @@ def learning(
     order: Sequence[str] = (),
     metrics: Sequence[str] = tuple(TITLES),
     columns: int = 2,
-    axis: str = "training step",
+    axis: str = mark("training step"),
 ) -> go.Figure:
     """Mean over seeds at each step, one panel per metric, one line and one band per optimizer.
 
@@ -74,7 +75,7 @@ def learning(
     style = styles([*order, *names])
     seeds = int(table["seeds"].max()) if len(table) else 0
     rows = math.ceil(len(metrics) / columns)
-    titles = [bold(TITLES.get(metric, metric.replace("_", " "))) for metric in metrics]
+    titles = [bold(say(TITLES.get(metric, metric.replace("_", " ")))) for metric in metrics]
     gaps = {"horizontal_spacing": 0.04 * (columns > 1), "vertical_spacing": 0.16 * (rows > 1)}
     figure = panels(rows, columns, titles, shared_yaxes="all", **gaps)
     values = table[["mean", "low"]].to_numpy(dtype=float)
@@ -90,7 +91,7 @@ def learning(
     legend = 28 * math.ceil(max(1, len(names)) / (7 if columns > 1 else 3))
     ticks = log_ticks(float(finite.min()) / 2, top) if logarithmic else {}
     figure.update_yaxes(type="log" if logarithmic else "linear", nticks=6, **ticks)
-    figure.update_xaxes(title_text=axis, rangemode="tozero", nticks=6, showline=True)
+    figure.update_xaxes(title_text=say(axis), rangemode="tozero", nticks=6, showline=True)
     dress(figure, 60 + 310 * rows + legend, b=24 + legend)
     return figure.update_layout(hovermode="closest")
 
@@ -101,8 +102,16 @@ def _curve(table: pd.DataFrame, name: str, style: Style, seeds: int, top: float,
     whole = table[(table["seeds"] == seeds) & ~broken] if (table["seeds"] == seeds).any() else table[~broken]
     steps, low, high = list(whole["step"]), list(whole["low"]), list(whole["high"])
     hover = [
-        f"<b>{name}</b> {unit} {short(row['step'], 8)}<br>{number(row['mean'])}, {row['seeds']} seeds "
-        f"from {number(row['low'])} to {number(row['high'])}"
+        say(
+            "<b>{name}</b> {unit} {step}<br>{mean}, {seeds} seeds from {low} to {high}",
+            name=name,
+            unit=mark(unit),
+            step=short(row["step"], 8),
+            mean=number(row["mean"]),
+            seeds=row["seeds"],
+            low=number(row["low"]),
+            high=number(row["high"]),
+        )
         for row in whole.to_dict("records")
     ]
     mean, more = list(whole["mean"]), {"marker": {"maxdisplayed": 5}, "hover": hover, "name": name}
@@ -113,6 +122,9 @@ def _curve(table: pd.DataFrame, name: str, style: Style, seeds: int, top: float,
     ]
     if broken.any():
         step = table.loc[broken, "step"].iloc[0]
-        words = {"hover": [f"<b>{name}</b> diverged at {unit} {short(step, 8)}"], "name": f"{name}: diverged"}
+        words = {
+            "hover": [say("<b>{name}</b> diverged at {unit} {step}", name=name, unit=mark(unit), step=short(step, 8))],
+            "name": f"{name}: diverged",
+        }
         traces.append(points([step], [top], DIVERGED, 9, legendgroup=name, showlegend=False, **words))
     return traces

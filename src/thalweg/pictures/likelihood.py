@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import say
 from .layout import dress
 from .lines import Panel, lines
 from .marks import line
@@ -26,15 +27,15 @@ def likelihood(noise: np.ndarray, losses: Mapping[str, np.ndarray]) -> go.Figure
     >>> figure.data[0].y.round(2).tolist(), figure.data[1].y.tolist()
     ([0.37, 1.0, 0.37], [1.0, 0.0, 1.0])
     """
-    across = "noise y − x"
-    density = Panel(noise, {k: np.exp(-v) for k, v in losses.items()}, across, "p", "Density of the noise")
-    loss = Panel(noise, losses, across, "−log p", "Its negative logarithm: the loss")
-    return lines([density, loss], "A loss is the negative log-likelihood of the noise")
+    across = say("noise y − x")
+    density = Panel(noise, {k: np.exp(-v) for k, v in losses.items()}, across, "p", say("Density of the noise"))
+    loss = Panel(noise, losses, across, say("−log p"), say("Its negative logarithm: the loss"))
+    return lines([density, loss], say("A loss is the negative log-likelihood of the noise"))
 
 
 def coin(heads: np.ndarray, values: Mapping[str, np.ndarray]) -> go.Figure:
     """Entropies of a coin over its probability of heads, in nats; the fair coin marked."""
-    figure = lines([Panel(heads, values, "probability of heads p", "nats")], "How much a coin can surprise")
+    figure = lines([Panel(heads, values, say("probability of heads p"), "nats")], say("How much a coin can surprise"))
     return figure.add_vline(x=0.5, line={"color": MUTED, "dash": "dot", "width": 1})
 
 
@@ -59,14 +60,20 @@ class Fit:
 def gaussian_fits(x: np.ndarray, target: np.ndarray, fits: Sequence[Fit], note: str = "") -> go.Figure:
     """A density and the Gaussians fitted to it, with the numbers of each."""
     style = plain_styles(fit.label for fit in fits)
-    ground = {"fill": "tozeroy", "fillcolor": SHADE, "name": "P, what is fitted", "showlegend": True}
+    ground = {"fill": "tozeroy", "fillcolor": SHADE, "name": say("P, what is fitted"), "showlegend": True}
     figure = go.Figure(line(x, target, MUTED, 1.5, **ground))
     for fit in fits:
         mean, deviation, divergence = (short(round(v, 3)) for v in (fit.mean, fit.deviation, fit.divergence))
-        name = f"{text(fit.label)}: mean {mean}, deviation {deviation}, {divergence} nats"
+        name = say(
+            "{label}: mean {mean}, deviation {deviation}, {divergence} nats",
+            label=text(fit.label),
+            mean=mean,
+            deviation=deviation,
+            divergence=divergence,
+        )
         figure.add_trace(line(x, fit.density, style[fit.label], 2.4, name=name, showlegend=True))
     inside = x[np.maximum.reduce([target, *(fit.density for fit in fits)]) > 1e-3 * target.max()]
     figure.update_xaxes(title_text="x", range=[inside.min(), inside.max()])
     figure.update_yaxes(title_text="density", rangemode="tozero")
-    title = "One Gaussian fitted to two: forward covers both, reverse settles on one"
+    title = say("One Gaussian fitted to two: forward covers both, reverse settles on one")
     return dress(figure, 420, title, note, t=66, b=90)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import say
 from . import layout
 from .layout import bold, dress
 from .marks import line
@@ -45,15 +46,15 @@ def lines(panels: Sequence[Panel], title: str = "", note: str = "") -> go.Figure
     [('l1', [1.0, 0.5, 0.0, 0.5, 1.0]), ('mse', [1.0, 0.25, 0.0, 0.25, 1.0])]
     """
     style = plain_styles(label for panel in panels for label in panel.lines)
-    titles = [bold(panel.title) if panel.title else "" for panel in panels]
+    titles = [bold(say(panel.title)) if panel.title else "" for panel in panels]
     figure = layout.panels(cols=len(panels), titles=titles, horizontal_spacing=0.12)
     labels: set[str] = set()
     for column, panel in enumerate(panels, start=1):
         for label, values in panel.lines.items():
-            more = {"name": text(label), "legendgroup": label, "showlegend": label not in labels}
+            more = {"name": text(say(label)), "legendgroup": label, "showlegend": label not in labels}
             figure.add_trace(line(panel.x, values, style[label], **more), row=1, col=column)
             labels.add(label)
-        figure.update_xaxes(title_text=text(panel.across), col=column)
-        figure.update_yaxes(title_text=text(panel.up), col=column)
+        figure.update_xaxes(title_text=text(say(panel.across)), col=column)
+        figure.update_yaxes(title_text=text(say(panel.up)), col=column)
     above = 40 * bool(title) + 20 * bool(note)
     return dress(figure, 388 + above, title, note, t=28 + above, b=52).update_layout(hovermode="x unified")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import say
 from .descent import point
 from .ground import curve, minima, view
 from .layout import dress, headed, log_ticks
@@ -33,11 +34,14 @@ def basin_map(basins: Any, title: str = "") -> go.Figure:
         edge = {"width": 2, "color": "#1D1F23"}
         figure.add_trace(minima(basins.surface, basins.minima, Style(PAPER), 10, edge, showlegend=False))
         view(figure, basins.surface, [(axis[0], axis[-1]) for axis in basins.axes])
-    note = (
-        f"{basins.formula.label} at rate {short(basins.rate)}, {basins.steps} steps from each of "
-        f"{' × '.join(map(str, basins.labels.shape))} starts; paler where it takes longer to settle."
+    note = say(
+        "{label} at rate {rate}, {steps} steps from each of {starts} starts; paler where it takes longer to settle.",
+        label=basins.formula.label,
+        rate=short(basins.rate),
+        steps=basins.steps,
+        starts=" × ".join(map(str, basins.labels.shape)),
     )
-    title = title or f"{basins.surface.name}: which start falls into which minimum"
+    title = title or say("{name}: which start falls into which minimum", name=basins.surface.name)
     return dress(figure, 420 if flat else 600, title, note, t=74, b=100)
 
 
@@ -78,9 +82,12 @@ def _entries(basins: Any) -> list[go.Scatter]:
     """What the colours mean, with the share of the starts."""
     shares = [float((basins.labels == k).mean()) for k in range(len(basins.minima))]
     places = [point(np.round(minimum, 3)) for minimum in basins.minima]
-    labels = [(_tint(k), f"{places[k]}: {share:.1%} of the starts") for k, share in enumerate(shares[:NAMED])]
+    labels = [
+        (_tint(k), say("{place}: {share:.1%} of the starts", place=places[k], share=share))
+        for k, share in enumerate(shares[:NAMED])
+    ]
     nowhere = float((basins.labels < 0).mean())
-    labels += [(NOWHERE, f"none: {nowhere:.1%}")] if nowhere else []
+    labels += [(NOWHERE, say("none: {share:.1%}", share=nowhere))] if nowhere else []
     return [entry(text(words), Style(tint, marker="square"), 12, showlegend=True) for tint, words in labels]
 
 
@@ -99,18 +106,24 @@ def convergence_map(rule: Any, title: str = "") -> go.Figure:
     ticks = log_ticks(10.0**low, 10.0**high, (1, 3))
     bar = {"tickvals": np.log10(ticks["tickvals"]).tolist(), "ticktext": ticks["ticktext"], "outlinewidth": 0}
     colours = {"colorscale": SURFACE, "zmin": low, "zmax": high}
-    colours["colorbar"] = bar | {"title": {"text": "steps for a tenth of the distance"}}
+    colours["colorbar"] = bar | {"title": {"text": say("steps for a tenth of the distance")}}
     hover = f"rate %{{x:.4g}}, {name} %{{y:.3g}}<br>%{{customdata:.4g}} steps<extra></extra>"
     words = {"name": "converges", "showlegend": False, "customdata": steps, "hovertemplate": hover}
     figure = go.Figure(go.Heatmap(x=rates, y=values, z=decades, **colours, **words))
     if rule.boundary is not None:
         dashed = Style(VERMILION, "dash")
-        figure.add_trace(line(rule.boundary, values, dashed, 3, name="boundary in theory", showlegend=True))
+        figure.add_trace(line(rule.boundary, values, dashed, 3, name=say("boundary in theory"), showlegend=True))
     edge = {"width": 1, "color": GRID}
-    figure.add_trace(entry("does not converge", Style(SHADE, marker="square"), 12, edge=edge, showlegend=True))
-    figure.update_xaxes(title_text="learning rate", range=[float(rates[0]), float(rates[-1])], showgrid=False)
+    figure.add_trace(entry(say("does not converge"), Style(SHADE, marker="square"), 12, edge=edge, showlegend=True))
+    figure.update_xaxes(title_text=say("learning rate"), range=[float(rates[0]), float(rates[-1])], showgrid=False)
     figure.update_yaxes(title_text=name, range=[float(values[0]), float(values[-1])], showgrid=False)
     largest = float(rule.eigenvalues[-1])
-    note = f"{rule.formula.name} on {rule.surface.name}; λmax = {short(largest)}, so 2/λmax = {short(2 / largest)}."
+    note = say(
+        "{name} on {surface}; λmax = {largest}, so 2/λmax = {rate}.",
+        name=rule.formula.name,
+        surface=rule.surface.name,
+        largest=short(largest),
+        rate=short(2 / largest),
+    )
     dress(figure, 430, b=84).update_layout(plot_bgcolor=SHADE)
-    return headed(figure, title or f"Where {rule.formula.name} converges", note)
+    return headed(figure, title or say("Where {name} converges", name=rule.formula.name), note)

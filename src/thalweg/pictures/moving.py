@@ -7,6 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from ..language import say
 from .style import GRID, INK, MUTED, PAPER
 
 PACE = 90  # milliseconds a frame stays
@@ -21,7 +22,7 @@ def animated(figure: go.Figure, frames: Sequence[go.Frame], unit: str = "step", 
     figure.frames = frames
     jump = {"frame": {"duration": 0, "redraw": True}, "mode": "immediate", "transition": {"duration": 0}}
     play = {"frame": {"duration": PACE, "redraw": True}, "fromcurrent": True, "transition": {"duration": 0}}
-    buttons = [_animate("Play", None, play), _animate("Pause", [None], jump)]
+    buttons = [_animate(say("Play"), None, play), _animate(say("Pause"), [None], jump)]
     menu = {"type": "buttons", "direction": "left", "showactive": False, "buttons": buttons}
     menu |= {"x": 0, "y": 0, "xanchor": "left", "yanchor": "top", "pad": {"t": 44, "r": 8}}
     menu |= {"font": {"color": INK, "size": 12}, "bgcolor": PAPER, "bordercolor": GRID}

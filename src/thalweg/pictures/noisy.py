@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import say
 from .ground import levels, view
 from .layout import dress, log_axis, panels
 from .marks import band, line, points
@@ -27,7 +28,10 @@ def noisy_picture(runs: Mapping[str, Any], last: int = 200, title: str = "") -> 
     The band holds the middle 90% of the runs; nothing is smoothed.
     """
     some = next(iter(runs.values()))
-    titles = [f"the last {last} steps of one run", f"loss: mean of {len(some.starts)} runs, and {SHARE:.0%} of them"]
+    titles = [
+        say("the last {count} steps of one run", count=last),
+        say("loss: mean of {starts} runs, and {share:.0%} of them", starts=len(some.starts), share=SHARE),
+    ]
     figure = panels(cols=2, titles=titles, column_widths=[0.42, 0.58], horizontal_spacing=0.11)
     ends = np.concatenate([path.all_points[0, 0, 0, -last:] for path in runs.values()])
     half = 1.1 * np.abs(ends - ends.mean(axis=0)).max()
@@ -44,9 +48,14 @@ def noisy_picture(runs: Mapping[str, Any], last: int = 200, title: str = "") -> 
     means = np.concatenate([path.all_losses[:, 0, 0].mean(axis=0) for path in runs.values()])
     figure.update_xaxes(title_text="step", rangemode="tozero", col=2)
     figure.update_yaxes(**log_axis(float(means.min()) / 3, float(means.max()) * 2, most=6), col=2)
-    note = (
-        f"{some.optimizers[0]}, rate {short(float(some.rates[0, 0]))} at first, {some.steps} steps; noise "
-        f"σ = {short(some.noise)} in each gradient, the same for all, seed {some.seed}."
+    note = say(
+        "{optimizer}, rate {rate} at first, {steps} steps; noise σ = {noise} in each gradient, "
+        "the same for all, seed {seed}.",
+        optimizer=some.optimizers[0],
+        rate=short(float(some.rates[0, 0])),
+        steps=some.steps,
+        noise=short(some.noise),
+        seed=some.seed,
     )
     return dress(figure, 480, title, note, t=92, b=84)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
+from ..language import say
 from .markup import embedded, filled, joined, piece
 from .moving import PACE
 from .narrow import stacked
@@ -34,7 +35,12 @@ def page(figure: go.Figure) -> str:
     source |= {"prefix": prefix, "start": start, "pace": PACE, "dark": dict(DARK)}
     heads = joined(piece("<h1>{}</h1>", line) for line in head.split("\n") if line)
     notes = joined(piece("<p>{}</p>", line) for line in note.split("\n") if line)
-    parts = {"title": head.replace("\n", " ") or "Picture", "head": heads, "note": notes, "source": embedded(source)}
+    parts = {
+        "title": head.replace("\n", " ") or say("Picture"),
+        "head": heads,
+        "note": notes,
+        "source": embedded(source),
+    }
     return filled("thalweg.pictures", "page.html", parts)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import say
 from .arrowed import arrows_picture, lookahead_picture
 from .descent import Line, crosses, hover, lines_of, note, point, sizes, subscript
 from .ground import curve, heights, levels, ranks, shape, view
@@ -55,7 +56,7 @@ def path_picture(path: Any, kind: str | None = None, *, title: str = "", said: s
 def _rate_panels(path: Any, **more: Any) -> go.Figure:
     """A panel for each rate, titled where there are several."""
     rates = path.rates[0]
-    titles = [f"rate {short(rate)}" for rate in rates] if len(rates) > 1 else None
+    titles = [say("rate {rate}", rate=short(rate)) for rate in rates] if len(rates) > 1 else None
     return panels(cols=len(rates), titles=titles, shared_yaxes=True, horizontal_spacing=0.03, **more)
 
 
@@ -131,7 +132,11 @@ def _named(one: Line, x: Any, y: Any, size: Any, in_legend: bool, marker: dict[s
 
 
 def _starts(path: Any) -> go.Scatter:
-    more = {"hover": [f"start {point(one)}" for one in path.starts], "name": "start", "showlegend": False}
+    more = {
+        "hover": [say("start {point}", point=point(one)) for one in path.starts],
+        "name": "start",
+        "showlegend": False,
+    }
     x, y = path.starts.T
     return points(x, y, PAPER, 10, edge={"width": 2, "color": INK}, **more)
 

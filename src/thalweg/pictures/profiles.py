@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import say
 from .layout import bold, dress, log_axis, panels
 from .marks import band, line
 from .numbers import short
@@ -44,7 +45,7 @@ def profiles(stairs: Mapping[str, Sequence[Step]], end: float, *, across: str, c
     for place in range(max(0, len(names) - columns), len(names)):
         figure.update_xaxes(showticklabels=True, row=place // columns + 1, col=place % columns + 1)
     dress(figure, 84 + 180 * rows, t=58)
-    axes = f"share of problems on which {text(across)} is at most so many times the best, log scale"
+    axes = say("share of problems on which {across} is at most so many times the best, log scale", across=text(across))
     above = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "yshift": 44, "xanchor": "left"}
     figure.add_annotation(text=axes, **above, showarrow=False, font={"color": MUTED, "size": 13})
     return figure.update_layout(showlegend=False)
@@ -68,7 +69,14 @@ def _strong(steps: Sequence[Step], end: float, style: Style, name: str) -> list[
     corners = np.repeat([*factors, end], 2)[1:-1]  # a band lacks stairs of its own
     ground = band(corners, np.repeat(high, 2), np.repeat(low, 2), style.colour, name=f"{text(name)}: band")
     hover = [
-        f"<b>{text(name)}</b><br>{share:.0%} [{a:.0%}, {b:.0%}] of problems at most {short(factor)} times the best"
+        say(
+            "<b>{name}</b><br>{share:.0%} [{a:.0%}, {b:.0%}] of problems at most {factor} times the best",
+            name=text(name),
+            share=share,
+            a=a,
+            b=b,
+            factor=short(factor),
+        )
         for factor, share, a, b in zip(factors, shares, low, high, strict=True)
     ]
     more = {"hover": [*hover, hover[-1]], "name": text(name), "line": {"shape": "hv"}}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import say
 from .layout import dress, log_ticks
 from .marks import band, line, points
 from .numbers import short
@@ -33,20 +34,22 @@ def range_picture(table: pd.DataFrame, suggestion: float, start: float, title: s
     hover = [words.format(row) for row in means.map(short).itertuples()]
     bottom, top = _limits(means, start)
     interval = band(list(means["lr"]), list(means["high"]), list(means["low"]), BLUE)
-    interval.update(fillcolor=faded(BLUE, 0.24), name="95% interval", showlegend=None)
+    interval.update(fillcolor=faded(BLUE, 0.24), name=say("95% interval"), showlegend=None)
     at_top = [top - 0.03 * (top - bottom)] * len(diverged)
     traces = [
         interval,
-        line(means["lr"], means["validation_loss"], BLUE, 2, size=6, hover=hover, name="mean over seeds"),
-        points(diverged["lr"], at_top, Style(BLUE, marker="x"), 6, hoverinfo="x", name="a seed diverged"),
+        line(means["lr"], means["validation_loss"], BLUE, 2, size=6, hover=hover, name=say("mean over seeds")),
+        points(diverged["lr"], at_top, Style(BLUE, marker="x"), 6, hoverinfo="x", name=say("a seed diverged")),
     ]
     if not math.isnan(suggestion):
         at = means.loc[means["lr"] == suggestion, "validation_loss"]
-        ring, more = Style(VERMILION, marker="circle-open"), {"name": f"suggestion {short(suggestion)}"}
+        ring, more = Style(VERMILION, marker="circle-open"), {"name": say("suggestion {rate}", rate=short(suggestion))}
         traces.append(points([suggestion], at, ring, 15, edge={"width": 2.5}, hoverinfo="skip", **more))
     figure = go.Figure(traces).add_hline(y=start, line={"color": MUTED, "dash": "dot", "width": 1})
-    figure.update_xaxes(type="log", title_text="learning rate", **log_ticks(table["lr"].min(), table["lr"].max(), (1,)))
-    figure.update_yaxes(title_text="validation loss", range=[bottom, top])
+    figure.update_xaxes(
+        type="log", title_text=say("learning rate"), **log_ticks(table["lr"].min(), table["lr"].max(), (1,))
+    )
+    figure.update_yaxes(title_text=say("validation loss"), range=[bottom, top])
     return dress(figure, 380, title, t=44, b=70)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from ..language import mark, say
 from .layout import dress, log_axis, row_axis
 from .marks import DIVERGED, points
 from .numbers import number
@@ -21,7 +22,7 @@ from .style import INK, MUTED, SHADE, Style, styles, text
 def ranking(
     entries: Iterable[Mapping[str, Any]],
     *,
-    measure: str = "validation loss",
+    measure: str = mark("validation loss"),
     level: str = "95%",
     compact: bool = False,
     coloured: bool = True,
@@ -57,7 +58,9 @@ def ranking(
         _letters(figure, row, place)
     if rows and math.isfinite(rows[0]["mean"]):
         figure.add_vline(x=rows[0]["mean"], line={"color": MUTED, "width": 1, "dash": "dot"}, layer="below")
-    title = f"{text(measure)}: mean and {text(level)} interval" + (", log scale" if logarithmic else "")
+    title = say("{measure}: mean and {level} interval", measure=text(say(measure)), level=text(level)) + (
+        say(", log scale") if logarithmic else ""
+    )
     figure.update_xaxes(type="log" if logarithmic else "linear", title_text=title)
     if logarithmic:
         room = (right / min(finite)) ** 0.04
@@ -76,9 +79,11 @@ def _right_end(finite: list[float], logarithmic: bool) -> float:
 def _dot(row: Mapping[str, Any], place: int, style: Style, right: float, size: int) -> go.Scatter:
     mean, low, high, name = row["mean"], row["low"], row["high"], text(row["name"])
     if not math.isfinite(mean):
-        hover = f"<b>{name}</b><br>diverged: mean {number(mean)}"
+        hover = say("<b>{name}</b><br>diverged: mean {mean}", name=name, mean=number(mean))
         return points([right], [place], DIVERGED, 11, name=name, hover=hover)
-    hover = f"<b>{name}</b><br>{number(mean)} [{number(low)}, {number(high)}]"
+    hover = say(
+        "<b>{name}</b><br>{mean} [{low}, {high}]", name=name, mean=number(mean), low=number(low), high=number(high)
+    )
     high = min(high, right) if not math.isnan(high) else mean
     low = mean if not math.isfinite(low) else low
     ends = {"type": "data", "symmetric": False, "array": [high - mean], "arrayminus": [mean - low]}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import mark, say
 from .layout import bold, dress, log_ticks, panels
 from .marks import DIVERGED, band, entry, line, points
 from .numbers import number, short
@@ -83,7 +84,11 @@ def rates(
     for place in range(max(0, len(names) - columns), len(names)):
         figure.update_xaxes(showticklabels=True, row=place // columns + 1, col=place % columns + 1)
     dress(figure, 130 + 180 * rows, t=58, b=8 + 30 * (3 if columns < 3 else 2))
-    axes = f"{text(metric.replace('_', ' '))} against learning rate, {'log scales' if logarithmic else 'log rate'}"
+    axes = say(
+        "{metric} against learning rate, {scales}",
+        metric=mark(text(metric.replace("_", " "))),
+        scales=mark("log scales" if logarithmic else "log rate"),
+    )
     above = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "yshift": 44, "xanchor": "left"}
     return figure.add_annotation(text=axes, **above, showarrow=False, font={"color": MUTED, "size": 13})
 
@@ -132,7 +137,7 @@ def _panel(
         *([_band(best, style.colour, top)] if joined else []),
         draw(best, strong=True),
         *_at_top(table[~finite], DIVERGED, top, name, "diverged"),
-        *_at_top(table[finite & (mean > top)], above, top, name, "above the plot"),
+        *_at_top(table[finite & (mean > top)], above, top, name, say("above the plot")),
     ]
     ring = best[np.isclose(best["lr"], choice[0], rtol=1e-9, atol=0)] if choice else best[:0]
     if len(ring):
@@ -150,12 +155,19 @@ def _at_top(table: pd.DataFrame, style: Style, top: float, name: str, why: str) 
 
 
 def _words(row: Mapping[str, float], name: str) -> str:
-    end = f", {row['diverged']} of {row['seeds']} seeds diverged" if row["diverged"] else ""
-    end += ", when they were stopped early" if row["stopped"] else ""
-    many = f"{row['seeds']} seeds" if row["seeds"] != 1 else "1 seed"
-    return (
-        f"<b>{name}</b> {text(row['schedule'])}, rate {short(row['lr'])}<br>"
-        f"{number(row['mean'])}, {many} from {number(row['low'])} to {number(row['high'])}{end}"
+    end = say(", {lost} of {seeds} seeds diverged", lost=row["diverged"], seeds=row["seeds"]) if row["diverged"] else ""
+    end += say(", when they were stopped early") if row["stopped"] else ""
+    many = say("{count} seeds", count=row["seeds"]) if row["seeds"] != 1 else say("1 seed")
+    return say(
+        "<b>{name}</b> {schedule}, rate {rate}<br>{mean}, {many} from {low} to {high}{end}",
+        name=name,
+        schedule=text(row["schedule"]),
+        rate=short(row["lr"]),
+        mean=number(row["mean"]),
+        many=many,
+        low=number(row["low"]),
+        high=number(row["high"]),
+        end=end,
     )
 
 
@@ -184,15 +196,15 @@ def _band(table: pd.DataFrame, colour: str, top: float) -> go.Scatter:
 
 def _legend(seeds: int, stopped: bool, joined: bool) -> list[go.Scatter]:
     """Entries that explain the marks, in no optimizer's colour."""
-    many = f"mean of {seeds} seeds" if seeds != 1 else "1 seed"
-    schedules = ((f"chosen schedule, {many}", 2.2), ("other schedules", 1.2))
+    many = say("mean of {seeds} seeds", seeds=seeds) if seeds != 1 else say("1 seed")
+    schedules = ((say("chosen schedule, {many}", many=many), 2.2), (say("other schedules"), 1.2))
     entries = [line([None], [None], MUTED, width, name=words, hoverinfo="skip") for words, width in schedules]
     if not joined:
         entries = [entry(words, Style(MUTED), 7 - 3 * k) for k, (words, _) in enumerate(schedules)]
     elif seeds > 1:
         ground = Style(faded(MUTED, 2 * BAND), marker="square")
-        entries.append(entry(f"smallest to largest of {seeds}", ground, 13))
-    entries += [entry("chosen rate", RING, 13, edge={"width": 2}), entry("a seed diverged", DIVERGED, 8)]
+        entries.append(entry(say("smallest to largest of {seeds}", seeds=seeds), ground, 13))
+    entries += [entry(say("chosen rate"), RING, 13, edge={"width": 2}), entry(say("a seed diverged"), DIVERGED, 8)]
     if stopped:
-        entries.append(entry("stopped early, loss at the stop", Style(MUTED, marker="circle-open"), 6))
+        entries.append(entry(say("stopped early, loss at the stop"), Style(MUTED, marker="circle-open"), 6))
     return entries

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from ..language import say
 from .layout import bold, dress
 from .marks import line
 from .numbers import short
@@ -30,9 +31,14 @@ def reached(
     for name, style in styles(curves).items():
         stairs = [*curves[name], (budgets[name], curves[name][-1][1])]
         steps, shares = zip(*stairs, strict=True)
-        hover = [f"{bold(name)}<br>{share:.0%} by step {short(step)}" for step, share in stairs]
+        hover = [
+            say("{name}<br>{share:.0%} by step {step}", name=bold(name), share=share, step=short(step))
+            for step, share in stairs
+        ]
         more = {"name": text(name), "legendgroup": name, "line": {"shape": "hv"}}
         figure.add_trace(line(steps, shares, style, hover=hover, **more))
-    figure.update_xaxes(title_text="training step", rangemode="tozero")
-    figure.update_yaxes(title_text=f"runs at {short(target)} or below", range=[-0.03, 1.03], tickformat=".0%")
+    figure.update_xaxes(title_text=say("training step"), rangemode="tozero")
+    figure.update_yaxes(
+        title_text=say("runs at {target} or below", target=short(target)), range=[-0.03, 1.03], tickformat=".0%"
+    )
     return dress(figure, 380, t=8, b=8 + 24 * (1 + len(curves) // 5))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import say
 from .layout import dress, panels
 from .marks import line
 from .numbers import short
@@ -49,5 +50,8 @@ def schedule_grid(values: Mapping[str, np.ndarray], title: str = "", columns: in
 
 
 def _line(values: np.ndarray, name: str) -> go.Scatter:
-    hover = [f"step {step}: {text(name)} {short(value)}" for step, value in enumerate(values)]
+    hover = [
+        say("step {step}: {name} {value}", step=step, name=text(name), value=short(value))
+        for step, value in enumerate(values)
+    ]
     return line(None, values, BLUE, 2, hover=hover, showlegend=False)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import say
 from .layout import dress
 from .marks import line, points, words
 from .moving import animated
@@ -44,7 +45,11 @@ def secant(
     def moving(place: int) -> list[go.Scatter]:
         d, end = distances[place], ends[place]
         steep = (end - here) / d if d else slope
-        label = f"h = {_two(d)}, slope {short(steep)}" if d else f"h → 0, slope {short(slope)}: the derivative"
+        label = (
+            say("h = {d}, slope {steep}", d=_two(d), steep=short(steep))
+            if d
+            else say("h → 0, slope {slope}: the derivative", slope=short(slope))
+        )
         return [
             line(wide, here + steep * (wide - at), VERMILION, 2.0, name="secant", **SILENT),
             line([at, at + d, at + d], [here, here, end], DOTTED, 1.4, name="h, f(x + h) − f(x)", **SILENT),

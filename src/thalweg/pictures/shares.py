@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
+from ..language import mark
 from .layout import dress, row_axis
 from .marks import band, entry, words
 from .style import MUTED, PAPER, Style, plain_styles, text
 
 HALF = 0.32  # of a bar's height, where rows are 1 apart
 WRITTEN = 0.06  # smaller shares are not written into the bar
-REMAINDER = "Seeds"  # in grey
+REMAINDER = mark("Seeds")  # in grey
 
 
 def shares(rows: Mapping[str, Mapping[str, float]], across: str) -> go.Figure:

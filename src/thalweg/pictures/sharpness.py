@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from ..language import say
 from .layout import bold, dress, log_ticks, panels
 from .marks import line, points
 from .style import Style, faded, styles, text
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 MEASURES = ("eigenvalue", "rise")
 _LINES = {  # unit → title, and what the axis counts
-    "untrained": ("Rise for equal steps", "step / length of the untrained weights"),
-    "own": ("Rise for steps by own weights", "step / length of the run’s own weights"),
+    "untrained": (say("Rise for equal steps"), say("step / length of the untrained weights")),
+    "own": (say("Rise for steps by own weights"), say("step / length of the run’s own weights")),
 }
 
 
@@ -39,7 +40,11 @@ def sharpness(
     """
     order = sorted(levels, key=_number)
     style_of = styles(order)
-    titles = ["Largest Hessian eigenvalue", f"Rise within ε = {epsilon:g}", *(title for title, _ in _LINES.values())]
+    titles = [
+        say("Largest Hessian eigenvalue"),
+        say("Rise within ε = {epsilon:g}", epsilon=epsilon),
+        *(title for title, _ in _LINES.values()),
+    ]
     figure = panels(2, 2, [bold(title) for title in titles], horizontal_spacing=0.1, vertical_spacing=0.2)
     start = lines[lines["distance"] == 0].groupby(["level", "seed"])["loss"].first()
     rises = lines["loss"] - lines.set_index(["level", "seed"]).index.map(start)

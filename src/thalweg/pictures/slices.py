@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import say
 from . import marks
 from .layout import dress, log_axis, log_ticks
 from .marks import points
@@ -37,7 +38,7 @@ def line(t: np.ndarray, losses: np.ndarray, ends: Sequence[float], title: str, n
     curve = marks.line(t, losses, BLUE, 2.4, showlegend=False, hovertemplate=hover)
     between = marks.line(chord, straight, Style(MUTED, "dot"), 1.4, **silent)
     figure = go.Figure([curve, between, points([0, 1], list(ends), VERMILION, 10, **silent)])
-    figure.update_xaxes(title_text="from the first solution, 0, to the second, 1")
+    figure.update_xaxes(title_text=say("from the first solution, 0, to the second, 1"))
     figure.update_yaxes(title_text="loss", **_log_axis(np.append(losses, ends)))
     return dress(figure, 420, title, note, t=80, b=48)
 
@@ -65,15 +66,19 @@ def contours(
     lines = {"ncontours": LEVELS, "line": {"width": 0.4, "color": PAPER}}
     figure = go.Figure(go.Contour(z=z, colorbar=bar, **_ground(axes, losses), **lines))
     if path is not None:
-        words = [""] * len(path) if path_losses is None else [f": loss {number(float(v))}" for v in path_losses]
-        hover = [f"point {k}{loss}" for k, loss in enumerate(words)]
+        words = (
+            [""] * len(path)
+            if path_losses is None
+            else [say(": loss {loss}", loss=number(float(v))) for v in path_losses]
+        )
+        hover = [say("point {k}{loss}", k=k, loss=loss) for k, loss in enumerate(words)]
         (x, y), start, edge = path.T, Style(VERMILION, marker="circle-open"), {"width": 2}
         figure.add_trace(marks.line(x, y, PAPER, 5, showlegend=False, hoverinfo="skip"))
         figure.add_trace(marks.line(x, y, VERMILION, 2, size=5, hover=hover, name="path", showlegend=False))
         figure.add_trace(points(x[:1], y[:1], start, 12, edge=edge, name="start", hoverinfo="skip"))
     end = path[-1:] if path is not None else np.zeros((1, 2))
     star, edge = Style(VERMILION, marker="star"), {"width": 1, "color": PAPER}
-    figure.add_trace(points(end[:, 0], end[:, 1], star, 15, edge=edge, name="the network", hoverinfo="skip"))
+    figure.add_trace(points(end[:, 0], end[:, 1], star, 15, edge=edge, name=say("the network"), hoverinfo="skip"))
     figure.update_xaxes(title_text=text(labels[0]), range=[axes[0][0], axes[0][-1]], showgrid=False)
     figure.update_yaxes(title_text=text(labels[1]), range=[axes[1][0], axes[1][-1]], showgrid=False)
     return dress(figure, 560, title, note, t=80, b=48).update_layout(showlegend=path is not None)

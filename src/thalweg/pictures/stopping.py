@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
+from ..language import mark, say
 from .layout import dress, log_axis
 from .marks import band, line, points
 from .style import BLUE, INK, ORANGE, SHADE, VERMILION, Style
@@ -14,7 +15,10 @@ from .style import BLUE, INK, ORANGE, SHADE, VERMILION, Style
 if TYPE_CHECKING:
     import pandas as pd
 
-CURVES = (("train_loss", "training loss", Style(ORANGE, "dash")), ("validation_loss", "validation loss", Style(BLUE)))
+CURVES = (
+    ("train_loss", mark("training loss"), Style(ORANGE, "dash")),
+    ("validation_loss", mark("validation loss"), Style(BLUE)),
+)
 
 
 def stopping_picture(curves: pd.DataFrame, patience: int, title: str = "") -> go.Figure:
@@ -30,7 +34,7 @@ def stopping_picture(curves: pd.DataFrame, patience: int, title: str = "") -> go
     """
     figure, values = go.Figure(), []
     members = curves["member"].nunique()
-    for metric, name, style in CURVES:
+    for metric, name, style in ((metric, say(name), style) for metric, name, style in CURVES):
         wide = curves[curves["metric"] == metric].pivot_table(index="step", columns="member", values="value")
         epochs, mean = np.arange(1, len(wide) + 1), wide.mean(axis=1).to_numpy()
         values.append(mean)
@@ -39,17 +43,21 @@ def stopping_picture(curves: pd.DataFrame, patience: int, title: str = "") -> go
         figure.add_trace(line(epochs, mean, style, 2.4, name=name, legendgroup=name, showlegend=True))
     best, stop = _best_and_stop(values[1], patience)
     ring, edge = Style(VERMILION, marker="circle-open"), {"width": 2.5}
-    name = f"best epoch, {best + 1}"
+    name = say("best epoch, {best}", best=best + 1)
     figure.add_trace(points([best + 1], [values[1][best]], ring, 15, edge=edge, name=name, showlegend=True))
     if stop < len(values[1]) - 1:
         box = {"type": "rect", "xref": "x", "yref": "y domain", "x0": stop + 1, "x1": len(values[1]), "y0": 0, "y1": 1}
         figure.add_shape(**box, fillcolor=SHADE, line={"width": 0}, layer="below")
         corner = {"x": stop + 1, "y": 1, "xref": "x", "yref": "y domain", "xanchor": "left", "yanchor": "top"}
-        figure.add_annotation(**corner, text="  stopped here", showarrow=False, font={"color": INK, "size": 12.5})
+        figure.add_annotation(**corner, text=say("  stopped here"), showarrow=False, font={"color": INK, "size": 12.5})
     low, high = float(min(map(np.min, values))) / 1.5, float(max(map(np.max, values))) * 1.5
     figure.update_xaxes(title_text="epoch", range=[1, len(values[1])])
     figure.update_yaxes(title_text="loss", **log_axis(low, high))
-    note = f"Mean of {members} seeds, bands from the smallest to the largest; patience {patience} epochs."
+    note = say(
+        "Mean of {members} seeds, bands from the smallest to the largest; patience {patience} epochs.",
+        members=members,
+        patience=patience,
+    )
     return dress(figure, 440, title, note, t=74, b=84)
 
 

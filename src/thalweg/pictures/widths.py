@@ -10,6 +10,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from ..language import say
 from .layout import dress, log_axis, row_axis
 from .marks import line, points
 from .numbers import short
@@ -41,14 +42,20 @@ def widths(rows: Sequence[Mapping[str, Any]], grid: tuple[float, float], *, comp
             low, high = row[f"low_{share}"], row[f"high_{share}"]
             if low is not None:
                 tint = faded(colour, opacity) if opacity < 1 else colour
-                hover = f"<b>{name}</b> within {share}%: rates {short(low)} to {short(high)}"
+                hover = say(
+                    "<b>{name}</b> within {share}%: rates {low} to {high}",
+                    name=name,
+                    share=share,
+                    low=short(low),
+                    high=short(high),
+                )
                 bar = line([low, high], [place] * 2, tint, thick, hover=hover, name=f"{name}: within {share}%")
                 figure.add_trace(bar)
         if row["low_1"] is not None:
             best, more = Style(INK, marker="line-ns"), {"hoverinfo": "skip", "name": f"{name}: best rate"}
             figure.add_trace(points([row["lr"]], [place], best, 22, edge={"color": INK, "width": 2}, **more))
     axis = log_axis(grid[0] / 1.3, grid[1] * 1.3, (1,), most=4 if compact else 7)
-    figure.update_xaxes(title_text="learning rate, log scale", **axis)
+    figure.update_xaxes(title_text=say("learning rate, log scale"), **axis)
     for end in grid:
         figure.add_vline(x=end, line={"color": MUTED, "width": 1, "dash": "dot"}, layer="below")
     row_axis(figure, names)

@@ -14,6 +14,7 @@ from .. import formulas, schedules
 from ..errors import PlanError, StoreError
 from ..formulas import Formula
 from ..formulas.opaque import Opaque
+from ..language import mark, say
 from ..losses.base import ANY, Scale
 from ..losses.registry import scale_of
 from ..numbers import COUNT, Range
@@ -565,15 +566,21 @@ def checked(plan: Plan) -> Plan:
 
 def grid(plan: Plan) -> str:
     """The plan's size in words, e.g. ``2 optimizers × 13 rates × 1 schedule × 5 seeds``."""
-    sizes = [f"{len(f.levels)} {f.kind.many if f.varied else f.kind.words}" for f in plan.factors[:3]]
+    sizes = [_counted(len(f.levels), f.kind.many if f.varied else f.kind.words) for f in plan.factors[:3]]
     if plan.points:
-        sizes[1] = f"{len(plan.points)} points ({plan.search})"
+        sizes[1] = say("{count} points ({search})", count=len(plan.points), search=plan.search)
     for f in [f for f in plan.further if f.name not in plan.drawn and not f.usual]:
         everywhere = f.only is None or len(f.only) == len(plan.optimizers)
-        sizes.append(f"{len(f.levels)} {f.kind.many}{'' if everywhere else ' (where it applies)'}")
-    sizes.append(f"{plan.seeds} seed{'s' * (plan.seeds > 1)}")
-    words = " × ".join([*sizes, f"{plan.folds.count} folds"] if plan.folds else sizes)
-    return f"{words}, and {len(plan.refinement)} finer settings" if plan.refined else words
+        sizes.append(_counted(len(f.levels), f.kind.many) + ("" if everywhere else say(" (where it applies)")))
+    sizes.append(_counted(plan.seeds, mark("seeds") if plan.seeds > 1 else mark("seed")))
+    words = " × ".join([*sizes, _counted(plan.folds.count, mark("folds"))] if plan.folds else sizes)
+    if not plan.refined:
+        return words
+    return say("{words}, and {count} finer settings", words=words, count=len(plan.refinement))
+
+
+def _counted(count: int, what: str) -> str:
+    return say("{count} {what}", count=count, what=what)
 
 
 def _with_states(plan: Plan) -> Plan:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import ProblemError, UsageError
 from ..landscapes.slices import Plane, Slices, State, filter_normalised, principal
+from ..language import mark, say
 from ..numbers import POSITIVE, Range
 from ..results import Results
 from ..samples import Samples
@@ -90,19 +91,36 @@ class Landscape:
     @property
     def note(self) -> str:
         """What to know when looking at it, in words."""
-        which = f"all {self.total:,}" if self.samples == self.total else f"{self.samples:,} of {self.total:,}"
+        which = (
+            say("all {total:,}", total=self.total)
+            if self.samples == self.total
+            else say("{samples:,} of {total:,}", samples=self.samples, total=self.total)
+        )
         shape = "×".join(map(str, self.resolution))
-        parts = [f"{self.loss_name} on {which} {self.part} samples at {shape} points"]
+        parts = [
+            say(
+                "{loss} on {which} {part} samples at {shape} points",
+                loss=self.loss_name,
+                which=which,
+                part=mark(self.part),
+                shape=shape,
+            )
+        ]
         if self.kind == "line":
-            parts.append(f"the barrier between the ends is {self.barrier:.4g}")
+            parts.append(say("the barrier between the ends is {barrier:.4g}", barrier=self.barrier))
         if self.kind == "random":
-            parts.append("directions are random and filter-normalised, with biases and norms left as they are")
+            parts.append(say("directions are random and filter-normalised, with biases and norms left as they are"))
         if self.explained is not None and self.projection_error is not None:
             each = " + ".join(f"{share:.1%}" for share in self.explained)
             parts.append(
-                f"the plane holds {self.explained.sum():.1%} of the path's variance ({each}); points of the path lie "
-                f"beside it by up to {self.projection_error.max():.0%} of their way to the end, "
-                f"{np.median(self.projection_error[:-1]):.0%} in the median"
+                say(
+                    "the plane holds {held:.1%} of the path's variance ({each}); points of the path lie "
+                    "beside it by up to {most:.0%} of their way to the end, {median:.0%} in the median",
+                    held=self.explained.sum(),
+                    each=each,
+                    most=self.projection_error.max(),
+                    median=np.median(self.projection_error[:-1]),
+                )
             )
         return "; ".join(parts) + "."
 
@@ -153,7 +171,7 @@ class Landscape:
         """
         from ..pictures import slices as pictures
 
-        title = f"The loss of {self.name}"
+        title = say("The loss of {name}", name=self.name)
         if self.kind == "line":
             return pictures.line(self.axes[0], self.losses, self.ends, title, self.note)
         draw = pictures.sheet if surface else pictures.contours
@@ -161,9 +179,9 @@ class Landscape:
 
     def _labels(self) -> tuple[str, str]:
         if self.explained is None:
-            return "random direction, in norms of the filters", "another one"
-        first, second = (f"{share:.0%} of the path's variance" for share in self.explained)
-        return f"first direction: {first}", f"second direction: {second}"
+            return say("random direction, in norms of the filters"), say("another one")
+        first, second = (say("{share:.0%} of the path's variance", share=share) for share in self.explained)
+        return say("first direction: {first}", first=first), say("second direction: {second}", second=second)
 
 
 def landscape(

@@ -24,6 +24,7 @@ from .. import formulas
 from ..engine.programs import cut
 from ..errors import PlanError, ProblemError
 from ..formulas import Formula
+from ..language import mark, say
 from ..losses.base import ANY, Scale
 from ..numbers import Range
 from ..plan.plan import log_range
@@ -100,17 +101,33 @@ class RangeTest:
         """The suggestion in words, with how sure it is and what to beware of."""
         seeds, most = self.losses.shape[1], f"{self.rates[0]:g} to {self.rates[-1]:g}"
         if math.isnan(self.suggestion):
-            return f"Every rate from {most} makes {self.optimizer} diverge on {self.name}; test lower ones."
+            return say(
+                "Every rate from {most} makes {optimizer} diverge on {name}; test lower ones.",
+                most=most,
+                optimizer=self.optimizer,
+                name=self.name,
+            )
         best = float(self._means.min())
         if best >= self.start.mean():
-            return (
-                f"No rate from {most} lowers the loss of {self.name} within {self.steps} steps of {self.optimizer}; "
-                "test for longer, or look at the model."
+            return say(
+                "No rate from {most} lowers the loss of {name} within {steps} steps of {optimizer}; test "
+                "for longer, or look at the model.",
+                most=most,
+                name=self.name,
+                steps=self.steps,
+                optimizer=self.optimizer,
             )
-        beware = f" It is the {self.edge} rate tested: widen the range." if self.edge else ""
-        return (
-            f"Begin {self.optimizer} on {self.name} with rate {self.suggestion:.3g}: after {self.steps} steps it, or a "
-            f"neighbour on the grid, is best with a chance of {self.sureness:.0%} ({seeds} seeds).{beware}"
+        beware = say(" It is the {edge} rate tested: widen the range.", edge=mark(self.edge)) if self.edge else ""
+        return say(
+            "Begin {optimizer} on {name} with rate {suggestion:.3g}: after {steps} steps it, or a "
+            "neighbour on the grid, is best with a chance of {sureness:.0%} ({seeds} seeds).{beware}",
+            optimizer=self.optimizer,
+            name=self.name,
+            suggestion=self.suggestion,
+            steps=self.steps,
+            sureness=self.sureness,
+            seeds=seeds,
+            beware=beware,
         )
 
     def __str__(self) -> str:
@@ -141,7 +158,13 @@ class RangeTest:
 
     @property
     def _title(self) -> str:
-        return f"{self.optimizer} on {self.name}, {self.steps} steps, {self.losses.shape[1]} seeds"
+        return say(
+            "{optimizer} on {name}, {steps} steps, {seeds} seeds",
+            optimizer=self.optimizer,
+            name=self.name,
+            steps=self.steps,
+            seeds=self.losses.shape[1],
+        )
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,8 @@ def _tests(title: str, verdict: Verdict, loss: int, others: int) -> list[Column]
 
 def _figure(verdict: Verdict, kind: Kind) -> Figure:
     by = verdict.criterion
-    seeds = f"{verdict.seeds} {say('fresh seeds') if verdict.confirmed else say('seeds of the search')}"
+    behind = mark("fresh seeds") if verdict.confirmed else mark("seeds of the search")
+    seeds = say("{count} {what}", count=verdict.seeds, what=behind)
     seeds += say(" × {folds} folds", folds=verdict.folds) if verdict.folds else ""
     seeds += say(" × {samples:,} samples", samples=verdict.samples) if verdict.samples else ""
     caption = say(

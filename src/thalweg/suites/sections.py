@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ..language import mark, say
 from ..pictures.numbers import number
 from ..plan.factors import Setting, shown, words_of
 from ..report.sections import Column, Figure, Row, Section
@@ -22,13 +23,13 @@ from .verdict import SuiteVerdict
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-METHOD = """\
+METHOD = mark("""\
 Each problem has a study of its own, with the same optimizers: settings are chosen by the search’s seeds, and the losses
 compared here are means over the study’s fresh seeds. The report of each study says how sure it is on its problem.
 
 Problems are the replicates. Intervals and tests say how far other problems like these would move a number; each problem
 counts once, with one loss for each optimizer, however many seeds that loss is a mean of. So more seeds cannot make up
-for few problems, and what “problems like these” are is decided by who chose them."""
+for few problems, and what “problems like these” are is decided by who chose them.""")
 
 
 def contents(verdict: SuiteVerdict, studies: Mapping[str, Results]) -> list[Section]:
@@ -42,8 +43,8 @@ def contents(verdict: SuiteVerdict, studies: Mapping[str, Results]) -> list[Sect
         times(verdict),
         shared(verdict),
         problems(studies),
-        *([Section("notes", "Notes", notes=verdict.notes)] if verdict.notes else []),
-        Section("method", "How to read this", METHOD),
+        *([Section("notes", say("Notes"), notes=verdict.notes)] if verdict.notes else []),
+        Section("method", say("How to read this"), say(METHOD)),
     ]
 
 
@@ -51,39 +52,47 @@ def answer(verdict: SuiteVerdict, studies: Mapping[str, Results]) -> Section:
     """The verdict in words, whether problems are missing, and the key facts."""
     seeds = sorted({study.verdict.seeds for study in studies.values()})
     facts = {
-        "problems, which are the replicates": len(studies),
+        say("problems, which are the replicates"): len(studies),
         "optimizers": len(verdict.standings),
-        "runs in all studies": sum(len(study.table()) for study in studies.values()),
-        "seeds behind each loss" + ", at least" * (len(seeds) > 1): seeds[0],
+        say("runs in all studies"): sum(len(study.table()) for study in studies.values()),
+        say("seeds behind each loss") + say(", at least") * (len(seeds) > 1): seeds[0],
     }
     columns = [Column("what", "What", "name"), Column("count", "Count", "count")]
     rows = [{"what": what, "count": count} for what, count in facts.items()]
     missing = verdict.notes[:1] if len(studies) < FEW else ()
-    return Section("answer", "Answer", verdict.sentence, columns, rows, notes=missing)
+    return Section("answer", say("Answer"), verdict.sentence, columns, rows, notes=missing)
 
 
 def standings(verdict: SuiteVerdict) -> Section:
     """One row per optimizer, the best average rank first."""
     count = len(verdict.problems)
-    interval = "[95% interval]"
+    interval = say("[95% interval]")
     columns = [
         Column("optimizer", "Optimizer", "name", None, "optimizer", 0),
         Column("average_rank", "Average rank", "number", None, "average\nrank", 0),
-        Column("ratio", "Loss over the lowest", "interval", None, f"loss over the lowest\n{interval}", 1),
+        Column(
+            "ratio",
+            "Loss over the lowest",
+            "interval",
+            None,
+            say("loss over the lowest\n{interval}", interval=interval),
+            1,
+        ),
         Column("best_on", "Best on", "part", lambda row: (row["best_on"], count), "best\non", 3),
-        Column("score", "Score by steps", "interval", None, f"score by steps\n{interval}", 2),
+        Column("score", "Score by steps", "interval", None, say("score by steps\n{interval}", interval=interval), 2),
         Column("score_seconds", "Score by time", "number", None, "score\nby time", 4),
         Column("apart", "Told apart from the best", "fact", _apart, "told\napart", 5),
     ]
-    sentence = (
-        "Average rank: 1 is the lowest loss on a problem, ties share the mean of their ranks. Loss over the lowest: "
-        "geometric mean over problems of an optimizer’s loss over the lowest of all there; 1.1 is 10% more. Best on: "
-        "problems on which its loss is the lowest. Score: how soon it reaches each problem’s target, 1 for the fastest "
-        "everywhere, 0 for one that always needs four times as long or never gets there; time is that of one run, "
-        "measured in batched programs. Told apart: whether its average rank is reliably worse than the best. Intervals "
-        "are over problems."
+    sentence = say(
+        "Average rank: 1 is the lowest loss on a problem, ties share the mean of their ranks. "
+        "Loss over the lowest: geometric mean over problems of an optimizer’s loss over the "
+        "lowest of all there; 1.1 is 10% more. Best on: problems on which its loss is the "
+        "lowest. Score: how soon it reaches each problem’s target, 1 for the fastest everywhere, "
+        "0 for one that always needs four times as long or never gets there; time is that of one "
+        "run, measured in batched programs. Told apart: whether its average rank is reliably "
+        "worse than the best. Intervals are over problems."
     )
-    return Section("standings", "Standings", sentence, columns, [vars(one) for one in verdict.standings])
+    return Section("standings", say("Standings"), sentence, columns, [vars(one) for one in verdict.standings])
 
 
 def _apart(row: Row) -> str:
@@ -94,23 +103,31 @@ def ranks(verdict: SuiteVerdict) -> Section:
     """Whether average ranks differ by more than chance: the critical-difference diagram."""
     ranked = verdict.ranks
     several = len(ranked.mean) > 2
-    test = "Friedman’s test" if several else "The sign test"
-    sentence = (
-        f"{test} asks how often optimizers that are alike would rank this differently by chance: p = {ranked.p:.2g}. "
+    test = say("Friedman’s test") if several else say("The sign test")
+    sentence = say(
+        "{test} asks how often optimizers that are alike would rank this differently by chance: p = {p:.2g}. ",
+        test=test,
+        p=ranked.p,
     )
     level = f"{SIGNIFICANCE:.0%}"
     if ranked.differ and several:
-        sentence += (
-            f"That is below {level}, so pairs are compared: two optimizers are told apart if their average ranks "
-            f"are at least {ranked.critical_difference:.3g} apart (Nemenyi’s critical difference at {level})."
+        sentence += say(
+            "That is below {level}, so pairs are compared: two optimizers are told apart if their "
+            "average ranks are at least {critical_difference:.3g} apart (Nemenyi’s critical "
+            "difference at {level}).",
+            level=level,
+            critical_difference=ranked.critical_difference,
         )
     elif not ranked.differ:
-        sentence += f"That is not below {level}, so no pair is told apart."
-    caption = (
-        "Each optimizer at its average rank over the problems, the best on the left. A thick bar joins optimizers that "
-        "are not told apart; the thin line on top is as long as the critical difference."
+        sentence += say("That is not below {level}, so no pair is told apart.", level=level)
+    caption = say(
+        "Each optimizer at its average rank over the problems, the best on the left. A thick bar "
+        "joins optimizers that are not told apart; the thin line on top is as long as the "
+        "critical difference."
     )
-    label = f"Average ranks of {len(ranked.mean)} optimizers, and bars that join those that are not told apart."
+    label = say(
+        "Average ranks of {count} optimizers, and bars that join those that are not told apart.", count=len(ranked.mean)
+    )
 
     def draw(narrow: bool) -> go.Figure:
         from ..pictures.critical_difference import critical_difference
@@ -118,7 +135,7 @@ def ranks(verdict: SuiteVerdict) -> Section:
         means = {str(name): float(rank) for name, rank in ranked.mean.items()}
         return critical_difference(means, ranked.groups, ranked.critical_difference, compact=narrow)
 
-    return Section("ranks", "Average ranks", sentence, figures=[Figure(draw, label, caption)])
+    return Section("ranks", say("Average ranks"), sentence, figures=[Figure(draw, label, caption)])
 
 
 def ratios(verdict: SuiteVerdict) -> Section:
@@ -133,33 +150,37 @@ def ratios(verdict: SuiteVerdict) -> Section:
         {"problem": name, "lowest": low, **(verdict.ratios.loc[name].to_dict() if name in verdict.ratios.index else {})}
         for name, low in lowest.items()
     ]
-    sentence = (
-        "Mean validation loss of each optimizer’s chosen setting over the lowest of all on that problem: 1 is the "
-        "best, 1.1 has 10% more, and ∞ diverged. A dash: losses there are not all above 0, so they have no ratio."
+    sentence = say(
+        "Mean validation loss of each optimizer’s chosen setting over the lowest of all on that "
+        "problem: 1 is the best, 1.1 has 10% more, and ∞ diverged. A dash: losses there are not "
+        "all above 0, so they have no ratio."
     )
-    return Section("ratios", "Problem by problem", sentence, columns, rows)
+    return Section("ratios", say("Problem by problem"), sentence, columns, rows)
 
 
 def profile(verdict: SuiteVerdict) -> Section:
     """The share of problems on which an optimizer's loss is within a factor of the lowest."""
     tables = {name: profiles.profile(verdict.ratios[name]) for name in verdict.optimizers}
     finite = verdict.ratios.to_numpy()[np.isfinite(verdict.ratios.to_numpy())]
-    caption = (
-        "One panel per optimizer: for each factor on the axis, the share of problems on which its loss is at most so "
-        "many times the lowest (a performance profile after Dolan and Moré). The left end is how often it is the best; "
-        "a line that stays below 100% diverged somewhere. Band: its 95% interval over problems, from low to high."
+    caption = say(
+        "One panel per optimizer: for each factor on the axis, the share of problems on which "
+        "its loss is at most so many times the lowest (a performance profile after Dolan and "
+        "Moré). The left end is how often it is the best; a line that stays below 100% diverged "
+        "somewhere. Band: its 95% interval over problems, from low to high."
     )
-    return _profile("profile", "Within a factor of the lowest loss", caption, tables, max(1.05, *finite) * 1.02, "loss")
+    return _profile(
+        "profile", say("Within a factor of the lowest loss"), caption, tables, max(1.05, *finite) * 1.02, "loss"
+    )
 
 
 def times(verdict: SuiteVerdict) -> Section:
     """How soon optimizers reach the target of each problem, and the profile that the score is the area under."""
     tables = {name: profiles.profile(column) for name, column in profiles.to_best(verdict.steps).items()}
-    caption = (
-        "One panel per optimizer: the share of problems on which it reaches the target in at most so many times the "
-        "steps of the fastest. The area under a line from 1 to 4, divided by 3, is its score (that of the AlgoPerf "
-        "benchmark); one that does not reach the target takes infinitely long. Band: its 95% interval over problems, "
-        "from low to high."
+    caption = say(
+        "One panel per optimizer: the share of problems on which it reaches the target in at "
+        "most so many times the steps of the fastest. The area under a line from 1 to 4, divided "
+        "by 3, is its score (that of the AlgoPerf benchmark); one that does not reach the target "
+        "takes infinitely long. Band: its 95% interval over problems, from low to high."
     )
     figure = _profile("times", "", caption, {str(k): v for k, v in tables.items()}, profiles.TAU, "steps").figures
     columns = [
@@ -171,11 +192,12 @@ def times(verdict: SuiteVerdict) -> Section:
         {"problem": name, "target": verdict.targets.get(str(name)), **row.to_dict()}
         for name, row in verdict.steps.iterrows()
     ]
-    sentence = (
-        "Target: the validation loss that the best setting of a problem ends with, the median over its seeds. Numbers: "
-        "the median of steps over seeds until a run reaches it, ∞ where half of the runs do not."
+    sentence = say(
+        "Target: the validation loss that the best setting of a problem ends with, the median "
+        "over its seeds. Numbers: the median of steps over seeds until a run reaches it, ∞ where "
+        "half of the runs do not."
     )
-    return Section("times", "Time to target", sentence, columns, rows, figure)
+    return Section("times", say("Time to target"), sentence, columns, rows, figure)
 
 
 def _profile(
@@ -197,22 +219,36 @@ def _profile(
         Column("high", "High", "percent"),
     ]
     rows = [{"optimizer": one, **row} for one, table in tables.items() for row in table.to_dict("records")]
-    label = f"Share of problems within a factor of the best in {across}, for {len(tables)} optimizers."
+    label = say(
+        "Share of problems within a factor of the best in {across}, for {count} optimizers.",
+        across=mark(across),
+        count=len(tables),
+    )
     return Section(name, title, "", columns, rows, [Figure(draw, label, caption)], folded=True)
 
 
 def shared(verdict: SuiteVerdict) -> Section:
     """What one setting for all problems costs on a problem that had no part in its choice."""
     if not verdict.shared or verdict.setting is None:
-        return Section("shared", "One setting for all", "No setting was tried on two problems with losses above 0.")
+        return Section(
+            "shared", say("One setting for all"), say("No setting was tried on two problems with losses above 0.")
+        )
     regrets = np.array([one.regret for one in verdict.shared])
     mean = geometric(regrets).mean
-    cost = f"{number(mean, 3)} times the loss of tuning there" if math.isfinite(mean) else "a run that diverges"
-    sentence = (
-        f"A setting that suits the other problems costs {cost} (geometric mean over {len(regrets)} problems): for each "
-        "problem, the setting (optimizer, rate and all else) with the lowest losses on the others is taken to it; the "
-        f"ratio is its loss over the lowest there. Over all problems that setting is {described(verdict.setting)}. "
-        "Losses are the search’s, so those of tuning are partly luck."
+    cost = (
+        say("{mean} times the loss of tuning there", mean=number(mean, 3))
+        if math.isfinite(mean)
+        else say("a run that diverges")
+    )
+    sentence = say(
+        "A setting that suits the other problems costs {cost} (geometric mean over {count} "
+        "problems): for each problem, the setting (optimizer, rate and all else) with the lowest "
+        "losses on the others is taken to it; the ratio is its loss over the lowest there. Over "
+        "all problems that setting is {setting}. Losses are the search’s, so those of tuning are "
+        "partly luck.",
+        cost=cost,
+        count=len(regrets),
+        setting=described(verdict.setting),
     )
     columns = [
         Column("problem", "Problem left out", "name", None, "problem\nleft out", 0),
@@ -222,7 +258,7 @@ def shared(verdict: SuiteVerdict) -> Section:
         Column("regret", "Ratio", "number", None, "ratio", 1),
     ]
     rows = [vars(one) | {"words": described(one.setting)} for one in verdict.shared]
-    return Section("shared", "One setting for all", sentence, columns, rows)
+    return Section("shared", say("One setting for all"), sentence, columns, rows)
 
 
 def described(setting: Setting) -> str:
@@ -232,7 +268,7 @@ def described(setting: Setting) -> str:
     'adam, rate 0.01, cosine, batch size 16'
     """
     further = (f"{words_of(name)} {shown(level)}" for name, level in setting.further if level is not None)
-    return ", ".join([setting.optimizer, f"rate {setting.lr:.4g}", setting.schedule, *further])
+    return ", ".join([setting.optimizer, say("rate {lr:.4g}", lr=setting.lr), setting.schedule, *further])
 
 
 def problems(studies: Mapping[str, Results]) -> Section:
@@ -246,4 +282,6 @@ def problems(studies: Mapping[str, Results]) -> Section:
         {"problem": name, "sentence": study.verdict.sentence, "store": str(study.path)}
         for name, study in studies.items()
     ]
-    return Section("problems", "The studies", "Each has a report of its own: `thalweg report STORE`.", columns, rows)
+    return Section(
+        "problems", say("The studies"), say("Each has a report of its own: `thalweg report STORE`."), columns, rows
+    )

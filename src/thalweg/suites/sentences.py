@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from ..language import say
 from ..plan.stored import as_now
 from ..results import Results
 from ..verdict.words import listed
@@ -25,21 +26,43 @@ def sentence(standings: Sequence[Standing], ranked: Ranks, problems: int) -> str
     """The answer: which optimizer ranks best, and whether these problems tell that from chance."""
     first = standings[0]
     level = [one.optimizer for one in standings if math.isclose(one.average_rank, first.average_rank)]
-    verb, subject = ("rank alike as the best", "They are") if len(level) > 1 else ("ranks best", "It is")
-    lead = f"{listed(level)} {verb} over {problems} problems: average rank {first.average_rank:.3g} of {len(standings)}"
+    verb, subject = (
+        (say("rank alike as the best"), say("They are")) if len(level) > 1 else (say("ranks best"), say("It is"))
+    )
+    lead = say(
+        "{level} {verb} over {problems} problems: average rank {average_rank:.3g} of {standings}",
+        level=listed(level),
+        verb=verb,
+        problems=problems,
+        average_rank=first.average_rank,
+        standings=len(standings),
+    )
     if len(level) == 1 and first.ratio and math.isfinite(first.ratio.mean):
-        lead += f", and {first.ratio.mean:.3g} times the lowest loss of each problem"
+        lead += say(", and {mean:.3g} times the lowest loss of each problem", mean=first.ratio.mean)
         near = min((one for one in standings if one.ratio), key=lambda one: one.ratio.mean if one.ratio else math.inf)
         if near.ratio and near.ratio.mean < first.ratio.mean:
-            lead += f" ({near.optimizer} is closer to it: {near.ratio.mean:.3g} times)"
-    test = "Friedman’s test" if len(standings) > 2 else "sign test"
+            lead += say(
+                " ({optimizer} is closer to it: {mean:.3g} times)", optimizer=near.optimizer, mean=near.ratio.mean
+            )
+    test = say("Friedman’s test") if len(standings) > 2 else say("sign test")
     chance = f"{test}, p = {ranked.p:.2g}"
     behind = [one.optimizer for one in standings if one.apart]
     if not ranked.differ:
-        return f"{lead}. But these problems do not tell the optimizers apart ({chance})."
+        return say("{lead}. But these problems do not tell the optimizers apart ({chance}).", lead=lead, chance=chance)
     if not behind:
-        return f"{lead}. The optimizers differ ({chance}), but none can be told apart from {first.optimizer}."
-    return f"{lead}. {subject} reliably ahead of {listed(behind)} ({chance})."
+        return say(
+            "{lead}. The optimizers differ ({chance}), but none can be told apart from {optimizer}.",
+            lead=lead,
+            chance=chance,
+            optimizer=first.optimizer,
+        )
+    return say(
+        "{lead}. {subject} reliably ahead of {behind} ({chance}).",
+        lead=lead,
+        subject=subject,
+        behind=listed(behind),
+        chance=chance,
+    )
 
 
 def notes(studies: Mapping[str, Results], facts: Evidence) -> Iterator[str]:
@@ -47,24 +70,41 @@ def notes(studies: Mapping[str, Results], facts: Evidence) -> Iterator[str]:
     count = len(studies)
     if count < FEW:
         yield (
-            f"Problems, not seeds, are what is missing: {count} are too few to say which optimizer is best on others "
-            f"like them, however many seeds each has; give {FEW} or more."
+            say(
+                "Problems, not seeds, are what is missing: {count} are too few to say which optimizer is "
+                "best on others like them, however many seeds each has; give {few} or more.",
+                count=count,
+                few=FEW,
+            )
         )
     if without := [name for name in studies if name not in facts.positive]:
         yield (
-            f"Some losses of {listed(without)} are not above 0, where a ratio of losses means nothing: no ratios and "
-            "no shared setting are computed there; ranks and times to the target are."
+            say(
+                "Some losses of {without} are not above 0, where a ratio of losses means nothing: no "
+                "ratios and no shared setting are computed there; ranks and times to the target are.",
+                without=listed(without),
+            )
         )
     for name, row in facts.losses.iterrows():
         if lost := [str(optimizer) for optimizer in row.index[np.isinf(row)]]:
-            yield f"{listed(lost)} diverged on {name} even at the best setting, which counts as an infinite loss."
+            yield say(
+                "{lost} diverged on {name} even at the best setting, which counts as an infinite loss.",
+                lost=listed(lost),
+                name=name,
+            )
     if unconfirmed := [name for name, study in studies.items() if not study.verdict.confirmed]:
         yield (
-            f"Not confirmed on fresh seeds: {listed(unconfirmed)}. The seeds that chose the settings gave the losses, "
-            "which makes them look a little better than they are."
+            say(
+                "Not confirmed on fresh seeds: {unconfirmed}. The seeds that chose the settings gave the "
+                "losses, which makes them look a little better than they are.",
+                unconfirmed=listed(unconfirmed),
+            )
         )
     if other := _differing(studies):
-        yield f"The studies differ in {listed(other)}, so that their problems do too in how hard optimizers were tuned."
+        yield say(
+            "The studies differ in {other}, so that their problems do too in how hard optimizers were tuned.",
+            other=listed(other),
+        )
 
 
 def _differing(studies: Mapping[str, Results]) -> list[str]:
