@@ -85,7 +85,7 @@ def test_families(use: str, texts: list[str]) -> None:
 
 @pytest.mark.slow
 def test_descents_and_basins_of_families() -> None:
-    for text in share(families()[::3], of=2):
+    for text in share(families()[::3], of=4):
         asked(text, lambda f: tw.descend(f, start=[HERE] * len(f.variables), lr=0.01, steps=20))
         asked(text, lambda f: tw.basins(f, lr=0.01, steps=5, resolution=20))
 

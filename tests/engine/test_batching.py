@@ -37,7 +37,7 @@ from thalweg.problem.prepare import prepare
 from thalweg.store.file import Store
 from thalweg.study.study import Study, compare, resume
 
-from ..cases import mostly_slow
+from ..cases import mostly_slow, share
 from ..studies import steps_recorded, wait_for
 
 FILE = """
@@ -197,7 +197,7 @@ def test_what_goes_wrong_in_a_worker_is_a_sentence(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("end", share([signal.SIGKILL, signal.SIGHUP], of=2))
 def test_a_killed_study_leaves_no_process(end: signal.Signals, spec: str, single: Study, tmp_path: Path) -> None:
     path = tmp_path / "killed.db"
     code = (

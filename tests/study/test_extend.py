@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from typer.testing import CliRunner
 
 import thalweg as tw
+from tests.cases import share
 from tests.studies import PROGRAM, TINY, Breaks, steps_recorded, wait_for
 from thalweg.cli.main import app
 from thalweg.engine.programs import Programs
@@ -83,7 +84,7 @@ def test_the_same_comparison_goes_on_with_it(copied: Path) -> None:
 @pytest.mark.slow
 def test_killed_in_between_it_is_resumed(copied: Path, tmp_path: Path) -> None:
     before = steps_recorded(copied)
-    arguments = ["extend", str(copied), "--seeds", "40", "-q"]
+    arguments = ["extend", str(copied), "--seeds", "20", "-q"]
     with subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stderr=subprocess.PIPE, text=True) as process:
         wait_for(lambda: steps_recorded(copied) > before, process)
         process.send_signal(signal.SIGKILL)
@@ -93,7 +94,7 @@ def test_killed_in_between_it_is_resumed(copied: Path, tmp_path: Path) -> None:
     assert (half.verdict.seeds, half.verdict.confirmed, half.verdict.looks) == (2, True, 0)  # as before
     with pytest.raises(PlanError, match="is unfinished; `thalweg resume"):
         half.extend(1)
-    assert tw.resume(copied, progress=False).verdict.seeds == 42
+    assert tw.resume(copied, progress=False).verdict.seeds == 22
 
 
 @pytest.mark.slow
@@ -370,7 +371,7 @@ def test_stopped_at_a_step_it_goes_on_with_the_same_results(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [["--samples", "455"], ["--epochs", "60"]])
+@pytest.mark.parametrize("more", share([["--samples", "455"], ["--epochs", "60"]], of=2, part=1))
 def test_killed_among_samples_or_epochs_it_is_resumed(copied: Path, more: list[str]) -> None:
     before = steps_recorded(copied)
     arguments = ["extend", str(copied), *more, "-q"]
