@@ -46,9 +46,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_everything_is_in_the_wheel(built: tuple[Path, Path]) -> None:
     package = ROOT / "src" / "thalweg"
-    due = {
-        str(path.relative_to(package.parent)) for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"
-    }
+    files = (path for path in package.rglob("*") if path.is_file())
+    due = {str(path.relative_to(package.parent)) for path in files if path.suffix not in (".pyc", ".po")}
     with zipfile.ZipFile(built[1]) as archive:
         there = {name for name in archive.namelist() if name.startswith("thalweg/")}
         metadata = archive.read(next(name for name in archive.namelist() if name.endswith("METADATA"))).decode()

@@ -19,10 +19,16 @@ def shown(given: Any) -> np.ndarray:
     return np.array([np.nan if v is None else v for v in given], dtype=float)
 
 
+def shown_rows(given: Any) -> np.ndarray:
+    return np.array([shown(row) for row in given])
+
+
 def test_frames_of_a_sequence() -> None:
     found = tw.convolve([1, 3, 2, -1, 4], [1, 0, -1], stride=2, padding=1)
     figure = found.picture()
     assert [frame.name for frame in figure.frames] == ["0", "1", "2"]
+    assert figure.layout.xaxis.range == figure.layout.xaxis3.range
+    assert figure.layout.xaxis3.ticktext == ("0", "1", "2")
     for place, frame in enumerate(figure.frames):
         signal, rest, kernel, before, now, words = frame.data
         under = shown(signal.x)
@@ -30,7 +36,7 @@ def test_frames_of_a_sequence() -> None:
         assert shown(kernel.x).tolist() == under.tolist()
         assert shown(kernel.y).tolist() == [-1, 0, 1]
         assert sorted([*under, *shown(rest.x)]) == list(range(-1, 6))
-        assert (now.x[0], now.y[0]) == (place, found.values[place])
+        assert (now.x[0], now.y[0]) == (under.mean(), found.values[place])
         assert shown(before.y).tolist() == found.values[:place].tolist()
         assert words.text[0].replace("−", "-").endswith(f"= {found.values[place]}")
         assert float(np.dot(shown(signal.y), shown(kernel.y))) == found.values[place]
@@ -42,7 +48,7 @@ def test_frames_of_an_image() -> None:
     figure = found.picture()
     assert len(figure.frames) == found.values.size
     frame = figure.frames[found.values.shape[1] + 1]  # row 1, column 1
-    values, cell, *outlines = frame.data
+    values, cell, _, *outlines = frame.data
     row = np.array([[np.nan if v is None else v for v in line] for line in values.z], dtype=float)
     np.testing.assert_array_equal(row[0], found.values[0])
     np.testing.assert_array_equal(row[1, :2], found.values[1, :2])
@@ -52,7 +58,20 @@ def test_frames_of_an_image() -> None:
     assert len(outlines) == 2
     for outline in outlines:  # stride 2 across, 1 down, over 2 columns and 3 rows
         assert (min(outline.x), max(outline.x), min(outline.y), max(outline.y)) == (1.5, 3.5, 0.5, 3.5)
-    assert [figure.data[k].texttemplate is not None for k in range(4)] == [False, True, False, True]
+
+
+def test_the_sum_is_written_and_the_padding_is_no_image() -> None:
+    image, kernel = RNG.integers(-3, 4, size=(5, 6)).astype(float), np.array([[1.0, 0, -1], [2, 0, -2]])
+    found = tw.convolve(image, kernel, padding=(1, 0))
+    figure = found.picture()
+    plane, around, _ = figure.data[:3]
+    inside = np.isnan(shown_rows(around.z))
+    assert inside.tolist() == [[False] * 6] + [[True] * 6] * 5 + [[False] * 6]
+    np.testing.assert_array_equal(shown_rows(plane.z)[inside].reshape(image.shape), image)
+    for frame, place in zip(figure.frames, np.ndindex(found.values.shape), strict=True):
+        *products, value = frame.data[2].text[0].replace("−", "-").split("<br>")
+        assert len(products) == 2
+        assert eval("+".join(products).replace("·", "*")) == found.values[place] == float(value.removeprefix("= "))
 
 
 def test_frames_of_a_sequence_of_channels() -> None:
@@ -63,9 +82,10 @@ def test_frames_of_a_sequence_of_channels() -> None:
         tw.convolve(signal, kernel).picture()
     found = tw.convolve(signal, kernel[:1], stride=2)
     figure = found.picture()
-    np.testing.assert_array_equal([row.z[0] for row in figure.data[0:6:2]], signal)
-    np.testing.assert_array_equal([row.z[0] for row in figure.data[1:6:2]], kernel[0, :, ::-1])
-    values, cell, *outlines = figure.frames[-1].data
+    np.testing.assert_array_equal([row.z[0] for row in figure.data[0:9:3]], signal)
+    np.testing.assert_array_equal([row.z[0] for row in figure.data[2:9:3]], kernel[0, :, ::-1])
+    values, cell, said, *outlines = figure.frames[-1].data
+    assert said.text[0] == ""  # 12 products are too many to write
     np.testing.assert_array_equal(shown(values.z[0]), found.values[0])
     assert (min(cell.x), max(cell.x)) == (1.5, 2.5)
     assert [(min(o.x), max(o.x), min(o.y), max(o.y)) for o in outlines] == [(3.5, 7.5, -0.5, 0.5)] * 3
@@ -77,11 +97,11 @@ def test_one_output_is_drawn_as_its_only_kernel() -> None:
 
 
 def test_numbers_that_would_not_fit_are_left_out() -> None:
-    _, wide, _ = (
-        map_ for map_ in tw.convolve(np.ones((12, 12)), np.ones((10, 3))).picture().data if map_.type == "heatmap"
+    plane, _, kernel, values = (
+        map_ for map_ in tw.convolve(np.ones((14, 14)), np.ones((13, 3))).picture().data if map_.type == "heatmap"
     )
-    assert wide.z.shape == (10, 3)
-    assert wide.texttemplate is None
+    assert [map_.z.shape for map_ in (plane, kernel, values)] == [(14, 14), (13, 3), (2, 12)]
+    assert [map_.texttemplate is None for map_ in (plane, kernel, values)] == [True, True, False]
     frame = tw.convolve(np.arange(9.0), np.ones(8)).picture().frames[-1]
     assert frame.data[-1].text[0] == "the sum of 8 products is 36"
 

@@ -72,12 +72,15 @@ def nesterov_look_ahead() -> go.Figure:
 
 
 def what_is_in_a_step() -> go.Figure:
-    """Four steps of three rules: downhill, what the rule remembers, and the update it makes of both.
+    """Some steps of three rules: downhill, what the rule remembers, and the update it makes of both.
 
-    Each kind of arrow is scaled to its longest, because their units differ.
+    Momentum's update goes where the gradients of the past lead, also where downhill is elsewhere by now. RMSprop
+    divides each coordinate by its own scale, so its first step goes as far across as down, though the slope is mostly
+    down. Adam does both.
     """
-    path = tw.descend("quadratic", optimizer=["momentum", "rmsprop", "adam"], lr=0.1, steps=20)
-    return path.picture("arrows", at=(0, 2, 5, 10), title="What is in a step")
+    path = tw.descend("quadratic", optimizer={"momentum": 0.06, "rmsprop": 0.05, "adam": 0.3}, steps=20)
+    said = "Each kind of arrow is scaled to its longest."
+    return path.picture("arrows", at=(0, 2, 5, 9), title="What is in a step", said=said)
 
 
 def surface_to_turn() -> go.Figure:

@@ -21,7 +21,8 @@ from .style import BLUE, GRID, INK, MUTED, ORANGE, PURPLE, SHADE, SURFACE, VERMI
 
 FRAMES = 120  # that can be watched
 CELLS = 300_000  # numbers that all frames of one picture may hold
-WRITTEN = 9  # a kernel with at most so many rows and columns has its numbers written in it
+READ = 12  # cells of at most so many rows and columns have their numbers written in them
+WRITTEN = 9  # products that are written out one by one
 CHANNELS = 4
 
 
@@ -39,20 +40,20 @@ def sliding_line(
         mode: what it is called.
     """
     across = np.arange(len(padded)) - padding[0]
+    at = np.arange(len(values)) * stride - padding[0] + (len(slid) - 1) / 2  # a value stands under its kernel's middle
     places = _places(len(values), len(padded) + len(slid) + len(values))
 
     def moving(place: int) -> list[go.Bar | go.Scatter]:
         start = place * stride
         under = (np.arange(len(padded)) >= start) & (np.arange(len(padded)) < start + len(slid))
         total = _sum(padded[start : start + len(slid)] * slid, values[place])
-        middle = [(len(values) - 1) / 2]
         return [
             _bars(across[under], padded[under], BLUE),
             _bars(across[~under], padded[~under], faded(BLUE, 0.3)),
             _bars(across[under], slid, ORANGE),
-            _bars(np.arange(place), values[:place], faded(VERMILION, 0.4)),
-            _bars(np.array([place]), values[place : place + 1], VERMILION),
-            words(middle, [_top(values)], [total], size=12, textposition="bottom center"),
+            _bars(at[:place], values[:place], faded(VERMILION, 0.4)),
+            _bars(at[place : place + 1], values[place : place + 1], VERMILION),
+            words([at.mean()], [_top(values)], [total], size=12, textposition="bottom center"),
         ]
 
     figure = panels(rows=3, vertical_spacing=0.1)
@@ -67,7 +68,9 @@ def sliding_line(
         top = _top(values) if row == 3 else high + room
         figure.update_yaxes(range=[low - room * (low < 0), top], title_text=name, row=row)
     figure.update_xaxes(range=[across[0] - 0.7, across[-1] + 0.7])
-    figure.update_xaxes(range=[-0.7, len(values) - 0.3], title_text=say("place of the value"), row=3)
+    marked = _even(len(values), 12)
+    ticks = {"tickvals": at[marked], "ticktext": [str(place) for place in marked]}
+    figure.update_xaxes(title_text=say("place of the value"), row=3, **ticks)
     dress(
         figure,
         560,
@@ -77,7 +80,7 @@ def sliding_line(
     )
     figure.update_layout(barmode="overlay", bargap=0.25)
     frames = [go.Frame(data=moving(place), name=str(place), traces=list(range(6))) for place in places]
-    return animated(figure, frames, "value", _still(places))
+    return animated(figure, frames, say("value number"), _still(places))
 
 
 Padding = Sequence[tuple[int, int]]
@@ -106,22 +109,31 @@ def sliding_image(
     figure = panels(channels, 3, titles, **gaps).update_annotations(font={"color": MUTED})
     most = float(np.abs(kernels).max())
     for row, (plane, kernel) in enumerate(zip(planes, kernels, strict=True), start=1):
-        figure.add_traces([_cells(plane, planes.min(), planes.max()), _kernel(kernel, most)], rows=row, cols=[1, 2])
+        image = [_cells(plane, planes.min(), planes.max()), _around(plane.shape, padding)]
+        figure.add_traces([*image, _kernel(kernel, most)], rows=row, cols=[1, 1, 2])
     low, high = float(values.min()), float(values.max())
+    written = rows * columns <= WRITTEN and channels == 1
     spots = list(np.ndindex(values.shape))
     places = _places(len(spots), values.size)
 
     def moving(place: int) -> list[go.Heatmap | go.Scatter]:
         y, x = spots[place]
         so_far = np.where(np.arange(values.size).reshape(values.shape) <= place, values, np.nan)
-        here = _outline(y * stride[0], x * stride[1], rows, columns)
-        return [_cells(so_far, low, high), _outline(y, x, 1, 1), *[here] * channels]
+        top, left = y * stride[0], x * stride[1]
+        under = planes[:, top : top + rows, left : left + columns]
+        total = _products(under[0], kernels[0], values[y, x]) if written else ""
+        said = words([(columns - 1) / 2], [rows - 0.3], [total], size=12, textposition="bottom center")
+        cells = _kernel(so_far, max(-low, high)) if low < 0 < high else _cells(so_far, low, high)
+        return [cells, _outline(y, x, 1, 1), said, *[_outline(top, left, rows, columns)] * channels]
 
     first = len(figure.data)
-    where = {"rows": [1, 1, *range(1, channels + 1)], "cols": [3, 3, *[1] * channels]}
+    where = {"rows": [1, 1, 1, *range(1, channels + 1)], "cols": [3, 3, 2, *[1] * channels]}
     figure.add_traces(moving(places[_still(places)]), **where)
     _cell_axes(figure, shapes, channels)
-    height = 120 + max(230, 250 * channels)
+    if written:  # room for the sum
+        figure.update_xaxes(range=[-1.4, columns + 0.4], row=1, col=2)
+        figure.update_yaxes(range=[2 * rows + 0.5, -0.5], row=1, col=2)
+    height = 120 + max(300, 250 * channels)
     dress(
         figure,
         height,
@@ -135,7 +147,7 @@ def sliding_image(
     )
     traces = list(range(first, len(figure.data)))
     frames = [go.Frame(data=moving(place), name=str(place), traces=traces) for place in places]
-    return animated(figure, frames, "value", _still(places))
+    return animated(figure, frames, say("value number"), _still(places))
 
 
 def _cell_axes(figure: go.Figure, shapes: Sequence[tuple[int, ...]], channels: int) -> None:
@@ -222,17 +234,47 @@ def _bars(x: np.ndarray, y: np.ndarray, colour: str) -> go.Bar:
 
 
 def _cells(z: np.ndarray, low: float, high: float) -> go.Heatmap:
-    return go.Heatmap(z=z, colorscale=SURFACE, zmin=low, zmax=high if high > low else low + 1, showscale=False)
+    cells = go.Heatmap(z=z, colorscale=SURFACE, zmin=low, zmax=high if high > low else low + 1, showscale=False)
+    return cells.update(text=_numbers(z), texttemplate="%{text}", textfont={"size": 11}) if _fits(z) else cells
+
+
+def _fits(z: np.ndarray) -> bool:
+    """Whether there is room for the numbers of cells."""
+    return max(z.shape) <= READ
+
+
+def _numbers(z: np.ndarray) -> list[list[str]]:
+    return [["" if np.isnan(v) else short(float(f"{v:.2g}")) for v in row] for row in z]
+
+
+def _around(shape: tuple[int, ...], padding: Padding) -> go.Heatmap:
+    """The zeros around an image, in the colour of no value: they are not black pixels."""
+    (top, bottom), (left, right) = padding[-2:]
+    zeros = np.zeros(shape)
+    zeros[top : shape[0] - bottom, left : shape[1] - right] = np.nan
+    ground = go.Heatmap(z=zeros, colorscale=[[0, GRID], [1, GRID]], zmin=0, zmax=1, showscale=False)
+    return ground.update(text=_numbers(zeros), texttemplate="%{text}", textfont={"color": MUTED, "size": 11})
+
+
+def _products(part: np.ndarray, kernel: np.ndarray, value: float) -> str:
+    """Every product under the kernel, a line for each of its rows, and their sum."""
+    terms = zip(_bare(part), _bare(kernel), strict=True)
+    lines = [" + ".join(f"{a}·{k}" for a, k in zip(*row, strict=True)) for row in terms]
+    return "<br>".join([*lines, f"= {short(float(value))}"])
+
+
+def _bare(z: np.ndarray) -> list[list[str]]:
+    """Numbers as factors."""
+    return [[f"({v})" if v[0] == "−" else v for v in row] for row in _numbers(z)]
 
 
 def _kernel(z: np.ndarray, most: float) -> go.Heatmap:
     """Its numbers in it, as long as there is room; 0 in the middle of the colours."""
     ground = [[0, faded(BLUE, 0.6)], [0.5, SHADE], [1, faded(ORANGE, 0.8)]]
     cells = go.Heatmap(z=z, colorscale=ground, zmin=-most, zmax=most, showscale=False)
-    if max(z.shape) > WRITTEN:
+    if not _fits(z):
         return cells
-    numbers = [[short(float(f"{v:.2g}")) for v in row] for row in z]
-    return cells.update(text=numbers, texttemplate="%{text}", textfont={"color": INK, "size": 12})
+    return cells.update(text=_numbers(z), texttemplate="%{text}", textfont={"color": INK, "size": 12})
 
 
 def _outline(y: int, x: int, rows: int, columns: int) -> go.Scatter:
@@ -242,9 +284,9 @@ def _outline(y: int, x: int, rows: int, columns: int) -> go.Scatter:
 
 
 def _widths(shapes: Sequence[tuple[int, ...]]) -> list[float]:
-    """The image as wide as the values; the kernel at least a quarter of that."""
+    """The image as wide as the values; the kernel with room for its sum."""
     image, kernel, values = (shape[1] for shape in shapes)
-    parts = [max(image, 1), max(kernel, image / 3), max(values, image / 3)]
+    parts = [max(image, 1), max(kernel, image / 2.4), max(values, image / 3)]
     return [part / sum(parts) for part in parts]
 
 

@@ -84,7 +84,7 @@ def view(figure: go.Figure, surface: Any, bounds: Any = None, *, equal: bool = T
     return figure.update_layout(yaxis_title_text=surface.variables[1])
 
 
-def shape(surface: Any, panels: int, width: float = 740) -> int:
-    """How high a row of so many panels over the surface's bounds is, in pixels."""
-    across, up = (side[1] - side[0] for side in surface.bounds)
+def shape(bounds: Any, panels: int, width: float = 740) -> int:
+    """How high a row of so many panels over these bounds is, in pixels."""
+    across, up = (side[1] - side[0] for side in bounds)
     return int(np.clip(0.88 * width / panels * up / across, 170, 520))

@@ -118,7 +118,7 @@ def levels_picture(path: Any) -> go.Figure:
         walks = [_walk(one, panel == 0 and several) for one in here]
         ends = crosses(here, [_last_seen(one, path) for one in here], panel == 0)
         figure.add_traces([*levels(path.surface, panel == 0), *walks, _starts(path), ends], rows=1, cols=panel + 1)
-    return dress(view(figure, path.surface), 110 + shape(path.surface, count), b=78)
+    return dress(view(figure, path.surface), 110 + shape(path.surface.bounds, count), b=78)
 
 
 def _walk(one: Line, in_legend: bool) -> go.Scatter:
@@ -210,7 +210,7 @@ def race_picture(path: Any, frames: int = 60) -> go.Figure:
     figure.add_traces([_walk(one, True) for one in lines], rows=1, cols=1)
     figure.add_traces([_fall(one, False) for one in lines], rows=1, cols=2)
     figure.add_trace(crosses(lines, [_last_seen(one, path) for one in lines], True), row=1, col=1)
-    dress(figure, 110 + max(300, shape(path.surface, 1, 440)), b=120)
+    dress(figure, 110 + max(300, shape(path.surface.bounds, 1, 440)), b=120)
     view(figure, path.surface, equal=False, row=1, col=1)
     figure.update_xaxes(title_text="step", range=[0, path.steps], row=1, col=2)
     figure.update_yaxes(title_text="loss", row=1, col=2)

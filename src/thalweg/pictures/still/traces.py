@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ..style import INK, plain
+from ..style import INK, PAPER, plain
 
 POINT = 0.72  # points in a pixel
 
@@ -224,10 +224,12 @@ def heatmap(axes: Any, trace: Any, height: float) -> list[Any]:
     _scale(axes, trace, mesh)
     if not trace.texttemplate:
         return [mesh]
-    font = {"color": trace.textfont.color or INK, "fontsize": (trace.textfont.size or 11) * POINT}
-    options = {"ha": "center", "va": "center", "zorder": height, **font}
-    places = np.ndindex(z.shape)
-    return [mesh, *(axes.text(x[k], y[row], plain(str(trace.text[row][k])), **options) for row, k in places)]
+    options = {"ha": "center", "va": "center", "zorder": height, "fontsize": (trace.textfont.size or 11) * POINT}
+    light = mesh.to_rgba(z)[..., :3] @ (0.3, 0.59, 0.11)  # as a browser has it where no colour is given
+    inks = np.where(light > 0.5, trace.textfont.color or INK, trace.textfont.color or PAPER)
+    places = [place for place in np.ndindex(z.shape) if trace.text[place[0]][place[1]]]
+    said = (axes.text(x[k], y[row], plain(str(trace.text[row][k])), color=inks[row, k], **options) for row, k in places)
+    return [mesh, *said]
 
 
 def _scale(axes: Any, trace: Any, artist: Any) -> None:
