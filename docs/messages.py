@@ -1,6 +1,7 @@
 """Collect what thalweg says, and bring the catalogues of `src/thalweg/locale` up to date with it: `make messages`.
 
-A message is a literal given to `say` or `mark`, the head of a column, or a line of the help. New ones are added with
+A message is a literal given to `say` or `mark`, the head of a column, what a formula says of itself, or a line of the
+help. New ones are added with
 an empty translation, those that are gone are dropped, and the compiled catalogue is written beside the edited one.
 """
 
@@ -29,6 +30,7 @@ from thalweg.pictures.markup import WORDS
 ROOT = Path(thalweg.__file__).parent
 DATE = datetime(2026, 1, 1, tzinfo=UTC)
 HEADS = {"Column": ((1, 4), ("title", "brief")), "columns": ((0,), ("title",)), "columns_of": ((1,), ())}
+HEADS |= {"formula": ((), ("direction", "rate", "idea"))}
 
 
 def collected() -> dict[str, list[str]]:

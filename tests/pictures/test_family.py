@@ -7,7 +7,7 @@ from thalweg.pictures.family import family_tree, rule_table
 from thalweg.pictures.still import Drawing
 
 RULES = [
-    {key: getattr(rule, key) for key in ("name", "year", "parents", "direction", "rate")}
+    {key: getattr(rule, key) for key in ("name", "year", "parents", "direction", "rate", "idea")}
     for rule in formulas.FORMULAS.values()
 ]
 
@@ -18,17 +18,26 @@ def nodes() -> dict[str, tuple[float, float]]:
 
 def test_every_rule_has_a_row_of_its_own_at_its_year() -> None:
     found = nodes()
-    assert set(found) == set(formulas.FORMULAS)
+    assert set(found) == {rule["name"] for rule in RULES if rule["year"]}
     assert sorted(y for _, y in found.values()) == list(range(len(found)))
-    years = family_tree(RULES).layout.xaxis.ticktext
-    for rule in RULES:
-        assert years[found[rule["name"]][0]] == str(rule["year"] or "no year")
+    years = {rule["name"]: rule["year"] for rule in RULES}
+    by_year = sorted((years[name], x) for name, (x, _) in found.items())
+    assert [x for _, x in by_year] == sorted(x for x, _ in found.values())
+    assert family_tree(RULES).layout.title.subtitle.text.endswith(" Without a year: halving.")
+
+
+def test_every_rule_says_what_it_added() -> None:
+    figure, found = family_tree(RULES), nodes()
+    assert all(rule["idea"] for rule in RULES)
+    (ideas,) = (t for t in figure.data if t.mode == "text")
+    said = dict(zip(ideas.y, ideas.text, strict=True))
+    assert {name: said[y] for name, (_, y) in found.items()} == {r["name"]: r["idea"] for r in RULES if r["year"]}
 
 
 def test_a_branch_for_every_parent_and_children_below() -> None:
     found = nodes()
     branches = {t.name: (t.line.dash, t.x, t.y) for t in family_tree(RULES).data if t.mode == "lines"}
-    assert set(branches) == {f"{p}–{r['name']}" for r in RULES for p in r["parents"]}
+    assert set(branches) == {f"{p}–{r['name']}" for r in RULES if r["year"] for p in r["parents"]}
     assert branches["momentum–adam"][0] == "solid"
     assert branches["rmsprop–adam"][0] == "dot"
     for name, (_, x, y) in branches.items():

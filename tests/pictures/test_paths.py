@@ -34,8 +34,10 @@ def test_the_curve_has_the_course_s_steps_with_their_names_on_it() -> None:
     np.testing.assert_allclose(large.x, [4, 0, 4, 0, 4, 0, 4], atol=1e-12)
     for trace in (slow, small, large):
         np.testing.assert_allclose(trace.y, np.square(trace.x) - 4 * np.asarray(trace.x) + 6)
-        assert trace.text[0] == "x₀"
-    assert slow.text[1] == "x₁"
+    assert [trace.text[0] for trace in (slow, small, large)] == ["x₀", "x₀", "x₀<br>x₂<br>x₄<br>x₆"]
+    assert (slow.text[1], small.text[6], large.text[1]) == ("x₁", "x₆", "x₁<br>x₃<br>x₅")
+    assert (small.textposition[0], small.textposition[6]) == ("middle right", "middle left"), "its last is too near"
+    assert [tuple(ring.x) for ring in named(figure, "minimum")] == [(2.0,)] * 3
     assert slow.textposition[0] == "middle right", "away from the curve, which rises there"
     assert large.textposition[1] == "middle left"
     assert [note.text for note in figure.layout.annotations] == ["rate 0.2", "rate 0.01", "rate 1"]
@@ -176,8 +178,13 @@ def test_arrows_point_as_gradient_states_and_update_do() -> None:
         np.testing.assert_allclose(direction("update", column), unit(path.updates[k, [0, 3]]), atol=1e-9)
     adam = path.states("adam")
     np.testing.assert_allclose(direction("momentum, downhill", "x2"), unit(-adam["m"][[1, 4]]), atol=1e-9)
+    (crosses,) = named(figure, "root of the second moment, along each coordinate")
+    bars = np.stack([crosses.x, crosses.y], axis=1).reshape(2, 2, 3, 2)  # step, coordinate, ends and gap, x and y
+    np.testing.assert_allclose(bars[:, :, :2].mean(axis=2), np.stack([path.points[1, [0, 3]]] * 2, axis=1))
+    length = bars[:, :, 1] - bars[:, :, 0]
+    assert (length[:, 0, 1], length[:, 1, 0]) == (pytest.approx(0), pytest.approx(0)), "along the coordinates"
     np.testing.assert_allclose(
-        direction("root of the second moment", "x2"), unit(np.sqrt(adam["v"][[1, 4]])), atol=1e-9
+        unit(np.stack([length[:, 0, 0], length[:, 1, 1]], axis=1)), unit(np.sqrt(adam["v"][[1, 4]])), atol=1e-9
     )
 
 

@@ -15,6 +15,7 @@ from .vocabulary import once
     parents=("adagrad",),
     direction="gradient",
     rate="inverse to short-term change",
+    idea="forgets, and needs no rate",
     departs="lr, which the paper does not have, multiplies the step and stays out of the accumulated step.",
     meanings={"rho": Meaning("share of the past in the averages of squares", SHARE)},
     drop_ins=(DropIn("Adadelta", {"v": "square_avg", "u": "acc_delta"}),),

@@ -15,6 +15,7 @@ from .roots import root
     initial={"r": "initial_accumulator_value"},
     direction="gradient",
     rate="inverse to long-term change",
+    idea="a falling rate for each weight",
     meanings={"lr_decay": Meaning("fall of the rate per step, as 1 / (1 + (t − 1)·lr_decay)", "[0, ∞)")},
     drop_ins=(DropIn("Adagrad", {"r": "sum"}),),
 )

@@ -36,6 +36,7 @@ def ratio(t: Any, m: Any, v: Any, beta1: Any, beta2: Any, eps: Any, inside: bool
     parents=("momentum", "rmsprop"),
     direction="accumulated gradient",
     rate="inverse to short-term change",
+    idea="momentum and rmsprop, unbiased",
     departs="amsgrad, as in torch, takes the maximum of the uncorrected v and corrects it afterwards; "
     "Reddi et al. correct nothing.",
     meanings={
@@ -100,6 +101,7 @@ def adam(
     parents=("adam",),
     direction="accumulated gradient",
     rate="inverse to short-term change",
+    idea="the largest gradient as scale",
     departs="eps, which the paper does not have, is added to |g| as in torch.",
     drop_ins=(DropIn("Adamax", {"m": "exp_avg", "u": "exp_inf"}),),
 )
@@ -117,6 +119,7 @@ def adamax(g, w, t, m, u, *, lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_d
     parents=("adam",),
     direction="accumulated gradient",
     rate="inverse to short-term change",
+    idea="decay apart from the gradient",
     departs="the decay is multiplied by lr, as in torch; the paper multiplies it by the schedule alone. A weight "
     "that has overflowed to ∞ becomes NaN at the next decay; torch's stays ∞.",
     drop_ins=(

@@ -16,6 +16,7 @@ from .vocabulary import once, sqrt, where
     initial={"mu_product": 1.0},
     direction="accumulated gradient",
     rate="inverse to short-term change",
+    idea="adam that looks ahead",
     departs="torch.optim.NAdam's form. With decoupled_weight_decay a weight that has overflowed to ∞ becomes NaN at "
     "the next decay; torch's stays ∞.",
     meanings={"momentum_decay": Meaning("how fast nadam's momentum grows to beta1", "[0, ∞)")},
@@ -54,6 +55,7 @@ def nadam(
     parents=("adam",),
     direction="accumulated gradient",
     rate="inverse to short-term change",
+    idea="waits until its scale is sure",
     departs="torch.optim.RAdam's form: rectified when ρₜ > 5 (the paper: > 4), and eps added to the uncorrected √v. "
     "With decoupled_weight_decay a weight that has overflowed to ∞ becomes NaN at the next decay; torch's stays ∞.",
     drop_ins=(DropIn("RAdam", MEANS, ("decoupled_weight_decay",)),),

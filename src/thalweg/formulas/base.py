@@ -50,6 +50,7 @@ class Formula(Typeset):
         equations: the SymPy expressions.
         source, year, parents: paper, year and the rules it grew from.
         direction, rate: where the rule steps to and how its rate is set; its cell in the table of rules.
+        idea: what it does that its parents do not, in a few words.
         departs: in what the default form differs from the source; empty where it does not.
         meanings: of hyperparameters and options, name → words and range, where they are known.
         drop_ins: the classes of `tw.optim` that mean it, the usual one first.
@@ -65,6 +66,7 @@ class Formula(Typeset):
     parents: tuple[str, ...] = field(default=(), repr=False)
     direction: str = field(default="", repr=False)
     rate: str = field(default="", repr=False)
+    idea: str = field(default="", repr=False)
     departs: str = field(default="", repr=False, compare=False)
     meanings: Mapping[str, Meaning] = field(default_factory=dict, repr=False, compare=False)
     drop_ins: tuple[DropIn, ...] = field(default=(), repr=False, compare=False)
@@ -140,6 +142,7 @@ def formula(
     initial: Mapping[str, float | str] | None = None,
     direction: str = "",
     rate: str = "",
+    idea: str = "",
     departs: str = "",
     meanings: Mapping[str, Meaning] | None = None,
     drop_ins: tuple[DropIn, ...] = (),
@@ -156,7 +159,7 @@ def formula(
         name: the function's name unless given.
         source, year, parents: where the rule comes from.
         initial: state → its first value, a number or the name of a hyperparameter; 0 unless given.
-        direction, rate, departs, drop_ins: see `Formula`.
+        direction, rate, idea, departs, drop_ins: see `Formula`.
         meanings: of the hyperparameters and options that have another than in `meanings.SHARED`.
 
     Raises:
@@ -184,6 +187,7 @@ def formula(
             parents=tuple(parents),
             direction=direction,
             rate=rate,
+            idea=idea,
             departs=departs,
             meanings={n: m for n, m in words.items() if n in hyperparameters or n in options},
             drop_ins=drop_ins,

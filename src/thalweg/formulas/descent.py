@@ -11,6 +11,7 @@ from .drop_in import DropIn
     year=1951,
     direction="gradient",
     rate="constant",
+    idea="downhill (Cauchy 1847), sampled",
     drop_ins=(DropIn("SGD", keeps_step=False),),
 )
 def sgd(g, w, *, lr=1e-3, weight_decay=0.0):

@@ -14,6 +14,7 @@ from .vocabulary import maximum, where
     parents=("sgd",),
     direction="gradient",
     rate="falling with time",
+    idea="averages its weights over time",
     departs="torch.optim.ASGD's form: the rate of a step is set at the end of the step before, from lr as it is then.",
     meanings={
         "alpha": Meaning("power of the rate's fall", "[0, 1]"),
@@ -36,6 +37,7 @@ def asgd(g, w, t, average, rate, *, lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, wei
     initial={"scale": 1.0},
     direction="gradient",
     rate="following the loss",
+    idea="halves the rate when the loss stays",
     meanings={"factor": Meaning("factor of the rate when the loss has gone down", "(0, 1]")},
 )
 def halving(g, loss, t, scale, previous, *, lr=1e-1, factor=0.5):

@@ -15,6 +15,7 @@ from .vocabulary import where
     parents=("sgd",),
     direction="accumulated gradient",
     rate="constant",
+    idea="keeps some of its speed",
     departs="torch.optim.SGD's form, with the rate outside the sum; rate_inside is the paper's.",
     meanings={
         "dampening": Meaning("share of each new gradient that is left out", SHARE),
@@ -40,6 +41,7 @@ def momentum(g, w, t, a, *, lr=1e-3, momentum=0.9, dampening=None, weight_decay=
     parents=("momentum",),
     direction="accumulated gradient",
     rate="constant",
+    idea="looks where momentum leads",
     departs="torch.optim.SGD(nesterov=True)'s form, whose weights are the point that looks ahead; lookahead is "
     "the paper's.",
     meanings={

@@ -17,6 +17,7 @@ _STATES = {"v": "square_avg", "m": "grad_avg", "b": "momentum_buffer"}
     parents=("adagrad",),
     direction="gradient",
     rate="inverse to short-term change",
+    idea="forgets old gradients",
     departs="centered: the variance v − m² is kept from falling below 0 by rounding, which torch does not.",
     meanings={
         "alpha": Meaning("share of the past in the average of squares", "[0, 1]"),

@@ -17,6 +17,7 @@ _ADAN_STATES = {"m": "exp_avg", "d": "exp_avg_diff", "n": "exp_avg_sq", "previou
     parents=("adam",),
     direction="accumulated gradient",
     rate="inverse to short-term change",
+    idea="distance from the expected as scale",
     drop_ins=(DropIn("AdaBelief", {"m": "exp_avg", "s": "exp_avg_var"}, in_torch=False),),
 )
 def adabelief(g, w, t, m, s, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
@@ -34,6 +35,7 @@ def adabelief(g, w, t, m, s, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weigh
     initial={"v": "initial_accumulator_value"},
     direction="accumulated gradient",
     rate="inverse to short-term change",
+    idea="its scale grows slowly",
     departs="v may start above 0.",
     drop_ins=(DropIn("Yogi", MEANS, in_torch=False),),
 )
@@ -51,6 +53,7 @@ def yogi(g, w, m, v, *, lr=1e-2, beta1=0.9, beta2=0.999, eps=1e-3, weight_decay=
     parents=("adam",),
     direction="accumulated gradient",
     rate="inverse to short-term change",
+    idea="mixes gradient and average",
     meanings={
         "nu1": Meaning("share of the average against the present gradient", "[0, 1]"),
         "nu2": Meaning("share of the average against the present squared gradient", "[0, 1]"),
@@ -72,6 +75,7 @@ def qhadam(g, w, t, m, v, *, lr=1e-3, beta1=0.995, beta2=0.999, nu1=0.7, nu2=1.0
     parents=("adam", "nesterov"),
     direction="accumulated gradient",
     rate="inverse to short-term change",
+    idea="adds how gradients change",
     departs="β weighs the past, as in Adam (the paper's β is 1 − ours), and the averages start at 0 and are "
     "corrected for it; bias_correction=False leaves that out.",
     meanings={"beta3": Meaning("share of the past in the average of squares", SHARE)},

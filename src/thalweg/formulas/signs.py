@@ -15,6 +15,7 @@ from .vocabulary import maximum, minimum, sign, where
     initial={"size": "lr"},
     direction="sign of the gradient",
     rate="following the sign's changes",
+    idea="signs only, each weight its step",
     departs="torch.optim.Rprop's form: after a change of sign the weight stays where it is, instead of going back.",
     meanings={
         "eta_minus": Meaning("factor of the step size when the sign changes", "(0, 1)"),
@@ -42,6 +43,7 @@ def rprop(g, previous, size, *, lr=1e-2, eta_minus=0.5, eta_plus=1.2, size_min=1
     parents=("sgd",),
     direction="sign of the gradient",
     rate="constant",
+    idea="takes signs only",
     drop_ins=(DropIn("SignSGD", {"m": "momentum_buffer"}, in_torch=False),),
 )
 def signsgd(g, w, m, *, lr=1e-4, momentum=None, weight_decay=0.0):
@@ -59,6 +61,7 @@ def signsgd(g, w, m, *, lr=1e-4, momentum=None, weight_decay=0.0):
     parents=("signsgd", "adamw"),
     direction="sign of the accumulated gradient",
     rate="constant",
+    idea="takes the sign of momentum",
     drop_ins=(DropIn("Lion", MEANS, in_torch=False),),
 )
 def lion(g, w, m, *, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0.0):

@@ -22,8 +22,8 @@ from ..study.study import Study
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """Name, year, parents, direction and rate of every built-in formula."""
-    keys = ("name", "year", "parents", "direction", "rate")
+    """Name, year, parents, direction, rate and idea of every built-in formula."""
+    keys = ("name", "year", "parents", "direction", "rate", "idea")
     return [{key: getattr(rule, key) for key in keys} for rule in formulas.FORMULAS.values()]
 
 

@@ -108,13 +108,14 @@ def point(values: Any) -> str:
     return inside if len(values) == 1 else f"({inside})"
 
 
-def subscript(step: int) -> str:
-    """x with the number of a step.
+def subscripts(*steps: int) -> list[str]:
+    """x with the number of each step, of many the first and the last.
 
-    >>> subscript(12)
-    'x₁₂'
+    >>> subscripts(0, 2, 4), subscripts(*range(12, 20))
+    (['x₀', 'x₂', 'x₄'], ['x₁₂', '…', 'x₁₉'])
     """
-    return "x" + str(step).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
+    names = ["x" + str(step).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")) for step in steps]
+    return names if len(names) <= 4 else [names[0], "…", names[-1]]
 
 
 def sizes(line: Line, each: float = 5, last: float = 10) -> list[float]:

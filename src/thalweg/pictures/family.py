@@ -12,18 +12,20 @@ import plotly.graph_objects as go
 from ..language import mark, say
 from .layout import bold, dress
 from .marks import line, points, words
-from .style import GRID, INK, MUTED, SHADE, Style, styles, text
+from .style import GRID, INK, MUTED, SHADE, STYLES, Style, text
 
 Rule = Mapping[str, Any]
 ROW = 27  # pixels
-NO_YEAR = mark("no year")
+_PLAIN = Style(MUTED, marker="circle")
 
 
 def family_tree(rules: Sequence[Rule], title: str = mark("The family of optimizers")) -> go.Figure:
-    """Each rule on a row of its own, at its year; a line leads to it from its first parent, a dotted one from others.
+    """Each rule on a row of its own, the later the farther right; a line leads to it from its first parent, a dotted
+    one from others. At the right, the idea that it added.
 
     Args:
-        rules: each has `name`, `year` (None if unknown) and `parents`, names of other rules.
+        rules: each has `name`, `year`, `parents`, names of other rules, and perhaps `idea`. One without a year is named
+            below the title.
         title: above the tree.
 
     Years are evenly spaced, whatever lies between them, because half of the rules are from the last few.
@@ -33,32 +35,33 @@ def family_tree(rules: Sequence[Rule], title: str = mark("The family of optimize
     >>> [(trace.x, trace.y) for trace in figure.data if trace.mode == "markers+text"]
     [((0,), (0,)), ((1,), (1,))]
     """
-    by_name = {rule["name"]: rule for rule in rules}
-    years = sorted({rule["year"] for rule in rules if rule["year"]})
-    column = {rule["name"]: years.index(rule["year"]) if rule["year"] else len(years) for rule in rules}
+    by_name = {rule["name"]: rule for rule in rules if rule["year"]}
+    years = sorted({rule["year"] for rule in by_name.values()})
+    column = {name: years.index(rule["year"]) for name, rule in by_name.items()}
     rows = {name: row for row, name in enumerate(_order(by_name, column))}
     figure = go.Figure()
     for name, rule in by_name.items():
         for count, parent in enumerate(p for p in rule["parents"] if p in by_name):
             figure.add_trace(_branch(column, rows, parent, name, first=count == 0))
     label = {"mode": "markers+text", "textposition": "middle right", "textfont": {"size": 12.5, "color": INK}}
-    for name, style in styles(by_name).items():
-        rule = by_name[name]
+    for name, rule in by_name.items():
+        style = STYLES.get(name, _PLAIN)  # colours computed from names would tell unlike rules alike
         parents = text(", ".join(rule["parents"]) or say("nothing before"))
-        more = {
-            "hover": say(
-                "{name} {year}<br>from {parents}", name=bold(name), year=rule["year"] or say(NO_YEAR), parents=parents
-            ),
-            "text": [_dated(rule)],
-            **label,
-        }
+        said = say("{name} {year}<br>from {parents}", name=bold(name), year=rule["year"], parents=parents)
+        more = {"hover": said, "text": [_dated(rule)], **label}
         figure.add_trace(points([column[name]], [rows[name]], style, 11, name=text(name), showlegend=False, **more))
+    ideas = {rows[name]: text(say(rule["idea"])) for name, rule in by_name.items() if rule.get("idea")}
+    figure.add_trace(words([len(years) + 2.8] * len(ideas), list(ideas), list(ideas.values()), MUTED, 12))
+    figure.update_xaxes(range=[-0.4, len(years) + 2.8 + 0.55 * len(years) * bool(ideas)], visible=False)
+    figure.update_yaxes(range=[len(rows) - 0.4, -0.6], visible=False)
+    dress(figure, 100 + ROW * len(rows), title, _note(rules), t=66)
+    return figure.update_layout(meta={"least": 720 if ideas else 460})
+
+
+def _note(rules: Sequence[Rule]) -> str:
     note = say("A line comes from the rule it grew from, a dotted one from a second parent. Years are evenly spaced.")
-    labels = [str(year) for year in years] + ([say(NO_YEAR)] if len(years) in column.values() else [])
-    columns = {"tickvals": list(range(len(labels))), "ticktext": labels}
-    figure.update_xaxes(**columns, range=[-0.4, len(labels) + 2.2], tickangle=-90)
-    figure.update_yaxes(range=[len(rows) - 0.4, -0.6], showticklabels=False, showgrid=False)
-    return dress(figure, 120 + ROW * len(rows), title, note, t=66).update_layout(meta={"least": 460})
+    undated = ", ".join(rule["name"] for rule in rules if not rule["year"])
+    return note + (say(" Without a year: {rules}.", rules=undated) if undated else "")
 
 
 def _dated(rule: Rule) -> str:
@@ -110,8 +113,8 @@ def rule_table(rules: Sequence[Rule], title: str = mark("Where rules step, and h
     middles, left, width = (tops[:-1] + np.array(lines) / 2).tolist(), 0.04, len(directions) + 1
     columns = [k + 1.06 for k in range(len(directions))]
     figure = go.Figure(words([left], [1.5], [say("direction →<br>rate ↓")], MUTED))
-    figure.add_trace(words(columns, [1.5] * len(directions), list(map(_lines, directions))))
-    figure.add_trace(words([left] * len(rates), middles, list(map(_lines, rates))))
+    figure.add_trace(words(columns, [1.5] * len(directions), [_lines(say(direction)) for direction in directions]))
+    figure.add_trace(words([left] * len(rates), middles, [_lines(say(rate)) for rate in rates]))
     for (direction, rate), names in cells.items():
         if names:
             x, y = columns[directions.index(direction)], middles[rates.index(rate)]

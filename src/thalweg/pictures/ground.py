@@ -62,13 +62,16 @@ def levels(surface: Any, in_legend: bool = False, bounds: Any = None) -> list[go
 def minima(surface: Any, at: Any, style: Style, size: float, edge: dict[str, Any], **more: Any) -> go.Scatter:
     """A marker on each minimum, with its value and place."""
     hover = [say("minimum {lowest} at {point}", lowest=short(float(surface(m))), point=point(m)) for m in at]
-    return points([m[0] for m in at], [m[1] for m in at], style, size, edge=edge, hover=hover, **more)
+    up = [float(surface(m)) if len(m) == 1 else m[1] for m in at]
+    return points([m[0] for m in at], up, style, size, edge=edge, hover=hover, **more)
 
 
-def curve(surface: Any, low: float, high: float) -> go.Scatter:
-    """The surface of one variable from `low` to `high`."""
-    x = np.linspace(low, high, 401)
-    return line(x, surface(x[:, None]), MUTED, 1.6, hoverinfo="skip", showlegend=False, name=surface.name)
+def curve(surface: Any, low: float, high: float) -> list[go.Scatter]:
+    """The surface of one variable from `low` to `high`, and a ring on each known minimum."""
+    x, inside = np.linspace(low, high, 401), [m for m in surface.minima if low <= m[0] <= high]
+    ground = line(x, surface(x[:, None]), MUTED, 1.6, hoverinfo="skip", showlegend=False, name=surface.name)
+    ring = Style(MUTED, marker="circle-open")
+    return [ground, minima(surface, inside, ring, 15, {"width": 1.5}, name="minimum", showlegend=False)]
 
 
 def view(figure: go.Figure, surface: Any, bounds: Any = None, *, equal: bool = True, **where: int) -> go.Figure:

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from ..language import say
 from .arrowed import arrows_picture, lookahead_picture
-from .descent import Line, crosses, hover, lines_of, note, point, sizes, subscript
+from .descent import Line, crosses, hover, lines_of, note, point, sizes, subscripts
 from .ground import curve, heights, levels, ranks, shape, view
 from .layout import dress, headed, log_axis, panels
 from .marks import line, points
@@ -19,6 +19,8 @@ from .moving import animated
 from .numbers import short
 from .style import INK, PAPER, SURFACE, text
 
+SAME = 0.005  # of it: steps nearer than that to each other cannot be told apart
+_OPPOSITE = {"middle left": "middle right", "middle right": "middle left", "bottom center": "top center"}
 NEAR = 0.03  # of the picture's width: steps nearer than that to a labelled one have no label
 
 
@@ -64,26 +66,28 @@ def curve_picture(path: Any) -> go.Figure:
     """A panel for each rate: the curve, and on it the steps of every path, with labels where there is room."""
     lines, count = lines_of(path), path.rates.shape[1]
     figure = _rate_panels(path, shared_xaxes="all")
-    window = low, high, bottom, top = _window(path, lines)
+    window = low, high, bottom, top = _window(path, lines, 0.12 * count)
     ground = curve(path.surface, low, high)
     for panel in range(count):
         here = [one for one in lines if one.rate == panel]
         steps = [_steps(one, path.surface, window, NEAR * count, panel == 0 and len(here) > 1) for one in here]
         ends = [(np.clip(one.points[one.end, 0], low, high), np.clip(one.losses[one.end], bottom, top)) for one in here]
-        figure.add_traces([ground, *steps, crosses(here, ends, panel == 0)], rows=1, cols=panel + 1)
+        figure.add_traces([*ground, *steps, crosses(here, ends, panel == 0)], rows=1, cols=panel + 1)
     dress(figure, 420, b=60)
     figure.update_xaxes(range=[low, high], title_text=path.surface.variables[0])
     return figure.update_yaxes(range=[bottom, top]).update_layout(yaxis_title_text="loss")
 
 
-def _window(path: Any, lines: list[Line]) -> tuple[float, float, float, float]:
-    """What is drawn: the surface's bounds, and as much more as the paths need, up to twice as much."""
+def _window(path: Any, lines: list[Line], label: float) -> tuple[float, float, float, float]:
+    """What is drawn: the surface's bounds, and as much more as the paths need, up to twice as much.
+
+    A `label` beside a step needs so much of half the width.
+    """
     (low, high), *_ = path.surface.bounds
     x = np.concatenate([one.points[: one.end + 1, 0] for one in lines])
     half = (high - low) / 2
-    room = 0.06 * half  # for the name of a step outside
-    low = low if x.min() >= low else max(low - half, float(x.min()) - room)
-    high = high if x.max() <= high else min(high + half, float(x.max()) + room)
+    low = max(low - half, min(low, float(x.min()) - label * half))
+    high = min(high + half, max(high, float(x.max()) + label * half))
     values = path.surface(np.linspace(low, high, 401)[:, None])
     room = 0.1 * (np.ptp(values[np.isfinite(values)]) or 1.0)
     return low, high, float(np.nanmin(values)) - room, float(np.nanmax(values)) + room
@@ -96,12 +100,18 @@ def _steps(steps: Line, surface: Any, window: Sequence[float], near: float, in_l
     at = np.stack([(x - low) / (high - low), 0.6 * (y - bottom) / (top - bottom)], axis=1)
     inside: Any = ((at >= 0) & (at <= [1, 0.6])).all(axis=1)
     labels: list[str] = [""] * len(x)
-    placed = np.empty((0, 2))
-    for k in [0, steps.end, *range(1, steps.end)]:  # the ends first
-        if inside[k] and (not len(placed) or np.abs(placed - at[k]).max(axis=1).min() > near):
-            labels[k], placed = subscript(k), np.vstack([placed, at[k]])
     rises = np.nan_to_num(surface.gradient(steps.points)[:, 0]) * (high - low) / (top - bottom)
     sides = ["bottom center" if abs(rise) < 0.3 else "middle right" if rise > 0 else "middle left" for rise in rises]
+    placed = np.empty((0, 2))
+    for k in [0, steps.end, *range(1, steps.end)]:  # the ends first
+        apart = np.abs(at[: steps.end + 1] - at[k]).max(axis=1)
+        together = np.flatnonzero(apart < SAME)
+        free = not len(placed) or np.abs(placed - at[k]).max(axis=1).min() > near
+        if k == steps.end and not free and k not in np.flatnonzero(np.abs(at - at[0]).max(axis=1) < SAME):
+            free, sides[k] = True, _OPPOSITE[sides[k]]  # the last one is named on the other side of the curve
+        if inside[k] and free:
+            between = ", " if sides[k].endswith("center") else "<br>"
+            labels[k], placed = between.join(subscripts(*together.tolist())), np.vstack([placed, at[k]])
     style, font = replace(steps.style, dash="dot"), {"size": 13, "color": steps.style.colour}
     words = {"mode": "lines+markers+text", "text": labels, "textposition": sides, "textfont": font}
     legend = {"name": text(steps.label), "showlegend": in_legend, "legendgroup": steps.label}
