@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+import torch
 
 import thalweg as tw
 from thalweg.errors import UsageError
 from thalweg.gallery import PICTURES, get, names
-from thalweg.gallery.computed import Fits, Walks
+from thalweg.gallery.computed import Embeddings, Fits, Walks
 from thalweg.landscapes import path as paths
 from thalweg.pictures.page import page
 from thalweg.pictures.still import images
@@ -38,6 +40,14 @@ def files() -> dict[str, Path]:
     return {file.stem: file for file in (DOCS / "images" / "gallery").iterdir()}
 
 
+@cache
+def drawn(name: str) -> dict[str, object]:
+    """What the lines of a picture have made."""
+    scope: dict[str, object] = {}
+    exec(compile(PICTURES[name].code, name, "exec"), scope)
+    return scope
+
+
 # These train networks or tune rates; what they draw with is tested from tables in tests/pictures.
 SLOW = {
     "early-stopping",
@@ -48,14 +58,13 @@ SLOW = {
     "race-in-a-ravine",
     "noise-and-falling-rates",
     "race-from-a-saddle",
+    "bagging-and-boosting",
 }
 
 
 @pytest.mark.parametrize("name", mostly_slow(names(), *(name for name in names() if name not in SLOW)))
 def test_the_shown_lines_make_the_picture(name: str, generator: ModuleType) -> None:
-    scope: dict[str, object] = {}
-    exec(compile(PICTURES[name].code, name, "exec"), scope)
-    figure = scope["figure"]
+    figure = drawn(name)["figure"]
     assert isinstance(figure, go.Figure)
     assert figure.layout.title.text
     assert figure.layout.template.layout.paper_bgcolor == PAPER
@@ -117,9 +126,7 @@ def test_a_fair_coin_is_worth_log_two() -> None:
 
 def test_momentum_calms_the_zigzag_and_comes_farther() -> None:
     """What the words beside the picture claim."""
-    scope: dict[str, object] = {}
-    exec(compile(PICTURES["momentum-in-a-ravine"].code, "momentum", "exec"), scope)
-    path = scope["path"]
+    path = drawn("momentum-in-a-ravine")["path"]
     assert isinstance(path, paths.Path)
     sgd, momentum = path.points
     across = [np.abs(np.diff(points[:, 1])).sum() for points in (sgd, momentum)]
@@ -128,13 +135,6 @@ def test_momentum_calms_the_zigzag_and_comes_farther() -> None:
     assert np.abs(momentum[8:, 1]).max() < 0.2 * np.abs(momentum[0, 1])  # hardly any more after a few steps
     assert np.abs(sgd[8:, 1]).max() > 0.5 * np.abs(sgd[0, 1])
     assert along[1] < along[0] / 3
-
-
-def drawn(name: str) -> dict[str, object]:
-    """What the lines of a picture have made."""
-    scope: dict[str, object] = {}
-    exec(compile(PICTURES[name].code, name, "exec"), scope)
-    return scope
 
 
 def test_rates_of_a_race_hold() -> None:
@@ -183,3 +183,98 @@ def test_the_fewer_samples_the_more_a_path_strays() -> None:
     strays = [np.linalg.norm(path[20:] - best, axis=1).mean() for path in (every, few, one)]
     assert strays == sorted(strays)
     assert np.linalg.norm(one[20:].mean(axis=0) - best) < 0.5
+
+
+def test_every_sample_is_judged_on_once() -> None:
+    cells = np.array(PICTURES["cross-validation"].make().data[0].z)
+    assert cells.shape == (5, 30)
+    assert (cells.sum(axis=0) == 1).all()
+    assert (cells.sum(axis=1) == 6).all()
+
+
+def test_bias_moves_the_shots_and_variance_scatters_them() -> None:
+    scope = drawn("bias-variance-target")
+    fits, truth = scope["fits"], scope["truth"]
+    assert isinstance(fits, dict)
+    misses = {name: np.linalg.norm(shots.mean(axis=0) - truth) for name, shots in fits.items()}
+    spreads = {name: shots.std() for name, shots in ((n, s - s.mean(axis=0)) for n, s in fits.items())}
+    assert min(misses["bias"], misses["bias and variance"]) > 5 * max(misses["variance"], misses["neither"])
+    assert min(spreads["variance"], spreads["bias and variance"]) > 2 * max(spreads["bias"], spreads["neither"])
+
+
+def test_bagging_averages_and_boosting_adds() -> None:
+    scope = drawn("bagging-and-boosting")
+    truth = torch.tensor(scope["truth"]["truth"])  # pyright: ignore
+    members, mean = scope["bag"].outputs(scope["x"])[..., 0], scope["bag"].predict(scope["x"])[:, 0]  # pyright: ignore
+    torch.testing.assert_close(members.mean(0), mean)
+    errors = ((members - truth) ** 2).mean(1)
+    assert ((mean - truth) ** 2).mean() < 0.6 * errors.mean()
+    first, fourth, last = (np.mean((np.array(y) - truth.numpy()) ** 2) for y in scope["after"].values())  # pyright: ignore
+    assert last < fourth < first / 2
+
+
+def test_triplets_are_told_apart_by_training() -> None:
+    found = drawn("triplets")["found"]
+    assert isinstance(found, Embeddings)
+    anchor, positive, negative = found.triplet
+    assert found.labels[anchor] == found.labels[positive] != found.labels[negative]
+    nearer = []
+    for places in (found.before, found.after):
+        drawn_to, kept_from = (np.linalg.norm(places[anchor] - places[k]) for k in (positive, negative))
+        nearer.append(drawn_to < kept_from)
+        others = np.random.default_rng(1).integers(len(places), size=(4000, 3))
+        a, p, n = others[
+            (found.labels[others[:, 0]] == found.labels[others[:, 1]])
+            & (found.labels[others[:, 0]] != found.labels[others[:, 2]])
+        ].T
+        right = np.linalg.norm(places[a] - places[p], axis=1) < np.linalg.norm(places[a] - places[n], axis=1)
+        nearer.append(right.mean())
+    before, share_before, after, share_after = nearer
+    assert (before, after) == (False, True)
+    assert share_before < 0.75
+    assert share_after > 0.97
+
+
+def test_labels_are_mixed_as_the_images_are() -> None:
+    rows = drawn("mixed-images")["rows"]
+    assert isinstance(rows, dict)
+    (_, one), (_, other), (said, mixed) = rows["MixUp"]
+    share = float(said.split("%")[0]) / 100
+    np.testing.assert_allclose(mixed, share * one + (1 - share) * other, atol=0.01)
+    (_, one), (_, other), (said, cut) = rows["CutMix"]
+    assert ((cut == one) | (cut == other)).all()
+    apart = one != other
+    assert 0 < (cut == one)[apart].mean() < 1
+    assert said.startswith("62%")
+
+
+def test_other_units_are_dropped_in_each_step() -> None:
+    first, second = drawn("dropped-units")["kept"].values()  # pyright: ignore
+    assert all(layers[0].all() and layers[-1].all() for layers in (first, second))
+    assert all((one != other).any() for one, other in zip(first[1:-1], second[1:-1], strict=True))
+
+
+def test_most_parameters_are_in_dense_layers() -> None:
+    counts = drawn("alexnet-parameters")["counts"]
+    assert isinstance(counts, dict)
+    dense = [counts[f"dense{k}"] for k in (1, 2, 3)]
+    assert sum(counts.values()) == 60_965_224
+    assert round(100 * sum(dense) / sum(counts.values())) == 96
+    assert max(counts.values()) == dense[0] > sum(counts.values()) / 2
+
+
+def test_a_step_is_made_of_what_its_rule_says() -> None:
+    path = drawn("what-is-in-a-step")["path"]
+    assert isinstance(path, paths.Path)
+    steps, gradients = path.updates, path.gradients
+    remembered = path.states("momentum")["a"][1:]
+    np.testing.assert_allclose(steps[0] / np.linalg.norm(steps[0], axis=-1, keepdims=True), unit(remembered, steps[0]))
+    assert (np.einsum("sd,sd->s", steps[0], -gradients[0, : len(steps[0])]) < 0).any(), "also against the slope"
+    assert abs(steps[1, 0, 0]) == pytest.approx(abs(steps[1, 0, 1]), rel=1e-6)
+    assert abs(gradients[1, 0, 1]) > 4 * abs(gradients[1, 0, 0])
+
+
+def unit(vectors: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Vectors of length 1, turned as the others are."""
+    along = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return along * np.sign(np.sum(along * like, axis=-1, keepdims=True))

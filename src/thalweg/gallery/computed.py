@@ -14,7 +14,7 @@ from torch import Tensor
 from .. import formulas, losses, schedules
 from ..landscapes.descents import descend
 from ..language import say
-from ..optim import SGD  # pyright: ignore[reportAttributeAccessIssue]
+from ..optim import SGD, Adam  # pyright: ignore[reportAttributeAccessIssue]
 from ..pictures.likelihood import Fit
 from ..problem.builtin import NOISE, crest
 from ..problem.declaration import Problem
@@ -213,3 +213,72 @@ def fitted(x: Tensor, target: Tensor, *, reverse: bool, start: tuple[float, floa
     label = say("reverse, D(Q‖P)") if reverse else say("forward, D(P‖Q)")
     density = log_density(torch.tensor(least.x)).exp().numpy()
     return Fit(label, density, float(least.x[0]), float(np.exp(least.x[1])), float(least.fun))
+
+
+def shots(degree: int, points: int, fits: int = 40) -> np.ndarray:
+    """(fits, 2) what polynomials answer at −0.5 and 0.5, each fitted to so many points of the wave with other noise."""
+    x = np.linspace(-1, 1, points)
+    each = (np.polynomial.Polynomial.fit(x, wave_points(x, NOISE, seed), degree) for seed in range(fits))
+    return np.array([fit(np.array([-0.5, 0.5])) for fit in each])
+
+
+def few_points(hidden: int) -> Problem:
+    """40 noisy points of the wave, and a network with so many hidden units."""
+    x = np.random.default_rng(0).uniform(-1, 1, 40)
+    (model,) = widths(hidden).values()
+    return Problem(model, (x[:, None], wave_points(x, NOISE)[:, None]), loss="mse", name="40 points")
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Samples as points of a plane.
+
+    Attributes:
+        labels: (samples,) of digits.
+        before, after: (samples, 2) of training.
+        triplet: the samples of an anchor, a positive and a negative.
+    """
+
+    labels: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    triplet: tuple[int, int, int]
+
+
+def embeddings(digits: Sequence[int], steps: int) -> Embeddings:
+    """Trained with the triplet loss on those digits; the triplet shown is the worst at the beginning."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    images, labels = images[np.isin(labels, digits)], labels[np.isin(labels, digits)]
+    inputs, draw = torch.tensor(images, dtype=torch.float32) / 16, np.random.default_rng(0)
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 2))
+    optimizer, loss = Adam(model.parameters(), lr=0.01), losses.TripletMargin()
+
+    alike = labels[:, None] == labels
+
+    def drawn(count: int) -> np.ndarray:
+        """(count, 3): anchor, positive, negative; the first of all samples in a random order that is one."""
+        anchors, order = draw.integers(len(labels), size=count), draw.permutation(len(labels))
+        same = alike[anchors][:, order]
+        return np.stack([anchors, order[same.argmax(1)], order[(~same).argmax(1)]], axis=1)
+
+    before, candidates = model(inputs).detach(), drawn(300)
+    triplet = candidates[loss.per_sample(before[candidates], torch.zeros(300)).argmax()]
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss(model(inputs[drawn(64)]), None).backward()
+        optimizer.step()
+    return Embeddings(labels, before.numpy(), model(inputs).detach().numpy(), tuple(triplet.tolist()))
+
+
+def masks(layers: Sequence[int], p: float, steps: int) -> dict[str, list[np.ndarray]]:
+    """Which units of each layer PyTorch's dropout keeps in each step; of the first and last layer all."""
+    kept = {}
+    for step in range(steps):
+        torch.manual_seed(8 + step)
+        hidden = [torch.nn.Dropout(p)(torch.ones(count)).numpy() > 0 for count in layers[1:-1]]
+        ends = [np.ones(layers[k], dtype=bool) for k in (0, -1)]
+        kept[say("step {step}", step=step + 1)] = [ends[0], *hidden, ends[1]]
+    return kept

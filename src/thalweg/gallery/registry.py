@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError, unknown
 from ..language import say
-from . import calculus, concepts, kernels, networks, paths, studies
+from . import calculus, concepts, kernels, networks, paths, samples, studies
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -86,6 +86,10 @@ _SECTIONS = {
     ),
     "Races": (paths.race_in_a_ravine, paths.race_from_a_saddle),
     "Convolution": (kernels.convolution, kernels.cross_correlation),
+    "Samples": (
+        *(samples.cross_validation, samples.bias_variance_target, samples.bagging_and_boosting),
+        *(samples.triplets, samples.mixed_images),
+    ),
     "Training": (
         *(studies.early_stopping, studies.rate_sensitivity),
         *(
@@ -93,6 +97,8 @@ _SECTIONS = {
             networks.bias_and_variance,
             networks.training_path,
             networks.sharp_and_flat_minima,
+            samples.dropped_units,
+            samples.alexnet_parameters,
         ),
     ),
     "The rules and their rates": (concepts.family_tree, concepts.rule_table, concepts.schedules),

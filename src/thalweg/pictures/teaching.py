@@ -1,0 +1,219 @@
+"""Small drawings that explain one thing: which samples a fold judges on, shots at a target, units, images in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ..language import say
+from .layout import bold, dress, panels, row_axis
+from .marks import arrows, entry, line, points, words
+from .numbers import short
+from .style import BLUE, GRID, INK, LEVEL, MUTED, ORANGE, PAPER, SHADE, VERMILION, Style, faded, plain_styles, text
+
+CELL = 30  # pixels
+
+
+def fold_rows(parts: Sequence[np.ndarray], samples: int, title: str = "", note: str = "") -> go.Figure:
+    """A row for each fold, a cell for each sample: those it judges on, and those it trains on.
+
+    Args:
+        parts: for each fold, the samples that it judges on.
+
+    >>> figure = fold_rows([np.array([0, 2]), np.array([1, 3])], 4)
+    >>> figure.data[0].z.tolist()
+    [[1, 0, 1, 0], [0, 1, 0, 1]]
+    """
+    judged = np.array([np.isin(np.arange(samples), part).astype(int) for part in parts])
+    colours = [[0, faded(BLUE, 0.35)], [1, ORANGE]]
+    figure = go.Figure(go.Heatmap(z=judged, colorscale=colours, showscale=False, hoverinfo="skip"))
+    for row in range(1, len(parts)):  # a gap between rows
+        figure.add_shape(
+            type="line", x0=-0.5, x1=samples - 0.5, y0=row - 0.5, y1=row - 0.5, line={"color": PAPER, "width": 6}
+        )
+    figure.add_trace(entry(say("trained on"), Style(faded(BLUE, 0.35), marker="square"), 13))
+    figure.add_trace(entry(say("judged on"), Style(ORANGE, marker="square"), 13))
+    row_axis(figure, [say("fold {number}", number=k + 1) for k in range(len(parts))])
+    figure.update_xaxes(showgrid=False, title_text=say("sample"))
+    above = 20 + 24 * bool(title) + 20 * bool(note)
+    return dress(figure, above + CELL * len(parts) + 90, title, note, t=above, b=80)
+
+
+def targets(
+    shots: Mapping[str, np.ndarray], centre: Sequence[float], axes: Sequence[str], title: str = "", note: str = ""
+) -> go.Figure:
+    """A target for each group of shots, all with the same rings around the truth, and a cross on the shots' mean.
+
+    Args:
+        shots: title → (shots, 2).
+        centre: the truth, (2,).
+        axes: what the two numbers are.
+    """
+    figure = panels(cols=len(shots), titles=[bold(name) for name in shots], shared_yaxes=True, horizontal_spacing=0.03)
+    centre = np.asarray(centre)
+    most = max(float(np.abs(each - centre).max()) for each in shots.values()) * 1.1
+    angle = np.linspace(0, 2 * np.pi, 121)
+    for column, each in enumerate(shots.values(), start=1):
+        for ring in (1, 0.75, 0.5, 0.25):
+            x, y = centre[0] + most * ring * np.cos(angle), centre[1] + most * ring * np.sin(angle)
+            ground = {"fill": "toself", "fillcolor": SHADE if ring in (1, 0.5) else PAPER}
+            figure.add_trace(line(x, y, LEVEL, 1, **ground, hoverinfo="skip", showlegend=False), row=1, col=column)
+        shown = {"showlegend": column == 1}
+        mean = each.mean(axis=0)
+        figure.add_traces(
+            [
+                points(*centre[:, None], INK, 9, name=say("truth"), legendgroup="truth", **shown),
+                points(*each.T, BLUE, 7, opacity=0.75, name=say("one fit"), legendgroup="fit", **shown),
+                points(
+                    *mean[:, None],
+                    Style(VERMILION, marker="x"),
+                    11,
+                    edge={"width": 1.5, "color": PAPER},
+                    name=say("mean of the fits"),
+                    legendgroup="mean",
+                    **shown,
+                ),
+            ],
+            rows=1,
+            cols=column,
+        )
+    for side, middle in ((figure.update_xaxes, centre[0]), (figure.update_yaxes, centre[1])):
+        side(range=[middle - most, middle + most], showgrid=False, constrain="domain")
+    figure.for_each_yaxis(lambda axis: axis.update(scaleanchor=axis.anchor))
+    figure.update_xaxes(title_text=axes[0]).update_layout(yaxis_title_text=axes[1])
+    return dress(figure, 180 + 640 // len(shots), title, note, t=90, b=80).update_layout(
+        meta={"least": 190 * len(shots)}
+    )
+
+
+def units(kept: Mapping[str, Sequence[np.ndarray]], title: str = "", note: str = "") -> go.Figure:
+    """A network for each name: its units layer by layer, lines between those that are kept, a cross on the others.
+
+    Args:
+        kept: name → for each layer (units,) of booleans.
+
+    >>> figure = units({"one step": [np.array([True, True]), np.array([True, False])]})
+    >>> [len(trace.x) for trace in figure.data]  # lines of 2 connections, kept units, dropped ones
+    [6, 3, 1]
+    """
+    figure = panels(cols=len(kept), titles=[bold(name) for name in kept], horizontal_spacing=0.06)
+    for column, layers in enumerate(kept.values(), start=1):
+        places = [
+            np.stack([np.full(len(layer), k), np.arange(len(layer)) - (len(layer) - 1) / 2], axis=1)
+            for k, layer in enumerate(layers)
+        ]
+        ends = [
+            [a, b, (np.nan, np.nan)]
+            for before, after, one, other in zip(places, places[1:], layers, layers[1:], strict=False)
+            for a in before[one]
+            for b in after[other]
+        ]
+        x, y = np.array(ends).reshape(-1, 2).T
+        all_places, all_kept = np.concatenate(places), np.concatenate(layers)
+        shown = {"showlegend": column == 1}
+        figure.add_traces(
+            [
+                line(x, y, LEVEL, 1, hoverinfo="skip", showlegend=False),
+                points(
+                    *all_places[all_kept].T,
+                    BLUE,
+                    17,
+                    edge={"width": 1.5, "color": PAPER},
+                    name=say("kept"),
+                    legendgroup="kept",
+                    **shown,
+                ),
+                points(
+                    *all_places[~all_kept].T,
+                    Style(MUTED, marker="x"),
+                    9,
+                    name=say("dropped"),
+                    legendgroup="dropped",
+                    **shown,
+                ),
+            ],
+            rows=1,
+            cols=column,
+        )
+    figure.update_xaxes(visible=False, range=[-0.4, len(layers) - 0.6]).update_yaxes(visible=False)
+    return dress(figure, 420, title, note, t=100, b=50)
+
+
+def cards(
+    rows: Mapping[str, Sequence[tuple[str, np.ndarray]]], title: str = "", note: str = "", *, light: bool = True
+) -> go.Figure:
+    """Images in rows, each with its words below it; all in one scale of greys.
+
+    Args:
+        rows: name of a row → (words, (height, width)) for each image.
+        light: ink on paper, as handwriting is; otherwise the larger the lighter.
+    """
+    across = max(map(len, rows.values()))
+    figure = panels(len(rows), across, horizontal_spacing=0.05, vertical_spacing=0.18)
+    scale = [[0, PAPER], [1, INK]] if light else [[0, INK], [1, PAPER]]
+    images = [image for row in rows.values() for _, image in row]
+    low, high = min(float(image.min()) for image in images), max(float(image.max()) for image in images)
+    for row, (name, each) in enumerate(rows.items(), start=1):
+        for column, (said, image) in enumerate(each, start=1):
+            heat = go.Heatmap(z=image, colorscale=scale, zmin=low, zmax=high, showscale=False, hoverinfo="skip")
+            below = words(
+                [(image.shape[1] - 1) / 2], [image.shape[0] - 0.2], [text(said)], textposition="bottom center"
+            )
+            height, width = image.shape
+            x, y = np.array([(0, 0), (width, 0), (width, height), (0, height), (0, 0)]).T - 0.5
+            frame = line(x, y, GRID, 1, hoverinfo="skip", showlegend=False)
+            figure.add_traces([heat, frame, below], rows=row, cols=column)
+            figure.update_xaxes(range=[-0.6, width - 0.4], visible=False, row=row, col=column)
+            up = {"range": [height * 1.22, -0.6]} | ({"title_text": bold(name)} if column == 1 else {})
+            up |= {"showticklabels": False, "showgrid": False, "showline": False}
+            figure.update_yaxes(**up, row=row, col=column)
+    figure.for_each_yaxis(lambda axis: axis.update(scaleanchor=axis.anchor, constrain="domain"))
+    figure.update_xaxes(constrain="domain")
+    return dress(figure, 80 + 620 // across * len(rows), title, note, t=70).update_layout(meta={"least": 150 * across})
+
+
+def shares(counts: Mapping[str, int], title: str = "", note: str = "", unit: str = "") -> go.Figure:
+    """A bar for each count, in millions, and its share of all above it, in the order given.
+
+    >>> figure = shares({"a": 3_000_000, "b": 1_000_000})
+    >>> list(figure.data[0].y), list(figure.data[1].text)
+    ([3.0, 1.0], ['75%', '25%'])
+    """
+    places, millions = list(range(len(counts))), [count / 1e6 for count in counts.values()]
+    said = [f"{short(float(f'{100 * each / sum(millions):.2g}'))}%" for each in millions]
+    figure = go.Figure(go.Bar(x=places, y=millions, marker={"color": BLUE}, hoverinfo="y", showlegend=False))
+    figure.add_trace(words(places, millions, said, textposition="top center"))
+    figure.update_xaxes(tickvals=places, ticktext=list(map(text, counts)), showgrid=False)
+    figure.update_yaxes(range=[0, 1.1 * max(millions)], title_text=unit)
+    return dress(figure, 420, title, note, t=70).update_layout(bargap=0.3)
+
+
+def triplet_maps(
+    maps: Mapping[str, np.ndarray], labels: np.ndarray, triplet: Sequence[int], title: str = "", note: str = ""
+) -> go.Figure:
+    """Samples in planes, coloured by kind; arrows from one's anchor to its positive and its negative.
+
+    Args:
+        maps: name → (samples, 2).
+        labels: (samples,) of kinds.
+        triplet: the samples of an anchor, a positive and a negative.
+    """
+    names = list(maps)
+    figure = panels(cols=len(names), titles=[bold(name) for name in names], horizontal_spacing=0.08)
+    kinds = plain_styles(map(str, np.unique(labels)))
+    anchor, positive, negative = triplet
+    for column, places in enumerate(maps.values(), start=1):
+        shown = {"showlegend": column == 1}
+        traces = [
+            points(*places[labels == int(kind)].T, style.colour, 5, opacity=0.4, name=kind, legendgroup=kind, **shown)
+            for kind, style in kinds.items()
+        ]
+        a, p, n = places[[anchor, positive, negative]]
+        traces.append(arrows([a], [p], Style(INK), say("anchor to positive"), legendgroup="p", **shown))
+        traces.append(arrows([a], [n], Style(INK, "dot"), say("anchor to negative"), legendgroup="n", **shown))
+        figure.add_traces(traces, rows=1, cols=column)
+    figure.update_xaxes(showticklabels=False, constrain="domain").update_yaxes(showticklabels=False, constrain="domain")
+    figure.for_each_yaxis(lambda axis: axis.update(scaleanchor=axis.anchor))
+    return dress(figure, 460, title, note, t=90, b=80)
