@@ -198,8 +198,12 @@ def test_bias_moves_the_shots_and_variance_scatters_them() -> None:
     assert isinstance(fits, dict)
     misses = {name: np.linalg.norm(shots.mean(axis=0) - truth) for name, shots in fits.items()}
     spreads = {name: shots.std() for name, shots in ((n, s - s.mean(axis=0)) for n, s in fits.items())}
-    assert min(misses["bias"], misses["bias and variance"]) > 5 * max(misses["variance"], misses["neither"])
-    assert min(spreads["variance"], spreads["bias and variance"]) > 2 * max(spreads["bias"], spreads["neither"])
+    assert min(misses["bias alone"], misses["bias and variance"]) > 5 * max(
+        misses["variance alone"], misses["neither of them"]
+    )
+    assert min(spreads["variance alone"], spreads["bias and variance"]) > 2 * max(
+        spreads["bias alone"], spreads["neither of them"]
+    )
 
 
 def test_bagging_averages_and_boosting_adds() -> None:

@@ -30,10 +30,10 @@ def bias_variance_target() -> go.Figure:
     is right on average and scattered: variance. Degree 5 with many points is near the truth each time.
     """
     fits = {
-        "bias": shots(degree=1, points=60),
+        "bias alone": shots(degree=1, points=60),
         "bias and variance": shots(degree=1, points=4),
-        "variance": shots(degree=9, points=12),
-        "neither": shots(degree=5, points=60),
+        "variance alone": shots(degree=9, points=12),
+        "neither of them": shots(degree=5, points=60),
     }
     truth = wave_points(np.array([-0.5, 0.5]), noise=0.0)
     note = "40 fits each; from the left: degree 1 to 60 points and to 4, degree 9 to 12, degree 5 to 60"
@@ -49,7 +49,7 @@ def bagging_and_boosting() -> go.Figure:
     x = torch.linspace(-1, 1, 101)[:, None]
     bag = tw.bag(few_points(hidden=32), "adam", lr=0.03, members=12, epochs=150)
     boost = tw.boost(few_points(hidden=2), rates=[0.03], members=16, epochs=150)
-    stages = boost.start + (boost.weights[:, None, None] * boost.outputs(x)).cumsum(0)
+    stages = torch.as_tensor(boost.start) + (boost.weights[:, None, None] * boost.outputs(x)).cumsum(0)
     truth = {"truth": wave_points(x[:, 0].numpy(), noise=0.0)}
     mean = {"mean of 12 members": bag.predict(x)[:, 0].numpy()}
     after = {f"boosting, stage {k}": stages[k - 1, :, 0].numpy() for k in (1, 4, 16)}
@@ -78,7 +78,7 @@ def triplets() -> go.Figure:
     found = embeddings(digits=(3, 5, 8), steps=400)
     maps = {"before training": found.before, "after 400 steps": found.after}
     note = "the digits 3, 5 and 8; the triplet shown is the worst of 300 at the beginning"
-    return triplet_maps(maps, found.labels, found.triplet, "Triplets", note)
+    return triplet_maps(maps, found.labels, found.triplet, "The triplet loss", note)
 
 
 def mixed_images() -> go.Figure:
@@ -89,7 +89,7 @@ def mixed_images() -> go.Figure:
     for name, mix in {"MixUp": tw.regularizers.MixUp(1.0), "CutMix": tw.regularizers.CutMix(1.0)}.items():
         made, (first, second, share) = mix(batch, torch.tensor(labels[:10]), seed=7, step=3)
         one, other, part = int(first[0]), int(second[0]), float(share)
-        rows[name] = [(f"a {one}", images[one].reshape(8, 8) / 16), (f"a {other}", images[other].reshape(8, 8) / 16)]
+        rows[name] = [(str(one), images[one].reshape(8, 8) / 16), (str(other), images[other].reshape(8, 8) / 16)]
         rows[name].append((f"{part:.0%} {one}, {1 - part:.0%} {other}", made[0, 0].numpy()))
     return cards(rows, "Mixed images have mixed labels", "handwritten digits; the shares are drawn anew for each batch")
 

@@ -121,7 +121,7 @@ def sliding_image(
         so_far = np.where(np.arange(values.size).reshape(values.shape) <= place, values, np.nan)
         top, left = y * stride[0], x * stride[1]
         under = planes[:, top : top + rows, left : left + columns]
-        total = _products(under[0], kernels[0], values[y, x]) if written else ""
+        total = _products(under[0], kernels[0], float(values[y, x])) if written else ""
         said = words([(columns - 1) / 2], [rows - 0.3], [total], size=12, textposition="bottom center")
         cells = _kernel(so_far, max(-low, high)) if low < 0 < high else _cells(so_far, low, high)
         return [cells, _outline(y, x, 1, 1), said, *[_outline(top, left, rows, columns)] * channels]

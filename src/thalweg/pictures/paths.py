@@ -52,7 +52,7 @@ def path_picture(path: Any, kind: str | None = None, *, title: str = "", said: s
             f"{dimensions}: give kind='losses'."
         )
     figure = KINDS[kind](path, **more)
-    return headed(figure, title or path.surface.name, " ".join(filter(None, [note(path), said])))
+    return headed(figure, title or path.surface.name, " ".join(filter(None, [note(path), say(said)])))
 
 
 def _rate_panels(path: Any, **more: Any) -> go.Figure:

@@ -42,7 +42,7 @@ def fold_rows(parts: Sequence[np.ndarray], samples: int, title: str = "", note: 
 
 
 def targets(
-    shots: Mapping[str, np.ndarray], centre: Sequence[float], axes: Sequence[str], title: str = "", note: str = ""
+    shots: Mapping[str, np.ndarray], centre: np.ndarray, axes: Sequence[str], title: str = "", note: str = ""
 ) -> go.Figure:
     """A target for each group of shots, all with the same rings around the truth, and a cross on the shots' mean.
 
@@ -51,8 +51,9 @@ def targets(
         centre: the truth, (2,).
         axes: what the two numbers are.
     """
-    figure = panels(cols=len(shots), titles=[bold(name) for name in shots], shared_yaxes=True, horizontal_spacing=0.03)
-    centre = np.asarray(centre)
+    figure = panels(
+        cols=len(shots), titles=[bold(say(name)) for name in shots], shared_yaxes=True, horizontal_spacing=0.03
+    )
     most = max(float(np.abs(each - centre).max()) for each in shots.values()) * 1.1
     angle = np.linspace(0, 2 * np.pi, 121)
     for column, each in enumerate(shots.values(), start=1):
@@ -64,10 +65,11 @@ def targets(
         mean = each.mean(axis=0)
         figure.add_traces(
             [
-                points(*centre[:, None], INK, 9, name=say("truth"), legendgroup="truth", **shown),
-                points(*each.T, BLUE, 7, opacity=0.75, name=say("one fit"), legendgroup="fit", **shown),
+                points(centre[:1], centre[1:], INK, 9, name=say("truth"), legendgroup="truth", **shown),
+                points(each[:, 0], each[:, 1], BLUE, 7, opacity=0.75, name=say("one fit"), legendgroup="fit", **shown),
                 points(
-                    *mean[:, None],
+                    mean[:1],
+                    mean[1:],
                     Style(VERMILION, marker="x"),
                     11,
                     edge={"width": 1.5, "color": PAPER},
@@ -82,7 +84,7 @@ def targets(
     for side, middle in ((figure.update_xaxes, centre[0]), (figure.update_yaxes, centre[1])):
         side(range=[middle - most, middle + most], showgrid=False, constrain="domain")
     figure.for_each_yaxis(lambda axis: axis.update(scaleanchor=axis.anchor))
-    figure.update_xaxes(title_text=axes[0]).update_layout(yaxis_title_text=axes[1])
+    figure.update_xaxes(title_text=say(axes[0])).update_layout(yaxis_title_text=say(axes[1]))
     return dress(figure, 180 + 640 // len(shots), title, note, t=90, b=80).update_layout(
         meta={"least": 190 * len(shots)}
     )
@@ -98,7 +100,7 @@ def units(kept: Mapping[str, Sequence[np.ndarray]], title: str = "", note: str =
     >>> [len(trace.x) for trace in figure.data]  # lines of 2 connections, kept units, dropped ones
     [6, 3, 1]
     """
-    figure = panels(cols=len(kept), titles=[bold(name) for name in kept], horizontal_spacing=0.06)
+    figure = panels(cols=len(kept), titles=[bold(say(name)) for name in kept], horizontal_spacing=0.06)
     for column, layers in enumerate(kept.values(), start=1):
         places = [
             np.stack([np.full(len(layer), k), np.arange(len(layer)) - (len(layer) - 1) / 2], axis=1)
@@ -117,7 +119,8 @@ def units(kept: Mapping[str, Sequence[np.ndarray]], title: str = "", note: str =
             [
                 line(x, y, LEVEL, 1, hoverinfo="skip", showlegend=False),
                 points(
-                    *all_places[all_kept].T,
+                    all_places[all_kept, 0],
+                    all_places[all_kept, 1],
                     BLUE,
                     17,
                     edge={"width": 1.5, "color": PAPER},
@@ -126,7 +129,8 @@ def units(kept: Mapping[str, Sequence[np.ndarray]], title: str = "", note: str =
                     **shown,
                 ),
                 points(
-                    *all_places[~all_kept].T,
+                    all_places[~all_kept, 0],
+                    all_places[~all_kept, 1],
                     Style(MUTED, marker="x"),
                     9,
                     name=say("dropped"),
@@ -137,7 +141,8 @@ def units(kept: Mapping[str, Sequence[np.ndarray]], title: str = "", note: str =
             rows=1,
             cols=column,
         )
-    figure.update_xaxes(visible=False, range=[-0.4, len(layers) - 0.6]).update_yaxes(visible=False)
+    most = max(map(len, kept.values()))
+    figure.update_xaxes(visible=False, range=[-0.4, most - 0.6]).update_yaxes(visible=False)
     return dress(figure, 420, title, note, t=100, b=50)
 
 
@@ -186,7 +191,7 @@ def shares(counts: Mapping[str, int], title: str = "", note: str = "", unit: str
     figure = go.Figure(go.Bar(x=places, y=millions, marker={"color": BLUE}, hoverinfo="y", showlegend=False))
     figure.add_trace(words(places, millions, said, textposition="top center"))
     figure.update_xaxes(tickvals=places, ticktext=list(map(text, counts)), showgrid=False)
-    figure.update_yaxes(range=[0, 1.1 * max(millions)], title_text=unit)
+    figure.update_yaxes(range=[0, 1.1 * max(millions)], title_text=say(unit))
     return dress(figure, 420, title, note, t=70).update_layout(bargap=0.3)
 
 
@@ -201,14 +206,15 @@ def triplet_maps(
         triplet: the samples of an anchor, a positive and a negative.
     """
     names = list(maps)
-    figure = panels(cols=len(names), titles=[bold(name) for name in names], horizontal_spacing=0.08)
+    figure = panels(cols=len(names), titles=[bold(say(name)) for name in names], horizontal_spacing=0.08)
     kinds = plain_styles(map(str, np.unique(labels)))
     anchor, positive, negative = triplet
     for column, places in enumerate(maps.values(), start=1):
         shown = {"showlegend": column == 1}
         traces = [
-            points(*places[labels == int(kind)].T, style.colour, 5, opacity=0.4, name=kind, legendgroup=kind, **shown)
+            points(here[:, 0], here[:, 1], style.colour, 5, opacity=0.4, name=kind, legendgroup=kind, **shown)
             for kind, style in kinds.items()
+            for here in [places[labels == int(kind)]]
         ]
         a, p, n = places[[anchor, positive, negative]]
         traces.append(arrows([a], [p], Style(INK), say("anchor to positive"), legendgroup="p", **shown))
