@@ -21,7 +21,7 @@ gallery: setup
 
 # The site, in site/; THALWEG_LIVE=1 draws its pictures so that they can be turned and played.
 docs: setup
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	THALWEG_LIVE=1 NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # What is said, collected into src/thalweg/locale, where its translations are edited.
 messages: setup

@@ -1,4 +1,4 @@
-"""Writes docs/gallery.md and its images: `make gallery`. Text and code of the page come from thalweg.gallery."""
+"""Writes docs/gallery.md, its Korean sister and the images: `make gallery`. Text and code come from thalweg.gallery."""
 
 from __future__ import annotations
 
@@ -9,18 +9,27 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from thalweg.gallery import PICTURES
+from thalweg.language import say, use_language
 from thalweg.pictures.still import write_gif, write_still
 
 HERE = Path(__file__).parent
 IMAGES = "images/gallery"
 SCALE = 1.5  # pixels of a .png for each pixel of the figure
 COLOURS = 128  # of a .png; flat pictures need no more
-HEAD = """# Gallery
+HEADS = {
+    "gallery.md": """# Gallery
 
 Every picture here is drawn from the real formulas, through the same kernels as training. The lines above each are the
 very code that made it; `thalweg picture NAME -o FILE` makes it too, as a live page (.html), a still (.png, .svg) or a
 film (.gif, .mp4). This page is written by `make gallery`.
-"""
+""",
+    "gallery.ko.md": """# 그림 모음
+
+여기 있는 그림은 모두 실제 수식에서, 학습과 같은 커널로 그렸습니다. 그림 위의 코드가 바로 그 그림을 만든 코드입니다.
+`thalweg picture NAME -o FILE --language ko`로도 그릴 수 있습니다: 움직이는 페이지(.html), 정지 그림(.png, .svg),
+영상(.gif, .mp4). 이 페이지는 `make gallery`가 씁니다.
+""",
+}
 DENSE = ("contour", "heatmap", "surface")  # thousands of cells: smaller as .png
 
 
@@ -32,17 +41,19 @@ def ending(figure: go.Figure) -> str:
     return "png" if points > 6000 or any(trace.type in DENSE for trace in figure.data) else "svg"
 
 
-def page(endings: dict[str, str]) -> str:
-    """The page; `endings` says for each picture which kind of file shows it."""
-    parts, section = [HEAD], None
+def page(name: str, endings: dict[str, str]) -> str:
+    """A page, in the language of its name; `endings` says for each picture which kind of file shows it."""
+    use_language("ko" if name.endswith(".ko.md") else "en")
+    parts, section = [HEADS[name]], None
     for picture in PICTURES.values():
         if picture.section != section:
             section = picture.section
-            parts.append(f"## {section}\n")
+            parts.append(f"## {say(section)}\n")
         words = picture.words
         alternative = words.split("\n\n")[0].replace("\n", " ").rstrip(".")
         parts.append(f"### {picture.name}\n\n{words}\n\n```py\n{picture.code}\n```\n")
         parts.append(f"![{alternative}]({IMAGES}/{picture.name}.{endings[picture.name]})\n")
+    use_language("auto")
     return "\n".join(parts)
 
 
@@ -70,4 +81,5 @@ if __name__ == "__main__":
         if file.stem in asked or file.stem not in PICTURES:
             file.unlink()
     found |= {name: draw(name, folder) for name in asked}
-    (HERE / "gallery.md").write_text(page(found), encoding="utf-8")
+    for name in HEADS:
+        (HERE / name).write_text(page(name, found), encoding="utf-8")

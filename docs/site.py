@@ -15,9 +15,8 @@ ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "docs"  # what the site is made of
 OUTSIDE = {"README.md": "overview.md", "README.ko.md": "overview.ko.md", "CHANGELOG.md": "changelog.md"}
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
-PICTURE = re.compile(r"^(!\[[^\]]*\]\(images/gallery/([\w-]+)\.\w+\))$", re.MULTILINE)
-FRAME = r'\1\n\n<iframe class="live" src="../live/\2.html" title="\2" loading="lazy"></iframe>'
-STYLE = "\n\n<style>.live{width:100%;height:600px;border:0}</style>\n"
+STILL = re.compile(r'<img alt="([^"]*)" src="[./]*images/gallery/([\w-]+)\.\w+" */?>')
+FRAME = '<iframe src="../live/{}.html" title="{}" loading="lazy" style="width:100%;height:{}px;border:0"></iframe>'
 LIVE = bool(os.environ.get("THALWEG_LIVE"))
 
 
@@ -55,20 +54,38 @@ def relinked(source: Path, target: Path, places: dict[Path, Path]) -> str:
         goal = goal.with_name(goal.name.replace(".ko.md", ".md"))
         return f"{picture}[{words}]({os.path.relpath(goal, target.parent).replace(os.sep, '/')}{anchor})"
 
-    text = LINK.sub(link, source.read_text(encoding="utf-8"))
-    return PICTURE.sub(FRAME, text) + STYLE if LIVE and source.name == "gallery.md" else text
+    return LINK.sub(link, source.read_text(encoding="utf-8"))
 
 
 def on_post_build(config: Any) -> None:
-    """A page for each picture, where they are asked for: it takes a few minutes."""
+    """Pictures that move in place of stills, where they are asked for: a minute for each of the languages."""
     if LIVE:
-        from thalweg.gallery import PICTURES
-        from thalweg.pictures.page import write_page
+        language = config["theme"]["language"]
+        live(Path(config["site_dir"], *[language] * (language != "en")), language)
 
-        folder = Path(config["site_dir"]) / "live"
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, picture in PICTURES.items():
-            write_page(picture.make(), folder / f"{name}.html")
+
+def live(site: Path, language: str) -> None:
+    """A page for each picture, all with one copy of what draws them, and frames for them on the gallery's page."""
+    import thalweg
+    from plotly.offline import get_plotlyjs
+
+    from thalweg.gallery import PICTURES
+    from thalweg.pictures.page import page
+
+    thalweg.use_language(language)
+    folder, library, heights = site / "live", get_plotlyjs(), {}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "plotly.js").write_text(library, encoding="utf-8")
+    for name, picture in PICTURES.items():
+        figure = picture.make()
+        heights[name] = figure.layout.height + (90 if figure.frames else 40)  # its words, and its controls
+        alone = page(figure).replace(f"<script>{library}</script>", '<script src="plotly.js"></script>')
+        (folder / f"{name}.html").write_text(alone.replace("script-src ", "script-src 'self' "), encoding="utf-8")
+    gallery = site / "gallery" / "index.html"
+    text = gallery.read_text(encoding="utf-8")
+    framed, count = STILL.subn(lambda m: FRAME.format(m[2], m[1], heights[m[2]]), text)
+    assert count == len(PICTURES), f"{count} of {len(PICTURES)} pictures found on {gallery}"
+    gallery.write_text(framed, encoding="utf-8")
 
 
 class Doctests(griffe.Extension):

@@ -17,6 +17,7 @@ from thalweg.errors import UsageError
 from thalweg.gallery import PICTURES, get, names
 from thalweg.gallery.computed import Embeddings, Fits, Walks
 from thalweg.landscapes import path as paths
+from thalweg.language import language
 from thalweg.pictures.page import page
 from thalweg.pictures.still import images
 from thalweg.pictures.style import PAPER
@@ -76,10 +77,12 @@ def test_the_shown_lines_make_the_picture(name: str, generator: ModuleType) -> N
     assert "NaN" not in page(figure).rsplit('<script type="application/json"', 1)[1].split("</script>")[0]
 
 
-def test_the_page_is_what_the_generator_writes(generator: ModuleType) -> None:
+@pytest.mark.parametrize("name", ["gallery.md", "gallery.ko.md"])
+def test_the_page_is_what_the_generator_writes(name: str, generator: ModuleType) -> None:
     assert set(files()) == set(names()), "draw them again: make gallery"
     endings = {name: file.suffix[1:] for name, file in files().items()}
-    assert (DOCS / "gallery.md").read_text(encoding="utf-8") == generator.page(endings)
+    assert (DOCS / name).read_text(encoding="utf-8") == generator.page(name, endings)
+    assert language() == "en", "as it was"
 
 
 def test_images_are_small() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError, unknown
-from ..language import say
+from ..language import mark, say
 from . import calculus, concepts, kernels, networks, paths, samples, studies
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ def _imports(make: Callable[[], go.Figure], used: set[str]) -> Iterator[str]:
 
 
 _SECTIONS = {
-    "Where losses come from": (
+    mark("Where losses come from"): (
         *(concepts.loss_from_likelihood, concepts.regression_losses),
         *(concepts.entropy, concepts.kullback_leibler),
     ),
-    "The slope": (calculus.secant_to_tangent,),
-    "Going down": (
+    mark("The slope"): (calculus.secant_to_tangent,),
+    mark("Going down"): (
         *(paths.steps_on_a_curve, paths.start_sensitivity, paths.rate_sensitivity_on_a_curve),
         *(
             paths.small_medium_large_rate,
@@ -80,17 +80,17 @@ _SECTIONS = {
             paths.basins,
         ),
     ),
-    "Momentum and what else is in a step": (
+    mark("Momentum and what else is in a step"): (
         *(paths.momentum_in_a_ravine, paths.leaving_a_local_minimum, paths.nesterov_look_ahead),
         *(paths.what_is_in_a_step, paths.surface_to_turn),
     ),
-    "Races": (paths.race_in_a_ravine, paths.race_from_a_saddle),
-    "Convolution": (kernels.convolution, kernels.cross_correlation),
-    "Samples": (
+    mark("Races"): (paths.race_in_a_ravine, paths.race_from_a_saddle),
+    mark("Convolution"): (kernels.convolution, kernels.cross_correlation),
+    mark("Samples"): (
         *(samples.cross_validation, samples.bias_variance_target, samples.bagging_and_boosting),
         *(samples.triplets, samples.mixed_images),
     ),
-    "Training": (
+    mark("Training"): (
         *(studies.early_stopping, studies.rate_sensitivity),
         *(
             networks.under_and_overfitting,
@@ -101,7 +101,7 @@ _SECTIONS = {
             samples.alexnet_parameters,
         ),
     ),
-    "The rules and their rates": (concepts.family_tree, concepts.rule_table, concepts.schedules),
+    mark("The rules and their rates"): (concepts.family_tree, concepts.rule_table, concepts.schedules),
 }
 PICTURES: dict[str, Picture] = {
     name: Picture(name, section, make)
