@@ -66,9 +66,9 @@ def on_post_build(config: Any) -> None:
 
 def live(site: Path, language: str) -> None:
     """A page for each picture, all with one copy of what draws them, and frames for them on the gallery's page."""
-    import thalweg
     from plotly.offline import get_plotlyjs
 
+    import thalweg
     from thalweg.gallery import PICTURES
     from thalweg.pictures.page import page
 
