@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import thalweg as tw
-from thalweg.errors import PlanError
+from thalweg.errors import UsageError
 from thalweg.pictures.files import write
 from thalweg.problem.builtin import NOISE, crest
 from thalweg.problem.prepare import prepare
@@ -176,10 +176,10 @@ def test_what_cannot_be_is_a_sentence(sizes: BiasVariance) -> None:
         (lambda: tw.bias_variance(loader), "a DataLoader, which draws its own samples"),
         (lambda: tw.bias_variance("wave", members=1), "members is 1; give a whole number of at least 2"),
         (lambda: tw.bias_variance("wave", noise=-1), "noise is -1; give a number that is not negative"),
-        (lambda: tw.bias_variance("wave", models={}), "models must map labels to functions"),
+        (lambda: tw.bias_variance("wave", models={}), "several models are a mapping of labels to functions"),
         (lambda: sizes.picture("lr"), "'lr' does not vary here; name one of model"),
         (lambda: tw.bias_variance("wave", members=2, epochs=1).picture(), "0 things vary .none."),
     ]:
-        with pytest.raises(PlanError, match=words) as caught:
+        with pytest.raises(UsageError, match=words) as caught:
             call()
         assert str(caught.value).endswith(".")

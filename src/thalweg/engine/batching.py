@@ -61,7 +61,7 @@ class _Trial:
 
     def __init__(self, programs: Programs, settings: Sequence[Setting]) -> None:
         self.programs, self.settings = programs, settings
-        self.name = type(programs.structure).__name__
+        self.name = type(programs.structure(settings[0])).__name__
         plan = programs.plan
         (_, self.members, self.fold), *_ = programs.blocks(settings, range(plan.seeds), plan.search_folds)
         self._seen: dict[tuple[str, int, int], tuple[list[Tensor], float]] = {}

@@ -38,17 +38,17 @@ def measure_costs(programs: Programs, rows: Sequence[BlockRow], members: pd.Data
     kernels = {o: rule for o, rule in rules.items() if not isinstance(rule, Opaque)}
     update = {o: _update_seconds(rule, programs.problem.weights, dtype) for o, rule in kernels.items()}
     usual = float(np.mean(list(update.values()))) if update else 0.0
-    shares: dict[tuple[Any, Any, Any], float] = {}
+    shares: dict[tuple[Any, ...], float] = {}
     # Those with kernels first: the share of a program is theirs to say, and what is left of a step the optimizer's own.
-    for (size, loss, _, own), blocks in sorted(_by_program(programs, rows).items(), key=lambda one: one[0][-1]):
+    for (size, loss, model, _, own), blocks in sorted(_by_program(programs, rows).items(), key=lambda one: one[0][-1]):
         steps = sum(row.step * len(row.settings) for row in blocks)
         # A block's time is one thread's: what a member costs on one core.
         seconds = sum(row.seconds for row in blocks) / steps if steps else float("nan")
         for label in sorted({plan.level(s, "regularizer") for row in blocks for s in row.settings}):
-            share = shares.setdefault((size, loss, label), 0.0 if own else max(0.0, seconds - usual))
+            share = shares.setdefault((size, loss, label, model), 0.0 if own else max(0.0, seconds - usual))
             if own:
                 update |= {str(s.optimizer): max(0.0, seconds - share) for row in blocks for s in row.settings}
-    names = ("batch_size", "loss", "regularizer")
+    names = ("batch_size", "loss", "regularizer", "model")
     programs_ = [{**dict(zip(names, kind, strict=True)), "seconds": share} for kind, share in shares.items()]
     costs = {"update_seconds": update, "programs": programs_}
     return {"seconds_per_step": {o: seconds_per_step(plan, costs, s) for o, s in chosen.items()}, **costs}

@@ -62,7 +62,7 @@ def footprint(
         step_seconds: of the whole block, which takes several steps at once; 0: as many as it may.
     """
     task, members = programs.task(settings[0], fold), len(settings)
-    model, plan = programs.structure, programs.plan
+    model, plan = programs.structure(settings[0]), programs.plan
     weights = sum(p.nbytes for p in model.parameters() if p.requires_grad)
     task.batched.find_moving_buffers(task.sample)
     moving = sum(b.nbytes for name, b in model.named_buffers() if name in task.batched.moving)
@@ -130,7 +130,10 @@ def _results(programs: Programs, settings: Sequence[Setting], samples: int) -> i
     if (program := _compiled(task)) is not None:
         return program.room(samples, evaluated)
     each = (
-        int(programs.problem.activations(programs.structure) * max(GRADIENTS * samples, evaluated))
+        int(
+            programs.prepared(settings[0]).activations(programs.structure(settings[0]))
+            * max(GRADIENTS * samples, evaluated)
+        )
         * dtype_of(programs.problem).itemsize
     )
     return each if programs.alone(settings[0]) else each * len(settings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..plan.factors import Level
 from .footprint import Footprint, shown
 
 GROWTH = "growth"
@@ -46,8 +47,8 @@ class ProgramForecast:
     """Members that are trained by one program.
 
     Attributes:
-        batch_size, loss, regularizer: what they share; None for the problem's own loss, and for a regularizer
-            that all share.
+        batch_size, loss, model, regularizer: what they share; None for the problem's own loss and model, and for a
+            regularizer that all share.
         own: optimizers whose update is their own code, of members that step one by one; None of others.
         way, why: as `programs.Way` has them.
         settings, blocks, members: of the search; members of its largest block.
@@ -59,6 +60,7 @@ class ProgramForecast:
 
     batch_size: int | str
     loss: str | None
+    model: Level
     regularizer: str | None
     own: str | None
     way: str
@@ -79,7 +81,7 @@ class ProgramForecast:
         return (block.weights + block.states + block.further) // self.members
 
     def __str__(self) -> str:
-        names = {"loss": self.loss, "regularizer": self.regularizer, "optimizer": self.own}
+        names = {"model": self.model, "loss": self.loss, "regularizer": self.regularizer, "optimizer": self.own}
         what = ", ".join([f"batch size {self.batch_size}", *(f"{k} {v}" for k, v in names.items() if v is not None)])
         way = self.way if self.why is None else f"{self.way} ({self.why.rstrip('.')})"
         return (
@@ -96,7 +98,7 @@ class Forecast:
         problem: its name.
         cores: that train.
         stages: search, growth, refinement and confirmation, those that there may be.
-        programs: one for each batch size, loss and kind of regularizer.
+        programs: one for each model, batch size, loss and kind of regularizer.
         data: bytes of the samples, which are in memory before anything is trained.
         disk: bytes of the store and of the checkpoints beside it while it runs, growth included.
         free: bytes of memory; None where the system does not say.

@@ -73,7 +73,7 @@ def _of(programs: Programs, foreseen: Sequence[ProgramForecast]) -> Forecast:
 
 
 def _program(programs: Programs, settings: Sequence[Setting]) -> ProgramForecast:
-    plan, (size, loss, _, own), way = programs.plan, programs.of(settings[0]), programs.way(settings[0])
+    plan, (size, loss, model, _, own), way = programs.plan, programs.of(settings[0]), programs.way(settings[0])
     blocks = programs.blocks(settings, range(plan.seeds), plan.search_folds)
     (_, largest, fold), *_ = sorted(blocks, key=lambda block: -len(block[1]))
     free = free_memory()
@@ -86,6 +86,7 @@ def _program(programs: Programs, settings: Sequence[Setting]) -> ProgramForecast
     return ProgramForecast(
         batch_size=size,
         loss=loss,
+        model=model,
         regularizer=plan.level(settings[0], "regularizer") if plan["regularizer"].varied else None,
         own=" and ".join(sorted({str(s.optimizer) for s in settings})) if own else None,
         way=way.name,

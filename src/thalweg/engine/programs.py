@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..formulas.opaque import Opaque
-from ..plan.factors import FULL, Setting
+from ..plan.factors import FULL, Level, Setting
 from ..plan.plan import Plan
 from ..population.batched import Batched
 from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
@@ -115,7 +115,7 @@ class Members(Protocol):
 
 
 class Programs:
-    """The programs of a study: one for each batch size, loss and kind of regularizer.
+    """The programs of a study: one for each model, batch size, loss and kind of regularizer.
 
     Members whose settings differ in nothing else share a program, so only a block whose members share one
     can be trained as one.
@@ -125,6 +125,7 @@ class Programs:
 
     def __init__(self, plan: Plan, problem: Prepared, ways: Sequence[Sequence[Any]] = ()) -> None:
         self.plan, self.problem = plan, with_frozen(problem, plan.groups)
+        self._structures: dict[Level, nn.Module] = {}
         self._batched: dict[Any, Batched] = {}
         self._tasks: dict[tuple[Program, int | None, str], Task] = {}
         self._limits: dict[Program, int] = {}
@@ -165,17 +166,25 @@ class Programs:
             groups.setdefault(self.of(setting), []).append(setting)
         return groups
 
-    @cached_property
-    def structure(self) -> nn.Module:
-        """A model for its structure."""
-        return built(self.problem)
+    def prepared(self, setting: Setting) -> Prepared:
+        """The problem with the setting's model."""
+        return self.problem.with_model(self.plan.level(setting, "model"))
+
+    def structure(self, setting: Setting) -> nn.Module:
+        """The setting's model, for its structure."""
+        model = self.plan.level(setting, "model")
+        if model not in self._structures:
+            self._structures[model] = built(self.problem.with_model(model))
+        return self._structures[model]
 
     def of(self, setting: Setting) -> Program:
         """What tells the setting's program from others."""
-        size, loss, label = (self.plan.level(setting, name) for name in ("batch_size", "loss", "regularizer"))
+        size, loss, model, label = (
+            self.plan.level(setting, name) for name in ("batch_size", "loss", "model", "regularizer")
+        )
         regularizer = self.plan["regularizer"].objects[label]
         own = isinstance(self.plan.formula(setting), Opaque)  # whose members step one by one
-        return size, loss, None if regularizer is None else regularizer.program, own
+        return size, loss, model, None if regularizer is None else regularizer.program, own
 
     def task(self, setting: Setting, fold: int | None = None, way: str | None = None) -> Task:
         """The problem as the setting's block trains it: in that fold, or, in a plan with folds, on all samples.
@@ -183,28 +192,30 @@ class Programs:
         Args:
             way: of `KINDS`; the program's unless given.
         """
-        program = size, loss, *_ = self.of(setting)
+        program = size, loss, model, *_ = self.of(setting)
         way = way or self.way(setting).name
         key = program, fold, way
         with self._lock:
             if key not in self._tasks:
                 batches, validation = self._data(size, fold)
-                self._tasks[key] = Task(self.problem.model, self.gradients(loss, way), batches, validation)
+                self._tasks[key] = Task(
+                    self.prepared(setting).model, self.gradients(loss, model, way), batches, validation
+                )
             return self._tasks[key]
 
-    def gradients(self, loss: Any, way: str = STACKED) -> Batched:
+    def gradients(self, loss: Any, model: Level, way: str = STACKED) -> Batched:
         """Programs that differ in batch size alone share what is traced."""
-        if (loss, way) not in self._batched:
-            problem, kind = self.problem, KINDS[way]
+        if (loss, model, way) not in self._batched:
+            problem, kind = self.problem.with_model(model), KINDS[way]
             trained = problem.loss if loss is None else self.plan["loss"].objects[loss]
-            self._batched[loss, way] = kind(built(problem), trained, problem.metrics, problem.loss)
-        return self._batched[loss, way]
+            self._batched[loss, model, way] = kind(built(problem), trained, problem.metrics, problem.loss)
+        return self._batched[loss, model, way]
 
     @property
     def notes(self) -> list[str]:
         """What stacked programs say of how they run, e.g. untraced, and all of metrics that fail; each once."""
-        losses = {program[1] for program, way in self._ways.items() if way.name == STACKED}
-        batched = [program for (loss, way), program in self._batched.items() if loss in losses and way == STACKED]
+        stacked = {program[1:3] for program, way in self._ways.items() if way.name == STACKED}
+        batched = [one for (*of, way), one in self._batched.items() if tuple(of) in stacked and way == STACKED]
         failures = [sentence for program in self._batched.values() for sentence in program.failures]
         return [*dict.fromkeys([*(sentence for program in batched for sentence in program.notes), *failures])]
 
@@ -279,13 +290,13 @@ class Programs:
         """Each seed's and fold's settings, cut into blocks of about equal size that share a program: small enough for
         the cache, and at least as many as there are cores. Those with the most steps come first, so that no long
         one is begun last."""
-        plan, problem = self.plan, self.problem
-        groups = self._grouped(settings)
-        outputs = problem.activations(self.structure)
+        plan, groups = self.plan, self._grouped(settings)
         repeats = list(itertools.product(seeds, folds))
         states = max(map(plan.states_of, settings))
         blocks: list[list[Setting]] = []
         for group in sorted(groups.values(), key=lambda g: -self.steps(g[0], folds[0])):
+            problem = self.prepared(group[0])
+            outputs = problem.activations(self.structure(group[0]))
             size = block_size(problem.weights, states, int(self.samples(group[0]) * outputs))
             size = min(size, self._limits.get(self.of(group[0]), size), FEW if self.alone(group[0]) else size)
             fewest = torch.get_num_threads() // (len(repeats) * len(groups))
@@ -317,7 +328,7 @@ def built(problem: Prepared) -> nn.Module:
 def with_frozen(problem: Prepared, groups: ParameterGroups | None) -> Prepared:
     """The problem with a model that does not train what the groups freeze."""
     if groups is None:
-        return problem
+        return problem  # several models have none
     structure = built(problem)
     groups.check(structure)
     if not groups.frozen:

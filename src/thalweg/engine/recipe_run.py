@@ -74,7 +74,7 @@ def run_recipe(
         script = recipe(plan, facts, setting, int(row["seed"]), passes)
         _check_memory(programs.problem)
         start = time.perf_counter()
-        losses, model = _run(script, programs.problem)
+        losses, model = _run(script, programs.prepared(setting))
     except ThalwegError as error:
         return RecipeRun(**winner, reason=str(error))
     except Exception as error:  # whatever a user's model, loss or loader may raise

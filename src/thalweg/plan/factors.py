@@ -1,4 +1,4 @@
-"""What a study can vary, by one mechanism: optimizer, rate, schedule, regularizer, loss, batch size, hyperparameters.
+"""What a study can vary, by one mechanism: optimizer, rate, schedule, regularizer, loss, batch size, model, and so on.
 
 A `Factor` has a name (its column in tables, and what `Study.verdict_by` takes) and levels. A level is a plain value
 that a store can hold: a number, or the label of an object (a formula, a schedule, a loss), which is found again by its
@@ -262,6 +262,10 @@ def _stored_batch_size(item: Any) -> tuple[str | int, str | int]:
     return (0, 0) if item == 0 else _batch_size(item)
 
 
+def _model(item: Any) -> tuple[Level, Level]:
+    return item, item  # what the problem calls it, which has checked it; None where it has one
+
+
 def _value(item: Any) -> tuple[Level, Level]:
     if not isinstance(item, int | float | bool | str | np.number | np.bool_):
         raise PlanError(f"{item!r} is not a value of a hyperparameter; give numbers, or an option's names.")
@@ -277,8 +281,10 @@ REGULARIZER = Kind("regularizer", "regularizers", mark("regularizer"), mark("reg
 LOSS = Kind("loss", "losses", mark("loss"), mark("losses"), _loss, True, True)
 BATCH_SIZE = Kind("batch_size", "batch_sizes", mark("batch size"), mark("batch sizes"), _batch_size)
 STORED_BATCH_SIZE = Kind("batch_size", "batch_sizes", mark("batch size"), mark("batch sizes"), _stored_batch_size)
+MODEL = Kind("model", "models", mark("model"), mark("models"), _model)
 
-FIXED = (OPTIMIZER, RATE, SCHEDULE, REGULARIZER, LOSS, STORED_BATCH_SIZE)  # in every plan; hyperparameters come after
+# in every plan; hyperparameters come after
+FIXED = (OPTIMIZER, RATE, SCHEDULE, REGULARIZER, LOSS, STORED_BATCH_SIZE, MODEL)
 
 
 def words_of(name: str) -> str:
@@ -287,7 +293,7 @@ def words_of(name: str) -> str:
     >>> words_of("lr"), words_of("batch_size"), words_of("weight_decay")
     ('rate', 'batch size', 'weight_decay')
     """
-    return next((k.words for k in (OPTIMIZER, RATE, SCHEDULE, REGULARIZER, LOSS, BATCH_SIZE) if k.name == name), name)
+    return next((kind.words for kind in FIXED if kind.name == name), name)
 
 
 def hyperparameter(name: str) -> Kind:

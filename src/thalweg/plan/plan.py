@@ -25,6 +25,7 @@ from .factors import (
     BATCH_SIZE,
     FIXED,
     LOSS,
+    MODEL,
     OPTIMIZER,
     RATE,
     REGULARIZER,
@@ -60,7 +61,7 @@ class Plan:
     """Every optimizer at every level of every other factor that applies to it, for every seed.
 
     Attributes:
-        factors: optimizer, lr, schedule, regularizer, loss, batch_size, then hyperparameters; each with its levels.
+        factors: optimizer, lr, schedule, regularizer, loss, batch_size, model and hyperparameters, with their levels.
         seeds: seeds 0 … seeds − 1 search; `confirmation` further ones confirm.
         epochs: passes over the training data, for every run alike, whatever its batch size.
         confirmation: fresh seeds for each chosen setting, reported on the test part.
@@ -320,7 +321,7 @@ class Plan:
     def default(self, setting: Setting) -> Setting | None:
         """The setting with what is the optimizer's own at its default: rate, constant schedule, hyperparameters.
 
-        Batch size, loss and regularizer stay, so that the difference is what tuning the optimizer gives.
+        Batch size, loss, regularizer and model stay, so that the difference is what tuning the optimizer gives.
         """
         defaults = self.defaults.get(setting.optimizer)
         if defaults is None:
@@ -533,6 +534,7 @@ def plan(
         factor(REGULARIZER, [None] if regularizers is None else regularizers),
         Factor(LOSS, "loss", (None,), {None: None}) if losses is None else factor(LOSS, losses),
         factor(BATCH_SIZE, [COUNT.check("batch_size", batch_size, PlanError)] if batch_sizes is None else batch_sizes),
+        factor(MODEL, [None]),
     )
     states = {label: len(rule.states) for label, rule in rules.objects.items()}
     directions = directions or {}
@@ -552,6 +554,11 @@ def plan(
     if budget == HALVING and plan.epochs < 2:
         raise PlanError("halving stops runs after some of their epochs, and there is one; give 2 epochs or more.")
     return _with_states(checked(plan))
+
+
+def with_models(plan: Plan, problem: Any) -> Plan:
+    """The plan with the models of a prepared problem as a factor, where it has several."""
+    return checked(plan.with_factor(factor(MODEL, list(problem.models)))) if problem.models else plan
 
 
 def checked(plan: Plan) -> Plan:

@@ -42,7 +42,7 @@ def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
     usual = {"regularizers": ["none"], "folds": None, "defaults": {}, "budget": FULL_BUDGET, "grow": 0, "grown": []}
     usual |= {"looks": [], "refine": 0, "refined": [], "untuned": {}, "search": GRID, "points": []}
     usual |= {"by_metric": "loss", "judge": LAST, "confirmation_epochs": None, "swaps": None, "directions": {}}
-    usual |= {"groups": None, "usual": {}, "loss_scale": [None, None]}
+    usual |= {"models": [None], "groups": None, "usual": {}, "loss_scale": [None, None]}
     usual |= {"grow_total": None, "refine_total": None, "narrow": []}
     plain = {**usual, **plain}
     return plain | {"looks": as_mappings(plain["looks"], plain.get("epochs"))}

@@ -29,8 +29,8 @@ def solutions(
 ) -> tuple[str, nn.Module, Prepared, list[State], State | None]:
     """(name, the trained network, its problem, its path, the network of another optimizer or None)."""
     programs = Programs(results.judged_plan, results.prepared(problem))
-    ready = programs.problem  # without what parameter groups freeze
     setting = results.chosen(optimizer)
+    ready = programs.prepared(setting)  # without what parameter groups freeze
     states = _path(results, programs, setting, POINTS if kind == "path" else 1)
     module = built(ready)
     module.load_state_dict(states[-1], strict=False)

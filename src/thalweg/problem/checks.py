@@ -7,7 +7,7 @@ would silently broadcast or read as another class is looked at before it is run.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,6 +17,28 @@ from .. import losses
 from ..errors import ProblemError, first_line, line_of, raised
 from ..losses import fit
 from ..samples import Samples, Tree, call, is_tree, leaves, scores
+
+
+def labelled(models: Any) -> dict[str | int | float, Any]:
+    """Label → function of several models that are compared.
+
+    Raises:
+        ProblemError: there is none, or a label or a function of another kind.
+    """
+    if isinstance(models, list | tuple) and all(map(callable, models)):
+        names = [getattr(one, "__name__", type(one).__name__) for one in models]
+        if twice := [name for k, name in enumerate(names) if name in names[:k]]:
+            raise ProblemError(f"two models are called {twice[0]!r}; give a mapping of labels to functions.")
+        models = dict(zip(names, models, strict=True))
+    if not isinstance(models, Mapping) or not models:
+        raise ProblemError(
+            "several models are a mapping of labels to functions that return a fresh module, or a list of such "
+            f"functions, {{'plain': plain, 'batch norm': normed}}, not {models!r}."
+        )
+    for label in models:
+        if isinstance(label, bool) or not isinstance(label, str | int | float) or label == "":
+            raise ProblemError(f"a model is called {label!r}; give it a name, or a number.")
+    return dict(models)
 
 
 def build(model: Any) -> nn.Module:

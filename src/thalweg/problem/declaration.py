@@ -19,7 +19,8 @@ class Problem:
     Args:
         model: a function without arguments that returns a fresh `torch.nn.Module`. A function, because
             each member starts from an initialisation of its own seed. For tables also ``"linear"`` or
-            ``"mlp(width=64, layers=2)"``, as wide as the data ask for.
+            ``"mlp(width=64, layers=2)"``, as wide as the data ask for. Several to compare are a mapping of labels to
+            such functions, ``{"plain": plain, "batch norm": normed}``; where one is needed, the first one stands.
         train: a pair (inputs, targets) of tensors or arrays with one row per sample, inputs
             (samples, …); a triple with a weight for each sample, (samples,), so that losses are Σ wᵢ lᵢ / Σ wᵢ; a
             dict with labels; a torch Dataset of such samples, which is read into memory; or a DataLoader, which is used
@@ -68,7 +69,7 @@ class Problem:
     [64, 16, 20]
     """
 
-    model: Callable[[], Any] | str
+    model: Callable[[], Any] | str | Mapping[Any, Callable[[], Any] | str]
     train: Any = field(repr=False)
     validation: Any = field(default=None, repr=False)
     test: Any = field(default=None, repr=False)

@@ -65,6 +65,7 @@ class Prepared:
         table, preprocessing: of a problem that was given tables, or something to fit on its training rows.
         pairs: where all parts were given as (inputs, targets) of one array each: ``drawn``, the parts that were split
             off, in their order, which of them ``stratified``, and the ``seed`` of that.
+        models: label → the same problem with that model, where several are compared; empty for one.
     """
 
     name: str
@@ -88,6 +89,11 @@ class Prepared:
     table: Table | None = field(default=None, repr=False)
     preprocessing: Preprocessing | None = field(default=None, repr=False)
     pairs: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    models: Mapping[Any, Prepared] = field(default_factory=dict, repr=False)
+
+    def with_model(self, label: Any) -> Prepared:
+        """The problem with the model of that label; None for the only one."""
+        return self if label is None else self.models[label]
 
     @cached_property
     def pool(self) -> Samples:
@@ -135,6 +141,8 @@ def prepare(problem: Problem | str) -> Prepared:
     problem = load(problem)
     if isinstance(problem.seed, bool) or not isinstance(problem.seed, int) or not 0 <= problem.seed < 2**32:
         raise ProblemError(f"the problem's seed is {problem.seed!r}; give an integer from 0 to {2**32 - 1}.")
+    if isinstance(problem.model, Mapping):
+        return _several(problem)
     loss, metrics = losses.get(problem.loss), _metrics(problem)
     problem, table = opened(problem)
     draws = False
@@ -182,6 +190,29 @@ def prepare(problem: Problem | str) -> Prepared:
         preprocessing=preprocessing,
         pairs={} if table is not None or preprocessing is not None or form else pairs_of(problem, data),
     )
+
+
+def _several(problem: Problem) -> Prepared:
+    """The problem with each of its models, all on the same samples; with the first one where one is needed."""
+    ready: dict[Any, Prepared] = {}
+    for label, model in checks.labelled(problem.model).items():
+        try:
+            ready[label] = prepare(replace(problem, model=model))
+        except ProblemError as error:
+            raise ProblemError(f"of the models, {label}: {error}") from error
+    (first, base), *_ = ready.items()
+    for label, one in ready.items():
+        if [t.dtype for t in one.validation.leaves] != [t.dtype for t in base.validation.leaves]:
+            raise ProblemError(
+                f"the parameters of {first} and {label} are of different types, so they cannot learn from the same "
+                "samples; make both float32, e.g. with .float()."
+            )
+    own = ("model", "weights", "draws", "form")
+    models = {label: replace(base, **{name: getattr(one, name) for name in own}) for label, one in ready.items()}
+    names = "\n".join(f"{label!r} {one.fingerprint}" for label, one in ready.items())
+    digest = hashlib.sha256(names.encode()).hexdigest()
+    draws = any(one.draws for one in ready.values())
+    return replace(base, fingerprint=digest, models=models, draws=draws)
 
 
 def check_loss(ready: Prepared, loss: losses.Measure) -> None:

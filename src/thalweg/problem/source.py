@@ -16,7 +16,7 @@ import re
 import sys
 import tokenize
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -124,7 +124,9 @@ def failed(spec: str, what: str, fault: BaseException, error: type[UsageError]) 
 
 
 def source_text(thing: Any) -> str:
-    """The source text of a module or function, empty where Python does not know it."""
+    """The source text of a module or function, or of several by label; empty where Python does not know it."""
+    if isinstance(thing, Mapping):
+        return "\n\n".join(filter(None, map(source_text, thing.values())))
     try:
         return inspect.getsource(thing)
     except (OSError, TypeError):

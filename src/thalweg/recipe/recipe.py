@@ -88,16 +88,18 @@ def recipe(
     ours = optimizer.startswith("tw.")
     means = "PyTorch with thalweg's optimizer" if ours else "plain PyTorch"
     against = f", {regularizer.label}" if regularizer else ""
+    against += f", model {plain_words(str(plan.level(setting, 'model')))}" if plan["model"].varied else ""
     after_step, after_pass = _scheduler_calls(schedule)
     # After a cross-validation a script trains on training and validation samples, and is judged on none.
     data = "train" if plan.folds is None else "pool"
     # A script reads a table itself, and has the lines of a problem that stands alone.
-    made = (loading(problem, data) or standalone(problem, data)) if passes is None else None
+    model = plan.level(setting, "model")
+    made = (loading(problem, data) or standalone(problem, data, model)) if passes is None else None
     script = Script(
         title=f"{plain_words(formula.label)} at {setting.lr:g}, {setting.schedule} schedule{against}: chosen on "
         f"{plain_words(problem['name'])}, in {means}.",
         uses=_uses(ours, regularizer is not None, made is None),
-        loading="" if passes is not None else _loading(problem) if made is None else made.lines,
+        loading="" if passes is not None else _loading(problem, model) if made is None else made.lines,
         imports="import torch" if made is None else made.imports,
         alone=made is not None and made.alone,
         batches=_loader("inputs" in problem) if problem.get("loader") else _tensors(size, data, "inputs" in problem),
@@ -236,10 +238,11 @@ def plain_words(text: str) -> str:
     return "".join(c if c.isprintable() and c not in '"\\' else " " for c in text)
 
 
-def _loading(problem: Mapping[str, Any]) -> str:
+def _loading(problem: Mapping[str, Any], model: Level) -> str:
+    chosen = "" if model is None else f".with_model({model!r})"
     if problem["kind"] == "object":
-        return "problem = tw.prepare(YOUR_PROBLEM)  # the tw.Problem that the study was given"
-    return f"problem = tw.prepare({problem['spec']!r})"
+        return f"problem = tw.prepare(YOUR_PROBLEM){chosen}  # the tw.Problem that the study was given"
+    return f"problem = tw.prepare({problem['spec']!r}){chosen}"
 
 
 def _steps(problem: Mapping[str, Any], batch_size: Level, data: str) -> str:

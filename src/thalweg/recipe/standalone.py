@@ -29,11 +29,12 @@ _NAMESPACE = "from types import SimpleNamespace"
 _SPLIT = "from sklearn.model_selection import train_test_split"
 
 
-def standalone(problem: Mapping[str, Any], data: str) -> Loading | None:
+def standalone(problem: Mapping[str, Any], data: str, model: Any = None) -> Loading | None:
     """The lines for a problem as the store has it.
 
     Args:
         data: what the script trains on: train, or pool for training and validation together.
+        model: the label of that which is trained, of several.
     """
     pairs, loss = problem.get("pairs"), IN_TORCH.get(problem.get("loss", ""))
     found = _source(problem) if pairs and loss else None
@@ -41,7 +42,7 @@ def standalone(problem: Mapping[str, Any], data: str) -> Loading | None:
     if not pairs or loss is None or found is None or taken is None:
         return None
     imports, code = taken
-    made = _parts(found[1], pairs, loss, data)
+    made = _parts(found[1], pairs, loss, data, "made.model" if model is None else f"made.model[{model!r}]")
     split = [_SPLIT, "import numpy as np"] if "train_test_split(" in made else []
     return Loading(_sorted([*imports, *split, _NAMESPACE, "import torch"]), f"{code}\n\n\n{made}", alone=True)
 
@@ -101,6 +102,8 @@ def extracted(text: str, function: str, path: Path | None = None) -> tuple[list[
     hidden = any(_ours(inner) for node in body for inner in ast.walk(node))
     if hidden or "" in clear or _TAKEN & {name for node in body for name in _defined(node)}:
         return None
+    if any(map(_in_order, body)):
+        stand_ins = [_IN_ORDER.format(line.partition(" = ")[0]) for line in stand_ins]
     if path is not None and "__file__" in uses:
         stand_ins.insert(0, f"__file__ = {str(path)!r}")
     if path is not None and (near := [line for line in clear if _beside(path, line)]):
@@ -114,6 +117,8 @@ def extracted(text: str, function: str, path: Path | None = None) -> tuple[list[
 
 _FUTURE = "from __future__ import annotations"
 _STAND_IN = "SimpleNamespace"  # in the place of tw.Problem
+_IN_ORDER = """def {}(model, train, validation=None, test=None, **more):
+    return SimpleNamespace(model=model, train=train, validation=validation, test=test, **more)"""
 _DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -176,6 +181,12 @@ def _problem_alone(name: str, body: Sequence[ast.stmt]) -> bool:
     return problems == sum(isinstance(node, ast.Name) and node.id == name for node in nodes)
 
 
+def _in_order(node: ast.AST) -> bool:
+    """Whether a Problem in it is given parts by their order, which a namespace does not take."""
+    calls = (one for one in ast.walk(node) if isinstance(one, ast.Call) and one.args)
+    return any(getattr(one.func, "attr", getattr(one.func, "id", "")) == "Problem" for one in calls)
+
+
 def _beside(path: Path, line: str) -> bool:
     """Whether an import is of a file beside that one."""
     module = line.split()[1].partition(".")[0]
@@ -206,11 +217,11 @@ def samples(part):
 """.strip()
 
 
-def _parts(function: str, pairs: Mapping[str, Any], loss: str, data: str) -> str:
+def _parts(function: str, pairs: Mapping[str, Any], loss: str, data: str, model: str) -> str:
     """The lines that make `problem` of what the function returns, split as the study split it."""
     lines = [
         f"made = {function}()",
-        "dtype = next(p for p in made.model().parameters() if p.requires_grad).dtype",
+        f"dtype = next(p for p in {model}().parameters() if p.requires_grad).dtype",
         "",
         "",
         _SAMPLES,
@@ -234,5 +245,5 @@ def _parts(function: str, pairs: Mapping[str, Any], loss: str, data: str) -> str
         both = f"tuple(map(torch.cat, zip({own}, {given['validation']})))"
         given = {"pool": own if "validation" in drawn else both}
     given.pop("test", None)
-    fields = [f"{name}={value}" for name, value in {"model": "made.model", "loss": loss, **given}.items()]
+    fields = [f"{name}={value}" for name, value in {"model": model, "loss": loss, **given}.items()]
     return "\n".join([*lines, "problem = SimpleNamespace(", *(f"    {field}," for field in fields), ")"])

@@ -27,7 +27,7 @@ from ..formulas import Formula
 from ..losses import OfModel, fit
 from ..numbers import COUNT
 from ..plan.factors import Setting
-from ..plan.plan import plan
+from ..plan.plan import plan, with_models
 from ..population.batches import OwnBatches
 from ..population.block import EVALUATION_BATCH, Block, Task
 from ..population.sizing import block_size
@@ -99,7 +99,8 @@ def programs_of(
 ) -> Programs:
     """The programs of a plan of one seed without confirmation; `levels` as `plan` takes them."""
     single = plan(optimizers, rates, schedules, 1, epochs, confirmation=0, batch_sizes=[batch_size], **levels)
-    return Programs(single, prepare(load(problem)))
+    ready = prepare(load(problem))
+    return Programs(with_models(single, ready), ready)
 
 
 def averaged_members(programs: Programs, setting: Setting, kind: str, members: int, seed: int = 0) -> Ensemble:
@@ -109,7 +110,7 @@ def averaged_members(programs: Programs, setting: Setting, kind: str, members: i
         kind: "bagging", or "seeds" for members that all have all samples.
     """
     count = COUNT.check("members", members, PlanError)
-    problem = programs.problem
+    problem = programs.prepared(setting)
     data, validation = training_data(programs)
     classes = classes_of(problem, data)
     seeds = [seed + k for k in range(count)]
@@ -201,17 +202,19 @@ def train(
 
 def _blocks(programs: Programs, runs: Sequence[tuple[Setting, int]], samples: int) -> list[list[int]]:
     """The places of the runs, cut into blocks that share a program and fit the cache; enough for all cores."""
-    plan, problem = programs.plan, programs.problem
+    plan = programs.plan
     groups: dict[Program, list[int]] = {}
     for k, (setting, _) in enumerate(runs):
         groups.setdefault(programs.of(setting), []).append(k)
-    with torch.random.fork_rng(devices=[]):
-        outputs = problem.activations(built(problem))
-    inputs = sum(t[0].numel() for t in leaves(problem.validation.inputs))
+    inputs = sum(t[0].numel() for t in leaves(programs.problem.validation.inputs))
     states = max(plan.states_of(setting) for setting, _ in runs)
     blocks = []
     for places in groups.values():
-        batch = samples_per_step(plan.level(runs[places[0]][0], "batch_size"), samples)
+        first, _ = runs[places[0]]
+        problem = programs.prepared(first)
+        with torch.random.fork_rng(devices=[]):
+            outputs = problem.activations(programs.structure(first))
+        batch = samples_per_step(plan.level(first, "batch_size"), samples)
         size = block_size(problem.weights, states, int(batch * (outputs + inputs)))
         cuts = cut([plan.member(*runs[p]) for p in places], size, torch.get_num_threads() // len(groups))
         blocks += [[places[k] for k in one] for one in cuts]
@@ -224,7 +227,8 @@ def _block(
     plan, (setting, _) = programs.plan, runs[0]
     batch = samples_per_step(plan.level(setting, "batch_size"), rows.shape[1])
     batches = OwnBatches(*data, batch, rows, [seed for _, seed in runs])
-    task = Task(programs.problem.model, programs.gradients(plan.level(setting, "loss"), COMPILED), batches, validation)
+    loss, model = plan.level(setting, "loss"), plan.level(setting, "model")
+    task = Task(programs.prepared(setting).model, programs.gradients(loss, model, COMPILED), batches, validation)
     return Block(task, [plan.member(*run) for run in runs], plan.epochs)
 
 

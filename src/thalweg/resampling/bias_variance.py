@@ -30,11 +30,12 @@ from scipy import stats
 from torch import Tensor
 
 from .. import losses
-from ..engine.programs import Programs, built
+from ..engine.programs import Programs
 from ..errors import PlanError
 from ..formulas import Formula
 from ..numbers import Range
 from ..plan.factors import Setting
+from ..problem.checks import labelled
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared
@@ -155,20 +156,11 @@ def bias_variance(
     (True, True)
     """
 
-    def apart(declared: Problem) -> BiasVariance:
-        further = {"regularizers": regularizers, "hyperparameters": hyperparameters}
-        programs = programs_of(declared, optimizers, rates, schedules, epochs, batch_size, **further)
-        return taken_apart(programs, programs.plan.settings, members, noise)
-
     declared = load(problem)
-    if models is None:
-        return apart(declared)
-    if not isinstance(models, Mapping) or not models:
-        raise PlanError(f"models must map labels to functions that return a module, not {models!r}.")
-    by_model = {label: apart(replace(declared, model=model)) for label, model in models.items()}
-    rows = pd.concat([parts.rows.assign(model=label) for label, parts in by_model.items()], ignore_index=True)
-    rows.insert(0, "model", rows.pop("model"))
-    return replace(next(iter(by_model.values())), rows=rows)
+    declared = declared if models is None else replace(declared, model=labelled(models))
+    further = {"regularizers": regularizers, "hyperparameters": hyperparameters}
+    programs = programs_of(declared, optimizers, rates, schedules, epochs, batch_size, **further)
+    return taken_apart(programs, programs.plan.settings, members, noise)
 
 
 def taken_apart(
@@ -184,10 +176,11 @@ def taken_apart(
     classes_of(problem, data)
     level = _noise(problem.noise if noise is None else noise)
     resamples = torch.stack([resample(data.size, k) for k in range(count)])
-    module, rows = built(problem), []
-    size = max(1, 512 // count)
+    rows, size = [], max(1, 512 // count)
+    by_model = [list(one) for _, one in itertools.groupby(settings, lambda s: programs.plan.level(s, "model"))]
     # A few settings at a time: their members' weights are kept until they have answered.
-    for few in (settings[k : k + size] for k in range(0, len(settings), size)):
+    for few in (each[k : k + size] for each in by_model for k in range(0, len(each), size)):
+        module = programs.structure(few[0])
         runs = list(itertools.product(few, range(count)))
         outcome = train(programs, runs, resamples.repeat(len(few), 1), data, validation)
         for k, setting in enumerate(few):

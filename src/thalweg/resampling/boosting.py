@@ -29,6 +29,7 @@ from ..losses import get as loss_of
 from ..numbers import COUNT, Range
 from ..plan.factors import Setting
 from ..problem.declaration import Problem
+from ..problem.prepare import Prepared
 from ..regularizers.base import draw_seed
 from ..samples import Samples
 from .bagging import Outcome, classes_of, programs_of, train, training_data
@@ -83,8 +84,11 @@ def boosted(
 ) -> Ensemble:
     """The boosting whose candidates have those settings."""
     count, several = COUNT.check("members", members, PlanError), COUNT.check("draws", draws, PlanError)
+    if len({programs.plan.level(setting, "model") for setting in settings}) > 1:
+        raise PlanError("a boosting has one model, and these settings have several; name the optimizer to boost.")
+    problem = programs.prepared(settings[0])
     data, validation = training_data(programs)
-    classes = classes_of(programs.problem, data)
+    classes = classes_of(problem, data)
     weight = 1.0 if classes else 0.5
     if shrinkage is not None:
         weight = float(Range(0, 1, above=True).check("shrinkage", shrinkage, PlanError))
@@ -104,7 +108,7 @@ def boosted(
         runs = list(itertools.product(settings, numbers))
         rows = torch.stack([target.draw(number) for _, number in runs])
         outcome = train(programs, runs, rows, target.data, target.validation)
-        choice = target.choose(outcome, functools.partial(_answers, programs, outcome))
+        choice = target.choose(outcome, functools.partial(_answers, problem, outcome))
         if choice is None:
             break
         k, weight, measures = choice
@@ -119,7 +123,7 @@ def boosted(
         )
     state = {name: torch.cat([one[name] for one in states]) for name in states[0]}
     weights = torch.tensor([float(row["weight"]) for row in table], dtype=torch.float64)  # type: ignore[arg-type]
-    return assemble("boosting", programs.problem, state, weights, classes, pd.DataFrame(table), target.start)
+    return assemble("boosting", problem, state, weights, classes, pd.DataFrame(table), target.start)
 
 
 Choice = tuple[int, float, dict[str, float]]  # which candidate, what it counts, what it was worth
@@ -228,6 +232,6 @@ class _Values:
         return float(self.loss(torch.zeros_like(data[1]), data[1]))
 
 
-def _answers(programs: Programs, outcome: Outcome, inputs: Tensor) -> Tensor:
+def _answers(problem: Prepared, outcome: Outcome, inputs: Tensor) -> Tensor:
     """(candidates, samples, …) outputs on all training samples."""
-    return torch.cat(list(outputs_of(built(programs.problem), outcome.state, inputs)), dim=1)
+    return torch.cat(list(outputs_of(built(problem), outcome.state, inputs)), dim=1)

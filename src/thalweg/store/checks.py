@@ -279,6 +279,7 @@ _PLAN = {
     "looks": [{"seeds": SEVERAL, "epochs": POSITIVE, "swaps": FEW}],
     "confirmation_epochs": (NONE, POSITIVE),
     "losses": [(NONE, TEXT)],
+    "models": [LEVEL],
     "batch_sizes": [BATCH],
     "hyperparameters": Named([LEVEL[1:]]),
     **dict.fromkeys(("applies", "equations", "untuned"), Named([TEXT])),
@@ -305,7 +306,7 @@ _PLAN = {
     "groups": (NONE, _GROUPS),
 }
 _SESSION = {"started?": TEXT, "?": LEVEL}
-_PROGRAM = {"batch_size": BATCH, "loss": (NONE, TEXT), "seconds": SECONDS, "regularizer?": TEXT}
+_PROGRAM = {"batch_size": BATCH, "loss": (NONE, TEXT), "seconds": SECONDS, "regularizer?": TEXT, "model?": LEVEL}
 _RECIPE_RUN = {
     **dict.fromkeys(("optimizer", "schedule", "stage", "reason", "compared?"), TEXT),
     "lr": RATE,

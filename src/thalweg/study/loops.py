@@ -19,6 +19,7 @@ from ..problem.printed import base_of
 _UNKNOWN = {
     "losses": "its loss is its own: give each as one of hyperparameters, and read it from run.hyperparameters",
     "regularizers": "its steps are its own: give each as one of hyperparameters, and read it from run.hyperparameters",
+    "models": "its model is its own: give each as one of hyperparameters, and read it from run.hyperparameters",
     "groups": "its model is its own: give run.optimizer groups of parameters",
     "minutes": "what a run takes is not known before one has run; give fewer settings, or budget='halving'",
     "until": "what a run takes is not known before one has run; give fewer settings, or budget='halving'",

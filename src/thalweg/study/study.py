@@ -25,10 +25,11 @@ from ..plan.factors import FULL, STORED_BATCH_SIZE, factor
 from ..plan.folds import check_unwatched
 from ..plan.folds import folds as cut
 from ..plan.groups import resolved
-from ..plan.plan import GROW, REFINE, Plan, checked, plan
+from ..plan.plan import GROW, REFINE, Plan, checked, plan, with_models
 from ..plan.points import GRID
 from ..plan.stored import FULL_BUDGET, as_now
 from ..problem import trust as trusted
+from ..problem.checks import labelled
 from ..problem.declaration import Problem
 from ..problem.find import declared as found
 from ..problem.loop import Loop
@@ -257,6 +258,7 @@ def compare(
     ask: Ask | None = None,
     callbacks: Sequence[Any] | None = None,
     groups: Any = None,
+    models: Mapping[Any, Callable[[], Any]] | Sequence[Callable[[], Any]] | None = None,
 ) -> Study:
     """Train every optimizer at every level of every other factor, for every seed, as populations.
 
@@ -340,6 +342,9 @@ def compare(
             ``{"params": […], "rate_factor": 0.1}``; or ``"file.py:function"``. A group names any hyperparameter of the
             optimizers, or a factor on what the run has (``rate_factor``, ``weight_decay_factor``, …), and schedules
             multiply either; an optimizer that lacks a hyperparameter goes without it. See `thalweg.plan.groups`.
+        models: label → function that returns a fresh module, or a list of such functions, in place of the problem's
+            own: with and without batch norm or dropout in one study, each trained on the same samples. The same as a
+            `tw.Problem` whose `model` is that mapping; one that is found by name is found again when it is resumed.
 
     Raises:
         PlanError, ProblemError: the arguments do not fit together.
@@ -365,6 +370,8 @@ def asked(given: Mapping[str, Any]) -> tuple[Problem | Loop, Plan, Prepared | Lo
 
     check_batched(given["batched"])
     declared = found(given["problem"])
+    if given.get("models") is not None and not isinstance(declared, Loop):
+        declared = found(replace(declared, model=labelled(given["models"]), source={}))
     if isinstance(declared, Loop):
         return declared, loop_plan(given, declared), declared
     names = [name for name in inspect.signature(plan).parameters if name in given]
@@ -373,6 +380,7 @@ def asked(given: Mapping[str, Any]) -> tuple[Problem | Loop, Plan, Prepared | Lo
     if isinstance(declared.train, DataLoader):
         planned = _for_loader(planned, given["batch_sizes"])
     ready = prepare(declared)
+    planned = with_models(planned, ready)
     if given["folds"] is not None:
         check_unwatched(planned["schedule"], planned["regularizer"])
         planned = checked(replace(planned, folds=cut(given["folds"], ready, declared.seed)))
@@ -430,10 +438,27 @@ def _for_loader(planned: Plan, batch_sizes: Sequence[int | str] | None) -> Plan:
 
 def _check_further(planned: Plan, ready: Prepared) -> None:
     """Refuse a metric, losses, regularizers and batch sizes that do not fit the problem."""
-    from ..engine.programs import built, with_frozen
-
+    if planned["model"].varied and planned.groups is not None:
+        raise PlanError("groups name parameters of one model, and models are several; leave one of them out.")
     if planned.criterion.metric not in (names := ["loss", *ready.metrics]):
         raise PlanError(unknown("metric of this problem", planned.criterion.metric, names))
+    for one in ready.models.values() or [ready]:
+        _check_model(planned, one)
+    if isinstance(ready.train, DataLoader) or not planned["batch_size"].varied:
+        return
+    fewest = planned.folds and min(len(train) for train, _ in planned.folds.rows(ready))
+    samples = fewest or ready.train.size
+    for size in planned.batch_sizes:
+        if size != FULL and int(size) >= samples:
+            raise PlanError(
+                f"batch size {size} is all {samples:,} training samples or more; give {FULL!r} for all of them."
+            )
+
+
+def _check_model(planned: Plan, ready: Prepared) -> None:
+    """Refuse losses, regularizers and optimizers that do not fit the problem's model."""
+    from ..engine.programs import built, with_frozen
+
     for regularizer in planned["regularizer"].objects.values():
         for part in regularizer.parts if regularizer is not None else ():
             for loss in planned["loss"].objects.values():
@@ -451,15 +476,6 @@ def _check_further(planned: Plan, ready: Prepared) -> None:
             if planned.groups is not None:
                 given = planned.groups.of_torch(given, list(parameters), rule, rule.hyperparameters)
             rule.build(given)
-    if isinstance(ready.train, DataLoader) or not planned["batch_size"].varied:
-        return
-    fewest = planned.folds and min(len(train) for train, _ in planned.folds.rows(ready))
-    samples = fewest or ready.train.size
-    for size in planned.batch_sizes:
-        if size != FULL and int(size) >= samples:
-            raise PlanError(
-                f"batch size {size} is all {samples:,} training samples or more; give {FULL!r} for all of them."
-            )
 
 
 def resume(

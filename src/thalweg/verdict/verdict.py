@@ -318,8 +318,8 @@ def _ranked_by(plan: Plan, members: pd.DataFrame, by_metric: str) -> Criterion:
 def seconds_per_step(plan: Plan, costs: Mapping[str, Any], setting: Setting) -> float:
     """What a step of one run costs: its share of the batched program, and its optimizer's update."""
     for program in costs.get("programs", ()):
-        names = ("batch_size", "loss", "regularizer")
-        if all(plan.level(setting, name) == program.get(name, "none") for name in names):
+        usual = {"batch_size": None, "loss": None, "regularizer": "none", "model": None}  # of older stores
+        if all(plan.level(setting, name) == program.get(name, level) for name, level in usual.items()):
             return program["seconds"] + costs.get("update_seconds", {}).get(setting.optimizer, math.nan)
     return costs.get("seconds_per_step", {}).get(setting.optimizer, math.nan)
 
