@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import thalweg as tw
 from thalweg.errors import ProblemError, ThalwegError, UsageError
 from thalweg.landscapes.slices import Slices, filter_normalised
+from thalweg.pictures.style import WRAP
 from thalweg.probes.landscape import Landscape
 from thalweg.study.study import Study
 

@@ -92,9 +92,9 @@ def surface_to_turn() -> go.Figure:
 def race_in_a_ravine() -> go.Figure:
     """Who overshoots? Rules that accumulate gradients shoot past the minimum, at 0.05, far up the other side.
 
-    The others stop at once, or soon behind it. Rules with a rate for each coordinate, adagrad to adamw, turn into the
-    ravine; sgd, momentum and nesterov swing across it first. Each has the rate that is best for it, and adadelta, whose
-    steps begin tiny, is still on its way to the cliff.
+    The others stop at once, or soon behind it. Rules with a rate for each coordinate, adagrad to adamw, go along the
+    ravine from the first step on; sgd, momentum and nesterov swing from wall to wall. Each has the rate that is best
+    for it; adadelta is still on its way to the cliff at the end.
     """
     rates, said = tuned("ravine", tw.formulas.CLASSIC, steps=60)
     path = tw.descend("ravine", optimizer=rates, steps=60)

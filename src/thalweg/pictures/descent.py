@@ -62,7 +62,9 @@ def lines_of(path: Any, panels: bool = True) -> list[Line]:
     by_rule = optimizers > 1 or len(set(labels.values())) == 1
     by_name = styles(path.optimizers) if by_rule else plain_styles(labels.values())
     return [
-        Line(label, rule, style, place[2], path.all_points[place], path.all_losses[place], int(path.all_diverged[place]))
+        Line(
+            label, rule, style, place[2], path.all_points[place], path.all_losses[place], int(path.all_diverged[place])
+        )
         for place, label in labels.items()
         for rule in [path.optimizers[place[1]]]
         for style in [by_name[rule if by_rule else label]]

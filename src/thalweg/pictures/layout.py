@@ -37,19 +37,24 @@ TEMPLATE = go.layout.Template(
 )
 
 
-def panels(rows: int = 1, cols: int = 1, titles: Sequence[str] | None = None, **more: Any) -> go.Figure:
+def panels(
+    rows: int = 1, cols: int = 1, titles: Sequence[str] | None = None, *, compact: bool = False, **more: Any
+) -> go.Figure:
     """A figure of panels; titles read row by row, may be marked up, and are broken where a panel is too narrow.
+
+    `compact` is for narrow pages.
 
     >>> figure = panels(cols=4, titles=[bold("adam(beta1=0.5, beta2=0.9)")])
     >>> figure.layout.annotations[0].text
     '<b>adam(beta1=0.5,<br />beta2=0.9)</b>'
     """
     widths = more.get("column_widths") or [1] * cols
-    rooms = [int(_TITLES * width / sum(widths)) for width in widths]
+    rooms = [int((_TITLES / 2 if compact else _TITLES) * width / sum(widths)) for width in widths]
     if titles:
-        titles = [WRAP.join(broken(title, rooms[k % cols])) for k, title in enumerate(titles)]
+        parts = [(part, rooms[k % cols]) for k, title in enumerate(titles) for part in [title.split("<br>")]]
+        titles = [WRAP.join(line for one in lines for line in broken(one, room)) for lines, room in parts]
     figure = make_subplots(rows, cols, subplot_titles=titles, **more)
-    return figure.update_annotations(font={"size": 13, "color": INK})
+    return figure.update_annotations(font={"size": 11.5 if compact else 13, "color": INK}, align="left")
 
 
 def bold(words: str) -> str:

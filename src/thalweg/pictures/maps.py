@@ -71,7 +71,7 @@ def _coloured_curve(basins: Any) -> list[go.Scatter]:
         line(x, np.where(basins.labels == k, y, np.nan), _tint(k), 5, showlegend=False, hoverinfo="x")
         for k in range(-1, len(basins.minima))
     ]
-    return [curve(basins.surface, float(x[0]), float(x[-1])), *parts]
+    return [*curve(basins.surface, float(x[0]), float(x[-1])), *parts]
 
 
 def _tint(minimum: int) -> str:
