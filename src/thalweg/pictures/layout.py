@@ -19,7 +19,7 @@ _AXIS |= {"tickfont": _WORDS | {"size": 12}, "title": {"font": _WORDS, "standoff
 _SPACE_AXIS = _LINES | {"zerolinecolor": GRID, "showbackground": False, "showspikes": False}
 _SPACE_AXIS |= {"tickfont": _WORDS | {"size": 11}, "title": {"font": _WORDS}}
 LINE = 17  # pixels of a line of a title or a note
-_TITLES, _NOTES = 96, 114  # letters in a row of panel titles, and in a line of a note
+_TITLES, _NARROW, _NOTES = 96, 40, 114  # letters in a row of panel titles, in a narrow one, and in a line of a note
 _LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yanchor": "bottom", "yref": "container"}
 _LEGEND |= {"font": {"color": INK, "size": 13}, "bgcolor": "rgba(0,0,0,0)"}
 TEMPLATE = go.layout.Template(
@@ -49,7 +49,7 @@ def panels(
     '<b>adam(beta1=0.5,<br />beta2=0.9)</b>'
     """
     widths = more.get("column_widths") or [1] * cols
-    rooms = [int((_TITLES / 2 if compact else _TITLES) * width / sum(widths)) for width in widths]
+    rooms = [int((_NARROW if compact else _TITLES) * width / sum(widths)) for width in widths]
     if titles:
         parts = [(part, rooms[k % cols]) for k, title in enumerate(titles) for part in [title.split("<br>")]]
         titles = [WRAP.join(line for one in lines for line in broken(one, room)) for lines, room in parts]

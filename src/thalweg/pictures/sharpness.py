@@ -66,7 +66,7 @@ def sharpness(
             figure.add_trace(points(*each, style, 8, name=name, legendgroup=level, showlegend=False), row=2, col=3)
     for column, measure in enumerate(measures, 1):
         if (table[measure] > 0).all():
-            figure.update_yaxes(row=1, col=column, **log_axis(*_ends(table[measure])))
+            figure.update_yaxes(row=1, col=column, **log_axis(*_ends(table[measure]), most=6))
     ends = [-0.5, len(order) - 0.5]
     figure.update_xaxes(title_text=text(factor), type="category", range=ends, row=1)
     for column, (_, words) in enumerate(_LINES.values(), 1):
