@@ -19,6 +19,7 @@ from thalweg.gallery.computed import Embeddings, Fits, Walks
 from thalweg.landscapes import path as paths
 from thalweg.language import language
 from thalweg.pictures.page import page
+from thalweg.pictures.rates import rate_table
 from thalweg.pictures.still import images
 from thalweg.pictures.style import PAPER
 
@@ -143,9 +144,85 @@ def test_momentum_calms_the_zigzag_and_comes_farther() -> None:
 def test_rates_of_a_race_hold() -> None:
     """No rule comes back out of the minimum, as adadelta did at a rate that looked best up to the last frame."""
     rates = drawn("race-in-a-ravine")["rates"]
-    long = tw.descend("ravine", optimizer=rates, steps=480).all_losses[0, :, 0]
-    assert (long[:, 120:].max(axis=-1) <= 1.1 * long[:, 120]).all()
+    long = tw.descend("ravine", optimizer=rates, steps=240).all_losses[0, :, 0]
+    assert (long[:, 60:].max(axis=-1) <= 1.1 * long[:, 60]).all()
     assert (long[:, -1] < long.min() + 0.02).all()
+
+
+def test_accumulated_gradients_overshoot_and_a_rate_for_each_coordinate_goes_along() -> None:
+    """What the words beside the race say: who shoots past the minimum, who swings across the ravine first."""
+    path = drawn("race-in-a-ravine")["path"]
+    assert isinstance(path, paths.Path)
+    points = dict(zip(path.optimizers, path.points, strict=True))
+    farthest = {name: at[:, 0].max() for name, at in points.items()}
+    assert min(farthest[name] for name in ("momentum", "nesterov", "adam", "adamw")) > 2.5
+    assert max(farthest[name] for name in ("sgd", "adagrad", "adadelta", "rmsprop")) < 1.5
+    assert farthest["adadelta"] < -1, "still before the cliff"
+    for name, at in points.items():
+        along, across = np.abs(at[1] - at[0])
+        wall = (at[: int((at[:, 0] > -1).argmax()) or None, 1] < -0.6).any()
+        if name in ("sgd", "momentum", "nesterov"):
+            assert across > 5 * along, name
+            assert wall, "on the other side before the cliff"
+        else:
+            assert along == pytest.approx(across, rel=0.05), name
+
+
+def test_a_rate_for_each_coordinate_leads_past_a_saddle() -> None:
+    path = drawn("race-from-a-saddle")["path"]
+    assert isinstance(path, paths.Path)
+    nearest, moved = ({}, {})
+    for name, at, losses in zip(path.optimizers, path.points, path.losses, strict=True):
+        nearest[name] = np.linalg.norm(at, axis=1).min()
+        moved[name] = int((losses < -0.5).argmax()) or np.inf
+    assert max(nearest[name] for name in ("sgd", "momentum", "nesterov")) < 0.1
+    assert min(nearest[name] for name in ("adagrad", "adadelta", "rmsprop", "adam", "adamw")) > 0.9
+    assert min(moved, key=lambda name: moved[name]) == "rmsprop"
+    ends = dict(zip(path.optimizers, path.points, strict=True))
+    assert abs(ends["sgd"][-1]).max() < 0.4, "hardly left"
+    assert np.linalg.norm(ends["adadelta"][-1] - ends["adadelta"][0]) < 0.05
+    seen = np.abs(ends["adam"]).max(axis=1) < 2
+    assert np.abs(ends["adam"] - ends["adamw"])[seen].max() < 0.02
+
+
+@pytest.mark.slow
+def test_the_smaller_the_batch_the_flatter_but_not_the_better() -> None:
+    figure = drawn("sharp-and-flat-minima")["figure"]
+    assert isinstance(figure, go.Figure)
+    means = {(t.name.split(":")[0], t.yaxis): t.y[0] for t in figure.data if f"{t.name}".endswith(": mean")}
+    small, middle, full = ([means[size, axis] for axis in ("y", "y2", "y3")] for size in ("16", "128", "full"))
+    assert small[0] < 0.6 * middle[0] < 0.6 * full[0]
+    assert small[2] == pytest.approx(middle[2], rel=0.05)
+    assert full[2] > 1.2 * middle[2]
+    study = drawn("sharp-and-flat-minima")["study"]
+    assert isinstance(study, tw.Study)
+    runs = study.table().query("stage == 'confirmation'").groupby(["batch_size", "lr"])["train_loss"].mean()
+    assert runs.loc["full"].min() > 5 * runs.loc["128"].min(), "has not come as far"
+    relative = {t.name: np.array(t.y) for t in figure.data if t.yaxis == "y5"}
+    for end in (0, -1):
+        assert relative["16"][end] > relative["128"][end] > relative["full"][end]
+
+
+def test_only_the_ramp_is_no_factor() -> None:
+    factors = drawn("schedules")["factors"]
+    assert isinstance(factors, dict)
+    colours = [trace.line.color for trace in PICTURES["schedules"].make().data]
+    assert [name for name, colour in zip(factors, colours, strict=True) if colour != colours[0]] == [
+        "ramp (a momentum)"
+    ]
+    assert (factors["ramp (a momentum)"][0], factors["constant"][0]) == (0.5, 1)
+
+
+def test_rules_come_equally_far_at_rates_of_their_own() -> None:
+    study = drawn("rate-sensitivity")["study"]
+    assert isinstance(study, tw.Study)
+    table = rate_table(study.table())
+    best = table.loc[table.groupby("optimizer")["mean"].idxmin()].set_index("optimizer")
+    expected = {"sgd": 1, "momentum": 0.1, "rmsprop": 0.01, "adam": 0.01}
+    assert best["lr"].to_dict() == pytest.approx(expected)
+    assert best["mean"].max() < 1.2 * best["mean"].min()
+    diverged = table[np.isclose(table["lr"], 1)].set_index("optimizer")["diverged"]
+    assert (diverged > 0).to_dict() == {"sgd": False, "momentum": False, "rmsprop": True, "adam": True}
 
 
 def test_a_higher_rate_is_slower_again_and_too_high_a_one_rises() -> None:

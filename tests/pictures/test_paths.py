@@ -109,11 +109,46 @@ def test_a_race_moves_every_path_to_its_end(race: Path) -> None:
     for step in (0, 7, 40):
         shown = figure.frames[step].data[place]
         np.testing.assert_allclose(shown.x, race.points[6, : step + 1, 0], rtol=1e-6)
-        assert list(shown.marker.size) == [0] * step + [11]
+        assert list(shown.marker.size) == [0] * step + [10]
     assert figure.layout.yaxis2.type == "log"
     few = tw.descend("ravine", optimizer="adam", lr=0.1, steps=500).picture("race")
     assert len(few.frames) == 60
     assert few.frames[-1].name == "500"
+
+
+def test_groups_of_a_race_have_maps_of_their_own(race: Path) -> None:
+    first, others = list(tw.formulas.CLASSIC[:3]), list(tw.formulas.CLASSIC[3:])
+    figure = race.picture("race", groups={"these": first, "those": others})
+    assert [note.text for note in figure.layout.annotations] == ["<b>these</b>", "<b>those</b>"]
+    for names, (walks, falls) in ((first, ("x", "x3")), (others, ("x2", "x4"))):
+        for name in names:
+            assert [trace.xaxis or "x" for trace in named(figure, name)] == [walks, falls]
+    places = {name: [k for k, trace in enumerate(figure.data) if trace.name == name] for name in ("adam", "minimum")}
+    assert max(places["minimum"]) > places["adam"][0], "rings lie over paths"
+    walk = figure.frames[7].data[figure.frames[7].traces.index(places["adam"][0])]
+    np.testing.assert_allclose(walk.x, race.points[6, :8, 0], rtol=1e-6)
+    with pytest.raises(ValueError, match="give each of sgd, momentum"):
+        race.picture("race", groups={"these": first})
+
+
+def test_a_race_shows_those_that_come_back() -> None:
+    """Paths that end in sight are drawn whole, up to a quarter more than the surface's bounds."""
+    wide = tw.descend("ravine", optimizer="adam", lr=1.33, steps=60)
+    left, right = wide.surface.bounds[0]
+    assert wide.points[:, 0].max() > right
+    across = wide.picture("race").layout.xaxis.range
+    assert across[0] == left
+    assert wide.points[:, 0].max() < across[1] <= right + (right - left) / 4
+    gone = tw.descend("saddle", start=[1.5, 0.1], optimizer="sgd", lr=0.1, steps=60)
+    assert tuple(gone.picture("race").layout.yaxis.range) == gone.surface.bounds[1]
+
+
+def test_values_that_differ_by_rounding_share_a_level() -> None:
+    """Along the diagonals of a saddle the loss is 0, but for the last digit; its level line is straight."""
+    _, _, values = ground.heights(tw.landscapes.surface("saddle"))
+    shares = ground.ranks(values)
+    assert set(np.diag(shares)) == set(np.diag(shares[::-1])) == {0.5}
+    assert ground.ranks(np.array([3.0, 3.0, 3.0])).tolist() == [0.5, 0.5, 0.5]
 
 
 def test_a_surface_without_a_bottom_does_not_flatten_the_race() -> None:

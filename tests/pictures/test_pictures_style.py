@@ -66,3 +66,25 @@ def test_numbers_have_four_digits_and_a_real_minus(value: float, written: str):
 
 def test_durations_change_units():
     assert [numbers.duration(one) for one in (9.996e-4, 1.5, float("inf"))] == ["1.00 ms", "1.50 s", "∞"]
+
+
+def test_long_notes_are_broken_where_a_line_is_full_and_make_room():
+    note = "each at the best of 49 rates that do not leave the minimum again; " * 4
+    lines = layout.heading("a", note)["subtitle"]["text"].split(style.WRAP)
+    assert len(lines) == 3
+    assert " ".join(lines) == note.strip()
+    korean = layout.heading("a", "최솟값을 다시 떠나지 않는 학습률 가운데 가장 좋은 것이다. " * 4)["subtitle"]["text"]
+    assert korean.count(style.WRAP) == 2, "its letters are twice as wide"
+    one, three = (layout.headed(layout.dress(go.Figure(), 300), "a", words).layout for words in ("short", note))
+    assert three.height - one.height == three.margin.t - one.margin.t == 2 * layout.LINE
+
+
+def test_rows_whose_titles_are_broken_stay_as_high_as_they_are():
+    def heights(title: str) -> list[float]:
+        figure = layout.panels(2, 4, [title] * 8, vertical_spacing=0.2)
+        for place in range(8):
+            figure.add_scatter(y=[1, 2], row=place // 4 + 1, col=place % 4 + 1)
+        inside = (made := layout.dress(figure, 500).layout).height - made.margin.t - made.margin.b
+        return [inside * (axis.domain[1] - axis.domain[0]) for axis in figure.select_yaxes()]
+
+    assert heights("adam(beta1=0.5, beta2=0.9)") == pytest.approx(heights("adam"), abs=0.5)

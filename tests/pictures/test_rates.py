@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from thalweg.pictures.rates import SPAN, rate_table, rates
+from thalweg.pictures.still import Drawing
 from thalweg.pictures.style import style_of
 
 GRID = (1e-3, 1e-2, 1e-1)
@@ -103,6 +104,33 @@ def test_the_choice_is_ringed_and_the_band_is_named():
     band = next(trace for trace in figure.data if trace.name == "band")
     assert band.x == (1e-3, 1e-2, 1e-2, 1e-3, None)
     assert band.y == (0.3, 0.1, 0.2, 0.5, None)
+
+
+def test_the_legend_has_what_is_there():
+    one = TABLE[TABLE["schedule"] == "cosine"]
+    figure = rates(one, CHOSEN)
+    shown = [trace.name for trace in figure.data if trace.showlegend is not False]
+    assert "other schedules" in [trace.name for trace in rates(TABLE, CHOSEN).data]
+    assert "other schedules" not in shown
+    assert "schedule cosine, mean of 2 seeds" in shown
+    assert [note.text for note in figure.layout.annotations] == ["<b>adam</b>", "<b>sgd</b>"]
+    assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("learning rate", "validation loss")
+
+
+@pytest.mark.parametrize(("columns", "compact", "width"), [(4, False, 760), (2, True, 342)])
+def test_titles_of_variants_keep_apart(columns: int, compact: bool, width: int):
+    names = ["adam", "adam(beta1=0.5, beta2=0.9)", "adam(beta1=0.8, beta2=0.99)", "adamw(beta1=0.5, beta2=0.9)"]
+    tables = [TABLE[TABLE["optimizer"] == "adam"].assign(optimizer=name) for name in names]
+    chosen = dict.fromkeys(names, (1e-2, "cosine"))
+    figure = rates(pd.concat(tables), chosen, columns=columns, compact=compact).update_layout(width=width)
+    drawing = Drawing(figure)
+    drawing.image()
+    boxes = [axes._left_title.get_window_extent() for axes in drawing.panels.values()]
+    assert len(boxes) == 4
+    assert not any(one.overlaps(other) for k, one in enumerate(boxes) for other in boxes[k + 1 :])
+    assert not any(box.overlaps(axes.bbox) for box in boxes for axes in drawing.panels.values())
+    plain = rates(TABLE, CHOSEN, columns=2).layout
+    assert figure.layout.margin.t == plain.margin.t + 17
 
 
 def test_points_that_differ_in_more_than_their_rate_are_not_joined():

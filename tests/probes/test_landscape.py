@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import thalweg as tw
 from thalweg.errors import ProblemError, ThalwegError, UsageError
 from thalweg.landscapes.slices import Slices, filter_normalised
+from thalweg.pictures.style import WRAP
 from thalweg.probes.landscape import Landscape
 from thalweg.study.study import Study
 
@@ -345,7 +346,7 @@ def test_pictures() -> None:
     ground, *_ = figure.data
     np.testing.assert_allclose(ground.z, np.log10(found.losses))
     np.testing.assert_array_equal(figure.data[2].x, found.path[:, 0])  # pyright: ignore[reportOptionalSubscript]
-    assert found.note in figure.layout.title.subtitle.text.replace("&#x27;", "'")
+    assert found.note in figure.layout.title.subtitle.text.replace(WRAP, " ").replace("&#x27;", "'")
     turned = found.picture(surface=True)
     np.testing.assert_allclose(turned.data[1].z, np.log10(found.path_losses))
     line = tw.landscape(model, PICTURES, to=states[0], points=5)

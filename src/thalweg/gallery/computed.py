@@ -28,7 +28,9 @@ def catalogue() -> list[dict[str, Any]]:
 
 
 _LONG_LABELS = ("lambda", "multiplicative", "chained", "sequential")
+MOMENTA = ("ramp",)  # schedules of the momentum, whose values are no factors of the rate
 _EXAMPLES = {
+    "polynomial": "polynomial(power=2)",
     "exponential": "exponential(gamma=0.97)",
     "exponential_decay": "exponential_decay(k=0.03)",
     "inverse_time": "inverse_time(k=0.1)",
@@ -45,7 +47,8 @@ def every_schedule(steps: int) -> dict[str, np.ndarray]:
     for name in schedules.names():
         one = schedules.get(_EXAMPLES[name]) if name in _EXAMPLES else schedules.example(name)
         values = _plateau(one, steps) if one.closed else one.factor(np.arange(steps), steps)
-        factors[name if name in _LONG_LABELS else one.label] = values
+        label = name if name in _LONG_LABELS else one.label
+        factors[f"{label} ({say('a momentum')})" if name in MOMENTA else label] = values
     return factors
 
 

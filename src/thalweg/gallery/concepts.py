@@ -70,5 +70,7 @@ def rule_table() -> go.Figure:
 
 
 def schedules() -> go.Figure:
-    """Every schedule over 100 steps: what it multiplies the learning rate by."""
-    return schedule_grid(every_schedule(steps=100), "Every schedule, over 100 steps")
+    """Every schedule over 100 steps: what it multiplies the learning rate by; ramp alone is the momentum itself."""
+    factors = every_schedule(steps=100)
+    note = "Blue: what the learning rate is multiplied by. Orange: ramp is not a factor, but the value of a momentum."
+    return schedule_grid(factors, "Every schedule, over 100 steps", note, other=[k for k in factors if "ramp" in k])

@@ -90,21 +90,34 @@ def surface_to_turn() -> go.Figure:
 
 
 def race_in_a_ravine() -> go.Figure:
-    """All classic rules race down a ravine with a cliff, each at its own best rate."""
-    rates, said = tuned("ravine", tw.formulas.CLASSIC, steps=120)
-    path = tw.descend("ravine", optimizer=rates, steps=120)
-    return path.picture("race", title="A race down a ravine with a cliff", said=said)
+    """Who overshoots? Rules that accumulate gradients shoot past the minimum, at 0.05, far up the other side.
+
+    The others stop at once, or soon behind it. Rules with a rate for each coordinate, adagrad to adamw, go along the
+    ravine from the first step on; sgd, momentum and nesterov swing from wall to wall. Each has the rate that is best
+    for it; adadelta is still on its way to the cliff at the end.
+    """
+    rates, said = tuned("ravine", tw.formulas.CLASSIC, steps=60)
+    path = tw.descend("ravine", optimizer=rates, steps=60)
+    groups = {
+        "Along the gradient": ["sgd", "adagrad", "adadelta", "rmsprop"],
+        "Along accumulated gradients": ["momentum", "nesterov", "adam", "adamw"],
+    }
+    return path.picture("race", groups=groups, title="A race down a ravine with a cliff", said=said)
 
 
 def race_from_a_saddle() -> go.Figure:
-    """The same rules leave a saddle, all from almost the level middle and at one rate.
+    """The same rules leave a saddle, all at one rate: sgd, momentum and nesterov run into its level middle and linger.
 
-    RMSprop leaves first, because it divides by the size of the gradients: the slope that leads away is tiny at the
-    beginning. Plain descent has hardly left when the race ends.
+    A rate for each coordinate leads past it, because it divides by the size of the gradients, and the slope that leads
+    away is tiny at the beginning. RMSprop leaves first; sgd has hardly left when the race ends.
     """
     path = tw.descend("saddle", start=[1.5, 0.001], optimizer=tw.formulas.CLASSIC, lr=0.05, steps=60)
-    said = "Adadelta's own rate is 1, so here it barely moves."
-    return path.picture("race", title="A race from a saddle", said=said)
+    groups = {
+        "One rate for all coordinates": ["sgd", "momentum", "nesterov"],
+        "A rate for each coordinate": ["adagrad", "adadelta", "rmsprop", "adam", "adamw"],
+    }
+    said = "Adadelta's own rate is 1, so here it stays at the start; adamw decays so little that it runs on adam."
+    return path.picture("race", groups=groups, title="A race from a saddle", said=said)
 
 
 def basins() -> go.Figure:

@@ -34,7 +34,10 @@ def early_stopping() -> go.Figure:
 
 
 def rate_sensitivity() -> go.Figure:
-    """How wide the valley is matters as much as how deep: the loss of four rules over eleven rates, in one study."""
+    """A rate that suits one rule ruins another: four rules come equally far, each at the best of the same eleven rates.
+
+    That is 0.01 for rmsprop and adam, 0.1 for momentum and 1 for sgd; at 1, rmsprop and adam diverge.
+    """
     rules = ["sgd", "momentum", "rmsprop", "adam"]
     study = tw.compare(
         "breast-cancer",

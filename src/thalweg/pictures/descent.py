@@ -28,6 +28,7 @@ class Line:
 
     Attributes:
         label: what tells it from the others: optimizer, rate, start.
+        optimizer: its label.
         style: how it is drawn.
         rate: which of the rates, for pictures with a panel for each.
         points: (steps + 1, dimensions), NaN from divergence on.
@@ -36,6 +37,7 @@ class Line:
     """
 
     label: str
+    optimizer: str
     style: Style
     rate: int
     points: np.ndarray
@@ -60,9 +62,12 @@ def lines_of(path: Any, panels: bool = True) -> list[Line]:
     by_rule = optimizers > 1 or len(set(labels.values())) == 1
     by_name = styles(path.optimizers) if by_rule else plain_styles(labels.values())
     return [
-        Line(label, style, place[2], path.all_points[place], path.all_losses[place], int(path.all_diverged[place]))
+        Line(
+            label, rule, style, place[2], path.all_points[place], path.all_losses[place], int(path.all_diverged[place])
+        )
         for place, label in labels.items()
-        for style in [by_name[path.optimizers[place[1]] if by_rule else label]]
+        for rule in [path.optimizers[place[1]]]
+        for style in [by_name[rule if by_rule else label]]
     ]
 
 

@@ -32,8 +32,11 @@ def ranks(values: np.ndarray) -> np.ndarray:
     >>> ranks(np.array([1.0, 100.0, 10.0, 1000.0])).tolist()
     [0.0, 0.6666666666666666, 0.3333333333333333, 1.0]
     """
-    flat = np.sort(values[np.isfinite(values)], axis=None)
-    return np.interp(values, flat, np.linspace(0, 1, flat.size))
+    finite = values[np.isfinite(values)]
+    step = 1e-9 * np.ptp(finite) or 1.0  # nearer than that they are equal, and share the middle of their ranks
+    different, counts = np.unique(np.round(finite / step), return_counts=True)
+    middles = np.cumsum(counts) - (counts + 1) / 2
+    return np.interp(np.round(values / step), different, middles / max(1, finite.size - 1))
 
 
 def levels(surface: Any, in_legend: bool = False, bounds: Any = None) -> list[go.Contour | go.Scatter]:

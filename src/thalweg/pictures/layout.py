@@ -11,13 +11,15 @@ from plotly.subplots import make_subplots
 
 from ..language import mark, say
 from .numbers import short
-from .style import FONT, GRID, INK, MUTED, PAPER, text
+from .style import FONT, GRID, INK, MUTED, PAPER, WRAP, broken, plain, text
 
 _LINES, _WORDS = {"gridcolor": GRID, "linecolor": GRID}, {"color": MUTED, "size": 13}
 _AXIS = _LINES | {"zeroline": False, "ticks": "", "automargin": True, "exponentformat": "power"}
 _AXIS |= {"tickfont": _WORDS | {"size": 12}, "title": {"font": _WORDS, "standoff": 8}, "minor": {"showgrid": False}}
 _SPACE_AXIS = _LINES | {"zerolinecolor": GRID, "showbackground": False, "showspikes": False}
 _SPACE_AXIS |= {"tickfont": _WORDS | {"size": 11}, "title": {"font": _WORDS}}
+LINE = 17  # pixels of a line of a title or a note
+_TITLES, _NARROW, _NOTES = 96, 40, 114  # letters in a row of panel titles, in a narrow one, and in a line of a note
 _LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yanchor": "bottom", "yref": "container"}
 _LEGEND |= {"font": {"color": INK, "size": 13}, "bgcolor": "rgba(0,0,0,0)"}
 TEMPLATE = go.layout.Template(
@@ -35,10 +37,24 @@ TEMPLATE = go.layout.Template(
 )
 
 
-def panels(rows: int = 1, cols: int = 1, titles: Sequence[str] | None = None, **more: Any) -> go.Figure:
-    """A figure of panels; titles read row by row, and may be marked up."""
+def panels(
+    rows: int = 1, cols: int = 1, titles: Sequence[str] | None = None, *, compact: bool = False, **more: Any
+) -> go.Figure:
+    """A figure of panels; titles read row by row, may be marked up, and are broken where a panel is too narrow.
+
+    `compact` is for narrow pages.
+
+    >>> figure = panels(cols=4, titles=[bold("adam(beta1=0.5, beta2=0.9)")])
+    >>> figure.layout.annotations[0].text
+    '<b>adam(beta1=0.5,<br />beta2=0.9)</b>'
+    """
+    widths = more.get("column_widths") or [1] * cols
+    rooms = [int((_NARROW if compact else _TITLES) * width / sum(widths)) for width in widths]
+    if titles:
+        parts = [(part, rooms[k % cols]) for k, title in enumerate(titles) for part in [title.split("<br>")]]
+        titles = [WRAP.join(line for one in lines for line in broken(one, room)) for lines, room in parts]
     figure = make_subplots(rows, cols, subplot_titles=titles, **more)
-    return figure.update_annotations(font={"size": 13, "color": INK})
+    return figure.update_annotations(font={"size": 11.5 if compact else 13, "color": INK}, align="left")
 
 
 def bold(words: str) -> str:
@@ -51,7 +67,9 @@ def dress(figure: go.Figure, height: int, title: str = "", note: str = "", **mar
     _hang_titles(figure)
     _say_words(figure)
     sides, words = {"l": 8, "r": 8, "t": 28, "b": 8} | margin, heading(title, note) if title or note else None
-    return figure.update_layout(template=TEMPLATE, height=height, margin=sides, title=words)
+    full = LINE * words["subtitle"]["text"].count(WRAP) if words else 0
+    figure.update_layout(template=TEMPLATE, height=height + full, margin=sides | {"t": sides["t"] + full}, title=words)
+    return _make_room(figure, LINE * title_breaks(figure))
 
 
 _WORDS = tuple(  # that stand alone on axes and in legends
@@ -82,15 +100,17 @@ def heading(title: str, note: str = "") -> dict[str, Any]:
     >>> heading("x < y")["text"]
     'x &lt; y'
     """
-    below = {"text": text(say(note)), "font": {"size": 12, "color": MUTED}}
+    lines = [WRAP.join(broken(text(part), _NOTES)) for part in say(note).split("\n")]
+    below = {"text": "\n".join(lines), "font": {"size": 12, "color": MUTED}}
     return {"text": text(say(title)), "x": 0, "xref": "paper", "font": {"size": 15}, "subtitle": below}
 
 
 def headed(figure: go.Figure, title: str, note: str = "") -> go.Figure:
     """The figure with a heading, and as much higher as that needs."""
-    room, layout = 46 + 17 * (len(text(note)) > 120), figure.layout
+    words, layout = heading(title, note), figure.layout
+    room = 46 + LINE * words["subtitle"]["text"].count(WRAP)
     height, margin = (layout.height or 400) + room, {"t": (layout.margin.t or 28) + room}
-    return figure.update_layout(title=heading(title, note), height=height, margin=margin)
+    return figure.update_layout(title=words, height=height, margin=margin)
 
 
 def _hang_titles(figure: go.Figure) -> None:
@@ -106,6 +126,26 @@ def _hang_titles(figure: go.Figure) -> None:
         refs = places.get((round(note.x, 6), round(note.y, 6)))
         if refs and (note.xref, note.yref, note.yanchor, note.showarrow) == ("paper", "paper", "bottom", False):
             note.update(xref=refs[0], yref=refs[1], x=0, y=1, xanchor="left", yshift=4)
+
+
+def title_breaks(figure: go.Figure) -> int:
+    """How many lines more than one the longest title of a panel has."""
+    titles = (note for note in figure.layout.annotations if f"{note.yref}".endswith("domain") and note.y == 1)
+    return max((plain(note.text or "").count("\n") for note in titles), default=0)
+
+
+def _make_room(figure: go.Figure, more: int) -> go.Figure:
+    """So many pixels more above each row of panels, which stay as high as they are."""
+    if not more:
+        return figure
+    layout, axes = figure.layout, [axis for axis in figure.select_yaxes() if axis.domain]
+    tops = sorted({round(axis.domain[1], 4) for axis in axes})
+    old = layout.height - layout.margin.t - layout.margin.b
+    new = old + more * (len(tops) - 1)
+    for axis in axes:
+        below = more * tops.index(round(axis.domain[1], 4))
+        axis.domain = [min(1.0, (end * old + below) / new) for end in axis.domain]
+    return figure.update_layout(height=layout.height + more * len(tops), margin={"t": layout.margin.t + more})
 
 
 def row_axis(figure: go.Figure, names: Sequence[str]) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from .layout import LINE, title_breaks
+
 GAP = 74  # pixels between panels: the titles of an axis below one and of the next
 PANEL = 250  # pixels of a panel, at least
 
@@ -30,10 +32,11 @@ def stacked(figure: go.Figure) -> dict[str, Any]:
     edges = margin.get("t", 28) + margin.get("b", 8)
     inside = layout.get("height", 420) - edges
     each = max(PANEL, inside * min(box[3] - box[2] for box in panels.values()))
-    total = each * len(panels) + GAP * (len(panels) - 1)
+    gap = GAP + LINE * title_breaks(figure)
+    total = each * len(panels) + gap * (len(panels) - 1)
     ordered = sorted(panels, key=lambda key: (-round(panels[key][3], 4), panels[key][0]))
     for place, key in enumerate(ordered):
-        top = 1 - place * (each + GAP) / total
+        top = 1 - place * (each + gap) / total
         domain = [max(0.0, top - each / total), top]
         if len(key) == 1:
             layout[key[0]]["domain"] = {"x": [0.0, 1.0], "y": domain}

@@ -7,10 +7,11 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from ..language import say
+from .layout import LINE, title_breaks
 from .markup import embedded, filled, joined, piece
 from .moving import PACE
 from .narrow import stacked
-from .style import DARK, plain
+from .style import DARK, WRAP, plain
 
 
 def page(figure: go.Figure) -> str:
@@ -20,10 +21,10 @@ def page(figure: go.Figure) -> str:
     counterparts where the reader prefers dark, and back when that changes.
     """
     title = figure.layout.title
-    head, note = plain(title.text or ""), plain(title.subtitle.text or "")
+    head, note = plain(title.text or ""), plain((title.subtitle.text or "").replace(WRAP, " "))
     layout = {k: v for k, v in figure.layout.to_plotly_json().items() if k not in ("title", "updatemenus", "sliders")}
     bare = go.Figure(data=figure.data, layout=layout)
-    top = 34 if bare.layout.annotations else 14
+    top = 34 + LINE * title_breaks(bare) if bare.layout.annotations else 14
     cut = max(0, (figure.layout.margin.t or 28) - top)
     bare.update_layout(margin={"t": top}, width=None, height=(figure.layout.height or 420) - cut)
     content = bare.to_plotly_json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,11 @@ from ..language import say
 from .arrowed import arrows_picture, lookahead_picture
 from .descent import Line, crosses, hover, lines_of, note, point, sizes, subscripts
 from .ground import curve, heights, levels, ranks, shape, view
-from .layout import dress, headed, log_axis, panels
-from .marks import line, points
+from .layout import bold, dress, headed, log_axis, panels
+from .marks import line, points, words
 from .moving import animated
 from .numbers import short
-from .style import INK, PAPER, SURFACE, text
+from .style import INK, MUTED, PAPER, SURFACE, text
 
 SAME = 0.005  # of it: steps nearer than that to each other cannot be told apart
 _OPPOSITE = {"middle left": "middle right", "middle right": "middle left", "bottom center": "top center"}
@@ -207,44 +208,94 @@ def _loss_axis(figure: go.Figure, path: Any, **where: int) -> None:
         figure.update_yaxes(range=[low - room, high + room], **where)
 
 
-def race_picture(path: Any, frames: int = 60) -> go.Figure:
+def race_picture(path: Any, frames: int = 60, groups: Mapping[str, Sequence[str]] | None = None) -> go.Figure:
     """All paths run side by side, on the level lines and, beside them, down the loss; moves when it is played.
 
     Args:
         frames: at most so many, evenly spaced over the steps.
+        groups: title → optimizers; each has level lines of its own, and its losses below them.
     """
     lines = lines_of(path, panels=False)
-    figure = panels(cols=2, column_widths=[0.62, 0.38], horizontal_spacing=0.09)
-    figure.add_traces([*levels(path.surface, True), _starts(path)], rows=1, cols=1)
-    first = len(figure.data)
-    figure.add_traces([_walk(one, True) for one in lines], rows=1, cols=1)
-    figure.add_traces([_fall(one, False) for one in lines], rows=1, cols=2)
-    figure.add_trace(crosses(lines, [_last_seen(one, path) for one in lines], True), row=1, col=1)
-    dress(figure, 110 + max(300, shape(path.surface.bounds, 1, 440)), b=120)
-    view(figure, path.surface, equal=False, row=1, col=1)
-    figure.update_xaxes(title_text="step", range=[0, path.steps], row=1, col=2)
-    figure.update_yaxes(title_text="loss", row=1, col=2)
-    _loss_axis(figure, path, row=1, col=2)
-    return animated(figure, _frames(path, lines, first, frames))
+    teams = _teams(lines, path.optimizers, groups)
+    beside = {"column_widths": [0.62, 0.38], "horizontal_spacing": 0.09}
+    below = {"row_heights": [0.6, 0.4], "shared_yaxes": True, "horizontal_spacing": 0.05, "vertical_spacing": 0.13}
+    titles = [bold(title) for title in groups] if groups else None
+    figure = panels(2, len(teams), titles, **below) if titles else panels(cols=2, **beside)
+    falls = {"row": 2} if titles else {"row": 1, "col": 2}
+    bounds = _sight(lines, path)
+    dress(figure, (330 if titles else 110) + max(300, shape(bounds, len(teams), 740 if titles else 440)), b=120)
+    moving: dict[int, Callable[[int], go.Scatter]] = {}  # the place of a trace → what it is by a step
+    for column, team in enumerate(teams, 1):
+        ground, rings = levels(path.surface, column == 1, bounds)
+        rings.update(marker={"size": 17, "color": INK, "line": {"color": INK, "width": 2}})
+        where = path.starts.T
+        named = words(*where, [f"  {say('start')}"] * len(path.starts), MUTED, textposition="top right")
+        figure.add_traces([ground, named, _starts(path)], rows=1, cols=column)
+        for one in team:
+            moving[len(figure.data)] = partial(_walked, one)
+            figure.add_trace(_walk(one, True).update(line={"width": THIN}), row=1, col=column)
+        for one in team:
+            moving[len(figure.data)] = partial(_fallen, one)
+            figure.add_trace(_fall(one, False).update(line={"width": THIN}), **({"col": column} | falls))
+        moving[len(figure.data)] = partial(_ruined, team, path)
+        ends = [_last_seen(one, path) for one in team]
+        figure.add_traces([crosses(team, ends, column == 1), rings], rows=1, cols=column)
+    view(figure, path.surface, bounds, equal=False, row=1, **({} if titles else {"col": 1}))
+    if titles:
+        figure.update_yaxes(title_text="", row=1).update_yaxes(title_text=path.surface.variables[1], row=1, col=1)
+    figure.update_xaxes(title_text="step", range=[0, path.steps], **falls)
+    figure.update_yaxes(title_text="loss", **(falls | {"col": 1} if titles else falls))
+    _loss_axis(figure, path, **falls)
+    steps = np.unique(np.linspace(0, path.steps, min(frames, path.steps + 1)).round().astype(int))
+    return animated(figure, [_moment(moving, int(step)) for step in steps])
 
 
-def _frames(path: Any, lines: list[Line], first: int, most: int) -> list[go.Frame]:
-    steps = np.unique(np.linspace(0, path.steps, min(most, path.steps + 1)).round().astype(int))
-    places = list(range(first, first + 2 * len(lines) + 1))
-    return [go.Frame(name=str(step), data=_moment(path, lines, step), traces=places) for step in steps]
+THIN = 1.6  # pixels of a line among many
 
 
-def _moment(path: Any, lines: list[Line], step: int) -> list[go.Scatter]:
+def _teams(lines: list[Line], names: Sequence[str], groups: Mapping[str, Sequence[str]] | None) -> list[list[Line]]:
+    """The paths of each group; without groups, all."""
+    if not groups:
+        return [lines]
+    given = [name for team in groups.values() for name in team]
+    if sorted(given) != sorted(names):
+        raise ValueError(f"groups have {', '.join(given)}; give each of {', '.join(names)} once.")
+    return [[one for one in lines if one.optimizer in team] for team in groups.values()]
+
+
+def _sight(lines: list[Line], path: Any) -> Any:
+    """The surface's bounds, and up to a quarter more for paths that come back into them."""
+    low, high = np.array(path.surface.bounds).T
+    whole = [one.points[: one.end + 1] for one in lines]
+    points = np.concatenate([np.stack([low, high]), *(w for w in whole if ((low <= w[-1]) & (w[-1] <= high)).all())])
+    edge, most = 0.03 * (high - low), (high - low) / 4
+    least, greatest = points.min(axis=0), points.max(axis=0)
+    left = np.where(least < low, np.maximum(least - edge, low - most), low)
+    right = np.where(greatest > high, np.minimum(greatest + edge, high + most), high)
+    return list(zip(left.tolist(), right.tolist(), strict=True))
+
+
+def _moment(moving: Mapping[int, Callable[[int], go.Scatter]], step: int) -> go.Frame:
     """What has changed by a step: every walk and every fall so far, a mark at its end, and what is lost by then."""
-    ends = [min(step, one.end) for one in lines]
-    walks = [(*one.points[: end + 1].T, 11.0) for one, end in zip(lines, ends, strict=True)]
-    falls = [(np.arange(end + 1), one.losses[: end + 1], 9.0) for one, end in zip(lines, ends, strict=True)]
-    ruined = [_last_seen(one, path) for one in lines if 0 <= one.diverged <= step]
-    traces = [
-        go.Scatter(x=_single(x), y=_single(y), marker={"size": [0.0] * (len(x) - 1) + [size]})
-        for x, y, size in [*walks, *falls]
-    ]
-    return [*traces, go.Scatter(x=[at[0] for at in ruined], y=[at[1] for at in ruined])]
+    return go.Frame(name=str(step), data=[trace(step) for trace in moving.values()], traces=[*moving])
+
+
+def _walked(one: Line, step: int) -> go.Scatter:
+    return _so_far(*one.points[: min(step, one.end) + 1].T, 10.0)
+
+
+def _fallen(one: Line, step: int) -> go.Scatter:
+    end = min(step, one.end)
+    return _so_far(np.arange(end + 1), one.losses[: end + 1], 8.0)
+
+
+def _so_far(x: np.ndarray, y: np.ndarray, size: float) -> go.Scatter:
+    return go.Scatter(x=_single(x), y=_single(y), marker={"size": [0.0] * (len(x) - 1) + [size]})
+
+
+def _ruined(lines: list[Line], path: Any, step: int) -> go.Scatter:
+    lost = [_last_seen(one, path) for one in lines if 0 <= one.diverged <= step]
+    return go.Scatter(x=[at[0] for at in lost], y=[at[1] for at in lost])
 
 
 def _single(values: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ..language import say
-from .layout import bold, dress, log_axis, panels
+from .layout import LINE, bold, dress, log_axis, panels, title_breaks
 from .marks import band, line
 from .numbers import short
 from .style import LEVEL, MUTED, Style, styles, text
@@ -17,7 +17,9 @@ from .style import LEVEL, MUTED, Style, styles, text
 Step = tuple[float, float, float, float]  # a factor, the share from there on, the low and the high end of its band
 
 
-def profiles(stairs: Mapping[str, Sequence[Step]], end: float, *, across: str, columns: int = 4) -> go.Figure:
+def profiles(
+    stairs: Mapping[str, Sequence[Step]], end: float, *, across: str, columns: int = 4, compact: bool = False
+) -> go.Figure:
     """One panel per optimizer, all on the same axes: its stairs with their band, and thin those of the others.
 
     Args:
@@ -25,6 +27,7 @@ def profiles(stairs: Mapping[str, Sequence[Step]], end: float, *, across: str, c
         end: where the axis of factors, which is logarithmic, ends; above 1.
         across: what is a factor above the best.
         columns: panels in a row.
+        compact: for narrow pages.
 
     >>> figure = profiles({"adam": [(1, 0.5, 0.2, 0.8), (2, 1.0, 0.6, 1.0)]}, 4, across="loss")
     >>> [trace.name for trace in figure.data], figure.data[1].x, figure.data[1].y
@@ -33,7 +36,8 @@ def profiles(stairs: Mapping[str, Sequence[Step]], end: float, *, across: str, c
     names, columns = list(stairs), min(columns, len(stairs))
     rows = math.ceil(len(names) / columns)
     gaps = {"horizontal_spacing": 0.03 * (columns > 1), "vertical_spacing": 42 / (180 * rows) * (rows > 1)}
-    figure = panels(rows, columns, [*map(bold, names)], shared_xaxes="all", shared_yaxes="all", **gaps)
+    titles = [*map(bold, names)]
+    figure = panels(rows, columns, titles, compact=compact, shared_xaxes="all", shared_yaxes="all", **gaps)
     for place, (name, style) in enumerate(styles(names).items()):
         others = [_thin(stairs[other], end, other) for other in names if other != name]
         at = {"rows": place // columns + 1, "cols": place % columns + 1}
@@ -46,7 +50,8 @@ def profiles(stairs: Mapping[str, Sequence[Step]], end: float, *, across: str, c
         figure.update_xaxes(showticklabels=True, row=place // columns + 1, col=place % columns + 1)
     dress(figure, 84 + 180 * rows, t=58)
     axes = say("share of problems on which {across} is at most so many times the best, log scale", across=text(across))
-    above = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "yshift": 44, "xanchor": "left"}
+    above = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left"}
+    above["yshift"] = 44 + LINE * title_breaks(figure)
     figure.add_annotation(text=axes, **above, showarrow=False, font={"color": MUTED, "size": 13})
     return figure.update_layout(showlegend=False)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from ..language import mark, say
+from ..language import say
 from .layout import bold, dress, log_ticks, panels
 from .marks import DIVERGED, band, entry, line, points
 from .numbers import number, short
@@ -50,6 +50,7 @@ def rates(
     columns: int = 4,
     metric: str = "validation_loss",
     joined: bool = True,
+    compact: bool = False,
 ) -> go.Figure:
     """Small multiples: mean loss over seeds at each rate, in log–log axes shared by all panels.
 
@@ -60,6 +61,7 @@ def rates(
         columns: panels in a row.
         metric: what the vertical axis shows; logarithmic unless a value is not positive.
         joined: whether lines join the rates; without them, where settings differ in more than their rate.
+        compact: for narrow pages.
 
     A × at the top marks a rate at which at least one seed diverged; the hover text says how many. Small open marks,
     which no line joins, are rates at which runs were stopped early, at the loss they had then.
@@ -67,30 +69,27 @@ def rates(
     table = rate_table(members, metric)
     names = list(dict.fromkeys([*chosen, *table["optimizer"]]))
     rows = max(1, math.ceil(len(names) / columns))
-    titles = [bold(name) + (f"  {text(chosen[name][1])}" if name in chosen else "") for name in names]
+    kinds = list(dict.fromkeys(table["schedule"]))  # a single one is named in the legend
+    said = {name: f"  {text(one)}" if len(kinds) > 1 else "" for name, (_, one) in chosen.items()}
+    titles = [bold(name) + said.get(name, "") for name in names]
     gaps = {"horizontal_spacing": 0.03 * (columns > 1), "vertical_spacing": 42 / (180 * rows) * (rows > 1)}
-    figure = panels(rows, columns, titles, shared_xaxes="all", shared_yaxes="all", **gaps)
+    figure = panels(rows, columns, titles, compact=compact, shared_xaxes="all", shared_yaxes="all", **gaps)
     finite = [value for value in table["mean"] if math.isfinite(value)]
     logarithmic = not finite or min(finite) > 0
     top, limits = _limits(finite, logarithmic)
     for place, (name, style) in enumerate(styles(names).items()):
         traces = _panel(table[table["optimizer"] == name], chosen.get(name), style, top, text(name), joined)
         figure.add_traces(traces, rows=place // columns + 1, cols=place % columns + 1)
-    figure.add_traces(_legend(int(table["seeds"].max()) if len(table) else 0, table["stopped"].any(), joined))
+    figure.add_traces(_legend(int(table["seeds"].max()) if len(table) else 0, table["stopped"].any(), joined, kinds))
     figure.update_xaxes(type="log", showline=True, **_decades(table["lr"]))
     ticks = log_ticks(10 ** limits[0], 10 ** limits[1]) if logarithmic and limits else {}
     figure.update_yaxes(type="log" if logarithmic else "linear", range=limits, nticks=5, **ticks)
     # shared axes hide the labels of all rows but the last; a column whose last cell is empty still needs its own
     for place in range(max(0, len(names) - columns), len(names)):
         figure.update_xaxes(showticklabels=True, row=place // columns + 1, col=place % columns + 1)
-    dress(figure, 130 + 180 * rows, t=58, b=8 + 30 * (3 if columns < 3 else 2))
-    axes = say(
-        "{metric} against learning rate, {scales}",
-        metric=mark(text(metric.replace("_", " "))),
-        scales=mark("log scales" if logarithmic else "log rate"),
-    )
-    above = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "yshift": 44, "xanchor": "left"}
-    return figure.add_annotation(text=axes, **above, showarrow=False, font={"color": MUTED, "size": 13})
+        figure.update_xaxes(title_text=say("learning rate"), row=place // columns + 1, col=place % columns + 1)
+    figure.update_yaxes(title_text=text(say(metric.replace("_", " "))), col=1)
+    return dress(figure, 130 + 180 * rows, b=38 + 30 * (3 if columns < 3 else 2))
 
 
 def _decades(rates: Sequence[float]) -> dict[str, list]:
@@ -194,10 +193,12 @@ def _band(table: pd.DataFrame, colour: str, top: float) -> go.Scatter:
     return band([], [], [], colour, name="band").update(x=x, y=y)
 
 
-def _legend(seeds: int, stopped: bool, joined: bool) -> list[go.Scatter]:
+def _legend(seeds: int, stopped: bool, joined: bool, kinds: Sequence[str]) -> list[go.Scatter]:
     """Entries that explain the marks, in no optimizer's colour."""
     many = say("mean of {seeds} seeds", seeds=seeds) if seeds != 1 else say("1 seed")
-    schedules = ((say("chosen schedule, {many}", many=many), 2.2), (say("other schedules"), 1.2))
+    schedules = [(say("chosen schedule, {many}", many=many), 2.2), (say("other schedules"), 1.2)]
+    if len(kinds) < 2:
+        schedules = [(", ".join([*(say("schedule {label}", label=text(kind)) for kind in kinds), many]), 2.2)]
     entries = [line([None], [None], MUTED, width, name=words, hoverinfo="skip") for words, width in schedules]
     if not joined:
         entries = [entry(words, Style(MUTED), 7 - 3 * k) for k, (words, _) in enumerate(schedules)]

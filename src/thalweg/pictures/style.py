@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -133,3 +134,39 @@ def plain(words: str) -> str:
     'w < 1\\nt'
     """
     return html.unescape(re.sub(r"<[^>]*>", "", re.sub(r"<br ?/?>", "\n", words)))
+
+
+WRAP = "<br />"  # where a line is full; a page, which breaks lines by itself, leaves it out
+
+
+def broken(words: str, room: int) -> list[str]:
+    """Words, which may be marked up, in lines of at most so many letters; a Korean one is as wide as two.
+
+    A word that is longer than a line is cut behind its brackets, or anywhere unless it is marked up.
+
+    >>> broken("<b>adam(beta1=0.5, beta2=0.9)</b> cosine", 18), broken("경사 하강", 4), broken("momentum(nu=0.2)", 12)
+    (['<b>adam(beta1=0.5,', 'beta2=0.9)</b>', 'cosine'], ['경사', '하강'], ['momentum(', 'nu=0.2)'])
+    """
+    lines = [""]
+    for count, word in enumerate(words.split(" ")):
+        for k, part in enumerate(_cut(word, room)):
+            longer = lines[-1] + " " * (count > 0 and k == 0) + part
+            if _width(longer) <= room or not lines[-1]:
+                lines[-1] = longer
+            else:
+                lines.append(part)
+    return [line.strip() for line in lines]
+
+
+def _cut(word: str, room: int) -> list[str]:
+    """A word in parts of at most so many letters, if it can be cut."""
+    if _width(word) <= room:
+        return [word]
+    parts = re.split(r"(?<=\()", word)
+    if len(parts) > 1 or "<" in word or "&" in word:
+        return parts
+    return [word[k : k + room] for k in range(0, len(word), room)]
+
+
+def _width(words: str) -> int:
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in plain(words))

@@ -63,7 +63,8 @@ def rates(plan: Plan, verdict: Verdict, table: pd.DataFrame) -> Section:
 
     def draw(narrow: bool) -> go.Figure:
         joined = not plan.points  # which differ in more than their rate
-        return picture(search, chosen, columns=2 if narrow else wide, metric=by.column, joined=joined)
+        columns = 2 if narrow else wide
+        return picture(search, chosen, columns=columns, metric=by.column, joined=joined, compact=narrow)
 
     title, figure = say("{metric} against rate", metric=say(by.metric).capitalize()), Figure(draw, label, caption)
     return Section("rates", title, "", columns, rate_table(search, by.column).to_dict("records"), [figure], folded=True)

@@ -209,7 +209,7 @@ def _profile(
         from ..pictures.profiles import profiles as picture
 
         stairs = {name: [*table.itertuples(index=False, name=None)] for name, table in tables.items()}
-        return picture(stairs, end, across=across, columns=2 if narrow else 4)
+        return picture(stairs, end, across=across, columns=2 if narrow else 4, compact=narrow)
 
     columns = [
         Column("optimizer", "Optimizer", "level"),

@@ -6,7 +6,7 @@ A pixel of the figure is 0.72 points at 100 pixels per inch.
 from __future__ import annotations
 
 import contextlib
-import textwrap
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ..style import GRID, INK, MUTED, PAPER, plain
+from ..style import GRID, INK, MUTED, PAPER, WRAP, broken, plain
 from .axes import axes_of, dress_axes, key_of, panels_of
 from .fonts import families
 from .notes import annotate, draw_shape
@@ -92,9 +92,9 @@ class Drawing:
         title, top = self.source.layout.title, 8.0
         styles: Any = ((title.text, 9.0, 21, (15, INK, "bold")), (title.subtitle.text, 6.4, 16.5, (12, MUTED)))
         for words, letter, step, style in styles:
-            for part in plain(words or "").split("\n"):
-                for line in textwrap.wrap(part, int(self.size[0] / letter)):
-                    self._line(line, top, *style)
+            for part in re.split("\n|<br>", (words or "").replace(WRAP, " ")):
+                for line in filter(None, broken(part, int(self.size[0] / letter))):
+                    self._line(plain(line), top, *style)
                     top += step
         notes = self.source.layout.annotations
         above = max((n.yshift or 0 for n in notes if (n.xref, n.yref, n.y) == ("paper", "paper", 1)), default=0)

@@ -35,6 +35,9 @@ def _frames(drawing: Drawing, scale: float, most: int) -> Iterator[np.ndarray]:
     drawing.figure.set_dpi(100 * scale)
     canvas: Any = drawing.figure.canvas
     places = {place for frame in figure.frames for place in frame.traces or range(len(frame.data))}
+    # what lies over something that moves stays over it
+    above = [k for k in range(min(places) + 1, len(figure.data)) if figure.data[k].type == "scatter"]
+    places |= {*above}
     for place in places:
         for artist in drawing.artists[place]:
             artist.remove()
