@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -76,7 +76,7 @@ def learning(
     seeds = int(table["seeds"].max()) if len(table) else 0
     rows = math.ceil(len(metrics) / columns)
     titles = [bold(say(TITLES.get(metric, metric.replace("_", " ")))) for metric in metrics]
-    gaps = {"horizontal_spacing": 0.04 * (columns > 1), "vertical_spacing": 0.16 * (rows > 1)}
+    gaps: dict[str, Any] = {"horizontal_spacing": 0.04 * (columns > 1), "vertical_spacing": 0.16 * (rows > 1)}
     figure = panels(rows, columns, titles, shared_yaxes="all", **gaps)
     values = table[["mean", "low"]].to_numpy(dtype=float)
     finite = values[np.isfinite(values)]

@@ -228,8 +228,8 @@ def race_picture(path: Any, frames: int = 60, groups: Mapping[str, Sequence[str]
     for column, team in enumerate(teams, 1):
         ground, rings = levels(path.surface, column == 1, bounds)
         rings.update(marker={"size": 17, "color": INK, "line": {"color": INK, "width": 2}})
-        where = path.starts.T
-        named = words(*where, [f"  {say('start')}"] * len(path.starts), MUTED, textposition="top right")
+        x, y = path.starts.T
+        named = words(x, y, [f"  {say('start')}"] * len(path.starts), MUTED, textposition="top right")
         figure.add_traces([ground, named, _starts(path)], rows=1, cols=column)
         for one in team:
             moving[len(figure.data)] = partial(_walked, one)
@@ -281,7 +281,8 @@ def _moment(moving: Mapping[int, Callable[[int], go.Scatter]], step: int) -> go.
 
 
 def _walked(one: Line, step: int) -> go.Scatter:
-    return _so_far(*one.points[: min(step, one.end) + 1].T, 10.0)
+    x, y = one.points[: min(step, one.end) + 1].T
+    return _so_far(x, y, 10.0)
 
 
 def _fallen(one: Line, step: int) -> go.Scatter:
