@@ -196,7 +196,8 @@ def test_the_smaller_the_batch_the_flatter_but_not_the_better() -> None:
     assert full[2] > 1.2 * middle[2]
     study = drawn("sharp-and-flat-minima")["study"]
     assert isinstance(study, tw.Study)
-    runs = study.table().query("stage == 'confirmation'").groupby(["batch_size", "lr"])["train_loss"].mean()
+    runs = study.table().query("stage == 'confirmation'").astype({"batch_size": str})
+    runs = runs.groupby(["batch_size", "lr"])["train_loss"].mean()
     assert runs.loc["full"].min() > 5 * runs.loc["128"].min(), "has not come as far"
     relative = {t.name: np.array(t.y) for t in figure.data if t.yaxis == "y5"}
     for end in (0, -1):

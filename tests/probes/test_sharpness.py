@@ -78,7 +78,7 @@ def test_the_picture(study: Study, tmp_path: Path) -> None:
     assert mean.y[0] == pytest.approx(found.interval("16").mean)
     assert figure.layout.yaxis.type == "log"
     own = found.lines.query("level == '16' and unit == 'own'").pivot(index="distance", columns="seed", values="loss")
-    (line,) = [t for t in figure.data if t.name == "16" and t.yaxis == "y4"]
+    (line,) = [t for t in figure.data if t.name == "16" and t.yaxis == "y5"]
     np.testing.assert_allclose(line.y, (own - own.loc[0.0]).mean(axis=1), atol=1e-9)
 
 

@@ -68,7 +68,7 @@ class softplus(_Named):
 def absolute(u: Any) -> Any:
     """|u|, left as it stands where SymPy, which knows not that u is real, would speak of parts of complex numbers."""
     value = sp.Abs(u)
-    return sp.Abs(u, evaluate=False) if value.has(sp.re, sp.im) else value
+    return sp.Abs(u, evaluate=False) if value.has(sp.re, sp.im, sp.arg, sp.atan2) else value
 
 
 def maximum(*parts: Any) -> Any:

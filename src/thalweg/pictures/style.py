@@ -145,7 +145,7 @@ def broken(words: str, room: int) -> list[str]:
     A word that is longer than a line is cut behind its brackets, or anywhere unless it is marked up.
 
     >>> broken("<b>adam(beta1=0.5, beta2=0.9)</b> cosine", 18), broken("경사 하강", 4), broken("momentum(nu=0.2)", 12)
-    (['<b>adam(beta1=0.5,', 'beta2=0.9)</b>', 'cosine'], ['경사', '하강'], ['momentum(', 'nu=0.2)'])
+    (['<b>adam(beta1=0.5,', 'beta2=0.9)</b> cosine'], ['경사', '하강'], ['momentum(', 'nu=0.2)'])
     """
     lines = [""]
     for count, word in enumerate(words.split(" ")):
