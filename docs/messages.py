@@ -1,8 +1,8 @@
 """Collect what thalweg says, and bring the catalogues of `src/thalweg/locale` up to date with it: `make messages`.
 
-A message is a literal given to `say` or `mark`, the head of a column, what a formula says of itself, or a line of the
-help. New ones are added with
-an empty translation, those that are gone are dropped, and the compiled catalogue is written beside the edited one.
+A message is a literal given to `say` or `mark`, the head of a column, what an entry of a catalogue says of itself, or a
+line of the help. New ones are added with an empty translation, those that are gone are dropped, and the compiled
+catalogue is written beside the edited one.
 """
 
 from __future__ import annotations
@@ -21,11 +21,17 @@ from babel.messages.pofile import read_po, write_po
 from typer.main import get_command
 
 import thalweg
+from thalweg import schedules
+from thalweg.cli import loss, regularizer
 from thalweg.cli.help import EXAMPLE
+from thalweg.cli.listing import headline
 from thalweg.cli.main import app
+from thalweg.formulas import FORMULAS
 from thalweg.gallery import PICTURES
+from thalweg.landscapes import SURFACES
 from thalweg.language import FOLDER, LANGUAGES
 from thalweg.pictures.markup import WORDS
+from thalweg.problem.builtin import PROBLEMS
 
 ROOT = Path(thalweg.__file__).parent
 DATE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,7 +51,11 @@ def collected() -> dict[str, list[str]]:
             said = [one[1] for one in WORDS.finditer(text) if one[1]]
         for message in dict.fromkeys(said):
             found.setdefault(message, []).append(path.relative_to(ROOT).as_posix())
-    for message in (*_helped(), *(inspect.cleandoc(picture.make.__doc__ or "") for picture in PICTURES.values())):
+    for message in (
+        *_helped(),
+        *_entries(),
+        *(inspect.cleandoc(picture.make.__doc__ or "") for picture in PICTURES.values()),
+    ):
         found.setdefault(message, []).append("cli")
     return found
 
@@ -99,6 +109,19 @@ def _helped() -> Iterator[str]:
     for command in (program, *program.commands.values()):  # pyright: ignore
         yield from (words for words in (command.help, *(getattr(p, "help", None) for p in command.params)) if words)
         assert command.epilog.startswith(EXAMPLE), command.name
+
+
+def _entries() -> Iterator[str]:
+    """What the entries of the catalogues say of themselves in their docstrings."""
+    for entry in (*loss.documents(), *regularizer.documents()):
+        yield from (entry.formula, *entry.words, *(words for _, words in entry.options.values() if words))
+        yield from (part for part in entry.facts.get(loss.LIKELIHOOD, "").split(", ") if " " in part)
+    for kind in (*map(type, map(schedules.example, schedules.names())), *SURFACES.values(), *PROBLEMS.values()):
+        yield headline(kind)
+    for rule in FORMULAS.values():
+        meanings = rule.meanings.values()
+        said = (rule.doc.partition("\n")[0], rule.departs, *(words for m in meanings for words in (m.words, m.range)))
+        yield from (words for words in said if re.search(r"[a-z]{2}", words))
 
 
 def catalogue(language: str) -> Catalog:

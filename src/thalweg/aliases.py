@@ -23,6 +23,12 @@ _LOSSES = {
     "kldivergence": "kl_div",
     "kullbackleibler": "kl_div",
     "tripletmarginloss": "triplet_margin",
+    "교차엔트로피": "cross_entropy",
+    "크로스엔트로피": "cross_entropy",
+    "평균제곱오차": "mse",
+    "평균절대오차": "l1",
+    "쿨백라이블러": "kl_div",
+    "삼중항": "triplet_margin",
 }
 # Of a kind of thing: in lower case without separators → the name in this package.
 ALIASES: Mapping[str, Mapping[str, str]] = {
@@ -42,9 +48,13 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
         "nesterovmomentum": "nesterov",
         "nesterovacceleratedgradient": "nesterov",
         "네스테로프": "nesterov",
+        "아담": "adam",
+        "아다그라드": "adagrad",
+        "아다델타": "adadelta",
     },
     "schedule": {
         "fixed": "constant",
+        "constantlr": "constant",
         "cosineannealing": "cosine",
         "cosineannealinglr": "cosine",
         "cosineannealingwarmrestarts": "cosine_restarts",
@@ -61,6 +71,9 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
         "multiplicativelr": "multiplicative",
         "sequentiallr": "sequential",
         "chainedscheduler": "chained",
+        "상수": "constant",
+        "코사인": "cosine",
+        "워밍업": "warmup",
     },
     "regularizer": {
         "earlystop": "early_stopping",
@@ -75,11 +88,20 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
         "horizontalflip": "flip",
         "randomcrop": "crop",
         "rotation": "rotate",
+        "weightdecay": "decoupled_decay",
+        "드롭아웃": "dropout",
+        "조기종료": "early_stopping",
+        "믹스업": "mixup",
+        "컷믹스": "cutmix",
+        "레이블평활화": "label_smoothing",
+        "릿지": "l2",
+        "라쏘": "l1",
     },
     "loss": _LOSSES,
     "metric": {
         **{alias: name for alias, name in _LOSSES.items() if alias != "mae"},  # losses are metrics, too
         "acc": "accuracy",
+        "정확도": "accuracy",
         "accuracyscore": "accuracy",
         "topkaccuracy": "top_k",
         "topkaccuracyscore": "top_k",
@@ -93,7 +115,13 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
         "meanabsoluteerror": "mae",
     },
     "surface": {"banana": "rosenbrock", "bowl": "quadratic", "valley": "ravine"},
-    "distribution of torch.distributions": {"gaussian": "Normal", "t": "StudentT"},
+    "distribution of torch.distributions": {
+        "gaussian": "Normal",
+        "가우시안": "Normal",
+        "정규분포": "Normal",
+        "라플라스": "Laplace",
+        "t": "StudentT",
+    },
 }
 
 

@@ -7,6 +7,7 @@ can say them. Only literals are read: numbers, strings, booleans, None, and tupl
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ class Call:
 def read(text: str, error: type[UsageError], example: str) -> Call:
     """A call whose arguments may be calls, or names of such: ``warmup(cosine, steps=100)``.
 
-    Args and errors as for `parse`.
+    Words of its name may stand apart, ``weight decay(0.1)``. Args and errors as for `parse`.
 
     >>> read("warmup(cosine, steps=100)", UsageError, "step(size=30)")
     Call(name='warmup', positional=(Call(name='cosine', positional=(), named={}),), named={'steps': 100})
@@ -39,6 +40,8 @@ def read(text: str, error: type[UsageError], example: str) -> Call:
     refused = error(f"{short(text)!r} is not of the form name(argument=value, …), e.g. {example}.")
     if len(text) > LONGEST:
         raise refused
+    name, bracket, rest = text.partition("(")
+    text = re.sub(r"(?<=\w)[\s-]+(?=\w)", "_", name.strip()) + bracket + rest
     try:
         with warnings.catch_warnings(action="error"):
             return _call(ast.parse(text, mode="eval").body, 1)

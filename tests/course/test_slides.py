@@ -336,6 +336,38 @@ def test_the_norm_penalty_is_half_of_alpha() -> None:
     assert float(tw.regularizers.L2(0.1)(model).detach()) == pytest.approx(due, rel=1e-5)
 
 
+def test_mixed_samples_are_sums_and_mixed_images_are_cut_out() -> None:
+    """λx + (1 − λ)x′, and with CutMix the share of the box; targets share alike."""
+    images, classes = torch.rand(6, 1, 8, 8), torch.arange(6)
+    mixed, targets = tw.regularizers.MixUp(1.0)(images, classes, seed=3, step=1)
+    share, partner = float(targets.share), targets.probabilities(6).fill_diagonal_(0).argmax(1)
+    assert 0 < share < 1
+    torch.testing.assert_close(mixed, share * images + (1 - share) * images[partner])
+    cut, targets = tw.regularizers.CutMix(1.0)(images, classes, seed=3, step=1)
+    rows = targets.probabilities(6)
+    for k in range(6):
+        kept = (cut[k] == images[k]).double().mean()
+        assert float(rows[k, k]) == pytest.approx(float(kept), abs=1e-6)
+        assert bool(
+            (
+                (cut[k] == images[k]) | (cut[k] == images[rows[k].clone().index_fill(0, torch.tensor(k), 0).argmax()])
+            ).all()
+        )
+
+
+def test_batch_normalization_is_the_formula_of_the_book() -> None:
+    """γ(x − μ_B)/√(σ_B² + ε) + β in the built-in problem's own layer."""
+    layer = next(m for m in tw.prepare("digits-batch-norm").model().modules() if isinstance(m, nn.BatchNorm1d))
+    x = torch.randn(32, layer.num_features, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        layer.weight.uniform_(0.5, 2.0)
+        layer.bias.uniform_(-1.0, 1.0)
+        made = layer.train()(x).numpy()
+    batch, scale, shift = x.double().numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy()
+    due = scale * (batch - batch.mean(0)) / np.sqrt(batch.var(0) + 1e-5) + shift
+    np.testing.assert_allclose(made, due, atol=2e-6)
+
+
 @pytest.mark.parametrize("kind", ["dropout(0.3)", "none"])
 def test_dropout_and_batch_normalization_have_problems_of_their_own(kind: str, tmp_path: Path) -> None:
     few = {**TINY, "optimizers": ["adam"], "rates": [0.01], "schedules": ["constant"], "epochs": 1, "confirmation": 0}
@@ -366,6 +398,30 @@ def test_convolutions_as_sums() -> None:
         for i in range(3)
     ]
     np.testing.assert_allclose(tw.convolve(image, kernel).values, due, rtol=1e-10)
+
+
+def test_convolutions_as_integrals() -> None:
+    """A box of width 1 and e^−t: 1 − e^−t up to 1, then falling."""
+    found = tw.convolve("heaviside(x) - heaviside(x - 1)", "exp(-x)*heaviside(x)", at=[0.5, 1.0, 2.0])
+    np.testing.assert_allclose(found.values, [1 - np.exp(-0.5), 1 - np.exp(-1), np.exp(-1) - np.exp(-2)], atol=1e-5)
+    np.testing.assert_allclose(found.values, [0.393469, 0.632121, 0.232544], atol=1e-5)
+
+
+def test_stride_and_padding_of_colour_images() -> None:
+    """⌊(n + 2p − k)/s⌋ + 1 places, each the sum over the window and its channels; 1×1 mixes channels alone."""
+    rng = np.random.default_rng(1)
+    image, kernels = rng.normal(size=(3, 7, 8)), rng.normal(size=(2, 3, 3, 3))
+    wide = np.pad(image, ((0, 0), (1, 1), (1, 1)))
+    due = [
+        [[(wide[:, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3] * kernel).sum() for j in range(4)] for i in range(4)]
+        for kernel in kernels
+    ]
+    found = tw.convolve(image, kernels, "cross-correlation", stride=2, padding=1)
+    assert found.values.shape == (2, (7 + 2 - 3) // 2 + 1, (8 + 2 - 3) // 2 + 1)
+    np.testing.assert_allclose(found.values, due, rtol=1e-10)
+    mixing = rng.normal(size=(4, 3))
+    mixed = tw.convolve(image, mixing[:, :, None, None]).values
+    np.testing.assert_allclose(mixed, np.tensordot(mixing, image, 1), rtol=1e-10)
 
 
 SAID = ("35k", "307k", "884k", "663k", "442k", "177M", "16M", "4M")

@@ -379,3 +379,60 @@ def test_picks_among_unequally_many_hold(levels: tuple[int, ...], monkeypatch: p
     assert naive > apart
     assert wrong < 0.09 * studies / 2
     assert outside < 0.08 * len(levels) * studies / 2
+
+
+def test_chances_allow_for_picks_among_settings_of_ones_own() -> None:
+    """Three settings that are alike behind each of eight: the lowest of three is low by luck, and the leader's chance
+    of being best is on average the share of studies in which it is."""
+    rng, shown, true = np.random.default_rng(1), [], []
+    for _ in range(60):
+        own = 0.05 * rng.normal(size=(8, 1)) * rng.choice([0.5, 1, 2, 4]) * np.ones((8, 3))
+        cells = 5 + own + 0.05 * 10**0.5 * rng.normal(size=(10, 1, 8, 3)) + rng.normal(size=(10, 1, 1, 1))
+        lowest = cells.mean(axis=(0, 1)).argmin(axis=1)
+        picked = np.take_along_axis(cells, lowest[None, None, :, None], axis=3)[..., 0]
+        rivals = [np.delete(cells[:, :, k], at, axis=-1) for k, at in enumerate(lowest)]
+        means = picked.mean(axis=(0, 1))
+        alone, among = (chances.chances(picked, means, 0, 0.0, rivals=some) for some in (None, rivals))
+        leader = int(means.argmin())
+        shown.append((alone[leader], among[leader]))
+        true.append(own[leader, 0] == own.min())
+    alone, among = np.mean(shown, axis=0)
+    assert abs(among - np.mean(true)) < 0.12  # two standard errors of 60 studies
+    assert among > alone + 0.04
+
+
+def test_settings_that_diverged_at_times_tell_a_chance_nothing() -> None:
+    cells = 1 + 0.1 * np.random.default_rng(0).normal(size=(5, 1, 3))
+    lost = cells[..., :1].copy()
+    lost[0] = math.inf
+    none = np.empty((5, 1, 0))
+    means = cells.mean(axis=(0, 1))
+    assert chances.chances(cells, means, 0, 0.0, rivals=[lost, none, none]) == chances.chances(cells, means, 0, 0.0)
+
+
+def test_a_choice_costs_no_more_than_the_scale_allows() -> None:
+    wild = np.array([[0.3, 9.0], [0.31, 0.2], [0.29, 30.0]])
+    (leader, _), free = rank(wild)
+    _, bounded = rank(wild, floor=0.0)
+    assert leader == 0
+    assert free.regret[0] > 10
+    assert bounded.regret[0] == pytest.approx(bounded.mean[0].high)
+    assert rank(-wild, floor=0.0)[1].regret == rank(-wild)[1].regret  # a mean off the scale is of something else
+
+
+def test_whoever_was_tuned_over_more_settings_is_first_more_often_but_not_told_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All settings are alike; those of the search meet the samples on which they are judged again."""
+    monkeypatch.setattr(chances, "RESAMPLES", 1)
+    rng, studies, apart, first = np.random.default_rng(0), 150, 0, 0
+    for _ in range(studies):
+        parts = 0.07 * rng.normal(size=(32, 42))
+        search = parts.mean(axis=0) + 0.0075 * rng.normal(size=42)
+        chosen = [int(search[:35].argmin()), 35 + int(search[35:].argmin())]
+        cells = 0.3 + parts[:, chosen] + 0.013 * rng.normal(size=(10, 1, 2)) + 0.02 * rng.normal(size=(10, 32, 2))
+        order, ranked = rank(cells)
+        apart += len(ranked.groups) > 1
+        first += order[0] == 0
+    assert apart < 0.08 * studies  # 5%, and a binomial's play
+    assert first > 0.6 * studies  # which the note on unequal counts says

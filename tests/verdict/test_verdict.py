@@ -358,6 +358,21 @@ def test_a_tie_is_called_a_tie() -> None:
     assert result.to_json()["entries"][0]["optimism"] == result.best.optimism
 
 
+def test_rivals_that_scatter_wildly_are_named_where_a_cost_is_not_known() -> None:
+    wanted = made(optimizers=["sgd", "momentum", "adam"])
+
+    def level(optimizer: str, lr: float, schedule: str, seed: int) -> float:
+        wild = {"adam": (5.0, 0.5, 60.0)[seed % 3]}.get(optimizer, 0.001 * (seed % 3) * len(optimizer))
+        return 1 + abs(math.log10(lr) + 1) + wild
+
+    result = judged(wanted, table(wanted, level, {"loss": level}))
+    assert result.best.optimizer == "sgd"
+    assert (
+        "What a choice may cost is not known: the runs of adam scatter so much that their means may be anywhere."
+        in result.sentence
+    )
+
+
 def test_an_interval_on_one_side_of_zero_that_chance_explains_is_said_to_be_a_tie() -> None:
     """Among 28 pairs, one whose own p-value is 2%."""
     wanted = made(

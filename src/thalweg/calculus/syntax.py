@@ -173,7 +173,15 @@ class _Parser:
             return "this bracket closes nothing; take it away, or open it before"
         if kind == ",":
             return "a comma stands between the arguments of a function only; write decimals with a point"
+        before, word = self.tokens[self.place - 1], self.now.text
+        if before.kind == "name" and before.text not in FUNCTIONS and word in FUNCTIONS:
+            return f"an operation is missing before it; write {before.text}*{word}({self._argument()}) for a product"
         return "an operation is missing before it; write * for a product"
+
+    def _argument(self) -> str:
+        """What a function that stands here without a bracket may be of."""
+        behind = self.tokens[self.place + 1]
+        return behind.text if behind.kind in ("name", "number") else "…"
 
     def deeper(self) -> None:
         self.depth += 1
@@ -285,6 +293,8 @@ class _Parser:
         if word in FUNCTIONS:
             return self._call(word, token)
         if self.now.kind == "(":
+            if word[1:] in FUNCTIONS:
+                raise self.refuse(f"{word} is not a function; write {word[0]}*{word[1:]}(…) for a product", token.at)
             near = difflib.get_close_matches(word, [*FUNCTIONS, *_ALSO], n=2, cutoff=0.6) if len(word) > 2 else []
             hint = f"did you mean {' or '.join(near)}? The functions are {', '.join(FUNCTIONS)}"
             advice = hint if near else f"write {word}*(…) for a product, or one of the functions {', '.join(FUNCTIONS)}"

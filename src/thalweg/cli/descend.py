@@ -12,7 +12,7 @@ import typer
 
 from ..errors import SurfaceError, UsageError
 from ..language import mark, say
-from .listing import columns, print_table
+from .listing import columns, headline, print_table
 from .options import Bounds, Everything, Json
 from .result import bounds_of, check_report, finite, print_json, write_file
 
@@ -246,7 +246,7 @@ def surfaces(json: Json = False) -> None:
     """List the surfaces that are known by name."""
     from ..landscapes import SURFACES
 
-    entries = {name: (make(), (make.__doc__ or "").strip().splitlines()[0]) for name, make in SURFACES.items()}
+    entries = {name: (make(), headline(make)) for name, make in SURFACES.items()}
     if json:
         rows = [
             {
@@ -263,6 +263,6 @@ def surfaces(json: Json = False) -> None:
         ]
         print_json(rows)
         return
-    rows = [(name, ", ".join(one.variables), words) for name, (one, words) in entries.items()]
+    rows = [(name, ", ".join(one.variables), say(words)) for name, (one, words) in entries.items()]
     print_table(columns(("surface", "in", "what it is"), rows, whole=("surface",)))
     print(say("One of them: thalweg descend himmelblau. With arguments: 'quadratic(condition=100)'."))

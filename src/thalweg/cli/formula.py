@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..language import say
+from .listing import wrapped
 from .options import Everything
-from .result import print_json
+from .result import print_json, terminal
 
 if TYPE_CHECKING:
     from ..formulas import Formula
@@ -53,25 +54,32 @@ def _catalogue(rules: list[Formula]) -> None:
     table.add_column(say("rate ↓  direction →"))
     directions = list(dict.fromkeys(rule.direction for rule in rules))
     for direction in directions:
-        table.add_column(direction)
+        table.add_column(say(direction))
     for rate in rates:
         cells = []
         for direction in directions:
             here = [r for r in rules if (r.rate, r.direction) == (rate, direction)]
             cells.append("\n".join(f"{r.name} {r.year or ''}".rstrip() for r in here))
-        table.add_row(rate, *cells, end_section=True)
+        table.add_row(say(rate), *cells, end_section=True)
     Console(highlight=False).print(table)
     print(say("One of them: thalweg formula adam. Years are those of the first publication."))
 
 
 def _one(rule: Formula) -> str:
+    from rich.cells import cell_len
+
     from ..formulas.latex import plain
 
     about = say(rule.doc.splitlines()[0]) if rule.doc else say("a rule of your own")
-    lines = [f"{rule.label}: {about}", ""]
+    width = terminal().width
+    lines = [*wrapped(f"{rule.label}: {about}", width, "    "), ""]
     lines += [f"    {row}" for row in plain(rule.equations)]
     lines += (
-        ["", say("direction  {direction}", direction=rule.direction), say("rate       {rate}", rate=rule.rate)]
+        [
+            "",
+            say("direction  {direction}", direction=say(rule.direction)),
+            say("rate       {rate}", rate=say(rule.rate)),
+        ]
         if rule.direction
         else [""]
     )
@@ -83,17 +91,19 @@ def _one(rule: Formula) -> str:
         )
     )
     lines.append(say("grew from  {parents}", parents=", ".join(rule.parents) or say("nothing before it")))
-    lines.append(say("source     {source}", source=rule.source or say("none given")))
+    start = " " * cell_len(say("source     {source}", source=""))
+    lines += wrapped(say("source     {source}", source=rule.source or say("none given")), width, start)
     if rule.departs:
-        lines.append(say("departs    {departs}", departs=rule.departs))
+        start = " " * cell_len(say("departs    {departs}", departs=""))
+        lines += wrapped(say("departs    {departs}", departs=say(rule.departs)), width, start)
     values: dict[str, Any] = {**rule.hyperparameters, **rule.options}
-    width = max(map(len, values), default=0)
+    margin = max(map(len, values), default=0)
     lines += ["", say("hyperparameters and options, with what they are unless changed:")]
     for key, value in values.items():
         default = "absent" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
         meaning = rule.meanings.get(key)
-        words = f"{meaning.words}; {meaning.range}" if meaning else ""
-        lines.append(f"    {key:<{width}}  {default:<7} {words}".rstrip())
+        words = f"{say(meaning.words)}; {say(meaning.range)}" if meaning else ""
+        lines += wrapped(f"    {key:<{margin}}  {default:<7} {words}".rstrip(), width, " " * (margin + 14))
     return "\n".join(lines)
 
 

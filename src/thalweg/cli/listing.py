@@ -1,7 +1,8 @@
 """How commands print catalogues: a table that fits the terminal, and one entry, read from its docstring.
 
 Losses and regularizers are dataclasses whose docstring holds the formula in its first paragraph and what each argument
-means under ``Args:``; nothing is said of them a second time here.
+means under ``Args:``; nothing is said of them a second time here. It is English, which the catalogues of messages
+translate where it is printed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import inspect
 import math
 import re
-import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -91,12 +91,24 @@ def print_table(table: Table) -> None:
 
 def print_words(text: str) -> None:
     """Sentences, in lines of the terminal's width."""
-    from rich.console import Console
-    from rich.text import Text
+    print("\n".join(wrapped(text, terminal().width)))
 
-    width = terminal().width  # in cells, of which a Korean letter takes two
-    for line in Text(text).wrap(Console(width=width), width):
-        print(line.plain.rstrip())
+
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Lines of at most that many cells, of which a Korean letter takes two.
+
+    Args:
+        indent: of the lines after the first.
+    """
+    from rich.cells import cell_len
+
+    lines = [""]
+    for word in re.split(r"(?<=\S)(?=\s)", text):
+        if cell_len(lines[-1] + word) > width and lines[-1].strip():
+            lines.append(indent + word.lstrip())
+        else:
+            lines[-1] += word
+    return lines
 
 
 @dataclass(frozen=True)
@@ -119,20 +131,23 @@ class Entry:
 
     def __str__(self) -> str:
         """Lines of at most the terminal's width."""
+        from rich.cells import cell_len, set_cell_size
+
         width = terminal().width
-        lines = [*textwrap.wrap(f"{self.name}: {self.formula}", width, subsequent_indent="    ")]
+        lines = [*wrapped(f"{self.name}: {say(self.formula)}", width, "    ")]
         for paragraph in self.words:
-            lines += ["", *textwrap.wrap(paragraph, width)]
+            lines += ["", *wrapped(say(paragraph), width)]
         lines += [""] * bool(self.facts)
-        margin = max(map(len, self.facts), default=0) + 2
-        for heading, words in self.facts.items():
-            lines += textwrap.wrap(f"{heading:<{margin}}{words}", width, subsequent_indent=" " * margin)
+        facts = {say(heading): each_said(words) for heading, words in self.facts.items()}
+        margin = max(map(cell_len, facts), default=0) + 2
+        for heading, words in facts.items():
+            lines += wrapped(set_cell_size(heading, margin) + words, width, " " * margin)
         if self.options:
             lines += ["", say("arguments, with what they are unless given:")]
         margin = max(map(len, self.options), default=0) + 6
         for name, (default, words) in self.options.items():
             head = f"    {name:<{margin - 4}}{default!r:<8} "
-            lines += textwrap.wrap(f"{head}{words}".rstrip(), width, subsequent_indent=" " * (margin + 9))
+            lines += wrapped(f"{head}{say(words)}".rstrip(), width, " " * (margin + 9))
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -176,6 +191,16 @@ def _arguments(paragraph: str) -> dict[str, str]:
     for names, words in re.findall(r"^    (\w[\w, ]*): (.*(?:\n {8}.*)*)", paragraph, re.MULTILINE):
         meanings |= {name.strip(): _line(words) for name in names.split(",")}
     return meanings
+
+
+def each_said(words: str) -> str:
+    """A list in words, separated by commas, in the reader's language."""
+    return ", ".join(map(say, words.split(", ")))
+
+
+def headline(thing: Any) -> str:
+    """The first line of a docstring, in English."""
+    return (inspect.getdoc(thing) or "").partition("\n")[0]
 
 
 def also_called(kind: str, name: str) -> str:

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..language import mark, say
 from .arrays import array_of, plain, written
 from .derivative import SETTINGS
-from .listing import Entry, also_called, columns, documented, entry, print_table, print_words
+from .listing import Entry, also_called, columns, documented, each_said, entry, print_table, print_words
 from .options import Everything
 from .result import finite, print_json
 
@@ -78,14 +78,19 @@ def _entry(kind: type[Loss]) -> Entry:
     return entry(kind, facts)
 
 
-def _catalogue(json: bool) -> None:
+def documents() -> list[Entry]:
+    """What every loss says of itself, and entropy."""
     from ..losses import LOSSES
 
-    entries = [*(_entry(type(one)) for one in LOSSES.values()), _entropy()]
+    return [*(_entry(type(one)) for one in LOSSES.values()), _entropy()]
+
+
+def _catalogue(json: bool) -> None:
+    entries = documents()
     if json:
         print_json([one.to_json() for one in entries])
         return
-    rows = [(one.name, _short(one.formula), one.facts.get(LIKELIHOOD, "")) for one in entries]
+    rows = [(one.name, _short(say(one.formula)), each_said(one.facts.get(LIKELIHOOD, ""))) for one in entries]
     print_table(columns(("loss", "formula", LIKELIHOOD), rows, whole=("loss",)))
     print(say("One of them: thalweg loss huber. Its value: thalweg loss mse --help."))
 

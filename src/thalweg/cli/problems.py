@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from ..language import say
+from .listing import headline, wrapped
 from .options import Json
 from .result import print_json, terminal
 
@@ -15,11 +14,11 @@ def problems(json: Json = False) -> None:
     """List the built-in problems; all of them work offline."""
     from ..problem.builtin import PROBLEMS
 
-    lines = {name: (make.__doc__ or "").strip().splitlines()[0] for name, make in PROBLEMS.items()}
+    lines = {name: headline(make) for name, make in PROBLEMS.items()}
     if json:
         print_json(lines)
         return
     width = max(map(len, lines))
     for name, line in lines.items():
-        print(textwrap.fill(f"{name:<{width}}  {line}", terminal().width, subsequent_indent=" " * (width + 2)))
+        print("\n".join(wrapped(f"{name:<{width}}  {say(line)}", terminal().width, " " * (width + 2))))
     print(say("\nYour own: file.py:function or package.module:function, returning a tw.Problem."))

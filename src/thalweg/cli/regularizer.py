@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..language import mark, say
-from .listing import also_called, columns, entry, print_table
+from .listing import also_called, columns, each_said, entry, print_table
 from .options import Everything
 from .result import print_json
 
@@ -36,20 +36,26 @@ def regularizer(
 ) -> None:
     """List the regularizers by where they act in a training step, or show one: formula, arguments, source."""
     from ..arguments import class_of
-    from ..regularizers import REGULARIZERS
     from ..regularizers.base import Regularizer
 
     if name is not None:
         one = _entry(class_of(Regularizer, "regularizer", name.partition("(")[0].strip()))
         print_json(one.to_json()) if json else print(one)
         return
-    entries = [_entry(kind) for kind in REGULARIZERS.values()]
+    entries = documents()
     if json:
         print_json([one.to_json() for one in entries])
         return
-    rows = [(one.name, one.facts["acts on"], one.formula) for one in entries]
+    rows = [(one.name, each_said(one.facts["acts on"]), say(one.formula)) for one in entries]
     print_table(columns(("regularizer", "acts on", "what it does"), rows, whole=("regularizer",)))
     print(say("One of them: thalweg regularizer mixup. In a study: --regularizers none,mixup."))
+
+
+def documents() -> list[Entry]:
+    """What every regularizer says of itself."""
+    from ..regularizers import REGULARIZERS
+
+    return [_entry(kind) for kind in REGULARIZERS.values()]
 
 
 def _entry(kind: type[Any]) -> Entry:

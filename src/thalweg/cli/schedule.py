@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..language import say
-from .listing import columns, print_table
+from .listing import columns, headline, print_table
 from .options import Everything
 from .picture import Drawn, write_picture
 from .result import finite, print_json
@@ -71,7 +71,7 @@ def _catalogue(json: bool) -> None:
     if json:
         print_json([_facts(kind) for kind in kinds.values()])
         return
-    rows = [(name, _line(kind), str(kind.robbins_monro)) for name, kind in kinds.items()]
+    rows = [(name, say(_line(kind)), str(kind.robbins_monro)) for name, kind in kinds.items()]
     print_table(columns(("schedule", "formula", "Ση = ∞ and Ση² < ∞"), rows))
     print(
         say(
@@ -82,7 +82,7 @@ def _catalogue(json: bool) -> None:
 
 
 def _line(kind: Schedule) -> str:
-    return (type(kind).__doc__ or "").strip().splitlines()[0]
+    return headline(type(kind))
 
 
 def _facts(kind: Schedule, epochs: int | None = None) -> dict[str, object]:
@@ -105,7 +105,7 @@ def _one(kind: Schedule, values: dict[str, np.ndarray], epochs: int | None = Non
     from ..pictures.numbers import short
 
     width = max(map(len, values))
-    lines = [f"{kind.label}: {_line(kind)}", ""]
+    lines = [f"{kind.label}: {say(_line(kind))}", ""]
     for name, each in values.items():
         ends = say(
             "{first} … {last}, from {low} to {high}",

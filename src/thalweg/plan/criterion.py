@@ -92,6 +92,11 @@ class Criterion:
         return self.sign < 0
 
     @property
+    def floor(self) -> float:
+        """The least that any mean can be, of values that are the lower the better."""
+        return min(self.sign * end for end in self.scale)
+
+    @property
     def column(self) -> str:
         """Of the table of members."""
         return f"validation_{self.metric}"

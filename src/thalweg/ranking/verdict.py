@@ -48,7 +48,9 @@ def judge(runs: Runs, name: str, margin: float) -> tuple[Verdict, Choice]:
     if not choice.candidates:
         nothing = say("Nothing can be said about {name}: every setting was pruned on some run.", name=name)
         return Verdict((), (), nothing, (), 0, False, factor.name, criterion=criterion), choice
-    order, ranked = rank(choice.cells, margin=margin, independent=not choice.paired, rivals=choice.rivals)
+    order, ranked = rank(
+        choice.cells, margin=margin, independent=not choice.paired, rivals=choice.rivals, floor=criterion.floor
+    )
     entries = _Entries(runs, choice, ranked, factor)
     verdict = Verdict(
         entries=tuple(entries.of(k) for k in order),

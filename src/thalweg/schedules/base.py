@@ -10,7 +10,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from .. import calls
 from ..arguments import Declared
 from ..errors import PlanError
+from ..language import mark, say
 from ..numbers import Range
 from .vocabulary import NUMBERS, PYTHON, Code, Text
 
@@ -61,13 +62,19 @@ class RobbinsMonro:
 
     sum_diverges: bool | None
     squares_converge: bool | None
-    reason: str
+    message: str
+    values: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.sum_diverges and self.squares_converge)
 
     def __str__(self) -> str:
-        return f"{'yes' if self else 'no'}: {self.reason}"
+        return f"{say('yes') if self else say('no')}: {say(self.message, **self.values)}"
+
+    @property
+    def reason(self) -> str:
+        """In English."""
+        return self.message.format(**self.values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,12 +283,16 @@ class Schedule(Declared, ABC):
         """Whether a run without end under it would satisfy Ση = ∞ and Ση² < ∞, with the reason."""
         p = self.decay
         if p is None:
-            return RobbinsMonro(None, None, "ends with the run, and the conditions speak of one without end")
+            return RobbinsMonro(None, None, mark("ends with the run, and the conditions speak of one without end"))
         if math.isnan(p):
-            return RobbinsMonro(None, None, "a function of your own, of which this cannot be known")
+            return RobbinsMonro(None, None, mark("a function of your own, of which this cannot be known"))
         if p == math.inf:
-            return RobbinsMonro(False, True, "falls so fast that Ση is finite")
-        return RobbinsMonro(p <= 1, p > 0.5, _words_for(p))
+            return RobbinsMonro(False, True, mark("falls so fast that Ση is finite"))
+        if p == 0:
+            return RobbinsMonro(True, False, mark("does not fall to 0, so that Ση² = ∞"))
+        how = "1/t" if p == 1 else "1/√t" if p == 0.5 else f"t^−{p:g}"
+        sums = {"sum": "Ση = ∞" if p <= 1 else "Ση < ∞", "squares": "Ση² < ∞" if p > 0.5 else "Ση² = ∞"}
+        return RobbinsMonro(p <= 1, p > 0.5, mark("falls like {how}: {sum} and {squares}"), {"how": how, **sums})
 
     def _columns(self, axes: int) -> Any:
         """Itself with every (members,) argument as a column against the axes of the steps."""
@@ -313,14 +324,6 @@ class Schedule(Declared, ABC):
                 )
         for part in self.parts:
             part.for_one_member()
-
-
-def _words_for(p: float) -> str:
-    if p == 0:
-        return "does not fall to 0, so that Ση² = ∞"
-    how = "1/t" if p == 1 else "1/√t" if p == 0.5 else f"t^−{p:g}"
-    sums = "Ση = ∞" if p <= 1 else "Ση is finite"
-    return f"falls like {how}: {sums} and Ση² {'< ∞' if p > 0.5 else '= ∞'}"
 
 
 def checked_total(total: Any) -> int:

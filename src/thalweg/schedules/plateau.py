@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arguments import choice, whole
 from ..errors import PlanError
+from ..language import mark
 from .base import RobbinsMonro, Schedule
 from .fields import number
 from .vocabulary import Text
@@ -84,7 +85,8 @@ class Plateau(Schedule):
 
     @property
     def robbins_monro(self) -> RobbinsMonro:
-        return RobbinsMonro(None, None, "depends on how often the loss stops falling, which cannot be known beforehand")
+        unknown = mark("depends on how often the loss stops falling, which cannot be known beforehand")
+        return RobbinsMonro(None, None, unknown)
 
     def torch_arguments(self, T: Text) -> Mapping[str, Any]:
         names = ("patience", "threshold", "threshold_mode", "cooldown", "min_lr", "eps")

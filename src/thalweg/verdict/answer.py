@@ -100,6 +100,8 @@ def _price(factor: Factor, verdict: Verdict) -> str:
     best = abs(verdict.entries[0].value.mean)
     if not math.isfinite(safe.regret) or best == 0:
         return say("What a choice may cost is not known.")
+    if safe.regret >= abs(safe.value.mean):
+        return _unknown(factor, verdict, best)
     name = called(factor, safe.setting[factor.name])
     most = percent(safe.regret / best)
     cost = (
@@ -110,6 +112,19 @@ def _price(factor: Factor, verdict: Verdict) -> str:
     if verdict.criterion.metric != "loss" and not verdict.criterion.higher:
         cost = say("{most} more {metric}", most=most, metric=mark(verdict.criterion.metric))
     return say("{name} is the safest choice: whichever is truly best, it costs at most {cost}.", name=name, cost=cost)
+
+
+def _unknown(factor: Factor, verdict: Verdict, best: float) -> str:
+    """Why a choice may cost the whole loss: whose means may still lie anywhere."""
+    sign = verdict.criterion.sign
+    wild = [e for e in verdict.entries[1:] if e.difference.times(sign).low <= -best and math.isfinite(e.value.mean)]
+    if not wild:
+        kind = mark(verdict.replicate)
+        return say("What a choice may cost is not known: so few {kind}s leave anything possible.", kind=kind)
+    return say(
+        "What a choice may cost is not known: the runs of {names} scatter so much that their means may be anywhere.",
+        names=listed([shown(e.setting[factor.name]) for e in wild]),
+    )
 
 
 def _others(factor: Factor, verdict: Verdict) -> str:

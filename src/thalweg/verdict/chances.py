@@ -6,6 +6,10 @@ its order of magnitude (half-Cauchy, Gelman 2006), and the chance is that of the
 candidates differ by no more than their errors do, τ is small and all chances are alike; where they lie far apart,
 nothing is shrunk.
 
+A candidate that was picked among several settings of its own is low by luck as well. So all of these are in the
+posterior, those of one candidate about a centre of their own with a second spread, and the chance is that of the picked
+ones: a posterior is of the true means, however one came to look at some of them.
+
 The covariance of the means' errors is that of a few seeds, which would leave directions without any error; so it is
 shrunk towards equal errors of all, by as much as the oracle approximation of Chen, Wiesel, Eldar & Hero (2010) says.
 """
@@ -13,6 +17,7 @@ shrunk towards equal errors of all, by as much as the oracle approximation of Ch
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,7 +28,14 @@ TYPICAL = 2.0  # errors that true means scatter by, beforehand
 _SPREADS = np.geomspace(0.03, 30, 25)  # of τ, in units of the errors of the means
 
 
-def chances(cells: np.ndarray, centre: np.ndarray, seed: int, overlap: float, paired: bool = True) -> list[float]:
+def chances(
+    cells: np.ndarray,
+    centre: np.ndarray,
+    seed: int,
+    overlap: float,
+    paired: bool = True,
+    rivals: Sequence[np.ndarray] | None = None,
+) -> list[float]:
     """In which share of draws from the posterior each is the best.
 
     A candidate that diverged on some seeds is out of a draw as often as one of those seeds is among as many drawn with
@@ -34,14 +46,21 @@ def chances(cells: np.ndarray, centre: np.ndarray, seed: int, overlap: float, pa
         centre: (candidates,) the means of the finite ones.
         overlap: as `intervals.estimate` takes it.
         paired: else these are independent repeats, as `repeats` takes them, and each is out by its own.
+        rivals: for each candidate the settings (seeds, folds or parts, rivals) among which it was picked, of paired
+            cells; those that diverged at times are left out.
     """
     seeds, _, width = cells.shape
     draw, lost = np.random.default_rng(seed), np.isposinf(cells)
     centre = np.where(np.isfinite(centre), centre, 0.0)
     means = np.zeros((RESAMPLES, 1))
-    if width > 1:
-        known = _covariance(np.where(lost, 0.0, cells - centre), overlap) if paired else covariance(cells[:, 0])
-        means = _drawn(centre, *known, draw)
+    if width > 1 and paired:
+        ran = [some[..., np.isfinite(some).all(axis=(0, 1))] for some in rivals or ()]
+        of = np.r_[np.arange(width), np.repeat(np.arange(len(ran)), [some.shape[-1] for some in ran])]
+        every = np.concatenate([np.where(lost, centre, cells), *ran], axis=-1)
+        centres = np.r_[centre, every[..., width:].mean(axis=(0, 1))]
+        means = _drawn(centres, *_covariance(every - centres, overlap), of, draw)[:, :width]
+    elif width > 1:
+        means = _drawn(centre, *covariance(cells[:, 0]), np.arange(width), draw)
     if paired:
         drawn = draw.multinomial(seeds, [1 / seeds] * seeds, RESAMPLES) > 0
         means[drawn @ lost.any(axis=1)] = math.inf
@@ -91,16 +110,27 @@ def _shrunk(means: np.ndarray) -> tuple[np.ndarray, float]:
     return (1 - share) * plain + share * equal, share
 
 
-def _drawn(centre: np.ndarray, noise: np.ndarray, freedom: float, draw: np.random.Generator) -> np.ndarray:
-    """(draws, candidates) from the posterior of the true means."""
+def _drawn(
+    centre: np.ndarray, noise: np.ndarray, freedom: float, of: np.ndarray, draw: np.random.Generator
+) -> np.ndarray:
+    """(draws, means) from the posterior of the true means.
+
+    Args:
+        of: (means,) the candidate whose setting each is.
+    """
     width = len(centre)
     scale = math.sqrt(max(0.0, np.trace(noise)) / (width - 1))
     if scale <= 1e-12 * np.ptp(centre):
         return np.tile(centre, (RESAMPLES, 1))
     spreads = scale * _SPREADS
-    each = [_posterior(centre, noise, tau, freedom) for tau in spreads]
     # Half-Cauchy, whose median is `TYPICAL` errors; the points are even over log τ, which gives each a weight of τ.
     prior = np.log(spreads) - np.log1p((spreads / (TYPICAL * scale)) ** 2)
+    alike, alone = of[:, None] == of, np.eye(width)
+    scatters = [tau**2 * alike for tau in spreads]
+    if alike.sum() > width:  # of candidates, and of the settings of one
+        scatters = [scatter + tau**2 * alone for scatter in scatters for tau in spreads[::2]]
+        prior = np.add.outer(prior, prior[::2]).ravel()
+    each = [_posterior(centre, noise, scatter, freedom) for scatter in scatters]
     weight = np.array([evidence for evidence, *_ in each]) + prior
     weight = np.exp(weight - weight.max())
     counts = draw.multinomial(RESAMPLES, weight / weight.sum())
@@ -113,11 +143,11 @@ def _drawn(centre: np.ndarray, noise: np.ndarray, freedom: float, draw: np.rando
 
 
 def _posterior(
-    centre: np.ndarray, noise: np.ndarray, tau: float, freedom: float
+    centre: np.ndarray, noise: np.ndarray, scatter: np.ndarray, freedom: float
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """For a spread of that size: the log evidence of the means, the posterior's mean, a root of its covariance."""
+    """Where true means scatter so: the log evidence of these, the posterior's mean, and a root of its covariance."""
     width, ones = len(centre), np.ones(len(centre))
-    inverse = np.linalg.inv(noise + tau**2 * np.eye(width))
+    inverse = np.linalg.inv(noise + scatter)
     precision = ones @ inverse @ ones
     common = ones @ inverse @ centre / precision
     apart = centre - common

@@ -5,7 +5,8 @@ Whatever is said of a candidate follows from its paired differences to all other
 - **letters**: two that share one cannot be told apart, all pairs together;
 - **may be best**: no other is better by a one-sided test at level/(K − 1), of two at level/2 (Hsu 1981, "Simultaneous
   confidence intervals for all distances from the best"): the truly best of K is called so in 95% of studies at least;
-- **regret at most**: the largest upper end, of those same tests, of what the candidate loses against any other;
+- **regret at most**: the largest upper end, of those same tests, of what the candidate loses against any other, and no
+  more than lies between the upper end of its mean and where the scale ends;
 - **against the leader**: practically the same, where the 90% interval of the difference lies within the margin (two
   one-sided tests at 5%, Schuirmann 1987); worse, where the two are told apart; open else;
 - **places**: at least one after all better ones and at most one before all worse ones, simultaneous intervals of the
@@ -89,6 +90,7 @@ def rank(
     looks: int = 0,
     independent: bool = False,
     rivals: Sequence[np.ndarray] | None = None,
+    floor: float = -math.inf,
 ) -> tuple[list[int], Ranking]:
     """Order columns by their means, and say of each where it stands.
 
@@ -101,6 +103,7 @@ def rank(
             has fewer.
         rivals: for each column the candidates (seeds, folds or parts, rivals) among which it was picked for its lowest
             mean; none unless given. What is said then allows for all of these picks.
+        floor: below which no mean can be, so that a choice costs at most what lies between.
 
     Returns:
         The order (best first), and the ranking by column.
@@ -140,13 +143,15 @@ def rank(
     ahead, behind = pairs.better.sum(axis=0), pairs.better.sum(axis=1)
     regret = np.where(infinite, np.inf, np.where(infinite, -np.inf, most).max(axis=1, initial=0.0))
     regret = np.maximum(regret, luck.most(each))
+    means = [interval(one, overlap=overlap, picked_from=lucky[k]) for k, one in enumerate(columns)]
+    regret = np.minimum(regret, [one.high - floor if one.mean >= floor else math.inf for one in means])
     return order, Ranking(
         groups=grouped,
         letters=letters(grouped, width),
         places=[(1 + int(ahead[k]), width - int(behind[k])) for k in range(width)],
-        mean=[interval(one, overlap=overlap, picked_from=lucky[k]) for k, one in enumerate(columns)],
+        mean=means,
         difference=behind_leader,
-        probability=chances(cells, np.array([mean for _, mean in bad]), seed, overlap, not independent)
+        probability=chances(cells, np.array([mean for _, mean in bad]), seed, overlap, not independent, rivals)
         if width > 1
         else [math.nan],  # of one alone no chance can be told
         may_be_best=((pairs.most(1 - each).max(axis=1, initial=-np.inf) <= 0) & (ahead == 0)).tolist(),

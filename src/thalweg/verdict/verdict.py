@@ -122,7 +122,9 @@ def judge(
     judging = 0 if by_part is None else samples[0] + (plan.swaps.samples(swaps) if plan.swaps else 0)
     cells = judged.each_run if by_part is None else by_part
     rivals = None if picks is None else picks.rivals(fresh, criterion)
-    order, ranked = rank(cells, overlap=plan.overlap, margin=margin, looks=fresh.looks, rivals=rivals)
+    order, ranked = rank(
+        cells, overlap=plan.overlap, margin=margin, looks=fresh.looks, rivals=rivals, floor=criterion.floor
+    )
     levels = [shown(setting[factor.name]) for setting in settings]
     verdict = Verdict(
         entries=judged.entries(order, ranked, cells, judging),
