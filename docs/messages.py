@@ -32,6 +32,7 @@ from thalweg.landscapes import SURFACES
 from thalweg.language import FOLDER, LANGUAGES
 from thalweg.pictures.markup import WORDS
 from thalweg.problem.builtin import PROBLEMS
+from thalweg.sizes.known import KNOWN
 
 ROOT = Path(thalweg.__file__).parent
 DATE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -116,8 +117,10 @@ def _entries() -> Iterator[str]:
     for entry in (*loss.documents(), *regularizer.documents()):
         yield from (entry.formula, *entry.words, *(words for _, words in entry.options.values() if words))
         yield from (part for part in entry.facts.get(loss.LIKELIHOOD, "").split(", ") if " " in part)
-    for kind in (*map(type, map(schedules.example, schedules.names())), *SURFACES.values(), *PROBLEMS.values()):
+    every = (schedules.Several, *map(type, map(schedules.example, schedules.names())))
+    for kind in (*every, *SURFACES.values(), *PROBLEMS.values()):
         yield headline(kind)
+    yield from (known.note for known in KNOWN.values())
     for rule in FORMULAS.values():
         meanings = rule.meanings.values()
         said = (rule.doc.partition("\n")[0], rule.departs, *(words for m in meanings for words in (m.words, m.range)))

@@ -18,6 +18,7 @@ from babel.messages.pofile import read_po
 import thalweg
 from tests.cli.asked import run
 from thalweg.errors import UsageError
+from thalweg.formulas import FORMULAS
 from thalweg.language import LANGUAGES, language, say, use_language
 from thalweg.study.study import Study
 
@@ -90,6 +91,41 @@ def test_a_report_is_said_throughout(tiny: Study, tmp_path: Path) -> None:
     words = re.sub(r"<[^>]*>", " ", body)
     assert '<html lang="ko">' in text
     assert re.findall(r"(?:\b[A-Za-z]+ ){4,}", words) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "minimum x^2-4x+6",
+        "minimum x*sin(x) --start 2",
+        "minimum x^2-y^2",
+        "derivative 3x³-2x+1 --limit --at 1",
+        "derivative sin(x)^2 --wrt x",
+        "descend quadratic --steps 5 --steps-table",
+        "schedule",
+        "schedule cosine",
+        "loss huber",
+        "loss",
+        "regularizer early_stopping",
+        "regularizer",
+        "formula asgd",
+        "formula",
+        "surfaces",
+        "problems",
+        "size alexnet-2gpu",
+        "bias-variance wave --members 3 --epochs 1",
+        "bag breast-cancer --members 2 --epochs 1",
+        "boost breast-cancer --members 2 --epochs 1",
+        "compare breast-cancer --optimizers sgd --rates 0.1 --seeds 1 --epochs 1 --confirmation 0 --grow 0 --yes",
+    ],
+)
+def test_what_commands_print_is_said(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = run(*words.split(), "--language", "ko", columns=100)
+    told = re.sub(r"(thalweg|(\w+ )?et al\.|Algorithm|section|figure|table|eq\.|lr_scheduler) .*|'[^']*'", "", shown)
+    told = re.sub(rf"\b({'|'.join(FORMULAS)})\b", "", told)
+    assert re.search("[가-힣]", shown)
+    assert re.findall(r"(?:\b[a-z]{2,}[ ,:;]+){3,}", told) == []
 
 
 def test_help_is_said() -> None:

@@ -98,3 +98,20 @@ def _of_surroundings() -> str:
     names = [os.environ[name] for name in _LOCALE if os.environ.get(name)] or [locale.getlocale()[0] or ""]
     spoken = names[0].lower()
     return "ko" if spoken.startswith(("ko", "korean")) else LANGUAGES[0]
+
+
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Lines of at most that many cells, of which a Korean letter takes two.
+
+    Args:
+        indent: of the lines after the first.
+    """
+    from rich.cells import cell_len
+
+    lines = [""]
+    for word in re.split(r"(?<=\S)(?=\s)", text):
+        if cell_len(lines[-1] + word) > width and lines[-1].strip():
+            lines.append(indent + word.lstrip())
+        else:
+            lines[-1] += word
+    return lines

@@ -147,7 +147,7 @@ def test_a_setting_that_diverged_is_shown() -> None:
     assert math.isfinite(calm["error"])
     assert (wild["error"], wild["diverged"]) == (math.inf, 3)
     assert math.isnan(wild["bias"])
-    assert str(found).startswith("wave: squared error 0.642 at lr 0.01")
+    assert str(found).startswith("wave: squared error 0.642 at rate 0.01")
     every = replace(found, rows=found.rows.assign(error=math.inf))
     assert str(every) == "Every setting diverged on some resample of wave; try lower rates."
 

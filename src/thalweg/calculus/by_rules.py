@@ -11,6 +11,7 @@ from typing import Any
 
 import sympy as sp
 
+from ..language import mark, say
 from ..typeset import Typeset
 from .extent import Work, multiplies_out
 from .function import Function
@@ -96,8 +97,10 @@ class Derivative(Typeset):
             lines.append("")
         for count, step in enumerate(self.steps, start=1):
             if step.order > 1 and step.order != self.steps[count - 2].order:
-                lines += ["", f"and once more, order {step.order}:", ""]
-            lines += [f"  {count:>2}  {step.rule}: {step.law}", f"      {step}"]
+                lines += ["", say("and once more, order {order}:", order=step.order), ""]
+            *chain, inner = step.rule.split(", ")
+            rule = f"{say('chain')}, {say(inner)}" if chain else say(inner)
+            lines += [f"  {count:>2}  {rule}: {say(step.law)}", f"      {step}"]
         return "\n".join(lines)
 
     @property
@@ -114,7 +117,9 @@ class Derivative(Typeset):
         assert self.at is not None
         assert self.value is not None
         where = ", ".join(f"{n} = {digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True))
-        return f"at {where}: " + (f"none, because {self.note}" if self.note else digits(self.value))
+        if self.note:
+            return say("at {where}: none, because {note}", where=where, note=say(self.note))
+        return say("at {where}: {value}{off}", where=where, value=digits(self.value), off="")
 
 
 def differentiated(f: Function, name: str, order: int = 1, work: Work | None = None) -> Derivative:
@@ -132,20 +137,22 @@ def valued(derivative: Derivative, at: tuple[float, ...]) -> Derivative:
     f = derivative.function
     value, note = float(derivative(*at)), ""
     if not math.isfinite(f(*at)):
-        value, note = math.nan, "the function is not a real number there"
+        value, note = math.nan, mark("the function is not a real number there")
     elif any(step.kink is not None and Function(step.kink, f.variables)(*at) == 0 for step in derivative.steps):
         left, right = _sides(derivative, at)
         if not abs(left - right) <= 1e-3 * (1 + min(abs(left), abs(right))):
             value, note = math.nan, differing(left, right)
     elif math.isnan(value):
-        note = "the derivative is not a real number there"
+        note = mark("the derivative is not a real number there")
     return replace(derivative, at=at, value=value, note=note)
 
 
 def differing(left: float, right: float) -> str:
     """Why there is no derivative where the slopes of both sides differ."""
-    return (
-        f"the slope is {digits(float(f'{left:.4g}'))} from the left and {digits(float(f'{right:.4g}'))} from the right"
+    return say(
+        "the slope is {left} from the left and {right} from the right",
+        left=digits(float(f"{left:.4g}")),
+        right=digits(float(f"{right:.4g}")),
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import sympy as sp
 
 from ..errors import ExpressionError
+from ..language import say
 from ..typeset import Typeset
 from .by_rules import differentiated, differing
 from .extent import multiplies_out, operations
@@ -86,25 +87,31 @@ class Limit(Typeset):
             worked = plain(self.quotient) if operations(self.quotient, TERMS) < TERMS else ""
             quotient = f"(f({self.wrt} + {h}) − f({self.wrt}))/{h}"
             lines += ["", f"{quotient} = {worked}"] if worked else ["", quotient]
-            lines += [f"→ {plain(self.expression)} as {h} → 0"]
+            lines += [say("→ {limit} as {h} → 0", limit=plain(self.expression), h=h)]
         if self.at is not None:
             lines += ["", *self._rows(), "", self._value_in_words()]
         return "\n".join(lines)
 
     def _rows(self) -> list[str]:
-        rows = [("h", "from the right", "from the left")]
+        rows = [("h", say("from the right"), say("from the left"))]
         numbers = np.stack([self.h, self.right, self.left], axis=-1).tolist()
+        from rich.cells import cell_len
+
         rows += [(f"{h:g}", digits(right), digits(left)) for h, right, left in numbers]
-        return ["".join(f"{cell:>{width}}" for cell, width in zip(row, (8, 20, 20), strict=True)) for row in rows]
+        return [
+            "".join(" " * (width - cell_len(cell)) + cell for cell, width in zip(row, (8, 20, 20), strict=True))
+            for row in rows
+        ]
 
     def _value_in_words(self) -> str:
         assert self.at is not None
         assert self.value is not None
         where = ", ".join(f"{n} = {digits(v)}" for n, v in zip(self.function.variables, self.at, strict=True))
         if self.note:
-            return f"at {where}: none, because {self.note}"
+            return say("at {where}: none, because {note}", where=where, note=say(self.note))
         off = f" ± {digits(float(f'{self.error:.1g}'))}" if self.error else ""
-        return f"at {where}: {digits(float(f'{self.value:.9g}') if off else self.value)}{off}"
+        value = digits(float(f"{self.value:.9g}") if off else self.value)
+        return say("at {where}: {value}{off}", where=where, value=value, off=off)
 
     def picture(self, h: float = 1.0) -> go.Figure:
         """The secant turning into the tangent, from a distance of h down to 0.

@@ -17,6 +17,7 @@ import numpy as np
 import sympy as sp
 
 from ..errors import ExpressionError
+from ..language import mark, say
 from ..typeset import Typeset
 from .ends import falls_below_all, holds_everywhere
 from .evaluation import compiled
@@ -92,7 +93,7 @@ class Minimum(Typeset):
         head = f"f({names})"
         lines = [f"{head} = {self.function}"]
         if self.square is not None and str(self.square) != str(self.function.expression):
-            lines.append(f"{' ' * len(head)} = {plain(self.square)}, by completing the square")
+            lines.append(f"{' ' * len(head)} = {plain(self.square)}, {say('by completing the square')}")
         if self.method == "exact":
             d = "∂" if len(self.function.variables) > 1 else "d"
             slopes = {part.wrt: str(part.slope) for part in gradient(self.function).parts}
@@ -100,17 +101,18 @@ class Minimum(Typeset):
         if self.points:
             lines += ["", *self._rows()]
             if (more := len(self.points) - MOST_ROWS) > 0:
-                lines.append(f"  and {more} higher one{'s' * (more > 1)}")
+                lines.append(say("  and {more} higher one{s}", more=more, s="s" * (more > 1)))
         lines += ["", f"{self.verdict[0].upper()}{self.verdict[1:]}."]
         if self.note:
-            lines.append(f"{self.note[0].upper()}{self.note[1:]}.")
+            note = say(self.note)
+            lines.append(f"{note[0].upper()}{note[1:]}.")
         return "\n".join(lines)
 
     def _rows(self) -> list[str]:
         lowest = sorted(self.points, key=lambda one: one.value)[:MOST_ROWS]
         points = [one for one in self.points if one in lowest]
         rows = [
-            (f"  {shown(self.function, one)}", f"f = {digits(one.value)}", f"{one.kind}: {one.reason}")
+            (f"  {shown(self.function, one)}", f"f = {digits(one.value)}", f"{say(one.kind)}: {say(one.reason)}")
             for one in points
         ]
         first, second = (max(len(row[k]) for row in rows) for k in (0, 1))
@@ -195,7 +197,7 @@ def _exact(f: Function, bounds: tuple[tuple[float, float], ...]) -> Minimum:
 def _by_sign(f: Function, one: Stationary) -> Stationary:
     """An undecided point is a minimum where nothing can be lower."""
     if one.kind == "undecided" and one.value == 0 and f.expression.is_nonnegative:
-        return replace(one, kind="minimum", reason=f"{one.reason}, and f ≥ 0 everywhere")
+        return replace(one, kind="minimum", reason=say("{reason}, and f ≥ 0 everywhere", reason=one.reason))
     return one
 
 
@@ -204,34 +206,48 @@ def _verdict(
 ) -> tuple[str, bool]:
     """How far the lowest minimum is the lowest value, and whether it is that everywhere."""
     if "constant" in candidates.note:
-        return f"it is {f} everywhere", True
+        return say("it is {f} everywhere", f=f), True
     if falls_below_all(f):
-        lowest = "" if best is None else f"; the lowest valley is at {shown(f, best)}"
-        return f"it has no lowest value: it falls below every bound{lowest}", False
+        lowest = "" if best is None else say("; the lowest valley is at {place}", place=shown(f, best))
+        return say("it has no lowest value: it falls below every bound{lowest}", lowest=lowest), False
     if best is None:
         return _without_minimum(f, candidates, bounds), False
-    where = f"{digits(best.value)}, at {shown(f, best)}"
+    where = say("{value}, at {place}", value=digits(best.value), place=shown(f, best))
     near = 1e-12 * (1 + abs(best.value))
     ties = sum("minimum" in one.kind and abs(one.value - best.value) <= near for one in candidates.points)
-    where += f" and {ties - 1} other point{'s' * (ties > 2)}" if ties > 1 else ""
+    where += say(" and {count} other point{s}", count=ties - 1, s="s" * (ties > 2)) if ties > 1 else ""
     if holds_everywhere(f, best.value):
-        return f"the lowest value anywhere is {where}", True
+        return say("the lowest value anywhere is {where}", where=where), True
     lowest, inside = _lowest_on_grid(f, bounds), _shown(f, bounds)
     if lowest.value < best.value - 1e-9 * (1 + abs(best.value)):
-        lower = f"{digits(lowest.value)} at {shown(f, lowest)}"
-        return f"the lowest valley is {where}, but values in {inside} go down to {lower}", False
-    return f"the lowest value in {inside} is {where}; beyond the bounds nothing is proven", False
+        lower = say("{value} at {place}", value=digits(lowest.value), place=shown(f, lowest))
+        words = say(
+            "the lowest valley is {where}, but values in {inside} go down to {lower}",
+            where=where,
+            inside=inside,
+            lower=lower,
+        )
+        return words, False
+    words = say(
+        "the lowest value in {inside} is {where}; beyond the bounds nothing is proven", inside=inside, where=where
+    )
+    return words, False
 
 
 def _without_minimum(f: Function, candidates: Candidates, bounds: tuple[tuple[float, float], ...]) -> str:
     if any(one.kind == "undecided" for one in candidates.points):
-        return "the second derivatives do not decide; try method='grid' or method='descent'"
+        return say("the second derivatives do not decide; try method='grid' or method='descent'")
     lowest = _lowest_on_grid(f, bounds)
-    there = f"{digits(lowest.value)} at {shown(f, lowest)}"
+    there = say("{value} at {place}", value=digits(lowest.value), place=shown(f, lowest))
     if lowest.kind == "minimum":
-        return f"no level point was found, but a grid is lowest inside, {there}: try method='descent' from there"
-    where = "" if candidates.complete else f" in {_shown(f, bounds)}"
-    return f"it has no minimum{where}; within the bounds it is lowest on their edge, {there}"
+        return say(
+            "no level point was found, but a grid is lowest inside, {there}: try method='descent' from there",
+            there=there,
+        )
+    where = "" if candidates.complete else say(" in {bounds}", bounds=_shown(f, bounds))
+    return say(
+        "it has no minimum{where}; within the bounds it is lowest on their edge, {there}", where=where, there=there
+    )
 
 
 def _shown(f: Function, bounds: tuple[tuple[float, float], ...]) -> str:
@@ -262,9 +278,14 @@ def _grid(f: Function, bounds: tuple[tuple[float, float], ...], resolution: int 
     at = tuple(float(axis[k]) for axis, k in zip(axes, place, strict=True))
     spaced = ", ".join(digits(float(f"{axis[1] - axis[0]:.4g}")) for axis in axes)
     edge = any(k in (0, each - 1) for k in place)
-    best = Stationary(at, float(values[place]), "edge minimum" if edge else "minimum", "the lowest of the grid")
-    verdict = f"the lowest of {values.size:,} points in {_shown(f, bounds)}, {spaced} apart"
-    note = "it is on the edge of the bounds: lower values may be beyond" if edge else ""
+    best = Stationary(at, float(values[place]), "edge minimum" if edge else "minimum", mark("the lowest of the grid"))
+    verdict = say(
+        "the lowest of {count:,} points in {bounds}, {spaced} apart",
+        count=values.size,
+        bounds=_shown(f, bounds),
+        spaced=spaced,
+    )
+    note = say("it is on the edge of the bounds: lower values may be beyond") if edge else ""
     return Minimum(f, "grid", (best,), best, None, verdict, False, bounds, note)
 
 
@@ -286,11 +307,21 @@ def _descent(f: Function, start: tuple[float, ...], bounds: tuple[tuple[float, f
     slopes = np.zeros(1) if steps is None else np.asarray(steps(*at))
     settled = bool(np.abs(slopes).max() <= 1e-3 * math.sqrt(1 + abs(value))) if math.isfinite(value) else False
     if not settled or max(map(abs, at)) > 1e8:
-        verdict = f"from {began} it does not settle: f = {digits(value)} after {result.nit} steps, and still falling"
+        verdict = say(
+            "from {began} it does not settle: f = {value} after {steps} steps, and still falling",
+            began=began,
+            value=digits(value),
+            steps=result.nit,
+        )
         return Minimum(f, "descent", (), None, None, verdict, False, bounds)
-    one = Stationary(at, value, "minimum", "nothing lower beside it")
+    one = Stationary(at, value, "minimum", mark("nothing lower beside it"))
     if steps is not None and np.isfinite(np.asarray(hessian(f)(*at), dtype=float)).all():
         one = classified(f, at, None)
     best = one if one.kind in ("minimum", "undecided") else None
-    verdict = f"reached from {began} in {result.nit} steps and {result.nfev} values; another start may find a lower one"
+    verdict = say(
+        "reached from {began} in {steps} steps and {values} values; another start may find a lower one",
+        began=began,
+        steps=result.nit,
+        values=result.nfev,
+    )
     return Minimum(f, "descent", (one,), best, None, verdict, False, bounds)

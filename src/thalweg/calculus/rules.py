@@ -12,6 +12,7 @@ from typing import Any
 
 import sympy as sp
 
+from ..language import mark, say
 from ..typeset import Typeset
 from .extent import WORK, Work, operations
 from .symbolic import SMOOTH, product
@@ -19,19 +20,19 @@ from .text import bracketed, latex, plain
 
 # rule: the same in letters, as text and as LaTeX
 RULES = {
-    "sum": ("(u + v)′ = u′ + v′", "(u + v)' = u' + v'"),
-    "constant multiple": ("(c·u)′ = c·u′", "(c u)' = c u'"),
-    "power": ("(xⁿ)′ = n·xⁿ⁻¹", "(x^n)' = n x^{n-1}"),
+    mark("sum"): ("(u + v)′ = u′ + v′", "(u + v)' = u' + v'"),
+    mark("constant multiple"): ("(c·u)′ = c·u′", "(c u)' = c u'"),
+    mark("power"): ("(xⁿ)′ = n·xⁿ⁻¹", "(x^n)' = n x^{n-1}"),
     "chain, power": ("(uⁿ)′ = n·uⁿ⁻¹·u′", "(u^n)' = n u^{n-1} u'"),
-    "product": ("(u·v)′ = u′·v + u·v′", "(u v)' = u' v + u v'"),
-    "quotient": ("(u/v)′ = (u′·v − u·v′)/v²", r"\left(\frac{u}{v}\right)' = \frac{u' v - u v'}{v^2}"),
-    "exponential": ("(aᵘ)′ = aᵘ·log(a)·u′", r"(a^u)' = a^u \log(a)\, u'"),
-    "power of two functions": (
+    mark("product"): ("(u·v)′ = u′·v + u·v′", "(u v)' = u' v + u v'"),
+    mark("quotient"): ("(u/v)′ = (u′·v − u·v′)/v²", r"\left(\frac{u}{v}\right)' = \frac{u' v - u v'}{v^2}"),
+    mark("exponential"): ("(aᵘ)′ = aᵘ·log(a)·u′", r"(a^u)' = a^u \log(a)\, u'"),
+    mark("power of two functions"): (
         "(uᵛ)′ = uᵛ·(v′·log(u) + v·u′/u)",
         r"(u^v)' = u^v \left(v' \log u + v \frac{u'}{u}\right)",
     ),
-    "larger or smaller": ("the derivative of the one taken", r"\max(u, v)' = u' \text{ or } v'"),
-    "SymPy": ("found by SymPy", r"\text{found by SymPy}"),
+    mark("larger or smaller"): (mark("the derivative of the one taken"), r"\max(u, v)' = u' \text{ or } v'"),
+    "SymPy": (mark("found by SymPy"), r"\text{found by SymPy}"),
 }
 
 
@@ -72,7 +73,7 @@ class Step(Typeset):
         return rf"{claim} && \text{{{self.rule}: }} {law}"
 
     def __str__(self) -> str:
-        where = f", where {plain(self.kink)} ≠ 0" if self.kink is not None else ""
+        where = say(", where {kink} ≠ 0", kink=plain(self.kink)) if self.kink is not None else ""
         d = "∂" if self.partial else "d"
         return f"{d}/{d}{self.variable} {bracketed(self.of)} = {plain(self.result)}{where}"
 

@@ -22,6 +22,7 @@ import mpmath
 import numpy as np
 import sympy as sp
 
+from ..language import mark, say
 from .by_rules import Derivative, differentiated
 from .closed import DIGITS, SAME, closed_form, fraction, real_roots, value
 from .evaluation import compiled, precisely
@@ -81,7 +82,7 @@ def _of_fraction(f: Function, slope: Derivative) -> Candidates:
     (x,) = f.symbols()
     above, below = fraction(slope.expression, x)
     if above.is_zero:
-        return Candidates((), True, "it is constant: every point is a minimum and a maximum")
+        return Candidates((), True, mark("it is constant: every point is a minimum and a maximum"))
     points = []
     for root, order in real_roots(above):
         place = sp.Float(root, DIGITS)
@@ -95,9 +96,9 @@ def _of_fraction(f: Function, slope: Derivative) -> Candidates:
 
 def _by_order(order: int, sign: int) -> tuple[str, str]:
     """By the first derivative that is not 0."""
-    name = {2: "f″", 3: "f‴"}.get(order, f"f of order {order}")
-    reason = f"{name} {'>' if sign > 0 else '<'} 0" + (", all before are 0" if order > 2 else "")
-    return "inflection" if order % 2 else "minimum" if sign > 0 else "maximum", reason
+    name = {2: "f″", 3: "f‴"}.get(order, say("f of order {order}", order=order))
+    reason = f"{name} {'>' if sign > 0 else '<'} 0" + (say(", all before are 0") if order > 2 else "")
+    return mark("inflection") if order % 2 else mark("minimum") if sign > 0 else mark("maximum"), reason
 
 
 def _in_bounds(f: Function, slope: Derivative, low: float, high: float) -> Candidates:
@@ -119,7 +120,7 @@ def _in_bounds(f: Function, slope: Derivative, low: float, high: float) -> Candi
     points = [one for one in _judged(f, second, places, (high - low) / GRID) if one is not None]
     points += [_flat(f, x[first], x[last], x[1] - x[0]) for first, last in _stretches(d, y)]
     points.sort(key=lambda one: one.at)
-    note = f"the slope was followed at {GRID:,} places; narrower valleys may be missed"
+    note = say("the slope was followed at {count:,} places; narrower valleys may be missed", count=GRID)
     return Candidates(_with_closed_forms(f, slope, points), False, note)
 
 
@@ -156,7 +157,8 @@ def _flat(f: Function, first: float, last: float, pitch: float) -> Stationary:
     middle = float(first + last) / 2
     value, left, right = (float(f(float(v))) for v in (middle, first - pitch, last + pitch))
     kind = "minimum" if min(left, right) >= value else "maximum" if max(left, right) <= value else "inflection"
-    return Stationary((middle,), value, kind, f"level from about {first:.4g} to {last:.4g}".replace("-", "−"))
+    reason = say("level from about {first:.4g} to {last:.4g}", first=first, last=last).replace("-", "−")
+    return Stationary((middle,), value, kind, reason)
 
 
 def _roots(f: Function, x: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
@@ -197,8 +199,8 @@ def _edge(
     if not abs(value - beside) < 1e-3 * (1 + abs(value)):
         return None
     place, value = (0.0 if abs(v) < 1e-12 else v for v in (place, value))
-    kind = "edge minimum" if value <= there else "edge maximum"
-    return Stationary((place,), value, kind, "the edge of where it is real")
+    kind = mark("edge minimum") if value <= there else mark("edge maximum")
+    return Stationary((place,), value, kind, mark("the edge of where it is real"))
 
 
 def _inner(place: float, word: str, value: float, left: float, right: float, curvature: float) -> Stationary | None:
@@ -214,7 +216,9 @@ def _inner(place: float, word: str, value: float, left: float, right: float, cur
         return None
     else:
         kind = "undecided" if left == right else "inflection"
-    return Stationary((place,), value, kind, "a kink" if word == "kink" else "f″ = 0, by the values beside it")
+    return Stationary(
+        (place,), value, kind, mark("a kink") if word == "kink" else mark("f″ = 0, by the values beside it")
+    )
 
 
 def _with_closed_forms(f: Function, slope: Derivative, points: list[Stationary]) -> tuple[Stationary, ...]:
@@ -261,7 +265,9 @@ def _of_quadratic(f: Function, slopes: list[Any]) -> Candidates:
         exact = tuple(part.xreplace(dict.fromkeys(symbols, sp.S.Zero)) for part in solution)
         one = classified(f, tuple(map(float, exact)), exact)
         free = ", ".join(str(s) for s in symbols if any(s in part.free_symbols for part in solution))
-        note = f"it is level along a whole line or plane, of which this is one point; {free} may be anything"
+        note = say(
+            "it is level along a whole line or plane, of which this is one point; {free} may be anything", free=free
+        )
         if one.kind == "undecided":  # of a quadratic the signs of the eigenvalues say all
             eigenvalues = np.linalg.eigvalsh(np.asarray(_second(f)(*one.at), dtype=float))
             least = -LEVEL * abs(eigenvalues).max()
@@ -326,12 +332,12 @@ def _searched(f: Function, slopes: list[Derivative], bounds: tuple[tuple[float, 
             if level and all(np.abs(at - other).max() > 1e-5 for other in places):
                 places.append(tuple(float(0.0 if abs(v) < 1e-12 else v) for v in at))
     points = [classified(f, at, None) for at in sorted(places)]
-    note = f"searched from {len(starts)} starts in the bounds; there may be others"
+    note = say("searched from {count} starts in the bounds; there may be others", count=len(starts))
     for one in list(points):
         alike = [p for p in points if p.kind == "undecided" and abs(p.value - one.value) < 1e-9]
         if one in alike and len(alike) > 5:
             points = [p for p in points if p not in alike or p is alike[0]]
-            note = f"it is level along a whole curve, of which one point is shown; {note}"
+            note = say("it is level along a whole curve, of which one point is shown; {note}", note=note)
     return Candidates(tuple(points), False, note)
 
 
@@ -347,7 +353,7 @@ def classified(
     eigenvalues = np.linalg.eigvalsh(np.asarray(_second(f)(*at), dtype=float))
     level = LEVEL * max(np.abs(eigenvalues).max(), 1e-9)
     shown = ", ".join(f"{v:.4g}".replace("-", "−") for v in np.where(np.abs(eigenvalues) <= level, 0.0, eigenvalues))
-    reason = f"eigenvalues {shown}" if len(at) > 1 else f"f″ = {shown}"
+    reason = say("eigenvalues {values}", values=shown) if len(at) > 1 else f"f″ = {shown}"
     value = float(f(*at)) if value is None else value
     value = 0.0 if abs(value) < 1e-15 else value
     if eigenvalues[0] > level:
@@ -355,12 +361,15 @@ def classified(
     elif eigenvalues[-1] < -level:
         kind = "maximum"
     elif eigenvalues[0] < -level and eigenvalues[-1] > level:
-        kind = "saddle"
+        kind = mark("saddle")
     elif all(beside := _around(f, at, value)):
-        kind, reason = "saddle", f"{reason}; lower and higher values beside it"
+        kind, reason = "saddle", say("{reason}; lower and higher values beside it", reason=reason)
     else:
-        word = "lower" if beside[0] else "higher" if beside[1] else "equal"
-        kind, reason = "undecided", f"{reason}; only {word} values were seen beside it"
+        word = mark("lower") if beside[0] else mark("higher") if beside[1] else mark("equal")
+        kind, reason = (
+            mark("undecided"),
+            say("{reason}; only {word} values were seen beside it", reason=reason, word=word),
+        )
     return Stationary(at, value, kind, reason, exact)
 
 

@@ -36,6 +36,7 @@ def bias_variance(
     json: Json = False,
 ) -> None:
     """Take the error of each setting apart into bias, variance and noise, from models trained on resamples."""
+    from ..plan.factors import words_of
     from ..plan.plan import parse_rates
     from ..resampling.bias_variance import bias_variance as run
 
@@ -62,10 +63,11 @@ def bias_variance(
         return
     print_words(str(result))
     print()
-    squared = "²" if result.measure == "squared error" else ""
-    bias = f"bias{squared}" + ("" if result.known else " and noise")
-    headings = {name: name for name in result.varied} | {"error": result.measure, "bias": bias, "variance": "variance"}
-    print_table(columns_of(result.table(), headings | ({"noise": "noise"} if result.known else {}), intervals=True))
+    headings = {name: words_of(name) for name in result.varied}
+    headings |= {"error": say(result.measure), "bias": result.bias, "variance": say("variance")}
+    print_table(
+        columns_of(result.table(), headings | ({"noise": say("noise")} if result.known else {}), intervals=True)
+    )
     print_words(say("Means over the validation samples, with half the width of their 95% intervals."))
     if output is not None:
         print(output)

@@ -13,6 +13,15 @@ from .options import BatchSize, Json, Problem, Schedules
 from .result import split
 
 ALONE = mark("one stage, on average")
+COLUMNS = {
+    "stage": mark("stage"),
+    "draw": mark("draw"),
+    "weight": mark("weight"),
+    "error": mark("error"),
+    "train_error": mark("train error"),
+    "optimizer": mark("optimizer"),
+    "schedule": mark("schedule"),
+}
 EXAMPLE = "Example: thalweg boost breast-cancer --rates 0.01 --members 5 --epochs 3"
 
 
@@ -58,7 +67,8 @@ def boost(
     table = ensemble.table()
     table.insert(0, "stage", range(1, len(table) + 1))
     if not json:
-        shown = {c: c.replace("_", " ") for c in table.columns if table[c].nunique() > 1 or c in ("lr", "weight")}
+        kept = [c for c in table.columns if table[c].nunique() > 1 or c in ("lr", "weight")]
+        shown = {c: say(COLUMNS.get(c, c)) for c in kept}
         print_table(columns_of(table, shown))
         print()
     words = say(

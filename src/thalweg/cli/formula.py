@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..language import say
-from .listing import wrapped
+from ..language import say, wrapped
 from .options import Everything
 from .result import print_json, terminal
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from ..language import say
+from ..language import say, wrapped
 from .result import terminal
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def columns(
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), show_header=any(names))
     if title:
-        table.title, table.title_justify, table.title_style = Text(title), "left", ""
+        table.title, table.title_justify, table.title_style = Text(title, no_wrap=True, overflow="ignore"), "left", ""
     for name in names:
         table.add_column(
             Text(say(name)), justify="right" if name in right else "left", no_wrap=name in whole, overflow="fold"
@@ -92,23 +92,6 @@ def print_table(table: Table) -> None:
 def print_words(text: str) -> None:
     """Sentences, in lines of the terminal's width."""
     print("\n".join(wrapped(text, terminal().width)))
-
-
-def wrapped(text: str, width: int, indent: str = "") -> list[str]:
-    """Lines of at most that many cells, of which a Korean letter takes two.
-
-    Args:
-        indent: of the lines after the first.
-    """
-    from rich.cells import cell_len
-
-    lines = [""]
-    for word in re.split(r"(?<=\S)(?=\s)", text):
-        if cell_len(lines[-1] + word) > width and lines[-1].strip():
-            lines.append(indent + word.lstrip())
-        else:
-            lines[-1] += word
-    return lines
 
 
 @dataclass(frozen=True)

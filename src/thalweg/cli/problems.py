@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..language import say
-from .listing import headline, wrapped
+from ..language import say, wrapped
+from .listing import headline
 from .options import Json
 from .result import print_json, terminal
 

@@ -102,6 +102,8 @@ def _facts(kind: Schedule, epochs: int | None = None) -> dict[str, object]:
 
 
 def _one(kind: Schedule, values: dict[str, np.ndarray], epochs: int | None = None) -> str:
+    from rich.cells import cell_len, set_cell_size
+
     from ..pictures.numbers import short
 
     width = max(map(len, values))
@@ -115,7 +117,9 @@ def _one(kind: Schedule, values: dict[str, np.ndarray], epochs: int | None = Non
             high=short(each.max()),
         )
         lines.append(f"    {name:<{width}}  {_sparkline(each)}  {ends}")
-    lines += ["", f"Ση = ∞ and Ση² < ∞  {kind.robbins_monro}", f"torch               {kind.code(epochs=epochs)}"]
+    facts = {say("Ση = ∞ and Ση² < ∞"): str(kind.robbins_monro), "torch": kind.code(epochs=epochs)}
+    margin = max(map(cell_len, facts)) + 2
+    lines += ["", *(set_cell_size(name, margin) + words for name, words in facts.items())]
     return "\n".join(lines)
 
 

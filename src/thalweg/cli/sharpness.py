@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..language import say
+from ..language import mark, say
 from .listing import columns, print_table, print_words
 from .options import Json, Store
 from .picture import Drawn, check_picture, write_picture
@@ -14,7 +14,12 @@ from .result import print_json, records
 from .trust import Trust, ask
 
 EXAMPLE = "Example: thalweg sharpness runs/digits.db --by batch_size -o sharpness.html"
-MEASURES = {"eigenvalue": "eigenvalue", "rise": "rise by ε", "loss": "loss", "validation_loss": "validation"}
+MEASURES = {
+    "eigenvalue": mark("eigenvalue"),
+    "rise": mark("rise by ε"),
+    "loss": mark("loss"),
+    "validation_loss": mark("validation"),
+}
 
 
 def sharpness(
@@ -28,6 +33,7 @@ def sharpness(
 ) -> None:
     """Train the chosen setting of each level again, and measure how sharp the minimum is that it ends in."""
     from ..pictures.numbers import short
+    from ..plan.factors import words_of
     from ..probes.sharpness import of_study
     from ..results import Results
 
@@ -47,7 +53,7 @@ def sharpness(
         eigenvalue, rise, *losses = (result.interval(level, name) for name in MEASURES)
         sharp = (f"{short(m.mean)} [{short(m.low, 3)}, {short(m.high, 3)}]" for m in (eigenvalue, rise))
         rows.append((level, *sharp, *(short(m.mean) for m in losses)))
-    print_table(columns((result.factor, *MEASURES.values()), rows, right=MEASURES.values()))
+    print_table(columns((words_of(result.factor), *MEASURES.values()), rows, right=MEASURES.values()))
     runs = int(result.table.groupby("level").size().max())
     print_words(
         say(

@@ -20,6 +20,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from ..errors import PlanError
+from ..language import mark, say
 from ..plan.factors import Setting
 from ..plan.looks import SEARCH, Look
 from ..plan.plan import MOST_RUNS, Plan
@@ -132,7 +133,7 @@ def _set_batching(store: Store, programs: Programs) -> list[str]:
     programs.train_as(ways_of(batching))
     whole = all(way.name == COMPILED for way in programs.ways) and bool(programs.ways)
     return [
-        *(["Members are trained compiled: each step of a run is one function."] if whole else []),
+        *([say("Members are trained compiled: each step of a run is one function.")] if whole else []),
         *trained_as(batching),
     ]
 
@@ -145,7 +146,7 @@ def _search(ledger: Ledger, programs: Members) -> Members:
     """
     store, progress, plan = ledger.store, ledger.progress, programs.plan
     rows = store.blocks("search")
-    progress.begin("search", _member_steps(programs, rows), _steps_done(rows))
+    progress.begin(mark("search"), _member_steps(programs, rows), _steps_done(rows))
     upcoming = ahead(plan, store.meta("rungs", []))
     for k, epoch in enumerate((*upcoming, None)):
         if plan.budget == HALVING:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..language import say
 from ..plan.factors import Level
+from ..verdict.words import listed
 from .footprint import Footprint, shown
 
 GROWTH = "growth"
@@ -141,21 +143,36 @@ class Forecast:
     def line(self) -> str:
         """What opens a study."""
         search, *others = self._likely
-        counts = [f"{search.runs:,} runs of {search.steps // search.runs:,} steps for the search"]
-        counts += ["at most " + " and ".join(f"{one.runs:,} of {one.name}" for one in others)] if others else []
+        counts = [
+            say("{runs:,} runs of {steps:,} steps for the search", runs=search.runs, steps=search.steps // search.runs)
+        ]
+        if others:
+            words = listed([say("{runs:,} of {stage}", runs=one.runs, stage=say(one.name)) for one in others])
+            counts.append(say("at most {stages}", stages=words))
         steps = sorted(one.step_seconds for one in self.programs)
-        each = f"{_step(steps[0])}" if len(steps) == 1 else f"{_step(steps[0])} to {_step(steps[-1])}"
-        ways = ", ".join(dict.fromkeys(one.way for one in self.programs))
-        return (
-            f"{self.problem}: {', '.join(counts)}; {ways}, {each} for a member's step: {self._time}, "
-            f"{shown(self.memory)} of memory, {shown(self.disk)} of disk."
+        low, high = _step(steps[0]), _step(steps[-1])
+        return say(
+            "{problem}: {counts}; {ways}, {each} for a member's step: {time}, {memory} of memory, {disk} of disk.",
+            problem=self.problem,
+            counts=", ".join(counts),
+            ways=", ".join(map(say, dict.fromkeys(one.way for one in self.programs))),
+            each=low if len(steps) == 1 else say("{low} to {high}", low=low, high=high),
+            time=self._time,
+            memory=shown(self.memory),
+            disk=shown(self.disk),
         )
 
     @property
     def _time(self) -> str:
-        cores = f"{self.cores} core{'s' * (self.cores > 1)}"
-        grown = f" (at most {duration(self.longest)}, if the grid grows)" if self.longest > self.seconds else ""
-        return f"about {duration(self.seconds)}{grown} on {cores}"
+        longer = self.longest > self.seconds
+        grown = say(" (at most {time}, if the grid grows)", time=duration(self.longest)) if longer else ""
+        return say(
+            "about {time}{grown} on {cores} core{s}",
+            time=duration(self.seconds),
+            grown=grown,
+            cores=self.cores,
+            s="s" * (self.cores > 1),
+        )
 
     def of(self, *names: str) -> float:
         """Seconds of the stages of these names."""

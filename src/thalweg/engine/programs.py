@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ..formulas.opaque import Opaque
+from ..language import mark
 from ..plan.factors import FULL, Level, Setting
 from ..plan.plan import Plan
 from ..population.batched import Batched
@@ -35,7 +36,7 @@ Program = tuple[Any, ...]
 FEW = 8  # members in a block whose members are trained one by one, so that each process has several blocks
 
 
-COMPILED, STACKED, ALONE = "compiled", "stacked", "alone"
+COMPILED, STACKED, ALONE = map(mark, ("compiled", "stacked", "alone"))
 KINDS: dict[str, type[Batched]] = {COMPILED: Compiled, STACKED: Batched, ALONE: OneByOne}
 
 

@@ -7,6 +7,8 @@ import threading
 import time
 from typing import Any
 
+from ..language import say
+
 LINE_SECONDS = 10.0
 TIMED_SECONDS = 1.0  # of steps, before the time left is estimated
 LONGEST = 99 * 3600  # seconds that are given as a time
@@ -50,7 +52,7 @@ class Lines(Progress):
         print(sentence, file=sys.stderr, flush=True)
 
     def begin(self, stage: str, total: int, done: int) -> None:
-        self.stage, self.total, self.steps, self.first = stage, total, done, done
+        self.stage, self.total, self.steps, self.first = say(stage), total, done, done
         self.members: dict[int, int] = {}
         self.diverged: dict[int, int] = {}
         self.start = self.last_line = time.monotonic()
@@ -78,11 +80,11 @@ class Lines(Progress):
                 self.first_step = time.monotonic(), self.steps
             if time.monotonic() - self.last_line > self.interval:
                 self.last_line = time.monotonic()
-                self.say(f"{self.left()} left")
+                self.say(say("{time} left", time=self.left()))
 
     def end(self) -> None:
         if self.steps > self.first:
-            self.say(f"done in {_clock(time.monotonic() - self.start)}")
+            self.say(say("done in {time}", time=_clock(time.monotonic() - self.start)))
 
     def say(self, what: str) -> None:
         print(f"{self.stage}: {self.steps / max(1, self.total):.0%}, {self.facts(what)}", file=sys.stderr, flush=True)
@@ -90,8 +92,15 @@ class Lines(Progress):
     def facts(self, what: str) -> str:
         members, diverged = sum(self.members.values()), sum(self.diverged.values())
         rate = (self.steps - self.first) / max(1e-9, time.monotonic() - self.start)
-        stopped = f", {self.stopped} stopped" if self.stopped else ""
-        return f"{members - diverged} of {members} members alive{stopped}, {rate:,.0f} member-steps/s, {what}"
+        stopped = say(", {count} stopped", count=self.stopped) if self.stopped else ""
+        return say(
+            "{alive} of {members} members alive{stopped}, {rate:,.0f} member-steps/s, {what}",
+            alive=members - diverged,
+            members=members,
+            stopped=stopped,
+            rate=rate,
+            what=what,
+        )
 
     def left(self) -> str:
         """The time left at the speed of the steps after the first, which includes compiling."""
@@ -102,7 +111,7 @@ class Lines(Progress):
         if self.steps == steps or seconds < TIMED_SECONDS:
             return "?"
         rest = (self.total - self.steps) * seconds / (self.steps - steps)
-        return _clock(rest) if rest <= LONGEST else f"over {LONGEST // 3600} hours"
+        return _clock(rest) if rest <= LONGEST else say("over {hours} hours", hours=LONGEST // 3600)
 
 
 class Bar(Lines):
@@ -120,7 +129,7 @@ class Bar(Lines):
         stage_column, facts_column = TextColumn("{task.description:<12}"), TextColumn("{task.fields[facts]}")
         columns = (stage_column, BarColumn(bar_width=20), TaskProgressColumn(), facts_column)
         self._bar = RichProgress(*columns, console=Console(stderr=True), refresh_per_second=5)
-        self._task: Any = self._bar.add_task(stage, total=total, completed=done, facts="")
+        self._task: Any = self._bar.add_task(self.stage, total=total, completed=done, facts="")
         self._bar.start()
 
     def say(self, what: str) -> None:

@@ -33,13 +33,15 @@ from .. import losses
 from ..engine.programs import Programs
 from ..errors import PlanError
 from ..formulas import Formula
+from ..language import mark, say
 from ..numbers import Range
-from ..plan.factors import Setting
+from ..plan.factors import Setting, words_of
 from ..problem.checks import labelled
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared
 from ..samples import Samples
+from ..verdict.words import listed
 from .bagging import classes_of, programs_of, resample, tensors_of, train
 from .ensemble import outputs_of
 
@@ -83,20 +85,31 @@ class BiasVariance:
     def __str__(self) -> str:
         finite = self.rows[np.isfinite(self.rows["error"])]
         if finite.empty:
-            return f"Every setting diverged on some resample of {self.name}; try lower rates."
+            return say("Every setting diverged on some resample of {name}; try lower rates.", name=self.name)
         best = finite.loc[finite["error"].idxmin()]
         where = ", ".join(
-            f"{name} {best[name]:g}" if isinstance(best[name], float) else f"{name} {best[name]}"
+            f"{say(words_of(name))} {best[name]:g}"
+            if isinstance(best[name], float)
+            else f"{say(words_of(name))} {best[name]}"
             for name in self.varied
         )
-        bias = ("bias²" if self.measure == "squared error" else "bias") + ("" if self.known else " and noise")
-        parts = {"bias": bias, "variance": "variance", "noise": "noise"}
+        parts = {"bias": self.bias, "variance": say("variance"), "noise": say("noise")}
         shares = [f"{words} {best[name]:.3g}" for name, words in parts.items() if math.isfinite(best[name])]
-        at = f" at {where}" if where else ""
-        return (
-            f"{self.name}: {self.measure} {best['error']:.3g}{at}, over {self.members} resamples, is "
-            f"{', '.join(shares[:-1])} and {shares[-1]}."
+        return say(
+            "{name}: {measure} {error:.3g}{at}, over {members} resamples, is {shares}.",
+            name=self.name,
+            measure=mark(self.measure),
+            error=best["error"],
+            at=say(" at {where}", where=where) if where else "",
+            members=self.members,
+            shares=listed(shares),
         )
+
+    @property
+    def bias(self) -> str:
+        """What is taken apart from the variance, in words."""
+        word = mark("bias²") if self.measure == "squared error" else mark("bias")
+        return say(word) if self.known else say("{bias} and noise", bias=word)
 
     def picture(self, along: str | None = None) -> go.Figure:
         """The parts against one of the things that vary; the lowest error over the others.
@@ -193,7 +206,7 @@ def taken_apart(
                 answers = torch.cat(list(outputs_of(module, state, validation[0])), dim=1)
                 parts = _parts(problem, answers, validation, level)
             rows.append({**setting.levels, **parts, "diverged": failures})
-    measure = "squared error" if data[1].is_floating_point() else "cross-entropy"
+    measure = mark("squared error") if data[1].is_floating_point() else mark("cross-entropy")
     return BiasVariance(pd.DataFrame(rows), measure, level is not None, count, problem.name)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import math
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ..formulas import Formula
+from ..language import mark, say, wrapped
 from .layers import Layer
 from .memory import FORMATS, Bytes, plain, states
 
@@ -103,7 +103,7 @@ class Size:
         """The rows of `memory`."""
         counts, trainable = [n for n, _ in self.tensors], [n for n, trainable in self.tensors if trainable]
         per_rule = [states(formula, trainable) for formula in self.optimizers]
-        return [plain("weights", counts), plain("gradients", trainable), *per_rule]
+        return [plain(mark("weights"), counts), plain(mark("gradients"), trainable), *per_rule]
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as plain data."""
@@ -143,18 +143,22 @@ def text(size: Size, depth: int | None = None, width: int = 80) -> str:
     _print(out, _bytes(size), width)
     out.write("\n")
     if size.buffers:
-        out.write(f"Buffers, such as running statistics, take another {_stored(size.buffers)} as they are.\n")
-    out.write(textwrap.fill(_CALLED * bool(size.input) + _LEGEND.format(more=_more(size)), width) + "\n")
+        words = say(
+            "Buffers, such as running statistics, take another {bytes} as they are.", bytes=_stored(size.buffers)
+        )
+        out.write(f"{words}\n")
+    called = f"{say(_CALLED)} " if size.input else ""
+    out.write("\n".join(wrapped(called + say(_LEGEND, more=_more(size)), width)) + "\n")
     if size.note:
-        out.write("\n" + textwrap.fill(f"{size.name}: {size.note}", width) + "\n")
+        out.write("\n" + "\n".join(wrapped(f"{size.name}: {say(size.note)}", width)) + "\n")
     return out.getvalue().rstrip("\n")
 
 
-_CALLED = (
+_CALLED = mark(
     "An indented row is a part of the row above it. Kernel /stride +padding. Multiply-adds are those of convolutions "
-    "and matrix products in one forward pass; rows that hold nothing and keep the shape are left out. "
+    "and matrix products in one forward pass; rows that hold nothing and keep the shape are left out."
 )
-_LEGEND = (
+_LEGEND = mark(
     "int8: a byte per value and a float32 scale per block of 256. States are those of trainable weights; per tensor, "
     "a step count of 4 bytes comes on top{more}."
 )
@@ -163,8 +167,11 @@ _LEGEND = (
 def _more(size: Size) -> str:
     """Which rules keep further numbers for a whole tensor."""
     keep = [(row.what, row.per_tensor) for row in size.bytes() if row.per_tensor]
-    words = [f"{count} number{'s' * (count > 1)} of 8 bytes for {what}" for what, count in keep]
-    return f", and {' and '.join(words)}" if words else ""
+    words = [
+        say("{count} number{s} of 8 bytes for {what}", count=count, s="s" * (count > 1), what=what)
+        for what, count in keep
+    ]
+    return say(", and {words}", words=say(" and ").join(words)) if words else ""
 
 
 def amount(count: int, unit: str = "", whole: float = 1e6) -> str:
@@ -187,7 +194,8 @@ def amount(count: int, unit: str = "", whole: float = 1e6) -> str:
 
 
 def _layers(size: Size, depth: int | None) -> Any:
-    table = _table(("layer", "", "output", "kernel"), ("weights", "biases", "mult-adds"))
+    heads = map(mark, ("layer", "", "output", "kernel")), map(mark, ("weights", "biases", "mult-adds"))
+    table = _table(*heads)
     before: Any = size.input[0] if len(size.input) == 1 else None
     for layer in size.layers:
         part = layer.depth or len(size.layers) == 1  # or the model, which has a row for what is not in its parts
@@ -198,11 +206,11 @@ def _layers(size: Size, depth: int | None) -> Any:
         if size.input and quiet and layer.output in (before, None):
             continue
         before = layer.output or before
-        name = layer.name.rpartition(".")[2] or "(itself)"
+        name = layer.name.rpartition(".")[2] or say("(itself)")
         kind = layer.kind + (f" ×{layer.calls}" if layer.calls > 1 else "")
         output = "×".join(map(str, (layer.output or ())[1:]))
         weights, biases = (f"{n:,}" if n else "" for n in whole[:2])
-        weights, multiply_adds = weights or "shared" * bool(layer.shared), amount(whole[2]) if whole[2] else ""
+        weights, multiply_adds = weights or say("shared") * bool(layer.shared), amount(whole[2]) if whole[2] else ""
         row = "  " * max(layer.depth - 1, 0) + name, kind, output, _window(layer), weights, biases, multiply_adds
         table.add_row(*row)
     return table
@@ -227,13 +235,15 @@ def _axes(values: Sequence[int]) -> str:
 
 
 def _totals(size: Size) -> str:
-    words = f"{size.parameters:,} parameters, {size.weights:,} without biases"
+    words = say(
+        "{parameters:,} parameters, {weights:,} without biases", parameters=size.parameters, weights=size.weights
+    )
     if size.trainable != size.parameters:
-        words += f"; {size.trainable:,} of them trainable"
+        words += say("; {count:,} of them trainable", count=size.trainable)
     if not size.input:
-        return words + "; give an input to see shapes and multiply-adds"
-    inputs = " and ".join("×".join(map(str, shape)) for shape in size.input)
-    return f"{words};\n{size.multiply_adds:,} multiply-adds for {inputs}"
+        return words + say("; give an input to see shapes and multiply-adds")
+    inputs = say(" and ").join("×".join(map(str, shape)) for shape in size.input)
+    return f"{words};\n" + say("{count:,} multiply-adds for {inputs}", count=size.multiply_adds, inputs=inputs)
 
 
 def _stored(count: int) -> str:
@@ -241,28 +251,29 @@ def _stored(count: int) -> str:
 
 
 def _bytes(size: Size) -> Any:
-    table = _table(("bytes",), FORMATS)
+    table = _table((mark("bytes"),), FORMATS)
     weights, gradients, *rules = size.bytes()
-    rows = [(weights.what, weights), (gradients.what, gradients)]
+    rows = [(say(weights.what), weights), (say(gradients.what), gradients)]
     per_weight = attrgetter("per_weight")
     for count, group in groupby(sorted(rules, key=per_weight), per_weight):
         alike = list(group)
-        words = f"states, {count or 'none'} per weight: {', '.join(row.what for row in alike)}"
+        names = ", ".join(row.what for row in alike)
+        words = say("states, {count} per weight: {names}", count=count or say("none"), names=names)
         rows.append((words, min(alike, key=attrgetter("per_tensor"))))
     for words, row in rows:
         table.add_row(words, *(_stored(row.sizes[form]) for form in FORMATS))
     return table
 
 
-def _table(left: Sequence[str], right: Sequence[str]) -> Any:
+def _table(left: Iterable[str], right: Iterable[str]) -> Any:
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in left:
-        table.add_column(name, overflow="fold")
+        table.add_column(say(name), overflow="fold")
     for name in right:
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(say(name), justify="right", overflow="fold")
     return table
 
 

@@ -117,7 +117,8 @@ def _price(factor: Factor, verdict: Verdict) -> str:
 def _unknown(factor: Factor, verdict: Verdict, best: float) -> str:
     """Why a choice may cost the whole loss: whose means may still lie anywhere."""
     sign = verdict.criterion.sign
-    wild = [e for e in verdict.entries[1:] if e.difference.times(sign).low <= -best and math.isfinite(e.value.mean)]
+    rivals = [e for e in verdict.entries[1:] if e.may_be_best]
+    wild = [e for e in rivals if e.difference.times(sign).low <= -best and math.isfinite(e.value.mean)]
     if not wild:
         kind = mark(verdict.replicate)
         return say("What a choice may cost is not known: so few {kind}s leave anything possible.", kind=kind)
