@@ -20,13 +20,13 @@ ROOT = Path(thalweg.__file__).parent
 # From the ground up: a room's files import from their own room and from those before it.
 ROOMS = (
     *(
+        "aliases",
         "errors",
         "language",
         "typeset",
         "files",
         "version",
         "numbers",
-        "aliases",
         "arguments",
         "calls",
         "samples",

@@ -113,8 +113,17 @@ ALIASES: Mapping[str, Mapping[str, str]] = {
         "r2score": "r2",
         "ppl": "perplexity",
         "meanabsoluteerror": "mae",
+        "평균절대오차": "mae",
     },
-    "surface": {"banana": "rosenbrock", "bowl": "quadratic", "valley": "ravine"},
+    "surface": {
+        "banana": "rosenbrock",
+        "bowl": "quadratic",
+        "valley": "ravine",
+        "이차함수": "quadratic",
+        "협곡": "ravine",
+        "안장점": "saddle",
+        "로젠브록": "rosenbrock",
+    },
     "distribution of torch.distributions": {
         "gaussian": "Normal",
         "가우시안": "Normal",

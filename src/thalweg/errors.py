@@ -24,6 +24,8 @@ import re
 import sys
 from collections.abc import Iterable
 
+from .aliases import ALIASES
+
 
 class ThalwegError(Exception):
     """Base of every error raised on purpose; `exit_status` is what the command line returns."""
@@ -105,16 +107,22 @@ def raised(error: BaseException) -> str:
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     """One sentence for an unknown name: what differs only in case or separators, or else the near matches, come first.
 
+    Near is also what another of its names is near to, in any language.
+
     >>> unknown("optimizer", "AdamW", ["sgd", "adam", "adamw"])
     "'AdamW' is not an optimizer: did you mean adamw? Known: sgd, adam, adamw."
     >>> unknown("optimizer", "adm", ["sgd", "adam", "adamw"])
     "'adm' is not an optimizer: did you mean adam or adamw? Known: sgd, adam, adamw."
+    >>> unknown("optimizer", "경사하강", ["sgd", "adam"])
+    "'경사하강' is not an optimizer: did you mean sgd? Known: sgd, adam."
     """
     names = list(allowed)
     spelled, wanted = {plain(name): name for name in names}, plain(given)
+    spelled = {alias: name for alias, name in ALIASES.get(kind, {}).items() if name in names} | spelled
     close = [wanted] if wanted in spelled else difflib.get_close_matches(wanted, spelled, n=3, cutoff=0.5)
     article = "an" if kind[0] in "aeiou" else "a"
-    hint = f"did you mean {' or '.join(spelled[match] for match in close)}? " if close else ""
+    meant = dict.fromkeys(spelled[match] for match in close)
+    hint = f"did you mean {' or '.join(meant)}? " if meant else ""
     return f"{short(given)!r} is not {article} {kind}: {hint}Known: {', '.join(names)}."
 
 

@@ -106,5 +106,10 @@ def test_what_could_mean_two_things_is_asked_back_with_the_spelling_that_works(t
 def test_a_misspelt_name_is_answered_by_what_is_near_in_meaning() -> None:
     with pytest.raises(FormulaError, match="rmsprop"):
         tw.descend("x^2", start=1.0, optimizer="rmspropp", lr=0.1, steps=1)
-    with pytest.raises(UsageError, match="mse"):
+    with pytest.raises(UsageError, match="did you mean mse"):
         losses.get("l22")
+    for given, name in (("모멘틈", "momentum"), ("heavybal", "momentum"), ("네스테로브", "nesterov")):
+        with pytest.raises(FormulaError, match=f"did you mean {name}"):
+            tw.descend("x^2", start=1.0, optimizer=given, lr=0.1, steps=1)
+    with pytest.raises(UsageError, match="did you mean dropout"):
+        regularizers.get("드랍아웃(0.3)")
