@@ -165,6 +165,11 @@ def changed(inputs: Tree, tensor: Tensor) -> Tree:
     return pytree.tree_unflatten([*flat[:place], tensor, *flat[place + 1 :]], form)
 
 
+def structure(samples: Samples) -> Any:
+    """What equal trees have in common."""
+    return pytree.tree_structure(tuple(samples))
+
+
 def is_tree(values: Any) -> bool:
     """Whether it is more than a tensor."""
     return not isinstance(values, Tensor)

@@ -415,11 +415,14 @@ def test_what_a_store_keeps() -> None:
         "data": "Target kind: 3 classes (maybe, no, yes). Inputs: 2 columns through StandardScaler(); fitted on the "
         "training rows alone.",
     }
-    pairs = {"drawn": ["test", "validation"], "stratified": ["test", "validation"], "seed": 0}
-    assert prepare(Problem(model=classes, train=(X, np.arange(ROWS) % 3))).facts == {"pairs": pairs}
-    values = np.arange(ROWS, dtype=float)
-    given = prepare(Problem(model=classes, train=(X, np.arange(ROWS) % 3), test=(X, np.arange(ROWS) % 3), seed=2))
-    assert given.facts == {"pairs": {"drawn": ["validation"], "stratified": ["validation"], "seed": 2}}
-    whole = prepare(Problem(model=lambda: nn.Linear(2, 1), train=(X, values[:, None]), loss="mse"))
-    assert whole.facts == {"pairs": {"drawn": ["test", "validation"], "stratified": [], "seed": 0}}
-    assert prepare(Problem(model=classes, train=(X, np.arange(ROWS) % 3), groups=np.arange(ROWS) // 2)).facts == {}
+    values, kinds = np.arange(ROWS, dtype=float)[:, None], np.arange(ROWS) % 3
+    for given, drawn, stratified in (
+        ({"train": (X, kinds)}, ["test", "validation"], ["test", "validation"]),
+        ({"train": (X, kinds), "test": (X, kinds), "seed": 2}, ["validation"], ["validation"]),
+        ({"train": (X, values), "loss": "mse"}, ["test", "validation"], []),
+        ({"train": (X, kinds), "groups": np.arange(ROWS) // 2}, ["test", "validation"], []),
+    ):
+        model = (lambda: nn.Linear(2, 1)) if "loss" in given else classes
+        reading = prepare(Problem(model=model, **given)).facts["reading"]
+        assert (reading["drawn"], reading["stratified"], reading["seed"]) == (drawn, stratified, given.get("seed", 0))
+        assert reading["grouped"] == ("groups" in given)

@@ -135,24 +135,145 @@ def test_what_the_file_reads_and_does(folder: str, tmp_path: Path) -> None:
     [
         ("nn.Tanh()", "tw.optim and nn.Tanh()"),
         ("SIZE = 5", "model = tw\nSIZE = 5 + 0 * len(str(model))"),
-        ("train=(inputs, targets)", "train={'x': inputs, 'labels': targets}, loss=lambda o, t: o['x']"),
-        ("train=(inputs, targets)", "train=(inputs, targets), loss='cross_entropy(label_smoothing=0.1)'"),
-        ("train=(inputs, targets)", "train=(inputs, targets), groups=np.arange(90) // 3"),
+        ("train=(inputs, targets)", "train=(inputs, targets), loss=rows"),
+        ("train=(inputs, targets)", "train=(inputs, targets), validation={'input': inputs, 'y': targets}"),
         ("    draw = np", "    from thalweg import losses\n    draw = np"),
     ],
 )
 def test_what_cannot_stand_alone_asks_thalweg(before: str, after: str, tmp_path: Path) -> None:
     text = PLAIN.replace("{more}", "").replace(before, after)
-    if "labels" in after:
-        text = text.replace("loss=lambda o, t: o['x']", "loss='cross_entropy'")
-        text = text.replace("model=network", "model=Named").replace(
-            "def unused",
-            "class Named(nn.Linear):\n    def __init__(self):\n        super().__init__(SIZE, 3)\n"
-            "    def forward(self, x):\n        return super().forward(x)\n\n\ndef unused",
-        )
+    if "loss=rows" in after:  # a name that the script has too, and that is looked up later
+        text += "\n\ndef rows(outputs, targets):\n    return rows and nn.functional.cross_entropy(outputs, targets)\n"
     (tmp_path / "own.py").write_text(text)
     study = tw.compare(f"{tmp_path / 'own.py'}:mine", ["adam"], store=tmp_path / "a.db", **FEW)
     assert "problem = tw.prepare(" in study.recipe().code
+
+
+TREES = """
+from dataclasses import dataclass
+
+import torch
+import thalweg as tw
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+draw = torch.Generator().manual_seed(0)
+A, B = (torch.randn(60, n, generator=draw, dtype=torch.float64) for n in (4, 2))
+KIND, WEIGHT = torch.arange(60) % 2, torch.rand(60, generator=draw)
+VALUE = (A[:, :2] * B).sum(1, keepdim=True)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 3), nn.Linear(2, 3)
+        self.value, self.scores = nn.Linear(3, 1), nn.Linear(3, 2)
+        self.double()
+
+    def hidden(self, a, b):
+        return torch.tanh(self.a(a)) * self.b(b)
+
+    def forward(self, a, b):
+        return self.scores(self.hidden(a, b))
+
+
+class Both(Net):
+    def forward(self, a, b):
+        hidden = self.hidden(a, b)
+        return self.value(hidden), self.scores(hidden)
+
+
+class Named(Net):
+    def forward(self, a, b):
+        return {"logits": super().forward(a, b)}
+
+
+class Words(Net):
+    def forward(self, a, b):
+        return super().forward(a, b)[:, None].expand(-1, 5, -1)
+
+
+@dataclass
+class Parts:
+    first: torch.Tensor
+    second: torch.Tensor
+
+
+class Object(Net):
+    def forward(self, parts):
+        return super().forward(parts.first, parts.second)
+
+
+class Rows(Dataset):
+    def __init__(self, row):
+        self.row = row
+
+    def __len__(self):
+        return 60
+
+    def __getitem__(self, k):
+        return self.row(k)
+
+
+def both(outputs, targets):
+    return F.mse_loss(outputs[0], targets[0], reduction="none").mean(1) + F.cross_entropy(
+        outputs[1], targets[1], reduction="none"
+    )
+
+
+def loss(model, batch):
+    return F.cross_entropy(model(batch["a"], batch["b"]), batch["labels"], reduction="none")
+
+
+def row(k):
+    return {"a": A[k].numpy(), "b": B[k], "labels": int(KIND[k])}
+
+
+def flat(k):
+    return A[k], B[k], VALUE[k], KIND[k]
+
+
+def loader(make, **more):
+    return DataLoader(Rows(make), 16, **more)
+
+
+def one():
+    return nn.Linear(4, 1).double()
+
+
+def mine():
+    return tw.Problem({problem})
+"""
+FORMS = {
+    "several inputs": "Net, ((A.numpy(), B), KIND)",
+    "weights": "Net, ((A, B), KIND, WEIGHT)",
+    "weights of a loss of one's own": "Both, ((A, B), (VALUE, KIND), WEIGHT), loss=both",
+    "flat": "Both, (A, B, VALUE, KIND), loss=both",
+    "a dataclass": "Object, (Parts(A, B), KIND), seed=3",
+    "by name, and a dict of outputs": "Named, {'a': A, 'b': B, 'labels': KIND}",
+    "a dataset of dicts": "Net, Rows(row), Rows(row)",
+    "a loader of dicts": "Net, loader(row, shuffle=True), loader(row), loader(row)",
+    "a loader of pairs, whose validation part is cut": "one, DataLoader(TensorDataset(A, VALUE), 16), "
+    "(A, VALUE), loss='huber(delta=0.5)'",
+    "a loader of flat samples": "Both, loader(flat, generator=torch.Generator()), Rows(flat), Rows(flat), loss=both",
+    "a loss of the model": "Net, {'a': A, 'b': B, 'labels': KIND}, loss=loss",
+    "no targets": "one, A, loss=lambda model, batch: model(batch).square().mean()",
+    "yes and no as whole numbers": "one, (A, KIND[:, None]), loss='bce(pos_weight=3)'",
+    "words": "Words, ((A, B), KIND[:, None].expand(-1, 5)), loss='cross_entropy(label_smoothing=0.1)'",
+    "groups": "Net, ((A, B), KIND), groups=torch.arange(60) // 4",
+    "groups of pairs": "one, (A, VALUE), loss='l1', groups=[k // 4 for k in range(60)]",
+}
+
+
+@pytest.mark.parametrize("form", mostly_slow([*FORMS], "flat", "a loader of dicts"))
+def test_trees_stand_in_their_recipes(form: str, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(TREES.replace("{problem}", FORMS[form]))
+    study = tw.compare(f"{tmp_path / 'own.py'}:mine", ["adam"], store=tmp_path / "a.db", **FEW)
+    run = study.recipe_run
+    assert run is not None
+    assert run.largest < 1e-9, run
+    np.testing.assert_allclose(alone(study.recipe().code), member(study), rtol=1e-9)
 
 
 def test_a_file_that_never_ran_here_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,6 +86,11 @@ class Both(Net):
         return self.value(hidden), self.scores(hidden)
 
 
+class Three(Both):
+    def forward(self, a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore
+        return super().forward(a, b)
+
+
 @dataclass
 class Output:
     logits: Tensor
@@ -115,6 +120,10 @@ class Variational(nn.Module):
 
 def both(outputs: tuple[Tensor, Tensor], targets: tuple[Tensor, Tensor]) -> Tensor:
     return F.mse_loss(outputs[0], targets[0]) + F.cross_entropy(outputs[1], targets[1])
+
+
+def of_either(outputs: tuple[Tensor, Tensor], targets: Any) -> Tensor:
+    return outputs[0].square().mean()
 
 
 def both_by_name(outputs: tuple[Tensor, Tensor], targets: dict[str, Tensor]) -> Tensor:
@@ -159,6 +168,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "a named tuple": {"model": OneObject, "train": (Fields(A, B), C)},
     "a dataclass": {"model": OneObject, "train": (Parts(A, B), C)},
     "two targets": {"model": Both, "train": ((A, B), (Y, C)), "loss": both},
+    "flat": {"model": Both, "train": (A, B, Y, C), "loss": both},
     "targets by name": {"model": Both, "train": ((A, B), {"value": Y, "class": C}), "loss": both_by_name},
     "an output with logits": {"model": Named, "train": ((A, B), C), "metrics": ("accuracy",)},
     "weights": {"model": Classes, "train": ((A, B), C, WEIGHTS), "metrics": ("accuracy",)},
@@ -320,3 +330,12 @@ def test_samples_are_cut_and_joined() -> None:
     assert [part.size for part in samples.split(40)] == [40, 40, 10]
     assert Samples(A).batch is A
     assert Samples(A, C).batch == (A, C)
+
+
+def test_flat_samples_are_cut_where_the_inputs_of_the_model_end() -> None:
+    ready = prepare(tw.Problem(**FORMS["flat"]))
+    assert [t.shape[1:] for t in ready.validation.leaves] == [(6,), (3,), (1,), ()]
+    with pytest.raises(ProblemError, match="a tuple of 4; give a pair"):
+        prepare(tw.Problem(model=OnePair, train=(A, B, Y, C), loss=both))
+    with pytest.raises(ProblemError, match="two takes 2 of a sample's tensors as inputs and three 3; give samples as"):
+        prepare(tw.Problem(model={"two": Both, "three": Three}, train=(A, B, Y, C), loss=of_either))

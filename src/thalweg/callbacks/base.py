@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 
 from ..engine.messages import Job, Passed
-from ..errors import WorkError, first_line
+from ..errors import WorkError, first_line, line_of
 from ..results import Results
 
 
@@ -107,7 +107,9 @@ class Audience:
             except Exception as error:  # whatever a tool, its network or a user's callback may raise
                 self._callbacks.remove(one)
                 said = first_line(error).partition(". ")[0]
-                failure = f"{one} failed with {type(error).__name__} ({said}); the study goes on without it."
+                failure = (
+                    f"{one} failed with {type(error).__name__} ({said}){line_of(error)}; the study goes on without it."
+                )
                 self.failures.append(failure)
                 self._note(failure)
 

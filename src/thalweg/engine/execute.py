@@ -20,7 +20,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from ..errors import PlanError
-from ..language import mark, say
+from ..language import say
 from ..plan.factors import Setting
 from ..plan.looks import SEARCH, Look
 from ..plan.plan import MOST_RUNS, Plan
@@ -35,11 +35,12 @@ from .costs import measure_costs
 from .deadline import Deadline
 from .footprint import too_large
 from .growth import grown
-from .halving import ahead, expected, losses_at, regrouped, stopped
+from .halving import ahead, losses_at, regrouped, stopped
 from .ledger import Ledger
 from .loops import Loops
 from .messages import Follow, StopFlag, Workers
-from .pace import Opened, Pace
+from .outlook import Outlook
+from .pace import Opened, Pace, each_of
 from .processes import Processes, portable
 from .programs import COMPILED, Members, Programs
 from .progress import Progress
@@ -83,10 +84,10 @@ def _execute(ledger: Ledger, plan: Plan, problem: Prepared | Loop, new: Opened |
         store.set_meta("recipe_run", None)  # still to be run; finished studies of older versions lack the key
     if not store.blocks("search"):
         store.add_blocks("search", members.blocks(plan.settings, range(plan.seeds), plan.search_folds))
-    if new is not None:
-        assert isinstance(members, Programs)
-        ledger.pace = pace = Pace(members, new.would)
-        ledger.deadline = None if new.end is None else Deadline(new.end, pace, new.would, store, progress)
+    pace = Pace.of_rows(members, store.blocks()) if new is None else Pace(each_of(members, new.would.programs))
+    ledger.outlook = Outlook(pace, store)
+    if new is not None and new.end is not None:
+        ledger.deadline = Deadline(new.end, pace, new.would, store, progress)
     members = _search(ledger, members)
     for more in (grown, refined):
         while (wider := _widened(ledger, members, more)) is not None:
@@ -98,6 +99,7 @@ def _execute(ledger: Ledger, plan: Plan, problem: Prepared | Loop, new: Opened |
         store.set_meta("costs", _costs(members, store))
     if not store.meta("recipe_run"):
         store.set_meta("recipe_run", _recipe_run(members, store))
+    progress.end()
 
 
 def _members(store: Store, plan: Plan, problem: Prepared | Loop) -> Members:
@@ -145,17 +147,15 @@ def _search(ledger: Ledger, programs: Members) -> Members:
         The programs of the plan as it is then: seeds may have been left out.
     """
     store, progress, plan = ledger.store, ledger.progress, programs.plan
-    rows = store.blocks("search")
-    progress.begin(mark("search"), _member_steps(programs, rows), _steps_done(rows))
+    _begin(ledger, programs, SEARCH)
     upcoming = ahead(plan, store.meta("rungs", []))
-    for k, epoch in enumerate((*upcoming, None)):
+    for epoch in (*upcoming, None):
         if plan.budget == HALVING:
-            rows = store.blocks("search")
-            progress.cut(expected(programs, rows, upcoming[k:]), stopped(rows))
+            _outlook(ledger).update(programs, SEARCH)
+            progress.cut(stopped(store.blocks("search")))
         _train(ledger, programs, "search", epoch)
         if epoch is not None:
             _halve(ledger, programs, epoch)
-    progress.end()
     return _as_stored(ledger, programs)
 
 
@@ -214,10 +214,8 @@ def _confirm(ledger: Ledger, programs: Members) -> Members:
         if blocks := _lacking(store, programs, look):
             store.add_blocks(plan.stage(look), blocks)
     for stage in dict.fromkeys(map(plan.stage, plan.confirmations)):
-        rows = store.blocks(stage)
-        ledger.progress.begin(stage, _member_steps(programs, rows), _steps_done(rows))
+        _begin(ledger, programs, stage)
         _train(ledger, programs, stage)
-        ledger.progress.end()
     return _as_stored(ledger, programs)
 
 
@@ -251,13 +249,16 @@ def add_fresh(store: Store, plan: Plan, problem: Prepared | Loop) -> None:
     store.add_blocks(plan.stage(look), _lacking(store, programs, look), meta)
 
 
-def _member_steps(programs: Members, rows: Sequence[BlockRow]) -> int:
-    epochs = programs.plan.epochs_of
-    return sum(len(r.settings) * epochs(r.stage) * programs.steps(r.settings[0], r.fold) for r in rows)
+def _begin(ledger: Ledger, programs: Members, stage: str) -> None:
+    """Show that a stage begins, and what is still to come."""
+    outlook = _outlook(ledger)
+    outlook.update(programs, stage)
+    ledger.progress.begin(outlook.part, outlook)
 
 
-def _steps_done(rows: Sequence[BlockRow]) -> int:
-    return sum(len(row.settings) * row.step for row in rows)
+def _outlook(ledger: Ledger) -> Outlook:
+    assert ledger.outlook is not None  # made before anything is trained
+    return ledger.outlook
 
 
 def _train(ledger: Ledger, programs: Members, stage: str, until: int | None = None) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..language import say
+from ..language import mark, say
 from ..plan.factors import Level
 from ..verdict.words import listed
 from .footprint import Footprint, shown
 
-GROWTH = "growth"
+SEARCHING, GROWTH, REFINEMENT, CONFIRMING = map(mark, ("search", "growth", "refinement", "confirmation"))
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,11 @@ from .batching import STEPS
 from .block_run import failure
 from .disk import disk_bytes
 from .footprint import at_work, data_bytes, free_memory, too_large
-from .forecast import GROWTH, Forecast, ProgramForecast, Stage
+from .forecast import CONFIRMING, GROWTH, REFINEMENT, SEARCHING, Forecast, ProgramForecast, Stage
 from .halving import planned_epochs
 from .memory import out_of_memory
-from .programs import ALONE, FEW, Programs
+from .pace import Pace, each_of
+from .programs import ALONE, FEW, Members, Programs
 
 SECONDS = 0.3  # for which the steps of a block are timed
 LONG = 10_000  # epochs of a block that is timed, so that it does not end
@@ -59,7 +60,7 @@ def smaller(programs: Programs, would: Forecast) -> Forecast:
 
 
 def _of(programs: Programs, foreseen: Sequence[ProgramForecast]) -> Forecast:
-    stages = [_search(programs, foreseen), *_followed(programs, foreseen)]
+    stages = stages_of(programs, Pace(each_of(programs, foreseen)))
     return Forecast(
         problem=programs.problem.name,
         cores=max(one.at_once for one in foreseen),
@@ -139,31 +140,24 @@ def _evaluation(block: Block) -> float:
     return seconds * validation.size / part.size
 
 
-def _search(programs: Programs, foreseen: Sequence[ProgramForecast]) -> Stage:
+def stages_of(programs: Members, pace: Pace) -> list[Stage]:
+    """Search, growth, refinement and confirmation, what follows the search at most; its settings are not known, so they
+    count as usual ones."""
     plan, steps, seconds = programs.plan, 0, 0.0
-    for settings, one in zip(programs.all.values(), foreseen, strict=True):
+    usual_steps, usual_seconds = 0.0, 0.0  # of a whole run
+    for settings in programs.all.values():
         passes = planned_epochs(plan, settings)
         for fold in plan.search_folds:
             per_pass = programs.steps(settings[0], fold)
             steps += plan.seeds * passes * per_pass
-            each = per_pass * one.step_seconds + one.evaluation_seconds
-            seconds += plan.seeds * passes * each / one.at_once
-    return Stage("search", len(plan.settings), plan.runs, steps, seconds)
-
-
-def _followed(programs: Programs, foreseen: Sequence[ProgramForecast]) -> list[Stage]:
-    """Growth, refinement and confirmation, at most; their settings are not known, so they count as usual ones."""
-    plan, total, counts = programs.plan, 0.0, 0.0
-    for settings, one in zip(programs.all.values(), foreseen, strict=True):
-        per_pass = programs.steps(settings[0], plan.search_folds[0])
-        counts += len(settings) * per_pass
-        total += len(settings) * (per_pass * one.step_seconds + one.evaluation_seconds)
-    cores = max(one.at_once for one in foreseen)
-    usual, seconds = (plan.epochs * each / len(plan.settings) for each in (counts, total))
+            seconds += plan.seeds * pace.cost(programs, settings[:1], passes * per_pass)
+        whole = plan.epochs * programs.steps(settings[0], plan.search_folds[0]) * len(settings) / len(plan.settings)
+        usual_steps += whole
+        usual_seconds += pace.cost(programs, settings[:1], whole)
 
     def stage(name: str, settings: int, repeats: int) -> Stage:
         runs = settings * repeats
-        return Stage(name, settings, runs, round(runs * usual), runs * seconds / cores, at_most=True)
+        return Stage(name, settings, runs, round(runs * usual_steps), runs * usual_seconds, at_most=True)
 
     levels = sum(len(factor.levels) for factor in plan.ranked)
     widens = len(plan.requested_rates) >= FEWEST and not plan.points
@@ -171,6 +165,7 @@ def _followed(programs: Programs, foreseen: Sequence[ProgramForecast]) -> list[S
         (2 * levels * plan.rounds, 2 * plan.grow * len(plan.settings) // len(plan.rates)) if widens else (0, 0)
     )
     chosen, repeats = levels + len(plan.optimizers), plan.seeds * len(plan.search_folds)
-    stages = [stage(GROWTH, wider, repeats), stage("refinement", finer, repeats)]
-    stages += [stage("confirmation", chosen, look.seeds * len(plan.fresh_folds(look))) for look in plan.confirmations]
-    return [one for one in stages if one.runs]
+    followed = [stage(GROWTH, wider, repeats), stage(REFINEMENT, finer, repeats)]
+    followed += [stage(CONFIRMING, chosen, look.seeds * len(plan.fresh_folds(look))) for look in plan.confirmations]
+    search = Stage(SEARCHING, len(plan.settings), plan.runs, steps, seconds)
+    return [search, *(one for one in followed if one.runs)]

@@ -27,7 +27,7 @@ import numpy as np
 from ..plan.factors import Setting
 from ..plan.plan import Plan
 from ..plan.stored import HALVING
-from ..store.file import ENDED, BlockRow
+from ..store.file import BlockRow
 from ..verdict.comparisons import badness
 from .programs import Members
 
@@ -56,23 +56,6 @@ def ahead(plan: Plan, decided: Sequence[Sequence[int]]) -> list[int]:
 def stopped(rows: Sequence[BlockRow]) -> int:
     """How many runs have been stopped."""
     return sum(len(row.settings) for row in rows if row.status == STOPPED)
-
-
-def expected(programs: Members, rows: Sequence[BlockRow], upcoming: Sequence[int]) -> int:
-    """Member-steps of the whole search: what was spent on those that have ended, and what the rest takes at most.
-
-    Args:
-        rows: all blocks of the search.
-        upcoming: the rungs still to be decided.
-    """
-    spent = sum(len(r.settings) * r.step for r in rows if r.status in ENDED)
-    repeats = _repeats(rows)
-    settings = dict.fromkeys(s for r in rows if r.status not in ENDED for s in r.settings)
-    return spent + sum(
-        programs.steps(group[0], fold) * _epochs(programs.plan, len(group), upcoming)
-        for group in _groups(programs.plan, settings)
-        for _, fold in repeats
-    )
 
 
 def planned_epochs(plan: Plan, settings: Iterable[Setting]) -> int:

@@ -20,7 +20,7 @@ from ..plan.plan import Plan
 from ..store.file import ENDED, BlockRow, Compacted, Store
 from .deadline import Deadline
 from .messages import Ended, Event, Failed, Follow, Job, Passed, Saved, Steps, StopFlag, TooLarge, Workers
-from .pace import Pace
+from .outlook import Outlook
 from .processes import Processes
 from .programs import Members
 from .progress import Progress
@@ -31,7 +31,7 @@ class Ledger:
 
     def __init__(self, store: Store, progress: Progress, follow: Follow | None = None) -> None:
         self.store, self.progress, self.follow = store, progress, follow
-        self.pace: Pace | None = None  # where the time left is told, or limited
+        self.outlook: Outlook | None = None  # once what is to be trained is known
         self.deadline: Deadline | None = None
         self.processes: Processes | None = None  # once begun, for all that follows
         self._waiting: deque[BlockRow] = deque()
@@ -58,6 +58,8 @@ class Ledger:
             if self.deadline is not None and not self.deadline.begins(programs, row):
                 continue
             if programs.fits(row.settings[0], len(row.settings)):
+                if self.outlook is not None:
+                    self.outlook.seed_begins(programs, row)
                 self._step[row.id] = row.step
                 self._begun.discard(row.id)
                 parts = _judging_parts(programs.plan, row)
@@ -80,10 +82,10 @@ class Ledger:
             case Saved():
                 self.store.save_checkpoint(job.block, event.step, event.content)
             case TooLarge():
-                # What goes on is counted from the step that the store has of it.
-                members, before = len(job.settings), self._step[job.block]
-                row = self._halve(programs, job.block)
-                self.progress.block(job.block, job.seed, 0, (row.step - before) * members)
+                self._halve(programs, job.block)
+                if self.outlook is not None:
+                    self.outlook.update(programs, job.stage)
+                self.progress.block(job.block, 0)
             case Failed():
                 if event.advice is None:
                     raise event.error
@@ -96,11 +98,11 @@ class Ledger:
     def _show(self, programs: Members, job: Job, event: Steps) -> None:
         members, steps = len(job.settings), event.step - self._step[job.block]
         self._step[job.block] = event.step
-        if self.pace is not None and job.block in self._begun:
-            self.pace.spent += self.pace.cost(programs, job.settings, steps)
+        if self.outlook is not None and job.block in self._begun:
+            self.outlook.pace.done(programs, job.settings, steps, event.alive)
         if job.block not in self._begun:
             self._begun.add(job.block)
-            self.progress.block(job.block, job.seed, members, steps * members)
+            self.progress.block(job.block, members)
         else:
             self.progress.advance(job.block, members, event.alive, steps * members)
 

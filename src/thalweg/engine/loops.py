@@ -14,6 +14,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from ..store.file import ENDED, BlockRow
 from .block_run import CHECKPOINT_SECONDS, CHECKPOINT_SHARE
 from .memory import out_of_memory
 from .messages import Ended, Event, Failed, Job, Passed, Saved, Steps, StopFlag, TooLarge
+from .programs import by_program
 
 Tell = Callable[[Event], None]
 
@@ -48,6 +50,10 @@ class Loops:
         self.plan, self.problem = plan, problem
         self.text = problem.text if text is None else text
         self.seconds: float | None = None  # of the fastest report in this process; None before one
+
+    @cached_property
+    def all(self) -> dict[tuple[Any, ...], list[Setting]]:
+        return by_program(self, self.plan.settings)
 
     @property
     def notes(self) -> list[str]:

@@ -2,20 +2,21 @@
 
 A forecast knows what a step of each program costs beside those of others; the machine may be faster or slower than
 while that was measured, or busy. Work is counted in the seconds foreseen, and what is left takes as many times those
-as what was done did.
+as what was done did. Where nothing was foreseen, in a study that is carried on, what its blocks took stands for it.
 """
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..plan.factors import Setting
 from ..store.file import ENDED, BlockRow
-from .forecast import Forecast
+from .forecast import Forecast, ProgramForecast
 from .halving import mean_epochs
-from .programs import Members, Program, Programs
+from .programs import Members, Program
 
 SHORT = 1.0  # seconds of work, before which what was foreseen is believed
 
@@ -30,45 +31,86 @@ class Opened(NamedTuple):
         end: of that time, by `time.monotonic`; None where it has no limit.
     """
 
-    programs: Programs
+    programs: Members
     would: Forecast
     words: Sequence[str] = ()
     end: float | None = None
 
 
+def each_of(programs: Members, foreseen: Iterable[ProgramForecast]) -> dict[Program, float]:
+    """Seconds of all cores for a member's step of each program, with its share of an evaluation."""
+    steps = {p: programs.steps(settings[0], programs.plan.search_folds[0]) for p, settings in programs.all.items()}
+    return {
+        program: (one.step_seconds + one.evaluation_seconds / steps[program]) / one.at_once
+        for program, one in zip(programs.all, foreseen, strict=True)
+    }
+
+
 class Pace:
     """The work of a study, in the seconds foreseen of all cores.
 
+    Args:
+        each: what a member's step of each program takes, with its share of an evaluation.
+        known: whether these are seconds, and not only in proportion to them.
+
     Attributes:
-        spent: what was done since the pace was made.
+        spent: what was done since the pace was made, as if no member had diverged.
+        alive: the same, of members that have not.
     """
 
-    def __init__(self, programs: Programs, would: Forecast) -> None:
-        self.spent, self._began = 0.0, time.monotonic()
-        self._each: dict[Program, float] = {}  # of a member's step, with its share of an evaluation
-        for (program, settings), one in zip(programs.all.items(), would.programs, strict=True):
-            steps = programs.steps(settings[0], programs.plan.search_folds[0])
-            self._each[program] = (one.step_seconds + one.evaluation_seconds / steps) / one.at_once
+    def __init__(self, each: Mapping[Program, float], known: bool = True) -> None:
+        self._each, self._known, self._began = dict(each), known, time.monotonic()
+        self._usual = statistics.fmean(self._each.values()) if self._each else 1.0
+        self.spent = self.alive = 0.0
+
+    @classmethod
+    def of_rows(cls, programs: Members, rows: Iterable[BlockRow]) -> Pace:
+        """By what the blocks of a store took so far."""
+        seconds: dict[Program, list[float]] = {}
+        for row in rows:
+            if row.seconds > 0 and row.step:
+                both = seconds.setdefault(programs.of(row.settings[0]), [0.0, 0.0])
+                both[0] += row.seconds
+                both[1] += row.step * len(row.settings)
+        return cls({program: took / steps for program, (took, steps) in seconds.items()}, known=False)
 
     def cost(self, programs: Members, settings: Iterable[Setting], steps: float) -> float:
         """Seconds foreseen for members of these settings that take so many steps each."""
-        return steps * sum(self._each[programs.of(setting)] for setting in settings)
+        return steps * sum(self._each.get(programs.of(setting), self._usual) for setting in settings)
 
     def rest(self, programs: Members, rows: Iterable[BlockRow], upcoming: Sequence[int] = ()) -> float:
         """Seconds foreseen of what blocks of a stage still take, if these rungs are to come."""
         seconds, plan = 0.0, programs.plan
         waiting = [row for row in rows if row.status not in ENDED]
         halved = mean_epochs(plan, dict.fromkeys(s for row in waiting for s in row.settings), upcoming)
-        for row in waiting:
+        for row in waiting:  # whose settings share a program
             whole = plan.epochs_of(row.stage) * programs.steps(row.settings[0], row.fold)
             each = [halved[s] / plan.epochs * whole if upcoming else whole for s in row.settings]
-            seconds += sum(
-                self.cost(programs, [s], steps - row.step) for s, steps in zip(row.settings, each, strict=True)
-            )
+            seconds += self.cost(programs, row.settings[:1], sum(each) - row.step * len(row.settings))
         return max(0.0, seconds)
+
+    def done(self, programs: Members, settings: Sequence[Setting], steps: int, alive: int) -> None:
+        """A block took so many steps, of which so many members have not diverged."""
+        cost = self.cost(programs, settings[:1], steps * len(settings))  # which share a program
+        self.spent += cost
+        self.alive += cost * alive / len(settings)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the pace was made."""
+        return time.monotonic() - self._began
 
     @property
     def factor(self) -> float:
-        """Seconds that a foreseen one takes."""
-        elapsed = time.monotonic() - self._began
-        return elapsed / self.spent if min(elapsed, self.spent) > SHORT else 1.0
+        """Seconds that a foreseen one takes, where some members diverge as they did before."""
+        return self._factor(self.spent) or 1.0
+
+    @property
+    def alive_factor(self) -> float | None:
+        """Seconds that a foreseen one takes of members that do not diverge; None where nothing is known yet."""
+        return self._factor(self.alive)
+
+    def _factor(self, work: float) -> float | None:
+        if self.elapsed > SHORT and work > 0 and (work > SHORT or not self._known):
+            return self.elapsed / work
+        return 1.0 if self._known else None

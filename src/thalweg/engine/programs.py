@@ -67,6 +67,11 @@ class Members(Protocol):
     restarts: bool
 
     @property
+    def all(self) -> Mapping[Program, Sequence[Setting]]:
+        """The settings of each program."""
+        ...
+
+    @property
     def at_once(self) -> int:
         """How many processes may train members that are alone."""
         ...
@@ -115,6 +120,14 @@ class Members(Protocol):
         ...
 
 
+def by_program(members: Members, settings: Iterable[Setting]) -> dict[Program, list[Setting]]:
+    """The settings of each program."""
+    groups: dict[Program, list[Setting]] = {}
+    for setting in settings:
+        groups.setdefault(members.of(setting), []).append(setting)
+    return groups
+
+
 class Programs:
     """The programs of a study: one for each model, batch size, loss and kind of regularizer.
 
@@ -158,14 +171,7 @@ class Programs:
 
     @cached_property
     def all(self) -> dict[Program, list[Setting]]:
-        """The settings of each program."""
-        return self._grouped(self.plan.settings)
-
-    def _grouped(self, settings: Iterable[Setting]) -> dict[Program, list[Setting]]:
-        groups: dict[Program, list[Setting]] = {}
-        for setting in settings:
-            groups.setdefault(self.of(setting), []).append(setting)
-        return groups
+        return by_program(self, self.plan.settings)
 
     def prepared(self, setting: Setting) -> Prepared:
         """The problem with the setting's model."""
@@ -291,7 +297,7 @@ class Programs:
         """Each seed's and fold's settings, cut into blocks of about equal size that share a program: small enough for
         the cache, and at least as many as there are cores. Those with the most steps come first, so that no long
         one is begun last."""
-        plan, groups = self.plan, self._grouped(settings)
+        plan, groups = self.plan, by_program(self, settings)
         repeats = list(itertools.product(seeds, folds))
         states = max(map(plan.states_of, settings))
         blocks: list[list[Setting]] = []

@@ -5,139 +5,165 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from ..language import say
 
 LINE_SECONDS = 10.0
-TIMED_SECONDS = 1.0  # of steps, before the time left is estimated
 LONGEST = 99 * 3600  # seconds that are given as a time
+
+
+class Ahead(Protocol):
+    """What is still to come of a study."""
+
+    @property
+    def share(self) -> float:
+        """Of its time that is over."""
+        ...
+
+    @property
+    def left(self) -> float | None:
+        """Seconds; None where nothing is known yet."""
+        ...
 
 
 class Progress:
     """Says nothing; `Bar` and `Lines` say more.
 
-    A study calls `begin` for each stage, `cut` when members are stopped for good, `block` before each block,
+    A study calls `begin` for each part, `cut` when members are stopped for good, `block` before each block,
     `advance` after every step of all its members, or with the member-steps of several steps, `note` once for
-    what should be known, `end` after the stage, and `stop` whatever happened. Several threads may call at once.
+    what should be known, `end` after the last part, and `stop` whatever happened. Several threads may call at once.
     """
 
     shown = False
 
-    def begin(self, stage: str, total: int, done: int) -> None: ...
+    def begin(self, part: str, ahead: Ahead) -> None: ...
 
-    def block(self, block: int, seed: int, members: int, ahead: int) -> None: ...
+    def block(self, block: int, members: int) -> None: ...
 
     def advance(self, block: int, members: int, alive: int, steps: int | None = None) -> None: ...
 
-    def cut(self, total: int, stopped: int) -> None:
-        """Members have been stopped for good, `stopped` in all; the rest goes on, in blocks yet to come."""
+    def cut(self, stopped: int) -> None:
+        """Members have been stopped for good, so many in all; the rest goes on, in blocks yet to come."""
 
     def note(self, sentence: str) -> None:
         """What the user should know once."""
 
-    def end(self) -> None: ...
+    def end(self) -> None:
+        """The study is complete."""
 
     def stop(self) -> None:
-        """The study has ended, or was broken off in the middle of a stage."""
+        """The study has ended, or was broken off in the middle."""
 
 
 class Lines(Progress):
-    """A plain line on standard error every few seconds and at the end of a stage."""
+    """A plain line on standard error every few seconds, and at the end of a part."""
 
     shown = True
     interval = LINE_SECONDS
 
+    def __init__(self) -> None:
+        self.part, self.share = "", 0.0
+        self.lock = threading.Lock()
+
     def note(self, sentence: str) -> None:
         print(sentence, file=sys.stderr, flush=True)
 
-    def begin(self, stage: str, total: int, done: int) -> None:
-        self.stage, self.total, self.steps, self.first = say(stage), total, done, done
+    def begin(self, part: str, ahead: Ahead) -> None:
+        now = time.monotonic()
+        if not self.part:
+            self.start = now
+        self.changed(now)
+        self.part, self.ahead = say(part), ahead
+        self.begun = self.last_line = now
         self.members: dict[int, int] = {}
         self.diverged: dict[int, int] = {}
-        self.start = self.last_line = time.monotonic()
-        self.first_step: tuple[float, int] | None = None  # when it was done, and the steps done by then
-        self.lock, self.stopped = threading.Lock(), 0
+        self.steps = self.stopped = 0
 
-    def cut(self, total: int, stopped: int) -> None:
+    def changed(self, now: float) -> None:
+        """A part has ended, unless there was none."""
+        if self.part and self.steps:
+            self.show(say("took {time}", time=_clock(now - self.begun)))
+
+    def cut(self, stopped: int) -> None:
         with self.lock:
-            self.total, self.stopped = total, stopped
+            self.stopped = stopped
             self.members, self.diverged = {}, {}
 
-    def block(self, block: int, seed: int, members: int, ahead: int) -> None:
+    def block(self, block: int, members: int) -> None:
         with self.lock:
             self.members[block], self.diverged[block] = members, 0
-            self.steps += ahead
-            self.first += ahead
-            if self.first_step is not None:
-                self.first_step = self.first_step[0], self.first_step[1] + ahead
 
     def advance(self, block: int, members: int, alive: int, steps: int | None = None) -> None:
         with self.lock:
             self.steps += members if steps is None else steps
             self.diverged[block] = members - alive
-            if self.first_step is None:
-                self.first_step = time.monotonic(), self.steps
             if time.monotonic() - self.last_line > self.interval:
                 self.last_line = time.monotonic()
-                self.say(say("{time} left", time=self.left()))
+                self.show(say("{time} left", time=self.left()))
 
     def end(self) -> None:
-        if self.steps > self.first:
-            self.say(say("done in {time}", time=_clock(time.monotonic() - self.start)))
+        if self.part:
+            now = time.monotonic()
+            self.changed(now)
+            print(say("done in {time}", time=_clock(now - self.start)), file=sys.stderr, flush=True)
 
-    def say(self, what: str) -> None:
-        print(f"{self.stage}: {self.steps / max(1, self.total):.0%}, {self.facts(what)}", file=sys.stderr, flush=True)
+    def show(self, time: str) -> None:
+        print(f"{self.part}: {self.done():.0%}, {time}, {self.facts()}", file=sys.stderr, flush=True)
 
-    def facts(self, what: str) -> str:
+    def done(self) -> float:
+        """The share of the study that is done, which never falls."""
+        self.share = max(self.share, min(1.0, self.ahead.share))
+        return self.share
+
+    def facts(self) -> str:
         members, diverged = sum(self.members.values()), sum(self.diverged.values())
-        rate = (self.steps - self.first) / max(1e-9, time.monotonic() - self.start)
-        stopped = say(", {count} stopped", count=self.stopped) if self.stopped else ""
-        return say(
-            "{alive} of {members} members alive{stopped}, {rate:,.0f} member-steps/s, {what}",
-            alive=members - diverged,
-            members=members,
-            stopped=stopped,
-            rate=rate,
-            what=what,
-        )
+        facts = [say("{count:,} runs", count=members)]
+        facts += [say("{count:,} of them diverged", count=diverged)] if diverged else []
+        facts += [say("{count:,} stopped", count=self.stopped)] if self.stopped else []
+        rate = self.steps / max(1e-9, time.monotonic() - self.begun)
+        return ", ".join([*facts, say("{rate:,.0f} steps/s", rate=rate)])
 
     def left(self) -> str:
-        """The time left at the speed of the steps after the first, which includes compiling."""
-        if self.first_step is None:
+        """The time that the whole study still takes."""
+        seconds = self.ahead.left
+        if seconds is None:
             return "?"
-        start, steps = self.first_step
-        seconds = time.monotonic() - start
-        if self.steps == steps or seconds < TIMED_SECONDS:
-            return "?"
-        rest = (self.total - self.steps) * seconds / (self.steps - steps)
-        return _clock(rest) if rest <= LONGEST else say("over {hours} hours", hours=LONGEST // 3600)
+        return _clock(seconds) if seconds <= LONGEST else say("over {hours} hours", hours=LONGEST // 3600)
 
 
 class Bar(Lines):
-    """A progress bar with members alive, member-steps per second and the time left."""
+    """One bar over all parts: the share of the study that is done, the time left, and what the present part does."""
 
     interval = 0.2
     _bar: Any = None
 
-    def begin(self, stage: str, total: int, done: int) -> None:
+    def begin(self, part: str, ahead: Ahead) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn
         from rich.progress import Progress as RichProgress
+        from rich.table import Column
 
-        super().begin(stage, total, done)
-        stage_column, facts_column = TextColumn("{task.description:<12}"), TextColumn("{task.fields[facts]}")
-        columns = (stage_column, BarColumn(bar_width=20), TaskProgressColumn(), facts_column)
-        self._bar = RichProgress(*columns, console=Console(stderr=True), refresh_per_second=5)
-        self._task: Any = self._bar.add_task(self.stage, total=total, completed=done, facts="")
-        self._bar.start()
+        super().begin(part, ahead)
+        if self._bar is None:
+            facts = TextColumn("{task.fields[facts]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1))
+            columns = (TextColumn("{task.description:<12}"), BarColumn(bar_width=20), TaskProgressColumn(), facts)
+            self._bar = RichProgress(*columns, console=Console(stderr=True), refresh_per_second=5, expand=True)
+            self._task: Any = self._bar.add_task(self.part, total=1.0, facts="")
+            self._bar.start()
+        self._bar.update(self._task, description=self.part)
 
-    def say(self, what: str) -> None:
-        self._bar.update(self._task, total=self.total, completed=self.steps, facts=self.facts(what))
+    def changed(self, now: float) -> None:
+        """The bar goes on."""
+
+    def show(self, time: str) -> None:
+        self._bar.update(self._task, completed=self.done(), facts=f"{time}, {self.facts()}")
 
     def end(self) -> None:
-        self.say(f"{_clock(time.monotonic() - self.start)}")
-        self._bar.stop()
+        if self.part:
+            self.share = 1.0
+            self.show(say("done in {time}", time=_clock(time.monotonic() - self.start)))
+        self.stop()
 
     def stop(self) -> None:
         if self._bar is not None:
@@ -145,28 +171,38 @@ class Bar(Lines):
 
 
 class Notebook(Lines):
-    """A bar below a notebook's cell, one for each stage."""
+    """One bar below a notebook's cell."""
 
     interval = 0.5
+    _cell: Any = None
 
     def note(self, sentence: str) -> None:
         print(sentence)  # not on standard error, which notebooks show as if something were wrong
 
-    def begin(self, stage: str, total: int, done: int) -> None:
+    def begin(self, part: str, ahead: Ahead) -> None:
         from IPython.display import display
 
-        super().begin(stage, total, done)
-        self._cell: Any = display(self._page(""), display_id=True)
+        super().begin(part, ahead)
+        if self._cell is None:
+            self._cell = display(self._page(""), display_id=True)
 
-    def say(self, what: str) -> None:
-        self._cell.update(self._page(self.facts(what)))
+    def changed(self, now: float) -> None:
+        """The bar goes on."""
+
+    def show(self, time: str) -> None:
+        self._cell.update(self._page(f"{time}, {self.facts()}"))
+
+    def end(self) -> None:
+        if self.part:
+            self.share = 1.0
+            self.show(say("done in {time}", time=_clock(time.monotonic() - self.start)))
 
     def _page(self, facts: str) -> Any:
         from IPython.display import HTML
 
-        share = min(1.0, self.steps / max(1, self.total))
+        share = self.done()
         return HTML(
-            f'<div style="display:flex;gap:1ch;align-items:center"><span style="min-width:12ch">{self.stage}</span>'
+            f'<div style="display:flex;gap:1ch;align-items:center"><span style="min-width:12ch">{self.part}</span>'
             f'<progress value="{share:.4f}" style="width:20ch">{share:.0%}</progress>'
             f'<span style="min-width:4ch">{share:.0%}</span><span style="opacity:.7">{facts}</span></div>'
         )

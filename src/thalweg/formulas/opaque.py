@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import FormulaError, first_line, unknown
+from ..errors import FormulaError, first_line, line_of, unknown
 from .base import Formula
 
 RATE = 1e-3  # of an optimizer that has no rate of its own
@@ -79,7 +79,9 @@ class Opaque(Formula):
                 return maker(list(parameters), **{name: self.typed(name, value) for name, value in given.items()})
             return maker(list(parameters), float(given.get("lr", self.hyperparameters["lr"])))
         except Exception as error:  # whatever somebody's optimizer may raise
-            raise FormulaError(f"{self.label} cannot be made for this model: {first_line(error)}.") from error
+            raise FormulaError(
+                f"{self.label} cannot be made for this model: {first_line(error)}{line_of(error)}."
+            ) from error
 
 
 def needs_closure(optimizer: Any) -> bool:

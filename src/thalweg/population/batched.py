@@ -22,7 +22,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from .. import losses
-from ..errors import BatchingError, TrainingError, first_line
+from ..errors import BatchingError, TrainingError, first_line, line_of
 from ..regularizers.base import Regularizer, criterion
 from ..samples import Samples, Tree, call, known, scores, with_tensors
 from .draws import Draw, Replayed, numbers, recorded
@@ -273,7 +273,7 @@ class Batched:
 
     def fail(self, metric: str, error: Exception) -> None:
         """Note that a metric has no value somewhere."""
-        sentence = f"the metric {metric} is missing where it fails ({first_line(error)})."
+        sentence = f"the metric {metric} is missing where it fails ({first_line(error)}){line_of(error)}."
         if sentence not in self.failures:
             self.failures.append(sentence)
 

@@ -177,7 +177,9 @@ def _tried(name: str, call: Callable[[], Any], on: str) -> Any:
     except ProblemError:
         raise
     except Exception as error:  # whatever a user's loss may raise
-        raise ProblemError(f"the loss {name} fails{on} ({first_line(error)}); make them fit.") from error
+        raise ProblemError(
+            f"the loss {name} fails{on} ({first_line(error)}){line_of(error)}; make them fit."
+        ) from error
 
 
 def _check_value(name: str, value: Any, few: Samples) -> None:

@@ -9,7 +9,6 @@ Read next: `prepare.py`, which checks the tensors against the model and the loss
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,27 +16,20 @@ import torch
 from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from ..errors import ProblemError, first_line
-from ..samples import Samples, Weighted, known
+from ..errors import ProblemError, first_line, line_of, raised
+from ..samples import Samples, Weighted
+from .layout import FORMS, USUAL, Layout, given
 
-FORMS = (
-    "a pair (inputs, targets) of tensors, arrays or trees of them, a triple with weights of samples, a dict with "
-    "labels, a torch Dataset or a DataLoader"
-)
-TARGETS = ("labels", "label", "targets", "target", "y")  # names of the targets in a dict
 HELD_OUT = 0.2
 
 
-def read(part: Any, where: str, dtype: torch.dtype, whole: bool = False) -> Samples:
+def read(part: Any, where: str, dtype: torch.dtype, layout: Layout = USUAL) -> Samples:
     """All samples of `part`, floats in `dtype`, integers as int64.
-
-    Args:
-        whole: the loss sees the model and a batch as it is, so targets need not be told apart.
 
     Raises:
         ProblemError: for what is none of `FORMS`; for empty data, different lengths, NaN and infinities.
     """
-    samples = _samples(part, where, whole)
+    samples = _samples(part, where, layout)
     inputs = _tensors(samples.inputs, f"{where} inputs", dtype)
     if isinstance(samples.targets, Weighted):
         targets: Any = Weighted(
@@ -76,27 +68,35 @@ def _named(samples: Samples) -> list[tuple[str, Any, torch.Tensor]]:
     return [(what, path, t) for what, part in parts.items() for path, t in pytree.tree_flatten_with_path(part)[0]]
 
 
-def sample_of(loader: DataLoader[Any], count: int, whole: bool = False) -> Samples:
-    """A batch of the loader's first samples, read from its dataset so that its own order is not advanced.
+def first_batch(loader: DataLoader[Any], count: int) -> Any:
+    """A batch of the loader's first samples, read from its dataset so that its own order is not advanced; None where
+    there are none.
 
-    Nothing is converted: a train DataLoader is used unchanged, so what does not fit must be seen.
+    Raises:
+        Exception: whatever the dataset raises.
     """
     dataset: Any = loader.dataset
+    if isinstance(dataset, IterableDataset):
+        samples = list(itertools.islice(iter(dataset), count))
+    else:
+        samples = [dataset[index] for index in range(min(count, len(dataset)))]
+    collated = loader.batch_sampler is not None
+    return loader.collate_fn(samples if collated else samples[0]) if samples else None
+
+
+def sample_of(loader: DataLoader[Any], count: int, layout: Layout = USUAL) -> Samples:
+    """The loader's `first_batch`; nothing is converted: a train DataLoader is used unchanged, so what does not fit must
+    be seen."""
     try:
-        if isinstance(dataset, IterableDataset):
-            samples = list(itertools.islice(iter(dataset), count))
-        else:
-            samples = [dataset[index] for index in range(min(count, len(dataset)))]
-        collated = loader.batch_sampler is not None
-        batch = loader.collate_fn(samples if collated else samples[0]) if samples else None
+        batch = first_batch(loader, count)
     except Exception as error:  # whatever a user's dataset may raise
         raise ProblemError(
-            f"the dataset of the train DataLoader fails when its first samples are read "
-            f"({first_line(error)}); repair it or give tensors."
+            f"the dataset of the train DataLoader fails when its first samples are read with "
+            f"{raised(error)}; repair it or give tensors."
         ) from error
-    if not samples:
+    if batch is None:
         raise ProblemError("the train DataLoader has no samples; give at least one.")
-    few = given(batch, "train", whole)
+    few = given(batch, "train", layout)
     for what, path, tensor in _named(few):
         if not isinstance(tensor, torch.Tensor):
             raise ProblemError(
@@ -191,45 +191,14 @@ def stratified(targets: Any, share: float) -> bool:
     return _strata(targets, share) is not None
 
 
-def _samples(part: Any, where: str, whole: bool) -> Samples:
+def _samples(part: Any, where: str, layout: Layout) -> Samples:
     if isinstance(part, TensorDataset):
-        return given(part.tensors, where, whole)
+        return given(part.tensors, where, layout)
     if isinstance(part, DataLoader | Dataset):
         batched = isinstance(part, DataLoader)
-        each = [given(item, where, whole) for item in _iterated(part, where)]
+        each = [given(item, where, layout) for item in _iterated(part, where)]
         return Samples(*_joined([tuple(one) for one in each], where, batched)) if each else Samples(torch.empty(0))
-    return given(part, where, whole)
-
-
-def given(item: Any, where: str, whole: bool = False) -> Samples:
-    """Samples in any form that a user may give: (inputs, targets), (inputs, targets, weights), or a dict with labels.
-
-    Args:
-        whole: the loss sees the model and a batch as it is, which need not have targets.
-
-    Raises:
-        ProblemError: it is none of these.
-    """
-    if isinstance(item, Samples):
-        return item
-    if isinstance(item, tuple | list) and not hasattr(item, "_fields"):
-        if len(item) == 2:
-            return Samples(*map(known, item))
-        if len(item) == 3:
-            return Samples(known(item[0]), Weighted(known(item[1]), item[2]))
-    if whole:
-        return Samples(known(item))
-    if isinstance(item, Mapping):
-        names = [name for name in TARGETS if name in item]
-        if len(names) == 1:
-            inputs = {name: known(value) for name, value in item.items() if name != names[0]}
-            return Samples(inputs, known(item[names[0]]))
-        raise ProblemError(
-            f"the {where} data are a dict of {', '.join(map(repr, item))}; call the targets one of "
-            f"{', '.join(TARGETS)}, or give (inputs, targets)."
-        )
-    size = f" of {len(item)}" if isinstance(item, tuple | list) else ""
-    raise ProblemError(f"the {where} data are a {type(item).__name__}{size}; give {FORMS}.")
+    return given(part, where, layout)
 
 
 def _iterated(part: Any, where: str) -> list[Any]:
@@ -240,7 +209,8 @@ def _iterated(part: Any, where: str) -> list[Any]:
         return list(part)
     except Exception as error:  # whatever a user's dataset may raise
         raise ProblemError(
-            f"the {where} data cannot be read to the end ({first_line(error)}); repair the dataset or give tensors."
+            f"the {where} data cannot be read to the end ({first_line(error)}){line_of(error)}; repair the dataset or "
+            "give tensors."
         ) from error
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from .. import losses
-from ..errors import ProblemError, first_line
+from ..errors import ProblemError, first_line, line_of
 from ..losses.foreign import Foreign, thresholds
 from ..losses.metrics import answers, binary
 from ..samples import Samples, Tree, is_tree, known, leaves, scores, take
@@ -92,5 +92,5 @@ def _check(name: str, metric: Any, outputs: Tree, targets: Tree, inputs: torch.T
     except Exception as error:  # whatever a user's metric may raise
         raise ProblemError(
             f"the metric {name} fails on outputs of {described(outputs)} and {where} targets of "
-            f"{described(targets)} ({first_line(error)}); make them fit."
+            f"{described(targets)} ({first_line(error)}){line_of(error)}; make them fit."
         ) from error

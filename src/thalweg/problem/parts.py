@@ -13,12 +13,12 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .. import losses
 from ..errors import ProblemError
 from ..samples import Samples, Weighted, scores
 from .checks import forward
-from .data import HELD_OUT, hold_out, labels_of, read, stratified
+from .data import HELD_OUT, hold_out, labels_of, read
 from .declaration import Problem
+from .layout import Layout
 from .preprocessing import PLAIN, Preprocessing, as_words, columns_of, plain
 from .tables import Table
 
@@ -47,13 +47,13 @@ class Parts(NamedTuple):
         return self._replace(train=change(self.train), validation=change(self.validation), test=change(self.test))
 
 
-def parts_of(problem: Problem, table: Table | None, dtype: torch.dtype) -> Parts:
+def parts_of(problem: Problem, table: Table | None, dtype: torch.dtype, layout: Layout) -> Parts:
     """The parts of a problem whose tables are opened, floats in `dtype`.
 
     Raises:
         ProblemError: they cannot be read, split or preprocessed.
     """
-    parts = _read(problem, dtype)
+    parts = _read(problem, dtype, layout)
     return parts if table is None or table.inputs is None else _preprocessed(problem, table.inputs, parts, dtype)
 
 
@@ -103,11 +103,10 @@ def _shaped(part: Samples, row: torch.Size) -> Samples:
     return Samples(part.inputs, Weighted(shaped, part.targets.weights) if targets is not part.targets else shaped)
 
 
-def _read(problem: Problem, dtype: torch.dtype) -> Parts:
+def _read(problem: Problem, dtype: torch.dtype, layout: Layout) -> Parts:
     """The parts, with what is missing split off by the problem's seed."""
-    whole = losses.sees_model(problem.loss)
-    validation = None if problem.validation is None else read(problem.validation, "validation", dtype, whole)
-    test = None if problem.test is None else read(problem.test, "test", dtype, whole)
+    validation = None if problem.validation is None else read(problem.validation, "validation", dtype, layout)
+    test = None if problem.test is None else read(problem.test, "test", dtype, layout)
     if isinstance(problem.train, DataLoader):
         if problem.groups is not None:
             raise ProblemError(
@@ -122,7 +121,7 @@ def _read(problem: Problem, dtype: torch.dtype) -> Parts:
         if test is None:
             validation, test = _split_off(validation, 0.5, problem.seed, "validation")[:2]
         return Parts(problem.train, validation, test)
-    train = read(problem.train, "train", dtype, whole)
+    train = read(problem.train, "train", dtype, layout)
     count = train.size
     rows = np.arange(count + (0 if validation is None else validation.size))
     groups = None if problem.groups is None else labels_of(problem.groups, len(rows))
@@ -136,24 +135,6 @@ def _read(problem: Problem, dtype: torch.dtype) -> Parts:
         train_rows, validation_rows = train_rows[rest], np.setdiff1d(train_rows, train_rows[rest])
     order = np.concatenate([train_rows, validation_rows])
     return Parts(train, validation, test, order, None if groups is None else groups[np.sort(order)])
-
-
-def pairs_of(problem: Problem, parts: Parts) -> dict[str, Any]:
-    """What `Prepared.pairs` says."""
-    given = [part for part in (problem.train, problem.validation, problem.test) if part is not None]
-    if problem.groups is not None or not all(map(_is_pair, given)):
-        return {}
-    missing, keeping = [name for name in ("test", "validation") if getattr(problem, name) is None], []
-    for name in missing:  # in the order in which they are split off
-        left = [parts.train, *(getattr(parts, other) for other in missing[missing.index(name) :])]
-        targets = torch.cat([part.plain_targets for part in left])
-        keeping += [name] if stratified(targets, HELD_OUT) else []
-    return {"drawn": missing, "stratified": keeping, "seed": problem.seed}
-
-
-def _is_pair(part: Any) -> bool:
-    arrays = (np.ndarray, torch.Tensor)
-    return type(part) in (tuple, list) and len(part) == 2 and all(isinstance(one, arrays) for one in part)
 
 
 def _split_off(

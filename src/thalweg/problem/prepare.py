@@ -23,17 +23,19 @@ from .. import losses
 from ..errors import ProblemError, TrainingError
 from ..population.draws import recorded
 from ..population.sizing import activations_of
-from ..samples import Samples, Weighted, call, is_tree, leaves, stars
+from ..samples import Samples, Weighted, call, is_tree, leaves, stars, structure
 from . import checks
 from .checks import build
-from .data import check_finite, given, sample_of, tensors_of
+from .data import check_finite, sample_of, tensors_of
 from .declaration import Problem
 from .facts import facts_of
 from .find import load
+from .layout import USUAL, Layout, given, layout_of
 from .metrics import check_metrics
 from .networks import fitting
-from .parts import Parts, dtype_of, in_order, pairs_of, parts_of
+from .parts import Parts, dtype_of, in_order, parts_of
 from .preprocessing import Preprocessing
+from .reading import reading_of
 from .tables import Table, opened
 
 SAMPLES = 8
@@ -56,16 +58,16 @@ class Prepared:
         source: where the problem came from: kind, spec, text and sha256.
         draws: whether the model draws random numbers in training, as dropout does.
         form: how a script calls the model and the loss, where that is not ``loss(model(inputs), targets)``: ``inputs``
-            one, several (positional) or named; ``judged`` the model's outputs, their logits, or the model on a batch
-            that is a pair, a triple with weights, or a whole.
+            one, several (positional) or named; ``judged`` the model's outputs, their logits, logits by name, or the
+            model on a batch that is a pair, a triple with weights, or a whole.
         order: where the rows of train, and then of validation, stood in the data as given; None for a DataLoader.
         drawn: which of validation and test were split off at random.
         groups: a label for each sample of the pool, if the problem has groups.
         noise, truth: the problem's.
         table, preprocessing: of a problem that was given tables, or something to fit on its training rows.
-        pairs: where all parts were given as (inputs, targets) of one array each: ``drawn``, the parts that were split
-            off, in their order, which of them ``stratified``, and the ``seed`` of that.
+        reading: how a script without thalweg reads the samples; empty where it cannot.
         models: label → the same problem with that model, where several are compared; empty for one.
+        layout: how inputs and targets lie in a batch of a DataLoader.
     """
 
     name: str
@@ -88,8 +90,9 @@ class Prepared:
     truth: Callable[[Any], Any] | None = field(default=None, repr=False)
     table: Table | None = field(default=None, repr=False)
     preprocessing: Preprocessing | None = field(default=None, repr=False)
-    pairs: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    reading: Mapping[str, Any] = field(default_factory=dict, repr=False)
     models: Mapping[Any, Prepared] = field(default_factory=dict, repr=False)
+    layout: Layout = USUAL
 
     def with_model(self, label: Any) -> Prepared:
         """The problem with the model of that label; None for the only one."""
@@ -114,12 +117,14 @@ class Prepared:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a store keeps of a problem's tables, or of how its pairs were split, in plain values."""
-        return facts_of(self.table, self.preprocessing, self.model) | ({"pairs": self.pairs} if self.pairs else {})
+        """What a store keeps of a problem's tables, or of how its samples were read, in plain values."""
+        return facts_of(self.table, self.preprocessing, self.model) | (
+            {"reading": self.reading} if self.reading else {}
+        )
 
     def given(self, batch: Any) -> Samples:
         """What the user's DataLoader yields, as samples."""
-        return given(batch, "train", isinstance(self.loss, losses.OfModel))
+        return given(batch, "train", self.layout)
 
     def activations(self, model: nn.Module) -> float:
         """Outputs of the model's layers per sample."""
@@ -149,7 +154,11 @@ def prepare(problem: Problem | str) -> Prepared:
     with torch.random.fork_rng(devices=[]):
         name = problem.model if isinstance(problem.model, str) else None
         module = build(problem.model) if name is None else None
-        data = parts_of(problem, table, torch.get_default_dtype() if module is None else dtype_of(module))
+        dtype, layout = (
+            torch.get_default_dtype() if module is None else dtype_of(module),
+            layout_of(problem.loss, module),
+        )
+        data = parts_of(problem, table, dtype, layout)
         if name is not None:
             problem = replace(problem, model=fitting(name, data.train, () if table is None else table.classes))
         module = module or build(problem.model)
@@ -157,7 +166,7 @@ def prepare(problem: Problem | str) -> Prepared:
             data = data.shaped(module)
         train, validation, test, order, groups, preprocessing = data
         if isinstance(train, DataLoader):
-            sample, train_data = sample_of(train, SAMPLES, isinstance(loss, losses.OfModel)), tensors_of(train)
+            sample, train_data = sample_of(train, SAMPLES, layout), tensors_of(train)
             for what, part in zip(("inputs", "targets"), train_data or sample, strict=True):
                 for tensor in leaves(part):
                     check_finite(tensor, f"train {what}")
@@ -171,6 +180,8 @@ def prepare(problem: Problem | str) -> Prepared:
                 draws = _draws(lambda few=few: loss.over(module, few))
         check_metrics(metrics, module, {"validation": validation, "test": test})
         form = _form(loss, module, _first(validation))
+        by_itself = table is None and preprocessing is None
+        reading = reading_of(problem, data, layout, module) if by_itself else {}
     return Prepared(
         **{name: getattr(problem, name) for name in ("name", "model", "source", "noise", "truth")},
         loss=loss,
@@ -184,11 +195,12 @@ def prepare(problem: Problem | str) -> Prepared:
         draws=draws,
         form=form,
         order=order,
+        layout=layout,
         drawn=tuple(part for part in ("validation", "test") if getattr(problem, part) is None),
         groups=groups,
         table=table,
         preprocessing=preprocessing,
-        pairs={} if table is not None or preprocessing is not None or form else pairs_of(problem, data),
+        reading=reading,
     )
 
 
@@ -206,6 +218,11 @@ def _several(problem: Problem) -> Prepared:
             raise ProblemError(
                 f"the parameters of {first} and {label} are of different types, so they cannot learn from the same "
                 "samples; make both float32, e.g. with .float()."
+            )
+        if structure(one.validation) != structure(base.validation):
+            raise ProblemError(
+                f"{first} takes {base.layout.inputs} of a sample's tensors as inputs and {label} {one.layout.inputs}; "
+                "give samples as ((a, b), y)."
             )
     own = ("model", "weights", "draws", "form")
     models = {label: replace(base, **{name: getattr(one, name) for name in own}) for label, one in ready.items()}
@@ -231,7 +248,7 @@ def sample_of_train(ready: Prepared) -> Samples:
     """A few of the training samples."""
     if isinstance(ready.train, DataLoader):
         with torch.random.fork_rng(devices=[]):
-            return sample_of(ready.train, SAMPLES, isinstance(ready.loss, losses.OfModel))
+            return sample_of(ready.train, SAMPLES, ready.layout)
     return _first(ready.train)
 
 
@@ -243,7 +260,8 @@ def _form(loss: losses.Loss, module: nn.Module, few: Samples) -> dict[str, str]:
     else:
         with torch.no_grad():
             outputs = call(module, few.inputs)
-        judged = "outputs" if losses.seen(loss, outputs) is outputs else "logits"
+        by_name = "logits by name" if isinstance(outputs, Mapping) else "logits"
+        judged = "outputs" if losses.seen(loss, outputs) is outputs else by_name
     named = {"": "one", "*": "several", "**": "named"}[stars(module, few.inputs)]
     tree = is_tree(few.inputs) or is_tree(few.targets)
     return {} if (named, judged, tree) == ("one", "outputs", False) else {"inputs": named, "judged": judged}

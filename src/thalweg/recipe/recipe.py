@@ -92,9 +92,10 @@ def recipe(
     after_step, after_pass = _scheduler_calls(schedule)
     # After a cross-validation a script trains on training and validation samples, and is judged on none.
     data = "train" if plan.folds is None else "pool"
+    wrapped = any(part.lines().criterion != "{}" for part in (regularizer.parts if regularizer else ()))
     # A script reads a table itself, and has the lines of a problem that stands alone.
     model = plan.level(setting, "model")
-    made = (loading(problem, data) or standalone(problem, data, model)) if passes is None else None
+    made = (loading(problem, data) or standalone(problem, data, model, wrapped)) if passes is None else None
     script = Script(
         title=f"{plain_words(formula.label)} at {setting.lr:g}, {setting.schedule} schedule{against}: chosen on "
         f"{plain_words(problem['name'])}, in {means}.",
@@ -250,11 +251,12 @@ def _steps(problem: Mapping[str, Any], batch_size: Level, data: str) -> str:
         return f"sum(1 for _ in problem.{data})"
     if problem.get("loader"):
         return f"len(problem.{data})"
-    samples = f"problem.{data}.size" if "inputs" in problem else f"len(problem.{data}[0])"
+    samples = f"len(tree_leaves(problem.{data})[0])" if "inputs" in problem else f"len(problem.{data}[0])"
     return "1" if batch_size == FULL else f"-(-{samples} // {batch_size})"
 
 
 CALLS = {"one": "{model}(inputs)", "several": "{model}(*inputs)", "named": "{model}(**inputs)"}
+SCORES = {"logits": ".logits", "logits by name": "['logits']"}
 BATCHES = {"pair": "(inputs, targets)", "triple": "(inputs, *targets)", "whole": "inputs"}
 
 
@@ -264,7 +266,7 @@ def _value(problem: Mapping[str, Any]) -> str:
     if judged in BATCHES:
         return f"{{loss}}({{model}}, {BATCHES[judged]})"
     outputs = CALLS.get(problem.get("inputs", "one"), CALLS["one"])
-    return f"{{loss}}({outputs}{'.logits' if judged == 'logits' else ''}, targets)"
+    return f"{{loss}}({outputs}{SCORES.get(judged, '')}, targets)"
 
 
 def _tensors(batch_size: Level, data: str, tree: bool) -> str:
@@ -273,7 +275,7 @@ def _tensors(batch_size: Level, data: str, tree: bool) -> str:
     Args:
         tree: inputs or targets are several tensors.
     """
-    samples = f"problem.{data}.size" if tree else "len(inputs)"
+    samples = "len(tree_leaves(inputs)[0])" if tree else "len(inputs)"
     size = samples if batch_size == FULL else str(batch_size)
     each = "tree_map(lambda t, rows=chosen: t[rows], (inputs, targets))"
     chosen = each if tree else "inputs[chosen], targets[chosen]"

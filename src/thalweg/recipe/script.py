@@ -77,13 +77,14 @@ class Script:
         head = _lines(f"SEED, EPOCHS = {self.seed}, {self.epochs}", self.loading)
         modules = [name for name in ("math", "runpy", "importlib") if f"{name}." in body]
         imports = "".join(f"import {name}\n\n" for name in modules)
-        trees = "from torch.utils._pytree import tree_map\n" if "tree_map" in self.batches else ""
         future = "from __future__ import annotations\n\n"
         imports = future * self.imports.startswith(future) + imports + self.imports.removeprefix(future)
         rest = (
             f"{head}\n\n\ndef batches(epoch):\n{indent(self.batches, '    ')}\n\n\n{body}\nlosses = []\n\n"
             f"for epoch in range({passes}):\n{indent(self._pass(), '    ')}\n{self._end()}"
         )
+        names = [n for n in ("tree_leaves", "tree_map") if f"{n}(" in rest.replace(self.loading, "")]
+        trees = f"from torch.utils._pytree import {', '.join(names)}\n" if names else ""
         needed = "tw." in rest.replace(self.loading, "") or not self.alone
         thalweg = f"import thalweg as tw  # {self.uses}\n\n" if needed else ""
         return f'"""{self.title}"""\n\n{imports}\nfrom torch.optim import lr_scheduler\n{trees}\n{thalweg}{rest}'

@@ -1,8 +1,8 @@
 """The lines of a script that make a problem without thalweg: its function and what that needs, out of its own file.
 
 A file is taken as it is on disk and not from a store, and only if it ran on this machine before. What cannot stand
-alone (other parts of thalweg, data that are more than pairs of arrays, losses that PyTorch lacks) has no such lines,
-and a script then asks thalweg for the problem.
+alone (other parts of thalweg, losses that PyTorch lacks) has no such lines, and a script then asks thalweg for the
+problem. Read next: `reading.py`, the lines below these.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from pathlib import Path
 from typing import Any
 
 from ..problem import builtin, trust
-from ..problem.data import HELD_OUT
-from .table import IN_TORCH, Loading
+from .reading import TAKEN, reading
+from .table import Loading
 
-# names of the script's own
-_TAKEN = {
-    *("batches", "closure", "dtype", "epoch", "groups", "inputs", "judged", "loss", "losses", "made", "model"),
-    *("optimizer", "order", "pool", "problem", "rows", "samples", "scheduler", "step", "steps", "targets", "torch"),
-    *("total_steps", "train", "validation", "test", "value", "EPOCHS", "SEED", "Problem", "SimpleNamespace"),
-}
 _NAMESPACE = "from types import SimpleNamespace"
-_SPLIT = "from sklearn.model_selection import train_test_split"
 
 
-def standalone(problem: Mapping[str, Any], data: str, model: Any = None) -> Loading | None:
+def standalone(problem: Mapping[str, Any], data: str, model: Any = None, wrapped: bool = False) -> Loading | None:
     """The lines for a problem as the store has it.
 
     Args:
         data: what the script trains on: train, or pool for training and validation together.
         model: the label of that which is trained, of several.
+        wrapped: whether the loss is given to a regularizer of thalweg, which has to know it.
     """
-    pairs, loss = problem.get("pairs"), IN_TORCH.get(problem.get("loss", ""))
-    found = _source(problem) if pairs and loss else None
-    taken = None if found is None else extracted(*found)
-    if not pairs or loss is None or found is None or taken is None:
+    facts = problem.get("reading", problem.get("pairs"))  # stores from before trees have the latter
+    source = _source(problem) if facts else None
+    if not facts or source is None:
+        return None
+    chosen = "made.model" if model is None else f"made.model[{model!r}]"
+    below = reading(facts, problem.get("loss", ""), source[1], data, chosen, wrapped)
+    taken = None if below is None else extracted(*source, also=facts.get("dataclasses", ()))
+    if below is None or taken is None:
         return None
     imports, code = taken
-    made = _parts(found[1], pairs, loss, data, "made.model" if model is None else f"made.model[{model!r}]")
-    split = [_SPLIT, "import numpy as np"] if "train_test_split(" in made else []
-    return Loading(_sorted([*imports, *split, _NAMESPACE, "import torch"]), f"{code}\n\n\n{made}", alone=True)
+    return Loading(
+        _sorted([*imports, *below.imports, _NAMESPACE, "import torch"]),
+        f"{code}\n\n\n{below.lines}",
+        alone="tw." not in below.lines,
+    )
 
 
 def _sorted(imports: Sequence[str]) -> str:
@@ -70,8 +70,13 @@ def _source(problem: Mapping[str, Any]) -> tuple[str, str, Path | None] | None:
         return None
 
 
-def extracted(text: str, function: str, path: Path | None = None) -> tuple[list[str], str] | None:
+def extracted(
+    text: str, function: str, path: Path | None = None, also: Sequence[str] = ()
+) -> tuple[list[str], str] | None:
     """Imports, and the definitions that a function needs, in the order of the file; None where these are not enough.
+
+    Args:
+        also: names that must be defined there too.
 
     >>> extracted("import math\\nimport os\\nSIZE = 2\\ndef f():\\n    return math.sqrt(SIZE)\\n", "f")
     (['import math'], 'SIZE = 2\\n\\n\\ndef f():\\n    return math.sqrt(SIZE)')
@@ -82,10 +87,10 @@ def extracted(text: str, function: str, path: Path | None = None) -> tuple[list[
         return None
     later = any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in statements)
     definitions = {name: node for node in statements for name in _defined(node)}
-    if function not in definitions:
+    if not {function, *also} <= definitions.keys():
         return None
     needed: dict[ast.stmt, set[str]] = {}
-    waiting = [definitions[function], *filter(_acts, statements)]
+    waiting = [*(definitions[name] for name in (function, *also)), *filter(_acts, statements)]
     while waiting:
         node = waiting.pop()
         if node not in needed:
@@ -100,7 +105,8 @@ def extracted(text: str, function: str, path: Path | None = None) -> tuple[list[
     clear = [line for line in imports if line not in stand_ins]
     modules = [name for node in given if isinstance(node, ast.Import) and _ours(node) for name in _defined(node)]
     hidden = any(_ours(inner) for node in body for inner in ast.walk(node))
-    if hidden or "" in clear or _TAKEN & {name for node in body for name in _defined(node)}:
+    defined = {name for node in body for name in _defined(node)}
+    if hidden or "" in clear or TAKEN & defined & _read_later(body, function):
         return None
     if any(map(_in_order, body)):
         stand_ins = [_IN_ORDER.format(line.partition(" = ")[0]) for line in stand_ins]
@@ -146,6 +152,15 @@ def _used(node: ast.AST, annotations: bool) -> set[str]:
             for child in value if isinstance(value, list) else [value]:
                 found |= _used(child, annotations) if isinstance(child, ast.AST) else set()
     return found
+
+
+def _read_later(body: Sequence[ast.stmt], function: str) -> set[str]:
+    """Names that are read once the function has returned, when the rest of the script may have given them another
+    meaning."""
+    inner = (*_DEFINES, ast.Lambda)
+    nodes = [node for node in body if isinstance(node, _DEFINES) and node.name != function]
+    nodes += [n for node in body for n in ast.walk(node) if isinstance(n, inner) and n is not node]
+    return {n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
 def _ours(node: ast.AST) -> bool:
@@ -205,45 +220,3 @@ def _joined(text: str, body: Sequence[ast.stmt]) -> str:
         code += ("\n" if simple and before else "\n\n\n") * bool(code) + "\n".join(lines[start : node.end_lineno])
         before = simple
     return code
-
-
-# What stands below the function
-
-
-_SAMPLES = """
-def samples(part):
-    inputs, targets = (torch.as_tensor(values).detach() for values in part)
-    return tuple(t.to(dtype if t.is_floating_point() else torch.int64) for t in (inputs, targets))
-""".strip()
-
-
-def _parts(function: str, pairs: Mapping[str, Any], loss: str, data: str, model: str) -> str:
-    """The lines that make `problem` of what the function returns, split as the study split it."""
-    lines = [
-        f"made = {function}()",
-        f"dtype = next(p for p in {model}().parameters() if p.requires_grad).dtype",
-        "",
-        "",
-        _SAMPLES,
-        "",
-        "",
-        "train = samples(made.train)",
-    ]
-    drawn, own = pairs["drawn"], "train"
-    if drawn:
-        lines.append("rows = np.arange(len(train[1]))")
-        own = "tuple(t[rows] for t in train)"
-    given = {"train": own, "validation": "samples(made.validation)"}
-    for part in drawn:
-        if data == "pool" and part == "validation":
-            break
-        stratify = ", stratify=train[1][rows]" if part in pairs["stratified"] else ""
-        how = f"test_size={HELD_OUT}, random_state={pairs['seed']}{stratify}"
-        lines.append(f"rows, {part} = map(np.sort, train_test_split(rows, {how}))")
-        given[part] = f"tuple(t[{part}] for t in train)"
-    if data == "pool":
-        both = f"tuple(map(torch.cat, zip({own}, {given['validation']})))"
-        given = {"pool": own if "validation" in drawn else both}
-    given.pop("test", None)
-    fields = [f"{name}={value}" for name, value in {"model": model, "loss": loss, **given}.items()]
-    return "\n".join([*lines, "problem = SimpleNamespace(", *(f"    {field}," for field in fields), ")"])

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..problem.data import HELD_OUT
 from ..problem.of_table import arguments_of
 from ..problem.preprocessing import CATEGORIES, PLAIN
+from .losses import in_torch
 
 PLAINLY = {
     "numbers": ('SimpleImputer(strategy="median", keep_empty_features=True)', "StandardScaler()"),
@@ -34,11 +35,6 @@ SKLEARN = {
     "make_pipeline": "pipeline",
     "OneHotEncoder": "preprocessing",
     "StandardScaler": "preprocessing",
-}
-IN_TORCH = {
-    "cross_entropy": "torch.nn.functional.cross_entropy",
-    "bce": "torch.nn.functional.binary_cross_entropy_with_logits",
-    "mse": "torch.nn.functional.mse_loss",
 }
 
 
@@ -165,7 +161,7 @@ def _network(shape: list[int]) -> str:
 
 
 def _loss(name: str) -> str:
-    return IN_TORCH.get(name, f"tw.losses.get({name!r})")
+    return in_torch(name) or f"tw.losses.get({name!r})"
 
 
 def _imports(lines: str) -> str:

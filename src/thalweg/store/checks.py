@@ -318,6 +318,13 @@ _RECIPE_RUN = {
     "scatter?": GAP,
     "plain": YES_NO,
 }
+_READING = {
+    **{name: [TEXT] for name in ("drawn", "stratified", "dataclasses?")},
+    "parts?": Named([TEXT]),
+    **dict.fromkeys(("seed", "inputs?", "axis?"), COUNT),
+    **dict.fromkeys(("tree?", "grouped?"), YES_NO),
+    "loss?": TEXT,
+}
 REQUIRED = ("plan", "problem", "provenance")
 SHAPES = {
     "plan": _PLAN,
@@ -328,7 +335,7 @@ SHAPES = {
         **dict.fromkeys(("weights?", "validation_samples?"), COUNT),
         **{name: [TEXT] for name in ("metrics?", "columns?", "classes?", "numbers?", "words?", "left_out?", "made?")},
         "stratified?": [YES_NO],
-        "pairs?": {"drawn": [TEXT], "stratified": [TEXT], "seed": COUNT},
+        **dict.fromkeys(("reading?", "pairs?"), _READING),
         "guess?": NUMBER,
         "ignored_step?": YES_NO,
         **{name: [NUMBER] for name in ("input_sizes?", "target_sums?")},

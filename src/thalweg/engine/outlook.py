@@ -1,0 +1,110 @@
+"""The time that a whole study still takes: what its present stage lacks, and what is expected of those to come.
+
+Rounds that refine the search, and the confirmation, are known in number before they begin. Rates by which the grid may
+grow are expected by the seeds that are complete: where a best rate lies on an edge, as many more as are usual.
+"""
+
+from __future__ import annotations
+
+from ..plan.looks import SEARCH
+from ..plan.plan import FEWEST, Plan
+from ..store.file import BlockRow, Store
+from .forecast import GROWTH, REFINEMENT, SEARCHING
+from .growth import further
+from .halving import ahead, planned_epochs
+from .pace import Pace
+from .programs import Members
+
+UNKNOWN = 2.0  # rates that the grid is expected to grow by before any seed is complete
+BEYOND = 3.0  # those that it usually grows by, where a best one lies on its edge
+MORE = 1.0  # those that usually follow while it grows
+
+
+def part_of_search(plan: Plan) -> str:
+    """What the newest settings of a search are there for."""
+    return REFINEMENT if plan.refined else GROWTH if plan.grown else SEARCHING
+
+
+class Outlook:
+    """What is still to come of a study, in seconds foreseen."""
+
+    def __init__(self, pace: Pace, store: Store) -> None:
+        self.pace, self._store = pace, store
+        self.part = ""  # of the study that is at work, by the name that a forecast has for it
+        self._seed = 0  # that began last
+        self._present = self._later = 0.0
+        self._counted = 0.0  # what was spent when that was counted
+        self._spent = self._alive = 0.0  # when the present part began
+
+    def seed_begins(self, programs: Members, row: BlockRow) -> None:
+        """Look at the seeds of the first search that are complete."""
+        if self.part == SEARCHING and row.seed != self._seed:
+            self._seed = row.seed
+            self.update(programs, row.stage)
+
+    def update(self, programs: Members, stage: str) -> None:
+        """Count what is to come from where the store stands.
+
+        Args:
+            stage: the one at work.
+        """
+        plan, pace, stages = programs.plan, self.pace, self._store.stages()
+        if (part := part_of_search(plan) if stage == SEARCH else stage) != self.part:
+            self.part, self._spent, self._alive = part, pace.spent, pace.alive
+        upcoming = ahead(plan, self._store.meta("rungs", [])) if stage == SEARCH else ()
+        self._present, self._counted = pace.rest(programs, self._store.blocks(stage), upcoming), pace.spent
+        others = [name for name in stages if name not in (SEARCH, stage)]
+        self._later = sum(pace.rest(programs, self._store.blocks(name)) for name in others)
+        if stage == SEARCH:
+            self._later += self._searching(programs)
+            self._later += 0.0 if stages.keys() - {SEARCH} else self._confirming(programs)
+
+    def _searching(self, programs: Members) -> float:
+        """What the search is expected to take beyond the blocks that are there."""
+        plan = programs.plan
+        if len(plan.requested_rates) < FEWEST or plan.points:
+            return 0.0
+        levels = sum(len(factor.levels) for factor in plan.ranked)
+        refined = 2 * levels * max(0, plan.rounds - len(plan.refined))
+        grown = self._growth(plan) * len(plan.settings) / len(plan.rates)
+        return plan.seeds * (grown * self._run(programs, halved=True) + refined * self._run(programs))
+
+    def _growth(self, plan: Plan) -> float:
+        """Rates by which the grid is expected to grow beyond those that are there."""
+        if self.part != SEARCHING:
+            return min(MORE, plan.grow) if self.part == GROWTH else 0.0
+        members = self._store.members()
+        if not (members["status"] == "finished").any():
+            return min(UNKNOWN, plan.grow)
+        return min(BEYOND, plan.grow) * len(further(plan, members))
+
+    def _confirming(self, programs: Members) -> float:
+        plan = programs.plan
+        settings = 2 * len(plan.optimizers) + sum(len(factor.levels) - 1 for factor in plan.ranked[1:])
+        runs = sum(settings * look.seeds * len(plan.fresh_folds(look)) for look in plan.confirmations)
+        return runs * self._run(programs) / len(plan.search_folds)
+
+    def _run(self, programs: Members, halved: bool = False) -> float:
+        """Of a run of each fold, on average over the plan's settings."""
+        plan, total = programs.plan, 0.0
+        for settings in programs.all.values():
+            epochs = planned_epochs(plan, settings) if halved else plan.epochs * len(settings)
+            steps = sum(programs.steps(settings[0], fold) for fold in plan.search_folds)
+            total += self.pace.cost(programs, settings[:1], epochs * steps)
+        return total / len(plan.settings)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds, by how long the work so far took; None where nothing is known yet."""
+        pace, factor = self.pace, self.pace.alive_factor
+        if factor is None:
+            return None
+        spent = pace.spent - self._spent
+        surviving = (pace.alive - self._alive) / spent if spent > 0 else 1.0
+        return factor * (max(0.0, self._present - (pace.spent - self._counted)) * surviving + self._later)
+
+    @property
+    def share(self) -> float:
+        """Of the study's time in this process that is over."""
+        left, elapsed = self.left, self.pace.elapsed
+        return 0.0 if left is None else elapsed / max(1e-9, elapsed + left)

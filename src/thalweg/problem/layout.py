@@ -1,0 +1,109 @@
+"""How inputs, targets and weights lie in a sample, or in all of them together, as a user gives them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from .. import losses
+from ..errors import ProblemError
+from ..samples import Samples, Weighted, known
+
+FORMS = (
+    "a pair (inputs, targets) of tensors, arrays or trees of them, a triple with weights of samples, a dict with "
+    "labels, a torch Dataset or a DataLoader"
+)
+TARGETS = ("labels", "label", "targets", "target", "y")  # names of the targets in a dict
+PAIR, TRIPLE, FLAT, WHOLE = "pair", "triple", "flat", "whole"  # forms; one of the names in a dict is a form too
+
+
+class Layout(NamedTuple):
+    """What a problem's loss and model say of its samples.
+
+    Attributes:
+        whole: whether the loss sees the model and a batch as it is, so that targets need not be told apart.
+        inputs: arguments that the model's `forward` needs: as many of a flat tuple of tensors are inputs.
+    """
+
+    whole: bool = False
+    inputs: int = 1
+
+
+USUAL = Layout()
+
+
+def layout_of(loss: Any, module: nn.Module | None) -> Layout:
+    """The layout of a problem's samples.
+
+    >>> class Two(nn.Module):
+    ...     def forward(self, first, second, mask=None): ...
+    >>> layout_of("mse", Two()), layout_of(lambda model, batch: None, nn.Linear(1, 1))
+    (Layout(whole=False, inputs=2), Layout(whole=True, inputs=1))
+    """
+    return Layout(losses.sees_model(loss), 1 if module is None else max(1, _needed(module)))
+
+
+def _needed(module: nn.Module) -> int:
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):  # of what is not written in Python
+        return 1
+    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+
+def form_of(item: Any, layout: Layout = USUAL) -> str:
+    """How inputs and targets lie in it: "pair", "triple" with weights, "flat", "whole", or in a dict the name of the
+    targets; empty if unknown.
+
+    Flat are tensors side by side, (a, b, y, c), of a model whose `forward` needs several: as many are inputs, and all
+    others are targets.
+
+    >>> a = b = y = 0
+    >>> form_of((a, y)), form_of(((a, b), y)), form_of((a, b, y)), form_of((a, b, y), Layout(inputs=2))
+    ('pair', 'pair', 'triple', 'flat')
+    """
+    if isinstance(item, tuple | list) and not hasattr(item, "_fields"):
+        if not layout.whole and _is_flat(item, layout.inputs):
+            return FLAT
+        if len(item) in (2, 3):
+            return PAIR if len(item) == 2 else TRIPLE
+    if layout.whole:
+        return WHOLE
+    names = [name for name in TARGETS if name in item] if isinstance(item, Mapping) else []
+    return names[0] if len(names) == 1 else ""
+
+
+def _is_flat(item: tuple[Any, ...] | list[Any], inputs: int) -> bool:
+    return len(item) > inputs > 1 and not any(isinstance(one, tuple | list | Mapping) for one in item)
+
+
+def given(item: Any, where: str, layout: Layout = USUAL) -> Samples:
+    """Samples in any form that a user may give.
+
+    Raises:
+        ProblemError: it is none of these.
+    """
+    if isinstance(item, Samples):
+        return item
+    form = form_of(item, layout)
+    if form == PAIR:
+        return Samples(*map(known, item))
+    if form == TRIPLE:
+        return Samples(known(item[0]), Weighted(known(item[1]), item[2]))
+    if form == FLAT:
+        inputs, targets = tuple(item[: layout.inputs]), tuple(item[layout.inputs :])
+        return Samples(inputs, targets[0] if len(targets) == 1 else targets)
+    if form == WHOLE:
+        return Samples(known(item))
+    if form:
+        return Samples({name: known(value) for name, value in item.items() if name != form}, known(item[form]))
+    if isinstance(item, Mapping):
+        raise ProblemError(
+            f"the {where} data are a dict of {', '.join(map(repr, item))}; call the targets one of "
+            f"{', '.join(TARGETS)}, or give (inputs, targets)."
+        )
+    size = f" of {len(item)}" if isinstance(item, tuple | list) else ""
+    raise ProblemError(f"the {where} data are a {type(item).__name__}{size}; give {FORMS}.")
