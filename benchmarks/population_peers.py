@@ -24,7 +24,7 @@ import torch
 from population_problems import BATCH, RULES, Row
 
 import thalweg as tw
-from thalweg.engine.progress import Progress
+from thalweg.engine.progress import Ahead, Progress
 from thalweg.errors import ThalwegError
 from thalweg.plan.factors import Setting
 from thalweg.plan.plan import Plan, plan
@@ -39,10 +39,11 @@ JAX_EPOCHS = 10
 class Stopwatch(Progress):
     """How long the search of a study takes, and how many member-steps it has."""
 
-    def begin(self, stage: str, total: int, done: int) -> None:
-        self.steps, self.start = total - done, time.perf_counter()
+    def begin(self, part: str, ahead: Ahead) -> None:
+        self.steps, self.start = 0, time.perf_counter()
 
-    def end(self) -> None:
+    def advance(self, block: int, members: int, alive: int, steps: int | None = None) -> None:
+        self.steps += members if steps is None else steps
         self.seconds = time.perf_counter() - self.start
 
 

@@ -16,6 +16,7 @@ import pytest
 import thalweg as tw
 from thalweg.engine import execute as run
 from thalweg.engine import halving
+from thalweg.engine.outlook import Outlook
 from thalweg.engine.progress import Lines
 from thalweg.errors import PlanError, StoreError
 from thalweg.pictures.rates import rate_table, rates
@@ -386,24 +387,23 @@ def test_another_budget_is_another_study(whole: Study) -> None:
         compare("breast-cancer", **{**WANTED, "budget": "full"}, store=whole.path)
 
 
-def test_progress_counts_to_its_end(whole: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[str, int, int, int]] = []
+def test_progress_counts_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is foreseen of a part, with the rungs that are to come, is what is done of it."""
+    first, last, stops = dict[str, float](), dict[str, float](), list[int]()
 
     class Told(Lines):
-        def cut(self, total: int, stopped: int) -> None:
-            super().cut(total, stopped)
-            told.append((self.stage, self.steps, total, stopped))
+        def advance(self, block: int, members: int, alive: int, steps: int | None = None) -> None:
+            assert isinstance(self.ahead, Outlook)
+            first.setdefault(self.part, self.ahead.present)
+            last[self.part] = self.ahead.present
 
-        def end(self) -> None:
-            told.append((self.stage, self.steps, self.total, self.stopped))
+        def cut(self, stopped: int) -> None:
+            stops.append(stopped)
 
     monkeypatch.setattr("thalweg.study.study.progress_for", lambda wanted: Told())
     compare("breast-cancer", **WANTED, store=tmp_path / "told.db")
-    search = [line for line in told if line[0] == "search"]
-    totals = [total for _, _, total, _ in search]
-    assert totals == [totals[0]] * 5  # three rungs, the last leg and the end
-    stopped = [line[3] for line in search]
-    assert stopped == [*sorted(set(stopped)), stopped[-1]]
-    assert search[-1][1] == totals[0] == steps(whole)
-    assert told[-1][1] == told[-1][2]
-    assert told[-1][3] == 0
+    assert first.keys() == {"search", "confirmation"}
+    assert last == pytest.approx(dict.fromkeys(first, 0.0), abs=1e-9)
+    assert all(seconds > 1e-6 for seconds in first.values())
+    assert stops == sorted(stops)
+    assert len(stops) == 4  # three rungs and the end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
@@ -29,49 +30,47 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def begun(total: int = 1000, done: int = 0) -> Lines:
+@dataclass
+class Ahead:
+    """What is still to come, as a test says."""
+
+    share: float = 0.0
+    left: float | None = None
+
+
+def begun(ahead: Ahead) -> Lines:
     lines = Lines()
-    lines.begin("search", total, done)
-    lines.block(0, seed=0, members=10, ahead=0)
+    lines.begin("search", ahead)
+    lines.block(0, members=10)
     return lines
 
 
-def test_no_time_is_given_before_steps_were_timed_and_compiling_does_not_count(clock: Clock) -> None:
-    lines = begun()
-    assert lines.left() == "?"
-    clock.now += 300  # the first step is compiled
-    lines.advance(0, 10, 10)
-    assert lines.left() == "?"
-    clock.now += 0.1
-    lines.advance(0, 10, 10)
-    assert lines.left() == "?"  # too short a time to say
-    clock.now += 1.9
-    lines.advance(0, 10, 10)
-    assert lines.left() == "1:37"  # 970 at 10 a second
+@pytest.mark.parametrize(
+    ("left", "words"), [(None, "?"), (97.2, "1:37"), (4000.0, "1:06:40"), (1e6, "over 99 hours")], ids=str
+)
+def test_the_time_left_is_that_of_the_whole_study(left: float | None, words: str, clock: Clock) -> None:
+    assert begun(Ahead(left=left)).left() == words
 
 
-def test_steps_of_before_are_not_timed(clock: Clock) -> None:
-    lines = begun(done=500)
-    lines.advance(0, 10, 10)
-    lines.block(1, seed=0, members=10, ahead=300)
-    clock.now += 10
-    lines.advance(1, 10, 10)
-    assert lines.left() == "3:00"  # 180 at 1 a second
-
-
-def test_no_time_is_given_that_nobody_can_wait_for(clock: Clock) -> None:
-    lines = begun(total=10_000_000)
-    lines.advance(0, 10, 10)
-    clock.now += 10
-    lines.advance(0, 10, 10)
-    assert lines.left() == "over 99 hours"
-
-
-def test_lines_say_that_the_time_is_unknown(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = begun()
+def test_lines_say_how_far_all_is(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = begun(ahead := Ahead(0.01))
     clock.now += 60
     lines.advance(0, 10, 9)
-    assert capsys.readouterr().err == "search: 1%, 9 of 10 members alive, 0 member-steps/s, ? left\n"
+    ahead.share = 0.4
+    lines.cut(3)
+    lines.begin("confirmation", ahead)
+    ahead.share = 0.3  # what was expected has become more
+    lines.block(1, members=5)
+    clock.now += 20
+    lines.advance(1, 5, 5, steps=1000)
+    lines.end()
+    assert capsys.readouterr().err.splitlines() == [
+        "search: 1%, ? left, 10 runs, 1 of them diverged, 0 steps/s",
+        "search: 40%, took 1:00, 0 runs, 3 stopped, 0 steps/s",
+        "confirmation: 40%, ? left, 5 runs, 50 steps/s",
+        "confirmation: 40%, took 0:20, 5 runs, 50 steps/s",
+        "done in 1:20",
+    ]
 
 
 class Terminal(io.StringIO):
@@ -91,23 +90,25 @@ def test_a_terminal_gets_a_bar_that_ends_with_the_time(clock: Clock, monkeypatch
     assert isinstance(bar, Bar)
     bar.stop()  # before it began, which says nothing
     assert screen.getvalue() == ""
-    bar.begin("search", 1000, 0)
-    bar.block(0, seed=0, members=10, ahead=0)
+    bar.begin("search", ahead := Ahead(0.5, 83.0))
+    bar.block(0, members=10)
     clock.now += 100
     bar.advance(0, 10, 8, steps=500)
-    bar.stop()
-    assert screen.last().endswith(" 50% 8 of 10 members alive, 5 member-steps/s, ? left")
-    bar.begin("confirmation", 1000, 0)
-    bar.block(1, seed=0, members=5, ahead=0)
+    bar._bar.refresh()
+    assert screen.last().startswith("search ")
+    assert screen.last().endswith(" 50% 1:23 left, 10 runs, 2 of them diverged, 5 steps/s")
+    bar.begin("confirmation", ahead)
+    bar.block(1, members=5)
     clock.now += 83
     bar.advance(1, 5, 5, steps=1000)
     bar.end()
     assert screen.last().startswith("confirmation ")
-    assert screen.last().endswith("100% 5 of 5 members alive, 12 member-steps/s, 1:23")
+    assert screen.last().endswith("100% done in 3:03, 5 runs, 12 steps/s")
+    assert screen.getvalue().count("\n") == 1, "one bar for all parts"
 
 
 def test_a_notebook_gets_a_bar_below_its_cell(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In IPython's own shell, as a kernel has it: one display for each stage, which is updated in its place."""
+    """In IPython's own shell, as a kernel has it: one display, which is updated in its place."""
     from IPython.core.displaypub import CapturingDisplayPublisher
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -119,25 +120,25 @@ def test_a_notebook_gets_a_bar_below_its_cell(clock: Clock, monkeypatch: pytest.
         shell.display_pub = publisher = CapturingDisplayPublisher(parent=shell)
         bar = progress_for(None)
         assert isinstance(bar, progress.Notebook)
-        for stage in ("search", "confirmation"):
-            bar.begin(stage, 100, 0)
-            bar.block(0, seed=0, members=10, ahead=0)
+        ahead = Ahead()
+        for stage, done in (("search", 0.2), ("confirmation", 0.7)):
+            bar.begin(stage, ahead)
+            bar.block(0, members=10)
             clock.now += 2
+            ahead.share, ahead.left = done, 5.0
             bar.advance(0, 10, 9, steps=50)
-            clock.now += 2
-            bar.advance(0, 10, 9, steps=50)
-            bar.end()
+        bar.end()
         bar.stop()
     finally:
         InteractiveShell.clear_instance()
     pages = [(output["update"], output["data"]["text/html"]) for output in publisher.outputs]
-    assert [update for update, _ in pages] == [False, True, True, True] * 2
-    assert "search" in pages[0][1]
-    assert "50%" in pages[1][1]
-    assert "9 of 10 members alive" in pages[1][1]
+    assert [update for update, _ in pages] == [False, True, True, True]
+    assert "search" in pages[1][1]
+    assert "20%" in pages[1][1]
+    assert "0:05 left, 10 runs, 1 of them diverged" in pages[1][1]
+    assert "confirmation" in pages[2][1]
     assert "100%" in pages[3][1]
     assert "done in 0:04" in pages[3][1]
-    assert "confirmation" in pages[4][1]
-    assert len({output["transient"]["display_id"] for output in publisher.outputs}) == 2
+    assert len({output["transient"]["display_id"] for output in publisher.outputs}) == 1
     assert isinstance(progress_for(False), progress.Progress)
     assert not progress_for(False).shown

@@ -265,7 +265,7 @@ BAD_DATA: dict[str, tuple[Any, str]] = {
     "one sample": ((X[:1], Y[:1]), r"too few to split \(1 sample\); give validation="),
     "dictionary": (Rows([{"a": 1}] * 9, CLASSES), r"cannot take the train inputs, of a dict"),
     "ragged": (Rows([np.zeros(i + 1) for i in range(9)], CLASSES), r"samples differ in shape .*pad or crop"),
-    "failing": (Failing(), r"cannot be read to the end \(disk on fire\); repair the dataset"),
+    "failing": (Failing(), r"to the end \(disk on fire\) at .*test_prepare.py, line \d+; repair the dataset"),
     "high class": ((INPUTS, CLASSES + 1), r"train targets run from 1 to 3, .*allows classes 0 to 2"),
     "negative class": ((INPUTS, CLASSES - 100), r"train targets run from -99 to -98"),
     "float classes": ((INPUTS, CLASSES * 1.0), r"cross_entropy needs integer class ids .*convert them"),

@@ -252,6 +252,7 @@ def add_fresh(store: Store, plan: Plan, problem: Prepared | Loop) -> None:
 def _begin(ledger: Ledger, programs: Members, stage: str) -> None:
     """Show that a stage begins, and what is still to come."""
     outlook = _outlook(ledger)
+    outlook.pace.part_begins()
     outlook.update(programs, stage)
     ledger.progress.begin(outlook.part, outlook)
 

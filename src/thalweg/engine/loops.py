@@ -14,7 +14,6 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -51,9 +50,9 @@ class Loops:
         self.text = problem.text if text is None else text
         self.seconds: float | None = None  # of the fastest report in this process; None before one
 
-    @cached_property
-    def all(self) -> dict[tuple[Any, ...], list[Setting]]:
-        return by_program(self, self.plan.settings)
+    @property
+    def all(self) -> Mapping[tuple[Any, ...], Sequence[Setting]]:
+        return by_program(self.of, self.plan.settings)
 
     @property
     def notes(self) -> list[str]:

@@ -6,6 +6,8 @@ grow are expected by the seeds that are complete: where a best rate lies on an e
 
 from __future__ import annotations
 
+import torch
+
 from ..plan.looks import SEARCH
 from ..plan.plan import FEWEST, Plan
 from ..store.file import BlockRow, Store
@@ -32,6 +34,7 @@ class Outlook:
         self.pace, self._store = pace, store
         self.part = ""  # of the study that is at work, by the name that a forecast has for it
         self._seed = 0  # that began last
+        self._parts = 0  # that are to come
         self._present = self._later = 0.0
         self._counted = 0.0  # what was spent when that was counted
         self._spent = self._alive = 0.0  # when the present part began
@@ -54,6 +57,7 @@ class Outlook:
         upcoming = ahead(plan, self._store.meta("rungs", [])) if stage == SEARCH else ()
         self._present, self._counted = pace.rest(programs, self._store.blocks(stage), upcoming), pace.spent
         others = [name for name in stages if name not in (SEARCH, stage)]
+        self._parts = 1  # and the recipe
         self._later = sum(pace.rest(programs, self._store.blocks(name)) for name in others)
         if stage == SEARCH:
             self._later += self._searching(programs)
@@ -64,10 +68,11 @@ class Outlook:
         plan = programs.plan
         if len(plan.requested_rates) < FEWEST or plan.points:
             return 0.0
-        levels = sum(len(factor.levels) for factor in plan.ranked)
-        refined = 2 * levels * max(0, plan.rounds - len(plan.refined))
-        grown = self._growth(plan) * len(plan.settings) / len(plan.rates)
-        return plan.seeds * (grown * self._run(programs, halved=True) + refined * self._run(programs))
+        levels, rounds = sum(len(factor.levels) for factor in plan.ranked), max(0, plan.rounds - len(plan.refined))
+        growth = self._growth(plan)
+        self._parts += rounds + round(growth)
+        grown = growth * len(plan.settings) / len(plan.rates) * self._run(programs, halved=True)
+        return plan.seeds * (grown + 2 * levels * rounds * self._run(programs)) * _idle(plan.seeds)
 
     def _growth(self, plan: Plan) -> float:
         """Rates by which the grid is expected to grow beyond those that are there."""
@@ -81,7 +86,10 @@ class Outlook:
     def _confirming(self, programs: Members) -> float:
         plan = programs.plan
         settings = 2 * len(plan.optimizers) + sum(len(factor.levels) - 1 for factor in plan.ranked[1:])
-        runs = sum(settings * look.seeds * len(plan.fresh_folds(look)) for look in plan.confirmations)
+        self._parts += len(plan.confirmations)
+        runs = sum(
+            settings * look.seeds * len(plan.fresh_folds(look)) * _idle(look.seeds) for look in plan.confirmations
+        )
         return runs * self._run(programs) / len(plan.search_folds)
 
     def _run(self, programs: Members, halved: bool = False) -> float:
@@ -94,6 +102,11 @@ class Outlook:
         return total / len(plan.settings)
 
     @property
+    def present(self) -> float:
+        """Seconds foreseen of what the part at work still takes."""
+        return max(0.0, self._present - (self.pace.spent - self._counted))
+
+    @property
     def left(self) -> float | None:
         """Seconds, by how long the work so far took; None where nothing is known yet."""
         pace, factor = self.pace, self.pace.alive_factor
@@ -101,10 +114,16 @@ class Outlook:
             return None
         spent = pace.spent - self._spent
         surviving = (pace.alive - self._alive) / spent if spent > 0 else 1.0
-        return factor * (max(0.0, self._present - (pace.spent - self._counted)) * surviving + self._later)
+        return factor * (self.present * surviving + self._later) + self._parts * pace.pause
 
     @property
     def share(self) -> float:
         """Of the study's time in this process that is over."""
         left, elapsed = self.left, self.pace.elapsed
         return 0.0 if left is None else elapsed / max(1e-9, elapsed + left)
+
+
+def _idle(blocks: int) -> float:
+    """How much longer so many blocks of one size take than they would if no core ever waited for another."""
+    cores = torch.get_num_threads()
+    return -(-blocks // cores) * cores / blocks if blocks else 1.0

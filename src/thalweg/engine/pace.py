@@ -16,8 +16,9 @@ from ..plan.factors import Setting
 from ..store.file import ENDED, BlockRow
 from .forecast import Forecast, ProgramForecast
 from .halving import mean_epochs
-from .programs import Members, Program
+from .programs import Members, Program, Programs, Way
 
+PAUSE = 0.3  # seconds between two parts of a study, before one was seen
 SHORT = 1.0  # seconds of work, before which what was foreseen is believed
 
 
@@ -35,6 +36,11 @@ class Opened(NamedTuple):
     would: Forecast
     words: Sequence[str] = ()
     end: float | None = None
+
+    @property
+    def ways(self) -> list[Way]:
+        """How members of each program are trained."""
+        return self.programs.ways if isinstance(self.programs, Programs) else []
 
 
 def each_of(programs: Members, foreseen: Iterable[ProgramForecast]) -> dict[Program, float]:
@@ -54,12 +60,15 @@ class Pace:
         known: whether these are seconds, and not only in proportion to them.
 
     Attributes:
+        pauses: seconds between parts of the study.
         spent: what was done since the pace was made, as if no member had diverged.
         alive: the same, of members that have not.
     """
 
     def __init__(self, each: Mapping[Program, float], known: bool = True) -> None:
         self._each, self._known, self._began = dict(each), known, time.monotonic()
+        self._part = self._last = self._began  # when the present part began, and its last step ended
+        self._busy, self.pauses = 0.0, list[float]()
         self._usual = statistics.fmean(self._each.values()) if self._each else 1.0
         self.spent = self.alive = 0.0
 
@@ -92,8 +101,22 @@ class Pace:
     def done(self, programs: Members, settings: Sequence[Setting], steps: int, alive: int) -> None:
         """A block took so many steps, of which so many members have not diverged."""
         cost = self.cost(programs, settings[:1], steps * len(settings))  # which share a program
+        self._last = time.monotonic()
         self.spent += cost
         self.alive += cost * alive / len(settings)
+
+    def part_begins(self) -> None:
+        """What was since the last step is a pause, in which results were read and the next part planned."""
+        now = time.monotonic()
+        if self._last > self._part:
+            self._busy += self._last - self._part
+            self.pauses.append(now - self._last)
+        self._part = self._last = now
+
+    @property
+    def pause(self) -> float:
+        """Seconds that usually pass between two parts."""
+        return statistics.fmean(self.pauses) if self.pauses else PAUSE
 
     @property
     def elapsed(self) -> float:
@@ -111,6 +134,7 @@ class Pace:
         return self._factor(self.alive)
 
     def _factor(self, work: float) -> float | None:
-        if self.elapsed > SHORT and work > 0 and (work > SHORT or not self._known):
-            return self.elapsed / work
+        busy = self._busy + self._last - self._part
+        if busy > SHORT and work > 0 and (work > SHORT or not self._known):
+            return busy / work
         return 1.0 if self._known else None

@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import itertools
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -120,11 +119,11 @@ class Members(Protocol):
         ...
 
 
-def by_program(members: Members, settings: Iterable[Setting]) -> dict[Program, list[Setting]]:
-    """The settings of each program."""
+def by_program(of: Callable[[Setting], Program], settings: Iterable[Setting]) -> dict[Program, list[Setting]]:
+    """The settings of each program, which `of` tells."""
     groups: dict[Program, list[Setting]] = {}
     for setting in settings:
-        groups.setdefault(members.of(setting), []).append(setting)
+        groups.setdefault(of(setting), []).append(setting)
     return groups
 
 
@@ -139,6 +138,7 @@ class Programs:
 
     def __init__(self, plan: Plan, problem: Prepared, ways: Sequence[Sequence[Any]] = ()) -> None:
         self.plan, self.problem = plan, with_frozen(problem, plan.groups)
+        self._all: dict[Program, list[Setting]] | None = None
         self._structures: dict[Level, nn.Module] = {}
         self._batched: dict[Any, Batched] = {}
         self._tasks: dict[tuple[Program, int | None, str], Task] = {}
@@ -153,7 +153,7 @@ class Programs:
         """The programs of a plan that has more settings; what is traced and compiled is shared."""
         other = copy.copy(self)
         other.plan = plan
-        other.__dict__.pop("all", None)  # what the settings of the narrower plan gave
+        other._all = None  # what the settings of the narrower plan gave
         other.train_as(self.ways)
         return other
 
@@ -169,9 +169,11 @@ class Programs:
     def alone(self, setting: Setting) -> bool:
         return self.way(setting).name == ALONE
 
-    @cached_property
-    def all(self) -> dict[Program, list[Setting]]:
-        return by_program(self, self.plan.settings)
+    @property
+    def all(self) -> Mapping[Program, Sequence[Setting]]:
+        if self._all is None:
+            self._all = by_program(self.of, self.plan.settings)
+        return self._all
 
     def prepared(self, setting: Setting) -> Prepared:
         """The problem with the setting's model."""
@@ -297,7 +299,7 @@ class Programs:
         """Each seed's and fold's settings, cut into blocks of about equal size that share a program: small enough for
         the cache, and at least as many as there are cores. Those with the most steps come first, so that no long
         one is begun last."""
-        plan, groups = self.plan, by_program(self, settings)
+        plan, groups = self.plan, by_program(self.of, settings)
         repeats = list(itertools.product(seeds, folds))
         states = max(map(plan.states_of, settings))
         blocks: list[list[Setting]] = []

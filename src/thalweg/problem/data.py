@@ -91,8 +91,8 @@ def sample_of(loader: DataLoader[Any], count: int, layout: Layout = USUAL) -> Sa
         batch = first_batch(loader, count)
     except Exception as error:  # whatever a user's dataset may raise
         raise ProblemError(
-            f"the dataset of the train DataLoader fails when its first samples are read with "
-            f"{raised(error)}; repair it or give tensors."
+            f"reading the first samples of the train DataLoader's dataset fails with {raised(error)}; repair it or "
+            "give tensors."
         ) from error
     if batch is None:
         raise ProblemError("the train DataLoader has no samples; give at least one.")

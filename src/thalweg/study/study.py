@@ -419,7 +419,7 @@ def begin(
             display.note(loop_line(planned, ready))
         elif display.shown or ask is not None or limit is not None:
             new = opened(planned, ready, batched, display, ask, limit)
-            batching["ways"] = new.programs.ways
+            batching["ways"] = new.ways
             meta |= {} if limit is None else {"limit": limit.to_json(planned, new.words)}
             planned = new.programs.plan
         Store.create(path, {"plan": planned.to_json(), **meta}).close()
