@@ -12,6 +12,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,6 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ..errors import PlanError, TrainingError
-from ..formulas.base import Equations
 from ..formulas.opaque import Opaque
 from ..kernels import numba_cpu
 from ..samples import Samples, Tree
@@ -31,6 +31,7 @@ from .member import RUINED, Member
 from .own_updates import OwnUpdates
 from .passes import Room, advance
 from .regularized import Regularized
+from .tensor_updates import TensorUpdates, update_of
 from .updates import Update
 
 EVALUATION_BATCH = 1024  # samples evaluated at once
@@ -118,8 +119,6 @@ class Block:
         self.rooms: dict[int, Room] = {}  # of each compiled step
         self.loss_sum = np.zeros(len(members))
         self.updates = list(self._by_formula())
-        for part in self.updates:
-            part.allocate(self.weights)
         self.own = [part for part in self.updates if isinstance(part, OwnUpdates)]  # all of them or none
 
     def _stacked(self, each: Sequence[Tensor]) -> Tensor:
@@ -129,10 +128,11 @@ class Block:
 
     def _by_formula(self) -> Iterator[Update]:
         first = 0
-        for equations, group in itertools.groupby(self.members, key=lambda m: m.formula.equations):
+        for _, group in itertools.groupby(self.members, key=lambda m: m.formula.forms):
             members = tuple(group)
-            kind = OwnUpdates if isinstance(members[0].formula, Opaque) else Update
-            yield kind(equations, first, members, self.total, self.task.batched.names)
+            own = isinstance(members[0].formula, Opaque)
+            make = OwnUpdates.of if own else update_of
+            yield make(members, first, self.weights, self.total, self.task.batched.names)
             first += len(members)
 
     @property
@@ -193,7 +193,7 @@ class Block:
             for batch in batches:
                 self._own_step(batch)
             return
-        if isinstance(batched, Compiled):
+        if isinstance(batched, Compiled) and all(part.compiled for part in self.updates):
             start = time.perf_counter()
             done = advance(self, batched, batches)
             self.seconds = (time.perf_counter() - start) / len(batches)
@@ -225,10 +225,14 @@ class Block:
             regularized.move(results[count + 1 :], self.active)
         gradients = [g.contiguous() for g in results[:count]]  # alive until the launches have run
         pointers = np.array([g.data_ptr() for g in gradients], dtype=np.int64)
-        launches = [part.launch(pointers, loss, self.active, self.step) for part in self.updates]
+        fast = [part for part in self.updates if part.compiled]
+        launches = [part.launch(pointers, loss, self.active, self.step) for part in fast]
         if regularized.decays:  # a launch has set the rates of this step
             regularized.shrink(self._rates(), self.active, self.updates[0].place)
         numba_cpu.run(launches, threads=1)
+        for part in self.updates:
+            if isinstance(part, TensorUpdates) and not part.compiled:
+                part.by_torch(gradients, loss, self.active, self.step)
         regularized.after(self.step, self.per_epoch, self.total, self.active)
         self.step += 1
 
@@ -419,7 +423,7 @@ def initial_tensors(model: Callable[[], nn.Module], seed: int) -> tuple[dict[str
 
 def arranged(members: Sequence[Member]) -> list[int]:
     """An order of the members in which those of one formula lie side by side."""
-    order: dict[Equations, int] = {}
+    order: dict[Any, int] = {}
     for m in members:
-        order.setdefault(m.formula.equations, len(order))
-    return sorted(range(len(members)), key=lambda k: order[members[k].formula.equations])
+        order.setdefault(m.formula.forms, len(order))
+    return sorted(range(len(members)), key=lambda k: order[members[k].formula.forms])

@@ -114,7 +114,7 @@ class _Part:
         loss, active = np.full(rows, np.nan), np.ones(rows, dtype=np.bool_)
         launch = part.prepared(part.kernel, part.addressed(self.at), loss, active, 0, part.row_states)
         numbers = [part.start, part.count, part.width * part.table.shape[1], *_called(launch)]
-        numbers += [0, part.table.ctypes.data, _t(launch).ctypes.data, loss.ctypes.data]
+        numbers += [0, part.table.ctypes.data, _steps(launch), loss.ctypes.data]
         self.arrays: list[Any] = [launch, loss]
         if part.lookahead is not None:
             points = [torch.empty_like(w[0]) for w in block.weights]
@@ -122,11 +122,11 @@ class _Part:
             before, none = part.row_states.copy(), np.full(rows, np.nan)
             ahead = part.prepared(part.lookahead, part.ahead(at), none, active, 0, before)
             numbers += [*_called(ahead), at.ctypes.data, before.ctypes.data]
-            numbers += [part.row_states.ctypes.data, before.nbytes, _t(ahead).ctypes.data]
+            numbers += [part.row_states.ctypes.data, before.nbytes, _steps(ahead)]
             self.arrays += [ahead, points, at, before, none]
         else:
             numbers += [0] * 9
-        self.numbers = np.array([*numbers, part.width], dtype=np.int64)
+        self.numbers = np.array([*numbers, part.width, part.units], dtype=np.int64)
 
     def enter(self, part: Update, steps: range) -> None:
         part.addressed(self.at)  # a step that is not compiled may have set others
@@ -145,9 +145,10 @@ def _called(launch: Launch) -> list[int]:
     return [launch.function, launch.job.ctypes.data, launch.rows.function, launch.rows.job.ctypes.data]
 
 
-def _t(launch: Launch) -> np.ndarray:
-    """The steps (rows,) that a launch's rows are at."""
-    return launch.arrays[8]
+def _steps(launch: Launch) -> int:
+    """The address of the steps (rows,) that a launch's rows are at."""
+    assert launch.t is not None
+    return launch.t.ctypes.data
 
 
 def _factors(block: Trained, parts: Sequence[_Part], steps: range) -> np.ndarray | None:

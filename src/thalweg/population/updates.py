@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import PlanError
 from ..formulas.base import Equations
+from ..formulas.equations import WEIGHT_ITSELF
 from ..kernels import numba_cpu
 from ..kernels.lower import lower
 from .member import Member
@@ -24,17 +25,21 @@ class Update:
 
     Attributes:
         width: rows of the table for each member.
+        units: calls that a launch makes for each member.
+        compiled: whether a launch is all that a step takes.
         place: (tensors,) which of these rows each weight tensor goes by.
         states: for each weight tensor the formula's states, (count, *shape) each.
         row_states: (rows, states) those that a row has once, and not for each weight.
         table: (rows, hyperparameters) as the kernel reads them at this step.
     """
 
+    compiled = True
+
     def __init__(
         self, equations: Equations, start: int, members: Sequence[Member], total: int, parameters: Sequence[str]
     ) -> None:
         self.equations, self.start, self.count = equations, start, len(members)
-        self.stop = start + len(members)
+        self.stop, self.total = start + len(members), total
         self.names = names = equations.hyperparameters
         self.members, self.parameter_names = tuple(members), parameters
         base = [row for m in members for row in m.rows]
@@ -43,23 +48,36 @@ class Update:
         self.base = np.array([[values[name] for name in names] for values in base]).reshape(len(base), len(names))
         self.table = self.base.copy()
         self.scheduling = Scheduling([m for m in members for _ in range(self.width)], names, self.base, total)
-        initial = {
-            name: [values[first] if isinstance(first, str) else first for values in base]
-            for name, first in equations.initial
-        }
-        program = lower(equations)
-        self.initial = [initial[name] for name, _ in program.states]
-        once = [initial[name] for name, _ in program.row_states]
-        self.row_states = np.array(once, dtype=np.float64).reshape(-1, len(base)).T.copy()
+        self.values = base
+        self.row_states = self.numbers_of([dict(equations.initial)[name] for name, _ in lower(equations).row_states])
+
+    def first(self, value: float | str) -> list[float]:
+        """The first value of a state, for each row of the table."""
+        return [float(values[value] if isinstance(value, str) else value) for values in self.values]
+
+    def numbers_of(self, values: Sequence[float | str]) -> np.ndarray:
+        """(rows, states) of states that begin with these."""
+        return np.array([self.first(v) for v in values], dtype=np.float64).reshape(-1, len(self.values)).T.copy()
+
+    def begun(self, w: Tensor, value: float | str, place: int, extent: Sequence[int]) -> Tensor:
+        """A state of the weights (members, *shape) before the first step, (count, *extent).
+
+        Args:
+            place: of the tensor's row among those of a member.
+        """
+        if value == WEIGHT_ITSELF:
+            return w[self.start : self.stop].clone()
+        first = torch.tensor(self.first(value)[place :: self.width], dtype=w.dtype)
+        return first.reshape(-1, *[1] * len(extent)).expand(self.count, *extent).clone()
 
     def allocate(self, weights: Sequence[Tensor]) -> None:
         """States for every weight tensor, and the table of addresses the kernel works on: member by member."""
         self.states: list[list[Tensor]] = []
         addresses, sizes = [], np.array([w[0].numel() for w in weights], dtype=np.int64)
-        for w, size, place in zip(weights, sizes, self.place, strict=True):
-            shape = (self.count, *w.shape[1:])
-            first = [torch.tensor(values[place :: self.width], dtype=w.dtype) for values in self.initial]
-            states = [f.reshape(-1, *[1] * (w.dim() - 1)).expand(shape).clone() for f in first]
+        initial = dict(self.equations.initial)
+        for w, size, place in zip(weights, sizes, self.place.tolist(), strict=True):
+            names = [name for name, _ in lower(self.equations).states]
+            states = [self.begun(w, initial[name], place, w.shape[1:]) for name in names]
             self.states.append(states)
             stride = np.arange(self.count) * size * w.element_size()
             starts = [w.data_ptr() + self.start * size * w.element_size(), 0, *(s.data_ptr() for s in states)]
@@ -67,7 +85,7 @@ class Update:
         element = np.array([w.element_size() for w in weights])
         self.stride = np.arange(self.start, self.stop)[:, None] * (sizes * element)[None, :]  # (count, tensors)
         self.address = np.stack(addresses, axis=1).reshape(-1, addresses[0].shape[1]).astype(np.int64)
-        self.length = np.tile(sizes, self.count)
+        self.length, self.units = np.tile(sizes, self.count), len(weights)
         self.row = (self.width * np.arange(self.count)[:, None] + self.place).reshape(-1)
         self.kernel = numba_cpu.compiled(self.equations, weights[0].dtype)
         self.lookahead = self.equations.lookahead and numba_cpu.compiled(self.equations.lookahead, weights[0].dtype)
