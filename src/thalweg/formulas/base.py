@@ -118,7 +118,7 @@ class Formula(Typeset):
             else:
                 values[name] = option(self.name, name, value, self.options[name])
         numbers = {name: v for name, v in values.items() if isinstance(v, float)}
-        options = {name: v for name, v in values.items() if v is None or isinstance(v, bool | str)}
+        options = {name: v for name, v in values.items() if not isinstance(v, float)}
         equations = self.equations if options == self.options else self._read(numbers, options)
         return replace(
             self,

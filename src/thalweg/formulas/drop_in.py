@@ -22,6 +22,7 @@ TUPLES = {
     "ns_coefficients": ("ns_a", "ns_b", "ns_c"),
     "eps": ("eps1", "eps2"),
 }
+SCALES = ("original", "match_rms_adamw")  # of Muon's steps
 MEANS = {"m": "exp_avg", "v": "exp_avg_sq"}  # what most rules call Adam's averages
 
 
@@ -98,6 +99,10 @@ def check(group: Mapping[str, Any], *, grouped: bool) -> None:
             raise UsageError(f"Invalid eta values: {value[0]}, {value[1]}; one below 1 and one above.")
     if "beta2_decay" in group and grouped:
         _check_adafactor(group)
+    if group.get("adjust_lr_fn") not in (None, *SCALES):
+        raise UsageError(
+            f"Adjust learning rate function {group['adjust_lr_fn']} is not supported; give {' or '.join(SCALES)}."
+        )
     if group.get("nesterov") and "dampening" in group and (group["momentum"] <= 0 or group["dampening"] != 0):
         raise UsageError("Nesterov momentum requires a momentum and zero dampening.")
     for name in ("capturable", "differentiable"):

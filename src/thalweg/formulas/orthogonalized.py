@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ..errors import FormulaError, unknown
 from .adam import averages, ratio
 from .base import Update, formula
-from .drop_in import DropIn
+from .drop_in import SCALES, DropIn
 from .factored import MATRIX, matrices
 from .meanings import SHARE, SWITCH, Meaning
 from .operations import columns, orthogonal, rows
@@ -14,7 +15,7 @@ from .vocabulary import maximum, sqrt
 @formula(
     source="Jordan et al. 2024; torch.optim.Muon; scaling by match_rms_adamw: Liu et al. 2025",
     year=2024,
-    parents=("nesterov", "adamw"),
+    parents=("nesterov",),
     direction="orthogonalized accumulated gradient",
     rate="constant",
     idea="every direction of a matrix alike",
@@ -24,7 +25,7 @@ from .vocabulary import maximum, sqrt
     meanings={
         "adjust_lr_fn": Meaning(
             "scale of the step: original √max(1, rows/columns), match_rms_adamw 0.2·√max(rows, columns)",
-            "original or match_rms_adamw",
+            " or ".join(SCALES),
         ),
         "batched": Meaning("take a tensor of more than two axes as a batch of matrices, not as one", SWITCH),
         "eps_added": Meaning("add eps to the norm", SWITCH),
@@ -80,6 +81,8 @@ def muon(
 
     A kernel of more than two axes is a matrix with a row for each of its outputs.
     """
+    if adjust_lr_fn not in SCALES:
+        raise FormulaError(unknown("adjust_lr_fn of muon", adjust_lr_fn, SCALES))
     if not matrix:
         m, v = averages(g, m, v, beta1, beta2)
         rate = rest_rate * lr
