@@ -1,4 +1,4 @@
-"""The update of a block's members that share a formula: their states, and the addresses that its kernel works on."""
+"""The update of a block's members that share a formula: their hyperparameters, and what the formula remembers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..errors import PlanError
 from ..formulas.base import Equations
-from ..kernels import numba_cpu
 from ..kernels.lower import lower
 from .member import Member
 from .scheduling import Scheduling
@@ -25,15 +24,17 @@ class Update:
     Attributes:
         width: rows of the table for each member.
         place: (tensors,) which of these rows each weight tensor goes by.
-        states: for each weight tensor the formula's states, (count, *shape) each.
+        tensors: for each weight tensor its rows and the formula's states, (count, *shape) each; `states` are these.
         row_states: (rows, states) those that a row has once, and not for each weight.
         table: (rows, hyperparameters) as the kernel reads them at this step.
+        lookahead: the equations of the way to where the gradient is taken, or None.
     """
 
     def __init__(
         self, equations: Equations, start: int, members: Sequence[Member], total: int, parameters: Sequence[str]
     ) -> None:
         self.equations, self.start, self.count = equations, start, len(members)
+        self.lookahead = equations.lookahead
         self.stop = start + len(members)
         self.names = names = equations.hyperparameters
         self.members, self.parameter_names = tuple(members), parameters
@@ -53,45 +54,16 @@ class Update:
         self.row_states = np.array(once, dtype=np.float64).reshape(-1, len(base)).T.copy()
 
     def allocate(self, weights: Sequence[Tensor]) -> None:
-        """States for every weight tensor, and the table of addresses the kernel works on: member by member."""
-        self.states: list[list[Tensor]] = []
-        addresses, sizes = [], np.array([w[0].numel() for w in weights], dtype=np.int64)
-        for w, size, place in zip(weights, sizes, self.place, strict=True):
-            shape = (self.count, *w.shape[1:])
-            first = [torch.tensor(values[place :: self.width], dtype=w.dtype) for values in self.initial]
-            states = [f.reshape(-1, *[1] * (w.dim() - 1)).expand(shape).clone() for f in first]
-            self.states.append(states)
-            stride = np.arange(self.count) * size * w.element_size()
-            starts = [w.data_ptr() + self.start * size * w.element_size(), 0, *(s.data_ptr() for s in states)]
-            addresses.append(np.array(starts, dtype=np.int64)[None, :] + stride[:, None])
-        element = np.array([w.element_size() for w in weights])
-        self.stride = np.arange(self.start, self.stop)[:, None] * (sizes * element)[None, :]  # (count, tensors)
-        self.address = np.stack(addresses, axis=1).reshape(-1, addresses[0].shape[1]).astype(np.int64)
-        self.length = np.tile(sizes, self.count)
-        self.row = (self.width * np.arange(self.count)[:, None] + self.place).reshape(-1)
-        self.kernel = numba_cpu.compiled(self.equations, weights[0].dtype)
-        self.lookahead = self.equations.lookahead and numba_cpu.compiled(self.equations.lookahead, weights[0].dtype)
+        """States for every weight tensor, where it lies."""
+        pairs = zip(weights, self.place.tolist(), strict=True)
+        self.tensors = [(w[self.start : self.stop], *self._first(w, place)) for w, place in pairs]
+        self.states = [list(states) for _, *states in self.tensors]
 
-    def addressed(self, gradients: np.ndarray) -> np.ndarray:
-        """The table of addresses with gradients at these: of stacks (tensors,), or each member's (count, tensors)."""
-        self.address[:, 1] = (gradients + self.stride if gradients.ndim == 1 else gradients).reshape(-1)
-        return self.address
-
-    def ahead(self, points: np.ndarray) -> np.ndarray:
-        """The same for copies of the weights, which a rule moves to where it wants its gradient."""
-        address = self.address.copy()
-        address[:, 0] = address[:, 1] = (points + self.stride if points.ndim == 1 else points).reshape(-1)
-        return address
-
-    def launch_lookahead(self, points: np.ndarray, active: np.ndarray, step: int) -> numba_cpu.Launch | None:
-        """Move copies of the weights, given by their addresses, to where the formula wants its gradient."""
-        if self.lookahead is None:
-            return None
-        self.scheduling.write(self.table, step)
-        loss = np.full(len(self.table), np.nan)
-        return self.prepared(
-            self.lookahead, self.ahead(points), loss, self.per_row(active), step, self.row_states.copy()
-        )
+    def _first(self, w: Tensor, place: int) -> list[Tensor]:
+        """The states of a weight tensor before the first step, (count, *shape) each."""
+        shape = (self.count, *w.shape[1:])
+        first = (torch.tensor(values[place :: self.width], dtype=w.dtype, device=w.device) for values in self.initial)
+        return [f.reshape(-1, *[1] * (w.dim() - 1)).expand(shape).clone() for f in first]
 
     def per_row(self, values: np.ndarray) -> np.ndarray:
         """Those of the block's members, (members,), for each row of the table."""
@@ -130,26 +102,3 @@ class Update:
                 f"{self.equations.name} has no hyperparameter lr, which decoupled decay goes by; add lr to it."
             )
         return tables[..., names.index("lr")].reshape(*tables.shape[:-2], self.count, self.width)
-
-    def launch(self, gradients: np.ndarray, losses: np.ndarray, active: np.ndarray, step: int) -> numba_cpu.Launch:
-        """The update by gradients, given by their addresses."""
-        self.scheduling.write(self.table, step)
-        address, training = self.addressed(gradients), self.per_row(active)
-        return self.prepared(self.kernel, address, self.per_row(losses), training, step, self.row_states)
-
-    def prepared(
-        self,
-        kernel: numba_cpu.Kernel,
-        address: np.ndarray,
-        loss: np.ndarray,
-        active: np.ndarray,
-        step: int,
-        row_states: np.ndarray,
-    ) -> numba_cpu.Launch:
-        """A launch at this step, with the hyperparameters that stand in the table.
-
-        Args:
-            loss, active: (rows,).
-        """
-        t = np.full(len(self.table), float(step + 1))
-        return kernel.launch(address, self.length, self.row, active, t, loss, self.table, row_states=row_states)
