@@ -11,6 +11,9 @@ import gettext
 import locale
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ FOLDER = Path(__file__).parent / "locale"
 _LOCALE = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")  # in gettext's order
 
 _catalogue = gettext.NullTranslations()
+_here: ContextVar[gettext.NullTranslations | None] = ContextVar("language", default=None)  # of a part of the program
 
 
 class Word(str):
@@ -39,7 +43,7 @@ def say(message: str, **values: Any) -> str:
     >>> say("{count:,} runs", count=1200)
     '1,200 runs'
     """
-    text = _catalogue.gettext(message) if message else ""
+    text = (_here.get() or _catalogue).gettext(message) if message else ""
     if values:
         text = text.format(**{name: say(v) if isinstance(v, Word) else v for name, v in values.items()})
     return _PARTICLE.sub(_particle, text)
@@ -82,13 +86,26 @@ def use_language(language: str) -> None:
     """
     global _catalogue
     check(language)
-    chosen = _of_surroundings() if language == AUTO else language
-    _catalogue = gettext.translation("thalweg", FOLDER, [chosen], fallback=chosen == LANGUAGES[0])
+    _catalogue = _translations(_of_surroundings() if language == AUTO else language)
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Say what is said inside in that language; other threads and tasks go on in theirs."""
+    before = _here.set(_translations(language))
+    try:
+        yield
+    finally:
+        _here.reset(before)
+
+
+def _translations(language: str) -> gettext.NullTranslations:
+    return gettext.translation("thalweg", FOLDER, [language], fallback=language == LANGUAGES[0])
 
 
 def language() -> str:
     """The chosen one."""
-    return _catalogue.info().get("language", LANGUAGES[0])
+    return (_here.get() or _catalogue).info().get("language", LANGUAGES[0])
 
 
 def _of_surroundings() -> str:

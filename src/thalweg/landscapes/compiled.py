@@ -14,23 +14,21 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from ..calculus.extent import operations
 from ..errors import SurfaceError
 from ..kernels import numba_cpu
 from ..kernels.generated import module
 from ..kernels.lower import Printer
 from ..kernels.numba_cpu import Launch
 from ..kernels.threads import addresses
+from .slopes import WIDE, derivatives, walkable
 
-MOST_CALLS, MOST_COMPARED, MOST_OPERATIONS = 6, 4, 100
-_WIDE = ("cos", "exp", "sigmoid", "sin", "softplus")
 _LIBRARY = "acos acosh asin asinh atan atan2 atanh cosh erf log sinh sqrt tan tanh"
-_FUNCTIONS = sorted([*_WIDE, *_LIBRARY.split()])
+_FUNCTIONS = sorted([*WIDE, *_LIBRARY.split()])
 _HEAD = f"""
 from math import {", ".join(f"{name} as _{name}" for name in _LIBRARY.split())}
 from numba import cfunc as _cfunc
 from numpy import ceil as _ceil, floor as _floor
-from thalweg.kernels.elementary import {", ".join(f"{name} as _{name}" for name in _WIDE)}
+from thalweg.kernels.elementary import {", ".join(f"{name} as _{name}" for name in WIDE)}
 from thalweg.kernels.memory import load_float64 as _load, load_int64 as _load_int64, store_float64 as _store
 from thalweg.kernels.memory import logical_not as _logical_not, maximum as _maximum, minimum as _minimum, sign as _sign
 _abs = abs
@@ -52,39 +50,6 @@ class _Printer(Printer):
     _print_sin = _print_cos = _print_tanh = _print_exp = _print_log = _print_Function
 
 
-def is_short(expression: sp.Expr, variables: tuple[sp.Symbol, ...]) -> bool:
-    """Whether the loop of an expression is compiled in about two seconds, by counting; others go through NumPy.
-
-    Each distinct call in `_WIDE` becomes code of its own; and SymPy compares the arguments of a maximum in all pairs
-    when it differentiates it.
-    """
-    extremes = expression.atoms(sp.Max, sp.Min)
-    nested = any(part.has(sp.Max, sp.Min) for one in extremes for part in one.args)
-    if nested or any(len(one.args) > MOST_COMPARED for one in extremes):
-        return False
-    if operations(expression, MOST_OPERATIONS) > MOST_OPERATIONS:
-        return False
-    outputs = (expression, *derivatives(expression, variables))
-    if any(one.has(sp.nan, sp.zoo) for one in outputs):  # 0ˣ: the rules know its slope
-        return False
-    calls = {call for one in outputs for call in one.atoms(sp.Function, sp.exp) if type(call).__name__ in _WIDE}
-    return len(calls) <= MOST_CALLS and sum(operations(one, MOST_OPERATIONS) for one in outputs) <= 2 * MOST_OPERATIONS
-
-
-@functools.cache
-def derivatives(expression: sp.Expr, variables: tuple[sp.Symbol, ...]) -> tuple[sp.Expr, ...]:
-    """The partial derivatives; steps and corners have the slope that a walker there would see."""
-    return tuple(_walkable(sp.diff(expression, variable)) for variable in variables)
-
-
-def _walkable(derivative: Any) -> sp.Expr:
-    zero = sp.S.Zero
-    derivative = derivative.replace(sp.DiracDelta, lambda *_: zero)
-    derivative = derivative.replace(sp.Heaviside, lambda x, *_: (1 + sp.sign(x)) / 2)
-    flat = derivative.atoms(sp.Derivative, sp.Subs)  # of floor and ceiling, which are level between their steps
-    return derivative.xreplace(dict.fromkeys(flat, zero))
-
-
 @functools.cache
 def compiled(expression: sp.Expr, variables: tuple[sp.Symbol, ...]) -> Any:
     """A module with `gradients` and, of more work, `both`: ``f(job, start, stop)`` over points start … stop.
@@ -93,7 +58,7 @@ def compiled(expression: sp.Expr, variables: tuple[sp.Symbol, ...]) -> Any:
     """
     slopes = derivatives(expression, variables)
     text = f'"""{len(variables)} variables: generated from an expression."""\n{_HEAD}'
-    for name, outputs in (("gradients", slopes), ("both", (*slopes, _walkable(expression)))):
+    for name, outputs in (("gradients", slopes), ("both", (*slopes, walkable(expression)))):
         text += "\n".join(_loop(name, outputs, variables)) + "\n\n"
     return module(text, "surface")
 

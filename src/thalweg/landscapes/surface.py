@@ -19,7 +19,7 @@ from ..calculus import Function, Gradient, gradient, hessian
 from ..calculus.points import sides
 from ..errors import ExpressionError, SurfaceError
 from ..typeset import Typeset
-from . import compiled
+from .slopes import derivatives, is_short
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,7 +89,7 @@ class Surface(Typeset):
     @functools.cached_property
     def is_compiled(self) -> bool:
         """Whether values and gradients come from one compiled loop."""
-        return self.expression is not None and compiled.is_short(self.expression, self.symbols)
+        return self.expression is not None and is_short(self.expression, self.symbols)
 
     @functools.cached_property
     def _rules(self) -> Gradient:
@@ -123,6 +123,8 @@ class Surface(Typeset):
         import torch
 
         if self.is_compiled:
+            from . import compiled  # needs Numba
+
             return compiled.evaluate(self.expression, self.symbols, points, torch.get_num_threads())
         if self.function is None:
             return self._rules.function(*points.T), self._rules(*points.T)
@@ -139,7 +141,7 @@ class Surface(Typeset):
             return second(torch.tensor(point, dtype=torch.float64)).numpy()
         if not self.is_compiled:
             return np.asarray(hessian(self._rules.function)(*map(float, point)), dtype=np.float64)
-        slopes = compiled.derivatives(self.expression, self.symbols)
+        slopes = derivatives(self.expression, self.symbols)
         at = dict(zip(self.symbols, map(float, point), strict=True))
         second = sp.Matrix(slopes).jacobian(self.symbols).subs(at).evalf()
         return np.array(second.applyfunc(lambda v: v if v.is_Float or v.is_Rational else sp.nan), dtype=np.float64)
