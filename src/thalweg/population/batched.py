@@ -172,7 +172,7 @@ class Batched:
             fixed: the members' common tensors that do not train, in the order of the attribute `fixed`.
             moving: (members, *shape) buffers that training moves, in the order of the attribute `moving`.
         """
-        return self.run(self.groups(weights, Samples(inputs, targets), fixed, moving, extra), extra)
+        return self._run(self.groups(weights, Samples(inputs, targets), fixed, moving, extra), extra, extra.data)
 
     def groups(
         self,
@@ -187,12 +187,8 @@ class Batched:
         draws = [d for part in extra.draws for d in part]
         return weights, moving, amounts, self.flat(samples, training=True), fixed, draws
 
-    def run(self, groups: Groups, extra: Extra) -> Tensors:
-        """As `gradient`, of what `groups` gives."""
-        return self._run(groups, extra, extra.data)
-
     def program(self, groups: Groups, extra: Extra) -> Callable[..., Tensors]:
-        """What `run` calls with the tensors that `given` lists."""
+        """What `gradient` calls with the tensors that `given` lists."""
         return self._graph(groups, extra, extra.data).call
 
     def given(self, groups: Groups, extra: Extra | None) -> list[Tensor]:

@@ -88,11 +88,10 @@ class Stepper:
 
     def _step(self, step: int, batch: Samples) -> None:
         groups, extra = self.block.given(step, *batch)
-        groups = (self.points, *groups[1:])
         if self.capture is None:
-            self._ahead(self.launches)
-            self._follow(self.batched.run(groups, extra), self.launches)
+            self._carry_out(batch, extra)
             return
+        groups = (self.points, *groups[1:])
         given = self.batched.given(groups, extra)
         changing = [
             t for t in given if all(t is not own for own in (*self.points, *self.block.moving, *self.block.fixed))
@@ -100,8 +99,7 @@ class Stepper:
         form = (*((t.shape, t.dtype) for t in changing), *(part.program for part in extra.parts))
         self._seen[form] = self._seen.get(form, 0) + 1
         if self._seen[form] <= EAGER:
-            self._ahead(self.launches)
-            self._follow(self.batched.run(groups, extra), self.launches)
+            self._carry_out(batch, extra)
             return
         if form not in self._replays:
             self._replays[form] = self._captured(groups, extra, given, changing)
@@ -109,6 +107,12 @@ class Stepper:
         for place, tensor in zip(places, changing, strict=True):
             place.copy_(tensor)
         replay()
+
+    def _carry_out(self, batch: Samples, extra: Extra) -> None:
+        self._ahead(self.launches)
+        block = self.block
+        results = self.batched.gradient(self.points, *batch, block.fixed, block.moving, extra)
+        self._follow(results, self.launches)
 
     def _captured(
         self, groups: Groups, extra: Extra, given: Sequence[Tensor], changing: Sequence[Tensor]
