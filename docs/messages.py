@@ -33,6 +33,7 @@ from thalweg.language import FOLDER, LANGUAGES
 from thalweg.pictures.markup import WORDS
 from thalweg.problem.builtin import PROBLEMS
 from thalweg.sizes.known import KNOWN
+from thalweg.studio.words import said as said_on_pages
 
 ROOT = Path(thalweg.__file__).parent
 DATE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -43,11 +44,13 @@ HEADS |= {"formula": ((), ("direction", "rate", "idea"))}
 def collected() -> dict[str, list[str]]:
     """Message → the files it is said in."""
     found: dict[str, list[str]] = {}
-    for path in sorted(ROOT.rglob("*.py")) + sorted(ROOT.rglob("*.html")):
+    for path in (path for ending in ("py", "html", "js") for path in sorted(ROOT.rglob(f"*.{ending}"))):
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".py":
             tree = ast.parse(text)
             said = [*_said(tree), *(_drawn(tree) if path.parent.name == "gallery" else ())]
+        elif path.suffix == ".js":
+            said = said_on_pages(text)
         else:
             said = [one[1] for one in WORDS.finditer(text) if one[1]]
         for message in dict.fromkeys(said):

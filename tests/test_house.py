@@ -21,7 +21,7 @@ ROOT = Path(thalweg.__file__).parent
 _ROOMS = """
     aliases errors language typeset files version numbers arguments calls samples pictures calculus convolution formulas
     kernels optim schedules losses regularizers programs population landscapes problem plan store verdict recipe results
-    engine callbacks resampling probes report ranking study suites sizes __init__ gallery cli
+    engine callbacks resampling probes report ranking study suites sizes __init__ gallery studio cli
 """
 ROOMS = tuple(_ROOMS.split())
 LARGEST = 0.12  # share of a room in all lines

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError, WorkError
-from ..language import say
+from ..files import put
+from ..language import mark, say
 from .listing import columns, print_table
 from .options import Json
 from .result import check_report, print_json
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 EXAMPLE = "Example: thalweg picture kullback-leibler -o kl.svg"
 STILL = (".html", ".png", ".svg")
 MOVING = (*STILL, ".gif", ".mp4")
+RACE = "race"  # a page and not a figure
+_WORDS = mark("Rules race down surfaces on a page of its own: drag the start, change rates, play, turn it in space.")
 Drawn = Annotated[Path | None, typer.Option("--output", "-o", help="Draw it into this .html, .png or .svg file.")]
 
 
@@ -41,6 +44,9 @@ def picture(
     json: Json = False,
 ) -> None:
     """List the pictures of the gallery, or draw one of them."""
+    if name == RACE and not (code or json):
+        _write_race(output)
+        return
     from .. import gallery
 
     if name is None and (output is not None or code):
@@ -61,10 +67,25 @@ def picture(
         print(target)
 
 
+def _write_race(output: Path | None) -> None:
+    """The race of the studio as one file."""
+    target = output or Path(f"{RACE}.html")
+    if output is None and target.exists():
+        raise UsageError(f"{target} exists already; say where to draw with -o.")
+    check_picture(target, (".html",))
+    from ..studio.single import race
+
+    try:
+        put(target, race().encode())
+    except OSError as error:
+        raise WorkError(f"{target} cannot be written: {error.strerror or error}.") from error
+    print(target)
+
+
 def _list(pictures: Sequence[Picture]) -> None:
     rows = [(one.name, one.words.split("\n\n")[0].replace("\n", " ")) for one in pictures]
-    table = columns(("picture", "what there is to see"), rows, whole=("picture",))
-    for row, (one, after) in zip(table.rows, pairwise([*pictures, None]), strict=True):
+    table = columns(("picture", "what there is to see"), [*rows, (RACE, say(_WORDS))], whole=("picture",))
+    for row, (one, after) in zip(table.rows, pairwise([*pictures, None]), strict=False):
         row.end_section = after is None or one is None or after.section != one.section
     print_table(table)
     print(say("One of them: thalweg picture family-tree -o tree.svg; --code shows its lines."))
@@ -73,7 +94,8 @@ def _list(pictures: Sequence[Picture]) -> None:
 def check_picture(path: Path, endings: tuple[str, ...] = STILL) -> None:
     """Refuse a file that could not be written, before any work is done for it."""
     if path.suffix.lower() not in endings:
-        raise UsageError(f"{path} cannot name a picture: it must end in {', '.join(endings[:-1])} or {endings[-1]}.")
+        allowed = " or ".join(filter(None, [", ".join(endings[:-1]), endings[-1]]))
+        raise UsageError(f"{path} cannot name a picture: it must end in {allowed}.")
     if path.suffix.lower() == ".mp4":
         from importlib.util import find_spec
 

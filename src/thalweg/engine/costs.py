@@ -13,10 +13,10 @@ from torch import nn
 
 from ..formulas import Formula
 from ..formulas.opaque import Opaque
-from ..kernels import numba_cpu
+from ..kernels.stacks import Rows
 from ..population.member import Member
 from ..population.sizing import CACHE
-from ..population.tensor_updates import TensorUpdates, update_of
+from ..population.tensor_updates import update_of
 from ..store.file import ENDED, BlockRow
 from ..verdict.verdict import chosen_settings, seconds_per_step
 from .programs import Program, Programs
@@ -71,13 +71,8 @@ def _update_seconds(formula: Formula, structure: nn.Module) -> float:
     rows = max(1, min(ROWS, CACHE // each))  # so that a large model takes less memory here than in training
     weights, gradients = ([p.new_ones(rows, *p.shape) for p in parameters.values()] for _ in range(2))
     part = update_of([Member(formula)] * rows, 0, weights, total=1, parameters=list(parameters))
-    addresses, losses, active = np.array([g.data_ptr() for g in gradients]), np.ones(rows), np.ones(rows, dtype=bool)
-
-    def update() -> None:
-        if part.compiled:
-            numba_cpu.run([part.launch(addresses, losses, active, 0)], threads=1)
-        elif isinstance(part, TensorUpdates):
-            part.by_torch(gradients, losses, active, 0)
-
+    ones, active = np.ones((2, rows)), np.ones(rows, dtype=bool)
+    t, loss, mask, table, states = map(torch.from_numpy, (*ones, active, part.table, part.row_states))
+    launch = part.stacked(Rows(t, loss, mask, table, states, part.place, part.width))
     with torch.no_grad():
-        return float(np.median(timeit.repeat(update, repeat=9, number=1))) / rows
+        return float(np.median(timeit.repeat(lambda: launch.run(gradients), repeat=9, number=1))) / rows

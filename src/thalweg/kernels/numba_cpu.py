@@ -340,6 +340,11 @@ def squares(form: str, address: np.ndarray, length: np.ndarray) -> tuple[Launch,
     return Launch(_squares(form).address, addresses(*arrays), length, arrays), sums
 
 
+def array(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor as `Kernel.launch` takes it, of the same memory."""
+    return tensor.numpy()
+
+
 def segment_table(
     weights: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor], states: Sequence[Sequence[torch.Tensor]]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -361,6 +366,7 @@ __all__ = [
     "Kernel",
     "Launch",
     "Round",
+    "array",
     "cache_folder",
     "compiled",
     "run",

@@ -40,9 +40,12 @@ class RowNumbers:
 
 
 @functools.cache
-def row_numbers(forms: tuple[Equations, ...]) -> RowNumbers:
-    """Compiled at the first call, or found in the cache."""
-    single = tuple(dict.fromkeys(name for form in forms for name, _ in lower(form).row_states))
+def row_numbers(forms: tuple[Equations, ...], single: tuple[str, ...]) -> RowNumbers:
+    """Compiled at the first call, or found in the cache.
+
+    Args:
+        single: the states that are one number of a row, of any form, in the order of their columns.
+    """
     first = np.cumsum([0, *(len(lower(form).passed) for form in forms)]).tolist()
     text = "\n".join([PREAMBLE.format(fastmath=FASTMATH), *_source(forms, single, first)])
     function = module(text, f"{forms[0].name}_rows").rows

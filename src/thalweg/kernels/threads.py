@@ -62,6 +62,9 @@ class Launch:
         """The factor, for the table that the loop reads."""
         return float(factor)
 
+    def settle(self) -> None:
+        """The loop reads its arrays where they are."""
+
 
 def addresses(*arrays: np.ndarray) -> np.ndarray:
     """Where the arrays lie, as compiled loops read it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,19 +42,61 @@ def scalar_function(equations: Equations) -> Callable[..., tuple]:
 
     Arguments may be numbers or NumPy arrays with one value per member.
     """
+    return _scalars(equations, False)
+
+
+@functools.cache
+def _scalars(equations: Equations, of_tensors: bool) -> Callable[..., tuple]:
+    """`scalar_function` by the functions of NumPy, or of torch."""
     program, printer = lower(equations), _ScalarPrinter()
     lines = [f"    {name} = {printer.doprint(value)}" for name, value in program.scalars]
     arguments = ", ".join(("t", "loss", *equations.hyperparameters, *(name for name, _ in program.row_states)))
     passed = "".join(f"{name}, " for name in program.passed)
     advanced = "".join(f"{name}, " for _, name in program.row_states)
     source = "\n".join([f"def scalars({arguments}):", *lines, f"    return ({passed}), ({advanced})"])
-    namespace: dict = {"_np": np}
+    namespace: dict = {"_np": _OfTensors() if of_tensors else np}
     exec(compile(source, f"<{equations.name} scalars>", "exec"), namespace)
     return namespace["scalars"]
 
 
+class _OfTensors:
+    """Torch's functions under NumPy's names, for numbers beside float64 tensors."""
+
+    def __getattr__(self, name: str) -> Callable[..., torch.Tensor]:
+        function = getattr(torch, name)
+
+        def call(*arguments: Any) -> torch.Tensor:
+            device = next((a.device for a in arguments if isinstance(a, torch.Tensor)), None)
+            dtypes = [torch.bool if isinstance(a, bool) else torch.float64 for a in arguments]
+            pairs = zip(arguments, dtypes, strict=True)
+            return function(*(a if isinstance(a, torch.Tensor) else _constant(a, d, device) for a, d in pairs))
+
+        return call
+
+
 @functools.cache
-def _body(equations: Equations) -> Callable[..., tuple]:
+def _constant(value: float | bool, dtype: torch.dtype, device: torch.device | None) -> torch.Tensor:
+    """A number where tensors are; made once, so that nothing is sent to a GPU while its steps are captured."""
+    return torch.tensor(value, dtype=dtype, device=device)
+
+
+def scalars_on_device(
+    equations: Equations, t: torch.Tensor, loss: torch.Tensor, table: torch.Tensor, row_states: torch.Tensor
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """`scalar_function` in float64 where its arguments lie: (rows,) each, table and states with a column for each."""
+    computed = _scalars(equations, True)(t, loss, *table.unbind(1), *row_states.unbind(1))
+    passed, advanced = ([_constant_as(v, t) for v in part] for part in computed)
+    return passed, advanced
+
+
+def _constant_as(value: float | torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    tensor = value if isinstance(value, torch.Tensor) else _constant(float(value), t.dtype, t.device)
+    return tensor.expand_as(t)
+
+
+@functools.cache
+def body(equations: Equations) -> Callable[..., tuple]:
+    """f(gradient, weight, states…, what `scalar_function` passes…) → (step, states…) as torch operations."""
     program, printer = lower(equations), TensorPrinter()
     names = (name for name, _ in program.states)
     arguments = ", ".join(("g", "w", *names, *map(str, program.passed)))
@@ -134,7 +177,7 @@ def scalars(
 def _each(equations: Equations, w: Tensor, g: Tensor, states: Mapping[str, Tensor], passed: Sequence[float]) -> None:
     """A step by itself of every weight."""
     each = [states[name] for name, _ in lower(equations).states]
-    step, *new = _body(equations)(g, w, *each, *passed)
+    step, *new = body(equations)(g, w, *each, *passed)
     after = [tensor(value, w).expand_as(w).clone() for value in new]  # a new value may be an old state
     w.add_(step)
     for state, value in zip(each, after, strict=True):

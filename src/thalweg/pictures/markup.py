@@ -81,10 +81,12 @@ def filled(package: LiteralString, template: LiteralString, parts: Mapping[str, 
 
     ``{{say words}}`` is replaced by these words in the chosen language.
     """
-    from plotly.offline import get_plotlyjs
-
     text = resources.files(package).joinpath(template).read_text(encoding="utf-8")
-    values = {**parts, "plotly": Markup(get_plotlyjs()), "language": language()}
+    values = {**parts, "language": language()}
+    if "{{plotly}}" in text:
+        from plotly.offline import get_plotlyjs
+
+        values["plotly"] = Markup(get_plotlyjs())
 
     def fill(part: str) -> str:
         # one pass, so that braces inside a study's own words stay what they are

@@ -20,24 +20,26 @@ from torch.func import vmap
 
 from ..formulas import shapes
 from ..formulas.equations import Equations
-from ..kernels import numba_cpu, numba_rows, staged
+from ..kernels import numba_rows, staged
 from ..kernels.generated import module
 from ..kernels.lower import lower
-from ..kernels.threads import Launch, Rows, addresses
-from ..kernels.torch_ref import scalar_function
+from ..kernels.stacks import Rows, Stacked
+from ..kernels.threads import Launch, Round, addresses
+from ..kernels.threads import Rows as RowsLaunch
+from ..kernels.torch_ref import scalar_function, scalars_on_device
 from ..programs.compiled import Step, compile_graph
 from ..programs.operations import RULES, Uncovered
 from ..programs.trace import graph
 from .batched import TRACING
 from .driver import TENSORS
-from .member import Member as OfBlock
+from .member import Member
 from .updates import Update
 
 Guards = tuple[bool, ...]  # which of a rule's guards hold at a step
 
 
 @dataclass(frozen=True)
-class Member:
+class MemberUpdate:
     """One member's update, as a function of tensors.
 
     It is given the weights, their gradients, the states of each weight, those that are one number of the member, and
@@ -119,7 +121,7 @@ def own_states(form: Equations) -> list[str]:
 
 
 @functools.cache
-def _compiled(member: Member, guards: Guards) -> Step:
+def _compiled(member: MemberUpdate, guards: Guards) -> Step:
     with TRACING:
         return compile_graph(graph(member.function(guards), [(1, member.example())], RULES))
 
@@ -135,19 +137,19 @@ class TensorUpdates(Update):
     Attributes:
         member: the update of one.
         models: (count,) float64 each, the states that are one number of a member.
-        uncovered: why it is not compiled; None where it is.
+        single: the states that are one number of a row.
+        guards: which of the rule's hold at the step at work.
     """
-
-    uncovered: str | None = None
 
     def allocate(self, weights: Sequence[Tensor]) -> None:
         rule = self.members[0].formula
         forms = tuple(rule.of_shape(w.shape[1:]).equations for w in weights)
         extents, dtypes = tuple(tuple(w.shape[1:]) for w in weights), tuple(w.dtype for w in weights)
-        self.member = Member(forms, extents, dtypes, tuple(self.place.tolist()))
-        self.row_numbers = numba_rows.row_numbers(tuple(dict.fromkeys(forms)))
+        self.member = MemberUpdate(forms, extents, dtypes, tuple(self.place.tolist()))
+        self.forms = tuple(dict.fromkeys(forms))
+        self.single = tuple(dict.fromkeys(name for form in self.forms for name, _ in lower(form).row_states))
         initial = {name: first for form in forms for name, first in form.initial}
-        self.row_states = self.numbers_of([initial[name] for name in self.row_numbers.single])
+        self.row_states = self.numbers_of([initial[name] for name in self.single])
         self.states = [
             [
                 self.begun(w, initial[name], place, shapes.extent(form.shape(name), w.shape[1:], form.batched))
@@ -156,112 +158,49 @@ class TensorUpdates(Update):
             for w, form, place in zip(weights, forms, self.member.rows, strict=True)
         ]
         of_models = (self.first(initial[name])[:: self.width] for name in self.member.models)
-        self.models = [torch.tensor(values, dtype=torch.float64) for values in of_models]
-        self.weights, self.lookahead, self.units = [w[self.start : self.stop] for w in weights], None, 1
-        self.kernel = self.row_numbers
-        self.length = np.full(self.count, sum(w[0].numel() for w in weights), dtype=np.int64)
-        self.scalars = np.zeros((len(self.table), self.row_numbers.columns))
-        try:
-            self.programs = [_compiled(self.member, guards) for guards in self._met()]
-            self._lay_out()
-        except Uncovered as error:
-            self.uncovered, self.compiled = str(error), False
+        device = weights[0].device
+        self.models = [torch.tensor(values, dtype=torch.float64, device=device) for values in of_models]
+        self.weights, self.lookahead = [w[self.start : self.stop] for w in weights], None
+        self.guards: Guards = self.begin(0)
 
-    def _columns(self) -> list[int]:
-        """Of the scalars, the places of the guards."""
-        first = dict(zip(self.row_numbers.forms, self.row_numbers.first, strict=True))
-        return [first[form] + lower(form).passed.index(guard) for form, guard in self.member.guards]
+    @property
+    def kept(self) -> list[Tensor]:
+        """What a step changes, in the order of `MemberUpdate`'s results."""
+        return [*self.weights, *itertools.chain(*self.states), *self.models]
 
-    def _met(self) -> list[Guards]:
-        """The combinations of guards that hold at some step of the run."""
-        held = []
+    def begin(self, step: int) -> Guards:
+        """Take up a step, counted from 0; which guards hold at it."""
+        self.guards = tuple(bool(held[step]) for held in self._held)
+        return self.guards
+
+    @functools.cached_property
+    def _held(self) -> list[np.ndarray]:
+        """For each guard, at which steps of the run it holds."""
+        each = []
         for form, guard in self.member.guards:
             numbers = [np.ones(self.total)] * (1 + len(form.hyperparameters) + len(lower(form).row_states))
             with np.errstate(all="ignore"):  # a guard goes by the step alone
                 passed, _ = scalar_function(form)(np.arange(1.0, self.total + 1), *numbers)
-            held.append(np.broadcast_to(passed[lower(form).passed.index(guard)] > 0.5, self.total))
-        return sorted(set(zip(*(one.tolist() for one in held), strict=True))) if held else [()]
+            each.append(np.broadcast_to(passed[lower(form).passed.index(guard)] > 0.5, self.total))
+        return each
 
-    def _lay_out(self) -> None:
-        """Where each program finds the arguments of each member, and what is copied from its results."""
-        first = self.programs[0]
-        pairs = zip(first.shapes, first.dtypes, strict=True)
-        self.results = [torch.empty([d.at(1) for d in shape], dtype=dtype) for shape, dtype in pairs]
-        self.arena = np.empty(max(1, *(step.room.at(1) for step in self.programs)), dtype=np.uint8)
-        self.status = np.zeros(1, dtype=np.int64)
-        columns = dict(zip(self.row_numbers.forms, self.row_numbers.first, strict=True))
-        numbers = [(row, columns[form] + k) for row, form, k in self.member.numbers]
-        own = [*self.weights, *self.weights, *itertools.chain(*self.states), *self.models]
-        members = np.arange(self.count)[:, None]
-        starts = np.array([t.data_ptr() for t in own]), np.array([t.stride(0) * t.element_size() for t in own])
-        at, size = self.scalars.ctypes.data, self.scalars.shape[1]
-        scalars = np.array([at + 8 * (row * size + column) for row, column in numbers], dtype=np.int64)
-        given = np.concatenate([starts[0] + members * starts[1], scalars + members * (8 * self.width * size)], axis=1)
-        ends = [*(r.data_ptr() for r in self.results), self.status.ctypes.data]
-        self.address = [
-            np.concatenate(
-                [given, np.tile([*ends, *(c.data_ptr() for c in step.constants)], (self.count, 1))], axis=1
-            ).astype(np.int64)
-            for step in self.programs
-        ]
-        targets = [*self.weights, *itertools.chain(*self.states), *self.models]
-        kept = zip(self.results, targets, strict=True)
-        self.copied = np.array([[r.data_ptr(), t.data_ptr(), r.nbytes] for r, t in kept], dtype=np.int64)
-        self._choices()
+    @functools.cached_property
+    def programs(self) -> dict[Guards, Step] | None:
+        """The compiled update of a member, for the guards that hold at some step; None where it cannot be compiled."""
+        met = sorted(set(zip(*(held.tolist() for held in self._held), strict=True))) or [()]
+        try:
+            return {guards: _compiled(self.member, guards) for guards in met}
+        except Uncovered:
+            return None
 
-    def _choices(self) -> None:
-        """Which program belongs to which guards."""
-        met, count = self._met(), len(self.member.guards)
-        of = {sum(held << k for k, held in enumerate(guards)): place for place, guards in enumerate(met)}
-        self.chosen = np.array([of.get(k, 0) for k in range(2**count)], dtype=np.int64)
-        self.asked = np.array([*self._columns(), 0], dtype=np.int64)
-        rows = zip(self.programs, self.address, strict=True)
-        self.called = np.array([[s.function, a.ctypes.data, a.shape[1]] for s, a in rows], dtype=np.int64)
+    def stacked(self, rows: Rows) -> Stacked:
+        if self.weights[0].device.type == "cpu" and self.programs is not None:
+            return _ByProgram(self, rows)
+        return _ByTorch(self, rows)
 
-    def addressed(self, gradients: np.ndarray) -> np.ndarray:
-        """Take gradients at these addresses: of stacks (tensors,), or each member's (count, tensors)."""
-        count = len(self.weights)
-        sizes = np.array([w.stride(0) * w.element_size() for w in self.weights])
-        stride = np.arange(self.start, self.stop)[:, None] * sizes
-        for table in self.address:
-            table[:, count : 2 * count] = gradients + stride if gradients.ndim == 1 else gradients
-        return self.address[0]
-
-    def prepared(
-        self, kernel: Any, address: np.ndarray, loss: np.ndarray, active: np.ndarray, step: int, row_states: np.ndarray
-    ) -> Launch:
-        t = np.full(len(self.table), float(step + 1))
-        rows, job = self._rows(t, loss, active, row_states)
-        held = (self.called, self.chosen, self.arena, active, self.scalars, self.asked, self.copied)
-        at = [a.ctypes.data for a in held]
-        numbers = [*at[:4], self.width, at[4], self.scalars.shape[1], len(self.member.guards), at[5]]
-        work = np.array([*numbers, len(self.copied), at[6]], dtype=np.int64)
-        arrays = (*held, job, t, loss, self.table, row_states)
-        return Launch(_driver(), work, self.length, arrays, rows, t)
-
-    def _rows(
-        self, t: np.ndarray, loss: np.ndarray, active: np.ndarray, row_states: np.ndarray
-    ) -> tuple[Rows, np.ndarray]:
-        """What computes the scalars of this step."""
-        job = addresses(t, loss, self.table, row_states, self.scalars, active)
-        return Rows(self.row_numbers.function.address, job, len(self.table)), job
-
-    def by_torch(self, gradients: Sequence[Tensor], loss: np.ndarray, active: np.ndarray, step: int) -> None:
-        """The update by the torch operations themselves, of all members at once."""
-        self.scheduling.write(self.table, step)
-        training, t = self.per_row(active), np.full(len(self.table), float(step + 1))
-        rows, job = self._rows(t, self.per_row(loss), training, self.row_states)
-        numba_cpu.run([Launch(_driver(), np.zeros(11, dtype=np.int64), self.length[:0], (job, t), rows, t)], threads=1)
-        guards = tuple((self.scalars[0, self._columns()] > 0.5).tolist())
-        columns = dict(zip(self.row_numbers.forms, self.row_numbers.first, strict=True))
-        scalars = torch.from_numpy(self.scalars).reshape(self.count, self.width, -1)
-        numbers = [scalars[:, row, columns[form] + k] for row, form, k in self.member.numbers]
-        kept = [*self.weights, *itertools.chain(*self.states), *self.models]
-        own = [g[self.start : self.stop] for g in gradients]
-        given = [*self.weights, *own, *kept[len(own) :], *numbers]
-        here = torch.from_numpy(active[self.start : self.stop])
-        for old, new in zip(kept, vmap(self.member.function(guards))(*given), strict=True):
-            old.copy_(torch.where(here.reshape(-1, *[1] * (old.dim() - 1)), new, old))
+    def columns(self, names: Sequence[str]) -> list[int]:
+        """The places of these among the states of a row."""
+        return [self.single.index(name) for name in names]
 
     def adopt(self, other: Update, here: np.ndarray, there: np.ndarray) -> None:
         assert isinstance(other, TensorUpdates)
@@ -277,8 +216,133 @@ class TensorUpdates(Update):
             state.copy_(saved[name])
 
 
+class _ByTorch:
+    """By the torch operations themselves, of all members at once."""
+
+    def __init__(self, update: TensorUpdates, rows: Rows) -> None:
+        self.update, self.rows = update, rows
+
+    def run(self, gradients: Sequence[Tensor]) -> None:
+        update, rows, kept = self.update, self.rows, self.update.kept
+        scalars: dict[Any, list[Tensor]] = {}
+        after = list(rows.states.unbind(1))
+        for form in update.forms:
+            at = update.columns([name for name, _ in lower(form).row_states])
+            scalars[form], new = scalars_on_device(form, rows.t, rows.loss, rows.table, rows.states[:, at])
+            for column, value in zip(at, new, strict=True):
+                after[column] = torch.where(rows.active, value, rows.states[:, column])
+        numbers = [scalars[form][k][row :: rows.width] for row, form, k in update.member.numbers]
+        given = [*update.weights, *gradients, *kept[len(gradients) :], *numbers]
+        active = rows.active[:: rows.width]
+        for old, new in zip(kept, vmap(update.member.function(update.guards))(*given), strict=True):
+            old.copy_(torch.where(active.reshape(-1, *[1] * (old.dim() - 1)), new, old))
+        for column, value in zip(rows.states.unbind(1), after, strict=True):
+            column.copy_(value)
+
+    def settle(self) -> None:
+        """Nothing of it goes by addresses."""
+
+
+class _ByProgram:
+    """By the compiled update of each member."""
+
+    def __init__(self, update: TensorUpdates, rows: Rows) -> None:
+        self.call = Calls(update, *(a.numpy() for a in (rows.t, rows.loss, rows.active, rows.table, rows.states)))
+        self.round = Round([self.call.launch], 1)
+
+    def run(self, gradients: Sequence[Tensor]) -> None:
+        self.call.point(gradients)
+        self.round.run()
+
+    def settle(self) -> None:
+        """It runs on no GPU."""
+
+
+class Calls:
+    """The compiled update of members as a launch: where each program finds its arguments, and what is copied from its
+    results.
+
+    Args:
+        t, loss, active: (rows,) as of `numba_cpu.Kernel.launch`, read at each run.
+        table, row_states: (rows, …), likewise.
+    """
+
+    def __init__(
+        self,
+        update: TensorUpdates,
+        t: np.ndarray,
+        loss: np.ndarray,
+        active: np.ndarray,
+        table: np.ndarray,
+        row_states: np.ndarray,
+    ) -> None:
+        assert update.programs is not None
+        self.update, member, programs = update, update.member, list(update.programs.values())
+        numbers = numba_rows.row_numbers(update.forms, update.single)
+        self.scalars = np.zeros((len(table), numbers.columns))
+        self.results = [
+            torch.empty([d.at(1) for d in shape], dtype=dtype)
+            for shape, dtype in zip(programs[0].shapes, programs[0].dtypes, strict=True)
+        ]
+        self.arena = np.empty(max(1, *(step.room.at(1) for step in programs)), dtype=np.uint8)
+        self.status = np.zeros(1, dtype=np.int64)
+        first = dict(zip(numbers.forms, numbers.first, strict=True))
+        given = self._given([(row, first[form] + k) for row, form, k in member.numbers])
+        self.address = [self._with_ends(given, step) for step in programs]
+        held = [(first[form] + lower(form).passed.index(guard)) for form, guard in member.guards]
+        self.asked, self.chosen = np.array([*held, 0], dtype=np.int64), _chosen(list(update.programs), len(held))
+        pairs = zip(programs, self.address, strict=True)
+        called = np.array([[s.function, a.ctypes.data, a.shape[1]] for s, a in pairs], dtype=np.int64)
+        pairs = zip(self.results, update.kept, strict=True)
+        copied = np.array([[r.data_ptr(), old.data_ptr(), r.nbytes] for r, old in pairs], dtype=np.int64)
+        rows = RowsLaunch(
+            numbers.function.address, addresses(t, loss, table, row_states, self.scalars, active), len(table)
+        )
+        at = [a.ctypes.data for a in (called, self.chosen, self.arena, active)]
+        work = [*at, update.width, self.scalars.ctypes.data, numbers.columns, len(held), self.asked.ctypes.data]
+        job = np.array([*work, len(copied), copied.ctypes.data], dtype=np.int64)
+        arrays = (called, copied, active, t, loss, table, row_states, *self.address)
+        length = np.full(update.count, sum(w[0].numel() for w in update.weights), dtype=np.int64)
+        self.launch = Launch(_driver(), job, length, arrays, rows, t)
+
+    def _given(self, numbers: Sequence[tuple[int, int]]) -> np.ndarray:
+        """(members, inputs) addresses; the gradients' are to be filled in."""
+        update, members = self.update, np.arange(self.update.count)[:, None]
+        own = [*update.weights, *update.weights, *update.kept[len(update.weights) :]]
+        starts = np.array([t.data_ptr() for t in own], dtype=np.int64)
+        apart = np.array([t.stride(0) * t.element_size() for t in own], dtype=np.int64)
+        at, size = self.scalars.ctypes.data, self.scalars.shape[1]
+        scalars = np.array([at + 8 * (row * size + column) for row, column in numbers], dtype=np.int64)
+        return np.concatenate([starts + members * apart, scalars + members * (8 * update.width * size)], axis=1)
+
+    def _with_ends(self, given: np.ndarray, step: Step) -> np.ndarray:
+        ends = [*(r.data_ptr() for r in self.results), self.status.ctypes.data]
+        ends += [c.data_ptr() for c in step.constants]
+        return np.concatenate([given, np.tile(np.array(ends, dtype=np.int64), (len(given), 1))], axis=1)
+
+    def point(self, gradients: Sequence[Tensor]) -> None:
+        """The gradients are these stacks, (members, *shape)."""
+        members = np.arange(self.update.count)[:, None]
+        self._point(np.array([g.data_ptr() for g in gradients]) + members * np.array([g[0].nbytes for g in gradients]))
+
+    def point_all(self, gradients: Sequence[Tensor]) -> None:
+        """Every member finds its gradients in these tensors."""
+        self._point(np.array([g.data_ptr() for g in gradients]))
+
+    def _point(self, pointers: np.ndarray) -> None:
+        count = len(self.update.weights)
+        for table in self.address:
+            table[:, count : 2 * count] = pointers
+
+
+def _chosen(met: Sequence[Guards], count: int) -> np.ndarray:
+    """Guards as bits → the program for them."""
+    of = {sum(held << k for k, held in enumerate(guards)): place for place, guards in enumerate(met)}
+    return np.array([of.get(bits, 0) for bits in range(2**count)], dtype=np.int64)
+
+
 def update_of(
-    members: Sequence[OfBlock], start: int, weights: Sequence[Tensor], total: int, parameters: Sequence[str]
+    members: Sequence[Member], start: int, weights: Sequence[Tensor], total: int, parameters: Sequence[str]
 ) -> Update:
     """The update of members of one rule, which are rows of stacked weights from `start` on; see `Update`."""
     rule = members[0].formula
