@@ -17,6 +17,7 @@ from thalweg.population.compiled import Compiled
 from thalweg.study.study import Study, compare
 
 from .cases import WHOLE
+from .devices import on_device
 from .studies import PROGRAM, TINY
 
 # The same cases on every machine, so that a change is judged by itself; `make bench` looks for new ones.
@@ -40,7 +41,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return compare(**TINY, store=tmp_path_factory.mktemp("tiny") / "tiny.db")
 
 
-@pytest.fixture(params=["stacked", "compiled"])
+@pytest.fixture(params=["stacked", "compiled", pytest.param("device", marks=pytest.mark.slow)])
 def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A test's `Batched` is, in turn, each way in which members are trained together."""
     made: list[Compiled] = []
@@ -54,6 +55,8 @@ def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         for name, module in list(sys.modules.items()):
             if name.startswith("tests.") and hasattr(module, "Batched"):
                 monkeypatch.setattr(module, "Batched", Watched)
+    if request.param == "device":
+        on_device(monkeypatch)
     yield
     if request.node.get_closest_marker("uncovered") is None:
         assert [one.uncovered for one in made if one.uncovered] == []

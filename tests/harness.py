@@ -24,6 +24,8 @@ from thalweg.kernels.formats import UPDATE_ONLY, Formats
 from thalweg.kernels.lower import lower
 
 STEPS = 50
+# The rules that update every weight by itself, which every kernel takes.
+ELEMENTWISE = [name for name, rule in formulas.FORMULAS.items() if rule.equations.elementwise]
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ FORMS = [
     "radam(weight_decay=0.1,decoupled_weight_decay=True)",
 ]
 CASES = [
-    *(in_torch(name) for name, f in formulas.FORMULAS.items() if f.drop_ins and f.drop_ins[0].in_torch),
+    *(in_torch(name) for name in ELEMENTWISE if (of := formulas.get(name).drop_ins) and of[0].in_torch),
     *map(in_torch, FORMS),
     *(Case(text, paper=paper) for text, paper in PAPERS.items()),
 ]

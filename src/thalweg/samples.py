@@ -63,6 +63,10 @@ class Samples(NamedTuple):
     def map(self, change: Callable[[Tensor], Tensor]) -> Samples:
         return Samples(*pytree.tree_map(change, tuple(self)))
 
+    def to(self, device: torch.device) -> Samples:
+        """The same samples on a device."""
+        return self if all(t.device == device for t in self.leaves) else self.map(lambda t: t.to(device))
+
     @property
     def plain_targets(self) -> Tree:
         """The targets, without weights."""

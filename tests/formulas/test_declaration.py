@@ -189,8 +189,8 @@ REFUSED: list[tuple[Callable[..., Any], str]] = [
     (
         derivative,
         (
-            "the step uses Derivative(f(w), w), which is not elementwise arithmetic; a formula may use "
-            "+ − * / ** and abs, cos, "
+            "the step uses Derivative(f(w), w), which is not arithmetic that a formula knows; it may use "
+            "+ − * / ** @ and abs, cos, "
         ),
     ),
     (if_on_a_symbol, "use where(condition, a, b) in place of if"),
@@ -219,7 +219,7 @@ REFUSED: list[tuple[Callable[..., Any], str]] = [
         python_error,
         (
             "formula python_error cannot be run on symbols ('Symbol' object has no attribute 'data'): "
-            "a formula may use + − * / **, comparisons and abs, cos, "
+            "a formula may use + − * / ** @, comparisons and abs, cos, "
         ),
     ),
     (at_uses_gradient, "at uses g, the gradient that is taken there; use the states."),

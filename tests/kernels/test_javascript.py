@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import thalweg as tw
-from tests.harness import CASES, STEPS, losses_of, our_path, start_and_gradients
+from tests.harness import CASES, ELEMENTWISE, STEPS, losses_of, our_path, start_and_gradients
 from tests.javascript import run
 from tests.kernels.test_lower import EXPRESSIONS, A, G, W
 from thalweg.formulas import FORMULAS, Formula
@@ -18,7 +18,7 @@ from thalweg.formulas.vocabulary import log, maximum
 from thalweg.kernels import javascript, torch_ref
 from thalweg.kernels.lower import lower
 
-RULES = {**FORMULAS, **{case.text: case.formula for case in CASES}}
+RULES = {**{name: FORMULAS[name] for name in ELEMENTWISE}, **{case.text: case.formula for case in CASES}}
 _WALK = """
 const ends = {};
 for (const [name, step] of Object.entries(rules)) {

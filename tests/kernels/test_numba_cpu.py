@@ -14,11 +14,11 @@ import pytest
 import torch
 
 import thalweg as tw
-from tests.harness import kernel_step, machine_code, numba_update
-from thalweg.formulas import Formula, get, names
+from tests.harness import ELEMENTWISE, kernel_step, machine_code, numba_update
+from thalweg.formulas import Formula, get
 from thalweg.kernels import generated, numba_cpu, threads, torch_ref
 
-every_formula = pytest.mark.parametrize("name", names())
+every_formula = pytest.mark.parametrize("name", ELEMENTWISE)
 Parts = tuple[list[torch.Tensor], list[torch.Tensor], list[list[torch.Tensor]]]
 
 

@@ -53,8 +53,14 @@ MORE: dict[str, list[dict[str, Any]]] = {
     "Rprop": [{"lr": 0.1, "etas": (0.4, 1.3), "step_sizes": (1e-3, 0.2), "maximize": True}],
 }
 DROP_INS = [(formula.name, drop_in) for formula in FORMULAS.values() for drop_in in formula.drop_ins]
-OPTIONS = {d.name: [{}, *MORE.get(d.name, [])] for _, d in DROP_INS if d.in_torch}
-OWN = {d.name: name for name, d in DROP_INS if not d.in_torch}
+BEYOND = [d.name for name, d in DROP_INS if not FORMULAS[name].equations.elementwise]  # they look at whole tensors
+OPTIONS = {d.name: [{}, *MORE.get(d.name, [])] for _, d in DROP_INS if d.in_torch and d.name not in BEYOND}
+OWN = {d.name: name for name, d in DROP_INS if not d.in_torch and d.name not in BEYOND}
+OWN_BEYOND = {d.name: name for name, d in DROP_INS if not d.in_torch and d.name in BEYOND}
+ADAFACTOR: list[dict[str, Any]] = [
+    {},
+    {"lr": 0.1, "beta2_decay": -0.6, "eps": (1e-6, 1e-2), "d": 2.0, "weight_decay": 0.1, "maximize": True},
+]
 EACH = [(name, options) for name, several in OPTIONS.items() for options in several]
 
 generator = torch.Generator().manual_seed(5)

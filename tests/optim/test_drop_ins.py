@@ -18,10 +18,12 @@ from thalweg.errors import UsageError
 from thalweg.kernels import torch_ref
 
 from ..cases import mostly_slow
-from .models import EACH, OPTIONS, OWN, close, network, train, weights
+from .models import ADAFACTOR, EACH, OPTIONS, OWN, OWN_BEYOND, close, network, train, weights
 
-each = pytest.mark.parametrize(("name", "options"), EACH, ids=str)
-torchs = pytest.mark.parametrize("name", OPTIONS)
+EVERY_TORCH = {**OPTIONS, "Adafactor": ADAFACTOR}  # Muon, which takes matrices alone, has a file of its own
+EVERY = [*EVERY_TORCH, *OWN, *OWN_BEYOND]
+each = pytest.mark.parametrize(("name", "options"), [*EACH, *(("Adafactor", o) for o in ADAFACTOR)], ids=str)
+torchs = pytest.mark.parametrize("name", EVERY_TORCH)
 
 
 def both(name: str) -> tuple[Any, Any]:
@@ -58,7 +60,7 @@ def test_a_state_dict_goes_on_in_the_other(name: str, options: dict[str, Any], o
 
 @torchs
 def test_states_have_torchs_names_shapes_and_dtypes(name: str) -> None:
-    for options in OPTIONS[name]:
+    for options in EVERY_TORCH[name]:
         states = []
         for kind in both(name):
             model = network(torch.float32)
@@ -93,7 +95,15 @@ def test_arguments_are_torchs(name: str) -> None:
         {"momentum": -0.5},
         {"etas": (1.5, 1.2)},
         {"lr": torch.ones(2)},
+        {"eps": (-1.0, 1e-3)},
+        {"eps": (None, -1.0)},
+        {"d": 0.5},
+        {"beta2_decay": 0.1},
     ):
+        if name == "Adafactor" and isinstance(wrong.get("eps"), float):
+            continue  # of which it has two
+        if isinstance(wrong.get("eps"), tuple) and name != "Adafactor":
+            continue
         if wrong.keys() <= {p.name for p in theirs}:
             with pytest.raises(ValueError) as torch_says:
                 both(name)[1](network().parameters(), **wrong)
@@ -136,7 +146,7 @@ def test_classes_that_torch_has_not_follow_their_formula(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*OPTIONS, *OWN])
+@pytest.mark.parametrize("name", EVERY)
 def test_half_precision_is_computed_in_single_and_rounded_once(name: str) -> None:
     rounded, single = (nn.Parameter(torch.linspace(-2, 2, 9).to(d)) for d in (torch.bfloat16, torch.float32))
     for w in (rounded, single):
@@ -159,7 +169,7 @@ def test_half_precision_state_dicts_keep_their_dtype(name: str, options: dict[st
         assert {v.dtype for n, v in state.items() if n not in ("mu_product", "eta")} <= {torch.float32}
 
 
-@pytest.mark.parametrize("name", [*OPTIONS, *OWN])
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("way", mostly_slow(["deepcopy", "pickle", "torch.save"], "torch.save"))
 def test_copies_go_on_alike(name: str, way: str) -> None:
     def copied(thing: Any) -> Any:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import thalweg as tw
+from tests.harness import ELEMENTWISE
 from thalweg.errors import UsageError
 from thalweg.formulas import get, names
 from thalweg.optim import FormulaOptimizer, parameter, states
@@ -48,7 +49,7 @@ def values(optimizer: FormulaOptimizer) -> list[torch.Tensor]:
 FEW = ("sgd", "adam", "lion")
 
 
-@pytest.mark.parametrize("name", mostly_slow(share(names(), *FEW, of=2), *FEW))
+@pytest.mark.parametrize("name", mostly_slow(share(ELEMENTWISE, *FEW, of=2), *FEW))
 @small
 @pytest.mark.parametrize("dtype", mostly_slow([torch.float32, torch.float64, torch.bfloat16], torch.bfloat16), ids=str)
 def test_the_kernel_does_what_the_reference_does(

@@ -12,7 +12,7 @@ import thalweg as tw
 from thalweg.errors import UsageError
 
 from ..cases import mostly_slow
-from .models import OPTIONS, OWN, close, network, train, weights
+from .models import OPTIONS, OWN, OWN_BEYOND, close, network, train, weights
 
 WHOLE: list[dict[str, Any]] = [
     {"max_norm": 0.1},
@@ -91,7 +91,7 @@ def test_whole_step_equals_separate_calls(name: str, options: dict[str, Any]) ->
 
 @pytest.mark.slow
 @whole
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", [*OWN, *OWN_BEYOND])
 def test_whole_step_of_the_others_equals_separate_calls(name: str, options: dict[str, Any]) -> None:
     a, b = parameters(torch.float64), parameters(torch.float64)
     kind = getattr(tw.optim, name)

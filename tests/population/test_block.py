@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import thalweg as tw
 from thalweg import formulas, regularizers, schedules
 from thalweg.errors import TrainingError
 from thalweg.losses import CrossEntropy
@@ -35,6 +36,8 @@ TORCH = {
     "rmsprop": lambda p, lr: torch.optim.RMSprop(p, lr=lr),
     "adam": lambda p, lr: torch.optim.Adam(p, lr=lr),
     "adamw": lambda p, lr: torch.optim.AdamW(p, lr=lr),
+    "adafactor": lambda p, lr: torch.optim.Adafactor(p, lr=lr),
+    **{name: lambda p, lr, name=name: tw.optim.from_formula(name)(p, lr=lr) for name in ("lamb", "muon")},
 }
 RATES = {
     "sgd": 0.1,
@@ -45,6 +48,9 @@ RATES = {
     "rmsprop": 0.003,
     "adam": 0.01,
     "adamw": 0.01,
+    "adafactor": 0.02,
+    "lamb": 0.02,
+    "muon": 0.05,
 }
 
 
@@ -173,7 +179,8 @@ def test_a_diverging_member_alters_no_bit_of_the_others(name: str, rate: float) 
     calm_curves = epochs_of(calm)
     bad = next(k for k, m in enumerate(members) if m.formula.name == name)
     wild = list(members)
-    wild[bad] = Member(members[bad].formula, {"lr": rate}, members[bad].schedules, 0)
+    # Adafactor's step is a share of the weights' size, whatever the rate; its decay is not
+    wild[bad] = Member(members[bad].formula, {"lr": rate, "weight_decay": 1.0}, members[bad].schedules, 0)
     stormy = Block(task, wild, EPOCHS)
     stormy_curves = epochs_of(stormy)
     others = np.arange(len(members)) != bad

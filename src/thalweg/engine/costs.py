@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from ..formulas import Formula
 from ..formulas.opaque import Opaque
-from ..kernels import numba_cpu
-from ..kernels.lower import lower
+from ..kernels.stacks import Rows
+from ..population.member import Member
 from ..population.sizing import CACHE
+from ..population.tensor_updates import update_of
 from ..store.file import ENDED, BlockRow
 from ..verdict.verdict import chosen_settings, seconds_per_step
-from .programs import Program, Programs, dtype_of
+from .programs import Program, Programs
 
 ROWS = 16  # members whose update is timed at once
 
@@ -32,11 +34,11 @@ def measure_costs(programs: Programs, rows: Sequence[BlockRow], members: pd.Data
         rows: the blocks of the search.
         members: the table of all runs.
     """
-    plan, dtype = programs.plan, dtype_of(programs.problem)
+    plan = programs.plan
     chosen = {str(o): s for o, (s, _) in chosen_settings(plan, members).items()}
     rules = {o: plan.formula(s) for o, s in chosen.items()}
     kernels = {o: rule for o, rule in rules.items() if not isinstance(rule, Opaque)}
-    update = {o: _update_seconds(rule, programs.problem.weights, dtype) for o, rule in kernels.items()}
+    update = {o: _update_seconds(rule, programs.structure(chosen[o])) for o, rule in kernels.items()}
     usual = float(np.mean(list(update.values()))) if update else 0.0
     shares: dict[tuple[Any, ...], float] = {}
     # Those with kernels first: the share of a program is theirs to say, and what is left of a step the optimizer's own.
@@ -62,21 +64,15 @@ def _by_program(programs: Programs, rows: Sequence[BlockRow]) -> dict[Program, l
     return groups
 
 
-def _update_seconds(formula: Formula, weights: int, dtype: torch.dtype) -> float:
+def _update_seconds(formula: Formula, structure: nn.Module) -> float:
     """The median time of one member's update, among a few that share a launch as in a block."""
-    program = lower(formula.equations)
-    each = weights * (2 + len(program.states)) * dtype.itemsize
+    parameters = {name: p for name, p in structure.named_parameters() if p.requires_grad}
+    each = sum(p.nbytes for p in parameters.values()) * (2 + len(formula.states))
     rows = max(1, min(ROWS, CACHE // each))  # so that a large model takes less memory here than in training
-    tensors = [torch.zeros(rows, weights, dtype=dtype) for _ in range(2 + len(program.states))]
-    w, g, *states = tensors
-    address, length = numba_cpu.segment_table(list(w), list(g), [[s[k] for s in states] for k in range(rows)])
-    row = np.arange(rows, dtype=np.int64)
-    table = np.tile([formula.hyperparameters[n] for n in formula.equations.hyperparameters], (rows, 1))
-    ones, values = np.ones(rows), np.ones((rows, len(program.row_states)))
-    kernel = numba_cpu.compiled(formula.equations, dtype)
-
-    def update() -> None:
-        launch = kernel.launch(address, length, row, ones > 0, ones, ones, table, row_states=values)
-        numba_cpu.run([launch], threads=1)
-
-    return float(np.median(timeit.repeat(update, repeat=9, number=1))) / rows
+    weights, gradients = ([p.new_ones(rows, *p.shape) for p in parameters.values()] for _ in range(2))
+    part = update_of([Member(formula)] * rows, 0, weights, total=1, parameters=list(parameters))
+    ones, active = np.ones((2, rows)), np.ones(rows, dtype=bool)
+    t, loss, mask, table, states = map(torch.from_numpy, (*ones, active, part.table, part.row_states))
+    launch = part.stacked(Rows(t, loss, mask, table, states, part.place, part.width))
+    with torch.no_grad():
+        return float(np.median(timeit.repeat(lambda: launch.run(gradients), repeat=9, number=1))) / rows

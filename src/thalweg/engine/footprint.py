@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from ..formulas import Formula
 from ..formulas.opaque import Opaque
+from ..formulas.shapes import extent
 from ..kernels.lower import lower
 from ..plan.factors import Setting
 from ..population.block import EVALUATION_BATCH, Task, at_once
@@ -66,7 +68,8 @@ def footprint(
     weights = sum(p.nbytes for p in model.parameters() if p.requires_grad)
     task.batched.find_moving_buffers(task.sample)
     moving = sum(b.nbytes for name, b in model.named_buffers() if name in task.batched.moving)
-    states = sum(weights * _states(plan.formula(s)) for s in settings)
+    shapes = [(tuple(p.shape), p.itemsize) for p in model.parameters() if p.requires_grad]
+    states = sum(_states(plan.formula(s), shapes) for s in settings)
     copies = _copies(programs, settings[0]) * members * (weights + moving)
     batch, samples = _batch(programs, settings[0])
     compiled = _compiled(task) is not None
@@ -100,9 +103,16 @@ def at_work(programs: Programs, blocks: Sequence[Cut], step_seconds: float = 0.0
     return heapq.nlargest(workers(programs, blocks), every, key=lambda one: one.total)
 
 
-def _states(rule: Formula) -> int:
-    """Values that a rule remembers for each weight."""
-    return len(rule.states if isinstance(rule, Opaque) else lower(rule.equations).states)
+def _states(rule: Formula, tensors: Sequence[tuple[tuple[int, ...], int]]) -> int:
+    """Bytes that a rule remembers of tensors of these shapes and bytes per value."""
+    if isinstance(rule, Opaque):
+        return sum(len(rule.states) * math.prod(shape) * size for shape, size in tensors)
+    forms = [(rule.of_shape(shape).equations, shape, size) for shape, size in tensors]
+    return sum(
+        math.prod(extent(form.shape(name), shape, form.batched)) * size
+        for form, shape, size in forms
+        for name, _ in lower(form).states
+    )
 
 
 def _copies(programs: Programs, setting: Setting) -> int:

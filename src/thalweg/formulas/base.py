@@ -14,13 +14,17 @@ A parameter's place in the signature says what it is:
 A hyperparameter whose default is None is absent until it is given a number; a rule may test
 ``if dampening is not None`` and so have one term, or one state, less.
 
-Read next: `equations.py` (how the function is run and checked), then `kernels/lower.py`.
+A value may be one of a whole tensor, a row, a matrix or the model (`operations.py`, `shapes.py`), and a rule may have
+another form for tensors of another shape: ``by_shape`` says which options a tensor's shape chooses.
+
+Read next: `reading.py` (how the function is run and checked), then `kernels/lower.py`.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,11 +32,16 @@ from .. import calls
 from ..errors import FormulaError, unknown
 from ..typeset import Typeset
 from .drop_in import DropIn
-from .equations import RESERVED, Equations, Option, Update, number, option, read, signature, symbol
+from .equations import RESERVED, Equations, Option, Update, number, option, symbol
 from .latex import latex
 from .meanings import SHARED, Meaning
+from .reading import read, signature
+from .shapes import NAMED, Shape
 
 __all__ = ["RESERVED", "Equations", "Formula", "Update", "formula", "symbol"]
+
+
+ByShape = Callable[[Mapping[str, Option], Sequence[int]], Mapping[str, Option]]
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,8 @@ class Formula(Typeset):
         departs: in what the default form differs from the source; empty where it does not.
         meanings: of hyperparameters and options, name → words and range, where they are known.
         drop_ins: the classes of `tw.optim` that mean it, the usual one first.
+        batched: whether a tensor of more than two axes is a batch of matrices; an option of that name says so too.
+        by_shape: (options, shape of a tensor) → the options that it changes there.
     """
 
     name: str
@@ -73,6 +84,9 @@ class Formula(Typeset):
     doc: str = field(default="", repr=False, compare=False)
     function: Callable[..., Update] | None = field(default=None, repr=False, compare=False)
     initial: Mapping[str, float | str] = field(default_factory=dict, repr=False, compare=False)
+    shapes: Mapping[str, Shape] = field(default_factory=dict, repr=False, compare=False)
+    batched: bool = field(default=False, repr=False, compare=False)
+    by_shape: ByShape | None = field(default=None, repr=False, compare=False)
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -104,10 +118,8 @@ class Formula(Typeset):
             else:
                 values[name] = option(self.name, name, value, self.options[name])
         numbers = {name: v for name, v in values.items() if isinstance(v, float)}
-        options = {name: v for name, v in values.items() if v is None or isinstance(v, bool | str)}
-        equations = self.equations
-        if options != self.options:
-            equations = read(self.function, self.name, numbers, options, self.initial)
+        options = {name: v for name, v in values.items() if not isinstance(v, float)}
+        equations = self.equations if options == self.options else self._read(numbers, options)
         return replace(
             self,
             equations=equations,
@@ -115,6 +127,40 @@ class Formula(Typeset):
             options=options,
             changed=tuple(sorted({**dict(self.changed), **changes}.items())),
         )
+
+    def _read(self, numbers: Mapping[str, float], options: Mapping[str, Option]) -> Equations:
+        assert self.function is not None
+        batched = bool(options.get("batched", self.batched))
+        return read(self.function, self.name, numbers, options, self.initial, self.shapes, batched)
+
+    @property
+    def forms(self) -> Any:
+        """What tells the rule's kernels from others': its equations, with the options that choose others by shape."""
+        return self.equations if self.by_shape is None else (self.equations, tuple(self.options.items()))
+
+    def of_shape(self, shape: Sequence[int]) -> Formula:
+        """The form of the rule for a tensor of this shape; most rules have one for all.
+
+        >>> import thalweg as tw
+        >>> tw.formulas.get("adafactor").of_shape((7,)).states
+        ('v',)
+        """
+        if self.by_shape is None:
+            return self
+        changes = self.by_shape(self.options, tuple(shape))
+        options = {**self.options, **changes}
+        return self if options == self.options else self._form(tuple(options.items()))
+
+    @functools.cached_property
+    def _form(self) -> Callable[[tuple[tuple[str, Option], ...]], Formula]:
+        """The same rule by its options; each form is read once."""
+
+        @functools.cache
+        def form(options: tuple[tuple[str, Option], ...]) -> Formula:
+            chosen = dict(options)
+            return replace(self, equations=self._read(self.hyperparameters, chosen), options=chosen)
+
+        return form
 
     def latex(self) -> str:
         """The equations as LaTeX, one aligned row per state and one for the weight.
@@ -146,6 +192,9 @@ def formula(
     departs: str = "",
     meanings: Mapping[str, Meaning] | None = None,
     drop_ins: tuple[DropIn, ...] = (),
+    shapes: Mapping[str, str] | None = None,
+    batched: bool = False,
+    by_shape: ByShape | None = None,
 ) -> Any:
     """Declare an update rule from a function that returns `Update`.
 
@@ -153,17 +202,19 @@ def formula(
     (weight), ``t`` (step counted from 1) and ``loss``; every other parameter without a default is a
     state; keyword-only parameters are hyperparameters (numbers) or options (booleans and strings).
     Inside, ``sqrt``, ``where``, ``sign``, ``abs``, ``maximum``, ``minimum``, ``exp``, ``log`` and the
-    rest of `thalweg.formulas.vocabulary` mean their symbolic forms without an import.
+    rest of `thalweg.formulas.vocabulary` and `thalweg.formulas.operations` mean their symbolic forms without an import.
 
     Args:
         name: the function's name unless given.
         source, year, parents: where the rule comes from.
-        initial: state → its first value, a number or the name of a hyperparameter; 0 unless given.
-        direction, rate, idea, departs, drop_ins: see `Formula`.
+        initial: state → its first value, a number, the name of a hyperparameter, or "w" for the weight; 0 unless given.
+        shapes: state → "weight", "row", "column", "left" (rows × rows), "right" (columns × columns), "tensor" (one
+            number for each) or "model", where the value that it takes does not say so.
+        direction, rate, idea, departs, drop_ins, batched, by_shape: see `Formula`.
         meanings: of the hyperparameters and options that have another than in `meanings.SHARED`.
 
     Raises:
-        FormulaError: at declaration, if the function is not an elementwise update rule.
+        FormulaError: at declaration, if the function is not an update rule, or shapes do not fit.
 
     >>> import thalweg as tw
     >>> @tw.formula(source="Bernstein et al. 2018", year=2018, parents=("sgd",))
@@ -176,10 +227,11 @@ def formula(
     def declare(function: Callable[..., Update]) -> Formula:
         rule, first = name or function.__name__, dict(initial or {})
         hyperparameters, options = signature(function, rule)
-        words = {**SHARED, **(meanings or {})}
+        words, kept = {**SHARED, **(meanings or {})}, _shapes(rule, shapes or {})
+        of_batches = bool(options.get("batched", batched))
         return Formula(
             name=rule,
-            equations=read(function, rule, hyperparameters, options, first),
+            equations=read(function, rule, hyperparameters, options, first, kept, of_batches),
             hyperparameters=hyperparameters,
             options=options,
             source=source,
@@ -194,6 +246,16 @@ def formula(
             doc=inspect.getdoc(function) or "",
             function=function,
             initial=first,
+            shapes=kept,
+            batched=batched,
+            by_shape=by_shape,
         )
 
     return declare if function is None else declare(function)
+
+
+def _shapes(rule: str, declared: Mapping[str, str]) -> dict[str, Shape]:
+    for state, word in declared.items():
+        if word not in NAMED:
+            raise FormulaError(f"formula {rule}: state {state}: {unknown('shape', word, NAMED)}")
+    return {state: NAMED[word] for state, word in declared.items()}

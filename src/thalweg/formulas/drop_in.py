@@ -19,7 +19,10 @@ TUPLES = {
     "nus": ("nu1", "nu2"),
     "etas": ("eta_minus", "eta_plus"),
     "step_sizes": ("size_min", "size_max"),
+    "ns_coefficients": ("ns_a", "ns_b", "ns_c"),
+    "eps": ("eps1", "eps2"),
 }
+SCALES = ("original", "match_rms_adamw")  # of Muon's steps
 MEANS = {"m": "exp_avg", "v": "exp_avg_sq"}  # what most rules call Adam's averages
 
 
@@ -30,7 +33,7 @@ class Form(Protocol):
     def hyperparameters(self) -> Mapping[str, float]: ...
 
     @property
-    def options(self) -> Mapping[str, bool | str | None]: ...
+    def options(self) -> Mapping[str, bool | str | int | None]: ...
 
 
 @dataclass(frozen=True)
@@ -40,18 +43,24 @@ class DropIn:
     Attributes:
         name: of the class.
         states: the formula's state → its name in a state_dict, where that is another.
-        options: those of the formula that are arguments of the class; 0 or False there is off.
+        options: those of the formula that are arguments of the class; 0 or None there is as the formula has it.
+        on: of these, those that are on unless the class is told otherwise.
         chosen_by: the arguments that, all set, make the class mean this formula and no other of the same class.
         in_torch: whether torch.optim has the class, whose arguments and path are then the same.
         keeps_step: whether a state_dict has the step; torch's SGD keeps none.
+        matrices: whether the class takes tensors of two axes only.
+        without: hyperparameters of the formula that the class has no argument for.
     """
 
     name: str
     states: Mapping[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
+    on: tuple[str, ...] = ()
     chosen_by: tuple[str, ...] = ()
     in_torch: bool = True
     keeps_step: bool = True
+    matrices: bool = False
+    without: tuple[str, ...] = ()
 
     def means(self, formula: Form, usual: Form) -> bool:
         """Whether the class can be this form of the usual formula."""
@@ -62,10 +71,12 @@ class DropIn:
     def arguments(self, formula: Form, **changed: float) -> dict[str, Any]:
         """The keyword arguments with which the class is this formula."""
         values: dict[str, Any] = {**formula.hyperparameters, **changed}
-        values |= {name: value for name in self.options if (value := formula.options.get(name))}
+        values = {name: value for name, value in values.items() if name not in self.without}
+        values |= {name: value for name in self.options if (value := formula.options.get(name)) or name in self.on}
         for whole, parts in TUPLES.items():
-            if parts[0] in values:
-                together = tuple(values.pop(part) for part in parts if part in values)
+            present = [k for k, part in enumerate(parts) if part in values]
+            if present:  # what is absent before one that is given is None
+                together = tuple(values.pop(part, None) for part in parts[: present[-1] + 1])
                 values = {"lr": values.pop("lr"), whole: together, **values}
         return {**values, **{name: True for name in self.chosen_by if name not in values}}
 
@@ -75,8 +86,8 @@ def check(group: Mapping[str, Any], *, grouped: bool) -> None:
     for name, value in group.items():
         if name != "params" and hasattr(value, "numel") and value.numel() != 1:  # a tensor; nothing here needs torch
             raise UsageError(f"Tensor {name} must be 1-element, not of shape {tuple(value.shape)}.")
-        if name in (_FROM_ZERO if grouped else ("lr",)) and not value >= 0.0:
-            raise UsageError(f"Invalid {_FROM_ZERO[name]}: {value}; it must be at least 0.")
+        if name in (_FROM_ZERO if grouped else ("lr",)) and not (_is_pair(value) or value >= 0.0):
+            raise UsageError(_below_zero(name, value, group))
         if not grouped:
             continue
         for place, beta in enumerate(value if name == "betas" else ()):
@@ -86,11 +97,39 @@ def check(group: Mapping[str, Any], *, grouped: bool) -> None:
             raise UsageError(f"Invalid rho value: {value}; it must be in [0, 1].")
         if name == "etas" and not 0.0 < value[0] < 1.0 < value[1]:
             raise UsageError(f"Invalid eta values: {value[0]}, {value[1]}; one below 1 and one above.")
-    if group.get("nesterov") and (group["momentum"] <= 0 or group["dampening"] != 0):
+    if "beta2_decay" in group and grouped:
+        _check_adafactor(group)
+    if group.get("adjust_lr_fn") not in (None, *SCALES):
+        raise UsageError(
+            f"Adjust learning rate function {group['adjust_lr_fn']} is not supported; give {' or '.join(SCALES)}."
+        )
+    if group.get("nesterov") and "dampening" in group and (group["momentum"] <= 0 or group["dampening"] != 0):
         raise UsageError("Nesterov momentum requires a momentum and zero dampening.")
     for name in ("capturable", "differentiable"):
         if group.get(name):
             raise UsageError(f"{name}=True is not available: leave it out, or use torch.optim's own class.")
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple | list)
+
+
+def _below_zero(name: str, value: Any, group: Mapping[str, Any]) -> str:
+    """In the words that the class of torch.optim with such arguments has."""
+    if "beta2_decay" in group or "ns_steps" in group:
+        words = {"lr": "Learning rate", "weight_decay": "weight decay" if "ns_steps" in group else name}
+        return f"{words.get(name, name)} should be >= 0 but is: {value}."
+    return f"Invalid {_FROM_ZERO[name]}: {value}; it must be at least 0."
+
+
+def _check_adafactor(group: Mapping[str, Any]) -> None:
+    if not group["beta2_decay"] <= 0.0:
+        raise UsageError(f"beta2_decay should be <= 0 but is: {group['beta2_decay']}.")
+    for place, eps in enumerate(group["eps"], 1):
+        if eps is not None and not eps >= 0.0:
+            raise UsageError(f"epsilon{place} should be >= 0 but is: {eps}.")
+    if not group["d"] >= 1.0:
+        raise UsageError(f"Clipping threshold d should be >= 1 but is: {group['d']}.")
 
 
 _FROM_ZERO = {

@@ -12,9 +12,11 @@ from typing import Any
 
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
+from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
 from .equations import Equations, symbol
+from .operations import OperationBase, matmul, total
 from .rewriting import in_order, in_terms_of_states, replace_part
 
 _NAMES = {"dampening": r"\tau", "eps": r"\epsilon", "lr": r"\eta", "momentum": r"\mu", "weight_decay": r"\lambda"}
@@ -37,6 +39,11 @@ def latex(equations: Equations) -> str:
     if equations.at is not None:
         lines.insert(0, rf"g_t &= \nabla f\left({printer.doprint(_w)}{printer.continued(equations.at)}\right)")
     lines.append(f"w_t &= {printer.doprint(_w)}{printer.continued(step)}")
+    if equations.shown is not None:  # of the weights and states after the step
+        after = {_w: sp.Symbol("new w", real=True), **{symbol(name): state for name, state in new.items()}}
+        printer.name(after[_w], "w_t")
+        shown = printer.continued(equations.shown.xreplace(after))
+        lines.append(rf"w_t^{{\mathrm{{shown}}}} &= w_t{shown}")
     return "\n".join([r"\begin{aligned}", " \\\\\n".join(lines), r"\end{aligned}"])
 
 
@@ -51,6 +58,7 @@ def plain(equations: Equations) -> list[str]:
     """
     rows, new, hats = _rows(equations)
     words = {_g: "g[t]", _w: "w[t−1]", symbol("loss"): "loss[t]", _DECAYED: "decayed g[t]"}
+    words |= {part: f"{letter}[t]" for letter, part in PARTS.items()}
     for name in equations.state_names:
         words |= {symbol(name): f"{name}[t−1]", new[name]: f"{name}[t]", hats[new[name]]: f"{name}̂[t]"}
     names = {key: sp.Symbol(word) for key, word in words.items()}
@@ -64,7 +72,16 @@ def plain(equations: Equations) -> list[str]:
     if equations.at is not None:
         lines.insert(0, f"g[t] = ∇f({text(_w + equations.at)})")
     moved = text(step)
-    return [*lines, f"w[t] = w[t−1] {f'− {moved[1:]}' if moved.startswith('−') else f'+ {moved}'}"]
+    lines.append(f"w[t] = w[t−1] {_added(moved)}")
+    if equations.shown is not None:
+        names[_w] = sp.Symbol("w[t]")
+        names |= {symbol(name): sp.Symbol(f"{name}[t]") for name in equations.state_names}
+        lines.append(f"shown w[t] = w[t] {_added(text(equations.shown))}")
+    return lines
+
+
+def _added(text: str) -> str:
+    return f"− {text[1:]}" if text.startswith("−") else f"+ {text}"
 
 
 def _rows(equations: Equations) -> tuple[Rows, dict[str, sp.Symbol], dict[sp.Symbol, sp.Symbol]]:
@@ -74,7 +91,40 @@ def _rows(equations: Equations) -> tuple[Rows, dict[str, sp.Symbol], dict[sp.Sym
     rows = {name: value.doit() for name, value in in_order(list(zip(new.values(), states, strict=True)))}
     rows[_w] = step.doit()
     hats = {state: sp.Symbol(f"hat {state}", real=True) for state in new.values()}
-    return _with_hats(_with_decay(rows, equations), hats), new, hats
+    rows = _with_hats(_with_decay(rows, equations), hats)
+    return rows if equations.elementwise else _with_parts(rows, equations), new, hats
+
+
+def _with_parts(rows: Rows, equations: Equations) -> Rows:
+    """What occurs more than once gets a letter, and a row before it is needed."""
+    parts, values = sp.cse(list(rows.values()), symbols=sp.numbered_symbols("part", real=True), order="none")
+    small = {name: value for name, value in parts if sp.count_ops(value) < FEW_OPERATIONS}
+    taken = {*equations.state_names, *equations.hyperparameters}
+    letters = dict(
+        zip((n for n, _ in parts if n not in small), (p for n, p in PARTS.items() if n not in taken), strict=False)
+    )
+    parts = [(letters.get(name, name), value.xreplace(letters)) for name, value in parts]
+    small, values = {n: v.xreplace(letters) for n, v in small.items()}, [value.xreplace(letters) for value in values]
+    waiting, named = {name: _whole(value, small) for name, value in parts if name not in small}, {}
+    for row, value in zip(rows, values, strict=True):
+        text = _whole(value, small)
+        for name in _needed(text, waiting):
+            named[name] = waiting.pop(name)
+        named[row] = text
+    return named
+
+
+def _needed(value: Any, parts: Mapping[sp.Symbol, Any]) -> list[sp.Symbol]:
+    """The parts that a value is made of, each behind those that it is made of itself."""
+    first = [name for name in parts if name in value.free_symbols]
+    return list(dict.fromkeys(one for name in first for one in (*_needed(parts[name], parts), name)))
+
+
+def _whole(value: Any, parts: Mapping[sp.Symbol, Any]) -> Any:
+    """The value with these parts in their places again."""
+    while value.free_symbols & parts.keys():
+        value = value.xreplace(parts)
+    return value
 
 
 def _letters(
@@ -82,6 +132,7 @@ def _letters(
 ) -> dict[sp.Symbol, str]:
     """Every symbol's LaTeX."""
     letters = {_g: "g_t", _t: "t", _w: "w_{t-1}", symbol("loss"): r"\mathcal{L}_t", _DECAYED: r"\tilde{g}_t"}
+    letters |= {part: f"{letter}_t" for letter, part in PARTS.items()}
     letters |= {symbol(name): _letter(name) for name in equations.hyperparameters}
     for name in equations.state_names:
         base, _, above = _letter(name).partition("^")
@@ -108,6 +159,8 @@ def _letter(name: str) -> str:
 
 
 _DECAYED = sp.Symbol("g decayed", real=True)
+PARTS = {letter: sp.Symbol(f"part {letter}", real=True) for letter in "uszyxhkq"}
+FEW_OPERATIONS = 3  # of which a part is written out wherever it stands
 
 
 def _with_decay(rows: Rows, equations: Equations) -> Rows:
@@ -168,6 +221,20 @@ class _Plain(StrPrinter):
     def _print_Min(self, expr: Any) -> str:
         return f"minimum({', '.join(map(self._print, expr.args))})"
 
+    def _print_matmul(self, expr: Any) -> str:
+        return " @ ".join(self.parenthesize(a, PRECEDENCE["Mul"], strict=False) for a in expr.args)
+
+    def _print_transpose(self, expr: Any) -> str:
+        return f"{self.parenthesize(expr.args[0], PRECEDENCE['Pow'], strict=True)}.T"
+
+    def _print_orthogonal(self, expr: Any) -> str:
+        return f"orthogonal({self._print(expr.args[0])}, steps={expr.args[1]})"
+
+
+# What stands before the brackets of a word for tensors, where that is not the word.
+_CALLED = {"rms": "RMS", "row_mean": "rowmean", "column_mean": "colmean", "eigenvectors": "eig", "diagonal": "diag"}
+_CALLED |= {"sort_columns": "sort", "qr": "QR", "resolution": "eps"}
+
 
 class _Paper(LatexPrinter):
     """Terms and factors in the order people write them: constants, hyperparameters, states, g, w."""
@@ -175,6 +242,10 @@ class _Paper(LatexPrinter):
     def __init__(self, letters: Mapping[sp.Symbol, str], constants: set[str]) -> None:
         super().__init__({"symbol_names": dict(letters), "fold_short_frac": False})
         self._constants = {symbol(name) for name in constants} | {_t}
+
+    def name(self, one: sp.Symbol, text: str) -> None:
+        """Print a symbol as this text."""
+        self._settings["symbol_names"][one] = text
 
     def _place(self, part: sp.Expr, in_sum: bool) -> tuple[Any, ...]:
         names = part.free_symbols
@@ -213,6 +284,44 @@ class _Paper(LatexPrinter):
         minus = "-" if expr.as_coeff_Mul()[0] == -1 else ""
         text = self._product(above) or "1"
         return f"{minus}\\frac{{{text}}}{{{self._product(below)}}}" if below else minus + text
+
+    def _print_OperationBase(self, expr: Any) -> str:
+        name = type(expr).__name__
+        return rf"\operatorname{{{_CALLED.get(name, name)}}}\left({', '.join(map(self._print, expr.args))}\right)"
+
+    def _print_Pow(self, expr: Any) -> str:
+        base, exponent = expr.as_base_exp()
+        if isinstance(base, OperationBase) and not (exponent.is_Rational and exponent.q == 2):
+            return rf"{self._factor(base)}^{{{self._print(exponent)}}}"
+        return super()._print_Pow(expr)
+
+    def _print_norm(self, expr: Any) -> str:
+        return rf"\left\lVert {self._print(expr.args[0])} \right\rVert"
+
+    def _print_dot(self, expr: Any) -> str:
+        return rf"\left\langle {', '.join(map(self._print, expr.args))} \right\rangle"
+
+    def _print_total(self, expr: Any) -> str:
+        return rf"\sum_{{\text{{model}}}} {self._factor(expr.args[0])}"
+
+    def _print_matmul(self, expr: Any) -> str:
+        return r" \cdot ".join(map(self._factor, expr.args))
+
+    def _print_transpose(self, expr: Any) -> str:
+        return rf"{self._factor(expr.args[0])}^{{\top}}"
+
+    def _print_matrix_power(self, expr: Any) -> str:
+        return rf"{self._factor(expr.args[0])}^{{{self._print(expr.args[1])}}}"
+
+    def _print_identity(self, expr: Any) -> str:
+        return "I"
+
+    def _print_orthogonal(self, expr: Any) -> str:
+        return rf"\operatorname{{NS}}_{{{expr.args[1]}}}\left({self._print(expr.args[0])}\right)"
+
+    def _factor(self, expr: Any) -> str:
+        apart = expr.is_Add or expr.is_Mul or expr.is_Pow or expr.is_Piecewise or isinstance(expr, total | matmul)
+        return rf"\left({self._print(expr)}\right)" if apart else self._print(expr)
 
     def _product(self, factors: list[Any]) -> str:
         ordered = sorted(factors, key=lambda e: self._place(e, in_sum=False))

@@ -113,8 +113,9 @@ def catalogued(formula: Formula) -> bool:
 
 
 def torch_class(formula: Formula) -> DropIn | None:
-    """The class of torch.optim that is this form of a catalogued formula."""
+    """The class of torch.optim that is this form of a catalogued formula, for tensors of any shape."""
     if not catalogued(formula):
         return None
     usual = FORMULAS[formula.name]
-    return next((d for d in usual.drop_ins if d.in_torch and d.means(formula, usual)), None)
+    drop_ins = (d for d in usual.drop_ins if d.in_torch and not d.matrices)
+    return next((d for d in drop_ins if d.means(formula, usual)), None)

@@ -27,6 +27,10 @@ class Launch(Protocol):
         """Multiply the gradients by the factor; what `fused`'s factor is to be for it."""
         ...
 
+    def settle(self) -> None:
+        """After it has been captured in a graph: what the device reads of it is sent there."""
+        ...
+
 
 class Kernel(Protocol):
     """A formula compiled for one set of formats; see `numba_cpu.Kernel`."""
@@ -57,6 +61,10 @@ class Backend(Protocol):
 
     @property
     def CUT(self) -> int: ...
+
+    def array(self, tensor: torch.Tensor) -> Any:
+        """A tensor on the device as `Kernel.launch` takes it, of the same memory."""
+        ...
 
     def compiled(self, equations: Equations, formats: Formats, fused: FusedOptions) -> Kernel: ...
 

@@ -71,6 +71,7 @@ def rule(equations: Equations) -> str:
       }
     }
     """
+    assert equations.elementwise, "it looks beyond one weight"
     program, print_ = lower(equations), JavaScript().doprint
     numbers = [f"${name} = h[{k}]" for k, name in enumerate(equations.hyperparameters)]
     single = [f"${name} = r[{k}]" for k, (name, _) in enumerate(program.row_states)]

@@ -5,6 +5,9 @@ same value for all the weights of a member; it is hoisted, so that a kernel comp
 is left mentions g, w or a state, and is computed per weight with common subexpressions shared. For Adam this leaves two
 powers per step and, per weight, a square root, a division and a handful of multiplications.
 
+An equation may look beyond one weight (`formulas/operations.py`); then what is left is computed per tensor, and each
+sum over the whole model is an assignment of its own, at which a step waits for all tensors.
+
 `lower` is cached on the equations: formulas that differ only in defaults share one program and therefore one compiled
 kernel. A state that depends on nothing else (NAdam's product of momenta) is such a scalar too, and takes no memory per
 weight. The kernels print a `Program` through `Printer`, each with its own spelling of the few operations there are.
@@ -25,6 +28,7 @@ from sympy.printing.precedence import PRECEDENCE, precedence
 from sympy.printing.str import StrPrinter
 
 from ..formulas.equations import Equations, symbol
+from ..formulas.operations import total
 from ..formulas.rewriting import Assignment, in_order, in_terms_of_states
 
 
@@ -42,6 +46,7 @@ class Program:
             that are the same for all the weights of a member aside.
         row_states: (name, the name of its new value in `scalars`) of the states that are the same for all.
         passed: the scalars that the loop over weights needs.
+        guards: of these, those that are 1 or 0 by the step alone: what they choose is the same for all members.
     """
 
     equations: Equations
@@ -56,6 +61,13 @@ class Program:
     def uses_loss(self) -> bool:
         return any(symbol("loss") in value.free_symbols for _, value in self.scalars)
 
+    @functools.cached_property
+    def guards(self) -> tuple[sp.Symbol, ...]:
+        scalars, each = dict(self.scalars), [*(value for _, value in self.shared), self.step]
+        conditions = set().union(*(value.atoms(sp.core.relational.Relational) for value in each))
+        asked = {c.lhs for c in conditions if c.rhs == sp.S.Half} | {c.rhs for c in conditions if c.lhs == sp.S.Half}
+        return tuple(p for p in self.passed if p in asked and _closure(p, scalars) == {symbol("t")})
+
 
 @functools.cache
 def lower(equations: Equations) -> Program:
@@ -69,7 +81,10 @@ def lower(equations: Equations) -> Program:
     each = {fresh[name]: value for name, value in zip(fresh, values, strict=True) if name not in of_rows}
     hoisted: dict[sp.Basic, sp.Symbol] = {}
     bodies = [_hoist(body, uniform, hoisted) for body in (*each.values(), step)]
-    shared, reduced = _common(bodies, "x")
+    totals: dict[sp.Basic, sp.Symbol] = {}
+    bodies = [_apart(body, totals) for body in bodies]
+    names = (*each, *totals.values())
+    shared, reduced = _common([*bodies[:-1], *totals, bodies[-1]], "x")
     needed: set[sp.Basic] = set().union(*(e.free_symbols for e in (*reduced, *(v for _, v in shared))))
     passed: dict[sp.Symbol, Any] = {name: value for value, name in hoisted.items() if name in needed}
     common, scalars = _common([*once, *passed.values()], "c")
@@ -77,7 +92,7 @@ def lower(equations: Equations) -> Program:
     return Program(
         equations=equations,
         scalars=in_order([*common, *assignments]),
-        shared=in_order([*shared, *zip(each, reduced[:-1], strict=True)]),
+        shared=in_order([*shared, *zip(names, reduced[:-1], strict=True)]),
         step=reduced[-1],
         states=tuple((name, new) for name, new in fresh.items() if name not in of_rows),
         row_states=tuple((name, fresh[name]) for name in of_rows),
@@ -103,6 +118,21 @@ def _hoist(expression: Any, uniform: set[sp.Symbol], hoisted: dict[sp.Basic, sp.
     if not expression.args:
         return expression
     return expression.func(*(_hoist(a, uniform, hoisted) for a in expression.args))
+
+
+def _apart(expression: Any, totals: dict[sp.Basic, sp.Symbol]) -> Any:
+    """`expression` with each sum over the model replaced by a name in `totals`."""
+    if not expression.has(total):
+        return expression
+    expression = expression.func(*(_apart(a, totals) for a in expression.args))
+    return totals.setdefault(expression, _name(f"total{len(totals)}")) if isinstance(expression, total) else expression
+
+
+def _closure(name: sp.Symbol, scalars: dict[sp.Symbol, sp.Expr]) -> set[Any]:
+    """What a scalar depends on in the end."""
+    if name not in scalars:
+        return {name}
+    return set().union(*(_closure(s, scalars) for s in scalars[name].free_symbols))
 
 
 def _name(name: str) -> sp.Symbol:

@@ -40,18 +40,18 @@ DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "b
 CUT = 65_536  # elements of a segment: enough to run at full speed, few enough to share among threads
 
 
-class _ScalarPrinter(Printer):
+class ScalarPrinter(Printer):
     """Float64, inside the compiled function."""
 
     def call(self, function: str, *arguments: str) -> str:
         return f"_{function}({', '.join(arguments)})"
 
 
-class _ElementPrinter(ConstantsPrinter, _ScalarPrinter):
+class _ElementPrinter(ConstantsPrinter, ScalarPrinter):
     """In the dtype of the computation."""
 
 
-_FUNCTIONS = """
+PREAMBLE = """
 from math import cos as _cos, exp as _exp, log as _log, sin as _sin, sqrt as _sqrt, tanh as _tanh
 from numba import cfunc as _cfunc
 from numpy import float32 as _float32, float64 as _float64, floor as _floor
@@ -76,7 +76,7 @@ class _Source(Layout):
         super().__init__(equations, formats, fused)
         self.scope = {name: k for k, name in enumerate((*self.streams, *(f"_room_{n}" for n in self.packed)))}
         self.columns = len(self.passed) + bool(self.drawn) or 1
-        self.scalar, self.element = _ScalarPrinter(), _ElementPrinter()
+        self.scalar, self.element = ScalarPrinter(), _ElementPrinter()
 
     def text(self) -> str:
         body = self._body()  # first: it finds out which constants there are
@@ -86,7 +86,7 @@ class _Source(Layout):
         return "\n".join(
             [
                 f'"""{self.equations.name}, {dtype}: generated from its formula."""',
-                _FUNCTIONS.format(fastmath=FASTMATH),
+                PREAMBLE.format(fastmath=FASTMATH),
                 *self._rows(),
                 "",
                 "@_compiled",
@@ -287,7 +287,7 @@ class Kernel:
         fused, noise = empty if fused is None else fused, length if noise is None else noise
         each = (address, length, row, active, scalars, fused, noise)
         arrays, rows = (*each, once, t, loss, table, row_states), Rows(self.rows.address, once, len(table))
-        return Launch(self.segments.address, addresses(*each), length, arrays, rows)
+        return Launch(self.segments.address, addresses(*each), length, arrays, rows, t)
 
 
 def compiled(equations: Equations, formats: Formats | torch.dtype, fused: FusedOptions = UPDATE_ONLY) -> Kernel:
@@ -301,6 +301,7 @@ def compiled(equations: Equations, formats: Formats | torch.dtype, fused: FusedO
 
 @functools.cache
 def _compiled(equations: Equations, formats: Formats, fused: FusedOptions) -> Kernel:
+    assert equations.elementwise, "it looks beyond one weight, see staged.py"
     source = _Source(equations, formats, fused)
     generated, row_states = module(source.text(), equations.name), len(source.program.row_states)
     return Kernel(equations, generated.segments, generated.rows, len(source.streams), row_states, source.columns)
@@ -325,7 +326,7 @@ def squares(_job, _start, _stop):
 
 @functools.cache
 def _squares(form: str) -> Any:
-    text = _FUNCTIONS.format(fastmath=FASTMATH) + _SQUARES.format(dtype=form)
+    text = PREAMBLE.format(fastmath=FASTMATH) + _SQUARES.format(dtype=form)
     return module(text, "squares").squares
 
 
@@ -337,6 +338,11 @@ def squares(form: str, address: np.ndarray, length: np.ndarray) -> tuple[Launch,
     sums, shape = np.zeros(len(length)), np.array([address.shape[1]])
     arrays = (address, length, sums, shape)
     return Launch(_squares(form).address, addresses(*arrays), length, arrays), sums
+
+
+def array(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor as `Kernel.launch` takes it, of the same memory."""
+    return tensor.numpy()
 
 
 def segment_table(
@@ -360,6 +366,7 @@ __all__ = [
     "Kernel",
     "Launch",
     "Round",
+    "array",
     "cache_folder",
     "compiled",
     "run",

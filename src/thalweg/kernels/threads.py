@@ -48,6 +48,7 @@ class Launch:
         length: (segments,) int64.
         arrays: kept from being freed.
         rows: what comes before.
+        t: the step that each row is at, of a step by a formula.
     """
 
     function: int
@@ -55,10 +56,14 @@ class Launch:
     length: np.ndarray
     arrays: tuple[np.ndarray, ...]
     rows: Rows | None = None
+    t: np.ndarray | None = None
 
     def scale(self, factor: float | torch.Tensor) -> float:
         """The factor, for the table that the loop reads."""
         return float(factor)
+
+    def settle(self) -> None:
+        """The loop reads its arrays where they are."""
 
 
 def addresses(*arrays: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ from .formats import Formats, FusedOptions
 from .generated import module
 from .lower import lower
 from .storage import GOLDEN
-from .torch_ref import scalar_function
+from .torch_ref import scalar_function, scalars_on_device
 from .triton_source import BLOCK, COLUMNS, POINTERS, Source
 
 _FORMATS = frozenset(("float32", "float64", "bfloat16", "bfloat16 stochastic", "float16", "int8"))
@@ -82,9 +82,13 @@ class Kernel:
     warps: int
     device: torch.device
 
-    def launch(self, *arrays: np.ndarray, **others: np.ndarray | None) -> Step:
-        """A step for every segment whose row is active; arguments as of `numba_cpu.Kernel.launch`."""
-        return Step(self, *arrays, **others)
+    def launch(self, *arrays: Any, **others: Any) -> Step | Resident:
+        """A step for every segment whose row is active; arguments as of `numba_cpu.Kernel.launch`.
+
+        Where what it reads of the rows are tensors on the device, it stays there.
+        """
+        kind = Resident if isinstance(arrays[-1], torch.Tensor) else Step
+        return kind(self, *arrays, **others)
 
 
 @dataclass(eq=False)
@@ -117,12 +121,9 @@ class Step:
         self.device = kernel.device
         self.factor = torch.ones((), dtype=torch.float64, device=self.device)
         self.owner, first = _instances(length, self.device)
-        # what is sent: a line per segment, then the scalars of each row in the dtype of the computation
         scalars = (len(table), len(lower(kernel.equations).passed) + self.fused.shape[1])
-        lines, size = len(length) * (kernel.streams + COLUMNS) * 8, np.dtype(kernel.dtype).itemsize
-        self.message = np.zeros(-(-(lines + scalars[0] * scalars[1] * size) // 8), dtype=np.int64)
-        self.lines = self.message[: lines // 8].reshape(len(length), -1)
-        in_bytes = self.message.view(np.uint8)[lines : lines + scalars[0] * scalars[1] * size]
+        self.message = _message(len(length), kernel, scalars)
+        self.lines, in_bytes = _parts(self.message, len(length), kernel, scalars)
         self.scalars = in_bytes.view(kernel.dtype).reshape(scalars)
         self.lines[:, kernel.streams :] = np.stack([first, length, row, row, self.noise[:, 1]], axis=1)
 
@@ -133,6 +134,9 @@ class Step:
         else:
             self.factor.fill_(factor)
         return 1.0
+
+    def settle(self) -> None:
+        """Every start sends what it reads."""
 
     def start(self) -> None:
         kernel, count = self.kernel, len(self.length)
@@ -145,7 +149,7 @@ class Step:
             self.lines[:, kernel.streams + 3] = _keys(self.noise[:, 0], self.t[self.row])
         aligned = not (self.address & 15).any()
         arguments = (_send(self.message, self.device), self.owner, count, self.factor, aligned)
-        kernel.segments[(len(self.owner),)](*arguments, num_warps=kernel.warps)
+        _launch(kernel.segments, len(self.owner), arguments, num_warps=kernel.warps)
 
     def _fill_scalars(self) -> None:
         """Each row's, computed in float64; `row_states` is advanced where the row is active."""
@@ -156,6 +160,84 @@ class Step:
                 self.scalars[:, k] = column
         for k, column in enumerate(advanced):
             np.copyto(self.row_states[:, k], column, where=self.active)
+
+
+def _message(segments: int, kernel: Kernel, scalars: tuple[int, int]) -> np.ndarray:
+    """Room for what a kernel reads: a line per segment, then each row's scalars in the dtype of the computation."""
+    lines, size = segments * (kernel.streams + COLUMNS), np.dtype(kernel.dtype).itemsize
+    return np.zeros(lines + -(-scalars[0] * scalars[1] * size // 8), dtype=np.int64)
+
+
+def _parts(message: Any, segments: int, kernel: Kernel, scalars: tuple[int, int]) -> tuple[Any, Any]:
+    """The lines of a message, an array or a tensor, and the bytes of its scalars."""
+    lines, size = segments * (kernel.streams + COLUMNS), np.dtype(kernel.dtype).itemsize
+    kind: Any = torch.uint8 if isinstance(message, torch.Tensor) else np.uint8
+    in_bytes = message.view(kind)[lines * 8 : lines * 8 + scalars[0] * scalars[1] * size]
+    return message[:lines].reshape(segments, -1), in_bytes
+
+
+class Resident:
+    """A launch of a `Kernel` whose rows lie on the device: a start computes on the device alone, and waits for nothing.
+
+    For the arguments see `numba_cpu.Kernel.launch`; addresses, lengths and rows of segments are arrays, all others
+    tensors on the device. While a graph is captured the addresses are not sent; `settle` sends them afterwards.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        address: np.ndarray,
+        length: np.ndarray,
+        row: np.ndarray,
+        active: torch.Tensor,
+        t: torch.Tensor,
+        loss: torch.Tensor,
+        table: torch.Tensor,
+        row_states: torch.Tensor,
+    ) -> None:
+        self.kernel, self.address, self.active, self.t, self.loss = kernel, address, active, t, loss
+        self.table, self.row_states, self.device = table, row_states, kernel.device
+        self.owner, first = _instances(length, self.device)
+        self.factor = torch.ones((), dtype=torch.float64, device=self.device)
+        scalars = (len(table), len(lower(kernel.equations).passed))
+        message = _message(len(length), kernel, scalars)
+        lines, _ = _parts(message, len(length), kernel, scalars)
+        lines[:, kernel.streams :] = np.stack([first, length, row, row, np.zeros_like(row)], axis=1)
+        self.message = torch.from_numpy(message).to(self.device)
+        self.lines, in_bytes = _parts(self.message, len(length), kernel, scalars)
+        self.scalars = in_bytes.view(getattr(torch, kernel.dtype)).reshape(scalars)
+        self.length, self.row = torch.from_numpy(length).to(self.device), torch.from_numpy(row).to(self.device)
+
+    def scale(self, factor: float | torch.Tensor) -> float:
+        return float(factor)
+
+    def settle(self) -> None:
+        self.lines[:, : self.kernel.streams] = torch.from_numpy(self.address).to(self.device)
+
+    def start(self) -> None:
+        kernel = self.kernel
+        if not capturing(self.device):
+            self.settle()
+        states = (self.t, self.loss, self.table, self.row_states)
+        passed, advanced = scalars_on_device(kernel.equations, *states)
+        for k, column in enumerate(passed):
+            self.scalars[:, k] = column
+        for k, column in enumerate(advanced):
+            self.row_states[:, k] = torch.where(self.active, column, self.row_states[:, k])
+        self.lines[:, kernel.streams + 1] = torch.where(self.active[self.row], self.length, 0)
+        if len(self.owner):
+            aligned = not (self.address & 15).any()
+            arguments = (self.message, self.owner, len(self.length), self.factor, aligned)
+            _launch(kernel.segments, len(self.owner), arguments, num_warps=kernel.warps)
+
+
+def capturing(device: torch.device) -> bool:
+    """Whether what is started on the device is captured in a graph, and not carried out."""
+    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+
+
+def _launch(function: Any, instances: int, arguments: Sequence[Any], **options: int) -> None:
+    function[(instances,)](*arguments, **options)
 
 
 def _keys(tensors: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -236,7 +318,7 @@ class Squares:
         gradients = self.address[:, 1]
         table = _send(np.stack([gradients, self.first, self.length], axis=1), self.device)
         aligned = not (gradients & 15).any()
-        self.function[(len(self.owner),)](table, self.owner, self.sums, self.kind, BLOCK, aligned)
+        _launch(self.function, len(self.owner), (table, self.owner, self.sums, self.kind, BLOCK, aligned))
 
 
 @dataclass(frozen=True)
@@ -253,6 +335,9 @@ class Gpu:
     def squares(self, form: str, address: np.ndarray, length: np.ndarray) -> tuple[Squares, torch.Tensor]:
         launch = Squares(form, address, length, self.device)
         return launch, launch.sums
+
+    def array(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor
 
     def Round(self, launches: Sequence[Launch], threads: int) -> Round:
         return Round(launches)

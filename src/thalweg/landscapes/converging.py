@@ -138,7 +138,7 @@ def convergence(
     with np.errstate(all="ignore"):  # paths that diverge
         results = _measured(surface, formula, cells, minimum, begin, steps)
     factors, nearer = (cell.reshape(len(levels), len(grid)) for cell in results)
-    radius = _spectral_radius(formula, hyperparameter)
+    radius = _spectral_radius(formula.of_shape(minimum.shape), hyperparameter)
     at = (grid[None, :, None], levels[:, None, None], eigenvalues)
     theory, boundary = radius and radius(*at).max(axis=-1), radius and _boundary(radius, levels, eigenvalues[-1])
     stable = nearer & (factors < 1)
@@ -218,7 +218,7 @@ def _matrix(equations: Equations) -> sp.Matrix | None:
 
 
 def _spectral_radius(formula: Formula, name: str) -> Radius | None:
-    matrix = _matrix(formula.equations)
+    matrix = _matrix(formula.equations) if formula.equations.elementwise else None
     if matrix is None:
         return None
     varied = [symbol("lr"), symbol(name), sp.Symbol("_lambda", positive=True)]

@@ -210,8 +210,9 @@ class _Walk:
         self.surface, self.rules, self.schedule, self.steps = surface, rules, schedule, steps
         self.shape = shape = (*rules.rates.shape, *starts.shape)
         self.far = FAR * max(np.ptp(surface.bounds), 2 * np.abs(starts).max())
-        self.lookahead = any(rule.equations.lookahead for rule in rules.formulas)
-        states = sum(len(rule.states) for rule in rules.formulas)
+        forms = [rule.of_shape(shape[3:]) for rule in rules.formulas]
+        self.lookahead = any(form.equations.lookahead for form in forms)
+        states = sum(len(form.states) for form in forms)
         paths, dimensions = shape[1] * shape[2], shape[3]
         numbers = shape[0] * (dimensions * (2 + self.lookahead) + 1) + states * dimensions
         needed = 8 * (steps + 1) * paths * numbers
@@ -227,7 +228,7 @@ class _Walk:
         self.all_points, self.all_gradients = np.empty(records), np.empty(records)
         self.all_lookaheads = np.empty(records) if self.lookahead else self.all_points
         self.all_losses, self.all_rates = np.empty(records[:-1]), np.empty((steps, *shape[:2]))
-        self.all_states = [{n: np.empty((steps + 1, *shape[1:])) for n in r.states} for r in rules.formulas]
+        self.all_states = [{n: np.empty((steps + 1, *shape[1:])) for n in g.shown_states} for g in self.groups]
 
     def _group(self, k: int) -> Walkers:
         rule, rates = self.rules.formulas[k], self.rules.rates[k]

@@ -85,7 +85,7 @@ def advance(
     outside = np.full(len(points), -1, dtype=np.int64)
     if targets is not None:
         outside[~(((points - targets) ** 2).sum(axis=1) <= radius**2)] = 0
-    if not surface.is_compiled:
+    if not surface.is_compiled or walkers.kernel is None:
         _by_step(surface, walkers, steps, targets, radius, outside)
         return outside
     gradients, losses = np.empty_like(points), np.full(len(points), np.nan)

@@ -11,11 +11,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.func import vmap
 
-from ..formulas import Formula
+from ..formulas import Formula, shapes
+from ..formulas.equations import WEIGHT_ITSELF
 from ..kernels import numba_cpu
 from ..kernels.lower import lower
+from ..kernels.staged import TensorUpdate, advance
 from ..kernels.threads import Launch
+from ..kernels.torch_ref import scalar_function
 from ..population.member import Member
 from ..population.scheduling import Scheduling
 from ..schedules import Schedule
@@ -41,7 +46,7 @@ class Walkers:
         segment: points in one segment.
 
     Attributes:
-        states: for each state of a kernel, (walkers, dimensions).
+        states: for each state that is not a number known before the step, (walkers, …).
         scalars: (rows, states that are one number), see `numba_cpu.Kernel`.
         table: (rows, hyperparameters) of the step taken last.
     """
@@ -56,6 +61,7 @@ class Walkers:
         steps: int,
         segment: int = 1,
     ) -> None:
+        formula = formula.of_shape(points.shape[1:])
         equations, program = formula.equations, lower(formula.equations)
         self.formula, self.points, self.count, self.names = formula, points, rows, equations.hyperparameters
         # which row a point belongs to
@@ -66,23 +72,32 @@ class Walkers:
         self.member = Member(formula, schedules=schedule.on(self.names))
         self.scheduling = Scheduling([self.member] * rows, self.names, self.base, steps)
         first = {
-            name: values[value] if isinstance(value, str) else np.full(rows, float(value))
+            name: values[value] if value in values else np.full(rows, float(value))
             for name, value in equations.initial
+            if value != WEIGHT_ITSELF
         }
-        self.states = {
-            name: first[name][self.row_of, None].repeat(points.shape[1], axis=1) for name, _ in program.states
-        }
+        self.states = {name: self._begun(name, first) for name, _ in program.states}
         self.scalar_names = [name for name, _ in program.row_states]
         self.scalars = np.array([first[n] for n in self.scalar_names], dtype=np.float64).reshape(-1, rows).T.copy()
         self.active = np.ones(rows, dtype=np.bool_)
         self.first = np.arange(0, len(points), segment)
         self.row = self.row_of[self.first]
         self.length = np.diff(self.first, append=len(points)) * points.shape[1]
-        self.kernel = numba_cpu.compiled(equations, torch.float64)
+        self.kernel = numba_cpu.compiled(equations, torch.float64) if equations.elementwise else None
         self.lookahead_kernel = equations.lookahead and numba_cpu.compiled(equations.lookahead, torch.float64)
+
+    def _begun(self, name: str, first: Mapping[str, np.ndarray]) -> np.ndarray:
+        """A state before the first step, (walkers, *extent)."""
+        if name not in first:
+            return self.points.copy()
+        equations, dimensions = self.formula.equations, self.points.shape[1]
+        extent = shapes.extent(equations.shape(name), (dimensions,), equations.batched)
+        values = first[name][self.row_of].reshape(-1, *[1] * len(extent))
+        return np.broadcast_to(values, (len(self.points), *extent)).copy()
 
     def launch(self, gradients: np.ndarray, losses: np.ndarray, t: np.ndarray) -> Launch:
         """A step with these gradients (walkers, dimensions), losses and numbers of the step (rows,)."""
+        assert self.kernel is not None
         streams = (self.points, gradients, *self.states.values())
         return self.kernel.launch(
             self._addresses(streams), self.length, self.row, self.active, t, losses, self.table, row_states=self.scalars
@@ -113,10 +128,34 @@ class Walkers:
         """Move all points by the gradients (walkers, dimensions) that were taken at `lookahead`."""
         self.scheduling.write(self.table, step)
         per_row = losses.copy() if self.count == len(losses) else np.full(self.count, np.nan)
-        launch = self.launch(gradients, per_row, np.full(self.count, step + 1.0))
-        numba_cpu.run([launch], torch.get_num_threads())
+        t = np.full(self.count, step + 1.0)
+        if self.kernel is None:
+            self._as_tensors(gradients, per_row, t)
+        else:
+            numba_cpu.run([self.launch(gradients, per_row, t)], torch.get_num_threads())
         if self.scheduling.loops:
             self.scheduling.observe(per_row)
+
+    def _as_tensors(self, gradients: np.ndarray, losses: np.ndarray, t: np.ndarray) -> None:
+        """A step by a rule that looks at all coordinates of a point, which is to it a model of one vector."""
+        equations, program = self.formula.equations, lower(self.formula.equations)
+        with np.errstate(all="ignore"):  # 1/0 is inf here as in every kernel
+            passed, advanced = scalar_function(equations)(t, losses, *self.table.T, *self.scalars.T.copy())
+        self.scalars[:] = np.array(advanced).reshape(-1, self.count).T
+        wide = [np.broadcast_to(p, self.count) for p in passed]
+        held = {k: float(p[0]) for k, p in enumerate(wide) if program.passed[k] in program.guards}
+        numbers = [torch.from_numpy(p[self.row_of]) for k, p in enumerate(wide) if k not in held]
+
+        def one(w: Tensor, g: Tensor, *more: Tensor) -> tuple[Tensor, ...]:
+            states, rest = more[: len(self.states)], iter(more[len(self.states) :])
+            given = [held[k] if k in held else next(rest) for k in range(len(wide))]
+            ((new, after),) = advance([TensorUpdate(equations, w, g, states, given)])
+            return (new, *after)
+
+        kept = [self.points, *self.states.values()]
+        arrays = map(torch.from_numpy, (self.points, np.ascontiguousarray(gradients), *self.states.values()))
+        for old, new in zip(kept, vmap(one)(*arrays, *numbers), strict=True):
+            old[:] = new.numpy()
 
     def walk(self, surface: Surface, step: int) -> None:
         """Take this step (counted from 0) on a surface."""
@@ -139,8 +178,14 @@ class Walkers:
             one.write(table[k], k)
         return table
 
+    @property
+    def shown_states(self) -> list[str]:
+        """The states that have a value for every coordinate, or one for all."""
+        sizes = {name: v[0].size for name, v in self.states.items()}
+        return [name for name in self.formula.states if sizes.get(name, 1) in (1, self.points.shape[1])]
+
     def states_by_name(self) -> dict[str, np.ndarray]:
         """Each state by name, (walkers, dimensions); what is one number is given for every coordinate."""
-        columns = zip(self.scalar_names, self.scalars.T, strict=True)
-        wide = {name: np.broadcast_to(v[self.row_of, None], self.points.shape) for name, v in columns}
-        return {name: (self.states | wide)[name] for name in self.formula.states}
+        wide = {name: v[self.row_of, None] for name, v in zip(self.scalar_names, self.scalars.T, strict=True)}
+        every = {name: v.reshape(len(v), -1) for name, v in self.states.items()} | wide
+        return {name: np.broadcast_to(every[name], self.points.shape) for name in self.shown_states}

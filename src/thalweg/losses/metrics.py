@@ -107,7 +107,7 @@ class TopK(Mean):
         axis = fit.class_axis(self.name, outputs, targets, self.axis)
         ids = targets.clamp_min(0).unsqueeze(axis)
         score = outputs.gather(axis, ids)
-        place = torch.arange(outputs.shape[axis]).reshape(-1, *[1] * (outputs.ndim - 1 - axis))
+        place = torch.arange(outputs.shape[axis], device=outputs.device).reshape(-1, *[1] * (outputs.ndim - 1 - axis))
         before = (outputs > score) | ((outputs == score) & (place < ids))
         return _valid_mean(before.to(outputs.dtype).sum(axis) < self.k, targets, outputs.dtype)
 

@@ -74,5 +74,6 @@ def _segments(parameters: Sequence[Parameter], cut: int) -> tuple[np.ndarray, np
     origin = np.array([[s.data_ptr() for s in row] for row in streams], dtype=np.int64)
     sizes = np.array([s.element_size() for s in streams[0]])
     index = np.tile(starts[:, None], (1, len(sizes)))
-    index[:, len(sizes) - len(parameters[0].scales) :] //= storage.BLOCK
+    scales = sum(scale is not None for scale in parameters[0].scales)
+    index[:, len(sizes) - scales :] //= storage.BLOCK
     return owner, starts, length, origin[owner] + index * sizes

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
+from ..formulas import Formula
 from ..formulas.drop_in import check
 from ..kernels import torch_ref
 from . import sharded
@@ -65,6 +66,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
     """
 
     rule: ClassVar[Rule]
+    formula: ClassVar[Formula]
     state: Any
 
     def __init__(
@@ -91,6 +93,17 @@ class FormulaOptimizer(torch.optim.Optimizer):
         self._plan: Plan | None = None
         self.scaled = False
         super().__init__(params, dict(bound.arguments))
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As torch's; a class for matrices refuses other tensors."""
+        super().add_param_group(param_group)
+        for p in self.param_groups[-1]["params"] if self.rule.matrices else ():
+            if p.ndim != 2:
+                raise UsageError(
+                    f"{type(self).__name__} only supports 2D parameters whereas we found a parameter with size: "
+                    f"{p.size()}; give it to AdamW, or use tw.optim.from_formula({self.formula.name!r}), which takes "
+                    "tensors of every shape."
+                )
 
     @property
     def _step_supports_amp_scaling(self) -> bool:

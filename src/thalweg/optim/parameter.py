@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from ..formulas import Formula
+from ..formulas import Formula, shapes
+from ..formulas.equations import WEIGHT_ITSELF
+from ..formulas.shapes import WEIGHT
 from ..kernels.backends import backend_of
 from ..kernels.formats import Formats
 from . import sharded, states
@@ -52,8 +54,8 @@ class Parameter:
     formula: Formula
     steps: float  # before this plan
     weight: Tensor
-    states: tuple[Tensor, ...]  # one value per weight each, as values or codes
-    scales: tuple[Tensor, ...]  # of those that are int8
+    states: tuple[Tensor, ...]  # values, or codes of those that are int8; numbers known before the step aside
+    scales: tuple[Tensor | None, ...]  # of each state: of its codes
     row_states: tuple[float, ...]  # one number each
     average: Tensor | None
     formats: Formats | None  # None: no compiled kernel
@@ -61,7 +63,12 @@ class Parameter:
     @property
     def streams(self) -> list[Tensor]:
         """Everything beside weight and gradient, in the order of the kernel."""
-        return [*self.states, *(() if self.average is None else (self.average,)), *self.scales]
+        scales = [scale for scale in self.scales if scale is not None]
+        return [*self.states, *(() if self.average is None else (self.average,)), *scales]
+
+    def with_states(self, others: Sequence[Tensor]) -> Parameter:
+        """The same with other tensors for its states."""
+        return replace(self, states=tuple(others))
 
 
 def parameter_of(
@@ -74,19 +81,24 @@ def parameter_of(
     """
     options, rule = optimizer.options, optimizer.rule
     form, steps = states.format_of(options.state_dtype), _steps_taken(rule, optimizer.state.get(p, {}))
-    each, scales, row_states = [], [], []
-    for name, first in formula.equations.initial:
+    each, scales, row_states, equations = [], [], [], formula.equations
+    for name, first in equations.initial:
         state, key = optimizer.state[p], rule.state(name)
-        value = numbers[first] if isinstance(first, str) else first
-        if name in formula.equations.single:
+        value = p.detach() if first == WEIGHT_ITSELF else numbers[first] if isinstance(first, str) else first
+        if name in equations.single:
             row_states.append(float(state.get(key, value)))
-            continue
-        values, scale = states.take_up(state, key, p, value, form)
-        each.append(sharded.local(values))
-        scales += [] if scale is None else [scale]
+        elif (shape := equations.shape(name)) != WEIGHT:
+            extent = shapes.extent(shape, p.shape, equations.batched)
+            each.append(states.take_up_shaped(state, key, p, float(value), extent))
+            scales.append(None)
+        else:
+            values, scale = states.take_up(state, key, p, value, form)
+            each.append(sharded.local(values))
+            scales.append(scale)
     average = None if options.ema_decay is None else _average(optimizer.state[p], p)
     w = sharded.local(p)
-    formats = _formats(w, each, average, form, options.stochastic_rounding)
+    fit = equations.elementwise
+    formats = _formats(w, each, average, form, options.stochastic_rounding) if fit else None
     return Parameter(index, group, formula, steps, w, tuple(each), tuple(scales), tuple(row_states), average, formats)
 
 

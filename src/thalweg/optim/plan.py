@@ -24,7 +24,7 @@ from torch.autograd.graph import increment_version
 from ..formulas import Formula
 from ..kernels.formats import FusedOptions
 from ..kernels.lower import lower
-from . import reference, sharded
+from . import reference, sharded, tensors
 from .batch import Batch
 from .parameter import Optimizer, Parameter, StepOptions, parameter_of, refuse
 from .states import format_of
@@ -66,20 +66,28 @@ class Plan:
     """Everything about a step that stays while parameters, gradients' places, states and forms stay.
 
     Attributes:
-        parameters: those that have a gradient; `loose` are the places of those without a compiled kernel.
+        parameters: those that have a gradient; `loose` are the places of those without a compiled kernel, `together`
+            of those whose rule looks beyond one weight.
         counts: (parameters,) steps taken; the optimizer's states are views of it.
         row_states: (parameters, numbers) the states of one number; likewise.
     """
 
     def __init__(self, optimizer: Optimizer, params: list[Tensor], gradients: list[Tensor | None]) -> None:
         self.options, self.table = optimizer.options, Table(optimizer.rule, optimizer.param_groups)
-        self.needs_loss = any(lower(f.equations).uses_loss for f in self.table.formulas)
         groups = [k for k, group in enumerate(optimizer.param_groups) for _ in group["params"]]
         self.parameters = [
             self._parameter(optimizer, p, g, k, group)
             for k, (p, g, group) in enumerate(zip(params, gradients, groups, strict=True))
             if g is not None
         ]
+        self.needs_loss = any(lower(h.formula.equations).uses_loss for h in self.parameters)
+        self.together = [k for k, h in enumerate(self.parameters) if not h.formula.equations.elementwise]
+        tensors.refuse([self.parameters[k] for k in self.together], params)
+        of_tensors = [self.parameters[k] for k in self.together]
+        for k, h in zip(
+            self.together, tensors.share(of_tensors, optimizer.state, params, optimizer.rule.state), strict=True
+        ):
+            self.parameters[k] = h
         self.shards = sharded.shards(params, [h.index for h in self.parameters])
         self._count(optimizer, params)
         self._split(optimizer)
@@ -103,7 +111,7 @@ class Plan:
     def _parameter(self, optimizer: Optimizer, p: Tensor, g: Tensor, index: int, group: int) -> Parameter:
         refuse(p, g)
         sharded.check(p, g, format_of(self.options.state_dtype))
-        formula = self.table.formulas[group]
+        formula = self.table.formulas[group].of_shape(p.shape)
         return parameter_of(optimizer, p, index, group, formula, self._hyperparameters(formula, group))
 
     def _hyperparameters(self, formula: Formula, group: int) -> dict[str, float]:
@@ -139,7 +147,7 @@ class Plan:
         for place, h in enumerate(self.parameters):
             kernel = h.formats and (h.formula.equations, h.formats, h.weight.device)
             alike.setdefault(kernel, []).append(place)
-        self.loose = alike.pop(None, [])
+        self.loose = [k for k in alike.pop(None, []) if k not in self.together]
         self.batches = []
         for places in alike.values():
             parameters = [self.parameters[k] for k in places]
@@ -174,6 +182,8 @@ class Plan:
         increment_version(self.weights)  # so that autograd notices, as it does after torch's own steps
         for k in self.loose:
             self._by_reference(k, used[k], loss, factor)
+        if self.together:
+            self._beyond_one_weight(used, loss, factor)
         if self.options.zero_grad and (used is not present or moved):
             copied = (g for g, copy in zip(present, used, strict=True) if g is not copy)
             for g in (*copied, *moved):
@@ -214,7 +224,7 @@ class Plan:
             return self._coefficient(self.shards.total(self._squares(used)), unscale)
         parts = [b.squares.sum() for b in self.batches]
         place = next((p.device for p in parts if isinstance(p, Tensor)), None)
-        parts += [used[k].double().square().sum() for k in self.loose]
+        parts += [used[k].double().square().sum() for k in (*self.loose, *self.together)]
         if place is not None:
             squares = torch.stack([torch.as_tensor(p).to(place, non_blocking=True) for p in parts]).sum()
             return (self.options.max_norm / (abs(unscale) * squares.sqrt() + 1e-6)).clamp(max=1.0)
@@ -226,7 +236,7 @@ class Plan:
         for batch in self.batches:
             sums = torch.as_tensor(batch.squares).cpu().numpy()
             squares += np.bincount(batch.gradients, sums, len(used))
-        for k in self.loose:
+        for k in (*self.loose, *self.together):
             squares[k] = float(used[k].double().square().sum())
         return squares
 
@@ -250,11 +260,25 @@ class Plan:
         if self.fused.average:
             next(columns)[:] = 1 - (self.options.ema_decay or 0.0)
 
+    def _beyond_one_weight(self, used: Sequence[Tensor], loss: float, factor: float | Tensor) -> None:
+        places, several = self.together, [self.parameters[k] for k in self.together]
+        gradients = [self._scaled(k, used[k], factor) for k in places]
+        numbers = [self._hyperparameters(h.formula, h.group) for h in several]
+        rows = self.row_states[places]
+        tensors.update(several, gradients, self.counts[places].tolist(), rows, numbers, loss, self.options)
+        self.row_states[places] = rows
+        for k in places if self.options.zero_grad else ():
+            used[k].zero_()
+
+    def _scaled(self, place: int, g: Tensor, factor: float | Tensor) -> Tensor:
+        """The gradient as it is used, in the dtype of the computation."""
+        h = self.parameters[place]
+        factor = factor.to(g.device) if isinstance(factor, Tensor) else factor
+        return g.to(reference.computed_in(h.weight)) * (factor * self.table.signs[h.group])
+
     def _by_reference(self, place: int, g: Tensor, loss: float, factor: float | Tensor) -> None:
         h, t = self.parameters[place], int(self.counts[place])
-        wide = torch.float64 if h.weight.dtype == torch.float64 else torch.float32
-        factor = factor.to(g.device) if isinstance(factor, Tensor) else factor
-        scaled = g.to(wide) * (factor * self.table.signs[h.group])
+        scaled = self._scaled(place, g, factor)
         hyperparameters = self._hyperparameters(h.formula, h.group)
         reference.update(h, scaled, t, self.row_states[place], hyperparameters, loss, self.options)
         if self.options.zero_grad:

@@ -36,6 +36,7 @@ class Rule:
         states: the formula's state → its name in a state_dict, where that is another.
         keeps_step: whether a state_dict has the step; torch's SGD keeps none.
         grouped: whether hyperparameters are parts of tuples, as ``beta1`` of ``betas``.
+        matrices: whether it takes tensors of two axes only.
     """
 
     arguments: tuple[inspect.Parameter, ...]
@@ -43,11 +44,19 @@ class Rule:
     states: Mapping[str, str] = field(default_factory=dict)
     keeps_step: bool = True
     grouped: bool = True
+    matrices: bool = False
 
     def numbers(self, formula: Formula, group: Group) -> list[float]:
-        """The group's hyperparameters in the order of `formula.equations.hyperparameters`."""
-        places = _places(formula.equations.hyperparameters, self.grouped)
-        return [float(group[name] if place is None else group[name][place]) for name, place in places]
+        """The group's hyperparameters in the order of `formula.equations.hyperparameters`.
+
+        What the class has no argument for is the formula's own.
+        """
+        names = formula.equations.hyperparameters
+        each = zip(names, _places(names, self.grouped), strict=True)
+        return [
+            formula.hyperparameters[own] if name not in group else float(_at(group[name], place))
+            for own, (name, place) in each
+        ]
 
     def places(self, formula: Formula, argument: str) -> list[tuple[int, int | None]]:
         """Which hyperparameters an argument holds: the place of each among them, and in the argument, if a tuple."""
@@ -59,13 +68,17 @@ class Rule:
         formula = self.choose(group)
         names = formula.equations.hyperparameters
         for name, (argument, place) in zip(names, _places(names, self.grouped), strict=True):
-            value = group[argument] if place is None else group[argument][place]
+            value = _at(group[argument], place) if argument in group else formula.hyperparameters[name]
             if not isinstance(value, torch.Tensor):
                 number(formula.name, name, value)
 
     def state(self, name: str) -> str:
         """The name of a formula's state in a state_dict."""
         return self.states.get(name, name)
+
+
+def _at(value: Any, place: int | None) -> Any:
+    return value if place is None else value[place]
 
 
 @functools.cache
@@ -76,7 +89,7 @@ def _places(hyperparameters: tuple[str, ...], grouped: bool) -> list[tuple[str, 
 
 
 @functools.cache
-def _form(name: str, changes: tuple[tuple[str, float | bool], ...]) -> Formula:
+def _form(name: str, changes: tuple[tuple[str, Any], ...]) -> Formula:
     return get(name).with_(**dict(changes)) if changes else get(name)
 
 
@@ -91,11 +104,21 @@ def rule_of_class(name: str) -> Rule:
     def choose(group: Group) -> Formula:
         fitting = [(f, d) for f, d in forms if all(map(group.get, d.chosen_by))]
         formula, drop_in = max(fitting, key=lambda form: len(form[1].chosen_by))
-        changes = {n: 0.5 if formula.options[n] is None else True for n in drop_in.options if group[n]}
-        return _form(formula.name, tuple(changes.items()))  # 0.5 is any number: it stands in the table
+        changes = {n: value for n in drop_in.options if (value := _chosen(formula, n, group)) != formula.options[n]}
+        return _form(formula.name, tuple(changes.items()))
 
-    keeps_step = all(drop_in.keeps_step for _, drop_in in forms)
-    return Rule(tuple(a.replace(annotation=a.empty) for a in arguments), choose, states, keeps_step)
+    keeps_step, matrices = all(d.keeps_step for _, d in forms), any(d.matrices for _, d in forms)
+    arguments = tuple(a.replace(annotation=a.empty) for a in arguments)
+    return Rule(arguments, choose, states, keeps_step, matrices=matrices)
+
+
+def _chosen(formula: Formula, name: str, group: Group) -> Any:
+    """What a group says of an option; of a hyperparameter that may be absent 0.5, as its number stands in the table."""
+    whole, place = _PARTS.get(name, (name, None))
+    value, usual = _at(group[whole], place), formula.options[name]
+    if usual is None:
+        return 0.5 if value else None
+    return bool(value) if isinstance(usual, bool) else usual if value is None else value
 
 
 def forms_of(name: str) -> list[tuple[Formula, DropIn]]:

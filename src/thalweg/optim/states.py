@@ -35,12 +35,14 @@ def format_of(state_dtype: StateDtype) -> str | None:
     return forms[dtype]
 
 
-def take_up(state: dict[str, Any], key: str, p: Tensor, first: float, form: str | None) -> tuple[Tensor, Tensor | None]:
+def take_up(
+    state: dict[str, Any], key: str, p: Tensor, first: float | Tensor, form: str | None
+) -> tuple[Tensor, Tensor | None]:
     """The values or codes, and the scales, of the state of that name, created or converted where it is missing.
 
     Args:
         state: all states of the parameter; this one is left in it.
-        first: its value before the first step.
+        first: its value before the first step, or that of each weight.
         form: a format, or None to leave the present one.
     """
     if form != "int8":
@@ -49,7 +51,7 @@ def take_up(state: dict[str, Any], key: str, p: Tensor, first: float, form: str 
             present = unpacked(state.pop(key + CODES), state.pop(key + SCALE))
         dtype = None if form is None else storage.dtype_of(form)
         if present is None:
-            present = torch.full_like(p, first, dtype=dtype, requires_grad=False)
+            present = _begun(p, first, dtype)
         state[key] = laid_out(sharded.placed(present, p), p, dtype or present.dtype)
         return state[key], None
     codes, scale = state.get(key + CODES), state.get(key + SCALE)
@@ -58,10 +60,31 @@ def take_up(state: dict[str, Any], key: str, p: Tensor, first: float, form: str 
         if codes is not None and scale is not None:
             wide = unpacked(codes, scale)
         if wide is None:
-            wide = torch.full_like(p, first, dtype=torch.float32, requires_grad=False)
+            wide = _begun(p, first, torch.float32)
         codes, scale = packed(laid_out(wide, p, torch.float32))
     state[key + CODES], state[key + SCALE] = codes, scale
     return codes, scale
+
+
+def _begun(p: Tensor, first: float | Tensor, dtype: torch.dtype | None) -> Tensor:
+    if isinstance(first, Tensor):
+        return torch.empty_like(p, dtype=dtype, requires_grad=False).copy_(first)
+    return torch.full_like(p, first, dtype=dtype, requires_grad=False)
+
+
+def take_up_shaped(state: dict[str, Any], key: str, p: Tensor, first: float, shape: tuple[int, ...]) -> Tensor:
+    """The state of that name, of another shape than the weight's, created where it is missing; one without axes, a
+    number, in float64."""
+    present = state.get(key)
+    if present is None:
+        wide = torch.float64 if p.dtype == torch.float64 or not shape else torch.float32
+        present = state[key] = torch.full(shape, first, dtype=wide, device=p.device)
+    if tuple(present.shape) != shape:
+        raise UsageError(
+            f"the state {key} of shape {tuple(present.shape)} was loaded for a parameter of shape {tuple(p.shape)}; "
+            "load the state_dict of an optimizer of the same model, with its parameters in the same order."
+        )
+    return present
 
 
 def readable(state: Mapping[str, Any], key: str) -> Tensor | None:

@@ -27,6 +27,7 @@ from ..regularizers.base import Regularizer, criterion
 from ..samples import Samples, Tree, call, known, scores, with_tensors
 from .draws import Draw, Replayed, numbers, recorded
 from .moving import cumulative, moving_buffers
+from .place import HOST, Place
 
 Tensors = tuple[Tensor, ...]
 Groups = Sequence[Sequence[Tensor]]
@@ -101,6 +102,7 @@ class Batched:
         loss: (outputs, targets) → scalar, which is trained, as `thalweg.losses.get` takes it.
         metrics: name → a metric, as `thalweg.losses.get_metric` takes it.
         judge: the loss that evaluations report; the one that is trained unless given.
+        place: the device that it runs on, and how precisely it computes there.
 
     Attributes:
         inside: of the metrics, the means over samples that the program computes; the others are computed of its
@@ -110,10 +112,20 @@ class Batched:
         extra_programs: programs of the same model that are traced elsewhere, by what tells them apart.
     """
 
+    several = False  # whether a block's members are taken through several steps before the host looks at them
+    replays = True  # whether a step can be captured as one graph of operations
+
     def __init__(
-        self, model: nn.Module, loss: losses.Measure, metrics: Mapping[str, Any], judge: losses.Measure | None = None
+        self,
+        model: nn.Module,
+        loss: losses.Measure,
+        metrics: Mapping[str, Any],
+        judge: losses.Measure | None = None,
+        place: Place = HOST,
     ) -> None:
-        self.model, self.loss = model, losses.get(loss)
+        self.place, self.device = place, place.device
+        self.several = self.several or self.device.type != "cpu"
+        self.model, self.loss = model.to(self.device), losses.get(loss)
         self.metrics = {name: losses.get_metric(metric) for name, metric in metrics.items()}
         self.inside = {name: mean for name, m in self.metrics.items() if (mean := losses.in_program(m)) is not None}
         self.judge = self.loss if judge is None else losses.get(judge)
@@ -160,10 +172,32 @@ class Batched:
             fixed: the members' common tensors that do not train, in the order of the attribute `fixed`.
             moving: (members, *shape) buffers that training moves, in the order of the attribute `moving`.
         """
+        return self._run(self.groups(weights, Samples(inputs, targets), fixed, moving, extra), extra, extra.data)
+
+    def groups(
+        self,
+        weights: Sequence[Tensor],
+        samples: Samples,
+        fixed: Sequence[Tensor] = (),
+        moving: Sequence[Tensor] = (),
+        extra: Extra = PLAIN,
+    ) -> Groups:
+        """What a step of training is given, by kinds; arguments as of `gradient`."""
         amounts = [a for part in extra.amounts for a in part]
         draws = [d for part in extra.draws for d in part]
-        data = self.flat(Samples(inputs, targets), training=True)
-        return self._run((weights, moving, amounts, data, fixed, draws), extra, extra.data)
+        return weights, moving, amounts, self.flat(samples, training=True), fixed, draws
+
+    def program(self, groups: Groups, extra: Extra) -> Callable[..., Tensors]:
+        """What `gradient` calls with the tensors that `given` lists."""
+        return self._graph(groups, extra, extra.data).call
+
+    def given(self, groups: Groups, extra: Extra | None) -> list[Tensor]:
+        """All tensors of a step, with the numbers that the model draws in it."""
+        draws: Sequence[Tensor] = ()
+        if extra is not None and (drawn := self._graph(groups, extra, extra.data).draws):
+            each = [numbers(drawn, seed) for seed in extra.seeds]
+            draws = [torch.stack(one) for one in zip(*each, strict=True)] if extra.per_member else each[0]
+        return [*(t for group in groups for t in group), *draws]
 
     def evaluate(
         self,
@@ -194,20 +228,16 @@ class Batched:
 
     def _run(self, groups: Groups, extra: Extra | None, fixed: int | None) -> Tensors:
         """A step of training with `extra`, or an evaluation without it; `fixed` is vmap's in_dim of fixed tensors."""
-        graph = self._graph(groups, extra, fixed)
-        draws: Sequence[Tensor] = ()
-        if graph.draws and extra is not None:
-            each = [numbers(graph.draws, seed) for seed in extra.seeds]
-            draws = [torch.stack(one) for one in zip(*each, strict=True)] if extra.per_member else each[0]
         with torch.no_grad():
-            return graph.call(*(t for group in groups for t in group), *draws)
+            return self._graph(groups, extra, fixed).call(*self.given(groups, extra))
 
     def _with(
         self, weights: Tensors, buffers: dict[str, Tensor], fixed: Tensors, use: Callable[[nn.Module], Any]
     ) -> Any:
         """What `use` makes of the model with these weights; buffers that the model moves are moved in `buffers`."""
         buffers |= zip((*self.names, *self.fixed), (*weights, *fixed), strict=True)
-        return with_tensors(self.model, buffers, use)
+        with self.place.autocast():
+            return with_tensors(self.model, buffers, use)
 
     def _member(self, extra: Extra | None, groups: Groups) -> Tensors:
         """One member's gradients, loss and moved buffers; without `extra` its loss, metrics and outputs."""

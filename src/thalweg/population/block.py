@@ -12,6 +12,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +20,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from ..errors import PlanError, TrainingError
-from ..formulas.base import Equations
 from ..formulas.opaque import Opaque
-from ..kernels import numba_cpu
 from ..samples import Samples, Tree
 from .batched import Batched, Extra, Groups
 from .batches import RANDOM, Batches, OwnBatches
@@ -31,10 +30,13 @@ from .member import RUINED, Member
 from .own_updates import OwnUpdates
 from .passes import Room, advance
 from .regularized import Regularized
+from .stacked import Stepper
+from .tensor_updates import update_of
 from .updates import Update
 
 EVALUATION_BATCH = 1024  # samples evaluated at once
 MOST_STEPS = 512  # at once: what they need beforehand takes memory
+CPU = torch.device("cpu")
 PARTS = 64  # of the samples, at most: enough to see how much the mean depends on them
 
 
@@ -51,9 +53,10 @@ class Task:
     def sample(self) -> Samples:
         """A few samples."""
         if self.validation is not None:
-            return Samples(*self.validation).take(slice(2))
+            return Samples(*self.validation).take(slice(2)).to(self.batched.device)
         batch = next(iter(self.batches.epoch(0, 0)))
-        return (batch.take(0) if isinstance(self.batches, OwnBatches) else batch).take(slice(2))
+        few = (batch.take(0) if isinstance(self.batches, OwnBatches) else batch).take(slice(2))
+        return few.to(self.batched.device)
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ class Block:
         self.total = epochs * task.batches.steps
         members = tuple(member.over(epochs, self.total) for member in members)
         self.task, self.members, self.seed, self.epochs = task, members, self.seeds[0], epochs
-        each = [initial_tensors(task.model, seed) for seed in self.seeds]
+        self.device = task.batched.device
+        each = [initial_tensors(task.model, seed, self.device) for seed in self.seeds]
         start, fixed = each[0]
         task.batched.find_moving_buffers(task.sample)
         moving = {name: fixed[name] for name in task.batched.moving if name in fixed}
@@ -116,10 +120,9 @@ class Block:
         self.recorded = 0
         self.seconds: float | None = None  # of a step, as the last ones took
         self.rooms: dict[int, Room] = {}  # of each compiled step
+        self.stepper: Stepper | None = None  # of steps that are not compiled
         self.loss_sum = np.zeros(len(members))
         self.updates = list(self._by_formula())
-        for part in self.updates:
-            part.allocate(self.weights)
         self.own = [part for part in self.updates if isinstance(part, OwnUpdates)]  # all of them or none
 
     def _stacked(self, each: Sequence[Tensor]) -> Tensor:
@@ -129,10 +132,11 @@ class Block:
 
     def _by_formula(self) -> Iterator[Update]:
         first = 0
-        for equations, group in itertools.groupby(self.members, key=lambda m: m.formula.equations):
+        for _, group in itertools.groupby(self.members, key=lambda m: m.formula.forms):
             members = tuple(group)
-            kind = OwnUpdates if isinstance(members[0].formula, Opaque) else Update
-            yield kind(equations, first, members, self.total, self.task.batched.names)
+            own = isinstance(members[0].formula, Opaque)
+            make = OwnUpdates.of if own else update_of
+            yield make(members, first, self.weights, self.total, self.task.batched.names)
             first += len(members)
 
     @property
@@ -181,10 +185,11 @@ class Block:
 
     def _at_once(self, pause: float) -> int:
         """Steps that take about so many seconds."""
-        compiled = isinstance(self.task.batched, Compiled) and self.seconds is not None
-        return at_once(pause, self.seconds or 0.0) if compiled else 1
+        several = self.task.batched.several and self.seconds is not None
+        return at_once(pause, self.seconds or 0.0) if several else 1
 
     def _advance(self, batches: Sequence[Samples]) -> None:
+        batches = [batch.to(self.device) for batch in batches]
         batched, first = self.task.batched, batches[0]
         if self.step == 0:
             for part in self.regularized.parts:
@@ -199,38 +204,17 @@ class Block:
             self.seconds = (time.perf_counter() - start) / len(batches)
             if done:
                 return
-        for inputs, targets in batches:
-            self._step(inputs, targets)
+        if self.stepper is None:
+            self.stepper = Stepper(self, batched)
+        start = time.perf_counter()
+        self.stepper.advance(batches)
+        self.seconds = (time.perf_counter() - start) / len(batches)
 
     def given(self, step: int, inputs: Tree, targets: Tree) -> tuple[Groups, Extra]:
         """What a program is given at a step of training."""
         extra = self.regularized.extra(self.seeds, step, inputs, self.per_member)
-        amounts = [a for part in extra.amounts for a in part]
-        draws = [d for part in extra.draws for d in part]
-        data = self.task.batched.flat(Samples(inputs, targets), training=True)
-        return (self.weights, self.moving, amounts, data, self.fixed, draws), extra
-
-    def _step(self, inputs: Tree, targets: Tree) -> None:
-        batched, regularized = self.task.batched, self.regularized
-        extra = regularized.extra(self.seeds, self.step, inputs, self.per_member)
-        results = batched.gradient(self._points(), inputs, targets, self.fixed, self.moving, extra)
-        count = len(self.weights)
-        loss = results[count].double().numpy()
-        broken = self.active & ~np.isfinite(loss)
-        if broken.any():
-            self.active &= ~broken
-            self.broken[broken] = self.step
-        self.loss_sum += np.where(self.active, loss, np.nan)
-        if self.moving:
-            regularized.move(results[count + 1 :], self.active)
-        gradients = [g.contiguous() for g in results[:count]]  # alive until the launches have run
-        pointers = np.array([g.data_ptr() for g in gradients], dtype=np.int64)
-        launches = [part.launch(pointers, loss, self.active, self.step) for part in self.updates]
-        if regularized.decays:  # a launch has set the rates of this step
-            regularized.shrink(self._rates(), self.active, self.updates[0].place)
-        numba_cpu.run(launches, threads=1)
-        regularized.after(self.step, self.per_epoch, self.total, self.active)
-        self.step += 1
+        samples = Samples(inputs, targets)
+        return self.task.batched.groups(self.weights, samples, self.fixed, self.moving, extra), extra
 
     def _own_step(self, batch: Samples) -> None:
         """A step of members whose optimizers are their own code, one after another."""
@@ -238,7 +222,9 @@ class Block:
         for part in self.own:
             part.scheduling.write(part.table, self.step)
         if self.regularized.decays:
-            self.regularized.shrink(self._rates(), self.active, self.updates[0].place)
+            factors = torch.from_numpy(self.regularized.factors(self._rates())).to(self.device)
+            active = torch.from_numpy(self.active).to(self.device)
+            self.regularized.shrink(factors, active, self.updates[0].place)
         for part in self.own:
             for k in range(part.start, part.stop):
                 if self.active[k]:
@@ -248,7 +234,10 @@ class Block:
                         self.active[k], self.broken[k], self.loss_sum[k] = False, self.step, np.nan
                 else:
                     self.loss_sum[k] = np.nan
-        self.regularized.after(self.step, self.per_epoch, self.total, self.active)
+        shares = self.regularized.shares(range(self.step, self.step + 1), self.per_epoch, self.total)
+        if shares is not None:
+            each = (torch.from_numpy(a).to(self.device) for a in (shares[0], self.active))
+            self.regularized.after(*each)
         self.step += 1
 
     def _rates(self) -> np.ndarray:
@@ -267,16 +256,6 @@ class Block:
         for old, new in zip(moving, results[count + 1 :], strict=True):
             old.copy_(new)
         return [g[0].contiguous() for g in results[:count]], float(results[count][0])
-
-    def _points(self) -> list[Tensor]:
-        """Where the gradients are taken: at the weights, or ahead of them for rules that look ahead."""
-        if all(part.lookahead is None for part in self.updates):
-            return self.weights
-        points = [w.clone() for w in self.weights]
-        pointers = np.array([p.data_ptr() for p in points], dtype=np.int64)
-        moves = [part.launch_lookahead(pointers, self.active, self.step) for part in self.updates]
-        numba_cpu.run([move for move in moves if move is not None], threads=1)
-        return points
 
     def _epoch(self, steps: int) -> Epoch:
         train_loss = self.loss_sum / steps
@@ -297,21 +276,21 @@ class Block:
 
     def evaluate(self, inputs: Tree, targets: Tree) -> dict[str, np.ndarray]:
         """Loss and metrics over the samples, (members,) each; NaN where the loss stopped being finite."""
-        return self._measured([Samples(inputs, targets)]).values()
+        return self._measured([Samples(inputs, targets).to(self.device)]).values()
 
     def by_parts(self, inputs: Tree, targets: Tree) -> dict[str, np.ndarray]:
         """What the samples say of loss and metrics, (members, parts) each, at most `PARTS`; NaN as in `evaluate`.
 
         A part is every so-manieth sample, so that an order of the samples does not matter; see `Measured.by_parts`.
         """
-        samples = Samples(inputs, targets)
+        samples = Samples(inputs, targets).to(self.device)
         size = -(-samples.size // PARTS)
         order = (torch.arange(samples.size) % -(-samples.size // size)).argsort(stable=True)
         return self._measured([samples.take(rows) for rows in order.split(size)]).by_parts()
 
     def _measured(self, parts: Sequence[Samples]) -> Measured:
         sums, shares, outputs = zip(*map(self._summed, parts), strict=True)
-        targets = [part.plain_targets for part in parts]
+        targets = [part.to(CPU).plain_targets for part in parts]
         return Measured(self.task.batched, np.stack(sums, -1), np.stack(shares, -1), outputs, targets, self.broken >= 0)
 
     def _summed(self, samples: Samples) -> tuple[np.ndarray, np.ndarray, Tree | None]:
@@ -324,8 +303,8 @@ class Block:
         outputs: list[Tree] = []
         for chunk in samples.split(EVALUATION_BATCH):
             each = batched.evaluate(weights, *chunk, self.fixed, moving, self.per_member)
-            values = np.stack([v.double().numpy() for v in each[: 1 + len(means)]])
-            outputs += [batched.outputs(each[1 + len(means) :])] if batched.outside else []
+            values = torch.stack([v.double() for v in each[: 1 + len(means)]]).cpu().numpy()
+            outputs += [batched.outputs(tuple(t.cpu() for t in each[1 + len(means) :]))] if batched.outside else []
             counts = [m.counts(chunk.plain_targets) for m in means]
             # With weights of samples or of classes a chunk's mean is not one over its samples.
             counted = [chunk.size if c is None else float(c.sum()) for c in counts]
@@ -403,23 +382,29 @@ def at_once(pause: float, seconds: float) -> int:
     return max(1, min(MOST_STEPS, int(pause / seconds))) if seconds else MOST_STEPS
 
 
-def initial_tensors(model: Callable[[], nn.Module], seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def initial_tensors(
+    model: Callable[[], nn.Module], seed: int, device: torch.device = CPU
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What a fresh model made under this seed holds: trainable weights, and everything that stays fixed.
 
-    The caller's random state is untouched.
+    It is made on the CPU, so that it is the same for every device. The caller's random state is untouched.
     """
     with RANDOM, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = model()
-    parameters = {name: (p.detach().clone(), p.requires_grad) for name, p in fresh.named_parameters()}
+    parameters = {name: (_copied(p, device), p.requires_grad) for name, p in fresh.named_parameters()}
     weights = {name: p for name, (p, trains) in parameters.items() if trains}
     fixed = {name: p for name, (p, trains) in parameters.items() if not trains}
-    return weights, fixed | {name: b.clone() for name, b in fresh.named_buffers()}
+    return weights, fixed | {name: _copied(b, device) for name, b in fresh.named_buffers()}
+
+
+def _copied(tensor: Tensor, device: torch.device) -> Tensor:
+    return tensor.detach().to(device, copy=True)
 
 
 def arranged(members: Sequence[Member]) -> list[int]:
     """An order of the members in which those of one formula lie side by side."""
-    order: dict[Equations, int] = {}
+    order: dict[Any, int] = {}
     for m in members:
-        order.setdefault(m.formula.equations, len(order))
-    return sorted(range(len(members)), key=lambda k: order[members[k].formula.equations])
+        order.setdefault(m.formula.forms, len(order))
+    return sorted(range(len(members)), key=lambda k: order[members[k].formula.forms])

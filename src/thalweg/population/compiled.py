@@ -39,6 +39,8 @@ class Compiled(Batched):
         uncovered: why something of it runs stacked after all; None where nothing does.
     """
 
+    several = True
+    replays = False
     uncovered: str | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

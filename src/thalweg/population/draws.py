@@ -18,7 +18,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import TrainingError
+from .batches import RANDOM
 
+NATIVE = "native_dropout"  # a mask that a GPU draws in one operation with what it does to the values
 # operation → the method that fills an empty tensor with the same numbers, and that method's arguments
 _FILLS: dict[str, tuple[str, Callable[[Sequence[Any]], Sequence[Any]]]] = {
     **dict.fromkeys(("bernoulli_.float", "bernoulli.p"), ("bernoulli_", lambda args: args[1:])),
@@ -38,16 +40,24 @@ _FILLS: dict[str, tuple[str, Callable[[Sequence[Any]], Sequence[Any]]]] = {
 
 @dataclass(frozen=True)
 class Draw:
-    """One draw: a tensor's shape, strides and dtype, the method that fills it, and its arguments."""
+    """One draw: a tensor's shape, strides, dtype and device, the method that fills it, and its arguments."""
 
     shape: tuple[int, ...]
     stride: tuple[int, ...]
     dtype: torch.dtype
     fill: str
     arguments: tuple[Any, ...]
+    device: torch.device
 
-    def numbers(self, generator: torch.Generator) -> Tensor:
-        empty = torch.empty_strided(self.shape, self.stride, dtype=self.dtype)
+    @classmethod
+    def like(cls, tensor: Tensor, fill: str, arguments: Sequence[Any]) -> Draw:
+        return cls(tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype, fill, tuple(arguments), tensor.device)
+
+    def numbers(self, generator: torch.Generator | None) -> Tensor:
+        """Drawn from a generator of the device, or from PyTorch's own."""
+        empty = torch.empty_strided(self.shape, self.stride, dtype=self.dtype, device=self.device)
+        if self.fill == NATIVE:
+            return torch.native_dropout(empty.fill_(1), self.arguments[0], True)[1]
         return getattr(empty, self.fill)(*self.arguments, generator=generator)
 
 
@@ -60,29 +70,35 @@ def recorded(call: Callable[[], object]) -> list[Draw]:
 
 
 def numbers(draws: Sequence[Draw], seed: int) -> list[Tensor]:
-    """The numbers of one step."""
-    generator = torch.Generator().manual_seed(seed)
-    return [one.numbers(generator) for one in draws]
+    """The numbers of one step: those that PyTorch draws after `torch.manual_seed(seed)`."""
+    devices = {one.device for one in draws}
+    if any(one.fill == NATIVE for one in draws):  # which takes no generator
+        with RANDOM, torch.random.fork_rng(devices=[d for d in devices if d.type != "cpu"]):
+            torch.manual_seed(seed)
+            return [one.numbers(None) for one in draws]
+    generators = {device: torch.Generator(device).manual_seed(seed) for device in devices}
+    return [one.numbers(generators[one.device]) for one in draws]
 
 
 class _Recorder(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.draws: list[Draw] = []
-        self.generator = torch.Generator().manual_seed(0)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if torch.Tag.nondeterministic_seeded not in func.tags or _quiet(func, args):
             return func(*args, **(kwargs or {}))
         name = _name(func)
+        if name == NATIVE:
+            self.draws.append(one := Draw.like(args[0], NATIVE, args[1:2]))
+            return _dropped(args[0], numbers([one], 0)[0], args[1])
         if name not in _FILLS or (kwargs or {}).get("generator") is not None:
             raise TrainingError(_refusal(func))
         fill, arguments = _FILLS[name]
         like = args[0] if _in_place(func) else _like(func, args, kwargs or {})
-        one = Draw(tuple(like.shape), tuple(like.stride()), like.dtype, fill, tuple(arguments(args)))
-        self.draws.append(one)
-        numbers = one.numbers(self.generator)
-        return args[0].copy_(numbers) if _in_place(func) else numbers
+        self.draws.append(one := Draw.like(like, fill, arguments(args)))
+        (drawn,) = numbers([one], len(self.draws))
+        return args[0].copy_(drawn) if _in_place(func) else drawn
 
 
 class Replayed(TorchDispatchMode):
@@ -98,6 +114,8 @@ class Replayed(TorchDispatchMode):
         if not self.numbers:
             raise TrainingError(_refusal(func))
         number = self.numbers.pop(0)
+        if _name(func) == NATIVE:
+            return _dropped(args[0], number, args[1])
         if _in_place(func):
             if args[0].shape != number.shape:
                 raise TrainingError(_refusal(func))
@@ -105,9 +123,14 @@ class Replayed(TorchDispatchMode):
         return number.clone()
 
 
+def _dropped(values: Tensor, mask: Tensor, p: float) -> tuple[Tensor, Tensor]:
+    """What `native_dropout` gives where this is its mask."""
+    return values * mask * (0.0 if p == 1 else 1 / (1 - p)), mask.clone()
+
+
 def _quiet(func: Any, args: Any) -> bool:
     """Operations that are marked as random, and draw nothing as they are called here."""
-    return _name(func) == "native_dropout" and len(args) > 2 and not args[2]
+    return _name(func) == NATIVE and len(args) > 2 and not args[2]
 
 
 def _name(func: Any) -> str:
@@ -125,7 +148,7 @@ def _like(func: Any, args: Any, kwargs: Any) -> Tensor:
             return torch.empty_like(args[0], **{k: v for k, v in kwargs.items() if k == "dtype"})
         size = next(a for a in args if isinstance(a, list | tuple | torch.Size))
         dtype = kwargs.get("dtype") or (torch.int64 if "randint" in _name(func) else torch.get_default_dtype())
-        return torch.empty(size, dtype=dtype)
+        return torch.empty(size, dtype=dtype, device=kwargs.get("device"))
 
 
 def _refusal(func: Any) -> str:

@@ -70,7 +70,7 @@ def run(_job, _first, _last):
             continue
         _p = _load(_parts, _load(_part_of, _m, 99), 99)
         _r, _rows, _columns = _m - _load(_p, 0, 99), _load(_p, 1, 99), _load(_p, 2, 99)
-        _width = _load(_p, 20, 99)
+        _width, _units = _load(_p, 20, 99), _load(_p, 21, 99)
         _first_row, _end_row = _r*_width, (_r + 1)*_width
         for _s in range(_steps):
             for _h in range(_columns):
@@ -110,7 +110,7 @@ def run(_job, _first, _last):
             for _h in range(_first_row, _end_row):
                 _store_double(_load(_p, 10, 99), _h, 99, _loss)
             _call(_load(_p, 5, 99), _load(_p, 6, 99), _first_row, _end_row)
-            _call(_load(_p, 3, 99), _load(_p, 4, 99), _r*_tensors, (_r + 1)*_tensors)
+            _call(_load(_p, 3, 99), _load(_p, 4, 99), _r*_units, (_r + 1)*_units)
             if _shares:
                 _share = _load_double(_shares, _s*_members + _m, 99)
                 for _k in range(_averages if _share != 0.0 else 0):
@@ -120,4 +120,38 @@ def run(_job, _first, _last):
                         _copy(_at, _end, _load(_averaged, 5*_k + 2, 99))
                     else:
                         _approach(_at, _end, _load(_averaged, 5*_k + 3, 99), _kind, _share)
+'''
+
+# What `_job` holds: see `tensor_updates.TensorUpdates.prepared`.
+TENSORS = '''
+from numba import cfunc as _cfunc, njit as _njit
+from thalweg.kernels.memory import call as _call, load_int64 as _load
+from thalweg.kernels.memory import load_bool as _load_byte, store_bool as _store_byte, load_float64 as _load_double
+
+@_njit(inline="always")
+def _copy(_to, _from, _bytes):
+    for _i in range(_bytes):
+        _store_byte(_to, _i, 1, _load_byte(_from, _i, 2))
+
+@_cfunc("void(int64, int64, int64)", nopython=True, cache=True, error_model="numpy", boundscheck=False)
+def members(_job, _first, _last):
+    """The update of members: into its own room, then in place of what was there before."""
+    _programs, _chosen, _arena = _load(_job, 0, 99), _load(_job, 1, 99), _load(_job, 2, 99)
+    _active, _width = _load(_job, 3, 99), _load(_job, 4, 99)
+    _scalars, _columns = _load(_job, 5, 99), _load(_job, 6, 99)
+    _guards, _asked = _load(_job, 7, 99), _load(_job, 8, 99)
+    _copies, _copied = _load(_job, 9, 99), _load(_job, 10, 99)
+    for _m in range(_first, _last):
+        if _load_byte(_active, _m*_width, 99) == 0:
+            continue
+        _which = 0
+        for _k in range(_guards):
+            _at = _m*_width*_columns + _load(_asked, _k, 99)
+            _which += (1 << _k) if _load_double(_scalars, _at, 99) > 0.5 else 0
+        _which = _load(_chosen, _which, 99)
+        _call(_load(_programs, 3*_which, 99), _load(_programs, 3*_which + 1, 99)
+              + 8*_m*_load(_programs, 3*_which + 2, 99), 1, _arena)
+        for _k in range(_copies):
+            _bytes = _load(_copied, 3*_k + 2, 99)
+            _copy(_load(_copied, 3*_k + 1, 99) + _m*_bytes, _load(_copied, 3*_k, 99), _bytes)
 '''

@@ -27,6 +27,8 @@ from .batches import RANDOM
 class OneByOne(Batched):
     """`Batched` without a batched program."""
 
+    replays = False
+
     def _run(self, groups: Groups, extra: Extra | None, fixed: int | None) -> Tensors:
         def one(k: int) -> Tensors:
             if extra is not None:
@@ -38,13 +40,17 @@ class OneByOne(Batched):
             return _stacked([one(k) for k in range(len(groups[0][0]))])
 
     def _watched(self, forward: Callable[[], object]) -> None:
-        with RANDOM, torch.random.fork_rng(devices=[]):
+        with RANDOM, self._forked():
             forward()
+
+    def _forked(self) -> Any:
+        """PyTorch's random state is put back."""
+        return torch.random.fork_rng(devices=[] if self.device.type == "cpu" else [self.device])
 
     @contextmanager
     def _at_work(self, extra: Extra | None) -> Iterator[None]:
         """The model and PyTorch's random state are this call's alone; both are put back after it."""
-        with RANDOM, self._lock, torch.random.fork_rng(devices=[]), self._mode(extra):
+        with RANDOM, self._lock, self._forked(), self._mode(extra):
             tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
             before = {name: t.data for name, t in tensors.items()}
             try:
@@ -60,7 +66,8 @@ class OneByOne(Batched):
         values = dict(zip((*self.names, *self.fixed), (*weights, *fixed), strict=True)) | buffers
         for name, tensor in values.items():
             tensors[name].data = tensor.data
-        result = use(self.model)
+        with self.place.autocast():
+            result = use(self.model)
         after = dict(self.model.named_buffers())
         buffers |= {name: after[name].detach() for name in self.moving}
         return result

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..formulas.base import Equations
+from ..kernels import numba_cpu
 from ..kernels.numba_cpu import Launch
+from ..kernels.stacks import Segments
 from ..programs.compiled import Step
 from ..samples import Samples, Tree
 from .batched import Extra, Groups
 from .compiled import Compiled, Table, drivers
 from .regularized import Regularized
+from .tensor_updates import Calls, TensorUpdates
 from .updates import Update
 
 
@@ -43,6 +47,8 @@ def advance(block: Trained, program: Compiled, batches: Sequence[Samples]) -> bo
 
     Nothing of a member but its weights, states and moved buffers outlasts a step, so that none can disturb another.
     """
+    if any(isinstance(part, TensorUpdates) and part.programs is None for part in block.updates):
+        return False
     steps = range(block.step, block.step + len(batches))
     table = program.table(len(block.active), batches, lambda k: block.given(steps[k], *batches[k]))
     if table is None:
@@ -108,35 +114,50 @@ class _Part:
     """What the driver reads of the members of one formula; `numbers` holds the addresses."""
 
     def __init__(self, part: Update, block: Trained, gradients: Sequence[Tensor]) -> None:
-        self.at = _rows([g.data_ptr() for g in gradients], part.count)
-        rows = len(part.table)
+        rows, dtype = len(part.table), block.weights[0].dtype
         # The driver itself leaves out members that no longer train.
         loss, active = np.full(rows, np.nan), np.ones(rows, dtype=np.bool_)
-        launch = part.prepared(part.kernel, part.addressed(self.at), loss, active, 0, part.row_states)
+        if isinstance(part, TensorUpdates):
+            calls = Calls(part, np.ones(rows), loss, active, part.table, part.row_states)
+            calls.point_all(gradients)
+            launch, self.calls = calls.launch, calls
+        else:
+            launch = _launch(part, part.equations, dtype, {1: gradients}, loss, active, part.row_states)
         numbers = [part.start, part.count, part.width * part.table.shape[1], *_called(launch)]
-        numbers += [0, part.table.ctypes.data, _t(launch).ctypes.data, loss.ctypes.data]
+        numbers += [0, part.table.ctypes.data, _steps(launch), loss.ctypes.data]
         self.arrays: list[Any] = [launch, loss]
         if part.lookahead is not None:
             points = [torch.empty_like(w[0]) for w in block.weights]
-            at = _rows([p.data_ptr() for p in points], part.count)
+            at = np.tile(np.array([p.data_ptr() for p in points], dtype=np.int64), (part.count, 1))
             before, none = part.row_states.copy(), np.full(rows, np.nan)
-            ahead = part.prepared(part.lookahead, part.ahead(at), none, active, 0, before)
+            ahead = _launch(part, part.lookahead, dtype, {0: points, 1: points}, none, active, before)
             numbers += [*_called(ahead), at.ctypes.data, before.ctypes.data]
-            numbers += [part.row_states.ctypes.data, before.nbytes, _t(ahead).ctypes.data]
+            numbers += [part.row_states.ctypes.data, before.nbytes, _steps(ahead)]
             self.arrays += [ahead, points, at, before, none]
         else:
             numbers += [0] * 9
-        self.numbers = np.array([*numbers, part.width], dtype=np.int64)
+        self.numbers = np.array([*numbers, part.width, len(launch.length) // part.count], dtype=np.int64)
 
     def enter(self, part: Update, steps: range) -> None:
-        part.addressed(self.at)  # a step that is not compiled may have set others
         self.tables = part.scheduling.over(part.table, steps)
         self.numbers[7] = self.tables.ctypes.data
 
 
-def _rows(addresses: Sequence[int], count: int) -> np.ndarray:
-    """The same addresses for each member, (count, addresses)."""
-    return np.tile(np.array(addresses, dtype=np.int64), (count, 1))
+def _launch(
+    part: Update,
+    equations: Equations,
+    dtype: torch.dtype,
+    streams: Mapping[int, Sequence[Tensor]],
+    loss: np.ndarray,
+    active: np.ndarray,
+    row_states: np.ndarray,
+) -> Launch:
+    """The update of a formula's members, where these streams are the same tensors for every member."""
+    segments = Segments.of(part.tensors, part.place, part.width)
+    for column, tensors in streams.items():
+        segments.address[:, column] = np.tile([t.data_ptr() for t in tensors], part.count)
+    each, t = (segments.address, segments.length, segments.row, active), np.ones(len(part.table))
+    return numba_cpu.compiled(equations, dtype).launch(*each, t, loss, part.table, row_states=row_states)
 
 
 def _called(launch: Launch) -> list[int]:
@@ -145,9 +166,10 @@ def _called(launch: Launch) -> list[int]:
     return [launch.function, launch.job.ctypes.data, launch.rows.function, launch.rows.job.ctypes.data]
 
 
-def _t(launch: Launch) -> np.ndarray:
-    """The steps (rows,) that a launch's rows are at."""
-    return launch.arrays[8]
+def _steps(launch: Launch) -> int:
+    """The address of the steps (rows,) that a launch's rows are at."""
+    assert launch.t is not None
+    return launch.t.ctypes.data
 
 
 def _factors(block: Trained, parts: Sequence[_Part], steps: range) -> np.ndarray | None:
@@ -155,7 +177,7 @@ def _factors(block: Trained, parts: Sequence[_Part], steps: range) -> np.ndarray
     if not block.regularized.decays:
         return None
     rates = np.concatenate([p.rates_of(one.tables) for p, one in zip(block.updates, parts, strict=True)], axis=1)
-    return np.stack([block.regularized.factors(row) for row in rates])
+    return block.regularized.factors_at(rates)
 
 
 def _bytes(stack: Tensor) -> int:

@@ -71,55 +71,54 @@ class Regularized:
         """
         inputs = measured(inputs)
         single, members = [w[0] for w in self.weights], len(self.weights[0])
-        draws, amounts, dtype = [], [], self.weights[0].dtype
+        draws, amounts, dtype, device = [], [], self.weights[0].dtype, self.weights[0].device
         for part, rows in zip(self.parts, self.strengths, strict=True):
             random, tables = [], []
             for k, seed in enumerate(seeds):
                 x = inputs[k] if per_member else inputs
-                random.append(part.draws(seed, step, x, single))
-                tables.append(part.amounts(rows[k : k + 1] if per_member else rows, random[-1], x))
+                drawn = part.draws(seed, step, x, single)
+                tables.append(part.amounts(rows[k : k + 1] if per_member else rows, drawn, x))
+                random.append(tuple(d.to(device) for d in drawn))
             draws.append(tuple(map(torch.stack, zip(*random, strict=True))) if per_member else random[0])
             table = np.concatenate(tables).reshape(members, -1)
-            amounts.append(tuple(torch.from_numpy(np.ascontiguousarray(c)).to(dtype) for c in table.T))
+            amounts.append(tuple(torch.from_numpy(np.ascontiguousarray(c)).to(device, dtype) for c in table.T))
         model_seeds = tuple(draw_seed(seed, step) for seed in seeds)
         return Extra(self.parts, tuple(amounts), tuple(draws), model_seeds, per_member)
 
-    def shrink(self, rates: np.ndarray, active: np.ndarray, place: np.ndarray) -> None:
+    def shrink(self, factors: Tensor, active: Tensor, place: np.ndarray) -> None:
         """Decoupled decay, before the update.
 
         Args:
-            rates: (members, width) of this step.
-            place: (tensors,) which of a member's rates each weight tensor has.
+            factors: (members, width) of this step.
+            active: (members,) who still trains.
+            place: (tensors,) which of a member's factors each weight tensor has.
         """
-        factors = torch.from_numpy(np.where(active[:, None], self.factors(rates), 1.0))
+        factors = torch.where(active[:, None], factors, 1.0)
         for w, column in zip(self.weights, place.tolist(), strict=True):
             w.mul_(shaped(factors[:, column], w))
+
+    def factors_at(self, rates: np.ndarray) -> np.ndarray:
+        """(steps, members, width), at rates (steps, members, width)."""
+        return np.stack([self.factors(row) for row in rates])
 
     def factors(self, rates: np.ndarray) -> np.ndarray:
         """(members, width) by which decoupled decay multiplies the weights, at these rates (members, width)."""
         each = [[one.shrink(lr) for one, lr in zip(decay, rates, strict=True)] for decay in self.decays]
         return np.prod(each, axis=0)
 
-    def move(self, moved: Sequence[Tensor], active: np.ndarray) -> None:
+    def move(self, moved: Sequence[Tensor], active: Tensor) -> None:
         """Take the moving buffers of members that still train."""
-        rows = torch.from_numpy(active)
         for old, new in zip(self.moving, moved, strict=True):
-            old.copy_(torch.where(rows.reshape(-1, *[1] * (old.ndim - 1)), new, old))
+            old.copy_(torch.where(active.reshape(-1, *[1] * (old.ndim - 1)), new, old))
 
-    def after(self, step: int, per_epoch: int, total: int, active: np.ndarray) -> None:
-        """Averages, after the update of this step."""
-        if self.averaging is None or self.average is None:
-            return
-        shares = self.shares(range(step, step + 1), per_epoch, total)
-        assert shares is not None
-        share = torch.from_numpy(np.where(active, shares[0], 0.0))
-        if not share.any():
-            return
-        for a, now in zip(self.average, (*self.weights, *self.moving), strict=True):
+    def after(self, shares: Tensor, active: Tensor) -> None:
+        """Averages, after the update of a step with these shares (members,) of the new weights."""
+        share = torch.where(active, shares, 0.0)
+        for a, now in zip(self.average or (), (*self.weights, *self.moving), strict=False):
             if a.is_floating_point():
                 a.lerp_(now, shaped(share, a))
             else:
-                a.copy_(now)
+                a.copy_(torch.where(share.any(), now, a))
 
     def shares(self, steps: range, per_epoch: int, total: int) -> np.ndarray | None:
         """(steps, members) shares of the new weights in their average after each of these steps; None without one."""

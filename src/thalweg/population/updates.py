@@ -1,4 +1,4 @@
-"""The update of a block's members that share a formula: their states, and the addresses that its kernel works on."""
+"""The update of a block's members that share a formula: their hyperparameters, and what the formula remembers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ..errors import PlanError
 from ..formulas.base import Equations
-from ..kernels import numba_cpu
+from ..formulas.equations import WEIGHT_ITSELF
 from ..kernels.lower import lower
+from ..kernels.stacks import Rows, Stacked, stacked
 from .member import Member
 from .scheduling import Scheduling
 
@@ -25,16 +26,18 @@ class Update:
     Attributes:
         width: rows of the table for each member.
         place: (tensors,) which of these rows each weight tensor goes by.
-        states: for each weight tensor the formula's states, (count, *shape) each.
+        tensors: for each weight tensor its rows and the formula's states, (count, *shape) each; `states` are these.
         row_states: (rows, states) those that a row has once, and not for each weight.
         table: (rows, hyperparameters) as the kernel reads them at this step.
+        lookahead: the equations of the way to where the gradient is taken, or None.
     """
 
     def __init__(
         self, equations: Equations, start: int, members: Sequence[Member], total: int, parameters: Sequence[str]
     ) -> None:
         self.equations, self.start, self.count = equations, start, len(members)
-        self.stop = start + len(members)
+        self.lookahead = equations.lookahead
+        self.stop, self.total = start + len(members), total
         self.names = names = equations.hyperparameters
         self.members, self.parameter_names = tuple(members), parameters
         base = [row for m in members for row in m.rows]
@@ -43,55 +46,42 @@ class Update:
         self.base = np.array([[values[name] for name in names] for values in base]).reshape(len(base), len(names))
         self.table = self.base.copy()
         self.scheduling = Scheduling([m for m in members for _ in range(self.width)], names, self.base, total)
-        initial = {
-            name: [values[first] if isinstance(first, str) else first for values in base]
-            for name, first in equations.initial
-        }
-        program = lower(equations)
-        self.initial = [initial[name] for name, _ in program.states]
-        once = [initial[name] for name, _ in program.row_states]
-        self.row_states = np.array(once, dtype=np.float64).reshape(-1, len(base)).T.copy()
+        self.values = base
+        self.row_states = self.numbers_of([dict(equations.initial)[name] for name, _ in lower(equations).row_states])
+
+    def first(self, value: float | str) -> list[float]:
+        """The first value of a state, for each row of the table."""
+        return [float(values[value] if isinstance(value, str) else value) for values in self.values]
+
+    def numbers_of(self, values: Sequence[float | str]) -> np.ndarray:
+        """(rows, states) of states that begin with these."""
+        return np.array([self.first(v) for v in values], dtype=np.float64).reshape(-1, len(self.values)).T.copy()
+
+    def begun(self, w: Tensor, value: float | str, place: int, extent: Sequence[int]) -> Tensor:
+        """A state of the weights (members, *shape) before the first step, (count, *extent).
+
+        Args:
+            place: of the tensor's row among those of a member.
+        """
+        if value == WEIGHT_ITSELF:
+            return w[self.start : self.stop].clone()
+        first = torch.tensor(self.first(value)[place :: self.width], dtype=w.dtype, device=w.device)
+        return first.reshape(-1, *[1] * len(extent)).expand(self.count, *extent).clone()
 
     def allocate(self, weights: Sequence[Tensor]) -> None:
-        """States for every weight tensor, and the table of addresses the kernel works on: member by member."""
-        self.states: list[list[Tensor]] = []
-        addresses, sizes = [], np.array([w[0].numel() for w in weights], dtype=np.int64)
-        for w, size, place in zip(weights, sizes, self.place, strict=True):
-            shape = (self.count, *w.shape[1:])
-            first = [torch.tensor(values[place :: self.width], dtype=w.dtype) for values in self.initial]
-            states = [f.reshape(-1, *[1] * (w.dim() - 1)).expand(shape).clone() for f in first]
-            self.states.append(states)
-            stride = np.arange(self.count) * size * w.element_size()
-            starts = [w.data_ptr() + self.start * size * w.element_size(), 0, *(s.data_ptr() for s in states)]
-            addresses.append(np.array(starts, dtype=np.int64)[None, :] + stride[:, None])
-        element = np.array([w.element_size() for w in weights])
-        self.stride = np.arange(self.start, self.stop)[:, None] * (sizes * element)[None, :]  # (count, tensors)
-        self.address = np.stack(addresses, axis=1).reshape(-1, addresses[0].shape[1]).astype(np.int64)
-        self.length = np.tile(sizes, self.count)
-        self.row = (self.width * np.arange(self.count)[:, None] + self.place).reshape(-1)
-        self.kernel = numba_cpu.compiled(self.equations, weights[0].dtype)
-        self.lookahead = self.equations.lookahead and numba_cpu.compiled(self.equations.lookahead, weights[0].dtype)
+        """States for every weight tensor, where it lies."""
+        names, initial = [name for name, _ in lower(self.equations).states], dict(self.equations.initial)
+        pairs = list(zip(weights, self.place.tolist(), strict=True))
+        self.states = [[self.begun(w, initial[n], place, w.shape[1:]) for n in names] for w, place in pairs]
+        self.tensors = [(w[self.start : self.stop], *s) for w, s in zip(weights, self.states, strict=True)]
 
-    def addressed(self, gradients: np.ndarray) -> np.ndarray:
-        """The table of addresses with gradients at these: of stacks (tensors,), or each member's (count, tensors)."""
-        self.address[:, 1] = (gradients + self.stride if gradients.ndim == 1 else gradients).reshape(-1)
-        return self.address
+    def begin(self, step: int) -> tuple[bool, ...]:
+        """Take up a step, counted from 0; what of it another program belongs to."""
+        return ()
 
-    def ahead(self, points: np.ndarray) -> np.ndarray:
-        """The same for copies of the weights, which a rule moves to where it wants its gradient."""
-        address = self.address.copy()
-        address[:, 0] = address[:, 1] = (points + self.stride if points.ndim == 1 else points).reshape(-1)
-        return address
-
-    def launch_lookahead(self, points: np.ndarray, active: np.ndarray, step: int) -> numba_cpu.Launch | None:
-        """Move copies of the weights, given by their addresses, to where the formula wants its gradient."""
-        if self.lookahead is None:
-            return None
-        self.scheduling.write(self.table, step)
-        loss = np.full(len(self.table), np.nan)
-        return self.prepared(
-            self.lookahead, self.ahead(points), loss, self.per_row(active), step, self.row_states.copy()
-        )
+    def stacked(self, rows: Rows) -> Stacked:
+        """The update, prepared for the device of the weights."""
+        return stacked(self.equations, self.tensors, rows)
 
     def per_row(self, values: np.ndarray) -> np.ndarray:
         """Those of the block's members, (members,), for each row of the table."""
@@ -130,26 +120,3 @@ class Update:
                 f"{self.equations.name} has no hyperparameter lr, which decoupled decay goes by; add lr to it."
             )
         return tables[..., names.index("lr")].reshape(*tables.shape[:-2], self.count, self.width)
-
-    def launch(self, gradients: np.ndarray, losses: np.ndarray, active: np.ndarray, step: int) -> numba_cpu.Launch:
-        """The update by gradients, given by their addresses."""
-        self.scheduling.write(self.table, step)
-        address, training = self.addressed(gradients), self.per_row(active)
-        return self.prepared(self.kernel, address, self.per_row(losses), training, step, self.row_states)
-
-    def prepared(
-        self,
-        kernel: numba_cpu.Kernel,
-        address: np.ndarray,
-        loss: np.ndarray,
-        active: np.ndarray,
-        step: int,
-        row_states: np.ndarray,
-    ) -> numba_cpu.Launch:
-        """A launch at this step, with the hyperparameters that stand in the table.
-
-        Args:
-            loss, active: (rows,).
-        """
-        t = np.full(len(self.table), float(step + 1))
-        return kernel.launch(address, self.length, self.row, active, t, loss, self.table, row_states=row_states)

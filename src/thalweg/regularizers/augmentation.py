@@ -59,8 +59,10 @@ class Shift(_Augmentation):
 
     def move(self, inputs: Tensor, uniform: Tensor, amount: Tensor) -> Tensor:
         by = (torch.floor(uniform[:, :2] * (2 * amount + 1)) - amount).to(torch.int64)  # (samples, 2)
-        rows = torch.arange(inputs.shape[-2]) - by[:, :1]  # (samples, height), where each row comes from
-        columns = torch.arange(inputs.shape[-1]) - by[:, 1:]
+        rows = (
+            torch.arange(inputs.shape[-2], device=inputs.device) - by[:, :1]
+        )  # (samples, height), where each row comes from
+        columns = torch.arange(inputs.shape[-1], device=inputs.device) - by[:, 1:]
         return _take(_take(inputs, rows, 2), columns, 3)
 
 
@@ -108,7 +110,8 @@ class Crop(_Augmentation):
         for n, u in zip(inputs.shape[-2:], (uniform[:, 1], uniform[:, 2]), strict=True):
             length = (side * n).round().clamp(min=1)
             first = torch.floor(u * (n - length + 1))
-            pixel = (torch.arange(n, dtype=inputs.dtype) + 0.5) * (length / n).unsqueeze(1) - 0.5
+            pixels = torch.arange(n, dtype=inputs.dtype, device=inputs.device)
+            pixel = (pixels + 0.5) * (length / n).unsqueeze(1) - 0.5
             inside = torch.minimum(pixel.clamp(min=0), (length - 1).unsqueeze(1))
             places.append(first.unsqueeze(1) + inside)  # (samples, n), in pixels
         return _sample(inputs, places[0].unsqueeze(2), places[1].unsqueeze(1))
@@ -131,7 +134,8 @@ class Rotate(_Augmentation):
 
     def move(self, inputs: Tensor, uniform: Tensor, amount: Tensor) -> Tensor:
         angle = ((2 * uniform[:, 0] - 1) * amount * (torch.pi / 180)).reshape(-1, 1, 1)
-        y, x = (torch.arange(n, dtype=inputs.dtype) - (n - 1) / 2 for n in inputs.shape[-2:])
+        each = (torch.arange(n, dtype=inputs.dtype, device=inputs.device) for n in inputs.shape[-2:])
+        y, x = (places - (len(places) - 1) / 2 for places in each)
         rows = y[:, None] * torch.cos(angle) + x * torch.sin(angle) + (inputs.shape[-2] - 1) / 2
         columns = x * torch.cos(angle) - y[:, None] * torch.sin(angle) + (inputs.shape[-1] - 1) / 2
         return _sample(inputs, rows, columns)

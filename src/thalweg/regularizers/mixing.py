@@ -127,7 +127,7 @@ class CutMix(_Mixing):
 
     def batch(self, inputs: Tensor, targets: Any, draws: Tensors, amounts: Tensors) -> tuple[Tensor, Any]:
         share, top, bottom, left, right = amounts
-        rows, columns = (torch.arange(n, dtype=share.dtype) for n in inputs.shape[-2:])
+        rows, columns = (torch.arange(n, dtype=share.dtype, device=inputs.device) for n in inputs.shape[-2:])
         inside = ((rows >= top) & (rows < bottom))[:, None] & (columns >= left) & (columns < right)
         return torch.where(inside, inputs[draws[1]], inputs), _mix(targets, draws[1], share)
 

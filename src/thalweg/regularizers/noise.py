@@ -29,7 +29,8 @@ class OnBatch(Regularizer):
         self.fits(None, Samples(inputs, targets))
         tensor = measured(inputs)
         draws = self.draws(seed, step, tensor)
-        return self.on_batch(inputs, targets, draws, self.alone(draws, tensor))
+        amounts = self.alone(draws, tensor)
+        return self.on_batch(inputs, targets, tuple(d.to(tensor.device) for d in draws), amounts)
 
     def fits(self, loss: Loss | None, batch: Samples) -> None:
         floats = sum(t.is_floating_point() for t in leaves(batch.inputs))
@@ -113,7 +114,8 @@ class WeightNoise(Regularizer):
         """The model's weights with noise while inside; the same weights afterwards, to the bit."""
         weights = trainable(model)
         before = [w.detach().clone() for w in weights]
-        noisy = self.point(tuple(before), self.draws(seed, step, before[0], before), self.alone((), before[0]))
+        draws = tuple(d.to(w.device) for d, w in zip(self.draws(seed, step, before[0], before), before, strict=True))
+        noisy = self.point(tuple(before), draws, self.alone((), before[0]))
         _set(weights, noisy)
         try:
             yield

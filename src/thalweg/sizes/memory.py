@@ -6,15 +6,17 @@ is a byte per value and a float32 scale for each block of 256 values of a tensor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..formulas import Formula
+from ..formulas import Equations, Formula
+from ..formulas.shapes import MODEL, NUMBER, TENSOR, WEIGHT, extent
 from ..kernels import storage
 from ..kernels.lower import lower
 
 FORMATS = ("float32", "bfloat16", "int8")
-_PER_TENSOR = 8  # bytes of a number that is the same for a whole tensor
+_NUMBER = 8  # bytes of a number that is the same for a whole tensor, or the model
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,13 @@ class Bytes:
 
     Attributes:
         what: weights, gradients, or an optimizer's label.
-        per_weight: values kept for each weight.
+        per_weight: values kept for each weight, in the mean over them.
         per_tensor: numbers of 8 bytes kept for each tensor, whatever the format.
         sizes: format → bytes.
     """
 
     what: str
-    per_weight: int
+    per_weight: float
     per_tensor: int
     sizes: dict[str, int]
 
@@ -49,15 +51,38 @@ def plain(what: str, counts: Sequence[int]) -> Bytes:
     return Bytes(what, 1, 0, {form: tensor_bytes(counts, form) for form in FORMATS})
 
 
-def states(formula: Formula, counts: Sequence[int]) -> Bytes:
-    """An optimizer's states over tensors with so many weights each, step counts apart.
+def states(formula: Formula, tensors: Sequence[Sequence[int]]) -> Bytes:
+    """An optimizer's states over tensors of these shapes, step counts apart.
+
+    What a rule keeps of rows, columns or a whole matrix it keeps in float32, whatever the format of other states.
 
     >>> import thalweg as tw
-    >>> states(tw.formulas.get("adam"), [1000]).sizes
+    >>> states(tw.formulas.get("adam"), [(10, 100)]).sizes
     {'float32': 8000, 'bfloat16': 4000, 'int8': 2032}
     """
-    program = lower(formula.equations)
-    per_weight, per_tensor = len(program.states), len(program.row_states)
-    further = _PER_TENSOR * per_tensor * len(counts)
-    sizes = {form: per_weight * tensor_bytes(counts, form) + further for form in FORMATS}
-    return Bytes(formula.label, per_weight, per_tensor, sizes)
+    further = per_weight = per_tensor = 0
+    sizes, models = dict.fromkeys(FORMATS, 0), set()
+    for shape in tensors:
+        equations, count = formula.of_shape(shape).equations, math.prod(shape)
+        for name, _ in equations.states:
+            kept = equations.shape(name)
+            if kept == WEIGHT:
+                per_weight += count
+                sizes = {form: size + tensor_bytes([count], form) for form, size in sizes.items()}
+            elif kept == MODEL:
+                models.add(name)
+            elif (numbers := math.prod(extent(kept, shape, equations.batched))) > 1:
+                per_weight, further = per_weight + numbers, further + 4 * numbers
+            else:
+                further += _NUMBER
+    further += _NUMBER * len(models)
+    per_tensor = max((_numbers(formula.of_shape(shape).equations) for shape in tensors), default=0)
+    weights = sum(map(math.prod, tensors))
+    each = per_weight / weights if weights else len(lower(formula.equations).states)
+    sizes = {form: size + further for form, size in sizes.items()}
+    return Bytes(formula.label, round(each, 2), per_tensor, sizes)
+
+
+def _numbers(equations: Equations) -> int:
+    """The states that are one number of a tensor."""
+    return sum(equations.shape(name) in (NUMBER, TENSOR) for name, _ in equations.states)

@@ -27,7 +27,7 @@ class Size:
         name: of the model.
         layers: every module, containers before their contents.
         input: the shapes that it was called with, batch first; empty where it was not called.
-        tensors: (values, trainable) of each parameter; shared ones once.
+        tensors: (shape, trainable) of each parameter; shared ones once.
         buffers: bytes of what is neither trained nor a parameter, such as running statistics, as it is kept.
         optimizers: whose states are counted.
         note: what the numbers of a known model need to be read rightly.
@@ -36,7 +36,7 @@ class Size:
     name: str
     layers: tuple[Layer, ...] = field(repr=False)
     input: tuple[tuple[int, ...], ...]
-    tensors: tuple[tuple[int, bool], ...] = field(repr=False)
+    tensors: tuple[tuple[tuple[int, ...], bool], ...] = field(repr=False)
     buffers: int
     optimizers: tuple[Formula, ...] = field(repr=False)
     note: str = field(default="", repr=False)
@@ -44,12 +44,12 @@ class Size:
     @property
     def parameters(self) -> int:
         """All of them, shared ones once."""
-        return sum(count for count, _ in self.tensors)
+        return sum(math.prod(shape) for shape, _ in self.tensors)
 
     @property
     def trainable(self) -> int:
         """Parameters with a gradient."""
-        return sum(count for count, trainable in self.tensors if trainable)
+        return sum(math.prod(shape) for shape, trainable in self.tensors if trainable)
 
     @property
     def weights(self) -> int:
@@ -101,9 +101,10 @@ class Size:
 
     def bytes(self) -> list[Bytes]:
         """The rows of `memory`."""
-        counts, trainable = [n for n, _ in self.tensors], [n for n, trainable in self.tensors if trainable]
+        trainable = [shape for shape, trainable in self.tensors if trainable]
+        counts, trained = [math.prod(shape) for shape, _ in self.tensors], list(map(math.prod, trainable))
         per_rule = [states(formula, trainable) for formula in self.optimizers]
-        return [plain(mark("weights"), counts), plain(mark("gradients"), trainable), *per_rule]
+        return [plain(mark("weights"), counts), plain(mark("gradients"), trained), *per_rule]
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as plain data."""
@@ -258,7 +259,7 @@ def _bytes(size: Size) -> Any:
     for count, group in groupby(sorted(rules, key=per_weight), per_weight):
         alike = list(group)
         names = ", ".join(row.what for row in alike)
-        words = say("states, {count} per weight: {names}", count=count or say("none"), names=names)
+        words = say("states, {count} per weight: {names}", count=f"{count:g}" if count else say("none"), names=names)
         rows.append((words, min(alike, key=attrgetter("per_tensor"))))
     for words, row in rows:
         table.add_row(words, *(_stored(row.sizes[form]) for form in FORMATS))

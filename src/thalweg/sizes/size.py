@@ -68,7 +68,7 @@ def size(
     tensors = _tensors(inputs)
     words = " and ".join(f"{'×'.join(map(str, t.shape))} {_name(t.dtype)}" for t in tensors)
     rows, counted = layers(module, inputs, f"an input of {words}" if tensors else "this input")
-    parameters = tuple((p.numel(), p.requires_grad) for p in counted.parameters())
+    parameters = tuple((tuple(p.shape), p.requires_grad) for p in counted.parameters())
     buffers = sum(b.numel() * b.element_size() for b in counted.buffers())
     return Size(name, tuple(rows), tuple(tuple(t.shape) for t in tensors), parameters, buffers, rules, note)
 

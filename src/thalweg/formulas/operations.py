@@ -1,0 +1,200 @@
+"""The words of a formula that look beyond one weight: at its tensor, its row or column, a matrix, the whole model.
+
+Each is a SymPy function that stands for a value of another shape (`shapes.py`). A tensor is seen as a matrix of rows ×
+columns: a vector as one column; of more than two axes the first is the rows and all others together are the columns,
+or, for a formula declared ``batched=True``, the last two are the matrix and the others number the matrices of a batch.
+
+`x @ y` and `x.T` are `matmul` and `transpose`; while a formula's function runs, every expression has both.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import sympy as sp
+
+__all__ = [
+    "column_mean",
+    "columns",
+    "diagonal",
+    "dot",
+    "eigenvectors",
+    "identity",
+    "matmul",
+    "matrix_power",
+    "mean",
+    "norm",
+    "orthogonal",
+    "qr",
+    "resolution",
+    "rms",
+    "row_mean",
+    "rows",
+    "sort_columns",
+    "total",
+    "transpose",
+]
+
+
+class OperationBase(sp.Function):
+    """A function of a whole tensor; `needs` says how many of its arguments, the first ones, are tensors."""
+
+    needs: ClassVar[int] = 1
+    negative: ClassVar[bool] = True  # whether it may be below 0
+
+    def _eval_is_extended_nonnegative(self) -> bool | None:
+        return None if self.negative else True
+
+    def _eval_is_extended_real(self) -> bool:
+        return True
+
+    def _eval_is_finite(self) -> bool:
+        return True
+
+
+class norm(OperationBase):
+    """√Σx² over the tensor."""
+
+    nargs, negative = 1, False
+
+
+class mean(OperationBase):
+    """The mean over the tensor."""
+
+    nargs = 1
+
+
+class rms(OperationBase):
+    """√ of the mean of x² over the tensor."""
+
+    nargs, negative = 1, False
+
+
+class dot(OperationBase):
+    """Σxy over the tensor."""
+
+    nargs = 2
+    needs = 2
+
+
+class total(OperationBase):
+    """The sum over all weights of the model; of one number per tensor, over its tensors."""
+
+    nargs = 1
+
+
+class row_mean(OperationBase):
+    """The mean of each row."""
+
+    nargs = 1
+
+
+class column_mean(OperationBase):
+    """The mean of each column."""
+
+    nargs = 1
+
+
+class rows(OperationBase):
+    """How many rows the matrix has."""
+
+    nargs, negative = 1, False
+
+
+class columns(OperationBase):
+    """How many columns the matrix has."""
+
+    nargs, negative = 1, False
+
+
+class resolution(OperationBase):
+    """The distance from 1 to the next number of the tensor's dtype."""
+
+    nargs, negative = 1, False
+
+
+class matmul(OperationBase):
+    """The product of two matrices, x @ y."""
+
+    nargs = 2
+    needs = 2
+
+
+class transpose(OperationBase):
+    """The transpose of a matrix, x.T."""
+
+    nargs = 1
+
+    @classmethod
+    def eval(cls, x: Any) -> Any:
+        return x.args[0] if isinstance(x, transpose) else None
+
+
+class diagonal(OperationBase):
+    """The diagonal of a square matrix, as one row."""
+
+    nargs = 1
+
+
+class identity(OperationBase):
+    """The identity matrix of the shape of a square one."""
+
+    nargs = 1
+
+
+class orthogonal(OperationBase):
+    """Newton–Schulz: of X / ‖X‖, `steps` times X ← aX + (bA + cA²)X with A = XXᵀ; all singular values come near 1.
+
+    The arguments: x, steps, a, b, c, eps, and 1 where ‖X‖ is max(‖X‖, eps), 0 where it is ‖X‖ + eps.
+    """
+
+    nargs = 7
+
+
+class eigenvectors(OperationBase):
+    """The eigenvectors of a symmetric matrix as columns, those of the largest eigenvalue first."""
+
+    nargs = 1
+
+
+class qr(OperationBase):
+    """Q of x = QR: the columns made orthogonal one after another."""
+
+    nargs = 1
+
+
+class matrix_power(OperationBase):
+    """A power of a symmetric matrix with eigenvalues above 0."""
+
+    nargs = 2
+
+
+class sort_columns(OperationBase):
+    """The columns of a matrix in the order of a row of numbers, the largest first."""
+
+    nargs = 2
+    needs = 2
+
+
+_LOCK = threading.RLock()
+_depth = 0
+
+
+@contextmanager
+def operators() -> Iterator[None]:
+    """Every expression has ``@`` and ``.T``, which SymPy leaves out, while this lasts."""
+    global _depth
+    with _LOCK:
+        _depth += 1
+        if _depth == 1:
+            sp.Expr.__matmul__ = lambda x, y: matmul(x, y)  # type: ignore[attr-defined]
+            sp.Expr.T = property(transpose)  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            _depth -= 1
+            if _depth == 0:
+                del sp.Expr.__matmul__, sp.Expr.T  # type: ignore[attr-defined]

@@ -1,0 +1,254 @@
+"""A formula's function becomes equations: it is run once on SymPy symbols, and what it returns is checked.
+
+Everything that can be wrong with a user's function is refused here, when it is declared, in one sentence.
+
+Read next: `vocabulary.py` and `operations.py` (the functions a formula may use), then `kernels/lower.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import sympy as sp
+from sympy.functions.elementary.piecewise import ExprCondPair
+
+from ..errors import FormulaError, unknown
+from . import operations, vocabulary
+from .equations import RESERVED, WEIGHT_ITSELF, Equations, Option, Update, number, option, symbol
+from .shapes import NUMBER, WEIGHT, Inference, Shape, of_states
+
+_FUNCTIONS = (sp.Abs, sp.sign, sp.exp, sp.log, sp.tanh, sp.sin, sp.cos, sp.Min, sp.Max, sp.floor)
+ELEMENTWISE = (sp.Add, sp.Mul, sp.Pow, *_FUNCTIONS, sp.Piecewise, sp.UnevaluatedExpr, ExprCondPair)
+CONDITIONS = (sp.core.relational.Relational, sp.And, sp.Or, sp.Not, sp.logic.boolalg.BooleanAtom)
+_NOT_NUMBERS = (sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I)
+_WORDS = ", ".join((*vocabulary.__all__, *operations.__all__))
+
+
+def signature(function: Callable[..., Update], rule: str) -> tuple[dict[str, float], dict[str, Option]]:
+    """The hyperparameters and the options in a formula's signature, with their defaults."""
+    hyperparameters: dict[str, float] = {}
+    options: dict[str, Option] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        _fits_a_signature(rule, parameter)
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            continue
+        if parameter.default is None or isinstance(parameter.default, bool | str):
+            options[name] = parameter.default
+        elif parameter.annotation in (int, "int"):
+            options[name] = option(rule, name, parameter.default, 0)
+        else:
+            hyperparameters[name] = number(rule, name, parameter.default)
+    return hyperparameters, options
+
+
+def _fits_a_signature(rule: str, parameter: inspect.Parameter) -> None:
+    name, default = parameter.name, parameter.default
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        raise FormulaError(f"formula {rule}: *{name} is not allowed, name every state and hyperparameter.")
+    if name.startswith("_"):
+        raise FormulaError(f"formula {rule}: {name} starts with an underscore; give it a name without.")
+    if parameter.kind is not parameter.KEYWORD_ONLY:
+        if default is not parameter.empty:
+            raise FormulaError(
+                f"formula {rule}: {name}={default!r} stands before the *; "
+                "hyperparameters are keyword-only, so move it behind a * in the signature."
+            )
+        if name in ("step", "at", "shown"):
+            raise FormulaError(f"formula {rule}: {name} is an argument of tw.Update; give the state another name.")
+    elif name in RESERVED:
+        raise FormulaError(
+            f"formula {rule}: {name} is reserved ({RESERVED[name]}); give the hyperparameter another name."
+        )
+    elif default is parameter.empty:
+        raise FormulaError(f"formula {rule}: hyperparameter {name} needs a default, e.g. {name}=0.9.")
+
+
+def read(
+    function: Callable[..., Update],
+    rule: str,
+    hyperparameters: Iterable[str],
+    options: Mapping[str, Option],
+    initial: Mapping[str, float | str],
+    shapes: Mapping[str, Shape] | None = None,
+    batched: bool = False,
+) -> Equations:
+    """Run the function on symbols, and check what it returns."""
+    parameters = inspect.signature(function).parameters
+    positional = [name for name, p in parameters.items() if p.kind is not p.KEYWORD_ONLY]
+    numbers = tuple(name for name in parameters if name in set(hyperparameters))
+    symbols = {name: symbol(name) for name in (*positional, *numbers)}
+    named = {**{name: symbols[name] for name in numbers}, **options}
+    result = _run(function, rule, [symbols[name] for name in positional], named)
+    states = [name for name in positional if name not in RESERVED]
+    _has_all_states(rule, states, result.states)
+    step = _expression(rule, "the step", result.step, symbols)
+    at, shown = (_displacement(rule, what, getattr(result, what), symbols) for what in ("at", "shown"))
+    values = {name: _expression(rule, f"state {name}", result.states[name], symbols) for name in states}
+    _fits_initial(rule, initial, states, numbers)
+    changed = [name for name in states if values[name] != symbols[name]]
+    read_by = set().union(*(e.free_symbols for e in (step, at or step, shown or step, *(values[n] for n in changed))))
+    used = [name for name in states if name in changed or symbols[name] in read_by]
+    used_values = {name: values[name] for name in used}
+    each = _shapes(rule, used_values, {name: (shapes or {}).get(name) for name in used}, numbers)
+    for name in used:
+        if initial.get(name) == WEIGHT_ITSELF and each[name] != WEIGHT:
+            raise FormulaError(f"formula {rule}: state {name} begins at the weight and is {each[name]}; give a number.")
+    for what, moved in (("the step", step), ("at", at), ("shown", shown)):
+        _fits_weight(rule, what, moved, each, numbers)
+    return Equations(
+        name=rule,
+        hyperparameters=numbers,
+        step=step,
+        states=tuple(used_values.items()),
+        initial=tuple((name, initial.get(name, 0.0)) for name in used),
+        at=at,
+        single=tuple(name for name in used if name in changed and each[name] == NUMBER),
+        shapes=tuple((name, each[name]) for name in used if each[name] not in (NUMBER, WEIGHT)),
+        shown=shown,
+        batched=batched,
+    )
+
+
+def _uniform(numbers: tuple[str, ...]) -> dict[sp.Symbol, Shape]:
+    """The shapes of what is known before the step, and of the gradient and the weight."""
+    return {symbol(name): NUMBER for name in ("t", "loss", *numbers)} | dict.fromkeys(map(symbol, "gw"), WEIGHT)
+
+
+def _shapes(
+    rule: str, values: Mapping[str, sp.Expr], declared: Mapping[str, Shape | None], numbers: tuple[str, ...]
+) -> dict[str, Shape]:
+    """The shape of each state: as declared, else that of the value it takes; without one, a value per weight."""
+    given: dict[str, Shape | None] = {n: WEIGHT if values[n] == symbol(n) else None for n in values}
+    given |= {name: shape for name, shape in declared.items() if shape is not None}
+    known = _uniform(numbers) | {symbol(name): shape for name, shape in given.items() if shape is not None}
+    shapes = of_states(rule, {symbol(name): value for name, value in values.items()}, known)
+    inference = Inference(rule, {**known, **shapes})
+    for name, value in values.items():
+        shape, kept = inference.of(value), shapes[symbol(name)]
+        if shape is not None and not shape.fits(kept):
+            raise FormulaError(
+                f"formula {rule}: state {name} is {kept}, and its new value is {shape}; declare it shapes="
+                f"{{{name!r}: …}} as its values are, or reduce them."
+            )
+    return {name: shapes[symbol(name)] for name in values}
+
+
+def _fits_weight(
+    rule: str, what: str, value: sp.Expr | None, states: Mapping[str, Shape], numbers: tuple[str, ...]
+) -> None:
+    if value is None:
+        return
+    shapes = _uniform(numbers) | {symbol(name): shape for name, shape in states.items()}
+    shape = Inference(rule, shapes).of(value)
+    if shape is not None and not shape.fits(WEIGHT):
+        raise FormulaError(f"formula {rule}: {what} is {shape}, and the weight is {WEIGHT}; bring it to that shape.")
+
+
+def _run(function: Callable[..., Update], rule: str, positional: list[Any], named: dict[str, Any]) -> Update:
+    try:
+        with operations.operators():
+            result = _with_vocabulary(function)(*positional, **named)
+    except FormulaError:
+        raise
+    except Exception as error:  # whatever a user's function may raise on symbols
+        raise FormulaError(f"formula {rule} cannot be run on symbols ({error}): {_advice(error)}.") from error
+    if not isinstance(result, Update):
+        raise FormulaError(
+            f"formula {rule} returned {type(result).__name__}; return tw.Update(step, state=new_value, …)."
+        )
+    return result
+
+
+def _advice(error: Exception) -> str:
+    text = str(error)
+    if "truth value" in text:
+        return "use where(condition, a, b) in place of if, maximum and minimum in place of max and min"
+    if any(part in text for part in ("to float", "ufunc", "must be Tensor", "must be real")):
+        return f"write functions by their bare names, sqrt(v) and not math.sqrt(v); there are {_WORDS}"
+    return f"a formula may use + − * / ** @, comparisons and {_WORDS}"
+
+
+def _with_vocabulary(function: Callable[..., Update]) -> Callable[..., Update]:
+    """The function with the vocabulary in front of its own globals, so that `sqrt` is symbolic.
+
+    A function of its own module that happens to be called `mean` stays.
+    """
+    if not isinstance(function, types.FunctionType):
+        return function
+    words = {name: getattr(vocabulary, name) for name in vocabulary.__all__}
+    for name in operations.__all__:
+        present = function.__globals__.get(name)
+        if not isinstance(present, types.FunctionType) or present.__module__ != function.__module__:
+            words[name] = getattr(operations, name)
+    code, names = function.__code__, {**function.__globals__, **words}
+    symbolic = types.FunctionType(code, names, function.__name__, function.__defaults__, function.__closure__)
+    symbolic.__kwdefaults__ = function.__kwdefaults__
+    return symbolic
+
+
+def _has_all_states(rule: str, states: list[str], returned: Mapping[str, Any]) -> None:
+    extra = [name for name in returned if name not in states]
+    if extra:
+        raise FormulaError(
+            f"formula {rule} returned state {extra[0]}, which is not among its parameters; "
+            f"its states are {', '.join(states) or 'none'}."
+        )
+    missing = [name for name in states if name not in returned]
+    if missing:
+        raise FormulaError(
+            f"formula {rule} has state {missing[0]} but returned no new value for it: "
+            f"return tw.Update(step, {missing[0]}=…)."
+        )
+
+
+def _fits_initial(rule: str, initial: Mapping[str, float | str], states: list[str], numbers: tuple[str, ...]) -> None:
+    for name, value in initial.items():
+        if name not in states:
+            raise FormulaError(unknown(f"state of {rule}", name, states))
+        if isinstance(value, str) and value not in (*numbers, WEIGHT_ITSELF):
+            raise FormulaError(unknown(f"hyperparameter of {rule}", value, numbers))
+        if not isinstance(value, str):
+            number(rule, f"initial {name}", value)
+
+
+def _expression(rule: str, what: str, value: Any, symbols: Mapping[str, sp.Symbol]) -> sp.Expr:
+    """`value` as an expression, or a sentence saying why it is not one value per weight."""
+    if isinstance(value, str):
+        raise FormulaError(f"formula {rule}: {what} is the text {value!r}; give an expression.")
+    try:
+        expression = sp.sympify(value, strict=True)
+    except (sp.SympifyError, TypeError) as error:
+        raise FormulaError(
+            f"formula {rule}: {what} is a {type(value).__name__}, not an expression in its parameters."
+        ) from error
+    if not isinstance(expression, sp.Expr) or expression.is_Matrix or isinstance(expression, sp.MatrixExpr):
+        raise FormulaError(f"formula {rule}: {what} is a {type(value).__name__}; a formula gives one value per weight.")
+    strangers = sorted(map(str, expression.free_symbols - set(symbols.values())))
+    if strangers:
+        raise FormulaError(
+            f"formula {rule}: {what} uses {strangers[0]}, which is not a parameter; "
+            "add it to the signature as a state or a keyword-only hyperparameter."
+        )
+    for node in sp.preorder_traversal(expression):
+        if node in _NOT_NUMBERS:
+            raise FormulaError(f"formula {rule}: {what} contains {node}; use finite real numbers.")
+        if not (node.is_Atom or isinstance(node, (*ELEMENTWISE, *CONDITIONS, operations.OperationBase))):
+            raise FormulaError(
+                f"formula {rule}: {what} uses {node}, which is not arithmetic that a formula knows; "
+                f"it may use + − * / ** @ and {_WORDS}."
+            )
+    return expression
+
+
+def _displacement(rule: str, what: str, value: Any, symbols: Mapping[str, sp.Symbol]) -> sp.Expr | None:
+    """How far from the weights something is, of which the gradient says nothing."""
+    if value is None:
+        return None
+    expression = _expression(rule, what, value, symbols)
+    if symbols.get("g") in expression.free_symbols:
+        reason = "the gradient that is taken there" if what == "at" else "the gradient of the last step"
+        raise FormulaError(f"formula {rule}: {what} uses g, {reason}; use the states.")
+    return expression

@@ -1,0 +1,140 @@
+"""Formulas that look beyond one weight, as plain torch operations: the reference for them, and what programs trace.
+
+A formula's loop body becomes a generator, one for each tensor of a model. It runs to its next sum over the model, gives
+its tensor's share, and is sent what all tensors gave together. A tensor is seen as (…, rows, columns), see
+`formulas/shapes.py`; numbers known before the step are floats or tensors without axes. What a guard chooses is not
+computed where it is not chosen: an eigenbasis that is renewed every ten steps costs nothing at the other nine.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..formulas import operations, shapes
+from ..formulas.equations import Equations
+from . import tensor_ops
+from .lower import Printer, lower
+
+Body = Callable[..., Generator[Tensor, Tensor, tuple[Any, ...]]]
+
+
+class TensorPrinter(Printer):
+    """Torch operations on tensors, where a number may stand in place of one."""
+
+    def call(self, function: str, *arguments: str) -> str:
+        if function in ("maximum", "minimum"):
+            arguments = tuple(f"_tensor({a}, w)" for a in arguments)
+        place = "_ops" if function in operations.__all__ else "_torch"
+        return f"{place}.{function}({', '.join(arguments)})"
+
+    def choose(self, condition: str, yes: str, no: str) -> str:
+        return f"_torch.where(_condition({condition}, w), {yes}, _tensor({no}, w))"
+
+
+class _Lazy(TensorPrinter):
+    """Computes only the branch that a guard chooses."""
+
+    def __init__(self, guards: Sequence[Any]) -> None:
+        super().__init__()
+        self.guards = set(guards)
+
+    def _print_Piecewise(self, expr: Any) -> str:
+        *branches, (last, _) = expr.args
+        text = self._print(last)
+        for value, condition in reversed(branches):
+            yes, asked = self._print(value), self._print(condition)
+            if condition.free_symbols <= self.guards:
+                text = f"_tensor({yes} if {asked} else {text}, w)"
+            else:
+                text = self.choose(asked, yes, text)
+        return text
+
+
+@functools.cache
+def body(equations: Equations) -> Body:
+    """f(g, w, states…, passed…) → the step and the new states; a generator, see above."""
+    program = lower(equations)
+    printer = _Lazy(program.guards)
+    names = (name for name, _ in program.states)
+    arguments = ", ".join(("g", "w", *names, *map(str, program.passed)))
+    lines = [_line(str(name), value, printer) for name, value in program.shared]
+    returned = ", ".join(printer.doprint(value) for value in (program.step, *(v for _, v in program.states)))
+    source = "\n".join([f"def body({arguments}):", *lines, f"    return ({returned},)", "    yield"])
+    namespace: dict = {"_torch": torch, "_ops": tensor_ops, "_tensor": tensor, "_condition": condition}
+    exec(compile(source, f"<{equations.name} of tensors>", "exec"), namespace)
+    return namespace["body"]
+
+
+def _line(name: str, value: Any, printer: Printer) -> str:
+    if isinstance(value, operations.total):
+        return f"    {name} = yield _tensor({printer.doprint(value.args[0])}, w).sum()"
+    return f"    {name} = {printer.doprint(value)}"
+
+
+@dataclass(frozen=True)
+class TensorUpdate:
+    """What one tensor of a model needs for a step.
+
+    Attributes:
+        states: those of `lower(equations).states`, in their order, each as `shapes.extent` says.
+        passed: of the row that the tensor goes by, see `Program.passed`.
+    """
+
+    equations: Equations
+    w: Tensor
+    g: Tensor
+    states: Sequence[Tensor]
+    passed: Sequence[Any]
+
+    def begun(self) -> Generator[Tensor, Tensor, tuple[Any, ...]]:
+        views = [self._seen(x) for x in (self.g, self.w)]
+        states = [self._seen(s) if s.shape == self.w.shape else s for s in self.states]
+        return body(self.equations)(*views, *states, *self.passed)
+
+    def _seen(self, x: Tensor) -> Tensor:
+        return x.reshape(shapes.matrix(x.shape, self.equations.batched))
+
+    def ended(self, values: Sequence[Any]) -> tuple[Tensor, list[Tensor]]:
+        """The new weight and states, in the shapes that the old ones have."""
+        step, *new = values
+        w = self._seen(self.w)
+        states = [
+            tensor(v, w).expand_as(_like(s, w, self.w)).reshape(s.shape) for v, s in zip(new, self.states, strict=True)
+        ]
+        return (w + step).reshape(self.w.shape), states
+
+
+def _like(state: Tensor, seen: Tensor, w: Tensor) -> Tensor:
+    return seen if state.shape == w.shape else state
+
+
+def advance(updates: Sequence[TensorUpdate]) -> list[tuple[Tensor, list[Tensor]]]:
+    """One step of all tensors of a model: the new weight and states of each; nothing is changed in place."""
+    ends: list[Any] = [None] * len(updates)
+    running = {k: update.begun() for k, update in enumerate(updates)}
+    sent: Tensor | None = None
+    while running:
+        shares = []
+        for k, one in list(running.items()):
+            try:
+                shares.append(one.send(sent))  # type: ignore[arg-type]
+            except StopIteration as end:
+                ends[k] = end.value
+                del running[k]
+        sent = functools.reduce(torch.add, shares) if shares else None
+    return [update.ended(end) for update, end in zip(updates, ends, strict=True)]
+
+
+def tensor(value: Tensor | float, w: Tensor) -> Tensor:
+    """A number beside tensors would be taken in torch's default dtype, and rounded to it."""
+    return value if isinstance(value, Tensor) else w.new_tensor(value)
+
+
+def condition(value: Tensor | bool, w: Tensor) -> Tensor:
+    return value if isinstance(value, Tensor) else torch.tensor(bool(value), device=w.device)

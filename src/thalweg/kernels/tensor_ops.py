@@ -1,0 +1,90 @@
+"""What a formula's words for tensors mean, in plain torch; each takes tensors as (…, rows, columns).
+
+The functions name nothing but torch, so that a script can have a copy of those it needs.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def norm(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x)
+
+
+def mean(x: Tensor) -> Tensor:
+    return x.mean()
+
+
+def rms(x: Tensor) -> Tensor:
+    return x.square().mean().sqrt()
+
+
+def dot(x: Tensor, y: Tensor) -> Tensor:
+    return (x * y).sum()
+
+
+def row_mean(x: Tensor) -> Tensor:
+    return x.mean(-1, keepdim=True)
+
+
+def column_mean(x: Tensor) -> Tensor:
+    return x.mean(-2, keepdim=True)
+
+
+def rows(x: Tensor) -> Tensor:
+    return x.new_full((), x.shape[-2])
+
+
+def columns(x: Tensor) -> Tensor:
+    return x.new_full((), x.shape[-1])
+
+
+def resolution(x: Tensor) -> Tensor:
+    return x.new_full((), torch.finfo(x.dtype).eps)
+
+
+def matmul(x: Tensor, y: Tensor) -> Tensor:
+    return x @ y
+
+
+def transpose(x: Tensor) -> Tensor:
+    return x.mT
+
+
+def diagonal(x: Tensor) -> Tensor:
+    return x.diagonal(dim1=-2, dim2=-1).unsqueeze(-2)
+
+
+def identity(x: Tensor) -> Tensor:
+    return torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+
+
+def orthogonal(x: Tensor, steps: int, a: float, b: float, c: float, eps: float, clamped: int) -> Tensor:
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    size = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
+    x = x / (size.clamp(min=eps) if clamped else size + eps)
+    for _ in range(int(steps)):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    return x.mT if tall else x
+
+
+def eigenvectors(x: Tensor) -> Tensor:
+    return torch.linalg.eigh(x).eigenvectors.flip(-1)
+
+
+def qr(x: Tensor) -> Tensor:
+    return torch.linalg.qr(x).Q
+
+
+def matrix_power(x: Tensor, power: float) -> Tensor:
+    values, vectors = torch.linalg.eigh(x)
+    return vectors * values.unsqueeze(-2) ** power @ vectors.mT
+
+
+def sort_columns(x: Tensor, by: Tensor) -> Tensor:
+    order = by.argsort(dim=-1, descending=True)
+    return torch.take_along_dim(x, order, dim=-1)

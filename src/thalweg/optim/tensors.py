@@ -1,0 +1,77 @@
+"""Parameters whose rule looks beyond one weight: at its tensor, or at the whole model.
+
+All of them take a step together, by the torch operations of `kernels/staged.py`, computed in float32 (float64 where the
+weight is) and rounded once into the formats that weights and states have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+from ..formulas import shapes
+from ..kernels import staged
+from ..kernels.torch_ref import scalars
+from . import reference, sharded
+from .parameter import Parameter, StepOptions
+
+
+def refuse(parameters: Sequence[Parameter], params: Sequence[Tensor]) -> None:
+    """Refuse weights that lie in parts: what looks beyond one of them needs all."""
+    for h in parameters:
+        if sharded.is_sharded(params[h.index]):
+            raise UsageError(
+                f"{h.formula.name} looks at whole tensors, and a parameter of shape {tuple(params[h.index].shape)} is "
+                "a DTensor, of which a part lies here; use a rule that updates every weight by itself, such as adamw."
+            )
+
+
+def share(
+    parameters: Sequence[Parameter], state: Any, params: Sequence[Tensor], key: Callable[[str], str]
+) -> list[Parameter]:
+    """The parameters with one tensor for all of each state that is one number per model: the first one present."""
+    one: dict[str, Tensor] = {}
+    held = list(state.values())
+    shared = []
+    for h in parameters:
+        equations, own = h.formula.equations, list(h.states)
+        for k, (name, _) in enumerate(equations.states):
+            if equations.shape(name) == shapes.MODEL:
+                first = next(s[key(name)] for s in held if key(name) in s)
+                own[k] = state[params[h.index]][key(name)] = one.setdefault(name, first)
+        shared.append(h.with_states(own))
+    return shared
+
+
+def update(
+    parameters: Sequence[Parameter],
+    gradients: Sequence[Tensor],
+    counts: Sequence[float],
+    numbers: np.ndarray,
+    hyperparameters: Sequence[Mapping[str, float]],
+    loss: float,
+    options: StepOptions,
+) -> None:
+    """One step of these parameters, in place.
+
+    Args:
+        gradients: times the step's factor, in the dtype of the computation.
+        counts: the steps of each, this one included.
+        numbers: (parameters, numbers) the states of one number; advanced in place.
+    """
+    updates, bound = [], options.clip_value
+    for h, g, t, row, values in zip(parameters, gradients, counts, numbers, hyperparameters, strict=True):
+        equations, single = h.formula.equations, h.formula.equations.single
+        named = {name: torch.tensor(value, dtype=torch.float64) for name, value in zip(single, row, strict=False)}
+        passed = scalars(equations, values, named, int(t), loss)
+        row[: len(single)] = [float(value) for value in named.values()]
+        g = g if bound is None else g.clamp(-bound, bound)
+        w = h.weight.detach().to(g.dtype)
+        updates.append(staged.TensorUpdate(equations, w, g, reference.readable(h, options, g.dtype), passed))
+    for h, t, (w, after) in zip(parameters, counts, staged.advance(updates), strict=True):
+        reference.store(h, int(t), w, after, options)

@@ -1,0 +1,246 @@
+"""Steps of a block's members by one program for all of them, wherever the block's tensors lie.
+
+Everything that a step does after its batch has been chosen happens on the device of the weights: gradients, the mask of
+members whose loss stopped being finite, decoupled decay, the updates, averages. The host sends the numbers of several
+steps beforehand and reads what became of the members after them, so that a GPU never waits in between; there, steps of
+one form are captured as one graph and replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..kernels.stacks import Rows, Stacked, stacked
+from ..samples import Samples, Tree
+from .batched import Batched, Extra, Groups
+from .regularized import Regularized
+from .updates import Update
+
+EAGER = 3  # steps of a form before it is captured: libraries choose their algorithms and get their memory in these
+
+
+class Block(Protocol):
+    """What of a block changes as it trains; see `block.Block`."""
+
+    weights: list[Tensor]
+    moving: list[Tensor]
+    fixed: list[Tensor]
+    updates: list[Update]
+    regularized: Regularized
+    active: np.ndarray
+    broken: np.ndarray
+    loss_sum: np.ndarray
+    step: int
+    total: int
+
+    @property
+    def per_epoch(self) -> int: ...
+
+    def given(self, step: int, inputs: Tree, targets: Tree) -> tuple[Groups, Extra]: ...
+
+
+class Stepper:
+    """Takes the members of a block from step to step.
+
+    Attributes:
+        capture: makes of a step's operations what repeats them on the same memory; None where they are carried out.
+    """
+
+    def __init__(self, block: Block, batched: Batched) -> None:
+        self.block, self.batched = block, batched
+        self.device = device = block.weights[0].device
+        host = [block.active, block.broken, block.loss_sum, *(part.row_states for part in block.updates)]
+        self.mirrors = [(array, torch.from_numpy(array).to(device)) for array in host]
+        self.active, self.broken, self.loss_sum, *states = (there for _, there in self.mirrors)
+        self.numbers = Numbers(block, device)
+        pairs = zip(block.updates, self.numbers.tables, states, strict=True)
+        self.parts = [_Part(part, table, state, device) for part, table, state in pairs]
+        self.points = [w.clone() for w in block.weights] if any(p.lookahead for p in block.updates) else block.weights
+        self.launches = self._prepared()
+        self.capture = captured if device.type == "cuda" and batched.replays else None
+        self._seen: dict[tuple, int] = {}
+        self._replays: dict[tuple, tuple[list[Tensor], Callable[[], None]]] = {}
+
+    def advance(self, batches: Sequence[Samples]) -> None:
+        """Train all members on these batches."""
+        block = self.block
+        steps = range(block.step, block.step + len(batches))
+        each = torch.from_numpy(self.numbers.over(steps)).to(self.device)
+        self._exchange(there=True)
+        for step, numbers, batch in zip(steps, each, batches, strict=True):
+            self.numbers.now.copy_(numbers)
+            self._step(step, batch)
+        self._exchange(there=False)
+        block.step += len(batches)
+        for part in block.updates:
+            part.scheduling.write(part.table, steps[-1])
+
+    def _exchange(self, there: bool) -> None:
+        """What became of the members so far, to the device or from it; on a CPU it is the same memory."""
+        if self.device.type != "cpu":
+            for array, tensor in self.mirrors:
+                tensor.copy_(torch.from_numpy(array)) if there else np.copyto(array, tensor.cpu().numpy())
+
+    def _step(self, step: int, batch: Samples) -> None:
+        groups, extra = self.block.given(step, *batch)
+        begun = [part.begin(step) for part in self.block.updates]
+        if self.capture is None:
+            self._carry_out(batch, extra)
+            return
+        groups = (self.points, *groups[1:])
+        given = self.batched.given(groups, extra)
+        changing = [
+            t for t in given if all(t is not own for own in (*self.points, *self.block.moving, *self.block.fixed))
+        ]
+        form = (*((t.shape, t.dtype) for t in changing), *(part.program for part in extra.parts), *begun)
+        self._seen[form] = self._seen.get(form, 0) + 1
+        if self._seen[form] <= EAGER:
+            self._carry_out(batch, extra)
+            return
+        if form not in self._replays:
+            self._replays[form] = self._captured(groups, extra, given, changing)
+        places, replay = self._replays[form]
+        for place, tensor in zip(places, changing, strict=True):
+            place.copy_(tensor)
+        replay()
+
+    def _carry_out(self, batch: Samples, extra: Extra) -> None:
+        self._ahead(self.launches)
+        block = self.block
+        results = self.batched.gradient(self.points, *batch, block.fixed, block.moving, extra)
+        self._follow(results, self.launches)
+
+    def _captured(
+        self, groups: Groups, extra: Extra, given: Sequence[Tensor], changing: Sequence[Tensor]
+    ) -> tuple[list[Tensor], Callable[[], None]]:
+        """Where a step of this form finds what changes from step to step, and what repeats it."""
+        assert self.capture is not None
+        places = {id(t): t.clone() for t in changing}
+        program, launches = self.batched.program(groups, extra), self._prepared()
+        inputs = [places.get(id(t), t) for t in given]
+
+        def step() -> None:
+            self._ahead(launches)
+            self._follow(program(*inputs), launches)
+
+        replay = self.capture(step)
+        for launch in (one for pair in launches for one in pair if one is not None):
+            launch.settle()
+        return list(places.values()), replay
+
+    def _prepared(self) -> list[tuple[Stacked, Stacked | None]]:
+        """Each formula's update, and its way to the lookahead point."""
+        return [part.prepared(self.points) for part in self.parts]
+
+    def _ahead(self, launches: Sequence[tuple[Stacked, Stacked | None]]) -> None:
+        """The rows' numbers of this step; and to where the gradients are taken, for rules that look ahead."""
+        for part in self.parts:
+            part.rows.t.copy_(self.numbers.now[:1].expand_as(part.rows.t))
+            part.rows.active.copy_(part.per_row(self.active))
+        if self.points is self.block.weights:
+            return
+        for point, w in zip(self.points, self.block.weights, strict=True):
+            point.copy_(w)
+        for part, (_, ahead) in zip(self.parts, launches, strict=True):
+            if ahead is not None:
+                part.before.copy_(part.rows.states)
+                part.rows.loss.fill_(float("nan"))
+                ahead.run([p[part.start : part.stop] for p in self.points])
+
+    def _follow(self, results: Sequence[Tensor], launches: Sequence[tuple[Stacked, Stacked | None]]) -> None:
+        """What follows the gradients: who goes on, and where to."""
+        block, numbers, count = self.block, self.numbers, len(self.block.weights)
+        loss = results[count].double()
+        fine = loss.isfinite()
+        broken = self.active & ~fine
+        self.broken.copy_(torch.where(broken, (numbers.now[0] - 1).long(), self.broken))
+        self.active &= fine
+        self.loss_sum += torch.where(self.active, loss, float("nan"))
+        if block.moving:
+            block.regularized.move(results[count + 1 :], self.active)
+        if numbers.factors is not None:
+            block.regularized.shrink(numbers.factors, self.active, block.updates[0].place)
+        gradients = [g.contiguous() for g in results[:count]]  # alive until the updates have run
+        for part, (update, _) in zip(self.parts, launches, strict=True):
+            part.rows.loss.copy_(part.per_row(loss))
+            part.rows.active.copy_(part.per_row(self.active))
+            update.run([g[part.start : part.stop] for g in gradients])
+        if numbers.shares is not None and (self.capture is not None or numbers.shares.any()):
+            block.regularized.after(numbers.shares, self.active)
+
+
+class _Part:
+    """The members of one formula, on the device."""
+
+    def __init__(self, part: Update, table: Tensor, states: Tensor, device: torch.device) -> None:
+        self.update, self.start, self.stop, rows = part, part.start, part.stop, len(part.table)
+        t, loss = torch.zeros(2, rows, dtype=torch.float64, device=device).unbind()
+        active = torch.ones(rows, dtype=torch.bool, device=device)
+        self.rows = Rows(t, loss, active, table, states, part.place, part.width)
+        self.before = states.clone()
+
+    def per_row(self, values: Tensor) -> Tensor:
+        """Those of the block's members, (members,), for each row of the table."""
+        return values[self.start : self.stop].repeat_interleave(self.update.width)
+
+    def prepared(self, points: Sequence[Tensor]) -> tuple[Stacked, Stacked | None]:
+        update, rows = self.update.stacked(self.rows), self.rows
+        if (lookahead := self.update.lookahead) is None:
+            return update, None
+        at = (p[self.start : self.stop] for p in points)
+        tensors = [(p, *states) for p, states in zip(at, self.update.states, strict=True)]
+        before = Rows(rows.t, rows.loss, rows.active, rows.table, self.before, rows.place, rows.width)
+        return update, stacked(lookahead, tensors, before)
+
+
+class Numbers:
+    """What the host knows of steps beforehand, as one row of float64 for each.
+
+    Attributes:
+        now: the row of the step at work, on the device; the others are views of it.
+        tables: of each formula, (rows, hyperparameters).
+        factors: (members, width) of decoupled decay, or None.
+        shares: (members,) of the new weights in their averages, or None.
+    """
+
+    def __init__(self, block: Block, device: torch.device) -> None:
+        self.block = block
+        shapes = [part.table.shape for part in block.updates]
+        members, width = len(block.active), block.updates[0].width
+        decays, averages = bool(block.regularized.decays), block.regularized.average is not None
+        shapes += [(members, width)] * decays + [(members,)] * averages
+        self.now = torch.zeros(1 + sum(int(np.prod(s)) for s in shapes), dtype=torch.float64, device=device)
+        cut = self.now[1:].split([int(np.prod(s)) for s in shapes])
+        views = [part.view(shape) for part, shape in zip(cut, shapes, strict=True)]
+        self.tables = views[: len(block.updates)]
+        self.factors = views[len(block.updates)] if decays else None
+        self.shares = views[-1] if averages else None
+
+    def over(self, steps: range) -> np.ndarray:
+        """(steps, numbers)."""
+        block = self.block
+        tables = [part.scheduling.over(part.table, steps) for part in block.updates]
+        columns = [np.arange(steps.start + 1.0, steps.stop + 1.0)[:, None], *tables]
+        if self.factors is not None:
+            rates = [p.rates_of(t) for p, t in zip(block.updates, tables, strict=True)]
+            columns.append(block.regularized.factors_at(np.concatenate(rates, axis=1)))
+        if self.shares is not None:
+            columns.append(block.regularized.shares(steps, block.per_epoch, block.total))
+        return np.concatenate([c.reshape(len(steps), -1) for c in columns], axis=1)
+
+
+def captured(step: Callable[[], None]) -> Callable[[], None]:
+    """The step's operations as a CUDA graph: one launch repeats them on the same memory."""
+    graph = torch.cuda.CUDAGraph()
+    torch.cuda.synchronize()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        step()
+    return graph.replay
+
+
+__all__ = ["Stepper", "captured"]

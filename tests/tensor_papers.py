@@ -1,0 +1,123 @@
+"""Rules that look beyond one weight, written a second time: their equations in NumPy, float64, tensor by tensor.
+
+Each takes the tensors of a model and, for every step, their gradients; it returns the last weights. Nothing of this is
+shared with `thalweg.formulas`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+Array = np.ndarray
+Tensors = list[Array]
+Rule = Callable[[Tensors, Sequence[Tensors]], Tensors]
+
+
+def size(x: Array) -> float:
+    return float(np.sqrt((x * x).sum()))
+
+
+def root_mean_square(x: Array) -> float:
+    return float(np.sqrt((x * x).mean()))
+
+
+def lars(weights: Tensors, gradients: Sequence[Tensors]) -> Tensors:
+    """lr 0.5, momentum 0.8, decay 0.1, trust 0.01, eps 1e-8."""
+    buffers = [np.zeros_like(w) for w in weights]
+    for step in gradients:
+        for k, g in enumerate(step):
+            w, scale = weights[k], 1.0
+            if size(w) > 0 and size(g) > 0:
+                scale = 0.01 * size(w) / (size(g) + 0.1 * size(w) + 1e-8)
+            buffers[k] = 0.8 * buffers[k] + scale * (g + 0.1 * w)
+            weights[k] = w - 0.5 * buffers[k]
+    return weights
+
+
+def lamb(weights: Tensors, gradients: Sequence[Tensors], decay: float = 0.05) -> Tensors:
+    """lr 0.01, betas (0.8, 0.95), eps 1e-6, the gradients of the model together at most 1 long."""
+    first, second = ([np.zeros_like(w) for w in weights] for _ in range(2))
+    for t, step in enumerate(gradients, start=1):
+        length = np.sqrt(sum(size(g) ** 2 for g in step))
+        for k, g in enumerate(step):
+            g = g / max(1.0, length)
+            first[k] = 0.8 * first[k] + 0.2 * g
+            second[k] = 0.95 * second[k] + 0.05 * g * g
+            u = (first[k] / (1 - 0.8**t)) / (np.sqrt(second[k] / (1 - 0.95**t)) + 1e-6) + decay * weights[k]
+            trust = size(weights[k]) / size(u) if decay and size(weights[k]) > 0 and size(u) > 0 else 1.0
+            weights[k] = weights[k] - 0.01 * trust * u
+    return weights
+
+
+def lamb_without_decay(weights: Tensors, gradients: Sequence[Tensors]) -> Tensors:
+    return lamb(weights, gradients, decay=0.0)
+
+
+def adafactor(weights: Tensors, gradients: Sequence[Tensors]) -> Tensors:
+    """lr 0.3, power −0.7, eps (1e-8, 1e-2), d 1.5, decay 0.1; of more than two axes the last two are the matrix."""
+    squares: list[tuple[Array, Array]] = [(np.array(0.0), np.array(0.0))] * len(weights)
+    for t, step in enumerate(gradients, start=1):
+        share = t**-0.7
+        for k, g in enumerate(step):
+            w = weights[k]
+            length = max(1e-2, root_mean_square(w)) * min(0.3, 1 / np.sqrt(t))
+            rows, columns = squares[k]
+            if g.ndim > 1:
+                rows = (1 - share) * rows + share * (g * g).mean(-1, keepdims=True)
+                columns = (1 - share) * columns + share * (g * g).mean(-2, keepdims=True)
+                square = rows * columns / np.maximum(rows.mean(-2, keepdims=True), 1e-8)
+            else:
+                square = rows = (1 - share) * rows + share * g * g
+            squares[k] = rows, columns
+            u = g / np.sqrt(np.maximum(square, 1e-16))
+            weights[k] = (1 - 0.3 * 0.1) * w - length / max(1.0, root_mean_square(u) / 1.5) * u
+    return weights
+
+
+def newton_schulz(x: Array, least: float = 1e-7, added: float = 0.0) -> Array:
+    turned = x.shape[0] > x.shape[1]
+    x = x.T if turned else x
+    x = x / (max(size(x), least) + added)
+    for _ in range(5):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    return x.T if turned else x
+
+
+def adam_of_the_rest(w: Array, step: int, history: Sequence[Array], rate: float) -> Array:
+    """AdamW's direction after these gradients, with betas (0.9, 0.95) and eps 1e-10."""
+    m = sum(0.1 * 0.9 ** (step - 1 - k) * g for k, g in enumerate(history))
+    v = sum(0.05 * 0.95 ** (step - 1 - k) * g * g for k, g in enumerate(history))
+    return rate * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.95**step)) + 1e-10)
+
+
+def muon(weights: Tensors, gradients: Sequence[Tensors], reference: bool = False, like_adamw: bool = False) -> Tensors:
+    """lr 0.05, decay 0.1, momentum 0.9; a tensor of more than two axes is a matrix with a row for each first index."""
+    averages = [np.zeros_like(w) for w in weights]
+    for t, step in enumerate(gradients, start=1):
+        for k, g in enumerate(step):
+            w = weights[k]
+            if w.ndim < 2:
+                update = adam_of_the_rest(w, t, [s[k] for s in gradients[:t]], 0.05 * 0.2)
+                weights[k] = (1 - 0.05 * 0.2 * 0.1) * w - update
+                continue
+            averages[k] = 0.9 * averages[k] + 0.1 * g
+            u = 0.9 * averages[k] + 0.1 * g
+            u = newton_schulz(u.reshape(len(u), -1), *((0.0, 1e-7) if reference else (1e-7, 0.0)))
+            scale = 0.2 * np.sqrt(max(u.shape)) if like_adamw else np.sqrt(max(1.0, u.shape[0] / u.shape[1]))
+            weights[k] = (1 - 0.05 * 0.1) * w - 0.05 * scale * u.reshape(w.shape)
+    return weights
+
+
+_MUON = "lr=0.05,momentum=0.9,weight_decay=0.1,rest_rate=0.2"
+PAPERS: dict[str, Rule] = {
+    "lars(lr=0.5,momentum=0.8,weight_decay=0.1,trust_coeff=0.01)": lars,
+    "lamb(lr=0.01,beta1=0.8,beta2=0.95,weight_decay=0.05)": lamb,
+    "lamb(lr=0.01,beta1=0.8,beta2=0.95,weight_decay=0)": lamb_without_decay,
+    "adafactor(lr=0.3,beta2_decay=-0.7,eps1=1e-8,eps2=1e-2,d=1.5,weight_decay=0.1)": adafactor,
+    f"muon({_MUON})": muon,
+    f"muon({_MUON},eps_added=True)": lambda w, g: muon(w, g, reference=True),
+    f"muon({_MUON},adjust_lr_fn='match_rms_adamw')": lambda w, g: muon(w, g, like_adamw=True),
+}
