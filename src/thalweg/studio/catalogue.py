@@ -75,6 +75,8 @@ def surface(given: Surface, key: str) -> str:
 def forms() -> Iterator[Formula]:
     """Every rule of the catalogue that can be printed, each also with one option turned the other way."""
     for formula in FORMULAS.values():
+        if not formula.equations.elementwise:
+            continue
         yield formula
         for name, value in formula.options.items():
             if isinstance(value, bool):
