@@ -99,7 +99,7 @@ def judge(
         PlanError: the study does not vary that factor, the margin is not a number of at least 0, or the metric is not
             known.
     """
-    margin = plan.margin if margin is None else Range(0).check("margin", margin, PlanError)
+    margin = plan.margin if margin is None else float(Range(0).check("margin", margin, PlanError))
     factor = rankable(plan, by)
     criterion = plan.criterion if by_metric is None else _ranked_by(plan, members, by_metric)
     search = search_losses(plan, members, factor.name)
