@@ -174,11 +174,11 @@ def test_the_command_prints_its_address_first_and_ends_at_once(tmp_path: Path) -
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}", address)
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
         assert b"/page/studio.js" in opener.open(address, timeout=30).read()
-        assert time.monotonic() - begun < 9  # 2.2 seconds when nobody else works on this machine
+        assert time.monotonic() - begun < 20  # 2.2 seconds when nobody else works on this machine
         port = int(address.split(":")[2].split("/")[0])
         with socket.create_connection(("127.0.0.1", port)):  # a client that stays
             running.send_signal(signal.SIGINT)
-            _, words = running.communicate(timeout=10)
+            _, words = running.communicate(timeout=20)
         assert (running.returncode, "Traceback" in words) == (0, False)
     finally:
         running.kill()
