@@ -192,11 +192,15 @@ class Forecast:
             counts.append(say("at most {stages}", stages=words))
         if self.opening is not None:
             memory = "" if self.memory is None else say(", {memory} of memory", memory=shown(self.memory))
-            each = duration(self.run_seconds)
-            said = {"problem": self.problem, "counts": ", ".join(counts), "time": self._time, "memory": memory}
-            if self.at_least:
-                return say("{problem}: {counts}; a run takes at least {each}: {time}{memory}.", each=each, **said)
-            return say("{problem}: {counts}; a run takes about {each}: {time}{memory}.", each=each, **said)
+            each = self._about(self.run_seconds)
+            return say(
+                "{problem}: {counts}; a run takes {each}: {time}{memory}.",
+                problem=self.problem,
+                counts=", ".join(counts),
+                each=each,
+                time=self._time,
+                memory=memory,
+            )
         steps = sorted(one.step_seconds for one in self.programs)
         low, high = _step(steps[0]), _step(steps[-1])
         return say(
@@ -216,10 +220,13 @@ class Forecast:
     def _time(self) -> str:
         longer = self.longest > self.seconds
         grown = say(" (at most {time}, if the grid grows)", time=duration(self.longest)) if longer else ""
-        words = {"time": duration(self.seconds), "grown": grown, "cores": self.cores, "s": "s" * (self.cores > 1)}
-        if self.at_least:
-            return say("at least {time}{grown} on {cores} core{s}", **words)
-        return say("about {time}{grown} on {cores} core{s}", **words)
+        about = self._about(self.seconds)
+        s = "s" * (self.cores > 1)
+        return say("{about}{grown} on {cores} core{s}", about=about, grown=grown, cores=self.cores, s=s)
+
+    def _about(self, seconds: float) -> str:
+        time = duration(seconds)
+        return say("at least {time}", time=time) if self.at_least else say("about {time}", time=time)
 
     @property
     def run_seconds(self) -> float:
