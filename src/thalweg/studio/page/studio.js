@@ -5,6 +5,7 @@ import { useColours } from "./look.js";
 import { raceRoom } from "./race.js";
 import { get, made } from "./server.js";
 import { languageOf, settings } from "./settings.js";
+import { studyRoom } from "./study.js";
 import { say, speak } from "./words.js";
 
 const head = document.querySelector("header"), main = document.querySelector("main");
@@ -14,8 +15,11 @@ const make = async (kind, text) => {
   return key;
 };
 
+const compare = (labels) => { location.hash = `#/study?${new URLSearchParams({ optimizers: [...new Set(labels)].join() })}`; };
+
 const ROOMS = {
-  race: { title: () => say("Race"), open: (facts, query, moved) => raceRoom({ rules, surfaces, facts, make }, query, moved) },
+  race: { title: () => say("Race"), open: (facts, query, moved) => raceRoom({ rules, surfaces, facts, make, compare }, query, moved) },
+  study: { title: () => say("Study"), open: (facts, query, moved) => studyRoom({ facts }, query, moved) },
 };
 
 let facts = null, room = null, name = "", own = "";
