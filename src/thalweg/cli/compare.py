@@ -18,6 +18,8 @@ from .options import (
     Json,
     Judge,
     Log,
+    Margin,
+    Minutes,
     Points,
     Quiet,
     Rates,
@@ -27,6 +29,7 @@ from .options import (
     Search,
     Seeds,
     StorePath,
+    Until,
     Yes,
 )
 from .settings import ENDING, write_settings
@@ -84,6 +87,7 @@ def compare(
         str, typer.Option(help="Choose and rank by it: loss, accuracy, …; f1:max for a metric of your own.")
     ] = "loss",
     judge: Judge = "last",
+    margin: Margin = "1%",
     groups: Annotated[
         str | None,
         typer.Option(
@@ -91,16 +95,8 @@ def compare(
             '"*.bias: weight_decay=0; head.*: rate_factor=10; embed.*: frozen", or file.py:function.'
         ),
     ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(
-            help="The time it may take: halving, a coarser grid and fewer seeds, three at least, make it fit.",
-            show_default=False,
-        ),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(help="Instead, when it has to end, e.g. 18:00.", show_default=False)
-    ] = None,
+    minutes: Minutes = None,
+    until: Until = None,
     target: Target = None,
     model: Model = None,
     loss: Loss = None,
@@ -147,12 +143,12 @@ def compare(
 
 def foresee(problem: Any, given: Mapping[str, Any], json: bool) -> None:
     """Print what the study would take."""
-    from ..study.forecast import foreseen
+    from ..study.forecast import forecast
     from .result import print_json
 
-    would = foreseen(problem, **given)
+    would = forecast(problem, **given)
     if json:
-        print_json({"known": would} if isinstance(would, str) else would.to_json())
+        print_json(would.to_json())
     else:
         print(would)
 
@@ -164,10 +160,10 @@ def arguments(options: Mapping[str, Any]) -> dict[str, Any]:
     {'optimizers': ['sgd', 'adam'], 'batch_sizes': [16, 'full'], 'epochs': 3}
     """
     from ..plan.plan import parse_rates
-    from .result import batch_size_of, split, values_of
+    from .result import batch_size_of, share_of, split, values_of
 
     read: dict[str, Callable[[Any], Any]] = dict.fromkeys(("optimizers", "schedules", "regularizers", "losses"), split)
-    read |= {"rates": parse_rates, "hyperparameters": values_of}
+    read |= {"rates": parse_rates, "hyperparameters": values_of, "margin": share_of}
     read |= {"batch_sizes": lambda words: [batch_size_of(word) for word in split(words)]}
     given = {name: value for name, value in options.items() if value is not None and name not in OWN}
     called = {"log": "callbacks"}  # of options that the library calls by another name

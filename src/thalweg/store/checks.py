@@ -288,6 +288,7 @@ _PLAN = {
     **dict.fromkeys(("confirmation", "grow"), FEW),
     **dict.fromkeys(("grow_total", "refine_total"), (NONE, FEW)),
     "narrow": [[COUNT]],
+    "margin": GAP,
     "usual": Named(Named(NUMBER)),
     "refine": _whole(0, FINEST),
     "refined": [Named([{"optimizer": TEXT, "lr": RATE, "schedule": TEXT, "further": Named(LEVEL)}])],
