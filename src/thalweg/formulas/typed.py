@@ -109,17 +109,19 @@ def _parameters(given: ast.arguments) -> dict[str, inspect.Parameter]:
         value: Any = inspect.Parameter.empty
         if argument in behind:
             kind = inspect.Parameter.KEYWORD_ONLY
-            value = value if default is None else float(_number(default))
+            value = value if default is None else _number(default)
         parameters[name] = inspect.Parameter(name, kind, default=value)
     return parameters
 
 
 def _number(node: ast.expr) -> float:
-    negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
-    constant = node.operand if negative and isinstance(node, ast.UnaryOp) else node
-    if not isinstance(constant, ast.Constant) or type(constant.value) not in (int, float):
+    constant, sign = node, 1.0
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        constant, sign = node.operand, -1.0
+    value = constant.value if isinstance(constant, ast.Constant) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise _refused(node, "the default of a hyperparameter is a number")
-    return -constant.value if negative else constant.value
+    return sign * value
 
 
 def _name(node: ast.AST, name: str) -> str:

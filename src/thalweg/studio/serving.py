@@ -13,7 +13,6 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from ..errors import UsageError, WorkError
 from ..language import say
@@ -84,7 +83,12 @@ def _listening(host: str, port: int | None) -> socket.socket:
     return listening
 
 
-def _run(listening: socket.socket, place: Any, shown: Any, ready: Callable[[], object] | None) -> None:
+def _run(
+    listening: socket.socket,
+    place: tuple[str, str, int],
+    shown: tuple[Path, Sequence[str]],
+    ready: Callable[[], object] | None,
+) -> None:
     try:
         import uvicorn
 

@@ -65,7 +65,7 @@ def carry_out(do: str, display: Progress, **how: Any) -> None:
         resume(**how, progress=display)  # pyright: ignore[reportArgumentType]
     else:
         study = Study.open(how.pop("store"), trust=how.pop("trust"))
-        study.extend(**how, progress=display)
+        study.extend(**how, progress=display)  # pyright: ignore[reportArgumentType]
 
 
 def main() -> None:

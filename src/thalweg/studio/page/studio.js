@@ -45,9 +45,8 @@ const begin = async (language) => {
   speak(facts.words);
   useColours(facts.dark);
   document.documentElement.lang = language;
-  const query = name === address()[0] ? own : address()[1];
+  if (room) history.replaceState(null, "", `#/${name}?${room.address()}`);
   room?.leave();
-  if (room) history.replaceState(null, "", `#/${name}?${query}`);
   room = null;
   head.querySelectorAll(".settings, nav").forEach((old) => old.remove());
   const links = Object.entries(ROOMS).map(([key, one]) => h("a", { href: `#/${key}` }, one.title()));

@@ -16,18 +16,18 @@ const clock = (seconds) => {
 export const studyRoom = (world, address, moved) => {
   const element = h("div", { class: "study" });
   let inside = null, given = "";
+  const note = (query) => { given = query; moved(query); };
   const open = (query) => {
-    given = query;
     inside?.leave();
     const asked = new URLSearchParams(query), name = asked.get("name");
-    inside = name ? watching(world, name, asked, moved) : beginning(world, asked);
+    inside = name ? watching(world, name, asked, note) : beginning(world, asked);
     element.replaceChildren(inside.element);
-    moved(query);
+    note(query);
   };
   const repaint = () => inside.repaint();
   prefersDark.addEventListener("change", repaint);
   open(address);
-  return { element, open, repaint, state: () => given, leave: () => { inside.leave(); prefersDark.removeEventListener("change", repaint); } };
+  return { element, open, repaint, address: () => given, leave: () => { inside.leave(); prefersDark.removeEventListener("change", repaint); } };
 };
 
 const to = (name) => `#/study?${new URLSearchParams({ name })}`;
