@@ -24,6 +24,7 @@ from ..errors import ThalwegError, TrainingError, raised
 from ..plan.factors import Factor, Setting, shown
 from ..plan.plan import Plan
 from ..population.batches import RANDOM
+from ..population.place import CPU, devices
 from ..problem.loop import Loop
 from ..problem.reports import LOSS, RunEnded
 from ..problem.run import Run, random_states
@@ -74,7 +75,8 @@ class Loops:
 
     @property
     def at_once(self) -> int:
-        return self.problem.workers or torch.get_num_threads()
+        cores = torch.get_num_threads() if self.plan.device == CPU else len(devices(self.plan.device))
+        return self.problem.workers or cores
 
     def step_seconds(self, setting: Setting) -> float:
         return self.seconds or 0.0
@@ -127,6 +129,7 @@ def run_of(plan: Plan, setting: Setting, seed: int, epochs: int) -> Run:
         epochs,
         plan.level(setting, "batch_size"),
         plan.changes(setting),
+        plan.device,
     )
 
 

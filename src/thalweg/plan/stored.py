@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import PlanError
+from ..population.place import CPU, FLOAT32
 from .criterion import LAST
 from .factors import FIXED
 from .hyperparameters import COLUMNS
@@ -43,6 +44,6 @@ def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
     usual |= {"looks": [], "refine": 0, "refined": [], "untuned": {}, "search": GRID, "points": []}
     usual |= {"by_metric": "loss", "judge": LAST, "confirmation_epochs": None, "swaps": None, "directions": {}}
     usual |= {"models": [None], "groups": None, "usual": {}, "loss_scale": [None, None]}
-    usual |= {"grow_total": None, "refine_total": None, "narrow": []}
+    usual |= {"grow_total": None, "refine_total": None, "narrow": [], "device": CPU, "precision": FLOAT32}
     plain = {**usual, **plain}
     return plain | {"looks": as_mappings(plain["looks"], plain.get("epochs"))}
