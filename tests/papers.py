@@ -181,6 +181,17 @@ def adan(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array
     return w
 
 
+def adan_decayed_first(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    m, v, n, before = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w), gradients[0]
+    for k, g in enumerate(gradients, start=1):
+        m, v = 0.98 * m + 0.02 * g, 0.92 * v + 0.08 * (g - before)
+        n = 0.99 * n + 0.01 * (g + 0.92 * (g - before)) ** 2
+        w = (1 - 0.1 * 1e-2) * w
+        w = w - 1e-2 * (m / (1 - 0.98**k) + 0.92 * v / (1 - 0.92**k)) / (np.sqrt(n / (1 - 0.99**k)) + 1e-8)
+        before = g
+    return w
+
+
 def adan_uncorrected(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
     m, v, n = np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
     before = gradients[0]
@@ -200,6 +211,52 @@ def qhadam(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Arr
         above = (1 - 0.7) * g + 0.7 * m / (1 - 0.9**t)
         below = np.sqrt((1 - 0.8) * g * g + 0.8 * v / (1 - 0.99**t)) + 1e-8
         w = w - 1e-3 * above / below
+    return w
+
+
+def adabelief_of_its_authors(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    """eps 1e-16, rectified from ρ ≥ 5 on, decay before the step."""
+    m, s, far = np.zeros_like(w), np.zeros_like(w), 2 / (1 - 0.95) - 1
+    for t, g in enumerate(gradients, start=1):
+        w = w * (1 - 1e-2 * 0.1)
+        m = 0.9 * m + 0.1 * g
+        s = 0.95 * s + 0.05 * (g - m) ** 2 + 1e-16
+        rho = far - 2 * t * 0.95**t / (1 - 0.95**t)
+        if rho >= 5:
+            above = (1 - 0.95**t) * (rho - 4) / (far - 4) * (rho - 2) / rho * far / (far - 2)
+            w = w - 1e-2 * np.sqrt(above) / (1 - 0.9**t) * m / (np.sqrt(s) + 1e-16)
+        else:
+            w = w - 1e-2 / (1 - 0.9**t) * m
+    return w
+
+
+def adopt(w: Array, gradients: Sequence[Array], losses: Sequence[float], coupled: float = 0.1) -> Array:
+    """lr 0.01, betas (0.9, 0.99); without the coupled decay 0.2, decoupled."""
+    m = np.zeros_like(w)
+    first, *rest = gradients
+    v = (first + coupled * w) ** 2
+    for k, g in enumerate(rest, start=1):
+        g = g + coupled * w
+        w = w if coupled else (1 - 1e-2 * 0.2) * w
+        normed = np.clip(g / np.maximum(np.sqrt(v), 1e-6), -(k**0.25), k**0.25)
+        m = 0.9 * m + 0.1 * normed
+        w = w - 1e-2 * m
+        v = 0.99 * v + 0.01 * g * g
+    return w
+
+
+def ademamix(w: Array, gradients: Sequence[Array], losses: Sequence[float], warm: bool = False) -> Array:
+    """lr 0.01, betas (0.9, 0.99, 0.999), alpha 3, decay 0.1; warm: alpha grows for 20 steps, beta3 for 30."""
+    m, slow, v = (np.zeros_like(w) for _ in range(3))
+    fast, last = (np.log(0.5) / np.log(beta) - 1 for beta in (0.9, 0.999))
+    for t, g in enumerate(gradients, start=1):
+        alpha, beta3 = 3.0, 0.999
+        if warm:
+            alpha = 3.0 * t / 20 if t < 20 else 3.0
+            beta3 = 0.5 ** (1 / ((1 - t / 30) * fast + t / 30 * last + 1)) if t < 30 else 0.999
+        m, slow, v = 0.9 * m + 0.1 * g, beta3 * slow + (1 - beta3) * g, 0.99 * v + 0.01 * g * g
+        update = (m / (1 - 0.9**t) + alpha * slow) / (np.sqrt(v) / np.sqrt(1 - 0.99**t) + 1e-8)
+        w = w - 1e-2 * (update + 0.1 * w)
     return w
 
 
@@ -224,5 +281,17 @@ PAPERS: dict[str, Rule] = {
     "yogi(initial_accumulator_value=0.3)": yogi,
     "adan(lr=0.01,weight_decay=0.1)": adan,
     "adan(bias_correction=False)": adan_uncorrected,
+    "adan(lr=0.01,weight_decay=0.1,no_prox=True)": adan_decayed_first,
+    "adabelief(lr=0.01,beta2=0.95,eps=1e-16,weight_decay=0.1,rectify=True,decoupled_weight_decay=True)": (
+        adabelief_of_its_authors
+    ),
+    "adopt(lr=0.01,beta2=0.99,weight_decay=0.1)": adopt,
+    "adopt(lr=0.01,beta2=0.99,weight_decay=0.2,decoupled_weight_decay=True)": (
+        lambda w, gradients, losses: adopt(w, gradients, losses, coupled=0.0)
+    ),
+    "ademamix(lr=0.01,beta2=0.99,beta3=0.999,alpha=3,weight_decay=0.1)": ademamix,
+    "ademamix(lr=0.01,beta2=0.99,beta3=0.999,alpha=3,weight_decay=0.1,alpha_warmup=20,beta3_warmup=30)": (
+        lambda w, gradients, losses: ademamix(w, gradients, losses, warm=True)
+    ),
     "qhadam(beta1=0.9,beta2=0.99,nu2=0.8)": qhadam,
 }

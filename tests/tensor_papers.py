@@ -111,12 +111,73 @@ def muon(weights: Tensors, gradients: Sequence[Tensors], reference: bool = False
     return weights
 
 
+def tiger(weights: Tensors, gradients: Sequence[Tensors]) -> Tensors:
+    """lr 0.02, beta 0.9, decay 0.1."""
+    averages = [np.zeros_like(w) for w in weights]
+    for step in gradients:
+        for k, g in enumerate(step):
+            w = weights[k]
+            averages[k] = 0.9 * averages[k] + 0.1 * g
+            update, rate = np.sign(averages[k]), 0.02 * 0.5
+            if w.ndim > 1:
+                update, rate = update + 0.1 * w, 0.02 * root_mean_square(w)
+            weights[k] = w - rate * update
+    return weights
+
+
+def mars(weights: Tensors, gradients: Sequence[Tensors]) -> Tensors:
+    """lr 0.01, betas (0.9, 0.98), gamma 0.05, decay 0.1; of vectors AdamW with betas (0.9, 0.95), decay 0.1."""
+    m, v, last = ([np.zeros_like(w) for w in weights] for _ in range(3))
+    for t, step in enumerate(gradients, start=1):
+        for k, g in enumerate(step):
+            c, beta2 = g, 0.95
+            if g.ndim > 1:
+                c, beta2 = g + 0.05 * 0.9 / (1 - 0.9) * (g - last[k]), 0.98
+                c = c / size(c) if size(c) > 1 else c
+            last[k] = g
+            m[k], v[k] = 0.9 * m[k] + 0.1 * c, beta2 * v[k] + (1 - beta2) * c * c
+            u = (m[k] / (1 - 0.9**t)) / (np.sqrt(v[k]) / np.sqrt(1 - beta2**t) + 1e-8)
+            weights[k] = weights[k] - 0.01 * (u + 0.1 * weights[k])
+    return weights
+
+
+def agreeing(direction: Array, g: Array) -> Array:
+    mask = (direction * g > 0).astype(float)
+    return mask / max(mask.mean(), 1e-3)
+
+
+def cautious_adamw(weights: Tensors, gradients: Sequence[Tensors]) -> Tensors:
+    """lr 0.01, betas (0.8, 0.95), eps 1e-6, decay 0.1, behind the step."""
+    m, v = ([np.zeros_like(w) for w in weights] for _ in range(2))
+    for t, step in enumerate(gradients, start=1):
+        for k, g in enumerate(step):
+            m[k], v[k] = 0.8 * m[k] + 0.2 * g, 0.95 * v[k] + 0.05 * g * g
+            u = (m[k] / (1 - 0.8**t)) / (np.sqrt(v[k] / (1 - 0.95**t)) + 1e-6)
+            weights[k] = (weights[k] - 0.01 * agreeing(m[k], g) * u) * (1 - 0.01 * 0.1)
+    return weights
+
+
+def cautious_lion(weights: Tensors, gradients: Sequence[Tensors]) -> Tensors:
+    """lr 0.01, betas (0.9, 0.99), decay 0.1, before the step."""
+    m = [np.zeros_like(w) for w in weights]
+    for step in gradients:
+        for k, g in enumerate(step):
+            c = 0.9 * m[k] + 0.1 * g
+            weights[k] = weights[k] * (1 - 0.01 * 0.1) - 0.01 * agreeing(c, g) * np.sign(c)
+            m[k] = 0.99 * m[k] + 0.01 * g
+    return weights
+
+
 _MUON = "lr=0.05,momentum=0.9,weight_decay=0.1,rest_rate=0.2"
 PAPERS: dict[str, Rule] = {
     "lars(lr=0.5,momentum=0.8,weight_decay=0.1,trust_coeff=0.01)": lars,
     "lamb(lr=0.01,beta1=0.8,beta2=0.95,weight_decay=0.05)": lamb,
     "lamb(lr=0.01,beta1=0.8,beta2=0.95,weight_decay=0)": lamb_without_decay,
     "adafactor(lr=0.3,beta2_decay=-0.7,eps1=1e-8,eps2=1e-2,d=1.5,weight_decay=0.1)": adafactor,
+    "tiger(lr=0.02,beta=0.9,weight_decay=0.1)": tiger,
+    "mars(lr=0.01,beta1=0.9,beta2=0.98,gamma=0.05,weight_decay=0.1)": mars,
+    "c_adamw(lr=0.01,beta1=0.8,beta2=0.95,weight_decay=0.1)": cautious_adamw,
+    "c_lion(lr=0.01,weight_decay=0.1)": cautious_lion,
     f"muon({_MUON})": muon,
     f"muon({_MUON},eps_added=True)": lambda w, g: muon(w, g, reference=True),
     f"muon({_MUON},adjust_lr_fn='match_rms_adamw')": lambda w, g: muon(w, g, like_adamw=True),

@@ -38,7 +38,6 @@ from .verdict.generalization import Generalization, generalization
 from .verdict.importance import importance, importance_table
 from .verdict.leaders import leaders
 from .verdict.leaders import table as leader_table
-from .verdict.margin import MARGIN
 from .verdict.sensitivity import sensitivity
 from .verdict.sentences import trained_as
 from .verdict.targets import race
@@ -251,7 +250,7 @@ class Results:
         """Which optimizer is best here, and how sure that is; of what is finished so far."""
         return self.verdict_by("optimizer")
 
-    def verdict_by(self, factor: str, margin: float = MARGIN, by_metric: str | None = None) -> Verdict:
+    def verdict_by(self, factor: str, margin: float | None = None, by_metric: str | None = None) -> Verdict:
         """Which level of any factor the study varies is best here: which schedule, batch size, loss, ….
 
         Each level is represented by its best setting, tuned over everything else, with the same intervals,
@@ -259,7 +258,7 @@ class Results:
 
         Args:
             factor: "optimizer", "schedule", "loss", "batch_size", "lr", or a hyperparameter's name.
-            margin: differences up to that share of the best value do not matter: 1% unless told.
+            margin: differences up to that share of the best value do not matter; unless given that of `compare`.
             by_metric: ranks by another metric than the study chose its settings by, e.g. "accuracy", or "f1:max" for
                 one of your own, of which higher is better; "f1:min" for lower.
 

@@ -37,7 +37,9 @@ def opened(browser: Browser) -> Iterator[Opened]:
         page = context.new_page()
         page.set_default_timeout(10_000)
         page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-        page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
+        refused = "status of 400"  # what a reader typed, in a sentence on the page
+        loud = lambda said: said.type in ("error", "warning") and refused not in said.text  # noqa: E731
+        page.on("console", lambda said: wrong.append(said.text) if loud(said) else None)
         own = ("file://", "data:", "blob:", allowed or "file://")
         page.on("request", lambda asked: None if asked.url.startswith(own) else wrong.append(f"asked: {asked.url}"))
         page.goto(address)

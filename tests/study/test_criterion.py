@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,27 @@ def test_where_higher_is_better_most_seeds_are_above(by_accuracy: tw.Study) -> N
     assert {column.title for column in section.columns if "of seeds" in column.title} == {"90% of seeds above"}
 
 
+def test_the_margin_of_a_study_and_of_a_view(by_accuracy: tw.Study, tmp_path: Path) -> None:
+    """It is the study's until another is asked for; the runs stay."""
+    copy, twice = tmp_path / "a.db", 2.0  # the best value on either side
+    shutil.copy(by_accuracy.path, copy)
+    assert (by_accuracy.verdict.margin, by_accuracy.plan.margin) == (0.01, 0.01)
+    again = study(copy, by_metric="accuracy", confirmation=3, margin=twice)
+    assert (again.verdict.margin, again.plan.margin, again.verdict_by("optimizer", 0.5).margin) == (twice, twice, 0.5)
+    assert [entry.standing for entry in again.verdict.entries] == ["best", "practically the same"]
+    assert again.table().equals(by_accuracy.table())
+    call, page = CliRunner().invoke, tmp_path / "a.html"
+    assert json.loads(call(app, ["show", str(copy), "--json", "--margin", "50%"]).stdout)["verdict"]["margin"] == 0.5
+    assert call(app, ["report", str(copy), "-o", str(page), "--margin", "0.75"]).exit_code == 0
+    assert "within 75% of the highest accuracy" in page.read_text()
+    refused = {
+        "-1%": "margin is -0.01; give a number of at least 0.",
+        "1 %%": "give a share of the best value, e.g. 0.02",
+    }
+    for margin, words in refused.items():
+        assert words in call(app, ["show", str(copy), "--margin", margin]).stderr
+
+
 def test_rungs_are_decided_by_it(by_accuracy: tw.Study, at_best: tw.Study) -> None:
     ready = prepare(load("breast-cancer"))
     for one in (by_accuracy, at_best):
@@ -202,6 +224,8 @@ def test_a_metric_of_ones_own_says_its_direction(tmp_path: Path) -> None:
         ({"judge": "mean"}, "give 'last', 'best' or 'average of the last k'"),
         ({"judge": "average of the last 1"}, "k of at least 2"),
         ({"judge": "average of the last 9"}, "and a run has 4"),
+        ({"margin": -0.01}, "margin is -0.01; give a number of at least 0."),
+        ({"margin": "2%"}, "margin is '2%'; give a number of at least 0."),
     ],
 )
 def test_mistakes_are_one_sentence(arguments: dict[str, str], words: str, tmp_path: Path) -> None:

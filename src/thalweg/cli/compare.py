@@ -19,6 +19,7 @@ from .options import (
     Json,
     Judge,
     Log,
+    Margin,
     Points,
     Precision,
     Quiet,
@@ -86,6 +87,7 @@ def compare(
         str, typer.Option(help="Choose and rank by it: loss, accuracy, …; f1:max for a metric of your own.")
     ] = "loss",
     judge: Judge = "last",
+    margin: Margin = "1%",
     groups: Annotated[
         str | None,
         typer.Option(
@@ -168,10 +170,10 @@ def arguments(options: Mapping[str, Any]) -> dict[str, Any]:
     {'optimizers': ['sgd', 'adam'], 'batch_sizes': [16, 'full'], 'epochs': 3}
     """
     from ..plan.plan import parse_rates
-    from .result import batch_size_of, split, values_of
+    from .result import batch_size_of, share_of, split, values_of
 
     read: dict[str, Callable[[Any], Any]] = dict.fromkeys(("optimizers", "schedules", "regularizers", "losses"), split)
-    read |= {"rates": parse_rates, "hyperparameters": values_of}
+    read |= {"rates": parse_rates, "hyperparameters": values_of, "margin": share_of}
     read |= {"batch_sizes": lambda words: [batch_size_of(word) for word in split(words)]}
     given = {name: value for name, value in options.items() if value is not None and name not in OWN}
     called = {"log": "callbacks"}  # of options that the library calls by another name

@@ -53,15 +53,30 @@ def _catalogue(rules: list[Formula]) -> None:
     table.add_column(say("rate ↓  direction →"))
     directions = list(dict.fromkeys(rule.direction for rule in rules))
     for direction in directions:
-        table.add_column(say(direction))
+        dated = [f"{rule.name} {rule.year}" for rule in rules if rule.direction == direction]
+        table.add_column(say(direction), min_width=max(map(len, (*dated, *say(direction).split()))))
     for rate in rates:
         cells = []
         for direction in directions:
             here = [r for r in rules if (r.rate, r.direction) == (rate, direction)]
             cells.append("\n".join(f"{r.name} {r.year or ''}".rstrip() for r in here))
         table.add_row(say(rate), *cells, end_section=True)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if Console(width=1000).measure(table).minimum > console.width:
+        _listed(rules)
+    else:
+        console.print(table)
     print(say("One of them: thalweg formula adam. Years are those of the first publication."))
+
+
+def _listed(rules: list[Formula]) -> None:
+    """The cells of the table one below another."""
+    cells: dict[tuple[str, str], list[str]] = {}
+    for rule in rules:
+        cells.setdefault((rule.direction, rule.rate), []).append(f"{rule.name} {rule.year or ''}".rstrip())
+    for (direction, rate), names in cells.items():
+        print(say("{direction}, {rate}:", direction=say(direction), rate=say(rate)))
+        print("\n".join(wrapped(f"    {', '.join(names)}", terminal().width, "    ")))
 
 
 def _one(rule: Formula) -> str:

@@ -41,7 +41,7 @@ COMMANDS = (
     ),
     *("loss", "regularizer", "convolve"),
     *("schedule", "descend", "basins", "range_test", "bias_variance", "bag", "boost", "rerun", "size", "landscape"),
-    *("sharpness", "picture", "derivative", "minimum"),
+    *("sharpness", "picture", "derivative", "minimum", "studio"),
 )  # in the order of the help
 
 NAMES = {"range_test": "range", "bias_variance": "bias-variance"}  # where a command is not called as its function

@@ -86,4 +86,11 @@ Budget = Annotated[str, typer.Option(help="full, or halving: runs that cannot wi
 Judge = Annotated[
     str, typer.Option(help='The epochs that count: last, best (each run\'s own), or "average of the last 3".')
 ]
+Margin = Annotated[
+    str, typer.Option(help="The share of the best value up to which differences do not matter, e.g. 0.02 or 2%.")
+]
+AnotherMargin = Annotated[
+    str | None,
+    typer.Option("--margin", help="Another share than the study's up to which differences do not matter, e.g. 2%."),
+]
 StorePath = Annotated[Path | None, typer.Option(help="The file to keep the study in (runs/PROBLEM.db unless given).")]

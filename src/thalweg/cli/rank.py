@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..language import say
-from ..verdict.margin import MARGIN
-from .options import Json, Report
+from .options import Json, Margin, Report
 
 if TYPE_CHECKING:
     from ..ranking.rank import RankedRuns
@@ -40,9 +39,7 @@ def rank(
     confirmation: Annotated[
         str | None, typer.Option(help="The column that is true for runs that played no part in choosing settings.")
     ] = None,
-    margin: Annotated[
-        float, typer.Option(help="The share of the best value up to which differences do not matter.")
-    ] = MARGIN,
+    margin: Margin = "1%",
     report: Report = None,
     json: Json = False,
 ) -> None:
@@ -52,7 +49,7 @@ def rank(
     the first line printed says how.
     """
     from ..ranking.rank import rank as run
-    from .result import check_report, give
+    from .result import check_report, give, share_of
 
     check_report(report)
     result = run(
@@ -64,7 +61,7 @@ def rank(
         settings=None if settings is None else _listed(settings),
         status=_column(status),
         confirmation=_column(confirmation),
-        margin=margin,
+        margin=share_of(margin),
     )
     give(result, report, json, _print)
 

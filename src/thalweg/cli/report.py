@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..language import say
-from .options import Store
+from .options import AnotherMargin, Store
 
 EXAMPLE = "Example: thalweg report runs/digits.db -o report.html"
 
@@ -16,10 +16,13 @@ EXAMPLE = "Example: thalweg report runs/digits.db -o report.html"
 def report(
     store: Store,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it.")] = Path("report.html"),
+    margin: AnotherMargin = None,
 ) -> None:
     """Write the report of a study: one HTML file that needs nothing else."""
     from ..study.study import Study
-    from .result import check_report
+    from .result import check_report, share_of
 
     check_report(output)
-    print(say("report: {report}", report=Study.open(store).report(output)))
+    print(
+        say("report: {report}", report=Study.open(store).report(output, None if margin is None else share_of(margin)))
+    )

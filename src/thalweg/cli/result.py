@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageError, WorkError
 from ..files import check_place, put
 from ..language import say
-from ..verdict.margin import MARGIN
 from .settings import ENDING
 
 if TYPE_CHECKING:
@@ -68,6 +67,18 @@ def values_of(texts: list[str]) -> dict[str, list[Any]]:
             raise UsageError(f"hyperparameter {name} is given twice; list all its values at once.")
         levels[name] = [_literal(value) for value in split(values)]
     return levels
+
+
+def share_of(text: str) -> float:
+    """
+    >>> share_of("2%"), share_of("0.02")
+    (0.02, 0.02)
+    """
+    number = text.strip().removesuffix("%")
+    try:
+        return float(number) / (1 if number == text.strip() else 100)
+    except ValueError:
+        raise UsageError(f"margin is {text!r}; give a share of the best value, e.g. 0.02 or 2%.") from None
 
 
 def bounds_of(text: str) -> list[tuple[str, str]]:
@@ -152,13 +163,13 @@ def finish(
     as_json: bool,
     by: str = "optimizer",
     rerun: Rerun | None = None,
-    margin: float = MARGIN,
+    margin: float | None = None,
     by_metric: str | None = None,
 ) -> None:
     """Write the report if it is wanted, and print the result: the ranking of optimizers, or of another factor."""
     from ..report.contents import Parts, contents
 
-    verdict, parts = study.verdict_by(by, margin, by_metric), Parts(study)
+    verdict, parts = study.verdict_by(by, margin, by_metric), Parts(study, margin)
     if report is not None:
         from ..report.html import document, save
 

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..verdict.margin import MARGIN
-from .options import Json, Store
+from .options import AnotherMargin, Json, Store
 
 EXAMPLE = "Example: thalweg show runs/digits.db"
 
@@ -17,9 +16,7 @@ def show(
     by: Annotated[
         str, typer.Option(help="What to rank: optimizer, schedule, batch_size, loss, or a hyperparameter.")
     ] = "optimizer",
-    margin: Annotated[
-        float, typer.Option(help="The share of the best value up to which differences do not matter.")
-    ] = MARGIN,
+    margin: AnotherMargin = None,
     by_metric: Annotated[
         str | None, typer.Option(help="Rank the chosen settings by another metric, e.g. accuracy, or f1:max.")
     ] = None,
@@ -27,6 +24,6 @@ def show(
 ) -> None:
     """Print the verdict of a study; of what is finished so far, if it still runs."""
     from ..study.study import Study
-    from .result import finish
+    from .result import finish, share_of
 
-    finish(Study.open(store), None, json, by, margin=margin, by_metric=by_metric)
+    finish(Study.open(store), None, json, by, margin=None if margin is None else share_of(margin), by_metric=by_metric)

@@ -1,12 +1,12 @@
-"""Adam with another first step: Nesterov's lookahead, and a variance that counts only after enough steps."""
+"""Adam with another first moment: Nesterov's lookahead, alone until the variance is sure, or with a slow second one."""
 
 from __future__ import annotations
 
 from .adam import averages
 from .base import Update, formula
 from .drop_in import MEANS, DropIn
-from .meanings import Meaning
-from .vocabulary import once, sqrt, where
+from .meanings import SHARE, Meaning
+from .vocabulary import log, minimum, once, sqrt, where
 
 
 @formula(
@@ -70,3 +70,54 @@ def radam(g, w, t, m, v, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_de
     ratio = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
     rectified = where(length > 5, sqrt(ratio) * sqrt(1 - beta2**t) / (sqrt(v) + eps), 1)
     return Update(decay - lr * m / (1 - beta1**t) * rectified, m=m, v=v)
+
+
+@formula(
+    source="Pagliardini, Ablin & Grangier 2024, Algorithm 1",
+    year=2024,
+    parents=("adamw",),
+    direction="accumulated gradient",
+    rate="inverse to short-term change",
+    idea="remembers gradients of long ago too",
+    departs="the slow average has its whole share from the first step unless beta3_warmup and alpha_warmup say how "
+    "many steps it takes; the authors' runs take all their steps.",
+    meanings={
+        "alpha": Meaning("share of the slow average in the step", "[0, ∞)"),
+        "alpha_warmup": Meaning("steps in which alpha grows from 0", "(0, ∞)"),
+        "beta3": Meaning("share of the past in the slow average of gradients", SHARE),
+        "beta3_warmup": Meaning("steps in which the memory of the slow average grows from that of the fast", "(0, ∞)"),
+    },
+    drop_ins=(DropIn("AdEMAMix", {"m": "exp_avg_fast", "slow": "exp_avg_slow", "v": "exp_avg_sq"}, in_torch=False),),
+)
+def ademamix(
+    g,
+    w,
+    t,
+    m,
+    slow,
+    v,
+    *,
+    lr=1e-3,
+    beta1=0.9,
+    beta2=0.999,
+    beta3=0.9999,
+    alpha=2.0,
+    eps=1e-8,
+    weight_decay=0.0,
+    beta3_warmup=None,
+    alpha_warmup=None,
+):
+    """AdamW with two averages of gradients, a fast one that is corrected for its start and a slow one that is not.
+
+    While beta3 grows, the steps after which half of the slow average is forgotten do so in proportion to t.
+    """
+    if beta3_warmup is not None:
+        begun = minimum(t / beta3_warmup, 1)
+        forgotten = (1 - begun) * (log(0.5) / log(beta1) - 1) + begun * (log(0.5) / log(beta3) - 1)
+        beta3 = 0.5 ** (1 / (forgotten + 1))
+    if alpha_warmup is not None:
+        alpha = alpha * minimum(t / alpha_warmup, 1)
+    m, v = averages(g, m, v, beta1, beta2)
+    slow = beta3 * slow + (1 - beta3) * g
+    mixed = (m / (1 - beta1**t) + alpha * slow) / (sqrt(v / (1 - beta2**t)) + eps)
+    return Update(-lr * (mixed + weight_decay * w), m=m, slow=slow, v=v)

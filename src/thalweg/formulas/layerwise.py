@@ -7,9 +7,10 @@ from typing import Any
 from .adam import averages, ratio
 from .base import Update, formula
 from .drop_in import MEANS, DropIn
-from .meanings import SWITCH, Meaning
-from .operations import norm, total
-from .vocabulary import equal, maximum, sqrt, where
+from .factored import MATRIX, matrices
+from .meanings import SHARE, SWITCH, Meaning
+from .operations import norm, rms, total
+from .vocabulary import equal, maximum, sign, sqrt, where
 
 
 def trust(w: Any, u: Any, quotient: Any, asked: Any = True) -> Any:
@@ -76,3 +77,24 @@ def lamb(
     u = ratio(t, m, v, beta1, beta2, eps) + weight_decay * w
     asked = True if always_adapt else ~equal(weight_decay, 0)
     return Update(-lr * trust(w, u, norm(w) / norm(u), asked) * u, m=m, v=v)
+
+
+@formula(
+    source="Su 2023; the author's bojone/tiger",
+    year=2023,
+    parents=("lion",),
+    direction="sign of the accumulated gradient",
+    rate="in proportion to the weights",
+    idea="lion with a rate for each layer",
+    departs="a tensor of one axis or none is what the author's program knows by the name of bias; embeddings have one "
+    "rate for the whole table, his one for each row; his answer to a gradient of NaN, weights 1% shorter, is left out.",
+    meanings={"beta": Meaning("share of the past in the average of gradients", SHARE), "matrix": MATRIX},
+    drop_ins=(DropIn("Tiger", {"m": "exp_avg"}, in_torch=False),),
+    by_shape=matrices,
+)
+def tiger(g, w, m, *, lr=1e-3, beta=0.965, weight_decay=0.01, matrix=True):
+    """The sign of the average of gradients by the weights' size; of a vector at half the rate, without decay."""
+    m = beta * m + (1 - beta) * g
+    if not matrix:
+        return Update(-lr / 2 * sign(m), m=m)
+    return Update(-lr * rms(w) * (sign(m) + weight_decay * w), m=m)

@@ -1,31 +1,57 @@
-"""Adam with another second moment: of the surprise, additive, of Nesterov's gradient, or mixed with g²."""
+"""Adam with another second moment: of the surprise, additive, of Nesterov's gradient, mixed with g², or of before."""
 
 from __future__ import annotations
 
 from .adam import averages, ratio
 from .base import Update, formula
 from .drop_in import MEANS, DropIn
-from .meanings import SHARE, Meaning
-from .vocabulary import sign, sqrt, where
+from .meanings import SHARE, SWITCH, Meaning
+from .vocabulary import maximum, minimum, once, sign, sqrt, where
 
 _ADAN_STATES = {"m": "exp_avg", "d": "exp_avg_diff", "n": "exp_avg_sq", "previous": "previous_grad"}
 
 
 @formula(
-    source="Zhuang et al. 2020, Algorithm 2",
+    source="Zhuang et al. 2020, Algorithm 2; rectify and decoupled_weight_decay: the authors' adabelief-pytorch",
     year=2020,
     parents=("adam",),
     direction="accumulated gradient",
     rate="inverse to short-term change",
     idea="distance from the expected as scale",
+    departs="the authors' program is adabelief(eps=1e-16, rectify=True, decoupled_weight_decay=True).",
+    meanings={"rectify": Meaning("step by the average alone until the variance rests on enough steps", SWITCH)},
     drop_ins=(DropIn("AdaBelief", {"m": "exp_avg", "s": "exp_avg_var"}, in_torch=False),),
 )
-def adabelief(g, w, t, m, s, *, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0):
-    """Adam that divides by how far gradients stray from their average: large steps where they agree."""
-    g = g + weight_decay * w
+def adabelief(
+    g,
+    w,
+    t,
+    m,
+    s,
+    *,
+    lr=1e-3,
+    beta1=0.9,
+    beta2=0.999,
+    eps=1e-8,
+    weight_decay=0.0,
+    rectify=False,
+    decoupled_weight_decay=False,
+):
+    """Adam that divides by how far gradients stray from their average: large steps where they agree.
+
+    rectify is RAdam's: with ρₜ ≥ 5, √((1 − β₂ᵗ)(ρₜ − 4)(ρₜ − 2)ρ∞ / ((ρ∞ − 4)(ρ∞ − 2)ρₜ)) m̂ / (√s + ε); else m̂.
+    """
+    decay = -lr * weight_decay * w if decoupled_weight_decay else 0
+    g = g if decoupled_weight_decay else g + weight_decay * w
     m = beta1 * m + (1 - beta1) * g
     s = beta2 * s + (1 - beta2) * (g - m) ** 2 + eps
-    return Update(-lr * ratio(t, m, s, beta1, beta2, eps), m=m, s=s)
+    if not rectify:
+        return Update(decay - lr * ratio(t, m, s, beta1, beta2, eps), m=m, s=s)
+    longest = 2 / (1 - beta2) - 1
+    length = once(longest - 2 * t * beta2**t / (1 - beta2**t))
+    share = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+    rectified = where(length >= 5, sqrt(share) * sqrt(1 - beta2**t) / (sqrt(s) + eps), 1)
+    return Update(decay - lr * m / (1 - beta1**t) * rectified, m=m, s=s)
 
 
 @formula(
@@ -78,7 +104,10 @@ def qhadam(g, w, t, m, v, *, lr=1e-3, beta1=0.995, beta2=0.999, nu1=0.7, nu2=1.0
     idea="adds how gradients change",
     departs="β weighs the past, as in Adam (the paper's β is 1 − ours), and the averages start at 0 and are "
     "corrected for it; bias_correction=False leaves that out.",
-    meanings={"beta3": Meaning("share of the past in the average of squares", SHARE)},
+    meanings={
+        "beta3": Meaning("share of the past in the average of squares", SHARE),
+        "no_prox": Meaning("decay the weight before the step, not by division behind it", SWITCH),
+    },
     drop_ins=(DropIn("Adan", _ADAN_STATES, in_torch=False),),
 )
 def adan(
@@ -97,6 +126,7 @@ def adan(
     eps=1e-8,
     weight_decay=0.0,
     bias_correction=True,
+    no_prox=False,
 ):
     """Nesterov's momentum without the gradient elsewhere: averages of g, of its change, and of their mix."""
     change = where(t > 1, g - previous, 0)
@@ -107,5 +137,28 @@ def adan(
     if bias_correction:
         of_g, of_change, size = m / (1 - beta1**t), d / (1 - beta2**t), n / (1 - beta3**t)
     update = lr * (of_g + beta2 * of_change) / (sqrt(size) + eps)
-    step = -(update + lr * weight_decay * w) / (1 + lr * weight_decay)
+    decayed = update + lr * weight_decay * w
+    step = -decayed if no_prox else -decayed / (1 + lr * weight_decay)
     return Update(step, m=m, d=d, n=n, previous=g)
+
+
+@formula(
+    source="Taniguchi et al. 2024, Algorithm 2",
+    year=2024,
+    parents=("adam",),
+    direction="accumulated gradient",
+    rate="inverse to short-term change",
+    idea="divides by squares of before",
+    departs="the authors' program: of the first gradient only the squares are taken, and the divided gradient is kept "
+    "within ±(t − 1)^¼.",
+    drop_ins=(DropIn("ADOPT", MEANS, in_torch=False),),
+)
+def adopt(g, w, t, m, v, *, lr=1e-3, beta1=0.9, beta2=0.9999, eps=1e-6, weight_decay=0.0, decoupled_weight_decay=False):
+    """Adam whose gradient is divided by the squares before it, and only then averaged; converges with every β₂."""
+    decay = where(t > 1, -lr * weight_decay, 0) * w if decoupled_weight_decay else 0
+    g = g if decoupled_weight_decay else g + weight_decay * w
+    most = (t - 1) ** 0.25
+    m = beta1 * m + (1 - beta1) * maximum(minimum(g / maximum(sqrt(v), eps), most), -most)
+    share = where(t > 1, beta2, 0)
+    v = share * v + (1 - share) * g**2
+    return Update(decay - lr * m, m=m, v=v)

@@ -15,7 +15,7 @@ from .marks import line, points, words
 from .style import GRID, INK, MUTED, SHADE, STYLES, Style, text
 
 Rule = Mapping[str, Any]
-ROW = 27  # pixels
+ROW, LETTER = 27, 0.29  # pixels; columns that a letter of a name takes
 _PLAIN = Style(MUTED, marker="circle")
 
 
@@ -43,7 +43,7 @@ def family_tree(rules: Sequence[Rule], title: str = mark("The family of optimize
     for name, rule in by_name.items():
         for count, parent in enumerate(p for p in rule["parents"] if p in by_name):
             figure.add_trace(_branch(column, rows, parent, name, first=count == 0))
-    label = {"mode": "markers+text", "textposition": "middle right", "textfont": {"size": 12.5, "color": INK}}
+    label = {"mode": "markers+text", "textposition": "middle right", "textfont": {"size": 11.5, "color": INK}}
     for name, rule in by_name.items():
         style = STYLES.get(name, _PLAIN)  # colours computed from names would tell unlike rules alike
         parents = text(", ".join(rule["parents"]) or say("nothing before"))
@@ -51,8 +51,9 @@ def family_tree(rules: Sequence[Rule], title: str = mark("The family of optimize
         more = {"hover": said, "text": [_dated(rule)], **label}
         figure.add_trace(points([column[name]], [rows[name]], style, 11, name=text(name), showlegend=False, **more))
     ideas = {rows[name]: text(say(rule["idea"])) for name, rule in by_name.items() if rule.get("idea")}
-    figure.add_trace(words([len(years) + 2.8] * len(ideas), list(ideas), list(ideas.values()), MUTED, 12))
-    figure.update_xaxes(range=[-0.4, len(years) + 2.8 + 0.55 * len(years) * bool(ideas)], visible=False)
+    right = max((column[name] + LETTER * len(_dated(rule)) for name, rule in by_name.items()), default=0.0) + 1
+    figure.add_trace(words([right] * len(ideas), list(ideas), list(ideas.values()), MUTED, 12))
+    figure.update_xaxes(range=[-0.4, right + 0.55 * len(years) * bool(ideas)], visible=False)
     figure.update_yaxes(range=[len(rows) - 0.4, -0.6], visible=False)
     dress(figure, 100 + ROW * len(rows), title, _note(rules), t=66)
     return figure.update_layout(meta={"least": 720 if ideas else 460})

@@ -42,6 +42,7 @@ from .factors import (
 from .folds import Folds
 from .hyperparameters import accepted, at_defaults, check_scheduled, defaults_of, tuned_beside, varied_by
 from .looks import Look, check_looks, plain_looks, read_looks, stage_of
+from .margin import MARGIN
 from .points import GRID, checked_points, drawn
 from .rates import log_range, parse_rates
 from .rounds import Round, plain, read
@@ -88,6 +89,7 @@ class Plan:
         directions: metric of the problem → −1 where higher is better, else 1, where its name alone does not say so.
         loss_scale: the lowest and the highest value that the problem's loss can have.
         criterion: by what runs are judged, where settings are chosen and ranked.
+        margin: differences up to that share of the best value do not matter.
         budget: "full": every run goes to its end; "halving": those that cannot win any more are stopped.
         groups: parameters of the model with numbers of their own, the same for all runs; None without.
         device: "cpu", "cuda" for all GPUs of a machine, or one of them, "cuda:1".
@@ -119,12 +121,13 @@ class Plan:
     grow_total: int | None = None
     refine_total: int | None = None
     narrow: tuple[tuple[int, int], ...] = ()
+    margin: float = MARGIN
     device: str = CPU
     precision: str = FLOAT32
 
     def __post_init__(self) -> None:
         ranges = dict.fromkeys(("seeds", "epochs"), COUNT) | dict.fromkeys(("confirmation", "grow"), _ANY_COUNT)
-        for name, allowed in {**ranges, "refine": Range(0, FINEST, whole=True)}.items():
+        for name, allowed in {**ranges, "refine": Range(0, FINEST, whole=True), "margin": Range(0)}.items():
             object.__setattr__(self, name, allowed.check(name, getattr(self, name), PlanError))
 
     def __getitem__(self, name: str) -> Factor:
@@ -385,6 +388,7 @@ class Plan:
             **self.extension(),
             "by_metric": self.criterion.by_metric,
             "judge": self.criterion.judge,
+            "margin": self.margin,
             "directions": dict(self.directions),
             "loss_scale": [end if math.isfinite(end) else None for end in self.loss_scale],
             "refine": self.refine,
@@ -453,7 +457,7 @@ class Plan:
                 for name, levels in varied
             )
             names = ("seeds", "epochs", "confirmation", "states", "defaults", "budget", "grow")
-            names += ("refine", "untuned", "search", "directions", "device", "precision")
+            names += ("refine", "untuned", "search", "directions", "margin", "device", "precision")
             values: dict[str, Any] = {name: now[name] for name in names} | {"points": tuple(now["points"])}
             low, high = now["loss_scale"]
             values["loss_scale"] = (-math.inf if low is None else low, math.inf if high is None else high)
@@ -506,6 +510,7 @@ def plan(
     grow: int = GROW,
     by_metric: str = "loss",
     judge: str = LAST,
+    margin: float = MARGIN,
     refine: int = REFINE,
     tune: bool | None = None,
     search: str = GRID,
@@ -560,7 +565,7 @@ def plan(
         "defaults": defaults_of(rules.objects, varied),
         "untuned": at_defaults(rules.objects, varied, schedule.objects),
     }
-    more |= {"budget": budget, "grow": grow, "refine": refine, "search": search, "points": points}
+    more |= {"budget": budget, "grow": grow, "refine": refine, "search": search, "points": points, "margin": margin}
     more |= {"device": (device := check_device(device)), "precision": check_precision(precision, device)}
     plan = Plan((*fixed, *varied), seeds, epochs, confirmation, states, criterion=criterion, **more)
     if criterion.epochs > plan.epochs:

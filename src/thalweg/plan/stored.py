@@ -11,6 +11,7 @@ from .criterion import LAST
 from .factors import FIXED
 from .hyperparameters import COLUMNS
 from .looks import as_mappings
+from .margin import MARGIN
 from .points import GRID
 
 FULL_BUDGET, HALVING = "full", "halving"
@@ -44,6 +45,7 @@ def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
     usual |= {"looks": [], "refine": 0, "refined": [], "untuned": {}, "search": GRID, "points": []}
     usual |= {"by_metric": "loss", "judge": LAST, "confirmation_epochs": None, "swaps": None, "directions": {}}
     usual |= {"models": [None], "groups": None, "usual": {}, "loss_scale": [None, None]}
-    usual |= {"grow_total": None, "refine_total": None, "narrow": [], "device": CPU, "precision": FLOAT32}
+    usual |= {"grow_total": None, "refine_total": None, "narrow": [], "margin": MARGIN}
+    usual |= {"device": CPU, "precision": FLOAT32}
     plain = {**usual, **plain}
     return plain | {"looks": as_mappings(plain["looks"], plain.get("epochs"))}

@@ -15,8 +15,8 @@ import pandas as pd
 
 from ..errors import UsageError
 from ..numbers import Range
+from ..plan.margin import MARGIN
 from ..verdict.entries import Verdict
-from ..verdict.margin import MARGIN
 from .choice import Choice
 from .columns import Columns, Given, find_columns
 from .runs import Runs, read_runs

@@ -18,15 +18,23 @@ if TYPE_CHECKING:
 
 
 class Parts:
-    """What page, terminal and JSON have in common of a study, each computed when it is first asked for, and once."""
+    """What page, terminal and JSON have in common of a study, each computed when it is first asked for, and once.
 
-    def __init__(self, results: Results) -> None:
+    Args:
+        margin: as `Results.verdict_by` takes it.
+    """
+
+    def __init__(self, results: Results, margin: float | None = None) -> None:
         self.results, self.plan, self.table = results, results.plan, results.table()
+        self.margin = margin
+
+    def ranking(self, factor: str) -> Verdict:
+        return self.results.verdict_by(factor, self.margin)
 
     @cached_property
     def verdict(self) -> Verdict:
         """On the optimizers."""
-        return self.results.verdict
+        return self.ranking("optimizer")
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -81,7 +89,7 @@ def contents(results: Results, parts: Parts | None = None) -> list[Section]:
             *([parts.sensitivity] if len(plan.drawn) < 2 else []),  # else no two rates share the rest
             *([parts.importance] if several and not plan.points else []),
             *([parts.budget] if several else []),
-            *(ranking.ranking(results.verdict_by(factor.name), factor.kind) for factor in plan.ranked[1:]),
+            *(ranking.ranking(parts.ranking(factor.name), factor.kind) for factor in plan.ranked[1:]),
             *([ranking.tuned(verdict)] if verdict.confirmed else []),
             parts.targets,
             runs.learning(verdict, table, parts.curves),

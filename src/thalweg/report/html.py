@@ -20,7 +20,7 @@ from ..language import say
 from ..pictures import markup
 from ..pictures.markup import Markup, joined, piece
 from ..verdict import sanity
-from .contents import contents
+from .contents import Parts, contents
 from .formats import EMPTY
 from .ranking import ranking
 
@@ -29,15 +29,18 @@ if TYPE_CHECKING:
     from .sections import Column, Row, Section
 
 
-def write(results: Results, path: str | os.PathLike[str]) -> Path:
+def write(results: Results, path: str | os.PathLike[str], margin: float | None = None) -> Path:
     """Write the report to `path` and return the path; an older report is replaced in one move.
 
     Missing folders are made.
 
+    Args:
+        margin: as `Results.verdict_by` takes it.
+
     Raises:
         WorkError: the file cannot be written; what was there is left as it was.
     """
-    return save(page(results), path)
+    return save(document(results.name, contents(results, Parts(results, margin))), path)
 
 
 def save(text: str, path: str | os.PathLike[str]) -> Path:

@@ -290,6 +290,7 @@ _PLAN = {
     **dict.fromkeys(("confirmation", "grow"), FEW),
     **dict.fromkeys(("grow_total", "refine_total"), (NONE, FEW)),
     "narrow": [[COUNT]],
+    "margin": GAP,
     "device": Plain("a device", lambda v: isinstance(v, str) and bool(re.fullmatch(r"cpu|cuda(:\d{1,3})?", v))),
     "precision": Plain("a precision", lambda value: value in PRECISIONS),
     "usual": Named(Named(NUMBER)),

@@ -58,7 +58,8 @@ class Limit:
 
 def digest(plan: Plan) -> str:
     """What tells the plan that was asked for from others."""
-    return hashlib.sha256(json.dumps(plan.to_json(), sort_keys=True).encode()).hexdigest()
+    trained = {name: value for name, value in plan.to_json().items() if name != "margin"}
+    return hashlib.sha256(json.dumps(trained, sort_keys=True).encode()).hexdigest()
 
 
 def limit_of(minutes: Any, until: Any) -> Limit | None:

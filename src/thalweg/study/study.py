@@ -25,6 +25,7 @@ from ..plan.factors import FULL, STORED_BATCH_SIZE, factor
 from ..plan.folds import check_unwatched
 from ..plan.folds import folds as cut
 from ..plan.groups import resolved
+from ..plan.margin import MARGIN
 from ..plan.plan import GROW, REFINE, Plan, checked, plan, with_models
 from ..plan.points import GRID
 from ..plan.stored import FULL_BUDGET, as_now
@@ -222,11 +223,15 @@ class Study(Results):
 
         return landscape(self, optimizer=optimizer, **how)
 
-    def report(self, path: str | Path) -> Path:
-        """Write the report: one HTML file that needs nothing else."""
+    def report(self, path: str | Path, margin: float | None = None) -> Path:
+        """Write the report: one HTML file that needs nothing else.
+
+        Args:
+            margin: as `verdict_by` takes it.
+        """
         from ..report.html import write
 
-        return write(self, path)
+        return write(self, path, margin)
 
 
 def compare(
@@ -250,6 +255,7 @@ def compare(
     batched: bool | str = "auto",
     by_metric: str = "loss",
     judge: str = LAST,
+    margin: float = MARGIN,
     refine: int = REFINE,
     tune: bool | None = None,
     search: str = GRID,
@@ -312,6 +318,8 @@ def compare(
             metrics; one whose direction is not known says it, ``"f1:max"`` where higher is better, else ``"f1:min"``.
         judge: by which epochs: "last"; "best", each run's own, chosen on the validation part, as with early stopping;
             or "average of the last 3", the mean of the values of so many epochs. For validation and test alike.
+        margin: differences up to that share of the best value do not matter: such settings are "practically the same",
+            and no advice is given to tell them apart. A store that holds this study takes that margin over.
         refine: rounds of a finer search, at most 10. Each tries, for every optimizer and every level of whatever else
             is ranked, two rates half-way between its best one and the next on either side, so that it matters little
             where the grid has its rates; 0 for none, and one or two rates are not refined. See
@@ -416,6 +424,7 @@ def begin(
     study = Study(path, objects, declared)
     if (kind := kind_of(path)) == "store":
         _same_study(path, facts, planned, limit)
+        _judge_within(path, planned.margin)
         planned = study.plan if limit is not None else planned
     else:
         if kind != "none":
@@ -561,6 +570,15 @@ def _carry_on(
     return study
 
 
+def _judge_within(path: Path, margin: float) -> None:
+    """Give a stored study another margin, which changes nothing of its runs."""
+    with Store.open(path) as store:
+        before = store.meta("plan")
+    if as_now(before)["margin"] != margin:
+        with Store.open(path, write=True) as store, store.writing():
+            store.set_meta("plan", {**before, "margin": margin})
+
+
 def _facts(ready: Prepared | Loop) -> dict[str, Any]:
     if isinstance(ready, Loop):
         return loop_facts(ready)
@@ -625,7 +643,7 @@ def _same_study(path: Path, facts: dict[str, Any], planned: Plan, limit: Limit |
     derived |= {"confirmation_epochs", "swaps", "loss_scale"}
     if new["confirmation"] in [look["seeds"] for look in stored["looks"]]:  # it has been extended since
         derived.add("confirmation")
-    derived |= {"grow_total", "refine_total", "narrow", "device"}
+    derived |= {"grow_total", "refine_total", "narrow", "margin", "device"}
     changed = [str(words.get(k, k)) for k in new if k not in derived and new[k] != stored.get(k)]
     if limited or limit is not None:  # the stored plan is what fitted into the time
         same = limited and limited["asked"] == digest(planned)

@@ -26,10 +26,10 @@ import numpy as np
 from scipy import special
 
 from ..language import mark
+from ..plan.margin import MARGIN
 from . import repeats
 from .chances import chances
 from .intervals import LEVEL, Interval, estimate, interval, reach
-from .margin import MARGIN
 from .pairs import Pairs, groups, letters
 from .picked import Picked
 

@@ -15,8 +15,8 @@ from markupsafe import escape
 from ..plan.criterion import FINAL_LOSS, Criterion
 from ..plan.factors import Level, Setting, shown
 from ..plan.looks import SEARCH
+from ..plan.margin import MARGIN
 from .intervals import ROUNDING, Interval
-from .margin import MARGIN
 
 
 @dataclass(frozen=True)

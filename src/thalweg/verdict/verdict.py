@@ -38,7 +38,6 @@ from .entries import Default, Entry, Judged, Verdict
 from .fresh import Fresh, Picks
 from .intervals import Interval, quantile, spread
 from .losses import Losses, search_losses, searched, setting_columns
-from .margin import MARGIN
 from .sentences import notes, sentence, turned
 
 Chosen = dict[Level, tuple[Setting, float]]
@@ -82,7 +81,7 @@ def judge(
     by: str = "optimizer",
     parts: Mapping[str, pd.DataFrame] | None = None,
     samples: tuple[int, int] = (0, 0),
-    margin: float = MARGIN,
+    margin: float | None = None,
     by_metric: str | None = None,
 ) -> Verdict:
     """The verdict on whatever the study has finished so far.
@@ -93,14 +92,14 @@ def judge(
         by: the factor whose levels are ranked.
         parts: `Store.parts()`; without them the evidence is over seeds alone.
         samples: of the validation part, and of it and the training samples together; 0 where that is not known.
-        margin: differences up to that share of the best value do not matter.
+        margin: differences up to that share of the best value do not matter; the study's unless given.
         by_metric: ranks the chosen settings by it; by what the study judges by unless given.
 
     Raises:
         PlanError: the study does not vary that factor, the margin is not a number of at least 0, or the metric is not
             known.
     """
-    margin = Range(0).check("margin", margin, PlanError)
+    margin = plan.margin if margin is None else float(Range(0).check("margin", margin, PlanError))
     factor = rankable(plan, by)
     criterion = plan.criterion if by_metric is None else _ranked_by(plan, members, by_metric)
     search = search_losses(plan, members, factor.name)

@@ -1,3 +1,3 @@
 """How large a difference has to be before it matters; by itself, so that `--help` knows it without NumPy."""
 
-MARGIN = 0.01  # of the leader's loss
+MARGIN = 0.01  # of the best value

@@ -1,0 +1,56 @@
+// The rooms of the studio, one at a time; the address says which, and in which state.
+import { rules, surfaces } from "./data.js";
+import { h } from "./dom.js";
+import { useColours } from "./look.js";
+import { raceRoom } from "./race.js";
+import { get, made } from "./server.js";
+import { languageOf, settings } from "./settings.js";
+import { say, speak } from "./words.js";
+
+const head = document.querySelector("header"), main = document.querySelector("main");
+const make = async (kind, text) => {
+  const { key, made: printed } = await made(kind, text);
+  (kind === "surface" ? surfaces : rules)[key] = printed;
+  return key;
+};
+
+const ROOMS = {
+  race: { title: () => say("Race"), open: (facts, query, moved) => raceRoom({ rules, surfaces, facts, make }, query, moved) },
+};
+
+let facts = null, room = null, name = "", own = "";
+
+const address = () => /^#\/(\w+)\??(.*)$/.exec(location.hash)?.slice(1) ?? ["race", ""];
+
+const enter = () => {
+  const [asked, query] = address(), next = asked in ROOMS ? asked : "race";
+  if (room && next === name) {
+    if (query !== own) room.open(query);
+    return;
+  }
+  room?.leave();
+  name = next;
+  room = ROOMS[name].open(facts, query, (moved) => { own = moved; history.replaceState(null, "", `#/${next}?${moved}`); });
+  document.title = `${ROOMS[name].title()} · thalweg`;
+  main.replaceChildren(room.element);
+  for (const link of head.querySelectorAll("nav a")) link.toggleAttribute("aria-current", link.hash === `#/${name}`);
+};
+
+const begin = async (language) => {
+  facts = await get("/facts", { language });
+  speak(facts.words);
+  useColours(facts.dark);
+  document.documentElement.lang = language;
+  const query = name === address()[0] ? own : address()[1];
+  room?.leave();
+  if (room) history.replaceState(null, "", `#/${name}?${query}`);
+  room = null;
+  head.querySelectorAll(".settings, nav").forEach((old) => old.remove());
+  const links = Object.entries(ROOMS).map(([key, one]) => h("a", { href: `#/${key}` }, one.title()));
+  if (links.length > 1) head.append(h("nav", { "aria-label": say("Rooms") }, links));
+  head.append(settings(language, facts.languages, begin, () => room.repaint()));
+  enter();
+};
+
+addEventListener("hashchange", enter);
+begin(languageOf(document.documentElement.lang, { en: 1, ko: 1 }));

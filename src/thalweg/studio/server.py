@@ -1,0 +1,103 @@
+"""The studio's server: Starlette behind the `Guard`, one page, its scripts, and what they ask for.
+
+Files are served from a table of those that the package has, by name: no path of a request reaches the disk. The page
+computes races by itself; what is typed there is read and printed here (`typed.py`).
+
+Read next: `guard.py` (who may ask), `serving.py` (how it begins and ends).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from ..errors import ThalwegError, UsageError
+from ..kernels import javascript
+from ..language import LANGUAGES, language
+from ..pictures.markup import filled
+from . import catalogue
+from .guard import Guard
+from .typed import made
+from .words import scripts
+
+_TYPES = {"js": "text/javascript", "css": "text/css"}
+
+
+def application(token: str, host: str, port: int) -> Guard:
+    """The whole server as an ASGI application; arguments are those of `Guard`."""
+    routes = [
+        Route("/", _index),
+        Route("/page/made.js", _module),
+        Route("/page/{name}", _page),
+        Route("/facts", _facts),
+        Route("/make", _make, methods=["POST"]),
+    ]
+    return Guard(Starlette(routes=routes, exception_handlers={ThalwegError: _sentence}), token, host, port)
+
+
+async def fields(request: Request, **kinds: type) -> dict[str, Any]:
+    """The object in a request's body: exactly these fields, of these types.
+
+    Raises:
+        UsageError: anything else.
+    """
+    try:
+        body = json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
+        raise UsageError("the request is not JSON.") from error
+    if not isinstance(body, dict) or body.keys() != kinds.keys():
+        raise UsageError(f"the request must have the fields {', '.join(kinds)}.")
+    for name, kind in kinds.items():
+        if not isinstance(body[name], kind):
+            raise UsageError(f"{name} must be a {kind.__name__}.")
+    return body
+
+
+async def _sentence(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 400)
+
+
+async def _index(request: Request) -> Response:
+    return HTMLResponse(await run_in_threadpool(filled, "thalweg.studio", "index.html", {}))
+
+
+@functools.cache
+def files() -> dict[str, Callable[[], str]]:
+    """Name → the text of a script or style sheet."""
+    texts: dict[str, Callable[[], str]] = {name: lambda text=text: text for name, text in scripts().items()}
+    return {**texts, "special.js": javascript.special, "data.js": functools.cache(catalogue.module)}
+
+
+async def _page(request: Request) -> Response:
+    text = files().get(request.path_params["name"])
+    if text is None:
+        return PlainTextResponse("thalweg: there is no such file.\n", 404)
+    kind = _TYPES[request.path_params["name"].rpartition(".")[2]]
+    return Response(await run_in_threadpool(text), media_type=kind)
+
+
+async def _facts(request: Request) -> Response:
+    asked = request.query_params.get("language", language())
+    if asked not in LANGUAGES:
+        raise UsageError(f"language is {asked[:20]!r}; it is one of {', '.join(LANGUAGES)}.")
+    return JSONResponse(await run_in_threadpool(catalogue.facts, asked))
+
+
+async def _make(request: Request) -> Response:
+    given = await fields(request, kind=str, text=str)
+    key, _ = await run_in_threadpool(made, given["kind"], given["text"])
+    return JSONResponse({"key": key})
+
+
+async def _module(request: Request) -> Response:
+    query: Callable[[str], str] = lambda name: request.query_params.get(name, "")  # noqa: E731
+    _, text = await run_in_threadpool(made, query("kind"), query("text"))
+    return Response(text, media_type=_TYPES["js"])
