@@ -168,6 +168,50 @@ def cautious_lion(weights: Tensors, gradients: Sequence[Tensors]) -> Tensors:
     return weights
 
 
+def dadapt_adam(weights: Tensors, gradients: Sequence[Tensors], corrected: bool = False) -> Tensors:
+    """lr 0.5, betas (0.9, 0.99), eps 1e-8, decay 0.1, coupled, d0 1e-3; corrected: decoupled, growth at most 1.5."""
+    m, v, s = ([np.zeros_like(w) for w in weights] for _ in range(3))
+    d, r, root = 1e-3, 0.0, np.sqrt(0.99)
+    for t, step in enumerate(gradients, start=1):
+        rate = d * 0.5 * (np.sqrt(1 - 0.99**t) / (1 - 0.9**t) if corrected else 1.0)
+        step = step if corrected else [g + 0.1 * w for g, w in zip(step, weights, strict=True)]
+        along = sum(rate * (g * s[k] / (np.sqrt(v[k]) + 1e-8)).sum() for k, g in enumerate(step))
+        for k, g in enumerate(step):
+            m[k], v[k] = 0.9 * m[k] + rate * 0.1 * g, 0.99 * v[k] + 0.01 * g * g
+            s[k] = root * s[k] + rate * (1 - root) * g
+        r = root * r + (1 - root) * along
+        hat = r / ((1 - root) * sum(np.abs(x).sum() for x in s))
+        d = max(d, min(hat, d * 1.5) if corrected else hat)
+        for k, w in enumerate(weights):
+            w = w - 0.1 * rate * w if corrected else w
+            weights[k] = w - m[k] / (np.sqrt(v[k]) + 1e-8)
+    return weights
+
+
+def prodigy(weights: Tensors, gradients: Sequence[Tensors], slowly: bool = False) -> Tensors:
+    """lr 0.8, betas (0.9, 0.99), eps 1e-8, decay 0.1, d0 1e-3, twice the estimate; slowly: corrected, warm-up guarded,
+    coupled decay, growth at most 1.1."""
+    m, v, s = ([np.zeros_like(w) for w in weights] for _ in range(3))
+    first, d, most, r, root = [w.copy() for w in weights], 1e-3, 1e-3, 0.0, np.sqrt(0.99)
+    for t, step in enumerate(gradients, start=1):
+        rate = d * 0.8 * (np.sqrt(1 - 0.99**t) / (1 - 0.9**t) if slowly else 1.0)
+        step = [g + 0.1 * w for g, w in zip(step, weights, strict=True)] if slowly else step
+        along = sum((g * (first[k] - weights[k])).sum() for k, g in enumerate(step))
+        r = root * r + d / 1e-3 * rate * along
+        for k, g in enumerate(step):
+            m[k], v[k] = 0.9 * m[k] + d * 0.1 * g, 0.99 * v[k] + d * d * 0.01 * g * g
+            s[k] = root * s[k] + d / 1e-3 * (d if slowly else rate) * g
+        hat = 2.0 * r / sum(np.abs(x).sum() for x in s)
+        d = max(d, hat) if d == 1e-3 else d
+        most = max(most, hat)
+        d = min(most, d * 1.1) if slowly else most
+        for k, w in enumerate(weights):
+            w = w if slowly else w - 0.1 * rate * w
+            weights[k] = w - rate * m[k] / (np.sqrt(v[k]) + d * 1e-8)
+    return weights
+
+
+_ADAPTED = "beta2=0.99,weight_decay=0.1,d0=1e-3"
 _MUON = "lr=0.05,momentum=0.9,weight_decay=0.1,rest_rate=0.2"
 PAPERS: dict[str, Rule] = {
     "lars(lr=0.5,momentum=0.8,weight_decay=0.1,trust_coeff=0.01)": lars,
@@ -178,6 +222,13 @@ PAPERS: dict[str, Rule] = {
     "mars(lr=0.01,beta1=0.9,beta2=0.98,gamma=0.05,weight_decay=0.1)": mars,
     "c_adamw(lr=0.01,beta1=0.8,beta2=0.95,weight_decay=0.1)": cautious_adamw,
     "c_lion(lr=0.01,weight_decay=0.1)": cautious_lion,
+    f"dadapt_adam(lr=0.5,{_ADAPTED})": dadapt_adam,
+    f"dadapt_adam(lr=0.5,{_ADAPTED},bias_correction=True,decoupled_weight_decay=True,growth_rate=1.5)": (
+        lambda w, g: dadapt_adam(w, g, corrected=True)
+    ),
+    f"prodigy(lr=0.8,{_ADAPTED},d_coef=2)": prodigy,
+    f"prodigy(lr=0.8,{_ADAPTED},d_coef=2,bias_correction=True,safeguard_warmup=True,growth_rate=1.1,"
+    "decoupled_weight_decay=False)": lambda w, g: prodigy(w, g, slowly=True),
     f"muon({_MUON})": muon,
     f"muon({_MUON},eps_added=True)": lambda w, g: muon(w, g, reference=True),
     f"muon({_MUON},adjust_lr_fn='match_rms_adamw')": lambda w, g: muon(w, g, like_adamw=True),

@@ -27,6 +27,7 @@ RATES = {
     "constant",
     "falling with time",
     "following the loss",
+    "from the distance travelled",
     "following the sign's changes",
     "inverse to long-term change",
     "inverse to short-term change",

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import thalweg as tw
 from tests.studies import PROGRAM, wait_for
 from thalweg.cli.main import app
-from thalweg.errors import PlanError, ProblemError, TrainingError
+from thalweg.errors import PlanError, ProblemError, TrainingError, WorkError
 
 # A ball rolls down x² from where its seed puts it.
 SCRIPT = """
@@ -272,10 +272,7 @@ def test_commands_that_go_wrong(text: str, words: str, tmp_path: Path) -> None:
 def test_on_the_command_line(folder: Path) -> None:
     options = ["--rates", "0.01,0.1", "--seeds", "2", "--confirmation", "2", "--grow", "0", "--refine", "0", "-q"]
     first = CliRunner().invoke(app, ["run", line(), *options, "--dry-run"])
-    assert first.output == (
-        "train.py: 4 runs for the search; what a run of a command takes is known once one has run.\n"
-        f"The first: {sys.executable} train.py --lr 0.01 --seed 0\n"
-    )
+    assert f"\nThe first: {sys.executable} train.py --lr 0.01 --seed 0\nsearch: 2 settings, 4 runs" in first.output
     assert not Path("runs").exists()
     done = CliRunner().invoke(app, ["run", line(), *options, "--report", "r.html"])
     assert done.exit_code == 0
@@ -286,6 +283,23 @@ def test_on_the_command_line(folder: Path) -> None:
     twice = CliRunner().invoke(app, ["run", line(), *options, "--metric", "val_acc", "--json"])
     assert twice.exit_code == 0
     assert "accuracy" in json.loads(twice.output)["verdict"]["sentence"]
+
+
+def test_a_command_that_takes_long_is_asked_about_by_the_least_it_takes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("thalweg.engine.trial.PATIENCE", 0.5)
+    monkeypatch.setattr("thalweg.study.opening.HOUR", 1.0)
+    with pytest.raises(WorkError, match="nothing was trained, and nothing is stored"):
+        compare(
+            tw.command(line("--wait 30")), epochs=1, store="a.db", progress=True, ask=lambda w: bool(asked.append(w))
+        )
+    (would,) = asked
+    assert would.at_least
+    assert 0.5 <= would.run_seconds < 10
+    assert "a run takes at least" in capfd.readouterr().err
+    assert not Path("a.db").exists()
 
 
 @pytest.mark.slow

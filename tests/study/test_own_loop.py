@@ -8,6 +8,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,6 @@ from thalweg.cli.main import app
 from thalweg.engine import execute
 from thalweg.errors import PlanError, ProblemError, ThalwegError, TrainingError
 from thalweg.problem.reports import RunEnded
-from thalweg.study.forecast import forecast
 
 _draw = torch.Generator().manual_seed(0)
 X = torch.randn(60, 4, generator=_draw)
@@ -226,15 +226,12 @@ def test_what_a_loop_does_not_have_is_refused(study: tw.Study, tmp_path: Path) -
         ("losses", ["mse"]),
         ("regularizers", ["l2(1e-4)"]),
         ("groups", "norms: frozen"),
-        ("minutes", 5),
         ("batched", True),
     ):
         with pytest.raises(PlanError, match="training loop of your own"):
             compare(passes, tmp_path / "a.db", **{name: value})
     with pytest.raises(ProblemError, match="function of one argument"):
         compare(lambda: None, tmp_path / "a.db")
-    with pytest.raises(PlanError, match="passes: 16 runs of 4 epochs for the search; what a run"):
-        forecast(passes, **{k: v for k, v in FEW.items() if k != "progress"})  # pyright: ignore[reportArgumentType]
     with pytest.raises(PlanError, match="model and data are not known"):
         study.sharpness(problem=passes)  # pyright: ignore[reportArgumentType]
     with pytest.raises(PlanError, match="samples are not known"):
@@ -361,13 +358,44 @@ def test_a_repaired_file_goes_on_after_a_yes_and_the_change_is_said(loop: Callab
     assert "The text of train has changed since the study began" in " ".join(done.stdout.split())
 
 
-def test_a_dry_run_says_how_many_runs_there_would_be(loop: Callable[..., str]) -> None:
+def test_a_dry_run_tries_one_run(loop: Callable[..., str]) -> None:
     done = CliRunner().invoke(app, ["compare", loop(), *ASKED, "--dry-run"])
-    words = (
-        "train: 16 runs of 2 epochs for the search; what a run of a training loop of your own takes is known once one"
-    )
-    assert done.output.startswith(words)
+    assert done.output.startswith("train: about ")
+    assert "search: 8 settings, 16 runs, 32 steps; about" in done.output
     assert not Path("runs").exists()
+
+
+def test_what_runs_take_is_foreseen_and_fits_into_a_time(tmp_path: Path) -> None:
+    times: list[tuple[float, int]] = []
+
+    def slow(run: tw.Run) -> None:
+        times.append((run.lr, run.seed))
+        time.sleep(0.05)  # before the first report
+        for epoch in run.epochs:
+            time.sleep(0.02)
+            run.report(validation_loss=run.lr / (1 + epoch))
+
+    given = {**FEW, "optimizers": ["sgd"], "schedules": ["constant"], "progress": True, "confirmation": 0}
+    given = {**given, "epochs": 10, "rates": tw.log_range(1e-3, 1e-1, 5), "seeds": 4}
+    would = tw.forecast(slow, **given)
+    assert times == [(1e-3, 0)]
+    assert would.run_seconds == pytest.approx(0.25, rel=0.3)
+    assert (would.runs, would.memory is None, list(tmp_path.iterdir())) == (20, False, [])
+    whole = would.seconds / 60
+    study = tw.compare(slow, store=tmp_path / "a.db", **given, minutes=0.7 * whole)
+    assert (study.plan.budget, study.finished, study.limit["minutes"]) == ("halving", True, 0.7 * whole)
+    with pytest.raises(PlanError, match="too short: even the least that says something"):
+        tw.compare(slow, store=tmp_path / "b.db", **given, minutes=0.01 * whole)
+    assert not (tmp_path / "b.db").exists()
+
+
+def test_a_run_that_fails_at_once_is_one_sentence_and_stores_nothing(tmp_path: Path) -> None:
+    def broken(run: tw.Run) -> None:
+        raise ValueError("no data")
+
+    with pytest.raises(TrainingError, match=r"broken fails with ValueError .no data.*; nothing is stored: repair it"):
+        compare(broken, tmp_path / "a.db", progress=True)
+    assert not (tmp_path / "a.db").exists()
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from .options import (
     Judge,
     Log,
     Margin,
+    Minutes,
     Points,
     Precision,
     Quiet,
@@ -30,6 +31,7 @@ from .options import (
     Search,
     Seeds,
     StorePath,
+    Until,
     Yes,
 )
 from .settings import ENDING, write_settings
@@ -95,16 +97,8 @@ def compare(
             '"*.bias: weight_decay=0; head.*: rate_factor=10; embed.*: frozen", or file.py:function.'
         ),
     ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(
-            help="The time it may take: halving, a coarser grid and fewer seeds, three at least, make it fit.",
-            show_default=False,
-        ),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(help="Instead, when it has to end, e.g. 18:00.", show_default=False)
-    ] = None,
+    minutes: Minutes = None,
+    until: Until = None,
     target: Target = None,
     model: Model = None,
     loss: Loss = None,
@@ -153,12 +147,12 @@ def compare(
 
 def foresee(problem: Any, given: Mapping[str, Any], json: bool) -> None:
     """Print what the study would take."""
-    from ..study.forecast import foreseen
+    from ..study.forecast import forecast
     from .result import print_json
 
-    would = foreseen(problem, **given)
+    would = forecast(problem, **given)
     if json:
-        print_json({"known": would} if isinstance(would, str) else would.to_json())
+        print_json(would.to_json())
     else:
         print(would)
 

@@ -94,3 +94,11 @@ AnotherMargin = Annotated[
     typer.Option("--margin", help="Another share than the study's up to which differences do not matter, e.g. 2%."),
 ]
 StorePath = Annotated[Path | None, typer.Option(help="The file to keep the study in (runs/PROBLEM.db unless given).")]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        help="The time it may take: halving, a coarser grid and fewer seeds, three at least, make it fit.",
+        show_default=False,
+    ),
+]
+Until = Annotated[str | None, typer.Option(help="Instead, when it has to end, e.g. 18:00.", show_default=False)]

@@ -16,6 +16,7 @@ from .options import (
     Json,
     Judge,
     Log,
+    Minutes,
     Points,
     Quiet,
     Rates,
@@ -25,6 +26,8 @@ from .options import (
     Search,
     Seeds,
     StorePath,
+    Until,
+    Yes,
 )
 
 EXAMPLE = (
@@ -77,12 +80,20 @@ def run(
     settings: Points = None,
     budget: Budget = "full",
     judge: Judge = "last",
+    minutes: Minutes = None,
+    until: Until = None,
     store: StorePath = None,
     log: Log = None,
     report: Report = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how many runs there would be, and the first of them; run nothing.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Say how many runs there would be, the time and memory, for which the first is run, for a minute at "
+            "most.",
+        ),
     ] = False,
+    yes: Yes = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -95,6 +106,7 @@ def run(
     from ..problem.command import command as made
     from ..problem.command import places_of
     from ..study.study import compare
+    from .asking import asks
     from .result import check_report, finish
 
     loop = made(command, metric, metric_file, at_once=at_once)
@@ -105,4 +117,5 @@ def run(
         foresee(loop, given, json)
         return
     check_report(report)
-    finish(compare(loop, store=store, progress=False if quiet else None, **given), report, json)
+    study = compare(loop, store=store, progress=False if quiet else None, ask=asks(yes, quiet), **given)
+    finish(study, report, json)

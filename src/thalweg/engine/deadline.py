@@ -87,7 +87,7 @@ class Deadline:
         """
         plan = programs.plan
         upcoming = ahead(plan, self.store.meta("rungs", []))
-        epochs = mean_epochs(plan, settings, upcoming)
+        epochs = mean_epochs(plan, settings, upcoming, programs.anew)
         steps = [(s, fold, epochs[s] * programs.steps(s, fold)) for s in settings for fold in plan.search_folds]
         need = plan.seeds * sum(self.pace.cost(programs, [s], count) for s, _, count in steps)
         if need + self._confirming(programs) <= self._left:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..plan.looks import CONFIRMATION
+from ..plan.plan import Plan
 from ..plan.stored import HALVING
 from ..population.block import PARTS
 from .programs import Programs
@@ -38,6 +39,11 @@ def disk_bytes(programs: Programs, stages: Sequence[Runs], kept: Sequence[tuple[
     judged = sum(stage.runs for stage in stages if stage.name == CONFIRMATION)
     parts = min(PARTS, problem.validation.size) + min(PARTS, problem.test.size)
     return LOG + ROW * runs + curves + points + 8 * metrics * parts * judged + _checkpoints(programs, kept)
+
+
+def table_bytes(plan: Plan, runs: int, reported: int) -> int:
+    """Bytes of the store of runs that are trained alone, each a block with so many values in a report."""
+    return LOG + runs * (ROW + plan.epochs * reported * (POINT + 8))
 
 
 def _checkpoints(programs: Programs, kept: Sequence[tuple[int, int]]) -> int:

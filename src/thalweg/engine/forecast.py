@@ -93,6 +93,36 @@ class ProgramForecast:
 
 
 @dataclass(frozen=True)
+class RunForecast:
+    """Runs of the user's own that share a batch size.
+
+    Attributes:
+        batch_size: of them.
+        settings, blocks: of the search.
+        step_seconds: of a report, with a run's share of what comes before its first one.
+        at_least: whether the tried run was ended before it said how long it takes.
+        reported: names that it reported.
+        at_once: runs at the same time.
+        memory: bytes of as many; None where that is not known, as of commands.
+    """
+
+    batch_size: int | str
+    settings: int
+    blocks: int
+    step_seconds: float
+    at_least: bool
+    reported: int
+    at_once: int
+    memory: int | None
+    evaluation_seconds: float = 0.0  # which is part of a report
+
+    def __str__(self) -> str:
+        memory = "" if self.memory is None else f"; {shown(self.memory)} for {self.at_once} at once"
+        least = "at least " * self.at_least
+        return f"batch size {self.batch_size}: {least}{self.step_seconds:.2g} s for a report, one by one{memory}"
+
+
+@dataclass(frozen=True)
 class Forecast:
     """What a study would take; `str` of it says it, `to_json` has all numbers.
 
@@ -100,21 +130,24 @@ class Forecast:
         problem: its name.
         cores: that train.
         stages: search, growth, refinement and confirmation, those that there may be.
-        programs: one for each model, batch size, loss and kind of regularizer.
-        data: bytes of the samples, which are in memory before anything is trained.
+        programs: one for each model, batch size, loss and kind of regularizer; of runs of the user's own, for each
+            batch size.
+        data: bytes of the samples, which are in memory before anything is trained; None where they are not known.
         disk: bytes of the store and of the checkpoints beside it while it runs, growth included.
         free: bytes of memory; None where the system does not say.
         warnings: a sentence for each program whose blocks do not fit.
+        opening: what is known of runs of the user's own before one has run; None of a problem.
     """
 
     problem: str
     cores: int
     stages: tuple[Stage, ...]
-    programs: tuple[ProgramForecast, ...]
-    data: int
+    programs: tuple[ProgramForecast, ...] | tuple[RunForecast, ...]
+    data: int | None
     disk: int
     free: int | None
     warnings: tuple[str, ...]
+    opening: str | None = None
 
     @property
     def runs(self) -> int:
@@ -135,9 +168,15 @@ class Forecast:
         return [stage for stage in self.stages if stage.name != GROWTH]
 
     @property
-    def memory(self) -> int:
-        """Bytes by which the process grows: by the largest blocks at work; programs train one after another."""
-        return max(program.memory for program in self.programs)
+    def memory(self) -> int | None:
+        """Bytes by which the process grows: by the largest blocks at work; programs train one after another. Of runs
+        of the user's own what they take; None where that is not known."""
+        return max((program.memory for program in self.programs if program.memory is not None), default=None)
+
+    @property
+    def at_least(self) -> bool:
+        """Whether it takes longer than is foreseen: a run was tried that did not end in the time given to it."""
+        return any(isinstance(program, RunForecast) and program.at_least for program in self.programs)
 
     @property
     def line(self) -> str:
@@ -145,20 +184,35 @@ class Forecast:
         search, *others = self._likely
         counts = [
             say("{runs:,} runs of {steps:,} steps for the search", runs=search.runs, steps=search.steps // search.runs)
+            if self.opening is None
+            else self.opening
         ]
         if others:
             words = listed([say("{runs:,} of {stage}", runs=one.runs, stage=say(one.name)) for one in others])
             counts.append(say("at most {stages}", stages=words))
+        if self.opening is not None:
+            memory = "" if self.memory is None else say(", {memory} of memory", memory=shown(self.memory))
+            each = self._about(self.run_seconds)
+            return say(
+                "{problem}: {counts}; a run takes {each}: {time}{memory}.",
+                problem=self.problem,
+                counts=", ".join(counts),
+                each=each,
+                time=self._time,
+                memory=memory,
+            )
         steps = sorted(one.step_seconds for one in self.programs)
         low, high = _step(steps[0]), _step(steps[-1])
         return say(
             "{problem}: {counts}; {ways}, {each} for a member's step: {time}, {memory} of memory, {disk} of disk.",
             problem=self.problem,
             counts=", ".join(counts),
-            ways=", ".join(map(say, dict.fromkeys(one.way for one in self.programs))),
+            ways=", ".join(
+                map(say, dict.fromkeys(one.way for one in self.programs if isinstance(one, ProgramForecast)))
+            ),
             each=low if len(steps) == 1 else say("{low} to {high}", low=low, high=high),
             time=self._time,
-            memory=shown(self.memory),
+            memory=shown(self.memory or 0),
             disk=shown(self.disk),
         )
 
@@ -166,13 +220,19 @@ class Forecast:
     def _time(self) -> str:
         longer = self.longest > self.seconds
         grown = say(" (at most {time}, if the grid grows)", time=duration(self.longest)) if longer else ""
-        return say(
-            "about {time}{grown} on {cores} core{s}",
-            time=duration(self.seconds),
-            grown=grown,
-            cores=self.cores,
-            s="s" * (self.cores > 1),
-        )
+        about = self._about(self.seconds)
+        s = "s" * (self.cores > 1)
+        return say("{about}{grown} on {cores} core{s}", about=about, grown=grown, cores=self.cores, s=s)
+
+    def _about(self, seconds: float) -> str:
+        time = duration(seconds)
+        return say("at least {time}", time=time) if self.at_least else say("about {time}", time=time)
+
+    @property
+    def run_seconds(self) -> float:
+        """What a run of the search takes."""
+        search, *_ = self.stages
+        return self.cores * search.seconds / search.runs
 
     def of(self, *names: str) -> float:
         """Seconds of the stages of these names."""
@@ -184,9 +244,10 @@ class Forecast:
 
     def __str__(self) -> str:
         free = "" if self.free is None else f", of {shown(self.free)} that are free"
-        head = f"{self.problem}: {self._time}; {shown(self.memory)} of memory{free}; {shown(self.disk)} of disk."
-        data = f"data: {shown(self.data)}"
-        return "\n".join([head, *self.warnings, *map(str, self.stages), *map(str, self.programs), data])
+        memory = "" if self.memory is None else f"; {shown(self.memory)} of memory{free}"
+        head = f"{self.problem}: {self._time}{memory}; {shown(self.disk)} of disk."
+        data = [] if self.data is None else [f"data: {shown(self.data)}"]
+        return "\n".join([head, *self.warnings, *map(str, self.stages), *map(str, self.programs), *data])
 
 
 def _step(seconds: float) -> str:

@@ -12,6 +12,7 @@ import time
 import timeit
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..errors import ThalwegError
 from ..plan.factors import Setting
@@ -21,19 +22,21 @@ from ..programs.native import single_threaded
 from ..samples import Samples
 from .batching import STEPS
 from .block_run import failure
-from .disk import disk_bytes
+from .disk import disk_bytes, table_bytes
 from .footprint import at_work, data_bytes, free_memory, too_large
 from .forecast import CONFIRMING, GROWTH, REFINEMENT, SEARCHING, Forecast, ProgramForecast, Stage
 from .halving import planned_epochs
+from .loops import Loops
 from .memory import out_of_memory
 from .pace import Pace, each_of
 from .programs import ALONE, FEW, Members, Programs
+from .trial import try_out
 
 SECONDS = 0.3  # for which the steps of a block are timed
 LONG = 10_000  # epochs of a block that is timed, so that it does not end
 
 
-def foresee(programs: Programs) -> Forecast:
+def foresee(programs: Members) -> Forecast:
     """Foresee a study by trying a few steps of each of its programs, whose ways are decided; nothing is stored.
 
     What is compiled for it is there for the study.
@@ -41,6 +44,9 @@ def foresee(programs: Programs) -> Forecast:
     Raises:
         ThalwegError: its members cannot be trained.
     """
+    if isinstance(programs, Loops):
+        return _of(programs, try_out(programs))
+    assert isinstance(programs, Programs)
     try:
         foreseen = [_program(programs, settings) for settings in programs.all.values()]
     except ThalwegError:
@@ -50,7 +56,7 @@ def foresee(programs: Programs) -> Forecast:
     return _of(programs, foreseen)
 
 
-def smaller(programs: Programs, would: Forecast) -> Forecast:
+def smaller(programs: Members, would: Forecast) -> Forecast:
     """What programs of a smaller plan would take, by the steps that were tried for a larger one."""
     plan, foreseen = programs.plan, []
     for settings, one in zip(programs.all.values(), would.programs, strict=True):
@@ -59,8 +65,22 @@ def smaller(programs: Programs, would: Forecast) -> Forecast:
     return _of(programs, foreseen)
 
 
-def _of(programs: Programs, foreseen: Sequence[ProgramForecast]) -> Forecast:
+def _of(programs: Members, foreseen: Sequence[Any]) -> Forecast:
     stages = stages_of(programs, Pace(each_of(programs, foreseen)))
+    if isinstance(programs, Loops):
+        reported = max(one.reported for one in foreseen)
+        return Forecast(
+            problem=programs.problem.name,
+            cores=max(one.at_once for one in foreseen),
+            stages=tuple(stages),
+            programs=tuple(foreseen),
+            data=None,
+            disk=table_bytes(programs.plan, sum(stage.runs for stage in stages), reported),
+            free=free_memory(),
+            warnings=(),
+            opening=programs.opening,
+        )
+    assert isinstance(programs, Programs)
     return Forecast(
         problem=programs.problem.name,
         cores=max(one.at_once for one in foreseen),
@@ -146,7 +166,7 @@ def stages_of(programs: Members, pace: Pace) -> list[Stage]:
     plan, steps, seconds = programs.plan, 0, 0.0
     usual_steps, usual_seconds = 0.0, 0.0  # of a whole run
     for settings in programs.all.values():
-        passes = planned_epochs(plan, settings)
+        passes = planned_epochs(plan, settings, programs.anew)
         for fold in plan.search_folds:
             per_pass = programs.steps(settings[0], fold)
             steps += plan.seeds * passes * per_pass

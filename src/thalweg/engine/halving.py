@@ -58,15 +58,21 @@ def stopped(rows: Sequence[BlockRow]) -> int:
     return sum(len(row.settings) for row in rows if row.status == STOPPED)
 
 
-def planned_epochs(plan: Plan, settings: Iterable[Setting]) -> int:
-    """Epochs that settings take in all, of one seed each, if none of them diverges."""
-    return sum(_epochs(plan, len(group), rungs(plan)) for group in _groups(plan, settings))
+def planned_epochs(plan: Plan, settings: Iterable[Setting], anew: bool = False) -> int:
+    """Epochs that settings take in all, of one seed each, if none of them diverges.
+
+    Args:
+        anew: whether a run that goes on from a rung begins anew, as one without checkpoints does.
+    """
+    return sum(_epochs(plan, len(group), rungs(plan), anew) for group in _groups(plan, settings))
 
 
-def mean_epochs(plan: Plan, settings: Iterable[Setting], upcoming: Sequence[int]) -> dict[Setting, float]:
+def mean_epochs(
+    plan: Plan, settings: Iterable[Setting], upcoming: Sequence[int], anew: bool = False
+) -> dict[Setting, float]:
     """Epochs that each setting takes on average over those that it competes with, if these rungs are to come."""
     return {
-        setting: _epochs(plan, len(group), upcoming) / len(group)
+        setting: _epochs(plan, len(group), upcoming, anew) / len(group)
         for group in _groups(plan, settings)
         for setting in group
     }
@@ -77,11 +83,11 @@ def _repeats(rows: Sequence[BlockRow]) -> list[tuple[int, int | None]]:
     return list(dict.fromkeys((row.seed, row.fold) for row in rows))
 
 
-def _epochs(plan: Plan, count: int, upcoming: Sequence[int]) -> int:
+def _epochs(plan: Plan, count: int, upcoming: Sequence[int], anew: bool) -> int:
     """Epochs that a group of settings takes in all, of one seed each."""
     total = 0
     for start, end in itertools.pairwise([0, *upcoming, plan.epochs]):
-        total, count = total + count * (end - start), math.ceil(count / ETA)
+        total, count = total + count * (end if anew else end - start), math.ceil(count / ETA)
     return total
 
 

@@ -21,10 +21,12 @@ import torch
 from safetensors.torch import load, save
 
 from ..errors import ThalwegError, TrainingError, raised
+from ..language import say
 from ..plan.factors import Factor, Setting, shown
 from ..plan.plan import Plan
 from ..population.batches import RANDOM
 from ..population.place import CPU, devices
+from ..problem.command import Command
 from ..problem.loop import Loop
 from ..problem.reports import LOSS, RunEnded
 from ..problem.run import Run, random_states
@@ -50,6 +52,7 @@ class Loops:
         self.plan, self.problem = plan, problem
         self.text = problem.text if text is None else text
         self.seconds: float | None = None  # of the fastest report in this process; None before one
+        self.anew = True  # until one was seen that keeps checkpoints
 
     @property
     def all(self) -> Mapping[tuple[Any, ...], Sequence[Setting]]:
@@ -63,9 +66,19 @@ class Loops:
             return [over]
         return [over, f"The text of {self.problem.name} has changed since the study began, so runs before may differ."]
 
+    @property
+    def opening(self) -> str:
+        """What is known of the runs of the search before one has run."""
+        plan, train = self.plan, self.problem.train
+        one = say("runs") if plan.epochs == 1 else say("runs of {epochs:,} epochs", epochs=plan.epochs)
+        runs = say("{runs:,} {one} for the search", runs=plan.runs, one=one)
+        if isinstance(train, Command) and "seed" not in train.places:
+            runs += say(", which are not told {seed} and cannot be repeated alike")
+        return runs
+
     def wider(self, plan: Plan) -> Loops:
         other = Loops(plan, self.problem, self.text)
-        other.seconds = self.seconds
+        other.seconds, other.anew = self.seconds, self.anew
         return other
 
     @property

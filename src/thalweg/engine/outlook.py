@@ -96,7 +96,7 @@ class Outlook:
         """Of a run of each fold, on average over the plan's settings."""
         plan, total = programs.plan, 0.0
         for settings in programs.all.values():
-            epochs = planned_epochs(plan, settings) if halved else plan.epochs * len(settings)
+            epochs = planned_epochs(plan, settings, programs.anew) if halved else plan.epochs * len(settings)
             steps = sum(programs.steps(settings[0], fold) for fold in plan.search_folds)
             total += self.pace.cost(programs, settings[:1], epochs * steps)
         return total / len(plan.settings)

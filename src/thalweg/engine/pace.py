@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..plan.factors import Setting
 from ..store.file import ENDED, BlockRow
-from .forecast import Forecast, ProgramForecast
+from .forecast import Forecast, ProgramForecast, RunForecast
 from .halving import mean_epochs
 from .programs import Members, Program, Programs, Way
 
@@ -43,7 +43,7 @@ class Opened(NamedTuple):
         return self.programs.ways if isinstance(self.programs, Programs) else []
 
 
-def each_of(programs: Members, foreseen: Iterable[ProgramForecast]) -> dict[Program, float]:
+def each_of(programs: Members, foreseen: Iterable[ProgramForecast | RunForecast]) -> dict[Program, float]:
     """Seconds of all cores for a member's step of each program, with its share of an evaluation."""
     steps = {p: programs.steps(settings[0], programs.plan.search_folds[0]) for p, settings in programs.all.items()}
     return {
@@ -91,7 +91,7 @@ class Pace:
         """Seconds foreseen of what blocks of a stage still take, if these rungs are to come."""
         seconds, plan = 0.0, programs.plan
         waiting = [row for row in rows if row.status not in ENDED]
-        halved = mean_epochs(plan, dict.fromkeys(s for row in waiting for s in row.settings), upcoming)
+        halved = mean_epochs(plan, dict.fromkeys(s for row in waiting for s in row.settings), upcoming, programs.anew)
         for row in waiting:  # whose settings share a program
             whole = plan.epochs_of(row.stage) * programs.steps(row.settings[0], row.fold)
             each = [halved[s] / plan.epochs * whole if upcoming else whole for s in row.settings]

@@ -62,12 +62,14 @@ class Members(Protocol):
 
     Attributes:
         restarts: whether a run whose checkpoint is missing may begin anew where members are put together.
+        anew: whether one that was stopped at a rung begins anew to go on.
         problem: of which the name is known.
         notes: sentences on how members run.
     """
 
     plan: Plan
     restarts: bool
+    anew: bool
 
     @property
     def all(self) -> Mapping[Program, Sequence[Setting]]:
@@ -138,7 +140,7 @@ class Programs:
     can be trained as one.
     """
 
-    restarts = False
+    restarts = anew = False
 
     def __init__(self, plan: Plan, problem: Prepared, ways: Sequence[Sequence[Any]] = ()) -> None:
         self.plan, self.problem = plan, with_frozen(problem, plan.groups)

@@ -20,7 +20,7 @@ from ..plan.stored import FULL_BUDGET
 
 if TYPE_CHECKING:
     from ..engine.forecast import Forecast
-    from ..engine.programs import Programs
+    from ..engine.programs import Members
 
 FILLED = 0.8  # of the time, at most, by what is planned: the rest is for growth, and for what was not foreseen
 UNHALVED = 0.4  # by a plan without halving, which can leave less out once it has begun
@@ -109,7 +109,7 @@ def _moment(until: Any, now: datetime) -> datetime:
     return moment
 
 
-def fitted(programs: Programs, would: Forecast, limit: Limit) -> tuple[Programs, Forecast, list[str]]:
+def fitted(programs: Members, would: Forecast, limit: Limit) -> tuple[Members, Forecast, list[str]]:
     """The largest plan that fits, its forecast, and in words what it leaves out.
 
     Raises:

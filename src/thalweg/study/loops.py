@@ -8,7 +8,6 @@ from typing import Any
 
 from ..errors import PlanError, unknown
 from ..formulas.registry import word
-from ..language import say
 from ..plan.factors import shown
 from ..plan.plan import Plan, plan
 from ..problem.command import PLACES, Command
@@ -21,8 +20,6 @@ _UNKNOWN = {
     "regularizers": "its steps are its own: give each as one of hyperparameters, and read it from run.hyperparameters",
     "models": "its model is its own: give each as one of hyperparameters, and read it from run.hyperparameters",
     "groups": "its model is its own: give run.optimizer groups of parameters",
-    "minutes": "what a run takes is not known before one has run; give fewer settings, or budget='halving'",
-    "until": "what a run takes is not known before one has run; give fewer settings, or budget='halving'",
     "folds": "its data are its own: give folds as one of hyperparameters, and read it from run.hyperparameters",
 }
 
@@ -94,12 +91,3 @@ def loop_facts(loop: Loop) -> dict[str, Any]:
         "text": loop.text,
         "loop": True,
     }
-
-
-def loop_line(planned: Plan, loop: Loop) -> str:
-    """What opens its study."""
-    one = say("runs") if planned.epochs == 1 else say("runs of {epochs:,} epochs", epochs=planned.epochs)
-    runs = say("{runs:,} {one} for the search", runs=planned.runs, one=one)
-    if isinstance(loop.train, Command) and "seed" not in loop.train.places:
-        runs += say(", which are not told {seed} and cannot be repeated alike")
-    return f"{loop.name}: {runs}; what a run of {loop.what} takes is known once one has run."

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..engine.progress import Progress
 from ..errors import WorkError
+from ..language import say
 from ..plan.plan import Plan
+from ..problem.loop import Loop
 from ..problem.prepare import Prepared
 from .limit import Limit, fitted
 
@@ -22,7 +24,7 @@ SHORTER = "a time (minutes=30, --minutes 30) plans a study that fits; --dry-run 
 
 def opened(
     planned: Plan,
-    ready: Prepared,
+    ready: Prepared | Loop,
     batched: bool | str,
     display: Progress,
     ask: Ask | None = None,
@@ -37,18 +39,24 @@ def opened(
     from ..engine.batching import decide  # what only training needs is imported when it begins
     from ..engine.forecast import duration
     from ..engine.foresee import foresee
+    from ..engine.loops import Loops
     from ..engine.pace import Opened
-    from ..engine.programs import Programs
+    from ..engine.programs import Members, Programs
 
-    programs = Programs(planned, ready)
-    programs.train_as(decide(programs, batched))
-    would, words = foresee(programs), list[str]()
+    members: Members
+    if isinstance(ready, Loop):
+        display.note(say("A run of {name} is tried out first.", name=ready.name))
+        members, data = Loops(planned, ready), None
+    else:
+        members, data = Programs(planned, ready), ready.facts.get("data")
+        members.train_as(decide(members, batched))
+    would, words = foresee(members), list[str]()
     if limit is not None:
-        programs, would, words = fitted(programs, would, limit)
-    for line in (*filter(None, [ready.facts.get("data")]), would.line, *words):
+        members, would, words = fitted(members, would, limit)
+    for line in (*filter(None, [data]), would.line, *words):
         display.note(line)
     if would.seconds > HOUR and ask is None:
         display.note(f"That is {duration(would.seconds)}: {SHORTER}.")
     elif would.seconds > HOUR and ask is not None and not ask(would):
         raise WorkError(f"nothing was trained, and nothing is stored; {SHORTER}.")
-    return Opened(programs, would, words, None if limit is None else limit.end)
+    return Opened(members, would, words, None if limit is None else limit.end)

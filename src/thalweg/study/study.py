@@ -45,7 +45,7 @@ from ..store.file import Store, kind_of
 from ..store.provenance import provenance
 from .extension import extended
 from .limit import Limit, digest, limit_of
-from .loops import loop_facts, loop_line, loop_plan
+from .loops import loop_facts, loop_plan
 from .opening import Ask, opened
 
 if TYPE_CHECKING:
@@ -433,11 +433,10 @@ def begin(
         batching: dict[str, Any] = {"asked": batched}
         made = {"problem": {**facts, **_seen(ready)}, "provenance": provenance(planned.device, planned.precision)}
         meta: dict[str, Any] = {**made, "batching": batching}
-        if isinstance(ready, Loop):
-            display.note(loop_line(planned, ready))
-        elif display.shown or ask is not None or limit is not None:
+        if display.shown or ask is not None or limit is not None:
             new = opened(planned, ready, batched, display, ask, limit)
-            batching["ways"] = new.ways
+            if isinstance(ready, Prepared):
+                batching["ways"] = new.ways
             meta |= {} if limit is None else {"limit": limit.to_json(planned, new.words)}
             planned = new.programs.plan
         Store.create(path, {"plan": planned.to_json(), **meta}).close()
