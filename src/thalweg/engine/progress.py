@@ -214,8 +214,10 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def progress_for(shown: bool | None) -> Progress:
-    """A bar on a terminal or in a notebook, plain lines elsewhere; nothing if `shown` is False."""
+def progress_for(shown: bool | Progress | None) -> Progress:
+    """A bar on a terminal or in a notebook, plain lines elsewhere; nothing if `shown` is False; or the one given."""
+    if isinstance(shown, Progress):
+        return shown
     if shown is False:
         return Progress()
     if in_notebook():
