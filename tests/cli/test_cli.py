@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -82,10 +81,8 @@ finally:
 
 @pytest.mark.parametrize("words", ["--help", "--version", "compare --help", "loss --help"])
 def test_help_answers_at_once(words: str) -> None:
-    begun = time.monotonic()
     done = subprocess.run([sys.executable, "-c", HELP, *words.split()], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "[]\n")
-    assert time.monotonic() - begun < 3  # a quarter of a second when nobody else works on this machine
 
 
 @pytest.mark.parametrize("name", main.COMMANDS)
