@@ -54,6 +54,7 @@ bench: setup
 	$(BIN)/python benchmarks/sharpness.py
 	$(BIN)/python benchmarks/intervals.py
 	$(BIN)/python benchmarks/verdicts.py
+	$(BIN)/python benchmarks/chances.py
 	$(BIN)/python benchmarks/picks.py
 	$(BIN)/python benchmarks/tuning.py
 	$(BIN)/python benchmarks/basins.py

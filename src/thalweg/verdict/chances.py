@@ -2,9 +2,10 @@
 
 The lowest of several means is low partly by luck, and the more so the closer the true means lie together. So the
 true means are taken to scatter normally about a common one, with a spread τ of which nothing is known beforehand but
-its order of magnitude (half-Cauchy, Gelman 2006), and the chance is that of the posterior, integrated over τ: where the
-candidates differ by no more than their errors do, τ is small and all chances are alike; where they lie far apart,
-nothing is shrunk.
+its order of magnitude, and that two candidates are never quite alike: its density is proportional to
+τ / (1 + τ²)^1.5, in errors of a mean, which has the tail of a half-Cauchy (Gelman 2006) and vanishes at 0 (Chung et al.
+2013). The chance is that of the posterior, integrated over τ: where the candidates differ by no more than their errors
+do, τ is small and all chances are alike; where they lie far apart, nothing is shrunk.
 
 A candidate that was picked among several settings of its own is low by luck as well. So all of these are in the
 posterior, those of one candidate about a centre of their own with a second spread, and the chance is that of the picked
@@ -24,8 +25,8 @@ import numpy as np
 from .repeats import covariance
 
 RESAMPLES = 10_000
-TYPICAL = 2.0  # errors that true means scatter by, beforehand
-_SPREADS = np.geomspace(0.03, 30, 25)  # of τ, in units of the errors of the means
+_SPREADS = np.geomspace(0.03, 30, 25)  # of τ, in errors of the means; even over log τ, which gives each a weight of τ
+_PRIOR = 2 * np.log(_SPREADS) - 1.5 * np.log1p(_SPREADS**2)
 
 
 def chances(
@@ -123,13 +124,11 @@ def _drawn(
     if scale <= 1e-12 * np.ptp(centre):
         return np.tile(centre, (RESAMPLES, 1))
     spreads = scale * _SPREADS
-    # Half-Cauchy, whose median is `TYPICAL` errors; the points are even over log τ, which gives each a weight of τ.
-    prior = np.log(spreads) - np.log1p((spreads / (TYPICAL * scale)) ** 2)
-    alike, alone = of[:, None] == of, np.eye(width)
+    alike, alone, prior = of[:, None] == of, np.eye(width), _PRIOR
     scatters = [tau**2 * alike for tau in spreads]
     if alike.sum() > width:  # of candidates, and of the settings of one
         scatters = [scatter + tau**2 * alone for scatter in scatters for tau in spreads[::2]]
-        prior = np.add.outer(prior, prior[::2]).ravel()
+        prior = np.add.outer(_PRIOR, _PRIOR[::2]).ravel()
     each = [_posterior(centre, noise, scatter, freedom) for scatter in scatters]
     weight = np.array([evidence for evidence, *_ in each]) + prior
     weight = np.exp(weight - weight.max())
@@ -161,4 +160,5 @@ def _posterior(
     if finite:  # heavier tails: the errors are themselves estimated
         covariance = covariance * (freedom + square) / (freedom + width - 1)
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
-    return evidence, centre - gain @ apart, vectors * np.sqrt(np.maximum(values, 0))
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T  # the symmetric one, which rounding hardly moves
+    return evidence, centre - gain @ apart, root

@@ -1,0 +1,53 @@
+"""What `docs/method.md` claims: each test that it names is there, and the tables that it cites say what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+METHOD = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+
+
+def tables(name: str) -> list[list[list[str]]]:
+    """The tables of a committed result: rows of cells, without their heads."""
+    text = (ROOT / "benchmarks" / "results" / f"{name}.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
+    return [[[cell.strip() for cell in row.split("|")[1:-1]] for row in block.splitlines()[2:]] for block in blocks]
+
+
+def number(cell: str) -> float:
+    return float(cell.rstrip("%").replace("−", "-").replace(",", ""))
+
+
+def test_each_claim_names_a_test_that_is_there() -> None:
+    named = re.findall(r"\[`(test_\w+)`\]\(\.\./(tests/[\w/]+\.py)\)", METHOD)
+    assert len(named) > 40
+    missing = [test for test, path in named if f"\ndef {test}(" not in (ROOT / path).read_text(encoding="utf-8")]
+    assert not missing
+
+
+def test_the_simulated_verdicts_hold_as_often_as_it_says() -> None:
+    rows, splits = tables("verdicts")
+    assert {(row[1], row[2]) for row in rows} == {(seeds, m) for seeds in ("3", "5", "10") for m in ("288", "2,000")}
+    assert len(rows) == 30
+    mean, difference, leader, regret, best, alike = ([number(row[k]) for row in rows] for k in range(3, 9))
+    assert all(94 <= share <= 97 for share in mean + leader)
+    assert all(96.5 <= share < 99.5 for share in difference)
+    assert all(share >= 98 for share in regret + best)
+    assert f"told apart in at most {max(alike):g}%" in METHOD.replace("\n", " ")
+    count, pairs, agree, _, confirmed, back = splits[0]
+    said = (
+        f"On {count} splits of `digits`",
+        f"in {number(agree):.0f}% of {pairs} pairs",
+        f"{number(confirmed):.0f}% are",
+    )
+    assert all(words in METHOD.replace("\n", " ") for words in said)
+    assert number(back) == 0
+
+
+def test_the_chance_of_being_best_is_within_three_points() -> None:
+    """In five bins of it."""
+    bins, _ = tables("chances")
+    assert len(bins) == 5
+    assert max(abs(number(row[-1])) for row in bins) <= 3
