@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from ..errors import PlanError
 from ..formulas import shapes
 from ..formulas.equations import Equations
 from ..kernels import numba_rows, staged
@@ -144,6 +145,11 @@ class TensorUpdates(Update):
     def allocate(self, weights: Sequence[Tensor]) -> None:
         rule = self.members[0].formula
         forms = tuple(rule.of_shape(w.shape[1:]).equations for w in weights)
+        if any(form.shown is not None for form in forms):
+            raise PlanError(
+                f"{rule.label} shows other weights than it trains and looks beyond one weight, and a population takes "
+                "rules that do one of the two; use it with tw.optim.from_formula in a loop of your own."
+            )
         extents, dtypes = tuple(tuple(w.shape[1:]) for w in weights), tuple(w.dtype for w in weights)
         self.member = MemberUpdate(forms, extents, dtypes, tuple(self.place.tolist()))
         self.forms = tuple(dict.fromkeys(forms))
