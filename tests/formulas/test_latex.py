@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 import pytest
 
 import thalweg as tw
@@ -88,6 +89,6 @@ def test_every_formula_has_balanced_latex_of_known_letters(name: str) -> None:
     for state in rule.states:
         base = _letter(state).partition("^")[0]
         assert text.count(f"\n{base}_t") + text.count(f"\n{{{base}}}_t") == 1
-        assert not re.search(rf"_\{{[^{{}}]*\{{[^{{}}]*\}}\}}_", text)  # an index of an index, which is an error
+        assert not re.search(r"_\{[^{}]*\{[^{}]*\}\}_", text)  # an index of an index, which is an error
     assert "new " not in text
     assert "hat " not in text
