@@ -95,13 +95,9 @@ def edges(factor: Factor, entries: Sequence[Entry]) -> list[str]:
     return words
 
 
-def apart(factor: Factor, verdict: Verdict, comparisons: int, in_store: bool = True) -> list[str]:
-    """How surely the levels are told apart, and what would tell more of them apart.
-
-    Args:
-        in_store: whether they are of a study, which can be extended.
-    """
-    words = _same(factor, verdict) + _seedless(verdict) + still_open(factor, verdict, in_store)
+def apart(factor: Factor, verdict: Verdict, comparisons: int) -> list[str]:
+    """How surely the levels are told apart, and what would tell more of them apart."""
+    words = _same(factor, verdict) + _seedless(verdict) + still_open(factor, verdict)
     words += _by_chance(factor, verdict.entries, comparisons) + spreads(verdict) + _at_best(verdict)
     return words + _uneven(factor, verdict)
 
