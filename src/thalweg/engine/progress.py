@@ -104,7 +104,7 @@ class Lines(Progress):
 
     def end(self) -> None:
         if self.part:
-            now = time.monotonic()
+            now, self.share = time.monotonic(), 1.0
             self.changed(now)
             print(say("done in {time}", time=_clock(now - self.start)), file=sys.stderr, flush=True)
 
