@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from ..language import mark, say
+from ..language import mark, say, wrapped
 from .layout import bold, dress
 from .marks import line, points, words
 from .style import GRID, INK, MUTED, SHADE, STYLES, Style, text
@@ -131,4 +130,4 @@ def rule_table(rules: Sequence[Rule], title: str = mark("Where rules step, and h
 
 
 def _lines(words: str) -> str:
-    return "<br>".join(text(line) for line in textwrap.wrap(words, 17))
+    return "<br>".join(text(line) for line in wrapped(words, 17))
