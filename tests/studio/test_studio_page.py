@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
+from tests.report_study import made_study
 from tests.studio.barriers import barriers
 from tests.studio.conftest import Opened
 from tests.studio.running import Running, running
@@ -16,8 +18,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
-    with running() as server:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("runs")
+    made_study(folder / "digits.db", rates=7)
+    with running(folder) as server:
         yield server
 
 
@@ -39,3 +43,65 @@ def test_a_surface_is_typed_and_a_link_restores_it(opened: Opened, server: Runni
     expect(again.locator("html")).to_have_attribute("lang", "ko")
     expect(again.locator("#surface")).to_have_value("x^2 + 10*sin(y)^2")
     assert barriers(again) == []
+
+
+def test_a_study_is_watched(opened: Opened, server: Running) -> None:
+    """A finished one: its verdict, a curve that is clicked, and the same by a link."""
+    page = opened(f"{server.address}#/study", allowed=server.home)
+    page.get_by_role("link", name="digits").click()
+    expect(page.locator(".verdict .answer")).to_contain_text("has the lowest validation loss")
+    expect(page.locator(".state")).to_contain_text("finished")
+    assert page.get_by_role("button", name="Pause").is_hidden()
+    page.get_by_text("The settings as a table").click()
+    row = page.locator(".settings tbody tr").filter(has_text="adam · lr 0.01 · cosine").first
+    row.get_by_role("button").press("Enter")
+    expect(page.locator(".member h2")).to_contain_text("lr 0.01")
+    page.get_by_text("The recipe: this setting").click()
+    expect(page.locator(".member pre")).to_contain_text("torch.optim.Adam")
+    again = opened(f"{server.address}{page.url.removeprefix(server.home + '/')}", allowed=server.home)
+    expect(again.locator(".member h2")).to_contain_text("lr 0.01")
+    box = page.locator(".curves canvas").first.bounding_box()
+    assert box is not None
+    page.locator(".curves canvas").first.click(position={"x": box["width"] - 40, "y": box["height"] - 60})
+    expect(page.locator(".settings .picked")).to_have_count(1)
+
+
+def test_from_a_race_to_a_study_that_is_paused_and_stopped(opened: Opened, server: Running) -> None:
+    page = opened(server.address, allowed=server.home)
+    page.get_by_role("button", name="Compare them on a real problem").click()
+    expect(page.get_by_label("Optimizers")).to_have_value("sgd, momentum(momentum=0.5)")
+    page.get_by_label("Problem").select_option("breast-cancer")
+    page.get_by_label("Epochs").fill("3000")
+    page.get_by_label("Rates").fill("1e-99:x")
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_role("alert")).to_contain_text("rates are LOW:HIGH:COUNT")
+    page.get_by_label("Rates").fill("0.01,0.1")
+    page.get_by_role("button", name="Start").click()
+    page.set_default_timeout(60_000)
+    expect(page.locator(".state")).to_contain_text("at work", timeout=60_000)
+    expect(page.locator(".verdict .guard")).to_contain_text("Too early to say", timeout=60_000)
+    expect(page.locator(".legend li")).to_have_count(2, timeout=60_000)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".state")).to_contain_text("paused")
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible(timeout=60_000)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
+def test_the_study_is_without_barriers(opened: Opened, server: Running, width: int, scheme: Any) -> None:
+    page = opened(f"{server.address}#/study", width, allowed=server.home, color_scheme=scheme, reduced_motion="reduce")
+    expect(page.get_by_role("link", name="digits")).to_be_visible()
+    check(page, width)
+    page.get_by_label("language").select_option("ko")
+    expect(page.locator("html")).to_have_attribute("lang", "ko")
+    page.get_by_role("link", name="digits").click()
+    expect(page.locator(".verdict .answer")).to_be_visible()
+    page.get_by_text("표로 보는 설정").click()
+    expect(page.locator(".settings tbody tr").first).to_be_visible()
+    check(page, width)
+
+
+def check(page: Page, width: int) -> None:
+    assert barriers(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

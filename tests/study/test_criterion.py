@@ -139,7 +139,7 @@ def test_parts_of_the_samples_are_of_the_same_epochs(name: str, request: pytest.
 
 def test_where_higher_is_better_most_seeds_are_above(by_accuracy: tw.Study) -> None:
     section = ranking(by_accuracy.verdict)
-    assert "90% of seeds above" in section.terms
+    assert "90% of seeds above" in section.glossary
     assert {column.title for column in section.columns if "of seeds" in column.title} == {"90% of seeds above"}
 
 

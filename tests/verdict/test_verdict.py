@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -415,14 +414,30 @@ def test_samples_that_would_settle_what_seeds_cannot_are_named() -> None:
     beyond = f"No number of seeds can be promised to tell {best} apart from {others[1]}."
     for most, rest in (
         (0, ""),
-        (6000, " (`thalweg extend --samples 4567`)"),
+        (6000, " (`thalweg extend a.db --samples 4567`)"),
         (3000, ", and training and validation have 3,000 together, so more data would be needed"),
     ):
-        verdict: Any = SimpleNamespace(entries=entries, samples=1200, most_samples=most, replicate="seed")
+        verdict = dataclasses.replace(result, entries=tuple(entries), samples=1200, most_samples=most, store="a.db")
         told = advice.still_open(wanted["optimizer"], verdict)
         assert told[0].startswith(f"No number of seeds tells {best} apart from all others, but samples would: from ")
         assert told[0].endswith(f" from {others[0]} about 4,600 in place of 1,200{rest}.")
         assert told[1:] == [beyond]
+
+
+def test_advice_is_a_command_that_a_shell_takes() -> None:
+    wanted = made(optimizers=["sgd", "momentum", "adam"])
+    result = judged(wanted, table(wanted, valley, {"loss": worse}))
+    needs = zip(result.entries, (0.0, 12.0, 30.0), strict=True)
+    entries = tuple(dataclasses.replace(e, standing="open", more_seeds=more) for e, more in needs)
+    verdict = dataclasses.replace(result, entries=entries, store="my runs/a.db")
+    (advised,) = advice.still_open(wanted["optimizer"], verdict)
+    best, *others = (e.optimizer for e in entries)
+    assert advised == (
+        f"More seeds that would tell {best} apart in 4 of 5 studies: from {others[0]} about 12, from {others[1]} about "
+        "30 (`thalweg extend 'my runs/a.db' --seeds 30`)."
+    )
+    (elsewhere,) = advice.still_open(wanted["optimizer"], dataclasses.replace(verdict, store=""))
+    assert "thalweg" not in elsewhere
 
 
 def test_one_optimizer_alone_is_compared_with_nobody() -> None:

@@ -8,7 +8,7 @@ import typer
 
 from ..language import mark, say
 from .ensembles import Saved, check_saved, compared, show
-from .options import BatchSize, Json, Problem
+from .options import BatchSize, Device, Json, Precision, Problem
 from .result import finite
 
 EXAMPLE = "Example: thalweg bag breast-cancer --members 20 --epochs 5"
@@ -24,6 +24,8 @@ def bag(
     batch_size: BatchSize = 64,
     regularizer: Annotated[str | None, typer.Option(help="One, e.g. 'l2(1e-3)'; see `thalweg regularizer`.")] = None,
     seed: Annotated[int, typer.Option(help="Of the first member; the others have the numbers after it.")] = 0,
+    device: Device = "auto",
+    precision: Precision = "float32",
     output: Saved = None,
     json: Json = False,
 ) -> None:
@@ -33,8 +35,8 @@ def bag(
     from ..resampling.bagging import bag as run
 
     check_saved(output)
-    declared = load(problem)
-    ensemble = run(declared, optimizer, rate, members, epochs, schedule, batch_size, regularizer, seed)
+    declared, where = load(problem), {"device": device, "precision": precision}
+    ensemble = run(declared, optimizer, rate, members, epochs, schedule, batch_size, regularizer, seed, **where)
     scores = compared(ensemble, prepare(declared), mark("one member, on average"))
     unseen = dict(ensemble.out_of_bag)
     samples = int(unseen.pop("samples"))

@@ -8,7 +8,7 @@ import typer
 
 from ..language import say
 from .listing import columns_of, print_table, print_words
-from .options import BatchSize, Hyperparameters, Json, Problem, Schedules
+from .options import BatchSize, Device, Hyperparameters, Json, Precision, Problem, Schedules
 from .picture import Drawn, check_picture, write_picture
 from .result import print_json, records, split, values_of
 
@@ -32,6 +32,8 @@ def bias_variance(
         typer.Option(help="The targets' variance around what can be known, or entropy in nats; the problem's own."),
     ] = None,
     along: Annotated[str | None, typer.Option(help="What the picture has on its axis, where several vary.")] = None,
+    device: Device = "auto",
+    precision: Precision = "float32",
     output: Drawn = None,
     json: Json = False,
 ) -> None:
@@ -53,6 +55,8 @@ def bias_variance(
         hyperparameters=values_of(hyperparameters or []) or None,
         regularizers=None if regularizers is None else split(regularizers),
         noise=noise,
+        device=device,
+        precision=precision,
     )
     if output is not None:
         write_picture(output, lambda: result.picture(along))

@@ -9,7 +9,7 @@ import typer
 from ..language import mark, say
 from .ensembles import Saved, check_saved, compared, show
 from .listing import columns_of, print_table
-from .options import BatchSize, Json, Problem, Schedules
+from .options import BatchSize, Device, Json, Precision, Problem, Schedules
 from .result import split
 
 ALONE = mark("one stage, on average")
@@ -38,6 +38,8 @@ def boost(
         float | None, typer.Option(help="What a stage counts; 1 for classes and 0.5 for values unless given.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the first candidate; the others have the numbers after it.")] = 0,
+    device: Device = "auto",
+    precision: Precision = "float32",
     output: Saved = None,
     json: Json = False,
 ) -> None:
@@ -60,6 +62,8 @@ def boost(
         draws,
         shrinkage,
         seed,
+        device,
+        precision,
     )
     scores = compared(ensemble, prepare(declared), ALONE)
     if ensemble.classes is None:  # a stage after the first answers residuals, which alone is no answer

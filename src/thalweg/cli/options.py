@@ -48,6 +48,16 @@ Log = Annotated[
         show_default=False,
     ),
 ]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="Where members are trained: cpu, cuda (all GPUs), cuda:1 (one of them), or auto: GPUs where there are any."
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(help="Of the model's products: float32, tf32 (on GPUs) or bf16; weights and updates stay float32."),
+]
 Rates = Annotated[str, typer.Option(help="LOW:HIGH:COUNT on a logarithmic axis, or a list.")]
 Schedules = Annotated[str, typer.Option(help="Names, separated by commas.")]
 Seeds = Annotated[int, typer.Option(help="Runs of every setting.")]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..language import say
-from .options import BatchSize, Json, Problem
+from .options import BatchSize, Device, Json, Precision, Problem
 from .picture import Drawn, check_picture, write_picture
 from .result import finite, print_json, records
 
@@ -23,6 +23,8 @@ def range_test(
     seeds: Annotated[int, typer.Option(help="Runs of each rate.")] = 5,
     steps: Annotated[int, typer.Option(help="Steps of each run.")] = 100,
     batch_size: BatchSize = 64,
+    device: Device = "auto",
+    precision: Precision = "float32",
     output: Drawn = None,
     json: Json = False,
 ) -> None:
@@ -31,7 +33,7 @@ def range_test(
 
     if output is not None:
         check_picture(output)
-    result = run(problem, optimizer, low, high, rates, seeds, steps, batch_size)
+    result = run(problem, optimizer, low, high, rates, seeds, steps, batch_size, device=device, precision=precision)
     if output is not None:
         write_picture(output, result.picture)
     if json:

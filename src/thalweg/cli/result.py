@@ -212,15 +212,15 @@ def _show(parts: Parts, verdict: Verdict, rerun: Rerun | None) -> None:
 
 def show_table(section: Section, console: Console) -> None:
     """As much of the table as fits, and what its heads mean."""
+    from ..report.sections import explained
     from ..report.terminal import fitting, table
 
     if (lines := table(section, console.width)) is None:
         return
     console.print(lines)
-    heads = [" ".join(column.head.split("\n")).lower() for column in fitting(section, console.width)]
-    for term, meaning in section.terms.items():
-        if any(term.lower() in head for head in heads):
-            console.print(f"{term}: {meaning}.", markup=False, highlight=False, style="dim")
+    heads = ((column.head.replace("\n", " "), column.means) for column in fitting(section, console.width))
+    for term, meaning in (explained(heads) | dict(section.terms)).items():
+        console.print(f"{term}: {meaning}.", markup=False, highlight=False, style="dim")
     console.print()
 
 

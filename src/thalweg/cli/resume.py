@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from .options import Json, Log, Quiet, Report, Store
 from .trust import Trust, ask
 
@@ -9,7 +13,16 @@ EXAMPLE = "Example: thalweg resume runs/digits.db"
 
 
 def resume(
-    store: Store, log: Log = None, report: Report = None, json: Json = False, quiet: Quiet = False, trust: Trust = False
+    store: Store,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda, cuda:1 or auto; the one it was begun on unless given.", show_default=False),
+    ] = None,
+    log: Log = None,
+    report: Report = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    trust: Trust = False,
 ) -> None:
     """Carry a stopped study on; the results are those of one that never stopped."""
     from ..study.study import Study
@@ -19,4 +32,4 @@ def resume(
     check_report(report)
     if not (study := Study.open(store)).finished:
         ask(study, trust)
-    finish(run(store, progress=False if quiet else None, callbacks=log), report, json)
+    finish(run(store, progress=False if quiet else None, callbacks=log, device=device), report, json)

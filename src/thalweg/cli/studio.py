@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-EXAMPLE = "Example: thalweg studio --no-browser"
+EXAMPLE = "Example: thalweg studio runs/digits.db"
 
 
 def studio(
+    shown: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Stores to open, and problems to start studies on, as file.py:function or package.module:function.",
+            show_default=False,
+        ),
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="The folder of the stores that are listed; new ones go there.")] = Path(
+        "runs"
+    ),
     port: Annotated[
         int | None,
         typer.Option(
@@ -24,10 +35,10 @@ def studio(
     ] = "127.0.0.1",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address and open nothing.")] = False,
 ) -> None:
-    """Open a local page where rules race down surfaces.
+    """Open a local page: rules race down surfaces, and studies are started and watched.
 
     The first line printed is its address, with the token that opens it. It needs: pip install 'thalweg[studio]'.
     """
     from ..studio.serving import serve
 
-    serve(host, port, not no_browser)
+    serve(shown or (), folder, host, port, not no_browser)

@@ -21,10 +21,11 @@ from ..errors import PlanError, TrainingError, first_line
 from ..plan.factors import Setting
 from ..population.block import EVALUATION_BATCH, Block
 from ..population.compiled import Compiled
+from ..population.place import GPU
 from ..programs.native import single_threaded
 from ..samples import Samples
 from .memory import out_of_memory
-from .programs import ALONE, COMPILED, STACKED, Programs, Way
+from .programs import ALONE, COMPILED, FEW, STACKED, Programs, Way
 
 AUTO = "auto"
 STEPS = 3  # that are timed; the fastest counts
@@ -75,12 +76,39 @@ class _Trial:
     def _measured(self, way: str, members: int, steps: int) -> tuple[list[Tensor], float]:
         plan, task = self.programs.plan, self.programs.task(self.members[0], self.fold, way)
         block = Block(task, [plan.member(s, 0) for s in self.members[:members]], plan.epochs)
-        tensors, seconds = _measured(block, steps)
+        with self.programs.place.at_work():
+            tensors, seconds = _measured(block, steps)
         return tensors, seconds / len(block.members)
 
     def best(self, batched: Any) -> Way:
+        way = self._best(batched)
+        return way._replace(size=self.size()) if way.name == STACKED else way
+
+    def size(self) -> int:
+        """Bytes that a member takes on a GPU, and each further one; 0 elsewhere, or where not even a few fit."""
+        device = self.programs.place.device
+        if device.type != GPU:
+            return 0
+        taken = []
+        for members in (1, FEW):
+            torch.cuda.reset_peak_memory_stats(device)
+            before = torch.cuda.memory_allocated(device)
+            try:
+                self._measured(STACKED, members, 1)
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                return 0
+            taken.append(torch.cuda.max_memory_allocated(device) - before)
+        few = min(FEW, len(self.members))
+        return -(-(taken[1] - taken[0]) // (few - 1)) if few > 1 else taken[0]
+
+    def _best(self, batched: Any) -> Way:
         if batched is False:
             return Way(ALONE, ASKED, self.measured(ALONE, 1, 1)[1])
+        place = self.programs.place
+        if not place.compiles and batched != COMPILED:
+            return Way(STACKED) if batched in (True, STACKED) else self.stacked_or_alone(None)
         why = None if batched == STACKED else self.against_compiled(batched)
         if batched != STACKED and why is None:
             return Way(COMPILED)
@@ -92,6 +120,8 @@ class _Trial:
 
     def against_compiled(self, batched: Any) -> str | None:
         """Why a program is better not compiled; None where it is."""
+        if not (place := self.programs.place).compiles:
+            return f"compiled members are trained in float32 on the CPU, and these on {place}"
         try:
             compiled, seconds = self.measured(COMPILED, COMPARED)
         except Exception as error:  # whatever a user's model may raise: it is said where it is trained
@@ -148,13 +178,15 @@ class _Trial:
 def _measured(block: Block, count: int) -> tuple[list[Tensor], float]:
     """The first members' gradients and losses of the first step, and the time of the fastest of a few such steps."""
     batched, task = block.task.batched, block.task
-    batch = inputs, targets = next(iter(task.batches.epoch(block.seed, 0)))
+    batch = inputs, targets = next(iter(task.batches.epoch(block.seed, 0))).to(block.device)
     for part in block.regularized.parts:
         part.fits(batched.loss, batch)
     extra = block.regularized.extra(block.seeds, 0, inputs, block.per_member)
 
     def step() -> tuple[Tensor, ...]:
-        return batched.gradient(block.weights, inputs, targets, block.fixed, block.moving, extra)
+        results = batched.gradient(block.weights, inputs, targets, block.fixed, block.moving, extra)
+        batched.place.wait()
+        return results
 
     first = [t[:COMPARED].clone() for t in step()[: len(block.weights) + 1]]  # the rest takes memory as a block does
     if task.validation is not None:

@@ -24,7 +24,8 @@ STEPS_SECONDS = 0.2  # between two reports of progress
 def train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
     """Train a block to its end, to the end of the pass `job.until`, or to the whole step at which `stop` is set."""
     try:
-        yield from _train(job, programs, stop)
+        with programs.place.at_work():
+            yield from _train(job, programs, stop)
     except ThalwegError as error:
         yield TooLarge() if out_of_memory(error) else Failed(error)
     except Exception as error:  # whatever a user's model, loss or loader may raise

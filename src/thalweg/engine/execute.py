@@ -25,6 +25,7 @@ from ..plan.factors import Setting
 from ..plan.looks import SEARCH, Look
 from ..plan.plan import MOST_RUNS, Plan
 from ..plan.stored import HALVING
+from ..population.place import CPU, devices
 from ..problem.loop import Loop
 from ..problem.prepare import Prepared
 from ..store.file import BlockRow, Store
@@ -274,8 +275,7 @@ def _train(ledger: Ledger, programs: Members, stage: str, until: int | None = No
         alone = [row for row in waiting if programs.alone(row.settings[0])]
         if batched := [row for row in waiting if row not in alone]:
             assert isinstance(programs, Programs)
-            one = isinstance(programs.problem.train, DataLoader)
-            ledger.train(Threads(programs, 1 if one else None), programs, batched, until, stop)
+            ledger.train(_together(ledger, programs, batched), programs, batched, until, stop)
         if alone and not stop.is_set():
             ledger.train(_workers(ledger, programs, alone, until), programs, alone, until, stop)
         _note(ledger, programs)
@@ -293,6 +293,15 @@ def _note(ledger: Ledger, programs: Members) -> None:
         ledger.progress.note(sentence)
 
 
+def _together(ledger: Ledger, programs: Programs, rows: Sequence[BlockRow]) -> Workers:
+    """For blocks whose members are batched: threads of this process; on several GPUs a process for each."""
+    if isinstance(programs.problem.train, DataLoader):
+        return Threads(programs, 1)
+    several = len(programs.devices) > 1 and len(rows) > 1
+    processes = _processes(ledger, programs) if several else None
+    return processes or Threads(programs, None if programs.place.device.type == CPU else 1)
+
+
 def _workers(ledger: Ledger, programs: Members, rows: Sequence[BlockRow], until: int | None) -> Workers:
     """For blocks whose members are not batched: processes, or one thread where there can be none, or where they would
     take longer to start than to work."""
@@ -304,15 +313,23 @@ def _workers(ledger: Ledger, programs: Members, rows: Sequence[BlockRow], until:
         programs.step_seconds(row.settings[0]) * (until or programs.plan.epochs_of(row.stage)) for row in rows
     ]
     if cores > 1 and np.dot(steps, step_seconds) >= WORTH:
-        if (content := portable(programs)) is not None:
-            ledger.processes = ledger.processes or Processes(content[0], programs.at_once)
-            ledger.processes.plan = content[1]
-            return ledger.processes
+        return _processes(ledger, programs) or Threads(programs, 1)
+    return Threads(programs, 1)
+
+
+def _processes(ledger: Ledger, programs: Members) -> Workers | None:
+    """Processes of their own, each with a core, or a GPU; None, which is said, where the problem is only here."""
+    content = portable(programs)
+    if content is None:
         ledger.progress.note(
             "They are trained one after another in this process, because the problem cannot be made again in "
             "another; give it as file.py:function to use all cores."
         )
-    return Threads(programs, 1)
+        return None
+    names = [str(device) for device in devices(programs.plan.device)]
+    ledger.processes = ledger.processes or Processes(content[0], programs.at_once, names)
+    ledger.processes.plan = content[1]
+    return ledger.processes
 
 
 @contextmanager

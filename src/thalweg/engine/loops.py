@@ -25,6 +25,7 @@ from ..language import say
 from ..plan.factors import Factor, Setting, shown
 from ..plan.plan import Plan
 from ..population.batches import RANDOM
+from ..population.place import CPU, devices
 from ..problem.command import Command
 from ..problem.loop import Loop
 from ..problem.reports import LOSS, RunEnded
@@ -87,7 +88,8 @@ class Loops:
 
     @property
     def at_once(self) -> int:
-        return self.problem.workers or torch.get_num_threads()
+        cores = torch.get_num_threads() if self.plan.device == CPU else len(devices(self.plan.device))
+        return self.problem.workers or cores
 
     def step_seconds(self, setting: Setting) -> float:
         return self.seconds or 0.0
@@ -140,6 +142,7 @@ def run_of(plan: Plan, setting: Setting, seed: int, epochs: int) -> Run:
         epochs,
         plan.level(setting, "batch_size"),
         plan.changes(setting),
+        plan.device,
     )
 
 

@@ -13,10 +13,11 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
 
@@ -71,19 +72,23 @@ class Processes:
     Args:
         problem: the first of what `portable` gave.
         count: of processes.
+        devices: that these take in turn.
 
     Attributes:
         plan: the second, of the jobs that come next.
     """
 
-    def __init__(self, problem: bytes, count: int) -> None:
+    def __init__(self, problem: bytes, count: int, devices: Sequence[str]) -> None:
         context = multiprocessing.get_context("spawn")
         self.count, self.plan = count, b""
         self._queue, self._stopping = context.SimpleQueue(), context.Event()
         self._events: Events = SimpleQueue()
         self._listener = threading.Thread(target=_listen, args=(self._queue, self._events), daemon=True)
         self._listener.start()
-        arguments = pickle.dumps(_begin), problem, self._queue, self._stopping
+        places = context.SimpleQueue()
+        for k in range(count):
+            places.put(devices[k % len(devices)])
+        arguments = pickle.dumps(_begin), problem, self._queue, self._stopping, places
         self._pool = ProcessPoolExecutor(count, context, begin, arguments)
 
     def run(self, jobs: Callable[[], Job | None], stop: StopFlag) -> Generator[tuple[Job, Event], None, None]:
@@ -137,10 +142,10 @@ def _without_main() -> Iterator[None]:
 _HERE: dict[str, Any] = {}
 
 
-def _begin(problem: bytes, queue: Any, stopping: Any) -> None:
+def _begin(problem: bytes, queue: Any, stopping: Any, places: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
     torch.set_num_threads(1)
-    _HERE.update(problem=problem, queue=queue, stopping=stopping)
+    _HERE.update(problem=problem, queue=queue, stopping=stopping, device=places.get())
 
 
 @functools.lru_cache(maxsize=1)
@@ -150,6 +155,7 @@ def _members(content: bytes) -> Members:
     if isinstance(plan, dict):
         remember(spec for specs in plan["specs"].values() for spec in specs.values())  # the parent has loaded them
         plan = Plan.from_json(plan)
+    plan = replace(plan, device=_HERE["device"])
     before: Members | None = _HERE.get("members")
     members = _HERE["members"] = _made(plan, ways) if before is None else before.wider(plan)
     if isinstance(members, Programs):

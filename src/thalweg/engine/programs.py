@@ -25,8 +25,10 @@ from ..population.block import Block, Task, arranged
 from ..population.compiled import Compiled
 from ..population.groups import Freezing, ParameterGroups
 from ..population.member import Member
+from ..population.memory import free_memory
 from ..population.one_by_one import OneByOne
-from ..population.sizing import block_size
+from ..population.place import CPU, Place, check_device, devices
+from ..population.sizing import Memory, block_size
 from ..problem.prepare import Prepared
 from ..samples import Samples
 from ..store.file import BlockRow
@@ -46,11 +48,13 @@ class Way(NamedTuple):
         name: compiled, one after the other; stacked, as one batched program; or alone, in plain PyTorch.
         why: it is not the first of these; None where it is, or as was asked.
         seconds: that a step of one member takes; 0 where members are not alone.
+        size: bytes of a member on a GPU, as measured; 0 elsewhere.
     """
 
     name: str
     why: str | None = None
     seconds: float = 0.0
+    size: int = 0
 
 
 class Members(Protocol):
@@ -140,6 +144,8 @@ class Programs:
 
     def __init__(self, plan: Plan, problem: Prepared, ways: Sequence[Sequence[Any]] = ()) -> None:
         self.plan, self.problem = plan, with_frozen(problem, plan.groups)
+        self.devices = devices(check_device(plan.device))
+        self.place = Place(self.devices[0], plan.precision)
         self._all: dict[Program, list[Setting]] | None = None
         self._structures: dict[Level, nn.Module] = {}
         self._batched: dict[Any, Batched] = {}
@@ -149,6 +155,7 @@ class Programs:
         folds = plan.folds or plan.swaps
         self._folds = folds.rows(problem) if folds else []
         self._fitted: dict[int | None, tuple[Samples, Samples]] = {}
+        self._there: dict[int, tuple[Samples, Samples]] = {}
         self.train_as(ways)
 
     def wider(self, plan: Plan) -> Programs:
@@ -215,11 +222,12 @@ class Programs:
             return self._tasks[key]
 
     def gradients(self, loss: Any, model: Level, way: str = STACKED) -> Batched:
-        """Programs that differ in batch size alone share what is traced."""
+        """Programs that differ in batch size alone share what is traced; what cannot be compiled there is stacked."""
+        way = STACKED if way == COMPILED and not self.place.compiles else way
         if (loss, model, way) not in self._batched:
             problem, kind = self.problem.with_model(model), KINDS[way]
             trained = problem.loss if loss is None else self.plan["loss"].objects[loss]
-            self._batched[loss, model, way] = kind(built(problem), trained, problem.metrics, problem.loss)
+            self._batched[loss, model, way] = kind(built(problem), trained, problem.metrics, problem.loss, self.place)
         return self._batched[loss, model, way]
 
     @property
@@ -234,14 +242,22 @@ class Programs:
         """What to train on, and what to judge on."""
         problem = self.problem
         if isinstance(problem.train, DataLoader):
-            return LoaderBatches(problem.train, problem.given), problem.validation
+            return LoaderBatches(problem.train, problem.given), self.there(problem.validation)
         if fold is None and self.plan.folds is None:
-            return TensorBatches(*problem.train, samples_per_step(size, problem.train.size)), problem.validation
-        pool, _ = self._parts(fold)
+            train, validation = self.there(problem.train), self.there(problem.validation)
+            return TensorBatches(*train, samples_per_step(size, train.size)), validation
+        pool = self.there(self._parts(fold)[0])
         if fold is None:
             return TensorBatches(*pool, samples_per_step(size, pool.size)), None
         training, judging = self._folds[fold]
         return TensorBatches(*pool, samples_per_step(size, len(training)), training), pool.take(judging)
+
+    def there(self, samples: Samples) -> Samples:
+        """The samples where members are trained, to which they are brought once."""
+        if self.place.compiles:
+            return samples
+        _, there = self._there.setdefault(id(samples), (samples, samples.to(self.place.device)))
+        return there
 
     def test(self, fold: int | None) -> Samples:
         """The test part as a member meets it that was trained in that fold; see `task`."""
@@ -278,7 +294,7 @@ class Programs:
 
     @property
     def at_once(self) -> int:
-        return torch.get_num_threads()
+        return torch.get_num_threads() if self.place.device.type == CPU else len(self.devices)
 
     def step_seconds(self, setting: Setting) -> float:
         return self.way(setting).seconds
@@ -308,12 +324,17 @@ class Programs:
         for group in sorted(groups.values(), key=lambda g: -self.steps(g[0], folds[0])):
             problem = self.prepared(group[0])
             outputs = problem.activations(self.structure(group[0]))
-            size = block_size(problem.weights, states, int(self.samples(group[0]) * outputs))
+            size = block_size(problem.weights, states, int(self.samples(group[0]) * outputs), self.room(group[0]))
             size = min(size, self._limits.get(self.of(group[0]), size), FEW if self.alone(group[0]) else size)
-            fewest = torch.get_num_threads() // (len(repeats) * len(groups))
+            fewest = self.at_once // (len(repeats) * len(groups))
             cuts = cut([plan.member(s, 0) for s in group], size, fewest)
             blocks += [[group[k] for k in places] for places in cuts]
         return [(seed, block, fold) for seed, fold in repeats for block in blocks]
+
+    def room(self, setting: Setting) -> Memory | None:
+        """What a block has on a GPU; None on a CPU, whose cache matters."""
+        device = self.place.device
+        return None if device.type == CPU else Memory(free_memory(device) or 0, self.way(setting).size)
 
 
 def cut(members: Sequence[Member], size: int, fewest: int = 1) -> list[list[int]]:

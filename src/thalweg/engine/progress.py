@@ -104,7 +104,7 @@ class Lines(Progress):
 
     def end(self) -> None:
         if self.part:
-            now = time.monotonic()
+            now, self.share = time.monotonic(), 1.0
             self.changed(now)
             print(say("done in {time}", time=_clock(now - self.start)), file=sys.stderr, flush=True)
 
@@ -214,8 +214,10 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def progress_for(shown: bool | None) -> Progress:
-    """A bar on a terminal or in a notebook, plain lines elsewhere; nothing if `shown` is False."""
+def progress_for(shown: bool | Progress | None) -> Progress:
+    """A bar on a terminal or in a notebook, plain lines elsewhere; nothing if `shown` is False; or the one given."""
+    if isinstance(shown, Progress):
+        return shown
     if shown is False:
         return Progress()
     if in_notebook():

@@ -125,7 +125,7 @@ class ByReference:
 
     def run(self, gradients: Sequence[Tensor]) -> None:
         rows = self.rows
-        passed, advanced = scalars_on_device(self.equations, rows.t, rows.loss, rows.table, rows.states)
+        passed, advanced = scalars_on_device(self.equations, rows.t, rows.loss, rows.table, rows.states.unbind(1))
         for (w, *states), g, place in zip(self.tensors, gradients, rows.place.tolist(), strict=True):
             active = _shaped(rows.active[place :: rows.width], w)
             scalars = [_shaped(p[place :: rows.width].to(w.dtype), w) for p in passed]

@@ -133,8 +133,8 @@ def advance(updates: Sequence[TensorUpdate]) -> list[tuple[Tensor, list[Tensor]]
 
 def tensor(value: Tensor | float, w: Tensor) -> Tensor:
     """A number beside tensors would be taken in torch's default dtype, and rounded to it."""
-    return value if isinstance(value, Tensor) else w.new_tensor(value)
+    return value if isinstance(value, Tensor) else w.new_full((), value)
 
 
 def condition(value: Tensor | bool, w: Tensor) -> Tensor:
-    return value if isinstance(value, Tensor) else torch.tensor(bool(value), device=w.device)
+    return value if isinstance(value, Tensor) else w.new_full((), bool(value), dtype=torch.bool)

@@ -81,10 +81,10 @@ def _constant(value: float | bool, dtype: torch.dtype, device: torch.device | No
 
 
 def scalars_on_device(
-    equations: Equations, t: torch.Tensor, loss: torch.Tensor, table: torch.Tensor, row_states: torch.Tensor
+    equations: Equations, t: torch.Tensor, loss: torch.Tensor, table: torch.Tensor, row_states: Sequence[torch.Tensor]
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """`scalar_function` in float64 where its arguments lie: (rows,) each, table and states with a column for each."""
-    computed = _scalars(equations, True)(t, loss, *table.unbind(1), *row_states.unbind(1))
+    """`scalar_function` in float64 where its arguments lie: (rows,) each, the table with a column for each."""
+    computed = _scalars(equations, True)(t, loss, *table.unbind(1), *row_states)
     passed, advanced = ([_constant_as(v, t) for v in part] for part in computed)
     return passed, advanced
 

@@ -218,8 +218,8 @@ class Resident:
         kernel = self.kernel
         if not capturing(self.device):
             self.settle()
-        states = (self.t, self.loss, self.table, self.row_states)
-        passed, advanced = scalars_on_device(kernel.equations, *states)
+        rows = (self.t, self.loss, self.table, self.row_states.unbind(1))
+        passed, advanced = scalars_on_device(kernel.equations, *rows)
         for k, column in enumerate(passed):
             self.scalars[:, k] = column
         for k, column in enumerate(advanced):

@@ -25,6 +25,7 @@ from .plan import Plan, StepOptions
 from .rules import Rule
 from .states import format_of, readable
 
+TRAINED = "trained"  # the state that has the weights which are trained, while others are shown
 WHOLE_STEP = ("max_norm", "clip_value", "ema_decay", "zero_grad", "state_dtype", "stochastic_rounding")
 
 
@@ -49,6 +50,9 @@ class FormulaOptimizer(torch.optim.Optimizer):
             ``torch.float32``, for bfloat16 weights; None: as the weights are.
         stochastic_rounding: round bfloat16 weights up or down at random, in proportion to how near each
             neighbour is, so that updates smaller than the last bit are not lost.
+
+    A rule that trains at other weights than those to be evaluated shows these between `eval` and `train`; a step in
+    between is refused.
 
     With any of the first four, `torch.amp.GradScaler` leaves the scale of the loss to be removed in the same pass too.
 
@@ -91,7 +95,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
             max_norm, clip_value, ema_decay, bool(zero_grad), state_dtype, bool(stochastic_rounding)
         )
         self._plan: Plan | None = None
-        self.scaled = False
+        self.scaled = self._shown = False
         super().__init__(params, dict(bound.arguments))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -121,6 +125,11 @@ class FormulaOptimizer(torch.optim.Optimizer):
         Args:
             closure: computes gradients and returns the loss; needed by rules that read the loss or look ahead.
         """
+        if self._shown:
+            raise UsageError(
+                f"{type(self).__name__} shows the weights that are evaluated, and trains others: call train() before "
+                "step(), and eval() before the weights are evaluated or saved."
+            )
         loss = self._loss(closure)
         params = self._params()
         gradients = list(map(_GRADIENT, params))
@@ -169,14 +178,44 @@ class FormulaOptimizer(torch.optim.Optimizer):
             numbers = self.rule.numbers(formula, group)
             values = dict(zip(formula.equations.hyperparameters, numbers, strict=True))
             for p in group["params"]:
-                state = self.state.get(p, {})
-                present = [readable(state, self.rule.state(name)) for name in formula.states]
-                states = [sharded.local(s) for s in present if s is not None]
-                if len(states) == len(present):
-                    here = sharded.local(p.detach())
+                if (states := self._states(p, formula)) is not None:
+                    here, t = sharded.local(p.detach()), int(self.state[p].get("step", 0)) + 1
                     moved.append((here, here.clone()))
-                    torch_ref.lookahead(formula, here, states, int(state.get("step", 0)) + 1, values)
+                    torch_ref.lookahead(formula, here, states, t, values)
         return moved
+
+    def _states(self, p: Tensor, formula: Formula) -> list[Tensor] | None:
+        """The values of a parameter's states; None before its first step."""
+        state = self.state.get(p, {})
+        present = [readable(state, self.rule.state(name)) for name in formula.states]
+        return None if any(s is None for s in present) else [sharded.local(s) for s in present if s is not None]
+
+    @torch.no_grad()
+    def eval(self) -> None:
+        """Show the weights that are to be evaluated and saved, for a rule that trains at others; until `train`.
+
+        Of most rules they are the same, and nothing changes.
+        """
+        for group in self.param_groups:
+            formula = self.rule.choose(group)
+            if formula.equations.shown is None or self._shown:
+                continue
+            numbers = self.rule.numbers(formula, group)
+            values = dict(zip(formula.equations.hyperparameters, numbers, strict=True))
+            for p in group["params"]:
+                if (states := self._states(p, formula)) is not None:
+                    self.state[p][TRAINED] = p.detach().clone()
+                    t = int(self.state[p].get("step", 0))
+                    torch_ref.shown(formula, sharded.local(p.detach()), states, t, values)
+        self._shown = any(self.rule.choose(group).equations.shown is not None for group in self.param_groups)
+
+    @torch.no_grad()
+    def train(self) -> None:
+        """Go back to the weights that the rule trains, after `eval`."""
+        for p in self._params() if self._shown else ():
+            if TRAINED in (state := self.state.get(p, {})):
+                p.copy_(state.pop(TRAINED))
+        self._shown = False
 
     def ema_parameters(self) -> list[Tensor]:
         """The moving averages of the weights, in the order of the parameters; needs ``ema_decay=``."""
@@ -212,6 +251,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         for k, p in zip(saved, self._params(), strict=True):
             if k in read[0]["state"]:
                 self.state[p] = self._unpacked(read[0]["state"][k], p)
+        self._shown = any(TRAINED in state for state in self.state.values())
 
     def _packed(self, state: Mapping[str, Any], group: Mapping[str, Any]) -> dict[str, Any]:
         """A parameter's state as torch keeps it."""
@@ -238,6 +278,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._plan, self.scaled = None, False
+        self._shown = any(TRAINED in held for held in self.state.values())
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 group.setdefault(name, value)

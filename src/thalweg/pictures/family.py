@@ -42,7 +42,7 @@ def family_tree(rules: Sequence[Rule], title: str = mark("The family of optimize
     for name, rule in by_name.items():
         for count, parent in enumerate(p for p in rule["parents"] if p in by_name):
             figure.add_trace(_branch(column, rows, parent, name, first=count == 0))
-    label = {"mode": "markers+text", "textposition": "middle right", "textfont": {"size": 11.5, "color": INK}}
+    label = {"mode": "markers+text", "textposition": "middle right", "textfont": {"size": 10.5, "color": INK}}
     for name, rule in by_name.items():
         style = STYLES.get(name, _PLAIN)  # colours computed from names would tell unlike rules alike
         parents = text(", ".join(rule["parents"]) or say("nothing before"))
@@ -51,8 +51,8 @@ def family_tree(rules: Sequence[Rule], title: str = mark("The family of optimize
         figure.add_trace(points([column[name]], [rows[name]], style, 11, name=text(name), showlegend=False, **more))
     ideas = {rows[name]: text(say(rule["idea"])) for name, rule in by_name.items() if rule.get("idea")}
     right = max((column[name] + LETTER * len(_dated(rule)) for name, rule in by_name.items()), default=0.0) + 1
-    figure.add_trace(words([right] * len(ideas), list(ideas), list(ideas.values()), MUTED, 12))
-    figure.update_xaxes(range=[-0.4, right + 0.55 * len(years) * bool(ideas)], visible=False)
+    figure.add_trace(words([right] * len(ideas), list(ideas), list(ideas.values()), MUTED, 10.5))
+    figure.update_xaxes(range=[-0.4, right + 0.65 * len(years) * bool(ideas)], visible=False)
     figure.update_yaxes(range=[len(rows) - 0.4, -0.6], visible=False)
     dress(figure, 100 + ROW * len(rows), title, _note(rules), t=66)
     return figure.update_layout(meta={"least": 720 if ideas else 460})

@@ -20,6 +20,7 @@ from ..losses.registry import scale_of
 from ..numbers import COUNT, Range
 from ..population.groups import ParameterGroups
 from ..population.member import Member
+from ..population.place import CPU, FLOAT32, check_device, check_precision, here
 from .criterion import FINAL_LOSS, LAST, Criterion
 from .factors import (
     BATCH_SIZE,
@@ -91,6 +92,8 @@ class Plan:
         margin: differences up to that share of the best value do not matter.
         budget: "full": every run goes to its end; "halving": those that cannot win any more are stopped.
         groups: parameters of the model with numbers of their own, the same for all runs; None without.
+        device: "cpu", "cuda" for all GPUs of a machine, or one of them, "cuda:1".
+        precision: of the model's products, "float32", "tf32" or "bf16".
     """
 
     factors: tuple[Factor, ...]
@@ -119,6 +122,8 @@ class Plan:
     refine_total: int | None = None
     narrow: tuple[tuple[int, int], ...] = ()
     margin: float = MARGIN
+    device: str = CPU
+    precision: str = FLOAT32
 
     def __post_init__(self) -> None:
         ranges = dict.fromkeys(("seeds", "epochs"), COUNT) | dict.fromkeys(("confirmation", "grow"), _ANY_COUNT)
@@ -141,6 +146,12 @@ class Plan:
         """The plan with these rates beside those asked for, in place of others that were."""
         added = tuple(map(float, grown))
         return replace(self.with_factor(factor(RATE, [*self.requested_rates, *added])), grown=added)
+
+    @property
+    def anywhere(self) -> Plan:
+        """The plan on its device where this machine has it, else on the CPU."""
+        device, precision = here(self.device, self.precision)
+        return replace(self, device=device, precision=precision)
 
     @property
     def as_asked(self) -> Plan:
@@ -397,6 +408,8 @@ class Plan:
             "budget": self.budget,
             "folds": None if self.folds is None else self.folds.to_json(),
             "groups": None if self.groups is None else self.groups.to_json(),
+            "device": self.device,
+            "precision": self.precision,
             "defaults": {label: dict(values) for label, values in self.defaults.items()},
         }
 
@@ -444,7 +457,7 @@ class Plan:
                 for name, levels in varied
             )
             names = ("seeds", "epochs", "confirmation", "states", "defaults", "budget", "grow")
-            names += ("refine", "untuned", "search", "directions", "margin")
+            names += ("refine", "untuned", "search", "directions", "margin", "device", "precision")
             values: dict[str, Any] = {name: now[name] for name in names} | {"points": tuple(now["points"])}
             low, high = now["loss_scale"]
             values["loss_scale"] = (-math.inf if low is None else low, math.inf if high is None else high)
@@ -505,6 +518,8 @@ def plan(
     directions: Mapping[str, float] | None = None,
     loss_scale: Scale = ANY,
     own: bool = False,
+    device: Any = CPU,
+    precision: str = FLOAT32,
 ) -> Plan:
     """Check every part of a plan; PlanError says in a sentence which part is invalid.
 
@@ -551,6 +566,7 @@ def plan(
         "untuned": at_defaults(rules.objects, varied, schedule.objects),
     }
     more |= {"budget": budget, "grow": grow, "refine": refine, "search": search, "points": points, "margin": margin}
+    more |= {"device": (device := check_device(device)), "precision": check_precision(precision, device)}
     plan = Plan((*fixed, *varied), seeds, epochs, confirmation, states, criterion=criterion, **more)
     if criterion.epochs > plan.epochs:
         raise PlanError(f"judge is {judge!r}, and a run has {plan.epochs}; give more epochs, or average fewer.")

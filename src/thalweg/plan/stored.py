@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import PlanError
+from ..population.place import CPU, FLOAT32
 from .criterion import LAST
 from .factors import FIXED
 from .hyperparameters import COLUMNS
@@ -45,5 +46,6 @@ def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
     usual |= {"by_metric": "loss", "judge": LAST, "confirmation_epochs": None, "swaps": None, "directions": {}}
     usual |= {"models": [None], "groups": None, "usual": {}, "loss_scale": [None, None]}
     usual |= {"grow_total": None, "refine_total": None, "narrow": [], "margin": MARGIN}
+    usual |= {"device": CPU, "precision": FLOAT32}
     plain = {**usual, **plain}
     return plain | {"looks": as_mappings(plain["looks"], plain.get("epochs"))}

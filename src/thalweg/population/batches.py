@@ -59,7 +59,7 @@ class TensorBatches:
         order = order if self.rows is None else self.rows[order]
         sample = sum(t[:1].nbytes for t in self.data.leaves) or 1
         at_once = max(1, GATHERED // (sample * self.batch_size)) * self.batch_size
-        for chosen in order.split(at_once):
+        for chosen in order.to(self.data.device).split(at_once):
             yield from self.data.take(chosen).split(self.batch_size)
 
 
@@ -83,7 +83,7 @@ class OwnBatches:
 
     def epoch(self, seed: int, epoch: int) -> Iterator[Samples]:
         orders = [_order(self.rows.shape[1], one, epoch) for one in self.seeds]
-        for chosen in self.rows.gather(1, torch.stack(orders)).split(self.batch_size, dim=1):
+        for chosen in self.rows.gather(1, torch.stack(orders)).to(self.data.device).split(self.batch_size, dim=1):
             yield self.data.take(chosen)
 
 

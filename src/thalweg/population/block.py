@@ -123,6 +123,8 @@ class Block:
         self.stepper: Stepper | None = None  # of steps that are not compiled
         self.loss_sum = np.zeros(len(members))
         self.updates = list(self._by_formula())
+        if any(part.equations.showing is not None for part in self.updates):
+            self.regularized.showing = self._shown
         self.own = [part for part in self.updates if isinstance(part, OwnUpdates)]  # all of them or none
 
     def _stacked(self, each: Sequence[Tensor]) -> Tensor:
@@ -138,6 +140,11 @@ class Block:
             make = OwnUpdates.of if own else update_of
             yield make(members, first, self.weights, self.total, self.task.batched.names)
             first += len(members)
+
+    def _shown(self) -> list[Tensor]:
+        """The weights as they are evaluated, for rules that train at other ones."""
+        each = [part.shown([w[part.start : part.stop] for w in self.weights], self.step) for part in self.updates]
+        return [torch.cat(parts) for parts in zip(*each, strict=True)]
 
     @property
     def per_epoch(self) -> int:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 
-def free_memory() -> int | None:
-    """Bytes that this process may still take, as Linux and the process's control group say; None elsewhere."""
+
+def free_memory(device: torch.device | None = None) -> int | None:
+    """Bytes that this process may still take, as Linux and the process's control group say, or, on a GPU, its driver
+    does; None elsewhere."""
+    if device is not None and device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     limits = [value for value in (_available(), _in_group()) if value is not None]
     return min(limits, default=None)
 

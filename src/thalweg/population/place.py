@@ -9,8 +9,63 @@ from typing import Any
 
 import torch
 
-FULL, TF32, BF16 = "float32", "tf32", "bf16"
-PRECISIONS = (FULL, TF32, BF16)
+from ..errors import PlanError, short
+
+AUTO, CPU, GPU = "auto", "cpu", "cuda"
+FLOAT32, TF32, BF16 = "float32", "tf32", "bf16"
+PRECISIONS = (FLOAT32, TF32, BF16)
+
+
+def check_device(given: Any) -> str:
+    """The name of a device: "cpu", "cuda" for all GPUs of the machine, "cuda:1" for the second of them; "auto" is
+    "cuda" where there is a GPU, else "cpu".
+
+    Raises:
+        PlanError: this machine has no such device.
+
+    >>> check_device("cpu"), check_device(torch.device("cpu"))
+    ('cpu', 'cpu')
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    name = str(given) if isinstance(given, str | torch.device) else ""
+    if name == AUTO:
+        return GPU if count else CPU
+    known = [CPU, *([GPU] if count else []), *(f"{GPU}:{k}" for k in range(count))]
+    if name in known:
+        return name
+    here = f"this machine has {count} GPU{'s' * (count > 1)} that PyTorch can use" if count else _without()
+    raise PlanError(f"the device is {short(repr(given))}, and {here}; give one of {', '.join([AUTO, *known])}.")
+
+
+def _without() -> str:
+    why = "" if torch.backends.cuda.is_built() else " (it is installed for the CPU alone)"
+    return f"PyTorch finds no GPU here{why}"
+
+
+def check_precision(given: Any, device: str) -> str:
+    """The name of a precision on that device.
+
+    Raises:
+        PlanError: there is no such precision there.
+    """
+    known = [one for one in PRECISIONS if one != TF32 or device != CPU]
+    if given in known:
+        return str(given)
+    raise PlanError(f"the precision is {short(repr(given))}; on {device} give one of {', '.join(known)}.")
+
+
+def here(device: str, precision: str) -> tuple[str, str]:
+    """Device and precision where this machine has them, else the CPU and full precision."""
+    try:
+        return check_device(device), check_precision(precision, device)
+    except PlanError:
+        return CPU, FLOAT32
+
+
+def devices(name: str) -> list[torch.device]:
+    """Those that a checked name stands for."""
+    count = torch.cuda.device_count() if name == GPU else 0
+    return [torch.device(GPU, k) for k in range(count)] or [torch.device(name)]
 
 
 @dataclass(frozen=True)
@@ -24,7 +79,20 @@ class Place:
     """
 
     device: torch.device
-    precision: str = FULL
+    precision: str = FLOAT32
+
+    @property
+    def compiles(self) -> bool:
+        """Whether members can be compiled for it."""
+        return self.device.type == CPU and self.precision == FLOAT32
+
+    def __str__(self) -> str:
+        return f"{_named(self.device)}, {self.precision}" if self.precision != FLOAT32 else _named(self.device)
+
+    def wait(self) -> None:
+        """Until all that it was given is done."""
+        if self.device.type == GPU:
+            torch.cuda.synchronize(self.device)
 
     def autocast(self) -> Any:
         """The model's operations in the precision, while inside."""
@@ -49,6 +117,10 @@ class Place:
                 yield
         finally:
             matrices.allow_tf32, convolutions.allow_tf32 = before
+
+
+def _named(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == GPU else CPU
 
 
 HOST = Place(torch.device("cpu"))

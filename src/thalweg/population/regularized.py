@@ -6,7 +6,7 @@ best weights of early stopping are stacks like the weights themselves, and are s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ class Regularized:
     Attributes:
         stopped: (members,) the step at which a member stopped early, or −1.
         average: what is evaluated in place of weights, then of moving buffers; None without an average.
+        showing: the weights that are evaluated, of rules that train at others; None without such a rule.
+        settled: (members,) who went back to the best weights, which are evaluated as they are.
     """
 
     def __init__(self, members: Sequence[Member], weights: Sequence[Tensor], moving: Sequence[Tensor]) -> None:
@@ -39,6 +41,8 @@ class Regularized:
                 "train those of one kind in a block of their own."
             )
         self.weights, self.moving, self.parts = weights, moving, each[0]
+        self.showing: Callable[[], list[Tensor]] | None = None
+        self.settled = np.zeros(len(members), dtype=np.bool_)
         self.each = [tuple(parts[k] for parts in each) for k in range(len(self.parts))]  # part → member
         self.strengths = [np.array([p.strengths for p in part]).reshape(len(part), -1) for part in self.each]
         self.stopped = np.full(len(members), -1, dtype=np.int64)
@@ -59,8 +63,15 @@ class Regularized:
     def evaluated(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """Weights and moving buffers that stand for the members."""
         if self.average is None:
-            return self.weights, self.moving
+            return self._shown(), self.moving
         return self.average[: len(self.weights)], self.average[len(self.weights) :]
+
+    def _shown(self) -> Sequence[Tensor]:
+        if self.showing is None:
+            return self.weights
+        settled = torch.from_numpy(self.settled).to(self.weights[0].device)
+        pairs = zip(self.weights, self.showing(), strict=True)
+        return [torch.where(settled.reshape(-1, *[1] * (w.dim() - 1)), w, shown) for w, shown in pairs]
 
     def extra(self, seeds: Sequence[int], step: int, inputs: Tree, per_member: bool) -> Extra:
         """The random numbers and the amounts of one step.
@@ -150,9 +161,11 @@ class Regularized:
     def _exchange(self, better: Tensor, back: Tensor) -> None:
         """Keep what stands for members that are better than ever; give others their best back."""
         weights, moving = self.evaluated
-        for best, now in zip(self.best, (*weights, *moving), strict=True):
+        put = self.weights if self.average is None else weights
+        for best, now, kept in zip(self.best, (*weights, *moving), (*put, *moving), strict=True):
             best[better] = now[better]
-            now[back] = best[back]
+            kept[back] = best[back]
+        self.settled |= back.numpy()
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that lasts from step to step, by name."""
@@ -166,5 +179,6 @@ class Regularized:
             saved |= {f"best.{i}": b for i, b in enumerate(self.best)}
             counters = {"stopped": self.stopped, "best_loss": self.patience.best}
             counters |= {"waited": self.patience.waited, "held_loss": self.last_loss}
+            counters |= {"settled": self.settled} if self.showing else {}
             saved |= {name: torch.from_numpy(array) for name, array in counters.items()}
         return saved

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -10,10 +12,23 @@ from ..samples import Samples, leaves
 
 CACHE = 24 * 2**20  # bytes
 MEMORY = 2**30  # bytes
+SHARE = 0.8  # of a GPU's free memory
 
 
-def block_size(weights: int, states: int, activations: int, element: int = 4) -> int:
-    """How many members fit into one block: as many as keep all that a step touches in cache.
+class Memory(NamedTuple):
+    """What a block has on a GPU.
+
+    Attributes:
+        free: bytes.
+        member: bytes that a member takes, as measured; 0 where that is not known.
+    """
+
+    free: int
+    member: int = 0
+
+
+def block_size(weights: int, states: int, activations: int, memory: Memory | None = None, element: int = 4) -> int:
+    """How many members fit into one block: as many as keep all that a step touches in cache; on a GPU in its memory.
 
     At least eight, so that a batched program is worth it, unless they would take more than a gigabyte, as a
     batch of all samples may.
@@ -23,8 +38,14 @@ def block_size(weights: int, states: int, activations: int, element: int = 4) ->
         states: values the optimizer keeps per weight.
         activations: outputs of one member's layers for one batch; each is met about three times, on the
             way forward, as a gradient, and in between.
+        memory: of a GPU; None for a CPU.
+
+    >>> block_size(weights=5_000, states=2, activations=4_000), block_size(10**7, 2, 10**6, Memory(80 * 2**30))
+    (196, 399)
     """
     each = (weights * (2 + states) + 3 * activations) * element
+    if memory is not None:
+        return max(1, int(SHARE * memory.free / (memory.member or each)))
     return max(1, min(max(8, int(CACHE / each)), int(MEMORY / each)))
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from ..errors import PlanError
 from ..formulas import shapes
 from ..formulas.equations import Equations
 from ..kernels import numba_rows, staged
@@ -144,6 +145,11 @@ class TensorUpdates(Update):
     def allocate(self, weights: Sequence[Tensor]) -> None:
         rule = self.members[0].formula
         forms = tuple(rule.of_shape(w.shape[1:]).equations for w in weights)
+        if any(form.shown is not None for form in forms):
+            raise PlanError(
+                f"{rule.label} shows other weights than it trains and looks beyond one weight, and a population takes "
+                "rules that do one of the two; use it with tw.optim.from_formula in a loop of your own."
+            )
         extents, dtypes = tuple(tuple(w.shape[1:]) for w in weights), tuple(w.dtype for w in weights)
         self.member = MemberUpdate(forms, extents, dtypes, tuple(self.place.tolist()))
         self.forms = tuple(dict.fromkeys(forms))
@@ -225,18 +231,20 @@ class _ByTorch:
     def run(self, gradients: Sequence[Tensor]) -> None:
         update, rows, kept = self.update, self.rows, self.update.kept
         scalars: dict[Any, list[Tensor]] = {}
-        after = list(rows.states.unbind(1))
+        single, after = rows.states.unbind(1), list(rows.states.unbind(1))
         for form in update.forms:
             at = update.columns([name for name, _ in lower(form).row_states])
-            scalars[form], new = scalars_on_device(form, rows.t, rows.loss, rows.table, rows.states[:, at])
+            scalars[form], new = scalars_on_device(
+                form, rows.t, rows.loss, rows.table, [single[column] for column in at]
+            )
             for column, value in zip(at, new, strict=True):
-                after[column] = torch.where(rows.active, value, rows.states[:, column])
+                after[column] = torch.where(rows.active, value, single[column])
         numbers = [scalars[form][k][row :: rows.width] for row, form, k in update.member.numbers]
         given = [*update.weights, *gradients, *kept[len(gradients) :], *numbers]
         active = rows.active[:: rows.width]
         for old, new in zip(kept, vmap(update.member.function(update.guards))(*given), strict=True):
             old.copy_(torch.where(active.reshape(-1, *[1] * (old.dim() - 1)), new, old))
-        for column, value in zip(rows.states.unbind(1), after, strict=True):
+        for column, value in zip(single, after, strict=True):
             column.copy_(value)
 
     def settle(self) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import PlanError
 from ..formulas.base import Equations
 from ..formulas.equations import WEIGHT_ITSELF
+from ..kernels import torch_ref
 from ..kernels.lower import lower
 from ..kernels.stacks import Rows, Stacked, stacked
 from .member import Member
@@ -74,6 +75,19 @@ class Update:
         pairs = list(zip(weights, self.place.tolist(), strict=True))
         self.states = [[self.begun(w, initial[n], place, w.shape[1:]) for n in names] for w, place in pairs]
         self.tensors = [(w[self.start : self.stop], *s) for w, s in zip(weights, self.states, strict=True)]
+
+    def shown(self, weights: Sequence[Tensor], step: int) -> list[Tensor]:
+        """What is evaluated after so many steps of these weights, (count, *shape) each; most rules' are the weights."""
+        if (equations := self.equations.showing) is None:
+            return list(weights)
+        t, loss = np.full(len(self.table), float(step)), np.full(len(self.table), np.nan)
+        passed, _ = torch_ref.scalar_function(equations)(t, loss, *self.table.T, *self.row_states.T)
+        each = [torch.from_numpy(np.broadcast_to(p, len(self.table)).copy()).to(weights[0]) for p in passed]
+        moved = []
+        for w, states, place in zip(weights, self.states, self.place.tolist(), strict=True):
+            numbers = (p[place :: self.width].reshape(-1, *[1] * (w.dim() - 1)) for p in each)
+            moved.append(w + torch_ref.body(equations)(w, w, *states, *numbers)[0])
+        return moved
 
     def begin(self, step: int) -> tuple[bool, ...]:
         """Take up a step, counted from 0; what of it another program belongs to."""

@@ -28,7 +28,7 @@ def solutions(
     results: Results, problem: Problem | str | None, optimizer: str | None, to: Any, kind: str
 ) -> tuple[str, nn.Module, Prepared, list[State], State | None]:
     """(name, the trained network, its problem, its path, the network of another optimizer or None)."""
-    programs = Programs(results.judged_plan, results.prepared(problem))
+    programs = Programs(results.judged_plan.anywhere, results.prepared(problem))
     setting = results.chosen(optimizer)
     ready = programs.prepared(setting)  # without what parameter groups freeze
     states = _path(results, programs, setting, POINTS if kind == "path" else 1)

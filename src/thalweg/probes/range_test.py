@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -32,7 +32,9 @@ from ..population.batched import Batched
 from ..population.batches import RANDOM, Batches, LoaderBatches, TensorBatches
 from ..population.block import Block, Task
 from ..population.member import Member
-from ..population.sizing import block_size
+from ..population.memory import free_memory
+from ..population.place import AUTO, CPU, FLOAT32, Place, check_device, check_precision, devices
+from ..population.sizing import Memory, block_size
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import Prepared, prepare
@@ -189,6 +191,8 @@ def range_test(
     steps: int = 100,
     batch_size: int = 64,
     model: nn.Module | None = None,
+    device: str = AUTO,
+    precision: str = FLOAT32,
 ) -> RangeTest:
     """The rate to begin with, from a short population of rates × seeds, and how sure that is.
 
@@ -201,6 +205,7 @@ def range_test(
         batch_size: samples per step; a DataLoader has its own.
         model: begin with the present weights of this model in place of fresh ones. It is copied
             and never changed; seeds then differ in the order of batches alone.
+        device, precision: as for `compare`; of several GPUs the first.
 
     Nothing is written, and the global random state is left as it was.
 
@@ -220,9 +225,19 @@ def range_test(
         raise PlanError(f"{rule.label} has no hyperparameter lr, so there is no rate to test; add lr to it.")
     declared = load(problem)
     ready = prepare(declared if model is None else replace(declared, model=_copies(model)))
-    task = _task(ready, steps, batch_size)
-    sizes = ready.activations(task.batched.model) * batch_size
-    size = block_size(ready.weights, len(rule.states), int(sizes))
+    name = check_device(device)
+    place = Place(devices(name)[0], check_precision(precision, name))
+    with RANDOM, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        structure = ready.model()
+    sizes = ready.activations(structure) * batch_size
+    memory = None if place.device.type == CPU else Memory(free_memory(place.device) or 0)
+    size = block_size(ready.weights, len(rule.states), int(sizes), memory)
+    with place.at_work():
+        return _tested(ready, rule, grid, seeds, _task(ready, structure, place, steps, batch_size), size)
+
+
+def _tested(ready: Prepared, rule: Formula, grid: Sequence[float], seeds: int, task: Task, size: int) -> RangeTest:
     by_seed, start = [], []
     for seed in range(seeds):
         members = [Member(rule, {"lr": lr}, {}, seed) for lr in grid]
@@ -230,7 +245,8 @@ def range_test(
         start.append(blocks[0].evaluate(*ready.validation)["loss"][0])
         by_seed.append(np.concatenate([_trained(block) for block in blocks]))
     losses = np.stack(by_seed, axis=1)
-    return RangeTest(ready.name, rule.label, np.array(grid), losses, np.array(start), int(steps), ready.loss.scale)
+    steps = task.batches.steps
+    return RangeTest(ready.name, rule.label, np.array(grid), losses, np.array(start), steps, ready.loss.scale)
 
 
 def _copies(model: nn.Module) -> Any:
@@ -241,16 +257,14 @@ def _copies(model: nn.Module) -> Any:
     return lambda: copy.deepcopy(start)
 
 
-def _task(ready: Prepared, steps: int, batch_size: int) -> Task:
-    with RANDOM, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        structure = ready.model()
+def _task(ready: Prepared, structure: nn.Module, place: Place, steps: int, batch_size: int) -> Task:
     whole: Batches
     if isinstance(ready.train, DataLoader):
         whole = LoaderBatches(ready.train, ready.given)
     else:
-        whole = TensorBatches(*ready.train, batch_size)
-    return Task(ready.model, Batched(structure, ready.loss, {}), _Few(whole, steps), ready.validation)
+        whole = TensorBatches(*ready.train.to(place.device), batch_size)
+    batched = Batched(structure, ready.loss, {}, place=place)
+    return Task(ready.model, batched, _Few(whole, steps), ready.validation.to(place.device))
 
 
 def _trained(block: Block) -> np.ndarray:

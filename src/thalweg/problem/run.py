@@ -25,6 +25,7 @@ from ..formulas.registry import torch_class
 from ..numbers import COUNT, Range
 from ..optim.classes import from_formula
 from ..population.packing import packed, unpacked
+from ..population.place import CPU, check_device, devices
 from ..schedules import Given
 from .reports import RunEnded, column, number
 
@@ -43,8 +44,10 @@ class Run:
         epochs: reports that a whole run makes.
         batch_size: samples per step, for a loop that asks for it.
         hyperparameters: those of the optimizer and of your own.
+        device: as `tw.compare` takes it; of several GPUs the first.
 
     Attributes:
+        device: ``torch.device``; where the loop is to train.
         lr, seed, batch_size, hyperparameters: as given.
         epochs: ``range`` of the epochs that are still to be trained: all of them, or after a restored `checkpoint`
             the rest.
@@ -74,6 +77,7 @@ class Run:
         epochs: int = 20,
         batch_size: int | str = 64,
         hyperparameters: Mapping[str, Any] | None = None,
+        device: str = CPU,
     ) -> None:
         named = isinstance(optimizer, str | Formula)
         self._formula = formulas.get(optimizer) if named else formulas.of(optimizer)
@@ -81,6 +85,7 @@ class Run:
         self._lr, self.seed, self._size = Range(0).check("lr", lr, PlanError), seed, batch_size
         self._epochs = COUNT.check("epochs", epochs, PlanError)
         self._hyperparameters = dict(hyperparameters or {})
+        self.device = devices(check_device(device))[0]
         self.reports: list[dict[str, float]] = []
         self.used: set[str] = set()  # factors of the study that the function has asked for
         self.ended = False

@@ -69,11 +69,13 @@ def ranking(verdict: Verdict, factor: Factor) -> Section:
     if max(verdict.seeds, *(entry.repeats for entry in verdict.entries)) > 1:
         return section
     # One run each: values, and no word on how sure they are.
-    heads = [replace(one, brief=one.brief.partition("\n[")[0]) for one in heads if one.name not in _OF_EVIDENCE]
+    heads = [
+        replace(one, brief=one.brief.partition("\n[")[0], means="") for one in heads if one.name not in _OF_EVIDENCE
+    ]
     return replace(section, sentence=say("Ordered by one run each."), columns=heads, figures=[], terms={})
 
 
-_OF_EVIDENCE = ("letters", "may_be_best", "regret_share", "standing", "places", "probability_best", "percentile_90")
+_OF_EVIDENCE = ("letters", "may_be_best", "regret_share", "standing", "probability_best", "percentile_90")
 
 
 def _known(verdict: Verdict, name: str) -> bool:

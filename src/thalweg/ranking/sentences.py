@@ -42,7 +42,7 @@ def notes(factor: Factor, verdict: Verdict, runs: Runs, choice: Choice, comparis
     """What to beware of, and what would help."""
     words = [*_single(factor, verdict), *edges(factor, verdict.entries), *unequal(factor, verdict, "")]
     words += _ended(verdict, runs) + lost_runs(factor, verdict) + _left_out(factor, runs, choice)
-    words += apart(factor, verdict, comparisons, in_store=False)
+    words += apart(factor, verdict, comparisons)
     words += _unpaired(choice, runs) if verdict.seeds > 1 else []
     words.append(luck(factor, verdict) if choice.confirmed else _lucky(factor, verdict))
     return [*filter(None, words)]

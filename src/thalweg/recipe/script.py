@@ -36,6 +36,7 @@ class Script:
         imports: that `loading` needs, torch among them.
         alone: whether `loading` needs no thalweg.
         regularizers: the lines of each.
+        shows: whether the optimizer evaluates other weights than it trains.
     """
 
     title: str
@@ -59,6 +60,7 @@ class Script:
     alone: bool = False
     regularizers: Sequence[Lines] = ()
     groups: str = ""
+    shows: bool = False
 
     def __str__(self) -> str:
         loss = f"loss = {self.loss}  # trains; the problem's own judges" if self.loss else ""
@@ -135,8 +137,9 @@ class Script:
         data, _ = self.judged_on
         judged = next((lines.evaluated for lines in self.regularizers if lines.evaluated), "model")
         chosen = f"({judged})" if " " in judged else judged
+        shown = "optimizer.eval()\n" if self.shows else ""
         return (
-            f"judged = {chosen}.eval()\nwith torch.no_grad():\n    inputs, targets = problem.{data}\n"
+            f"{shown}judged = {chosen}.eval()\nwith torch.no_grad():\n    inputs, targets = problem.{data}\n"
             f"    value = {self.value.format(loss='problem.loss', model='judged')}.item()"
         )
 
@@ -144,6 +147,7 @@ class Script:
         _, called = self.judged_on
         return _lines(
             "model.train()",
+            "optimizer.train()" if self.shows else "",
             "for inputs, targets in batches(epoch):",
             indent(self._step(), "    "),
             self._each("epoch"),

@@ -59,10 +59,6 @@ def _percent(share: float) -> str:
     return f"{share:.0%}" if math.isfinite(share) else "∞"
 
 
-def _places(places: tuple[int, int]) -> str:
-    return "–".join(map(str, dict.fromkeys(places)))
-
-
 def _fact(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_fact, value)) or EMPTY
@@ -117,7 +113,6 @@ FORMATS = {
     "part": Format(
         lambda value: say("{some:,} of {all:,}", some=value[0], all=value[1]), lambda value: f"{value[0]}/{value[1]}"
     ),
-    "places": Format(_places, _places),
     "probability": Format(_probability, lambda share: f"{share:.0%}" if math.isfinite(share) else ""),
     "lettered": Format(
         lambda one: (number(one.value.mean) if math.isfinite(one.value.mean) else "∞", one.letters),

@@ -111,7 +111,7 @@ def _first(words: str) -> tuple[str, str]:
 
 def rendered(section: Section) -> Markup:
     """A section as a piece of a page."""
-    ranked = bool(section.terms)
+    ranked = any(column.name == "letters" for column in section.columns)
     template = '<p class="answer"><strong>{}</strong> {}</p>' if ranked else "<p>{}</p>"
     paragraphs = section.sentence.split("\n\n") if section.sentence else []
     body = [piece(template, *(_first(text) if ranked else [text])) for text in paragraphs]
@@ -121,8 +121,8 @@ def rendered(section: Section) -> Markup:
         body.append(markup.chart(charts, figure.label, figure.caption, table if section.folded else ""))
     if not section.folded:
         body.append(table)
-    if section.terms:
-        terms = (piece("<div><dt>{}</dt><dd>{}</dd></div>", *term) for term in section.terms.items())
+    if glossary := section.glossary:
+        terms = (piece("<div><dt>{}</dt><dd>{}</dd></div>", *term) for term in glossary.items())
         body.append(piece('<dl class="terms">{}</dl>', joined(terms)))
     if section.notes:
         body.append(piece("<ul>{}</ul>", joined(piece("<li>{}</li>", note) for note in section.notes)))

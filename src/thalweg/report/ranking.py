@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..language import mark, say
@@ -11,6 +12,7 @@ from ..plan.criterion import Criterion
 from ..plan.factors import FULL, OPTIMIZER, Kind, shown, words_of
 from ..plan.factors import RATE as GRID
 from ..plan.plan import Plan, grid
+from ..population.member import RUINED
 from ..verdict.entries import Entry, Verdict
 from ..verdict.words import OR, listed, percent
 from .sections import Column, Figure, Row, Section, level
@@ -96,8 +98,18 @@ def ranking(verdict: Verdict, kind: Kind = OPTIMIZER) -> Section:
 
 
 def _terms(verdict: Verdict) -> dict[str, str]:
-    """The words of the table, each in a line."""
-    margin, by = f"{100 * verdict.margin:g}%", verdict.criterion
+    """The words of the answer, each in a line."""
+    words = {
+        say("fresh seeds"): say("seeds that had no part in the choice of settings"),
+        say("safest choice"): say("the one of which “regret at most” is the least"),
+        say("other data like these"): say("samples drawn as those were that judge; not other problems"),
+    }
+    return {word: meaning for word, meaning in words.items() if word in verdict.sentence}
+
+
+def _meanings(verdict: Verdict) -> dict[str, str]:
+    """What the columns are, each in a line."""
+    by, seeds, margin = verdict.criterion, verdict.seeds, f"{100 * verdict.margin:g}%"
     over = (
         say("seeds and samples")
         if verdict.samples
@@ -106,39 +118,44 @@ def _terms(verdict: Verdict) -> dict[str, str]:
         else say("seeds on this split")
     )
     return {
-        say("[95% interval]"): say(
-            "holds the mean over all {over} in 95% of studies; the best's allows for its having been "
-            "picked as the best",
+        "value": say(
+            "the mean, and an interval that holds the mean over all {over} in 95% of studies; the best's allows "
+            "for its having been picked as the best",
             over=over,
         ),
-        say("Not told apart"): say("two with a letter in common cannot be told apart, all pairs considered together"),
-        say("May be best"): say(
+        "optimism": say("the mean less the search's, whose {extreme} of many is partly luck", extreme=by.extreme),
+        "letters": say("two with a letter in common cannot be told apart, all pairs considered together"),
+        "may_be_best": say(
             "no other is reliably better than it, in tests of each other alone; the truly best is "
             "among these in 95% of studies"
         ),
-        say("Regret at most"): say(
+        "regret_share": say(
             "by how much its mean is worse than that of the truly best at the most, in percent of the best"
         ),
-        say("Against the best"): say(
+        "standing": say(
             "practically the same: within {margin} of the {extreme} {metric}; worse: reliably; open: neither is shown",
             margin=margin,
             extreme=by.extreme,
             metric=mark(by.metric),
         ),
-        **{
-            say("Validation {name}", name=mark(name)): say("beneath it the letters of a ranking by it")
-            for name in (verdict.entries[0].metrics if verdict.entries else ())
-        },
-        say("90% of seeds {side}", side=_better_side(by)): say(
-            "9 of 10 seeds have a better {metric}, says {whose}",
-            metric=mark(by.metric),
-            whose=say("the {seeds} seeds", seeds=verdict.seeds)
-            if verdict.seeds > FEW_SEEDS
-            else say("the worst of these few"),
-        ),
-        say("Chance of best"): say(
+        "difference": say("the mean less the best's, seed by seed; the interval is for this difference alone"),
+        "probability_best": say(
             "that its mean is truly the {extreme}, if the true means scatter as far as these show", extreme=by.extreme
         ),
+        "percentile_90": say(
+            "9 of 10 seeds have a better {metric}, says {whose}",
+            metric=mark(by.metric),
+            whose=say("the {seeds} seeds", seeds=seeds) if seeds > FEW_SEEDS else say("the worst of these few"),
+        ),
+        "by": say("of the same runs; beneath it the letters of a ranking by it"),
+        "test": say("of the same runs on the test part, which had no part in any choice"),
+        "settings": say("settings in the search; the best of more is better by luck alone"),
+        "diverged": say(
+            "runs of the search whose loss is not finite, or ended above {factor:.0f} times that of the untrained "
+            "weights, of all",
+            factor=RUINED,
+        ),
+        "time": say("of all steps of one run: its share of the time in which a block of runs was trained"),
     }
 
 
@@ -151,40 +168,26 @@ def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
     interval, by = say("[95% interval]"), verdict.criterion
     side = _better_side(by)
     change = Column("optimism", "Change from search", "change", None, "change from\nsearch", 5, page=False)
-    time = Column("time", "Time per run", "duration", _time)
-    return [
-        level(kind.name, "chosen rate" if kind is GRID else "name", worth=0),
-        *setting,
+    behind, seeds = say("behind the best\n{interval}", interval=interval), say("90% of\nseeds {side}", side=side)
+    evidence = [
         Column("value", by.words.capitalize(), "interval", None, f"{by.words}\n{interval}", 0),
         *([change] if verdict.confirmed else []),
         Column("letters", "Not told apart", "name", None, "not told\napart", 0),
         Column("may_be_best", "May be best", "yes", None, "may be\nbest", 1),
         Column("regret_share", "Regret at most", "percent", None, "regret\nat most", 1),
         Column("standing", "Against the best", "level", None, "against\nthe best", 8),
-        Column(
-            "difference",
-            "Difference to best",
-            "difference",
-            None,
-            say("behind the best\n{interval}", interval=interval),
-            7,
-        ),
-        Column("places", "Places", "places", page=False),
+        Column("difference", "Difference to best", "difference", None, behind, 7),
         Column("probability_best", "Chance of best", "probability", None, "chance\nof best", 3),
-        Column(
-            "percentile_90",
-            say("90% of seeds {side}", side=side),
-            "number",
-            None,
-            say("90% of\nseeds {side}", side=side),
-            10,
-        ),
+        Column("percentile_90", say("90% of seeds {side}", side=side), "number", None, seeds, 10),
         *_by_metric(verdict),
         *_tests(mark("Test {metric}"), verdict, 4, 2),
         *([Column("settings", "Settings tried", "count", None, "settings\ntried", 3)] if _uneven(verdict) else []),
         Column("diverged", "Diverged", "part", lambda row: (row["diverged"], row["runs"]), "diverged", 6),
-        *([] if kind is OPTIMIZER else [time]),
+        *([] if kind is OPTIMIZER else [Column("time", "Time per run", "duration", _time)]),
     ]
+    means = _meanings(verdict)
+    named = [replace(column, means=means[column.name.split()[0]]) for column in evidence]
+    return [level(kind.name, "chosen rate" if kind is GRID else "name", worth=0), *setting, *named]
 
 
 def _better_side(by: Criterion) -> str:

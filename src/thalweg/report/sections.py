@@ -7,7 +7,7 @@ are drawn only when a page asks for them. A new statistic of the ranking is a fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ class Column:
         brief: its head in a terminal, which may have several lines.
         worth: which columns a narrow terminal keeps: those of 0 always, then 1, 2, …; None: only a page has it.
         page: whether a page has it too.
+        means: what its values are, in a line that stands below the table.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Column:
     brief: str = ""
     worth: int | None = None
     page: bool = True
+    means: str = ""
 
     @property
     def head(self) -> str:
@@ -80,7 +82,7 @@ class Section:
         sentence: what to know first, or how to read the table; an empty line parts paragraphs.
         notes: sentences that stand alone.
         code: a script.
-        terms: the words of the table → what each means, in a line.
+        terms: words of the sentence → what each means, in a line.
         folded: whether the table is the numbers of the figure, to be unfolded.
     """
 
@@ -95,9 +97,25 @@ class Section:
     terms: Mapping[str, str] = field(default_factory=dict)
     folded: bool = False
 
+    @property
+    def glossary(self) -> dict[str, str]:
+        """What the columns of its page and the words of its sentence mean; columns that mean the same together."""
+        return explained((column.head, column.means) for column in self.columns if column.page) | dict(self.terms)
+
     def to_json(self) -> list[dict[str, Any]]:
         """The rows as plain values; infinite and missing numbers are None."""
         return [{name: plain(_fields(value)) for name, value in row.items()} for row in self.rows]
+
+
+def explained(heads: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """
+    >>> explained([("rate", ""), ("Test loss", "of the test part"), ("Test accuracy", "of the test part")])
+    {'Test loss, Test accuracy': 'of the test part'}
+    """
+    together: dict[str, list[str]] = {}
+    for head, meaning in heads:
+        together.setdefault(meaning, []).append(head)
+    return {", ".join(heads): meaning for meaning, heads in together.items() if meaning}
 
 
 def _fields(value: Any) -> Any:

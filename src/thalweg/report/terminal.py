@@ -24,6 +24,7 @@ class Cells:
     cells: list[str]
     left: bool
     worth: int
+    means: str
 
     @property
     def width(self) -> int:
@@ -71,4 +72,4 @@ def _cells(column: Column, worth: int, rows: list[Row]) -> Cells:
     values = [column.value(row) for row in rows]
     cells = ["" if column.writes.lacks(value) else column.writes.terminal(value) for value in values]
     left = column.format in ("interval", "difference") or all(isinstance(value, str) for value in values)
-    return Cells(say(column.brief), cells, left, worth)
+    return Cells(say(column.brief), cells, left, worth, column.means)

@@ -30,6 +30,7 @@ from ..plan.factors import Setting
 from ..plan.plan import plan, with_models
 from ..population.batches import OwnBatches
 from ..population.block import EVALUATION_BATCH, Block, Task
+from ..population.place import AUTO, CPU, FLOAT32
 from ..population.sizing import block_size
 from ..problem.declaration import Problem
 from ..problem.find import load
@@ -64,11 +65,13 @@ def bag(
     batch_size: int | str = 64,
     regularizer: object = None,
     seed: int = 0,
+    device: str = AUTO,
+    precision: str = FLOAT32,
 ) -> Ensemble:
     """A bag of models: each trained on as many samples as there are, drawn with replacement.
 
     Args:
-        problem, optimizer, schedule, batch_size, regularizer: as for `compare`, one of each.
+        problem, optimizer, schedule, batch_size, regularizer: as for `compare`, one of each; device and precision too.
         lr: the learning rate.
         members: 50 by default; the error falls little beyond.
         epochs: passes over each member's samples.
@@ -84,7 +87,9 @@ def bag(
     >>> len(forest), forest.predict(inputs).shape, forest.out_of_bag["accuracy"] > 0.9
     (5, torch.Size([114]), True)
     """
-    programs = programs_of(problem, [optimizer], [lr], [schedule], epochs, batch_size, regularizers=[regularizer])
+    where = {"device": device, "precision": precision}
+    levels = {"regularizers": [regularizer], **where}
+    programs = programs_of(problem, [optimizer], [lr], [schedule], epochs, batch_size, **levels)
     return averaged_members(programs, programs.plan.settings[0], "bagging", members, seed)
 
 
@@ -177,23 +182,28 @@ def train(
 
     Args:
         rows: (runs, samples) of `data`.
+
+    Returns:
+        What became of them, on the CPU.
     """
-    blocks = _blocks(programs, runs, len(rows[0]))
+    blocks, device = _blocks(programs, runs, len(rows[0])), programs.place.device
+    data, validation = data.to(device), validation if validation is None else validation.to(device)
     states: list[dict[str, Tensor]] = []
     diverged, losses = np.zeros(len(runs), dtype=bool), np.full(len(runs), np.nan)
 
     def work(places: list[int]) -> tuple[Block, list[int]]:
-        block = _block(programs, [runs[k] for k in places], rows[places], data, validation)
-        for epoch in block.train():
-            if epoch is not None and "validation_loss" in epoch.values:
-                losses[places] = epoch.values["validation_loss"]
+        with programs.place.at_work():
+            block = _block(programs, [runs[k] for k in places], rows[places], data, validation)
+            for epoch in block.train():
+                if epoch is not None and "validation_loss" in epoch.values:
+                    losses[places] = epoch.values["validation_loss"]
         return block, places
 
     order: list[int] = []
-    with threads(torch.get_num_threads()) as pool:
+    with threads(programs.at_once if device.type == CPU else 1) as pool:
         for block, places in pool.map(work, blocks):
             diverged[places] = block.diverged >= 0
-            states.append(block.state())
+            states.append({name: tensor.cpu() for name, tensor in block.state().items()})
             order += places
     back = torch.from_numpy(np.argsort(order))
     state = {name: torch.cat([one[name] for one in states])[back] for name in states[0]}
@@ -215,8 +225,8 @@ def _blocks(programs: Programs, runs: Sequence[tuple[Setting, int]], samples: in
         with torch.random.fork_rng(devices=[]):
             outputs = problem.activations(programs.structure(first))
         batch = samples_per_step(plan.level(first, "batch_size"), samples)
-        size = block_size(problem.weights, states, int(batch * (outputs + inputs)))
-        cuts = cut([plan.member(*runs[p]) for p in places], size, torch.get_num_threads() // len(groups))
+        size = block_size(problem.weights, states, int(batch * (outputs + inputs)), programs.room(first))
+        cuts = cut([plan.member(*runs[p]) for p in places], size, programs.at_once // len(groups))
         blocks += [[places[k] for k in one] for one in cuts]
     return blocks
 

@@ -36,6 +36,7 @@ from ..formulas import Formula
 from ..language import mark, say
 from ..numbers import Range
 from ..plan.factors import Setting, words_of
+from ..population.place import AUTO, FLOAT32
 from ..problem.checks import labelled
 from ..problem.declaration import Problem
 from ..problem.find import load
@@ -146,11 +147,14 @@ def bias_variance(
     hyperparameters: Mapping[str, Sequence[Any]] | None = None,
     regularizers: Sequence[Any] | None = None,
     noise: float | None = None,
+    device: str = AUTO,
+    precision: str = FLOAT32,
 ) -> BiasVariance:
     """Error, bias², variance and noise of every setting, from models trained on resamples.
 
     Args:
-        problem, optimizers, rates, schedules, batch_size, hyperparameters, regularizers: as for `compare`.
+        problem, optimizers, rates, schedules, batch_size, hyperparameters, regularizers, device, precision: as for
+            `compare`.
         members: resamples of the training data, the same for every setting; at least two.
         epochs: passes over each member's samples.
         models: label → function, several models to take apart in place of the problem's own, e.g. of several sizes.
@@ -171,7 +175,8 @@ def bias_variance(
 
     declared = load(problem)
     declared = declared if models is None else replace(declared, model=labelled(models))
-    further = {"regularizers": regularizers, "hyperparameters": hyperparameters}
+    further: dict[str, Any] = {"regularizers": regularizers, "hyperparameters": hyperparameters}
+    further |= {"device": device, "precision": precision}
     programs = programs_of(declared, optimizers, rates, schedules, epochs, batch_size, **further)
     return taken_apart(programs, programs.plan.settings, members, noise)
 

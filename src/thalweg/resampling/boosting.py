@@ -28,6 +28,7 @@ from ..losses import L1, MSE, Huber
 from ..losses import get as loss_of
 from ..numbers import COUNT, Range
 from ..plan.factors import Setting
+from ..population.place import AUTO, FLOAT32
 from ..problem.declaration import Problem
 from ..problem.prepare import Prepared
 from ..regularizers.base import draw_seed
@@ -47,13 +48,15 @@ def boost(
     draws: int = 2,
     shrinkage: float | None = None,
     seed: int = 0,
+    device: str = AUTO,
+    precision: str = FLOAT32,
 ) -> Ensemble:
     """A boosting: stages that each learn what those before them got wrong.
 
     AdaBoost (SAMME) for class ids, gradient boosting for values with the losses mse, l1 and huber.
 
     Args:
-        problem, schedules, batch_size: as for `compare`.
+        problem, schedules, batch_size, device, precision: as for `compare`.
         optimizers, rates: with schedules, the settings that are candidates at every stage; all see the same draws.
         members: stages, one member kept of each; fewer if one makes no error, or none is better than chance.
         epochs: passes over the data, of each candidate.
@@ -70,7 +73,8 @@ def boost(
     >>> stages.table()[["optimizer", "lr", "draw"]].shape, stages.start is None
     ((3, 3), True)
     """
-    programs = programs_of(problem, optimizers, rates, schedules, epochs, batch_size)
+    where = {"device": device, "precision": precision}
+    programs = programs_of(problem, optimizers, rates, schedules, epochs, batch_size, **where)
     return boosted(programs, programs.plan.settings, members, draws, shrinkage, seed)
 
 

@@ -26,7 +26,7 @@ def ensemble(
         raise PlanError(unknown("kind of ensemble", str(kind), KINDS))
     setting = results.chosen(optimizer)
     _, ready = results.to_train(problem)
-    programs = Programs(results.judged_plan, ready)
+    programs = Programs(results.judged_plan.anywhere, ready)
     if kind != "boosting":
         return averaged_members(programs, setting, kind, members)
     every = [entry.setting for entry in results.verdict.entries]

@@ -30,6 +30,7 @@ from ..plan.looks import CONFIRMATION, SEARCH, stages
 from ..plan.plan import CONSTANT, FINEST, MOST_RUNS
 from ..plan.points import SEARCHES
 from ..plan.stored import FULL_BUDGET, HALVING, as_now
+from ..population.place import PRECISIONS
 
 STATUSES = ("waiting", "started", "finished", "stopped")
 
@@ -239,14 +240,15 @@ REASON = Plain(
     lambda value: isinstance(value, list) and len(value) == 2 and TEXT.fits(value[0]) and SECONDS.fits(value[1]),
 )
 WAY = Plain(
-    "[compiled, stacked or alone, why, seconds]",
+    "[compiled, stacked or alone, why, seconds, bytes]",
     lambda value: (
         isinstance(value, list)
-        and len(value) == 3
+        and len(value) in (3, 4)
         and value[0] in ("compiled", "stacked", "alone")
         and (NONE.fits(value[1]) if value[0] == "compiled" else TEXT.fits(value[1]) or NONE.fits(value[1]))
         and (value[0] != "alone" or TEXT.fits(value[1]))
         and SECONDS.fits(value[2])
+        and all(map(COUNT.fits, value[3:]))
     ),
 )
 
@@ -289,6 +291,8 @@ _PLAN = {
     **dict.fromkeys(("grow_total", "refine_total"), (NONE, FEW)),
     "narrow": [[COUNT]],
     "margin": GAP,
+    "device": Plain("a device", lambda v: isinstance(v, str) and bool(re.fullmatch(r"cpu|cuda(:\d{1,3})?", v))),
+    "precision": Plain("a precision", lambda value: value in PRECISIONS),
     "usual": Named(Named(NUMBER)),
     "refine": _whole(0, FINEST),
     "refined": [Named([{"optimizer": TEXT, "lr": RATE, "schedule": TEXT, "further": Named(LEVEL)}])],

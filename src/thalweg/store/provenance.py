@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..population.place import CPU, FLOAT32, Place, devices, here
 from ..version import __version__
 
 
-def provenance() -> dict[str, str | int]:
-    """Versions, processor, threads and time: what one needs to know to run a study again."""
+def provenance(device: str, precision: str) -> dict[str, str | int]:
+    """Versions, processor, threads, device and time: what one needs to know to run a study again."""
     return {
         "thalweg": __version__,
         "python": sys.version.split()[0],
@@ -27,9 +28,18 @@ def provenance() -> dict[str, str | int]:
         "processor": _processor(),
         "cores": os.cpu_count() or 1,
         "threads": torch.get_num_threads(),
-        "device": "cpu",
+        "device": _device(device, precision),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _device(device: str, precision: str) -> str:
+    """As the plan names it, with the names of GPUs, and the precision where it is not the usual one."""
+    if (name := here(device, precision)[0]) == CPU:
+        words = device
+    else:
+        words = f"{device} ({', '.join(str(Place(one)) for one in devices(name))})"
+    return words if precision == FLOAT32 else f"{words}, {precision}"
 
 
 def _processor() -> str:

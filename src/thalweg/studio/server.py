@@ -3,15 +3,13 @@
 Files are served from a table of those that the package has, by name: no path of a request reaches the disk. The page
 computes races by itself; what is typed there is read and printed here (`typed.py`).
 
-Read next: `guard.py` (who may ask), `serving.py` (how it begins and ends).
+Read next: `guard.py` (who may ask), `serving.py` (how it begins and ends), `streams.py` (studies).
 """
 
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -19,46 +17,30 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..errors import ThalwegError, UsageError
+from ..errors import ThalwegError
 from ..kernels import javascript
-from ..language import LANGUAGES, language
 from ..pictures.markup import filled
-from . import catalogue
+from . import catalogue, streams
+from .asked import fields, spoken
 from .guard import Guard
+from .studies import Studies
 from .typed import made
 from .words import scripts
 
 _TYPES = {"js": "text/javascript", "css": "text/css"}
 
 
-def application(token: str, host: str, port: int) -> Guard:
-    """The whole server as an ASGI application; arguments are those of `Guard`."""
+def application(token: str, host: str, port: int, studies: Studies | None = None) -> Guard:
+    """The whole server as an ASGI application; the first arguments are those of `Guard`."""
     routes = [
         Route("/", _index),
         Route("/page/made.js", _module),
         Route("/page/{name}", _page),
         Route("/facts", _facts),
         Route("/make", _make, methods=["POST"]),
+        *streams.routes(Studies() if studies is None else studies),
     ]
     return Guard(Starlette(routes=routes, exception_handlers={ThalwegError: _sentence}), token, host, port)
-
-
-async def fields(request: Request, **kinds: type) -> dict[str, Any]:
-    """The object in a request's body: exactly these fields, of these types.
-
-    Raises:
-        UsageError: anything else.
-    """
-    try:
-        body = json.loads(await request.body())
-    except (ValueError, RecursionError) as error:
-        raise UsageError("the request is not JSON.") from error
-    if not isinstance(body, dict) or body.keys() != kinds.keys():
-        raise UsageError(f"the request must have the fields {', '.join(kinds)}.")
-    for name, kind in kinds.items():
-        if not isinstance(body[name], kind):
-            raise UsageError(f"{name} must be a {kind.__name__}.")
-    return body
 
 
 async def _sentence(request: Request, error: Exception) -> Response:
@@ -85,10 +67,7 @@ async def _page(request: Request) -> Response:
 
 
 async def _facts(request: Request) -> Response:
-    asked = request.query_params.get("language", language())
-    if asked not in LANGUAGES:
-        raise UsageError(f"language is {asked[:20]!r}; it is one of {', '.join(LANGUAGES)}.")
-    return JSONResponse(await run_in_threadpool(catalogue.facts, asked))
+    return JSONResponse(await run_in_threadpool(catalogue.facts, spoken(request)))
 
 
 async def _make(request: Request) -> Response:

@@ -10,7 +10,9 @@ import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
 
 from ..errors import UsageError, WorkError
 from ..language import say
@@ -20,16 +22,25 @@ LOOPBACK = "127.0.0.1"
 GRACE = 2  # seconds for answers that have begun
 
 
-def serve(host: str = LOOPBACK, port: int | None = None, browser: bool = True) -> None:
+def serve(
+    given: Sequence[str] = (),
+    folder: Path = Path("runs"),
+    host: str = LOOPBACK,
+    port: int | None = None,
+    browser: bool = True,
+) -> None:
     """Serve the studio until Ctrl-C; the first line on standard output is its address, with the token.
 
     Args:
+        given: stores, and problems as file.py:function or package.module:function.
+        folder: of the stores that can be opened, and where new ones go.
         host: the address to listen on, by which alone it can be asked.
         port: `PORT`, or a free one where that is taken, unless given.
         browser: whether to open it.
 
     Raises:
         UsageError: an address of all interfaces, or a package is missing.
+        StoreError: a store given is not one.
         WorkError: the port is taken, or the address is not this machine's.
     """
     listening = _listening(host, port)
@@ -39,7 +50,7 @@ def serve(host: str = LOOPBACK, port: int | None = None, browser: bool = True) -
     print(address, flush=True)
     print(say("The studio runs until Ctrl-C. Whoever has this address can use it."), file=sys.stderr, flush=True)
     try:
-        _run(listening, token, host, bound, (lambda: webbrowser.open(address)) if browser else None)
+        _run(listening, (token, host, bound), (folder, given), (lambda: webbrowser.open(address)) if browser else None)
     except KeyboardInterrupt:
         pass
     finally:
@@ -72,18 +83,25 @@ def _listening(host: str, port: int | None) -> socket.socket:
     return listening
 
 
-def _run(listening: socket.socket, token: str, host: str, port: int, ready: Callable[[], object] | None) -> None:
+def _run(
+    listening: socket.socket,
+    place: tuple[str, str, int],
+    shown: tuple[Path, Sequence[str]],
+    ready: Callable[[], object] | None,
+) -> None:
     try:
         import uvicorn
 
         from .server import application, files
+        from .studies import Studies
     except ImportError as error:
         if error.name not in ("uvicorn", "starlette", "latex2mathml"):
             raise
         raise UsageError(f"the studio needs {error.name}: pip install 'thalweg[studio]'.") from error
+    studies = Studies(*shown)
     threading.Thread(target=lambda: [text() for text in files().values()], daemon=True).start()  # what takes long
     settings = uvicorn.Config(
-        application(token, host, port),
+        application(*place, studies),
         log_level="error",
         timeout_graceful_shutdown=GRACE,
         server_header=False,
@@ -92,4 +110,13 @@ def _run(listening: socket.socket, token: str, host: str, port: int, ready: Call
     )
     if ready is not None:
         threading.Thread(target=ready, daemon=True).start()
-    uvicorn.Server(settings).run(sockets=[listening])
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            studies.close()  # streams end by themselves
+            super().handle_exit(sig, frame)
+
+    try:
+        Server(settings).run(sockets=[listening])
+    finally:
+        studies.end()

@@ -24,6 +24,7 @@ from ..errors import PlanError, TrainingError, short
 from ..numbers import COUNT
 from ..plan.factors import BATCH_SIZE, LOSS, OPTIMIZER, RATE, REGULARIZER, SCHEDULE, Setting, factor, hyperparameter
 from ..plan.plan import Plan, plan
+from ..population.place import FLOAT32, check_device, check_precision
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import prepare
@@ -39,6 +40,7 @@ class Population:
         epochs: passes over the training data.
         seeds: runs of each setting; a seed fixes initial weights and batch order, so settings are compared on the same.
         batch_size: samples per step of settings that say none.
+        device, precision: as `tw.compare` takes them.
 
     Raises:
         ProblemError: the problem's parts do not fit together.
@@ -50,11 +52,21 @@ class Population:
     (['adam', 'sgd'], ['finished', 'finished'], True)
     """
 
-    def __init__(self, problem: Problem | str, epochs: int = 20, seeds: int = 1, batch_size: int | str = 64) -> None:
+    def __init__(
+        self,
+        problem: Problem | str,
+        epochs: int = 20,
+        seeds: int = 1,
+        batch_size: int | str = 64,
+        device: str = AUTO,
+        precision: str = FLOAT32,
+    ) -> None:
         self.problem = prepare(load(problem))
         self.epochs = COUNT.check("epochs", epochs, PlanError)
         self.seeds = COUNT.check("seeds", seeds, PlanError)
         self.batch_size = batch_size
+        self.device = check_device(device)
+        self.precision = check_precision(precision, self.device)
         self._programs: Programs | None = None
         self._ways: dict[Any, Way] = {}
 
@@ -128,6 +140,8 @@ def _planned(given: list[dict[str, Any]], of: Population) -> tuple[Plan, list[Se
         regularizers=different("regularizer") or None,
         grow=0,
         refine=0,
+        device=of.device,
+        precision=of.precision,
     )
     has = {
         label: {n: v for n, v in {**rule.hyperparameters, **rule.options}.items() if n not in dict(rule.changed)}

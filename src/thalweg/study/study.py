@@ -29,6 +29,7 @@ from ..plan.margin import MARGIN
 from ..plan.plan import GROW, REFINE, Plan, checked, plan, with_models
 from ..plan.points import GRID
 from ..plan.stored import FULL_BUDGET, as_now
+from ..population.place import AUTO, CPU, FLOAT32, check_device
 from ..problem import trust as trusted
 from ..problem.checks import labelled
 from ..problem.declaration import Problem
@@ -265,6 +266,8 @@ def compare(
     callbacks: Sequence[Any] | None = None,
     groups: Any = None,
     models: Mapping[Any, Callable[[], Any]] | Sequence[Callable[[], Any]] | None = None,
+    device: str = AUTO,
+    precision: str = FLOAT32,
 ) -> Study:
     """Train every optimizer at every level of every other factor, for every seed, as populations.
 
@@ -353,6 +356,11 @@ def compare(
         models: label → function that returns a fresh module, or a list of such functions, in place of the problem's
             own: with and without batch norm or dropout in one study, each trained on the same samples. The same as a
             `tw.Problem` whose `model` is that mapping; one that is found by name is found again when it is resumed.
+        device: where members are trained: "cpu"; "cuda", all GPUs of the machine, each with a process of its own where
+            there are several; "cuda:1", the second of them; "auto" is "cuda" where there is a GPU. The store says
+            which. On a GPU members are stacked, as many as fit into its memory; data are brought there once.
+        precision: of the model's products: "float32"; "tf32", on GPUs, with 10 bits of mantissa; or "bf16", bfloat16 by
+            autocast. Weights, states and updates are the same for all.
 
     Raises:
         PlanError, ProblemError: the arguments do not fit together.
@@ -423,7 +431,8 @@ def begin(
             raise StoreError(kind)
         check_place(path, StoreError)
         batching: dict[str, Any] = {"asked": batched}
-        meta = {"problem": {**facts, **_seen(ready)}, "provenance": provenance(), "batching": batching}
+        made = {"problem": {**facts, **_seen(ready)}, "provenance": provenance(planned.device, planned.precision)}
+        meta: dict[str, Any] = {**made, "batching": batching}
         if display.shown or ask is not None or limit is not None:
             new = opened(planned, ready, batched, display, ask, limit)
             if isinstance(ready, Prepared):
@@ -496,6 +505,7 @@ def resume(
     progress: bool | None = None,
     trust: bool = False,
     callbacks: Sequence[Any] | None = None,
+    device: str | None = None,
 ) -> Study:
     """Carry a stopped study on from its store; the results are those of one that never stopped.
 
@@ -505,9 +515,12 @@ def resume(
         trust: whether files and modules that the store names may be run although they never ran on this machine.
         callbacks: as `compare` takes them; those that the study was begun with unless given, as far as a store can name
             them and this machine has used them before.
+        device: as `compare` takes it; the one that the study was begun on unless given. On another the results are the
+            same to float rounding.
 
     Raises:
-        PlanError: the problem or a formula has changed, or the store names one that is not trusted.
+        PlanError: the problem or a formula has changed, the store names one that is not trusted, or this machine lacks
+            the device.
     """
     followers = None if callbacks is None else callbacks_of(callbacks)
     study = Study.open(store, optimizers, schedules, losses, regularizers, trust)
@@ -515,6 +528,7 @@ def resume(
     if study.finished:
         return study
     planned, ready = study.to_go_on(otherwise=f"resume it from Python: tw.resume({str(study.path)!r}, problem=…).")
+    planned = planned if device is None else replace(planned, device=check_device(device))
     return _carry_on(study, planned, ready, progress_for(progress), callbacks=followers)
 
 
@@ -532,7 +546,9 @@ def _carry_on(
     from ..engine.execute import execute  # what only training needs is imported when it begins
 
     with Store.open(study.path, write=True) as store, store.writing():
-        store.stamp(provenance())
+        store.stamp(provenance(planned.device, planned.precision))
+        if store.meta("plan").get("device", CPU) != planned.device:
+            store.set_meta("plan", {**store.meta("plan"), "device": planned.device})
         before = as_before(study.stored_callbacks, display.note) if callbacks is None else callbacks
         audience = Audience(before, display.note)
         if callbacks is not None and (texts := texts_of(callbacks)) != store.meta("callbacks", []):
@@ -626,7 +642,7 @@ def _same_study(path: Path, facts: dict[str, Any], planned: Plan, limit: Limit |
     derived |= {"confirmation_epochs", "swaps", "loss_scale"}
     if new["confirmation"] in [look["seeds"] for look in stored["looks"]]:  # it has been extended since
         derived.add("confirmation")
-    derived |= {"grow_total", "refine_total", "narrow", "margin"}
+    derived |= {"grow_total", "refine_total", "narrow", "margin", "device"}
     changed = [str(words.get(k, k)) for k in new if k not in derived and new[k] != stored.get(k)]
     if limited or limit is not None:  # the stored plan is what fitted into the time
         same = limited and limited["asked"] == digest(planned)

@@ -34,19 +34,16 @@ def spreads(verdict: Verdict) -> list[str]:
         return [f"{words}."]
     return [
         say(
-            "{words}; `thalweg extend --samples {most}` lets all {most:,} of training and validation judge.",
+            "{words}; `{command}` lets all {most:,} of training and validation judge.",
             words=words,
+            command=verdict.extend("samples", most),
             most=most,
         )
     ]
 
 
-def still_open(factor: Factor, verdict: Verdict, in_store: bool = True) -> list[str]:
-    """How many more seeds, or samples, would settle which is the best.
-
-    Args:
-        in_store: whether a study has the runs, which can be extended.
-    """
+def still_open(factor: Factor, verdict: Verdict) -> list[str]:
+    """How many more seeds, or samples, would settle which is the best."""
     several = [e for e in verdict.entries[1:] if e.standing == OPEN and e.more_seeds]
     if not several:
         return []
@@ -60,7 +57,7 @@ def still_open(factor: Factor, verdict: Verdict, in_store: bool = True) -> list[
     words = []
     if within:
         most = max(e.more_seeds for e in several if math.isfinite(e.more_seeds))
-        how = say(" (`thalweg extend --seeds {most:.0f}`)", most=most) if in_store else ""
+        how = f" (`{verdict.extend('seeds', most)}`)" if verdict.store else ""
         words.append(
             say(
                 "More {seeds} that would tell {best} apart in 4 of 5 studies: {each}{how}.",
@@ -117,7 +114,7 @@ def _to_be_had(verdict: Verdict, entries: Sequence[Entry]) -> str:
         if len(enough) < len(counts)
         else ""
     )
-    return say(" (`thalweg extend --samples {most}`{rest})", most=min(most, math.ceil(max(enough))), rest=rest)
+    return f" (`{verdict.extend('samples', min(most, max(enough)))}`{rest})"
 
 
 def _rounded(count: float) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -160,6 +161,7 @@ class Verdict:
         criterion: by what runs are judged.
         usual: factors that are tuned around the best (`Factor.usual`), and of which no entry has another than its usual
             level; tables leave them out.
+        store: the path of the study's; empty where runs were made elsewhere.
         replicate: what `seeds` counts: "seed", or "run" where runs made elsewhere do not say their seeds.
     """
 
@@ -181,6 +183,7 @@ class Verdict:
     stage: str = SEARCH
     most_samples: int = 0
     usual: tuple[str, ...] = ()
+    store: str = field(default="", compare=False)
 
     @property
     def further(self) -> list[str]:
@@ -195,11 +198,19 @@ class Verdict:
         """What is ranked in that entry, as tables show it: an optimizer's label, a batch size, …"""
         return shown(entry.setting[self.factor])
 
+    def extend(self, what: str, count: float) -> str:
+        """The command that gives the study more.
+
+        >>> Verdict((), (), "", (), 10, True, store="my runs/digits.db").extend("seeds", 20)
+        "thalweg extend 'my runs/digits.db' --seeds 20"
+        """
+        return f"thalweg extend {shlex.quote(self.store or 'STORE')} --{what} {math.ceil(count)}"
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; infinite and missing numbers are None."""
         entries = [asdict(e) | {"optimism": e.optimism} for e in self.entries]
         judged = {"by_metric": self.criterion.by_metric, "judge": self.criterion.judge}
-        values = {name: value for name, value in asdict(self).items() if name != "criterion"}
+        values = {name: value for name, value in asdict(self).items() if name not in ("criterion", "store")}
         return plain(values | judged | {"entries": entries})
 
     def __str__(self) -> str:

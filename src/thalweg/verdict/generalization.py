@@ -141,7 +141,8 @@ def _judged(plan: Plan, verdict: Verdict, entry: Entry, curves: _Curves, lowest:
     at = int(validation.mean(axis=(1, 2)).argmin())
     rise = difference(validation[-1] - validation[at])
     gap = difference(validation[-1] - train[-1]) if comparable else None
-    word, why = _word(curves, at, rise, lowest if comparable and not entry.may_be_best else None, difference)
+    longer, rival = verdict.extend("epochs", 2 * len(validation)), None if entry.may_be_best else lowest
+    word, why = _word(curves, at, rise, rival if comparable else None, difference, longer)
     return Generalization(
         level,
         word,
@@ -155,8 +156,10 @@ def _judged(plan: Plan, verdict: Verdict, entry: Entry, curves: _Curves, lowest:
     )
 
 
-def _word(curves: _Curves, at: int, rise: Interval, lowest: np.ndarray | None, difference: Any) -> tuple[str, str]:
-    """The word and its reason, by the rules above."""
+def _word(
+    curves: _Curves, at: int, rise: Interval, lowest: np.ndarray | None, difference: Any, longer: str
+) -> tuple[str, str]:
+    """The word and its reason, by the rules above; `longer` is the command for more epochs."""
     train, validation, steps = curves.train, curves.validation, curves.steps
     if rise.low > 0:
         return OVERFITS, (
@@ -172,7 +175,7 @@ def _word(curves: _Curves, at: int, rise: Interval, lowest: np.ndarray | None, d
         fall = difference(validation[since] - validation[-1])
         if fall.low > 0 and fall.mean >= LEAST * abs(validation[-1].mean()):
             share = say("the last {some} of {epochs} epochs", some=len(steps) - 1 - since, epochs=len(steps))
-            help_of = say("so more epochs would help (`thalweg extend --epochs {most}`)", most=2 * len(steps))
+            help_of = say("so more epochs would help (`{command}`)", command=longer)
             return (
                 UNDERFITS,
                 say(

@@ -82,7 +82,7 @@ def _behind(plan: Plan, members: pd.DataFrame, finer: Sequence[Setting]) -> tupl
     columns = [name for name in setting_columns(plan) if name not in search]  # which an empty table lacks
     search = search.assign(**dict.fromkeys(columns, math.nan)) if columns else search
     beside = search.loc[~_on_grid(plan, search), setting_columns(plan)]
-    settings = pd.Series([_setting(row) for row in beside.to_dict("records")], beside.index, dtype=object)
+    settings = pd.Series([setting_of(row) for row in beside.to_dict("records")], beside.index, dtype=object)
     others = settings.isin({*plan.refinement} - {*finer})
     return search.drop(settings.index[others]), settings[~others]
 
@@ -122,7 +122,7 @@ def losses_of(plan: Plan, members: pd.DataFrame, criterion: Criterion) -> Losses
     names = setting_columns(plan)
     code = members.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
     _, first = np.unique(code, return_index=True)
-    settings = [_setting(row) for row in members.iloc[first][names].to_dict("records")]
+    settings = [setting_of(row) for row in members.iloc[first][names].to_dict("records")]
     seeds, column = np.unique(members["seed"], return_inverse=True)
     loss = (criterion.sign * members[criterion.column]).where(members["status"] != "diverged").fillna(math.inf)
     folds, fold = np.unique(fold_codes(members), return_inverse=True)
@@ -146,7 +146,7 @@ def recorded(members: pd.DataFrame, verdict: Verdict) -> pd.DataFrame:
     return runs[(fold_codes(runs) >= 0) == bool(verdict.folds)]
 
 
-def _setting(row: Mapping[str, Any]) -> Setting:
+def setting_of(row: Mapping[str, Any]) -> Setting:
     """The setting of a row of the table, whose numbers are NumPy's and whose missing levels are NaN."""
     levels = tuple(
         (name, None if isinstance(value, float) and math.isnan(value) else value)
@@ -160,7 +160,7 @@ def by_setting(plan: Plan, members: pd.DataFrame) -> dict[Setting, pd.DataFrame]
     """Setting → its rows of the table of members; settings in the order in which they are met."""
     names = setting_columns(plan)
     groups = members.groupby(names, sort=False, dropna=False) if len(members) else []
-    return {_setting(rows[names].iloc[:1].to_dict("records")[0]): rows for _, rows in groups}
+    return {setting_of(rows[names].iloc[:1].to_dict("records")[0]): rows for _, rows in groups}
 
 
 def matching(members: pd.DataFrame, setting: Setting) -> pd.Series:

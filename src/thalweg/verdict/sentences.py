@@ -95,13 +95,9 @@ def edges(factor: Factor, entries: Sequence[Entry]) -> list[str]:
     return words
 
 
-def apart(factor: Factor, verdict: Verdict, comparisons: int, in_store: bool = True) -> list[str]:
-    """How surely the levels are told apart, and what would tell more of them apart.
-
-    Args:
-        in_store: whether they are of a study, which can be extended.
-    """
-    words = _same(factor, verdict) + _seedless(verdict) + still_open(factor, verdict, in_store)
+def apart(factor: Factor, verdict: Verdict, comparisons: int) -> list[str]:
+    """How surely the levels are told apart, and what would tell more of them apart."""
+    words = _same(factor, verdict) + _seedless(verdict) + still_open(factor, verdict)
     words += _by_chance(factor, verdict.entries, comparisons) + spreads(verdict) + _at_best(verdict)
     return words + _uneven(factor, verdict)
 
@@ -467,8 +463,8 @@ def trained_as(batching: Mapping[str, Any]) -> list[str]:
         batching: what the store holds of it.
     """
     alone = [one[0] for one in batching.get("reasons", ()) if one]
-    alone += [why for name, why, _ in batching.get("ways", ()) if name == "alone"]
-    stacked = [why for name, why, _ in batching.get("ways", ()) if name == "stacked" and why]
+    alone += [why for name, why, *_ in batching.get("ways", ()) if name == "alone"]
+    stacked = [why for name, why, *_ in batching.get("ways", ()) if name == "stacked" and why]
     said = [say("Members were trained one by one, {why}.", why=why) for why in dict.fromkeys(alone)]
     said += [
         say("Members were trained stacked, not compiled: {why}.", why=why.rstrip(".")) for why in dict.fromkeys(stacked)

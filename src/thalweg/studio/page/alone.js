@@ -17,8 +17,9 @@ const begin = (language) => {
   document.documentElement.lang = language;
   document.title = `${say("Race")} · thalweg`;
   head.querySelector(".settings")?.remove();
+  const query = room ? room.address() : address();
   room?.leave();
-  room = raceRoom({ rules, surfaces, facts }, address(), (next) => { own = next; history.replaceState(null, "", `#/race?${next}`); });
+  room = raceRoom({ rules, surfaces, facts }, query, (next) => { own = next; history.replaceState(null, "", `#/race?${next}`); });
   head.append(settings(language, facts.languages, begin, room.repaint));
   document.querySelector("main").replaceChildren(room.element);
 };

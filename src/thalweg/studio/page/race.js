@@ -192,7 +192,7 @@ export const raceRoom = (world, address, moved) => {
   const repaint = () => refresh(false);
   prefersDark.addEventListener("change", repaint);
   open(address);
-  return { element: view.element, open, repaint, leave: () => { stop(); clearTimeout(written); prefersDark.removeEventListener("change", repaint); }, state: () => state };
+  return { element: view.element, open, repaint, address: () => toAddress(state), leave: () => { stop(); clearTimeout(written); prefersDark.removeEventListener("change", repaint); } };
 };
 
 const raceView = (room) => {

@@ -5,6 +5,7 @@ import { useColours } from "./look.js";
 import { raceRoom } from "./race.js";
 import { get, made } from "./server.js";
 import { languageOf, settings } from "./settings.js";
+import { studyRoom } from "./study.js";
 import { say, speak } from "./words.js";
 
 const head = document.querySelector("header"), main = document.querySelector("main");
@@ -14,8 +15,11 @@ const make = async (kind, text) => {
   return key;
 };
 
+const compare = (labels) => { location.hash = `#/study?${new URLSearchParams({ optimizers: [...new Set(labels)].join() })}`; };
+
 const ROOMS = {
-  race: { title: () => say("Race"), open: (facts, query, moved) => raceRoom({ rules, surfaces, facts, make }, query, moved) },
+  race: { title: () => say("Race"), open: (facts, query, moved) => raceRoom({ rules, surfaces, facts, make, compare }, query, moved) },
+  study: { title: () => say("Study"), open: (facts, query, moved) => studyRoom({ facts }, query, moved) },
 };
 
 let facts = null, room = null, name = "", own = "";
@@ -41,9 +45,8 @@ const begin = async (language) => {
   speak(facts.words);
   useColours(facts.dark);
   document.documentElement.lang = language;
-  const query = name === address()[0] ? own : address()[1];
+  if (room) history.replaceState(null, "", `#/${name}?${room.address()}`);
   room?.leave();
-  if (room) history.replaceState(null, "", `#/${name}?${query}`);
   room = null;
   head.querySelectorAll(".settings, nav").forEach((old) => old.remove());
   const links = Object.entries(ROOMS).map(([key, one]) => h("a", { href: `#/${key}` }, one.title()));
