@@ -77,7 +77,7 @@ def test_every_rule_is_in_its_cell_of_the_table() -> None:
     cells = {at: cell for cell, at in words.items()}
     for rule in RULES:
         cell = cells[column[rule["direction"]], row[rule["rate"].replace("long-term", "long-term")]]
-        assert f"{rule['name']} {rule['year'] or ''}".strip() in cell.split("<br>")
+        assert f"{rule['name']} {rule['year'] or ''}".strip() in cell.replace("_<br>", "_").split("<br>")
     assert figure.layout.meta["least"] > 600, "a narrow page scrolls it"
 
 
@@ -86,4 +86,4 @@ def test_lines_of_the_table_stay_in_their_columns_in_either_language() -> None:
         with speaking(language):
             figure = rule_table(RULES)
         lines = [line for trace in figure.data for word in trace.text for line in word.split("<br>")]
-        assert max(map(cell_len, lines)) <= 18, language
+        assert max(map(cell_len, lines)) <= 17, language
