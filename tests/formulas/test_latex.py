@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import thalweg as tw
@@ -85,6 +87,8 @@ def test_every_formula_has_balanced_latex_of_known_letters(name: str) -> None:
     assert text.count(r"\left") == text.count(r"\right") + text.count(r"\leftarrow")
     assert text.count(r"\\" + "\n") == len(text.splitlines()) - 3
     for state in rule.states:
-        assert text.count("\n" + _letter(state).partition("^")[0] + "_t") == 1
+        base = _letter(state).partition("^")[0]
+        assert text.count(f"\n{base}_t") + text.count(f"\n{{{base}}}_t") == 1
+        assert not re.search(r"_\{[^{}]*\{[^{}]*\}\}_", text)  # an index of an index, which is an error
     assert "new " not in text
     assert "hat " not in text

@@ -17,6 +17,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.cli.asked import refused
+from thalweg.formulas import FORMULAS
 from thalweg.studio.guard import LARGEST_BODY, LONGEST_ADDRESS
 from thalweg.studio.server import application
 from thalweg.studio.words import scripts
@@ -192,3 +193,26 @@ def test_addresses_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert "cannot be listened on" in refused("studio", "--no-browser", "--port", port, status=1)
+
+
+def test_the_catalogue_and_a_rule_that_is_typed(client: TestClient) -> None:
+    rules = client.get("/formulas", params={"language": "ko"}).json()
+    assert {rule["name"] for rule in rules} == {*FORMULAS}
+    for rule in FORMULAS:
+        shown = client.get("/formulas/one", params={"label": rule}).json()
+        assert len(shown["math"]) == shown["latex"].count("\\\\\n") + 1, rule
+        assert "\\" not in str(shown["math"]).replace("\\\\", "\\x"), rule  # every command has become an element
+    assert client.get("/formulas/one", params={"label": "os:system"}).status_code == 400
+    text = "def mine(g, *, lr=0.1):\n    return Update(-lr * sign(g))"
+    shown = client.post("/formulas/own", json={"text": text}, headers=OWN).json()
+    assert (shown["name"], shown["races"]) == ("mine", True)
+    asked = {"kind": "rule", "text": text}
+    assert client.post("/make", json=asked, headers=OWN).json() == {"key": "mine"}
+    assert "Math.sign" in client.get("/page/made.js", params=asked).text
+    for wrong in (text.replace("mine", "adam"), text.replace("sign(g)", "exec('1')"), "def "):
+        for answer in (
+            client.post("/formulas/own", json={"text": wrong}, headers=OWN),
+            client.post("/make", json={"kind": "rule", "text": wrong}, headers=OWN),
+        ):
+            assert answer.status_code == 400
+            assert answer.json()["error"]

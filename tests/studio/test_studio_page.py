@@ -105,3 +105,34 @@ def test_the_study_is_without_barriers(opened: Opened, server: Running, width: i
 def check(page: Page, width: int) -> None:
     assert barriers(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_rule_is_written_shown_and_raced(opened: Opened, server: Running) -> None:
+    page = opened(f"{server.address}#/formulas", allowed=server.home)
+    expect(page.locator(".rule h2")).to_have_text("adam · 2014")
+    expect(page.locator(".rule mtr")).to_have_count(6)
+    page.get_by_role("button", name="lion", exact=True).press("Enter")
+    expect(page.locator(".rule h2")).to_contain_text("lion")
+    page.get_by_role("button", name="Family tree").click()
+    expect(page.locator(".family li li").first).to_be_visible()
+    page.get_by_label("Your rule").fill("def mine(g, *, lr=0.1):\n    return Update(-lr * evil(g))")
+    page.get_by_role("button", name="Show its equations").click()
+    expect(page.get_by_role("alert")).to_contain_text("line 2")
+    page.get_by_label("Your rule").fill("def mine(g, *, lr=0.1):\n    return Update(-lr * sign(g))")
+    page.get_by_label("Your rule").press("Control+Enter")
+    page.locator(".own").get_by_role("button", name="Race it").click()
+    expect(page.locator(".lanes .name").last).to_have_text("mine")
+    page.wait_for_url("**own=def*")
+    again = opened(f"{server.address}{page.url.removeprefix(server.home + '/')}", allowed=server.home)
+    expect(again.locator(".lanes .name").last).to_have_text("mine")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (360, "light")])
+def test_the_formulas_are_without_barriers(opened: Opened, server: Running, width: int, scheme: Any) -> None:
+    page = opened(f"{server.address}#/formulas?rule=nadam", width, allowed=server.home, color_scheme=scheme)
+    page.get_by_label("language").select_option("ko")
+    expect(page.locator("html")).to_have_attribute("lang", "ko")
+    expect(page.locator(".rule h2")).to_contain_text("nadam")
+    check(page, width)
+    page.locator(".catalogue .buttons button").last.click()
+    check(page, width)

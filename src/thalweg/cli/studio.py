@@ -35,7 +35,7 @@ def studio(
     ] = "127.0.0.1",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address and open nothing.")] = False,
 ) -> None:
-    """Open a local page: rules race down surfaces, and studies are started and watched.
+    """Open a local page: rules race down surfaces, studies are started and watched, formulas are read.
 
     The first line printed is its address, with the token that opens it. It needs: pip install 'thalweg[studio]'.
     """

@@ -7,6 +7,7 @@ state divided by 1 − βᵗ gets a hat.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -136,6 +137,7 @@ def _letters(
     letters |= {symbol(name): _letter(name) for name in equations.hyperparameters}
     for name in equations.state_names:
         base, _, above = _letter(name).partition("^")
+        base = f"{{{base}}}" if "_" in base.replace(r"\_", "") else base  # it has an index of its own
         above = f"^{above}" if above else ""
         letters[symbol(name)] = f"{base}_{{t-1}}{above}"
         letters[new[name]] = f"{base}_t{above}"
@@ -326,7 +328,8 @@ class _Paper(LatexPrinter):
     def _product(self, factors: list[Any]) -> str:
         ordered = sorted(factors, key=lambda e: self._place(e, in_sum=False))
         brackets = len(ordered) > 1
-        return " ".join(rf"\left({self._print(f)}\right)" if brackets and f.is_Add else self._print(f) for f in ordered)
+        printed = [rf"\left({self._print(f)}\right)" if brackets and f.is_Add else self._print(f) for f in ordered]
+        return re.sub(r"(?<=\d) (?=\{?\d)", lambda _: r" \cdot ", " ".join(printed))  # 0.5 · 0.96, not 0.50.96
 
 
 def _signed(term: sp.Expr) -> tuple[sp.Expr, bool]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -19,8 +20,9 @@ from starlette.routing import Route
 
 from ..errors import ThalwegError
 from ..kernels import javascript
+from ..language import speaking
 from ..pictures.markup import filled
-from . import catalogue, streams
+from . import catalogue, formulary, streams
 from .asked import fields, spoken
 from .guard import Guard
 from .studies import Studies
@@ -38,6 +40,9 @@ def application(token: str, host: str, port: int, studies: Studies | None = None
         Route("/page/{name}", _page),
         Route("/facts", _facts),
         Route("/make", _make, methods=["POST"]),
+        Route("/formulas", _formulas),
+        Route("/formulas/one", _formula),
+        Route("/formulas/own", _own, methods=["POST"]),
         *streams.routes(Studies() if studies is None else studies),
     ]
     return Guard(Starlette(routes=routes, exception_handlers={ThalwegError: _sentence}), token, host, port)
@@ -80,3 +85,26 @@ async def _module(request: Request) -> Response:
     query: Callable[[str], str] = lambda name: request.query_params.get(name, "")  # noqa: E731
     _, text = await run_in_threadpool(made, query("kind"), query("text"))
     return Response(text, media_type=_TYPES["js"])
+
+
+async def _formulas(request: Request) -> Response:
+    return await _spoken(request, formulary.catalogue)
+
+
+async def _formula(request: Request) -> Response:
+    return await _spoken(request, formulary.one, request.query_params.get("label", ""))
+
+
+async def _own(request: Request) -> Response:
+    given = await fields(request, text=str)
+    return await _spoken(request, formulary.own, given["text"])
+
+
+async def _spoken(request: Request, told: Callable[..., Any], *given: Any) -> Response:
+    """What a function gives, in the language that is asked for."""
+
+    def said() -> Any:
+        with speaking(spoken(request)):
+            return told(*given)
+
+    return JSONResponse(await run_in_threadpool(said))

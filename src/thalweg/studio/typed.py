@@ -12,6 +12,7 @@ import json
 from .. import calls, formulas, landscapes
 from ..errors import SurfaceError, UsageError, unknown
 from ..formulas import FORMULAS
+from ..formulas.typed import typed
 from . import catalogue
 
 LONGEST = 2_000  # characters
@@ -46,6 +47,11 @@ def _surface(text: str) -> tuple[str, str]:
 
 
 def _rule(text: str) -> tuple[str, str]:
+    if "def " in text:
+        own = typed(text)
+        if own.name in FORMULAS:
+            raise UsageError(f"{own.name} is a rule of the catalogue; give yours another name.")
+        return own.label, catalogue.rule(own, typed=True)
     if text.partition("(")[0].strip() not in FORMULAS:
         raise UsageError(unknown("rule", text.partition("(")[0].strip(), FORMULAS))
     formula = formulas.get(text)

@@ -70,7 +70,8 @@ const drawFrame = (context, [across, up], scene, width, height) => {
   for (const tick of across.ticks) {
     const x = Math.round(across.at(tick)) + 0.5;
     line(context, x, height - EDGE.bottom, x, height - EDGE.bottom + 4);
-    written(context, short(tick), x, height - EDGE.bottom + 7, "center", "top");
+    const first = x < EDGE.left + 12 && short(tick).length > 2; // beside the title
+    written(context, short(tick), first ? x - 6 : x, height - EDGE.bottom + 7, first ? "left" : "center", "top");
   }
   written(context, scene.x.title, EDGE.left - 14, height - EDGE.bottom + 7, "right", "top");
   written(context, scene.y.title, 4, 2, "left", "top");

@@ -38,7 +38,7 @@ export const raceRoom = (world, address, moved) => {
     view.element.dataset.painted = (performance.now() - begun).toFixed(1);
     view.element.dataset.paints = Number(view.element.dataset.paints ?? 0) + 1;
     clearTimeout(written);
-    written = setTimeout(() => moved(toAddress(state)), 250);
+    written = setTimeout(() => moved(toAddress(state, world.written)), 250);
   };
 
   const names = () => state.lanes.map((lane, k) => (state.lanes.filter((one) => one.label === lane.label).length > 1 ? `${lane.label} ${short(lane.values.lr ?? rules[lane.label].hyperparameters.lr)}` : lane.label));
@@ -177,6 +177,8 @@ export const raceRoom = (world, address, moved) => {
     if (!given) return view.lesson(fallback.lesson);
     try {
       if (!(given.surface in surfaces)) given.surface = await world.make("surface", given.surface);
+      for (const text of given.own) await world.make("rule", text);
+      if (given.own.length) view.rules();
       for (const lane of given.lanes) if (!(lane.label in rules)) lane.label = await world.make("rule", lane.label);
       for (const lane of given.lanes) lane.values = Object.fromEntries(Object.entries(lane.values).filter(([name]) => name in rules[lane.label].hyperparameters));
     } catch (error) {
@@ -192,7 +194,7 @@ export const raceRoom = (world, address, moved) => {
   const repaint = () => refresh(false);
   prefersDark.addEventListener("change", repaint);
   open(address);
-  return { element: view.element, open, repaint, address: () => toAddress(state), leave: () => { stop(); clearTimeout(written); prefersDark.removeEventListener("change", repaint); } };
+  return { element: view.element, open, repaint, address: () => toAddress(state, world.written), leave: () => { stop(); clearTimeout(written); prefersDark.removeEventListener("change", repaint); } };
 };
 
 const raceView = (room) => {
@@ -256,7 +258,7 @@ const raceView = (room) => {
         h("h2", {}, say("Take it with you")),
         h("div", { class: "buttons" },
           copier(say("Copy as Python"), say("Copied"), () => toPython(room.state(), world.rules, world.written)),
-          copier(say("Copy the link"), say("Copied"), () => `${location.href.split("#")[0]}#/race?${toAddress(room.state())}`),
+          copier(say("Copy the link"), say("Copied"), () => `${location.href.split("#")[0]}#/race?${toAddress(room.state(), world.written)}`),
           world.compare && h("button", { type: "button", class: "main", onclick: () => world.compare(room.state().lanes.map((lane) => lane.label)) }, say("Compare them on a real problem"))))),
     numbers);
 

@@ -3,7 +3,7 @@ import { plain } from "./numbers.js";
 
 export const MOST_LANES = 12;
 export const MOST_STEPS = 2000;
-const MOST_CHANGES = 20;
+const MOST_CHANGES = 20, MOST_OWN = 4, LONGEST_RULE = 2000;
 
 // A lane says which rule runs: {label, values, changes: [{at, values}], chosen: "default" | "hand" | "tuned"}.
 export const laneOf = (label, values = {}, chosen = "default", changes = []) => ({ label, values, changes, chosen });
@@ -33,6 +33,7 @@ export const ofAddress = (query, fallback) => {
     steps,
     lanes,
     at: Math.min(steps, Math.max(0, Math.round(numberOf(given.get("at"), steps)))),
+    own: given.getAll("own").slice(0, MOST_OWN).map((text) => text.slice(0, LONGEST_RULE)), // texts of rules that were typed
     arrows: given.has("arrows") ? Math.max(0, Math.round(numberOf(given.get("arrows"), 0))) : null,
     tunedFor: null,
   };
@@ -62,13 +63,14 @@ export const changed = (lane, at, name, value) => {
   lane.changes.sort((a, b) => a.at - b.at);
 };
 
-export const toAddress = (state) => {
+export const toAddress = (state, written = {}) => {
   const query = new URLSearchParams();
   if (state.lesson) query.set("lesson", state.lesson);
   query.set("surface", state.surface);
   query.set("start", state.start.map((x) => plain(x)).join());
   query.set("steps", state.steps);
   for (const lane of state.lanes) query.append("lane", textOf(lane));
+  for (const label of new Set(state.lanes.map((lane) => lane.label))) if (written[label]) query.append("own", written[label]);
   if (state.at !== state.steps) query.set("at", state.at);
   if (state.arrows !== null) query.set("arrows", state.arrows);
   return query.toString().replace(/%2C/g, ",").replace(/%3B/g, ";").replace(/%3A/g, ":");

@@ -1,6 +1,7 @@
 // The rooms of the studio, one at a time; the address says which, and in which state.
 import { rules, surfaces } from "./data.js";
 import { h } from "./dom.js";
+import { formulasRoom } from "./formulas.js";
 import { useColours } from "./look.js";
 import { raceRoom } from "./race.js";
 import { get, made } from "./server.js";
@@ -9,17 +10,20 @@ import { studyRoom } from "./study.js";
 import { say, speak } from "./words.js";
 
 const head = document.querySelector("header"), main = document.querySelector("main");
+const written = {}; // label → the text of a rule that was typed
 const make = async (kind, text) => {
   const { key, made: printed } = await made(kind, text);
   (kind === "surface" ? surfaces : rules)[key] = printed;
+  if (printed.typed) written[key] = `@tw.formula\n${text.trim().replace(/^(@[\w.]+\s*)+/, "").replace(/\breturn Update\(/g, "return tw.Update(")}`;
   return key;
 };
 
 const compare = (labels) => { location.hash = `#/study?${new URLSearchParams({ optimizers: [...new Set(labels)].join() })}`; };
 
 const ROOMS = {
-  race: { title: () => say("Race"), open: (facts, query, moved) => raceRoom({ rules, surfaces, facts, make, compare }, query, moved) },
+  race: { title: () => say("Race"), open: (facts, query, moved) => raceRoom({ rules, surfaces, facts, make, compare, written }, query, moved) },
   study: { title: () => say("Study"), open: (facts, query, moved) => studyRoom({ facts }, query, moved) },
+  formulas: { title: () => say("Formulas"), open: (facts, query, moved) => formulasRoom({ facts, make, compare, written }, query, moved) },
 };
 
 let facts = null, room = null, name = "", own = "";

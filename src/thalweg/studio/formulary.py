@@ -1,0 +1,80 @@
+"""The catalogue of rules as the page shows it: facts of each, its equations, its forms; and of a rule that is typed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import UsageError, unknown
+from ..formulas import FORMULAS, Formula
+from ..formulas.registry import get
+from ..formulas.typed import typed
+from ..language import say
+from .catalogue import forms
+from .mathml import equations
+
+LONGEST_LABEL = 300
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """Every rule in the order of its family, with the names of its forms."""
+    labels = [(form.name, form.label) for form in forms()]
+    return [
+        {**_told(rule), "forms": [label for name, label in labels if name == rule.name] or [rule.label]}
+        for rule in FORMULAS.values()
+    ]
+
+
+def one(label: str) -> dict[str, Any]:
+    """A rule of the catalogue, with options or other defaults: `adam(amsgrad=True)`.
+
+    Raises:
+        UsageError: there is no such rule.
+    """
+    name = label[:LONGEST_LABEL].partition("(")[0].strip()
+    if name not in FORMULAS:
+        raise UsageError(unknown("rule", name, FORMULAS))
+    return shown(get(label[:LONGEST_LABEL]))
+
+
+def own(text: str) -> dict[str, Any]:
+    """A rule that was typed.
+
+    Raises:
+        UsageError: it is not one, or has the name of one of the catalogue.
+    """
+    rule = typed(text)
+    if rule.name in FORMULAS:
+        raise UsageError(f"{rule.name} is a rule of the catalogue; give yours another name.")
+    return shown(rule)
+
+
+def shown(rule: Formula) -> dict[str, Any]:
+    """Everything about a rule."""
+    latex = rule.latex()
+    return {**_told(rule), "latex": latex, "math": equations(latex)}
+
+
+def _told(rule: Formula) -> dict[str, Any]:
+    values = {**rule.hyperparameters, **rule.options}
+    return {
+        "name": rule.name,
+        "label": rule.label,
+        "words": say(rule.doc.partition("\n")[0]),
+        "year": rule.year,
+        "source": rule.source,
+        "departs": say(rule.departs),
+        "idea": say(rule.idea),
+        "parents": list(rule.parents),
+        "direction": say(rule.direction),
+        "rate": say(rule.rate),
+        "states": list(rule.states),
+        "races": rule.equations.elementwise,
+        "values": [_value(rule, name, value) for name, value in values.items()],
+    }
+
+
+def _value(rule: Formula, name: str, value: Any) -> dict[str, str]:
+    default = "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    meaning = rule.meanings.get(name)
+    words = {"words": say(meaning.words), "range": say(meaning.range)} if meaning else {"words": "", "range": ""}
+    return {"name": name, "default": default, **words}
