@@ -11,7 +11,7 @@ RESULTS = Path(__file__).parent / "results"
 
 def heading(title: str) -> str:
     """A Markdown title with the processor, cores and versions."""
-    facts = provenance()
+    facts = provenance("cpu", "float32")
     return (
         f"# {title}\n\n"
         f"{facts['processor']}, {facts['cores']} cores, {facts['system']}; Python {facts['python']}, "

@@ -72,7 +72,7 @@ def fill(store: Store, stage: str, settings: Sequence[Setting], seeds: range) ->
 def study_of(runs: int, path: Path) -> tw.Study:
     wanted = planned(runs)
     facts = {"name": "drawn", "kind": "object", "spec": "", "text": "", "loader": False, "fingerprint": "0" * 64}
-    made = Store.create(path, {"plan": wanted.to_json(), "problem": facts, "provenance": provenance()})
+    made = Store.create(path, {"plan": wanted.to_json(), "problem": facts, "provenance": provenance("cpu", "float32")})
     fill(made, "search", wanted.settings, range(10))
     fill(made, "confirmation", to_confirm(wanted, made.members()), range(10, 20))
     made.set_meta("costs", {"seconds_per_step": dict.fromkeys(wanted.optimizers, 1e-5)})
