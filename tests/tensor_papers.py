@@ -211,7 +211,75 @@ def prodigy(weights: Tensors, gradients: Sequence[Tensors], slowly: bool = False
     return weights
 
 
+def power_of(x: Array, power: float) -> Array:
+    values, vectors = np.linalg.eigh(x)
+    return vectors @ np.diag(values**power) @ vectors.T
+
+
+def shampoo(weights: Tensors, gradients: Sequence[Tensors], most: int = 1024, every: int = 1) -> Tensors:
+    """lr 0.05, momentum 0.5, eps 1e-3, decay 0.1."""
+    kept: list[dict[str, Array]] = [{} for _ in weights]
+    for t, step in enumerate(gradients, start=1):
+        for k, g in enumerate(step):
+            own, w = kept[k], weights[k]
+            x = (g + 0.1 * w).reshape(len(g), -1) if g.ndim > 1 else g + 0.1 * w
+            m = own["m"] = 0.5 * own.get("m", 0.0) + 0.5 * x
+            scaled = [side for side in (0, 1) if x.ndim > 1 and x.shape[side] <= most]
+            for side in scaled:
+                outer = x @ x.T if side == 0 else x.T @ x
+                own[f"c{side}"] = own.get(f"c{side}", 1e-3 * np.eye(len(outer))) + outer
+                if (t - 1) % every == 0:
+                    own[f"p{side}"] = power_of(own[f"c{side}"], -1 / (2 * len(scaled)))
+                m = own["p0"] @ m if side == 0 else m @ own["p1"]
+            weights[k] = w - 0.05 * m.reshape(w.shape)
+    return weights
+
+
+def soap(weights: Tensors, gradients: Sequence[Tensors], most: int = 10000) -> Tensors:
+    """lr 0.02, betas (0.9, 0.95), shampoo_beta 0.8, eps 1e-8, decay 0.1, bases renewed every 6 steps."""
+    kept: list[dict[str, Array]] = [{} for _ in weights]
+    for k in range(len(gradients)):
+        for own, g, place in zip(kept, gradients[k], range(len(weights)), strict=True):
+            x = g.reshape(len(g), -1) if g.ndim > 1 else g
+            sides = [side for side in (0, 1) if x.ndim > 1 and x.shape[side] <= most]
+            outer = [x @ x.T, x.T @ x] if x.ndim > 1 else []
+            if k == 0:
+                own |= {"m": np.zeros_like(x), "v": np.zeros_like(x)}
+                for side in sides:
+                    own[f"c{side}"] = 0.2 * outer[side]
+                    own[f"q{side}"] = np.linalg.eigh(own[f"c{side}"])[1][:, ::-1]
+                continue
+            q = [own.get(f"q{side}", None) for side in (0, 1)]
+            r = both(x, q, True)
+            own["m"], own["v"] = 0.9 * own["m"] + 0.1 * r, 0.95 * own["v"] + 0.05 * r * r
+            u = both(own["m"] / (np.sqrt(own["v"]) + 1e-8), q, False).reshape(g.shape)
+            w = weights[place] - 0.02 * np.sqrt(1 - 0.95**k) / (1 - 0.9**k) * u
+            weights[place] = w - 0.02 * 0.1 * w
+            m = both(own["m"], q, False)
+            for side in sides:
+                own[f"c{side}"] = 0.8 * own[f"c{side}"] + 0.2 * outer[side]
+                if k % 6 == 0:
+                    order = np.argsort(-np.diag(q[side].T @ own[f"c{side}"] @ q[side]), kind="stable")
+                    own["v"] = np.take(own["v"], order, axis=side)
+                    q[side] = own[f"q{side}"] = np.linalg.qr(own[f"c{side}"] @ q[side][:, order])[0]
+            own["m"] = both(m, q, True)
+    return weights
+
+
+def both(x: Array, bases: Sequence[Array | None], there: bool) -> Array:
+    return turn(turn(x, bases[0], 0, there), bases[1], 1, there)
+
+
+def turn(x: Array, basis: Array | None, side: int, there: bool) -> Array:
+    if basis is None:
+        return x
+    basis = basis.T if there == (side == 0) else basis
+    return basis @ x if side == 0 else x @ basis
+
+
 _ADAPTED = "beta2=0.99,weight_decay=0.1,d0=1e-3"
+_SHAMPOO = "lr=0.05,momentum=0.5,eps=1e-3,weight_decay=0.1"
+_SOAP = "lr=0.02,beta1=0.9,shampoo_beta=0.8,weight_decay=0.1,every=6"
 _MUON = "lr=0.05,momentum=0.9,weight_decay=0.1,rest_rate=0.2"
 PAPERS: dict[str, Rule] = {
     "lars(lr=0.5,momentum=0.8,weight_decay=0.1,trust_coeff=0.01)": lars,
@@ -222,6 +290,10 @@ PAPERS: dict[str, Rule] = {
     "mars(lr=0.01,beta1=0.9,beta2=0.98,gamma=0.05,weight_decay=0.1)": mars,
     "c_adamw(lr=0.01,beta1=0.8,beta2=0.95,weight_decay=0.1)": cautious_adamw,
     "c_lion(lr=0.01,weight_decay=0.1)": cautious_lion,
+    f"shampoo({_SHAMPOO})": shampoo,
+    f"shampoo({_SHAMPOO},every=3,max_dim=6)": lambda w, g: shampoo(w, g, most=6, every=3),
+    f"soap({_SOAP})": soap,
+    f"soap({_SOAP},max_dim=3)": lambda w, g: soap(w, g, most=3),
     f"dadapt_adam(lr=0.5,{_ADAPTED})": dadapt_adam,
     f"dadapt_adam(lr=0.5,{_ADAPTED},bias_correction=True,decoupled_weight_decay=True,growth_rate=1.5)": (
         lambda w, g: dadapt_adam(w, g, corrected=True)
@@ -233,3 +305,5 @@ PAPERS: dict[str, Rule] = {
     f"muon({_MUON},eps_added=True)": lambda w, g: muon(w, g, reference=True),
     f"muon({_MUON},adjust_lr_fn='match_rms_adamw')": lambda w, g: muon(w, g, like_adamw=True),
 }
+# Of these tensors the first gradient, whose correlations have not full rank, leaves open which eigenvectors are taken.
+OPEN = {f"soap({_SOAP})": [(7, 3), (3, 8), (4, 2, 3, 3), (1, 4), (6, 1)]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from thalweg.engine import execute, programs
 from thalweg.errors import PlanError
 from thalweg.population.place import devices, here
 from thalweg.population.sizing import Memory, block_size
+from thalweg.recipe.recipe import recipe
 from thalweg.store.file import Store
 
 from ..devices import on_device
@@ -137,3 +139,22 @@ def test_other_commands_compute_in_bf16(tmp_path: Path) -> None:
     other = tw.range_test("breast-cancer", rates=4, steps=5, seeds=2)
     assert not np.array_equal(test.losses, other.losses)
     assert tw.Run(device="cpu").device == torch.device("cpu")
+
+
+def test_a_recipe_trains_where_its_study_did(compared: Callable[..., tw.Study], tmp_path: Path) -> None:
+    half = compared("half", precision="bf16", optimizers=["adam"])
+    ran = half.recipe_run
+    assert ran is not None
+    assert 'with torch.autocast("cpu", torch.bfloat16):' in half.recipe().code
+    assert ran.first < 1e-3
+    there = recipe(replace(half.plan, device="cuda:1", precision="float32"), half.problem, half.chosen())
+    for words in ('DEVICE = torch.device("cuda:1" if', "model().to(DEVICE)", "there(problem.validation)"):
+        assert words in there.code
+    scopes: list[dict[str, Any]] = []
+    for plan in (replace(half.plan, device="cuda:1", precision="float32"), replace(half.plan, precision="float32")):
+        scopes.append({})
+        exec(recipe(plan, half.problem, half.chosen()).code, scopes[-1])  # on the CPU where there is no GPU
+    near = 1e-5 if scopes[0]["DEVICE"].type == "cpu" else 1e-2
+    np.testing.assert_allclose(scopes[0]["losses"], scopes[1]["losses"], rtol=near)
+    short = recipe(replace(half.plan, device="cuda", precision="tf32"), half.problem, half.chosen())
+    assert "torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True" in short.code

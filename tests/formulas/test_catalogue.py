@@ -34,7 +34,12 @@ RATES = {
     "in proportion to the weights",
 }
 
-OTHER = {"ns_steps": 3, "adjust_lr_fn": "match_rms_adamw"}  # options that are neither on or off, nor absent
+OTHER = {
+    "ns_steps": 3,
+    "every": 3,
+    "max_dim": 3,
+    "adjust_lr_fn": "match_rms_adamw",
+}  # options that are neither on or off, nor absent
 SHAPES = [(4, 3), (4,), (4, 3, 2, 2)]
 
 every_formula = pytest.mark.parametrize("name", names())

@@ -23,7 +23,8 @@ _WALK = """
 const ends = {};
 for (const [name, step] of Object.entries(rules)) {
   const { states, single, h, lookahead } = data.about[name];
-  const w = Float64Array.from(data.w), s = states.map((x) => new Float64Array(w.length).fill(x)), r = [...single];
+  const w = Float64Array.from(data.w), r = [...single];
+  const s = states.map((x) => x === "w" ? Float64Array.from(w) : new Float64Array(w.length).fill(x));
   for (let t = 1; t <= data.gradients.length; t++) {
     const ahead = Float64Array.from(w);
     if (lookahead) aheads[name](ahead, ahead, s, r, h, t, NaN);
@@ -50,7 +51,7 @@ def walked(rules: dict[str, Formula], w: list[float], gradients: list[list[float
 
 def described(rule: Formula) -> dict[str, Any]:
     program, first = lower(rule.equations), dict(rule.equations.initial)
-    numbers = {n: rule.hyperparameters[v] if isinstance(v, str) else float(v) for n, v in first.items()}
+    numbers = {n: v if v == "w" else rule.hyperparameters.get(v, v) for n, v in first.items()}
     return {
         "states": [numbers[name] for name, _ in program.states],
         "single": [numbers[name] for name, _ in program.row_states],

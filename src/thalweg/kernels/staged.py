@@ -38,11 +38,15 @@ class TensorPrinter(Printer):
 
 
 class _Lazy(TensorPrinter):
-    """Computes only the branch that a guard chooses."""
+    """Computes only the branch that a guard chooses; what several places need is computed where the first needs it."""
 
     def __init__(self, guards: Sequence[Any]) -> None:
         super().__init__()
         self.guards = set(guards)
+        self.waiting: set[Any] = set()
+
+    def _print_Symbol(self, expr: Any) -> str:
+        return f"{expr}()" if expr in self.waiting else str(expr)
 
     def _print_Piecewise(self, expr: Any) -> str:
         *branches, (last, _) = expr.args
@@ -63,18 +67,28 @@ def body(equations: Equations) -> Body:
     printer = _Lazy(program.guards)
     names = (name for name, _ in program.states)
     arguments = ", ".join(("g", "w", *names, *map(str, program.passed)))
-    lines = [_line(str(name), value, printer) for name, value in program.shared]
+    lines = [_line(name, value, printer) for name, value in program.shared]
     returned = ", ".join(printer.doprint(value) for value in (program.step, *(v for _, v in program.states)))
     source = "\n".join([f"def body({arguments}):", *lines, f"    return ({returned},)", "    yield"])
-    namespace: dict = {"_torch": torch, "_ops": tensor_ops, "_tensor": tensor, "_condition": condition}
+    namespace: dict = {
+        "_torch": torch,
+        "_ops": tensor_ops,
+        "_tensor": tensor,
+        "_condition": condition,
+        "_cache": functools.cache,
+    }
     exec(compile(source, f"<{equations.name} of tensors>", "exec"), namespace)
     return namespace["body"]
 
 
-def _line(name: str, value: Any, printer: Printer) -> str:
+def _line(name: Any, value: Any, printer: _Lazy) -> str:
     if isinstance(value, operations.total):
         return f"    {name} = yield _tensor({printer.doprint(value.args[0])}, w).sum()"
-    return f"    {name} = {printer.doprint(value)}"
+    text = printer.doprint(value)
+    if printer.guards and value.has(operations.OperationBase):
+        printer.waiting.add(name)
+        return f"    {name} = _cache(lambda: {text})"
+    return f"    {name} = {text}"
 
 
 @dataclass(frozen=True)

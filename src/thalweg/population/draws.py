@@ -86,7 +86,7 @@ class _Recorder(TorchDispatchMode):
         self.draws: list[Draw] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if torch.Tag.nondeterministic_seeded not in func.tags or _quiet(func, args):
+        if torch.Tag.nondeterministic_seeded not in func.tags or _quiet(func, args, kwargs or {}):
             return func(*args, **(kwargs or {}))
         name = _name(func)
         if name == NATIVE:
@@ -109,7 +109,7 @@ class Replayed(TorchDispatchMode):
         self.numbers = list(numbers)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if torch.Tag.nondeterministic_seeded not in func.tags or _quiet(func, args):
+        if torch.Tag.nondeterministic_seeded not in func.tags or _quiet(func, args, kwargs or {}):
             return func(*args, **(kwargs or {}))
         if not self.numbers:
             raise TrainingError(_refusal(func))
@@ -128,9 +128,12 @@ def _dropped(values: Tensor, mask: Tensor, p: float) -> tuple[Tensor, Tensor]:
     return values * mask * (0.0 if p == 1 else 1 / (1 - p)), mask.clone()
 
 
-def _quiet(func: Any, args: Any) -> bool:
-    """Operations that are marked as random, and draw nothing as they are called here."""
-    return _name(func) == NATIVE and len(args) > 2 and not args[2]
+def _quiet(func: Any, args: Any, kwargs: Any) -> bool:
+    """Operations that are marked as random, and draw nothing as they are called here: attention without dropout."""
+    expected = func._schema.arguments
+    given = {one.name: one.default_value for one in expected if one.has_default_value()}
+    given |= dict(zip((one.name for one in expected), args, strict=False)) | kwargs
+    return given.get("dropout_p") == 0 or (_name(func) == NATIVE and not given["train"])
 
 
 def _name(func: Any) -> str:
