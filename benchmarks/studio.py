@@ -46,7 +46,7 @@ def made(path: Path, runs: int) -> int:
             for point in range(1, POINTS + 1):
                 value = level * (1 + 1 / point) + 0.005 * random.standard_normal(len(level))
                 store.record(row.id, point, {"validation_loss": value}, np.full(len(level), -1), 0.1)
-        return row.id
+        return store.blocks()[-1].id
 
 
 def started(folder: Path) -> tuple[subprocess.Popen[str], str, float]:
