@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 import thalweg as tw
 from thalweg.engine import execute, programs
 from thalweg.errors import PlanError
+from thalweg.population import sizing
 from thalweg.population.place import devices, here
 from thalweg.population.sizing import Memory, block_size
 from thalweg.recipe.recipe import recipe
@@ -158,3 +160,34 @@ def test_a_recipe_trains_where_its_study_did(compared: Callable[..., tw.Study], 
     np.testing.assert_allclose(scopes[0]["losses"], scopes[1]["losses"], rtol=near)
     short = recipe(replace(half.plan, device="cuda", precision="tf32"), half.problem, half.chosen())
     assert "torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True" in short.code
+
+
+class Counted(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Ten rows, and how often one was read."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
+        self.read += 1
+        return torch.full((3,), float(row)), torch.tensor([2.0 * row])
+
+
+def test_a_loader_is_read_once_for_all_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizing, "CACHE", 1)  # in which no two members fit
+    rows = Counted()
+    part = torch.randn(4, 3), torch.randn(4, 1)
+    problem = tw.Problem(
+        lambda: torch.nn.Linear(3, 1), train=DataLoader(rows, batch_size=5), validation=part, test=part, loss="mse"
+    )
+    before = {}
+    for rates in (3, 30):
+        rows.read = 0
+        many = {"rates": tw.log_range(1e-4, 1e-3, rates), "grow": 0, "refine": 0, "confirmation": 0}
+        more = {"schedules": ["constant"], "seeds": 2, "epochs": 3, "progress": False}
+        tw.compare(problem, ["sgd"], store=tmp_path / f"{rates}.db", **many, **more)
+        before[rates] = rows.read
+    assert before[30] == before[3]
