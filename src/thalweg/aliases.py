@@ -23,6 +23,8 @@ _LOSSES = {
     "kldivergence": "kl_div",
     "kullbackleibler": "kl_div",
     "tripletmarginloss": "triplet_margin",
+    "triplet": "triplet_margin",
+    "tripletloss": "triplet_margin",
     "교차엔트로피": "cross_entropy",
     "크로스엔트로피": "cross_entropy",
     "평균제곱오차": "mse",

@@ -549,7 +549,7 @@ def test_a_dry_run_says_what_would_be_trained_and_leaves_nothing_behind(tmp_path
 
 
 def test_a_dry_run_as_json(tmp_path: Path) -> None:
-    done = call("compare", "breast-cancer", *SMALL, "--no-batched", "--dry-run", "--json")
+    done = call("compare", "breast-cancer", *SMALL, "--batched", "alone", "--dry-run", "--json")
     would = json.loads(done.stdout)
     assert would["problem"] == "breast-cancer"
     assert [(stage["name"], stage["runs"]) for stage in would["stages"]] == [("search", 16), ("confirmation", 12)]

@@ -30,7 +30,7 @@ def test_it_has_the_options_of_compare() -> None:
     assert set(theirs) - set(mine) == {"problem", "dry_run", "yes"}
     assert set(mine) - set(theirs) == {"problems"}
     shown = re.sub(r"\x1b\[[0-9;]*m", "", call("suite", "--help").output)
-    for name in ("--optimizers", "--rates", "--hyperparameters", "--folds", "--no-batched", "--store"):
+    for name in ("--optimizers", "--rates", "--hyperparameters", "--folds", "--batched", "--store"):
         assert name in shown
 
 

@@ -6,16 +6,27 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+from typer.testing import CliRunner
 
 import thalweg as tw
 from tests.studies import PROGRAM
+from thalweg.cli.main import app
+from thalweg.language import use_language
 
 from ..report_study import made_study
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """What a test's program has chosen is not for those after it."""
+    yield
+    use_language("en")
+
 
 Printed = Callable[..., list[str]]
 
@@ -57,3 +68,20 @@ def test_lines_are_at_most_80_columns_wide(name: str, store: Path) -> None:
     assert not wide
     text = " ".join(lines)
     assert [word for word in wanted if word.lower() not in text.lower()] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["schedule step --steps 100000", "schedule momentum:ramp", "loss kl_div --values 0.5,0.5 --targets 0.9,0.1"],
+)
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_values_fit_eighty_columns(words: str, language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = CliRunner().invoke(app, [*words.split(), "--language", language])
+    assert max(map(cell_len, done.output.splitlines())) <= 80, done.output
+
+
+def test_triplets_and_headings_are_written_as_they_are_given() -> None:
+    done = CliRunner().invoke(app, ["loss", "triplet", "--values", "0,0;1,0;0,1.5", "--language", "ko"])
+    assert [line.split() for line in done.output.splitlines() if "0, 0; 1, 0; 0, 1.5" in line], done.output
+    assert done.output.split()[:2] == ["샘플", "값"]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 import thalweg as tw
 from thalweg.engine import execute, programs
 from thalweg.errors import PlanError
+from thalweg.population import sizing
 from thalweg.population.place import devices, here
 from thalweg.population.sizing import Memory, block_size
+from thalweg.recipe.recipe import recipe
 from thalweg.store.file import Store
 
 from ..devices import on_device
@@ -137,3 +141,53 @@ def test_other_commands_compute_in_bf16(tmp_path: Path) -> None:
     other = tw.range_test("breast-cancer", rates=4, steps=5, seeds=2)
     assert not np.array_equal(test.losses, other.losses)
     assert tw.Run(device="cpu").device == torch.device("cpu")
+
+
+def test_a_recipe_trains_where_its_study_did(compared: Callable[..., tw.Study], tmp_path: Path) -> None:
+    half = compared("half", precision="bf16", optimizers=["adam"])
+    ran = half.recipe_run
+    assert ran is not None
+    assert 'with torch.autocast("cpu", torch.bfloat16):' in half.recipe().code
+    assert ran.first < 1e-3
+    there = recipe(replace(half.plan, device="cuda:1", precision="float32"), half.problem, half.chosen())
+    for words in ('DEVICE = torch.device("cuda:1" if', "model().to(DEVICE)", "there(problem.validation)"):
+        assert words in there.code
+    scopes: list[dict[str, Any]] = []
+    for plan in (replace(half.plan, device="cuda:1", precision="float32"), replace(half.plan, precision="float32")):
+        scopes.append({})
+        exec(recipe(plan, half.problem, half.chosen()).code, scopes[-1])  # on the CPU where there is no GPU
+    near = 1e-5 if scopes[0]["DEVICE"].type == "cpu" else 1e-2
+    np.testing.assert_allclose(scopes[0]["losses"], scopes[1]["losses"], rtol=near)
+    short = recipe(replace(half.plan, device="cuda", precision="tf32"), half.problem, half.chosen())
+    assert "torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True" in short.code
+
+
+class Counted(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Ten rows, and how often one was read."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
+        self.read += 1
+        return torch.full((3,), float(row)), torch.tensor([2.0 * row])
+
+
+def test_a_loader_is_read_once_for_all_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizing, "CACHE", 1)  # in which no two members fit
+    rows = Counted()
+    part = torch.randn(4, 3), torch.randn(4, 1)
+    problem = tw.Problem(
+        lambda: torch.nn.Linear(3, 1), train=DataLoader(rows, batch_size=5), validation=part, test=part, loss="mse"
+    )
+    before = {}
+    for rates in (3, 30):
+        rows.read = 0
+        many = {"rates": tw.log_range(1e-4, 1e-3, rates), "grow": 0, "refine": 0, "confirmation": 0}
+        more = {"schedules": ["constant"], "seeds": 2, "epochs": 3, "progress": False}
+        tw.compare(problem, ["sgd"], store=tmp_path / f"{rates}.db", **many, **more)
+        before[rates] = rows.read
+    assert before[30] == before[3]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
+
 from thalweg import formulas
+from thalweg.language import speaking
 from thalweg.pictures.family import family_tree, rule_table
 from thalweg.pictures.still import Drawing
 from thalweg.pictures.style import WRAP
@@ -74,5 +77,13 @@ def test_every_rule_is_in_its_cell_of_the_table() -> None:
     cells = {at: cell for cell, at in words.items()}
     for rule in RULES:
         cell = cells[column[rule["direction"]], row[rule["rate"].replace("long-term", "long-term")]]
-        assert f"{rule['name']} {rule['year'] or ''}".strip() in cell.split("<br>")
+        assert f"{rule['name']} {rule['year'] or ''}".strip() in cell.replace("_<br>", "_").split("<br>")
     assert figure.layout.meta["least"] > 600, "a narrow page scrolls it"
+
+
+def test_lines_of_the_table_stay_in_their_columns_in_either_language() -> None:
+    for language in ("en", "ko"):
+        with speaking(language):
+            figure = rule_table(RULES)
+        lines = [line for trace in figure.data for word in trace.text for line in word.split("<br>")]
+        assert max(map(cell_len, lines)) <= 17, language

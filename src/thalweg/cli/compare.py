@@ -108,12 +108,8 @@ def compare(
     test: Test = None,
     raw: Raw = False,
     batched: Annotated[
-        bool | None,
-        typer.Option(
-            help="Train members compiled or batched, or one by one; what suits the model unless given.",
-            show_default=False,
-        ),
-    ] = None,
+        str, typer.Option(help="How members are trained: compiled, stacked or alone; auto: what suits the model.")
+    ] = "auto",
     device: Device = "auto",
     precision: Precision = "float32",
     store: StorePath = None,

@@ -217,7 +217,7 @@ def _ends(path: Descent) -> Table:
                 else "",
             )
         )
-    names = ("optimizer", "rate", "start", "end", "loss", "")
+    names = ("optimizer", "rate", "start", mark("end"), "loss", "")
     return columns(names, rows, right=("rate", "start", "end", "loss"))
 
 

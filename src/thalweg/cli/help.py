@@ -44,10 +44,10 @@ class Commands(TyperGroup):
 
 def _asked(words: list[str]) -> str:
     """
-    >>> _asked(["show", "--language", "ko"]), _asked(["--language=en", "show"]), _asked(["show"])
-    ('ko', 'en', 'auto')
+    >>> _asked(["show", "--language", "ko"]), _asked(["--language=en", "show"]), _asked(["show"]), _asked([])
+    ('ko', 'en', 'auto', 'auto')
     """
-    for word, after in zip(words, [*words[1:], AUTO], strict=True):
+    for word, after in zip(words, [*words[1:], AUTO], strict=False):
         if word == "--language":
             return after
         if word.startswith("--language="):

@@ -119,11 +119,16 @@ def _computed(name: str, values: str, targets: str | None, json: bool) -> None:
         print_json({"loss": kind.label, "losses": rows, "mean": finite(mean), "sum": finite(total)})
         return
     first = [due[:, None] if due.ndim == 1 else due] if due is not None else []
-    parts = (outputs.reshape(len(each), -1), *first, each)
-    rows = [(str(k), *(written(part[k].numpy()) for part in parts)) for k in range(len(each))]
-    names = ("sample", "values", *["targets"] * len(first), kind.label)
+    parts = (outputs, *first, each)
+    rows = [(str(k), *(_written(part[k]) for part in parts)) for k in range(len(each))]
+    names = (mark("sample"), mark("values"), *[mark("targets")] * len(first), kind.label)
     print_table(columns(names, rows, right=names))
     print(say("mean {mean}, sum {total}", mean=_number(mean), total=_number(total)))
+
+
+def _written(values: Tensor) -> str:
+    """Numbers as they are given: a row's separated by commas, rows by semicolons."""
+    return "; ".join(written(row.numpy()) for row in (values if values.ndim > 1 else [values]))
 
 
 def _needed(targets: str | None, kind: Loss) -> str:
@@ -180,8 +185,8 @@ def _divergences(p: Tensor, q: Tensor) -> dict[str, Tensor]:
     crossed = cross_entropy_of(p, q)  # refuses two shapes
     apart = KLDiv(outputs="probabilities")
     return {
-        "D(P‖Q), forward": apart.per_sample(q, p),
-        "D(Q‖P), reverse": apart.per_sample(p, q),
+        mark("D(P‖Q), forward"): apart.per_sample(q, p),
+        mark("D(Q‖P), reverse"): apart.per_sample(p, q),
         "H(P, Q) = −Σ p log q": crossed,
         **_entropy_of(p),
     }
@@ -197,11 +202,11 @@ def _print_measures(measures: dict[str, Tensor], about: str, json: bool) -> None
         print_json({unit: {k: [*map(finite, v)] for k, v in values.items()} for unit, values in units.items()})
         return
     rows = [
-        (name, *([str(k)] if samples > 1 else []), _number(nats[name][k]), _number(bits[name][k]))
+        (say(name), *([str(k)] if samples > 1 else []), _number(nats[name][k]), _number(bits[name][k]))
         for k in range(samples)
         for name in measures
     ]
-    names = ("", *(["row"] if samples > 1 else []), "nats", "bits")
+    names = ("", *([mark("row")] if samples > 1 else []), mark("nats"), mark("bits"))
     print_table(columns(names, rows, right=("row", "nats", "bits")))
     print_words(say("{about}; log 2 nats are 1 bit, and 0 · log 0 is 0.", about=about))
 

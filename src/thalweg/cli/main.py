@@ -22,6 +22,7 @@ from ..errors import ThalwegError
 from ..language import check
 from ..version import __version__
 from . import descend
+from .completion import add_completion
 from .help import Commands, in_language
 
 COMMANDS = (
@@ -131,6 +132,8 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
 
     # Every command takes the language, also where it stands behind the command's own arguments.
     own = inspect.signature(command, eval_str=True)
+    for parameter in own.parameters.values():
+        add_completion(command.__name__, parameter)
     added = inspect.Parameter("language", inspect.Parameter.KEYWORD_ONLY, default="auto", annotation=Language)
     run.__signature__ = own.replace(parameters=[*own.parameters.values(), added])  # pyright: ignore
     run.__annotations__ = {**command.__annotations__, "language": Language}

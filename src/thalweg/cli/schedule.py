@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..language import say
+from ..language import say, wrapped
 from .listing import columns, headline, print_table
 from .options import Everything
 from .picture import Drawn, write_picture
-from .result import finite, print_json
+from .result import finite, print_json, terminal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "Example: thalweg schedule 'warmup(cosine, steps=0.1)' --steps 1000 --rate 0.1 -o warmup.svg"
 BLOCKS = "▁▂▃▄▅▆▇█"
-WIDTH = 60
+WIDTH, NARROW = 60, 10  # blocks of a line, at most and at least
 
 
 def schedule(
@@ -107,7 +107,7 @@ def _one(kind: Schedule, values: dict[str, np.ndarray], epochs: int | None = Non
     from ..pictures.numbers import short
 
     width = max(map(len, values))
-    lines = [f"{kind.label}: {say(_line(kind))}", ""]
+    lines = [*wrapped(f"{kind.label}: {say(_line(kind))}", terminal().width, " " * 4), ""]
     for name, each in values.items():
         ends = say(
             "{first} … {last}, from {low} to {high}",
@@ -116,19 +116,22 @@ def _one(kind: Schedule, values: dict[str, np.ndarray], epochs: int | None = Non
             low=short(each.min()),
             high=short(each.max()),
         )
-        lines.append(f"    {name:<{width}}  {_sparkline(each)}  {ends}")
+        room = terminal().width - width - cell_len(ends) - 8
+        lines.append(f"    {name:<{width}}  {_sparkline(each, max(NARROW, min(WIDTH, room)))}  {ends}")
     facts = {say("Ση = ∞ and Ση² < ∞"): str(kind.robbins_monro), "torch": kind.code(epochs=epochs)}
     margin = max(map(cell_len, facts)) + 2
-    lines += ["", *(set_cell_size(name, margin) + words for name, words in facts.items())]
+    lines.append("")
+    for name, words in facts.items():
+        lines += wrapped(set_cell_size(name, margin) + words, terminal().width, " " * margin)
     return "\n".join(lines)
 
 
-def _sparkline(values: np.ndarray) -> str:
-    """At most WIDTH blocks, each as high as the mean of its steps between the lowest and the highest value."""
+def _sparkline(values: np.ndarray, width: int = WIDTH) -> str:
+    """At most so many blocks, each as high as the mean of its steps between the lowest and the highest value."""
     import numpy as np
 
     values = values / (np.abs(values).max() or 1.0)  # so that no sum overflows
-    means = [part.mean() for part in np.array_split(values, min(WIDTH, len(values)))]
+    means = [part.mean() for part in np.array_split(values, min(width, len(values)))]
     low, span = min(0.0, values.min()), values.max() - min(0.0, values.min())
     return "".join(
         BLOCKS[round(float((mean - low) / span) * (len(BLOCKS) - 1))] if span else BLOCKS[-1] for mean in means

@@ -25,7 +25,7 @@ from ..population.place import GPU
 from ..programs.native import single_threaded
 from ..samples import Samples
 from .memory import out_of_memory
-from .programs import ALONE, COMPILED, FEW, STACKED, Programs, Way
+from .programs import ALONE, COMPILED, FEW, KINDS, STACKED, Programs, Way
 
 AUTO = "auto"
 STEPS = 3  # that are timed; the fastest counts
@@ -37,11 +37,11 @@ ASKED = "as asked"
 
 
 def check_batched(batched: Any) -> None:
-    """Refuse anything but "auto", "compiled", "stacked", True and False."""
-    if batched not in (AUTO, COMPILED, STACKED, True, False):
+    """Refuse anything but "auto", "compiled", "stacked", "alone", True and False."""
+    if batched not in (AUTO, *KINDS, True, False):
         raise PlanError(
-            f"batched is {batched!r}; give True, False, {COMPILED!r} or {STACKED!r}, or {AUTO!r} to train one by one "
-            "what cannot be batched."
+            f"batched is {batched!r}; give {', '.join(map(repr, KINDS))}, True for either of the first two, or "
+            f"{AUTO!r} for what suits the model."
         )
 
 
@@ -104,7 +104,7 @@ class _Trial:
         return -(-(taken[1] - taken[0]) // (few - 1)) if few > 1 else taken[0]
 
     def _best(self, batched: Any) -> Way:
-        if batched is False:
+        if batched in (False, ALONE):
             return Way(ALONE, ASKED, self.measured(ALONE, 1, 1)[1])
         place = self.programs.place
         if not place.compiles and batched != COMPILED:

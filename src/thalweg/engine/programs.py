@@ -28,7 +28,7 @@ from ..population.member import Member
 from ..population.memory import free_memory
 from ..population.one_by_one import OneByOne
 from ..population.place import CPU, Place, check_device, devices
-from ..population.sizing import Memory, block_size
+from ..population.sizing import MEMORY, Memory, block_size
 from ..problem.prepare import Prepared
 from ..samples import Samples
 from ..store.file import BlockRow
@@ -326,15 +326,18 @@ class Programs:
             outputs = problem.activations(self.structure(group[0]))
             size = block_size(problem.weights, states, int(self.samples(group[0]) * outputs), self.room(group[0]))
             size = min(size, self._limits.get(self.of(group[0]), size), FEW if self.alone(group[0]) else size)
-            fewest = self.at_once // (len(repeats) * len(groups))
+            fewest = 1 if isinstance(self.problem.train, DataLoader) else self.at_once // (len(repeats) * len(groups))
             cuts = cut([plan.member(s, 0) for s in group], size, fewest)
             blocks += [[group[k] for k in places] for places in cuts]
         return [(seed, block, fold) for seed, fold in repeats for block in blocks]
 
     def room(self, setting: Setting) -> Memory | None:
-        """What a block has on a GPU; None on a CPU, whose cache matters."""
+        """What a block has on a GPU, or of the batches of a DataLoader, which are loaded once for all of its members;
+        None else on a CPU, whose cache matters."""
         device = self.place.device
-        return None if device.type == CPU else Memory(free_memory(device) or 0, self.way(setting).size)
+        if device.type != CPU:
+            return Memory(free_memory(device) or 0, self.way(setting).size)
+        return Memory((free_memory() or MEMORY) // 2) if isinstance(self.problem.train, DataLoader) else None
 
 
 def cut(members: Sequence[Member], size: int, fewest: int = 1) -> list[list[int]]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from ..language import mark, say
+from ..language import mark, say, wrapped
 from .layout import bold, dress
 from .marks import line, points, words
 from .style import GRID, INK, MUTED, SHADE, STYLES, Style, text
 
 Rule = Mapping[str, Any]
 ROW, LETTER = 27, 0.29  # pixels; columns that a letter of a name takes
+COLUMN, LINE = 17, 0.72  # letters in a column of the table; height of a line in a cell
 _PLAIN = Style(MUTED, marker="circle")
 
 
@@ -108,9 +109,9 @@ def rule_table(rules: Sequence[Rule], title: str = mark("Where rules step, and h
     directions, rates = (list(dict.fromkeys(rule[key] for rule in rules)) for key in ("direction", "rate"))
     cells = {(d, r): [] for d in directions for r in rates}
     for rule in rules:
-        cells[rule["direction"], rule["rate"]].append(_dated(rule))
-    lines = [max(2, *(len(cells[d, rate]) for d in directions)) for rate in rates]
-    tops = np.cumsum([3, *lines])
+        cells[rule["direction"], rule["rate"]] += _in_column(_dated(rule))
+    lines = [max(2.0, *(0.8 + LINE * len(cells[d, rate]) for d in directions)) for rate in rates]
+    tops = np.cumsum([3.0, *lines])
     middles, left, width = (tops[:-1] + np.array(lines) / 2).tolist(), 0.04, len(directions) + 1
     columns = [k + 1.06 for k in range(len(directions))]
     figure = go.Figure(words([left], [1.5], [say("direction →<br>rate ↓")], MUTED))
@@ -123,12 +124,24 @@ def rule_table(rules: Sequence[Rule], title: str = mark("Where rules step, and h
     for row, top in enumerate(tops):
         colour = MUTED if row == 0 else GRID
         figure.add_shape(type="line", x0=0, x1=width, y0=top, y1=top, line={"color": colour, "width": 1})
-    box = {"type": "rect", "x0": 0, "x1": 1, "y0": 0, "y1": int(tops[-1]), "fillcolor": SHADE, "layer": "below"}
+    box = {"type": "rect", "x0": 0, "x1": 1, "y0": 0, "y1": float(tops[-1]), "fillcolor": SHADE, "layer": "below"}
     figure.add_shape(**box, line={"width": 0})
-    figure.update_xaxes(range=[0, width], visible=False).update_yaxes(range=[int(tops[-1]), 0], visible=False)
-    dress(figure, 66 + 21 * int(tops[-1]), title, t=44)
+    figure.update_xaxes(range=[0, width], visible=False).update_yaxes(range=[float(tops[-1]), 0], visible=False)
+    dress(figure, round(66 + 21 * tops[-1]), title, t=44)
     return figure.update_layout(showlegend=False, meta={"least": 150 * width})
 
 
+def _in_column(name: str) -> list[str]:
+    """Lines of a name that is longer than a column is wide: it is broken behind an underscore.
+
+    >>> _in_column("adam 2014"), _in_column("schedule_free_adamw 2024")
+    (['adam 2014'], ['schedule_free_', 'adamw 2024'])
+    """
+    lines = [""]
+    for part in re.split(r"(?<=_)", name):
+        lines = [*lines, part] if lines[-1] and len(lines[-1] + part) > COLUMN else [*lines[:-1], lines[-1] + part]
+    return lines
+
+
 def _lines(words: str) -> str:
-    return "<br>".join(text(line) for line in textwrap.wrap(words, 17))
+    return "<br>".join(text(line) for line in wrapped(words, COLUMN))

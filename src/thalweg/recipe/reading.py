@@ -32,7 +32,7 @@ TAKEN = {
     ),
     *("model", "optimizer", "order", "pool", "problem", "rest", "rows", "samples", "scheduler", "split", "step"),
     *("steps", "targets", "tensor", "test", "torch", "total_steps", "train", "tree_leaves", "tree_map", "validation"),
-    *("value", "weighted", "EPOCHS", "SEED", "Problem", "SimpleNamespace"),
+    *("value", "weighted", "there", "DEVICE", "EPOCHS", "SEED", "Problem", "SimpleNamespace"),
 }
 _PARTS = ("train", "validation", "test")
 _SPLIT = "from sklearn.model_selection import {}"

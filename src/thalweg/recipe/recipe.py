@@ -116,6 +116,8 @@ def recipe(
         after_pass=after_pass,
         closure=_needs_closure(formula),
         shows=formula.equations.shown is not None,
+        device=plan.device,
+        precision=plan.precision,
         draws=problem.get("draws", False),
         judged_on=("validation", "validation loss") if plan.folds is None else ("pool", "loss on what it trains on"),
         value=_value(problem),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from textwrap import indent
 
 from ..errors import PlanError
+from ..population.place import BF16, CPU, FLOAT32, TF32
 from ..regularizers.base import Lines
 
 
@@ -37,6 +38,7 @@ class Script:
         alone: whether `loading` needs no thalweg.
         regularizers: the lines of each.
         shows: whether the optimizer evaluates other weights than it trains.
+        device, precision: where the script trains, and how precisely the model computes there.
     """
 
     title: str
@@ -61,12 +63,14 @@ class Script:
     regularizers: Sequence[Lines] = ()
     groups: str = ""
     shows: bool = False
+    device: str = CPU
+    precision: str = FLOAT32
 
     def __str__(self) -> str:
         loss = f"loss = {self.loss}  # trains; the problem's own judges" if self.loss else ""
         body = _lines(
             "torch.manual_seed(SEED)",
-            "model = problem.model()",
+            f"model = problem.model(){'' if self.device == CPU else '.to(DEVICE)'}",
             self.groups,
             f"optimizer = {self.optimizer}",
             loss,
@@ -76,13 +80,14 @@ class Script:
             "step, steps = 0, total_steps // EPOCHS" if self.counts else "",
         )
         passes = "EPOCHS" if self.passes == self.epochs else str(self.passes)
-        head = _lines(f"SEED, EPOCHS = {self.seed}, {self.epochs}", self.loading)
+        head = _lines(f"SEED, EPOCHS = {self.seed}, {self.epochs}", self._place(), self.loading)
         modules = [name for name in ("math", "runpy", "importlib") if f"{name}." in body]
         imports = "".join(f"import {name}\n\n" for name in modules)
         future = "from __future__ import annotations\n\n"
         imports = future * self.imports.startswith(future) + imports + self.imports.removeprefix(future)
+        there = "" if self.device == CPU else _THERE
         rest = (
-            f"{head}\n\n\ndef batches(epoch):\n{indent(self.batches, '    ')}\n\n\n{body}\nlosses = []\n\n"
+            f"{head}\n\n\n{there}def batches(epoch):\n{indent(self.batches, '    ')}\n\n\n{body}\nlosses = []\n\n"
             f"for epoch in range({passes}):\n{indent(self._pass(), '    ')}\n{self._end()}"
         )
         names = [n for n in ("tree_leaves", "tree_map") if f"{n}(" in rest.replace(self.loading, "")]
@@ -90,6 +95,20 @@ class Script:
         needed = "tw." in rest.replace(self.loading, "") or not self.alone
         thalweg = f"import thalweg as tw  # {self.uses}\n\n" if needed else ""
         return f'"""{self.title}"""\n\n{imports}\nfrom torch.optim import lr_scheduler\n{trees}\n{thalweg}{rest}'
+
+    def _place(self) -> str:
+        """Lines that name the device, and set what is the same for the whole script."""
+        where = f'DEVICE = torch.device("{self.device}" if torch.cuda.is_available() else "cpu")'
+        short = "torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True"
+        return _lines(where if self.device != CPU else "", short if self.precision == TF32 else "")
+
+    def _forward(self, loss: str, model: str, end: str = "") -> str:
+        """The loss of a batch."""
+        forward = f"value = {self.value.format(loss=loss, model=model)}{end}"
+        if self.precision != BF16:
+            return forward
+        device = '"cpu"' if self.device == CPU else "DEVICE.type"
+        return f"with torch.autocast({device}, torch.bfloat16):\n{indent(forward, '    ')}"
 
     @property
     def counts(self) -> bool:
@@ -104,7 +123,7 @@ class Script:
         criterion = (self.loss and "loss") or "problem.loss"
         for lines in self.regularizers:
             criterion = lines.criterion.format(criterion)
-        forward = f"value = {self.value.format(loss=criterion, model='model')}"
+        forward = self._forward(criterion, "model")
         if self.draws:
             forward = (
                 "with torch.random.fork_rng(devices=[]):\n"
@@ -134,13 +153,13 @@ class Script:
         return _lines(self._each("batch"), update, self._each("after"), self.after_step, count)
 
     def _evaluation(self) -> str:
-        data, _ = self.judged_on
+        data = f"problem.{self.judged_on[0]}" if self.device == CPU else f"there(problem.{self.judged_on[0]})"
         judged = next((lines.evaluated for lines in self.regularizers if lines.evaluated), "model")
         chosen = f"({judged})" if " " in judged else judged
         shown = "optimizer.eval()\n" if self.shows else ""
         return (
-            f"{shown}judged = {chosen}.eval()\nwith torch.no_grad():\n    inputs, targets = problem.{data}\n"
-            f"    value = {self.value.format(loss='problem.loss', model='judged')}.item()"
+            f"{shown}judged = {chosen}.eval()\nwith torch.no_grad():\n    inputs, targets = {data}\n"
+            f"{indent(self._forward('problem.loss', 'judged', '.item()'), '    ')}"
         )
 
     def _pass(self) -> str:
@@ -148,7 +167,7 @@ class Script:
         return _lines(
             "model.train()",
             "optimizer.train()" if self.shows else "",
-            "for inputs, targets in batches(epoch):",
+            f"for inputs, targets in {'batches(epoch)' if self.device == CPU else 'map(there, batches(epoch))'}:",
             indent(self._step(), "    "),
             self._each("epoch"),
             self._evaluation(),
@@ -164,6 +183,13 @@ class Script:
         end = self._each("end") if self.passes == self.epochs else ""
         printed = f'print(f"the best weights: {called} {{value:.6f}}")'
         return _lines(end, self._evaluation(), "losses[-1] = value", printed) + "\n" if end else ""
+
+
+_THERE = """def there(samples):
+    return tree_map(lambda t: t.to(DEVICE), samples)
+
+
+"""
 
 
 def _lines(*texts: str) -> str:

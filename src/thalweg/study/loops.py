@@ -35,7 +35,7 @@ def loop_plan(given: Mapping[str, Any], loop: Loop) -> Plan:
     for name, reason in _UNKNOWN.items():
         if given.get(name) is not None:
             raise PlanError(f"{name} is given, and {loop.name} is {loop.what}: {reason}.")
-    if given["batched"] not in ("auto", False):
+    if given["batched"] not in ("auto", "alone", False):
         raise PlanError(
             f"batched is {given['batched']!r}, and runs of {loop.name}, {loop.what}, are trained one "
             "by one; leave it out."
