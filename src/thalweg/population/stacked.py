@@ -89,7 +89,7 @@ class Stepper:
     def _step(self, step: int, batch: Samples) -> None:
         groups, extra = self.block.given(step, *batch)
         begun = [part.begin(step) for part in self.block.updates]
-        if self.capture is None:
+        if self.capture is None or not all(part.replays for part in self.block.updates):
             self._carry_out(batch, extra)
             return
         groups = (self.points, *groups[1:])

@@ -21,6 +21,7 @@ from torch.func import vmap
 from ..errors import PlanError
 from ..formulas import shapes
 from ..formulas.equations import Equations
+from ..formulas.operations import eigenvectors, matrix_power, qr
 from ..kernels import numba_rows, staged
 from ..kernels.generated import module
 from ..kernels.lower import lower
@@ -36,6 +37,7 @@ from .driver import TENSORS
 from .member import Member
 from .updates import Update
 
+WAITING = (eigenvectors, qr, matrix_power)
 Guards = tuple[bool, ...]  # which of a rule's guards hold at a step
 
 
@@ -122,6 +124,12 @@ def own_states(form: Equations) -> list[str]:
 
 
 @functools.cache
+def _waits(form: Equations) -> bool:
+    """Whether a GPU asks the host how a decomposition went, which a guard may leave out of a step."""
+    return any(expression.has(*WAITING) for expression in (form.step, *(value for _, value in form.states)))
+
+
+@functools.cache
 def _compiled(member: MemberUpdate, guards: Guards) -> Step:
     with TRACING:
         return compile_graph(graph(member.function(guards), [(1, member.example())], RULES))
@@ -178,6 +186,10 @@ class TensorUpdates(Update):
         """Take up a step, counted from 0; which guards hold at it."""
         self.guards = tuple(bool(held[step]) for held in self._held)
         return self.guards
+
+    @property
+    def replays(self) -> bool:
+        return not any(map(_waits, self.forms)) or (bool(self.guards) and not any(self.guards))
 
     @functools.cached_property
     def _held(self) -> list[np.ndarray]:

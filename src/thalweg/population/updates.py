@@ -93,6 +93,11 @@ class Update:
         """Take up a step, counted from 0; what of it another program belongs to."""
         return ()
 
+    @property
+    def replays(self) -> bool:
+        """Whether the step at work can be captured on a GPU: its update does not wait for the host."""
+        return True
+
     def stacked(self, rows: Rows) -> Stacked:
         """The update, prepared for the device of the weights."""
         return stacked(self.equations, self.tensors, rows)

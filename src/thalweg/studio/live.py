@@ -10,6 +10,7 @@ Judging takes longer than reading, so it has a thread of its own and takes a ten
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 import time
@@ -40,6 +41,7 @@ class Follower:
         self.results, self._trainings = Results(path), trainings
         self._view: dict[str, Any] = {}
         self._changed: dict[str, int] = {}  # key → the number of its last change
+        self._texts: dict[int, str] = {}  # number that was seen → what is sent now
         self._turn, self._ended = threading.Lock(), threading.Event()
         self.wanted = time.monotonic()
         for work in (self._read, self._judge):
@@ -52,17 +54,27 @@ class Follower:
     def end(self) -> None:
         self._ended.set()
 
-    def since(self, number: int) -> tuple[int, dict[str, Any]]:
-        """The number now, and the values of what has changed since that one."""
+    def since(self, number: int) -> tuple[int, str]:
+        """The number now, and as JSON the values of what has changed since that one; empty where nothing has.
+
+        Readers that have seen the same are given the same text, which is written once.
+        """
         self.wanted = time.monotonic()
         with self._turn:
-            return self.number, {key: self._view[key] for key, at in self._changed.items() if at > number}
+            if number >= self.number:
+                return self.number, ""
+            if number not in self._texts:
+                values = {key: self._view[key] for key, at in self._changed.items() if at > number}
+                data = {"whole": number == 0, "values": values}
+                self._texts[number] = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            return self.number, self._texts[number]
 
     def _put(self, values: dict[str, Any]) -> None:
         with self._turn:
             new = {key: value for key, value in values.items() if self._view.get(key) != value}
             if new:
                 self.number += 1
+                self._texts.clear()
                 self._view |= new
                 self._changed |= dict.fromkeys(new, self.number)
 

@@ -8,7 +8,6 @@ that is hidden closes its stream, since browsers allow six for all tabs together
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -84,14 +83,10 @@ async def _stream(studies: Studies, follower: Follower, last: str) -> AsyncItera
     while not studies.closing and follower.alive:
         now, changed = follower.since(seen)
         if changed:
-            yield _event(f"{follower.key}-{now}", {"whole": seen == 0, "values": changed})
+            yield f"id: {follower.key}-{now}\ndata: {changed}\n\n"
             seen, silent = now, 0.0
         elif silent > HEARTBEAT:
             yield ": still here\n\n"
             silent = 0.0
         await asyncio.sleep(EVERY)
         silent += EVERY
-
-
-def _event(number: str, data: Any) -> str:
-    return f"id: {number}\ndata: {json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(',', ':'))}\n\n"

@@ -50,7 +50,8 @@ def status(results: Results | None, training: Training | None) -> dict[str, Any]
 
 def searched(results: Results) -> dict[str, Any]:
     """Facts, settings with their curves, losses against rates, and runs that diverged, by key."""
-    plan, table, by = results.plan, results.table(), results.plan.criterion
+    plan, table = results.plan, results.table()
+    by = plan.criterion
     facts = {
         "name": results.name,
         "path": str(results.path),
@@ -62,7 +63,7 @@ def searched(results: Results) -> dict[str, Any]:
     }
     names = level_names(table)
     groups = table.groupby(["stage", *names], sort=False, dropna=False)
-    settings = dict(_settings(table, groups.ngroup().to_numpy(), names, results, by.column))
+    settings = dict(_settings(plan, table, groups.ngroup().to_numpy(), names, results.curves()))
     return {"facts": facts, **settings, **dict(_rates(table, by.column)), "diverged": _diverged(plan, table, names)}
 
 
@@ -87,10 +88,10 @@ def words(levels: Mapping[str, Any]) -> str:
 
 def setting_of(results: Results, key: str) -> Setting | None:
     """The setting of a key."""
-    table = results.table()
+    plan, table = results.plan, results.table()
     for row in table[["stage", *level_names(table)]].drop_duplicates().to_dict("records"):
         stage = row.pop("stage")
-        if key_of(stage, told(results.plan, row)) == key:
+        if key_of(stage, told(plan, row)) == key:
             return setting_row(row)
     return None
 
@@ -107,11 +108,14 @@ def _missing(value: Any) -> bool:
 
 
 def _settings(
-    table: pd.DataFrame, number: np.ndarray, names: list[str], results: Results, column: str
+    plan: Plan, table: pd.DataFrame, number: np.ndarray, names: list[str], curves: pd.DataFrame
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every setting of every stage: the mean of its runs at each step, the smallest and the largest, and how many."""
-    curves = results.curves()
-    curves = curves[curves["metric"] == column]
+    """Every setting of every stage: the mean of its runs at each step, the smallest and the largest, and how many.
+
+    Args:
+        number: of the setting of each row of the table.
+    """
+    curves = curves[curves["metric"] == plan.criterion.column]
     of = pd.Series(number, index=table["member"]).reindex(curves["member"]).to_numpy()
     value = curves["value"].to_numpy()
     frame = pd.DataFrame(
@@ -123,17 +127,17 @@ def _settings(
     )
     points = points.reset_index()
     starts = np.searchsorted(points["of"].to_numpy(), np.arange(number.max(initial=-1) + 2))
-    columns = {name: points[name].to_numpy() for name in ("step", "mean", "low", "high", "n", "lost")}
+    columns = {name: _list(points[name].to_numpy()) for name in ("step", "mean", "low", "high", "n", "lost")}
     first = table.drop_duplicates(["stage", *names]).to_dict("records")
     ended = table["status"].isin(ENDED).groupby(number).sum().to_numpy()
     diverged = (table["status"] == "diverged").groupby(number).sum().to_numpy()
     runs = np.bincount(number)
     for place, row in enumerate(first):
         part = slice(starts[place], starts[place + 1])
-        curve = {name: _list(values[part]) for name, values in columns.items()}
+        curve = {name: values[part] for name, values in columns.items()}
         for name in ("mean", "high"):  # a run that diverged is infinitely bad
             curve[name] = [None if lost else value for value, lost in zip(curve[name], curve["lost"], strict=True)]
-        levels = told(results.plan, {name: row[name] for name in names})
+        levels = told(plan, {name: row[name] for name in names})
         yield (
             key_of(row["stage"], levels),
             {
@@ -212,9 +216,13 @@ def _cell(column: Column, row: Row) -> list[str]:
 
 
 def _list(values: np.ndarray) -> list[Any]:
+    """Numbers of a few digits; None for those that are not finite."""
     if values.dtype.kind in "iu":
         return values.tolist()
-    return [_rounded(value) for value in values.astype(float).tolist()]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = 10.0 ** (DIGITS - 1 - np.floor(np.log10(np.abs(values))))
+        rounded = np.where(values == 0, 0.0, np.round(values * scale) / scale)
+    return [value if math.isfinite(value) else None for value in rounded.tolist()]
 
 
 def _rounded(value: float) -> float | None:

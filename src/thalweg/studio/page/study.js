@@ -89,7 +89,7 @@ const stream = (name, language, changed) => {
 
 const watching = (world, name, asked, moved) => {
   const view = {}, trouble = complaint();
-  let picked = asked.get("setting"), stage = asked.get("stage") ?? "search", frame = 0, styles = {};
+  let picked = asked.get("setting"), stage = asked.get("stage") ?? "search", frame = 0, styles = {}, arrived = 0;
 
   const order = (what, more = {}) => trouble.attempt(() => post("/studies/carry", { name, do: what, seeds: 10, trust: false, ...more }));
   const screen = screenOf(name, world, order);
@@ -140,10 +140,13 @@ const watching = (world, name, asked, moved) => {
     showTable(screen, settings().filter(([, one]) => one.stage === stage), picked, pick);
     showDiverged(screen, view.diverged);
     showStages(screen, [...new Set(settings().map(([, one]) => one.stage))], stage, (next) => { stage = next; moved(new URLSearchParams({ name, stage }).toString()); refresh(); });
+    if (arrived) screen.element.dataset.lag = (performance.now() - arrived).toFixed(1); // from an event to its paint
+    arrived = 0;
     screen.element.dataset.paints = Number(screen.element.dataset.paints ?? 0) + 1;
   };
   let restored = !picked;
   const leave = stream(name, world.facts.language, (values) => {
+    arrived ||= performance.now();
     Object.assign(view, values);
     if (values.trouble) trouble.attempt(() => { throw new Error(values.trouble); })();
     if (!restored && view[picked]) { restored = true; pick(picked); }
