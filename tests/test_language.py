@@ -164,4 +164,5 @@ def test_particles_follow_their_word() -> None:
     use_language("ko")
     assert say("{level} diverged.", level="0.05") == "0.05는 발산했습니다."
     assert say("{level} diverged.", level="0.03") == "0.03은 발산했습니다."
-    assert say("{level} diverged.", level="adam") == "adam은(는) 발산했습니다."
+    assert say("{level} diverged.", level="adam") == "adam은 발산했습니다."
+    assert say("{level} diverged.", level="sgd (0.1, cosine)") == "sgd (0.1, cosine)는 발산했습니다."

@@ -49,21 +49,41 @@ def say(message: str, **values: Any) -> str:
     return _PARTICLE.sub(_particle, text)
 
 
-_PARTICLE = re.compile(r"([가-힣0-9])(이\(가\)|은\(는\)|을\(를\)|과\(와\)|\(으\)로)")
-_ENDING = "013678"  # digits whose Korean reading ends in a consonant
+_PARTICLE = re.compile(
+    r"([가-힣]|[0-9]|[A-Za-z]+)([”’`'\"]?(?:\s?\([^()]*\)|\s?\[[^\[\]]*\])?)(이\(가\)|은\(는\)|을\(를\)|과\(와\)|\(으\)로)"
+)
+_DIGITS = "013678"  # whose Korean reading ends in a consonant
+_ENDS = re.compile(r"[lmn]e?$|ng$|mb$|[aeiou][pkbt]$|ck$")  # of Latin words whose Korean reading ends in one
+_RIEUL = 8  # ㄹ among the consonants that end a Korean letter
 
 
 def _particle(found: re.Match[str]) -> str:
-    """A particle as it follows a Korean letter or a number; after Latin letters both forms stay.
+    """A particle as it follows a Korean letter, a number, or a Latin word as it is read; brackets between are skipped.
 
-    >>> [_PARTICLE.sub(_particle, text) for text in ("학습률이(가)", "0.05을(를)", "adam이(가)")]
-    ['학습률이', '0.05를', 'adam이(가)']
+    >>> [_PARTICLE.sub(_particle, text) for text in ("학습률이(가)", "0.05을(를)", "adam (0.1)이(가)", "sgd과(와)")]
+    ['학습률이', '0.05를', 'adam (0.1)이', 'sgd와']
     """
-    last, particle = found.groups()
-    final = (ord(last) - ord("가")) % 28 if last >= "가" else (8 if last in "178" else last in _ENDING)
+    word, between, particle = found.groups()
+    final = _final(word)
     if particle == "(으)로":
-        return last + ("으로" if final not in (0, 8) else "로")  # 8: ㄹ
-    return last + (particle[0] if final else particle[2])
+        return word + between + ("으로" if final not in (0, _RIEUL) else "로")
+    return word + between + (particle[0] if final else particle[2])
+
+
+def _final(word: str) -> int:
+    """The consonant that a word's Korean reading ends in; 0 for none. Without a vowel, letters are spelled.
+
+    >>> [bool(_final(word)) for word in ("adam", "sgd", "cosine", "constant", "cnn", "rmsprop", "adamw", "lamb")]
+    [True, False, True, False, True, True, False, True]
+    """
+    if word >= "가":
+        return (ord(word) - ord("가")) % 28
+    if word.isdigit():
+        return _RIEUL if word in "178" else int(word in _DIGITS)
+    lower = word.lower()
+    if not set(lower) & set("aeiouy"):
+        return _RIEUL if lower[-1] in "lr" else int(lower[-1] in "mn")
+    return (_RIEUL if re.search(r"le?$", lower) else 1) if _ENDS.search(lower) else 0
 
 
 def check(language: str) -> None:

@@ -16,7 +16,7 @@ from ..losses.registry import direction_of, scale_of
 
 LAST, BEST = "last", "best"
 _AVERAGE = re.compile(r"average of the last (\d{1,9})")
-_SAID = tuple(map(mark, ("validation", "test", "loss", "accuracy")))  # names that sentences have words for
+_SAID = tuple(map(mark, ("validation", "test", "loss", "accuracy", "perplexity")))  # that sentences have words for
 _DIRECTIONS = {"min": 1.0, "max": -1.0}
 
 

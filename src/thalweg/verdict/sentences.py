@@ -123,7 +123,7 @@ def _by_metrics(plan: Plan, factor: Factor, verdict: Verdict) -> list[str]:
         words.append(
             say(
                 "By {name} instead of {metric}: {first} has the {extreme}, {value}{rest_of}.",
-                name=name,
+                name=mark(name),
                 metric=mark(verdict.criterion.metric),
                 first=first,
                 extreme=mark("highest" if sign < 0 else "lowest"),
