@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo gallery docs messages test test-all lint bench clean
+.PHONY: setup demo gallery rules docs messages test test-all lint bench clean
 
 setup: $(STAMP)
 
@@ -18,6 +18,9 @@ demo: setup
 
 gallery: setup
 	$(BIN)/python docs/gallery.py
+
+rules: setup
+	$(BIN)/python docs/rules.py
 
 # The site, in site/; THALWEG_LIVE=1 draws its pictures so that they can be turned and played.
 docs: setup

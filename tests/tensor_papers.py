@@ -7,6 +7,7 @@ shared with `thalweg.formulas`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -249,7 +250,7 @@ def soap(weights: Tensors, gradients: Sequence[Tensors], most: int = 10000) -> T
                     own[f"c{side}"] = 0.2 * outer[side]
                     own[f"q{side}"] = np.linalg.eigh(own[f"c{side}"])[1][:, ::-1]
                 continue
-            q = [own.get(f"q{side}", None) for side in (0, 1)]
+            q: list[Any] = [own.get(f"q{side}") for side in (0, 1)]
             r = both(x, q, True)
             own["m"], own["v"] = 0.9 * own["m"] + 0.1 * r, 0.95 * own["v"] + 0.05 * r * r
             u = both(own["m"] / (np.sqrt(own["v"]) + 1e-8), q, False).reshape(g.shape)

@@ -1,0 +1,85 @@
+"""Writes docs/rules.md, every rule of the catalogue with what holds it: `make rules`."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))  # the tests, whose tables say what a rule is held to
+
+from tests import papers, tensor_papers  # noqa: E402
+
+from thalweg.formulas import FORMULAS, Formula, get  # noqa: E402
+from thalweg.formulas.latex import plain  # noqa: E402
+
+HEAD = """# Rules
+
+The {count} rules that thalweg knows by name, oldest family first, as they are declared: each is one formula, from which
+the reference, the kernels, the population's programs, the classes of `tw.optim` and these equations are made. `g` is
+the gradient, `w` the weight, `t` the step counted from 1. `thalweg formula NAME` shows a rule with the meaning of each
+number.
+
+What a rule is held to is a test in float64, to 1e-10 of the end of a path: against torch.optim's own class, or against
+the equations of the paper or of the authors' program, written a second time in NumPy, over 50 steps (in
+tests/optim 20, and 8 for Muon). torch.optim.Muon rounds Newton–Schulz to bfloat16; the test has both compute in
+float64. SOAP's first bases are arbitrary where the first gradient has not full rank; there the test asks for 20% only,
+and a recipe need not repeat a run. This page is written by `make rules` from the declarations.
+"""
+VECTORS = (7,)
+
+
+def held(rule: Formula) -> list[str]:
+    """The tests that hold the rule, and to what."""
+    found = []
+    if rule.drop_ins and rule.drop_ins[0].in_torch:
+        file = {"Muon": "optim/test_muon.py"}.get(rule.drop_ins[0].name)
+        elementwise = rule.equations.elementwise
+        where = file or ("kernels/test_agreement.py" if elementwise else "optim/test_drop_ins.py")
+        found.append(f"torch.optim.{rule.drop_ins[0].name}, in tests/{where}")
+    for table, test in ((papers, "kernels/test_agreement.py"), (tensor_papers, "kernels/test_tensors.py")):
+        forms = [text for text in table.PAPERS if get(text).name == rule.name]
+        if forms:
+            what = "equations" if len(forms) == 1 else f"equations of {len(forms)} forms"
+            found.append(f"{what} in tests/{table.__name__.rpartition('.')[2]}.py, by tests/{test}")
+    return found
+
+
+def section(rule: Formula) -> Iterator[str]:
+    """A rule's part of the page."""
+    yield f"## {rule.name}\n"
+    yield from textwrap.wrap(rule.doc.splitlines()[0], 120, break_on_hyphens=False)
+    yield "\n```text"
+    yield from plain(rule.equations)
+    if (of_vectors := rule.of_shape(VECTORS)).equations != rule.equations:
+        yield "\nof a vector:"
+        yield from plain(of_vectors.equations)
+    yield "```\n"
+    values = {**rule.hyperparameters, **rule.options}
+    numbers = ", ".join(
+        f"{k} {'absent' if v is None else f'{v:g}' if isinstance(v, float) else v}" for k, v in values.items()
+    )
+    facts = {
+        "Defaults": numbers,
+        "Source": f"{rule.source}{f' ({rule.year})' if rule.year else ''}",
+        "Grew from": ", ".join(rule.parents) or "nothing before it",
+        "Steps": f"along the {rule.direction}; rate {rule.rate}",
+        "Departs": rule.departs or "in nothing",
+        "As a class": ", ".join(f"`tw.optim.{d.name}`" for d in rule.drop_ins) or "by `tw.optim.from_formula`",
+        "Held to": "; ".join(held(rule)),
+    }
+    for name, words in facts.items():
+        yield from textwrap.wrap(f"- {name}: {words}", 120, subsequent_indent="  ", break_on_hyphens=False)
+    yield ""
+
+
+def page() -> str:
+    """The whole text."""
+    rules = [line for rule in FORMULAS.values() for line in section(rule)]
+    return "\n".join([HEAD.format(count=len(FORMULAS)), *rules])
+
+
+if __name__ == "__main__":
+    (HERE / "rules.md").write_text(page(), encoding="utf-8")
