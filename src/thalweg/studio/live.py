@@ -20,9 +20,7 @@ from typing import Any
 
 from ..errors import ThalwegError
 from ..language import speaking
-from ..results import Results
 from .training import Trainings
-from .view import judged, searched, status
 
 EVERY = 1 / 15  # seconds between two looks, at least
 SLOWER = 2  # times what reading took
@@ -37,6 +35,8 @@ class Follower:
     """
 
     def __init__(self, path: Path, language: str, trainings: Trainings) -> None:
+        from ..results import Results  # what takes long to import is imported with the first follower
+
         self.path, self.language, self.key, self.number = path, language, secrets.token_hex(4), 0
         self.results, self._trainings = Results(path), trainings
         self._view: dict[str, Any] = {}
@@ -79,6 +79,8 @@ class Follower:
                 self._changed |= dict.fromkeys(new, self.number)
 
     def _read(self) -> None:
+        from .view import searched, status
+
         seen: Any = None
 
         def look() -> None:
@@ -99,6 +101,8 @@ class Follower:
         self._repeat(look, SLOWER)
 
     def _judge(self) -> None:
+        from .view import judged
+
         seen = -1
 
         def look() -> None:

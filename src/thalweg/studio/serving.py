@@ -10,7 +10,8 @@ import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
@@ -83,6 +84,13 @@ def _listening(host: str, port: int | None) -> socket.socket:
     return listening
 
 
+def _prepare(files: Mapping[str, Callable[[], str]]) -> None:
+    """Do what takes long before it is asked for: print the catalogue's functions, import what studies need."""
+    for text in files.values():
+        text()
+    import_module("thalweg.studio.view")
+
+
 def _run(
     listening: socket.socket,
     place: tuple[str, str, int],
@@ -99,7 +107,7 @@ def _run(
             raise
         raise UsageError(f"the studio needs {error.name}: pip install 'thalweg[studio]'.") from error
     studies = Studies(*shown)
-    threading.Thread(target=lambda: [text() for text in files().values()], daemon=True).start()  # what takes long
+    threading.Thread(target=_prepare, args=[files()], daemon=True).start()
     settings = uvicorn.Config(
         application(*place, studies),
         log_level="error",

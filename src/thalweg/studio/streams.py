@@ -17,8 +17,6 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ..language import speaking
-from ..report.html import page as report_page
-from ..results import Results
 from .asked import fields, spoken
 from .live import EVERY, Follower
 from .studies import Studies
@@ -50,11 +48,12 @@ def routes(studies: Studies) -> list[Route]:
         return JSONResponse(await run_in_threadpool(studies.setting, *given))
 
     async def report(request: Request) -> Response:
-        results = Results(await run_in_threadpool(studies.path, request.query_params.get("name", "")))
-
         def made() -> str:
+            from ..report.html import page
+            from ..results import Results
+
             with speaking(spoken(request)):
-                return report_page(results)
+                return page(Results(studies.path(request.query_params.get("name", ""))))
 
         saved = {"content-disposition": 'attachment; filename="report.html"'}
         return Response(await run_in_threadpool(made), media_type="text/html", headers=saved)

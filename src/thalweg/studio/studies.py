@@ -17,15 +17,8 @@ from ..errors import StoreError, UsageError, unknown
 from ..formulas import FORMULAS
 from ..language import say
 from ..numbers import Range
-from ..plan.plan import parse_rates
-from ..problem.builtin import PROBLEMS
-from ..recipe import recipe as recipes
-from ..results import Results
-from ..schedules import SCHEDULES
-from ..store.connection import kind_of, stem_of
 from .live import Follower, Followers
 from .training import Trainings
-from .view import setting_of, words
 
 MOST_LISTED = 200  # stores, the newest first
 MOST_OPTIMIZERS, LONGEST_LABEL = 40, 200
@@ -44,6 +37,8 @@ class Studies:
     def __init__(self, folder: Path = Path("runs"), given: Sequence[str] = ()) -> None:
         self.folder, self.stores, self.problems = folder, dict[str, Path](), list[str]()
         for each in given:
+            from ..store.connection import kind_of
+
             path = Path(each)
             if kind_of(path) == "store":
                 self.stores[path.stem if path.stem not in self.stores else str(path)] = path.resolve()
@@ -86,11 +81,16 @@ class Studies:
 
     def _new(self, name: str) -> Path | None:
         """Where a study of that name is to be."""
-        plain = stem_of(name) == name and len(name) <= 100 and not name.startswith(".")
+        plain = re.fullmatch(r"\w[\w.-]{0,99}", name)
         return self.folder.resolve() / f"{name}{ENDING}" if plain else None
 
     def offers(self) -> dict[str, Any]:
         """What can be started, and what can be opened."""
+        from ..problem.builtin import PROBLEMS  # what takes long to import is imported where it is needed
+        from ..results import Results
+        from ..schedules import SCHEDULES
+        from ..store.connection import kind_of
+
         stores = []
         for name, path in self.paths().items():
             if kind_of(path) != "store":
@@ -121,6 +121,10 @@ class Studies:
         Raises:
             UsageError: something of it is not offered.
         """
+        from ..problem.builtin import PROBLEMS
+        from ..schedules import SCHEDULES
+        from ..store.connection import stem_of
+
         problem, optimizers, schedules = asked["problem"], asked["optimizers"], asked["schedules"]
         if problem not in (allowed := [*self.problems, *PROBLEMS]):
             raise UsageError(unknown("problem here", problem[:LONGEST_LABEL], allowed))
@@ -166,6 +170,10 @@ class Studies:
         Raises:
             UsageError: there is no such setting.
         """
+        from ..recipe import recipe as recipes
+        from ..results import Results
+        from .view import setting_of, words
+
         results = Results(self.path(name))
         setting = setting_of(results, key)
         if setting is None:
@@ -178,6 +186,8 @@ class Studies:
 
 def _rates(text: str) -> list[float]:
     """As on the command line, and not so many that the list itself is an attack."""
+    from ..plan.plan import parse_rates
+
     count = text.rpartition(":")[2].strip() if ":" in text else str(text.count(",") + 1)
     if len(text) > LONGEST_LABEL * 10 or not re.fullmatch(r"\d{1,3}", count, re.ASCII) or int(count) > MOST_RATES:
         raise UsageError(f"rates are LOW:HIGH:COUNT or a list, e.g. 1e-4:1:13, and at most {MOST_RATES}.")
