@@ -3,7 +3,7 @@
     ThalwegError
     ├── UsageError        invalid request                       exit status 2
     │   ├── ExpressionError   a text that is not a formula of calculus, or one beyond the bounds
-    │   ├── FormulaError      a formula that is not an elementwise update rule
+    │   ├── FormulaError      a formula that is not an update rule
     │   ├── PlanError         a study that cannot be planned: unknown names, empty grids
     │   ├── ProblemError      a problem whose parts do not fit together
     │   └── SurfaceError      an invalid surface, or place on it
@@ -44,7 +44,7 @@ class ExpressionError(UsageError):
 
 
 class FormulaError(UsageError):
-    """A formula that is not an elementwise update rule."""
+    """A formula that is not an update rule, or whose shapes do not fit."""
 
 
 class PlanError(UsageError):
