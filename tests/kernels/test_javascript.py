@@ -51,7 +51,8 @@ def walked(rules: dict[str, Formula], w: list[float], gradients: list[list[float
 
 def described(rule: Formula) -> dict[str, Any]:
     program, first = lower(rule.equations), dict(rule.equations.initial)
-    numbers = {n: v if v == "w" else rule.hyperparameters.get(v, v) for n, v in first.items()}
+    named = {"w": "w", **rule.hyperparameters}
+    numbers = {n: named[v] if isinstance(v, str) else float(v) for n, v in first.items()}
     return {
         "states": [numbers[name] for name, _ in program.states],
         "single": [numbers[name] for name, _ in program.row_states],
