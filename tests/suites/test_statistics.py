@@ -170,7 +170,7 @@ def test_the_answer_says_what_is_closer_and_what_cannot_be_told() -> None:
             Standing(name, rank, Interval(ratio, ratio, ratio), 3, Interval(1, 1, 1), None, apart and name != "adam")
             for name, rank, ratio in zip(["adam", "sgd", "lion"], [1.2, 1.9, 2.9], ratios, strict=True)
         ]
-        return sentence(table, Ranks(pd.Series({"adam": 1.2}), p, 1.0, ()), 6)
+        return sentence(table, Ranks(pd.Series({"adam": 1.2}), p, 1.0, ()), 6, "loss")
 
     lead = "adam ranks best over 6 problems: average rank 1.2 of 3, and 1.5 times the lowest loss of each problem"
     test = "(Friedman’s test, p = {})"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import thalweg as tw
 from thalweg.errors import PlanError, ProblemError, StoreError
@@ -139,7 +140,7 @@ def test_a_diverging_optimizer_counts_as_infinite(tmp_path: Path) -> None:
     sgd = next(one for one in verdict.standings if one.optimizer == "sgd")
     assert sgd.ratio is not None
     assert sgd.ratio.mean == math.inf
-    assert "sgd diverged on b even at the best setting, which counts as an infinite loss." in verdict.notes
+    assert "sgd diverged on b even at the best setting, which counts as infinitely bad." in verdict.notes
     assert tw.suite(studies).to_json()["losses"]["b"]["sgd"] is None
     # Where b is left out, nothing warns of sgd; where it is not, adam comes before all that diverged there.
     assert [(row.setting.optimizer, math.isinf(row.regret)) for row in verdict.shared] == [
@@ -157,7 +158,7 @@ def test_losses_that_are_not_above_0_have_no_ratio(tmp_path: Path) -> None:
     assert list(mixed.verdict.ratios.index) == ["a", "b"]
     assert [row.problem for row in mixed.verdict.shared] == ["a", "b"]
     assert mixed.verdict.steps.index.tolist() == ["a", "b", "c"]
-    assert mixed.notes[1].startswith("Some losses of c are not above 0, where a ratio of losses means nothing")
+    assert mixed.notes[1].startswith("Not every loss on c is above 0, as a ratio needs: no ratios")
     assert mixed.verdict.losses.loc["c"].rank().tolist() != mixed.verdict.losses.loc["a"].rank().tolist()
     assert mixed.verdict.ranks.mean.to_dict() == mixed.verdict.losses.rank(axis=1).mean().to_dict()
     without = tw.suite(negative)
@@ -166,6 +167,31 @@ def test_losses_that_are_not_above_0_have_no_ratio(tmp_path: Path) -> None:
     assert "profile" not in [section.name for section in without.sections()]
     json.dumps(without.to_json(), allow_nan=False)
     without.report(tmp_path / "suite.html")
+
+
+def test_by_a_metric_of_which_higher_is_better(tmp_path: Path) -> None:
+    """Studies that chose by accuracy: what is compared is its distance to 1, in tables and in words."""
+    options = {**OPTIONS, "by_metric": "accuracy"}
+    first = tw.compare("breast-cancer", store=tmp_path / "a.db", **options)
+    inputs, labels = torch.randn(120, 3, generator=torch.Generator().manual_seed(0)), torch.arange(120) % 2
+    inputs[:, 0] += labels
+    said: dict[str, Any] = {"loss": "cross_entropy", "metrics": ["accuracy"], "name": "easy"}
+    easy = tw.Problem(lambda: torch.nn.Linear(3, 2), (inputs, labels), **said)
+    suite = tw.suite([first, easy], store=tmp_path, **options)
+    verdict = suite.verdict
+    for name, study in suite.studies.items():
+        for entry in study.verdict.entries:
+            assert verdict.losses.at[name, entry.optimizer] == pytest.approx(1 - entry.value.mean)
+        search = study.table().query("stage == 'search' and status == 'finished'")
+        settings = search.groupby(["optimizer", "lr", "schedule"])["validation_accuracy"].mean()
+        (row,) = [row for row in verdict.shared if row.problem == name]
+        assert row.tuned == pytest.approx(1 - settings.max())
+    assert suite.to_json()["compared"] == verdict.measure.words == "(1 − accuracy)"
+    assert "times the lowest (1 − accuracy) of each problem" in suite.sentence or "rank alike" in suite.sentence
+    heads = [column.title for section in suite.sections() for column in section.columns]
+    assert {"(1 − accuracy) over the lowest", "Lowest (1 − accuracy)", "Its (1 − accuracy)"} <= {*heads}
+    with pytest.raises(PlanError, match="breast-cancer chose its settings by accuracy, and two by loss; all problems"):
+        tw.suite([first, made(tmp_path, "two", {"adam": 0.1, "sgd": 0.1})])
 
 
 def test_unconfirmed_and_unlike_studies_are_named(tmp_path: Path) -> None:
@@ -230,6 +256,9 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
         ([one, "no.db"], {}, StoreError, "no.db does not exist"),
         ([one, "no"], {}, ProblemError, "'no' is not a problem"),
         ([one, two], {"seeds": 3, "epochs": 2}, PlanError, "finished, so seeds and epochs cannot change"),
+        ([one, "digits"], {"by_metric": "own:max"}, PlanError, "by_metric='own:max' has no known best value to take"),
+        (["digits", "diabetes"], {"by_metric": "accuracy"}, PlanError, "'accuracy' is not a metric of diabetes"),
+        (["digits", "wave"], {"by_metric": "own"}, PlanError, "leaves open which values are better"),
         ([one, "digits"], {"sceds": 3}, PlanError, "'sceds' is not an option of a suite: did you mean seeds?"),
     ]
     for problems, options, error, words in cases:
@@ -240,8 +269,6 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
 
 
 def test_problems_of_ones_own_need_names(tmp_path: Path) -> None:
-    import torch
-
     def problem(name: str = "") -> tw.Problem:
         inputs = torch.linspace(-1, 1, 50).reshape(50, 1)
         return tw.Problem(lambda: torch.nn.Linear(1, 1), (inputs, 2 * inputs), loss="mse", name=name)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..results import Results
+from .measure import Measure
 from .shared import searched
 
 
@@ -17,13 +18,15 @@ class Evidence:
     """One number per problem and optimizer, from runs of the optimizer's chosen setting.
 
     Attributes:
-        losses: mean validation loss; infinite where a run diverged.
-        searches: problem → setting → mean validation loss over the search's seeds.
+        measure: by what is compared, of which the losses and searches are the means.
+        losses: on the validation part; infinite where a run diverged.
+        searches: problem → setting → mean over the search's seeds.
         positive: the problems whose losses, those of the search included, are all above 0, so that they have ratios.
         targets: problem → the validation loss to reach; those whose best setting diverged lack one.
         steps, seconds: median times to the target, infinite where half of the runs never reach it.
     """
 
+    measure: Measure
     losses: pd.DataFrame
     searches: Mapping[str, pd.Series]
     positive: tuple[str, ...]
@@ -34,10 +37,12 @@ class Evidence:
 
 def evidence(studies: Mapping[str, Results]) -> Evidence:
     """The evidence of these studies, all finished."""
+    criterion = next(iter(studies.values())).plan.criterion
+    measure = Measure.of(criterion)
     entries = {name: study.verdict.entries for name, study in studies.items()}
-    means = {name: {e.optimizer: e.validation_loss.mean for e in each} for name, each in entries.items()}
-    losses = pd.DataFrame.from_dict(means, orient="index", dtype=float)
-    searches = {name: searched(study) for name, study in studies.items()}
+    means = {name: {e.optimizer: e.value.mean for e in each} for name, each in entries.items()}
+    losses = criterion.sign * pd.DataFrame.from_dict(means, orient="index", dtype=float) + measure.end
+    searches = {name: searched(study) + measure.end for name, study in studies.items()}
     lowest = {name: min(losses.loc[name].min(), search.min()) for name, search in searches.items()}
     races = {name: study.time_to_target() for name, study in studies.items()}
     races = {name: race.set_index("optimizer") for name, race in races.items() if len(race)}
@@ -48,6 +53,7 @@ def evidence(studies: Mapping[str, Results]) -> Evidence:
         return pd.DataFrame(rows, dtype=float).T.loc[losses.index, losses.columns]
 
     return Evidence(
+        measure,
         losses,
         searches,
         tuple(name for name, low in lowest.items() if low > 0),

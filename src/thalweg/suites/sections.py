@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 METHOD = mark("""\
-Each problem has a study of its own, with the same optimizers: settings are chosen by the search’s seeds, and the losses
-compared here are means over the study’s fresh seeds. The report of each study says how sure it is on its problem.
+Each problem has a study of its own, with the same optimizers: settings are chosen by the search’s seeds, and what is
+compared here, {cost}, is a mean over the study’s fresh seeds. The report of each study says how sure it is on its
+problem.
 
 Problems are the replicates. Intervals and tests say how far other problems like these would move a number; each problem
-counts once, with one loss for each optimizer, however many seeds that loss is a mean of. So more seeds cannot make up
+counts once, with one number for each optimizer, however many seeds that is a mean of. So more seeds cannot make up
 for few problems, and what “problems like these” are is decided by who chose them.""")
 
 
@@ -44,7 +45,7 @@ def contents(verdict: SuiteVerdict, studies: Mapping[str, Results]) -> list[Sect
         shared(verdict),
         problems(studies),
         *([Section("notes", say("Notes"), notes=verdict.notes)] if verdict.notes else []),
-        Section("method", say("How to read this"), say(METHOD)),
+        Section("method", say("How to read this"), say(METHOD, cost=verdict.measure.words)),
     ]
 
 
@@ -55,7 +56,7 @@ def answer(verdict: SuiteVerdict, studies: Mapping[str, Results]) -> Section:
         say("problems, which are the replicates"): len(studies),
         "optimizers": len(verdict.standings),
         say("runs in all studies"): sum(len(study.table()) for study in studies.values()),
-        say("seeds behind each loss") + say(", at least") * (len(seeds) > 1): seeds[0],
+        say("seeds behind each number") + say(", at least") * (len(seeds) > 1): seeds[0],
     }
     columns = [Column("what", "What", "name"), Column("count", "Count", "count")]
     rows = [{"what": what, "count": count} for what, count in facts.items()]
@@ -66,16 +67,16 @@ def answer(verdict: SuiteVerdict, studies: Mapping[str, Results]) -> Section:
 def standings(verdict: SuiteVerdict) -> Section:
     """One row per optimizer, the best average rank first."""
     count = len(verdict.problems)
-    interval = say("[95% interval]")
+    interval, cost, capital = say("[95% interval]"), verdict.measure.words, verdict.measure.capital
     columns = [
         Column("optimizer", "Optimizer", "name", None, "optimizer", 0),
         Column("average_rank", "Average rank", "number", None, "average\nrank", 0),
         Column(
             "ratio",
-            "Loss over the lowest",
+            say("{cost} over the lowest", cost=capital),
             "interval",
             None,
-            say("loss over the lowest\n{interval}", interval=interval),
+            say("{cost} over the lowest\n{interval}", cost=cost, interval=interval),
             1,
         ),
         Column("best_on", "Best on", "part", lambda row: (row["best_on"], count), "best\non", 3),
@@ -84,13 +85,15 @@ def standings(verdict: SuiteVerdict) -> Section:
         Column("apart", "Told apart from the best", "fact", _apart, "told\napart", 5),
     ]
     sentence = say(
-        "Average rank: 1 is the lowest loss on a problem, ties share the mean of their ranks. "
-        "Loss over the lowest: geometric mean over problems of an optimizer’s loss over the "
-        "lowest of all there; 1.1 is 10% more. Best on: problems on which its loss is the "
-        "lowest. Score: how soon it reaches each problem’s target, 1 for the fastest everywhere, "
+        "Average rank: 1 is the lowest {cost} on a problem, ties share the mean of their ranks. "
+        "{capital} over the lowest: geometric mean over problems of an optimizer’s {cost} over the "
+        "lowest of all there; 1.1 is 10% more. Best on: problems on which its {cost} is the "
+        "lowest. Score: how soon its validation loss reaches each problem’s target, 1 for the fastest everywhere, "
         "0 for one that always needs four times as long or never gets there; time is that of one "
         "run, measured in batched programs. Told apart: whether its average rank is reliably "
-        "worse than the best. Intervals are over problems."
+        "worse than the best. Intervals are over problems.",
+        cost=cost,
+        capital=capital,
     )
     return Section("standings", say("Standings"), sentence, columns, [vars(one) for one in verdict.standings])
 
@@ -140,10 +143,11 @@ def ranks(verdict: SuiteVerdict) -> Section:
 
 def ratios(verdict: SuiteVerdict) -> Section:
     """One row per problem: the lowest loss, and each optimizer's over it."""
-    lowest = verdict.losses.min(axis=1)
+    lowest, cost = verdict.losses.min(axis=1), verdict.measure.words
+    brief = say("lowest\n{cost}", cost=cost)
     columns = [
         Column("problem", "Problem", "name", None, "problem", 0),
-        Column("lowest", "Lowest loss", "number", None, "lowest\nloss", 1),
+        Column("lowest", say("Lowest {cost}", cost=cost), "number", None, brief, 1),
         *(Column(name, name, "number", None, name, 2 + place) for place, name in enumerate(verdict.optimizers)),
     ]
     rows = [
@@ -151,26 +155,28 @@ def ratios(verdict: SuiteVerdict) -> Section:
         for name, low in lowest.items()
     ]
     sentence = say(
-        "Mean validation loss of each optimizer’s chosen setting over the lowest of all on that "
-        "problem: 1 is the best, 1.1 has 10% more, and ∞ diverged. A dash: losses there are not "
-        "all above 0, so they have no ratio."
+        "Mean {cost} of each optimizer’s chosen setting on the validation part, over the lowest of all on that "
+        "problem: 1 is the best, 1.1 has 10% more, and ∞ diverged. A dash: not every {cost} there is above 0, so "
+        "there is no ratio.",
+        cost=cost,
     )
     return Section("ratios", say("Problem by problem"), sentence, columns, rows)
 
 
 def profile(verdict: SuiteVerdict) -> Section:
-    """The share of problems on which an optimizer's loss is within a factor of the lowest."""
+    """The share of problems on which an optimizer is within a factor of the lowest."""
+    cost = verdict.measure.words
     tables = {name: profiles.profile(verdict.ratios[name]) for name in verdict.optimizers}
     finite = verdict.ratios.to_numpy()[np.isfinite(verdict.ratios.to_numpy())]
     caption = say(
         "One panel per optimizer: for each factor on the axis, the share of problems on which "
-        "its loss is at most so many times the lowest (a performance profile after Dolan and "
+        "its {cost} is at most so many times the lowest (a performance profile after Dolan and "
         "Moré). The left end is how often it is the best; a line that stays below 100% diverged "
-        "somewhere. Band: its 95% interval over problems, from low to high."
+        "somewhere. Band: its 95% interval over problems, from low to high.",
+        cost=cost,
     )
-    return _profile(
-        "profile", say("Within a factor of the lowest loss"), caption, tables, max(1.05, *finite) * 1.02, "loss"
-    )
+    title = say("Within a factor of the lowest {cost}", cost=cost)
+    return _profile("profile", title, caption, tables, max(1.05, *finite) * 1.02, cost)
 
 
 def times(verdict: SuiteVerdict) -> Section:
@@ -229,23 +235,23 @@ def _profile(
 
 def shared(verdict: SuiteVerdict) -> Section:
     """What one setting for all problems costs on a problem that had no part in its choice."""
+    title, words = say("One setting for all"), verdict.measure.words
     if not verdict.shared or verdict.setting is None:
-        return Section(
-            "shared", say("One setting for all"), say("No setting was tried on two problems with losses above 0.")
-        )
+        return Section("shared", title, say("No setting was tried on two problems with {cost} above 0.", cost=words))
     regrets = np.array([one.regret for one in verdict.shared])
     mean = geometric(regrets).mean
     cost = (
-        say("{mean} times the loss of tuning there", mean=number(mean, 3))
+        say("{mean} times the {words} of tuning there", mean=number(mean, 3), words=words)
         if math.isfinite(mean)
         else say("a run that diverges")
     )
     sentence = say(
         "A setting that suits the other problems costs {cost} (geometric mean over {count} "
         "problems): for each problem, the setting (optimizer, rate and all else) with the lowest "
-        "losses on the others is taken to it; the ratio is its loss over the lowest there. Over "
-        "all problems that setting is {setting}. Losses are the search’s, so those of tuning are "
+        "{words} on the others is taken to it; the ratio is its {words} over the lowest there. Over "
+        "all problems that setting is {setting}. Numbers are the search’s, so those of tuning are "
         "partly luck.",
+        words=words,
         cost=cost,
         count=len(regrets),
         setting=described(verdict.setting),
@@ -253,12 +259,12 @@ def shared(verdict: SuiteVerdict) -> Section:
     columns = [
         Column("problem", "Problem left out", "name", None, "problem\nleft out", 0),
         Column("words", "Best on the others", "level", None, "best on the others", 0),
-        Column("loss", "Its loss", "number", None, "its\nloss", 2),
-        Column("tuned", "Lowest loss there", "number", None, "lowest\nthere", 3),
+        Column("loss", say("Its {cost}", cost=words), "number", None, say("its\n{cost}", cost=words), 2),
+        Column("tuned", say("Lowest {cost} there", cost=words), "number", None, "lowest\nthere", 3),
         Column("regret", "Ratio", "number", None, "ratio", 1),
     ]
     rows = [vars(one) | {"words": described(one.setting)} for one in verdict.shared]
-    return Section("shared", say("One setting for all"), sentence, columns, rows)
+    return Section("shared", title, sentence, columns, rows)
 
 
 def described(setting: Setting) -> str:

@@ -22,8 +22,12 @@ _PLANNED |= {"batch_sizes": "batch sizes", "seeds": "seeds", "epochs": "epochs",
 _PLANNED |= {"budget": "budget", "folds": "folds"}
 
 
-def sentence(standings: Sequence[Standing], ranked: Ranks, problems: int) -> str:
-    """The answer: which optimizer ranks best, and whether these problems tell that from chance."""
+def sentence(standings: Sequence[Standing], ranked: Ranks, problems: int, cost: str) -> str:
+    """The answer: which optimizer ranks best, and whether these problems tell that from chance.
+
+    Args:
+        cost: what is compared, in words.
+    """
     first = standings[0]
     level = [one.optimizer for one in standings if math.isclose(one.average_rank, first.average_rank)]
     verb, subject = (
@@ -38,7 +42,7 @@ def sentence(standings: Sequence[Standing], ranked: Ranks, problems: int) -> str
         standings=len(standings),
     )
     if len(level) == 1 and first.ratio and math.isfinite(first.ratio.mean):
-        lead += say(", and {mean:.3g} times the lowest loss of each problem", mean=first.ratio.mean)
+        lead += say(", and {mean:.3g} times the lowest {cost} of each problem", mean=first.ratio.mean, cost=cost)
         near = min((one for one in standings if one.ratio), key=lambda one: one.ratio.mean if one.ratio else math.inf)
         if near.ratio and near.ratio.mean < first.ratio.mean:
             lead += say(
@@ -80,15 +84,16 @@ def notes(studies: Mapping[str, Results], facts: Evidence) -> Iterator[str]:
     if without := [name for name in studies if name not in facts.positive]:
         yield (
             say(
-                "Some losses of {without} are not above 0, where a ratio of losses means nothing: no "
+                "Not every {cost} on {without} is above 0, as a ratio needs: no "
                 "ratios and no shared setting are computed there; ranks and times to the target are.",
+                cost=facts.measure.words,
                 without=listed(without),
             )
         )
     for name, row in facts.losses.iterrows():
         if lost := [str(optimizer) for optimizer in row.index[np.isinf(row)]]:
             yield say(
-                "{lost} diverged on {name} even at the best setting, which counts as an infinite loss.",
+                "{lost} diverged on {name} even at the best setting, which counts as infinitely bad.",
                 lost=listed(lost),
                 name=name,
             )
@@ -96,7 +101,7 @@ def notes(studies: Mapping[str, Results], facts: Evidence) -> Iterator[str]:
         yield (
             say(
                 "Not confirmed on fresh seeds: {unconfirmed}. The seeds that chose the settings gave the "
-                "losses, which makes them look a little better than they are.",
+                "numbers, which makes them look a little better than they are.",
                 unconfirmed=listed(unconfirmed),
             )
         )

@@ -43,7 +43,8 @@ class Shared:
 
 
 def searched(study: Results) -> pd.Series:
-    """Setting → mean validation loss over the search's seeds; infinite where a run diverged or was stopped."""
+    """Setting → mean over the search's seeds of what judges, the lower the better; infinite where a run diverged or was
+    stopped."""
     table = study.table()
     search = table[table["stage"] == "search"]
     search = search.assign(status=search["status"].replace("stopped", "diverged"))

@@ -16,15 +16,19 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..errors import PlanError, StoreError, unknown
+from ..plan.criterion import Criterion
 from ..plan.factors import sequence
 from ..plan.stored import as_now
 from ..problem.builtin import PROBLEMS
 from ..problem.declaration import Problem
 from ..problem.find import load
+from ..problem.metrics import judged_by
+from ..problem.prepare import prepare
 from ..results import Results
 from ..store.connection import kind_of, stem_of
 from ..study.study import Study, compare
 from ..verdict.words import listed
+from .measure import Measure
 from .verdict import SuiteVerdict, judge
 
 if TYPE_CHECKING:
@@ -85,7 +89,8 @@ def suite(
 ) -> Suite:
     """Compare the same optimizers on several problems, and judge them over all: which is best on problems like these?
 
-    For optimizer o on problem p, let L(o, p) be the mean validation loss of its chosen setting over fresh seeds. The
+    For optimizer o on problem p, let L(o, p) be the mean validation loss of its chosen setting over fresh seeds; with
+    `by_metric` the mean of that metric, or 1 less it where higher is better. The
     verdict has: the geometric mean over p of L(o, p) / min L(·, p); average ranks with Friedman's test and Nemenyi's
     critical difference; the performance profile, the share of problems with that ratio at most τ; the AlgoPerf score,
     ∫₁⁴ ρ(τ) dτ / 3 for the profile ρ of steps to a target; and what one setting for all costs on a problem
@@ -99,7 +104,8 @@ def suite(
         options: the other arguments of `tw.compare`, the same for every problem that is not a finished study.
 
     Raises:
-        PlanError: fewer than two problems, one of them twice, an unknown option, or studies of different optimizers.
+        PlanError: fewer than two problems, one of them twice, an unknown option, studies of different optimizers or
+            metrics, or a metric of which higher is better whose highest value is not 1.
         StoreError: a store that is not finished, or cannot be read or written.
 
     >>> import thalweg as tw, tempfile
@@ -123,6 +129,7 @@ def suite(
             )
         given[item.name] = item
     _check_options(options, all(isinstance(item, Results) for item in given.values()))
+    _check_metric(options.get("by_metric", "loss"), [item for item in given.values() if isinstance(item, Problem)])
     studies = {name: item for name, item in given.items() if isinstance(item, Results)}
     _check_alike(studies)
     for name, item in given.items():
@@ -157,10 +164,20 @@ def _check_options(options: Mapping[str, Any], finished: bool) -> None:
     for name in options:
         if name not in known:
             raise PlanError(unknown("option of a suite", name, known))
-    if options.get("by_metric", "loss") != "loss":
-        raise PlanError(f"a suite compares losses; by_metric={options['by_metric']!r} is for one study, tw.compare.")
     if options and finished:
         raise PlanError(f"all studies of this suite are finished, so {listed([*options])} cannot change; leave it out.")
+
+
+def _check_metric(by_metric: Any, problems: Sequence[Problem]) -> None:
+    """Refuse a metric without ratios, or that a problem lacks, before any of them is trained."""
+    if by_metric == "loss":
+        return
+    for problem in problems:
+        told = judged_by(problem, by_metric)
+        criterion = Criterion.of(told["by_metric"], directions=told["directions"])
+        Measure.of(criterion)
+        if criterion.metric not in (names := ["loss", *prepare(problem).metrics]):
+            raise PlanError(unknown(f"metric of {problem.name}", criterion.metric, names))
 
 
 def _check_alike(studies: Mapping[str, Results]) -> None:
@@ -177,8 +194,12 @@ def _check_alike(studies: Mapping[str, Results]) -> None:
                 f"{first} compares {listed(others)}, and {name} compares {listed(labels)}; "
                 "all problems of a suite need the same optimizers."
             )
-        if plan["by_metric"] != "loss":
-            raise PlanError(f"a suite compares losses, and {name} chose its settings by {plan['by_metric']}.")
+        if plan["by_metric"] != other["by_metric"]:
+            raise PlanError(
+                f"{first} chose its settings by {other['by_metric']}, and {name} by {plan['by_metric']}; "
+                "all problems of a suite need the same metric."
+            )
+        Measure.of(Criterion.of(plan["by_metric"]))
         if changed := [each for each in labels if plan["equations"][each] != other["equations"][each]]:
             raise PlanError(f"{changed[0]} is one formula on {first} and another on {name}; give them different names.")
         if (same := problems.setdefault(studies[name].problem["fingerprint"], name)) != name:

@@ -2,7 +2,8 @@
 
 A study says which optimizer is best on its problem, and how sure that is over seeds. Whether that holds for
 another problem only other problems can say: here they are the replicates, with one number each for every
-optimizer, the mean validation loss of its chosen setting over the study's fresh seeds. Seeds never count as problems.
+optimizer, the mean validation loss of its chosen setting over the study's fresh seeds, or the metric that its studies
+judge by (`measure.py`). Seeds never count as problems.
 
 Ratios of losses need losses above 0. A loss such as a negative log-density may be negative, and its zero is a matter of
 units, so a problem with such losses has no ratios; it counts in ranks and in times to a target, which need none.
@@ -26,6 +27,7 @@ from ..verdict.entries import plain
 from ..verdict.intervals import Interval
 from . import profiles
 from .evidence import evidence
+from .measure import Measure
 from .ranks import Ranks, ranks
 from .sentences import notes, sentence
 from .shared import Shared, best, shared, tried
@@ -39,7 +41,9 @@ class SuiteVerdict:
     Attributes:
         standings: one for each optimizer, the best average rank first.
         ranks: the average ranks, the test whether they differ, and which are told apart.
-        losses: one row per problem, one column per optimizer: mean validation losses, infinite where a run diverged.
+        measure: what `losses` are, by its words: "loss", another metric, or 1 − one where higher is better.
+        losses: one row per problem, one column per optimizer: means on the validation part, infinite where a run
+            diverged.
         ratios: losses over the lowest of their row, of the problems whose losses are above 0.
         targets: problem → the validation loss to reach, as `Study.time_to_target` has it.
         steps, seconds: tables like `losses`: median times to the target, infinite where half of the runs miss it.
@@ -50,6 +54,7 @@ class SuiteVerdict:
     standings: tuple[Standing, ...]
     sentence: str
     notes: tuple[str, ...]
+    measure: Measure
     ranks: Ranks = field(repr=False)
     losses: pd.DataFrame = field(repr=False)
     ratios: pd.DataFrame = field(repr=False)
@@ -86,6 +91,7 @@ class SuiteVerdict:
         facts = {
             "sentence": self.sentence,
             "notes": self.notes,
+            "compared": self.measure.words,
             "standings": [asdict(one) for one in self.standings],
             "p": self.ranks.p,
             "critical_difference": self.ranks.critical_difference,
@@ -109,8 +115,9 @@ def judge(studies: Mapping[str, Results]) -> SuiteVerdict:
     order = standings(facts, ranked, ratios)
     return SuiteVerdict(
         order,
-        sentence(order, ranked, len(studies)),
+        sentence(order, ranked, len(studies), facts.measure.words),
         tuple(notes(studies, facts)),
+        facts.measure,
         ranked,
         facts.losses,
         ratios,
