@@ -18,6 +18,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from thalweg.cli import main, result
+from thalweg.plan.factors import SCHEDULE
 from thalweg.plan.plan import plan
 from thalweg.problem.builtin import PROBLEMS
 from thalweg.report import formats, terminal
@@ -511,6 +512,13 @@ def test_every_column_and_word_of_the_verdict_is_explained_in_a_line(tiny: Study
         assert {column.name for column in columns if not column.means} == {"optimizer", "lr", "schedule"}
         assert not [column for column in columns if "\n" in column.means]
     assert {"fresh seeds", "other data like these"} <= {*ranking(tiny.verdict).terms}
+    json_of = json.loads(call("show", copied, "--by", "schedule", "--json").stdout)["verdict"]
+    section, explained = ranking(tiny.verdict_by("schedule"), SCHEDULE), json_of["explained"]
+    means = {column.name.split()[0]: column.means for column in section.columns if column.means}
+    assert {*explained["columns"]} >= {*means} - {"time"}  # which JSON gives by steps
+    assert all(means.get(name, line) == line for name, line in explained["columns"].items())
+    assert {*explained["columns"]} <= {*json_of["entries"][0]}
+    assert explained["words"] == section.terms
     lines = call("show", copied).stdout.splitlines()
     for term in ("may be best", "regret at most", "fresh seeds"):
         assert any(line.startswith(term) and ": " in line for line in lines)

@@ -332,6 +332,7 @@ def test_the_chance_of_being_best_is_shrunk_where_nothing_differs() -> None:
             shown.append(ranked.probability[order[0]])
             true.append(means[order[0]] == means.min() if spread else 1 / 6)
         assert abs(np.mean(shown) - np.mean(true)) <= allowed, (spread, np.mean(shown), np.mean(true))
+        assert spread or np.mean(shown) > np.mean(true)  # the leader of identical ones, as docs/method.md says
 
 
 @pytest.mark.parametrize("seeds", [7, 10, 20])

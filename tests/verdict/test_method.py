@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-METHOD = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+METHOD, KOREAN = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("method.md", "method.ko.md"))
+CLAIM = re.compile(r"\[`(test_\w+)`\]\(\.\./(tests/[\w/]+\.py)\)")
 
 
 def tables(name: str) -> list[list[list[str]]]:
@@ -21,10 +22,11 @@ def number(cell: str) -> float:
 
 
 def test_each_claim_names_a_test_that_is_there() -> None:
-    named = re.findall(r"\[`(test_\w+)`\]\(\.\./(tests/[\w/]+\.py)\)", METHOD)
+    named = CLAIM.findall(METHOD)
     assert len(named) > 40
     missing = [test for test, path in named if f"\ndef {test}(" not in (ROOT / path).read_text(encoding="utf-8")]
     assert not missing
+    assert CLAIM.findall(KOREAN) == named
 
 
 def test_the_simulated_verdicts_hold_as_often_as_it_says() -> None:
@@ -51,3 +53,5 @@ def test_the_chance_of_being_best_is_within_three_points() -> None:
     bins, _ = tables("chances")
     assert len(bins) == 5
     assert max(abs(number(row[-1])) for row in bins) <= 3
+    _, _, shown, true, _ = bins[0]
+    assert f"less than 40%, shown at {shown}, are the best in {true}" in METHOD.replace("\n ", "")

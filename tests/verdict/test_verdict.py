@@ -424,6 +424,24 @@ def test_samples_that_would_settle_what_seeds_cannot_are_named() -> None:
         assert told[1:] == [beyond]
 
 
+def test_where_few_samples_judge_more_of_them_and_folds_are_recommended() -> None:
+    wanted = made(optimizers=["sgd", "adam"])
+    result = judged(wanted, table(wanted, valley, {"loss": worse}))
+
+    def told(of_seeds: float, of_samples: float, samples: int, most: int) -> str:
+        entries = tuple(dataclasses.replace(e, spread=(of_seeds, of_samples)) for e in result.entries)
+        verdict = dataclasses.replace(result, entries=entries, samples=samples, most_samples=most, store="a.db")
+        (note,) = advice.spreads(verdict)
+        return note
+
+    assert told(0.01, 0.04, 288, 1437).endswith(
+        "`thalweg extend a.db --samples 1437` lets all 1,437 of training and validation judge, and so does a new study "
+        "with `--folds 5`, which is also about other training sets of that size."
+    )
+    enough = [(0.04, 0.01, 288, 1437), (0.01, 0.04, 6000, 9000), (0.01, 0.04, 288, 288), (0.01, 0.04, 288, 0)]
+    assert not [note for each in enough if "--" in (note := told(*each))]
+
+
 def test_advice_is_a_command_that_a_shell_takes() -> None:
     wanted = made(optimizers=["sgd", "momentum", "adam"])
     result = judged(wanted, table(wanted, valley, {"loss": worse}))

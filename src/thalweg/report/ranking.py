@@ -12,7 +12,6 @@ from ..plan.criterion import Criterion
 from ..plan.factors import FULL, OPTIMIZER, Kind, shown, words_of
 from ..plan.factors import RATE as GRID
 from ..plan.plan import Plan, grid
-from ..population.member import RUINED
 from ..verdict.entries import Entry, Verdict
 from ..verdict.words import OR, listed, percent
 from .sections import Column, Figure, Row, Section, level
@@ -20,8 +19,6 @@ from .sections import Column, Figure, Row, Section, level
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
-
-FEW_SEEDS = 6  # of which the worst stands for the value that 90% are better than
 
 
 def answer(verdict: Verdict, plan: Plan, table: pd.DataFrame, signs: Sequence[str] = ()) -> Section:
@@ -81,82 +78,19 @@ def _batches(sizes: tuple[int | str, ...]) -> str:
 
 def ranking(verdict: Verdict, kind: Kind = OPTIMIZER) -> Section:
     """The levels of a factor, best first."""
-    best = abs(verdict.entries[0].value.mean) if verdict.entries else math.nan
     rows = [
         vars(entry)
         | {"optimism": entry.optimism, "lr": (entry.lr, entry.edge), **entry.further}
-        | {"regret_share": entry.regret / best if best else math.inf}
+        | {"regret_share": verdict.regret_share(entry)}
         for entry in verdict.entries
     ]
     rows[:1] = [row | {"difference": mark("best")} for row in rows[:1]]
     parts = _columns(verdict, kind), rows, [_figure(verdict, kind)]
     if kind is OPTIMIZER:  # its sentence is the answer
-        return Section("ranking", say("Ranking"), say("Ordered by mean."), *parts, terms=_terms(verdict))
+        return Section("ranking", say("Ranking"), say("Ordered by mean."), *parts, terms=verdict.terms)
     return Section(
-        f"by-{kind.name}", say("Which {kind}", kind=kind.words), verdict.sentence, *parts, terms=_terms(verdict)
+        f"by-{kind.name}", say("Which {kind}", kind=kind.words), verdict.sentence, *parts, terms=verdict.terms
     )
-
-
-def _terms(verdict: Verdict) -> dict[str, str]:
-    """The words of the answer, each in a line."""
-    words = {
-        say("fresh seeds"): say("seeds that had no part in the choice of settings"),
-        say("safest choice"): say("the one of which “regret at most” is the least"),
-        say("other data like these"): say("samples drawn as those were that judge; not other problems"),
-    }
-    return {word: meaning for word, meaning in words.items() if word in verdict.sentence}
-
-
-def _meanings(verdict: Verdict) -> dict[str, str]:
-    """What the columns are, each in a line."""
-    by, seeds, margin = verdict.criterion, verdict.seeds, f"{100 * verdict.margin:g}%"
-    over = (
-        say("seeds and samples")
-        if verdict.samples
-        else say("seeds and folds")
-        if verdict.folds
-        else say("seeds on this split")
-    )
-    return {
-        "value": say(
-            "the mean, and an interval that holds the mean over all {over} in 95% of studies; the best's allows "
-            "for its having been picked as the best",
-            over=over,
-        ),
-        "optimism": say("the mean less the search's, whose {extreme} of many is partly luck", extreme=by.extreme),
-        "letters": say("two with a letter in common cannot be told apart, all pairs considered together"),
-        "may_be_best": say(
-            "no other is reliably better than it, in tests of each other alone; the truly best is "
-            "among these in 95% of studies"
-        ),
-        "regret_share": say(
-            "by how much its mean is worse than that of the truly best at the most, in percent of the best"
-        ),
-        "standing": say(
-            "practically the same: within {margin} of the {extreme} {metric}; worse: reliably; open: neither is shown",
-            margin=margin,
-            extreme=by.extreme,
-            metric=mark(by.metric),
-        ),
-        "difference": say("the mean less the best's, seed by seed; the interval is for this difference alone"),
-        "probability_best": say(
-            "that its mean is truly the {extreme}, if the true means scatter as far as these show", extreme=by.extreme
-        ),
-        "percentile_90": say(
-            "9 of 10 seeds have a better {metric}, says {whose}",
-            metric=mark(by.metric),
-            whose=say("the {seeds} seeds", seeds=seeds) if seeds > FEW_SEEDS else say("the worst of these few"),
-        ),
-        "by": say("of the same runs; beneath it the letters of a ranking by it"),
-        "test": say("of the same runs on the test part, which had no part in any choice"),
-        "settings": say("settings in the search; the best of more is better by luck alone"),
-        "diverged": say(
-            "runs of the search whose loss is not finite, or ended above {factor:.0f} times that of the untrained "
-            "weights, of all",
-            factor=RUINED,
-        ),
-        "time": say("of all steps of one run: its share of the time in which a block of runs was trained"),
-    }
 
 
 def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
@@ -185,8 +119,7 @@ def _columns(verdict: Verdict, kind: Kind) -> list[Column]:
         Column("diverged", "Diverged", "part", lambda row: (row["diverged"], row["runs"]), "diverged", 6),
         *([] if kind is OPTIMIZER else [Column("time", "Time per run", "duration", _time)]),
     ]
-    means = _meanings(verdict)
-    named = [replace(column, means=means[column.name.split()[0]]) for column in evidence]
+    named = [replace(column, means=verdict.meanings[column.name.split()[0]]) for column in evidence]
     return [level(kind.name, "chosen rate" if kind is GRID else "name", worth=0), *setting, *named]
 
 
@@ -205,7 +138,7 @@ def _by_metric(verdict: Verdict) -> list[Column]:
     names = list(verdict.entries[0].metrics) if verdict.entries else []
     return [
         Column(
-            f"by {name}",
+            f"metrics {name}",
             say("Validation {name}", name=mark(name)),
             "lettered",
             lambda row, n=name: row["metrics"].get(n),

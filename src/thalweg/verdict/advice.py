@@ -16,7 +16,7 @@ FEW_SAMPLES = 5000  # below, to judge on more of them tells more
 
 
 def spreads(verdict: Verdict) -> list[str]:
-    """How much of the uncertainty comes from seeds, and how much from samples."""
+    """How much of the uncertainty comes from seeds, and how much from samples; how to have more where these do more."""
     best = verdict.entries[0]
     of_seeds, of_samples = best.spread
     if not verdict.samples or not math.isfinite(of_seeds + of_samples):
@@ -34,10 +34,12 @@ def spreads(verdict: Verdict) -> list[str]:
         return [f"{words}."]
     return [
         say(
-            "{words}; `{command}` lets all {most:,} of training and validation judge.",
+            "{words}; `{command}` lets all {most:,} of training and validation judge, and so does a new study with "
+            "`{folds}`, which is also about other training sets of that size.",
             words=words,
             command=verdict.extend("samples", most),
             most=most,
+            folds="--folds 5",
         )
     ]
 

@@ -13,11 +13,13 @@ from typing import Any
 
 from markupsafe import escape
 
+from ..language import say
 from ..plan.criterion import FINAL_LOSS, Criterion
 from ..plan.factors import Level, Setting, shown
 from ..plan.looks import SEARCH
 from ..plan.margin import MARGIN
 from .intervals import ROUNDING, Interval
+from .meanings import columns, words
 
 
 @dataclass(frozen=True)
@@ -206,12 +208,32 @@ class Verdict:
         """
         return f"thalweg extend {shlex.quote(self.store or 'STORE')} --{what} {math.ceil(count)}"
 
+    def regret_share(self, entry: Entry) -> float:
+        """The entry's regret in shares of the best value."""
+        best = abs(self.best.value.mean)
+        return entry.regret / best if best else math.inf
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What the columns of its table mean, each in a line: field of an entry → meaning."""
+        apart = say("seeds and folds") if self.folds else say("seeds on this split")
+        over = say("seeds and samples") if self.samples else apart
+        return columns(self.criterion, over, self.margin, self.seeds)
+
+    @property
+    def terms(self) -> dict[str, str]:
+        """What the words of its sentence mean, each in a line."""
+        return words(self.sentence)
+
     def to_json(self) -> dict[str, Any]:
-        """Plain values; infinite and missing numbers are None."""
-        entries = [asdict(e) | {"optimism": e.optimism} for e in self.entries]
+        """Plain values; infinite and missing numbers are None. `explained` has what columns and words mean."""
+        own = [{"optimism": e.optimism, "regret_share": self.regret_share(e)} for e in self.entries]
+        entries = [asdict(e) | more for e, more in zip(self.entries, own, strict=True)]
+        meanings = {name: line for name, line in self.meanings.items() if entries and name in entries[0]}
         judged = {"by_metric": self.criterion.by_metric, "judge": self.criterion.judge}
         values = {name: value for name, value in asdict(self).items() if name not in ("criterion", "store")}
-        return plain(values | judged | {"entries": entries})
+        explained = {"columns": meanings, "words": self.terms}
+        return plain(values | judged | {"entries": entries, "explained": explained})
 
     def __str__(self) -> str:
         return "\n".join([self.sentence, *(f"  {note}" for note in self.notes)])
