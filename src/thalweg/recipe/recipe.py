@@ -1,6 +1,7 @@
 """The winner as plain PyTorch: torch.optim, torch.optim.lr_scheduler, and nothing else to install.
 
-A rule that torch.optim lacks is made by `tw.optim.from_formula`, and takes its place in the same script.
+A rule that torch.optim lacks is a class in the script, printed from its formula (`plain.py`); one that needs more than
+such a class has is made by `tw.optim.from_formula`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ..plan.factors import FULL, Level, Setting
 from ..plan.plan import Plan
 from ..regularizers.base import Regularizer
 from .groups import groups_code
+from .plain import call_of, class_of
 from .script import Script
 from .standalone import standalone
 from .table import loading
@@ -46,19 +48,21 @@ class Recipe:
         optimizer: the line that makes the optimizer from `model`.
         scheduler: the line that makes its schedule from `optimizer` and `total_steps`.
         groups: lines that make `groups`, which the optimizer is given, from `model`; empty without parameter groups.
+        classes: the class of the optimizer, where it is one of the script's own.
     """
 
     code: str
     optimizer: str
     scheduler: str
     groups: str = ""
+    classes: str = ""
 
     def build(self, model: nn.Module, total_steps: int) -> tuple[Optimizer, LRScheduler]:
         """The optimizer and its scheduler for your model; call `scheduler.step()` after each step.
 
         One that follows the loss needs it after each pass over the data, as in the script."""
         scope: dict[str, Any] = {"model": model, "total_steps": total_steps}
-        exec(f"{_EVERY_IMPORT}\n{self.groups}", scope)
+        exec(f"{_EVERY_IMPORT}\n{self.classes}\n{self.groups}", scope)
         scope["optimizer"] = eval(self.optimizer, scope)
         return scope["optimizer"], eval(self.scheduler, scope)
 
@@ -77,7 +81,10 @@ def recipe(
     spec = plan["optimizer"].specs.get(setting.optimizer)
     changes = plan.changes(setting)
     parameters = "groups" if plan.groups is not None and plan.groups.groups else "model.parameters()"
-    optimizer = optimizer_line(formula, setting.lr, spec, changes, parameters)
+    optimizer, classes = optimizer_line(formula, setting.lr, spec, changes, parameters), ""
+    if optimizer.startswith("tw.") and catalogued(formula) and (plain := class_of(formula)) is not None:
+        name, classes = plain
+        optimizer = call_of(name, parameters, {**formula.hyperparameters, "lr": setting.lr})
     groups = "" if plan.groups is None else groups_code(plan.groups, formula, setting.lr)
     schedule = plan.schedule(setting)
     if isinstance(schedule, schedules.Several):
@@ -108,6 +115,7 @@ def recipe(
         epochs=plan.epochs,
         passes=plan.epochs if passes is None else min(passes, plan.epochs),
         optimizer=optimizer,
+        classes=classes,
         groups=groups,
         scheduler=scheduler,
         steps=_steps(problem, size, data),
@@ -123,7 +131,7 @@ def recipe(
         value=_value(problem),
         regularizers=[part.lines() for part in (regularizer.parts if regularizer else ())],
     )
-    return Recipe(str(script), optimizer, scheduler, groups)
+    return Recipe(str(script), optimizer, scheduler, groups, classes)
 
 
 def _uses(optimizer: bool, regularizer: bool, problem: bool) -> str:

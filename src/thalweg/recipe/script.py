@@ -27,6 +27,7 @@ class Script:
         seed, epochs, passes: passes over the data that a whole run has, and those that are made.
         optimizer, scheduler: expressions of `model`, and of `optimizer` and `total_steps`.
         groups: lines that make the parameter groups which the optimizer is given; empty without.
+        classes: the class of an optimizer of the script's own.
         steps: of a pass over the data.
         loss: an expression of the loss that trains; empty for the problem's own.
         after_step, after_pass: calls of the scheduler.
@@ -62,6 +63,7 @@ class Script:
     alone: bool = False
     regularizers: Sequence[Lines] = ()
     groups: str = ""
+    classes: str = ""
     shows: bool = False
     device: str = CPU
     precision: str = FLOAT32
@@ -81,11 +83,11 @@ class Script:
         )
         passes = "EPOCHS" if self.passes == self.epochs else str(self.passes)
         head = _lines(f"SEED, EPOCHS = {self.seed}, {self.epochs}", self._place(), self.loading)
-        modules = [name for name in ("math", "runpy", "importlib") if f"{name}." in body]
+        modules = [name for name in ("math", "runpy", "importlib") if f"{name}." in body + self.classes]
         imports = "".join(f"import {name}\n\n" for name in modules)
         future = "from __future__ import annotations\n\n"
         imports = future * self.imports.startswith(future) + imports + self.imports.removeprefix(future)
-        there = "" if self.device == CPU else _THERE
+        there = ("" if self.device == CPU else _THERE) + (self.classes and f"{self.classes}\n\n\n")
         rest = (
             f"{head}\n\n\n{there}def batches(epoch):\n{indent(self.batches, '    ')}\n\n\n{body}\nlosses = []\n\n"
             f"for epoch in range({passes}):\n{indent(self._pass(), '    ')}\n{self._end()}"
