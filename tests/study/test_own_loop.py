@@ -220,6 +220,29 @@ def test_mistakes_are_said_in_a_sentence(mistake: str, tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
+def by_accuracy(run: tw.Run) -> None:
+    weight = nn.Parameter(torch.tensor([0.1 * run.seed]))
+    optimizer = run.optimizer([weight])
+    for _ in run.epochs:
+        optimizer.zero_grad()
+        ((weight - 3) ** 2).sum().backward()
+        optimizer.step()
+        run.report(accuracy=1 / (1 + abs(weight.item() - 3)))
+
+
+def test_a_loop_that_reports_no_loss_is_judged_by_what_it_reports(tmp_path: Path) -> None:
+    asked = FEW | {"schedules": ["constant"], "by_metric": "accuracy"}
+    study = compare(by_accuracy, tmp_path / "a.db", **asked)
+    first, second = study.verdict.entries
+    assert first.value.mean > second.value.mean
+    assert math.isnan(first.validation_loss.mean)
+    assert study.report(tmp_path / "a.html").exists()
+    other = compare(lambda run: by_accuracy(run), tmp_path / "b.db", **asked)
+    suite = tw.suite([study, other])
+    assert suite.verdict.losses.iat[0, 0] == pytest.approx(1 - first.value.mean)
+    assert suite.verdict.targets == {}  # which are of validation losses
+
+
 def test_what_a_loop_does_not_have_is_refused(study: tw.Study, tmp_path: Path) -> None:
     for name, value in (
         ("folds", 3),

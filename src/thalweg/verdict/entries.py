@@ -66,7 +66,7 @@ class Entry:
             made elsewhere that do not say the first three, they are empty, and the rate is NaN.
         letters: two entries that share one cannot be told apart.
         value: by what the verdict judges, over fresh seeds once confirmed, else over the search's seeds.
-        validation_loss: the same of the loss, which `value` is unless another metric judges.
+        validation_loss: the same of the loss, which `value` is unless another metric judges; NaN where there is none.
         places: first and last rank it may have among all; these hold for all entries together in 95% of studies.
         difference: to the best entry's value, paired by seed and sample; its interval is for this difference alone.
         standing: against the best entry: "best", "practically the same", "worse" (reliably) or "open".

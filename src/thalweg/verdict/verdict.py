@@ -228,6 +228,7 @@ class _Judged:
     ) -> Entry:
         plan, setting, sign = self.plan, self.settings[k], self.criterion.sign
         value, final = ranked.mean[k].by(self.criterion), self.confirmed is not None
+        loss = metrics["loss"][k].value if "loss" in metrics else Interval(math.nan, math.nan, math.nan)
         tuned = final and self.factor.name == "optimizer"
         default = self.fresh.default(setting, self.chosen[k], self.criterion) if tuned else None
         lost, mean_of_rest = badness(self.each_run[..., k])
@@ -237,7 +238,7 @@ class _Judged:
             lr=setting.lr,
             schedule=setting.schedule,
             value=value,
-            validation_loss=value if self.criterion.metric == "loss" else metrics["loss"][k].value,
+            validation_loss=value if self.criterion.metric == "loss" else loss,
             difference=ranked.difference[k].times(sign),
             standing=ranked.standing[k],
             may_be_best=ranked.may_be_best[k],
