@@ -148,9 +148,9 @@ def test_in_processes_as_in_one(
     taken: list[int] = []
 
     class Watched(run.Processes):
-        def __init__(self, content: bytes, count: int) -> None:
+        def __init__(self, content: bytes, count: int, names: list[str]) -> None:
             taken.append(count)
-            super().__init__(content, count)
+            super().__init__(content, count, names)
 
     monkeypatch.setattr(run, "Processes", Watched)
     cores(2)

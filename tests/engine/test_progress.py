@@ -68,7 +68,7 @@ def test_lines_say_how_far_all_is(clock: Clock, capsys: pytest.CaptureFixture[st
         "search: 1%, ? left, 10 runs, 1 of them diverged, 0 steps/s",
         "search: 40%, took 1:00, 0 runs, 3 stopped, 0 steps/s",
         "confirmation: 40%, ? left, 5 runs, 50 steps/s",
-        "confirmation: 40%, took 0:20, 5 runs, 50 steps/s",
+        "confirmation: 100%, took 0:20, 5 runs, 50 steps/s",
         "done in 1:20",
     ]
 

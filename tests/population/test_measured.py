@@ -148,7 +148,9 @@ def test_a_metric_that_fails_is_missing_and_said_once() -> None:
     values = block.evaluate(*data())
     assert np.isnan(values["fails"]).all()
     assert np.isfinite(values["accuracy"]).all()
-    assert block.task.batched.failures == ["the metric fails is missing where it fails (not today)."]
+    (said,) = block.task.batched.failures
+    assert said.startswith("the metric fails is missing where it fails (not today) at ")
+    assert "test_measured.py, line " in said
 
 
 def test_outputs_that_are_not_finite_have_no_value_and_harm_nobody() -> None:
