@@ -159,7 +159,7 @@ def test_in_processes_as_in_one(
     assert set(taken) == {2}
     said = capfd.readouterr().err
     assert said.count("one by one") == 1
-    assert "search: 100%" in said
+    assert "confirmation: 100%" in said
 
 
 WORKERS = f"""
