@@ -179,7 +179,7 @@ def test_the_memory_of_what_lasts_is_that_of_a_block(regularizer: str | None, co
 def test_blocks_that_do_not_fit_are_said_before_they_are_trained(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(memory, "free_memory", lambda: 2**14)
+    monkeypatch.setattr(memory, "free_memory", lambda *device: 2**14)
     (warning,) = forecast(**TINY).warnings
     assert "8 members at once take about" in warning
     assert "16.0 KiB are free: give a smaller model" in warning

@@ -265,7 +265,7 @@ def test_a_file_that_is_not_a_table(tmp_path: Path) -> None:
 
 
 def test_a_sparse_matrix_that_does_not_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "free_memory", lambda: 10_000)
+    monkeypatch.setattr(tables, "free_memory", lambda *device: 10_000)
     wide = sparse.csr_matrix((ROWS, 100_000))
     with pytest.raises(ProblemError, match=r"60 × 100,000, which takes 91.6 MiB with its zeros, and 9.8 KiB are free"):
         prepare(Problem(model=classes, train=(wide, FRAME["kind"])))

@@ -164,7 +164,7 @@ def workers(programs: Programs, blocks: Sequence[Cut]) -> int:
 
 def too_large(programs: Programs) -> list[str]:
     """A sentence for each program whose blocks do not fit into the memory that is free."""
-    free = free_memory()
+    free = free_memory(programs.place.device)
     if free is None:
         return []
     sentences = []

@@ -88,7 +88,7 @@ def _of(programs: Members, foreseen: Sequence[Any]) -> Forecast:
         programs=tuple(foreseen),
         data=data_bytes(programs),
         disk=disk_bytes(programs, stages, [(one.saved, one.members * one.at_once) for one in foreseen]),
-        free=free_memory(),
+        free=free_memory(programs.place.device),
         warnings=tuple(too_large(programs)),
     )
 
@@ -97,7 +97,7 @@ def _program(programs: Programs, settings: Sequence[Setting]) -> ProgramForecast
     plan, (size, loss, model, _, own), way = programs.plan, programs.of(settings[0]), programs.way(settings[0])
     blocks = programs.blocks(settings, range(plan.seeds), plan.search_folds)
     (_, largest, fold), *_ = sorted(blocks, key=lambda block: -len(block[1]))
-    free = free_memory()
+    free = free_memory(programs.place.device)
     fits = free is None or at_work(programs, blocks)[0].total < free
     members = largest if fits else largest[:: -(-len(largest) // FEW)]
     members = members[:1] if way.name == ALONE else members

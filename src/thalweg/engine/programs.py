@@ -254,8 +254,6 @@ class Programs:
 
     def there(self, samples: Samples) -> Samples:
         """The samples where members are trained, to which they are brought once."""
-        if self.place.compiles:
-            return samples
         _, there = self._there.setdefault(id(samples), (samples, samples.to(self.place.device)))
         return there
 

@@ -145,7 +145,7 @@ def of_study(
 ) -> Sharpnesses:
     """As `Study.sharpness`, which documents it."""
     _check_epsilon(epsilon)
-    plan, verdict, path = results.judged_plan, results.verdict_by(by), results.path
+    plan, verdict, path = results.judged_plan.anywhere, results.verdict_by(by), results.path
     if not verdict.entries:
         raise PlanError(f"{path} has no complete seed yet, so nothing is chosen; `thalweg resume {path}`.")
     programs = Programs(plan, results.prepared(problem))

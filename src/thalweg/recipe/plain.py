@@ -7,7 +7,6 @@ formula has. Read next: `recipe.py`, which puts the class into a script.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from textwrap import fill, indent
 from typing import Any
 
@@ -167,9 +166,3 @@ def _first(value: float | str) -> str:
     if isinstance(value, str):
         return f'torch.full_like(w, group["{value}"])'
     return "torch.zeros_like(w)" if value == 0 else f"torch.full_like(w, {float(value)!r})"
-
-
-def call_of(name: str, parameters: str, numbers: Mapping[str, Any]) -> str:
-    """The expression that makes the optimizer."""
-    given = ", ".join(f"{n}={v!r}" for n, v in numbers.items())
-    return f"{name}({parameters}, {given})"

@@ -25,7 +25,7 @@ from ..plan.factors import FULL, Level, Setting
 from ..plan.plan import Plan
 from ..regularizers.base import Regularizer
 from .groups import groups_code
-from .plain import call_of, class_of
+from .plain import class_of
 from .script import Script
 from .standalone import standalone
 from .table import loading
@@ -81,10 +81,11 @@ def recipe(
     spec = plan["optimizer"].specs.get(setting.optimizer)
     changes = plan.changes(setting)
     parameters = "groups" if plan.groups is not None and plan.groups.groups else "model.parameters()"
-    optimizer, classes = optimizer_line(formula, setting.lr, spec, changes, parameters), ""
-    if optimizer.startswith("tw.") and catalogued(formula) and (plain := class_of(formula)) is not None:
-        name, classes = plain
-        optimizer = call_of(name, parameters, {**formula.hyperparameters, "lr": setting.lr})
+    name, classes = _own_class(formula)
+    if classes:
+        optimizer = f"{name}({parameters}, {_arguments({**formula.hyperparameters, 'lr': setting.lr})})"
+    else:
+        optimizer = optimizer_line(formula, setting.lr, spec, changes, parameters)
     groups = "" if plan.groups is None else groups_code(plan.groups, formula, setting.lr)
     schedule = plan.schedule(setting)
     if isinstance(schedule, schedules.Several):
@@ -148,6 +149,17 @@ def _uses(optimizer: bool, regularizer: bool, problem: bool) -> str:
     return f"{words}: put your own in their place"
 
 
+def _own_class(formula: Formula) -> tuple[str, str]:
+    """Name and text of a class for a rule of the catalogue that torch.optim lacks; empty where there is none."""
+    if isinstance(formula, Opaque) or not catalogued(formula) or torch_class(formula) is not None:
+        return "", ""
+    return class_of(formula) or ("", "")
+
+
+def _arguments(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+
+
 def _loss_line(plan: Plan, setting: Setting) -> str:
     """The expression of the loss that the setting trains with; empty for the problem's own."""
     label = plan.level(setting, "loss")
@@ -188,15 +200,14 @@ def optimizer_line(
     if isinstance(formula, Opaque):
         return _own_line(formula, lr, spec, parameters)
     if (drop_in := torch_class(formula)) is not None:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in drop_in.arguments(formula, lr=lr).items())
-        return f"torch.optim.{drop_in.name}({parameters}, {arguments})"
+        return f"torch.optim.{drop_in.name}({parameters}, {_arguments(drop_in.arguments(formula, lr=lr))})"
     if catalogued(formula):
         changed = ", ".join(f"{name}={value!r}" for name, value in formula.changed if name != "lr")
         rule = repr(f"{formula.name}({changed})" if changed else formula.name)
     elif spec is not None:
         rule = from_spec(spec)
         if changes:
-            rule += f".with_({', '.join(f'{name}={value!r}' for name, value in changes.items())})"
+            rule += f".with_({_arguments(changes)})"
     else:
         raise PlanError(
             f"{formula.label} was given as an object that a script cannot find again, so it has no recipe: "
@@ -208,7 +219,7 @@ def optimizer_line(
 def _own_line(rule: Opaque, lr: float, spec: str | None, parameters: str) -> str:
     """The line of an optimizer without equations: a class of torch.optim, or what stands in a file."""
     numbers = {"lr": lr} | {name: rule.typed(name, value) for name, value in rule.changed}
-    given = ", ".join(f"{name}={value!r}" for name, value in numbers.items())
+    given = _arguments(numbers)
     if spec is None and rule.origin.startswith("torch.optim."):
         return f"torch.optim.{rule.maker.__name__}({parameters}, {given})"
     if spec is None:

@@ -87,9 +87,9 @@ class Script:
         imports = "".join(f"import {name}\n\n" for name in modules)
         future = "from __future__ import annotations\n\n"
         imports = future * self.imports.startswith(future) + imports + self.imports.removeprefix(future)
-        there = ("" if self.device == CPU else _THERE) + (self.classes and f"{self.classes}\n\n\n")
+        defined = ("" if self.device == CPU else _THERE) + (self.classes and f"{self.classes}\n\n\n")
         rest = (
-            f"{head}\n\n\n{there}def batches(epoch):\n{indent(self.batches, '    ')}\n\n\n{body}\nlosses = []\n\n"
+            f"{head}\n\n\n{defined}def batches(epoch):\n{indent(self.batches, '    ')}\n\n\n{body}\nlosses = []\n\n"
             f"for epoch in range({passes}):\n{indent(self._pass(), '    ')}\n{self._end()}"
         )
         names = [n for n in ("tree_leaves", "tree_map") if f"{n}(" in rest.replace(self.loading, "")]

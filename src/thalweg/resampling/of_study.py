@@ -35,5 +35,6 @@ def ensemble(
 
 def bias_variance(results: Results, members: int, noise: float | None, problem: Problem | str | None) -> BiasVariance:
     """As `Study.bias_variance`."""
-    programs = Programs(*results.to_train(problem))
+    plan, ready = results.to_train(problem)
+    programs = Programs(plan.anywhere, ready)
     return taken_apart(programs, programs.plan.settings, members, noise)
