@@ -29,7 +29,7 @@ def test_names_that_differ_only_in_case_and_separators_come_first(given: str, al
 
 
 def test_nothing_is_suggested_for_a_name_like_no_other() -> None:
-    assert unknown("optimizer", "--", ["sgd"]) == "'--' is not an optimizer: Known: sgd."
+    assert unknown("optimizer", "--", ["sgd"]) == "'--' is not an optimizer; known: sgd."
 
 
 def test_an_error_names_the_line_of_the_users_own_code(tmp_path: Path) -> None:

@@ -104,6 +104,9 @@ def raised(error: BaseException) -> str:
     return f"{type(error).__name__} ({first_line(error)}){line_of(error)}"
 
 
+LISTED = 60
+
+
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     """One sentence for an unknown name: what differs only in case or separators, or else the near matches, come first.
 
@@ -122,8 +125,9 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     close = [wanted] if wanted in spelled else difflib.get_close_matches(wanted, spelled, n=3, cutoff=0.5)
     article = "an" if kind[0] in "aeiou" else "a"
     meant = dict.fromkeys(spelled[match] for match in close)
-    hint = f"did you mean {' or '.join(meant)}? " if meant else ""
-    return f"{short(given)!r} is not {article} {kind}: {hint}Known: {', '.join(names)}."
+    hint = f": did you mean {' or '.join(meant)}? Known" if meant else "; known"
+    more = f", … ({len(names)} in all)" if len(names) > LISTED else ""
+    return f"{short(given)!r} is not {article} {kind}{hint}: {', '.join(names[:LISTED])}{more}."
 
 
 def plain(name: str) -> str:

@@ -240,8 +240,8 @@ def test_refused_with_a_sentence(function: Callable[..., Any], sentence: str) ->
 @pytest.mark.parametrize(
     ("initial", "sentence"),
     [
-        ({"b": 1.0}, "'b' is not a state of sound: Known: a."),
-        ({"a": "eps"}, "'eps' is not a hyperparameter of sound: Known: lr."),
+        ({"b": 1.0}, "'b' is not a state of sound; known: a."),
+        ({"a": "eps"}, "'eps' is not a hyperparameter of sound; known: lr."),
         ({"a": math.nan}, "hyperparameter initial a must be finite, not nan."),
         ({"a": None}, "hyperparameter initial a must be a number, not None."),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,15 @@ from tests.studio.conftest import Opened
 pytestmark = pytest.mark.slow
 
 
-def value_of(page: Page, name: str) -> str:
-    """A field of the address, when it has been written."""
-    page.wait_for_timeout(320)
-    found = re.search(rf"[?&]{name}=([^&]*)", page.url)
-    return found[1] if found else ""
+def value_of(page: Page, name: str, until: Callable[[str], bool] = bool) -> str:
+    """A field of the address, when it has been written and is what is waited for."""
+
+    def value(url: str) -> str:
+        found = re.search(rf"[?&]{name}=([^&]*)", url)
+        return found[1] if found else ""
+
+    page.wait_for_url(lambda url: until(value(url)))
+    return value(page.url)
 
 
 def losses(page: Page) -> list[str]:
@@ -65,7 +70,7 @@ def test_by_mouse(page: Page) -> None:
     page.wait_for_timeout(60)
     assert losses(page) != before
     page.mouse.up()
-    assert value_of(page, "start") != start
+    assert value_of(page, "start", until=lambda value: value not in ("", start))
     chart = page.locator(".fall canvas").bounding_box()
     assert chart is not None
     page.mouse.click(chart["x"] + chart["width"] / 2, chart["y"] + chart["height"] / 2)
@@ -83,10 +88,13 @@ def test_by_keyboard(page: Page) -> None:
     page.locator(".start").focus()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Shift+ArrowUp")
-    x, y = map(float, value_of(page, "start").split(","))
     old_x, old_y = map(float, start.split(","))
-    assert x < old_x
-    assert y > old_y
+
+    def left_and_up(value: str) -> bool:
+        x, y = map(float, value.split(","))
+        return x < old_x and y > old_y
+
+    assert value_of(page, "start", until=left_and_up)
     page.locator(".fall canvas").focus()
     page.keyboard.press("Home")
     expect(page.locator(".where")).to_have_text("step 0 of 25")
@@ -114,7 +122,8 @@ def test_a_rate_is_changed_in_mid_run(page: Page) -> None:
     rate.press("ArrowLeft")
     expect(page.locator(".changes").first).to_contain_text("lr 0.0457 from step")
     expect(page.locator(".where")).to_have_text("step 25 of 25")  # it went on
-    assert re.match(r"sgd;lr%3D0.048;\d+:lr%3D0.0457", value_of(page, "lane"))
+    changed = re.compile(r"sgd;lr%3D0.048;\d+:lr%3D0.0457")
+    assert value_of(page, "lane", until=lambda value: bool(changed.match(value)))
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".changes li")).to_have_count(0)
     page.locator(".fall canvas").press("Home")
@@ -134,7 +143,7 @@ def test_a_link_restores_it(opened: Opened, race_file: Path) -> None:
     expect(page.locator(".arrows")).to_contain_text(re.compile(r"momentum, downhill: \(.*\), drawn × "))
     shown = losses(page)
     page.get_by_role("button", name="One step on").click()
-    assert value_of(page, "at") == "34"
+    assert value_of(page, "at", until=lambda value: value == "34")
     again = opened(page.url)
     expect(again.locator(".where")).to_have_text("step 34 of 80")
     assert losses(again) != shown

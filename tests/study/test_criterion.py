@@ -204,16 +204,17 @@ def test_a_metric_of_ones_own_says_its_direction(tmp_path: Path) -> None:
     for wrong, words in {
         "error_rate": "leaves open which values are better; give 'error_rate:max'",
         "error_rate:up": "ends in 'up'; give 'error_rate:max' or 'error_rate:min'",
-        "f1:max": "metric of this problem",
+        "f1:max": "metric of problem",
     }.items():
         with pytest.raises(PlanError, match=words):
             tw.compare(problem, **options, store=tmp_path / "b.db", by_metric=wrong)
     with pytest.raises(PlanError, match="metric of this study"):
         one.verdict_by("optimizer", by_metric="accuracy")
-    with pytest.raises(PlanError, match="a suite compares losses, and problem chose its settings by error_rate:min"):
+    with pytest.raises(PlanError, match="problem chooses its settings by error_rate:min, and wave by loss; all problems"):
+        tw.suite([one.path, "wave"], store=tmp_path, progress=False, optimizers=["sgd", "adam"])
+    with pytest.raises(PlanError, match="problem compares sgd and adam, and wave compares sgd, momentum,"):
         tw.suite([one.path, "wave"], store=tmp_path, progress=False)
-    with pytest.raises(PlanError, match="by_metric='accuracy' is for one study"):
-        tw.suite(["breast-cancer", "digits"], store=tmp_path, progress=False, by_metric="accuracy")
+    assert not (tmp_path / "wave.db").exists()  # refused before anything is trained
 
 
 @pytest.mark.parametrize(

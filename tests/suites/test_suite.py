@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ def test_by_a_metric_of_which_higher_is_better(tmp_path: Path) -> None:
     assert "times the lowest (1 − accuracy) of each problem" in suite.sentence or "rank alike" in suite.sentence
     heads = [column.title for section in suite.sections() for column in section.columns]
     assert {"(1 − accuracy) over the lowest", "Lowest (1 − accuracy)", "Its (1 − accuracy)"} <= {*heads}
-    with pytest.raises(PlanError, match="breast-cancer chose its settings by accuracy, and two by loss; all problems"):
+    with pytest.raises(PlanError, match="breast-cancer chooses its settings by accuracy, and two by loss; all problems"):
         tw.suite([first, made(tmp_path, "two", {"adam": 0.1, "sgd": 0.1})])
 
 
@@ -235,12 +236,18 @@ def test_a_stopped_suite_says_how_to_carry_it_on(tmp_path: Path, monkeypatch: py
         tw.suite(["breast-cancer", "diabetes"], store=tmp_path, **OPTIONS)
 
 
+def spread(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return output.std() - target.std()
+
+
 def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     one, two = made(tmp_path, "one"), made(tmp_path, "two")
     unfinished = made_study(tmp_path / "three.db", rates=2, confirmed=False, ended=1, name="three", fingerprint="3")
     same = made(tmp_path, "four", fingerprint="one")
     other = made(tmp_path, "five", {"adam": 0.1, "momentum": 0.1})
     alone = [made(tmp_path, name, {"adam": 0.1}) for name in ("six", "seven")]
+    data = torch.randn(40, 3), torch.randn(40, 1)
+    own = tw.Problem(model=lambda: torch.nn.Linear(3, 1), train=data, loss="mse", metrics=(spread,), name="own")
     cases: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
         ([one], {}, PlanError, "two or more problems, and one is given"),
         ("digits", {}, PlanError, "two or more problems, and one is given"),
@@ -256,7 +263,8 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
         ([one, "no.db"], {}, StoreError, "no.db does not exist"),
         ([one, "no"], {}, ProblemError, "'no' is not a problem"),
         ([one, two], {"seeds": 3, "epochs": 2}, PlanError, "finished, so seeds and epochs cannot change"),
-        ([one, "digits"], {"by_metric": "own:max"}, PlanError, "by_metric='own:max' has no known best value to take"),
+        ([one, "digits"], {"by_metric": "own:max"}, PlanError, "'own' is not a metric of"),
+        ([own, replace(own, name="two")], {"by_metric": "spread:max"}, PlanError, "by_metric='spread:max' has no known best value to take"),
         (["digits", "diabetes"], {"by_metric": "accuracy"}, PlanError, "'accuracy' is not a metric of diabetes"),
         (["digits", "wave"], {"by_metric": "own"}, PlanError, "leaves open which values are better"),
         ([one, "digits"], {"sceds": 3}, PlanError, "'sceds' is not an option of a suite: did you mean seeds?"),

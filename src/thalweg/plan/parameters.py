@@ -33,8 +33,7 @@ class Names:
         names = words.get(pattern) or [name for name in self.every if fnmatchcase(name, pattern)]
         fits = {self.every[name] for name in names}
         if not fits:
-            near = unknown("parameter of this model", pattern, self.every).partition(" Known: ")[0]
-            raise PlanError(f"groups: {near} It has {few([*self.every])}.")
+            raise PlanError(f"groups: {unknown('parameter of this model', pattern, self.every)}")
         if not (trains := [name for name in self.training if name in fits]):
             raise PlanError(f"groups: what {pattern!r} fits does not train ({few(sorted(fits))}); leave it out.")
         return trains

@@ -22,11 +22,9 @@ from ..plan.stored import as_now
 from ..problem.builtin import PROBLEMS
 from ..problem.declaration import Problem
 from ..problem.find import load
-from ..problem.metrics import judged_by
-from ..problem.prepare import prepare
 from ..results import Results
 from ..store.connection import kind_of, stem_of
-from ..study.study import Study, compare
+from ..study.study import Study, asked, compare
 from ..verdict.words import listed
 from .measure import Measure
 from .verdict import SuiteVerdict, judge
@@ -129,14 +127,22 @@ def suite(
             )
         given[item.name] = item
     _check_options(options, all(isinstance(item, Results) for item in given.values()))
-    _check_metric(options.get("by_metric", "loss"), [item for item in given.values() if isinstance(item, Problem)])
-    studies = {name: item for name, item in given.items() if isinstance(item, Results)}
-    _check_alike(studies)
-    for name, item in given.items():
-        if isinstance(item, Problem):
-            studies[name] = _compared(item, Path(store) / f"{stem_of(name)}.db", progress, options)
-            _check_alike(studies)
-    return Suite({name: studies[name] for name in given})
+    _check_alike({name: _planned(item, options) for name, item in given.items()})
+    studies = {
+        name: item if isinstance(item, Results) else _compared(item, Path(store) / f"{stem_of(name)}.db", progress, options)
+        for name, item in given.items()
+    }
+    return Suite(studies)
+
+
+def _planned(item: Problem | Results, options: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """The plan of one problem, stored or to be carried out, and the problem's fingerprint; nothing is trained."""
+    if isinstance(item, Results):
+        return as_now(item.stored_plan), item.problem["fingerprint"]
+    parameters = inspect.signature(compare).parameters.values()
+    given = {one.name: options.get(one.name, one.default) for one in parameters}
+    _, plan, ready = asked(given | {"problem": item})
+    return as_now(plan.to_json()), ready.fingerprint
 
 
 def _compared(problem: Problem, path: Path, progress: bool | None, options: Mapping[str, Any]) -> Study:
@@ -168,24 +174,11 @@ def _check_options(options: Mapping[str, Any], finished: bool) -> None:
         raise PlanError(f"all studies of this suite are finished, so {listed([*options])} cannot change; leave it out.")
 
 
-def _check_metric(by_metric: Any, problems: Sequence[Problem]) -> None:
-    """Refuse a metric without ratios, or that a problem lacks, before any of them is trained."""
-    if by_metric == "loss":
-        return
-    for problem in problems:
-        told = judged_by(problem, by_metric)
-        criterion = Criterion.of(told["by_metric"], directions=told["directions"])
-        Measure.of(criterion)
-        if criterion.metric not in (names := ["loss", *prepare(problem).metrics]):
-            raise PlanError(unknown(f"metric of {problem.name}", criterion.metric, names))
-
-
-def _check_alike(studies: Mapping[str, Results]) -> None:
-    """Refuse studies of different optimizers, of one alone, or of one problem."""
-    plans = {name: as_now(study.stored_plan) for name, study in studies.items()}
+def _check_alike(planned: Mapping[str, tuple[Mapping[str, Any], str]]) -> None:
+    """Refuse plans of different optimizers or metrics, of one optimizer alone, or of one problem; by name."""
+    first, (other, _) = next(iter(planned.items()))
     problems: dict[str, str] = {}
-    for name, plan in plans.items():
-        first, other = next(iter(plans.items()))
+    for name, (plan, fingerprint) in planned.items():
         labels, others = plan["optimizers"], other["optimizers"]
         if len(labels) < 2:
             raise PlanError(f"a suite ranks optimizers, and {name} compares {labels[0]} alone; compare two or more.")
@@ -196,11 +189,11 @@ def _check_alike(studies: Mapping[str, Results]) -> None:
             )
         if plan["by_metric"] != other["by_metric"]:
             raise PlanError(
-                f"{first} chose its settings by {other['by_metric']}, and {name} by {plan['by_metric']}; "
+                f"{first} chooses its settings by {other['by_metric']}, and {name} by {plan['by_metric']}; "
                 "all problems of a suite need the same metric."
             )
-        Measure.of(Criterion.of(plan["by_metric"]))
+        Measure.of(Criterion.of(plan["by_metric"], directions=plan["directions"]))
         if changed := [each for each in labels if plan["equations"][each] != other["equations"][each]]:
             raise PlanError(f"{changed[0]} is one formula on {first} and another on {name}; give them different names.")
-        if (same := problems.setdefault(studies[name].problem["fingerprint"], name)) != name:
+        if (same := problems.setdefault(fingerprint, name)) != name:
             raise PlanError(f"{same} and {name} are one problem: model, data and loss are the same; give it once.")
