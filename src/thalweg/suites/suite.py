@@ -128,11 +128,8 @@ def suite(
         given[item.name] = item
     _check_options(options, all(isinstance(item, Results) for item in given.values()))
     _check_alike({name: _planned(item, options) for name, item in given.items()})
-    studies = {
-        name: item if isinstance(item, Results) else _compared(item, Path(store) / f"{stem_of(name)}.db", progress, options)
-        for name, item in given.items()
-    }
-    return Suite(studies)
+    paths = {name: Path(store) / f"{stem_of(name)}.db" for name in given}
+    return Suite({name: _compared(item, paths[name], progress, options) for name, item in given.items()})
 
 
 def _planned(item: Problem | Results, options: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
@@ -145,9 +142,11 @@ def _planned(item: Problem | Results, options: Mapping[str, Any]) -> tuple[dict[
     return as_now(plan.to_json()), ready.fingerprint
 
 
-def _compared(problem: Problem, path: Path, progress: bool | None, options: Mapping[str, Any]) -> Study:
+def _compared(item: Problem | Results, path: Path, progress: bool | None, options: Mapping[str, Any]) -> Results:
+    if isinstance(item, Results):
+        return item
     try:
-        return compare(problem, store=path, progress=progress, **options)
+        return compare(item, store=path, progress=progress, **options)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("stopped; what is done is safe: give the same suite again to carry it on.") from None
 
