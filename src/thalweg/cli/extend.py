@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, Log, Quiet, Report, Store
+from .options import Cluster, Json, Log, Quiet, Report, Store
 from .trust import Trust, ask
 
 EXAMPLE = "Example: thalweg extend runs/digits.db --seeds 20"
@@ -33,6 +33,7 @@ def extend(
             show_default=False,
         ),
     ] = None,
+    cluster: Cluster = None,
     log: Log = None,
     report: Report = None,
     json: Json = False,
@@ -50,5 +51,5 @@ def extend(
     check_report(report)
     study = Study.open(store)
     ask(study, trust)
-    more = study.extend(seeds, samples, epochs, progress=False if quiet else None, callbacks=log)
+    more = study.extend(seeds, samples, epochs, progress=False if quiet else None, callbacks=log, cluster=cluster)
     finish(more, report, json)

@@ -54,6 +54,13 @@ Device = Annotated[
         help="Where members are trained: cpu, cuda (all GPUs), cuda:1 (one of them), or auto: GPUs where there are any."
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="A Ray cluster that trains: auto, the one that this machine belongs to; HOST:PORT of its head; or local.",
+        show_default=False,
+    ),
+]
 Precision = Annotated[
     str,
     typer.Option(help="Of the model's products: float32, tf32 (on GPUs) or bf16; weights and updates stay float32."),

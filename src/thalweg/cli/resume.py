@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, Log, Quiet, Report, Store
+from .options import Cluster, Json, Log, Quiet, Report, Store
 from .trust import Trust, ask
 
 EXAMPLE = "Example: thalweg resume runs/digits.db"
@@ -18,6 +18,7 @@ def resume(
         str | None,
         typer.Option(help="cpu, cuda, cuda:1 or auto; the one it was begun on unless given.", show_default=False),
     ] = None,
+    cluster: Cluster = None,
     log: Log = None,
     report: Report = None,
     json: Json = False,
@@ -32,4 +33,5 @@ def resume(
     check_report(report)
     if not (study := Study.open(store)).finished:
         ask(study, trust)
-    finish(run(store, progress=False if quiet else None, callbacks=log, device=device), report, json)
+    progress = False if quiet else None
+    finish(run(store, progress=progress, callbacks=log, device=device, cluster=cluster), report, json)

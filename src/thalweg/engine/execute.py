@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch.utils.data import DataLoader
@@ -42,12 +42,16 @@ from .loops import Loops
 from .messages import Follow, StopFlag, Workers
 from .outlook import Outlook
 from .pace import Opened, Pace, each_of
-from .processes import Processes, portable
+from .portable import portable, whole
+from .processes import Processes
 from .programs import COMPILED, Members, Programs
 from .progress import Progress
 from .recipe_run import run_recipe
 from .refinement import refined
 from .threads import Threads
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
 
 Wider = tuple[Members, list[Setting]]
 ADDED = ("grow", "grown", "refine", "refined")  # of a stored plan, by its search
@@ -60,6 +64,7 @@ def execute(
     progress: Progress,
     new: Opened | None = None,
     follow: Follow | None = None,
+    cluster: Cluster | None = None,
 ) -> None:
     """Do whatever the plan still wants done. The store holds all that is finished at any moment.
 
@@ -68,15 +73,20 @@ def execute(
     Args:
         new: the programs of this plan and problem, where they were made before, with what was foreseen of them.
         follow: hears of each pass in the store.
+        cluster: whose workers train, in place of this machine.
     """
     with closing(Ledger(store, progress, follow)) as ledger:
-        _execute(ledger, plan, problem, new)
+        _execute(ledger, plan, problem, new, cluster)
 
 
-def _execute(ledger: Ledger, plan: Plan, problem: Prepared | Loop, new: Opened | None) -> None:
+def _execute(ledger: Ledger, plan: Plan, problem: Prepared | Loop, new: Opened | None, cluster: Cluster | None) -> None:
     store, progress = ledger.store, ledger.progress
     plan = plan.as_far_as(store.meta("plan"))
     members: Members = _members(store, plan, problem) if new is None else new.programs.wider(plan)
+    if cluster is not None:
+        cluster.on(plan.device)
+        members.workers, ledger.cluster = cluster.count, cluster
+        progress.note(say("Members are trained by {workers} of a cluster.", workers=cluster.words))
     if isinstance(members, Programs):
         for line in [*_set_batching(store, members), *too_large(members)]:
             progress.note(line)
@@ -266,7 +276,8 @@ def _outlook(ledger: Ledger) -> Outlook:
 def _train(ledger: Ledger, programs: Members, stage: str, until: int | None = None) -> None:
     """Train blocks to the end, or to the end of the pass `until`: those that are batched, then all others."""
     with _interrupts() as stop:
-        if isinstance(programs, Loops) and programs.unknown and (first := ledger.waiting(stage)[:1]):
+        here = ledger.cluster is None
+        if isinstance(programs, Loops) and here and programs.unknown and (first := ledger.waiting(stage)[:1]):
             few = min(2, until or 2)  # reports, which say what workers are worth
             ledger.train(Threads(programs, 1), programs, first, few, stop)
         waiting = ledger.waiting(stage)
@@ -294,7 +305,9 @@ def _note(ledger: Ledger, programs: Members) -> None:
 
 
 def _together(ledger: Ledger, programs: Programs, rows: Sequence[BlockRow]) -> Workers:
-    """For blocks whose members are batched: threads of this process; on several GPUs a process for each."""
+    """For blocks whose members are batched: threads of this process; on several GPUs a process each; or a cluster."""
+    if ledger.cluster is not None:
+        return _cluster(ledger.cluster, programs)
     if isinstance(programs.problem.train, DataLoader):
         return Threads(programs, 1)
     several = len(programs.devices) > 1 and len(rows) > 1
@@ -304,7 +317,9 @@ def _together(ledger: Ledger, programs: Programs, rows: Sequence[BlockRow]) -> W
 
 def _workers(ledger: Ledger, programs: Members, rows: Sequence[BlockRow], until: int | None) -> Workers:
     """For blocks whose members are not batched: processes, or one thread where there can be none, or where they would
-    take longer to start than to work."""
+    take longer to start than to work; or a cluster."""
+    if ledger.cluster is not None:
+        return _cluster(ledger.cluster, programs)
     cores = min(programs.at_once, len(rows))
     if isinstance(programs, Loops) and programs.problem.is_command:
         return Threads(programs, cores)  # which only wait for the processes that they have started
@@ -330,6 +345,11 @@ def _processes(ledger: Ledger, programs: Members) -> Workers | None:
     ledger.processes = ledger.processes or Processes(content[0], programs.at_once, names)
     ledger.processes.plan = content[1]
     return ledger.processes
+
+
+def _cluster(cluster: Cluster, programs: Members) -> Workers:
+    cluster.give(*whole(programs), programs.at_once)
+    return cluster
 
 
 @contextmanager

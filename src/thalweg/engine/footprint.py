@@ -159,13 +159,13 @@ def data_bytes(programs: Programs) -> int:
 def workers(programs: Programs, blocks: Sequence[Cut]) -> int:
     """How many of these blocks train at once."""
     several = not isinstance(programs.problem.train, DataLoader) or programs.alone(blocks[0][1][0])
-    return min(torch.get_num_threads() if several else 1, len(blocks))
+    return min(programs.workers or (torch.get_num_threads() if several else 1), len(blocks))
 
 
 def too_large(programs: Programs) -> list[str]:
     """A sentence for each program whose blocks do not fit into the memory that is free."""
     free = free_memory(programs.place.device)
-    if free is None:
+    if free is None or programs.workers is not None:  # whose machines have their own
         return []
     sentences = []
     for settings in programs.all.values():

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,11 +19,14 @@ from ..plan.looks import SEARCH
 from ..plan.plan import Plan
 from ..store.file import ENDED, BlockRow, Compacted, Store
 from .deadline import Deadline
-from .messages import Ended, Event, Failed, Follow, Job, Passed, Saved, Steps, StopFlag, TooLarge, Workers
+from .messages import Ended, Event, Failed, Follow, Job, Lost, Passed, Saved, Steps, StopFlag, TooLarge, Workers
 from .outlook import Outlook
 from .processes import Processes
 from .programs import Members
 from .progress import Progress
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
 
 
 class Ledger:
@@ -34,6 +37,7 @@ class Ledger:
         self.outlook: Outlook | None = None  # once what is to be trained is known
         self.deadline: Deadline | None = None
         self.processes: Processes | None = None  # once begun, for all that follows
+        self.cluster: Cluster | None = None  # in place of this machine
         self._waiting: deque[BlockRow] = deque()
         self._step: dict[int, int] = {}  # where each block at work stands
         self._begun: set[int] = set()
@@ -86,6 +90,9 @@ class Ledger:
                 if self.outlook is not None:
                     self.outlook.update(programs, job.stage)
                 self.progress.block(job.block, 0)
+            case Lost():
+                self._waiting.appendleft(self._row(job.block))
+                self.progress.block(job.block, 0)
             case Failed():
                 if event.advice is None:
                     raise event.error
@@ -108,7 +115,7 @@ class Ledger:
 
     def _halve(self, programs: Members, block: int) -> BlockRow:
         """Let a block go on as two, from its checkpoint or anew; the block as it stood."""
-        (row,) = (row for row in self.store.blocks() if row.id == block)  # with what has been saved since
+        row = self._row(block)
         count = len(row.settings)
         if count == 1:
             raise TrainingError(
@@ -118,6 +125,11 @@ class Ledger:
         programs.limit(row.settings[0], -(-count // 2))
         halves = [[(row, k) for k in places] for places in (range(count // 2), range(count // 2, count))]
         self._waiting += self.regroup(programs, [row], halves, anew=True)
+        return row
+
+    def _row(self, block: int) -> BlockRow:
+        """A block with what has been saved since."""
+        (row,) = (row for row in self.store.blocks() if row.id == block)
         return row
 
     def regroup(

@@ -43,6 +43,7 @@ class Loops:
     """The members of a study of a loop, where a problem has its `Programs`."""
 
     restarts = True  # a run whose checkpoint is missing begins anew
+    workers: int | None = None
 
     def __init__(self, plan: Plan, problem: Loop, text: str | None = None) -> None:
         """
@@ -78,7 +79,7 @@ class Loops:
 
     def wider(self, plan: Plan) -> Loops:
         other = Loops(plan, self.problem, self.text)
-        other.seconds, other.anew = self.seconds, self.anew
+        other.seconds, other.anew, other.workers = self.seconds, self.anew, self.workers
         return other
 
     @property
@@ -89,7 +90,7 @@ class Loops:
     @property
     def at_once(self) -> int:
         cores = torch.get_num_threads() if self.plan.device == CPU else len(devices(self.plan.device))
-        return self.problem.workers or cores
+        return self.problem.workers or self.workers or cores
 
     def step_seconds(self, setting: Setting) -> float:
         return self.seconds or 0.0

@@ -1,13 +1,15 @@
 """What goes to a worker and what comes back: a job, and the events of training its block.
 
 Training knows no store. A worker is given a `Job` with all that it needs, and answers with events, those of one job
-in their order; the last is `Ended`, `TooLarge` or `Failed`. What carries them (threads, processes, other machines)
-need not look inside. Read next: `block_run.py`, which makes the events, and `ledger.py`, which writes them down.
+in their order; the last is `Ended`, `TooLarge`, `Failed` or `Lost`. What carries them (threads, processes, other
+machines) need not look inside. Read next: `block_run.py`, which makes the events, and `ledger.py`, which writes them
+down.
 """
 
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -89,13 +91,25 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """The worker is gone, with its machine or without: the block goes on elsewhere, from its checkpoint."""
+
+
+@dataclass(frozen=True)
 class Ended:
     """The block has come to its end, to the end of the pass `until`, or was stopped; its state has been saved."""
 
 
-Event = Steps | Passed | Saved | TooLarge | Failed | Ended
-LAST = (TooLarge, Failed, Ended)
+Event = Steps | Passed | Saved | TooLarge | Failed | Lost | Ended
+LAST = (TooLarge, Failed, Lost, Ended)
 Follow = Callable[[Job, Passed], None]  # called after each pass that the store has
+
+
+def told(event: Event) -> Event:
+    """The event as another process is told it: with the cause of an error as a note, which would be lost on the way."""
+    if isinstance(event, Failed) and event.error.__cause__ is not None:
+        event.error.add_note("".join(traceback.format_exception(event.error.__cause__)))
+    return event
 
 
 class StopFlag:

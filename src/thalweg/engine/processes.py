@@ -6,64 +6,26 @@ come back through a queue, so only the first process knows the store; a worker t
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
 import pickle
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
 
-import cloudpickle
 import torch
 
-from ..errors import PlanError, TrainingError
-from ..plan.plan import Plan
-from ..problem.find import declared, load
-from ..problem.loop import Loop
-from ..problem.prepare import prepare
-from ..problem.trust import remember
-from .loops import Loops
-from .messages import Event, Failed, Job, StopFlag
+from ..errors import TrainingError
+from .messages import Event, Failed, Job, StopFlag, told
 from .orphans import begin
-from .programs import Members, Programs
+from .portable import Received
 from .relay import Events, relay
 from .work import work
-
-
-def portable(programs: Members) -> tuple[bytes, bytes] | None:
-    """What a process needs to train the same, the problem and the plan; None where these could not be made again there.
-
-    A problem or a formula that a script or a notebook holds itself exists nowhere else. A loop of the user's own is
-    sent with all that it refers to there.
-    """
-    plan, problem = programs.plan, programs.problem
-    portable_plan: Any = plan.to_json()
-    try:
-        for factor in Plan.from_json(portable_plan).factors:
-            for level in factor.levels:
-                _ = factor.objects[level]
-    except PlanError:
-        portable_plan = plan
-    try:
-        if isinstance(programs, Loops):
-            found = problem.kind in ("file", "module")
-            of_problem = cloudpickle.dumps((problem.spec if found else problem, problem.fingerprint))
-            return of_problem, cloudpickle.dumps((portable_plan, None))
-        assert isinstance(programs, Programs)
-        spec = problem.source.get("spec") if problem.source.get("kind", "object") != "object" else None
-        of_problem = pickle.dumps((spec or problem, problem.fingerprint))
-        of_plan = pickle.dumps((portable_plan, programs.ways))
-    except Exception:  # whatever a user's objects may raise
-        return None
-    return None if b"__main__" in of_problem + of_plan else (of_problem, of_plan)
 
 
 class Processes:
@@ -145,43 +107,11 @@ _HERE: dict[str, Any] = {}
 def _begin(problem: bytes, queue: Any, stopping: Any, places: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
     torch.set_num_threads(1)
-    _HERE.update(problem=problem, queue=queue, stopping=stopping, device=places.get())
-
-
-@functools.lru_cache(maxsize=1)
-def _members(content: bytes) -> Members:
-    """Made with the first job and not before: an error there ends the job, and has its sentence."""
-    plan, ways = pickle.loads(content)
-    if isinstance(plan, dict):
-        remember(spec for specs in plan["specs"].values() for spec in specs.values())  # the parent has loaded them
-        plan = Plan.from_json(plan)
-    plan = replace(plan, device=_HERE["device"])
-    before: Members | None = _HERE.get("members")
-    members = _HERE["members"] = _made(plan, ways) if before is None else before.wider(plan)
-    if isinstance(members, Programs):
-        members.train_as(ways)
-    return members
-
-
-def _made(plan: Plan, ways: Any) -> Members:
-    problem, fingerprint = pickle.loads(_HERE["problem"])
-    if ways is None:
-        loop = declared(problem)
-        assert isinstance(loop, Loop)
-        return Loops(plan, loop)
-    if isinstance(problem, str):
-        problem = prepare(load(problem))
-    if problem.fingerprint != fingerprint:
-        raise TrainingError(
-            f"the problem {problem.name} is another each time it is made; give its data and its model a seed."
-        )
-    return Programs(plan, problem, ways)
+    _HERE.update(received=Received(problem, places.get()), queue=queue, stopping=stopping)
 
 
 def _work(job: Job, plan: bytes) -> None:
     def tell(event: Event) -> None:
-        if isinstance(event, Failed) and event.error.__cause__ is not None:  # which would be lost on the way
-            event.error.add_note("".join(traceback.format_exception(event.error.__cause__)))
-        _HERE["queue"].put((job.block, event))
+        _HERE["queue"].put((job.block, told(event)))
 
-    work(job, _members(plan), _HERE["stopping"], tell)
+    work(job, _HERE["received"].members(plan), _HERE["stopping"], tell)

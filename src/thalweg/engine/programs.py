@@ -64,12 +64,14 @@ class Members(Protocol):
         restarts: whether a run whose checkpoint is missing may begin anew where members are put together.
         anew: whether one that was stopped at a rung begins anew to go on.
         problem: of which the name is known.
+        workers: of a cluster that trains them; None for this machine.
         notes: sentences on how members run.
     """
 
     plan: Plan
     restarts: bool
     anew: bool
+    workers: int | None
 
     @property
     def all(self) -> Mapping[Program, Sequence[Setting]]:
@@ -78,7 +80,7 @@ class Members(Protocol):
 
     @property
     def at_once(self) -> int:
-        """How many processes may train members that are alone."""
+        """How many processes may train members that are alone; or any, on a cluster."""
         ...
 
     def step_seconds(self, setting: Setting) -> float:
@@ -141,6 +143,7 @@ class Programs:
     """
 
     restarts = anew = False
+    workers: int | None = None
 
     def __init__(self, plan: Plan, problem: Prepared, ways: Sequence[Sequence[Any]] = ()) -> None:
         self.plan, self.problem = plan, with_frozen(problem, plan.groups)
@@ -292,6 +295,8 @@ class Programs:
 
     @property
     def at_once(self) -> int:
+        if self.workers is not None:
+            return self.workers
         return torch.get_num_threads() if self.place.device.type == CPU else len(self.devices)
 
     def step_seconds(self, setting: Setting) -> float:

@@ -17,7 +17,7 @@ from ..plan.factors import Setting
 from .forecast import RunForecast
 from .loops import Loops, train
 from .messages import Event, Failed, Job, Passed, Saved, StopFlag, TooLarge
-from .processes import portable
+from .portable import portable
 
 ENOUGH = 2  # reports
 PATIENCE = 60.0  # seconds

@@ -14,6 +14,7 @@ from ..problem.prepare import Prepared
 from .limit import Limit, fitted
 
 if TYPE_CHECKING:
+    from ..engine.cluster import Cluster
     from ..engine.forecast import Forecast
     from ..engine.pace import Opened
 
@@ -29,12 +30,13 @@ def opened(
     display: Progress,
     ask: Ask | None = None,
     limit: Limit | None = None,
+    cluster: Cluster | None = None,
 ) -> Opened:
     """Say what a study takes, fit it into its time, and ask before a long one.
 
     Raises:
         PlanError: there is too little time.
-        WorkError: the answer was no.
+        WorkError: the answer was no, or the cluster lacks the device.
     """
     from ..engine.batching import decide  # what only training needs is imported when it begins
     from ..engine.forecast import duration
@@ -50,6 +52,9 @@ def opened(
     else:
         members, data = Programs(planned, ready), ready.facts.get("data")
         members.train_as(decide(members, batched))
+    if cluster is not None:
+        cluster.on(planned.device)
+        members.workers = cluster.count
     would, words = foresee(members), list[str]()
     if limit is not None:
         members, would, words = fitted(members, would, limit)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -49,6 +49,7 @@ from .loops import loop_facts, loop_plan
 from .opening import Ask, opened
 
 if TYPE_CHECKING:
+    from ..engine.cluster import Cluster
     from ..engine.pace import Opened
     from ..probes.landscape import Landscape
     from ..probes.sharpness import Sharpnesses
@@ -164,6 +165,7 @@ class Study(Results):
         problem: Problem | str | None = None,
         progress: bool | None = None,
         callbacks: Sequence[Any] | None = None,
+        cluster: str | None = None,
     ) -> Study:
         """More evidence in the same store about every setting of the confirmation: fresh seeds, samples, or epochs.
 
@@ -181,7 +183,7 @@ class Study(Results):
                 that long. The verdict is then at so many epochs. The runs before stay in the store.
             problem: needed only for a study that was opened, and was given a `tw.Problem` object.
             progress: False for silence.
-            callbacks: as `resume` takes them.
+            callbacks, cluster: as `resume` takes them.
 
         Returns:
             This study.
@@ -208,9 +210,11 @@ class Study(Results):
             raise PlanError(f"{self.path} is unfinished; `thalweg resume {self.path}` first, then extend it.")
         planned, ready = self.to_go_on(problem)
         planned = extended(planned, ready, seeds, samples, epochs)
-        with Store.open(self.path, write=True) as store, store.writing():
-            add_fresh(store, planned, ready)
-        return _carry_on(self, planned, ready, progress_for(progress), callbacks=followers)
+        with joined(cluster) as workers:
+            with Store.open(self.path, write=True) as store, store.writing():
+                add_fresh(store, planned, ready)
+            display = progress_for(progress)
+            return _carry_on(self, planned, ready, display, callbacks=followers, cluster=workers)
 
     def landscape(self, optimizer: str | None = None, **how: Any) -> Landscape:
         """The loss of a member's network along its training path, or as the arguments say; the member is trained again.
@@ -268,6 +272,7 @@ def compare(
     models: Mapping[Any, Callable[[], Any]] | Sequence[Callable[[], Any]] | None = None,
     device: str = AUTO,
     precision: str = FLOAT32,
+    cluster: str | None = None,
 ) -> Study:
     """Train every optimizer at every level of every other factor, for every seed, as populations.
 
@@ -361,10 +366,13 @@ def compare(
             which. On a GPU members are stacked, as many as fit into its memory; data are brought there once.
         precision: of the model's products: "float32"; "tf32", on GPUs, with 10 bits of mantissa; or "bf16", bfloat16 by
             autocast. Weights, states and updates are the same for all.
+        cluster: a Ray cluster whose cores, or GPUs, train in place of this machine's: "auto" for the one that this
+            machine belongs to, the ``"HOST:PORT"`` of its head, or "local" for one that is begun here for the study
+            (docs/cluster.md). The results are the same, to the bit where the machines are of one kind.
 
     Raises:
-        PlanError, ProblemError: the arguments do not fit together.
-        WorkError: the package of a callback is missing.
+        PlanError, ProblemError: the arguments do not fit together, or the problem cannot be sent to a cluster.
+        WorkError: the package of a callback, or Ray, is missing; no cluster answers, or its nodes have other versions.
         StoreError: the store cannot be written, or holds something else; nothing is overwritten.
 
     >>> import thalweg as tw, tempfile
@@ -376,7 +384,8 @@ def compare(
     limit, followers = limit_of(minutes, until), None if callbacks is None else callbacks_of(callbacks)
     declared, planned, ready = asked(locals())
     path = Path(store) if store is not None else _free_path(_facts(ready), planned, limit)
-    return begin(path, planned, ready, progress, batched, declared, ask, followers, limit)
+    with joined(cluster) as workers:
+        return begin(path, planned, ready, progress, batched, declared, ask, followers, limit, workers)
 
 
 def asked(given: Mapping[str, Any]) -> tuple[Problem | Loop, Plan, Prepared | Loop]:
@@ -416,6 +425,7 @@ def begin(
     ask: Ask | None = None,
     callbacks: Sequence[Callback] | None = None,
     limit: Limit | None = None,
+    cluster: Cluster | None = None,
 ) -> Study:
     """Run a plan in a new store, or in one that already holds this very study."""
     facts, planned = _facts(ready), planned.as_asked
@@ -434,14 +444,14 @@ def begin(
         made = {"problem": {**facts, **_seen(ready)}, "provenance": provenance(planned.device, planned.precision)}
         meta: dict[str, Any] = {**made, "batching": batching}
         if display.shown or ask is not None or limit is not None:
-            new = opened(planned, ready, batched, display, ask, limit)
+            new = opened(planned, ready, batched, display, ask, limit, cluster)
             if isinstance(ready, Prepared):
                 batching["ways"] = new.ways
             meta |= {} if limit is None else {"limit": limit.to_json(planned, new.words)}
             planned = new.programs.plan
         Store.create(path, {"plan": planned.to_json(), **meta}).close()
     trusted.remember([facts["spec"]])
-    return _carry_on(study, planned, ready, display, new, callbacks)
+    return _carry_on(study, planned, ready, display, new, callbacks, cluster)
 
 
 def _for_loader(planned: Plan, batch_sizes: Sequence[int | str] | None) -> Plan:
@@ -506,6 +516,7 @@ def resume(
     trust: bool = False,
     callbacks: Sequence[Any] | None = None,
     device: str | None = None,
+    cluster: str | None = None,
 ) -> Study:
     """Carry a stopped study on from its store; the results are those of one that never stopped.
 
@@ -517,10 +528,12 @@ def resume(
             them and this machine has used them before.
         device: as `compare` takes it; the one that the study was begun on unless given. On another the results are the
             same to float rounding.
+        cluster: as `compare` takes it; this machine unless given, wherever the study was begun.
 
     Raises:
         PlanError: the problem or a formula has changed, the store names one that is not trusted, or this machine lacks
             the device.
+        WorkError: as `compare` has it of a cluster.
     """
     followers = None if callbacks is None else callbacks_of(callbacks)
     study = Study.open(store, optimizers, schedules, losses, regularizers, trust)
@@ -529,7 +542,20 @@ def resume(
         return study
     planned, ready = study.to_go_on(otherwise=f"resume it from Python: tw.resume({str(study.path)!r}, problem=…).")
     planned = planned if device is None else replace(planned, device=check_device(device))
-    return _carry_on(study, planned, ready, progress_for(progress), callbacks=followers)
+    with joined(cluster) as workers:
+        return _carry_on(study, planned, ready, progress_for(progress), callbacks=followers, cluster=workers)
+
+
+@contextmanager
+def joined(cluster: str | None) -> Iterator[Cluster | None]:
+    """The workers of a cluster, where one is named, as long as they are needed."""
+    if cluster is None:
+        yield None
+        return
+    from ..engine.cluster import Cluster  # which not everyone has
+
+    with closing(Cluster(cluster)) as workers:
+        yield workers
 
 
 def _carry_on(
@@ -539,6 +565,7 @@ def _carry_on(
     display: Progress,
     new: Opened | None = None,
     callbacks: Sequence[Callback] | None = None,
+    cluster: Cluster | None = None,
 ) -> Study:
     """Train what is not trained yet; without callbacks given those that the store names hear of it."""
     if study.finished:
@@ -556,7 +583,7 @@ def _carry_on(
             trusted.remember(map(trusted.address, texts))
         audience.begin(study)
         try:
-            execute(store, planned, ready, display, new, audience.passed)
+            execute(store, planned, ready, display, new, audience.passed, cluster)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"stopped; what is done is safe: carry on with `thalweg resume {study.path}`."

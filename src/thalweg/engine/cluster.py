@@ -1,0 +1,340 @@
+"""Workers on other machines, by Ray: a process for each core, or each GPU, of a cluster that is there already.
+
+The problem, its code and its data, lies in the object store of every node once; jobs go out, and events come back as a
+stream. Here they go into the ledger, so this process alone knows the study's store. A worker that is gone has told what
+it told: its block goes on from the checkpoint in the store, on another. Workers of a process that ends end with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from queue import Empty, Queue, SimpleQueue
+from types import SimpleNamespace
+from typing import Any
+
+from ..errors import TrainingError, WorkError, first_line
+from ..population.place import CPU
+from ..programs.native import single_threaded
+from .messages import LAST, Ended, Event, Failed, Job, Lost, Passed, Saved, StopFlag, told
+from .portable import Received
+from .relay import Events, relay
+from .work import work
+
+LOSSES = 3  # workers in a row that a block may lose without having come any further
+PATIENCE = 5.0  # seconds for an address to answer
+PAUSE, RATE = 0.1, 2000  # seconds between two messages of a worker, at least; messages per second of all of them
+UNREAD = 4  # messages of a worker on their way, before it waits
+
+
+class Cluster:
+    """Workers on all nodes of a Ray cluster.
+
+    Args:
+        address: "auto" for the cluster that this machine belongs to, the HOST:PORT of its head, or "local" for one that
+            is begun here, and ended with the study.
+
+    Attributes:
+        count: of workers.
+        words: what and where they are.
+
+    Raises:
+        WorkError: Ray is not installed, no cluster answers there, or a node has other versions.
+    """
+
+    def __init__(self, address: str = "auto") -> None:
+        self._ray = _ray()
+        self._own = not self._ray.is_initialized()
+        if self._own:
+            _connect(self._ray, address)
+        self.count, self.words, self._device, self._begun = 0, "", CPU, False
+        self._workers: set[Any] = set()
+        self._losses = Counter[int]()
+        self._run = self._stopped = 0
+        self._events: Events = SimpleQueue()
+        self._loop = asyncio.new_event_loop()
+        self._free: asyncio.Queue[Any] = asyncio.Queue()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="thalweg-cluster", daemon=True)
+        self._thread.start()
+        try:
+            _check_versions(self._ray)
+        except BaseException:
+            self.close()
+            raise
+
+    def on(self, device: str) -> None:
+        """Count a worker for each core, or GPU.
+
+        Raises:
+            WorkError: there is none.
+        """
+        kind = "CPU" if device == CPU else "GPU"
+        each = [int(node["Resources"].get(kind, 0)) for node in _nodes(self._ray)]
+        self.count, self._device = sum(each), device if device == CPU else f"{device.partition(':')[0]}:0"
+        nodes = sum(map(bool, each))
+        self.words = f"{self.count} worker{'s' * (self.count > 1)} on {nodes} node{'s' * (nodes > 1)}"
+        if not self.count:
+            raise WorkError(
+                f"no node of the cluster has a {kind}; start one that has (ray start --num-{kind.lower()}s=1), or give "
+                "another device."
+            )
+
+    def give(self, problem: bytes, plan: bytes, at_once: int) -> None:
+        """What the jobs to come are of, as `portable.whole` gives it, and how many may be at work. Workers begin with
+        the first.
+
+        Raises:
+            WorkError: the object store of a node is too small for it.
+        """
+        if not self._begun:
+            self._begun = True
+            _check_size(self._ray, len(problem))
+            self._problem = self._ray.put(problem)
+            kind = self._ray.remote(num_cpus=1, num_gpus=int(self._device != CPU), max_concurrency=2)
+            self._kind = kind(Worker)
+            for _ in range(self.count):
+                self._start(self._hire())
+        self._plan, self._at_once = self._ray.put(plan), at_once
+
+    def run(self, jobs: Callable[[], Job | None], stop: StopFlag) -> Generator[tuple[Job, Event], None, None]:
+        self._run += 1
+        stop.share(SimpleNamespace(set=partial(self._loop.call_soon_threadsafe, self._stop, self._run)))
+        yield from relay(jobs, lambda job: self._start(self._train(job)), self._events, self._at_once, stop)
+
+    def close(self) -> None:
+        """End the workers, and leave the cluster."""
+        self._start(self._end()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        if self._own:
+            self._ray.shutdown()
+
+    # In the thread of the loop
+
+    def _start(self, what: Coroutine[Any, Any, None]) -> Future[None]:
+        return asyncio.run_coroutine_threadsafe(what, self._loop)
+
+    async def _hire(self) -> None:
+        """A worker, as soon as there is room for it; or why there cannot be one."""
+        why = ""
+        for _ in range(LOSSES):
+            worker = self._kind.remote()
+            self._workers.add(worker)
+            try:
+                await worker.begin.remote(self._problem, self._device, os.getcwd())
+            except self._ray.exceptions.RayActorError as error:  # its node is gone before it began
+                why = first_line(error)
+                self._dismiss(worker)
+            else:
+                self._free.put_nowait(worker)
+                return
+        self._free.put_nowait(WorkError(f"a worker on the cluster does not begin: {why}."))
+
+    def _dismiss(self, worker: Any) -> None:
+        self._workers.discard(worker)
+        with suppress(Exception):  # it is gone already
+            self._ray.kill(worker)
+
+    async def _ready(self) -> Any:
+        """A free worker that answers; None once all are to stop."""
+        while self._stopped < self._run:
+            worker = await self._free.get()
+            if worker is None or isinstance(worker, WorkError):
+                self._free.put_nowait(worker)  # for those who wait as well
+                if worker is None:
+                    break
+                raise worker
+            try:
+                await worker.answers.remote()
+                return worker
+            except self._ray.exceptions.RayActorError:
+                self._replace(worker)
+        return None
+
+    def _replace(self, worker: Any) -> None:
+        self._dismiss(worker)
+        self._start(self._hire())
+
+    async def _train(self, job: Job) -> None:
+        if (worker := await self._ready()) is None:
+            await self._tell(job, [Ended()])
+            return
+        errors = self._ray.exceptions
+        try:
+            pause = max(PAUSE, self.count / RATE)
+            options = {"num_returns": "streaming", "_generator_backpressure_num_objects": UNREAD}
+            async for reference in worker.work.options(**options).remote(job, self._plan, self._run, pause):
+                await self._tell(job, await reference)
+        except (errors.RayActorError, errors.ObjectLostError, errors.NodeDiedError) as error:
+            self._replace(worker)
+            self._losses[job.block] += 1
+            often = self._losses[job.block] >= LOSSES
+            await self._tell(job, [_given_up(error) if often else Lost()])
+        except errors.RayTaskError as error:
+            raise error.cause from error
+        else:
+            self._free.put_nowait(worker)
+
+    async def _tell(self, job: Job, events: list[Event]) -> None:
+        """Put events where `run` takes them, and wait until it has dealt with the last."""
+        if any(isinstance(event, Passed | Saved) for event in events):
+            self._losses.pop(job.block, None)
+        handled = asyncio.Event()
+        for event in events:
+            last = event is events[-1]
+            self._events.put((job.block, event, partial(self._loop.call_soon_threadsafe, handled.set) if last else int))
+        await handled.wait()
+
+    def _stop(self, run: int) -> None:
+        """Every worker at work saves its state at its next whole step, and ends its job."""
+        if run > self._stopped:
+            self._stopped = run
+            self._free.put_nowait(None)
+            for worker in self._workers:
+                worker.stop.remote(run)
+
+    async def _end(self) -> None:
+        for worker in [*self._workers]:
+            self._dismiss(worker)
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+
+def _given_up(error: BaseException) -> Failed:
+    failure = TrainingError(
+        f"{LOSSES} workers in a row ended by force while they trained the same block, perhaps for want of memory"
+    )
+    failure.__cause__ = error
+    return Failed(failure, "")
+
+
+# Joining a cluster
+
+
+def _ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as it will be, without a warning
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise WorkError("a cluster needs Ray: pip install 'thalweg[cluster]', or leave the cluster out.") from error
+    return ray
+
+
+def _connect(ray: Any, address: str) -> None:
+    host, colon, port = address.rpartition(":")
+    known = address in ("auto", "local") or (colon and "/" not in host and port.isdecimal())
+    if not known:
+        raise WorkError(
+            f"the cluster is {address!r}; give auto for the one that this machine belongs to, the HOST:PORT of its "
+            "head, or local for one on this machine alone."
+        )
+    try:
+        if colon:
+            socket.create_connection((host, int(port)), PATIENCE).close()
+        ray.init(address=address, log_to_driver=False, configure_logging=False, include_dashboard=False)
+    except Exception as error:  # Ray has one for each thing that may be wrong
+        raise WorkError(
+            f"no Ray cluster can be joined at {address} ({first_line(error)}); start its head with `ray start --head`, "
+            "and Ray on this machine with `ray start --address=HOST:6379`."
+        ) from error
+
+
+def _nodes(ray: Any) -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _look() -> Callable[[], dict[str, str]]:
+    def look() -> dict[str, str]:  # which is sent as it is, because a node may lack this library
+        import importlib.metadata as packages
+        import platform
+
+        found = {"Python": platform.python_version()}
+        for name in ("torch", "thalweg"):
+            try:
+                found[name] = packages.version(name)
+            except packages.PackageNotFoundError:
+                found[name] = "none"
+        return found
+
+    return look
+
+
+def _check_versions(ray: Any) -> None:
+    """Refuse nodes with other versions, whose results would be others."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here, nodes = _look()(), _nodes(ray)
+    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+    found = ray.get([ray.remote(_look()).options(num_cpus=0, scheduling_strategy=place).remote() for place in places])
+    for node, there in zip(nodes, found, strict=True):
+        for name, version in there.items():
+            if version != here[name]:
+                raise WorkError(
+                    f"node {node['NodeManagerAddress']} of the cluster has {name} {version}, and this machine "
+                    f"({platform.node()}) {here[name]}; install the same on all, because results would differ."
+                )
+
+
+def _check_size(ray: Any, size: int) -> None:
+    for node in _nodes(ray):
+        room = node["Resources"].get("object_store_memory", 0)
+        if size > room and (node["Resources"].get("CPU") or node["Resources"].get("GPU")):
+            raise WorkError(
+                f"the problem with its data has {size / 2**30:.2g} GiB, and the object store of node "
+                f"{node['NodeManagerAddress']} {room / 2**30:.2g} GiB; start its Ray with a larger "
+                "--object-store-memory, or let the data be read where they are needed, by a DataLoader."
+            )
+
+
+# In a worker
+
+
+class Worker:
+    """On a core, or a GPU, of some node."""
+
+    def begin(self, problem: bytes, device: str, folder: str) -> None:
+        with suppress(OSError):  # nodes may share the folder with the user's files
+            os.chdir(folder)
+        self._received, self._stopped = Received(problem, device), 0
+
+    def answers(self) -> None:
+        """Whether it is there."""
+
+    def stop(self, run: int) -> None:
+        self._stopped = max(self._stopped, run)
+
+    def work(self, job: Job, plan: bytes, run: int, pause: float) -> Iterator[list[Event]]:
+        """Train a block; its events, those of `pause` seconds together."""
+        events: Queue[Event] = Queue(100)  # beyond which training waits
+        threading.Thread(target=self._work, args=(job, plan, run, events.put), daemon=True).start()
+        together = list[Event]()
+        while not (together and isinstance(together[-1], LAST)):
+            together, until = [events.get()], time.monotonic() + pause
+            while not isinstance(together[-1], LAST):
+                try:
+                    together.append(events.get(timeout=max(0.0, until - time.monotonic())))
+                except Empty:
+                    break
+            yield together
+
+    def _work(self, job: Job, plan: bytes, run: int, tell: Callable[[Event], None]) -> None:
+        stop = SimpleNamespace(is_set=lambda: self._stopped >= run)
+        try:
+            with single_threaded():
+                work(job, self._received.members(plan), stop, lambda event: tell(told(event)))
+        except BaseException as error:  # whatever it is, the driver hears of it
+            tell(told(Failed(error)))

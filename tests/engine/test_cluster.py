@@ -1,0 +1,132 @@
+"""Studies on a real Ray cluster of two nodes on this machine are those of one machine, whatever is killed."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import thalweg as tw
+from tests.studies import TINY
+from thalweg.engine.portable import whole
+from thalweg.engine.programs import Programs
+from thalweg.errors import PlanError
+from thalweg.plan.plan import plan
+from thalweg.problem.prepare import prepare
+
+_draw = torch.Generator().manual_seed(0)
+X = torch.randn(60, 4, generator=_draw)
+Y = (X[:, :2] * X[:, 2:]).sum(1, keepdim=True)
+NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
+FEW: dict[str, Any] = {"optimizers": ["sgd", "adam"], "rates": [1e-2, 1e-1], "schedules": ["constant"], "seeds": 2}
+FEW |= {"epochs": 4, "confirmation": 2, "progress": False, "grow": 0, "refine": 0}
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    """A head and another node, each with one core."""
+    pytest.importorskip("ray")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        from ray.cluster_utils import Cluster
+
+        cluster = Cluster(initialize_head=True, head_node_args=NODE)
+        cluster.add_node(**NODE)
+        yield cluster
+        cluster.shutdown()
+
+
+def passes(run: tw.Run) -> None:
+    """Epochs of a network with dropout, whose masks come from the global generator."""
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.1), nn.Tanh(), nn.Linear(8, 1))
+    optimizer = run.optimizer(model.parameters())
+    run.checkpoint(model, optimizer)
+    for _ in run.epochs:
+        optimizer.zero_grad()
+        nn.functional.mse_loss(model.train()(X[:40]), Y[:40]).backward()
+        optimizer.step()
+        with torch.no_grad():
+            run.report(validation_loss=nn.functional.mse_loss(model.eval()(X[40:]), Y[40:]))
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1))
+
+
+def same(one: tw.Study, other: tw.Study) -> bool:
+    """Whether every value of every run is the same, to the bit."""
+    pd.testing.assert_frame_equal(one.table(), other.table(), check_exact=True)
+    pd.testing.assert_frame_equal(one.curves(), other.curves(), check_exact=True)
+    return one.finished and other.finished and one.verdict.sentence == other.verdict.sentence
+
+
+@pytest.mark.slow
+def test_a_study_on_two_nodes_is_that_of_one_machine(nodes: Any, tiny: tw.Study, tmp_path: Path) -> None:
+    study = tw.compare(**TINY, store=tmp_path / "a.db", cluster=nodes.address)
+    assert same(study, tiny)
+    assert study.recipe_run is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loop", [True, False])
+def test_folds_halving_growth_and_confirmation_are_the_same_there(nodes: Any, tmp_path: Path, loop: bool) -> None:
+    problem = passes if loop else tw.Problem(network, (X[:40], Y[:40]), (X[40:50], Y[40:50]), (X[50:], Y[50:]), "mse")
+    asked = {**FEW, "rates": [1e-4, 1e-3, 1e-2], "budget": "halving", "grow": 1}
+    asked |= {} if loop else {"folds": 2, "batched": "stacked", "seeds": 1}
+    alone = tw.compare(problem, store=tmp_path / "alone.db", **asked)
+    study = tw.compare(problem, store=tmp_path / "there.db", cluster=nodes.address, **asked)
+    assert len(study.stored_plan["grown"]) > 0
+    assert same(study, alone)
+
+
+MINE = """
+import torch
+import thalweg as tw
+from layers import network
+
+def problem():
+    generator = torch.Generator().manual_seed(0)
+    return tw.Problem(network, (torch.randn(40, 4, generator=generator), torch.randn(40, 1, generator=generator)))
+"""
+LAYERS = "from torch import nn\ndef network():\n    return nn.Linear(4, 1)\n"
+THERE = """
+import pickle, sys
+(problem, fingerprint), (plan, ways) = (pickle.loads(part) for part in pickle.load(sys.stdin.buffer))
+assert problem.fingerprint == fingerprint and "layers" not in sys.modules
+print(problem.model(), plan.settings[0].lr, list(plan.formulas))
+"""
+RULE = """
+import thalweg as tw
+
+@tw.formula(source="this test")
+def mine(g, *, lr=0.1):
+    return tw.Update(-lr * g)
+"""
+
+
+def test_what_is_sent_needs_none_of_the_files_that_it_came_from(tmp_path: Path) -> None:
+    for name, text in {"mine.py": MINE, "layers.py": LAYERS, "rule.py": RULE}.items():
+        (tmp_path / name).write_text(text)
+    ready = prepare(f"{tmp_path}/mine.py:problem")
+    content = whole(Programs(plan(["sgd", f"{tmp_path}/rule.py:mine"], [0.5], ["constant"]), ready))
+    for file in tmp_path.iterdir():
+        file.unlink()
+    there = subprocess.run([sys.executable, "-c", THERE], input=pickle.dumps(content), capture_output=True, timeout=60)
+    assert b"Linear(in_features=4, out_features=1, bias=True) 0.5 ['sgd', 'mine']" in there.stdout, there.stderr
+
+
+def test_what_cannot_be_sent_is_refused(tmp_path: Path) -> None:
+    lock = threading.Lock()
+    problem = tw.Problem(lambda: (lock, network())[1], (X, Y), name="held")
+    with pytest.raises(PlanError, match=r"problem held cannot be sent to other machines .*lock"):
+        whole(Programs(plan(["sgd"], [0.5], ["constant"]), prepare(problem)))
