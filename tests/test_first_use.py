@@ -374,7 +374,9 @@ def test_any_optimizer_stands_in_the_study() -> None:
 
     asked = ["AdamW", torch.optim.LBFGS, "Muon", "schedule_free_adamw", slow_start]
     study = trained(tw.Problem(lambda: nn.Linear(8, 2, bias=False), (A, C), name="any"), optimizers=asked)
-    assert {"adamw", "lbfgs", "slow_start", "schedule_free_adamw", "muon"} <= {entry.optimizer for entry in study.verdict.entries}
+    assert {"adamw", "lbfgs", "slow_start", "schedule_free_adamw", "muon"} <= {
+        entry.optimizer for entry in study.verdict.entries
+    }
 
 
 def test_a_name_in_another_case_is_the_same_rule() -> None:
@@ -477,7 +479,9 @@ def test_a_study_is_extended_and_has_a_verdict_that_grows(folder: Path) -> None:
     (folder / "mine.py").write_text(FILE)
     run("compare", "mine.py:problem", *COMMAND, "--optimizers", "adam", "--store", "mine.db")
     assert "over 3 fresh seeds" in " ".join(run("extend", "mine.db", "--seeds", "3", "--quiet").split())
-    assert "already holds another study" in refused("compare", "mine.py:problem", *COMMAND, "--store", "mine.db", status=1)
+    assert "already holds another study" in refused(
+        "compare", "mine.py:problem", *COMMAND, "--store", "mine.db", status=1
+    )
 
 
 def test_what_cannot_be_written_is_said_before_training(folder: Path) -> None:
