@@ -20,7 +20,7 @@ HEAD = """# Rules
 The {count} rules that thalweg knows by name, oldest family first, as they are declared: each is one formula, from which
 the reference, the kernels, the population's programs, the classes of `tw.optim` and these equations are made. `g` is
 the gradient, `w` the weight, `t` the step counted from 1. `thalweg formula NAME` shows a rule with the meaning of each
-number.
+number. A form of a rule is a class too: `tw.optim.from_formula("adam(folded=True)")(model.parameters(), lr=0.01)`.
 
 What a rule is held to is a test in float64, to 1e-10 of the end of a path: against torch.optim's own class, or against
 the equations of the paper or of the authors' program, written a second time in NumPy, over 50 steps (in

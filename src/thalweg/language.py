@@ -11,6 +11,8 @@ import gettext
 import locale
 import os
 import re
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -135,6 +137,14 @@ def _of_surroundings() -> str:
     names = [os.environ[name] for name in _LOCALE if os.environ.get(name)] or [locale.getlocale()[0] or ""]
     spoken = names[0].lower()
     return "ko" if spoken.startswith(("ko", "korean")) else LANGUAGES[0]
+
+
+def tell(sentence: str) -> None:
+    """Print it on standard error: in lines of the terminal's width, and in one line for a file or a pipe."""
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        sentence = "\n".join(line for part in sentence.split("\n") for line in wrapped(part, width))
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def wrapped(text: str, width: int, indent: str = "") -> list[str]:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import thalweg as tw
 from tests.studies import PROGRAM
 from thalweg.cli.main import app
-from thalweg.language import use_language
+from thalweg.language import tell, use_language
 
 from ..report_study import made_study
 
@@ -85,3 +85,16 @@ def test_triplets_and_headings_are_written_as_they_are_given() -> None:
     done = CliRunner().invoke(app, ["loss", "triplet", "--values", "0,0;1,0;0,1.5", "--language", "ko"])
     assert [line.split() for line in done.output.splitlines() if "0, 0; 1, 0; 0, 1.5" in line], done.output
     assert done.output.split()[:2] == ["샘플", "값"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_sentences_on_standard_error_fit_a_terminal_and_are_one_line_elsewhere(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    sentence = "breast-cancer: 6 runs of 251 steps for the search, at most 10 of confirmation; 학습률 하나에 하나씩."
+    tell(sentence)
+    lines = capsys.readouterr().err.splitlines()
+    assert " ".join(lines) == sentence
+    assert max(map(cell_len, lines)) <= 60 if terminal else len(lines) == 1

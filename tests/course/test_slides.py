@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,6 @@ from typer.testing import CliRunner
 
 import thalweg as tw
 from thalweg.cli.main import app
-from thalweg.study.study import Study
-
-from ..studies import TINY
 
 
 def told(*words: str) -> str:
@@ -27,18 +22,6 @@ def told(*words: str) -> str:
 
 
 # 1 · batches, rates and schedules
-
-
-@pytest.fixture(scope="module")
-def sizes(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    few = {**TINY, "optimizers": ["sgd"], "rates": [0.1], "schedules": ["constant"], "confirmation": 2}
-    return tw.compare(**few, batch_sizes=[1, 32, "full"], store=tmp_path_factory.mktemp("sizes") / "sizes.db")
-
-
-def test_single_samples_batches_and_all_data(sizes: Study) -> None:
-    """364 samples, 2 epochs."""
-    steps = sizes.table().groupby("batch_size")["step"].max()
-    assert {str(size): int(count) for size, count in steps.items()} == {"1": 728, "32": 2 * 12, "full": 2}
 
 
 def test_the_gradient_of_a_batch_is_that_of_all_data_on_average() -> None:
@@ -83,38 +66,10 @@ def test_the_schedulers_of_the_list(name: str, schedule: Any, arguments: dict[st
     np.testing.assert_allclose(0.3 * found.factor(np.arange(60), 60), due, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("schedule", "formula"),
-    [
-        ("one_over_t", lambda t: 1 / (t + 1)),  # t is counted from 1 there
-        ("inverse_time(k=0.1)", lambda t: 1 / (1 + 0.1 * t)),
-        ("exponential_decay(k=0.1)", lambda t: np.exp(-0.1 * t)),
-        ("step_decay(every=5)", lambda t: 0.5 ** (t // 5)),
-    ],
-)
-def test_rates_that_fall(schedule: str, formula: Any) -> None:
-    t = np.arange(40)
-    np.testing.assert_allclose(tw.schedules.get(schedule).factor(t, 40), formula(t), rtol=1e-12)
-
-
 def test_every_few_epochs() -> None:
     """ "every step_size epochs": 12 batches each."""
     found = tw.schedules.get("step(size=10 epochs)").over(epochs=30, total=360)
     np.testing.assert_allclose(found.factor(np.arange(360), 360), 0.1 ** (np.arange(360) // 120), rtol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "holds"),
-    [
-        ("one_over_t", True),
-        ("inverse_time", True),
-        ("constant", False),
-        ("inverse_sqrt", False),
-        ("exponential", False),
-    ],
-)
-def test_robbins_and_monro(schedule: str, holds: bool) -> None:
-    assert bool(tw.schedules.get(schedule).robbins_monro) is holds
 
 
 def test_momentum_that_grows() -> None:
@@ -126,12 +81,6 @@ def test_momentum_that_grows() -> None:
     assert (np.diff(values) > 0).all()
 
 
-def test_a_fixed_rate_oscillates_at_the_minimum() -> None:
-    path = tw.descend("quadratic", start=[0.0, 0.0], optimizer="sgd", lr=0.1, noise=1.0, steps=20_000)
-    η, λ = 0.1, np.array([1.0, 10.0])
-    np.testing.assert_allclose(path.points[1000:].std(axis=0), np.sqrt(η / (2 * λ - η * λ**2)), rtol=0.08)
-
-
 def test_too_low_a_good_and_too_high_a_rate() -> None:
     low, good, high = tw.descend("x^2-4x+6", start=[4.0], lr=[0.01, 0.2, 1.1], steps=40).losses[:, -1]
     assert 2 <= good < 2.0001 < low < 4 < 1e3 < high
@@ -139,15 +88,6 @@ def test_too_low_a_good_and_too_high_a_rate() -> None:
 
 
 # 2 · calculus
-
-
-def test_the_derivative_and_its_limit() -> None:
-    said = told("derivative", "3x³-2x+1", "--limit", "--at", "1")
-    assert "→ 9x² − 2 as h → 0" in said
-    ahead, behind = ((3 * x**3 - 2 * x + 1 - 2) / h for h in (0.01, -0.01) for x in [1 + h])
-    assert f"{ahead:.4f}" in said
-    assert f"{behind:.4f}" in said
-    assert tw.derivative("3x³-2x+1")(2.0) == 9 * 4 - 2
 
 
 def test_partial_derivatives() -> None:
@@ -160,18 +100,6 @@ def test_the_chain_rule() -> None:
     found = tw.derivative("(2x-1)^3")
     assert found(4.0) == 6 * 7**2
     assert "chain, power" in str(found)
-
-
-@pytest.mark.parametrize("way", [{}, {"grid": True}, {"start": 4.0}], ids=["square and derivative", "grid", "descent"])
-def test_ways_to_one_minimum(way: dict[str, Any]) -> None:
-    words = [f"--{name}" if given is True else f"--{name}={given}" for name, given in way.items()]
-    assert "x = 2 " in told("minimum", "x^2-4x+6", *words)
-
-
-def test_completing_the_square_and_the_second_derivative() -> None:
-    said = told("minimum", "x^2-4x+6")
-    assert "(x − 2)² + 2, by completing the square" in said
-    assert "minimum: f″ > 0" in said
 
 
 def one_variable(slope: Any, x: float, η: float, steps: int) -> list[float]:
@@ -201,23 +129,7 @@ def test_the_steps_are_printed() -> None:
         assert any(line.split()[:2] == [str(k), f"{x:.5g}"] for line in said.splitlines()), (k, x)
 
 
-def test_momentum_leaves_a_local_minimum() -> None:
-    path = tw.descend("x^4/4-x^3/3-x^2+0.2x", start=[-2.0], optimizer=["sgd", "momentum"], lr=0.05, steps=200)
-    stays, leaves = path.points[:, -1]
-    assert stays == pytest.approx(-1.062, abs=1e-3)
-    assert leaves == pytest.approx(1.966, abs=1e-3)
-    assert path.losses[1, -1] < path.losses[0, -1]
-
-
 # 5 · losses
-
-
-@pytest.mark.parametrize(("loss", "values"), [("l1", [2.0, 10.0]), ("l2", [4.0, 100.0])])
-def test_l1_and_l2(loss: str, values: list[float]) -> None:
-    outputs, targets = torch.tensor([3.0, 11.0]), torch.ones(2)
-    found = tw.losses.get(loss)
-    assert found.per_sample(outputs, targets).tolist() == values
-    assert float(found(outputs, targets)) == sum(values) / 2
 
 
 def test_losses_are_likelihoods() -> None:
@@ -232,13 +144,6 @@ def test_losses_are_likelihoods() -> None:
         values = torch.stack([loss(torch.full((5,), float(m)), y) for m in grid])
         assert float(values[100]) == pytest.approx(float(each(float(grid[100])).mean()), rel=1e-5)
         assert float(grid[values.argmin()]) == pytest.approx(best, abs=0.02)
-
-
-def test_entropy() -> None:
-    """Of a fair coin, and of a die with five sides alike."""
-    for p in ([0.5, 0.5], [5 / 6, 1 / 6]):
-        due = -sum(share * math.log(share) for share in p)
-        assert float(tw.losses.entropy(torch.tensor(p))) == pytest.approx(due, rel=1e-6)
 
 
 def test_cross_entropy_with_weights_and_ignored_classes() -> None:
@@ -272,19 +177,6 @@ def test_triplets() -> None:
 
 
 # 3 · generalization
-
-
-def test_cross_validation_meets_the_test_part_once(tmp_path: Path) -> None:
-    few = {**TINY, "optimizers": ["adam"], "schedules": ["constant"], "folds": 3, "grow": 0, "refine": 0}
-    study = tw.compare(**few, store=tmp_path / "folds.db")
-    table = study.table()
-    search = table[table["stage"] == "search"]
-    assert len(search) == 2 * 2 * 3  # rates × seeds × folds
-    assert search["test_loss"].isna().all()
-    means = search.groupby("lr")["validation_loss"].mean()
-    confirmed = table[table["stage"] != "search"]
-    assert means.idxmin() in set(confirmed["lr"])
-    assert table["test_loss"].notna().sum() == len(confirmed) // 4
 
 
 def test_bias_variance_and_noise_add_up() -> None:
@@ -321,21 +213,6 @@ def test_sharpness_is_the_largest_eigenvalue_of_the_hessian() -> None:
     assert tw.sharpness(model, "wave").eigenvalue == pytest.approx(largest, rel=1e-3)
 
 
-def test_early_stopping() -> None:
-    """Patience 2: stopped at the fifth loss, with the weights of the third."""
-    model, stop = nn.Linear(1, 1), tw.regularizers.EarlyStopping(2)
-    for k, loss in enumerate([5.0, 4.0, 3.0, 3.5, 3.6]):
-        nn.init.constant_(model.weight, float(k))
-        assert stop(loss, model) is (k == 4)
-    assert model.weight.item() == 2.0
-
-
-def test_the_norm_penalty_is_half_of_alpha() -> None:
-    model = nn.Linear(3, 2)
-    due = 0.05 * sum(float((w.detach() ** 2).sum()) for w in model.parameters())
-    assert float(tw.regularizers.L2(0.1)(model).detach()) == pytest.approx(due, rel=1e-5)
-
-
 def test_mixed_samples_are_sums_and_mixed_images_are_cut_out() -> None:
     """λx + (1 − λ)x′, and with CutMix the share of the box; targets share alike."""
     images, classes = torch.rand(6, 1, 8, 8), torch.arange(6)
@@ -366,22 +243,6 @@ def test_batch_normalization_is_the_formula_of_the_book() -> None:
     batch, scale, shift = x.double().numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy()
     due = scale * (batch - batch.mean(0)) / np.sqrt(batch.var(0) + 1e-5) + shift
     np.testing.assert_allclose(made, due, atol=2e-6)
-
-
-@pytest.mark.parametrize("kind", ["dropout(0.3)", "none"])
-def test_dropout_and_batch_normalization_have_problems_of_their_own(kind: str, tmp_path: Path) -> None:
-    few = {**TINY, "optimizers": ["adam"], "rates": [0.01], "schedules": ["constant"], "epochs": 1, "confirmation": 0}
-    problem = "digits-dropout" if kind != "none" else "digits-batch-norm"
-    study = tw.compare(**few | {"problem": problem, "regularizers": [kind]}, store=tmp_path / "a.db")
-    assert study.table()["validation_loss"].notna().all()
-
-
-def test_regularizers_side_by_side(tmp_path: Path) -> None:
-    kinds = ["none", "l1(1e-4)", "l2(1e-4)", "decoupled_decay(1e-4)", "early_stopping", "label_smoothing(0.1)", "mixup"]
-    kinds += ["input_noise(0.1)", "weight_noise(0.01)", "dropout(0.2)"]
-    few = {**TINY, "optimizers": ["adam"], "rates": [0.01], "schedules": ["constant"], "epochs": 1, "confirmation": 0}
-    study = tw.compare(**few | {"problem": "digits-dropout", "regularizers": kinds}, store=tmp_path / "all.db")
-    assert study.table()["regularizer"].nunique() == len(kinds) == 10
 
 
 # 3 · convolution and size
@@ -424,38 +285,4 @@ def test_stride_and_padding_of_colour_images() -> None:
     np.testing.assert_allclose(mixed, np.tensordot(mixing, image, 1), rtol=1e-10)
 
 
-SAID = ("35k", "307k", "884k", "663k", "442k", "177M", "16M", "4M")
-
-
-def test_the_weights_of_alexnet() -> None:
-    """In its two halves, weights only: the eight numbers of the document."""
-    kernels = [
-        11 * 11 * 3 * 48 * 2,
-        5 * 5 * 48 * 128 * 2,
-        3 * 3 * 256 * 192 * 2,
-        3 * 3 * 192 * 192 * 2,
-        3 * 3 * 192 * 128 * 2,
-    ]
-    dense = [13 * 13 * 128 * 2 * 2048 * 2, 2048 * 2 * 2048 * 2, 2048 * 2 * 1000]
-    said = told("size", "alexnet-2gpu")
-    for count, written in zip([*kernels, *dense], SAID, strict=True):
-        assert f" {count:,} " in said
-        assert written in (f"{round(count / 1e3)}k", f"{count // 1000}k", f"{count // 10**6}M")
-    assert f"{sum(kernels) + sum(dense):,}" in said
-
-
-def test_a_bottleneck_has_fewer_weights() -> None:
-    plain = nn.Conv2d(128, 128, 3, bias=False)
-    narrow = nn.Sequential(nn.Conv2d(128, 32, 1, bias=False), nn.Conv2d(32, 128, 3, bias=False))
-    counts = [tw.size(one, (128, 16, 16)).parameters for one in (plain, narrow)]
-    assert counts == [147_456, 128 * 32 + 32 * 128 * 9] == [147_456, 40_960]
-
-
 # 2 · which is best
-
-
-def test_the_question_has_an_answer_with_its_doubt(tiny: Study) -> None:
-    verdict = tiny.verdict
-    assert verdict.best.optimizer in ("sgd", "adam")
-    assert verdict.sentence
-    assert json.loads(json.dumps(verdict.to_json()))["entries"]

@@ -174,7 +174,7 @@ def test_mistakes_are_one_sentence() -> None:
         with pytest.raises(UsageError) as error:
             find_columns(frame, **given)  # pyright: ignore[reportArgumentType]
         assert said in str(error.value)
-    with pytest.raises(UsageError, match="no column is called optimizer; say with by= what is compared"):
+    with pytest.raises(UsageError, match="no column is called optimizer; say with by= or --by what is compared"):
         find_columns(frame.drop(columns="optimizer"))
 
 

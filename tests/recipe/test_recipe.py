@@ -133,13 +133,13 @@ def test_alone_equals_in_the_population_in_single_precision(optimizer: str, sche
 
 
 LACKED = {
-    "schedule_free_sgd": 0.5,
+    "schedule_free_sgd": 1.0,
     "schedule_free_adamw": 0.05,
     "lamb": 0.05,
     "muon": 0.05,
     "prodigy": 1.0,
-    "tiger": 0.05,
-    "c_lion": 0.01,
+    "soap(max_dim=5)": 0.05,  # of longer sides, what the first gradients leave open depends on rounding
+    "adafactor": 0.05,
 }
 
 
@@ -153,7 +153,8 @@ def lacked(file: Path) -> Study:
 @pytest.mark.parametrize("optimizer", LACKED)
 def test_rules_that_torch_lacks_go_alone_as_in_the_population(optimizer: str, lacked: Study) -> None:
     setting = Setting(optimizer, LACKED[optimizer], "cosine")
-    follows(lacked, setting, seed=1, relative=1e-8)
+    follows(lacked, setting, seed=1, relative=1e-9)
+    assert "tw.optim" not in recipe(lacked.plan, lacked.problem, setting).code
     assert len(set(in_population(lacked, setting, 1))) == EPOCHS, "a path that stands still proves nothing"
 
 
@@ -269,9 +270,6 @@ NOT_IN_TORCH = [
 ]
 
 
-OURS = ("nesterov(lookahead=True)", "halving")  # they ask for more than gradients and states: a closure
-
-
 def test_every_form_has_a_recipe_that_follows_its_path(file: Path) -> None:
     rules = file.with_name("rules.py")
     rules.write_text(RULES)
@@ -281,12 +279,12 @@ def test_every_form_has_a_recipe_that_follows_its_path(file: Path) -> None:
     for label, given in zip(study.plan.optimizers, chosen, strict=True):
         setting = Setting(label, 0.01, "linear")
         made = recipe(study.plan, study.problem, setting)
-        if given in IN_TORCH or given.startswith(OURS) or "heavy" in given:
+        if given in IN_TORCH or "heavy" in given:
             start = f"torch.optim.{IN_TORCH[given]}(" if given in IN_TORCH else "tw.optim.from_formula("
             assert (made.classes, made.optimizer.startswith(start)) == ("", True), label
         else:
             name, _, _ = made.optimizer.partition("(")
-            assert made.classes.startswith(f"class {name}(torch.optim.Optimizer):"), label
+            assert f"class {name}(torch.optim.Optimizer):" in made.classes, label
             assert "tw." not in made.optimizer + made.classes
         optimizer, _ = made.build(nn.Linear(2, 1), total_steps=4)
         assert optimizer.param_groups[0]["lr"] == 0.01

@@ -41,7 +41,7 @@ def test_lengths_in_epochs_for_torch() -> None:
     names = {"optimizer": optimizer, "total_steps": 600, "lr_scheduler": torch.optim.lr_scheduler}
     for scheduler in (given.torch(optimizer, 600, epochs=30), eval(given.code(epochs=30), names)):
         assert (type(scheduler).__name__, scheduler.step_size) == ("StepLR", 200)
-    with pytest.raises(PlanError, match="10 epochs are no number of steps before the epochs of the run are known"):
+    with pytest.raises(PlanError, match="10 epochs cannot be turned into steps before the epochs of the run are known"):
         given.factor(0, 600)
     assert "epochs=30" in get("momentum: ramp(steps=2 epochs)").code(epochs=30)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ..language import say
+from .listing import print_words
 from .options import Json, Store
 from .picture import Drawn, check_picture, write_picture
 from .result import print_json
@@ -50,5 +51,5 @@ def landscape(
     if json:
         print_json(result.to_json())
     else:
-        print(f"{result.name}: {result.note}")
+        print_words(f"{result.name}: {result.note}")
         print(output if output is not None else say("Draw it: -o landscape.html"))

@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperCommand
 
 from ..errors import ThalwegError
-from ..language import check
+from ..language import check, tell
 from ..version import __version__
 from . import descend
 from .completion import add_completion
@@ -127,7 +127,7 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
             status, words = 1, "there is not enough memory; what a store holds is safe: free some, and try again."
         else:
             return
-        print(f"thalweg: {words}", file=sys.stderr)
+        tell(f"thalweg: {words}")
         raise typer.Exit(status)
 
     # Every command takes the language, also where it stands behind the command's own arguments.

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ..language import say
+from .listing import print_words
 from .options import BatchSize, Device, Json, Precision, Problem
 from .picture import Drawn, check_picture, write_picture
 from .result import finite, print_json, records
@@ -41,7 +42,7 @@ def range_test(
         facts = {"suggestion": finite(result.suggestion), "sureness": result.sureness, "sentence": result.sentence}
         print_json(facts | {"rates": rows})
         return
-    print(result.sentence)
+    print_words(result.sentence)
     print()
     for row in result.table().itertuples():
         ring = "←" if row.lr == result.suggestion else ""

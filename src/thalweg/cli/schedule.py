@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..language import say, wrapped
-from .listing import columns, headline, print_table
+from .listing import columns, headline, print_table, print_words
 from .options import Everything
 from .picture import Drawn, write_picture
 from .result import finite, print_json, terminal
@@ -73,7 +73,7 @@ def _catalogue(json: bool) -> None:
         return
     rows = [(name, say(_line(kind)), str(kind.robbins_monro)) for name, kind in kinds.items()]
     print_table(columns(("schedule", "formula", "Ση = ∞ and Ση² < ∞"), rows))
-    print(
+    print_words(
         say(
             "One of them: thalweg schedule cosine. Lengths are steps, shares of the run, or epochs: "
             "10 is ten steps, 0.1 a tenth, '10 epochs' ten passes over the data."

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .options import Everything
-from .result import print_json
+from .result import print_json, split
 
 EXAMPLE = "Example: thalweg size net.py:make --input 3,224,224 --batch 32"
 
@@ -30,7 +30,7 @@ def size(
     optimizer: Annotated[
         list[str] | None,
         typer.Option(
-            help="A rule whose states to count, e.g. 'adam(amsgrad=True)'; again for another; all unless given."
+            help="Rules whose states to count, e.g. 'sgd,adam(amsgrad=True)', separated by commas; all unless given."
         ),
     ] = None,
     depth: Annotated[int | None, typer.Option(min=1, help="How deep to look into modules of modules.")] = None,
@@ -39,7 +39,8 @@ def size(
     """Count a model: shapes, parameters and multiply-adds of each layer, bytes of weights, gradients and states."""
     from ..sizes.size import size as run
 
-    result = run(model, input or None, batch, optimizer or None)
+    rules = [name for names in optimizer or () for name in split(names)]
+    result = run(model, input or None, batch, rules or None)
     if json:
         print_json(result.to_json())
         return

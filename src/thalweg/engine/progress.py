@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any, Protocol
 
-from ..language import say
+from ..language import say, tell
 
 LINE_SECONDS = 10.0
 LONGEST = 99 * 3600  # seconds that are given as a time
@@ -67,7 +67,7 @@ class Lines(Progress):
         self.lock = threading.Lock()
 
     def note(self, sentence: str) -> None:
-        print(sentence, file=sys.stderr, flush=True)
+        tell(sentence)
 
     def begin(self, part: str, ahead: Ahead) -> None:
         now = time.monotonic()

@@ -36,12 +36,9 @@ from .equations import RESERVED, Equations, Option, Update, number, option, symb
 from .latex import latex
 from .meanings import SHARED, Meaning
 from .reading import read, signature
-from .shapes import NAMED, Shape
+from .shapes import NAMED, Shape, matrix
 
 __all__ = ["RESERVED", "Equations", "Formula", "Update", "formula", "symbol"]
-
-
-ByShape = Callable[[Mapping[str, Option], Sequence[int]], Mapping[str, Option]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,8 @@ class Formula(Typeset):
         meanings: of hyperparameters and options, name → words and range, where they are known.
         drop_ins: the classes of `tw.optim` that mean it, the usual one first.
         batched: whether a tensor of more than two axes is a batch of matrices; an option of that name says so too.
-        by_shape: (options, shape of a tensor) → the options that it changes there.
+        by_shape: option → the condition under which it holds for a tensor, where it is asked for at all: Python of its
+            `axes`, and of the `rows` and `columns` of it as a matrix, and of other options.
     """
 
     name: str
@@ -86,7 +84,7 @@ class Formula(Typeset):
     initial: Mapping[str, float | str] = field(default_factory=dict, repr=False, compare=False)
     shapes: Mapping[str, Shape] = field(default_factory=dict, repr=False, compare=False)
     batched: bool = field(default=False, repr=False, compare=False)
-    by_shape: ByShape | None = field(default=None, repr=False, compare=False)
+    by_shape: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -136,7 +134,7 @@ class Formula(Typeset):
     @property
     def forms(self) -> Any:
         """What tells the rule's kernels from others': its equations, with the options that choose others by shape."""
-        return self.equations if self.by_shape is None else (self.equations, tuple(self.options.items()))
+        return (self.equations, tuple(self.options.items())) if self.by_shape else self.equations
 
     def of_shape(self, shape: Sequence[int]) -> Formula:
         """The form of the rule for a tensor of this shape; most rules have one for all.
@@ -145,10 +143,16 @@ class Formula(Typeset):
         >>> tw.formulas.get("adafactor").of_shape((7,)).states
         ('v',)
         """
-        if self.by_shape is None:
+        if not self.by_shape:
             return self
-        changes = self.by_shape(self.options, tuple(shape))
-        options = {**self.options, **changes}
+        *_, rows, columns = matrix(shape, self.equations.batched)
+        known = {**self.options, "axes": len(shape), "rows": rows, "columns": columns}
+        asked = ((name, condition) for name, condition in self.by_shape.items() if self.options[name])
+        return self.form(**{name: bool(eval(condition, {"__builtins__": {}}, known)) for name, condition in asked})
+
+    def form(self, **chosen: bool) -> Formula:
+        """The form of the rule with these options of `by_shape`."""
+        options = {**self.options, **chosen}
         return self if options == self.options else self._form(tuple(options.items()))
 
     @functools.cached_property
@@ -194,7 +198,7 @@ def formula(
     drop_ins: tuple[DropIn, ...] = (),
     shapes: Mapping[str, str] | None = None,
     batched: bool = False,
-    by_shape: ByShape | None = None,
+    by_shape: Mapping[str, str] | None = None,
 ) -> Any:
     """Declare an update rule from a function that returns `Update`.
 
@@ -248,10 +252,19 @@ def formula(
             initial=first,
             shapes=kept,
             batched=batched,
-            by_shape=by_shape,
+            by_shape=_conditions(rule, by_shape or {}, options),
         )
 
     return declare if function is None else declare(function)
+
+
+def _conditions(rule: str, declared: Mapping[str, str], options: Mapping[str, Option]) -> Mapping[str, str]:
+    known = ("axes", "rows", "columns", *options)
+    for name, condition in declared.items():
+        for word in (name, *compile(condition, f"<{rule}>", "eval").co_names):
+            if word not in (options if word is name else known):
+                raise FormulaError(f"formula {rule}: by_shape {name}: {unknown('word', word, known)}")
+    return declared
 
 
 def _shapes(rule: str, declared: Mapping[str, str]) -> dict[str, Shape]:

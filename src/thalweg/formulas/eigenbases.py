@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sympy as sp
@@ -10,26 +9,18 @@ import sympy as sp
 from ..errors import FormulaError
 from .base import Update, formula
 from .drop_in import MEANS, DropIn
-from .equations import Option
 from .meanings import SHARE, SWITCH, Meaning
 from .operations import diagonal, eigenvectors, identity, matrix_power, qr, sort_columns
-from .shapes import matrix
 from .vocabulary import equal, floor, maximum, sqrt, where
 
+# correlations are kept of the sides of a matrix that are not too long; of a vector of none
+_SIDES = {"left": "axes > 1 and rows <= max_dim", "right": "axes > 1 and columns <= max_dim"}
 _MEANINGS = {
     "every": Meaning("steps from one renewal of the matrices to the next", "1, 2, …"),
     "left": Meaning("use the correlations of rows", SWITCH),
     "max_dim": Meaning("largest side of a matrix whose correlations are kept", "1, 2, …"),
     "right": Meaning("use the correlations of columns", SWITCH),
 }
-
-
-def sides(options: Mapping[str, Option], shape: Sequence[int]) -> Mapping[str, Option]:
-    """Correlations are kept of the sides of a matrix that are not too long; of a vector of none."""
-    *_, rows, columns = matrix(shape)
-    most = int(options["max_dim"] or 0)
-    each = {"left": rows, "right": columns}
-    return {name: bool(options[name]) and len(shape) > 1 and n <= most for name, n in each.items()}
 
 
 def every_so_many(t: Any, every: int) -> Any:
@@ -59,7 +50,7 @@ def renewed(correlations: Any, basis: Any, begun: Any, renew: Any) -> tuple[Any,
     "two axes all but the first are the columns.",
     meanings={**_MEANINGS, "eps": Meaning("first value of the correlations' diagonals", "(0, ∞)")},
     drop_ins=(DropIn("Shampoo", in_torch=False),),
-    by_shape=sides,
+    by_shape=_SIDES,
 )
 def shampoo(
     g,
@@ -110,7 +101,7 @@ def shampoo(
     "not turned; of more than two axes all but the first are the columns, where theirs turn each axis.",
     meanings={**_MEANINGS, "shampoo_beta": Meaning("share of the past in the averages of correlations", SHARE)},
     drop_ins=(DropIn("SOAP", MEANS, in_torch=False),),
-    by_shape=sides,
+    by_shape=_SIDES,
 )
 def soap(
     g,

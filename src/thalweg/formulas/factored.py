@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from .base import Update, formula
 from .drop_in import DropIn
-from .equations import Option
 from .meanings import SWITCH, Meaning
 from .operations import column_mean, resolution, rms, row_mean
 from .vocabulary import maximum, minimum, sqrt
 
 MATRIX = Meaning("treat a tensor of two axes or more as a matrix; else as a vector", SWITCH)
-
-
-def matrices(options: Mapping[str, Option], shape: Sequence[int]) -> Mapping[str, Option]:
-    """Tensors of two axes or more are matrices, where they are to be."""
-    return {"matrix": bool(options["matrix"]) and len(shape) > 1}
+# tensors of two axes or more are matrices
+MATRICES = {"matrix": "axes > 1"}
 
 
 @formula(
@@ -37,7 +31,7 @@ def matrices(options: Mapping[str, Option], shape: Sequence[int]) -> Mapping[str
     },
     drop_ins=(DropIn("Adafactor", {"r": "row_var", "c": "col_var", "v": "variance"}, ("eps1",)),),
     batched=True,
-    by_shape=matrices,
+    by_shape=MATRICES,
 )
 def adafactor(
     g, w, t, r, c, v, *, lr=1e-2, beta2_decay=-0.8, eps1=None, eps2=1e-3, d=1.0, weight_decay=0.0, matrix=True

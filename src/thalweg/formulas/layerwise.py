@@ -7,7 +7,7 @@ from typing import Any
 from .adam import averages, ratio
 from .base import Update, formula
 from .drop_in import MEANS, DropIn
-from .factored import MATRIX, matrices
+from .factored import MATRICES, MATRIX
 from .meanings import SHARE, SWITCH, Meaning
 from .operations import norm, rms, total
 from .vocabulary import equal, maximum, sign, sqrt, where
@@ -90,7 +90,7 @@ def lamb(
     "rate for the whole table, his one for each row; his answer to a gradient of NaN, weights 1% shorter, is left out.",
     meanings={"beta": Meaning("share of the past in the average of gradients", SHARE), "matrix": MATRIX},
     drop_ins=(DropIn("Tiger", {"m": "exp_avg"}, in_torch=False),),
-    by_shape=matrices,
+    by_shape=MATRICES,
 )
 def tiger(g, w, m, *, lr=1e-3, beta=0.965, weight_decay=0.01, matrix=True):
     """The sign of the average of gradients by the weights' size; of a vector at half the rate, without decay."""

@@ -6,7 +6,7 @@ from ..errors import FormulaError, unknown
 from .adam import averages, ratio
 from .base import Update, formula
 from .drop_in import SCALES, DropIn
-from .factored import MATRIX, matrices
+from .factored import MATRICES, MATRIX
 from .meanings import SHARE, SWITCH, Meaning
 from .operations import columns, orthogonal, rows
 from .vocabulary import maximum, sqrt
@@ -50,7 +50,7 @@ from .vocabulary import maximum, sqrt
             without=("rest_rate", "beta1", "beta2", "rest_eps"),
         ),
     ),
-    by_shape=matrices,
+    by_shape=MATRICES,
 )
 def muon(
     g,

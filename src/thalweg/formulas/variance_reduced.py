@@ -5,7 +5,7 @@ from __future__ import annotations
 from .adam import averages, ratio
 from .base import Update, formula
 from .drop_in import MEANS, DropIn
-from .factored import MATRIX, matrices
+from .factored import MATRICES, MATRIX
 from .meanings import SHARE, Meaning
 from .operations import norm
 from .vocabulary import maximum
@@ -29,7 +29,7 @@ from .vocabulary import maximum
         "rest_rate": Meaning("rate of AdamW there, as a share of lr", "[0, ∞)"),
     },
     drop_ins=(DropIn("MARS", {**MEANS, "previous": "last_grad"}, in_torch=False),),
-    by_shape=matrices,
+    by_shape=MATRICES,
 )
 def mars(
     g,

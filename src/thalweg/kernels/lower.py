@@ -82,7 +82,7 @@ def lower(equations: Equations) -> Program:
     hoisted: dict[sp.Basic, sp.Symbol] = {}
     bodies = [_hoist(body, uniform, hoisted) for body in (*each.values(), step)]
     totals: dict[sp.Basic, sp.Symbol] = {}
-    bodies = [_apart(body, totals) for body in bodies]
+    bodies = [apart(body, totals) for body in bodies]
     names = (*each, *totals.values())
     shared, reduced = _common([*bodies[:-1], *totals, bodies[-1]], "x")
     needed: set[sp.Basic] = set().union(*(e.free_symbols for e in (*reduced, *(v for _, v in shared))))
@@ -120,12 +120,14 @@ def _hoist(expression: Any, uniform: set[sp.Symbol], hoisted: dict[sp.Basic, sp.
     return expression.func(*(_hoist(a, uniform, hoisted) for a in expression.args))
 
 
-def _apart(expression: Any, totals: dict[sp.Basic, sp.Symbol]) -> Any:
+def apart(expression: Any, totals: dict[sp.Basic, sp.Symbol], prefix: str = "_total") -> Any:
     """`expression` with each sum over the model replaced by a name in `totals`."""
     if not expression.has(total):
         return expression
-    expression = expression.func(*(_apart(a, totals) for a in expression.args))
-    return totals.setdefault(expression, _name(f"total{len(totals)}")) if isinstance(expression, total) else expression
+    expression = expression.func(*(apart(a, totals, prefix) for a in expression.args))
+    if not isinstance(expression, total):
+        return expression
+    return totals.setdefault(expression, sp.Symbol(f"{prefix}{len(totals)}", real=True))
 
 
 def _closure(name: sp.Symbol, scalars: dict[sp.Symbol, sp.Expr]) -> set[Any]:
@@ -276,4 +278,4 @@ def _negated(term: sp.Expr) -> sp.Expr | None:
     return -term if term.could_extract_minus_sign() and precedence(-term) >= precedence(term) else None
 
 
-__all__ = ["ConstantsPrinter", "Printer", "Program", "lower"]
+__all__ = ["ConstantsPrinter", "Printer", "Program", "apart", "lower"]

@@ -203,7 +203,7 @@ def _move(
 ) -> None:
     equations = getattr(form.equations, which)
     if equations is not None:
-        alone = replace(form, equations=equations, by_shape=None)
+        alone = replace(form, equations=equations, by_shape={})
         update(alone, w, w, [s.clone() for s in states], t, hyperparameters)
 
 

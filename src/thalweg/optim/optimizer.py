@@ -85,7 +85,13 @@ class FormulaOptimizer(torch.optim.Optimizer):
         stochastic_rounding: bool = False,
         **named: Any,
     ) -> None:
-        bound = inspect.Signature(self.rule.arguments).bind(*arguments, **named)
+        signature = inspect.Signature(self.rule.arguments)
+        for name in named.keys() - signature.parameters.keys() & self.formula.options.keys():
+            raise TypeError(
+                f"{type(self).__name__} does not take {name}, an option of its formula: write "
+                f"tw.optim.from_formula('{self.formula.name}({name}={named[name]})')(params, ...)."
+            )
+        bound = signature.bind(*arguments, **named)
         bound.apply_defaults()
         check(bound.arguments, grouped=self.rule.grouped)
         self.rule.verify(bound.arguments)

@@ -73,5 +73,6 @@ def update(
         g = g if bound is None else g.clamp(-bound, bound)
         w = h.weight.detach().to(g.dtype)
         updates.append(staged.TensorUpdate(equations, w, g, reference.readable(h, options, g.dtype), passed))
-    for h, t, (w, after) in zip(parameters, counts, staged.advance(updates), strict=True):
+    ends = [*zip(parameters, counts, staged.advance(updates), strict=True)]
+    for h, t, (w, after) in reversed(ends):  # a number of the whole model is that of the first parameter
         reference.store(h, int(t), w, after, options)

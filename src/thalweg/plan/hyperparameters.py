@@ -15,6 +15,11 @@ from .folds import FOLD
 
 # Columns of the table of members, which no hyperparameter may be called.
 COLUMNS = {*(kind.name for kind in FIXED), "member", "stage", "seed", FOLD, "status", "step"}
+# Arguments of `tw.optim` that a study has as regularizers.
+CLIPPING = {
+    "max_norm": "Clipping is a regularizer: clip_norm(1).",
+    "clip_value": "Clipping is a regularizer: clip_value(1).",
+}
 
 
 def varied_by(
@@ -39,7 +44,8 @@ def varied_by(
             continue
         if not labels:
             names = dict.fromkeys(n for rule in rules.values() for n in _arguments(rule) if n != "lr")
-            raise PlanError(unknown("hyperparameter of these optimizers", str(name), names))
+            words = unknown("hyperparameter of these optimizers", str(name), names)
+            raise PlanError(f"{words} {CLIPPING[name]}" if name in CLIPPING else words)
         for label in labels:
             if name in dict(rules[label].changed):
                 raise PlanError(

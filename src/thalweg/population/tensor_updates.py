@@ -366,7 +366,7 @@ def update_of(
 ) -> Update:
     """The update of members of one rule, which are rows of stacked weights from `start` on; see `Update`."""
     rule = members[0].formula
-    whole = rule.by_shape is not None or not rule.equations.elementwise
+    whole = bool(rule.by_shape) or not rule.equations.elementwise
     part = (TensorUpdates if whole else Update)(rule.equations, start, members, total, parameters)
     part.allocate(weights)
     return part

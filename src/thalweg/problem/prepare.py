@@ -161,7 +161,7 @@ def prepare(problem: Problem | str) -> Prepared:
         data = parts_of(problem, table, dtype, layout)
         if name is not None:
             problem = replace(problem, model=fitting(name, data.train, () if table is None else table.classes))
-        module = module or build(problem.model)
+        module = build(problem.model) if module is None else module  # some have a length
         if table is not None and table.values:
             data = data.shaped(module)
         train, validation, test, order, groups, preprocessing = data

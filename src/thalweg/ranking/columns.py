@@ -159,10 +159,14 @@ class _Search:
         return first
 
     def candidates(self) -> str:
-        fits = best(self.names, OPTIMIZERS)
+        """The column of the optimizers, or of the only parameter."""
+        marked = [name for name in self.names if name.kind == PARAMETER]
+        fits = best(self.names, OPTIMIZERS) or (marked if len(marked) == 1 else [])
         if not fits:
             known = ", ".join(short(name.column) for name in self.names if not name.bookkeeping)
-            raise UsageError(f"no column is called optimizer; say with by= what is compared. The columns are: {known}.")
+            raise UsageError(
+                f"no column is called optimizer; say with by= or --by what is compared. The columns are: {known}."
+            )
         return self.only(fits, "optimizer", f"say which with by={fits[0].column!r}")
 
     def optional(self, given: Given, what: str, tiers: Sequence[Sequence[str]]) -> str | None:

@@ -1,168 +1,307 @@
 """A rule that torch.optim lacks as a class of plain PyTorch, printed from its formula.
 
 Numbers of the step are Python's, in float64; what depends on tensors are torch operations, with the names that the
-formula has. Read next: `recipe.py`, which puts the class into a script.
+formula has. Each loop over the tensors computes what it needs and nothing else: one loop for each sum over the model,
+and the last one for the step. Read next: `expressions.py`, which prints, and `recipe.py`, which puts the class into a
+script.
 """
 
 from __future__ import annotations
 
-import functools
+import inspect
+import itertools
+import re
+from collections.abc import Iterator, Sequence
 from textwrap import fill, indent
 from typing import Any
 
 import sympy as sp
 
-from ..formulas import Formula
-from ..formulas.equations import WEIGHT_ITSELF, symbol
+from ..formulas import Formula, operations, shapes
+from ..formulas.equations import WEIGHT_ITSELF, Equations, symbol
 from ..formulas.rewriting import in_order, in_terms_of_states
-from ..kernels.lower import Printer, lower
+from ..kernels import tensor_ops
+from ..kernels.lower import apart
+from .expressions import Plain
 
-# operations of formulas that are the same however a tensor is seen
-_REDUCED = {
-    "norm": "torch.linalg.vector_norm({})",
-    "mean": "({}).mean()",
-    "rms": "({}).square().mean().sqrt()",
-    "dot": "(({}) * ({})).sum()",
-}
-_KNOWN = {*_REDUCED, "sign", "sqrt", "abs", "exp", "log", "tanh", "sin", "cos", "floor"}
-
-
-class _Plain(Printer):
-    """Numbers by Python and its math, tensors by torch.
-
-    Args:
-        numbers: the symbols that are numbers.
-    """
-
-    def __init__(self, numbers: set[Any]) -> None:
-        super().__init__()
-        self.numbers = numbers
-
-    def number(self, value: float) -> str:
-        return str(int(value)) if float(value).is_integer() and abs(value) < 1e9 else repr(float(value))
-
-    def is_number(self, expression: Any) -> bool:
-        return expression.free_symbols <= self.numbers
-
-    def _print_Function(self, expr: Any) -> str:
-        name, given = type(expr).__name__, [self._print(a) for a in expr.args]
-        if name in _REDUCED:
-            return _REDUCED[name].format(*given)
-        return f"{'math' if self.is_number(expr) else 'torch'}.{name}({', '.join(given)})"
-
-    _print_exp = _print_log = _print_tanh = _print_sin = _print_cos = _print_floor = _print_Function
-
-    def _print_sign(self, expr: Any) -> str:
-        (given,) = map(self._print, expr.args)
-        return f"math.copysign(1, {given})" if self.is_number(expr) else f"torch.sign({given})"
-
-    def _print_Abs(self, expr: Any) -> str:
-        return f"abs({self._print(expr.args[0])})"
-
-    def _print_Pow(self, expr: Any, rational: bool = False) -> str:
-        base, exponent = expr.args
-        if exponent.is_Number and float(exponent) == 0.5:
-            return f"{'math' if self.is_number(base) else 'torch'}.sqrt({self._print(base)})"
-        return super()._print_Pow(expr, rational)
-
-    def _print_Max(self, expr: Any) -> str:
-        return self._ends(expr, "max", "maximum", "min")
-
-    def _print_Min(self, expr: Any) -> str:
-        return self._ends(expr, "min", "minimum", "max")
-
-    def _ends(self, expr: Any, of_numbers: str, of_tensors: str, end: str) -> str:
-        """The larger or smaller of several: `end` is what `clamp` calls a number that bounds a tensor."""
-        every = sorted(expr.args, key=sp.default_sort_key)
-        numbers = [self._print(a) for a in every if self.is_number(a)]
-        tensors = [self._print(a) for a in every if not self.is_number(a)]
-        number = f"{of_numbers}({', '.join(numbers)})" if len(numbers) > 1 else "".join(numbers)
-        if not tensors:
-            return number
-        tensor = functools.reduce(lambda a, b: f"torch.{of_tensors}({a}, {b})", tensors)
-        return f"({tensor}).clamp({end}={number})" if numbers else tensor
-
-    def _print_Piecewise(self, expr: Any) -> str:
-        *branches, (last, _) = expr.args
-        text = self._print(last)
-        for value, condition in reversed(branches):
-            asked, yes = self._print(condition), self._print(value)
-            if self.is_number(condition):
-                text = f"({yes} if {asked} else {text})"
-            elif self.is_number(value) and self.is_number(last):  # in the dtype of the weights
-                text = f"torch.where({asked}, w.new_full((), {yes}), {text})"
-            else:
-                text = f"torch.where({asked}, {yes}, {text})"
-        return text
-
-    def _print_And(self, expr: Any) -> str:
-        return f"({(' and ' if self.is_number(expr) else ' & ').join(f'({self._print(a)})' for a in expr.args)})"
-
-    def _print_Or(self, expr: Any) -> str:
-        return f"({(' or ' if self.is_number(expr) else ' | ').join(f'({self._print(a)})' for a in expr.args)})"
+# words of a formula that see a matrix; the others are of a tensor in any shape
+_OF_MATRICES = tuple(
+    getattr(operations, name)
+    for name in operations.__all__
+    if name not in ("dot", "mean", "norm", "resolution", "rms", "total")
+)
+_SIZES = {shapes.ONE: "1", shapes.ROWS: "w.shape[-2]", shapes.COLUMNS: "w.shape[-1]"}
+_NO_GRAD = "@torch.no_grad()"
 
 
 def class_of(formula: Formula) -> tuple[str, str] | None:
-    """The name and the text of a class of torch.optim.Optimizer for a rule; None where it asks for more than gradients
-    and states of each tensor: the loss, other weights, sums over the model, matrices."""
-    equations, program = formula.equations, lower(formula.equations)
-    used = {type(f).__name__ for e in (equations.step, *dict(equations.states).values()) for f in e.atoms(sp.Function)}
-    used -= {"Piecewise", "Max", "Min", "Abs"}
-    more = equations.at, equations.shown, formula.by_shape, program.row_states or None
-    if program.uses_loss or not used <= _KNOWN or any(one is not None for one in more) or equations.shapes:
-        return None
+    """The name and the text of a class of torch.optim.Optimizer for a rule, behind the functions that it calls; None
+    for one that has other forms for tensors of other shapes and, in these, sums over the model or two views of the
+    weights."""
     name = "".join(part.capitalize() for part in formula.name.split("_"))
-    return name, "\n".join(_lines(name, formula))
+    bodies = {(): _Body(formula.equations)} if not formula.by_shape else _of_shapes(formula)
+    if formula.by_shape and any(body.totals or body.moves for body in bodies.values()):
+        return None
+    lines = [*_head(name, formula), *(_step(bodies[()]) if not formula.by_shape else _dispatch(formula, bodies))]
+    text = "\n".join(lines)
+    copied = sorted(set().union(*(body.print.copied for body in bodies.values())))
+    return name, "\n\n\n".join([*map(_copied, copied), text])
 
 
-def _lines(name: str, formula: Formula) -> list[str]:
-    equations, numbers = formula.equations, formula.hyperparameters
-    given = ", ".join(f"{n}" if n == "lr" else f"{n}={v!r}" for n, v in numbers.items())
-    kept = ", ".join(f"{n}={n}" for n in numbers)
-    names = [f"new_{n}" for n in equations.state_names]
-    new = tuple(sp.Symbol(n, real=True) for n in names)
-    values, step = in_terms_of_states(equations, new)
-    initial, needed = dict(equations.initial), set().union(*(e.free_symbols for e in (*values, step)))
-    shared, (*values, step) = sp.cse([*values, step], symbols=sp.numbered_symbols("x", real=True), order="none")
-    known = {symbol(n) for n in ("t", *numbers)}
-    for one, value in shared:
-        known |= {one} if value.free_symbols <= known else set()
-    print_ = _Plain(known).doprint
-    assigned = in_order([*shared, *zip(new, values, strict=True)])
-    body = [
-        "if (g := w.grad) is None:",
-        "    continue",
-        "state = self.state[w]",
-        "if not state:",
-        '    state["t"] = 0',
-        *(f'    state["{n}"] = {_first(initial[n])}' for n in equations.state_names),
-        'state["t"] += 1',
-        *(f'{n} = state["{n}"]' for n in ("t", *equations.state_names) if symbol(n) in needed),
-        *(f"{one} = {'g.clone()' if value == symbol('g') else print_(value)}" for one, value in assigned),
-        f"w += {print_(step)}",
-        *(f'state["{n}"] = new_{n}' for n in equations.state_names),
-    ]
+def _copied(name: str) -> str:
+    return re.sub(r"\bTensor\b", "torch.Tensor", inspect.getsource(getattr(tensor_ops, name))).rstrip()
+
+
+def _of_shapes(formula: Formula) -> dict[tuple[str, ...], _Body]:
+    """The options that hold → the form, for each that a tensor may have; that of most options first."""
+    asked = [name for name in formula.by_shape if formula.options[name]]
+    each = sorted(itertools.product((True, False), repeat=len(asked)), key=sum, reverse=True)
+    chosen = [dict(zip(asked, values, strict=True)) for values in each]
+    return {
+        tuple(name for name, on in options.items() if on): _Body(formula.form(**options).equations)
+        for options in chosen
+    }
+
+
+class _Body:
+    """The assignments of one form of a rule.
+
+    Attributes:
+        new: state → the name of its new value, of the states that change.
+        step: added to the weight.
+        totals: the names of the sums over the model → what is summed of each tensor.
+    """
+
+    def __init__(self, equations: Equations) -> None:
+        self.equations = equations
+        every = {name: sp.Symbol(f"new_{name}", real=True) for name in equations.state_names}
+        values, step = in_terms_of_states(equations, tuple(every.values()))
+        sums: dict[sp.Basic, sp.Symbol] = {}
+        each = [apart(value, sums, "total") for value in (*values, step)]
+        shared, reduced = sp.cse([*each, *sums], symbols=sp.numbered_symbols("x", real=True), order="none")
+        states = dict(zip(every, reduced, strict=False))
+        self.new = {name: new for name, new in every.items() if states[name] != symbol(name)}
+        kept: dict[Any, Any] = {every[name]: symbol(name) for name in every if name not in self.new}
+        assigned = [*shared, *((new, states[name]) for name, new in self.new.items())]
+        self.step = reduced[len(every)].xreplace(kept)
+        self.totals = dict(zip(sums.values(), reduced[len(every) + 1 :], strict=True))
+        ordered = in_order([*((name, value.xreplace(kept)) for name, value in assigned), *self.totals.items()])
+        self.assigned = [(name, value) for name, value in ordered if name not in self.totals]
+        self.print = Plain(self._numbers())
+
+    def _numbers(self) -> set[Any]:
+        single = [symbol(name) for name in self.equations.single]
+        known = {symbol(n) for n in ("t", "loss", *self.equations.hyperparameters)} | {*single}
+        known |= {self.new[name] for name in self.equations.single if name in self.new}
+        plain = Plain(known)
+        for name, value in self.assigned:
+            if plain.is_number(value):
+                known.add(name)
+        return known
+
+    @property
+    def moves(self) -> bool:
+        """Whether the gradient is taken, or the loss evaluated, at other weights than those that are trained."""
+        return self.equations.at is not None or self.equations.shown is not None
+
+    @property
+    def of_model(self) -> list[str]:
+        """The states that are one number of the model."""
+        return [name for name in self.equations.state_names if self.equations.shape(name) == shapes.MODEL]
+
+    @property
+    def own(self) -> list[str]:
+        """The states of each tensor."""
+        return [name for name in self.equations.state_names if name not in self.of_model]
+
+    @property
+    def matrix(self) -> bool:
+        """Whether a tensor of more than two axes has to be seen as a matrix."""
+        return not self.equations.batched and any(e.has(*_OF_MATRICES) for e in self.equations.expressions)
+
+    @property
+    def counts(self) -> bool:
+        read = self._behind([*self.new.values(), self.step, *self.totals])
+        return symbol("t") in read or any(e is not None and symbol("t") in e.free_symbols for e in self._moved)
+
+    @property
+    def _moved(self) -> tuple[Any, Any]:
+        return self.equations.at, self.equations.shown
+
+    def _behind(self, wanted: Sequence[Any]) -> set[Any]:
+        """Every name that these need, sums over the model aside."""
+        values, names = dict(self.assigned), set[Any]()
+        rest = set().union(*(value.free_symbols for value in wanted)) if wanted else set()
+        while rest:
+            names |= rest
+            rest = set().union(*(values[name].free_symbols for name in rest if name in values)) - names
+        return names
+
+    def lines(self, wanted: Sequence[Any], first: bool = True, before: bool = True) -> Iterator[str]:
+        """What comes before these in a loop over tensors.
+
+        Args:
+            first: whether a tensor may have no state yet.
+            before: whether the step that t counts is still to come.
+        """
+        names = self._behind(wanted)
+        if self.matrix:
+            yield "w, g = p.flatten(1), p.grad.flatten(1)"
+        elif symbol("g") in names:
+            yield "g = w.grad"
+        if self.own or self.counts:
+            yield f"state = self.state[{self.parameter}]"
+            if first:
+                begun = [*["t=0"] * self.counts, *(f"{n}={self._initial(n)}" for n in self.own)]
+                yield f"if not state:\n{indent(_call('state.update', begun), '    ')}"
+        yield from _unpacked("group", (n for n in self.equations.hyperparameters if symbol(n) in names))
+        yield from _unpacked("state", (n for n in self.own if symbol(n) in names))
+        if symbol("t") in names:
+            yield f't = state["t"]{" + 1" * before}'
+        for name, value in self.assigned:
+            if name in names:
+                copy = ".clone()" * (value in (symbol("g"), symbol("w")))
+                yield f"{name} = {self.print.doprint(value)}{copy}"
+
+    @property
+    def parameter(self) -> str:
+        return "p" if self.matrix else "w"
+
+    def ended(self) -> Iterator[str]:
+        """How a tensor's step ends."""
+        step = self.print.doprint(self.step)
+        yield f"p += ({step}).view_as(p)" if self.matrix else f"w += {step}"
+        if changed := [*["t"] * self.counts, *(name for name in self.own if name in self.new)]:
+            read = symbol("t") in self._behind([*self.new.values(), self.step])
+            count = "t" if read else 'state["t"] + 1'
+            each = [f"t={count}" if name == "t" else f"{name}={self.new[name]}" for name in changed]
+            yield _call("state.update", each)
+
+    def _initial(self, name: str) -> str:
+        """A state of a tensor as it begins."""
+        first, shape = dict(self.equations.initial)[name], self.equations.shape(name)
+        value = f'group["{first}"]' if isinstance(first, str) else repr(float(first))
+        if shape == shapes.NUMBER:
+            return value
+        if first == WEIGHT_ITSELF:
+            return "w.clone()"
+        if shape == shapes.WEIGHT:
+            return "torch.zeros_like(w)" if first == 0 else f"torch.full_like(w, {value})"
+        sizes = () if shape == shapes.TENSOR else (_SIZES[shape.rows], _SIZES[shape.columns])
+        lead = ["*w.shape[:-2]"] * (self.equations.batched and bool(sizes))
+        extent = ", ".join([*lead, *sizes])
+        return f"w.new_full(({extent}), {value})"
+
+
+def _unpacked(place: str, names: Iterator[str]) -> Iterator[str]:
+    every = list(names)
+    for each in (every[k : k + 4] for k in range(0, len(every), 4)):
+        values = ", ".join(f'{place}["{name}"]' for name in each)
+        yield f"{', '.join(each)} = {values}"
+
+
+def _call(function: str, arguments: Sequence[str]) -> str:
+    """A call, with an argument in each line where one line would be long."""
+    line = f"{function}({', '.join(arguments)})"
+    return line if len(line) <= 90 else "\n".join([f"{function}(", *(f"    {a}," for a in arguments), ")"])
+
+
+def _head(name: str, formula: Formula) -> list[str]:
+    numbers = formula.hyperparameters
+    given = [n if n == "lr" else f"{n}={v!r}" for n, v in numbers.items()]
+    kept = _call("dict", [f"{n}={n}" for n in numbers])
     words = fill(f"{formula.doc.partition(chr(10))[0]} {formula.source}.".replace('"', "'"), 112)
     return [
         f"class {name}(torch.optim.Optimizer):",
         indent(f'"""{words}"""', "    "),
         "",
-        f"    def __init__(self, params, {given}):",
-        f"        super().__init__(params, dict({kept}))",
+        indent(f"{_call('def __init__', ['self', 'params', *given])}:", "    "),
+        indent(f"super().__init__(params, {kept})", " " * 8),
         "",
-        "    @torch.no_grad()",
-        "    def step(self):",
-        "        for group in self.param_groups:",
-        *(f'            {n} = group["{n}"]' for n in numbers if symbol(n) in needed),
-        '            for w in group["params"]:',
-        *(" " * 16 + line for line in body),
     ]
 
 
-def _first(value: float | str) -> str:
-    """A state as it begins."""
-    if value == WEIGHT_ITSELF:
-        return "w.clone()"
-    if isinstance(value, str):
-        return f'torch.full_like(w, group["{value}"])'
-    return "torch.zeros_like(w)" if value == 0 else f"torch.full_like(w, {float(value)!r})"
+_EACH = 'each = [(w, group) for group in self.param_groups for w in group["params"]{}]'
+_GIVEN = _EACH.format(" if w.grad is not None")
+
+
+def _loop(lines: Sequence[str] | Iterator[str], parameter: str = "w") -> list[str]:
+    return [f"for {parameter}, group in each:", *(indent(line, "    ") for line in lines)]
+
+
+def _method(name: str, lines: Sequence[str] | Iterator[str]) -> list[str]:
+    return [indent(line, "    ") for line in (_NO_GRAD, f"def {name}:", *(indent(line, "    ") for line in lines))]
+
+
+def _step(body: _Body) -> list[str]:
+    """The methods of a rule that has one form for all tensors."""
+    closure = body.equations.at is not None or symbol("loss") in body._behind([*body.new.values(), body.step])
+    inner = [*(_at_the_loss(body) if closure else []), _GIVEN]
+    if body.equations.shown is not None:
+        check = 'if any("trained" in state for state in self.state.values()):'
+        inner.insert(0, f'{check}\n    raise RuntimeError("call train() before step()")')
+    if body.of_model:
+        inner += [*_of_model(body), "after = {}"]
+    for count, (name, value) in enumerate(body.totals.items()):
+        added = f"{name} = {name} + {body.print.doprint(value)}"
+        inner += [f"{name} = 0", *_loop([*body.lines([value], first=count == 0), added], body.parameter)]
+    changed = [name for name in body.of_model if name in body.new]
+    kept = f"after = after or dict({', '.join(f'{n}={body.new[n]}' for n in changed)})"
+    each = body.lines([body.step, *body.new.values()], first=not body.totals)
+    inner += _loop([*each, *body.ended(), *[kept] * bool(changed)], body.parameter)
+    inner += ["model.update(after)"] * bool(changed) + ["return loss"] * closure
+    text = _method(f"step(self{', closure' * closure})", inner)
+    return text if body.equations.shown is None else [*text, "", *_views(body)]
+
+
+def _at_the_loss(body: _Body) -> Iterator[str]:
+    """The loss and its gradient, where the rule wants them."""
+    taken = ["with torch.enable_grad():", "    loss = closure().item()"]
+    if (at := body.equations.at) is None:
+        yield from taken
+        return
+    moved = ["trained.append(w.clone())", *body.lines([at]), f"w += {body.print.doprint(at)}"]
+    yield from [_EACH.format(""), "trained = []", *_loop(moved, body.parameter), *taken]
+    yield from ["for (w, _), before in zip(each, trained):", "    w.copy_(before)"]
+
+
+def _of_model(body: _Body) -> Iterator[str]:
+    """The states that are one number of the model lie in the first group."""
+    first = dict(body.equations.initial)
+    yield "model = self.param_groups[0]"
+    for name in body.of_model:
+        value = f'model["{first[name]}"]' if isinstance(first[name], str) else repr(float(first[name]))
+        begun = f"torch.tensor({value}, dtype=torch.float64, device=each[0][0].device)"
+        yield f'{name} = model.setdefault("{name}", {begun})'
+
+
+def _views(body: _Body) -> list[str]:
+    """Methods that put the weights that are evaluated in the place of those that are trained, and back."""
+    shown = body.equations.shown
+    lines = [*body.lines([shown], first=False, before=False), 'state["trained"] = w.clone()']
+    moved = _loop([*lines, f"w += {body.print.doprint(shown)}"])
+    there = ["self.train()", _EACH.format(" if self.state[w]"), *moved]
+    back = [_EACH.format(' if "trained" in self.state[w]'), *_loop(['w.copy_(self.state[w].pop("trained"))'])]
+    return [*_method("eval(self)", there), "", *_method("train(self)", back)]
+
+
+def _dispatch(formula: Formula, bodies: dict[tuple[str, ...], _Body]) -> list[str]:
+    """The methods of a rule that has a form of its own for some tensors."""
+    words = {"axes": "w.dim()", "rows": "w.shape[0]", "columns": "w[0].numel()"}
+    if formula.equations.batched:
+        words |= {"rows": "w.shape[-2]", "columns": "w.shape[-1]"}
+    words |= {name: repr(value) for name, value in formula.options.items()}
+
+    def asked(name: str) -> str:
+        return re.sub(r"\w+", lambda word: words.get(word[0], word[0]), formula.by_shape[name])
+
+    chosen, text = [], []
+    for names, body in bodies.items():
+        method = "_and_".join(names) or "rest"
+        condition = " and ".join(dict.fromkeys(part for n in names for part in asked(n).split(" and ")))
+        keyword = "else" if not names and len(bodies) > 1 else f"{'elif' if chosen else 'if'} {condition or True}"
+        chosen += [f"{keyword}:", f"    self.{method}(w, group)"]
+        lines = [*body.lines([body.step, *body.new.values()]), *body.ended()]
+        text += ["", *(indent(line, "    ") for line in (f"def {method}(self, {body.parameter}, group):",))]
+        text += [indent(line, " " * 8) for line in lines]
+    return [*_method("step(self)", [_GIVEN, *_loop(chosen)]), *text]

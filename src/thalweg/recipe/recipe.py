@@ -1,7 +1,7 @@
 """The winner as plain PyTorch: torch.optim, torch.optim.lr_scheduler, and nothing else to install.
 
-A rule that torch.optim lacks is a class in the script, printed from its formula (`plain.py`); one that needs more than
-such a class has is made by `tw.optim.from_formula`.
+A rule of the catalogue that torch.optim lacks is a class in the script, printed from its formula (`plain.py`); one of
+the user's own is made by `tw.optim.from_formula`.
 """
 
 from __future__ import annotations

@@ -334,7 +334,9 @@ def checked_total(total: Any) -> int:
 def steps_of(length: Any, T: Any, m: Any) -> Any:
     """A length in steps: itself, or a share of the run, rounded, at least one step."""
     if isinstance(length, Epochs):
-        raise PlanError(f"{length} are no number of steps before the epochs of the run are known; give epochs=.")
+        raise PlanError(
+            f"{length} cannot be turned into steps before the epochs of the run are known; give epochs= or --epochs."
+        )
     return length if isinstance(length, int | Text) else T if length == 1 else m.maximum(m.round(length * T), 1)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..callbacks.names import TOOLS
 from ..callbacks.tensorboard import EventFile, folder_name
 from ..errors import PlanError, StoreError, WorkError
 from ..files import draft, put_new
@@ -40,6 +41,9 @@ def export(study: Results, path: str | os.PathLike[str]) -> list[Path]:
         PlanError: the name ends in something else, or there are too many runs for TensorBoard.
         WorkError: something is already there, the place cannot be written, or a package is missing.
     """
+    tool, colon, _ = os.fspath(path).partition(":")
+    if colon and tool in TOOLS:
+        raise PlanError(f"{path} is not a file: {tool} is told of a study while it runs, by --log {tool}:… ; {FORMS}.")
     target, suffix = Path(path), Path(path).suffix.lower()
     try:
         if suffix in _TABLES:

@@ -1,0 +1,93 @@
+"""The classes of plain PyTorch that a recipe has for rules that torch.optim lacks."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+import pytest
+import torch
+
+import thalweg as tw
+from thalweg import formulas
+from thalweg.formulas.registry import torch_class
+from thalweg.recipe.plain import class_of
+
+LACKED = [name for name in formulas.names() if torch_class(formulas.get(name)) is None]
+FORMS = [
+    "nesterov(lookahead=True)",
+    "momentum(rate_inside=True)",
+    "muon(batched=True,eps_added=True)",
+    "muon(adjust_lr_fn='match_rms_adamw',nesterov=False)",
+    "shampoo(every=2,max_dim=3,momentum=0.5)",
+    "soap(every=2,max_dim=3)",
+    "prodigy(growth_rate=1.5,safeguard_warmup=True,bias_correction=True,weight_decay=0.1)",
+    "dadapt_adam(growth_rate=1.5,decoupled_weight_decay=True,weight_decay=0.1)",
+    "adafactor(eps1=1e-8)",
+    "schedule_free_adamw(warmup_steps=3,weight_decay=0.1,decay_at_z=True)",
+    "lamb(weight_decay=0)",
+]
+SHAPES = ((), (4,), (4, 3), (3, 6), (2, 3, 2, 2))
+
+
+def made(text: str) -> Any:
+    printed = class_of(formulas.get(text))
+    assert printed is not None, text
+    assert all(len(line) <= 320 for line in printed[1].splitlines())
+    scope: dict[str, Any] = {"torch": torch, "math": math}
+    exec(printed[1], scope)
+    return scope[printed[0]]
+
+
+def path(optimizer: torch.optim.Optimizer, weights: list[torch.Tensor], goals: list[torch.Tensor]) -> None:
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = torch.stack([(w - goal).square().sum().sqrt() for w, goal in zip(weights, goals, strict=True)]).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(7):
+        optimizer.step(closure)  # type: ignore[arg-type]
+
+
+def trained(maker: Any, **numbers: float) -> list[torch.Tensor]:
+    draw = torch.Generator().manual_seed(3)
+    pairs = [[torch.randn(s, generator=draw, dtype=torch.float64) for s in SHAPES] for _ in range(2)]
+    weights, goals = [w.requires_grad_() for w in pairs[0]], pairs[1]
+    groups = [{"params": weights[:3]}, {"params": weights[3:], "lr": numbers["lr"] / 2}]
+    optimizer = maker(groups, **numbers)
+    if "closure" not in inspect.signature(type(optimizer).step).parameters:
+        plain = optimizer.step
+        optimizer.step = lambda closure: (closure(), plain())  # type: ignore[method-assign]
+    path(optimizer, weights, goals)
+    if hasattr(optimizer, "eval"):
+        optimizer.eval()
+    return [w.detach() for w in weights]
+
+
+@pytest.mark.parametrize("rule", [*LACKED, *FORMS])
+def test_the_class_goes_as_the_rule(rule: str) -> None:
+    formula = formulas.get(rule)
+    numbers = {**formula.hyperparameters, "lr": 0.5 if "adapt" in rule or "prodigy" in rule else 0.02}
+    exact = 1e-7 if rule.startswith("soap") else 1e-9  # a first gradient of low rank leaves its other directions open
+    theirs = trained(tw.optim.from_formula(rule), lr=numbers["lr"])
+    for mine, other in zip(trained(made(rule), **numbers), theirs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=exact, atol=exact)
+    assert not torch.allclose(theirs[3], trained(made(rule), **{**numbers, "lr": 0.01})[3], rtol=1e-6)
+
+
+def test_training_goes_on_from_the_trained_weights() -> None:
+    w = torch.ones(3, dtype=torch.float64, requires_grad=True)
+    optimizer = made("schedule_free_sgd")([w], lr=0.1)
+    w.grad = torch.ones_like(w)
+    optimizer.step()
+    optimizer.step()
+    before = w.detach().clone()
+    optimizer.eval()
+    optimizer.eval()
+    assert not torch.equal(w, before)
+    with pytest.raises(RuntimeError, match="call train"):
+        optimizer.step()
+    optimizer.train()
+    assert torch.equal(w, before)
