@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +91,55 @@ def test_folds_halving_growth_and_confirmation_are_the_same_there(nodes: Any, tm
     study = tw.compare(problem, store=tmp_path / "there.db", cluster=nodes.address, **asked)
     assert len(study.stored_plan["grown"]) > 0
     assert same(study, alone)
+
+
+def logged(file: Path) -> Callable[[tw.Run], None]:
+    """A loop that keeps a checkpoint with each epoch, and writes down which process trains which."""
+
+    def train(run: tw.Run) -> None:
+        run._tell.__self__.pause = 0.0  # type: ignore[attr-defined]
+        told = run.report
+
+        def report(**values: Any) -> None:
+            with file.open("a") as lines:
+                lines.write(
+                    f"{os.getpid()} {run.told['optimizer']} {run.lr} {run.seed} {len(run.reports) + run._done}\n"
+                )
+            time.sleep(0.1)
+            told(**values)
+
+        run.report = report  # type: ignore[method-assign]
+        passes(run)
+
+    return train
+
+
+class Kills(tw.callbacks.Callback):
+    """Kills the worker that trained last after 5 passes, and a node after 12."""
+
+    def __init__(self, nodes: Any, file: Path) -> None:
+        self.nodes, self.file, self.passes = nodes, file, 0
+
+    def passed(self, job: Any, event: Any) -> None:
+        self.passes += 1
+        if self.passes == 5:
+            os.kill(int(self.file.read_text().split("\n")[-2].split()[0]), signal.SIGKILL)
+        if self.passes == 12:
+            self.nodes.remove_node(self.nodes.list_all_nodes[-1], allow_graceful=False)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_and_a_lost_node_cost_only_what_follows_the_checkpoint(nodes: Any, tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    kills = Kills(nodes, file)
+    study = tw.compare(logged(file), store=tmp_path / "a.db", cluster=nodes.address, callbacks=[kills], **FEW)
+    nodes.add_node(**NODE)
+    assert kills.passes >= 12
+    assert same(study, tw.compare(logged(tmp_path / "other"), store=tmp_path / "b.db", **FEW))
+    trained = Counter(line.split(" ", 1)[1] for line in file.read_text().splitlines())
+    assert len(trained) == 4 * len(study.table())
+    again = sum(trained.values()) - len(trained)
+    assert 1 <= again <= 4  # an epoch, at most two, of each of two runs
 
 
 MINE = """

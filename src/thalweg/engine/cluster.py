@@ -44,8 +44,7 @@ class Cluster:
             is begun here, and ended with the study.
 
     Attributes:
-        count: of workers.
-        words: what and where they are.
+        count, nodes: workers, and the machines that have any.
 
     Raises:
         WorkError: Ray is not installed, no cluster answers there, or a node has other versions.
@@ -56,7 +55,8 @@ class Cluster:
         self._own = not self._ray.is_initialized()
         if self._own:
             _connect(self._ray, address)
-        self.count, self.words, self._device, self._begun = 0, "", CPU, False
+        self.count = self.nodes = 0
+        self._device, self._begun = CPU, False
         self._workers: set[Any] = set()
         self._losses = Counter[int]()
         self._run = self._stopped = 0
@@ -80,8 +80,7 @@ class Cluster:
         kind = "CPU" if device == CPU else "GPU"
         each = [int(node["Resources"].get(kind, 0)) for node in _nodes(self._ray)]
         self.count, self._device = sum(each), device if device == CPU else f"{device.partition(':')[0]}:0"
-        nodes = sum(map(bool, each))
-        self.words = f"{self.count} worker{'s' * (self.count > 1)} on {nodes} node{'s' * (nodes > 1)}"
+        self.nodes = sum(map(bool, each))
         if not self.count:
             raise WorkError(
                 f"no node of the cluster has a {kind}; start one that has (ray start --num-{kind.lower()}s=1), or give "

@@ -86,7 +86,9 @@ def _execute(ledger: Ledger, plan: Plan, problem: Prepared | Loop, new: Opened |
     if cluster is not None:
         cluster.on(plan.device)
         members.workers, ledger.cluster = cluster.count, cluster
-        progress.note(say("Members are trained by {workers} of a cluster.", workers=cluster.words))
+        progress.note(
+            say("A cluster trains; workers: {workers}, nodes: {nodes}.", workers=cluster.count, nodes=cluster.nodes)
+        )
     if isinstance(members, Programs):
         for line in [*_set_batching(store, members), *too_large(members)]:
             progress.note(line)
