@@ -80,7 +80,7 @@ WIDE = r"makes a matrix of 50,000 × 50,000 numbers of a tensor of shape \(50000
 
 @pytest.mark.parametrize(("rule", "advice"), [("soap(max_dim=100000)", "a smaller max_dim"), (correlated, "by_shape")])
 def test_a_basis_too_wide_to_be_kept(rule: Any, advice: str) -> None:
-    formula = tw.formula(rule) if callable(rule) else tw.formulas.get(rule)
+    formula = tw.formulas.get(rule) if isinstance(rule, str) else tw.formula(rule)
     w = torch.zeros(50_000, 2, requires_grad=True)
     w.grad = torch.zeros_like(w)
     with pytest.raises(FormulaError, match=WIDE + advice):
