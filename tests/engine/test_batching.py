@@ -24,7 +24,7 @@ from thalweg.engine import batching, block_run
 from thalweg.engine import execute as run
 from thalweg.engine.memory import out_of_memory
 from thalweg.engine.outlook import Outlook
-from thalweg.engine.processes import portable
+from thalweg.engine.portable import portable
 from thalweg.engine.programs import COMPILED, Programs, Way
 from thalweg.engine.progress import Lines
 from thalweg.errors import PlanError, TrainingError
