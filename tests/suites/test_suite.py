@@ -102,6 +102,7 @@ def test_one_setting_for_all(six: Suite) -> None:
 
 def test_everything_is_plain_values_and_a_table(six: Suite) -> None:
     plain = six.to_json()
+    assert {"standings", "ranks", "ratios", "shared", "method"} <= {*plain["explained"]}
     json.dumps(plain, allow_nan=False)
     assert plain["stores"]["problem-0"].endswith("problem-0.db")
     assert plain["losses"]["problem-0"]["adam"] == six.verdict.losses.at["problem-0", "adam"]

@@ -24,7 +24,7 @@ from .options import (
     Points,
     Precision,
     Quiet,
-    Rates,
+    RatesOrOwn,
     Refine,
     Report,
     Schedules,
@@ -52,7 +52,7 @@ def compare(
             help="Names, adam(beta2=0.99) or file.py:formula, separated by commas; the eight classic ones unless given."
         ),
     ] = None,
-    rates: Rates = "1e-4:1:13",
+    rates: RatesOrOwn = None,
     schedules: Schedules = "constant,cosine",
     seeds: Seeds = 5,
     epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 20,

@@ -59,6 +59,13 @@ Precision = Annotated[
     typer.Option(help="Of the model's products: float32, tf32 (on GPUs) or bf16; weights and updates stay float32."),
 ]
 Rates = Annotated[str, typer.Option(help="LOW:HIGH:COUNT on a logarithmic axis, or a list.")]
+RatesOrOwn = Annotated[
+    str | None,
+    typer.Option(
+        help="LOW:HIGH:COUNT on a logarithmic axis, or a list, the same for all; unless given 1e-4:1:13, moved by "
+        "whole decades for an optimizer whose default lies further out."
+    ),
+]
 Schedules = Annotated[str, typer.Option(help="Names, separated by commas.")]
 Seeds = Annotated[int, typer.Option(help="Runs of every setting.")]
 BatchSizes = Annotated[

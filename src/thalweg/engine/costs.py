@@ -15,6 +15,7 @@ from ..formulas import Formula
 from ..formulas.opaque import Opaque
 from ..kernels.stacks import Rows
 from ..population.member import Member
+from ..population.place import Place
 from ..population.sizing import CACHE
 from ..population.tensor_updates import update_of
 from ..store.file import ENDED, BlockRow
@@ -38,7 +39,7 @@ def measure_costs(programs: Programs, rows: Sequence[BlockRow], members: pd.Data
     chosen = {str(o): s for o, (s, _) in chosen_settings(plan, members).items()}
     rules = {o: plan.formula(s) for o, s in chosen.items()}
     kernels = {o: rule for o, rule in rules.items() if not isinstance(rule, Opaque)}
-    update = {o: _update_seconds(rule, programs.structure(chosen[o])) for o, rule in kernels.items()}
+    update = {o: _update_seconds(rule, programs.structure(chosen[o]), programs.place) for o, rule in kernels.items()}
     usual = float(np.mean(list(update.values()))) if update else 0.0
     shares: dict[tuple[Any, ...], float] = {}
     # Those with kernels first: the share of a program is theirs to say, and what is left of a step the optimizer's own.
@@ -64,15 +65,22 @@ def _by_program(programs: Programs, rows: Sequence[BlockRow]) -> dict[Program, l
     return groups
 
 
-def _update_seconds(formula: Formula, structure: nn.Module) -> float:
-    """The median time of one member's update, among a few that share a launch as in a block."""
+def _update_seconds(formula: Formula, structure: nn.Module, place: Place) -> float:
+    """The median time of one member's update there, among a few that share a launch as in a block."""
     parameters = {name: p for name, p in structure.named_parameters() if p.requires_grad}
     each = sum(p.nbytes for p in parameters.values()) * (2 + len(formula.states))
     rows = max(1, min(ROWS, CACHE // each))  # so that a large model takes less memory here than in training
-    weights, gradients = ([p.new_ones(rows, *p.shape) for p in parameters.values()] for _ in range(2))
+    ones = [torch.ones(rows, *p.shape, dtype=p.dtype, device=place.device) for p in parameters.values()]
+    weights, gradients = ([one.clone() for one in ones] for _ in range(2))
     part = update_of([Member(formula)] * rows, 0, weights, total=1, parameters=list(parameters))
-    ones, active = np.ones((2, rows)), np.ones(rows, dtype=bool)
-    t, loss, mask, table, states = map(torch.from_numpy, (*ones, active, part.table, part.row_states))
+    now, active = np.ones((2, rows)), np.ones(rows, dtype=bool)
+    given = (*now, active, part.table, part.row_states)
+    t, loss, mask, table, states = (torch.from_numpy(one).to(place.device) for one in given)
     launch = part.stacked(Rows(t, loss, mask, table, states, part.place, part.width))
-    with torch.no_grad():
-        return float(np.median(timeit.repeat(lambda: launch.run(gradients), repeat=9, number=1))) / rows
+
+    def step() -> None:
+        launch.run(gradients)
+        place.wait()
+
+    with torch.no_grad(), place.at_work():
+        return float(np.median(timeit.repeat(step, repeat=9, number=1))) / rows

@@ -140,10 +140,12 @@ def _timed(programs: Programs, settings: Sequence[Setting], fold: int | None) ->
     block = Block(replace(task, validation=None), [programs.plan.member(s, 0) for s in settings], LONG)
     steps = block.train()
     next(steps)  # which is compiled
+    programs.place.wait()
     each, begun = [], time.perf_counter()
     while time.perf_counter() - begun < SECONDS or not each:
         start, first = time.perf_counter(), block.step
         next(steps)
+        programs.place.wait()
         if block.step > first:  # else a pass has ended
             each.append((time.perf_counter() - start) / (block.step - first))
     return statistics.median(each) / len(settings), _evaluation(block) / len(settings)

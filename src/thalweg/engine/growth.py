@@ -2,9 +2,10 @@
 
 After the search, if the chosen rate of any optimizer is the lowest or the highest tried, one more rate is added on that
 side, as far away as the two there are from each other on a logarithmic axis; and it is tried by every optimizer with
-every seed and everything else that varies, so that all still have the same grid. That is repeated until every best rate
-lies inside, or the side has grown by as many rates as the plan allows. The rates asked for and those added stand apart
-in the store; which rates come next follows from both, so a study that is stopped in between grows as it would have.
+every seed and everything else that varies, so that all still have the same grid, or their own by as many rates longer.
+That is repeated until every best rate lies inside, or the side has grown by as many rates as the plan allows. The rates
+asked for and those added stand apart in the store; which rates come next follows from both, so a study that is stopped
+in between grows as it would have.
 
 One or two rates are a list, not a grid: they have no inside, and do not grow; and neither does a range.
 """
@@ -27,7 +28,8 @@ def further(plan: Plan, members: pd.DataFrame) -> list[float]:
     requested = plan.requested_rates  # without those that were added
     if len(requested) < FEWEST or plan.points:
         return []
-    best = {setting.lr for setting, _ in chosen_settings(plan, members).values()}
+    chosen = (setting for setting, _ in chosen_settings(plan, members).values())
+    best = {plan.on_common_grid.get((setting.optimizer, setting.lr)) for setting in chosen}
     below, above = (sum(rate < requested[0] for rate in plan.grown), sum(rate > requested[-1] for rate in plan.grown))
     rates = []
     if plan.rates[0] in best and below < plan.grow:
@@ -59,4 +61,5 @@ def grown(programs: Members, members: pd.DataFrame) -> tuple[Members, list[Setti
     if not more:
         return None
     wider = programs.wider(plan.grown_to([*plan.grown, *more]))
-    return wider, [setting for setting in wider.plan.settings if setting.lr in more]
+    common = wider.plan.on_common_grid
+    return wider, [one for one in wider.plan.settings if common.get((one.optimizer, one.lr)) in more]

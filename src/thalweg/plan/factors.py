@@ -85,6 +85,7 @@ class Factor:
         specs: level → ``file.py:name`` for objects that were given so.
         only: the optimizers that have this hyperparameter; None where it applies to all.
         usual: optimizer → its level on the grid, of a hyperparameter whose other levels are tried at the best alone.
+        scales: optimizer → by what the levels of the rate are multiplied for it, where it has a grid of its own.
     """
 
     kind: Kind = field(repr=False, compare=False)
@@ -94,6 +95,7 @@ class Factor:
     specs: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     only: tuple[str, ...] | None = None
     usual: Mapping[str, float] = field(default_factory=dict)
+    scales: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def varied(self) -> bool:
@@ -102,7 +104,11 @@ class Factor:
     def of(self, optimizer: str) -> tuple[Any, ...]:
         """The levels this optimizer is tried at: one, which is None, where the factor does not apply."""
         levels = (self.usual[optimizer],) if optimizer in self.usual else self.levels
-        return levels if self.applies(optimizer) else (None,)
+        return tuple(self.scaled(level, optimizer) for level in levels) if self.applies(optimizer) else (None,)
+
+    def scaled(self, level: Any, optimizer: str) -> Any:
+        """The level that this optimizer has in the place of this one."""
+        return float(f"{level * self.scales[optimizer]:.12g}") if optimizer in self.scales else level
 
     def applies(self, optimizer: str) -> bool:
         """Whether this optimizer has it."""

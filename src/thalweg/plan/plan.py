@@ -44,9 +44,9 @@ from .hyperparameters import accepted, at_defaults, check_scheduled, defaults_of
 from .looks import Look, check_looks, plain_looks, read_looks, stage_of
 from .margin import MARGIN
 from .points import GRID, checked_points, drawn
-from .rates import log_range, parse_rates
+from .rates import around_defaults, log_range, parse_rates
 from .rounds import Round, plain, read
-from .stored import FULL_BUDGET, HALVING, as_now, check_stored
+from .stored import FULL_BUDGET, HALVING, as_now, check_stored, scales_of
 from .swaps import Swaps
 
 MOST_RUNS = 1_000_000
@@ -145,7 +145,17 @@ class Plan:
     def grown_to(self, grown: Iterable[float]) -> Plan:
         """The plan with these rates beside those asked for, in place of others that were."""
         added = tuple(map(float, grown))
-        return replace(self.with_factor(factor(RATE, [*self.requested_rates, *added])), grown=added)
+        return replace(self.with_rates([*self.requested_rates, *added]), grown=added)
+
+    def with_rates(self, rates: Sequence[float]) -> Plan:
+        """The plan with these rates; an optimizer with a grid of its own has them multiplied as before."""
+        return self.with_factor(replace(factor(RATE, rates), scales=self["lr"].scales))
+
+    @cached_property
+    def on_common_grid(self) -> Mapping[tuple[str, float], float]:
+        """(optimizer, rate) → the rate of the common grid in whose place it stands."""
+        each = ((label, zip(self.rates, self["lr"].of(label), strict=True)) for label in self.optimizers)
+        return {(label, rate): common for label, pairs in each for common, rate in pairs}
 
     @property
     def anywhere(self) -> Plan:
@@ -197,7 +207,7 @@ class Plan:
         that are tuned around the best have their usual values."""
         setting, others = self.on_grid(setting), self.settings if self.points else self.finer(by)
         near = {one.lr for one in others if replace(one, lr=setting.lr) == setting}
-        return tuple(sorted(near if self.points else {*self.rates, *near}))
+        return tuple(sorted(near if self.points else {*self["lr"].of(setting.optimizer), *near}))
 
     @property
     def optimizers(self) -> tuple[str, ...]:
@@ -205,6 +215,7 @@ class Plan:
 
     @property
     def rates(self) -> tuple[float, ...]:
+        """The common grid: of every optimizer that has none of its own."""
         return self["lr"].levels
 
     @property
@@ -261,7 +272,9 @@ class Plan:
     def combinations(self, optimizer: str, factors: Sequence[Factor]) -> Iterator[tuple[Any, ...]]:
         """The levels of these factors that an optimizer is tried at; those that were drawn belong together."""
         for point in self.points or ({},):
-            axes = [(point[f.name],) if f.name in point and f.applies(optimizer) else f.of(optimizer) for f in factors]
+            drawn = [f.name in point and f.applies(optimizer) for f in factors]
+            pairs = zip(factors, drawn, strict=True)
+            axes = [(f.scaled(point[f.name], optimizer),) if one else f.of(optimizer) for f, one in pairs]
             yield from itertools.product(*axes)
 
     @property
@@ -383,6 +396,9 @@ class Plan:
         levels = {f.kind.argument: list(f.levels) for f in self.factors[: len(FIXED)]}
         return levels | {
             "rates": list(self.requested_rates),
+            "own_rates": {
+                label: [self["lr"].scaled(rate, label) for rate in self.requested_rates] for label in self["lr"].scales
+            },
             "grow": self.grow,
             "grown": list(self.grown),
             **self.extension(),
@@ -464,6 +480,7 @@ class Plan:
             values["criterion"] = Criterion.of(now["by_metric"], now["judge"], loss_scale=values["loss_scale"])
             values |= {"folds": Folds.from_json(now["folds"]), "groups": ParameterGroups.from_json(now["groups"])}
             plan = cls((*map(fixed, FIXED), *hyper), **values)
+            plan = plan.with_factor(replace(plan["lr"], scales=scales_of(now)))
             checked_points(plan.points, {f.name: f.levels for f in (plan["lr"], *plan.hyperparameters)})
             plan = checked(plan.as_far_as(now))
             check_looks(plan.confirmations, plan.epochs)
@@ -536,7 +553,7 @@ def plan(
         )
     schedule = factor(SCHEDULE, schedule_names)
     check_scheduled(schedule.objects.values(), rules.objects.values())
-    numbers = [factor(RATE, rates if rates is not None else log_range(1e-4, 1, 13))]
+    numbers = [factor(RATE, rates) if rates is not None else around_defaults(rules.objects)]
     numbers += varied_by(rules.objects, hyperparameters, own)
     (lr, *varied), points = drawn(numbers, rules.objects, search, settings)
     refines = bool(refine) and not points and len(lr.levels) >= FEWEST

@@ -66,7 +66,7 @@ def drawn(
         raise PlanError(f"{number:,} rates do not fit between the lowest and the highest given; give a wider range.")
     levels = {f.name: factor(f.kind, list(dict.fromkeys(columns[f.name]))) for f in varied}
     points = tuple(dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
-    return [replace(levels.get(f.name, f), only=f.only) for f in factors], points
+    return [replace(levels.get(f.name, f), only=f.only, scales=f.scales) for f in factors], points
 
 
 def _values(f: Factor, unit: np.ndarray, rules: Mapping[str, Formula]) -> list[Level]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from ..errors import PlanError
+from ..formulas import Formula
 from ..numbers import COUNT
+from .factors import RATE, Factor, factor
 
 
 def log_range(low: float, high: float, count: int) -> list[float]:
@@ -28,6 +32,36 @@ def log_range(low: float, high: float, count: int) -> list[float]:
         )
     # Twelve digits: so that 0.1 is 0.1, and a rate reads like the number that was meant.
     return [float(f"{v:.12g}") for v in np.geomspace(low, high, count)]
+
+
+LOW, HIGH, COUNTED = 1e-4, 1.0, 13  # the common grid: four decades, three rates in each
+
+
+def around_defaults(rules: Mapping[str, Formula]) -> Factor:
+    """The grid of each rule where no rates are given: 13 rates over four decades.
+
+    It is 1e-4 … 1 for every rule whose own default lies a decade or more inside of that, and for others by so many
+    decades lower or higher that it does.
+
+    >>> from thalweg import formulas
+    >>> grid = around_defaults({name: formulas.get(name) for name in ("adam", "lion", "prodigy")})
+    >>> [(min(grid.of(name)), max(grid.of(name))) for name in ("adam", "lion", "prodigy")]
+    [(0.0001, 1.0), (1e-05, 0.1), (0.001, 10.0)]
+    """
+    shifts = {label: _decades(rule.hyperparameters["lr"]) for label, rule in rules.items()}
+    common = 0 if 0 in shifts.values() else next(iter(shifts.values()))
+    scales = {label: 10.0 ** (shift - common) for label, shift in shifts.items() if shift != common}
+    grid = log_range(LOW * 10.0**common, HIGH * 10.0**common, COUNTED)
+    return replace(factor(RATE, grid), scales=scales)
+
+
+def _decades(default: float) -> int:
+    """By how many decades the common grid is moved for a rule of this default rate; 0 where it has none."""
+    if default <= 0:
+        return 0
+    place, close = math.log10(default), 1e-9
+    low, high = math.log10(LOW) + 1, math.log10(HIGH) - 1
+    return math.ceil(max(0.0, place - high) - close) + math.floor(min(0.0, place - low) + close)
 
 
 def parse_rates(text: str) -> list[float]:

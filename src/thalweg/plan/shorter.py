@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .factors import RATE, factor
+from .factors import factor
 from .plan import Plan
 from .stored import FULL_BUDGET, HALVING
 
@@ -46,15 +46,15 @@ def _coarser(plan: Plan) -> Plan:
     if count <= LEAST + 1:
         return plan
     places = np.linspace(0, count - 1, max(LEAST, -(-count // 2))).round().astype(int)
-    coarse = plan.with_factor(factor(RATE, [plan.rates[k] for k in places]))
+    coarse = plan.with_rates([plan.rates[k] for k in places])
     return replace(coarse, refine=min(plan.refine + 1, FINER)) if plan.refine else coarse
 
 
 def _fewer_points(plan: Plan, count: int) -> Plan:
     points = plan.points[:count]
     for name in plan.drawn:
-        levels = list(dict.fromkeys(point[name] for point in points))
-        plan = plan.with_factor(replace(factor(plan[name].kind, levels), only=plan[name].only))
+        f, levels = plan[name], list(dict.fromkeys(point[name] for point in points))
+        plan = plan.with_factor(replace(factor(f.kind, levels), only=f.only, scales=f.scales))
     return replace(plan, points=points)
 
 

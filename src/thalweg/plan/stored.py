@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,18 @@ def check_stored(plain: Mapping[str, Any]) -> None:
         raise PlanError("usual values are not of the optimizers that are tuned")
 
 
+def scales_of(plain: Mapping[str, Any]) -> dict[str, float]:
+    """optimizer → by what the rates of a stored plan are multiplied for it, where it has rates of its own."""
+    scales, common = {}, plain["rates"]
+    for label, own in plain["own_rates"].items():
+        if label not in plain["optimizers"] or len(own) != len(common):
+            raise PlanError(f"the rates of {label} are not as many as those of the others")
+        scales[label] = float(f"{own[0] / common[0]:.9g}")
+        if any(not math.isclose(scales[label] * a, b, rel_tol=1e-6) for a, b in zip(common, own, strict=True)):
+            raise PlanError(f"the rates of {label} lie apart in another way than those of the others")
+    return scales
+
+
 def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
     """A store's plan in today's form: what the first schema did not know has its one default level."""
     plain = dict(stored_plan)
@@ -46,6 +59,6 @@ def as_now(stored_plan: Mapping[str, Any]) -> dict[str, Any]:
     usual |= {"by_metric": "loss", "judge": LAST, "confirmation_epochs": None, "swaps": None, "directions": {}}
     usual |= {"models": [None], "groups": None, "usual": {}, "loss_scale": [None, None]}
     usual |= {"grow_total": None, "refine_total": None, "narrow": [], "margin": MARGIN}
-    usual |= {"device": CPU, "precision": FLOAT32}
+    usual |= {"device": CPU, "precision": FLOAT32, "own_rates": {}}
     plain = {**usual, **plain}
     return plain | {"looks": as_mappings(plain["looks"], plain.get("epochs"))}

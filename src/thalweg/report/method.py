@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from ..results import Results
 
 METHOD = mark("""\
-Every optimizer had the same rates, the same choice of everything else, and the same seeds, initial weights, order of
-samples and number of epochs; its setting was chosen by the mean validation loss over seeds, where a diverged run counts
-as infinite: one whose loss is no longer finite, or ended above ten times that of its untrained weights. Where a
+Every optimizer had equally many rates, the same choice of everything else, and the same seeds, initial weights, order
+of samples and number of epochs; its setting was chosen by the mean validation loss over seeds, where a diverged run
+counts as infinite: one whose loss is no longer finite, or ended above ten times that of its untrained weights. Where a
 schedule, a batch size or anything else is ranked, each of its values stands for its own best setting, tuned over all
 the rest.
 

@@ -110,7 +110,8 @@ def sensitivity(plan: Plan, table: pd.DataFrame) -> Section:
     def draw(narrow: bool) -> go.Figure:
         from ..pictures.widths import widths
 
-        return widths(rows, (plan.rates[0], plan.rates[-1]), compact=narrow)
+        rates = [rate for optimizer in plan.optimizers for rate in plan["lr"].of(optimizer)]
+        return widths(rows, (min(rates), max(rates)), compact=narrow)
 
     return Section("sensitivity", say("Sensitivity to the rate"), "", columns, rows, [Figure(draw, label, caption)])
 

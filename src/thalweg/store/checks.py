@@ -15,7 +15,7 @@ import json
 import math
 import re
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,7 @@ from ..plan.folds import FOLD
 from ..plan.looks import CONFIRMATION, SEARCH, stages
 from ..plan.plan import CONSTANT, FINEST, MOST_RUNS
 from ..plan.points import SEARCHES
-from ..plan.stored import FULL_BUDGET, HALVING, as_now
+from ..plan.stored import FULL_BUDGET, HALVING, as_now, scales_of
 from ..population.place import PRECISIONS
 
 STATUSES = ("waiting", "started", "finished", "stopped")
@@ -132,7 +132,9 @@ def check_levels(db: sqlite3.Connection, absent: str = "") -> None:
     if row is None:
         return
     plan = as_now(meta("plan", *row))
-    rates = {*plan["rates"], *plan["grown"], *(default["lr"] for default in plan["defaults"].values())}
+    common = {*plan["rates"], *plan["grown"]}
+    rates = common | {default["lr"] for default in plan["defaults"].values()}
+    rates |= {float(f"{rate * scale:.12g}") for scale in _scales(plan) for rate in common}
     rates |= {setting["lr"] for one in plan["refined"] for settings in one.values() for setting in settings}
     levels = {"optimizer": {*plan["optimizers"]}, "lr": rates, "schedule": {*plan["schedules"], CONSTANT}}
     for name, allowed in levels.items():
@@ -144,6 +146,13 @@ def check_levels(db: sqlite3.Connection, absent: str = "") -> None:
             raise Damage(f"blocks has {_short(stage)} as stage, which is not in the plan")
     if not absent:
         _check_folds(db, plan)
+
+
+def _scales(plan: Mapping[str, Any]) -> Iterable[float]:
+    try:
+        return scales_of(plan).values()
+    except PlanError as error:
+        raise Damage(f"the plan cannot be read ({error})") from error
 
 
 def _check_folds(db: sqlite3.Connection, plan: Mapping[str, Any]) -> None:
@@ -278,6 +287,7 @@ _GROUPS = {"label": TEXT, "groups": [_GROUP], "frozen": [TEXT], "others": COUNT,
 _PLAN = {
     **{name: [TEXT] for name in ("optimizers", "schedules", "regularizers")},
     **{name: [RATE] for name in ("rates", "grown")},
+    "own_rates": Named([RATE]),
     "looks": [{"seeds": SEVERAL, "epochs": POSITIVE, "swaps": FEW}],
     "confirmation_epochs": (NONE, POSITIVE),
     "losses": [(NONE, TEXT)],

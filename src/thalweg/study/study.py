@@ -281,7 +281,8 @@ def compare(
             training loop of your own, ``def train(run: tw.Run)``, which trains with ``run.optimizer(params)`` and
             reports to ``run.report(validation_loss=…)`` after each of `epochs`; each run is then trained alone.
         optimizers: names, formulas, or ``"file.py:formula"``; the eight classic ones unless given.
-        rates: learning rates, the same for all; 13 from 1e-4 to 1 on a logarithmic axis unless given.
+        rates: learning rates, the same for all. Unless given, 13 over four decades of a logarithmic axis: from 1e-4 to
+            1, or as many decades lower or higher as an optimizer's own default rate needs to lie a decade inside.
         schedules: names from `thalweg.schedules`, also with arguments, ``"warmup(cosine, steps=100)"``;
             schedules; or mappings, ``{"lr": "cosine", "momentum": "ramp"}``.
         seeds: runs of each setting in the search; a seed fixes initial weights and batch order.

@@ -63,8 +63,10 @@ class Suite:
         return self.verdict.table()
 
     def to_json(self) -> dict[str, Any]:
-        """The verdict, and the store of each problem, as plain values."""
-        return {**self.verdict.to_json(), "stores": {name: str(one.path) for name, one in self.studies.items()}}
+        """The verdict, the store of each problem, and how to read each part, as plain values."""
+        stores = {name: str(one.path) for name, one in self.studies.items()}
+        explained = {one.name: one.sentence for one in self.sections() if one.sentence}
+        return {**self.verdict.to_json(), "stores": stores, "explained": explained}
 
     def sections(self) -> list[Section]:
         """Everything that the suite says, in order, as the report has it."""

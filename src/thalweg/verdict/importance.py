@@ -103,10 +103,12 @@ def _grids(plan: Plan, search: Losses) -> dict[str, np.ndarray]:
     """optimizer → losses (rates, schedules, levels of each further factor, seeds), where all of them are known."""
     place = {setting: k for k, setting in enumerate(search.settings)}
     # Those by which the grid still grows are not among them, nor those of a finer search.
-    rates = {setting.lr for setting in search.settings} & {*plan.rates}
+    common = {one: plan.on_common_grid.get((one.optimizer, one.lr)) for one in (*search.settings, *plan.settings)}
+    rates = {common[setting] for setting in search.settings} - {None}
     grids, finer = {}, {*plan.refinement}
     for optimizer in plan.optimizers:
-        settings = [one for one in plan.settings if one.optimizer == optimizer and one.lr in rates and one not in finer]
+        mine = (one for one in plan.settings if one.optimizer == optimizer and one not in finer)
+        settings = [one for one in mine if common[one] in rates]
         at = [place[setting] for setting in settings if setting in place]
         losses = search.values[at].mean(axis=2) if at else np.full((1, 1), np.nan)
         if len(at) == len(settings) and not np.isnan(losses).any():

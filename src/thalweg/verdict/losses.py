@@ -57,8 +57,9 @@ def search_losses(
     """
     search, finer = _behind(plan, members, () if grid else plan.finer(by))
     # While the grid grows, or is refined, what it had before stands.
-    growing = set(plan.grown) & set(search.loc[~search["status"].isin(ENDED), "lr"])
-    search = search[~search["lr"].isin(growing)]
+    common = _common_rates(plan, search)
+    growing = set(plan.grown) & set(common[~search["status"].isin(ENDED)])
+    search = search[~common.isin(growing)]
     search = search.drop(_unfinished_rounds(plan, search, finer, by))
     unfinished = search.loc[~search["status"].isin(ENDED), "seed"]
     whole = search[~search["seed"].isin(unfinished)]
@@ -87,9 +88,17 @@ def _behind(plan: Plan, members: pd.DataFrame, finer: Sequence[Setting]) -> tupl
     return search.drop(settings.index[others]), settings[~others]
 
 
+def _common_rates(plan: Plan, search: pd.DataFrame) -> pd.Series:
+    """The rate of the common grid in whose place that of each run stands; NaN where it is not of a grid."""
+    if not plan["lr"].scales:
+        return search["lr"].where(search["lr"].isin(plan.rates))
+    pairs = zip(search["optimizer"], search["lr"], strict=True)
+    return pd.Series([plan.on_common_grid.get(pair, math.nan) for pair in pairs], search.index, dtype=float)
+
+
 def _on_grid(plan: Plan, search: pd.DataFrame) -> pd.Series:
     """Which runs have a rate of the grid, and usual values of what is tuned around the best."""
-    rows = search["lr"].isin(plan.rates)
+    rows = _common_rates(plan, search).notna()
     for f in plan.tuned:
         rows &= search[f.name].isna() | (search[f.name] == search["optimizer"].map(f.usual))
     return rows

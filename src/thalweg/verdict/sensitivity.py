@@ -96,7 +96,8 @@ def _row(plan: Plan, setting: Setting, means: dict[Setting, float], lost: pd.Dat
     setting = plan.on_grid(setting)
     rates = np.array(plan.rates_of(setting))
     losses = np.array([means.get(replace(setting, lr=rate), math.nan) for rate in rates.tolist()])
-    shared = plan.rates_of(setting) if plan.points else plan.rates  # without what only some were tried at
+    grid = plan["lr"].of(setting.optimizer)
+    shared = plan.rates_of(setting) if plan.points else grid  # without what only some were tried at
     diverged = [bool(matching(lost, replace(setting, lr=rate)).any()) for rate in shared]
     row: dict[str, Any] = {
         "optimizer": setting.optimizer,

@@ -43,7 +43,7 @@ def notes(plan: Plan, factor: Factor, verdict: Verdict, comparisons: int) -> lis
     entries, confirmed, seeds = verdict.entries, verdict.confirmed, verdict.seeds
     words = [plan.groups.sentence] if plan.groups is not None else []
     words += edges(factor, entries)
-    words += _grown(plan) + _drawn(plan) + _refined(plan, factor)
+    words += _own_rates(plan) + _grown(plan) + _drawn(plan) + _refined(plan, factor)
     words += unequal(factor, verdict, say(". search='sobol' gives all as many"))
     lost = sum(e.diverged for e in entries)
     if lost:
@@ -233,6 +233,23 @@ def lost_runs(factor: Factor, verdict: Verdict) -> list[str]:
         + (say("; that of the others is {mean:.4g}.", mean=e.mean_of_rest) if e.lost < (e.repeats or runs) else ".")
         for e in verdict.entries
         if e.lost
+    ]
+
+
+def _own_rates(plan: Plan) -> list[str]:
+    """Which optimizers have rates of their own."""
+    if not plan["lr"].scales:
+        return []
+    each = {label: plan["lr"].of(label) for label in plan["lr"].scales}
+    own = [say("{label} from {low:.3g} to {high:.3g}", label=o, low=r[0], high=r[-1]) for o, r in each.items()]
+    return [
+        say(
+            "Rates lie around each optimizer’s own default, equally many for all: {own}; others from {low:.3g} to "
+            "{high:.3g}.",
+            own=listed(own),
+            low=plan.rates[0],
+            high=plan.rates[-1],
+        )
     ]
 
 

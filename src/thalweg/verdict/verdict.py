@@ -245,7 +245,7 @@ class _Judged:
             regret=ranked.regret[k],
             probability_best=ranked.probability[k],
             search_value=self.before(setting),
-            edge=_edge([*plan.rates, *plan.rates_of(setting, self.factor.name)], setting.lr),
+            edge=_edge([*plan["lr"].of(setting.optimizer), *plan.rates_of(setting, self.factor.name)], setting.lr),
             test=self.fresh.test(setting) if final else {},
             seconds_per_step=seconds_per_step(plan, self.costs, setting),
             state_bytes_per_weight=4.0 * plan.states_of(setting),
