@@ -52,6 +52,7 @@ bench: setup
 	$(BIN)/python benchmarks/groups.py
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/small_states.py
+	$(BIN)/python benchmarks/matrix_rules.py
 	$(BIN)/python benchmarks/linear_cross_entropy.py
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/sharpness.py

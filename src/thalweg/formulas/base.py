@@ -38,6 +38,8 @@ from .meanings import SHARED, Meaning
 from .reading import read, signature
 from .shapes import NAMED, Shape, matrix
 
+WIDEST = 32_768  # side of a square matrix that a rule makes: 4 GiB in float32
+
 __all__ = ["RESERVED", "Equations", "Formula", "Update", "formula", "symbol"]
 
 
@@ -143,9 +145,20 @@ class Formula(Typeset):
         >>> tw.formulas.get("adafactor").of_shape((7,)).states
         ('v',)
         """
-        if not self.by_shape:
+        if not self.by_shape and self.equations.elementwise:
             return self
         *_, rows, columns = matrix(shape, self.equations.batched)
+        form = self._for(shape, rows, columns)
+        sides = {"rows": rows, "columns": columns}
+        if (side := max((sides[name] for name in form.equations.squares), default=0)) > WIDEST:
+            raise FormulaError(
+                f"{self.label} makes a matrix of {side:,} × {side:,} numbers of a tensor of shape {tuple(shape)}, and "
+                f"its sides go to {WIDEST:,}; give {'a smaller max_dim' if 'max_dim' in self.options else 'by_shape'}, "
+                "so that such a tensor has another form, or train it by another rule, such as adamw."
+            )
+        return form
+
+    def _for(self, shape: Sequence[int], rows: int, columns: int) -> Formula:
         known = {**self.options, "axes": len(shape), "rows": rows, "columns": columns}
         asked = ((name, condition) for name, condition in self.by_shape.items() if self.options[name])
         return self.form(**{name: bool(eval(condition, {"__builtins__": {}}, known)) for name, condition in asked})

@@ -16,7 +16,7 @@ import sympy as sp
 
 from ..errors import FormulaError
 from .operations import OperationBase
-from .shapes import NUMBER, WEIGHT, Shape
+from .shapes import NUMBER, ONE, WEIGHT, Inference, Shape
 
 RESERVED = {"g": "gradient", "w": "weight", "t": "step counted from 1", "loss": "loss of the batch"}
 WEIGHT_ITSELF = "w"  # the first value of a state that begins at the weight
@@ -107,6 +107,15 @@ class Equations:
     def elementwise(self) -> bool:
         """Whether every weight is updated by itself, whatever the others are."""
         return not self.shapes and not any(e.has(OperationBase) for e in self.expressions)
+
+    @cached_property
+    def squares(self) -> frozenset[str]:
+        """The sides of a matrix of which the rule makes square ones: "rows", "columns"."""
+        known = {symbol(name): NUMBER for name in ("t", "loss", *self.hyperparameters)}
+        known |= {symbol(name): self.shape(name) for name in self.state_names}
+        inference = Inference(self.name, {**known, **dict.fromkeys(map(symbol, "gw"), WEIGHT)})
+        every = [*map(inference.of, self.expressions), *inference.seen.values()]
+        return frozenset(shape.rows for shape in every if shape is not None and shape.rows == shape.columns) - {ONE}
 
 
 def symbol(name: str) -> sp.Symbol:
