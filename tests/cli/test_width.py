@@ -17,6 +17,8 @@ import thalweg as tw
 from tests.studies import PROGRAM
 from thalweg.cli.main import app
 from thalweg.language import tell, use_language
+from thalweg.report.sections import Column, Section
+from thalweg.report.terminal import fitting
 
 from ..report_study import made_study
 
@@ -98,3 +100,17 @@ def test_sentences_on_standard_error_fit_a_terminal_and_are_one_line_elsewhere(
     lines = capsys.readouterr().err.splitlines()
     assert " ".join(lines) == sentence
     assert max(map(cell_len, lines)) <= 60 if terminal else len(lines) == 1
+
+
+def test_columns_that_say_the_same_in_all_rows_make_room_for_those_that_differ() -> None:
+    heads = {"level": 0, "optimizer": 0, "schedule": 0, "value": 0, "letters": 1}
+    columns = [Column(name, name, "name", None, name, worth) for name, worth in heads.items()]
+    rows = [
+        {"level": level, "optimizer": "adam", "schedule": "constant", "value": f"0.1{level}", "letters": level}
+        for level in "ab"
+    ]
+    section = Section("ranking", "Ranking", columns=columns, rows=rows)
+    shown = {width: [column.head for column in fitting(section, width)] for width in (60, 36, 26)}
+    assert shown[60] == [*heads]
+    assert shown[36] == ["level", "optimizer", "value", "letters"]
+    assert shown[26] == ["level", "value", "letters"]

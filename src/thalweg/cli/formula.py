@@ -114,10 +114,14 @@ def _one(rule: Formula) -> str:
     margin = max(map(len, values), default=0)
     lines += ["", say("hyperparameters and options, with what they are unless changed:")]
     for key, value in values.items():
-        default = "absent" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        default = say("absent") if value is None else f"{value:g}" if isinstance(value, float) else str(value)
         meaning = rule.meanings.get(key)
         words = f"{say(meaning.words)}; {say(meaning.range)}" if meaning else ""
-        lines += wrapped(f"    {key:<{margin}}  {default:<7} {words}".rstrip(), width, " " * (margin + 14))
+        lines += wrapped(
+            f"    {key:<{margin}}  {default}{' ' * max(1, 8 - cell_len(default))}{words}".rstrip(),
+            width,
+            " " * (margin + 14),
+        )
     return "\n".join(lines)
 
 

@@ -50,16 +50,25 @@ def table(section: Section, width: int) -> Table | None:
 
 
 def fitting(section: Section, width: int) -> list[Cells]:
-    """The columns that must be there, and of the others, the worthier first, those that fit."""
+    """The columns that must be there, and of the others, the worthier first, those that fit.
+
+    Where these and the worthiest of the others have no room, those that say the same in all rows go, the last first.
+    """
     rows = _complete(section)
     columns = [_cells(column, column.worth, rows) for column in section.columns if column.worth is not None]
-    left = width - sum(column.width for column in columns if column.worth == 0) + GAP
+    needed = [column for column in columns if column.worth == 0]
+    others = [column for column in columns if column.worth and any(column.cells)]
+    wanted = GAP if not others else GAP - min(others, key=lambda column: column.worth).width
+    for column in reversed([column for column in needed[1:] if len(rows) > 1 and len({*column.cells}) == 1]):
+        if sum(one.width for one in needed) - wanted > width:
+            needed.remove(column)
+    left = width - sum(column.width for column in needed) + GAP
     chosen: list[Cells] = []
-    for column in sorted(columns, key=lambda column: column.worth):
-        if column.worth and any(column.cells) and column.width <= left:
+    for column in sorted(others, key=lambda column: column.worth):
+        if column.width <= left:
             chosen.append(column)
             left -= column.width
-    return [column for column in columns if column.worth == 0 or column in chosen]
+    return [column for column in columns if column in needed or column in chosen]
 
 
 def _complete(section: Section) -> list[Row]:

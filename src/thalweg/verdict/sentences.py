@@ -388,7 +388,9 @@ def _untuned(plan: Plan, verdict: Verdict) -> list[str]:
         default = best.default
         assert default is not None
         words.append(
-            say(
+            say("Untuned, {optimizer} has {value}.", optimizer=best.optimizer, value=default.value)
+            if len(entries) == 1
+            else say(
                 "Untuned, at its own defaults, {optimizer} (rate {lr:.3g}, {schedule}) is the {extreme}: "
                 "{value}; tuned, {tuned} has {mean:.4g}.",
                 optimizer=best.optimizer,
