@@ -452,7 +452,8 @@ def test_nothing_is_cut(width: int) -> None:
     assert max(map(len, lines)) <= width
     rows = {line.split()[0]: line for line in lines if line.startswith(("ad", "nest"))}
     assert list(rows) == ["adam(beta2=0.99)", "adadelta", "nesterov"]  # one line each
-    assert "0.00316 ↑  constant  0.0812 [0.0775, 0.0849]" in rows["adam(beta2=0.99)"]
+    same = "constant  " if width > 72 else ""  # what is the same in all rows makes room
+    assert f"0.00316 ↑  {same}0.0812 [0.0775, 0.0849]" in rows["adam(beta2=0.99)"]
     assert "diverges" in rows["nesterov"]
     assert "a" in rows["adadelta"].split("]")[1].split()[:2]
 
@@ -486,7 +487,7 @@ def test_defaults_stand_beside_what_was_tuned(width: int) -> None:
 def test_a_wider_terminal_shows_more() -> None:
     shown = [len(terminal.fitting(ranking(WIDE), width)) for width in (60, 80, 100, 160)]
     assert shown == sorted(set(shown))
-    assert shown[0] == 5
+    assert shown[0] == 4
     headers = [column.head.replace("\n", " ") for column in terminal.fitting(ranking(WIDE), 160)]
     assert headers == [
         "optimizer",

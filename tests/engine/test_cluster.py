@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ import torch
 from torch import nn
 
 import thalweg as tw
-from tests.studies import TINY
+from tests.studies import PROGRAM, TINY
+from thalweg.engine.cluster import Cluster
 from thalweg.engine.portable import whole
 from thalweg.engine.programs import Programs
-from thalweg.errors import PlanError
+from thalweg.errors import PlanError, WorkError
 from thalweg.plan.plan import plan
 from thalweg.problem.prepare import prepare
 
@@ -139,7 +141,99 @@ def test_a_killed_worker_and_a_lost_node_cost_only_what_follows_the_checkpoint(n
     trained = Counter(line.split(" ", 1)[1] for line in file.read_text().splitlines())
     assert len(trained) == 4 * len(study.table())
     again = sum(trained.values()) - len(trained)
-    assert 1 <= again <= 4  # an epoch, at most two, of each of two runs
+    assert 1 <= again <= 6  # what the two runs had done since the store last heard of them
+
+
+SLOW = """
+import time, torch
+from pathlib import Path
+
+def train(run):
+    model = torch.nn.Linear(3, 1)
+    optimizer = run.optimizer(model.parameters())
+    run.checkpoint(model, optimizer)
+    for _ in run.epochs:
+        optimizer.zero_grad()
+        loss = model(torch.ones(3)).square().sum()
+        loss.backward()
+        optimizer.step()
+        with Path("FOLDER/log").open("a") as lines:
+            lines.write("an epoch\\n")
+        time.sleep(0.1)
+        run.report(validation_loss=loss)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_driver_s_study_is_carried_on(nodes: Any, tmp_path: Path) -> None:
+    (file := tmp_path / "mine.py").write_text(SLOW.replace("FOLDER", str(tmp_path)))
+    asked = ["--optimizers", "sgd,adam", "--rates", "0.01,0.1", "--schedules", "constant", "--seeds", "2"]
+    asked += ["--epochs", "4", "--confirmation", "2", "--grow", "0", "--refine", "0", "--quiet"]
+    command = [sys.executable, "-c", PROGRAM, "compare", f"{file}:train", *asked]
+    there, log = [*command, "--store", str(tmp_path / "a.db"), "--cluster", nodes.address], tmp_path / "log"
+    with subprocess.Popen(there, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
+        while not log.exists() or len(log.read_text().splitlines()) < 10:
+            assert driver.poll() is None
+            time.sleep(0.05)
+        driver.kill()
+    study = tw.resume(tmp_path / "a.db", cluster=nodes.address, progress=False)
+    subprocess.run([*command, "--store", str(tmp_path / "b.db")], check=True, stdout=subprocess.DEVNULL)
+    assert same(study, tw.open(tmp_path / "b.db"))
+
+
+@pytest.mark.slow
+def test_a_forecast_counts_its_workers(nodes: Any) -> None:
+    asked = {name: value for name, value in FEW.items() if name != "progress"}
+    assert tw.forecast(passes, cluster=nodes.address, **asked).cores == 2
+
+
+@pytest.mark.slow
+def test_what_nodes_lack_is_one_sentence(nodes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(Cluster(nodes.address)) as joined:
+        with pytest.raises(WorkError, match="no node of the cluster has a GPU"):
+            joined.on("cuda")
+        joined.on("cpu")
+        with pytest.raises(WorkError, match="with its data has 1 GiB, and the obj"):
+            joined.give(Long(), b"", 1)
+    driver = os.getpid()
+
+    def look() -> dict[str, str]:
+        import os
+
+        return {"torch": "2.11" if os.getpid() == driver else "2.12"}
+
+    monkeypatch.setattr("thalweg.engine.cluster._look", lambda: look)
+    with pytest.raises(WorkError, match=r"node .* has torch 2\.12, and this machine \(.*\) 2\.11; install the same"):
+        Cluster(nodes.address)
+
+
+class Long(bytes):
+    """More bytes than there are."""
+
+    def __len__(self) -> int:
+        return 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("nowhere", "the cluster is 'nowhere'; give auto for"),
+        ("ray://head:10001", "give auto for the one"),
+        ("127.0.0.1:9", r"no Ray cluster can be joined at 127\.0\.0\.1:9 \(.*refused.*\); start its head with"),
+    ],
+)
+def test_an_address_without_a_cluster_is_one_sentence(address: str, words: str, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(WorkError, match=words):
+        tw.compare("breast-cancer", store=tmp_path / "a.db", cluster=address, **FEW)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_without_ray_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(WorkError, match=r"a cluster needs Ray: pip install 'thalweg\[cluster\]', or leave"):
+        tw.compare("breast-cancer", store=tmp_path / "a.db", cluster="auto", **FEW)
+    assert not [*tmp_path.iterdir()]
 
 
 MINE = """

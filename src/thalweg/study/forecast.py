@@ -16,7 +16,7 @@ from ..problem.loop import Loop
 from ..recipe.own import command_line
 from .limit import limit_of
 from .opening import opened
-from .study import asked, compare
+from .study import asked, compare, joined
 
 if TYPE_CHECKING:
     from ..problem.run import Run
@@ -26,7 +26,7 @@ def forecast(problem: Problem | Loop | str | Callable[[Run], Any], **options: An
     """How many runs and steps `tw.compare` would train with these arguments, how, in what time and memory.
 
     A few steps of each program are tried out on this machine, or of runs of your own one as far as its second report,
-    for about a minute at most; nothing is stored.
+    for about a minute at most; nothing is stored. With ``cluster`` the workers of that are counted.
 
     Args:
         problem, options: as `tw.compare` takes them; with ``minutes`` or ``until`` it is of the plan that fits, and
@@ -43,7 +43,8 @@ def forecast(problem: Problem | Loop | str | Callable[[Run], Any], **options: An
     given.apply_defaults()
     limit = limit_of(given.arguments["minutes"], given.arguments["until"])
     _, planned, ready = asked(given.arguments)
-    new = opened(planned, ready, given.arguments["batched"], Progress(), lambda would: True, limit)
+    with joined(given.arguments["cluster"]) as workers:
+        new = opened(planned, ready, given.arguments["batched"], Progress(), lambda would: True, limit, workers)
     first = []
     if isinstance(ready, Loop) and isinstance(ready.train, Command):
         first = [f"The first: {shlex.join(command_line(ready.train, planned, planned.settings[0]))}"]
