@@ -92,7 +92,7 @@ def test_a_text_stands_for_the_same_problem(file: Path) -> None:
         ("table('data.csv')", "not of the form table"),
         ("table('data.csv', target=kind)", "not of the form table|has a name without quotes"),
         ("table('data.csv', target='kind', colour=1)", "with the arguments of tw.table"),
-        ("table('data.csv', target='kind', model='tree')", "did you mean|Known: mlp, linear"),
+        ("table('data.csv', target='kind', model='tree')", "did you mean|nown: mlp, linear"),
         ("table('data.csv', target='kind', model=3)", "not of the form table"),
         ("table('data.csv', target='kind', ignore=('kind',))", "to be learned and to be left out"),
         ("table(", "not of the form name"),
