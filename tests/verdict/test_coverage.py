@@ -206,7 +206,7 @@ def test_looking_again_four_times_keeps_false_separations_rare(
     monkeypatch.setattr(chances, "RESAMPLES", 1)
     rng = RNG(optimizers)
 
-    studies = times(500)
+    studies = times(500, of=4)
 
     def apart(spent: bool) -> float:
         told = []
