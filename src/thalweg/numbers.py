@@ -18,6 +18,15 @@ from .errors import UsageError, short
 MOST = 10**15  # whole numbers beyond it would lose their last digit among floats
 
 
+def rounded(value: float) -> float:
+    """To twelve digits, so that 0.1 is 0.1 and a rate reads like the number that was meant.
+
+    >>> rounded(0.1 + 0.2)
+    0.3
+    """
+    return float(f"{value:.12g}")
+
+
 @dataclass(frozen=True)
 class Range:
     """Numbers from `low` to `high`.

@@ -71,8 +71,8 @@ class Cluster:
             self.close()
             raise
 
-    def on(self, device: str) -> None:
-        """Count a worker for each core, or GPU.
+    def on(self, device: str) -> int:
+        """The count of workers: one for each core, or GPU.
 
         Raises:
             WorkError: there is none.
@@ -86,6 +86,7 @@ class Cluster:
                 f"no node of the cluster has a {kind}; start one that has (ray start --num-{kind.lower()}s=1), or give "
                 "another device."
             )
+        return self.count
 
     def give(self, problem: bytes, plan: bytes, at_once: int) -> None:
         """What the jobs to come are of, as `portable.whole` gives it, and how many may be at work. Workers begin with

@@ -70,8 +70,9 @@ def _update_seconds(formula: Formula, structure: nn.Module, place: Place) -> flo
     parameters = {name: p for name, p in structure.named_parameters() if p.requires_grad}
     each = sum(p.nbytes for p in parameters.values()) * (2 + len(formula.states))
     rows = max(1, min(ROWS, CACHE // each))  # so that a large model takes less memory here than in training
-    ones = [torch.ones(rows, *p.shape, dtype=p.dtype, device=place.device) for p in parameters.values()]
-    weights, gradients = ([one.clone() for one in ones] for _ in range(2))
+    weights, gradients = (
+        [p.new_ones(rows, *p.shape, device=place.device) for p in parameters.values()] for _ in range(2)
+    )
     part = update_of([Member(formula)] * rows, 0, weights, total=1, parameters=list(parameters))
     now, active = np.ones((2, rows)), np.ones(rows, dtype=bool)
     given = (*now, active, part.table, part.row_states)

@@ -84,8 +84,7 @@ def _execute(ledger: Ledger, plan: Plan, problem: Prepared | Loop, new: Opened |
     plan = plan.as_far_as(store.meta("plan"))
     members: Members = _members(store, plan, problem) if new is None else new.programs.wider(plan)
     if cluster is not None:
-        cluster.on(plan.device)
-        members.workers, ledger.cluster = cluster.count, cluster
+        members.workers, ledger.cluster = cluster.on(plan.device), cluster
         progress.note(
             say("A cluster trains; workers: {workers}, nodes: {nodes}.", workers=cluster.count, nodes=cluster.nodes)
         )

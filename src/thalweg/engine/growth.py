@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ..numbers import rounded
 from ..plan.factors import Setting
 from ..plan.plan import FEWEST, MOST_RUNS, Plan
 from ..verdict.verdict import chosen_settings
@@ -51,7 +52,7 @@ def _beyond(rates: Sequence[float], steps: int) -> float:
     ratio, mean = rates[0] / rates[1], (rates[0] / rates[-1]) ** (1 / (len(rates) - 1))
     # Over an even grid the mean ratio is free of the rounding of single rates.
     step = mean if math.isclose(ratio, mean, rel_tol=1e-9) else ratio
-    return float(f"{rates[0] * step**steps:.12g}")
+    return rounded(rates[0] * step**steps)
 
 
 def grown(programs: Members, members: pd.DataFrame) -> tuple[Members, list[Setting]] | None:

@@ -155,7 +155,7 @@ class Received:
     def _of(self, content: bytes) -> Members:
         plan, ways = pickle.loads(content)
         if isinstance(plan, dict):
-            # the parent has loaded them
+            # which the sender has loaded
             remember(spec for specs in plan["specs"].values() for spec in specs.values())
             plan = Plan.from_json(plan)
         plan = replace(plan, device=self._device)

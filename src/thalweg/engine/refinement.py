@@ -25,6 +25,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from ..numbers import rounded
 from ..plan.factors import Setting
 from ..plan.hyperparameters import TRIED, others
 from ..plan.plan import FEWEST, MOST_RUNS, Plan
@@ -71,7 +72,7 @@ def halfway(a: float, b: float) -> float:
     >>> halfway(0.01, 1.0), halfway(0.1, 0.2)
     (0.1, 0.141421356237)
     """
-    return float(f"{math.sqrt(a) * math.sqrt(b):.12g}")
+    return rounded(math.sqrt(a) * math.sqrt(b))
 
 
 def refined(programs: Members, members: pd.DataFrame) -> tuple[Members, list[Setting]] | None:

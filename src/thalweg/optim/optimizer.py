@@ -86,7 +86,7 @@ class FormulaOptimizer(torch.optim.Optimizer):
         **named: Any,
     ) -> None:
         signature = inspect.Signature(self.rule.arguments)
-        for name in named.keys() - signature.parameters.keys() & self.formula.options.keys():
+        for name in (named.keys() - signature.parameters.keys()) & self.formula.options.keys():
             raise TypeError(
                 f"{type(self).__name__} does not take {name}, an option of its formula: write "
                 f"tw.optim.from_formula('{self.formula.name}({name}={named[name]})')(params, ...)."

@@ -21,7 +21,7 @@ from .. import formulas, losses, regularizers, schedules
 from ..errors import PlanError, UsageError
 from ..formulas import Formula, opaque
 from ..language import Word, mark, say
-from ..numbers import COUNT
+from ..numbers import COUNT, rounded
 from ..problem import trust
 from ..problem.source import is_spec, opened
 
@@ -108,7 +108,7 @@ class Factor:
 
     def scaled(self, level: Any, optimizer: str) -> Any:
         """The level that this optimizer has in the place of this one."""
-        return float(f"{level * self.scales[optimizer]:.12g}") if optimizer in self.scales else level
+        return rounded(level * self.scales[optimizer]) if optimizer in self.scales else level
 
     def applies(self, optimizer: str) -> bool:
         """Whether this optimizer has it."""

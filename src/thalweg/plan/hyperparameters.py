@@ -10,6 +10,7 @@ from typing import Any
 from .. import schedules
 from ..errors import PlanError, UsageError, unknown
 from ..formulas import Formula
+from ..numbers import rounded
 from .factors import FIXED, Factor, factor, hyperparameter
 from .folds import FOLD
 
@@ -111,7 +112,7 @@ def others(usual: Mapping[str, float]) -> list[tuple[str, float]]:
     decay = 10 * usual[DECAY] or 1e-3 if DECAY in usual else None
     decays = [] if decay is None else [(DECAY, decay), (DECAY, 10 * decay)]
     momenta = [(name, 2 * usual[name] - 1) for name in MOMENTA if usual.get(name, 0) > 0.5]
-    return [(name, float(f"{value:.12g}")) for name, value in [*decays[:1], *momenta, *decays[1:]][:TRIED]]
+    return [(name, rounded(value)) for name, value in [*decays[:1], *momenta, *decays[1:]][:TRIED]]
 
 
 def tuned_beside(

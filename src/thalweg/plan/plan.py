@@ -272,9 +272,10 @@ class Plan:
     def combinations(self, optimizer: str, factors: Sequence[Factor]) -> Iterator[tuple[Any, ...]]:
         """The levels of these factors that an optimizer is tried at; those that were drawn belong together."""
         for point in self.points or ({},):
-            drawn = [f.name in point and f.applies(optimizer) for f in factors]
-            pairs = zip(factors, drawn, strict=True)
-            axes = [(f.scaled(point[f.name], optimizer),) if one else f.of(optimizer) for f, one in pairs]
+            axes = [
+                (f.scaled(point[f.name], optimizer),) if f.name in point and f.applies(optimizer) else f.of(optimizer)
+                for f in factors
+            ]
             yield from itertools.product(*axes)
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import PlanError
 from ..formulas import Formula
-from ..numbers import COUNT
+from ..numbers import COUNT, rounded
 from .factors import RATE, Factor, factor
 
 
@@ -30,8 +30,7 @@ def log_range(low: float, high: float, count: int) -> list[float]:
             f"rates from {low:g} to {high:g}, {count} of them: one rate has equal ends, and several "
             "have different ones."
         )
-    # Twelve digits: so that 0.1 is 0.1, and a rate reads like the number that was meant.
-    return [float(f"{v:.12g}") for v in np.geomspace(low, high, count)]
+    return [rounded(v) for v in np.geomspace(low, high, count)]
 
 
 LOW, HIGH, COUNTED = 1e-4, 1.0, 13  # the common grid: four decades, three rates in each

@@ -58,13 +58,14 @@ def fitting(section: Section, width: int) -> list[Cells]:
     columns = [_cells(column, column.worth, rows) for column in section.columns if column.worth is not None]
     needed = [column for column in columns if column.worth == 0]
     others = [column for column in columns if column.worth and any(column.cells)]
-    wanted = GAP if not others else GAP - min(others, key=lambda column: column.worth).width
+    others.sort(key=lambda column: column.worth)
+    most = width + GAP - sum(column.width for column in others[:1])
     for column in reversed([column for column in needed[1:] if len(rows) > 1 and len({*column.cells}) == 1]):
-        if sum(one.width for one in needed) - wanted > width:
+        if sum(one.width for one in needed) > most:
             needed.remove(column)
     left = width - sum(column.width for column in needed) + GAP
     chosen: list[Cells] = []
-    for column in sorted(others, key=lambda column: column.worth):
+    for column in others:
         if column.width <= left:
             chosen.append(column)
             left -= column.width

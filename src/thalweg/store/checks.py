@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PlanError
+from ..numbers import rounded
 from ..plan.criterion import LAST, Criterion
 from ..plan.factors import FULL
 from ..plan.folds import FOLD
@@ -134,7 +135,7 @@ def check_levels(db: sqlite3.Connection, absent: str = "") -> None:
     plan = as_now(meta("plan", *row))
     common = {*plan["rates"], *plan["grown"]}
     rates = common | {default["lr"] for default in plan["defaults"].values()}
-    rates |= {float(f"{rate * scale:.12g}") for scale in _scales(plan) for rate in common}
+    rates |= {rounded(rate * scale) for scale in _scales(plan) for rate in common}
     rates |= {setting["lr"] for one in plan["refined"] for settings in one.values() for setting in settings}
     levels = {"optimizer": {*plan["optimizers"]}, "lr": rates, "schedule": {*plan["schedules"], CONSTANT}}
     for name, allowed in levels.items():

@@ -53,8 +53,7 @@ def opened(
         members, data = Programs(planned, ready), ready.facts.get("data")
         members.train_as(decide(members, batched))
     if cluster is not None:
-        cluster.on(planned.device)
-        members.workers = cluster.count
+        members.workers = cluster.on(planned.device)
     would, words = foresee(members), list[str]()
     if limit is not None:
         members, would, words = fitted(members, would, limit)
