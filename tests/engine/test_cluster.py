@@ -25,7 +25,7 @@ from tests.studies import PROGRAM, TINY
 from thalweg.engine.cluster import Cluster
 from thalweg.engine.portable import whole
 from thalweg.engine.programs import Programs
-from thalweg.errors import PlanError, WorkError
+from thalweg.errors import PlanError, TrainingError, WorkError
 from thalweg.plan.plan import plan
 from thalweg.problem.prepare import prepare
 
@@ -142,6 +142,17 @@ def test_a_killed_worker_and_a_lost_node_cost_only_what_follows_the_checkpoint(n
     assert len(trained) == 4 * len(study.table())
     again = sum(trained.values()) - len(trained)
     assert 1 <= again <= 6  # what the two runs had done since the store last heard of them
+
+
+def dies(run: tw.Run) -> None:
+    os._exit(1)
+
+
+@pytest.mark.slow
+def test_a_block_that_loses_three_workers_ends_the_study(nodes: Any, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="3 workers in a row ended by force while they trained the same block"):
+        tw.compare(dies, store=tmp_path / "a.db", cluster=nodes.address, **FEW)
+    assert tw.Study.open(tmp_path / "a.db").table()["status"].isin(["waiting", "started"]).all()  # nothing is lost
 
 
 SLOW = """
