@@ -50,8 +50,11 @@ def test_the_simulated_verdicts_hold_as_often_as_it_says() -> None:
 
 def test_the_chance_of_being_best_is_within_three_points() -> None:
     """In five bins of it."""
-    bins, _ = tables("chances")
+    bins, _, identical = tables("chances")
     assert len(bins) == 5
     assert max(abs(number(row[-1])) for row in bins) <= 3
     _, _, shown, true, _ = bins[0]
     assert f"less than 40%, shown at {shown}, are the best in {true}" in METHOD.replace("\n ", "")
+    assert {f"{number(shown):.0f}" for _, _, shown, _ in identical} <= {"31", "32"}
+    assert "shown at 31% or 32% in place of 12.5%" in METHOD.replace("\n ", "")
+    assert all(of_each == "12.5%" for *_, of_each in identical)

@@ -334,7 +334,8 @@ def _ended(child: _Child) -> str:
     at = f" at {places[-1][0]}, line {places[-1][1]}" if places else ""
     status = child.status
     how = f"exit status {status}" if status > 0 else f"signal {signal.Signals(-status).name}"
-    return f"{short(shlex.join(child.words))!r} ended with {how} ({lines[-1][:200] if lines else 'no word'}){at}"
+    # The whole command, however long: it is what is run again to see the failure.
+    return f"{shlex.join(child.words)!r} ended with {how} ({lines[-1][:200] if lines else 'no word'}){at}"
 
 
 def _silent(made: Command, names: Sequence[str], file: Path | None) -> str:
