@@ -21,6 +21,10 @@ export const mapOf = (moved) => {
   const element = h("div", { class: "map" }, canvas, handle);
   let scene = null, ground = null, key = "", view = null;
   const curve = () => scene.surface.variables.length === 1;
+  const move = (start) => {
+    scene = { ...scene, start }; // the next key may come before the next frame
+    moved(start);
+  };
   const to = (width, height) => ([x, y]) => [
     clamped(((x - view[0][0]) / (view[0][1] - view[0][0])) * width),
     clamped(((view[1][1] - y) / (view[1][1] - view[1][0])) * height),
@@ -49,21 +53,21 @@ export const mapOf = (moved) => {
   };
   const drag = (event) => {
     handle.setPointerCapture(event.pointerId);
-    moved(from(event));
+    move(from(event));
     event.preventDefault();
     handle.focus({ preventScroll: true });
   };
   handle.addEventListener("pointerdown", drag);
   canvas.addEventListener("pointerdown", (event) => event.pointerType === "mouse" && event.button === 0 && drag(event));
-  canvas.addEventListener("click", (event) => event.pointerType !== "mouse" && moved(from(event)));
-  handle.addEventListener("pointermove", (event) => handle.hasPointerCapture(event.pointerId) && moved(from(event)));
+  canvas.addEventListener("click", (event) => event.pointerType !== "mouse" && move(from(event)));
+  handle.addEventListener("pointermove", (event) => handle.hasPointerCapture(event.pointerId) && move(from(event)));
   handle.addEventListener("keydown", (event) => {
     const step = event.shiftKey ? 0.1 : 0.01;
     const [dx, dy] = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowDown: [0, -step], ArrowUp: [0, step] }[event.key] ?? [0, 0];
     if (!dx && !dy) return;
     event.preventDefault();
     const along = [dx, dy], next = scene.start.map((x, d) => x + along[d] * (view[d][1] - view[d][0]));
-    moved(next.map((x, d) => Math.min(view[d][1], Math.max(view[d][0], x))));
+    move(next.map((x, d) => Math.min(view[d][1], Math.max(view[d][0], x))));
   });
 
   const show = (next) => {

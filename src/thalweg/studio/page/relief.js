@@ -26,7 +26,10 @@ export const reliefOf = (turned) => {
     scene.paths.forEach((path, k) => drawPath(context, path, scene.styles[k], scene.at, mesh, drawn));
   });
 
-  const turnBy = (across, up) => turned(scene.turn + across, Math.min(1.5, Math.max(0.08, scene.tilt + up)));
+  const turnBy = (across, up) => {
+    scene = { ...scene, turn: scene.turn + across, tilt: Math.min(1.5, Math.max(0.08, scene.tilt + up)) };
+    turned(scene.turn, scene.tilt); // the next move may come before the next frame
+  };
   let last = null;
   canvas.addEventListener("pointerdown", (event) => {
     last = [event.clientX, event.clientY];
