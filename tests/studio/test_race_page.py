@@ -122,7 +122,8 @@ def test_by_keyboard(page: Page) -> None:
 def test_keys_faster_than_frames_all_count(page: Page) -> None:
     """Three keys between two frames move the start by three steps, and turn the sheet by three."""
     pressed = """(element) => {
-      for (const key of ["ArrowLeft", "ArrowLeft", "ArrowUp"]) element.dispatchEvent(new KeyboardEvent("keydown", { key }));
+      for (const key of ["ArrowLeft", "ArrowLeft", "ArrowUp"])
+        element.dispatchEvent(new KeyboardEvent("keydown", { key }));
     }"""
     page.locator(".start").evaluate(pressed)
     expect(page.locator(".start")).to_have_attribute("aria-valuetext", "x 1.69, y 0.94")  # from (1.8, 0.9)
