@@ -45,7 +45,7 @@ test-all: lint
 	$(PYTEST) -m 'slow or not slow'
 
 bench: setup
-	THALWEG_WHOLE=1 $(PYTEST) -m 'slow or not slow' tests/calculus tests/engine tests/optim tests/programs tests/store tests/verdict
+	THALWEG_WHOLE=1 $(PYTEST) -m 'slow or not slow'
 	$(BIN)/python benchmarks/population.py
 	$(BIN)/python benchmarks/optimizers.py
 	$(BIN)/python benchmarks/first_step.py
