@@ -24,6 +24,7 @@ import cloudpickle
 from .. import formulas
 from ..errors import PlanError, TrainingError, first_line
 from ..formulas import Formula
+from ..formulas.registry import usual
 from ..plan.plan import Plan
 from ..problem.find import declared, load
 from ..problem.loop import Loop
@@ -90,15 +91,9 @@ class _Pickler(cloudpickle.Pickler):
     """Formulas of the catalogue are sent by name: there they have to be these, which PyTorch may have a class for."""
 
     def reducer_override(self, obj: Any) -> Any:
-        known = isinstance(obj, Formula) and obj.name in formulas.names()
-        if known and formulas.get(obj.name).function is obj.function:
-            return _named, (obj.name, obj.changed)
+        if isinstance(obj, Formula) and usual(obj) is not None:
+            return formulas.get, (obj.label,)
         return super().reducer_override(obj)
-
-
-def _named(name: str, changed: Any) -> Formula:
-    rule = formulas.get(name)
-    return rule.with_(**dict(changed)) if changed else rule
 
 
 def _dumps(thing: Any) -> bytes:
