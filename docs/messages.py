@@ -26,7 +26,7 @@ from thalweg.cli import loss, regularizer
 from thalweg.cli.help import EXAMPLE
 from thalweg.cli.listing import headline
 from thalweg.cli.main import app
-from thalweg.formulas import FORMULAS
+from thalweg.formulas import FORMULAS, WRAPPERS
 from thalweg.gallery import PICTURES
 from thalweg.landscapes import SURFACES
 from thalweg.language import FOLDER, LANGUAGES
@@ -38,7 +38,7 @@ from thalweg.studio.words import said as said_on_pages
 ROOT = Path(thalweg.__file__).parent
 DATE = datetime(2026, 1, 1, tzinfo=UTC)
 HEADS = {"Column": ((1, 4), ("title", "brief")), "columns": ((0,), ("title",)), "columns_of": ((1,), ())}
-HEADS |= {"formula": ((), ("direction", "rate", "idea"))}
+HEADS |= dict.fromkeys(("formula", "around"), ((), ("direction", "rate", "idea")))
 
 
 def collected() -> dict[str, list[str]]:
@@ -124,7 +124,7 @@ def _entries() -> Iterator[str]:
     for kind in (*every, *SURFACES.values(), *PROBLEMS.values()):
         yield headline(kind)
     yield from (known.note for known in KNOWN.values())
-    for rule in FORMULAS.values():
+    for rule in (*FORMULAS.values(), *WRAPPERS.values()):
         meanings = rule.meanings.values()
         said = (rule.doc.partition("\n")[0], rule.departs, *(words for m in meanings for words in (m.words, m.range)))
         yield from (words for words in said if re.search(r"[a-z]{2}", words))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ sys.path.insert(0, str(HERE.parent))  # the tests, whose tables say what a rule 
 
 from tests import papers, tensor_papers  # noqa: E402
 
-from thalweg.formulas import FORMULAS, Formula, get  # noqa: E402
+from thalweg.formulas import FORMULAS, WRAPPERS, Formula, get  # noqa: E402
 from thalweg.formulas.latex import plain  # noqa: E402
 
 HEAD = """# Rules
@@ -28,11 +29,17 @@ tests/optim 20, and 8 for Muon). torch.optim.Muon rounds Newton–Schulz to bflo
 float64. SOAP's first bases are arbitrary where the first gradient has not full rank; there the test asks for 20% only,
 and a recipe need not repeat a run. This page is written by `make rules` from the declarations.
 """
+AROUND = """## Around any rule
+
+These take a rule and give one, with the states and numbers of both: `lookahead(adamw(beta2=0.99), steps=10)` is a name
+wherever the name of a rule is, `tw.formulas.lookahead(rule, steps=10)` the same for a formula of your own. Below, each
+is around momentum.
+"""
 VECTORS = (7,)
 
 
-def held(rule: Formula) -> list[str]:
-    """The tests that hold the rule, and to what."""
+def held(rule: Formula, around: str = "") -> list[str]:
+    """The tests that hold the rule, and to what; of a rule around others with any of them inside."""
     found = []
     if rule.drop_ins and rule.drop_ins[0].in_torch:
         file = {"Muon": "optim/test_muon.py"}.get(rule.drop_ins[0].name)
@@ -40,16 +47,25 @@ def held(rule: Formula) -> list[str]:
         where = file or ("kernels/test_agreement.py" if elementwise else "optim/test_drop_ins.py")
         found.append(f"torch.optim.{rule.drop_ins[0].name}, in tests/{where}")
     for table, test in ((papers, "kernels/test_agreement.py"), (tensor_papers, "kernels/test_tensors.py")):
-        forms = [text for text in table.PAPERS if get(text).name == rule.name]
+        forms = [text for text in table.PAPERS if _is(_name(text), rule, around)]
         if forms:
             what = "equations" if len(forms) == 1 else f"equations of {len(forms)} forms"
             found.append(f"{what} in tests/{table.__name__.rpartition('.')[2]}.py, by tests/{test}")
     return found
 
 
-def section(rule: Formula) -> Iterator[str]:
-    """A rule's part of the page."""
-    yield f"## {rule.name}\n"
+@functools.cache
+def _name(text: str) -> str:
+    return get(text).name
+
+
+def _is(name: str, rule: Formula, around: str) -> bool:
+    return name.startswith(f"{around}(") if around else name == rule.name
+
+
+def section(rule: Formula, around: str = "") -> Iterator[str]:
+    """A rule's part of the page; of a rule around others, where one is inside."""
+    yield f"### {around}\n" if around else f"## {rule.name}\n"
     yield from textwrap.wrap(rule.doc.splitlines()[0], 120, break_on_hyphens=False)
     yield "\n```text"
     yield from plain(rule.equations)
@@ -68,8 +84,10 @@ def section(rule: Formula) -> Iterator[str]:
         "Steps": f"along the {rule.direction}; rate {rule.rate}",
         "Departs": rule.departs or "in nothing",
         "As a class": ", ".join(f"`tw.optim.{d.name}`" for d in rule.drop_ins) or "by `tw.optim.from_formula`",
-        "Held to": "; ".join(held(rule)),
+        "Held to": "; ".join(held(rule, around)),
     }
+    if around:
+        del facts["Grew from"], facts["Steps"]
     for name, words in facts.items():
         yield from textwrap.wrap(f"- {name}: {words}", 120, subsequent_indent="  ", break_on_hyphens=False)
     yield ""
@@ -78,7 +96,8 @@ def section(rule: Formula) -> Iterator[str]:
 def page() -> str:
     """The whole text."""
     rules = [line for rule in FORMULAS.values() for line in section(rule)]
-    return "\n".join([HEAD.format(count=len(FORMULAS)), *rules])
+    others = [line for name, wrapper in WRAPPERS.items() for line in section(wrapper(get("momentum")), name)]
+    return "\n".join([HEAD.format(count=len(FORMULAS), around=len(WRAPPERS)), *rules, AROUND, *others])
 
 
 if __name__ == "__main__":

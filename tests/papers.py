@@ -286,6 +286,28 @@ def schedule_free_adamw(
     return x if shown else y
 
 
+def lookahead_adam(w: Array, gradients: Sequence[Array], losses: Sequence[float]) -> Array:
+    """Adam at 0.01, (0.8, 0.95), 1e-4; 3 steps, then 0.3 of the way."""
+    slow, m, v = w, np.zeros_like(w), np.zeros_like(w)
+    for t, g in enumerate(gradients, start=1):
+        m, v = 0.8 * m + 0.2 * g, 0.95 * v + 0.05 * g * g
+        w = w - 0.01 * (m / (1 - 0.8**t)) / (np.sqrt(v / (1 - 0.95**t)) + 1e-4)
+        if t % 3 == 0:
+            w = slow = slow + 0.3 * (w - slow)
+    return w
+
+
+def lookahead_momentum(w: Array, gradients: Sequence[Array], losses: Sequence[float], of: int = 5) -> Array:
+    """Momentum 0.9 at 0.01, decay 0.1, as of torch; 5 steps, then half of the way."""
+    slow, a = w, np.zeros_like(w)
+    for t, g in enumerate(gradients, start=1):
+        a = 0.9 * a + g + 0.1 * w
+        w = w - 0.01 * a
+        if t % of == 0:
+            w = slow = 0.5 * (slow + w)
+    return w
+
+
 PAPERS: dict[str, Rule] = {
     "nesterov(lookahead=True)": lookahead_with_given_gradients,
     "nesterov(change_of_variables=True,momentum=0.8)": change_of_variables,
@@ -325,4 +347,6 @@ PAPERS: dict[str, Rule] = {
         lambda w, gradients, losses: ademamix(w, gradients, losses, warm=True)
     ),
     "qhadam(beta1=0.9,beta2=0.99,nu2=0.8)": qhadam,
+    "lookahead(adam(lr=0.01,beta1=0.8,beta2=0.95,eps=1e-4),steps=3,slow_step=0.3)": lookahead_adam,
+    "lookahead(momentum(lr=0.01,weight_decay=0.1))": lookahead_momentum,
 }

@@ -169,6 +169,30 @@ def cautious_lion(weights: Tensors, gradients: Sequence[Tensors]) -> Tensors:
     return weights
 
 
+def cautious_momentum(weights: Tensors, gradients: Sequence[Tensors]) -> Tensors:
+    """lr 0.01, momentum 0.9, decay 0.1 by the gradient; the mask is by the gradient alone."""
+    a = [np.zeros_like(w) for w in weights]
+    for step in gradients:
+        for k, g in enumerate(step):
+            a[k] = 0.9 * a[k] + g + 0.1 * weights[k]
+            weights[k] = weights[k] - 0.01 * a[k] * agreeing(a[k], g)
+    return weights
+
+
+def lookahead_cautious_adamw(weights: Tensors, gradients: Sequence[Tensors]) -> Tensors:
+    """AdamW at 0.01, (0.8, 0.95), 1e-6, decay 0.1 before the step; 4 steps, then 0.7 of the way."""
+    m, v = ([np.zeros_like(w) for w in weights] for _ in range(2))
+    slow = [w.copy() for w in weights]
+    for t, step in enumerate(gradients, start=1):
+        for k, g in enumerate(step):
+            m[k], v[k] = 0.8 * m[k] + 0.2 * g, 0.95 * v[k] + 0.05 * g * g
+            u = (m[k] / (1 - 0.8**t)) / (np.sqrt(v[k] / (1 - 0.95**t)) + 1e-6)
+            weights[k] = weights[k] * (1 - 0.01 * 0.1) - 0.01 * agreeing(m[k], g) * u
+            if t % 4 == 0:
+                weights[k] = slow[k] = slow[k] + 0.7 * (weights[k] - slow[k])
+    return weights
+
+
 def dadapt_adam(weights: Tensors, gradients: Sequence[Tensors], corrected: bool = False) -> Tensors:
     """lr 0.5, betas (0.9, 0.99), eps 1e-8, decay 0.1, coupled, d0 1e-3; corrected: decoupled, growth at most 1.5."""
     m, v, s = ([np.zeros_like(w) for w in weights] for _ in range(3))
@@ -279,6 +303,7 @@ def turn(x: Array, basis: Array | None, side: int, there: bool) -> Array:
 
 
 _ADAPTED = "beta2=0.99,weight_decay=0.1,d0=1e-3"
+_ADAMW = "adamw(lr=0.01,beta1=0.8,beta2=0.95,eps=1e-6,weight_decay=0.1)"
 _SHAMPOO = "lr=0.05,momentum=0.5,eps=1e-3,weight_decay=0.1"
 _SOAP = "lr=0.02,beta1=0.9,shampoo_beta=0.8,weight_decay=0.1,every=6"
 _MUON = "lr=0.05,momentum=0.9,weight_decay=0.1,rest_rate=0.2"
@@ -291,6 +316,8 @@ PAPERS: dict[str, Rule] = {
     "mars(lr=0.01,beta1=0.9,beta2=0.98,gamma=0.05,weight_decay=0.1)": mars,
     "c_adamw(lr=0.01,beta1=0.8,beta2=0.95,weight_decay=0.1)": cautious_adamw,
     "c_lion(lr=0.01,weight_decay=0.1)": cautious_lion,
+    "cautious(momentum(lr=0.01,weight_decay=0.1))": cautious_momentum,
+    f"lookahead(cautious({_ADAMW}),steps=4,slow_step=0.7)": lookahead_cautious_adamw,
     f"shampoo({_SHAMPOO})": shampoo,
     f"shampoo({_SHAMPOO},every=3,max_dim=6)": lambda w, g: shampoo(w, g, most=6, every=3),
     f"soap({_SOAP})": soap,

@@ -111,6 +111,8 @@ def write(name: str, arguments: Mapping[str, Any], *positional: Any) -> str:
 def literal(value: Any) -> str:
     """A plain value as text, with every digit."""
     match value:
+        case Call():
+            return write(value.name, value.named, *value.positional)
         case Mapping():
             return "{" + ", ".join(f"{key!r}: {literal(item)}" for key, item in value.items()) + "}"
         case list():

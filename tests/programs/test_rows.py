@@ -1,4 +1,4 @@
-"""Softmax over rows in registers: of every width, with infinities and NaN, as PyTorch has it."""
+"""Softmax and extremes of rows in registers: of every width, with infinities and NaN, as PyTorch has it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ WAYS: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": lambda x: x.softmax(1),
     "log softmax": lambda x: x.log_softmax(1),
     "softmax of columns": lambda x: x.t().softmax(0),
+    "place of the largest": lambda x: x.argmax(1),
+    "place of the smallest": lambda x: x.argmin(1),
+    "place in columns": lambda x: x.t().argmax(0, keepdim=True),
 }
 
 
@@ -26,6 +29,10 @@ def rows(width: int, dtype: torch.dtype) -> Tensor:
     x[3, -1] = x[8, 0] = math.inf
     x[6] *= torch.finfo(dtype).max / 100
     x[7] = 0
+    x[9, 0], x[9, 1:] = -0.0, 0  # alike
+    x[10] = math.inf
+    x[10, -1] = math.nan
+    x[11] = -math.inf
     return x
 
 

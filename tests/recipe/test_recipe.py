@@ -266,6 +266,8 @@ NOT_IN_TORCH = [
     "lars",
     "c_adamw(weight_decay=0.1)",
     "c_lion",
+    "lookahead(adamw(beta2=0.99), steps=3)",
+    "cautious(momentum)",
     "halving",
 ]
 

@@ -1,6 +1,21 @@
 """Formulas: what an optimizer is. `get`, `names` and `formula` are the way in."""
 
 from .base import Equations, Formula, Update, formula
-from .registry import CLASSIC, FORMULAS, get, names, of
+from .masked import cautious
+from .registry import CLASSIC, FORMULAS, WRAPPERS, get, names, of
+from .slow_weights import lookahead
 
-__all__ = ["CLASSIC", "FORMULAS", "Equations", "Formula", "Update", "formula", "get", "names", "of"]
+__all__ = [
+    "CLASSIC",
+    "FORMULAS",
+    "WRAPPERS",
+    "Equations",
+    "Formula",
+    "Update",
+    "cautious",
+    "formula",
+    "get",
+    "lookahead",
+    "names",
+    "of",
+]

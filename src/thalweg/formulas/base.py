@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -94,7 +94,20 @@ class Formula(Typeset):
 
     @property
     def label(self) -> str:
-        return calls.write(self.name, dict(self.changed))
+        return self.written(self.changed)
+
+    def written(self, changed: Iterable[tuple[str, Any]]) -> str:
+        """The name with these changes, as `tw.formulas.get` reads it; of a rule around another, `Around` says it."""
+        return getattr(self.function, "written", calls.write)(self.name, dict(changed))
+
+    @property
+    def unchanged(self) -> Formula:
+        """The same formula with the defaults that it was declared with."""
+        if not self.changed:
+            return self
+        assert self.function is not None
+        declared = {name: value for part in signature(self.function, self.name) for name, value in part.items()}
+        return replace(self.with_(**{name: declared[name] for name, _ in self.changed}), changed=())
 
     def with_(self, **changes: float | bool | str | None) -> Formula:
         """The same formula with other defaults or options.
@@ -212,6 +225,7 @@ def formula(
     shapes: Mapping[str, str] | None = None,
     batched: bool = False,
     by_shape: Mapping[str, str] | None = None,
+    doc: str | None = None,
 ) -> Any:
     """Declare an update rule from a function that returns `Update`.
 
@@ -229,6 +243,7 @@ def formula(
             number for each) or "model", where the value that it takes does not say so.
         direction, rate, idea, departs, drop_ins, batched, by_shape: see `Formula`.
         meanings: of the hyperparameters and options that have another than in `meanings.SHARED`.
+        doc: in words; the function's own unless given.
 
     Raises:
         FormulaError: at declaration, if the function is not an update rule, or shapes do not fit.
@@ -260,7 +275,7 @@ def formula(
             departs=departs,
             meanings={n: m for n, m in words.items() if n in hyperparameters or n in options},
             drop_ins=drop_ins,
-            doc=inspect.getdoc(function) or "",
+            doc=(inspect.getdoc(function) or "") if doc is None else doc,
             function=function,
             initial=first,
             shapes=kept,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import sympy as sp
-
-from ..errors import FormulaError
 from .base import Update, formula
 from .drop_in import MEANS, DropIn
+from .equations import multiple
 from .meanings import SHARE, SWITCH, Meaning
 from .operations import diagonal, eigenvectors, identity, matrix_power, qr, sort_columns
-from .vocabulary import equal, floor, maximum, sqrt, where
+from .vocabulary import maximum, sqrt, where
 
 # correlations are kept of the sides of a matrix that are not too long; of a vector of none
 _SIDES = {"left": "axes > 1 and rows <= max_dim", "right": "axes > 1 and columns <= max_dim"}
@@ -21,13 +19,6 @@ _MEANINGS = {
     "max_dim": Meaning("largest side of a matrix whose correlations are kept", "1, 2, …"),
     "right": Meaning("use the correlations of columns", SWITCH),
 }
-
-
-def every_so_many(t: Any, every: int) -> Any:
-    """Whether t is a multiple; half a step keeps the quotient away from where rounding would matter."""
-    if every < 1:
-        raise FormulaError(f"every is {every}; matrices are renewed every 1, 2, … steps.")
-    return sp.true if every == 1 else equal(t - every * floor((t + 0.5) / every), 0)
 
 
 def renewed(correlations: Any, basis: Any, begun: Any, renew: Any) -> tuple[Any, Any]:
@@ -73,7 +64,8 @@ def shampoo(
 ):
     """Adagrad for matrices: L^(−1/4) G R^(−1/4), with L = εI + ΣGGᵀ and R = εI + ΣGᵀG; of one side alone, its −1/2."""
     g = g + weight_decay * w
-    power, renew = -1 / (2 * (int(left) + int(right))) if left or right else 0, every_so_many(t - 1, every)
+    power = -1 / (2 * (int(left) + int(right))) if left or right else 0
+    renew = multiple(t - 1, every, every="matrices are renewed")
     m = momentum * m + (1 - momentum) * g
     step = m
     if left:
@@ -127,7 +119,7 @@ def soap(
 ):
     """Adam on QLᵀ G QR, turned back afterwards; QL and QR are the eigenvectors of the averages of GGᵀ and GᵀG."""
     begun, steps = t > 1, maximum(t - 1, 1)
-    renew = begun & every_so_many(t - 1, every)
+    renew = begun & multiple(t - 1, every, every="matrices are renewed")
     kept1, kept2 = where(begun, beta1, 1), where(begun, beta2, 1)
 
     def turned(x: Any, a: Any, b: Any) -> Any:

@@ -48,6 +48,11 @@ class Update:
         self.shown = shown
         self.states = states
 
+    def with_(self, step: Any, *, at: Any = None, shown: Any = None, **states: Any) -> Update:
+        """Another step, and the same rest but for what is given."""
+        at, shown = self.at if at is None else at, self.shown if shown is None else shown
+        return Update(step, at=at, shown=shown, **{**self.states, **states})
+
 
 @dataclass(frozen=True)
 class Equations:
@@ -128,6 +133,18 @@ def one_of(rule: str, **forms: bool) -> None:
     chosen = [name for name, on in forms.items() if on]
     if len(chosen) > 1:
         raise FormulaError(f"formula {rule}: {' and '.join(chosen)} are different forms; choose one.")
+
+
+def multiple(t: Any, of: int, **said: str) -> Any:
+    """Whether t is a multiple; half a step keeps the quotient away from where rounding would matter.
+
+    Args:
+        said: the option that says of what, and what is done then.
+    """
+    for name, what in said.items():
+        if of < 1:
+            raise FormulaError(f"{name} is {of}; {what} every 1, 2, … steps.")
+    return sp.true if of == 1 else sp.Eq(t - of * sp.floor((t + 0.5) / of), 0)
 
 
 def number(rule: str, name: str, value: Any) -> float:

@@ -21,7 +21,8 @@ from .operations import OperationBase, matmul, total
 from .rewriting import in_order, in_terms_of_states, replace_part
 
 _NAMES = {"dampening": r"\tau", "eps": r"\epsilon", "lr": r"\eta", "momentum": r"\mu", "weight_decay": r"\lambda"}
-_GREEK = ("alpha", "beta", "gamma", "delta", "eta", "kappa", "lambda", "mu", "nu", "rho", "sigma", "tau", "theta")
+_GREEK = ("alpha", "beta", "gamma", "delta", "eta", "kappa", "lambda", "mu", "nu", "phi", "rho", "sigma", "tau")
+_GREEK += ("theta",)
 _g, _t, _w = symbol("g"), symbol("t"), symbol("w")
 
 Rows = dict[sp.Symbol, sp.Expr]
@@ -222,6 +223,9 @@ class _Plain(StrPrinter):
 
     def _print_Min(self, expr: Any) -> str:
         return f"minimum({', '.join(map(self._print, expr.args))})"
+
+    def _print_Equality(self, expr: Any) -> str:
+        return f"equal({', '.join(map(self._print, expr.args))})"
 
     def _print_matmul(self, expr: Any) -> str:
         return " @ ".join(self.parenthesize(a, PRECEDENCE["Mul"], strict=False) for a in expr.args)

@@ -150,7 +150,7 @@ def _fits_weight(
 def _run(function: Callable[..., Update], rule: str, positional: list[Any], named: dict[str, Any]) -> Update:
     try:
         with operations.operators():
-            result = _with_vocabulary(function)(*positional, **named)
+            result = with_vocabulary(function)(*positional, **named)
     except FormulaError:
         raise
     except Exception as error:  # whatever a user's function may raise on symbols
@@ -171,7 +171,7 @@ def _advice(error: Exception) -> str:
     return f"a formula may use + − * / ** @, comparisons and {_WORDS}"
 
 
-def _with_vocabulary(function: Callable[..., Update]) -> Callable[..., Update]:
+def with_vocabulary(function: Callable[..., Update]) -> Callable[..., Update]:
     """The function with the vocabulary in front of its own globals, so that `sqrt` is symbolic.
 
     A function of its own module that happens to be called `mean` stays.

@@ -11,10 +11,13 @@ from typing import Any
 from .. import calls
 from ..aliases import called
 from ..errors import FormulaError, unknown
+from .around import Around, Wrapper
 from .base import Formula
 from .drop_in import DropIn
 from .equations import Equations, symbol
+from .masked import cautious
 from .opaque import Opaque, is_maker, numbers_of
+from .slow_weights import lookahead
 
 
 def _declared() -> list[Formula]:
@@ -23,13 +26,19 @@ def _declared() -> list[Formula]:
     for file in pkgutil.iter_modules([str(Path(__file__).parent)]):
         place = f"{__package__}.{file.name}"
         values = vars(importlib.import_module(place)).values()
-        family = [v for v in values if isinstance(v, Formula) and v.function and v.function.__module__ == place]
+        family = [v for v in values if isinstance(v, Formula) and v.function and _home(v.function) == place]
         families += [family] if family else []
     families.sort(key=lambda family: min(rule.year for rule in family if rule.year))
     return [rule for family in families for rule in family]
 
 
+def _home(function: Any) -> str:
+    """The file that declares a formula; one around another is declared with the wrapper."""
+    return (function.wrapper.function if isinstance(function, Around) else function).__module__
+
+
 FORMULAS: dict[str, Formula] = {rule.name: rule for rule in _declared()}
+WRAPPERS: dict[str, Wrapper] = {wrapper.name: wrapper for wrapper in (lookahead, cautious)}  # rules around any rule
 
 # What a study compares unless told otherwise: the methods every course teaches, in the order of their years.
 CLASSIC = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw")
@@ -88,7 +97,8 @@ def _in_torch(name: str) -> Formula | None:
 def get(text: str | Formula) -> Formula:
     """The formula of that name, its case and separators aside; ``adam(beta2=0.99)`` gives it with another default.
 
-    A class of torch.optim that has no formula, such as ``LBFGS``, is `Opaque`.
+    ``lookahead(adam, steps=10)`` is a rule around that of its first argument. A class of torch.optim that has no
+    formula, such as ``LBFGS``, is `Opaque`.
 
     >>> get("adam(beta2=0.99)").hyperparameters["beta2"]
     0.99
@@ -96,26 +106,44 @@ def get(text: str | Formula) -> Formula:
     if isinstance(text, Formula):
         return text
     name, _, _ = text.strip().partition("(")
+    if (wrapper := called("optimizer", name.strip(), WRAPPERS)) is not None:
+        return _around(WRAPPERS[wrapper], calls.read(text, FormulaError, f"{wrapper}(adam)"))
     known = called("optimizer", name.strip(), FORMULAS)
     rule = _in_torch(name.strip()) if known is None else FORMULAS[known]
     if rule is None:
-        raise FormulaError(unknown("optimizer", calls.short(name.strip()), FORMULAS))
+        raise FormulaError(unknown("optimizer", calls.short(name.strip()), [*FORMULAS, *WRAPPERS]))
     changes = calls.parse(text, FormulaError, "adam(beta2=0.99)")[1]
     return rule.with_(**changes) if changes else rule
 
 
+def _around(wrapper: Wrapper, call: calls.Call) -> Formula:
+    """The rule that a call of a wrapper names."""
+    match call.positional:
+        case (calls.Call() as inner,) if not any(isinstance(value, calls.Call) for value in call.named.values()):
+            return wrapper(get(calls.literal(inner)), **call.named)
+    raise FormulaError(f"{wrapper.name} goes around a rule, and its own numbers have names: {wrapper.name}(adam).")
+
+
+def usual(formula: Formula) -> Formula | None:
+    """The catalogue's formula of that name, if this is a form of it, whatever was changed by `with_`."""
+    function = formula.function
+    if isinstance(function, Around) and formula.name == function.wrapper.around(function.rule):
+        inner = usual(function.rule)
+        return None if inner is None else function.wrapper(inner)
+    known = FORMULAS.get(formula.name)
+    return known if known is not None and known.function is function else None
+
+
 def catalogued(formula: Formula) -> bool:
     """Whether it is the catalogue's formula of that name, whatever was changed by `with_`."""
-    usual = FORMULAS.get(formula.name)
-    if usual is None or usual.function is not formula.function:
-        return False
-    return usual.with_(**dict(formula.changed)).equations == formula.equations
+    known = usual(formula)
+    return known is not None and known.with_(**dict(formula.changed)).equations == formula.equations
 
 
 def torch_class(formula: Formula) -> DropIn | None:
     """The class of torch.optim that is this form of a catalogued formula, for tensors of any shape."""
-    if not catalogued(formula):
+    known = usual(formula)
+    if known is None or not catalogued(formula):
         return None
-    usual = FORMULAS[formula.name]
-    drop_ins = (d for d in usual.drop_ins if d.in_torch and not d.matrices)
-    return next((d for d in drop_ins if d.means(formula, usual)), None)
+    drop_ins = (d for d in known.drop_ins if d.in_torch and not d.matrices)
+    return next((d for d in drop_ins if d.means(formula, known)), None)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import FormulaError, UsageError
 from ..formulas import Formula, get
+from ..formulas.registry import catalogued
 from .optimizer import WHOLE_STEP, FormulaOptimizer
 from .rules import RULES, Rule, forms_of, rule_of_formula
 
@@ -87,7 +88,9 @@ def _document(formula: Formula, rule: Rule) -> str:
 def _place(of_formula: Any) -> tuple[Any, ...]:
     """How to make the class again in another process: from where its formula stands, and what was changed."""
     formula = of_formula.formula
-    where = (formula.function.__module__, formula.function.__qualname__)
+    if catalogued(formula):
+        return from_formula, (formula.label,)
+    where = (formula.function.__module__, getattr(formula.function, "__qualname__", formula.name))
     try:
         there = _formula_at(*where)
     except (ImportError, AttributeError, UsageError):

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from .assembly import arg_extreme, loops_over
+from . import rows
+from .assembly import loops_over
 from .dims import ONE, Affine, Dim
 from .operations import Context, Uncovered, aten, element, rule, start_of
 from .values import Index, Value, broadcast, expanded, permuted, selected, sliced, with_axis
@@ -189,7 +190,7 @@ def _arg_extreme(c: Context, x: Value, axis: int | None = None, keep: bool = Fal
         raise Uncovered("no rule for the place of the largest of all values")
     axis %= x.rank
     largest = c.target == aten.argmax.default
-    out = arg_extreme(c.assembly, x, axis, largest)
+    out = rows.first_extreme(c.assembly, x, axis, largest)
     return with_axis(out, axis) if keep else out
 
 

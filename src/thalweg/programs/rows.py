@@ -10,11 +10,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from llvmlite import ir
 
-from .assembly import Assembly
+from .assembly import Assembly, arg_extreme
 from .dims import ONE, Affine
-from .emit import I32, Body, Counter, in_memory
+from .emit import I1, I32, I64, Body, Counter, in_memory
 from .loops import loops
 from .native import registers
 from .products import Vectors
@@ -58,6 +59,15 @@ def largest_and_sum(assembly: Assembly, x: Value, axis: int) -> tuple[Value, Val
     return top, total
 
 
+def first_extreme(assembly: Assembly, x: Value, axis: int, largest: bool) -> Value:
+    """The place of the first of the largest (or smallest) values of each row; NaN comes before every number."""
+    if not (x.dtype.is_floating_point and suits(x, axis)):
+        return arg_extreme(assembly, x, axis, largest)
+    out = assembly.value([s for k, s in enumerate(x.shape) if k != axis], torch.int64)
+    _Rows(assembly, x, axis, [out]).over(lambda rows: rows.write_place(out, rows.place(largest)))
+    return out
+
+
 class _Rows:
     """A kernel that goes from row to row along an axis of x."""
 
@@ -88,6 +98,38 @@ class _Rows:
         most = self._all(values, lambda a, c: b.select(b.fcmp_ordered(">", a, c), a, c))
         powers = [e.exp(e.sub(v, most)) for v in values]
         return powers, most, self._all(powers, e.total)
+
+    def place(self, largest: bool) -> Any:
+        """Where the first of the extreme values lies, among whole numbers that are in the order of the values.
+
+        The bits of a float in that order: as they are where it is positive, turned over but for the sign where it is
+        not; −0 first becomes 0, and NaN the highest number of all.
+        """
+        b = self.e.builder
+        bits = 8 * self.x.dtype.itemsize
+        kind, lowest, highest = ir.IntType(bits), -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+        vector = ir.VectorType(kind, self.lanes)
+        all_of = lambda number: ir.Constant(vector, [number] * self.lanes)  # noqa: E731
+        keys = []
+        for pointer, mask in zip(self._pointers(self.x), self.masks, strict=True):
+            value = self.v.load(pointer, mask)
+            raw = b.bitcast(b.fadd(value, self.v.zero()), vector)
+            key = b.xor(raw, b.and_(b.ashr(raw, all_of(bits - 1)), all_of(highest)))
+            key = key if largest else b.xor(key, all_of(-1))
+            key = b.select(b.fcmp_unordered("uno", value, value), all_of(highest), key)
+            keys.append(key if mask is None else b.select(mask, key, all_of(lowest)))
+        most = self._all(keys, lambda a, c: b.select(b.icmp_signed(">", a, c), a, c))
+        # From the last vector to the first: which lanes hold it, as bits of one number.
+        found, flags = I64(0), ir.IntType(self.lanes)
+        for k in reversed(range(len(keys))):
+            same = b.bitcast(b.icmp_signed("==", keys[k], most), flags)
+            lane = b.zext(b.cttz(same, I1(0)), I64)
+            found = b.select(b.icmp_signed("!=", same, ir.Constant(flags, 0)), b.add(lane, I64(k * self.lanes)), found)
+        return found
+
+    def write_place(self, out: Value, place: Any) -> None:
+        target = _place(out)
+        self.e.store(target.buffer, target.at(self.index[: self.axis] + self.index[self.axis + 1 :]), place)
 
     def write(self, out: Value, values: Sequence[Any]) -> None:
         for pointer, value, mask in zip(self._pointers(out), values, self.masks, strict=True):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from . import rows
-from .assembly import arg_extreme, running
+from .assembly import running
 from .dims import Dim, product
 from .emit import TYPES
 from .operations import Context, Uncovered, aten, converted, rule
@@ -113,7 +113,7 @@ def _extreme(c: Context, x: Value, axis: int, keep: bool = False) -> tuple[Value
     """The largest (or smallest) along an axis, and where the first of them is."""
     x, largest = c.assembly.memory(x), c.target == aten.max.dim
     values = (_amax if largest else _amin)(c, x, [axis], keep)
-    places = arg_extreme(c.assembly, x, axis % x.rank, largest)
+    places = rows.first_extreme(c.assembly, x, axis % x.rank, largest)
     return values, with_axis(places, axis % x.rank) if keep else places
 
 

@@ -38,7 +38,7 @@ def class_of(formula: Formula) -> tuple[str, str] | None:
     """The name and the text of a class of torch.optim.Optimizer for a rule, behind the functions that it calls; None
     for one that has other forms for tensors of other shapes and, in these, sums over the model or two views of the
     weights."""
-    name = "".join(part.capitalize() for part in formula.name.split("_"))
+    name = "".join(part.capitalize() for part in re.findall(r"[^\W_]+", formula.name))
     bodies = {(): _Body(formula.equations)} if not formula.by_shape else _of_shapes(formula)
     if formula.by_shape and any(body.totals or body.moves for body in bodies.values()):
         return None

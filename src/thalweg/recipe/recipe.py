@@ -202,8 +202,7 @@ def optimizer_line(
     if (drop_in := torch_class(formula)) is not None:
         return f"torch.optim.{drop_in.name}({parameters}, {_arguments(drop_in.arguments(formula, lr=lr))})"
     if catalogued(formula):
-        changed = ", ".join(f"{name}={value!r}" for name, value in formula.changed if name != "lr")
-        rule = repr(f"{formula.name}({changed})" if changed else formula.name)
+        rule = repr(formula.written((name, value) for name, value in formula.changed if name != "lr"))
     elif spec is not None:
         rule = from_spec(spec)
         if changes:

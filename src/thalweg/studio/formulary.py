@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import UsageError, unknown
-from ..formulas import FORMULAS, Formula
+from ..formulas import FORMULAS, WRAPPERS, Formula
 from ..formulas.registry import get
 from ..formulas.typed import typed
 from ..language import say
@@ -31,8 +31,8 @@ def one(label: str) -> dict[str, Any]:
         UsageError: there is no such rule.
     """
     name = label[:LONGEST_LABEL].partition("(")[0].strip()
-    if name not in FORMULAS:
-        raise UsageError(unknown("rule", name, FORMULAS))
+    if name not in (known := (*FORMULAS, *WRAPPERS)):
+        raise UsageError(unknown("rule", name, known))
     return shown(get(label[:LONGEST_LABEL]))
 
 

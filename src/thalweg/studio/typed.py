@@ -11,7 +11,7 @@ import json
 
 from .. import calls, formulas, landscapes
 from ..errors import SurfaceError, UsageError, unknown
-from ..formulas import FORMULAS
+from ..formulas import FORMULAS, WRAPPERS
 from ..formulas.typed import typed
 from . import catalogue
 
@@ -52,8 +52,8 @@ def _rule(text: str) -> tuple[str, str]:
         if own.name in FORMULAS:
             raise UsageError(f"{own.name} is a rule of the catalogue; give yours another name.")
         return own.label, catalogue.rule(own, typed=True)
-    if text.partition("(")[0].strip() not in FORMULAS:
-        raise UsageError(unknown("rule", text.partition("(")[0].strip(), FORMULAS))
+    if (name := text.partition("(")[0].strip()) not in (known := (*FORMULAS, *WRAPPERS)):
+        raise UsageError(unknown("rule", name, known))
     formula = formulas.get(text)
     if not formula.equations.elementwise:
         raise UsageError(f"{formula} looks at more than one weight at a time, which a race on a page does not show.")
