@@ -36,7 +36,7 @@ lint: setup
 	$(BIN)/pyright
 
 # Two workers of one thread each: tests of one file share what their fixtures made.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: lint
 	$(PYTEST)
@@ -45,7 +45,7 @@ test-all: lint
 	$(PYTEST) -m 'slow or not slow'
 
 bench: setup
-	THALWEG_WHOLE=1 $(PYTEST) -m 'slow or not slow' tests/calculus tests/engine tests/optim tests/programs tests/store tests/verdict
+	THALWEG_WHOLE=1 $(PYTEST) -m 'slow or not slow'
 	$(BIN)/python benchmarks/population.py
 	$(BIN)/python benchmarks/optimizers.py
 	$(BIN)/python benchmarks/first_step.py

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,36 @@ from .studies import PROGRAM, TINY
 settings.register_profile("same", derandomize=True, deadline=None)
 if not WHOLE:
     settings.load_profile("same")
+
+
+LONG = (
+    "test_batching",
+    "test_block",
+    "test_cluster",
+    "test_coverage",
+    "test_documents",
+    "test_first_use",
+    "test_nothing_lost",
+    "test_packaging",
+    "test_page",
+    "test_site",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the slow cases that another share of a test's cases has, spread over all of its parameters; files of
+    few and long tests come first, or one worker would be left with them at the end."""
+
+    def left_out(item: pytest.Item) -> bool:
+        marker = item.get_closest_marker("share")
+        slow = item.get_closest_marker("slow") is not None
+        return marker is not None and slow and zlib.crc32(item.nodeid.encode()) % marker.kwargs["of"] != 0
+
+    others = [] if WHOLE else [item for item in items if left_out(item)]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if not left_out(item)]
+    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 @pytest.fixture(scope="session", autouse=True)

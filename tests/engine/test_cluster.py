@@ -21,9 +21,10 @@ import torch
 from torch import nn
 
 import thalweg as tw
-from tests.studies import PROGRAM, TINY
+from tests.cases import WHOLE, share
+from tests.studies import PROGRAM, wait_for
 from thalweg.engine.cluster import Cluster
-from thalweg.engine.portable import whole
+from thalweg.engine.portable import whole_plan, whole_problem
 from thalweg.engine.programs import Programs
 from thalweg.errors import PlanError, TrainingError, WorkError
 from thalweg.plan.plan import plan
@@ -52,6 +53,19 @@ def nodes() -> Iterator[Any]:
         cluster.shutdown()
 
 
+@pytest.fixture(scope="module")
+def workers(nodes: Any) -> Iterator[Cluster]:
+    """On both nodes; they start with the first study, and stay for all others."""
+    with closing(Cluster(nodes.address)) as joined:
+        yield joined
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tw.Study:
+    """The study of `passes` on this machine."""
+    return tw.compare(passes, store=tmp_path_factory.mktemp("alone") / "a.db", **FEW)
+
+
 def passes(run: tw.Run) -> None:
     """Epochs of a network with dropout, whose masks come from the global generator."""
     model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.1), nn.Tanh(), nn.Linear(8, 1))
@@ -76,156 +90,6 @@ def same(one: tw.Study, other: tw.Study) -> bool:
     return one.finished and other.finished and one.verdict.sentence == other.verdict.sentence
 
 
-@pytest.mark.slow
-def test_a_study_on_two_nodes_is_that_of_one_machine(nodes: Any, tiny: tw.Study, tmp_path: Path) -> None:
-    study = tw.compare(**TINY, store=tmp_path / "a.db", cluster=nodes.address)
-    assert same(study, tiny)
-    assert study.recipe_run is not None
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("loop", [True, False])
-def test_folds_halving_growth_and_confirmation_are_the_same_there(nodes: Any, tmp_path: Path, loop: bool) -> None:
-    problem = passes if loop else tw.Problem(network, (X[:40], Y[:40]), (X[40:50], Y[40:50]), (X[50:], Y[50:]), "mse")
-    asked = {**FEW, "rates": [1e-4, 1e-3, 1e-2], "budget": "halving", "grow": 1}
-    asked |= {} if loop else {"folds": 2, "batched": "stacked", "seeds": 1}
-    alone = tw.compare(problem, store=tmp_path / "alone.db", **asked)
-    study = tw.compare(problem, store=tmp_path / "there.db", cluster=nodes.address, **asked)
-    assert len(study.stored_plan["grown"]) > 0
-    assert same(study, alone)
-
-
-def logged(file: Path) -> Callable[[tw.Run], None]:
-    """A loop that keeps a checkpoint with each epoch, and writes down which process trains which."""
-
-    def train(run: tw.Run) -> None:
-        run._tell.__self__.pause = 0.0  # type: ignore[attr-defined]
-        told = run.report
-
-        def report(**values: Any) -> None:
-            with file.open("a") as lines:
-                lines.write(
-                    f"{os.getpid()} {run.told['optimizer']} {run.lr} {run.seed} {len(run.reports) + run._done}\n"
-                )
-            time.sleep(0.1)
-            told(**values)
-
-        run.report = report  # type: ignore[method-assign]
-        passes(run)
-
-    return train
-
-
-class Kills(tw.callbacks.Callback):
-    """Kills the worker that trained last after 5 passes, and a node after 12."""
-
-    def __init__(self, nodes: Any, file: Path) -> None:
-        self.nodes, self.file, self.passes = nodes, file, 0
-
-    def passed(self, job: Any, event: Any) -> None:
-        self.passes += 1
-        if self.passes == 5:
-            os.kill(int(self.file.read_text().split("\n")[-2].split()[0]), signal.SIGKILL)
-        if self.passes == 12:
-            self.nodes.remove_node(self.nodes.list_all_nodes[-1], allow_graceful=False)
-
-
-@pytest.mark.slow
-def test_a_killed_worker_and_a_lost_node_cost_only_what_follows_the_checkpoint(nodes: Any, tmp_path: Path) -> None:
-    file = tmp_path / "log"
-    kills = Kills(nodes, file)
-    study = tw.compare(logged(file), store=tmp_path / "a.db", cluster=nodes.address, callbacks=[kills], **FEW)
-    nodes.add_node(**NODE)
-    assert kills.passes >= 12
-    assert same(study, tw.compare(logged(tmp_path / "other"), store=tmp_path / "b.db", **FEW))
-    trained = Counter(line.split(" ", 1)[1] for line in file.read_text().splitlines())
-    assert len(trained) == 4 * len(study.table())
-    again = sum(trained.values()) - len(trained)
-    assert 1 <= again <= 6  # what the two runs had done since the store last heard of them
-
-
-def dies(run: tw.Run) -> None:
-    os._exit(1)
-
-
-@pytest.mark.slow
-def test_a_block_that_loses_three_workers_ends_the_study(nodes: Any, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="3 workers in a row ended by force while they trained the same block"):
-        tw.compare(dies, store=tmp_path / "a.db", cluster=nodes.address, **FEW)
-    assert tw.Study.open(tmp_path / "a.db").table()["status"].isin(["waiting", "started"]).all()  # nothing is lost
-
-
-SLOW = """
-import time, torch
-from pathlib import Path
-
-def train(run):
-    model = torch.nn.Linear(3, 1)
-    optimizer = run.optimizer(model.parameters())
-    run.checkpoint(model, optimizer)
-    for _ in run.epochs:
-        optimizer.zero_grad()
-        loss = model(torch.ones(3)).square().sum()
-        loss.backward()
-        optimizer.step()
-        with Path("FOLDER/log").open("a") as lines:
-            lines.write("an epoch\\n")
-        time.sleep(0.1)
-        run.report(validation_loss=loss)
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_driver_s_study_is_carried_on(nodes: Any, tmp_path: Path) -> None:
-    (file := tmp_path / "mine.py").write_text(SLOW.replace("FOLDER", str(tmp_path)))
-    asked = ["--optimizers", "sgd,adam", "--rates", "0.01,0.1", "--schedules", "constant", "--seeds", "2"]
-    asked += ["--epochs", "4", "--confirmation", "2", "--grow", "0", "--refine", "0", "--quiet"]
-    command = [sys.executable, "-c", PROGRAM, "compare", f"{file}:train", *asked]
-    there, log = [*command, "--store", str(tmp_path / "a.db"), "--cluster", nodes.address], tmp_path / "log"
-    with subprocess.Popen(there, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as driver:
-        while not log.exists() or len(log.read_text().splitlines()) < 10:
-            assert driver.poll() is None
-            time.sleep(0.05)
-        driver.kill()
-    study = tw.resume(tmp_path / "a.db", cluster=nodes.address, progress=False)
-    subprocess.run([*command, "--store", str(tmp_path / "b.db")], check=True, stdout=subprocess.DEVNULL)
-    assert same(study, tw.Study.open(tmp_path / "b.db"))
-
-
-@pytest.mark.slow
-def test_a_forecast_counts_its_workers(nodes: Any) -> None:
-    asked = {name: value for name, value in FEW.items() if name != "progress"}
-    assert tw.forecast(passes, cluster=nodes.address, **asked).cores >= 2  # a lost node may still be counted
-    assert tw.forecast(passes, **asked | {"seeds": 1, "optimizers": ["sgd"], "rates": [0.1]}).cores == 1
-
-
-@pytest.mark.slow
-def test_what_nodes_lack_is_one_sentence(nodes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(Cluster(nodes.address)) as joined:
-        with pytest.raises(WorkError, match="no node of the cluster has a GPU"):
-            joined.on("cuda")
-        joined.on("cpu")
-        with pytest.raises(WorkError, match="with its data has 1 GiB, and the obj"):
-            joined.give(Long(), b"", 1)
-    driver = os.getpid()
-
-    def look() -> dict[str, str]:
-        import os
-
-        return {"torch": "2.11" if os.getpid() == driver else "2.12"}
-
-    monkeypatch.setattr("thalweg.engine.cluster._look", lambda: look)
-    with pytest.raises(WorkError, match=r"node .* has torch 2\.12, and this machine \(.*\) 2\.11; install the same"):
-        Cluster(nodes.address)
-
-
-class Long(bytes):
-    """More bytes than there are."""
-
-    def __len__(self) -> int:
-        return 1 << 30
-
-
 @pytest.mark.parametrize(
     ("address", "words"),
     [
@@ -246,6 +110,178 @@ def test_without_ray_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     with pytest.raises(WorkError, match=r"a cluster needs Ray: pip install 'thalweg\[cluster\]', or leave"):
         tw.compare("breast-cancer", store=tmp_path / "a.db", cluster="auto", **FEW)
     assert not [*tmp_path.iterdir()]
+
+
+SLOW = """
+import time, torch
+from pathlib import Path
+
+def train(run):
+    model = torch.nn.Linear(3, 1)
+    optimizer = run.optimizer(model.parameters())
+    run.checkpoint(model, optimizer)
+    for _ in run.epochs:
+        optimizer.zero_grad()
+        loss = model(torch.ones(3)).square().sum()
+        loss.backward()
+        optimizer.step()
+        with Path("FOLDER/log").open("a") as lines:
+            lines.write("an epoch\\n")
+        if Path("FOLDER/slow").exists():
+            time.sleep(0.1)
+        run.report(validation_loss=loss)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_driver_s_study_is_carried_on(nodes: Any, workers: Cluster, tmp_path: Path) -> None:
+    """The first on these nodes, because it has both cores."""
+    (file := tmp_path / "mine.py").write_text(SLOW.replace("FOLDER", str(tmp_path)))
+    (slow := tmp_path / "slow").touch()
+    asked = ["--optimizers", "sgd,adam", "--rates", "0.01,0.1", "--schedules", "constant", "--seeds", "2"]
+    asked += ["--epochs", "4", "--confirmation", "2", "--grow", "0", "--refine", "0", "--quiet"]
+    command = [sys.executable, "-c", PROGRAM, "compare", f"{file}:train", *asked, "--cluster", nodes.address]
+    log, quiet = tmp_path / "log", {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([*command, "--store", str(tmp_path / "a.db")], text=True, **quiet) as driver:
+        wait_for(lambda: log.exists() and len(log.read_text().splitlines()) >= 10, driver)
+        driver.kill()
+    slow.unlink()
+    study = tw.resume(tmp_path / "a.db", cluster=workers, progress=False)
+    assert same(study, tw.compare(f"{file}:train", store=tmp_path / "b.db", **FEW))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", share(["loop", "auto", "stacked"], "auto"))
+def test_a_study_on_two_nodes_is_that_of_one_machine(workers: Cluster, tmp_path: Path, way: str) -> None:
+    """With folds, halving, growth and a confirmation."""
+    own = tw.Problem(network, (X[:40], Y[:40]), (X[40:50], Y[40:50]), (X[50:], Y[50:]), "mse")
+    problem = {"loop": passes, "auto": "breast-cancer", "stacked": own}[way]
+    asked = {**FEW, "rates": [1e-4, 1e-3, 1e-2], "budget": "halving", "grow": 1}
+    asked |= {} if way == "loop" else {"folds": 2, "batched": way, "seeds": 1}
+    alone = tw.compare(problem, store=tmp_path / "alone.db", **asked)
+    study = tw.compare(problem, store=tmp_path / "there.db", cluster=workers, **asked)
+    assert len(study.stored_plan["grown"]) > 0
+    assert (study.recipe_run is None) == (way == "loop")
+    assert same(study, alone)
+
+
+@pytest.mark.slow
+def test_a_forecast_counts_its_workers(workers: Cluster) -> None:
+    asked = {name: value for name, value in FEW.items() if name != "progress"}
+    assert tw.forecast(passes, cluster=workers, **asked).cores == 2
+    assert tw.forecast(passes, **asked | {"seeds": 1, "optimizers": ["sgd"], "rates": [0.1]}).cores == 1
+
+
+@pytest.mark.slow
+def test_what_nodes_lack_is_one_sentence(nodes: Any, workers: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(WorkError, match=f"has joined the Ray cluster at {nodes.address}; give that, or auto, for"):
+        Cluster("127.0.0.1:9")
+    monkeypatch.setattr("thalweg.engine.cluster.whole_problem", lambda programs: Long())
+    with closing(Cluster(nodes.address)) as joined:
+        with pytest.raises(WorkError, match="no node of the cluster has a GPU"):
+            joined.on("cuda")
+        joined.on("cpu")
+        with pytest.raises(WorkError, match="with its data has 1 GiB, and the obj"):
+            joined.give(Programs(plan(["sgd"], [0.5], ["constant"]), prepare("diabetes")))
+    driver = os.getpid()
+
+    def look() -> dict[str, str]:
+        import os
+
+        return {"torch": "2.11" if os.getpid() == driver else "2.12"}
+
+    monkeypatch.setattr("thalweg.engine.cluster._look", lambda: look)
+    with pytest.raises(WorkError, match=r"node .* has torch 2\.12, and this machine \(.*\) 2\.11; install the same"):
+        Cluster(nodes.address)
+
+
+class Long(bytes):
+    """More bytes than there are."""
+
+    def __len__(self) -> int:
+        return 1 << 30
+
+
+def logged(file: Path) -> Callable[[tw.Run], None]:
+    """A loop that keeps a checkpoint with each epoch, and writes down which process trains which."""
+
+    def train(run: tw.Run) -> None:
+        run._tell.__self__.pause = 0.0  # type: ignore[attr-defined]
+        told = run.report
+
+        def report(**values: Any) -> None:
+            with file.open("a") as lines:
+                lines.write(
+                    f"{os.getpid()} {run.told['optimizer']} {run.lr} {run.seed} {len(run.reports) + run._done}\n"
+                )
+            time.sleep(0.05)
+            told(**values)
+
+        run.report = report  # type: ignore[method-assign]
+        passes(run)
+
+    train.__name__ = passes.__name__  # which sentences have
+    return train
+
+
+def epochs_trained(file: Path) -> Counter[str]:
+    """How often each epoch of each run was trained."""
+    return Counter(line.split(" ", 1)[1] for line in file.read_text().splitlines())
+
+
+class After(tw.callbacks.Callback):
+    """Something that happens after so many passes."""
+
+    def __init__(self, **happens: Callable[[], object]) -> None:
+        self.happens, self.passes = {int(name.strip("_")): call for name, call in happens.items()}, 0
+
+    def passed(self, job: Any, event: Any) -> None:
+        self.passes += 1
+        self.happens.get(self.passes, int)()
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_what_each_worker_has_done(workers: Cluster, alone: tw.Study, tmp_path: Path) -> None:
+    path, file = tmp_path / "a.db", tmp_path / "log"
+    stops = After(_5=lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt, match=r"what is done is safe: carry on with `thalweg resume .*a\.db`"):
+        tw.compare(logged(file), store=path, cluster=workers, callbacks=[stops], **FEW)
+    assert 5 <= sum(epochs_trained(file).values()) == stops.passes < 20  # of 64: each comes to the end of its epoch
+    assert len(tw.Study.open(path).curves()) >= stops.passes
+    assert same(tw.resume(path, logged(file), cluster=workers, progress=False), alone)
+    assert set(epochs_trained(file).values()) == {1}  # none again
+
+
+@pytest.mark.slow
+def test_a_killed_worker_and_a_lost_node_cost_only_what_follows_the_checkpoint(
+    nodes: Any, workers: Cluster, alone: tw.Study, tmp_path: Path
+) -> None:
+    file = tmp_path / "log"
+    kills = After(
+        _5=lambda: os.kill(int(file.read_text().split("\n")[-2].split()[0]), signal.SIGKILL),  # who trained last
+        _12=lambda: nodes.remove_node(nodes.list_all_nodes[-1], allow_graceful=False),
+    )
+    assert same(tw.compare(logged(file), store=tmp_path / "a.db", cluster=workers, callbacks=[kills], **FEW), alone)
+    assert kills.passes >= 12
+    trained = epochs_trained(file)
+    assert len(trained) == 4 * len(alone.table())
+    again = sum(trained.values()) - len(trained)
+    assert 1 <= again <= 6  # what the two runs had done since the store last heard of them
+
+
+def dies(run: tw.Run) -> None:
+    os._exit(1)
+
+
+@pytest.mark.slow
+def test_a_block_that_loses_workers_again_and_again_ends_the_study(
+    workers: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = 3 if WHOLE else 1
+    monkeypatch.setattr("thalweg.engine.cluster.LOSSES", losses)
+    with pytest.raises(TrainingError, match=f"{losses} workers in a row ended by force while they trained the same"):
+        tw.compare(dies, store=tmp_path / "a.db", cluster=workers, **FEW)
+    assert tw.Study.open(tmp_path / "a.db").table()["status"].isin(["waiting", "started"]).all()  # nothing is lost
 
 
 MINE = """
@@ -277,7 +313,8 @@ def test_what_is_sent_needs_none_of_the_files_that_it_came_from(tmp_path: Path) 
     for name, text in {"mine.py": MINE, "layers.py": LAYERS, "rule.py": RULE}.items():
         (tmp_path / name).write_text(text)
     ready = prepare(f"{tmp_path}/mine.py:problem")
-    content = whole(Programs(plan(["sgd", f"{tmp_path}/rule.py:mine"], [0.5], ["constant"]), ready))
+    programs = Programs(plan(["sgd", f"{tmp_path}/rule.py:mine"], [0.5], ["constant"]), ready)
+    content = whole_problem(programs), whole_plan(programs)
     for file in tmp_path.iterdir():
         file.unlink()
     there = subprocess.run([sys.executable, "-c", THERE], input=pickle.dumps(content), capture_output=True, timeout=60)
@@ -288,4 +325,4 @@ def test_what_cannot_be_sent_is_refused(tmp_path: Path) -> None:
     lock = threading.Lock()
     problem = tw.Problem(lambda: (lock, network())[1], (X, Y), name="held")
     with pytest.raises(PlanError, match=r"problem held cannot be sent to other machines .*lock"):
-        whole(Programs(plan(["sgd"], [0.5], ["constant"]), prepare(problem)))
+        whole_problem(Programs(plan(["sgd"], [0.5], ["constant"]), prepare(problem)))

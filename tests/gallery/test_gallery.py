@@ -64,6 +64,7 @@ SLOW = {
 }
 
 
+@pytest.mark.share(of=2)
 @pytest.mark.parametrize("name", mostly_slow(names(), *(name for name in names() if name not in SLOW)))
 def test_the_shown_lines_make_the_picture(name: str, generator: ModuleType) -> None:
     figure = drawn(name)["figure"]

@@ -16,7 +16,7 @@ from thalweg.errors import UsageError
 from thalweg.formulas import get, names
 from thalweg.optim import FormulaOptimizer, parameter, states
 
-from ..cases import mostly_slow, share
+from ..cases import mostly_slow
 
 SHAPES = ((300, 7), (513,), (1,), (0, 3), ())
 SMALL = (torch.bfloat16, "int8")
@@ -49,7 +49,8 @@ def values(optimizer: FormulaOptimizer) -> list[torch.Tensor]:
 FEW = ("sgd", "adam", "lion")
 
 
-@pytest.mark.parametrize("name", mostly_slow(share(ELEMENTWISE, *FEW, of=2), *FEW))
+@pytest.mark.share(of=6)
+@pytest.mark.parametrize("name", mostly_slow(ELEMENTWISE, *FEW))
 @small
 @pytest.mark.parametrize("dtype", mostly_slow([torch.float32, torch.float64, torch.bfloat16], torch.bfloat16), ids=str)
 def test_the_kernel_does_what_the_reference_does(

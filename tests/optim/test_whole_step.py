@@ -80,6 +80,7 @@ def parameters(dtype: torch.dtype) -> list[nn.Parameter]:
 
 
 @whole
+@pytest.mark.share(of=3)
 @pytest.mark.parametrize("name", mostly_slow(OPTIONS, "Adam", "SGD"))
 def test_whole_step_equals_separate_calls(name: str, options: dict[str, Any]) -> None:
     a, b = parameters(torch.float64), parameters(torch.float64)
@@ -90,6 +91,7 @@ def test_whole_step_equals_separate_calls(name: str, options: dict[str, Any]) ->
 
 
 @pytest.mark.slow
+@pytest.mark.share(of=4)
 @whole
 @pytest.mark.parametrize("name", [*OWN, *OWN_BEYOND])
 def test_whole_step_of_the_others_equals_separate_calls(name: str, options: dict[str, Any]) -> None:

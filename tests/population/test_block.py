@@ -22,7 +22,7 @@ from thalweg.population.member import Member
 from thalweg.population.sizing import activations_of, block_size
 from thalweg.samples import Samples
 
-from ..cases import mostly_slow, share
+from ..cases import mostly_slow
 
 pytestmark = pytest.mark.usefixtures("program")
 
@@ -171,7 +171,8 @@ def test_members_of_a_seed_start_alike_and_seeds_differ() -> None:
     assert all(torch.equal(w[0], a) for w, a in zip(first.weights, again.values(), strict=True))
 
 
-@pytest.mark.parametrize("rate", mostly_slow([1e300, *share([1e200], part=1)], 1e300))
+@pytest.mark.share(of=4)
+@pytest.mark.parametrize("rate", mostly_slow([1e300, 1e200], 1e300))
 @pytest.mark.parametrize("name", RATES)
 def test_a_diverging_member_alters_no_bit_of_the_others(name: str, rate: float) -> None:
     task, members = make_task(), make_members()
@@ -261,7 +262,8 @@ def test_checkpoints_of_older_versions_go_on() -> None:
     assert np.array_equal(second.diverged, whole.diverged)
 
 
-@pytest.mark.parametrize("stop", share([1, 2, 3, 4, 7, 9], of=2))
+@pytest.mark.share(of=4)
+@pytest.mark.parametrize("stop", mostly_slow([1, 2, 3, 4, 7, 9], 3, 7))
 def test_saved_anywhere_and_taken_up_again_gives_the_same_bits(stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Yields come after each step and each pass: every one of them is a place to stop."""
     task, members = make_task(), make_members()

@@ -143,6 +143,7 @@ def alone(task: Task, member: Member) -> tuple[list[float], nn.Module]:
     return losses, model
 
 
+@pytest.mark.share(of=3)
 @pytest.mark.parametrize("name", mostly_slow(MODELS, "batch norm", "dropout"))
 def test_a_layer_in_a_population_is_the_same_alone(name: str) -> None:
     task = task_of(MODELS[name])
@@ -168,6 +169,7 @@ def test_what_moves_is_found() -> None:
     assert found["attention"].batched.moving == []
 
 
+@pytest.mark.share(of=3)
 @pytest.mark.parametrize("stop", mostly_slow([1, 3, 4, 6], 4))
 def test_running_statistics_and_masks_go_on_where_they_were(stop: int) -> None:
     task = task_of(dropping)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from thalweg.programs.trace import Uncovered
 
-from ..cases import mostly_slow, share
+from ..cases import mostly_slow
 from .harness import Call, both, compiled, evaluation, far, made, run, state_of, training
 from .models import MODELS, UNCOVERED, Case
 
@@ -33,16 +33,19 @@ def compare(case: Case, mode: Callable[..., Call], dtype: torch.dtype) -> None:
     assert max(far(both(call, step, batches[n], n)) for n in sizes) <= TOLERANCE[dtype]
 
 
+@pytest.mark.share(of=2)
 @pytest.mark.parametrize("name", mostly_slow(MODELS, *EVERYDAY))
 def test_training_step(name: str) -> None:
     compare(MODELS[name], training, torch.float64)
 
 
-@pytest.mark.parametrize("name", mostly_slow(share([*MODELS], "conv, margin", of=5), "conv, margin"))
+@pytest.mark.share(of=6)
+@pytest.mark.parametrize("name", mostly_slow(MODELS, "conv, margin"))
 def test_training_step_of_float32(name: str) -> None:
     compare(MODELS[name], training, torch.float32)
 
 
+@pytest.mark.share(of=3)
 @pytest.mark.parametrize("name", mostly_slow(MODELS, "batch norm of images"))
 def test_evaluation(name: str) -> None:
     compare(MODELS[name], evaluation, torch.float64)

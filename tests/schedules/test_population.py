@@ -19,6 +19,8 @@ from thalweg.population.batches import TensorBatches
 from thalweg.population.block import Block, Task, arranged
 from thalweg.population.member import Member
 
+from ..cases import mostly_slow, share
+
 pytestmark = pytest.mark.usefixtures("program")
 
 EPOCHS, STEPS = 6, 4
@@ -115,11 +117,11 @@ def alone(task: Task, schedule: S.Schedule, name: str) -> tuple[list[float], nn.
     return losses, model
 
 
-def test_population_equals_alone_for_every_schedule() -> None:
-    """Every schedule with three rules, in one block, member by member."""
+def test_population_equals_alone_for_every_schedule(request: pytest.FixtureRequest) -> None:
+    """Every schedule with three rules, in one block, member by member; for a device's way a share of them."""
     assert {one.name for s in ALL for one in (s, *s.parts)} >= set(S.names())
-    task = make_task()
-    pairs = [(s, name) for s in ALL for name in TORCH]
+    task, every = make_task(), request.node.callspec.params["program"] != "device"
+    pairs = [(s, name) for s in (ALL if every else share(ALL, of=4)) for name in TORCH]
     members = [made_of(*pair) for pair in pairs]
     order = arranged(members)
     block = Block(task, [members[k] for k in order], EPOCHS)
@@ -134,7 +136,8 @@ def test_population_equals_alone_for_every_schedule() -> None:
     assert len(set(ends)) > 0.7 * len(ends)  # the schedules do something
 
 
-@pytest.mark.parametrize("stop", [1, 5, 9, 10, 11, 14, 15, 16, 20, 24, 29])
+@pytest.mark.share(of=4)
+@pytest.mark.parametrize("stop", mostly_slow([1, 5, 9, 10, 11, 14, 15, 16, 20, 24, 29], 10, 15))
 def test_a_plateau_goes_on_from_a_checkpoint(stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Saved after any step and any pass: the reductions made so far, and the patience left, are kept."""
     task = make_task()

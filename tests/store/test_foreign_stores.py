@@ -241,7 +241,7 @@ def test_a_wrong_value_somewhere(key: str, path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("key", sorted(stored_meta()))
 def test_each_place_with_wrong_values(key: str, path: Path) -> None:
-    sweep_meta(path, key, ["show", "recipe", "export", "resume"], every=4 if WHOLE else 8)
+    sweep_meta(path, key, ["show", "recipe", "export", "resume"], every=4 if WHOLE else 16)
 
 
 def test_runs_of_a_finer_search_that_the_plan_lacks(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -306,3 +307,12 @@ def test_the_same_name_must_be_the_same_formula(tmp_path: Path) -> None:
         db.execute("UPDATE meta SET value = ? WHERE key = 'plan'", (json.dumps(plan),))
     with pytest.raises(PlanError, match="sgd is one formula on one and another on two; give them different names"):
         tw.suite([one, Study.open(two.path)])
+
+
+def test_workers_of_a_cluster_start_once_for_all_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr("thalweg.suites.suite.joined", lambda cluster: nullcontext([cluster]))
+    monkeypatch.setattr("thalweg.suites.suite._compared", lambda *arguments: given.append(arguments[-1]["cluster"]))
+    tw.suite(["breast-cancer", "diabetes"], optimizers=["sgd", "adam"], cluster="local")
+    assert given == [["local"], ["local"]]
+    assert given[0] is given[1]

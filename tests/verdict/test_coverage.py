@@ -14,7 +14,7 @@ from thalweg.verdict.comparisons import rank
 from thalweg.verdict.intervals import bounds
 from thalweg.verdict.sentences import uneven
 
-from ..cases import times
+from ..cases import mostly_slow, times
 
 Draw = Callable[..., np.ndarray]
 STUDIES = 20_000
@@ -135,6 +135,7 @@ def tied(rankings: list[comparisons.Ranking]) -> float:
     return float(np.mean([len(ranked.groups) == 1 for ranked in rankings]))
 
 
+@pytest.mark.share(of=3)
 @pytest.mark.parametrize("draw", POPULATIONS.values(), ids=POPULATIONS)
 @pytest.mark.parametrize(
     ("optimizers", "seeds"),
@@ -187,14 +188,15 @@ def test_so_many_more_seeds_do_settle_it(gap: float, optimizers: int, monkeypatc
         return 5 + means + 3 * rng.normal(size=(count, 1)) + rng.normal(size=(count, optimizers)) / math.sqrt(2)
 
     settled = []
-    for _ in range(1500):
+    studies = times(1500)
+    for _ in range(studies):
         table = seeds(8)
         order, ranked = rank(table)
         more = ranked.more_seeds[1]
         if order[0] == 0 and 0 < more < math.inf:
             after = rank(np.concatenate([table, seeds(int(more))]), looks=1)[1]
             settled.append(after.standing[1] != "open")
-    assert len(settled) > 40
+    assert len(settled) > studies // 40
     assert np.mean(settled) >= 0.8 - 2.5 * math.sqrt(0.16 / len(settled))
 
 
@@ -234,8 +236,9 @@ def test_what_no_number_of_seeds_would_settle() -> None:
 # Seeds × samples
 
 
+@pytest.mark.share(of=3)
 @pytest.mark.parametrize("noise", ["normal", "lognormal"])
-@pytest.mark.parametrize("seeds", [3, 10])
+@pytest.mark.parametrize("seeds", mostly_slow([3, 10], 3))
 def test_what_a_verdict_over_seeds_and_samples_says(noise: str, seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mean, the leader's mean, its regret and the best among those that may be; samples matter more than seeds."""
     monkeypatch.setattr(chances, "RESAMPLES", 1)
@@ -326,7 +329,7 @@ def test_the_chance_of_being_best_is_shrunk_where_nothing_differs() -> None:
     rng = RNG(4)
     for spread, allowed in ((0.0, 0.35), (1.0, 0.07), (4.0, 0.07)):
         shown, true = [], []
-        for _ in range(250):
+        for _ in range(250 if spread else 60):
             means = spread * rng.normal(size=6) / math.sqrt(10)
             order, ranked = rank(5 + means + rng.normal(size=(10, 6)))
             shown.append(ranked.probability[order[0]])
@@ -353,7 +356,7 @@ def test_runs_that_diverged_are_beyond_every_loss() -> None:
     assert intervals.quantile(np.array([2.0, 1.0]), 0.9) == 2.0
 
 
-@pytest.mark.parametrize("levels", [(6, 1, 1), (8, 1)])
+@pytest.mark.parametrize("levels", mostly_slow([(6, 1, 1), (8, 1)], (8, 1)))
 def test_picks_among_unequally_many_hold(levels: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings that are alike, of which each level is represented by the lowest: none is told apart too often for
     having been picked among more, and what a choice may cost holds against all."""

@@ -26,7 +26,8 @@ from ..errors import TrainingError, WorkError, first_line
 from ..population.place import CPU
 from ..programs.native import single_threaded
 from .messages import LAST, Ended, Event, Failed, Job, Lost, Passed, Saved, StopFlag, told
-from .portable import Received
+from .portable import Received, whole_plan, whole_problem
+from .programs import Members
 from .relay import Events, relay
 from .work import work
 
@@ -37,11 +38,11 @@ UNREAD = 4  # messages of a worker on their way, before it waits
 
 
 class Cluster:
-    """Workers on all nodes of a Ray cluster.
+    """Workers on all nodes of a Ray cluster, for one study after another.
 
     Args:
         address: "auto" for the cluster that this machine belongs to, the HOST:PORT of its head, or "local" for one that
-            is begun here, and ended with the study.
+            is begun here, and ended with the workers.
 
     Attributes:
         count, nodes: workers, and the machines that have any.
@@ -52,11 +53,10 @@ class Cluster:
 
     def __init__(self, address: str = "auto") -> None:
         self._ray = _ray()
-        self._own = not self._ray.is_initialized()
-        if self._own:
-            _connect(self._ray, address)
+        self._own = _connect(self._ray, address)
         self.count = self.nodes = 0
         self._device, self._begun = CPU, False
+        self._sent: object = None  # whose bytes are in the object store
         self._workers: set[Any] = set()
         self._losses = Counter[int]()
         self._run = self._stopped = 0
@@ -88,25 +88,28 @@ class Cluster:
             )
         return self.count
 
-    def give(self, problem: bytes, plan: bytes, at_once: int) -> None:
-        """What the jobs to come are of, as `portable.whole` gives it, and how many may be at work. Workers begin with
-        the first.
+    def give(self, programs: Members) -> None:
+        """What the jobs to come are of. A problem is sent once; workers begin with the first.
 
         Raises:
+            PlanError: something of it cannot be sent.
             WorkError: the object store of a node is too small for it.
         """
+        if programs.problem is not self._sent:
+            content = whole_problem(programs)
+            _check_size(self._ray, len(content))
+            self._problem, self._sent = self._ray.put(content), programs.problem
+        self._plan, self._at_once = self._ray.put(whole_plan(programs)), programs.at_once
         if not self._begun:
             self._begun = True
-            _check_size(self._ray, len(problem))
-            self._problem = self._ray.put(problem)
             kind = self._ray.remote(num_cpus=1, num_gpus=int(self._device != CPU), max_concurrency=2)
             self._kind = kind(Worker)
             for _ in range(self.count):
                 self._start(self._hire())
-        self._plan, self._at_once = self._ray.put(plan), at_once
 
     def run(self, jobs: Callable[[], Job | None], stop: StopFlag) -> Generator[tuple[Job, Event], None, None]:
         self._run += 1
+        self._losses.clear()
         stop.share(SimpleNamespace(set=partial(self._loop.call_soon_threadsafe, self._stop, self._run)))
         yield from relay(jobs, lambda job: self._start(self._train(job)), self._events, self._at_once, stop)
 
@@ -131,7 +134,7 @@ class Cluster:
             worker = self._kind.remote()
             self._workers.add(worker)
             try:
-                await worker.begin.remote(self._problem, self._device, os.getcwd())
+                await worker.begin.remote(self._device, os.getcwd())
             except self._ray.exceptions.RayActorError as error:  # its node is gone before it began
                 why = first_line(error)
                 self._dismiss(worker)
@@ -149,6 +152,8 @@ class Cluster:
         """A free worker that answers; None once all are to stop."""
         while self._stopped < self._run:
             worker = await self._free.get()
+            if worker is None and self._stopped < self._run:
+                continue  # of a run before, which was stopped
             if worker is None or isinstance(worker, WorkError):
                 self._free.put_nowait(worker)  # for those who wait as well
                 if worker is None:
@@ -173,7 +178,8 @@ class Cluster:
         try:
             pause = max(PAUSE, self.count / RATE)
             options = {"num_returns": "streaming", "_generator_backpressure_num_objects": UNREAD}
-            async for reference in worker.work.options(**options).remote(job, self._plan, self._run, pause):
+            content = [self._problem], self._plan
+            async for reference in worker.work.options(**options).remote(job, *content, self._run, pause):
                 await self._tell(job, await reference)
         except (errors.RayActorError, errors.ObjectLostError, errors.NodeDiedError) as error:
             self._replace(worker)
@@ -234,14 +240,20 @@ def _ray() -> Any:
     return ray
 
 
-def _connect(ray: Any, address: str) -> None:
-    host, colon, port = address.rpartition(":")
+def _connect(ray: Any, address: str) -> bool:
+    """Join the cluster, unless this process has; whether it had not."""
+    host, colon, port = str(address).rpartition(":")
     known = address in ("auto", "local") or (colon and "/" not in host and port.isdecimal())
     if not known:
         raise WorkError(
             f"the cluster is {address!r}; give auto for the one that this machine belongs to, the HOST:PORT of its "
             "head, or local for one on this machine alone."
         )
+    if ray.is_initialized():
+        here = ray.get_runtime_context().gcs_address
+        if colon and address != here:
+            raise WorkError(f"this process has joined the Ray cluster at {here}; give that, or auto, for the cluster.")
+        return False
     try:
         if colon:
             socket.create_connection((host, int(port)), PATIENCE).close()
@@ -251,6 +263,7 @@ def _connect(ray: Any, address: str) -> None:
             f"no Ray cluster can be joined at {address} ({first_line(error)}); start its head with `ray start --head`, "
             "and Ray on this machine with `ray start --address=HOST:6379`."
         ) from error
+    return True
 
 
 def _nodes(ray: Any) -> list[dict[str, Any]]:
@@ -306,10 +319,11 @@ def _check_size(ray: Any, size: int) -> None:
 class Worker:
     """On a core, or a GPU, of some node."""
 
-    def begin(self, problem: bytes, device: str, folder: str) -> None:
+    def begin(self, device: str, folder: str) -> None:
         with suppress(OSError):  # nodes may share the folder with the user's files
             os.chdir(folder)
-        self._received, self._stopped = Received(problem, device), 0
+        self._device, self._stopped = device, 0
+        self._problem: list[Any] | None = None
 
     def answers(self) -> None:
         """Whether it is there."""
@@ -317,10 +331,14 @@ class Worker:
     def stop(self, run: int) -> None:
         self._stopped = max(self._stopped, run)
 
-    def work(self, job: Job, plan: bytes, run: int, pause: float) -> Iterator[list[Event]]:
-        """Train a block; its events, those of `pause` seconds together."""
+    def work(self, job: Job, problem: list[Any], plan: bytes, run: int, pause: float) -> Iterator[list[Event]]:
+        """Train a block; its events, those of `pause` seconds together.
+
+        Args:
+            problem: where it is in the object store, from which it is read once.
+        """
         events: Queue[Event] = Queue(100)  # beyond which training waits
-        threading.Thread(target=self._work, args=(job, plan, run, events.put), daemon=True).start()
+        threading.Thread(target=self._work, args=(job, problem, plan, run, events.put), daemon=True).start()
         together = list[Event]()
         while not (together and isinstance(together[-1], LAST)):
             together, until = [events.get()], time.monotonic() + pause
@@ -331,9 +349,12 @@ class Worker:
                     break
             yield together
 
-    def _work(self, job: Job, plan: bytes, run: int, tell: Callable[[Event], None]) -> None:
+    def _work(self, job: Job, problem: list[Any], plan: bytes, run: int, tell: Callable[[Event], None]) -> None:
         stop = SimpleNamespace(is_set=lambda: self._stopped >= run)
         try:
+            if problem != self._problem:
+                self._received = Received(_ray().get(*problem), self._device)
+                self._problem = problem
             with single_threaded():
                 work(job, self._received.members(plan), stop, lambda event: tell(told(event)))
         except BaseException as error:  # whatever it is, the driver hears of it

@@ -42,7 +42,7 @@ from .loops import Loops
 from .messages import Follow, StopFlag, Workers
 from .outlook import Outlook
 from .pace import Opened, Pace, each_of
-from .portable import portable, whole
+from .portable import portable
 from .processes import Processes
 from .programs import COMPILED, Members, Programs
 from .progress import Progress
@@ -349,7 +349,7 @@ def _processes(ledger: Ledger, programs: Members) -> Workers | None:
 
 
 def _cluster(cluster: Cluster, programs: Members) -> Workers:
-    cluster.give(*whole(programs), programs.at_once)
+    cluster.give(programs)
     return cluster
 
 

@@ -62,20 +62,28 @@ def portable(programs: Members) -> tuple[bytes, bytes] | None:
     return None if b"__main__" in of_problem + of_plan else (of_problem, of_plan)
 
 
-def whole(programs: Members) -> tuple[bytes, bytes]:
-    """The same for a machine that has none of the user's files: data and code themselves, but for what is installed.
+def whole_problem(programs: Members) -> bytes:
+    """The problem for a machine that has none of the user's files: data and code, but for what is installed.
 
     Raises:
         PlanError: something of it cannot be sent.
     """
-    problem, ways = programs.problem, programs.ways if isinstance(programs, Programs) else None
+    return _whole(programs, (programs.problem, programs.problem.fingerprint))
+
+
+def whole_plan(programs: Members) -> bytes:
+    """The plan for such a machine; as `whole_problem`."""
+    return _whole(programs, (programs.plan, programs.ways if isinstance(programs, Programs) else None))
+
+
+def _whole(programs: Members, thing: Any) -> bytes:
     try:
         with _by_value():
-            return _dumps((problem, problem.fingerprint)), _dumps((programs.plan, ways))
+            return _dumps(thing)
     except Exception as error:  # whatever a user's objects may raise
         raise PlanError(
-            f"the problem {problem.name} cannot be sent to other machines ({first_line(error)}): let its functions "
-            "make such things where they need them, or leave the cluster out."
+            f"the problem {programs.problem.name} cannot be sent to other machines ({first_line(error)}): let its "
+            "functions make such things where they need them, or leave the cluster out."
         ) from error
 
 
@@ -128,7 +136,7 @@ class Received:
     """In a worker: what it was sent.
 
     Args:
-        problem: the first of what `portable` or `whole` gave.
+        problem: the first of what `portable` gave, or `whole_problem`.
         device: on which it trains.
     """
 

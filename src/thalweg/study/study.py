@@ -165,7 +165,7 @@ class Study(Results):
         problem: Problem | str | None = None,
         progress: bool | None = None,
         callbacks: Sequence[Any] | None = None,
-        cluster: str | None = None,
+        cluster: str | Cluster | None = None,
     ) -> Study:
         """More evidence in the same store about every setting of the confirmation: fresh seeds, samples, or epochs.
 
@@ -272,7 +272,7 @@ def compare(
     models: Mapping[Any, Callable[[], Any]] | Sequence[Callable[[], Any]] | None = None,
     device: str = AUTO,
     precision: str = FLOAT32,
-    cluster: str | None = None,
+    cluster: str | Cluster | None = None,
 ) -> Study:
     """Train every optimizer at every level of every other factor, for every seed, as populations.
 
@@ -368,8 +368,9 @@ def compare(
         precision: of the model's products: "float32"; "tf32", on GPUs, with 10 bits of mantissa; or "bf16", bfloat16 by
             autocast. Weights, states and updates are the same for all.
         cluster: a Ray cluster whose cores, or GPUs, train in place of this machine's: "auto" for the one that this
-            machine belongs to, the ``"HOST:PORT"`` of its head, or "local" for one that is begun here for the study
-            (docs/cluster.md). The results are the same, to the bit where the machines are of one kind.
+            machine belongs to, the ``"HOST:PORT"`` of its head, or "local" for one that is begun here for the study;
+            or a `thalweg.engine.cluster.Cluster`, whose workers several studies have in turn (docs/cluster.md). The
+            results are the same, to the bit where the machines are of one kind.
 
     Raises:
         PlanError, ProblemError: the arguments do not fit together, or the problem cannot be sent to a cluster.
@@ -517,7 +518,7 @@ def resume(
     trust: bool = False,
     callbacks: Sequence[Any] | None = None,
     device: str | None = None,
-    cluster: str | None = None,
+    cluster: str | Cluster | None = None,
 ) -> Study:
     """Carry a stopped study on from its store; the results are those of one that never stopped.
 
@@ -548,13 +549,16 @@ def resume(
 
 
 @contextmanager
-def joined(cluster: str | None) -> Iterator[Cluster | None]:
-    """The workers of a cluster, where one is named, as long as they are needed."""
+def joined(cluster: str | Cluster | None) -> Iterator[Cluster | None]:
+    """The workers of a cluster: of the one that is named, as long as they are needed."""
     if cluster is None:
         yield None
         return
-    from ..engine.cluster import Cluster  # which not everyone has
+    from ..engine.cluster import Cluster  # which takes time to import
 
+    if isinstance(cluster, Cluster):
+        yield cluster
+        return
     with closing(Cluster(cluster)) as workers:
         yield workers
 

@@ -24,7 +24,7 @@ from ..problem.declaration import Problem
 from ..problem.find import load
 from ..results import Results
 from ..store.connection import kind_of, stem_of
-from ..study.study import Study, asked, compare
+from ..study.study import Study, asked, compare, joined
 from ..verdict.words import listed
 from .measure import Measure
 from .verdict import SuiteVerdict, judge
@@ -131,7 +131,9 @@ def suite(
     _check_options(options, all(isinstance(item, Results) for item in given.values()))
     _check_alike({name: _planned(item, options) for name, item in given.items()})
     paths = {name: Path(store) / f"{stem_of(name)}.db" for name in given}
-    return Suite({name: _compared(item, paths[name], progress, options) for name, item in given.items()})
+    with joined(options.get("cluster")) as workers:  # which start once for all problems
+        options["cluster"] = workers
+        return Suite({name: _compared(item, paths[name], progress, options) for name, item in given.items()})
 
 
 def _planned(item: Problem | Results, options: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
