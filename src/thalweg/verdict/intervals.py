@@ -182,7 +182,7 @@ def interval(values: np.ndarray, skewed: bool = True, overlap: float = 0.0, pick
     One value alone gives an unbounded interval: a single seed says nothing about others.
 
     >>> print(interval(np.array([1.0, 2.0, 3.0])))
-    2 [-0.4841, 4.484]
+    2 [−0.4841, 4.484]
     """
     table = values.reshape(len(values), -1)
     mean = float(table.mean())
