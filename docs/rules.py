@@ -37,9 +37,9 @@ is around momentum.
 """
 MISSING = """## What is not here
 
-Sophia-G (Liu et al. 2023) divides by an estimate of the diagonal of the Gauss–Newton matrix, renewed every ten steps: the
-square, times the batch size, of the gradient of another loss, whose labels are drawn from the model's own softmax. A
-formula has gradients of the loss that is trained, where `at=` and `again=` say; it has neither the outputs nor their
+Sophia-G (Liu et al. 2023) divides by an estimate of the diagonal of the Gauss–Newton matrix, renewed every ten steps:
+the square, times the batch size, of the gradient of another loss, whose labels are drawn from the model's own softmax.
+A formula has gradients of the loss that is trained, where `at=` and `again=` say; it has neither the outputs nor their
 distribution, and losses other than the cross-entropy of logits have no labels to draw. A training loop of your own
 (docs/your-own-model.md) can take such steps, and is compared like any other.
 """
