@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,10 +20,12 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
 import thalweg as tw
 from tests.cases import WHOLE, share
 from tests.studies import PROGRAM, wait_for
+from thalweg.cli.main import app
 from thalweg.engine.cluster import Cluster
 from thalweg.engine.portable import whole_plan, whole_problem
 from thalweg.engine.programs import Programs
@@ -105,6 +108,16 @@ def test_an_address_without_a_cluster_is_one_sentence(address: str, words: str, 
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.parametrize(
+    "words", ["run 'echo loss={lr}' --rates 0.1", "rerun STORE", "extend STORE", "suite digits,wave"]
+)
+def test_each_command_that_trains_is_given_the_cluster(words: str, copied: Path) -> None:
+    called = [word.replace("STORE", str(copied)) for word in shlex.split(words)]
+    refused = CliRunner().invoke(app, [*called, "--cluster", "nowhere"])
+    assert refused.exit_code == 1
+    assert "the cluster is 'nowhere'; give auto for" in refused.output
+
+
 def test_without_ray_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(WorkError, match=r"a cluster needs Ray: pip install 'thalweg\[cluster\]', or leave"):
@@ -163,6 +176,23 @@ def test_a_study_on_two_nodes_is_that_of_one_machine(workers: Cluster, tmp_path:
     assert len(study.stored_plan["grown"]) > 0
     assert (study.recipe_run is None) == (way == "loop")
     assert same(study, alone)
+
+
+@pytest.mark.slow
+def test_commands_run_there_and_a_study_is_run_again_there(workers: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "told").mkdir()
+    command = f"sh -c 'echo {{lr}} {{seed}} >> {tmp_path}/told/$PPID; echo loss={{lr}}1{{seed}}'"
+    few = {name: FEW[name] for name in ("seeds", "confirmation", "progress", "grow", "refine")} | {"epochs": 1}
+    study = tw.compare(
+        tw.command(command), rates=[1e-2, 1e-1], schedules=["constant"], **few, store=tmp_path / "a.db", cluster=workers
+    )
+    assert study.finished
+    told = [int(file.name) for file in (tmp_path / "told").iterdir()]
+    assert told
+    assert os.getpid() not in told
+    again = tw.rerun(tmp_path / "a.db", progress=False, cluster=workers)
+    assert again.same_curves
+    assert again.same_verdict
 
 
 @pytest.mark.slow
