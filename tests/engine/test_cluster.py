@@ -13,9 +13,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -26,12 +29,19 @@ import thalweg as tw
 from tests.cases import WHOLE, share
 from tests.studies import PROGRAM, wait_for
 from thalweg.cli.main import app
-from thalweg.engine.cluster import Cluster
+from thalweg.engine.block_run import DISK_BYTES, DISK_SECONDS, checkpoint_pause
+from thalweg.engine.cluster import Cluster, shorter
+from thalweg.engine.ledger import Ledger
+from thalweg.engine.loops import Loops
+from thalweg.engine.messages import Ended, Event, Job, Passed, Steps, StopFlag, Workers
 from thalweg.engine.portable import whole_plan, whole_problem
 from thalweg.engine.programs import Programs
+from thalweg.engine.progress import Progress
 from thalweg.errors import PlanError, TrainingError, WorkError
 from thalweg.plan.plan import plan
+from thalweg.problem.find import declared
 from thalweg.problem.prepare import prepare
+from thalweg.store.file import Store
 
 _draw = torch.Generator().manual_seed(0)
 X = torch.randn(60, 4, generator=_draw)
@@ -301,6 +311,46 @@ def test_a_killed_worker_and_a_lost_node_cost_only_what_follows_the_checkpoint(
 
 def dies(run: tw.Run) -> None:
     os._exit(1)
+
+
+def test_a_message_has_the_newest_progress_alone_and_that_with_which_a_block_begins() -> None:
+    first, second, third = (Steps(step, 2) for step in (0, 5, 10))
+    point, end = Passed(5, {}, np.array([-1, -1]), 0.1, False), Ended()
+    assert shorter([first, second, point, third, end], begun=False) == [first, point, third, end]
+    assert shorter([first, second, point, third, end]) == [point, third, end]
+    assert shorter([point]) == [point]
+
+
+@pytest.mark.parametrize("size", [1e5, 1e9])
+@pytest.mark.parametrize("others", [0, 1, 999, 9999])
+def test_checkpoints_of_all_workers_leave_the_disk_time(others: int, size: int) -> None:
+    job = Job(1, (), 0, 1, others=others)
+    pause = checkpoint_pause(job, 0.01, int(size))
+    assert pause >= 30
+    assert others * (DISK_SECONDS + size / DISK_BYTES) <= pause / 3
+    assert others > 1 or pause == 30
+
+
+def test_a_job_knows_how_many_are_at_work_on_a_cluster(tmp_path: Path) -> None:
+    loops = Loops(plan(["sgd"], [0.1], ["constant"], seeds=1), declared(passes))
+    loops.workers = 10
+    with Store.create(tmp_path / "a.db", {}) as store:
+        store.add_blocks("search", loops.blocks(loops.plan.settings, [0]))
+        for cluster, others in [(None, 0), (cast(Cluster, "there"), 9)]:
+            ledger = Ledger(store, Progress())
+            ledger.cluster = cluster
+            given: list[Job] = []
+            ledger.train(
+                cast(Workers, SimpleNamespace(run=partial(first_job, given))), loops, store.blocks(), None, StopFlag()
+            )
+            assert [job.others for job in given] == [others]
+
+
+def first_job(given: list[Job], jobs: Callable[[], Job | None], stop: StopFlag) -> Iterator[tuple[Job, Event]]:
+    job = jobs()
+    assert job is not None
+    given.append(job)
+    yield job, Ended()
 
 
 @pytest.mark.slow
