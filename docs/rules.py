@@ -11,7 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # the tests, whose tables say what a rule is held to
 
-from tests import papers, tensor_papers  # noqa: E402
+from tests import papers, second_papers, tensor_papers  # noqa: E402
 
 from thalweg.formulas import FORMULAS, WRAPPERS, Formula, get  # noqa: E402
 from thalweg.formulas.latex import plain  # noqa: E402
@@ -36,6 +36,11 @@ wherever the name of a rule is, `tw.formulas.lookahead(rule, steps=10)` the same
 is around momentum.
 """
 VECTORS = (7,)
+TABLES = (
+    (papers, "kernels/test_agreement.py"),
+    (tensor_papers, "kernels/test_tensors.py"),
+    (second_papers, "kernels/test_second.py"),
+)
 
 
 def held(rule: Formula, around: str = "") -> list[str]:
@@ -46,7 +51,7 @@ def held(rule: Formula, around: str = "") -> list[str]:
         elementwise = rule.equations.elementwise
         where = file or ("kernels/test_agreement.py" if elementwise else "optim/test_drop_ins.py")
         found.append(f"torch.optim.{rule.drop_ins[0].name}, in tests/{where}")
-    for table, test in ((papers, "kernels/test_agreement.py"), (tensor_papers, "kernels/test_tensors.py")):
+    for table, test in TABLES:
         forms = [text for text in table.PAPERS if _is(_name(text), rule, around)]
         if forms:
             what = "equations" if len(forms) == 1 else f"equations of {len(forms)} forms"

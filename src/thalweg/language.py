@@ -12,10 +12,12 @@ import locale
 import os
 import re
 import shutil
+import string
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +49,28 @@ def say(message: str, **values: Any) -> str:
     """
     text = (_here.get() or _catalogue).gettext(message) if message else ""
     if values:
-        text = text.format(**{name: say(v) if isinstance(v, Word) else v for name, v in values.items()})
+        text = filled(text, **{name: say(v) if isinstance(v, Word) else v for name, v in values.items()})
     return _PARTICLE.sub(_particle, text)
+
+
+def filled(text: str, **values: Any) -> str:
+    """The text with its values in their places; numbers have the minus sign and the ∞ of tables.
+
+    The hyphen of an exponent stays, because commands take a rate as it is written.
+
+    >>> filled("{mean:.2g} at rate {lr:g}, {name}", mean=-0.5, lr=1e-5, name="-x")
+    '−0.5 at rate 1e-05, -x'
+    """
+    return _FORMATTER.vformat(text, (), values)
+
+
+class _Formatter(string.Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        text = format(value, format_spec)
+        return re.sub(r"^(\s*)-", r"\1−", text).replace("inf", "∞") if isinstance(value, Real) else text
+
+
+_FORMATTER = _Formatter()
 
 
 _PARTICLE = re.compile(

@@ -79,13 +79,13 @@ def test_descents_on_what_once_fell() -> None:
     "texts", [[*families(), *STEPPED, EVERYTHING], anything(times(80))], ids=["families", "anything"]
 )
 def test_families(use: str, texts: list[str]) -> None:
-    for text in share(texts, part=[*USES].index(use)):
+    for text in share(texts, of=6, part=[*USES].index(use)):
         asked(text, USES[use])
 
 
 @pytest.mark.slow
 def test_descents_and_basins_of_families() -> None:
-    for text in share(families()[::3], of=4):
+    for text in share(families()[::3], of=8):
         asked(text, lambda f: tw.descend(f, start=[HERE] * len(f.variables), lr=0.01, steps=20))
         asked(text, lambda f: tw.basins(f, lr=0.01, steps=5, resolution=20))
 

@@ -68,6 +68,9 @@ def test_which_start_comes_to_which_minimum(tmp_path: Path) -> None:
     assert "x·sin(x): 101 starts, sgd at rate 0.1, 200 steps" in shown
     assert "−4.913  −4.814" in shown
     assert (tmp_path / "b.svg").read_bytes().startswith(b"<?xml")
+    many = run("basins", "rastrigin", "--rate", "0.001", "--resolution", "60")
+    assert "… and 109 more; --json has all of them." in many
+    assert "×10⁻" not in many  # a minimum at 0 is at 0
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from thalweg.language import tell, use_language
 from thalweg.report.sections import Column, Section
 from thalweg.report.terminal import fitting
 
+from ..cases import mostly_slow
 from ..report_study import made_study
 
 
@@ -60,7 +61,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", mostly_slow(COMMANDS, "show", "formulas"))
 def test_lines_are_at_most_80_columns_wide(name: str, store: Path) -> None:
     command, wanted = COMMANDS[name]
     if name == "rank":

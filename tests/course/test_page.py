@@ -28,7 +28,8 @@ def sections(page: str) -> list[tuple[str, list[tuple[str, str]]]]:
 def test_both_languages_have_the_same_sections_commands_and_pictures() -> None:
     english, korean = sections("course.md"), sections("course.ko.md")
     assert [blocks for _, blocks in english] == [blocks for _, blocks in korean]
-    drawn = [re.findall(r"gallery\.md#([\w-]+)", (DOCS / page).read_text()) for page in ("course.md", "course.ko.md")]
+    links = {"course.md": r"gallery\.md#([\w-]+)", "course.ko.md": r"gallery\.ko\.md#([\w-]+)"}
+    drawn = [re.findall(link, (DOCS / page).read_text(encoding="utf-8")) for page, link in links.items()]
     assert drawn[0] == drawn[1]
     assert {*drawn[0]} <= {*PICTURES}
     exercises = [re.findall(word, (DOCS / page).read_text()) for word, page in EXERCISES.items()]

@@ -221,6 +221,7 @@ print(json.dumps([would.memory, status("VmHWM") - before]))
 
 
 @pytest.mark.slow
+@pytest.mark.share(of=2)
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not say how a process grew")
 @pytest.mark.parametrize("way", ["compiled", "stacked"])
 def test_a_study_takes_the_memory_that_was_foreseen(way: str, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_killed_at_many_instants(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_while_settings_are_stopped_and_the_grid_grows(tmp_path: Path) -> None:
-    found = killed("halving", tmp_path, times(7), seed=0)
+    found = killed("halving", tmp_path, times(7, of=3), seed=0)
     assert (found["grown"], found["rungs"]) == (1, 4)  # two rungs, met again by the rate that was added
 
 

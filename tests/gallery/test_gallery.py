@@ -325,13 +325,13 @@ def test_labels_are_mixed_as_the_images_are() -> None:
     rows = drawn("mixed-images")["rows"]
     assert isinstance(rows, dict)
     (_, one), (_, other), (said, mixed) = rows["MixUp"]
-    share = float(said.split("%")[0]) / 100
+    share = float(said.split("%")[0].split(": ")[1]) / 100
     np.testing.assert_allclose(mixed, share * one + (1 - share) * other, atol=0.01)
     (_, one), (_, other), (said, cut) = rows["CutMix"]
     assert ((cut == one) | (cut == other)).all()
     apart = one != other
     assert 0 < (cut == one)[apart].mean() < 1
-    assert said.startswith("62%")
+    assert said.startswith("0: 62%")
 
 
 def test_other_units_are_dropped_in_each_step() -> None:

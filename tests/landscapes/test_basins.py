@@ -12,6 +12,7 @@ import torch
 
 import thalweg as tw
 from thalweg.errors import PlanError, SurfaceError
+from thalweg.landscapes.basins import RATES
 from thalweg.landscapes.minima import minima_among
 
 RULES = [
@@ -138,6 +139,21 @@ def test_what_diverges_or_comes_nowhere_has_no_minimum() -> None:
     assert len(saddle.minima) == 0
     assert (saddle.labels == -1).all()
     assert len(saddle.table()) == 1
+
+
+@pytest.mark.parametrize("surface", ["himmelblau", "x*sin(x)", "x^4/4 - x^3/3 - x^2 + 0.2x"])
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_without_a_rate_most_starts_come_to_a_minimum(surface: str, rule: str) -> None:
+    found = tw.basins(surface, rule, resolution=60)
+    assert (found.labels >= 0).mean() > 0.9
+    assert found.rate in RATES
+    same = tw.basins(surface, rule, found.rate, resolution=60)
+    np.testing.assert_array_equal(same.labels, found.labels)
+
+
+def test_a_rate_of_ones_own_and_a_surface_without_minima() -> None:
+    assert tw.basins("himmelblau", "sgd(lr=0.001)", resolution=10).rate == 0.001
+    assert tw.basins("saddle", "sgd", resolution=10).rate == tw.formulas.get("sgd").hyperparameters["lr"]
 
 
 def test_a_python_function_has_basins() -> None:

@@ -144,6 +144,23 @@ def test_look_ahead_rules_take_their_gradient_ahead() -> None:
     np.testing.assert_array_equal(both.looks[0], both.points[0])
 
 
+def test_a_rule_that_takes_a_second_gradient_takes_it_uphill() -> None:
+    names = ["sam(sgd)", "sam(nesterov(lookahead=True), radius=0.2)", "sgd"]
+    path, ravine = tw.descend("ravine", START, names, lr=0.05, steps=20), tw.landscapes.get("ravine")
+    w, v = np.array(START), np.zeros(2)
+    u = w.copy()
+    for step in range(20):
+        np.testing.assert_allclose(path.points[:2, step], [w, u], rtol=1e-10, atol=1e-11)
+        g = ravine.gradient(w)
+        look = w + 0.05 * g / np.linalg.norm(g)
+        np.testing.assert_allclose(path.looks[0, step], look, rtol=1e-10)
+        w = w - 0.05 * ravine.gradient(look)
+        g = ravine.gradient(u + 0.9 * v)
+        v = 0.9 * v - 0.05 * ravine.gradient(u + 0.9 * v + 0.2 * g / np.linalg.norm(g))
+        u = u + v
+    np.testing.assert_array_equal(path.points[2], tw.descend("ravine", START, "sgd", lr=0.05, steps=20).points)
+
+
 def test_look_ahead_and_change_of_variables_are_one_path() -> None:
     """INU 5.13: seen from w + μv the look-ahead form is the change of variables."""
     path = tw.descend(

@@ -14,7 +14,8 @@ from thalweg.population.member import Member
 from ..devices import on_device
 from .test_block import make_task
 
-RULES = [name for name, rule in FORMULAS.items() if not rule.equations.elementwise or rule.equations.shown is not None]
+RULES = ["sam(momentum)"]
+RULES += [name for name, rule in FORMULAS.items() if not rule.equations.elementwise or rule.equations.shown is not None]
 
 
 @pytest.mark.slow

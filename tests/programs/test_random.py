@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from ..cases import times
 from .harness import both, compiled, far, made, state_of, training
 from .models import Case, Do
 
@@ -96,14 +97,14 @@ def test_models_of_images(case: Case, sizes: tuple[int, int], other: int) -> Non
 
 
 @pytest.mark.slow
-@settings(max_examples=30, **QUIET)
+@settings(max_examples=times(30), **QUIET)
 @given(flat(), SIZES, OTHER)
 def test_many_flat_models(case: Case, sizes: tuple[int, int], other: int) -> None:
     agree(case, sizes, other)
 
 
 @pytest.mark.slow
-@settings(max_examples=30, **QUIET)
+@settings(max_examples=times(30), **QUIET)
 @given(images(), SIZES, OTHER)
 def test_many_models_of_images(case: Case, sizes: tuple[int, int], other: int) -> None:
     agree(case, sizes, other)

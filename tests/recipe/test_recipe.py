@@ -268,6 +268,7 @@ NOT_IN_TORCH = [
     "c_lion",
     "lookahead(adamw(beta2=0.99), steps=3)",
     "cautious(momentum)",
+    "sam(sgd)",
     "halving",
 ]
 

@@ -23,7 +23,7 @@ from thalweg.errors import PlanError, ProblemError
 from thalweg.problem.prepare import prepare
 from thalweg.samples import Samples, Weighted
 
-from ..cases import mostly_slow, share
+from ..cases import mostly_slow
 
 DOUBLE = torch.float64
 _draw = torch.Generator().manual_seed(0)
@@ -191,7 +191,8 @@ def study(problem: tw.Problem, store: Path, **asked: Any) -> tw.Study:
 EVERYDAY = ("inputs by name", "weights", "no targets")
 
 
-@pytest.mark.parametrize("form", mostly_slow(share([*FORMS], *EVERYDAY, of=2), *EVERYDAY))
+@pytest.mark.share(of=3)
+@pytest.mark.parametrize("form", mostly_slow(FORMS, *EVERYDAY))
 def test_every_form_trains_alike_in_every_way(form: str, tmp_path: Path) -> None:
     problem, curves = tw.Problem(**FORMS[form], name="form"), {}
     for way, name in (("compiled", "compiled"), ("stacked", "stacked"), (False, "alone")):

@@ -58,3 +58,23 @@ def test_the_chance_of_being_best_is_within_three_points() -> None:
     assert {f"{number(shown):.0f}" for _, _, shown, _ in identical} <= {"31", "32"}
     assert "shown at 31% or 32% in place of 12.5%" in METHOD.replace("\n ", "")
     assert all(of_each == "12.5%" for *_, of_each in identical)
+
+
+def test_what_seeds_of_the_search_would_gain_is_what_it_says() -> None:
+    _, tuned, pooled, _ = tables("picks")
+    gains = [number(confirmed) - number(together) for *_, confirmed, together in pooled]
+    assert f"in each of {len(gains)} worlds, by {min(gains):.2f} to {max(gains):.2f} standard errors" in METHOD
+    assert f"{min(gains):.2f}~{max(gains):.2f}배" in KOREAN
+    most = {samples: number(first) for name, samples, _, first, _ in tuned if name == "84 and 7 × 7"}
+    said = f"is first in {most['288']:.0f}% in place of 12.5% (288 samples; {most['2,000']:.0f}% with 2,000)"
+    assert said in METHOD.replace("\n", " ")
+    assert max(number(apart) for _, _, apart, *_ in tuned) <= 4
+
+
+def test_the_kinds_of_noise_that_are_farther_off_are_named() -> None:
+    _, noises, _ = tables("chances")
+    off = {(row[0], k): number(cell) for row in noises for k, cell in enumerate(row[2:7])}
+    assert {at for at, points in off.items() if abs(points) > 3} == {("unequal skew", 0), ("10% outliers", 2)}
+    assert f"by {-off['unequal skew', 0]:g} points" in METHOD
+    assert f"that of 60–80% by {-off['10% outliers', 2]:g} with 10% outliers" in METHOD
+    assert f"two of {len(off)} bins" in METHOD

@@ -13,13 +13,16 @@ from .options import Bounds, Json
 from .picture import Drawn, check_picture, write_picture
 from .result import bounds_of, finite, print_json, records
 
-EXAMPLE = "Example: thalweg basins himmelblau --rate 0.01 -o basins.png"
+SHOWN = 12  # minima, the lowest
+EXAMPLE = "Example: thalweg basins himmelblau -o basins.png"
 
 
 def basins(
     surface: Annotated[str, typer.Argument(help="Of one or two variables; as for `thalweg descend`.")],
     optimizer: Annotated[str, typer.Option(help="A rule, also with arguments: 'momentum(momentum=0.5)'.")] = "sgd",
-    rate: Annotated[float | None, typer.Option(help="The rule's own default unless given.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Unless given, the lowest of 13 at which most starts come to a minimum.")
+    ] = None,
     schedule: Annotated[str, typer.Option(help="Of the rate; see `thalweg schedule`.")] = "constant",
     steps: Annotated[int, typer.Option(help="Taken by every path.")] = 200,
     resolution: Annotated[int, typer.Option(help="Starts along each axis.")] = 200,
@@ -60,7 +63,11 @@ def basins(
     )
     print()
     headings = {v: v for v in result.surface.variables}
+    hidden = max(0, len(table) - 1 - SHOWN)
+    table = table.drop(index=table.index[SHOWN : SHOWN + hidden])
     print_table(columns_of(table, headings | {"loss": "loss", "share": "starts", "steps": "steps to it"}, ("share",)))
+    if hidden:
+        print(say("… and {hidden:,} more; --json has all of them.", hidden=hidden))
     print(say("The last row is of the starts that come to none; the steps are their median."))
     if output is not None:
         print(output)

@@ -31,6 +31,7 @@ def range_test(
 ) -> None:
     """Test a range of learning rates for a few steps each, and suggest one, saying how sure that is."""
     from ..probes.range_test import range_test as run
+    from ..verdict.intervals import Interval
 
     if output is not None:
         check_picture(output)
@@ -47,5 +48,5 @@ def range_test(
     for row in result.table().itertuples():
         ring = "←" if row.lr == result.suggestion else ""
         lost = say("  {diverged} of {seeds} diverged", diverged=row.diverged, seeds=seeds) if row.diverged else ""
-        loss = "∞" if row.diverged else f"{row.validation_loss:.4g} [{row.low:.4g}, {row.high:.4g}]"
+        loss = "∞" if row.diverged else str(Interval(row.validation_loss, row.low, row.high))
         print(f"{row.lr:>10.3g}  {loss:<28} {row.chance:>4.0%}{lost} {ring}".rstrip())

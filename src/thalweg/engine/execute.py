@@ -97,7 +97,7 @@ def _execute(ledger: Ledger, plan: Plan, problem: Prepared | Loop, new: Opened |
     if not store.blocks("search"):
         store.add_blocks("search", members.blocks(plan.settings, range(plan.seeds), plan.search_folds))
     pace = Pace.of_rows(members, store.blocks()) if new is None else Pace(each_of(members, new.would.programs))
-    ledger.outlook = Outlook(pace, store)
+    ledger.outlook = Outlook(pace, store, ledger.steps)
     if new is not None and new.end is not None:
         ledger.deadline = Deadline(new.end, pace, new.would, store, progress)
     members = _search(ledger, members)

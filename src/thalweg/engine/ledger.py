@@ -39,7 +39,7 @@ class Ledger:
         self.processes: Processes | None = None  # once begun, for all that follows
         self.cluster: Cluster | None = None  # in place of this machine
         self._waiting: deque[BlockRow] = deque()
-        self._step: dict[int, int] = {}  # where each block at work stands
+        self.steps: dict[int, int] = {}  # where each block at work stands
         self._begun: set[int] = set()
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class Ledger:
             if programs.fits(row.settings[0], len(row.settings)):
                 if self.outlook is not None:
                     self.outlook.seed_begins(programs, row)
-                self._step[row.id] = row.step
+                self.steps[row.id] = row.step
                 self._begun.discard(row.id)
                 parts = _judging_parts(programs.plan, row)
                 content, epochs = self.store.load_checkpoint(row), programs.plan.epochs_of(row.stage)
@@ -102,10 +102,13 @@ class Ledger:
                 pass
 
     def _show(self, programs: Members, job: Job, event: Steps) -> None:
-        members, steps = len(job.settings), event.step - self._step[job.block]
-        self._step[job.block] = event.step
-        if self.outlook is not None and job.block in self._begun:
-            self.outlook.pace.done(programs, job.settings, steps, event.alive)
+        members, steps = len(job.settings), event.step - self.steps[job.block]
+        self.steps[job.block] = event.step
+        if self.outlook is not None:
+            if job.block in self._begun:
+                self.outlook.pace.done(programs, job.settings, steps, event.alive)
+            else:
+                self.outlook.begins(programs, job.settings, steps)
         if job.block not in self._begun:
             self._begun.add(job.block)
             self.progress.block(job.block, members)

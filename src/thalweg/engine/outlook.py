@@ -6,8 +6,12 @@ grow are expected by the seeds that are complete: where a best rate lies on an e
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 import torch
 
+from ..plan.factors import Setting
 from ..plan.looks import SEARCH
 from ..plan.plan import FEWEST, Plan
 from ..store.file import BlockRow, Store
@@ -28,10 +32,14 @@ def part_of_search(plan: Plan) -> str:
 
 
 class Outlook:
-    """What is still to come of a study, in seconds foreseen."""
+    """What is still to come of a study, in seconds foreseen.
 
-    def __init__(self, pace: Pace, store: Store) -> None:
-        self.pace, self._store = pace, store
+    Args:
+        steps: how far each block at work is, beyond the last pass that the store has.
+    """
+
+    def __init__(self, pace: Pace, store: Store, steps: Mapping[int, int]) -> None:
+        self.pace, self._store, self._steps = pace, store, steps
         self.part = ""  # of the study that is at work, by the name that a forecast has for it
         self._seed = 0  # that began last
         self._parts = 0  # that are to come
@@ -55,7 +63,8 @@ class Outlook:
         if (part := part_of_search(plan) if stage == SEARCH else stage) != self.part:
             self.part, self._spent, self._alive = part, pace.spent, pace.alive
         upcoming = ahead(plan, self._store.meta("rungs", [])) if stage == SEARCH else ()
-        self._present, self._counted = pace.rest(programs, self._store.blocks(stage), upcoming), pace.spent
+        rows = [replace(row, step=self._steps.get(row.id, row.step)) for row in self._store.blocks(stage)]
+        self._present, self._counted = pace.rest(programs, rows, upcoming), pace.spent
         others = [name for name in stages if name not in (SEARCH, stage)]
         self._parts = 1  # and the recipe
         self._later = sum(pace.rest(programs, self._store.blocks(name)) for name in others)
@@ -100,6 +109,10 @@ class Outlook:
             steps = sum(programs.steps(settings[0], fold) for fold in plan.search_folds)
             total += self.pace.cost(programs, settings[:1], epochs * steps)
         return total / len(plan.settings)
+
+    def begins(self, programs: Members, settings: Sequence[Setting], steps: int) -> None:
+        """A block goes on from a checkpoint that is so many steps beyond the last pass that the store has."""
+        self._present -= self.pace.cost(programs, settings[:1], steps * len(settings))
 
     @property
     def present(self) -> float:

@@ -3,6 +3,7 @@
 from .base import Equations, Formula, Update, formula
 from .masked import cautious
 from .registry import CLASSIC, FORMULAS, WRAPPERS, get, names, of
+from .sharpness_aware import sam
 from .slow_weights import lookahead
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "lookahead",
     "names",
     "of",
+    "sam",
 ]

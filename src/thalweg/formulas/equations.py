@@ -7,7 +7,7 @@ expression is arithmetic in known symbols, whose values have known shapes (`shap
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from ..errors import FormulaError
 from .operations import OperationBase
 from .shapes import NUMBER, ONE, WEIGHT, Inference, Shape
 
+DISPLACEMENTS = ("at", "again", "shown")  # of an update, from the weights
 RESERVED = {"g": "gradient", "w": "weight", "t": "step counted from 1", "loss": "loss of the batch"}
 WEIGHT_ITSELF = "w"  # the first value of a state that begins at the weight
 
@@ -28,7 +29,8 @@ class Update:
     """What a formula returns: the step added to the weight, and the new value of each state.
 
     w ← w + step, and each state takes the value named for it. `step` and the states are expressions in the formula's
-    parameters. `at`, for the rules that need it, is how far from w the gradient g is to be taken; `shown` is how far
+    parameters. `at`, for the rules that need it, is how far from w the gradient g is to be taken. `again` is how far
+    from there a second gradient is taken, which then is g; in `again` itself g is the first one. `shown` is how far
     from w the weights lie that are evaluated and used, where a rule trains at other ones.
 
     >>> import thalweg as tw
@@ -40,18 +42,19 @@ class Update:
     ('a',)
     """
 
-    __slots__ = ("at", "shown", "states", "step")
+    __slots__ = ("again", "at", "shown", "states", "step")
 
-    def __init__(self, step: Any, *, at: Any = None, shown: Any = None, **states: Any) -> None:
+    def __init__(self, step: Any, *, at: Any = None, again: Any = None, shown: Any = None, **states: Any) -> None:
         self.step = step
         self.at = at
+        self.again = again
         self.shown = shown
         self.states = states
 
-    def with_(self, step: Any, *, at: Any = None, shown: Any = None, **states: Any) -> Update:
-        """Another step, and the same rest but for what is given."""
-        at, shown = self.at if at is None else at, self.shown if shown is None else shown
-        return Update(step, at=at, shown=shown, **{**self.states, **states})
+    def with_(self, **changed: Any) -> Update:
+        """The same, but for the step, the states and the rest that are given."""
+        others = {name: getattr(self, name) for name in ("step", *DISPLACEMENTS)}
+        return Update(**{**others, **self.states, **changed})
 
 
 @dataclass(frozen=True)
@@ -78,20 +81,31 @@ class Equations:
     shapes: tuple[tuple[str, Shape], ...] = ()
     shown: sp.Expr | None = None
     batched: bool = False
+    again: sp.Expr | None = None
 
     @property
     def lookahead(self) -> Equations | None:
         """w ← w + `at` with the states as they are: the way to the point where the gradient is taken."""
-        return None if self.at is None else self._moved("lookahead", self.at)
+        return None if self.at is None else self._moved("lookahead", self.at, self.state_names)
+
+    @property
+    def second(self) -> Equations | None:
+        """w ← w + `again`: the way from where the first gradient is taken, which is g, to where the second is."""
+        return None if self.again is None else self._moved("second", self.again, ())
 
     @property
     def showing(self) -> Equations | None:
         """w ← w + `shown` with the states as they are: the way to the weights that are evaluated."""
-        return None if self.shown is None else self._moved("shown", self.shown)
+        return None if self.shown is None else self._moved("shown", self.shown, self.state_names)
 
-    def _moved(self, what: str, step: sp.Expr) -> Equations:
-        states = tuple((name, symbol(name)) for name in self.state_names)
-        return replace(self, name=f"{self.name}_{what}", step=step, states=states, at=None, shown=None)
+    def _moved(self, what: str, step: sp.Expr, kept: Sequence[str]) -> Equations:
+        kinds = {
+            "states": tuple((name, symbol(name)) for name in kept),
+            "initial": tuple(pair for pair in self.initial if pair[0] in kept),
+            "single": tuple(name for name in self.single if name in kept),
+            "shapes": tuple(pair for pair in self.shapes if pair[0] in kept),
+        }
+        return replace(self, name=f"{self.name}_{what}", step=step, at=None, again=None, shown=None, **kinds)
 
     @property
     def state_names(self) -> tuple[str, ...]:
@@ -103,7 +117,7 @@ class Equations:
 
     @property
     def expressions(self) -> Iterator[sp.Expr]:
-        """All of them."""
+        """Those of a step of the weights; the second gradient has gone before it."""
         yield self.step
         yield from (value for _, value in self.states)
         yield from (one for one in (self.at, self.shown) if one is not None)
@@ -112,6 +126,11 @@ class Equations:
     def elementwise(self) -> bool:
         """Whether every weight is updated by itself, whatever the others are."""
         return not self.shapes and not any(e.has(OperationBase) for e in self.expressions)
+
+    @property
+    def races(self) -> bool:
+        """Whether a weight's path needs nothing but its own gradients, one at each step."""
+        return self.elementwise and self.again is None
 
     @cached_property
     def squares(self) -> frozenset[str]:

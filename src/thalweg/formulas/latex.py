@@ -20,7 +20,8 @@ from .equations import Equations, symbol
 from .operations import OperationBase, matmul, total
 from .rewriting import in_order, in_terms_of_states, replace_part
 
-_NAMES = {"dampening": r"\tau", "eps": r"\epsilon", "lr": r"\eta", "momentum": r"\mu", "weight_decay": r"\lambda"}
+_NAMES = {"dampening": r"\tau", "eps": r"\epsilon", "lr": r"\eta", "momentum": r"\mu", "radius": r"\rho"}
+_NAMES |= {"weight_decay": r"\lambda"}
 _GREEK = ("alpha", "beta", "gamma", "delta", "eta", "kappa", "lambda", "mu", "nu", "phi", "rho", "sigma", "tau")
 _GREEK += ("theta",)
 _g, _t, _w = symbol("g"), symbol("t"), symbol("w")
@@ -38,8 +39,12 @@ def latex(equations: Equations) -> str:
         f"{printer.doprint(name)} &{arrow.get(name, '=')} {printer.doprint(value)}"
         for name, value in zip(rows, before, strict=False)
     ]
-    if equations.at is not None:
-        lines.insert(0, rf"g_t &= \nabla f\left({printer.doprint(_w)}{printer.continued(equations.at)}\right)")
+    if (at := equations.at) is not None or equations.again is not None:
+        there = f"{printer.doprint(_w)}{printer.continued(sp.S.Zero if at is None else at)}"
+        taken = [rf"g_t &= \nabla f\left({there}\right)"]
+        if (again := equations.again) is not None:
+            taken.append(rf"g_t &\leftarrow \nabla f\left({there}{printer.continued(again)}\right)")
+        lines = [*taken, *lines]
     lines.append(f"w_t &= {printer.doprint(_w)}{printer.continued(step)}")
     if equations.shown is not None:  # of the weights and states after the step
         after = {_w: sp.Symbol("new w", real=True), **{symbol(name): state for name, state in new.items()}}
@@ -71,8 +76,10 @@ def plain(equations: Equations) -> list[str]:
     *before, step = rows.values()
     arrow = {_g: "←"}
     lines = [f"{text(name)} {arrow.get(name, '=')} {text(value)}" for name, value in zip(rows, before, strict=False)]
-    if equations.at is not None:
-        lines.insert(0, f"g[t] = ∇f({text(_w + equations.at)})")
+    if equations.at is not None or equations.again is not None:
+        there = _w if equations.at is None else _w + equations.at
+        again = [] if equations.again is None else [f"g[t] ← ∇f({text(there + equations.again)})"]
+        lines = [f"g[t] = ∇f({text(there)})", *again, *lines]
     moved = text(step)
     lines.append(f"w[t] = w[t−1] {_added(moved)}")
     if equations.shown is not None:

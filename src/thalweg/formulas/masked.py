@@ -43,7 +43,7 @@ def cautious(update, g, w, *, decay_behind=False):
     step, decay = apart(update)
     mask = maximum(-sign(step * g), 0)
     step = step * mask / maximum(mean(mask), _SMALLEST)
-    return update.with_(step + (decay.subs(w, w + step) if decay and decay_behind else decay))
+    return update.with_(step=step + (decay.subs(w, w + step) if decay and decay_behind else decay))
 
 
 c_adamw = cautious.declare(

@@ -17,7 +17,7 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 
 from ..errors import FormulaError, unknown
 from . import operations, vocabulary
-from .equations import RESERVED, WEIGHT_ITSELF, Equations, Option, Update, number, option, symbol
+from .equations import DISPLACEMENTS, RESERVED, WEIGHT_ITSELF, Equations, Option, Update, number, option, symbol
 from .shapes import NUMBER, WEIGHT, Inference, Shape, of_states
 
 _FUNCTIONS = (sp.Abs, sp.sign, sp.exp, sp.log, sp.tanh, sp.sin, sp.cos, sp.Min, sp.Max, sp.floor)
@@ -56,7 +56,7 @@ def _fits_a_signature(rule: str, parameter: inspect.Parameter) -> None:
                 f"formula {rule}: {name}={default!r} stands before the *; "
                 "hyperparameters are keyword-only, so move it behind a * in the signature."
             )
-        if name in ("step", "at", "shown"):
+        if name in ("step", *DISPLACEMENTS):
             raise FormulaError(f"formula {rule}: {name} is an argument of tw.Update; give the state another name.")
     elif name in RESERVED:
         raise FormulaError(
@@ -85,7 +85,10 @@ def read(
     states = [name for name in positional if name not in RESERVED]
     _has_all_states(rule, states, result.states)
     step = _expression(rule, "the step", result.step, symbols)
-    at, shown = (_displacement(rule, what, getattr(result, what), symbols) for what in ("at", "shown"))
+    at, again, shown = (_displacement(rule, what, getattr(result, what), symbols) for what in DISPLACEMENTS)
+    known = {symbols[name] for name in ("g", "w", *numbers) if name in symbols}
+    if again is not None and (other := sorted(map(str, again.free_symbols - known))):
+        raise FormulaError(f"formula {rule}: again uses {other[0]}; it may use g, w and hyperparameters.")
     values = {name: _expression(rule, f"state {name}", result.states[name], symbols) for name in states}
     _fits_initial(rule, initial, states, numbers)
     changed = [name for name in states if values[name] != symbols[name]]
@@ -96,7 +99,7 @@ def read(
     for name in used:
         if initial.get(name) == WEIGHT_ITSELF and each[name] != WEIGHT:
             raise FormulaError(f"formula {rule}: state {name} begins at the weight and is {each[name]}; give a number.")
-    for what, moved in (("the step", step), ("at", at), ("shown", shown)):
+    for what, moved in (("the step", step), ("at", at), ("again", again), ("shown", shown)):
         _fits_weight(rule, what, moved, each, numbers)
     return Equations(
         name=rule,
@@ -109,6 +112,7 @@ def read(
         shapes=tuple((name, each[name]) for name in used if each[name] not in (NUMBER, WEIGHT)),
         shown=shown,
         batched=batched,
+        again=again,
     )
 
 
@@ -248,7 +252,7 @@ def _displacement(rule: str, what: str, value: Any, symbols: Mapping[str, sp.Sym
     if value is None:
         return None
     expression = _expression(rule, what, value, symbols)
-    if symbols.get("g") in expression.free_symbols:
+    if what != "again" and symbols.get("g") in expression.free_symbols:
         reason = "the gradient that is taken there" if what == "at" else "the gradient of the last step"
         raise FormulaError(f"formula {rule}: {what} uses g, {reason}; use the states.")
     return expression

@@ -17,6 +17,7 @@ from .drop_in import DropIn
 from .equations import Equations, symbol
 from .masked import cautious
 from .opaque import Opaque, is_maker, numbers_of
+from .sharpness_aware import sam
 from .slow_weights import lookahead
 
 
@@ -38,7 +39,7 @@ def _home(function: Any) -> str:
 
 
 FORMULAS: dict[str, Formula] = {rule.name: rule for rule in _declared()}
-WRAPPERS: dict[str, Wrapper] = {wrapper.name: wrapper for wrapper in (lookahead, cautious)}  # rules around any rule
+WRAPPERS: dict[str, Wrapper] = {around.name: around for around in (lookahead, cautious, sam)}  # rules around any rule
 
 # What a study compares unless told otherwise: the methods every course teaches, in the order of their years.
 CLASSIC = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw")

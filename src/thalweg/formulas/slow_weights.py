@@ -28,4 +28,5 @@ def lookahead(update, w, t, phi, *, steps: int = 5, slow_step=0.5, shows_slow=Fa
     """
     now = multiple(t, steps, steps="the slow weights move")
     moved = where(now, phi + slow_step * (w + update.step - phi), phi)
-    return update.with_(where(now, moved - w, update.step), shown=phi - w if shows_slow else None, phi=moved)
+    shown = phi - w if shows_slow else update.shown
+    return update.with_(step=where(now, moved - w, update.step), shown=shown, phi=moved)

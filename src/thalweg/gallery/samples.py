@@ -18,9 +18,9 @@ from thalweg.pictures.teaching import cards, fold_rows, shares, targets, triplet
 
 def cross_validation() -> go.Figure:
     """Five folds of 30 samples: five models are trained, and every sample is judged on by the one that never saw it."""
-    folds = KFold(5, shuffle=True, random_state=0).split(np.arange(30))
-    parts = [judging for _, judging in folds]
-    return fold_rows(parts, 30, "Cross-validation", "30 samples, 5 folds; the result is the mean over the folds")
+    parts = [judging for _, judging in KFold(5).split(np.arange(30))]
+    note = "30 samples in random order, 5 folds; the result is the mean over the folds"
+    return fold_rows(parts, 30, "Cross-validation", note)
 
 
 def bias_variance_target() -> go.Figure:
@@ -90,7 +90,7 @@ def mixed_images() -> go.Figure:
         made, (first, second, share) = mix(batch, torch.tensor(labels[:10]), seed=7, step=3)
         one, other, part = int(first[0]), int(second[0]), float(share)
         rows[name] = [(str(one), images[one].reshape(8, 8) / 16), (str(other), images[other].reshape(8, 8) / 16)]
-        rows[name].append((f"{part:.0%} {one}, {1 - part:.0%} {other}", made[0, 0].numpy()))
+        rows[name].append((f"{one}: {part:.0%}, {other}: {1 - part:.0%}", made[0, 0].numpy()))
     return cards(rows, "Mixed images have mixed labels", "handwritten digits; the shares are drawn anew for each batch")
 
 

@@ -207,6 +207,29 @@ def _move(
         update(alone, w, w, [s.clone() for s in states], t, hyperparameters)
 
 
+def second(
+    formula: Formula,
+    weights: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    hyperparameters: Mapping[str, float] | None = None,
+) -> None:
+    """Move the weights of a model, in place, from where the first gradients were taken to where the formula wants
+    second ones; those of most rules stay."""
+    values = {**formula.hyperparameters, **(hyperparameters or {})}
+    each = [
+        uphill(form.equations.second, w, g, values)
+        for w, g in zip(weights, gradients, strict=True)
+        if (form := formula.of_shape(w.shape)).equations.second is not None
+    ]
+    for update, (new, _) in zip(each, staged.advance(each), strict=True):
+        update.w.copy_(new)
+
+
+def uphill(equations: Equations, w: Tensor, g: Tensor, values: Mapping[str, float]) -> TensorUpdate:
+    """What a tensor needs for `second`."""
+    return TensorUpdate(equations, w, g, (), scalars(equations, values, {}, 0, float("nan")))
+
+
 def initial_states(formula: Formula, w: Tensor, hyperparameters: Mapping[str, float]) -> list[Tensor]:
     """The states before the first step: each of the shape it has for such a weight, or a float64 number where it is one
     number, known before the step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 RADIUS = 0.01  # of the widest side: a path that ends this near to a minimum has fallen into it
+RATES = (*(digit * 10.0**power for power in (-4, -3, -2, -1) for digit in (1, 2, 5)), 1.0)
+COARSE = {1: 200, 2: 25}  # starts along each axis of one or two, by which a rate is chosen
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,7 +116,8 @@ class Basins:
             settled = np.median(self.settled[chosen]) if k >= 0 and chosen.any() else np.nan
             height = float(self.surface(point)) if k >= 0 else np.nan
             rows.append([*point, height, chosen.mean(), settled])
-        return pd.DataFrame(rows, columns=pd.Index([*self.surface.variables, "loss", "share", "steps"]))
+        table = pd.DataFrame(rows, columns=pd.Index([*self.surface.variables, "loss", "share", "steps"]))
+        return table.mask(table.abs() < 1e-12, 0.0)  # what polishing leaves of a zero
 
 
 def basins(
@@ -133,7 +137,9 @@ def basins(
 
     Args:
         surface: of one or two variables; as in `tw.descend`.
-        optimizer, lr, schedule: one of each; as in `tw.descend`. A schedule that follows the loss is refused.
+        optimizer, schedule: one of each; as in `tw.descend`. A schedule that follows the loss is refused.
+        lr: as in `tw.descend`. Unless given, the lowest of 13 rates from 1e-4 to 1 at which most starts of a coarse
+            grid come to a minimum: a rule's own default, made for networks, seldom fits the size of a surface.
         steps: taken by every path.
         resolution: starts along each axis.
         bounds: ((low, high), …) for each variable; the surface's own unless given.
@@ -157,6 +163,9 @@ def basins(
     formula, rate = _one_rule(optimizer, lr)
     schedule = _open(schedule, steps)
     axes = _axes(surface, resolution, formula)
+    if lr is None and not (np.isnan(rate) or "lr=" in formula.label):
+        coarse = {"resolution": min(resolution, COARSE[surface.dimensions]), "radius": radius}
+        rate = _settling(rate, lambda each: basins(surface, formula, each, schedule, steps, **coarse))
     reach = RADIUS * max(np.ptp(axis) for axis in axes) if radius is None else radius
     if not 0 < reach < np.inf:
         raise SurfaceError(f"radius is {radius!r}, and must be a positive number.")
@@ -172,6 +181,12 @@ def basins(
     labels, diverged = nearest(minima, ends, reach).reshape(shape), diverged.reshape(shape)
     ends = ends.reshape(*shape, -1)
     return Basins(surface, formula, rate, schedule, steps, axes, minima, labels, diverged, ends, float(reach))
+
+
+def _settling(default: float, mapped: Callable[[float], Basins]) -> float:
+    """The lowest of the rates at which most paths come to a minimum, or the default where they never do."""
+    shares = [float((mapped(rate).labels >= 0).mean()) for rate in RATES]
+    return RATES[shares.index(max(shares))] if any(shares) else default
 
 
 def _one_rule(optimizer: Any, lr: Any) -> tuple[Formula, float]:

@@ -218,7 +218,7 @@ def _matrix(equations: Equations) -> sp.Matrix | None:
 
 
 def _spectral_radius(formula: Formula, name: str) -> Radius | None:
-    matrix = _matrix(formula.equations) if formula.equations.elementwise else None
+    matrix = _matrix(formula.equations) if formula.equations.races else None
     if matrix is None:
         return None
     varied = [symbol("lr"), symbol(name), sp.Symbol("_lambda", positive=True)]

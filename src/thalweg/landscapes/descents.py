@@ -211,7 +211,7 @@ class _Walk:
         self.shape = shape = (*rules.rates.shape, *starts.shape)
         self.far = FAR * max(np.ptp(surface.bounds), 2 * np.abs(starts).max())
         forms = [rule.of_shape(shape[3:]) for rule in rules.formulas]
-        self.lookahead = any(form.equations.lookahead for form in forms)
+        self.lookahead = any(form.equations.lookahead or form.equations.second for form in forms)
         states = sum(len(form.states) for form in forms)
         paths, dimensions = shape[1] * shape[2], shape[3]
         numbers = shape[0] * (dimensions * (2 + self.lookahead) + 1) + states * dimensions
@@ -267,6 +267,11 @@ class _Walk:
             step = min(k, self.steps - 1)  # at the end, as the next step would begin
             self.all_lookaheads[k] = [g.lookahead(step).reshape(self.shape[1:]) for g in self.groups]
             gradients = self.surface.gradient(self.all_lookaheads[k])
+            if any(g.formula.equations.second for g in self.groups):
+                firsts = zip(self.groups, self.all_lookaheads[k], gradients + noise, strict=True)
+                seconds = [g.second(p.reshape(g.points.shape), d.reshape(g.points.shape), step) for g, p, d in firsts]
+                self.all_lookaheads[k] = [points.reshape(self.shape[1:]) for points in seconds]
+                gradients = self.surface.gradient(self.all_lookaheads[k])
         gradients += noise
         self.all_points[k], self.all_losses[k], self.all_gradients[k] = self.points, losses, gradients
         for group, records in zip(self.groups, self.all_states, strict=True):

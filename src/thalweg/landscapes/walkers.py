@@ -8,6 +8,7 @@ need one for each. A segment holds one point, so that a path has the bits it wou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from ..formulas import Formula, shapes
-from ..formulas.equations import WEIGHT_ITSELF
+from ..formulas.equations import WEIGHT_ITSELF, Equations
 from ..kernels import numba_cpu
 from ..kernels.lower import lower
 from ..kernels.staged import TensorUpdate, advance
@@ -83,7 +84,7 @@ class Walkers:
         self.first = np.arange(0, len(points), segment)
         self.row = self.row_of[self.first]
         self.length = np.diff(self.first, append=len(points)) * points.shape[1]
-        self.kernel = numba_cpu.compiled(equations, torch.float64) if equations.elementwise else None
+        self.kernel = numba_cpu.compiled(equations, torch.float64) if equations.races else None
         self.lookahead_kernel = equations.lookahead and numba_cpu.compiled(equations.lookahead, torch.float64)
 
     def _begun(self, name: str, first: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -124,8 +125,16 @@ class Walkers:
         numba_cpu.run([self.launch_lookahead(points, np.full(self.count, step + 1.0))], torch.get_num_threads())
         return points
 
+    def second(self, points: np.ndarray, gradients: np.ndarray, step: int) -> np.ndarray:
+        """Where second gradients are taken, on from points with these first ones; the points for most rules."""
+        if (second := self.formula.equations.second) is None:
+            return points
+        self.scheduling.write(self.table, step)
+        passed, _ = scalar_function(second)(np.full(self.count, step + 1.0), np.nan, *self.table.T)
+        return self._moved(second, passed, [points], gradients)[0]
+
     def step(self, gradients: np.ndarray, losses: np.ndarray, step: int) -> None:
-        """Move all points by the gradients (walkers, dimensions) that were taken at `lookahead`."""
+        """Move all points by the gradients (walkers, dimensions) that were taken at `lookahead`, or at `second`."""
         self.scheduling.write(self.table, step)
         per_row = losses.copy() if self.count == len(losses) else np.full(self.count, np.nan)
         t = np.full(self.count, step + 1.0)
@@ -138,28 +147,40 @@ class Walkers:
 
     def _as_tensors(self, gradients: np.ndarray, losses: np.ndarray, t: np.ndarray) -> None:
         """A step by a rule that looks at all coordinates of a point, which is to it a model of one vector."""
-        equations, program = self.formula.equations, lower(self.formula.equations)
+        equations = self.formula.equations
         with np.errstate(all="ignore"):  # 1/0 is inf here as in every kernel
             passed, advanced = scalar_function(equations)(t, losses, *self.table.T, *self.scalars.T.copy())
         self.scalars[:] = np.array(advanced).reshape(-1, self.count).T
-        wide = [np.broadcast_to(p, self.count) for p in passed]
+        kept = [self.points, *self.states.values()]
+        for old, new in zip(kept, self._moved(equations, passed, kept, gradients), strict=True):
+            old[:] = new
+
+    def _moved(
+        self, equations: Equations, passed: Sequence[Any], kept: Sequence[np.ndarray], gradients: np.ndarray
+    ) -> list[np.ndarray]:
+        """Points and states after equations have moved them.
+
+        Args:
+            passed: the numbers that the equations need, one or (rows,) each.
+        """
+        program, wide = lower(equations), [np.broadcast_to(p, self.count) for p in passed]
         held = {k: float(p[0]) for k, p in enumerate(wide) if program.passed[k] in program.guards}
         numbers = [torch.from_numpy(p[self.row_of]) for k, p in enumerate(wide) if k not in held]
 
         def one(w: Tensor, g: Tensor, *more: Tensor) -> tuple[Tensor, ...]:
-            states, rest = more[: len(self.states)], iter(more[len(self.states) :])
+            states, rest = more[: len(kept) - 1], iter(more[len(kept) - 1 :])
             given = [held[k] if k in held else next(rest) for k in range(len(wide))]
             ((new, after),) = advance([TensorUpdate(equations, w, g, states, given)])
             return (new, *after)
 
-        kept = [self.points, *self.states.values()]
-        arrays = map(torch.from_numpy, (self.points, np.ascontiguousarray(gradients), *self.states.values()))
-        for old, new in zip(kept, vmap(one)(*arrays, *numbers), strict=True):
-            old[:] = new.numpy()
+        arrays = map(torch.from_numpy, (kept[0], np.ascontiguousarray(gradients), *kept[1:]))
+        return [new.numpy() for new in vmap(one)(*arrays, *numbers)]
 
     def walk(self, surface: Surface, step: int) -> None:
         """Take this step (counted from 0) on a surface."""
-        losses, gradients = surface.evaluate(self.lookahead(step))
+        losses, gradients = surface.evaluate(ahead := self.lookahead(step))
+        if self.formula.equations.second is not None:
+            gradients = surface.gradient(self.second(ahead, gradients, step))
         if self.lookahead_kernel and self.reads_loss:
             losses = surface(self.points)
         self.step(gradients, losses, step)

@@ -21,8 +21,8 @@ def from_formula(formula: Formula | str) -> type[FormulaOptimizer]:
 
     Its keyword arguments are the formula's hyperparameters and options with their defaults, ``maximize=False``,
     and those of every class of `tw.optim` (``max_norm``, ``clip_value``, ``ema_decay``, ``zero_grad``).
-    A state_dict has the formula's states by their names, and ``step``. A rule that reads the loss or looks
-    ahead needs ``step(closure)``.
+    A state_dict has the formula's states by their names, and ``step``. A rule that reads the loss, looks
+    ahead or takes a second gradient needs ``step(closure)``.
 
     Raises:
         FormulaError: no such formula, or a hyperparameter whose name the class needs itself.

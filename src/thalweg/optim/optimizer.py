@@ -19,11 +19,13 @@ from torch import Tensor
 from ..errors import UsageError
 from ..formulas import Formula
 from ..formulas.drop_in import check
-from ..kernels import torch_ref
+from ..kernels import staged, torch_ref
 from . import sharded
 from .plan import Plan, StepOptions
+from .reference import computed_in
 from .rules import Rule
 from .states import format_of, readable
+from .tensors import refuse_sharded
 
 TRAINED = "trained"  # the state that has the weights which are trained, while others are shown
 WHOLE_STEP = ("max_norm", "clip_value", "ema_decay", "zero_grad", "state_dtype", "stochastic_rounding")
@@ -129,7 +131,8 @@ class FormulaOptimizer(torch.optim.Optimizer):
         """One step of every parameter that has a gradient.
 
         Args:
-            closure: computes gradients and returns the loss; needed by rules that read the loss or look ahead.
+            closure: computes gradients and returns the loss; needed by rules that read the loss, look ahead
+                or take a second gradient, for which it is called twice; the loss is the first.
         """
         if self._shown:
             raise UsageError(
@@ -159,28 +162,51 @@ class FormulaOptimizer(torch.optim.Optimizer):
         return loss
 
     def _loss(self, closure: Callable[[], Any] | None) -> Any:
-        ahead = [] if self.rule.grouped else self._lookahead(closure is not None)
+        moved = [] if self.rule.grouped else self._lookahead(closure is not None)
         try:
             if closure is None:
                 return None
             with torch.enable_grad():
-                return closure()
+                loss = closure()
+            if not self.rule.grouped and (again := self._second()):
+                moved = [*again, *moved]
+                with torch.enable_grad():
+                    closure()
+            return loss
         finally:
-            for p, before in ahead:
+            for p, before in moved:
                 p.copy_(before)
+
+    def _second(self) -> list[tuple[Tensor, Tensor]]:
+        """Move each weight to where its formula takes a second gradient; each moved weight, and its values before."""
+        each, here = [], []
+        for group in self.param_groups:
+            formula = self.rule.choose(group)
+            values = dict(zip(formula.equations.hyperparameters, self.rule.numbers(formula, group), strict=True))
+            for p in group["params"]:
+                second = formula.of_shape(p.shape).equations.second
+                if second is not None and p.grad is not None:
+                    refuse_sharded(formula, p)
+                    w, g = (x.detach().to(computed_in(p)) for x in (p, p.grad))
+                    each.append(torch_ref.uphill(second, w, -g if group["maximize"] else g, values))
+                    here.append((p, p.detach().clone()))
+        for (p, _), (new, _) in zip(here, staged.advance(each), strict=True):
+            p.copy_(new)
+        return here
 
     def _lookahead(self, closure: bool) -> list[tuple[Tensor, Tensor]]:
         """Move each weight to where its formula takes the gradient; each moved weight, and its values before."""
         moved = []
         for group in self.param_groups:
             formula = self.rule.choose(group)
+            if not closure and (formula.equations.at, formula.equations.again) != (None, None):
+                where = "its gradient ahead of the weights" if formula.equations.again is None else "a second gradient"
+                raise UsageError(
+                    f"{formula.label} takes {where}: give step a closure that computes the gradients and returns the "
+                    "loss."
+                )
             if formula.equations.at is None:
                 continue
-            if not closure:
-                raise UsageError(
-                    f"{formula.label} takes its gradient ahead of the weights: give step a closure that "
-                    "computes the gradients and returns the loss."
-                )
             numbers = self.rule.numbers(formula, group)
             values = dict(zip(formula.equations.hyperparameters, numbers, strict=True))
             for p in group["params"]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from ..formulas import shapes
+from ..formulas import Formula, shapes
 from ..kernels import staged
 from ..kernels.torch_ref import scalars
 from . import reference, sharded
@@ -24,11 +24,15 @@ from .parameter import Parameter, StepOptions
 def refuse(parameters: Sequence[Parameter], params: Sequence[Tensor]) -> None:
     """Refuse weights that lie in parts: what looks beyond one of them needs all."""
     for h in parameters:
-        if sharded.is_sharded(params[h.index]):
-            raise UsageError(
-                f"{h.formula.name} looks at whole tensors, and a parameter of shape {tuple(params[h.index].shape)} is "
-                "a DTensor, of which a part lies here; use a rule that updates every weight by itself, such as adamw."
-            )
+        refuse_sharded(h.formula, params[h.index])
+
+
+def refuse_sharded(formula: Formula, p: Tensor) -> None:
+    if sharded.is_sharded(p):
+        raise UsageError(
+            f"{formula.name} looks at whole tensors, and a parameter of shape {tuple(p.shape)} is a DTensor, of which "
+            "a part lies here; use a rule that updates every weight by itself, such as adamw."
+        )
 
 
 def share(

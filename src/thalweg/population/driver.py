@@ -51,6 +51,13 @@ def _approach(_at, _end, _count, _wide, _share):
             _a, _b = _load_float(_at, _i, 1), _load_float(_end, _i, 2)
             _store_float(_at, _i, 1, _a + _s*(_b - _a) if _near else _b - (_b - _a)*_rest)
 
+@_njit(inline="always")
+def _move(_copies, _copied, _m):
+    """The buffers that the model has moved are the member's."""
+    for _k in range(_copies):
+        _to = _load(_copied, 4*_k + 1, 99) + _m*_load(_copied, 4*_k + 2, 99)
+        _copy(_to, _load(_copied, 4*_k, 99), _load(_copied, 4*_k + 2, 99))
+
 @_compiled
 def run(_job, _first, _last):
     """All steps of one member after the other: gradients, then the update, until its loss is not finite."""
@@ -80,11 +87,12 @@ def run(_job, _first, _last):
                 _store(_given, _k, 99, _load(_base, _s*_count + _k, 99) + _m*_load(_stride, _s*_count + _k, 99))
             for _h in range(_first_row, _end_row):
                 _store_double(_load(_p, 9, 99), _h, 99, _float64(_begun + _s + 1))
-            if _load(_p, 11, 99):
+            if _load(_p, 15, 99):
                 for _k in range(_tensors):
                     _to, _from = _load(_load(_p, 15, 99), _k, 99), _load(_given, _k, 99)
                     _copy(_to, _from, _load(_weights, 5*_k + 2, 99)*(8 if _load(_weights, 5*_k + 3, 99) else 4))
                     _store(_given, _k, 99, _to)
+            if _load(_p, 11, 99):
                 _copy(_load(_p, 16, 99), _load(_p, 17, 99), _load(_p, 18, 99))
                 for _h in range(_first_row, _end_row):
                     _store_double(_load(_p, 19, 99), _h, 99, _float64(_begun + _s + 1))
@@ -98,9 +106,14 @@ def run(_job, _first, _last):
                 _store_double(_sums, _m, 99, _nan)
                 break
             _store_double(_sums, _m, 99, _load_double(_sums, _m, 99) + _loss)
-            for _k in range(_copies):
-                _to = _load(_copied, 4*_k + 1, 99) + _m*_load(_copied, 4*_k + 2, 99)
-                _copy(_to, _load(_copied, 4*_k, 99), _load(_copied, 4*_k + 2, 99))
+            _move(_copies, _copied, _m)
+            if _load(_p, 22, 99):
+                for _h in range(_first_row, _end_row):
+                    _store_double(_load(_p, 26, 99), _h, 99, _float64(_begun + _s + 1))
+                _call(_load(_p, 24, 99), _load(_p, 25, 99), _first_row, _end_row)
+                _call(_load(_p, 22, 99), _load(_p, 23, 99), _r, _r + 1)
+                _call(_step, _given, _load(_samples, _s, 99), _arena)
+                _move(_copies, _copied, _m)
             if _factors:
                 for _k in range(_tensors):
                     _at = _load(_weights, 5*_k, 99) + _m*_load(_weights, 5*_k + 1, 99)
@@ -152,6 +165,6 @@ def members(_job, _first, _last):
         _call(_load(_programs, 3*_which, 99), _load(_programs, 3*_which + 1, 99)
               + 8*_m*_load(_programs, 3*_which + 2, 99), 1, _arena)
         for _k in range(_copies):
-            _bytes = _load(_copied, 3*_k + 2, 99)
-            _copy(_load(_copied, 3*_k + 1, 99) + _m*_bytes, _load(_copied, 3*_k, 99), _bytes)
+            _to = _load(_copied, 4*_k + 1, 99) + _m*_load(_copied, 4*_k + 3, 99)
+            _copy(_to, _load(_copied, 4*_k, 99), _load(_copied, 4*_k + 2, 99))
 '''

@@ -14,11 +14,12 @@ from ..kernels import numba_cpu
 from ..kernels.numba_cpu import Launch
 from ..kernels.stacks import Segments
 from ..programs.compiled import Step
+from ..programs.operations import Uncovered
 from ..samples import Samples, Tree
 from .batched import Extra, Groups
 from .compiled import Compiled, Table, drivers
 from .regularized import Regularized
-from .tensor_updates import Calls, TensorUpdates
+from .tensor_updates import Calls, TensorUpdates, second_of
 from .updates import Update
 
 
@@ -54,7 +55,10 @@ def advance(block: Trained, program: Compiled, batches: Sequence[Samples]) -> bo
     if table is None:
         return False
     if id(table.step) not in block.rooms:
-        block.rooms[id(table.step)] = Room(block, table.step)
+        try:
+            block.rooms[id(table.step)] = Room(block, table.step)
+        except Uncovered:
+            return False
     room = block.rooms[id(table.step)]
     drivers().run(table.job(room.enter(table, block, steps)), 0, len(block.active))
     table.check()
@@ -126,17 +130,29 @@ class _Part:
         numbers = [part.start, part.count, part.width * part.table.shape[1], *_called(launch)]
         numbers += [0, part.table.ctypes.data, _steps(launch), loss.ctypes.data]
         self.arrays: list[Any] = [launch, loss]
+        points = [torch.empty_like(w[0]) for w in block.weights]
+        at, none = np.array([p.data_ptr() for p in points], dtype=np.int64), np.full(rows, np.nan)
+        apart = part.lookahead is not None or part.second is not None
+        before = part.row_states.copy()
+        self.arrays += [points, at, none, before]
         if part.lookahead is not None:
-            points = [torch.empty_like(w[0]) for w in block.weights]
-            at = np.tile(np.array([p.data_ptr() for p in points], dtype=np.int64), (part.count, 1))
-            before, none = part.row_states.copy(), np.full(rows, np.nan)
             ahead = _launch(part, part.lookahead, dtype, {0: points, 1: points}, none, active, before)
             numbers += [*_called(ahead), at.ctypes.data, before.ctypes.data]
             numbers += [part.row_states.ctypes.data, before.nbytes, _steps(ahead)]
-            self.arrays += [ahead, points, at, before, none]
+            self.arrays += [ahead]
         else:
-            numbers += [0] * 9
-        self.numbers = np.array([*numbers, part.width, len(launch.length) // part.count], dtype=np.int64)
+            numbers += [0] * 4 + [at.ctypes.data if apart else 0] + [0] * 4
+        numbers += [part.width, len(launch.length) // part.count]
+        if (second := second_of(part, [p.expand(part.count, *p.shape) for p in points])) is not None:
+            if second.programs is None:
+                raise Uncovered(f"the second gradient of {part.equations.name}")
+            again = Calls(second, np.ones(rows), none, active, part.table, second.row_states)
+            again.point_all(gradients)
+            numbers += [*_called(again.launch), _steps(again.launch)]
+            self.arrays += [second, again]
+        else:
+            numbers += [0] * 5
+        self.numbers = np.array(numbers, dtype=np.int64)
 
     def enter(self, part: Update, steps: range) -> None:
         self.tables = part.scheduling.over(part.table, steps)

@@ -9,6 +9,7 @@ one form are captured as one graph and replayed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -19,8 +20,10 @@ from ..kernels.stacks import Rows, Stacked, stacked
 from ..samples import Samples, Tree
 from .batched import Batched, Extra, Groups
 from .regularized import Regularized
+from .tensor_updates import second_of
 from .updates import Update
 
+Launches = tuple[Stacked, Stacked | None, Stacked | None]  # the update; the ways to a lookahead, and from there on
 EAGER = 3  # steps of a form before it is captured: libraries choose their algorithms and get their memory in these
 
 
@@ -60,7 +63,10 @@ class Stepper:
         self.numbers = Numbers(block, device)
         pairs = zip(block.updates, self.numbers.tables, states, strict=True)
         self.parts = [_Part(part, table, state, device) for part, table, state in pairs]
-        self.points = [w.clone() for w in block.weights] if any(p.lookahead for p in block.updates) else block.weights
+        moved = any(p.lookahead or p.second for p in block.updates)
+        self.points = [w.clone() for w in block.weights] if moved else block.weights
+        twice = [p.second is not None for p in block.updates for _ in range(p.count)]
+        self.twice = torch.tensor(twice, device=device) if any(twice) else None
         self.launches = self._prepared()
         self.capture = captured if device.type == "cuda" and batched.replays else None
         self._seen: dict[tuple, int] = {}
@@ -110,10 +116,38 @@ class Stepper:
         replay()
 
     def _carry_out(self, batch: Samples, extra: Extra) -> None:
-        self._ahead(self.launches)
         block = self.block
-        results = self.batched.gradient(self.points, *batch, block.fixed, block.moving, extra)
-        self._follow(results, self.launches)
+
+        def program() -> Sequence[Tensor]:
+            return self.batched.gradient(self.points, *batch, block.fixed, block.moving, extra)
+
+        self._whole(program, self.launches)
+
+    def _whole(self, program: Callable[[], Sequence[Tensor]], launches: Sequence[Launches]) -> None:
+        """A step, where the program gives gradients, losses and moved buffers at the points."""
+        self._ahead(launches)
+        results = program()
+        if self.twice is not None:
+            results = self._again(results, program, self.twice, launches)
+        self._follow(results, launches)
+
+    def _again(
+        self,
+        results: Sequence[Tensor],
+        program: Callable[[], Sequence[Tensor]],
+        twice: Tensor,
+        launches: Sequence[Launches],
+    ) -> Sequence[Tensor]:
+        """Results whose gradients and moved buffers are, for these members (members,), those further on."""
+        count, block = len(self.points), self.block
+        block.regularized.move(results[count + 1 :], self.active & results[count].isfinite())
+        gradients = [g.contiguous() for g in results[:count]]
+        for part, (_, _, second) in zip(self.parts, launches, strict=True):
+            if second is not None:
+                second.run([g[part.start : part.stop] for g in gradients])
+        pairs = zip(results, program(), strict=True)
+        mixed = [torch.where(twice.reshape(-1, *[1] * (one.dim() - 1)), other, one) for one, other in pairs]
+        return [*mixed[:count], results[count], *mixed[count + 1 :]]
 
     def _captured(
         self, groups: Groups, extra: Extra, given: Sequence[Tensor], changing: Sequence[Tensor]
@@ -125,19 +159,18 @@ class Stepper:
         inputs = [places.get(id(t), t) for t in given]
 
         def step() -> None:
-            self._ahead(launches)
-            self._follow(program(*inputs), launches)
+            self._whole(lambda: program(*inputs), launches)
 
         replay = self.capture(step)
         for launch in (one for pair in launches for one in pair if one is not None):
             launch.settle()
         return list(places.values()), replay
 
-    def _prepared(self) -> list[tuple[Stacked, Stacked | None]]:
-        """Each formula's update, and its way to the lookahead point."""
+    def _prepared(self) -> list[Launches]:
+        """Each formula's update, and its ways to where gradients are taken."""
         return [part.prepared(self.points) for part in self.parts]
 
-    def _ahead(self, launches: Sequence[tuple[Stacked, Stacked | None]]) -> None:
+    def _ahead(self, launches: Sequence[Launches]) -> None:
         """The rows' numbers of this step; and to where the gradients are taken, for rules that look ahead."""
         for part in self.parts:
             part.rows.t.copy_(self.numbers.now[:1].expand_as(part.rows.t))
@@ -146,13 +179,13 @@ class Stepper:
             return
         for point, w in zip(self.points, self.block.weights, strict=True):
             point.copy_(w)
-        for part, (_, ahead) in zip(self.parts, launches, strict=True):
+        for part, (_, ahead, _) in zip(self.parts, launches, strict=True):
             if ahead is not None:
                 part.before.copy_(part.rows.states)
                 part.rows.loss.fill_(float("nan"))
                 ahead.run([p[part.start : part.stop] for p in self.points])
 
-    def _follow(self, results: Sequence[Tensor], launches: Sequence[tuple[Stacked, Stacked | None]]) -> None:
+    def _follow(self, results: Sequence[Tensor], launches: Sequence[Launches]) -> None:
         """What follows the gradients: who goes on, and where to."""
         block, numbers, count = self.block, self.numbers, len(self.block.weights)
         loss = results[count].double()
@@ -166,7 +199,7 @@ class Stepper:
         if numbers.factors is not None:
             block.regularized.shrink(numbers.factors, self.active, block.updates[0].place)
         gradients = [g.contiguous() for g in results[:count]]  # alive until the updates have run
-        for part, (update, _) in zip(self.parts, launches, strict=True):
+        for part, (update, _, _) in zip(self.parts, launches, strict=True):
             part.rows.loss.copy_(part.per_row(loss))
             part.rows.active.copy_(part.per_row(self.active))
             update.run([g[part.start : part.stop] for g in gradients])
@@ -188,14 +221,15 @@ class _Part:
         """Those of the block's members, (members,), for each row of the table."""
         return values[self.start : self.stop].repeat_interleave(self.update.width)
 
-    def prepared(self, points: Sequence[Tensor]) -> tuple[Stacked, Stacked | None]:
-        update, rows = self.update.stacked(self.rows), self.rows
-        if (lookahead := self.update.lookahead) is None:
-            return update, None
-        at = (p[self.start : self.stop] for p in points)
-        tensors = [(p, *states) for p, states in zip(at, self.update.states, strict=True)]
-        before = Rows(rows.t, rows.loss, rows.active, rows.table, self.before, rows.place, rows.width)
-        return update, stacked(lookahead, tensors, before)
+    def prepared(self, points: Sequence[Tensor]) -> Launches:
+        at, rows = [p[self.start : self.stop] for p in points], self.rows
+        ahead = again = None
+        if (lookahead := self.update.lookahead) is not None:
+            tensors = [(p, *states) for p, states in zip(at, self.update.states, strict=True)]
+            ahead = stacked(lookahead, tensors, replace(rows, states=self.before))
+        if (second := second_of(self.update, at)) is not None:
+            again = second.stacked(replace(rows, states=rows.states[:, :0]))
+        return self.update.stacked(rows), ahead, again
 
 
 class Numbers:

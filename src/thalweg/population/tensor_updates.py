@@ -153,15 +153,13 @@ class TensorUpdates(Update):
     def allocate(self, weights: Sequence[Tensor]) -> None:
         rule = self.members[0].formula
         forms = tuple(rule.of_shape(w.shape[1:]).equations for w in weights)
-        if any(form.shown is not None for form in forms):
-            raise PlanError(
-                f"{rule.label} shows other weights than it trains and looks beyond one weight, and a population takes "
-                "rules that do one of the two; use it with tw.optim.from_formula in a loop of your own."
-            )
-        extents, dtypes = tuple(tuple(w.shape[1:]) for w in weights), tuple(w.dtype for w in weights)
-        self.member = MemberUpdate(forms, extents, dtypes, tuple(self.place.tolist()))
-        self.forms = tuple(dict.fromkeys(forms))
-        self.single = tuple(dict.fromkeys(name for form in self.forms for name, _ in lower(form).row_states))
+        for what, moved in (("shows other weights than it trains", "shown"), ("takes its gradient ahead", "at")):
+            if any(getattr(form, moved) is not None for form in forms):
+                raise PlanError(
+                    f"{rule.label} {what} and looks beyond one weight, and a population takes rules that do one of the "
+                    "two; use it with tw.optim.from_formula in a loop of your own."
+                )
+        self._take(forms, weights)
         initial = {name: first for form in forms for name, first in form.initial}
         self.row_states = self.numbers_of([initial[name] for name in self.single])
         self.states = [
@@ -176,6 +174,12 @@ class TensorUpdates(Update):
         self.models = [torch.tensor(values, dtype=torch.float64, device=device) for values in of_models]
         self.weights, self.lookahead = [w[self.start : self.stop] for w in weights], None
         self.guards: Guards = self.begin(0)
+
+    def _take(self, forms: tuple[Equations, ...], weights: Sequence[Tensor]) -> None:
+        extents, dtypes = tuple(tuple(w.shape[1:]) for w in weights), tuple(w.dtype for w in weights)
+        self.member = MemberUpdate(forms, extents, dtypes, tuple(self.place.tolist()))
+        self.forms = tuple(dict.fromkeys(forms))
+        self.single = tuple(dict.fromkeys(name for form in self.forms for name, _ in lower(form).row_states))
 
     @property
     def kept(self) -> list[Tensor]:
@@ -232,6 +236,29 @@ class TensorUpdates(Update):
     def load(self, saved: Mapping[str, Tensor]) -> None:
         for name, state in zip(self.member.models, self.models, strict=True):
             state.copy_(saved[name])
+
+
+class Second(TensorUpdates):
+    """The way of points to where a rule takes its second gradient, for the members of its update.
+
+    Args:
+        points: (members, *shape) each, which a run moves.
+    """
+
+    def __init__(self, part: Update, points: Sequence[Tensor], forms: Sequence[Equations]) -> None:
+        super().__init__(forms[0], part.start, part.members, part.total, part.parameter_names)
+        self.table, self.weights = part.table, list(points)
+        self._take(tuple(forms), points)
+        self.states, self.models, self.guards = [[] for _ in points], [], ()
+
+
+def second_of(part: Update, points: Sequence[Tensor]) -> Second | None:
+    """Of the members of an update; None where their rule takes one gradient."""
+    if part.second is None:
+        return None
+    rule = part.members[0].formula
+    forms = [rule.of_shape(p.shape[1:]).equations.second for p in points]
+    return Second(part, points, [form for form in forms if form is not None])
 
 
 class _ByTorch:
@@ -314,7 +341,8 @@ class Calls:
         pairs = zip(programs, self.address, strict=True)
         called = np.array([[s.function, a.ctypes.data, a.shape[1]] for s, a in pairs], dtype=np.int64)
         pairs = zip(self.results, update.kept, strict=True)
-        copied = np.array([[r.data_ptr(), old.data_ptr(), r.nbytes] for r, old in pairs], dtype=np.int64)
+        moves = [[r.data_ptr(), old.data_ptr(), r.nbytes, old.stride(0) * old.element_size()] for r, old in pairs]
+        copied = np.array(moves, dtype=np.int64)
         rows = RowsLaunch(
             numbers.function.address, addresses(t, loss, table, row_states, self.scalars, active), len(table)
         )

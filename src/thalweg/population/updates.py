@@ -31,13 +31,14 @@ class Update:
         row_states: (rows, states) those that a row has once, and not for each weight.
         table: (rows, hyperparameters) as the kernel reads them at this step.
         lookahead: the equations of the way to where the gradient is taken, or None.
+        second: those of the way on from there to where a second one is taken, or None.
     """
 
     def __init__(
         self, equations: Equations, start: int, members: Sequence[Member], total: int, parameters: Sequence[str]
     ) -> None:
         self.equations, self.start, self.count = equations, start, len(members)
-        self.lookahead = equations.lookahead
+        self.lookahead, self.second = equations.lookahead, equations.second
         self.stop, self.total = start + len(members), total
         self.names = names = equations.hyperparameters
         self.members, self.parameter_names = tuple(members), parameters

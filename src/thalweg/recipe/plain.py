@@ -102,7 +102,11 @@ class _Body:
     @property
     def moves(self) -> bool:
         """Whether the gradient is taken, or the loss evaluated, at other weights than those that are trained."""
-        return self.equations.at is not None or self.equations.shown is not None
+        return self.moves_gradient or self.equations.shown is not None
+
+    @property
+    def moves_gradient(self) -> bool:
+        return self.equations.at is not None or self.equations.again is not None
 
     @property
     def of_model(self) -> list[str]:
@@ -235,16 +239,14 @@ def _method(name: str, lines: Sequence[str] | Iterator[str]) -> list[str]:
 
 def _step(body: _Body) -> list[str]:
     """The methods of a rule that has one form for all tensors."""
-    closure = body.equations.at is not None or symbol("loss") in body._behind([*body.new.values(), body.step])
-    inner = [*(_at_the_loss(body) if closure else []), _GIVEN]
+    closure = body.moves_gradient or symbol("loss") in body._behind([*body.new.values(), body.step])
+    inner = list(_at_the_loss(body)) if closure else [_GIVEN]
     if body.equations.shown is not None:
         check = 'if any("trained" in state for state in self.state.values()):'
         inner.insert(0, f'{check}\n    raise RuntimeError("call train() before step()")')
     if body.of_model:
         inner += [*_of_model(body), "after = {}"]
-    for count, (name, value) in enumerate(body.totals.items()):
-        added = f"{name} = {name} + {body.print.doprint(value)}"
-        inner += [f"{name} = 0", *_loop([*body.lines([value], first=count == 0), added], body.parameter)]
+    inner += _summed(body)
     changed = [name for name in body.of_model if name in body.new]
     kept = f"after = after or dict({', '.join(f'{n}={body.new[n]}' for n in changed)})"
     each = body.lines([body.step, *body.new.values()], first=not body.totals)
@@ -255,14 +257,26 @@ def _step(body: _Body) -> list[str]:
 
 
 def _at_the_loss(body: _Body) -> Iterator[str]:
-    """The loss and its gradient, where the rule wants them."""
-    taken = ["with torch.enable_grad():", "    loss = closure().item()"]
-    if (at := body.equations.at) is None:
-        yield from taken
-        return
-    moved = ["trained.append(w.clone())", *body.lines([at]), f"w += {body.print.doprint(at)}"]
-    yield from [_EACH.format(""), "trained = []", *_loop(moved, body.parameter), *taken]
-    yield from ["for (w, _), before in zip(each, trained):", "    w.copy_(before)"]
+    """The loss and its gradient, where the rule wants them; then the parameters that have one."""
+    if (at := body.equations.at) is not None:
+        yield from [_EACH.format(""), "trained = [(w, w.clone()) for w, _ in each]"]
+        yield from _loop([*body.lines([at]), f"w += {body.print.doprint(at)}"], body.parameter)
+    yield from ["with torch.enable_grad():", "    loss = closure().item()", _GIVEN]
+    if (second := body.equations.second) is not None:
+        further = _Body(second)
+        yield from ["trained = [(w, w.clone()) for w, _ in each]"] if at is None else []
+        yield from _summed(further)
+        moved = [*further.lines([further.step]), f"w += {further.print.doprint(further.step)}"]
+        yield from [*_loop(moved, further.parameter), "with torch.enable_grad():", "    closure()"]
+    if body.moves_gradient:
+        yield from ["for w, before in trained:", "    w.copy_(before)"]
+
+
+def _summed(body: _Body) -> Iterator[str]:
+    """A loop for each sum over the model."""
+    for count, (name, value) in enumerate(body.totals.items()):
+        added = f"{name} = {name} + {body.print.doprint(value)}"
+        yield from [f"{name} = 0", *_loop([*body.lines([value], first=count == 0), added], body.parameter)]
 
 
 def _of_model(body: _Body) -> Iterator[str]:

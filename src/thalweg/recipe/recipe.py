@@ -238,14 +238,15 @@ def from_spec(spec: str) -> str:
 
 
 def _needs_closure(formula: Formula) -> bool:
-    """Whether its step has to compute the gradient itself, to know the loss or to look ahead."""
+    """Whether its step has to compute the gradient itself, to know the loss, to look ahead or to take a second one."""
     if isinstance(formula, Opaque):
         parameter = nn.Parameter(torch.zeros(2, 2))
         try:
             return needs_closure(formula.build([parameter]))
         except FormulaError:  # it wants other parameters
             return False
-    return formula.equations.at is not None or lower(formula.equations).uses_loss
+    equations = formula.equations
+    return equations.at is not None or equations.again is not None or lower(equations).uses_loss
 
 
 def _scheduler_calls(schedule: schedules.Schedule) -> tuple[str, str]:

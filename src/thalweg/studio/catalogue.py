@@ -75,7 +75,7 @@ def surface(given: Surface, key: str) -> str:
 def forms() -> Iterator[Formula]:
     """Every rule of the catalogue that can be printed, each also with one option turned the other way."""
     for formula in FORMULAS.values():
-        if not formula.equations.elementwise or formula.equations.shown is not None:
+        if not formula.equations.races or formula.equations.shown is not None:
             continue
         yield formula
         for name, value in formula.options.items():

@@ -68,7 +68,7 @@ def _told(rule: Formula) -> dict[str, Any]:
         "direction": say(rule.direction),
         "rate": say(rule.rate),
         "states": list(rule.states),
-        "races": rule.equations.elementwise,
+        "races": rule.equations.races,
         "values": [_value(rule, name, value) for name, value in values.items()],
     }
 

@@ -55,6 +55,6 @@ def _rule(text: str) -> tuple[str, str]:
     if (name := text.partition("(")[0].strip()) not in (known := (*FORMULAS, *WRAPPERS)):
         raise UsageError(unknown("rule", name, known))
     formula = formulas.get(text)
-    if not formula.equations.elementwise:
+    if not formula.equations.races:
         raise UsageError(f"{formula} looks at more than one weight at a time, which a race on a page does not show.")
     return formula.label, catalogue.rule(formula)

@@ -67,7 +67,7 @@ def geometric(ratios: np.ndarray) -> Interval:
     them does, and the interval lacks an upper end.
 
     >>> print(geometric(np.array([1.0, 1.2, 1.1])), "and", geometric(np.array([1.0, 1.0, 1.0])))
-    1.097 [1, 1.362] and 1 [1, inf]
+    1.097 [1, 1.362] and 1 [1, ∞]
     """
     logs = interval(np.log(ratios if np.ptp(ratios) else ratios[:1]))
     with np.errstate(over="ignore"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from ..language import mark, say
+from ..language import filled, mark, say
 from ..plan.factors import Factor, shown
 from .entries import Verdict
 from .words import called, listed, percent
@@ -26,7 +26,7 @@ def answer(factor: Factor, name: str, verdict: Verdict, setting: str, scope: str
         return say("No {kind} trained {name} without diverging; try lower rates.", kind=factor.kind.words, name=name)
     first = called(factor, best.setting[factor.name]) + (f" ({setting})" if setting else "")
     bounded = math.isfinite(best.value.high) and math.isfinite(best.value.low)
-    value = f"{by.words} {best.value if bounded else f'{best.value.mean:.4g}'}{by.when}"
+    value = f"{by.words} {best.value if bounded else filled('{mean:.4g}', mean=best.value.mean)}{by.when}"
     several = max(verdict.seeds, verdict.folds, 1 + verdict.swaps, *(entry.repeats for entry in entries)) > 1
     if not several and len(entries) > 1:
         return say(

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from ..language import say
+from ..language import filled, say
 
 if TYPE_CHECKING:
     from ..plan.criterion import Criterion
@@ -71,7 +71,7 @@ class Interval:
     def __str__(self) -> str:
         if math.isinf(self.low) and math.isinf(self.high) and math.isfinite(self.mean):
             return say("{mean:.4g} (one value, so no interval)", mean=self.mean)
-        return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]"
+        return filled("{mean:.4g} [{low:.4g}, {high:.4g}]", mean=self.mean, low=self.low, high=self.high)
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def interval(values: np.ndarray, skewed: bool = True, overlap: float = 0.0, pick
     One value alone gives an unbounded interval: a single seed says nothing about others.
 
     >>> print(interval(np.array([1.0, 2.0, 3.0])))
-    2 [-0.4841, 4.484]
+    2 [−0.4841, 4.484]
     """
     table = values.reshape(len(values), -1)
     mean = float(table.mean())
