@@ -35,6 +35,14 @@ These take a rule and give one, with the states and numbers of both: `lookahead(
 wherever the name of a rule is, `tw.formulas.lookahead(rule, steps=10)` the same for a formula of your own. Below, each
 is around momentum.
 """
+MISSING = """## What is not here
+
+Sophia-G (Liu et al. 2023) divides by an estimate of the diagonal of the Gauss–Newton matrix, renewed every ten steps:
+the square, times the batch size, of the gradient of another loss, whose labels are drawn from the model's own softmax.
+A formula has gradients of the loss that is trained, where `at=` and `again=` say; it has neither the outputs nor their
+distribution, and losses other than the cross-entropy of logits have no labels to draw. A training loop of your own
+(docs/your-own-model.md) can take such steps, and is compared like any other.
+"""
 VECTORS = (7,)
 TABLES = (
     (papers, "kernels/test_agreement.py"),
@@ -102,7 +110,7 @@ def page() -> str:
     """The whole text."""
     rules = [line for rule in FORMULAS.values() for line in section(rule)]
     others = [line for name, wrapper in WRAPPERS.items() for line in section(wrapper(get("momentum")), name)]
-    return "\n".join([HEAD.format(count=len(FORMULAS), around=len(WRAPPERS)), *rules, AROUND, *others])
+    return "\n".join([HEAD.format(count=len(FORMULAS), around=len(WRAPPERS)), *rules, AROUND, *others, MISSING])
 
 
 if __name__ == "__main__":

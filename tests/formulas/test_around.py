@@ -15,7 +15,10 @@ from thalweg.formulas import WRAPPERS, Formula, get, names
 from thalweg.formulas.registry import catalogued
 from thalweg.kernels import torch_ref
 
-INSIDE = [name for name in names() if not name.startswith("c_")]  # which are cautious already
+from ..cases import share
+
+EVERY = share(names(), "adamw", "muon", "prodigy", of=4)
+INSIDE = [name for name in EVERY if not name.startswith("c_")]  # which are cautious already
 FORMS = {"nesterov": "nesterov(lookahead=True)", "rmsprop": "rmsprop(momentum=0.5, centered=True)"}
 SHAPES = [(4, 3), (5,), ()]
 
@@ -104,7 +107,7 @@ def test_each_goes_around_every_rule(name: str, wrapper: str) -> None:
     assert rule.latex().count("{") == rule.latex().count("}")
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", EVERY)
 def test_slow_weights_that_go_all_of_the_way_are_the_fast_ones(name: str) -> None:
     rule = get(FORMS.get(name, name))
     for end, alone in zip(path(tw.formulas.lookahead(rule, steps=2, slow_step=1))[-1], path(rule)[-1], strict=True):

@@ -109,9 +109,21 @@ def test_numbers_of_a_member() -> None:
     assert groups("head.bias: lr=0.3").rows({"lr": 2.0})[1] == {"lr": 0.3}
 
 
+def test_a_name_chooses_the_form_of_a_rule() -> None:
+    """Of those that a tensor's shape chooses, in words and with the optimizers that have no forms."""
+    rules = [formulas.get("muon"), formulas.get("adamw"), formulas.get("muon(matrix=False)")]
+    settled = groups({"embed.*": {"matrix": False}}, rules)
+    assert settled.idle == ("adamw", "muon(matrix=False)")
+    assert "matrix off for 1 parameter; " in settled.sentence
+    names = ["embed.weight", "body.weight_ih_l0"]
+    assert [rule.of_shape((6, 4)).options["matrix"] for rule in settled.rules(rules[0], names)] == [False, True]
+    assert [rule.equations for rule in settled.rules(rules[1], names)] == [rules[1].equations] * 2
+    assert groups("embed.*: matrix=false", rules).groups == settled.groups
+
+
 def test_plain_values_and_back() -> None:
-    for given in (NO_DECAY, "head.bias: rate_factor=0; own.*: frozen"):
-        settled = groups(given)
+    for given in (NO_DECAY, "head.bias: rate_factor=0; own.*: frozen", "embed.*: matrix=false"):
+        settled = groups(given, [*RULES, formulas.get("muon")])
         assert ParameterGroups.from_json(json.loads(json.dumps(settled.to_json()))) == settled
     with pytest.raises(
         PlanError, match=r"the parameter groups name body\.bias_ih_l0, which is not a parameter of this model"
@@ -167,6 +179,7 @@ def fails(model: Any) -> list[Any]:
         ({"head.*": {"weight_deacy": 0}}, "'weight_deacy' is not a hyperparameter of .* did you mean weight_decay"),
         ({"head.*": {"momentum": 0}}, "'momentum' is not a hyperparameter of these optimizers"),
         ({"head.*": {"amsgrad": True}}, r"amsgrad is the same for all parameters; set it for .* adamw\(ams"),
+        ({"head.*": {"matrix": 1}}, r"matrix of 'head\.\*' is 1; give True or False"),
         ({"head.*": {"initial_accumulator_value": 1}}, "initial_accumulator_value is the same for all parameters"),
         ({"head.*": {"rate_factor": -1}}, r"rate_factor of 'head\.\*' is -1; give a number of at least 0"),
         ({"head.*": {"rate_factor": "ten"}}, r"rate_factor of 'head\.\*' is 'ten'; give a number of at least 0"),
@@ -197,7 +210,7 @@ def fails(model: Any) -> list[Any]:
 )
 def test_each_mistake_has_its_sentence(given: Any, said: str) -> None:
     with pytest.raises(PlanError, match=said) as caught:
-        resolved(given, NET, RULES)
+        resolved(given, NET, [*RULES, formulas.get("muon")] if "matrix" in str(given) else RULES)
     assert "\n" not in str(caught.value)
 
 

@@ -84,7 +84,8 @@ def _changes(groups: ParameterGroups, rule: Formula, varied: Collection[str]) ->
         return True
     usual = rule.hyperparameters
     pairs = [pair for group in groups.groups for pair in group.changes(usual).items()]
-    return any(name in varied or name == "lr" or value != usual[name] for name, value in pairs)
+    others = any(rule.options[n] != on for group in groups.groups for n, on in group.forms(rule).items())
+    return others or any(name in varied or name == "lr" or value != usual[name] for name, value in pairs)
 
 
 def _settled(given: Any, model: nn.Module, rules: Sequence[Formula]) -> ParameterGroups | None:
@@ -110,11 +111,13 @@ class _Known:
 
     Attributes:
         values: which of them some optimizer has.
+        forms: options by which a tensor's shape chooses the form of some optimizer, and its name may, too.
         factors: which have a known value to multiply.
         common: what all parameters have alike → an optimizer that has it: options, and where states begin.
     """
 
     values: tuple[str, ...]
+    forms: tuple[str, ...]
     factors: tuple[str, ...]
     common: Mapping[str, str]
 
@@ -122,13 +125,14 @@ class _Known:
     def of(cls, rules: Sequence[Formula], model: nn.Module) -> _Known:
         # torch.optim begins states at what its class was given, whatever a group has; Rprop's at the group's rate.
         first = {f: rule.name for rule in rules for _, f in rule.equations.initial if isinstance(f, str) and f != "lr"}
-        common = {**{name: rule.name for rule in rules for name in rule.options}, **first}
+        forms = tuple(dict.fromkeys(name for rule in rules for name in rule.by_shape))
+        common = {**{name: rule.name for rule in rules for name in rule.options if name not in forms}, **first}
         numbers = dict.fromkeys(name for rule in rules for name in rule.hyperparameters if name not in common)
         # Of a function (params, lr) -> optimizer only what it makes knows its hyperparameters.
         makers = [rule for rule in rules if isinstance(rule, Opaque) and not rule.is_class]
         made = dict.fromkeys(name for rule in makers for name in _defaults(rule, model) if name not in ("lr",))
         factors = tuple(name for name in numbers if name not in made)
-        return cls((*numbers, *made), factors, common)
+        return cls((*numbers, *made), forms, factors, common)
 
     def read(self, own: Any, of: str, skip: Sequence[str] = ()) -> _Settings:
         """The settings that a user's mapping gives."""
@@ -148,6 +152,10 @@ class _Known:
             if not isinstance(value, bool):
                 raise PlanError(f"groups: frozen of {of} is {shown(value)}; give True or False.")
             settings.frozen = value
+        elif name in self.forms:
+            if not isinstance(value, bool):
+                raise PlanError(f"groups: {name} of {of} is {shown(value)}; give True or False.")
+            settings.values[name] = value
         elif name in TUPLES and TUPLES[name][0] in self.values:
             parts = [part for part in TUPLES[name] if part in self.values]
             if not isinstance(value, tuple | list) or len(value) != len(parts):
@@ -167,7 +175,7 @@ class _Known:
             return f"{name} is the same for all parameters; set it for the optimizer, {self.common[name]}({name}=…)."
         if name != factor and factor in self.values:
             return f"an optimizer made by a function does not say its {factor}; give {factor} itself, not a factor."
-        return unknown("hyperparameter of these optimizers", name, (RATE_FACTOR, FROZEN, *self.values))
+        return unknown("hyperparameter of these optimizers", name, (RATE_FACTOR, FROZEN, *self.values, *self.forms))
 
 
 def _defaults(rule: Opaque, model: nn.Module) -> list[str]:

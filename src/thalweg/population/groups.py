@@ -24,7 +24,7 @@ class ParameterGroup:
 
     Attributes:
         names: of the parameters, as `named_parameters` has them.
-        values: hyperparameter → value.
+        values: hyperparameter → value; or an option that chooses a form of the rule → whether it may hold.
         factors: hyperparameter → factor on the member's value.
     """
 
@@ -35,16 +35,21 @@ class ParameterGroup:
     def __str__(self) -> str:
         """Its numbers, in words."""
         scaled = [f"{'rate' if name == 'lr' else name} × {factor:g}" for name, factor in self.factors.items()]
-        return ", ".join([*(f"{name} {value:g}" for name, value in self.values.items()), *scaled])
+        own = {n: f"{v:g}" if not isinstance(v, bool) else "on" if v else "off" for n, v in self.values.items()}
+        return ", ".join([*(f"{name} {value}" for name, value in own.items()), *scaled])
 
     def changes(self, usual: Mapping[str, float]) -> dict[str, float]:
         """Its numbers in place of those of a member that has these; a rule that lacks one goes without it."""
         scaled = {name: usual[name] * factor for name, factor in self.factors.items() if name in usual}
         return scaled | {name: value for name, value in self.values.items() if name in usual}
 
+    def forms(self, rule: Formula) -> dict[str, bool]:
+        """The options of the rule that choose its form here."""
+        return {name: bool(value) for name, value in self.values.items() if name in rule.by_shape}
+
     def arguments(self, rule: Formula, usual: Mapping[str, float]) -> dict[str, Any]:
         """What stands in its dict for an optimizer of PyTorch's kind; a function that makes one is given everything."""
-        changes = self.changes(usual)
+        changes = {**self.changes(usual), **self.forms(rule)}
         if not isinstance(rule, Opaque):
             return changes
         return {n: rule.typed(n, v) for n, v in changes.items()} if rule.is_class else {**self.values, **changes}
@@ -80,6 +85,15 @@ class ParameterGroups:
         numbers = [{}, *(group.arguments(rule, usual) for group in self.groups)]
         each = [[p for p, at in zip(parameters, places, strict=True) if at == k] for k in range(len(numbers))]
         return [{"params": params, **own} for params, own in zip(each, numbers, strict=True) if params]
+
+    def forms(self, rule: Formula) -> tuple[str, ...]:
+        """The options that choose a form of the rule in some group."""
+        return tuple(dict.fromkeys(name for group in self.groups for name in group.forms(rule)))
+
+    def rules(self, rule: Formula, names: Sequence[str]) -> list[Formula]:
+        """The rule as each of these parameters has it, its shape aside."""
+        each = [rule, *(rule.form(**group.forms(rule)) for group in self.groups)]
+        return [each[place] for place in self.places(names)]
 
     def places(self, names: Sequence[str]) -> np.ndarray:
         """(parameters,) the place of each among the rows."""

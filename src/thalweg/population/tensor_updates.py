@@ -152,7 +152,7 @@ class TensorUpdates(Update):
 
     def allocate(self, weights: Sequence[Tensor]) -> None:
         rule = self.members[0].formula
-        forms = tuple(rule.of_shape(w.shape[1:]).equations for w in weights)
+        forms = tuple(self.forms_of(w.shape[1:] for w in weights))
         for what, moved in (("shows other weights than it trains", "shown"), ("takes its gradient ahead", "at")):
             if any(getattr(form, moved) is not None for form in forms):
                 raise PlanError(
@@ -256,8 +256,7 @@ def second_of(part: Update, points: Sequence[Tensor]) -> Second | None:
     """Of the members of an update; None where their rule takes one gradient."""
     if part.second is None:
         return None
-    rule = part.members[0].formula
-    forms = [rule.of_shape(p.shape[1:]).equations.second for p in points]
+    forms = [form.second for form in part.forms_of(p.shape[1:] for p in points)]
     return Second(part, points, [form for form in forms if form is not None])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -50,6 +50,13 @@ class Update:
         self.scheduling = Scheduling([m for m in members for _ in range(self.width)], names, self.base, total)
         self.values = base
         self.row_states = self.numbers_of([dict(equations.initial)[name] for name, _ in lower(equations).row_states])
+
+    def forms_of(self, extents: Iterable[Sequence[int]]) -> list[Equations]:
+        """The form of the rule for each weight tensor, of these shapes."""
+        rule, groups = self.members[0].formula, self.members[0].groups
+        names = self.parameter_names
+        rules = [rule] * len(names) if groups is None else groups.rules(rule, names)
+        return [one.of_shape(extent).equations for one, extent in zip(rules, extents, strict=True)]
 
     def first(self, value: float | str) -> list[float]:
         """The first value of a state, for each row of the table."""

@@ -45,7 +45,8 @@ def _dict(values: Mapping[str, Any]) -> str:
 def _arguments(formula: Formula, group: ParameterGroup, usual: Mapping[str, float]) -> dict[str, Any]:
     """What a group has of its own, as the class in the script calls it."""
     arguments = group.arguments(formula, usual)
-    drop_in = None if isinstance(formula, Opaque) else torch_class(formula)
+    chosen = bool(group.forms(formula))  # of which torch.optim knows nothing
+    drop_in = None if isinstance(formula, Opaque) or chosen else torch_class(formula)
     if drop_in is None:
         return arguments
     before = drop_in.arguments(formula, **usual)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from textwrap import fill, indent
 from typing import Any
 
@@ -34,16 +34,20 @@ _SIZES = {shapes.ONE: "1", shapes.ROWS: "w.shape[-2]", shapes.COLUMNS: "w.shape[
 _NO_GRAD = "@torch.no_grad()"
 
 
-def class_of(formula: Formula) -> tuple[str, str] | None:
+def class_of(formula: Formula, by_group: Collection[str] = ()) -> tuple[str, str] | None:
     """The name and the text of a class of torch.optim.Optimizer for a rule, behind the functions that it calls; None
     for one that has other forms for tensors of other shapes and, in these, sums over the model or two views of the
-    weights."""
+    weights.
+
+    Args:
+        by_group: options that a parameter group may choose, too.
+    """
     name = "".join(part.capitalize() for part in re.findall(r"[^\W_]+", formula.name))
     bodies = {(): _Body(formula.equations)} if not formula.by_shape else _of_shapes(formula)
     if formula.by_shape and any(body.totals or body.moves for body in bodies.values()):
         return None
-    lines = [*_head(name, formula), *(_step(bodies[()]) if not formula.by_shape else _dispatch(formula, bodies))]
-    text = "\n".join(lines)
+    methods = _dispatch(formula, bodies, by_group) if formula.by_shape else _step(bodies[()])
+    text = "\n".join([*_head(name, formula), *methods])
     copied = sorted(set().union(*(body.print.copied for body in bodies.values())))
     return name, "\n\n\n".join([*map(_copied, copied), text])
 
@@ -299,7 +303,7 @@ def _views(body: _Body) -> list[str]:
     return [*_method("eval(self)", there), "", *_method("train(self)", back)]
 
 
-def _dispatch(formula: Formula, bodies: dict[tuple[str, ...], _Body]) -> list[str]:
+def _dispatch(formula: Formula, bodies: dict[tuple[str, ...], _Body], by_group: Collection[str]) -> list[str]:
     """The methods of a rule that has a form of its own for some tensors."""
     words = {"axes": "w.dim()", "rows": "w.shape[0]", "columns": "w[0].numel()"}
     if formula.equations.batched:
@@ -307,7 +311,8 @@ def _dispatch(formula: Formula, bodies: dict[tuple[str, ...], _Body]) -> list[st
     words |= {name: repr(value) for name, value in formula.options.items()}
 
     def asked(name: str) -> str:
-        return re.sub(r"\w+", lambda word: words.get(word[0], word[0]), formula.by_shape[name])
+        chosen = f'group.get("{name}", True) and ' * (name in by_group)
+        return chosen + re.sub(r"\w+", lambda word: words.get(word[0], word[0]), formula.by_shape[name])
 
     chosen, text = [], []
     for names, body in bodies.items():

@@ -6,7 +6,7 @@ the user's own is made by `tw.optim.from_formula`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ def recipe(
     spec = plan["optimizer"].specs.get(setting.optimizer)
     changes = plan.changes(setting)
     parameters = "groups" if plan.groups is not None and plan.groups.groups else "model.parameters()"
-    name, classes = _own_class(formula)
+    name, classes = _own_class(formula, () if plan.groups is None else plan.groups.forms(formula))
     if classes:
         optimizer = f"{name}({parameters}, {_arguments({**formula.hyperparameters, 'lr': setting.lr})})"
     else:
@@ -149,11 +149,15 @@ def _uses(optimizer: bool, regularizer: bool, problem: bool) -> str:
     return f"{words}: put your own in their place"
 
 
-def _own_class(formula: Formula) -> tuple[str, str]:
-    """Name and text of a class for a rule of the catalogue that torch.optim lacks; empty where there is none."""
-    if isinstance(formula, Opaque) or not catalogued(formula) or torch_class(formula) is not None:
+def _own_class(formula: Formula, by_group: Collection[str]) -> tuple[str, str]:
+    """Name and text of a class for a rule of the catalogue that torch.optim lacks; empty where there is none.
+
+    Args:
+        by_group: the options that parameter groups choose, of which torch.optim knows none.
+    """
+    if isinstance(formula, Opaque) or not catalogued(formula) or (torch_class(formula) is not None and not by_group):
         return "", ""
-    return class_of(formula) or ("", "")
+    return class_of(formula, by_group) or ("", "")
 
 
 def _arguments(values: Mapping[str, Any]) -> str:

@@ -282,7 +282,7 @@ def _judges(by_metric: Any, judge: Any) -> bool:
 
 _ARGUMENTS = Named((*LEVEL, [(NUMBER, TEXT)]))
 _FOLDS = {"splitter": TEXT, "arguments": _ARGUMENTS, "count": SEVERAL, "overlap": SECONDS, "digest": TEXT}
-_GROUP = {"names": [TEXT], "values": Named(NUMBER), "factors": Named(GAP)}
+_GROUP = {"names": [TEXT], "values": Named((NUMBER, YES_NO)), "factors": Named(GAP)}
 _GROUPS = {"label": TEXT, "groups": [_GROUP], "frozen": [TEXT], "others": COUNT, "idle?": [TEXT]}
 # Of a plan as this thalweg has it, see `plan.as_now`.
 _PLAN = {
