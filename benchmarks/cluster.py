@@ -3,9 +3,9 @@
 The ledger: so many simulated workers, each with a block, tell the real ledger what real ones would, in random order:
 progress, a point of two curves after each pass over the data, a checkpoint, the end, after which the next block is
 handed out. Nothing is trained, so what is timed is the ledger alone: the store on this disk, and the outlook on what is
-left. What an event costs is its processor time on average and, by the median, what it waits for the disk; other work on
-the machine hardly changes either. From that follows the share of its time that the ledger is busy, as blocks take
-longer and workers become more, with messages and checkpoints as far apart as in a study; over 100% workers wait for it.
+left. What an event costs is its processor time on average, and by the median what it waits for the disk, which takes
+longer where others use it too. From that follows the share of its time that the ledger is busy, as blocks take longer
+and workers become more, with messages and checkpoints as far apart as in a study; over 100% workers wait for it.
 Medians of several rounds. What Ray takes to bring the messages comes on top.
 
 Messages: what one costs this process until it is here, and a block that is handed to a worker and answers with one, in
