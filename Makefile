@@ -55,6 +55,7 @@ bench: setup
 	$(BIN)/python benchmarks/matrix_rules.py
 	$(BIN)/python benchmarks/linear_cross_entropy.py
 	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/cluster.py ledger
 	$(BIN)/python benchmarks/sharpness.py
 	$(BIN)/python benchmarks/intervals.py
 	$(BIN)/python benchmarks/verdicts.py

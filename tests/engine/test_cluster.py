@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,23 +13,35 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
 import thalweg as tw
 from tests.cases import WHOLE, share
 from tests.studies import PROGRAM, wait_for
-from thalweg.engine.cluster import Cluster
+from thalweg.cli.main import app
+from thalweg.engine.block_run import DISK_BYTES, DISK_SECONDS, checkpoint_pause
+from thalweg.engine.cluster import Cluster, shorter
+from thalweg.engine.ledger import Ledger
+from thalweg.engine.loops import Loops
+from thalweg.engine.messages import Ended, Event, Job, Passed, Steps, StopFlag, Workers
 from thalweg.engine.portable import whole_plan, whole_problem
 from thalweg.engine.programs import Programs
+from thalweg.engine.progress import Progress
 from thalweg.errors import PlanError, TrainingError, WorkError
 from thalweg.plan.plan import plan
+from thalweg.problem.find import declared
 from thalweg.problem.prepare import prepare
+from thalweg.store.file import Store
 
 _draw = torch.Generator().manual_seed(0)
 X = torch.randn(60, 4, generator=_draw)
@@ -105,6 +118,16 @@ def test_an_address_without_a_cluster_is_one_sentence(address: str, words: str, 
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.parametrize(
+    "words", ["run 'echo loss={lr}' --rates 0.1", "rerun STORE", "extend STORE", "suite digits,wave"]
+)
+def test_each_command_that_trains_is_given_the_cluster(words: str, copied: Path) -> None:
+    called = [word.replace("STORE", str(copied)) for word in shlex.split(words)]
+    refused = CliRunner().invoke(app, [*called, "--cluster", "nowhere"])
+    assert refused.exit_code == 1
+    assert "the cluster is 'nowhere'; give auto for" in refused.output
+
+
 def test_without_ray_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(WorkError, match=r"a cluster needs Ray: pip install 'thalweg\[cluster\]', or leave"):
@@ -163,6 +186,23 @@ def test_a_study_on_two_nodes_is_that_of_one_machine(workers: Cluster, tmp_path:
     assert len(study.stored_plan["grown"]) > 0
     assert (study.recipe_run is None) == (way == "loop")
     assert same(study, alone)
+
+
+@pytest.mark.slow
+def test_commands_run_there_and_a_study_is_run_again_there(workers: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "told").mkdir()
+    command = f"sh -c 'echo {{lr}} {{seed}} >> {tmp_path}/told/$PPID; echo loss={{lr}}1{{seed}}'"
+    few = {name: FEW[name] for name in ("seeds", "confirmation", "progress", "grow", "refine")} | {"epochs": 1}
+    study = tw.compare(
+        tw.command(command), rates=[1e-2, 1e-1], schedules=["constant"], **few, store=tmp_path / "a.db", cluster=workers
+    )
+    assert study.finished
+    told = [int(file.name) for file in (tmp_path / "told").iterdir()]
+    assert told
+    assert os.getpid() not in told
+    again = tw.rerun(tmp_path / "a.db", progress=False, cluster=workers)
+    assert again.same_curves
+    assert again.same_verdict
 
 
 @pytest.mark.slow
@@ -271,6 +311,46 @@ def test_a_killed_worker_and_a_lost_node_cost_only_what_follows_the_checkpoint(
 
 def dies(run: tw.Run) -> None:
     os._exit(1)
+
+
+def test_a_message_has_the_newest_progress_alone_and_that_with_which_a_block_begins() -> None:
+    first, second, third = (Steps(step, 2) for step in (0, 5, 10))
+    point, end = Passed(5, {}, np.array([-1, -1]), 0.1, False), Ended()
+    assert shorter([first, second, point, third, end], begun=False) == [first, point, third, end]
+    assert shorter([first, second, point, third, end]) == [point, third, end]
+    assert shorter([point]) == [point]
+
+
+@pytest.mark.parametrize("size", [1e5, 1e9])
+@pytest.mark.parametrize("others", [0, 1, 999, 9999])
+def test_checkpoints_of_all_workers_leave_the_disk_time(others: int, size: int) -> None:
+    job = Job(1, (), 0, 1, others=others)
+    pause = checkpoint_pause(job, 0.01, int(size))
+    assert pause >= 30
+    assert others * (DISK_SECONDS + size / DISK_BYTES) <= pause / 3
+    assert others > 1 or pause == 30
+
+
+def test_a_job_knows_how_many_are_at_work_on_a_cluster(tmp_path: Path) -> None:
+    loops = Loops(plan(["sgd"], [0.1], ["constant"], seeds=1), declared(passes))
+    loops.workers = 10
+    with Store.create(tmp_path / "a.db", {}) as store:
+        store.add_blocks("search", loops.blocks(loops.plan.settings, [0]))
+        for cluster, others in [(None, 0), (cast(Cluster, "there"), 9)]:
+            ledger = Ledger(store, Progress())
+            ledger.cluster = cluster
+            given: list[Job] = []
+            ledger.train(
+                cast(Workers, SimpleNamespace(run=partial(first_job, given))), loops, store.blocks(), None, StopFlag()
+            )
+            assert [job.others for job in given] == [others]
+
+
+def first_job(given: list[Job], jobs: Callable[[], Job | None], stop: StopFlag) -> Iterator[tuple[Job, Event]]:
+    job = jobs()
+    assert job is not None
+    given.append(job)
+    yield job, Ended()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +18,7 @@ from thalweg.errors import UsageError
 from thalweg.gallery import PICTURES, get, names
 from thalweg.gallery.computed import Embeddings, Fits, Walks
 from thalweg.landscapes import path as paths
-from thalweg.language import language
+from thalweg.language import language, use_language
 from thalweg.pictures.page import page
 from thalweg.pictures.rates import rate_table
 from thalweg.pictures.still import images
@@ -109,8 +110,8 @@ def test_forward_matches_moments_and_reverse_settles_on_one() -> None:
     """The forward fit has the mixture's own mean and deviation; the reverse one those of its heavier half."""
     shown = {trace.name.split(",")[0]: trace.name for trace in get("kullback-leibler").make().data}
     deviation = np.sqrt(0.7**2 + 0.4 * 3.6**2 + 0.6 * 2.4**2)
-    assert f"mean 0.6, deviation {deviation:.4g}" in shown["forward"]
-    assert "mean 3, deviation 0.7," in shown["reverse"]
+    assert f"μ = 0.6, σ = {deviation:.4g}" in shown["forward"]
+    assert "μ = 3, σ = 0.7," in shown["reverse"]
     assert f"{-np.log(0.6):.3f} nats" in shown["reverse"]
 
 
@@ -265,6 +266,26 @@ def test_the_fewer_samples_the_more_a_path_strays() -> None:
     strays = [np.linalg.norm(path[20:] - best, axis=1).mean() for path in (every, few, one)]
     assert strays == sorted(strays)
     assert np.linalg.norm(one[20:].mean(axis=0) - best) < 0.5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("batches-on-a-surface", "cross-validation", "dropped-units", "entropy", "loss-from-likelihood"),
+        *("secant-to-tangent", "steps-on-a-curve", "under-and-overfitting", "where-it-converges"),
+    ],
+)
+def test_a_picture_is_said_throughout(name: str) -> None:
+    use_language("ko")
+    try:
+        figure = PICTURES[name].make()
+    finally:
+        use_language("en")
+    axes = [axis.title.text for axis in (*figure.select_xaxes(), *figure.select_yaxes())]
+    legend = [trace.name for trace in figure.data if trace.showlegend is not False]
+    words = [figure.layout.title.text, *axes, *legend, *(note.text for note in figure.layout.annotations)]
+    english = [word for word in words if word and re.search(r"(?<!<)(?<!</)\b[a-z]{3,}", word)]
+    assert [word for word in english if word not in ("sgd", "momentum", "−log p")] == []
 
 
 def test_every_sample_is_judged_on_once() -> None:

@@ -137,5 +137,11 @@ def test_narrow_pages_stack_panels() -> None:
     assert layout["height"] > 4 * narrow.PANEL
     titles = {note["text"]: (note["xref"], note["yref"]) for note in layout["annotations"]}
     assert titles["d"] == ("x4 domain", "y4 domain")
+    figure.update_yaxes(showticklabels=False).update_layout(meta={"least": 700})
+    figure.update_yaxes(range=[0, 1], scaleanchor="x2", matches="y", row=1, col=2)
+    layout = narrow.stacked(figure)
+    assert [layout[f"{axis}2"]["showticklabels"] for axis in ("xaxis", "yaxis")] == [True, False]
+    assert "matches" not in layout["yaxis2"]
+    assert "meta" not in layout
     single = dress(go.Figure(go.Scatter(y=[1])), 300)
     assert narrow.stacked(single)["height"] == 300

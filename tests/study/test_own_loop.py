@@ -134,8 +134,8 @@ def test_a_loop_that_fails_is_repaired_and_goes_on_from_its_checkpoint(study: tw
 
     repaired: list[bool] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("thalweg.engine.loops.CHECKPOINT_SECONDS", 0.0)
-        patch.setattr("thalweg.engine.loops.CHECKPOINT_SHARE", 0)
+        patch.setattr("thalweg.engine.block_run.CHECKPOINT_SECONDS", 0.0)
+        patch.setattr("thalweg.engine.block_run.CHECKPOINT_SHARE", 0)
         with pytest.raises(
             TrainingError, match=r"flaky fails with ValueError \(broken pipe.*test_own_loop.py, line"
         ) as e:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Json, Log, Quiet
+from .options import Cluster, Json, Log, Quiet
 from .trust import Trust, ask
 
 EXAMPLE = "Example: thalweg rerun runs/digits.db"
@@ -18,6 +18,7 @@ def rerun(
     into: Annotated[
         Path | None, typer.Option("--store", help="The file to keep the new study in (STORE-rerun.db unless given).")
     ] = None,
+    cluster: Cluster = None,
     log: Log = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -33,7 +34,7 @@ def rerun(
 
     if (study := Study.open(store)).finished:
         ask(study, trust)
-    result = run(store, into, progress=False if quiet else None, callbacks=log)
+    result = run(store, into, progress=False if quiet else None, callbacks=log, cluster=cluster)
     finish(result.study, None, json, rerun=result)
     if not result.same_verdict:
         raise typer.Exit(1)

@@ -10,6 +10,7 @@ from .compare import arguments, foresee
 from .options import (
     BatchSizes,
     Budget,
+    Cluster,
     Confirmation,
     Grow,
     Hyperparameters,
@@ -82,6 +83,7 @@ def run(
     judge: Judge = "last",
     minutes: Minutes = None,
     until: Until = None,
+    cluster: Cluster = None,
     store: StorePath = None,
     log: Log = None,
     report: Report = None,

@@ -18,6 +18,8 @@ from .programs import Programs
 
 CHECKPOINT_SECONDS = 30.0
 CHECKPOINT_SHARE = 40  # after a checkpoint, so many times the seconds it took at least: under 3% of the run
+DISK_SECONDS, DISK_BYTES = 0.005, 2e8  # that a checkpoint takes of the store's disk, and those of it in a second
+DISK_SHARE = 3  # times what the disk takes for those of all workers: a third of its time
 STEPS_SECONDS = 0.2  # between two reports of progress
 
 
@@ -52,7 +54,7 @@ def _train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
         block.load(load(job.checkpoint))
     yield _steps(block)
     pass_start = last_checkpoint = last_report = time.monotonic()
-    pause, step = CHECKPOINT_SECONDS, block.step
+    pause, step = checkpoint_pause(job), block.step
     for epoch in block.train(job.until, STEPS_SECONDS):
         now = time.monotonic()
         if block.step > step and (epoch is not None or now - last_report >= STEPS_SECONDS):
@@ -71,13 +73,20 @@ def _train(job: Job, programs: Programs, stop: StopFlag) -> Iterator[Event]:
                 return
         if stop.is_set() or now - last_checkpoint > pause:
             start = time.monotonic()
-            yield _saved(block)
+            yield (saved := _saved(block))
             last_checkpoint = time.monotonic()
-            pause = max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * (last_checkpoint - start))
+            pause = checkpoint_pause(job, last_checkpoint - start, len(saved.content))
         if stop.is_set():
             return
     # At a rung, where others may still be on their way.
     yield _saved(block)
+
+
+def checkpoint_pause(job: Job, took: float = 0.0, size: int = 0) -> float:
+    """Seconds after a checkpoint of so many bytes that took so long, before the next: so that it costs little of the
+    run, and the one disk that a whole cluster's go to keeps up."""
+    disk = job.others * (DISK_SECONDS + size / DISK_BYTES)
+    return max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * took, DISK_SHARE * disk)
 
 
 def _judges(block: Block, plan: Plan) -> bool:

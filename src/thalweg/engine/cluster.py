@@ -25,7 +25,7 @@ from typing import Any
 from ..errors import TrainingError, WorkError, first_line
 from ..population.place import CPU
 from ..programs.native import single_threaded
-from .messages import LAST, Ended, Event, Failed, Job, Lost, Passed, Saved, StopFlag, told
+from .messages import LAST, Ended, Event, Failed, Job, Lost, Passed, Saved, Steps, StopFlag, told
 from .portable import Received, whole_plan, whole_problem
 from .programs import Members
 from .relay import Events, relay
@@ -33,7 +33,8 @@ from .work import work
 
 LOSSES = 3  # workers in a row that a block may lose without having come any further
 PATIENCE = 5.0  # seconds for an address to answer
-PAUSE, RATE = 0.1, 2000  # seconds between two messages of a worker, at least; messages per second of all of them
+PAUSE = 0.1  # seconds between two messages of a worker, at least
+RATE = 500  # messages per second of all workers, at most; Ray takes half a millisecond of this process for each
 UNREAD = 4  # messages of a worker on their way, before it waits
 
 
@@ -316,6 +317,13 @@ def _check_size(ray: Any, size: int) -> None:
 # In a worker
 
 
+def shorter(events: list[Event], begun: bool = True) -> list[Event]:
+    """A message without reports of progress that a later one in it outdates; a block's first says where it begins."""
+    steps = [k for k, event in enumerate(events) if isinstance(event, Steps)]
+    outdated = steps[0 if begun else 1 : -1]
+    return [event for k, event in enumerate(events) if k not in outdated]
+
+
 class Worker:
     """On a core, or a GPU, of some node."""
 
@@ -339,7 +347,7 @@ class Worker:
         """
         events: Queue[Event] = Queue(100)  # beyond which training waits
         threading.Thread(target=self._work, args=(job, problem, plan, run, events.put), daemon=True).start()
-        together = list[Event]()
+        together, begun = list[Event](), False
         while not (together and isinstance(together[-1], LAST)):
             together, until = [events.get()], time.monotonic() + pause
             while not isinstance(together[-1], LAST):
@@ -347,7 +355,8 @@ class Worker:
                     together.append(events.get(timeout=max(0.0, until - time.monotonic())))
                 except Empty:
                     break
-            yield together
+            yield shorter(together, begun)
+            begun = True
 
     def _work(self, job: Job, problem: list[Any], plan: bytes, run: int, tell: Callable[[Event], None]) -> None:
         stop = SimpleNamespace(is_set=lambda: self._stopped >= run)

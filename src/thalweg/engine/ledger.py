@@ -68,7 +68,8 @@ class Ledger:
                 self._begun.discard(row.id)
                 parts = _judging_parts(programs.plan, row)
                 content, epochs = self.store.load_checkpoint(row), programs.plan.epochs_of(row.stage)
-                return Job(row.id, row.settings, row.seed, epochs, row.fold, until, parts, content, row.stage)
+                others = 0 if self.cluster is None else programs.at_once - 1
+                return Job(row.id, row.settings, row.seed, epochs, row.fold, until, parts, content, row.stage, others)
             self._halve(programs, row.id)
         return None
 
@@ -79,8 +80,6 @@ class Ledger:
             case Passed():
                 work = event.diverged, event.seconds, event.finished, event.parts
                 self.store.record(job.block, event.step, event.values, *work)
-                if event.finished:
-                    self.store.drop_checkpoints(job.block)
                 if self.follow is not None:
                     self.follow(job, event)
             case Saved():
@@ -169,7 +168,7 @@ class Ledger:
             new.append(Compacted(number, [(row.id, place) for row, place in origins], status, name))
         self.store.compact(rows, new, meta or {})
         for row in rows:
-            self.store.drop_checkpoints(row.id)
+            self.store.drop_checkpoint(row.checkpoint)
         return [row for row in self.store.blocks() if row.id >= first]
 
     def point(self, block: int, step: int, metric: str) -> np.ndarray:

@@ -31,7 +31,7 @@ from ..problem.loop import Loop
 from ..problem.reports import LOSS, RunEnded
 from ..problem.run import Run, random_states
 from ..store.file import ENDED, BlockRow
-from .block_run import CHECKPOINT_SECONDS, CHECKPOINT_SHARE
+from .block_run import checkpoint_pause
 from .memory import out_of_memory
 from .messages import Ended, Event, Failed, Job, Passed, Saved, Steps, StopFlag, TooLarge
 from .programs import by_program
@@ -198,7 +198,7 @@ class _Reporter:
         self.paused = self.finished = self.begun = False
         self.values: dict[str, float] = {}
         self.last = self.last_saved = time.monotonic()
-        self.pause = CHECKPOINT_SECONDS
+        self.pause = checkpoint_pause(job)
 
     def heard(self, run: Run) -> bool:
         """Tell a report, and whether the run goes on."""
@@ -272,9 +272,10 @@ class _Reporter:
 
     def _save(self) -> None:
         start = time.monotonic()
-        self.tell(Saved(self.run.done, save(self.run.saved())))
+        content = save(self.run.saved())
+        self.tell(Saved(self.run.done, content))
         self.last_saved = time.monotonic()
-        self.pause = max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * (self.last_saved - start))
+        self.pause = checkpoint_pause(self.job, self.last_saved - start, len(content))
 
 
 _USES = {

@@ -34,6 +34,7 @@ class Job:
             be judged; the test part is used at no other time.
         checkpoint: the content of a safetensors file to go on from; None begins anew.
         stage: of the study.
+        others: blocks at work elsewhere on a cluster, whose checkpoints go to the same disk.
     """
 
     block: int
@@ -45,6 +46,7 @@ class Job:
     parts: tuple[str, ...] = ()
     checkpoint: bytes | None = None
     stage: str = SEARCH
+    others: int = 0
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,7 @@ class Programs:
         self.devices = devices(check_device(plan.device))
         self.place = Place(self.devices[0], plan.precision)
         self._all: dict[Program, list[Setting]] | None = None
+        self._of: dict[Setting, Program] = {}  # which each report of progress asks for
         self._structures: dict[Level, nn.Module] = {}
         self._batched: dict[Any, Batched] = {}
         self._tasks: dict[tuple[Program, int | None, str], Task] = {}
@@ -165,7 +166,7 @@ class Programs:
         """The programs of a plan that has more settings; what is traced and compiled is shared."""
         other = copy.copy(self)
         other.plan = plan
-        other._all = None  # what the settings of the narrower plan gave
+        other._all, other._of = None, {}  # what the narrower plan gave
         other.train_as(self.ways)
         return other
 
@@ -200,6 +201,11 @@ class Programs:
 
     def of(self, setting: Setting) -> Program:
         """What tells the setting's program from others."""
+        if setting not in self._of:
+            self._of[setting] = self._program(setting)
+        return self._of[setting]
+
+    def _program(self, setting: Setting) -> Program:
         size, loss, model, label = (
             self.plan.level(setting, name) for name in ("batch_size", "loss", "model", "regularizer")
         )

@@ -17,8 +17,9 @@ from thalweg.pictures.schedules import schedule_grid
 def loss_from_likelihood() -> go.Figure:
     """Laplace noise gives the absolute error, Gaussian noise the squared one: the loss is the noise's −log p."""
     noise = torch.linspace(-3, 3, 121)
-    losses = {k: tw.losses.from_distribution(k, fixed={"scale": 1.0}) for k in ("Laplace", "Normal")}
-    values = {f"{k} noise": loss.per_sample(torch.zeros(121), noise).numpy() for k, loss in losses.items()}
+    names = {"Laplace noise": "Laplace", "Gaussian noise": "Normal"}
+    losses = {name: tw.losses.from_distribution(kind, fixed={"scale": 1.0}) for name, kind in names.items()}
+    values = {name: loss.per_sample(torch.zeros(121), noise).numpy() for name, loss in losses.items()}
     return likelihood(noise.numpy(), values)
 
 
@@ -40,7 +41,7 @@ def entropy() -> go.Figure:
     values = {
         "entropy H(P)": tw.losses.entropy(any_coin),
         "cross-entropy H(P, fair)": tw.losses.cross_entropy_of(any_coin, fair),
-        "D(P‖fair)": tw.losses.KLDiv(outputs="probabilities").per_sample(fair, any_coin),
+        "divergence D(P‖fair)": tw.losses.KLDiv(outputs="probabilities").per_sample(fair, any_coin),
     }
     return coin(heads.numpy(), {name: nats.numpy() for name, nats in values.items()})
 

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 import thalweg as tw
 from thalweg.gallery.computed import polynomials, wave_points, widths
+from thalweg.language import say
 from thalweg.pictures.layout import headed, heading
 from thalweg.pictures.lines import Panel, lines
 from thalweg.pictures.marks import points
@@ -63,7 +64,7 @@ def under_and_overfitting() -> go.Figure:
     """
     truth = wave_points(np.linspace(-1, 1, 201), noise=0.0)
     fits = polynomials(degrees=range(1, 13), points=15)
-    shown = {"truth": truth} | {f"degree {k}": fits.curves[k] for k in (1, 4, 12)}
+    shown = {"truth": truth, "degree 1": fits.curves[1], "degree 4": fits.curves[4], "degree 12": fits.curves[12]}
     errors = {"on the points it is fitted to": fits.train, "on new points": fits.new}
     panels = [
         Panel(fits.x, {name: np.where(abs(y) < 2.2, y, np.nan) for name, y in shown.items()}, "x", "y", "Three fits"),
@@ -72,7 +73,7 @@ def under_and_overfitting() -> go.Figure:
     figure = lines(
         panels, "Under- and overfitting", "15 points of sin(πx)(1 + x) with noise 0.3; new points: 200 others"
     )
-    figure.add_trace(points(*fits.points, INK, 6, name="the 15 points"), row=1, col=1)
+    figure.add_trace(points(*fits.points, INK, 6, name=say("the 15 points")), row=1, col=1)
     return figure.update_yaxes(type="log", row=1, col=2)
 
 

@@ -52,7 +52,8 @@ def bagging_and_boosting() -> go.Figure:
     stages = torch.as_tensor(boost.start) + (boost.weights[:, None, None] * boost.outputs(x)).cumsum(0)
     truth = {"truth": wave_points(x[:, 0].numpy(), noise=0.0)}
     mean = {"mean of 12 members": bag.predict(x)[:, 0].numpy()}
-    after = {f"boosting, stage {k}": stages[k - 1, :, 0].numpy() for k in (1, 4, 16)}
+    names = {"after one stage": 1, "after 4 stages": 4, "after 16 stages": 16}
+    after = {name: stages[k - 1, :, 0].numpy() for name, k in names.items()}
     panels = [
         Panel(x[:, 0].numpy(), truth | mean, "x", "y", "Bagging"),
         Panel(x[:, 0].numpy(), truth | after, "x", "y", "Boosting"),
@@ -100,7 +101,7 @@ def dropped_units() -> go.Figure:
     What is kept is doubled at p = 0.5, so that sums stay the same on average. For predictions nothing is dropped.
     """
     kept = masks(layers=(4, 6, 6, 2), p=0.5, steps=2)
-    return units(kept, "Dropout, p = 0.5", "the masks of two steps; inputs and outputs are kept")
+    return units(kept, "Dropout of half the hidden units", "the masks of two steps; inputs and outputs are kept")
 
 
 def alexnet_parameters() -> go.Figure:

@@ -190,7 +190,7 @@ def sliding_function(
         area: dict[str, Any] = {"fill": "tozeroy", "fillcolor": faded(PURPLE, 0.35)}
         return [
             line(tau, moved, Style(ORANGE, "dash"), name=f"g({inside})"),
-            line(tau, fixed * moved, PURPLE, name="product", **area),
+            line(tau, fixed * moved, PURPLE, name=say("product"), **area),
             line(at[: place + 1], values[: place + 1], VERMILION, name=say("(f{sign}g)(t), the area", sign=sign)),
             points([at[place]], [values[place]], VERMILION, 9, showlegend=False),
         ]

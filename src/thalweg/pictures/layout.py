@@ -78,7 +78,7 @@ _WORDS = tuple(  # that stand alone on axes and in legends
         (
             *("loss", "step", "epoch", "degree", "density", "truth", "minimum", "start", "path", "residual", "product"),
             *("secant", "tangent", "convolution", "cross-correlation", "Convolution", "Cross-correlation"),
-            *("converges", "diverged"),
+            *("converges", "diverged", "fixed", "Bagging", "Boosting", "Cross-validation"),
         ),
     )
 )

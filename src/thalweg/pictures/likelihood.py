@@ -65,7 +65,7 @@ def gaussian_fits(x: np.ndarray, target: np.ndarray, fits: Sequence[Fit], note: 
     for fit in fits:
         mean, deviation, divergence = (short(round(v, 3)) for v in (fit.mean, fit.deviation, fit.divergence))
         name = say(
-            "{label}: mean {mean}, deviation {deviation}, {divergence} nats",
+            "{label}: μ = {mean}, σ = {deviation}, {divergence} nats",
             label=text(fit.label),
             mean=mean,
             deviation=deviation,

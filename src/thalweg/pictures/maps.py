@@ -29,7 +29,7 @@ def basin_map(basins: Any, title: str = "") -> go.Figure:
     flat = len(basins.axes) == 1
     figure = go.Figure(_coloured_curve(basins) if flat else _ground(basins)).add_traces(_entries(basins))
     if flat:
-        figure.update_xaxes(title_text=basins.surface.variables[0]).update_yaxes(title_text="loss")
+        figure.update_xaxes(title_text=basins.surface.variables[0]).update_yaxes(title_text=say("loss"))
     else:
         edge = {"width": 2, "color": "#1D1F23"}
         figure.add_trace(minima(basins.surface, basins.minima, Style(PAPER), 10, edge, showlegend=False))
@@ -106,7 +106,7 @@ def convergence_map(rule: Any, title: str = "") -> go.Figure:
     ticks = log_ticks(10.0**low, 10.0**high, (1, 3))
     bar = {"tickvals": np.log10(ticks["tickvals"]).tolist(), "ticktext": ticks["ticktext"], "outlinewidth": 0}
     colours = {"colorscale": SURFACE, "zmin": low, "zmax": high}
-    colours["colorbar"] = bar | {"title": {"text": say("steps for a tenth of the distance")}}
+    colours["colorbar"] = bar | {"title": {"text": say("steps for a tenth of the distance"), "side": "right"}}
     hover = f"rate %{{x:.4g}}, {name} %{{y:.3g}}<br>%{{customdata:.4g}} steps<extra></extra>"
     words = {"name": "converges", "showlegend": False, "customdata": steps, "hovertemplate": hover}
     figure = go.Figure(go.Heatmap(x=rates, y=values, z=decades, **colours, **words))

@@ -34,6 +34,9 @@ def stacked(figure: go.Figure) -> dict[str, Any]:
     each = max(PANEL, inside * min(box[3] - box[2] for box in panels.values()))
     gap = GAP + LINE * title_breaks(figure)
     total = each * len(panels) + gap * (len(panels) - 1)
+    flat = [key for key in panels if len(key) == 2]
+    hidden = [all(layout[key[side]].get("showticklabels") is False for key in flat) for side in (0, 1)]  # in all panels
+    layout.pop("meta", None)  # how wide panels side by side have to be
     ordered = sorted(panels, key=lambda key: (-round(panels[key][3], 4), panels[key][0]))
     for place, key in enumerate(ordered):
         top = 1 - place * (each + gap) / total
@@ -43,7 +46,10 @@ def stacked(figure: go.Figure) -> dict[str, Any]:
         else:
             across, up = (layout[name] for name in key)
             across["domain"], up["domain"] = [0.0, 1.0], domain
-            across["showticklabels"] = up["showticklabels"] = True
+            across["showticklabels"], up["showticklabels"] = (not side for side in hidden)
+            for axis in (across, up):
+                if axis.get("scaleanchor") and axis.get("range"):
+                    axis.pop("matches", None)  # which would bend what has one scale in both directions
     layout["height"] = int(total + edges)
     layout.pop("width", None)
     return layout

@@ -46,7 +46,7 @@ def noisy_picture(runs: Mapping[str, Any], last: int = 200, title: str = "") -> 
         figure.add_traces([walk, between, line(steps, mean, style, showlegend=True, **more)], [1, 1, 1], [1, 2, 2])
     view(figure, some.surface, bounds, row=1, col=1)
     means = np.concatenate([path.all_losses[:, 0, 0].mean(axis=0) for path in runs.values()])
-    figure.update_xaxes(title_text="step", rangemode="tozero", col=2)
+    figure.update_xaxes(title_text=say("step"), rangemode="tozero", col=2)
     figure.update_yaxes(**log_axis(float(means.min()) / 3, float(means.max()) * 2, most=6), col=2)
     note = say(
         "{optimizer}, rate {rate} at first, {steps} steps; noise σ = {noise} in each gradient, "
@@ -67,7 +67,7 @@ def walked(surface: Any, paths: Mapping[str, np.ndarray], title: str, note: str)
         surface: of two variables, with the bounds that are drawn.
         paths: label → (steps + 1, 2).
     """
-    figure = panels(cols=len(paths), titles=[text(label) for label in paths], horizontal_spacing=0.06)
+    figure = panels(cols=len(paths), titles=[text(say(label)) for label in paths], horizontal_spacing=0.06)
     for column, (path, style) in enumerate(zip(paths.values(), plain_styles(paths).values(), strict=True), start=1):
         steps = line(path[:, 0], path[:, 1], style.colour, 1.6, showlegend=False, hoverinfo="skip")
         dots = points(path[:, 0], path[:, 1], style.colour, 5, showlegend=False, hoverinfo="skip")

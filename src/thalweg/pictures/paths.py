@@ -22,6 +22,7 @@ from .style import INK, MUTED, PAPER, SURFACE, text
 
 SAME = 0.005  # of it: steps nearer than that to each other cannot be told apart
 _OPPOSITE = {"middle left": "middle right", "middle right": "middle left", "bottom center": "top center"}
+NAMED = 10  # steps from the start that have labels; of a longer path those behind are a crowd
 NEAR = 0.03  # of the picture's width: steps nearer than that to a labelled one have no label
 
 
@@ -76,7 +77,7 @@ def curve_picture(path: Any) -> go.Figure:
         figure.add_traces([*ground, *steps, crosses(here, ends, panel == 0)], rows=1, cols=panel + 1)
     dress(figure, 420, b=60)
     figure.update_xaxes(range=[low, high], title_text=path.surface.variables[0])
-    return figure.update_yaxes(range=[bottom, top]).update_layout(yaxis_title_text="loss")
+    return figure.update_yaxes(range=[bottom, top]).update_layout(yaxis_title_text=say("loss"))
 
 
 def _window(path: Any, lines: list[Line], label: float) -> tuple[float, float, float, float]:
@@ -104,9 +105,9 @@ def _steps(steps: Line, surface: Any, window: Sequence[float], near: float, in_l
     rises = np.nan_to_num(surface.gradient(steps.points)[:, 0]) * (high - low) / (top - bottom)
     sides = ["bottom center" if abs(rise) < 0.3 else "middle right" if rise > 0 else "middle left" for rise in rises]
     placed = np.empty((0, 2))
-    for k in [0, steps.end, *range(1, steps.end)]:  # the ends first
+    for k in [0, steps.end, *range(1, min(steps.end, NAMED + 1))]:  # the ends first
         apart = np.abs(at[: steps.end + 1] - at[k]).max(axis=1)
-        together = np.flatnonzero(apart < SAME)
+        together = np.array([j for j in np.flatnonzero(apart < SAME) if steps.end <= 2 * NAMED or j <= NAMED or j == k])
         free = not len(placed) or np.abs(placed - at[k]).max(axis=1).min() > near
         if k == steps.end and not free and k not in np.flatnonzero(np.abs(at - at[0]).max(axis=1) < SAME):
             free, sides[k] = True, _OPPOSITE[sides[k]]  # the last one is named on the other side of the curve
@@ -173,7 +174,7 @@ def surface_picture(path: Any) -> go.Figure:
         style = {"mode": "lines+markers", "line": {"color": tint, "width": 6}, "marker": {"size": 3, "color": tint}}
         words = {"name": text(one.label), "hovertext": hover(one), "hoverinfo": "text", "showlegend": len(lines) > 1}
         figure.add_scatter3d(x=one.points[:, 0], y=one.points[:, 1], z=z, **style, **words)
-    titles = zip("xyz", (*path.surface.variables, "loss"), strict=True)
+    titles = zip("xyz", (*path.surface.variables, say("loss")), strict=True)
     scene = {f"{side}axis": {"title": {"text": name}, "nticks": 6} for side, name in titles}
     eye = {"camera": {"eye": {"x": -1.25, "y": -1.35, "z": 0.95}}, "aspectratio": {"x": 1.2, "y": 1.2, "z": 0.75}}
     return dress(figure, 560, l=0, r=0, b=60).update_layout(scene=scene | eye, dragmode="orbit")
@@ -183,7 +184,7 @@ def losses_picture(path: Any) -> go.Figure:
     """The loss after each step; a logarithmic axis where all losses are positive."""
     figure = go.Figure([_fall(one, True) for one in lines_of(path, panels=False)])
     _loss_axis(figure, path)
-    figure.update_xaxes(title_text="step", rangemode="tozero").update_yaxes(title_text="loss")
+    figure.update_xaxes(title_text=say("step"), rangemode="tozero").update_yaxes(title_text=say("loss"))
     return dress(figure, 420, b=90)
 
 
@@ -219,7 +220,7 @@ def race_picture(path: Any, frames: int = 60, groups: Mapping[str, Sequence[str]
     teams = _teams(lines, path.optimizers, groups)
     beside = {"column_widths": [0.62, 0.38], "horizontal_spacing": 0.09}
     below = {"row_heights": [0.6, 0.4], "shared_yaxes": True, "horizontal_spacing": 0.05, "vertical_spacing": 0.13}
-    titles = [bold(title) for title in groups] if groups else None
+    titles = [bold(say(title)) for title in groups] if groups else None
     figure = panels(2, len(teams), titles, **below) if titles else panels(cols=2, **beside)
     falls = {"row": 2} if titles else {"row": 1, "col": 2}
     bounds = _sight(lines, path)
@@ -243,8 +244,8 @@ def race_picture(path: Any, frames: int = 60, groups: Mapping[str, Sequence[str]
     view(figure, path.surface, bounds, equal=False, row=1, **({} if titles else {"col": 1}))
     if titles:
         figure.update_yaxes(title_text="", row=1).update_yaxes(title_text=path.surface.variables[1], row=1, col=1)
-    figure.update_xaxes(title_text="step", range=[0, path.steps], **falls)
-    figure.update_yaxes(title_text="loss", **(falls | {"col": 1} if titles else falls))
+    figure.update_xaxes(title_text=say("step"), range=[0, path.steps], **falls)
+    figure.update_yaxes(title_text=say("loss"), **(falls | {"col": 1} if titles else falls))
     _loss_axis(figure, path, **falls)
     steps = np.unique(np.linspace(0, path.steps, min(frames, path.steps + 1)).round().astype(int))
     return animated(figure, [_moment(moving, int(step)) for step in steps])

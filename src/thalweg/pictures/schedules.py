@@ -26,7 +26,7 @@ def schedule_picture(values: Mapping[str, np.ndarray], title: str = "") -> go.Fi
     for row, (name, value) in enumerate(values.items(), start=1):
         figure.add_trace(_line(value, name), row=row, col=1)
         figure.update_yaxes(title_text=text(name), row=row)
-    figure.update_xaxes(title_text="step", row=len(values))
+    figure.update_xaxes(title_text=say("step"), row=len(values))
     return dress(figure, 110 + 210 * len(values), title, t=44)
 
 
@@ -50,7 +50,7 @@ def schedule_grid(
         at = {"row": place // columns + 1, "col": place % columns + 1}
         figure.add_trace(_line(value, label, VERMILION if label in other else BLUE), **at)
         if place + columns >= len(values):
-            figure.update_xaxes(title_text="step", showticklabels=True, **at)
+            figure.update_xaxes(title_text=say("step"), showticklabels=True, **at)
     figure.update_xaxes(nticks=4).update_yaxes(nticks=4, range=[-0.05, 1.05])
     figure.update_yaxes(title_text=say("factor"), col=1)
     return dress(figure, 110 + 150 * rows, title, note, t=92).update_layout(width=1000)

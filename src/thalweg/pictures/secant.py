@@ -51,7 +51,7 @@ def secant(
             else say("h → 0, slope {slope}: the derivative", slope=short(slope))
         )
         return [
-            line(wide, here + steep * (wide - at), VERMILION, 2.0, name="secant", **SILENT),
+            line(wide, here + steep * (wide - at), VERMILION, 2.0, name=say("secant"), **SILENT),
             line([at, at + d, at + d], [here, here, end], DOTTED, 1.4, name="h, f(x + h) − f(x)", **SILENT),
             points([at, at + d], [here, end], VERMILION, 9, showlegend=False, **SILENT),
             words([x[0]], [top], [label], size=15, textposition="bottom right"),
@@ -61,7 +61,7 @@ def secant(
     y = np.where(np.isfinite(y) & (np.abs(y - here) <= 8 * (spread or 1.0)), y, np.nan)  # apart at a pole
     low, top = _range(y, here, spread)
     curve = line(x, y, BLUE, 2.4, name=f"f({text(name)})", **SILENT)
-    tangent = line(wide, here + slope * (wide - at), Style(MUTED, "dash"), 1.6, name="tangent", **SILENT)
+    tangent = line(wide, here + slope * (wide - at), Style(MUTED, "dash"), 1.6, name=say("tangent"), **SILENT)
     still = min(STILL, len(distances) - 1)
     figure = dress(go.Figure([curve, tangent, *moving(still)]), 500, f"f({name}) = {title}", t=48, b=90)
     figure.update_yaxes(range=[low, top]).update_xaxes(range=[x[0], x[-1]], title_text=text(name))

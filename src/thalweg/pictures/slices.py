@@ -39,7 +39,7 @@ def line(t: np.ndarray, losses: np.ndarray, ends: Sequence[float], title: str, n
     between = marks.line(chord, straight, Style(MUTED, "dot"), 1.4, **silent)
     figure = go.Figure([curve, between, points([0, 1], list(ends), VERMILION, 10, **silent)])
     figure.update_xaxes(title_text=say("from the first solution, 0, to the second, 1"))
-    figure.update_yaxes(title_text="loss", **_log_axis(np.append(losses, ends)))
+    figure.update_yaxes(title_text=say("loss"), **_log_axis(np.append(losses, ends)))
     return dress(figure, 420, title, note, t=80, b=48)
 
 
@@ -62,7 +62,7 @@ def contours(
         path_losses: (iterates,) the losses of the points themselves, shown when pointed at.
     """
     z, ticks = _logarithms(losses)
-    bar = {"title": {"text": "loss", "side": "right"}, "outlinewidth": 0, **ticks}
+    bar = {"title": {"text": say("loss"), "side": "right"}, "outlinewidth": 0, **ticks}
     lines = {"ncontours": LEVELS, "line": {"width": 0.4, "color": PAPER}}
     figure = go.Figure(go.Contour(z=z, colorbar=bar, **_ground(axes, losses), **lines))
     if path is not None:
@@ -101,7 +101,7 @@ def sheet(
         style = {"line": {"color": VERMILION, "width": 6}, "marker": {"size": 3, "color": VERMILION}}
         more = {"mode": "lines+markers", "showlegend": False, "hoverinfo": "skip"}
         figure.add_scatter3d(x=path[:, 0], y=path[:, 1], z=heights, **style, **more)
-    titles = zip("xyz", (*map(text, labels), "loss"), strict=True)
+    titles = zip("xyz", (*map(text, labels), say("loss")), strict=True)
     scene: dict[str, Any] = {f"{side}axis": {"title": {"text": name}} for side, name in titles}
     scene["zaxis"] |= ticks
     eye = {"aspectmode": "cube", "camera": {"eye": {"x": 1.45, "y": -1.45, "z": 1.05}}}

@@ -51,8 +51,8 @@ def stopping_picture(curves: pd.DataFrame, patience: int, title: str = "") -> go
         corner = {"x": stop + 1, "y": 1, "xref": "x", "yref": "y domain", "xanchor": "left", "yanchor": "top"}
         figure.add_annotation(**corner, text=say("  stopped here"), showarrow=False, font={"color": INK, "size": 12.5})
     low, high = float(min(map(np.min, values))) / 1.5, float(max(map(np.max, values))) * 1.5
-    figure.update_xaxes(title_text="epoch", range=[1, len(values[1])])
-    figure.update_yaxes(title_text="loss", **log_axis(low, high))
+    figure.update_xaxes(title_text=say("epoch"), range=[1, len(values[1])])
+    figure.update_yaxes(title_text=say("loss"), **log_axis(low, high))
     note = say(
         "Mean of {members} seeds, bands from the smallest to the largest; patience {patience} epochs.",
         members=members,

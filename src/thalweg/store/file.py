@@ -234,17 +234,20 @@ class Store:
         parts: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Curve points of one block at one step, its members' fate and the time it took, in one transaction; where a
-        confirmation is judged also its values on parts of the samples, (members, parts)."""
+        confirmation is judged also its values on parts of the samples, (members, parts). One that has finished needs no
+        checkpoint."""
         arrays = [(block, step, name, v.astype("<f8").tobytes()) for name, v in values.items()]
         divergences = [(int(s), block, k) for k, s in enumerate(diverged.tolist()) if s >= 0]
         work = ("finished" if finished else "started", step, seconds, block)
         with self._transaction() as db:
+            before = self._checkpoint_of(db, block) if finished else None
             db.executemany("INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?)", arrays)
             if parts and self._version >= 3:
                 blobs = [(block, step, name, v.astype("<f8").tobytes()) for name, v in parts.items()]
                 db.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?)", blobs)
             db.executemany("UPDATE members SET diverged = ? WHERE block = ? AND position = ?", divergences)
             db.execute("UPDATE blocks SET status = ?, step = max(step, ?), seconds = seconds + ? WHERE id = ?", work)
+        self.drop_checkpoint(before)
 
     def compact(self, rows: Sequence[BlockRow], new: Sequence[Compacted], meta: Mapping[str, Any]) -> None:
         """Part blocks into what goes on, in new blocks with all its past, and the rest, which is stopped.
@@ -267,8 +270,14 @@ class Store:
         """Replace the block's checkpoint; the old one stays until the new one is whole and named."""
         name = self.write_checkpoint(block, step, content)
         with self._transaction() as db:
+            before = self._checkpoint_of(db, block)
             db.execute("UPDATE blocks SET checkpoint = ?, status = 'started' WHERE id = ?", (name, block))
-        self.drop_checkpoints(block, keep=name)
+        if before != name:
+            self.drop_checkpoint(before)
+
+    def _checkpoint_of(self, db: sqlite3.Connection, block: int) -> str | None:
+        (name,) = db.execute("SELECT checkpoint FROM blocks WHERE id = ?", (block,)).fetchone()
+        return name
 
     def write_checkpoint(self, block: int, step: int, content: bytes) -> str:
         """A checkpoint beside the store, which knows nothing of it yet; its name."""
@@ -297,16 +306,16 @@ class Store:
             return None
         return content if row.checkpoint.endswith(f"-{_digest(content)}.safetensors") else None
 
-    def drop_checkpoints(self, block: int, keep: str | None = None) -> None:
-        for old in self.checkpoints.glob(f"{block}-*"):
-            if old.name != keep:
-                old.unlink(missing_ok=True)
-        if keep is None:
-            with suppress(OSError):  # not there, or another block's checkpoint is in it
+    def drop_checkpoint(self, name: str | None) -> None:
+        """Remove a checkpoint that is not needed any more, by its name: to list thousands of files takes longer than
+        all else that a block's end does."""
+        if name is not None:
+            with suppress(OSError):  # not there, or another block's checkpoint is beside it
+                (self.checkpoints / Path(name).name).unlink(missing_ok=True)
                 self.checkpoints.rmdir()
 
     def clear_checkpoints(self) -> None:
-        """Remove what may be left of blocks that were killed as they ended, or as they were put together anew."""
+        """Remove what may be left of blocks that were killed as they were saved, ended, or were put together anew."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     # What is read

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,10 @@ from ..recipe.run import differences
 from ..results import Results
 from ..schedules import Given
 from ..store.file import kind_of
-from .study import Study, begin
+from .study import Study, begin, joined
+
+if TYPE_CHECKING:
+    from ..engine.cluster import Cluster
 
 _TIMES = ("started", "at")
 
@@ -88,6 +91,7 @@ def rerun(
     progress: bool | None = None,
     trust: bool = False,
     callbacks: Sequence[Any] | None = None,
+    cluster: str | Cluster | None = None,
 ) -> Rerun:
     """Run the study in `store` again, from its plan and seeds, and say whether it comes out the same.
 
@@ -100,11 +104,13 @@ def rerun(
         progress: False for silence.
         trust: whether files and modules that the store names may be run although they never ran on this machine.
         callbacks: as `compare` takes them; none unless given, since what they told of the old study stays as it is.
+        cluster: as `compare` takes it; this machine unless given, wherever the study was run.
 
     Raises:
         PlanError: the study is unfinished, names a file or module that is not trusted, or its problem or formulas have
             changed.
         StoreError: the new store cannot be written, or holds something else; nothing is overwritten.
+        WorkError: as `compare` has it of a cluster.
 
     >>> import thalweg as tw, tempfile
     >>> store = tempfile.mkdtemp() + "/a.db"
@@ -121,7 +127,8 @@ def rerun(
         raise PlanError(f"{path} is the study that is to be run again; name another file for the new one.")
     plan, ready = study.to_go_on(problem, f"rerun it from Python: tw.rerun({str(study.path)!r}, problem=…).")
     followers = None if callbacks is None else callbacks_of(callbacks)
-    return compared(study, begin(path, plan, ready, progress, callbacks=followers))
+    with joined(cluster) as workers:
+        return compared(study, begin(path, plan, ready, progress, callbacks=followers, cluster=workers))
 
 
 def _beside(path: Path) -> Path:
