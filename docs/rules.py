@@ -33,7 +33,8 @@ AROUND = """## Around any rule
 
 These take a rule and give one, with the states and numbers of both: `lookahead(adamw(beta2=0.99), steps=10)` is a name
 wherever the name of a rule is, `tw.formulas.lookahead(rule, steps=10)` the same for a formula of your own. Below, each
-is around momentum.
+is around momentum. A population has no rule that looks beyond one weight, as cautious does, and also takes its gradient
+ahead or shows other weights: such a pair says so, and trains in a loop of your own.
 """
 MISSING = """## What is not here
 

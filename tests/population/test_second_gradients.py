@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 import thalweg as tw
 from thalweg import formulas
+from thalweg.errors import PlanError
 from thalweg.population.batched import Batched
 from thalweg.population.batches import TensorBatches, order_seed
 from thalweg.population.block import Block, Task, initial_tensors
@@ -96,3 +97,15 @@ def test_one_whose_loss_is_not_finite_stays_where_it_was() -> None:
     assert block.broken[0] == -1 < block.broken[1]
     lonely = trained(task, members[:1])
     np.testing.assert_array_equal(block.weights[0][0], lonely.weights[0][0])
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("cautious(nesterov(lookahead=True))", "takes its gradient ahead and looks beyond one weight"),
+        ("cautious(schedule_free_sgd)", "shows other weights than it trains and looks beyond one weight"),
+    ],
+)
+def test_what_a_population_cannot_train_is_said(rule: str, words: str) -> None:
+    with pytest.raises(PlanError, match=words):
+        trained(task_of(), [Member(formulas.get(rule), {"lr": 0.1})])

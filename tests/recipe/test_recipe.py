@@ -269,6 +269,7 @@ NOT_IN_TORCH = [
     "lookahead(adamw(beta2=0.99), steps=3)",
     "cautious(momentum)",
     "sam(sgd)",
+    "sam(muon)",
     "halving",
 ]
 

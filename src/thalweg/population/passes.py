@@ -130,9 +130,9 @@ class _Part:
         numbers = [part.start, part.count, part.width * part.table.shape[1], *_called(launch)]
         numbers += [0, part.table.ctypes.data, _steps(launch), loss.ctypes.data]
         self.arrays: list[Any] = [launch, loss]
-        points = [torch.empty_like(w[0]) for w in block.weights]
-        at, none = np.array([p.data_ptr() for p in points], dtype=np.int64), np.full(rows, np.nan)
         apart = part.lookahead is not None or part.second is not None
+        points = [torch.empty_like(w[0]) for w in block.weights] if apart else []
+        at, none = np.array([p.data_ptr() for p in points], dtype=np.int64), np.full(rows, np.nan)
         before = part.row_states.copy()
         self.arrays += [points, at, none, before]
         if part.lookahead is not None:

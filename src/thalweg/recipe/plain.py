@@ -44,7 +44,7 @@ def class_of(formula: Formula, by_group: Collection[str] = ()) -> tuple[str, str
     """
     name = "".join(part.capitalize() for part in re.findall(r"[^\W_]+", formula.name))
     bodies = {(): _Body(formula.equations)} if not formula.by_shape else _of_shapes(formula)
-    if formula.by_shape and any(body.totals or body.moves for body in bodies.values()):
+    if formula.by_shape and any(body.totals or body.leads_away for body in bodies.values()):
         return None
     methods = _dispatch(formula, bodies, by_group) if formula.by_shape else _step(bodies[()])
     text = "\n".join([*_head(name, formula), *methods])
@@ -104,9 +104,9 @@ class _Body:
         return known
 
     @property
-    def moves(self) -> bool:
-        """Whether the gradient is taken, or the loss evaluated, at other weights than those that are trained."""
-        return self.moves_gradient or self.equations.shown is not None
+    def leads_away(self) -> bool:
+        """Whether its states say where the gradient is taken, or the loss evaluated, beside the weights."""
+        return self.equations.at is not None or self.equations.shown is not None
 
     @property
     def moves_gradient(self) -> bool:
@@ -323,4 +323,7 @@ def _dispatch(formula: Formula, bodies: dict[tuple[str, ...], _Body], by_group: 
         lines = [*body.lines([body.step, *body.new.values()]), *body.ended()]
         text += ["", *(indent(line, "    ") for line in (f"def {method}(self, {body.parameter}, group):",))]
         text += [indent(line, " " * 8) for line in lines]
-    return [*_method("step(self)", [_GIVEN, *_loop(chosen)]), *text]
+    first = next(iter(bodies.values()))
+    if not first.moves_gradient:
+        return [*_method("step(self)", [_GIVEN, *_loop(chosen)]), *text]
+    return [*_method("step(self, closure)", [*_at_the_loss(first), *_loop(chosen), "return loss"]), *text]
