@@ -38,6 +38,7 @@ from ..plan.plan import Plan
 from .entries import Entry, Verdict, plain
 from .intervals import Interval, interval
 from .losses import fold_codes, matching, points, recorded
+from .words import called
 
 LAST = 0.2  # the part of the run over which a loss may still fall
 LEAST = 0.01  # of the loss: a smaller fall is not worth more epochs
@@ -128,11 +129,11 @@ def _curves(runs: pd.DataFrame, curves: pd.DataFrame) -> _Curves | None:
 def _judged(plan: Plan, verdict: Verdict, entry: Entry, curves: _Curves, lowest: np.ndarray | None) -> Generalization:
     train, validation = curves.train, curves.validation
     comparable = plan.level(entry.setting, "loss") is None and plan.level(entry.setting, "regularizer") == "none"
-    level = verdict.level(entry)
+    level, name = verdict.level(entry), called(plan[verdict.factor], entry.setting[verdict.factor])
     if not (np.isfinite(validation).all() and np.isfinite(train).all()):
         end, infinite = int(curves.steps[-1]), Interval(math.inf, math.inf, math.inf)
         return Generalization(
-            level, DIVERGED, say("{level} diverged.", level=level), infinite, infinite, None, end, end, infinite
+            level, DIVERGED, say("{level} diverged.", level=name), infinite, infinite, None, end, end, infinite
         )
 
     def difference(values: np.ndarray) -> Interval:
@@ -146,7 +147,7 @@ def _judged(plan: Plan, verdict: Verdict, entry: Entry, curves: _Curves, lowest:
     return Generalization(
         level,
         word,
-        say("{level} {word}: {why}{gap}.", level=level, word=word, why=why, gap=_gap(gap)),
+        say("{level} {word}: {why}{gap}.", level=name, word=word, why=why, gap=_gap(gap)),
         interval(train[-1], overlap=plan.overlap).within(plan.loss_scale if comparable else ANY),
         interval(validation[-1], overlap=plan.overlap).within(plan.loss_scale),
         gap,
