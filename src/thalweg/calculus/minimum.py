@@ -301,8 +301,10 @@ def _descent(f: Function, start: tuple[float, ...], bounds: tuple[tuple[float, f
             method="Nelder-Mead" if steps is None else "BFGS",
             jac=None if steps is None else lambda v: np.asarray(steps(*map(float, v)), dtype=float),
         )
-    at = tuple(map(float, result.x))
-    value = float(result.fun)
+    at, value = tuple(map(float, result.x)), float(result.fun)
+    clean = tuple(0.0 if abs(v) < 1e-7 else v for v in at)  # without what steps leave of a zero
+    if float(f(*clean)) <= value:
+        at, value = clean, float(f(*clean))
     began = ", ".join(map(digits, start))
     slopes = np.zeros(1) if steps is None else np.asarray(steps(*at))
     settled = bool(np.abs(slopes).max() <= 1e-3 * math.sqrt(1 + abs(value))) if math.isfinite(value) else False

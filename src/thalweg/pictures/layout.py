@@ -20,6 +20,7 @@ _SPACE_AXIS = _LINES | {"zerolinecolor": GRID, "showbackground": False, "showspi
 _SPACE_AXIS |= {"tickfont": _WORDS | {"size": 11}, "title": {"font": _WORDS}}
 LINE = 17  # pixels of a line of a title or a note
 _TITLES, _NARROW, _NOTES = 96, 40, 114  # letters in a row of panel titles, in a narrow one, and in a line of a note
+_ROWS = 22  # letters in the name of a row of a narrow page
 _LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yanchor": "bottom", "yref": "container"}
 _LEGEND |= {"font": {"color": INK, "size": 13}, "bgcolor": "rgba(0,0,0,0)"}
 TEMPLATE = go.layout.Template(
@@ -54,7 +55,7 @@ def panels(
         parts = [(part, rooms[k % cols]) for k, title in enumerate(titles) for part in [title.split("<br>")]]
         titles = [WRAP.join(line for one in lines for line in broken(one, room)) for lines, room in parts]
     figure = make_subplots(rows, cols, subplot_titles=titles, **more)
-    return figure.update_annotations(font={"size": 11.5 if compact else 13, "color": INK}, align="left")
+    return figure.update_annotations(font={"size": 10.5 if compact else 13, "color": INK}, align="left")
 
 
 def bold(words: str) -> str:
@@ -148,11 +149,14 @@ def _make_room(figure: go.Figure, more: int) -> go.Figure:
     return figure.update_layout(height=layout.height + more * len(tops), margin={"t": layout.margin.t + more})
 
 
-def row_axis(figure: go.Figure, names: Sequence[str]) -> None:
-    """A row for each name, the first on top."""
-    rows = {"tickvals": list(range(len(names))), "ticktext": [f"{text(name)}  " for name in names]}
-    font = {"color": INK, "size": 14}
+def row_axis(figure: go.Figure, names: Sequence[str], compact: bool = False) -> int:
+    """A row for each name, the first on top; the pixels that each needs. On a `compact` one long names are broken."""
+    room = _ROWS if compact else 1000
+    words = [WRAP.join(f"{part}  " for part in broken(text(name), room)) for name in names]
+    rows = {"tickvals": list(range(len(names))), "ticktext": words}
+    font = {"color": INK, "size": 12 if compact else 14}
     figure.update_yaxes(**rows, range=[len(names) - 0.5, -0.5], showgrid=False, tickfont=font)
+    return max(38, 4 + 17 * max((word.count(WRAP) + 1 for word in words), default=1))
 
 
 _PARTS = (  # fine to coarse

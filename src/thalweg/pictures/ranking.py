@@ -65,8 +65,8 @@ def ranking(
     if logarithmic:
         room = (right / min(finite)) ** 0.04
         figure.update_xaxes(tickangle=0, **log_axis(min(finite) / room, right * room, most=4 if compact else 7))
-    row_axis(figure, names)
-    return dress(figure, 110 + 38 * max(1, len(rows)), r=76, t=8).update_layout(showlegend=False)
+    each = row_axis(figure, names, compact)
+    return dress(figure, 110 + each * max(1, len(rows)), r=76, t=8).update_layout(showlegend=False)
 
 
 def _right_end(finite: list[float], logarithmic: bool) -> float:

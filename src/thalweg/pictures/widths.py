@@ -58,5 +58,5 @@ def widths(rows: Sequence[Mapping[str, Any]], grid: tuple[float, float], *, comp
     figure.update_xaxes(title_text=say("learning rate, log scale"), **axis)
     for end in grid:
         figure.add_vline(x=end, line={"color": MUTED, "width": 1, "dash": "dot"}, layer="below")
-    row_axis(figure, names)
-    return dress(figure, 84 + 38 * max(1, len(rows)), r=16, t=8).update_layout(showlegend=False)
+    each = row_axis(figure, names, compact)
+    return dress(figure, 84 + each * max(1, len(rows)), r=16, t=8).update_layout(showlegend=False)
