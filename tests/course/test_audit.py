@@ -343,7 +343,7 @@ def test_5_8_a_coin_and_two_fits() -> None:
     entropy = PICTURES["entropy"].make().data[0]
     assert max(entropy.y) == pytest.approx(np.log(2), abs=1e-6)
     names = " ".join(f"{trace.name}" for trace in PICTURES["kullback-leibler"].make().data)
-    assert "mean 0.6, deviation 3.022" in names
+    assert "μ = 0.6, σ = 3.022" in names
     assert "0.511 nats" in names
 
 
