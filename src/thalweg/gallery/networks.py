@@ -80,6 +80,6 @@ def under_and_overfitting() -> go.Figure:
 def bias_and_variance() -> go.Figure:
     """Wider networks miss less of the truth, and depend more on the sample: bias falls, variance rises in the end."""
     parts = tw.bias_variance("wave", ["adam"], rates=[0.03], models=widths(1, 4, 16, 64, 256), members=10, epochs=40)
-    figure = parts.picture().update_xaxes(title_text="units in the hidden layer")
+    figure = parts.picture().update_xaxes(title_text=say("units in the hidden layer"))
     note = "wave, 10 resamples of each width; bands: 95% over the points that are predicted."
     return figure.update_layout(title=heading("What an error is made of", note), margin={"t": 70})

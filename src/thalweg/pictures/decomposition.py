@@ -60,4 +60,4 @@ def decomposition(table: pd.DataFrame, along: str, measure: str, known: bool, ti
         )
     else:
         figure.update_xaxes(type="category", title_text=say(_AXES.get(along, along.replace("_", " "))))
-    return dress(figure, 420, title, t=44, b=80).update_yaxes(title_text=measure, rangemode="tozero")
+    return dress(figure, 420, title, t=44, b=80).update_yaxes(title_text=say(measure), rangemode="tozero")

@@ -58,7 +58,7 @@ def levels(surface: Any, in_legend: bool = False, bounds: Any = None) -> list[go
     }
     ground = go.Contour(x=x, y=y, z=ranks(values), contours=lines, **colours, **more)
     inside = [m for m in surface.minima if all(a <= v <= b for v, (a, b) in zip(m, bounds, strict=True))]
-    rings = minima(surface, inside, Style(MUTED, marker="circle-open"), 15, {"width": 1.5}, name="minimum")
+    rings = minima(surface, inside, Style(MUTED, marker="circle-open"), 15, {"width": 1.5}, name=say("minimum"))
     return [ground, rings.update(legendgroup="minimum", showlegend=in_legend and bool(inside))]
 
 
@@ -74,7 +74,7 @@ def curve(surface: Any, low: float, high: float) -> list[go.Scatter]:
     x, inside = np.linspace(low, high, 401), [m for m in surface.minima if low <= m[0] <= high]
     ground = line(x, surface(x[:, None]), MUTED, 1.6, hoverinfo="skip", showlegend=False, name=surface.name)
     ring = Style(MUTED, marker="circle-open")
-    return [ground, minima(surface, inside, ring, 15, {"width": 1.5}, name="minimum", showlegend=False)]
+    return [ground, minima(surface, inside, ring, 15, {"width": 1.5}, name=say("minimum"), showlegend=False)]
 
 
 def view(figure: go.Figure, surface: Any, bounds: Any = None, *, equal: bool = True, **where: int) -> go.Figure:

@@ -77,7 +77,7 @@ def sharpness(
         figure.update_yaxes(title_text=say("validation loss"), row=2, col=3)
         if (table["eigenvalue"] > 0).all():
             figure.update_xaxes(row=2, col=3, **log_axis(*_ends(table["eigenvalue"]), most=5))
-    return dress(figure, 680, t=60, b=90).update_layout(legend={"title": {"text": text(factor)}})
+    return dress(figure, 680, t=60, b=90).update_layout(legend={"title": {"text": text(say(factor))}})
 
 
 def _ends(values: pd.Series) -> tuple[float, float]:
