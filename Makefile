@@ -36,7 +36,7 @@ lint: setup
 	$(BIN)/pyright
 
 # Two workers of one thread each: tests of one file share what their fixtures made.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 test: lint
 	$(PYTEST)
