@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,13 @@ from thalweg.studio import streams
 from thalweg.studio.server import application
 from thalweg.studio.studies import Studies
 from thalweg.studio.view import judged, searched, status
+
+
+def awaited(work: Coroutine[Any, Any, Any]) -> Any:
+    """Its result, from a thread of its own: a browser that other tests drive has a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(asyncio.wait_for(work, 60))).result()
+
 
 HOME = "http://127.0.0.1:8642"
 NEW = {"problem": "breast-cancer", "optimizers": ["sgd", "adam"], "rates": "0.01,0.1", "schedules": ["constant"]}
@@ -72,7 +80,7 @@ def told(studies: Studies, name: str, last: str = "", count: int = 1) -> list[tu
         await stream.aclose()  # pyright: ignore[reportAttributeAccessIssue]
         return events
 
-    return asyncio.run(asyncio.wait_for(read(), 60))
+    return awaited(read())
 
 
 def test_what_is_there_is_offered(client: TestClient, made: Path) -> None:
@@ -154,12 +162,12 @@ def test_a_silent_stream_stays_open_and_ends_with_the_studio(studies: Studies, m
                 return text
         return ""
 
-    assert asyncio.run(asyncio.wait_for(read(), 60)).startswith(": still")
+    assert awaited(read()).startswith(": still")
 
     async def ended() -> list[str]:
         return [text async for text in streams._stream(studies, studies.follower("digits", "en"), "")]
 
-    assert asyncio.run(asyncio.wait_for(ended(), 60)) == ["retry: 1000\n\n"]
+    assert awaited(ended()) == ["retry: 1000\n\n"]
 
 
 def test_a_setting_gives_its_recipe(client: TestClient) -> None:
