@@ -27,23 +27,8 @@ if not WHOLE:
     settings.load_profile("same")
 
 
-LONG = (
-    "test_batching",
-    "test_block",
-    "test_cluster",
-    "test_coverage",
-    "test_documents",
-    "test_first_use",
-    "test_nothing_lost",
-    "test_packaging",
-    "test_page",
-    "test_site",
-)
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out the slow cases that another share of a test's cases has, spread over all of its parameters; files of
-    few and long tests come first, or one worker would be left with them at the end."""
+    """Leaves out the slow cases that another share of a test's cases has, spread over all of its parameters."""
 
     def left_out(item: pytest.Item) -> bool:
         marker = item.get_closest_marker("share")
@@ -54,7 +39,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if not left_out(item)]
-    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 @pytest.fixture(scope="session", autouse=True)
