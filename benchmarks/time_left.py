@@ -17,8 +17,8 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import machine
@@ -51,12 +51,12 @@ class Noted(Lines):
 
     def note(self, sentence: str) -> None: ...
 
-    def show(self, time_left: str) -> None:
+    def show(self, time: str) -> None:
         if (left := self.ahead.left) is not None:
-            self.shown_at.append((time.monotonic(), left))
+            self.shown_at.append((monotonic(), left))
 
     def end(self) -> None:
-        self.over = time.monotonic()
+        self.over = monotonic()
 
 
 def study(name: str) -> list[float]:
@@ -64,7 +64,8 @@ def study(name: str) -> list[float]:
     problem, options = STUDIES[name]
     noted = Noted()
     with tempfile.TemporaryDirectory() as folder:
-        tw.compare(problem, **options, store=Path(folder) / "a.db", progress=noted)
+        compare: Any = tw.compare  # which takes a display in place of True, though it does not say so
+        compare(problem, **options, store=Path(folder) / "a.db", progress=noted)
     whole = noted.over - noted.start
     counted = ((left, noted.over - at) for at, left in noted.shown_at if at - noted.start > FIRST * whole)
     return [left / truth for left, truth in counted if truth > LAST]
