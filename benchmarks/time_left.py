@@ -64,8 +64,8 @@ def study(name: str) -> list[float]:
     problem, options = STUDIES[name]
     noted = Noted()
     with tempfile.TemporaryDirectory() as folder:
-        compare: Any = tw.compare  # which takes a display in place of True, though it does not say so
-        compare(problem, **options, store=Path(folder) / "a.db", progress=noted)
+        store = Path(folder) / "a.db"
+        tw.compare(problem, **options, store=store, progress=noted)  # pyright: ignore[reportArgumentType]
     whole = noted.over - noted.start
     counted = ((left, noted.over - at) for at, left in noted.shown_at if at - noted.start > FIRST * whole)
     return [left / truth for left, truth in counted if truth > LAST]

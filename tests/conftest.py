@@ -35,10 +35,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         slow = item.get_closest_marker("slow") is not None
         return marker is not None and slow and zlib.crc32(item.nodeid.encode()) % marker.kwargs["of"] != 0
 
-    others = [] if WHOLE else [item for item in items if left_out(item)]
-    if others:
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if not left_out(item)]
+    others = set() if WHOLE else {*filter(left_out, items)}
+    config.hook.pytest_deselected(items=[*others])
+    items[:] = [item for item in items if item not in others]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -163,7 +163,7 @@ def basins(
     formula, rate = _one_rule(optimizer, lr)
     schedule = _open(schedule, steps)
     axes = _axes(surface, resolution, formula)
-    if lr is None and not (np.isnan(rate) or "lr=" in formula.label):
+    if lr is None and "lr" not in dict(formula.changed) and not np.isnan(rate):
         coarse = {"resolution": min(resolution, COARSE[surface.dimensions]), "radius": radius}
         rate = _settling(rate, lambda each: basins(surface, formula, each, schedule, steps, **coarse))
     reach = RADIUS * max(np.ptp(axis) for axis in axes) if radius is None else radius

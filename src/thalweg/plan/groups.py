@@ -148,14 +148,13 @@ class _Known:
 
     def _read(self, settings: _Settings, name: str, value: Any, of: str) -> None:
         factor = "lr" if name == RATE_FACTOR else name.removesuffix(FACTOR)
-        if name == FROZEN:
-            if not isinstance(value, bool):
-                raise PlanError(f"groups: frozen of {of} is {shown(value)}; give True or False.")
-            settings.frozen = value
-        elif name in self.forms:
+        if name == FROZEN or name in self.forms:
             if not isinstance(value, bool):
                 raise PlanError(f"groups: {name} of {of} is {shown(value)}; give True or False.")
-            settings.values[name] = value
+            if name == FROZEN:
+                settings.frozen = value
+            else:
+                settings.values[name] = value
         elif name in TUPLES and TUPLES[name][0] in self.values:
             parts = [part for part in TUPLES[name] if part in self.values]
             if not isinstance(value, tuple | list) or len(value) != len(parts):

@@ -112,7 +112,7 @@ def _by_metrics(plan: Plan, factor: Factor, verdict: Verdict) -> list[str]:
             continue
         order = sorted(ranked, key=lambda e: sign * e.metrics[name].value.mean)
         first, others = factor.called(order[0].setting[factor.name]), order[1:]
-        as_good = [shown(e.setting[factor.name]) for e in order[1:] if e.metrics[name].may_be_best]
+        as_good = [shown(e.setting[factor.name]) for e in others if e.metrics[name].may_be_best]
         rest_of = (
             say("; {as_good} may be as good", as_good=listed(as_good))
             if as_good
