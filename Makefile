@@ -56,6 +56,8 @@ bench: setup
 	$(BIN)/python benchmarks/linear_cross_entropy.py
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/cluster.py ledger
+	$(BIN)/python benchmarks/cluster.py efficiency
+	$(BIN)/python benchmarks/studio.py
 	$(BIN)/python benchmarks/sharpness.py
 	$(BIN)/python benchmarks/intervals.py
 	$(BIN)/python benchmarks/verdicts.py

@@ -344,8 +344,10 @@ class Results:
         """The plan with as many epochs as the runs have that the verdict judges, which an extension may have raised."""
         return replace(self.plan, epochs=self.verdict.epochs or self.plan.epochs)
 
-    def chosen(self, optimizer: str | None = None) -> Setting:
-        """The chosen setting of that optimizer, of the best unless one is named."""
+    def chosen(self, optimizer: str | Setting | None = None) -> Setting:
+        """The chosen setting of that optimizer, of the best unless one is named; a setting is its own choice."""
+        if isinstance(optimizer, Setting):
+            return optimizer
         entries = {e.optimizer: e for e in self.verdict.entries}
         if not entries:
             raise StoreError(

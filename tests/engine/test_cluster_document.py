@@ -29,6 +29,14 @@ def test_the_estimate_adds_up_what_was_measured() -> None:
     assert ledger + messages + blocks < 100  # as it says
 
 
+def test_two_workers_are_as_fast_as_it_says() -> None:
+    one, two = tables("cluster_efficiency")[0]
+    ideal = float(one[1]) / 2 / float(two[1])
+    assert f"took one Ray worker {one[1]} s and two of them" in DOCUMENT
+    assert f"{two[1]} s: [{ideal:.0%} of ideal]" in DOCUMENT
+    assert ideal >= 0.9
+
+
 def test_the_estimate_says_how_long_the_search_takes() -> None:
     ideal, block, end = BLOCKS // WORKERS * SECONDS, OVER_RAY["a block with one message"], number(COSTS["1,000"][-1])
     first = WORKERS * (block + end) / 1e6

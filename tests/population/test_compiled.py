@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -93,3 +94,36 @@ def test_an_id_out_of_range_is_said(bad: int) -> None:
     with pytest.raises(TrainingError, match="a token id or another index in the data is out of range"):
         trained(task_of(Embeds, ids), members()[:1])
     trained(task_of(Embeds, IDS), members()[:1])
+
+
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="only these processors flush numbers")
+def test_denormal_numbers_are_zero_where_no_rule_can_tell() -> None:
+    """Adagrad takes decayed weights that nothing else moves to 0 within some steps, through all denormal numbers."""
+    inputs = torch.randn(32, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 1.0, 0.0, 0.0])
+    targets = (inputs[:, 0] > 0).long()
+
+    def model() -> nn.Module:
+        return nn.Linear(4, 2)
+
+    task = Task(model, Compiled(model(), F.cross_entropy, {}), TensorBatches(inputs, targets, 8), (inputs, targets))
+
+    def denormal(w: torch.Tensor) -> int:
+        return int(((w != 0) & (w.abs() < torch.finfo(w.dtype).tiny)).sum())
+
+    rules = {"adagrad": {"lr": 0.1, "weight_decay": 0.01}, "lion": {"lr": 1e-4, "weight_decay": 0.0}}
+    block = Block(task, [Member(formulas.get(name), values, {}, 0) for name, values in rules.items()], 60)
+    met = 0
+    for _ in block.train():
+        met += denormal(block.weights[0][0])
+    assert met == 0
+    assert denormal(torch.tensor([1e-40]) * torch.ones(1)) == 1  # and the thread computes as before
+    assert [part.flushes for part in block.updates] == [True, False]
+    torch.manual_seed(0)
+    plain = model()
+    optimizer = torch.optim.Adagrad(plain.parameters(), lr=0.1, weight_decay=0.01)
+    for _ in range(240):
+        optimizer.zero_grad()
+        F.cross_entropy(plain(inputs), targets).backward()
+        optimizer.step()
+        met += denormal(plain.weight.detach())
+    assert met > 0

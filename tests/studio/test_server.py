@@ -17,6 +17,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.cli.asked import refused
+from tests.verdict.test_method import ROOT, tables
 from thalweg.formulas import FORMULAS
 from thalweg.studio.guard import LARGEST_BODY, LONGEST_ADDRESS
 from thalweg.studio.server import application
@@ -216,3 +217,11 @@ def test_the_catalogue_and_a_rule_that_is_typed(client: TestClient) -> None:
         ):
             assert answer.status_code == 400
             assert answer.json()["error"]
+
+
+def test_the_page_on_the_studio_says_what_was_measured() -> None:
+    """The table is written by `benchmarks/studio.py`."""
+    (start, paint, *_) = tables("studio")[0]
+    text = " ".join((ROOT / "docs" / "studio.md").read_text(encoding="utf-8").split())
+    assert f"within {paint[2]} ms of their event" in text
+    assert f"{float(start[1]):.1f} s from its start to the first page" in text

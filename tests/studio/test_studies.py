@@ -16,12 +16,14 @@ from starlette.testclient import TestClient
 
 from tests.report_study import made_study
 from thalweg.errors import StoreError
+from thalweg.problem.prepare import prepare
 from thalweg.results import Results
 from thalweg.store.file import Store
 from thalweg.studio import streams
 from thalweg.studio.server import application
 from thalweg.studio.studies import Studies
-from thalweg.studio.view import judged, searched, status
+from thalweg.studio.view import judged, searched, setting_of, status
+from thalweg.study.study import Study
 
 
 def awaited(work: Coroutine[Any, Any, Any]) -> Any:
@@ -39,7 +41,7 @@ NEW |= {"seeds": 2, "epochs": 2}
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished study."""
     folder = tmp_path_factory.mktemp("runs")
-    made_study(folder / "digits.db", rates=3)
+    made_study(folder / "digits.db", rates=3, fingerprint=prepare("digits").fingerprint)
     return folder
 
 
@@ -180,6 +182,23 @@ def test_a_setting_gives_its_recipe(client: TestClient) -> None:
     assert page.headers["content-disposition"].startswith("attachment")
 
 
+@pytest.mark.slow
+def test_a_setting_shows_its_landscape(client: TestClient, studies: Studies) -> None:
+    body = {"name": "digits", "key": "setting/search/adam · lr 0.01 · cosine", "trust": False}
+
+    def ready() -> Any:
+        answer = client.post("/studies/landscape", params={"language": "ko"}, json=body)
+        return answer.json() if answer.status_code != 200 or "axes" in answer.json() else None
+
+    shown = wait_for(ready)
+    study = Study.open(studies.path("digits"))
+    expected = study.landscape(setting_of(study, body["key"]))
+    np.testing.assert_allclose(shown["losses"], expected.losses, rtol=1e-6)
+    assert "경로" in shown["note"]
+    assert ready() == shown
+    assert client.post("/studies/landscape", json={**body, "key": "setting/x"}).status_code == 400
+
+
 @pytest.mark.parametrize(
     "name", ["../digits", "..", "/etc/passwd", "digits.db", "", "a/b", "x\0", "runs/digits", "https:"]
 )
@@ -234,6 +253,9 @@ def test_opening_a_store_runs_nothing_that_it_names(client: TestClient, studies:
     client.get("/studies")
     client.get("/studies/setting", params={"name": "evil", "key": "setting/search/adam · lr 1 · cosine"})
     client.get("/studies/report", params={"name": "evil"})
+    shown = {"name": "evil", "key": "setting/search/adam · lr 1 · cosine", "trust": False}
+    refused = wait_for(lambda: client.post("/studies/landscape", json=shown).json().get("error"))
+    assert "never ran on this machine" in refused
     body = {"name": "evil", "do": "resume", "seeds": 1, "trust": False}
     assert client.post("/studies/carry", json=body).status_code == 200
     path = studies.path("evil")

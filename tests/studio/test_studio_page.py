@@ -13,6 +13,7 @@ from tests.report_study import made_study
 from tests.studio.barriers import barriers
 from tests.studio.conftest import Opened
 from tests.studio.running import Running, running
+from thalweg.problem.prepare import prepare
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("runs")
-    made_study(folder / "digits.db", rates=7)
+    made_study(folder / "digits.db", rates=7, fingerprint=prepare("digits").fingerprint)
     with running(folder) as server:
         yield server
 
@@ -58,6 +59,9 @@ def test_a_study_is_watched(opened: Opened, server: Running) -> None:
     expect(page.locator(".member h2")).to_contain_text("lr 0.01")
     page.get_by_text("The recipe: this setting").click()
     expect(page.locator(".member pre")).to_contain_text("torch.optim.Adam")
+    page.get_by_role("button", name="Draw its landscape").click()
+    expect(page.locator(".plane figcaption")).to_contain_text("of the path's variance", timeout=60_000)
+    assert barriers(page) == []
     again = opened(f"{server.address}{page.url.removeprefix(server.home + '/')}", allowed=server.home)
     expect(again.locator(".member h2")).to_contain_text("lr 0.01")
     box = page.locator(".curves canvas").first.bounding_box()

@@ -106,7 +106,7 @@ class Ledger:
         self.steps[job.block] = event.step
         if self.outlook is not None:
             if job.block in self._begun:
-                self.outlook.pace.done(programs, job.settings, steps, event.alive)
+                self.outlook.pace.done(programs, job.settings, job.fold, steps, event.alive)
             else:
                 self.outlook.begins(programs, job.settings, steps)
         if job.block not in self._begun:

@@ -19,11 +19,12 @@ from .forecast import GROWTH, REFINEMENT, SEARCHING
 from .growth import further
 from .halving import ahead, planned_epochs
 from .pace import Pace
-from .programs import Members
+from .programs import Members, Programs
 
 UNKNOWN = 2.0  # rates that the grid is expected to grow by before any seed is complete
 BEYOND = 3.0  # those that it usually grows by, where a best one lies on its edge
 MORE = 1.0  # those that usually follow while it grows
+ENDING, ALONE_STEP = 0.3, 3e-4  # seconds of the last numbers, and of a step of plain PyTorch
 
 
 def part_of_search(plan: Plan) -> str:
@@ -44,8 +45,10 @@ class Outlook:
         self._seed = 0  # that began last
         self._parts = 0  # that are to come
         self._present = self._later = 0.0
-        self._counted = 0.0  # what was spent when that was counted
+        self._passes = self._later_passes = 0.0
+        self._counted = 0.0, 0.0  # what was spent, and the passes, when that was counted
         self._spent = self._alive = 0.0  # when the present part began
+        self._ending = 0.0  # seconds of what follows the last part
 
     def seed_begins(self, programs: Members, row: BlockRow) -> None:
         """Look at the seeds of the first search that are complete."""
@@ -64,24 +67,26 @@ class Outlook:
             self.part, self._spent, self._alive = part, pace.spent, pace.alive
         upcoming = ahead(plan, self._store.meta("rungs", [])) if stage == SEARCH else ()
         rows = [replace(row, step=self._steps.get(row.id, row.step)) for row in self._store.blocks(stage)]
-        self._present, self._counted = pace.rest(programs, rows, upcoming), pace.spent
-        others = [name for name in stages if name not in (SEARCH, stage)]
-        self._parts = 1  # and the recipe
-        self._later = sum(pace.rest(programs, self._store.blocks(name)) for name in others)
+        self._present, self._passes = pace.rest(programs, rows, upcoming), pace.passes(programs, rows, upcoming)
+        self._counted, self._ending, self._parts = (pace.spent, pace.passed), self._recipe(programs), 0
+        others = [row for name in stages if name not in (SEARCH, stage) for row in self._store.blocks(name)]
+        self._later, self._later_passes = pace.rest(programs, others), pace.passes(programs, others)
         if stage == SEARCH:
-            self._later += self._searching(programs)
-            self._later += 0.0 if stages.keys() - {SEARCH} else self._confirming(programs)
+            self._searching(programs)
+            if not stages.keys() - {SEARCH}:
+                self._confirming(programs)
 
-    def _searching(self, programs: Members) -> float:
-        """What the search is expected to take beyond the blocks that are there."""
+    def _searching(self, programs: Members) -> None:
+        """Add what the search is expected to take beyond the blocks that are there."""
         plan = programs.plan
         if len(plan.requested_rates) < FEWEST or plan.points:
-            return 0.0
+            return
         levels, rounds = sum(len(factor.levels) for factor in plan.ranked), max(0, plan.rounds - len(plan.refined))
         growth = self._growth(plan)
         self._parts += rounds + round(growth)
         grown = growth * len(plan.settings) / len(plan.rates) * self._run(programs, halved=True)
-        return plan.seeds * (grown + 2 * levels * rounds * self._run(programs)) * _idle(plan.seeds)
+        self._later += plan.seeds * (grown + 2 * levels * rounds * self._run(programs)) * _idle(plan.seeds)
+        self._later_passes += plan.seeds * (growth + rounds) * self._passes_of_a_seed(programs)
 
     def _growth(self, plan: Plan) -> float:
         """Rates by which the grid is expected to grow beyond those that are there."""
@@ -92,14 +97,27 @@ class Outlook:
             return min(UNKNOWN, plan.grow)
         return min(BEYOND, plan.grow) * len(further(plan, members))
 
-    def _confirming(self, programs: Members) -> float:
+    def _confirming(self, programs: Members) -> None:
         plan = programs.plan
         settings = 2 * len(plan.optimizers) + sum(len(factor.levels) - 1 for factor in plan.ranked[1:])
         self._parts += len(plan.confirmations)
         runs = sum(
             settings * look.seeds * len(plan.fresh_folds(look)) * _idle(look.seeds) for look in plan.confirmations
         )
-        return runs * self._run(programs) / len(plan.search_folds)
+        self._later += runs * self._run(programs) / len(plan.search_folds)
+        seeds = sum(look.seeds * len(plan.fresh_folds(look)) for look in plan.confirmations)
+        self._later_passes += seeds * self._passes_of_a_seed(programs) / len(plan.search_folds)
+
+    def _recipe(self, programs: Members) -> float:
+        """Of the last numbers, and of the run that proves the recipe: as many operations of torch, one by one."""
+        if not isinstance(programs, Programs):
+            return 0.0
+        plan = programs.plan
+        return ENDING + plan.epochs * programs.steps(plan.settings[0], plan.search_folds[0]) * ALONE_STEP
+
+    def _passes_of_a_seed(self, programs: Members) -> int:
+        """Of blocks with a few members of each program."""
+        return len(programs.all) * len(programs.plan.search_folds) * programs.plan.epochs
 
     def _run(self, programs: Members, halved: bool = False) -> float:
         """Of a run of each fold, on average over the plan's settings."""
@@ -113,21 +131,24 @@ class Outlook:
     def begins(self, programs: Members, settings: Sequence[Setting], steps: int) -> None:
         """A block goes on from a checkpoint that is so many steps beyond the last pass that the store has."""
         self._present -= self.pace.cost(programs, settings[:1], steps * len(settings))
+        self._passes -= steps / programs.steps(settings[0], programs.plan.search_folds[0])
 
     @property
     def present(self) -> float:
         """Seconds foreseen of what the part at work still takes."""
-        return max(0.0, self._present - (self.pace.spent - self._counted))
+        return max(0.0, self._present - (self.pace.spent - self._counted[0]))
 
     @property
     def left(self) -> float | None:
         """Seconds, by how long the work so far took; None where nothing is known yet."""
-        pace, factor = self.pace, self.pace.alive_factor
-        if factor is None:
+        pace, each = self.pace, self.pace.seconds
+        if each is None:
             return None
         spent = pace.spent - self._spent
         surviving = (pace.alive - self._alive) / spent if spent > 0 else 1.0
-        return factor * (self.present * surviving + self._later) + self._parts * pace.pause
+        passes = max(0.0, self._passes - (pace.passed - self._counted[1])) + self._later_passes
+        steps = self.present * surviving + self._later
+        return each[0] * steps + each[1] * passes + self._parts * pace.pause + self._ending
 
     @property
     def share(self) -> float:

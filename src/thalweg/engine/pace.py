@@ -2,15 +2,21 @@
 
 A forecast knows what a step of each program costs beside those of others; the machine may be faster or slower than
 while that was measured, or busy. Work is counted in the seconds foreseen, and what is left takes as many times those
-as what was done did. Where nothing was foreseen, in a study that is carried on, what its blocks took stands for it.
+as what was done did. A pass of a block takes something beside its steps, whatever its size, so that the small blocks
+of a confirmation take longer than their steps: how long is told apart by how parts of different blocks went. Where
+nothing was foreseen, in a study that is carried on, what its blocks took stands for it.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import nnls
 
 from ..plan.factors import Setting
 from ..store.file import ENDED, BlockRow
@@ -19,6 +25,8 @@ from .halving import mean_epochs
 from .programs import Members, Program, Programs, Way
 
 PAUSE = 0.3  # seconds between two parts of a study, before one was seen
+PASS = 1e-3  # seconds of a pass beside its steps, likewise
+BELIEF = 0.5  # seconds of work that weigh as much as what is believed of a step, or of a pass
 SHORT = 1.0  # seconds of work, before which what was foreseen is believed
 
 
@@ -52,6 +60,14 @@ def each_of(programs: Members, foreseen: Iterable[ProgramForecast | RunForecast]
     }
 
 
+class Done(NamedTuple):
+    """Work of a part of a study: its seconds, those foreseen of members that have not diverged, and its passes."""
+
+    seconds: float
+    work: float
+    passes: float
+
+
 class Pace:
     """The work of a study, in the seconds foreseen of all cores.
 
@@ -60,17 +76,19 @@ class Pace:
         known: whether these are seconds, and not only in proportion to them.
 
     Attributes:
-        pauses: seconds between parts of the study.
+        pauses: seconds between parts of the study, up to the first step that is told of one.
         spent: what was done since the pace was made, as if no member had diverged.
         alive: the same, of members that have not.
+        passed: passes of blocks.
     """
 
     def __init__(self, each: Mapping[Program, float], known: bool = True) -> None:
         self._each, self._known, self._began = dict(each), known, time.monotonic()
-        self._part = self._last = self._began  # when the present part began, and its last step ended
-        self._busy, self.pauses = 0.0, list[float]()
+        self._last = self._began  # when the last step ended
+        self._first: Done | None = None  # of the present part, up to its first step
+        self._parts, self.pauses = list[Done](), list[float]()
         self._usual = statistics.fmean(self._each.values()) if self._each else 1.0
-        self.spent = self.alive = 0.0
+        self.spent = self.alive = self.passed = 0.0
 
     @classmethod
     def of_rows(cls, programs: Members, rows: Iterable[BlockRow]) -> Pace:
@@ -89,34 +107,53 @@ class Pace:
 
     def rest(self, programs: Members, rows: Iterable[BlockRow], upcoming: Sequence[int] = ()) -> float:
         """Seconds foreseen of what blocks of a stage still take, if these rungs are to come."""
-        seconds, plan = 0.0, programs.plan
-        waiting = [row for row in rows if row.status not in ENDED]
+        lacking = self._lacking(programs, rows, upcoming)
+        return max(0.0, sum(self.cost(programs, row.settings[:1], steps) for row, steps in lacking))
+
+    def passes(self, programs: Members, rows: Iterable[BlockRow], upcoming: Sequence[int] = ()) -> float:
+        """Passes that they still take."""
+        lacking = self._lacking(programs, rows, upcoming)
+        return sum(n / len(row.settings) / programs.steps(row.settings[0], row.fold) for row, n in lacking)
+
+    def _lacking(
+        self, programs: Members, rows: Iterable[BlockRow], upcoming: Sequence[int]
+    ) -> Iterator[tuple[BlockRow, float]]:
+        """Blocks that have not ended, and the steps that their members still take, those of all together."""
+        plan, waiting = programs.plan, [row for row in rows if row.status not in ENDED]
         halved = mean_epochs(plan, dict.fromkeys(s for row in waiting for s in row.settings), upcoming, programs.anew)
         for row in waiting:  # whose settings share a program
             whole = plan.epochs_of(row.stage) * programs.steps(row.settings[0], row.fold)
             each = [halved[s] / plan.epochs * whole if upcoming else whole for s in row.settings]
-            seconds += self.cost(programs, row.settings[:1], sum(each) - row.step * len(row.settings))
-        return max(0.0, seconds)
+            yield row, sum(each) - row.step * len(row.settings)
 
-    def done(self, programs: Members, settings: Sequence[Setting], steps: int, alive: int) -> None:
+    def done(self, programs: Members, settings: Sequence[Setting], fold: int | None, steps: int, alive: int) -> None:
         """A block took so many steps, of which so many members have not diverged."""
         cost = self.cost(programs, settings[:1], steps * len(settings))  # which share a program
-        self._last = time.monotonic()
+        last, self._last = self._last, time.monotonic()
         self.spent += cost
         self.alive += cost * alive / len(settings)
+        self.passed += steps / programs.steps(settings[0], fold)
+        if self._first is None:
+            self._first = Done(self._last, self.alive, self.passed)
+            self.pauses.append(self._last - last)
 
     def part_begins(self) -> None:
-        """What was since the last step is a pause, in which results were read and the next part planned."""
-        now = time.monotonic()
-        if self._last > self._part:
-            self._busy += self._last - self._part
-            self.pauses.append(now - self._last)
-        self._part = self._last = now
+        """What is up to the first step is a pause, in which results are read, the part is planned and compiled."""
+        self._parts = self._done
+        self._first = None
+
+    @property
+    def _done(self) -> list[Done]:
+        """What was done, by parts."""
+        if (first := self._first) is None:
+            return self._parts
+        now = Done(self._last - first.seconds, self.alive - first.work, self.passed - first.passes)
+        return [*self._parts, now]
 
     @property
     def pause(self) -> float:
         """Seconds that usually pass between two parts."""
-        return statistics.fmean(self.pauses) if self.pauses else PAUSE
+        return statistics.fmean([PAUSE, *self.pauses[1:]])
 
     @property
     def elapsed(self) -> float:
@@ -126,15 +163,22 @@ class Pace:
     @property
     def factor(self) -> float:
         """Seconds that a foreseen one takes, where some members diverge as they did before."""
-        return self._factor(self.spent) or 1.0
+        busy = sum(part.seconds for part in self._done)
+        trusted = busy > SHORT and self.spent > 0 and (self.spent > SHORT or not self._known)
+        return busy / self.spent if trusted else 1.0
 
     @property
-    def alive_factor(self) -> float | None:
-        """Seconds that a foreseen one takes of members that do not diverge; None where nothing is known yet."""
-        return self._factor(self.alive)
+    def seconds(self) -> tuple[float, float] | None:
+        """Those that a foreseen one takes of members that do not diverge, and those of a pass; None where nothing is
+        known yet.
 
-    def _factor(self, work: float) -> float | None:
-        busy = self._busy + self._last - self._part
-        if busy > SHORT and work > 0 and (work > SHORT or not self._known):
-            return busy / work
-        return 1.0 if self._known else None
+        Least squares over the parts so far, by the share that each is missed by, beside what is believed.
+        """
+        parts = [part for part in self._done if part.seconds > 0]
+        if not self._known and sum(part.seconds for part in parts) <= SHORT:
+            return None
+        belief = [math.sqrt(BELIEF if self._known else 1e-3 * BELIEF), math.sqrt(BELIEF)]
+        rows = [[part.work / math.sqrt(part.seconds), part.passes / math.sqrt(part.seconds)] for part in parts]
+        rows += [[belief[0], 0.0], [0.0, belief[1] / PASS]]
+        step, passed = nnls(np.array(rows), np.array([*(math.sqrt(part.seconds) for part in parts), *belief]))[0]
+        return float(step), float(passed)

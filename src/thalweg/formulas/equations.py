@@ -127,6 +127,11 @@ class Equations:
         """Whether every weight is updated by itself, whatever the others are."""
         return not self.shapes and not any(e.has(OperationBase) for e in self.expressions)
 
+    @cached_property
+    def jumps(self) -> bool:
+        """Whether the least change of a gradient or a state may change a step by much, as where a sign is taken."""
+        return any(e.has(sp.sign, sp.floor, sp.core.relational.Relational) for e in self.expressions)
+
     @property
     def races(self) -> bool:
         """Whether a weight's path needs nothing but its own gradients, one at each step."""

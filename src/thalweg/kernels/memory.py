@@ -11,6 +11,7 @@ branches, so that these loops become vectors too.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from math import sqrt
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
@@ -221,6 +223,55 @@ def scratch(typingctx: Any, count: Any) -> Any:
         return builder.ptrtoint(place, ir.IntType(64))
 
     return types.int64(count), generate
+
+
+_CONTROL = platform.machine().lower() in ("x86_64", "amd64")  # elsewhere numbers are never flushed
+_FLUSHING = 0x8040  # of the control word: denormal results are 0, and so are denormal operands
+
+
+def _control_word(builder: Any) -> tuple[Any, Any]:
+    """Room for the processor's control word, and the word."""
+    with builder.goto_entry_block():
+        place = builder.alloca(_WORD)
+    _of_control(builder, "stmxcsr", place)
+    return place, builder.load(place)
+
+
+def _of_control(builder: Any, name: str, place: Any) -> None:
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.sse.{name}")
+    builder.call(function, [builder.bitcast(place, byte)])
+
+
+@intrinsic
+def flush_denormals(typingctx: Any, asked: Any) -> Any:
+    """Take numbers below the smallest normal one as 0 from here on, if asked; what `control` is given to end that."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if not _CONTROL:
+            return _WORD(0)
+        place, before = _control_word(builder)
+        asked = builder.icmp_signed("!=", arguments[0], ir.IntType(64)(0))
+        builder.store(builder.select(asked, builder.or_(before, _WORD(_FLUSHING)), before), place)
+        _of_control(builder, "ldmxcsr", place)
+        return before
+
+    return types.uint32(types.int64), generate
+
+
+@intrinsic
+def control(typingctx: Any, word: Any) -> Any:
+    """Have the processor compute as it did when that word was its own."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if _CONTROL:
+            place, _ = _control_word(builder)
+            builder.store(arguments[0], place)
+            _of_control(builder, "ldmxcsr", place)
+        return context.get_dummy_value()
+
+    return types.void(types.uint32), generate
 
 
 @intrinsic

@@ -9,6 +9,7 @@ from thalweg.kernels.memory import call as _call, load_int64 as _load, store_int
 from thalweg.kernels.memory import load_bool as _load_byte, store_bool as _store_byte
 from thalweg.kernels.memory import load_float64 as _load_double, store_float64 as _store_double
 from thalweg.kernels.memory import load_float32 as _load_float, store_float32 as _store_float
+from thalweg.kernels.memory import control as _control, flush_denormals as _flush_denormals
 from numpy import float32 as _float32, float64 as _float64, int8 as _int8, nan as _nan
 
 _compiled = _cfunc("void(int64, int64, int64)", nopython=True, cache=True, error_model="numpy", boundscheck=False)
@@ -79,6 +80,7 @@ def run(_job, _first, _last):
         _r, _rows, _columns = _m - _load(_p, 0, 99), _load(_p, 1, 99), _load(_p, 2, 99)
         _width, _units = _load(_p, 20, 99), _load(_p, 21, 99)
         _first_row, _end_row = _r*_width, (_r + 1)*_width
+        _before = _flush_denormals(_load(_p, 27, 99))
         for _s in range(_steps):
             for _h in range(_columns):
                 _value = _load_double(_load(_p, 7, 99), (_s*_rows + _r)*_columns + _h, 99)
@@ -133,6 +135,7 @@ def run(_job, _first, _last):
                         _copy(_at, _end, _load(_averaged, 5*_k + 2, 99))
                     else:
                         _approach(_at, _end, _load(_averaged, 5*_k + 3, 99), _kind, _share)
+        _control(_before)
 '''
 
 # What `_job` holds: see `tensor_updates.TensorUpdates.prepared`.

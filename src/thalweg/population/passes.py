@@ -152,7 +152,7 @@ class _Part:
             self.arrays += [second, again]
         else:
             numbers += [0] * 5
-        self.numbers = np.array(numbers, dtype=np.int64)
+        self.numbers = np.array([*numbers, int(part.flushes)], dtype=np.int64)
 
     def enter(self, part: Update, steps: range) -> None:
         self.tables = part.scheduling.over(part.table, steps)

@@ -32,6 +32,8 @@ class Update:
         table: (rows, hyperparameters) as the kernel reads them at this step.
         lookahead: the equations of the way to where the gradient is taken, or None.
         second: those of the way on from there to where a second one is taken, or None.
+        flushes: whether denormal numbers may be taken as 0, which makes them as fast as others: only a rule that jumps,
+            or divides by what may be as small, would tell.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Update:
         self.table = self.base.copy()
         self.scheduling = Scheduling([m for m in members for _ in range(self.width)], names, self.base, total)
         self.values = base
+        self.flushes = not equations.jumps and all(values.get("eps", 1.0) > 0 for values in base)
         self.row_states = self.numbers_of([dict(equations.initial)[name] for name, _ in lower(equations).row_states])
 
     def forms_of(self, extents: Iterable[Sequence[int]]) -> list[Equations]:

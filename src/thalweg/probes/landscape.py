@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from ..plan.factors import Setting
     from ..problem.declaration import Problem
 
 KINDS = ("path", "random", "line")
@@ -175,9 +176,11 @@ class Landscape:
         if self.kind == "line":
             return pictures.line(self.axes[0], self.losses, self.ends, title, self.note)
         draw = pictures.sheet if surface else pictures.contours
-        return draw(self.axes, self.losses, self._labels(), title, self.note, self.path, self.path_losses)
+        return draw(self.axes, self.losses, self.labels, title, self.note, self.path, self.path_losses)
 
-    def _labels(self) -> tuple[str, str]:
+    @property
+    def labels(self) -> tuple[str, str]:
+        """What the two directions of a plane are, in words."""
         if self.explained is None:
             return say("random direction, in norms of the filters"), say("another one")
         first, second = (say("{share:.0%} of the path's variance", share=share) for share in self.explained)
@@ -191,7 +194,7 @@ def landscape(
     to: nn.Module | Mapping[str, Tensor] | str | None = None,
     path: Sequence[nn.Module | Mapping[str, Tensor]] | None = None,
     kind: str | None = None,
-    optimizer: str | None = None,
+    optimizer: str | Setting | None = None,
     points: int | None = None,
     span: float = 1.0,
     part: str = "validation",
@@ -212,7 +215,7 @@ def landscape(
         path: the networks or state_dicts that training came by, in order, the network itself last; or, kind="path".
         kind: "path", "random" or "line"; what `to` and `path` imply, else "path" of a study and "random" of a
             network.
-        optimizer: of a study, whose chosen setting is shown; the best unless given.
+        optimizer: of a study, whose chosen setting is shown, or a setting itself; the best unless given.
         points: along each axis of a plane, 25 unless given; between the ends of a line, 41, and a quarter as many on
             beyond each end.
         span: how far a random plane goes in each direction, in norms of the filters.

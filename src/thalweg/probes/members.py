@@ -19,13 +19,13 @@ from ..problem.declaration import Problem
 from ..problem.prepare import Prepared
 from ..programs.native import single_threaded
 from ..results import Results
-from ..verdict.losses import matching
+from ..verdict.losses import ENDED, matching
 
 POINTS = 60  # points of a path, evenly spaced over its steps
 
 
 def solutions(
-    results: Results, problem: Problem | str | None, optimizer: str | None, to: Any, kind: str
+    results: Results, problem: Problem | str | None, optimizer: str | Setting | None, to: Any, kind: str
 ) -> tuple[str, nn.Module, Prepared, list[State], State | None]:
     """(name, the trained network, its problem, its path, the network of another optimizer or None)."""
     programs = Programs(results.judged_plan.anywhere, results.prepared(problem))
@@ -47,6 +47,8 @@ def _path(results: Results, programs: Programs, setting: Setting, points: int) -
     table = results.table()
     runs = table[matching(table, setting) & (table["status"] == "finished")]
     if runs.empty:
+        if not table[matching(table, setting)]["status"].isin(ENDED).all():
+            raise UsageError(f"no run of {setting.optimizer} has ended yet; its network can be looked at once one has.")
         raise UsageError(
             f"all runs of {setting.optimizer} diverged, so no network can be looked at; choose another optimizer."
         )

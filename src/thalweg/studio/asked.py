@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from ..errors import UsageError
-from ..language import LANGUAGES, language
+from ..language import LANGUAGES, language, speaking
 
 
 async def fields(request: Request, **kinds: type) -> dict[str, Any]:
@@ -39,3 +41,13 @@ def spoken(request: Request) -> str:
     if asked not in LANGUAGES:
         raise UsageError(f"language is {asked[:20]!r}; it is one of {', '.join(LANGUAGES)}.")
     return asked
+
+
+async def in_its_language(request: Request, work: Callable[..., Any], *given: Any) -> Any:
+    """What a function gives, in the language that the request asks for; a process that it starts speaks it too."""
+
+    def done() -> Any:
+        with speaking(spoken(request)):
+            return work(*given)
+
+    return await run_in_threadpool(done)

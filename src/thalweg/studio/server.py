@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -20,10 +19,9 @@ from starlette.routing import Route
 
 from ..errors import ThalwegError
 from ..kernels import javascript
-from ..language import speaking
 from ..pictures.markup import filled
 from . import catalogue, formulary, streams
-from .asked import fields, spoken
+from .asked import fields, in_its_language, spoken
 from .guard import Guard
 from .studies import Studies
 from .typed import made
@@ -88,23 +86,13 @@ async def _module(request: Request) -> Response:
 
 
 async def _formulas(request: Request) -> Response:
-    return await _spoken(request, formulary.catalogue)
+    return JSONResponse(await in_its_language(request, formulary.catalogue))
 
 
 async def _formula(request: Request) -> Response:
-    return await _spoken(request, formulary.one, request.query_params.get("label", ""))
+    return JSONResponse(await in_its_language(request, formulary.one, request.query_params.get("label", "")))
 
 
 async def _own(request: Request) -> Response:
     given = await fields(request, text=str)
-    return await _spoken(request, formulary.own, given["text"])
-
-
-async def _spoken(request: Request, told: Callable[..., Any], *given: Any) -> Response:
-    """What a function gives, in the language that is asked for."""
-
-    def said() -> Any:
-        with speaking(spoken(request)):
-            return told(*given)
-
-    return JSONResponse(await run_in_threadpool(said))
+    return JSONResponse(await in_its_language(request, formulary.own, given["text"]))

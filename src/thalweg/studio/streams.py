@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from functools import partial
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ..language import speaking
-from .asked import fields, spoken
+from .asked import fields, in_its_language, spoken
 from .live import EVERY, Follower
 from .studies import Studies
 
@@ -27,19 +26,15 @@ _START = {"problem": str, "optimizers": list, "rates": str, "schedules": list, "
 
 def routes(studies: Studies) -> list[Route]:
     async def offers(request: Request) -> Response:
-        def listed() -> dict[str, Any]:
-            with speaking(spoken(request)):
-                return studies.offers()
-
-        return JSONResponse(await run_in_threadpool(listed))
+        return JSONResponse(await in_its_language(request, studies.offers))
 
     async def start(request: Request) -> Response:
         given = await fields(request, **_START)
-        return JSONResponse({"name": await run_in_threadpool(studies.start, given)})
+        return JSONResponse({"name": await in_its_language(request, studies.start, given)})
 
     async def carry(request: Request) -> Response:
         given = await fields(request, name=str, do=str, seeds=int, trust=bool)
-        await run_in_threadpool(studies.carry, **given)
+        await in_its_language(request, partial(studies.carry, **given))
         return JSONResponse({})
 
     async def setting(request: Request) -> Response:
@@ -47,16 +42,19 @@ def routes(studies: Studies) -> list[Route]:
         given = query.get("name", ""), query.get("key", "")
         return JSONResponse(await run_in_threadpool(studies.setting, *given))
 
+    async def landscape(request: Request) -> Response:
+        given = await fields(request, name=str, key=str, trust=bool)
+        return JSONResponse(await in_its_language(request, partial(studies.landscape, **given)))
+
     async def report(request: Request) -> Response:
         def made() -> str:
             from ..report.html import page
             from ..results import Results
 
-            with speaking(spoken(request)):
-                return page(Results(studies.path(request.query_params.get("name", ""))))
+            return page(Results(studies.path(request.query_params.get("name", ""))))
 
         saved = {"content-disposition": 'attachment; filename="report.html"'}
-        return Response(await run_in_threadpool(made), media_type="text/html", headers=saved)
+        return Response(await in_its_language(request, made), media_type="text/html", headers=saved)
 
     async def events(request: Request) -> Response:
         name = request.query_params.get("name", "")
@@ -69,6 +67,7 @@ def routes(studies: Studies) -> list[Route]:
         Route("/studies/start", start, methods=["POST"]),
         Route("/studies/carry", carry, methods=["POST"]),
         Route("/studies/setting", setting),
+        Route("/studies/landscape", landscape, methods=["POST"]),
         Route("/studies/report", report),
         Route("/studies/events", events),
     ]

@@ -11,14 +11,19 @@ import inspect
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import StoreError, UsageError, unknown
 from ..formulas import FORMULAS
 from ..language import say
 from ..numbers import Range
+from .drawn import Landscapes
 from .live import Follower, Followers
 from .training import Trainings
+
+if TYPE_CHECKING:
+    from ..plan.factors import Setting
+    from ..results import Results
 
 MOST_LISTED = 200  # stores, the newest first
 MOST_OPTIMIZERS, LONGEST_LABEL = 40, 200
@@ -48,6 +53,7 @@ class Studies:
                 self.problems.append(each)
         self.trainings = Trainings()
         self.followers = Followers(self.trainings)
+        self.landscapes = Landscapes()
         self.closing = False
 
     def close(self) -> None:
@@ -58,6 +64,7 @@ class Studies:
         """Stop what is at work; what is done is in the stores."""
         self.close()
         self.followers.end()
+        self.landscapes.end()
         self.trainings.end()
 
     def paths(self) -> dict[str, Path]:
@@ -172,16 +179,34 @@ class Studies:
         """
         from ..recipe import recipe as recipes
         from ..results import Results
-        from .view import setting_of, words
+        from .view import words
 
         results = Results(self.path(name))
-        setting = setting_of(results, key)
-        if setting is None:
-            raise UsageError("this study has no such setting.")
+        setting = _known_setting(results, key)
         code = ""
         if not results.problem.get("loop"):
             code = recipes.recipe(results.judged_plan, results.problem, setting, 0).code
         return {"key": key, "words": words(setting.levels), "code": code}
+
+    def landscape(self, name: str, key: str, trust: bool) -> dict[str, Any]:
+        """The loss around the path of a setting's network; nothing while it is computed.
+
+        Raises:
+            UsageError: there is no such setting, or it has no landscape.
+        """
+        from ..results import Results
+
+        path = self.path(name)
+        _known_setting(Results(path), key)
+        return self.landscapes.of(path, key, trust)
+
+
+def _known_setting(results: Results, key: str) -> Setting:
+    from .view import setting_of
+
+    if (setting := setting_of(results, key)) is None:
+        raise UsageError("this study has no such setting.")
+    return setting
 
 
 def _rates(text: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""Studies that the studio trains, each in a process of its own: begun, paused, stopped, and told how far they are.
+"""What the studio trains, each in a process of its own: begun, paused, stopped, and told how far it is.
 
 A pause freezes the process and what it has started as they are (SIGSTOP), so that it goes on at once. To stop is
 Ctrl-C: what is done is in the store, and `resume` carries it on, from here or from anywhere.

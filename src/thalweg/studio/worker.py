@@ -1,8 +1,8 @@
 """A process that trains a study for the studio: what to do comes as one line of JSON, how far it is goes out as lines.
 
-`{"do": "compare" | "resume" | "extend", …}` with the arguments of the function of that name. Ctrl-C, which the studio
-sends, stops it as it stops any study, and so does the end of the studio, however that ends: its end of standard input
-closes then.
+`{"do": "compare" | "resume" | "extend" | "landscape", …}` with the arguments of the function of that name. Ctrl-C,
+which the studio sends, stops it as it stops any study, and so does the end of the studio, however that ends: its end of
+standard input closes then.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from ..engine.progress import Ahead, Progress
 from ..errors import ThalwegError, first_line
+from ..language import AUTO, use_language
 
 SECONDS = 0.15  # between two lines
 
@@ -65,11 +66,18 @@ def carry_out(do: str, display: Progress, **how: Any) -> None:
         resume(**how, progress=display)  # pyright: ignore[reportArgumentType]
     else:
         study = Study.open(how.pop("store"), trust=how.pop("trust"))
-        study.extend(**how, progress=display)  # pyright: ignore[reportArgumentType]
+        if do == "landscape":
+            from .view import setting_of
+
+            shown = study.landscape(setting_of(study, how.pop("key")), **how)
+            tell(landscape=shown.to_json() | {"labels": shown.labels})
+        else:
+            study.extend(**how, progress=display)  # pyright: ignore[reportArgumentType]
 
 
 def main() -> None:
     asked = json.loads(sys.stdin.readline())
+    use_language(AUTO)  # which the studio has chosen
     threading.Thread(target=_stop_with_the_studio, daemon=True).start()
     try:
         carry_out(asked.pop("do"), Told(), **asked)

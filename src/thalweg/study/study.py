@@ -51,6 +51,7 @@ from .opening import Ask, opened
 if TYPE_CHECKING:
     from ..engine.cluster import Cluster
     from ..engine.pace import Opened
+    from ..plan.factors import Setting
     from ..probes.landscape import Landscape
     from ..probes.sharpness import Sharpnesses
     from ..problem.run import Run
@@ -216,11 +217,11 @@ class Study(Results):
             display = progress_for(progress)
             return _carry_on(self, planned, ready, display, callbacks=followers, cluster=workers)
 
-    def landscape(self, optimizer: str | None = None, **how: Any) -> Landscape:
+    def landscape(self, optimizer: str | Setting | None = None, **how: Any) -> Landscape:
         """The loss of a member's network along its training path, or as the arguments say; the member is trained again.
 
         Args:
-            optimizer: whose chosen setting; the best unless given.
+            optimizer: whose chosen setting, or a setting itself; the best unless given.
             how: as `tw.landscape` takes it: ``to="sgd"`` for a line to another optimizer's, ``kind="random"``, ….
         """
         from ..probes.landscape import landscape

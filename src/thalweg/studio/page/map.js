@@ -140,7 +140,7 @@ const ring = (context, [x, y]) => {
   context.stroke();
 };
 
-const drawPath = (context, path, style, step, place, [width, height]) => {
+export const drawPath = (context, path, style, step, place, [width, height]) => {
   const end = Math.min(step, path.end), spot = (k) => place(path.size === 1 ? [path.points[k], path.losses[k]] : pointAt(path, k));
   context.strokeStyle = context.fillStyle = tint(style.colour);
   const stroke = (from, to, alpha, thick, dash) => {

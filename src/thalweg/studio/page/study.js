@@ -4,6 +4,7 @@ import { chartOf } from "./chart.js";
 import { choice, copier, h } from "./dom.js";
 import { prefersDark, sample, stylesOf, tint } from "./look.js";
 import { short } from "./numbers.js";
+import { planeOf } from "./plane.js";
 import { get, post } from "./server.js";
 import { say } from "./words.js";
 
@@ -62,7 +63,7 @@ const beginning = (world, asked) => {
     form.addEventListener("submit", (event) => { event.preventDefault(); trouble.attempt(start)(); });
     const names = (input) => form.elements[input].value.split(/,(?![^(]*\))/).map((one) => one.trim()).filter(Boolean);
     const start = async () => {
-      const { name } = await post("/studies/start", { problem: problem.value, optimizers: names("optimizers"), rates: form.elements.rates.value, schedules: names("schedules"), seeds: Number(form.elements.seeds.value), epochs: Number(form.elements.epochs.value) });
+      const { name } = await post(`/studies/start?${new URLSearchParams({ language: world.facts.language })}`, { problem: problem.value, optimizers: names("optimizers"), rates: form.elements.rates.value, schedules: names("schedules"), seeds: Number(form.elements.seeds.value), epochs: Number(form.elements.epochs.value) });
       location.hash = to(name);
     };
     list.replaceChildren(...offers.stores.map((one) => h("li", {}, h("a", { href: to(one.name) }, one.name), " ", h("span", { class: "quiet" }, STATES()[one.state], one.optimizers?.length ? ` · ${one.problem} · ${one.optimizers.join(", ")}` : one.trouble ?? ""))));
@@ -91,7 +92,7 @@ const watching = (world, name, asked, moved) => {
   const view = {}, trouble = complaint();
   let picked = asked.get("setting"), stage = asked.get("stage") ?? "search", frame = 0, styles = {}, arrived = 0;
 
-  const order = (what, more = {}) => trouble.attempt(() => post("/studies/carry", { name, do: what, seeds: 10, trust: false, ...more }));
+  const order = (what, more = {}) => trouble.attempt(() => post(`/studies/carry?${new URLSearchParams({ language: world.facts.language })}`, { name, do: what, seeds: 10, trust: false, ...more }));
   const screen = screenOf(name, world, order);
   screen.trouble.replaceWith(trouble.element);
 
@@ -113,7 +114,7 @@ const watching = (world, name, asked, moved) => {
     screen.member.replaceChildren();
     if (!key) return;
     const [one, { code }] = [view[key], await get("/studies/setting", { name, key })];
-    screen.member.replaceChildren(...memberOf(one, code, view.facts, name));
+    screen.member.replaceChildren(...memberOf(one, code, view.facts, landscapeOf(name, key, view.facts, world, () => styles[one.optimizer])));
   });
 
   const curves = chartOf({ role: "img", tabindex: 0, "aria-label": say("Loss over steps, a line for each setting; the table below has the same") }, { pick: (hit, click) => {
@@ -284,10 +285,30 @@ const showDiverged = (screen, diverged) => {
   screen.diverged.replaceChildren(h("summary", {}, say("Runs that diverged: {count}", { count: diverged.count })), list);
 };
 
-const memberOf = (one, code, facts, name) => [
+// A button that has the landscape computed, and then its picture. A study whose files are not trusted says which.
+const landscapeOf = (name, key, facts, world, style) => {
+  const trust = facts.untrusted.length > 0, words = trust ? say("Trust it and draw its landscape") : say("Draw its landscape");
+  const trouble = complaint(), place = h("div", {});
+  const button = h("button", { type: "button", title: trust && facts.untrusted.join(", ") }, words);
+  button.addEventListener("click", trouble.attempt(async () => {
+    button.disabled = true;
+    button.textContent = say("Training it again …");
+    try {
+      for (let answer = {}; ; await new Promise((go) => setTimeout(go, 300))) {
+        answer = await post(`/studies/landscape?${new URLSearchParams({ language: world.facts.language })}`, { name, key, trust });
+        if (answer.axes) return place.replaceChildren(planeOf(answer, style()));
+        if (!button.isConnected) return;
+      }
+    } finally { button.disabled = false; button.textContent = words; }
+  }));
+  return h("div", {}, h("div", { class: "buttons" }, button), trouble.element, place);
+};
+
+const memberOf = (one, code, facts, landscape) => [
   h("h2", {}, one?.words ?? ""),
   one && h("p", {}, say("{ended} of {runs} runs ended, {diverged} diverged; {measure} over {n} seeds: {mean}, from {low} to {high}.", { ended: one.ended, runs: one.runs, diverged: one.diverged, measure: facts.measure, n: one.n.at(-1) ?? 0, mean: one.lost.at(-1) ? "∞" : short(one.mean.at(-1)), low: short(one.low.at(-1)), high: one.lost.at(-1) ? "∞" : short(one.high.at(-1)) })),
   one && h("dl", { class: "levels" }, Object.entries(one.levels).map(([key, value]) => h("div", {}, h("dt", {}, key), h("dd", {}, value)))),
   code && h("div", { class: "buttons" }, copier(say("Copy the recipe"), say("Copied"), () => code), copier(say("Copy as Python"), say("Copied"), () => `import thalweg as tw\n\nstudy = tw.Study.open(${JSON.stringify(facts.path)})\nprint(study.verdict)\nstudy.landscape(${JSON.stringify(one?.levels.optimizer ?? "")}).picture()\n`)),
+  code && landscape,
   code && h("details", {}, h("summary", {}, say("The recipe: this setting in plain PyTorch")), h("pre", { class: "code", tabindex: 0 }, code)),
 ].filter(Boolean);
