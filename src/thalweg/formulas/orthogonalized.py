@@ -19,10 +19,10 @@ from .vocabulary import maximum, sqrt
     direction="orthogonalized accumulated gradient",
     rate="constant",
     idea="every direction of a matrix alike",
-    departs="Newton–Schulz runs in the dtype of the weights; with bfloat16, which tw.optim.Muon has, float32 is rounded "
-    "for it as torch and the authors do. eps is the least norm, as in torch; with eps_added it is added, as the authors "
-    "have it. Of a kernel of four axes they take the scale from its height and width, and this rule from the matrix "
-    "that it is made.",
+    departs="Newton–Schulz runs in the dtype of the weights; with bfloat16, as in tw.optim.Muon, float32 is rounded "
+    "for it, as torch and the authors do. eps is the least norm, as in torch; with eps_added it is added, as the "
+    "authors have it. Of a kernel of four axes they take the scale from its height and width, and this rule from the "
+    "matrix that it is made.",
     meanings={
         "adjust_lr_fn": Meaning(
             "scale of the step: original √max(1, rows/columns), match_rms_adamw 0.2·√max(rows, columns)",
