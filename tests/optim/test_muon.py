@@ -1,4 +1,4 @@
-"""`tw.optim.Muon` is torch's but for the precision of Newton–Schulz, and `muon` takes tensors of every shape."""
+"""`tw.optim.Muon` is torch's, float64 weights more precisely, and `muon` takes tensors of every shape."""
 
 from __future__ import annotations
 
@@ -36,12 +36,21 @@ def in_bfloat16(x: torch.Tensor) -> torch.Tensor:
     return x.bfloat16()
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_the_path_is_torchs_to_the_precision_of_bfloat16(options: dict[str, Any]) -> None:
-    ours, theirs = (trained(kind, torch.float64, **options) for kind in (tw.optim.Muon, torch.optim.Muon))
-    starts = trained(tw.optim.Muon, torch.float64, steps=0, **options)
+def test_the_path_is_torchs_to_the_precision_of_bfloat16(options: dict[str, Any], dtype: torch.dtype) -> None:
+    ours, theirs = (trained(kind, dtype, **options) for kind in (tw.optim.Muon, torch.optim.Muon))
+    starts = trained(tw.optim.Muon, dtype, steps=0, **options)
     for mine, other, start in zip(ours, theirs, starts, strict=True):
         assert (mine - other).norm() <= 0.03 * (other - start).norm()
+
+
+def test_float32_is_rounded_to_bfloat16_by_the_class_and_not_by_the_formula() -> None:
+    exact, errors = trained(tw.optim.Muon, torch.float64), []
+    for kind in (tw.optim.from_formula("muon"), tw.optim.Muon):
+        params = trained(kind, torch.float32, lr=1e-3, weight_decay=0.1)
+        errors.append(max(float((p - e).norm() / e.norm()) for p, e in zip(params, exact, strict=True)))
+    assert errors[0] < 1e-6 < 1e-5 < errors[1]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

@@ -50,6 +50,7 @@ class DropIn:
         keeps_step: whether a state_dict has the step; torch's SGD keeps none.
         matrices: whether the class takes tensors of two axes only.
         without: hyperparameters of the formula that the class has no argument for.
+        fixed: options of the formula that the class has no argument for, as the class has them.
     """
 
     name: str
@@ -61,10 +62,11 @@ class DropIn:
     keeps_step: bool = True
     matrices: bool = False
     without: tuple[str, ...] = ()
+    fixed: Mapping[str, bool] = field(default_factory=dict)
 
     def means(self, formula: Form, usual: Form) -> bool:
         """Whether the class can be this form of the usual formula."""
-        others = [name for name in formula.options if name not in self.options]
+        others = [name for name in formula.options if name not in (*self.options, *self.fixed)]
         forgets = formula.hyperparameters.get("momentum") == 0  # torch would leave its state out
         return not forgets and all(formula.options[n] == usual.options[n] for n in others)
 

@@ -148,10 +148,11 @@ class identity(OperationBase):
 class orthogonal(OperationBase):
     """Newton–Schulz: of X / ‖X‖, `steps` times X ← aX + (bA + cA²)X with A = XXᵀ; all singular values come near 1.
 
-    The arguments: x, steps, a, b, c, eps, and 1 where ‖X‖ is max(‖X‖, eps), 0 where it is ‖X‖ + eps.
+    The arguments: x, steps, a, b, c, eps, 1 where ‖X‖ is max(‖X‖, eps), 0 where it is ‖X‖ + eps, and 1 where float32 is
+    rounded to bfloat16 for it.
     """
 
-    nargs = 7
+    nargs = 8
 
 
 class eigenvectors(OperationBase):

@@ -19,15 +19,17 @@ from .vocabulary import maximum, sqrt
     direction="orthogonalized accumulated gradient",
     rate="constant",
     idea="every direction of a matrix alike",
-    departs="Newton–Schulz runs in the dtype of the weights, where torch and the authors round to bfloat16. eps is the "
-    "least norm, as in torch; with eps_added it is added, as the authors have it. Of a kernel of four axes they take "
-    "the scale from its height and width, and this rule from the matrix that it is made.",
+    departs="Newton–Schulz runs in the dtype of the weights; with bfloat16, as in tw.optim.Muon, float32 is rounded "
+    "for it, as torch and the authors do. eps is the least norm, as in torch; with eps_added it is added, as the "
+    "authors have it. Of a kernel of four axes they take the scale from its height and width, and this rule from the "
+    "matrix that it is made.",
     meanings={
         "adjust_lr_fn": Meaning(
             "scale of the step: original √max(1, rows/columns), match_rms_adamw 0.2·√max(rows, columns)",
             " or ".join(SCALES),
         ),
         "batched": Meaning("take a tensor of more than two axes as a batch of matrices, not as one", SWITCH),
+        "bfloat16": Meaning("round matrices of float32 to bfloat16 for Newton–Schulz", SWITCH),
         "eps_added": Meaning("add eps to the norm", SWITCH),
         "matrix": MATRIX,
         "momentum": Meaning("share of the past in the average of gradients", SHARE),
@@ -48,6 +50,7 @@ from .vocabulary import maximum, sqrt
             keeps_step=False,
             matrices=True,
             without=("rest_rate", "beta1", "beta2", "rest_eps"),
+            fixed={"bfloat16": True},
         ),
     ),
     by_shape=MATRICES,
@@ -70,6 +73,7 @@ def muon(
     ns_steps: int = 5,
     adjust_lr_fn="original",
     eps_added=False,
+    bfloat16=False,
     batched=False,
     rest_rate=0.015,
     beta1=0.9,
@@ -89,7 +93,7 @@ def muon(
         return Update(-rate * weight_decay * w - rate * ratio(t, m, v, beta1, beta2, rest_eps), m=m, v=v)
     m = m + (1 - momentum) * (g - m)
     u = g + momentum * (m - g) if nesterov else m
-    direction = orthogonal(u, ns_steps, ns_a, ns_b, ns_c, eps, 0 if eps_added else 1)
+    direction = orthogonal(u, ns_steps, ns_a, ns_b, ns_c, eps, 0 if eps_added else 1, 1 if bfloat16 else 0)
     scale = sqrt(maximum(1, rows(w) / columns(w)))
     if adjust_lr_fn == "match_rms_adamw":
         scale = 0.2 * sqrt(maximum(rows(w), columns(w)))

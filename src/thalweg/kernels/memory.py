@@ -286,6 +286,16 @@ def call(typingctx: Any, function: Any, job: Any, start: Any, stop: Any) -> Any:
     return types.void(*[types.int64] * 4), generate
 
 
+@intrinsic
+def added(typingctx: Any, total: Any, value: Any) -> Any:
+    """A sum whose terms may be taken in any order, so that a loop over them becomes vectors."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fadd(*arguments, flags=("reassoc", "nsz", "contract"))
+
+    return total(total, total), generate
+
+
 @njit(inline="always")
 def maximum(a, b):
     """The larger; NaN if either is, as torch.maximum."""

@@ -61,15 +61,16 @@ def identity(x: Tensor) -> Tensor:
     return torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
 
 
-def orthogonal(x: Tensor, steps: int, a: float, b: float, c: float, eps: float, clamped: int) -> Tensor:
-    tall = x.shape[-2] > x.shape[-1]
+def orthogonal(x: Tensor, steps: int, a: float, b: float, c: float, eps: float, clamped: int, half: int) -> Tensor:
+    dtype, tall = x.dtype, x.shape[-2] > x.shape[-1]
+    x = x.bfloat16() if half and dtype == torch.float32 else x
     x = x.mT if tall else x
     size = torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True)
     x = x / (size.clamp(min=eps) if clamped else size + eps)
     for _ in range(int(steps)):
         gram = x @ x.mT
         x = a * x + (b * gram + c * (gram @ gram)) @ x
-    return x.mT if tall else x
+    return (x.mT if tall else x).to(dtype)
 
 
 def eigenvectors(x: Tensor) -> Tensor:

@@ -273,8 +273,9 @@ class Plan:
     def _scaled(self, place: int, g: Tensor, factor: float | Tensor) -> Tensor:
         """The gradient as it is used, in the dtype of the computation."""
         h = self.parameters[place]
-        factor = factor.to(g.device) if isinstance(factor, Tensor) else factor
-        return g.to(reference.computed_in(h.weight)) * (factor * self.table.signs[h.group])
+        factor = (factor.to(g.device) if isinstance(factor, Tensor) else factor) * self.table.signs[h.group]
+        g = g.to(reference.computed_in(h.weight))
+        return g if isinstance(factor, float) and factor == 1.0 else g * factor
 
     def _by_reference(self, place: int, g: Tensor, loss: float, factor: float | Tensor) -> None:
         h, t = self.parameters[place], int(self.counts[place])

@@ -105,7 +105,7 @@ def rule_of_class(name: str) -> Rule:
         fitting = [(f, d) for f, d in forms if all(map(group.get, d.chosen_by))]
         formula, drop_in = max(fitting, key=lambda form: len(form[1].chosen_by))
         changes = {n: value for n in drop_in.options if (value := _chosen(formula, n, group)) != formula.options[n]}
-        return _form(formula.name, tuple(changes.items()))
+        return _form(formula.name, tuple({**drop_in.fixed, **changes}.items()))
 
     keeps_step, matrices = all(d.keeps_step for _, d in forms), any(d.matrices for _, d in forms)
     arguments = tuple(a.replace(annotation=a.empty) for a in arguments)

@@ -1,7 +1,8 @@
 """Parameters whose rule looks beyond one weight: at its tensor, or at the whole model.
 
-All of them take a step together, by the torch operations of `kernels/staged.py`, computed in float32 (float64 where the
-weight is) and rounded once into the formats that weights and states have.
+On a CPU those in float32 and float64 go through compiled loops, `kernels/numba_tensors.py`, where a formula needs no
+more than these have. All others take a step together, by the torch operations of `kernels/staged.py`, computed in
+float32 (float64 where the weight is) and rounded once into the formats that weights and states have.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..formulas import Formula, shapes
-from ..kernels import staged
+from ..formulas.equations import Equations
+from ..kernels import numba_tensors, staged
+from ..kernels.numba_tensors import TensorStep
 from ..kernels.torch_ref import scalars
 from . import reference, sharded
 from .parameter import Parameter, StepOptions
@@ -68,15 +71,36 @@ def update(
         counts: the steps of each, this one included.
         numbers: (parameters, numbers) the states of one number; advanced in place.
     """
-    updates, bound = [], options.clip_value
+    updates, others, bound = [], [], options.clip_value
+    compiled: dict[Equations, list[TensorStep]] = {}
+    scalars_of: dict[Any, tuple[list[float], list[float]]] = {}  # most tensors share them
     for h, g, t, row, values in zip(parameters, gradients, counts, numbers, hyperparameters, strict=True):
         equations, single = h.formula.equations, h.formula.equations.single
-        named = {name: torch.tensor(value, dtype=torch.float64) for name, value in zip(single, row, strict=False)}
-        passed = scalars(equations, values, named, int(t), loss)
-        row[: len(single)] = [float(value) for value in named.values()]
+        alike = (equations, t, *values.values(), *row)
+        if alike not in scalars_of:
+            named = {name: torch.tensor(value, dtype=torch.float64) for name, value in zip(single, row, strict=False)}
+            scalars_of[alike] = scalars(equations, values, named, int(t), loss), [*map(float, named.values())]
+        passed, row[: len(single)] = scalars_of[alike]
         g = g if bound is None else g.clamp(-bound, bound)
+        each = (g, h.weight.detach(), *h.states)
+        if not single and _plain(h, each) and numba_tensors.covers(equations, each[1], passed):
+            compiled.setdefault(equations, []).append(TensorStep(each, tuple(passed)))
+            continue
+        others.append((h, t))
         w = h.weight.detach().to(g.dtype)
         updates.append(staged.TensorUpdate(equations, w, g, reference.readable(h, options, g.dtype), passed))
-    ends = [*zip(parameters, counts, staged.advance(updates), strict=True)]
-    for h, t, (w, after) in reversed(ends):  # a number of the whole model is that of the first parameter
+    for equations, steps in compiled.items():
+        numba_tensors.advance(equations, steps, torch.get_num_threads())
+    ends = [*zip(others, staged.advance(updates), strict=True)]
+    for (h, t), (w, after) in reversed(ends):  # a number of the whole model is that of the first parameter
         reference.store(h, int(t), w, after, options)
+
+
+def _plain(h: Parameter, each: Sequence[Tensor]) -> bool:
+    """Whether compiled loops read and write the gradient, the weight and the states where they lie."""
+    return (
+        h.average is None
+        and all(scale is None for scale in h.scales)
+        and len({x.dtype for x in each}) == 1
+        and all(x.is_contiguous() for x in each)
+    )

@@ -1,0 +1,288 @@
+"""A formula that looks at whole tensors, compiled for the CPU: the loops of `sweep_order.py`, through Numba.
+
+A tensor's loops follow one another while it lies in the cache, and the tensors are shared among torch's threads. Torch
+multiplies between them, all matrices of one shape in one call. Everything is changed in place.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy as sp
+import torch
+from torch import Tensor
+
+from ..formulas import operations as op
+from ..formulas import shapes
+from ..formulas.equations import Equations
+from ..formulas.shapes import COLUMNS, ONE, ROWS, WEIGHT
+from .generated import module
+from .lower import ConstantsPrinter, lower
+from .numba_cpu import FASTMATH, PREAMBLE, ScalarPrinter
+from .sweep_order import REDUCTIONS, SIZES, Loop, Order, order, small
+from .threads import Launch, addresses, run
+
+_ARGUMENTS = ("_address", "_sizes", "_numbers")
+# of the operations that give one number for a tensor, what it is of the sum and the count
+_ENDS = {op.norm: "_sqrt({0})", op.rms: "_sqrt({0}/{1})", op.mean: "{0}/{1}", op.dot: "{0}"}
+_SIZE = {ONE: "1", ROWS: "_rows", COLUMNS: "_columns"}
+
+
+class _Printer(ConstantsPrinter, ScalarPrinter):
+    """In the dtype of the computation."""
+
+    def __init__(self, dtype: str, plan: Order) -> None:
+        super().__init__()
+        self.dtype, self.plan = dtype, plan
+
+    def _print_Function(self, expr: Any) -> str:
+        if isinstance(expr, op.resolution):
+            return self.number(float(np.finfo(self.dtype).eps))
+        if isinstance(expr, SIZES):
+            shape = self.plan.shape(expr.args[0])
+            return f"_{self.dtype}({_SIZE[shape.rows if isinstance(expr, op.rows) else shape.columns]})"
+        return super()._print_Function(expr)
+
+
+class _Source:
+    """The text of a stage."""
+
+    def __init__(self, plan: Order, dtype: str, forms: Mapping[str, str]) -> None:
+        self.plan, self.dtype, self.forms = plan, dtype, forms
+        self.scope = {name: k for k, name in enumerate(plan.arrays)}
+        self.printer, self.fresh = _Printer(dtype, plan), itertools.count()
+
+    def text(self, loops: Sequence[Loop]) -> str:
+        lines = [line for loop in loops for line in self._loop(loop)]  # first: it finds out which constants there are
+        at = (f"_at_{name} = _load_int64(_address, {len(self.scope)}*_n + {k}, 99)" for name, k in self.scope.items())
+        passed = self.plan.program.passed
+        numbers = (f"_load_float64(_numbers, {len(passed)}*_n + {k}, 99)" for k in range(len(passed)))
+        return "\n".join(
+            [
+                PREAMBLE.format(fastmath=FASTMATH),
+                "@_compiled",
+                "def stage(_job, _start, _stop):",
+                *(f"    {name} = _load_int64(_job, {k}, 99)" for k, name in enumerate(_ARGUMENTS)),
+                *(f"    {name} = _{self.dtype}({value!r})" for value, name in self.printer.constants.items()),
+                f"    _zero = _{self.dtype}(0.0)",
+                "    for _n in range(_start, _stop):",
+                "        _rows, _columns = _load_int64(_sizes, 2*_n, 99), _load_int64(_sizes, 2*_n + 1, 99)",
+                *(f"        {name} = _{self.dtype}({value})" for name, value in zip(passed, numbers, strict=True)),
+                *(f"        {line}" for line in (*at, *lines)),
+                "",
+            ]
+        )
+
+    def _loop(self, loop: Loop) -> Iterator[str]:
+        """For each row: what is one number there; for each weight of it: the rest."""
+        rows, columns = _SIZE[loop.shape.rows], _SIZE[loop.shape.columns]
+        outer, inner, printed = self._body(loop)
+        by_column = [r.name for r in loop.results if isinstance(r.value, op.column_mean)]
+        by_row = [r.name for r in loop.results if isinstance(r.value, op.row_mean)]
+        of_all = {r.name: type(r.value) for r in loop.results if isinstance(r.value, tuple(_ENDS))}
+        for name in by_column:
+            yield f"for _j in range({columns}):"
+            yield f"    {self._stored(name, '_zero')}"
+        yield from (f"_total{name} = 0.0" for name in of_all)
+        yield f"for _i in range({rows}):"
+        yield from (f"    {line}" for line in (*outer, *(f"_sum{name} = _zero" for name in (*by_row, *of_all))))
+        yield f"    for _j in range({columns}):"
+        yield from (f"        {line}" for line in inner)
+        for name, value in printed.items():
+            if name in by_row or name in of_all:
+                yield f"        _sum{name} = _memory.added(_sum{name}, {value})"
+            else:
+                value = f"{self._loaded(name)} + {value}" if name in by_column else value
+                yield f"        {self._stored(name, value)}"
+        for name in by_row:
+            yield f"    {self._stored(name, f'_sum{name}/_{self.dtype}({columns})')}"
+        yield from (f"    _total{name} += _float64(_sum{name})" for name in of_all)
+        for name, kind in of_all.items():
+            value = _ENDS[kind].format(f"_total{name}", f"_float64({rows}*{columns})")
+            yield self._stored(name, f"_{self.dtype}({value})")
+        for name in by_column:
+            yield f"for _j in range({columns}):"
+            yield f"    {self._stored(name, f'{self._loaded(name)}/_{self.dtype}({rows})')}"
+
+    def _body(self, loop: Loop) -> tuple[list[str], list[str], dict[str, str]]:
+        """Lines for each row, lines for each weight, and each result's value there, or what is summed."""
+        outer: list[str] = []
+        inner: list[str] = []
+        given = {r.name: _summed(r.value) for r in loop.results}
+        used = self.plan.used([*given.values()])
+        for name in sorted(self.plan.read([*given.values()])):
+            (outer if self.plan.arrays[name].columns == ONE else inner).append(f"{name} = {self._loaded(name)}")
+        for name in used:
+            self._assign(name, self.plan.values[name], outer, inner)
+        for name, value in given.items():
+            self._assign(sp.Symbol(f"_of_{name}", real=True), value, outer, inner)
+        return outer, inner, {name: f"_of_{name}" for name in given}
+
+    def _assign(self, name: Any, value: Any, outer: list[str], inner: list[str]) -> None:
+        shape = self.plan.known(name, value)
+        value = value if shape.columns == ONE else self._apart(value, outer)
+        (outer if shape.columns == ONE else inner).append(f"{name} = {self.printer.doprint(value)}")
+
+    def _apart(self, value: Any, outer: list[str]) -> Any:
+        """`value` with what is one number in a row computed before the row."""
+        if not value.args:
+            return value
+        if self.plan.shape(value).columns == ONE:
+            name = sp.Symbol(f"_h{next(self.fresh)}", real=True)
+            self._assign(name, value, outer, outer)
+            return name
+        if isinstance(value, sp.Add | sp.Mul):
+            once = [a for a in value.args if self.plan.shape(a).columns == ONE]
+            each = [self._apart(a, outer) for a in value.args if a not in once]
+            return value.func(*([self._apart(value.func(*once), outer)] if once else []), *each)
+        return value.func(*(self._apart(a, outer) for a in value.args))
+
+    def _at(self, name: str) -> str:
+        shape = self.plan.arrays[name]
+        row, column = "0" if shape.rows == ONE else "_i", "0" if shape.columns == ONE else "_j"
+        return f"_at_{name}, {row}*{_SIZE[shape.columns]} + {column}, {self.scope[name]}"
+
+    def _loaded(self, name: str) -> str:
+        return f"_memory.load_{self.forms.get(name, self.dtype)}({self._at(name)})"
+
+    def _stored(self, name: str, value: str) -> str:
+        return f"_memory.store_{self.forms.get(name, self.dtype)}({self._at(name)}, {value})"
+
+
+def _summed(value: Any) -> Any:
+    """What a reduction adds up; of what is not one, the value itself."""
+    if isinstance(value, op.norm | op.rms):
+        return value.args[0] ** 2
+    return sp.Mul(*value.args) if isinstance(value, REDUCTIONS) else value
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """The stages of a formula's step.
+
+    Attributes:
+        forms: the formats of the arrays that torch reads or writes, where they are not that of the weights.
+        flat: whether a tensor may be seen as one row, whatever its shape.
+    """
+
+    order: Order
+    functions: tuple[Any, ...]
+    forms: Mapping[str, str]
+    flat: bool
+
+
+@functools.cache
+def compiled(equations: Equations, dtype: str, guards: tuple[bool, ...]) -> Compiled | None:
+    """None where a formula needs more than `sweep_order.py` has."""
+    plan = order(equations, guards)
+    if plan is None:
+        return None
+    products = [product for _, each in plan.stages for product in each]
+    half = [p for p in products if dtype == "float32" and p.operation is op.orthogonal and p.numbers[-1] == 1]
+    forms = dict.fromkeys((name for p in half for name in (p.name, *p.arrays)), "bfloat16")
+    source = _Source(plan, dtype, forms)
+    functions = tuple(module(source.text(loops), equations.name).stage for loops, _ in plan.stages)
+    sides = any(v.has(op.rows, op.columns) for v in plan.values.values())
+    whole = all(shape == WEIGHT or shape.rows == shape.columns == ONE for shape in plan.arrays.values())
+    return Compiled(plan, functions, forms, whole and not sides and not products)
+
+
+@dataclass(frozen=True)
+class TensorStep:
+    """A tensor to be updated in place.
+
+    Attributes:
+        tensors: the gradient, the weight and its states, contiguous and of one dtype.
+        numbers: see `Program.passed`.
+    """
+
+    tensors: tuple[Tensor, ...]
+    numbers: tuple[float, ...]
+
+
+def covers(equations: Equations, w: Tensor, numbers: Sequence[float]) -> bool:
+    """Whether `advance` takes a tensor of such a shape and dtype."""
+    if w.device.type != "cpu" or w.dtype not in _DTYPES or not w.numel():
+        return False
+    found = _found(equations, w, numbers)
+    return found is not None and (found.flat or len(shapes.matrix(w.shape, equations.batched)) == 2)
+
+
+def _found(equations: Equations, w: Tensor, numbers: Sequence[float]) -> Compiled | None:
+    program = lower(equations)
+    guards = tuple(numbers[program.passed.index(guard)] > 0.5 for guard in program.guards)
+    return compiled(equations, _DTYPES[w.dtype], guards)
+
+
+def advance(equations: Equations, steps: Sequence[TensorStep], threads: int) -> None:
+    """One step of each, in place; if torch multiplies, those of one shape and with the same numbers are a stack."""
+    groups: dict[Any, list[TensorStep]] = {}
+    for step in steps:
+        found = _found(equations, step.tensors[1], step.numbers)
+        assert found is not None
+        alike = (step.tensors[1].shape, step.numbers) if len(found.functions) > 1 else ()
+        groups.setdefault((found, *alike), []).append(step)
+    for (found, *_), group in groups.items():
+        _run(found, equations, group, threads)
+
+
+def _run(found: Compiled, equations: Equations, group: Sequence[TensorStep], threads: int) -> None:
+    plan, weights, given = found.order, [step.tensors[1] for step in group], len(group[0].tensors)
+    matrices = [(1, w.numel()) if found.flat else shapes.matrix(w.shape, equations.batched) for w in weights]
+    sizes, numbers = np.array(matrices, dtype=np.int64), np.array([step.numbers for step in group], dtype=np.float64)
+    address = np.zeros((len(group), len(plan.arrays)), dtype=np.int64)
+    address[:, :given] = [[x.data_ptr() for x in step.tensors] for step in group]
+    rest = {name: k for k, name in enumerate(plan.arrays) if k >= given}
+    room = _room(
+        plan, {n: k for n, k in rest.items() if small(plan.arrays[n])}, weights[0].element_size(), sizes, address
+    )
+    length, stacks = np.array([w.numel() for w in weights]), {}
+
+    def put(name: str, stack: Tensor) -> None:
+        stacks[name] = stack
+        address[:, rest[name]] = stack.data_ptr() + np.arange(len(stack)) * stack[0].nbytes
+
+    job, arrays = addresses(address, sizes, numbers), (address, sizes, numbers, room)
+    for function, (_, products) in zip(found.functions, plan.stages, strict=True):
+        for name in (n for product in products for n in product.arrays):
+            dtype = getattr(torch, found.forms[name]) if name in found.forms else weights[0].dtype
+            put(name, torch.empty((len(group), *matrices[0]), dtype=dtype))
+        run([Launch(function.address, job, length, arrays)], threads)
+        row: dict[Any, Any] = dict(zip(plan.program.passed, group[0].numbers, strict=True))
+        for product in products:
+            values = (float(row.get(number, number)) for number in product.numbers)
+            put(product.name, _PRODUCTS[product.operation](*(stacks[name] for name in product.arrays), *values))
+
+
+def _room(plan: Order, columns: Mapping[str, int], itemsize: int, sizes: np.ndarray, address: np.ndarray) -> np.ndarray:
+    """Memory for what is one number per row, per column or per tensor; `address` gets where it lies."""
+    each = {ROWS: sizes[:, 0], COLUMNS: sizes[:, 1], ONE: np.ones(len(sizes), dtype=np.int64)}
+    counts = [each[plan.arrays[name].rows] * each[plan.arrays[name].columns] for name in columns]
+    nbytes = -(-np.array(counts, dtype=np.int64).reshape(-1) * itemsize // 64) * 64  # a cache line has one thread
+    room = np.empty(int(nbytes.sum()) + 64, dtype=np.uint8)
+    starts = -(-room.ctypes.data // 64) * 64 + np.cumsum(nbytes) - nbytes
+    address[:, [*columns.values()]] = starts.reshape(len(columns), len(sizes)).T
+    return room
+
+
+def _orthogonal(
+    x: Tensor, steps: float, a: float, b: float, c: float, eps: float, clamped: float, half: float
+) -> Tensor:
+    """`tensor_ops.orthogonal` of a stack of matrices, (count, rows, columns), which is overwritten."""
+    tall = x.shape[1] > x.shape[2]
+    size = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
+    x = x.div_(size.clamp_(min=eps) if clamped else size.add_(eps))
+    for _ in range(int(steps)):
+        gram = x.mT @ x if tall else x @ x.mT
+        gram = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, x, gram, beta=a) if tall else torch.baddbmm(x, gram, x, beta=a)
+    return x
+
+
+_DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+_PRODUCTS = {op.orthogonal: _orthogonal}

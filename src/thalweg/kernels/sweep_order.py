@@ -1,0 +1,211 @@
+"""A formula that looks at whole tensors as loops over memory: what each has to compute, and in which order.
+
+A mean or a norm has to be complete before what uses it can begin, and a product needs its arguments in memory. So every
+value has a *level*, the number of such operations behind it, and what has one level and one shape is computed in one
+loop. A value within a matrix is computed again, from what lies in memory, in every loop that uses it, because
+arithmetic costs less than a further array; one number per row, per column or per tensor is written down.
+`numba_tensors.py` prints the loops.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from ..formulas import operations as op
+from ..formulas.equations import Equations, symbol
+from ..formulas.rewriting import Assignment
+from ..formulas.shapes import NUMBER, ONE, WEIGHT, Inference, Shape
+from .lower import lower
+
+REDUCTIONS = (op.norm, op.mean, op.rms, op.dot, op.row_mean, op.column_mean)
+SIZES = (op.rows, op.columns, op.resolution)
+PRODUCTS = (op.orthogonal,)  # by torch, for all tensors of a shape together
+
+
+class Uncovered(Exception):
+    """A formula that needs something else than elementwise expressions and these operations."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Something that a loop writes into memory.
+
+    Attributes:
+        name: of the array: of a state or the weight, or a name that starts with an underscore.
+        value: what is written, or a reduction, of what is written.
+    """
+
+    name: str
+    value: Any
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What is computed in one pass over arrays of one shape."""
+
+    shape: Shape
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True)
+class Product:
+    """An operation of torch's: an array from arrays; `numbers` are passed or constant."""
+
+    name: str
+    operation: type[op.OperationBase]
+    arrays: tuple[str, ...]
+    numbers: tuple[Any, ...]
+
+
+def small(shape: Shape) -> bool:
+    """Whether there is less of it than one number per weight."""
+    return ONE in (shape.rows, shape.columns)
+
+
+class Order:
+    """The loops of a formula, where these guards hold.
+
+    Attributes:
+        arrays: the shape of everything in memory, by name: g, w, the states, and what is written on the way.
+        values: the expressions that are computed where they are used.
+        stages: lists of loops; behind all but the last come products.
+    """
+
+    def __init__(self, equations: Equations, guards: Sequence[bool] = ()) -> None:
+        self.program = program = lower(equations)
+        held = {guard: sp.Integer(on) for guard, on in zip(program.guards, guards, strict=True)}
+        self.arrays = {"g": WEIGHT, "w": WEIGHT, **{name: equations.shape(name) for name, _ in program.states}}
+        self.shapes: dict[Any, Shape | None] = {**dict.fromkeys(program.passed, NUMBER)}
+        self.shapes |= {symbol(name): shape for name, shape in self.arrays.items()}
+        self.inference = Inference(equations.name, self.shapes)
+        self.values: dict[Any, Any] = {}
+        self.operations: dict[Any, Any] = {}
+        self.level: dict[Any, int] = {}
+        whole = [(name, value.xreplace(held)) for name, value in program.shared]
+        whole.append((symbol("_w"), symbol("w") + program.step.xreplace(held)))
+        outputs = {"w": symbol("_w"), **dict(program.states)}
+        for name, value in _live(whole, outputs.values()):
+            self._define(name, self._pulled(value))
+        self.stages = self._stages(outputs)
+
+    def shape(self, value: Any) -> Shape:
+        shape = self.inference.of(value)
+        assert shape is not None
+        return shape
+
+    def known(self, name: Any, value: Any) -> Shape:
+        """The shape of a value, which has this name from here on."""
+        shape = self.shapes[name] = self.shape(value)
+        return shape
+
+    def _define(self, name: Any, value: Any) -> None:
+        shape = self.known(name, value)
+        self.values[name] = value
+        self.level[name] = self._level(value) + small(shape)
+        if small(shape):
+            self.arrays[str(name)] = shape
+
+    def _pulled(self, value: Any) -> Any:
+        """`value` with every operation replaced by the name of its result."""
+        if not value.has(op.OperationBase):
+            return value
+        value = value.func(*map(self._pulled, value.args))
+        if not isinstance(value, op.OperationBase) or isinstance(value, SIZES):
+            return value
+        if isinstance(value, op.matmul) and self.shape(value.args[0]).columns == ONE:
+            return value.args[0] * value.args[1]
+        if not isinstance(value, (*REDUCTIONS, *PRODUCTS)):
+            raise Uncovered(type(value).__name__)
+        if isinstance(value, PRODUCTS):
+            value = value.func(*map(self._in_memory, value.args[: value.needs]), *value.args[value.needs :])
+        if value not in self.operations:
+            name = self.operations[value] = sp.Symbol(f"_o{len(self.operations)}", real=True)
+            self.arrays[str(name)], self.level[name] = self.known(name, value), self._level(value) + 1
+        return self.operations[value]
+
+    def _in_memory(self, value: Any) -> Any:
+        name = sp.Symbol(f"_a{len(self.arrays)}", real=True)
+        self._define(name, value)
+        self.arrays[str(name)] = self.shape(name)
+        return name
+
+    def _level(self, value: Any) -> int:
+        return max((self.level.get(s, 0) for s in value.free_symbols), default=0)
+
+    def used(self, values: Sequence[Any]) -> list[Any]:
+        """The names that are computed in a loop for these values, in order; those of arrays aside."""
+        found: set[Any] = set()
+        waiting = [s for value in values for s in value.free_symbols]
+        while waiting:
+            name = waiting.pop()
+            if name in self.values and str(name) not in self.arrays and name not in found:
+                found.add(name)
+                waiting += self.values[name].free_symbols
+        return [name for name in self.values if name in found]
+
+    def read(self, values: Sequence[Any]) -> set[str]:
+        """The arrays that a loop for these values reads."""
+        each = [*values, *(self.values[name] for name in self.used(values))]
+        return {str(s) for value in each for s in value.free_symbols} & self.arrays.keys()
+
+    def _stages(self, outputs: Mapping[str, Any]) -> list[tuple[list[Loop], list[Product]]]:
+        """Every result at the level of what it is made of; a state and the weight where nothing reads the old one."""
+        written = [(name, value) for value, name in self.operations.items() if isinstance(value, REDUCTIONS)]
+        written += [(name, value) for name, value in self.values.items() if str(name) in self.arrays]
+        results = [(self._level(value), self._result(str(name), value)) for name, value in written]
+        moved = {name: self.level[new] for name, new in outputs.items()}
+        last = max(*moved.values(), *(level for level, _ in results), 0)
+        while True:
+            at = [*results, *((moved[name], self._result(name, new)) for name, new in outputs.items())]
+            readers = {name: [level for level, r in at if name in self.read([r.value])] for name in outputs}
+            later = {n: last + 1 if small(self.arrays[n]) else max(moved[n], *readers[n], 0) for n in outputs}
+            if later == moved:
+                return self._grouped(at)
+            moved = later
+
+    def _result(self, name: str, value: Any) -> Result:
+        return Result(name, value, self.shape(sp.Mul(*value.args) if isinstance(value, REDUCTIONS) else value))
+
+    def _grouped(self, results: Sequence[tuple[int, Result]]) -> list[tuple[list[Loop], list[Product]]]:
+        stages: list[tuple[list[Loop], list[Product]]] = [([], [])]
+        for level in range(1 + max(level for level, _ in results)):
+            here = [r for at, r in results if at == level]
+            for shape in dict.fromkeys(r.shape for r in here):
+                stages[-1][0].append(Loop(shape, tuple(r for r in here if r.shape == shape)))
+            stages[-1][1].extend(self._products(level))
+            if stages[-1][1]:
+                stages.append(([], []))
+        return stages
+
+    def _products(self, level: int) -> Iterator[Product]:
+        for value, name in self.operations.items():
+            if isinstance(value, PRODUCTS) and self.level[name] == level + 1:
+                arrays, numbers = value.args[: value.needs], value.args[value.needs :]
+                if not all(n.is_Number or n in self.program.passed for n in numbers):
+                    raise Uncovered("a number that is computed")
+                yield Product(str(name), type(value), tuple(map(str, arrays)), numbers)
+
+
+def _live(assignments: Sequence[Assignment], needed: Collection[Any]) -> list[Assignment]:
+    """Those that are needed, in order."""
+    wanted, live = set(needed), []
+    for name, value in reversed(assignments):
+        if name in wanted:
+            wanted |= value.free_symbols
+            live.append((name, value))
+    return live[::-1]
+
+
+@functools.cache
+def order(equations: Equations, guards: tuple[bool, ...] = ()) -> Order | None:
+    """None where a formula needs more than this."""
+    try:
+        return Order(equations, guards)
+    except Uncovered:
+        return None
