@@ -62,6 +62,7 @@ def test_each_factor_is_judged_once(copied: Path, judged: list[str]) -> None:
     assert study.plan is study.plan
 
 
+@pytest.mark.slow
 def test_what_another_process_writes_is_seen(copied: Path, judged: list[str]) -> None:
     read = Results.open(copied)
     before, plan, revision = read.verdict, read.plan, read.revision

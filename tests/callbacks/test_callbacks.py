@@ -228,6 +228,7 @@ def test_a_resumed_study_goes_on_with_the_same_books(tmp_path: Path) -> None:
         assert values == sorted(values, reverse=True)
 
 
+@pytest.mark.slow
 def test_what_a_store_names_is_logged_to_only_where_it_was_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +246,7 @@ def test_what_a_store_names_is_logged_to_only_where_it_was_before(
     assert len(list((tmp_path / "tb").rglob("events*"))) > before
 
 
+@pytest.mark.slow
 def test_an_extended_study_is_still_logged_and_a_rerun_is_not(tmp_path: Path) -> None:
     study = compare(**TINY, store=tmp_path / "a.db", callbacks=[TensorBoard(tmp_path / "tb")])
     files = len(list((tmp_path / "tb").rglob("events*")))

@@ -257,6 +257,7 @@ def test_what_exists_only_here_cannot_be_sent(spec: str) -> None:
 # What is asked, and what is measured
 
 
+@pytest.mark.slow
 def test_one_by_one_when_asked_gives_the_same(tmp_path: Path) -> None:
     studies = [
         compare("breast-cancer", **WANTED, batched=asked, store=tmp_path / f"{asked}.db") for asked in (True, False)
@@ -318,6 +319,7 @@ def test_a_compiled_program_that_is_wrong_runs_stacked(tmp_path: Path, monkeypat
         compare("breast-cancer", **asked, batched="compiled", store=tmp_path / "refused.db")
 
 
+@pytest.mark.slow
 def test_a_study_begun_stacked_goes_on_stacked(tmp_path: Path) -> None:
     """Stores of before know of stacked and of alone."""
     assert batching.ways_of({"reasons": [None, ["as asked", 0.5]]}) == [Way("stacked"), Way("alone", "as asked", 0.5)]
@@ -380,6 +382,7 @@ def roomy(tmp_path_factory: pytest.TempPathFactory) -> Study:
 @pytest.mark.parametrize(
     ("after", "threads"), [(0, 2), *(pytest.param(20, threads, marks=pytest.mark.slow) for threads in (2, 1))]
 )
+@pytest.mark.slow
 def test_a_block_that_does_not_fit_becomes_two(
     after: int,
     threads: int,

@@ -389,6 +389,7 @@ def mine(g, *, lr=0.1):
 """
 
 
+@pytest.mark.slow
 def test_what_is_sent_needs_none_of_the_files_that_it_came_from(tmp_path: Path) -> None:
     for name, text in {"mine.py": MINE, "layers.py": LAYERS, "rule.py": RULE}.items():
         (tmp_path / name).write_text(text)

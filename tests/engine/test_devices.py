@@ -40,6 +40,7 @@ def losses(study: tw.Study) -> np.ndarray:
     return runs["validation_loss"].to_numpy()
 
 
+@pytest.mark.slow
 def test_what_a_gpu_would_run_gives_what_compiled_members_give(
     compared: Callable[..., tw.Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +69,7 @@ def test_another_precision_is_another_study(compared: Callable[..., tw.Study]) -
         compared("one", precision="bf16")
 
 
+@pytest.mark.slow
 def test_several_devices_have_a_process_each(
     compared: Callable[..., tw.Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +90,7 @@ def test_several_devices_have_a_process_each(
     np.testing.assert_array_equal(losses(there), losses(usual))
 
 
+@pytest.mark.slow
 def test_a_study_of_another_machine_goes_on_where_it_is_told(compared: Callable[..., tw.Study], tmp_path: Path) -> None:
     usual = compared("usual")
     study = compared("elsewhere", confirmation=0)

@@ -248,6 +248,7 @@ def test_the_choice_is_better_or_as_good(study: Study, tmp_path: Path) -> None:
     assert after != before
 
 
+@pytest.mark.slow
 def test_a_shifted_grid_has_the_same_choice(tmp_path: Path) -> None:
     """But for noise; it was another one before."""
     asked = {"optimizers": ["sgd", "adam"], "schedules": ["cosine"], "seeds": 2, "epochs": 10, "confirmation": 2}

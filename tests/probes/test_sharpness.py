@@ -35,6 +35,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     )
 
 
+@pytest.mark.slow
 def test_the_runs_that_were_confirmed_are_looked_at(study: Study) -> None:
     found = study.sharpness(by="batch_size", seeds=2)
     assert found.levels == tuple(

@@ -274,6 +274,7 @@ NOT_IN_TORCH = [
 ]
 
 
+@pytest.mark.slow
 def test_every_form_has_a_recipe_that_follows_its_path(file: Path) -> None:
     rules = file.with_name("rules.py")
     rules.write_text(RULES)

@@ -362,6 +362,7 @@ def test_another_process_reads_while_one_writes(store: Store, path: Path) -> Non
     assert json.loads(elsewhere(READER, path).stdout) == [0, []]
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_whole_transactions(store: Store, path: Path) -> None:
     code = """
 import os, signal, sys

@@ -82,6 +82,7 @@ def losses(study: tw.Study) -> dict[tuple[Any, ...], list[float]]:
     }
 
 
+@pytest.mark.slow
 def test_each_run_is_the_command_called_alone(folder: Path) -> None:
     made = tw.command(line("--opt {optimizer} --epochs {epochs}"))
     study = compare(made, optimizers=["plain", "heavy-ball"], epochs=3, store="a.db")

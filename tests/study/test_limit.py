@@ -139,6 +139,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("budget", ["full", "halving"])
+@pytest.mark.slow
 def test_where_it_is_slower_less_is_done_and_it_can_be_run_again(
     budget: str, slow: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +164,7 @@ def test_where_it_is_slower_less_is_done_and_it_can_be_run_again(
     assert again.study.plan == study.plan
 
 
+@pytest.mark.slow
 def test_growth_that_ends_for_want_of_time_is_repeated_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

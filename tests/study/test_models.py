@@ -95,6 +95,7 @@ def test_another_model_under_a_label_is_another_study(study: Study) -> None:
         tw.compare(PROBLEM, **ASKED, models=fewer, store=study.path, progress=False)
 
 
+@pytest.mark.slow
 def test_what_trains_again_trains_the_setting_s_model(study: Study) -> None:
     sharp = study.sharpness(by="model", seeds=2)
     assert set(sharp.levels) == set(MODELS)

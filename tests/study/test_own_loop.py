@@ -388,6 +388,7 @@ def test_a_dry_run_tries_one_run(loop: Callable[..., str]) -> None:
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 def test_what_runs_take_is_foreseen_and_fits_into_a_time(tmp_path: Path) -> None:
     times: list[tuple[float, int]] = []
 

@@ -191,6 +191,7 @@ def test_where_it_goes(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tw.rerun(copied, progress=False).study.path.name == "copy-rerun-2.db"
 
 
+@pytest.mark.slow
 def test_on_the_command_line(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(app, ["rerun", str(copied), "-q", "--json"])
     result = json.loads(done.stdout)

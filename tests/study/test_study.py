@@ -292,6 +292,7 @@ def test_bad_problem_or_plan_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
 # Problems and formulas of one's own
 
 
+@pytest.mark.slow
 def test_objects_are_needed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "own.db"
     asked = {**SMALL, "optimizers": [halved, "sgd"], "seeds": 2}

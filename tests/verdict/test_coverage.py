@@ -178,6 +178,7 @@ def test_true_places_lie_in_their_intervals(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("gap", "optimizers"), [(1.0, 2), *(pytest.param(*two, marks=pytest.mark.slow) for two in ((0.5, 2), (1.0, 4)))]
 )
+@pytest.mark.slow
 def test_so_many_more_seeds_do_settle_it(gap: float, optimizers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of those that are given a number and follow it, four of five at least, although the number is from few seeds."""
     monkeypatch.setattr(chances, "RESAMPLES", 1)
@@ -271,6 +272,7 @@ def test_what_a_verdict_over_seeds_and_samples_says(noise: str, seeds: int, monk
     assert shares["seeds alone"] < 0.7
 
 
+@pytest.mark.slow
 def test_few_seeds_that_happen_to_agree_tell_nothing_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seeds make most of the noise, and samples a little of it; the errors of both together alone would be too sure."""
     monkeypatch.setattr(chances, "RESAMPLES", 1)
@@ -324,6 +326,7 @@ def test_the_margin_says_what_does_not_matter() -> None:
     assert rank(cells, margin=0.05)[1].standing == ["best", "practically the same", "practically the same"]
 
 
+@pytest.mark.slow
 def test_the_chance_of_being_best_is_shrunk_where_nothing_differs() -> None:
     """What is shown for the leader and how often that is true, for means that scatter as their errors do, and less."""
     rng = RNG(4)
@@ -357,6 +360,7 @@ def test_runs_that_diverged_are_beyond_every_loss() -> None:
 
 
 @pytest.mark.parametrize("levels", mostly_slow([(6, 1, 1), (8, 1)], (8, 1)))
+@pytest.mark.slow
 def test_picks_among_unequally_many_hold(levels: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings that are alike, of which each level is represented by the lowest: none is told apart too often for
     having been picked among more, and what a choice may cost holds against all."""
@@ -385,6 +389,7 @@ def test_picks_among_unequally_many_hold(levels: tuple[int, ...], monkeypatch: p
     assert outside < 0.08 * len(levels) * studies / 2
 
 
+@pytest.mark.slow
 def test_chances_allow_for_picks_among_settings_of_ones_own() -> None:
     """Three settings that are alike behind each of eight: the lowest of three is low by luck, and the leader's chance
     of being best is on average the share of studies in which it is."""
