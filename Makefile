@@ -66,6 +66,7 @@ bench: setup
 	$(BIN)/python benchmarks/tuning.py
 	$(BIN)/python benchmarks/basins.py
 	$(BIN)/python benchmarks/halving.py
+	$(BIN)/python benchmarks/behaviour.py
 	$(BIN)/python benchmarks/time_left.py
 
 clean:

@@ -163,6 +163,7 @@ def _search(ledger: Ledger, programs: Members) -> Members:
     upcoming = ahead(plan, store.meta("rungs", []))
     for epoch in (*upcoming, None):
         if plan.budget == HALVING:
+            _outlook(ledger).pace.part_begins()
             _outlook(ledger).update(programs, SEARCH)
             progress.cut(stopped(store.blocks("search")))
         _train(ledger, programs, "search", epoch)

@@ -80,6 +80,8 @@ class Ledger:
             case Passed():
                 work = event.diverged, event.seconds, event.finished, event.parts
                 self.store.record(job.block, event.step, event.values, *work)
+                if event.parts and self.outlook is not None:
+                    self.outlook.pace.judged()
                 if self.follow is not None:
                     self.follow(job, event)
             case Saved():

@@ -18,7 +18,7 @@ from ..store.file import BlockRow, Store
 from .forecast import GROWTH, REFINEMENT, SEARCHING
 from .growth import further
 from .halving import ahead, planned_epochs
-from .pace import Pace
+from .pace import JUDGED, Pace
 from .programs import Members, Programs
 
 UNKNOWN = 2.0  # rates that the grid is expected to grow by before any seed is complete
@@ -68,7 +68,7 @@ class Outlook:
         upcoming = ahead(plan, self._store.meta("rungs", [])) if stage == SEARCH else ()
         rows = [replace(row, step=self._steps.get(row.id, row.step)) for row in self._store.blocks(stage)]
         self._present, self._passes = pace.rest(programs, rows, upcoming), pace.passes(programs, rows, upcoming)
-        self._counted, self._ending, self._parts = (pace.spent, pace.passed), self._recipe(programs), 0
+        self._counted, self._ending, self._parts = (pace.spent, pace.passed), self._recipe(programs), len(upcoming)
         others = [row for name in stages if name not in (SEARCH, stage) for row in self._store.blocks(name)]
         self._later, self._later_passes = pace.rest(programs, others), pace.passes(programs, others)
         if stage == SEARCH:
@@ -106,7 +106,8 @@ class Outlook:
         )
         self._later += runs * self._run(programs) / len(plan.search_folds)
         seeds = sum(look.seeds * len(plan.fresh_folds(look)) for look in plan.confirmations)
-        self._later_passes += seeds * self._passes_of_a_seed(programs) / len(plan.search_folds)
+        blocks = seeds * len(programs.all)
+        self._later_passes += blocks * (plan.epochs + JUDGED)
 
     def _recipe(self, programs: Members) -> float:
         """Of the last numbers, and of the run that proves the recipe: as many operations of torch, one by one."""
@@ -148,7 +149,7 @@ class Outlook:
         surviving = (pace.alive - self._alive) / spent if spent > 0 else 1.0
         passes = max(0.0, self._passes - (pace.passed - self._counted[1])) + self._later_passes
         steps = self.present * surviving + self._later
-        return each[0] * steps + each[1] * passes + self._parts * pace.pause + self._ending
+        return each[0] * (steps + self._ending) + each[1] * passes + self._parts * pace.pause
 
     @property
     def share(self) -> float:

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from ..plan.factors import Setting
+from ..plan.looks import SEARCH
 from ..store.file import ENDED, BlockRow
 from .forecast import Forecast, ProgramForecast, RunForecast
 from .halving import mean_epochs
@@ -26,6 +27,7 @@ from .programs import Members, Program, Programs, Way
 
 PAUSE = 0.3  # seconds between two parts of a study, before one was seen
 PASS = 1e-3  # seconds of a pass beside its steps, likewise
+JUDGED = 40  # passes that it takes as long as to judge a block on each part of the samples
 BELIEF = 0.5  # seconds of work that weigh as much as what is believed of a step, or of a pass
 SHORT = 1.0  # seconds of work, before which what was foreseen is believed
 
@@ -112,8 +114,9 @@ class Pace:
 
     def passes(self, programs: Members, rows: Iterable[BlockRow], upcoming: Sequence[int] = ()) -> float:
         """Passes that they still take."""
-        lacking = self._lacking(programs, rows, upcoming)
-        return sum(n / len(row.settings) / programs.steps(row.settings[0], row.fold) for row, n in lacking)
+        lacking = [*self._lacking(programs, rows, upcoming)]
+        judged = JUDGED * sum(row.stage != SEARCH for row, _ in lacking)
+        return judged + sum(n / len(row.settings) / programs.steps(row.settings[0], row.fold) for row, n in lacking)
 
     def _lacking(
         self, programs: Members, rows: Iterable[BlockRow], upcoming: Sequence[int]
@@ -137,6 +140,10 @@ class Pace:
             self._first = Done(self._last, self.alive, self.passed)
             self.pauses.append(self._last - last)
 
+    def judged(self) -> None:
+        """A block was judged part by part, at its end."""
+        self.passed += JUDGED
+
     def part_begins(self) -> None:
         """What is up to the first step is a pause, in which results are read, the part is planned and compiled."""
         self._parts = self._done
@@ -153,7 +160,7 @@ class Pace:
     @property
     def pause(self) -> float:
         """Seconds that usually pass between two parts."""
-        return statistics.fmean([PAUSE, *self.pauses[1:]])
+        return statistics.median([PAUSE, *self.pauses[1:]])
 
     @property
     def elapsed(self) -> float:

@@ -32,7 +32,7 @@ from .passes import Room, advance
 from .regularized import Regularized
 from .stacked import Stepper
 from .tensor_updates import update_of
-from .updates import Update
+from .updates import Update, take_rows
 
 EVALUATION_BATCH = 1024  # samples evaluated at once
 MOST_STEPS = 512  # at once: what they need beforehand takes memory
@@ -350,7 +350,7 @@ class Block:
         """
         here, there = np.array(places, dtype=np.intp).reshape(-1, 2).T
         for new, old in zip(self._stacks(), other._stacks(), strict=True):
-            new[here] = old[there]
+            take_rows(new, here, old, there)
         for part in self.updates:
             for before in other.updates:
                 inside = part.has(here) & before.has(there)

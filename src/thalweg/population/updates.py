@@ -18,6 +18,12 @@ from .member import Member
 from .scheduling import Scheduling
 
 
+def take_rows(new: Tensor, here: np.ndarray, old: Tensor, there: np.ndarray) -> None:
+    """new[here] = old[there], as copies of whole rows: an index that may be of any kind goes value by value."""
+    first, second = (torch.as_tensor(rows, device=new.device) for rows in (here, there))
+    new.index_copy_(0, first, old.index_select(0, second))
+
+
 class Update:
     """The update of the members of one formula: rows [start, stop) of a block's stacked weights.
 
@@ -126,7 +132,7 @@ class Update:
         rows, before = here - self.start, there - other.start
         for states, old in zip(self.states, other.states, strict=True):
             for state, old_state in zip(states, old, strict=True):
-                state[rows] = old_state[before]
+                take_rows(state, rows, old_state, before)
         rows, before = ((self.width * at[:, None] + np.arange(self.width)).reshape(-1) for at in (rows, before))
         self.row_states[rows] = other.row_states[before]
         self.scheduling.adopt(other.scheduling, dict(zip(before.tolist(), rows.tolist(), strict=True)))
