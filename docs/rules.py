@@ -73,7 +73,7 @@ models.
    points of the loss, and by +21% [−36%, +78%], inside the interval, for Muon.
 4. **A rule's cliff lies 2–4× above its best rate**; held here: 2 of 6 rules. The lowest rate at which `digits` is not
    learned, over the best rate, is 2.7 [2.3, 3.3] for SGD and 2.7 [2.3, 3.3] for LAMB. Others have more room: momentum
-   6.1 [4.2, 8.7], Adam 17.1 [9.1, 32.5], Lion 111.4 [93.7, 132.5], Muon 163.1 [105.3, 252.8].
+   6.1 [4.2, 8.7], Adam 17.1 [9.1, 32.5], Lion 111.4 [93.7, 132.5], Muon 168.9 [107.7, 264.8].
 5. **Ranks turn over between mid-run and the end of the decay** (Wen et al. 2025); held here: yes. Of 36 pairs of a rule
    and its schedule 8 change order on `digits` and 3 on `text`; on each, 2 do with both differences outside of their
    intervals. AdamW along a cosine − AdamW at a constant rate, `digits`: −0.015 [−0.023, −0.006], then

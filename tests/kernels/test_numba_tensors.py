@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
 import thalweg as tw
 from thalweg.formulas.operations import column_mean, dot, mean, norm, rms, row_mean, rows
 from thalweg.formulas.vocabulary import maximum, sqrt
-from thalweg.kernels import numba_tensors
+from thalweg.kernels import numba_tensors, tensor_ops
 from thalweg.kernels.sweep_order import order
 
 SHAPES = [(8, 5), (5, 8), (8, 5), (1, 6), (6, 1), (70, 33), (7,), ()]
@@ -25,10 +27,19 @@ def every_kind(g, w, m, r, c, s, *, lr=0.1, beta=0.9):
     return tw.Update(-lr * step, m=m, r=r, c=c, s=s)
 
 
+@tw.formula()
+def products(g, w, m, *, lr=0.1, beta=0.9):
+    """Products of a state as it was, and of a value that is not a state."""
+    step = (g / (1 + norm(g))) @ (m.T @ m + 0.1 * (g.T @ g))
+    return tw.Update(-lr * step, m=beta * m + g)
+
+
 RULES = {
     **{name: tw.formulas.get(name) for name in ("adafactor", "adafactor(weight_decay=0.1,d=2.0)", "lars")},
     **{name: tw.formulas.get(name) for name in ("muon", "muon(eps_added=True,nesterov=False)", "muon(bfloat16=True)")},
+    "soap": tw.formulas.get("soap"),
     "every_kind": every_kind,
+    "products": products,
 }
 
 
@@ -46,9 +57,8 @@ def trained(rule: tw.Formula, dtype: torch.dtype, shapes: list[tuple[int, ...]])
 @pytest.mark.parametrize(("dtype", "least"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=str)
 @pytest.mark.parametrize("name", RULES)
 def test_steps_are_the_references(name: str, dtype: torch.dtype, least: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    shapes = [s for s in SHAPES if name != "every_kind" or len(s) == 2]
+    shapes = [s for s in SHAPES if name not in ("every_kind", "products") or len(s) == 2]
     ours = trained(RULES[name], dtype, shapes)
-    assert order(RULES[name].of_shape((8, 5)).equations) is not None
     monkeypatch.setattr(numba_tensors, "covers", lambda *_: False)
     least = 0.02 if "bfloat16" in name and dtype == torch.float32 else least
     for mine, other in zip(ours, trained(RULES[name], dtype, shapes), strict=True):
@@ -66,5 +76,18 @@ def test_long_columns_are_summed_to_the_precision_of_float32() -> None:
 
 
 def test_what_needs_more_goes_by_the_reference() -> None:
-    assert order(tw.formulas.get("soap").of_shape((4, 3)).equations, (True, False)) is None
+    soap = tw.formulas.get("soap").of_shape((4, 3)).equations
+    taken = {guards: order(soap, guards) is not None for guards in itertools.product((False, True), repeat=2)}
+    assert [guards for guards, loops in taken.items() if loops] == [(False, True)]  # no basis is renewed; one is there
+    assert all(order(RULES[name].of_shape((8, 5)).equations) for name in RULES if "soap" not in name)
     assert order(tw.formulas.get("prodigy").equations) is None
+
+
+def test_what_a_guard_leaves_out_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(numba_tensors, "covers", lambda *_: False)
+    for name in ("eigenvectors", "qr"):
+        asked = getattr(tensor_ops, name)
+        monkeypatch.setattr(tensor_ops, name, lambda x, name=name, asked=asked: calls.append(name) or asked(x))
+    trained(tw.formulas.get("soap(every=3)"), torch.float64, [(4, 3)])
+    assert calls == ["eigenvectors"] * 2 + ["qr"] * 2  # at the first step, and at the fourth

@@ -1,14 +1,14 @@
 """A formula that looks at whole tensors, compiled for the CPU: the loops of `sweep_order.py`, through Numba.
 
 A tensor's loops follow one another while it lies in the cache, and the tensors are shared among torch's threads. Torch
-multiplies between them, all matrices of one shape in one call. Everything is changed in place.
+multiplies between them; Newton–Schulz takes all matrices of one shape as a stack. Everything is changed in place.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from ..formulas import operations as op
 from ..formulas import shapes
 from ..formulas.equations import Equations
-from ..formulas.shapes import COLUMNS, ONE, ROWS, WEIGHT
+from ..formulas.shapes import COLUMNS, ONE, ROWS, WEIGHT, Shape
 from .generated import module
 from .lower import ConstantsPrinter, lower
 from .numba_cpu import FASTMATH, PREAMBLE, ScalarPrinter
@@ -171,7 +171,7 @@ class Compiled:
     """
 
     order: Order
-    functions: tuple[Any, ...]
+    functions: tuple[int | None, ...]
     forms: Mapping[str, str]
     flat: bool
 
@@ -184,9 +184,10 @@ def compiled(equations: Equations, dtype: str, guards: tuple[bool, ...]) -> Comp
         return None
     products = [product for _, each in plan.stages for product in each]
     half = [p for p in products if dtype == "float32" and p.operation is op.orthogonal and p.numbers[-1] == 1]
-    forms = dict.fromkeys((name for p in half for name in (p.name, *p.arrays)), "bfloat16")
+    forms = dict.fromkeys((name for p in half for name in (p.name, *map(str, p.arrays))), "bfloat16")
     source = _Source(plan, dtype, forms)
-    functions = tuple(module(source.text(loops), equations.name).stage for loops, _ in plan.stages)
+    texts = [source.text(loops) if loops else None for loops, _ in plan.stages]
+    functions = tuple(None if text is None else module(text, equations.name).stage.address for text in texts)
     sides = any(v.has(op.rows, op.columns) for v in plan.values.values())
     whole = all(shape == WEIGHT or shape.rows == shape.columns == ONE for shape in plan.arrays.values())
     return Compiled(plan, functions, forms, whole and not sides and not products)
@@ -238,25 +239,34 @@ def _run(found: Compiled, equations: Equations, group: Sequence[TensorStep], thr
     address = np.zeros((len(group), len(plan.arrays)), dtype=np.int64)
     address[:, :given] = [[x.data_ptr() for x in step.tensors] for step in group]
     rest = {name: k for k, name in enumerate(plan.arrays) if k >= given}
-    room = _room(
-        plan, {n: k for n, k in rest.items() if small(plan.arrays[n])}, weights[0].element_size(), sizes, address
-    )
-    length, stacks = np.array([w.numel() for w in weights]), {}
-
-    def put(name: str, stack: Tensor) -> None:
-        stacks[name] = stack
-        address[:, rest[name]] = stack.data_ptr() + np.arange(len(stack)) * stack[0].nbytes
-
+    places = {name: k for name, k in rest.items() if small(plan.arrays[name])}
+    room = _room(plan, places, weights[0].element_size(), sizes, address)
+    length = np.array([w.numel() for w in weights])
     job, arrays = addresses(address, sizes, numbers), (address, sizes, numbers, room)
+    lying: dict[str, Any] = {}  # name → a stack, or a tensor of each
+
+    def put(name: str, each: Any) -> None:
+        lying[name] = each
+        address[:, rest[name]] = [x.data_ptr() for x in each]
+
+    for name in map(str, plan.copies.values()):
+        dtype = getattr(torch, found.forms[name]) if name in found.forms else weights[0].dtype
+        put(name, torch.empty((len(group), *_extent(plan.arrays[name], matrices[0])), dtype=dtype))
+    for k, (name, shape) in enumerate([*plan.arrays.items()][:given] if len(plan.stages) > 1 else ()):
+        lying[name] = [step.tensors[k].view(_extent(shape, matrices[0])) for step in group]
+    row: dict[Any, Any] = dict(zip(plan.program.passed, group[0].numbers, strict=True))
     for function, (_, products) in zip(found.functions, plan.stages, strict=True):
-        for name in (n for product in products for n in product.arrays):
-            dtype = getattr(torch, found.forms[name]) if name in found.forms else weights[0].dtype
-            put(name, torch.empty((len(group), *matrices[0]), dtype=dtype))
-        run([Launch(function.address, job, length, arrays)], threads)
-        row: dict[Any, Any] = dict(zip(plan.program.passed, group[0].numbers, strict=True))
+        if function is not None:
+            run([Launch(function, job, length, arrays)], threads)
         for product in products:
+            each = (lying[str(a)] if a.is_Symbol else [x.mT for x in lying[str(a.args[0])]] for a in product.arrays)
             values = (float(row.get(number, number)) for number in product.numbers)
-            put(product.name, _PRODUCTS[product.operation](*(stacks[name] for name in product.arrays), *values))
+            put(product.name, _PRODUCTS[product.operation](*each, *values))
+
+
+def _extent(shape: Shape, matrix: Sequence[int]) -> tuple[int, int]:
+    size = {ONE: 1, ROWS: matrix[0], COLUMNS: matrix[1]}
+    return size[shape.rows], size[shape.columns]
 
 
 def _room(plan: Order, columns: Mapping[str, int], itemsize: int, sizes: np.ndarray, address: np.ndarray) -> np.ndarray:
@@ -270,9 +280,11 @@ def _room(plan: Order, columns: Mapping[str, int], itemsize: int, sizes: np.ndar
     return room
 
 
-def _orthogonal(
-    x: Tensor, steps: float, a: float, b: float, c: float, eps: float, clamped: float, half: float
-) -> Tensor:
+def _matmul(xs: Sequence[Tensor], ys: Sequence[Tensor]) -> list[Tensor]:
+    return [x @ y for x, y in zip(xs, ys, strict=True)]
+
+
+def _orthogonal(x: Any, steps: float, a: float, b: float, c: float, eps: float, clamped: float, half: float) -> Any:
     """`tensor_ops.orthogonal` of a stack of matrices, (count, rows, columns), which is overwritten."""
     tall = x.shape[1] > x.shape[2]
     size = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
@@ -285,4 +297,4 @@ def _orthogonal(
 
 
 _DTYPES = {torch.float32: "float32", torch.float64: "float64"}
-_PRODUCTS = {op.orthogonal: _orthogonal}
+_PRODUCTS: dict[Any, Callable[..., Any]] = {op.matmul: _matmul, op.orthogonal: _orthogonal}

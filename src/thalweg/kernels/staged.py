@@ -85,7 +85,9 @@ def _line(name: Any, value: Any, printer: _Lazy) -> str:
     if isinstance(value, operations.total):
         return f"    {name} = yield _tensor({printer.doprint(value.args[0])}, w).sum()"
     text = printer.doprint(value)
-    if printer.guards and value.has(operations.OperationBase):
+    if value.is_Relational and value.free_symbols <= printer.guards:
+        printer.guards.add(name)  # a condition of several places has a name
+    elif printer.guards and value.has(operations.OperationBase):
         printer.waiting.add(name)
         return f"    {name} = _cache(lambda: {text})"
     return f"    {name} = {text}"

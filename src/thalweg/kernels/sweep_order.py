@@ -20,11 +20,11 @@ from ..formulas import operations as op
 from ..formulas.equations import Equations, symbol
 from ..formulas.rewriting import Assignment
 from ..formulas.shapes import NUMBER, ONE, WEIGHT, Inference, Shape
-from .lower import lower
+from .lower import Program, lower
 
 REDUCTIONS = (op.norm, op.mean, op.rms, op.dot, op.row_mean, op.column_mean)
 SIZES = (op.rows, op.columns, op.resolution)
-PRODUCTS = (op.orthogonal,)  # by torch, for all tensors of a shape together
+PRODUCTS = (op.matmul, op.orthogonal)  # by torch
 
 
 class Uncovered(Exception):
@@ -55,11 +55,11 @@ class Loop:
 
 @dataclass(frozen=True)
 class Product:
-    """An operation of torch's: an array from arrays; `numbers` are passed or constant."""
+    """An operation of torch's: an array from others, or their transposes; `numbers` are passed or constant."""
 
     name: str
     operation: type[op.OperationBase]
-    arrays: tuple[str, ...]
+    arrays: tuple[Any, ...]
     numbers: tuple[Any, ...]
 
 
@@ -79,20 +79,20 @@ class Order:
 
     def __init__(self, equations: Equations, guards: Sequence[bool] = ()) -> None:
         self.program = program = lower(equations)
-        held = {guard: sp.Integer(on) for guard, on in zip(program.guards, guards, strict=True)}
         self.arrays = {"g": WEIGHT, "w": WEIGHT, **{name: equations.shape(name) for name, _ in program.states}}
         self.shapes: dict[Any, Shape | None] = {**dict.fromkeys(program.passed, NUMBER)}
         self.shapes |= {symbol(name): shape for name, shape in self.arrays.items()}
         self.inference = Inference(equations.name, self.shapes)
         self.values: dict[Any, Any] = {}
         self.operations: dict[Any, Any] = {}
+        self.copies: dict[Any, Any] = {}  # what is given to products
         self.level: dict[Any, int] = {}
-        whole = [(name, value.xreplace(held)) for name, value in program.shared]
-        whole.append((symbol("_w"), symbol("w") + program.step.xreplace(held)))
+        whole = _chosen(program, dict(zip(program.guards, guards, strict=True)))
         outputs = {"w": symbol("_w"), **dict(program.states)}
         for name, value in _live(whole, outputs.values()):
             self._define(name, self._pulled(value))
-        self.stages = self._stages(outputs)
+        moved = {name: new for name, new in outputs.items() if self._told(new) != symbol(name)}
+        self.stages = self._stages(moved)
 
     def shape(self, value: Any) -> Shape:
         shape = self.inference.of(value)
@@ -120,6 +120,8 @@ class Order:
             return value
         if isinstance(value, op.matmul) and self.shape(value.args[0]).columns == ONE:
             return value.args[0] * value.args[1]
+        if isinstance(value, op.transpose):
+            return value.func(self._in_memory(value.args[0]))
         if not isinstance(value, (*REDUCTIONS, *PRODUCTS)):
             raise Uncovered(type(value).__name__)
         if isinstance(value, PRODUCTS):
@@ -129,11 +131,23 @@ class Order:
             self.arrays[str(name)], self.level[name] = self.known(name, value), self._level(value) + 1
         return self.operations[value]
 
+    def _told(self, value: Any) -> Any:
+        """What a name stands for, where that is an array or its transpose."""
+        meant = self.values.get(value, value)
+        return (
+            value if meant == value or not (meant.is_Symbol or isinstance(meant, op.transpose)) else self._told(meant)
+        )
+
     def _in_memory(self, value: Any) -> Any:
-        name = sp.Symbol(f"_a{len(self.arrays)}", real=True)
-        self._define(name, value)
-        self.arrays[str(name)] = self.shape(name)
-        return name
+        """The name of an array with this value, or its transpose."""
+        value = self._told(value)
+        if str(value) in self.arrays or isinstance(value, op.transpose):
+            return value
+        if value not in self.copies:
+            name = self.copies[value] = sp.Symbol(f"_a{len(self.copies)}", real=True)
+            self._define(name, value)
+            self.arrays[str(name)] = self.shape(name)
+        return self.copies[value]
 
     def _level(self, value: Any) -> int:
         return max((self.level.get(s, 0) for s in value.free_symbols), default=0)
@@ -152,6 +166,8 @@ class Order:
     def read(self, values: Sequence[Any]) -> set[str]:
         """The arrays that a loop for these values reads."""
         each = [*values, *(self.values[name] for name in self.used(values))]
+        if any(value.has(op.transpose) for value in each):
+            raise Uncovered("a transpose among values")
         return {str(s) for value in each for s in value.free_symbols} & self.arrays.keys()
 
     def _stages(self, outputs: Mapping[str, Any]) -> list[tuple[list[Loop], list[Product]]]:
@@ -164,6 +180,10 @@ class Order:
         while True:
             at = [*results, *((moved[name], self._result(name, new)) for name, new in outputs.items())]
             readers = {name: [level for level, r in at if name in self.read([r.value])] for name in outputs}
+            for value, product in self.operations.items():  # it comes behind the loops of the level before
+                if isinstance(value, PRODUCTS):
+                    for name in outputs.keys() & set(map(str, value.free_symbols)):
+                        readers[name].append(self.level[product])
             later = {n: last + 1 if small(self.arrays[n]) else max(moved[n], *readers[n], 0) for n in outputs}
             if later == moved:
                 return self._grouped(at)
@@ -189,7 +209,19 @@ class Order:
                 arrays, numbers = value.args[: value.needs], value.args[value.needs :]
                 if not all(n.is_Number or n in self.program.passed for n in numbers):
                     raise Uncovered("a number that is computed")
-                yield Product(str(name), type(value), tuple(map(str, arrays)), numbers)
+                yield Product(str(name), type(value), arrays, numbers)
+
+
+def _chosen(program: Program, guards: Mapping[Any, bool]) -> list[Assignment]:
+    """The assignments where these guards hold, and that of the new weight."""
+    told: dict[Any, Any] = {guard: sp.Integer(on) for guard, on in guards.items()}
+    chosen = []
+    for name, value in (*program.shared, (symbol("_w"), symbol("w") + program.step)):
+        value = value.xreplace(told)
+        if value in (sp.true, sp.false):
+            told[name] = value
+        chosen.append((name, value))
+    return chosen
 
 
 def _live(assignments: Sequence[Assignment], needed: Collection[Any]) -> list[Assignment]:
