@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import StoreError, TrainingError
-from ..plan.looks import SEARCH
-from ..plan.plan import Plan
 from ..store.file import ENDED, BlockRow, Compacted, Store
 from .deadline import Deadline
 from .messages import Ended, Event, Failed, Follow, Job, Lost, Passed, Saved, Steps, StopFlag, TooLarge, Workers
 from .outlook import Outlook
+from .pace import judging_parts
 from .processes import Processes
 from .programs import Members
 from .progress import Progress
@@ -66,7 +65,7 @@ class Ledger:
                     self.outlook.seed_begins(programs, row)
                 self.steps[row.id] = row.step
                 self._begun.discard(row.id)
-                parts = _judging_parts(programs.plan, row)
+                parts = judging_parts(programs.plan, row.stage, row.fold)
                 content, epochs = self.store.load_checkpoint(row), programs.plan.epochs_of(row.stage)
                 others = 0 if self.cluster is None else programs.at_once - 1
                 return Job(row.id, row.settings, row.seed, epochs, row.fold, until, parts, content, row.stage, others)
@@ -81,7 +80,7 @@ class Ledger:
                 work = event.diverged, event.seconds, event.finished, event.parts
                 self.store.record(job.block, event.step, event.values, *work)
                 if event.parts and self.outlook is not None:
-                    self.outlook.pace.judged()
+                    self.outlook.pace.judged(job.parts)
                 if self.follow is not None:
                     self.follow(job, event)
             case Saved():
@@ -183,10 +182,3 @@ class Ledger:
     def waiting(self, stage: str) -> list[BlockRow]:
         """The blocks of a stage that have not ended."""
         return [row for row in self.store.blocks(stage) if row.status not in ENDED]
-
-
-def _judging_parts(plan: Plan, row: BlockRow) -> tuple[str, ...]:
-    """The parts of the data on whose samples the runs of a block count one by one."""
-    if row.stage == SEARCH or (plan.folds is not None and row.fold is not None):
-        return ()
-    return ("validation", "test") if row.fold is None else ("validation",)

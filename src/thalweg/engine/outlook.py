@@ -18,12 +18,12 @@ from ..store.file import BlockRow, Store
 from .forecast import GROWTH, REFINEMENT, SEARCHING
 from .growth import further
 from .halving import ahead, planned_epochs
-from .pace import JUDGED, Pace
+from .pace import JUDGED, Pace, judging_parts
 from .programs import Members, Programs
 
-UNKNOWN = 2.0  # rates that the grid is expected to grow by before any seed is complete
-BEYOND = 3.0  # those that it usually grows by, where a best one lies on its edge
-MORE = 1.0  # those that usually follow while it grows
+UNKNOWN = 1.0  # rates that the grid is expected to grow by before any seed is complete
+BEYOND = 1.5  # those that it usually grows by, where a best one lies on its edge
+MORE = 0.5  # those that usually follow while it grows
 ENDING, ALONE_STEP = 0.3, 3e-4  # seconds of the last numbers, and of a step of plain PyTorch
 
 
@@ -106,8 +106,11 @@ class Outlook:
         )
         self._later += runs * self._run(programs) / len(plan.search_folds)
         seeds = sum(look.seeds * len(plan.fresh_folds(look)) for look in plan.confirmations)
-        blocks = seeds * len(programs.all)
-        self._later_passes += blocks * (plan.epochs + JUDGED)
+        judged = sum(
+            look.seeds * sum(len(judging_parts(plan, plan.stage(look), fold)) for fold in plan.fresh_folds(look))
+            for look in plan.confirmations
+        )
+        self._later_passes += len(programs.all) * (seeds * plan.epochs + judged * JUDGED)
 
     def _recipe(self, programs: Members) -> float:
         """Of the last numbers, and of the run that proves the recipe: as many operations of torch, one by one."""

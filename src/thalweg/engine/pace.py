@@ -20,6 +20,7 @@ from scipy.optimize import nnls
 
 from ..plan.factors import Setting
 from ..plan.looks import SEARCH
+from ..plan.plan import Plan
 from ..store.file import ENDED, BlockRow
 from .forecast import Forecast, ProgramForecast, RunForecast
 from .halving import mean_epochs
@@ -27,9 +28,17 @@ from .programs import Members, Program, Programs, Way
 
 PAUSE = 0.3  # seconds between two parts of a study, before one was seen
 PASS = 1e-3  # seconds of a pass beside its steps, likewise
-JUDGED = 40  # passes that it takes as long as to judge a block on each part of the samples
+JUDGED = 20  # passes that take as long as to judge a block on the samples of a part of the data, one by one
 BELIEF = 0.5  # seconds of work that weigh as much as what is believed of a step, or of a pass
+WITHIN = 3.0  # times its own size that what is believed of a pass may be wrong by, where a step's is by one
 SHORT = 1.0  # seconds of work, before which what was foreseen is believed
+
+
+def judging_parts(plan: Plan, stage: str, fold: int | None) -> tuple[str, ...]:
+    """The parts of the data on whose samples the runs of a block count one by one."""
+    if stage == SEARCH or (plan.folds is not None and fold is not None):
+        return ()
+    return ("validation", "test") if fold is None else ("validation",)
 
 
 class Opened(NamedTuple):
@@ -115,7 +124,7 @@ class Pace:
     def passes(self, programs: Members, rows: Iterable[BlockRow], upcoming: Sequence[int] = ()) -> float:
         """Passes that they still take."""
         lacking = [*self._lacking(programs, rows, upcoming)]
-        judged = JUDGED * sum(row.stage != SEARCH for row, _ in lacking)
+        judged = JUDGED * sum(len(judging_parts(programs.plan, row.stage, row.fold)) for row, _ in lacking)
         return judged + sum(n / len(row.settings) / programs.steps(row.settings[0], row.fold) for row, n in lacking)
 
     def _lacking(
@@ -140,9 +149,9 @@ class Pace:
             self._first = Done(self._last, self.alive, self.passed)
             self.pauses.append(self._last - last)
 
-    def judged(self) -> None:
-        """A block was judged part by part, at its end."""
-        self.passed += JUDGED
+    def judged(self, parts: Sequence[str]) -> None:
+        """A block was judged sample by sample on these parts of the data, at its end."""
+        self.passed += JUDGED * len(parts)
 
     def part_begins(self) -> None:
         """What is up to the first step is a pause, in which results are read, the part is planned and compiled."""
@@ -186,6 +195,7 @@ class Pace:
             return None
         belief = [math.sqrt(BELIEF if self._known else 1e-3 * BELIEF), math.sqrt(BELIEF)]
         rows = [[part.work / math.sqrt(part.seconds), part.passes / math.sqrt(part.seconds)] for part in parts]
-        rows += [[belief[0], 0.0], [0.0, belief[1] / PASS]]
-        step, passed = nnls(np.array(rows), np.array([*(math.sqrt(part.seconds) for part in parts), *belief]))[0]
+        rows += [[belief[0], 0.0], [0.0, belief[1] / (WITHIN * PASS)]]
+        targets = [*(math.sqrt(part.seconds) for part in parts), belief[0], belief[1] / WITHIN]
+        step, passed = nnls(np.array(rows), np.array(targets))[0]
         return float(step), float(passed)
