@@ -15,7 +15,7 @@ from typing import Any
 import sympy as sp
 
 from ..errors import FormulaError
-from .operations import OperationBase
+from .operations import OperationBase, total
 from .shapes import NUMBER, ONE, WEIGHT, Inference, Shape
 
 DISPLACEMENTS = ("at", "again", "shown")  # of an update, from the weights
@@ -126,6 +126,11 @@ class Equations:
     def elementwise(self) -> bool:
         """Whether every weight is updated by itself, whatever the others are."""
         return not self.shapes and not any(e.has(OperationBase) for e in self.expressions)
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether it looks at the whole model."""
+        return any(e.has(total) for e in self.expressions)
 
     @cached_property
     def jumps(self) -> bool:

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..formulas import operations as op
 from ..formulas import shapes
 from ..formulas.equations import Equations
-from ..formulas.shapes import COLUMNS, ONE, ROWS, WEIGHT, Shape
+from ..formulas.shapes import COLUMNS, MODEL, ONE, ROWS, WEIGHT, Shape
 from .generated import module
 from .lower import ConstantsPrinter, lower
 from .numba_cpu import FASTMATH, PREAMBLE, ScalarPrinter
@@ -29,7 +29,7 @@ from .threads import Launch, addresses, run
 
 _ARGUMENTS = ("_address", "_sizes", "_numbers")
 # of the operations that give one number for a tensor, what it is of the sum and the count
-_ENDS = {op.norm: "_sqrt({0})", op.rms: "_sqrt({0}/{1})", op.mean: "{0}/{1}", op.dot: "{0}"}
+_ENDS = {op.norm: "_sqrt({0})", op.rms: "_sqrt({0}/{1})", op.mean: "{0}/{1}", op.dot: "{0}", op.total: "{0}"}
 _SIZE = {ONE: "1", ROWS: "_rows", COLUMNS: "_columns"}
 
 
@@ -198,7 +198,8 @@ class TensorStep:
     """A tensor to be updated in place.
 
     Attributes:
-        tensors: the gradient, the weight and its states, contiguous and of one dtype.
+        tensors: the gradient, the weight and its states, contiguous and of one dtype; those that are one number of the
+            whole model are the same tensors for all.
         numbers: see `Program.passed`.
     """
 
@@ -206,12 +207,13 @@ class TensorStep:
     numbers: tuple[float, ...]
 
 
-def covers(equations: Equations, w: Tensor, numbers: Sequence[float]) -> bool:
-    """Whether `advance` takes a tensor of such a shape and dtype."""
+def covering(equations: Equations, w: Tensor, numbers: Sequence[float]) -> Compiled | None:
+    """What `advance` goes by for a tensor of such a shape and dtype; None where it does not take it."""
     if w.device.type != "cpu" or w.dtype not in _DTYPES or not w.numel():
-        return False
+        return None
     found = _found(equations, w, numbers)
-    return found is not None and (found.flat or len(shapes.matrix(w.shape, equations.batched)) == 2)
+    fits = found is not None and (found.flat or len(shapes.matrix(w.shape, equations.batched)) == 2)
+    return found if fits else None
 
 
 def _found(equations: Equations, w: Tensor, numbers: Sequence[float]) -> Compiled | None:
@@ -226,7 +228,7 @@ def advance(equations: Equations, steps: Sequence[TensorStep], threads: int) -> 
     for step in steps:
         found = _found(equations, step.tensors[1], step.numbers)
         assert found is not None
-        alike = (step.tensors[1].shape, step.numbers) if len(found.functions) > 1 else ()
+        alike = (step.tensors[1].shape, step.numbers) if found.order.multiplies else ()
         groups.setdefault((found, *alike), []).append(step)
     for (found, *_), group in groups.items():
         _run(found, equations, group, threads)
@@ -252,16 +254,32 @@ def _run(found: Compiled, equations: Equations, group: Sequence[TensorStep], thr
     for name in map(str, plan.copies.values()):
         dtype = getattr(torch, found.forms[name]) if name in found.forms else weights[0].dtype
         put(name, torch.empty((len(group), *_extent(plan.arrays[name], matrices[0])), dtype=dtype))
-    for k, (name, shape) in enumerate([*plan.arrays.items()][:given] if len(plan.stages) > 1 else ()):
-        lying[name] = [step.tensors[k].view(_extent(shape, matrices[0])) for step in group]
+    whole: dict[str, np.ndarray] = {}  # numbers of the whole model: a copy of each tensor's own
+
+    def copies(name: str, column: int, value: float) -> None:
+        whole[name] = np.full(len(group), value, dtype=str(weights[0].dtype).removeprefix("torch."))
+        address[:, column] = whole[name].ctypes.data + whole[name].itemsize * np.arange(len(group))
+
+    models = {name: k for k, (name, shape) in enumerate([*plan.arrays.items()][:given]) if shape == MODEL}
+    for name, k in models.items():
+        copies(name, k, float(group[0].tensors[k]))
+    for name in plan.totals:
+        copies(name, rest[name], 0.0)
+    for k, (name, shape) in enumerate([*plan.arrays.items()][:given] if plan.multiplies else ()):
+        if name not in models:
+            lying[name] = [step.tensors[k].view(_extent(shape, matrices[0])) for step in group]
     row: dict[Any, Any] = dict(zip(plan.program.passed, group[0].numbers, strict=True))
-    for function, (_, products) in zip(found.functions, plan.stages, strict=True):
+    for function, (loops, products) in zip(found.functions, plan.stages, strict=True):
         if function is not None:
             run([Launch(function, job, length, arrays)], threads)
+        for name in (r.name for loop in loops for r in loop.results if r.name in plan.totals):
+            whole[name][:] = whole[name].sum(dtype=np.float64)
         for product in products:
             each = (lying[str(a)] if a.is_Symbol else [x.mT for x in lying[str(a.args[0])]] for a in product.arrays)
             values = (float(row.get(number, number)) for number in product.numbers)
             put(product.name, _PRODUCTS[product.operation](*each, *values))
+    for name, k in models.items():
+        group[0].tensors[k].fill_(float(whole[name][0]))
 
 
 def _extent(shape: Shape, matrix: Sequence[int]) -> tuple[int, int]:

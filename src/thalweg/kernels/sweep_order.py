@@ -22,7 +22,7 @@ from ..formulas.rewriting import Assignment
 from ..formulas.shapes import NUMBER, ONE, WEIGHT, Inference, Shape
 from .lower import Program, lower
 
-REDUCTIONS = (op.norm, op.mean, op.rms, op.dot, op.row_mean, op.column_mean)
+REDUCTIONS = (op.norm, op.mean, op.rms, op.dot, op.total, op.row_mean, op.column_mean)
 SIZES = (op.rows, op.columns, op.resolution)
 PRODUCTS = (op.matmul, op.orthogonal)  # by torch
 
@@ -74,7 +74,7 @@ class Order:
     Attributes:
         arrays: the shape of everything in memory, by name: g, w, the states, and what is written on the way.
         values: the expressions that are computed where they are used.
-        stages: lists of loops; behind all but the last come products.
+        stages: lists of loops; behind all but the last come products, or totals over all tensors.
     """
 
     def __init__(self, equations: Equations, guards: Sequence[bool] = ()) -> None:
@@ -94,6 +94,16 @@ class Order:
         moved = {name: new for name, new in outputs.items() if self._told(new) != symbol(name)}
         self.stages = self._stages(moved)
 
+    @property
+    def multiplies(self) -> bool:
+        """Whether torch is needed between loops."""
+        return any(products for _, products in self.stages)
+
+    @functools.cached_property
+    def totals(self) -> list[str]:
+        """The names of sums over all tensors."""
+        return [str(name) for value, name in self.operations.items() if isinstance(value, op.total)]
+
     def shape(self, value: Any) -> Shape:
         shape = self.inference.of(value)
         assert shape is not None
@@ -107,9 +117,9 @@ class Order:
     def _define(self, name: Any, value: Any) -> None:
         shape = self.known(name, value)
         self.values[name] = value
-        self.level[name] = self._level(value) + small(shape)
-        if small(shape):
-            self.arrays[str(name)] = shape
+        self.level[name] = level = self._level(value)
+        if small(shape) and level:  # what no operation is behind is computed wherever it is used
+            self.arrays[str(name)], self.level[name] = shape, level + 1
 
     def _pulled(self, value: Any) -> Any:
         """`value` with every operation replaced by the name of its result."""
@@ -126,6 +136,8 @@ class Order:
             raise Uncovered(type(value).__name__)
         if isinstance(value, PRODUCTS):
             value = value.func(*map(self._in_memory, value.args[: value.needs]), *value.args[value.needs :])
+        if isinstance(value, op.total) and small(self.shape(value.args[0])):
+            raise Uncovered("a total of what is not one number per weight")
         if value not in self.operations:
             name = self.operations[value] = sp.Symbol(f"_o{len(self.operations)}", real=True)
             self.arrays[str(name)], self.level[name] = self.known(name, value), self._level(value) + 1
@@ -199,7 +211,7 @@ class Order:
             for shape in dict.fromkeys(r.shape for r in here):
                 stages[-1][0].append(Loop(shape, tuple(r for r in here if r.shape == shape)))
             stages[-1][1].extend(self._products(level))
-            if stages[-1][1]:
+            if stages[-1][1] or any(isinstance(r.value, op.total) for r in here):
                 stages.append(([], []))
         return stages
 

@@ -18,6 +18,7 @@ from ..errors import UsageError
 from ..formulas import Formula, shapes
 from ..formulas.equations import Equations
 from ..kernels import numba_tensors, staged
+from ..kernels.lower import lower
 from ..kernels.numba_tensors import TensorStep
 from ..kernels.torch_ref import scalars
 from . import reference, sharded
@@ -71,8 +72,7 @@ def update(
         counts: the steps of each, this one included.
         numbers: (parameters, numbers) the states of one number; advanced in place.
     """
-    updates, others, bound = [], [], options.clip_value
-    compiled: dict[Equations, list[TensorStep]] = {}
+    steps: list[TensorStep] = []
     scalars_of: dict[Any, tuple[list[float], list[float]]] = {}  # most tensors share them
     for h, g, t, row, values in zip(parameters, gradients, counts, numbers, hyperparameters, strict=True):
         equations, single = h.formula.equations, h.formula.equations.single
@@ -81,26 +81,45 @@ def update(
             named = {name: torch.tensor(value, dtype=torch.float64) for name, value in zip(single, row, strict=False)}
             scalars_of[alike] = scalars(equations, values, named, int(t), loss), [*map(float, named.values())]
         passed, row[: len(single)] = scalars_of[alike]
-        g = g if bound is None else g.clamp(-bound, bound)
-        each = (g, h.weight.detach(), *h.states)
-        if not single and _plain(h, each) and numba_tensors.covers(equations, each[1], passed):
-            compiled.setdefault(equations, []).append(TensorStep(each, tuple(passed)))
-            continue
-        others.append((h, t))
-        w = h.weight.detach().to(g.dtype)
-        updates.append(staged.TensorUpdate(equations, w, g, reference.readable(h, options, g.dtype), passed))
-    for equations, steps in compiled.items():
-        numba_tensors.advance(equations, steps, torch.get_num_threads())
+        g = g if options.clip_value is None else g.clamp(-options.clip_value, options.clip_value)
+        steps.append(TensorStep((g, h.weight.detach(), *h.states), tuple(passed)))
+    updates, others = [], []
+    compiled: dict[Equations, list[TensorStep]] = {}
+    for h, t, step, fits in zip(parameters, counts, steps, _compiled(parameters, steps), strict=True):
+        equations, (g, w, *_) = h.formula.equations, step.tensors
+        if fits:
+            compiled.setdefault(equations, []).append(step)
+        else:
+            others.append((h, t))
+            each = reference.readable(h, options, g.dtype)
+            updates.append(staged.TensorUpdate(equations, w.to(g.dtype), g, each, step.numbers))
+    for equations, alike in compiled.items():
+        numba_tensors.advance(equations, alike, torch.get_num_threads())
     ends = [*zip(others, staged.advance(updates), strict=True)]
     for (h, t), (w, after) in reversed(ends):  # a number of the whole model is that of the first parameter
         reference.store(h, int(t), w, after, options)
 
 
+def _compiled(parameters: Sequence[Parameter], steps: Sequence[TensorStep]) -> list[bool]:
+    """Which go through compiled loops: of those that look at the whole model all or none."""
+    programs = [
+        numba_tensors.covering(h.formula.equations, step.tensors[1], step.numbers)
+        if not h.formula.equations.single and _plain(h, step.tensors)
+        else None
+        for h, step in zip(parameters, steps, strict=True)
+    ]
+    whole = [h.formula.equations.whole for h in parameters]
+    together = None not in programs and len(set(programs)) == 1
+    return [program is not None and (together or not of) for program, of in zip(programs, whole, strict=True)]
+
+
 def _plain(h: Parameter, each: Sequence[Tensor]) -> bool:
     """Whether compiled loops read and write the gradient, the weight and the states where they lie."""
+    names, equations = [name for name, _ in lower(h.formula.equations).states], h.formula.equations
+    own = [*each[:2], *(s for s, n in zip(each[2:], names, strict=True) if equations.shape(n) != shapes.MODEL)]
     return (
         h.average is None
         and all(scale is None for scale in h.scales)
-        and len({x.dtype for x in each}) == 1
-        and all(x.is_contiguous() for x in each)
+        and len({x.dtype for x in own}) == 1
+        and all(x.is_contiguous() for x in own)
     )
