@@ -36,6 +36,7 @@ def products(g, w, m, *, lr=0.1, beta=0.9):
 
 RULES = {
     **{name: tw.formulas.get(name) for name in ("adafactor", "adafactor(weight_decay=0.1,d=2.0)", "lars")},
+    **{name: tw.formulas.get(name) for name in ("lamb", "prodigy(growth_rate=1.5)", "dadapt_adam", "tiger")},
     **{name: tw.formulas.get(name) for name in ("muon", "muon(eps_added=True,nesterov=False)", "muon(bfloat16=True)")},
     "soap": tw.formulas.get("soap"),
     "every_kind": every_kind,
@@ -59,7 +60,7 @@ def trained(rule: tw.Formula, dtype: torch.dtype, shapes: list[tuple[int, ...]])
 def test_steps_are_the_references(name: str, dtype: torch.dtype, least: float, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = [s for s in SHAPES if name not in ("every_kind", "products") or len(s) == 2]
     ours = trained(RULES[name], dtype, shapes)
-    monkeypatch.setattr(numba_tensors, "covers", lambda *_: False)
+    monkeypatch.setattr(numba_tensors, "covering", lambda *_: None)
     least = 0.02 if "bfloat16" in name and dtype == torch.float32 else least
     for mine, other in zip(ours, trained(RULES[name], dtype, shapes), strict=True):
         assert (mine - other).norm() <= least * (1e-3 + other.norm())
@@ -75,17 +76,34 @@ def test_long_columns_are_summed_to_the_precision_of_float32() -> None:
     assert (optimizer.state[w]["col_var"] - exact).norm() <= 1e-5 * exact.norm()
 
 
+def test_a_total_is_that_of_all_weights_whatever_way_they_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one tensor is of another dtype, no loop would see the gradients of all."""
+    calls, advance = [], numba_tensors.advance
+    monkeypatch.setattr(numba_tensors, "advance", lambda *given: calls.append(len(given[1])) or advance(*given))
+    for other in (torch.float32, torch.bfloat16):
+        params = [torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(4, dtype=other))]
+        for p in params:
+            p.grad = torch.full_like(p, 3.0)
+        optimizer = tw.optim.LAMB(params, lr=0.1, betas=(0.0, 0.9), max_grad_norm=1.0)
+        optimizer.step()
+        expected = 3.0 / (9 * 7) ** 0.5  # of the norm 1 of all seven
+        torch.testing.assert_close(optimizer.state[params[0]]["exp_avg"], torch.full((3,), expected))
+    assert calls == [2]
+
+
 def test_what_needs_more_goes_by_the_reference() -> None:
     soap = tw.formulas.get("soap").of_shape((4, 3)).equations
     taken = {guards: order(soap, guards) is not None for guards in itertools.product((False, True), repeat=2)}
     assert [guards for guards, loops in taken.items() if loops] == [(False, True)]  # no basis is renewed; one is there
     assert all(order(RULES[name].of_shape((8, 5)).equations) for name in RULES if "soap" not in name)
-    assert order(tw.formulas.get("prodigy").equations) is None
+    loops = order(tw.formulas.get("prodigy").equations)
+    assert loops is not None
+    assert len(loops.stages) == 2  # both totals, then the rest
 
 
 def test_what_a_guard_leaves_out_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    monkeypatch.setattr(numba_tensors, "covers", lambda *_: False)
+    monkeypatch.setattr(numba_tensors, "covering", lambda *_: None)
     for name in ("eigenvectors", "qr"):
         asked = getattr(tensor_ops, name)
         monkeypatch.setattr(tensor_ops, name, lambda x, name=name, asked=asked: calls.append(name) or asked(x))
