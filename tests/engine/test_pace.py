@@ -23,7 +23,7 @@ class Worked:
         self.pace = Pace({"one": 1e-3}, known)  # type: ignore[dict-item]
 
     def part(self, members: int, passes: int, step: float, each: float, pause: float = 0.5) -> None:
-        """Passes of blocks, where a member's step takes `step` times what was foreseen, and a pass `each` beside them."""
+        """Passes of blocks: a member's step takes `step` times what was foreseen, and a pass `each` beside them."""
         self.pace.part_begins()
         for number in range(passes):
             self.now += step * 1e-3 * STEPS * members + each + (pause if not number else 0.0)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -193,6 +195,31 @@ def compiled(equations: Equations, dtype: str, guards: tuple[bool, ...]) -> Comp
     return Compiled(plan, functions, forms, whole and not sides and not products)
 
 
+class Scratch(threading.local):
+    """Arrays that are needed until the next `begin`. Memory is used again, because fresh pages cost as much as work."""
+
+    def __init__(self) -> None:
+        self.memory, self.needed = torch.empty(0, dtype=torch.uint8), 0
+
+    def begin(self) -> None:
+        if len(self.memory) < self.needed <= _MOST_SCRATCH:
+            with torch.inference_mode(False):  # others may write into it outside
+                self.memory = torch.empty(self.needed, dtype=torch.uint8)
+        self.needed = 0
+
+    def __call__(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        first, size = self.needed, math.prod(shape) * dtype.itemsize
+        self.needed += -(-size // 64) * 64
+        if self.needed > len(self.memory):
+            return torch.empty(tuple(shape), dtype=dtype)
+        return self.memory[first : first + size].view(dtype).view(tuple(shape))
+
+
+_scratch = Scratch()
+_MOST_SCRATCH = 2**26  # bytes that stay allocated in each thread that takes steps
+_STACK = 2**22  # weights that torch multiplies at once, so that the arrays between fit into the scratch
+
+
 @dataclass(frozen=True)
 class TensorStep:
     """A tensor to be updated in place.
@@ -212,8 +239,9 @@ def covering(equations: Equations, w: Tensor, numbers: Sequence[float]) -> Compi
     if w.device.type != "cpu" or w.dtype not in _DTYPES or not w.numel():
         return None
     found = _found(equations, w, numbers)
-    fits = found is not None and (found.flat or len(shapes.matrix(w.shape, equations.batched)) == 2)
-    return found if fits else None
+    if found is None or (found.order.multiplies and found.order.totals):  # of a stack no total is that of the model
+        return None
+    return found if found.flat or len(shapes.matrix(w.shape, equations.batched)) == 2 else None
 
 
 def _found(equations: Equations, w: Tensor, numbers: Sequence[float]) -> Compiled | None:
@@ -231,7 +259,10 @@ def advance(equations: Equations, steps: Sequence[TensorStep], threads: int) -> 
         alike = (step.tensors[1].shape, step.numbers) if found.order.multiplies else ()
         groups.setdefault((found, *alike), []).append(step)
     for (found, *_), group in groups.items():
-        _run(found, equations, group, threads)
+        most = max(1, _STACK // group[0].tensors[1].numel()) if found.order.multiplies else len(group)
+        for k in range(0, len(group), most):
+            _scratch.begin()
+            _run(found, equations, group[k : k + most], threads)
 
 
 def _run(found: Compiled, equations: Equations, group: Sequence[TensorStep], threads: int) -> None:
@@ -253,7 +284,7 @@ def _run(found: Compiled, equations: Equations, group: Sequence[TensorStep], thr
 
     for name in map(str, plan.copies.values()):
         dtype = getattr(torch, found.forms[name]) if name in found.forms else weights[0].dtype
-        put(name, torch.empty((len(group), *_extent(plan.arrays[name], matrices[0])), dtype=dtype))
+        put(name, _scratch((len(group), *_extent(plan.arrays[name], matrices[0])), dtype))
     whole: dict[str, np.ndarray] = {}  # numbers of the whole model: a copy of each tensor's own
 
     def copies(name: str, column: int, value: float) -> None:
@@ -299,18 +330,22 @@ def _room(plan: Order, columns: Mapping[str, int], itemsize: int, sizes: np.ndar
 
 
 def _matmul(xs: Sequence[Tensor], ys: Sequence[Tensor]) -> list[Tensor]:
-    return [x @ y for x, y in zip(xs, ys, strict=True)]
+    pairs = zip(xs, ys, strict=True)
+    return [torch.mm(x, y, out=_scratch((x.shape[0], y.shape[1]), x.dtype)) for x, y in pairs]
 
 
 def _orthogonal(x: Any, steps: float, a: float, b: float, c: float, eps: float, clamped: float, half: float) -> Any:
     """`tensor_ops.orthogonal` of a stack of matrices, (count, rows, columns), which is overwritten."""
-    tall = x.shape[1] > x.shape[2]
+    tall, side = x.shape[1] > x.shape[2], min(x.shape[1:])
     size = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
     x = x.div_(size.clamp_(min=eps) if clamped else size.add_(eps))
+    other = _scratch(x.shape, x.dtype)
+    gram, by = (_scratch((len(x), side, side), x.dtype) for _ in range(2))
     for _ in range(int(steps)):
-        gram = x.mT @ x if tall else x @ x.mT
-        gram = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        x = torch.baddbmm(x, x, gram, beta=a) if tall else torch.baddbmm(x, gram, x, beta=a)
+        torch.bmm(*((x.mT, x) if tall else (x, x.mT)), out=gram)
+        torch.baddbmm(gram, gram, gram, beta=b, alpha=c, out=by)
+        torch.baddbmm(x, *((x, by) if tall else (by, x)), beta=a, out=other)
+        x, other = other, x
     return x
 
 
