@@ -26,7 +26,7 @@ from .forecast import Forecast, ProgramForecast, RunForecast
 from .halving import mean_epochs
 from .programs import Members, Program, Programs, Way
 
-PAUSE = 0.3  # seconds between two parts of a study, before one was seen
+PAUSE = 0.1  # seconds between two parts of a study, before one was seen
 PASS = 1e-3  # seconds of a pass beside its steps, likewise
 JUDGED = 20  # passes that take as long as to judge a block on the samples of a part of the data, one by one
 BELIEF = 0.5  # seconds of work that weigh as much as what is believed of a step, or of a pass
