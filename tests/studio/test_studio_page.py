@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,6 +91,32 @@ def test_from_a_race_to_a_study_that_is_paused_and_stopped(opened: Opened, serve
     page.get_by_role("button", name="Continue").click()
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible(timeout=60_000)
+
+
+OWN = """
+import torch
+import thalweg as tw
+
+def problem():
+    x = torch.linspace(-1, 1, 60)[:, None]
+    return tw.Problem(model=lambda: torch.nn.Linear(1, 1), train=(x, 2 * x), loss="mse", name="line")
+"""
+
+
+def test_a_problem_of_the_command_line_is_studied(opened: Opened, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    with running(tmp_path / "runs", [spec := f"{tmp_path / 'mine.py'}:problem"]) as server:
+        page = opened(f"{server.address}#/study", allowed=server.home)
+        page.get_by_label("Problem").select_option(spec)
+        for label, text in (("Optimizers", "sgd"), ("Rates", "0.01,0.1"), ("Seeds", "3"), ("Epochs", "2")):
+            page.get_by_label(label).fill(text)
+        page.get_by_role("button", name="Start").click()
+        expect(page.locator(".state")).to_contain_text("finished", timeout=60_000)
+        expect(page.locator(".verdict .answer")).to_contain_text("sgd", timeout=60_000)
+        page.get_by_text("The settings as a table").click()
+        page.locator(".settings tbody tr").first.get_by_role("button").press("Enter")
+        page.get_by_role("button", name="Draw its landscape").click()  # the file ran here, so it is trusted
+        expect(page.locator(".plane figcaption")).to_contain_text("of the path's variance", timeout=60_000)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])

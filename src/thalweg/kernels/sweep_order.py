@@ -189,6 +189,7 @@ class Order:
         results = [(self._level(value), self._result(str(name), value)) for name, value in written]
         moved = {name: self.level[new] for name, new in outputs.items()}
         last = max(*moved.values(), *(level for level, _ in results), 0)
+        self._delay(results, moved, outputs)
         while True:
             at = [*results, *((moved[name], self._result(name, new)) for name, new in outputs.items())]
             readers = {name: [level for level, r in at if name in self.read([r.value])] for name in outputs}
@@ -200,6 +201,15 @@ class Order:
             if later == moved:
                 return self._grouped(at)
             moved = later
+
+    def _delay(self, results: list[tuple[int, Result]], moved: Mapping[str, int], outputs: Mapping[str, Any]) -> None:
+        """Reductions as late as what waits for them allows: there, what they read is mostly read anyway."""
+        for k in reversed(range(len(results))):
+            level, result = results[k]
+            if isinstance(result.value, REDUCTIONS):
+                at = [*results, *((moved[name], self._result(name, new)) for name, new in outputs.items())]
+                waiting = [other for other, r in at if result.name in self.read([r.value])]
+                results[k] = max(level, min(waiting, default=1) - 1), result
 
     def _result(self, name: str, value: Any) -> Result:
         return Result(name, value, self.shape(sp.Mul(*value.args) if isinstance(value, REDUCTIONS) else value))
