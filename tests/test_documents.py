@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from thalweg.cli.main import app
 
 from .cases import mostly_slow
+from .verdict.test_method import tables
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -74,3 +75,22 @@ def test_commands_in_the_readme_exist_with_their_options() -> None:
         assert shown.exit_code == 0, line
         for option in (w for w in words if w.startswith("--")):
             assert option in re.sub(r"\x1b\[[0-9;]*m", "", shown.output), line
+
+
+def test_the_readme_is_as_fast_as_the_tables_say() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    rows = {row[0]: row for row in tables("population")[0]}
+
+    def shown(cell: str) -> str:
+        ratio = float(cell.partition("×")[0])
+        return f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:.1f}×"
+
+    digits = rows["MLP 64-64-10 (digits)"]
+    plain = {name: shown(rows[name][6]) for name in ("digits-cnn", "diabetes", "GRU", "text")}
+    assert (
+        f"{shown(digits[6])} the training steps per second on `digits`, {plain['digits-cnn']} on `digits-cnn`, "
+        f"{plain['diabetes']} on `diabetes`, {plain['GRU']} for a GRU, {plain['text']} for the transformer `text`; "
+        f"{shown(digits[7])} a program for `digits` written by hand in JAX"
+    ) in text
+    whole = {row[0]: float(row[4]) for row in tables("matrix_rules")[0]}
+    assert f"{whole['Muon']:.1f}× torch's Muon, {whole['Adafactor']:.1f}× its Adafactor" in text

@@ -203,10 +203,10 @@ class Order:
             moved = later
 
     def _delay(self, results: list[tuple[int, Result]], moved: Mapping[str, int], outputs: Mapping[str, Any]) -> None:
-        """Reductions as late as what waits for them allows: there, what they read is mostly read anyway."""
+        """Numbers as late as what waits for them allows: there, what their sums read is mostly read anyway."""
         for k in reversed(range(len(results))):
             level, result = results[k]
-            if isinstance(result.value, REDUCTIONS):
+            if small(self.arrays[result.name]) and not isinstance(result.value, op.total):  # all tensors wait for those
                 at = [*results, *((moved[name], self._result(name, new)) for name, new in outputs.items())]
                 waiting = [other for other, r in at if result.name in self.read([r.value])]
                 results[k] = max(level, min(waiting, default=1) - 1), result
