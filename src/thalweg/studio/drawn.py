@@ -26,12 +26,16 @@ class Landscapes:
         Raises:
             UsageError: it cannot be had, or too many are at work.
         """
+        from ..results import Results
+        from .view import setting_of
+
         place = path, key, language()
         with self._turn:
             if place in self._made:
                 return self._made[place]
             work = self._at_work.get(place)
             if work is None:
+                setting_of(Results(path), key)  # there is one; once, since a page asks until the landscape is there
                 if sum(one.alive for one in self._at_work.values()) >= AT_ONCE:
                     raise UsageError(f"{AT_ONCE} landscapes are at work; wait for one of them.")
                 asked = {"do": "landscape", "store": str(path), "key": key, "trust": trust}

@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import StoreError, UsageError, unknown
 from ..formulas import FORMULAS
@@ -20,10 +20,6 @@ from ..numbers import Range
 from .drawn import Landscapes
 from .live import Follower, Followers
 from .training import Trainings
-
-if TYPE_CHECKING:
-    from ..plan.factors import Setting
-    from ..results import Results
 
 MOST_LISTED = 200  # stores, the newest first
 MOST_OPTIMIZERS, LONGEST_LABEL = 40, 200
@@ -179,10 +175,10 @@ class Studies:
         """
         from ..recipe import recipe as recipes
         from ..results import Results
-        from .view import words
+        from .view import setting_of, words
 
         results = Results(self.path(name))
-        setting = _known_setting(results, key)
+        setting = setting_of(results, key)
         code = ""
         if not results.problem.get("loop"):
             code = recipes.recipe(results.judged_plan, results.problem, setting, 0).code
@@ -194,19 +190,7 @@ class Studies:
         Raises:
             UsageError: there is no such setting, or it has no landscape.
         """
-        from ..results import Results
-
-        path = self.path(name)
-        _known_setting(Results(path), key)
-        return self.landscapes.of(path, key, trust)
-
-
-def _known_setting(results: Results, key: str) -> Setting:
-    from .view import setting_of
-
-    if (setting := setting_of(results, key)) is None:
-        raise UsageError("this study has no such setting.")
-    return setting
+        return self.landscapes.of(self.path(name), key, trust)
 
 
 def _rates(text: str) -> list[float]:

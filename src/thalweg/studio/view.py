@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..errors import UsageError
 from ..language import say
 from ..plan.factors import Setting, shown
 from ..plan.folds import FOLD
@@ -86,14 +87,18 @@ def words(levels: Mapping[str, Any]) -> str:
     )
 
 
-def setting_of(results: Results, key: str) -> Setting | None:
-    """The setting of a key."""
+def setting_of(results: Results, key: str) -> Setting:
+    """The setting of a key.
+
+    Raises:
+        UsageError: there is none.
+    """
     plan, table = results.plan, results.table()
     for row in table[["stage", *level_names(table)]].drop_duplicates().to_dict("records"):
         stage = row.pop("stage")
         if key_of(stage, told(plan, row)) == key:
             return setting_row(row)
-    return None
+    raise UsageError("this study has no such setting.")
 
 
 def told(plan: Plan, row: Mapping[str, Any]) -> dict[str, Any]:

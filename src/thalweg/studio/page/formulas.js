@@ -79,7 +79,7 @@ export const formulasRoom = (world, address, moved) => {
     state.own = text.value;
     note();
     try {
-      const rule = await post(`/formulas/own?${new URLSearchParams({ language })}`, { text: text.value });
+      const rule = await post("/formulas/own", { text: text.value }, { language });
       result.replaceChildren(equations(rule.math), h("div", { class: "buttons" },
         rule.races && h("button", { type: "button", class: "main", onclick: async () => { const label = await world.make("rule", text.value); race([label], text.value); } }, say("Race it")),
         copier(say("Copy the LaTeX"), say("Copied"), () => rule.latex)));

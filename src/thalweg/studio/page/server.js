@@ -15,8 +15,8 @@ const answered = async (asked) => {
 
 export const get = (path, query = {}) => answered(fetch(`${path}?${new URLSearchParams(query)}`));
 
-export const post = (path, body = {}) =>
-  answered(fetch(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) }));
+export const post = (path, body = {}, query = {}) =>
+  answered(fetch(`${path}?${new URLSearchParams(query)}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) }));
 
 // What was typed, as the module that the server prints: its key and the object itself.
 export const made = async (kind, text) => {

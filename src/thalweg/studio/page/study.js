@@ -63,7 +63,7 @@ const beginning = (world, asked) => {
     form.addEventListener("submit", (event) => { event.preventDefault(); trouble.attempt(start)(); });
     const names = (input) => form.elements[input].value.split(/,(?![^(]*\))/).map((one) => one.trim()).filter(Boolean);
     const start = async () => {
-      const { name } = await post(`/studies/start?${new URLSearchParams({ language: world.facts.language })}`, { problem: problem.value, optimizers: names("optimizers"), rates: form.elements.rates.value, schedules: names("schedules"), seeds: Number(form.elements.seeds.value), epochs: Number(form.elements.epochs.value) });
+      const { name } = await post("/studies/start", { problem: problem.value, optimizers: names("optimizers"), rates: form.elements.rates.value, schedules: names("schedules"), seeds: Number(form.elements.seeds.value), epochs: Number(form.elements.epochs.value) }, { language: world.facts.language });
       location.hash = to(name);
     };
     list.replaceChildren(...offers.stores.map((one) => h("li", {}, h("a", { href: to(one.name) }, one.name), " ", h("span", { class: "quiet" }, STATES()[one.state], one.optimizers?.length ? ` · ${one.problem} · ${one.optimizers.join(", ")}` : one.trouble ?? ""))));
@@ -92,7 +92,7 @@ const watching = (world, name, asked, moved) => {
   const view = {}, trouble = complaint();
   let picked = asked.get("setting"), stage = asked.get("stage") ?? "search", frame = 0, styles = {}, arrived = 0;
 
-  const order = (what, more = {}) => trouble.attempt(() => post(`/studies/carry?${new URLSearchParams({ language: world.facts.language })}`, { name, do: what, seeds: 10, trust: false, ...more }));
+  const order = (what, more = {}) => trouble.attempt(() => post("/studies/carry", { name, do: what, seeds: 10, trust: false, ...more }, { language: world.facts.language }));
   const screen = screenOf(name, world, order);
   screen.trouble.replaceWith(trouble.element);
 
@@ -295,7 +295,7 @@ const landscapeOf = (name, key, facts, world, style) => {
     button.textContent = say("Training it again …");
     try {
       for (let answer = {}; ; await new Promise((go) => setTimeout(go, 300))) {
-        answer = await post(`/studies/landscape?${new URLSearchParams({ language: world.facts.language })}`, { name, key, trust });
+        answer = await post("/studies/landscape", { name, key, trust }, { language: world.facts.language });
         if (answer.axes) return place.replaceChildren(planeOf(answer, style()));
         if (!button.isConnected) return;
       }
