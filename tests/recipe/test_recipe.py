@@ -376,7 +376,7 @@ def test_the_recipe_says_what_varies(varied: Study) -> None:
     one = code("heavy", "cross_entropy", 1, 0.5, None)
     assert "order.split(1)" in one
     assert "loss = tw.losses.get('cross_entropy')" in one
-    assert "['heavy'].with_(beta=0.5))(model.parameters(), lr=0.01)" in one
+    assert "Heavy(model.parameters(), lr=0.01, beta=0.5)" in one
 
 
 def test_a_loss_given_as_an_object_has_no_recipe() -> None:
