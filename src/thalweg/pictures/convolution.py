@@ -111,7 +111,7 @@ def sliding_image(
     for row, (plane, kernel) in enumerate(zip(planes, kernels, strict=True), start=1):
         image = [_cells(plane, planes.min(), planes.max()), _around(plane.shape, padding)]
         figure.add_traces([*image, _kernel(kernel, most)], rows=row, cols=[1, 1, 2])
-    figure.add_trace(_outline(0, 0, values.shape[0], values.shape[1], GRID, 1), row=1, col=3)  # where values are still to come
+    figure.add_trace(_outline(0, 0, values.shape[0], values.shape[1], GRID, 1), row=1, col=3)  # values to come
     low, high = float(values.min()), float(values.max())
     written = rows * columns <= WRITTEN and channels == 1
     spots = list(np.ndindex(values.shape))
