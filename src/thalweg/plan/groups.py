@@ -73,6 +73,10 @@ def resolved(
     """
     rules = list(rules)
     groups = None if given is None else _settled(given, model, rules)
+    for group in groups.groups if groups is not None else ():
+        for rule in (rule for rule in rules if rule.meanings):
+            for name, value in group.changes(rule.hyperparameters).items():
+                _within(rule, name, value)
     if groups is None or groups.frozen:
         return groups
     return replace(groups, idle=tuple(rule.label for rule in rules if not _changes(groups, rule, varied)))
@@ -195,6 +199,13 @@ def _in_range(argument: Mapping[str, Any], of: str) -> None:
         check(argument, grouped=True)
     except UsageError as error:
         raise PlanError(f"groups: {of}: {error}") from error
+
+
+def _within(rule: Formula, name: str, value: float) -> None:
+    try:
+        rule.within(name, value)
+    except FormulaError as error:
+        raise PlanError(f"groups: {error}") from error
 
 
 def _of_patterns(table: Mapping[Any, Any], names: Names, known: _Known, label: str) -> ParameterGroups | None:
