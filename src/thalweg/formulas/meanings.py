@@ -33,9 +33,9 @@ class Meaning:
         a number of at least 0 and below 1 | a whole number of at least 1
         """
         if (interval := _INTERVAL.fullmatch(self.range)) is not None:
-            first, low, high, last = interval.groups()
-            ends = (float(end.replace("∞", "inf")) for end in (low, high))
-            return Range(*ends, above=first == "(", below=last == ")")
+            first, *ends, last = interval.groups()
+            low, high = (float(end.replace("∞", "inf")) for end in ends)
+            return Range(low, high, above=first == "(", below=last == ")")
         counted = _COUNTED.fullmatch(self.range)
         return None if counted is None else Range(1, int(counted[1]) if counted[1] else math.inf, whole=True)
 
