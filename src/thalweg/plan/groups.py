@@ -21,6 +21,7 @@ from ..formulas.opaque import Opaque
 from ..numbers import Range
 from ..population.groups import ParameterGroup, ParameterGroups
 from ..problem.source import is_spec, opened
+from .hyperparameters import within
 from .parameters import BOTH, Names, few, shown
 
 NO_DECAY = "no decay on biases and norms"
@@ -76,7 +77,7 @@ def resolved(
     for group in groups.groups if groups is not None else ():
         for rule in (rule for rule in rules if rule.meanings):
             for name, value in group.changes(rule.hyperparameters).items():
-                _within(rule, name, value)
+                within(rule, name, value, "groups")
     if groups is None or groups.frozen:
         return groups
     return replace(groups, idle=tuple(rule.label for rule in rules if not _changes(groups, rule, varied)))
@@ -199,13 +200,6 @@ def _in_range(argument: Mapping[str, Any], of: str) -> None:
         check(argument, grouped=True)
     except UsageError as error:
         raise PlanError(f"groups: {of}: {error}") from error
-
-
-def _within(rule: Formula, name: str, value: float) -> None:
-    try:
-        rule.within(name, value)
-    except FormulaError as error:
-        raise PlanError(f"groups: {error}") from error
 
 
 def _of_patterns(table: Mapping[Any, Any], names: Names, known: _Known, label: str) -> ParameterGroups | None:
