@@ -10,10 +10,11 @@ import torch
 import thalweg as tw
 from thalweg import formulas, losses, regularizers, schedules
 from thalweg.aliases import ALIASES, called
-from thalweg.errors import FormulaError, PlanError, plain
+from thalweg.errors import FormulaError, PlanError
 from thalweg.landscapes import surfaces
 from thalweg.losses.registry import LOSSES, METRICS, get_metric
 from thalweg.plan.plan import plan
+from thalweg.unknown import plain
 
 NAMES: dict[str, Collection[str]] = {
     "optimizer": formulas.FORMULAS,

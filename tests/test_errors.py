@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from thalweg import formulas, schedules
-from thalweg.errors import UsageError, line_of, unknown
+from thalweg.errors import UsageError, line_of
 from thalweg.numbers import Range
+from thalweg.unknown import unknown
 
 
 @pytest.mark.parametrize(

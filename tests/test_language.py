@@ -166,3 +166,20 @@ def test_particles_follow_their_word() -> None:
     assert say("{level} diverged.", level="0.03") == "0.03은 발산했습니다."
     assert say("{level} diverged.", level="adam") == "adam은 발산했습니다."
     assert say("{level} diverged.", level="sgd (0.1, cosine)") == "sgd (0.1, cosine)는 발산했습니다."
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("formula adm", "'adm'은 옵티마이저가 아닙니다. 혹시 adam"),
+        ("schedule zzzz", "'zzzz'는 스케줄이 아닙니다. 쓸 수 있는 것: constant"),
+        ("loss huber(delta=-1)", "huber: delta의 값이 -1입니다. 0보다 큰 수를 주십시오."),
+        ("descend quadratic --steps 0", "steps의 값이 0입니다. 1 이상의 정수를 주십시오."),
+        ("descend quadratic --rate -1", "양수여야 합니다"),
+        ("descend quadratic --rate a", "학습률 'a'를 읽을 수 없습니다"),
+        ("show missing.db", "missing.db가 없습니다"),
+        ("picture entropy -o a.jpg", ".html, .png, .svg, .gif 또는 .mp4로 끝나야 합니다"),
+    ],
+)
+def test_frequent_mistakes_are_answered_in_the_language(words: str, answer: str) -> None:
+    assert answer in run(*words.split(), "--language", "ko", status=1 if words.startswith("show") else 2)

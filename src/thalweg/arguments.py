@@ -12,8 +12,9 @@ from dataclasses import MISSING, field, fields
 from typing import Any, ClassVar, TypeVar
 
 from .aliases import called
-from .errors import UsageError, short, unknown
+from .errors import UsageError, short
 from .numbers import Range
+from .unknown import unknown
 
 Read = Callable[[str, Any, type[UsageError]], Any]  # (argument as messages call it, given, error) → value
 Kind = TypeVar("Kind", bound="Declared")

@@ -18,13 +18,8 @@ a status of its member.
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 import sys
-from collections.abc import Iterable
-
-from .aliases import ALIASES
 
 
 class ThalwegError(Exception):
@@ -102,34 +97,3 @@ def line_of(error: BaseException) -> str:
 def raised(error: BaseException) -> str:
     """What a user's own code raised: the error's type, its first line, and the place, as words after "fails with"."""
     return f"{type(error).__name__} ({first_line(error)}){line_of(error)}"
-
-
-LISTED = 60
-
-
-def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
-    """One sentence for an unknown name: what differs only in case or separators, or else the near matches, come first.
-
-    Near is also what another of its names is near to, in any language.
-
-    >>> unknown("optimizer", "AdamW", ["sgd", "adam", "adamw"])
-    "'AdamW' is not an optimizer: did you mean adamw? Known: sgd, adam, adamw."
-    >>> unknown("optimizer", "adm", ["sgd", "adam", "adamw"])
-    "'adm' is not an optimizer: did you mean adam or adamw? Known: sgd, adam, adamw."
-    >>> unknown("optimizer", "경사하강", ["sgd", "adam"])
-    "'경사하강' is not an optimizer: did you mean sgd? Known: sgd, adam."
-    """
-    names = list(allowed)
-    spelled, wanted = {plain(name): name for name in names}, plain(given)
-    spelled = {alias: name for alias, name in ALIASES.get(kind, {}).items() if name in names} | spelled
-    close = [wanted] if wanted in spelled else difflib.get_close_matches(wanted, spelled, n=3, cutoff=0.5)
-    article = "an" if kind[0] in "aeiou" else "a"
-    meant = dict.fromkeys(spelled[match] for match in close)
-    hint = f": did you mean {' or '.join(meant)}? Known" if meant else "; known"
-    more = f", … ({len(names)} in all)" if len(names) > LISTED else ""
-    return f"{short(given)!r} is not {article} {kind}{hint}: {', '.join(names[:LISTED])}{more}."
-
-
-def plain(name: str) -> str:
-    """The name in lower case, without separators."""
-    return re.sub(r"[\W_]", "", name).lower()

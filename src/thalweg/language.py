@@ -1,8 +1,8 @@
 """In which language words are: English as the code has it, or what `locale/` says in its place.
 
 `say` is the one way from a message to a reader. Its English is the key, and gettext's catalogues hold the rest:
-`make messages` collects what is said, `locale/ko/LC_MESSAGES/thalweg.po` is edited by hand. What a mistake gets, and
-whatever programs read (names, columns, keys of JSON), is English everywhere.
+`make messages` collects what is said, `locale/ko/LC_MESSAGES/thalweg.po` is edited by hand. Frequent mistakes are
+answered in it too, rare ones in English; whatever programs read (names, columns, keys of JSON) is English everywhere.
 """
 
 from __future__ import annotations
@@ -39,6 +39,26 @@ class Word(str):
 def mark(word: str) -> Word:
     """A word, or a message, that is said later."""
     return Word(word)
+
+
+KINDS = tuple(  # of what is looked up by name, as a message calls one
+    map(
+        mark,
+        (
+            *(
+                "an optimizer",
+                "a schedule",
+                "a loss",
+                "a regularizer",
+                "a surface",
+                "a problem",
+                "a model",
+                "a picture",
+            ),
+            *("a metric of this study", "a column of this table", "a hyperparameter of this optimizer"),
+        ),
+    )
+)
 
 
 def say(message: str, **values: Any) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .errors import UsageError, short
+from .language import say
 
 MOST = 10**15  # whole numbers beyond it would lose their last digit among floats
 
@@ -62,7 +63,8 @@ class Range:
         number = value.item() if isinstance(value, np.integer | np.floating) else value
         if number in self:
             return number
-        raise error(f"{what} is {short(repr(value))}; give {self.text(number)}.")
+        allowed = self.text(number)
+        raise error(say("{what} is {value}; give {allowed}.", what=what, value=short(repr(value)), allowed=allowed))
 
     def __contains__(self, number: Any) -> bool:
         plain = isinstance(number, int if self.whole else int | float) and not isinstance(number, bool)
@@ -79,17 +81,25 @@ class Range:
 
     def text(self, refused: Any = None) -> str:
         """What is allowed, in words; the largest number of all is named where it is what refuses this one."""
-        noun = ("a whole number" if self.whole else "a number") + (f" of {self.unit}" if self.unit else "")
+        noun = say("a whole number") if self.whole else say("a number")
+        noun = say("{noun} of {unit}", noun=noun, unit=self.unit) if self.unit else noun
         top = min(self.high, self._most)
         low, high = (f"{end:,}" if self.whole else f"{end:g}" for end in (self.low, top))
-        most = f"below {high}" if self.below else f"at most {high}"
+        most = say("below {high}", high=high) if self.below else say("at most {high}", high=high)
         ended = self.high < math.inf or (isinstance(refused, int | float) and refused > top)
         if self.low == -math.inf:
-            return f"{noun} that is {most}" if ended else noun
+            return say("{noun} that is {most}", noun=noun, most=most) if ended else noun
         if ended and not (self.above or self.below):
-            return f"{noun} from {low} to {high}"
-        least = f" above {low}" if self.above else f"{',' if self.unit else ' of'} at least {low}"
-        return f"{noun}{least}{f' and {most}' if ended else ''}"
+            return say("{noun} from {low} to {high}", noun=noun, low=low, high=high)
+        if self.above:
+            least = say("{noun} above {low}", noun=noun, low=low)
+        else:
+            least = (
+                say("{noun}, at least {low}", noun=noun, low=low)
+                if self.unit
+                else say("{noun} of at least {low}", noun=noun, low=low)
+            )
+        return say("{least} and {most}", least=least, most=most) if ended else least
 
 
 COUNT = Range(1, whole=True)

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 import pandas as pd
 
-from .errors import PlanError, StoreError, unknown
+from .errors import PlanError, StoreError
 from .formulas import Formula
 from .formulas.registry import word
 from .plan.factors import LOSS, OPTIMIZER, REGULARIZER, SCHEDULE, Setting, factor
@@ -32,6 +32,7 @@ from .recipe.own import command_recipe, loop_recipe
 from .recipe.run import RecipeRun
 from .schedules import Given
 from .store.file import ENDED, Store
+from .unknown import unknown
 from .verdict.budget import expected_best
 from .verdict.entries import Verdict
 from .verdict.generalization import Generalization, generalization

@@ -11,8 +11,9 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from ..errors import PlanError, ThalwegError, short, unknown
+from ..errors import PlanError, ThalwegError, short
 from ..problem import trust
+from ..unknown import unknown
 from .base import Callback, Tool
 from .journal import Journal
 from .mlflow import MLflow

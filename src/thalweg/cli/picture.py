@@ -50,7 +50,7 @@ def picture(
     from .. import gallery
 
     if name is None and (output is not None or code):
-        raise UsageError("the picture to draw is missing; name one, e.g. thalweg picture family-tree.")
+        raise UsageError(say("the picture to draw is missing; name one, e.g. thalweg picture family-tree."))
     chosen = list(gallery.PICTURES.values()) if name is None else [gallery.get(name)]
     if json:
         rows = [{"name": p.name, "section": p.section, "words": p.words, "code": p.code} for p in chosen]
@@ -69,7 +69,7 @@ def _target(name: str, output: Path | None) -> Path:
     """Where to draw: a file that was named is replaced, and no other."""
     target = output or Path(f"{name}.html")
     if output is None and target.exists():
-        raise UsageError(f"{target} exists already; say where to draw with -o.")
+        raise UsageError(say("{file} exists already; say where to draw with -o.", file=target))
     return target
 
 
@@ -97,8 +97,8 @@ def check_picture(path: Path | None, endings: tuple[str, ...] = STILL) -> None:
     if path is None:
         return
     if path.suffix.lower() not in endings:
-        allowed = " or ".join(filter(None, [", ".join(endings[:-1]), endings[-1]]))
-        raise UsageError(f"{path} cannot name a picture: it must end in {allowed}.")
+        allowed = say(" or ").join(filter(None, [", ".join(endings[:-1]), endings[-1]]))
+        raise UsageError(say("{file} cannot name a picture: it must end in {endings}.", file=path, endings=allowed))
     if path.suffix.lower() == ".mp4":
         from importlib.util import find_spec
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import typer
 
-from ..errors import first_line, unknown
+from ..errors import first_line
+from ..unknown import unknown
 
 ENDING = ".toml"
 _HEAD = """\

@@ -29,8 +29,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import calls
-from ..errors import FormulaError, unknown
+from ..errors import FormulaError
 from ..typeset import Typeset
+from ..unknown import unknown
 from .drop_in import DropIn
 from .equations import RESERVED, Equations, Option, Update, number, option, symbol
 from .latex import latex

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import FormulaError, first_line, line_of, unknown
+from ..errors import FormulaError, first_line, line_of
+from ..unknown import unknown
 from .base import Formula
 
 RATE = 1e-3  # of an optimizer that has no rate of its own

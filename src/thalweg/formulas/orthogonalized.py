@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..errors import FormulaError, unknown
+from ..errors import FormulaError
+from ..unknown import unknown
 from .adam import averages, ratio
 from .base import Update, formula
 from .drop_in import SCALES, DropIn

@@ -15,7 +15,8 @@ from typing import Any
 import sympy as sp
 from sympy.functions.elementary.piecewise import ExprCondPair
 
-from ..errors import FormulaError, unknown
+from ..errors import FormulaError
+from ..unknown import unknown
 from . import operations, vocabulary
 from .equations import DISPLACEMENTS, RESERVED, WEIGHT_ITSELF, Equations, Option, Update, number, option, symbol
 from .shapes import NUMBER, WEIGHT, Inference, Shape, of_states

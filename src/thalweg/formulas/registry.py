@@ -10,7 +10,8 @@ from typing import Any
 
 from .. import calls
 from ..aliases import called
-from ..errors import FormulaError, unknown
+from ..errors import FormulaError
+from ..unknown import unknown
 from .around import Around, Wrapper
 from .base import Formula
 from .drop_in import DropIn

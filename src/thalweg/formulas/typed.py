@@ -24,7 +24,8 @@ from typing import Any
 
 import sympy as sp
 
-from ..errors import FormulaError, unknown
+from ..errors import FormulaError
+from ..unknown import unknown
 from . import vocabulary
 from .base import Formula, formula
 from .equations import Update

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError, unknown
+from ..errors import UsageError
 from ..language import mark, say
+from ..unknown import unknown
 from . import calculus, concepts, kernels, networks, paths, samples, studies
 
 if TYPE_CHECKING:

@@ -18,10 +18,11 @@ import numpy as np
 import sympy as sp
 
 from .. import schedules
-from ..errors import FormulaError, SurfaceError, unknown
+from ..errors import FormulaError, SurfaceError
 from ..formulas import Formula
 from ..formulas.base import Equations, symbol
 from ..numbers import COUNT
+from ..unknown import unknown
 from .descents import formula_of, starts_on
 from .surface import Surface
 from .surfaces import surface as surface_of

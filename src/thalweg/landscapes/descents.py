@@ -15,7 +15,7 @@ import numpy as np
 from .. import calls, formulas, schedules
 from ..errors import SurfaceError
 from ..formulas import Formula
-from ..language import mark
+from ..language import mark, say
 from ..numbers import COUNT
 from ..schedules import Schedule
 from .path import Path
@@ -134,7 +134,7 @@ def _rates(lr: Any) -> list[float]:
         raise SurfaceError("lr has no numbers in it; give a positive number or a list of them.")
     wrong = rates[~((rates > 0) & np.isfinite(rates))]
     if len(wrong):
-        raise SurfaceError(f"lr is {wrong[0]:g}, and must be a positive number.")
+        raise SurfaceError(say("lr is {rate:g}, and must be a positive number.", rate=wrong[0]))
     return rates.tolist()
 
 

@@ -18,8 +18,9 @@ import sympy as sp
 from .. import calls
 from ..aliases import called
 from ..calculus import Function, function
-from ..errors import SurfaceError, unknown
+from ..errors import SurfaceError
 from ..numbers import POSITIVE, Range
+from ..unknown import unknown
 from .surface import Surface, of_expression, of_function
 
 X, Y = sp.symbols("x y", real=True)

@@ -19,8 +19,9 @@ from torch.distributions import Distribution, constraints, transform_to
 
 from ..aliases import called
 from ..arguments import declared, flag, optional, whole
-from ..errors import ProblemError, UsageError, first_line, short, unknown
+from ..errors import ProblemError, UsageError, first_line, short
 from ..numbers import Range
+from ..unknown import unknown
 from . import fit
 from .base import Loss
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ..aliases import called
-from ..errors import ProblemError, plain, unknown
+from ..errors import ProblemError
+from ..unknown import plain, unknown
 
 # Of probabilities, where `bce` takes scores: silently one for the other would train something else.
 _OF_PROBABILITIES = ("bceloss", "binarycrossentropy")

@@ -14,13 +14,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..calls import literal
-from ..errors import FormulaError, PlanError, UsageError, raised, short, unknown
+from ..errors import FormulaError, PlanError, UsageError, raised, short
 from ..formulas import Formula
 from ..formulas.drop_in import TUPLES, check
 from ..formulas.opaque import Opaque
 from ..numbers import Range
 from ..population.groups import ParameterGroup, ParameterGroups
 from ..problem.source import is_spec, opened
+from ..unknown import unknown
 from .hyperparameters import within
 from .parameters import BOTH, Names, few, shown
 

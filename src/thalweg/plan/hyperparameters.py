@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from .. import schedules
-from ..errors import PlanError, UsageError, unknown
+from ..errors import PlanError, UsageError
 from ..formulas import Formula
 from ..numbers import rounded
+from ..unknown import unknown
 from .factors import FIXED, Factor, factor, hyperparameter
 from .folds import FOLD
 

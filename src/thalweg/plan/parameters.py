@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import PlanError, short, unknown
+from ..errors import PlanError, short
+from ..unknown import unknown
 
 BIASES, NORMS, BOTH = "biases", "norms", "biases and norms"
 

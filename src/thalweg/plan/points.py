@@ -22,10 +22,11 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import qmc
 
-from ..errors import PlanError, unknown
+from ..errors import PlanError
 from ..formulas import Formula
 from ..formulas.meanings import SHARE
 from ..numbers import Range
+from ..unknown import unknown
 from .factors import Factor, Level, factor
 
 Point = Mapping[str, Level]

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import PlanError
 from ..formulas import Formula
+from ..language import say
 from ..numbers import COUNT, rounded
 from .factors import RATE, Factor, factor
 
@@ -69,7 +70,6 @@ def parse_rates(text: str) -> list[float]:
     >>> parse_rates("0.01,0.1")
     [0.01, 0.1]
     """
-    form = "give LOW:HIGH:COUNT, e.g. 1e-4:1:13, or a list, e.g. 0.01,0.1"
     try:
         if ":" in text:
             low, high, count = text.split(":")
@@ -78,4 +78,7 @@ def parse_rates(text: str) -> list[float]:
     except PlanError:
         raise
     except ValueError as error:
-        raise PlanError(f"rates {text!r} cannot be read: {form}.") from error
+        given = say(
+            "rates '{rates}' cannot be read: give LOW:HIGH:COUNT, e.g. 1e-4:1:13, or a list, e.g. 0.01,0.1.", rates=text
+        )
+        raise PlanError(given) from error

@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProblemError, unknown
+from ..errors import ProblemError
+from ..language import say
+from ..unknown import unknown
 from . import command
 from .builtin import PROBLEMS
 from .declaration import Problem
@@ -67,7 +69,7 @@ def declared(spec: Any) -> Problem | Loop:
         return _named(PROBLEMS[spec](), spec, "built-in", spec, source_text(PROBLEMS[spec]))
     place, colon, function = spec.rpartition(":")
     if not colon and spec.endswith(".py"):
-        raise ProblemError(f"{spec!r} names a file and no function in it; write {spec}:function.")
+        raise ProblemError(say("{spec} names a file and no function in it; write {spec}:function.", spec=spec))
     if not colon:
         raise ProblemError(unknown("problem", spec, PROBLEMS).removesuffix(".") + f"; {FORMS}.")
     if not place or not function.isidentifier():

@@ -13,9 +13,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from .. import calls
-from ..errors import ProblemError, unknown
+from ..errors import ProblemError
 from ..numbers import Range
 from ..samples import Samples
+from ..unknown import unknown
 
 WIDTH, LAYERS = 64, 2
 

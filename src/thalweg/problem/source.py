@@ -22,8 +22,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..errors import UsageError, first_line, line_of, unknown
+from ..errors import UsageError, first_line, line_of
 from ..formulas import Formula
+from ..unknown import unknown
 
 _SPEC = re.compile(r"[^()]+:[A-Za-z_]\w*")
 

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from .. import losses
 from ..errors import ProblemError, first_line
+from ..language import say
 from ..losses.registry import Custom
 from ..population.memory import free_memory, shown
 from .declaration import Problem
@@ -107,7 +108,9 @@ def read_file(path: str | os.PathLike[str], where: str = "train") -> pd.DataFram
     file = Path(path).expanduser()
     kinds = [suffix.lower() for suffix in file.suffixes[-2:]]
     if not file.is_file():
-        raise ProblemError(f"the {where} data are the file {str(path)!r}, which does not exist; check the path.")
+        raise ProblemError(
+            say("the {where} data are the file '{path}', which does not exist; check the path.", where=where, path=path)
+        )
     try:
         if ".parquet" in kinds:
             frame = pd.read_parquet(file)

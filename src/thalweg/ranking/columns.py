@@ -13,10 +13,11 @@ from typing import Literal
 import pandas as pd
 from pandas.api import types
 
-from ..errors import UsageError, short, unknown
+from ..errors import UsageError, short
 from ..language import say
 from ..losses.registry import scale_of
 from ..plan.criterion import Criterion
+from ..unknown import unknown
 from ..verdict.words import listed
 from .names import ATTRIBUTE, FRESH, METRIC, OPTIMIZERS, PARAMETER, SEEDS, STATES, Name, best
 

@@ -7,9 +7,10 @@ Read next: `bagging.py`, `boosting.py`.
 from __future__ import annotations
 
 from ..engine.programs import Programs
-from ..errors import PlanError, unknown
+from ..errors import PlanError
 from ..problem.declaration import Problem
 from ..results import Results
+from ..unknown import unknown
 from .bagging import averaged_members
 from .bias_variance import BiasVariance, taken_apart
 from .boosting import boosted

@@ -10,8 +10,9 @@ import numpy as np
 
 from .. import calls
 from ..arguments import build, class_of
-from ..errors import PlanError, unknown
+from ..errors import PlanError
 from ..numbers import Range
+from ..unknown import unknown
 from .base import Schedule, checked_total
 
 SCHEDULES = Schedule.registry

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ..errors import PlanError, unknown
+from ..errors import PlanError
+from ..unknown import unknown
 
 _PLACES = {"beta1": 0, "beta2": 1, "beta3": 2}  # in a parameter group's ``betas``
 

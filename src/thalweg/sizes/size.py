@@ -12,14 +12,16 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from .. import formulas
-from ..errors import UsageError, first_line, unknown
+from ..errors import UsageError, first_line
 from ..formulas import Formula
+from ..language import say
 from ..numbers import Range
 from ..problem.builtin import PROBLEMS
 from ..problem.declaration import Problem
 from ..problem.find import load
 from ..problem.prepare import prepare, sample_of_train
 from ..problem.source import failed, is_spec, opened
+from ..unknown import unknown
 from .known import KNOWN
 from .layers import Inputs, layers
 from .shown import Size
@@ -105,7 +107,7 @@ def _resolved(model: Any) -> Resolved:
     if model in PROBLEMS:
         return _of_problem(load(model))
     if model.endswith(".py"):
-        raise UsageError(f"{model!r} names a file and no function in it; write {model}:function.")
+        raise UsageError(say("{spec} names a file and no function in it; write {spec}:function.", spec=model))
     raise UsageError(unknown("model", model, [*KNOWN, *PROBLEMS]).removesuffix(".") + f"; {YOURS}.")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import StoreError
+from ..language import say
 from . import checks
 
 APPLICATION = 0x7468616C  # "thal"
@@ -78,7 +79,7 @@ def kind_of(path: Path) -> str:
     except sqlite3.OperationalError as error:
         return f"{path} cannot be read: {error}."
     if application is None:
-        return f"{path} is not a thalweg store; it is left as it was: name another file."
+        return say("{path} is not a thalweg store; it is left as it was: name another file.", path=path)
     if application != APPLICATION:
         return f"{path} is another program's database; it is left as it was: name another file."
     if version not in SCHEMAS:

@@ -43,6 +43,7 @@ from filelock import FileLock, Timeout
 
 from ..errors import StoreError
 from ..files import put_new
+from ..language import say
 from ..plan.criterion import Criterion
 from ..plan.factors import Setting
 from ..plan.folds import FOLD
@@ -109,7 +110,9 @@ class Store:
         path = Path(path)
         kind = kind_of(path)
         if kind == "none":
-            raise StoreError(f"{path} does not exist; `thalweg compare` makes a store, by default under runs/.")
+            raise StoreError(
+                say("{path} does not exist; `thalweg compare` makes a store, by default under runs/.", path=path)
+            )
         if kind != "store":
             raise StoreError(kind)
         if write and not all(os.access(place, os.W_OK) for place in (path, path.resolve().parent)):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import UsageError, unknown
+from ..errors import UsageError
 from ..formulas import FORMULAS, WRAPPERS, Formula
 from ..formulas.registry import get, of_text
 from ..language import say
+from ..unknown import unknown
 from .catalogue import forms
 from .mathml import equations
 

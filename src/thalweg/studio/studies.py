@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import StoreError, UsageError, unknown
+from ..errors import StoreError, UsageError
 from ..formulas import FORMULAS
 from ..formulas.registry import of_text
 from ..formulas.typed import is_text
 from ..language import say
 from ..numbers import Range
+from ..unknown import unknown
 from .drawn import Landscapes
 from .live import Follower, Followers
 from .training import Trainings

@@ -10,9 +10,10 @@ import functools
 import json
 
 from .. import calls, formulas, landscapes
-from ..errors import SurfaceError, UsageError, unknown
+from ..errors import SurfaceError, UsageError
 from ..formulas import FORMULAS, WRAPPERS
 from ..formulas.typed import is_text
+from ..unknown import unknown
 from . import catalogue
 
 LONGEST = 2_000  # characters

@@ -6,13 +6,14 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import PlanError, unknown
+from ..errors import PlanError
 from ..formulas.registry import word
 from ..plan.factors import shown
 from ..plan.plan import Plan, plan
 from ..problem.command import PLACES, Command
 from ..problem.loop import Loop
 from ..problem.printed import base_of
+from ..unknown import unknown
 
 # arguments of `compare` that act on what only a `tw.Problem` has
 _UNKNOWN = {

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from ..callbacks.base import Audience, Callback
 from ..callbacks.names import as_before, callbacks_of, texts_of
 from ..engine.progress import Progress, progress_for
-from ..errors import PlanError, StoreError, unknown
+from ..errors import PlanError, StoreError
 from ..files import check_place
 from ..formulas import Formula
 from ..formulas.opaque import Opaque
@@ -43,6 +43,7 @@ from ..schedules import Given
 from ..store.connection import stem_of
 from ..store.file import Store, kind_of
 from ..store.provenance import provenance
+from ..unknown import unknown
 from .extension import extended
 from .limit import Limit, digest, limit_of
 from .loops import loop_facts, loop_plan

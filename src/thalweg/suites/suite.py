@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..errors import PlanError, StoreError, unknown
+from ..errors import PlanError, StoreError
 from ..plan.criterion import Criterion
 from ..plan.factors import sequence
 from ..plan.stored import as_now
@@ -25,6 +25,7 @@ from ..problem.find import load
 from ..results import Results
 from ..store.connection import kind_of, stem_of
 from ..study.study import Study, asked, compare, joined
+from ..unknown import unknown
 from ..verdict.words import listed
 from .measure import Measure
 from .verdict import SuiteVerdict, judge

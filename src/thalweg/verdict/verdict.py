@@ -25,13 +25,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import PlanError, unknown
+from ..errors import PlanError
 from ..language import say
 from ..numbers import Range
 from ..plan.criterion import Criterion
 from ..plan.factors import Factor, Level, Setting, shown
 from ..plan.looks import SEARCH
 from ..plan.plan import Plan
+from ..unknown import unknown
 from .advice import longer
 from .comparisons import Ranking, badness, rank
 from .entries import Default, Entry, Judged, Verdict

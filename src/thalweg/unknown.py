@@ -1,0 +1,49 @@
+"""What is said of a name that does not exist: which ones do, and which of them was perhaps meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from .aliases import ALIASES
+from .errors import short
+from .language import Word, say
+
+LISTED = 60
+
+
+def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
+    """One sentence for an unknown name: what differs only in case or separators, or else the near matches, come first.
+
+    Near is also what another of its names is near to, in any language.
+
+    >>> unknown("optimizer", "AdamW", ["sgd", "adam", "adamw"])
+    "'AdamW' is not an optimizer: did you mean adamw? Known: sgd, adam, adamw."
+    >>> unknown("optimizer", "adm", ["sgd", "adam", "adamw"])
+    "'adm' is not an optimizer: did you mean adam or adamw? Known: sgd, adam, adamw."
+    >>> unknown("optimizer", "경사하강", ["sgd", "adam"])
+    "'경사하강' is not an optimizer: did you mean sgd? Known: sgd, adam."
+    """
+    names = list(allowed)
+    spelled, wanted = {plain(name): name for name in names}, plain(given)
+    spelled = {alias: name for alias, name in ALIASES.get(kind, {}).items() if name in names} | spelled
+    close = [wanted] if wanted in spelled else difflib.get_close_matches(wanted, spelled, n=3, cutoff=0.5)
+    article = "an" if kind[0] in "aeiou" else "a"
+    meant = dict.fromkeys(spelled[match] for match in close)
+    more = say(", … ({count} in all)", count=len(names)) if len(names) > LISTED else ""
+    shown, named, listed = repr(short(given)), Word(f"{article} {kind}"), ", ".join(names[:LISTED]) + more
+    if not meant:
+        return say("{given} is not {kind}; known: {names}.", given=shown, kind=named, names=listed)
+    return say(
+        "{given} is not {kind}: did you mean {hint}? Known: {names}.",
+        given=shown,
+        kind=named,
+        hint=say(" or ").join(meant),
+        names=listed,
+    )
+
+
+def plain(name: str) -> str:
+    """The name in lower case, without separators."""
+    return re.sub(r"[\W_]", "", name).lower()
