@@ -93,12 +93,10 @@ class Range:
             return say("{noun} from {low} to {high}", noun=noun, low=low, high=high)
         if self.above:
             least = say("{noun} above {low}", noun=noun, low=low)
+        elif self.unit:
+            least = say("{noun}, at least {low}", noun=noun, low=low)
         else:
-            least = (
-                say("{noun}, at least {low}", noun=noun, low=low)
-                if self.unit
-                else say("{noun} of at least {low}", noun=noun, low=low)
-            )
+            least = say("{noun} of at least {low}", noun=noun, low=low)
         return say("{least} and {most}", least=least, most=most) if ended else least
 
 
