@@ -302,6 +302,7 @@ def test_a_program_that_is_slow_or_wrong_is_not_used(
     same(study, plain, exact=False)
 
 
+@pytest.mark.slow
 def test_a_compiled_program_that_is_wrong_runs_stacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def gradient(self: Compiled, *given: Any, **named: Any) -> Any:
         first, *rest = Batched.gradient(self, *given, **named)

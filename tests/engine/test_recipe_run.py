@@ -22,6 +22,8 @@ from thalweg.recipe.recipe import Recipe
 from thalweg.recipe.run import RecipeRun, _power, differences
 from thalweg.study.study import Study, compare, resume
 
+from ..cases import mostly_slow
+
 ASKED: dict[str, Any] = {
     "rates": [0.05],
     "schedules": ["cosine"],
@@ -73,7 +75,10 @@ def test_a_data_loader_is_run_as_it_is(tmp_path: Path) -> None:
     assert ran(study).largest < 1e-12
 
 
-@pytest.mark.parametrize("regularizer", ["dropout(0.2)", "early_stopping(1)", "swa", "mixup(0.2) + l2(1e-3)"])
+@pytest.mark.parametrize(
+    "regularizer",
+    mostly_slow(["dropout(0.2)", "early_stopping(1)", "swa", "mixup(0.2) + l2(1e-3)"], "dropout(0.2)", "swa"),
+)
 def test_regularizers_are_in_it(regularizer: str, tmp_path: Path) -> None:
     def deep() -> nn.Module:
         return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Dropout(0.1), nn.Linear(8, 2)).double()
