@@ -111,9 +111,8 @@ def test_of_a_long_run_the_first_passes_are_repeated(tmp_path: Path, monkeypatch
 
 
 def test_what_a_script_cannot_write_is_said(tmp_path: Path) -> None:
-    @tw.formula()
-    def halved(g, *, lr=1e-3):
-        return tw.Update(-lr * g / 2)
+    def halved(params: Any, lr: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD(params, lr / 2)
 
     found = ran(studied(tmp_path, optimizers=[halved]))
     assert math.isnan(found.largest)
