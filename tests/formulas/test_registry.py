@@ -9,8 +9,7 @@ import pytest
 
 import thalweg as tw
 from thalweg.errors import FormulaError
-from thalweg.formulas import FORMULAS, get, names
-from thalweg.formulas.meanings import Meaning
+from thalweg.formulas import FORMULAS, Meaning, get, names
 
 
 def test_a_name_gives_the_formula() -> None:
@@ -93,6 +92,16 @@ def test_a_name_that_means_something_else_has_no_shared_range() -> None:
     assert growing.with_(momentum=7.0).hyperparameters["momentum"] == 7
     with pytest.raises(FormulaError, match="beta1 of growing is 7; give a number of at least 0 and below 1"):
         growing.with_(beta1=7)
+
+
+def test_a_rule_of_ones_own_declares_its_ranges() -> None:
+    @tw.formula(meanings={"momentum": Meaning("pull of the past", "(0, 2]")})
+    def pulled(g, a, *, lr=0.1, momentum=0.9):
+        return tw.Update(-lr * (momentum * a + g), a=momentum * a + g)
+
+    assert pulled.with_(momentum=2).hyperparameters["momentum"] == 2
+    with pytest.raises(FormulaError, match="momentum of pulled is 0; give a number above 0 and at most 2"):
+        pulled.with_(momentum=0)
 
 
 def test_a_default_outside_of_the_range_declared_for_it_is_refused() -> None:
